@@ -1,0 +1,1 @@
+"""Observing: what optimizers hold, saved, and measurably do."""

@@ -1,0 +1,151 @@
+"""Deciding: every classified parameter gets exactly one decision from a ruleset. Knows no torch and no format."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.conditions import Test, compile_when
+from decay_audit.errors import PlanError
+from decay_audit.roles.words import Classified
+from decay_audit.rules import Rule, RuleSet
+
+DEFAULT = "default"
+FROZEN = "frozen"
+
+
+class Decision(Struct, frozen=True, kw_only=True, eq=False):
+    """What the ruleset says of one parameter.
+
+    Attributes:
+        rule: name of the rule that decided; `default` where none matched, `frozen` where the ruleset skips frozen
+            parameters (they are then in no group).
+        place: `file:line` of that rule.
+        lr_scale: factor on the learning rate.
+        use: the optimizer that takes it, or None.
+    """
+
+    subject: Classified
+    weight_decay: float
+    rule: str
+    place: str = ""
+    lr_scale: float = 1.0
+    use: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Canonical name of the parameter."""
+        return self.subject.parameter.name
+
+    @property
+    def numel(self) -> int:
+        """Elements of the parameter."""
+        return self.subject.parameter.numel
+
+    @property
+    def decays(self) -> bool:
+        """Whether the ruleset decays it at all."""
+        return self.weight_decay != 0.0
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it belongs in a param group: frozen parameters that the ruleset skips do not."""
+        return self.rule != FROZEN
+
+
+class PlanGroup(Struct, frozen=True, kw_only=True):
+    """Decisions that agree in every channel, so that one param group holds them."""
+
+    weight_decay: float
+    lr_scale: float
+    use: str | None
+    decisions: tuple[Decision, ...]
+
+    @property
+    def numel(self) -> int:
+        """Elements of all its parameters."""
+        return sum(decision.numel for decision in self.decisions)
+
+
+class Plan(Struct, frozen=True, kw_only=True, eq=False):
+    """A ruleset's decisions on a model: a partition of its parameters, each exactly once, in the model's order.
+
+    Attributes:
+        unknown: for each rule that asked what the source cannot know, the parameters it was not applied to (DA306).
+    """
+
+    ruleset: RuleSet
+    decisions: tuple[Decision, ...]
+    unknown: Mapping[str, tuple[str, ...]] = {}
+
+    def __post_init__(self) -> None:
+        """Check the partition.
+
+        Raises:
+            ValueError: a parameter is decided twice.
+        """
+        repeated = [name for name, count in Counter(decision.name for decision in self.decisions).items() if count > 1]
+        if repeated:
+            raise ValueError(f"decided more than once: {', '.join(repeated)}")
+
+    def matched(self) -> Mapping[str, int]:
+        """How many parameters each rule decided."""
+        return Counter(decision.rule for decision in self.decisions)
+
+    def groups(self) -> tuple[PlanGroup, ...]:
+        """The param groups: the decaying ones first, and within that in order of first appearance."""
+        members: dict[tuple[float, float, str | None], list[Decision]] = {}
+        for decision in self.decisions:
+            if decision.grouped:
+                key = (decision.weight_decay, decision.lr_scale, decision.use)
+                members.setdefault(key, []).append(decision)
+        ordered = sorted(members.items(), key=lambda item: item[0][0] == 0.0)
+        return tuple(
+            PlanGroup(weight_decay=weight_decay, lr_scale=lr_scale, use=use, decisions=tuple(decisions))
+            for (weight_decay, lr_scale, use), decisions in ordered
+        )
+
+
+def plan(subjects: Iterable[Classified], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
+    """Decide every parameter: the first rule whose condition holds, else the default.
+
+    Args:
+        subjects: the classified parameters, in the model's order.
+        weight_decay: replaces the ruleset's base coefficient.
+
+    Raises:
+        PlanError: the ruleset's default is `error` and a parameter matches no rule.
+    """
+    if weight_decay is not None:
+        ruleset = replace(ruleset, weight_decay=weight_decay)
+    tests = [(compile_when(rule.when, ruleset.names), rule) for rule in ruleset.rules]
+    unknown: dict[str, list[str]] = {}
+    decisions = tuple(_decide(subject, tests, ruleset, unknown) for subject in subjects)
+    return Plan(ruleset=ruleset, decisions=decisions, unknown={rule: tuple(names) for rule, names in unknown.items()})
+
+
+def _decide(
+    subject: Classified, tests: Sequence[tuple[Test, Rule]], ruleset: RuleSet, unknown: dict[str, list[str]]
+) -> Decision:
+    if ruleset.frozen == "skip" and subject.parameter.trainable is False:
+        return Decision(subject=subject, weight_decay=0.0, rule=FROZEN)
+    for test, rule in tests:
+        answer = test(subject)
+        if answer:
+            coefficient = rule.amount.coefficient(ruleset.weight_decay)
+            return Decision(subject=subject, weight_decay=coefficient, rule=rule.name, place=rule.place)
+        if answer is None:
+            unknown.setdefault(rule.name, []).append(subject.parameter.name)
+    return _by_default(subject, ruleset)
+
+
+def _by_default(subject: Classified, ruleset: RuleSet) -> Decision:
+    if ruleset.default is None:
+        raise PlanError(
+            f"no rule of {ruleset.name} matches {subject.parameter.name}, and its default is `error`",
+            "add a rule for it, or give the ruleset a default: `default: {decay: true}`",
+        )
+    place = f"{ruleset.file}:{ruleset.default_line}" if ruleset.file else ""
+    coefficient = ruleset.default.coefficient(ruleset.weight_decay)
+    return Decision(subject=subject, weight_decay=coefficient, rule=DEFAULT, place=place)

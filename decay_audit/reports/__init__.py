@@ -1,0 +1,1 @@
+"""Saying: a Report becomes text, JSON, Markdown, CSV or a tree."""

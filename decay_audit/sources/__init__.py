@@ -1,0 +1,1 @@
+"""Reading: a target becomes an Inventory."""

@@ -1,0 +1,15 @@
+"""Shared set-up: torchvision's compiled operators do not load beside a CPU torch, so their schemas are defined here.
+
+The shim is in force for the whole test run; building models and grouping parameters need nothing more of them.
+"""
+
+import contextlib
+import importlib.util
+
+import torch
+
+_TORCHVISION = torch.library.Library("torchvision", "FRAGMENT")
+if importlib.util.find_spec("torchvision"):
+    for _name in ("nms", "qnms"):
+        with contextlib.suppress(RuntimeError):
+            _TORCHVISION.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
