@@ -5,7 +5,7 @@ from msgspec import Struct
 from decay_audit.findings import Finding
 from decay_audit.inventory import Inventory
 from decay_audit.observations import Observation, Optimizer
-from decay_audit.plan import Plan
+from decay_audit.decisions import Plan
 
 
 class Report(Struct, frozen=True, kw_only=True, eq=False):
