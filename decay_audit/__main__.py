@@ -1,0 +1,24 @@
+"""The process: run the command line, and make a bug of ours look like one (exit 3), never like a finding."""
+
+import sys
+
+
+def main() -> None:
+    """Run decay-audit."""
+    from decay_audit.cli import app
+
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001  (the outermost frame)
+        import traceback
+
+        traceback.print_exc()
+        print(
+            f"\nerror: this is a bug in decay-audit ({type(error).__name__}); please report it with the lines above",
+            file=sys.stderr,
+        )
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""What a plan alone gives away: rules that match nothing, parameters nobody knows, a policy turned upside down."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from decay_audit.conditions import NameForm, compile_when
+from decay_audit.decisions import Decision, Plan
+from decay_audit.findings import Finding, finding
+from decay_audit.roles.words import Classified, Role
+from decay_audit.rules import Rule
+
+MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight"})
+BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
+
+_BY_NAME = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
+_ABOUT_WHAT_IT_IS = frozenset(
+    {"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"}
+)
+
+
+def check_plan(plan: Plan) -> tuple[Finding, ...]:
+    """Find what is wrong with the plan itself: DA301 to DA306, DA401 and DA402."""
+    return (
+        *_idle_rules(plan),
+        *_wrapper_rules(plan),
+        *_unclassified(plan),
+        *_declared(plan),
+        *_unknowable(plan),
+        *_nothing_decays(plan),
+        *_inverted(plan),
+    )
+
+
+def _idle_rules(plan: Plan) -> Iterator[Finding]:
+    """DA301 and DA302: rules that decided nothing, and whether earlier rules took all that they match."""
+    matched = plan.matched()
+    for rule in plan.ruleset.rules:
+        if matched.get(rule.name) or rule.name in plan.unknown:
+            continue
+        holds = compile_when(rule.when, plan.ruleset.names)
+        taken = [decision for decision in plan.decisions if holds(decision.subject)]
+        if not taken and not _only_describes(rule, preset=plan.ruleset.preset):
+            yield finding(
+                "DA301",
+                message=f"rule {rule.name} matches no parameter of this model",
+                expected="at least one parameter",
+                found="0 parameters",
+                where=rule.place,
+            )
+        shadows = sorted({decision.rule for decision in taken if decision.grouped})
+        if shadows:
+            yield finding(
+                "DA302",
+                parameters=_names(taken),
+                message=f"rule {rule.name} never decides: {_and(shadows)} took all {len(taken)} that it matches",
+                expected=rule.name,
+                found=", ".join(shadows),
+                where=rule.place,
+            )
+
+
+def _only_describes(rule: Rule, *, preset: bool) -> bool:
+    """Whether it is a preset's rule about what a parameter is: a model without one is no mistake."""
+    return preset and rule.when.keys() <= _ABOUT_WHAT_IT_IS
+
+
+def _wrapper_rules(plan: Plan) -> Iterator[Finding]:
+    """DA303: rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
+    wrapped = [one.subject for one in plan.decisions if one.subject.parameter.raw_name != one.name]
+    if not wrapped:
+        return
+    for rule in plan.ruleset.rules:
+        if rule.when.keys().isdisjoint(_BY_NAME):
+            continue
+        with_prefix, without = (_holding(rule, wrapped, names) for names in ("raw", "canonical"))
+        for only, missing, words in ((with_prefix, without, "with"), (without, with_prefix, "without")):
+            if differ := [name for name in only if name not in missing]:
+                first = next(one.parameter for one in wrapped if one.parameter.name == differ[0])
+                yield finding(
+                    "DA303",
+                    parameters=tuple(differ),
+                    message=f"rule {rule.name} matches {_count(differ)} only {words} the wrapper's prefix",
+                    expected=first.name,
+                    found=first.raw_name,
+                    where=rule.place,
+                )
+
+
+def _holding(rule: Rule, subjects: Iterable[Classified], names: NameForm) -> dict[str, None]:
+    holds = compile_when(rule.when, names)
+    return {subject.parameter.name: None for subject in subjects if holds(subject)}
+
+
+def _unclassified(plan: Plan) -> Iterator[Finding]:
+    unknown = [decision for decision in plan.decisions if decision.subject.role == "unclassified"]
+    if unknown:
+        yield finding(
+            "DA304",
+            parameters=_names(unknown),
+            message=f"{_count(unknown)} could not be classified; rules by role do not see them",
+            expected="a role",
+            found="unclassified",
+            fix="run with --trace to classify by use, or add a rule by name",
+        )
+
+
+def _declared(plan: Plan) -> Iterator[Finding]:
+    declared = [one for one in plan.decisions if one.decays and one.subject.parameter.declared_no_decay]
+    if declared:
+        hooks = sorted({one.subject.parameter.declared_no_decay or "" for one in declared})
+        yield finding(
+            "DA305",
+            parameters=_names(declared),
+            message=f"{plan.ruleset.name} decays {_count(declared)} that the model declares in {_and(hooks)}",
+            expected="spared",
+            found="decayed",
+            where=_and(sorted({one.place or one.rule for one in declared})),
+            fix="add a rule `when: {declared_no_decay: [glob, keywords]}` with `decay: false`",
+        )
+
+
+def _unknowable(plan: Plan) -> Iterator[Finding]:
+    places = {rule.name: rule.place for rule in plan.ruleset.rules}
+    for rule, parameters in plan.unknown.items():
+        yield finding(
+            "DA306",
+            parameters=parameters,
+            message=f"rule {rule} asks what this source cannot know; it was not applied to {_count(parameters)}",
+            expected="owner classes, hints or attributes of a model",
+            found="names, shapes and dtypes",
+            where=places.get(rule, ""),
+            fix="name the model as well: --model TARGET",
+        )
+
+
+def _nothing_decays(plan: Plan) -> Iterator[Finding]:
+    coefficients = [rule.amount.coefficient(plan.ruleset.weight_decay) for rule in plan.ruleset.rules]
+    asked = plan.ruleset.weight_decay > 0 or any(coefficient > 0 for coefficient in coefficients)
+    if asked and plan.decisions and not any(decision.decays for decision in plan.decisions):
+        yield finding(
+            "DA401",
+            parameters=_names(plan.decisions),
+            message=f"nothing decays, although {plan.ruleset.name} has weight_decay {plan.ruleset.weight_decay:g}",
+            expected=f"weight_decay {plan.ruleset.weight_decay:g}",
+            found="every parameter spared",
+        )
+
+
+def _inverted(plan: Plan) -> Iterator[Finding]:
+    vectors = [one for one in plan.decisions if one.decays and one.subject.role in BIASES_AND_NORMS]
+    if vectors and inverted(plan.decisions, lambda decision: decision.decays):
+        yield finding(
+            "DA402",
+            parameters=_names(vectors),
+            message=f"inverted: {_count(vectors)} (biases and norms) decay, and no matrix does",
+            expected="matrices decay",
+            found="only biases and norms decay",
+            where=_and(sorted({one.place or one.rule for one in vectors})),
+        )
+
+
+def inverted(decisions: Sequence[Decision], decays: Callable[[Decision], bool]) -> bool:
+    """Whether matrices exist and none decays, while a bias or a norm parameter does."""
+    matrices = [one for one in decisions if one.subject.role in MATRICES and one.grouped]
+    vectors = [one for one in decisions if one.subject.role in BIASES_AND_NORMS]
+    return bool(matrices) and not any(map(decays, matrices)) and any(map(decays, vectors))
+
+
+def _names(decisions: Iterable[Decision]) -> tuple[str, ...]:
+    return tuple(decision.name for decision in decisions)
+
+
+def _count(things: Sequence[object]) -> str:
+    return f"{len(things)} parameter{'s' if len(things) != 1 else ''}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""

@@ -1,0 +1,69 @@
+"""The command line: options become calls of the api, a Report becomes text, findings become the exit code."""
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from decay_audit.cli import check, emit, explain, inspect, rules, screen
+from decay_audit.errors import DecayAuditError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+class Verbs(TyperGroup):
+    """The verbs, which turn what goes wrong because of the input into a message and exit code 2."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (typer carries its own click)
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except DecayAuditError as error:
+            if ctx.meta.get("verbose"):
+                import traceback
+
+                traceback.print_exc()
+            screen.fail(error)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader has gone: what is still buffered must not fail again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
+
+
+app = typer.Typer(
+    cls=Verbs,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 nothing to say, 1 findings, 2 could not do what was asked, 3 a bug in decay-audit.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"decay-audit {version('decay-audit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Which parameters of a PyTorch model get weight decay, which should, and where the two differ."""
+
+
+app.command("inspect")(inspect.inspect)
+app.command("check")(check.check)
+app.command("emit")(emit.emit)
+app.command("explain")(explain.explain)
+app.add_typer(rules.app, name="rules")

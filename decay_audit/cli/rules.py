@@ -1,0 +1,63 @@
+"""`decay-audit rules`: the rulesets themselves."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from decay_audit.cli import options as o
+from decay_audit.cli import screen
+
+app = typer.Typer(help="List, show and validate rulesets.", no_args_is_help=True)
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME|FILE", help="A preset, or a YAML file.", autocompletion=o.complete_rules)
+]
+Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.", show_default=False)]
+
+
+@app.command("list")
+def list_(color: o.ColorOption = o.Color.auto) -> None:
+    """List the presets: what each spares, and where it comes from."""
+    from decay_audit import reports, rulefile
+
+    rulesets = [rulefile.load(name) for name in rulefile.presets()]
+    screen.write(reports.rulesets(rulesets, screen.look(None, color)), None)
+
+
+@app.command()
+def show(name: Name, color: o.ColorOption = o.Color.auto) -> None:
+    """Print a ruleset's YAML."""
+    from decay_audit import reports, rulefile
+
+    screen.write(reports.yaml(rulefile.text(name), screen.look(None, color)), None)
+
+
+@app.command()
+def validate(files: Files, quiet: o.Quiet = False, verbose: o.Verbose = False) -> None:
+    """Check rules files: every mistake at once, and the examples that a file gives."""
+    from decay_audit import rulefile
+    from decay_audit.errors import RulesError
+
+    failed = False
+    for file in files:
+        try:
+            ruleset = rulefile.validate(file)
+        except RulesError as error:
+            screen.fail(error)
+            failed = True
+        else:
+            screen.say(
+                f"{file}: {ruleset.name}, {len(ruleset.rules)} rules, {len(ruleset.examples)} examples", quiet=quiet
+            )
+    if failed:
+        raise typer.Exit(2)
+
+
+@app.command()
+def schema(output: o.Output = None) -> None:
+    """Print the JSON Schema of a rules file, for editors."""
+    from decay_audit import rulefile
+
+    screen.write(json.dumps(rulefile.schema(), indent=2), output)

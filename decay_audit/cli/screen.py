@@ -1,0 +1,128 @@
+"""The edges of the process: what goes to standard output, to standard error, or whole into a file."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from decay_audit.errors import DecayAuditError
+
+if TYPE_CHECKING:
+    from decay_audit.reports import Options
+
+_STYLES = {"error": "1;31", "warning": "1;33", "hint": "1;36", "ok": "1;32"}
+
+
+class Color(StrEnum):
+    """When to colour."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
+def colored(stream: TextIO, color: Color = Color.auto) -> bool:
+    """Whether to colour what goes to `stream`; an option beats NO_COLOR, which beats FORCE_COLOR (no-color.org)."""
+    if color is not Color.auto:
+        return color is Color.always
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
+
+def width() -> int | None:
+    """Columns of the terminal, or None where standard output is not one."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def look(output: Path | None, color: Color, *, full: bool = False, verbose: bool = False) -> "Options":
+    """How a report should look where it goes: a file and a pipe get no colour and no width."""
+    from decay_audit.reports import Options
+
+    return Options(
+        width=None if output else width(),
+        color=output is None and colored(sys.stdout, color),
+        full=full,
+        verbose=verbose,
+    )
+
+
+def write(text: str, output: Path | None) -> None:
+    """Write a report to standard output, or to a file that appears whole or not at all."""
+    text = text if text.endswith("\n") else f"{text}\n"
+    if output is None:
+        _encode(sys.stdout, text)
+        return
+    try:
+        _replace(output, text)
+    except OSError as error:
+        raise DecayAuditError(f"cannot write {output}: {error.strerror}", "name a folder that exists") from error
+
+
+def _replace(output: Path, text: str) -> None:
+    mode = output.stat().st_mode & 0o777 if output.exists() else 0o666 & ~_umask()
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", newline="", dir=output.parent, prefix=f".{output.name}.", delete=False
+    ) as file:
+        temporary = Path(file.name)
+        try:
+            file.write(text)
+            file.close()
+            temporary.chmod(mode)
+            temporary.replace(output)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _encode(stream: TextIO, text: str) -> None:
+    """Write text even where the console's encoding (cp1252, say) has no letter for all of it."""
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def say(text: str, *, style: str = "", quiet: bool = False) -> None:
+    """Say one thing on standard error: a verdict, a warning, a note. Control characters are made visible."""
+    if quiet:
+        return
+    head, colon, rest = visible(text).partition(":")
+    if style and colored(sys.stderr):
+        head = f"\033[{_STYLES[style]}m{head}\033[0m"
+    _encode(sys.stderr, f"{head}{colon}{rest}\n")
+
+
+def fail(error: DecayAuditError) -> None:
+    """Print an error and its way out."""
+    say(f"error: {error.message}", style="error")
+    if error.hint:
+        say(f"hint: {error.hint}", style="hint")
+
+
+def visible(text: str) -> str:
+    """Make control characters visible, but for line ends: a name must not drive the terminal."""
+    return "".join(one if one.isprintable() or one == "\n" else one.encode("unicode_escape").decode() for one in text)
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A spinner on standard error while something takes its time; nothing at all where nobody watches."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status(Text("reading")) as status:
+        yield lambda text: status.update(Text(visible(text)))

@@ -1,0 +1,93 @@
+"""One parameter's whole story as a value: what it is and why, which rule decided, what other rulesets would do."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from decay_audit import decisions
+from decay_audit.conditions import compile_when
+from decay_audit.decisions import Decision, Plan
+from decay_audit.errors import DecayAuditError
+from decay_audit.observations import Observation
+from decay_audit.roles.words import Classified
+from decay_audit.rules import RuleSet
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One rule on the way to the decision, and what it answered: None where the source cannot know."""
+
+    rule: str
+    place: str
+    answer: bool | None
+
+
+class Elsewhere(Struct, frozen=True, kw_only=True):
+    """What another ruleset decides; None where it gives no answer."""
+
+    ruleset: str
+    decays: bool | None
+    rule: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """Everything there is to say about one parameter.
+
+    Attributes:
+        walk: the rules asked, in order, up to the one that decided; the default is the last step if it did.
+        elsewhere: what the other presets would decide.
+    """
+
+    ruleset: RuleSet
+    decision: Decision
+    walk: tuple[Step, ...]
+    elsewhere: tuple[Elsewhere, ...] = ()
+    observations: tuple[Observation, ...] = ()
+
+
+def explain(
+    plan: Plan, name: str, others: Sequence[RuleSet] = (), observations: Iterable[Observation] = ()
+) -> Explanation:
+    """Tell the story of the parameter `name`: its canonical name, its raw name, or one of its tied names.
+
+    Raises:
+        DecayAuditError: the plan has no such parameter.
+    """
+    decision = _find(plan, name)
+    return Explanation(
+        ruleset=plan.ruleset,
+        decision=decision,
+        walk=tuple(_walk(plan.ruleset, decision)),
+        elsewhere=tuple(_elsewhere(ruleset, decision.subject) for ruleset in others),
+        observations=tuple(one for one in observations if one.parameter == decision.name),
+    )
+
+
+def _find(plan: Plan, name: str) -> Decision:
+    for decision in plan.decisions:
+        parameter = decision.subject.parameter
+        if name in (parameter.name, parameter.raw_name, *parameter.tied_to):
+            return decision
+    names = [decision.name for decision in plan.decisions]
+    near = get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
+    raise DecayAuditError(f"no parameter {name}", f"did you mean {', '.join(near)}? `inspect --full` lists them all")
+
+
+def _walk(ruleset: RuleSet, decision: Decision) -> Iterable[Step]:
+    if decision.rule == decisions.FROZEN:
+        yield Step(rule=decisions.FROZEN, place=ruleset.file, answer=True)
+        return
+    for rule in ruleset.rules:
+        answer = compile_when(rule.when, ruleset.names)(decision.subject)
+        yield Step(rule=rule.name, place=rule.place, answer=answer)
+        if answer:
+            return
+    yield Step(rule=decisions.DEFAULT, place=decision.place, answer=True)
+
+
+def _elsewhere(ruleset: RuleSet, subject: Classified) -> Elsewhere:
+    try:
+        decision = decisions.plan([subject], ruleset).decisions[0]
+    except DecayAuditError:
+        return Elsewhere(ruleset=ruleset.name, decays=None, rule="error")
+    return Elsewhere(ruleset=ruleset.name, decays=decision.decays, rule=decision.rule)
