@@ -35,9 +35,12 @@ def quiet(_: str) -> None:
     """Report no progress."""
 
 
-class Reading(Struct, frozen=True, kw_only=True):
-    """How to read a target: the options of the command line, by the same names."""
+class Request(Struct, frozen=True, kw_only=True):
+    """What to read and how to decide: the options of the command line, by the same names."""
 
+    target: str
+    rules: str = DEFAULT_RULES
+    weight_decay: float | None = None
     device: "Device" = "auto"
     key: str | None = None
     progress: Callable[[str], None] = quiet
@@ -50,22 +53,22 @@ class Loaded(Struct, frozen=True, kw_only=True, eq=False):
     built: "Built | None" = None
 
 
-def load(target: str, reading: Reading = Reading()) -> Loaded:  # noqa: B008  (frozen)
+def load(request: Request) -> Loaded:
     """Read a target of any form.
 
     Raises:
         TargetError: it cannot be found, loaded or built, or holds no parameter.
     """
-    spec = targets.parse(target)
+    spec = targets.parse(request.target)
     if isinstance(spec, targets.CheckpointTarget):
         from decay_audit.sources import checkpoint
 
-        reading.progress(f"reading {target}")
-        return _with_parameters(Loaded(inventory=checkpoint.read(spec.path, target=target, key=reading.key)))
-    reading.progress("importing torch")
+        request.progress(f"reading {request.target}")
+        return _with_parameters(Loaded(inventory=checkpoint.read(spec.path, target=request.target, key=request.key)))
+    request.progress("importing torch")
     from decay_audit.sources import module
 
-    built = module.build(spec, device=reading.device, progress=reading.progress)
+    built = module.build(spec, device=request.device, progress=request.progress)
     return _with_parameters(Loaded(inventory=built.inventory, built=built))
 
 
@@ -85,7 +88,7 @@ def read(target: "str | torch.nn.Module", *, device: "Device" = "auto", key: str
         TargetError: the target cannot be found, loaded or built.
     """
     if isinstance(target, str):
-        return load(target, Reading(device=device, key=key)).inventory
+        return load(Request(target=target, device=device, key=key)).inventory
     from decay_audit.sources import module
 
     return module.read(target)
@@ -128,9 +131,9 @@ def plan(
     return decisions.plan(classify(read(what)), ruleset, weight_decay)
 
 
-def report(loaded: Loaded, rules: "str | Path | RuleSet" = DEFAULT_RULES, weight_decay: float | None = None) -> Report:
+def report(loaded: Loaded, request: Request) -> Report:
     """Decide and compare what was loaded."""
-    decided = plan(loaded.inventory, rules, weight_decay)
+    decided = plan(loaded.inventory, request.rules, request.weight_decay)
     return Report(inventory=loaded.inventory, plan=decided, findings=check(loaded.inventory, decided))
 
 

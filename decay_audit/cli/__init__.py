@@ -2,12 +2,13 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from decay_audit.cli import check, emit, explain, inspect, rules, screen
+from decay_audit.cli import check, config, emit, explain, inspect, rules, screen
 from decay_audit.errors import DecayAuditError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -55,11 +56,20 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Which parameters of a PyTorch model get weight decay, which should, and where the two differ."""
+    file = config.find(Path.cwd())
+    defaults = config.values(config.load(file)) if file else {}
+    context.default_map = {
+        "inspect": defaults,
+        "check": defaults,
+        "explain": defaults,
+        "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # there it is a class
+    }
 
 
 app.command("inspect")(inspect.inspect)

@@ -22,7 +22,10 @@ def emit(
     from decay_audit import api, reports
 
     with screen.progress(quiet=quiet) as progress:
-        loaded = api.load(target, api.Reading(device=device.value, key=key, progress=progress))
+        request = api.Request(
+            target=target, rules=rules, weight_decay=weight_decay, device=device.value, key=key, progress=progress
+        )
+        loaded = api.load(request)
         text = api.code(
             loaded, api.plan(loaded.inventory, rules, weight_decay), optimizer=optimizer, lr=lr, settings=set_ or ()
         )

@@ -38,6 +38,9 @@ def explain(
     from decay_audit import api
 
     with screen.progress(quiet=quiet) as progress:
-        loaded = api.load(what, api.Reading(device=device.value, key=key, progress=progress))
-        story = api.explain(name, api.report(loaded, rules, weight_decay))
+        request = api.Request(
+            target=what, rules=rules, weight_decay=weight_decay, device=device.value, key=key, progress=progress
+        )
+        loaded = api.load(request)
+        story = api.explain(name, api.report(loaded, request))
     screen.write(reports.explanation(story, look), None)

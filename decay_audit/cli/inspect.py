@@ -24,8 +24,11 @@ def inspect(
     from decay_audit import api, reports
 
     with screen.progress(quiet=quiet) as progress:
-        loaded = api.load(target, api.Reading(device=device.value, key=key, progress=progress))
-        report = api.report(loaded, rules, weight_decay)
+        request = api.Request(
+            target=target, rules=rules, weight_decay=weight_decay, device=device.value, key=key, progress=progress
+        )
+        loaded = api.load(request)
+        report = api.report(loaded, request)
     shown = reports.only(report, globs=only or (), roles=role or (), grep=grep)
     look = screen.look(output, color, full=full, verbose=verbose)
     screen.write(reports.render(shown, format.value, look), output)

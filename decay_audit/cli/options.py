@@ -65,6 +65,12 @@ Target = Annotated[
         show_default=False,
     ),
 ]
+OptionalTarget = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[TARGET]", help="As for inspect; by default the audits of pyproject.toml.", show_default=False
+    ),
+]
 Rules = Annotated[
     str,
     typer.Option(
