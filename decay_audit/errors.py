@@ -25,3 +25,7 @@ class RulesError(DecayAuditError):
 
 class PlanError(DecayAuditError):
     """A ruleset gives no answer for a parameter."""
+
+
+class OptimizerError(DecayAuditError):
+    """What was given as an optimizer is none, cannot be read, or does not survive a probing step."""

@@ -7,6 +7,13 @@ from msgspec import Struct
 
 Semantics = Literal["decoupled", "coupled", "none", "unknown"]
 Origin = Literal["live", "checkpoint"]
+Movement = Literal["proportional", "sign", "cautious", "other", "vanishing", "none", "unstable"]
+"""What steps without a gradient do to a weight.
+
+`proportional`: they remove the same fraction of every element. `sign`: the same amount. `cautious`: a fraction, but
+only where the gradient has the weight's sign. `other`: they move it in neither way. `vanishing`: they would remove a
+fraction, and rounding to the parameter's dtype undoes it. `none`: nothing moves. `unstable`: the result is not finite.
+"""
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -14,7 +21,10 @@ class Group(Struct, frozen=True, kw_only=True):
 
     Attributes:
         parameters: names, in the group's order; a position that no name could be found for is "".
-        implicit: the group never set `weight_decay`: it is the optimizer class's default. None if it cannot be known.
+        implicit: nobody set `weight_decay`: it is the optimizer class's default. None if it cannot be known, which is
+            when the coefficient equals that default and nobody watched the optimizer being built.
+        strangers: dtype and shape of each tensor in it that is not the model's, e.g. `float32 10x64`.
+        flattened: names of tensors in it that a wrapper packed from several parameters.
     """
 
     weight_decay: float
@@ -22,6 +32,8 @@ class Group(Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...] = ()
     hyperparameters: Mapping[str, object] = {}
     implicit: bool | None = None
+    strangers: tuple[str, ...] = ()
+    flattened: tuple[str, ...] = ()
 
 
 class Optimizer(Struct, frozen=True, kw_only=True):
@@ -29,7 +41,8 @@ class Optimizer(Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: where it was found, e.g. `optimizer`, or the expression that made it.
-        type: its class, e.g. `AdamW`; `Adam or AdamW` where a checkpoint cannot tell.
+        type: its class, e.g. `AdamW`, or `Lookahead(AdamW)`; `Adam or AdamW` where a checkpoint cannot tell.
+        adaptive: its decay is coupled and passes an adaptive denominator, so that it is not proportional to the weight.
         notes: what could not be known or mapped, in words.
     """
 
@@ -37,6 +50,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     type: str
     groups: tuple[Group, ...]
     semantics: Semantics = "unknown"
+    adaptive: bool = False
     origin: Origin = "live"
     notes: tuple[str, ...] = ()
 
@@ -50,7 +64,10 @@ class Observation(Struct, frozen=True, kw_only=True):
         group: index of the group that holds it.
         weight_decay: the group's coefficient.
         lr: the group's learning rate, or None.
+        declared: fraction of the weight that a step removes, divided by lr, as the optimizer's class and this group
+            announce it; None where that is not a constant (coupled decay) or not known.
         measured: fraction of the weight that one step without a gradient removes, divided by lr; None if not measured.
+        movement: in which way that step moves the weight; None if not measured.
     """
 
     parameter: str
@@ -58,4 +75,6 @@ class Observation(Struct, frozen=True, kw_only=True):
     group: int
     weight_decay: float
     lr: float | None = None
+    declared: float | None = None
     measured: float | None = None
+    movement: Movement | None = None
