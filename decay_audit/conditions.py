@@ -18,7 +18,13 @@ from decay_audit.roles.words import Classified, Layer, Role
 T = TypeVar("T")
 Test = Callable[[Classified], bool | None]
 NameForm = Literal["canonical", "raw"]
-Comparison = int | Annotated[str, Meta(pattern=r"^(==|!=|<=|>=|<|>)? *\d+$")]
+COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)? *[0-9]+")
+# The pattern is for the JSON Schema alone, and a rules file is held to it where it is read: msgspec 0.22 crashes on
+# freeing a type in which one `Meta(pattern=...)` occurs twice.
+Comparison = Annotated[
+    int | Annotated[str, Meta(extra_json_schema={"pattern": f"^{COMPARISON.pattern}$"})],
+    Meta(title="a whole number or a comparison such as `>=2`"),
+]
 DeclaredForm = Literal["exact", "glob", "substring", "keywords", "submodules"]
 Size = int | None
 

@@ -146,6 +146,5 @@ def _by_default(subject: Classified, ruleset: RuleSet) -> Decision:
             f"no rule of {ruleset.name} matches {subject.parameter.name}, and its default is `error`",
             "add a rule for it, or give the ruleset a default: `default: {decay: true}`",
         )
-    place = f"{ruleset.file}:{ruleset.default_line}" if ruleset.file else ""
     coefficient = ruleset.default.coefficient(ruleset.weight_decay)
-    return Decision(subject=subject, weight_decay=coefficient, rule=DEFAULT, place=place)
+    return Decision(subject=subject, weight_decay=coefficient, rule=DEFAULT, place=ruleset.default_place)

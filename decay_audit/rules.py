@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import Struct
 
 from decay_audit.conditions import NameForm, When
+from decay_audit.parameters import Parameter
 
 
 class Amount(Struct, frozen=True, kw_only=True):
@@ -35,13 +36,17 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 class Example(Struct, frozen=True, kw_only=True):
-    """A parameter that a ruleset promises an answer for: the preset tests itself."""
+    """A parameter that a ruleset promises an answer for: the preset tests itself.
 
-    name: str
-    weight_decay: float
-    owner: str = ""
-    shape: tuple[int, ...] = ()
-    line: int = 0
+    Attributes:
+        amount: what it must decay by; None if the example does not say.
+        rule: the rule that must decide; None if the example does not say.
+    """
+
+    parameter: Parameter
+    amount: Amount | None = None
+    rule: str | None = None
+    place: str = ""
 
 
 class RuleSet(Struct, frozen=True, kw_only=True):
@@ -50,6 +55,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     Attributes:
         weight_decay: the base coefficient.
         default: the amount where no rule matches; None makes an unmatched parameter an error.
+        default_place: `file:line` that says so, which is another file's where `extends` brought it.
         frozen: whether parameters that do not require a gradient are skipped or decided like any other.
         names: which of a parameter's names the name conditions see.
         preset: it ships with decay-audit.
@@ -61,7 +67,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     weight_decay: float
     rules: Sequence[Rule] = ()
     default: Amount | None
-    default_line: int = 0
+    default_place: str = ""
     file: str = ""
     frozen: Literal["skip", "include"] = "skip"
     names: NameForm = "canonical"

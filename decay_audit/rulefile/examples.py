@@ -1,0 +1,77 @@
+"""The examples of a rules file become parameters, and are decided like any other: a ruleset tests itself."""
+
+from collections.abc import Iterator
+
+from decay_audit import roles
+from decay_audit.decisions import plan
+from decay_audit.errors import PlanError
+from decay_audit.parameters import Declaration, Owner, Parameter
+from decay_audit.rulefile.form import AmountForm, ExampleForm
+from decay_audit.rules import Amount, Example, RuleSet
+
+
+def amount(form: AmountForm) -> Amount:
+    """Read the amount that `decay` or `weight_decay` says."""
+    if form.weight_decay is not None:
+        return Amount(weight_decay=form.weight_decay)
+    return Amount(times=float(form.decay if form.decay is not None else True))
+
+
+def example(form: ExampleForm, place: str) -> Example:
+    """Make the parameter that an example describes, with its owner and the owner's ancestors."""
+    says_amount = form.decay is not None or form.weight_decay is not None
+    return Example(
+        parameter=Parameter(
+            name=form.name,
+            raw_name=form.name,
+            shape=form.shape,
+            dtype=form.dtype,
+            owner=_owner(form),
+            trainable=form.trainable,
+            tied_to=_each(form.tied_to),
+            attributes=_each(form.attributes),
+        ),
+        amount=amount(form) if says_amount else None,
+        rule=form.rule,
+        place=place,
+    )
+
+
+def failures(ruleset: RuleSet) -> Iterator[str]:
+    """Decide every example and say which come out otherwise, each with its place."""
+    for one in ruleset.examples:
+        try:
+            (decision,) = plan(roles.classify([one.parameter]), ruleset).decisions
+        except PlanError as error:
+            yield f"{one.place}: the example {one.parameter.name}: {error.message}"
+            continue
+        wanted = None if one.amount is None else one.amount.coefficient(ruleset.weight_decay)
+        found = f"gets {decision.weight_decay:g} by the rule `{decision.rule}`, as {decision.subject.role}"
+        if wanted is not None and decision.weight_decay != wanted:
+            yield f"{one.place}: the example {one.parameter.name} {found}; it promises {wanted:g}"
+        elif one.rule not in (None, decision.rule):
+            yield f"{one.place}: the example {one.parameter.name} {found}; it promises the rule `{one.rule}`"
+
+
+def _owner(form: ExampleForm) -> Owner:
+    """The owner, in a chain of ancestors named after the parts of the parameter's name."""
+    parts = form.name.split(".")[:-1]
+    declares = Declaration(names=_each(form.no_weight_decay), keywords=_each(form.no_weight_decay_keywords))
+    types = _each(form.owner) or (UNKNOWN_CLASS,)
+    tensors = {form.name.rpartition(".")[2]: form.shape}
+    if not parts:
+        return Owner(types=types, tensors=tensors, declares=declares)
+    owner = Owner(types=(UNKNOWN_CLASS,), declares=declares)
+    ancestors = _each(form.within)
+    between = [UNKNOWN_CLASS] * (len(parts) - 1 - len(ancestors)) + list(ancestors)
+    for depth, ancestor in enumerate(between[: len(parts) - 1], start=1):
+        owner = Owner(name=".".join(parts[:depth]), types=(ancestor,), parent=owner)
+    return Owner(name=".".join(parts), types=types, parent=owner, tensors=tensors)
+
+
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+UNKNOWN_CLASS = "model.Module"
+"""The class of a module that an example does not name: one that no rule and no convention knows."""

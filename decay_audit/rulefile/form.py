@@ -1,0 +1,92 @@
+"""The shape of a rules file, as types: the reader, the mistakes and the JSON Schema all follow from these."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from decay_audit.conditions import NameForm, When
+
+SCHEMA_VERSION = 1
+
+Coefficient = Annotated[float, Meta(ge=0, description="A weight_decay coefficient.")]
+Word = Annotated[str, Meta(min_length=1)]
+
+
+class _Form(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A mapping in the file: unknown keys are refused."""
+
+
+class AmountForm(_Form, frozen=True, kw_only=True):
+    """How much to decay: give exactly one of `decay` and `weight_decay`."""
+
+    decay: Annotated[
+        bool | Annotated[float, Meta(ge=0)] | None,
+        Meta(description="true: the base coefficient; false: none; a number: that many times the base."),
+    ] = None
+    weight_decay: Annotated[Coefficient | None, Meta(description="An absolute coefficient, whatever the base is.")] = (
+        None
+    )
+
+
+class RuleForm(AmountForm, frozen=True, kw_only=True):
+    """One rule: parameters for which `when` holds, and no earlier rule's did, decay by the amount."""
+
+    name: Annotated[Word, Meta(description="What reports call the rule; unique in the ruleset.")]
+    when: Annotated[When, Meta(description="The condition; every key given must hold.")]
+
+
+class ExampleForm(AmountForm, frozen=True, kw_only=True):
+    """A parameter, and what the ruleset must decide for it."""
+
+    name: Annotated[Word, Meta(description="Dotted name of the parameter.")]
+    owner: Annotated[
+        str | tuple[str, ...],
+        Meta(description="Qualified class name of the module that holds it; a list gives its bases after it."),
+    ] = ()
+    within: Annotated[
+        str | tuple[str, ...],
+        Meta(description="Qualified class name of each ancestor below the root, outermost first."),
+    ] = ()
+    shape: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(description="Its shape; [] is a scalar.")] = ()
+    dtype: str = "float32"
+    trainable: bool = True
+    tied_to: Annotated[str | tuple[str, ...], Meta(description="Its other names.")] = ()
+    attributes: Annotated[str | tuple[str, ...], Meta(description="Attributes set on the tensor, and true.")] = ()
+    no_weight_decay: Annotated[str | tuple[str, ...], Meta(description="What the model's method returns.")] = ()
+    no_weight_decay_keywords: Annotated[
+        str | tuple[str, ...], Meta(description="What the model's method returns.")
+    ] = ()
+    rule: Annotated[str | None, Meta(description="The rule that must decide it.")] = None
+
+
+class FileForm(_Form, frozen=True, kw_only=True):
+    """A whole rules file."""
+
+    schema: Annotated[Literal[1], Meta(description="Version of this format.")]
+    name: Annotated[Word, Meta(description="What the ruleset is called.")]
+    title: Annotated[str, Meta(description="What it does, in one line.")] = ""
+    source: Annotated[
+        str, Meta(description="Where the policy comes from: paper, or repository, function and version.")
+    ] = ""
+    extends: Annotated[
+        Word | None, Meta(description="A preset's name or a file: this file's rules come before that ruleset's.")
+    ] = None
+    weight_decay: Annotated[
+        Coefficient | None, Meta(description="The base coefficient; required unless `extends` brings one.")
+    ] = None
+    frozen: Annotated[
+        Literal["skip", "include"] | None,
+        Meta(description="Whether parameters without a gradient are left out of the groups; skip if not given."),
+    ] = None
+    names: Annotated[
+        NameForm | None,
+        Meta(description="Whether conditions see names without wrapper parts, or raw; canonical if not given."),
+    ] = None
+    rules: Annotated[tuple[RuleForm, ...], Meta(description="In order: the first that matches decides.")] = ()
+    default: Annotated[
+        Literal["error"] | AmountForm | None,
+        Meta(description="Where no rule matches; `error` refuses. Required unless `extends` brings one."),
+    ] = None
+    examples: Annotated[
+        tuple[ExampleForm, ...], Meta(description="What the ruleset promises; `rules validate` runs them.")
+    ] = ()

@@ -1,0 +1,214 @@
+"""Rules files become RuleSets, `extends` followed; or the list of every mistake in them. Knows no model."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.errors import RulesError
+from decay_audit.rulefile import examples, shipped
+from decay_audit.rulefile.examples import amount
+from decay_audit.rulefile.form import AmountForm, FileForm, RuleForm
+from decay_audit.rulefile.nodes import Entries, Items, Mistake, Node, Unreadable, parse
+from decay_audit.rulefile.reader import read
+from decay_audit.rules import Rule, RuleSet
+
+T = TypeVar("T")
+FORMAT_HINT = "`decay-audit rules schema` prints the accepted form, `decay-audit rules show no-norm-no-bias` an example"
+
+
+class Text(Struct, frozen=True, kw_only=True):
+    """The text of a rules file.
+
+    Attributes:
+        path: where it is, absolute: what `extends` counts from.
+        shown: what to call it in messages and reports: relative, or its name alone.
+    """
+
+    text: str
+    path: Path
+    shown: str
+    preset: bool = False
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """A rules file, read and right by itself: its values, and the nodes that know their lines."""
+
+    form: FileForm
+    root: Entries
+
+
+def load(name_or_path: str) -> RuleSet:
+    """Read a preset by name, or a rules file by path.
+
+    Raises:
+        RulesError: there is none, or it has mistakes; all of them are in the message.
+    """
+    text = find(name_or_path, Path())
+    ruleset, mistakes = assemble(text, ())
+    if ruleset is None:
+        raise rejection(mistakes)
+    return ruleset
+
+
+def validate(name_or_path: str) -> RuleSet:
+    """Read a rules file, and decide its examples.
+
+    Raises:
+        RulesError: it cannot be read, has mistakes, or breaks the promise of an example.
+    """
+    ruleset = load(name_or_path)
+    failures = list(examples.failures(ruleset))
+    if failures:
+        raise RulesError("\n".join(failures), "correct the rules, or what the example promises")
+    return ruleset
+
+
+def rejection(mistakes: Iterable[Mistake]) -> RulesError:
+    """The error that lists the mistakes, in order."""
+    return RulesError("\n".join(map(str, sorted(set(mistakes)))), FORMAT_HINT)
+
+
+def find(name_or_path: str, beside: Path) -> Text:
+    """Read the text of a preset, or of a file whose path counts from the folder `beside`.
+
+    Raises:
+        RulesError: there is no such ruleset, or the file cannot be read.
+    """
+    if name_or_path in shipped.names():
+        path = shipped.path(name_or_path)
+        return Text(text=path.read_text("utf-8"), path=path, shown=path.name, preset=True)
+    path = beside / name_or_path
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RulesError(f"{name_or_path} is not text in UTF-8: {error.reason} at byte {error.start}") from error
+    except (OSError, ValueError) as error:
+        raise _not_found(name_or_path, path, error) from error
+    return Text(text=text, path=path.resolve(), shown=_shown(path))
+
+
+def _not_found(name: str, path: Path, error: OSError | ValueError) -> RulesError:
+    if path.is_dir():
+        return RulesError(f"{name} is a folder", "name a preset or one YAML file")
+    looks_like_file = path.suffix in (".yaml", ".yml") or len(path.parts) > 1
+    if looks_like_file and not isinstance(error, FileNotFoundError | NotADirectoryError):
+        return RulesError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
+    known = (
+        [f"{path.parent / other.name}" for other in path.parent.glob("*.y*ml")] if looks_like_file else shipped.names()
+    )
+    close = get_close_matches(str(path) if looks_like_file else name, known, n=1)
+    nearest = f"did you mean `{close[0]}`? " if close else ""
+    if looks_like_file:
+        return RulesError(f"no rules file {name}", f"{nearest}`decay-audit rules list` lists the presets")
+    return RulesError(
+        f"no ruleset is called `{name}`",
+        f"{nearest}`decay-audit rules list` lists the presets; a file is named by its path",
+    )
+
+
+def _shown(path: Path) -> str:
+    """A path as reports may show it: never absolute."""
+    if not path.is_absolute():
+        return path.as_posix()
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+
+
+def assemble(text: Text, chain: tuple[Text, ...]) -> tuple[RuleSet | None, list[Mistake]]:
+    """Make the RuleSet of a file and of what it extends; None where there are mistakes.
+
+    Args:
+        chain: the files that extend this one, outermost first.
+    """
+    document, mistakes = _document(text)
+    extends = document.root.get("extends") if isinstance(document, Document) else None
+    base: RuleSet | None = None
+    if document and document.form.extends and extends:
+        base, more = _base(document.form.extends, extends.line, text, chain)
+        mistakes += more
+        if base is not None:
+            mistakes += _taken_names(document, base, text)
+    if document is None or mistakes:
+        return None, mistakes
+    return _ruleset(document, text, base), []
+
+
+def _document(text: Text) -> tuple[Document | None, list[Mistake]]:
+    mistakes: list[Mistake] = []
+
+    def report(line: int, words: str) -> None:
+        mistakes.append(Mistake(text.shown, line, words))
+
+    try:
+        root = parse(text.text)
+    except Unreadable as error:
+        report(error.line, error.text)
+        return None, mistakes
+    if not isinstance(root, Entries):
+        report(root.line if root else 1, "the file is empty" if root is None else "the file must be a mapping of keys")
+        return None, mistakes
+    form = read(root, FileForm, "the file", report)
+    return (Document(form=form, root=root) if form is not None else None), mistakes
+
+
+def _base(name: str, line: int, text: Text, chain: tuple[Text, ...]) -> tuple[RuleSet | None, list[Mistake]]:
+    try:
+        base = find(name, text.path.parent)
+    except RulesError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        return None, [Mistake(text.shown, line, f"`extends`: {error.message}{hint}")]
+    links = (*chain, text)
+    if any(link.path == base.path for link in links):
+        circle = " -> ".join(link.shown for link in (*links, base))
+        return None, [Mistake(text.shown, line, f"`extends` goes round in a circle: {circle}")]
+    return assemble(base, links)
+
+
+def _taken_names(document: Document, base: RuleSet, text: Text) -> list[Mistake]:
+    taken = {rule.name for rule in base.rules}
+    return [
+        Mistake(text.shown, line, f"{base.name}, which this file extends, has a rule called `{form.name}` already")
+        for form, line in _placed(document.form.rules, document.root.get("rules"))
+        if form.name in taken
+    ]
+
+
+def _ruleset(document: Document, text: Text, base: RuleSet | None) -> RuleSet:
+    """Join a file's own values and, behind them, those of the ruleset that it extends."""
+    form, root = document.form, document.root
+    rules = tuple(_rule(rule, line, text) for rule, line in _placed(form.rules, root.get("rules")))
+    default_node = root.get("default")
+    own = RuleSet(
+        name=form.name,
+        title=form.title,
+        source=form.source,
+        weight_decay=form.weight_decay if form.weight_decay is not None else base.weight_decay if base else 0.0,
+        rules=(*rules, *(base.rules if base else ())),
+        default=amount(form.default) if isinstance(form.default, AmountForm) else None,
+        default_place=f"{text.shown}:{default_node.line}" if default_node else "",
+        file=text.shown,
+        frozen=form.frozen or (base.frozen if base else "skip"),
+        names=form.names or (base.names if base else "canonical"),
+        examples=tuple(
+            examples.example(form, f"{text.shown}:{line}")
+            for form, line in _placed(form.examples, root.get("examples"))
+        ),
+        preset=text.preset,
+    )
+    if base is not None and default_node is None:
+        return replace(own, default=base.default, default_place=base.default_place)
+    return own
+
+
+def _rule(form: RuleForm, line: int, text: Text) -> Rule:
+    return Rule(name=form.name, when=form.when, amount=amount(form), file=text.shown, line=line)
+
+
+def _placed(forms: Sequence[T], node: Node | None) -> Iterable[tuple[T, int]]:
+    """Each form of a list with the line that it starts at."""
+    items = node.items if isinstance(node, Items) else ()
+    return zip(forms, (item.line for item in items), strict=True)
