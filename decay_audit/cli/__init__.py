@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from decay_audit.cli import check, config, emit, explain, inspect, rules, screen
+from decay_audit.cli import check, emit, explain, inspect, rules, screen
 from decay_audit.errors import DecayAuditError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -62,6 +62,8 @@ def root(
     ] = False,
 ) -> None:
     """Which parameters of a PyTorch model get weight decay, which should, and where the two differ."""
+    from decay_audit.cli import config
+
     file = config.find(Path.cwd())
     defaults = config.values(config.load(file)) if file else {}
     context.default_map = {

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from decay_audit.cli import config, screen
 from decay_audit.cli import options as o
+from decay_audit.cli import screen
 from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def _configured() -> list[dict[str, Any]]:
     Raises:
         DecayAuditError: there is none: no input is a failure, not a pass.
     """
+    from decay_audit.cli import config
+
     file = config.find(Path.cwd())
     audits = config.load(file).audits if file else ()
     if not audits:
