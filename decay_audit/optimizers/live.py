@@ -1,0 +1,139 @@
+"""Live optimizers become Optimizer and Observation values: what each group holds, by canonical parameter names.
+
+Knows no role and no rule. `find` says what counts as an optimizer.
+"""
+
+from collections.abc import Mapping
+from math import isfinite
+
+import torch
+from msgspec import Struct
+
+from decay_audit.errors import OptimizerError
+from decay_audit.observations import Group, Observation, Optimizer
+from decay_audit.optimizers.construction import Record
+from decay_audit.optimizers.find import Found, find, layers
+from decay_audit.optimizers.identity import default_coefficient, type_name, types
+from decay_audit.optimizers.semantics import declared, meaning, row
+
+__all__ = ["Observed", "find", "observe"]
+
+_COEFFICIENTS = ("weight_decay", "wd")
+_NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
+
+
+class Observed(Struct, frozen=True, kw_only=True):
+    """What live optimizers hold. A parameter that two groups hold has two observations; one that none holds, none."""
+
+    optimizers: tuple[Optimizer, ...]
+    observations: tuple[Observation, ...]
+
+
+def observe(optimizers: Found, names: Mapping[int, str], record: Record | None = None) -> Observed:
+    """Read optimizers as plain data.
+
+    Args:
+        optimizers: with a name each, as `find` returns them.
+        names: `id(tensor)` -> canonical name, for every parameter of the model. The tensors must be alive.
+        record: what was seen when they were built; without it an implicit default can only be suspected.
+
+    Raises:
+        OptimizerError: there are no groups, or a hyperparameter is not a finite number.
+    """
+    read = [_read(name, optimizer, names, record) for name, optimizer in optimizers]
+    return Observed(
+        optimizers=tuple(one for one, _ in read),
+        observations=tuple(each for _, observations in read for each in observations),
+    )
+
+
+def _read(
+    name: str, optimizer: torch.optim.Optimizer, names: Mapping[int, str], record: Record | None
+) -> tuple[Optimizer, list[Observation]]:
+    if not optimizer.param_groups:
+        raise OptimizerError(f"{name} ({type(optimizer).__name__}) has no param groups", "give it parameters")
+    kinds = [types(layer) for layer in layers(optimizer)]
+    known = next((each for each in kinds if row(each)), kinds[0])
+    groups = tuple(_group(name, optimizer, index, names, record) for index in range(len(optimizer.param_groups)))
+    what = meaning(known, [group.hyperparameters for group in groups])
+    observations = [
+        Observation(
+            parameter=parameter,
+            optimizer=name,
+            group=index,
+            weight_decay=group.weight_decay,
+            lr=group.lr,
+            declared=declared(way, group.weight_decay, group.lr),
+        )
+        for index, (group, way) in enumerate(zip(groups, what.paths, strict=True))
+        for parameter in group.parameters
+        if parameter
+    ]
+    read = Optimizer(
+        name=name,
+        type=type_name(optimizer),
+        groups=groups,
+        semantics=what.semantics,
+        adaptive=what.adaptive,
+        notes=what.notes,
+    )
+    return read, observations
+
+
+def _group(
+    name: str, optimizer: torch.optim.Optimizer, index: int, names: Mapping[int, str], record: Record | None
+) -> Group:
+    group = optimizer.param_groups[index]
+    place = f"group {index} of {name} ({type(optimizer).__name__})"
+    key = next((each for each in _COEFFICIENTS if each in group), "")
+    coefficient = _number(group[key], key, place) if key else 0.0
+    tensors = [tensor for tensor in group.get("params", ()) if isinstance(tensor, torch.Tensor)]
+    return Group(
+        weight_decay=coefficient,
+        lr=_number(group["lr"], "lr", place) if group.get("lr") is not None else None,
+        parameters=tuple(names.get(id(tensor), "") for tensor in tensors),
+        hyperparameters={each: _plain(value) for each, value in group.items() if each not in _NOT_HYPERPARAMETERS},
+        implicit=_implicit(optimizer, index, coefficient, record),
+        strangers=tuple(_described(tensor) for tensor in tensors if id(tensor) not in names),
+        flattened=tuple(names.get(id(tensor), "") for tensor in tensors if _is_flat(tensor)),
+    )
+
+
+def _number(value: object, key: str, place: str) -> float:
+    """A hyperparameter as a float; torch also takes tensors."""
+    if isinstance(value, torch.Tensor):
+        if value.is_meta or value.numel() != 1:
+            raise OptimizerError(f"{place}: {key} is a tensor without a single value", f"give {key} as a number")
+        value = value.item()
+    if not isinstance(value, int | float) or not isfinite(value):
+        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be a finite number")
+    return float(value)
+
+
+def _plain(value: object) -> object:
+    """A hyperparameter as data that can be compared and printed."""
+    match value:
+        case torch.Tensor():
+            return value.item() if value.numel() == 1 and not value.is_meta else _described(value)
+        case None | bool() | int() | float() | str():
+            return value
+        case list() | tuple():
+            return tuple(_plain(each) for each in value)
+        case _:
+            return getattr(value, "__qualname__", type(value).__qualname__)
+
+
+def _described(tensor: torch.Tensor) -> str:
+    sizes = "x".join(map(str, tensor.shape)) or "scalar"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {sizes}"
+
+
+def _is_flat(tensor: torch.Tensor) -> bool:
+    """FSDP1 packs the parameters of a wrapped module into one FlatParameter, unless it keeps the original ones."""
+    return bool(getattr(tensor, "_is_flat_param", False))
+
+
+def _implicit(optimizer: torch.optim.Optimizer, index: int, coefficient: float, record: Record | None) -> bool | None:
+    if record is not None and (seen := record.implicit(optimizer, index)) is not None:
+        return seen
+    return None if coefficient == default_coefficient(optimizer) else False

@@ -1,0 +1,120 @@
+"""What `weight_decay` means: class names and a group's settings go in, the way the coefficient takes comes out.
+
+The facts are in `classes.py`. Knows no torch: a checkpoint's optimizer is described like a live one.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+from msgspec import Struct
+
+from decay_audit.observations import Semantics
+from decay_audit.optimizers.classes import CLASSES, Path, Row
+
+SEMANTICS: dict[Path, Semantics] = {
+    "lr": "decoupled",
+    "constant": "decoupled",
+    "own": "decoupled",
+    "gradient": "coupled",
+    "denominator": "coupled",
+    "norm": "coupled",
+    "none": "none",
+    "unknown": "unknown",
+}
+"""The two families that the paths fall into."""
+
+WORDS: dict[Path, str] = {
+    "lr": "w <- w - lr * weight_decay * w",
+    "constant": "w <- w - weight_decay * w, whatever lr is",
+    "own": "w <- w - rate * weight_decay * w, with a rate of the optimizer's own",
+    "gradient": "g <- g + weight_decay * w, and the step is proportional to g",
+    "denominator": "g <- g + weight_decay * w, and the step divides by a running magnitude of each element of g",
+    "norm": "weight_decay * w is added to what a norm or a sign then rescales: the coefficient sets no rate",
+    "none": "the coefficient is not used",
+    "unknown": "not known",
+}
+"""Each path as the update that it stands for."""
+
+
+class Meaning(Struct, frozen=True, kw_only=True):
+    """What one optimizer's coefficients do, over all its groups.
+
+    Attributes:
+        paths: one for each group.
+        default: the class's own default coefficient; None if it is not known.
+    """
+
+    paths: tuple[Path, ...]
+    semantics: Semantics
+    adaptive: bool
+    default: float | None = None
+    notes: tuple[str, ...] = ()
+
+
+def row(types: Sequence[str]) -> Row | None:
+    """Find the first class that the table knows.
+
+    Args:
+        types: names of the classes, most derived first: qualified (`torch.optim.adamw.AdamW`), or simple as a
+            checkpoint tells them (`AdamW`), which then mean torch's own where torch has one.
+    """
+    found = (_find(*_split(name)) for name in types)
+    return next((one for one in found if one is not None), None)
+
+
+def path(known: Row | None, hyperparameters: Mapping[str, object]) -> Path:
+    """Say which way the coefficient takes in a group with these hyperparameters."""
+    if known is None:
+        return "unknown"
+    if known.switch and not hyperparameters.get(known.switch, known.assumed):
+        return known.path
+    if any(hyperparameters.get(key) for key in known.rescaled):
+        return "own"
+    if hyperparameters.get("fixed_decay"):
+        return "constant" if known.switch or known.path == "lr" else known.path
+    return "lr" if known.switch else known.path
+
+
+def meaning(types: Sequence[str], groups: Sequence[Mapping[str, object]]) -> Meaning:
+    """Describe an optimizer by its class names and its groups' hyperparameters."""
+    known = row(types)
+    paths = tuple(path(known, group) for group in groups)
+    families = {SEMANTICS[one] for one in paths}
+    mixed = len(families) > 1
+    notes = [known.note] if known and known.note else []
+    if mixed:
+        notes.append("its groups differ: " + ", ".join(f"{i} {SEMANTICS[one]}" for i, one in enumerate(paths)))
+    return Meaning(
+        paths=paths,
+        semantics="unknown" if mixed or not families else families.pop(),
+        adaptive="denominator" in paths,
+        default=known.default if known else None,
+        notes=tuple(notes),
+    )
+
+
+def declared(way: Path, weight_decay: float, lr: float | None) -> float | None:
+    """Say which fraction of the weight a step removes, divided by lr; None where that is not a constant, or not known.
+
+    A coupled coefficient has no such rate: momentum and denominators change it from step to step.
+    """
+    match way:
+        case "lr":
+            return weight_decay
+        case "constant" if lr and isfinite(lr):
+            return weight_decay / lr
+        case "none":
+            return 0.0
+        case _:
+            return None
+
+
+def _split(name: str) -> tuple[str, str]:
+    package, _, rest = name.partition(".")
+    return (package, rest.rpartition(".")[2]) if rest else ("", package)
+
+
+def _find(package: str, name: str) -> Row | None:
+    if package:
+        return CLASSES.get(package, {}).get(name)
+    return next((rows[name] for rows in CLASSES.values() if name in rows), None)
