@@ -1,1 +1,6 @@
 """Emitting: a Plan becomes Python that was executed and compared before anyone sees it."""
+
+from decay_audit.emit.program import code
+from decay_audit.emit.verification import verify
+
+__all__ = ["code", "verify"]

@@ -1,0 +1,145 @@
+"""Text becomes Python source as `ruff format` would write it: string literals, words in comments, lists of names.
+
+A name may hold anything; what comes out is one line, evaluates to the same text, and hides nothing.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
+
+LINE = 88
+"""Longest line, where a name allows it: the default of `ruff format`."""
+FEWEST = 3
+"""Fewest names that are worth a comprehension."""
+
+_PLAIN = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+_VARIABLES = "ijklmn"
+
+Pattern = tuple[range, ...]
+
+
+def string(text: str) -> str:
+    r"""Write a string literal, in double quotes unless that takes more escapes.
+
+    >>> print(string('a"b'), string("it's"), string("two\nlines"))
+    'a"b' "it's" "two\nlines"
+    """
+    escaped = _escape(text)
+    if text.count('"') > text.count("'"):
+        return "'" + escaped.replace("'", "\\'") + "'"
+    return '"' + escaped.replace('"', '\\"') + '"'
+
+
+def comment(text: str) -> str:
+    """Write text for the inside of a comment: one line, with nothing invisible."""
+    return _escape(text)
+
+
+def names(texts: Iterable[str], indent: int) -> Iterator[str]:
+    """Write names as the elements of a list, one a line; runs of numbers become comprehensions.
+
+    >>> for line in names(["stem.w", "blocks.0.w", "blocks.1.w", "blocks.2.w"], 0):
+    ...     print(line)
+    "stem.w",
+    *[f"blocks.{i}.w" for i in range(3)],
+
+    Args:
+        indent: spaces before each element.
+    """
+    margin = " " * indent
+    for skeleton, indexes in _by_skeleton(texts).items():
+        for pattern in _patterns(indexes, len(skeleton) - 1):
+            for line in _elements(skeleton, pattern, indent):
+                yield margin + line
+
+
+def _escape(text: str) -> str:
+    # A repr holds both quotes only when it is in single quotes and escapes those; the two in front force that.
+    return repr("\"'" + text)[4:-1].replace("\\'", "'")
+
+
+def _by_skeleton(texts: Iterable[str]) -> dict[tuple[str, ...], list[tuple[int, ...]]]:
+    """Names by their text between numbers, in order of first appearance, each with the numbers found there."""
+    found: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
+    for text in texts:
+        skeleton, numbers = _split(text)
+        found.setdefault(skeleton, []).append(numbers)
+    return found
+
+
+def _split(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """`a.0.b` is (`a.`, `.b`) around (0,); a name that is not made of plain parts has no numbers."""
+    if not _PLAIN.fullmatch(text):
+        return (text,), ()
+    skeleton: list[str] = []
+    numbers: list[int] = []
+    piece = ""
+    for index, part in enumerate(text.split(".")):
+        piece += "." if index else ""
+        if _NUMBER.fullmatch(part) and len(numbers) < len(_VARIABLES):
+            skeleton.append(piece)
+            numbers.append(int(part))
+            piece = ""
+        else:
+            piece += part
+    return (*skeleton, piece), tuple(numbers)
+
+
+def _patterns(indexes: Sequence[tuple[int, ...]], width: int) -> list[Pattern]:
+    """Cover the indexes, each exactly once, by products of ranges."""
+    if width == 0:
+        return [()] * len(indexes)
+    rest_of: dict[int, list[tuple[int, ...]]] = {}
+    for first, *rest in sorted(set(indexes)):
+        rest_of.setdefault(first, []).append(tuple(rest))
+    patterns: list[Pattern] = []
+    for run in _runs(rest_of):
+        patterns.extend((run, *pattern) for pattern in _patterns(rest_of[run[0]], width - 1))
+    return patterns
+
+
+def _runs(rest_of: Mapping[int, list[tuple[int, ...]]]) -> Iterator[range]:
+    """Consecutive numbers that are followed by the same things."""
+    run = range(0)
+    for number, rest in rest_of.items():
+        if run and number == run.stop and rest == rest_of[run.start]:
+            run = range(run.start, number + 1)
+            continue
+        if run:
+            yield run
+        run = range(number, number + 1)
+    yield run
+
+
+def _elements(skeleton: Sequence[str], pattern: Pattern, indent: int) -> Iterator[str]:
+    folded = _comprehension(skeleton, pattern, indent) if prod(map(len, pattern)) >= FEWEST else ()
+    yield from folded or (f"{string(name)}," for name in _unfold(skeleton, pattern))
+
+
+def _comprehension(skeleton: Sequence[str], pattern: Pattern, indent: int) -> tuple[str, ...]:
+    """Lines of the comprehension as the formatter breaks them; none if a line would still be too long."""
+    body = skeleton[0]
+    loops: list[str] = []
+    for numbers, text in zip(pattern, skeleton[1:], strict=True):
+        variable = _VARIABLES[len(loops)]
+        body += f"{numbers[0]}{text}" if len(numbers) == 1 else f"{{{variable}}}{text}"
+        if len(numbers) > 1:
+            start = f"{numbers.start}, " if numbers.start else ""
+            loops.append(f"for {variable} in range({start}{numbers.stop})")
+    value = f'f"{body}"'
+    layouts = (
+        (f"*[{' '.join((value, *loops))}],",),
+        ("*[", f"    {' '.join((value, *loops))}", "],"),
+        ("*[", f"    {value}", *(f"    {loop}" for loop in loops), "],"),
+    )
+    return next((lines for lines in layouts if indent + max(map(len, lines)) <= LINE), ())
+
+
+def _unfold(skeleton: Sequence[str], pattern: Pattern) -> Iterator[str]:
+    if not pattern:
+        yield skeleton[0]
+        return
+    for number in pattern[0]:
+        for rest in _unfold(skeleton[1:], pattern[1:]):
+            yield f"{skeleton[0]}{number}{rest}"

@@ -1,0 +1,161 @@
+"""The optimizer part of the emitted code: a class and settings, checked as text. Knows no torch."""
+
+import ast
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from keyword import iskeyword
+from math import isfinite
+from typing import TypeGuard
+
+from msgspec import Struct
+
+from decay_audit.emit.literals import string
+from decay_audit.errors import DecayAuditError
+
+TORCH_CLASSES: tuple[str, ...] = (
+    "ASGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Muon",
+    "NAdam",
+    "RAdam",
+)
+TORCH_CLASSES += ("RMSprop", "SGD")
+"""The classes of torch.optim that take param groups and a weight_decay."""
+
+_GROUPS_SAY = ("params", "weight_decay")
+
+
+class OptimizerClass(Struct, frozen=True, kw_only=True):
+    """A class by its dotted path, e.g. `torch.optim.AdamW`."""
+
+    module: str
+    name: str
+
+
+def find(text: str) -> OptimizerClass:
+    """Read the name of an optimizer class: of torch.optim, or a dotted path.
+
+    Raises:
+        DecayAuditError: it is neither.
+    """
+    module, _, name = text.rpartition(".")
+    if not all(part.isidentifier() and part.isascii() and not iskeyword(part) for part in text.split(".")):
+        raise DecayAuditError(f"{text!r} is no optimizer class", _accepted(text))
+    if module not in ("", "torch.optim"):
+        return OptimizerClass(module=module, name=name)
+    if name not in TORCH_CLASSES:
+        raise DecayAuditError(
+            f"torch.optim has no optimizer {name} that takes param groups and weight_decay", _accepted(name)
+        )
+    return OptimizerClass(module="torch.optim", name=name)
+
+
+def for_use(use: str | None, otherwise: OptimizerClass) -> OptimizerClass:
+    """The class of torch.optim that `use` names, whatever its case, else `otherwise`."""
+    known = {name.lower(): name for name in TORCH_CLASSES}
+    name = known.get((use or "").lower())
+    return otherwise if name is None else OptimizerClass(module="torch.optim", name=name)
+
+
+def arguments(lr: float | None, settings: Iterable[str]) -> dict[str, str]:
+    """Check the keyword arguments and write their values as Python.
+
+    Args:
+        settings: each `name=value`, the value a Python literal, or else a word.
+
+    Raises:
+        DecayAuditError: lr is no number >= 0, or a setting is not `name=value`, is given twice, or is for the groups to
+            say.
+    """
+    if lr is not None and not (isfinite(lr) and lr >= 0):
+        raise DecayAuditError(f"lr is {lr}", "it must be a finite number, 0 or more")
+    written = {} if lr is None else {"lr": repr(float(lr))}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not (equals and name.isidentifier() and name.isascii() and not iskeyword(name)):
+            raise DecayAuditError(f"{setting!r} is no setting", "write it as name=value, e.g. momentum=0.9")
+        if name in _GROUPS_SAY:
+            raise DecayAuditError(f"{name} cannot be set: the groups say it", "use --weight-decay or the ruleset")
+        if name in written:
+            raise DecayAuditError(f"{name} is given twice", "give each setting once")
+        written[name] = _value(name, value.strip())
+    return written
+
+
+def imports(classes: Iterable[OptimizerClass]) -> list[str]:
+    """The import lines of the code, torch among them."""
+    modules = {one.module for one in classes if one.module != "torch.optim"}
+    return [f"import {module}" for module in sorted({*modules, "torch"})]
+
+
+def function(uses: Mapping[str | None, OptimizerClass], written: Mapping[str, str]) -> list[str]:
+    """Write `make_optimizer(model)`: one optimizer, or one for each `use` in a dict."""
+    if list(uses) == [None]:
+        return [
+            "def make_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:",
+            '    """Make the optimizer over the groups of `param_groups`."""',
+            *_call("    return ", uses[None], "param_groups(model)", written),
+        ]
+    lines = [
+        "def make_optimizer(model: torch.nn.Module) -> dict[str, torch.optim.Optimizer]:",
+        '    """Make the optimizers over the groups of `param_groups`, by the `use` of each group."""',
+        "    groups = param_groups(model)",
+        "    optimizers = {}",
+    ]
+    for use, chosen in uses.items():
+        key = "None" if use is None else string(use)
+        test = f'group.get("use") == {key}' if use is not None else 'group.get("use") is None'
+        lines.append(f"    chosen = [group for group in groups if {test}]")
+        lines.extend(_call(f"    optimizers[{key}] = ", chosen, "chosen", written))
+    return [*lines, "    return optimizers"]
+
+
+def _call(start: str, chosen: OptimizerClass, groups: str, written: Mapping[str, str]) -> list[str]:
+    call = f"{start}{chosen.module}.{chosen.name}("
+    if not written:
+        return [f"{call}{groups})"]
+    each = (f"        {name}={value}," for name, value in written.items())
+    return [call, f"        {groups},", *each, "    )"]
+
+
+def _value(name: str, text: str) -> str:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = text
+    if not _is_literal(value):
+        raise DecayAuditError(f"{name} cannot be {text!r}", "a value is a number, True, False, None, a word or a tuple")
+    return _write(value)
+
+
+def _is_literal(value: object) -> "TypeGuard[bool | int | float | str | tuple[object, ...] | list[object] | None]":
+    match value:
+        case float():
+            return isfinite(value)
+        case tuple() | list():
+            return all(map(_is_literal, value))
+        case _:
+            return value is None or isinstance(value, bool | int | str)
+
+
+def _write(value: object) -> str:
+    match value:
+        case str():
+            return string(value)
+        case list():
+            return f"[{', '.join(map(_write, value))}]"
+        case tuple():
+            return f"({', '.join(map(_write, value))}{',' if len(value) == 1 else ''})"
+        case _:
+            return repr(value)
+
+
+def _accepted(text: str) -> str:
+    near = get_close_matches(text.rpartition(".")[2], TORCH_CLASSES, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"{guess}it is a class of torch.optim ({', '.join(TORCH_CLASSES)}), or package.module.Class"

@@ -1,0 +1,193 @@
+"""A Plan becomes the text of a Python module: `param_groups(model)` and, if asked for, `make_optimizer(model)`.
+
+The module needs torch and nothing of decay-audit. Names are literals, and it refuses a model that has other ones.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from decay_audit.decisions import Decision, Plan, PlanGroup
+from decay_audit.emit import optimizer as optimizers
+from decay_audit.emit.literals import comment, names, string
+from decay_audit.errors import DecayAuditError
+from decay_audit.parameters import WRAPPER_PARTS
+
+NAMES_INDENT = 16
+
+
+def code(
+    plan: Plan,
+    *,
+    target: str = "",
+    optimizer: str | None = None,
+    lr: float | None = None,
+    settings: Iterable[str] = (),
+) -> str:
+    """Write the param groups of a plan as Python.
+
+    Args:
+        target: what the plan is for; the first comment says it.
+        optimizer: a class of torch.optim, or a dotted path; where the plan has a `use` channel, a use that names no
+            class of torch.optim gets this one.
+        lr: learning rate of the optimizer, and of groups that scale it.
+        settings: more arguments of the optimizer, each `name=value`.
+
+    Raises:
+        DecayAuditError: the optimizer or a setting is not one, or the plan has no param group.
+    """
+    groups = plan.groups()
+    if not groups:
+        raise DecayAuditError("the plan has no param group: every parameter is frozen and the ruleset skips those")
+    written = optimizers.arguments(lr, settings)
+    classes = _classes(groups, optimizer)
+    scaled = any(group.lr_scale != 1.0 for group in groups)
+    if scaled and classes and lr is None:
+        raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
+    if not classes and set(written) - {"lr"}:
+        raise DecayAuditError("settings are for an optimizer", "name its class: --optimizer AdamW")
+    sections = [
+        _header(plan, target),
+        optimizers.imports(classes.values()),
+        ["", *_function(plan, groups, written.get("lr") if scaled else None)],
+        ["", *optimizers.function(classes, written)] if classes else [],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | None, optimizers.OptimizerClass]:
+    if optimizer is None:
+        return {}
+    named = optimizers.find(optimizer)
+    return {group.use: optimizers.for_use(group.use, named) for group in groups}
+
+
+def _header(plan: Plan, target: str) -> list[str]:
+    # The docstring comes first: a target that looks like a coding cookie means nothing below line 2.
+    parts = {
+        "decayed": [decision for decision in plan.decisions if decision.grouped and decision.decays],
+        "spared": [decision for decision in plan.decisions if decision.grouped and not decision.decays],
+        "frozen": [decision for decision in plan.decisions if not decision.grouped],
+    }
+    return [
+        '"""Weight decay as param groups: written by decay-audit, run, and compared with the ruleset."""',
+        "",
+        *([f"# target   {comment(target)}"] if target else []),
+        f"# ruleset  {comment(plan.ruleset.name)}, weight_decay {plan.ruleset.weight_decay!r}",
+        *(_count(word, decisions) for word, decisions in parts.items() if decisions or word != "frozen"),
+        "#",
+        "# An optimizer finds its saved state by position. State that was saved with other groups does not",
+        "# load into these, or loads with its settings in the wrong groups: move it by name, or start afresh.",
+    ]
+
+
+def _count(word: str, decisions: Sequence[Decision]) -> str:
+    tensors = "tensor" if len(decisions) == 1 else "tensors"
+    elements = sum(decision.numel for decision in decisions)
+    return f"# {word:<8} {len(decisions):,} {tensors}, {elements:,} elements"
+
+
+def _function(plan: Plan, groups: Sequence[PlanGroup], lr: str | None) -> list[str]:
+    scaled = any(group.lr_scale != 1.0 for group in groups)
+    default = "" if lr is None else f" = {lr}"
+    frozen = [decision.name for decision in plan.decisions if not decision.grouped]
+    from_file = not any(decision.subject.parameter.owner.types for decision in plan.decisions)
+    return [
+        f"def param_groups(model: torch.nn.Module{f', lr: float{default}' if scaled else ''}) -> list[dict]:",
+        '    """Split the parameters of `model`; raise ValueError if it is not the model written for."""',
+        "    groups = [",
+        *(line for group in groups for line in _group(group, scaled=scaled)),
+        "    ]",
+        *(["    frozen = [", *names(frozen, 8), "    ]"] if frozen else []),
+        *_lookup(every_name=from_file, frozen=bool(frozen)),
+        *(_ties() if from_file else []),
+        *_refusals(frozen=bool(frozen)),
+        *_filling(skip_frozen=plan.ruleset.frozen == "skip"),
+    ]
+
+
+def _group(group: PlanGroup, *, scaled: bool) -> Iterator[str]:
+    yield "        {"
+    yield f'            "weight_decay": {group.weight_decay!r},'
+    if scaled:
+        yield f'            "lr": lr * {group.lr_scale!r},'
+    if group.use is not None:
+        yield f'            "use": {string(group.use)},'
+    yield '            "params": ['
+    # Order within the list is free: the tensors are taken in the model's order.
+    for (rule, place), decisions in groupby(sorted(group.decisions, key=_rule), key=_rule):
+        yield f"{' ' * NAMES_INDENT}# {comment(f'{rule} ({place})' if place else rule)}"
+        yield from names([decision.name for decision in decisions], NAMES_INDENT)
+    yield "            ],"
+    yield "        },"
+
+
+def _rule(decision: Decision) -> tuple[str, str]:
+    return decision.rule, decision.place
+
+
+def _lookup(*, every_name: bool, frozen: bool) -> list[str]:
+    wrappers = ", ".join(map(string, sorted(WRAPPER_PARTS)))
+    return [
+        '    group_of = {name: group for group in groups for name in group["params"]}',
+        *(["    group_of.update(dict.fromkeys(frozen))"] if frozen else []),
+        "",
+        "    # Compiled, distributed or not: the names of the bare model.",
+        f"    wrappers = {{{wrappers}}}",
+        "    tensors = {}",
+        f"    for name, tensor in model.named_parameters({'remove_duplicate=False' if every_name else ''}):",
+        '        bare = ".".join(part for part in name.split(".") if part not in wrappers)',
+        "        if tensors.setdefault(name if name in group_of else bare, tensor) is not tensor:",
+        '            raise ValueError(f"two parameters are called {bare}")',
+        "    while tensors and not group_of.keys() <= tensors.keys():",
+        '        if not all(name.startswith("module.") for name in tensors):',
+        "            break",
+        '        tensors = {name.removeprefix("module."): tensors[name] for name in tensors}',
+    ]
+
+
+def _ties() -> list[str]:
+    """A file names a tied parameter once or for each place, and cannot tell; the model can."""
+    return [
+        "",
+        "    # Of tied names, keep the first one that has a group.",
+        "    names_of = {}",
+        "    for name, tensor in tensors.items():",
+        "        names_of.setdefault(tensor, []).append(name)",
+        "    for names in names_of.values():",
+        "        homes = [group_of.pop(name) for name in names if name in group_of]",
+        "        if any(home is not homes[0] for home in homes):",
+        '            raise ValueError(f"tied, but in several groups: {names}")',
+        "        if homes:",
+        "            group_of[names[0]] = homes[0]",
+        "    tensors = {names[0]: tensor for tensor, names in names_of.items()}",
+    ]
+
+
+def _refusals(*, frozen: bool) -> list[str]:
+    thawed = [
+        "    thawed = [name for name in frozen if tensors[name].requires_grad]",
+        "    if thawed:",
+        '        raise ValueError(f"frozen when this was written, and no longer: {thawed}")',
+    ]
+    return [
+        "",
+        "    missing = [name for name in group_of if name not in tensors]",
+        "    unknown = [name for name in tensors if name not in group_of]",
+        "    if missing or unknown:",
+        '        raise ValueError(f"this is another model: {missing=} {unknown=}")',
+        *(thawed if frozen else []),
+        "",
+    ]
+
+
+def _filling(*, skip_frozen: bool) -> list[str]:
+    condition = "group_of[name] is group" + (" and tensor.requires_grad" if skip_frozen else "")
+    return [
+        "    for group in groups:",
+        '        group["params"] = [',
+        "            tensor",
+        "            for name, tensor in tensors.items()",
+        f"            if {condition}",
+        "        ]",
+        "    return groups",
+    ]
