@@ -1,0 +1,99 @@
+"""Evidence from shapes and siblings: a Subject in, what they make likely out.
+
+All that a checkpoint's header can say; for modules it is asked last, about classes that nothing else explains.
+"""
+
+from decay_audit.roles.by_name import PLAIN
+from decay_audit.roles.conventions import (
+    ACTIVATION_CLASS,
+    ACTIVATION_MODULE,
+    CONV_CLASS,
+    EMBEDDING_CLASS,
+    EMBEDDING_MODULE,
+    NORM_MODULE,
+    stem,
+)
+from decay_audit.roles.layers import conv_layer, linear_layer, norm_layer
+from decay_audit.roles.subject import Subject
+from decay_audit.roles.words import Confidence, Evidence, EvidenceKind, Layer, Role
+
+_RUNNING = frozenset({"running_mean", "running_var", "num_batches_tracked"})
+_RECURRENT = ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")
+_MULTIHEAD = frozenset({"in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"})
+
+
+def evidence(subject: Subject) -> tuple[Evidence, ...]:
+    """Say what a tensor of this shape, between these siblings, is; nothing, if they do not tell."""
+    if subject.leaf.startswith(_RECURRENT):
+        role: Role = "bias" if subject.leaf.startswith("bias") else "recurrent_weight"
+        return _say(subject, subject.leaf, role, "recurrent")
+    if subject.leaf in _MULTIHEAD:
+        return _say(subject, subject.leaf, "linear_weight", "attention")
+    if subject.magnitude:
+        return _say(subject, "magnitude of a weight normalization", "scale", "other")
+    if subject.leaf not in PLAIN:
+        return ()
+    return _of_bias(subject) if subject.leaf == "bias" else _of_weight(subject)
+
+
+def _say(
+    subject: Subject, detail: str, role: Role, layer: Layer, confidence: Confidence = "likely"
+) -> tuple[Evidence, ...]:
+    kind: EvidenceKind = "pattern" if subject.types else "header"
+    return (Evidence(kind=kind, detail=detail, role=role, layer=layer, confidence=confidence),)
+
+
+def _of_bias(subject: Subject) -> tuple[Evidence, ...]:
+    weight = subject.tensors.get("weight")
+    if _RUNNING & subject.tensors.keys():
+        return _say(subject, "beside running statistics", "norm_bias", norm_layer(subject))
+    if weight is None:
+        return _say(subject, "called bias, and no weight beside it", "bias", "other")
+    if weight == subject.shape and len(weight) > 0:
+        return _say(subject, "a weight of its shape beside it", "norm_bias", norm_layer(subject, "layer_norm"))
+    layer = conv_layer(subject) if len(weight) > 2 else linear_layer(subject)
+    return _say(subject, f"beside a weight of {len(weight)} dimensions", "bias", layer)
+
+
+def _of_weight(subject: Subject) -> tuple[Evidence, ...]:
+    if _RUNNING & subject.tensors.keys():
+        return _say(subject, "beside running statistics", "norm_weight", norm_layer(subject))
+    if subject.wide <= 1 and len(subject.shape) <= 1:
+        return _of_vector(subject)
+    if subject.tensors.get("bias") == subject.shape:
+        return _say(subject, "a bias of its shape beside it", "norm_weight", norm_layer(subject, "layer_norm"))
+    if len(subject.shape) == 2:
+        return _of_matrix(subject)
+    return _of_stack(subject)
+
+
+def _of_vector(subject: Subject) -> tuple[Evidence, ...]:
+    if ACTIVATION_MODULE.search(stem(subject.name)) or ACTIVATION_CLASS.search(subject.class_name):
+        return _say(subject, f"a vector in {subject.name}", "activation", "activation")
+    if subject.tensors.get("bias") == subject.shape and subject.numel > 1:
+        return _say(subject, "a bias of its shape beside it", "norm_weight", norm_layer(subject, "layer_norm"))
+    if subject.numel == 1:
+        return _say(subject, "one number", "scale", "other", "guess")
+    if subject.types and not NORM_MODULE.search(stem(subject.name)):
+        return _say(subject, "a vector called weight", "scale", "other", "guess")
+    return _say(subject, "a vector without a bias", "norm_weight", norm_layer(subject, "rms_norm"), "guess")
+
+
+def _of_matrix(subject: Subject) -> tuple[Evidence, ...]:
+    if "bias" not in subject.tensors and (
+        EMBEDDING_CLASS.search(subject.class_name) or EMBEDDING_MODULE.search(stem(subject.name))
+    ):
+        return _say(subject, f"a matrix without a bias in {subject.name}", "embedding", "embedding")
+    return _say(subject, "a matrix", "linear_weight", linear_layer(subject))
+
+
+def _of_stack(subject: Subject) -> tuple[Evidence, ...]:
+    if len(subject.shape) == 3 and _in_experts(subject):
+        return _say(subject, "a stack of matrices among experts", "linear_weight", "linear")
+    if subject.class_name and not CONV_CLASS.search(subject.class_name):
+        return _say(subject, "a stack of matrices", "linear_weight", "linear", "guess")
+    return _say(subject, f"{len(subject.shape)} dimensions", "conv_weight", conv_layer(subject))
+
+
+def _in_experts(subject: Subject) -> bool:
+    return any("expert" in word.lower() or "moe" in word.lower() for word in (*subject.path[:3], *subject.classes[:2]))

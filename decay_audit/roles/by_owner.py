@@ -1,0 +1,83 @@
+"""Evidence from the owner's classes: a Subject in, what torch.nn says of such a tensor out. Certain."""
+
+import re
+from collections.abc import Mapping
+
+from decay_audit.roles.layers import conv_layer, linear_layer
+from decay_audit.roles.subject import Subject
+from decay_audit.roles.words import Evidence, Layer, Role
+
+Tensors = Mapping[str, Role]
+
+_CONV: Tensors = {"weight": "conv_weight", "bias": "bias"}
+_LINEAR: Tensors = {"weight": "linear_weight", "bias": "bias"}
+_NORM: Tensors = {"weight": "norm_weight", "bias": "norm_bias"}
+_EMBEDDING: Tensors = {"weight": "embedding"}
+_RECURRENT: Tensors = {
+    "weight_ih": "recurrent_weight",
+    "weight_hh": "recurrent_weight",
+    "weight_hr": "recurrent_weight",
+    "bias_ih": "bias",
+    "bias_hh": "bias",
+}
+_ATTENTION: Tensors = {
+    "in_proj_weight": "linear_weight",
+    "q_proj_weight": "linear_weight",
+    "k_proj_weight": "linear_weight",
+    "v_proj_weight": "linear_weight",
+    "in_proj_bias": "bias",
+    "bias_k": "bias",  # one more key and value in the sequence; torch calls it a bias
+    "bias_v": "bias",
+}
+
+TORCH_CLASSES: Mapping[str, tuple[Layer, Tensors]] = {
+    "torch.nn.Conv1d": ("conv", _CONV),
+    "torch.nn.Conv2d": ("conv", _CONV),
+    "torch.nn.Conv3d": ("conv", _CONV),
+    "torch.nn.ConvTranspose1d": ("conv", _CONV),
+    "torch.nn.ConvTranspose2d": ("conv", _CONV),
+    "torch.nn.ConvTranspose3d": ("conv", _CONV),
+    "torch.nn.modules.conv._ConvNd": ("conv", _CONV),
+    "torch.nn.Linear": ("linear", _LINEAR),
+    "torch.nn.Bilinear": ("linear", _LINEAR),
+    "torch.nn.Embedding": ("embedding", _EMBEDDING),
+    "torch.nn.EmbeddingBag": ("embedding", _EMBEDDING),
+    "torch.nn.modules.batchnorm._BatchNorm": ("batch_norm", _NORM),
+    "torch.nn.modules.instancenorm._InstanceNorm": ("instance_norm", _NORM),
+    "torch.nn.modules.batchnorm._NormBase": ("other_norm", _NORM),
+    "torch.nn.LayerNorm": ("layer_norm", _NORM),
+    "torch.nn.GroupNorm": ("group_norm", _NORM),
+    "torch.nn.RMSNorm": ("rms_norm", _NORM),
+    "torch.nn.MultiheadAttention": ("attention", _ATTENTION),
+    "torch.nn.RNNBase": ("recurrent", _RECURRENT),
+    "torch.nn.RNNCellBase": ("recurrent", _RECURRENT),
+    "torch.nn.PReLU": ("activation", {"weight": "activation"}),
+}
+"""The classes of torch.nn that hold tensors of their own, by the name that all their subclasses carry in their MRO."""
+
+
+def evidence(subject: Subject) -> tuple[Evidence, ...]:
+    """Say what the first torch.nn class of the owner's MRO knows of a tensor of this name, if it knows any."""
+    known = next((name for name in subject.types if name in TORCH_CLASSES), None)
+    if known is None:
+        return ()
+    layer, tensors = TORCH_CLASSES[known]
+    role = tensors.get(re.sub(r"_l\d+(_reverse)?$", "", subject.leaf))
+    if role is None:
+        return ()
+    detail = subject.types[0] if subject.types[0] == known else f"{subject.types[0]}, a {known}"
+    if subject.magnitude:
+        role, detail = "scale", f"{detail}; magnitude of its weight normalization"
+    if not re.search(r"float|complex", subject.dtype):
+        detail = f"{detail}; packed as {subject.dtype}, which no optimizer trains"
+    return (Evidence(kind="owner", detail=detail, role=role, layer=_layer(layer, subject), confidence="certain"),)
+
+
+def _layer(layer: Layer, subject: Subject) -> Layer:
+    match layer:
+        case "conv":
+            return conv_layer(subject)
+        case "linear":
+            return linear_layer(subject)
+        case _:
+            return layer
