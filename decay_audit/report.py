@@ -2,17 +2,22 @@
 
 from msgspec import Struct
 
+from decay_audit.decisions import Plan
 from decay_audit.findings import Finding
 from decay_audit.inventory import Inventory
 from decay_audit.observations import Observation, Optimizer
-from decay_audit.decisions import Plan
 
 
 class Report(Struct, frozen=True, kw_only=True, eq=False):
-    """An inventory, the plan for it, what optimizers do, and the findings."""
+    """An inventory, the plan for it, what optimizers do, and the findings.
+
+    Attributes:
+        hidden: how many of the model's parameters a selection has taken out of the inventory and the plan.
+    """
 
     inventory: Inventory
     plan: Plan
     optimizers: tuple[Optimizer, ...] = ()
     observations: tuple[Observation, ...] = ()
     findings: tuple[Finding, ...] = ()
+    hidden: int = 0

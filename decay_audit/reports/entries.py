@@ -1,0 +1,101 @@
+"""Decisions as the words of a table row, before any layout: what folds, and under which titles."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from decay_audit.decisions import FROZEN, Decision
+from decay_audit.observations import Observation, Optimizer
+from decay_audit.report import Report
+from decay_audit.reports.fold import Entry
+from decay_audit.reports.wording import SHORT, coefficient, visible
+
+SPARED = "-"
+DIFFERS = " !"
+
+Say = Callable[[Decision], str]
+
+
+def columns(report: Report) -> dict[str, Say]:
+    """Give each column after the role: its title, and the word that it has for a decision; "" says nothing."""
+    return {
+        "decay": decay,
+        **{title: _observed(report, optimizer) for title, optimizer in _titled(report.optimizers).items()},
+        "lr": lambda decision: "" if decision.lr_scale == 1 else f"x{coefficient(decision.lr_scale)}",
+        "optimizer": lambda decision: visible(decision.use or ""),
+        "rule": lambda decision: visible(decision.rule),
+        "": remarks,
+    }
+
+
+def entries(report: Report) -> list[Entry]:
+    """Make an entry of each decision; its cells are the layer, then the columns."""
+    says = tuple(columns(report).values())
+    return [
+        Entry(
+            name=decision.name,
+            shape=decision.subject.parameter.shape,
+            role=role(decision),
+            cells=(decision.subject.layer, *(say(decision) for say in says)),
+        )
+        for decision in report.plan.decisions
+    ]
+
+
+def role(decision: Decision) -> str:
+    """Say a role in a word, and how sure it is if it is not."""
+    confidence = decision.subject.confidence
+    return SHORT[decision.subject.role] + ("" if confidence == "certain" else f" ({confidence})")
+
+
+def decay(decision: Decision) -> str:
+    """Say the coefficient, or that there is none."""
+    return coefficient(decision.weight_decay) if decision.decays else SPARED
+
+
+def remarks(decision: Decision) -> str:
+    """Say what else a reader must know of a parameter."""
+    parameter = decision.subject.parameter
+    said = {
+        "frozen": parameter.trainable is False and decision.rule != FROZEN,
+        "not initialized": parameter.lazy,
+        f"tied to {', '.join(map(visible, parameter.tied_to))}": bool(parameter.tied_to),
+        f"declared in {visible(parameter.declared_no_decay or '')}": parameter.declared_no_decay is not None,
+    }
+    return "; ".join(remark for remark, holds in said.items() if holds)
+
+
+def _titled(optimizers: Sequence[Optimizer]) -> dict[str, Optimizer]:
+    """A title for each optimizer: its class, with its name where two have one class."""
+    types = [optimizer.type for optimizer in optimizers]
+    titled = {}
+    for optimizer in optimizers:
+        name = optimizer.type if types.count(optimizer.type) == 1 else f"{optimizer.type} {optimizer.name}"
+        titled[visible(f"saved {name}" if optimizer.origin == "checkpoint" else name)] = optimizer
+    return titled
+
+
+def _observed(report: Report, optimizer: Optimizer) -> Say:
+    """What one optimizer does to a parameter, marked where it differs from the decision."""
+    held: Mapping[str, list[Observation]] = defaultdict(list)
+    for one in report.observations:
+        if one.optimizer == optimizer.name:
+            held[one.parameter].append(one)
+    alone = len({other.origin for other in report.optimizers}) == len(report.optimizers)
+
+    def say(decision: Decision) -> str:
+        observations = held.get(decision.name, [])
+        if not observations:
+            return "absent" if alone else ""
+        words = ", ".join(map(_observation, observations))
+        same = all(one.weight_decay == decision.weight_decay for one in observations)
+        return words if same or not decision.grouped else words + DIFFERS
+
+    return say
+
+
+def _observation(one: Observation) -> str:
+    held = coefficient(one.weight_decay) if one.weight_decay else SPARED
+    if one.measured is None:
+        return held
+    measured = SPARED if not one.measured else f"{one.measured:.3g}"
+    return f"{held} (measured {measured})"

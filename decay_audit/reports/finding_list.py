@@ -1,0 +1,53 @@
+"""Findings for a person: what differs, for which parameters, where it says so, and the way out; and the verdict."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from decay_audit.findings import SEVERITIES, Finding
+from decay_audit.report import Report
+from decay_audit.reports import layout
+from decay_audit.reports.fold import fold_names
+from decay_audit.reports.layout import paint
+from decay_audit.reports.options import Options
+from decay_audit.reports.wording import counted, visible
+
+_NAMES = 8
+
+
+def render(report: Report, options: Options) -> str:
+    """Say the findings as text, and nothing where there are none."""
+    return "".join(f"{line}\n" for line in lines(report, options))
+
+
+def lines(report: Report, options: Options) -> Iterator[str]:
+    """Say each finding: its code and severity, then what it concerns, where it points, and the fix."""
+    for finding in report.findings:
+        head = f"{finding.code} {finding.severity:<7}"
+        first, *more = layout.paragraph(f"{head} ", visible(finding.message), options.width)
+        yield paint(head, finding.severity, color=options.color) + first[len(head) :]
+        yield from more
+        for detail in _details(finding, options):
+            yield from layout.paragraph(" " * 14, detail, options.width)
+
+
+def verdict(report: Report) -> str:
+    """Sum up the findings in one line."""
+    counts = Counter(finding.severity for finding in report.findings)
+    found = ", ".join(counted(counts[severity], severity) for severity in SEVERITIES if counts[severity])
+    return f"{found or 'no findings'} in {counted(len(report.plan.decisions) + report.hidden, 'tensor')}"
+
+
+def named(finding: Finding, most: int) -> str:
+    """Name the parameters that a finding concerns, folded; the first `most` patterns, and how many more."""
+    patterns = fold_names(finding.parameters)
+    more = f", and {len(patterns) - most} more" if len(patterns) > most else ""
+    return ", ".join(map(visible, patterns[:most])) + more
+
+
+def _details(finding: Finding, options: Options) -> Iterator[str]:
+    if finding.parameters:
+        yield named(finding, len(finding.parameters) if options.full else _NAMES)
+    if finding.where:
+        yield visible(finding.where)
+    if finding.fix:
+        yield f"fix: {visible(finding.fix)}"

@@ -1,0 +1,223 @@
+"""Folding: rows that read the same become one row with a pattern, `layers.{0-31}.self_attn.{q,k}_proj.weight`.
+
+Names, shapes and words in; patterns out, from which exactly the names come back. Knows no plan and no format.
+"""
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+
+from msgspec import Struct
+
+SCREEN = 40
+"""Rows that a reader takes in at once; above it, stages of different sizes share a row."""
+
+_DIGITS = re.compile(r"[0-9]+")
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
+_OWN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")  # a name that speaks the patterns' own syntax is never folded
+
+Axis = tuple[int, Hashable]
+"""Where a row may differ from others, and everything in which it must be equal to them."""
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """One parameter, as a table is about to show it.
+
+    Attributes:
+        role: its role in words; the only word in which the leaves of one owner may differ.
+        cells: everything else that the row says; only rows with equal cells fold.
+    """
+
+    name: str
+    shape: tuple[int, ...] = ()
+    role: str = ""
+    cells: tuple[str, ...] = ()
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """Entries that read the same.
+
+    Attributes:
+        parts: the dotted name in parts; the alternatives of a part are joined by commas.
+        sizes: smallest and largest size of each dimension.
+        roles: the words for the role: one, or one for each alternative of the last part.
+        first: position of the first entry.
+    """
+
+    parts: tuple[str, ...]
+    count: int
+    sizes: tuple[tuple[int, int], ...]
+    roles: tuple[str, ...]
+    cells: tuple[str, ...]
+    first: int
+
+    @property
+    def pattern(self) -> str:
+        """The names in one: `bn_1.{weight,bias}`, `stage_1.{0-2}.conv.weight`."""
+        return ".".join(map(_spell, self.parts)) if self.count > 1 else ".".join(self.parts)
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """Each dimension, as a range where it differs: `512`, `64..256`."""
+        return tuple(str(low) if low == high else f"{low}..{high}" for low, high in self.sizes)
+
+
+def fold(entries: Sequence[Entry], screen: int = SCREEN) -> tuple[Row, ...]:
+    """Fold entries that differ in a counter above their owner, in their owner's own part, or in their leaf.
+
+    Sizes may differ over the innermost counter that repeats (the blocks of a stage), and over the outer ones (the
+    stages of a model) only where the rows would not fit on a screen otherwise; kernels never differ. Leaves and
+    owners fold where the shapes are equal. Rows come in the order of their first entry, numbers in a pattern rise,
+    and everything else in it keeps its order. The time is linear in the number of entries.
+    """
+    rows = unfolded(entries)
+    odd = [row for row in rows if _OWN_SYNTAX.search(row.parts[0])]
+    blocks = _fold_counters([row for row in rows if not _OWN_SYNTAX.search(row.parts[0])], _innermost)
+    folded = _fold_siblings(blocks)
+    if len(folded) > screen:
+        folded = _fold_siblings(_fold_counters(blocks, _any_counter))
+    return tuple(sorted([*folded, *odd], key=lambda row: row.first))
+
+
+def unfolded(entries: Iterable[Entry]) -> tuple[Row, ...]:
+    """Make a row of each entry."""
+    return tuple(
+        Row(
+            parts=(entry.name,) if _OWN_SYNTAX.search(entry.name) else tuple(entry.name.split(".")),
+            count=1,
+            sizes=tuple((size, size) for size in entry.shape),
+            roles=(entry.role,),
+            cells=entry.cells,
+            first=position,
+        )
+        for position, entry in enumerate(entries)
+    )
+
+
+def fold_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Fold bare names to patterns, in the order of their first name."""
+    return tuple(row.pattern for row in fold([Entry(name=name) for name in names]))
+
+
+def _fold_counters(rows: list[Row], rest: Callable[[Row, int], Hashable]) -> list[Row]:
+    """Fold over the numbers in the parts above the owner, the innermost first."""
+    deepest = max((len(row.parts) for row in rows), default=0)
+    for axis in reversed(range(deepest - 2)):
+        rows = _merge(rows, partial(_counter, axis=axis, rest=rest))
+    return rows
+
+
+def _fold_siblings(rows: list[Row]) -> list[Row]:
+    return _merge(_merge(rows, _leaf), _owner)
+
+
+def _counter(row: Row, axis: int, rest: Callable[[Row, int], Hashable]) -> Axis | None:
+    """The part at `axis`, if it holds a number and stands above the owner."""
+    parts = row.parts
+    if axis >= len(parts) - 2 or not _DIGITS.search(parts[axis]):
+        return None
+    stem = _DIGITS.sub("#", parts[axis].partition(",")[0])
+    return axis, (parts[:axis], stem, parts[axis + 1 :], row.roles, row.cells, len(row.sizes), rest(row, axis))
+
+
+def _innermost(row: Row, axis: int) -> Hashable:
+    """Sizes that must be equal: those of a kernel, and all where an inner counter was folded before."""
+    return row.sizes if any("," in part for part in row.parts[axis + 1 : -2]) else row.sizes[2:]
+
+
+def _any_counter(row: Row, _: int) -> Hashable:
+    return row.sizes[2:]
+
+
+def _leaf(row: Row) -> Axis:
+    """The last part, whatever its role: `bn_1.{weight,bias}` are a gain and a shift."""
+    return len(row.parts) - 1, (row.parts[:-1], row.sizes, row.cells)
+
+
+def _owner(row: Row) -> Axis | None:
+    parts = row.parts
+    return (len(parts) - 2, (parts[:-2], parts[-1], row.sizes, row.roles, row.cells)) if len(parts) > 1 else None
+
+
+def _merge(rows: Iterable[Row], key: Callable[[Row], Axis | None]) -> list[Row]:
+    """Join the rows that have one key. They differ in one part alone, so that their names are still a product."""
+    alike: dict[Hashable, list[Row]] = {}
+    for row in rows:
+        alike.setdefault(key(row) or row.first, []).append(row)
+    return [
+        _join(same, axis[0]) if len(same) > 1 and isinstance(axis, tuple) else same[0] for axis, same in alike.items()
+    ]
+
+
+def _join(rows: list[Row], axis: int) -> Row:
+    first = rows[0]
+    each = [alternative for row in rows for alternative in row.parts[axis].split(",")]
+    roles = (
+        tuple(chain.from_iterable(row.roles for row in rows)) if len({row.roles for row in rows}) > 1 else first.roles
+    )
+    return Row(
+        parts=(
+            *first.parts[:axis],
+            ",".join(_ordered(each) if roles == first.roles else each),
+            *first.parts[axis + 1 :],
+        ),
+        count=sum(row.count for row in rows),
+        sizes=tuple(
+            (min(low for low, _ in pairs), max(high for _, high in pairs))
+            for pairs in map(tuple, zip(*(row.sizes for row in rows), strict=True))
+        ),
+        roles=roles,
+        cells=first.cells,
+        first=first.first,
+    )
+
+
+def _ordered(alternatives: list[str]) -> list[str]:
+    """Numbers rise, also where a file lists 10 before 2; words keep their order."""
+    prefix, numbers, suffix = _shared(alternatives)
+    if not all(map(_NUMBER.fullmatch, numbers)):
+        return alternatives
+    return [f"{prefix}{number}{suffix}" for number in sorted(map(int, numbers))]
+
+
+def _spell(part: str) -> str:
+    alternatives = part.split(",")
+    if len(alternatives) == 1:
+        return part
+    prefix, middles, suffix = _shared(alternatives)
+    numeric = all(map(_NUMBER.fullmatch, middles))
+    return f"{prefix}{{{','.join(_ranges(map(int, middles)) if numeric else middles)}}}{suffix}"
+
+
+def _shared(alternatives: list[str]) -> tuple[str, list[str], str]:
+    """Split off what all begin and end with, at a number or an underscore: `q_proj`, `k_proj` differ in `q`, `k`."""
+    prefix = _common_prefix(alternatives).rstrip("0123456789")
+    tails = [alternative[len(prefix) :] for alternative in alternatives]
+    suffix = _common_suffix(tails).lstrip("0123456789")
+    if not all(_NUMBER.fullmatch(tail.removesuffix(suffix)) for tail in tails):
+        prefix = prefix[: prefix.rfind("_") + 1]
+        tails = [alternative[len(prefix) :] for alternative in alternatives]
+        suffix = "_".join(["", *_common_suffix(tails).split("_")[1:]])
+    middles = [tail.removesuffix(suffix) for tail in tails]
+    return (prefix, middles, suffix) if all(middles) else ("", alternatives, "")
+
+
+def _common_prefix(texts: list[str]) -> str:
+    low, high = min(texts), max(texts)  # all others lie between, and share what these two share
+    return low[: next((end for end, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
+
+
+def _common_suffix(texts: list[str]) -> str:
+    return _common_prefix([text[::-1] for text in texts])[::-1]
+
+
+def _ranges(numbers: Iterable[int]) -> Iterator[str]:
+    """Spell runs of three and more as `0-2`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return chain.from_iterable((f"{run[0]}-{run[-1]}",) if len(run) > 2 else map(str, run) for run in runs)

@@ -1,0 +1,35 @@
+"""How a report should be said: the formats there are, and the terminal it is for."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Format(StrEnum):
+    """What `--format` accepts."""
+
+    TEXT = "text"
+    TREE = "tree"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    SARIF = "sarif"
+    GITHUB = "github"
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """What may change how a report looks, and never what it says. Machine formats read `artifact` alone.
+
+    Attributes:
+        width: columns of the terminal; None for a pipe or a file, where no line is ever broken.
+        color: whether to style with terminal escapes.
+        full: one row a parameter, nothing folded.
+        verbose: list the tensors that were left out, too.
+        artifact: path of the target's file as a code host knows it; "" for the name that the inventory has.
+    """
+
+    width: int | None = None
+    color: bool = False
+    full: bool = False
+    verbose: bool = False
+    artifact: str = ""

@@ -1,0 +1,101 @@
+"""The table for a person: what each parameter is, what the ruleset decides, and what the optimizers do."""
+
+from collections.abc import Iterator, Sequence
+
+from decay_audit.decisions import Decision
+from decay_audit.report import Report
+from decay_audit.reports import entries, finding_list, layout, totals
+from decay_audit.reports.fold import Row, fold, unfolded
+from decay_audit.reports.layout import Cell, Column, paint
+from decay_audit.reports.options import Options
+from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, dimensions, share, visible
+
+
+def render(report: Report, options: Options) -> str:
+    """Say a report as text: a header, the table, the totals, the notes and the findings."""
+    return "\n".join([*header(report, options), "", *body(report, options), "", *footer(report, options), ""])
+
+
+def header(report: Report, options: Options) -> Iterator[str]:
+    """Name the target, its size, and the ruleset."""
+    ruleset = report.plan.ruleset
+    shown = totals.count(report.plan.decisions)
+    target = visible(report.inventory.target)
+    size = f"{amount(shown.numel)} parameters, {counted(shown.parameters, 'tensor')}"
+    if report.hidden:
+        size = f"{size} shown, {report.hidden:,} hidden"
+    policy = f"ruleset {visible(ruleset.name)}, weight_decay {coefficient(ruleset.weight_decay)}"
+    title = paint(target, "title", color=options.color)
+    if options.width is not None and layout.cell_width(f"{target}   {size}   {policy}") > options.width:
+        yield from (title, f"  {size}", f"  {policy}")
+    else:
+        yield f"{title}   {size}   {policy}"
+
+
+def body(report: Report, options: Options) -> Iterator[str]:
+    """Lay out the parameters, folded unless asked not to."""
+    every = entries.entries(report)
+    rows = unfolded(every) if options.full else fold(every)
+    titles = ("parameter", "", "shape", "layer", "role", *entries.columns(report))
+    columns = [Column(title=title, right=index == 1) for index, title in enumerate(titles)]
+    lazy = {index for index, one in enumerate(report.plan.decisions) if one.subject.parameter.lazy}
+    cells = [_cells(row, lazy=row.first in lazy) for row in rows]
+    return layout.table(columns, cells, options.width, color=options.color)
+
+
+def _cells(row: Row, *, lazy: bool) -> Sequence[Cell]:
+    layer, decay, *others = row.cells
+    return (
+        (visible(row.pattern), ""),
+        (f"x{row.count}" if row.count > 1 else "", "dim"),
+        ("?" if lazy else dimensions(row.shape), ""),
+        (layer, "dim"),
+        (", ".join(row.roles), "warning" if "(" in "".join(row.roles) else ""),
+        (decay, "dim" if decay == entries.SPARED else "decay"),
+        *((text, "error" if text.endswith(entries.DIFFERS) else "dim") for text in others),
+    )
+
+
+def footer(report: Report, options: Options) -> Iterator[str]:
+    """Sum up what decays and what is spared; then the notes, and the findings."""
+    plan = report.plan
+    whole = totals.count(plan.decisions).numel
+    for title, decisions in (
+        ("decayed", totals.decayed(plan)),
+        ("spared", totals.spared(plan)),
+        ("frozen", totals.skipped(plan)),
+    ):
+        if decisions or title == "decayed":
+            yield from _sum(title, decisions, whole, options)
+    yield from _notes(report, options)
+    if report.findings:
+        yield ""
+        yield from finding_list.lines(report, options)
+
+
+def _sum(title: str, decisions: Sequence[Decision], whole: int, options: Options) -> Iterator[str]:
+    total = totals.count(decisions)
+    size = f"{amount(total.numel)} in {counted(total.parameters, 'tensor')} ({share(total.numel, whole)})"
+    roles = ", ".join(counted(len(one), *COUNTED[role]) for role, one in totals.by_role(decisions).items())
+    remark = {
+        "decayed": "",
+        "spared": "model.parameters() in one group would decay them too",
+        "frozen": "in no param group",
+    }[title]
+    text = size + (f": {roles}" if roles else "") + (f"; {remark}" if remark else "")
+    yield from layout.paragraph(f"  {title:<9}", text, options.width)
+
+
+def _notes(report: Report, options: Options) -> Iterator[str]:
+    inventory = report.inventory
+    if inventory.built_on:
+        yield f"  built    on {inventory.built_on}"
+    for note in (*inventory.notes, *(note for optimizer in report.optimizers for note in optimizer.notes)):
+        yield from layout.paragraph("  note     ", visible(note), options.width)
+    if not inventory.left_out:
+        return
+    if not options.verbose:
+        yield f"  left out {counted(len(inventory.left_out), 'tensor')} that are no parameters; --verbose lists them"
+        return
+    for one in inventory.left_out:
+        yield f"  left out {visible(one.name)}: {visible(one.reason)}"

@@ -1,0 +1,44 @@
+"""Counting a plan: parameters and elements, decayed and spared, by role."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from decay_audit.decisions import Decision, Plan
+from decay_audit.roles.words import ROLES, Role
+
+
+class Count(Struct, frozen=True, kw_only=True):
+    """How many parameters, and how many elements in them."""
+
+    parameters: int = 0
+    numel: int = 0
+
+
+def count(decisions: Iterable[Decision]) -> Count:
+    """Count decisions and their elements."""
+    sizes = [decision.numel for decision in decisions]
+    return Count(parameters=len(sizes), numel=sum(sizes))
+
+
+def decayed(plan: Plan) -> tuple[Decision, ...]:
+    """What the ruleset decays."""
+    return tuple(decision for decision in plan.decisions if decision.decays)
+
+
+def spared(plan: Plan) -> tuple[Decision, ...]:
+    """What a param group holds and the ruleset spares: `model.parameters()` in one group would decay it too."""
+    return tuple(decision for decision in plan.decisions if decision.grouped and not decision.decays)
+
+
+def skipped(plan: Plan) -> tuple[Decision, ...]:
+    """Frozen parameters that the ruleset puts in no group."""
+    return tuple(decision for decision in plan.decisions if not decision.grouped)
+
+
+def by_role(decisions: Iterable[Decision]) -> dict[Role, tuple[Decision, ...]]:
+    """Split decisions by role, in the order of the roles."""
+    split: dict[Role, list[Decision]] = {role: [] for role in ROLES}
+    for decision in decisions:
+        split[decision.subject.role].append(decision)
+    return {role: tuple(members) for role, members in split.items() if members}

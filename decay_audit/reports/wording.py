@@ -1,0 +1,98 @@
+"""Values as people read them: roles, counts, shares, coefficients, shapes and names that come from a model."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from decay_audit.roles.words import Role
+
+SHORT: dict[Role, str] = {
+    "conv_weight": "weight",
+    "linear_weight": "weight",
+    "recurrent_weight": "weight",
+    "embedding": "embedding",
+    "position_embedding": "position",
+    "relative_position_bias": "relative position",
+    "token": "token",
+    "bias": "bias",
+    "norm_weight": "gain",
+    "norm_bias": "shift",
+    "layer_scale": "layer scale",
+    "scale": "scale",
+    "activation": "slope",
+    "state_space": "state space",
+    "adapter_weight": "adapter",
+    "unclassified": "unclassified",
+}
+"""The role beside its layer, as a table says it."""
+
+COUNTED: dict[Role, tuple[str, str]] = {
+    "conv_weight": ("conv weight", "conv weights"),
+    "linear_weight": ("linear weight", "linear weights"),
+    "recurrent_weight": ("recurrent weight", "recurrent weights"),
+    "embedding": ("embedding", "embeddings"),
+    "position_embedding": ("position embedding", "position embeddings"),
+    "relative_position_bias": ("relative position bias", "relative position biases"),
+    "token": ("token", "tokens"),
+    "bias": ("bias", "biases"),
+    "norm_weight": ("norm gain", "norm gains"),
+    "norm_bias": ("norm shift", "norm shifts"),
+    "layer_scale": ("layer scale", "layer scales"),
+    "scale": ("scale", "scales"),
+    "activation": ("activation slope", "activation slopes"),
+    "state_space": ("state space parameter", "state space parameters"),
+    "adapter_weight": ("adapter weight", "adapter weights"),
+    "unclassified": ("unclassified parameter", "unclassified parameters"),
+}
+"""The role on its own, one and many."""
+
+_UNITS = (("T", 1e12, 2), ("B", 1e9, 2), ("M", 1e6, 2), ("k", 1e3, 1))
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Say a count with its noun: `1 tensor`, `95 tensors`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def amount(numel: int) -> str:
+    """Say a number of elements in about four digits: `34.43 M`, `57.5 k`, `640`."""
+    for unit, size, digits in _UNITS:
+        if round(numel / size, digits) >= 1:
+            return f"{numel / size:.{digits}f} {unit}"
+    return str(numel)
+
+
+def share(part: int, whole: int) -> str:
+    """Say a part in percent; 0 % means nothing and 100 % means all, however close another share comes."""
+    if part in (0, whole) or not whole:
+        return "100 %" if part else "0 %"
+    percent = 100 * part / whole
+    if percent < 0.05:
+        return "<0.1 %"
+    return ">99.9 %" if percent >= 99.95 else f"{percent:.1f} %"
+
+
+def coefficient(value: float) -> str:
+    """Spell a coefficient as people write it, to 12 significant digits: `0.05`, `5e-4`, `2.5e-5`, `0`."""
+    if value == 0 or value - value != 0:  # zero, infinite or not a number
+        return f"{value:g}"
+    number = Decimal(f"{value:.12g}").normalize()
+    plain, scientific = f"{number:f}", f"{number:e}".replace("e+", "e")
+    return min(plain, scientific, key=len)
+
+
+def dimensions(shape: Iterable[object]) -> str:
+    """Spell a shape: `64x3x3x3`; `scalar` for the empty one."""
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def visible(text: str) -> str:
+    r"""Make a name from a model safe to show: what a terminal could act on becomes `\x1b` and the like."""
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(_visible_character(character) for character in text)
+
+
+def _visible_character(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
