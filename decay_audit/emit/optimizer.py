@@ -9,7 +9,7 @@ from typing import TypeGuard
 
 from msgspec import Struct
 
-from decay_audit.emit.literals import string
+from decay_audit.emit.literals import LINE, string
 from decay_audit.errors import DecayAuditError
 
 TORCH_CLASSES: tuple[str, ...] = (
@@ -116,11 +116,11 @@ def function(uses: Mapping[str | None, OptimizerClass], written: Mapping[str, st
 
 
 def _call(start: str, chosen: OptimizerClass, groups: str, written: Mapping[str, str]) -> list[str]:
+    each = [groups, *(f"{name}={value}" for name, value in written.items())]
     call = f"{start}{chosen.module}.{chosen.name}("
-    if not written:
-        return [f"{call}{groups})"]
-    each = (f"        {name}={value}," for name, value in written.items())
-    return [call, f"        {groups},", *each, "    )"]
+    if len(call) + len(", ".join(each)) < LINE:
+        return [f"{call}{', '.join(each)})"]
+    return [call, *(f"        {argument}," for argument in each), "    )"]
 
 
 def _value(name: str, text: str) -> str:
@@ -156,6 +156,7 @@ def _write(value: object) -> str:
 
 
 def _accepted(text: str) -> str:
-    near = get_close_matches(text.rpartition(".")[2], TORCH_CLASSES, n=1, cutoff=0.5)
-    guess = f"did you mean {near[0]}? " if near else ""
+    known = {name.lower(): name for name in TORCH_CLASSES}
+    near = get_close_matches(text.rpartition(".")[2].lower(), known, n=1, cutoff=0.5)
+    guess = f"did you mean {known[near[0]]}? " if near else ""
     return f"{guess}it is a class of torch.optim ({', '.join(TORCH_CLASSES)}), or package.module.Class"

@@ -52,7 +52,7 @@ def verify(code: str, plan: Plan, model: "Parameterized | None" = None) -> None:
         raise DecayAuditError(f"the emitted code does not run on the model: {reason}", _hint(error)) from error
     _compare(groups, plan, model, scaled=scaled)
     for optimizer in optimizers.values() if isinstance(optimizers, dict) else [optimizers]:
-        if "weight_decay" not in optimizer.defaults:
+        if "weight_decay" not in getattr(optimizer, "defaults", {}):
             raise DecayAuditError(
                 f"{type(optimizer).__name__} has no weight_decay: the groups would mean nothing to it"
             )

@@ -1,0 +1,65 @@
+"""Plans made by hand, so that what is emitted is held against decisions that no rule of ours took."""
+
+from collections.abc import Callable, Iterable
+
+from msgspec import Struct
+from torch import nn
+
+from decay_audit.decisions import FROZEN, Decision, Plan
+from decay_audit.parameters import Owner, Parameter
+from decay_audit.roles.words import Classified
+from decay_audit.rules import Amount, RuleSet
+
+MODULE = Owner(types=("torch.nn.Linear",))
+FILE = Owner()  # a file cannot know classes
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """What the plan shall say of a parameter."""
+
+    weight_decay: float
+    rule: str = "default"
+    place: str = "house.yaml:9"
+    lr_scale: float = 1.0
+    use: str | None = None
+
+
+DECAYED = Said(weight_decay=0.05)
+SPARED = Said(weight_decay=0.0, rule="norms", place="house.yaml:4")
+
+
+def matrices(name: str, tensor: nn.Parameter) -> Said:
+    """Decay what has two dimensions or more."""
+    return DECAYED if tensor.ndim > 1 else SPARED
+
+
+def plan_of(model: nn.Module, say: Callable[[str, nn.Parameter], Said] = matrices, owner: Owner = MODULE) -> Plan:
+    """Make the plan for a bare model."""
+    return plan(
+        decision(name, say(name, tensor), tuple(tensor.shape), trainable=tensor.requires_grad, owner=owner)
+        for name, tensor in model.named_parameters()
+    )
+
+
+def plan(decisions: Iterable[Decision]) -> Plan:
+    """Make a plan from decisions."""
+    ruleset = RuleSet(name="house", weight_decay=0.05, default=Amount())
+    return Plan(ruleset=ruleset, decisions=tuple(decisions))
+
+
+def decision(
+    name: str, said: Said, shape: tuple[int, ...] = (2, 3), *, trainable: bool = True, owner: Owner = MODULE
+) -> Decision:
+    """Decide one parameter."""
+    parameter = Parameter(name=name, raw_name=name, shape=shape, dtype="float32", owner=owner, trainable=trainable)
+    subject = Classified(parameter=parameter, role="unclassified", layer="other", confidence="guess", evidence=())
+    if not trainable:
+        return Decision(subject=subject, weight_decay=0.0, rule=FROZEN)
+    return Decision(
+        subject=subject,
+        weight_decay=said.weight_decay,
+        rule=said.rule,
+        place=said.place,
+        lr_scale=said.lr_scale,
+        use=said.use,
+    )

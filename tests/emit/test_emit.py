@@ -1,0 +1,515 @@
+"""The emitted code, executed: on the model, on what wraps it, and on models that it must refuse."""
+
+import ast
+import builtins
+import copy
+import inspect
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+from decay_audit import emit
+from decay_audit.decisions import Plan
+from decay_audit.emit.optimizer import TORCH_CLASSES
+from decay_audit.emit.verification import stand_in
+from decay_audit.errors import DecayAuditError
+from tests.emit.plans import DECAYED, FILE, SPARED, Said, decision, matrices, plan, plan_of
+
+PARTS = st.one_of(
+    st.sampled_from(["blocks", "weight", "0", "1", "2", "3", "10", "007", "module", "w1"]),
+    st.text(st.sampled_from("ab\"'\\\n\r\t\0{}[]#éβ\u2028\u202e\ud800😀 "), min_size=1, max_size=4),
+)
+NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
+SAID = st.builds(
+    Said,
+    weight_decay=st.sampled_from([0.0, 0.05, 1e-05, 1 / 3]),
+    rule=st.sampled_from(["norms", 'it\'s "odd"', "# fmt: off", "two\nlines"]),
+    place=st.sampled_from(["", "a.yaml:3", "coding: utf-7"]),
+)
+
+
+def small() -> nn.Sequential:
+    blocks = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)) for _ in range(4)])
+    return nn.Sequential(nn.Conv1d(3, 4, 1), blocks, nn.Linear(4, 2))
+
+
+def run(code: str, model: Any, **arguments: float) -> list[dict[str, Any]]:
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    return cast("list[dict[str, Any]]", namespace["param_groups"](model, **arguments))
+
+
+def optimizer_of(code: str, model: nn.Module) -> Any:
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    return namespace["make_optimizer"](model)
+
+
+def coefficients(groups: Iterable[dict[str, Any]], model: Any) -> dict[str, float]:
+    names = {id(tensor): name for name, tensor in model.named_parameters()}
+    return {names[id(tensor)]: group["weight_decay"] for group in groups for tensor in group["params"]}
+
+
+def wanted(decided: Plan) -> dict[str, float]:
+    return {one.name: one.weight_decay for one in decided.decisions if one.grouped}
+
+
+def test_the_whole_text_for_a_small_model() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), *[nn.Linear(2, 2, bias=False) for _ in range(3)])
+    assert emit.code(plan_of(model), target="net.py:Net", optimizer="AdamW", lr=3e-4) == WHOLE_TEXT
+
+
+@given(st.dictionaries(NAMES, SAID, min_size=1, max_size=30))
+def test_executed_code_equals_the_plan_whatever_the_names(says: dict[str, Said]) -> None:
+    decided = plan(decision(name, said) for name, said in says.items())
+    model = stand_in(decided)
+    groups = run(emit.code(decided), model)
+    assert coefficients(groups, model) == {name: said.weight_decay for name, said in says.items()}
+
+
+@given(st.sets(st.tuples(*[st.integers(0, 5)] * 3), min_size=1))
+def test_folding_numbers_covers_each_name_once(indexes: set[tuple[int, int, int]]) -> None:
+    decided = plan(decision(f"a.{i}.b.{j}.{k}.weight", DECAYED) for i, j, k in sorted(indexes))
+    listed = _params(emit.code(decided))
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {one.name for one in decided.decisions}
+
+
+def test_a_full_grid_becomes_one_line() -> None:
+    decided = plan(decision(f"layers.{i}.{j}.weight", DECAYED) for i in range(1, 4) for j in range(2))
+    assert '*[f"layers.{i}.{j}.weight" for i in range(1, 4) for j in range(2)],' in emit.code(decided)
+
+
+def test_the_tensors_come_in_the_order_of_the_model() -> None:
+    model = small()
+    groups = run(emit.code(plan_of(model)), model)
+    order = {id(tensor): place for place, tensor in enumerate(model.parameters())}
+    for group in groups:
+        places = [order[id(tensor)] for tensor in group["params"]]
+        assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        nn.DataParallel,
+        lambda model: nn.DataParallel(nn.DataParallel(model)),
+        lambda model: torch.compile(model, backend="eager"),
+        lambda model: nn.DataParallel(cast("nn.Module", torch.compile(model, backend="eager"))),
+        checkpoint_wrapper,
+        lambda model: nn.Sequential(model[0], checkpoint_wrapper(model[1]), model[2]),
+    ],
+)
+def test_code_written_for_a_bare_model_splits_a_wrapped_one_alike(wrap: Any) -> None:
+    model = small()
+    decided = plan_of(model)
+    assert coefficients(run(emit.code(decided), wrap(model)), model) == wanted(decided)
+
+
+def test_a_part_that_is_really_called_module_is_kept() -> None:
+    model = nn.Module()
+    model.weight = nn.Parameter(torch.zeros(2, 2))
+    model.module = nn.Linear(2, 2)
+    decided = plan_of(model)
+    code = emit.code(decided)
+    assert coefficients(run(code, model), model) == wanted(decided)
+    assert coefficients(run(code, nn.DataParallel(model)), model) == wanted(decided)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda model: model.append(nn.Linear(2, 2)), r"unknown=\['3.weight', '3.bias'\]"),
+        (lambda model: model.pop(2), r"missing=\['2.weight', '2.bias'\]"),
+        (lambda model: [model.pop(0) for _ in range(3)], "missing="),
+    ],
+)
+def test_another_model_is_refused_with_the_names(change: Any, said: str) -> None:
+    model = small()
+    code = emit.code(plan_of(model))
+    change(model)
+    with pytest.raises(ValueError, match=said):
+        run(code, model)
+
+
+def test_two_tensors_under_one_bare_name_are_refused() -> None:
+    model = nn.Module()
+    model.a = nn.Linear(2, 2, bias=False)
+    decided = plan_of(model)
+    model.add_module("_orig_mod", nn.Module())
+    cast("nn.Module", model._orig_mod).add_module("a", nn.Linear(2, 2, bias=False))
+    with pytest.raises(ValueError, match=r"two parameters are called a\.weight"):
+        run(emit.code(decided), model)
+
+
+def test_frozen_parameters_are_in_no_group_and_must_stay_frozen() -> None:
+    model = small()
+    model[0].requires_grad_(requires_grad=False)
+    decided = plan_of(model)
+    code = emit.code(decided)
+    assert coefficients(run(code, model), model) == wanted(decided)
+    assert "0.weight" not in wanted(decided)
+    emit.verify(code, decided, model)
+    emit.verify(code, decided)
+    model[0].requires_grad_(requires_grad=True)
+    with pytest.raises(ValueError, match=r"frozen when this was written, and no longer: \['0.weight', '0.bias'\]"):
+        run(code, model)
+
+
+def test_what_is_frozen_later_is_skipped_as_the_ruleset_asks() -> None:
+    model = small()
+    code = emit.code(plan_of(model))
+    model[2].requires_grad_(requires_grad=False)
+    assert not {"2.weight", "2.bias"} & coefficients(run(code, model), model).keys()
+
+
+def test_a_tie_that_the_model_makes_is_one_parameter() -> None:
+    model = small()
+    model[2].bias = model[0].bias = nn.Parameter(torch.zeros(4))
+    decided = plan_of(model)
+    code = emit.code(decided)
+    emit.verify(code, decided, model)
+    assert sum(len(group["params"]) for group in run(code, model)) == len(list(model.parameters()))
+    model[2].bias = nn.Parameter(torch.zeros(4))
+    with pytest.raises(ValueError, match=r"unknown=\['2.bias'\]"):
+        run(code, model)
+
+
+@pytest.mark.parametrize("in_file", [["wte.weight", "head.weight"], ["wte.weight"], ["head.weight"]])
+def test_code_from_a_file_meets_ties_that_the_file_cannot_tell(in_file: list[str]) -> None:
+    model = nn.Module()
+    model.wte = nn.Embedding(5, 3)
+    model.head = nn.Linear(3, 5, bias=False)
+    model.head.weight = model.wte.weight
+    groups = run(emit.code(plan(decision(name, DECAYED, (5, 3), owner=FILE) for name in in_file)), model)
+    assert coefficients(groups, model) == {"wte.weight": DECAYED.weight_decay}
+
+
+def test_tied_names_of_a_file_with_two_coefficients_are_refused() -> None:
+    model = nn.Module()
+    model.wte = nn.Embedding(5, 3)
+    model.head = nn.Linear(3, 5, bias=False)
+    model.head.weight = model.wte.weight
+    says = {"wte.weight": SPARED, "head.weight": DECAYED}
+    code = emit.code(plan(decision(name, said, (5, 3), owner=FILE) for name, said in says.items()))
+    with pytest.raises(ValueError, match=r"tied, but in several groups: \['wte.weight', 'head.weight'\]"):
+        run(code, model)
+
+
+def test_learning_rates_are_scaled_from_the_one_given() -> None:
+    model = small()
+
+    def say(name: str, tensor: nn.Parameter) -> Said:
+        return Said(weight_decay=0.05, lr_scale=0.75 if name.startswith("1") else 1.0)
+
+    decided = plan_of(model, say)
+    code = emit.code(decided, optimizer="AdamW", lr=0.2)
+    emit.verify(code, decided, model)
+    assert sorted(group["lr"] for group in run(code, model)) == [0.2 * 0.75, 0.2]
+    assert sorted(group["lr"] for group in run(code, model, lr=4.0)) == [3.0, 4.0]
+    assert sorted(group["lr"] for group in optimizer_of(code, model).param_groups) == [0.2 * 0.75, 0.2]
+    with pytest.raises(DecayAuditError, match="scales learning rates"):
+        emit.code(decided, optimizer="AdamW")
+
+
+def test_each_use_gets_its_optimizer() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3), nn.Linear(3, 2))
+
+    def say(name: str, tensor: nn.Parameter) -> Said:
+        return Said(weight_decay=0.1, use="muon") if tensor.ndim == 2 else Said(weight_decay=0.0, use="adamw")
+
+    decided = plan_of(model, say)
+    code = emit.code(decided, optimizer="AdamW", lr=0.02)
+    emit.verify(code, decided, model)
+    made = optimizer_of(code, model)
+    assert {use: type(one).__name__ for use, one in made.items()} == {"muon": "Muon", "adamw": "AdamW"}
+    assert {id(tensor) for group in made["muon"].param_groups for tensor in group["params"]} == {
+        id(model[0].weight),
+        id(model[2].weight),
+    }
+
+
+def test_the_classes_are_those_of_torch_that_know_weight_decay() -> None:
+    assert set(TORCH_CLASSES) == {
+        name
+        for name, found in vars(torch.optim).items()
+        if isinstance(found, type) and "weight_decay" in inspect.signature(found).parameters
+    }
+
+
+@pytest.mark.parametrize("name", TORCH_CLASSES)
+def test_every_class_of_torch_makes_the_groups_of_the_plan(name: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 2, bias=False))
+    decided = plan_of(model, lambda name, _: DECAYED if name == "0.weight" else SPARED)
+    code = emit.code(decided, optimizer=name, lr=0.1)
+    emit.verify(code, decided, model)
+    emit.verify(code, decided)
+    made = optimizer_of(code, model)
+    assert type(made) is getattr(torch.optim, name)
+    assert coefficients(made.param_groups, model) == wanted(decided)
+    assert {group["lr"] for group in made.param_groups} == {0.1}
+
+
+def test_a_class_from_elsewhere_is_imported_by_its_path() -> None:
+    model = small()
+    decided = plan_of(model)
+    code = emit.code(decided, optimizer="timm.optim.Lion", lr=1e-4, settings=["betas=(0.9, 0.98)"])
+    emit.verify(code, decided, model)
+    assert optimizer_of(code, model).defaults["betas"] == (0.9, 0.98)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("momentum=0.9", 0.9),
+        ("momentum=1e-3", 0.001),
+        ("maximize=True", True),
+        ("foreach=None", None),
+    ],
+)
+def test_settings_reach_the_optimizer_as_they_are_written(setting: str, value: object) -> None:
+    made = optimizer_of(emit.code(plan_of(small()), optimizer="SGD", lr=0.1, settings=[setting]), small())
+    assert made.defaults[setting.partition("=")[0]] == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"optimizer": "adamw"}, "did you mean AdamW"),
+        ({"optimizer": "SparseAdam"}, "that takes param groups and weight_decay"),
+        ({"optimizer": "LBFGS"}, "that takes param groups and weight_decay"),
+        ({"optimizer": "torch.optim.Nope"}, "torch.optim has no optimizer Nope"),
+        ({"optimizer": "AdamW(model) or print"}, "is no optimizer class"),
+        ({"optimizer": "import"}, "is no optimizer class"),
+        ({"optimizer": ""}, "is no optimizer class"),
+        ({"optimizer": "a..b"}, "is no optimizer class"),
+        ({"optimizer": "SGD", "lr": float("nan")}, "finite number"),
+        ({"optimizer": "SGD", "lr": -1.0}, "finite number"),
+        ({"optimizer": "SGD", "settings": ["momentum"]}, "name=value"),
+        ({"optimizer": "SGD", "settings": ["lambda=1"]}, "name=value"),
+        ({"optimizer": "SGD", "settings": ["momentum =1"]}, "name=value"),
+        ({"optimizer": "SGD", "settings": ["weight_decay=1"]}, "--weight-decay"),
+        ({"optimizer": "SGD", "settings": ["momentum=0", "momentum=1"]}, "given twice"),
+        ({"optimizer": "SGD", "lr": 0.1, "settings": ["lr=1"]}, "given twice"),
+        ({"optimizer": "SGD", "settings": ["momentum=1e999"]}, "a value is a number"),
+        ({"optimizer": "SGD", "settings": ["momentum={1: 2}"]}, "a value is a number"),
+        ({"settings": ["momentum=0.9"]}, "--optimizer AdamW"),
+    ],
+)
+def test_an_optimizer_that_is_none_is_refused_before_anything_is_written(arguments: Any, said: str) -> None:
+    with pytest.raises(DecayAuditError) as caught:
+        emit.code(plan_of(small()), **arguments)
+    assert said in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"optimizer": "SGD", "settings": ["betas=(0.9, 0.9)"]}, "TypeError"),
+        ({"optimizer": "SGD", "settings": ["momentum=__import__('os')"]}, "does not run"),
+        ({"optimizer": "AdamW", "settings": ["eps=-1.0"]}, "Invalid epsilon"),
+        ({"optimizer": "Muon"}, "Muon only supports 2D"),
+        ({"optimizer": "no_such_package.Lion"}, "ModuleNotFoundError"),
+        ({"optimizer": "timm.optim.Nope"}, "AttributeError"),
+        ({"optimizer": "torch.nn.Identity"}, "Identity has no weight_decay"),
+    ],
+)
+def test_an_optimizer_that_cannot_be_made_fails_the_verification(arguments: Any, said: str) -> None:
+    decided = plan_of(small())
+    code = emit.code(decided, **arguments)
+    for model in (small(), None):
+        with pytest.raises(DecayAuditError, match=said):
+            emit.verify(code, decided, model)
+
+
+def test_an_optimizer_without_weight_decay_fails_the_verification(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "careless.py").write_text(
+        "import torch\n"
+        "class Plain(torch.optim.Optimizer):\n"
+        "    def __init__(self, params):\n"
+        "        super().__init__(params, {'lr': 0.1})\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    decided = plan_of(small())
+    with pytest.raises(DecayAuditError, match="Plain has no weight_decay"):
+        emit.verify(emit.code(decided, optimizer="careless.Plain"), decided)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"weight_decay": 0.05', '"weight_decay": 0.06'),
+        ('"weight_decay": 0.0,', '"weight_decay": 0.05,'),
+        ("return groups", "return groups[:1]"),
+        ("return groups", "return groups + groups"),
+        ("return groups", "groups[0]['params'].append(torch.nn.Parameter(torch.zeros(1)))\n    return groups"),
+        ("return groups", "groups[0]['params'].reverse()\n    groups[0]['lr'] = 1.0\n    return groups"),
+        ("return groups", "groups[0]['use'] = 'muon'\n    return groups"),
+        ('"2.bias"', '"3.bias"'),
+        ("return groups", "return groups +"),
+    ],
+)
+def test_code_that_differs_from_the_plan_never_passes(old: str, new: str) -> None:
+    model = small()
+    decided = plan_of(model)
+    code = emit.code(decided)
+    emit.verify(code, decided, model)
+    assert old in code
+    for one in (model, None):
+        with pytest.raises(DecayAuditError):
+            emit.verify(code.replace(old, new), decided, one)
+
+
+@given(st.dictionaries(NAMES, SAID, min_size=1, max_size=5), st.text(), st.text())
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_nothing_in_a_name_a_target_or_a_ruleset_becomes_code(says: dict[str, Said], target: str, rule: str) -> None:
+    decided = plan(decision(name, Said(weight_decay=said.weight_decay, rule=rule)) for name, said in says.items())
+    tree = ast.parse(emit.code(decided, target=target))
+    assert [type(node) for node in tree.body] == [ast.Expr, ast.Import, ast.FunctionDef]
+    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert called <= {"all", "len", "ValueError", "range"} & vars(builtins).keys()
+
+
+def test_the_text_is_as_ruff_formats_it(tmp_path: Path) -> None:
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
+    assert ruff, "ruff is in the test extra"
+    odd = ["it's", 'say "so"', "both ' and \"", "\n", "é", "\\", "{i}.0", "a.0.b", "a.1.b", "a.2.b"]
+    deep = [f"{'encoder.' * 8}{i}.{'attention.' * width}weight" for i in range(3) for width in range(6)]
+    grid = [
+        f"{'stage.' * width}{i}.{j}.{k}.w" for i in range(3) for j in range(3) for k in range(3) for width in (1, 7)
+    ]
+    layers = {name: Said(weight_decay=0.05, lr_scale=0.5**place) for place, name in enumerate(odd)}
+    uses = {name: Said(weight_decay=0.0, use=["muon", "adamw"][place % 2]) for place, name in enumerate(odd)}
+    every: list[tuple[dict[str, Said], dict[str, Any]]] = [
+        (dict.fromkeys([*odd, *deep, *grid], DECAYED), {"target": "x\ny", "optimizer": "AdamW"}),
+        ({"weight": DECAYED, "bias": SPARED}, {"optimizer": "SGD", "lr": 0.1, "settings": ["momentum=.9"]}),
+        (layers, {"optimizer": "timm.optim.Lion", "lr": 1e-5, "settings": ["betas=(.9, .99)", "foreach=False"]}),
+        (layers, {}),
+        (uses, {"optimizer": "AdamW", "lr": 1e-3}),
+        (uses, {"optimizer": "AdamW"}),
+    ]
+    for place, (says, arguments) in enumerate(every):
+        for owner in (FILE, None):
+            decisions = [decision(name, said, **({"owner": owner} if owner else {})) for name, said in says.items()]
+            frozen = [decision(f"frozen.{i}", SPARED, trainable=False) for i in range(2 * place)]
+            code = emit.code(plan([*decisions, *frozen]), **arguments)
+            (tmp_path / f"case_{place}_{owner is None}.py").write_text(code)
+    for command in (["format", "--diff"], ["check"]):
+        made = subprocess.run([ruff, *command, "--isolated", tmp_path], capture_output=True, text=True, check=False)
+        assert made.returncode == 0, made.stdout + made.stderr
+
+
+def test_what_the_header_says_of_saved_state_is_what_torch_does() -> None:
+    model = small()
+    tensors = list(model.parameters())
+    one_group = torch.optim.AdamW(tensors, weight_decay=0.05).state_dict()
+    split = optimizer_of(emit.code(plan_of(model), optimizer="AdamW"), model)
+    with pytest.raises(ValueError, match="different number of parameter groups"):
+        split.load_state_dict(one_group)
+    first, second = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
+    ours = torch.optim.AdamW([{"params": first, "weight_decay": 0.05}, {"params": second, "weight_decay": 0.0}])
+    theirs = torch.optim.AdamW([{"params": second, "weight_decay": 0.0}, {"params": first, "weight_decay": 0.05}])
+    assert len(first) == len(second)
+    ours.load_state_dict(theirs.state_dict())
+    assert [group["weight_decay"] for group in ours.param_groups] == [0.0, 0.05]
+
+
+def test_a_plan_without_groups_cannot_be_emitted() -> None:
+    model = small().requires_grad_(requires_grad=False)
+    with pytest.raises(DecayAuditError, match="every parameter is frozen"):
+        emit.code(plan_of(model))
+
+
+def test_emitting_and_verifying_leave_the_model_as_it_was() -> None:
+    model = small()
+    before = copy.deepcopy(model.state_dict())
+    decided = plan_of(model, matrices)
+    emit.verify(emit.code(decided, optimizer="AdamW"), decided, model)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert all(tensor.grad is None for tensor in model.parameters())
+
+
+def _params(code: str) -> list[str]:
+    """The names that the first group of the code lists, as Python evaluates them."""
+    function = next(node for node in ast.parse(code).body if isinstance(node, ast.FunctionDef))
+    groups = next(node for node in function.body if isinstance(node, ast.Assign))
+    evaluated = eval(compile(ast.Expression(groups.value), "groups", "eval"))
+    return list(evaluated[0]["params"])
+
+
+WHOLE_TEXT = '''"""Weight decay as param groups: written by decay-audit, run, and compared with the ruleset."""
+
+# target   net.py:Net
+# ruleset  house, weight_decay 0.05
+# decayed  4 tensors, 16 elements
+# spared   3 tensors, 6 elements
+#
+# An optimizer finds its saved state by position. State that was saved with other groups does not
+# load into these, or loads with its settings in the wrong groups: move it by name, or start afresh.
+
+import torch
+
+
+def param_groups(model: torch.nn.Module) -> list[dict]:
+    """Split the parameters of `model`; raise ValueError if it is not the model written for."""
+    groups = [
+        {
+            "weight_decay": 0.05,
+            "params": [
+                # default (house.yaml:9)
+                "0.weight",
+                *[f"{i}.weight" for i in range(2, 5)],
+            ],
+        },
+        {
+            "weight_decay": 0.0,
+            "params": [
+                # norms (house.yaml:4)
+                "0.bias",
+                "1.bias",
+                "1.weight",
+            ],
+        },
+    ]
+    group_of = {name: group for group in groups for name in group["params"]}
+
+    # Compiled, distributed or not: the names of the bare model.
+    wrappers = {"_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod"}
+    tensors = {}
+    for name, tensor in model.named_parameters():
+        bare = ".".join(part for part in name.split(".") if part not in wrappers)
+        if tensors.setdefault(name if name in group_of else bare, tensor) is not tensor:
+            raise ValueError(f"two parameters are called {bare}")
+    while tensors and not group_of.keys() <= tensors.keys():
+        if not all(name.startswith("module.") for name in tensors):
+            break
+        tensors = {name.removeprefix("module."): tensors[name] for name in tensors}
+
+    missing = [name for name in group_of if name not in tensors]
+    unknown = [name for name in tensors if name not in group_of]
+    if missing or unknown:
+        raise ValueError(f"this is another model: {missing=} {unknown=}")
+
+    for group in groups:
+        group["params"] = [
+            tensor
+            for name, tensor in tensors.items()
+            if group_of[name] is group and tensor.requires_grad
+        ]
+    return groups
+
+
+def make_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
+    """Make the optimizer over the groups of `param_groups`."""
+    return torch.optim.AdamW(param_groups(model), lr=0.0003)
+'''
