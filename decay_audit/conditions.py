@@ -6,13 +6,13 @@ Answers have three values: True, False, and None where the source cannot know (t
 import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase, translate
-from functools import cache
+from fnmatch import translate
+from functools import cache, lru_cache
 from typing import Annotated, Literal, TypeVar
 
 from msgspec import Meta, Struct, field
 
-from decay_audit.parameters import Declaration, Owner
+from decay_audit.parameters import Declaration, Owner, declares_name
 from decay_audit.roles.words import Classified, Layer, Role
 
 T = TypeVar("T")
@@ -293,11 +293,17 @@ def _declared(forms: frozenset[DeclaredForm], names: NameForm) -> Test:
 
 def _in_declaration(declaration: Declaration, name: str, forms: frozenset[DeclaredForm]) -> bool:
     return (
-        ("exact" in forms and name in declaration.names)
-        or ("glob" in forms and any(fnmatchcase(name, pattern) for pattern in declaration.names))
+        ("glob" in forms and declares_name(declaration)(name))
+        or ("exact" in forms and name in _exact(declaration))
         or ("substring" in forms and any(part in name for part in declaration.names))
         or ("keywords" in forms and any(part in name for part in declaration.keywords))
     )
+
+
+@lru_cache(maxsize=1024)
+def _exact(declaration: Declaration) -> frozenset[str]:
+    """The declared names, to look up: a model may declare as many as it has parameters."""
+    return frozenset(declaration.names)
 
 
 _SIGNS: dict[str, Callable[[int, int], bool]] = {

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.conditions import Test, compile_when
+from decay_audit import depth
+from decay_audit.conditions import Test, When, compile_when
+from decay_audit.depth import Unknown
 from decay_audit.errors import PlanError
 from decay_audit.roles.words import Classified
-from decay_audit.rules import Rule, RuleSet
+from decay_audit.rules import Route, Rule, RuleSet
 
 DEFAULT = "default"
 FROZEN = "frozen"
@@ -108,35 +110,47 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def plan(subjects: Iterable[Classified], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
-    """Decide every parameter: the first rule whose condition holds, else the default.
+    """Decide every parameter: in each channel the first rule whose condition holds, else the default.
 
     Args:
         subjects: the classified parameters, in the model's order.
         weight_decay: replaces the ruleset's base coefficient.
 
     Raises:
-        PlanError: the ruleset's default is `error` and a parameter matches no rule.
+        PlanError: the ruleset's default is `error` and a parameter matches no rule, or a layer cannot be numbered.
     """
     if weight_decay is not None:
         ruleset = replace(ruleset, weight_decay=weight_decay)
-    tests = [(compile_when(rule.when, ruleset.names), rule) for rule in ruleset.rules]
+    subjects = tuple(subjects)
     unknown: dict[str, list[str]] = {}
-    decisions = tuple(_decide(subject, tests, ruleset, unknown) for subject in subjects)
-    return Plan(ruleset=ruleset, decisions=decisions, unknown={rule: tuple(names) for rule, names in unknown.items()})
+
+    def ask(place: str, subject: Classified) -> None:
+        unknown.setdefault(place, []).append(subject.parameter.name)
+
+    rules = [(compile_when(rule.when, ruleset.names), rule) for rule in ruleset.rules]
+    decisions: Iterable[Decision] = [_decide(subject, rules, ruleset, ask) for subject in subjects]
+    if ruleset.lr_scale or ruleset.layer_decay:
+        scales = _lr_scales(subjects, ruleset, ask)
+        decisions = [replace(one, lr_scale=scale) for one, scale in zip(decisions, scales, strict=True)]
+    if ruleset.routes:
+        decisions = [replace(one, use=use) for one, use in zip(decisions, _uses(subjects, ruleset, ask), strict=True)]
+    return Plan(
+        ruleset=ruleset,
+        decisions=tuple(decisions),
+        unknown={rule: tuple(names) for rule, names in unknown.items()},
+    )
 
 
-def _decide(
-    subject: Classified, tests: Sequence[tuple[Test, Rule]], ruleset: RuleSet, unknown: dict[str, list[str]]
-) -> Decision:
+def _decide(subject: Classified, rules: Sequence[tuple[Test, Rule]], ruleset: RuleSet, unknown: Unknown) -> Decision:
     if ruleset.frozen == "skip" and subject.parameter.trainable is False:
         return Decision(subject=subject, weight_decay=0.0, rule=FROZEN)
-    for test, rule in tests:
+    for test, rule in rules:
         answer = test(subject)
         if answer:
             coefficient = rule.amount.coefficient(ruleset.weight_decay)
             return Decision(subject=subject, weight_decay=coefficient, rule=rule.name, place=rule.place)
         if answer is None:
-            unknown.setdefault(rule.name, []).append(subject.parameter.name)
+            unknown(rule.name, subject)
     return _by_default(subject, ruleset)
 
 
@@ -148,3 +162,35 @@ def _by_default(subject: Classified, ruleset: RuleSet) -> Decision:
         )
     coefficient = ruleset.default.coefficient(ruleset.weight_decay)
     return Decision(subject=subject, weight_decay=coefficient, rule=DEFAULT, place=ruleset.default_place)
+
+
+def _lr_scales(subjects: Sequence[Classified], ruleset: RuleSet, unknown: Unknown) -> list[float]:
+    """The factor on each learning rate: by depth, times every scale that matches."""
+    scales = [1.0] * len(subjects)
+    if ruleset.layer_decay is not None:
+        scales = depth.factors(subjects, ruleset.layer_decay, ruleset.names, unknown)
+    for scale in ruleset.lr_scale:
+        test = compile_when(scale.when, ruleset.names)
+        for index, subject in enumerate(subjects):
+            answer = test(subject)
+            if answer:
+                scales[index] *= scale.times
+            elif answer is None:
+                unknown(f"lr_scale ({scale.place})", subject)
+    return scales
+
+
+def _uses(subjects: Sequence[Classified], ruleset: RuleSet, unknown: Unknown) -> list[str | None]:
+    """The optimizer that takes each parameter: the first route that matches."""
+    routes = [(compile_when(route.when or When(), ruleset.names), route) for route in ruleset.routes]
+    return [_use(subject, routes, unknown) for subject in subjects]
+
+
+def _use(subject: Classified, routes: Sequence[tuple[Test, Route]], unknown: Unknown) -> str | None:
+    for test, route in routes:
+        answer = test(subject)
+        if answer:
+            return route.use
+        if answer is None:
+            unknown(f"optimizer ({route.place})", subject)
+    return None

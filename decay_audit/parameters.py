@@ -1,7 +1,9 @@
 """The parameters of a model as plain data: what a source reads and every later stage works on. Knows no torch."""
 
-from collections.abc import Iterator, Mapping
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from fnmatch import translate
+from functools import lru_cache
 from math import prod
 
 from msgspec import Struct
@@ -10,14 +12,18 @@ WRAPPER_PARTS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wra
 """Name parts that only wrappers make; `module` is ambiguous, so a reader drops it where it knows a wrapper."""
 
 
+_GLOB_SIGNS = frozenset("*?[")
+
+
 class Declaration(Struct, frozen=True, kw_only=True, eq=False):
-    """What one module says should not decay, through timm's two hooks.
+    """What one module says should not decay, through timm's two hooks, and how it groups its layers.
 
     Names and keywords are as the module returns them: relative to that module.
     """
 
     names: tuple[str, ...] = ()  # no_weight_decay()
     keywords: tuple[str, ...] = ()  # no_weight_decay_keywords()
+    layers: Mapping[str, int] = {}  # group_matcher(): the layer of each parameter, by canonical name, from 0
 
 
 class Owner(Struct, frozen=True, kw_only=True, eq=False):
@@ -25,7 +31,7 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         name: canonical dotted name; "" for the root.
-        types: qualified names of its classes, most derived first, up to but without `torch.nn.Module`; a class that
+        types: qualified names of its classes, most derived first, up to and with `torch.nn.Module`; a class that
             `torch.nn` exposes is called `torch.nn.X` wherever torch defines it. Empty: the source cannot know.
         parent: the module that holds this one; None for the root.
         tensors: shape of each parameter and buffer that it holds itself, by leaf name, in order.
@@ -59,12 +65,18 @@ class Use(Struct, frozen=True, kw_only=True):
     Attributes:
         operator: the operator's plain name, e.g. `native_layer_norm`, `convolution`, `mul`.
         slot: the argument's name, e.g. `weight`, `mat2`, `other`.
-        detail: what else tells roles apart, e.g. `groups=64` or `via exp, neg`.
+        shape: of the tensor in the slot, which the parameter may only be a part or a factor of.
+        met: shape of the data that it met; () if there was none.
+        marks: what else tells roles apart: `depthwise`, `positions`, or what the data had been through (`normal`).
+        via: the operators that the parameter came through on the way.
     """
 
     operator: str
     slot: str
-    detail: str = ""
+    shape: tuple[int, ...] = ()
+    met: tuple[int, ...] = ()
+    marks: tuple[str, ...] = ()
+    via: tuple[str, ...] = ()
 
 
 class Parameter(Struct, frozen=True, kw_only=True, eq=False):
@@ -106,19 +118,36 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False):
         return 0 if self.lazy else prod(self.shape)
 
 
-def declared_no_decay(name: str, owner: Owner, attributes: tuple[str, ...]) -> str | None:
+def declared_no_decay(name: str, declaring: Iterable[Owner], attributes: tuple[str, ...]) -> str | None:
     """Say which declaration asks not to decay the parameter `name`, or None.
 
-    Declared names are globs, as timm reads them since 1.0.21; keywords are substrings. Every module on the way up to
-    the root is asked, the root last; names count from the module that declares them.
+    Declared names are globs, as timm reads them since 1.0.21; keywords are substrings. Names count from the module
+    that declares them.
+
+    Args:
+        declaring: the modules on the way up to the root that declare something, the root last.
     """
-    for module in owner.lineage():
+    for module in declaring:
         if module.declares is None:
             continue
         relative = name.removeprefix(f"{module.name}.") if module.name else name
         place = f"{module.name}." if module.name else ""
-        if any(relative == pattern or fnmatchcase(relative, pattern) for pattern in module.declares.names):
+        if declares_name(module.declares)(relative):
             return f"{place}no_weight_decay()"
         if any(keyword in relative for keyword in module.declares.keywords):
             return f"{place}no_weight_decay_keywords()"
     return "_no_weight_decay" if "_no_weight_decay" in attributes else None
+
+
+@lru_cache(maxsize=1024)
+def declares_name(declaration: Declaration) -> Callable[[str], bool]:
+    """Make the test whether a name is among the declared ones, as a glob or to the letter.
+
+    A model may declare a name for each of its parameters, so the plain ones are looked up and not tried in turn.
+    """
+    plain = frozenset(declaration.names)
+    globs = [translate(name) for name in declaration.names if not _GLOB_SIGNS.isdisjoint(name)]
+    if not globs:
+        return plain.__contains__
+    match = re.compile("|".join(globs)).match
+    return lambda name: name in plain or match(name) is not None

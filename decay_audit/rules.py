@@ -35,17 +35,64 @@ class Rule(Struct, frozen=True, kw_only=True):
         return f"{self.file}:{self.line}" if self.file else ""
 
 
+class Scale(Struct, frozen=True, kw_only=True):
+    """A factor on the learning rate of the parameters for which `when` holds; every match multiplies."""
+
+    when: When
+    times: float
+    place: str = ""
+
+
+class LayerRule(Struct, frozen=True, kw_only=True):
+    r"""The layer number of the parameters for which `when` holds.
+
+    Attributes:
+        layer: a number, `last`, or arithmetic on what `when.name_regex` captured, e.g. `\1 // 3 + 1`.
+    """
+
+    when: When
+    layer: int | str
+    place: str = ""
+
+
+class LayerDecay(Struct, frozen=True, kw_only=True):
+    """Learning rates that fall with depth: times rate ** (last - layer).
+
+    Attributes:
+        rate: the factor from one layer to the one below it.
+        layers: the first that matches numbers a parameter; None: as the model itself groups its layers.
+        default: the number where none matches; None: the learning rate is left alone.
+    """
+
+    rate: float
+    layers: tuple[LayerRule, ...] | None
+    default: int | Literal["last"] | None = None
+    place: str = ""
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Which optimizer takes the parameters for which `when` holds; the first match wins, None matches all."""
+
+    when: When | None
+    use: str
+    place: str = ""
+
+
 class Example(Struct, frozen=True, kw_only=True):
     """A parameter that a ruleset promises an answer for: the preset tests itself.
 
     Attributes:
         amount: what it must decay by; None if the example does not say.
         rule: the rule that must decide; None if the example does not say.
+        lr_scale: what its learning rate must be multiplied by; None if the example does not say.
+        use: the optimizer that must take it; None if the example does not say.
     """
 
     parameter: Parameter
     amount: Amount | None = None
     rule: str | None = None
+    lr_scale: float | None = None
+    use: str | None = None
     place: str = ""
 
 
@@ -58,6 +105,8 @@ class RuleSet(Struct, frozen=True, kw_only=True):
         default_place: `file:line` that says so, which is another file's where `extends` brought it.
         frozen: whether parameters that do not require a gradient are skipped or decided like any other.
         names: which of a parameter's names the name conditions see.
+        lr_scale, layer_decay: the learning-rate channel; the two multiply.
+        routes: the optimizer channel.
         preset: it ships with decay-audit.
     """
 
@@ -71,5 +120,8 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     file: str = ""
     frozen: Literal["skip", "include"] = "skip"
     names: NameForm = "canonical"
+    lr_scale: tuple[Scale, ...] = ()
+    layer_decay: LayerDecay | None = None
+    routes: tuple[Route, ...] = ()
     examples: tuple[Example, ...] = ()
     preset: bool = False

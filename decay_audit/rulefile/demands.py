@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 
 from decay_audit.conditions import COMPARISON, When
-from decay_audit.rulefile.form import AmountForm, ExampleForm, FileForm, RuleForm
+from decay_audit.depth import LAST, compile_number, groups_needed
+from decay_audit.rulefile.form import AmountForm, ExampleForm, FileForm, LayerForm, RuleForm
 from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar
 
 Complaint = tuple[int, str]
+
+_PROMISES = ("decay", "weight_decay", "rule", "lr_scale", "use")
 
 
 def unmet(node: Entries, form: type[Struct]) -> Iterator[Complaint]:
@@ -55,8 +58,8 @@ def _not_both(node: Entries) -> Iterator[Complaint]:
 
 
 def _something_to_check(node: Entries) -> Iterator[Complaint]:
-    if all(node.get(key) is None for key in ("decay", "weight_decay", "rule")):
-        yield node.line, "the example promises nothing: give `decay`, `weight_decay` or `rule`"
+    if all(node.get(key) is None for key in _PROMISES):
+        yield node.line, f"the example promises nothing: give one of {', '.join(_PROMISES)}"
 
 
 def _base_and_default(node: Entries) -> Iterator[Complaint]:
@@ -82,6 +85,31 @@ def _distinct_rule_names(node: Entries) -> Iterator[Complaint]:
         seen.setdefault(name.value, name.line)
 
 
+def _layer_number(node: Entries) -> Iterator[Complaint]:
+    layer = node.get("layer")
+    if not isinstance(layer, Scalar) or not isinstance(layer.value, int | str) or layer.value == LAST:
+        return
+    try:
+        compile_number(layer.value)
+        needed = groups_needed(layer.value)
+    except ValueError as error:
+        yield layer.line, f"`layer` is `{layer.spelling}`: {error}"
+        return
+    when = node.get("when")
+    for pattern in _scalars(when.get("name_regex") if isinstance(when, Entries) else None):
+        if (found := _groups(pattern.spelling)) is not None and found < needed:
+            yield layer.line, f"`layer` asks for \\{needed}, but `{pattern.spelling}` captures {found} groups"
+    if needed and (not isinstance(when, Entries) or when.get("name_regex") is None):
+        yield layer.line, f"`layer` asks for \\{needed}, but its `when` has no `name_regex` to capture it"
+
+
+def _groups(pattern: str) -> int | None:
+    try:
+        return re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError):
+        return None
+
+
 def _scalars(node: Node | None) -> Iterator[Scalar]:
     for item in node.items if isinstance(node, Items) else (node,):
         if isinstance(item, Scalar) and isinstance(item.value, str):
@@ -93,5 +121,6 @@ _DEMANDS: Mapping[type[Struct], tuple[Callable[[Entries], Iterator[Complaint]], 
     AmountForm: (_one_amount,),
     RuleForm: (_one_amount,),
     ExampleForm: (_not_both, _something_to_check),
+    LayerForm: (_layer_number,),
     FileForm: (_base_and_default, _distinct_rule_names),
 }

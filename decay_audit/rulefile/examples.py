@@ -1,9 +1,10 @@
 """The examples of a rules file become parameters, and are decided like any other: a ruleset tests itself."""
 
 from collections.abc import Iterator
+from math import isclose
 
 from decay_audit import roles
-from decay_audit.decisions import plan
+from decay_audit.decisions import Decision, plan
 from decay_audit.errors import PlanError
 from decay_audit.parameters import Declaration, Owner, Parameter
 from decay_audit.rulefile.form import AmountForm, ExampleForm
@@ -33,6 +34,8 @@ def example(form: ExampleForm, place: str) -> Example:
         ),
         amount=amount(form) if says_amount else None,
         rule=form.rule,
+        lr_scale=form.lr_scale,
+        use=form.use,
         place=place,
     )
 
@@ -40,17 +43,27 @@ def example(form: ExampleForm, place: str) -> Example:
 def failures(ruleset: RuleSet) -> Iterator[str]:
     """Decide every example and say which come out otherwise, each with its place."""
     for one in ruleset.examples:
+        others = [other.parameter for other in ruleset.examples if other.parameter.name != one.parameter.name]
+        model = [one.parameter, *({other.name: other for other in others}.values() if ruleset.layer_decay else ())]
         try:
-            (decision,) = plan(roles.classify([one.parameter]), ruleset).decisions
+            decision = plan(roles.classify(model), ruleset).decisions[0]
         except PlanError as error:
             yield f"{one.place}: the example {one.parameter.name}: {error.message}"
-            continue
-        wanted = None if one.amount is None else one.amount.coefficient(ruleset.weight_decay)
-        found = f"gets {decision.weight_decay:g} by the rule `{decision.rule}`, as {decision.subject.role}"
-        if wanted is not None and decision.weight_decay != wanted:
-            yield f"{one.place}: the example {one.parameter.name} {found}; it promises {wanted:g}"
-        elif one.rule not in (None, decision.rule):
-            yield f"{one.place}: the example {one.parameter.name} {found}; it promises the rule `{one.rule}`"
+        else:
+            yield from _broken(one, decision, ruleset)
+
+
+def _broken(one: Example, decision: Decision, ruleset: RuleSet) -> Iterator[str]:
+    wanted = None if one.amount is None else one.amount.coefficient(ruleset.weight_decay)
+    found = f"{one.place}: the example {one.parameter.name}, a {decision.subject.role}, gets"
+    if wanted is not None and decision.weight_decay != wanted:
+        yield f"{found} weight_decay {decision.weight_decay:g} by the rule `{decision.rule}`; it promises {wanted:g}"
+    if one.rule not in (None, decision.rule):
+        yield f"{found} its answer from the rule `{decision.rule}`; it promises `{one.rule}`"
+    if one.lr_scale is not None and not isclose(one.lr_scale, decision.lr_scale, rel_tol=1e-6):
+        yield f"{found} lr_scale {decision.lr_scale:g}; it promises {one.lr_scale:g}"
+    if one.use not in (None, decision.use):
+        yield f"{found} the optimizer {decision.use or 'none'}; it promises {one.use}"
 
 
 def _owner(form: ExampleForm) -> Owner:

@@ -35,6 +35,46 @@ class RuleForm(AmountForm, frozen=True, kw_only=True):
     when: Annotated[When, Meta(description="The condition; every key given must hold.")]
 
 
+class ScaleForm(_Form, frozen=True, kw_only=True):
+    """A factor on the learning rate; every match multiplies."""
+
+    when: Annotated[When, Meta(description="The condition; every key given must hold.")]
+    times: Annotated[float, Meta(ge=0, description="The factor.")]
+
+
+class LayerForm(_Form, frozen=True, kw_only=True):
+    """The number of a layer."""
+
+    when: Annotated[When, Meta(description="The condition; every key given must hold.")]
+    layer: Annotated[
+        int | str,
+        Meta(description="A number; `last`; or arithmetic on what `name_regex` captured, e.g. '\\1 // 3 + 1'."),
+    ]
+
+
+class LayerDecayForm(_Form, frozen=True, kw_only=True):
+    """Learning rates that fall with depth: times rate ** (last - layer)."""
+
+    rate: Annotated[float, Meta(ge=0, description="The factor from one layer to the one below it.")]
+    layers: Annotated[
+        Literal["model"] | tuple[LayerForm, ...],
+        Meta(
+            description="In order: the first that matches numbers the parameter; `model`: as the model groups itself."
+        ),
+    ]
+    default: Annotated[
+        int | Literal["last"] | None,
+        Meta(description="The number where none matches; if not given, the learning rate is left alone."),
+    ] = None
+
+
+class RouteForm(_Form, frozen=True, kw_only=True):
+    """Which optimizer takes a parameter."""
+
+    when: Annotated[When | None, Meta(description="The condition; if not given, everything.")] = None
+    use: Annotated[Word, Meta(description="What the optimizer is called, e.g. adamw.")]
+
+
 class ExampleForm(AmountForm, frozen=True, kw_only=True):
     """A parameter, and what the ruleset must decide for it."""
 
@@ -57,6 +97,8 @@ class ExampleForm(AmountForm, frozen=True, kw_only=True):
         str | tuple[str, ...], Meta(description="What the model's method returns.")
     ] = ()
     rule: Annotated[str | None, Meta(description="The rule that must decide it.")] = None
+    lr_scale: Annotated[float | None, Meta(description="What its learning rate must be multiplied by.")] = None
+    use: Annotated[str | None, Meta(description="The optimizer that must take it.")] = None
 
 
 class FileForm(_Form, frozen=True, kw_only=True):
@@ -87,6 +129,15 @@ class FileForm(_Form, frozen=True, kw_only=True):
         Literal["error"] | AmountForm | None,
         Meta(description="Where no rule matches; `error` refuses. Required unless `extends` brings one."),
     ] = None
+    lr_scale: Annotated[
+        tuple[ScaleForm, ...], Meta(description="Factors on the learning rate: every match multiplies.")
+    ] = ()
+    layer_decay: Annotated[
+        LayerDecayForm | None, Meta(description="Learning rates that fall with depth; multiplies with `lr_scale`.")
+    ] = None
+    optimizer: Annotated[
+        tuple[RouteForm, ...], Meta(description="Which optimizer takes a parameter: the first that matches.")
+    ] = ()
     examples: Annotated[
         tuple[ExampleForm, ...], Meta(description="What the ruleset promises; `rules validate` runs them.")
     ] = ()

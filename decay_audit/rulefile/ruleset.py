@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from decay_audit.errors import RulesError
 from decay_audit.rulefile import examples, shipped
 from decay_audit.rulefile.examples import amount
-from decay_audit.rulefile.form import AmountForm, FileForm, RuleForm
+from decay_audit.rulefile.form import AmountForm, FileForm, LayerDecayForm, RuleForm
 from decay_audit.rulefile.nodes import Entries, Items, Mistake, Node, Unreadable, parse
 from decay_audit.rulefile.reader import read
-from decay_audit.rules import Rule, RuleSet
+from decay_audit.rules import LayerDecay, LayerRule, Route, Rule, RuleSet, Scale
 
 T = TypeVar("T")
 FORMAT_HINT = "`decay-audit rules schema` prints the accepted form, `decay-audit rules show no-norm-no-bias` an example"
@@ -171,8 +171,8 @@ def _base(name: str, line: int, text: Text, chain: tuple[Text, ...]) -> tuple[Ru
 def _taken_names(document: Document, base: RuleSet, text: Text) -> list[Mistake]:
     taken = {rule.name for rule in base.rules}
     return [
-        Mistake(text.shown, line, f"{base.name}, which this file extends, has a rule called `{form.name}` already")
-        for form, line in _placed(document.form.rules, document.root.get("rules"))
+        Mistake(text.shown, item.line, f"{base.name}, which this file extends, has a rule called `{form.name}` already")
+        for form, item in zip(document.form.rules, _items(document.root.get("rules")), strict=True)
         if form.name in taken
     ]
 
@@ -180,35 +180,70 @@ def _taken_names(document: Document, base: RuleSet, text: Text) -> list[Mistake]
 def _ruleset(document: Document, text: Text, base: RuleSet | None) -> RuleSet:
     """Join a file's own values and, behind them, those of the ruleset that it extends."""
     form, root = document.form, document.root
-    rules = tuple(_rule(rule, line, text) for rule, line in _placed(form.rules, root.get("rules")))
-    default_node = root.get("default")
     own = RuleSet(
         name=form.name,
         title=form.title,
         source=form.source,
-        weight_decay=form.weight_decay if form.weight_decay is not None else base.weight_decay if base else 0.0,
-        rules=(*rules, *(base.rules if base else ())),
+        weight_decay=form.weight_decay or 0.0,
+        rules=tuple(_rule(one, place) for one, place in _placed(form.rules, root.get("rules"), text)),
         default=amount(form.default) if isinstance(form.default, AmountForm) else None,
-        default_place=f"{text.shown}:{default_node.line}" if default_node else "",
+        default_place=f"{text.shown}:{node.line}" if (node := root.get("default")) else "",
         file=text.shown,
-        frozen=form.frozen or (base.frozen if base else "skip"),
-        names=form.names or (base.names if base else "canonical"),
+        frozen=form.frozen or "skip",
+        names=form.names or "canonical",
+        lr_scale=tuple(
+            Scale(when=one.when, times=one.times, place=place)
+            for one, place in _placed(form.lr_scale, root.get("lr_scale"), text)
+        ),
+        layer_decay=_layer_decay(form.layer_decay, root.get("layer_decay"), text),
+        routes=tuple(
+            Route(when=one.when, use=one.use, place=place)
+            for one, place in _placed(form.optimizer, root.get("optimizer"), text)
+        ),
         examples=tuple(
-            examples.example(form, f"{text.shown}:{line}")
-            for form, line in _placed(form.examples, root.get("examples"))
+            examples.example(one, place) for one, place in _placed(form.examples, root.get("examples"), text)
         ),
         preset=text.preset,
     )
-    if base is not None and default_node is None:
-        return replace(own, default=base.default, default_place=base.default_place)
-    return own
+    return own if base is None else _extended(own, form, base)
 
 
-def _rule(form: RuleForm, line: int, text: Text) -> Rule:
-    return Rule(name=form.name, when=form.when, amount=amount(form), file=text.shown, line=line)
+def _extended(own: RuleSet, form: FileForm, base: RuleSet) -> RuleSet:
+    return replace(
+        own,
+        weight_decay=base.weight_decay if form.weight_decay is None else own.weight_decay,
+        rules=(*own.rules, *base.rules),
+        default=base.default if form.default is None else own.default,
+        default_place=base.default_place if form.default is None else own.default_place,
+        frozen=form.frozen or base.frozen,
+        names=form.names or base.names,
+        lr_scale=(*own.lr_scale, *base.lr_scale),
+        layer_decay=own.layer_decay or base.layer_decay,
+        routes=(*own.routes, *base.routes),
+    )
 
 
-def _placed(forms: Sequence[T], node: Node | None) -> Iterable[tuple[T, int]]:
-    """Each form of a list with the line that it starts at."""
-    items = node.items if isinstance(node, Items) else ()
-    return zip(forms, (item.line for item in items), strict=True)
+def _rule(form: RuleForm, place: str) -> Rule:
+    file, _, line = place.rpartition(":")
+    return Rule(name=form.name, when=form.when, amount=amount(form), file=file, line=int(line))
+
+
+def _layer_decay(form: LayerDecayForm | None, node: Node | None, text: Text) -> LayerDecay | None:
+    if form is None or not isinstance(node, Entries):
+        return None
+    layers = None
+    if not isinstance(form.layers, str):
+        layers = tuple(
+            LayerRule(when=one.when, layer=one.layer, place=place)
+            for one, place in _placed(form.layers, node.get("layers"), text)
+        )
+    return LayerDecay(rate=form.rate, layers=layers, default=form.default, place=f"{text.shown}:{node.line}")
+
+
+def _placed(forms: Sequence[T], node: Node | None, text: Text) -> Iterable[tuple[T, str]]:
+    """Each form of a list with the `file:line` that it starts at."""
+    return zip(forms, (f"{text.shown}:{item.line}" for item in _items(node)), strict=True)
+
+
+def _items(node: Node | None) -> tuple[Node, ...]:
+    return node.items if isinstance(node, Items) else ()
