@@ -1,0 +1,158 @@
+"""What the shape of the code promises: torch stays out, imports point down, modules and functions stay small."""
+
+import ast
+import json
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "decay_audit"
+HEAVY = ("torch", "numpy", "timm", "transformers", "torchvision")
+
+LONGEST_MODULE = 300
+LONGEST_FUNCTION = 45
+MACHINE_PATHS = re.compile(
+    r"/(?:root|work|tmp|home|Users|opt|mnt|var)/[\w.-]+|file:/{2,3}|https?://[^\s/]*(?:localhost|127\.0)"
+)
+TEXT = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".json", ".cfg", ""}
+TOP_LEVEL = ("decay_audit", "rules", "tests", "examples", "benchmarks", "docs", ".ci", ".github")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A safetensors file, written by hand as the format's specification says."""
+    header = {
+        "layer.weight": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
+        "layer.bias": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]},
+    }
+    text = json.dumps(header).encode()
+    path = tmp_path_factory.mktemp("weights") / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(32))
+    return path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["inspect", "--help"],
+        ["rules", "list"],
+        ["rules", "show", "no-norm-no-bias"],
+        ["rules", "schema"],
+        ["explain", "DA101"],
+        ["inspect", "WEIGHTS"],
+        ["inspect", "WEIGHTS", "--format", "json"],
+        ["check", "WEIGHTS"],
+    ],
+    ids=" ".join,
+)
+def test_torch_stays_out_of_what_needs_no_model(arguments: list[str], weights: Path) -> None:
+    given = [str(weights) if argument == "WEIGHTS" else argument for argument in arguments]
+    assert heavy_imports("import sys; from decay_audit.__main__ import main; main()", *given) == set()
+
+
+def test_importing_the_package_imports_no_torch() -> None:
+    assert heavy_imports("import decay_audit") == set()
+
+
+@pytest.mark.parametrize("module", ["torch", "numpy"])
+def test_the_check_for_torch_can_fail(module: str) -> None:
+    assert module in heavy_imports(f"import {module}")
+
+
+def test_a_model_does_import_torch() -> None:
+    main = "from decay_audit.__main__ import main; main()"
+    assert "torch" in heavy_imports(main, "inspect", str(ROOT / "examples/resnext29.py"))
+
+
+def test_imports_point_down() -> None:
+    pytest.importorskip("importlinter", reason="the lint extra is not installed; CI runs lint-imports by itself")
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr
+
+
+def test_no_module_is_longer_than_a_reader_can_hold() -> None:
+    long = {path: length for path in modules() if (length := len(path.read_text().splitlines())) > LONGEST_MODULE}
+    assert long == {}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    assert [place for place, length in functions() if length > LONGEST_FUNCTION] == []
+
+
+def test_functions_are_short_as_a_rule() -> None:
+    lengths = sorted(length for _, length in functions())
+    assert lengths[len(lengths) // 2] <= 10
+    assert lengths[len(lengths) * 9 // 10] <= 25
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    summaries = {path: ast.get_docstring(ast.parse(path.read_text())) for path in modules()}
+    assert [path for path, summary in summaries.items() if not summary or len(summary.splitlines()) > 5] == []
+
+
+def test_no_text_names_a_machine() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in texts()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if MACHINE_PATHS.search(line) and path != Path(__file__)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line", ["see /home/me/model.py", "cd /root/x", "--find-links file:///srv", "open('/tmp/a.pt')"]
+)
+def test_the_check_for_machine_paths_can_fail(line: str) -> None:
+    assert MACHINE_PATHS.search(line)
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def functions() -> Iterator[tuple[str, int]]:
+    """Place and length of each function, from `def` to its last line, its docstring left out."""
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", _length(node)
+
+
+def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    length = (node.end_lineno or node.lineno) - node.lineno + 1
+    if ast.get_docstring(node) is None:
+        return length
+    docstring = node.body[0]
+    return length - ((docstring.end_lineno or docstring.lineno) - docstring.lineno + 1)
+
+
+def texts() -> Iterator[Path]:
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.suffix in TEXT)
+    for folder in TOP_LEVEL:
+        yield from (
+            path
+            for path in (ROOT / folder).rglob("*")
+            if path.is_file() and path.suffix in TEXT and "__pycache__" not in path.parts
+        )
+
+
+def heavy_imports(code: str, *arguments: str) -> set[str]:
+    """Which of the heavy packages a fresh process has imported when it ends."""
+    watch = f"import sys, atexit; atexit.register(lambda: print('\\nIMPORTED', *({HEAVY!r} & sys.modules.keys())))"
+    watch = watch.replace(repr(HEAVY), repr(set(HEAVY)))
+    made = subprocess.run(
+        [sys.executable, "-c", f"{watch}\n{code}", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert made.returncode in (0, 1), made.stdout + made.stderr
+    assert "Traceback" not in made.stderr, made.stderr
+    return set(made.stdout.rpartition("IMPORTED")[2].split())
