@@ -1,0 +1,273 @@
+"""From a live model to its parameters as plain data: one pass over the modules, ties and wrappers resolved."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from decay_audit.errors import TargetError
+from decay_audit.inventory import Inventory
+from decay_audit.parameters import Declaration, Owner, Parameter, declared_no_decay
+from decay_audit.sources.module import owners
+
+_MOST_PATHS = 256
+"""How often one module is entered: modules shared at every level have exponentially many names."""
+
+
+class _Visit(NamedTuple):
+    """A module on one of its paths; its prefixes are empty or end in a dot. A model has a million: a plain tuple."""
+
+    module: nn.Module
+    raw: str
+    name: str
+    parent: Owner | None
+    declaring: tuple[Owner, ...]
+    above: "_Visit | None"
+
+
+class _Found(NamedTuple):
+    """A tensor at its first name."""
+
+    tensor: Tensor
+    raw: str
+    name: str
+    leaf: str
+    owner: Owner
+    declaring: tuple[Owner, ...]
+
+
+class _Seen(NamedTuple):
+    """What the pass gathers: tensors in order, the further names of each, and the modules that deserve a note."""
+
+    found: dict[int, _Found]
+    aliases: dict[int, list[str]]
+    names: set[str]
+    entered: dict[int, int]
+    kinds: dict[type, owners.Kind]
+    notes: list[str]
+    quantized: list[str]
+    unregistered: list[tuple[str, list[nn.Module]]]
+
+
+def read(model: nn.Module, *, target: str = "model", built_on: str | None = None) -> Inventory:
+    """Read the parameters of a model, in the order of `named_parameters()`, tied ones once.
+
+    Args:
+        target: what to call the model.
+        built_on: how it was built, if decay-audit built it.
+
+    Raises:
+        TargetError: the model has no parameters.
+    """
+    seen = _walk(model)
+    if not seen.found:
+        raise _nothing(target, seen)
+    renamed = _overridden_names(model)
+    with torch._C.DisableTorchFunctionSubclass():
+        parameters = tuple(_parameter(each, seen.aliases.get(key, ()), renamed) for key, each in seen.found.items())
+    return Inventory(
+        target=target,
+        built_on=built_on,
+        parameters=parameters,
+        notes=(*_notes(seen), *_lazy_note(parameters), *_hidden_note(seen, renamed)),
+    )
+
+
+def _walk(model: nn.Module) -> _Seen:
+    """Enter every module, depth first and in order, without recursion."""
+    seen = _Seen({}, {}, set(), {}, {}, [], [], [])
+    entered = seen.entered
+    stack = [_Visit(model, "", "", None, (), None)]
+    while stack:
+        visit = stack.pop()
+        key = id(visit.module)
+        times = entered[key] = entered.get(key, 0) + 1
+        if times == 1:
+            stack += _enter(visit, seen)
+        elif times <= _MOST_PATHS and not _inside_itself(visit):
+            stack += _enter_again(visit, seen)
+    return seen
+
+
+def _enter(visit: _Visit, seen: _Seen) -> list[_Visit]:
+    """Take the module's own parameters, and give its children, the last first, as a stack wants them."""
+    module, raw, name, owner, declaring, _ = visit
+    this = type(module)
+    kind = seen.kinds.get(this) or seen.kinds.setdefault(this, owners.kind(module))
+    if kind.quantized:
+        seen.quantized.append(name.removesuffix("."))
+    own, children = module._parameters, module._modules
+    if not own and not children:
+        return []
+    if kind.wraps is None or own:
+        owner = _owner(visit, kind, seen)
+        declaring = (owner, *declaring) if owner.declares is not None else declaring
+    for leaf, tensor in own.items():
+        if tensor is None:
+            continue
+        key, canonical = id(tensor), name + leaf
+        if key in seen.found:
+            _alias(key, canonical, seen)
+            continue
+        if canonical in seen.names:  # a wrapper's own tensor, named like one of the model inside it
+            canonical = raw + leaf
+        seen.names.add(canonical)
+        seen.found[key] = _Found(tensor, raw + leaf, canonical, leaf, owner, declaring)  # type: ignore[arg-type]
+    return _children(visit, kind.wraps, owner, declaring) if children else []
+
+
+def _enter_again(visit: _Visit, seen: _Seen) -> list[_Visit]:
+    """Only note the further names of what is known already."""
+    for leaf, tensor in visit.module._parameters.items():
+        if tensor is not None:
+            _alias(id(tensor), visit.name + leaf, seen)
+    return _children(visit, seen.kinds[type(visit.module)].wraps, None, ())
+
+
+def _children(visit: _Visit, wraps: str | None, owner: Owner | None, declaring: tuple[Owner, ...]) -> list[_Visit]:
+    module, raw, name, parent, above, _ = visit
+    below = [
+        _Visit(child, f"{raw}{key}.", f"{name}{key}.", owner, declaring, visit)
+        if key != wraps
+        else _Visit(child, f"{raw}{key}.", name, parent, above, visit)
+        for key, child in module._modules.items()
+        if child is not None
+    ]
+    below.reverse()
+    return below
+
+
+def _alias(key: int, name: str, seen: _Seen) -> None:
+    known = seen.aliases.setdefault(key, [])
+    if name not in seen.names:
+        seen.names.add(name)
+        known.append(name)
+
+
+def _owner(visit: _Visit, kind: owners.Kind, seen: _Seen) -> Owner:
+    module, _, name, parent, _, _ = visit
+    settings, kept = owners.plain(module)
+    for attribute, held in kept:
+        seen.unregistered.append((name + attribute, held))
+    types = kind.types
+    if kind.scripted:
+        types, settings = owners.scripted(module)
+    return Owner(
+        name=name[:-1],
+        types=types,
+        parent=parent,
+        tensors=_shapes(module),
+        settings=settings,
+        declares=_declares(visit, seen) if kind.hooked or "no_weight_decay" in module.__dict__ else None,
+    )
+
+
+def _declares(visit: _Visit, seen: _Seen) -> Declaration | None:
+    """A hook is the user's code and may raise anything; that is said, and the reading goes on."""
+    try:
+        return owners.declares(visit.module)
+    except Exception as error:  # noqa: BLE001
+        seen.notes.append(f"{visit.name}no_weight_decay() raised {type(error).__name__}: {error}; it was not read")
+        return None
+
+
+def _shapes(module: nn.Module) -> Mapping[str, tuple[int, ...]]:
+    """Shapes as torch stores them, without waking a tensor subclass; a lazy tensor has none yet."""
+    own: Mapping[str, Tensor | None] = module._parameters
+    if module._buffers:
+        own = {**own, **module._buffers}
+    with torch._C.DisableTorchFunctionSubclass():
+        return {
+            name: tuple(tensor.shape) if type(tensor) is nn.Parameter or not is_lazy(tensor) else ()
+            for name, tensor in own.items()
+            if tensor is not None
+        }
+
+
+def _inside_itself(visit: _Visit) -> bool:
+    above = visit.above
+    while above is not None:
+        if above.module is visit.module:
+            return True
+        above = above.above
+    return False
+
+
+def _parameter(found: _Found, aliases: Iterable[str], renamed: Mapping[int, str] | None) -> Parameter:
+    tensor, raw, name, leaf, owner, declaring = found
+    lazy = type(tensor) is not nn.Parameter and is_lazy(tensor)
+    marks = tensor.__dict__
+    attributes = tuple(key for key, value in marks.items() if _is_set(key, value)) if marks else ()
+    dtype = tensor.dtype
+    return Parameter(
+        name=name,
+        raw_name=raw if renamed is None else renamed.get(id(tensor), raw),
+        shape=owner.tensors[leaf],
+        dtype=_DTYPES.get(dtype) or str(dtype).removeprefix("torch."),
+        owner=owner,
+        trainable=tensor.requires_grad,
+        lazy=lazy,
+        tied_to=tuple(aliases),
+        attributes=attributes,
+        declared_no_decay=declared_no_decay(name, declaring, attributes) if declaring or attributes else None,
+    )
+
+
+def _is_set(name: str, value: object) -> bool:
+    """Whether an attribute is there and true; a tensor of many elements has no truth and counts as there."""
+    if name == "_is_param":  # torch's own mark of a Parameter of another class
+        return False
+    try:
+        return bool(value)
+    except Exception:  # noqa: BLE001
+        return True
+
+
+def _overridden_names(model: nn.Module) -> Mapping[int, str] | None:
+    """What `named_parameters()` says where a class overrides it, as the activation wrappers do."""
+    if type(model).named_parameters is nn.Module.named_parameters:
+        return None
+    return {id(tensor): name for name, tensor in model.named_parameters()}
+
+
+def _notes(seen: _Seen) -> Iterator[str]:
+    yield from seen.notes
+    if seen.quantized:
+        yield f"{_these(seen.quantized)}: quantized weights are packed, not parameters, and no optimizer takes them"
+    for name, held in seen.unregistered:
+        lost = [
+            module for module in held if id(module) not in seen.entered and next(module.parameters(), None) is not None
+        ]
+        if lost:
+            yield f"{name} keeps {len(lost)} modules in a plain container: torch does not see their parameters"
+    if any(times > _MOST_PATHS for times in seen.entered.values()):
+        yield f"some modules are shared over more than {_MOST_PATHS} paths: not every tied name is listed"
+
+
+def _lazy_note(parameters: Iterable[Parameter]) -> Iterator[str]:
+    if lazy := [parameter.name for parameter in parameters if parameter.lazy]:
+        yield f"{_these(lazy)}: lazy, without a shape until a first batch has passed through the model"
+
+
+def _hidden_note(seen: _Seen, renamed: Mapping[int, str] | None) -> Iterator[str]:
+    if renamed is not None and (hidden := [each.name for key, each in seen.found.items() if key not in renamed]):
+        yield f"{_these(hidden)}: the model's own named_parameters() leaves them out"
+
+
+def _these(names: list[str]) -> str:
+    shown = ", ".join(name or "the model itself" for name in names[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+
+
+def _nothing(target: str, seen: _Seen) -> TargetError:
+    if seen.quantized:
+        return TargetError(
+            f"{target} has no parameters: the weights of {_these(seen.quantized)} are quantized and packed",
+            "read the model before it is quantized",
+        )
+    return TargetError(f"{target} has no parameters", "weight decay has nothing to act on: is it the whole model?")
+
+
+_DTYPES = {dtype: str(dtype).removeprefix("torch.") for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
