@@ -1,0 +1,195 @@
+"""Evidence from use: a Parameter whose forward pass was traced in, what the operators that it met say out.
+
+Use outranks class and name, because it is what the parameter does and not what it is called. It is not the last word
+in these cases, which the confidence of the evidence and `classify.FINER` express:
+
+- A slot that only one kind of tensor fits (a convolution's kernel, a norm's gain, a lookup table) is certain, also
+  where the kernel is applied to a constant grid. A pointwise step is likely at most: many things are added.
+- A lookup cannot tell words from positions or learned queries, a product cannot tell an adapter from a linear layer:
+  the name picks the finer kind.
+- A gain or shift that meets data which was not just normalized may be a residual scale, a skip weight, a gate: that
+  is a guess, and class and name decide.
+- A learned tensor that goes through a layer like an input does (a query, a prompt) is a token only if nothing calls
+  it a table.
+"""
+
+from collections.abc import Callable
+
+from decay_audit.parameters import Parameter, Use
+from decay_audit.roles.words import Confidence, Evidence, Layer, Role
+
+Meaning = tuple[Role, Layer, Confidence]
+
+_RANK: dict[Confidence, int] = {"certain": 0, "likely": 1, "guess": 2}
+_NORM_LAYERS: dict[str, Layer] = {
+    "native_layer_norm": "layer_norm",
+    "native_group_norm": "group_norm",
+    "native_batch_norm": "batch_norm",
+    "_native_batch_norm_legit": "batch_norm",
+    "_native_batch_norm_legit_no_training": "batch_norm",
+    "_batch_norm_with_update": "batch_norm",
+    "cudnn_batch_norm": "batch_norm",
+    "miopen_batch_norm": "batch_norm",
+    "_fused_rms_norm": "rms_norm",
+    "rms_norm": "rms_norm",
+}
+_MATRIX = frozenset({"mm", "bmm", "addmm", "addbmm", "baddbmm", "mv", "addmv", "dot", "vdot", "_trilinear",
+                     "_grouped_mm", "_scaled_mm", "_int_mm"})  # fmt: skip
+_RECURRENT = frozenset(
+    {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
+)
+_PLACED = frozenset({"cat", "stack", "where", "index_put", "masked_fill", "masked_scatter", "copy", "index_copy",
+                     "slice_scatter", "select_scatter", "scatter"})  # fmt: skip
+
+
+def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
+    """Say what a traced forward pass shows of a parameter, strongest first; nothing if it was not traced or used."""
+    found: dict[Role, Evidence] = {}
+    for use in parameter.uses or ():
+        meaning = _meaning(use, parameter)
+        if meaning is None:
+            continue
+        role, layer, confidence = meaning
+        if role not in found or _RANK[confidence] < _RANK[found[role].confidence]:
+            found[role] = Evidence(kind="usage", detail=detail(use), role=role, layer=layer, confidence=confidence)
+    return tuple(sorted(found.values(), key=lambda one: (_RANK[one.confidence], _ORDER.get(one.role, 9))))
+
+
+_ORDER: dict[Role, int] = {"embedding": 0, "conv_weight": 0, "position_embedding": 1, "relative_position_bias": 1}
+"""Of equal evidence, a table also used as a matrix (a tied head) is a table first."""
+
+
+def detail(use: Use) -> str:
+    """Write a use as `operator.slot`, with what tells it apart."""
+    way = f" via {', '.join(use.via)}" if use.via else ""
+    marks = f" ({', '.join(use.marks)})" if use.marks else ""
+    return f"{use.operator}.{use.slot}{marks}{way}"
+
+
+def _wide(shape: tuple[int, ...]) -> int:
+    return sum(size > 1 for size in shape)
+
+
+def _factor(use: Use, parameter: Parameter) -> bool:
+    """Whether the parameter only scales the tensor in the slot, as a split-off magnitude does."""
+    gathered = {"cat", "stack", "repeat", "repeat_interleave", "kron"} & set(use.via)
+    scaled = {"mul", "div", "_weight_norm_interface"} & set(use.via) or any("norm" in step for step in use.via)
+    return not gathered and bool(scaled) and _wide(parameter.shape) < _wide(use.shape)
+
+
+def _meaning(use: Use, parameter: Parameter) -> Meaning | None:
+    if use.marks[:1] == ("input",) or use.slot in {"query", "key", "value"}:
+        return "token", "other", "guess" if _wide(parameter.shape) > 2 else "likely"
+    reader = next((read for names, read in _READERS if use.operator in names), _pointwise)
+    return reader(use, parameter)
+
+
+def _convolution(use: Use, parameter: Parameter) -> Meaning | None:
+    layer: Layer = "depthwise_conv" if "depthwise" in use.marks else "conv"
+    if use.slot == "bias":
+        return "bias", layer, "certain"
+    if _factor(use, parameter):
+        return "scale", layer, "likely"
+    return "conv_weight", layer, "certain"
+
+
+def _norm(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+    layer = _NORM_LAYERS[use.operator]
+    return ("norm_weight" if use.slot == "weight" else "norm_bias"), layer, "certain"
+
+
+def _matrix(use: Use, parameter: Parameter) -> Meaning | None:
+    if use.operator in {"addmm", "addmv", "baddbmm", "addbmm"} and use.slot == "self":
+        return _summand(use, parameter) if _wide(parameter.shape) > 1 else ("bias", "linear", "certain")
+    if _factor(use, parameter):
+        return "scale", "linear", "likely"
+    if {"embedding", "index"} & set(use.via):
+        return "linear_weight", "linear", "guess"  # looked up by a constant: a table that meets data in a product
+    return "linear_weight", "linear", "certain"
+
+
+def _recurrent(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+    return ("recurrent_weight" if use.slot == "weight" else "bias"), "recurrent", "certain"
+
+
+def _lookup(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+    if "positions" in use.marks:
+        return "position_embedding", "embedding", "likely"
+    return "embedding", "embedding", "certain" if "embedding" in use.operator else "likely"
+
+
+def _attention(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+    return ("relative_position_bias", "attention", "likely") if use.slot.startswith("attn_") else None
+
+
+def _activation(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+    return "activation", "activation", "certain"
+
+
+def _placed(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+    confidence: Confidence = "likely" if parameter.shape else "guess"
+    return "token", "other", confidence
+
+
+def _gain(use: Use, parameter: Parameter) -> Meaning | None:
+    normal = "normal" in use.marks or "spread" in use.marks
+    wide = _wide(parameter.shape)
+    if {"exp", "neg"} <= set(use.via) and wide:
+        return "state_space", "other", "likely"
+    if wide == 0 or "scores" in use.marks:
+        return "scale", "other", "likely"
+    if _masked(use):
+        return "token", "other", "likely"
+    if normal and wide == 1:
+        return "norm_weight", "other_norm", "likely"
+    return ("scale", "other", "guess") if wide == 1 else None
+
+
+def _masked(use: Use) -> bool:
+    """Whether data picks where the parameter goes: the data is one wide wherever the parameter is not."""
+    pairs = list(zip(reversed(use.shape), reversed(use.met), strict=False))
+    return any(own > 1 for own, _ in pairs) and all(met == 1 for own, met in pairs if own > 1)
+
+
+def _summand(use: Use, parameter: Parameter) -> Meaning | None:
+    wide = _wide(parameter.shape)
+    if use.slot == "residual":
+        return "layer_scale", "other", "likely" if wide == 1 else "guess"
+    if use.slot == "scores" or ("scores" in use.marks and wide):
+        return "relative_position_bias", "attention", "likely"
+    if "normal" in use.marks and wide == 1:
+        return "norm_bias", "other_norm", "likely"
+    if wide <= 1:
+        return "bias", "other", "likely" if "product" in use.marks else "guess"
+    return "position_embedding", "other", "likely"
+
+
+def _pointwise(use: Use, parameter: Parameter) -> Meaning | None:
+    if use.operator in _PLACED:
+        return _placed(use, parameter)
+    if use.operator in {"mul", "div"} or (use.operator.startswith("addc") and use.slot.startswith("tensor")):
+        return _gain(use, parameter)
+    if use.operator in {"add", "sub", "rsub", "addcmul", "addcdiv"}:
+        return _summand(use, parameter)
+    return None
+
+
+_READERS: tuple[tuple[frozenset[str], Callable[[Use, Parameter], Meaning | None]], ...] = (
+    (frozenset({"convolution", "_convolution", "deform_conv2d"}), _convolution),
+    (frozenset(_NORM_LAYERS), _norm),
+    (_MATRIX, _matrix),
+    (_RECURRENT, _recurrent),
+    (frozenset({"embedding", "_embedding_bag", "index", "index_select", "gather"}), _lookup),
+    (frozenset({"_prelu_kernel"}), _activation),
+    (
+        frozenset(
+            {
+                "_scaled_dot_product_flash_attention_for_cpu",
+                "_scaled_dot_product_efficient_attention",
+                "_scaled_dot_product_fused_attention_overrideable",
+                "_scaled_dot_product_attention_math",
+            }
+        ),
+        _attention,
+    ),
+)

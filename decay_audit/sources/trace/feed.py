@@ -1,0 +1,97 @@
+"""What to feed a model: the `--trace` text, or else what the model says that it eats, becomes inputs. Knows torch."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from msgspec import Struct
+from torch import nn
+
+from decay_audit.errors import TargetError
+from decay_audit.sources.trace.appetite import Meal, appetite, guesses
+
+SHAPE = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?:(?P<dtype>[a-z]\w*):)?(?P<shape>\d+(?:x\d+)*)")
+FORMS = "1x3x224x224, input_ids=int64:1x8, several separated by commas, or a Python expression for tensors"
+
+
+class Inputs(Struct, frozen=True, kw_only=True):
+    """The arguments of one forward pass. Tensors need a shape and a dtype; their values are never used.
+
+    Attributes:
+        otherwise: to try one after the other if the pass fails: where a size was guessed.
+        notes: what was assumed, one sentence each.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = {}
+    otherwise: tuple["Inputs", ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def inputs(model: nn.Module, text: str | None = None, namespace: Mapping[str, Any] | None = None) -> Inputs:
+    """Make the arguments for a traced forward pass.
+
+    Args:
+        model: what is to be fed.
+        text: shapes (`1x3x224x224`), named and typed ones (`input_ids=int64:1x8`), several separated by commas, or a
+            Python expression: a tensor, a tuple of positional arguments, or a dict of named ones. None: ask the model.
+        namespace: the names that an expression may use; `torch` and `model` are always there.
+
+    Raises:
+        TargetError: the text is neither, or the model does not say what it eats.
+    """
+    if text is not None:
+        return _parsed(text) or _evaluated(text, {"torch": torch, "model": model, **(namespace or {})})
+    meal = appetite(model)
+    if meal is not None:
+        return served(meal)
+    meals = guesses(model)
+    if not meals:
+        raise TargetError(f"{type(model).__name__} does not say what its forward pass takes", f"pass --trace: {FORMS}")
+    first, *others = [served(meal) for meal in meals]
+    return Inputs(args=first.args, kwargs=first.kwargs, notes=first.notes, otherwise=tuple(others))
+
+
+def served(meal: Meal) -> Inputs:
+    """Turn what a model says that it eats into arguments."""
+    return Inputs(args=meal.args, kwargs=meal.kwargs, notes=meal.notes)
+
+
+def _parsed(text: str) -> Inputs | None:
+    args: list[torch.Tensor] = []
+    kwargs: dict[str, torch.Tensor] = {}
+    for part in text.split(","):
+        match = SHAPE.fullmatch(part.strip())
+        if match is None:
+            return None
+        shape = tuple(int(size) for size in match["shape"].split("x"))
+        tensor = torch.empty(shape, dtype=_dtype(match["dtype"] or "float32", text), device="meta")
+        if match["name"]:
+            kwargs[match["name"]] = tensor
+        else:
+            args.append(tensor)
+    return Inputs(args=tuple(args), kwargs=kwargs)
+
+
+def _dtype(name: str, text: str) -> torch.dtype:
+    dtype = getattr(torch, name, None)
+    if not isinstance(dtype, torch.dtype):
+        raise TargetError(f"--trace {text!r}: {name!r} is not a dtype of torch", "e.g. float32, bfloat16, int64, bool")
+    return dtype
+
+
+def _evaluated(text: str, namespace: dict[str, Any]) -> Inputs:
+    try:
+        value = eval(compile(text, "<--trace>", "eval"), namespace)  # noqa: S307 - the user's own expression, as in TARGET
+    except Exception as error:
+        raise TargetError(f"--trace {text!r}: {type(error).__name__}: {error}", f"accepted: {FORMS}") from error
+    match value:
+        case torch.Tensor():
+            return Inputs(args=(value,))
+        case tuple() | list():
+            return Inputs(args=tuple(value))
+        case dict():
+            return Inputs(kwargs=value)
+        case _:
+            raise TargetError(f"--trace {text!r} is a {type(value).__name__}, not tensors", f"accepted: {FORMS}")

@@ -1,0 +1,80 @@
+"""What is known of operators by their plain names: which arguments carry data, what keeps values as they are."""
+
+# fmt: off
+# Arguments that carry the data; what sits in the other tensor arguments acts on it.
+MATRIX_SLOTS = {
+    "mm": ("self", "mat2"),
+    "bmm": ("self", "mat2"),
+    "addmm": ("mat1", "mat2"),
+    "addbmm": ("batch1", "batch2"),
+    "baddbmm": ("batch1", "batch2"),
+    "mv": ("self", "vec"),
+    "addmv": ("mat", "vec"),
+    "dot": ("self", "tensor"),
+    "vdot": ("self", "other"),
+    "_grouped_mm": ("self", "mat2"),
+    "_scaled_mm": ("self", "mat2"),
+    "_int_mm": ("self", "mat2"),
+}
+KERNEL_INPUTS = {
+    "convolution": ("input",),
+    "_convolution": ("input",),
+    "deform_conv2d": ("input", "offset", "mask"),
+    "native_layer_norm": ("input",),
+    "native_group_norm": ("input",),
+    "native_batch_norm": ("input",),
+    "_native_batch_norm_legit": ("input",),
+    "_native_batch_norm_legit_no_training": ("input",),
+    "_batch_norm_with_update": ("input",),
+    "cudnn_batch_norm": ("input",),
+    "miopen_batch_norm": ("input",),
+    "_fused_rms_norm": ("input",),
+    "rms_norm": ("input",),
+    "_prelu_kernel": ("self",),
+    "_trilinear": ("i1", "i3"),
+    "lstm": ("input", "hx"),
+    "gru": ("input", "hx"),
+    "rnn_tanh": ("input", "hx"),
+    "rnn_relu": ("input", "hx"),
+    "lstm_cell": ("input", "hx"),
+    "gru_cell": ("input", "hx"),
+    "rnn_tanh_cell": ("input", "hx"),
+    "rnn_relu_cell": ("input", "hx"),
+}
+NORM_KERNELS = frozenset(name for name in KERNEL_INPUTS if "norm" in name)
+LOOKUPS = {
+    "embedding": ("weight", "indices"),
+    "_embedding_bag": ("weight", "indices"),
+    "index": ("self", "indices"),
+    "index_select": ("self", "index"),
+    "gather": ("self", "index"),
+}
+SHAPE_ONLY = frozenset({
+    "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "randint_like", "new_zeros",
+    "new_ones", "new_empty", "new_full", "new_empty_strided", "sym_size", "sym_numel",
+})
+# Values keep what they are: views, casts, copies, and what training adds.
+PLAIN = frozenset({
+    "view", "_unsafe_view", "reshape", "_reshape_alias", "_reshape_copy", "t", "transpose", "permute", "expand",
+    "unsqueeze", "squeeze", "flatten", "unflatten", "slice", "select", "narrow", "split", "split_with_sizes",
+    "unsafe_split", "unsafe_split_with_sizes", "chunk", "unbind", "clone", "contiguous", "_to_copy", "to", "detach",
+    "alias", "lift", "lift_fresh", "lift_fresh_copy", "as_strided", "diagonal", "unfold", "movedim", "swapaxes",
+    "native_dropout", "dropout", "positive", "view_as_real", "view_as_complex", "_conj", "roll", "flip", "copy",
+    "constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "resolve_conj", "resolve_neg", "view_copy",
+    "expand_copy",
+})
+KEEPS_SPREAD = frozenset({
+    "add", "sub", "sqrt", "rsqrt", "reciprocal", "pow", "mean", "sum", "clamp", "clamp_min", "clamp_max", "maximum",
+    "minimum", "mul", "div", "amax", "where", "exp", "log", "neg", "abs", "rsub", "_to_copy",
+})
+KEEPS_SCORES = frozenset({
+    "add", "sub", "mul", "div", "masked_fill", "where", "clamp", "clamp_min", "clamp_max", "maximum", "tanh", "neg",
+    "index_put",
+})
+KEEPS_PRODUCT = frozenset(["mul", "div", "index", "gather", "masked_fill"])
+SOFTMAX = frozenset({"_softmax", "_safe_softmax", "softmax", "sigmoid", "_sparse_softmax"})
+SUMS = frozenset({"mean", "sum", "nansum", "cumsum"})
+SPREADS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
+GAINS = frozenset({"mul", "div", "addcmul", "addcdiv"})
+SUMMANDS = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv"})
+# fmt: on

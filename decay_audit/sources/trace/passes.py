@@ -1,0 +1,189 @@
+"""Run a model's forward pass under a recorder and leave the model as it was. Knows torch, and no roles."""
+
+import random
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+from torch import nn
+
+from decay_audit.inventory import Inventory
+from decay_audit.parameters import Use
+from decay_audit.sources.trace.appetite import appetite
+from decay_audit.sources.trace.feed import Inputs, served
+from decay_audit.sources.trace.recorder import Ledger, TraceLimitError, recording
+
+
+class Trace(Struct, frozen=True, kw_only=True):
+    """What one forward pass showed.
+
+    Attributes:
+        uses: by the framework's name of a parameter, in the order of the pass; no key: never touched.
+        complete: the pass reached its end, so that what it never touched is known.
+        notes: what a person should know about it, one sentence each.
+    """
+
+    uses: Mapping[str, tuple[Use, ...]]
+    complete: bool
+    notes: tuple[str, ...] = ()
+
+
+def trace(model: nn.Module, inputs: Inputs) -> Trace:
+    """Run the forward pass on fake tensors and say which operator slots each parameter flows into.
+
+    The pass runs in evaluation mode, and once more in training mode if parameters are left that it did not touch
+    (auxiliary heads, mask tokens). Nothing is computed but small constants. The model is left as it was: flags,
+    buffers, gradients, hooks, plain attributes and the random state.
+
+    Whatever the model's code raises ends the pass and becomes a note; what was seen until then stands.
+    """
+    names = dict(model.named_parameters())
+    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in names.values()):
+        return Trace(uses={}, complete=False, notes=("not traced: lazy parameters have no shape yet",))
+    ledger = Ledger(names)
+    with _untouched(model), recording(ledger):
+        outcome = _main_pass(model, inputs, ledger, names)
+        alone = _parts(model, ledger, names)
+    notes = [*outcome.notes]
+    if ledger.assumed:
+        asked = ", ".join(sorted(ledger.assumed))
+        notes.append(
+            f"the forward pass asks about values ({asked}), which a trace does not have: it took one of the ways"
+        )
+    if alone:
+        notes.append(f"traced on their own, as the whole pass did not touch them: {', '.join(alone)}")
+    if outcome.failure is not None:
+        notes.append(
+            f"the trace ended early, with {len(ledger.uses)} of {len(names)} parameters seen: {outcome.failure}"
+        )
+    complete = outcome.failure is None
+    return Trace(uses={name: tuple(uses) for name, uses in ledger.uses.items()}, complete=complete, notes=tuple(notes))
+
+
+class _Outcome(Struct, frozen=True, kw_only=True):
+    failure: str | None
+    notes: tuple[str, ...]
+
+
+def _main_pass(model: nn.Module, inputs: Inputs, ledger: Ledger, names: Mapping[str, Any]) -> _Outcome:
+    """Run the whole model, on the first inputs that it accepts."""
+    tried = (inputs, *inputs.otherwise)
+    for one in tried:
+        failure = _run(_inner(model), one, ledger, training=False)
+        if failure is None:
+            if len(ledger.uses) < len(names):
+                _run(_inner(model), one, ledger, training=True)
+            return _Outcome(failure=None, notes=one.notes)
+    return _Outcome(failure=_run(_inner(model), inputs, ledger, training=False), notes=inputs.notes)
+
+
+def _parts(model: nn.Module, ledger: Ledger, names: Mapping[str, Any]) -> list[str]:
+    """Run the parts that say what they eat and that the whole pass did not touch: towers of other modalities."""
+    alone = []
+    for name, part in model.named_modules():
+        if not name or not any(f"{name}.{own}" in names for own, _ in part.named_parameters()):
+            continue
+        if any(f"{name}.{own}" in ledger.uses for own, _ in part.named_parameters()):
+            continue
+        meal = appetite(part)
+        if meal is not None:
+            _run(part, served(meal), ledger, training=False)
+            alone.append(name)
+    return alone
+
+
+def with_uses(inventory: Inventory, traced: Trace) -> Inventory:
+    """Fill in the parameters' uses: () for one that a complete pass never touched."""
+    missing = () if traced.complete else None
+    parameters = tuple(
+        replace(parameter, uses=traced.uses.get(parameter.raw_name, missing)) for parameter in inventory.parameters
+    )
+    return replace(inventory, parameters=parameters, notes=(*inventory.notes, *traced.notes))
+
+
+def _declared(value: Any, ledger: Ledger) -> Any:  # noqa: ANN401
+    match value:
+        case torch.Tensor():
+            return ledger.declare_data(value)
+        case list():
+            return [_declared(item, ledger) for item in value]
+        case tuple():
+            return tuple(_declared(item, ledger) for item in value)
+        case dict():
+            return {key: _declared(item, ledger) for key, item in value.items()}
+        case _:
+            return value
+
+
+def _inner(model: nn.Module) -> nn.Module:
+    """Unwrap what only distributes or compiles a model; its forward needs processes or code generation."""
+    while True:
+        if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            model = model.module
+            continue
+        compiled = getattr(model, "_orig_mod", None)
+        if not isinstance(compiled, nn.Module):
+            return model
+        model = compiled
+
+
+def _run(model: nn.Module, inputs: Inputs, ledger: Ledger, *, training: bool) -> str | None:
+    """Run one pass; return why it ended early, or None."""
+    for module in model.modules():
+        module.training = training
+    args, kwargs = _declared(inputs.args, ledger), _declared(dict(inputs.kwargs), ledger)
+    try:
+        model(*args, **kwargs)
+    except TraceLimitError as error:
+        return str(error)
+    except Exception as error:
+        if _ours(error):
+            raise
+        # The model's own code, on tensors without values: it may raise anything.
+        return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
+    return None
+
+
+def _ours(error: Exception) -> bool:
+    """Whether the tracer itself raised it, which is a bug and not a fact about the model."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    return Path(frame.f_code.co_filename).parent == Path(__file__).parent
+
+
+@contextmanager
+def _untouched(model: nn.Module) -> Iterator[None]:
+    """Put every module's attributes, one container deep, and the random state back as they were."""
+    saved = [(vars(module), _snapshot(vars(module))) for module in model.modules()]
+    state = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(state)
+        for attributes, snapshot in saved:
+            _restore(attributes, snapshot)
+
+
+def _snapshot(attributes: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    return {
+        name: (value, value.copy() if isinstance(value, dict | list | set) else None)
+        for name, value in attributes.items()
+    }
+
+
+def _restore(attributes: dict[str, Any], snapshot: dict[str, tuple[Any, Any]]) -> None:
+    for name in attributes.keys() - snapshot.keys():
+        del attributes[name]
+    for name, (value, content) in snapshot.items():
+        attributes[name] = value
+        match value:
+            case dict() | set():
+                value.clear()
+                value.update(content)
+            case list():
+                value[:] = content
