@@ -1,4 +1,4 @@
-"""What is known of every tensor of a traced pass: its trail, its fake twin, and who made it. Knows torch, and no roles."""
+"""What is known of every tensor of a traced pass: its trail, its fake twin, who made it. Knows torch, and no roles."""
 
 from collections.abc import Iterable, Mapping
 

@@ -16,7 +16,8 @@ from decay_audit.inventory import Inventory
 from decay_audit.parameters import Use
 from decay_audit.sources.trace.appetite import appetite
 from decay_audit.sources.trace.feed import Inputs, served
-from decay_audit.sources.trace.recorder import Ledger, TraceLimitError, recording
+from decay_audit.sources.trace.ledger import Ledger
+from decay_audit.sources.trace.recorder import TraceLimitError, recording
 
 
 class Trace(Struct, frozen=True, kw_only=True):
