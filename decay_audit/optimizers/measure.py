@@ -1,0 +1,164 @@
+"""Truth by experiment: steps on gradients of zero, on stand-ins, and what they did to each parameter.
+
+What moves without a gradient is decay. Knows no table and no rule.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.errors import OptimizerError
+from decay_audit.observations import Movement, Observation
+from decay_audit.optimizers.construction import Record
+from decay_audit.optimizers.find import Found
+from decay_audit.optimizers.live import observe
+from decay_audit.optimizers.probe import Gradient, probe
+
+STEPS = 3
+PATIENCE = 12
+"""Steps where none of the first moved anything: some optimizers begin with a few of another kind."""
+SPREAD = 0.01
+"""Relative difference between elements up to which they moved alike."""
+
+
+SMALL = 1e-11
+"""Fraction that the difference of two steps must exceed: each has rounding errors of its own."""
+_DIRECTIONS: tuple[Gradient, ...] = ("with", "against")
+
+
+class Moved(Struct, frozen=True, kw_only=True):
+    """How a tensor moved: the way, and the fraction of the weight that the first step that moved it removed."""
+
+    movement: Movement
+    fraction: float = 0.0
+
+
+def measure(optimizers: Found, names: Mapping[int, str], record: Record | None = None) -> tuple[Observation, ...]:
+    """Observe optimizers, and fill in what a step without a gradient does to each parameter of the model.
+
+    Neither the model nor the optimizers are touched. Frozen parameters are not measured: they have no gradient.
+
+    Args:
+        optimizers, names, record: as for `live.observe`.
+
+    Raises:
+        OptimizerError: an optimizer cannot step, with its own message.
+    """
+    observed = observe(optimizers, names, record)
+    results = {name: _results(optimizer, names) for name, optimizer in optimizers}
+    return tuple(_filled(one, results[one.optimizer].get(one.parameter)) for one in observed.observations)
+
+
+def _filled(observation: Observation, result: tuple[Moved, float] | None) -> Observation:
+    if result is None:
+        return observation
+    moved, lr = result
+    return replace(observation, movement=moved.movement, measured=moved.fraction / lr)
+
+
+def _results(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, tuple[Moved, float]]:
+    tensors = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
+    keys = [key for key, tensor in tensors.items() if key in names and tensor.requires_grad]
+    moved, rates = moves(optimizer, keys)
+    return {names[key]: (moved[key], rates[key]) for key in keys}
+
+
+def moves(optimizer: torch.optim.Optimizer, keys: list[int]) -> tuple[dict[int, Moved], Mapping[int, float]]:
+    """Measure the tensors with these ids: how each moves, and the lr that it moved with.
+
+    Double precision shows the rate, the parameter's own dtype whether rounding undoes it.
+    """
+    found, rates = _without_gradient(optimizer, keys, STEPS)
+    if all(one.movement == "none" for one in found.values()):
+        found, rates = _without_gradient(optimizer, keys, PATIENCE)
+    return found | _with_gradient(optimizer, found), rates
+
+
+def _without_gradient(
+    optimizer: torch.optim.Optimizer, keys: list[int], steps: int
+) -> tuple[dict[int, Moved], Mapping[int, float]]:
+    real = probe(optimizer, steps=steps)
+    try:
+        exact = probe(optimizer, steps=steps, dtype=torch.float64)
+    except OptimizerError:  # some work in single precision only
+        exact = real
+    return {key: _vanishing(_first(exact.values[key]), _first(real.values[key])) for key in keys}, exact.rates
+
+
+def _vanishing(exact: Moved, real: Moved) -> Moved:
+    gone = real.movement == "none" and exact.movement in ("proportional", "sign", "other")
+    return replace(exact, movement="vanishing") if gone else exact
+
+
+def _first(values: tuple[torch.Tensor, ...]) -> Moved:
+    """The first step that moved anything."""
+    steps = (_moved(before, after) for before, after in pairwise(values))
+    return next((one for one in steps if one.movement != "none"), Moved(movement="none"))
+
+
+def _moved(before: torch.Tensor, after: torch.Tensor, noise: float = 0.0) -> Moved:
+    if not before.numel():
+        return Moved(movement="none")
+    noise = max(noise, _noise(after))
+    before, after = before.double(), after.double()
+    if not after.isfinite().all():
+        return Moved(movement="unstable", fraction=float("nan"))
+    fractions = (before - after) / before
+    if fractions.abs().max().item() <= noise / 4:
+        return Moved(movement="none")
+    return Moved(movement=_way(before - after, fractions, before, noise), fraction=fractions.mean().item())
+
+
+def _way(change: torch.Tensor, fractions: torch.Tensor, before: torch.Tensor, noise: float) -> Movement:
+    if _alike(fractions, noise):
+        return "proportional"
+    return "sign" if _alike(change * before.sign(), noise) else "other"
+
+
+def _alike(amounts: torch.Tensor, noise: float) -> bool:
+    middle = amounts.median()
+    return bool(((amounts - middle).abs() <= SPREAD * middle.abs() + noise).all())
+
+
+def _noise(after: torch.Tensor) -> float:
+    """Relative size of a rounding error: that of the dtype which the values fit, as some optimizers work in float32."""
+    fits = next((kind for kind in (torch.bfloat16, torch.float16, torch.float32) if _fits(after, kind)), torch.float64)
+    return torch.finfo(fits).eps
+
+
+def _fits(values: torch.Tensor, dtype: torch.dtype) -> bool:
+    return bool((values.to(dtype).to(values.dtype) == values).all())
+
+
+def _with_gradient(optimizer: torch.optim.Optimizer, found: Mapping[int, Moved]) -> dict[int, Moved]:
+    """Those that decay otherwise when there is a gradient: the difference that the coefficient makes to a step.
+
+    Cautious decay needs a gradient of the weight's sign; some optimizers do nothing at all while all gradients are 0.
+    """
+    doubtful = [key for key, one in found.items() if one.movement in ("none", "proportional")]
+    if not doubtful or not any(group.get("weight_decay") for group in optimizer.param_groups):
+        return {}
+    try:
+        helped, opposed = (_difference(optimizer, gradient) for gradient in _DIRECTIONS)
+    except OptimizerError:
+        return {}
+    judged = {key: _judged(found[key], helped[key], opposed[key]) for key in doubtful}
+    return {key: one for key, one in judged.items() if one is not None}
+
+
+def _judged(still: Moved, helped: Moved, opposed: Moved) -> Moved | None:
+    if helped.movement != "proportional":
+        return None
+    if abs(opposed.fraction) <= SPREAD * abs(helped.fraction):
+        return replace(helped, movement="cautious")
+    same = abs(opposed.fraction - helped.fraction) <= SPREAD * abs(helped.fraction)
+    return helped if same and still.movement == "none" else None
+
+
+def _difference(optimizer: torch.optim.Optimizer, gradient: Gradient) -> dict[int, Moved]:
+    decayed = probe(optimizer, dtype=torch.float64, gradient=gradient).values
+    plain = probe(optimizer, dtype=torch.float64, gradient=gradient, decay=False).values
+    return {key: _moved(before, before + after - plain[key][1], SMALL) for key, (before, after) in decayed.items()}

@@ -1,0 +1,168 @@
+"""Steps tried on stand-ins: an optimizer goes in, each stand-in's values before and after every step come out.
+
+The random generators, torch's global hooks and the optimizer itself are afterwards as they were.
+"""
+
+import random
+import sys
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any, Literal
+
+import torch
+from msgspec import Struct
+
+from decay_audit.errors import OptimizerError
+from decay_audit.optimizers.stand_ins import Copy, duplicate
+
+Gradient = Literal["zero", "with", "against"]
+"""Zero, or of the weight's sign (a step on it shrinks the weight), or of the other sign."""
+LR_IF_ZERO = 1e-3
+"""A group's lr in a probe where it is 0, as before the first step of a warm-up, and no `initial_lr` is kept."""
+STRENGTH = 1e-2
+"""Size of a gradient that is not zero, relative to the weight."""
+
+
+class Trail(Struct, frozen=True, kw_only=True):
+    """What steps did.
+
+    Attributes:
+        values: id of the original tensor -> the stand-in's values before the first and after each step.
+        rates: id of the original tensor -> the lr that its group stepped with; 1 where it has none.
+    """
+
+    values: Mapping[int, tuple[torch.Tensor, ...]]
+    rates: Mapping[int, float]
+
+
+def probe(
+    optimizer: torch.optim.Optimizer,
+    *,
+    steps: int = 1,
+    dtype: torch.dtype | None = None,
+    gradient: Gradient = "zero",
+    decay: bool = True,
+) -> Trail:
+    """Take steps on a copy.
+
+    Args:
+        dtype: dtype of the stand-ins; None keeps each parameter's own.
+        decay: False sets every coefficient to 0 first.
+
+    Raises:
+        OptimizerError: no way to step worked; the message is the optimizer's.
+    """
+    errors: list[Exception] = []
+    with undisturbed():
+        for keep_state, take in _WAYS:
+            copied = duplicate(optimizer, dtype, keep_state=keep_state)
+            rates = _prepare(copied, decay=decay)
+            try:
+                return Trail(values=_values(copied, steps, partial(take, copied, gradient)), rates=rates)
+            except Exception as error:  # noqa: BLE001 - a step is somebody's code and may fail in any way
+                errors.append(error)
+    raise OptimizerError(
+        f"{type(optimizer).__name__} does not survive a step: {type(errors[0]).__name__}: {errors[0]}",
+        "leave out --measure; its groups can be read all the same",
+    ) from errors[0]
+
+
+def _prepare(copied: Copy, *, decay: bool) -> dict[int, float]:
+    """Give every group an lr that moves, and drop the coefficients if asked; say the lr of every tensor."""
+    by_stand_in: dict[int, float] = {}
+    for group in copied.optimizer.param_groups:
+        if "lr" in group and not float(group["lr"] or 0):
+            group["lr"] = float(group.get("initial_lr") or LR_IF_ZERO)
+        for key in ("weight_decay", "wd"):
+            if key in group and not decay:
+                group[key] = 0.0
+        for stand_in in group["params"]:
+            by_stand_in[id(stand_in)] = float(group.get("lr") or 1.0)
+    return {key: by_stand_in[id(stand_in)] for key, stand_in in copied.stand_ins.items()}
+
+
+def _values(copied: Copy, steps: int, take: Callable[[], None]) -> dict[int, tuple[torch.Tensor, ...]]:
+    trails = [_snapshot(copied)]
+    for _ in range(steps):
+        take()
+        trails.append(_snapshot(copied))
+    return {key: tuple(trail[key] for trail in trails) for key in copied.stand_ins}
+
+
+def _snapshot(copied: Copy) -> dict[int, torch.Tensor]:
+    return {key: stand_in.detach().clone() for key, stand_in in copied.stand_ins.items()}
+
+
+def _trainable(copied: Copy) -> Iterator[torch.Tensor]:
+    """Frozen parameters get no gradient, and an optimizer that skips those must be seen to."""
+    return (stand_in for stand_in in copied.stand_ins.values() if stand_in.requires_grad)
+
+
+def _set(copied: Copy, gradient: Gradient) -> None:
+    factor = {"zero": 0.0, "with": STRENGTH, "against": -STRENGTH}[gradient]
+    for stand_in in _trainable(copied):
+        stand_in.grad = torch.zeros_like(stand_in) if not factor else stand_in.detach() * factor
+
+
+def _plain(copied: Copy, gradient: Gradient) -> None:
+    _set(copied, gradient)
+    copied.optimizer.step()
+
+
+def _with_closure(copied: Copy, gradient: Gradient) -> None:
+    def closure() -> torch.Tensor:
+        _set(copied, gradient)
+        return torch.zeros((), requires_grad=True)
+
+    closure()
+    copied.optimizer.step(closure)
+
+
+def _with_graph(copied: Copy, gradient: Gradient) -> None:
+    """Second-order optimizers differentiate the gradient once more."""
+    factor = {"zero": 0.0, "with": STRENGTH, "against": -STRENGTH}[gradient]
+    with torch.enable_grad():
+        loss = torch.stack([(stand_in**2).sum() for stand_in in _trainable(copied)]).sum() * (factor / 2)
+        torch.autograd.backward(loss, create_graph=True)
+    copied.optimizer.step()
+
+
+def _sparse(copied: Copy, gradient: Gradient) -> None:
+    _set(copied, gradient)
+    for stand_in in _trainable(copied):
+        if stand_in.grad is not None:
+            stand_in.grad = stand_in.grad.to_sparse()
+    copied.optimizer.step()
+
+
+_WAYS: tuple[tuple[bool, Callable[[Copy, Gradient], None]], ...] = (
+    (False, _plain),
+    (True, _plain),  # states that the constructor makes, as Adagrad's
+    (False, _with_closure),
+    (False, _with_graph),
+    (True, _with_graph),
+    (False, _sparse),
+)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Keep random generators, global hooks and warnings as they are, whatever happens inside."""
+    hooks: Any = import_module("torch.optim.optimizer")  # torch.optim hides the name of this module
+    kept = hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks
+    python, numpy = random.getstate(), sys.modules.get("numpy")
+    numbers: Any = numpy.random.get_state() if numpy else None
+    try:
+        hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks = OrderedDict(), OrderedDict()
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks = kept
+        random.setstate(python)
+        if numpy:
+            numpy.random.set_state(numbers)
