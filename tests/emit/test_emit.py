@@ -23,7 +23,7 @@ from decay_audit.decisions import Plan
 from decay_audit.emit.optimizer import TORCH_CLASSES
 from decay_audit.emit.verification import stand_in
 from decay_audit.errors import DecayAuditError
-from tests.emit.plans import DECAYED, FILE, SPARED, Said, decision, matrices, plan, plan_of
+from tests.emit.plans import DECAYED, FILE, MODULE, SPARED, Said, decision, matrices, plan, plan_of
 
 PARTS = st.one_of(
     st.sampled_from(["blocks", "weight", "0", "1", "2", "3", "10", "007", "module", "w1"]),
@@ -399,11 +399,11 @@ def test_the_text_is_as_ruff_formats_it(tmp_path: Path) -> None:
         (uses, {"optimizer": "AdamW"}),
     ]
     for place, (says, arguments) in enumerate(every):
-        for owner in (FILE, None):
-            decisions = [decision(name, said, **({"owner": owner} if owner else {})) for name, said in says.items()]
+        for owner in (FILE, MODULE):
+            decisions = [decision(name, said, owner=owner) for name, said in says.items()]
             frozen = [decision(f"frozen.{i}", SPARED, trainable=False) for i in range(2 * place)]
             code = emit.code(plan([*decisions, *frozen]), **arguments)
-            (tmp_path / f"case_{place}_{owner is None}.py").write_text(code)
+            (tmp_path / f"case_{place}_{owner is FILE}.py").write_text(code)
     for command in (["format", "--diff"], ["check"]):
         made = subprocess.run([ruff, *command, "--isolated", tmp_path], capture_output=True, text=True, check=False)
         assert made.returncode == 0, made.stdout + made.stderr

@@ -1,0 +1,77 @@
+"""The emitted code for real models and awkward ones, through reading, naming and deciding."""
+
+import copy
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from decay_audit import Plan, emit, plan
+from decay_audit.errors import DecayAuditError
+from tests.menagerie import EMPTY, MENAGERIE
+
+ROOT = Path(__file__).parents[2]
+PRESETS = sorted(path.stem for path in (ROOT / "rules").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", sorted(set(MENAGERIE) - EMPTY))
+def test_executed_code_equals_the_plan_for_every_awkward_model(name: str) -> None:
+    model = MENAGERIE[name]()
+    _holds(model, plan(model, "no-norm-no-bias", 0.05))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_executed_code_equals_the_plan_of_every_preset(preset: str) -> None:
+    model = MENAGERIE["declaring"]()
+    _holds(model, plan(model, preset, 0.05))
+
+
+def test_code_for_the_example_splits_it_as_arithmetic_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    model: nn.Module = importlib.import_module("resnext29").resnext29_8x64d()
+    decided = plan(model)
+    namespace = _run(emit.code(decided, target="resnext29.py", optimizer="SGD", lr=0.1, settings=["momentum=0.9"]))
+    decayed, spared = namespace["make_optimizer"](model).param_groups
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    assert len(decayed["params"]) == len(convolutions) + 1 == 32
+    assert {tensor.ndim for tensor in decayed["params"]} == {4, 2}
+    assert {tensor.ndim for tensor in spared["params"]} == {1}
+    assert len(spared["params"]) == 63
+    assert (decayed["momentum"], decayed["lr"], spared["weight_decay"]) == (0.9, 0.1, 0.0)
+
+
+@pytest.mark.parametrize(
+    "wrap", [nn.DataParallel, lambda model: torch.compile(model, backend="eager")], ids=["data_parallel", "compiled"]
+)
+@pytest.mark.parametrize("name", ["bare", "declaring", "small", "tied", "odd_names"])
+def test_code_for_a_bare_model_and_for_a_wrapped_one_is_the_same(
+    name: str, wrap: Callable[[nn.Module], nn.Module]
+) -> None:
+    bare = MENAGERIE[name]()
+    wrapped = wrap(copy.deepcopy(bare))
+    code = emit.code(plan(bare))
+    assert emit.code(plan(wrapped)) == code
+    emit.verify(code, plan(wrapped), wrapped)
+
+
+def _holds(model: nn.Module, decided: Plan) -> None:
+    if not decided.groups():
+        with pytest.raises(DecayAuditError, match="frozen"):
+            emit.code(decided)
+        return
+    code = emit.code(decided, optimizer="SGD", lr=0.1)
+    emit.verify(code, decided, model)
+    groups = _run(code)["param_groups"](model)
+    taken = [tensor for group in groups for tensor in group["params"]]
+    assert len(taken) == len({id(tensor) for tensor in taken})
+    assert {id(tensor) for tensor in taken} == {id(tensor) for tensor in model.parameters() if tensor.requires_grad}
+
+
+def _run(code: str) -> dict[str, Any]:
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    return namespace
