@@ -184,7 +184,7 @@ def code(loaded: Loaded, decided: Plan, *, optimizer: str | None = None, **optio
     """
     from decay_audit import emit
 
-    text = emit.code(decided, optimizer=optimizer, **options)
+    text = emit.code(decided, target=loaded.inventory.target, optimizer=optimizer, **options)
     emit.verify(text, decided, None if loaded.built is None else loaded.built.model)
     return text
 
