@@ -125,9 +125,12 @@ def _with_closure(copied: Copy, gradient: Gradient) -> None:
 def _with_graph(copied: Copy, gradient: Gradient) -> None:
     """Second-order optimizers differentiate the gradient once more."""
     factor = {"zero": 0.0, "with": STRENGTH, "against": -STRENGTH}[gradient]
+    trained = list(_trainable(copied))
     with torch.enable_grad():
-        loss = torch.stack([(stand_in**2).sum() for stand_in in _trainable(copied)]).sum() * (factor / 2)
-        torch.autograd.backward(loss, create_graph=True)
+        loss = torch.stack([(stand_in**2).sum() for stand_in in trained]).sum() * (factor / 2)
+        gradients = torch.autograd.grad(loss, trained, create_graph=True)
+    for stand_in, made in zip(trained, gradients, strict=True):
+        stand_in.grad = made
     copied.optimizer.step()
 
 
