@@ -3,26 +3,81 @@
 Each format is a function from a Report to text, imported when it is asked for. Nothing here reads, decides or prints.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, assert_never
+
 from decay_audit.report import Report
 from decay_audit.reports.options import Format, Options
 
-__all__ = ["Format", "Options", "render", "verdict"]
+if TYPE_CHECKING:
+    from decay_audit.explanation import Explanation
+    from decay_audit.rules import RuleSet
+
+__all__ = [
+    "Format",
+    "Options",
+    "check",
+    "code",
+    "explanation",
+    "join",
+    "only",
+    "python",
+    "render",
+    "rulesets",
+    "schema",
+    "verdict",
+    "yaml",
+]
+
+PLAIN = Options()
 
 
-def render(report: Report, format: Format | str = Format.TEXT, options: Options | None = None) -> str:  # noqa: A002
-    """Say a report in a format."""
-    options = options or Options()
+def render(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002, PLR0911
+    """Say a report in a format.
+
+    Raises:
+        ValueError: the format is none of `Format`.
+    """
     match Format(format):
         case Format.TEXT:
             from decay_audit.reports import table
 
             return table.render(report, options)
+        case Format.TREE:
+            from decay_audit.reports import tree
+
+            return tree.render(report, options)
         case Format.JSON:
             from decay_audit.reports import as_json
 
             return as_json.render(report)
-        case _:
-            raise NotImplementedError
+        case Format.MARKDOWN:
+            from decay_audit.reports import markdown
+
+            return markdown.render(report, options)
+        case Format.CSV:
+            from decay_audit.reports import as_csv
+
+            return as_csv.render(report)
+        case Format.SARIF:
+            from decay_audit.reports import sarif
+
+            return sarif.render(report, options)
+        case Format.GITHUB:
+            from decay_audit.reports import github
+
+            return github.render(report, options)
+        case _ as never:
+            assert_never(never)
+
+
+def check(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
+    """Say what a check found: as text the findings alone, in every other format the whole report."""
+    if Format(format) is not Format.TEXT:
+        return render(report, format, options)
+    from decay_audit.reports import finding_list
+
+    return finding_list.render(report, options)
 
 
 def verdict(report: Report) -> str:
@@ -30,3 +85,67 @@ def verdict(report: Report) -> str:
     from decay_audit.reports import finding_list
 
     return finding_list.verdict(report)
+
+
+def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002
+    """Join the reports of several audits into one document of their format."""
+    from decay_audit.reports import several
+
+    return several.join(texts, Format(format))
+
+
+def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None) -> Report:
+    """Keep the parameters of these roles whose name matches any glob and the regular expression.
+
+    Raises:
+        DecayAuditError: a role is not known, the regular expression is none, or nothing is left.
+    """
+    from decay_audit.reports import selection
+
+    return selection.only(report, globs=globs, roles=roles, grep=grep)
+
+
+def explanation(story: "Explanation", options: Options = PLAIN) -> str:
+    """Tell one parameter's whole story."""
+    from decay_audit.reports import story as stories
+
+    return stories.explanation(story, options)
+
+
+def code(known: str, options: Options = PLAIN) -> str:
+    """Tell what a code means.
+
+    Raises:
+        DecayAuditError: there is no such code.
+    """
+    from decay_audit.reports import story
+
+    return story.code(known, options)
+
+
+def rulesets(known: "Sequence[RuleSet]", options: Options = PLAIN) -> str:
+    """List rulesets: what each spares, and where it comes from."""
+    from decay_audit.reports import ruleset_list
+
+    return ruleset_list.render(known, options)
+
+
+def python(text: str, options: Options = PLAIN) -> str:
+    """Colour Python for a terminal."""
+    from decay_audit.reports.highlight import highlight
+
+    return highlight(text, "python", options)
+
+
+def yaml(text: str, options: Options = PLAIN) -> str:
+    """Colour YAML for a terminal."""
+    from decay_audit.reports.highlight import highlight
+
+    return highlight(text, "yaml", options)
+
+
+def schema() -> dict[str, Any]:
+    """Make the JSON Schema of the JSON report, the one that ships as report.schema.json."""
+    from decay_audit.reports import as_json
+
+    return as_json.schema()

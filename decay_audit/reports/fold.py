@@ -4,7 +4,7 @@ Names, shapes and words in; patterns out, from which exactly the names come back
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
 
@@ -15,7 +15,7 @@ SCREEN = 40
 
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
-_OWN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")  # a name that speaks the patterns' own syntax is never folded
+_OWN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")
 
 Axis = tuple[int, Hashable]
 """Where a row may differ from others, and everything in which it must be equal to them."""
@@ -55,7 +55,7 @@ class Row(Struct, frozen=True, kw_only=True):
     @property
     def pattern(self) -> str:
         """The names in one: `bn_1.{weight,bias}`, `stage_1.{0-2}.conv.weight`."""
-        return ".".join(map(_spell, self.parts)) if self.count > 1 else ".".join(self.parts)
+        return ".".join(spell(part.split(",")) for part in self.parts) if self.count > 1 else ".".join(self.parts)
 
     @property
     def shape(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def fold(entries: Sequence[Entry], screen: int = SCREEN) -> tuple[Row, ...]:
-    """Fold entries that differ in a counter above their owner, in their owner's own part, or in their leaf.
+    """Fold entries that differ in the number of a block, in their owner's own part, or in their leaf.
 
     Sizes may differ over the innermost counter that repeats (the blocks of a stage), and over the outer ones (the
     stages of a model) only where the rows would not fit on a screen otherwise; kernels never differ. Leaves and
@@ -72,19 +72,26 @@ def fold(entries: Sequence[Entry], screen: int = SCREEN) -> tuple[Row, ...]:
     and everything else in it keeps its order. The time is linear in the number of entries.
     """
     rows = unfolded(entries)
-    odd = [row for row in rows if _OWN_SYNTAX.search(row.parts[0])]
-    blocks = _fold_counters([row for row in rows if not _OWN_SYNTAX.search(row.parts[0])], _innermost)
+    odd = [row for row in rows if not foldable(row.parts[0])]
+    plain = [row for row in rows if foldable(row.parts[0])]
+    containers = frozenset(row.parts[:-2] for row in plain)
+    blocks = _fold_counters(plain, containers, _innermost)
     folded = _fold_siblings(blocks)
     if len(folded) > screen:
-        folded = _fold_siblings(_fold_counters(blocks, _any_counter))
+        folded = _fold_siblings(_fold_counters(blocks, containers, _any_counter))
     return tuple(sorted([*folded, *odd], key=lambda row: row.first))
+
+
+def foldable(name: str) -> bool:
+    """Whether a name can stand in a pattern: it speaks nothing of the patterns' own syntax."""
+    return not _OWN_SYNTAX.search(name)
 
 
 def unfolded(entries: Iterable[Entry]) -> tuple[Row, ...]:
     """Make a row of each entry."""
     return tuple(
         Row(
-            parts=(entry.name,) if _OWN_SYNTAX.search(entry.name) else tuple(entry.name.split(".")),
+            parts=tuple(entry.name.split(".")) if foldable(entry.name) else (entry.name,),
             count=1,
             sizes=tuple((size, size) for size in entry.shape),
             roles=(entry.role,),
@@ -100,11 +107,13 @@ def fold_names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(row.pattern for row in fold([Entry(name=name) for name in names]))
 
 
-def _fold_counters(rows: list[Row], rest: Callable[[Row, int], Hashable]) -> list[Row]:
-    """Fold over the numbers in the parts above the owner, the innermost first."""
+def _fold_counters(
+    rows: list[Row], containers: Container[tuple[str, ...]], rest: Callable[[Row, int], Hashable]
+) -> list[Row]:
+    """Fold over the numbers of blocks, the innermost first. A block is a module that holds modules."""
     deepest = max((len(row.parts) for row in rows), default=0)
-    for axis in reversed(range(deepest - 2)):
-        rows = _merge(rows, partial(_counter, axis=axis, rest=rest))
+    for axis in reversed(range(deepest - 1)):
+        rows = _merge(rows, partial(_counter, axis=axis, containers=containers, rest=rest))
     return rows
 
 
@@ -112,10 +121,14 @@ def _fold_siblings(rows: list[Row]) -> list[Row]:
     return _merge(_merge(rows, _leaf), _owner)
 
 
-def _counter(row: Row, axis: int, rest: Callable[[Row, int], Hashable]) -> Axis | None:
-    """The part at `axis`, if it holds a number and stands above the owner."""
+def _counter(
+    row: Row, axis: int, containers: Container[tuple[str, ...]], rest: Callable[[Row, int], Hashable]
+) -> Axis | None:
+    """The part at `axis`, if it holds a number and is a block's: above the owner, or an owner that is a block."""
     parts = row.parts
-    if axis >= len(parts) - 2 or not _DIGITS.search(parts[axis]):
+    if axis > len(parts) - 2 or not _DIGITS.search(parts[axis]):
+        return None
+    if axis == len(parts) - 2 and parts[:-1] not in containers:
         return None
     stem = _DIGITS.sub("#", parts[axis].partition(",")[0])
     return axis, (parts[:axis], stem, parts[axis + 1 :], row.roles, row.cells, len(row.sizes), rest(row, axis))
@@ -123,7 +136,7 @@ def _counter(row: Row, axis: int, rest: Callable[[Row, int], Hashable]) -> Axis 
 
 def _innermost(row: Row, axis: int) -> Hashable:
     """Sizes that must be equal: those of a kernel, and all where an inner counter was folded before."""
-    return row.sizes if any("," in part for part in row.parts[axis + 1 : -2]) else row.sizes[2:]
+    return row.sizes if any("," in part for part in row.parts[axis + 1 : -1]) else row.sizes[2:]
 
 
 def _any_counter(row: Row, _: int) -> Hashable:
@@ -181,10 +194,10 @@ def _ordered(alternatives: list[str]) -> list[str]:
     return [f"{prefix}{number}{suffix}" for number in sorted(map(int, numbers))]
 
 
-def _spell(part: str) -> str:
-    alternatives = part.split(",")
+def spell(alternatives: list[str]) -> str:
+    """Spell the alternatives of one part of a name: `{0-31}`, `bn{1,2}`, `{q,k,v}_proj`."""
     if len(alternatives) == 1:
-        return part
+        return alternatives[0]
     prefix, middles, suffix = _shared(alternatives)
     numeric = all(map(_NUMBER.fullmatch, middles))
     return f"{prefix}{{{','.join(_ranges(map(int, middles)) if numeric else middles)}}}{suffix}"

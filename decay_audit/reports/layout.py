@@ -13,7 +13,7 @@ Style = Literal["", "title", "dim", "decay", "note", "warning", "error"]
 Cell = tuple[str, Style]
 
 _GAP = "  "
-_INDENT = "  "
+INDENT = "  "
 _NARROWEST = 28
 _CODES: dict[Style, str] = {
     "title": "1",
@@ -61,7 +61,7 @@ def table(
     body = [titles, *(tuple(row[index] for index in filled) for row in kept)]
     widths = [max(cell_width(row[index][0]) for row in body) for index in range(len(columns))]
     others = sum(len(_GAP) + size for size in widths[1:])
-    room = None if width is None else width - len(_INDENT) - others
+    room = None if width is None else width - len(INDENT) - others
     if room is not None and room < min(widths[0], _NARROWEST):
         return _stacked(columns, body, widths, color=color)
     limit = widths[0] if room is None else min(widths[0], room)
@@ -73,17 +73,17 @@ def _side_by_side(
 ) -> Iterator[str]:
     for (name, style), *others in body:
         first, *more = broken(name, widths[0])
-        yield _INDENT + _line(columns, ((first, style), *others), widths, color=color)
+        yield INDENT + _line(columns, ((first, style), *others), widths, color=color)
         for rest in more:
-            yield _INDENT + _INDENT + paint(rest, style, color=color)
+            yield INDENT + INDENT + paint(rest, style, color=color)
 
 
 def _stacked(
     columns: Sequence[Column], body: Iterable[Sequence[Cell]], widths: Sequence[int], *, color: bool
 ) -> Iterator[str]:
     for (name, style), *others in body:
-        yield _INDENT + paint(name, style, color=color)
-        yield _INDENT * 3 + _line(columns[1:], others, widths[1:], color=color)
+        yield INDENT + paint(name, style, color=color)
+        yield INDENT * 3 + _line(columns[1:], others, widths[1:], color=color)
 
 
 def _line(columns: Sequence[Column], cells: Sequence[Cell], widths: Sequence[int], *, color: bool) -> str:
@@ -102,7 +102,7 @@ def broken(text: str, width: int) -> list[str]:
         fitting = max(_fitting(text, width), 1)
         end = max(text.rfind(".", 0, fitting), text.rfind(",", 0, fitting)) + 1 or fitting
         lines.append(text[:end])
-        text, width = text[end:], max(width - (len(_INDENT) if len(lines) == 1 else 0), 1)
+        text, width = text[end:], max(width - (len(INDENT) if len(lines) == 1 else 0), 1)
     return [*lines, text]
 
 

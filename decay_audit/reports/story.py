@@ -1,0 +1,145 @@
+"""One parameter's story, and one code's, for a person."""
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from msgspec import to_builtins
+
+from decay_audit.conditions import When
+from decay_audit.errors import DecayAuditError
+from decay_audit.explanation import Explanation, Step
+from decay_audit.findings import CODES
+from decay_audit.observations import Observation
+from decay_audit.reports import layout
+from decay_audit.reports.layout import paint
+from decay_audit.reports.options import Options
+from decay_audit.reports.wording import COUNTED, amount, coefficient, dimensions, visible
+from decay_audit.roles.words import Classified, Layer, Role
+
+_ANSWERS = {True: "yes", False: "no", None: "?"}
+
+
+def explanation(story: Explanation, options: Options) -> str:
+    """Tell what a parameter is and why, which rule decided, and what others do with it."""
+    sections = {
+        "is": _identity(story.decision.subject),
+        "declared": _declared(story),
+        "tied to": map(visible, story.decision.subject.parameter.tied_to),
+        "ruleset": _ruleset(story),
+        "elsewhere": _elsewhere(story),
+        "observed": map(_observed, story.observations),
+    }
+    lines = [_title(story.decision.subject, options)]
+    for title, said in sections.items():
+        head = title
+        for text in said:
+            lines.extend(layout.paragraph(f"  {head:<11}", text, options.width))
+            head = ""
+    return "\n".join([*lines, ""])
+
+
+def code(known: str, options: Options) -> str:
+    """Tell what a code means.
+
+    Raises:
+        DecayAuditError: there is no such code.
+    """
+    if known not in CODES:
+        near = get_close_matches(known, CODES, n=1, cutoff=0.0)
+        raise DecayAuditError(f"no code {known}", f"did you mean {near[0]}? codes: {', '.join(CODES)}")
+    meant = CODES[known]
+    head = paint(f"{known} {meant.severity}", meant.severity, color=options.color)
+    return "\n".join([f"{head}  {meant.title}", "", *layout.paragraph("  ", meant.explanation, options.width), ""])
+
+
+def condition(when: When) -> str:
+    """Say a rule's condition: `role is norm_weight or norm_bias`; `anything` for one that asks nothing."""
+    return _condition(to_builtins(when)) or "anything"
+
+
+def _title(subject: Classified, options: Options) -> str:
+    parameter = subject.parameter
+    shape = "not initialized" if parameter.lazy else dimensions(parameter.shape)
+    frozen = "   frozen" if parameter.trainable is False else ""
+    owner = " ".join(visible(word) for word in (parameter.owner.type_name, parameter.owner.name) if word)
+    name = paint(visible(parameter.name), "title", color=options.color)
+    raw = f"   ({visible(parameter.raw_name)})" if parameter.raw_name != parameter.name else ""
+    size = f"   {amount(parameter.numel)} elements" if parameter.numel > 1 else ""
+    return f"{name}{raw}   {shape}   {parameter.dtype}{size}{frozen}" + (f"   of {owner}" if owner else "")
+
+
+def _what(role: Role, layer: Layer, confidence: str) -> str:
+    return f"{COUNTED[role][0]} of {layer} ({confidence})"
+
+
+def _identity(subject: Classified) -> Iterator[str]:
+    yield _what(subject.role, subject.layer, subject.confidence)
+    for one in subject.evidence:
+        agrees = (one.role, one.layer) == (subject.role, subject.layer)
+        says = "" if agrees else f"; it says {_what(one.role, one.layer, one.confidence)}"
+        yield f"{one.kind}: {visible(one.detail)}{says}"
+
+
+def _declared(story: Explanation) -> Iterator[str]:
+    if declared := story.decision.subject.parameter.declared_no_decay:
+        yield f"not to decay, in {visible(declared)}"
+
+
+def _ruleset(story: Explanation) -> Iterator[str]:
+    decision = story.decision
+    verdict = f"decayed, weight_decay {coefficient(decision.weight_decay)}" if decision.decays else "spared"
+    verdict = verdict if decision.grouped else "frozen: in no param group"
+    yield f"{verdict} by {visible(story.ruleset.name)}"
+    yield from (_step(step, story) for step in story.walk)
+
+
+def _step(step: Step, story: Explanation) -> str:
+    asked = next((rule.when for rule in story.ruleset.rules if rule.name == step.rule), None)
+    about = f": {visible(condition(asked))}" if asked else ""
+    return f"{_ANSWERS[step.answer]:<3}  {visible(step.place)} {visible(step.rule)}{about}"
+
+
+def _elsewhere(story: Explanation) -> Iterator[str]:
+    words = {True: "decayed by", False: "spared by", None: "an error in"}
+    said = {
+        word: [visible(one.ruleset) for one in story.elsewhere if one.decays is decays]
+        for decays, word in words.items()
+    }
+    if any(said.values()):
+        yield "; ".join(f"{word} {', '.join(names)}" for word, names in said.items() if names)
+
+
+def _observed(one: Observation) -> str:
+    lr = "" if one.lr is None else f", lr {coefficient(one.lr)}"
+    held = f"{visible(one.optimizer)} group {one.group}: weight_decay {coefficient(one.weight_decay)}{lr}"
+    if one.measured is None or one.lr is None:
+        return held
+    return f"{held}; without a gradient one step removes {100 * one.lr * one.measured:.4g} % of the weight"
+
+
+def _condition(when: object) -> str:
+    match when:
+        case dict():
+            return " and ".join(_key(str(key), value) for key, value in when.items())
+        case list() | tuple():
+            return " or ".join(map(_condition, when))
+        case bool():
+            return str(when).lower()
+        case None:
+            return "any"
+        case _:
+            return str(when)
+
+
+def _key(key: str, value: object) -> str:
+    match key, value:
+        case "not", _:
+            return f"not ({_condition(value)})"
+        case "any", list() | tuple():
+            return " or ".join(f"({_condition(one)})" for one in value)
+        case "all", list() | tuple():
+            return " and ".join(f"({_condition(one)})" for one in value)
+        case "shape", list() | tuple():
+            return f"shape is {value}"
+        case _:
+            return f"{key} is {_condition(value)}"
