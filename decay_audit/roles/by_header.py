@@ -1,15 +1,16 @@
 """Evidence from shapes and siblings: a Subject in, what they make likely out.
 
-All that a checkpoint's header can say; for modules it is asked last, about classes that nothing else explains.
+All that a checkpoint's header can say; for modules it is asked last, about tensors that nothing else explains.
 """
 
-from decay_audit.roles.by_name import PLAIN
+from decay_audit.roles.by_name import PLAIN, first
 from decay_audit.roles.conventions import (
     ACTIVATION_CLASS,
     ACTIVATION_MODULE,
     CONV_CLASS,
     EMBEDDING_CLASS,
     EMBEDDING_MODULE,
+    GENERAL_LEAVES,
     NORM_MODULE,
     stem,
 )
@@ -19,20 +20,21 @@ from decay_audit.roles.words import Confidence, Evidence, EvidenceKind, Layer, R
 
 _RUNNING = frozenset({"running_mean", "running_var", "num_batches_tracked"})
 _RECURRENT = ("weight_ih", "weight_hh", "weight_hr", "bias_ih", "bias_hh")
-_MULTIHEAD = frozenset({"in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight"})
+_MULTIHEAD = frozenset({"in_proj_weight", "in_proj_bias", "q_proj_weight", "k_proj_weight", "v_proj_weight"})
 
 
 def evidence(subject: Subject) -> tuple[Evidence, ...]:
     """Say what a tensor of this shape, between these siblings, is; nothing, if they do not tell."""
-    if subject.leaf.startswith(_RECURRENT):
-        role: Role = "bias" if subject.leaf.startswith("bias") else "recurrent_weight"
-        return _say(subject, subject.leaf, role, "recurrent")
-    if subject.leaf in _MULTIHEAD:
-        return _say(subject, subject.leaf, "linear_weight", "attention")
     if subject.magnitude:
         return _say(subject, "magnitude of a weight normalization", "scale", "other")
+    if subject.leaf.startswith(_RECURRENT):
+        role: Role = "bias" if subject.leaf.startswith("bias") else "recurrent_weight"
+        return _say(subject, f"called {subject.leaf}", role, "recurrent")
+    if subject.leaf in _MULTIHEAD:
+        role = "bias" if subject.leaf.endswith("bias") else "linear_weight"
+        return _say(subject, f"called {subject.leaf}", role, "attention")
     if subject.leaf not in PLAIN:
-        return ()
+        return _of_leaf(subject)
     return _of_bias(subject) if subject.leaf == "bias" else _of_weight(subject)
 
 
@@ -43,12 +45,22 @@ def _say(
     return (Evidence(kind=kind, detail=detail, role=role, layer=layer, confidence=confidence),)
 
 
+def _of_leaf(subject: Subject) -> tuple[Evidence, ...]:
+    found = first(GENERAL_LEAVES, subject.leaf, subject)
+    if found is None:
+        return ()
+    layer = linear_layer(subject) if found.layer == "linear" else found.layer
+    return _say(subject, f"{subject.leaf}: {found.says}", found.role, layer)
+
+
 def _of_bias(subject: Subject) -> tuple[Evidence, ...]:
     weight = subject.tensors.get("weight")
     if _RUNNING & subject.tensors.keys():
         return _say(subject, "beside running statistics", "norm_bias", norm_layer(subject))
     if weight is None:
         return _say(subject, "called bias, and no weight beside it", "bias", "other")
+    if ACTIVATION_CLASS.search(subject.class_name) and subject.numel == 1:
+        return _say(subject, f"a number in {subject.class_name}", "bias", "activation")
     if weight == subject.shape and len(weight) > 0:
         return _say(subject, "a weight of its shape beside it", "norm_bias", norm_layer(subject, "layer_norm"))
     layer = conv_layer(subject) if len(weight) > 2 else linear_layer(subject)
@@ -58,13 +70,11 @@ def _of_bias(subject: Subject) -> tuple[Evidence, ...]:
 def _of_weight(subject: Subject) -> tuple[Evidence, ...]:
     if _RUNNING & subject.tensors.keys():
         return _say(subject, "beside running statistics", "norm_weight", norm_layer(subject))
-    if subject.wide <= 1 and len(subject.shape) <= 1:
+    if len(subject.shape) <= 1:
         return _of_vector(subject)
     if subject.tensors.get("bias") == subject.shape:
         return _say(subject, "a bias of its shape beside it", "norm_weight", norm_layer(subject, "layer_norm"))
-    if len(subject.shape) == 2:
-        return _of_matrix(subject)
-    return _of_stack(subject)
+    return _of_matrix(subject) if len(subject.shape) == 2 else _of_stack(subject)
 
 
 def _of_vector(subject: Subject) -> tuple[Evidence, ...]:
@@ -84,6 +94,8 @@ def _of_matrix(subject: Subject) -> tuple[Evidence, ...]:
         EMBEDDING_CLASS.search(subject.class_name) or EMBEDDING_MODULE.search(stem(subject.name))
     ):
         return _say(subject, f"a matrix without a bias in {subject.name}", "embedding", "embedding")
+    if CONV_CLASS.search(subject.class_name):
+        return _say(subject, f"class {subject.class_name}", "conv_weight", "conv")
     return _say(subject, "a matrix", "linear_weight", linear_layer(subject))
 
 

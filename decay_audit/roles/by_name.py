@@ -3,22 +3,29 @@
 Shapes are checked with the names: a norm's gain is a vector, or has the shape of its bias, whatever it is called.
 """
 
+import re
+from collections.abc import Iterable
+
 from decay_audit.roles.conventions import (
     ACTIVATION_CLASS,
+    ACTIVATION_MODULE,
     ADAPTER,
+    FOURIER_CLASS,
     LAYER_SCALE_CLASS,
     LAYER_SCALE_MODULE,
     LEAVES,
     MODULES,
     NORM_CLASS,
+    NORM_GAIN,
     NORM_MODULE,
     NORM_SHIFT,
+    TABLE_LEAF,
     Convention,
     stem,
 )
 from decay_audit.roles.layers import linear_layer, norm_layer
 from decay_audit.roles.subject import Subject
-from decay_audit.roles.words import Confidence, Evidence, Layer, Role
+from decay_audit.roles.words import Evidence, Layer, Role
 
 PLAIN = frozenset({"weight", "bias"})
 """Names that say nothing of themselves: the module's name and class say what they are."""
@@ -26,86 +33,121 @@ PLAIN = frozenset({"weight", "bias"})
 
 def evidence(subject: Subject) -> tuple[Evidence, ...]:
     """Say what the first convention that fits means; nothing, if none does."""
-    for reader in (_of_adapter, _of_norm, _of_activation, _of_layer_scale, _of_leaf, _of_module):
-        found = reader(subject)
-        if found is not None:
-            return (found,)
-    return ()
+    readers = (_of_adapter, _of_activation, _of_norm, _of_layer_scale, _of_state_space, _of_module, _of_leaf)
+    found = next(filter(None, (reader(subject) for reader in readers)), None)
+    return () if found is None else (found,)
 
 
-def affine_like(subject: Subject) -> bool:
-    """Whether it has the shape of a gain or shift: a vector, or one of two tensors of one shape."""
-    others = (shape for name, shape in subject.tensors.items() if name != subject.leaf)
-    return subject.wide <= 1 or subject.shape in others
+def first(conventions: Iterable[Convention], name: str, subject: Subject) -> Convention | None:
+    """Find the first convention that knows a tensor of this name and width."""
+    text, wide = stem(name), subject.wide
+    return next((convention for convention in conventions if convention.holds(text, wide)), None)
 
 
-def pattern(detail: str, role: Role, layer: Layer, confidence: Confidence = "likely") -> Evidence:
-    """Make the evidence of a name."""
-    return Evidence(kind="pattern", detail=detail, role=role, layer=layer, confidence=confidence)
+def _pattern(detail: str, role: Role, layer: Layer) -> Evidence:
+    return Evidence(kind="pattern", detail=detail, role=role, layer=layer, confidence="likely")
 
 
 def _of_adapter(subject: Subject) -> Evidence | None:
     if "bias" in subject.leaf:
         return None
-    named = next((word for word in (subject.leaf, *subject.path) if ADAPTER.pattern.search(stem(word))), None)
-    return pattern(f"{named}: {ADAPTER.says}", "adapter_weight", linear_layer(subject)) if named else None
-
-
-def _of_norm(subject: Subject) -> Evidence | None:
-    if not affine_like(subject):
-        return None
-    if subject.class_name:
-        if not NORM_CLASS.search(subject.class_name):
-            return None
-        detail = f"class {subject.class_name}, shape of an affine"
-    else:
-        if subject.leaf not in PLAIN or not NORM_MODULE.search(stem(subject.name)):
-            return None
-        detail = f"module {subject.name}, shape of an affine"
-    role: Role = "norm_bias" if NORM_SHIFT.search(stem(subject.leaf)) else "norm_weight"
-    return pattern(detail, role, norm_layer(subject))
+    named = next((word for word in (subject.leaf, *subject.path) if ADAPTER.search(stem(word))), None)
+    return _pattern(f"{named}: of an adapter", "adapter_weight", linear_layer(subject)) if named else None
 
 
 def _of_activation(subject: Subject) -> Evidence | None:
-    if subject.leaf == "bias" or subject.wide > 1 or not ACTIVATION_CLASS.search(subject.class_name):
+    """Slopes of an activation; a gain and a shift of one shape are an affine, whatever curve stands between them."""
+    if subject.leaf == "bias" or subject.wide > 1 or _pair(subject):
         return None
-    return pattern(f"class {subject.class_name}, a vector", "activation", "activation")
+    if ACTIVATION_CLASS.search(subject.class_name):
+        return _pattern(f"class {subject.class_name}, a vector", "activation", "activation")
+    if not subject.types and ACTIVATION_MODULE.search(stem(subject.name)):
+        return _pattern(f"module {subject.name}, a vector", "activation", "activation")
+    return None
+
+
+def _pair(subject: Subject) -> bool:
+    weight = subject.tensors.get("weight")
+    return weight is not None and weight == subject.tensors.get("bias") and weight not in {(), (1,)}
+
+
+def _of_norm(subject: Subject) -> Evidence | None:
+    """An affine by its class's name, or its module's where there is no class; or a gain and a shift side by side."""
+    if not _affine_like(subject):
+        return None
+    if NORM_CLASS.search(subject.class_name):
+        detail = f"class {subject.class_name}"
+    elif not subject.types and NORM_MODULE.search(stem(subject.name)):
+        detail = f"module {subject.name}"
+    elif not subject.types and _gain_and_shift(subject):
+        detail = "a gain and a shift of one shape"
+    else:
+        return None
+    leaf = stem(subject.leaf)
+    if leaf == "tau":  # the threshold of a thresholded linear unit that is built into the norm
+        return _pattern(f"{detail}; threshold tau", "activation", norm_layer(subject))
+    if NORM_SHIFT.search(leaf):
+        return _pattern(f"{detail}, shape of a shift", "norm_bias", norm_layer(subject))
+    if NORM_GAIN.search(leaf):
+        return _pattern(f"{detail}, shape of a gain", "norm_weight", norm_layer(subject))
+    return None
+
+
+def _affine_like(subject: Subject) -> bool:
+    """A vector, or one of two tensors of one shape; never one number, and never a bias of another shape beside it."""
+    weight, bias = subject.tensors.get("weight"), subject.tensors.get("bias")
+    if weight is not None and bias is not None and weight != bias:
+        return False
+    if subject.numel == 1 and not subject.lazy:
+        return False
+    return subject.wide <= 1 or any(
+        shape == subject.shape for name, shape in subject.tensors.items() if name != subject.leaf
+    )
+
+
+def _gain_and_shift(subject: Subject) -> bool:
+    alike = {name for name, shape in subject.tensors.items() if shape == subject.shape}
+    return subject.numel > 1 and len(alike) == len(subject.tensors) and alike in ({"alpha", "beta"}, {"gamma", "beta"})
 
 
 def _of_layer_scale(subject: Subject) -> Evidence | None:
-    if subject.wide > 1 or "bias" in subject.leaf:
+    if subject.wide > 1 or "bias" in subject.leaf or len(subject.tensors) > 1:
         return None
     if LAYER_SCALE_CLASS.search(subject.class_name):
-        return pattern(f"class {subject.class_name}, a vector", "layer_scale", "other")
-    if LAYER_SCALE_MODULE.search(stem(subject.name)) and len(subject.tensors) <= 1:
-        return pattern(f"module {subject.name}, a vector", "layer_scale", "other")
+        return _pattern(f"class {subject.class_name}, a vector", "layer_scale", "other")
+    if LAYER_SCALE_MODULE.search(stem(subject.name)):
+        return _pattern(f"module {subject.name}, a vector", "layer_scale", "other")
+    return None
+
+
+def _of_state_space(subject: Subject) -> Evidence | None:
+    """The one-letter tensors of a state space, beside its discretization or inside a module called so."""
+    if not re.fullmatch(r"[ABCDP](_[a-z]+)?", subject.leaf):
+        return None
+    beside = any(re.match(r"dt_|log_dt|inv_dt|A_", name) for name in subject.tensors if name != subject.leaf)
+    pair = {"A", "D"} <= subject.tensors.keys()
+    within = any(re.search(r"(?i)ssm|ssd|mamba|s4", word) for word in (*subject.path, *subject.classes))
+    return _pattern(f"{subject.leaf}: of a state space", "state_space", "other") if beside or pair or within else None
+
+
+def _of_module(subject: Subject) -> Evidence | None:
+    """A table that is called `weight` or the like, in a module with a telling name, without a bias."""
+    if subject.wide < 1 or "bias" in subject.tensors or not TABLE_LEAF.search(stem(subject.leaf)):
+        return None
+    if FOURIER_CLASS.search(subject.class_name):
+        return _pattern(f"class {subject.class_name}", "position_embedding", "embedding")
+    if subject.wide < 2 and len(subject.shape) < 2:
+        return None
+    for kind, name in (("module", subject.name), ("class", subject.class_name)):
+        found = first(MODULES, name, subject)
+        if found is not None:
+            return _pattern(f"{kind} {name}: {found.says}", found.role, "embedding")
     return None
 
 
 def _of_leaf(subject: Subject) -> Evidence | None:
-    if subject.leaf in PLAIN:
-        return None
-    found = _first(LEAVES, subject.leaf, subject)
+    found = None if subject.leaf in PLAIN else first(LEAVES, subject.leaf, subject)
     if found is None:
         return None
     layer = linear_layer(subject) if found.layer == "linear" else found.layer
-    return pattern(f"{subject.leaf}: {found.says}", found.role, layer)
-
-
-def _of_module(subject: Subject) -> Evidence | None:
-    """A table that is called `weight` and stands alone in a module with a telling name."""
-    if subject.leaf != "weight" or len(subject.shape) != 2 or len(subject.tensors) > 1:
-        return None
-    found = _first(MODULES, subject.name, subject)
-    return pattern(f"module {subject.name}: {found.says}", found.role, "embedding") if found else None
-
-
-def _first(conventions: tuple[Convention, ...], name: str, subject: Subject) -> Convention | None:
-    text, wide = stem(name), subject.wide
-    if subject.leaf in {"D", "A"} and _beside_state_space(subject):
-        return next(convention for convention in conventions if convention.role == "state_space")
-    return next((convention for convention in conventions if convention.holds(text, wide)), None)
-
-
-def _beside_state_space(subject: Subject) -> bool:
-    return len(subject.tensors) > 1 or any("ssm" in word or "mamba" in word for word in subject.path)
+    return _pattern(f"{subject.leaf}: {found.says}", found.role, layer)

@@ -65,7 +65,8 @@ def evidence(subject: Subject) -> tuple[Evidence, ...]:
     role = tensors.get(re.sub(r"_l\d+(_reverse)?$", "", subject.leaf))
     if role is None:
         return ()
-    detail = subject.types[0] if subject.types[0] == known else f"{subject.types[0]}, a {known}"
+    public = next((name for name in subject.types if re.fullmatch(r"torch\.nn\.\w+", name)), known)
+    detail = public if subject.types[0] == public else f"{subject.types[0]}, a {public}"
     if subject.magnitude:
         role, detail = "scale", f"{detail}; magnitude of its weight normalization"
     if not re.search(r"float|complex", subject.dtype):

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from decay_audit.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner
+from decay_audit.roles.subject import NO_DIGITS
 from decay_audit.roles.subject import subject as look_at
-from decay_audit.roles.words import Classified, Confidence, Evidence, Layer, Role
+from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Confidence, Evidence, Layer, Role
 
 Verdict = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 
@@ -19,14 +20,12 @@ FINER: Mapping[Role, frozenset[Role]] = {
 }
 """Kinds of one role, which a class or an operator cannot tell apart and a name can."""
 
-_NO_DIGITS = str.maketrans("", "", "0123456789")
-
 
 def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """Name every parameter, in the order given.
 
-    Role, layer and confidence are those of the strongest evidence, or of weaker evidence for a finer kind of the same
-    role; evidence that disagrees is kept. A parameter's answer depends on nothing but the parameter.
+    The role is that of the strongest evidence, or of weaker evidence for a finer kind of it; evidence that disagrees is
+    kept. A parameter's answer depends on nothing but the parameter.
     """
     kinds: dict[Owner, int] = {}
     known_kinds: dict[object, int] = {}
@@ -48,38 +47,45 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
 
 
 def _kind(owner: Owner, kinds: dict[Owner, int], known: dict[object, int]) -> int:
-    """Number the owner among those that look alike to every reader of evidence: names without their digits."""
-    above = -1
-    if owner.parent is not None:
-        found = kinds.get(owner.parent)
-        above = _kind(owner.parent, kinds, known) if found is None else found
-    settings = owner.settings
-    key = (
-        above,
-        owner.name.translate(_NO_DIGITS),
-        owner.types,
-        tuple(owner.tensors.items()),
-        settings.get("groups"),
-        settings.get("in_channels"),
-    )
+    """Number the owner among those that look alike to every reader of evidence.
+
+    A name counts without the number it ends in, and only the part that the modules above do not tell.
+    """
+    parent, settings = owner.parent, owner.settings
+    if parent is None:
+        above, name = -1, owner.name.translate(NO_DIGITS)
+    else:
+        found = kinds.get(parent)
+        above = _kind(parent, kinds, known) if found is None else found
+        name = owner.name[len(parent.name) :].rstrip("0123456789")
+    tensors = tuple(owner.tensors.items())
+    key = (above, name, owner.types, tensors, settings.get("groups"), settings.get("in_channels"))
     kinds[owner] = kind = known.setdefault(key, len(known))
     return kind
 
 
 def _gather(parameter: Parameter) -> tuple[Evidence, ...]:
-    """All evidence, strongest first."""
+    """All evidence that says something of its own: a name that repeats what the class says is left out."""
     subject = look_at(parameter)
-    told = (*by_owner.evidence(subject), *by_name.evidence(subject))
-    if subject.types and told:
-        return told
-    return (*told, *by_header.evidence(subject))
+    by_class = by_owner.evidence(subject)
+    said = {one.role for one in by_class}
+    told = (*by_class, *(one for one in by_name.evidence(subject) if one.role not in said))
+    return told if subject.types and told else (*told, *by_header.evidence(subject))
 
 
 def _weigh(evidence: tuple[Evidence, ...]) -> Verdict:
+    """Let the strongest evidence decide: by confidence, and of equal confidence by kind."""
     if not evidence:
         return "unclassified", "other", "guess", ()
-    strongest = evidence[0]
-    finer = next((one for one in evidence[1:] if one.role in FINER.get(strongest.role, ())), None)
-    if finer is None:
-        return strongest.role, strongest.layer, strongest.confidence, evidence
-    return finer.role, strongest.layer, finer.confidence, evidence
+    ordered = tuple(
+        sorted(evidence, key=lambda one: (CONFIDENCES.index(one.confidence), EVIDENCE_KINDS.index(one.kind)))
+    )
+    strongest = ordered[0]
+    decisive = next((one for one in ordered if one.role in FINER.get(strongest.role, ())), strongest)
+    return decisive.role, _layer(strongest, ordered), decisive.confidence, ordered
+
+
+def _layer(strongest: Evidence, evidence: tuple[Evidence, ...]) -> Layer:
+    """The layer is the kind of the owner, which its class and name know better than an operator does."""
+    agreeing = (one.layer for one in evidence if one.role == strongest.role and one.kind != "usage")
+    return next((layer for layer in agreeing if layer != "other"), strongest.layer)

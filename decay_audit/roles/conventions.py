@@ -1,6 +1,6 @@
 """The names that people give to tensors, modules and classes, as literal tables of patterns. No architecture is named.
 
-Patterns meet a stem: snake case, lower case, without digits (`cls_token_0` is `cls_token`, `posEmbed` is `pos_embed`).
+Patterns of tensors and modules meet a stem: snake case, lower case, without digits (`cls_token_0` is `cls_token`).
 """
 
 import re
@@ -9,11 +9,9 @@ from msgspec import Struct
 
 from decay_audit.roles.words import Layer, Role
 
-_ANY = 99
 
-
-class Convention(Struct, frozen=True, kw_only=True):
-    """What a name means, for tensors with so many dimensions larger than 1.
+class Convention(Struct, frozen=True):
+    """What a name means, for tensors of some widths.
 
     Attributes:
         pattern: searched for in the stem.
@@ -27,138 +25,171 @@ class Convention(Struct, frozen=True, kw_only=True):
     role: Role
     layer: Layer = "other"
     narrowest: int = 0
-    widest: int = _ANY
+    widest: int = 99
 
     def holds(self, stem: str, wide: int) -> bool:
-        """Whether it speaks of a tensor of this name and width."""
+        """Whether it speaks of a tensor of this name, with so many dimensions larger than 1."""
         return self.narrowest <= wide <= self.widest and self.pattern.search(stem) is not None
 
 
 def stem(name: str) -> str:
-    """Write a name as the patterns expect it."""
-    snake = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "_", name)
+    """Write a name as the patterns expect it: `posEmbed1` is `pos_embed`, `latents_2d` is `latents`."""
+    plain = re.sub(r"_?\d+[dD]$|_?[Pp]aram(eter)?s?$|_data$", "", name) or name
+    snake = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "_", plain)
     return re.sub(r"_+", "_", re.sub(r"\d+", "", snake)).strip("_").lower()
 
 
-def _convention(
-    pattern: str, says: str, role: Role, layer: Layer = "other", narrowest: int = 0, widest: int = _ANY
-) -> Convention:
-    return Convention(
-        pattern=re.compile(pattern), says=says, role=role, layer=layer, narrowest=narrowest, widest=widest
-    )
+_TABLE = r"(embeds?|embeddings?|embs?|encodings?|enc|tables?)"
+_POSITION = r"(pos|posi|posn|positions?|positional)"
+_AXIS = r"(temporal|time|spatial|level|frame|row|col|column|height|width|x|y|h|w|t|camera|view|scale_level)"
 
-
-_TABLE = r"(embed|embeds|embedding|embeddings|emb|embs|encoding|encodings|enc|table)"
-_POSITION = r"(pos|posi|position|positions|positional|posn)"
-
-RELATIVE = _convention(
-    r"(^|_)rel(ative)?_(pos|position|positional|attention|bias|key|value|embed|emb|height|width|table|coord)"
-    r"|(^|_)rel_[hwtkv](_|$)|(^|_)(height|width|time|depth|h|w|t)_rel(ative)?$|attention_bias(es)?(_table)?$"
-    r"|^(emb|embedding|embeddings)_rel_[kv]$|(^|_)(rpb|rpe|relpos\w*)(_|$)|^position_bias(es)?$|^distance_embedding$",
+RELATIVE = Convention(
+    re.compile(
+        r"(^|_)rel(ative)?_(pos\w*|attention|bias|key|value|height|width|coord\w*|[hwtkv]$)"
+        rf"|(^|_)rel(ative)?_?{_TABLE}(_|$)|(^|_)(height|width|time|depth|[hwt])_rel(ative)?$"
+        rf"|attention_bias(es)?(_table)?$|^{_TABLE}_rel_[kv]$|(^|_)(rpb|rpe|relpos\w*)(_|$)"
+        rf"|^position_bias(es)?$|^(distance|offset)_{_TABLE}$"
+    ),
     "a table over relative positions",
     "relative_position_bias",
 )
-POSITION = _convention(
-    rf"(^|_){_POSITION}(_|$)|(^|_){_POSITION}_?{_TABLE}|^(wpe|pe|ape|abs_pos\w*|rope\w*|freqs\w*|inv_freq\w*)$"
-    rf"|(^|_)(temporal|time|spatial|level|frame|row|col|column|height|width|x|y|h|w|t)_{_TABLE}$"
-    r"|(^|_)(rope|rotary)(_|$)|^(fourier|freq)\w*$",
-    "a table over positions",
-    "position_embedding",
-)
-TOKEN = _convention(
-    r"(?<!embed)(^|_)(tokens?|prompts?|latents?|registers?|sinks?|probe|pointer|newline|anchors?|slots?)$"
-    rf"|^(cls|class|dist|mask|masked_spec|query|queries|object_query|no_\w+|null\w*|empty\w*|missing\w*|dummy\w*"
-    rf"|bos|eos|sep|pad|prefix|learnable_query|learned_query|memory|mem|oov|unk|uncond\w*)(_{_TABLE})?(_param\w*)?$"
-    rf"|(^|_)(mask|query|queries|refpoint|object_query)_{_TABLE}$|(^|_)(mask|dummy)_(feature|node|vector|weight)s?$",
-    "a learned token",
-    "token",
-)
-STATE_SPACE = _convention(
-    r"^(a_log|a_logs|ds|dt_bias|log_dt|inv_dt|log_a|a_real\w*|a_imag\w*|lambda_re|lambda_im|time_decay|time_first"
-    r"|time_faaaa|time_mix\w*|time_maa\w*|log_delta|log_state_decay|log_a_real|recurrent_param|x_proj_weight)$",
-    "of a state space",
-    "state_space",
-)
-ADAPTER = _convention(
-    r"(^|_)(lora|lokr|loha|hada|dora|vera|ia|boft|oft|randlora)_([a-z]|embedding_[ab]|w|magnitude\w*|lambda\w*|diag|l)(_|$)"
-    r"|lora_embedding_|lora_magnitude",
-    "of a low-rank or similar adapter",
-    "adapter_weight",
+_TAUGHT = (
+    r"(cls|class|dist|mask\w*|query|queries|object_query|no_\w+|null\w*|empty\w*|missing\w*|dummy\w*|bos|eos|sep|pad"
+    r"|prefix|learn\w*_query|memory|mem|oov|unk|uncond\w*)"
 )
 
 LEAVES: tuple[Convention, ...] = (
-    ADAPTER,
-    _convention(
-        r"(^|_)(qzeros|zeros|zero_point|g_idx|qweight|weight_packed|packed_weight)$",
-        "packed integers",
+    Convention(
+        re.compile(r"(^|_)(qweight|qzeros|zeros|zero_point|g_idx|weight_packed|packed_weight)$"),
+        "packed integers of a quantized weight, which no optimizer trains",
         "linear_weight",
         "linear",
     ),
-    _convention(
-        r"(^|_)(scb|scales|weight_scale\w*|input_scale|output_scale|k_scale|v_scale)$", "quantization scales", "scale"
+    Convention(
+        re.compile(r"(^|_)(scb|scales|weight_scale\w*|input_scale|output_scale|k_scale|v_scale|absmax)$"),
+        "scales of a quantized weight",
+        "scale",
     ),
-    STATE_SPACE,
-    _convention(r"(^|_)(pos_)?bias_[uvkq]$|^[uvr]_[rsw]?_?bias$|^r_[rsw]_bias$", "a bias", "bias"),
+    Convention(
+        re.compile(
+            r"^(a(_[a-z]+)?_logs?|ds|dt_bias|log_dt|inv_dt|log_a(_real|_imag)?|(inv_)?a_(real|imag)|lambda_(re|im)"
+            r"|time_(decay|first|faaaa|mix\w*|maa\w*)|log_(delta|state_decay)|recurrent)$"
+        ),
+        "of a state space",
+        "state_space",
+    ),
+    Convention(
+        re.compile(r"(^|_)(scales?|alpha|gate|temperature|gain|factor)(_[a-z]+)?$"), "a gain", "scale", widest=0
+    ),
+    Convention(re.compile(r"(^|_)(pos_)?bias_[uvkq]$|^[uvr]_[rsw]?_?bias$"), "a bias", "bias"),
+    Convention(re.compile(r"scale_shift_table$|^modulation$"), "added to a modulation", "bias"),
     RELATIVE,
-    POSITION,
-    TOKEN,
-    _convention(r"(^|_)bias(es)?$|^bias_\w+$|^b$|^b_[a-z]{1,3}$", "a bias", "bias"),
-    _convention(
-        r"(^|_)(layer_?scale|res_?scale|residual_scale|residual)(_|$)|^gamma(_[a-z]+)?$|^lambda$|^ls$",
+    Convention(
+        re.compile(
+            rf"(^|_){_POSITION}(_|$)|(^|_){_POSITION}_?{_TABLE}|^(wpe|abs_pos\w*|inv_freqs?|freqs?\w*|fourier\w*)$"
+            rf"|(^|_)(ape|pe|rope\w*|rotary)(_|$)|(^|_){_AXIS}_{_TABLE}$"
+        ),
+        "a table over positions",
+        "position_embedding",
+    ),
+    Convention(
+        re.compile(
+            r"(?<!embed)(^|_)(tokens?|prompts?|latents?|registers?|sinks?|probe|pointer|newline|slots?|query|queries)$"
+            rf"|^{_TAUGHT}(_{_TABLE})?$|(^|_)(mask|query|queries|refpoint)_{_TABLE}$"
+            r"|(^|_)(mask|dummy)_(feature|node|vector|weight)s?$|(^|_)tokens?_(?!emb|typ|mix|shift)"
+            r"|^(image|img|video|view|audio|frame|row|text)_(begin|start|end|sep\w*|newline|break)$|^(query|latent)_"
+        ),
+        "a learned token",
+        "token",
+    ),
+    Convention(
+        re.compile(r"(^|_)(layer_?scale|res_?scale|residual_scale|residual)(_|$)|(^|_)gamma(_[a-z]+)?$|^(lambda|ls)$"),
         "a gain on a residual branch",
         "layer_scale",
         widest=1,
     ),
-    _convention(
-        r"(^|_)(scale|scales|scaling|scaler|gain|temperature|temp|tau|gate|gating|multiplier|alpha|beta|gamma|lambda"
-        r"|slope|coef\w*|factor|rescale|eps|epsilon|importance|ratio|mix|mixing|strength)(_|$)",
+)
+"""Tensors that are called something of their own, the first that holds."""
+
+GENERAL_LEAVES: tuple[Convention, ...] = (
+    Convention(re.compile(r"(^|_)bias(es)?$|^bias_\w+$|^b$|^b_[a-z]{1,3}$"), "a bias", "bias"),
+    Convention(re.compile(r"^(translate|translation|shift|offset)$"), "a shift", "bias", widest=1),
+    Convention(re.compile(r"^w_[a-z]+$|(^|_)(proj|projection|kernel|matrix)$"), "a matrix", "linear_weight", "linear"),
+    Convention(
+        re.compile(
+            r"(^|_)(scales?|scaling|scaler|gain|temperature|temp|tau|gate|gating|multiplier|alphas?|betas?|gammas?"
+            r"|lambdas?|slope|coef\w*|factor|rescale|eps|epsilon|importance|ratio|mix|mixing|strength|weights?)(_|$)"
+            r"|^w$|^log_"
+        ),
         "a gain",
         "scale",
         widest=1,
     ),
-    _convention(r"(^|_)weights?(_|$)|^w$", "a gain", "scale", widest=1),
-    _convention(
-        rf"(^|_){_TABLE}$|(^|_)(codebook|codebooks|vocab\w*|lookup|prototypes?|dictionary)(_|$)",
+    Convention(re.compile(r"^(scales?|alphas?|betas?|gammas?|gain|temperature)$"), "a gain", "scale"),
+    Convention(re.compile(rf"(^|_){_TABLE}$"), "a learned vector", "token", widest=1),
+    Convention(
+        re.compile(rf"(^|_){_TABLE}(_|$)|(^|_)(codebooks?|codevectors?|vocab\w*|lookup|prototypes?|dictionary)(_|$)"),
         "an embedding table",
         "embedding",
         "embedding",
-        narrowest=1,
     ),
-    _convention(
-        r"(^|_)(weights?|kernels?|proj|projection|matrix|mat|mats|w|wi|wo|fc|linear|dense|fn)(_|$)|^w_[a-z]+$"
-        r"|^(up|down|gate)_(up_|gate_)?(proj|w)",
+    Convention(
+        re.compile(
+            r"(^|_)(weights?|kernels?|proj|projection|matrix|mats?|w|wi|wo|gate|fc|linear|dense|fn)(_|$)|^[qkvoru]$"
+        ),
         "a matrix",
         "linear_weight",
         "linear",
         narrowest=2,
     ),
 )
-"""Tensors by their own name, the first that holds."""
+"""Tensors whose name only says what kind of thing they are: asked last."""
 
 MODULES: tuple[Convention, ...] = (
     RELATIVE,
-    POSITION,
-    _convention(
-        rf"(^|_)(query|queries|object_query|refpoint|mask|cls|prompt|register|latent|no_mask|dist|iou|not_a_point)"
-        rf"_(tokens?|feat|{_TABLE})$|^(latents|queries|prompts|registers)$",
+    Convention(
+        re.compile(
+            rf"(^|_){_POSITION}_?{_TABLE}(_|$)|(^|_){_TABLE}_{_POSITION}$|^(wpe|pe|{_POSITION}|abs_pos\w*)$"
+            rf"|(^|_){_AXIS}_{_TABLE}$|(^|_)(rotary|rope|fourier)(_|$)"
+        ),
+        "a table over positions",
+        "position_embedding",
+        "embedding",
+    ),
+    Convention(
+        re.compile(
+            r"(^|_)(query|queries|object_query|refpoint|mask|cls|prompt|register|latent|no_mask|dist|iou|not_a_point)"
+            rf"_(tokens?|feat|{_TABLE})$|^(latents|queries|prompts|registers)$"
+        ),
         "learned tokens",
         "token",
+        "embedding",
     ),
 )
-"""Tables whose tensor is only called `weight`, by the name of the module; for two-dimensional tensors alone in it."""
+"""Tables whose tensor is only called `weight` or the like, by the name of the module or its class."""
 
-NORM_MODULE = re.compile(r"norm(?!al)|(^|_)(ln|bn|gn|grn|rms|layernorm|rmsnorm)(_|$)")
-NORM_CLASS = re.compile(r"(?i:norm(?!al))|(?<![A-Z])(LN|BN|GN|GRN|FRN|ABN)(?![A-Z])|^Affine")
-NORM_SHIFT = re.compile(r"(^|_)(bias|beta|b|shift|offset|mean)(_|$)")
+TABLE_LEAF = re.compile(rf"^(weights?|{_TABLE}|data|values?)$")
+ADAPTER = re.compile(
+    r"(^|_)(lora|lokr|loha|hada|dora|vera|ia|boft|oft|randlora)_([a-z]|embedding_[ab]|w|magnitude\w*|lambda\w*|diag)(_|$)"
+    r"|lora_embedding_|lora_magnitude"
+)
+NORM_CLASS = re.compile(
+    r"(?i:norm(?!al|ed|free)(?!\w*(head|block|linear|conv|model|atten|attn|mlp|embed|encoder|decoder|quantiz|loss)))"
+    r"|(?<![A-Z])A?(LN|BN|GN|GRN|FRN)(?![A-Z])|Affine"
+)
+NORM_MODULE = re.compile(r"norm(?!al)|(^|_)(ln|bn|gn|grn|rms)(_|$)")
+NORM_GAIN = re.compile(r"^(weight|gamma|scale|gain|g|a|w|v|alpha)$")
+NORM_SHIFT = re.compile(r"^(bias|beta|b|shift|offset)$")
 ACTIVATION_CLASS = re.compile(
     r"(?i)relu|silu|gelu|swish|snake|mish|activation|acon|tlu|(?<!g)elu|sigmoid|tanh|softplus"
 )
-ACTIVATION_MODULE = re.compile(r"(^|_)(p_?relu|act|activation|nonlin\w*|snake|swish)(_|$)|prelu")
+ACTIVATION_MODULE = re.compile(r"(^|_)(act|activations?|nonlin\w*|snake|swish)(_|$)|prelu")
 LAYER_SCALE_CLASS = re.compile(r"(?i)layer_?scale|residual_?scale|res_?scale")
 LAYER_SCALE_MODULE = re.compile(r"(^|_)(layer_?scale|res_?scale|ls|lambda)(_|$)|layerscale")
-CONV_CLASS = re.compile(r"(?i)conv")
+CONV_CLASS = re.compile(r"[Cc]onv(_?[123]d|Transpose)")
+FOURIER_CLASS = re.compile(r"Fourier|Rotary|R[Oo]PE|Rope(?![a-z])")
 EMBEDDING_CLASS = re.compile(r"(?i)embed|codebook|quantiz")
 EMBEDDING_MODULE = re.compile(
-    r"(^|_)(embed|embeds|embedding|embeddings|emb|wte|shared|codebook|lookup|embed_tokens|tok_embeddings|word_embeddings"
-    r"|embeddings_table)$|(^|_)(embed|embedding|embeddings|emb)_(tokens?|in|codes?|words?|layer)$|embeddings?$"
+    r"^(?!.*(proj|out|linear|head|norm|patch|conv|fc|dense)).*((^|_)(embed|embeds|embedder|emb|embs|wte|shared|codebook|lookup)(_|$)"
+    r"|embeddings?(_|$))"
 )

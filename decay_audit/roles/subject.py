@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from decay_audit.parameters import Owner, Parameter
 
-_NO_DIGITS = str.maketrans("", "", "0123456789")
+NO_DIGITS = str.maketrans("", "", "0123456789")
 _LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
@@ -63,7 +63,7 @@ class Subject(Struct, frozen=True, kw_only=True):
 
 def words(dotted: str) -> tuple[str, ...]:
     """Split a dotted name into its words, nearest first: numbers go, and parts that are only numbers with them."""
-    return tuple(part for part in reversed(dotted.translate(_NO_DIGITS).split(".")) if part.strip("_"))
+    return tuple(part for part in reversed(dotted.translate(NO_DIGITS).split(".")) if part.strip("_"))
 
 
 def subject(parameter: Parameter) -> Subject:

@@ -45,6 +45,8 @@ Confidence = Literal["certain", "likely", "guess"]
 
 ROLES: tuple[Role, ...] = get_args(Role)
 LAYERS: tuple[Layer, ...] = get_args(Layer)
+EVIDENCE_KINDS: tuple[EvidenceKind, ...] = get_args(EvidenceKind)  # strongest first
+CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)  # strongest first
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
@@ -64,7 +66,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     confidence: Confidence
 
 
-class Classified(Struct, frozen=True, kw_only=True, eq=False):
+class Classified(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """A parameter with its role, its layer, and the evidence, strongest first."""
 
     parameter: Parameter
