@@ -96,7 +96,7 @@ def test_functions_are_short_as_a_rule() -> None:
 
 def test_every_module_says_what_it_is_for() -> None:
     summaries = {path: ast.get_docstring(ast.parse(path.read_text())) for path in modules()}
-    assert [path for path, summary in summaries.items() if not summary or len(summary.splitlines()) > 5] == []
+    assert [path for path, summary in summaries.items() if not summary or len(_first_paragraph(summary)) > 5] == []
 
 
 def test_no_text_names_a_machine() -> None:
@@ -114,6 +114,10 @@ def test_no_text_names_a_machine() -> None:
 )
 def test_the_check_for_machine_paths_can_fail(line: str) -> None:
     assert MACHINE_PATHS.search(line)
+
+
+def _first_paragraph(text: str) -> list[str]:
+    return text.partition("\n\n")[0].splitlines()
 
 
 def modules() -> list[Path]:
