@@ -6,7 +6,7 @@ Blocks of a model repeat, so the work is done once for each kind of owner and on
 from collections.abc import Iterable, Mapping
 
 from decay_audit.parameters import Owner, Parameter
-from decay_audit.roles import by_header, by_name, by_owner
+from decay_audit.roles import by_header, by_name, by_owner, by_usage
 from decay_audit.roles.subject import NO_DIGITS
 from decay_audit.roles.subject import subject as look_at
 from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Confidence, Evidence, Layer, Role
@@ -70,7 +70,9 @@ def _gather(parameter: Parameter) -> tuple[Evidence, ...]:
     by_class = by_owner.evidence(subject)
     said = {one.role for one in by_class}
     told = (*by_class, *(one for one in by_name.evidence(subject) if one.role not in said))
-    return told if subject.types and told else (*told, *by_header.evidence(subject))
+    if not (subject.types and told):
+        told = (*told, *by_header.evidence(subject))
+    return (*by_usage.evidence(parameter), *told)
 
 
 def _weigh(evidence: tuple[Evidence, ...]) -> Verdict:
