@@ -78,3 +78,19 @@ class Observation(Struct, frozen=True, kw_only=True):
     declared: float | None = None
     measured: float | None = None
     movement: Movement | None = None
+
+
+def held(optimizer: Optimizer) -> tuple[Observation, ...]:
+    """Observe what an optimizer's groups say of each parameter that they name."""
+    return tuple(
+        Observation(
+            parameter=parameter,
+            optimizer=optimizer.name,
+            group=index,
+            weight_decay=group.weight_decay,
+            lr=group.lr,
+        )
+        for index, group in enumerate(optimizer.groups)
+        for parameter in group.parameters
+        if parameter
+    )

@@ -1,0 +1,172 @@
+"""What optimizers decay, against what the ruleset asks for: DA101, DA102, DA103, DA305, DA401 and DA402."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from math import isclose
+
+from decay_audit.checks.phrases import joined, kinds, number, places
+from decay_audit.checks.plan import BIASES_AND_NORMS, inverted
+from decay_audit.checks.sides import Side, effective
+from decay_audit.decisions import Decision, Plan
+from decay_audit.findings import Finding, finding
+from decay_audit.observations import Observation
+
+Pair = tuple[Decision, Observation]
+TOLERANCE = 1e-6
+"""Relative difference up to which two coefficients are the same."""
+
+
+def check_coefficients(side: Side) -> Iterator[Finding]:
+    """Compare coefficients. Where nothing decays, or all is upside down, that is said once, and not per parameter."""
+    pairs = [(decision, seen) for decision, seen in side.pairs() if decision.grouped]
+    decayed = {decision.name for decision, seen in pairs if effective(seen)}
+    if pairs and not decayed and any(decision.decays for decision, _ in pairs):
+        yield _nothing(side, pairs)
+        return
+    if inverted([decision for decision, _ in pairs], lambda decision: decision.name in decayed):
+        yield _inverted(side, pairs)
+        return
+    yield from _decayed(side, pairs)
+    yield from _spared(side, pairs)
+    yield from _other(side, pairs)
+    yield from _declared(side)
+
+
+def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float | None:
+    """Find the base coefficient that an optimizer works with: what most parameters get that the ruleset decays fully.
+
+    A ruleset says which parameters decay; its own number is only the default of the codebase that it comes from.
+    """
+    full = {one.name for one in plan.decisions if one.weight_decay == plan.ruleset.weight_decay and one.decays}
+    counts = Counter(effective(one) for one in observations if one.parameter in full and effective(one))
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _nothing(side: Side, pairs: Sequence[Pair]) -> Finding:
+    missed = [decision for decision, _ in pairs if decision.decays]
+    return finding(
+        "DA401",
+        f"nothing decays: {side.plan.ruleset.name} asks for {kinds(missed)}",
+        _names(missed),
+        expected=f"weight_decay {number(side.plan.ruleset.weight_decay)}",
+        found="weight_decay 0 everywhere",
+        where=_groups(side, pairs),
+        fix=side.fix(),
+    )
+
+
+def _inverted(side: Side, pairs: Sequence[Pair]) -> Finding:
+    vectors = [one for one, seen in pairs if one.subject.role in BIASES_AND_NORMS and effective(seen)]
+    return finding(
+        "DA402",
+        f"inverted: {kinds(vectors)} are decayed, and no matrix is",
+        _names(vectors),
+        expected="matrices decay",
+        found="only biases and norms decay",
+        where=_groups(side, pairs),
+        fix=side.fix(),
+    )
+
+
+def _decayed(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
+    differ = [(decision, seen) for decision, seen in pairs if not decision.decays and effective(seen)]
+    if differ:
+        decisions = _unique(differ)
+        yield finding(
+            "DA101",
+            f"{kinds(decisions)} {_are(decisions)} decayed; {side.plan.ruleset.name} spares {_them(decisions)}",
+            _names(decisions),
+            expected="weight_decay 0",
+            found=_said(side, differ),
+            where=places(decisions),
+            fix=side.fix(),
+        )
+
+
+def _spared(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
+    differ = [(decision, seen) for decision, seen in pairs if decision.decays and not effective(seen)]
+    if differ:
+        decisions = _unique(differ)
+        wanted = sorted({number(decision.weight_decay) for decision in decisions})
+        yield finding(
+            "DA102",
+            f"{kinds(decisions)} {_are(decisions)} not decayed; {side.plan.ruleset.name} decays {_them(decisions)}",
+            _names(decisions),
+            expected=f"weight_decay {joined(wanted)}",
+            found=_said(side, differ),
+            where=places(decisions),
+            fix=side.fix(),
+        )
+
+
+def _other(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
+    """One finding for each pair of coefficients that differ."""
+    causes: dict[tuple[float, float], list[Pair]] = {}
+    for decision, seen in pairs:
+        wanted, got = decision.weight_decay, effective(seen)
+        if wanted and got and not isclose(wanted, got, rel_tol=TOLERANCE):
+            causes.setdefault((wanted, got), []).append((decision, seen))
+    for (wanted, got), differ in causes.items():
+        decisions = _unique(differ)
+        yield finding(
+            "DA103",
+            f"{kinds(decisions)} {_are(decisions)} decayed with {number(got)}, not {number(wanted)}",
+            _names(decisions),
+            expected=f"weight_decay {number(wanted)}",
+            found=_said(side, differ),
+            where=places(decisions),
+            fix=f"set weight_decay={number(wanted)}, or audit with --weight-decay {number(got)}",
+        )
+
+
+def _declared(side: Side) -> Iterator[Finding]:
+    """What the ruleset decays as well is said of the plan."""
+    ignored = [
+        (decision, seen)
+        for decision, seen in side.pairs()
+        if decision.subject.parameter.declared_no_decay and effective(seen) and not decision.decays
+    ]
+    if ignored:
+        decisions = _unique(ignored)
+        hooks = sorted({one.subject.parameter.declared_no_decay or "" for one in decisions})
+        yield finding(
+            "DA305",
+            f"{kinds(decisions)} {_are(decisions)} decayed that the model declares in {joined(hooks)}",
+            _names(decisions),
+            expected="spared",
+            found=_said(side, ignored),
+            where=joined(hooks),
+            fix=side.fix(),
+        )
+
+
+def _said(side: Side, pairs: Sequence[Pair]) -> str:
+    """The coefficients in these groups: `weight_decay 0.0005 in group 0 of SGD`, measured ones as such."""
+    seen = {_one(side, observation): None for _, observation in pairs}
+    return "; ".join([*seen][:5]) + ("; ..." if len(seen) > 5 else "")
+
+
+def _one(side: Side, observation: Observation) -> str:
+    measured = effective(observation) != observation.weight_decay
+    word = f"weight_decay {number(observation.weight_decay)} in {side.place(observation)}"
+    return f"{word}, measured {number(effective(observation))}" if measured else word
+
+
+def _groups(side: Side, pairs: Sequence[Pair]) -> str:
+    return joined(list({side.place(observation): None for _, observation in pairs})[:5])
+
+
+def _unique(pairs: Sequence[Pair]) -> list[Decision]:
+    return list({decision.name: decision for decision, _ in pairs}.values())
+
+
+def _names(decisions: Sequence[Decision]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(decision.name for decision in decisions))
+
+
+def _are(decisions: Sequence[Decision]) -> str:
+    return "is" if len(decisions) == 1 else "are"
+
+
+def _them(decisions: Sequence[Decision]) -> str:
+    return "it" if len(decisions) == 1 else "them"

@@ -1,0 +1,181 @@
+"""Who is in which group: DA201 to DA207, and DA505 for tensors that a wrapper has packed."""
+
+from collections.abc import Iterator
+
+from msgspec.structs import replace
+
+from decay_audit.checks.phrases import counted, joined, kinds, number
+from decay_audit.checks.sides import Side
+from decay_audit.decisions import Decision, Plan, plan
+from decay_audit.errors import PlanError
+from decay_audit.findings import Finding, finding
+from decay_audit.observations import Group, Optimizer
+
+_NAMES = frozenset({"name", "group_name", "layer_name"})
+"""Keys that label a group and steer nothing."""
+
+
+def check_membership(side: Side) -> Iterator[Finding]:
+    """Find parameters in no group or in two, strangers, frozen ones that decay, and groups that should not be."""
+    if side.origin == "live":
+        yield from _absent(side)
+        yield from _strange(side)
+    yield from _repeated(side)
+    yield from _frozen(side)
+    yield from _flattened(side)
+    for optimizer in side.optimizers:
+        yield from _empty(optimizer)
+        yield from _identical(optimizer)
+
+
+def _absent(side: Side) -> Iterator[Finding]:
+    absent = [
+        one
+        for one in side.plan.decisions
+        if one.subject.parameter.trainable is not False and one.name not in side.observed
+    ]
+    if absent:
+        yield finding(
+            "DA201",
+            f"{kinds(absent)} {'is' if len(absent) == 1 else 'are'} trainable and in no optimizer",
+            _names(absent),
+            expected="in a param group",
+            found=f"in none of {joined([one.type for one in side.optimizers])}",
+            fix=side.fix(),
+        )
+
+
+def _strange(side: Side) -> Iterator[Finding]:
+    for optimizer in side.optimizers:
+        for index, group in enumerate(optimizer.groups):
+            if group.strangers:
+                shown = ", ".join(group.strangers[:3]) + (", ..." if len(group.strangers) > 3 else "")
+                yield finding(
+                    "DA203",
+                    f"{counted(len(group.strangers), 'tensor')} in group {index} of {optimizer.type} "
+                    f"{'is no parameter' if len(group.strangers) == 1 else 'are no parameters'} of this model",
+                    expected="parameters of the model",
+                    found=shown,
+                    where=f"group {index} of {optimizer.type}",
+                    fix="build the optimizer after the model is complete, from the model that is trained",
+                )
+
+
+def _repeated(side: Side) -> Iterator[Finding]:
+    repeated = [one for one in side.plan.decisions if len(side.observed.get(one.name, ())) > 1]
+    if repeated:
+        places = {side.place(seen): None for one in repeated for seen in side.observed[one.name]}
+        yield finding(
+            "DA202",
+            f"{kinds(repeated)} {'is' if len(repeated) == 1 else 'are'} held more than once, and stepped as often",
+            _names(repeated),
+            expected="one place",
+            found=joined([*places][:5]),
+            where=joined([*places][:5]),
+            fix="list every tensor once: a set of ids, or named_parameters(), which drops tied names",
+        )
+
+
+def _frozen(side: Side) -> Iterator[Finding]:
+    frozen = {
+        decision.name: (decision, seen)
+        for decision, seen in side.pairs()
+        if decision.subject.parameter.trainable is False and seen.weight_decay
+    }
+    if frozen:
+        coefficients = sorted({number(seen.weight_decay) for _, seen in frozen.values()})
+        yield finding(
+            "DA204",
+            f"{kinds([one for one, _ in frozen.values()])} frozen, in a decaying group: a gradient of None "
+            "leaves them alone, a gradient of zeros does not",
+            frozen,
+            expected="in no group, or in one with weight_decay 0",
+            found=f"weight_decay {joined(coefficients)}",
+            where=joined(list({side.place(seen): None for _, seen in frozen.values()})[:5]),
+            fix="hand over only parameters with requires_grad=True",
+        )
+
+
+def _flattened(side: Side) -> Iterator[Finding]:
+    for optimizer in side.optimizers:
+        flat = [name for group in optimizer.groups for name in group.flattened]
+        if flat:
+            yield finding(
+                "DA505",
+                f"{optimizer.type} holds {counted(len(flat), 'flattened parameter')}: one coefficient for all that is "
+                "packed in it",
+                filter(None, flat),
+                expected="the model's own parameters",
+                found="one-dimensional tensors packed by a wrapper",
+                where=optimizer.name,
+                fix="wrap with use_orig_params=True or fully_shard, and group by names",
+            )
+
+
+def _empty(optimizer: Optimizer) -> Iterator[Finding]:
+    empty = [index for index, group in enumerate(optimizer.groups) if not group.parameters]
+    if empty:
+        which = joined([f"{index}" for index in empty])
+        yield finding(
+            "DA206",
+            f"{'group' if len(empty) == 1 else 'groups'} {which} of {optimizer.type} "
+            f"{'holds' if len(empty) == 1 else 'hold'} no parameters",
+            expected="at least one parameter",
+            found="0 parameters",
+            where=f"{'group' if len(empty) == 1 else 'groups'} {which} of {optimizer.type}",
+            fix="leave the group out, or correct the condition that fills it",
+        )
+
+
+def _identical(optimizer: Optimizer) -> Iterator[Finding]:
+    settings = [_settings(group) for group in optimizer.groups if group.parameters]
+    distinct = len(set(settings))
+    if distinct < len(settings):
+        yield finding(
+            "DA207",
+            f"{len(settings)} groups of {optimizer.type} have {counted(distinct, 'different setting')} between them",
+            expected=counted(distinct, "group"),
+            found=counted(len(settings), "group"),
+            where=optimizer.name,
+            fix="merge groups that agree in every hyperparameter",
+        )
+
+
+def _settings(group: Group) -> tuple[tuple[str, str], ...]:
+    kept = {key: value for key, value in group.hyperparameters.items() if key not in _NAMES}
+    shared = {"weight_decay": group.weight_decay, "lr": group.lr}
+    return tuple(sorted((key, repr(value)) for key, value in (shared | kept).items()))
+
+
+def check_ties(decided: Plan) -> Iterator[Finding]:
+    """Find tied tensors whose other names the rules would decide differently: DA205."""
+    for decision in decided.decisions:
+        others = {name: _as_named(decision, name, decided) for name in decision.subject.parameter.tied_to}
+        differ = {name: got for name, got in others.items() if got is not None and got != decision.weight_decay}
+        if differ and decision.grouped:
+            names = joined([f"{name} ({number(got)})" for name, got in differ.items()])
+            yield finding(
+                "DA205",
+                f"{decision.name} gets weight_decay {number(decision.weight_decay)}; under its other name it would get "
+                f"another: {names}",
+                (decision.name, *differ),
+                expected="one decision for one tensor",
+                found=f"{decision.name} ({number(decision.weight_decay)}), {names}",
+                where=decision.place,
+                fix="add a rule that matches all its names, or `tied: true`",
+            )
+
+
+def _as_named(decision: Decision, name: str, decided: Plan) -> float | None:
+    """The coefficient that the same tensor would get under another name, by the same role."""
+    parameter = decision.subject.parameter
+    owner = replace(parameter.owner, name=name.rpartition(".")[0])
+    renamed = replace(parameter, name=name, raw_name=name, owner=owner)
+    try:
+        return plan([replace(decision.subject, parameter=renamed)], decided.ruleset).decisions[0].weight_decay
+    except PlanError:
+        return None
+
+
+def _names(decisions: list[Decision]) -> tuple[str, ...]:
+    return tuple(decision.name for decision in decisions)

@@ -1,0 +1,35 @@
+"""A plan against what optimizers hold, saved and measurably do. Knows no torch: observations are plain data."""
+
+from collections.abc import Sequence
+
+from decay_audit.checks.coefficients import check_coefficients, coefficient_in_use
+from decay_audit.checks.meanings import check_meanings
+from decay_audit.checks.membership import check_membership, check_ties
+from decay_audit.checks.sides import sides
+from decay_audit.decisions import Plan
+from decay_audit.findings import Finding
+from decay_audit.observations import Observation, Optimizer
+
+__all__ = ["check_optimizers", "check_ties", "coefficient_in_use"]
+
+
+def check_optimizers(
+    plan: Plan,
+    optimizers: Sequence[Optimizer],
+    observations: Sequence[Observation] = (),
+    target: str = "TARGET",
+) -> tuple[Finding, ...]:
+    """Compare optimizers with a plan: DA101-103, DA201-204, DA206, DA207, DA305, DA401, DA402, DA501-505.
+
+    Live optimizers and saved ones are compared each on their own.
+
+    Args:
+        observations: what is known of each parameter; an optimizer without any is read from its groups.
+        target: the target as it stands in the commands that a fix names.
+    """
+    return tuple(
+        found
+        for side in sides(plan, optimizers, observations, target)
+        for check in (check_coefficients, check_membership, check_meanings)
+        for found in check(side)
+    )

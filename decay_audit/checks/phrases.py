@@ -1,0 +1,51 @@
+"""What findings are worded with: counts of parameters by kind, coefficients, places of rules."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from decay_audit.decisions import Decision
+from decay_audit.roles.words import Role
+
+_KINDS: dict[Role, tuple[str, str]] = {
+    "norm_weight": ("norm parameter", "norm parameters"),
+    "norm_bias": ("norm parameter", "norm parameters"),
+    "bias": ("bias", "biases"),
+    "conv_weight": ("weight", "weights"),
+    "linear_weight": ("weight", "weights"),
+    "recurrent_weight": ("weight", "weights"),
+    "adapter_weight": ("adapter weight", "adapter weights"),
+    "embedding": ("embedding", "embeddings"),
+    "position_embedding": ("position embedding", "position embeddings"),
+    "relative_position_bias": ("relative position table", "relative position tables"),
+    "token": ("token", "tokens"),
+    "layer_scale": ("layer scale", "layer scales"),
+    "scale": ("scale", "scales"),
+}
+"""One and many, for what people speak of together; anything else is a parameter."""
+
+
+def kinds(decisions: Sequence[Decision]) -> str:
+    """Count parameters by kind, the most frequent first: `62 norm parameters and 1 bias`."""
+    counts = Counter(_KINDS.get(one.subject.role, ("parameter", "parameters")) for one in decisions)
+    return joined([f"{count} {one if count == 1 else many}" for (one, many), count in counts.most_common()])
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Say a count with its noun: `1 group`, `3 groups`."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Join words for a sentence: `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def number(value: float) -> str:
+    """Spell a coefficient shortly: `0.0005`, `1e-6`, `0`."""
+    return f"{value:.6g}".replace("e-0", "e-")
+
+
+def places(decisions: Iterable[Decision]) -> str:
+    """Name the rules that decided, each with its place: `rule norms (no-norm-no-bias.yaml:9)`."""
+    rules = {f"{one.rule} ({one.place})" if one.place else one.rule: None for one in decisions}
+    return f"{'rules' if len(rules) > 1 else 'rule'} {', '.join(rules)}"

@@ -1,0 +1,79 @@
+"""A plan and what optimizers do, matched by parameter: the view that the checks on optimizers share."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from decay_audit.decisions import Decision, Plan
+from decay_audit.observations import Observation, Optimizer, Origin, held
+
+
+class Side(Struct, frozen=True, kw_only=True, eq=False):
+    """The live optimizers, or the saved ones: what they do to each parameter of the plan.
+
+    Attributes:
+        observed: by parameter, in the plan's order; only those that an optimizer holds.
+        target: the target in commands that a fix names.
+    """
+
+    origin: Origin
+    plan: Plan
+    optimizers: tuple[Optimizer, ...]
+    observed: Mapping[str, tuple[Observation, ...]]
+    target: str
+
+    def pairs(self) -> Iterator[tuple[Decision, Observation]]:
+        """Each decision with each observation of its parameter."""
+        for decision in self.plan.decisions:
+            for observation in self.observed.get(decision.name, ()):
+                yield decision, observation
+
+    def optimizer(self, observation: Observation) -> Optimizer:
+        """The optimizer that an observation is of."""
+        return next(one for one in self.optimizers if one.name == observation.optimizer)
+
+    def place(self, observation: Observation) -> str:
+        """Where an observation was made: `group 0 of AdamW`."""
+        saved = "the saved " if self.origin == "checkpoint" else ""
+        return f"group {observation.group} of {saved}{self.optimizer(observation).type}"
+
+    def fix(self) -> str:
+        """The command that prints groups as the ruleset wants them."""
+        kind = self.optimizers[0].type.rpartition("(")[2].rstrip(")").partition(" ")[0]
+        return f"decay-audit emit {self.target} --rules {self.plan.ruleset.name} --optimizer {kind}"
+
+
+def sides(
+    plan: Plan, optimizers: Sequence[Optimizer], observations: Sequence[Observation], target: str
+) -> tuple[Side, ...]:
+    """Split optimizers into live and saved ones. Those without observations of their own are read from their groups."""
+    named = {observation.optimizer for observation in observations}
+    known = [*observations, *(each for one in optimizers if one.name not in named for each in held(one))]
+    return tuple(
+        Side(
+            origin=origin,
+            plan=plan,
+            optimizers=tuple(one for one in optimizers if one.origin == origin),
+            observed=_by_parameter(known, {one.name for one in optimizers if one.origin == origin}),
+            target=target,
+        )
+        for origin in ("live", "checkpoint")
+        if any(one.origin == origin for one in optimizers)
+    )
+
+
+def effective(observation: Observation) -> float:
+    """The coefficient that counts: what the group says, unless its class ignores it or a step was seen to do otherwise."""
+    if observation.movement == "none" or (observation.movement is None and observation.declared == 0):
+        return 0.0
+    if observation.weight_decay == 0 and observation.movement in ("proportional", "cautious"):
+        return observation.measured or 0.0
+    return observation.weight_decay
+
+
+def _by_parameter(observations: Sequence[Observation], names: set[str]) -> Mapping[str, tuple[Observation, ...]]:
+    grouped: dict[str, list[Observation]] = {}
+    for observation in observations:
+        if observation.optimizer in names:
+            grouped.setdefault(observation.parameter, []).append(observation)
+    return {parameter: tuple(found) for parameter, found in grouped.items()}
