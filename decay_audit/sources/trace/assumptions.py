@@ -59,6 +59,17 @@ def _equal(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
     return True
 
 
+def _grouped_product(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
+    """The shape of a product with a stack of matrices, in any dtype; torch's own fake kernel takes bfloat16 only."""
+    rows, stack = args[0], args[1]
+    if stack.dim() == 3 and rows.dim() == 2:
+        return rows.new_empty((rows.shape[0], stack.shape[2]))
+    return None
+
+
+STOOD_IN: dict[str, Callable[[Any, Any, Any], Any]] = {"_grouped_mm": _grouped_product}
+"""By operator: a result of the right shape where the fake one cannot be had; nothing is assumed about values."""
+
 ASSUMED: dict[str, Callable[[Any, Any, Any], Any]] = {
     "_local_scalar_dense": _scalar,
     "item": _scalar,

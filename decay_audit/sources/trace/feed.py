@@ -1,11 +1,12 @@
 """What to feed a model: the `--trace` text, or else what the model says that it eats, becomes inputs. Knows torch."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 from torch import nn
 
 from decay_audit.errors import TargetError
@@ -19,12 +20,14 @@ class Inputs(Struct, frozen=True, kw_only=True):
     """The arguments of one forward pass. Tensors need a shape and a dtype; their values are never used.
 
     Attributes:
+        constants: further named arguments, which say how the others are laid out: their values count.
         otherwise: to try one after the other if the pass fails: where a size was guessed.
         notes: what was assumed, one sentence each.
     """
 
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = {}
+    constants: Mapping[str, Any] = {}
     otherwise: tuple["Inputs", ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -43,19 +46,18 @@ def inputs(model: nn.Module, text: str | None = None, namespace: Mapping[str, An
     """
     if text is not None:
         return _parsed(text) or _evaluated(text, {"torch": torch, "model": model, **(namespace or {})})
-    meal = appetite(model)
-    if meal is not None:
-        return served(meal)
-    meals = guesses(model)
+    meals = appetite(model) or guesses(model)
     if not meals:
         raise TargetError(f"{type(model).__name__} does not say what its forward pass takes", f"pass --trace: {FORMS}")
-    first, *others = [served(meal) for meal in meals]
-    return Inputs(args=first.args, kwargs=first.kwargs, notes=first.notes, otherwise=tuple(others))
+    return served(meals)
 
 
-def served(meal: Meal) -> Inputs:
-    """Turn what a model says that it eats into arguments."""
-    return Inputs(args=meal.args, kwargs=meal.kwargs, notes=meal.notes)
+def served(meals: Sequence[Meal]) -> Inputs:
+    """Turn what a model says that it eats into arguments, and the further meals into what to try next."""
+    first, *others = [
+        Inputs(args=meal.args, kwargs=meal.kwargs, constants=meal.constants, notes=meal.notes) for meal in meals
+    ]
+    return replace(first, otherwise=tuple(others))
 
 
 def _parsed(text: str) -> Inputs | None:

@@ -72,15 +72,20 @@ class _Outcome(Struct, frozen=True, kw_only=True):
 
 
 def _main_pass(model: nn.Module, inputs: Inputs, ledger: Ledger, names: Mapping[str, Any]) -> _Outcome:
-    """Run the whole model, on the first inputs that it accepts."""
-    tried = (inputs, *inputs.otherwise)
-    for one in tried:
-        failure = _run(_inner(model), one, ledger, training=False)
-        if failure is None:
-            if len(ledger.uses) < len(names):
-                _run(_inner(model), one, ledger, training=True)
-            return _Outcome(failure=None, notes=one.notes)
-    return _Outcome(failure=_run(_inner(model), inputs, ledger, training=False), notes=inputs.notes)
+    """Run the whole model, and once more in training mode if parameters are left that it did not touch."""
+    failure, accepted = _first_that_runs(_inner(model), inputs, ledger)
+    if failure is None and len(ledger.uses) < len(names):
+        _run(_inner(model), accepted, ledger, training=True)
+    return _Outcome(failure=failure, notes=accepted.notes)
+
+
+def _first_that_runs(model: nn.Module, inputs: Inputs, ledger: Ledger) -> tuple[str | None, Inputs]:
+    """Run on the first inputs that the model accepts; else say why it did not take the very first."""
+    failure = _run(model, inputs, ledger, training=False)
+    for other in inputs.otherwise if failure is not None else ():
+        if _run(model, other, ledger, training=False) is None:
+            return None, other
+    return failure, inputs
 
 
 def _parts(model: nn.Module, ledger: Ledger, names: Mapping[str, Any]) -> list[str]:
@@ -91,9 +96,9 @@ def _parts(model: nn.Module, ledger: Ledger, names: Mapping[str, Any]) -> list[s
             continue
         if any(f"{name}.{own}" in ledger.uses for own, _ in part.named_parameters()):
             continue
-        meal = appetite(part)
-        if meal is not None:
-            _run(part, served(meal), ledger, training=False)
+        meals = appetite(part)
+        if meals:
+            _first_that_runs(part, served(meals), ledger)
             alone.append(name)
     return alone
 
@@ -137,7 +142,7 @@ def _run(model: nn.Module, inputs: Inputs, ledger: Ledger, *, training: bool) ->
     """Run one pass; return why it ended early, or None."""
     for module in model.modules():
         module.training = training
-    args, kwargs = _declared(inputs.args, ledger), _declared(dict(inputs.kwargs), ledger)
+    args, kwargs = _declared(inputs.args, ledger), {**_declared(dict(inputs.kwargs), ledger), **inputs.constants}
     try:
         model(*args, **kwargs)
     except TraceLimitError as error:

@@ -4,6 +4,7 @@ Constants that the pass makes for itself (grids, masks, position ids) are small 
 control flow on them works; whatever a parameter or the input is in has a shape and a dtype, and no values.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
@@ -14,7 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from decay_audit.sources.trace.assumptions import ASSUMED
+from decay_audit.sources.trace.assumptions import ASSUMED, STOOD_IN
 from decay_audit.sources.trace.ledger import MAX_CONSTANT, Ledger
 from decay_audit.sources.trace.operators import SHAPE_ONLY
 from decay_audit.sources.trace.slots import Call, Operand, follow
@@ -61,12 +62,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _run_fake(self, func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
         ledger = self.ledger
         args, kwargs = _map((args, kwargs), ledger.twin)
-        assume = ASSUMED.get(str(func._schema.name).removeprefix("aten::"))
-        if assume is not None:
+        operator = str(func._schema.name).removeprefix("aten::")
+        stand_in = STOOD_IN.get(operator) or ASSUMED.get(operator)
+        if stand_in is not None:
             with ledger.fake:
-                found = assume(func, args, kwargs)
+                found = stand_in(func, args, kwargs)
             if found is not None:
-                ledger.assumed.add(func.overloadpacket.__name__)
+                ledger.assumed.update({operator} & ASSUMED.keys())
                 return found
         with ledger.fake:
             return func(*args, **kwargs)
@@ -138,20 +140,18 @@ class Composites(TorchFunctionMode):
 
 
 def _small(args: Any, kwargs: Any) -> bool:  # noqa: ANN401
-    """Say whether no size in the arguments, nor the shapes together, can make a big tensor."""
-    numbers = [*_numbers(args), *_numbers(tuple(kwargs.values()))]
+    """Say whether neither the sizes asked for nor the shapes put together can make a big tensor."""
     shapes = [max(tensor.numel(), 1) for tensor in _tensors((args, kwargs))]
-    return max((abs(number) for number in numbers), default=0) <= MAX_CONSTANT and prod(shapes) <= MAX_CONSTANT * 64
+    asked = [
+        prod(max(size, 1) for size in value) if isinstance(value, list | tuple) else abs(value)
+        for value in (*args, *kwargs.values())
+        if _is_sizes(value) or (not shapes and type(value) is int)
+    ]
+    return max(asked, default=0) <= MAX_CONSTANT and prod(shapes) <= MAX_CONSTANT * 64
 
 
-def _numbers(value: Any) -> Iterator[float]:  # noqa: ANN401
-    for item in value:
-        if isinstance(item, bool | float):
-            continue
-        if isinstance(item, int):
-            yield item
-        if isinstance(item, list | tuple) and item and all(type(size) is int for size in item):
-            yield prod(max(size, 1) for size in item)
+def _is_sizes(value: Any) -> bool:  # noqa: ANN401
+    return isinstance(value, list | tuple) and bool(value) and all(type(size) is int for size in value)
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
@@ -231,11 +231,18 @@ def _counts_up(values: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def recording(ledger: Ledger) -> Iterator[None]:
-    """Record every operator called inside, without gradients and without fused shortcuts that hide operators."""
+    """Record every operator called inside, without gradients and without fused shortcuts that hide operators.
+
+    torch logs every failure on a fake tensor with its traceback; a trace says it in a note instead.
+    """
     fast = torch.backends.mha.get_fastpath_enabled()
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    silent = log.disabled
     torch.backends.mha.set_fastpath_enabled(False)
+    log.disabled = True
     try:
         with torch.no_grad(), Composites(ledger), Recorder(ledger):
             yield
     finally:
+        log.disabled = silent
         torch.backends.mha.set_fastpath_enabled(fast)

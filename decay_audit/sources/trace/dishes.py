@@ -1,0 +1,176 @@
+"""The inputs that transformers' models take, by argument name: each is made from the model's config. Knows torch.
+
+A config does not always say which layout a model wants, so a dish has several servings, tried one after the other.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+TOKENS = 8
+GRID = (1, 4, 4)  # frames, rows and columns of patches, for models that take images as a list of patches
+
+Servings = list[torch.Tensor]
+
+
+def floats(*shape: int) -> torch.Tensor:
+    """A tensor of numbers, without values."""
+    return torch.empty(shape, device="meta")
+
+
+def ids(*shape: int) -> torch.Tensor:
+    """A tensor of whole numbers, without values."""
+    return torch.empty(shape or (1, TOKENS), dtype=torch.int64, device="meta")
+
+
+def get(holder: Any, *names: str) -> Any:  # noqa: ANN401
+    """Look names up in a mapping or an object; the first that is set, or None."""
+    for name in names:
+        value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+        if value is not None:
+            return value
+    return None
+
+
+def number(holder: Any, otherwise: int, *names: str) -> int:  # noqa: ANN401
+    """Look a whole number up; of a list, its last."""
+    value = get(holder, *names)
+    value = value[-1] if isinstance(value, list | tuple) and value else value
+    return int(value) if isinstance(value, int) else otherwise
+
+
+def _vision(config: Any) -> Any:  # noqa: ANN401
+    return get(config, "vision_config", "backbone_config") or config
+
+
+def _audio(config: Any) -> Any:  # noqa: ANN401
+    return get(config, "audio_config", "encoder_config", "audio_encoder_config") or config
+
+
+def _images(config: Any) -> Servings:  # noqa: ANN401
+    vision = _vision(config)
+    size = get(vision, "image_size", "input_size") or get(config, "image_size") or 224
+    if isinstance(size, Mapping):
+        size = (size.get("height", 224), size.get("width", 224))
+    height, width = size[-2:] if isinstance(size, list | tuple) and len(size) > 1 else (size, size)
+    sides = [side[0] if isinstance(side, list | tuple) else side for side in (height, width)]
+    channels = number(vision, 3, "num_channels", "in_channels", "in_chans")
+    frames = get(vision, "num_frames", "frames_per_clip")
+    whole = floats(1, channels, *sides)
+    first = floats(1, frames, channels, *sides) if isinstance(frames, int) else whole
+    return [
+        first,
+        whole,
+        floats(1, channels, 512, 512),
+        floats(1, channels, 1536, 1536),
+        floats(1, 2, channels, *sides),
+    ]
+
+
+def _patches(config: Any) -> Servings:  # noqa: ANN401
+    vision = _vision(config)
+    side = number(vision, 14, "patch_size")
+    values = number(vision, 3, "num_channels", "in_channels", "in_chans") * side * side
+    count = GRID[1] * GRID[2]
+    return [floats(count, values * number(vision, 1, "temporal_patch_size")), floats(1, count, values)]
+
+
+def _videos(config: Any) -> Servings:  # noqa: ANN401
+    image, *_ = _images(config)
+    return [image if image.dim() == 5 else floats(1, 16, *image.shape[1:])]
+
+
+def _waves(config: Any) -> Servings:  # noqa: ANN401
+    bins, frames = get(config, "num_mel_bins"), get(config, "max_length")
+    channels = number(config, 1, "audio_channels")
+    waves = [floats(1, 16000), floats(1, channels, 16000)]
+    if get(config, "audio_channels") is not None:
+        waves.reverse()
+    if isinstance(bins, int) and isinstance(frames, int):
+        return [floats(1, frames, bins), *waves]  # a spectrogram, cut into patches
+    return waves
+
+
+_MEL_BINS = (
+    "num_mel_bins",
+    "input_feat_per_channel",
+    "feature_projection_input_dim",
+    "feat_dim",
+    "input_feat_size",
+    "input_dim",
+)
+
+
+def _features(config: Any) -> Servings:  # noqa: ANN401
+    audio = _audio(config)
+    bins = number(audio, 80, *_MEL_BINS)
+    frames = 2 * number(audio, 128, "max_source_positions")
+    in_rows = [floats(1, 256, bins), floats(1, 1, 1001, bins), floats(1, 4, 1001, bins)]
+    in_columns = [floats(1, bins, frames), floats(bins, 200)]
+    return [*in_columns, *in_rows] if hasattr(audio, "max_source_positions") else [*in_rows, *in_columns]
+
+
+def _past(config: Any) -> Servings:  # noqa: ANN401
+    lags = get(config, "lags_sequence") or [0]
+    length = number(config, 64, "context_length", "prediction_length") + max(lags)
+    size = number(config, 1, "num_input_channels", "input_size")
+    flat, wide = floats(1, length), floats(1, length, size)
+    return [wide, flat] if size > 1 or hasattr(config, "num_input_channels") else [flat, wide]
+
+
+def _hidden(config: Any) -> Servings:  # noqa: ANN401
+    return [floats(1, TOKENS, number(config, 64, "hidden_size", "d_model", "embed_dim"))]
+
+
+def _times(config: Any) -> Servings:  # noqa: ANN401
+    features = number(config, 0, "num_time_features") + number(config, 0, "num_dynamic_real_features")
+    return [floats(1, _past(config)[0].shape[1], features)]
+
+
+def _ids(config: Any) -> Servings:  # noqa: ANN401, ARG001
+    return [ids()]
+
+
+def _frames_mask(config: Any) -> Servings:  # noqa: ANN401
+    bins = number(_audio(config), 80, *_MEL_BINS)
+    frames = [tensor.shape[1] if tensor.shape[-1] == bins else tensor.shape[-1] for tensor in _features(config)]
+    return [torch.ones(1, count, dtype=torch.bool) for count in frames]
+
+
+def _grid(config: Any) -> Servings:  # noqa: ANN401, ARG001
+    return [torch.tensor([GRID])]
+
+
+DISHES: dict[str, Callable[[Any], Servings]] = {
+    "input_ids": _ids,
+    "decoder_input_ids": _ids,
+    "attention_mask": _ids,
+    "token_type_ids": _ids,
+    "bbox": lambda config: [ids(1, TOKENS, 4), floats(1, TOKENS, 8), floats(1, TOKENS, 4)],  # noqa: ARG005
+    "pixel_values": _images,
+    "images": _images,
+    "pixel_mask": lambda config: [ids(1, *image.shape[-2:]) for image in _images(config)],
+    "pixel_values_videos": _videos,
+    "input_values": _waves,
+    "input_features": _features,
+    "audio_mel": _features,
+    "input_features_mask": _frames_mask,
+    "audio_mel_mask": _frames_mask,
+    "past_values": _past,
+    "past_time_features": _times,
+    "past_observed_mask": _past,
+    "inputs_embeds": _hidden,
+    "hidden_states": _hidden,
+    "encoder_hidden_states": _hidden,
+    "query_embeds": _hidden,
+    "grid_thw": _grid,
+    "image_grid_thw": _grid,
+}
+"""By argument name, from a config: what to serve, in the order to try."""
+
+IN_PATCHES = {"pixel_values": _patches, "hidden_states": _patches}
+"""What the same names mean beside a grid of patches."""
+
+LAYOUTS = frozenset({"grid_thw", "image_grid_thw", "input_features_mask", "audio_mel_mask"})
+"""Arguments that say how the others are laid out: their values count."""
