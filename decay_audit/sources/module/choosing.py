@@ -1,0 +1,127 @@
+"""Which model a module means when the target names none: an instance, a factory or a class. Calls no function."""
+
+import ast
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from torch import nn
+
+from decay_audit.errors import TargetError
+from decay_audit.sources.module.calling import command, example, needs_arguments, required
+from decay_audit.sources.module.factories import factories, is_model_class
+
+_SHOWN = 8
+
+Makers = dict[str, Any]
+"""Functions and classes by name, which make a model when they are called."""
+
+
+def choose(module: ModuleType, place: str) -> str:
+    """Name the one model of the module.
+
+    Args:
+        place: how the user names the module, for the commands in a message.
+
+    Raises:
+        TargetError: there is none, or several, or it needs arguments.
+    """
+    source = _source(module)
+    names = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    instances = _instances(names, source)
+    if instances:
+        return _only(instances, names, place)
+    own = {name: value for name, value in names.items() if _is_of(module, value)}
+    makers = (factories(own, source), _unused_classes(own, source))
+    for candidates in makers:
+        if ready := {name: value for name, value in candidates.items() if not required(value)}:
+            return _only(ready if len(ready) == 1 else _with_parameters(ready), names, place)
+    needy = makers[0] | makers[1]
+    if len(needy) > 1:
+        raise _several(needy, names, place)
+    for name, value in needy.items():
+        raise needs_arguments(value, f"{place}:{name}", names)
+    raise _none([name for name, value in own.items() if isinstance(value, FunctionType)], names, place)
+
+
+def _only(candidates: Mapping[str, Any], names: Mapping[str, object], place: str) -> str:
+    if len(candidates) > 1:
+        raise _several(candidates, names, place)
+    return next(iter(candidates))
+
+
+def _several(candidates: Mapping[str, Any], names: Mapping[str, object], place: str) -> TargetError:
+    commands = [
+        command(f"{place}:{name}") if isinstance(value, nn.Module) else example(value, f"{place}:{name}", names)
+        for name, value in candidates.items()
+    ]
+    more = [f"and {len(commands) - _SHOWN} more"] if len(commands) > _SHOWN else []
+    return TargetError(
+        f"{place} has {len(candidates)} models, and one must be named",
+        "\n".join(["one of:", *(f"  {each}" for each in (*commands[:_SHOWN], *more))]),
+    )
+
+
+def _none(functions: list[str], names: Mapping[str, Any], place: str) -> TargetError:
+    """Functions that might make a model are named, and not run."""
+    commands = [example(names[name], f"{place}:{name}", names) for name in functions[:3]]
+    return TargetError(
+        f"{place} defines no model",
+        f"name what makes it: {' or '.join(commands) or command(f'{place}:NAME')}",
+    )
+
+
+def _source(module: ModuleType) -> ast.Module:
+    """The module's syntax tree; an empty one where there is no source to read."""
+    try:
+        return ast.parse(Path(inspect.getsourcefile(module) or "").read_bytes())
+    except (OSError, TypeError, SyntaxError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+def _is_of(module: ModuleType, value: object) -> bool:
+    """Whether it is defined in the module, or inside the package that the module is."""
+    home = getattr(value, "__module__", None) or ""
+    return home == module.__name__ or (hasattr(module, "__path__") and home.startswith(f"{module.__name__}."))
+
+
+def _instances(names: Mapping[str, object], source: ast.Module) -> dict[str, nn.Module]:
+    """The models that the module keeps, without those that are part of another."""
+    imports = [node for node in ast.walk(source) if isinstance(node, ast.ImportFrom)]
+    imported = {alias.asname or alias.name for node in imports for alias in node.names}
+    held: dict[int, tuple[str, nn.Module]] = {}
+    for name, value in names.items():
+        if isinstance(value, nn.Module) and name not in imported and next(value.parameters(), None) is not None:
+            held.setdefault(id(value), (name, value))
+    parts = {id(part) for _, value in held.values() for part in value.modules() if part is not value}
+    return {name: value for key, (name, value) in held.items() if key not in parts}
+
+
+def _unused_classes(own: Mapping[str, object], source: ast.Module) -> Makers:
+    """The classes of models that no other such class is made of."""
+    classes = {name: value for name, value in own.items() if is_model_class(value) and not inspect.isabstract(value)}
+    used = {
+        inner.id
+        for node in source.body
+        if isinstance(node, ast.ClassDef) and node.name in classes
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name) and inner.id != node.name
+    }
+    return {name: value for name, value in classes.items() if name not in used}
+
+
+def _with_parameters(candidates: Makers) -> Makers:
+    """Losses are modules too: where several could be meant, classes without parameters are not."""
+    return {name: value for name, value in candidates.items() if _holds_parameters(value)} or candidates
+
+
+def _holds_parameters(value: Any) -> bool:  # noqa: ANN401
+    """Whether an instance has any; a function is not called, and a class that raises says so when it is named."""
+    if not isinstance(value, type):
+        return True
+    try:
+        return any(True for _ in value().parameters())
+    except Exception:  # noqa: BLE001
+        return True
