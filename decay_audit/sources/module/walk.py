@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -11,6 +12,7 @@ from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory
 from decay_audit.parameters import Declaration, Owner, Parameter, declared_no_decay
 from decay_audit.sources.module import owners
+from decay_audit.sources.module.layer_numbers import layer_numbers
 
 _MOST_PATHS = 256
 """How often one module is entered: modules shared at every level have exponentially many names."""
@@ -160,7 +162,9 @@ def _owner(visit: _Visit, kind: owners.Kind, seen: _Seen) -> Owner:
         parent=parent,
         tensors=_shapes(module),
         settings=settings,
-        declares=_declares(visit, seen) if kind.hooked or "no_weight_decay" in module.__dict__ else None,
+        declares=_with_layers(
+            visit, _declares(visit, seen) if kind.hooked or "no_weight_decay" in module.__dict__ else None, seen
+        ),
     )
 
 
@@ -171,6 +175,18 @@ def _declares(visit: _Visit, seen: _Seen) -> Declaration | None:
     except Exception as error:  # noqa: BLE001
         seen.notes.append(f"{visit.name}no_weight_decay() raised {type(error).__name__}: {error}; it was not read")
         return None
+
+
+def _with_layers(visit: _Visit, declares: Declaration | None, seen: _Seen) -> Declaration | None:
+    """Add how the model as a whole numbers its layers; that hook may raise as well."""
+    if visit.parent is not None:
+        return declares
+    try:
+        layers = layer_numbers(visit.module)
+    except Exception as error:  # noqa: BLE001
+        seen.notes.append(f"group_matcher() raised {type(error).__name__}: {error}; it was not read")
+        return declares
+    return replace(declares or Declaration(), layers=layers) if layers else declares
 
 
 def _shapes(module: nn.Module) -> Mapping[str, tuple[int, ...]]:

@@ -1,0 +1,78 @@
+"""How a model numbers its own layers: timm's `group_matcher()` hook, or its convention where a model has none."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+JOINS_PREVIOUS = 99999
+"""The last ordinal of a group that takes the number of the group before it, as timm writes it."""
+_DOZEN = 12
+
+Ordinals = tuple[float, ...]
+
+
+def layer_numbers(module: nn.Module) -> dict[str, int]:
+    """Number the layer of each parameter, from 0 at the input, as `timm.optim.param_groups_layer_decay` does.
+
+    Empty for a model that neither has the hook nor is timm's.
+
+    Raises:
+        Exception: whatever the hook raises.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    hook = getattr(module, "group_matcher", None)
+    if callable(hook):
+        return by_matcher(names, hook(coarse=False))
+    config = getattr(module, "pretrained_cfg", None)
+    return by_dozens(names, config.get("classifier")) if isinstance(config, Mapping) else {}
+
+
+def by_matcher(names: Iterable[str], matcher: Mapping[str, Any] | Callable[[str], Any]) -> dict[str, int]:
+    """Number names by a matcher: group name to pattern, or to pairs of a pattern and the ordinals to put behind it.
+
+    A name belongs to the first pattern that matches its beginning. Groups are in the order of (the group's place, the
+    numbers captured, the ordinals behind); names without a group come last.
+    """
+    ordinals = _ordinals_of(matcher)
+    keys = {name: ordinals(name) for name in names}
+    numbers: dict[Ordinals, int] = {}
+    number = -1
+    for key in sorted(set(keys.values())):
+        if number < 0 or key[-1] != JOINS_PREVIOUS:
+            number += 1
+        numbers[key] = number
+    return {name: numbers[key] for name, key in keys.items()}
+
+
+def by_dozens(names: Iterable[str], classifier: str | Sequence[str] | None) -> dict[str, int]:
+    """Number names in order, twelve to a layer, the classifier last; all are the classifier if none is known."""
+    prefixes = (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
+    in_head = {name: not any(prefixes) or name.startswith(prefixes) for name in names}
+    trunk = [name for name, head in in_head.items() if not head]
+    layers = {name: index // _DOZEN for index, name in enumerate(trunk)}
+    return {name: layers.get(name, -(-len(trunk) // _DOZEN)) for name in in_head}
+
+
+def _ordinals_of(matcher: Mapping[str, Any] | Callable[[str], Any]) -> Callable[[str], Ordinals]:
+    if not isinstance(matcher, Mapping):
+        return lambda name: _as_ordinals(matcher(name))
+    compiled = [
+        (re.compile(pattern), place, behind)
+        for place, spec in enumerate(matcher.values())
+        if spec is not None
+        for pattern, behind in ([(spec, None)] if isinstance(spec, str | re.Pattern) else spec)
+    ]
+
+    def ordinals(name: str) -> Ordinals:
+        for pattern, place, behind in compiled:
+            if (found := pattern.match(name)) is not None:
+                return (float(place), *map(float, filter(None, found.groups())), *map(float, behind or ()))
+        return (float("inf"),)
+
+    return ordinals
+
+
+def _as_ordinals(answer: Any) -> Ordinals:  # noqa: ANN401 - a hook of the model may answer anything
+    return tuple(answer) if isinstance(answer, Iterable) else (answer,)
