@@ -55,13 +55,13 @@ def decay(decision: Decision) -> str:
 def remarks(decision: Decision) -> str:
     """Say what else a reader must know of a parameter."""
     parameter = decision.subject.parameter
-    said = {
-        "frozen": parameter.trainable is False and decision.rule != FROZEN,
-        "not initialized": parameter.lazy,
-        f"tied to {', '.join(map(visible, parameter.tied_to))}": bool(parameter.tied_to),
-        f"declared in {visible(parameter.declared_no_decay or '')}": parameter.declared_no_decay is not None,
-    }
-    return "; ".join(remark for remark, holds in said.items() if holds)
+    said = [
+        "frozen" if parameter.trainable is False and decision.rule != FROZEN else "",
+        "not initialized" if parameter.lazy else "",
+        f"tied to {', '.join(map(visible, parameter.tied_to))}" if parameter.tied_to else "",
+        f"declared in {visible(parameter.declared_no_decay)}" if parameter.declared_no_decay is not None else "",
+    ]
+    return "; ".join(filter(None, said))
 
 
 def _titled(optimizers: Sequence[Optimizer]) -> dict[str, Optimizer]:

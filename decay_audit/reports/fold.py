@@ -21,7 +21,7 @@ Axis = tuple[int, Hashable]
 """Where a row may differ from others, and everything in which it must be equal to them."""
 
 
-class Entry(Struct, frozen=True, kw_only=True):
+class Entry(Struct, frozen=True, kw_only=True, gc=False):
     """One parameter, as a table is about to show it.
 
     Attributes:
@@ -35,7 +35,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     cells: tuple[str, ...] = ()
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class Row(Struct, frozen=True, kw_only=True, gc=False):
     """Entries that read the same.
 
     Attributes:
@@ -72,8 +72,10 @@ def fold(entries: Sequence[Entry], screen: int = SCREEN) -> tuple[Row, ...]:
     and everything else in it keeps its order. The time is linear in the number of entries.
     """
     rows = unfolded(entries)
-    odd = [row for row in rows if not foldable(row.parts[0])]
-    plain = [row for row in rows if foldable(row.parts[0])]
+    plain: list[Row] = []
+    odd: list[Row] = []
+    for entry, row in zip(entries, rows, strict=True):
+        (plain if foldable(entry.name) else odd).append(row)
     containers = frozenset(row.parts[:-2] for row in plain)
     blocks = _fold_counters(plain, containers, _innermost)
     folded = _fold_siblings(blocks)
@@ -93,7 +95,7 @@ def unfolded(entries: Iterable[Entry]) -> tuple[Row, ...]:
         Row(
             parts=tuple(entry.name.split(".")) if foldable(entry.name) else (entry.name,),
             count=1,
-            sizes=tuple((size, size) for size in entry.shape),
+            sizes=tuple(zip(entry.shape, entry.shape, strict=True)),
             roles=(entry.role,),
             cells=entry.cells,
             first=position,

@@ -12,9 +12,11 @@ from msgspec import Struct
 Style = Literal["", "title", "dim", "decay", "note", "warning", "error"]
 Cell = tuple[str, Style]
 
-_GAP = "  "
 INDENT = "  "
-_NARROWEST = 28
+_GAP = "  "
+_ROOM = 32
+"""Columns that a name should have before others give way to it."""
+_LEAST = 16
 _CODES: dict[Style, str] = {
     "title": "1",
     "dim": "2",
@@ -26,10 +28,18 @@ _CODES: dict[Style, str] = {
 
 
 class Column(Struct, frozen=True, kw_only=True):
-    """A title, and whether its cells stand at the right."""
+    """A column of a table; the first one holds names.
+
+    Attributes:
+        right: its cells stand at the right.
+        gives_way: it is left out where names have too little room; the highest first, 0 never.
+        below: its cells go under the name where they do not fit beside it.
+    """
 
     title: str
     right: bool = False
+    gives_way: int = 0
+    below: bool = False
 
 
 def paint(text: str, style: Style, *, color: bool) -> str:
@@ -49,60 +59,73 @@ def cell_width(text: str) -> int:
 def table(
     columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int | None, *, color: bool
 ) -> Iterator[str]:
-    """Lay out rows under their titles, dropping the columns that no row fills.
+    """Lay out rows under their titles, without the columns that no row fills.
 
-    Where `width` is too small, a first cell goes on over several lines, broken at its dots and commas; where it is far
-    too small, it has a line of its own.
+    Where `width` is too small, cells that may go below do so, columns that may give way are left out (and the last
+    line says which), and names go on over several lines, broken at their dots and commas.
     """
-    kept = [tuple(row) for row in rows]
-    filled = [index for index, _ in enumerate(columns) if index == 0 or any(row[index][0] for row in kept)]
-    columns = [columns[index] for index in filled]
-    titles: tuple[Cell, ...] = tuple((column.title, "dim") for column in columns)
-    body = [titles, *(tuple(row[index] for index in filled) for row in kept)]
+    body: list[Sequence[Cell]] = [tuple((column.title, "dim") for column in columns), *rows]
     widths = [max(cell_width(row[index][0]) for row in body) for index in range(len(columns))]
-    others = sum(len(_GAP) + size for size in widths[1:])
-    room = None if width is None else width - len(INDENT) - others
-    if room is not None and room < min(widths[0], _NARROWEST):
-        return _stacked(columns, body, widths, color=color)
-    limit = widths[0] if room is None else min(widths[0], room)
-    return _side_by_side(columns, body, [limit, *widths[1:]], color=color)
+    beside = [index for index, size in enumerate(widths) if index == 0 or any(row[index][0] for row in body[1:])]
+    below = [index for index in beside if columns[index].below] if not _fits(beside, widths, width) else []
+    beside = [index for index in beside if index not in below]
+    ways = sorted((index for index in beside if columns[index].gives_way), key=lambda index: -columns[index].gives_way)
+    gone = []
+    while ways and not _fits(beside, widths, width):
+        gone.append(ways.pop(0))
+        beside = [index for index in beside if index != gone[-1]]
+    if width is not None:
+        widths[0] = min(widths[0], max(_LEAST, width - _others(beside, widths)))
+    for row in body:
+        yield from _row(columns, row, (beside, below if row is not body[0] else []), widths, color=color)
+    if gone:
+        said = f"{INDENT}not shown at this width: {', '.join(columns[index].title for index in sorted(gone))}"
+        yield paint(said, "dim", color=color)
 
 
-def _side_by_side(
-    columns: Sequence[Column], body: Iterable[Sequence[Cell]], widths: Sequence[int], *, color: bool
+def _others(beside: Sequence[int], widths: Sequence[int]) -> int:
+    return len(INDENT) + sum(len(_GAP) + widths[index] for index in beside[1:])
+
+
+def _fits(beside: Sequence[int], widths: Sequence[int], width: int | None) -> bool:
+    return width is None or min(widths[0], _ROOM) + _others(beside, widths) <= width
+
+
+def _row(
+    columns: Sequence[Column],
+    row: Sequence[Cell],
+    where: tuple[Sequence[int], Sequence[int]],
+    widths: Sequence[int],
+    *,
+    color: bool,
 ) -> Iterator[str]:
-    for (name, style), *others in body:
-        first, *more = broken(name, widths[0])
-        yield INDENT + _line(columns, ((first, style), *others), widths, color=color)
-        for rest in more:
-            yield INDENT + INDENT + paint(rest, style, color=color)
-
-
-def _stacked(
-    columns: Sequence[Column], body: Iterable[Sequence[Cell]], widths: Sequence[int], *, color: bool
-) -> Iterator[str]:
-    for (name, style), *others in body:
-        yield INDENT + paint(name, style, color=color)
-        yield INDENT * 3 + _line(columns[1:], others, widths[1:], color=color)
-
-
-def _line(columns: Sequence[Column], cells: Sequence[Cell], widths: Sequence[int], *, color: bool) -> str:
+    beside, below = where
+    (name, style), *_ = row
+    first, *more = broken(name, widths[0])
     padded = []
-    for column, (text, style), width in zip(columns, cells, widths, strict=True):
-        blank = " " * (width - cell_width(text))
-        painted = paint(text, style, color=color)
-        padded.append(blank + painted if column.right else painted + blank)
-    return _GAP.join(padded).rstrip()
+    for index in beside:
+        text, paints = (first, style) if index == 0 else row[index]
+        blank = " " * (widths[index] - cell_width(text))
+        painted = paint(text, paints, color=color)
+        padded.append(blank + painted if columns[index].right else painted + blank)
+    yield INDENT + _GAP.join(padded).rstrip()
+    indent = " " * (len(name) - len(name.lstrip(" ")))
+    for rest in more:
+        yield INDENT * 2 + indent + paint(rest, style, color=color)
+    for index in below:
+        if row[index][0]:
+            yield INDENT * 3 + paint(row[index][0], row[index][1], color=color)
 
 
 def broken(text: str, width: int) -> list[str]:
-    """Break a text behind its last dot or comma that fits, else anywhere; the lines after the first are indented."""
-    lines = []
+    """Break a text behind its last dot that fits, or a comma, or anywhere; later lines leave room for an indent."""
+    lines: list[str] = []
     while cell_width(text) > width:
         fitting = max(_fitting(text, width), 1)
-        end = max(text.rfind(".", 0, fitting), text.rfind(",", 0, fitting)) + 1 or fitting
+        dot, comma = (text.rfind(mark, 0, fitting) + 1 for mark in ".,")
+        end = (dot if dot > fitting // 2 else max(dot, comma)) or fitting
         lines.append(text[:end])
-        text, width = text[end:], max(width - (len(INDENT) if len(lines) == 1 else 0), 1)
+        text, width = text[end:], width if len(lines) > 1 else max(width - len(INDENT), 1)
     return [*lines, text]
 
 

@@ -10,6 +10,14 @@ from decay_audit.reports.layout import Cell, Column, paint
 from decay_audit.reports.options import Options
 from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, dimensions, share, visible
 
+_COLUMNS = (
+    Column(title="parameter"),
+    Column(title="", right=True),
+    Column(title="shape", gives_way=1),
+    Column(title="layer", gives_way=2),
+    Column(title="role"),
+)
+
 
 def render(report: Report, options: Options) -> str:
     """Say a report as text: a header, the table, the totals, the notes and the findings."""
@@ -36,8 +44,7 @@ def body(report: Report, options: Options) -> Iterator[str]:
     """Lay out the parameters, folded unless asked not to."""
     every = entries.entries(report)
     rows = unfolded(every) if options.full else fold(every)
-    titles = ("parameter", "", "shape", "layer", "role", *entries.columns(report))
-    columns = [Column(title=title, right=index == 1) for index, title in enumerate(titles)]
+    columns = [*_COLUMNS, *(Column(title=title, below=not title) for title in entries.columns(report))]
     lazy = {index for index, one in enumerate(report.plan.decisions) if one.subject.parameter.lazy}
     cells = [_cells(row, lazy=row.first in lazy) for row in rows]
     return layout.table(columns, cells, options.width, color=options.color)

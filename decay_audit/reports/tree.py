@@ -22,7 +22,7 @@ _DEEPEST = 64
 _COLUMNS = (
     Column(title="module"),
     Column(title="", right=True),
-    Column(title="type"),
+    Column(title="type", gives_way=1),
     Column(title="parameters", right=True),
     Column(title="decayed", right=True),
     Column(title="its own parameters"),
@@ -79,23 +79,23 @@ def _node(
     *,
     full: bool,
 ) -> Node:
+    held = [(parts[0], decision) for parts, decision in members if len(parts) == 1]
     below: dict[str, list[tuple[tuple[str, ...], Decision]]] = defaultdict(list)
     for parts, decision in members:
         if len(parts) > 1:
             below[parts[0]].append((parts[1:], decision))
     prefix = f"{path}." if path else ""
-    children = tuple(_node(f"{prefix}{one}", one, inner, types, full=full) for one, inner in below.items())
-    children = children if full else _folded(children)
-    own = _own([(parts[0], decision) for parts, decision in members if len(parts) == 1])
-    kind = types.get(path, "")
+    children = [_node(f"{prefix}{one}", one, inner, types, full=full) for one, inner in below.items()]
+    shown = tuple(children) if full else _folded(children)
+    kind, own = types.get(path, ""), _own(held)
     return Node(
         names=(name,),
         type=kind,
         own=own,
-        children=children,
-        numel=sum(decision.numel for _, decision in members),
-        decayed=sum(decision.numel for _, decision in members if decision.decays),
-        alike=(kind, own, tuple((child.names, child.alike) for child in children)),
+        children=shown,
+        numel=sum(decision.numel for _, decision in held) + sum(child.numel for child in children),
+        decayed=sum(one.numel for _, one in held if one.decays) + sum(child.decayed for child in children),
+        alike=(kind, own, tuple((child.names, child.alike) for child in shown)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import cache
 
 from decay_audit.roles.words import Role
 
@@ -71,6 +72,7 @@ def share(part: int, whole: int) -> str:
     return ">99.9 %" if percent >= 99.95 else f"{percent:.1f} %"
 
 
+@cache
 def coefficient(value: float) -> str:
     """Spell a coefficient as people write it, to 12 significant digits: `0.05`, `5e-4`, `2.5e-5`, `0`."""
     if value == 0 or value - value != 0:  # zero, infinite or not a number
