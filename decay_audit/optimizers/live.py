@@ -55,7 +55,7 @@ def _read(
     kinds = [types(layer) for layer in layers(optimizer)]
     known = next((each for each in kinds if row(each)), kinds[0])
     groups = tuple(_group(name, optimizer, index, names, record) for index in range(len(optimizer.param_groups)))
-    what = meaning(known, [group.hyperparameters for group in groups])
+    what = meaning(known, [{**_switches(optimizer), **group.hyperparameters} for group in groups])
     observations = [
         Observation(
             parameter=parameter,
@@ -97,6 +97,11 @@ def _group(
         strangers=tuple(_described(tensor) for tensor in tensors if id(tensor) not in names),
         flattened=tuple(names.get(id(tensor), "") for tensor in tensors if _is_flat(tensor)),
     )
+
+
+def _switches(optimizer: torch.optim.Optimizer) -> dict[str, object]:
+    """Attributes that may say how it decays, where the groups do not: `adam_w_mode`."""
+    return {name: value for name, value in vars(optimizer).items() if isinstance(value, bool | int)}
 
 
 def _number(value: object, key: str, place: str) -> float:

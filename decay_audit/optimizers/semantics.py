@@ -9,31 +9,8 @@ from math import isfinite
 from msgspec import Struct
 
 from decay_audit.observations import Semantics
-from decay_audit.optimizers.classes import CLASSES, Path, Row
-
-SEMANTICS: dict[Path, Semantics] = {
-    "lr": "decoupled",
-    "constant": "decoupled",
-    "own": "decoupled",
-    "gradient": "coupled",
-    "denominator": "coupled",
-    "norm": "coupled",
-    "none": "none",
-    "unknown": "unknown",
-}
-"""The two families that the paths fall into."""
-
-WORDS: dict[Path, str] = {
-    "lr": "w <- w - lr * weight_decay * w",
-    "constant": "w <- w - weight_decay * w, whatever lr is",
-    "own": "w <- w - rate * weight_decay * w, with a rate of the optimizer's own",
-    "gradient": "g <- g + weight_decay * w, and the step is proportional to g",
-    "denominator": "g <- g + weight_decay * w, and the step divides by a running magnitude of each element of g",
-    "norm": "weight_decay * w is added to what a norm or a sign then rescales: the coefficient sets no rate",
-    "none": "the coefficient is not used",
-    "unknown": "not known",
-}
-"""Each path as the update that it stands for."""
+from decay_audit.optimizers.classes import CLASSES
+from decay_audit.optimizers.paths import SEMANTICS, Path, Row
 
 
 class Meaning(Struct, frozen=True, kw_only=True):
@@ -62,21 +39,18 @@ def row(types: Sequence[str]) -> Row | None:
     return next((one for one in found if one is not None), None)
 
 
-def path(known: Row | None, hyperparameters: Mapping[str, object]) -> Path:
-    """Say which way the coefficient takes in a group with these hyperparameters."""
+def path(known: Row | None, settings: Mapping[str, object]) -> Path:
+    """Say which way the coefficient takes under a group's hyperparameters and the optimizer's own attributes."""
     if known is None:
         return "unknown"
-    if known.switch and not hyperparameters.get(known.switch, known.assumed):
-        return known.path
-    if any(hyperparameters.get(key) for key in known.rescaled):
+    way = known.on if known.switch and settings.get(known.switch, known.assumed) else known.path
+    if way == "lr" and any(settings.get(key) for key in known.rescaled):
         return "own"
-    if hyperparameters.get("fixed_decay"):
-        return "constant" if known.switch or known.path == "lr" else known.path
-    return "lr" if known.switch else known.path
+    return "constant" if way == "lr" and settings.get("fixed_decay") else way
 
 
 def meaning(types: Sequence[str], groups: Sequence[Mapping[str, object]]) -> Meaning:
-    """Describe an optimizer by its class names and its groups' hyperparameters."""
+    """Describe an optimizer by its class names and the settings of each of its groups."""
     known = row(types)
     paths = tuple(path(known, group) for group in groups)
     families = {SEMANTICS[one] for one in paths}
