@@ -44,6 +44,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
         type: its class, e.g. `AdamW`, or `Lookahead(AdamW)`; `Adam or AdamW` where a checkpoint cannot tell.
         adaptive: its decay is coupled and passes an adaptive denominator, so that it is not proportional to the weight.
         notes: what could not be known or mapped, in words.
+        misfits: names of the parameters whose saved state has another shape (a checkpoint only).
     """
 
     name: str
@@ -53,6 +54,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     adaptive: bool = False
     origin: Origin = "live"
     notes: tuple[str, ...] = ()
+    misfits: tuple[str, ...] = ()
 
 
 class Observation(Struct, frozen=True, kw_only=True):

@@ -2,19 +2,33 @@
 
 from collections.abc import Sequence
 
+from decay_audit.checks.checkpoint import check_checkpoint
+from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
 from decay_audit.checks.plan import check_plan
 from decay_audit.decisions import Plan
 from decay_audit.findings import SEVERITIES, Finding
 from decay_audit.inventory import Inventory
+from decay_audit.observations import Observation, Optimizer
 
-__all__ = ["check", "check_plan"]
-
-
-def check(inventory: Inventory, plan: Plan) -> tuple[Finding, ...]:
-    """Compare everything with everything; findings by severity, then by code."""
-    return in_order(check_plan(plan))
+__all__ = ["check", "coefficient_in_use"]
 
 
-def in_order(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Errors first, then by code; findings of one code keep their order."""
-    return tuple(sorted(findings, key=lambda one: (SEVERITIES.index(one.severity), one.code)))
+def check(
+    inventory: Inventory,
+    plan: Plan,
+    optimizers: Sequence[Optimizer] = (),
+    observations: Sequence[Observation] = (),
+    target: str = "",
+) -> tuple[Finding, ...]:
+    """Compare everything with everything; errors first, then by code.
+
+    Args:
+        target: the target as the user wrote it, for the commands that a fix names.
+    """
+    found = (
+        *check_plan(plan),
+        *check_ties(plan),
+        *check_optimizers(plan, optimizers, observations, target or inventory.target),
+        *check_checkpoint(inventory),
+    )
+    return tuple(sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code)))

@@ -19,6 +19,10 @@ def check(
     weight_decay: o.WeightDecay = None,
     device: o.BuildOn = o.Device.auto,
     key: o.Key = None,
+    model: o.ModelOption = None,
+    trace: o.Trace = None,
+    optimizer: o.Optimizer = None,
+    measure: o.Measure = False,
     select: o.Select = None,
     ignore: o.Ignore = None,
     fail_on: o.FailOnOption = o.FailOn.error,
@@ -37,7 +41,16 @@ def check(
     from decay_audit import reports
     from decay_audit.checks import selection
 
-    given = {"rules": rules, "weight_decay": weight_decay, "device": device.value, "key": key}
+    given = {
+        "rules": rules,
+        "weight_decay": weight_decay,
+        "device": device.value,
+        "key": key,
+        "model": model,
+        "trace": trace,
+        "optimizer": optimizer,
+        "measure": measure,
+    }
     audits = [{**given, "target": target}] if target else [{**given, **audit} for audit in _configured()]
     codes = selection.chosen(select or (), ignore or ())
     found = [_audit(audit, codes, quiet=quiet) for audit in audits]

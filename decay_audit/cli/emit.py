@@ -13,6 +13,8 @@ def emit(
     set_: o.Settings = None,
     device: o.BuildOn = o.Device.auto,
     key: o.Key = None,
+    model: o.ModelOption = None,
+    trace: o.Trace = None,
     output: o.Output = None,
     color: o.ColorOption = o.Color.auto,
     quiet: o.Quiet = False,
@@ -23,7 +25,14 @@ def emit(
 
     with screen.progress(quiet=quiet) as progress:
         request = api.Request(
-            target=target, rules=rules, weight_decay=weight_decay, device=device.value, key=key, progress=progress
+            target=target,
+            rules=rules,
+            weight_decay=weight_decay,
+            device=device.value,
+            key=key,
+            model=model,
+            trace=trace,
+            progress=progress,
         )
         loaded = api.load(request)
         text = api.code(

@@ -20,6 +20,10 @@ def explain(
     weight_decay: o.WeightDecay = None,
     device: o.BuildOn = o.Device.auto,
     key: o.Key = None,
+    model: o.ModelOption = None,
+    trace: o.Trace = None,
+    optimizer: o.Optimizer = None,
+    measure: o.Measure = False,
     color: o.ColorOption = o.Color.auto,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -39,7 +43,16 @@ def explain(
 
     with screen.progress(quiet=quiet) as progress:
         request = api.Request(
-            target=what, rules=rules, weight_decay=weight_decay, device=device.value, key=key, progress=progress
+            target=what,
+            rules=rules,
+            weight_decay=weight_decay,
+            device=device.value,
+            key=key,
+            model=model,
+            trace=trace,
+            optimizer=optimizer,
+            measure=measure,
+            progress=progress,
         )
         loaded = api.load(request)
         story = api.explain(name, api.report(loaded, request))

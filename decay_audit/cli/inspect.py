@@ -10,6 +10,10 @@ def inspect(
     weight_decay: o.WeightDecay = None,
     device: o.BuildOn = o.Device.auto,
     key: o.Key = None,
+    model: o.ModelOption = None,
+    trace: o.Trace = None,
+    optimizer: o.Optimizer = None,
+    measure: o.Measure = False,
     only: o.Only = None,
     role: o.RoleOption = None,
     grep: o.Grep = None,
@@ -25,7 +29,16 @@ def inspect(
 
     with screen.progress(quiet=quiet) as progress:
         request = api.Request(
-            target=target, rules=rules, weight_decay=weight_decay, device=device.value, key=key, progress=progress
+            target=target,
+            rules=rules,
+            weight_decay=weight_decay,
+            device=device.value,
+            key=key,
+            model=model,
+            trace=trace,
+            optimizer=optimizer,
+            measure=measure,
+            progress=progress,
         )
         loaded = api.load(request)
         report = api.report(loaded, request)

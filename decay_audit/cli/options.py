@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
-from decay_audit.cli.screen import Color
+from decay_audit.cli.screen import Color as Color  # noqa: PLC0414  (commands name all that they need of options `o.`)
 
 DEFAULT_RULES = "no-norm-no-bias"
 
 READING = "Reading"
 DECIDING = "Deciding"
+OBSERVING = "Observing"
 COMPARING = "Comparing"
 SAYING = "Saying"
 
@@ -121,6 +122,36 @@ ModelOption = Annotated[
         help="The model of a checkpoint: roles and owners are taken from it.",
         rich_help_panel=READING,
         show_default=False,
+    ),
+]
+Trace = Annotated[
+    str | None,
+    typer.Option(
+        "--trace",
+        metavar="SHAPE",
+        help="Run the forward pass on fake tensors and classify by use: 1x3x224x224, input_ids=int64:1x8, an "
+        "expression, or `auto` where the model says what it eats.",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
+Optimizer = Annotated[
+    str | None,
+    typer.Option(
+        "--optimizer",
+        metavar="EXPR",
+        help="The optimizer to audit: train.py:make_optimizer, model.configure_optimizers(), or "
+        "'torch.optim:AdamW(model.parameters(), lr=1e-3)'.",
+        rich_help_panel=OBSERVING,
+        show_default=False,
+    ),
+]
+Measure = Annotated[
+    bool,
+    typer.Option(
+        "--measure",
+        help="Step the optimizer without a gradient, on copies, and read what it does to each parameter.",
+        rich_help_panel=OBSERVING,
     ),
 ]
 Only = Annotated[

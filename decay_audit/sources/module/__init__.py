@@ -1,8 +1,9 @@
 """Reading models from Python: a target built, or a live model walked, into an Inventory. Knows no roles or rules."""
 
+from decay_audit.sources.module.beside import make
 from decay_audit.sources.module.building import Built, Device, build
 from decay_audit.sources.module.evaluating import evaluate
 from decay_audit.sources.module.surroundings import running
 from decay_audit.sources.module.walk import read
 
-__all__ = ["Built", "Device", "build", "evaluate", "read", "running"]
+__all__ = ["Built", "Device", "build", "evaluate", "make", "read", "running"]

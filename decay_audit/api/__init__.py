@@ -3,16 +3,17 @@
 torch is imported only inside the functions that build or touch a model.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Container, Iterable
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit import decisions, explanation, roles, rulefile
-from decay_audit.checks import check
+from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, load
+from decay_audit.api.observing import observe
+from decay_audit.checks import check, coefficient_in_use
 from decay_audit.decisions import Plan
 from decay_audit.errors import DecayAuditError
 from decay_audit.explanation import Explanation
@@ -21,64 +22,27 @@ from decay_audit.parameters import Parameter
 from decay_audit.report import Report
 from decay_audit.roles.words import Classified
 from decay_audit.rules import RuleSet
-from decay_audit.sources import target as targets
 
 if TYPE_CHECKING:
     import torch
 
-    from decay_audit.sources.module import Built, Device
+    from decay_audit.sources.module import Device
 
-DEFAULT_RULES = "no-norm-no-bias"
-
-
-def quiet(_: str) -> None:
-    """Report no progress."""
-
-
-class Request(Struct, frozen=True, kw_only=True):
-    """What to read and how to decide: the options of the command line, by the same names."""
-
-    target: str
-    rules: str = DEFAULT_RULES
-    weight_decay: float | None = None
-    device: "Device" = "auto"
-    key: str | None = None
-    progress: Callable[[str], None] = quiet
-
-
-class Loaded(Struct, frozen=True, kw_only=True, eq=False):
-    """What was read from a target, and the built model where there is one."""
-
-    inventory: Inventory
-    built: "Built | None" = None
-
-
-def load(request: Request) -> Loaded:
-    """Read a target of any form.
-
-    Raises:
-        TargetError: it cannot be found, loaded or built, or holds no parameter.
-    """
-    spec = targets.parse(request.target)
-    if isinstance(spec, targets.CheckpointTarget):
-        from decay_audit.sources import checkpoint
-
-        request.progress(f"reading {request.target}")
-        return _with_parameters(Loaded(inventory=checkpoint.read(spec.path, target=request.target, key=request.key)))
-    request.progress("importing torch")
-    from decay_audit.sources import module
-
-    built = module.build(spec, device=request.device, progress=request.progress)
-    return _with_parameters(Loaded(inventory=built.inventory, built=built))
-
-
-def _with_parameters(loaded: Loaded) -> Loaded:
-    if not loaded.inventory.parameters:
-        raise DecayAuditError(
-            f"{loaded.inventory.target} has no parameters",
-            "no input is a failure, not a pass: name a model that has some",
-        )
-    return loaded
+__all__ = [
+    "DEFAULT_RULES",
+    "Loaded",
+    "Request",
+    "classify",
+    "code",
+    "explain",
+    "load",
+    "load_rules",
+    "param_groups",
+    "plan",
+    "read",
+    "report",
+    "with_codes",
+]
 
 
 def read(target: "str | torch.nn.Module", *, device: "Device" = "auto", key: str | None = None) -> Inventory:
@@ -109,7 +73,7 @@ def load_rules(name_or_file: "str | Path | RuleSet") -> RuleSet:
 
 
 def plan(
-    what: "str | torch.nn.Module | Inventory | Iterable[Classified]",
+    what: "str | torch.nn.Module | Inventory | tuple[Classified, ...]",
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
 ) -> Plan:
@@ -124,17 +88,33 @@ def plan(
     if weight_decay is not None and not (isfinite(weight_decay) and weight_decay >= 0):
         raise DecayAuditError(f"weight_decay is {weight_decay}", "it must be a finite number, 0 or more")
     ruleset = load_rules(rules)
-    if isinstance(what, Inventory):
-        return decisions.plan(classify(what), ruleset, weight_decay)
-    if isinstance(what, Iterable) and not isinstance(what, str) and not hasattr(what, "named_parameters"):
+    if isinstance(what, tuple):
         return decisions.plan(what, ruleset, weight_decay)
-    return decisions.plan(classify(read(what)), ruleset, weight_decay)
+    return decisions.plan(classify(what if isinstance(what, Inventory) else read(what)), ruleset, weight_decay)
 
 
 def report(loaded: Loaded, request: Request) -> Report:
-    """Decide and compare what was loaded."""
-    decided = plan(loaded.inventory, request.rules, request.weight_decay)
-    return Report(inventory=loaded.inventory, plan=decided, findings=check(loaded.inventory, decided))
+    """Decide and compare what was loaded.
+
+    Where an optimizer is seen and the request sets no coefficient, the ruleset takes over the one that is in use: a
+    ruleset says which parameters decay, and its own number is only the default of where it comes from.
+
+    Raises:
+        DecayAuditError: the ruleset cannot be loaded or gives no answer, or the optimizer cannot be made or stepped.
+    """
+    inventory = loaded.inventory
+    subjects = classify(inventory)
+    observed = observe(loaded, request)
+    decided = plan(subjects, request.rules, request.weight_decay)
+    if request.weight_decay is None and observed.observations:
+        decided = plan(subjects, request.rules, coefficient_in_use(decided, observed.observations))
+    return Report(
+        inventory=inventory,
+        plan=decided,
+        optimizers=observed.optimizers,
+        observations=observed.observations,
+        findings=check(inventory, decided, observed.optimizers, observed.observations, request.target),
+    )
 
 
 def param_groups(

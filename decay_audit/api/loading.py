@@ -1,0 +1,94 @@
+"""Reading what was asked for: a target of any form, its forward pass traced, a checkpoint seen through its model."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.errors import DecayAuditError
+from decay_audit.inventory import Inventory
+from decay_audit.sources import fitting
+from decay_audit.sources import target as targets
+
+if TYPE_CHECKING:
+    from decay_audit.sources.module import Built, Device
+
+DEFAULT_RULES = "no-norm-no-bias"
+AUTO = "auto"
+"""A `--trace` that leaves it to the model to say what it eats."""
+
+
+def quiet(_: str) -> None:
+    """Report no progress."""
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """What to read and how to decide: the options of the command line, by the same names."""
+
+    target: str
+    rules: str = DEFAULT_RULES
+    weight_decay: float | None = None
+    device: "Device" = "auto"
+    key: str | None = None
+    model: str | None = None
+    trace: str | None = None
+    optimizer: str | None = None
+    measure: bool = False
+    progress: Callable[[str], None] = quiet
+
+
+class Loaded(Struct, frozen=True, kw_only=True, eq=False):
+    """What was read from a target, and the built model where there is one."""
+
+    inventory: Inventory
+    built: "Built | None" = None
+
+
+def load(request: Request) -> Loaded:
+    """Read a target of any form.
+
+    Raises:
+        DecayAuditError: it cannot be found, loaded, built or traced, or holds no parameter.
+    """
+    spec = targets.parse(request.target)
+    if isinstance(spec, targets.CheckpointTarget):
+        return _checkpoint(spec, request)
+    if request.model:
+        raise DecayAuditError(f"{request.target} is a model itself", "--model goes with a checkpoint")
+    request.progress("importing torch")
+    from decay_audit.sources import module
+
+    built = module.build(spec, device=request.device, progress=request.progress)
+    inventory = built.inventory if request.trace is None else _traced(built, request)
+    return _with_parameters(Loaded(inventory=inventory, built=built))
+
+
+def _checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded:
+    from decay_audit.sources import checkpoint
+
+    if request.trace is not None and not request.model:
+        raise DecayAuditError("a checkpoint has no forward pass to trace", "name the model as well: --model TARGET")
+    request.progress(f"reading {spec.label}")
+    saved = checkpoint.read(spec.path, target=spec.label, key=request.key)
+    if not request.model:
+        return _with_parameters(Loaded(inventory=saved))
+    modelled = load(replace(request, target=request.model, model=None))
+    return replace(modelled, inventory=fitting.fit(saved, modelled.inventory))
+
+
+def _traced(built: "Built", request: Request) -> Inventory:
+    from decay_audit.sources import trace
+
+    request.progress("tracing the forward pass")
+    eaten = trace.inputs(built.model, None if request.trace == AUTO else request.trace, built.namespace)
+    return trace.with_uses(built.inventory, trace.trace(built.model, eaten))
+
+
+def _with_parameters(loaded: Loaded) -> Loaded:
+    if not loaded.inventory.parameters:
+        raise DecayAuditError(
+            f"{loaded.inventory.target} has no parameters",
+            "no input is a failure, not a pass: name a model that has some",
+        )
+    return loaded

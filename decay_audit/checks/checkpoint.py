@@ -1,0 +1,36 @@
+"""What a checkpoint alone gives away: optimizer state that does not fit, and code that its pickle names."""
+
+from collections.abc import Iterator
+
+from decay_audit.findings import Finding, finding
+from decay_audit.inventory import Inventory
+
+
+def check_checkpoint(inventory: Inventory) -> tuple[Finding, ...]:
+    """Find DA601 and DA602."""
+    return (*_misfits(inventory), *_opaque(inventory))
+
+
+def _misfits(inventory: Inventory) -> Iterator[Finding]:
+    for optimizer in inventory.optimizers:
+        if optimizer.misfits:
+            yield finding(
+                "DA601",
+                f"saved state of {optimizer.type} does not fit {len(optimizer.misfits)} parameters at its positions",
+                optimizer.misfits,
+                expected="state tensors of the parameter's own shape",
+                found="other shapes: the groups were saved in another order, or for another model",
+                where=optimizer.name,
+            )
+
+
+def _opaque(inventory: Inventory) -> Iterator[Finding]:
+    if inventory.opaque:
+        names = ", ".join(inventory.opaque[:5]) + (", ..." if len(inventory.opaque) > 5 else "")
+        yield finding(
+            "DA602",
+            f"the pickle names code outside the allow-list; it was not imported or called: {names}",
+            expected="tensors and plain values",
+            found=", ".join(inventory.opaque),
+            where=", ".join(inventory.files),
+        )

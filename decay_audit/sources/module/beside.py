@@ -1,0 +1,72 @@
+"""What the user's code makes beside the model: an optimizer, from an expression that may use it."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from decay_audit.errors import TargetError
+from decay_audit.sources import target as targets
+from decay_audit.sources.module.building import Built
+from decay_audit.sources.module.evaluating import evaluate
+from decay_audit.sources.module.failures import failure
+from decay_audit.sources.module.loading import load
+from decay_audit.sources.module.surroundings import Namespace, home, running
+from decay_audit.sources.target import CheckpointTarget, FileTarget, ModuleTarget
+
+
+def make(text: str, built: Built) -> object:
+    """Evaluate an expression beside a model: in another file or module, or among the names of the model's own.
+
+    Args:
+        text: `train.py:make_optimizer`, `torch.optim:SGD(model.parameters(), lr=0.1)`, `model.configure_optimizers()`.
+            `model` is the model. What is a function, or a class, is called with it.
+
+    Raises:
+        TargetError: it cannot be found or evaluated, or raises; the exception is chained.
+    """
+    spec = _elsewhere(text, built)
+    if spec is None:
+        return _called(evaluate(text, built.namespace, torch=torch, model=built.model), built)
+    namespace, expression = _namespace(spec, built)
+    if not expression:
+        raise TargetError(f"{text} names no optimizer", f"name it after a colon: {text}:make_optimizer")
+    return _called(evaluate(expression, namespace, model=built.model), built)
+
+
+def _elsewhere(text: str, built: Built) -> FileTarget | ModuleTarget | None:
+    """The file or module that an expression names; None if it is one for the model's own namespace."""
+    if text in built.namespace or (":" not in text and not text.endswith(".py") and not _is_dotted(text)):
+        return None
+    spec = targets.parse(text)
+    if isinstance(spec, CheckpointTarget):
+        raise TargetError(f"{text} is a checkpoint, not code that makes an optimizer", "name a file of Python")
+    return spec
+
+
+def _is_dotted(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _namespace(spec: FileTarget | ModuleTarget, built: Built) -> tuple[Namespace, str]:
+    """The names to evaluate in: the model's own if its file is the one that is named, so that nothing runs twice."""
+    own = built.namespace
+    if isinstance(spec, FileTarget) and isinstance(own, Namespace) and _same(Path(own.home.program), spec.path):
+        return own, spec.expression
+    place = home(spec)
+    try:
+        with running(place):
+            module, expression = load(spec)
+    except (Exception, SystemExit) as error:
+        raise failure(error, spec.label, place) from error
+    return Namespace(module, place), expression
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and one.samefile(other)
+
+
+def _called(value: object, built: Built) -> object:
+    if isinstance(value, nn.Module) or not callable(value) or hasattr(value, "param_groups"):
+        return value
+    return evaluate("factory(model)", built.namespace, factory=value, model=built.model)
