@@ -1,0 +1,135 @@
+"""Which parameter each position of an optimizer's groups stands for, told from shapes alone: certain, or not said.
+
+Positions are in the model's order within a group. Parameters may be missing from all groups (frozen ones).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+MAX_STATES: Final = 300_000
+
+Shape = tuple[int, ...]
+Position = tuple[int, int]
+State = tuple[int, ...]
+
+
+def align(
+    shapes: Sequence[Shape],
+    groups: Sequence[Sequence[Shape | None]],
+    alike: Sequence[object],
+    *,
+    ordered: bool,
+) -> Mapping[Position, int]:
+    """Match positions with parameters.
+
+    Args:
+        shapes: of the parameters, in the model's order if `ordered`.
+        groups: for each position of each group the shape of its state; None where the file holds none.
+        alike: for each group what has to be certain about it (its coefficient): groups where this is equal may be
+            mixed up with each other, and a match with any of them is then as good as certain.
+        ordered: the order of `shapes` is the model's own.
+
+    Returns:
+        (group, position) -> index of the parameter, where every way to match leads to a group that is `alike`.
+    """
+    if ordered and len(groups) == 1 and _fits(shapes, groups[0]):
+        return {(0, index): index for index in range(len(shapes))}
+    certain = _by_shape(shapes, groups, alike)
+    if not ordered or len(certain) == sum(map(len, groups)):
+        return certain
+    return certain | _by_order(shapes, groups, alike, set(certain.values()), set(certain))
+
+
+def _fits(shapes: Sequence[Shape], group: Sequence[Shape | None]) -> bool:
+    return len(shapes) == len(group) and all(
+        held is None or held == shape for shape, held in zip(shapes, group, strict=True)
+    )
+
+
+def _by_shape(
+    shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]], alike: Sequence[object]
+) -> dict[Position, int]:
+    """Match the shapes that as many parameters as positions have, if those positions are all alike."""
+    if any(shape is None for group in groups for shape in group):
+        return {}
+    positions: dict[Shape | None, list[Position]] = {}
+    for index, group in enumerate(groups):
+        for at, shape in enumerate(group):
+            positions.setdefault(shape, []).append((index, at))
+    names: dict[Shape, list[int]] = {}
+    for index, shape in enumerate(shapes):
+        names.setdefault(shape, []).append(index)
+    return {
+        position: index
+        for shape, indices in names.items()
+        if len(found := positions.get(shape, [])) == len(indices) and _all_alike(found, alike)
+        for position, index in zip(found, indices, strict=True)
+    }
+
+
+def _all_alike(positions: Sequence[Position], alike: Sequence[object]) -> bool:
+    return all(alike[group] == alike[positions[0][0]] for group, _ in positions)
+
+
+def _by_order(
+    shapes: Sequence[Shape],
+    groups: Sequence[Sequence[Shape | None]],
+    alike: Sequence[object],
+    names: set[int],
+    positions: set[Position],
+) -> dict[Position, int]:
+    """Walk the parameters in order, every way that fits, and keep what all ways agree on.
+
+    A state is how far each group has been used up. `names` and `positions` are matched already and passed over.
+    """
+    levels = _forward(shapes, groups)
+    goal = tuple(map(len, groups))
+    if levels is None or goal not in levels[-1]:
+        return {}
+    found: dict[Position, int] = {}
+    reachable, current = {goal}, goal
+    for index in range(len(shapes) - 1, -1, -1):
+        steps = list(_backward(shapes[index], groups, reachable, levels[index]))
+        took = {group for _, _, group in steps}
+        before, group = next((earlier, group) for earlier, later, group in steps if later == current)
+        if group is not None and None not in took and len({alike[each] for each in took if each is not None}) == 1:
+            found[group, before[group]] = index
+        reachable, current = {earlier for earlier, _, _ in steps}, before
+    return {position: index for position, index in found.items() if index not in names and position not in positions}
+
+
+def _forward(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) -> list[set[State]] | None:
+    """List the states that can be reached after each parameter; None if they are too many to follow."""
+    spare = len(shapes) - sum(map(len, groups))
+    levels: list[set[State]] = [{(0,) * len(groups)}]
+    total = 0
+    for index, shape in enumerate(shapes):
+        reached = {
+            later for state in levels[-1] for later, _ in _next(shape, groups, state, skip=index - sum(state) < spare)
+        }
+        total += len(reached)
+        if total * len(groups) > MAX_STATES or not reached:
+            return None
+        levels.append(reached)
+    return levels
+
+
+def _next(
+    shape: Shape, groups: Sequence[Sequence[Shape | None]], state: State, *, skip: bool
+) -> Iterator[tuple[State, int | None]]:
+    """Give every step from a state: into the group whose next position fits, or into none."""
+    if skip:
+        yield state, None
+    for group, (held, used) in enumerate(zip(groups, state, strict=True)):
+        if used < len(held) and (held[used] is None or held[used] == shape):
+            yield (*state[:group], used + 1, *state[group + 1 :]), group
+
+
+def _backward(
+    shape: Shape, groups: Sequence[Sequence[Shape | None]], later: set[State], earlier: set[State]
+) -> Iterator[tuple[State, State, int | None]]:
+    """Give every step from `earlier` that leads into `later`."""
+    for state in earlier:
+        for reached, group in _next(shape, groups, state, skip=True):
+            if reached in later:
+                yield state, reached, group

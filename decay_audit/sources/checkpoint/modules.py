@@ -1,0 +1,99 @@
+"""A pickled module, whole or TorchScript, becomes named tensors, the names of its buffers, and its classes' names."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from decay_audit.sources.checkpoint.values import MalformedError, Opaque, Tensor
+
+MAX_DEPTH: Final = 64
+MAX_NAMES: Final = 200_000
+MAX_NAME: Final = 1024
+_SCRIPT: Final = "__torch__."
+
+
+class Flat(Struct, frozen=True, kw_only=True):
+    """Named tensors in the module's order, which of them are buffers, and class names by module name."""
+
+    tensors: dict[str, Tensor]
+    buffers: frozenset[str] = frozenset()
+    types: Mapping[str, str] = {}
+
+
+def is_module(value: object) -> bool:
+    """Say whether an opaque value has the shape of a module."""
+    if type(value) is not Opaque:
+        return False
+    state = attributes(value)
+    return value.name.startswith(_SCRIPT) or ("_parameters" in state and "_modules" in state)
+
+
+def attributes(value: Opaque) -> Mapping[Any, object]:
+    """Give the saved attributes of an opaque value."""
+    state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
+    return state if isinstance(state, dict) else {}
+
+
+def flatten(root: Opaque) -> Flat:
+    """List the tensors of a module and of all below it, parameters before buffers, children after both.
+
+    Raises:
+        MalformedError: too deep, or too many names.
+    """
+    tensors: dict[str, Tensor] = {}
+    buffers: set[str] = set()
+    types: dict[str, str] = {}
+    waiting: list[tuple[str, Opaque, int]] = [("", root, 0)]
+    while waiting:
+        prefix, module, depth = waiting.pop()
+        types[prefix] = _type(module.name)
+        if depth > MAX_DEPTH or len(types) + len(tensors) > MAX_NAMES or len(prefix) > MAX_NAME:
+            raise MalformedError("a module in it nests too deep, holds too many others, or has too long a name")
+        for leaf, tensor, is_buffer in _own(module):
+            name = f"{prefix}.{leaf}" if prefix else leaf
+            tensors[name] = tensor
+            if is_buffer:
+                buffers.add(name)
+        below = [(f"{prefix}.{name}" if prefix else name, child, depth + 1) for name, child in _children(module)]
+        waiting.extend(reversed(below))
+    return Flat(tensors=tensors, buffers=frozenset(buffers), types=types)
+
+
+def _own(module: Opaque) -> Iterator[tuple[str, Tensor, bool]]:
+    state = attributes(module)
+    if module.name.startswith(_SCRIPT):
+        yield from ((name, value, False) for name, value in _named_tensors(state))
+        return
+    for field in ("_parameters", "_buffers"):
+        held = _named_tensors(mapping(state.get(field)))
+        yield from ((name, value, field == "_buffers") for name, value in held)
+
+
+def _children(module: Opaque) -> Iterator[tuple[str, Opaque]]:
+    state = attributes(module)
+    held = state if module.name.startswith(_SCRIPT) else mapping(state.get("_modules"))
+    for name, value in held.items():
+        if isinstance(name, str) and type(value) is Opaque and is_module(value):
+            yield name, value
+
+
+def _named_tensors(held: Mapping[Any, object]) -> Iterator[tuple[str, Tensor]]:
+    for name, value in held.items():
+        if isinstance(name, str) and type(value) is Tensor:
+            yield name, value
+
+
+def mapping(value: object) -> Mapping[Any, object]:
+    """Give the items of a dict, or of a class that derives from dict; nothing for any other value."""
+    if type(value) is Opaque:
+        return value.items or {}
+    return value if isinstance(value, dict) else {}
+
+
+def _type(name: str) -> str:
+    """Give a class's public name: `torch.nn.Conv2d` for `__torch__.torch.nn.modules.conv.___torch_mangle_0.Conv2d`."""
+    parts = [part for part in name.removeprefix(_SCRIPT).split(".") if not part.startswith("___torch_mangle")]
+    if parts[:3] == ["torch", "nn", "modules"]:
+        return f"torch.nn.{parts[-1]}"
+    return ".".join(parts)

@@ -1,0 +1,114 @@
+"""A pickle stream becomes inert values: nothing that it names is imported, nothing is called, memory is bounded.
+
+The interpreter here owns the bytes, the memo and the limits; what each opcode does is in `opcodes`.
+"""
+
+import sys
+from collections.abc import Callable
+from struct import error as struct_error
+from typing import Any, Final
+
+from decay_audit.sources.checkpoint.allowed import ALLOWED
+from decay_audit.sources.checkpoint.values import MalformedError, Name
+
+MAX_BYTES: Final = 64 * 2**20
+MAX_LINE: Final = 4096
+SLICE: Final = 1 << 16
+STOP: Final = 0x2E
+
+Step = Callable[["Machine", int], int]
+
+
+class Machine:
+    """The state of one run: a window on the bytes, the stack and what MARK put aside, and the memo.
+
+    Args:
+        data: the first bytes of the stream.
+        more: gives the next bytes of the stream, b"" at its end.
+        persistent: makes the value of a persistent id.
+        shortcut: match the runs of opcodes that torch writes for a tensor as a whole.
+    """
+
+    __slots__ = ("data", "marks", "memo", "more", "opaque", "persistent", "read", "runs", "shortcut", "stack")
+
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        more: Callable[[], bytes] = bytes,
+        persistent: Callable[[object], object],
+        shortcut: bool = True,
+    ) -> None:
+        self.data = data
+        self.read = len(data)
+        self.more = more
+        self.persistent = persistent
+        self.shortcut = shortcut
+        self.runs: dict[tuple[bytes, ...], Any] = {}
+        self.stack: list[object] = []
+        self.marks: list[list[object]] = []
+        self.memo: dict[int, object] = {}
+        self.opaque: dict[str, Name] = {}
+
+    def need(self, at: int, count: int) -> int:
+        """Hold at least `count` bytes from `at` on, and return where they are now."""
+        while len(self.data) - at < count:
+            chunk = self.more() if self.read + count - (len(self.data) - at) <= MAX_BYTES else b""
+            if not chunk:
+                raise MalformedError(f"the pickle ends early, or claims {count} bytes that are not there")
+            self.read += len(chunk)
+            self.data = self.data[at:] + chunk
+            at = 0
+        return at
+
+    def take(self, at: int, count: int) -> bytes:
+        """Give the `count` bytes at `at`."""
+        return self.data[at : at + count]
+
+    def line(self, at: int) -> tuple[bytes, int]:
+        """Give the text up to the next newline, and where the next opcode begins."""
+        while (end := self.data.find(b"\n", at, at + MAX_LINE)) < 0:
+            if len(self.data) - at >= MAX_LINE:
+                raise MalformedError(f"a line of the pickle is longer than {MAX_LINE} bytes")
+            at = self.need(at, len(self.data) - at + 1)
+        return self.data[at:end], end + 1
+
+    def name(self, qualified: str) -> Name:
+        """Give the inert stand-in of a global; what is not on the list is remembered."""
+        known = ALLOWED.get(qualified) or self.opaque.get(qualified)
+        if known is None:
+            known = self.opaque[qualified] = Name(qualified=qualified)
+        return known
+
+    def check(self, steps: int, blocks: int) -> None:
+        """Stop a stream that grows beyond what its bytes can honestly need."""
+        allowed = min(1_000_000 + self.read // 8, 4_000_000)
+        if sys.getallocatedblocks() - blocks > allowed or len(self.stack) + len(self.marks) > 4_000_000:
+            raise MalformedError("the pickle makes more objects than a checkpoint of its size can need")
+        if steps > 4_000_000 + self.read // 2:
+            raise MalformedError("the pickle runs more operations than a checkpoint of its size can need")
+
+
+def run(machine: Machine, at: int, table: tuple[Step, ...]) -> tuple[object, int]:
+    """Interpret one pickle from `at`, and return its value and where the bytes after it begin.
+
+    Raises:
+        MalformedError: the stream is cut, nonsense, or too large for its size.
+    """
+    machine.stack, machine.marks, machine.memo = [], [], {}
+    blocks, steps = sys.getallocatedblocks(), 0
+    try:
+        while True:
+            for _ in range(SLICE):
+                if at >= len(machine.data):
+                    at = machine.need(at, 1)
+                code = machine.data[at]
+                if code == STOP:
+                    return machine.stack.pop(), at + 1
+                at = table[code](machine, at + 1)
+            steps += SLICE
+            machine.check(steps, blocks)
+    except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct_error) as error:
+        raise MalformedError(
+            f"its pickle is malformed ({type(error).__name__} near byte {machine.read - len(machine.data) + at})"
+        ) from error

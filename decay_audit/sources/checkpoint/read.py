@@ -1,0 +1,128 @@
+"""A checkpoint's path becomes an Inventory: headers are read, and nothing in the file is run."""
+
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from decay_audit.errors import TargetError
+from decay_audit.inventory import Inventory, LeftOut
+from decay_audit.sources.checkpoint import safetensors, torch_legacy, torch_tar, torch_zip
+from decay_audit.sources.checkpoint.files import Opened, opened
+from decay_audit.sources.checkpoint.saved import optimizer
+from decay_audit.sources.checkpoint.shards import Shards, select
+from decay_audit.sources.checkpoint.sniff import Form, form
+from decay_audit.sources.checkpoint.states import table
+from decay_audit.sources.checkpoint.tables import merge
+from decay_audit.sources.checkpoint.values import MalformedError, Pickled, Table
+
+_PICKLED: Mapping[Form, Callable[[Opened], Pickled]] = {
+    "zip": torch_zip.read,
+    "legacy": torch_legacy.read,
+    "tar": torch_tar.read,
+}
+
+
+def read(path: Path, *, target: str, key: str | None = None) -> Inventory:
+    """Read a file, an `index.json` or a folder of shards.
+
+    Args:
+        path: where it is.
+        target: how the user wrote it.
+        key: dotted path of the state dict to read, where a file holds several.
+
+    Raises:
+        TargetError: it is missing, damaged, something else, or holds no parameters.
+    """
+    with _paused_collection():
+        shards = select(path)
+        tables, kinds = _tables(shards, key)
+        try:
+            return _inventory(path, target, shards, tables, kinds)
+        except MalformedError as error:
+            raise TargetError(f"{path.name} cannot be read: {error.message}", error.hint) from error
+
+
+@contextmanager
+def _paused_collection() -> Iterator[None]:
+    """Hold back the cyclic garbage collector: it would walk a hundred thousand new, acyclic values again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _tables(shards: Shards, key: str | None) -> tuple[dict[str, Table], set[Form]]:
+    tables: dict[str, Table] = {}
+    kinds: set[Form] = set()
+    for name in shards.files:
+        tables[name], kind = read_file(shards.folder / name, name, key)
+        kinds.add(kind)
+    for name in shards.beside:
+        held, _ = read_file(shards.folder / name, name, None)
+        if held.saved:
+            tables[name] = Table(tensors={}, saved=held.saved, opaque=held.opaque)
+    return tables, kinds
+
+
+def read_file(path: Path, name: str, key: str | None) -> tuple[Table, Form]:
+    """Read one file.
+
+    Raises:
+        TargetError: with the file's name and what is wrong with it.
+    """
+    with opened(path, name) as file:
+        kind = form(file, path.suffix.lower())
+        if kind == "safetensors" and key:
+            raise TargetError(f"{name} is safetensors, one flat table: there is no --key in it", "leave --key out")
+        try:
+            return (safetensors.read(file) if kind == "safetensors" else table(_PICKLED[kind](file), key)), kind
+        except MalformedError as error:
+            raise TargetError(f"{name} cannot be read: {error.message}", error.hint) from error
+
+
+def _inventory(path: Path, target: str, shards: Shards, tables: dict[str, Table], kinds: set[Form]) -> Inventory:
+    outside = _outside(shards, tables)
+    model = merge(list(tables.values()))
+    if not model.parameters:
+        raise TargetError(*_nothing(path, tables, len(model.left_out)))
+    saved = [(file, each) for file, held in enumerate(tables.values()) for each in held.saved]
+    return Inventory(
+        target=target,
+        kind="safetensors" if kinds == {"safetensors"} else "torch",
+        files=tuple(tables),
+        parameters=model.parameters,
+        optimizers=tuple(optimizer(each, model, file) for file, each in saved),
+        left_out=(*model.left_out, *outside),
+        notes=(*shards.notes, *(note for held in tables.values() for note in held.notes)),
+        opaque=tuple(dict.fromkeys(name for held in tables.values() for name in held.opaque)),
+    )
+
+
+def _outside(shards: Shards, tables: dict[str, Table]) -> list[LeftOut]:
+    """Hold the files against their index: what it names must be there, what it does not name is left out."""
+    if shards.owners is None:
+        return []
+    for name, file in shards.owners.items():
+        if name not in tables[file].tensors:
+            raise TargetError(f"the index says that {file} holds {name[:96]!r}, but it does not", "download both again")
+    outside = []
+    for file in shards.files:
+        extra = [name for name in tables[file].tensors if shards.owners.get(name) != file]
+        if extra:
+            left = set(extra)
+            kept = {name: tensor for name, tensor in tables[file].tensors.items() if name not in left}
+            tables[file] = Table(tensors=kept, ordered=tables[file].ordered, opaque=tables[file].opaque)
+            outside += [LeftOut(name=name, reason=f"in {file}, but not in the index") for name in extra]
+    return outside
+
+
+def _nothing(path: Path, tables: Mapping[str, Table], left_out: int) -> tuple[str, str]:
+    if any(held.saved for held in tables.values()):
+        return f"{path.name} holds the state of an optimizer, but no parameters", "name the file of the model"
+    if left_out:
+        return f"{path.name} holds {left_out} tensors or values, but no parameters", "name the file of the model"
+    return f"{path.name} holds no state dict", "name a file with a model's state_dict()"

@@ -1,0 +1,233 @@
+"""A saved optimizer becomes an Optimizer value: its groups' hyperparameters, and its positions as parameter names."""
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from decay_audit.observations import Group, Optimizer
+from decay_audit.sources.checkpoint.alignment import align
+from decay_audit.sources.checkpoint.modules import attributes, mapping
+from decay_audit.sources.checkpoint.optimizer_types import ADAPTIVE, type_and_semantics
+from decay_audit.sources.checkpoint.tables import Model, place
+from decay_audit.sources.checkpoint.values import Opaque, Saved, Tensor
+
+Shape = tuple[int, ...]
+
+_SCALARS: Final = {"f2": "e", "f4": "f", "f8": "d", "i2": "h", "i4": "i", "i8": "q"}
+_SPECIAL: Final = frozenset({"params", "param_names", "names"})
+
+
+class Positions(Struct, frozen=True, kw_only=True):
+    """What the file says about the positions of one group: names if it has them, and the shapes of their states."""
+
+    names: tuple[str, ...]
+    shapes: tuple[Shape | None, ...]
+
+
+def optimizer(saved: Saved, model: Model, file: int) -> Optimizer:
+    """Read one saved optimizer, and map its positions to the names of `model`.
+
+    Args:
+        file: index of the file that holds it, for optimizers that hold the tensors themselves.
+    """
+    state = mapping(saved.content.get("state"))
+    groups = [mapping(group) for group in _list(saved.content.get("param_groups"))]
+    positions = [_positions(group, state, model, file) for group in groups]
+    settings = [_hyperparameters(group) for group in groups]
+    named, misfits, notes = _named(positions, settings, model)
+    keys = [str(key) for key in groups[0] if key not in _SPECIAL] if groups else []
+    kind, semantics = type_and_semantics(keys, settings[0] if groups else {}, _state_keys(state), saved.type)
+    return Optimizer(
+        name=saved.name,
+        type=kind,
+        groups=tuple(
+            Group(
+                weight_decay=_number(held.get("weight_decay")) or 0.0,
+                lr=_number(held.get("lr")),
+                parameters=tuple(names),
+                hyperparameters=held,
+            )
+            for held, names in zip(settings, named, strict=True)
+        ),
+        semantics=semantics,
+        adaptive=semantics == "coupled" and kind in ADAPTIVE,
+        origin="checkpoint",
+        notes=(*notes, *_unread(groups, settings)),
+        misfits=misfits,
+    )
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _hyperparameters(group: Mapping[Any, object]) -> dict[str, object]:
+    return {
+        key: plain
+        for key, value in group.items()
+        if isinstance(key, str) and key not in _SPECIAL and (plain := _plain(value)) is not Ellipsis
+    }
+
+
+def _plain(value: object) -> object:
+    """Give a hyperparameter as plain data, Ellipsis where its value is not in the header (a tensor's)."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list) and len(value) <= 64:
+        items = tuple(item if isinstance(item, int | float | str | None) else ... for item in value)
+        return ... if ... in items else items
+    return _numpy_scalar(value)
+
+
+def _numpy_scalar(value: object) -> object:
+    """Decode a pickled NumPy number: the type's code, and its bytes."""
+    match value:
+        case Opaque(
+            name="numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar",
+            arguments=(Opaque(name="numpy.dtype", arguments=(str() as code, *_)), bytes() as raw),
+        ) if code in _SCALARS and len(raw) == struct.calcsize(_SCALARS[code]):
+            return struct.unpack(f"<{_SCALARS[code]}", raw)[0]
+        case _:
+            return ...
+
+
+def _unread(groups: Sequence[Mapping[Any, object]], settings: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
+    unread = {
+        key
+        for group, held in zip(groups, settings, strict=True)
+        for key in ("lr", "weight_decay")
+        if key in group and key not in held
+    }
+    return tuple(f"{key} was saved as a tensor; its value is not in the header" for key in sorted(unread))
+
+
+def _state_keys(state: Mapping[Any, object]) -> frozenset[str]:
+    first = next(iter(state.values()), None)
+    return frozenset(key for key in _held(first) if isinstance(key, str))
+
+
+def _held(value: object) -> Mapping[Any, object]:
+    return attributes(value) if type(value) is Opaque and value.items is None else mapping(value)
+
+
+def _positions(group: Mapping[Any, object], state: Mapping[Any, object], model: Model, file: int) -> Positions:
+    ids = _list(group.get("params"))
+    shapes = tuple(state_shape(_held(_of(state, each))) for each in ids)
+    names = _list(group.get("param_names"))
+    if len(names) == len(ids) and all(isinstance(name, str) for name in names):
+        return Positions(names=tuple(map(model.canonical, names)), shapes=shapes)
+    if ids and all(isinstance(each, str) for each in ids):
+        return Positions(names=tuple(map(model.canonical, ids)), shapes=shapes)
+    if ids and all(type(each) is Tensor for each in ids):
+        found = (model.places.get(where, "") if (where := place(each, file)) else "" for each in ids)
+        return Positions(names=tuple(found), shapes=shapes)
+    return Positions(names=(), shapes=shapes)
+
+
+def _of(state: Mapping[Any, object], key: object) -> object:
+    return state.get(key) if isinstance(key, int | str | Tensor) else None
+
+
+def state_shape(state: Mapping[Any, object]) -> Shape | None:
+    """Tell the shape of the parameter from the state that an optimizer keeps for it; None if it cannot be told.
+
+    Most states have the parameter's own shape. Adafactor keeps one for the rows and one for the columns.
+    """
+    shapes = {key: value.shape for key, value in state.items() if type(value) is Tensor and key != "step"}
+    for row, column in (("exp_avg_sq_row", "exp_avg_sq_col"), ("row_var", "col_var")):
+        if row in shapes and column in shapes:
+            return _factored(shapes[row], shapes[column])
+    full = [shapes[key] for key in ("exp_avg", "momentum_buffer", "exp_avg_sq", "square_avg", "sum") if key in shapes]
+    distinct = set(full or shapes.values())
+    return distinct.pop() if len(distinct) == 1 else None
+
+
+def _factored(row: Shape, column: Shape) -> Shape | None:
+    """Undo Adafactor's factors: means over the last dimension and over the one before it, kept as 1 or dropped."""
+    if len(row) == len(column) and row[-1:] == (1,):
+        return (*row[:-1], column[-1])
+    return (*row, column[-1]) if column else None
+
+
+def _named(
+    positions: Sequence[Positions], settings: Sequence[Mapping[str, object]], model: Model
+) -> tuple[Sequence[Sequence[str]], tuple[str, ...], tuple[str, ...]]:
+    """Give the names of each group's positions, the misfits, and what could not be mapped."""
+    total = sum(len(each.shapes) for each in positions)
+    if all(each.names or not each.shapes for each in positions) and total:
+        return _as_named(positions, model)
+    return _as_aligned(positions, settings, model, total)
+
+
+def _as_named(
+    positions: Sequence[Positions], model: Model
+) -> tuple[Sequence[Sequence[str]], tuple[str, ...], tuple[str, ...]]:
+    first = {tied: each.name for each in model.parameters for tied in each.tied_to}
+    shapes = {each.name: each.shape for each in model.parameters}
+    named = [[first.get(name, name) for name in each.names] for each in positions]
+    misfits = {
+        name: shape
+        for each, names in zip(positions, named, strict=True)
+        for name, shape in zip(names, each.shapes, strict=True)
+        if shape is not None and name in shapes and shape != shapes[name]
+    }
+    strangers = [repr(name[:96]) for names in named for name in names if name not in shapes]
+    notes = (f"{len(strangers)} of its parameters are not in the state dict: {_few(strangers)}",) if strangers else ()
+    known = [[name if name in shapes else "" for name in names] for names in named]
+    return known, tuple(misfits), (*notes, *_misfit_notes(misfits, shapes))
+
+
+def _misfit_notes(misfits: Mapping[str, Shape], shapes: Mapping[str, Shape]) -> tuple[str, ...]:
+    listed = [f"{name[:96]!r} is {list(shapes[name])}, its state {list(held)}" for name, held in misfits.items()]
+    return (f"saved states of other shapes than their parameters: {_few(listed)}",) if listed else ()
+
+
+def _few(words: Sequence[str]) -> str:
+    more = f" and {len(words) - 3} more" if len(words) > 3 else ""
+    return ", ".join(words[:3]) + more
+
+
+def _as_aligned(
+    positions: Sequence[Positions], settings: Sequence[Mapping[str, object]], model: Model, total: int
+) -> tuple[Sequence[Sequence[str]], tuple[str, ...], tuple[str, ...]]:
+    parameters = model.parameters
+    groups = [each.shapes for each in positions]
+    alike = [held.get("weight_decay") for held in settings]
+    found = align([each.shape for each in parameters], groups, alike, ordered=model.ordered)
+    named = [
+        [parameters[found[index, at]].name if (index, at) in found else "" for at in range(len(group))]
+        for index, group in enumerate(groups)
+    ]
+    lost = total - len(found)
+    misfits, shown = _misfits(groups, model) if lost and total == len(parameters) else ((), ())
+    return named, misfits, (*shown, *_alignment_notes(lost, total, model, fits=not misfits))
+
+
+def _misfits(groups: Sequence[Sequence[Shape | None]], model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the parameters that no mapping of all positions to all of them can suit: by order, else by shape."""
+    shapes = {each.name: each.shape for each in model.parameters}
+    if len(groups) == 1 and model.ordered:
+        pairs = zip(model.parameters, groups[0], strict=True)
+        misfits = {each.name: held for each, held in pairs if held not in (None, each.shape)}
+        return tuple(misfits), _misfit_notes({name: held or () for name, held in misfits.items()}, shapes)
+    saved = {held for group in groups for held in group}
+    alone = [name for name, shape in shapes.items() if shape not in saved] if None not in saved else []
+    listed = [f"{name[:96]!r} {list(shapes[name])}" for name in alone]
+    return tuple(alone), (f"no saved state has the shape of {_few(listed)}",) if listed else ()
+
+
+def _alignment_notes(lost: int, total: int, model: Model, *, fits: bool) -> tuple[str, ...]:
+    notes = []
+    count = len(model.parameters)
+    if total > count:
+        notes.append(f"it holds {total} positions, the state dict {count} parameters")
+    if lost and fits:
+        why = "shapes allow more than one order" if model.ordered else "safetensors does not keep the model's order"
+        notes.append(f"{lost} of {total} positions could not be mapped to names for certain: {why}")
+    return tuple(notes)

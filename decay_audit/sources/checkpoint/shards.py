@@ -1,0 +1,139 @@
+"""A path becomes the list of files to read: one file, the shards of an index.json, or those of a folder."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from decay_audit.errors import TargetError
+from decay_audit.sources.checkpoint.files import opened
+
+SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
+_INDEX: Final = ".index.json"
+_MAX_INDEX: Final = 100_000_000
+_NUMBERED = re.compile(r"(.*?)[-_.](\d+)-of-(\d+)\.\w+")
+_USUAL: Final = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated")
+
+
+class Shards(Struct, frozen=True, kw_only=True):
+    """What to read, relative to `folder`.
+
+    Attributes:
+        files: the files with the tensors, in order.
+        beside: files that may hold the state of an optimizer.
+        owners: which file an index says holds each tensor; None without an index.
+        notes: what was left aside.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    owners: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class _Index(Struct, frozen=True):
+    weight_map: dict[str, str]
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Say whether a path looks like a checkpoint by its name, or like a folder of them by the names in it."""
+    if path.is_dir():
+        return any(map(_is_file_of_one, path.iterdir()))
+    return _is_file_of_one(path)
+
+
+def _is_file_of_one(path: Path) -> bool:
+    name = path.name.lower()
+    return name.endswith((*SUFFIXES, _INDEX)) or name == ".metadata"
+
+
+def select(path: Path) -> Shards:
+    """Choose the files to read.
+
+    Raises:
+        TargetError: nothing there, a shard is missing, or an index names a file outside its folder.
+    """
+    if path.is_dir():
+        return _of_folder(path)
+    if path.name.endswith(_INDEX):
+        return _of_index(path)
+    return Shards(folder=path.parent, files=(path.name,))
+
+
+def _of_index(path: Path) -> Shards:
+    with opened(path, path.name) as index:
+        if index.size > _MAX_INDEX:
+            raise TargetError(f"{path.name} is {index.size} bytes; an index is at most {_MAX_INDEX}")
+        content = index.read(0, index.size)
+    try:
+        owners = msgspec.json.decode(content, type=_Index).weight_map
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        hint = 'an index is {"weight_map": {TENSOR: FILE, ...}}'
+        raise TargetError(f"{path.name} is not an index of shards: {error}", hint) from error
+    files = sorted(set(owners.values()))
+    for name in files:
+        _check_inside(path.name, name)
+    missing = [name for name in files if not (path.parent / name).is_file()]
+    if missing or not files:
+        raise TargetError(*_missing(path.name, missing, len(files)))
+    return Shards(folder=path.parent, files=tuple(files), owners=owners, beside=_optimizers(path.parent))
+
+
+def _missing(index: str, missing: Sequence[str], total: int) -> tuple[str, str]:
+    if not missing:
+        return f"{index} names no tensors", "name the index of a checkpoint"
+    listed = ", ".join(repr(name[:96]) for name in missing[:5])
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return f"{len(missing)} of {total} shards that {index} names are missing: {listed}{more}", "download them all"
+
+
+def _check_inside(index: str, name: str) -> None:
+    parts = PurePosixPath(name).parts
+    if not parts or ".." in parts or name.startswith("/") or any(sign in name for sign in "\\:\0"):
+        raise TargetError(f"{index} names {name[:96]!r}, which is not a file below its folder", "edit the index")
+
+
+def _of_folder(folder: Path) -> Shards:
+    names = sorted(child.name for child in folder.iterdir() if child.is_file())
+    indexes = [name for name in names if name.endswith(_INDEX)]
+    if indexes:
+        first = min(indexes, key=lambda name: (".safetensors" not in name, len(name), name))
+        return _of_index(folder / first)
+    if ".metadata" in names and any(name.endswith(".distcp") for name in names):
+        hint = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt"
+        raise TargetError(f"{folder.name} is a distributed checkpoint (torch.distributed.checkpoint)", hint)
+    beside = _optimizers(folder)
+    for kind in ((".safetensors",), SUFFIXES[1:]):
+        found = [name for name in names if name.lower().endswith(kind) and name not in beside]
+        if found:
+            files, left = _choose(found)
+            notes = (f"left aside in the folder: {', '.join(left)}",) if left else ()
+            return Shards(folder=folder, files=files, beside=beside, notes=notes)
+    raise TargetError(f"{folder.name} holds no checkpoint", f"files that are read end in {', '.join(SUFFIXES)}")
+
+
+def _optimizers(folder: Path) -> tuple[str, ...]:
+    """List the files that trainers write beside the shards for their optimizer: `optimizer.pt`, `optimizer.bin`."""
+    return tuple(sorted(child.name for child in folder.glob("optim*") if child.name.lower().endswith(SUFFIXES[1:])))
+
+
+def _choose(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Take one set of numbered shards, else a file of a usual name, else all; and say what was left."""
+    sets: dict[tuple[str, int], list[str]] = {}
+    for name in names:
+        numbered = _NUMBERED.fullmatch(name)
+        sets.setdefault((numbered[1], int(numbered[3])) if numbered else (Path(name).stem, 0), []).append(name)
+    usual = [key for key in sets if key[0] in _USUAL]
+    if not usual and any(total for _, total in sets):
+        usual = [key for key in sets if key[1]]
+    if not usual:
+        return tuple(names), ()
+    stem, total = min(usual, key=lambda key: (_USUAL.index(key[0]) if key[0] in _USUAL else len(_USUAL), key))
+    chosen = sets[stem, total]
+    if total and len(chosen) != total:
+        raise TargetError(f"{len(chosen)} of {total} shards of {stem!r} are in the folder", "download them all")
+    return tuple(chosen), tuple(name for name in names if name not in chosen)

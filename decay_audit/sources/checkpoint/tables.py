@@ -1,0 +1,147 @@
+"""The tables of all files become the parameters of one model: ties merged, buffers left out, owners in a tree."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from decay_audit.inventory import LeftOut
+from decay_audit.parameters import Owner, Parameter
+from decay_audit.sources.checkpoint.buffers import reason
+from decay_audit.sources.checkpoint.names import Canonical, in_number_order
+from decay_audit.sources.checkpoint.values import MalformedError, Table, Tensor
+
+Place = tuple[int, str, int, tuple[int, ...], tuple[int, ...]]
+
+_OWNERS_PER_TENSOR: Final = 4  # a model nests its modules, but most tensors share theirs
+
+
+class Model(Struct, frozen=True, kw_only=True, eq=False):
+    """The parameters, what was left out, and where each parameter's data is: for optimizers that hold tensors."""
+
+    parameters: tuple[Parameter, ...]
+    left_out: tuple[LeftOut, ...]
+    places: Mapping[Place, str]
+    canonical: Canonical
+    ordered: bool
+
+
+def place(tensor: Tensor, file: int) -> Place | None:
+    """Say where the data is; two tensors at one place are one. None for those without elements of their own."""
+    if tensor.storage is None or 0 in tensor.shape:
+        return None
+    return file, tensor.storage.key, tensor.offset, tensor.shape, tensor.stride
+
+
+def merge(tables: Sequence[Table]) -> Model:
+    """Make one model of the tables.
+
+    Raises:
+        MalformedError: two files hold tensors of one name.
+    """
+    _check_distinct(tables)
+    canonical = Canonical(name for table in tables for name in table.tensors)
+    found: dict[str, tuple[str, Tensor]] = {}
+    ties: dict[str, list[str]] = {}
+    places: dict[Place, str] = {}
+    for file, table in enumerate(tables):
+        for raw, tensor in table.tensors.items():
+            name = canonical(raw)
+            name = raw if name in found else name
+            where = place(tensor, file)
+            first = places.setdefault(where, name) if where else name
+            if first == name:
+                found[name] = (raw, tensor)
+            elif canonical(raw) != first:
+                ties.setdefault(first, []).append(name)
+    ordered = all(table.ordered for table in tables)
+    return _model(found, ties, places, canonical, tables, ordered=ordered)
+
+
+def _check_distinct(tables: Sequence[Table]) -> None:
+    if len(tables) < 2 or len(set().union(*(t.tensors for t in tables))) == sum(len(t.tensors) for t in tables):
+        return
+    seen: set[str] = set()
+    for table in tables:
+        twice = next((name for name in table.tensors if name in seen), None)
+        if twice is not None:
+            raise MalformedError(f"two of its files hold the tensor {twice[:96]!r}")
+        seen.update(table.tensors)
+
+
+def _model(
+    found: Mapping[str, tuple[str, Tensor]],
+    ties: Mapping[str, Sequence[str]],
+    places: Mapping[Place, str],
+    canonical: Canonical,
+    tables: Sequence[Table],
+    *,
+    ordered: bool,
+) -> Model:
+    types = {
+        canonical(f"{name}.x" if name else "x").rpartition(".")[0]: kind
+        for table in tables
+        for name, kind in table.types.items()
+    }
+    buffers = {canonical(name) for table in tables for name in table.buffers}
+    owners = _owners(found, types)
+    parameters, left_out = [], []
+    for name in found if ordered else in_number_order(list(found)):
+        raw, tensor = found[name]
+        prefix, _, leaf = name.rpartition(".")
+        owner = owners[prefix]
+        why = "a buffer of its module" if name in buffers else reason(prefix, leaf, tensor, owner.tensors)
+        tied = tuple(ties.get(name, ()))
+        if why:
+            left_out += [LeftOut(name=each, reason=why) for each in (name, *tied)]
+        else:
+            parameters.append(
+                Parameter(
+                    name=name,
+                    raw_name=raw,
+                    shape=tensor.shape,
+                    dtype=tensor.dtype,
+                    owner=owner,
+                    trainable=tensor.trainable,
+                    tied_to=tied,
+                    attributes=tensor.attributes,
+                )
+            )
+    left_out += [LeftOut(name=name, reason=what) for table in tables for name, what in table.others.items()]
+    return Model(
+        parameters=tuple(parameters), left_out=tuple(left_out), places=places, canonical=canonical, ordered=ordered
+    )
+
+
+def _owners(found: Mapping[str, tuple[str, Tensor]], types: Mapping[str, str]) -> Mapping[str, Owner]:
+    """Make the tree of owners: each distinct prefix of a name, with the shapes of the tensors directly in it."""
+    held: dict[str, dict[str, tuple[int, ...]]] = {"": {}}
+    for name, (_, tensor) in found.items():
+        prefix, _, leaf = name.rpartition(".")
+        leaves = held.get(prefix)
+        if leaves is None:
+            leaves = held[prefix] = {}
+        leaves[leaf] = tensor.shape
+    owners: dict[str, Owner] = {}
+    for prefix in held:
+        _grow(prefix, held, types, owners)
+        if len(owners) > _OWNERS_PER_TENSOR * len(found) + 1000:
+            raise MalformedError("its names nest deeper than those of a model")
+    return owners
+
+
+def _grow(
+    prefix: str,
+    held: Mapping[str, Mapping[str, tuple[int, ...]]],
+    types: Mapping[str, str],
+    owners: dict[str, Owner],
+) -> Owner:
+    known = owners.get(prefix)
+    if known is not None:
+        return known
+    parent = _grow(prefix.rpartition(".")[0], held, types, owners) if prefix else None
+    kind = types.get(prefix)
+    owner = owners[prefix] = Owner(
+        name=prefix, types=(kind,) if kind else (), parent=parent, tensors=held.get(prefix, {})
+    )
+    return owner

@@ -1,0 +1,53 @@
+"""`torch.save` before 1.6: five pickles in a row, then raw data. The pickles are read, by the page."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from decay_audit.sources.checkpoint.files import Opened, Stream
+from decay_audit.sources.checkpoint.opcodes import TABLE
+from decay_audit.sources.checkpoint.pickles import Machine, run
+from decay_audit.sources.checkpoint.storages import resolver
+from decay_audit.sources.checkpoint.values import ITEM_SIZES, MalformedError, Pickled, Storage
+
+MAGIC: Final = 0x1950A86A20F9469CFC6C
+HEAD: Final = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+PROTOCOL: Final = 1001
+
+
+def read(opened: Opened) -> Pickled:
+    """Interpret the pickles before the data.
+
+    Raises:
+        MalformedError: a pickle is damaged, or the data after them is cut.
+    """
+    try:
+        return _interpret(opened, shortcut=True)
+    except MalformedError:
+        return _interpret(opened, shortcut=False)
+
+
+def _interpret(opened: Opened, *, shortcut: bool) -> Pickled:
+    stream = Stream(opened, 0, opened.size)
+    persistent, storages = resolver()
+    machine = Machine(b"", more=stream.more, persistent=persistent, shortcut=shortcut)
+    magic, at = run(machine, 0, TABLE)
+    protocol, at = run(machine, at, TABLE)
+    if magic != MAGIC or protocol != PROTOCOL:
+        raise MalformedError(f"its magic number or protocol ({protocol!r:.20}) is not torch's")
+    _, at = run(machine, at, TABLE)
+    root, at = run(machine, at, TABLE)
+    keys, at = run(machine, at, TABLE)
+    _check_data(opened, stream.at - len(machine.data) + at, keys, storages)
+    return Pickled(root=root, opaque=tuple(machine.opaque))
+
+
+def _check_data(opened: Opened, at: int, keys: object, storages: Mapping[str, Storage]) -> None:
+    """Check that the data of every storage fits in what is left of the file: 8 bytes of length, then the elements."""
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key in storages for key in keys):
+        raise MalformedError("its list of storages names one that no tensor uses, or is no list")
+    held = [storages[key] for key in keys]
+    needed = sum(8 + (storage.count or 0) * ITEM_SIZES.get(storage.dtype, 1) for storage in held)
+    if at + needed > opened.size:
+        raise MalformedError(
+            f"it ends early: its tensors need {needed} bytes after byte {at}, it has {opened.size - at}"
+        )

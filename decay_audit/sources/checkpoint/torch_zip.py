@@ -1,0 +1,60 @@
+"""`torch.save` since 1.6 and TorchScript: the zip directory and `data.pkl`; nothing else of the archive is read."""
+
+from collections.abc import Mapping
+
+from decay_audit.errors import TargetError
+from decay_audit.sources.checkpoint.archive import Member, read_directory, read_member
+from decay_audit.sources.checkpoint.files import Opened
+from decay_audit.sources.checkpoint.opcodes import TABLE
+from decay_audit.sources.checkpoint.pickles import MAX_BYTES, Machine, run
+from decay_audit.sources.checkpoint.storages import resolver
+from decay_audit.sources.checkpoint.values import MalformedError, Pickled
+
+_OTHERS: Mapping[str, tuple[str, str]] = {
+    ".npy": ("a NumPy archive (.npz)", "save the arrays as tensors: torch.save({k: torch.from_numpy(v)}, path)"),
+    "/archive_format": ("an exported program (torch.export, .pt2)", "save ep.state_dict with torch.save"),
+    "serialized_exported_program.json": ("an exported program (torch.export)", "save ep.state_dict with torch.save"),
+    "/.data/extern_modules": ("a torch.package archive", "load it and save the model's state_dict()"),
+    "/model.json": ("a TorchScript archive of torch 1.0 to 1.3", "save it again with a torch from 1.4 on"),
+    "model.weights.h5": ("a Keras model", "convert it to a PyTorch state dict first"),
+    "word/document.xml": ("an office document", "name the checkpoint"),
+}
+"""What an archive without a pickle is, by the end of a member's name, and the way out."""
+
+
+def read(opened: Opened) -> Pickled:
+    """Interpret the archive's pickle.
+
+    Raises:
+        MalformedError: the archive or the pickle is damaged.
+        TargetError: it is an archive of something else.
+    """
+    members = read_directory(opened)
+    name = _pickle(members)
+    content = read_member(opened, name, members[name], MAX_BYTES)
+    folder = name.removesuffix("data.pkl")
+    lengths = {member: entry.size for member, entry in members.items()}
+    try:
+        pickled = _interpret(content, folder, lengths, shortcut=True)
+    except MalformedError:
+        pickled = _interpret(content, folder, lengths, shortcut=False)
+    return pickled
+
+
+def _interpret(content: bytes, folder: str, lengths: Mapping[str, int], *, shortcut: bool) -> Pickled:
+    persistent, _ = resolver(lengths, f"{folder}data/")
+    machine = Machine(content, persistent=persistent, shortcut=shortcut)
+    root, _ = run(machine, 0, TABLE)
+    return Pickled(root=root, opaque=tuple(machine.opaque), script=f"{folder}constants.pkl" in lengths)
+
+
+def _pickle(members: Mapping[str, Member]) -> str:
+    found = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise TargetError(f"a zip archive of {len(found)} checkpoints", "unpack it and name one of them")
+    for ending, (what, hint) in _OTHERS.items():
+        if any(name.endswith(ending) for name in members):
+            raise TargetError(what, hint)
+    raise TargetError("a zip archive without a torch checkpoint in it", "unpack it and name the checkpoint")
