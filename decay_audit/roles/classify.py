@@ -17,6 +17,9 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token", "adapter_weight"}),
     "linear_weight": frozenset({"adapter_weight"}),
     "conv_weight": frozenset({"adapter_weight"}),
+    "scale": frozenset({"activation", "state_space"}),
+    "layer_scale": frozenset({"state_space"}),
+    "bias": frozenset({"activation", "state_space"}),
 }
 """Kinds of one role, which a class or an operator cannot tell apart and a name can."""
 

@@ -76,5 +76,6 @@ SOFTMAX = frozenset({"_softmax", "_safe_softmax", "softmax", "sigmoid", "_sparse
 SUMS = frozenset({"mean", "sum", "nansum", "cumsum"})
 SPREADS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
 GAINS = frozenset({"mul", "div", "addcmul", "addcdiv"})
+MASKS = frozenset({"attn_mask", "attn_bias"})  # added to the scores inside a fused attention
 SUMMANDS = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv"})
 # fmt: on

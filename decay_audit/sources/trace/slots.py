@@ -17,6 +17,7 @@ from decay_audit.sources.trace.operators import (
     KEEPS_SPREAD,
     KERNEL_INPUTS,
     LOOKUPS,
+    MASKS,
     MATRIX_SLOTS,
     NORM_KERNELS,
     PLAIN,
@@ -164,24 +165,25 @@ def _elementwise(call: Call) -> tuple[list[Meeting], Trail | None]:
     return meetings, _data_trail(call)
 
 
-def _fates(call: Call, data: Sequence[Operand]) -> list[Meeting]:
-    """Say what became of a parameter after it met data: its product joined attention scores, or a residual."""
-    if call.operator not in SUMMANDS or len(data) < 2:
-        return []
-    met = max(data, key=lambda operand: prod(operand.shape))
-    scores = any("scores" in operand.trail.marks for operand in data if operand.trail is not None)
-    found: list[Meeting] = []
+def _fates(call: Call, data: Sequence[Operand]) -> Iterator[Meeting]:
+    """Say what became of parameters after they met data: a gain joined a residual, a product the attention scores."""
     for operand in data:
         trail = operand.trail
-        if trail is None or (trail.gained and "scores" in trail.marks):
+        if trail is None:
             continue
-        others = frozenset().union(*(o.trail.gained for o in data if o is not operand and o.trail is not None))
-        for name in sorted(trail.gained - others):
-            found.append((name, Use(operator=call.operator, slot="residual", shape=operand.shape, met=met.shape)))
-        if scores and trail.products:
-            for name in sorted(trail.products):
-                found.append((name, Use(operator=call.operator, slot="scores", shape=operand.shape, met=met.shape)))
-    return found
+        others = [other for other in data if other is not operand]
+        met = max(others, key=lambda other: prod(other.shape), default=operand)
+        kept = frozenset().union(*(other.trail.gained for other in others if other.trail is not None))
+        if call.operator in SUMMANDS and others and "scores" not in trail.marks:
+            yield from _fate(call, "residual", trail.gained - kept, operand, met)
+        on_scores = any("scores" in other.trail.marks for other in others if other.trail is not None)
+        if operand.slot in MASKS or (call.operator in SUMMANDS and on_scores):
+            yield from _fate(call, "scores", trail.products, operand, met)
+
+
+def _fate(call: Call, slot: str, names: Iterable[str], operand: Operand, met: Operand) -> Iterator[Meeting]:
+    for name in sorted(names):
+        yield name, Use(operator=call.operator, slot=slot, shape=operand.shape, met=met.shape)
 
 
 def _data_trail(call: Call) -> Trail:
@@ -199,7 +201,9 @@ def _data_trail(call: Call) -> Trail:
         else frozenset()
     )
     alone = len(trails) == 1
-    products = trails[0].products if alone and operator in KEEPS_PRODUCT | {"add"} else frozenset()
+    products = frozenset().union(*(trail.products for trail in trails))
+    if not (operator in {"add", "sub", "cat"} and all(trail.products for trail in trails)):
+        products = products if alone and operator in KEEPS_PRODUCT | {"add"} else frozenset()
     return Trail(
         data=True,
         marks=_marks(call, data, held, alone=alone, acting=bool(acting)),
