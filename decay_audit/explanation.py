@@ -13,6 +13,9 @@ from decay_audit.observations import Observation
 from decay_audit.roles.words import Classified
 from decay_audit.rules import RuleSet
 
+ANY = 1.0
+"""A coefficient for rulesets whose own default is 0, to see which parameters they would decay."""
+
 
 class Step(Struct, frozen=True, kw_only=True):
     """One rule on the way to the decision, and what it answered: None where the source cannot know."""
@@ -87,7 +90,7 @@ def _walk(ruleset: RuleSet, decision: Decision) -> Iterable[Step]:
 
 def _elsewhere(ruleset: RuleSet, subject: Classified) -> Elsewhere:
     try:
-        decision = decisions.plan([subject], ruleset).decisions[0]
+        decision = decisions.plan([subject], ruleset, ruleset.weight_decay or ANY).decisions[0]
     except DecayAuditError:
         return Elsewhere(ruleset=ruleset.name, decays=None, rule="error")
     return Elsewhere(ruleset=ruleset.name, decays=decision.decays, rule=decision.rule)

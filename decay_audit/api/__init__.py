@@ -103,11 +103,13 @@ def report(loaded: Loaded, request: Request) -> Report:
         DecayAuditError: the ruleset cannot be loaded or gives no answer, or the optimizer cannot be made or stepped.
     """
     inventory = loaded.inventory
-    subjects = classify(inventory)
+    subjects, ruleset = classify(inventory), load_rules(request.rules)
     observed = observe(loaded, request)
-    decided = plan(subjects, request.rules, request.weight_decay)
-    if request.weight_decay is None and observed.observations:
-        decided = plan(subjects, request.rules, coefficient_in_use(decided, observed.observations))
+    coefficient = request.weight_decay
+    if coefficient is None and observed.observations:
+        decays_something = plan(subjects, ruleset, ruleset.weight_decay or 1.0)
+        coefficient = coefficient_in_use(decays_something, observed.observations)
+    decided = plan(subjects, ruleset, coefficient)
     return Report(
         inventory=inventory,
         plan=decided,

@@ -34,6 +34,7 @@ class Request(Struct, frozen=True, kw_only=True):
     model: str | None = None
     trace: str | None = None
     optimizer: str | None = None
+    checkpoint: str | None = None
     measure: bool = False
     progress: Callable[[str], None] = quiet
 

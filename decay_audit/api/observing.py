@@ -1,5 +1,7 @@
 """Observing what was asked for: live optimizers from an expression, those a checkpoint saved, a step measured."""
 
+from pathlib import Path
+
 from msgspec import Struct
 
 from decay_audit.api.loading import Loaded, Request
@@ -20,7 +22,7 @@ def observe(loaded: Loaded, request: Request) -> Observed:
     Raises:
         DecayAuditError: the expression cannot be evaluated or makes no optimizer, or there is no model for it.
     """
-    saved = loaded.inventory.optimizers
+    saved = loaded.inventory.optimizers or _saved(loaded, request)
     read = tuple(each for optimizer in saved for each in held(optimizer))
     if request.optimizer is None:
         if request.measure:
@@ -28,6 +30,23 @@ def observe(loaded: Loaded, request: Request) -> Observed:
         return Observed(optimizers=saved, observations=read)
     live = _live(loaded, request, request.optimizer)
     return Observed(optimizers=(*live.optimizers, *saved), observations=(*live.observations, *read))
+
+
+def _saved(loaded: Loaded, request: Request) -> tuple[Optimizer, ...]:
+    """Read the optimizer states of the checkpoint beside a model, by the model's names."""
+    if request.checkpoint is None:
+        return ()
+    from decay_audit.sources import checkpoint, fitting
+
+    path = Path(request.checkpoint)
+    if not path.exists():
+        raise DecayAuditError(f"no such file: {request.checkpoint}", "--checkpoint takes a file or a folder")
+    saved = checkpoint.read(path, target=path.name, key=request.key)
+    if not saved.optimizers:
+        raise DecayAuditError(
+            f"{path.name} holds no optimizer state", "save it beside the model: optimizer.state_dict()"
+        )
+    return fitting.fit(saved, loaded.inventory).optimizers
 
 
 def _live(loaded: Loaded, request: Request, expression: str) -> Observed:

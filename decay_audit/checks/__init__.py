@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from decay_audit.checks.checkpoint import check_checkpoint
 from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
 from decay_audit.checks.plan import check_plan
+from decay_audit.checks.resume import check_resume
 from decay_audit.decisions import Plan
 from decay_audit.findings import SEVERITIES, Finding
 from decay_audit.inventory import Inventory
@@ -30,5 +31,6 @@ def check(
         *check_ties(plan),
         *check_optimizers(plan, optimizers, observations, target or inventory.target),
         *check_checkpoint(inventory),
+        *check_resume(optimizers),
     )
     return tuple(sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from decay_audit.checks.phrases import counted, joined
 from decay_audit.conditions import NameForm, compile_when
 from decay_audit.decisions import Decision, Plan
 from decay_audit.findings import Finding, finding
@@ -51,7 +52,7 @@ def _idle_rules(plan: Plan) -> Iterator[Finding]:
             yield finding(
                 "DA302",
                 parameters=_names(taken),
-                message=f"rule {rule.name} never decides: {_and(shadows)} took all {len(taken)} that it matches",
+                message=f"rule {rule.name} never decides: {joined(shadows)} took all {len(taken)} that it matches",
                 expected=rule.name,
                 found=", ".join(shadows),
                 where=rule.place,
@@ -110,10 +111,10 @@ def _declared(plan: Plan) -> Iterator[Finding]:
         yield finding(
             "DA305",
             parameters=_names(declared),
-            message=f"{plan.ruleset.name} decays {_count(declared)} that the model declares in {_and(hooks)}",
+            message=f"{plan.ruleset.name} decays {_count(declared)} that the model declares in {joined(hooks)}",
             expected="spared",
             found="decayed",
-            where=_and(sorted({one.place or one.rule for one in declared})),
+            where=joined(sorted({one.place or one.rule for one in declared})),
             fix="add a rule `when: {declared_no_decay: [glob, keywords]}` with `decay: false`",
         )
 
@@ -154,7 +155,7 @@ def _inverted(plan: Plan) -> Iterator[Finding]:
             message=f"inverted: {_count(vectors)} (biases and norms) decay, and no matrix does",
             expected="matrices decay",
             found="only biases and norms decay",
-            where=_and(sorted({one.place or one.rule for one in vectors})),
+            where=joined(sorted({one.place or one.rule for one in vectors})),
         )
 
 
@@ -169,9 +170,5 @@ def _names(decisions: Iterable[Decision]) -> tuple[str, ...]:
     return tuple(decision.name for decision in decisions)
 
 
-def _count(things: Sequence[object]) -> str:
-    return f"{len(things)} parameter{'s' if len(things) != 1 else ''}"
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+def _count(parameters: Sequence[object]) -> str:
+    return counted(len(parameters), "parameter")

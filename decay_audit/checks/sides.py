@@ -1,5 +1,6 @@
 """A plan and what optimizers do, matched by parameter: the view that the checks on optimizers share."""
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -40,7 +41,9 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
     def fix(self) -> str:
         """The command that prints groups as the ruleset wants them."""
         kind = self.optimizers[0].type.rpartition("(")[2].rstrip(")").partition(" ")[0]
-        return f"decay-audit emit {self.target} --rules {self.plan.ruleset.name} --optimizer {kind}"
+        ruleset = self.plan.ruleset
+        chosen = f"--rules {ruleset.name} --weight-decay {ruleset.weight_decay:g}"
+        return f"decay-audit emit {shlex.quote(self.target)} {chosen} --optimizer {kind}"
 
 
 def sides(

@@ -23,6 +23,7 @@ def check(
     trace: o.Trace = None,
     optimizer: o.Optimizer = None,
     measure: o.Measure = False,
+    checkpoint: o.Checkpoint = None,
     select: o.Select = None,
     ignore: o.Ignore = None,
     fail_on: o.FailOnOption = o.FailOn.error,
@@ -50,6 +51,7 @@ def check(
         "trace": trace,
         "optimizer": optimizer,
         "measure": measure,
+        "checkpoint": checkpoint,
     }
     audits = [{**given, "target": target}] if target else [{**given, **audit} for audit in _configured()]
     codes = selection.chosen(select or (), ignore or ())

@@ -24,6 +24,7 @@ def explain(
     trace: o.Trace = None,
     optimizer: o.Optimizer = None,
     measure: o.Measure = False,
+    checkpoint: o.Checkpoint = None,
     color: o.ColorOption = o.Color.auto,
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
@@ -52,6 +53,7 @@ def explain(
             trace=trace,
             optimizer=optimizer,
             measure=measure,
+            checkpoint=checkpoint,
             progress=progress,
         )
         loaded = api.load(request)

@@ -14,6 +14,7 @@ def inspect(
     trace: o.Trace = None,
     optimizer: o.Optimizer = None,
     measure: o.Measure = False,
+    checkpoint: o.Checkpoint = None,
     only: o.Only = None,
     role: o.RoleOption = None,
     grep: o.Grep = None,
@@ -38,6 +39,7 @@ def inspect(
             trace=trace,
             optimizer=optimizer,
             measure=measure,
+            checkpoint=checkpoint,
             progress=progress,
         )
         loaded = api.load(request)

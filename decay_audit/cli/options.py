@@ -146,6 +146,16 @@ Optimizer = Annotated[
         show_default=False,
     ),
 ]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="A checkpoint of the model: its saved optimizer state is audited, too, and what resuming would do.",
+        rich_help_panel=OBSERVING,
+        show_default=False,
+    ),
+]
 Measure = Annotated[
     bool,
     typer.Option(

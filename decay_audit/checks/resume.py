@@ -1,0 +1,95 @@
+"""What loading a saved optimizer state into the live optimizer would do.
+
+torch restores groups by position: it compares how many there are and how many parameters each holds, and nothing else;
+every hyperparameter of the checkpoint then replaces the live one.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import isclose
+
+from decay_audit.checks.phrases import counted, number
+from decay_audit.findings import Finding, finding
+from decay_audit.observations import Group, Optimizer
+
+SHOWN = 3
+
+
+def check_resume(optimizers: Sequence[Optimizer]) -> tuple[Finding, ...]:
+    """Compare each live optimizer with the state saved at its place: DA601, and DA103 for what would be restored."""
+    live = [one for one in optimizers if one.origin == "live"]
+    saved = [one for one in optimizers if one.origin == "checkpoint"]
+    return tuple(found for now, then in zip(live, saved, strict=False) for found in _compare(now, then))
+
+
+def _compare(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
+    now, then = (tuple(len(group.parameters) for group in one.groups) for one in (live, saved))
+    if now != then:
+        yield _refused(live, saved, now, then)
+        return
+    yield from _swapped(live, saved)
+    yield from _restored(live, saved)
+
+
+def _refused(live: Optimizer, saved: Optimizer, now: tuple[int, ...], then: tuple[int, ...]) -> Finding:
+    moved = _moved(live, saved)
+    return finding(
+        "DA601",
+        f"torch would refuse this state: {_sizes(then)} were saved, {live.type} has {_sizes(now)}"
+        + (f"; {counted(len(moved), 'parameter')} changed group" if moved else ""),
+        moved,
+        expected=_sizes(then),
+        found=_sizes(now),
+        where=saved.name,
+        fix="decay-audit migrate moves the state to the new groups by name",
+    )
+
+
+def _swapped(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
+    """Same sizes, other names: accepted without a word, and state and settings go to the wrong parameters."""
+    pairs = [
+        (new, old)
+        for group, before in zip(live.groups, saved.groups, strict=True)
+        for new, old in zip(group.parameters, before.parameters, strict=True)
+        if new and old and new != old
+    ]
+    if pairs:
+        new, old = pairs[0]
+        yield finding(
+            "DA601",
+            f"torch would accept this state and give {counted(len(pairs), 'parameter')} the state and settings of "
+            f"another: {new} would get those of {old}",
+            [one for one, _ in pairs],
+            expected=", ".join(one for one, _ in pairs[:SHOWN]),
+            found=", ".join(one for _, one in pairs[:SHOWN]),
+            where=saved.name,
+            fix="decay-audit migrate moves the state to the new groups by name",
+        )
+
+
+def _restored(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
+    for index, (new, old) in enumerate(zip(live.groups, saved.groups, strict=True)):
+        if not isclose(new.weight_decay, old.weight_decay, rel_tol=1e-6):
+            yield finding(
+                "DA103",
+                f"loading this state would set weight_decay of group {index} back to {number(old.weight_decay)}, from "
+                f"{number(new.weight_decay)}",
+                [name for name in new.parameters if name],
+                expected=f"weight_decay {number(new.weight_decay)} (live)",
+                found=f"weight_decay {number(old.weight_decay)} (checkpoint)",
+                where=f"group {index} of {saved.name}",
+                fix="set the coefficient again after load_state_dict",
+            )
+
+
+def _moved(live: Optimizer, saved: Optimizer) -> list[str]:
+    """Parameters whose group is another one, by the position of the group."""
+    before, after = _group_of(saved.groups), _group_of(live.groups)
+    return [name for name, index in after.items() if before.get(name, index) != index]
+
+
+def _group_of(groups: Sequence[Group]) -> dict[str, int]:
+    return {name: index for index, group in enumerate(groups) for name in group.parameters if name}
+
+
+def _sizes(sizes: tuple[int, ...]) -> str:
+    return f"{counted(len(sizes), 'group')} of {' + '.join(map(str, sizes))} parameters"
