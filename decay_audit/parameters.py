@@ -26,7 +26,7 @@ class Declaration(Struct, frozen=True, kw_only=True, eq=False):
     layers: Mapping[str, int] = {}  # group_matcher(): the layer of each parameter, by canonical name, from 0
 
 
-class Owner(Struct, frozen=True, kw_only=True, eq=False):
+class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """The module that holds a parameter. One value per module, shared by its parameters.
 
     Attributes:
@@ -79,7 +79,7 @@ class Use(Struct, frozen=True, kw_only=True):
     via: tuple[str, ...] = ()
 
 
-class Parameter(Struct, frozen=True, kw_only=True, eq=False):
+class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """One parameter of a model. Tied names make one parameter, under the first name.
 
     Attributes:

@@ -66,4 +66,5 @@ def _said(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     first = traceback.format_exception_only(error)[0].strip().splitlines()[0]
-    return first if len(first) <= _LONGEST else f"{first[:_LONGEST]} ..."
+    said = first if len(first) <= _LONGEST else f"{first[:_LONGEST]} ..."
+    return f"{said} (from {_said(error.__cause__)})" if error.__cause__ is not None else said

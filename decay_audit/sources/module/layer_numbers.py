@@ -21,11 +21,12 @@ def layer_numbers(module: nn.Module) -> dict[str, int]:
     Raises:
         Exception: whatever the hook raises.
     """
+    hook, config = getattr(module, "group_matcher", None), getattr(module, "pretrained_cfg", None)
+    if not callable(hook) and not isinstance(config, Mapping):
+        return {}
     names = [name for name, _ in module.named_parameters()]
-    hook = getattr(module, "group_matcher", None)
     if callable(hook):
         return by_matcher(names, hook(coarse=False))
-    config = getattr(module, "pretrained_cfg", None)
     return by_dozens(names, config.get("classifier")) if isinstance(config, Mapping) else {}
 
 

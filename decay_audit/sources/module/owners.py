@@ -33,7 +33,7 @@ _WRAPPERS = {
 _QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 _PLAIN = frozenset({int, float, bool, str})
 _CONTAINERS = frozenset({dict, list, tuple})
-_LOOKED_AT = _PLAIN | _CONTAINERS
+_STANDARD = frozenset(nn.Module().__dict__)
 _LONGEST = 64
 
 Settings = dict[str, int | float | str | bool]
@@ -78,15 +78,14 @@ def plain(module: nn.Module) -> tuple[Settings, list[tuple[str, list[nn.Module]]
     """
     settings: Settings = {}
     kept = []
-    for name, value in module.__dict__.items():
+    for name in [name for name in module.__dict__ if name not in _STANDARD]:
+        value = module.__dict__[name]
         this = type(value)
-        if this not in _LOOKED_AT or name[0] == "_" or name == "training":
-            continue
-        if this in _CONTAINERS:
+        if this in _PLAIN and name[0] != "_" and (this is not str or len(value) <= _LONGEST):
+            settings[name] = value
+        elif this in _CONTAINERS and value and name[0] != "_":
             held = [each for each in (value.values() if this is dict else value) if isinstance(each, nn.Module)]
             kept += [(name, held)] if held else []
-        elif this is not str or len(value) <= _LONGEST:
-            settings[name] = value
     return settings, kept
 
 

@@ -1,9 +1,9 @@
 """From a live model to its parameters as plain data: one pass over the modules, ties and wrappers resolved."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 import torch
+from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
@@ -18,8 +18,8 @@ _MOST_PATHS = 256
 """How often one module is entered: modules shared at every level have exponentially many names."""
 
 
-class _Visit(NamedTuple):
-    """A module on one of its paths; its prefixes are empty or end in a dot. A model has a million: a plain tuple."""
+class _Visit(Struct, frozen=True, gc=False):
+    """A module on one of its paths; its prefixes are empty or end in a dot."""
 
     module: nn.Module
     raw: str
@@ -29,28 +29,29 @@ class _Visit(NamedTuple):
     above: "_Visit | None"
 
 
-class _Found(NamedTuple):
-    """A tensor at its first name."""
+class _Seen(Struct, frozen=True, kw_only=True):
+    """What the pass gathers.
 
-    tensor: Tensor
-    raw: str
-    name: str
-    leaf: str
-    owner: Owner
-    declaring: tuple[Owner, ...]
+    Attributes:
+        renamed: names by tensor, where the model says them itself.
+        parameters: by tensor, at their first names.
+        tensors: kept, so that no other object takes the identity of one.
+        aliases: the further names of each tensor.
+        names: canonical names that are taken.
+        entered: how often each module was met.
+        unregistered: modules that torch does not see, by the attribute that holds them.
+    """
 
-
-class _Seen(NamedTuple):
-    """What the pass gathers: tensors in order, the further names of each, and the modules that deserve a note."""
-
-    found: dict[int, _Found]
-    aliases: dict[int, list[str]]
-    names: set[str]
-    entered: dict[int, int]
-    kinds: dict[type, owners.Kind]
-    notes: list[str]
-    quantized: list[str]
-    unregistered: list[tuple[str, list[nn.Module]]]
+    renamed: Mapping[int, str] | None
+    parameters: dict[int, Parameter] = {}
+    tensors: list[Tensor] = []
+    aliases: dict[int, list[str]] = {}
+    names: set[str] = set()
+    entered: dict[int, int] = {}
+    kinds: dict[type, owners.Kind] = {}
+    notes: list[str] = []
+    quantized: list[str] = []
+    unregistered: list[tuple[str, list[nn.Module]]] = []
 
 
 def read(model: nn.Module, *, target: str = "model", built_on: str | None = None) -> Inventory:
@@ -64,22 +65,18 @@ def read(model: nn.Module, *, target: str = "model", built_on: str | None = None
         TargetError: the model has no parameters.
     """
     seen = _walk(model)
-    if not seen.found:
+    for key, names in seen.aliases.items():
+        seen.parameters[key] = replace(seen.parameters[key], tied_to=tuple(names))
+    if not seen.parameters:
         raise _nothing(target, seen)
-    renamed = _overridden_names(model)
-    with torch._C.DisableTorchFunctionSubclass():
-        parameters = tuple(_parameter(each, seen.aliases.get(key, ()), renamed) for key, each in seen.found.items())
     return Inventory(
-        target=target,
-        built_on=built_on,
-        parameters=parameters,
-        notes=(*_notes(seen), *_lazy_note(parameters), *_hidden_note(seen, renamed)),
+        target=target, built_on=built_on, parameters=tuple(seen.parameters.values()), notes=tuple(_notes(seen))
     )
 
 
 def _walk(model: nn.Module) -> _Seen:
     """Enter every module, depth first and in order, without recursion."""
-    seen = _Seen({}, {}, set(), {}, {}, [], [], [])
+    seen = _Seen(renamed=_overridden_names(model))
     entered = seen.entered
     stack = [_Visit(model, "", "", None, (), None)]
     while stack:
@@ -95,29 +92,39 @@ def _walk(model: nn.Module) -> _Seen:
 
 def _enter(visit: _Visit, seen: _Seen) -> list[_Visit]:
     """Take the module's own parameters, and give its children, the last first, as a stack wants them."""
-    module, raw, name, owner, declaring, _ = visit
+    module, owner, declaring = visit.module, visit.parent, visit.declaring
     this = type(module)
     kind = seen.kinds.get(this) or seen.kinds.setdefault(this, owners.kind(module))
     if kind.quantized:
-        seen.quantized.append(name.removesuffix("."))
+        seen.quantized.append(visit.name[:-1])
     own, children = module._parameters, module._modules
     if not own and not children:
         return []
-    if kind.wraps is None or own:
+    wraps = kind.wraps if kind.wraps is not None and children.get(kind.wraps) is not None else None
+    if wraps is None or own:
         owner = _owner(visit, kind, seen)
         declaring = (owner, *declaring) if owner.declares is not None else declaring
-    for leaf, tensor in own.items():
+        if own:
+            _take(visit, owner, declaring, seen)
+    return _children(visit, wraps, owner, declaring) if children else []
+
+
+def _take(visit: _Visit, owner: Owner, declaring: tuple[Owner, ...], seen: _Seen) -> None:
+    """Take the parameters that a module holds itself; one that is known already only gets a further name."""
+    parameters, names = seen.parameters, seen.names
+    for leaf, tensor in visit.module._parameters.items():
         if tensor is None:
             continue
-        key, canonical = id(tensor), name + leaf
-        if key in seen.found:
-            _alias(key, canonical, seen)
+        key, name, raw = id(tensor), visit.name + leaf, visit.raw + leaf
+        if key in parameters:
+            _alias(key, name, seen)
             continue
-        if canonical in seen.names:  # a wrapper's own tensor, named like one of the model inside it
-            canonical = raw + leaf
-        seen.names.add(canonical)
-        seen.found[key] = _Found(tensor, raw + leaf, canonical, leaf, owner, declaring)  # type: ignore[arg-type]
-    return _children(visit, kind.wraps, owner, declaring) if children else []
+        if name in names:  # a wrapper's own tensor, named like one of the model inside it
+            name = raw
+        names.add(name)
+        seen.tensors.append(tensor)
+        raw = raw if seen.renamed is None else seen.renamed.get(key, raw)
+        parameters[key] = _parameter(tensor, name, raw, owner.tensors[leaf], owner, declaring)
 
 
 def _enter_again(visit: _Visit, seen: _Seen) -> list[_Visit]:
@@ -125,16 +132,17 @@ def _enter_again(visit: _Visit, seen: _Seen) -> list[_Visit]:
     for leaf, tensor in visit.module._parameters.items():
         if tensor is not None:
             _alias(id(tensor), visit.name + leaf, seen)
-    return _children(visit, seen.kinds[type(visit.module)].wraps, None, ())
+    wraps = seen.kinds[type(visit.module)].wraps
+    return _children(visit, wraps, None, ())
 
 
 def _children(visit: _Visit, wraps: str | None, owner: Owner | None, declaring: tuple[Owner, ...]) -> list[_Visit]:
-    module, raw, name, parent, above, _ = visit
+    raw, name = visit.raw, visit.name
     below = [
         _Visit(child, f"{raw}{key}.", f"{name}{key}.", owner, declaring, visit)
         if key != wraps
-        else _Visit(child, f"{raw}{key}.", name, parent, above, visit)
-        for key, child in module._modules.items()
+        else _Visit(child, f"{raw}{key}.", name, visit.parent, visit.declaring, visit)
+        for key, child in visit.module._modules.items()
         if child is not None
     ]
     below.reverse()
@@ -149,7 +157,7 @@ def _alias(key: int, name: str, seen: _Seen) -> None:
 
 
 def _owner(visit: _Visit, kind: owners.Kind, seen: _Seen) -> Owner:
-    module, _, name, parent, _, _ = visit
+    module, name, parent = visit.module, visit.name, visit.parent
     settings, kept = owners.plain(module)
     for attribute, held in kept:
         seen.unregistered.append((name + attribute, held))
@@ -196,7 +204,7 @@ def _shapes(module: nn.Module) -> Mapping[str, tuple[int, ...]]:
         own = {**own, **module._buffers}
     with torch._C.DisableTorchFunctionSubclass():
         return {
-            name: tuple(tensor.shape) if type(tensor) is nn.Parameter or not is_lazy(tensor) else ()
+            name: tuple(tensor.shape) if type(tensor) in _EAGER or not is_lazy(tensor) else ()
             for name, tensor in own.items()
             if tensor is not None
         }
@@ -211,21 +219,24 @@ def _inside_itself(visit: _Visit) -> bool:
     return False
 
 
-def _parameter(found: _Found, aliases: Iterable[str], renamed: Mapping[int, str] | None) -> Parameter:
-    tensor, raw, name, leaf, owner, declaring = found
-    lazy = type(tensor) is not nn.Parameter and is_lazy(tensor)
+def _parameter(
+    tensor: Tensor, name: str, raw: str, shape: tuple[int, ...], owner: Owner, declaring: tuple[Owner, ...]
+) -> Parameter:
     marks = tensor.__dict__
     attributes = tuple(key for key, value in marks.items() if _is_set(key, value)) if marks else ()
-    dtype = tensor.dtype
+    if plain := type(tensor) in _EAGER:
+        dtype, trainable = tensor.dtype, tensor.requires_grad
+    else:
+        with torch._C.DisableTorchFunctionSubclass():
+            dtype, trainable = tensor.dtype, tensor.requires_grad
     return Parameter(
         name=name,
-        raw_name=raw if renamed is None else renamed.get(id(tensor), raw),
-        shape=owner.tensors[leaf],
+        raw_name=raw,
+        shape=shape,
         dtype=_DTYPES.get(dtype) or str(dtype).removeprefix("torch."),
         owner=owner,
-        trainable=tensor.requires_grad,
-        lazy=lazy,
-        tied_to=tuple(aliases),
+        trainable=trainable,
+        lazy=not plain and is_lazy(tensor),
         attributes=attributes,
         declared_no_decay=declared_no_decay(name, declaring, attributes) if declaring or attributes else None,
     )
@@ -250,6 +261,11 @@ def _overridden_names(model: nn.Module) -> Mapping[int, str] | None:
 
 def _notes(seen: _Seen) -> Iterator[str]:
     yield from seen.notes
+    if lazy := [parameter.name for parameter in seen.parameters.values() if parameter.lazy]:
+        yield f"{_these(lazy)}: lazy, without a shape until a first batch has passed through the model"
+    if seen.renamed is not None and (hidden := seen.parameters.keys() - seen.renamed.keys()):
+        names = sorted(seen.parameters[key].name for key in hidden)
+        yield f"{_these(names)}: the model's own named_parameters() leaves them out"
     if seen.quantized:
         yield f"{_these(seen.quantized)}: quantized weights are packed, not parameters, and no optimizer takes them"
     for name, held in seen.unregistered:
@@ -260,16 +276,6 @@ def _notes(seen: _Seen) -> Iterator[str]:
             yield f"{name} keeps {len(lost)} modules in a plain container: torch does not see their parameters"
     if any(times > _MOST_PATHS for times in seen.entered.values()):
         yield f"some modules are shared over more than {_MOST_PATHS} paths: not every tied name is listed"
-
-
-def _lazy_note(parameters: Iterable[Parameter]) -> Iterator[str]:
-    if lazy := [parameter.name for parameter in parameters if parameter.lazy]:
-        yield f"{_these(lazy)}: lazy, without a shape until a first batch has passed through the model"
-
-
-def _hidden_note(seen: _Seen, renamed: Mapping[int, str] | None) -> Iterator[str]:
-    if renamed is not None and (hidden := [each.name for key, each in seen.found.items() if key not in renamed]):
-        yield f"{_these(hidden)}: the model's own named_parameters() leaves them out"
 
 
 def _these(names: list[str]) -> str:
@@ -286,4 +292,5 @@ def _nothing(target: str, seen: _Seen) -> TargetError:
     return TargetError(f"{target} has no parameters", "weight decay has nothing to act on: is it the whole model?")
 
 
+_EAGER = frozenset({nn.Parameter, Tensor})
 _DTYPES = {dtype: str(dtype).removeprefix("torch.") for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
