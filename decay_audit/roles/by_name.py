@@ -10,7 +10,9 @@ from decay_audit.roles.conventions import (
     ACTIVATION_CLASS,
     ACTIVATION_MODULE,
     ADAPTER,
+    AFFINE_CLASS,
     FOURIER_CLASS,
+    GAIN_AND_SHIFT,
     LAYER_SCALE_CLASS,
     LAYER_SCALE_MODULE,
     LEAVES,
@@ -57,7 +59,7 @@ def _of_adapter(subject: Subject) -> Evidence | None:
 
 def _of_activation(subject: Subject) -> Evidence | None:
     """Slopes of an activation; a gain and a shift of one shape are an affine, whatever curve stands between them."""
-    if subject.leaf == "bias" or subject.wide > 1 or _pair(subject):
+    if subject.leaf == "bias" or subject.wide > 1 or _affine_pair(subject, GAIN_AND_SHIFT):
         return None
     if ACTIVATION_CLASS.search(subject.class_name):
         return _pattern(f"class {subject.class_name}, a vector", "activation", "activation")
@@ -66,22 +68,16 @@ def _of_activation(subject: Subject) -> Evidence | None:
     return None
 
 
-def _pair(subject: Subject) -> bool:
-    weight = subject.tensors.get("weight")
-    return weight is not None and weight == subject.tensors.get("bias") and weight not in {(), (1,)}
+def _affine_pair(subject: Subject, pairs: frozenset[frozenset[str]]) -> bool:
+    """Whether a gain and a shift of one shape, more than a number, stand in one module, and this is one of them."""
+    alike = {stem(name) for name, shape in subject.tensors.items() if shape == subject.shape}
+    return subject.numel > 1 and any(pair <= alike and stem(subject.leaf) in pair for pair in pairs)
 
 
 def _of_norm(subject: Subject) -> Evidence | None:
     """An affine by its class's name, or its module's where there is no class; or a gain and a shift side by side."""
-    if not _affine_like(subject):
-        return None
-    if NORM_CLASS.search(subject.class_name):
-        detail = f"class {subject.class_name}"
-    elif not subject.types and NORM_MODULE.search(stem(subject.name)):
-        detail = f"module {subject.name}"
-    elif not subject.types and _gain_and_shift(subject):
-        detail = "a gain and a shift of one shape"
-    else:
+    detail = _norm(subject) if _affine_like(subject) else None
+    if detail is None:
         return None
     leaf = stem(subject.leaf)
     if leaf == "tau":  # the threshold of a thresholded linear unit that is built into the norm
@@ -93,21 +89,25 @@ def _of_norm(subject: Subject) -> Evidence | None:
     return None
 
 
+def _norm(subject: Subject) -> str | None:
+    """Say why its module is a norm."""
+    if NORM_CLASS.search(subject.class_name) or (AFFINE_CLASS.search(subject.class_name) and subject.numel > 1):
+        return f"class {subject.class_name}"
+    if not subject.types and subject.numel > 1 and NORM_MODULE.search(stem(subject.name)):
+        return f"module {subject.name}"
+    if _affine_pair(subject, GAIN_AND_SHIFT):
+        return "a gain and a shift of one shape"
+    return None
+
+
 def _affine_like(subject: Subject) -> bool:
-    """A vector, or one of two tensors of one shape; never one number, and never a bias of another shape beside it."""
+    """A vector, or one of two tensors of one shape; and never a bias of another shape beside it."""
     weight, bias = subject.tensors.get("weight"), subject.tensors.get("bias")
     if weight is not None and bias is not None and weight != bias:
-        return False
-    if subject.numel == 1 and not subject.lazy:
         return False
     return subject.wide <= 1 or any(
         shape == subject.shape for name, shape in subject.tensors.items() if name != subject.leaf
     )
-
-
-def _gain_and_shift(subject: Subject) -> bool:
-    alike = {name for name, shape in subject.tensors.items() if shape == subject.shape}
-    return subject.numel > 1 and len(alike) == len(subject.tensors) and alike in ({"alpha", "beta"}, {"gamma", "beta"})
 
 
 def _of_layer_scale(subject: Subject) -> Evidence | None:

@@ -30,30 +30,27 @@ _ATTENTION: Tensors = {
     "bias_v": "bias",
 }
 
+_FAMILIES: tuple[tuple[Layer, Tensors, tuple[str, ...]], ...] = (
+    ("conv", _CONV, ("Conv1d", "Conv2d", "Conv3d", "modules.conv._ConvNd")),
+    ("conv", _CONV, ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")),
+    ("linear", _LINEAR, ("Linear", "Bilinear")),
+    ("embedding", _EMBEDDING, ("Embedding", "EmbeddingBag")),
+    ("batch_norm", _NORM, ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm")),
+    ("batch_norm", _NORM, ("modules.batchnorm._BatchNorm",)),
+    ("instance_norm", _NORM, ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d")),
+    ("instance_norm", _NORM, ("modules.instancenorm._InstanceNorm",)),
+    ("other_norm", _NORM, ("modules.batchnorm._NormBase",)),
+    ("layer_norm", _NORM, ("LayerNorm",)),
+    ("group_norm", _NORM, ("GroupNorm",)),
+    ("rms_norm", _NORM, ("RMSNorm",)),
+    ("attention", _ATTENTION, ("MultiheadAttention",)),
+    ("recurrent", _RECURRENT, ("LSTM", "GRU", "RNN", "RNNBase", "LSTMCell", "GRUCell", "RNNCell", "RNNCellBase")),
+    ("activation", {"weight": "activation"}, ("PReLU",)),
+)
 TORCH_CLASSES: Mapping[str, tuple[Layer, Tensors]] = {
-    "torch.nn.Conv1d": ("conv", _CONV),
-    "torch.nn.Conv2d": ("conv", _CONV),
-    "torch.nn.Conv3d": ("conv", _CONV),
-    "torch.nn.ConvTranspose1d": ("conv", _CONV),
-    "torch.nn.ConvTranspose2d": ("conv", _CONV),
-    "torch.nn.ConvTranspose3d": ("conv", _CONV),
-    "torch.nn.modules.conv._ConvNd": ("conv", _CONV),
-    "torch.nn.Linear": ("linear", _LINEAR),
-    "torch.nn.Bilinear": ("linear", _LINEAR),
-    "torch.nn.Embedding": ("embedding", _EMBEDDING),
-    "torch.nn.EmbeddingBag": ("embedding", _EMBEDDING),
-    "torch.nn.modules.batchnorm._BatchNorm": ("batch_norm", _NORM),
-    "torch.nn.modules.instancenorm._InstanceNorm": ("instance_norm", _NORM),
-    "torch.nn.modules.batchnorm._NormBase": ("other_norm", _NORM),
-    "torch.nn.LayerNorm": ("layer_norm", _NORM),
-    "torch.nn.GroupNorm": ("group_norm", _NORM),
-    "torch.nn.RMSNorm": ("rms_norm", _NORM),
-    "torch.nn.MultiheadAttention": ("attention", _ATTENTION),
-    "torch.nn.RNNBase": ("recurrent", _RECURRENT),
-    "torch.nn.RNNCellBase": ("recurrent", _RECURRENT),
-    "torch.nn.PReLU": ("activation", {"weight": "activation"}),
+    f"torch.nn.{name}": (layer, tensors) for layer, tensors, names in _FAMILIES for name in names
 }
-"""The classes of torch.nn that hold tensors of their own, by the name that all their subclasses carry in their MRO."""
+"""The classes of torch.nn that hold tensors of their own: subclasses carry a base's name in their MRO."""
 
 
 def evidence(subject: Subject) -> tuple[Evidence, ...]:

@@ -54,7 +54,7 @@ RELATIVE = Convention(
     "relative_position_bias",
 )
 _TAUGHT = (
-    r"(cls|class|dist|mask\w*|query|queries|object_query|no_\w+|null\w*|empty\w*|missing\w*|dummy\w*|bos|eos|sep|pad"
+    r"(cls|class|dist|query|queries|object_query|no_\w+|null\w*|empty\w*|missing\w*|dummy\w*|bos|eos|sep|pad"
     r"|prefix|learn\w*_query|memory|mem|oov|unk|uncond\w*)"
 )
 
@@ -95,7 +95,7 @@ LEAVES: tuple[Convention, ...] = (
     Convention(
         re.compile(
             r"(?<!embed)(^|_)(tokens?|prompts?|latents?|registers?|sinks?|probe|pointer|newline|slots?|query|queries)$"
-            rf"|^{_TAUGHT}(_{_TABLE})?$|(^|_)(mask|query|queries|refpoint)_{_TABLE}$"
+            rf"|^{_TAUGHT}(_{_TABLE})?$|(^|_)(mask|masked\w*|query|queries|refpoint)_{_TABLE}$"
             r"|(^|_)(mask|dummy)_(feature|node|vector|weight)s?$|(^|_)tokens?_(?!emb|typ|mix|shift)"
             r"|^(image|img|video|view|audio|frame|row|text)_(begin|start|end|sep\w*|newline|break)$|^(query|latent)_"
         ),
@@ -125,7 +125,7 @@ GENERAL_LEAVES: tuple[Convention, ...] = (
         "scale",
         widest=1,
     ),
-    Convention(re.compile(r"^(scales?|alphas?|betas?|gammas?|gain|temperature)$"), "a gain", "scale"),
+    Convention(re.compile(r"(^|_)(scales?|alphas?|betas?|gammas?|gain|temperature)$"), "a gain", "scale"),
     Convention(re.compile(rf"(^|_){_TABLE}$"), "a learned vector", "token", widest=1),
     Convention(
         re.compile(rf"(^|_){_TABLE}(_|$)|(^|_)(codebooks?|codevectors?|vocab\w*|lookup|prototypes?|dictionary)(_|$)"),
@@ -135,7 +135,7 @@ GENERAL_LEAVES: tuple[Convention, ...] = (
     ),
     Convention(
         re.compile(
-            r"(^|_)(weights?|kernels?|proj|projection|matrix|mats?|w|wi|wo|gate|fc|linear|dense|fn)(_|$)|^[qkvoru]$"
+            r"(^|_)(weights?|kernels?|proj|projection|matrix|mats?|w|wi|wo|gate|mix|fc|linear|dense|fn)(_|$)|^[qkvoru]$"
         ),
         "a matrix",
         "linear_weight",
@@ -175,15 +175,20 @@ ADAPTER = re.compile(
 )
 NORM_CLASS = re.compile(
     r"(?i:norm(?!al|ed|free)(?!\w*(head|block|linear|conv|model|atten|attn|mlp|embed|encoder|decoder|quantiz|loss)))"
-    r"|(?<![A-Z])A?(LN|BN|GN|GRN|FRN)(?![A-Z])|Affine"
+    r"|(?<![A-Z])A?(LN|BN|GN|GRN|FRN)(?![A-Z])"
 )
+AFFINE_CLASS = re.compile(r"Affine(\d?d)?$")
 NORM_MODULE = re.compile(r"norm(?!al)|(^|_)(ln|bn|gn|grn|rms)(_|$)")
 NORM_GAIN = re.compile(r"^(weight|gamma|scale|gain|g|a|w|v|alpha)$")
 NORM_SHIFT = re.compile(r"^(bias|beta|b|shift|offset)$")
+GAIN_AND_SHIFT = frozenset(
+    frozenset(pair) for pair in (("weight", "bias"), ("gamma", "beta"), ("g", "b"), ("a", "b"), ("scale", "shift"))
+)
+"""Two tensors of one shape in one module that are an affine by their names alone."""
 ACTIVATION_CLASS = re.compile(
     r"(?i)relu|silu|gelu|swish|snake|mish|activation|acon|tlu|(?<!g)elu|sigmoid|tanh|softplus"
 )
-ACTIVATION_MODULE = re.compile(r"(^|_)(act|activations?|nonlin\w*|snake|swish)(_|$)|prelu")
+ACTIVATION_MODULE = re.compile(r"(^|_)(act|activ|acts|activations?|nonlin\w*|snake|swish)(_|$)|prelu")
 LAYER_SCALE_CLASS = re.compile(r"(?i)layer_?scale|residual_?scale|res_?scale")
 LAYER_SCALE_MODULE = re.compile(r"(^|_)(layer_?scale|res_?scale|ls|lambda)(_|$)|layerscale")
 CONV_CLASS = re.compile(r"[Cc]onv(_?[123]d|Transpose)")
