@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.module.calling import command, example, needs_arguments, required
+from decay_audit.sources.module.commands import command, example, needs_arguments, required
 from decay_audit.sources.module.factories import factories, is_model_class
 
 _SHOWN = 8

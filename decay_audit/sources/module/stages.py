@@ -47,27 +47,30 @@ class _StayingPut(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
-        if func in _MOVES and _stays(args[0], func, args[1:], kwargs):
-            return args[0]
-        if func is Tensor.to and _stays(args[0], func, args[1:], kwargs):
-            return func(args[0], torch._C._nn._parse_to(*args[1:], **kwargs)[1] or args[0].dtype)
-        return func(*args, **kwargs)
+        if func not in _MOVES:
+            return func(*args, **kwargs)
+        device, dtype = _destination(func, args[1:], kwargs)
+        if device is None or not (args[0].is_meta or _is_missing(device)):
+            return func(*args, **kwargs)
+        return args[0] if dtype is None else args[0].to(dtype)
 
 
-_MOVES = {Tensor.cuda, Tensor.cpu}
+_MOVES = frozenset({Tensor.to, Tensor.cuda, Tensor.cpu})
 
 
-def _stays(tensor: Tensor, func: Callable[..., Any], args: Any, kwargs: Any) -> bool:  # noqa: ANN401
-    if tensor.is_meta:
-        return True
-    if func is Tensor.cuda:
-        return not torch.cuda.is_available()
-    if func is Tensor.cpu:
-        return False
+def _destination(func: object, args: Any, kwargs: Any) -> tuple[torch.device | None, torch.dtype | None]:  # noqa: ANN401
+    """Where a call moves its tensor, and to which type it casts."""
+    if func is not Tensor.to:
+        return torch.device("cpu" if func is Tensor.cpu else "cuda"), None
+    kwargs = {key: value for key, value in kwargs.items() if key != "copy"}
     with contextlib.suppress(TypeError, RuntimeError):
-        device = torch._C._nn._parse_to(*args, **kwargs)[0]
-        return device is not None and device.type == "cuda" and not torch.cuda.is_available()
-    return False
+        device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
+        return device, dtype
+    return None, None
+
+
+def _is_missing(device: torch.device) -> bool:
+    return device.type == "cuda" and not torch.cuda.is_available()
 
 
 STAGES: dict[Stage, Callable[[], contextlib.AbstractContextManager[None]]] = {

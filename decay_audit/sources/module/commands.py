@@ -1,0 +1,89 @@
+"""Command lines that can be pasted: a target with the arguments that it still needs."""
+
+import inspect
+import shlex
+from collections.abc import Callable, Mapping
+
+from decay_audit.errors import TargetError
+
+_VALUES = {"int": "10", "float": "0.1", "bool": "True", "str": "'...'", "list": "[]", "tuple": "()", "dict": "{}"}
+_COUNTS = ("num", "n_", "dim", "size", "channel", "feature", "class", "width", "depth", "hidden", "embed", "layer")
+_CONFIGURATIONS = ("config", "configuration", "cfg", "args", "hparams")
+_LONGEST = 200
+
+
+def command(target: str) -> str:
+    """Write the command that inspects a target."""
+    return f"decay-audit inspect {shlex.quote(target)}"
+
+
+def example(value: Callable[..., object], place: str, namespace: Mapping[str, object]) -> str:
+    """Write the command that inspects what `value` makes, with arguments where it needs them.
+
+    Args:
+        place: how the user names `value`.
+        namespace: where a class for an argument may be found.
+    """
+    arguments = [_argument(index, each, value, namespace) for index, each in enumerate(required(value))]
+    return command(f"{place}({', '.join(arguments)})" if arguments else place)
+
+
+def needs_arguments(value: Callable[..., object], place: str, namespace: Mapping[str, object]) -> TargetError:
+    """Say which arguments are missing, and how to give them."""
+    name = getattr(value, "__name__", place.rpartition(":")[2])
+    signature = str(inspect.signature(value).replace(return_annotation=inspect.Signature.empty))
+    if len(signature) > _LONGEST:
+        signature = f"({', '.join(each.name for each in required(value))}, ...)"
+    return TargetError(
+        f"{place} needs arguments: {name}{signature}",
+        f"give them in the target, for example: {example(value, place, namespace)}",
+    )
+
+
+def required(value: Callable[..., object]) -> list[inspect.Parameter]:
+    """List the parameters of a callable that have no default."""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [
+        each
+        for each in parameters
+        if each.default is each.empty and each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)
+    ]
+
+
+def _argument(
+    index: int, parameter: inspect.Parameter, value: Callable[..., object], namespace: Mapping[str, object]
+) -> str:
+    """An argument that fits: an instance of a class that is at hand, else something of the annotated type."""
+    made = _class_at_hand(parameter, value, namespace)
+    if index == 0 and made:
+        return made
+    given = (
+        made
+        or _VALUES.get(_annotated(parameter))
+        or ("10" if any(word in parameter.name.lower() for word in _COUNTS) else "...")
+    )
+    return given if parameter.kind is parameter.POSITIONAL_ONLY else f"{parameter.name}={given}"
+
+
+def _class_at_hand(parameter: inspect.Parameter, value: Callable[..., object], namespace: Mapping[str, object]) -> str:
+    """`GPTConfig()` for a parameter annotated so, or called `config` where one such class stands beside the model."""
+    home = getattr(value, "__module__", None)
+    ready = [
+        name
+        for name, each in namespace.items()
+        if isinstance(each, type) and each.__module__ == home and not required(each)
+    ]
+    if (annotated := _annotated(parameter)) in ready:
+        return f"{annotated}()"
+    if parameter.name.lower() not in _CONFIGURATIONS:
+        return ""
+    configurations = [name for name in ready if name.lower().endswith(_CONFIGURATIONS)]
+    return f"{configurations[0]}()" if len(configurations) == 1 else ""
+
+
+def _annotated(parameter: inspect.Parameter) -> str:
+    annotation = parameter.annotation
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
