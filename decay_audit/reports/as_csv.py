@@ -1,7 +1,8 @@
 """A row for every parameter, for a spreadsheet or a data frame; never folded, and the same columns for every report.
 
-Names are data from a model: a cell that a spreadsheet would run as a formula gets an apostrophe before it. No name
-that Python's attribute syntax can make begins that way, so nothing is lost in practice; JSON has every name as it is.
+Names are data from a model: control characters in them are made visible, so that a row is a line, and a cell that a
+spreadsheet would run as a formula gets an apostrophe before it. Names that Python's attribute syntax can make are
+written as they are; JSON has every name as it is.
 """
 
 import csv
@@ -12,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from decay_audit.decisions import Decision
 from decay_audit.observations import Observation
 from decay_audit.report import Report
-from decay_audit.reports.wording import dimensions
+from decay_audit.reports.wording import dimensions, visible
 
 COLUMNS = (
     "name",
@@ -41,11 +42,12 @@ COLUMNS = (
     "measured",
     "target",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
+_SEVERAL = ";"
 
 
 def render(report: Report) -> str:
-    """Say a report as CSV (RFC 4180, with line feeds); several values in one cell are separated by blanks."""
+    """Say a report as CSV (RFC 4180, with line feeds); several values in one cell are separated by semicolons."""
     observed: Mapping[str, list[Observation]] = defaultdict(list)
     for one in report.observations:
         observed[one.parameter].append(one)
@@ -73,7 +75,7 @@ def _row(decision: Decision, observations: Sequence[Observation]) -> tuple[objec
         parameter.owner.name,
         parameter.owner.types[0] if parameter.owner.types else None,
         parameter.trainable,
-        " ".join(parameter.tied_to),
+        _SEVERAL.join(parameter.tied_to),
         parameter.declared_no_decay,
         decision.decays,
         decision.weight_decay,
@@ -82,7 +84,7 @@ def _row(decision: Decision, observations: Sequence[Observation]) -> tuple[objec
         decision.lr_scale,
         decision.use,
         *(
-            " ".join("" if (value := getattr(one, field)) is None else str(value) for one in observations)
+            _SEVERAL.join("" if (value := getattr(one, field)) is None else str(value) for one in observations)
             for field in ("optimizer", "group", "weight_decay", "lr", "measured")
         ),
     )
@@ -92,7 +94,7 @@ def _cell(value: object) -> object:
     match value:
         case bool():
             return str(value).lower()
-        case str() if value.startswith(_FORMULA):
-            return f"'{value}"
+        case str():
+            return f"'{visible(value)}" if value.startswith(_FORMULA) else visible(value)
         case _:
             return value

@@ -4,6 +4,7 @@ The same report gives the same bytes. The schema that ships beside this file is 
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,12 +17,14 @@ from decay_audit.report import Report
 from decay_audit.reports import document as d
 from decay_audit.reports import totals
 
+_BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
+
 
 def render(report: Report) -> str:
     """Say a report as JSON."""
     whole = document(report)
     fields = [f'"{name}":{_lines(getattr(whole, name))}' for name in whole.__struct_fields__]
-    return "{" + ",\n".join(fields) + "}\n"
+    return _printable("{" + ",\n".join(fields) + "}\n")
 
 
 def document(report: Report) -> d.Document:
@@ -65,6 +68,13 @@ def _encode(value: object) -> str:
         return msgspec.json.encode(value).decode()
     except UnicodeEncodeError:  # a name from a checkpoint may hold half a surrogate pair, which UTF-8 cannot say
         return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal could act on and JSON may hold as it is: DEL, C1 controls, directional marks."""
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _BEYOND_ASCII.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text)
 
 
 def _ruleset(plan: Plan) -> d.RuleSetUse:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from decay_audit.decisions import FROZEN, Decision
 from decay_audit.observations import Observation, Optimizer
 from decay_audit.report import Report
-from decay_audit.reports.fold import Entry
-from decay_audit.reports.wording import SHORT, coefficient, visible
+from decay_audit.reports.fold import Entry, Row
+from decay_audit.reports.wording import SHORT, coefficient, dimensions, visible
 
 SPARED = "-"
+LAZY = "not initialized"
 DIFFERS = " !"
 
 Say = Callable[[Decision], str]
@@ -41,6 +42,11 @@ def entries(report: Report) -> list[Entry]:
     ]
 
 
+def shape(row: Row) -> str:
+    """Say the shape of a row: `512x64..256`, and `?` before a lazy parameter has one."""
+    return "?" if LAZY in row.cells[-1] else dimensions(row.shape)
+
+
 def role(decision: Decision) -> str:
     """Say a role in a word, and how sure it is if it is not."""
     confidence = decision.subject.confidence
@@ -57,11 +63,16 @@ def remarks(decision: Decision) -> str:
     parameter = decision.subject.parameter
     said = [
         "frozen" if parameter.trainable is False and decision.rule != FROZEN else "",
-        "not initialized" if parameter.lazy else "",
-        f"tied to {', '.join(map(visible, parameter.tied_to))}" if parameter.tied_to else "",
+        LAZY if parameter.lazy else "",
+        f"tied to {_few(parameter.tied_to)}" if parameter.tied_to else "",
         f"declared in {visible(parameter.declared_no_decay)}" if parameter.declared_no_decay is not None else "",
     ]
     return "; ".join(filter(None, said))
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(visible, names[:most])) + more
 
 
 def _titled(optimizers: Sequence[Optimizer]) -> dict[str, Optimizer]:

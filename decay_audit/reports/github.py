@@ -22,7 +22,7 @@ def render(report: Report, options: Options) -> str:
 
 def _annotation(code: str, found: Sequence[Finding], report: Report, options: Options) -> str:
     file = options.artifact or next(iter(report.inventory.files), "")
-    place = f"file={_property(file)}," if file else ""
+    place = f"file={_property(file if file.isprintable() else visible(file))}," if file else ""
     text = "\n".join(map(_message, found))
     target = visible(report.inventory.target)
     return f"::{_COMMANDS[found[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"

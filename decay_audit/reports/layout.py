@@ -118,12 +118,12 @@ def _row(
 
 
 def broken(text: str, width: int) -> list[str]:
-    """Break a text behind its last dot that fits, or a comma, or anywhere; later lines leave room for an indent."""
+    """Break a name behind the last dot that fits, else at its words, else anywhere; later lines will be indented."""
     lines: list[str] = []
     while cell_width(text) > width:
         fitting = max(_fitting(text, width), 1)
-        dot, comma = (text.rfind(mark, 0, fitting) + 1 for mark in ".,")
-        end = (dot if dot > fitting // 2 else max(dot, comma)) or fitting
+        dot, *others = (text.rfind(mark, 0, fitting) + 1 for mark in ".,_")
+        end = (dot if dot > fitting // 2 else max(dot, *others)) or fitting
         lines.append(text[:end])
         text, width = text[end:], width if len(lines) > 1 else max(width - len(INDENT), 1)
     return [*lines, text]

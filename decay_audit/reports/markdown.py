@@ -8,7 +8,7 @@ from decay_audit.report import Report
 from decay_audit.reports import entries, finding_list, totals
 from decay_audit.reports.fold import Row, fold, fold_names, unfolded
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, dimensions, share, visible
+from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, share, visible
 
 LIMIT = 1024 * 1024
 _RESERVE = 1024  # for the sentence that says what was left out, and for what else a job writes
@@ -103,7 +103,7 @@ def _parameters(report: Report, options: Options) -> Iterator[str]:
 def _row(row: Row, filled: Sequence[int]) -> tuple[str, ...]:
     layer, *others = row.cells
     said = (layer, ", ".join(row.roles), *(others[index] for index in filled))
-    return code(row.pattern), str(row.count), dimensions(row.shape), *map(plain, said)
+    return code(row.pattern), str(row.count), entries.shape(row), *map(plain, said)
 
 
 def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

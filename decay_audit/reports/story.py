@@ -69,7 +69,8 @@ def _title(subject: Classified, options: Options) -> str:
 
 
 def _what(role: Role, layer: Layer, confidence: str) -> str:
-    return f"{COUNTED[role][0]} of {layer} ({confidence})"
+    word = COUNTED[role][0]
+    return f"{word} ({confidence})" if layer == "other" or layer in word else f"{word} of {layer} ({confidence})"
 
 
 def _identity(subject: Classified) -> Iterator[str]:
@@ -88,8 +89,7 @@ def _declared(story: Explanation) -> Iterator[str]:
 def _ruleset(story: Explanation) -> Iterator[str]:
     decision = story.decision
     verdict = f"decayed, weight_decay {coefficient(decision.weight_decay)}" if decision.decays else "spared"
-    verdict = verdict if decision.grouped else "frozen: in no param group"
-    yield f"{verdict} by {visible(story.ruleset.name)}"
+    yield f"{verdict if decision.grouped else 'frozen, left out of every param group'} by {visible(story.ruleset.name)}"
     yield from (_step(step, story) for step in story.walk)
 
 

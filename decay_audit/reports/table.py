@@ -8,7 +8,7 @@ from decay_audit.reports import entries, finding_list, layout, totals
 from decay_audit.reports.fold import Row, fold, unfolded
 from decay_audit.reports.layout import Cell, Column, paint
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, dimensions, share, visible
+from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, share, visible
 
 _COLUMNS = (
     Column(title="parameter"),
@@ -45,17 +45,15 @@ def body(report: Report, options: Options) -> Iterator[str]:
     every = entries.entries(report)
     rows = unfolded(every) if options.full else fold(every)
     columns = [*_COLUMNS, *(Column(title=title, below=not title) for title in entries.columns(report))]
-    lazy = {index for index, one in enumerate(report.plan.decisions) if one.subject.parameter.lazy}
-    cells = [_cells(row, lazy=row.first in lazy) for row in rows]
-    return layout.table(columns, cells, options.width, color=options.color)
+    return layout.table(columns, map(_cells, rows), options.width, color=options.color)
 
 
-def _cells(row: Row, *, lazy: bool) -> Sequence[Cell]:
+def _cells(row: Row) -> Sequence[Cell]:
     layer, decay, *others = row.cells
     return (
         (visible(row.pattern), ""),
         (f"x{row.count}" if row.count > 1 else "", "dim"),
-        ("?" if lazy else dimensions(row.shape), ""),
+        (entries.shape(row), ""),
         (layer, "dim"),
         (", ".join(row.roles), "warning" if "(" in "".join(row.roles) else ""),
         (decay, "dim" if decay == entries.SPARED else "decay"),
@@ -102,7 +100,7 @@ def _notes(report: Report, options: Options) -> Iterator[str]:
     if not inventory.left_out:
         return
     if not options.verbose:
-        yield f"  left out {counted(len(inventory.left_out), 'tensor')} that are no parameters; --verbose lists them"
+        yield f"  left out {counted(len(inventory.left_out), 'tensor')}, not parameters; --verbose lists them"
         return
     for one in inventory.left_out:
         yield f"  left out {visible(one.name)}: {visible(one.reason)}"

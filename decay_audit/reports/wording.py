@@ -46,7 +46,8 @@ COUNTED: dict[Role, tuple[str, str]] = {
 }
 """The role on its own, one and many."""
 
-_UNITS = (("T", 1e12, 2), ("B", 1e9, 2), ("M", 1e6, 2), ("k", 1e3, 1))
+_UNITS = (("T", 1e12, 2, 999.995e9), ("B", 1e9, 2, 999.995e6), ("M", 1e6, 2, 999.95e3), ("k", 1e3, 1, 1e3))
+"""Each with its size, the digits behind the point, and the least amount, which the unit below would round to 1000."""
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -56,8 +57,8 @@ def counted(count: int, one: str, many: str = "") -> str:
 
 def amount(numel: int) -> str:
     """Say a number of elements in about four digits: `34.43 M`, `57.5 k`, `640`."""
-    for unit, size, digits in _UNITS:
-        if round(numel / size, digits) >= 1:
+    for unit, size, digits, least in _UNITS:
+        if numel >= least:
             return f"{numel / size:.{digits}f} {unit}"
     return str(numel)
 

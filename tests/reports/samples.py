@@ -1,0 +1,144 @@
+"""Reports made by hand: every state that a report can be in, on names, shapes and sizes of real models."""
+
+from collections.abc import Iterable, Iterator
+
+from decay_audit import decisions
+from decay_audit.conditions import When
+from decay_audit.decisions import Plan
+from decay_audit.findings import finding
+from decay_audit.inventory import Inventory, LeftOut
+from decay_audit.observations import Group, Observation, Optimizer
+from decay_audit.parameters import Owner, Parameter
+from decay_audit.report import Report
+from decay_audit.roles.words import Classified, Confidence, Evidence, Layer, Role
+from decay_audit.rules import Amount, Rule, RuleSet
+
+HOUSE = RuleSet(
+    name="house",
+    title="What the house does",
+    source="a meeting",
+    weight_decay=0.05,
+    rules=(
+        Rule(name="biases", when=When(role="bias"), amount=Amount(times=0), file="house.yaml", line=7),
+        Rule(
+            name="norms",
+            when=When(role=("norm_weight", "norm_bias")),
+            amount=Amount(times=0),
+            file="house.yaml",
+            line=9,
+        ),
+        Rule(name="tables", when=When(role="embedding"), amount=Amount(weight_decay=0.001), file="house.yaml", line=11),
+    ),
+    default=Amount(),
+    default_place="house.yaml:14",
+    file="house.yaml",
+)
+
+
+def subject(
+    name: str,
+    shape: tuple[int, ...],
+    role: Role,
+    layer: Layer,
+    confidence: Confidence = "certain",
+    type: str = "torch.nn.Module",  # noqa: A002
+    **more: object,
+) -> Classified:
+    """Make a classified parameter."""
+    known: dict[str, object] = {"dtype": "float32", "raw_name": name, **more}
+    owner = Owner(name=name.rpartition(".")[0], types=(type,))
+    parameter = Parameter(name=name, shape=shape, owner=owner, **known)  # type: ignore[arg-type]
+    evidence = Evidence(kind="owner", detail=type, role=role, layer=layer, confidence=confidence)
+    return Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=(evidence,))
+
+
+def plan(subjects: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Plan:
+    """Decide by the house's rules."""
+    return decisions.plan(subjects, ruleset)
+
+
+def report(subjects: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Report:
+    """Make a bare report."""
+    decided = plan(subjects, ruleset)
+    parameters = tuple(one.subject.parameter for one in decided.decisions)
+    return Report(inventory=Inventory(target="model.py:net", files=("model.py",), parameters=parameters), plan=decided)
+
+
+def llama(layers: int = 32) -> Iterator[Classified]:
+    """Give the parameters of a Llama of 7 B."""
+    yield subject("model.embed_tokens.weight", (32000, 4096), "embedding", "embedding")
+    for layer in range(layers):
+        block = f"model.layers.{layer}"
+        for one in "qkvo":
+            yield subject(f"{block}.self_attn.{one}_proj.weight", (4096, 4096), "linear_weight", "attention")
+        for one, shape in (("gate", (11008, 4096)), ("up", (11008, 4096)), ("down", (4096, 11008))):
+            yield subject(f"{block}.mlp.{one}_proj.weight", shape, "linear_weight", "linear")
+        for one in ("input", "post_attention"):
+            yield subject(f"{block}.{one}_layernorm.weight", (4096,), "norm_weight", "rms_norm", "likely")
+    yield subject("model.norm.weight", (4096,), "norm_weight", "rms_norm", "likely")
+    yield subject("lm_head.weight", (32000, 4096), "linear_weight", "linear")
+
+
+def awkward() -> Report:
+    """Give a report in which everything occurs that a report can hold."""
+    bare = report(
+        (
+            subject("wte.weight", (50257, 768), "embedding", "embedding", tied_to=("lm_head.weight",)),
+            subject("cls_token", (1, 1, 768), "token", "other", "likely", declared_no_decay="no_weight_decay()"),
+            *(subject(f"h.{i}.ln.weight", (768,), "norm_weight", "layer_norm") for i in range(3)),
+            *(subject(f"h.{i}.ln.bias", (768,), "norm_bias", "layer_norm") for i in range(3)),
+            *(subject(f"h.{i}.fc.weight", (3072, 768), "linear_weight", "linear") for i in range(3)),
+            subject("logit_scale", (), "scale", "other", "guess", raw_name="_orig_mod.logit_scale"),
+            subject("lazy.weight", (), "linear_weight", "linear", lazy=True),
+            subject("frozen.weight", (10, 768), "linear_weight", "linear", trainable=False),
+            subject("a\x1b[31mb\n.weight", (4, 4), "linear_weight", "linear"),
+            subject("名前.{0-2}.a|b`c`,[bold]", (4, 4), "unclassified", "other", "guess"),
+            subject("=1+1.bias", (4,), "bias", "linear"),
+        )
+    )
+    adamw = Optimizer(
+        name="optimizer",
+        type="AdamW",
+        groups=(
+            Group(weight_decay=0.05, lr=3e-4, parameters=("wte.weight", "h.0.ln.weight", "h.0.fc.weight")),
+            Group(weight_decay=0.0, lr=3e-4, parameters=("h.1.ln.weight",), implicit=False),
+        ),
+        semantics="decoupled",
+        notes=("one tensor could not be mapped",),
+    )
+    saved = Optimizer(name="last.ckpt", type="Adam or AdamW", groups=(Group(weight_decay=0.1),), origin="checkpoint")
+    return Report(
+        inventory=Inventory(
+            target="model.py:net",
+            files=("model.py",),
+            built_on="streamed",
+            parameters=bare.inventory.parameters,
+            left_out=(LeftOut(name="h.0.attn.bias\x07", reason="a boolean mask"),),
+            notes=("the constructor called .item(): the model was built in pieces",),
+        ),
+        plan=bare.plan,
+        optimizers=(adamw, saved),
+        observations=(
+            Observation(parameter="wte.weight", optimizer="optimizer", group=0, weight_decay=0.05, lr=3e-4),
+            Observation(parameter="h.0.ln.weight", optimizer="optimizer", group=0, weight_decay=0.05, lr=3e-4),
+            Observation(
+                parameter="h.0.fc.weight", optimizer="optimizer", group=0, weight_decay=0.05, lr=3e-4, measured=0.05
+            ),
+            Observation(parameter="h.1.ln.weight", optimizer="optimizer", group=1, weight_decay=0.0, lr=3e-4),
+            Observation(parameter="wte.weight", optimizer="last.ckpt", group=0, weight_decay=0.1),
+        ),
+        findings=(
+            finding(
+                "DA101",
+                "1 norm parameter is decayed; house spares it",
+                ("h.0.ln.weight",),
+                expected="0",
+                found="0.05",
+                where="house.yaml:9",
+                fix="decay-audit emit model.py:net --optimizer AdamW",
+            ),
+            finding("DA101", "a second cause: 100 %, of all\r\n", ("a\x1b[31mb\n.weight",), where="group 0"),
+            finding("DA304", "1 parameter could not be classified", ("名前.{0-2}.a|b`c`,[bold]",)),
+            finding("DA207", "groups 2 and 3 agree"),
+        ),
+    )

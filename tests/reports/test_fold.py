@@ -1,0 +1,196 @@
+"""A pattern says exactly the names that it stands for."""
+
+import importlib
+import re
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import cast
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decay_audit.reports.fold import Entry, Row, fold, fold_names, unfolded
+
+
+def unfold(pattern: str) -> list[str]:
+    """Read a pattern back; written without a look at how it is made."""
+    pieces = re.split(r"\{([^{}]*)\}", pattern)
+    choices = [[piece] if index % 2 == 0 else list(_choices(piece)) for index, piece in enumerate(pieces)]
+    return ["".join(one) for one in product(*choices)]
+
+
+def _choices(inside: str) -> Iterator[str]:
+    for piece in inside.split(","):
+        if run := re.fullmatch(r"(\d+)-(\d+)", piece):
+            yield from map(str, range(int(run[1]), int(run[2]) + 1))
+        else:
+            yield piece
+
+
+def names_of(row: Row) -> list[str]:
+    return [row.pattern] if row.count == 1 else unfold(row.pattern)
+
+
+leaves = st.sampled_from(["weight", "bias", "gamma", "in_proj_weight", "weight_hh_l0", "weight_ih_l1", "0", "12"])
+counters = ["0", "1", "2", "3", "10", "01", "layer1", "layer2", "conv1", "conv2", "conv10", "block_0_a", "block_1_a"]
+words = ["layers", "q_proj", "k_proj", "up_proj", "norm", "q_norm", "é", ""]
+syntax = ["a-1", "0-1", "{x}", "a,b", "back\\slash", "\uff13"]
+parts = st.sampled_from([*counters, *words, *syntax])
+names = st.lists(
+    st.builds(lambda path, leaf: ".".join([*path, leaf]), st.lists(parts, max_size=5), leaves), unique=True, max_size=60
+)
+
+
+@settings(max_examples=400)
+@given(names, st.randoms(use_true_random=False), st.sampled_from([0, 40]))
+def test_unfolding_gives_every_name_exactly_once(names: list[str], random: object, screen: int) -> None:
+    pick = getattr(random, "choice")  # noqa: B009
+    entries = [
+        Entry(name=name, shape=pick([(), (4,), (4, 4), (8, 4), (8, 4, 3)]), role=pick("ab"), cells=(pick("xxxy"),))
+        for name in names
+    ]
+    rows = fold(entries, screen)
+    given_back = [name for row in rows for name in names_of(row)]
+    assert sorted(given_back) == sorted(names)
+    assert sum(row.count for row in rows) == len(names)
+    by_name = {entry.name: entry for entry in entries}
+    for row in rows:
+        members = [by_name[name] for name in names_of(row)]
+        assert {member.cells for member in members} == {row.cells}
+        assert {len(member.shape) for member in members} == {len(row.sizes)}
+        for axis, (low, high) in enumerate(row.sizes):
+            assert (min(m.shape[axis] for m in members), max(m.shape[axis] for m in members)) == (low, high)
+
+
+@given(names)
+def test_a_role_is_said_for_each_leaf_or_once_for_all(names: list[str]) -> None:
+    role = {"weight": "gain", "bias": "shift", "gamma": "gain"}
+    entries = [Entry(name=name, role=role.get(name.rpartition(".")[2], "other")) for name in names]
+    by_name = {entry.name: entry.role for entry in entries}
+    for row in fold(entries):
+        members = names_of(row)
+        leaves = list(dict.fromkeys(member.rpartition(".")[2] for member in members))
+        assert {by_name[member] for member in members} == set(row.roles)
+        if len(row.roles) > 1:
+            assert [role.get(leaf, "other") for leaf in leaves] == list(row.roles)
+
+
+@given(names)
+def test_rows_come_in_the_order_of_their_first_name(names: list[str]) -> None:
+    firsts = [row.first for row in fold([Entry(name=name) for name in names])]
+    assert firsts == sorted(firsts)
+
+
+def _tree(path: Sequence[str], shape: dict[str, object]) -> Iterator[str]:
+    for part, inside in shape.items():
+        if isinstance(inside, dict):
+            yield from _tree([*path, part], inside)
+        else:
+            yield ".".join([*path, part])
+
+
+def test_a_row_unfolds_in_the_order_of_the_model() -> None:
+    norm = {"weight": 1, "bias": 1}
+    attention = {f"{one}_proj": {"weight": 1} for one in "qkv"}
+    blocks = {str(i): {"ln_1": norm, "attn": attention, "ln_2": norm} for i in range(12)}
+    model = list(_tree([], {"encoder": {"layers": blocks}, "decoder": {"layers": blocks}}))
+    for row in fold([Entry(name=name) for name in model]):
+        unfolds = names_of(row)
+        assert unfolds == sorted(unfolds, key=model.index)
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("torchvision.resnet50", 40),
+        ("torchvision.densenet121", 40),
+        ("torchvision.mobilenet_v3_large", 60),
+        ("torchvision.swin_v2_t", 40),
+        ("timm.efficientnet_b0", 60),
+        ("timm.beit_base_patch16_224", 40),
+        ("transformers.T5", 20),
+        ("transformers.DeepseekV3", 30),
+    ],
+)
+def test_a_real_model_fits_on_a_screen_or_two_and_no_name_is_lost(name: str, most: int) -> None:
+    model = _model(*name.split("."))
+    entries = [Entry(name=name, shape=tuple(tensor.shape)) for name, tensor in model.named_parameters()]
+    rows = fold(entries)
+    assert sorted(name for row in rows for name in names_of(row)) == sorted(entry.name for entry in entries)
+    assert len(rows) <= most
+
+
+def _model(library: str, name: str) -> torch.nn.Module:
+    with torch.device("meta"):
+        if library == "torchvision":
+            return cast("torch.nn.Module", importlib.import_module(library).models.get_model(name))
+        if library == "timm":
+            return cast("torch.nn.Module", importlib.import_module(library).create_model(name))
+        transformers = importlib.import_module(library)
+        config = getattr(transformers, f"{name}Config")()
+        return cast("torch.nn.Module", getattr(transformers, f"{name}Model")(config))
+
+
+@pytest.mark.parametrize(
+    ("names", "patterns"),
+    [
+        (["layers.0.a.w", "layers.1.a.w", "layers.2.a.w"], ["layers.{0-2}.a.w"]),
+        (["layers.0.a.w", "layers.1.a.w", "layers.5.a.w"], ["layers.{0,1,5}.a.w"]),
+        ([f"s_{i}.{j}.a.w" for i in (1, 2, 3) for j in (0, 1, 2)], ["s_{1-3}.{0-2}.a.w"]),
+        ([f"l.{i}.a.w" for i in (0, 1, 10, 11, 2)], ["l.{0-2,10,11}.a.w"]),  # sorted as text, as some files are
+        (["q_proj.w", "k_proj.w", "v_proj.w"], ["{q,k,v}_proj.w"]),
+        (["bn.weight", "bn.bias"], ["bn.{weight,bias}"]),
+        (["norm1.w", "norm2.w"], ["norm{1,2}.w"]),
+        (["conv9.w", "conv10.w", "conv11.w"], ["conv{9-11}.w"]),
+        (["query.w", "key.w"], ["{query,key}.w"]),
+        (["norm.w", "q_norm.w"], ["{norm,q_norm}.w"]),
+        (["layer_01.w", "layer_02.w"], ["layer_{01,02}.w"]),
+        (["weight_ih_l0", "weight_hh_l0"], ["weight_{ih,hh}_l0"]),
+        (["a{0}.w", "a{1}.w"], ["a{0}.w", "a{1}.w"]),
+        (["0-1.w", "2-3.w"], ["0-1.w", "2-3.w"]),
+        (["w"], ["w"]),
+        ([], []),
+    ],
+)
+def test_names_fold_to(names: list[str], patterns: list[str]) -> None:
+    assert list(fold_names(names)) == patterns
+
+
+def test_the_blocks_of_a_stage_fold_over_sizes_and_stages_do_not_while_there_is_room() -> None:
+    def entries(stages: int) -> list[Entry]:
+        return [
+            Entry(name=f"stage_{s}.{b}.conv.weight", shape=(64 * 2**s, 32 * 2**s if b == 0 else 64 * 2**s, 3, 3))
+            for s in range(stages)
+            for b in range(3)
+        ]
+
+    assert [(row.pattern, row.shape) for row in fold(entries(2))] == [
+        ("stage_0.{0-2}.conv.weight", ("64", "32..64", "3", "3")),
+        ("stage_1.{0-2}.conv.weight", ("128", "64..128", "3", "3")),
+    ]
+    assert [row.pattern for row in fold(entries(50))] == ["stage_{0-49}.{0-2}.conv.weight"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Entry(name="l.1.a.w", shape=(4,), role="gain", cells=("1e-4",)),
+        Entry(name="l.1.a.w", shape=(4,), role="shift", cells=("-",)),
+        Entry(name="l.1.a.w", shape=(4, 4), role="gain", cells=("-",)),
+        Entry(name="l.1.b.w", shape=(5,), role="gain", cells=("-",)),
+    ],
+)
+def test_rows_that_read_differently_do_not_fold(other: Entry) -> None:
+    assert len(fold([Entry(name="l.0.a.w", shape=(4,), role="gain", cells=("-",)), other])) == 2
+
+
+def test_kernels_of_different_sizes_do_not_fold() -> None:
+    shapes = [(64, 64, 1, 1), (64, 64, 3, 3)]
+    assert len(fold([Entry(name=f"l.{i}.a.w", shape=shape) for i, shape in enumerate(shapes)])) == 2
+
+
+def test_unfolded_rows_are_the_names() -> None:
+    names = ["a.0.w", "a.{1}.w", "b,c"]
+    assert [row.pattern for row in unfolded([Entry(name=name) for name in names])] == names

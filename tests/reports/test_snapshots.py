@@ -1,0 +1,92 @@
+"""Every format, as it reads: whole texts."""
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from decay_audit import api, explanation, reports
+from decay_audit.report import Report
+from decay_audit.reports import Format, Options
+from tests.reports import samples
+from tests.reports.snapshots import same
+
+RESNEXT = Path(__file__).parents[2] / "examples" / "resnext29.py"
+SUFFIX = {Format.JSON: "json", Format.MARKDOWN: "md", Format.CSV: "csv", Format.SARIF: "sarif"}
+
+
+@pytest.fixture(scope="module")
+def resnext() -> Report:
+    request = api.Request(target=str(RESNEXT), weight_decay=5e-4)
+    return api.report(api.load(request), request)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnext29.txt", Options()),
+        ("resnext29-100.txt", Options(width=100)),
+        ("resnext29-80.txt", Options(width=80)),
+        ("resnext29-color.txt", Options(width=140, color=True)),
+        ("resnext29-full.txt", Options(full=True)),
+    ],
+)
+def test_the_table_of_the_example(name: str, options: Options, resnext: Report) -> None:
+    assert same(name, reports.render(resnext, Format.TEXT, options))
+
+
+def test_the_tree_of_the_example(resnext: Report) -> None:
+    assert same("resnext29-tree.txt", reports.render(resnext, Format.TREE))
+    assert same("resnext29-tree-80.txt", reports.render(resnext, Format.TREE, Options(width=80)))
+
+
+def test_a_selection_of_the_example(resnext: Report) -> None:
+    chosen = reports.only(resnext, globs=["stage_*"], roles=["norm_weight,bias"], grep="^stage_[12]")
+    assert same("resnext29-selection.txt", reports.render(chosen))
+
+
+@pytest.mark.parametrize("width", [None, 140, 100, 80, 50])
+def test_the_table_of_a_language_model(width: int | None) -> None:
+    text = reports.render(samples.report(samples.llama()), Format.TEXT, Options(width=width))
+    assert same(f"llama{'' if width is None else f'-{width}'}.txt", text)
+
+
+def test_the_tree_of_a_language_model() -> None:
+    assert same("llama-tree.txt", reports.render(samples.report(samples.llama()), Format.TREE))
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_an_awkward_report_in_every_format(form: Format) -> None:
+    text = reports.render(samples.awkward(), form, Options(artifact="src/model.py"))
+    assert same(f"awkward-{form}.{SUFFIX.get(form, 'txt')}", text)
+
+
+def test_an_awkward_report_on_a_narrow_terminal() -> None:
+    assert same("awkward-80.txt", reports.render(samples.awkward(), Format.TEXT, Options(width=80, verbose=True)))
+
+
+def test_what_a_check_says() -> None:
+    assert same("check.txt", reports.check(samples.awkward()))
+    assert same("check-60-color.txt", reports.check(samples.awkward(), Format.TEXT, Options(width=60, color=True)))
+
+
+def test_the_story_of_a_parameter() -> None:
+    report = samples.awkward()
+    other = replace(samples.HOUSE, name="everything", rules=())
+    stories = [
+        explanation.explain(report.plan, name, [other], report.observations)
+        for name in ("h.0.ln.weight", "logit_scale", "frozen.weight", "h.0.fc.weight", "cls_token", "wte.weight")
+    ]
+    text = "\n".join(reports.explanation(story, Options(width=100)) for story in stories)
+    assert same("stories.txt", text)
+
+
+def test_the_list_of_rulesets() -> None:
+    other = replace(samples.HOUSE, name="everything-decays", rules=(), weight_decay=1e-4, source="")
+    assert same("rulesets.txt", reports.rulesets([samples.HOUSE, other], Options(width=80)))
+
+
+def test_colored_code() -> None:
+    code = "NAMES = [\"[bold]x[/bold]\", 'it\\'s']  # a comment that is longer than the terminal\n"
+    assert same("python-color.txt", reports.python(code, Options(width=20, color=True)))
+    assert reports.python(code) == code
