@@ -1,0 +1,1 @@
+"""Presets against the codebases that they are named after."""

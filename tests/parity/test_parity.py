@@ -1,0 +1,48 @@
+"""Each preset equals the codebase that it is named after, on every model, parameter by parameter."""
+
+import os
+
+import pytest
+
+from decay_audit import rulefile
+from tests.parity.compare import classified, compare
+from tests.parity.models import MODELS, sample
+from tests.parity.peers import HOUSE, PEERS, missing
+
+ALL = {**MODELS, **dict(sample())}
+
+
+def test_every_preset_is_compared_with_its_source() -> None:
+    assert set(rulefile.presets()) == {*PEERS, *HOUSE}
+
+
+def test_the_codebases_that_can_be_called_are_installed() -> None:
+    lacking = sorted({peer.needs for peer in PEERS.values() if missing(peer)})
+    if lacking and not os.environ.get("DECAY_AUDIT_PARITY"):
+        pytest.skip(f"not installed, so not compared with: {', '.join(lacking)}")
+    assert not lacking
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_presets_equal_their_sources_on(name: str) -> None:
+    model = ALL[name]()
+    subjects = classified(model)
+    outcomes = {preset: compare(preset, peer, model, subjects) for preset, peer in PEERS.items() if not missing(peer)}
+    assert not {preset: outcome.differences for preset, outcome in outcomes.items() if outcome.differences}
+    assert {preset for preset, outcome in outcomes.items() if outcome.crash} <= FAIL_THEMSELVES
+
+
+FAIL_THEMSELVES = {"convnext", "flash-attention", "yolov5", "ultralytics"}
+"""Codebases that raise on some of the models: blocks without numbers, a Linear in a norm, a model without a bias."""
+
+
+def test_a_difference_is_seen() -> None:
+    model = MODELS["odd-tied"]()
+    outcome = compare("no-bias", PEERS["timm"], model, classified(model))
+    assert any(line.startswith("norm1.weight: ") for line in outcome.differences)
+
+
+def test_learning_rates_are_compared() -> None:
+    model = MODELS["vit_tiny_patch16_224"]()
+    outcome = compare("beit", PEERS["mae"], model, classified(model))
+    assert any(line.startswith("blocks.0.attn.qkv.weight: ") for line in outcome.differences)
