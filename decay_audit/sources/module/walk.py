@@ -273,7 +273,8 @@ def _notes(seen: _Seen) -> Iterator[str]:
             module for module in held if id(module) not in seen.entered and next(module.parameters(), None) is not None
         ]
         if lost:
-            yield f"{name} keeps {len(lost)} modules in a plain container: torch does not see their parameters"
+            modules = "1 module" if len(lost) == 1 else f"{len(lost)} modules"
+            yield f"{name} keeps {modules} in a plain container: torch does not see their parameters"
     if any(times > _MOST_PATHS for times in seen.entered.values()):
         yield f"some modules are shared over more than {_MOST_PATHS} paths: not every tied name is listed"
 

@@ -1,0 +1,124 @@
+"""What a target string means, before anything is imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from decay_audit.errors import TargetError
+from decay_audit.sources.target import CheckpointTarget, FileTarget, ModuleTarget, parse
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("text", "expression", "label"),
+    [
+        ("nets/model.py", "", "model.py"),
+        ("nets/model.py:Net", "Net", "model.py:Net"),
+        ("nets/model.py:Net(path='x.py:y', n={1: 2})", "Net(path='x.py:y', n={1: 2})", None),
+        ("nets/model.py: Net ", "Net", "model.py:Net"),
+        ("./nets/model.py:lambda: 1", "lambda: 1", None),
+    ],
+)
+def test_what_follows_the_py_is_an_expression_in_that_file(
+    here: Path, text: str, expression: str, label: str | None
+) -> None:
+    (here / "nets").mkdir()
+    (here / "nets/model.py").touch()
+    target = parse(text)
+    assert isinstance(target, FileTarget)
+    assert target.path == Path("nets/model.py")
+    assert target.expression == expression
+    assert target.label == (label or f"model.py:{expression}")
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "expression"),
+    [
+        ("timm:create_model('vit/tiny')", "timm", "create_model('vit/tiny')"),
+        ("torchvision.models.resnet18", "torchvision.models.resnet18", ""),
+        ("a:b", "a", "b"),
+        ("pkg.mod:x.safetensors", "pkg.mod", "x.safetensors"),
+    ],
+)
+def test_a_dotted_name_is_a_module(here: Path, text: str, place: str, expression: str) -> None:
+    assert parse(text) == ModuleTarget(place=place, expression=expression, label=text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x.safetensors", "x.pt", "x.pth", "x.ckpt", "x.bin", "x.pth.tar", "model.safetensors.index.json"],
+)
+def test_a_checkpoint_is_told_by_the_end_of_its_name(here: Path, name: str) -> None:
+    (here / name).touch()
+    assert parse(name) == CheckpointTarget(path=Path(name), label=name)
+
+
+def test_a_file_on_disk_wins_over_a_module_of_that_name(here: Path) -> None:
+    (here / "torch.nn").mkdir()
+    assert isinstance(parse("torch.nn"), CheckpointTarget)
+
+
+def test_a_folder_is_a_checkpoint_unless_it_is_a_package(here: Path) -> None:
+    (here / "weights").mkdir()
+    assert parse("weights") == CheckpointTarget(path=Path("weights"), label="weights")
+    (here / "weights/__init__.py").touch()
+    assert parse("weights/") == ModuleTarget(place="weights", label="weights")
+    (here / "weights/model.safetensors").touch()
+    assert isinstance(parse("weights"), CheckpointTarget)
+
+
+@pytest.mark.parametrize("text", [r"C:\nets\model.py:Net", r"C:\nets\model.py", r"C:\weights", "C:/weights/x.bin"])
+def test_the_colon_of_a_windows_drive_is_part_of_a_path(here: Path, text: str) -> None:
+    with pytest.raises(TargetError, match="no such file") as caught:
+        parse(text)
+    assert text.removesuffix(":Net") in caught.value.message
+
+
+def test_a_path_that_exists_may_hold_a_colon(here: Path) -> None:
+    (here / "C:").mkdir()
+    (here / "C:/model.py").touch()
+    target = parse("C:/model.py:Net")
+    assert isinstance(target, FileTarget)
+    assert (target.place, target.expression) == ("C:/model.py", "Net")
+
+
+def test_a_long_expression_is_not_taken_for_a_file_name() -> None:
+    expression = f"Net({', '.join(map(str, range(3000)))})"
+    assert parse(f"pkg:{expression}") == ModuleTarget(place="pkg", expression=expression, label=f"pkg:{expression}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("modle.py", "no such file: modle.py", "did you mean model.py?"),
+        ("modle.py:Net", "no such file: modle.py", "did you mean model.py?"),
+        ("nowhere/model.py", "no such file: nowhere/model.py", "there is no folder nowhere"),
+        ("wieghts.pt", "no such file: wieghts.pt", "did you mean weights.pt?"),
+        ("weights.pt:Net", "weights.pt is not Python: nothing can follow its name", "try: weights.pt"),
+        ("notes.txt", "notes.txt is neither Python nor a checkpoint", None),
+        ("model.py:", "`model.py:` has nothing after the colon", None),
+        ("", "the target is empty", None),
+        ("my-model:Net", "`my-model:Net` is not a target", None),
+        ("a\0b", "`a\0b` is not a target", None),
+    ],
+)
+def test_a_target_that_means_nothing_says_what_would(here: Path, text: str, message: str, hint: str | None) -> None:
+    for name in ("model.py", "weights.pt", "notes.txt"):
+        (here / name).touch()
+    with pytest.raises(TargetError) as caught:
+        parse(text)
+    assert caught.value.message == message
+    assert caught.value.hint == hint if hint is not None else caught.value.hint
+
+
+def test_reading_a_target_string_imports_no_torch() -> None:
+    code = "import sys; from decay_audit.sources.target import parse; parse('timm:x'); print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
