@@ -1,0 +1,247 @@
+"""The command line at its edges: exit codes, streams, bad input, configuration."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from decay_audit.cli import app
+
+EXAMPLE = str(Path(__file__).parents[1] / "examples" / "resnext29.py")
+SINGLE_GROUP = f"{EXAMPLE}:make_optimizer"
+LINEAR = "torch.nn:Linear(2, 3)"
+MODEL = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+        self.norm = nn.LayerNorm(2)
+
+
+def good(model):
+    weights, rest = [model.fc.weight], [model.fc.bias, *model.norm.parameters()]
+    return torch.optim.AdamW([{"params": weights, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=1e-3)
+
+
+def bad(model):
+    return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+"""
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "net.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def process(*arguments: str, encoding: str = "utf-8", **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "decay_audit", *arguments],
+        capture_output=True,
+        encoding=encoding,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+def test_inspect_exits_0_even_where_there_is_something_to_find(folder: Path) -> None:
+    result = runner.invoke(app, ["inspect", "net.py", "--optimizer", "net.py:bad"])
+    assert result.exit_code == 0
+    assert "DA101" in result.stdout
+
+
+def test_check_exits_1_for_an_optimizer_that_decays_norms_and_0_for_one_that_does_not(folder: Path) -> None:
+    bad = runner.invoke(app, ["check", "net.py", "--optimizer", "net.py:bad"])
+    assert bad.exit_code == 1
+    assert "DA101 error   2 norm parameters and 1 bias are decayed" in bad.stdout
+    assert "1 error in 4 tensors" in bad.stderr
+    good = runner.invoke(app, ["check", "net.py", "--optimizer", "net.py:good"])
+    assert good.exit_code == 0
+    assert "no findings in 4 tensors" in good.stderr
+
+
+@pytest.mark.parametrize("format_", ["text", "tree", "json", "markdown", "csv", "sarif", "github"])
+def test_a_format_never_changes_the_exit_code(folder: Path, format_: str) -> None:
+    result = runner.invoke(app, ["check", "net.py", "--optimizer", "net.py:bad", "--format", format_])
+    assert result.exit_code == 1
+
+
+def test_in_machine_formats_standard_output_is_the_document_alone(folder: Path) -> None:
+    (folder / "loud.py").write_text(f"print('hello from the user')\n{MODEL}")
+    result = process("inspect", "loud.py", "--format", "json")
+    assert json.loads(result.stdout)["totals"]["parameters"] == 4
+    assert "hello from the user" in result.stderr
+
+
+def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fail(folder: Path) -> None:
+    bad = ["check", "net.py", "--optimizer", "net.py:bad"]
+    assert runner.invoke(app, [*bad, "--exit-zero"]).exit_code == 0
+    assert runner.invoke(app, [*bad, "--ignore", "DA1"]).exit_code == 0
+    assert runner.invoke(app, [*bad, "--ignore", "DA1", "--select", "DA101"]).exit_code == 1
+    (folder / "rules.yaml").write_text(
+        "schema: 1\nname: mine\nextends: no-norm-no-bias\n"
+        "rules:\n- {name: idle, when: {name: nothing.*}, decay: false}\n"
+    )
+    warned = ["check", "net.py", "--rules", "rules.yaml"]
+    assert runner.invoke(app, warned).exit_code == 0
+    assert runner.invoke(app, [*warned, "--fail-on", "warning"]).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["inspect", "nett.py"], "did you mean net.py?"),
+        (["inspect", "net.py:Ne"], "did you mean `Net`?"),
+        (["inspect", LINEAR, "--rules", "tim"], "did you mean `timm`?"),
+        (["inspect", LINEAR, "--weight-decay", "nan"], "greater than or equal to 0"),
+        (["inspect", LINEAR, "--weight-decay", "inf"], "finite"),
+        (["inspect", LINEAR, "--role", "biass"], "bias"),
+        (["inspect", LINEAR, "--grep", "("], "regular expression"),
+        (["inspect", LINEAR, "--measure"], "--optimizer"),
+        (["inspect", LINEAR, "--model", LINEAR], "--model goes with a checkpoint"),
+        (["inspect", LINEAR, "--optimizer", "1 +"], "not a Python expression"),
+        (["inspect", LINEAR, "--optimizer", "42"], "optimizer"),
+        (["check", LINEAR, "--select", "DA9"], "no code begins with DA9"),
+        (["check"], "nothing to check"),
+        (["explain", LINEAR], "needs a parameter's name"),
+        (["explain", LINEAR, "weigth"], "weight"),
+        (["explain", "DA999"], "DA999"),
+        (["emit", LINEAR, "--optimizer", "AdamV"], "AdamW"),
+        (["rules", "show", "tim"], "timm"),
+    ],
+)
+def test_bad_input_gets_one_message_with_a_way_out_and_exit_2(folder: Path, arguments: list[str], says: str) -> None:
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert " ".join(says.split()) in " ".join(result.stderr.replace("│", " ").split())
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+
+
+def test_verbose_shows_the_trace_of_the_users_exception(folder: Path) -> None:
+    (folder / "boom.py").write_text("from torch import nn\nclass B(nn.Module):\n def __init__(self):\n  1 / 0\n")
+    quiet = runner.invoke(app, ["inspect", "boom.py"])
+    assert "boom.py:4: ZeroDivisionError" in quiet.stderr
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in runner.invoke(app, ["inspect", "boom.py", "--verbose"]).stderr
+
+
+def test_a_failed_run_leaves_the_output_file_as_it_was(folder: Path) -> None:
+    output = folder / "report.json"
+    output.write_text("before")
+    assert runner.invoke(app, ["inspect", "nett.py", "--output", "report.json"]).exit_code == 2
+    assert output.read_text() == "before"
+    assert runner.invoke(app, ["inspect", "net.py", "--format", "json", "--output", "report.json"]).exit_code == 0
+    assert json.loads(output.read_text())["schema_version"] == 1
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["net.py", "report.json"]
+
+
+def test_a_broken_pipe_is_quiet(folder: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    result = subprocess.run(
+        [sys.executable, "-m", "decay_audit", "inspect", LINEAR, "--full"],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+    )
+    os.close(writer)
+    assert result.stderr == ""
+    assert result.returncode == 141
+
+
+def test_an_interrupt_exits_130_without_a_trace(folder: Path) -> None:
+    (folder / "slow.py").write_text("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "decay_audit", "inspect", "slow.py"], stderr=subprocess.PIPE, text=True
+    )
+    assert running.stderr is not None
+    assert running.stderr.readline() == "started\n"
+    time.sleep(0.2)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "Traceback" not in said
+
+
+def test_a_bug_of_ours_exits_3_and_asks_to_be_reported(folder: Path) -> None:
+    code = (
+        "import decay_audit.api, decay_audit.__main__ as main, sys\n"
+        "def broken(*_): raise RuntimeError('a bug')\n"
+        "decay_audit.api.load = broken\n"
+        f"sys.argv = ['decay-audit', 'inspect', {LINEAR!r}]\n"
+        "main.main()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 3
+    assert "please report" in result.stderr
+
+
+def test_colour_follows_the_option_then_no_color_then_force_color(folder: Path) -> None:
+    plain = process("inspect", LINEAR)
+    assert "\x1b" not in plain.stdout
+    assert "\x1b" in process("inspect", LINEAR, FORCE_COLOR="1").stdout
+    assert "\x1b" not in process("inspect", LINEAR, FORCE_COLOR="1", NO_COLOR="1").stdout
+    assert "\x1b" in process("inspect", LINEAR, "--color", "always", NO_COLOR="1").stdout
+
+
+def test_a_console_without_the_letters_gets_escapes_and_no_crash(folder: Path) -> None:
+    (folder / "odd.py").write_text(
+        "from torch import nn\nm = nn.Module()\n"
+        "m.register_parameter('gewicht_ß漢', nn.Parameter(nn.Linear(1, 2).weight))\n",
+        encoding="utf-8",
+    )
+    result = process("inspect", "odd.py", encoding="cp1252", PYTHONIOENCODING="cp1252")
+    assert result.returncode == 0
+    assert "gewicht_ß\\u6f22" in result.stdout
+
+
+def test_pyproject_holds_defaults_which_the_command_line_beats(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.decay-audit]\nrules = 'torch-default'\nweight-decay = 0.3\n")
+    configured = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json"]).stdout)
+    assert (configured["ruleset"]["name"], configured["ruleset"]["weight_decay"]) == ("torch-default", 0.3)
+    given = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json", "--rules", "no-bias"]).stdout)
+    assert (given["ruleset"]["name"], given["ruleset"]["weight_decay"]) == ("no-bias", 0.3)
+
+
+def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pyproject.toml").write_text(
+        "[tool.decay-audit]\nrules = 'no-norm-no-bias'\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:good'\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"
+    )
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    result = runner.invoke(app, ["check"])
+    assert result.exit_code == 1
+    assert "no findings in 4 tensors" in result.stderr
+    assert "1 error in 4 tensors" in result.stderr
+
+
+def test_a_misspelt_key_in_pyproject_is_an_error_with_the_nearest_spelling(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.decay-audit]\nweigth-decay = 0.3\n")
+    result = runner.invoke(app, ["inspect", "net.py"])
+    assert result.exit_code == 2
+    assert "did you mean weight-decay?" in result.stderr
+
+
+def test_the_same_input_gives_the_same_bytes_without_a_path_of_the_machine(folder: Path) -> None:
+    first, second = (process("inspect", str(folder / "net.py"), "-f", "json").stdout for _ in range(2))
+    assert first == second
+    assert str(folder) not in first
