@@ -1,0 +1,92 @@
+"""The Python API: what a training script calls."""
+
+import pytest
+import torch
+from torch import nn
+
+import decay_audit
+from tests.menagerie import MENAGERIE
+
+LR = 3e-4
+
+
+def bert_like() -> nn.Module:
+    return nn.Sequential(
+        nn.Embedding(10, 4), nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), nn.LayerNorm(4), nn.Linear(4, 3)
+    )
+
+
+def coefficients(optimizer: torch.optim.Optimizer) -> dict[int, float]:
+    return {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+
+
+def test_param_groups_make_an_optimizer_that_spares_biases_and_norms() -> None:
+    model = bert_like()
+    groups = decay_audit.param_groups(model, rules="no-norm-no-bias", weight_decay=0.05)
+    optimizer = torch.optim.AdamW(groups, lr=LR)
+    got = {name: coefficients(optimizer)[id(tensor)] for name, tensor in model.named_parameters()}
+    assert got == {name: 0.05 if tensor.ndim > 1 else 0.0 for name, tensor in model.named_parameters()}
+
+
+def test_a_step_without_a_gradient_shrinks_what_the_plan_decays_by_lr_times_weight_decay_and_nothing_else() -> None:
+    model = bert_like()
+    optimizer = torch.optim.AdamW(decay_audit.param_groups(model, weight_decay=0.5), lr=LR)
+    before = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+    for tensor in model.parameters():
+        tensor.grad = torch.zeros_like(tensor)
+    optimizer.step()
+    decided = {decision.name: decision.decays for decision in decay_audit.plan(model).decisions}
+    for name, tensor in model.named_parameters():
+        expected = before[name] * (1 - LR * 0.5) if decided[name] else before[name]
+        torch.testing.assert_close(tensor.detach(), expected)
+
+
+@pytest.mark.parametrize("name", sorted(MENAGERIE))
+def test_param_groups_hold_every_parameter_once_but_the_frozen_ones(name: str) -> None:
+    model = MENAGERIE[name]()
+    trainable = [tensor for tensor in model.parameters() if tensor.requires_grad]
+    if not list(model.parameters()):
+        with pytest.raises(decay_audit.DecayAuditError):
+            decay_audit.param_groups(model)
+        return
+    held = [id(tensor) for group in decay_audit.param_groups(model) for tensor in group["params"]]
+    assert sorted(held) == sorted(map(id, trainable))
+
+
+def test_a_compiled_model_gets_the_groups_of_the_model_inside() -> None:
+    model = bert_like()
+    bare, compiled = decay_audit.param_groups(model), decay_audit.param_groups(torch.compile(model))  # type: ignore[arg-type]
+    assert [[id(p) for p in group["params"]] for group in bare] == [
+        [id(p) for p in group["params"]] for group in compiled
+    ]
+
+
+def test_learning_rates_are_scaled_in_the_groups_where_the_ruleset_scales_them() -> None:
+    model = nn.Module()
+    model.patch_embed = nn.Linear(3, 3)
+    model.blocks = nn.ModuleList([nn.Linear(3, 3)])
+    groups = decay_audit.param_groups(model, rules="mae", weight_decay=0.05, lr=1.0)
+    scales = {id(p): group["lr"] for group in groups for p in group["params"]}
+    assert scales[id(model.blocks[0].weight)] == pytest.approx(0.75)
+    assert scales[id(model.patch_embed.weight)] == pytest.approx(0.75**2)
+
+
+def test_the_stages_can_be_called_one_by_one() -> None:
+    inventory = decay_audit.read(bert_like())
+    classified = decay_audit.classify(inventory)
+    ruleset = decay_audit.load_rules("torch-default")
+    plan = decay_audit.plan(classified, ruleset, weight_decay=0.1)
+    assert [decision.weight_decay for decision in plan.decisions] == [0.1] * len(inventory.parameters)
+
+
+@pytest.mark.parametrize("coefficient", [float("nan"), float("inf"), -1.0])
+def test_a_coefficient_that_is_no_number_from_0_up_is_refused(coefficient: float) -> None:
+    with pytest.raises(decay_audit.DecayAuditError, match="weight_decay"):
+        decay_audit.plan(nn.Linear(2, 2), weight_decay=coefficient)
+
+
+def test_every_public_name_is_there() -> None:
+    for name in decay_audit.__all__:
+        assert getattr(decay_audit, name) is not None
+    with pytest.raises(AttributeError):
+        decay_audit.nothing  # noqa: B018
