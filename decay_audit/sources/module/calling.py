@@ -33,11 +33,10 @@ def model_from(value: object, place: str, namespace: Mapping[str, object]) -> nn
 
 def _not_a_module(value: object, place: str) -> TargetError:
     """Name what it is instead, and the module inside it, if there is one."""
-    kind = type(value).__name__
-    said = f"{place} is the class {value.__name__}" if isinstance(value, type) else f"{place} gives a {kind}"
+    kind = f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
     inside = next((path for path, held in _parts(value) if isinstance(held, nn.Module)), "")
     return TargetError(
-        f"{said}, not a torch.nn.Module",
+        f"{place} is {kind}, not a torch.nn.Module",
         f"try: {command(place + inside)}" if inside else "name a model, its class, or a function that makes one",
     )
 
