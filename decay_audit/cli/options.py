@@ -9,6 +9,7 @@ import typer
 from decay_audit.cli.screen import Color as Color  # noqa: PLC0414  (commands name all that they need of options `o.`)
 
 DEFAULT_RULES = "no-norm-no-bias"
+AUTO = "auto"
 
 READING = "Reading"
 DECIDING = "Deciding"
@@ -128,9 +129,9 @@ Trace = Annotated[
     str | None,
     typer.Option(
         "--trace",
-        metavar="SHAPE",
+        metavar="[SHAPE]",
         help="Run the forward pass on fake tensors and classify by use: 1x3x224x224, input_ids=int64:1x8, an "
-        "expression, or `auto` where the model says what it eats.",
+        "expression; without a value, the model says what it eats.",
         rich_help_panel=READING,
         show_default=False,
     ),
