@@ -124,7 +124,8 @@ _TORCHAO: dict[str, Row] = {
 }
 
 _SCHEDULEFREE: dict[str, Row] = {
-    **{f"AdamWScheduleFree{form}": Row(path="lr") for form in ("", "Closure", "Paper", "Reference")},
+    **{f"AdamWScheduleFree{form}": Row(path="lr") for form in ("", "Closure", "Reference")},
+    "AdamWScheduleFreePaper": Row(path="own", note="averaging delays a part of it"),
     **{f"RAdamScheduleFree{form}": Row(path="own", note="early steps are scaled down") for form in ("", "Closure")},
     **{f"SGDScheduleFree{form}": Row(path="gradient") for form in ("", "Closure", "Reference")},
 }

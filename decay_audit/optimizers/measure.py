@@ -15,7 +15,7 @@ from decay_audit.observations import Movement, Observation
 from decay_audit.optimizers.construction import Record
 from decay_audit.optimizers.find import Found
 from decay_audit.optimizers.live import observe
-from decay_audit.optimizers.probe import Gradient, probe
+from decay_audit.optimizers.probe import Gradient, Trail, probe
 
 STEPS = 3
 PATIENCE = 12
@@ -81,11 +81,19 @@ def _without_gradient(
     optimizer: torch.optim.Optimizer, keys: list[int], steps: int
 ) -> tuple[dict[int, Moved], Mapping[int, float]]:
     real = probe(optimizer, steps=steps)
-    try:
-        exact = probe(optimizer, steps=steps, dtype=torch.float64)
-    except OptimizerError:  # some work in single precision only
-        exact = real
+    exact = _exact(optimizer, steps)
     return {key: _vanishing(_first(exact.values[key]), _first(real.values[key])) for key in keys}, exact.rates
+
+
+def _exact(optimizer: torch.optim.Optimizer, steps: int) -> Trail:
+    """Steps in double precision; louder ones for an optimizer that works in single precision whatever it is given."""
+    try:
+        trail = probe(optimizer, steps=steps, dtype=torch.float64)
+    except OptimizerError:
+        return probe(optimizer, steps=steps, amplify=True)
+    moved = [values for values in trail.values.values() if values[0].numel() and not values[0].equal(values[-1])]
+    single = moved and all(_noise(values[-1]) > SMALL for values in moved)
+    return probe(optimizer, steps=steps, dtype=torch.float64, amplify=True) if single else trail
 
 
 def _vanishing(exact: Moved, real: Moved) -> Moved:

@@ -23,6 +23,7 @@ Gradient = Literal["zero", "with", "against"]
 """Zero, or of the weight's sign (a step on it shrinks the weight), or of the other sign."""
 LR_IF_ZERO = 1e-3
 """A group's lr in a probe where it is 0, as before the first step of a warm-up, and no `initial_lr` is kept."""
+LOUD = 0.1
 STRENGTH = 1e-2
 """Size of a gradient that is not zero, relative to the weight."""
 
@@ -46,12 +47,14 @@ def probe(
     dtype: torch.dtype | None = None,
     gradient: Gradient = "zero",
     decay: bool = True,
+    amplify: bool = False,
 ) -> Trail:
     """Take steps on a copy.
 
     Args:
         dtype: dtype of the stand-ins; None keeps each parameter's own.
         decay: False sets every coefficient to 0 first.
+        amplify: raise every lr to at least `LOUD`, so that rounding does not drown what a step does.
 
     Raises:
         OptimizerError: no way to step worked; the message is the optimizer's.
@@ -60,7 +63,7 @@ def probe(
     with undisturbed():
         for keep_state, take in _WAYS:
             copied = duplicate(optimizer, dtype, keep_state=keep_state)
-            rates = _prepare(copied, decay=decay)
+            rates = _prepare(copied, decay=decay, amplify=amplify)
             try:
                 return Trail(values=_values(copied, steps, partial(take, copied, gradient)), rates=rates)
             except Exception as error:  # noqa: BLE001 - a step is somebody's code and may fail in any way
@@ -71,12 +74,14 @@ def probe(
     ) from errors[0]
 
 
-def _prepare(copied: Copy, *, decay: bool) -> dict[int, float]:
+def _prepare(copied: Copy, *, decay: bool, amplify: bool) -> dict[int, float]:
     """Give every group an lr that moves, and drop the coefficients if asked; say the lr of every tensor."""
     by_stand_in: dict[int, float] = {}
     for group in copied.optimizer.param_groups:
         if "lr" in group and not float(group["lr"] or 0):
-            group["lr"] = float(group.get("initial_lr") or LR_IF_ZERO)
+            _set_lr(group, float(group.get("initial_lr") or LR_IF_ZERO))
+        if "lr" in group and amplify:
+            _set_lr(group, max(float(group["lr"]), LOUD))
         for key in ("weight_decay", "wd"):
             if key in group and not decay:
                 group[key] = 0.0
@@ -85,7 +90,17 @@ def _prepare(copied: Copy, *, decay: bool) -> dict[int, float]:
     return {key: by_stand_in[id(stand_in)] for key, stand_in in copied.stand_ins.items()}
 
 
+def _set_lr(group: dict[str, Any], lr: float) -> None:
+    if isinstance(group["lr"], torch.Tensor):  # some insist on the tensor that they made
+        group["lr"].fill_(lr)
+    else:
+        group["lr"] = lr
+
+
 def _values(copied: Copy, steps: int, take: Callable[[], None]) -> dict[int, tuple[torch.Tensor, ...]]:
+    train = getattr(copied.optimizer, "train", None)
+    if callable(train):  # schedule-free optimizers step in this mode only
+        train()
     trails = [_snapshot(copied)]
     for _ in range(steps):
         take()
