@@ -26,6 +26,7 @@ class Tally:
         self.differing: list[str] = []
 
     def add(self, model: str, outcome: Outcome) -> None:
+        """Count one comparison."""
         if outcome.crash:
             self.crashes[outcome.crash.partition("\n")[0][:70]] += 1
             return

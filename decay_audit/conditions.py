@@ -27,34 +27,50 @@ Comparison = Annotated[
 ]
 DeclaredForm = Literal["exact", "glob", "substring", "keywords", "submodules"]
 Size = int | None
+Words = str | tuple[str, ...] | None
+Numbers = Comparison | tuple[Comparison, ...] | None
+
+
+def _says(description: str) -> Meta:
+    """What a key means, for the JSON Schema."""
+    return Meta(description=description)
 
 
 class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The condition of a rule: every key given must hold, and a list means any of its members."""
 
-    role: Role | tuple[Role, ...] | None = None
-    layer: Layer | tuple[Layer, ...] | None = None
-    name: str | tuple[str, ...] | None = None
-    leaf: str | tuple[str, ...] | None = None
-    owner_name: str | tuple[str, ...] | None = None
-    name_regex: str | tuple[str, ...] | None = None
-    leaf_regex: str | tuple[str, ...] | None = None
-    owner: str | tuple[str, ...] | None = None
-    owner_exact: str | tuple[str, ...] | None = None
-    owner_class: str | tuple[str, ...] | None = None
-    within: str | tuple[str, ...] | None = None
-    ndim: Comparison | tuple[Comparison, ...] | None = None
-    effective_ndim: Comparison | tuple[Comparison, ...] | None = None
-    numel: Comparison | tuple[Comparison, ...] | None = None
-    shape: tuple[Size | tuple[Size, ...], ...] | None = None
-    dtype: str | tuple[str, ...] | None = None
-    trainable: bool | None = None
-    tied: bool | None = None
-    attribute: str | tuple[str, ...] | None = None
-    declared_no_decay: DeclaredForm | tuple[DeclaredForm, ...] | None = None
-    any_: "tuple[When, ...] | None" = field(default=None, name="any")
-    all_: "tuple[When, ...] | None" = field(default=None, name="all")
-    not_: "When | None" = field(default=None, name="not")
+    role: Annotated[Role | tuple[Role, ...] | None, _says("What the parameter does.")] = None
+    layer: Annotated[Layer | tuple[Layer, ...] | None, _says("Which kind of layer holds it.")] = None
+    name: Annotated[Words, _says("A glob over the dotted name; `*` spans dots.")] = None
+    leaf: Annotated[Words, _says("A glob over the last part of the name.")] = None
+    owner_name: Annotated[Words, _says("A glob over the dotted name of the module that holds it.")] = None
+    name_regex: Annotated[Words, _says("A pattern sought anywhere in the dotted name; `(?i)` folds case.")] = None
+    leaf_regex: Annotated[Words, _says("A pattern sought anywhere in the last part of the name.")] = None
+    owner: Annotated[Words, _says("The module's class or any that it derives from; a glob over qualified names.")] = (
+        None
+    )
+    owner_exact: Annotated[Words, _says("The module's own class; a glob over its qualified name.")] = None
+    owner_class: Annotated[Words, _says("A pattern sought in the simple name of the module's own class.")] = None
+    within: Annotated[Words, _says("Like `owner`, of any module on the way to it; the model itself is not asked.")] = (
+        None
+    )
+    ndim: Annotated[Numbers, _says("How many dimensions it has: a number or a comparison.")] = None
+    effective_ndim: Annotated[Numbers, _says("How many of its dimensions are larger than 1.")] = None
+    numel: Annotated[Numbers, _says("How many elements it has.")] = None
+    shape: Annotated[
+        tuple[Size | tuple[Size, ...], ...] | None, _says("Its shape, or a list of shapes; null is any size.")
+    ] = None
+    dtype: Annotated[Words, _says("Its type, e.g. float32.")] = None
+    trainable: Annotated[bool | None, _says("Whether it requires a gradient.")] = None
+    tied: Annotated[bool | None, _says("Whether it has more than one name.")] = None
+    attribute: Annotated[Words, _says("An attribute that is set on the tensor, and true.")] = None
+    declared_no_decay: Annotated[
+        DeclaredForm | tuple[DeclaredForm, ...] | None,
+        _says("It is in the model's no_weight_decay() in this form, or has one of its no_weight_decay_keywords()."),
+    ] = None
+    any_: Annotated["tuple[When, ...] | None", _says("At least one of these holds.")] = field(default=None, name="any")
+    all_: Annotated["tuple[When, ...] | None", _says("Each of these holds.")] = field(default=None, name="all")
+    not_: Annotated["When | None", _says("This does not hold.")] = field(default=None, name="not")
 
     def keys(self) -> frozenset[str]:
         """The keys that are given, as a rules file spells them, those of nested conditions among them."""

@@ -43,6 +43,9 @@ def _comparisons(node: Entries) -> Iterator[Complaint]:
 def _some_condition(node: Entries) -> Iterator[Complaint]:
     if not node.entries:
         yield node.line, "the condition is empty and would match everything; give it a key, or use `default`"
+    for key in ("any", "all"):
+        if isinstance(inner := node.get(key), Items) and not inner.items:
+            yield inner.line, f"`{key}` is an empty list"
 
 
 def _one_amount(node: Entries) -> Iterator[Complaint]:

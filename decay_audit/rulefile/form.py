@@ -88,8 +88,8 @@ class ExampleForm(AmountForm, frozen=True, kw_only=True):
         Meta(description="Qualified class name of each ancestor below the root, outermost first."),
     ] = ()
     shape: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(description="Its shape; [] is a scalar.")] = ()
-    dtype: str = "float32"
-    trainable: bool = True
+    dtype: Annotated[str, Meta(description="Its type.")] = "float32"
+    trainable: Annotated[bool, Meta(description="Whether it requires a gradient.")] = True
     tied_to: Annotated[str | tuple[str, ...], Meta(description="Its other names.")] = ()
     attributes: Annotated[str | tuple[str, ...], Meta(description="Attributes set on the tensor, and true.")] = ()
     no_weight_decay: Annotated[str | tuple[str, ...], Meta(description="What the model's method returns.")] = ()

@@ -92,22 +92,27 @@ def find(name_or_path: str, beside: Path) -> Text:
 
 
 def _not_found(name: str, path: Path, error: OSError | ValueError) -> RulesError:
-    if path.is_dir():
+    if isinstance(error, IsADirectoryError):
         return RulesError(f"{name} is a folder", "name a preset or one YAML file")
-    looks_like_file = path.suffix in (".yaml", ".yml") or len(path.parts) > 1
-    if looks_like_file and not isinstance(error, FileNotFoundError | NotADirectoryError):
+    if not looks_like_file(name):
+        return RulesError(
+            f"no ruleset is called `{name}`",
+            f"{_nearest(name, shipped.names())}`decay-audit rules list` lists the presets; a file is named by its path",
+        )
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
         return RulesError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
-    known = (
-        [f"{path.parent / other.name}" for other in path.parent.glob("*.y*ml")] if looks_like_file else shipped.names()
-    )
-    close = get_close_matches(str(path) if looks_like_file else name, known, n=1)
-    nearest = f"did you mean `{close[0]}`? " if close else ""
-    if looks_like_file:
-        return RulesError(f"no rules file {name}", f"{nearest}`decay-audit rules list` lists the presets")
-    return RulesError(
-        f"no ruleset is called `{name}`",
-        f"{nearest}`decay-audit rules list` lists the presets; a file is named by its path",
-    )
+    beside = [str(Path(name).with_name(other.name)) for other in path.parent.glob("*.y*ml")]
+    return RulesError(f"no rules file {name}", f"{_nearest(name, beside)}`decay-audit rules list` lists the presets")
+
+
+def looks_like_file(name: str) -> bool:
+    """Whether a ruleset is named by its path, and not as a preset."""
+    return Path(name).suffix in (".yaml", ".yml") or len(Path(name).parts) > 1
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean `{close[0]}`? " if close else ""
 
 
 def _shown(path: Path) -> str:

@@ -1,0 +1,1 @@
+"""Rulesets: their language, their files and the presets."""

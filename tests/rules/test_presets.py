@@ -1,0 +1,99 @@
+"""The presets: each is valid, tests itself, and says where it comes from; the table of them is true."""
+
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from decay_audit import rulefile
+from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar, parse
+from tests.parity.peers import CALLED, HOUSE
+
+README = Path(__file__).parents[2] / "rules" / "README.md"
+PRESETS = rulefile.presets()
+
+
+def plain(node: Node | None) -> object:
+    """The file as JSON has it, by the same scalars as the reader's."""
+    match node:
+        case Entries():
+            return {key.spelling: plain(value) for key, value in node.entries}
+        case Items():
+            return [plain(item) for item in node.items]
+        case Scalar():
+            return node.value
+        case None:
+            return None
+
+
+def test_there_are_presets() -> None:
+    assert len(PRESETS) > 40
+    assert "no-norm-no-bias" in PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_keeps_its_promises(name: str) -> None:
+    ruleset = rulefile.validate(name)
+    assert (ruleset.name, ruleset.preset) == (name, True)
+    assert ruleset.title
+    assert ruleset.source
+    assert len(ruleset.examples) >= 1
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_fits_the_json_schema(name: str) -> None:
+    jsonschema.validate(plain(parse(rulefile.text(name))), rulefile.schema())
+
+
+def test_the_schema_is_a_schema_and_describes_every_key() -> None:
+    schema = rulefile.schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for part in (schema, *schema["$defs"].values()):
+        undescribed = [key for key, value in part["properties"].items() if "description" not in value]
+        assert not undescribed, part.get("title")
+
+
+RIGHT = "{schema: 1, name: a, weight_decay: 1, default: {decay: true}, "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{schema: 2, name: a, weight_decay: 1, default: {decay: true}}",
+        "{schema: 1, name: a, weight_decay: 1}",
+        "{schema: 1, name: a, weight_decay: -1, default: {decay: true}}",
+        "{schema: 1, name: a, weight_decay: 1, default: {decay: true, weight_decay: 1}}",
+        RIGHT + "rules: [{name: b, when: {}, decay: true}]}",
+        RIGHT + "rules: [{name: b, when: {rol: bias}, decay: 1}]}",
+        RIGHT + "rules: [{name: b, when: {ndim: x}, decay: 1}]}",
+        RIGHT + "rules: [{name: b, when: {role: null}, decay: 1}]}",
+    ],
+)
+def test_what_the_reader_refuses_the_schema_refuses(text: str) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(text), rulefile.schema())
+
+
+def row(name: str) -> str:
+    """A preset's line of the table."""
+    ruleset = rulefile.load(name)
+    compared = "called" if name in CALLED else "-" if name in HOUSE else "retold"
+    return (
+        f"| `{name}` | {ruleset.title} | {ruleset.source} | {ruleset.weight_decay:g} | {ruleset.frozen} | {compared} |"
+    )
+
+
+def test_the_table_of_presets_is_true() -> None:
+    written = [
+        line for line in README.read_text("utf-8").splitlines() if re.match(r"\| `[^`]+` \|.*\|.*\|.*\|.*\|.*\|$", line)
+    ]
+    assert written == [row(name) for name in PRESETS], "\n".join(row(name) for name in PRESETS)
+
+
+def test_known_differences_are_of_presets() -> None:
+    _, _, known = README.read_text("utf-8").partition("## Known differences")
+    named = set(re.findall(r"^\| `([^`]+)`", known, flags=re.MULTILINE))
+    assert named
+    assert named <= set(PRESETS)
