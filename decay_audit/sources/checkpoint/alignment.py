@@ -6,7 +6,7 @@ Positions are in the model's order within a group. Parameters may be missing fro
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-MAX_STATES: Final = 300_000
+MAX_STATES: Final = 600_000
 
 Shape = tuple[int, ...]
 Position = tuple[int, int]
@@ -27,23 +27,15 @@ def align(
         groups: for each position of each group the shape of its state; None where the file holds none.
         alike: for each group what has to be certain about it (its coefficient): groups where this is equal may be
             mixed up with each other, and a match with any of them is then as good as certain.
-        ordered: the order of `shapes` is the model's own.
+        ordered: the order of `shapes` is the model's own; groups keep to it, or shapes alone must tell.
 
     Returns:
         (group, position) -> index of the parameter, where every way to match leads to a group that is `alike`.
     """
-    if ordered and len(groups) == 1 and _fits(shapes, groups[0]):
-        return {(0, index): index for index in range(len(shapes))}
-    certain = _by_shape(shapes, groups, alike)
-    if not ordered or len(certain) == sum(map(len, groups)):
-        return certain
-    return certain | _by_order(shapes, groups, alike, set(certain.values()), set(certain))
-
-
-def _fits(shapes: Sequence[Shape], group: Sequence[Shape | None]) -> bool:
-    return len(shapes) == len(group) and all(
-        held is None or held == shape for shape, held in zip(shapes, group, strict=True)
-    )
+    found = _by_order(shapes, groups, alike) if ordered else None
+    if found is None or (not found and len(groups) > 1):
+        return _by_shape(shapes, groups, alike)
+    return found
 
 
 def _by_shape(
@@ -72,20 +64,16 @@ def _all_alike(positions: Sequence[Position], alike: Sequence[object]) -> bool:
 
 
 def _by_order(
-    shapes: Sequence[Shape],
-    groups: Sequence[Sequence[Shape | None]],
-    alike: Sequence[object],
-    names: set[int],
-    positions: set[Position],
-) -> dict[Position, int]:
-    """Walk the parameters in order, every way that fits, and keep what all ways agree on.
+    shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]], alike: Sequence[object]
+) -> dict[Position, int] | None:
+    """Walk the parameters in order, every way that fits, and keep what all ways agree on; None if they are too many.
 
-    A state is how far each group has been used up. `names` and `positions` are matched already and passed over.
+    A state is how far each group has been used up.
     """
     levels = _forward(shapes, groups)
     goal = tuple(map(len, groups))
     if levels is None or goal not in levels[-1]:
-        return {}
+        return None if levels is None else {}
     found: dict[Position, int] = {}
     reachable, current = {goal}, goal
     for index in range(len(shapes) - 1, -1, -1):
@@ -95,11 +83,11 @@ def _by_order(
         if group is not None and None not in took and len({alike[each] for each in took if each is not None}) == 1:
             found[group, before[group]] = index
         reachable, current = {earlier for earlier, _, _ in steps}, before
-    return {position: index for position, index in found.items() if index not in names and position not in positions}
+    return found
 
 
 def _forward(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) -> list[set[State]] | None:
-    """List the states that can be reached after each parameter; None if they are too many to follow."""
+    """List the states that can be reached after each parameter, none where nothing fits; None if they are too many."""
     spare = len(shapes) - sum(map(len, groups))
     levels: list[set[State]] = [{(0,) * len(groups)}]
     total = 0
@@ -108,7 +96,7 @@ def _forward(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) 
             later for state in levels[-1] for later, _ in _next(shape, groups, state, skip=index - sum(state) < spare)
         }
         total += len(reached)
-        if total * len(groups) > MAX_STATES or not reached:
+        if total * len(groups) > MAX_STATES:
             return None
         levels.append(reached)
     return levels

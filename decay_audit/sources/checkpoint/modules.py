@@ -10,7 +10,7 @@ from decay_audit.sources.checkpoint.values import MalformedError, Opaque, Tensor
 MAX_DEPTH: Final = 64
 MAX_NAMES: Final = 200_000
 MAX_NAME: Final = 1024
-_SCRIPT: Final = "__torch__."
+SCRIPT: Final = "__torch__."
 
 
 class Flat(Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ def is_module(value: object) -> bool:
     if type(value) is not Opaque:
         return False
     state = attributes(value)
-    return value.name.startswith(_SCRIPT) or ("_parameters" in state and "_modules" in state)
+    return value.name.startswith(SCRIPT) or ("_parameters" in state and "_modules" in state)
 
 
 def attributes(value: Opaque) -> Mapping[Any, object]:
@@ -62,7 +62,7 @@ def flatten(root: Opaque) -> Flat:
 
 def _own(module: Opaque) -> Iterator[tuple[str, Tensor, bool]]:
     state = attributes(module)
-    if module.name.startswith(_SCRIPT):
+    if module.name.startswith(SCRIPT):
         yield from ((name, value, False) for name, value in _named_tensors(state))
         return
     for field in ("_parameters", "_buffers"):
@@ -72,7 +72,7 @@ def _own(module: Opaque) -> Iterator[tuple[str, Tensor, bool]]:
 
 def _children(module: Opaque) -> Iterator[tuple[str, Opaque]]:
     state = attributes(module)
-    held = state if module.name.startswith(_SCRIPT) else mapping(state.get("_modules"))
+    held = state if module.name.startswith(SCRIPT) else mapping(state.get("_modules"))
     for name, value in held.items():
         if isinstance(name, str) and type(value) is Opaque and is_module(value):
             yield name, value
@@ -93,7 +93,7 @@ def mapping(value: object) -> Mapping[Any, object]:
 
 def _type(name: str) -> str:
     """Give a class's public name: `torch.nn.Conv2d` for `__torch__.torch.nn.modules.conv.___torch_mangle_0.Conv2d`."""
-    parts = [part for part in name.removeprefix(_SCRIPT).split(".") if not part.startswith("___torch_mangle")]
+    parts = [part for part in name.removeprefix(SCRIPT).split(".") if not part.startswith("___torch_mangle")]
     if parts[:3] == ["torch", "nn", "modules"]:
         return f"torch.nn.{parts[-1]}"
     return ".".join(parts)

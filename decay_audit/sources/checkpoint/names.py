@@ -11,6 +11,11 @@ MAX_PARTS: Final = 64
 _PREFIX: Final = "module."
 
 
+def without_wrappers(name: str) -> str:
+    """Drop the parts that only wrappers make."""
+    return ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS)
+
+
 class Canonical:
     """The way from raw to canonical names for one state dict; names of its optimizer take the same way."""
 
@@ -29,9 +34,7 @@ class Canonical:
                 self.prefixes += 1
 
     def _unwrapped(self, name: str) -> str:
-        if not self.wrapped:
-            return name
-        return ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS)
+        return without_wrappers(name) if self.wrapped else name
 
     def __call__(self, raw: str) -> str:
         """Give the canonical name."""

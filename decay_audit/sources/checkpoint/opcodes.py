@@ -120,12 +120,14 @@ def _extension(width: int, machine: Machine, at: int) -> int:
 
 
 def _call(function: Any, arguments: Any) -> object:  # noqa: ANN401
-    """Stand for a call: a name on the list builds its inert value, anything else is carried with its arguments."""
-    if type(arguments) is not tuple:
-        raise MalformedError("the pickle calls something with something else than a tuple")
+    """Stand for a call: a name on the list builds its inert value, anything else is carried with its arguments.
+
+    TorchScript calls an enum with its bare value; what is not a tuple is carried as the only argument.
+    """
+    given = arguments if type(arguments) is tuple else (arguments,)
     if type(function) is not Name:
-        return Opaque(name=function.name if type(function) is Opaque else "?", arguments=(function, arguments))
-    return function.build(arguments) if function.build else Opaque(name=function.qualified, arguments=arguments)
+        return Opaque(name=function.name if type(function) is Opaque else "?", arguments=(function, given))
+    return function.build(given) if function.build else Opaque(name=function.qualified, arguments=given)
 
 
 def _reduce(machine: Machine, at: int) -> int:

@@ -9,6 +9,7 @@ from msgspec import Struct
 from decay_audit.observations import Group, Optimizer
 from decay_audit.sources.checkpoint.alignment import align
 from decay_audit.sources.checkpoint.modules import attributes, mapping
+from decay_audit.sources.checkpoint.names import without_wrappers
 from decay_audit.sources.checkpoint.optimizer_types import ADAPTIVE, type_and_semantics
 from decay_audit.sources.checkpoint.tables import Model, place
 from decay_audit.sources.checkpoint.values import Opaque, Saved, Tensor
@@ -121,9 +122,9 @@ def _positions(group: Mapping[Any, object], state: Mapping[Any, object], model: 
     shapes = tuple(state_shape(_held(_of(state, each))) for each in ids)
     names = _list(group.get("param_names"))
     if len(names) == len(ids) and all(isinstance(name, str) for name in names):
-        return Positions(names=tuple(map(model.canonical, names)), shapes=shapes)
+        return Positions(names=tuple(names), shapes=shapes)
     if ids and all(isinstance(each, str) for each in ids):
-        return Positions(names=tuple(map(model.canonical, ids)), shapes=shapes)
+        return Positions(names=tuple(ids), shapes=shapes)
     if ids and all(type(each) is Tensor for each in ids):
         found = (model.places.get(where, "") if (where := place(each, file)) else "" for each in ids)
         return Positions(names=tuple(found), shapes=shapes)
@@ -144,7 +145,7 @@ def state_shape(state: Mapping[Any, object]) -> Shape | None:
         if row in shapes and column in shapes:
             return _factored(shapes[row], shapes[column])
     full = [shapes[key] for key in ("exp_avg", "momentum_buffer", "exp_avg_sq", "square_avg", "sum") if key in shapes]
-    distinct = set(full or shapes.values())
+    distinct = set(full or filter(None, shapes.values()) or shapes.values())
     return distinct.pop() if len(distinct) == 1 else None
 
 
@@ -168,9 +169,9 @@ def _named(
 def _as_named(
     positions: Sequence[Positions], model: Model
 ) -> tuple[Sequence[Sequence[str]], tuple[str, ...], tuple[str, ...]]:
-    first = {tied: each.name for each in model.parameters for tied in each.tied_to}
     shapes = {each.name: each.shape for each in model.parameters}
-    named = [[first.get(name, name) for name in each.names] for each in positions]
+    known = {name: each.name for each in model.parameters for name in (each.name, each.raw_name, *each.tied_to)}
+    named = [[known.get(name) or _canonical(name, known, model) for name in each.names] for each in positions]
     misfits = {
         name: shape
         for each, names in zip(positions, named, strict=True)
@@ -179,8 +180,15 @@ def _as_named(
     }
     strangers = [repr(name[:96]) for names in named for name in names if name not in shapes]
     notes = (f"{len(strangers)} of its parameters are not in the state dict: {_few(strangers)}",) if strangers else ()
-    known = [[name if name in shapes else "" for name in names] for names in named]
-    return known, tuple(misfits), (*notes, *_misfit_notes(misfits, shapes))
+    kept = [[name if name in shapes else "" for name in names] for names in named]
+    return kept, tuple(misfits), (*notes, *_misfit_notes(misfits, shapes))
+
+
+def _canonical(name: str, known: Mapping[str, str], model: Model) -> str:
+    """Give the canonical name of what the optimizer calls `name`: it may be wrapped where the state dict is not."""
+    plain = without_wrappers(name)
+    forms = (plain, model.canonical(name), plain.removeprefix("module."))
+    return next((known[form] for form in forms if form in known), plain)
 
 
 def _misfit_notes(misfits: Mapping[str, Shape], shapes: Mapping[str, Shape]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.archive import Member, read_directory, read_member
 from decay_audit.sources.checkpoint.files import Opened
+from decay_audit.sources.checkpoint.modules import SCRIPT
 from decay_audit.sources.checkpoint.opcodes import TABLE
 from decay_audit.sources.checkpoint.pickles import MAX_BYTES, Machine, run
 from decay_audit.sources.checkpoint.storages import resolver
@@ -30,7 +31,7 @@ def read(opened: Opened) -> Pickled:
         TargetError: it is an archive of something else.
     """
     members = read_directory(opened)
-    name = _pickle(members)
+    name = _pickle(opened.name, members)
     content = read_member(opened, name, members[name], MAX_BYTES)
     folder = name.removesuffix("data.pkl")
     lengths = {member: entry.size for member, entry in members.items()}
@@ -45,16 +46,18 @@ def _interpret(content: bytes, folder: str, lengths: Mapping[str, int], *, short
     persistent, _ = resolver(lengths, f"{folder}data/")
     machine = Machine(content, persistent=persistent, shortcut=shortcut)
     root, _ = run(machine, 0, TABLE)
-    return Pickled(root=root, opaque=tuple(machine.opaque), script=f"{folder}constants.pkl" in lengths)
+    script = f"{folder}constants.pkl" in lengths
+    opaque = (name for name in machine.opaque if not (script and name.startswith(SCRIPT)))  # its own types, not Python's
+    return Pickled(root=root, opaque=tuple(opaque))
 
 
-def _pickle(members: Mapping[str, Member]) -> str:
+def _pickle(archive: str, members: Mapping[str, Member]) -> str:
     found = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(found) == 1:
         return found[0]
     if found:
-        raise TargetError(f"a zip archive of {len(found)} checkpoints", "unpack it and name one of them")
+        raise TargetError(f"{archive} is a zip archive of {len(found)} checkpoints", "unpack it and name one of them")
     for ending, (what, hint) in _OTHERS.items():
         if any(name.endswith(ending) for name in members):
-            raise TargetError(what, hint)
-    raise TargetError("a zip archive without a torch checkpoint in it", "unpack it and name the checkpoint")
+            raise TargetError(f"{archive} is {what}", hint)
+    raise TargetError(f"{archive} is a zip archive without a torch checkpoint in it", "unpack it and name the checkpoint")

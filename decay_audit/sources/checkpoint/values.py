@@ -72,11 +72,10 @@ class Opaque(Struct, kw_only=True, eq=False):
 
 
 class Pickled(Struct, frozen=True, kw_only=True, eq=False):
-    """What the pickle of one file stands for: its value, the names of unknown code, and whether it is TorchScript."""
+    """What the pickle of one file stands for: its value, and the names of unknown code."""
 
     root: object
     opaque: tuple[str, ...] = ()
-    script: bool = False
 
 
 class Saved(Struct, frozen=True, kw_only=True, eq=False):

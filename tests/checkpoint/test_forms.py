@@ -1,0 +1,228 @@
+"""Names, shapes and types are those that torch loads, in every form and for real models."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+import torchvision
+import transformers
+from safetensors import safe_open
+from torch import nn
+
+from decay_audit.inventory import Inventory
+from decay_audit.sources.checkpoint import is_checkpoint, read
+from tests.checkpoint.writing import FORMS, save_legacy, save_safetensors, save_zip, small_state
+
+Row = tuple[str, tuple[int, ...], str]
+
+
+def rows(inventory: Inventory) -> list[Row]:
+    return [(each.name, each.shape, each.dtype) for each in inventory.parameters]
+
+
+def torch_rows(model: nn.Module) -> list[Row]:
+    return [(name, tuple(it.shape), str(it.dtype).removeprefix("torch.")) for name, it in model.named_parameters()]
+
+
+def everything(inventory: Inventory) -> set[str]:
+    names = {each.name for each in inventory.parameters} | {each.name for each in inventory.left_out}
+    return names | {tied for each in inventory.parameters for tied in each.tied_to}
+
+
+def resnet18() -> nn.Module:
+    return torchvision.models.resnet18(num_classes=10)
+
+
+def vit_tiny() -> nn.Module:
+    model: nn.Module = timm.create_model("vit_tiny_patch16_224", num_classes=10)
+    return model
+
+
+def gpt2_tiny() -> nn.Module:
+    config = transformers.GPT2Config(n_layer=2, n_embd=32, n_head=2, vocab_size=100, n_positions=16)
+    return transformers.GPT2LMHeadModel(config)
+
+
+def lstm() -> nn.Module:
+    return nn.LSTM(4, 8, num_layers=2, bidirectional=True)
+
+
+def half_precision() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 5).to(torch.bfloat16), nn.Linear(5, 2).to(torch.float64))
+
+
+MODELS = (resnet18, vit_tiny, gpt2_tiny, lstm, half_precision)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_names_shapes_and_types_that_were_saved(form: str, tmp_path: Path) -> None:
+    state = small_state()
+    FORMS[form](state, tmp_path / form)
+    inventory = read(tmp_path / form, target=form)
+    floating = [name for name, tensor in state.items() if tensor.is_floating_point() and "running" not in name]
+    assert {each.name: (each.shape, each.dtype) for each in inventory.parameters} == {
+        name: (tuple(state[name].shape), "float32") for name in floating
+    }
+    assert everything(inventory) == set(state)
+    assert inventory.files == (form,)
+    assert inventory.kind == ("safetensors" if form.endswith(".safetensors") else "torch")
+
+
+@pytest.mark.parametrize("form", [name for name in FORMS if "safetensors" not in name])
+def test_torch_reads_the_same_files(form: str, tmp_path: Path) -> None:
+    state = small_state()
+    FORMS[form](state, tmp_path / form)
+    loaded = torch.load(tmp_path / form, weights_only=False)
+    assert {name: tensor.shape for name, tensor in loaded.items()} == {name: it.shape for name, it in state.items()}
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("save", [save_zip, save_legacy])
+def test_a_state_dict_gives_the_parameters_of_its_model_in_their_order(
+    make: Callable[[], nn.Module], save: Callable[[Any, Path], None], tmp_path: Path
+) -> None:
+    model = make()
+    save(model.state_dict(), tmp_path / "model.pt")
+    assert rows(read(tmp_path / "model.pt", target="model.pt")) == torch_rows(model)
+
+
+@pytest.mark.parametrize("make", [resnet18, vit_tiny, lstm, half_precision])
+def test_safetensors_gives_the_parameters_of_its_model(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+    model, path = make(), tmp_path / "model.safetensors"
+    save_safetensors(model.state_dict(), path)
+    inventory = read(path, target="model.safetensors")
+    assert sorted(rows(inventory)) == sorted(torch_rows(model))
+    with safe_open(path, "pt") as file:
+        assert everything(inventory) == set(file.keys())
+
+
+@pytest.mark.parametrize("make", MODELS)
+@pytest.mark.parametrize("save", [save_zip, save_legacy])
+def test_a_whole_pickled_module_tells_parameters_buffers_and_classes(
+    make: Callable[[], nn.Module], save: Callable[[Any, Path], None], tmp_path: Path
+) -> None:
+    model = make()
+    for index, parameter in enumerate(model.parameters()):
+        parameter.requires_grad_(index % 2 == 0)
+    save(model, tmp_path / "model.pt")
+    inventory = read(tmp_path / "model.pt", target="model.pt")
+    assert rows(inventory) == torch_rows(model)
+    assert [each.trainable for each in inventory.parameters] == [it.requires_grad for it in model.parameters()]
+    buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
+    assert {each.name for each in inventory.left_out} == buffers
+    for each in inventory.parameters:
+        owner = model.get_submodule(each.owner.name)
+        assert each.owner.type_name == type(owner).__name__
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("make", [resnet18, vit_tiny, lstm])
+def test_torchscript_archives_are_read_like_modules(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+    model = make().eval()
+    torch.jit.script(model).save(tmp_path / "model.pt")
+    inventory = read(tmp_path / "model.pt", target="model.pt")
+    assert sorted(rows(inventory)) == sorted(torch_rows(model))
+    assert all(each.trainable for each in inventory.parameters)
+    norm = next((each for each in inventory.parameters if each.name == "bn1.weight"), None)
+    assert norm is None or norm.owner.types == ("torch.nn.BatchNorm2d",)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_traced_archives_are_read_too(tmp_path: Path) -> None:
+    model = resnet18().eval()
+    torch.jit.trace(model, torch.zeros(1, 3, 32, 32)).save(tmp_path / "traced.pt")
+    assert sorted(rows(read(tmp_path / "traced.pt", target="traced.pt"))) == sorted(torch_rows(model))
+
+
+def test_tied_weights_are_one_parameter_with_two_names(tmp_path: Path) -> None:
+    model = gpt2_tiny()
+    save_zip(model.state_dict(), tmp_path / "model.bin")
+    first = read(tmp_path / "model.bin", target="model.bin").parameters[0]
+    assert (first.name, first.tied_to) == ("transformer.wte.weight", ("lm_head.weight",))
+
+
+def test_views_of_one_storage_are_tied_only_where_they_are_the_same_view(tmp_path: Path) -> None:
+    base = torch.zeros(4, 4)
+    state = {"a.weight": base, "b.weight": base[:2], "c.weight": base.t(), "d.weight": base.view(4, 4)}
+    save_zip(state, tmp_path / "views.pt")
+    inventory = read(tmp_path / "views.pt", target="views.pt")
+    assert {each.name: each.tied_to for each in inventory.parameters} == {
+        "a.weight": ("d.weight",),
+        "b.weight": (),
+        "c.weight": (),
+    }
+
+
+def test_owners_form_a_tree_with_every_sibling(tmp_path: Path) -> None:
+    save_zip(resnet18().state_dict(), tmp_path / "model.pt")
+    inventory = read(tmp_path / "model.pt", target="model.pt")
+    norm = next(each for each in inventory.parameters if each.name == "layer1.0.bn1.weight").owner
+    assert norm.tensors == {
+        "weight": (64,),
+        "bias": (64,),
+        "running_mean": (64,),
+        "running_var": (64,),
+        "num_batches_tracked": (),
+    }
+    assert [owner.name for owner in norm.lineage()] == ["layer1.0.bn1", "layer1.0", "layer1", ""]
+    assert norm.parent is next(each for each in inventory.parameters if each.name == "layer1.0.conv1.weight").owner.parent
+    assert norm.types == ()
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor", "ignore:Sparse")
+def test_special_tensors_keep_their_shape_and_type(tmp_path: Path) -> None:
+    state = {
+        "quantized": torch.quantize_per_tensor(torch.zeros(3, 4), 0.1, 0, torch.qint8),
+        "sparse": torch.eye(5).to_sparse(),
+        "sparse_rows": torch.eye(5).to_sparse_csr(),
+        "eighth": torch.zeros(2, 3).to(torch.float8_e4m3fn),
+        "meta": torch.zeros(7, 3, device="meta"),
+        "complex": torch.zeros(4, dtype=torch.complex64),
+        "parameter": nn.Parameter(torch.zeros(2)),
+        "empty": torch.zeros(0, 3),
+    }
+    save_zip(state, tmp_path / "special.pt")
+    inventory = read(tmp_path / "special.pt", target="special.pt")
+    assert {each.name: (each.shape, each.dtype) for each in inventory.parameters} == {
+        "sparse": ((5, 5), "float32"),
+        "sparse_rows": ((5, 5), "float32"),
+        "eighth": ((2, 3), "float8_e4m3fn"),
+        "meta": ((7, 3), "float32"),
+        "complex": ((4,), "complex64"),
+        "parameter": ((2,), "float32"),
+        "empty": ((0, 3), "float32"),
+    }
+    assert [each.name for each in inventory.left_out] == ["quantized"]
+    assert inventory.opaque == ()
+
+
+def test_attributes_of_parameters_are_kept(tmp_path: Path) -> None:
+    model = nn.Linear(2, 3)
+    model.weight._no_weight_decay = True  # type: ignore[assignment]
+    model.weight.other = False  # type: ignore[assignment]
+    save_zip(model, tmp_path / "model.pt")
+    weight = read(tmp_path / "model.pt", target="model.pt").parameters[0]
+    assert weight.attributes == ("_no_weight_decay",)
+
+
+def test_a_model_of_twenty_thousand_tensors_is_read_in_order(tmp_path: Path) -> None:
+    part = torch.zeros(2, 3)
+    state = {f"layers.{index // 100}.experts.{index % 100}.weight": part.clone() for index in range(20_000)}
+    save_zip(state, tmp_path / "large.pt")
+    assert [each.name for each in read(tmp_path / "large.pt", target="").parameters] == list(state)
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pt", "a.pth", "a.CKPT", "a.bin", "a.pth.tar", "a.safetensors.index.json"])
+def test_a_checkpoint_is_known_by_its_name(name: str, tmp_path: Path) -> None:
+    assert is_checkpoint(tmp_path / name)
+    assert not is_checkpoint(tmp_path)
+    (tmp_path / name).touch()
+    assert is_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.py", "timm", "config.json", "a.txt"])
+def test_other_names_are_no_checkpoints(name: str, tmp_path: Path) -> None:
+    assert not is_checkpoint(tmp_path / name)

@@ -1,0 +1,132 @@
+"""Nothing in a checkpoint runs: pickles that would leave a marker leave none, and what they name is reported."""
+
+import copyreg
+import os
+import pickle
+import socket
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from decay_audit.inventory import Inventory
+from decay_audit.sources.checkpoint import read
+from tests.checkpoint.writing import save_legacy, save_zip
+
+
+class Calling:
+    """Pickles as a call of `function`."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.function, self.arguments = function, arguments
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.function, self.arguments
+
+
+class CallingWithState(Calling):
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.function, self.arguments, {"weight": Calling(self.function, *self.arguments)}
+
+
+class ByNewObject:
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return copyreg.__newobj__, (subprocess.Popen, ["true"])
+
+
+def attacks(marker: Path) -> dict[str, tuple[Any, str]]:
+    touch = f"open({str(marker)!r}, 'w').close()"
+    inner = pickle.dumps(Calling(exec, touch))
+    return {
+        "system": (Calling(os.system, f"touch {marker}"), f"{os.system.__module__}.system"),
+        "eval": (Calling(eval, touch), "builtins.eval"),
+        "exec": (Calling(exec, touch), "builtins.exec"),
+        "open": (Calling(open, str(marker), "w"), f"{open.__module__}.open"),
+        "popen": (Calling(subprocess.Popen, ["touch", str(marker)]), "subprocess.Popen"),
+        "check_output": (Calling(subprocess.check_output, ["touch", str(marker)]), "subprocess.check_output"),
+        "socket": (Calling(socket.socket), "socket.socket"),
+        "connect": (Calling(socket.create_connection, ("127.0.0.1", 9)), "socket.create_connection"),
+        "getattr": (Calling(Calling(getattr, os, "system"), f"touch {marker}"), "builtins.getattr"),  # type: ignore[arg-type]
+        "chain": (Calling(Calling(eval, "eval"), touch), "builtins.eval"),  # type: ignore[arg-type]
+        "state": (CallingWithState(exec, touch), "builtins.exec"),
+        "new_object": (ByNewObject(), "subprocess.Popen"),
+        "nested": (Calling(pickle.loads, inner), f"{pickle.loads.__module__}.loads"),
+        "hub": (Calling(torch.hub.load, "owner/repo", "model"), "torch.hub.load"),
+        "torch_load": (Calling(torch.load, str(marker)), "torch.serialization.load"),
+        "reconstructor": (Calling(copyreg._reconstructor, subprocess.Popen, object, None), "subprocess.Popen"),  # type: ignore[attr-defined]
+        "registry": (Calling(copyreg.add_extension, "os", "system", 77), "copyreg.add_extension"),
+        "import": (Calling(__import__, "antigravity"), "builtins.__import__"),
+    }
+
+
+NAMES = sorted(attacks(Path("x")))
+
+
+def written(attack: str, folder: Path, save: Callable[[Any, Path], None], at: str) -> tuple[Path, Path, str]:
+    marker, path = folder / "marker", folder / "checkpoint.pt"
+    harmful, name = attacks(marker)[attack]
+    state: dict[Any, Any] = {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}
+    content: Any = {
+        "beside": {"model": state, "extra": harmful},
+        "within": {**state, "harm": harmful},
+        "root": harmful,
+        "optimizer": {"model": state, "optimizer": {"param_groups": [{"params": [0], "lr": harmful}], "state": harmful}},
+    }[at]
+    save(content, path)
+    return path, marker, name
+
+
+@pytest.mark.parametrize("attack", NAMES)
+@pytest.mark.parametrize("save", [save_zip, save_legacy])
+@pytest.mark.parametrize("at", ["beside", "within", "optimizer"])
+def test_nothing_runs_and_the_names_are_reported(
+    attack: str, save: Callable[[Any, Path], None], at: str, tmp_path: Path
+) -> None:
+    path, marker, name = written(attack, tmp_path, save, at)
+    inventory: Inventory = read(path, target="checkpoint.pt")
+    assert not marker.exists()
+    assert [(each.name, each.shape) for each in inventory.parameters] == [("weight", (2, 3)), ("bias", (2,))]
+    assert name in inventory.opaque
+
+
+@pytest.mark.parametrize("attack", ["system", "eval", "exec", "open", "popen", "state", "nested"])
+def test_the_attacks_are_real(attack: str, tmp_path: Path) -> None:
+    """The same files do leave the marker where their pickle is executed: the tests above can fail."""
+    path, marker, _ = written(attack, tmp_path, save_zip, "beside")
+    torch.load(path, weights_only=False)
+    for _ in range(100):
+        if marker.exists():
+            break
+        subprocess.run(["sleep", "0.05"], check=True)
+    assert marker.exists()
+
+
+def test_opcodes_that_other_picklers_write_do_not_run_either(tmp_path: Path) -> None:
+    """INST, OBJ, EXT and the text forms of protocol 0."""
+    marker = tmp_path / "marker"
+    command = f"touch {marker}".encode()
+    for body, name in (
+        (b"(S'" + command + b"'\nios\nsystem\n.", "os.system"),
+        (b"(cos\nsystem\nS'" + command + b"'\no.", "os.system"),
+        (b"\x82\x05)R.", "copyreg.extension_5"),
+        (b"cposix\nsystem\n(S'" + command + b"'\ntR.", "posix.system"),
+    ):
+        path = tmp_path / "checkpoint.pt"
+        torch.save({"weight": torch.zeros(1)}, path)
+        path.write_bytes(with_pickle(body))
+        with pytest.raises(Exception, match="holds no state dict"):
+            read(path, target="x")
+        assert not marker.exists(), name
+
+
+def with_pickle(body: bytes) -> bytes:
+    import zipfile
+    from io import BytesIO
+
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("archive/data.pkl", body)
+    return file.getvalue()

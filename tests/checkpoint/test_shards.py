@@ -1,0 +1,167 @@
+"""Shards: an index or a folder is read as one model, and what does not fit together is an error."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import save_file
+
+from decay_audit.errors import TargetError
+from decay_audit.inventory import Inventory
+from decay_audit.sources.checkpoint import read
+from decay_audit.sources.checkpoint.files import Opened
+
+
+def names(inventory: Inventory) -> list[str]:
+    return [each.name for each in inventory.parameters]
+
+
+def gpt2() -> transformers.GPT2LMHeadModel:
+    return transformers.GPT2LMHeadModel(transformers.GPT2Config(n_layer=3, n_embd=64, n_head=2, vocab_size=500))
+
+
+@pytest.fixture
+def sharded(tmp_path: Path) -> Path:
+    gpt2().save_pretrained(tmp_path, max_shard_size="200KB")
+    return tmp_path
+
+
+def index_of(folder: Path) -> Path:
+    return next(folder.glob("*.index.json"))
+
+
+def rewrite(index: Path, **weight_map: str) -> None:
+    content = json.loads(index.read_text())
+    content["weight_map"].update(weight_map)
+    index.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("by_index", [True, False])
+def test_the_shards_that_transformers_writes_are_read_as_one_model(sharded: Path, by_index: bool) -> None:
+    inventory = read(index_of(sharded) if by_index else sharded, target="x")
+    assert set(names(inventory)) == {name for name, _ in gpt2().named_parameters()}
+    assert inventory.files == tuple(sorted(path.name for path in sharded.glob("*.safetensors")))
+    assert len(inventory.files) > 2
+    assert names(inventory).index("transformer.h.2.ln_1.weight") > names(inventory).index("transformer.h.1.ln_1.weight")
+
+
+def test_torch_shards_with_an_index_are_read(tmp_path: Path) -> None:
+    state = gpt2().state_dict()
+    parts = [dict(list(state.items())[:20]), dict(list(state.items())[20:])]
+    for number, part in enumerate(parts, 1):
+        torch.save(part, tmp_path / f"pytorch_model-0000{number}-of-00002.bin")
+    weight_map = {name: f"pytorch_model-0000{n}-of-00002.bin" for n, part in enumerate(parts, 1) for name in part}
+    index = tmp_path / "pytorch_model.bin.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    assert names(read(index, target="x")) == names(read(tmp_path, target="x"))
+    assert names(read(index, target="x")) == [name for name in state if name != "lm_head.weight"] + ["lm_head.weight"]
+
+
+def test_numbered_shards_without_an_index_are_read(sharded: Path) -> None:
+    with_index = names(read(sharded, target="x"))
+    index_of(sharded).unlink()
+    assert names(read(sharded, target="x")) == with_index
+
+
+def test_a_missing_shard_is_named(sharded: Path) -> None:
+    (sharded / "model-00002-of-00004.safetensors").unlink(missing_ok=True)
+    lost = sorted(sharded.glob("*.safetensors"))[0]
+    lost.unlink()
+    with pytest.raises(TargetError, match=lost.name):
+        read(sharded, target="x")
+    index_of(sharded).unlink()
+    with pytest.raises(TargetError, match=r"\d of \d shards of 'model' are in the folder"):
+        read(sharded, target="x")
+
+
+@pytest.mark.parametrize(
+    "name", ["../other.safetensors", "/etc/passwd", "a/../../b.safetensors", "C:\\x", "..\\b", "", "a\0b", ".."]
+)
+def test_an_index_cannot_name_a_file_outside_its_folder(name: str, sharded: Path) -> None:
+    rewrite(index_of(sharded), extra=name)
+    with pytest.raises(TargetError, match="not a file below its folder"):
+        read(sharded, target="x")
+
+
+def test_a_tensor_that_the_index_names_must_be_in_its_shard(sharded: Path) -> None:
+    rewrite(index_of(sharded), extra=sorted(path.name for path in sharded.glob("*.safetensors"))[0])
+    with pytest.raises(TargetError, match="holds 'extra', but it does not"):
+        read(sharded, target="x")
+
+
+def test_a_tensor_that_the_index_does_not_name_is_left_out(sharded: Path) -> None:
+    index = index_of(sharded)
+    content = json.loads(index.read_text())
+    file = content["weight_map"].pop("transformer.ln_f.weight")
+    index.write_text(json.dumps(content))
+    inventory = read(index, target="x")
+    assert {each.name: each.reason for each in inventory.left_out} == {
+        "transformer.ln_f.weight": f"in {file}, but not in the index"
+    }
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}', "[" * 100_000, "\xff"])
+def test_an_index_that_is_none_is_an_error(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_bytes(text.encode("latin1"))
+    with pytest.raises(TargetError, match="is not an index of shards"):
+        read(path, target="x")
+
+
+def test_an_empty_index_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors.index.json"
+    path.write_text('{"weight_map": {}}')
+    with pytest.raises(TargetError, match="names no tensors"):
+        read(path, target="x")
+
+
+def test_files_of_a_folder_may_not_hold_one_name_twice(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "a.safetensors")
+    save_file({"weight": torch.zeros(2)}, tmp_path / "b.safetensors")
+    with pytest.raises(TargetError, match="two of its files hold the tensor 'weight'"):
+        read(tmp_path, target="x")
+
+
+def test_files_of_a_folder_with_different_names_are_one_model(tmp_path: Path) -> None:
+    save_file({"a.weight": torch.zeros(2)}, tmp_path / "a.safetensors")
+    save_file({"b.weight": torch.zeros(2)}, tmp_path / "b.safetensors")
+    assert names(read(tmp_path, target="x")) == ["a.weight", "b.weight"]
+
+
+def test_the_usual_file_of_a_folder_is_taken_and_the_others_named(tmp_path: Path) -> None:
+    save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
+    save_file({"other": torch.zeros(2)}, tmp_path / "vae.safetensors")
+    inventory = read(tmp_path, target="x")
+    assert (inventory.files, inventory.notes) == (("model.safetensors",), ("left aside in the folder: vae.safetensors",))
+
+
+def test_a_folder_without_checkpoints_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(TargetError, match="holds no checkpoint"):
+        read(tmp_path, target="x")
+
+
+def test_a_distributed_checkpoint_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / ".metadata").touch()
+    (tmp_path / "__0_0.distcp").touch()
+    with pytest.raises(TargetError, match="is a distributed checkpoint") as caught:
+        read(tmp_path, target="x")
+    assert "dcp_to_torch" in caught.value.hint
+
+
+def test_links_of_a_download_cache_are_followed(sharded: Path, tmp_path: Path) -> None:
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshot"
+    blobs.mkdir()
+    snapshot.mkdir()
+    for path in [*sharded.glob("*.safetensors"), index_of(sharded)]:
+        path.rename(blobs / path.name)
+        (snapshot / path.name).symlink_to(Path("..") / "blobs" / path.name)
+    assert "transformer.wte.weight" in names(read(snapshot, target="x"))
+
+
+def test_opened_refuses_to_read_beyond_the_end(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    with (tmp_path / "x").open("rb") as file, pytest.raises(TargetError, match="ends early"):
+        Opened(name="x", file=file, size=3).read(2, 2)
