@@ -106,7 +106,17 @@ def _observed(report: Report, optimizer: Optimizer) -> Say:
 
 def _observation(one: Observation) -> str:
     held = coefficient(one.weight_decay) if one.weight_decay else SPARED
-    if one.measured is None:
-        return held
-    measured = SPARED if not one.measured else f"{one.measured:.3g}"
-    return f"{held} (measured {measured})"
+    return f"{held} (measured {moved})" if (moved := movement(one)) else held
+
+
+def movement(one: Observation) -> str:
+    """Say how a step without a gradient moves a weight: the fraction per learning rate, or in which other way."""
+    match one.movement, one.measured:
+        case (None, None):
+            return ""
+        case ("none", _) | (None | "proportional", 0.0):
+            return SPARED
+        case (None | "proportional", float() as measured):
+            return f"{measured:.3g}"
+        case (other, _):
+            return str(other)

@@ -9,7 +9,7 @@ from decay_audit.conditions import When
 from decay_audit.errors import DecayAuditError
 from decay_audit.explanation import Explanation, Step
 from decay_audit.findings import CODES
-from decay_audit.observations import Observation
+from decay_audit.observations import Movement, Observation
 from decay_audit.reports import layout
 from decay_audit.reports.layout import paint
 from decay_audit.reports.options import Options
@@ -17,6 +17,15 @@ from decay_audit.reports.wording import COUNTED, amount, coefficient, dimensions
 from decay_audit.roles.words import Classified, Layer, Role
 
 _ANSWERS = {True: "yes", False: "no", None: "?"}
+_MOVES: dict[Movement, str] = {
+    "proportional": "removes the same fraction of every element",
+    "sign": "removes the same amount of every element",
+    "cautious": "removes a fraction only where the gradient has the weight's sign",
+    "other": "moves it, neither by a fraction nor by an amount",
+    "vanishing": "would remove a fraction, which rounding to its dtype undoes",
+    "none": "leaves it as it is",
+    "unstable": "makes it infinite or not a number",
+}
 
 
 def explanation(story: Explanation, options: Options) -> str:
@@ -112,9 +121,9 @@ def _elsewhere(story: Explanation) -> Iterator[str]:
 def _observed(one: Observation) -> str:
     lr = "" if one.lr is None else f", lr {coefficient(one.lr)}"
     held = f"{visible(one.optimizer)} group {one.group}: weight_decay {coefficient(one.weight_decay)}{lr}"
-    if one.measured is None or one.lr is None:
-        return held
-    return f"{held}; without a gradient one step removes {100 * one.lr * one.measured:.4g} % of the weight"
+    if one.measured and one.lr is not None and one.movement in {None, "proportional"}:
+        return f"{held}; a step without a gradient removes {100 * one.lr * one.measured:.4g} % of the weight"
+    return held if one.movement is None else f"{held}; a step without a gradient {_MOVES[one.movement]}"
 
 
 def _condition(when: object) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
+from msgspec.structs import replace
+
 from decay_audit import decisions
 from decay_audit.conditions import When
 from decay_audit.decisions import Plan
@@ -107,6 +109,11 @@ def awkward() -> Report:
         notes=("one tensor could not be mapped",),
     )
     saved = Optimizer(name="last.ckpt", type="Adam or AdamW", groups=(Group(weight_decay=0.1),), origin="checkpoint")
+    scaled = {"cls_token": ("adamw", 0.1), "h.0.fc.weight": ("muon", 1.0), "h.1.fc.weight": ("muon", 1.0)}
+    routed = tuple(
+        replace(one, use=scaled[one.name][0], lr_scale=scaled[one.name][1]) if one.name in scaled else one
+        for one in bare.plan.decisions
+    )
     return Report(
         inventory=Inventory(
             target="model.py:net",
@@ -116,7 +123,7 @@ def awkward() -> Report:
             left_out=(LeftOut(name="h.0.attn.bias\x07", reason="a boolean mask"),),
             notes=("the constructor called .item(): the model was built in pieces",),
         ),
-        plan=bare.plan,
+        plan=replace(bare.plan, decisions=routed),
         optimizers=(adamw, saved),
         observations=(
             Observation(parameter="wte.weight", optimizer="optimizer", group=0, weight_decay=0.05, lr=3e-4),
@@ -124,8 +131,12 @@ def awkward() -> Report:
             Observation(
                 parameter="h.0.fc.weight", optimizer="optimizer", group=0, weight_decay=0.05, lr=3e-4, measured=0.05
             ),
-            Observation(parameter="h.1.ln.weight", optimizer="optimizer", group=1, weight_decay=0.0, lr=3e-4),
-            Observation(parameter="wte.weight", optimizer="last.ckpt", group=0, weight_decay=0.1),
+            Observation(
+                parameter="h.1.ln.weight", optimizer="optimizer", group=1, weight_decay=0.0, lr=3e-4, movement="none"
+            ),
+            Observation(
+                parameter="wte.weight", optimizer="last.ckpt", group=0, weight_decay=0.1, measured=9.0, movement="sign"
+            ),
         ),
         findings=(
             finding(

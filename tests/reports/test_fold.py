@@ -66,7 +66,7 @@ def test_unfolding_gives_every_name_exactly_once(names: list[str], random: objec
 
 @given(names)
 def test_a_role_is_said_for_each_leaf_or_once_for_all(names: list[str]) -> None:
-    role = {"weight": "gain", "bias": "shift", "gamma": "gain"}
+    role = {"weight": "gain", "bias": "shift", "gamma": "gain", "0": "table", "12": "token"}
     entries = [Entry(name=name, role=role.get(name.rpartition(".")[2], "other")) for name in names]
     by_name = {entry.name: entry.role for entry in entries}
     for row in fold(entries):
@@ -146,6 +146,7 @@ def _model(library: str, name: str) -> torch.nn.Module:
         (["conv9.w", "conv10.w", "conv11.w"], ["conv{9-11}.w"]),
         (["query.w", "key.w"], ["{query,key}.w"]),
         (["norm.w", "q_norm.w"], ["{norm,q_norm}.w"]),
+        (["a_.w", "a_b.w"], ["{a_,a_b}.w"]),
         (["layer_01.w", "layer_02.w"], ["layer_{01,02}.w"]),
         (["weight_ih_l0", "weight_hh_l0"], ["weight_{ih,hh}_l0"]),
         (["a{0}.w", "a{1}.w"], ["a{0}.w", "a{1}.w"]),

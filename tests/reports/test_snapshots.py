@@ -75,7 +75,7 @@ def test_the_story_of_a_parameter() -> None:
     other = replace(samples.HOUSE, name="everything", rules=())
     stories = [
         explanation.explain(report.plan, name, [other], report.observations)
-        for name in ("h.0.ln.weight", "logit_scale", "frozen.weight", "h.0.fc.weight", "cls_token", "wte.weight")
+        for name in ("h.0.ln.weight", "logit_scale", "frozen.weight", "h.0.fc.weight", "h.1.ln.weight", "wte.weight")
     ]
     text = "\n".join(reports.explanation(story, Options(width=100)) for story in stories)
     assert same("stories.txt", text)
