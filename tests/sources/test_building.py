@@ -45,6 +45,15 @@ LAZY = """
             return nn.PReLU
         raise AttributeError(name)
 """
+REGISTERED = """
+    from pkg.registry import KNOWN
+    from torch import nn
+    class Net(nn.Linear):
+        def __init__(self):
+            super().__init__(2, 2)
+    assert "Net" not in KNOWN
+    KNOWN.add("Net")
+"""
 VALUES = """
     import torch
     from torch import nn
@@ -165,6 +174,13 @@ def test_a_file_of_a_package_may_import_relatively(write: Write) -> None:
     write("pkg/nets/model.py", "from ..sizes import WIDTH\nfrom torch import nn\nmodel = nn.Linear(WIDTH, 1)")
     for target in ("pkg/nets/model.py", "pkg.nets.model", "pkg.nets.model.model", "pkg.nets.model:model"):
         assert built(target).inventory.parameters[0].shape == (1, 6)
+
+
+def test_a_file_that_imports_its_own_package_is_a_member_of_it(write: Write) -> None:
+    write("pkg/__init__.py", "from pkg import model")
+    write("pkg/registry.py", "KNOWN = set()")
+    write("pkg/model.py", REGISTERED)
+    assert built("pkg/model.py").inventory.parameters[0].owner.types[0] == "pkg.model.Net"
 
 
 def test_a_file_named_like_a_module_in_use_displaces_nothing(write: Write) -> None:

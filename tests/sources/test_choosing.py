@@ -41,9 +41,20 @@ REBOUND = "def make():\n    net = Net()\n    net = wrap(net)\n    return net\nde
 NESTED = "def _make(n): return Net(n)\ndef make(): return _make(4).eval().to('cpu')"
 TRAINING = "def train():\n    net = Net()\n    net.step()\n    return net"
 RECURSIVE = "def make():\n    return make() if False else nn.Linear(2, 2)"
+COMPARED = """
+class Base(nn.Module):
+    def init(self, part):
+        return isinstance(part, Model)
+
+class Model(Base):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(2, 2)
+"""
 ONE_MODEL = {
     "the class that no other is made of": (NET, "Net"),
     "the class derived from it": (NET + "class Variant(Net): pass", "Variant"),
+    "a class that another only compares with": (COMPARED, "Model"),
     "an instance before its class": (NET + "model = Net(3)", "model"),
     "the whole before its part": (NET + "part = Block()\nmodel = nn.Sequential(part)", "model"),
     "one instance under two names": (NET + "model = Net()\nalias = model", "model"),
@@ -94,6 +105,13 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
             "model.py:GPT needs arguments: GPT(config)",
             "give them in the target, for example: decay-audit inspect 'model.py:GPT(GPTConfig())'",
             id="one class that needs its configuration",
+        ),
+        pytest.param(
+            "from torch.nn.modules.linear import Identity as Settings\n"
+            "class Net(nn.Module):\n    def __init__(self, width: int, settings: 'Settings'): super().__init__()\n",
+            "model.py:Net needs arguments: Net(width: int, settings: 'Settings')",
+            "give them in the target, for example: decay-audit inspect 'model.py:Net(width=10, settings=Settings())'",
+            id="one class that needs an imported class",
         ),
         pytest.param(
             "def make(num_classes, name: str, ratio: float, cfg, /, *, flag: bool): return nn.Linear(num_classes, 1)",

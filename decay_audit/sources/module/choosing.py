@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -103,13 +103,24 @@ def _unused_classes(own: Mapping[str, object], source: ast.Module) -> Makers:
     """The classes of models that no other such class is made of."""
     classes = {name: value for name, value in own.items() if is_model_class(value) and not inspect.isabstract(value)}
     used = {
-        inner.id
+        name
         for node in source.body
         if isinstance(node, ast.ClassDef) and node.name in classes
-        for inner in ast.walk(node)
-        if isinstance(inner, ast.Name) and inner.id != node.name
+        for name in _named_in(node)
+        if name != node.name
     }
-    return {name: value for name, value in classes.items() if name not in used}
+    return {name: value for name, value in classes.items() if name not in used} or classes
+
+
+def _named_in(node: ast.AST) -> Iterator[str]:
+    """The names in a class's body; those that it only compares types with are no parts of it."""
+    match node:
+        case ast.Name(id=name):
+            yield name
+        case ast.Call(func=ast.Name(id="isinstance" | "issubclass")):
+            return
+    for child in ast.iter_child_nodes(node):
+        yield from _named_in(child)
 
 
 def _with_parameters(candidates: Makers) -> Makers:

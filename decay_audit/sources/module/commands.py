@@ -70,20 +70,26 @@ def _argument(
 
 def _class_at_hand(parameter: inspect.Parameter, value: Callable[..., object], namespace: Mapping[str, object]) -> str:
     """`GPTConfig()` for a parameter annotated so, or called `config` where one such class stands beside the model."""
-    home = getattr(value, "__module__", None)
-    ready = [
-        name
-        for name, each in namespace.items()
-        if isinstance(each, type) and each.__module__ == home and not required(each)
-    ]
-    if (annotated := _annotated(parameter)) in ready:
+    annotated = _annotated(parameter)
+    if annotated not in _VALUES and _is_ready(namespace.get(annotated)):
         return f"{annotated}()"
     if parameter.name.lower() not in _CONFIGURATIONS:
         return ""
-    configurations = [name for name in ready if name.lower().endswith(_CONFIGURATIONS)]
-    return f"{configurations[0]}()" if len(configurations) == 1 else ""
+    home = getattr(value, "__module__", None)
+    beside = [
+        name
+        for name, each in namespace.items()
+        if name.lower().endswith(_CONFIGURATIONS) and _is_ready(each) and getattr(each, "__module__", "") == home
+    ]
+    return f"{beside[0]}()" if len(beside) == 1 else ""
+
+
+def _is_ready(value: object) -> bool:
+    return isinstance(value, type) and not required(value)
 
 
 def _annotated(parameter: inspect.Parameter) -> str:
+    """The name of the annotated type, as the user's module may know it."""
     annotation = parameter.annotation
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return "" if parameter.annotation is parameter.empty else name

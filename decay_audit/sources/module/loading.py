@@ -34,8 +34,8 @@ def load(target: FileTarget | ModuleTarget) -> tuple[ModuleType, str]:
 
 def _load_file(path: Path) -> ModuleType:
     root = package_root(path.parent)
-    if root != path.parent and _imports_relatively(path):
-        parts = path.relative_to(root).with_suffix("").parts
+    parts = path.relative_to(root).with_suffix("").parts
+    if len(parts) > 1 and _imports_its_package(path, parts[0]):
         return _import_inside(root, parts[:-1] if parts[-1] == "__init__" else parts)
     name = re.sub(r"\W", "_", path.stem)
     while name in sys.modules:
@@ -49,9 +49,19 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _imports_relatively(path: Path) -> bool:
-    tree = ast.parse(path.read_bytes(), filename=str(path))
-    return any(isinstance(node, ast.ImportFrom) and node.level > 0 for node in ast.walk(tree))
+def _imports_its_package(path: Path, package: str) -> bool:
+    """Whether a file is written as a member of the package around it; it might as well be a script that lies there."""
+    for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
+        match node:
+            case ast.ImportFrom(level=level, module=name) if level > 0 or _is_within(name or "", package):
+                return True
+            case ast.Import(names=names) if any(_is_within(each.name, package) for each in names):
+                return True
+    return False
+
+
+def _is_within(name: str, package: str) -> bool:
+    return name.partition(".")[0] == package
 
 
 def _import_inside(root: Path, parts: tuple[str, ...]) -> ModuleType:
