@@ -1,0 +1,216 @@
+"""The update written out: one parameter's optimizer and group go in, its steps with this run's numbers come out.
+
+Each line is one assignment in the order in which the step makes it. Knows no torch; numbers are the group's.
+"""
+
+from collections.abc import Callable, Mapping
+from math import floor, isfinite, log10
+
+from msgspec import Struct
+
+from decay_audit.observations import Group, Optimizer
+from decay_audit.optimizers.paths import SEMANTICS, WORDS, Path
+from decay_audit.optimizers.semantics import path, row
+
+
+class Update(Struct, frozen=True, kw_only=True):
+    """What a step does to one parameter.
+
+    Attributes:
+        steps: assignments, in order, with numbers in place of hyperparameters.
+        alone: what is left of the weight after one step without a gradient, in words; "" where it has no short answer.
+        source: where the formula is published.
+    """
+
+    steps: tuple[str, ...]
+    alone: str = ""
+    source: str = ""
+
+
+SOURCES: Mapping[str, str] = {
+    "SGD": "https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html",
+    "Adam": "Kingma and Ba 2015 (arXiv:1412.6980), with L2 regularization as in torch.optim.Adam",
+    "AdamW": "Loshchilov and Hutter 2019 (arXiv:1711.05101), algorithm 2",
+    "Lion": "Chen et al. 2023 (arXiv:2302.06675), algorithm 2",
+    "Muon": "Jordan et al. 2024 (kellerjordan.github.io/posts/muon), decayed as in Liu et al. 2025 (arXiv:2502.16982)",
+    "RMSprop": "https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html",
+    "Adagrad": "Duchi et al. 2011 (JMLR 12), with L2 regularization as in torch.optim.Adagrad",
+    "Lamb": "You et al. 2020 (arXiv:1904.00962), algorithm 2",
+}
+
+
+def update(optimizer: Optimizer, group: Group) -> Update:
+    """Write out what a step of this optimizer does with a parameter of this group.
+
+    Classes without a formula of their own get the one sentence that their way in the table stands for.
+    """
+    name = optimizer.type.rpartition("(")[2].rstrip(")")
+    known = row((name,))
+    way = path(known, group.hyperparameters)
+    if SEMANTICS[way] != optimizer.semantics:  # a class of that name in another library
+        return Update(steps=(f"weight_decay {_say(group.weight_decay)}, {optimizer.semantics}",))
+    write = _FORMULAS.get((name, way))
+    steps = write(group) if write else _general(way, group)
+    return Update(steps=tuple(steps), alone=_alone(way, name, group), source=SOURCES.get(_family(name, way), ""))
+
+
+def _family(name: str, way: Path) -> str:
+    """Adam with its switch on is AdamW, and AdamW with it off is Adam."""
+    if name in ("Adam", "AdamW"):
+        return "AdamW" if way == "lr" else "Adam"
+    return {"SingleDeviceMuon": "Muon", "MuonWithAuxAdam": "Muon", "LAMB": "Lamb"}.get(name, name)
+
+
+def _sgd(group: Group) -> list[str]:
+    momentum, dampening = _number(group, "momentum"), _number(group, "dampening")
+    steps = [f"g <- g + {_say(group.weight_decay)} w"] if group.weight_decay else []
+    if momentum:
+        kept = f"{_say(1 - dampening)} g" if dampening else "g"
+        steps.append(f"v <- {_say(momentum)} v + {kept}")
+    direction = "g"
+    if momentum:
+        direction = f"(g + {_say(momentum)} v)" if group.hyperparameters.get("nesterov") else "v"
+    return [*steps, f"w <- w {_sign(group)} {_lr(group)} {direction}"]
+
+
+def _adam(group: Group) -> list[str]:
+    coupled = [f"g <- g + {_say(group.weight_decay)} w"] if group.weight_decay else []
+    return [*coupled, *_moments(group), _adaptive(group)]
+
+
+def _adamw(group: Group) -> list[str]:
+    return [*_shrink(group), *_moments(group), _adaptive(group)]
+
+
+def _moments(group: Group) -> list[str]:
+    first, second = _betas(group)
+    return [
+        f"m <- {_say(first)} m + {_say(1 - first)} g",
+        f"s <- {_say(second)} s + {_say(1 - second)} g^2",
+    ]
+
+
+def _adaptive(group: Group) -> str:
+    return f"w <- w {_sign(group)} {_lr(group)} m^ / (sqrt(s^) + {_say(_number(group, 'eps', 1e-8))})"
+
+
+def _lion(group: Group) -> list[str]:
+    first, second = _betas(group, (0.9, 0.99))
+    return [
+        *_shrink(group),
+        f"w <- w - {_lr(group)} sign({_say(first)} m + {_say(1 - first)} g)",
+        f"m <- {_say(second)} m + {_say(1 - second)} g",
+    ]
+
+
+def _muon(group: Group) -> list[str]:
+    momentum = _number(group, "momentum", 0.95)
+    return [
+        f"v <- {_say(momentum)} v + {_say(1 - momentum)} g",
+        *_shrink(group),
+        f"w <- w - {_lr(group)} orthogonalized(v)",
+    ]
+
+
+def _rmsprop(group: Group) -> list[str]:
+    alpha = _number(group, "alpha", 0.99)
+    coupled = [f"g <- g + {_say(group.weight_decay)} w"] if group.weight_decay else []
+    return [
+        *coupled,
+        f"s <- {_say(alpha)} s + {_say(1 - alpha)} g^2",
+        f"w <- w {_sign(group)} {_lr(group)} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-8))})",
+    ]
+
+
+def _adagrad(group: Group) -> list[str]:
+    coupled = [f"g <- g + {_say(group.weight_decay)} w"] if group.weight_decay else []
+    return [
+        *coupled,
+        "s <- s + g^2",
+        f"w <- w {_sign(group)} {_lr(group)} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-10))})",
+    ]
+
+
+def _lamb(group: Group) -> list[str]:
+    return [
+        *_moments(group),
+        f"u <- m^ / (sqrt(s^) + {_say(_number(group, 'eps', 1e-6))}) + {_say(group.weight_decay)} w",
+        f"w <- w - {_lr(group)} |w| / |u| u",
+    ]
+
+
+_FORMULAS: Mapping[tuple[str, Path], Callable[[Group], list[str]]] = {
+    ("SGD", "gradient"): _sgd,
+    ("Adam", "denominator"): _adam,
+    ("Adam", "lr"): _adamw,
+    ("AdamW", "lr"): _adamw,
+    ("AdamW", "denominator"): _adam,
+    ("Lion", "lr"): _lion,
+    ("Muon", "lr"): _muon,
+    ("SingleDeviceMuon", "lr"): _muon,
+    ("RMSprop", "denominator"): _rmsprop,
+    ("Adagrad", "denominator"): _adagrad,
+    ("Lamb", "norm"): _lamb,
+}
+"""Class and way, then the steps in numbers."""
+
+
+def _shrink(group: Group) -> list[str]:
+    if not group.weight_decay:
+        return []
+    factor = f" {_lr(group)} x {_say(group.weight_decay)} w"
+    return [f"w <- w -{factor}"]
+
+
+def _general(way: Path, group: Group) -> list[str]:
+    words = WORDS[way].replace("weight_decay", _say(group.weight_decay))
+    return [words.replace("lr", _lr(group)) if way == "lr" else words]
+
+
+def _alone(way: Path, name: str, group: Group) -> str:
+    """One step without a gradient, from a standstill."""
+    if not group.weight_decay:
+        return "without a gradient a step leaves w as it is"
+    if way == "none":
+        return "the coefficient is not used"
+    if group.lr is None:
+        return ""
+    if way == "lr" or (name, way) == ("SGD", "gradient"):
+        nesterov = way == "gradient" and group.hyperparameters.get("nesterov")
+        boost = 1 + _number(group, "momentum") if nesterov else 1.0
+        return f"without a gradient one step keeps {_percent(group.lr * group.weight_decay * boost)} of w"
+    if way == "denominator" and name in ("Adam", "AdamW", "NAdam", "Adamax"):
+        return f"without a gradient one step moves w by about {_lr(group)} towards 0, whatever the coefficient"
+    return ""
+
+
+def _percent(removed: float) -> str:
+    """What is left, with as many digits as three of what is removed take: `99.995 %`."""
+    digits = max(0, 2 - floor(log10(100 * removed))) if removed > 0 else 0
+    text = f"{100 * (1 - removed):.{digits}f}"
+    return f"{text.rstrip('0').rstrip('.') if digits else text} %"
+
+
+def _number(group: Group, key: str, otherwise: float = 0.0) -> float:
+    value = group.hyperparameters.get(key, otherwise)
+    return float(value) if isinstance(value, int | float) and isfinite(value) else otherwise
+
+
+def _betas(group: Group, otherwise: tuple[float, float] = (0.9, 0.999)) -> tuple[float, float]:
+    match group.hyperparameters.get("betas"):
+        case (float() as first, float() as second, *_):
+            return first, second
+        case _:
+            return otherwise
+
+
+def _sign(group: Group) -> str:
+    return "+" if group.hyperparameters.get("maximize") else "-"
+
+
+def _lr(group: Group) -> str:
+    return "lr" if group.lr is None else _say(group.lr)
+
+
+def _say(value: float) -> str:
+    return f"{value:.6g}".replace("e-0", "e-")
