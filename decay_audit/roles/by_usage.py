@@ -44,12 +44,16 @@ _PLACED = frozenset({"cat", "stack", "where", "index_put", "masked_fill", "maske
 
 def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
     """Say what a traced forward pass shows of a parameter, strongest first; nothing if it was not traced or used."""
+    uses = parameter.uses or ()
+    on_scores = any(use.slot == "scores" for use in uses)
     found: dict[Role, Evidence] = {}
-    for use in parameter.uses or ():
+    for use in uses:
         meaning = _meaning(use, parameter)
         if meaning is None:
             continue
         role, layer, confidence = meaning
+        if on_scores and role == "linear_weight":
+            confidence = "guess"  # a query times a table of positions: where the product goes says more
         if role not in found or _RANK[confidence] < _RANK[found[role].confidence]:
             found[role] = Evidence(kind="usage", detail=detail(use), role=role, layer=layer, confidence=confidence)
     return tuple(sorted(found.values(), key=lambda one: (_RANK[one.confidence], _ORDER.get(one.role, 9))))
@@ -132,23 +136,22 @@ def _placed(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
 
 
 def _gain(use: Use, parameter: Parameter) -> Meaning | None:
-    normal = "normal" in use.marks or "spread" in use.marks
+    normal = use.slot == "normalized" or "normal" in use.marks or "spread" in use.marks
     wide = _wide(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and wide:
         return "state_space", "other", "likely"
     if wide == 0 or "scores" in use.marks:
         return "scale", "other", "likely"
-    if _masked(use):
-        return "token", "other", "likely"
     if normal and wide == 1:
         return "norm_weight", "other_norm", "likely"
+    if _outer(use):
+        return "token", "other", "likely" if "mask" in use.marks else "guess"
     return ("scale", "other", "guess") if wide == 1 else None
 
 
-def _masked(use: Use) -> bool:
-    """Whether data picks where the parameter goes: the data is one wide wherever the parameter is not."""
-    pairs = list(zip(reversed(use.shape), reversed(use.met), strict=False))
-    return any(own > 1 for own, _ in pairs) and all(met == 1 for own, met in pairs if own > 1)
+def _outer(use: Use) -> bool:
+    """Whether the data is one wide where the parameter is not: it picks or weighs places for all of the parameter."""
+    return any(own > 1 and met == 1 for own, met in zip(reversed(use.shape), reversed(use.met), strict=False))
 
 
 def _summand(use: Use, parameter: Parameter) -> Meaning | None:
@@ -157,7 +160,7 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
         return "layer_scale", "other", "likely" if wide == 1 else "guess"
     if use.slot == "scores" or ("scores" in use.marks and wide):
         return "relative_position_bias", "attention", "likely"
-    if "normal" in use.marks and wide == 1:
+    if {"normal", "spread"} & set(use.marks) and wide == 1:
         return "norm_bias", "other_norm", "likely"
     if wide <= 1:
         return "bias", "other", "likely" if "product" in use.marks else "guess"

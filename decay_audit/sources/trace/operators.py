@@ -16,6 +16,7 @@ MATRIX_SLOTS = {
     "_scaled_mm": ("self", "mat2"),
     "_int_mm": ("self", "mat2"),
 }
+VECTOR_PRODUCTS = frozenset({"mv", "addmv", "dot", "vdot"})
 KERNEL_INPUTS = {
     "convolution": ("input",),
     "_convolution": ("input",),
@@ -73,6 +74,10 @@ KEEPS_SCORES = frozenset({
 })
 KEEPS_PRODUCT = frozenset(["mul", "div", "index", "gather", "masked_fill"])
 SOFTMAX = frozenset({"_softmax", "_safe_softmax", "softmax", "sigmoid", "_sparse_softmax"})
+KEEPS_SQUARE = frozenset({"add", "div", "mul"})
+KEEPS_NORMAL = frozenset({"mul", "div", "add", "sub", "rsub", "addcmul"})
+COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isnan", "logical_not", "logical_and", "logical_or"})
+KEEPS_MASK = frozenset({"sub", "rsub", "mul", "bitwise_not", "bitwise_and", "bitwise_or", "cat", "index"})
 SUMS = frozenset({"mean", "sum", "nansum", "cumsum"})
 SPREADS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
 GAINS = frozenset({"mul", "div", "addcmul", "addcdiv"})

@@ -17,7 +17,7 @@ from decay_audit.parameters import Use
 from decay_audit.sources.trace.appetite import appetite
 from decay_audit.sources.trace.feed import Inputs, served
 from decay_audit.sources.trace.ledger import Ledger
-from decay_audit.sources.trace.recorder import TraceLimitError, recording
+from decay_audit.sources.trace.recorder import TraceLimitError, recording, through
 
 
 class Trace(Struct, frozen=True, kw_only=True):
@@ -158,7 +158,8 @@ def _run(model: nn.Module, inputs: Inputs, ledger: Ledger, *, training: bool) ->
 def _ours(error: Exception) -> bool:
     """Whether the tracer itself raised it, which is a bug and not a fact about the model."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    return Path(frame.f_code.co_filename).parent == Path(__file__).parent
+    code = frame.f_code
+    return Path(code.co_filename).parent == Path(__file__).parent and code is not through.__code__
 
 
 @contextmanager

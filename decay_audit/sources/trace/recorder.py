@@ -5,6 +5,7 @@ control flow on them works; whatever a parameter or the input is in has a shape 
 """
 
 import logging
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import prod
@@ -16,9 +17,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from decay_audit.sources.trace.assumptions import ASSUMED, STOOD_IN
+from decay_audit.sources.trace.calls import Call, Operand
 from decay_audit.sources.trace.ledger import MAX_CONSTANT, Ledger
 from decay_audit.sources.trace.operators import SHAPE_ONLY
-from decay_audit.sources.trace.slots import Call, Operand, follow
+from decay_audit.sources.trace.slots import follow
 from decay_audit.sources.trace.trails import Trail
 
 MAX_CALLS = 200_000
@@ -26,6 +28,11 @@ MAX_CALLS = 200_000
 
 class TraceLimitError(Exception):
     """The forward pass calls more operators than a trace is worth."""
+
+
+def through(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+    """Call what the model called; what this raises is the model's doing, and what else is raised here is not."""
+    return func(*args, **kwargs)
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -39,7 +46,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Record one operator call and run it without computing."""
         kwargs = dict(kwargs or {})
         if func.namespace == "prim":
-            return func(*args, **kwargs)
+            return through(func, args, kwargs)
         ledger = self.ledger
         ledger.calls += 1
         if ledger.calls > MAX_CALLS:
@@ -71,7 +78,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 ledger.assumed.update({operator} & ASSUMED.keys())
                 return found
         with ledger.fake:
-            return func(*args, **kwargs)
+            return through(func, args, kwargs)
 
     def _settle(self, func: Any, args: Any, kwargs: Any, result: Any, trail: Trail | None) -> Any:  # noqa: ANN401
         """Give the results their trail; an operator that writes in place returns what it was given."""
@@ -99,7 +106,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         real = all(map(ledger.real, tensors)) and all(map(ledger.owns, written)) and _small(args, kwargs)
         if not real:
             return self._settle(func, args, kwargs, self._run_fake(func, args, kwargs), None)
-        result = func(*args, **kwargs)
+        result = through(func, args, kwargs)
         ledger.made(_tensors(result), None, tensors)
         return result
 
@@ -125,7 +132,7 @@ class Composites(TorchFunctionMode):
         if name in COMPOSITES:
             with torch._C.DisableTorchFunction():
                 self._record(name, args, kwargs or {})
-        return func(*args, **(kwargs or {}))
+        return through(func, args, kwargs or {})
 
     def _record(self, name: str, args: Any, kwargs: Any) -> None:  # noqa: ANN401
         operands = []
@@ -233,7 +240,8 @@ def _counts_up(values: Mapping[str, Any]) -> bool:
 def recording(ledger: Ledger) -> Iterator[None]:
     """Record every operator called inside, without gradients and without fused shortcuts that hide operators.
 
-    torch logs every failure on a fake tensor with its traceback; a trace says it in a note instead.
+    torch logs every failure on a fake tensor with its traceback, and models warn about their inputs: a trace runs
+    nothing real, so it is silent, and says in a note how it ended.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     log = logging.getLogger("torch._subclasses.fake_tensor")
@@ -241,7 +249,8 @@ def recording(ledger: Ledger) -> Iterator[None]:
     torch.backends.mha.set_fastpath_enabled(False)
     log.disabled = True
     try:
-        with torch.no_grad(), Composites(ledger), Recorder(ledger):
+        with warnings.catch_warnings(), torch.no_grad(), Composites(ledger), Recorder(ledger):
+            warnings.simplefilter("ignore")
             yield
     finally:
         log.disabled = silent

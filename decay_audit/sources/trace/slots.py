@@ -7,14 +7,13 @@ Knows no torch.
 from collections.abc import Iterable, Iterator, Sequence
 from math import prod
 
-from msgspec import Struct
-
 from decay_audit.parameters import Use
+from decay_audit.sources.trace.calls import Call, Operand, is_data
+from decay_audit.sources.trace.marks import is_made, is_spread
+from decay_audit.sources.trace.marks import marks as marked
 from decay_audit.sources.trace.operators import (
     GAINS,
     KEEPS_PRODUCT,
-    KEEPS_SCORES,
-    KEEPS_SPREAD,
     KERNEL_INPUTS,
     LOOKUPS,
     MASKS,
@@ -22,38 +21,10 @@ from decay_audit.sources.trace.operators import (
     NORM_KERNELS,
     PLAIN,
     SHAPE_ONLY,
-    SOFTMAX,
-    SPREADS,
     SUMMANDS,
-    SUMS,
+    VECTOR_PRODUCTS,
 )
 from decay_audit.sources.trace.trails import DATA, Mark, Origin, Trail, onward
-
-
-class Operand(Struct, frozen=True, kw_only=True):
-    """One tensor argument of a call."""
-
-    slot: str
-    shape: tuple[int, ...]
-    trail: Trail | None
-    key: int = 0  # the same tensor twice has the same key
-
-
-class Call(Struct, frozen=True, kw_only=True):
-    """One operator call.
-
-    Attributes:
-        groups: of a convolution; 1 elsewhere.
-        squared: a power with exponent 2.
-        positions: the indices of a lookup count up from their first.
-    """
-
-    operator: str
-    operands: tuple[Operand, ...]
-    groups: int = 1
-    squared: bool = False
-    positions: bool = False
-
 
 Meeting = tuple[str, Use]
 
@@ -80,10 +51,6 @@ def _derived(operands: Sequence[Operand]) -> Iterator[tuple[Operand, Origin]]:
     )
 
 
-def _is_data(operand: Operand) -> bool:
-    return operand.trail is not None and operand.trail.data
-
-
 def _meet(call: Call, operand: Operand, origin: Origin, *, met: Operand | None, marks: Iterable[str] = ()) -> Meeting:
     return origin.parameter, Use(
         operator=call.operator,
@@ -108,10 +75,13 @@ def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
         meetings += [_meet(call, left, origin, met=right, marks=("input",)) for _, origin in _derived([left])]
         meetings += [_meet(call, right, origin, met=left) for _, origin in _derived([right])]
         return meetings, onward((origin for _, origin in _derived([left])), call.operator)
+    data = any(is_data(operand) for operand in call.operands)
+    if not data and call.operator in VECTOR_PRODUCTS:  # a statistic of the weight itself, as spectral norm takes
+        return meetings, onward((origin for _, origin in _derived([left, right])), call.operator)
     found = [_meet(call, o, origin, met=right if o is left else left) for o, origin in _derived([left, right])]
-    names = frozenset(name for name, _ in found)
-    marks: set[Mark] = {"product"} if found else set()
-    return meetings + found, Trail(data=True, marks=frozenset(marks), products=names)
+    made = _made(call)
+    names = frozenset(() if made else (name for name, _ in found))
+    return meetings + found, Trail(data=True, marks=frozenset({"product"}) | made, products=names)
 
 
 def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
@@ -123,12 +93,17 @@ def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
     if learned and any(operand.trail is not None for operand in acting):
         met = next(operand for operand in acting if operand.trail is not None)
         meetings += [_meet(call, o, origin, met=met, marks=("input",)) for o, origin in _derived(inputs)]
-    if learned and not any(_is_data(operand) for operand in call.operands):
+    if learned and not any(is_data(operand) for operand in call.operands):
         return meetings, onward(learned, call.operator)
     if call.operator in NORM_KERNELS:
         plain = not any(operand.slot == "weight" for operand in acting)
-        return meetings, Trail(data=True, marks=frozenset({"normal"} if plain else ()))
-    return meetings, Trail(data=True, marks=frozenset({"product"}))
+        return meetings, Trail(data=True, marks=frozenset({"normal"} if plain else ()) | _made(call))
+    return meetings, Trail(data=True, marks=frozenset({"product"}) | _made(call))
+
+
+def _made(call: Call) -> frozenset[Mark]:
+    """Mark what a layer makes of a constant: nothing of the model's input is in it."""
+    return frozenset() if any(is_data(one) and not is_made(one) for one in call.operands) else frozenset({"made"})
 
 
 def _grouping(call: Call, inputs: Sequence[Operand]) -> tuple[str, ...]:
@@ -141,8 +116,8 @@ def _lookup(call: Call) -> tuple[list[Meeting], Trail | None]:
     table_slot, index_slot = LOOKUPS[call.operator]
     table = [operand for operand in call.operands if operand.slot == table_slot]
     index = [operand for operand in call.operands if operand.slot == index_slot]
-    by_data = any(_is_data(operand) for operand in index)
-    if table and _is_data(table[0]):
+    by_data = any(is_data(operand) for operand in index)
+    if table and is_data(table[0]):
         return [], _data_trail(call)
     marks = ("by data",) if by_data else (("positions",) if call.positions else ("constant",))
     named = by_data or "embedding" in call.operator
@@ -154,7 +129,7 @@ def _lookup(call: Call) -> tuple[list[Meeting], Trail | None]:
 
 
 def _elementwise(call: Call) -> tuple[list[Meeting], Trail | None]:
-    data = [operand for operand in call.operands if _is_data(operand)]
+    data = [operand for operand in call.operands if is_data(operand)]
     origins = list(_derived(call.operands))
     if not data:
         return [], onward((origin for _, origin in origins), None if call.operator in PLAIN else call.operator)
@@ -174,6 +149,8 @@ def _fates(call: Call, data: Sequence[Operand]) -> Iterator[Meeting]:
         others = [other for other in data if other is not operand]
         met = max(others, key=lambda other: prod(other.shape), default=operand)
         kept = frozenset().union(*(other.trail.gained for other in others if other.trail is not None))
+        if call.operator in {"mul", "div"} and any(is_spread(other) for other in others) and not is_spread(operand):
+            yield from _fate(call, "normalized", trail.gained, operand, met)
         if call.operator in SUMMANDS and others and "scores" not in trail.marks:
             yield from _fate(call, "residual", trail.gained - kept, operand, met)
         on_scores = any("scores" in other.trail.marks for other in others if other.trail is not None)
@@ -189,50 +166,27 @@ def _fate(call: Call, slot: str, names: Iterable[str], operand: Operand, met: Op
 def _data_trail(call: Call) -> Trail:
     """Carry the marks that an operator keeps on to its result."""
     operator = call.operator
-    data = [operand for operand in call.operands if _is_data(operand)]
+    data = [operand for operand in call.operands if is_data(operand)]
     trails = [operand.trail for operand in data if operand.trail is not None]
     acting = [(operand, origin) for operand, origin in _derived(call.operands)]
     if operator in PLAIN and len(trails) == 1:
         return trails[0]
     held = frozenset().union(*(trail.marks for trail in trails))
-    gained = (
-        frozenset(origin.parameter for _, origin in acting)
-        if operator in GAINS and "normal" not in held
-        else frozenset()
-    )
+    scaling = operator in GAINS and "normal" not in held
+    gained = frozenset(origin.parameter for operand, origin in acting if scaling and not _outer(operand, data))
     alone = len(trails) == 1
     products = frozenset().union(*(trail.products for trail in trails))
     if not (operator in {"add", "sub", "cat"} and all(trail.products for trail in trails)):
         products = products if alone and operator in KEEPS_PRODUCT | {"add"} else frozenset()
     return Trail(
         data=True,
-        marks=_marks(call, data, held, alone=alone, acting=bool(acting)),
+        marks=marked(call, data, acting=bool(acting)),
         products=products,
         gained=gained | (trails[0].gained if alone and operator in GAINS else frozenset()),
     )
 
 
-def _marks(call: Call, data: Sequence[Operand], held: frozenset[Mark], *, alone: bool, acting: bool) -> frozenset[Mark]:
-    operator = call.operator
-    marks: set[Mark] = set()
-    twice = operator == "mul" and len(data) == 2 and data[0].key == data[1].key
-    if operator in SOFTMAX or ("probabilities" in held and operator in KEEPS_SCORES and alone):
-        marks.add("probabilities")
-    if call.squared or twice or operator in {"square", "abs"}:
-        marks.add("square")
-    if operator in SPREADS or ("square" in held and operator in SUMS):
-        marks.add("spread")
-    if "square" in held and operator in {"add", "div", "mul"} and alone:
-        marks.add("square")
-    spreads = ["spread" in operand.trail.marks for operand in data if operand.trail is not None]
-    if "spread" in held and operator in KEEPS_SPREAD and (all(spreads) or operator in {"maximum", "where"}):
-        marks.add("spread")
-    if operator in {"mul", "div"} and any(spreads) and not all(spreads):
-        marks.add("normal")
-    if "normal" in held and alone and operator in {"mul", "div", "add", "sub", "rsub", "addcmul"}:
-        marks.add("normal")
-    if "scores" in held and operator in KEEPS_SCORES:
-        marks.add("scores")
-    if "product" in held and alone and not acting and operator in KEEPS_PRODUCT:
-        marks.add("product")
-    return frozenset(marks)
+def _outer(operand: Operand, data: Sequence[Operand]) -> bool:
+    """Whether a product spreads a parameter over data that is one wide where the parameter is not."""
+    met = max(data, key=lambda one: prod(one.shape))
+    return any(own > 1 and size == 1 for own, size in zip(reversed(operand.shape), reversed(met.shape), strict=False))

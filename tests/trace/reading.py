@@ -1,0 +1,39 @@
+"""From a model to what its trace shows, in one call."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from decay_audit import read
+from decay_audit.parameters import Parameter
+from decay_audit.roles import by_usage
+from decay_audit.sources.trace import Inputs, Trace, trace, with_uses
+
+
+def traced(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:
+    """Trace a model on these arguments; a tuple of sizes stands for a tensor."""
+    tensors = tuple(torch.empty(arg) if isinstance(arg, tuple) else arg for arg in args)
+    return trace(model, Inputs(args=tensors, kwargs=kwargs))
+
+
+def parameters(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Parameter, ...]:
+    """Read a model's parameters with their uses."""
+    return with_uses(read(model), traced(model, *args, **kwargs)).parameters
+
+
+def slots(model: nn.Module, *args: Any, **kwargs: Any) -> dict[str, list[str]]:
+    """Name the slots of each parameter, as `operator.slot`."""
+    return {
+        parameter.name: [f"{use.operator}.{use.slot}" for use in parameter.uses or ()]
+        for parameter in parameters(model, *args, **kwargs)
+    }
+
+
+def roles(model: nn.Module, *args: Any, **kwargs: Any) -> dict[str, str]:
+    """Name the role of each parameter by use alone, with its confidence."""
+    found = {}
+    for parameter in parameters(model, *args, **kwargs):
+        first = next(iter(by_usage.evidence(parameter)), None)
+        found[parameter.name] = f"{first.role} {first.confidence}" if first else "nothing"
+    return found

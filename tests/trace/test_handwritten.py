@@ -1,0 +1,226 @@
+"""Use classifies modules that nobody has names for: every parameter here is called `p`, `q` or `r`."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.trace.reading import roles
+
+C = 6
+
+
+class Odd(nn.Module):
+    """A module whose forward is a function of its parameters and an input."""
+
+    def __init__(self, forward: Callable[..., Tensor], *shapes: tuple[int, ...]) -> None:
+        super().__init__()
+        for name, shape in zip("pqr", shapes, strict=False):
+            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+        self.run = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(x, *self.parameters())
+
+
+def layer_norm(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    mean = x.mean(-1, keepdim=True)
+    deviation = (x - mean).pow(2).mean(-1, keepdim=True)
+    return (x - mean) / torch.sqrt(deviation + 1e-6) * p + q
+
+
+def layer_norm_by_std(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    return p * (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + 1e-6) + q
+
+
+def rms_norm(x: Tensor, p: Tensor) -> Tensor:
+    return p * (x * torch.rsqrt((x * x).mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
+
+
+def rms_norm_of_one_plus(x: Tensor, p: Tensor) -> Tensor:
+    return x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-6) * (1.0 + p.float())
+
+
+def global_response_norm(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    length = x.norm(p=2, dim=(1, 2), keepdim=True)
+    return x + torch.addcmul(q.view(1, 1, 1, -1), p.view(1, 1, 1, -1), x * (length / (length.mean(-1, True) + 1e-6)))
+
+
+def batch_norm_by_hand(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    variance, mean = torch.var_mean(x, dim=(0, 1), keepdim=True)
+    scale = p * torch.rsqrt(variance + 1e-5)
+    return x * scale + (q - mean * scale)
+
+
+@pytest.mark.parametrize(
+    ("forward", "shapes", "size"),
+    [
+        (layer_norm, [(C,), (C,)], (2, 5, C)),
+        (layer_norm_by_std, [(C,), (C,)], (2, 5, C)),
+        (rms_norm, [(C,)], (2, 5, C)),
+        (rms_norm_of_one_plus, [(C,)], (2, 5, C)),
+        (global_response_norm, [(C,), (C,)], (2, 4, 4, C)),
+        (batch_norm_by_hand, [(C,), (C,)], (2, 5, C)),
+    ],
+)
+def test_a_norm_written_by_hand_has_a_norms_gain_and_shift(
+    forward: Callable[..., Tensor], shapes: list[tuple[int, ...]], size: tuple[int, ...]
+) -> None:
+    found = roles(Odd(forward, *shapes), size)
+    assert list(found.values()) == ["norm_weight likely", "norm_bias likely"][: len(shapes)]
+
+
+def test_a_residual_gain_is_not_a_norm_gain() -> None:
+    assert roles(Odd(lambda x, p: x + p * F.gelu(x), (C,)), (2, 5, C)) == {"p": "layer_scale likely"}
+    assert roles(Odd(lambda x, p: x + p.view(-1, 1, 1) * torch.tanh(x), (C,)), (2, C, 4, 4)) == {
+        "p": "layer_scale likely"
+    }
+
+
+def test_a_gain_on_data_that_goes_nowhere_in_particular_is_only_a_guess() -> None:
+    assert roles(Odd(lambda x, p: torch.sigmoid(x) * p, (C,)), (2, 5, C)) == {"p": "scale guess"}
+
+
+def test_a_matrix_is_told_from_a_gain_by_its_operator() -> None:
+    assert roles(Odd(lambda x, p: x @ p, (C, 4)), (2, 5, C)) == {"p": "linear_weight certain"}
+    assert roles(Odd(lambda x, p: torch.einsum("btc,dc->btd", x, p), (4, C)), (2, 5, C)) == {
+        "p": "linear_weight certain"
+    }
+    assert roles(Odd(lambda x, p: torch.einsum("btc,hcd->bhtd", x, p), (3, C, 4)), (2, 5, C)) == {
+        "p": "linear_weight certain"
+    }
+    assert roles(Odd(lambda x, p: torch.bmm(x.transpose(0, 1), p), (5, C, 4)), (2, 5, C)) == {
+        "p": "linear_weight certain"
+    }
+
+
+def test_a_table_that_is_added_to_tokens_is_a_table_of_positions() -> None:
+    assert roles(Odd(lambda x, p: x + p, (1, 5, C)), (2, 5, C)) == {"p": "position_embedding likely"}
+    grid = torch.arange(5)
+    assert roles(Odd(lambda x, p: x + F.embedding(grid, p), (9, C)), (2, 5, C)) == {"p": "position_embedding likely"}
+
+
+def test_a_table_resized_on_the_way_keeps_its_name() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        return x + F.interpolate(p, size=(4, 4), mode="bicubic").flatten(2).transpose(1, 2)
+
+    assert roles(Odd(forward, (1, C, 7, 7)), (2, 16, C)) == {"p": "position_embedding likely"}
+
+
+def test_a_table_gathered_by_offset_and_added_to_attention_scores_is_a_relative_bias() -> None:
+    offsets = (torch.arange(4)[:, None] - torch.arange(4)[None, :] + 3).flatten()
+
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        bias = p[offsets].view(4, 4, 2).permute(2, 0, 1)
+        return (x @ x.transpose(-1, -2) * 0.1 + bias).softmax(-1) @ x
+
+    def fused(x: Tensor, p: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(x, x, x, attn_mask=p[offsets].view(4, 4, 2).permute(2, 0, 1)[None])
+
+    for one in (forward, fused):
+        assert roles(Odd(one, (7, 2)), (3, 2, 4, C)) == {"p": "relative_position_bias likely"}
+
+
+def test_a_query_times_a_table_that_joins_the_scores_is_a_relative_bias() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        return (x @ x.transpose(-1, -2) + x @ p.t()).softmax(-1) @ x
+
+    assert roles(Odd(forward, (4, C)), (3, 4, C)) == {"p": "relative_position_bias likely"}
+
+
+def test_what_is_put_beside_the_tokens_is_a_token() -> None:
+    assert roles(Odd(lambda x, p: torch.cat([p.expand(2, -1, -1), x], 1), (1, 1, C)), (2, 5, C)) == {
+        "p": "token likely"
+    }
+
+
+def test_what_replaces_tokens_by_a_mask_is_a_token() -> None:
+    def by_where(x: Tensor, p: Tensor) -> Tensor:
+        return torch.where(x[..., :1] > 0, p, x)
+
+    def by_product(x: Tensor, p: Tensor) -> Tensor:
+        mask = (x[..., :1] > 0).float()
+        return x * (1 - mask) + p.expand(2, 5, -1) * mask
+
+    def by_index(x: Tensor, p: Tensor) -> Tensor:
+        x[:, 0] = p
+        return x
+
+    def in_a_buffer(x: Tensor, p: Tensor) -> Tensor:
+        out = torch.zeros(2, 6, C)
+        out[:, 0] = p
+        out[:, 1:] = x
+        return out
+
+    for forward in (by_where, by_product, by_index, in_a_buffer):
+        assert roles(Odd(forward, (C,)), (2, 5, C)) == {"p": "token likely"}, forward.__name__
+
+
+def test_a_temperature_is_a_scale_whatever_its_shape() -> None:
+    assert roles(Odd(lambda x, p: x * p, ()), (2, 5)) == {"p": "scale likely"}
+    assert roles(Odd(lambda x, p: x / p.exp().clamp(max=100), (1,)), (2, 5)) == {"p": "scale likely"}
+
+    def by_head(x: Tensor, p: Tensor) -> Tensor:
+        return (F.normalize(x, dim=-1) @ F.normalize(x, dim=-1).transpose(-1, -2) * p).softmax(-1)
+
+    assert roles(Odd(by_head, (2, 1, 1)), (3, 2, 4, C)) == {"p": "scale likely"}
+
+
+def test_a_convolution_of_a_constant_grid_is_a_convolution() -> None:
+    grid = torch.linspace(-1, 1, 2 * 16).view(1, 2, 4, 4)
+    found = roles(Odd(lambda x, p: x + F.conv2d(grid, p), (C, 2, 1, 1)), (3, C, 4, 4))
+    assert found == {"p": "conv_weight certain"}
+
+
+def test_layers_that_make_a_bias_from_a_constant_grid_are_layers() -> None:
+    grid = torch.linspace(-1, 1, 32).view(16, 2)
+
+    def forward(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+        bias = F.linear(F.relu(F.linear(grid, p, q)), r).view(4, 4)
+        return (x @ x.transpose(-1, -2) + bias).softmax(-1) @ x
+
+    found = roles(Odd(forward, (8, 2), (8,), (1, 8)), (3, 4, C))
+    assert found == {"p": "linear_weight certain", "q": "bias certain", "r": "linear_weight certain"}
+
+
+def test_weight_standardization_carries_the_kernel_and_its_gain_along() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        weight = F.batch_norm(p.view(1, 4, -1), None, None, training=True).view_as(p)
+        return F.conv2d(x, weight * q)
+
+    assert roles(Odd(forward, (4, 3, 3, 3), (4, 1, 1, 1)), (2, 3, 8, 8)) == {
+        "p": "conv_weight certain",
+        "q": "scale likely",
+    }
+
+
+def test_a_decay_rate_through_exp_and_neg_is_of_a_state_space() -> None:
+    assert roles(Odd(lambda x, p: torch.exp(-torch.exp(p) * x[..., None]), (C, 4)), (2, 5, C)) == {
+        "p": "state_space likely"
+    }
+
+
+def test_joined_biases_stay_biases() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+        return F.linear(x, p, torch.cat([q, torch.zeros(C), r]))
+
+    assert roles(Odd(forward, (3 * C, C), (C,), (C,)), (2, C)) == {
+        "p": "linear_weight certain",
+        "q": "bias certain",
+        "r": "bias certain",
+    }
+
+
+def test_a_table_used_for_words_and_for_logits_is_a_table() -> None:
+    ids = torch.zeros(2, 5, dtype=torch.int64)
+    found = roles(Odd(lambda x, p: F.embedding(x, p) @ p.t(), (9, C)), ids)
+    assert found == {"p": "embedding certain"}
+
+
+def test_a_learned_query_is_a_token() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(F.linear(p, q).expand(2, -1, -1), x, x)
+
+    assert roles(Odd(forward, (1, 3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}

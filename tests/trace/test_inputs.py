@@ -1,0 +1,102 @@
+"""What --trace accepts, and what a model is fed when it says what it eats."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from decay_audit.errors import TargetError
+from decay_audit.sources.trace import inputs, trace
+
+NET = nn.Linear(4, 4)
+
+
+def shapes(model: nn.Module, text: str | None = None, **namespace: Any) -> tuple[list[tuple[int, ...]], dict[str, Any]]:
+    found = inputs(model, text, namespace)
+    return [tuple(arg.shape) for arg in found.args], {
+        name: (str(value.dtype), tuple(value.shape)) for name, value in found.kwargs.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1x3x224x224", ([(1, 3, 224, 224)], {})),
+        ("8", ([(8,)], {})),
+        ("input_ids=int64:1x8", ([], {"input_ids": ("torch.int64", (1, 8))})),
+        ("1x4, mask=bool:1x4", ([(1, 4)], {"mask": ("torch.bool", (1, 4))})),
+        ("torch.zeros(2, size)", ([(2, 3)], {})),
+        ("(torch.zeros(2), torch.zeros(3))", ([(2,), (3,)], {})),
+        ("dict(x=torch.zeros(2, 1))", ([], {"x": ("torch.float32", (2, 1))})),
+    ],
+)
+def test_a_trace_text_means_shapes_or_an_expression(text: str, expected: Any) -> None:
+    assert shapes(NET, text, size=3) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("1x3x", "1x3x"), ("flot32:1x3", "flot32"), ("nothing", "nothing"), ("'words'", "str"), ("", "--trace")],
+)
+def test_a_trace_text_that_is_neither_names_itself_and_the_accepted_forms(text: str, said: str) -> None:
+    with pytest.raises(TargetError) as caught:
+        inputs(NET, text, {})
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_models_example_input_is_used() -> None:
+    model = nn.Linear(4, 4)
+    model.example_input_array = torch.zeros(7, 4)
+    assert shapes(model) == ([(7, 4)], {})
+
+
+def test_timms_input_size_is_used() -> None:
+    import timm
+
+    assert shapes(timm.create_model("vit_tiny_patch16_384")) == ([(1, 3, 384, 384)], {})
+
+
+def test_transformers_are_fed_what_their_config_asks_for() -> None:
+    from transformers import CLIPConfig, CLIPModel, T5Config, T5Model, ViTConfig, ViTModel
+
+    with torch.device("meta"):
+        t5, vit = T5Model(T5Config(num_layers=1)), ViTModel(ViTConfig(image_size=96, num_hidden_layers=1))
+        clip = CLIPModel(CLIPConfig())
+    assert shapes(t5)[1].keys() == {"input_ids", "decoder_input_ids"}
+    assert shapes(vit)[1] == {"pixel_values": ("torch.float32", (1, 3, 96, 96))}
+    assert shapes(clip)[1].keys() == {"input_ids", "pixel_values"}
+
+
+def test_a_guess_from_the_first_layer_is_said_aloud() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    found = inputs(net)
+    assert tuple(found.args[0].shape) == (1, 3, 224, 224)
+    assert "guessed from the first layer" in found.notes[0]
+
+
+def test_a_guess_that_does_not_fit_is_followed_by_another() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 2))
+    traced = trace(net, inputs(net))
+    assert traced.complete
+    assert len(traced.uses) == 4
+    assert "1x1x28x28" in traced.notes[0]
+
+
+def test_a_model_that_says_nothing_is_asked_about() -> None:
+    class Closed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.p = nn.Parameter(torch.zeros(3))
+
+    with pytest.raises(TargetError, match="Closed does not say") as caught:
+        inputs(Closed())
+    assert "--trace" in caught.value.hint
+
+
+def test_a_config_of_an_unknown_kind_is_no_reason_to_fail() -> None:
+    model = nn.Linear(4, 4)
+    model.pretrained_cfg = SimpleNamespace(input_size=None)  # type: ignore[assignment]
+    assert shapes(model) == ([(2, 4)], {})

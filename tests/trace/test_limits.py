@@ -1,0 +1,112 @@
+"""Where a trace ends, it says so, and what it saw until then stands."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from decay_audit.sources.trace import recorder, slots
+from tests.trace.reading import parameters, roles, traced
+
+
+class Asking(nn.Module):
+    """Asks about values on its way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.gate, self.last = nn.Linear(4, 4), nn.Linear(4, 3), nn.Linear(4, 4)
+        self.experts = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        if x.sum() > 0:
+            x = x + 1
+        _, chosen = self.gate(x).topk(2)
+        for number, expert in enumerate(self.experts):
+            rows, _ = torch.where(chosen == number)
+            x = x.index_add(0, rows, expert(x[rows]))
+        return self.last(x[x[:, 0] > 0])  # type: ignore[no-any-return]
+
+
+def test_a_model_that_asks_about_values_is_traced_on_one_of_its_ways_and_a_note_says_so() -> None:
+    found = traced(Asking(), (5, 4))
+    assert found.complete
+    assert {"experts.2.weight", "last.bias"} <= found.uses.keys()
+    assert "took one of the ways" in found.notes[0]
+
+
+def test_a_pass_that_breaks_leaves_what_it_saw_and_says_why() -> None:
+    class Broken(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen, self.unseen = nn.Linear(4, 4), nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.seen(x).detach().numpy()
+            return self.unseen(torch.from_numpy(y))  # type: ignore[no-any-return]
+
+    found = traced(Broken(), (5, 4))
+    assert not found.complete
+    assert "2 of 4 parameters" in found.notes[0]
+    uses = {parameter.name: parameter.uses for parameter in parameters(Broken(), (5, 4))}
+    assert uses["seen.weight"]
+    assert uses["unseen.weight"] is None
+
+
+def test_a_pass_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.p = nn.Parameter(torch.zeros(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            while True:
+                x = x * self.p
+
+    monkeypatch.setattr(recorder, "MAX_CALLS", 1000)
+    found = traced(Endless(), (5, 4))
+    assert not found.complete
+    assert "more than 1000 operators" in found.notes[0]
+    assert found.uses.keys() == {"p"}
+
+
+def test_a_mistake_of_the_tracer_is_not_called_one_of_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "MATRIX_SLOTS", None)
+    with pytest.raises(TypeError):
+        traced(nn.Linear(4, 4), (5, 4))
+
+
+def test_lazy_parameters_are_not_traced_and_stay_lazy() -> None:
+    model = nn.Sequential(nn.LazyLinear(4))
+    found = traced(model, (5, 4))
+    assert not found.complete
+    assert "lazy" in found.notes[0]
+    assert isinstance(model[0], nn.LazyLinear)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+def test_a_scripted_model_is_traced_or_said_not_to_be() -> None:
+    found = traced(torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), (5, 4))
+    assert found.complete == (found.uses.keys() == {"0.weight", "0.bias"})
+
+
+def test_towers_that_the_pass_leaves_out_are_fed_on_their_own() -> None:
+    class Tower(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 3)
+            self.example_input_array = torch.zeros(2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x)  # type: ignore[no-any-return]
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.text, self.vision = nn.Linear(4, 4), Tower()
+
+        def forward(self, x: Tensor, image: Tensor | None = None) -> Tensor:
+            y = self.text(x)
+            return y if image is None else y + self.vision(image).sum()  # type: ignore[no-any-return]
+
+    assert roles(Both(), (2, 4))["vision.fc.weight"] == "linear_weight certain"
+    assert "vision" in traced(Both(), (2, 4)).notes[0]
