@@ -34,7 +34,16 @@ def find(built: object, name: str = "optimizer") -> Found:
         found.setdefault(id(optimizer), (place, optimizer))
     if not found:
         raise OptimizerError(f"no optimizer in what was returned: {_said(built)}", _FORMS)
-    return tuple(found.values())
+    return _numbered(list(found.values()))
+
+
+def _numbered(found: list[tuple[str, torch.optim.Optimizer]]) -> Found:
+    """Tell places of the same name apart: `optimizer[0]`, `optimizer[1]`."""
+    places = [place for place, _ in found]
+    return tuple(
+        (f"{place}[{places[:index].count(place)}]" if places.count(place) > 1 else place, optimizer)
+        for index, (place, optimizer) in enumerate(found)
+    )
 
 
 def layers(optimizer: object) -> tuple[object, ...]:
@@ -61,24 +70,16 @@ def _walk(built: object, name: str) -> Iterator[tuple[str, Any]]:
         for key, value in built.items():
             yield from _walk(value, name if key == "optimizer" else str(key))
     elif isinstance(built, list | tuple):
-        yield from _walk_each(built, name)
+        for value in built:
+            yield from _walk(value, name)
     elif _is_scheduler(built):
         return
     elif members := _members(built):
-        yield from _walk_each(members, name)
+        yield from _walk(members, name)
     elif is_optimizer(built):
         yield name, built
     elif (held := _held(built)) is not None:
         yield from _walk(held, name)
-
-
-def _walk_each(built: list[object] | tuple[object, ...], name: str) -> Iterator[tuple[str, Any]]:
-    """Number the places that hold optimizers, if there are several."""
-    inside = [found for value in built if (found := list(_walk(value, name)))]
-    for index, found in enumerate(inside):
-        for place, optimizer in found:
-            numbered = len(inside) > 1 and place == name
-            yield (f"{name}[{index}]" if numbered else place), optimizer
 
 
 def _is_scheduler(value: object) -> bool:

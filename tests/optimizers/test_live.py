@@ -1,0 +1,210 @@
+"""What factories return, and what the optimizers in it hold."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW
+
+from decay_audit.errors import OptimizerError
+from decay_audit.optimizers.construction import watch
+from decay_audit.optimizers.live import Observed, find, observe
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+
+
+def names(model: nn.Module) -> dict[int, str]:
+    return {id(parameter): name for name, parameter in model.named_parameters()}
+
+
+def read(optimizer: object, model: nn.Module) -> Observed:
+    return observe(find(optimizer), names(model))
+
+
+class Lookalike:
+    """A wrapper that is no torch optimizer, as Apex's LARC."""
+
+    def __init__(self, inside: torch.optim.Optimizer) -> None:
+        self.optim = inside
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return self.optim.param_groups
+
+    def step(self) -> None:
+        raise AssertionError("reading does not step")
+
+
+class Trainer:
+    """A trainer that makes its optimizer when asked, as transformers' does."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.optimizer: torch.optim.Optimizer | None = None
+
+    def create_optimizer(self) -> torch.optim.Optimizer:
+        self.optimizer = AdamW(self.model.parameters(), weight_decay=0.3)
+        return self.optimizer
+
+
+class Container:
+    """One optimizer for each part, kept in a list, as in torchtitan."""
+
+    def __init__(self, parts: list[torch.optim.Optimizer]) -> None:
+        self.optimizers = parts
+        self.param_groups = [{"params": [], "weight_decay": 9.0}]
+
+    def step(self) -> None:
+        raise AssertionError("reading does not step")
+
+
+def test_every_form_that_a_factory_may_return_is_understood() -> None:
+    model = net()
+    one, two = SGD(model[0].parameters(), lr=0.1), AdamW(model[1].parameters())
+    scheduler = torch.optim.lr_scheduler.StepLR(one, 1)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(two)
+    forms: list[tuple[object, list[str]]] = [
+        (one, ["optimizer"]),
+        ([one], ["optimizer"]),
+        ((one, two), ["optimizer[0]", "optimizer[1]"]),
+        (([one], [scheduler]), ["optimizer"]),
+        (([one, two], [scheduler, plateau]), ["optimizer[0]", "optimizer[1]"]),
+        ({"optimizer": one, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}, ["optimizer"]),
+        ([{"optimizer": one}, {"optimizer": two, "lr_scheduler": plateau}], ["optimizer[0]", "optimizer[1]"]),
+        ({"muon": one, "adamw": two}, ["muon", "adamw"]),
+        ((one, one), ["optimizer"]),
+        (Trainer(model), ["optimizer"]),
+        (Container([one, two]), ["optimizer[0]", "optimizer[1]"]),
+        (Lookalike(one), ["optimizer"]),
+    ]
+    for form, expected in forms:
+        assert [name for name, _ in find(form)] == expected
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, 3, net(), "adamw", (None, None)])
+def test_what_holds_no_optimizer_is_refused_by_name(nothing: object) -> None:
+    with pytest.raises(OptimizerError, match="no optimizer in what was returned") as caught:
+        find(nothing)
+    assert "return an optimizer" in caught.value.hint
+
+
+def test_a_scheduler_alone_is_no_optimizer() -> None:
+    with pytest.raises(OptimizerError):
+        find(torch.optim.lr_scheduler.StepLR(SGD(net().parameters(), lr=0.1), 1))
+
+
+def test_a_trainer_that_cannot_make_its_optimizer_says_why() -> None:
+    class Broken(Trainer):
+        def create_optimizer(self) -> torch.optim.Optimizer:
+            raise RuntimeError("no such optimizer: adamax9000")
+
+    with pytest.raises(OptimizerError, match="adamax9000"):
+        find(Broken(net()))
+
+
+def test_groups_are_read_by_canonical_names() -> None:
+    model = net()
+    groups = [{"params": [model[0].weight], "weight_decay": 0.1}, {"params": [model[0].bias], "weight_decay": 0.0}]
+    seen = read(AdamW(groups, lr=torch.tensor(0.5)), model)
+    assert [group.parameters for group in seen.optimizers[0].groups] == [("0.weight",), ("0.bias",)]
+    assert [(one.parameter, one.weight_decay, one.lr, one.group) for one in seen.observations] == [
+        ("0.weight", 0.1, 0.5, 0),
+        ("0.bias", 0.0, 0.5, 1),
+    ]
+
+
+def test_strangers_and_empty_groups_are_read_as_such() -> None:
+    model, other = net(), net()
+    groups_given: list[dict[str, Any]] = [{"params": [model[0].weight, other[0].weight]}, {"params": []}]
+    optimizer = AdamW(groups_given)
+    groups = read(optimizer, model).optimizers[0].groups
+    assert groups[0].parameters == ("0.weight", "")
+    assert groups[0].strangers == ("float32 4x3",)
+    assert groups[1].parameters == ()
+
+
+def test_a_wrapper_is_named_and_understood_by_what_it_wraps() -> None:
+    model = net()
+    seen = read(Lookalike(SGD(model.parameters(), lr=0.1, weight_decay=0.1)), model)
+    assert seen.optimizers[0].type == "Lookalike(SGD)"
+    assert seen.optimizers[0].semantics == "coupled"
+
+
+def test_a_subclass_that_does_not_override_step_means_what_its_base_means() -> None:
+    class Renamed(AdamW):
+        pass
+
+    assert read(Renamed(net().parameters()), net()).optimizers[0].semantics == "decoupled"
+
+
+def test_a_subclass_that_overrides_step_means_nothing_that_is_known() -> None:
+    class Mine(AdamW):
+        def step(self, closure: object = None) -> None:  # type: ignore[override]
+            raise NotImplementedError
+
+    Mine(net().parameters())
+    assert read(Mine(net().parameters()), net()).optimizers[0].semantics == "unknown"
+
+
+def test_groups_that_disagree_on_the_switch_are_said_to() -> None:
+    model = net()
+    groups = [
+        {"params": model[0].parameters(), "decoupled_weight_decay": True},
+        {"params": model[1].parameters(), "decoupled_weight_decay": False},
+    ]
+    seen = read(Adam(groups, weight_decay=0.1), model).optimizers[0]
+    assert seen.semantics == "unknown"
+    assert seen.notes == ("its groups differ: 0 decoupled, 1 coupled",)
+
+
+@pytest.mark.parametrize(("key", "value"), [("weight_decay", float("nan")), ("lr", float("inf")), ("lr", "fast")])
+def test_a_hyperparameter_that_is_no_number_is_refused_with_its_place(key: str, value: object) -> None:
+    optimizer = SGD(net().parameters(), lr=0.1)
+    optimizer.param_groups[0][key] = value
+    with pytest.raises(OptimizerError, match=f"group 0 of optimizer.*{key} is"):
+        read(optimizer, net())
+
+
+def test_a_meta_lr_is_refused() -> None:
+    optimizer = SGD(net().parameters(), lr=0.1)
+    optimizer.param_groups[0]["lr"] = torch.tensor(0.1, device="meta")
+    with pytest.raises(OptimizerError, match="lr is a tensor without a single value"):
+        read(optimizer, net())
+
+
+def test_a_default_is_known_to_be_implicit_when_its_construction_was_watched() -> None:
+    model = net()
+    halves: list[dict[str, Any]] = [
+        {"params": model[0].parameters(), "weight_decay": 0.01},
+        {"params": model[1].parameters()},
+    ]
+    with watch() as record:
+        implicit = AdamW(model.parameters())
+        chosen = AdamW(model.parameters(), weight_decay=0.01)
+        by_position = AdamW(model.parameters(), 1e-3, (0.9, 0.999), 1e-8, 0.01)
+        mixed = AdamW(halves)
+    optimizers = observe(find([implicit, chosen, by_position, mixed]), names(model), record).optimizers
+    assert [[group.implicit for group in one.groups] for one in optimizers] == [[True], [False], [False], [False, True]]
+
+
+def test_a_default_can_only_be_suspected_when_nobody_watched() -> None:
+    model = net()
+    assert read(AdamW(model.parameters()), model).optimizers[0].groups[0].implicit is None
+    assert read(AdamW(model.parameters(), weight_decay=0.02), model).optimizers[0].groups[0].implicit is False
+
+
+def test_watching_leaves_no_trace() -> None:
+    before = (AdamW.__init__, SGD.__init__, torch.optim.Optimizer.add_param_group)
+    with watch():
+        assert AdamW.__init__ is not before[0]
+    assert before == (AdamW.__init__, SGD.__init__, torch.optim.Optimizer.add_param_group)
+
+
+def test_watching_ends_when_a_constructor_fails() -> None:
+    before = AdamW.__init__
+    with pytest.raises(ValueError, match="empty parameter list"), watch():
+        AdamW([])
+    assert AdamW.__init__ is before

@@ -1,0 +1,285 @@
+"""What a step without a gradient does, and that trying it out leaves no trace."""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from decay_audit.errors import OptimizerError
+from decay_audit.observations import Observation
+from decay_audit.optimizers.live import find
+from decay_audit.optimizers.measure import measure
+from decay_audit.optimizers.stand_ins import LARGEST, shape_of, values
+
+
+def net(dtype: torch.dtype = torch.float32, device: str = "cpu") -> nn.Sequential:
+    layers = (nn.Linear(6, 8), nn.Conv2d(2, 4, 3), nn.LayerNorm(4))
+    return nn.Sequential(*layers).to(device=device, dtype=dtype)
+
+
+def measured(optimizer: object, model: nn.Module) -> dict[str, Observation]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return {one.parameter: one for one in measure(find(optimizer), names)}
+
+
+def ways(optimizer: object, model: nn.Module) -> set[str | None]:
+    return {one.movement for one in measured(optimizer, model).values()}
+
+
+class Sparing(torch.optim.SGD):
+    """Decays matrices only, whatever the groups say: the rule that LARS implementations hide inside their step."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None and parameter.ndim > 1:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+
+
+class Cautious(torch.optim.SGD):
+    """Decays only where the step on the gradient shrinks the weight."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                helps = (parameter.grad * parameter > 0).to(parameter.dtype)
+                parameter.sub_(group["lr"] * group["weight_decay"] * helps * parameter)
+                parameter.sub_(group["lr"] * parameter.grad)
+
+
+class Patient(torch.optim.SGD):
+    """Does nothing in its first six steps."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            group["count"] = group.get("count", 0) + 1
+            for parameter in group["params"]:
+                if group["count"] > 6:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+
+
+class Wanting(torch.optim.SGD):
+    """Steps only with a closure."""
+
+    def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor:  # type: ignore[override]
+        assert closure is not None, "a closure, please"
+        loss = closure()
+        super().step()
+        return loss
+
+
+class Broken(torch.optim.SGD):
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        raise ZeroDivisionError("the norm of the gradient is 0")
+
+
+class Exploding(torch.optim.SGD):
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.div_(parameter.grad.norm())
+
+
+def test_adamw_shrinks_by_lr_times_weight_decay() -> None:
+    model = net()
+    for one in measured(torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.3), model).values():
+        assert one.movement == "proportional"
+        assert one.measured == pytest.approx(0.3, rel=1e-6)
+
+
+def test_adam_moves_every_element_alike_whatever_the_coefficient() -> None:
+    for weight_decay in (0.1, 1e-3):
+        model = net()
+        assert ways(torch.optim.Adam(model.parameters(), weight_decay=weight_decay), model) == {"sign"}
+
+
+def test_a_rule_inside_the_step_is_seen_for_each_parameter() -> None:
+    model = net()
+    seen = measured(Sparing(model.parameters(), lr=0.1, weight_decay=0.1), model)
+    assert {name: one.movement for name, one in seen.items()} == {
+        "0.weight": "proportional",
+        "0.bias": "none",
+        "1.weight": "proportional",
+        "1.bias": "none",
+        "2.weight": "none",
+        "2.bias": "none",
+    }
+
+
+def test_cautious_decay_is_told_from_none() -> None:
+    model = net()
+    for one in measured(Cautious(model.parameters(), lr=0.1, weight_decay=0.1), model).values():
+        assert one.movement == "cautious"
+        assert one.measured == pytest.approx(0.1, rel=1e-3)
+
+
+def test_a_late_start_is_waited_for() -> None:
+    model = net()
+    assert ways(Patient(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"proportional"}
+
+
+def test_a_closure_is_given_to_whom_needs_one() -> None:
+    model = net()
+    assert ways(Wanting(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"proportional"}
+
+
+def test_no_coefficient_means_no_movement() -> None:
+    model = net()
+    assert ways(torch.optim.AdamW(model.parameters(), weight_decay=0), model) == {"none"}
+
+
+def test_bfloat16_rounds_small_products_away_and_float32_does_not() -> None:
+    for dtype, expected in ((torch.bfloat16, "vanishing"), (torch.float32, "proportional")):
+        model = net(dtype)
+        seen = measured(torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1), model)
+        assert {(one.movement, round(one.measured or 0, 6)) for one in seen.values()} == {(expected, 0.1)}
+
+
+def test_an_lr_of_zero_does_not_hide_the_decay() -> None:
+    model = net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / 100)
+    assert optimizer.param_groups[0]["lr"] == 0
+    assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+
+
+def test_frozen_parameters_are_not_measured() -> None:
+    model = net()
+    model[0].weight.requires_grad_(False)
+    seen = measured(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model)
+    assert seen["0.weight"].movement is None
+    assert seen["1.weight"].movement == "proportional"
+
+
+def test_a_model_on_meta_is_measured() -> None:
+    model = net(device="meta")
+    assert ways(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model) == {"proportional"}
+
+
+def test_a_large_model_on_meta_is_measured_on_small_stand_ins() -> None:
+    with torch.device("meta"):
+        model = nn.Sequential(*(nn.Linear(16_384, 16_384) for _ in range(26)))
+    assert sum(parameter.numel() for parameter in model.parameters()) > 6_900_000_000
+    assert ways(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model) == {"proportional"}
+
+
+def test_states_that_the_constructor_makes_are_made_again() -> None:
+    model = net()
+    assert ways(torch.optim.Adagrad(model.parameters(), weight_decay=0.1), model) == {"sign"}
+
+
+def test_an_optimizer_in_the_middle_of_a_run_is_measured_from_a_standstill() -> None:
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+    for _ in range(3):
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        optimizer.step()
+    assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+
+
+@pytest.mark.parametrize("flags", [{"fused": True}, {"foreach": True}, {"capturable": True}, {"amsgrad": True}])
+def test_flags_that_need_another_device_do_not_stand_in_the_way(flags: dict[str, Any]) -> None:
+    model = net()
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1, **flags)
+    assert ways(optimizer, model) == {"proportional"}
+
+
+def test_a_step_that_fails_is_reported_in_its_own_words() -> None:
+    model = net()
+    with pytest.raises(OptimizerError, match="Broken does not survive a step: ZeroDivisionError: the norm of the"):
+        measured(Broken(model.parameters(), lr=0.1), model)
+
+
+def test_a_step_that_gives_infinities_is_unstable() -> None:
+    model = net()
+    assert ways(Exploding(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"unstable"}
+
+
+def test_measuring_changes_no_byte_of_anything() -> None:
+    model = net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+    torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    calls: list[object] = []
+    optimizer.register_step_pre_hook(lambda *_: calls.append("own"))
+    hook = register_optimizer_step_pre_hook(lambda *_: calls.append("global"))
+    before = _bytes(model, optimizer)
+    try:
+        for _ in range(2):
+            measured(optimizer, model)
+    finally:
+        hook.remove()
+    assert _bytes(model, optimizer) == before
+    assert calls == []
+    assert getattr(optimizer, "_opt_called", False) is False
+
+
+def _bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[object]:
+    def tensors() -> Iterator[torch.Tensor]:
+        for parameter in model.parameters():
+            yield parameter.detach()
+            assert parameter.grad is not None
+            yield parameter.grad
+            yield from (value for value in optimizer.state[parameter].values())
+
+    groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    numbers: tuple[Any, ...] = numpy.random.get_state()  # type: ignore[assignment]
+    return [
+        *(bytes(tensor.numpy().tobytes()) for tensor in tensors()),
+        repr(groups),
+        sorted(vars(optimizer)),
+        torch.get_rng_state().numpy().tobytes(),
+        random.getstate(),
+        numbers[1].tobytes(),
+        numbers[2:],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((), ()),
+        ((7,), (7,)),
+        ((3, 1, 4), (3, 1, 4)),
+        ((0, 3), (0, 3)),
+    ],
+)
+def test_small_shapes_are_kept(shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    assert shape_of(shape, LARGEST) == expected
+
+
+@pytest.mark.parametrize(
+    "shape", [(50257, 768), (4096, 4096), (512, 512, 3, 3), (1, 196, 1024), (10_000_000,), (8, 9**9)]
+)
+def test_large_shapes_keep_their_rank_their_ones_and_their_order(shape: tuple[int, ...]) -> None:
+    small = shape_of(shape, LARGEST)
+    assert len(small) == len(shape)
+    assert torch.Size(small).numel() <= LARGEST
+    assert [size for size in small if size == 1] == [size for size in shape if size == 1]
+    assert sorted(range(len(shape)), key=lambda i: shape[i]) == sorted(range(len(shape)), key=lambda i: small[i])
+
+
+def test_wide_and_narrow_stay_in_proportion() -> None:
+    small = shape_of((50257, 768), LARGEST)
+    assert small[0] / small[1] == pytest.approx(50257 / 768, rel=0.1)
+
+
+def test_stand_ins_are_exact_in_every_floating_dtype_and_never_zero() -> None:
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
+        filled = values((20, 30), dtype).double()
+        assert filled.equal(values((20, 30), torch.float64))
+        assert filled.abs().min() >= 0.5
+        assert (filled > 0).any()
+        assert (filled < 0).any()
