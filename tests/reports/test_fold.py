@@ -77,6 +77,11 @@ def test_a_role_is_said_for_each_leaf_or_once_for_all(names: list[str]) -> None:
             assert [role.get(leaf, "other") for leaf in leaves] == list(row.roles)
 
 
+def test_leaves_whose_roles_differ_keep_their_order() -> None:
+    (row,) = fold([Entry(name="a.12", role="token"), Entry(name="a.0", role="table")])
+    assert (row.pattern, row.roles) == ("a.{12,0}", ("token", "table"))
+
+
 @given(names)
 def test_rows_come_in_the_order_of_their_first_name(names: list[str]) -> None:
     firsts = [row.first for row in fold([Entry(name=name) for name in names])]
