@@ -247,3 +247,28 @@ def test_a_thousand_declared_names_are_each_found() -> None:
     model = Every(nn.Linear(1, 1) for _ in range(1000))
     declared = [each.name for each in read(model).parameters if each.declared_no_decay]
     assert declared == [name for name, _ in model.named_parameters() if name.endswith("bias")]
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    torch.distributed.init_process_group("gloo", store=torch._C._distributed_c10d.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without torch.distributed")
+@pytest.mark.filterwarnings("ignore")
+def test_distributed_wrappers_leave_no_trace_either(one_process: None) -> None:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+    def facts(model: nn.Module) -> list[object]:
+        parameters = read(model).parameters
+        assert [each.raw_name for each in parameters] == [name for name, _ in model.named_parameters()]
+        return [(each.name, each.shape, each.declared_no_decay, each.owner.types) for each in parameters]
+
+    small, sharded, cpu = MENAGERIE["small"], MENAGERIE["small"](), torch.device("cpu")
+    fully_shard(sharded, mesh=init_device_mesh("cpu", (1,)))
+    assert facts(sharded) == facts(small())
+    assert facts(FullyShardedDataParallel(small(), device_id=cpu, use_orig_params=True)) == facts(small())
+    assert facts(nn.parallel.DistributedDataParallel(Declaring())) == facts(Declaring())

@@ -30,6 +30,8 @@ _WRAPPERS = {
 }
 """Classes that hold one model and add nothing to it but a part of its names."""
 
+_SHARDED = "torch.distributed.fsdp._fully_shard."
+"""`fully_shard` swaps a module's class for one derived from it: a wrapper without a name of its own."""
 _QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 _PLAIN = frozenset({int, float, bool, str})
 _CONTAINERS = frozenset({dict, list, tuple})
@@ -116,7 +118,7 @@ def declares(module: nn.Module) -> Declaration:
 def _type_names(this: type) -> tuple[str, ...]:
     line = this.__mro__
     end = line.index(nn.Module) + 1 if nn.Module in line else len(line)
-    return tuple(map(_qualified, line[:end]))
+    return tuple(name for name in map(_qualified, line[:end]) if not name.startswith(_SHARDED))
 
 
 def _qualified(this: type) -> str:
