@@ -45,6 +45,11 @@ def _say(
     return (Evidence(kind=kind, detail=detail, role=role, layer=layer, confidence=confidence),)
 
 
+def _norm_layer(subject: Subject, unnamed: Layer = "layer_norm") -> Layer:
+    """The commonest norm of such a shape, where no class could say otherwise."""
+    return norm_layer(subject, "other_norm" if subject.types else unnamed)
+
+
 def _of_leaf(subject: Subject) -> tuple[Evidence, ...]:
     found = first(GENERAL_LEAVES, subject.leaf, subject)
     if found is None:
@@ -62,7 +67,7 @@ def _of_bias(subject: Subject) -> tuple[Evidence, ...]:
     if ACTIVATION_CLASS.search(subject.class_name) and subject.numel == 1:
         return _say(subject, f"a number in {subject.class_name}", "bias", "activation")
     if weight == subject.shape and len(weight) > 0:
-        return _say(subject, "a weight of its shape beside it", "norm_bias", norm_layer(subject, "layer_norm"))
+        return _say(subject, "a weight of its shape beside it", "norm_bias", _norm_layer(subject))
     layer = conv_layer(subject) if len(weight) > 2 else linear_layer(subject)
     return _say(subject, f"beside a weight of {len(weight)} dimensions", "bias", layer)
 
@@ -73,20 +78,20 @@ def _of_weight(subject: Subject) -> tuple[Evidence, ...]:
     if len(subject.shape) <= 1:
         return _of_vector(subject)
     if subject.tensors.get("bias") == subject.shape:
-        return _say(subject, "a bias of its shape beside it", "norm_weight", norm_layer(subject, "layer_norm"))
+        return _say(subject, "a bias of its shape beside it", "norm_weight", _norm_layer(subject))
     return _of_matrix(subject) if len(subject.shape) == 2 else _of_stack(subject)
 
 
 def _of_vector(subject: Subject) -> tuple[Evidence, ...]:
+    if subject.tensors.get("bias") == subject.shape and subject.numel > 1:
+        return _say(subject, "a bias of its shape beside it", "norm_weight", _norm_layer(subject))
     if ACTIVATION_MODULE.search(stem(subject.name)) or ACTIVATION_CLASS.search(subject.class_name):
         return _say(subject, f"a vector in {subject.name}", "activation", "activation")
-    if subject.tensors.get("bias") == subject.shape and subject.numel > 1:
-        return _say(subject, "a bias of its shape beside it", "norm_weight", norm_layer(subject, "layer_norm"))
     if subject.numel == 1:
         return _say(subject, "one number", "scale", "other", "guess")
     if subject.types and not NORM_MODULE.search(stem(subject.name)):
         return _say(subject, "a vector called weight", "scale", "other", "guess")
-    return _say(subject, "a vector without a bias", "norm_weight", norm_layer(subject, "rms_norm"), "guess")
+    return _say(subject, "a vector without a bias", "norm_weight", _norm_layer(subject, "rms_norm"), "guess")
 
 
 def _of_matrix(subject: Subject) -> tuple[Evidence, ...]:

@@ -59,7 +59,7 @@ def _of_adapter(subject: Subject) -> Evidence | None:
 
 def _of_activation(subject: Subject) -> Evidence | None:
     """Slopes of an activation; a gain and a shift of one shape are an affine, whatever curve stands between them."""
-    if subject.leaf == "bias" or subject.wide > 1 or _affine_pair(subject, GAIN_AND_SHIFT):
+    if subject.leaf == "bias" or subject.wide > 1 or _affine_pair(subject, GAIN_AND_SHIFT | {PLAIN}):
         return None
     if ACTIVATION_CLASS.search(subject.class_name):
         return _pattern(f"class {subject.class_name}, a vector", "activation", "activation")
@@ -121,13 +121,12 @@ def _of_layer_scale(subject: Subject) -> Evidence | None:
 
 
 def _of_state_space(subject: Subject) -> Evidence | None:
-    """The one-letter tensors of a state space, beside its discretization or inside a module called so."""
+    """The one-letter tensors of a state space, beside each other or beside its discretization."""
     if not re.fullmatch(r"[ABCDP](_[a-z]+)?", subject.leaf):
         return None
     beside = any(re.match(r"dt_|log_dt|inv_dt|A_", name) for name in subject.tensors if name != subject.leaf)
     pair = {"A", "D"} <= subject.tensors.keys()
-    within = any(re.search(r"(?i)ssm|ssd|mamba|s4", word) for word in (*subject.path, *subject.classes))
-    return _pattern(f"{subject.leaf}: of a state space", "state_space", "other") if beside or pair or within else None
+    return _pattern(f"{subject.leaf}: of a state space", "state_space", "other") if beside or pair else None
 
 
 def _of_module(subject: Subject) -> Evidence | None:

@@ -181,9 +181,7 @@ AFFINE_CLASS = re.compile(r"Affine(\d?d)?$")
 NORM_MODULE = re.compile(r"norm(?!al)|(^|_)(ln|bn|gn|grn|rms)(_|$)")
 NORM_GAIN = re.compile(r"^(weight|gamma|scale|gain|g|a|w|v|alpha)$")
 NORM_SHIFT = re.compile(r"^(bias|beta|b|shift|offset)$")
-GAIN_AND_SHIFT = frozenset(
-    frozenset(pair) for pair in (("weight", "bias"), ("gamma", "beta"), ("g", "b"), ("a", "b"), ("scale", "shift"))
-)
+GAIN_AND_SHIFT = frozenset(frozenset(pair) for pair in (("gamma", "beta"), ("g", "b"), ("a", "b"), ("scale", "shift")))
 """Two tensors of one shape in one module that are an affine by their names alone."""
 ACTIVATION_CLASS = re.compile(
     r"(?i)relu|silu|gelu|swish|snake|mish|activation|acon|tlu|(?<!g)elu|sigmoid|tanh|softplus"

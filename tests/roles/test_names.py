@@ -1,0 +1,202 @@
+"""What torch.nn does not know: classes and tensors by their names, held against their shapes."""
+
+import pytest
+from torch import nn
+
+from decay_audit.parameters import Owner, Parameter
+from decay_audit.roles import classify
+from tests.roles.naming import classified, one
+
+BARE = [
+    ("cls_token", (1, 1, 8), "token"),
+    ("cls_token_1", (1, 1, 8), "token"),
+    ("dist_token", (1, 1, 8), "token"),
+    ("register_tokens", (1, 4, 8), "token"),
+    ("mask_token", (8,), "token"),
+    ("query_tokens", (1, 32, 8), "token"),
+    ("query", (16, 8), "token"),
+    ("prompt_embeddings", (1, 10, 8), "embedding"),
+    ("latents", (64, 8), "token"),
+    ("class_embedding", (8,), "token"),
+    ("masked_spec_embed", (8,), "token"),
+    ("image_newline", (8,), "token"),
+    ("sinks", (8,), "token"),
+    ("pos_embed", (1, 5, 8), "position_embedding"),
+    ("pos_embed_win", (1, 8, 4, 4), "position_embedding"),
+    ("positional_embedding", (5, 8), "position_embedding"),
+    ("posEmbedding", (5, 8), "position_embedding"),
+    ("temporal_embedding", (1, 4, 8), "position_embedding"),
+    ("freqs", (2, 4, 8), "position_embedding"),
+    ("relative_position_bias_table", (169, 3), "relative_position_bias"),
+    ("rel_pos_h", (27, 64), "relative_position_bias"),
+    ("height_rel", (27, 16), "relative_position_bias"),
+    ("attention_biases", (4, 49), "relative_position_bias"),
+    ("gamma", (8,), "layer_scale"),
+    ("gamma_1", (8,), "layer_scale"),
+    ("lambda1", (8,), "layer_scale"),
+    ("layer_scale_parameter", (8, 1, 1), "layer_scale"),
+    ("logit_scale", (), "scale"),
+    ("temperature", (4, 1, 1), "scale"),
+    ("gain", (8, 1, 1, 1), "scale"),
+    ("skipinit_gain", (), "scale"),
+    ("pos_emb_alpha", (1,), "scale"),
+    ("A_log", (16, 4), "state_space"),
+    ("dt_bias", (16,), "state_space"),
+    ("q_bias", (8,), "bias"),
+    ("pos_bias_u", (2, 4), "bias"),
+    ("logit_bias", (), "bias"),
+    ("gate_up_proj_bias", (4, 16), "bias"),
+    ("gate_up_proj", (4, 8, 16), "linear_weight"),
+    ("w1", (4, 8, 16), "linear_weight"),
+    ("text_projection", (8, 8), "linear_weight"),
+    ("lora_A", (4, 8), "adapter_weight"),
+    ("qweight", (8, 8), "linear_weight"),
+    ("scales", (8, 8), "scale"),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "role"), BARE)
+@pytest.mark.parametrize("types", [("lab.Block",), ()], ids=["module", "checkpoint"])
+def test_a_bare_tensor_is_what_its_name_says(
+    name: str, shape: tuple[int, ...], role: str, types: tuple[str, ...]
+) -> None:
+    found = one(f"blocks.3.{name}", shape, *types)
+    assert found.role == role
+    assert found.confidence == "likely"
+
+
+NORMS = [
+    ("RMSNorm", {"weight": (8,)}, "rms_norm"),
+    ("T5LayerNorm", {"weight": (8,)}, "layer_norm"),
+    ("LayerNorm2d", {"weight": (8,), "bias": (8,)}, "layer_norm"),
+    ("GlobalResponseNorm", {"weight": (1, 1, 1, 8), "bias": (1, 1, 1, 8)}, "other_norm"),
+    ("GRN", {"gamma": (1, 1, 1, 8), "beta": (1, 1, 1, 8)}, "other_norm"),
+    ("ScaleNorm", {"g": (1,)}, "other_norm"),
+    ("LayerNorm", {"a_2": (8,), "b_2": (8,)}, "layer_norm"),
+    ("ImageNorm", {"weight": (3, 8, 8), "bias": (3, 8, 8)}, "other_norm"),
+    ("Affine", {"alpha": (1, 1, 8), "beta": (1, 1, 8)}, "other_norm"),
+    ("DynamicTanh", {"alpha": (1,), "weight": (8,), "bias": (8,)}, "other_norm"),
+    ("FancyStatistics", {"weight": (8,), "bias": (8,), "running_mean": (8,), "running_var": (8,)}, "batch_norm"),
+]
+
+
+@pytest.mark.parametrize(("name", "tensors", "layer"), NORMS, ids=[name for name, _, _ in NORMS])
+def test_a_norm_needs_no_base_class(name: str, tensors: dict[str, tuple[int, ...]], layer: str) -> None:
+    affine = {
+        leaf: shape for leaf, shape in tensors.items() if "running" not in leaf and (leaf, shape) != ("alpha", (1,))
+    }
+    for leaf, shape in affine.items():
+        found = one(f"blocks.0.n.{leaf}", shape, f"lab.{name}", beside=tensors)
+        shift = leaf in {"bias", "beta", "b_2"}
+        assert (found.role, found.layer) == ("norm_bias" if shift else "norm_weight", layer)
+
+
+@pytest.mark.parametrize(
+    "name", ["NormedLinear", "LayerNormMLP", "NormEMAVectorQuantizer", "SpectralNormConv", "NormHead"]
+)
+def test_a_matrix_is_no_gain_whatever_its_class_is_called(name: str) -> None:
+    assert one("a.weight", (16, 8), f"lab.{name}", beside={"bias": (16,)}).role == "linear_weight"
+    assert one("a.bias", (16,), f"lab.{name}", beside={"weight": (16, 8)}).role == "bias"
+
+
+def test_words_inside_other_words_mislead_nobody() -> None:
+    """`ln`, `bn`, `bias`, `norm`, `gamma` and `rope` inside names that mean something else."""
+    for name in ("ln1.linear", "subnet", "rel_bias_mlp.0", "bias_proj", "normal_head", "xlnet.multihead", "european"):
+        for types in (("torch.nn.Linear",), ()):
+            found = one(f"{name}.weight", (8, 8), *types, beside={"bias": (8,)})
+            assert found.role == "linear_weight", name
+    assert one("a.weight", (4, 8), "lab.EuropeanRouter").role == "linear_weight"
+
+
+def test_a_norm_bias_is_never_called_a_linear_bias() -> None:
+    assert one("a.bias", (8,), beside={"weight": (8,)}).role == "norm_bias"
+    assert one("a.bias", (8,), beside={"weight": (8, 8)}).role == "bias"
+    assert one("norm.bias", (8,), beside={"weight": (8, 8)}).role == "bias"
+
+
+def test_what_nothing_explains_is_unclassified_and_never_guessed() -> None:
+    for types in (("lab.Thing",), ()):
+        found = one("thing.stuff", (8, 8), *types)
+        assert (found.role, found.layer, found.evidence) == ("unclassified", "other", ())
+
+
+def test_a_position_table_is_told_from_words_by_its_name() -> None:
+    types = ("torch.nn.Embedding",)
+    assert one("embeddings.word_embeddings.weight", (99, 8), *types).role == "embedding"
+    assert one("wpe.weight", (99, 8), *types).role == "position_embedding"
+    assert one("embed_positions.weight", (99, 8), *types).role == "position_embedding"
+    assert one("attn.relative_attention_bias.weight", (32, 8), *types).role == "relative_position_bias"
+    assert one("mask_decoder.mask_tokens.weight", (4, 8), *types).role == "token"
+    assert one("embed_tokens.weight", (99, 8), *types).role == "embedding"
+    assert one("token_type_embeddings.weight", (2, 8), *types).role == "embedding"
+
+
+def test_a_name_refines_what_a_class_proves_and_never_contradicts_it() -> None:
+    found = one("pos_embed.weight", (8, 8), "torch.nn.Linear")
+    assert (found.role, found.confidence) == ("linear_weight", "certain")
+    assert [one.role for one in found.evidence] == ["linear_weight", "position_embedding"]
+
+
+def test_adapters_are_named_however_deep_their_matrices_lie() -> None:
+    lora = "base.layers.0.self_attn.q_proj.lora_A.default"
+    assert one(f"{lora}.weight", (4, 8), "torch.nn.Linear").role == "adapter_weight"
+    assert one(f"{lora}.weight", (4, 8)).role == "adapter_weight"
+    assert one("x.lora_embedding_A.default", (4, 8), "torch.nn.ParameterDict").role == "adapter_weight"
+    assert one("x.lora_magnitude_vector.default.weight", (8,), "peft.DoraLinearLayer").role == "adapter_weight"
+
+
+def test_a_transposed_linear_layer_is_linear() -> None:
+    found = one("h.0.mlp.c_fc.weight", (8, 32), "transformers.pytorch_utils.Conv1D", beside={"bias": (32,)})
+    assert (found.role, found.layer) == ("linear_weight", "linear")
+
+
+def test_attention_projections_are_told_from_the_feed_forward_part() -> None:
+    types = ("torch.nn.Linear",)
+    for name in (
+        "attn.qkv",
+        "attn.proj",
+        "self_attn.q_proj",
+        "attention.output.dense",
+        "attn.to_out.0",
+        "h.0.attn.c_proj",
+    ):
+        assert one(f"blocks.0.{name}.weight", (8, 8), *types).layer == "attention", name
+    for name in ("mlp.fc1", "attn_block.mlp.c_proj", "head", "mlp.out", "experts.0.w1"):
+        assert one(f"blocks.0.{name}.weight", (8, 8), *types).layer == "linear", name
+
+
+def test_an_attention_class_is_enough_where_names_are_silent() -> None:
+    inside = Owner(name="blocks", types=("lab.Block",), parent=Owner())
+    attention = Owner(name="blocks.a", types=("lab.CrossAttention",), parent=inside)
+    owner = Owner(name="blocks.a.proj", types=("torch.nn.Linear",), parent=attention, tensors={"weight": (8, 8)})
+    parameter = Parameter(name="blocks.a.proj.weight", raw_name="", shape=(8, 8), dtype="float32", owner=owner)
+    assert classify([parameter])[0].layer == "attention"
+
+
+def test_members_of_a_parameter_list_take_its_name() -> None:
+    model = nn.Module()
+    model.prompts = nn.ParameterList([nn.Parameter(nn.Linear(8, 4).weight.detach()) for _ in range(2)])
+    model.rel_pos = nn.ParameterDict({"time": nn.Parameter(nn.Linear(8, 4).weight.detach())})
+    assert {name: one.role for name, one in classified(model).items()} == {
+        "prompts.0": "token",
+        "prompts.1": "token",
+        "rel_pos.time": "relative_position_bias",
+    }
+
+
+def test_learned_curves_are_activations() -> None:
+    assert one("act.alpha", (1, 8, 1), "lab.Snake1d").role == "activation"
+    assert one("act.scale", (1,), "lab.StarReLU", beside={"bias": (1,)}).role == "activation"
+    assert one("act.bias", (1,), "lab.StarReLU", beside={"scale": (1,)}).role == "bias"
+    assert one("act.weight", (8,)).role == "activation"
+
+
+def test_a_stack_of_experts_is_matrices_and_not_a_convolution() -> None:
+    assert one("mlp.experts.weight", (4, 8, 16)).role == "linear_weight"
+    assert one("mlp.input_linear.weight", (4, 8, 16), "lab.ParallelExperts").role == "linear_weight"
+    assert one("conv.weight", (4, 8, 3)).role == "conv_weight"
+
+
+def test_one_letter_tensors_need_company_to_be_of_a_state_space() -> None:
+    assert one("mixer.D", (8,), beside={"A_log": (8, 4)}).role == "state_space"
+    assert one("mixer.D", (8,)).role == "unclassified"
