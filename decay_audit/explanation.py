@@ -9,7 +9,7 @@ from decay_audit import decisions
 from decay_audit.conditions import compile_when
 from decay_audit.decisions import Decision, Plan
 from decay_audit.errors import DecayAuditError
-from decay_audit.observations import Observation
+from decay_audit.observations import Observation, Update
 from decay_audit.roles.words import Classified
 from decay_audit.rules import RuleSet
 
@@ -39,6 +39,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     Attributes:
         walk: the rules asked, in order, up to the one that decided; the default is the last step if it did.
         elsewhere: what the other presets would decide.
+        updates: what a step of each optimizer that holds it does to it.
     """
 
     ruleset: RuleSet
@@ -46,6 +47,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     walk: tuple[Step, ...]
     elsewhere: tuple[Elsewhere, ...] = ()
     observations: tuple[Observation, ...] = ()
+    updates: tuple[Update, ...] = ()
 
 
 def explain(

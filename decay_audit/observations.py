@@ -82,6 +82,22 @@ class Observation(Struct, frozen=True, kw_only=True):
     movement: Movement | None = None
 
 
+class Update(Struct, frozen=True, kw_only=True):
+    """What a step does to one parameter.
+
+    Attributes:
+        optimizer: the class, as its `Optimizer` calls it.
+        steps: assignments, in order, with numbers in place of hyperparameters.
+        alone: what is left of the weight after one step without a gradient, in words; "" where it has no short answer.
+        source: where the formula is published.
+    """
+
+    optimizer: str
+    steps: tuple[str, ...]
+    alone: str = ""
+    source: str = ""
+
+
 def held(optimizer: Optimizer) -> tuple[Observation, ...]:
     """Observe what an optimizer's groups say of each parameter that they name."""
     return tuple(

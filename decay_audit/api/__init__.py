@@ -18,6 +18,7 @@ from decay_audit.decisions import Plan
 from decay_audit.errors import DecayAuditError
 from decay_audit.explanation import Explanation
 from decay_audit.inventory import Inventory
+from decay_audit.observations import Observation, Update
 from decay_audit.parameters import Parameter
 from decay_audit.report import Report
 from decay_audit.roles.words import Classified
@@ -179,7 +180,15 @@ def explain(name: str, reported: Report) -> Explanation:
     """
     here = reported.plan.ruleset
     others = [rulefile.load(preset) for preset in rulefile.presets() if preset != here.name]
-    return explanation.explain(reported.plan, name, others, reported.observations)
+    story = explanation.explain(reported.plan, name, others, reported.observations)
+    return replace(story, updates=tuple(_update(one, reported) for one in story.observations))
+
+
+def _update(observation: Observation, reported: Report) -> Update:
+    from decay_audit.optimizers import update
+
+    optimizer = next(one for one in reported.optimizers if one.name == observation.optimizer)
+    return update.update(optimizer, optimizer.groups[observation.group])
 
 
 def with_codes(reported: Report, codes: Container[str]) -> Report:

@@ -6,26 +6,9 @@ Each line is one assignment in the order in which the step makes it. Knows no to
 from collections.abc import Callable, Mapping
 from math import floor, isfinite, log10
 
-from msgspec import Struct
-
-from decay_audit.observations import Group, Optimizer
+from decay_audit.observations import Group, Optimizer, Update
 from decay_audit.optimizers.paths import SEMANTICS, WORDS, Path
 from decay_audit.optimizers.semantics import path, row
-
-
-class Update(Struct, frozen=True, kw_only=True):
-    """What a step does to one parameter.
-
-    Attributes:
-        steps: assignments, in order, with numbers in place of hyperparameters.
-        alone: what is left of the weight after one step without a gradient, in words; "" where it has no short answer.
-        source: where the formula is published.
-    """
-
-    steps: tuple[str, ...]
-    alone: str = ""
-    source: str = ""
-
 
 SOURCES: Mapping[str, str] = {
     "SGD": "https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html",
@@ -48,10 +31,17 @@ def update(optimizer: Optimizer, group: Group) -> Update:
     known = row((name,))
     way = path(known, group.hyperparameters)
     if SEMANTICS[way] != optimizer.semantics:  # a class of that name in another library
-        return Update(steps=(f"weight_decay {_say(group.weight_decay)}, {optimizer.semantics}",))
+        return Update(
+            optimizer=optimizer.type, steps=(f"weight_decay {_say(group.weight_decay)}, {optimizer.semantics}",)
+        )
     write = _FORMULAS.get((name, way))
     steps = write(group) if write else _general(way, group)
-    return Update(steps=tuple(steps), alone=_alone(way, name, group), source=SOURCES.get(_family(name, way), ""))
+    return Update(
+        optimizer=optimizer.type,
+        steps=tuple(steps),
+        alone=_alone(way, name, group),
+        source=SOURCES.get(_family(name, way), ""),
+    )
 
 
 def _family(name: str, way: Path) -> str:

@@ -9,7 +9,7 @@ from decay_audit.conditions import When
 from decay_audit.errors import DecayAuditError
 from decay_audit.explanation import Explanation, Step
 from decay_audit.findings import CODES
-from decay_audit.observations import Movement, Observation
+from decay_audit.observations import Movement, Observation, Update
 from decay_audit.reports import layout
 from decay_audit.reports.layout import paint
 from decay_audit.reports.options import Options
@@ -37,12 +37,14 @@ def explanation(story: Explanation, options: Options) -> str:
         "ruleset": _ruleset(story),
         "elsewhere": _elsewhere(story),
         "observed": map(_observed, story.observations),
+        **{f"with {visible(update.optimizer)}": _update(update) for update in story.updates},
     }
+    indent = max(map(len, sections)) + 2
     lines = [_title(story.decision.subject, options)]
     for title, said in sections.items():
         head = title
         for text in said:
-            lines.extend(layout.paragraph(f"  {head:<11}", text, options.width))
+            lines.extend(layout.paragraph(f"  {head:<{indent}}", text, options.width))
             head = ""
     return "\n".join([*lines, ""])
 
@@ -109,13 +111,9 @@ def _step(step: Step, story: Explanation) -> str:
 
 
 def _elsewhere(story: Explanation) -> Iterator[str]:
-    words = {True: "decayed by", False: "spared by", None: "an error in"}
-    said = {
-        word: [visible(one.ruleset) for one in story.elsewhere if one.decays is decays]
-        for decays, word in words.items()
-    }
-    if any(said.values()):
-        yield "; ".join(f"{word} {', '.join(names)}" for word, names in said.items() if names)
+    for decays, word in ((True, "decayed by"), (False, "spared by"), (None, "no answer from")):
+        if names := [visible(one.ruleset) for one in story.elsewhere if one.decays is decays]:
+            yield f"{word} {', '.join(names)}"
 
 
 def _observed(one: Observation) -> str:
@@ -124,6 +122,14 @@ def _observed(one: Observation) -> str:
     if one.measured and one.lr is not None and one.movement in {None, "proportional"}:
         return f"{held}; a step without a gradient removes {100 * one.lr * one.measured:.4g} % of the weight"
     return held if one.movement is None else f"{held}; a step without a gradient {_MOVES[one.movement]}"
+
+
+def _update(update: Update) -> Iterator[str]:
+    """The step, term by term, what is left of the weight where nothing else pulls, and where the formula is from."""
+    steps = "; ".join(update.steps)
+    yield f"{steps}: {update.alone}" if update.alone else steps
+    if update.source:
+        yield f"as in {update.source}"
 
 
 def _condition(when: object) -> str:
