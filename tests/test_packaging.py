@@ -43,7 +43,8 @@ def test_the_wheel_carries_nothing_else(wheel: Path) -> None:
 
 
 def test_the_installed_wheel_says_its_version(installed: Path, tmp_path: Path) -> None:
-    version = next(installed.glob("decay_audit-*.dist-info")).name.removeprefix("decay_audit-").removesuffix(".dist-info")
+    [metadata] = installed.glob("decay_audit-*.dist-info")
+    version = metadata.name.removeprefix("decay_audit-").removesuffix(".dist-info")
     assert _run(installed, tmp_path, "--version") == f"decay-audit {version}\n"
 
 

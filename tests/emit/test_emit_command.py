@@ -1,0 +1,71 @@
+"""`decay-audit emit` as a user runs it: what it writes audits clean, and what fails writes nothing."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from typer.testing import CliRunner, Result
+
+from decay_audit.cli import app
+from tests.menagerie import MENAGERIE
+
+EXAMPLE = str(Path(__file__).parents[2] / "examples/resnext29.py")
+SGD = ("--optimizer", "SGD", "--lr", "0.1", "--set", "momentum=0.9")
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_what_is_emitted_audits_clean_where_one_group_does_not(tmp_path: Path) -> None:
+    groups = tmp_path / "groups.py"
+    common = ("--weight-decay", "5e-4")
+    one_group = run("check", EXAMPLE, *common, "--optimizer", f"{EXAMPLE}:make_optimizer")
+    assert (one_group.exit_code, "DA101" in one_group.stdout) == (1, True)
+    assert run("emit", EXAMPLE, *common, *SGD, "--output", groups).exit_code == 0
+    split = run("check", EXAMPLE, *common, "--optimizer", f"{groups}:make_optimizer")
+    assert (split.exit_code, split.stdout.strip()) == (0, "")
+
+
+def test_stdout_is_the_code_and_nothing_else(tmp_path: Path) -> None:
+    written = tmp_path / "groups.py"
+    assert run("emit", EXAMPLE, *SGD, "--output", written).exit_code == 0
+    assert run("emit", EXAMPLE, *SGD).stdout == written.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--optimizer", "adamw"), "did you mean AdamW?"),
+        (("--optimizer", "Muon"), "Muon only supports 2D parameters"),
+        (("--optimizer", "SGD", "--set", "betas=0.9"), "unexpected keyword argument 'betas'"),
+        (("--set", "momentum=0.9"), "--optimizer AdamW"),
+        (("--optimizer", "SGD", "--set", "momentum"), "name=value"),
+    ],
+)
+def test_what_cannot_be_emitted_exits_2_and_writes_nothing(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "groups.py"
+    output.write_text("# mine\n")
+    made = run("emit", EXAMPLE, *arguments, "--output", output)
+    assert (made.exit_code, made.stdout) == (2, "")
+    assert said in " ".join(made.stderr.split())
+    assert output.read_text() == "# mine\n"
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_code_from_a_checkpoint_splits_the_model_that_was_saved(suffix: str, tmp_path: Path) -> None:
+    model = MENAGERIE["small"]()
+    weights, groups = tmp_path / f"weights.{suffix}", tmp_path / "groups.py"
+    save = save_file if suffix == "safetensors" else torch.save
+    save(model.state_dict(), weights)
+    assert run("emit", weights, "--optimizer", "AdamW", "--output", groups).exit_code == 0
+    optimizer = runpy.run_path(str(groups))["make_optimizer"](model)
+    decayed, spared = optimizer.param_groups
+    assert {id(tensor) for tensor in decayed["params"]} == {
+        id(model.get_parameter(name)) for name in ("0.weight", "4.weight")
+    }
+    assert {id(tensor) for tensor in (*decayed["params"], *spared["params"])} == set(map(id, model.parameters()))
