@@ -7,9 +7,18 @@ quickly.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from decay_audit.api import DEFAULT_RULES, classify, load_rules, param_groups, plan, read
+    from decay_audit.api import (
+        DEFAULT_RULES,
+        assert_decay,
+        audit,
+        classify,
+        load_rules,
+        param_groups,
+        plan,
+        read,
+    )
     from decay_audit.decisions import Decision, Plan
-    from decay_audit.errors import DecayAuditError
+    from decay_audit.errors import DecayAssertionError, DecayAuditError
     from decay_audit.findings import Finding
     from decay_audit.inventory import Inventory
     from decay_audit.parameters import Owner, Parameter
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_RULES",
     "Classified",
+    "DecayAssertionError",
     "DecayAuditError",
     "Decision",
     "Evidence",
@@ -31,6 +41,8 @@ __all__ = [
     "Report",
     "Rule",
     "RuleSet",
+    "assert_decay",
+    "audit",
     "classify",
     "load_rules",
     "param_groups",
@@ -41,6 +53,7 @@ __all__ = [
 _HOMES = {
     "DEFAULT_RULES": "api",
     "Classified": "roles.words",
+    "DecayAssertionError": "errors",
     "DecayAuditError": "errors",
     "Decision": "decisions",
     "Evidence": "roles.words",
@@ -52,6 +65,8 @@ _HOMES = {
     "Report": "report",
     "Rule": "rules",
     "RuleSet": "rules",
+    "assert_decay": "api",
+    "audit": "api",
     "classify": "api",
     "load_rules": "api",
     "param_groups": "api",

@@ -29,3 +29,7 @@ class PlanError(DecayAuditError):
 
 class OptimizerError(DecayAuditError):
     """What was given as an optimizer is none, cannot be read, or does not survive a probing step."""
+
+
+class DecayAssertionError(AssertionError):
+    """A model's optimizer does not do what the ruleset asks for; the message lists the findings."""

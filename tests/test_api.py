@@ -90,3 +90,24 @@ def test_every_public_name_is_there() -> None:
         assert getattr(decay_audit, name) is not None
     with pytest.raises(AttributeError):
         decay_audit.nothing  # noqa: B018
+
+
+def test_assert_decay_raises_with_the_findings_for_one_group_and_returns_the_report_for_split_ones() -> None:
+    model = bert_like()
+    one_group = torch.optim.AdamW(model.parameters(), lr=LR, weight_decay=0.05)
+    with pytest.raises(decay_audit.DecayAssertionError, match=r"DA101 error   .* norm parameters and .* biases"):
+        decay_audit.assert_decay(model, one_group)
+    split = torch.optim.AdamW(decay_audit.param_groups(model, weight_decay=0.05), lr=LR)
+    assert decay_audit.assert_decay(model, split, measured=True).plan.ruleset.weight_decay == 0.05
+
+
+def test_an_audit_leaves_model_and_optimizer_as_they_were() -> None:
+    model = bert_like()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LR)
+    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    random = torch.random.get_rng_state()
+    decay_audit.audit(model, optimizer, measured=True)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+    assert torch.equal(random, torch.random.get_rng_state())
+    assert not optimizer.state
+    assert all(parameter.grad is None for parameter in model.parameters())

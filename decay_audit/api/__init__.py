@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from decay_audit import decisions, explanation, roles, rulefile
 from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, load
-from decay_audit.api.observing import observe
-from decay_audit.checks import check, coefficient_in_use
+from decay_audit.api.observing import Observed, observe, observe_live
+from decay_audit.checks import check, coefficient_in_use, selection
 from decay_audit.decisions import Plan
-from decay_audit.errors import DecayAuditError
+from decay_audit.errors import DecayAssertionError, DecayAuditError
 from decay_audit.explanation import Explanation
+from decay_audit.findings import Severity
 from decay_audit.inventory import Inventory
 from decay_audit.observations import Observation, Update
 from decay_audit.parameters import Parameter
@@ -33,6 +34,8 @@ __all__ = [
     "DEFAULT_RULES",
     "Loaded",
     "Request",
+    "assert_decay",
+    "audit",
     "classify",
     "code",
     "explain",
@@ -97,26 +100,82 @@ def plan(
 def report(loaded: Loaded, request: Request) -> Report:
     """Decide and compare what was loaded.
 
-    Where an optimizer is seen and the request sets no coefficient, the ruleset takes over the one that is in use: a
-    ruleset says which parameters decay, and its own number is only the default of where it comes from.
-
     Raises:
         DecayAuditError: the ruleset cannot be loaded or gives no answer, or the optimizer cannot be made or stepped.
     """
-    inventory = loaded.inventory
-    subjects, ruleset = classify(inventory), load_rules(request.rules)
     observed = observe(loaded, request)
-    coefficient = request.weight_decay
-    if coefficient is None and observed.observations:
+    return _compare(loaded.inventory, observed, load_rules(request.rules), request.weight_decay, request.target)
+
+
+def audit(
+    model: "torch.nn.Module",
+    optimizer: object = None,
+    rules: "str | Path | RuleSet" = DEFAULT_RULES,
+    weight_decay: float | None = None,
+    *,
+    measured: bool = False,
+) -> Report:
+    """Compare a live model and its optimizer with a ruleset.
+
+    Args:
+        optimizer: one, several in a list, tuple or dict, or what holds them; None to decide only.
+        weight_decay: the base coefficient; by default the one that the optimizer works with.
+        measured: also step copies without a gradient, and compare what they do with what the groups say.
+
+    Raises:
+        DecayAuditError: the model or the optimizer cannot be read, or the ruleset gives no answer.
+    """
+    inventory = read(model)
+    observed = Observed() if optimizer is None else observe_live(model, inventory, optimizer, measured=measured)
+    return _compare(inventory, observed, load_rules(rules), weight_decay)
+
+
+def assert_decay(
+    model: "torch.nn.Module",
+    optimizer: object = None,
+    rules: "str | Path | RuleSet" = DEFAULT_RULES,
+    weight_decay: float | None = None,
+    *,
+    measured: bool = False,
+    ignore: Iterable[str] = (),
+    fail_on: Severity = "error",
+) -> Report:
+    """Audit, and fail with the findings in the message if any is as bad as `fail_on`.
+
+    Args:
+        ignore: prefixes of codes that do not count, such as `DA3`.
+
+    Raises:
+        DecayAssertionError: there are such findings; it is an AssertionError.
+        DecayAuditError: as for `audit`.
+    """
+    found = with_codes(audit(model, optimizer, rules, weight_decay, measured=measured), selection.chosen((), ignore))
+    if selection.fails(found.findings, fail_on):
+        from decay_audit import reports
+
+        raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.check(found)}")
+    return found
+
+
+def _compare(
+    inventory: Inventory, observed: Observed, ruleset: RuleSet, weight_decay: float | None, target: str = ""
+) -> Report:
+    """Decide, and compare.
+
+    Where an optimizer is seen and no coefficient is set, the ruleset takes over the one that is in use: a ruleset says
+    which parameters decay, and its own number is only the default of where it comes from.
+    """
+    subjects = classify(inventory)
+    if weight_decay is None and observed.observations:
         decays_something = plan(subjects, ruleset, ruleset.weight_decay or 1.0)
-        coefficient = coefficient_in_use(decays_something, observed.observations)
-    decided = plan(subjects, ruleset, coefficient)
+        weight_decay = coefficient_in_use(decays_something, observed.observations)
+    decided = plan(subjects, ruleset, weight_decay)
     return Report(
         inventory=inventory,
         plan=decided,
         optimizers=observed.optimizers,
         observations=observed.observations,
-        findings=check(inventory, decided, observed.optimizers, observed.observations, request.target),
+        findings=check(inventory, decided, observed.optimizers, observed.observations, target),
     )
 
 

@@ -1,12 +1,21 @@
 """Observing what was asked for: live optimizers from an expression, those a checkpoint saved, a step measured."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from decay_audit.api.loading import Loaded, Request
+from decay_audit.api.loading import Loaded, Request, load
 from decay_audit.errors import DecayAuditError
+from decay_audit.inventory import Inventory
 from decay_audit.observations import Observation, Optimizer, held
+
+if TYPE_CHECKING:
+    import torch
+
+    from decay_audit.optimizers.construction import Record
+    from decay_audit.sources.module import Built
 
 
 class Observed(Struct, frozen=True, kw_only=True):
@@ -55,16 +64,52 @@ def _live(loaded: Loaded, request: Request, expression: str) -> Observed:
         raise DecayAuditError(
             "a checkpoint has no parameters to give to an optimizer", "name the model as well: --model TARGET"
         )
-    from decay_audit.optimizers import construction, live, measure
-    from decay_audit.sources import module
+    from decay_audit.optimizers import construction
 
     request.progress("making the optimizer")
     with construction.watch() as record:
-        found = live.find(module.make(expression, built))
-    tensors = dict(built.model.named_parameters())
-    names = {id(tensors[one.raw_name]): one.name for one in loaded.inventory.parameters if one.raw_name in tensors}
+        built, made = _made(expression, built, request)
+    request.progress("measuring steps without a gradient" if request.measure else "reading the optimizer")
+    return observe_live(built.model, loaded.inventory, made, record=record, measured=request.measure)
+
+
+def _made(expression: str, built: "Built", request: Request) -> "tuple[Built, object]":
+    """Make the optimizer; code that needs numbers gets a model that was built for real."""
+    from decay_audit.sources import module
+
+    try:
+        return built, module.make(expression, built)
+    except DecayAuditError as error:
+        if built.inventory.built_on == "cpu" or request.device != "auto" or "meta" not in str(error.__cause__):
+            raise
+    request.progress("building on the CPU: the optimizer needs real numbers")
+    real = load(replace(request, device="cpu")).built
+    assert real is not None  # the same target gave a model before
+    return real, module.make(expression, real)
+
+
+def observe_live(
+    model: "torch.nn.Module",
+    inventory: Inventory,
+    made: object,
+    *,
+    record: "Record | None" = None,
+    measured: bool = False,
+) -> Observed:
+    """Read live optimizers: what each group holds, and, if asked for, what a step without a gradient does.
+
+    Args:
+        made: an optimizer, several, or what holds them, as `decay_audit.optimizers.find` accepts.
+        record: what was seen while they were built.
+
+    Raises:
+        OptimizerError: there is none among them, or it cannot be read or stepped.
+    """
+    from decay_audit.optimizers import live, measure
+
+    found = live.find(made)
+    tensors = dict(model.named_parameters())
+    names = {id(tensors[one.raw_name]): one.name for one in inventory.parameters if one.raw_name in tensors}
     observed = live.observe(found, names, record)
-    if not request.measure:
-        return Observed(optimizers=observed.optimizers, observations=observed.observations)
-    request.progress("measuring steps without a gradient")
-    return Observed(optimizers=observed.optimizers, observations=measure.measure(found, names, record))
+    observations = measure.measure(found, names, record) if measured else observed.observations
+    return Observed(optimizers=observed.optimizers, observations=observations)
