@@ -54,7 +54,7 @@ def look(output: Path | None, color: Color, *, full: bool = False, verbose: bool
 
 def write(text: str, output: Path | None) -> None:
     """Write a report to standard output, or to a file that appears whole or not at all."""
-    text = text if text.endswith("\n") else f"{text}\n"
+    text = text if not text or text.endswith("\n") else f"{text}\n"
     if output is None:
         _encode(sys.stdout, text)
         return
