@@ -7,8 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from decay_audit.observations import Update
 from decay_audit.optimizers.live import find, observe
-from decay_audit.optimizers.update import Update, update
+from decay_audit.optimizers.update import update
 
 Make = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 OPTIMIZERS: dict[str, Make] = {
