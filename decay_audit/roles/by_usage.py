@@ -45,15 +45,16 @@ _PLACED = frozenset({"cat", "stack", "where", "index_put", "masked_fill", "maske
 def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
     """Say what a traced forward pass shows of a parameter, strongest first; nothing if it was not traced or used."""
     uses = parameter.uses or ()
-    on_scores = any(use.slot == "scores" for use in uses)
+    # A product that becomes a kernel, or joins attention scores, may be of a stack of kernels or of a table.
+    beyond = any(use.slot in {"scores", "mixed"} for use in uses)
     found: dict[Role, Evidence] = {}
     for use in uses:
         meaning = _meaning(use, parameter)
         if meaning is None:
             continue
         role, layer, confidence = meaning
-        if on_scores and role == "linear_weight":
-            confidence = "guess"  # a query times a table of positions: where the product goes says more
+        if beyond and role == "linear_weight":
+            confidence = "guess"
         if role not in found or _RANK[confidence] < _RANK[found[role].confidence]:
             found[role] = Evidence(kind="usage", detail=detail(use), role=role, layer=layer, confidence=confidence)
     return tuple(sorted(found.values(), key=lambda one: (_RANK[one.confidence], _ORDER.get(one.role, 9))))
@@ -89,6 +90,8 @@ def _meaning(use: Use, parameter: Parameter) -> Meaning | None:
 
 
 def _convolution(use: Use, parameter: Parameter) -> Meaning | None:
+    if use.slot == "mixed":
+        return "conv_weight", "conv", "guess"
     layer: Layer = "depthwise_conv" if "depthwise" in use.marks else "conv"
     if use.slot == "bias":
         return "bias", layer, "certain"

@@ -42,6 +42,7 @@ KERNEL_INPUTS = {
     "rnn_tanh_cell": ("input", "hx"),
     "rnn_relu_cell": ("input", "hx"),
 }
+BATCH_NORMS = frozenset(name for name in KERNEL_INPUTS if "batch_norm" in name)
 NORM_KERNELS = frozenset(name for name in KERNEL_INPUTS if "norm" in name)
 LOOKUPS = {
     "embedding": ("weight", "indices"),

@@ -12,6 +12,7 @@ from decay_audit.sources.trace.calls import Call, Operand, is_data
 from decay_audit.sources.trace.marks import is_made, is_spread
 from decay_audit.sources.trace.marks import marks as marked
 from decay_audit.sources.trace.operators import (
+    BATCH_NORMS,
     GAINS,
     KEEPS_PRODUCT,
     KERNEL_INPUTS,
@@ -27,6 +28,11 @@ from decay_audit.sources.trace.operators import (
 from decay_audit.sources.trace.trails import DATA, Mark, Origin, Trail, onward
 
 Meeting = tuple[str, Use]
+
+NOTHING: frozenset[Mark] = frozenset()
+PRODUCT: frozenset[Mark] = frozenset({"product"})
+NORMAL: frozenset[Mark] = frozenset({"normal"})
+MADE: frozenset[Mark] = frozenset({"made"})
 
 
 def follow(call: Call) -> tuple[list[Meeting], Trail | None]:
@@ -81,7 +87,7 @@ def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
     found = [_meet(call, o, origin, met=right if o is left else left) for o, origin in _derived([left, right])]
     made = _made(call)
     names = frozenset(() if made else (name for name, _ in found))
-    return meetings + found, Trail(data=True, marks=frozenset({"product"}) | made, products=names)
+    return meetings + found, Trail(data=True, marks=PRODUCT | made, products=names)
 
 
 def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
@@ -89,7 +95,11 @@ def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
     acting = [operand for operand in call.operands if operand.slot not in KERNEL_INPUTS[call.operator]]
     marks = _grouping(call, inputs)
     learned = [origin for _, origin in _derived(inputs)]
+    if learned and call.operator in BATCH_NORMS:  # a kernel is standardized, with its gain
+        return [], onward((origin for _, origin in _derived(call.operands)), call.operator)
     meetings = [_meet(call, o, origin, met=inputs[0], marks=marks) for o, origin in _derived(acting)]
+    for operand in acting:  # a kernel that data mixes from several, or makes
+        meetings += _fate(call, "mixed", operand.trail.products if operand.trail else (), operand, inputs[0])
     if learned and any(operand.trail is not None for operand in acting):
         met = next(operand for operand in acting if operand.trail is not None)
         meetings += [_meet(call, o, origin, met=met, marks=("input",)) for o, origin in _derived(inputs)]
@@ -97,13 +107,13 @@ def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
         return meetings, onward(learned, call.operator)
     if call.operator in NORM_KERNELS:
         plain = not any(operand.slot == "weight" for operand in acting)
-        return meetings, Trail(data=True, marks=frozenset({"normal"} if plain else ()) | _made(call))
-    return meetings, Trail(data=True, marks=frozenset({"product"}) | _made(call))
+        return meetings, Trail(data=True, marks=(NORMAL if plain else NOTHING) | _made(call))
+    return meetings, Trail(data=True, marks=PRODUCT | _made(call))
 
 
 def _made(call: Call) -> frozenset[Mark]:
     """Mark what a layer makes of a constant: nothing of the model's input is in it."""
-    return frozenset() if any(is_data(one) and not is_made(one) for one in call.operands) else frozenset({"made"})
+    return NOTHING if any(is_data(one) and not is_made(one) for one in call.operands) else MADE
 
 
 def _grouping(call: Call, inputs: Sequence[Operand]) -> tuple[str, ...]:
