@@ -6,6 +6,7 @@ Prints, for each preset, the models and parameters compared, the differences, an
 """
 
 import argparse
+import logging
 import sys
 import warnings
 from collections import Counter, defaultdict
@@ -32,11 +33,12 @@ class Tally:
             return
         self.counts.update(models=1, parameters=outcome.parameters, refused=bool(outcome.refused))
         self.counts["differences"] += len(outcome.differences)
-        self.differing += [f"{model}: {line}" for line in outcome.differences[:3]]
+        self.differing += [f"{model}: {line:.160}" for line in outcome.differences[:3]]
 
 
 def main(arguments: list[str]) -> int:
     options = _options(arguments)
+    logging.disable(logging.WARNING)
     _keep = torchvision_schemas.define()
     peers = {name: peer for name, peer in PEERS.items() if not missing(peer) and options.only in ("", name)}
     lacking = sorted({peer.needs for peer in PEERS.values() if missing(peer)})

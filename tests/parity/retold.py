@@ -143,11 +143,15 @@ def gpt_lists(*, frozen: bool, norms: tuple[type, ...]) -> Retold:
     """minGPT and OLMo: two lists that every parameter must be in exactly one of."""
 
     def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+        wanted = {name for name, _ in first_names(model, frozen=frozen)}
+        tied = {name for name, _ in model.named_parameters(remove_duplicate=False)} - wanted
+        if frozen and tied:
+            raise KeyError(f"minGPT looks tied names up among the first ones: {sorted(tied)}")
         yes, no = set(), set()
         for place, module in model.named_modules():
-            for inner, each in module.named_parameters():
+            for inner, _ in module.named_parameters():
                 name = f"{place}.{inner}" if place else inner
-                if not frozen and not each.requires_grad:
+                if name not in wanted:
                     continue
                 if inner.endswith("bias"):
                     no.add(name)
@@ -155,7 +159,6 @@ def gpt_lists(*, frozen: bool, norms: tuple[type, ...]) -> Retold:
                     yes.add(name)
                 elif inner.endswith("weight") and isinstance(module, (*norms, nn.Embedding)):
                     no.add(name)
-        wanted = {name for name, _ in first_names(model, frozen=frozen)}
         if yes & no or wanted != yes | no:
             raise RefusesError(f"not in exactly one list: {sorted((yes & no) | (wanted ^ (yes | no)))}")
         return {name: (base if name in yes else 0.0,) for name in wanted}
@@ -198,8 +201,11 @@ def with_layers(
     def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
         last = blocks(model) + 1 if top is None else top
         test = spares(model)
+        layers = {name: layer(name, last) for name, _ in first_names(model, frozen=False)}
+        if max(layers.values(), default=0) > last:
+            raise IndexError(f"a layer beyond the last, {last}")
         return {
-            name: (0.0 if test(name, each) else base, rate ** (last - layer(name, last)))
+            name: (0.0 if test(name, each) else base, rate ** (last - layers[name]))
             for name, each in first_names(model, frozen=False)
         }
 
