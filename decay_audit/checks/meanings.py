@@ -31,7 +31,7 @@ def _implicit(side: Side, optimizer: Optimizer) -> Iterator[Finding]:
     """Certain where its construction was watched; else suspected, where the ruleset does not ask for just that."""
     wanted = {(seen.optimizer, seen.group): decision.weight_decay for decision, seen in side.pairs() if decision.decays}
     for index, group in enumerate(optimizer.groups):
-        agreed = wanted.get((optimizer.name, index)) == group.weight_decay
+        agreed = isclose(wanted.get((optimizer.name, index), 0.0), group.weight_decay)
         if not group.weight_decay or group.implicit is False or (group.implicit is None and agreed):
             continue
         sure = "nobody set it" if group.implicit else "unless somebody chose just that"

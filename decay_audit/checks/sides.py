@@ -66,7 +66,7 @@ def sides(
 
 
 def effective(observation: Observation) -> float:
-    """The coefficient that counts: what the group says, unless its class ignores it or a step was seen to do otherwise."""
+    """The coefficient that counts: the group's, unless its class ignores it or a step was seen to do otherwise."""
     if observation.movement == "none" or (observation.movement is None and observation.declared == 0):
         return 0.0
     if observation.weight_decay == 0 and observation.movement in ("proportional", "cautious"):

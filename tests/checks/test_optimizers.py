@@ -1,0 +1,292 @@
+"""Plans against optimizers as plain data: which finding, about whom, and in which words."""
+
+import pytest
+from msgspec.structs import replace
+
+from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
+from decay_audit.conditions import When
+from decay_audit.decisions import Plan, plan
+from decay_audit.findings import CODES, Finding
+from decay_audit.observations import Group, Movement, Observation, Optimizer, Origin, Semantics
+from decay_audit.parameters import Owner, Parameter
+from decay_audit.roles.words import Classified, Layer, Role
+from decay_audit.rulefile import load
+from decay_audit.rules import Amount, Rule, RuleSet
+
+KINDS: dict[str, tuple[Role, Layer]] = {
+    "weight": ("linear_weight", "linear"),
+    "bias": ("bias", "linear"),
+    "gain": ("norm_weight", "layer_norm"),
+    "shift": ("norm_bias", "layer_norm"),
+    "embedding": ("embedding", "embedding"),
+}
+MODEL = ("a.weight", "a.bias", "n.gain", "n.shift", "b.weight")
+
+
+def subject(
+    name: str,
+    *,
+    trainable: bool = True,
+    declared: str | None = None,
+    dtype: str = "float32",
+    tied: tuple[str, ...] = (),
+) -> Classified:
+    role, layer = KINDS[name.rpartition(".")[2]]
+    parameter = Parameter(
+        name=name,
+        raw_name=name,
+        shape=(4, 4) if "weight" in name or role == "embedding" else (4,),
+        dtype=dtype,
+        owner=Owner(name=name.rpartition(".")[0], types=("torch.nn.Linear",)),
+        trainable=trainable,
+        declared_no_decay=declared,
+        tied_to=tied,
+    )
+    return Classified(parameter=parameter, role=role, layer=layer, confidence="certain", evidence=())
+
+
+def planned(*subjects: Classified, weight_decay: float = 0.1, rules: str = "no-norm-no-bias") -> Plan:
+    return plan(subjects or [subject(name) for name in MODEL], load(rules), weight_decay)
+
+
+def group(*names: str, weight_decay: float = 0.1, lr: float = 1e-3, **more: object) -> Group:
+    settings: dict[str, object] = {"weight_decay": weight_decay, "lr": lr}
+    plain = Group(parameters=names, weight_decay=weight_decay, lr=lr, hyperparameters=settings, implicit=False)
+    return replace(plain, **more)
+
+
+def adamw(
+    *groups: Group, origin: Origin = "live", semantics: Semantics = "decoupled", adaptive: bool = False
+) -> Optimizer:
+    return Optimizer(
+        name="optimizer", type="AdamW", groups=groups, semantics=semantics, origin=origin, adaptive=adaptive
+    )
+
+
+GOOD = adamw(group("a.weight", "b.weight"), group("a.bias", "n.gain", "n.shift", weight_decay=0.0))
+
+
+def found(decided: Plan, *optimizers: Optimizer, observations: tuple[Observation, ...] = ()) -> dict[str, Finding]:
+    findings = check_optimizers(decided, optimizers, observations, "model.py")
+    assert all(one.severity == CODES[one.code].severity for one in findings)
+    assert len({one.code for one in findings}) == len(findings)
+    return {one.code: one for one in findings}
+
+
+def test_an_optimizer_that_follows_the_plan_is_clean() -> None:
+    assert found(planned(), GOOD) == {}
+
+
+def test_one_group_for_everything_is_one_finding_in_words_of_kinds() -> None:
+    only = found(planned(), adamw(group(*MODEL)))["DA101"]
+    assert only.message == "2 norm parameters and 1 bias are decayed; no-norm-no-bias spares them"
+    assert only.parameters == ("a.bias", "n.gain", "n.shift")
+    assert only.expected == "weight_decay 0"
+    assert only.found == "weight_decay 0.1 in group 0 of AdamW"
+    assert "biases (no-norm-no-bias.yaml:" in only.where
+    assert only.fix == "decay-audit emit model.py --rules no-norm-no-bias --weight-decay 0.1 --optimizer AdamW"
+
+
+def test_a_single_parameter_is_spoken_of_in_the_singular() -> None:
+    one_bias = adamw(group("a.weight", "b.weight", "a.bias"), group("n.gain", "n.shift", weight_decay=0.0))
+    assert found(planned(), one_bias)["DA101"].message == "1 bias is decayed; no-norm-no-bias spares it"
+
+
+def test_a_matrix_without_decay_is_found() -> None:
+    spared = adamw(group("a.weight"), group("b.weight", "a.bias", "n.gain", "n.shift", weight_decay=0.0))
+    only = found(planned(), spared)["DA102"]
+    assert only.parameters == ("b.weight",)
+    assert only.expected == "weight_decay 0.1"
+
+
+def test_another_coefficient_is_found_with_both_numbers() -> None:
+    other = adamw(group("a.weight"), group("b.weight", weight_decay=0.3), GOOD.groups[1])
+    only = found(planned(), other)["DA103"]
+    assert only.message == "1 weight is decayed with 0.3, not 0.1"
+    assert only.parameters == ("b.weight",)
+
+
+def test_coefficients_that_differ_by_rounding_are_the_same() -> None:
+    near = adamw(group("a.weight", "b.weight", weight_decay=0.1 + 1e-9), GOOD.groups[1])
+    assert found(planned(), near) == {}
+
+
+def test_nothing_that_decays_is_said_once() -> None:
+    assert found(planned(), adamw(group(*MODEL, weight_decay=0.0))).keys() == {"DA401"}
+
+
+def test_an_inversion_is_said_once() -> None:
+    swapped = adamw(group("a.weight", "b.weight", weight_decay=0.0), group("a.bias", "n.gain", "n.shift"))
+    assert found(planned(), swapped).keys() == {"DA402"}
+
+
+def test_a_ruleset_that_decays_nothing_has_nothing_to_miss() -> None:
+    assert found(planned(weight_decay=0.0), adamw(group(*MODEL, weight_decay=0.0))) == {}
+
+
+def test_a_trainable_parameter_in_no_group_is_found_and_a_frozen_one_is_not() -> None:
+    decided = planned(subject("a.weight"), subject("b.weight"), subject("c.weight", trainable=False))
+    assert found(decided, adamw(group("a.weight")))["DA201"].parameters == ("b.weight",)
+
+
+def test_a_parameter_held_twice_is_found_within_a_group_and_between_optimizers() -> None:
+    decided = planned(subject("a.weight"))
+    assert "DA202" in found(decided, adamw(group("a.weight", "a.weight")))
+    second = Optimizer(name="second", type="SGD", groups=(group("a.weight"),), semantics="coupled")
+    message = found(decided, adamw(group("a.weight")), second)["DA202"]
+    assert message.found == "group 0 of AdamW and group 0 of SGD"
+
+
+def test_strangers_are_counted_and_described() -> None:
+    strange = adamw(group(*MODEL[:1], "", strangers=("float32 10x64",)), *GOOD.groups)
+    only = found(planned(), strange)["DA203"]
+    assert only.message == "1 tensor in group 0 of AdamW is no parameter of this model"
+    assert only.found == "float32 10x64"
+
+
+def test_a_frozen_parameter_in_a_decaying_group_is_found_and_only_as_that() -> None:
+    decided = planned(subject("a.weight"), subject("b.weight", trainable=False))
+    assert found(decided, adamw(group("a.weight", "b.weight"))).keys() == {"DA204"}
+
+
+def test_an_empty_group_and_groups_that_agree_are_found() -> None:
+    wasteful = adamw(group("a.weight"), group("b.weight"), GOOD.groups[1], group())
+    assert found(planned(), wasteful).keys() == {"DA206", "DA207"}
+
+
+def test_groups_that_differ_in_one_setting_do_not_agree() -> None:
+    assert found(planned(), adamw(group("a.weight"), group("b.weight", lr=2e-3), GOOD.groups[1])) == {}
+
+
+def test_what_the_model_declares_and_the_optimizer_decays_is_found() -> None:
+    decided = planned(subject("a.weight"), subject("n.gain", declared="no_weight_decay()"))
+    assert found(decided, adamw(group("a.weight", "n.gain"))).keys() == {"DA101", "DA305"}
+
+
+@pytest.mark.parametrize(("implicit", "weight_decay", "expected"), [
+    (True, 0.1, True),
+    (True, 0.2, True),
+    (None, 0.1, False),
+    (None, 0.2, True),
+    (False, 0.2, False),
+    (True, 0.0, False),
+])  # fmt: skip
+def test_an_implicit_default_is_found_where_known_or_where_it_is_not_what_the_ruleset_wants(
+    implicit: bool | None, weight_decay: float, expected: bool
+) -> None:
+    decided = planned(subject("a.weight"))
+    optimizer = adamw(group("a.weight", weight_decay=weight_decay, implicit=implicit))
+    assert ("DA501" in found(decided, optimizer)) is expected
+
+
+def test_decay_through_a_denominator_is_noted_where_there_is_decay() -> None:
+    decided = planned(subject("a.weight"), weight_decay=0.1)
+    assert "DA502" in found(decided, adamw(group("a.weight"), semantics="coupled", adaptive=True))
+    without = adamw(group("a.weight", weight_decay=0.0), semantics="coupled", adaptive=True)
+    assert "DA502" not in found(decided, without)
+
+
+def seen(
+    movement: Movement, measured: float, *, weight_decay: float = 0.1, declared: float | None = 0.1
+) -> Observation:
+    return Observation(
+        parameter="a.weight",
+        optimizer="optimizer",
+        group=0,
+        weight_decay=weight_decay,
+        lr=1e-3,
+        declared=declared,
+        measured=measured,
+        movement=movement,
+    )
+
+
+@pytest.mark.parametrize(("observation", "codes"), [
+    (seen("proportional", 0.1), set()),
+    (seen("proportional", 0.1005), set()),
+    (seen("proportional", 0.12), {"DA503"}),
+    (seen("cautious", 0.1), set()),
+    (seen("unstable", float("nan")), {"DA503"}),
+    (seen("vanishing", 0.1), {"DA504"}),
+    (seen("none", 0.0), {"DA401", "DA503"}),
+    (seen("sign", 1.2, declared=None), set()),
+])  # fmt: skip
+def test_a_step_is_held_against_what_is_declared(observation: Observation, codes: set[str]) -> None:
+    decided = planned(subject("a.weight"))
+    assert found(decided, adamw(group("a.weight")), observations=(observation,)).keys() == codes
+
+
+def test_decay_that_no_group_announces_is_found() -> None:
+    decided = planned(subject("a.bias"), subject("a.weight"))
+    observation = seen("proportional", 0.05, weight_decay=0.0, declared=0.0)
+    optimizer = adamw(group("a.weight", weight_decay=0.0), group("a.bias", weight_decay=0.0, lr=1.0))
+    findings = found(decided, optimizer, observations=(observation,))
+    assert findings["DA503"].message == (
+        "a step without a gradient removes 0.05 x lr of 1 weight; group 0 of AdamW says weight_decay 0"
+    )
+
+
+def test_an_unknown_optimizer_is_held_against_lr_times_weight_decay() -> None:
+    decided = planned(subject("a.weight"))
+    unknown = adamw(group("a.weight"), semantics="unknown")
+    assert found(decided, unknown, observations=(seen("proportional", 0.1, declared=None),)) == {}
+    assert "DA503" in found(decided, unknown, observations=(seen("proportional", 0.01, declared=None),))
+
+
+def test_what_is_measured_counts_more_than_what_a_group_says() -> None:
+    """A rule inside `step` spares the bias: it is not decayed, whatever its group announces."""
+    decided = planned(subject("a.weight"), subject("a.bias"))
+    optimizer = adamw(group("a.weight", "a.bias"), semantics="unknown")
+    spared = Observation(
+        parameter="a.bias", optimizer="optimizer", group=0, weight_decay=0.1, lr=1e-3, measured=0.0, movement="none"
+    )
+    findings = found(decided, optimizer, observations=(seen("proportional", 0.1), spared))
+    assert findings.keys() == {"DA503"}
+
+
+@pytest.mark.parametrize(("dtype", "lr", "vanishes"), [
+    ("bfloat16", 1e-2, True),
+    ("bfloat16", 3e-2, False),
+    ("float16", 2e-3, True),
+    ("float16", 3e-3, False),
+    ("float32", 2e-7, True),
+    ("float32", 4e-7, False),
+    ("float64", 1e-12, False),
+])  # fmt: skip
+def test_a_product_below_the_resolution_of_the_dtype_vanishes(dtype: str, lr: float, vanishes: bool) -> None:
+    decided = planned(subject("a.weight", dtype=dtype))
+    assert ("DA504" in found(decided, adamw(group("a.weight", lr=lr)))) is vanishes
+
+
+def test_a_flattened_parameter_is_found() -> None:
+    flat = adamw(group("a.weight", flattened=("a.weight",)))
+    assert "DA505" in found(planned(subject("a.weight")), flat)
+
+
+def test_saved_and_live_optimizers_are_compared_each_on_their_own() -> None:
+    saved = adamw(group(*MODEL), origin="checkpoint")
+    findings = check_optimizers(planned(), (GOOD, replace(saved, name="saved")))
+    assert [(one.code, one.found) for one in findings] == [("DA101", "weight_decay 0.1 in group 0 of the saved AdamW")]
+
+
+def test_the_coefficient_in_use_is_what_most_fully_decayed_parameters_get() -> None:
+    observations = [
+        Observation(parameter=name, optimizer="o", group=0, weight_decay=value)
+        for name, value in (("a.weight", 0.3), ("b.weight", 0.3), ("a.bias", 0.7))
+    ]
+    assert coefficient_in_use(planned(), observations) == 0.3
+    assert coefficient_in_use(planned(), []) is None
+
+
+def test_tied_names_that_rules_tell_apart_are_found() -> None:
+    ruleset = RuleSet(
+        name="house",
+        weight_decay=0.1,
+        rules=(Rule(name="embeddings", when=When(name="wte.*"), amount=Amount(times=0.0)),),
+        default=Amount(),
+    )
+    tied = subject("wte.embedding", tied=("head.weight",))
+    only = next(iter(check_ties(plan([tied], ruleset))))
+    assert only.code == "DA205"
+    assert only.parameters == ("wte.embedding", "head.weight")
+    assert not list(check_ties(plan([subject("wte.embedding", tied=("wte.other",))], ruleset)))
