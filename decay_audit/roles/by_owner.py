@@ -30,6 +30,8 @@ _ATTENTION: Tensors = {
     "bias_v": "bias",
 }
 
+_OF_LAYER = re.compile(r"_l\d+(_reverse)?$")
+_PUBLIC = re.compile(r"torch\.nn\.\w+")
 _FAMILIES: tuple[tuple[Layer, Tensors, tuple[str, ...]], ...] = (
     ("conv", _CONV, ("Conv1d", "Conv2d", "Conv3d", "modules.conv._ConvNd")),
     ("conv", _CONV, ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")),
@@ -59,14 +61,14 @@ def evidence(subject: Subject) -> tuple[Evidence, ...]:
     if known is None:
         return ()
     layer, tensors = TORCH_CLASSES[known]
-    role = tensors.get(re.sub(r"_l\d+(_reverse)?$", "", subject.leaf))
+    role = tensors.get(subject.leaf) or tensors.get(_OF_LAYER.sub("", subject.leaf))
     if role is None:
         return ()
-    public = next((name for name in subject.types if re.fullmatch(r"torch\.nn\.\w+", name)), known)
+    public = next((name for name in subject.types if _PUBLIC.fullmatch(name)), known)
     detail = public if subject.types[0] == public else f"{subject.types[0]}, a {public}"
     if subject.magnitude:
         role, detail = "scale", f"{detail}; magnitude of its weight normalization"
-    if not re.search(r"float|complex", subject.dtype):
+    if not subject.dtype.startswith(("float", "bfloat", "complex")):
         detail = f"{detail}; packed as {subject.dtype}, which no optimizer trains"
     return (Evidence(kind="owner", detail=detail, role=role, layer=_layer(layer, subject), confidence="certain"),)
 

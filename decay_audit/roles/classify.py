@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from decay_audit.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner, by_usage
-from decay_audit.roles.subject import NO_DIGITS
+from decay_audit.roles.conventions import NO_DIGITS
 from decay_audit.roles.subject import subject as look_at
 from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Confidence, Evidence, Layer, Role
 

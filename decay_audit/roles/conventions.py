@@ -4,6 +4,7 @@ Patterns of tensors and modules meet a stem: snake case, lower case, without dig
 """
 
 import re
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -32,13 +33,18 @@ class Convention(Struct, frozen=True):
         return self.narrowest <= wide <= self.widest and self.pattern.search(stem) is not None
 
 
+@lru_cache(maxsize=4096)
 def stem(name: str) -> str:
     """Write a name as the patterns expect it: `posEmbed1` is `pos_embed`, `latents_2d` is `latents`."""
-    plain = re.sub(r"_?\d+[dD]$|_?[Pp]aram(eter)?s?$|_data$", "", name) or name
-    snake = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "_", plain)
-    return re.sub(r"_+", "_", re.sub(r"\d+", "", snake)).strip("_").lower()
+    plain = _SUFFIX.sub("", name) or name
+    snake = _HUMP.sub("_", plain).translate(NO_DIGITS)
+    return _GAP.sub("_", snake).strip("_").lower()
 
 
+_SUFFIX = re.compile(r"_?\d+[dD]$|_?[Pp]aram(eter)?s?$|_data$")
+_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
+_GAP = re.compile(r"_{2,}")
+NO_DIGITS = str.maketrans("", "", "0123456789")
 _TABLE = r"(embeds?|embeddings?|embs?|encodings?|enc|tables?)"
 _POSITION = r"(pos|posi|posn|positions?|positional)"
 _AXIS = r"(temporal|time|spatial|level|frame|row|col|column|height|width|x|y|h|w|t|camera|view|scale_level)"

@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.parameters import Owner, Parameter
+from decay_audit.roles.conventions import NO_DIGITS
 
-NO_DIGITS = str.maketrans("", "", "0123456789")
 _LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
