@@ -108,6 +108,8 @@ def _norm(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
 def _matrix(use: Use, parameter: Parameter) -> Meaning | None:
     if use.operator in {"addmm", "addmv", "baddbmm", "addbmm"} and use.slot == "self":
         return _summand(use, parameter) if _wide(parameter.shape) > 1 else ("bias", "linear", "certain")
+    if "mask" in use.marks:
+        return "embedding", "embedding", "likely"  # a product with ones and zeros picks rows
     if _factor(use, parameter):
         return "scale", "linear", "likely"
     if {"embedding", "index"} & set(use.via):
@@ -163,7 +165,7 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
         return "layer_scale", "other", "likely" if wide == 1 else "guess"
     if use.slot == "scores" or ("scores" in use.marks and wide):
         return "relative_position_bias", "attention", "likely"
-    if {"normal", "spread"} & set(use.marks) and wide == 1:
+    if {"normal", "scaled", "spread"} & set(use.marks) and wide == 1:
         return "norm_bias", "other_norm", "likely"
     if wide <= 1:
         return "bias", "other", "likely" if "product" in use.marks else "guess"

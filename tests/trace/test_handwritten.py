@@ -224,3 +224,24 @@ def test_a_learned_query_is_a_token() -> None:
         return F.scaled_dot_product_attention(F.linear(p, q).expand(2, -1, -1), x, x)
 
     assert roles(Odd(forward, (1, 3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}
+
+
+def test_a_gain_after_a_norm_and_its_gain_is_a_residual_scale() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return x + q * rms_norm(x, p)
+
+    assert roles(Odd(forward, (C,), (C,)), (2, 5, C)) == {"p": "norm_weight likely", "q": "layer_scale likely"}
+
+
+def test_a_product_with_a_one_hot_is_a_lookup() -> None:
+    ids = torch.zeros(2, 5, dtype=torch.int64)
+    found = roles(Odd(lambda x, p: F.one_hot(x, 9).to(p.dtype) @ p, (9, C)), ids)
+    assert found == {"p": "embedding likely"}
+
+
+def test_a_stack_of_kernels_that_data_mixes_is_left_to_its_name() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        share = x.mean((2, 3)).softmax(-1)
+        return F.conv2d(x.view(1, 8, 5, 5), (share @ p).view(8, 4, 3, 3), groups=2)
+
+    assert roles(Odd(forward, (4, 144)), (2, 4, 5, 5)) == {"p": "conv_weight guess"}

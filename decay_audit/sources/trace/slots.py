@@ -84,7 +84,11 @@ def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
     data = any(is_data(operand) for operand in call.operands)
     if not data and call.operator in VECTOR_PRODUCTS:  # a statistic of the weight itself, as spectral norm takes
         return meetings, onward((origin for _, origin in _derived([left, right])), call.operator)
-    found = [_meet(call, o, origin, met=right if o is left else left) for o, origin in _derived([left, right])]
+    picked = ("mask",) if any(one.trail is not None and "mask" in one.trail.marks for one in (left, right)) else ()
+    found = [
+        _meet(call, one, origin, met=right if one is left else left, marks=picked)
+        for one, origin in _derived([left, right])
+    ]
     made = _made(call)
     names = frozenset(() if made else (name for name, _ in found))
     return meetings + found, Trail(data=True, marks=PRODUCT | made, products=names)

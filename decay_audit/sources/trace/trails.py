@@ -6,12 +6,12 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-Mark = Literal["square", "spread", "normal", "scores", "probabilities", "product", "mask", "made"]
+Mark = Literal["square", "spread", "normal", "scores", "probabilities", "product", "mask", "made", "scaled"]
 """What data has been through.
 
 square: its square or magnitude; spread: a statistic of squares (variance, norm); normal: divided by its own spread;
-scores: a product of data with data; probabilities: their softmax; product: a product with a parameter; mask: what a
-comparison gave; made: by layers from constants, and nothing of the model's input is in it.
+scaled: and multiplied by its gain; scores: a product of data with data; probabilities: their softmax; product: a
+product with a parameter; mask: what a comparison gave; made: by layers from constants, without the model's input.
 """
 
 MAX_VIA = 8
