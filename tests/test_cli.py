@@ -224,7 +224,7 @@ def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
     (folder / "pyproject.toml").write_text(
         "[tool.decay-audit]\nrules = 'no-norm-no-bias'\n"
         "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:good'\n"
-        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\nignore = ['DA5']\n"
     )
     (folder / "below").mkdir()
     monkeypatch.chdir(folder / "below")
@@ -245,3 +245,17 @@ def test_the_same_input_gives_the_same_bytes_without_a_path_of_the_machine(folde
     first, second = (process("inspect", str(folder / "net.py"), "-f", "json").stdout for _ in range(2))
     assert first == second
     assert str(folder) not in first
+
+
+def test_an_audit_of_pyproject_has_its_own_verdict(folder: Path) -> None:
+    audit = "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"
+    for said, code in (("ignore = ['DA1']\n", 0), ("fail-on = 'error'\n", 1)):
+        (folder / "pyproject.toml").write_text(audit + said)
+        assert runner.invoke(app, ["check"]).exit_code == code
+
+
+def test_annotations_name_the_file_from_the_folder_that_the_check_runs_in(folder: Path) -> None:
+    (folder / "models").mkdir()
+    (folder / "net.py").rename(folder / "models" / "net.py")
+    result = runner.invoke(app, ["check", "models/net.py", "--optimizer", "models/net.py:bad", "-f", "github"])
+    assert result.stdout.startswith("::error file=models/net.py")

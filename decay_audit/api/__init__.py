@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from decay_audit import decisions, explanation, roles, rulefile
-from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, load
+from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, file_of, load
 from decay_audit.api.observing import Observed, observe, observe_live
 from decay_audit.checks import check, coefficient_in_use, selection
 from decay_audit.decisions import Plan
@@ -39,6 +39,7 @@ __all__ = [
     "classify",
     "code",
     "explain",
+    "file_of",
     "load",
     "load_rules",
     "param_groups",

@@ -1,6 +1,7 @@
 """Reading what was asked for: a target of any form, its forward pass traced, a checkpoint seen through its model."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -93,3 +94,12 @@ def _with_parameters(loaded: Loaded) -> Loaded:
             "no input is a failure, not a pass: name a model that has some",
         )
     return loaded
+
+
+def file_of(target: str) -> str:
+    """Name the file of a target as a code host knows it: relative to the current folder; "" for what is not in it."""
+    spec = targets.parse(target)
+    if isinstance(spec, targets.ModuleTarget) or spec.path.is_dir():
+        return ""
+    path, here = spec.path.resolve(), Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else ""

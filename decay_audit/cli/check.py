@@ -1,5 +1,6 @@
 """`decay-audit check`: the verdict."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,9 @@ from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
     from decay_audit.report import Report
+
+JUDGING = frozenset({"select", "ignore", "fail_on"})
+"""Options about the verdict; the others are about what is read and decided."""
 
 
 def check(
@@ -40,28 +44,21 @@ def check(
     Without a target, the audits of [tool.decay-audit] in pyproject.toml are run.
     """
     from decay_audit import reports
-    from decay_audit.checks import selection
 
-    given = {
-        "rules": rules,
-        "weight_decay": weight_decay,
-        "device": device.value,
-        "key": key,
-        "model": model,
-        "trace": trace,
-        "optimizer": optimizer,
-        "measure": measure,
-        "checkpoint": checkpoint,
-    }
+    reading = {"device": device.value, "key": key, "model": model, "trace": trace}
+    observing = {"optimizer": optimizer, "measure": measure, "checkpoint": checkpoint}
+    judging = {"select": select or (), "ignore": ignore or (), "fail_on": fail_on.value}
+    given = {"rules": rules, "weight_decay": weight_decay, **reading, **observing, **judging}
     audits = [{**given, "target": target}] if target else [{**given, **audit} for audit in _configured()]
-    codes = selection.chosen(select or (), ignore or ())
-    found = [_audit(audit, codes, quiet=quiet) for audit in audits]
-    look = screen.look(output, color, full=full, verbose=verbose)
-    texts = [reports.check(report, format.value, look) for report in found]
+    found = [_audit(audit, quiet=quiet) for audit in audits]
+    texts = [
+        reports.check(report, format.value, screen.look(output, color, full=full, verbose=verbose, artifact=file))
+        for report, _, file in found
+    ]
     screen.write(reports.join(texts, format.value), output)
-    for report in found:
+    for report, _, _ in found:
         screen.say(reports.verdict(report), quiet=quiet)
-    if not exit_zero and any(selection.fails(report.findings, fail_on.value) for report in found):
+    if not exit_zero and any(fails for _, fails, _ in found):
         raise typer.Exit(1)
 
 
@@ -83,9 +80,14 @@ def _configured() -> list[dict[str, Any]]:
     return [{"target": audit.target, **config.values(audit)} for audit in audits]
 
 
-def _audit(options: dict[str, Any], codes: frozenset[str], *, quiet: bool) -> "Report":
+def _audit(options: Mapping[str, Any], *, quiet: bool) -> "tuple[Report, bool, str]":
+    """Run one audit: its report, whether it fails, and the file that it is about."""
     from decay_audit import api
+    from decay_audit.checks import selection
 
+    asked = {name: value for name, value in options.items() if name not in JUDGING}
+    codes = selection.chosen(options["select"], options["ignore"])
     with screen.progress(quiet=quiet) as progress:
-        request = api.Request(**options, progress=progress)
-        return api.with_codes(api.report(api.load(request), request), codes)
+        request = api.Request(**asked, progress=progress)
+        report = api.with_codes(api.report(api.load(request), request), codes)
+    return report, selection.fails(report.findings, options["fail_on"]), api.file_of(request.target)

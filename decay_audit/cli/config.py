@@ -23,8 +23,8 @@ from decay_audit.errors import DecayAuditError
 PATHS = frozenset({"target", "rules", "model", "optimizer", "checkpoint"})
 
 
-class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """Options that may be set for every command that has them; a command line beats them."""
+class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+    """Options that may be set for one audit, or for every command that has them; a command line beats them."""
 
     rules: str | None = None
     weight_decay: float | None = None
@@ -35,11 +35,9 @@ class Defaults(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, re
     select: list[str] | None = None
     ignore: list[str] | None = None
     fail_on: Literal["error", "warning", "note"] | None = None
-    color: Literal["auto", "always", "never"] | None = None
-    full: bool | None = None
 
 
-class Audit(Defaults, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+class Audit(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """One audit: a target, and the options that differ from the defaults."""
 
     target: str
@@ -48,9 +46,11 @@ class Audit(Defaults, frozen=True, kw_only=True, forbid_unknown_fields=True, ren
     checkpoint: str | None = None
 
 
-class Config(Defaults, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
+class Config(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """The whole table."""
 
+    color: Literal["auto", "always", "never"] | None = None
+    full: bool | None = None
     audits: tuple[Audit, ...] = ()
 
 
@@ -78,7 +78,7 @@ def load(file: Path) -> Config:
         raise DecayAuditError(f"{file.name}: [tool.decay-audit]: {error}", _hint(str(error))) from error
 
 
-def values(options: Defaults) -> dict[str, Any]:
+def values(options: Choices) -> dict[str, Any]:
     """Options that are set, by the names that commands give their parameters."""
     return {
         name: value

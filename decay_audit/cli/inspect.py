@@ -45,5 +45,5 @@ def inspect(
         loaded = api.load(request)
         report = api.report(loaded, request)
     shown = reports.only(report, globs=only or (), roles=role or (), grep=grep)
-    look = screen.look(output, color, full=full, verbose=verbose)
+    look = screen.look(output, color, full=full, verbose=verbose, artifact=api.file_of(target))
     screen.write(reports.render(shown, format.value, look), output)

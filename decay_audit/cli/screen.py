@@ -40,7 +40,9 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def look(output: Path | None, color: Color, *, full: bool = False, verbose: bool = False) -> "Options":
+def look(
+    output: Path | None, color: Color, *, full: bool = False, verbose: bool = False, artifact: str = ""
+) -> "Options":
     """How a report should look where it goes: a file and a pipe get no colour and no width."""
     from decay_audit.reports import Options
 
@@ -49,6 +51,7 @@ def look(output: Path | None, color: Color, *, full: bool = False, verbose: bool
         color=output is None and colored(sys.stdout, color),
         full=full,
         verbose=verbose,
+        artifact=artifact,
     )
 
 
