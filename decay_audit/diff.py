@@ -1,0 +1,218 @@
+"""Rulesets against each other on one model, and against what an optimizer does: values in, values out."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from math import isclose
+
+from msgspec import Struct
+
+from decay_audit.decisions import Decision, plan
+from decay_audit.errors import PlanError
+from decay_audit.observations import Observation
+from decay_audit.roles.words import Classified, Role
+from decay_audit.rules import RuleSet
+
+ANY_BASE = 1.0
+"""A coefficient for rulesets that have none but 0, so that what they would decay is seen."""
+_MOST_BASES = 3
+
+
+class Side(Struct, frozen=True, kw_only=True):
+    """What one ruleset decides, and by which rule."""
+
+    weight_decay: float
+    rule: str
+    place: str = ""
+    lr_scale: float = 1.0
+    use: str | None = None
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """Parameters of one role that the rulesets treat differently, by the same rules.
+
+    Attributes:
+        parameters: canonical names, in the model's order.
+        sides: one for each ruleset, in their order.
+    """
+
+    role: Role
+    parameters: tuple[str, ...]
+    numel: int
+    sides: tuple[Side, ...]
+
+
+class Gap(Struct, frozen=True, kw_only=True):
+    """How much two rulesets differ: places in the list of rulesets, parameters and elements."""
+
+    first: int
+    second: int
+    parameters: int
+    numel: int
+
+
+class Comparison(Struct, frozen=True, kw_only=True):
+    """Several rulesets on one model, all with the base coefficient `weight_decay`.
+
+    Attributes:
+        differences: the largest first.
+        gaps: one for each pair of rulesets.
+    """
+
+    rulesets: tuple[RuleSet, ...]
+    weight_decay: float
+    parameters: int
+    numel: int
+    differences: tuple[Difference, ...]
+    gaps: tuple[Gap, ...]
+
+
+class Mismatch(Struct, frozen=True, kw_only=True):
+    """A parameter that an optimizer treats otherwise than a ruleset; None is in no group."""
+
+    parameter: str
+    numel: int
+    expected: float | None
+    found: float | None
+
+
+class Match(Struct, frozen=True, kw_only=True):
+    """How well a ruleset tells what an optimizer does.
+
+    Attributes:
+        weight_decay: the base coefficient under which it tells it best.
+        parameters: how many were compared.
+        refused: why the ruleset has no answer for this model; "" if it has.
+    """
+
+    ruleset: RuleSet
+    weight_decay: float = 0.0
+    parameters: int = 0
+    mismatches: tuple[Mismatch, ...] = ()
+    refused: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether every coefficient is the one that the ruleset gives."""
+        return not self.mismatches and not self.refused
+
+    @property
+    def numel(self) -> int:
+        """Elements that are treated otherwise."""
+        return sum(one.numel for one in self.mismatches)
+
+
+def compare(
+    subjects: Sequence[Classified], rulesets: Sequence[RuleSet], weight_decay: float | None = None
+) -> Comparison:
+    """Find the parameters that rulesets treat differently, with one base coefficient for all of them.
+
+    Args:
+        weight_decay: the base; the first ruleset's that is not 0 if not given.
+
+    Raises:
+        PlanError: a ruleset has no answer for a parameter.
+    """
+    base = _base(rulesets) if weight_decay is None else weight_decay
+    columns = [plan(subjects, ruleset, base).decisions for ruleset in rulesets]
+    rows: list[tuple[Decision, ...]] = list(zip(*columns, strict=True))
+    return Comparison(
+        rulesets=tuple(rulesets),
+        weight_decay=base,
+        parameters=len(rows),
+        numel=sum(row[0].numel for row in rows),
+        differences=_differences(rows),
+        gaps=tuple(_gap(rows, first, second) for first, second in combinations(range(len(rulesets)), 2)),
+    )
+
+
+def which(
+    subjects: Sequence[Classified], observations: Iterable[Observation], rulesets: Iterable[RuleSet]
+) -> tuple[Match, ...]:
+    """Rank rulesets by how well they tell what optimizers do, the best first; learning rates are not compared.
+
+    A ruleset's base coefficient is taken to be one of those observed. Where nothing decays every ruleset would fit
+    with a base of 0, which tells nothing: the answer is empty.
+    """
+    found = {one.parameter: one.weight_decay for one in reversed(list(observations))}
+    bases = [base for base, _ in Counter(value for value in found.values() if value).most_common(_MOST_BASES)]
+    matches = [_best(subjects, found, ruleset, bases) for ruleset in rulesets] if bases else []
+    return tuple(sorted(matches, key=lambda one: (bool(one.refused), len(one.mismatches), one.numel)))
+
+
+def _base(rulesets: Iterable[RuleSet]) -> float:
+    return next((ruleset.weight_decay for ruleset in rulesets if ruleset.weight_decay), ANY_BASE)
+
+
+def _differences(rows: Iterable[tuple[Decision, ...]]) -> tuple[Difference, ...]:
+    members: dict[tuple[Role, tuple[Side, ...]], list[Decision]] = {}
+    for row in rows:
+        if any(_differ(row[0], other) for other in row[1:]):
+            members.setdefault((row[0].subject.role, tuple(map(_side, row))), []).append(row[0])
+    differences = [
+        Difference(
+            role=role,
+            parameters=tuple(one.name for one in decisions),
+            numel=sum(one.numel for one in decisions),
+            sides=sides,
+        )
+        for (role, sides), decisions in members.items()
+    ]
+    return tuple(sorted(differences, key=lambda one: -one.numel))
+
+
+def _side(decision: Decision) -> Side:
+    return Side(
+        weight_decay=decision.weight_decay,
+        rule=decision.rule,
+        place=decision.place,
+        lr_scale=decision.lr_scale,
+        use=decision.use,
+    )
+
+
+def _gap(rows: Iterable[tuple[Decision, ...]], first: int, second: int) -> Gap:
+    apart = [row[first].numel for row in rows if _differ(row[first], row[second])]
+    return Gap(first=first, second=second, parameters=len(apart), numel=sum(apart))
+
+
+def _differ(one: Decision, other: Decision) -> bool:
+    """Whether a step would differ. A frozen parameter that one ruleset leaves out has no step to compare."""
+    if not (one.grouped and other.grouped):
+        return False
+    return not (
+        isclose(one.weight_decay, other.weight_decay, rel_tol=1e-9)
+        and isclose(one.lr_scale, other.lr_scale, rel_tol=1e-9)
+        and one.use == other.use
+    )
+
+
+def _best(
+    subjects: Sequence[Classified], found: Mapping[str, float], ruleset: RuleSet, bases: Sequence[float]
+) -> Match:
+    try:
+        matches = [_match(subjects, found, ruleset, base) for base in bases]
+    except PlanError as error:
+        return Match(ruleset=ruleset, refused=error.message)
+    return min(matches, key=lambda one: (len(one.mismatches), one.numel))
+
+
+def _match(subjects: Sequence[Classified], found: Mapping[str, float], ruleset: RuleSet, base: float) -> Match:
+    decisions = plan(subjects, ruleset, base).decisions
+    expected = [(one, one.weight_decay if one.grouped else None, found.get(one.name)) for one in decisions]
+    return Match(
+        ruleset=ruleset,
+        weight_decay=base,
+        parameters=len(decisions),
+        mismatches=tuple(
+            Mismatch(parameter=one.name, numel=one.numel, expected=wanted, found=is_)
+            for one, wanted, is_ in expected
+            if not _equal(wanted, is_)
+        ),
+    )
+
+
+def _equal(wanted: float | None, found: float | None) -> bool:
+    if wanted is None or found is None:
+        return wanted is found
+    return isclose(wanted, found, rel_tol=1e-6)

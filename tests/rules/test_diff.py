@@ -1,0 +1,115 @@
+"""Rulesets against each other, and against an optimizer: on real models."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from decay_audit import diff, roles, rulefile
+from decay_audit.errors import PlanError
+from decay_audit.observations import Observation
+from decay_audit.roles.words import Classified
+from decay_audit.rules import RuleSet
+from decay_audit.sources.module import read
+from tests.parity.models import MODELS
+
+
+def subjects(model: nn.Module) -> tuple[Classified, ...]:
+    return roles.classify(read(model).parameters)
+
+
+def presets(*names: str) -> list[RuleSet]:
+    return [rulefile.load(name) for name in names]
+
+
+def observed(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Observation]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [
+        Observation(
+            parameter=names[id(parameter)], optimizer="optimizer", group=index, weight_decay=group["weight_decay"]
+        )
+        for index, group in enumerate(optimizer.param_groups)
+        for parameter in group["params"]
+    ]
+
+
+@pytest.fixture(scope="module")
+def swin() -> tuple[Classified, ...]:
+    return subjects(MODELS["swin_tiny_patch4_window7_224"]())
+
+
+def test_a_ruleset_does_not_differ_from_itself(swin: tuple[Classified, ...]) -> None:
+    compared = diff.compare(swin, presets("timm", "timm"))
+    assert compared.differences == ()
+    assert [(gap.parameters, gap.numel) for gap in compared.gaps] == [(0, 0)]
+
+
+def test_a_difference_says_the_role_the_parameters_and_both_rules(swin: tuple[Classified, ...]) -> None:
+    compared = diff.compare(swin, presets("dino", "megatron", "hf-trainer"), 0.05)
+    (tables,) = [one for one in compared.differences if one.role == "relative_position_bias"]
+    assert len(tables.parameters) == 12
+    assert tables.numel == sum(one.parameter.numel for one in swin if one.parameter.name in tables.parameters)
+    assert [(side.weight_decay, side.rule) for side in tables.sides] == [
+        (0.05, "default"),
+        (0.05, "default"),
+        (0.0, "names"),
+    ]
+
+
+def test_one_base_coefficient_is_used_for_all_so_that_only_policies_differ(swin: tuple[Classified, ...]) -> None:
+    compared = diff.compare(swin, presets("hf-trainer", "timm"))
+    assert compared.weight_decay == 1e-5
+    assert all({side.weight_decay for side in one.sides} == {0.0, 1e-5} for one in compared.differences)
+
+
+def test_the_gaps_between_three_are_those_of_each_pair(swin: tuple[Classified, ...]) -> None:
+    names = ("timm", "torch-default", "no-bias")
+    compared = diff.compare(swin, presets(*names), weight_decay=0.1)
+    for gap in compared.gaps:
+        pair = diff.compare(swin, presets(names[gap.first], names[gap.second]), weight_decay=0.1)
+        assert gap.parameters == sum(len(one.parameters) for one in pair.differences)
+        assert gap.numel == sum(one.numel for one in pair.differences)
+
+
+def test_learning_rates_and_optimizers_are_differences_too() -> None:
+    model = subjects(MODELS["language"]())
+    compared = diff.compare(model, presets("keller-muon", "torch-default"))
+    assert {side.use for one in compared.differences for side in one.sides} == {"muon", "adamw", None}
+    compared = diff.compare(model, presets("maskrcnn-benchmark", "nemo"), weight_decay=0.1)
+    assert {side.lr_scale for one in compared.differences for side in one.sides} == {1.0, 2.0}
+
+
+def test_a_ruleset_without_an_answer_is_an_error(swin: tuple[Classified, ...]) -> None:
+    with pytest.raises(PlanError, match="no rule of mingpt matches"):
+        diff.compare(swin, presets("timm", "mingpt"))
+
+
+def test_which_finds_the_codebase_that_made_an_optimizer() -> None:
+    from timm.optim import param_groups_weight_decay  # type: ignore[attr-defined, unused-ignore]
+
+    model = MODELS["convnext_atto"]()
+    optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.07))
+    best, *others = diff.which(subjects(model), observed(model, optimizer), presets("no-bias", "timm", "mingpt"))
+    assert (best.ruleset.name, best.weight_decay, best.exact) == ("timm", 0.07, True)
+    assert not any(one.exact for one in others)
+    assert others[-1].refused.startswith("no rule of mingpt")
+
+
+def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    linear, norm = model
+    weights: list[Tensor] = [linear.get_parameter("weight"), norm.get_parameter("weight")]
+    optimizer = torch.optim.SGD(
+        [{"params": weights, "weight_decay": 0.1}, {"params": [linear.get_parameter("bias")]}], lr=0.1
+    )
+    (match,) = diff.which(subjects(model), observed(model, optimizer), presets("no-norm-no-bias"))
+    assert [(one.parameter, one.expected, one.found) for one in match.mismatches] == [
+        ("1.weight", 0.0, 0.1),
+        ("1.bias", 0.0, None),
+    ]
+    assert match.numel == 8
+
+
+def test_an_optimizer_that_decays_nothing_tells_nothing() -> None:
+    model = nn.Linear(4, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    assert diff.which(subjects(model), observed(model, optimizer), presets("timm")) == ()
