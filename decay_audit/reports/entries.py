@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from math import isclose
 
 from decay_audit.decisions import FROZEN, Decision
 from decay_audit.observations import Observation, Optimizer
@@ -48,9 +49,10 @@ def shape(row: Row) -> str:
 
 
 def role(decision: Decision) -> str:
-    """Say a role in a word, and how sure it is if it is not."""
-    confidence = decision.subject.confidence
-    return SHORT[decision.subject.role] + ("" if confidence == "certain" else f" ({confidence})")
+    """Say a role in a word, and how sure it is if it is less so than its source usually is."""
+    subject = decision.subject
+    usual = ("certain",) if subject.parameter.owner.types else ("certain", "likely")
+    return SHORT[subject.role] + ("" if subject.confidence in usual else f" ({subject.confidence})")
 
 
 def decay(decision: Decision) -> str:
@@ -105,8 +107,11 @@ def _observed(report: Report, optimizer: Optimizer) -> Say:
 
 
 def _observation(one: Observation) -> str:
-    held = coefficient(one.weight_decay) if one.weight_decay else SPARED
-    return f"{held} (measured {moved})" if (moved := movement(one)) else held
+    held, moved = coefficient(one.weight_decay) if one.weight_decay else SPARED, movement(one)
+    if not moved:
+        return held
+    as_held = moved == held or (one.measured is not None and isclose(one.measured, one.weight_decay, rel_tol=1e-2))
+    return f"{held}, measured" if as_held and one.movement != "vanishing" else f"{held} (measured {moved})"
 
 
 def movement(one: Observation) -> str:

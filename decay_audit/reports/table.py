@@ -40,6 +40,14 @@ def header(report: Report, options: Options) -> Iterator[str]:
         yield f"{title}   {size}   {policy}"
 
 
+_BUILT = {
+    "meta": "on the meta device",
+    "streamed": "on the CPU, each parameter dropped as it was registered",
+    "cpu": "on the CPU",
+}
+_FROM_HEADERS = "from names and shapes alone: likely, where nothing else is said; --model TARGET makes them certain"
+
+
 def body(report: Report, options: Options) -> Iterator[str]:
     """Lay out the parameters, folded unless asked not to."""
     every = entries.entries(report)
@@ -94,7 +102,9 @@ def _sum(title: str, decisions: Sequence[Decision], whole: int, options: Options
 def _notes(report: Report, options: Options) -> Iterator[str]:
     inventory = report.inventory
     if inventory.built_on:
-        yield f"  built    on {inventory.built_on}"
+        yield f"  built    {_BUILT.get(inventory.built_on, visible(inventory.built_on))}"
+    if not any(one.owner.types for one in inventory.parameters):
+        yield from layout.paragraph("  roles    ", _FROM_HEADERS, options.width)
     for note in (*inventory.notes, *(note for optimizer in report.optimizers for note in optimizer.notes)):
         yield from layout.paragraph("  note     ", visible(note), options.width)
     if not inventory.left_out:
