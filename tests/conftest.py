@@ -7,9 +7,13 @@ import contextlib
 import importlib.util
 
 import torch
+from hypothesis import settings
 
-_TORCHVISION = torch.library.Library("torchvision", "FRAGMENT")
+settings.register_profile("unhurried", deadline=None)  # a busy machine is no defect
+settings.load_profile("unhurried")
+
+_TORCHVISION = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 if importlib.util.find_spec("torchvision"):
     for _name in ("nms", "qnms"):
         with contextlib.suppress(RuntimeError):
-            _TORCHVISION.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            _TORCHVISION.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
