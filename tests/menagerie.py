@@ -6,214 +6,16 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.nn.utils import parametrizations, prune
 from torch.optim.swa_utils import AveragedModel
 
-ODD_NAMES = (
-    "weird name\n\x1b[31m",
-    'single\' and "double"',
-    "{braces} {0} {{}}",
-    "[bold]markup[/bold]",
-    "back\\slash",
-    "naïve_β",
-    "*",
-    "bias ",
-    "<script>",
-    "a,b;c|d\t`e`",
-)
-
-
-class Bare(nn.Module):
-    """Parameters that no submodule of torch.nn holds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, 8))
-        self.pos_embed = nn.Parameter(torch.zeros(1, 5, 8))
-        self.gamma = nn.Parameter(torch.ones(8))
-        self.logit_scale = nn.Parameter(torch.tensor(2.6592))
-        self.norm = nn.LayerNorm(8)
-        self.head = nn.Linear(8, 3)
-
-    def no_weight_decay(self) -> set[str]:
-        return {"pos_embed", "cls_token"}
-
-
-class Tied(nn.Module):
-    """A language model's head that is its embedding."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.wte = nn.Embedding(11, 4)
-        self.norm = nn.LayerNorm(4)
-        self.lm_head = nn.Linear(4, 11, bias=False)
-        self.lm_head.weight = self.wte.weight
-
-
-class Shared(nn.Module):
-    """One submodule under two names, and once more inside a list."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Linear(4, 4)
-        self.decoder = self.encoder
-        self.stack = nn.ModuleList([self.encoder, nn.Linear(4, 2)])
-
-
-class Diamond(nn.Module):
-    """Modules shared at every level: the number of paths doubles with each."""
-
-    def __init__(self, depth: int = 24) -> None:
-        super().__init__()
-        inner: nn.Module = nn.Linear(2, 2)
-        for _ in range(depth):
-            inner = nn.ModuleDict({"left": inner, "right": inner})
-        self.top = inner
-
-
-class Cyclic(nn.Module):
-    """A module that is registered inside its own child."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.child = nn.Linear(3, 3)
-        self.child.add_module("parent", self)
-
-
-class OddNames(nn.Module):
-    """Names that are legal in torch and hostile to everything that prints them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ODD_NAMES:
-            self.register_parameter(name, nn.Parameter(torch.zeros(2)))
-            self.add_module(f"module {name}", nn.Linear(2, 2))
-
-
-class RootBias(nn.Module):
-    """A parameter that is called just `bias`, at the root."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(3, 2))
-        self.bias = nn.Parameter(torch.zeros(3))
-
-
-class Scalars(nn.Module):
-    """0-d tensors, and tensors without elements."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.temperature = nn.Parameter(torch.tensor(1.0))
-        self.eps = nn.Parameter(torch.tensor(1e-6), requires_grad=False)
-        self.nothing = nn.Parameter(torch.zeros(0, 4))
-        self.vector = nn.Parameter(torch.zeros(1))
-
-
-class Flagged(nn.Module):
-    """Tensors that carry attributes, as state-space models and their optimizers use them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.A_log = nn.Parameter(torch.zeros(4, 2))
-        self.A_log.__dict__["_no_weight_decay"] = True
-        self.D = nn.Parameter(torch.ones(4))
-        self.D.__dict__["_optim"] = {"weight_decay": 0.0}
-        self.dt_bias = nn.Parameter(torch.zeros(4))
-        self.dt_bias.__dict__["_no_weight_decay"] = False
-        self.in_proj = nn.Linear(4, 8)
-
-
-class Declaring(nn.Module):
-    """Both hooks of timm, at the root and inside, with a glob among the names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pos_embed = nn.Parameter(torch.zeros(1, 5, 4))
-        self.trunk = Bare()
-        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
-
-    def no_weight_decay(self) -> list[str]:
-        return ["pos_embed", "blocks.*.bias"]
-
-    def no_weight_decay_keywords(self) -> tuple[str, ...]:
-        return ("logit_scale",)
-
-
-class BrokenHook(nn.Linear):
-    """A hook that raises: a note, never a crash."""
-
-    def no_weight_decay(self) -> set[str]:
-        raise KeyError("backbone")
-
-
-class PlainDicts(nn.Module):
-    """Modules in a plain dict and list, which torch does not register."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Linear(4, 4)
-        self.heads = {"a": nn.Linear(4, 2), "b": nn.Linear(4, 3)}
-        self.extra = [nn.Linear(4, 1)]
-        self.known = [self.stem]
-
-
-class RMSNorm(nn.Module):
-    """A norm that derives from nothing in torch.nn."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(dim))
-
-
-class Twin(nn.Module):
-    """Ties between bare parameters: one object under three names."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        shared = nn.Parameter(torch.zeros(3, 3))
-        self.left = shared
-        self.right = shared
-        self.both = nn.ParameterList([shared, nn.Parameter(torch.zeros(2))])
-
-
-class Buffers(nn.Module):
-    """State without parameters."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("table", torch.zeros(4))
-        self.norm = nn.BatchNorm1d(4, affine=False)
-
-
-class Custom(Tensor):
-    """A tensor subclass that can be asked what it is, and takes part in nothing."""
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.__name__ in {"__get__", "__hash__", "numel", "requires_grad_"}:
-            return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
-        raise TypeError(f"{func.__name__} is refused")
-
-
-class Subclassed(nn.Module):
-    """A parameter of a tensor class of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lin = nn.Linear(3, 3)
-        self.register_parameter("odd", _custom_parameter())
-
-
-def _custom_parameter() -> Any:
-    parameter: Any = torch.zeros(2, 3).as_subclass(Custom).requires_grad_()
-    parameter._is_param = True  # what makes isinstance(x, nn.Parameter) true
-    return parameter
+from tests import specimens
+from tests.specimens import Bare, Declaring
 
 
 @contextlib.contextmanager
@@ -303,31 +105,31 @@ def _nested_wrappers() -> nn.Module:
 
 MENAGERIE: dict[str, Callable[[], nn.Module]] = {
     # ties and reuse
-    "tied": Tied,
-    "twin": Twin,
-    "shared": Shared,
+    "tied": specimens.Tied,
+    "twin": specimens.Twin,
+    "shared": specimens.Shared,
     "reused": lambda: nn.Sequential(*[nn.Linear(3, 3)] * 4),
-    "diamond": Diamond,
-    "cyclic": Cyclic,
+    "diamond": specimens.Diamond,
+    "cyclic": specimens.Cyclic,
     # parameters outside the usual modules
     "bare": Bare,
     "parameter_list": lambda: nn.Sequential(nn.ParameterList([torch.zeros(2, 2), torch.zeros(3)]), nn.Linear(2, 2)),
     "parameter_dict": lambda: nn.ParameterDict({"b": torch.zeros(2), "a": torch.zeros(2, 3), "bias": torch.zeros(1)}),
-    "module_dict": lambda: nn.ModuleDict({"left": nn.Linear(2, 2), "0": nn.PReLU(), "norm": RMSNorm(2)}),
-    "plain_dicts": PlainDicts,
-    "root_bias": RootBias,
-    "scalars": Scalars,
-    "odd_names": OddNames,
+    "module_dict": lambda: nn.ModuleDict({"left": nn.Linear(2, 2), "0": nn.PReLU(), "norm": specimens.RMSNorm(2)}),
+    "plain_dicts": specimens.PlainDicts,
+    "root_bias": specimens.RootBias,
+    "scalars": specimens.Scalars,
+    "odd_names": specimens.OddNames,
     # states
     "frozen": _frozen,
     "all_frozen": lambda: _small().requires_grad_(requires_grad=False),
     "lazy": _lazy,
     "meta": lambda: nn.Linear(3, 2, device="meta"),
     "pruned": _pruned,
-    "flagged": Flagged,
+    "flagged": specimens.Flagged,
     "declaring": Declaring,
-    "broken_hook": lambda: BrokenHook(2, 2),
-    "subclassed": Subclassed,
+    "broken_hook": lambda: specimens.BrokenHook(2, 2),
+    "subclassed": specimens.Subclassed,
     "complex": lambda: nn.Linear(3, 2, dtype=torch.complex64),
     "bfloat16": lambda: _small().to(torch.bfloat16),
     "mixed_dtypes": lambda: nn.Sequential(nn.Linear(3, 3).half(), nn.LayerNorm(3), nn.Linear(3, 2).double()),
@@ -352,7 +154,7 @@ MENAGERIE: dict[str, Callable[[], nn.Module]] = {
     "averaged": lambda: AveragedModel(_small()),
     # nothing that an optimizer could take
     "no_parameters": lambda: nn.Sequential(nn.ReLU(), nn.Flatten()),
-    "buffers_only": Buffers,
+    "buffers_only": specimens.Buffers,
     "all_quantized": _all_quantized,
 }
 

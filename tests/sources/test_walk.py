@@ -13,7 +13,8 @@ from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory
 from decay_audit.parameters import Parameter
 from decay_audit.sources.module import read
-from tests.menagerie import EMPTY, MENAGERIE, ODD_NAMES, Bare, Custom, Declaring, Tied
+from tests.menagerie import EMPTY, MENAGERIE
+from tests.specimens import ODD_NAMES, Bare, Custom, Declaring, Tied
 
 LIVING = sorted(MENAGERIE.keys() - EMPTY)
 WRAPPED = {
