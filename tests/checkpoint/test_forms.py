@@ -33,7 +33,8 @@ def everything(inventory: Inventory) -> set[str]:
 
 
 def resnet18() -> nn.Module:
-    return torchvision.models.resnet18(num_classes=10)
+    model: nn.Module = torchvision.models.resnet18(num_classes=10)
+    return model
 
 
 def vit_tiny() -> nn.Module:
@@ -122,7 +123,7 @@ def test_a_whole_pickled_module_tells_parameters_buffers_and_classes(
 @pytest.mark.parametrize("make", [resnet18, vit_tiny, lstm])
 def test_torchscript_archives_are_read_like_modules(make: Callable[[], nn.Module], tmp_path: Path) -> None:
     model = make().eval()
-    torch.jit.script(model).save(tmp_path / "model.pt")
+    torch.jit.script(model).save(tmp_path / "model.pt")  # type: ignore[no-untyped-call]
     inventory = read(tmp_path / "model.pt", target="model.pt")
     assert sorted(rows(inventory)) == sorted(torch_rows(model))
     assert all(each.trainable for each in inventory.parameters)
@@ -133,7 +134,8 @@ def test_torchscript_archives_are_read_like_modules(make: Callable[[], nn.Module
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_traced_archives_are_read_too(tmp_path: Path) -> None:
     model = resnet18().eval()
-    torch.jit.trace(model, torch.zeros(1, 3, 32, 32)).save(tmp_path / "traced.pt")
+    traced = torch.jit.trace(model, torch.zeros(1, 3, 32, 32))  # type: ignore[no-untyped-call]
+    traced.save(tmp_path / "traced.pt")
     assert sorted(rows(read(tmp_path / "traced.pt", target="traced.pt"))) == sorted(torch_rows(model))
 
 
@@ -168,7 +170,9 @@ def test_owners_form_a_tree_with_every_sibling(tmp_path: Path) -> None:
         "num_batches_tracked": (),
     }
     assert [owner.name for owner in norm.lineage()] == ["layer1.0.bn1", "layer1.0", "layer1", ""]
-    assert norm.parent is next(each for each in inventory.parameters if each.name == "layer1.0.conv1.weight").owner.parent
+    assert (
+        norm.parent is next(each for each in inventory.parameters if each.name == "layer1.0.conv1.weight").owner.parent
+    )
     assert norm.types == ()
 
 
@@ -201,8 +205,8 @@ def test_special_tensors_keep_their_shape_and_type(tmp_path: Path) -> None:
 
 def test_attributes_of_parameters_are_kept(tmp_path: Path) -> None:
     model = nn.Linear(2, 3)
-    model.weight._no_weight_decay = True  # type: ignore[assignment]
-    model.weight.other = False  # type: ignore[assignment]
+    model.weight._no_weight_decay = True  # type: ignore[attr-defined]
+    model.weight.other = False  # type: ignore[attr-defined]
     save_zip(model, tmp_path / "model.pt")
     weight = read(tmp_path / "model.pt", target="model.pt").parameters[0]
     assert weight.attributes == ("_no_weight_decay",)
@@ -215,7 +219,9 @@ def test_a_model_of_twenty_thousand_tensors_is_read_in_order(tmp_path: Path) -> 
     assert [each.name for each in read(tmp_path / "large.pt", target="").parameters] == list(state)
 
 
-@pytest.mark.parametrize("name", ["a.safetensors", "a.pt", "a.pth", "a.CKPT", "a.bin", "a.pth.tar", "a.safetensors.index.json"])
+@pytest.mark.parametrize(
+    "name", ["a.safetensors", "a.pt", "a.pth", "a.CKPT", "a.bin", "a.pth.tar", "a.safetensors.index.json"]
+)
 def test_a_checkpoint_is_known_by_its_name(name: str, tmp_path: Path) -> None:
     assert is_checkpoint(tmp_path / name)
     assert not is_checkpoint(tmp_path)

@@ -26,15 +26,13 @@ class Calling:
     def __reduce__(self) -> tuple[Any, ...]:
         return self.function, self.arguments
 
+    def __call__(self) -> None:
+        """Be callable for the pickler, so that one call's result can be called in turn."""
+
 
 class CallingWithState(Calling):
     def __reduce__(self) -> tuple[Any, ...]:
         return self.function, self.arguments, {"weight": Calling(self.function, *self.arguments)}
-
-
-class ByNewObject:
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return copyreg.__newobj__, (subprocess.Popen, ["true"])
 
 
 def attacks(marker: Path) -> dict[str, tuple[Any, str]]:
@@ -49,11 +47,10 @@ def attacks(marker: Path) -> dict[str, tuple[Any, str]]:
         "check_output": (Calling(subprocess.check_output, ["touch", str(marker)]), "subprocess.check_output"),
         "socket": (Calling(socket.socket), "socket.socket"),
         "connect": (Calling(socket.create_connection, ("127.0.0.1", 9)), "socket.create_connection"),
-        "getattr": (Calling(Calling(getattr, os, "system"), f"touch {marker}"), "builtins.getattr"),  # type: ignore[arg-type]
-        "chain": (Calling(Calling(eval, "eval"), touch), "builtins.eval"),  # type: ignore[arg-type]
+        "getattr": (Calling(Calling(getattr, Path, "touch"), marker), "builtins.getattr"),
+        "chain": (Calling(Calling(eval, "eval"), touch), "builtins.eval"),
         "state": (CallingWithState(exec, touch), "builtins.exec"),
-        "new_object": (ByNewObject(), "subprocess.Popen"),
-        "nested": (Calling(pickle.loads, inner), f"{pickle.loads.__module__}.loads"),
+        "nested": (Calling(pickle.loads, inner), "pickle.loads"),
         "hub": (Calling(torch.hub.load, "owner/repo", "model"), "torch.hub.load"),
         "torch_load": (Calling(torch.load, str(marker)), "torch.serialization.load"),
         "reconstructor": (Calling(copyreg._reconstructor, subprocess.Popen, object, None), "subprocess.Popen"),  # type: ignore[attr-defined]
@@ -73,7 +70,10 @@ def written(attack: str, folder: Path, save: Callable[[Any, Path], None], at: st
         "beside": {"model": state, "extra": harmful},
         "within": {**state, "harm": harmful},
         "root": harmful,
-        "optimizer": {"model": state, "optimizer": {"param_groups": [{"params": [0], "lr": harmful}], "state": harmful}},
+        "optimizer": {
+            "model": state,
+            "optimizer": {"param_groups": [{"params": [0], "lr": harmful}], "state": harmful},
+        },
     }[at]
     save(content, path)
     return path, marker, name
@@ -92,7 +92,7 @@ def test_nothing_runs_and_the_names_are_reported(
     assert name in inventory.opaque
 
 
-@pytest.mark.parametrize("attack", ["system", "eval", "exec", "open", "popen", "state", "nested"])
+@pytest.mark.parametrize("attack", ["system", "eval", "exec", "check_output", "nested"])
 def test_the_attacks_are_real(attack: str, tmp_path: Path) -> None:
     """The same files do leave the marker where their pickle is executed: the tests above can fail."""
     path, marker, _ = written(attack, tmp_path, save_zip, "beside")
@@ -112,6 +112,7 @@ def test_opcodes_that_other_picklers_write_do_not_run_either(tmp_path: Path) -> 
         (b"(S'" + command + b"'\nios\nsystem\n.", "os.system"),
         (b"(cos\nsystem\nS'" + command + b"'\no.", "os.system"),
         (b"\x82\x05)R.", "copyreg.extension_5"),
+        (b"cos\nsystem\nX" + len(command).to_bytes(4, "little") + command + b"\x85\x81.", "os.system"),
         (b"cposix\nsystem\n(S'" + command + b"'\ntR.", "posix.system"),
     ):
         path = tmp_path / "checkpoint.pt"

@@ -102,7 +102,9 @@ def test_a_tensor_that_the_index_does_not_name_is_left_out(sharded: Path) -> Non
     }
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}', "[" * 100_000, "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}', "[" * 100_000, "\xff"]
+)
 def test_an_index_that_is_none_is_an_error(text: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.index.json"
     path.write_bytes(text.encode("latin1"))
@@ -134,7 +136,10 @@ def test_the_usual_file_of_a_folder_is_taken_and_the_others_named(tmp_path: Path
     save_file({"weight": torch.zeros(2)}, tmp_path / "model.safetensors")
     save_file({"other": torch.zeros(2)}, tmp_path / "vae.safetensors")
     inventory = read(tmp_path, target="x")
-    assert (inventory.files, inventory.notes) == (("model.safetensors",), ("left aside in the folder: vae.safetensors",))
+    assert (inventory.files, inventory.notes) == (
+        ("model.safetensors",),
+        ("left aside in the folder: vae.safetensors",),
+    )
 
 
 def test_a_folder_without_checkpoints_is_an_error(tmp_path: Path) -> None:

@@ -106,7 +106,12 @@ def test_what_is_no_tensor_in_a_state_dict_is_left_out_with_a_reason(tmp_path: P
 
 
 def test_code_beside_the_tensors_is_reported_and_no_obstacle(tmp_path: Path) -> None:
-    content = {"args": argparse.Namespace(lr=0.1), "model": model().state_dict(), "path": PurePosixPath("x"), "t": {1, 2}}
+    content = {
+        "args": argparse.Namespace(lr=0.1),
+        "model": model().state_dict(),
+        "path": PurePosixPath("x"),
+        "t": {1, 2},
+    }
     inventory = reading(content, tmp_path)
     assert names(inventory) == NAMES
     assert inventory.opaque == ("argparse.Namespace", "pathlib.PurePosixPath")

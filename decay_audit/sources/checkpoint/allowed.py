@@ -1,5 +1,6 @@
 """The short list of names a state dict needs, and the inert value that each becomes. No name is ever imported."""
 
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Mapping
 from itertools import islice
 from math import prod
@@ -172,6 +173,11 @@ def _itself(arguments: tuple[Any, ...]) -> object:
     return arguments[0] if arguments else []
 
 
+def _empty_bytes(arguments: tuple[Any, ...]) -> object:
+    """Stand for `bytes()`, protocol 2's way to write no bytes at all, and for `bytearray(x)`."""
+    return arguments[0] if arguments else b""
+
+
 def _mapping(arguments: tuple[Any, ...]) -> object:
     return next((item for item in reversed(arguments) if isinstance(item, dict)), None) or dict(_pairs(arguments))
 
@@ -234,7 +240,8 @@ _BUILDERS: Mapping[str, Build] = {
     "collections.Counter": _mapping,
     "_codecs.encode": _text,
     "copyreg._reconstructor": _instance,
-    **{f"builtins.{name}": _itself for name in ("list", "tuple", "set", "frozenset", "bytearray", "bytes", "str")},
+    **{f"builtins.{name}": _itself for name in ("list", "tuple", "set", "frozenset")},
+    **{f"builtins.{name}": _empty_bytes for name in ("bytearray", "bytes", "str")},
     **{f"builtins.{name}": _inert for name in ("complex", "range", "slice", "object", "int", "float", "bool")},
     "builtins.dict": _mapping,
 }
@@ -243,8 +250,6 @@ _CONSTANTS = (
     *("strided", "sparse_coo", "contiguous_format", "preserve_format", "channels_last"),
     *("per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric"),
 )
-
-_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg", "UserDict": "collections"}
 
 
 def _named() -> dict[str, Name]:
@@ -266,5 +271,6 @@ ALLOWED: Mapping[str, Name] = _named()
 
 
 def modern(module: str, name: str) -> str:
-    """Join a pickle's two names into one qualified name, with Python 2's modules under their present names."""
-    return f"{_PYTHON_2.get(module, module)}.{name}"
+    """Join a pickle's two names into one qualified name; protocols before 3 use the names that Python 2 had."""
+    module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
+    return f"{module}.{name}"

@@ -12,6 +12,7 @@ from decay_audit.sources.checkpoint.allowed import ALLOWED
 from decay_audit.sources.checkpoint.values import MalformedError, Name
 
 MAX_BYTES: Final = 64 * 2**20
+MAX_OBJECTS: Final = 2_500_000
 MAX_LINE: Final = 4096
 SLICE: Final = 1 << 16
 STOP: Final = 0x2E
@@ -82,8 +83,8 @@ class Machine:
 
     def check(self, steps: int, blocks: int) -> None:
         """Stop a stream that grows beyond what its bytes can honestly need."""
-        allowed = min(1_000_000 + self.read // 8, 4_000_000)
-        if sys.getallocatedblocks() - blocks > allowed or len(self.stack) + len(self.marks) > 4_000_000:
+        allowed = min(500_000 + self.read // 8, MAX_OBJECTS)
+        if sys.getallocatedblocks() - blocks > allowed or len(self.stack) + len(self.marks) > MAX_OBJECTS:
             raise MalformedError("the pickle makes more objects than a checkpoint of its size can need")
         if steps > 4_000_000 + self.read // 2:
             raise MalformedError("the pickle runs more operations than a checkpoint of its size can need")

@@ -20,16 +20,29 @@ def read(opened: Opened) -> Pickled:
     Raises:
         MalformedError: a pickle is damaged, or the data after them is cut.
     """
-    try:
-        return _interpret(opened, shortcut=True)
-    except MalformedError:
-        return _interpret(opened, shortcut=False)
+    found = _interpret(opened, shortcut=True) or _interpret(opened, shortcut=False)
+    if found is None:
+        raise MalformedError("its pickle is malformed")
+    return found
 
 
-def _interpret(opened: Opened, *, shortcut: bool) -> Pickled:
+def _interpret(opened: Opened, *, shortcut: bool) -> Pickled | None:
+    """Give the value of the fourth pickle; None if the shortcut has to be left, which was taken."""
     stream = Stream(opened, 0, opened.size)
     persistent, storages = resolver()
     machine = Machine(b"", more=stream.more, persistent=persistent, shortcut=shortcut)
+    try:
+        root, keys, at = _pickles(machine)
+    except MalformedError:
+        if machine.runs:
+            return None
+        raise
+    _check_data(opened, stream.at - len(machine.data) + at, keys, storages)
+    return Pickled(root=root, opaque=tuple(machine.opaque))
+
+
+def _pickles(machine: Machine) -> tuple[object, object, int]:
+    """Run all five, and return the object, the storages' keys, and where the data begins in the machine's window."""
     magic, at = run(machine, 0, TABLE)
     protocol, at = run(machine, at, TABLE)
     if magic != MAGIC or protocol != PROTOCOL:
@@ -37,8 +50,7 @@ def _interpret(opened: Opened, *, shortcut: bool) -> Pickled:
     _, at = run(machine, at, TABLE)
     root, at = run(machine, at, TABLE)
     keys, at = run(machine, at, TABLE)
-    _check_data(opened, stream.at - len(machine.data) + at, keys, storages)
-    return Pickled(root=root, opaque=tuple(machine.opaque))
+    return root, keys, at
 
 
 def _check_data(opened: Opened, at: int, keys: object, storages: Mapping[str, Storage]) -> None:

@@ -23,7 +23,9 @@ def read(opened: Opened) -> Pickled:
     """
     members = _members(opened)
     if not {"storages", "tensors", "pickle"} <= members.keys():
-        raise TargetError(f"{opened.name} is a tar archive without a torch checkpoint in it", "unpack it and name the checkpoint")
+        raise TargetError(
+            f"{opened.name} is a tar archive without a torch checkpoint in it", "unpack it and name the checkpoint"
+        )
     known: dict[object, object] = dict(_storages(opened, *members["storages"]))
     known |= _tensors(opened, known, *members["tensors"])
     opaque: dict[str, None] = {}

@@ -35,19 +35,26 @@ def read(opened: Opened) -> Pickled:
     content = read_member(opened, name, members[name], MAX_BYTES)
     folder = name.removesuffix("data.pkl")
     lengths = {member: entry.size for member, entry in members.items()}
-    try:
-        pickled = _interpret(content, folder, lengths, shortcut=True)
-    except MalformedError:
-        pickled = _interpret(content, folder, lengths, shortcut=False)
-    return pickled
+    found = _interpret(content, folder, lengths, shortcut=True) or _interpret(content, folder, lengths, shortcut=False)
+    if found is None:
+        raise MalformedError("its pickle is malformed")
+    return found
 
 
-def _interpret(content: bytes, folder: str, lengths: Mapping[str, int], *, shortcut: bool) -> Pickled:
+def _interpret(content: bytes, folder: str, lengths: Mapping[str, int], *, shortcut: bool) -> Pickled | None:
+    """Give the pickle's value; None if it has to be interpreted without the shortcut, which was taken."""
     persistent, _ = resolver(lengths, f"{folder}data/")
     machine = Machine(content, persistent=persistent, shortcut=shortcut)
-    root, _ = run(machine, 0, TABLE)
+    try:
+        root, _ = run(machine, 0, TABLE)
+    except MalformedError:
+        if machine.runs:
+            return None
+        raise
     script = f"{folder}constants.pkl" in lengths
-    opaque = (name for name in machine.opaque if not (script and name.startswith(SCRIPT)))  # its own types, not Python's
+    opaque = (
+        name for name in machine.opaque if not (script and name.startswith(SCRIPT))
+    )  # its own types, not Python's
     return Pickled(root=root, opaque=tuple(opaque))
 
 
@@ -60,4 +67,6 @@ def _pickle(archive: str, members: Mapping[str, Member]) -> str:
     for ending, (what, hint) in _OTHERS.items():
         if any(name.endswith(ending) for name in members):
             raise TargetError(f"{archive} is {what}", hint)
-    raise TargetError(f"{archive} is a zip archive without a torch checkpoint in it", "unpack it and name the checkpoint")
+    raise TargetError(
+        f"{archive} is a zip archive without a torch checkpoint in it", "unpack it and name the checkpoint"
+    )
