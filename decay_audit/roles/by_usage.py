@@ -141,14 +141,14 @@ def _placed(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
 
 
 def _gain(use: Use, parameter: Parameter) -> Meaning | None:
-    normal = use.slot == "normalized" or "normal" in use.marks or "spread" in use.marks
+    normal = use.slot == "normalized" or bool({"normal", "spread"} & set(use.marks))
     wide = _wide(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and wide:
         return "state_space", "other", "likely"
-    if wide == 0 or "scores" in use.marks:
-        return "scale", "other", "likely"
     if normal and wide == 1:
         return "norm_weight", "other_norm", "likely"
+    if wide == 0 or "scores" in use.marks:
+        return "scale", "other", "likely"
     if _outer(use):
         return "token", "other", "likely" if "mask" in use.marks else "guess"
     return ("scale", "other", "guess") if wide == 1 else None

@@ -245,3 +245,22 @@ def test_a_stack_of_kernels_that_data_mixes_is_left_to_its_name() -> None:
         return F.conv2d(x.view(1, 8, 5, 5), (share @ p).view(8, 4, 3, 3), groups=2)
 
     assert roles(Odd(forward, (4, 144)), (2, 4, 5, 5)) == {"p": "conv_weight guess"}
+
+
+def test_dividing_a_product_by_the_spread_of_something_else_does_not_normalize_it() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return F.linear(x, p) * torch.rsqrt(x.pow(2).mean(-1, keepdim=True)) * q
+
+    assert roles(Odd(forward, (4, C), (4,)), (2, 5, C)) == {"p": "linear_weight certain", "q": "scale guess"}
+
+
+def test_a_bias_that_meets_only_learned_tokens_is_a_bias() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+        query = (p @ q + r).expand(2, -1, -1)
+        return F.scaled_dot_product_attention(query, x, x)
+
+    assert roles(Odd(forward, (1, 3, C), (C, C), (C,)), (2, 5, C)) == {
+        "p": "token likely",
+        "q": "linear_weight certain",
+        "r": "bias likely",
+    }

@@ -6,7 +6,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from decay_audit.parameters import Use
-from decay_audit.sources.trace.trails import DATA, Trail, join, of_parameter
+from decay_audit.sources.trace.trails import Trail, join, of_parameter
 
 MAX_USES = 64  # kept for one parameter
 MAX_CONSTANT = 1 << 20  # elements
@@ -36,7 +36,8 @@ class Ledger:
     def declare_data(self, tensor: torch.Tensor) -> torch.Tensor:
         """Give an input of the model its twin, and call it data."""
         twin = self.twin(tensor)
-        self._keep(twin, DATA)
+        self.calls += 1
+        self._keep(twin, Trail(data=True, value=self.calls))
         return twin
 
     def trail(self, tensor: torch.Tensor) -> Trail | None:

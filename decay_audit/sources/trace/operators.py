@@ -75,6 +75,7 @@ KEEPS_SCORES = frozenset({
 })
 KEEPS_PRODUCT = frozenset(["mul", "div", "index", "gather", "masked_fill"])
 SOFTMAX = frozenset({"_softmax", "_safe_softmax", "softmax", "sigmoid", "_sparse_softmax"})
+KEEPS_VALUE = frozenset({"mul", "div", "sub", "clamp", "nan_to_num"})
 KEEPS_SQUARE = frozenset({"add", "div", "mul"})
 KEEPS_NORMAL = frozenset({"mul", "div", "add", "sub", "rsub", "addcmul"})
 COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isnan", "logical_not", "logical_and", "logical_or"})

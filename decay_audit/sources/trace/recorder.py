@@ -57,7 +57,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         trails = [ledger.trail(tensor) for _, tensor in operands]
         if not any(trails):
             return self._constant(func, args, kwargs, [tensor for _, tensor in operands])
-        call = _call(func, args, kwargs, operands, trails)
+        call = _call(func, args, kwargs, operands, trails, ledger.calls)
         meetings, trail = follow(call)
         for name, use in meetings:
             ledger.record(name, use)
@@ -210,12 +210,14 @@ def _call(
     kwargs: Any,  # noqa: ANN401
     operands: list[tuple[str, torch.Tensor]],
     trails: list[Trail | None],
+    serial: int,
 ) -> Call:
     operator = func._schema.name.partition("::")[2]
     operator = operator.removesuffix("_") if func._schema.is_mutable else operator
     values = {argument.name: value for argument, value in _arguments(func, args, kwargs)}
     return Call(
         operator=operator,
+        serial=serial,
         operands=tuple(
             Operand(slot=slot, shape=tuple(tensor.shape), trail=trail, key=id(tensor))
             for (slot, tensor), trail in zip(operands, trails, strict=True)

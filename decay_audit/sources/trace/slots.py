@@ -4,12 +4,14 @@ Operators go by their plain names (`add` for `aten::add_.Tensor`), slots by the 
 Knows no torch.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
+
+from msgspec.structs import replace
 
 from decay_audit.parameters import Use
 from decay_audit.sources.trace.calls import Call, Operand, is_data
-from decay_audit.sources.trace.marks import is_made, is_spread
+from decay_audit.sources.trace.marks import divides, identity, is_made
 from decay_audit.sources.trace.marks import marks as marked
 from decay_audit.sources.trace.operators import (
     BATCH_NORMS,
@@ -39,13 +41,18 @@ def follow(call: Call) -> tuple[list[Meeting], Trail | None]:
     """Say which parameters met data in a call, and the trail of its result."""
     if call.operator in SHAPE_ONLY or not any(operand.trail for operand in call.operands):
         return [], None
+    meetings, trail = _reader(call)(call)
+    if trail is not None and trail.data and not trail.value:
+        trail = replace(trail, value=call.serial)
+    return meetings, trail
+
+
+def _reader(call: Call) -> Callable[[Call], tuple[list[Meeting], Trail | None]]:
     if call.operator in MATRIX_SLOTS:
-        return _matrix(call)
+        return _matrix
     if call.operator in KERNEL_INPUTS:
-        return _kernel(call)
-    if call.operator in LOOKUPS:
-        return _lookup(call)
-    return _elementwise(call)
+        return _kernel
+    return _lookup if call.operator in LOOKUPS else _elementwise
 
 
 def _derived(operands: Sequence[Operand]) -> Iterator[tuple[Operand, Origin]]:
@@ -80,7 +87,7 @@ def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
     if learned:  # a learned input before a matrix, or two factors of one: what becomes of it tells
         meetings += [_meet(call, left, origin, met=right, marks=("input",)) for _, origin in _derived([left])]
         meetings += [_meet(call, right, origin, met=left) for _, origin in _derived([right])]
-        return meetings, onward((origin for _, origin in _derived([left])), call.operator)
+        return meetings, onward((origin for _, origin in _derived([left])), call.operator, PRODUCT)
     data = any(is_data(operand) for operand in call.operands)
     if not data and call.operator in VECTOR_PRODUCTS:  # a statistic of the weight itself, as spectral norm takes
         return meetings, onward((origin for _, origin in _derived([left, right])), call.operator)
@@ -108,7 +115,7 @@ def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
         met = next(operand for operand in acting if operand.trail is not None)
         meetings += [_meet(call, o, origin, met=met, marks=("input",)) for o, origin in _derived(inputs)]
     if learned and not any(is_data(operand) for operand in call.operands):
-        return meetings, onward(learned, call.operator)
+        return meetings, onward(learned, call.operator, NOTHING if call.operator in NORM_KERNELS else PRODUCT)
     if call.operator in NORM_KERNELS:
         plain = not any(operand.slot == "weight" for operand in acting)
         return meetings, Trail(data=True, marks=(NORMAL if plain else NOTHING) | _made(call))
@@ -146,12 +153,27 @@ def _elementwise(call: Call) -> tuple[list[Meeting], Trail | None]:
     data = [operand for operand in call.operands if is_data(operand)]
     origins = list(_derived(call.operands))
     if not data:
-        return [], onward((origin for _, origin in origins), None if call.operator in PLAIN else call.operator)
+        return _of_parameters(call, origins)
     met = max(data, key=lambda operand: (prod(operand.shape), len(operand.shape)))
     marks = sorted(met.trail.marks) if met.trail is not None else ()
     meetings = [_meet(call, operand, origin, met=met, marks=marks) for operand, origin in origins]
     meetings += _fates(call, data)
     return meetings, _data_trail(call)
+
+
+def _of_parameters(call: Call, origins: Sequence[tuple[Operand, Origin]]) -> tuple[list[Meeting], Trail]:
+    """Carry parameters on; where one of them is a layer's product of a learned input, the others act on it as data."""
+    product = [operand for operand in call.operands if operand.trail is not None and "product" in operand.trail.marks]
+    if call.operator in PLAIN:
+        return [], onward((origin for _, origin in origins), None, PRODUCT if product else NOTHING)
+    if not product or call.operator not in SUMMANDS:
+        return [], onward((origin for _, origin in origins), call.operator)
+    meetings = [
+        _meet(call, operand, origin, met=product[0], marks=("product",))
+        for operand, origin in origins
+        if operand not in product
+    ]
+    return meetings, onward((origin for operand, origin in origins if operand in product), call.operator, PRODUCT)
 
 
 def _fates(call: Call, data: Sequence[Operand]) -> Iterator[Meeting]:
@@ -163,7 +185,7 @@ def _fates(call: Call, data: Sequence[Operand]) -> Iterator[Meeting]:
         others = [other for other in data if other is not operand]
         met = max(others, key=lambda other: prod(other.shape), default=operand)
         kept = frozenset().union(*(other.trail.gained for other in others if other.trail is not None))
-        if call.operator in {"mul", "div"} and any(is_spread(other) for other in others) and not is_spread(operand):
+        if call.operator in {"mul", "div"} and any(divides(other, operand) for other in others):
             yield from _fate(call, "normalized", trail.gained, operand, met)
         if call.operator in SUMMANDS and others and "scores" not in trail.marks:
             yield from _fate(call, "residual", trail.gained - kept, operand, met)
@@ -192,9 +214,13 @@ def _data_trail(call: Call) -> Trail:
     products = frozenset().union(*(trail.products for trail in trails))
     if not (operator in {"add", "sub", "cat"} and all(trail.products for trail in trails)):
         products = products if alone and operator in KEEPS_PRODUCT | {"add"} else frozenset()
+    marks = marked(call, data, acting=bool(acting))
+    value, spread_of = identity(call, data, marks)
     return Trail(
         data=True,
-        marks=marked(call, data, acting=bool(acting)),
+        marks=marks,
+        value=value,
+        spread_of=spread_of,
         products=products,
         gained=gained | (trails[0].gained if alone and operator in GAINS else frozenset()),
     )

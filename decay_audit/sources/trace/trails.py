@@ -34,6 +34,8 @@ class Trail(Struct, frozen=True, kw_only=True):
         marks: what the data has been through, until an operator that does not keep it.
         products: the parameters whose product with data this is.
         gained: the parameters that scale this data.
+        value: which values these are: what moves, casts, centers or scales them keeps it; 0 if nobody knows.
+        spread_of: the value whose square or spread this is; 0 for others.
     """
 
     data: bool
@@ -41,6 +43,8 @@ class Trail(Struct, frozen=True, kw_only=True):
     marks: frozenset[Mark] = frozenset()
     products: frozenset[str] = frozenset()
     gained: frozenset[str] = frozenset()
+    value: int = 0
+    spread_of: int = 0
 
     @property
     def derived(self) -> bool:
@@ -56,7 +60,7 @@ def of_parameter(name: str) -> Trail:
     return Trail(data=False, origins=(Origin(parameter=name),))
 
 
-def onward(origins: Iterable[Origin], operator: str | None) -> Trail:
+def onward(origins: Iterable[Origin], operator: str | None, marks: frozenset[Mark] = frozenset()) -> Trail:
     """Carry parameters on through an operator; None for one that only moves or casts values."""
     merged: dict[str, tuple[str, ...]] = {}
     for origin in origins:
@@ -64,7 +68,9 @@ def onward(origins: Iterable[Origin], operator: str | None) -> Trail:
         if operator is not None and operator not in via and len(via) < MAX_VIA:
             via = (*via, operator)
         merged[origin.parameter] = max(merged.get(origin.parameter, ()), via, key=len)
-    return Trail(data=False, origins=tuple(Origin(parameter=name, via=via) for name, via in merged.items()))
+    return Trail(
+        data=False, origins=tuple(Origin(parameter=name, via=via) for name, via in merged.items()), marks=marks
+    )
 
 
 def join(one: Trail | None, other: Trail | None) -> Trail | None:
@@ -72,12 +78,14 @@ def join(one: Trail | None, other: Trail | None) -> Trail | None:
     if one is None or other is None or one == other:
         return one or other
     if one.derived and other.derived:
-        return onward(one.origins + other.origins, None)
+        return onward(one.origins + other.origins, None, one.marks & other.marks)
     if one.data and other.data:
         return replace(
             one,
             marks=one.marks & other.marks,
             products=one.products & other.products,
             gained=one.gained & other.gained,
+            value=0,
+            spread_of=0,
         )
     return one if one.data else other

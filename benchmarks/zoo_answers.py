@@ -1,0 +1,181 @@
+"""The reading of one architecture in, three answers for each parameter out: by structure, use, and state dict alone."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from benchmarks.zoo_readings import Reading
+from decay_audit import RuleSet, classify, plan
+from decay_audit.errors import DecayAuditError
+from decay_audit.parameters import Owner, Parameter
+from decay_audit.roles import by_usage
+from decay_audit.roles.classify import FINER
+from decay_audit.roles.words import Classified, Confidence, Evidence, Role
+
+FAMILIES: dict[Role, str] = {
+    "conv_weight": "matrix",
+    "linear_weight": "matrix",
+    "recurrent_weight": "matrix",
+    "adapter_weight": "matrix",
+    "embedding": "embedding",
+    "bias": "bias",
+    "norm_weight": "norm",
+    "norm_bias": "norm",
+    "token": "own",
+    "position_embedding": "own",
+    "relative_position_bias": "own",
+    "layer_scale": "own",
+    "scale": "own",
+    "activation": "own",
+    "state_space": "own",
+    "unclassified": "unclassified",
+}
+
+
+class Case(Struct, frozen=True, kw_only=True):
+    """Parameters of one architecture that got the same two different answers, by name without numbers."""
+
+    name: str
+    shape: tuple[int, ...]
+    owner: str
+    structure: str
+    other: str
+    detail: str
+    count: int = 1
+
+
+class Answers(Struct, frozen=True, kw_only=True):
+    """What was found for one architecture.
+
+    Attributes:
+        failure: why it could not be built; the rest is empty then.
+        traced: the pass reached its end.
+        touched: parameters that the pass used.
+        spoken: those of them that use has a role for, and more than a guess.
+        disagreements: structure against use.
+        header: by confidence of the state-dict answer, parameters and those of them in another family than structure.
+        roles: by role, tensors and elements.
+        decayed: by ruleset and role, tensors that it decays; nothing for a ruleset that refuses the model.
+    """
+
+    name: str
+    failure: str | None = None
+    traced: bool = False
+    parameters: int = 0
+    touched: int = 0
+    spoken: int = 0
+    disagreements: tuple[Case, ...] = ()
+    header: dict[str, tuple[int, int]] = {}
+    header_cases: tuple[Case, ...] = ()
+    unclassified: tuple[Case, ...] = ()
+    roles: dict[str, tuple[int, int]] = {}
+    decayed: dict[str, dict[str, int]] = {}
+
+
+def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
+    """Compare the three answers."""
+    if reading.failure is not None:
+        return Answers(name=reading.name, failure=reading.failure)
+    used = reading.restored()
+    structure = classify(replace(parameter, uses=None) for parameter in used)
+    final = classify(used)
+    by_use = [next(iter(by_usage.evidence(parameter)), None) for parameter in used]
+    header = classify(_state_dict(reading.tensors, used))
+    sure = [(one, use) for one, use in zip(structure, by_use, strict=True) if use and use.confidence != "guess"]
+    return Answers(
+        name=reading.name,
+        traced=reading.traced,
+        parameters=len(structure),
+        touched=sum(bool(parameter.uses) for parameter in used),
+        spoken=len(sure),
+        disagreements=_folded(_case(one, use.role, use.detail) for one, use in sure if not agrees(one.role, use)),
+        header=_by_confidence(structure, header),
+        header_cases=_folded(
+            _case(one, other.role, f"{other.confidence}: {_why(other)}")
+            for one, other in zip(structure, header, strict=True)
+            if FAMILIES[one.role] != FAMILIES[other.role]
+        ),
+        unclassified=_folded(_case(one, "", _why(one)) for one in final if one.role == "unclassified"),
+        roles=_sizes(final),
+        decayed={ruleset.name: _decayed(final, ruleset) for ruleset in rulesets},
+    )
+
+
+def agrees(role: Role, use: Evidence) -> bool:
+    """Whether structure says what use says, or a finer kind of it that no operator can tell."""
+    return role == use.role or role in FINER.get(use.role, ())
+
+
+def _case(one: Classified, other: str, detail: str) -> Case:
+    parameter = one.parameter
+    return Case(
+        name=re.sub(r"\d+", "#", parameter.name),
+        shape=parameter.shape,
+        owner=parameter.owner.type_name,
+        structure=f"{one.role} ({one.confidence})",
+        other=other,
+        detail=detail,
+    )
+
+
+def _why(one: Classified) -> str:
+    return one.evidence[0].detail if one.evidence else "nothing"
+
+
+def _folded(cases: Iterable[Case]) -> tuple[Case, ...]:
+    found = list(cases)
+    counted = Counter(replace(case, shape=()) for case in found)
+    shapes = {replace(case, shape=()): case.shape for case in reversed(found)}
+    return tuple(replace(case, shape=shapes[case], count=count) for case, count in counted.items())
+
+
+def _by_confidence(structure: Sequence[Classified], header: Sequence[Classified]) -> dict[str, tuple[int, int]]:
+    found: dict[Confidence, list[bool]] = {}
+    for one, other in zip(structure, header, strict=True):
+        found.setdefault(other.confidence, []).append(FAMILIES[one.role] != FAMILIES[other.role])
+    return {confidence: (len(wrong), sum(wrong)) for confidence, wrong in found.items()}
+
+
+def _sizes(classified: Sequence[Classified]) -> dict[str, tuple[int, int]]:
+    tensors = Counter(one.role for one in classified)
+    elements: Counter[str] = Counter()
+    for one in classified:
+        elements[one.role] += one.parameter.numel
+    return {role: (count, elements[role]) for role, count in tensors.items()}
+
+
+def _decayed(classified: tuple[Classified, ...], ruleset: RuleSet) -> dict[str, int]:
+    try:
+        decisions = plan(classified, ruleset, 1.0).decisions
+    except DecayAuditError:
+        return {}
+    return dict(Counter(decision.subject.role for decision in decisions if decision.weight_decay))
+
+
+def _state_dict(shapes: Mapping[str, tuple[int, ...]], parameters: Iterable[Parameter]) -> Iterator[Parameter]:
+    """Keep of each parameter what a saved state dict tells: names, shapes, and the tensors beside it."""
+    owners: dict[str, Owner] = {}
+    tensors: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, shape in shapes.items():
+        owner, _, leaf = name.rpartition(".")
+        tensors.setdefault(owner, {})[leaf] = shape
+    for parameter in parameters:
+        name = parameter.raw_name.rpartition(".")[0]
+        yield Parameter(
+            name=parameter.raw_name,
+            raw_name=parameter.raw_name,
+            shape=parameter.shape,
+            dtype=parameter.dtype,
+            owner=_bare(name, owners, tensors),
+            trainable=None,
+        )
+
+
+def _bare(name: str, owners: dict[str, Owner], tensors: dict[str, dict[str, tuple[int, ...]]]) -> Owner:
+    if name not in owners:
+        parent = _bare(name.rpartition(".")[0], owners, tensors) if name else None
+        owners[name] = Owner(name=name, parent=parent, tensors=tensors.get(name, {}))
+    return owners[name]

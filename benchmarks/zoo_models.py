@@ -1,0 +1,117 @@
+"""The architectures of timm, torchvision and transformers, by name, and each of them built without its weights."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from torch import nn
+
+from benchmarks import torchvision_schemas
+from decay_audit.sources.module.stages import STAGES
+
+SCHEMAS = torchvision_schemas.define()
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def names() -> tuple[str, ...]:
+    """List every architecture as `library:name`."""
+    return tuple(f"{library}:{name}" for library, (listed, _) in LIBRARIES.items() for name in listed())
+
+
+def build(name: str) -> tuple[nn.Module, str]:
+    """Build one architecture, on the first stage that its constructor bears.
+
+    Returns:
+        The model, and the stage.
+
+    Raises:
+        Exception: whatever its constructor raises on the last stage.
+    """
+    library, _, architecture = name.partition(":")
+    make = LIBRARIES[library][1]
+    try:
+        with STAGES["meta"]():
+            return make(architecture), "meta"
+    except Exception:  # noqa: BLE001 - a constructor that needs numbers may fail on meta with anything
+        with STAGES["streamed"]():
+            return make(architecture), "streamed"
+
+
+def _timm_names() -> Iterator[str]:
+    import timm
+
+    yield from timm.list_models()
+
+
+def _timm(name: str) -> nn.Module:
+    import timm
+
+    model: nn.Module = timm.create_model(name, pretrained=False)
+    return model
+
+
+def _torchvision_names() -> Iterator[str]:
+    from torchvision import models
+
+    yield from models.list_models()
+
+
+def _torchvision(name: str) -> nn.Module:
+    from torchvision import models
+
+    # A detection model fetches weights for its backbone unless it is told not to.
+    backbone = {"weights_backbone": None} if "rcnn" in name or name.startswith(_DENSE) else {}
+    model: nn.Module = models.get_model(name, weights=None, **backbone)
+    return model
+
+
+_DENSE = ("fcos", "retinanet", "ssd", "deeplab", "fcn", "lraspp")
+
+
+def _transformers_names() -> Iterator[str]:
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    yield from sorted(MODEL_MAPPING_NAMES)
+
+
+def _transformers(name: str) -> nn.Module:
+    import transformers
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+    from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+
+    classes = MODEL_MAPPING_NAMES[name]
+    made = CONFIG_MAPPING[name]
+    maker = getattr(transformers, classes if isinstance(classes, str) else classes[0])
+    try:
+        model: nn.Module = maker(made())
+    except (ValueError, TypeError, AttributeError):
+        model = maker(_completed(made))
+    return model
+
+
+def _completed(made: Callable[..., Any]) -> Any:  # noqa: ANN401
+    """Give a configuration the sizes that its defaults leave open, or that do not fit each other."""
+    config = made(**SIZES) if "prediction_length" in getattr(made, "__annotations__", {}) else made()
+    for part in (config, getattr(config, "text_config", None), getattr(config, "vision_config", None)):
+        for key, value in SIZES.items():
+            if part is not None and getattr(part, key, 0) is None:
+                setattr(part, key, value)
+    return config
+
+
+SIZES = {
+    "prediction_length": 8,
+    "context_length": 16,
+    "vocab_size": 1000,
+    "pad_token_id": 0,
+    "head_dim": 64,
+    "num_key_value_heads": 8,
+}
+
+LIBRARIES: dict[str, tuple[Callable[[], Iterator[str]], Callable[[str], nn.Module]]] = {
+    "timm": (_timm_names, _timm),
+    "torchvision": (_torchvision_names, _torchvision),
+    "transformers": (_transformers_names, _transformers),
+}
+"""By library: how to list its architectures, and how to build one."""

@@ -1,0 +1,31 @@
+"""Why structure and use differ where they do, in words that a reader can check: a Case in, a sentence out."""
+
+import re
+
+from msgspec import Struct
+
+from benchmarks.zoo_answers import Case
+
+
+class Reason(Struct, frozen=True, kw_only=True):
+    """A reason, and the cases that it holds for; an empty pattern holds for all."""
+
+    structure: str = ""
+    use: str = ""
+    detail: str = ""
+    says: str
+
+    def holds(self, case: Case) -> bool:
+        """Whether the patterns are found in the case."""
+        return all(
+            re.search(pattern, text) is not None
+            for pattern, text in ((self.structure, case.structure), (self.use, case.other), (self.detail, case.detail))
+        )
+
+
+REASONS: tuple[Reason, ...] = ()
+
+
+def reason(case: Case) -> str:
+    """Give the first reason that holds, or say that there is none yet."""
+    return next((one.says for one in REASONS if one.holds(case)), "not explained yet")

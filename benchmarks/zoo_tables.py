@@ -1,0 +1,227 @@
+"""Answers of many architectures in, one markdown document out: agreement, what is left, and what conventions do."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct
+
+from benchmarks.zoo_answers import Answers, Case
+from benchmarks.zoo_reasons import reason
+from decay_audit.roles.words import ROLES
+
+LIBRARIES = ("timm", "torchvision", "transformers")
+SHOWN = 60  # rows of a list
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """Cases that differ only in where they were found."""
+
+    example: Case
+    architecture: str
+    parameters: int
+    architectures: int
+
+
+def document(answers: Sequence[Answers]) -> str:
+    """Write the whole document; the same answers give the same text, in whatever order they come."""
+    answers = sorted(answers, key=lambda one: one.name)
+    parts = (_head(answers), _agreement(answers), _disagreements(answers), _state_dict(answers), _unclassified(answers))
+    return "\n\n".join((*parts, _conventions(answers), _by_library(answers), _left_out(answers))) + "\n"
+
+
+def _of(library: str, answers: Iterable[Answers]) -> list[Answers]:
+    return [one for one in answers if one.name.startswith(f"{library}:")]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _percent(part: int, whole: int, digits: int = 2) -> str:
+    return f"{100 * part / whole:.{digits}f} %" if whole else "-"
+
+
+def _count(answers: Iterable[Answers], pick: Callable[[Answers], int]) -> int:
+    return sum(map(pick, answers))
+
+
+def _differing(cases: Iterable[Case]) -> int:
+    return sum(case.count for case in cases)
+
+
+def _head(answers: Sequence[Answers]) -> str:
+    built = [one for one in answers if one.failure is None]
+    return (
+        "# Roles, over every architecture there is\n\n"
+        "Written by `python -m benchmarks.zoo --cache FOLDER --write docs/zoo.md`. Every architecture of timm,\n"
+        "torchvision and transformers that can be built from its default configuration was built without its weights\n"
+        "and traced; each of its parameters was named three times: by structure (classes, names, shapes), by use (the\n"
+        "operators that it flows into), and from the state dict alone, as a checkpoint reader sees it.\n\n"
+        f"{len(built)} architectures, {_count(built, lambda one: one.parameters):,} parameters."
+    )
+
+
+def _agreement(answers: Sequence[Answers]) -> str:
+    rows = []
+    for library in (*LIBRARIES, ""):
+        part = _of(library, answers) if library else list(answers)
+        if not part:
+            continue
+        spoken = _count(part, lambda one: one.spoken)
+        differ = _count(part, lambda one: _differing(one.disagreements))
+        rows.append(
+            (
+                library or "all",
+                len(part),
+                sum(one.failure is None for one in part),
+                sum(one.traced for one in part),
+                f"{_count(part, lambda one: one.parameters):,}",
+                f"{_count(part, lambda one: one.touched):,}",
+                f"{spoken:,}",
+                f"{differ:,}",
+                _percent(spoken - differ, spoken, 3),
+            )
+        )
+    head = ("", "architectures", "built", "traced to the end", "parameters", "touched", "use speaks", "differ", "agree")
+    return (
+        "## Structure and use\n\n"
+        "Use speaks of a parameter if it says more than a guess. A finer word of structure for what no operator can\n"
+        "tell apart (a table of positions for a table) agrees.\n\n" + _table(head, rows)
+    )
+
+
+def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ...]]) -> list[Group]:
+    counts: Counter[tuple[str, ...]] = Counter()
+    found: dict[tuple[str, ...], set[str]] = {}
+    first: dict[tuple[str, ...], Case] = {}
+    for one in answers:
+        for case in pick(one):
+            leaf = case.name.rpartition(".")[2]
+            key = (case.owner, leaf, case.structure, case.other, case.detail)
+            counts[key] += case.count
+            found.setdefault(key, set()).add(one.name)
+            first.setdefault(key, case)
+    return [
+        Group(example=first[key], architecture=min(found[key]), parameters=count, architectures=len(found[key]))
+        for key, count in counts.most_common()
+    ]
+
+
+def _listed(groups: Sequence[Group], explain: Callable[[Case], str], columns: tuple[str, str, str]) -> str:
+    head = ("parameter", "of", "in", "parameters", "architectures", *columns)
+    rows = [
+        (
+            f"`{group.example.name}` {'x'.join(map(str, group.example.shape))}",
+            group.example.owner or "-",
+            group.architecture,
+            group.parameters,
+            group.architectures,
+            group.example.structure,
+            f"{group.example.other} ({group.example.detail})" if group.example.other else group.example.detail,
+            explain(group.example),
+        )
+        for group in groups[:SHOWN]
+    ]
+    more = f"\n\nand {len(groups) - SHOWN} kinds more." if len(groups) > SHOWN else ""
+    return _table(head, rows) + more
+
+
+def _disagreements(answers: Sequence[Answers]) -> str:
+    groups = _groups(answers, lambda one: one.disagreements)
+    if not groups:
+        return "Nothing differs."
+    return "What differs:\n\n" + _listed(groups, reason, ("structure", "use", "why"))
+
+
+def _state_dict(answers: Sequence[Answers]) -> str:
+    rows = []
+    for confidence in ("certain", "likely", "guess"):
+        pairs = [one.header.get(confidence, (0, 0)) for one in answers]
+        total, wrong = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+        rows.append((confidence, f"{total:,}", f"{wrong:,}", _percent(total - wrong, total, 3)))
+    total = _count(answers, lambda one: sum(pair[0] for pair in one.header.values()))
+    wrong = _count(answers, lambda one: sum(pair[1] for pair in one.header.values()))
+    rows.append(("all", f"{total:,}", f"{wrong:,}", _percent(total - wrong, total, 3)))
+    table = _table(("confidence", "parameters", "another family", "same family"), rows)
+    groups = _groups(answers, lambda one: one.header_cases)
+    text = (
+        "## The state dict alone, and structure\n\n"
+        "By family: matrices, embeddings, biases, norm gains and shifts, and a model's own tensors (tokens,\n"
+        "positions, scales).\n\n" + table
+    )
+    return text + ("\n\n" + _listed(groups, lambda _: "", ("structure", "state dict", "")) if groups else "")
+
+
+def _unclassified(answers: Sequence[Answers]) -> str:
+    groups = _groups(answers, lambda one: one.unclassified)
+    total = _count(answers, lambda one: one.parameters)
+    left = sum(group.parameters for group in groups)
+    text = f"## Unclassified\n\n{left} of {total:,} parameters ({_percent(left, total, 4)})."
+    return text + ("\n\n" + _listed(groups, lambda _: "", ("role", "evidence", "")) if groups else "")
+
+
+def _conventions(answers: Sequence[Answers]) -> str:
+    roles = [role for role in ROLES if any(role in one.roles for one in answers)]
+    tensors = {role: _count(answers, lambda one, role=role: one.roles.get(role, (0, 0))[0]) for role in roles}  # type: ignore[misc]
+    rows: list[tuple[str, ...]] = [("*tensors*", *(f"*{tensors[role]:,}*" for role in roles))]
+    for preset in sorted({name for one in answers for name in one.decayed}):
+        cells = []
+        for role in roles:
+            there = [one for one in answers if one.decayed.get(preset)]
+            whole = _count(there, lambda one, role=role: one.roles.get(role, (0, 0))[0])  # type: ignore[misc]
+            part = _count(there, lambda one, p=preset, r=role: one.decayed[p].get(r, 0))  # type: ignore[misc]
+            cells.append(_share(part, whole))
+        rows.append((preset, *cells))
+    return (
+        "## What each convention does to each role\n\n"
+        "Percent of the tensors of a role that a convention decays, over all of these models; a dot is none.\n\n"
+        + _table(("convention", *(role.replace("_", " ") for role in roles)), rows)
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    if not part:
+        return "." if whole else "-"
+    return "100" if part == whole else f"{min(max(100 * part / whole, 0.1), 99.9):.1f}"
+
+
+SURPRISES = (
+    ("hf-trainer", "norm_weight"),
+    ("hf-trainer", "relative_position_bias"),
+    ("hf-trainer", "token"),
+    ("nanogpt", "token"),
+    ("nanogpt", "position_embedding"),
+    ("nanogpt", "relative_position_bias"),
+    ("nanogpt", "norm_weight"),
+    ("nanogpt", "scale"),
+    ("torchvision", "norm_weight"),
+    ("timm", "token"),
+    ("timm", "position_embedding"),
+    ("dinov2", "norm_weight"),
+    ("detectron2", "norm_weight"),
+    ("torch-default", "bias"),
+)
+
+
+def _by_library(answers: Sequence[Answers]) -> str:
+    rows = []
+    for preset, role in SURPRISES:
+        cells = []
+        for library in LIBRARIES:
+            there = [one for one in _of(library, answers) if one.decayed.get(preset)]
+            part = _count(there, lambda one, p=preset, r=role: one.decayed[p].get(r, 0))  # type: ignore[misc]
+            whole = _count(there, lambda one, r=role: one.roles.get(r, (0, 0))[0])  # type: ignore[misc]
+            cells.append(f"{part:,} of {whole:,}" if there else "-")
+        rows.append((preset, role.replace("_", " "), *cells))
+    head = ("convention", "decays of the", *(f"in {library}" for library in LIBRARIES))
+    return "Some of these, counted in tensors:\n\n" + _table(head, rows)
+
+
+def _left_out(answers: Sequence[Answers]) -> str:
+    failed = [one for one in answers if one.failure is not None]
+    partly = [one for one in answers if one.failure is None and not one.traced]
+    lines = [f"- {one.name}: {(one.failure or '')[:120]}" for one in failed]
+    text = f"## Not built, or not traced to the end\n\n{len(failed)} could not be built:\n\n" + "\n".join(lines)
+    rest = ", ".join(f"{one.name} ({one.touched} of {one.parameters})" for one in partly)
+    return f"{text}\n\n{len(partly)} were not traced to the end (parameters seen until then): {rest or 'none'}."
