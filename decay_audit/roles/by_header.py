@@ -53,7 +53,8 @@ def _norm_layer(subject: Subject, unnamed: Layer = "layer_norm") -> Layer:
 def _of_leaf(subject: Subject) -> tuple[Evidence, ...]:
     found = first(GENERAL_LEAVES, subject.leaf, subject)
     if found is None:
-        return ()
+        lone = subject.numel == 1 and not subject.lazy
+        return _say(subject, "one number", "scale", "other", "guess") if lone else ()
     layer = linear_layer(subject) if found.layer == "linear" else found.layer
     return _say(subject, f"{subject.leaf}: {found.says}", found.role, layer)
 

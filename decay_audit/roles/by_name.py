@@ -21,6 +21,7 @@ from decay_audit.roles.conventions import (
     NORM_GAIN,
     NORM_MODULE,
     NORM_SHIFT,
+    PROMPT,
     TABLE_LEAF,
     Convention,
     stem,
@@ -35,7 +36,16 @@ PLAIN = frozenset({"weight", "bias"})
 
 def evidence(subject: Subject) -> tuple[Evidence, ...]:
     """Say what the first convention that fits means; nothing, if none does."""
-    readers = (_of_adapter, _of_activation, _of_norm, _of_layer_scale, _of_state_space, _of_module, _of_leaf)
+    readers = (
+        _of_adapter,
+        _of_activation,
+        _of_norm,
+        _of_layer_scale,
+        _of_state_space,
+        _of_module,
+        _of_leaf,
+        _of_prompt,
+    )
     found = next(filter(None, (reader(subject) for reader in readers)), None)
     return () if found is None else (found,)
 
@@ -93,7 +103,8 @@ def _norm(subject: Subject) -> str | None:
     """Say why its module is a norm."""
     if NORM_CLASS.search(subject.class_name) or (AFFINE_CLASS.search(subject.class_name) and subject.numel > 1):
         return f"class {subject.class_name}"
-    if not subject.types and subject.numel > 1 and NORM_MODULE.search(stem(subject.name)):
+    several = subject.numel > 1 or PLAIN <= subject.tensors.keys()
+    if not subject.types and several and NORM_MODULE.search(stem(subject.name)):
         return f"module {subject.name}"
     if _affine_pair(subject, GAIN_AND_SHIFT):
         return "a gain and a shift of one shape"
@@ -150,3 +161,11 @@ def _of_leaf(subject: Subject) -> Evidence | None:
         return None
     layer = linear_layer(subject) if found.layer == "linear" else found.layer
     return _pattern(f"{subject.leaf}: {found.says}", found.role, layer)
+
+
+def _of_prompt(subject: Subject) -> Evidence | None:
+    """Whatever a prompt learner holds itself is prompt."""
+    if subject.leaf in PLAIN or subject.wide < 1:
+        return None
+    named = next((name for name in (subject.name, subject.class_name) if PROMPT.search(name)), None)
+    return _pattern(f"{subject.leaf} in {named}: a learned prompt", "token", "other") if named else None

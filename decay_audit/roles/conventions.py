@@ -88,7 +88,9 @@ LEAVES: tuple[Convention, ...] = (
         re.compile(r"(^|_)(scales?|alpha|gate|temperature|gain|factor)(_[a-z]+)?$"), "a gain", "scale", widest=0
     ),
     Convention(re.compile(r"(^|_)(pos_)?bias_[uvkq]$|^[uvr]_[rsw]?_?bias$"), "a bias", "bias"),
-    Convention(re.compile(r"scale_shift_table$|^modulation$"), "added to a modulation", "bias"),
+    Convention(
+        re.compile(r"scale_shift(_gate)?(_table)?$|^modulat(e|ion)(_table)?$"), "a shift of a modulation", "bias"
+    ),
     RELATIVE,
     Convention(
         re.compile(
@@ -119,7 +121,7 @@ LEAVES: tuple[Convention, ...] = (
 
 GENERAL_LEAVES: tuple[Convention, ...] = (
     Convention(re.compile(r"(^|_)bias(es)?$|^bias_\w+$|^b$|^b_[a-z]{1,3}$"), "a bias", "bias"),
-    Convention(re.compile(r"^(translate|translation|shift|offset)$"), "a shift", "bias", widest=1),
+    Convention(re.compile(r"^(translate|translation|shift|offset)$|(^|_)base$"), "a shift", "bias", widest=1),
     Convention(re.compile(r"^w_[a-z]+$|(^|_)(proj|projection|kernel|matrix)$"), "a matrix", "linear_weight", "linear"),
     Convention(
         re.compile(
@@ -132,6 +134,7 @@ GENERAL_LEAVES: tuple[Convention, ...] = (
         widest=1,
     ),
     Convention(re.compile(r"(^|_)(scales?|alphas?|betas?|gammas?|gain|temperature)$"), "a gain", "scale"),
+    Convention(re.compile(r"(^|_)init(ial)?(_(state|hidden|cell|h|c))?$|^[hc]$"), "a learned state", "token"),
     Convention(re.compile(rf"(^|_){_TABLE}$"), "a learned vector", "token", widest=1),
     Convention(
         re.compile(rf"(^|_){_TABLE}(_|$)|(^|_)(codebooks?|codevectors?|vocab\w*|lookup|prototypes?|dictionary)(_|$)"),
@@ -179,8 +182,9 @@ ADAPTER = re.compile(
     r"(^|_)(lora|lokr|loha|hada|dora|vera|ia|boft|oft|randlora)_([a-z]|embedding_[ab]|w|magnitude\w*|lambda\w*|diag)(_|$)"
     r"|lora_embedding_|lora_magnitude"
 )
+PROMPT = re.compile(r"(?i)prompt")
 NORM_CLASS = re.compile(
-    r"(?i:norm(?!al|ed|free)(?!\w*(head|block|linear|conv|model|atten|attn|mlp|embed|encoder|decoder|quantiz|loss)))"
+    r"(?i:norm(?!al|ed|free)(?!\w*(head|block|linear|conv|model|atten|attn|mlp|embed|encoder|decoder|quantiz|loss|neck)))"
     r"|(?<![A-Z])A?(LN|BN|GN|GRN|FRN)(?![A-Z])"
 )
 AFFINE_CLASS = re.compile(r"Affine(\d?d)?$")
@@ -195,7 +199,7 @@ ACTIVATION_CLASS = re.compile(
 ACTIVATION_MODULE = re.compile(r"(^|_)(act|activ|acts|activations?|nonlin\w*|snake|swish)(_|$)|prelu")
 LAYER_SCALE_CLASS = re.compile(r"(?i)layer_?scale|residual_?scale|res_?scale")
 LAYER_SCALE_MODULE = re.compile(r"(^|_)(layer_?scale|res_?scale|ls|lambda)(_|$)|layerscale")
-CONV_CLASS = re.compile(r"[Cc]onv(_?[123]d|Transpose)")
+CONV_CLASS = re.compile(r"[Cc]onv(_?[123]d|Transpose|olution)")
 FOURIER_CLASS = re.compile(r"Fourier|Rotary|R[Oo]PE|Rope(?![a-z])")
 EMBEDDING_CLASS = re.compile(r"(?i)embed|codebook|quantiz")
 EMBEDDING_MODULE = re.compile(

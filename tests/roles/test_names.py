@@ -49,6 +49,7 @@ BARE = [
     ("gate_up_proj", (4, 8, 16), "linear_weight"),
     ("w1", (4, 8, 16), "linear_weight"),
     ("text_projection", (8, 8), "linear_weight"),
+    ("scale_shift_table", (6, 8), "bias"),
     ("lora_A", (4, 8), "adapter_weight"),
     ("qweight", (8, 8), "linear_weight"),
     ("scales", (8, 8), "scale"),
@@ -195,6 +196,15 @@ def test_a_stack_of_experts_is_matrices_and_not_a_convolution() -> None:
     assert one("mlp.experts.weight", (4, 8, 16)).role == "linear_weight"
     assert one("mlp.input_linear.weight", (4, 8, 16), "lab.ParallelExperts").role == "linear_weight"
     assert one("conv.weight", (4, 8, 3)).role == "conv_weight"
+
+
+def test_what_a_prompt_learner_holds_is_prompt() -> None:
+    assert one("prompt_learner.ctx", (16, 8), "lab.Learner").role == "token"
+    assert one("prompt_encoder.proj.weight", (16, 8), "torch.nn.Linear").role == "linear_weight"
+
+
+def test_a_lone_number_is_guessed_to_scale_something() -> None:
+    assert (one("a.up", (1,)).role, one("a.up", (1,)).confidence) == ("scale", "guess")
 
 
 def test_one_letter_tensors_need_company_to_be_of_a_state_space() -> None:
