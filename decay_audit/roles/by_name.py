@@ -103,7 +103,7 @@ def _norm(subject: Subject) -> str | None:
     """Say why its module is a norm."""
     if NORM_CLASS.search(subject.class_name) or (AFFINE_CLASS.search(subject.class_name) and subject.numel > 1):
         return f"class {subject.class_name}"
-    several = subject.numel > 1 or PLAIN <= subject.tensors.keys()
+    several = subject.numel > 1 or subject.tensors.keys() >= PLAIN
     if not subject.types and several and NORM_MODULE.search(stem(subject.name)):
         return f"module {subject.name}"
     if _affine_pair(subject, GAIN_AND_SHIFT):
