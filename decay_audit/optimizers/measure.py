@@ -39,7 +39,8 @@ class Moved(Struct, frozen=True, kw_only=True):
 def measure(optimizers: Found, names: Mapping[int, str], record: Record | None = None) -> tuple[Observation, ...]:
     """Observe optimizers, and fill in what a step without a gradient does to each parameter of the model.
 
-    Neither the model nor the optimizers are touched. Frozen parameters are not measured: they have no gradient.
+    Neither the model nor the optimizers are touched. Frozen parameters are not measured, which have no gradient, nor
+    empty shards.
 
     Args:
         optimizers, names, record: as for `live.observe`.
@@ -61,7 +62,7 @@ def _filled(observation: Observation, result: tuple[Moved, float] | None) -> Obs
 
 def _results(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, tuple[Moved, float]]:
     tensors = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
-    keys = [key for key, tensor in tensors.items() if key in names and tensor.requires_grad]
+    keys = [key for key, one in tensors.items() if key in names and one.requires_grad and one.numel()]
     moved, rates = moves(optimizer, keys)
     return {names[key]: (moved[key], rates[key]) for key in keys}
 

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory
 from decay_audit.parameters import Declaration, Owner, Parameter, declared_no_decay
-from decay_audit.sources.module import owners
+from decay_audit.sources.module import owners, sharded
 from decay_audit.sources.module.layer_numbers import layer_numbers
 
 _MOST_PATHS = 256
@@ -67,6 +67,7 @@ def read(model: nn.Module, *, target: str = "model", built_on: str | None = None
     seen = _walk(model)
     for key, names in seen.aliases.items():
         seen.parameters[key] = replace(seen.parameters[key], tied_to=tuple(names))
+    seen.parameters.update(sharded.whole(model, seen.parameters))
     if not seen.parameters:
         raise _nothing(target, seen)
     return Inventory(
