@@ -32,14 +32,19 @@ def check_plan(plan: Plan) -> tuple[Finding, ...]:
 
 
 def _idle_rules(plan: Plan) -> Iterator[Finding]:
-    """DA301 and DA302: rules that decided nothing, and whether earlier rules took all that they match."""
+    """DA301 and DA302: rules that decided nothing, and whether earlier rules took all that they match.
+
+    A rule of a preset is as its source has it: that another rule was faster is no mistake, and neither is a model
+    without what the rule describes.
+    """
     matched = plan.matched()
     for rule in plan.ruleset.rules:
         if matched.get(rule.name) or rule.name in plan.unknown:
             continue
+        borrowed = plan.ruleset.preset or rule.file != plan.ruleset.file
         holds = compile_when(rule.when, plan.ruleset.names)
         taken = [decision for decision in plan.decisions if holds(decision.subject)]
-        if not taken and not _only_describes(rule, preset=plan.ruleset.preset):
+        if not taken and not (borrowed and rule.when.keys() <= _ABOUT_WHAT_IT_IS):
             yield finding(
                 "DA301",
                 message=f"rule {rule.name} matches no parameter of this model",
@@ -48,7 +53,7 @@ def _idle_rules(plan: Plan) -> Iterator[Finding]:
                 where=rule.place,
             )
         shadows = sorted({decision.rule for decision in taken if decision.grouped})
-        if shadows:
+        if shadows and not borrowed:
             yield finding(
                 "DA302",
                 parameters=_names(taken),
@@ -57,11 +62,6 @@ def _idle_rules(plan: Plan) -> Iterator[Finding]:
                 found=", ".join(shadows),
                 where=rule.place,
             )
-
-
-def _only_describes(rule: Rule, *, preset: bool) -> bool:
-    """Whether it is a preset's rule about what a parameter is: a model without one is no mistake."""
-    return preset and rule.when.keys() <= _ABOUT_WHAT_IT_IS
 
 
 def _wrapper_rules(plan: Plan) -> Iterator[Finding]:

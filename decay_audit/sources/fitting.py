@@ -78,4 +78,5 @@ def _misfits(
     ):
         if names:
             more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            yield f"{len(names)} parameters {words}: {', '.join(names[:SHOWN])}{more}"
+            what = "parameter" if len(names) == 1 else "parameters"
+            yield f"{len(names)} {what} {words}: {', '.join(names[:SHOWN])}{more}"

@@ -1,0 +1,121 @@
+"""The checks on a plan alone: rules that do nothing, parameters nobody knows, a policy turned upside down."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import decay_audit
+from decay_audit import RuleSet
+from decay_audit.checks import check
+from decay_audit.conditions import When
+from decay_audit.errors import DecayAuditError
+from decay_audit.findings import Finding
+from decay_audit.rules import Amount, Rule
+
+SPARE, DECAY = Amount(times=0.0), Amount()
+
+
+def rule(title: str, amount: Amount = SPARE, /, **when: Any) -> Rule:
+    return Rule(name=title, when=When(**when), amount=amount, file="ours.yaml", line=3)
+
+
+def ruleset(*rules: Rule, default: Amount | None = DECAY, **given: Any) -> RuleSet:
+    return RuleSet(name="ours", weight_decay=0.1, rules=rules, default=default, file="ours.yaml", **given)
+
+
+def found(model: nn.Module, rules: RuleSet) -> Sequence[Finding]:
+    inventory = decay_audit.read(model)
+    return check(inventory, decay_audit.plan(inventory, rules))
+
+
+def codes(model: nn.Module, rules: RuleSet) -> list[str]:
+    return [one.code for one in found(model, rules)]
+
+
+def block() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+
+
+def test_a_sound_ruleset_on_a_plain_model_finds_nothing() -> None:
+    assert codes(block(), ruleset(rule("biases", role="bias"), rule("norms", role=("norm_weight", "norm_bias")))) == []
+
+
+def test_a_name_that_no_parameter_has_is_da301_with_the_rules_place() -> None:
+    (finding,) = found(block(), ruleset(rule("norms", name="*LayerNorm.weight")))
+    assert (finding.code, finding.where) == ("DA301", "ours.yaml:3")
+
+
+def test_a_role_that_the_model_lacks_is_no_mistake_of_a_preset_but_may_be_one_of_yours() -> None:
+    rules = (rule("tokens", role="token"),)
+    assert codes(block(), ruleset(*rules)) == ["DA301"]
+    assert codes(block(), ruleset(*rules, preset=True)) == []
+
+
+def test_a_rule_whose_parameters_an_earlier_one_takes_is_da302_and_names_it() -> None:
+    (finding,) = found(block(), ruleset(rule("flat", ndim="<=1"), rule("biases", role="bias")))
+    assert finding.code == "DA302"
+    assert "flat took all 2" in finding.message
+
+
+def test_a_rule_that_only_a_frozen_parameter_matches_is_neither_idle_nor_shadowed() -> None:
+    model = block()
+    model[0].bias.requires_grad_(False)
+    model[2].bias.requires_grad_(False)
+    assert codes(model, ruleset(rule("biases", role="bias"))) == []
+
+
+@pytest.mark.parametrize(("pattern", "names"), [("0.*", "canonical"), ("_orig_mod.0.*", "raw")])
+def test_a_rule_that_a_wrappers_prefix_decides_is_da303(pattern: str, names: Any) -> None:
+    compiled: Any = torch.compile(block())
+    assert "DA303" in codes(compiled, ruleset(rule("first", name=pattern), names=names))
+    assert "DA303" not in codes(compiled, ruleset(rule("first", name_regex=r"\b0\."), names=names))
+
+
+def test_what_nothing_explains_is_da304() -> None:
+    model = block()
+    model.register_parameter("zzz", nn.Parameter(torch.zeros(3, 5, 7)))
+    (finding,) = found(model, ruleset(rule("biases", role="bias")))
+    assert (finding.code, finding.parameters) == ("DA304", ("zzz",))
+
+
+class Declaring(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, 2))
+
+    def no_weight_decay(self) -> set[str]:
+        return {"cls_token"}
+
+
+def test_decaying_what_the_model_declares_is_da305_and_sparing_it_is_not() -> None:
+    biases = rule("biases", role="bias")
+    (finding,) = found(Declaring(), ruleset(biases))
+    assert (finding.code, finding.parameters) == ("DA305", ("cls_token",))
+    assert codes(Declaring(), ruleset(biases, rule("declared", declared_no_decay="glob"))) == []
+
+
+def test_a_ruleset_that_spares_everything_is_da401_unless_it_asks_for_nothing() -> None:
+    assert "DA401" in codes(block(), ruleset(default=SPARE))
+    inventory = decay_audit.read(block())
+    nothing = decay_audit.plan(inventory, ruleset(default=SPARE), weight_decay=0.0)
+    assert [one.code for one in check(inventory, nothing)] == []
+
+
+def test_a_ruleset_that_decays_biases_and_no_matrix_is_da402() -> None:
+    upside_down = ruleset(rule("matrices", ndim=2), rule("vectors", DECAY, ndim=1), default=None)
+    assert "DA402" in codes(block(), upside_down)
+
+
+def test_errors_come_before_warnings() -> None:
+    upside_down = ruleset(rule("none", name="nothing"), rule("matrices", ndim=2))
+    severities = [one.severity for one in found(block(), upside_down)]
+    assert severities == ["error", "warning"]
+
+
+def test_an_unmatched_parameter_is_refused_where_the_default_is_error() -> None:
+    with pytest.raises(DecayAuditError, match=r"no rule of ours matches"):
+        decay_audit.plan(block(), ruleset(rule("biases", role="bias"), default=None))
