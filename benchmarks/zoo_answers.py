@@ -55,6 +55,7 @@ class Answers(Struct, frozen=True, kw_only=True):
         traced: the pass reached its end.
         touched: parameters that the pass used.
         spoken: those of them that use has a role for, and more than a guess.
+        alone: those of them that structure leaves unclassified.
         disagreements: structure against use.
         header: by confidence of the state-dict answer, parameters and those of them in another family than structure.
         roles: by role, tensors and elements.
@@ -67,6 +68,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     parameters: int = 0
     touched: int = 0
     spoken: int = 0
+    alone: int = 0
     disagreements: tuple[Case, ...] = ()
     header: dict[str, tuple[int, int]] = {}
     header_cases: tuple[Case, ...] = ()
@@ -91,6 +93,7 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
         parameters=len(structure),
         touched=sum(bool(parameter.uses) for parameter in used),
         spoken=len(sure),
+        alone=sum(one.role == "unclassified" for one, _ in sure),
         disagreements=_folded(_case(one, use.role, use.detail) for one, use in sure if not agrees(one.role, use)),
         header=_by_confidence(structure, header),
         header_cases=_folded(
@@ -105,8 +108,8 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
 
 
 def agrees(role: Role, use: Evidence) -> bool:
-    """Whether structure says what use says, or a finer kind of it that no operator can tell."""
-    return role == use.role or role in FINER.get(use.role, ())
+    """Whether structure says nothing, what use says, or a finer kind of it that no operator can tell."""
+    return role in {use.role, "unclassified"} or role in FINER.get(use.role, ())
 
 
 def _case(one: Classified, other: str, detail: str) -> Case:

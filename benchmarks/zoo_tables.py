@@ -79,11 +79,15 @@ def _agreement(answers: Sequence[Answers]) -> str:
                 f"{_count(part, lambda one: one.parameters):,}",
                 f"{_count(part, lambda one: one.touched):,}",
                 f"{spoken:,}",
+                f"{_count(part, lambda one: one.alone):,}",
                 f"{differ:,}",
                 _percent(spoken - differ, spoken, 3),
             )
         )
-    head = ("", "architectures", "built", "traced to the end", "parameters", "touched", "use speaks", "differ", "agree")
+    head = (
+        "", "architectures", "built", "traced to the end", "parameters", "touched", "use speaks", "structure does not",
+        "differ", "agree",
+    )  # fmt: skip
     return (
         "## Structure and use\n\n"
         "Use speaks of a parameter if it says more than a guess. A finer word of structure for what no operator can\n"

@@ -169,7 +169,13 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
         return "norm_bias", "other_norm", "likely"
     if wide <= 1:
         return "bias", "other", "likely" if "product" in use.marks else "guess"
-    return "position_embedding", "other", "likely"
+    return "position_embedding", "other", "likely" if _along(use) else "guess"
+
+
+def _along(use: Use) -> bool:
+    """Whether the parameter differs along the first dimension after the batch, as a table of positions does."""
+    own = (1,) * (len(use.met) - len(use.shape)) + use.shape
+    return len(own) < 3 or own[1] > 1
 
 
 def _pointwise(use: Use, parameter: Parameter) -> Meaning | None:

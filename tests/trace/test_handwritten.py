@@ -264,3 +264,23 @@ def test_a_bias_that_meets_only_learned_tokens_is_a_bias() -> None:
         "q": "linear_weight certain",
         "r": "bias likely",
     }
+
+
+def test_a_learned_query_stays_a_token_on_its_way_through_layers() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        query = F.relu(F.layer_norm(p, (C,)) @ q).repeat(2, 1, 1)
+        return torch.bmm(query, x.transpose(1, 2)).softmax(-1) @ x + query
+
+    assert roles(Odd(forward, (3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}
+
+
+def test_two_factors_of_a_weight_are_matrices() -> None:
+    assert roles(Odd(lambda x, p, q: F.linear(x, p @ q), (4, 2), (2, C)), (2, C)) == {
+        "p": "linear_weight certain",
+        "q": "linear_weight certain",
+    }
+
+
+def test_a_bias_by_head_is_not_a_table_of_positions() -> None:
+    found = roles(Odd(lambda x, p, q: (x @ p).view(2, 5, 2, 3) + q, (C, 6), (2, 3)), (2, 5, C))
+    assert found == {"p": "linear_weight certain", "q": "position_embedding guess"}

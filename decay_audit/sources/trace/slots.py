@@ -31,6 +31,7 @@ from decay_audit.sources.trace.trails import DATA, Mark, Origin, Trail, onward
 
 Meeting = tuple[str, Use]
 
+INPUT = ("input",)  # a learned tensor where a layer takes its input
 NOTHING: frozenset[Mark] = frozenset()
 PRODUCT: frozenset[Mark] = frozenset({"product"})
 NORMAL: frozenset[Mark] = frozenset({"normal"})
@@ -85,20 +86,25 @@ def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
         return meetings, DATA if averaged else Trail(data=True, marks=frozenset({"scores"}))
     learned = left.trail is not None and left.trail.derived and right.trail is not None and right.trail.derived
     if learned:  # a learned input before a matrix, or two factors of one: what becomes of it tells
-        meetings += [_meet(call, left, origin, met=right, marks=("input",)) for _, origin in _derived([left])]
+        meetings += [_meet(call, left, origin, met=right, marks=INPUT) for _, origin in _derived([left])]
         meetings += [_meet(call, right, origin, met=left) for _, origin in _derived([right])]
-        return meetings, onward((origin for _, origin in _derived([left])), call.operator, PRODUCT)
+        return meetings, onward((origin for _, origin in _derived([left])), call.operator, PRODUCT | MADE)
     data = any(is_data(operand) for operand in call.operands)
     if not data and call.operator in VECTOR_PRODUCTS:  # a statistic of the weight itself, as spectral norm takes
         return meetings, onward((origin for _, origin in _derived([left, right])), call.operator)
     picked = ("mask",) if any(one.trail is not None and "mask" in one.trail.marks for one in (left, right)) else ()
     found = [
-        _meet(call, one, origin, met=right if one is left else left, marks=picked)
+        _meet(call, one, origin, met=right if one is left else left, marks=INPUT if _query(call, one) else picked)
         for one, origin in _derived([left, right])
     ]
     made = _made(call)
     names = frozenset(() if made else (name for name, _ in found))
     return meetings + found, Trail(data=True, marks=PRODUCT | made, products=names)
+
+
+def _query(call: Call, operand: Operand) -> bool:
+    """Whether layers made it of learned tensors, batch by batch; two factors of a weight are multiplied once."""
+    return is_made(operand) and call.operator in {"bmm", "baddbmm"}
 
 
 def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
@@ -113,9 +119,9 @@ def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
         meetings += _fate(call, "mixed", operand.trail.products if operand.trail else (), operand, inputs[0])
     if learned and any(operand.trail is not None for operand in acting):
         met = next(operand for operand in acting if operand.trail is not None)
-        meetings += [_meet(call, o, origin, met=met, marks=("input",)) for o, origin in _derived(inputs)]
+        meetings += [_meet(call, o, origin, met=met, marks=INPUT) for o, origin in _derived(inputs)]
     if learned and not any(is_data(operand) for operand in call.operands):
-        return meetings, onward(learned, call.operator, NOTHING if call.operator in NORM_KERNELS else PRODUCT)
+        return meetings, onward(learned, call.operator, MADE if call.operator in NORM_KERNELS else MADE | PRODUCT)
     if call.operator in NORM_KERNELS:
         plain = not any(operand.slot == "weight" for operand in acting)
         return meetings, Trail(data=True, marks=(NORMAL if plain else NOTHING) | _made(call))
@@ -155,8 +161,11 @@ def _elementwise(call: Call) -> tuple[list[Meeting], Trail | None]:
     if not data:
         return _of_parameters(call, origins)
     met = max(data, key=lambda operand: (prod(operand.shape), len(operand.shape)))
-    marks = sorted(met.trail.marks) if met.trail is not None else ()
-    meetings = [_meet(call, operand, origin, met=met, marks=marks) for operand, origin in origins]
+    marks = tuple(sorted(met.trail.marks)) if met.trail is not None else ()
+    meetings = [
+        _meet(call, operand, origin, met=met, marks=(*INPUT, *marks) if is_made(operand) else marks)
+        for operand, origin in origins
+    ]
     meetings += _fates(call, data)
     return meetings, _data_trail(call)
 
@@ -164,16 +173,19 @@ def _elementwise(call: Call) -> tuple[list[Meeting], Trail | None]:
 def _of_parameters(call: Call, origins: Sequence[tuple[Operand, Origin]]) -> tuple[list[Meeting], Trail]:
     """Carry parameters on; where one of them is a layer's product of a learned input, the others act on it as data."""
     product = [operand for operand in call.operands if operand.trail is not None and "product" in operand.trail.marks]
+    made = MADE if any(is_made(operand) for operand in call.operands) else NOTHING
     if call.operator in PLAIN:
-        return [], onward((origin for _, origin in origins), None, PRODUCT if product else NOTHING)
+        return [], onward((origin for _, origin in origins), None, made | (PRODUCT if product else NOTHING))
     if not product or call.operator not in SUMMANDS:
-        return [], onward((origin for _, origin in origins), call.operator)
+        return [], onward((origin for _, origin in origins), call.operator, made)
     meetings = [
         _meet(call, operand, origin, met=product[0], marks=("product",))
         for operand, origin in origins
         if operand not in product
     ]
-    return meetings, onward((origin for operand, origin in origins if operand in product), call.operator, PRODUCT)
+    return meetings, onward(
+        (origin for operand, origin in origins if operand in product), call.operator, made | PRODUCT
+    )
 
 
 def _fates(call: Call, data: Sequence[Operand]) -> Iterator[Meeting]:
