@@ -108,15 +108,19 @@ def _hf_trainer(model: nn.Module, base: float) -> Answers:
     }
 
 
-def _mmengine(**paramwise: float) -> Callable[[nn.Module, float], Answers]:
+MMENGINE_LR = 0.125
+
+
+def mmengine(**paramwise: Any) -> Callable[[nn.Module, float], Answers]:
     def ask(model: nn.Module, base: float) -> Answers:
         constructor = _of("mmengine.optim", "DefaultOptimWrapperConstructor")(
-            {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": 0.1, "weight_decay": base}},
+            {"type": "OptimWrapper", "optimizer": {"type": "SGD", "lr": MMENGINE_LR, "weight_decay": base}},
             paramwise_cfg={**paramwise, "bypass_duplicate": True},
         )
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             wrapper = constructor(model)
-        return from_groups(model, wrapper.optimizer.param_groups)
+        groups = wrapper.optimizer.param_groups
+        return from_groups(model, [{**group, "lr_scale": group["lr"] / MMENGINE_LR} for group in groups])
 
     return ask
 
@@ -179,9 +183,9 @@ CALLED: dict[str, Peer] = {
     "timm": Peer(_timm, "timm"),
     "timm-layer-decay": Peer(_timm_layer_decay, "timm", lr=True),
     "hf-trainer": Peer(_hf_trainer, "transformers"),
-    "mmengine": Peer(_mmengine(norm_decay_mult=0, bias_decay_mult=0, flat_decay_mult=0), "mmengine-lite"),
+    "mmengine": Peer(mmengine(norm_decay_mult=0, bias_decay_mult=0, flat_decay_mult=0), "mmengine-lite"),
     "mmengine-depthwise": Peer(
-        _mmengine(norm_decay_mult=0, bias_decay_mult=0, flat_decay_mult=0, dwconv_decay_mult=0), "mmengine-lite"
+        mmengine(norm_decay_mult=0, bias_decay_mult=0, flat_decay_mult=0, dwconv_decay_mult=0), "mmengine-lite"
     ),
     "pytorch-optimizer": Peer(_pytorch_optimizer, "pytorch-optimizer"),
     "fastai": Peer(_fastai, "fastai"),

@@ -1,5 +1,7 @@
 """Rulesets against each other, and against an optimizer: on real models."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -98,9 +100,11 @@ def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     linear, norm = model
     weights: list[Tensor] = [linear.get_parameter("weight"), norm.get_parameter("weight")]
-    optimizer = torch.optim.SGD(
-        [{"params": weights, "weight_decay": 0.1}, {"params": [linear.get_parameter("bias")]}], lr=0.1
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": 0.1},
+        {"params": [linear.get_parameter("bias")]},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
     (match,) = diff.which(subjects(model), observed(model, optimizer), presets("no-norm-no-bias"))
     assert [(one.parameter, one.expected, one.found) for one in match.mismatches] == [
         ("1.weight", 0.0, 0.1),

@@ -1,0 +1,55 @@
+"""Other codebases' own configuration of groups becomes a ruleset: a file in, the text of a rules file out.
+
+Nothing of the file is executed: Python is read for its literals, YAML, JSON and TOML for their values.
+"""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from decay_audit.errors import RulesError
+from decay_audit.rulefile.importing import mmengine, patterns, sam2
+from decay_audit.rulefile.importing.draft import Translate
+from decay_audit.rulefile.importing.reading import read
+from decay_audit.rulefile.importing.writing import text
+
+__all__ = ["SOURCES", "Imported", "import_rules"]
+
+SOURCES: dict[str, Translate] = {
+    "basecls": patterns.basecls,
+    "llm-foundry": patterns.llm_foundry,
+    "mmengine": mmengine.mmengine,
+    "olmo-core": patterns.olmo_core,
+    "sam2": sam2.sam2,
+    "torchtitan": patterns.torchtitan,
+}
+"""What `rules import --from` accepts."""
+
+
+class Imported(Struct, frozen=True, kw_only=True):
+    """A rules file made from another codebase's configuration.
+
+    Attributes:
+        text: the YAML, which loads as it is.
+        notes: what the configuration asks for that the ruleset cannot say, one sentence each.
+    """
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def import_rules(path: str | Path, source: str) -> Imported:
+    """Write the ruleset that equals a configuration of the codebase `source`.
+
+    Raises:
+        RulesError: the file cannot be read, or nothing in it is such a configuration.
+    """
+    if source not in SOURCES:
+        raise RulesError(f"no codebase is called `{source}` here", f"accepted: {', '.join(SOURCES)}")
+    path = Path(path)
+    config = read(path)
+    try:
+        draft = SOURCES[source](config, path.stem)
+    except (TypeError, KeyError, AttributeError) as error:  # a configuration may hold anything anywhere
+        raise RulesError(f"{path.name} is no {source} configuration as it is known here: {error}") from error
+    return Imported(text=text(draft), notes=draft.notes)

@@ -1,0 +1,88 @@
+"""A ruleset on its way to becoming a file: what translators make and the writer takes."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from decay_audit.errors import RulesError
+
+When = Mapping[str, Any]
+"""A condition as a rules file spells it."""
+
+
+class Pattern(Struct, frozen=True, kw_only=True):
+    """Parameters, and how much they decay.
+
+    Attributes:
+        weight_decay: their coefficient; or
+        times: the multiple of the base, where the codebase says that.
+    """
+
+    name: str
+    when: When
+    weight_decay: float = 0.0
+    times: float | None = None
+
+
+class Draft(Struct, frozen=True, kw_only=True):
+    """The keys of a rules file.
+
+    Attributes:
+        refuses_rest: what no pattern matches is an error; otherwise it decays by the base.
+        lr_scale: conditions with their factors.
+        routes: conditions with their optimizers; None is everything else.
+        notes: what the configuration asks for that is not told.
+    """
+
+    name: str
+    title: str
+    source: str
+    weight_decay: float
+    patterns: Sequence[Pattern] = ()
+    refuses_rest: bool = False
+    frozen: Literal["skip", "include"] = "skip"
+    names: Literal["canonical", "raw"] = "canonical"
+    lr_scale: Sequence[tuple[When, float]] = ()
+    routes: Sequence[tuple[When | None, str]] = ()
+    notes: tuple[str, ...] = ()
+
+
+Translate = Callable[[Any, str], Draft]
+"""From the plain values of a configuration and the file's name to a draft."""
+
+
+def mappings(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any plain value
+    """Every mapping in a plain value, the outer ones first."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from mappings(inner)
+
+
+def holding(value: Any, *keys: str, looks: str) -> dict[str, Any]:  # noqa: ANN401
+    """The first mapping in a plain value that has one of the keys.
+
+    Raises:
+        RulesError: there is none.
+    """
+    for one in mappings(value):
+        if any(key in one for key in keys):
+            return one
+    raise RulesError(f"the file has no {' or '.join(f'`{key}`' for key in keys)}", f"expected something like: {looks}")
+
+
+def number(value: Any, what: str) -> float:  # noqa: ANN401
+    """A number of the configuration.
+
+    Raises:
+        RulesError: it is something else, which is not worked out without running the file.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise RulesError(f"{what} is `{value}`, which is no number that can be read without running the file")
+    return float(value)
+
+
+def words(value: Any) -> list[str]:  # noqa: ANN401
+    """A word or a list of words."""
+    return [value] if isinstance(value, str) else [str(one) for one in value or ()]
