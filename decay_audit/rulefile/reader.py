@@ -5,6 +5,7 @@ Knows YAML nodes and msgspec types; what a ruleset means is checked elsewhere.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, assert_never, get_args, get_origin
@@ -47,7 +48,7 @@ def nearest(word: str, accepted: Iterable[str]) -> str:
 
 
 def _mapping(node: Entries, form: type[Struct], place: str, report: Report) -> Any:  # noqa: ANN401
-    accepted = {field.encode_name: field for field in fields(form)}
+    accepted = _accepted_keys(form)
     complete = _known_once(node, accepted, place, report)
     for field in accepted.values():
         if field.required and node.get(field.encode_name) is None:
@@ -63,6 +64,11 @@ def _mapping(node: Entries, form: type[Struct], place: str, report: Report) -> A
     for line, text in complaints:
         report(line, text)
     return form(**values) if complete and not complaints else None
+
+
+@cache
+def _accepted_keys(form: type[Struct]) -> Mapping[str, FieldInfo]:
+    return {field.encode_name: field for field in fields(form)}
 
 
 def _known_once(node: Entries, accepted: Mapping[str, FieldInfo], place: str, report: Report) -> bool:

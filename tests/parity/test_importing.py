@@ -29,7 +29,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
 
 
 SAID = {"both": {"stem.bias"}}
-"""What the import says that it cannot tell: the bias of a convolution on one-channel images, where only `dwconv` is set."""
+"""What the import says that it cannot tell: the bias of a convolution on one-channel images, as depthwise."""
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)
