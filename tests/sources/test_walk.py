@@ -118,6 +118,21 @@ def test_modules_shared_at_every_level_do_not_take_exponential_time() -> None:
     assert any("not every tied name is listed" in note for note in inventory.notes)
 
 
+def test_a_module_inside_itself_has_no_further_names() -> None:
+    assert [(each.name, each.tied_to) for each in read(MENAGERIE["cyclic"]()).parameters] == [
+        ("child.weight", ()),
+        ("child.bias", ()),
+    ]
+
+
+def test_declared_names_of_a_set_are_in_the_same_order_in_every_run() -> None:
+    model = nn.Linear(2, 2)
+    model.no_weight_decay = lambda: {f"name_{index}" for index in range(50)}  # type: ignore[assignment]
+    declares = read(model).parameters[0].owner.declares
+    assert declares is not None
+    assert declares.names == tuple(sorted(f"name_{index}" for index in range(50)))
+
+
 def test_a_hook_of_the_model_counts_from_the_module_that_declares_it() -> None:
     declared = {name: each.declared_no_decay for name, each in by_name(read(Declaring())).items()}
     assert {name: hook for name, hook in declared.items() if hook} == {
