@@ -5,12 +5,15 @@ Blocks of a model repeat, so the work is done once for each kind of owner and on
 
 from collections.abc import Iterable, Mapping
 
+from msgspec import Struct, field
+
 from decay_audit.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner, by_usage
 from decay_audit.roles.conventions import NO_DIGITS
 from decay_audit.roles.subject import subject as look_at
 from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Confidence, Evidence, Layer, Role
 
+Tensors = tuple[tuple[str, tuple[int, ...]], ...]
 Verdict = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 
 FINER: Mapping[Role, frozenset[Role]] = {
@@ -24,23 +27,33 @@ FINER: Mapping[Role, frozenset[Role]] = {
 """Kinds of one role, which a class or an operator cannot tell apart and a name can."""
 
 
+class _Seen(Struct, frozen=True):
+    """What one call has met so far: numbers for owners that look alike to every reader of evidence."""
+
+    owners: dict[Owner, int] = field(default_factory=dict)
+    kinds: dict[object, int] = field(default_factory=dict)
+    forms: dict[Tensors, int] = field(default_factory=dict)
+    distinct_forms: dict[object, int] = field(default_factory=dict)
+
+
 def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """Name every parameter, in the order given.
 
     The role is that of the strongest evidence, or of weaker evidence for a finer kind of it; evidence that disagrees is
     kept. A parameter's answer depends on nothing but the parameter.
     """
-    kinds: dict[Owner, int] = {}
-    known_kinds: dict[object, int] = {}
+    seen = _Seen()
     verdicts: dict[object, Verdict] = {}
     named = []
     for parameter in parameters:
-        owner = parameter.owner
-        kind = kinds.get(owner)
+        owner, uses = parameter.owner, parameter.uses
+        kind = seen.owners.get(owner)
         if kind is None:
-            kind = _kind(owner, kinds, known_kinds)
-        shape, dtype, uses = parameter.shape, parameter.dtype, parameter.uses
-        key = (kind, parameter.name.rpartition(".")[2], shape, dtype, uses, parameter.lazy)
+            kind = _kind(owner, seen)
+        leaf = parameter.name.rpartition(".")[2]
+        # A tensor that stands among its owner's has its form counted there; one whose use was seen brings its sizes.
+        odd = uses is not None or owner.tensors.get(leaf) != parameter.shape
+        key = (kind, leaf, parameter.dtype, parameter.lazy, (parameter.shape, uses) if odd else None)
         verdict = verdicts.get(key)
         if verdict is None:
             verdict = verdicts[key] = _weigh(_gather(parameter))
@@ -49,22 +62,32 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     return tuple(named)
 
 
-def _kind(owner: Owner, kinds: dict[Owner, int], known: dict[object, int]) -> int:
-    """Number the owner among those that look alike to every reader of evidence.
-
-    A name counts without the number it ends in, and only the part that the modules above do not tell.
-    """
+def _kind(owner: Owner, seen: _Seen) -> int:
+    """Number the owner. A name counts without the number it ends in, and only what the parent does not tell of it."""
     parent, settings = owner.parent, owner.settings
     if parent is None:
         above, name = -1, owner.name.translate(NO_DIGITS)
     else:
-        found = kinds.get(parent)
-        above = _kind(parent, kinds, known) if found is None else found
+        found = seen.owners.get(parent)
+        above = _kind(parent, seen) if found is None else found
         name = owner.name[len(parent.name) :].rstrip("0123456789")
     tensors = tuple(owner.tensors.items())
-    key = (above, name, owner.types, tensors, settings.get("groups"), settings.get("in_channels"))
-    kinds[owner] = kind = known.setdefault(key, len(known))
+    form = seen.forms.get(tensors)
+    if form is None:
+        form = seen.forms[tensors] = seen.distinct_forms.setdefault(_form(tensors), len(seen.distinct_forms))
+    groups = settings.get("groups")
+    grouping = None if groups is None else (groups == settings.get("in_channels"), groups == 1)
+    kind = seen.kinds.setdefault((above, name, owner.types, form, grouping), len(seen.kinds))
+    seen.owners[owner] = kind
     return kind
+
+
+def _form(tensors: Tensors) -> object:
+    """Keep of shapes what readers of evidence look at: which sizes are 0, 1 or more, and which shapes are equal."""
+    first: dict[tuple[int, ...], int] = {}
+    return tuple(
+        (name, tuple(min(size, 2) for size in shape), first.setdefault(shape, len(first))) for name, shape in tensors
+    )
 
 
 def _gather(parameter: Parameter) -> tuple[Evidence, ...]:

@@ -40,7 +40,7 @@ def linear_layer(subject: Subject) -> Layer:
 def conv_layer(subject: Subject) -> Layer:
     """Tell depthwise convolutions (one group for each input channel, and several of them) from others."""
     groups, channels = subject.settings.get("groups"), subject.settings.get("in_channels")
-    if groups is not None and channels is not None:
+    if groups is not None:
         return "depthwise_conv" if groups == channels and groups != 1 else "conv"
     shape = subject.tensors.get("weight", subject.shape)
     return "depthwise_conv" if len(shape) > 2 and shape[1] == 1 and shape[0] > 1 else "conv"

@@ -53,7 +53,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     @property
     def wide(self) -> int:
         """How many dimensions are larger than 1: a gain of shape (1, C, 1, 1) counts one."""
-        return sum(size > 1 for size in self.shape)
+        return _wide(self.shape)
 
     @property
     def numel(self) -> int:
@@ -114,8 +114,12 @@ def _behind_parametrization(found: Subject, owner: Owner) -> Subject:
 
 
 def _is_magnitude(shape: tuple[int, ...], others: list[tuple[int, ...]]) -> bool:
-    """Weight norm keeps a length for each row beside the full weight."""
-    return any(len(shape) == len(other) and prod(shape) < prod(other) for other in others)
+    """Weight norm keeps a length for each row, or for all, beside the full weight."""
+    return any(_wide(shape) < _wide(other) for other in others)
+
+
+def _wide(shape: tuple[int, ...]) -> int:
+    return sum(size > 1 for size in shape)
 
 
 def _in_a_list(found: Subject) -> Subject:
