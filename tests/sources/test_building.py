@@ -160,6 +160,11 @@ def test_moving_to_a_gpu_that_is_not_there_does_not_stop_a_build(write: Write) -
     assert {each.dtype for each in built("model.py:make").inventory.parameters} == {"float16"}
 
 
+def test_nor_does_it_where_the_numbers_are_needed(write: Write) -> None:
+    write("model.py", VALUES + "            self.cuda()")
+    assert built("model.py").inventory.built_on == "cpu"
+
+
 def test_a_file_imports_its_neighbours_and_the_next_one_its_own(write: Write) -> None:
     for folder, width in (("a", 2), ("b", 5)):
         write(f"{folder}/layers.py", f"WIDTH = {width}")

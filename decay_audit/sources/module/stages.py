@@ -76,5 +76,5 @@ def _is_missing(device: torch.device) -> bool:
 STAGES: dict[Stage, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "meta": _on_meta,
     "streamed": _streamed,
-    "cpu": contextlib.nullcontext,
+    "cpu": _StayingPut,
 }
