@@ -34,7 +34,8 @@ def factors(subjects: Sequence[Classified], decay: LayerDecay, names: NameForm, 
     Raises:
         PlanError: a rule's arithmetic fails on what its pattern captured.
     """
-    depths = _by_model(subjects) if decay.layers is None else _by_rules(subjects, decay, names, unknown)
+    by_rules = decay.layers is not None
+    depths = _by_rules(subjects, decay, names, unknown) if by_rules else _by_model(subjects, decay.place, unknown)
     last = _last(depths, decay)
     return [_factor(decay.rate, last, depth) for depth in depths]
 
@@ -63,8 +64,11 @@ def _factor(rate: float, last: int, depth: Depth) -> float:
     return rate ** (last - depth) if isinstance(depth, int) else 1.0
 
 
-def _by_model(subjects: Sequence[Classified]) -> list[Depth]:
+def _by_model(subjects: Sequence[Classified], place: str, unknown: Unknown) -> list[Depth]:
     """The numbers that the model's own grouping gives; parameters that it does not name are behind its last layer."""
+    for subject in subjects:
+        if not subject.parameter.owner.types:  # a checkpoint has no hooks to ask
+            unknown(f"layer_decay ({place})", subject)
     if not subjects:
         return []
     *_, root = subjects[0].parameter.owner.lineage()

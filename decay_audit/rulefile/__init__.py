@@ -6,7 +6,7 @@ from typing import Any
 from decay_audit.rulefile.shipped import names as presets
 from decay_audit.rules import RuleSet
 
-__all__ = ["load", "presets", "schema", "text", "validate"]
+__all__ = ["from_text", "load", "presets", "schema", "text", "validate"]
 
 
 def load(name_or_path: str) -> RuleSet:
@@ -29,6 +29,20 @@ def text(name_or_path: str) -> str:
     from decay_audit.rulefile import ruleset
 
     return ruleset.find(name_or_path, Path()).text
+
+
+def from_text(written: str, shown: str) -> RuleSet:
+    """Make a ruleset from YAML that is in no file; `extends` counts paths from the working directory.
+
+    Args:
+        shown: what messages and reports call it.
+
+    Raises:
+        RulesError: it has mistakes; the message has all of them.
+    """
+    from decay_audit.rulefile import ruleset
+
+    return ruleset.from_text(written, shown)
 
 
 def validate(path: str | Path) -> RuleSet:

@@ -47,7 +47,19 @@ def load(name_or_path: str) -> RuleSet:
     Raises:
         RulesError: there is none, or it has mistakes; all of them are in the message.
     """
-    text = find(name_or_path, Path())
+    return _right(find(name_or_path, Path()))
+
+
+def from_text(written: str, shown: str) -> RuleSet:
+    """Read YAML that is in no file.
+
+    Raises:
+        RulesError: it has mistakes; all of them are in the message.
+    """
+    return _right(Text(text=written, path=Path.cwd() / shown, shown=shown))
+
+
+def _right(text: Text) -> RuleSet:
     ruleset, mistakes = assemble(text, ())
     if ruleset is None:
         raise rejection(mistakes)

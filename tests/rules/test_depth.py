@@ -10,7 +10,7 @@ from decay_audit.depth import compile_number, factors
 from decay_audit.errors import PlanError
 from decay_audit.parameters import Declaration
 from decay_audit.rules import LayerDecay, LayerRule
-from tests.rules.subjects import subject
+from tests.rules.subjects import subject, unowned
 
 
 @pytest.mark.parametrize(
@@ -86,6 +86,13 @@ def test_the_models_own_layers_are_used_where_they_are_asked_for() -> None:
     subjects = [subject(name, declares=declares) for name in ("stem.w", "head.w", "new.w")]
     decay = LayerDecay(rate=0.5, layers=None)
     assert factors(subjects, decay, "canonical", lambda *_: None) == [0.25, 1.0, 1.0]
+
+
+def test_a_checkpoint_cannot_say_how_its_model_groups_layers() -> None:
+    asked: list[str] = []
+    decay = LayerDecay(rate=0.5, layers=None, place="a.yaml:3")
+    assert factors([unowned()], decay, "canonical", lambda place, _: asked.append(place)) == [1.0]
+    assert asked == ["layer_decay (a.yaml:3)"]
 
 
 def test_a_model_without_layers_keeps_its_learning_rates() -> None:

@@ -96,9 +96,8 @@ def imported(text: str, source: str, folder: Path, suffix: str = ".py") -> Impor
     return import_rules(folder / f"config{suffix}", source)
 
 
-def decided(found: Imported, model: nn.Module, folder: Path) -> dict[str, tuple[Any, ...]]:
-    (folder / "rules.yaml").write_text(found.text, encoding="utf-8")
-    ruleset = rulefile.load(str(folder / "rules.yaml"))
+def decided(found: Imported, model: nn.Module) -> dict[str, tuple[Any, ...]]:
+    ruleset = rulefile.from_text(found.text, "imported.yaml")
     plan = decisions.plan(roles.classify(read(model).parameters), ruleset)
     return {one.name: (one.weight_decay, pytest.approx(one.lr_scale), one.use) for one in plan.decisions if one.grouped}
 
@@ -131,7 +130,7 @@ def test_mmengines_keys_and_multipliers(model: nn.Module, tmp_path: Path) -> Non
         return 0.0 if norm else 0.025 if dims == 1 else 0.05, 2.0 if leaf == "bias" and not norm else 1.0, None
 
     found = imported(MMENGINE, "mmengine", tmp_path)
-    assert decided(found, model, tmp_path) == expected(model, rule, frozen=False)
+    assert decided(found, model) == expected(model, rule, frozen=False)
     assert any("longest first" in note for note in found.notes)
     assert any("_base_" in note for note in found.notes)
 
@@ -142,7 +141,7 @@ def test_torchtitans_groups_with_their_optimizers(model: nn.Module, tmp_path: Pa
             return 0.0, 1.0, "adamw"
         return (0.01, 2.0, "adamw") if re.search("embed|lm_head", name) else (0.1, 1.0, "muon")
 
-    assert decided(imported(TORCHTITAN, "torchtitan", tmp_path), model, tmp_path) == expected(model, rule, frozen=False)
+    assert decided(imported(TORCHTITAN, "torchtitan", tmp_path), model) == expected(model, rule, frozen=False)
 
 
 def test_llm_foundrys_groups(model: nn.Module, tmp_path: Path) -> None:
@@ -152,7 +151,7 @@ def test_llm_foundrys_groups(model: nn.Module, tmp_path: Path) -> None:
         return (0.5, 1.0, None) if name.endswith("bias") else (0.01, 1.0, None)
 
     found = imported(LLM_FOUNDRY, "llm-foundry", tmp_path, ".yaml")
-    assert decided(found, model, tmp_path) == expected(model, rule, frozen=True)
+    assert decided(found, model) == expected(model, rule, frozen=True)
     assert any(note.startswith("disable_grad") for note in found.notes)
 
 
@@ -161,7 +160,7 @@ def test_olmo_cores_overrides(model: nn.Module, tmp_path: Path) -> None:
         spared = any(fnmatch.fnmatchcase(name, glob) for glob in ("embed.*", "*.bias"))
         return 0.0 if spared else 0.1, 1.0, None
 
-    assert decided(imported(OLMO_CORE, "olmo-core", tmp_path), model, tmp_path) == expected(model, rule, frozen=False)
+    assert decided(imported(OLMO_CORE, "olmo-core", tmp_path), model) == expected(model, rule, frozen=False)
 
 
 def test_baseclss_policies(model: nn.Module, tmp_path: Path) -> None:
@@ -177,7 +176,7 @@ def test_baseclss_policies(model: nn.Module, tmp_path: Path) -> None:
             return 0.0, 1.0, None
         return 0.2 if isinstance(owner, nn.Linear) else 0.05, 1.0, None
 
-    assert decided(imported(BASECLS, "basecls", tmp_path), model, tmp_path) == expected(model, rule, frozen=True)
+    assert decided(imported(BASECLS, "basecls", tmp_path), model) == expected(model, rule, frozen=True)
 
 
 def test_sam_2s_options(model: nn.Module, tmp_path: Path) -> None:
@@ -186,7 +185,7 @@ def test_sam_2s_options(model: nn.Module, tmp_path: Path) -> None:
         return 0.0 if spared else 0.1, 0.5 if name.startswith("blocks.") else 1.0, None
 
     found = imported(SAM2, "sam2", tmp_path, ".yaml")
-    assert decided(found, model, tmp_path) == expected(model, rule, frozen=True)
+    assert decided(found, model) == expected(model, rule, frozen=True)
 
 
 @pytest.mark.parametrize("source", SOURCES)
