@@ -3,18 +3,19 @@
 torch is imported only inside the functions that build or touch a model.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from decay_audit import decisions, explanation, roles, rulefile
+from decay_audit import decisions, diff, explanation, roles, rulefile
 from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, file_of, load
 from decay_audit.api.observing import Observed, observe, observe_live
 from decay_audit.checks import check, coefficient_in_use, selection
 from decay_audit.decisions import Plan
+from decay_audit.diff import Comparison, Match
 from decay_audit.errors import DecayAssertionError, DecayAuditError
 from decay_audit.explanation import Explanation
 from decay_audit.findings import Severity
@@ -38,6 +39,7 @@ __all__ = [
     "audit",
     "classify",
     "code",
+    "compare",
     "explain",
     "file_of",
     "load",
@@ -46,6 +48,7 @@ __all__ = [
     "plan",
     "read",
     "report",
+    "which",
     "with_codes",
 ]
 
@@ -249,6 +252,30 @@ def _update(observation: Observation, reported: Report) -> Update:
 
     optimizer = next(one for one in reported.optimizers if one.name == observation.optimizer)
     return update.update(optimizer, optimizer.groups[observation.group])
+
+
+def compare(loaded: Loaded, rules: "Sequence[str | Path | RuleSet]", weight_decay: float | None = None) -> Comparison:
+    """Find the parameters that rulesets treat differently.
+
+    Raises:
+        DecayAuditError: a ruleset cannot be loaded, or has no answer for a parameter.
+    """
+    return diff.compare(classify(loaded.inventory), [load_rules(one) for one in rules], weight_decay)
+
+
+def which(loaded: Loaded, request: Request) -> tuple[Match, ...]:
+    """Rank the presets by how well they tell what the optimizer of the request does, or the saved one.
+
+    Raises:
+        DecayAuditError: there is no optimizer, or it cannot be made.
+    """
+    observed = observe(loaded, request)
+    if not observed.optimizers:
+        raise DecayAuditError(
+            "there is no optimizer to explain", "name one: --optimizer EXPRESSION, or a checkpoint that holds its state"
+        )
+    presets = [rulefile.load(name) for name in rulefile.presets()]
+    return diff.which(classify(loaded.inventory), observed.observations, presets)
 
 
 def with_codes(reported: Report, codes: Container[str]) -> Report:

@@ -6,31 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
-from decay_audit.cli import check, emit, explain, inspect, rules, screen
+from decay_audit.cli import check, diff, emit, explain, inspect, rules, screen
 from decay_audit.cli import options as o
 from decay_audit.errors import DecayAuditError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
-
-
-class Verb(TyperCommand):
-    """A verb whose `--trace` may go without a value, which typer has no word for: the model then says what it eats."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer carries its own click)
-        """Read the arguments of the command line."""
-        following = [*args[1:], "--"]
-        filled = (
-            [
-                f"{arg}={o.AUTO}" if arg == "--trace" and after.startswith("-") else arg
-                for arg, after in zip(args, following, strict=True)
-            ]
-            if args
-            else []
-        )
-        return super().parse_args(ctx, filled)
 
 
 class Verbs(TyperGroup):
@@ -92,8 +75,9 @@ def root(
     }
 
 
-app.command("inspect", cls=Verb)(inspect.inspect)
-app.command("check", cls=Verb)(check.check)
-app.command("emit", cls=Verb)(emit.emit)
-app.command("explain", cls=Verb)(explain.explain)
+app.command("inspect", cls=o.Verb)(inspect.inspect)
+app.command("check", cls=o.Verb)(check.check)
+app.command("emit", cls=o.Verb)(emit.emit)
+app.command("diff", cls=o.Verb)(diff.diff)
+app.command("explain", cls=o.Verb)(explain.explain)
 app.add_typer(rules.app, name="rules")

@@ -2,9 +2,10 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from decay_audit.cli.screen import Color as Color  # noqa: PLC0414  (commands name all that they need of options `o.`)
 
@@ -16,6 +17,23 @@ DECIDING = "Deciding"
 OBSERVING = "Observing"
 COMPARING = "Comparing"
 SAYING = "Saying"
+
+
+class Verb(TyperCommand):
+    """A verb whose `--trace` may go without a value, which typer has no word for: the model then says what it eats."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer carries its own click)
+        """Read the arguments of the command line."""
+        following = [*args[1:], "--"]
+        filled = (
+            [
+                f"{arg}={AUTO}" if arg == "--trace" and after.startswith("-") else arg
+                for arg, after in zip(args, following, strict=True)
+            ]
+            if args
+            else []
+        )
+        return super().parse_args(ctx, filled)
 
 
 class Format(StrEnum):

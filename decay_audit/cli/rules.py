@@ -15,6 +15,16 @@ Name = Annotated[
     str, typer.Argument(metavar="NAME|FILE", help="A preset, or a YAML file.", autocompletion=o.complete_rules)
 ]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.", show_default=False)]
+ForeignFile = Annotated[Path, typer.Argument(metavar="FILE", help="The codebase's file.", show_default=False)]
+Source = Annotated[
+    str,
+    typer.Option(
+        "--from",
+        metavar="CODEBASE",
+        help="mmengine, torchtitan, llm-foundry, olmo-core, sam2 or basecls.",
+        show_default=False,
+    ),
+]
 
 
 @app.command("list")
@@ -61,3 +71,56 @@ def schema(output: o.Output = None) -> None:
     from decay_audit import rulefile
 
     screen.write(json.dumps(rulefile.schema(), indent=2), output)
+
+
+@app.command(cls=o.Verb)
+def which(
+    target: o.Target,
+    optimizer: o.Optimizer = None,
+    checkpoint: o.Checkpoint = None,
+    device: o.BuildOn = o.Device.auto,
+    key: o.Key = None,
+    model: o.ModelOption = None,
+    trace: o.Trace = None,
+    full: o.Full = False,
+    format: o.FormatOption = o.Format.text,  # noqa: A002
+    output: o.Output = None,
+    color: o.ColorOption = o.Color.auto,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+) -> None:
+    """Find the presets that reproduce what an optimizer does, live or saved; or the nearest ones."""
+    from decay_audit import api, reports
+
+    with screen.progress(quiet=quiet) as progress:
+        request = api.Request(
+            target=target,
+            optimizer=optimizer,
+            checkpoint=checkpoint,
+            device=device.value,
+            key=key,
+            model=model,
+            trace=trace,
+            progress=progress,
+        )
+        found = api.which(api.load(request), request)
+    look = screen.look(output, color, full=full, verbose=verbose)
+    screen.write(reports.matches(found, format.value, look), output)
+
+
+@app.command("import")
+def import_(
+    file: ForeignFile,
+    source: Source,
+    output: o.Output = None,
+    color: o.ColorOption = o.Color.auto,
+    quiet: o.Quiet = False,
+) -> None:
+    """Write the ruleset that equals another codebase's own configuration of groups."""
+    from decay_audit import reports
+    from decay_audit.rulefile import importing
+
+    imported = importing.import_rules(file, source)
+    screen.write(reports.yaml(imported.text, screen.look(output, color)), output)
+    for note in imported.notes:
+        screen.say(f"note: {note}", style="hint", quiet=quiet)

@@ -6,10 +6,12 @@ Each format is a function from a Report to text, imported when it is asked for. 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
+from decay_audit.errors import DecayAuditError
 from decay_audit.report import Report
 from decay_audit.reports.options import Format, Options
 
 if TYPE_CHECKING:
+    from decay_audit.diff import Comparison, Match
     from decay_audit.explanation import Explanation
     from decay_audit.rules import RuleSet
 
@@ -18,8 +20,10 @@ __all__ = [
     "Options",
     "check",
     "code",
+    "comparison",
     "explanation",
     "join",
+    "matches",
     "only",
     "python",
     "render",
@@ -110,6 +114,39 @@ def explanation(story: "Explanation", options: Options = PLAIN) -> str:
     from decay_audit.reports import story as stories
 
     return stories.explanation(story, options)
+
+
+def comparison(
+    compared: "Comparison",
+    target: str,
+    format: Format | str = Format.TEXT,  # noqa: A002
+    options: Options = PLAIN,
+) -> str:
+    """Say where rulesets differ on one model.
+
+    Raises:
+        DecayAuditError: the format is neither text nor json.
+    """
+    from decay_audit.reports import side_by_side
+
+    return side_by_side.render(compared, target, _text_or_json(format), options)
+
+
+def matches(found: "Sequence[Match]", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
+    """Say which rulesets reproduce what an optimizer does.
+
+    Raises:
+        DecayAuditError: the format is neither text nor json.
+    """
+    from decay_audit.reports import side_by_side
+
+    return side_by_side.matches(found, _text_or_json(format), options)
+
+
+def _text_or_json(format: Format | str) -> Format:  # noqa: A002
+    if Format(format) not in (Format.TEXT, Format.JSON):
+        raise DecayAuditError(f"a comparison has no format {Format(format).value}", "it comes as text or json")
+    return Format(format)
 
 
 def code(known: str, options: Options = PLAIN) -> str:

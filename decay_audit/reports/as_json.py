@@ -6,7 +6,7 @@ The same report gives the same bytes. The schema that ships beside this file is 
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,8 +23,10 @@ _BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
 def render(report: Report) -> str:
     """Say a report as JSON."""
     whole = document(report)
-    fields = [f'"{name}":{_lines(getattr(whole, name))}' for name in whole.__struct_fields__]
-    return _printable("{" + ",\n".join(fields) + "}\n")
+    parts: list[str] = []
+    for name in whole.__struct_fields__:
+        parts += (",\n" if parts else "{", f'"{name}":', *_lines(getattr(whole, name)))
+    return _printable("".join((*parts, "}\n")))
 
 
 def document(report: Report) -> d.Document:
@@ -56,11 +58,17 @@ def schema() -> dict[str, Any]:
     }
 
 
-def _lines(value: object) -> str:
+def _lines(value: object) -> Iterator[str]:
     """Encode a value; a list has a line for each of its members, so that a diff and a search show one."""
-    if isinstance(value, tuple) and value:
-        return "[\n" + ",\n".join(map(_encode, value)) + "\n]"
-    return _encode(value)
+    if not isinstance(value, tuple) or not value:
+        yield _encode(value)
+        return
+    before = "[\n"
+    for each in value:
+        yield before
+        yield _encode(each)
+        before = ",\n"
+    yield "\n]"
 
 
 def _encode(value: object) -> str:

@@ -1,0 +1,91 @@
+"""Migrating: a checkpoint whose optimizer state is rewritten for new param groups, in a new file."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from decay_audit.api.loading import Request, load
+from decay_audit.errors import DecayAuditError
+
+
+def migrate(request: Request, output: Path) -> tuple[str, ...]:
+    """Rewrite the optimizer states of a checkpoint for the groups of another optimizer, parameter by parameter.
+
+    Args:
+        request: `checkpoint` names the file, `target` the model, `optimizer` the expression of the new optimizer.
+        output: the file to write, which appears whole or not at all. The checkpoint itself is only read.
+
+    Returns:
+        One line for each optimizer, for a person.
+
+    Raises:
+        DecayAuditError: something cannot be read or made, the mapping is ambiguous, or a state would be lost.
+    """
+    if request.checkpoint is None or request.optimizer is None:
+        raise DecayAuditError("there is nothing to migrate", "name a checkpoint, and the new optimizer with --to")
+    path = _file(request.checkpoint, output)
+    loaded = load(request)
+    if loaded.built is None:
+        raise DecayAuditError("a checkpoint cannot make an optimizer", "name the model as a target: --model train.py")
+    from decay_audit.optimizers import live
+    from decay_audit.optimizers import migrate as moving
+    from decay_audit.sources import checkpoint, fitting, module
+
+    request.progress(f"reading {path.name}")
+    saved = fitting.fit(checkpoint.read(path, target=path.name, key=request.key), loaded.inventory).optimizers
+    found = live.find(module.make(request.optimizer, loaded.built))
+    if len(saved) != len(found):
+        raise DecayAuditError(
+            f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(found)}",
+            "make as many optimizers as were saved, in the same order",
+        )
+    tensors = dict(loaded.built.model.named_parameters())
+    names = {id(tensors[one.raw_name]): one.name for one in loaded.inventory.parameters if one.raw_name in tensors}
+    content, lines = _content(path), []
+    for before, (_, optimizer) in zip(saved, found, strict=True):
+        state = moving.rewrite(moving.at(content, before.name), before, optimizer, names)
+        content = moving.replaced(content, before.name, state)
+        count = sum(len(group["params"]) for group in state["param_groups"])
+        lines.append(
+            f"{before.name}: {len(before.groups)} groups became {len(state['param_groups'])}; {count} parameters, "
+            f"{len(state['state'])} states moved by name"
+        )
+    request.progress(f"writing {output.name}")
+    _write(content, output)
+    return tuple(lines)
+
+
+def _file(checkpoint: str, output: Path) -> Path:
+    path = Path(checkpoint)
+    if not path.is_file():
+        raise DecayAuditError(f"no such file: {checkpoint}", "migrate takes one file that torch.save has written")
+    if output.exists() and output.samefile(path):
+        raise DecayAuditError(f"{checkpoint} is never written to", "name another file with --output")
+    if not output.parent.is_dir():
+        raise DecayAuditError(f"no such folder: {output.parent}", "--output names a file in a folder that exists")
+    return path
+
+
+def _content(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DecayAuditError(
+            f"torch cannot load {path.name} safely: {str(error).splitlines()[0]}",
+            "migrate loads tensors and plain values only; save the rest of the checkpoint elsewhere",
+        ) from error
+
+
+def _write(content: object, output: Path) -> None:
+    import torch
+
+    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
+        temporary = Path(file.name)
+    try:
+        torch.save(content, temporary)
+        temporary.replace(output)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,162 @@
+"""Rulesets side by side on one model, and how well each tells what an optimizer does, as text and as JSON."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from decay_audit.decisions import FROZEN
+from decay_audit.diff import Comparison, Difference, Match, Side
+from decay_audit.reports import layout
+from decay_audit.reports.fold import fold_names
+from decay_audit.reports.layout import Cell, Column, paint
+from decay_audit.reports.options import Format, Options
+from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, share, visible
+
+SHOWN = 12
+"""How many patterns of names stand under a difference, unless everything is asked for."""
+
+
+def render(comparison: Comparison, target: str, format: Format, options: Options) -> str:  # noqa: A002
+    """Say where rulesets differ."""
+    if format is Format.JSON:
+        return msgspec.json.format(msgspec.json.encode(_document(comparison, target)), indent=2).decode()
+    return "\n".join(_text(comparison, target, options))
+
+
+def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str]:
+    names = [ruleset.name for ruleset in comparison.rulesets]
+    size = f"{amount(comparison.numel)} parameters, {counted(comparison.parameters, 'tensor')}"
+    title = paint(visible(target), "title", color=options.color)
+    yield f"{title}   {size}   weight_decay {coefficient(comparison.weight_decay)}"
+    yield ""
+    if not comparison.differences:
+        yield f"  {_and(names)} decide every parameter alike"
+        return
+    for difference in comparison.differences:
+        yield from _difference(difference, names, options)
+    yield from _gaps(comparison, options)
+
+
+def _difference(difference: Difference, names: Sequence[str], options: Options) -> Iterator[str]:
+    what = counted(len(difference.parameters), *COUNTED[difference.role])
+    yield f"  {paint(what, 'title', color=options.color)}, {counted(difference.numel, 'element')}"
+    width = max(map(len, names))
+    for name, side in zip(names, difference.sides, strict=True):
+        place = f"{side.rule} ({visible(side.place)})" if side.place else side.rule
+        amount_ = paint(f"{_amount(side):<12}", "decay" if side.weight_decay else "dim", color=options.color)
+        yield f"    {visible(name):<{width}}  {amount_}  {visible(place)}"
+    patterns = [visible(pattern) for pattern in fold_names(difference.parameters)]
+    shown = patterns if options.full else patterns[:SHOWN]
+    more = f", and {len(patterns) - len(shown)} more" if len(shown) < len(patterns) else ""
+    yield from layout.paragraph("    ", ", ".join(shown) + more, options.width)
+    yield ""
+
+
+def _amount(side: Side) -> str:
+    if side.rule == FROZEN:
+        return "in no group"
+    said = [
+        coefficient(side.weight_decay) if side.weight_decay else "spared",
+        f"lr x{coefficient(side.lr_scale)}" if side.lr_scale != 1.0 else "",
+        visible(side.use or ""),
+    ]
+    return ", ".join(filter(None, said))
+
+
+def _gaps(comparison: Comparison, options: Options) -> Iterator[str]:
+    """One line for two rulesets, a matrix for more."""
+    names = [visible(ruleset.name) for ruleset in comparison.rulesets]
+    if len(names) == 2:
+        (gap,) = comparison.gaps
+        yield (
+            f"  {_and(names)} differ in {gap.parameters:,} of {counted(comparison.parameters, 'tensor')}, "
+            f"{share(gap.numel, comparison.numel)} of the elements"
+        )
+        return
+    apart = {(gap.first, gap.second): gap.parameters for gap in comparison.gaps}
+    yield "  tensors that differ"
+    columns = [Column(title=""), *(Column(title=name, right=True) for name in names)]
+    rows: list[list[Cell]] = [
+        [(name, ""), *((_apart(apart, row, column), "") for column in range(len(names)))]
+        for row, name in enumerate(names)
+    ]
+    yield from layout.table(columns, rows, options.width, color=options.color)
+
+
+def _apart(apart: dict[tuple[int, int], int], row: int, column: int) -> str:
+    return "-" if row == column else f"{apart[min(row, column), max(row, column)]:,}"
+
+
+def _document(comparison: Comparison, target: str) -> dict[str, object]:
+    names = [ruleset.name for ruleset in comparison.rulesets]
+    return {
+        "schema_version": 1,
+        "target": target,
+        "weight_decay": comparison.weight_decay,
+        "rulesets": names,
+        "totals": {"parameters": comparison.parameters, "numel": comparison.numel},
+        "differences": comparison.differences,
+        "gaps": [
+            {
+                "rulesets": [names[gap.first], names[gap.second]],
+                "parameters": gap.parameters,
+                "numel": gap.numel,
+            }
+            for gap in comparison.gaps
+        ],
+    }
+
+
+def matches(found: Sequence[Match], format: Format, options: Options) -> str:  # noqa: A002
+    """Say which rulesets reproduce what an optimizer does, the best first; or the nearest ones, with what differs."""
+    if format is Format.JSON:
+        documents = [
+            {
+                "ruleset": one.ruleset.name,
+                "weight_decay": one.weight_decay,
+                "parameters": one.parameters,
+                "mismatches": one.mismatches,
+                "refused": one.refused,
+            }
+            for one in found
+        ]
+        return msgspec.json.format(msgspec.json.encode(documents), indent=2).decode()
+    return "\n".join(_matches(found, options))
+
+
+def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
+    if not found:
+        yield "nothing decays here, and that fits every ruleset with weight_decay 0"
+        return
+    exact = [one for one in found if not one.refused and not one.mismatches]
+    if exact:
+        yield "this is exactly what these do:"
+        for one in exact:
+            said = f"{visible(one.ruleset.name)}, weight_decay {coefficient(one.weight_decay)}"
+            yield f"  {paint(said, 'title', color=options.color)}   {visible(one.ruleset.title)}"
+        return
+    yield "no preset does exactly this; the nearest:"
+    for one in [match for match in found if not match.refused][: 10 if options.full else 3]:
+        yield from _nearest(one, options)
+
+
+def _nearest(match: Match, options: Options) -> Iterator[str]:
+    said = f"{visible(match.ruleset.name)}, weight_decay {coefficient(match.weight_decay)}"
+    size = f"{len(match.mismatches):,} of {counted(match.parameters, 'tensor')} differ"
+    yield f"  {paint(said, 'title', color=options.color)}   {size}"
+    for expected, found in dict.fromkeys((one.expected, one.found) for one in match.mismatches):
+        alike = [one.parameter for one in match.mismatches if (one.expected, one.found) == (expected, found)]
+        patterns = [visible(pattern) for pattern in fold_names(alike)]
+        more = f", and {len(patterns) - SHOWN} more" if len(patterns) > SHOWN else ""
+        head = f"    {_value(expected)} there, {_value(found)} here: "
+        yield from layout.paragraph(head, ", ".join(patterns[:SHOWN]) + more, options.width)
+
+
+def _value(weight_decay: float | None) -> str:
+    if weight_decay is None:
+        return "in no group"
+    return coefficient(weight_decay) if weight_decay else "spared"
+
+
+def _and(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
