@@ -1,0 +1,48 @@
+"""Real jobs of two and four gloo processes: canonical names, whole shapes, ranks that agree, one that speaks."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.multiprocessing.spawn import spawn
+
+from decay_audit import api
+from tests.distributed.ranks import WRAPPERS, net, work
+
+Seen = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    folder = tmp_path_factory.mktemp("ranks")
+    spawn(work, (request.param, str(folder)), nprocs=request.param)  # type: ignore[no-untyped-call]
+    return [json.loads(Path(folder, f"{rank}.json").read_text()) for rank in range(request.param)]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Any]:
+    model = net()
+    report = api.audit(model, torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1))
+    return {
+        "parameters": [[one.name, list(one.subject.parameter.shape)] for one in report.plan.decisions],
+        "findings": [[one.code, one.message, list(one.parameters)] for one in report.findings],
+    }
+
+
+@pytest.mark.parametrize("kind", [kind for kind in WRAPPERS if kind != "fsdp1 flat"])
+def test_a_wrapped_model_is_read_as_the_model_alone(ranks: Seen, alone: dict[str, Any], kind: str) -> None:
+    for rank in ranks:
+        assert rank["seen"][kind] == [alone, alone]
+
+
+def test_a_flattened_model_is_called_that_on_every_rank(ranks: Seen) -> None:
+    for rank in ranks:
+        for seen in rank["seen"]["fsdp1 flat"]:
+            assert "DA505" in [code for code, *_ in seen["findings"]]
+
+
+def test_only_the_first_rank_speaks(ranks: Seen) -> None:
+    assert ranks[0]["lines"] == ["decay-audit now: 1 error in 6 tensors"]
+    assert all(rank["lines"] == [] for rank in ranks[1:])

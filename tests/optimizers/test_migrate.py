@@ -1,0 +1,151 @@
+"""Moving an optimizer state to new groups: by name, bit for bit, and into another file only."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from decay_audit.api import Request
+from decay_audit.api.migrating import migrate
+from decay_audit.errors import DecayAuditError
+
+TRAIN = """
+import torch
+from torch import nn
+
+def model():
+    return nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.Linear(8, 8))
+
+def one_group(model):
+    return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+
+def split(model):
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    spared = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": spared, "weight_decay": 0.0}, {"params": decayed, "weight_decay": 0.3}]
+    return torch.optim.AdamW(groups, lr=5e-4)
+
+def by_layer(model):
+    return torch.optim.AdamW([{"params": layer.parameters(), "weight_decay": 0.2} for layer in reversed(model)])
+
+def partial(model):
+    return torch.optim.AdamW(model[0].parameters(), weight_decay=0.1)
+
+def named_partial(model):
+    return torch.optim.AdamW([it for it in model.named_parameters() if it[0].startswith("0")], weight_decay=0.1)
+
+def two(model):
+    return one_group(model), split(model)
+"""
+
+
+class Job:
+    """A training script, and what a few steps of it have saved."""
+
+    def __init__(self, folder: Path, factory: str = "one_group", wrap: str = "optimizer") -> None:
+        self.script = folder / "train.py"
+        self.script.write_text(TRAIN)
+        self.space: dict[str, Any] = {}
+        exec(TRAIN, self.space)
+        torch.manual_seed(0)
+        self.model: nn.Module = self.space["model"]()
+        self.optimizer = self.space[factory](self.model)
+        for _ in range(3):
+            self.model(torch.randn(5, 4)).square().sum().backward()
+            self.optimizer.step()
+        saved = self.optimizer.state_dict()
+        content = {"model": self.model.state_dict(), "epoch": 3}
+        self.content = content | ({"optimizer_states": [saved]} if wrap == "lightning" else {wrap: saved})
+        self.file, self.output = folder / "last.ckpt", folder / "new.ckpt"
+        torch.save(self.content, self.file)
+
+    def migrate(self, to: str, output: Path | None = None) -> tuple[str, ...]:
+        request = Request(target=f"{self.script}:model", optimizer=f"{self.script}:{to}", checkpoint=str(self.file))
+        return migrate(request, output or self.output)
+
+    def states(self, optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, dict[str, torch.Tensor]]:
+        return {name: optimizer.state[parameter] for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("to", ["split", "by_layer", "one_group"])
+@pytest.mark.parametrize("wrap", ["optimizer", "lightning"])
+def test_every_state_follows_its_parameter_bit_for_bit(tmp_path: Path, to: str, wrap: str) -> None:
+    job = Job(tmp_path, wrap=wrap)
+    job.migrate(to)
+    written = torch.load(job.output, weights_only=True)
+    state = written["optimizer_states"][0] if wrap == "lightning" else written["optimizer"]
+    model = job.space["model"]()
+    resumed = job.space[to](model)
+    resumed.load_state_dict(state)
+    before, after = job.states(job.optimizer, job.model), job.states(resumed, model)
+    assert before.keys() == after.keys()
+    for name, entries in before.items():
+        assert entries.keys() == after[name].keys()
+        assert all(value.equal(after[name][key]) for key, value in entries.items()), name
+
+
+def test_the_new_groups_decide_the_decay_and_the_saved_ones_the_lr(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    assert job.migrate("split") == ("optimizer: 1 groups became 2; 6 parameters, 6 states moved by name",)
+    groups = torch.load(job.output, weights_only=True)["optimizer"]["param_groups"]
+    assert [(group["weight_decay"], group["lr"]) for group in groups] == [(0.0, 1e-3), (0.3, 1e-3)]
+
+
+def test_nothing_else_of_the_checkpoint_changes_and_the_input_is_not_touched(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    before = job.file.read_bytes()
+    job.migrate("split")
+    assert job.file.read_bytes() == before
+    written = torch.load(job.output, weights_only=True)
+    assert written.keys() == job.content.keys()
+    assert written["epoch"] == 3
+    assert all(value.equal(written["model"][name]) for name, value in job.content["model"].items())
+
+
+def test_there_and_back_is_where_it_was(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.migrate("split")
+    job.file, job.output = job.output, tmp_path / "back.ckpt"
+    job.migrate("one_group")
+    then, now = job.content["optimizer"], torch.load(job.output, weights_only=True)["optimizer"]
+    assert then["param_groups"] == now["param_groups"]
+    assert all(
+        value.equal(now["state"][key][name]) for key in then["state"] for name, value in then["state"][key].items()
+    )
+
+
+@pytest.mark.parametrize(("to", "message"), [
+    ("partial", "the state of 1.weight, 1.bias, 2.weight and 1 more would be lost"),
+    ("two", "holds 1 optimizer states, and --to makes 2"),
+])  # fmt: skip
+def test_what_would_lose_a_state_is_refused_and_nothing_is_written(tmp_path: Path, to: str, message: str) -> None:
+    job = Job(tmp_path)
+    with pytest.raises(DecayAuditError, match=message):
+        job.migrate(to)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == ["last.ckpt", "train.py"]
+
+
+def test_a_state_is_not_made_up(tmp_path: Path) -> None:
+    with pytest.raises(DecayAuditError, match="have no place in the saved"):
+        Job(tmp_path, factory="named_partial").migrate("one_group")
+
+
+def test_what_shapes_cannot_tell_apart_is_not_guessed(tmp_path: Path) -> None:
+    with pytest.raises(DecayAuditError, match="positions that cannot be told by name"):
+        Job(tmp_path, factory="partial").migrate("one_group")
+
+
+def test_the_checkpoint_itself_is_never_the_output(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    with pytest.raises(DecayAuditError, match="is never written to"):
+        job.migrate("split", job.file)
+
+
+def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    torch.save(job.content | {"arguments": Path("x")}, job.file)
+    with pytest.raises(DecayAuditError, match=r"torch cannot load last\.ckpt safely"):
+        job.migrate("split")
+    assert not job.output.exists()
