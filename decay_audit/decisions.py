@@ -7,9 +7,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit import depth
-from decay_audit.conditions import Test, When, compile_when
+from decay_audit.conditions import When
 from decay_audit.depth import Unknown
 from decay_audit.errors import PlanError
+from decay_audit.matching import Test, compile_when
 from decay_audit.roles.words import Classified
 from decay_audit.rules import Route, Rule, RuleSet
 

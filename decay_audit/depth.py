@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from decay_audit.conditions import NameForm, Test, compile_when
+from decay_audit.conditions import NameForm
 from decay_audit.errors import PlanError
+from decay_audit.matching import Test, compile_when
 from decay_audit.roles.words import Classified
 from decay_audit.rules import LayerDecay, LayerRule
 

@@ -6,9 +6,9 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 from decay_audit import decisions
-from decay_audit.conditions import compile_when
 from decay_audit.decisions import Decision, Plan
 from decay_audit.errors import DecayAuditError
+from decay_audit.matching import compile_when
 from decay_audit.observations import Observation, Update
 from decay_audit.roles.words import Classified
 from decay_audit.rules import RuleSet

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from decay_audit.checks.phrases import counted, joined
-from decay_audit.conditions import NameForm, compile_when
+from decay_audit.conditions import NameForm
 from decay_audit.decisions import Decision, Plan
 from decay_audit.findings import Finding, finding
+from decay_audit.matching import compile_when
 from decay_audit.roles.words import Classified, Role
 from decay_audit.rules import Rule
 

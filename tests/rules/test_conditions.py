@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from decay_audit.conditions import When, compile_when
+from decay_audit.conditions import When
+from decay_audit.matching import compile_when
 from decay_audit.parameters import Declaration, Owner
 from decay_audit.roles.words import Classified
 from tests.rules.subjects import LAYER_NORM, ROOT, subject, unowned
