@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from decay_audit.cli import check, diff, emit, explain, inspect, rules, screen
+from decay_audit.cli import check, diff, emit, explain, inspect, migrate, rules, screen
 from decay_audit.cli import options as o
 from decay_audit.errors import DecayAuditError
 
@@ -80,4 +80,5 @@ app.command("check", cls=o.Verb)(check.check)
 app.command("emit", cls=o.Verb)(emit.emit)
 app.command("diff", cls=o.Verb)(diff.diff)
 app.command("explain", cls=o.Verb)(explain.explain)
+app.command("migrate", cls=o.Verb)(migrate.migrate)
 app.add_typer(rules.app, name="rules")
