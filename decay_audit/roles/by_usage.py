@@ -112,8 +112,8 @@ def _matrix(use: Use, parameter: Parameter) -> Meaning | None:
         return "embedding", "embedding", "likely"  # a product with ones and zeros picks rows
     if _factor(use, parameter):
         return "scale", "linear", "likely"
-    if {"embedding", "index"} & set(use.via):
-        return "linear_weight", "linear", "guess"  # looked up by a constant: a table that meets data in a product
+    if {"embedding", "index"} & set(use.via) or "probabilities" in use.marks:
+        return "linear_weight", "linear", "guess"  # a table that meets data in a product, or a soft lookup in one
     return "linear_weight", "linear", "certain"
 
 
@@ -141,7 +141,8 @@ def _placed(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
 
 
 def _gain(use: Use, parameter: Parameter) -> Meaning | None:
-    normal = use.slot == "normalized" or bool({"normal", "spread"} & set(use.marks))
+    squashed = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))  # a gate, not a norm's gain
+    normal = not squashed and (use.slot == "normalized" or bool({"normal", "spread"} & set(use.marks)))
     wide = _wide(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and wide:
         return "state_space", "other", "likely"
@@ -168,7 +169,7 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
     if {"normal", "scaled", "spread"} & set(use.marks) and wide == 1:
         return "norm_bias", "other_norm", "likely"
     if wide <= 1:
-        return "bias", "other", "likely" if "product" in use.marks else "guess"
+        return "bias", "other", "likely" if "product" in use.marks and use.operator == "add" else "guess"
     return "position_embedding", "other", "likely" if _along(use) else "guess"
 
 

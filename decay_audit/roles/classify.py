@@ -21,7 +21,7 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "linear_weight": frozenset({"adapter_weight"}),
     "conv_weight": frozenset({"adapter_weight"}),
     "scale": frozenset({"activation", "state_space"}),
-    "layer_scale": frozenset({"state_space"}),
+    "layer_scale": frozenset({"state_space", "activation"}),
     "bias": frozenset({"activation", "state_space"}),
 }
 """Kinds of one role, which a class or an operator cannot tell apart and a name can."""

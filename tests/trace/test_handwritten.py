@@ -284,3 +284,14 @@ def test_two_factors_of_a_weight_are_matrices() -> None:
 def test_a_bias_by_head_is_not_a_table_of_positions() -> None:
     found = roles(Odd(lambda x, p, q: (x @ p).view(2, 5, 2, 3) + q, (C, 6), (2, 3)), (2, 5, C))
     assert found == {"p": "linear_weight certain", "q": "position_embedding guess"}
+
+
+def test_a_squashed_gain_is_a_gate_and_not_a_norms() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        return F.layer_norm(x, (C,)) * torch.sigmoid(p)
+
+    assert roles(Odd(forward, (C,)), (2, 5, C)) == {"p": "scale guess"}
+
+
+def test_a_scalar_on_a_residual_is_a_scale() -> None:
+    assert roles(Odd(lambda x, p: x + p * torch.tanh(x), (1,)), (2, 5, C)) == {"p": "scale likely"}

@@ -92,7 +92,8 @@ def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
     data = any(is_data(operand) for operand in call.operands)
     if not data and call.operator in VECTOR_PRODUCTS:  # a statistic of the weight itself, as spectral norm takes
         return meetings, onward((origin for _, origin in _derived([left, right])), call.operator)
-    picked = ("mask",) if any(one.trail is not None and "mask" in one.trail.marks for one in (left, right)) else ()
+    held = frozenset().union(*(one.trail.marks for one in (left, right) if one.trail is not None))
+    picked = tuple(sorted(held & {"mask", "probabilities"}))
     found = [
         _meet(call, one, origin, met=right if one is left else left, marks=INPUT if _query(call, one) else picked)
         for one, origin in _derived([left, right])
@@ -221,7 +222,11 @@ def _data_trail(call: Call) -> Trail:
         return trails[0]
     held = frozenset().union(*(trail.marks for trail in trails))
     scaling = operator in GAINS and "normal" not in held
-    gained = frozenset(origin.parameter for operand, origin in acting if scaling and not _outer(operand, data))
+    gained = frozenset(
+        origin.parameter
+        for operand, origin in acting
+        if scaling and prod(operand.shape) > 1 and not _outer(operand, data)
+    )
     alone = len(trails) == 1
     products = frozenset().union(*(trail.products for trail in trails))
     if not (operator in {"add", "sub", "cat"} and all(trail.products for trail in trails)):
