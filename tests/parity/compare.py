@@ -13,7 +13,7 @@ from decay_audit.roles.words import Classified
 from decay_audit.rules import RuleSet
 from decay_audit.sources.module import read
 from tests.parity.peers import Answer, Answers, Peer
-from tests.parity.retold import RefusesError
+from tests.parity.retelling import RefusesError
 
 BASE = 0.0625
 """The base coefficient of every comparison: exact in binary, and no codebase's default."""

@@ -16,7 +16,7 @@ from decay_audit.rulefile.importing import SOURCES, Imported, import_rules
 from decay_audit.rulefile.importing.reading import read as read_values
 from decay_audit.sources.module import read
 from tests.parity.models import MODELS
-from tests.parity.retold import homes
+from tests.parity.retelling import homes
 
 MMENGINE = """\
     _base_ = ["swin.py"]

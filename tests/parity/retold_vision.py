@@ -1,0 +1,139 @@
+"""Codebases of vision that cannot be installed, retold in our own words on live modules."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from tests.parity.retelling import (
+    Retold,
+    Spares,
+    by_name_and_shape,
+    by_owner,
+    declared,
+    dotted_bias,
+    either,
+    first_names,
+    flat,
+    has,
+    homes,
+)
+
+
+def torchvision(*, swin: bool) -> Retold:
+    norms = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, _InstanceNorm, nn.LocalResponseNorm)
+    keys = {"bias", "class_token", "position_embedding", "relative_position_bias_table"} if swin else set()
+
+    def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+        home = homes(model)
+        return {
+            name: (0.0 if name.split(".")[-1] in keys or isinstance(home[name][0], norms) else base,)
+            for name, _ in first_names(model, frozen=False)
+        }
+
+    return rule
+
+
+def maskrcnn(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+    return {name: (0.0, 2.0) if "bias" in name else (base, 1.0) for name, _ in first_names(model, frozen=False)}
+
+
+def swin(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+    names, words = declared(model), declared(model, "no_weight_decay_keywords")
+    test = either(flat, dotted_bias, lambda name, _: name in names, has(*words))
+    return by_name_and_shape(test)(model, base)
+
+
+def with_layers(
+    spares: Callable[[nn.Module], Spares], rate: float, layer: Callable[[str, int], int], top: int | None = None
+) -> Retold:
+    """A codebase whose learning rates fall with depth; `layer` takes a name and the number behind the last block."""
+
+    def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+        last = blocks(model) + 1 if top is None else top
+        test = spares(model)
+        layers = {name: layer(name, last) for name, _ in first_names(model, frozen=False)}
+        if max(layers.values(), default=0) > last:
+            raise IndexError(f"a layer beyond the last, {last}")
+        return {
+            name: (0.0 if test(name, each) else base, rate ** (last - layers[name]))
+            for name, each in first_names(model, frozen=False)
+        }
+
+    return rule
+
+
+def blocks(model: nn.Module) -> int:
+    """How many blocks a model has by its names: their highest number and one."""
+    numbers = [int(found[1]) for name, _ in model.named_parameters() if (found := re.match(r"blocks\.(\d+)", name))]
+    return max(numbers, default=-1) + 1
+
+
+def vit_layer(first: tuple[str, ...], last_prefix: str = "\0") -> Callable[[str, int], int]:
+    def layer(name: str, last: int) -> int:
+        if name in first or name.startswith("patch_embed"):
+            return 0
+        if name.startswith("blocks") and not name.startswith(last_prefix):
+            return int(name.split(".")[1]) + 1
+        return last
+
+    return layer
+
+
+def beit_spares(model: nn.Module) -> Spares:
+    names = declared(model)
+    return either(flat, dotted_bias, lambda name, _: name in names)
+
+
+def mae_spares(model: nn.Module) -> Spares:
+    names = declared(model)
+    return either(flat, lambda name, _: name in names)
+
+
+def convnext_layer(name: str, last: int) -> int:
+    match name.split("."):
+        case ["downsample_layers", stage, *_]:
+            return {"0": 0, "1": 2, "2": 3, "3": 12}[stage]
+        case ["stages", "0" | "1" as stage, *_]:
+            return int(stage) + 1
+        case ["stages", "2", block, *_]:
+            return 3 + int(block) // 3
+        case ["stages", "3", *_]:
+            return 12
+    return last
+
+
+def dinov2(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+    """Blocks are numbered by their names; the codebase counts `model.blocks`, so others are beyond it."""
+    numbers = {
+        name: int(found[1])
+        for name, _ in model.named_parameters()
+        if "residual." not in name and (found := re.search(r"blocks\.(?:\d+\.)?(\d+)\.", name))
+    }
+    top = max(numbers.values(), default=-1) + 2
+    spares = either(dotted_bias, has("norm", "gamma"))
+    answers = {}
+    for name, each in first_names(model, frozen=False):
+        first = any(part in name for part in ("pos_embed", "patch_embed", "mask_token", "cls_token", "register_tokens"))
+        layer = 0 if first else numbers[name] + 1 if name in numbers else top
+        scale = 0.9 ** (top - layer) * (0.2 if "patch_embed" in name else 1.0)
+        answers[name] = (0.0 if spares(name, each) else base, scale)
+    return answers
+
+
+def yolov5(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+    norms = tuple(value for name, value in vars(nn).items() if "Norm" in name)
+    home = homes(model)
+
+    def spares(name: str) -> bool:
+        leaf = name.rsplit(".", maxsplit=1)[-1]
+        return leaf == "bias" or (leaf == "weight" and isinstance(home[name][0], norms))
+
+    return {name: (0.0 if spares(name) else base,) for name, _ in first_names(model, frozen=True)}
+
+
+def slowfast(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+    return by_owner((_NormBase,), has(*declared(model)))(model, base)
