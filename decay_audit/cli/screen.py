@@ -74,7 +74,7 @@ def _replace(output: Path, text: str) -> None:
     ) as file:
         temporary = Path(file.name)
         try:
-            file.write(text)
+            file.writelines(_parts(text))
             file.close()
             temporary.chmod(mode)
             temporary.replace(output)
@@ -92,8 +92,14 @@ def _umask() -> int:
 def _encode(stream: TextIO, text: str) -> None:
     """Write text even where the console's encoding (cp1252, say) has no letter for all of it."""
     encoding = stream.encoding or "utf-8"
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    for part in _parts(text):
+        stream.write(part.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Cut a text, so that a report of a checkpoint of many tensors is not copied as a whole to be encoded."""
+    return (text[at : at + 2**20] for at in range(0, len(text), 2**20))
 
 
 def say(text: str, *, style: str = "", quiet: bool = False) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from decay_audit.sources.checkpoint.values import INTEGERS, Tensor
+from decay_audit.sources.checkpoint.values import TRAINED, Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -51,9 +51,9 @@ def reason(owner: str, leaf: str, tensor: Tensor, siblings: Shapes) -> str:
         owner: dotted name of what holds the tensor.
         siblings: shapes by leaf name of all that the owner holds itself.
     """
-    if tensor.dtype in INTEGERS or tensor.dtype.startswith(("qint", "quint", "bits")):
+    if tensor.dtype not in TRAINED:
         return _LEAVES.get(leaf) or f"{tensor.dtype}: only floating point is trained"
-    if tensor.trainable is not None:
+    if leaf == "weight" or tensor.trainable is not None:
         return ""
     if leaf in _LEAVES:
         return _LEAVES[leaf]

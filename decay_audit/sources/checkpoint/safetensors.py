@@ -76,10 +76,17 @@ def read(opened: Opened) -> Table:
     header = _header(opened)
     entries = _entries(header)
     _check_spans(entries, opened.size - 8 - len(header))
-    return Table(
-        tensors={name: Tensor(shape=entry.shape, dtype=_BITS[entry.dtype][0]) for name, entry in entries.items()},
-        ordered=False,
-    )
+    known: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+    return Table(tensors={name: _tensor(entry, known) for name, entry in entries.items()}, ordered=False)
+
+
+def _tensor(entry: _Entry, known: dict[tuple[str, tuple[int, ...]], Tensor]) -> Tensor:
+    """Make a tensor, the same one for the same type and shape: a model has few of these."""
+    key = entry.dtype, entry.shape
+    found = known.get(key)
+    if found is None:
+        found = known[key] = Tensor(shape=entry.shape, dtype=_BITS[entry.dtype][0])
+    return found
 
 
 def _header(opened: Opened) -> bytes:

@@ -1,7 +1,6 @@
 """The tables of all files become the parameters of one model: ties merged, buffers left out, owners in a tree."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from msgspec import Struct
 
@@ -9,11 +8,10 @@ from decay_audit.inventory import LeftOut
 from decay_audit.parameters import Owner, Parameter
 from decay_audit.sources.checkpoint.buffers import reason
 from decay_audit.sources.checkpoint.names import Canonical, in_number_order
+from decay_audit.sources.checkpoint.owners import grow
 from decay_audit.sources.checkpoint.values import MalformedError, Table, Tensor
 
 Place = tuple[int, str, int, tuple[int, ...], tuple[int, ...]]
-
-_OWNERS_PER_TENSOR: Final = 4  # a model nests its modules, but most tensors share theirs
 
 
 class Model(Struct, frozen=True, kw_only=True, eq=False):
@@ -54,8 +52,30 @@ def merge(tables: Sequence[Table]) -> Model:
                 found[name] = (raw, tensor)
             elif canonical(raw) != first:
                 ties.setdefault(first, []).append(name)
-    ordered = all(table.ordered for table in tables)
-    return _model(found, ties, places, canonical, tables, ordered=ordered)
+    shapes = {name: tensor.shape for name, (_, tensor) in found.items()}
+    shapes |= {name: shapes[first] for first, names in ties.items() for name in names}
+    owners = grow(shapes, _types(tables, canonical))
+    parameters, left_out = _sorted_out(found, ties, owners, tables, canonical)
+    left_out += [LeftOut(name=name, reason=what) for table in tables for name, what in table.others.items()]
+    return Model(
+        parameters=tuple(parameters),
+        left_out=tuple(left_out),
+        places=places,
+        canonical=canonical,
+        ordered=_ordered(tables),
+    )
+
+
+def _ordered(tables: Sequence[Table]) -> bool:
+    return all(table.ordered for table in tables)
+
+
+def _types(tables: Sequence[Table], canonical: Canonical) -> Mapping[str, str]:
+    return {
+        canonical(f"{name}.x" if name else "x").rpartition(".")[0]: kind
+        for table in tables
+        for name, kind in table.types.items()
+    }
 
 
 def _check_distinct(tables: Sequence[Table]) -> None:
@@ -69,79 +89,36 @@ def _check_distinct(tables: Sequence[Table]) -> None:
         seen.update(table.tensors)
 
 
-def _model(
+def _sorted_out(
     found: Mapping[str, tuple[str, Tensor]],
     ties: Mapping[str, Sequence[str]],
-    places: Mapping[Place, str],
-    canonical: Canonical,
+    owners: Mapping[str, Owner],
     tables: Sequence[Table],
-    *,
-    ordered: bool,
-) -> Model:
-    types = {
-        canonical(f"{name}.x" if name else "x").rpartition(".")[0]: kind
-        for table in tables
-        for name, kind in table.types.items()
-    }
+    canonical: Canonical,
+) -> tuple[list[Parameter], list[LeftOut]]:
+    """Part the parameters from what is none."""
     buffers = {canonical(name) for table in tables for name in table.buffers}
-    owners = _owners(found, types)
-    parameters, left_out = [], []
-    for name in found if ordered else in_number_order(list(found)):
+    parameters: list[Parameter] = []
+    left_out: list[LeftOut] = []
+    for name in found if _ordered(tables) else in_number_order(list(found)):
         raw, tensor = found[name]
         prefix, _, leaf = name.rpartition(".")
         owner = owners[prefix]
-        why = "a buffer of its module" if name in buffers else reason(prefix, leaf, tensor, owner.tensors)
         tied = tuple(ties.get(name, ()))
+        why = "a buffer of its module" if name in buffers else reason(prefix, leaf, tensor, owner.tensors)
         if why:
             left_out += [LeftOut(name=each, reason=why) for each in (name, *tied)]
-        else:
-            parameters.append(
-                Parameter(
-                    name=name,
-                    raw_name=raw,
-                    shape=tensor.shape,
-                    dtype=tensor.dtype,
-                    owner=owner,
-                    trainable=tensor.trainable,
-                    tied_to=tied,
-                    attributes=tensor.attributes,
-                )
+            continue
+        parameters.append(
+            Parameter(
+                name=name,
+                raw_name=raw,
+                shape=tensor.shape,
+                dtype=tensor.dtype,
+                owner=owner,
+                trainable=tensor.trainable,
+                tied_to=tied,
+                attributes=tensor.attributes,
             )
-    left_out += [LeftOut(name=name, reason=what) for table in tables for name, what in table.others.items()]
-    return Model(
-        parameters=tuple(parameters), left_out=tuple(left_out), places=places, canonical=canonical, ordered=ordered
-    )
-
-
-def _owners(found: Mapping[str, tuple[str, Tensor]], types: Mapping[str, str]) -> Mapping[str, Owner]:
-    """Make the tree of owners: each distinct prefix of a name, with the shapes of the tensors directly in it."""
-    held: dict[str, dict[str, tuple[int, ...]]] = {"": {}}
-    for name, (_, tensor) in found.items():
-        prefix, _, leaf = name.rpartition(".")
-        leaves = held.get(prefix)
-        if leaves is None:
-            leaves = held[prefix] = {}
-        leaves[leaf] = tensor.shape
-    owners: dict[str, Owner] = {}
-    for prefix in held:
-        _grow(prefix, held, types, owners)
-        if len(owners) > _OWNERS_PER_TENSOR * len(found) + 1000:
-            raise MalformedError("its names nest deeper than those of a model")
-    return owners
-
-
-def _grow(
-    prefix: str,
-    held: Mapping[str, Mapping[str, tuple[int, ...]]],
-    types: Mapping[str, str],
-    owners: dict[str, Owner],
-) -> Owner:
-    known = owners.get(prefix)
-    if known is not None:
-        return known
-    parent = _grow(prefix.rpartition(".")[0], held, types, owners) if prefix else None
-    kind = types.get(prefix)
-    owner = owners[prefix] = Owner(
-        name=prefix, types=(kind,) if kind else (), parent=parent, tensors=held.get(prefix, {})
-    )
-    return owner
+        )
+    return parameters, left_out

@@ -7,8 +7,13 @@ from msgspec import Struct
 
 from decay_audit.errors import TargetError
 
-INTEGERS = frozenset({"bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"})
-"""Types that carry no gradient: what has one of them is not trained."""
+TRAINED = frozenset(
+    {
+        *("float16", "bfloat16", "float32", "float64", "complex32", "complex64", "complex128"),
+        *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"),
+    }
+)
+"""Types that can carry a gradient: what has another one is not trained."""
 
 ITEM_SIZES: Mapping[str, int] = {
     **dict.fromkeys(("bool", "uint8", "int8", "qint8", "quint8", "quint4x2", "quint2x4", "bits8"), 1),
