@@ -70,6 +70,7 @@ class Observation(Struct, frozen=True, kw_only=True):
             announce it; None where that is not a constant (coupled decay) or not known.
         measured: fraction of the weight that one step without a gradient removes, divided by lr; None if not measured.
         movement: in which way that step moves the weight; None if not measured.
+        origin: where the optimizer comes from: a live one and a saved one may have the same name.
     """
 
     parameter: str
@@ -80,6 +81,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     declared: float | None = None
     measured: float | None = None
     movement: Movement | None = None
+    origin: Origin = "live"
 
 
 class Update(Struct, frozen=True, kw_only=True):
@@ -107,6 +109,7 @@ def held(optimizer: Optimizer) -> tuple[Observation, ...]:
             group=index,
             weight_decay=group.weight_decay,
             lr=group.lr,
+            origin=optimizer.origin,
         )
         for index, group in enumerate(optimizer.groups)
         for parameter in group.parameters

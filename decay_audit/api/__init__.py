@@ -250,7 +250,8 @@ def explain(name: str, reported: Report) -> Explanation:
 def _update(observation: Observation, reported: Report) -> Update:
     from decay_audit.optimizers import update
 
-    optimizer = next(one for one in reported.optimizers if one.name == observation.optimizer)
+    place = (observation.optimizer, observation.origin)
+    optimizer = next(one for one in reported.optimizers if (one.name, one.origin) == place)
     return update.update(optimizer, optimizer.groups[observation.group])
 
 

@@ -38,7 +38,8 @@ def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float
     A ruleset says which parameters decay; its own number is only the default of the codebase that it comes from.
     """
     full = {one.name for one in plan.decisions if one.weight_decay == plan.ruleset.weight_decay and one.decays}
-    counts = Counter(effective(one) for one in observations if one.parameter in full and effective(one))
+    live = [one for one in observations if one.origin == "live"]
+    counts = Counter(effective(one) for one in live or observations if one.parameter in full and effective(one))
     return counts.most_common(1)[0][0] if counts else None
 
 
@@ -46,7 +47,7 @@ def _nothing(side: Side, pairs: Sequence[Pair]) -> Finding:
     missed = [decision for decision, _ in pairs if decision.decays]
     return finding(
         "DA401",
-        f"nothing decays: {side.plan.ruleset.name} asks for {kinds(missed)}",
+        f"nothing {'is decayed' if side.by() else 'decays'}{side.by()}: {side.plan.ruleset.name} asks for {kinds(missed)}",
         _names(missed),
         expected=f"weight_decay {number(side.plan.ruleset.weight_decay)}",
         found="weight_decay 0 everywhere",
@@ -59,7 +60,7 @@ def _inverted(side: Side, pairs: Sequence[Pair]) -> Finding:
     vectors = [one for one, seen in pairs if one.subject.role in BIASES_AND_NORMS and effective(seen)]
     return finding(
         "DA402",
-        f"inverted: {kinds(vectors)} are decayed, and no matrix is",
+        f"inverted: {kinds(vectors)} are decayed{side.by()}, and no matrix is",
         _names(vectors),
         expected="matrices decay",
         found="only biases and norms decay",
@@ -74,7 +75,7 @@ def _decayed(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
         decisions = _unique(differ)
         yield finding(
             "DA101",
-            f"{kinds(decisions)} {_are(decisions)} decayed; {side.plan.ruleset.name} spares {_them(decisions)}",
+            f"{kinds(decisions)} {_are(decisions)} decayed{side.by()}; {side.plan.ruleset.name} spares {_them(decisions)}",
             _names(decisions),
             expected="weight_decay 0",
             found=_said(side, differ),
@@ -90,7 +91,7 @@ def _spared(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
         wanted = sorted({number(decision.weight_decay) for decision in decisions})
         yield finding(
             "DA102",
-            f"{kinds(decisions)} {_are(decisions)} not decayed; {side.plan.ruleset.name} decays {_them(decisions)}",
+            f"{kinds(decisions)} {_are(decisions)} not decayed{side.by()}; {side.plan.ruleset.name} decays {_them(decisions)}",
             _names(decisions),
             expected=f"weight_decay {joined(wanted)}",
             found=_said(side, differ),
@@ -110,7 +111,7 @@ def _other(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
         decisions = _unique(differ)
         yield finding(
             "DA103",
-            f"{kinds(decisions)} {_are(decisions)} decayed with {number(got)}, not {number(wanted)}",
+            f"{kinds(decisions)} {_are(decisions)} decayed{side.by()} with {number(got)}, not {number(wanted)}",
             _names(decisions),
             expected=f"weight_decay {number(wanted)}",
             found=_said(side, differ),

@@ -38,6 +38,10 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
         saved = "the saved " if self.origin == "checkpoint" else ""
         return f"group {observation.group} of {saved}{self.optimizer(observation).type}"
 
+    def by(self) -> str:
+        """Who does it, where that is not the run at hand: ` by the saved AdamW`."""
+        return f" by the saved {self.optimizers[0].type}" if self.origin == "checkpoint" else ""
+
     def fix(self) -> str:
         """The command that prints groups as the ruleset wants them."""
         kind = self.optimizers[0].type.rpartition("(")[2].rstrip(")").partition(" ")[0]
@@ -50,14 +54,15 @@ def sides(
     plan: Plan, optimizers: Sequence[Optimizer], observations: Sequence[Observation], target: str
 ) -> tuple[Side, ...]:
     """Split optimizers into live and saved ones. Those without observations of their own are read from their groups."""
-    named = {observation.optimizer for observation in observations}
-    known = [*observations, *(each for one in optimizers if one.name not in named for each in held(one))]
+    named = {(observation.optimizer, observation.origin) for observation in observations}
+    unseen = (one for one in optimizers if (one.name, one.origin) not in named)
+    known = [*observations, *(each for one in unseen for each in held(one))]
     return tuple(
         Side(
             origin=origin,
             plan=plan,
             optimizers=tuple(one for one in optimizers if one.origin == origin),
-            observed=_by_parameter(known, {one.name for one in optimizers if one.origin == origin}),
+            observed=_by_parameter([each for each in known if each.origin == origin]),
             target=target,
         )
         for origin in ("live", "checkpoint")
@@ -74,9 +79,8 @@ def effective(observation: Observation) -> float:
     return observation.weight_decay
 
 
-def _by_parameter(observations: Sequence[Observation], names: set[str]) -> Mapping[str, tuple[Observation, ...]]:
+def _by_parameter(observations: Sequence[Observation]) -> Mapping[str, tuple[Observation, ...]]:
     grouped: dict[str, list[Observation]] = {}
     for observation in observations:
-        if observation.optimizer in names:
-            grouped.setdefault(observation.parameter, []).append(observation)
+        grouped.setdefault(observation.parameter, []).append(observation)
     return {parameter: tuple(found) for parameter, found in grouped.items()}

@@ -265,8 +265,14 @@ def test_a_flattened_parameter_is_found() -> None:
 
 def test_saved_and_live_optimizers_are_compared_each_on_their_own() -> None:
     saved = adamw(group(*MODEL), origin="checkpoint")
-    findings = check_optimizers(planned(), (GOOD, replace(saved, name="saved")))
-    assert [(one.code, one.found) for one in findings] == [("DA101", "weight_decay 0.1 in group 0 of the saved AdamW")]
+    findings = check_optimizers(planned(), (GOOD, saved))
+    assert [(one.code, one.message, one.found) for one in findings] == [
+        (
+            "DA101",
+            "2 norm parameters and 1 bias are decayed by the saved AdamW; no-norm-no-bias spares them",
+            "weight_decay 0.1 in group 0 of the saved AdamW",
+        )
+    ]
 
 
 def test_the_coefficient_in_use_is_what_most_fully_decayed_parameters_get() -> None:
@@ -276,6 +282,16 @@ def test_the_coefficient_in_use_is_what_most_fully_decayed_parameters_get() -> N
     ]
     assert coefficient_in_use(planned(), observations) == 0.3
     assert coefficient_in_use(planned(), []) is None
+
+
+def test_the_live_coefficient_is_in_use_and_not_the_saved_one() -> None:
+    saved = [
+        Observation(parameter=name, optimizer="o", group=0, weight_decay=0.9, origin="checkpoint")
+        for name in ("a.weight", "b.weight")
+    ]
+    live = Observation(parameter="a.weight", optimizer="o", group=0, weight_decay=0.2)
+    assert coefficient_in_use(planned(), [*saved, live]) == 0.2
+    assert coefficient_in_use(planned(), saved) == 0.9
 
 
 def test_tied_names_that_rules_tell_apart_are_found() -> None:
