@@ -47,7 +47,7 @@ def _nothing(side: Side, pairs: Sequence[Pair]) -> Finding:
     missed = [decision for decision, _ in pairs if decision.decays]
     return finding(
         "DA401",
-        f"nothing {'is decayed' if side.by() else 'decays'}{side.by()}: {side.plan.ruleset.name} asks for {kinds(missed)}",
+        f"nothing {'is decayed' if side.by() else 'decays'}{side.by()}: {_ruleset(side)} asks for {kinds(missed)}",
         _names(missed),
         expected=f"weight_decay {number(side.plan.ruleset.weight_decay)}",
         found="weight_decay 0 everywhere",
@@ -75,7 +75,7 @@ def _decayed(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
         decisions = _unique(differ)
         yield finding(
             "DA101",
-            f"{kinds(decisions)} {_are(decisions)} decayed{side.by()}; {side.plan.ruleset.name} spares {_them(decisions)}",
+            f"{kinds(decisions)} {_are(decisions)} decayed{side.by()}; {_ruleset(side)} spares {_them(decisions)}",
             _names(decisions),
             expected="weight_decay 0",
             found=_said(side, differ),
@@ -91,7 +91,7 @@ def _spared(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
         wanted = sorted({number(decision.weight_decay) for decision in decisions})
         yield finding(
             "DA102",
-            f"{kinds(decisions)} {_are(decisions)} not decayed{side.by()}; {side.plan.ruleset.name} decays {_them(decisions)}",
+            f"{kinds(decisions)} {_are(decisions)} not decayed{side.by()}; {_ruleset(side)} decays {_them(decisions)}",
             _names(decisions),
             expected=f"weight_decay {joined(wanted)}",
             found=_said(side, differ),
@@ -155,6 +155,10 @@ def _one(side: Side, observation: Observation) -> str:
 
 def _groups(side: Side, pairs: Sequence[Pair]) -> str:
     return joined(list({side.place(observation): None for _, observation in pairs})[:5])
+
+
+def _ruleset(side: Side) -> str:
+    return side.plan.ruleset.name
 
 
 def _unique(pairs: Sequence[Pair]) -> list[Decision]:
