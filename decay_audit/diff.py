@@ -191,14 +191,16 @@ def _best(
     subjects: Sequence[Classified], found: Mapping[str, float], ruleset: RuleSet, bases: Sequence[float]
 ) -> Match:
     try:
-        matches = [_match(subjects, found, ruleset, base) for base in bases]
+        plans = [plan(subjects, ruleset, base) for base in bases]
     except PlanError as error:
         return Match(ruleset=ruleset, refused=error.message)
+    if unknown := ", ".join(plans[0].unknown):
+        return Match(ruleset=ruleset, refused=f"asks what this source cannot know: {unknown}")
+    matches = [_match(decided.decisions, found, ruleset, base) for decided, base in zip(plans, bases, strict=True)]
     return min(matches, key=lambda one: (len(one.mismatches), one.numel))
 
 
-def _match(subjects: Sequence[Classified], found: Mapping[str, float], ruleset: RuleSet, base: float) -> Match:
-    decisions = plan(subjects, ruleset, base).decisions
+def _match(decisions: Sequence[Decision], found: Mapping[str, float], ruleset: RuleSet, base: float) -> Match:
     expected = [(one, one.weight_decay if one.grouped else None, found.get(one.name)) for one in decisions]
     return Match(
         ruleset=ruleset,

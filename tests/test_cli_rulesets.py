@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from decay_audit import rulefile
@@ -71,6 +72,17 @@ def test_which_names_the_nearest_presets_and_what_differs() -> None:
     assert "spared there, 0.1 here: bn_1.{weight,bias}" in result.stdout
 
 
+def test_which_does_not_count_presets_that_ask_what_a_checkpoint_cannot_tell(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4))
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "last.pt")
+    said = runner.invoke(app, ["rules", "which", str(tmp_path / "last.pt")]).stdout
+    exact, _, unknown = said.partition("no answer from")
+    assert "torch-default" in exact
+    assert "torchvision" not in exact
+    assert "torchvision" in unknown
+
+
 def test_which_without_an_optimizer_says_how_to_name_one() -> None:
     result = runner.invoke(app, ["rules", "which", EXAMPLE])
     assert result.exit_code == 2
@@ -102,6 +114,9 @@ def test_import_writes_a_ruleset_that_loads(tmp_path: Path) -> None:
         "    paramwise_cfg=dict(norm_decay_mult=0.0, custom_keys={'.cls_token': dict(decay_mult=0.0)}))\n"
     )
     output = tmp_path / "ours.yaml"
-    result = runner.invoke(app, ["rules", "import", str(config), "--from", "mmengine", "--output", str(output)])
+    arguments = ["rules", "import", str(config), "--from", "mmengine", "--output", str(output), "--check", EXAMPLE]
+    result = runner.invoke(app, arguments)
     assert result.exit_code == 0
+    assert "norms 62" in result.stderr
+    assert "default 33" in result.stderr
     assert rulefile.validate(output).weight_decay == 0.05

@@ -25,6 +25,12 @@ Source = Annotated[
         show_default=False,
     ),
 ]
+Checked = Annotated[
+    str | None,
+    typer.Option(
+        "--check", metavar="TARGET", help="Decide this model by it, and say what each rule takes.", show_default=False
+    ),
+]
 
 
 @app.command("list")
@@ -112,15 +118,32 @@ def which(
 def import_(
     file: ForeignFile,
     source: Source,
+    check: Checked = None,
     output: o.Output = None,
     color: o.ColorOption = o.Color.auto,
     quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
 ) -> None:
     """Write the ruleset that equals another codebase's own configuration of groups."""
     from decay_audit import reports
     from decay_audit.rulefile import importing
 
     imported = importing.import_rules(file, source)
+    decided = _decided(imported.text, check, quiet=quiet) if check else ""
     screen.write(reports.yaml(imported.text, screen.look(output, color)), output)
     for note in imported.notes:
         screen.say(f"note: {note}", style="hint", quiet=quiet)
+    screen.say(decided, quiet=quiet or not decided)
+
+
+def _decided(text: str, target: str, *, quiet: bool) -> str:
+    """Decide a model by an imported ruleset: how many parameters each of its rules takes."""
+    from decay_audit import api, rulefile
+
+    with screen.progress(quiet=quiet) as progress:
+        loaded = api.load(api.Request(target=target, progress=progress))
+        plan = api.plan(loaded.inventory, rulefile.from_text(text, "the imported ruleset"))
+    counts = plan.matched()
+    rules = [*(rule.name for rule in plan.ruleset.rules), "default"]
+    taken = ", ".join(f"{name} {counts.get(name, 0)}" for name in rules)
+    return f"{loaded.inventory.target}: parameters that each rule decides: {taken}"

@@ -134,10 +134,18 @@ def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
         for one in exact:
             said = f"{visible(one.ruleset.name)}, weight_decay {coefficient(one.weight_decay)}"
             yield f"  {paint(said, 'title', color=options.color)}   {visible(one.ruleset.title)}"
+        yield from _refused(found, options)
         return
     yield "no preset does exactly this; the nearest:"
     for one in [match for match in found if not match.refused][: 10 if options.full else 3]:
         yield from _nearest(one, options)
+    yield from _refused(found, options)
+
+
+def _refused(found: Sequence[Match], options: Options) -> Iterator[str]:
+    refused = [visible(one.ruleset.name) for one in found if one.refused]
+    if refused:
+        yield from layout.paragraph("  no answer from ", ", ".join(refused), options.width)
 
 
 def _nearest(match: Match, options: Options) -> Iterator[str]:
