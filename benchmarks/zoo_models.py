@@ -1,5 +1,6 @@
 """The architectures of timm, torchvision and transformers, by name, and each of them built without its weights."""
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,8 +20,11 @@ def names() -> tuple[str, ...]:
     return tuple(f"{library}:{name}" for library, (listed, _) in LIBRARIES.items() for name in listed())
 
 
-def build(name: str) -> tuple[nn.Module, str]:
+def build(name: str, *, real: bool = False) -> tuple[nn.Module, str]:
     """Build one architecture, on the first stage that its constructor bears.
+
+    Args:
+        real: build it with real numbers: buffers keep their values.
 
     Returns:
         The model, and the stage.
@@ -30,12 +34,11 @@ def build(name: str) -> tuple[nn.Module, str]:
     """
     library, _, architecture = name.partition(":")
     make = LIBRARIES[library][1]
-    try:
-        with STAGES["meta"]():
+    if not real:
+        with contextlib.suppress(Exception), STAGES["meta"]():  # one that needs numbers may fail with anything
             return make(architecture), "meta"
-    except Exception:  # noqa: BLE001 - a constructor that needs numbers may fail on meta with anything
-        with STAGES["streamed"]():
-            return make(architecture), "streamed"
+    with STAGES["streamed"]():
+        return make(architecture), "streamed"
 
 
 def _timm_names() -> Iterator[str]:

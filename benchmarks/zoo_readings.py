@@ -14,6 +14,7 @@ from decay_audit.parameters import Owner, Parameter, Use
 from decay_audit.sources.trace import Trace, inputs, trace, with_uses
 
 NOBODY = Owner()
+MANY = 300_000_000  # elements; a larger model is not built with real numbers for the sake of its buffers
 
 
 class Reading(Struct, frozen=True, kw_only=True):
@@ -26,7 +27,7 @@ class Reading(Struct, frozen=True, kw_only=True):
         owners: every owner once, without its parent; `parents` has the parents' places, -1 for the root.
         parameters: without their owners; `held_by` has the owners' places.
         tensors: what a saved state dict holds, by name.
-        seconds: to build and read, to trace.
+        seconds: to build, read and trace.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     parameters: tuple[Parameter, ...] = ()
     held_by: tuple[int, ...] = ()
     tensors: dict[str, tuple[int, ...]] = {}
-    seconds: tuple[float, float] = (0.0, 0.0)
+    seconds: float = 0.0
 
     def restored(self) -> tuple[Parameter, ...]:
         """Put parameters, owners and their parents together again."""
@@ -58,13 +59,21 @@ def reading(name: str) -> Reading:
     try:
         model, built_on = build(name)
         inventory = read(model)
+        traced = _traced(model)
+        if not traced.complete and built_on == "meta" and _elements(inventory) < MANY:
+            model, built_on = build(name, real=True)  # buffers have their values then, and the pass may ask for them
+            inventory = read(model)
     except Exception as error:  # noqa: BLE001 - another library's constructor
         return Reading(name=name, failure=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:200])
-    built = perf_counter()
-    traced = _traced(model)
+    if built_on != "meta":
+        traced = _traced(model)
     found = taken(name, with_uses(inventory, traced), saved(model))
-    seconds = (round(built - start, 3), round(perf_counter() - built, 3))
+    seconds = round(perf_counter() - start, 3)
     return replace(found, built_on=built_on, traced=traced.complete, notes=traced.notes, seconds=seconds)
+
+
+def _elements(inventory: Inventory) -> int:
+    return sum(parameter.numel for parameter in inventory.parameters)
 
 
 def saved(model: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -23,7 +23,21 @@ class Reason(Struct, frozen=True, kw_only=True):
         )
 
 
-REASONS: tuple[Reason, ...] = ()
+REASONS: tuple[Reason, ...] = (
+    Reason(
+        structure="embedding|token|relative",
+        use="linear_weight",
+        detail=r"^(mm|bmm|addmm|baddbmm)\.",
+        says="a table that a query or a share of each row is multiplied with: the operator sees a matrix, and only the "
+        "name says that its rows are entries",
+    ),
+    Reason(
+        structure="position_embedding",
+        use="linear_weight",
+        detail=r"^(mm|bmm|addmm)\.",
+        says="coordinates are multiplied with random frequencies: a matrix by use, positions by purpose",
+    ),
+)
 
 
 def reason(case: Case) -> str:

@@ -43,6 +43,7 @@ SAMPLE = (
     "timm:resnet18",
     "timm:resnetv2_50d_evos",  # norms with a parameter inside
     "timm:resnetv2_50d_frn",  # thresholded activations
+    "timm:sequencer2d_s",  # recurrent layers over rows and columns
     "timm:skresnet18",
     "timm:starnet_s1",
     "timm:swin_tiny_patch4_window7_224",
@@ -68,7 +69,7 @@ SAMPLE = (
     "transformers:clip",  # two towers, a temperature
     "transformers:deberta-v2",  # relative tables that go through the projections
     "transformers:detr",  # learned queries
-    "transformers:encodec",  # weight norm, a recurrent layer
+    "transformers:dac",  # weight norm, activations with a frequency
     "transformers:funnel",  # biases by head
     "transformers:gpt2",  # transposed linear layers
     "transformers:lfm2",

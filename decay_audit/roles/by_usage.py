@@ -47,13 +47,15 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
     uses = parameter.uses or ()
     # A product that becomes a kernel, or joins attention scores, may be of a stack of kernels or of a table.
     beyond = any(use.slot in {"scores", "mixed"} for use in uses)
+    learned = any(use.marks[:1] == ("input",) for use in uses)
     found: dict[Role, Evidence] = {}
     for use in uses:
         meaning = _meaning(use, parameter)
         if meaning is None:
             continue
         role, layer, confidence = meaning
-        if beyond and role == "linear_weight":
+        # A learned input is also added to what layers make of it: a residual, and not positions.
+        if (beyond and role == "linear_weight") or (learned and role == "position_embedding"):
             confidence = "guess"
         if role not in found or _RANK[confidence] < _RANK[found[role].confidence]:
             found[role] = Evidence(kind="usage", detail=detail(use), role=role, layer=layer, confidence=confidence)

@@ -41,10 +41,13 @@ def appetite(model: nn.Module) -> tuple[Meal, ...]:
     return (Meal(kwargs=dummy),) if isinstance(dummy, dict) and dummy else ()
 
 
+LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.Embedding)
+
+
 def guesses(model: nn.Module) -> tuple[Meal, ...]:
     """Guess the input from the first layer that has parameters, several sizes of it where sizes are free."""
     shapes: list[tuple[int, ...]]
-    first = next((module for module in model.modules() if list(module.parameters(recurse=False))), None)
+    first = next((module for module in model.modules() if isinstance(module, LAYERS)), None)
     match first:
         case nn.Conv1d():
             shapes = [(2, first.in_channels, side * 8) for side in SIDES[:4]]

@@ -120,7 +120,7 @@ def _past(config: Any) -> Servings:  # noqa: ANN401
 
 
 def _hidden(config: Any) -> Servings:  # noqa: ANN401
-    return [floats(1, TOKENS, number(config, 64, "hidden_size", "d_model", "embed_dim"))]
+    return [floats(1, TOKENS, number(config, 64, "d_model", "hidden_size", "embed_dim"))]
 
 
 def _times(config: Any) -> Servings:  # noqa: ANN401
@@ -160,6 +160,7 @@ DISHES: dict[str, Callable[[Any], Servings]] = {
     "past_values": _past,
     "past_time_features": _times,
     "past_observed_mask": _past,
+    "inputs": _hidden,
     "inputs_embeds": _hidden,
     "hidden_states": _hidden,
     "encoder_hidden_states": _hidden,
