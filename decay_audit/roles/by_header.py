@@ -3,6 +3,8 @@
 All that a checkpoint's header can say; for modules it is asked last, about tensors that nothing else explains.
 """
 
+from msgspec.structs import replace
+
 from decay_audit.roles.by_name import PLAIN, first
 from decay_audit.roles.conventions import (
     ACTIVATION_CLASS,
@@ -69,8 +71,8 @@ def _of_bias(subject: Subject) -> tuple[Evidence, ...]:
         return _say(subject, f"a number in {subject.class_name}", "bias", "activation")
     if weight == subject.shape and len(weight) > 0:
         return _say(subject, "a weight of its shape beside it", "norm_bias", _norm_layer(subject))
-    layer = conv_layer(subject) if len(weight) > 2 else linear_layer(subject)
-    return _say(subject, f"beside a weight of {len(weight)} dimensions", "bias", layer)
+    beside = _of_weight(replace(subject, leaf="weight", shape=weight))
+    return _say(subject, f"beside a weight of {len(weight)} dimensions", "bias", beside[0].layer)
 
 
 def _of_weight(subject: Subject) -> tuple[Evidence, ...]:

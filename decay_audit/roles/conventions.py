@@ -52,7 +52,7 @@ _AXIS = r"(temporal|time|spatial|level|frame|row|col|column|height|width|x|y|h|w
 RELATIVE = Convention(
     re.compile(
         r"(^|_)rel(ative)?_(pos\w*|attention|bias|key|value|height|width|coord\w*|[hwtkv]$)"
-        rf"|(^|_)rel(ative)?_?{_TABLE}(_|$)|(^|_)(height|width|time|depth|[hwt])_rel(ative)?$"
+        r"|(^|_)rel(ative)?_(embeddings|encodings?|tables?)(_|$)|(^|_)(height|width|time|depth|[hwt])_rel(ative)?$"
         rf"|attention_bias(es)?(_table)?$|^{_TABLE}_rel_[kv]$|(^|_)(rpb|rpe|relpos\w*)(_|$)"
         rf"|^position_bias(es)?$|^(distance|offset)_{_TABLE}$"
     ),
@@ -78,7 +78,7 @@ LEAVES: tuple[Convention, ...] = (
     ),
     Convention(
         re.compile(
-            r"^(a(_[a-z]+)?_logs?|ds|dt_bias|log_dt|inv_dt|log_a(_real|_imag)?|(inv_)?a_(real|imag)|lambda_(re|im)"
+            r"^(a(_[a-z]+)?_logs?(_[a-z])?|ds|dt_bias|log_dt|inv_dt|log_a(_real|_imag)?|(inv_)?a_(real|imag)|lambda_(re|im)"
             r"|time_(decay|first|faaaa|mix\w*|maa\w*)|log_(delta|state_decay)|recurrent)$"
         ),
         "of a state space",
@@ -102,7 +102,7 @@ LEAVES: tuple[Convention, ...] = (
     ),
     Convention(
         re.compile(
-            r"(?<!embed)(^|_)(tokens?|prompts?|latents?|registers?|sinks?|probe|pointer|newline|slots?|query|queries)$"
+            r"(?<!embed)(^|_)(tokens?|prompts?|latents?|registers?|sinks?|probe|pointer|newline|slots?|seeds?|query|queries)$"
             rf"|^{_TAUGHT}(_{_TABLE})?$|(^|_)(mask|masked\w*|query|queries|refpoint)_{_TABLE}$"
             r"|(^|_)(mask|dummy)_(feature|node|vector|weight)s?$|(^|_)tokens?_(?!emb|typ|mix|shift)"
             r"|^(image|img|video|view|audio|frame|row|text)_(begin|start|end|sep\w*|newline|break)$|^(query|latent)_"
@@ -122,7 +122,14 @@ LEAVES: tuple[Convention, ...] = (
 GENERAL_LEAVES: tuple[Convention, ...] = (
     Convention(re.compile(r"(^|_)bias(es)?$|^bias_\w+$|^b$|^b_[a-z]{1,3}$"), "a bias", "bias"),
     Convention(re.compile(r"^(translate|translation|shift|offset)$|(^|_)base$"), "a shift", "bias", widest=1),
-    Convention(re.compile(r"^w_[a-z]+$|(^|_)(proj|projection|kernel|matrix)$"), "a matrix", "linear_weight", "linear"),
+    Convention(
+        re.compile(
+            r"^w_[a-z]+$|^[qkv]$|(^|_)(proj|projection|kernel|matrix)$|^att(n|ention)?(_(src|dst|edge|[lrij]))?$"
+        ),
+        "a matrix",
+        "linear_weight",
+        "linear",
+    ),
     Convention(
         re.compile(
             r"(^|_)(scales?|scaling|scaler|gain|temperature|temp|tau|gate|gating|multiplier|alphas?|betas?|gammas?"
@@ -134,7 +141,7 @@ GENERAL_LEAVES: tuple[Convention, ...] = (
         widest=1,
     ),
     Convention(re.compile(r"(^|_)(scales?|alphas?|betas?|gammas?|gain|temperature)$"), "a gain", "scale"),
-    Convention(re.compile(r"(^|_)init(ial)?(_(state|hidden|cell|h|c))?$|^[hc]$"), "a learned state", "token"),
+    Convention(re.compile(r"(^|_)init(ial)?(_(state|hidden|cell|h|c))?$"), "a learned state", "token"),
     Convention(re.compile(rf"(^|_){_TABLE}$"), "a learned vector", "token", widest=1),
     Convention(
         re.compile(rf"(^|_){_TABLE}(_|$)|(^|_)(codebooks?|codevectors?|vocab\w*|lookup|prototypes?|dictionary)(_|$)"),
@@ -144,7 +151,7 @@ GENERAL_LEAVES: tuple[Convention, ...] = (
     ),
     Convention(
         re.compile(
-            r"(^|_)(weights?|kernels?|proj|projection|matrix|mats?|w|wi|wo|gate|mix|fc|linear|dense|fn)(_|$)|^[qkvoru]$"
+            r"(^|_)(weights?|kernels?|proj|projection|matrix|mats?|w|wi|wo|gate|mix|root|fc|linear|dense|fn)(_|$)|^[qkvoru]$"
         ),
         "a matrix",
         "linear_weight",

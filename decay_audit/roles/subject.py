@@ -14,6 +14,7 @@ from decay_audit.parameters import Owner, Parameter
 from decay_audit.roles.conventions import NO_DIGITS
 
 _LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
+_INNER = frozenset({"base_layer", "original_module"})  # what a wrapper calls the module that it wraps
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
 
@@ -62,8 +63,9 @@ class Subject(Struct, frozen=True, kw_only=True):
 
 
 def words(dotted: str) -> tuple[str, ...]:
-    """Split a dotted name into its words, nearest first: numbers go, and parts that are only numbers with them."""
-    return tuple(part for part in reversed(dotted.translate(NO_DIGITS).split(".")) if part.strip("_"))
+    """Split a dotted name into its words, nearest first: numbers go, and parts that say nothing of the module."""
+    parts = reversed(dotted.translate(NO_DIGITS).split("."))
+    return tuple(part for part in parts if part.strip("_") and part not in _INNER)
 
 
 def subject(parameter: Parameter) -> Subject:

@@ -129,6 +129,8 @@ def test_a_position_table_is_told_from_words_by_its_name() -> None:
     assert one("attn.relative_attention_bias.weight", (32, 8), *types).role == "relative_position_bias"
     assert one("mask_decoder.mask_tokens.weight", (4, 8), *types).role == "token"
     assert one("embed_tokens.weight", (99, 8), *types).role == "embedding"
+    assert one("encoder.rel_embeddings.weight", (99, 8), *types).role == "relative_position_bias"
+    assert one("rel_emb.weight", (99, 8), *types).role == "embedding"  # relations of a knowledge graph
     assert one("token_type_embeddings.weight", (2, 8), *types).role == "embedding"
 
 
@@ -144,6 +146,17 @@ def test_adapters_are_named_however_deep_their_matrices_lie() -> None:
     assert one(f"{lora}.weight", (4, 8)).role == "adapter_weight"
     assert one("x.lora_embedding_A.default", (4, 8), "torch.nn.ParameterDict").role == "adapter_weight"
     assert one("x.lora_magnitude_vector.default.weight", (8,), "peft.DoraLinearLayer").role == "adapter_weight"
+
+
+def test_a_wrapped_layer_keeps_the_name_that_the_wrapper_took() -> None:
+    assert one("self_attn.q_proj.base_layer.weight", (8, 8), "torch.nn.Linear").layer == "attention"
+    assert one("model.embed_tokens.base_layer.weight", (99, 8)).role == "embedding"
+
+
+def test_a_bias_has_the_layer_of_the_weight_beside_it() -> None:
+    for shape, layer in (((8, 4), "linear"), ((8, 4, 3), "conv"), ((8, 1, 3, 3), "depthwise_conv")):
+        assert one("a.bias", (8,), beside={"weight": shape}).layer == layer
+    assert one("experts.bias", (4, 8), beside={"weight": (4, 8, 16)}).layer == "linear"
 
 
 def test_a_transposed_linear_layer_is_linear() -> None:

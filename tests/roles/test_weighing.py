@@ -111,6 +111,7 @@ def test_no_architecture_is_named_in_the_classifier() -> None:
         "prompt",
         "quantized",
         "recurrent",
+        "seed",
         "step",
         "table",
         "time",
