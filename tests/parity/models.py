@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from inspect import signature
 from typing import Any
 
 import torch
@@ -168,9 +169,11 @@ def torchvision(name: str) -> Maker:
     """A torchvision architecture."""
 
     def make() -> nn.Module:
-        from torchvision.models import get_model
+        from torchvision.models import get_model, get_model_builder
 
-        return on_meta(lambda: get_model(name, weights=None))
+        # A detection model fetches weights for its backbone unless it is told not to.
+        weights = [word for word in signature(get_model_builder(name)).parameters if word.startswith("weights")]
+        return on_meta(lambda: get_model(name, **dict.fromkeys(weights)))
 
     return make
 
