@@ -259,3 +259,29 @@ def test_annotations_name_the_file_from_the_folder_that_the_check_runs_in(folder
     (folder / "net.py").rename(folder / "models" / "net.py")
     result = runner.invoke(app, ["check", "models/net.py", "--optimizer", "models/net.py:bad", "-f", "github"])
     assert result.stdout.startswith("::error file=models/net.py")
+
+
+@pytest.fixture
+def resumed(folder: Path) -> Path:
+    """A checkpoint of `net.py` as Lightning writes it, with the state of the bad optimizer."""
+    script = "import torch, net; model = net.Net(); optimizer = net.bad(model)\n"
+    script += "model.norm(model.fc(torch.ones(1, 4))).sum().backward(); optimizer.step()\n"
+    script += "state = {f'model.{name}': tensor for name, tensor in model.state_dict().items()}\n"
+    script += "torch.save({'state_dict': state, 'optimizer_states': [optimizer.state_dict()]}, 'last.ckpt')\n"
+    subprocess.run([sys.executable, "-c", script], cwd=folder, check=True)
+    return folder / "last.ckpt"
+
+
+def test_a_checkpoint_with_its_model_gives_the_models_parameters_to_the_optimizer(resumed: Path) -> None:
+    arguments = ["check", resumed.name, "--model", "net.py:Net", "--optimizer", "net.py:good", "-f", "json"]
+    document = json.loads(runner.invoke(app, arguments).stdout)
+    found = {one["code"]: one for one in document["findings"]}
+    assert found.keys() & {"DA201", "DA203"} == set()
+    for parameter in document["parameters"]:
+        coefficients = [seen["weight_decay"] for seen in parameter["observed"]]
+        assert coefficients == [0.1 if parameter["name"] == "fc.weight" else 0.0, 0.1]
+
+
+def test_code_for_a_checkpoint_with_its_model_runs_on_the_model(resumed: Path) -> None:
+    result = runner.invoke(app, ["emit", resumed.name, "--model", "net.py:Net"])
+    assert (result.exit_code, '"fc.weight"' in result.stdout) == (0, True)

@@ -1,82 +1,91 @@
-"""A checkpoint seen through its model: the saved tensors, with the owners, hints and ties that the model knows."""
+"""A checkpoint seen through its model: saved tensors with the names, owners, hints and ties that the model knows."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec.structs import replace
 
-from decay_audit.inventory import Inventory
+from decay_audit.inventory import Inventory, LeftOut
 from decay_audit.observations import Optimizer
 from decay_audit.parameters import Parameter
 
 SHOWN = 5
+_PROBES = 2
+_TRIED = 16
+
+Twins = dict[str, tuple[Parameter, ...]]
+"""The model's parameters that each saved one holds; a file may have one tensor where the model has two."""
 
 
 def fit(saved: Inventory, model: Inventory) -> Inventory:
-    """Give each saved parameter what the model knows of the parameter of that name.
+    """Give each saved parameter what the model knows of it: its names and ties, owner, hints and uses.
 
-    A prefix that all names of the model have in the checkpoint (Lightning's `model.`) is found and taken off. What
+    A prefix that the names of the model have in the checkpoint (Lightning's `model.`) is found and taken off. What
     does not fit is kept as the checkpoint has it, and said in the notes.
     """
     prefix = _prefix(saved, model)
     known = {name: parameter for parameter in model.parameters for name in (parameter.name, *parameter.tied_to)}
-    found = {parameter.name: known.get(parameter.name.removeprefix(prefix)) for parameter in saved.parameters}
-    reshaped = {
-        parameter.name
-        for parameter in saved.parameters
-        if (twin := found[parameter.name]) and not twin.lazy and twin.shape != parameter.shape
-    }
+    twins = {one.name: _twins(one, known, prefix) for one in saved.parameters}
+    kept: dict[str, Parameter] = {}
+    for one in saved.parameters:
+        for twin in twins[one.name]:
+            kept.setdefault(twin.name, replace(twin, shape=one.shape, dtype=one.dtype, lazy=False))
+    strange = [one for one in saved.parameters if not twins[one.name]]
+    shadowed = [one.name for one in strange if one.name in kept]
+    kept.update((one.name, one) for one in strange if one.name not in kept)
     return replace(
         saved,
         built_on=model.built_on,
-        parameters=tuple(_fitted(parameter, found[parameter.name], prefix) for parameter in saved.parameters),
-        optimizers=tuple(_renamed(optimizer, prefix) for optimizer in saved.optimizers),
-        notes=(*saved.notes, *model.notes, *_misfits(found, reshaped, model, prefix)),
+        parameters=tuple(kept.values()),
+        optimizers=tuple(_renamed(optimizer, prefix, known) for optimizer in saved.optimizers),
+        left_out=(*saved.left_out, *(LeftOut(name=name, reason=f"{prefix}{name} is the model's") for name in shadowed)),
+        notes=(*saved.notes, *model.notes, *_misfits(saved, twins, model)),
     )
 
 
 def _prefix(saved: Inventory, model: Inventory) -> str:
-    """What stands before the model's names in the checkpoint: the prefix under which most of them are found."""
-    names = {parameter.name for parameter in saved.parameters}
-    first = next((parameter.name for parameter in model.parameters), "")
-    candidates = {"", *(name.removesuffix(first) for name in names if name.endswith(f".{first}"))}
-    return max(sorted(candidates), key=lambda prefix: sum(f"{prefix}{one.name}" in names for one in model.parameters))
+    """What stands before the model's names in the checkpoint: the prefix under which most of them are found.
+
+    A few names of the model propose prefixes, and only those proposed most are tried: a file in which every name ends
+    alike must not cost its square.
+    """
+    names = {name for parameter in saved.parameters for name in (parameter.name, *parameter.tied_to)}
+    wanted = [parameter.name for parameter in model.parameters]
+    probes = {*wanted[:1], *wanted[-1:], *sorted(wanted, key=len)[-_PROBES:]}
+    proposed = Counter(name.removesuffix(probe) for name in names for probe in probes if name.endswith(f".{probe}"))
+    likely = sorted(proposed, key=lambda prefix: (-proposed[prefix], len(prefix), prefix))[:_TRIED]
+    return max(["", *likely], key=lambda prefix: sum(f"{prefix}{name}" in names for name in wanted))
 
 
-def _fitted(parameter: Parameter, twin: Parameter | None, prefix: str) -> Parameter:
-    if twin is None:
-        return parameter
-    return replace(
-        parameter,
-        owner=twin.owner,
-        name=parameter.name.removeprefix(prefix),
-        trainable=twin.trainable,
-        attributes=twin.attributes,
-        declared_no_decay=twin.declared_no_decay,
-        uses=twin.uses,
+def _twins(parameter: Parameter, known: Mapping[str, Parameter], prefix: str) -> tuple[Parameter, ...]:
+    names = (name for name in (parameter.name, *parameter.tied_to) if name.startswith(prefix))
+    found = (known.get(name.removeprefix(prefix)) for name in names)
+    return tuple({twin.name: twin for twin in found if twin is not None}.values())
+
+
+def _renamed(optimizer: Optimizer, prefix: str, known: Mapping[str, Parameter]) -> Optimizer:
+    def name(saved: str) -> str:
+        bare = saved.removeprefix(prefix)
+        return known[bare].name if bare in known else saved
+
+    groups = tuple(replace(group, parameters=tuple(map(name, group.parameters))) for group in optimizer.groups)
+    return replace(optimizer, groups=groups, misfits=tuple(map(name, optimizer.misfits)))
+
+
+def _misfits(saved: Inventory, twins: Twins, model: Inventory) -> Iterator[str]:
+    found = {twin.name for each in twins.values() for twin in each}
+    reshaped = (
+        twin.name for one in saved.parameters for twin in twins[one.name] if not twin.lazy and twin.shape != one.shape
     )
-
-
-def _renamed(optimizer: Optimizer, prefix: str) -> Optimizer:
-    groups = (
-        replace(group, parameters=tuple(name.removeprefix(prefix) for name in group.parameters))
-        for group in optimizer.groups
+    yield from _note([name for name, each in twins.items() if not each], f"in the checkpoint and not in {model.target}")
+    yield from _note(
+        [one.name for one in model.parameters if one.name not in found], f"in {model.target} and not in the checkpoint"
     )
-    misfits = tuple(name.removeprefix(prefix) for name in optimizer.misfits)
-    return replace(optimizer, groups=tuple(groups), misfits=misfits)
+    yield from _note(sorted(set(reshaped)), f"of another shape in {model.target}")
 
 
-def _misfits(
-    found: Mapping[str, Parameter | None], reshaped: Iterable[str], model: Inventory, prefix: str
-) -> Iterator[str]:
-    there = {name.removeprefix(prefix) for name in found}
-    strange = [name for name, twin in found.items() if twin is None]
-    missing = [one.name for one in model.parameters if there.isdisjoint((one.name, *one.tied_to))]
-    for names, words in (
-        (strange, f"in the checkpoint and not in {model.target}"),
-        (missing, f"in {model.target} and not in the checkpoint"),
-        (sorted(reshaped), f"of another shape in {model.target}"),
-    ):
-        if names:
-            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-            what = "parameter" if len(names) == 1 else "parameters"
-            yield f"{len(names)} {what} {words}: {', '.join(names[:SHOWN])}{more}"
+def _note(names: list[str], words: str) -> Iterable[str]:
+    if names:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        what = "parameter" if len(names) == 1 else "parameters"
+        yield f"{len(names)} {what} {words}: {', '.join(names[:SHOWN])}{more}"

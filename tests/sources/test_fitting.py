@@ -56,3 +56,42 @@ def test_what_only_one_of_them_has_is_kept_and_said(tmp_path: Path) -> None:
 def test_another_shape_is_said(tmp_path: Path) -> None:
     seen = fitting.fit(saved(tmp_path), decay_audit.read(Net(width=8)))
     assert seen.notes == ("4 parameters of another shape in model: fc.bias, fc.weight, out.bias, out.weight",)
+
+
+def test_a_tied_parameter_that_a_file_holds_under_each_name_is_one_and_under_the_models_first_name(
+    tmp_path: Path,
+) -> None:
+    model = nn.ModuleDict({"embed": nn.Embedding(5, 4), "head": nn.Linear(4, 5, bias=False)})
+    torch.save({name: tensor.clone() for name, tensor in model.state_dict().items()}, tmp_path / "both.pt")
+    torch.save({"head.weight": torch.zeros(5, 4)}, tmp_path / "last.pt")
+    model["head"].weight = model["embed"].weight
+    for file in ("both.pt", "last.pt"):
+        (one,) = fitting.fit(checkpoint.read(tmp_path / file, target=file), decay_audit.read(model)).parameters
+        assert (one.name, one.tied_to) == ("embed.weight", ("head.weight",))
+
+
+def test_one_saved_tensor_is_both_of_the_models_where_the_model_does_not_tie_them(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"embed": nn.Embedding(5, 4), "head": nn.Linear(4, 5, bias=False)})
+    shared = torch.zeros(5, 4)
+    torch.save({"embed.weight": shared, "head.weight": shared}, tmp_path / "tied.pt")
+    seen = fitting.fit(checkpoint.read(tmp_path / "tied.pt", target="tied.pt"), decay_audit.read(model))
+    assert [one.name for one in seen.parameters] == ["embed.weight", "head.weight"]
+    assert not seen.notes
+
+
+def test_a_name_that_is_there_with_and_without_the_prefix_is_left_out_without_it_and_said(tmp_path: Path) -> None:
+    state = {f"model.{name}": tensor for name, tensor in Net().state_dict().items()}
+    torch.save({**state, "fc.weight": torch.zeros(9)}, tmp_path / "two.pt")
+    seen = fitting.fit(checkpoint.read(tmp_path / "two.pt", target="two.pt"), decay_audit.read(Net()))
+    assert [one.name for one in seen.parameters] == [name for name, _ in Net().named_parameters()]
+    assert seen.parameters[0].shape == (4, 4)
+    assert [one.name for one in seen.left_out] == ["fc.weight"]
+
+
+def test_the_prefix_is_found_among_many_that_names_ending_alike_propose(tmp_path: Path) -> None:
+    state = {f"model.{name}": tensor for name, tensor in Net().state_dict().items()}
+    decoys = {f"{index}.fc.weight": torch.zeros(4, 4) for index in range(500)}
+    torch.save({**decoys, **state}, tmp_path / "many.pt")
+    seen = fitting.fit(checkpoint.read(tmp_path / "many.pt", target="many.pt"), decay_audit.read(Net()))
+    assert [one.name for one in seen.parameters[:4]] == [name for name, _ in Net().named_parameters()]
+    assert len(seen.parameters) == 504
