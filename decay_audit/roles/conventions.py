@@ -175,7 +175,8 @@ MODULES: tuple[Convention, ...] = (
     Convention(
         re.compile(
             r"(^|_)(query|queries|object_query|refpoint|mask|cls|prompt|register|latent|no_mask|dist|iou|not_a_point)"
-            rf"_(tokens?|feat|{_TABLE})$|^(latents|queries|prompts|registers)$"
+            rf"_(tokens?|feat|features|embedder|{_TABLE})$|^(latents|queries|prompts|registers)$"
+            r"|^(?!embed|word|tok|text|input|sub|char)[a-z]+_tokens?$"
         ),
         "learned tokens",
         "token",

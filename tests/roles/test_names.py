@@ -127,6 +127,7 @@ def test_a_position_table_is_told_from_words_by_its_name() -> None:
     assert one("wpe.weight", (99, 8), *types).role == "position_embedding"
     assert one("embed_positions.weight", (99, 8), *types).role == "position_embedding"
     assert one("attn.relative_attention_bias.weight", (32, 8), *types).role == "relative_position_bias"
+    assert one("decoder.presence_token.weight", (1, 8), *types).role == "token"
     assert one("mask_decoder.mask_tokens.weight", (4, 8), *types).role == "token"
     assert one("embed_tokens.weight", (99, 8), *types).role == "embedding"
     assert one("encoder.rel_embeddings.weight", (99, 8), *types).role == "relative_position_bias"
