@@ -20,16 +20,18 @@ from decay_audit.sources.checkpoint.values import MalformedError, Opaque, Storag
 
 
 def interpreted(content: bytes, *, shortcut: bool = True) -> Any:
-    persistent, _ = resolver()
-    value, after = run(Machine(content, persistent=persistent, shortcut=shortcut), 0, TABLE)
+    storages = resolver()
+    storage = storages.storage if shortcut else None
+    value, after = run(Machine(content, persistent=storages.persistent, storage=storage), 0, TABLE)
     assert after == len(content)
     return value
 
 
 def by_the_page(content: bytes, page: int) -> Any:
     pages = [content[at : at + page] for at in range(0, len(content), page)]
-    persistent, _ = resolver()
-    machine = Machine(b"", more=lambda: pages.pop(0) if pages else b"", persistent=persistent)
+    storages = resolver()
+    more = lambda: pages.pop(0) if pages else b""  # noqa: E731
+    machine = Machine(b"", more=more, persistent=storages.persistent, storage=storages.storage)
     return run(machine, 0, TABLE)[0]
 
 
@@ -160,8 +162,8 @@ def test_the_shortcut_gives_what_the_single_steps_give(name: str, tmp_path: Path
 
 def test_the_shortcut_is_taken(tmp_path: Path) -> None:
     content = data_pkl(contents()["state"], tmp_path / "x.pt")
-    persistent, _ = resolver()
-    machine = Machine(content, persistent=persistent)
+    storages = resolver()
+    machine = Machine(content, persistent=storages.persistent, storage=storages.storage)
     run(machine, 0, TABLE)
     assert list(machine.runs.values()) == [(4, 0, (4,), (1,))]
 

@@ -38,6 +38,8 @@ class Canonical:
 
     def __call__(self, raw: str) -> str:
         """Give the canonical name."""
+        if not self.wrapped and not self.prefixes:
+            return raw
         name = self._unwrapped(raw)
         for _ in range(self.prefixes):
             name = name.removeprefix(_PREFIX)

@@ -16,7 +16,7 @@ from decay_audit.sources.checkpoint.values import MalformedError, Name, Opaque, 
 
 
 def _mark(machine: Machine, at: int) -> int:
-    if machine.shortcut and (end := unnamed(machine, at)) != at:
+    if machine.storage and (end := unnamed(machine, at)) != at:
         return end
     machine.marks.append(machine.stack)
     machine.stack = []

@@ -59,7 +59,7 @@ def _unicode(width: int, machine: Machine, at: int) -> int:
 
 def _name(machine: Machine, at: int) -> int:
     at = _unicode(4, machine, at)
-    return named(machine, at) if machine.shortcut else at
+    return named(machine, at) if machine.storage else at
 
 
 def _bytes(width: int, machine: Machine, at: int) -> int:

@@ -8,6 +8,7 @@ from decay_audit.sources.checkpoint.values import MalformedError
 
 Shape = tuple[int, ...]
 
+_NOTHING: Final[Mapping[str, Shape]] = {}
 _PER_TENSOR: Final = 4  # a model nests its modules, but most of its tensors share theirs
 
 
@@ -53,10 +54,6 @@ def _add(
     if prefix:
         above = prefix.rpartition(".")[0]
         parent = owners.get(above) or _add(above, held, types, owners)
-    owner = owners[prefix] = Owner(
-        name=prefix,
-        types=(types[prefix],) if prefix in types else (),
-        parent=parent,
-        tensors=held.get(prefix, {}),
-    )
+    kinds = (types[prefix],) if prefix in types else ()
+    owner = owners[prefix] = Owner(name=prefix, types=kinds, parent=parent, tensors=held.get(prefix, _NOTHING))
     return owner

@@ -6,10 +6,10 @@ The interpreter here owns the bytes, the memo and the limits; what each opcode d
 import sys
 from collections.abc import Callable
 from struct import error as struct_error
-from typing import Any, Final
+from typing import Final
 
 from decay_audit.sources.checkpoint.allowed import ALLOWED
-from decay_audit.sources.checkpoint.values import MalformedError, Name
+from decay_audit.sources.checkpoint.values import MalformedError, Name, Storage
 
 MAX_BYTES: Final = 64 * 2**20
 MAX_OBJECTS: Final = 2_500_000
@@ -27,10 +27,11 @@ class Machine:
         data: the first bytes of the stream.
         more: gives the next bytes of the stream, b"" at its end.
         persistent: makes the value of a persistent id.
-        shortcut: match the runs of opcodes that torch writes for a tensor as a whole.
+        storage: makes a storage of its type, key and length; given, the runs of opcodes that torch writes for a tensor
+            are matched as a whole.
     """
 
-    __slots__ = ("data", "marks", "memo", "more", "opaque", "persistent", "read", "runs", "shortcut", "stack")
+    __slots__ = ("data", "frames", "marks", "memo", "more", "opaque", "persistent", "read", "runs", "stack", "storage")
 
     def __init__(
         self,
@@ -38,14 +39,15 @@ class Machine:
         *,
         more: Callable[[], bytes] = bytes,
         persistent: Callable[[object], object],
-        shortcut: bool = True,
+        storage: Callable[[Name, str, int], Storage] | None = None,
     ) -> None:
         self.data = data
         self.read = len(data)
         self.more = more
         self.persistent = persistent
-        self.shortcut = shortcut
-        self.runs: dict[tuple[bytes, ...], Any] = {}
+        self.storage = storage
+        self.frames: dict[tuple[bytes, ...], Name] = {}
+        self.runs: dict[tuple[bytes, ...], tuple[int, int, tuple[int, ...], tuple[int, ...]]] = {}
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
@@ -96,7 +98,7 @@ def run(machine: Machine, at: int, table: tuple[Step, ...]) -> tuple[object, int
     Raises:
         MalformedError: the stream is cut, nonsense, or too large for its size.
     """
-    machine.stack, machine.marks, machine.memo = [], [], {}
+    machine.stack, machine.marks, machine.memo, machine.frames = [], [], {}, {}
     blocks, steps = sys.getallocatedblocks(), 0
     try:
         while True:

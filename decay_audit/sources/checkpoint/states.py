@@ -18,6 +18,8 @@ MAX_PART: Final = 256
 _PEER: Final = 0.98  # a copy may lack a few counters of the original
 _COPY = re.compile(r"(^|[_\-.])(s?ema|averaged?|avg|swa|shadow|teacher|target|momentum)\d*([_\-.]|$)", re.IGNORECASE)
 
+_NESTING: Final = frozenset({dict, list, tuple, Opaque})
+
 Path = tuple[str, ...]
 
 
@@ -81,9 +83,7 @@ def _walk(root: object) -> Iterator[tuple[Path, object]]:
         yield path, node
         if _is_optimizer(node) or is_module(node):
             continue
-        below = [
-            ((*path, name), child) for name, child in _below(node) if isinstance(child, dict | list | tuple | Opaque)
-        ]
+        below = [((*path, name), child) for name, child in _below(node) if type(child) in _NESTING]
         waiting.extend(reversed(below))
 
 
@@ -128,7 +128,7 @@ def _candidate(path: Path, node: object) -> Candidate | None:
         flat = flatten(node)
     else:
         held = mapping(node)
-        flat = Flat(tensors={name: it for name, it in held.items() if isinstance(name, str) and type(it) is Tensor})
+        flat = Flat(tensors={name: it for name, it in held.items() if type(it) is Tensor and type(name) is str})
     if not flat.tensors:
         return None
     return Candidate(path=path, node=node, flat=flat, numel=sum(prod(it.shape) for it in flat.tensors.values()))
@@ -173,7 +173,7 @@ def _others(node: object) -> Mapping[str, str]:
     return {
         name: f"an object of {value.name[:96]}" if type(value) is Opaque and value.name else "not a tensor"
         for name, value in mapping(node).items()
-        if isinstance(name, str) and type(value) is not Tensor and not isinstance(value, dict | list)
+        if type(value) is not Tensor and isinstance(name, str) and not isinstance(value, dict | list)
     }
 
 

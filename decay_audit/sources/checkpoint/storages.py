@@ -2,36 +2,57 @@
 
 from collections.abc import Callable, Mapping
 
+from msgspec import Struct
+
 from decay_audit.sources.checkpoint.allowed import MAX_ELEMENTS
 from decay_audit.sources.checkpoint.values import ITEM_SIZES, MalformedError, Name, Storage
 
 Persistent = Callable[[object], object]
+Make = Callable[[Name, str, int], Storage]
 
 
-def resolver(lengths: Mapping[str, int] | None = None, folder: str = "") -> tuple[Persistent, Mapping[str, Storage]]:
-    """Make the function that gives each persistent id its storage, and the storages by key that it has given so far.
+class Resolver(Struct, frozen=True, kw_only=True, eq=False):
+    """The way from persistent ids to storages.
+
+    Attributes:
+        persistent: gives the storage of a whole id.
+        storage: gives the storage of a type, a key and a length: the same one each time.
+        made: the storages by key that were given so far.
+    """
+
+    persistent: Persistent
+    storage: Make
+    made: Mapping[str, Storage]
+
+
+def resolver(length: Callable[[str], int | None] | None = None) -> Resolver:
+    """Make the functions that give storages.
 
     Args:
-        lengths: bytes that the file holds for each name under `folder`; None if that cannot be known yet.
-        folder: what comes before the key in these names.
+        length: gives the bytes that the file holds for a key, None for a key that it lacks; without it that cannot be
+            known yet.
     """
     made: dict[str, Storage] = {}
+
+    def storage(kind: Name, key: str, count: int) -> Storage:
+        known = made.get(key)
+        if known is None or known.dtype != kind.dtype:
+            known = made[key] = _storage(kind, key, count)
+            if length is not None:
+                _check(known, length(key))
+        return known
 
     def persistent(saved: object) -> object:
         match saved:
             case ("storage", Name() as kind, str() as key, _, int() as count, *view):
-                known = made.get(key)
-                if known is None or known.dtype != kind.dtype:
-                    known = made[key] = _storage(kind, key, count)
-                    if lengths is not None:
-                        _check(known, lengths.get(folder + key))
+                known = storage(kind, key, count)
                 return _viewed(known, view[0]) if view and isinstance(view[0], tuple) else known
             case ("module", kind, *_):
                 return kind
             case _:
                 raise MalformedError("a persistent id of the pickle is neither a storage nor a module")
 
-    return persistent, made
+    return Resolver(persistent=persistent, storage=storage, made=made)
 
 
 def _storage(kind: Name, key: str, count: int) -> Storage:

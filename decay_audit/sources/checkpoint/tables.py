@@ -44,13 +44,13 @@ def merge(tables: Sequence[Table]) -> Model:
     places: dict[Place, str] = {}
     for file, table in enumerate(tables):
         for raw, tensor in table.tensors.items():
-            name = canonical(raw)
-            name = raw if name in found else name
+            plain = canonical(raw)
+            name = raw if plain in found else plain
             where = place(tensor, file)
             first = places.setdefault(where, name) if where else name
             if first == name:
-                found[name] = (raw, tensor)
-            elif canonical(raw) != first:
+                found[name] = raw, tensor
+            elif plain != first:
                 ties.setdefault(first, []).append(name)
     shapes = {name: tensor.shape for name, (_, tensor) in found.items()}
     shapes |= {name: shapes[first] for first, names in ties.items() for name in names}
@@ -104,7 +104,7 @@ def _sorted_out(
         raw, tensor = found[name]
         prefix, _, leaf = name.rpartition(".")
         owner = owners[prefix]
-        tied = tuple(ties.get(name, ()))
+        tied = tuple(ties[name]) if name in ties else ()
         why = "a buffer of its module" if name in buffers else reason(prefix, leaf, tensor, owner.tensors)
         if why:
             left_out += [LeftOut(name=each, reason=why) for each in (name, *tied)]

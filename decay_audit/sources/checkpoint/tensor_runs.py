@@ -6,11 +6,11 @@ stream that does ask is interpreted once more without this shortcut.
 
 import re
 from math import prod
-from typing import Final
+from typing import Any, Final
 
 from decay_audit.sources.checkpoint.allowed import ALLOWED, MAX_ELEMENTS
 from decay_audit.sources.checkpoint.pickles import Machine
-from decay_audit.sources.checkpoint.values import Name, Storage, Tensor
+from decay_audit.sources.checkpoint.values import Name, Tensor
 
 _INTEGER = rb"(?:K.|M..|J....)"
 _PUT = rb"(?:q.|r....)"
@@ -38,21 +38,22 @@ Sizes = tuple[int, int, tuple[int, ...], tuple[int, ...]]
 
 def named(machine: Machine, at: int) -> int:
     """Push the tensors that follow the name on the stack, and the names between them, as far as the runs go."""
-    while match := _NAMED.match(machine.data, at):
-        name_put, rebuild, *parts, put, length = match.groups()
-        tensor = _tensor(machine, parts) if machine.memo.get(_index(rebuild)) is _REBUILD else None
+    memo, stack, match_run, from_bytes = machine.memo, machine.stack, _NAMED.match, int.from_bytes
+    while match := match_run(machine.data, at):
+        name_put, *parts, put, length = match.groups()
+        tensor = _tensor(machine, parts)
         if tensor is None:
             return at
-        machine.memo[_index(name_put)] = machine.stack[-1]
-        machine.memo[_index(put)] = tensor
-        machine.stack.append(tensor)
+        memo[from_bytes(name_put[1:], "little")] = stack[-1]
+        memo[from_bytes(put[1:], "little")] = tensor
+        stack.append(tensor)
         at = match.end()
         if length is None:
             return at
-        end = at + int.from_bytes(length, "little")
+        end = at + from_bytes(length, "little")
         if end > len(machine.data):
             return at - 5  # the next name is read by its own opcode, which asks for more bytes
-        machine.stack.append(str(machine.data[at:end], "utf-8", "replace"))
+        stack.append(str(machine.data[at:end], "utf-8", "replace"))
         at = end
     return at
 
@@ -62,32 +63,25 @@ def unnamed(machine: Machine, at: int) -> int:
     match = _UNNAMED.match(machine.data, at)
     if match is None or not machine.stack or machine.stack[-1] is not _REBUILD:
         return at
-    tensor = _tensor(machine, list(match.groups()))
+    tensor = _tensor(machine, [b"", *match.groups()])
     if tensor is None:
         return at
     machine.stack[-1] = tensor
     return match.end()
 
 
-def _index(reference: bytes) -> int:
-    return reference[1] if len(reference) == 2 else int.from_bytes(reference[1:], "little")
-
-
-def _tensor(machine: Machine, parts: list[bytes]) -> Tensor | None:
-    word, kind_get, width, key, put, count, offset, shape, stride, trainable, hooks = parts
-    memo = machine.memo
-    kind = memo.get(_index(kind_get))
-    if type(kind) is not Name or memo.get(_index(word)) != "storage" or memo.get(_index(hooks)) is not _NO_HOOKS:
-        return None
-    sizes = machine.runs.get((count, offset, shape, stride))
-    if sizes is None:
-        sizes = machine.runs[count, offset, shape, stride] = _sizes(count, offset, shape, stride)
-    if not sizes or width[0] != len(key):
+def _tensor(machine: Machine, parts: list[Any]) -> Tensor | None:
+    """Make the tensor of a run; None leaves what is odd to the single steps."""
+    rebuild, word, kind_get, width, key, put, count, offset, shape, stride, trainable, hooks = parts
+    frame, numbers = (rebuild, word, kind_get, hooks), (count, offset, shape, stride)
+    kind = machine.frames.get(frame) or _frame(machine, frame)
+    sizes = machine.runs.get(numbers) or _sizes(machine, numbers)
+    if kind is None or sizes is None or machine.storage is None or width[0] != len(key):
         return None
     elements, first, size, step = sizes
-    text = memo[_index(put)] = key.decode()
-    storage = machine.persistent(("storage", kind, text, "", elements))
-    if type(storage) is not Storage:
+    text = machine.memo[int.from_bytes(put[1:], "little")] = key.decode()
+    storage = machine.storage(kind, text, elements)
+    if storage.count != elements:
         return None
     return Tensor(
         shape=size,
@@ -99,15 +93,33 @@ def _tensor(machine: Machine, parts: list[bytes]) -> Tensor | None:
     )
 
 
-def _sizes(count: bytes, offset: bytes, shape: bytes, stride: bytes) -> Sizes | None:
-    """Read the numbers of a run, and check that they fit a storage; None leaves what is odd to the single steps."""
+def _frame(machine: Machine, frame: tuple[bytes, ...]) -> Name | None:
+    """Look up what a run refers to: the rebuild function, the word "storage", the type, and that there are no hooks.
+
+    Picklers use an index of the memo once, so what was found is kept.
+    """
+    rebuild, word, kind, hooks = (
+        machine.memo.get(int.from_bytes(get[1:], "little")) if get else _REBUILD for get in frame
+    )
+    if rebuild is not _REBUILD or word != "storage" or hooks is not _NO_HOOKS or type(kind) is not Name:
+        return None
+    machine.frames[frame] = kind
+    return kind
+
+
+def _sizes(machine: Machine, numbers: tuple[bytes, ...]) -> Sizes | None:
+    """Read the numbers of a run, and check that they fit a storage."""
+    count, offset, shape, stride = numbers
     if not (_closed(shape) and _closed(stride)):
         return None
     (elements,), (first,), size, step = _integers(count), _integers(offset), _integers(shape), _integers(stride)
     if min(elements, first, *size, *step) < 0 or len(size) != len(step) or prod(size) > MAX_ELEMENTS:
         return None
     last = first + sum((n - 1) * s for n, s in zip(size, step, strict=True))
-    return None if prod(size) and last >= elements else (elements, first, size, step)
+    if prod(size) and last >= elements:
+        return None
+    found = machine.runs[numbers] = elements, first, size, step
+    return found
 
 
 def _closed(sizes: bytes) -> bool:

@@ -29,15 +29,16 @@ def read(opened: Opened) -> Pickled:
 def _interpret(opened: Opened, *, shortcut: bool) -> Pickled | None:
     """Give the value of the fourth pickle; None if the shortcut has to be left, which was taken."""
     stream = Stream(opened, 0, opened.size)
-    persistent, storages = resolver()
-    machine = Machine(b"", more=stream.more, persistent=persistent, shortcut=shortcut)
+    storages = resolver()
+    storage = storages.storage if shortcut else None
+    machine = Machine(b"", more=stream.more, persistent=storages.persistent, storage=storage)
     try:
         root, keys, at = _pickles(machine)
     except MalformedError:
         if machine.runs:
             return None
         raise
-    _check_data(opened, stream.at - len(machine.data) + at, keys, storages)
+    _check_data(opened, stream.at - len(machine.data) + at, keys, storages.made)
     return Pickled(root=root, opaque=tuple(machine.opaque))
 
 

@@ -34,24 +34,29 @@ def read(opened: Opened) -> Pickled:
     name = _pickle(opened.name, members)
     content = read_member(opened, name, members[name], MAX_BYTES)
     folder = name.removesuffix("data.pkl")
-    lengths = {member: entry.size for member, entry in members.items()}
-    found = _interpret(content, folder, lengths, shortcut=True) or _interpret(content, folder, lengths, shortcut=False)
+    found = _interpret(content, folder, members, shortcut=True) or _interpret(content, folder, members, shortcut=False)
     if found is None:
         raise MalformedError("its pickle is malformed")
     return found
 
 
-def _interpret(content: bytes, folder: str, lengths: Mapping[str, int], *, shortcut: bool) -> Pickled | None:
+def _interpret(content: bytes, folder: str, members: Mapping[str, Member], *, shortcut: bool) -> Pickled | None:
     """Give the pickle's value; None if it has to be interpreted without the shortcut, which was taken."""
-    persistent, _ = resolver(lengths, f"{folder}data/")
-    machine = Machine(content, persistent=persistent, shortcut=shortcut)
+    data = f"{folder}data/"
+
+    def length(key: str) -> int | None:
+        member = members.get(data + key)
+        return member.size if member else None
+
+    storages = resolver(length)
+    machine = Machine(content, persistent=storages.persistent, storage=storages.storage if shortcut else None)
     try:
         root, _ = run(machine, 0, TABLE)
     except MalformedError:
         if machine.runs:
             return None
         raise
-    script = f"{folder}constants.pkl" in lengths
+    script = f"{folder}constants.pkl" in members
     opaque = (
         name for name in machine.opaque if not (script and name.startswith(SCRIPT))
     )  # its own types, not Python's
