@@ -131,3 +131,13 @@ def with_pickle(body: bytes) -> bytes:
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("archive/data.pkl", body)
     return file.getvalue()
+
+
+def test_a_flood_of_names_is_cut_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    names = b"".join(b"cm\nn%d\n0" % index for index in range(5000))
+    state = b"}X\1\0\0\0wctorch._utils\n_rebuild_meta_tensor_no_storage\n(ctorch\nfloat32\nK\2\x85K\1\x85\x89tRs."
+    path.write_bytes(with_pickle(names + state))
+    inventory = read(path, target="x")
+    assert (len(inventory.opaque), inventory.opaque[0]) == (1000, "m.n0")
+    assert inventory.notes == ("it names 5000 pieces of code; the first 1000 are listed",)

@@ -4,6 +4,7 @@ import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory, LeftOut
@@ -15,6 +16,8 @@ from decay_audit.sources.checkpoint.sniff import Form, form
 from decay_audit.sources.checkpoint.states import table
 from decay_audit.sources.checkpoint.tables import merge
 from decay_audit.sources.checkpoint.values import MalformedError, Pickled, Table
+
+MAX_OPAQUE: Final = 1000
 
 _PICKLED: Mapping[Form, Callable[[Opened], Pickled]] = {
     "zip": torch_zip.read,
@@ -90,6 +93,8 @@ def _inventory(path: Path, target: str, shards: Shards, tables: dict[str, Table]
     if not model.parameters:
         raise TargetError(*_nothing(path, tables, len(model.left_out)))
     saved = [(file, each) for file, held in enumerate(tables.values()) for each in held.saved]
+    opaque = tuple(dict.fromkeys(name for held in tables.values() for name in held.opaque))
+    many = (f"it names {len(opaque)} pieces of code; the first {MAX_OPAQUE} are listed",) if opaque[MAX_OPAQUE:] else ()
     return Inventory(
         target=target,
         kind="safetensors" if kinds == {"safetensors"} else "torch",
@@ -97,8 +102,8 @@ def _inventory(path: Path, target: str, shards: Shards, tables: dict[str, Table]
         parameters=model.parameters,
         optimizers=tuple(optimizer(each, model, file) for file, each in saved),
         left_out=(*model.left_out, *outside),
-        notes=(*shards.notes, *(note for held in tables.values() for note in held.notes)),
-        opaque=tuple(dict.fromkeys(name for held in tables.values() for name in held.opaque)),
+        notes=(*shards.notes, *(note for held in tables.values() for note in held.notes), *many),
+        opaque=opaque[:MAX_OPAQUE],
     )
 
 
