@@ -20,6 +20,7 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token", "adapter_weight"}),
     "linear_weight": frozenset({"adapter_weight"}),
     "conv_weight": frozenset({"adapter_weight"}),
+    "token": frozenset({"position_embedding", "embedding"}),
     "scale": frozenset({"activation", "state_space"}),
     "layer_scale": frozenset({"state_space", "activation"}),
     "bias": frozenset({"activation", "state_space"}),

@@ -26,6 +26,7 @@ class Ledger:
         self._trails: dict[int, Trail] = {}
         self._written: dict[int, Trail] = {}
         self._twins: dict[int, torch.Tensor] = {}
+        self._stand_ins: dict[int, torch.Tensor] = {}
         self._links: dict[int, int] = {}
         self._own: set[int] = set()
         self._stale: set[int] = set()
@@ -55,6 +56,25 @@ class Ledger:
             self._alive += (tensor, twin)
             self._links[twin.untyped_storage()._cdata] = tensor.untyped_storage()._cdata
         return self._twins[id(tensor)]
+
+    def stand_in(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Give what takes a model's own tensor's place during the pass: the one itself if its values can be used.
+
+        A parameter's is a parameter: modules look, and fused kernels compare devices before any mode sees the call.
+        """
+        if id(tensor) in self._stand_ins:
+            return self._stand_ins[id(tensor)]
+        trail = self._trails.get(id(tensor))
+        if trail is None and not tensor.is_meta:
+            return tensor
+        twin = self.twin(tensor)
+        if isinstance(tensor, torch.nn.Parameter):
+            twin = torch.nn.Parameter(twin, requires_grad=tensor.requires_grad)
+            vars(twin).update(vars(tensor))
+        self._stand_ins[id(tensor)] = twin
+        self._keep(twin, trail)
+        self._alive.append(tensor)
+        return twin
 
     def real(self, tensor: torch.Tensor) -> bool:
         """Say whether a tensor has values that can be computed with."""

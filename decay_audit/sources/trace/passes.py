@@ -48,6 +48,7 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
         return Trace(uses={}, complete=False, notes=("not traced: lazy parameters have no shape yet",))
     ledger = Ledger(names)
     with _untouched(model), recording(ledger):
+        _dress(model, ledger)
         outcome = _main_pass(model, inputs, ledger, names)
         alone = _parts(model, ledger, names)
     notes = [*outcome.notes]
@@ -160,6 +161,18 @@ def _ours(error: Exception) -> bool:
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     code = frame.f_code
     return Path(code.co_filename).parent == Path(__file__).parent and code is not through.__code__
+
+
+def _dress(model: nn.Module, ledger: Ledger) -> None:
+    """Put stand-ins in the place of parameters and of meta tensors, wherever modules keep them."""
+    for module in model.modules():
+        for holder in (vars(module), *(value for value in vars(module).values() if isinstance(value, dict))):
+            for name, value in holder.items():
+                if isinstance(value, torch.Tensor):
+                    holder[name] = ledger.stand_in(value)
+        for value in vars(module).values():
+            if isinstance(value, list):  # recurrent layers keep a list of their weights
+                value[:] = [ledger.stand_in(item) if isinstance(item, torch.Tensor) else item for item in value]
 
 
 @contextmanager
