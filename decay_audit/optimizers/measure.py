@@ -3,7 +3,7 @@
 What moves without a gradient is decay. Knows no table and no rule.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 
 import torch
@@ -30,10 +30,10 @@ _DIRECTIONS: tuple[Gradient, ...] = ("with", "against")
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """How a tensor moved: the way, and the fraction of the weight that the first step that moved it removed."""
+    """How a tensor moved: the way, and the fraction of the weight that the first moving step removed, over lr."""
 
     movement: Movement
-    fraction: float = 0.0
+    rate: float = 0.0
 
 
 def measure(optimizers: Found, names: Mapping[int, str], record: Record | None = None) -> tuple[Observation, ...]:
@@ -53,48 +53,64 @@ def measure(optimizers: Found, names: Mapping[int, str], record: Record | None =
     return tuple(_filled(one, results[one.optimizer].get(one.parameter)) for one in observed.observations)
 
 
-def _filled(observation: Observation, result: tuple[Moved, float] | None) -> Observation:
-    if result is None:
-        return observation
-    moved, lr = result
-    return replace(observation, movement=moved.movement, measured=moved.fraction / lr)
+def _filled(observation: Observation, moved: Moved | None) -> Observation:
+    return observation if moved is None else replace(observation, movement=moved.movement, measured=moved.rate)
 
 
-def _results(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, tuple[Moved, float]]:
+def _results(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Moved]:
     tensors = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
     keys = [key for key, one in tensors.items() if key in names and one.requires_grad and one.numel()]
-    moved, rates = moves(optimizer, keys)
-    return {names[key]: (moved[key], rates[key]) for key in keys}
+    return {names[key]: moved for key, moved in moves(optimizer, keys).items()}
 
 
-def moves(optimizer: torch.optim.Optimizer, keys: list[int]) -> tuple[dict[int, Moved], Mapping[int, float]]:
-    """Measure the tensors with these ids: how each moves, and the lr that it moved with.
+def moves(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> dict[int, Moved]:
+    """Measure the tensors with these ids.
 
-    Double precision shows the rate, the parameter's own dtype whether rounding undoes it.
+    Every tensor takes one step. Those of a group, shape and dtype that moved alike are then one case, of which one
+    takes the further steps: double precision shows the rate, the parameter's own dtype whether rounding undoes it.
     """
-    found, rates = _without_gradient(optimizer, keys, STEPS)
+    if not keys:
+        return {}
+    chosen = _representatives(optimizer, _first(_exact(optimizer, 1, keys)))
+    found = _closely(optimizer, set(chosen.values()))
+    return {key: found[chosen[key]] for key in keys}
+
+
+def _representatives(optimizer: torch.optim.Optimizer, seen: Mapping[int, Moved]) -> dict[int, int]:
+    """For each tensor, one that is like it and has moved like it."""
+    cases: dict[tuple[object, ...], int] = {}
+    chosen = {}
+    for index, group in enumerate(optimizer.param_groups):
+        for tensor in group["params"]:
+            if (moved := seen.get(id(tensor))) is not None:
+                marks = tuple(sorted(name for name in vars(tensor)))
+                case = (index, tensor.shape, tensor.dtype, marks, moved.movement, f"{moved.rate:.9g}")
+                chosen[id(tensor)] = cases.setdefault(case, id(tensor))
+    return chosen
+
+
+def _closely(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> dict[int, Moved]:
+    found = _without_gradient(optimizer, keys, STEPS)
     if all(one.movement == "none" for one in found.values()):
-        found, rates = _without_gradient(optimizer, keys, PATIENCE)
-    return found | _with_gradient(optimizer, found), rates
+        found = _without_gradient(optimizer, keys, PATIENCE)
+    return found | _with_gradient(optimizer, found)
 
 
-def _without_gradient(
-    optimizer: torch.optim.Optimizer, keys: list[int], steps: int
-) -> tuple[dict[int, Moved], Mapping[int, float]]:
-    real = probe(optimizer, steps=steps)
-    exact = _exact(optimizer, steps)
-    return {key: _vanishing(_first(exact.values[key]), _first(real.values[key])) for key in keys}, exact.rates
+def _without_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int], steps: int) -> dict[int, Moved]:
+    real = _first(probe(optimizer, steps=steps, only=keys))
+    exact = _first(_exact(optimizer, steps, keys))
+    return {key: _vanishing(exact[key], real[key]) for key in keys}
 
 
-def _exact(optimizer: torch.optim.Optimizer, steps: int) -> Trail:
+def _exact(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> Trail:
     """Steps in double precision; louder ones for an optimizer that works in single precision whatever it is given."""
     try:
-        trail = probe(optimizer, steps=steps, dtype=torch.float64)
+        trail = probe(optimizer, steps=steps, dtype=torch.float64, only=keys)
     except OptimizerError:
-        return probe(optimizer, steps=steps, amplify=True)
+        return probe(optimizer, steps=steps, amplify=True, only=keys)
     moved = [values for values in trail.values.values() if values[0].numel() and not values[0].equal(values[-1])]
     single = moved and all(_noise(values[-1]) > SMALL for values in moved)
-    return probe(optimizer, steps=steps, dtype=torch.float64, amplify=True) if single else trail
+    return probe(optimizer, steps=steps, dtype=torch.float64, amplify=True, only=keys) if single else trail
 
 
 def _vanishing(exact: Moved, real: Moved) -> Moved:
@@ -102,23 +118,28 @@ def _vanishing(exact: Moved, real: Moved) -> Moved:
     return replace(exact, movement="vanishing") if gone else exact
 
 
-def _first(values: tuple[torch.Tensor, ...]) -> Moved:
-    """The first step that moved anything."""
-    steps = (_moved(before, after) for before, after in pairwise(values))
-    return next((one for one in steps if one.movement != "none"), Moved(movement="none"))
+def _first(trail: Trail) -> dict[int, Moved]:
+    """For each tensor, the first step that moved it."""
+    return {
+        key: next(
+            (one for pair in pairwise(values) if (one := _moved(*pair, trail.rates[key])).movement != "none"),
+            Moved(movement="none"),
+        )
+        for key, values in trail.values.items()
+    }
 
 
-def _moved(before: torch.Tensor, after: torch.Tensor, noise: float = 0.0) -> Moved:
+def _moved(before: torch.Tensor, after: torch.Tensor, lr: float, noise: float = 0.0) -> Moved:
     if not before.numel():
         return Moved(movement="none")
     noise = max(noise, _noise(after))
     before, after = before.double(), after.double()
     if not after.isfinite().all():
-        return Moved(movement="unstable", fraction=float("nan"))
+        return Moved(movement="unstable", rate=float("nan"))
     fractions = (before - after) / before
     if fractions.abs().max().item() <= noise / 4:
         return Moved(movement="none")
-    return Moved(movement=_way(before - after, fractions, before, noise), fraction=fractions.mean().item())
+    return Moved(movement=_way(before - after, fractions, before, noise), rate=fractions.mean().item() / lr)
 
 
 def _way(change: torch.Tensor, fractions: torch.Tensor, before: torch.Tensor, noise: float) -> Movement:
@@ -151,7 +172,7 @@ def _with_gradient(optimizer: torch.optim.Optimizer, found: Mapping[int, Moved])
     if not doubtful or not any(group.get("weight_decay") for group in optimizer.param_groups):
         return {}
     try:
-        helped, opposed = (_difference(optimizer, gradient) for gradient in _DIRECTIONS)
+        helped, opposed = (_difference(optimizer, gradient, found) for gradient in _DIRECTIONS)
     except OptimizerError:
         return {}
     judged = {key: _judged(found[key], helped[key], opposed[key]) for key in doubtful}
@@ -161,13 +182,16 @@ def _with_gradient(optimizer: torch.optim.Optimizer, found: Mapping[int, Moved])
 def _judged(still: Moved, helped: Moved, opposed: Moved) -> Moved | None:
     if helped.movement != "proportional":
         return None
-    if abs(opposed.fraction) <= SPREAD * abs(helped.fraction):
+    if abs(opposed.rate) <= SPREAD * abs(helped.rate):
         return replace(helped, movement="cautious")
-    same = abs(opposed.fraction - helped.fraction) <= SPREAD * abs(helped.fraction)
+    same = abs(opposed.rate - helped.rate) <= SPREAD * abs(helped.rate)
     return helped if same and still.movement == "none" else None
 
 
-def _difference(optimizer: torch.optim.Optimizer, gradient: Gradient) -> dict[int, Moved]:
-    decayed = probe(optimizer, dtype=torch.float64, gradient=gradient).values
-    plain = probe(optimizer, dtype=torch.float64, gradient=gradient, decay=False).values
-    return {key: _moved(before, before + after - plain[key][1], SMALL) for key, (before, after) in decayed.items()}
+def _difference(optimizer: torch.optim.Optimizer, gradient: Gradient, keys: Collection[int]) -> dict[int, Moved]:
+    decayed = probe(optimizer, dtype=torch.float64, gradient=gradient, only=keys)
+    plain = probe(optimizer, dtype=torch.float64, gradient=gradient, decay=False, only=keys).values
+    return {
+        key: _moved(before, before + after - plain[key][1], decayed.rates[key], SMALL)
+        for key, (before, after) in decayed.values.items()
+    }

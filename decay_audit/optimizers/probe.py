@@ -7,7 +7,7 @@ import random
 import sys
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -48,6 +48,7 @@ def probe(
     gradient: Gradient = "zero",
     decay: bool = True,
     amplify: bool = False,
+    only: Collection[int] | None = None,
 ) -> Trail:
     """Take steps on a copy.
 
@@ -55,6 +56,7 @@ def probe(
         dtype: dtype of the stand-ins; None keeps each parameter's own.
         decay: False sets every coefficient to 0 first.
         amplify: raise every lr to at least `LOUD`, so that rounding does not drown what a step does.
+        only: ids of the tensors to step; None steps all.
 
     Raises:
         OptimizerError: no way to step worked; the message is the optimizer's.
@@ -62,7 +64,7 @@ def probe(
     errors: list[Exception] = []
     with undisturbed():
         for keep_state, take in _WAYS:
-            copied = duplicate(optimizer, dtype, keep_state=keep_state)
+            copied = duplicate(optimizer, dtype, keep_state=keep_state, only=only)
             rates = _prepare(copied, decay=decay, amplify=amplify)
             try:
                 return Trail(values=_values(copied, steps, partial(take, copied, gradient)), rates=rates)

@@ -5,7 +5,8 @@ Nothing of the original is touched: its state, its hooks and what schedulers hav
 
 import copy
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -32,26 +33,41 @@ class Copy(Struct, frozen=True, kw_only=True):
     stand_ins: Mapping[int, torch.Tensor]
 
 
-def duplicate(optimizer: torch.optim.Optimizer, dtype: torch.dtype | None = None, *, keep_state: bool = False) -> Copy:
+def duplicate(
+    optimizer: torch.optim.Optimizer,
+    dtype: torch.dtype | None = None,
+    *,
+    keep_state: bool = False,
+    only: Collection[int] | None = None,
+) -> Copy:
     """Copy an optimizer onto stand-ins.
 
     Args:
         dtype: dtype of floating stand-ins; None keeps each parameter's own.
         keep_state: give the copy states like the original's, all zero; otherwise it starts without any.
+        only: ids of the tensors that its groups shall hold; None keeps all.
     """
     tensors = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
     limit = max(SMALLEST, min(LARGEST, BUDGET // max(1, len(tensors))))
     stand_ins = {key: _stand_in(tensor, limit, dtype) for key, tensor in tensors.items()}
     memo: Memo = dict(stand_ins)
     clone = _clone(optimizer, memo, lambda state: _zeros(state, stand_ins) if keep_state else defaultdict(dict))
+    kept = {key: one for key, one in stand_ins.items() if only is None or key in only}
+    members = {id(one) for one in kept.values()}
     for group in clone.param_groups:
         _settle(group, clone)
-    return Copy(optimizer=clone, stand_ins=stand_ins)
+        group["params"][:] = [one for one in group["params"] if id(one) in members]
+    return Copy(optimizer=clone, stand_ins=kept)
 
 
 def shape_of(shape: Sequence[int], limit: int) -> tuple[int, ...]:
     """Shrink a shape to about `limit` elements: the same rank, narrow sides kept, wide ones in proportion."""
-    sizes = small = tuple(shape)
+    return _small(tuple(shape), limit)
+
+
+@lru_cache(maxsize=256)
+def _small(sizes: tuple[int, ...], limit: int) -> tuple[int, ...]:
+    small = sizes
     scale = 1.0
     while prod(small) > limit and any(size > NARROW for size in small):
         scale *= 0.9
@@ -61,10 +77,15 @@ def shape_of(shape: Sequence[int], limit: int) -> tuple[int, ...]:
 
 def values(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """Fill a shape with known values: of both signs, magnitudes between 0.5 and 1.5, exact in every floating dtype."""
+    return _values(tuple(shape), dtype).clone()
+
+
+@lru_cache(maxsize=64)
+def _values(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
     index = torch.arange(prod(shape), dtype=torch.float64)
     magnitude = 0.5 + torch.remainder(index * 0.6180339887498949, 1.0)
     sign = torch.where(torch.remainder(index * 0.7548776662466927, 1.0) < 0.5, -1.0, 1.0)
-    return (magnitude * sign).bfloat16().to(dtype).reshape(tuple(shape))
+    return (magnitude * sign).bfloat16().to(dtype).reshape(shape)
 
 
 def _stand_in(tensor: torch.Tensor, limit: int, dtype: torch.dtype | None) -> torch.Tensor:
