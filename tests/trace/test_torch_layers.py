@@ -119,4 +119,4 @@ def test_a_recurrent_layer_on_meta_is_traced_like_one_on_the_cpu() -> None:
     with torch.device("meta"):
         hollow = nn.LSTM(4, 5)
     assert roles(hollow, (3, 2, 4)) == roles(nn.LSTM(4, 5), (3, 2, 4)) == RECURRENT
-    assert all(parameter.is_meta for parameter in hollow._flat_weights)
+    assert all(parameter is not None and parameter.is_meta for parameter in hollow._flat_weights)
