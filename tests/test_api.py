@@ -1,5 +1,8 @@
 """The Python API: what a training script calls."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -111,3 +114,18 @@ def test_an_audit_leaves_model_and_optimizer_as_they_were() -> None:
     assert torch.equal(random, torch.random.get_rng_state())
     assert not optimizer.state
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class Hiding(nn.Linear):
+    """Shows its optimizer the weight alone, as models with a frozen part of their own do."""
+
+    def named_parameters(self, *arguments: Any, **settings: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, tensor) for name, tensor in super().named_parameters(*arguments, **settings) if name != "bias")
+
+
+def test_what_a_models_own_named_parameters_leaves_out_has_a_group_and_is_missed_in_an_optimizer() -> None:
+    model = Hiding(3, 2)
+    held = [id(tensor) for group in decay_audit.param_groups(model) for tensor in group["params"]]
+    assert held == [id(model.weight), id(model.bias)]
+    seen = decay_audit.audit(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1))
+    assert {one.code: one.parameters for one in seen.findings}["DA201"] == ("bias",)

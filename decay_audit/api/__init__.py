@@ -204,7 +204,9 @@ def param_groups(
     Raises:
         DecayAuditError: the ruleset cannot be loaded or gives no answer.
     """
-    tensors = dict(model.named_parameters())
+    from decay_audit.sources import module
+
+    tensors = module.tensors(model)
     return [
         {
             "params": [tensors[decision.subject.parameter.raw_name] for decision in group.decisions],

@@ -39,8 +39,7 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
             f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(found)}",
             "make as many optimizers as were saved, in the same order",
         )
-    tensors = dict(loaded.built.model.named_parameters())
-    names = {id(tensors[one.raw_name]): one.name for one in loaded.inventory.parameters if one.raw_name in tensors}
+    names = module.names(loaded.built.model, loaded.inventory)
     content, lines = _content(path), []
     for before, (_, optimizer) in zip(saved, found, strict=True):
         state = moving.rewrite(moving.at(content, before.name), before, optimizer, names)

@@ -4,6 +4,7 @@ from decay_audit.sources.module.beside import make
 from decay_audit.sources.module.building import Built, Device, build
 from decay_audit.sources.module.evaluating import evaluate
 from decay_audit.sources.module.surroundings import running
+from decay_audit.sources.module.tensors import names, tensors
 from decay_audit.sources.module.walk import read
 
-__all__ = ["Built", "Device", "build", "evaluate", "make", "read", "running"]
+__all__ = ["Built", "Device", "build", "evaluate", "make", "names", "read", "running", "tensors"]
