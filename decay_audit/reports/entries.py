@@ -2,8 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from math import isclose
 
+from decay_audit.checks.coefficients import TOLERANCE
+from decay_audit.checks.sides import effective
 from decay_audit.decisions import FROZEN, Decision
 from decay_audit.observations import Observation, Optimizer
 from decay_audit.report import Report
@@ -21,7 +24,7 @@ def columns(report: Report) -> dict[str, Say]:
     """Give each column after the role: its title, and the word that it has for a decision; "" says nothing."""
     return {
         "decay": decay,
-        **{title: _observed(report, optimizer) for title, optimizer in _titled(report.optimizers).items()},
+        **_observed(report),
         "lr": lambda decision: "" if decision.lr_scale == 1 else f"x{coefficient(decision.lr_scale)}",
         "optimizer": lambda decision: visible(decision.use or ""),
         "rule": lambda decision: visible(decision.rule),
@@ -77,33 +80,28 @@ def _few(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(map(visible, names[:most])) + more
 
 
-def _titled(optimizers: Sequence[Optimizer]) -> dict[str, Optimizer]:
-    """A title for each optimizer: its class, with its name where two have one class."""
-    types = [optimizer.type for optimizer in optimizers]
-    titled = {}
-    for optimizer in optimizers:
-        name = optimizer.type if types.count(optimizer.type) == 1 else f"{optimizer.type} {optimizer.name}"
-        titled[visible(f"saved {name}" if optimizer.origin == "checkpoint" else name)] = optimizer
-    return titled
+def _observed(report: Report) -> dict[str, Say]:
+    """A column for each class of optimizers, live ones and saved ones apart: a run may have one for each parameter."""
+    titles = {(one.origin, one.name): _title(one) for one in report.optimizers}
+    held: dict[str, dict[str, list[Observation]]] = {title: defaultdict(list) for title in titles.values()}
+    for seen in report.observations:
+        held[titles[seen.origin, seen.optimizer]][seen.parameter].append(seen)
+    alone = len(held) == len({origin for origin, _ in titles})
+    return {title: partial(_does, found, "absent" if alone else "") for title, found in held.items()}
 
 
-def _observed(report: Report, optimizer: Optimizer) -> Say:
-    """What one optimizer does to a parameter, marked where it differs from the decision."""
-    held: Mapping[str, list[Observation]] = defaultdict(list)
-    for one in report.observations:
-        if one.optimizer == optimizer.name:
-            held[one.parameter].append(one)
-    alone = len({other.origin for other in report.optimizers}) == len(report.optimizers)
+def _title(optimizer: Optimizer) -> str:
+    return visible(f"saved {optimizer.type}" if optimizer.origin == "checkpoint" else optimizer.type)
 
-    def say(decision: Decision) -> str:
-        observations = held.get(decision.name, [])
-        if not observations:
-            return "absent" if alone else ""
-        words = ", ".join(map(_observation, observations))
-        same = all(one.weight_decay == decision.weight_decay for one in observations)
-        return words if same or not decision.grouped else words + DIFFERS
 
-    return say
+def _does(held: Mapping[str, Sequence[Observation]], absent: str, decision: Decision) -> str:
+    """What optimizers do to a parameter, marked where it differs from the decision."""
+    observations = held.get(decision.name, ())
+    if not observations:
+        return absent
+    words = ", ".join(map(_observation, observations))
+    same = all(isclose(effective(one), decision.weight_decay, rel_tol=TOLERANCE) for one in observations)
+    return words if same or not decision.grouped else words + DIFFERS
 
 
 def _observation(one: Observation) -> str:

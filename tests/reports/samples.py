@@ -135,7 +135,13 @@ def awkward() -> Report:
                 parameter="h.1.ln.weight", optimizer="optimizer", group=1, weight_decay=0.0, lr=3e-4, movement="none"
             ),
             Observation(
-                parameter="wte.weight", optimizer="last.ckpt", group=0, weight_decay=0.1, measured=9.0, movement="sign"
+                parameter="wte.weight",
+                optimizer="last.ckpt",
+                origin="checkpoint",
+                group=0,
+                weight_decay=0.1,
+                measured=9.0,
+                movement="sign",
             ),
         ),
         findings=(

@@ -1,0 +1,35 @@
+"""What a row says of optimizers: one column for each class, marked where a check would find something."""
+
+import pytest
+import torch
+from torch import nn
+
+import decay_audit
+from decay_audit.reports import entries
+
+
+def shown(optimizer: object, model: nn.Module) -> dict[str, list[str]]:
+    report = decay_audit.audit(model, optimizer, weight_decay=0.1)
+    return {title: [say(one) for one in report.plan.decisions] for title, say in entries.columns(report).items()}
+
+
+def test_an_optimizer_for_each_parameter_takes_one_column() -> None:
+    model = nn.Linear(3, 2)
+    each = [torch.optim.SGD([tensor], lr=0.1, weight_decay=0.1) for tensor in model.parameters()]
+    assert shown(each, model)["SGD"] == ["0.1", "0.1 !"]
+
+
+def test_optimizers_of_two_classes_leave_each_others_parameters_blank() -> None:
+    model = nn.Linear(3, 2)
+    both = [torch.optim.SGD([model.weight], lr=0.1, weight_decay=0.1), torch.optim.AdamW([model.bias], weight_decay=0)]
+    columns = shown(both, model)
+    assert (columns["SGD"], columns["AdamW"]) == (["0.1", ""], ["", "-"])
+
+
+@pytest.mark.parametrize(("weight_decay", "cell"), [(0.1 + 1e-9, "0.100000001"), (0.1001, "0.1001 !")])
+def test_a_coefficient_is_marked_where_a_check_would_find_it(weight_decay: float, cell: str) -> None:
+    model = nn.Linear(3, 2, bias=False)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
+    assert shown(optimizer, model)["AdamW"] == [cell]
+    found = {one.code for one in decay_audit.audit(model, optimizer, weight_decay=0.1).findings}
+    assert ("DA103" in found) == cell.endswith("!")
