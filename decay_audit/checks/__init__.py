@@ -30,7 +30,7 @@ def check(
         *check_plan(plan),
         *check_ties(plan),
         *check_optimizers(plan, optimizers, observations, target or inventory.target),
-        *check_checkpoint(inventory),
+        *check_checkpoint(inventory, optimizers),
         *check_resume(optimizers),
     )
     return tuple(sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code)))

@@ -1,18 +1,19 @@
 """What a checkpoint alone gives away: optimizer state that does not fit, and code that its pickle names."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from decay_audit.findings import Finding, finding
 from decay_audit.inventory import Inventory
+from decay_audit.observations import Optimizer
 
 
-def check_checkpoint(inventory: Inventory) -> tuple[Finding, ...]:
-    """Find DA601 and DA602."""
-    return (*_misfits(inventory), *_opaque(inventory))
+def check_checkpoint(inventory: Inventory, optimizers: Sequence[Optimizer]) -> tuple[Finding, ...]:
+    """Find DA601 and DA602; the saved optimizers may be from a file beside the one that the inventory is of."""
+    return (*_misfits(optimizers), *_opaque(inventory))
 
 
-def _misfits(inventory: Inventory) -> Iterator[Finding]:
-    for optimizer in inventory.optimizers:
+def _misfits(optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
+    for optimizer in optimizers:
         if optimizer.misfits:
             yield finding(
                 "DA601",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from math import isclose
 
-from decay_audit.checks.phrases import counted, joined, kinds, number
+from decay_audit.checks.phrases import counted, kinds, number
 from decay_audit.checks.sides import Side, effective
 from decay_audit.decisions import Decision
 from decay_audit.findings import Finding, finding
@@ -19,7 +19,7 @@ Pair = tuple[Decision, Observation]
 
 def check_meanings(side: Side) -> Iterator[Finding]:
     """Find coefficients that nobody chose, that are coupled, that a step does not follow, or that rounding undoes."""
-    for optimizer in side.optimizers:
+    for optimizer in side.optimizers.values():
         if side.origin == "live":
             yield from _implicit(side, optimizer)
         yield from _coupled(optimizer)
@@ -112,7 +112,7 @@ def _vanishing(side: Side) -> Iterator[Finding]:
             (decision.name for decision in decisions),
             expected=f"1 - {number(product)} times the weight",
             found="the weight",
-            where=joined([one.type for one in side.optimizers]),
+            where=side.types(),
             fix="keep float32 weights for the optimizer, round stochastically, or use a larger product",
         )
 

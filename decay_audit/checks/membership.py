@@ -1,15 +1,16 @@
 """Who is in which group: DA201 to DA207, and DA505 for tensors that a wrapper has packed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
 from decay_audit.checks.phrases import counted, joined, kinds, number
 from decay_audit.checks.sides import Side
-from decay_audit.decisions import Decision, Plan, plan
-from decay_audit.errors import PlanError
+from decay_audit.decisions import DEFAULT, Decision, Plan, plan
 from decay_audit.findings import Finding, finding
 from decay_audit.observations import Group, Optimizer
+from decay_audit.roles.words import Classified
+from decay_audit.rules import Amount, RuleSet
 
 _NAMES = frozenset({"name", "group_name", "layer_name"})
 """Keys that label a group and steer nothing."""
@@ -23,7 +24,7 @@ def check_membership(side: Side) -> Iterator[Finding]:
     yield from _repeated(side)
     yield from _frozen(side)
     yield from _flattened(side)
-    for optimizer in side.optimizers:
+    for optimizer in side.optimizers.values():
         yield from _empty(optimizer)
         yield from _identical(optimizer)
 
@@ -40,13 +41,13 @@ def _absent(side: Side) -> Iterator[Finding]:
             f"{kinds(absent)} {'is' if len(absent) == 1 else 'are'} trainable and in no optimizer",
             _names(absent),
             expected="in a param group",
-            found=f"in none of {joined([one.type for one in side.optimizers])}",
+            found=f"in none of {side.types()}",
             fix=side.fix(),
         )
 
 
 def _strange(side: Side) -> Iterator[Finding]:
-    for optimizer in side.optimizers:
+    for optimizer in side.optimizers.values():
         for index, group in enumerate(optimizer.groups):
             if group.strangers:
                 shown = ", ".join(group.strangers[:3]) + (", ..." if len(group.strangers) > 3 else "")
@@ -97,7 +98,7 @@ def _frozen(side: Side) -> Iterator[Finding]:
 
 
 def _flattened(side: Side) -> Iterator[Finding]:
-    for optimizer in side.optimizers:
+    for optimizer in side.optimizers.values():
         flat = [name for group in optimizer.groups for name in group.flattened]
         if flat:
             yield finding(
@@ -149,10 +150,12 @@ def _settings(group: Group) -> tuple[tuple[str, str], ...]:
 
 def check_ties(decided: Plan) -> Iterator[Finding]:
     """Find tied tensors whose other names the rules would decide differently: DA205."""
-    for decision in decided.decisions:
-        others = {name: _as_named(decision, name, decided) for name in decision.subject.parameter.tied_to}
+    tied = [one for one in decided.decisions if one.grouped and one.subject.parameter.tied_to]
+    coefficients = _under_other_names(tied, decided.ruleset)
+    for decision in tied:
+        others = {name: coefficients.get(name) for name in decision.subject.parameter.tied_to}
         differ = {name: got for name, got in others.items() if got is not None and got != decision.weight_decay}
-        if differ and decision.grouped:
+        if differ:
             names = joined([f"{name} ({number(got)})" for name, got in differ.items()])
             yield finding(
                 "DA205",
@@ -166,15 +169,17 @@ def check_ties(decided: Plan) -> Iterator[Finding]:
             )
 
 
-def _as_named(decision: Decision, name: str, decided: Plan) -> float | None:
-    """The coefficient that the same tensor would get under another name, by the same role."""
-    parameter = decision.subject.parameter
-    owner = replace(parameter.owner, name=name.rpartition(".")[0])
-    renamed = replace(parameter, name=name, raw_name=name, owner=owner)
-    try:
-        return plan([replace(decision.subject, parameter=renamed)], decided.ruleset).decisions[0].weight_decay
-    except PlanError:
-        return None
+def _under_other_names(tied: Sequence[Decision], ruleset: RuleSet) -> dict[str, float]:
+    """The coefficient that each tensor would get under its other names, by the same role; none where it is an error."""
+    renamed = {name: _renamed(one.subject, name) for one in tied for name in one.subject.parameter.tied_to}
+    asked = replace(ruleset, default=ruleset.default or Amount(), lr_scale=(), layer_decay=None, routes=())
+    decisions = plan(renamed.values(), asked).decisions
+    return {one.name: one.weight_decay for one in decisions if ruleset.default or one.rule != DEFAULT}
+
+
+def _renamed(subject: Classified, name: str) -> Classified:
+    owner = replace(subject.parameter.owner, name=name.rpartition(".")[0])
+    return replace(subject, parameter=replace(subject.parameter, name=name, raw_name=name, owner=owner))
 
 
 def _names(decisions: list[Decision]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from decay_audit.checks.phrases import joined
 from decay_audit.decisions import Decision, Plan
 from decay_audit.observations import Observation, Optimizer, Origin, held
 
@@ -13,13 +14,14 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
     """The live optimizers, or the saved ones: what they do to each parameter of the plan.
 
     Attributes:
+        optimizers: by name.
         observed: by parameter, in the plan's order; only those that an optimizer holds.
         target: the target in commands that a fix names.
     """
 
     origin: Origin
     plan: Plan
-    optimizers: tuple[Optimizer, ...]
+    optimizers: Mapping[str, Optimizer]
     observed: Mapping[str, tuple[Observation, ...]]
     target: str
 
@@ -31,7 +33,11 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
 
     def optimizer(self, observation: Observation) -> Optimizer:
         """The optimizer that an observation is of."""
-        return next(one for one in self.optimizers if one.name == observation.optimizer)
+        return self.optimizers[observation.optimizer]
+
+    def types(self) -> str:
+        """The classes of its optimizers, each once: a run may have one optimizer for each parameter."""
+        return joined(list(dict.fromkeys(one.type for one in self.optimizers.values())))
 
     def place(self, observation: Observation) -> str:
         """Where an observation was made: `group 0 of AdamW`."""
@@ -40,14 +46,15 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
 
     def by(self) -> str:
         """Who does it, where that is not the run at hand: ` by the saved AdamW`."""
-        return f" by the saved {self.optimizers[0].type}" if self.origin == "checkpoint" else ""
+        return f" by the saved {self.types()}" if self.origin == "checkpoint" else ""
 
     def fix(self) -> str:
         """The command that prints groups as the ruleset wants them."""
-        kind = self.optimizers[0].type.rpartition("(")[2].rstrip(")").partition(" ")[0]
-        ruleset = self.plan.ruleset
-        chosen = f"--rules {ruleset.name} --weight-decay {ruleset.weight_decay:g}"
-        return f"decay-audit emit {shlex.quote(self.target)} {chosen} --optimizer {kind}"
+        first, ruleset = next(iter(self.optimizers.values())), self.plan.ruleset
+        kind = first.type.rpartition("(")[2].rstrip(")").partition(" ")[0]
+        rules = ruleset.name if ruleset.preset else ruleset.file or ruleset.name
+        words = (self.target, "--rules", rules, "--weight-decay", f"{ruleset.weight_decay:.12g}", "--optimizer", kind)
+        return f"decay-audit emit {shlex.join(words)}"
 
 
 def sides(
@@ -61,7 +68,7 @@ def sides(
         Side(
             origin=origin,
             plan=plan,
-            optimizers=tuple(one for one in optimizers if one.origin == origin),
+            optimizers={one.name: one for one in optimizers if one.origin == origin},
             observed=_by_parameter([each for each in known if each.origin == origin]),
             target=target,
         )

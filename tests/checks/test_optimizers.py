@@ -1,5 +1,7 @@
 """Plans against optimizers as plain data: which finding, about whom, and in which words."""
 
+import shlex
+
 import pytest
 from msgspec.structs import replace
 
@@ -306,3 +308,26 @@ def test_tied_names_that_rules_tell_apart_are_found() -> None:
     assert only.code == "DA205"
     assert only.parameters == ("wte.embedding", "head.weight")
     assert not list(check_ties(plan([subject("wte.embedding", tied=("wte.other",))], ruleset)))
+
+
+def test_a_tied_name_that_no_rule_answers_for_is_not_compared() -> None:
+    rules = (Rule(name="embeddings", when=When(name="wte.*"), amount=Amount(times=0.0)),)
+    ruleset = RuleSet(name="house", weight_decay=0.1, rules=rules, default=None)
+    tied = subject("wte.embedding", tied=("head.weight", "wte.other"))
+    assert not list(check_ties(plan([tied], ruleset)))
+
+
+def test_the_fix_names_the_rules_file_and_not_the_ruleset_in_it_and_can_be_pasted() -> None:
+    ruleset = replace(load("no-norm-no-bias"), name="ours; rm x", preset=False, file="rules/our own.yaml")
+    decided = plan([subject(name) for name in MODEL], ruleset, 0.123456789)
+    every = adamw(group(*MODEL, weight_decay=0.123456789))
+    (found,) = check_optimizers(decided, [every], target="a model.py:Net")
+    words = shlex.split(found.fix)
+    assert words[:3] == ["decay-audit", "emit", "a model.py:Net"]
+    assert words[3:] == ["--rules", "rules/our own.yaml", "--weight-decay", "0.123456789", "--optimizer", "AdamW"]
+
+
+def test_classes_are_said_once_however_many_optimizers_there_are() -> None:
+    each = [replace(adamw(group(name)), name=f"optimizer[{index}]") for index, name in enumerate(MODEL[:-1])]
+    found = {one.code: one for one in check_optimizers(planned(), each)}
+    assert found["DA201"].found == "in none of AdamW"

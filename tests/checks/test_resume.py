@@ -1,6 +1,7 @@
 """What loading a saved state would do, held against what torch does with it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -106,3 +107,11 @@ def test_a_checkpoint_without_optimizer_state_is_an_error_with_a_way_out(folder:
     result = CliRunner().invoke(app, ["check", "train.py", "--checkpoint", "last.pt"])
     assert result.exit_code == 2
     assert "holds no optimizer state" in result.stderr
+
+
+def test_states_of_other_shapes_in_a_file_beside_the_model_are_found(folder: Path) -> None:
+    state: Any = save(folder, "one_group")
+    first, second, *others = state["param_groups"][0]["param_names"]
+    state["param_groups"][0]["param_names"] = [second, first, *others]
+    torch.save({"model": torch.load("last.pt")["model"], "optimizer": state}, "last.pt")
+    assert "DA601 error   saved state of AdamW does not fit 2 parameters at its positions" in check("one_group")
