@@ -285,3 +285,25 @@ def test_a_checkpoint_with_its_model_gives_the_models_parameters_to_the_optimize
 def test_code_for_a_checkpoint_with_its_model_runs_on_the_model(resumed: Path) -> None:
     result = runner.invoke(app, ["emit", resumed.name, "--model", "net.py:Net"])
     assert (result.exit_code, '"fc.weight"' in result.stdout) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["net.py/net.py"], ["net.py:Net", "--checkpoint", "a" * 5000], ["net.py:Net", "--checkpoint", "a\0b"]],
+    ids=["below a file", "too long", "no name at all"],
+)
+def test_what_cannot_be_a_file_is_not_there(folder: Path, arguments: list[str]) -> None:
+    result = runner.invoke(app, ["check", *arguments])
+    assert (result.exit_code, "no such file" in result.stderr) == (2, True)
+
+
+def test_a_checkpoint_that_is_named_beside_another_is_the_one_whose_optimizer_is_read(resumed: Path) -> None:
+    other = resumed.with_name("other.ckpt")
+    script = (
+        f"import torch; state = torch.load({resumed.name!r}); group = state['optimizer_states'][0]['param_groups'][0]\n"
+    )
+    script += f"group['weight_decay'] = 0.7; torch.save(state, {other.name!r})\n"
+    subprocess.run([sys.executable, "-c", script], cwd=resumed.parent, check=True)
+    result = runner.invoke(app, ["inspect", resumed.name, "--checkpoint", other.name, "-f", "json"])
+    (optimizer,) = json.loads(result.stdout)["optimizers"]
+    assert [group["weight_decay"] for group in optimizer["groups"]] == [0.7]

@@ -10,6 +10,7 @@ from decay_audit.api.loading import Loaded, Request, load
 from decay_audit.errors import DecayAuditError
 from decay_audit.inventory import Inventory
 from decay_audit.observations import Observation, Optimizer, held
+from decay_audit.sources import target as targets
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +32,7 @@ def observe(loaded: Loaded, request: Request) -> Observed:
     Raises:
         DecayAuditError: the expression cannot be evaluated or makes no optimizer, or there is no model for it.
     """
-    saved = loaded.inventory.optimizers or _saved(loaded, request)
+    saved = _saved(loaded, request)
     read = tuple(each for optimizer in saved for each in held(optimizer))
     if request.optimizer is None:
         if request.measure:
@@ -42,13 +43,13 @@ def observe(loaded: Loaded, request: Request) -> Observed:
 
 
 def _saved(loaded: Loaded, request: Request) -> tuple[Optimizer, ...]:
-    """Read the optimizer states of the checkpoint beside a model, by the model's names."""
+    """Read the optimizer states of the checkpoint that was named beside the target, else those of the target itself."""
     if request.checkpoint is None:
-        return ()
+        return loaded.inventory.optimizers
     from decay_audit.sources import checkpoint, fitting
 
     path = Path(request.checkpoint)
-    if not path.exists():
+    if not targets.exists(path):
         raise DecayAuditError(f"no such file: {request.checkpoint}", "--checkpoint takes a file or a folder")
     saved = checkpoint.read(path, target=path.name, key=request.key)
     if not saved.optimizers:
@@ -106,10 +107,9 @@ def observe_live(
         OptimizerError: there is none among them, or it cannot be read or stepped.
     """
     from decay_audit.optimizers import live, measure
+    from decay_audit.sources import module
 
-    found = live.find(made)
-    tensors = dict(model.named_parameters())
-    names = {id(tensors[one.raw_name]): one.name for one in inventory.parameters if one.raw_name in tensors}
+    found, names = live.find(made), module.names(model, inventory)
     observed = live.observe(found, names, record)
     observations = measure.measure(found, names, record) if measured else observed.observations
     return Observed(optimizers=observed.optimizers, observations=observations)

@@ -58,7 +58,7 @@ def parse(text: str) -> Target:
     """
     if not text.strip():
         raise TargetError("the target is empty", f"accepted: {FORMS}")
-    if _exists(path := Path(text)):
+    if exists(path := Path(text)):
         return _on_disk(text, path)
     if match := _FILE.fullmatch(text):
         return _python_file(match["path"], match["expression"])
@@ -69,8 +69,8 @@ def parse(text: str) -> Target:
     raise TargetError(f"`{text}` is not a target", f"accepted: {FORMS}")
 
 
-def _exists(path: Path) -> bool:
-    """A long expression is no file name, and asking the disk for it is an error."""
+def exists(path: Path) -> bool:
+    """Whether a file or folder is there; a long expression is no file name, and asking the disk for it is an error."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -100,7 +100,7 @@ def _folder(text: str, path: Path) -> Target:
 
 def _python_file(place: str, expression: str | None) -> FileTarget:
     path = Path(place)
-    if not _exists(path):
+    if not exists(path):
         raise _no_file(place)
     stripped = _stripped(f"{place}:{expression}", expression)
     return FileTarget(
@@ -127,10 +127,10 @@ def _looks_like_path(text: str) -> bool:
 def _no_file(place: str) -> TargetError:
     """Name the nearest file of the folder that was asked for."""
     before = place.partition(":")[0]
-    if _exists(Path(before)):
+    if exists(Path(before)):
         return TargetError(f"{before} is not Python: nothing can follow its name", f"try: {before}")
     path = Path(place)
-    if not _exists(path.parent):
+    if not (exists(path.parent) and path.parent.is_dir()):
         return TargetError(f"no such file: {place}", f"there is no folder {path.parent}")
     near = nearest(path.name, (each.name for each in path.parent.iterdir()))
     return TargetError(f"no such file: {place}", f"did you mean {path.parent / near}?" if near else "")
