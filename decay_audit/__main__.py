@@ -11,7 +11,9 @@ def main() -> None:
 
     try:
         app()
-    except Exception as error:  # noqa: BLE001  (the outermost frame)
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001  (the outermost frame; what tests skip with is no Exception)
         import traceback
 
         traceback.print_exc()

@@ -307,3 +307,27 @@ def test_a_checkpoint_that_is_named_beside_another_is_the_one_whose_optimizer_is
     result = runner.invoke(app, ["inspect", resumed.name, "--checkpoint", other.name, "-f", "json"])
     (optimizer,) = json.loads(result.stdout)["optimizers"]
     assert [group["weight_decay"] for group in optimizer["groups"]] == [0.7]
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "torch.optim.SGD([{'params': model.parameters(), 'weight_decay': 0.1}], lr=0.1)",
+        "lambda model: torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)",
+        "torch.optim:SGD([{'params': model.parameters(), 'weight_decay': 0.1}], lr=0.1)",
+        "torch.optim.SGD(list(model.parameters())[:9], lr=0.1, weight_decay=0.1)",
+    ],
+)
+def test_an_optimizer_expression_may_hold_colons_of_its_own(folder: Path, optimizer: str) -> None:
+    result = runner.invoke(app, ["check", "net.py", "--optimizer", optimizer])
+    assert (result.exit_code, "DA101" in result.stdout) == (1, True)
+
+
+def test_a_file_whose_name_has_a_blank_still_names_an_optimizer(folder: Path) -> None:
+    (folder / "my train.py").write_text(MODEL)
+    assert runner.invoke(app, ["check", "net.py", "--optimizer", "my train.py:good"]).exit_code == 0
+
+
+def test_what_is_raised_and_is_no_exception_is_not_taken_for_findings(folder: Path) -> None:
+    (folder / "skips.py").write_text("class Skipped(BaseException):\n    pass\n\n\nraise Skipped\n")
+    assert process("check", "skips.py").returncode == 3

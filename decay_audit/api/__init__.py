@@ -108,7 +108,8 @@ def report(loaded: Loaded, request: Request) -> Report:
         DecayAuditError: the ruleset cannot be loaded or gives no answer, or the optimizer cannot be made or stepped.
     """
     observed = observe(loaded, request)
-    return _compare(loaded.inventory, observed, load_rules(request.rules), request.weight_decay, request.target)
+    target = request.model or request.target  # where code for the parameters can be made and run
+    return _compare(loaded.inventory, observed, load_rules(request.rules), request.weight_decay, target)
 
 
 def audit(

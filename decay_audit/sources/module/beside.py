@@ -1,5 +1,6 @@
 """What the user's code makes beside the model: an optimizer, from an expression that may use it."""
 
+import ast
 from pathlib import Path
 
 import torch
@@ -36,12 +37,23 @@ def make(text: str, built: Built) -> object:
 
 def _elsewhere(text: str, built: Built) -> FileTarget | ModuleTarget | None:
     """The file or module that an expression names; None if it is one for the model's own namespace."""
-    if text in built.namespace or (":" not in text and not text.endswith(".py") and not _is_dotted(text)):
+    if text in built.namespace:
+        return None
+    if _is_expression(text) and not (text.endswith(".py") or _is_dotted(text)):
         return None
     spec = targets.parse(text)
     if isinstance(spec, CheckpointTarget):
         raise TargetError(f"{text} is a checkpoint, not code that makes an optimizer", "name a file of Python")
     return spec
+
+
+def _is_expression(text: str) -> bool:
+    """Whether it is Python as it stands: with the colon of a dict or a lambda it is, with one behind a file not."""
+    try:
+        ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return ":" not in text
+    return True
 
 
 def _is_dotted(text: str) -> bool:
