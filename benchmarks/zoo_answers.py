@@ -107,9 +107,18 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
     )
 
 
+TOLD_APART: dict[Role, frozenset[Role]] = {
+    "scale": frozenset({"layer_scale"}),
+    "bias": frozenset({"norm_bias"}),
+    "embedding": frozenset({"position_embedding", "relative_position_bias", "token"}),
+}
+"""What use tells apart where a name says only the kind."""
+
+
 def agrees(role: Role, use: Evidence) -> bool:
-    """Whether structure says nothing, what use says, or a finer kind of it that no operator can tell."""
-    return role in {use.role, "unclassified"} or role in FINER.get(use.role, ())
+    """Whether one says nothing, the same, or a finer kind of what the other says."""
+    finer = role in FINER.get(use.role, ()) or use.role in TOLD_APART.get(role, ())
+    return finer or role in {use.role, "unclassified"}
 
 
 def _case(one: Classified, other: str, detail: str) -> Case:

@@ -90,8 +90,9 @@ def _agreement(answers: Sequence[Answers]) -> str:
     )  # fmt: skip
     return (
         "## Structure and use\n\n"
-        "Use speaks of a parameter if it says more than a guess. A finer word of structure for what no operator can\n"
-        "tell apart (a table of positions for a table) agrees.\n\n" + _table(head, rows)
+        "Use speaks of a parameter if it says more than a guess. A finer word for the same kind agrees: of structure,\n"
+        "for what no operator can tell apart (positions among tables); of use, for what a name leaves open (a gain\n"
+        "that turns out to scale a residual).\n\n" + _table(head, rows)
     )
 
 

@@ -146,7 +146,7 @@ def _gain(use: Use, parameter: Parameter) -> Meaning | None:
     squashed = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))  # a gate, not a norm's gain
     normal = not squashed and (use.slot == "normalized" or bool({"normal", "spread"} & set(use.marks)))
     wide = _wide(parameter.shape)
-    if {"exp", "neg"} <= set(use.via) and wide:
+    if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide:
         return "state_space", "other", "likely"
     if normal and wide == 1:
         return "norm_weight", "other_norm", "likely"

@@ -295,3 +295,21 @@ def test_a_squashed_gain_is_a_gate_and_not_a_norms() -> None:
 
 def test_a_scalar_on_a_residual_is_a_scale() -> None:
     assert roles(Odd(lambda x, p: x + p * torch.tanh(x), (1,)), (2, 5, C)) == {"p": "scale likely"}
+
+
+def test_a_gain_before_a_norm_is_not_the_norms() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return rms_norm(x * p, q)
+
+    assert roles(Odd(forward, (C,), (C,)), (2, 5, C)) == {"p": "scale guess", "q": "norm_weight likely"}
+
+
+def test_a_masked_input_is_no_mask() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        return (x * (x[..., :1] > 0).float()) @ p
+
+    assert roles(Odd(forward, (C, 4)), (2, 5, C)) == {"p": "linear_weight certain"}
+
+
+def test_the_inverse_of_a_scale_is_not_a_decay_rate() -> None:
+    assert roles(Odd(lambda x, p: (x - 1) * torch.exp(-p), (C,)), (2, 5, C)) == {"p": "scale guess"}

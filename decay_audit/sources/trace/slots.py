@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from decay_audit.parameters import Use
 from decay_audit.sources.trace.calls import Call, Operand, is_data
-from decay_audit.sources.trace.marks import divides, identity, is_made
+from decay_audit.sources.trace.marks import identity, is_made
 from decay_audit.sources.trace.marks import marks as marked
 from decay_audit.sources.trace.operators import (
     BATCH_NORMS,
@@ -198,8 +198,10 @@ def _fates(call: Call, data: Sequence[Operand]) -> Iterator[Meeting]:
         others = [other for other in data if other is not operand]
         met = max(others, key=lambda other: prod(other.shape), default=operand)
         kept = frozenset().union(*(other.trail.gained for other in others if other.trail is not None))
-        if call.operator in {"mul", "div"} and any(divides(other, operand) for other in others):
-            yield from _fate(call, "normalized", trail.gained, operand, met)
+        if call.operator in {"mul", "div"} and trail.gained_of in {
+            other.trail.spread_of for other in others if other.trail
+        }:
+            yield from _fate(call, "normalized", trail.gained if trail.gained_of else (), operand, met)
         if call.operator in SUMMANDS and others and "scores" not in trail.marks:
             yield from _fate(call, "residual", trail.gained - kept, operand, met)
         on_scores = any("scores" in other.trail.marks for other in others if other.trail is not None)
@@ -232,12 +234,13 @@ def _data_trail(call: Call) -> Trail:
     if not (operator in {"add", "sub", "cat"} and all(trail.products for trail in trails)):
         products = products if alone and operator in KEEPS_PRODUCT | {"add"} else frozenset()
     marks = marked(call, data, acting=bool(acting))
-    value, spread_of = identity(call, data, marks)
+    value, spread_of = identity(call, data, marks, acting=bool(acting))
     return Trail(
         data=True,
         marks=marks,
         value=value,
         spread_of=spread_of,
+        gained_of=trails[0].value if gained else (trails[0].gained_of if alone else 0),
         products=products,
         gained=gained | (trails[0].gained if alone and operator in GAINS else frozenset()),
     )
