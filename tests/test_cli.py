@@ -331,3 +331,27 @@ def test_a_file_whose_name_has_a_blank_still_names_an_optimizer(folder: Path) ->
 def test_what_is_raised_and_is_no_exception_is_not_taken_for_findings(folder: Path) -> None:
     (folder / "skips.py").write_text("class Skipped(BaseException):\n    pass\n\n\nraise Skipped\n")
     assert process("check", "skips.py").returncode == 3
+
+
+def test_a_report_is_written_through_a_link_with_the_permissions_that_the_file_has(folder: Path) -> None:
+    real, link = folder / "real.txt", folder / "link.txt"
+    real.write_text("before")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    assert runner.invoke(app, ["inspect", "net.py", "-o", "link.txt"]).exit_code == 0
+    assert (link.is_symlink(), "fc.weight" in real.read_text(), real.stat().st_mode & 0o777) == (True, True, 0o640)
+
+
+def test_what_is_no_plain_file_is_written_to_and_never_replaced(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    reader = subprocess.Popen(["cat", "pipe"], stdout=subprocess.PIPE, text=True)
+    result = runner.invoke(app, ["inspect", "net.py", "-o", "pipe"])
+    assert (result.exit_code, "fc.weight" in reader.communicate(timeout=60)[0]) == (0, True)
+    assert (folder / "pipe").is_fifo()
+
+
+def test_an_output_in_no_folder_is_an_error_and_leaves_nothing(folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    result = runner.invoke(app, ["rules", "schema", "-o", "net.py/report.json"])
+    assert (result.exit_code, "cannot write" in result.stderr) == (2, True)
+    assert sorted(folder.rglob("*")) == before

@@ -1,11 +1,12 @@
 """Migrating: a checkpoint whose optimizer state is rewritten for new param groups, in a new file."""
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from decay_audit import files
 from decay_audit.api.loading import Request, load
 from decay_audit.errors import DecayAuditError
+from decay_audit.sources import target as targets
 
 
 def migrate(request: Request, output: Path) -> tuple[str, ...]:
@@ -27,6 +28,8 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     loaded = load(request)
     if loaded.built is None:
         raise DecayAuditError("a checkpoint cannot make an optimizer", "name the model as a target: --model train.py")
+    import torch
+
     from decay_audit.optimizers import live
     from decay_audit.optimizers import migrate as moving
     from decay_audit.sources import checkpoint, fitting, module
@@ -50,13 +53,14 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
             f"{len(state['state'])} states moved by name"
         )
     request.progress(f"writing {output.name}")
-    _write(content, output)
+    with files.whole(output) as fresh:
+        torch.save(content, fresh)
     return tuple(lines)
 
 
 def _file(checkpoint: str, output: Path) -> Path:
     path = Path(checkpoint)
-    if not path.is_file():
+    if not (targets.exists(path) and path.is_file()):
         raise DecayAuditError(f"no such file: {checkpoint}", "migrate takes one file that torch.save has written")
     if output.exists() and output.samefile(path):
         raise DecayAuditError(f"{checkpoint} is never written to", "name another file with --output")
@@ -75,16 +79,3 @@ def _content(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
             f"torch cannot load {path.name} safely: {str(error).splitlines()[0]}",
             "migrate loads tensors and plain values only; save the rest of the checkpoint elsewhere",
         ) from error
-
-
-def _write(content: object, output: Path) -> None:
-    import torch
-
-    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=f".{output.name}.", delete=False) as file:
-        temporary = Path(file.name)
-    try:
-        torch.save(content, temporary)
-        temporary.replace(output)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

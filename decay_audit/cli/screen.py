@@ -3,13 +3,13 @@
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from decay_audit import files
 from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
@@ -61,32 +61,8 @@ def write(text: str, output: Path | None) -> None:
     if output is None:
         _encode(sys.stdout, text)
         return
-    try:
-        _replace(output, text)
-    except OSError as error:
-        raise DecayAuditError(f"cannot write {output}: {error.strerror}", "name a folder that exists") from error
-
-
-def _replace(output: Path, text: str) -> None:
-    mode = output.stat().st_mode & 0o777 if output.exists() else 0o666 & ~_umask()
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", newline="", dir=output.parent, prefix=f".{output.name}.", delete=False
-    ) as file:
-        temporary = Path(file.name)
-        try:
-            file.writelines(_parts(text))
-            file.close()
-            temporary.chmod(mode)
-            temporary.replace(output)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+    with files.whole(output) as path, path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(_parts(text))
 
 
 def _encode(stream: TextIO, text: str) -> None:
