@@ -44,7 +44,7 @@ def test_ci_runs_what_the_readme_says() -> None:
     )
     assert made.stdout == commands()[1]
     assert 'eval "$tests"' in script
-    others = script.replace("*pytest*", "").replace("pytest -q tests/parity", "")
+    others = script.replace("*pytest*", "").replace("pytest -q tests/parity", "")  # in an environment of its own
     assert "pytest" not in others
 
 
