@@ -31,7 +31,7 @@ def appetite(model: nn.Module) -> tuple[Meal, ...]:
     example = getattr(model, "example_input_array", None)
     if example is not None:
         return (_example(example),)
-    if isinstance(getattr(model, "main_input_name", None), str) and hasattr(model, "config"):
+    if isinstance(getattr(model, "main_input_name", None), str | list) and hasattr(model, "config"):
         return tuple(_transformer(model))
     for attribute in ("pretrained_cfg", "default_cfg"):
         size = get(getattr(model, attribute, None), "input_size")
@@ -84,7 +84,8 @@ def _transformer(model: nn.Module) -> Iterator[Meal]:
     """Serve what has no default with the main input, first beside the inputs of the other modalities, then alone."""
     config: Any = model.config
     signature = inspect.signature(model.forward).parameters
-    main = str(model.main_input_name)
+    named: Any = model.main_input_name
+    main = [named] if isinstance(named, str) else list(named)
     needed = [
         name
         for name, parameter in signature.items()
@@ -97,7 +98,8 @@ def _transformer(model: nn.Module) -> Iterator[Meal]:
     others = [
         MODALITIES[modality] for modality in ([told] if isinstance(told, str) else told) if modality in MODALITIES
     ]
-    courses = ([*needed, main, *others], [*needed, main], [*needed, *others[:1]])
+    beside = [name for name in ("bbox",) if name in signature]
+    courses = ([*needed, *main, *beside, *others], [*needed, *main], [*needed, *others[:1]])
     known = (dict.fromkeys(name for name in names if name in signature) for names in courses)
     for names in dict.fromkeys(tuple(names) for names in known):
         if names and all(name in DISHES for name in names):

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 TOKENS = 8
+FRAMES = 400
+SAMPLES = 19200  # of a wave: a multiple of the strides that audio models fold
 GRID = (1, 4, 4)  # frames, rows and columns of patches, for models that take images as a list of patches
 
 Servings = list[torch.Tensor]
@@ -84,7 +86,7 @@ def _videos(config: Any) -> Servings:  # noqa: ANN401
 def _waves(config: Any) -> Servings:  # noqa: ANN401
     bins, frames = get(config, "num_mel_bins"), get(config, "max_length")
     channels = number(config, 1, "audio_channels")
-    waves = [floats(1, 16000), floats(1, channels, 16000)]
+    waves = [floats(1, SAMPLES), floats(1, channels, SAMPLES)]
     if get(config, "audio_channels") is not None:
         waves.reverse()
     if isinstance(bins, int) and isinstance(frames, int):
@@ -105,8 +107,8 @@ _MEL_BINS = (
 def _features(config: Any) -> Servings:  # noqa: ANN401
     audio = _audio(config)
     bins = number(audio, 80, *_MEL_BINS)
-    frames = 2 * number(audio, 128, "max_source_positions")
-    in_rows = [floats(1, 256, bins), floats(1, 1, 1001, bins), floats(1, 4, 1001, bins)]
+    frames = 2 * number(audio, FRAMES // 2, "max_source_positions")
+    in_rows = [floats(1, FRAMES, bins), floats(1, 1, 1001, bins), floats(1, 4, 1001, bins)]
     in_columns = [floats(1, bins, frames), floats(bins, 200)]
     return [*in_columns, *in_rows] if hasattr(audio, "max_source_positions") else [*in_rows, *in_columns]
 
@@ -148,6 +150,7 @@ DISHES: dict[str, Callable[[Any], Servings]] = {
     "attention_mask": _ids,
     "token_type_ids": _ids,
     "bbox": lambda config: [ids(1, TOKENS, 4), floats(1, TOKENS, 8), floats(1, TOKENS, 4)],  # noqa: ARG005
+    "task_inputs": lambda config: [ids(1, 77)],  # noqa: ARG005
     "pixel_values": _images,
     "images": _images,
     "pixel_mask": lambda config: [ids(1, *image.shape[-2:]) for image in _images(config)],
