@@ -37,6 +37,8 @@ def bad(model):
     return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
 """
 
+DECAYED = "DA101 error   2 norm parameters and 1 bias are decayed; no-norm-no-bias spares them"
+
 runner = CliRunner()
 
 
@@ -230,8 +232,11 @@ def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
     monkeypatch.chdir(folder / "below")
     result = runner.invoke(app, ["check"])
     assert result.exit_code == 1
-    assert "no findings in 4 tensors" in result.stderr
-    assert "1 error in 4 tensors" in result.stderr
+    assert result.stderr.splitlines()[-2:] == [
+        "net.py:Net: no findings in 4 tensors",
+        "net.py:Net: 1 error in 4 tensors",
+    ]
+    assert result.stdout.splitlines()[:2] == ["net.py:Net", DECAYED]
 
 
 def test_a_misspelt_key_in_pyproject_is_an_error_with_the_nearest_spelling(folder: Path) -> None:
@@ -355,3 +360,32 @@ def test_an_output_in_no_folder_is_an_error_and_leaves_nothing(folder: Path) -> 
     result = runner.invoke(app, ["rules", "schema", "-o", "net.py/report.json"])
     assert (result.exit_code, "cannot write" in result.stderr) == (2, True)
     assert sorted(folder.rglob("*")) == before
+
+
+def test_an_option_on_the_command_line_beats_the_same_one_of_an_audit(folder: Path) -> None:
+    audit = "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\nrules = 'torch-default'\n"
+    (folder / "pyproject.toml").write_text(f"{audit}ignore = ['DA3']\n")
+    assert runner.invoke(app, ["check"]).exit_code == 0
+    assert runner.invoke(app, ["check", "--rules", "no-norm-no-bias"]).exit_code == 1
+
+
+def test_defaults_reach_every_command_that_has_the_option(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.'decay-audit']\nrules = 'timm'\noptimizer = 'net.py:bad'\n")
+    assert runner.invoke(app, ["rules", "which", "net.py"]).stdout.startswith("this is exactly what these do")
+    compared = runner.invoke(app, ["diff", "net.py", "-r", "no-bias", "-r", "torch-default", "-f", "json"])
+    assert json.loads(compared.stdout)["rulesets"] == ["no-bias", "torch-default"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("[tool]\ndecay-audit = 3\n", 2),
+        ("tool = 3  # decay-audit\n", 0),
+        ("[tool.decay-audit]\naudits = 3\n", 2),
+        ("[tool.decay-audit\n", 2),
+        ("[project]\ndependencies = ['decay-audit']\n", 0),
+    ],
+)
+def test_no_pyproject_is_taken_for_a_bug_of_ours(folder: Path, text: str, code: int) -> None:
+    (folder / "pyproject.toml").write_text(text)
+    assert runner.invoke(app, ["rules", "list"]).exit_code == code

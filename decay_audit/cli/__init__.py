@@ -72,6 +72,8 @@ def root(
         "check": defaults,
         "explain": defaults,
         "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # there it is a class
+        "diff": {name: value for name, value in defaults.items() if name != "rules"},  # there they are what differs
+        "rules": dict.fromkeys(("list", "show", "which", "import"), defaults),
     }
 
 

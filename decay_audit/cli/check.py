@@ -18,6 +18,7 @@ JUDGING = frozenset({"select", "ignore", "fail_on"})
 
 
 def check(
+    context: typer.Context,
     target: o.OptionalTarget = None,
     rules: o.Rules = o.DEFAULT_RULES,
     weight_decay: o.WeightDecay = None,
@@ -49,17 +50,29 @@ def check(
     observing = {"optimizer": optimizer, "measure": measure, "checkpoint": checkpoint}
     judging = {"select": select or (), "ignore": ignore or (), "fail_on": fail_on.value}
     given = {"rules": rules, "weight_decay": weight_decay, **reading, **observing, **judging}
-    audits = [{**given, "target": target}] if target else [{**given, **audit} for audit in _configured()]
+    said = {name: given[name] for name in given if _is_said(context, name)}
+    audits = [{**given, "target": target}] if target else [{**given, **audit, **said} for audit in _configured()]
     found = [_audit(audit, quiet=quiet) for audit in audits]
+    several = len(found) > 1
     texts = [
-        reports.check(report, format.value, screen.look(output, color, full=full, verbose=verbose, artifact=file))
+        reports.check(
+            report,
+            format.value,
+            screen.look(output, color, full=full, verbose=verbose, titled=several, artifact=file),
+        )
         for report, _, file in found
     ]
     screen.write(reports.join(texts, format.value), output)
     for report, _, _ in found:
-        screen.say(reports.verdict(report), quiet=quiet)
+        screen.say((f"{report.inventory.target}: " if several else "") + reports.verdict(report), quiet=quiet)
     if not exit_zero and any(fails for _, fails, _ in found):
         raise typer.Exit(1)
+
+
+def _is_said(context: typer.Context, option: str) -> bool:
+    """Whether an option is on the command line, which beats what an audit says."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _configured() -> list[dict[str, Any]]:

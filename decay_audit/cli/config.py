@@ -55,10 +55,14 @@ class Config(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, ren
 
 
 def find(start: Path) -> Path | None:
-    """Find the nearest pyproject.toml with a `[tool.decay-audit]` table, from `start` upwards."""
+    """Find the nearest pyproject.toml with a `[tool.decay-audit]` table, from `start` upwards.
+
+    Raises:
+        DecayAuditError: a file on the way that may have one is no TOML.
+    """
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
-        if file.is_file() and b"tool.decay-audit" in file.read_bytes():
+        if file.is_file() and b"decay-audit" in file.read_bytes() and _table(file) is not None:
             return file
     return None
 
@@ -69,11 +73,9 @@ def load(file: Path) -> Config:
     Raises:
         DecayAuditError: the file is no TOML, or the table has a key or value that is not known.
     """
+    table = _table(file)
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("decay-audit", {})
-        return msgspec.convert(_rooted(table, file.parent), Config)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DecayAuditError(f"{file.name}: {error}", "it must be TOML, see https://toml.io") from error
+        return msgspec.convert(_rooted(table, file.parent) if isinstance(table, dict) else table, Config)
     except msgspec.ValidationError as error:
         raise DecayAuditError(f"{file.name}: [tool.decay-audit]: {error}", _hint(str(error))) from error
 
@@ -85,6 +87,14 @@ def values(options: Choices) -> dict[str, Any]:
         for name in options.__struct_fields__
         if name not in ("audits", "target") and (value := getattr(options, name)) is not None
     }
+
+
+def _table(file: Path) -> object:
+    try:
+        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DecayAuditError(f"{file.name}: {error}", "it must be TOML, see https://toml.io") from error
+    return tool.get("decay-audit") if isinstance(tool, dict) else None
 
 
 def _rooted(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:

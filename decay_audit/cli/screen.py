@@ -41,7 +41,13 @@ def width() -> int | None:
 
 
 def look(
-    output: Path | None, color: Color, *, full: bool = False, verbose: bool = False, artifact: str = ""
+    output: Path | None,
+    color: Color,
+    *,
+    full: bool = False,
+    verbose: bool = False,
+    titled: bool = False,
+    artifact: str = "",
 ) -> "Options":
     """How a report should look where it goes: a file and a pipe get no colour and no width."""
     from decay_audit.reports import Options
@@ -51,6 +57,7 @@ def look(
         color=output is None and colored(sys.stdout, color),
         full=full,
         verbose=verbose,
+        titled=titled,
         artifact=artifact,
     )
 

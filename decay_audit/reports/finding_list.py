@@ -16,7 +16,9 @@ _NAMES = 8
 
 def render(report: Report, options: Options) -> str:
     """Say the findings as text, and nothing where there are none."""
-    return "".join(f"{line}\n" for line in lines(report, options))
+    title = paint(visible(report.inventory.target), "title", color=options.color)
+    head = [title] if options.titled and report.findings else []
+    return "".join(f"{line}\n" for line in (*head, *lines(report, options)))
 
 
 def lines(report: Report, options: Options) -> Iterator[str]:

@@ -25,6 +25,7 @@ class Options(Struct, frozen=True, kw_only=True):
         color: whether to style with terminal escapes.
         full: one row a parameter, nothing folded.
         verbose: list the tensors that were left out, too.
+        titled: name the target above its findings, as there are others beside it.
         artifact: path of the target's file as a code host knows it; "" for the name that the inventory has.
     """
 
@@ -32,4 +33,5 @@ class Options(Struct, frozen=True, kw_only=True):
     color: bool = False
     full: bool = False
     verbose: bool = False
+    titled: bool = False
     artifact: str = ""
