@@ -1,6 +1,7 @@
 """`decay-audit check`: the verdict."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,14 +55,8 @@ def check(
     audits = [{**given, "target": target}] if target else [{**given, **audit, **said} for audit in _configured()]
     found = [_audit(audit, quiet=quiet) for audit in audits]
     several = len(found) > 1
-    texts = [
-        reports.check(
-            report,
-            format.value,
-            screen.look(output, color, full=full, verbose=verbose, titled=several, artifact=file),
-        )
-        for report, _, file in found
-    ]
+    look = partial(screen.look, output, color, full=full, verbose=verbose, titled=several)
+    texts = [reports.check(report, format.value, look(artifact=file)) for report, _, file in found]
     screen.write(reports.join(texts, format.value), output)
     for report, _, _ in found:
         screen.say((f"{report.inventory.target}: " if several else "") + reports.verdict(report), quiet=quiet)
