@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from decay_audit.findings import Finding, finding
 from decay_audit.inventory import Inventory
 from decay_audit.observations import Optimizer
+from decay_audit.sentences import counted, few
 
 
 def check_checkpoint(inventory: Inventory, optimizers: Sequence[Optimizer]) -> tuple[Finding, ...]:
@@ -17,7 +18,8 @@ def _misfits(optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
         if optimizer.misfits:
             yield finding(
                 "DA601",
-                f"saved state of {optimizer.type} does not fit {len(optimizer.misfits)} parameters at its positions",
+                f"saved state of {optimizer.type} does not fit {counted(len(optimizer.misfits), 'parameter')} "
+                "at its positions",
                 optimizer.misfits,
                 expected="state tensors of the parameter's own shape",
                 found="other shapes: the groups were saved in another order, or for another model",
@@ -27,10 +29,9 @@ def _misfits(optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
 
 def _opaque(inventory: Inventory) -> Iterator[Finding]:
     if inventory.opaque:
-        names = ", ".join(inventory.opaque[:5]) + (", ..." if len(inventory.opaque) > 5 else "")
         yield finding(
             "DA602",
-            f"the pickle names code outside the allow-list; it was not imported or called: {names}",
+            f"the pickle names code outside the allow-list; it was not imported or called: {few(inventory.opaque, 5)}",
             expected="tensors and plain values",
             found=", ".join(inventory.opaque),
             where=", ".join(inventory.files),

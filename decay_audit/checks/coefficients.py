@@ -4,12 +4,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isclose
 
-from decay_audit.checks.phrases import joined, kinds, number, places
+from decay_audit.checks.phrases import kinds, number, places
 from decay_audit.checks.plan import BIASES_AND_NORMS, inverted
 from decay_audit.checks.sides import Side, effective
 from decay_audit.decisions import Decision, Plan
 from decay_audit.findings import Finding, finding
 from decay_audit.observations import Observation
+from decay_audit.sentences import joined
 
 Pair = tuple[Decision, Observation]
 TOLERANCE = 1e-6

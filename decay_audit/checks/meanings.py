@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from math import isclose
 
-from decay_audit.checks.phrases import counted, kinds, number
+from decay_audit.checks.phrases import kinds, number
 from decay_audit.checks.sides import Side, effective
 from decay_audit.decisions import Decision
 from decay_audit.findings import Finding, finding
 from decay_audit.observations import Observation, Optimizer
+from decay_audit.sentences import counted
 
 RESOLUTION = {"bfloat16": 2.0**-9, "float16": 2.0**-12, "float32": 2.0**-25}
 """Below this, 1 - x times any number of the dtype rounds back to the number: half of its machine epsilon, halved."""

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
-from decay_audit.checks.phrases import counted, joined, kinds, number
+from decay_audit.checks.phrases import kinds, number
 from decay_audit.checks.sides import Side
 from decay_audit.decisions import DEFAULT, Decision, Plan, plan
 from decay_audit.findings import Finding, finding
 from decay_audit.observations import Group, Optimizer
 from decay_audit.roles.words import Classified
 from decay_audit.rules import Amount, RuleSet
+from decay_audit.sentences import counted, few, joined
 
 _NAMES = frozenset({"name", "group_name", "layer_name"})
 """Keys that label a group and steer nothing."""
@@ -50,13 +51,12 @@ def _strange(side: Side) -> Iterator[Finding]:
     for optimizer in side.optimizers.values():
         for index, group in enumerate(optimizer.groups):
             if group.strangers:
-                shown = ", ".join(group.strangers[:3]) + (", ..." if len(group.strangers) > 3 else "")
                 yield finding(
                     "DA203",
                     f"{counted(len(group.strangers), 'tensor')} in group {index} of {optimizer.type} "
                     f"{'is no parameter' if len(group.strangers) == 1 else 'are no parameters'} of this model",
                     expected="parameters of the model",
-                    found=shown,
+                    found=few(group.strangers, 3),
                     where=f"group {index} of {optimizer.type}",
                     fix="build the optimizer after the model is complete, from the model that is trained",
                 )

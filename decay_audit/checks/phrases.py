@@ -1,10 +1,11 @@
-"""What findings are worded with: counts of parameters by kind, coefficients, places of rules."""
+"""What findings are worded with: parameters by kind, coefficients, places of rules."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from decay_audit.decisions import Decision
 from decay_audit.roles.words import Role
+from decay_audit.sentences import counted, joined
 
 _KINDS: dict[Role, tuple[str, str]] = {
     "norm_weight": ("norm parameter", "norm parameters"),
@@ -27,17 +28,7 @@ _KINDS: dict[Role, tuple[str, str]] = {
 def kinds(decisions: Sequence[Decision]) -> str:
     """Count parameters by kind, the most frequent first: `62 norm parameters and 1 bias`."""
     counts = Counter(_KINDS.get(one.subject.role, ("parameter", "parameters")) for one in decisions)
-    return joined([f"{count} {one if count == 1 else many}" for (one, many), count in counts.most_common()])
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """Say a count with its noun: `1 group`, `3 groups`."""
-    return f"{count} {one if count == 1 else many or one + 's'}"
-
-
-def joined(words: Sequence[str]) -> str:
-    """Join words for a sentence: `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+    return joined([counted(count, one, many) for (one, many), count in counts.most_common()])
 
 
 def number(value: float) -> str:

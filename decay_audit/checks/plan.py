@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from decay_audit.checks.phrases import counted, joined
 from decay_audit.conditions import NameForm
 from decay_audit.decisions import Decision, Plan
 from decay_audit.findings import Finding, finding
 from decay_audit.matching import compile_when
 from decay_audit.roles.words import Classified, Role
 from decay_audit.rules import Rule
+from decay_audit.sentences import counted, joined
 
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight"})
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})

@@ -7,9 +7,10 @@ every hyperparameter of the checkpoint then replaces the live one.
 from collections.abc import Iterator, Sequence
 from math import isclose
 
-from decay_audit.checks.phrases import counted, number
+from decay_audit.checks.phrases import number
 from decay_audit.findings import Finding, finding
 from decay_audit.observations import Group, Optimizer
+from decay_audit.sentences import counted
 
 SHOWN = 3
 

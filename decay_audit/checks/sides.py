@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from decay_audit.checks.phrases import joined
 from decay_audit.decisions import Decision, Plan
 from decay_audit.observations import Observation, Optimizer, Origin, held
+from decay_audit.sentences import joined
 
 
 class Side(Struct, frozen=True, kw_only=True, eq=False):

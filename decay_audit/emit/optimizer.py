@@ -12,19 +12,8 @@ from msgspec import Struct
 from decay_audit.emit.literals import LINE, string
 from decay_audit.errors import DecayAuditError
 
-TORCH_CLASSES: tuple[str, ...] = (
-    "ASGD",
-    "Adadelta",
-    "Adafactor",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Adamax",
-    "Muon",
-    "NAdam",
-    "RAdam",
-)
-TORCH_CLASSES += ("RMSprop", "SGD")
+_CLASSES = "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax Muon NAdam RAdam RMSprop SGD"
+TORCH_CLASSES = tuple(_CLASSES.split())
 """The classes of torch.optim that take param groups and a weight_decay."""
 
 _GROUPS_SAY = ("params", "weight_decay")

@@ -11,6 +11,7 @@ from decay_audit.emit import optimizer as optimizers
 from decay_audit.emit.literals import comment, names, string
 from decay_audit.errors import DecayAuditError
 from decay_audit.parameters import WRAPPER_PARTS
+from decay_audit.sentences import counted
 
 NAMES_INDENT = 16
 
@@ -81,9 +82,8 @@ def _header(plan: Plan, target: str) -> list[str]:
 
 
 def _count(word: str, decisions: Sequence[Decision]) -> str:
-    tensors = "tensor" if len(decisions) == 1 else "tensors"
     elements = sum(decision.numel for decision in decisions)
-    return f"# {word:<8} {len(decisions):,} {tensors}, {elements:,} elements"
+    return f"# {word:<8} {counted(len(decisions), 'tensor')}, {counted(elements, 'element')}"
 
 
 def _function(plan: Plan, groups: Sequence[PlanGroup], lr: str | None) -> list[str]:

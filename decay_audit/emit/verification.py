@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from decay_audit.decisions import Decision, Plan
 from decay_audit.errors import DecayAuditError
+from decay_audit.sentences import few
 
 if TYPE_CHECKING:
     import torch
@@ -89,16 +90,12 @@ def _compare(groups: Sequence[Mapping[str, Any]], plan: Plan, model: Parameteriz
     }
     wrong = [name for name in {**expected, **found} if expected.get(name, []) != found.get(name, [])]
     if wrong:
-        raise DecayAuditError(f"the emitted code differs from the plan in {_some(wrong)}; nothing was written")
+        places = few([*map(repr, wrong)], SHOWN)
+        raise DecayAuditError(f"the emitted code differs from the plan in {places}; nothing was written")
 
 
 def _channels(decision: Decision, *, scaled: bool) -> Channels:
     return Channels(weight_decay=decision.weight_decay, lr=LR * decision.lr_scale if scaled else None, use=decision.use)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(map(repr, names[:SHOWN])) + more
 
 
 def _hint(error: Exception) -> str:

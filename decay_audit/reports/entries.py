@@ -12,6 +12,7 @@ from decay_audit.observations import Observation, Optimizer
 from decay_audit.report import Report
 from decay_audit.reports.fold import Entry, Row
 from decay_audit.reports.wording import SHORT, coefficient, dimensions, visible
+from decay_audit.sentences import few
 
 SPARED = "-"
 LAZY = "not initialized"
@@ -69,15 +70,10 @@ def remarks(decision: Decision) -> str:
     said = [
         "frozen" if parameter.trainable is False and decision.rule != FROZEN else "",
         LAZY if parameter.lazy else "",
-        f"tied to {_few(parameter.tied_to)}" if parameter.tied_to else "",
+        f"tied to {few([*map(visible, parameter.tied_to)], 3)}" if parameter.tied_to else "",
         f"declared in {visible(parameter.declared_no_decay)}" if parameter.declared_no_decay is not None else "",
     ]
     return "; ".join(filter(None, said))
-
-
-def _few(names: Sequence[str], most: int = 3) -> str:
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(map(visible, names[:most])) + more
 
 
 def _observed(report: Report) -> dict[str, Say]:

@@ -9,7 +9,8 @@ from decay_audit.reports import layout
 from decay_audit.reports.fold import fold_names
 from decay_audit.reports.layout import paint
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import counted, visible
+from decay_audit.reports.wording import visible
+from decay_audit.sentences import counted, few
 
 _NAMES = 8
 
@@ -41,9 +42,7 @@ def verdict(report: Report) -> str:
 
 def named(finding: Finding, most: int) -> str:
     """Name the parameters that a finding concerns, folded; the first `most` patterns, and how many more."""
-    patterns = fold_names(finding.parameters)
-    more = f", and {len(patterns) - most} more" if len(patterns) > most else ""
-    return ", ".join(map(visible, patterns[:most])) + more
+    return few([visible(pattern) for pattern in fold_names(finding.parameters)], most)
 
 
 def _details(finding: Finding, options: Options) -> Iterator[str]:

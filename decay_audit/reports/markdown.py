@@ -8,7 +8,8 @@ from decay_audit.report import Report
 from decay_audit.reports import entries, finding_list, totals
 from decay_audit.reports.fold import Row, fold, fold_names, unfolded
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, share, visible
+from decay_audit.reports.wording import COUNTED, amount, coefficient, share, visible
+from decay_audit.sentences import counted, few
 
 LIMIT = 1024 * 1024
 _RESERVE = 1024  # for the sentence that says what was left out, and for what else a job writes
@@ -68,9 +69,7 @@ def _findings(report: Report) -> Iterator[str]:
 
 
 def _names(parameters: Iterable[str]) -> str:
-    patterns = fold_names(parameters)
-    more = f" and {len(patterns) - _NAMES:,} more" if len(patterns) > _NAMES else ""
-    return ", ".join(map(code, patterns[:_NAMES])) + more
+    return few([code(pattern) for pattern in fold_names(parameters)], _NAMES)
 
 
 def _totals(report: Report) -> Iterator[str]:

@@ -10,7 +10,8 @@ from decay_audit.reports import layout
 from decay_audit.reports.fold import fold_names
 from decay_audit.reports.layout import Cell, Column, paint
 from decay_audit.reports.options import Format, Options
-from decay_audit.reports.wording import COUNTED, amount, coefficient, counted, share, visible
+from decay_audit.reports.wording import COUNTED, amount, coefficient, share, visible
+from decay_audit.sentences import counted, few, joined
 
 SHOWN = 12
 """How many patterns of names stand under a difference, unless everything is asked for."""
@@ -30,7 +31,7 @@ def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str
     yield f"{title}   {size}   weight_decay {coefficient(comparison.weight_decay)}"
     yield ""
     if not comparison.differences:
-        yield f"  {_and(names)} decide every parameter alike"
+        yield f"  {joined(names)} decide every parameter alike"
         return
     for difference in comparison.differences:
         yield from _difference(difference, names, options)
@@ -46,9 +47,7 @@ def _difference(difference: Difference, names: Sequence[str], options: Options) 
         amount_ = paint(f"{_amount(side):<12}", "decay" if side.weight_decay else "dim", color=options.color)
         yield f"    {visible(name):<{width}}  {amount_}  {visible(place)}"
     patterns = [visible(pattern) for pattern in fold_names(difference.parameters)]
-    shown = patterns if options.full else patterns[:SHOWN]
-    more = f", and {len(patterns) - len(shown)} more" if len(shown) < len(patterns) else ""
-    yield from layout.paragraph("    ", ", ".join(shown) + more, options.width)
+    yield from layout.paragraph("    ", few(patterns, len(patterns) if options.full else SHOWN), options.width)
     yield ""
 
 
@@ -69,7 +68,7 @@ def _gaps(comparison: Comparison, options: Options) -> Iterator[str]:
     if len(names) == 2:
         (gap,) = comparison.gaps
         yield (
-            f"  {_and(names)} differ in {gap.parameters:,} of {counted(comparison.parameters, 'tensor')}, "
+            f"  {joined(names)} differ in {gap.parameters:,} of {counted(comparison.parameters, 'tensor')}, "
             f"{share(gap.numel, comparison.numel)} of the elements"
         )
         return
@@ -155,16 +154,11 @@ def _nearest(match: Match, options: Options) -> Iterator[str]:
     for expected, found in dict.fromkeys((one.expected, one.found) for one in match.mismatches):
         alike = [one.parameter for one in match.mismatches if (one.expected, one.found) == (expected, found)]
         patterns = [visible(pattern) for pattern in fold_names(alike)]
-        more = f", and {len(patterns) - SHOWN} more" if len(patterns) > SHOWN else ""
         head = f"    {_value(expected)} there, {_value(found)} here: "
-        yield from layout.paragraph(head, ", ".join(patterns[:SHOWN]) + more, options.width)
+        yield from layout.paragraph(head, few(patterns, SHOWN), options.width)
 
 
 def _value(weight_decay: float | None) -> str:
     if weight_decay is None:
         return "in no group"
     return coefficient(weight_decay) if weight_decay else "spared"
-
-
-def _and(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]

@@ -50,11 +50,6 @@ _UNITS = (("T", 1e12, 2, 999.995e9), ("B", 1e9, 2, 999.995e6), ("M", 1e6, 2, 999
 """Each with its size, the digits behind the point, and the least amount, which the unit below would round to 1000."""
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """Say a count with its noun: `1 tensor`, `95 tensors`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 def amount(numel: int) -> str:
     """Say a number of elements in about four digits: `34.43 M`, `57.5 k`, `640`."""
     for unit, size, digits, least in _UNITS:

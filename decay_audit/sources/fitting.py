@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from decay_audit.inventory import Inventory, LeftOut
 from decay_audit.observations import Optimizer
 from decay_audit.parameters import Parameter
+from decay_audit.sentences import counted, few
 
 SHOWN = 5
 _PROBES = 2
@@ -86,6 +87,4 @@ def _misfits(saved: Inventory, twins: Twins, model: Inventory) -> Iterator[str]:
 
 def _note(names: list[str], words: str) -> Iterable[str]:
     if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-        what = "parameter" if len(names) == 1 else "parameters"
-        yield f"{len(names)} {what} {words}: {', '.join(names[:SHOWN])}{more}"
+        yield f"{counted(len(names), 'parameter')} {words}: {few(names, SHOWN)}"

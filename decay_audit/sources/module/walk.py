@@ -11,6 +11,7 @@ from torch.nn.parameter import is_lazy
 from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory
 from decay_audit.parameters import Declaration, Owner, Parameter, declared_no_decay
+from decay_audit.sentences import counted, few
 from decay_audit.sources.module import owners, sharded
 from decay_audit.sources.module.layer_numbers import layer_numbers
 
@@ -274,15 +275,14 @@ def _notes(seen: _Seen) -> Iterator[str]:
             module for module in held if id(module) not in seen.entered and next(module.parameters(), None) is not None
         ]
         if lost:
-            modules = "1 module" if len(lost) == 1 else f"{len(lost)} modules"
+            modules = counted(len(lost), "module")
             yield f"{name} keeps {modules} in a plain container: torch does not see their parameters"
     if any(times > _MOST_PATHS for times in seen.entered.values()):
         yield f"some modules are shared over more than {_MOST_PATHS} paths: not every tied name is listed"
 
 
 def _these(names: list[str]) -> str:
-    shown = ", ".join(name or "the model itself" for name in names[:3])
-    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
+    return few([name or "the model itself" for name in names], 3)
 
 
 def _nothing(target: str, seen: _Seen) -> TargetError:

@@ -1,0 +1,31 @@
+"""Counts and lists as they stand in a sentence; what is counted or listed comes in as words."""
+
+from collections.abc import Sequence
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """Say a count with its noun: `1 tensor`, `95 tensors`, `2 biases`.
+
+    >>> counted(1, "tensor"), counted(9500, "tensor"), counted(2, "bias", "biases")
+    ('1 tensor', '9,500 tensors', '2 biases')
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Join words: `a, b and c`.
+
+    >>> joined(["a", "b", "c"]), joined(["a"]), joined([])
+    ('a, b and c', 'a', '')
+    """
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def few(words: Sequence[str], most: int) -> str:
+    """List the first words, and say how many more there are.
+
+    >>> few(["a", "b", "c", "d"], 2), few(["a", "b"], 2)
+    ('a, b and 2 more', 'a, b')
+    """
+    more = f" and {len(words) - most:,} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more
