@@ -25,6 +25,25 @@ class Reason(Struct, frozen=True, kw_only=True):
 
 REASONS: tuple[Reason, ...] = (
     Reason(
+        structure="linear_weight",
+        use="relative_position_bias",
+        detail=r"\.scores",
+        says="a projection of the query to one number for each offset, which joins the attention scores: a matrix by "
+        "name, a table over offsets by where it goes",
+    ),
+    Reason(
+        structure="linear_weight",
+        use="position_embedding",
+        detail="index_select|embedding",
+        says="factors of a table of positions, called `weights` in a list: the name misleads, use is right",
+    ),
+    Reason(
+        structure="scale",
+        use="norm_weight",
+        detail="normal",
+        says="a number for each head or branch behind a normalization: as wide as its gain would be there",
+    ),
+    Reason(
         structure="embedding|token|relative",
         use="linear_weight",
         detail=r"^(mm|bmm|addmm|baddbmm)\.",

@@ -176,9 +176,9 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
 
 
 def _along(use: Use) -> bool:
-    """Whether the parameter differs along the first dimension after the batch, as a table of positions does."""
+    """Whether the parameter differs in every dimension after the batch, as a table of positions does."""
     own = (1,) * (len(use.met) - len(use.shape)) + use.shape
-    return len(own) < 3 or own[1] > 1
+    return len(own) < 3 or all(size > 1 or met == 1 for size, met in zip(own[1:], use.met[1:], strict=False))
 
 
 def _pointwise(use: Use, parameter: Parameter) -> Meaning | None:

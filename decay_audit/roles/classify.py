@@ -23,7 +23,7 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "token": frozenset({"position_embedding", "embedding"}),
     "scale": frozenset({"activation", "state_space"}),
     "layer_scale": frozenset({"state_space", "activation"}),
-    "bias": frozenset({"activation", "state_space"}),
+    "bias": frozenset({"activation", "state_space", "token"}),
 }
 """Kinds of one role, which a class or an operator cannot tell apart and a name can."""
 

@@ -313,3 +313,9 @@ def test_a_masked_input_is_no_mask() -> None:
 
 def test_the_inverse_of_a_scale_is_not_a_decay_rate() -> None:
     assert roles(Odd(lambda x, p: (x - 1) * torch.exp(-p), (C,)), (2, 5, C)) == {"p": "scale guess"}
+
+
+def test_a_table_resampled_by_a_constant_matrix_keeps_its_name() -> None:
+    pick = torch.eye(7)[:, :4]
+    found = roles(Odd(lambda x, p: (x @ x.transpose(-1, -2) + p @ pick).softmax(-1) @ x, (4, 7)), (3, 4, C))
+    assert found == {"p": "relative_position_bias likely"}

@@ -90,7 +90,9 @@ def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
         meetings += [_meet(call, right, origin, met=left) for _, origin in _derived([right])]
         return meetings, onward((origin for _, origin in _derived([left])), call.operator, PRODUCT | MADE)
     data = any(is_data(operand) for operand in call.operands)
-    if not data and call.operator in VECTOR_PRODUCTS:  # a statistic of the weight itself, as spectral norm takes
+    # With constants alone, a vector takes a statistic of a weight (spectral norm), and a matrix on the right picks or
+    # resamples the rows of a table; a layer has its weight on the right, and acts on a constant grid as on data.
+    if not data and (call.operator in VECTOR_PRODUCTS or right.trail is None):
         return meetings, onward((origin for _, origin in _derived([left, right])), call.operator)
     held = frozenset().union(*(one.trail.marks for one in (left, right) if one.trail is not None))
     picked = tuple(sorted(held & {"mask", "probabilities"}))
