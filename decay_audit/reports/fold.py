@@ -10,6 +10,8 @@ from itertools import chain
 
 from msgspec import Struct
 
+DEEPEST = 64
+"""Parts of a name that modules make; only a broken file has more."""
 SCREEN = 40
 """Rows that a reader takes in at once; above it, stages of different sizes share a row."""
 
@@ -85,8 +87,8 @@ def fold(entries: Sequence[Entry], screen: int = SCREEN) -> tuple[Row, ...]:
 
 
 def foldable(name: str) -> bool:
-    """Whether a name can stand in a pattern: it speaks nothing of the patterns' own syntax."""
-    return not _OWN_SYNTAX.search(name)
+    """Whether a name can stand in a pattern: it speaks nothing of the patterns' own syntax, and has an end."""
+    return name.count(".") <= DEEPEST and not _OWN_SYNTAX.search(name)
 
 
 def unfolded(entries: Iterable[Entry]) -> tuple[Row, ...]:

@@ -143,10 +143,13 @@ def _fitting(text: str, width: int) -> int:
 
 def paragraph(head: str, text: str, width: int | None) -> Iterator[str]:
     """Set a text beside its head, broken at blanks where there is a width; what has no blank stays whole."""
+    if width is None:
+        yield head + text
+        return
     line, indent = head, " " * len(head)
     for index, word in enumerate(text.split(" ")):
         longer = f"{line} {word}" if index else f"{line}{word}"
-        if index and width is not None and cell_width(longer) > width:
+        if index and cell_width(longer) > width:
             yield line
             line = f"{indent}{word}"
         else:

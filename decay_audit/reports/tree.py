@@ -10,14 +10,12 @@ from msgspec.structs import replace
 from decay_audit.decisions import FROZEN, Decision
 from decay_audit.report import Report
 from decay_audit.reports import entries, layout, table
-from decay_audit.reports.fold import foldable, spell
+from decay_audit.reports.fold import DEEPEST, foldable, spell
 from decay_audit.reports.layout import Cell, Column
 from decay_audit.reports.options import Options
 from decay_audit.reports.wording import amount, share, visible
 
 _DIGITS = re.compile(r"[0-9]+")
-_DEEPEST = 64
-"""Parts of a name that make modules; only a broken file has more."""
 
 _COLUMNS = (
     Column(title="module"),
@@ -56,7 +54,7 @@ def render(report: Report, options: Options) -> str:
 
 
 def _parts(decision: Decision) -> tuple[str, ...]:
-    *parents, leaf = decision.name.split(".", _DEEPEST)
+    *parents, leaf = decision.name.split(".", DEEPEST)
     return (*parents, leaf)
 
 

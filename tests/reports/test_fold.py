@@ -200,3 +200,9 @@ def test_kernels_of_different_sizes_do_not_fold() -> None:
 def test_unfolded_rows_are_the_names() -> None:
     names = ["a.0.w", "a.{1}.w", "b,c"]
     assert [row.pattern for row in unfolded([Entry(name=name) for name in names])] == names
+
+
+def test_names_deeper_than_any_module_are_left_alone_and_do_not_cost_their_depth_for_every_row() -> None:
+    deep = [f"{'0.' * 100_000}{leaf}" for leaf in ("w", "v")]
+    blocks = [f"{block}.0.w" for block in range(2000)]
+    assert fold_names([*deep, *blocks]) == (*deep, "{0-1999}.0.w")
