@@ -38,7 +38,14 @@ def test_a_trace_text_means_shapes_or_an_expression(text: str, expected: Any) ->
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("1x3x", "1x3x"), ("flot32:1x3", "flot32"), ("nothing", "nothing"), ("'words'", "str"), ("", "--trace")],
+    [
+        ("1x3x", "1x3x"),
+        ("flot32:1x3", "flot32"),
+        ("nothing", "nothing"),
+        ("'words'", "str"),
+        ("", "--trace"),
+        ("9" * 30, "size"),
+    ],
 )
 def test_a_trace_text_that_is_neither_names_itself_and_the_accepted_forms(text: str, said: str) -> None:
     with pytest.raises(TargetError) as caught:

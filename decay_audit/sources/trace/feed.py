@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from torch import nn
 
 from decay_audit.errors import TargetError
+from decay_audit.sources.module import evaluate
 from decay_audit.sources.trace.appetite import Meal, appetite, guesses
 
 SHAPE = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?:(?P<dtype>[a-z]\w*):)?(?P<shape>\d+(?:x\d+)*)")
@@ -45,7 +46,7 @@ def inputs(model: nn.Module, text: str | None = None, namespace: Mapping[str, An
         TargetError: the text is neither, or the model does not say what it eats.
     """
     if text is not None:
-        return _parsed(text) or _evaluated(text, {"torch": torch, "model": model, **(namespace or {})})
+        return _parsed(text) or _evaluated(text, model, namespace or {})
     meals = appetite(model) or guesses(model)
     if not meals:
         raise TargetError(f"{type(model).__name__} does not say what its forward pass takes", f"pass --trace: {FORMS}")
@@ -68,7 +69,11 @@ def _parsed(text: str) -> Inputs | None:
         if match is None:
             return None
         shape = tuple(int(size) for size in match["shape"].split("x"))
-        tensor = torch.empty(shape, dtype=_dtype(match["dtype"] or "float32", text), device="meta")
+        dtype = _dtype(match["dtype"] or "float32", text)
+        try:
+            tensor = torch.empty(shape, dtype=dtype, device="meta")
+        except RuntimeError as error:
+            raise TargetError(f"--trace {text!r}: no tensor has that size", f"accepted: {FORMS}") from error
         if match["name"]:
             kwargs[match["name"]] = tensor
         else:
@@ -83,11 +88,11 @@ def _dtype(name: str, text: str) -> torch.dtype:
     return dtype
 
 
-def _evaluated(text: str, namespace: dict[str, Any]) -> Inputs:
+def _evaluated(text: str, model: nn.Module, namespace: Mapping[str, Any]) -> Inputs:
     try:
-        value = eval(compile(text, "<--trace>", "eval"), namespace)  # noqa: S307 - the user's own expression, as in TARGET
-    except Exception as error:
-        raise TargetError(f"--trace {text!r}: {type(error).__name__}: {error}", f"accepted: {FORMS}") from error
+        value = evaluate(text, namespace, torch=torch, model=model)
+    except TargetError as error:
+        raise TargetError(f"--trace {text!r}: {error.message}", f"accepted: {FORMS}") from error
     match value:
         case torch.Tensor():
             return Inputs(args=(value,))
