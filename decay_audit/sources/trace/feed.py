@@ -72,7 +72,7 @@ def _parsed(text: str) -> Inputs | None:
         dtype = _dtype(match["dtype"] or "float32", text)
         try:
             tensor = torch.empty(shape, dtype=dtype, device="meta")
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, OverflowError) as error:
             raise TargetError(f"--trace {text!r}: no tensor has that size", f"accepted: {FORMS}") from error
         if match["name"]:
             kwargs[match["name"]] = tensor
