@@ -13,6 +13,7 @@ from decay_audit.errors import PlanError
 from decay_audit.matching import Test, compile_when
 from decay_audit.roles.words import Classified
 from decay_audit.rules import Route, Rule, RuleSet
+from decay_audit.sentences import visible
 
 DEFAULT = "default"
 FROZEN = "frozen"
@@ -158,7 +159,7 @@ def _decide(subject: Classified, rules: Sequence[tuple[Test, Rule]], ruleset: Ru
 def _by_default(subject: Classified, ruleset: RuleSet) -> Decision:
     if ruleset.default is None:
         raise PlanError(
-            f"no rule of {ruleset.name} matches {subject.parameter.name}, and its default is `error`",
+            f"no rule of {ruleset.name} matches {visible(subject.parameter.name)}, and its default is `error`",
             "add a rule for it, or give the ruleset a default: `default: {decay: true}`",
         )
     coefficient = ruleset.default.coefficient(ruleset.weight_decay)

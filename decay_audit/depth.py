@@ -10,6 +10,7 @@ from decay_audit.errors import PlanError
 from decay_audit.matching import Test, compile_when
 from decay_audit.roles.words import Classified
 from decay_audit.rules import LayerDecay, LayerRule
+from decay_audit.sentences import visible
 
 LAST: Literal["last"] = "last"
 
@@ -112,7 +113,8 @@ def _numbering(rule: LayerRule, names: NameForm) -> Callable[[Classified], Depth
         except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
             captured = ", ".join(map(repr, found.groups())) if found else "nothing"
             raise PlanError(
-                f"{rule.place}: the layer `{rule.layer}` of {subject.parameter.name} is no number: captured {captured}",
+                f"{rule.place}: the layer `{rule.layer}` of {visible(subject.parameter.name)} is no number: "
+                f"captured {captured}",
                 r"let the pattern capture digits, e.g. `name_regex: '^blocks\.(\d+)'`",
             ) from error
 

@@ -12,6 +12,7 @@ from decay_audit.matching import compile_when
 from decay_audit.observations import Observation, Update
 from decay_audit.roles.words import Classified
 from decay_audit.rules import RuleSet
+from decay_audit.sentences import visible
 
 ANY = 1.0
 """A coefficient for rulesets whose own default is 0, to see which parameters they would decay."""
@@ -74,8 +75,8 @@ def _find(plan: Plan, name: str) -> Decision:
         if name in (parameter.name, parameter.raw_name, *parameter.tied_to):
             return decision
     names = [decision.name for decision in plan.decisions]
-    near = get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]
-    raise DecayAuditError(f"no parameter {name}", f"did you mean {', '.join(near)}? `inspect --full` lists them all")
+    near = ", ".join(map(visible, get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]))
+    raise DecayAuditError(f"no parameter {visible(name)}", f"did you mean {near}? `inspect --full` lists them all")
 
 
 def _walk(ruleset: RuleSet, decision: Decision) -> Iterable[Step]:

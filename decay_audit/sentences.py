@@ -1,4 +1,4 @@
-"""Counts and lists as they stand in a sentence; what is counted or listed comes in as words."""
+"""Counts, lists and names as they stand in a sentence; what is counted or listed comes in as words."""
 
 from collections.abc import Sequence
 
@@ -29,3 +29,16 @@ def few(words: Sequence[str], most: int) -> str:
     """
     more = f" and {len(words) - most:,} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def visible(text: str) -> str:
+    r"""Make a name from a model safe to show: what a terminal could act on becomes `\x1b` and the like."""
+    if text.isprintable() and "\\" not in text:
+        return text
+    return "".join(_visible_character(character) for character in text)
+
+
+def _visible_character(character: str) -> str:
+    if character == "\\":
+        return "\\\\"
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

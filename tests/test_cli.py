@@ -389,3 +389,18 @@ def test_defaults_reach_every_command_that_has_the_option(folder: Path) -> None:
 def test_no_pyproject_is_taken_for_a_bug_of_ours(folder: Path, text: str, code: int) -> None:
     (folder / "pyproject.toml").write_text(text)
     assert runner.invoke(app, ["rules", "list"]).exit_code == code
+
+
+def test_a_name_cannot_begin_a_line_of_its_own_on_standard_error(folder: Path) -> None:
+    (folder / "forged.py").write_text(
+        "from torch import nn\nnet = nn.Module()\n"
+        "net.register_parameter('x\\n::error::forged', nn.Parameter(nn.Linear(1, 2).weight))\n"
+    )
+    (folder / "strict.yaml").write_text(
+        "schema: 1\nname: strict\nweight_decay: 0.1\ndefault: error\n"
+        "rules: [{name: none, when: {name: none}, decay: true}]\n"
+    )
+    for arguments in (["explain", "forged.py", "y"], ["inspect", "forged.py", "--rules", "strict.yaml"]):
+        result = runner.invoke(app, arguments)
+        assert (result.exit_code, "x\\n::error::forged" in result.stderr) == (2, True)
+        assert not any(line.startswith("::") for line in result.stderr.splitlines())

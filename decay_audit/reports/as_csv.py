@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from decay_audit.decisions import Decision
 from decay_audit.observations import Observation
 from decay_audit.report import Report
-from decay_audit.reports.wording import dimensions, visible
+from decay_audit.reports.wording import dimensions
+from decay_audit.sentences import visible
 
 COLUMNS = (
     "name",

@@ -9,8 +9,7 @@ from decay_audit.reports import layout
 from decay_audit.reports.fold import fold_names
 from decay_audit.reports.layout import paint
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import visible
-from decay_audit.sentences import counted, few
+from decay_audit.sentences import counted, few, visible
 
 _NAMES = 8
 

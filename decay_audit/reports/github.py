@@ -6,7 +6,7 @@ from decay_audit.findings import Finding, Severity
 from decay_audit.report import Report
 from decay_audit.reports import finding_list
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import visible
+from decay_audit.sentences import visible
 
 _COMMANDS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "note": "notice"}
 _NAMES = 8

@@ -13,7 +13,8 @@ from decay_audit.reports import entries, layout, table
 from decay_audit.reports.fold import DEEPEST, foldable, spell
 from decay_audit.reports.layout import Cell, Column
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import amount, share, visible
+from decay_audit.reports.wording import amount, share
+from decay_audit.sentences import visible
 
 _DIGITS = re.compile(r"[0-9]+")
 

@@ -81,16 +81,3 @@ def coefficient(value: float) -> str:
 def dimensions(shape: Iterable[object]) -> str:
     """Spell a shape: `64x3x3x3`; `scalar` for the empty one."""
     return "x".join(map(str, shape)) or "scalar"
-
-
-def visible(text: str) -> str:
-    r"""Make a name from a model safe to show: what a terminal could act on becomes `\x1b` and the like."""
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(_visible_character(character) for character in text)
-
-
-def _visible_character(character: str) -> str:
-    if character == "\\":
-        return "\\\\"
-    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

@@ -20,7 +20,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.findings import finding
 from decay_audit.report import Report
 from decay_audit.reports import Format, Options, markdown
-from decay_audit.reports.wording import visible
+from decay_audit.sentences import visible
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.reports import samples
 
