@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
-from decay_audit.cli import app
+from decay_audit import api, reports
+from decay_audit.cli import app, options
+from decay_audit.findings import SEVERITIES
+from decay_audit.sources.module import Device
 
 EXAMPLE = str(Path(__file__).parents[1] / "examples" / "resnext29.py")
 SINGLE_GROUP = f"{EXAMPLE}:make_optimizer"
@@ -404,3 +408,10 @@ def test_a_name_cannot_begin_a_line_of_its_own_on_standard_error(folder: Path) -
         result = runner.invoke(app, arguments)
         assert (result.exit_code, "x\\n::error::forged" in result.stderr) == (2, True)
         assert not any(line.startswith("::") for line in result.stderr.splitlines())
+
+
+def test_options_accept_exactly_what_the_stages_know() -> None:
+    assert [one.value for one in options.Format] == [one.value for one in reports.Format]
+    assert [one.value for one in options.Device] == list(get_args(Device))
+    assert [one.value for one in options.FailOn] == list(SEVERITIES)
+    assert options.DEFAULT_RULES == api.DEFAULT_RULES
