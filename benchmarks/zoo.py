@@ -53,7 +53,8 @@ def main() -> None:
     for _ in in_processes(read_one, missing, options.cache, options.processes, "reading"):
         pass
     there = [name for name in wanted if place(options.cache, name).exists()]
-    text = document(list(in_processes(judge_one, there, options.cache, options.processes, "judging")))
+    judged = list(in_processes(judge_one, there, options.cache, options.processes, "judging"))
+    text = document(judged, len(wanted))
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")

@@ -22,10 +22,20 @@ class Group(Struct, frozen=True, kw_only=True):
     architectures: int
 
 
-def document(answers: Sequence[Answers]) -> str:
-    """Write the whole document; the same answers give the same text, in whatever order they come."""
+def document(answers: Sequence[Answers], listed: int) -> str:
+    """Write the whole document; the same answers give the same text, in whatever order they come.
+
+    Args:
+        listed: how many architectures there are; fewer answers make a document that says so.
+    """
     answers = sorted(answers, key=lambda one: one.name)
-    parts = (_head(answers), _agreement(answers), _disagreements(answers), _state_dict(answers), _unclassified(answers))
+    parts = (
+        _head(answers, listed),
+        _agreement(answers),
+        _disagreements(answers),
+        _state_dict(answers),
+        _unclassified(answers),
+    )
     return "\n\n".join((*parts, _conventions(answers), _by_library(answers), _left_out(answers))) + "\n"
 
 
@@ -50,7 +60,8 @@ def _differing(cases: Iterable[Case]) -> int:
     return sum(case.count for case in cases)
 
 
-def _head(answers: Sequence[Answers]) -> str:
+def _head(answers: Sequence[Answers], listed: int) -> str:
+    some = "" if len(answers) == listed else f" This run covers {len(answers):,} of the {listed:,} that there are."
     built = [one for one in answers if one.failure is None]
     return (
         "# Roles, over every architecture there is\n\n"
@@ -58,7 +69,7 @@ def _head(answers: Sequence[Answers]) -> str:
         "torchvision and transformers that can be built from its default configuration was built without its weights\n"
         "and traced; each of its parameters was named three times: by structure (classes, names, shapes), by use (the\n"
         "operators that it flows into), and from the state dict alone, as a checkpoint reader sees it.\n\n"
-        f"{len(built)} architectures, {_count(built, lambda one: one.parameters):,} parameters."
+        f"{len(built):,} architectures, {_count(built, lambda one: one.parameters):,} parameters.{some}"
     )
 
 

@@ -176,9 +176,11 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
 
 
 def _along(use: Use) -> bool:
-    """Whether the parameter differs in every dimension after the batch, as a table of positions does."""
-    own = (1,) * (len(use.met) - len(use.shape)) + use.shape
-    return len(own) < 3 or all(size > 1 or met == 1 for size, met in zip(own[1:], use.met[1:], strict=False))
+    """Whether the parameter differs in every dimension but the batch, as a table of positions does."""
+    missing = len(use.met) - len(use.shape)
+    own = (1,) * missing + use.shape
+    repeated = [place for place, (size, met) in enumerate(zip(own, use.met, strict=False)) if size < met]
+    return len(own) < 3 or (missing <= 1 and set(repeated) <= {0})
 
 
 def _pointwise(use: Use, parameter: Parameter) -> Meaning | None:

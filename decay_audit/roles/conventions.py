@@ -211,6 +211,6 @@ CONV_CLASS = re.compile(r"[Cc]onv(_?[123]d|Transpose|olution)")
 FOURIER_CLASS = re.compile(r"Fourier|Rotary|R[Oo]PE|Rope(?![a-z])")
 EMBEDDING_CLASS = re.compile(r"(?i)embed|codebook|quantiz")
 EMBEDDING_MODULE = re.compile(
-    r"^(?!.*(proj|out|linear|head|norm|patch|conv|fc|dense)).*((^|_)(embed|embeds|embedder|emb|embs|wte|shared|codebook|lookup)(_|$)"
-    r"|embeddings?(_|$))"
+    r"^(?!.*(proj|out|linear|head|norm|patch|conv|fc|dense)).*((^|_)(embed|embeds|embedder|emb|embs|wte|codebook|lookup)(_|$)"
+    r"|embeddings?(_|$)|(^|_)shared$)"
 )
