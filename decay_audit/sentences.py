@@ -1,6 +1,7 @@
-"""Counts, lists and names as they stand in a sentence; what is counted or listed comes in as words."""
+"""Counts, lists, coefficients and names as they stand in a sentence; what is counted or listed comes in as words."""
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 
 def counted(count: int, one: str, many: str = "") -> str:
@@ -29,6 +30,15 @@ def few(words: Sequence[str], most: int) -> str:
     """
     more = f" and {len(words) - most:,} more" if len(words) > most else ""
     return ", ".join(words[:most]) + more
+
+
+def coefficient(value: float) -> str:
+    """Spell a coefficient as people write it, to 12 significant digits: `0.05`, `5e-4`, `2.5e-5`, `0`."""
+    if value == 0 or value - value != 0:  # zero, infinite or not a number
+        return f"{value:g}"
+    number = Decimal(f"{value:.12g}").normalize()
+    plain, scientific = f"{number:f}", f"{number:e}".replace("e+", "e")
+    return min(plain, scientific, key=len)
 
 
 def visible(text: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from decay_audit.decisions import Decision
 from decay_audit.roles.words import Role
-from decay_audit.sentences import counted, joined
+from decay_audit.sentences import coefficient, counted, joined
 
 _KINDS: dict[Role, tuple[str, str]] = {
     "norm_weight": ("norm parameter", "norm parameters"),
@@ -32,8 +32,8 @@ def kinds(decisions: Sequence[Decision]) -> str:
 
 
 def number(value: float) -> str:
-    """Spell a coefficient shortly: `0.0005`, `1e-6`, `0`."""
-    return f"{value:.6g}".replace("e-0", "e-")
+    """Spell a coefficient that may have been measured, to 6 significant digits: `5e-4`, `0.05`, `0`."""
+    return coefficient(float(f"{value:.6g}"))
 
 
 def places(decisions: Iterable[Decision]) -> str:

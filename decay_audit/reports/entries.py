@@ -11,8 +11,8 @@ from decay_audit.decisions import FROZEN, Decision
 from decay_audit.observations import Observation, Optimizer
 from decay_audit.report import Report
 from decay_audit.reports.fold import Entry, Row
-from decay_audit.reports.wording import SHORT, coefficient, dimensions
-from decay_audit.sentences import few, visible
+from decay_audit.reports.wording import SHORT, dimensions
+from decay_audit.sentences import coefficient, few, visible
 
 SPARED = "-"
 LAZY = "not initialized"

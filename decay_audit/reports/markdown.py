@@ -8,8 +8,8 @@ from decay_audit.report import Report
 from decay_audit.reports import entries, finding_list, totals
 from decay_audit.reports.fold import Row, fold, fold_names, unfolded
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import COUNTED, amount, coefficient, share
-from decay_audit.sentences import counted, few, visible
+from decay_audit.reports.wording import COUNTED, amount, share
+from decay_audit.sentences import coefficient, counted, few, visible
 
 LIMIT = 1024 * 1024
 _RESERVE = 1024  # for the sentence that says what was left out, and for what else a job writes

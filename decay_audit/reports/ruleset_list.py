@@ -5,9 +5,8 @@ from collections.abc import Iterator, Sequence
 from decay_audit.reports import layout
 from decay_audit.reports.layout import paint
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import coefficient
 from decay_audit.rules import RuleSet
-from decay_audit.sentences import visible
+from decay_audit.sentences import coefficient, visible
 
 
 def render(rulesets: Sequence[RuleSet], options: Options) -> str:

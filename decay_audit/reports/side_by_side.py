@@ -10,8 +10,8 @@ from decay_audit.reports import layout
 from decay_audit.reports.fold import fold_names
 from decay_audit.reports.layout import Cell, Column, paint
 from decay_audit.reports.options import Format, Options
-from decay_audit.reports.wording import COUNTED, amount, coefficient, share
-from decay_audit.sentences import counted, few, joined, visible
+from decay_audit.reports.wording import COUNTED, amount, share
+from decay_audit.sentences import coefficient, counted, few, joined, visible
 
 SHOWN = 12
 """How many patterns of names stand under a difference, unless everything is asked for."""

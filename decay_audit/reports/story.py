@@ -13,9 +13,9 @@ from decay_audit.observations import Movement, Observation, Update
 from decay_audit.reports import layout
 from decay_audit.reports.layout import paint
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import COUNTED, amount, coefficient, dimensions
+from decay_audit.reports.wording import COUNTED, amount, dimensions
 from decay_audit.roles.words import Classified, Layer, Role
-from decay_audit.sentences import visible
+from decay_audit.sentences import coefficient, visible
 
 _ANSWERS = {True: "yes", False: "no", None: "?"}
 _MOVES: dict[Movement, str] = {

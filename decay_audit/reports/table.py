@@ -8,8 +8,8 @@ from decay_audit.reports import entries, finding_list, layout, totals
 from decay_audit.reports.fold import Row, fold, unfolded
 from decay_audit.reports.layout import Cell, Column, paint
 from decay_audit.reports.options import Options
-from decay_audit.reports.wording import COUNTED, amount, coefficient, share
-from decay_audit.sentences import counted, visible
+from decay_audit.reports.wording import COUNTED, amount, share
+from decay_audit.sentences import coefficient, counted, visible
 
 _COLUMNS = (
     Column(title="parameter"),

@@ -1,7 +1,6 @@
 """Values as people read them: roles, counts, shares, coefficients, shapes and names that come from a model."""
 
 from collections.abc import Iterable
-from decimal import Decimal
 from functools import cache
 
 from decay_audit.roles.words import Role
@@ -69,15 +68,6 @@ def share(part: int, whole: int) -> str:
 
 
 @cache
-def coefficient(value: float) -> str:
-    """Spell a coefficient as people write it, to 12 significant digits: `0.05`, `5e-4`, `2.5e-5`, `0`."""
-    if value == 0 or value - value != 0:  # zero, infinite or not a number
-        return f"{value:g}"
-    number = Decimal(f"{value:.12g}").normalize()
-    plain, scientific = f"{number:f}", f"{number:e}".replace("e+", "e")
-    return min(plain, scientific, key=len)
-
-
 def dimensions(shape: Iterable[object]) -> str:
     """Spell a shape: `64x3x3x3`; `scalar` for the empty one."""
     return "x".join(map(str, shape)) or "scalar"

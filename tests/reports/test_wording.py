@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decay_audit.reports.layout import broken, cell_width, paragraph
-from decay_audit.reports.wording import COUNTED, SHORT, amount, coefficient, share
+from decay_audit.reports.wording import COUNTED, SHORT, amount, share
 from decay_audit.roles.words import Role
-from decay_audit.sentences import counted, visible
+from decay_audit.sentences import coefficient, counted, visible
 
 
 @pytest.mark.parametrize(
