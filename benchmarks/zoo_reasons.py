@@ -41,7 +41,7 @@ REASONS: tuple[Reason, ...] = (
         structure="scale",
         use="norm_weight",
         detail="normal",
-        says="a number for each head or branch behind a normalization: as wide as its gain would be there",
+        says="a gain directly behind a normalization: by use it is that norm's, the name says no more than scale",
     ),
     Reason(
         structure="embedding|token|relative",
@@ -54,7 +54,8 @@ REASONS: tuple[Reason, ...] = (
         structure="position_embedding",
         use="linear_weight",
         detail=r"^(mm|bmm|addmm)\.",
-        says="coordinates are multiplied with random frequencies: a matrix by use, positions by purpose",
+        says="positions enter by a matrix product, as coordinates or as ones and zeros: a matrix by use, positions by "
+        "purpose",
     ),
 )
 

@@ -126,7 +126,8 @@ def _recurrent(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG00
 def _lookup(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
     if "positions" in use.marks:
         return "position_embedding", "embedding", "likely"
-    return "embedding", "embedding", "certain" if "embedding" in use.operator else "likely"
+    # Indexing by data picks words from a table, and an expert's bias from a stack of them.
+    return "embedding", "embedding", "certain" if "embedding" in use.operator else "guess"
 
 
 def _attention(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001

@@ -18,6 +18,7 @@ Verdict = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 
 FINER: Mapping[Role, frozenset[Role]] = {
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token", "adapter_weight"}),
+    "position_embedding": frozenset({"token"}),
     "linear_weight": frozenset({"adapter_weight"}),
     "conv_weight": frozenset({"adapter_weight"}),
     "token": frozenset({"position_embedding", "embedding"}),
