@@ -64,6 +64,12 @@ def decay(decision: Decision) -> str:
     return coefficient(decision.weight_decay) if decision.decays else SPARED
 
 
+def _declared(place: str) -> str:
+    """Say which hook declares it. Blocks that each declare their own are to fold, so none of them is named."""
+    module, _, hook = place.rpartition(".")
+    return f"declared in a submodule's {visible(hook)}" if module else f"declared in {visible(hook)}"
+
+
 def remarks(decision: Decision) -> str:
     """Say what else a reader must know of a parameter."""
     parameter = decision.subject.parameter
@@ -71,7 +77,7 @@ def remarks(decision: Decision) -> str:
         "frozen" if parameter.trainable is False and decision.rule != FROZEN else "",
         LAZY if parameter.lazy else "",
         f"tied to {few([*map(visible, parameter.tied_to)], 3)}" if parameter.tied_to else "",
-        f"declared in {visible(parameter.declared_no_decay)}" if parameter.declared_no_decay is not None else "",
+        _declared(parameter.declared_no_decay) if parameter.declared_no_decay is not None else "",
     ]
     return "; ".join(filter(None, said))
 

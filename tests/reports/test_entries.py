@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import decay_audit
+from decay_audit import reports
 from decay_audit.reports import entries
 
 
@@ -33,3 +34,18 @@ def test_a_coefficient_is_marked_where_a_check_would_find_it(weight_decay: float
     assert shown(optimizer, model)["AdamW"] == [cell]
     found = {one.code for one in decay_audit.audit(model, optimizer, weight_decay=0.1).findings}
     assert ("DA103" in found) == cell.endswith("!")
+
+
+def test_blocks_that_each_declare_their_own_parameter_fold() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.temperature = nn.Parameter(torch.ones(4, 1, 1))
+
+        def no_weight_decay(self) -> set[str]:
+            return {"temperature"}
+
+    model = nn.Sequential(*(Scaled() for _ in range(3)))
+    text = reports.render(decay_audit.audit(model))
+    assert "{0-2}.temperature  x3" in text
+    assert "declared in a submodule's no_weight_decay()" in text
