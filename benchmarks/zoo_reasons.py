@@ -44,7 +44,7 @@ REASONS: tuple[Reason, ...] = (
         says="a gain directly behind a normalization: by use it is that norm's, the name says no more than scale",
     ),
     Reason(
-        structure="embedding|token|relative",
+        structure="^(embedding|token|relative)",
         use="linear_weight",
         detail=r"^(mm|bmm|addmm|baddbmm)\.",
         says="a table that a query or a share of each row is multiplied with: the operator sees a matrix, and only the "
