@@ -53,23 +53,22 @@ def _family(name: str, way: Path) -> str:
 
 def _sgd(group: Group) -> list[str]:
     momentum, dampening = _number(group, "momentum"), _number(group, "dampening")
-    steps = [f"g <- g + {_say(group.weight_decay)} w"] if group.weight_decay else []
+    steps = _gradient(group, group.weight_decay)
     if momentum:
         kept = f"{_say(1 - dampening)} g" if dampening else "g"
         steps.append(f"v <- {_say(momentum)} v + {kept}")
     direction = "g"
     if momentum:
         direction = f"(g + {_say(momentum)} v)" if group.hyperparameters.get("nesterov") else "v"
-    return [*steps, f"w <- w {_sign(group)} {_lr(group)} {direction}"]
+    return [*steps, f"w <- w - {_lr(group)} {direction}"]
 
 
 def _adam(group: Group) -> list[str]:
-    coupled = [f"g <- g + {_say(group.weight_decay)} w"] if group.weight_decay else []
-    return [*coupled, *_moments(group), _adaptive(group)]
+    return [*_gradient(group, group.weight_decay), *_moments(group), _adaptive(group)]
 
 
 def _adamw(group: Group) -> list[str]:
-    return [*_shrink(group), *_moments(group), _adaptive(group)]
+    return [*_gradient(group), *_shrink(group), *_moments(group), _adaptive(group)]
 
 
 def _moments(group: Group) -> list[str]:
@@ -81,12 +80,13 @@ def _moments(group: Group) -> list[str]:
 
 
 def _adaptive(group: Group) -> str:
-    return f"w <- w {_sign(group)} {_lr(group)} m^ / (sqrt(s^) + {_say(_number(group, 'eps', 1e-8))})"
+    return f"w <- w - {_lr(group)} m^ / (sqrt(s^) + {_say(_number(group, 'eps', 1e-8))})"
 
 
 def _lion(group: Group) -> list[str]:
     first, second = _betas(group, (0.9, 0.99))
     return [
+        *_gradient(group),
         *_shrink(group),
         f"w <- w - {_lr(group)} sign({_say(first)} m + {_say(1 - first)} g)",
         f"m <- {_say(second)} m + {_say(1 - second)} g",
@@ -96,6 +96,7 @@ def _lion(group: Group) -> list[str]:
 def _muon(group: Group) -> list[str]:
     momentum = _number(group, "momentum", 0.95)
     return [
+        *_gradient(group),
         f"v <- {_say(momentum)} v + {_say(1 - momentum)} g",
         *_shrink(group),
         f"w <- w - {_lr(group)} orthogonalized(v)",
@@ -104,25 +105,24 @@ def _muon(group: Group) -> list[str]:
 
 def _rmsprop(group: Group) -> list[str]:
     alpha = _number(group, "alpha", 0.99)
-    coupled = [f"g <- g + {_say(group.weight_decay)} w"] if group.weight_decay else []
     return [
-        *coupled,
+        *_gradient(group, group.weight_decay),
         f"s <- {_say(alpha)} s + {_say(1 - alpha)} g^2",
-        f"w <- w {_sign(group)} {_lr(group)} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-8))})",
+        f"w <- w - {_lr(group)} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-8))})",
     ]
 
 
 def _adagrad(group: Group) -> list[str]:
-    coupled = [f"g <- g + {_say(group.weight_decay)} w"] if group.weight_decay else []
     return [
-        *coupled,
+        *_gradient(group, group.weight_decay),
         "s <- s + g^2",
-        f"w <- w {_sign(group)} {_lr(group)} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-10))})",
+        f"w <- w - {_lr(group)} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-10))})",
     ]
 
 
 def _lamb(group: Group) -> list[str]:
     return [
+        *_gradient(group),
         *_moments(group),
         f"u <- m^ / (sqrt(s^) + {_say(_number(group, 'eps', 1e-6))}) + {_say(group.weight_decay)} w",
         f"w <- w - {_lr(group)} |w| / |u| u",
@@ -158,9 +158,9 @@ def _general(way: Path, group: Group) -> list[str]:
 
 
 def _alone(way: Path, name: str, group: Group) -> str:
-    """One step without a gradient, from a standstill."""
+    """One step with a gradient of zero, from a standstill."""
     if not group.weight_decay:
-        return "without a gradient a step leaves w as it is"
+        return "with a gradient of zero a step leaves w as it is"
     if way == "none":
         return "the coefficient is not used"
     if group.lr is None:
@@ -168,9 +168,9 @@ def _alone(way: Path, name: str, group: Group) -> str:
     if way == "lr" or (name, way) == ("SGD", "gradient"):
         nesterov = way == "gradient" and group.hyperparameters.get("nesterov")
         boost = 1 + _number(group, "momentum") if nesterov else 1.0
-        return f"without a gradient one step keeps {_percent(group.lr * group.weight_decay * boost)} of w"
+        return f"with a gradient of zero one step keeps {_percent(group.lr * group.weight_decay * boost)} of w"
     if way == "denominator" and name in ("Adam", "AdamW", "NAdam", "Adamax"):
-        return f"without a gradient one step moves w by about {_lr(group)} towards 0, whatever the coefficient"
+        return f"with a gradient of zero one step moves w by about {_lr(group)} towards 0, whatever the coefficient"
     return ""
 
 
@@ -194,8 +194,12 @@ def _betas(group: Group, otherwise: tuple[float, float] = (0.9, 0.999)) -> tuple
             return otherwise
 
 
-def _sign(group: Group) -> str:
-    return "+" if group.hyperparameters.get("maximize") else "-"
+def _gradient(group: Group, coefficient: float = 0.0) -> list[str]:
+    """What becomes of the gradient first: `maximize` turns it around before a coupled coefficient is added."""
+    turned = bool(group.hyperparameters.get("maximize"))
+    if coefficient:
+        return [f"g <- {'-g' if turned else 'g'} + {_say(coefficient)} w"]
+    return ["g <- -g"] if turned else []
 
 
 def _lr(group: Group) -> str:

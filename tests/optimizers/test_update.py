@@ -17,6 +17,11 @@ OPTIMIZERS: dict[str, Make] = {
     "momentum": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, weight_decay=5e-4),
     "nesterov": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
     "maximize": lambda p: torch.optim.SGD(p, lr=0.1, maximize=True),
+    "maximize-decayed": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, maximize=True, weight_decay=0.1),
+    "adam-maximize": lambda p: torch.optim.Adam(p, lr=1e-3, maximize=True, weight_decay=0.1),
+    "adamw-maximize": lambda p: torch.optim.AdamW(p, lr=1e-3, maximize=True, weight_decay=0.1),
+    "rmsprop-maximize": lambda p: torch.optim.RMSprop(p, lr=1e-2, maximize=True, weight_decay=0.1),
+    "adagrad-maximize": lambda p: torch.optim.Adagrad(p, lr=1e-2, maximize=True, weight_decay=0.1),
     "adam": lambda p: torch.optim.Adam(p, lr=1e-3, weight_decay=0.1),
     "adam-decoupled": lambda p: torch.optim.Adam(p, lr=1e-3, weight_decay=0.1, decoupled_weight_decay=True),
     "adamw": lambda p: torch.optim.AdamW(p, lr=3e-4, weight_decay=0.1, betas=(0.8, 0.95)),
@@ -61,8 +66,8 @@ def test_the_update_as_written_is_what_torch_does(name: str) -> None:
     assert _run(_written(optimizer), betas) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam-decoupled", "adamw"])
-def test_what_is_kept_without_a_gradient_is_what_torch_keeps(name: str) -> None:
+@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam-decoupled", "adamw", "maximize-decayed"])
+def test_what_is_kept_with_a_gradient_of_zero_is_what_torch_keeps(name: str) -> None:
     weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
     optimizer = OPTIMIZERS[name]([weight])
     weight.grad = torch.zeros_like(weight)
@@ -75,7 +80,7 @@ def test_what_is_kept_without_a_gradient_is_what_torch_keeps(name: str) -> None:
 def test_the_update_of_the_first_screen_reads_as_promised() -> None:
     written = _written(OPTIMIZERS["momentum"]([torch.nn.Parameter(torch.ones(1))]))
     assert written.steps == ("g <- g + 0.0005 w", "v <- 0.9 v + g", "w <- w - 0.1 v")
-    assert written.alone == "without a gradient one step keeps 99.995 % of w"
+    assert written.alone == "with a gradient of zero one step keeps 99.995 % of w"
 
 
 def test_a_class_without_a_formula_gets_the_sentence_of_its_way() -> None:
