@@ -12,7 +12,7 @@ from decay_audit.errors import RulesError
 from decay_audit.rulefile import examples, shipped
 from decay_audit.rulefile.examples import amount
 from decay_audit.rulefile.form import AmountForm, FileForm, LayerDecayForm, RuleForm
-from decay_audit.rulefile.nodes import Entries, Items, Mistake, Node, Unreadable, parse
+from decay_audit.rulefile.nodes import Entries, Items, Mistake, Node, Scalar, Unreadable, parse
 from decay_audit.rulefile.reader import read
 from decay_audit.rules import LayerDecay, LayerRule, Route, Rule, RuleSet, Scale
 
@@ -148,7 +148,7 @@ def assemble(text: Text, chain: tuple[Text, ...]) -> tuple[RuleSet | None, list[
         base, more = _base(document.form.extends, extends.line, text, chain)
         mistakes += more
         if base is not None:
-            mistakes += _taken_names(document, base, text)
+            mistakes += _taken_names(document.root, base, text)
     if document is None or mistakes:
         return None, mistakes
     return _ruleset(document, text, base), []
@@ -185,12 +185,16 @@ def _base(name: str, line: int, text: Text, chain: tuple[Text, ...]) -> tuple[Ru
     return assemble(base, links)
 
 
-def _taken_names(document: Document, base: RuleSet, text: Text) -> list[Mistake]:
+def _taken_names(root: Entries, base: RuleSet, text: Text) -> list[Mistake]:
+    """Asked of the nodes, not of the forms: a rule that could not be read has no form, but may have a taken name."""
     taken = {rule.name for rule in base.rules}
+    names = [item.get("name") for item in _items(root.get("rules")) if isinstance(item, Entries)]
     return [
-        Mistake(text.shown, item.line, f"{base.name}, which this file extends, has a rule called `{form.name}` already")
-        for form, item in zip(document.form.rules, _items(document.root.get("rules")), strict=True)
-        if form.name in taken
+        Mistake(
+            text.shown, name.line, f"{base.name}, which this file extends, has a rule called `{name.value}` already"
+        )
+        for name in names
+        if isinstance(name, Scalar) and name.value in taken
     ]
 
 

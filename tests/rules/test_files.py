@@ -75,6 +75,18 @@ def test_every_mistake_is_said_at_once_with_its_line(tmp_path: Path) -> None:
     assert mistakes(EVERYTHING_WRONG, tmp_path) == ALL_MISTAKES.splitlines()
 
 
+def test_every_mistake_is_said_in_a_file_that_extends_too(tmp_path: Path) -> None:
+    extending = EVERYTHING_WRONG + "extends: no-norm-no-bias\n"
+    assert mistakes(extending, tmp_path) == ALL_MISTAKES.splitlines()
+
+
+def test_a_rule_that_cannot_be_read_may_still_have_a_taken_name(tmp_path: Path) -> None:
+    text = "schema: 1\nname: a\nextends: timm\nrules: [{name: biases, when: {role: gain}, decay: true}]\n"
+    unknown, taken = mistakes(text, tmp_path)
+    assert unknown.startswith("4: `role` is `gain`, which is no word for it")
+    assert taken == "4: timm, which this file extends, has a rule called `biases` already"
+
+
 def test_a_ruleset_keeps_where_each_rule_stands(tmp_path: Path) -> None:
     ruleset = load(HEAD + "rules:\n\n  - name: a\n    when: {role: bias}\n    decay: 0.5\n", tmp_path)
     assert ruleset.rules[0].place == "mine.yaml:7"

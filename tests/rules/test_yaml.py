@@ -114,11 +114,16 @@ SCRAPS = st.sampled_from(
 )
 
 
-@given(st.one_of(st.text(max_size=60), st.lists(SCRAPS, max_size=30).map("".join)))
-def test_any_text_is_a_ruleset_or_a_list_of_mistakes(text: str) -> None:
+EXTENDS = st.sampled_from(["", "extends: no-norm-no-bias\n"])
+
+
+@given(st.one_of(st.text(max_size=60), st.lists(SCRAPS, max_size=30).map("".join)), EXTENDS)
+def test_any_text_is_a_ruleset_or_a_list_of_mistakes(text: str, extends: str) -> None:
     from decay_audit.rulefile import ruleset
 
-    found, wrong = ruleset.assemble(ruleset.Text(text=HEAD + text, path=Path("mine.yaml"), shown="mine.yaml"), ())
+    found, wrong = ruleset.assemble(
+        ruleset.Text(text=HEAD + extends + text, path=Path("mine.yaml"), shown="mine.yaml"), ()
+    )
     assert (found is None) == bool(wrong)
     assert all(mistake.line >= 1 and mistake.text for mistake in wrong)
 
@@ -141,10 +146,11 @@ def test_any_text_is_a_ruleset_or_a_list_of_mistakes(text: str) -> None:
     st.sampled_from(
         ["rules", "default", "examples", "lr_scale", "layer_decay", "optimizer", "weight_decay", "extends"]
     ),
+    EXTENDS,
 )
-def test_any_value_of_any_key_is_read_or_refused_with_a_line(value: object, key: str) -> None:
+def test_any_value_of_any_key_is_read_or_refused_with_a_line(value: object, key: str, extends: str) -> None:
     from decay_audit.rulefile import ruleset
 
-    text = f"schema: 1\nname: mine\n{key}: {json.dumps(value)}\n"
+    text = f"schema: 1\nname: mine\n{extends}{key}: {json.dumps(value)}\n"
     found, wrong = ruleset.assemble(ruleset.Text(text=text, path=Path("mine.yaml"), shown="mine.yaml"), ())
     assert (found is None) == bool(wrong)
