@@ -21,3 +21,8 @@ class Report(Struct, frozen=True, kw_only=True, eq=False):
     observations: tuple[Observation, ...] = ()
     findings: tuple[Finding, ...] = ()
     hidden: int = 0
+
+    def __repr__(self) -> str:
+        """Stay short where a session prints it: a large model has a million characters of decisions."""
+        size = f"{len(self.plan.decisions)} parameters, {len(self.findings)} findings"
+        return f"<Report {self.inventory.target!r} under {self.plan.ruleset.name}: {size}>"

@@ -129,3 +129,14 @@ def test_what_a_models_own_named_parameters_leaves_out_has_a_group_and_is_missed
     assert held == [id(model.weight), id(model.bias)]
     seen = decay_audit.audit(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1))
     assert {one.code: one.parameters for one in seen.findings}["DA201"] == ("bias",)
+
+
+def test_an_assertion_about_no_optimizer_fails() -> None:
+    with pytest.raises(decay_audit.DecayAuditError, match="no optimizer"):
+        decay_audit.assert_decay(bert_like(), None)
+
+
+def test_a_report_prints_in_a_line() -> None:
+    assert repr(decay_audit.audit(nn.Linear(2, 2))) == (
+        "<Report 'model' under no-norm-no-bias: 2 parameters, 0 findings>"
+    )

@@ -125,7 +125,7 @@ def audit(
     Args:
         optimizer: one, several in a list, tuple or dict, or what holds them; None to decide only.
         weight_decay: the base coefficient; by default the one that the optimizer works with.
-        measured: also step copies without a gradient, and compare what they do with what the groups say.
+        measured: also step copies with a gradient of zero, and compare what they do with what the groups say.
 
     Raises:
         DecayAuditError: the model or the optimizer cannot be read, or the ruleset gives no answer.
@@ -137,7 +137,7 @@ def audit(
 
 def assert_decay(
     model: "torch.nn.Module",
-    optimizer: object = None,
+    optimizer: object,
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
     *,
@@ -152,8 +152,10 @@ def assert_decay(
 
     Raises:
         DecayAssertionError: there are such findings; it is an AssertionError.
-        DecayAuditError: as for `audit`.
+        DecayAuditError: as for `audit`; or there is no optimizer, which is a failure and not a pass.
     """
+    if optimizer is None:
+        raise DecayAuditError("there is no optimizer to assert anything of", "audit(model) decides without one")
     found = with_codes(audit(model, optimizer, rules, weight_decay, measured=measured), selection.chosen((), ignore))
     if selection.fails(found.findings, fail_on):
         from decay_audit import reports
@@ -247,7 +249,10 @@ def explain(name: str, reported: Report) -> Explanation:
     here = reported.plan.ruleset
     others = [rulefile.load(preset) for preset in rulefile.presets() if preset != here.name]
     story = explanation.explain(reported.plan, name, others, reported.observations)
-    return replace(story, updates=tuple(_update(one, reported) for one in story.observations))
+    updates = tuple(_update(one, reported) for one in story.observations)
+    if story.decision.subject.parameter.trainable is False:  # no gradient at all: a step passes it by
+        updates = tuple(replace(one, alone="") for one in updates)
+    return replace(story, updates=updates)
 
 
 def _update(observation: Observation, reported: Report) -> Update:

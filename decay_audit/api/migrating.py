@@ -6,6 +6,7 @@ from typing import Any
 from decay_audit import files
 from decay_audit.api.loading import Request, load
 from decay_audit.errors import DecayAuditError
+from decay_audit.sentences import counted
 from decay_audit.sources import target as targets
 
 
@@ -49,8 +50,8 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
         content = moving.replaced(content, before.name, state)
         count = sum(len(group["params"]) for group in state["param_groups"])
         lines.append(
-            f"{before.name}: {len(before.groups)} groups became {len(state['param_groups'])}; {count} parameters, "
-            f"{len(state['state'])} states moved by name"
+            f"{before.name}: {counted(len(before.groups), 'group')} to {counted(len(state['param_groups']), 'group')}; "
+            f"{counted(count, 'parameter')}, {counted(len(state['state']), 'state')} moved by name"
         )
     request.progress(f"writing {output.name}")
     with files.whole(output) as fresh:

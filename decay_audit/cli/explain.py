@@ -10,7 +10,7 @@ from decay_audit.cli import screen
 from decay_audit.errors import DecayAuditError
 
 What = Annotated[str, typer.Argument(metavar="TARGET|CODE", help="A target, or a code such as DA101.")]
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="A parameter's name.", show_default=False)]
+Name = Annotated[str | None, typer.Argument(metavar="NAME", help="A parameter's name.", show_default=False)]
 
 
 def explain(

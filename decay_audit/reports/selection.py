@@ -14,7 +14,7 @@ from decay_audit.roles.words import ROLES
 
 
 def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None) -> Report:
-    """Keep the parameters of these roles whose name matches any glob and contains the regular expression.
+    """Keep the parameters of these roles that have a name, tied ones too, that matches any glob and the expression.
 
     The report says how many it hides. Findings, optimizers and observations stay: they are about the whole model.
 
@@ -26,10 +26,11 @@ def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = ()
     regex = _regex(grep) if grep is not None else None
 
     def kept(decision: Decision) -> bool:
+        names = (decision.name, *decision.subject.parameter.tied_to)
         return (
             (not wanted or decision.subject.role in wanted)
-            and (glob is None or glob.match(decision.name) is not None)
-            and (regex is None or regex.search(decision.name) is not None)
+            and (glob is None or any(map(glob.match, names)))
+            and (regex is None or any(map(regex.search, names)))
         )
 
     decisions = tuple(decision for decision in report.plan.decisions if kept(decision))

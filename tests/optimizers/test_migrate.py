@@ -88,7 +88,7 @@ def test_every_state_follows_its_parameter_bit_for_bit(tmp_path: Path, to: str, 
 
 def test_the_new_groups_decide_the_decay_and_the_saved_ones_the_lr(tmp_path: Path) -> None:
     job = Job(tmp_path)
-    assert job.migrate("split") == ("optimizer: 1 groups became 2; 6 parameters, 6 states moved by name",)
+    assert job.migrate("split") == ("optimizer: 1 group to 2 groups; 6 parameters, 6 states moved by name",)
     groups = torch.load(job.output, weights_only=True)["optimizer"]["param_groups"]
     assert [(group["weight_decay"], group["lr"]) for group in groups] == [(0.0, 1e-3), (0.3, 1e-3)]
 

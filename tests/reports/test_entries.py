@@ -49,3 +49,10 @@ def test_blocks_that_each_declare_their_own_parameter_fold() -> None:
     text = reports.render(decay_audit.audit(model))
     assert "{0-2}.temperature  x3" in text
     assert "declared in a submodule's no_weight_decay()" in text
+
+
+def test_a_tied_parameter_is_selected_by_any_of_its_names() -> None:
+    model = nn.ModuleDict({"wte": nn.Embedding(3, 2), "head": nn.Linear(2, 3)})
+    model["head"].weight = model["wte"].weight
+    report = reports.only(decay_audit.audit(model), globs=["head.weight"])
+    assert [one.name for one in report.plan.decisions] == ["wte.weight"]
