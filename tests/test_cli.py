@@ -291,6 +291,24 @@ def test_a_checkpoint_with_its_model_gives_the_models_parameters_to_the_optimize
         assert coefficients == [0.1 if parameter["name"] == "fc.weight" else 0.0, 0.1]
 
 
+@pytest.mark.parametrize("form", ["text", "json", "github"])
+def test_a_saved_optimizer_without_names_is_never_called_clean(resumed: Path, form: str) -> None:
+    script = "import torch, net; model = net.Net(); optimizer = net.good(model)\n"
+    script += "torch.save({'model': model.state_dict(), 'optimizer': optimizer.state_dict()}, 'fresh.pt')\n"
+    subprocess.run([sys.executable, "-c", script], cwd=resumed.parent, check=True)
+    result = runner.invoke(app, ["check", "fresh.pt", "-f", form])
+    assert result.stderr.splitlines() == [
+        "note: 4 of 4 positions could not be mapped to names for certain: shapes allow more than one order",
+        "no findings in 4 tensors; the saved AdamW could not be compared",
+    ]
+    assert runner.invoke(app, ["check", "fresh.pt", "-f", form, "--quiet"]).stderr == ""
+
+
+def test_a_trace_that_failed_is_said_by_check_too(folder: Path) -> None:
+    result = runner.invoke(app, ["check", "net.py:Net", "--trace", "torch.zeros(3, 3)"])
+    assert any(line.startswith("note: ") and "trace" in line for line in result.stderr.splitlines()), result.stderr
+
+
 def test_code_for_a_checkpoint_with_its_model_runs_on_the_model(resumed: Path) -> None:
     result = runner.invoke(app, ["emit", resumed.name, "--model", "net.py:Net"])
     assert (result.exit_code, '"fc.weight"' in result.stdout) == (0, True)

@@ -43,7 +43,7 @@ def check(
 ) -> None:
     """Compare the plan, and what the optimizer does, with the ruleset: exit 1 if they differ.
 
-    Without a target, the audits of [tool.decay-audit] in pyproject.toml are run.
+    Without a target, the audits that pyproject.toml lists are run.
     """
     from decay_audit import reports
 
@@ -58,6 +58,9 @@ def check(
     look = partial(screen.look, output, color, full=full, verbose=verbose, titled=several)
     texts = [reports.check(report, format.value, look(artifact=file)) for report, _, file in found]
     screen.write(reports.join(texts, format.value), output)
+    for report, _, _ in found:
+        for note in reports.notes(report):
+            screen.say("note: " + (f"{report.inventory.target}: " if several else "") + note, quiet=quiet)
     for report, _, _ in found:
         screen.say((f"{report.inventory.target}: " if several else "") + reports.verdict(report), quiet=quiet)
     if not exit_zero and any(fails for _, fails, _ in found):

@@ -24,6 +24,7 @@ __all__ = [
     "explanation",
     "join",
     "matches",
+    "notes",
     "only",
     "python",
     "render",
@@ -89,6 +90,13 @@ def verdict(report: Report) -> str:
     from decay_audit.reports import finding_list
 
     return finding_list.verdict(report)
+
+
+def notes(report: Report) -> tuple[str, ...]:
+    """List what a person should know about the reading, each once."""
+    from decay_audit.reports import finding_list
+
+    return finding_list.notes(report)
 
 
 def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002

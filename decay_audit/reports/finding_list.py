@@ -36,7 +36,25 @@ def verdict(report: Report) -> str:
     """Sum up the findings in one line."""
     counts = Counter(finding.severity for finding in report.findings)
     found = ", ".join(counted(counts[severity], severity) for severity in SEVERITIES if counts[severity])
-    return f"{found or 'no findings'} in {counted(len(report.plan.decisions) + report.hidden, 'tensor')}"
+    tensors = counted(len(report.plan.decisions) + report.hidden, "tensor")
+    return "; ".join([f"{found or 'no findings'} in {tensors}", *dict.fromkeys(_uncompared(report))])
+
+
+def _uncompared(report: Report) -> Iterator[str]:
+    """Say which saved optimizers the findings are silent about, for want of names."""
+    for one in report.optimizers:
+        names = [name for group in one.groups for name in group.parameters]
+        known = sum(map(bool, names))
+        if names and not known and one.origin == "checkpoint":
+            yield f"the saved {visible(one.type)} could not be compared"
+        elif known < len(names) and one.origin == "checkpoint":
+            yield f"the saved {visible(one.type)} could be compared in {known:,} of {len(names):,} positions only"
+
+
+def notes(report: Report) -> tuple[str, ...]:
+    """List what a person should know about the reading of the target and of the optimizers, each once."""
+    said = (*report.inventory.notes, *(note for optimizer in report.optimizers for note in optimizer.notes))
+    return tuple(dict.fromkeys(said))
 
 
 def named(finding: Finding, most: int) -> str:

@@ -106,7 +106,7 @@ def _notes(report: Report, options: Options) -> Iterator[str]:
         yield f"  built    {_BUILT.get(inventory.built_on, visible(inventory.built_on))}"
     if not any(one.owner.types for one in inventory.parameters):
         yield from layout.paragraph("  roles    ", _FROM_HEADERS, options.width)
-    for note in (*inventory.notes, *(note for optimizer in report.optimizers for note in optimizer.notes)):
+    for note in finding_list.notes(report):
         yield from layout.paragraph("  note     ", visible(note), options.width)
     if not inventory.left_out:
         return
