@@ -8,7 +8,7 @@ from msgspec import Struct
 Semantics = Literal["decoupled", "coupled", "none", "unknown"]
 Origin = Literal["live", "checkpoint"]
 Movement = Literal["proportional", "sign", "cautious", "other", "vanishing", "none", "unstable"]
-"""What steps without a gradient do to a weight.
+"""What steps with a gradient of zero do to a weight.
 
 `proportional`: they remove the same fraction of every element. `sign`: the same amount. `cautious`: a fraction, but
 only where the gradient has the weight's sign. `other`: they move it in neither way. `vanishing`: they would remove a
@@ -68,7 +68,8 @@ class Observation(Struct, frozen=True, kw_only=True):
         lr: the group's learning rate, or None.
         declared: fraction of the weight that a step removes, divided by lr, as the optimizer's class and this group
             announce it; None where that is not a constant (coupled decay) or not known.
-        measured: fraction of the weight that one step without a gradient removes, divided by lr; None if not measured.
+        measured: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
+            measured.
         movement: in which way that step moves the weight; None if not measured.
         origin: where the optimizer comes from: a live one and a saved one may have the same name.
     """
@@ -90,7 +91,8 @@ class Update(Struct, frozen=True, kw_only=True):
     Attributes:
         optimizer: the class, as its `Optimizer` calls it.
         steps: assignments, in order, with numbers in place of hyperparameters.
-        alone: what is left of the weight after one step without a gradient, in words; "" where it has no short answer.
+        alone: what is left of the weight after one step with a gradient of zero, in words; "" where it has no short
+            answer.
         source: where the formula is published.
     """
 

@@ -70,7 +70,7 @@ def _live(loaded: Loaded, request: Request, expression: str) -> Observed:
     request.progress("making the optimizer")
     with construction.watch() as record:
         built, made = _made(expression, built, request)
-    request.progress("measuring steps without a gradient" if request.measure else "reading the optimizer")
+    request.progress("measuring steps with a gradient of zero" if request.measure else "reading the optimizer")
     return observe_live(built.model, loaded.inventory, made, record=record, measured=request.measure)
 
 
@@ -97,7 +97,7 @@ def observe_live(
     record: "Record | None" = None,
     measured: bool = False,
 ) -> Observed:
-    """Read live optimizers: what each group holds, and, if asked for, what a step without a gradient does.
+    """Read live optimizers: what each group holds, and, if asked for, what a step with a gradient of zero does.
 
     Args:
         made: an optimizer, several, or what holds them, as `decay_audit.optimizers.find` accepts.

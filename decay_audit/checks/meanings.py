@@ -70,7 +70,7 @@ def _measured(side: Side) -> Iterator[Finding]:
     for (expected, got, place), decisions in causes.items():
         yield finding(
             "DA503",
-            f"a step without a gradient {got} {kinds(decisions)}; {place} says {expected}",
+            f"a step with a gradient of zero {got} {kinds(decisions)}; {place} says {expected}",
             (decision.name for decision in decisions),
             expected=expected,
             found=got,

@@ -179,7 +179,8 @@ Measure = Annotated[
     bool,
     typer.Option(
         "--measure",
-        help="Step the optimizer without a gradient, on copies, and read what it does to each parameter.",
+        metavar="",
+        help="Step the optimizer with a gradient of zero, on copies, and read what it does to each parameter.",
         rich_help_panel=OBSERVING,
     ),
 ]

@@ -1,6 +1,6 @@
 """Truth by experiment: steps on gradients of zero, on stand-ins, and what they did to each parameter.
 
-What moves without a gradient is decay. Knows no table and no rule.
+What moves with a gradient of zero is decay. Knows no table and no rule.
 """
 
 from collections.abc import Collection, Mapping
@@ -37,7 +37,7 @@ class Moved(Struct, frozen=True, kw_only=True):
 
 
 def measure(optimizers: Found, names: Mapping[int, str], record: Record | None = None) -> tuple[Observation, ...]:
-    """Observe optimizers, and fill in what a step without a gradient does to each parameter of the model.
+    """Observe optimizers, and fill in what a step with a gradient of zero does to each parameter of the model.
 
     Neither the model nor the optimizers are touched. Frozen parameters are not measured, which have no gradient, nor
     empty shards.

@@ -115,7 +115,7 @@ def _observation(one: Observation) -> str:
 
 
 def movement(one: Observation) -> str:
-    """Say how a step without a gradient moves a weight: the fraction per learning rate, or in which other way."""
+    """Say how a step with a gradient of zero moves a weight: the fraction per learning rate, or in which other way."""
     match one.movement, one.measured:
         case (None, None):
             return ""

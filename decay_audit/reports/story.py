@@ -121,8 +121,8 @@ def _observed(one: Observation) -> str:
     lr = "" if one.lr is None else f", lr {coefficient(one.lr)}"
     held = f"{visible(one.optimizer)} group {one.group}: weight_decay {coefficient(one.weight_decay)}{lr}"
     if one.measured and one.lr is not None and one.movement in {None, "proportional"}:
-        return f"{held}; a step without a gradient removes {100 * one.lr * one.measured:.4g} % of the weight"
-    return held if one.movement is None else f"{held}; a step without a gradient {_MOVES[one.movement]}"
+        return f"{held}; a step with a gradient of zero removes {100 * one.lr * one.measured:.4g} % of the weight"
+    return held if one.movement is None else f"{held}; a step with a gradient of zero {_MOVES[one.movement]}"
 
 
 def _update(update: Update) -> Iterator[str]:

@@ -224,7 +224,7 @@ def test_decay_that_no_group_announces_is_found() -> None:
     optimizer = adamw(group("a.weight", weight_decay=0.0), group("a.bias", weight_decay=0.0, lr=1.0))
     findings = found(decided, optimizer, observations=(observation,))
     assert findings["DA503"].message == (
-        "a step without a gradient removes 0.05 x lr of 1 weight; group 0 of AdamW says weight_decay 0"
+        "a step with a gradient of zero removes 0.05 x lr of 1 weight; group 0 of AdamW says weight_decay 0"
     )
 
 

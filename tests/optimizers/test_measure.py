@@ -1,4 +1,4 @@
-"""What a step without a gradient does, and that trying it out leaves no trace."""
+"""What a step with a gradient of zero does, and that trying it out leaves no trace."""
 
 import random
 from collections.abc import Callable, Iterator
