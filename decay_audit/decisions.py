@@ -160,7 +160,9 @@ def _by_default(subject: Classified, ruleset: RuleSet) -> Decision:
     if ruleset.default is None:
         raise PlanError(
             f"no rule of {ruleset.name} matches {visible(subject.parameter.name)}, and its default is `error`",
-            "add a rule for it, or give the ruleset a default: `default: {decay: true}`",
+            "it is for the models of its own codebase; `decay-audit rules list` names presets that answer for any model"
+            if ruleset.preset
+            else "add a rule for it, or give the ruleset a default: `default: {decay: true}`",
         )
     coefficient = ruleset.default.coefficient(ruleset.weight_decay)
     return Decision(subject=subject, weight_decay=coefficient, rule=DEFAULT, place=ruleset.default_place)

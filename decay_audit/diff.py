@@ -7,7 +7,7 @@ from math import isclose
 
 from msgspec import Struct
 
-from decay_audit.decisions import Decision, plan
+from decay_audit.decisions import Decision, Plan, plan
 from decay_audit.errors import PlanError
 from decay_audit.observations import Observation
 from decay_audit.roles.words import Classified, Role
@@ -51,12 +51,21 @@ class Gap(Struct, frozen=True, kw_only=True):
     numel: int
 
 
+class Refusal(Struct, frozen=True, kw_only=True):
+    """A ruleset without an answer for the model, and why."""
+
+    ruleset: str
+    reason: str
+
+
 class Comparison(Struct, frozen=True, kw_only=True):
     """Several rulesets on one model, all with the base coefficient `weight_decay`.
 
     Attributes:
+        rulesets: those that have an answer, in the order given.
         differences: the largest first.
         gaps: one for each pair of rulesets.
+        refused: the rulesets that were left out.
     """
 
     rulesets: tuple[RuleSet, ...]
@@ -65,6 +74,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     numel: int
     differences: tuple[Difference, ...]
     gaps: tuple[Gap, ...]
+    refused: tuple[Refusal, ...] = ()
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
@@ -107,22 +117,28 @@ def compare(
 ) -> Comparison:
     """Find the parameters that rulesets treat differently, with one base coefficient for all of them.
 
+    A ruleset that has no answer for a parameter is left out, and named.
+
     Args:
         weight_decay: the base; the first ruleset's that is not 0 if not given.
 
     Raises:
-        PlanError: a ruleset has no answer for a parameter.
+        PlanError: fewer than two rulesets are left.
     """
     base = _base(rulesets) if weight_decay is None else weight_decay
-    columns = [plan(subjects, ruleset, base).decisions for ruleset in rulesets]
-    rows: list[tuple[Decision, ...]] = list(zip(*columns, strict=True))
+    plans, errors = _plans(subjects, rulesets, base)
+    answering = [ruleset for index, ruleset in enumerate(rulesets) if index in plans]
+    if errors and len(answering) < 2:
+        raise PlanError("\n".join(error.message for error in errors.values()), next(iter(errors.values())).hint)
+    rows: list[tuple[Decision, ...]] = list(zip(*(one.decisions for one in plans.values()), strict=True))
     return Comparison(
-        rulesets=tuple(rulesets),
+        rulesets=tuple(answering),
         weight_decay=base,
         parameters=len(rows),
         numel=sum(row[0].numel for row in rows),
         differences=_differences(rows),
-        gaps=tuple(_gap(rows, first, second) for first, second in combinations(range(len(rulesets)), 2)),
+        gaps=tuple(_gap(rows, first, second) for first, second in combinations(range(len(answering)), 2)),
+        refused=tuple(Refusal(ruleset=rulesets[index].name, reason=error.message) for index, error in errors.items()),
     )
 
 
@@ -142,6 +158,20 @@ def which(
 
 def _base(rulesets: Iterable[RuleSet]) -> float:
     return next((ruleset.weight_decay for ruleset in rulesets if ruleset.weight_decay), ANY_BASE)
+
+
+def _plans(
+    subjects: Sequence[Classified], rulesets: Sequence[RuleSet], base: float
+) -> tuple[dict[int, Plan], dict[int, PlanError]]:
+    """The plan of each ruleset, or the reason why there is none, by its place in the list."""
+    plans: dict[int, Plan] = {}
+    errors: dict[int, PlanError] = {}
+    for index, ruleset in enumerate(rulesets):
+        try:
+            plans[index] = plan(subjects, ruleset, base)
+        except PlanError as error:
+            errors[index] = error
+    return plans, errors
 
 
 def _differences(rows: Iterable[tuple[Decision, ...]]) -> tuple[Difference, ...]:

@@ -47,6 +47,12 @@ def test_rulesets_that_agree_are_said_to() -> None:
     assert "torch-default and torchtitan decide every parameter alike" in result.stdout
 
 
+def test_diff_names_a_ruleset_that_has_no_answer_and_compares_the_others() -> None:
+    result = runner.invoke(app, ["diff", EXAMPLE, "-r", "mingpt", "-r", "timm", "-r", "hf-trainer", "-w", "0.05"])
+    assert (result.exit_code, result.stdout) == (0, DIFF + "  no answer from mingpt\n")
+    assert runner.invoke(app, ["diff", EXAMPLE, "-r", "mingpt", "-r", "timm"]).exit_code == 2
+
+
 @pytest.mark.parametrize("rules", [[], ["--rules", "timm"]])
 def test_diff_needs_two_rulesets(rules: list[str]) -> None:
     result = runner.invoke(app, ["diff", EXAMPLE, *rules])

@@ -267,7 +267,7 @@ def compare(loaded: Loaded, rules: "Sequence[str | Path | RuleSet]", weight_deca
     """Find the parameters that rulesets treat differently.
 
     Raises:
-        DecayAuditError: a ruleset cannot be loaded, or has no answer for a parameter.
+        DecayAuditError: a ruleset cannot be loaded, or fewer than two have an answer for every parameter.
     """
     return diff.compare(classify(loaded.inventory), [load_rules(one) for one in rules], weight_decay)
 

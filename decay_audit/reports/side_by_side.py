@@ -32,10 +32,11 @@ def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str
     yield ""
     if not comparison.differences:
         yield f"  {joined(names)} decide every parameter alike"
-        return
     for difference in comparison.differences:
         yield from _difference(difference, names, options)
-    yield from _gaps(comparison, options)
+    if comparison.differences:
+        yield from _gaps(comparison, options)
+    yield from _refused([one.ruleset for one in comparison.refused], options)
 
 
 def _difference(difference: Difference, names: Sequence[str], options: Options) -> Iterator[str]:
@@ -103,6 +104,7 @@ def _document(comparison: Comparison, target: str) -> dict[str, object]:
             }
             for gap in comparison.gaps
         ],
+        "refused": comparison.refused,
     }
 
 
@@ -127,24 +129,24 @@ def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
     if not found:
         yield "nothing decays here, and that fits every ruleset with weight_decay 0"
         return
+    refused = [one.ruleset.name for one in found if one.refused]
     exact = [one for one in found if not one.refused and not one.mismatches]
     if exact:
         yield "this is exactly what these do:"
         for one in exact:
             said = f"{visible(one.ruleset.name)}, weight_decay {coefficient(one.weight_decay)}"
             yield f"  {paint(said, 'title', color=options.color)}   {visible(one.ruleset.title)}"
-        yield from _refused(found, options)
+        yield from _refused(refused, options)
         return
     yield "no preset does exactly this; the nearest:"
     for one in [match for match in found if not match.refused][: 10 if options.full else 3]:
         yield from _nearest(one, options)
-    yield from _refused(found, options)
+    yield from _refused(refused, options)
 
 
-def _refused(found: Sequence[Match], options: Options) -> Iterator[str]:
-    refused = [visible(one.ruleset.name) for one in found if one.refused]
-    if refused:
-        yield from layout.paragraph("  no answer from ", ", ".join(refused), options.width)
+def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
+    if names:
+        yield from layout.paragraph("  no answer from ", ", ".join(map(visible, names)), options.width)
 
 
 def _nearest(match: Match, options: Options) -> Iterator[str]:

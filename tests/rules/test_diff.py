@@ -80,9 +80,18 @@ def test_learning_rates_and_optimizers_are_differences_too() -> None:
     assert {side.lr_scale for one in compared.differences for side in one.sides} == {1.0, 2.0}
 
 
-def test_a_ruleset_without_an_answer_is_an_error(swin: tuple[Classified, ...]) -> None:
-    with pytest.raises(PlanError, match="no rule of mingpt matches"):
+def test_a_ruleset_without_an_answer_is_named_and_the_others_are_compared(swin: tuple[Classified, ...]) -> None:
+    compared = diff.compare(swin, presets("timm", "mingpt", "hf-trainer"), 0.05)
+    assert [one.ruleset for one in compared.refused] == ["mingpt"]
+    assert compared.refused[0].reason.startswith("no rule of mingpt matches")
+    without = diff.compare(swin, presets("timm", "hf-trainer"), 0.05)
+    assert (compared.differences, compared.gaps) == (without.differences, without.gaps)
+
+
+def test_one_ruleset_with_an_answer_is_too_few(swin: tuple[Classified, ...]) -> None:
+    with pytest.raises(PlanError, match="no rule of mingpt matches") as caught:
         diff.compare(swin, presets("timm", "mingpt"))
+    assert "presets that answer for any model" in caught.value.hint
 
 
 def test_which_finds_the_codebase_that_made_an_optimizer() -> None:
