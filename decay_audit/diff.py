@@ -92,6 +92,8 @@ class Match(Struct, frozen=True, kw_only=True):
     Attributes:
         weight_decay: the base coefficient under which it tells it best.
         parameters: how many were compared.
+        scales: it changes the learning rate of some parameter of this model, which is not compared.
+        routes: it gives this model's parameters to several optimizers, which is not compared.
         refused: why the ruleset has no answer for this model; "" if it has.
     """
 
@@ -99,6 +101,8 @@ class Match(Struct, frozen=True, kw_only=True):
     weight_decay: float = 0.0
     parameters: int = 0
     mismatches: tuple[Mismatch, ...] = ()
+    scales: bool = False
+    routes: bool = False
     refused: str = ""
 
     @property
@@ -145,7 +149,9 @@ def compare(
 def which(
     subjects: Sequence[Classified], observations: Iterable[Observation], rulesets: Iterable[RuleSet]
 ) -> tuple[Match, ...]:
-    """Rank rulesets by how well they tell what optimizers do, the best first; learning rates are not compared.
+    """Rank rulesets by how well they tell what optimizers do, the best first.
+
+    Learning rates and routes are not compared; a match says whether the ruleset has any on this model.
 
     A ruleset's base coefficient is taken to be one of those observed. Where nothing decays every ruleset would fit
     with a base of 0, which tells nothing: the answer is empty.
@@ -153,7 +159,11 @@ def which(
     found = {one.parameter: one.weight_decay for one in reversed(list(observations))}
     bases = [base for base, _ in Counter(value for value in found.values() if value).most_common(_MOST_BASES)]
     matches = [_best(subjects, found, ruleset, bases) for ruleset in rulesets] if bases else []
-    return tuple(sorted(matches, key=lambda one: (bool(one.refused), len(one.mismatches), one.numel)))
+    return tuple(sorted(matches, key=_distance))
+
+
+def _distance(match: Match) -> tuple[bool, int, int, bool]:
+    return bool(match.refused), len(match.mismatches), match.numel, match.scales or match.routes
 
 
 def _base(rulesets: Iterable[RuleSet]) -> float:
@@ -241,6 +251,8 @@ def _match(decisions: Sequence[Decision], found: Mapping[str, float], ruleset: R
             for one, wanted, is_ in expected
             if not _equal(wanted, is_)
         ),
+        scales=any(one.lr_scale != 1.0 for one in decisions if one.grouped),
+        routes=len({one.use for one in decisions if one.grouped}) > 1,
     )
 
 

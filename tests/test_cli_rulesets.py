@@ -65,6 +65,9 @@ def test_which_finds_the_presets_that_do_exactly_what_an_optimizer_does() -> Non
     assert result.stdout.startswith("this is exactly what these do:")
     assert "torch-default, weight_decay 5e-4" in result.stdout
     assert "timm" not in result.stdout
+    exact, _, routed = result.stdout.partition("the same weight decay, but they also route to several optimizers:")
+    assert "moonlight-muon" not in exact
+    assert "moonlight-muon" in routed
 
 
 def test_which_names_the_nearest_presets_and_what_differs() -> None:

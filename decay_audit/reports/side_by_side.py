@@ -117,6 +117,8 @@ def matches(found: Sequence[Match], format: Format, options: Options) -> str:  #
                 "weight_decay": one.weight_decay,
                 "parameters": one.parameters,
                 "mismatches": one.mismatches,
+                "scales": one.scales,
+                "routes": one.routes,
                 "refused": one.refused,
             }
             for one in found
@@ -130,18 +132,28 @@ def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
         yield "nothing decays here, and that fits every ruleset with weight_decay 0"
         return
     refused = [one.ruleset.name for one in found if one.refused]
-    exact = [one for one in found if not one.refused and not one.mismatches]
-    if exact:
-        yield "this is exactly what these do:"
-        for one in exact:
+    exact: dict[str, list[Match]] = {}
+    for one in found:
+        if one.exact:
+            exact.setdefault(_more(one), []).append(one)
+    for more in sorted(exact):
+        yield f"the same weight decay, but they also {more}:" if more else "this is exactly what these do:"
+        for one in exact[more]:
             said = f"{visible(one.ruleset.name)}, weight_decay {coefficient(one.weight_decay)}"
             yield f"  {paint(said, 'title', color=options.color)}   {visible(one.ruleset.title)}"
+    if exact:
         yield from _refused(refused, options)
         return
     yield "no preset does exactly this; the nearest:"
     for one in [match for match in found if not match.refused][: 10 if options.full else 3]:
         yield from _nearest(one, options)
     yield from _refused(refused, options)
+
+
+def _more(match: Match) -> str:
+    """What a ruleset does besides weight decay, which an optimizer's coefficients cannot confirm."""
+    said = ["scale learning rates"] * match.scales + ["route to several optimizers"] * match.routes
+    return joined(said)
 
 
 def _refused(names: Sequence[str], options: Options) -> Iterator[str]:

@@ -105,6 +105,30 @@ def test_which_finds_the_codebase_that_made_an_optimizer() -> None:
     assert others[-1].refused.startswith("no rule of mingpt")
 
 
+def test_which_tells_apart_what_also_scales_learning_rates_or_routes() -> None:
+    from timm.models import create_model
+
+    model = create_model("vit_tiny_patch16_224", num_classes=2, depth=2)
+    spared = {"cls_token", "pos_embed"}
+    groups: list[dict[str, Any]] = [
+        {"params": [tensor for name, tensor in model.named_parameters() if tensor.ndim > 1 and name not in spared]},
+        {
+            "params": [tensor for name, tensor in model.named_parameters() if tensor.ndim == 1 or name in spared],
+            "weight_decay": 0.0,
+        },
+    ]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.05)
+    found = diff.which(subjects(model), observed(model, optimizer), presets("mae", "timm"))
+    assert [(one.ruleset.name, one.exact, one.scales, one.routes) for one in found] == [
+        ("timm", True, False, False),
+        ("mae", True, True, False),
+    ]
+    language = MODELS["language"]()
+    everything = torch.optim.AdamW(language.parameters(), weight_decay=0.1)
+    found = diff.which(subjects(language), observed(language, everything), presets("keller-muon", "torch-default"))
+    assert [(one.ruleset.name, one.routes) for one in found] == [("torch-default", False), ("keller-muon", True)]
+
+
 def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     linear, norm = model
