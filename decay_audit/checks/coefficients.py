@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from math import isclose
 
 from decay_audit.checks.phrases import kinds, number, places
-from decay_audit.checks.plan import BIASES_AND_NORMS, inverted
+from decay_audit.checks.plan import BIASES_AND_NORMS, declarations, inverted
 from decay_audit.checks.sides import Side, effective
 from decay_audit.decisions import Decision, Plan
 from decay_audit.findings import Finding, finding
@@ -133,11 +133,11 @@ def _declared(side: Side) -> Iterator[Finding]:
         hooks = sorted({one.subject.parameter.declared_no_decay or "" for one in decisions})
         yield finding(
             "DA305",
-            f"{kinds(decisions)} {_are(decisions)} decayed that the model declares in {joined(hooks)}",
+            f"{kinds(decisions)} {_are(decisions)} decayed that the model declares in {declarations(hooks)}",
             _names(decisions),
             expected="spared",
             found=_said(side, ignored),
-            where=joined(hooks),
+            where=declarations(hooks),
             fix=side.fix(),
         )
 

@@ -1,5 +1,7 @@
 """What a plan alone gives away: rules that match nothing, parameters nobody knows, a policy turned upside down."""
 
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from decay_audit.conditions import NameForm
@@ -8,7 +10,7 @@ from decay_audit.findings import Finding, finding
 from decay_audit.matching import compile_when
 from decay_audit.roles.words import Classified, Role
 from decay_audit.rules import Rule
-from decay_audit.sentences import counted, joined
+from decay_audit.sentences import counted, few, joined
 
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight"})
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
@@ -17,6 +19,11 @@ _BY_NAME = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
 _ABOUT_WHAT_IT_IS = frozenset(
     {"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"}
 )
+
+SHOWN = 3
+"""How many places one finding names."""
+_ATTRIBUTE = "_no_weight_decay"
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
 
 
 def check_plan(plan: Plan) -> tuple[Finding, ...]:
@@ -112,12 +119,35 @@ def _declared(plan: Plan) -> Iterator[Finding]:
         yield finding(
             "DA305",
             parameters=_names(declared),
-            message=f"{plan.ruleset.name} decays {_count(declared)} that the model declares in {joined(hooks)}",
+            message=f"{plan.ruleset.name} decays {_count(declared)} that the model declares in {declarations(hooks)}",
             expected="spared",
             found="decayed",
-            where=joined(sorted({one.place or one.rule for one in declared})),
-            fix="add a rule `when: {declared_no_decay: [glob, keywords]}` with `decay: false`",
+            where=few(sorted({one.place or one.rule for one in declared}), SHOWN),
+            fix=_sparing(plan, hooks),
         )
+
+
+def declarations(hooks: Sequence[str]) -> str:
+    """Name places that declare, a few of them and those that only differ in a number as one: `h.*.no_weight_decay()`.
+
+    >>> declarations(["h.0.no_weight_decay()", "h.1.no_weight_decay()", "no_weight_decay()"])
+    'h.*.no_weight_decay() and no_weight_decay()'
+    """
+    alike = Counter(_NUMBER.sub("*", hook) for hook in hooks)
+    folded = list(dict.fromkeys(same if alike[same := _NUMBER.sub("*", hook)] > 1 else hook for hook in hooks))
+    more = [f"{len(folded) - SHOWN:,} more"] if len(folded) > SHOWN else []
+    return joined([*folded[:SHOWN], *more])
+
+
+def _sparing(plan: Plan, hooks: Sequence[str]) -> str:
+    """The rules that spare what was declared there: on the tensors, by the root, or by modules inside."""
+    methods = [hook for hook in hooks if hook != _ATTRIBUTE]
+    forms = ["glob", "keywords", *(["submodules"] if any("." in hook for hook in methods) else [])]
+    asked = [f"declared_no_decay: [{', '.join(forms)}]"] if methods else []
+    asked += [f"attribute: {_ATTRIBUTE}"] if _ATTRIBUTE in hooks else []
+    rules = joined([f"`{{name: declared{at or ''}, when: {{{one}}}, decay: false}}`" for at, one in enumerate(asked)])
+    where = f"a ruleset that has `extends: {plan.ruleset.name}`" if plan.ruleset.preset else "the ruleset"
+    return f"put {rules} first among the rules of {where}"
 
 
 def _unknowable(plan: Plan) -> Iterator[Finding]:

@@ -1,6 +1,8 @@
 """The checks on a plan alone: rules that do nothing, parameters nobody knows, a policy turned upside down."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from decay_audit.checks import check
 from decay_audit.conditions import When
 from decay_audit.errors import DecayAuditError
 from decay_audit.findings import Finding
+from decay_audit.rulefile import load
 from decay_audit.rules import Amount, Rule
 
 SPARE, DECAY = Amount(times=0.0), Amount()
@@ -96,6 +99,41 @@ def test_decaying_what_the_model_declares_is_da305_and_sparing_it_is_not() -> No
     (finding,) = found(Declaring(), ruleset(biases))
     assert (finding.code, finding.parameters) == ("DA305", ("cls_token",))
     assert codes(Declaring(), ruleset(biases, rule("declared", declared_no_decay="glob"))) == []
+
+
+class Marked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 2)
+        self.scale = nn.Parameter(torch.zeros(2, 2))
+        self.scale._no_weight_decay = True  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("make", [
+    Declaring,
+    Marked,
+    lambda: nn.Sequential(*(Declaring() for _ in range(5)), Marked()),
+], ids=["root", "attribute", "submodules"])  # fmt: skip
+@pytest.mark.parametrize("preset", [False, True], ids=["file", "preset"])
+def test_the_rules_that_da305_advises_spare_what_was_declared(
+    make: Callable[[], nn.Module], preset: bool, tmp_path: Path
+) -> None:
+    model = make()
+    ours = tmp_path / "ours.yaml"
+    body = "schema: 1\nname: ours\nweight_decay: 0.1\ndefault: {decay: true}\nrules:\n"
+    ours.write_text(body + "- {name: biases, when: {role: bias}, decay: false}\n")
+    before = load("torch-default" if preset else str(ours))
+    (finding,) = [one for one in check(decay_audit.read(model), decay_audit.plan(model, before)) if one.code == "DA305"]
+    advised = re.findall(r"`(\{name.*?\})`", finding.fix)
+    assert "more" not in finding.message
+    if preset:
+        ours.write_text("schema: 1\nname: ours\nextends: torch-default\nrules:\n")
+    else:
+        ours.write_text(body)
+    with ours.open("a") as file:
+        file.writelines(f"- {one}\n" for one in advised)
+    after = decay_audit.plan(model, str(ours), 0.1)
+    assert "DA305" not in [one.code for one in check(decay_audit.read(model), after)]
 
 
 def test_a_ruleset_that_spares_everything_is_da401_unless_it_asks_for_nothing() -> None:
