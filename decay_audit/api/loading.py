@@ -71,11 +71,12 @@ def _checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded:
 
     if request.trace is not None and not request.model:
         raise DecayAuditError("a checkpoint has no forward pass to trace", "name the model as well: --model TARGET")
+    modelled = load(replace(request, target=request.model, model=None)) if request.model else None
     request.progress(f"reading {spec.label}")
-    saved = checkpoint.read(spec.path, target=spec.label, key=request.key)
-    if not request.model:
+    known = modelled.inventory if modelled else None
+    saved = checkpoint.read(spec.path, target=spec.label, key=request.key, model=known)
+    if modelled is None:
         return _with_parameters(Loaded(inventory=saved))
-    modelled = load(replace(request, target=request.model, model=None))
     return replace(modelled, inventory=fitting.fit(saved, modelled.inventory))
 
 

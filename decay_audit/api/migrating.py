@@ -36,7 +36,8 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     from decay_audit.sources import checkpoint, fitting, module
 
     request.progress(f"reading {path.name}")
-    saved = fitting.fit(checkpoint.read(path, target=path.name, key=request.key), loaded.inventory).optimizers
+    read = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
+    saved = fitting.fit(read, loaded.inventory).optimizers
     found = live.find(module.make(request.optimizer, loaded.built))
     if len(saved) != len(found):
         raise DecayAuditError(

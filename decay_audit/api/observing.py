@@ -51,12 +51,14 @@ def _saved(loaded: Loaded, request: Request) -> tuple[Optimizer, ...]:
     path = Path(request.checkpoint)
     if not targets.exists(path):
         raise DecayAuditError(f"no such file: {request.checkpoint}", "--checkpoint takes a file or a folder")
-    saved = checkpoint.read(path, target=path.name, key=request.key)
+    saved = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     if not saved.optimizers:
         raise DecayAuditError(
             f"{path.name} holds no optimizer state", "save it beside the model: optimizer.state_dict()"
         )
-    return fitting.fit(saved, loaded.inventory).optimizers
+    fitted = fitting.fit(saved, loaded.inventory)
+    first, *others = fitted.optimizers
+    return (replace(first, notes=(*first.notes, *fitted.notes)), *others)
 
 
 def _live(loaded: Loaded, request: Request, expression: str) -> Observed:

@@ -1,7 +1,7 @@
 """A checkpoint seen through its model: saved tensors with the names, owners, hints and ties that the model knows."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -24,9 +24,9 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
     A prefix that the names of the model have in the checkpoint (Lightning's `model.`) is found and taken off. What
     does not fit is kept as the checkpoint has it, and said in the notes.
     """
-    prefix = _prefix(saved, model)
+    before = prefix(saved.parameters, model.parameters)
     known = {name: parameter for parameter in model.parameters for name in (parameter.name, *parameter.tied_to)}
-    twins = {one.name: _twins(one, known, prefix) for one in saved.parameters}
+    twins = {one.name: _twins(one, known, before) for one in saved.parameters}
     kept: dict[str, Parameter] = {}
     for one in saved.parameters:
         for twin in twins[one.name]:
@@ -34,28 +34,29 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
     strange = [one for one in saved.parameters if not twins[one.name]]
     shadowed = [one.name for one in strange if one.name in kept]
     kept.update((one.name, one) for one in strange if one.name not in kept)
+    places = {one.name: place for place, one in enumerate(model.parameters)}
     return replace(
         saved,
         built_on=model.built_on,
-        parameters=tuple(kept.values()),
-        optimizers=tuple(_renamed(optimizer, prefix, known) for optimizer in saved.optimizers),
-        left_out=(*saved.left_out, *(LeftOut(name=name, reason=f"{prefix}{name} is the model's") for name in shadowed)),
+        parameters=tuple(sorted(kept.values(), key=lambda one: places.get(one.name, len(places)))),
+        optimizers=tuple(_renamed(optimizer, before, known) for optimizer in saved.optimizers),
+        left_out=(*saved.left_out, *(LeftOut(name=name, reason=f"{before}{name} is the model's") for name in shadowed)),
         notes=(*saved.notes, *model.notes, *_misfits(saved, twins, model)),
     )
 
 
-def _prefix(saved: Inventory, model: Inventory) -> str:
+def prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
     """What stands before the model's names in the checkpoint: the prefix under which most of them are found.
 
     A few names of the model propose prefixes, and only those proposed most are tried: a file in which every name ends
     alike must not cost its square.
     """
-    names = {name for parameter in saved.parameters for name in (parameter.name, *parameter.tied_to)}
-    wanted = [parameter.name for parameter in model.parameters]
+    names = {name for parameter in saved for name in (parameter.name, *parameter.tied_to)}
+    wanted = [parameter.name for parameter in model]
     probes = {*wanted[:1], *wanted[-1:], *sorted(wanted, key=len)[-_PROBES:]}
     proposed = Counter(name.removesuffix(probe) for name in names for probe in probes if name.endswith(f".{probe}"))
-    likely = sorted(proposed, key=lambda prefix: (-proposed[prefix], len(prefix), prefix))[:_TRIED]
-    return max(["", *likely], key=lambda prefix: sum(f"{prefix}{name}" in names for name in wanted))
+    likely = sorted(proposed, key=lambda one: (-proposed[one], len(one), one))[:_TRIED]
+    return max(["", *likely], key=lambda one: sum(f"{one}{name}" in names for name in wanted))
 
 
 def _twins(parameter: Parameter, known: Mapping[str, Parameter], prefix: str) -> tuple[Parameter, ...]:

@@ -32,10 +32,25 @@ def align(
     Returns:
         (group, position) -> index of the parameter, where every way to match leads to a group that is `alike`.
     """
-    found = _by_order(shapes, groups, alike) if ordered else None
+    found = _by_order(shapes, groups, alike) if ordered else _all_in_one(shapes, groups)
     if found is None or (not found and len(groups) > 1):
         return _by_shape(shapes, groups, alike)
     return found
+
+
+def _all_in_one(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) -> dict[Position, int] | None:
+    """Put every parameter into the only group, if it has as many positions: its order does not matter then."""
+    (index, group), *others = [(index, group) for index, group in enumerate(groups) if group] or [(0, ())]
+    if others or len(group) != len(shapes):
+        return None
+    waiting: dict[Shape, list[int]] = {}
+    for parameter in range(len(shapes) - 1, -1, -1):
+        waiting.setdefault(shapes[parameter], []).append(parameter)
+    known = {at: waiting[shape].pop() for at, shape in enumerate(group) if shape is not None and waiting.get(shape)}
+    rest = iter(sorted(parameter for left in waiting.values() for parameter in left))
+    if len(known) != sum(shape is not None for shape in group):
+        return None
+    return {(index, at): known[at] if at in known else next(rest) for at in range(len(group))}
 
 
 def _by_shape(

@@ -10,6 +10,7 @@ from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory, LeftOut
 from decay_audit.sources.checkpoint import safetensors, torch_legacy, torch_tar, torch_zip
 from decay_audit.sources.checkpoint.files import Opened, opened
+from decay_audit.sources.checkpoint.ordering import in_order_of
 from decay_audit.sources.checkpoint.saved import optimizer
 from decay_audit.sources.checkpoint.shards import Shards, select
 from decay_audit.sources.checkpoint.sniff import Form, form
@@ -26,13 +27,15 @@ _PICKLED: Mapping[Form, Callable[[Opened], Pickled]] = {
 }
 
 
-def read(path: Path, *, target: str, key: str | None = None) -> Inventory:
+def read(path: Path, *, target: str, key: str | None = None, model: Inventory | None = None) -> Inventory:
     """Read a file, an `index.json` or a folder of shards.
 
     Args:
         path: where it is.
         target: how the user wrote it.
         key: dotted path of the state dict to read, where a file holds several.
+        model: the model that was saved, where it is known: its order tells positions of optimizers, and a file that
+            holds nothing but an optimizer takes its parameters.
 
     Raises:
         TargetError: it is missing, damaged, something else, or holds no parameters.
@@ -41,7 +44,7 @@ def read(path: Path, *, target: str, key: str | None = None) -> Inventory:
         shards = select(path)
         tables, kinds = _tables(shards, key)
         try:
-            return _inventory(path, target, shards, tables, kinds)
+            return _inventory(path, target, shards, tables, kinds, model)
         except MalformedError as error:
             raise TargetError(f"{path.name} cannot be read: {error.message}", error.hint) from error
 
@@ -87,10 +90,14 @@ def read_file(path: Path, name: str, key: str | None) -> tuple[Table, Form]:
             raise TargetError(f"{name} cannot be read: {error.message}", error.hint) from error
 
 
-def _inventory(path: Path, target: str, shards: Shards, tables: dict[str, Table], kinds: set[Form]) -> Inventory:
+def _inventory(
+    path: Path, target: str, shards: Shards, tables: dict[str, Table], kinds: set[Form], known: Inventory | None
+) -> Inventory:
     outside = _outside(shards, tables)
     model = merge(list(tables.values()))
-    if not model.parameters:
+    held = any(each.saved for each in tables.values())
+    ordered = in_order_of(model, known if held else None)
+    if not (model.parameters or ordered.parameters):
         raise TargetError(*_nothing(path, tables, len(model.left_out)))
     saved = [(file, each) for file, held in enumerate(tables.values()) for each in held.saved]
     opaque = tuple(dict.fromkeys(name for held in tables.values() for name in held.opaque))
@@ -99,8 +106,8 @@ def _inventory(path: Path, target: str, shards: Shards, tables: dict[str, Table]
         target=target,
         kind="safetensors" if kinds == {"safetensors"} else "torch",
         files=tuple(tables),
-        parameters=model.parameters,
-        optimizers=tuple(optimizer(each, model, file) for file, each in saved),
+        parameters=model.parameters or ordered.parameters,
+        optimizers=tuple(optimizer(each, ordered, file) for file, each in saved),
         left_out=(*model.left_out, *outside),
         notes=(*shards.notes, *(note for held in tables.values() for note in held.notes), *many),
         opaque=opaque[:MAX_OPAQUE],
@@ -127,7 +134,10 @@ def _outside(shards: Shards, tables: dict[str, Table]) -> list[LeftOut]:
 
 def _nothing(path: Path, tables: Mapping[str, Table], left_out: int) -> tuple[str, str]:
     if any(held.saved for held in tables.values()):
-        return f"{path.name} holds the state of an optimizer, but no parameters", "name the file of the model"
+        return (
+            f"{path.name} holds the state of an optimizer, but no parameters",
+            "name the model as well: --model TARGET",
+        )
     if left_out:
         return f"{path.name} holds {left_out} tensors or values, but no parameters", "name the file of the model"
     return f"{path.name} holds no state dict", "name a file with a model's state_dict()"

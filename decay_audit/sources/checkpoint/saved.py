@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.observations import Group, Optimizer
 from decay_audit.sources.checkpoint.alignment import align
@@ -204,6 +205,8 @@ def _few(words: Sequence[str]) -> str:
 def _as_aligned(
     positions: Sequence[Positions], settings: Sequence[Mapping[str, object]], model: Model, total: int
 ) -> tuple[Sequence[Sequence[str]], tuple[str, ...], tuple[str, ...]]:
+    trained = tuple(each for each in model.parameters if each.trainable is not False)
+    model = replace(model, parameters=trained) if len(trained) == total else model
     parameters = model.parameters
     groups = [each.shapes for each in positions]
     alike = [held.get("weight_decay") for held in settings]

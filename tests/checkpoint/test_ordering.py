@@ -1,0 +1,139 @@
+"""Positions of a saved optimizer get their names from the order of a model that is known."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+import decay_audit
+from decay_audit.api import Request, load, report
+from decay_audit.api.migrating import migrate
+from decay_audit.errors import DecayAuditError
+from decay_audit.observations import Optimizer
+from decay_audit.sources.checkpoint import read
+
+BLOCKS = """
+from torch import nn, optim
+
+
+def net():
+    return nn.Sequential(*(nn.TransformerEncoderLayer(8, 2, 16) for _ in range(2)), nn.Linear(8, 8))
+
+
+def groups(model):
+    named = list(model.named_parameters())
+    return [
+        {"params": [it for _, it in named if it.ndim > 1], "weight_decay": 0.1},
+        {"params": [it for _, it in named if it.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def split(model):
+    return optim.AdamW(groups(model), lr=1e-3)
+
+
+def single(model):
+    return optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    (tmp_path / "blocks.py").write_text(BLOCKS)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {}
+    exec(BLOCKS, namespace)
+    return namespace
+
+
+def stepped(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def named(optimizer: Optimizer) -> list[list[str]]:
+    return [list(group.parameters) for group in optimizer.groups]
+
+
+def wanted(model: nn.Module) -> list[list[str]]:
+    return [[name for name, it in model.named_parameters() if (it.ndim > 1) == weights] for weights in (True, False)]
+
+
+def test_one_group_of_all_needs_no_order(tmp_path: Path, code: dict[str, Any]) -> None:
+    model = code["net"]()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    torch.save(torch.optim.SGD(model.parameters(), weight_decay=0.1).state_dict(), tmp_path / "optimizer.pt")
+    (found,) = read(tmp_path, target="run").optimizers
+    assert sorted(*named(found)) == sorted(name for name, _ in model.named_parameters())
+    assert not found.notes
+
+
+def test_one_group_of_fewer_than_all_is_not_guessed(tmp_path: Path, code: dict[str, Any]) -> None:
+    model = code["net"]()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    torch.save(torch.optim.SGD(model[:2].parameters()).state_dict(), tmp_path / "optimizer.pt")
+    (found,) = read(tmp_path, target="run").optimizers
+    assert not any(*named(found))
+
+
+def test_safetensors_beside_two_groups_are_mapped_by_the_models_order(tmp_path: Path, code: dict[str, Any]) -> None:
+    model = code["net"]()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    torch.save(stepped(model, code["split"](model)), tmp_path / "optimizer.pt")
+    (found,) = load(Request(target=str(tmp_path), model="blocks.py:net")).inventory.optimizers
+    assert named(found) == wanted(model)
+    assert not found.notes
+
+
+def test_the_order_of_another_model_is_not_taken(tmp_path: Path, code: dict[str, Any]) -> None:
+    model = code["net"]()
+    torch.save({"model": model.state_dict(), "optimizer": stepped(model, code["split"](model))}, tmp_path / "run.pt")
+    other = decay_audit.read(nn.Sequential(*[*model][::-1]))
+    (found,) = read(tmp_path / "run.pt", target="", model=other).optimizers
+    assert named(found) == wanted(model)
+
+
+def test_frozen_parameters_of_the_model_are_in_no_group(tmp_path: Path, code: dict[str, Any]) -> None:
+    model = code["net"]()
+    model[0].requires_grad_(False)
+    kept = [it for it in model.parameters() if it.requires_grad]
+    state = stepped(model[1:], torch.optim.AdamW(kept))
+    torch.save({"model": model.state_dict(), "optimizer": state}, tmp_path / "run.pt")
+    (found,) = read(tmp_path / "run.pt", target="", model=decay_audit.read(model)).optimizers
+    assert named(found) == [[name for name, it in model.named_parameters() if it.requires_grad]]
+
+
+@pytest.mark.parametrize("at_root", [True, False])
+def test_a_file_of_an_optimizer_alone_takes_names_and_order_from_the_model(
+    at_root: bool, tmp_path: Path, code: dict[str, Any]
+) -> None:
+    model = code["net"]()
+    state = stepped(model, code["single"](model))
+    torch.save(state if at_root else {"optimizer": state}, tmp_path / "optimizer.pt")
+    for request in (
+        Request(target="blocks.py:net", checkpoint="optimizer.pt"),
+        Request(target="optimizer.pt", model="blocks.py:net"),
+    ):
+        found = report(load(request), request)
+        assert named(found.optimizers[0]) == [[name for name, _ in model.named_parameters()]]
+        assert [one.code for one in found.findings] == ["DA101"]
+    with pytest.raises(DecayAuditError, match="no parameters"):
+        load(Request(target="optimizer.pt"))
+
+
+def test_an_optimizer_alone_is_migrated_by_the_models_names(tmp_path: Path, code: dict[str, Any]) -> None:
+    model = code["net"]()
+    state = stepped(model, code["single"](model))
+    torch.save(state, tmp_path / "optimizer.pt")
+    request = Request(target="blocks.py:net", optimizer="blocks.py:split", checkpoint="optimizer.pt")
+    migrate(request, tmp_path / "new.pt")
+    fresh = code["split"](model)
+    fresh.load_state_dict(torch.load(tmp_path / "new.pt"))
+    for index, parameter in enumerate(model.parameters()):
+        assert torch.equal(fresh.state[parameter]["exp_avg"], state["state"][index]["exp_avg"])
+    assert [len(group["params"]) for group in fresh.param_groups] == [len(names) for names in wanted(model)]
