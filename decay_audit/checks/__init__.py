@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from decay_audit.checks.channels import check_channels
 from decay_audit.checks.checkpoint import check_checkpoint
 from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
 from decay_audit.checks.plan import check_plan
@@ -24,12 +25,13 @@ def check(
     """Compare everything with everything; errors first, then by code.
 
     Args:
-        target: the target as the user wrote it, for the commands that a fix names.
+        target: the target as the user wrote it, for the commands that a fix names; "" for a model in Python.
     """
     found = (
         *check_plan(plan),
+        *check_channels(plan),
         *check_ties(plan),
-        *check_optimizers(plan, optimizers, observations, target or inventory.target),
+        *check_optimizers(plan, optimizers, observations, target),
         *check_checkpoint(inventory, optimizers),
         *check_resume(optimizers),
     )

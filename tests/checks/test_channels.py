@@ -1,0 +1,81 @@
+"""The checks on the learning rates and optimizers of a plan: entries that match nothing."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from timm.models import create_model
+from torch import nn
+
+import decay_audit
+from decay_audit import rulefile
+from decay_audit.checks import check
+from decay_audit.findings import Finding
+from decay_audit.rules import RuleSet
+
+OURS = """\
+schema: 1
+name: ours
+weight_decay: 0.1
+default: {decay: true}
+lr_scale:
+  - {when: {role: bias}, times: 2}
+  - {when: {name: "*.nowhere"}, times: 2}
+layer_decay:
+  rate: 0.5
+  layers:
+    - {when: {name_regex: '^(\\d+)'}, layer: '\\1'}
+    - {when: {name_regex: '^blocks\\.(\\d+)'}, layer: '\\1'}
+optimizer:
+  - {when: {name: "body.*"}, use: muon}
+  - {when: {role: bias}, use: sgd}
+  - {use: adamw}
+"""
+
+
+def idle(model: nn.Module, rules: RuleSet) -> list[Finding]:
+    inventory = decay_audit.read(model)
+    return [one for one in check(inventory, decay_audit.plan(inventory, rules)) if one.code == "DA301"]
+
+
+def written(text: str, folder: Path) -> RuleSet:
+    (folder / "ours.yaml").write_text(text, encoding="utf-8")
+    return rulefile.load(str(folder / "ours.yaml"))
+
+
+def test_an_entry_of_yours_that_matches_nothing_is_said_with_its_line(tmp_path: Path) -> None:
+    found = idle(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), written(OURS, tmp_path))
+    assert [one.message for one in found] == [
+        "lr_scale entry (ours.yaml:7) matches no parameter of this model",
+        "layer_decay entry (ours.yaml:12) matches no parameter of this model",
+        "optimizer entry (ours.yaml:14) matches no parameter of this model",
+    ]
+    assert [one.where for one in found] == ["ours.yaml:7", "ours.yaml:12", "ours.yaml:14"]
+
+
+def test_an_entry_of_a_preset_may_match_nothing_also_where_you_extend_it(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    assert idle(model, rulefile.load("keller-muon")) == []
+    assert idle(model, written("schema: 1\nname: ours\nextends: keller-muon\n", tmp_path)) == []
+
+
+def test_an_entry_that_asks_what_a_checkpoint_cannot_know_is_not_idle(tmp_path: Path) -> None:
+    from decay_audit import api
+
+    asking = OURS.replace('name: "body.*"', "owner: torch.nn.Conv2d")
+    torch.save(nn.Sequential(nn.Linear(2, 2)).state_dict(), tmp_path / "last.pt")
+    (tmp_path / "ours.yaml").write_text(asking, encoding="utf-8")
+    loaded = api.load(api.Request(target=str(tmp_path / "last.pt")))
+    found = check(loaded.inventory, decay_audit.plan(loaded.inventory, rulefile.load(str(tmp_path / "ours.yaml"))))
+    assert not any("optimizer entry" in one.message for one in found)
+
+
+@pytest.mark.parametrize("preset", ["mae", "beit", "timm-layer-decay"])
+def test_a_presets_layers_that_fit_no_name_are_said_once(preset: str) -> None:
+    import torchvision
+
+    said = f"layer_decay of {preset} matches no layer of this model"
+    other = torchvision.models.vit_b_16(image_size=32)
+    assert [one.message for one in idle(other, rulefile.load(preset)) if "layer_decay" in one.message] == [said]
+    fitting = create_model("vit_tiny_patch16_224", depth=2, num_classes=2)
+    assert not any("layer_decay" in one.message for one in idle(fitting, rulefile.load(preset)))
