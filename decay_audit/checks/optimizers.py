@@ -25,7 +25,7 @@ def check_optimizers(
 
     Args:
         observations: what is known of each parameter; an optimizer without any is read from its groups.
-        target: the target as it stands in the commands that a fix names.
+        target: the target as it stands in the commands that a fix names; "" for a model in Python.
     """
     return tuple(
         found

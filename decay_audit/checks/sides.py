@@ -1,10 +1,10 @@
 """A plan and what optimizers do, matched by parameter: the view that the checks on optimizers share."""
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
+from decay_audit.checks import advice
 from decay_audit.decisions import Decision, Plan
 from decay_audit.observations import Observation, Optimizer, Origin, held
 from decay_audit.sentences import joined
@@ -16,7 +16,7 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         optimizers: by name.
         observed: by parameter, in the plan's order; only those that an optimizer holds.
-        target: the target in commands that a fix names.
+        target: the target in commands that a fix names; "" if there is only a model, in Python.
     """
 
     origin: Origin
@@ -49,12 +49,8 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
         return f" by the saved {self.types()}" if self.origin == "checkpoint" else ""
 
     def fix(self) -> str:
-        """The command that prints groups as the ruleset wants them."""
-        first, ruleset = next(iter(self.optimizers.values())), self.plan.ruleset
-        kind = first.type.rpartition("(")[2].rstrip(")").partition(" ")[0]
-        rules = ruleset.name if ruleset.preset else ruleset.file or ruleset.name
-        words = (self.target, "--rules", rules, "--weight-decay", f"{ruleset.weight_decay:.12g}", "--optimizer", kind)
-        return f"decay-audit emit {shlex.join(words)}"
+        """What makes groups as the ruleset wants them."""
+        return advice.groups(self.plan, tuple(self.optimizers.values()), self.target)
 
 
 def sides(

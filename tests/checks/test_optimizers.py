@@ -86,7 +86,24 @@ def test_one_group_for_everything_is_one_finding_in_words_of_kinds() -> None:
     assert only.expected == "weight_decay 0"
     assert only.found == "weight_decay 0.1 in group 0 of AdamW"
     assert "biases (no-norm-no-bias.yaml:" in only.where
-    assert only.fix == "decay-audit emit model.py --rules no-norm-no-bias --weight-decay 0.1 --optimizer AdamW"
+    assert (
+        only.fix == "decay-audit emit model.py --rules no-norm-no-bias --weight-decay 0.1 --optimizer AdamW --lr 1e-3"
+    )
+
+
+def test_a_fix_keeps_what_makes_the_optimizer_another_algorithm_and_the_rate_before_its_schedule() -> None:
+    settings = {"initial_lr": 0.1, "momentum": 0.9, "nesterov": True, "dampening": 0, "betas": (0.9, 0.999)}
+    sgd = Optimizer(name="optimizer", type="SGD", groups=(group(*MODEL, lr=1e-9, hyperparameters=settings),))
+    assert found(planned(), sgd)["DA101"].fix.endswith(
+        " --optimizer SGD --lr 0.1 --set momentum=0.9 --set nesterov=True"
+    )
+    betas = adamw(group(*MODEL, hyperparameters={"betas": (0.8, 0.95)}))
+    assert shlex.split(found(planned(), betas)["DA101"].fix)[-1] == "betas=(0.8, 0.95)"
+
+
+def test_the_fix_of_a_model_in_python_is_python() -> None:
+    (only,) = [one for one in check_optimizers(planned(), [adamw(group(*MODEL))], target="") if one.code == "DA101"]
+    assert only.fix == "decay_audit.param_groups(model, rules='no-norm-no-bias', weight_decay=0.1)"
 
 
 def test_a_single_parameter_is_spoken_of_in_the_singular() -> None:
@@ -324,7 +341,8 @@ def test_the_fix_names_the_rules_file_and_not_the_ruleset_in_it_and_can_be_paste
     (found,) = check_optimizers(decided, [every], target="a model.py:Net")
     words = shlex.split(found.fix)
     assert words[:3] == ["decay-audit", "emit", "a model.py:Net"]
-    assert words[3:] == ["--rules", "rules/our own.yaml", "--weight-decay", "0.123456789", "--optimizer", "AdamW"]
+    assert words[3:7] == ["--rules", "rules/our own.yaml", "--weight-decay", "0.123456789"]
+    assert words[7:] == ["--optimizer", "AdamW", "--lr", "1e-3"]
 
 
 def test_classes_are_said_once_however_many_optimizers_there_are() -> None:
