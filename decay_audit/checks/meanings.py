@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from math import isclose
 
+from decay_audit.checks.advice import peak
 from decay_audit.checks.phrases import kinds, number
 from decay_audit.checks.sides import Side, effective
 from decay_audit.decisions import Decision
@@ -103,7 +104,7 @@ def _vanishing(side: Side) -> Iterator[Finding]:
     for decision, seen in side.pairs():
         dtype = decision.subject.parameter.dtype
         if _is_lost(side.optimizer(seen), seen, dtype):
-            causes.setdefault((dtype, (seen.lr or 0.0) * effective(seen)), []).append(decision)
+            causes.setdefault((dtype, _rate(side.optimizer(seen), seen) * effective(seen)), []).append(decision)
     for (dtype, product), decisions in causes.items():
         limit = f"; below {number(RESOLUTION[dtype])} nothing changes" if dtype in RESOLUTION else ""
         yield finding(
@@ -119,8 +120,16 @@ def _vanishing(side: Side) -> Iterator[Finding]:
 
 
 def _is_lost(optimizer: Optimizer, seen: Observation, dtype: str) -> bool:
-    """As measured; else, for decoupled decay, which multiplies the weight on its own, by arithmetic."""
-    if seen.movement is not None:
+    """As measured; else, for decoupled decay, which multiplies the weight on its own, by arithmetic.
+
+    A schedule that warms up or has ended is not what decides: its first or last rates are small, and soon others.
+    """
+    rate = _rate(optimizer, seen)
+    if seen.movement is not None and (seen.movement != "vanishing" or rate == (seen.lr or 0.0)):
         return seen.movement == "vanishing"
-    product = (seen.lr or 0.0) * seen.weight_decay
+    product = rate * seen.weight_decay
     return optimizer.semantics == "decoupled" and 0 < product < RESOLUTION.get(dtype, 0.0)
+
+
+def _rate(optimizer: Optimizer, seen: Observation) -> float:
+    return (peak(optimizer.groups[seen.group]) if seen.group < len(optimizer.groups) else seen.lr) or 0.0

@@ -277,6 +277,17 @@ def test_a_product_below_the_resolution_of_the_dtype_vanishes(dtype: str, lr: fl
     assert ("DA504" in found(decided, adamw(group("a.weight", lr=lr)))) is vanishes
 
 
+@pytest.mark.parametrize("movement", [None, "vanishing"])
+def test_a_schedule_that_warms_up_makes_no_product_vanish(movement: Movement | None) -> None:
+    decided = planned(subject("a.weight"))
+    for initial, vanishes in ((1e-3, False), (1e-10, True)):
+        warming = adamw(group("a.weight", lr=1e-11, hyperparameters={"initial_lr": initial}))
+        step = Observation(
+            parameter="a.weight", optimizer="optimizer", group=0, weight_decay=0.1, lr=1e-11, movement=movement
+        )
+        assert ("DA504" in found(decided, warming, observations=(step,))) is vanishes
+
+
 def test_a_flattened_parameter_is_found() -> None:
     flat = adamw(group("a.weight", flattened=("a.weight",)))
     assert "DA505" in found(planned(subject("a.weight")), flat)
