@@ -115,6 +115,7 @@ def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fa
         (["inspect", LINEAR, "--weight-decay", "nan"], "greater than or equal to 0"),
         (["inspect", LINEAR, "--weight-decay", "inf"], "finite"),
         (["inspect", LINEAR, "--role", "biass"], "bias"),
+        (["inspect", LINEAR, "--role", "gain"], "did you mean norm_weight?"),
         (["inspect", LINEAR, "--grep", "("], "regular expression"),
         (["inspect", LINEAR, "--measure"], "--optimizer"),
         (["inspect", LINEAR, "--model", LINEAR], "--model goes with a checkpoint"),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from decay_audit.decisions import Decision
 from decay_audit.errors import DecayAuditError
 from decay_audit.report import Report
-from decay_audit.roles.words import ROLES
+from decay_audit.roles.words import MEANT, ROLES
 
 
 def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None) -> Report:
@@ -50,7 +50,7 @@ def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = ()
 def _role(word: str) -> str:
     role = word.strip()
     if role not in ROLES:
-        near = get_close_matches(role, ROLES, n=1)
+        near = [MEANT[role]] if role in MEANT else get_close_matches(role, ROLES, n=1)
         raise DecayAuditError(f"no role {role}", f"did you mean {near[0]}?" if near else f"roles: {', '.join(ROLES)}")
     return role
 

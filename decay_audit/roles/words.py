@@ -48,6 +48,17 @@ LAYERS: tuple[Layer, ...] = get_args(Layer)
 EVIDENCE_KINDS: tuple[EvidenceKind, ...] = get_args(EvidenceKind)  # strongest first
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)  # strongest first
 
+MEANT: dict[str, Role] = {
+    "gain": "norm_weight",
+    "shift": "norm_bias",
+    "position": "position_embedding",
+    "relative position": "relative_position_bias",
+    "slope": "activation",
+    "weight": "linear_weight",
+    "adapter": "adapter_weight",
+}
+"""The role, or the commonest of the roles, that reports call by another word: what someone who read one may write."""
+
 
 class Evidence(Struct, frozen=True, kw_only=True):
     """One reason to think that a parameter has a role.

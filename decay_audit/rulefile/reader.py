@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import FieldInfo, fields
 
+from decay_audit.roles.words import MEANT
 from decay_audit.rulefile import demands
 from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar
 
@@ -43,7 +44,8 @@ def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN
 def nearest(word: str, accepted: Iterable[str]) -> str:
     """`; did you mean ...?`, or the accepted words where none is near."""
     words = list(accepted)
-    close = get_close_matches(word, words, n=1, cutoff=0.6)
+    meant = [MEANT[word]] if word in MEANT and MEANT[word] in words else []
+    close = meant or get_close_matches(word, words, n=1, cutoff=0.6)
     return f"; did you mean `{close[0]}`?" if close else f"; accepted: {', '.join(words)}"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from decay_audit.reports.layout import broken, cell_width, paragraph
 from decay_audit.reports.wording import COUNTED, SHORT, amount, share
-from decay_audit.roles.words import Role
+from decay_audit.roles.words import MEANT, ROLES, Role
 from decay_audit.sentences import coefficient, counted, visible
 
 
@@ -74,6 +74,13 @@ def test_an_amount_has_about_four_digits(numel: int, text: str) -> None:
 )
 def test_a_share_says_nothing_and_all_only_where_it_is_so(part: int, whole: int, text: str) -> None:
     assert share(part, whole) == text
+
+
+def test_every_word_of_a_table_leads_back_to_a_role_that_it_stands_for() -> None:
+    for word in SHORT.values():
+        role = MEANT.get(word, word.replace(" ", "_"))
+        assert role in ROLES
+        assert SHORT[role] == word
 
 
 def test_every_role_has_its_words() -> None:
