@@ -94,7 +94,7 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
         touched=sum(bool(parameter.uses) for parameter in used),
         spoken=len(sure),
         alone=sum(one.role == "unclassified" for one, _ in sure),
-        disagreements=_folded(_case(one, use.role, use.detail) for one, use in sure if not agrees(one.role, use)),
+        disagreements=_folded(_case(one, use.role, use.detail) for one, use in sure if not agrees(one, use)),
         header=_by_confidence(structure, header),
         header_cases=_folded(
             _case(one, other.role, f"{other.confidence}: {_why(other)}")
@@ -111,14 +111,18 @@ TOLD_APART: dict[Role, frozenset[Role]] = {
     "scale": frozenset({"layer_scale"}),
     "bias": frozenset({"norm_bias"}),
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token"}),
+    "linear_weight": frozenset({"relative_position_bias"}),
 }
-"""What use tells apart where a name says only the kind."""
+"""What use tells apart where a name, or a class that only tells a table, says no more than the kind."""
 
 
-def agrees(role: Role, use: Evidence) -> bool:
+def agrees(structure: Classified, use: Evidence) -> bool:
     """Whether one says nothing, the same, or a finer kind of what the other says."""
-    finer = role in FINER.get(use.role, ()) or use.role in TOLD_APART.get(role, ())
-    return finer or role in {use.role, "unclassified"}
+    role = structure.role
+    if role in {use.role, "unclassified"} or role in FINER.get(use.role, ()):
+        return True
+    certain = structure.confidence == "certain" and role != "embedding"
+    return not certain and use.role in TOLD_APART.get(role, ())
 
 
 def _case(one: Classified, other: str, detail: str) -> Case:

@@ -14,6 +14,7 @@ in these cases, which the confidence of the evidence and `classify.FINER` expres
 """
 
 from collections.abc import Callable
+from math import prod
 
 from decay_audit.parameters import Parameter, Use
 from decay_audit.roles.words import Confidence, Evidence, Layer, Role
@@ -149,9 +150,9 @@ def _gain(use: Use, parameter: Parameter) -> Meaning | None:
     wide = _wide(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide:
         return "state_space", "other", "likely"
-    if normal and wide == 1:
+    if normal and wide == 1 and prod(use.shape) > 1:
         return "norm_weight", "other_norm", "likely"
-    if wide == 0 or "scores" in use.marks:
+    if wide == 0 or prod(use.shape) == 1 or "scores" in use.marks:
         return "scale", "other", "likely"
     if _outer(use):
         return "token", "other", "likely" if "mask" in use.marks else "guess"

@@ -319,3 +319,25 @@ def test_a_table_resampled_by_a_constant_matrix_keeps_its_name() -> None:
     pick = torch.eye(7)[:, :4]
     found = roles(Odd(lambda x, p: (x @ x.transpose(-1, -2) + p @ pick).softmax(-1) @ x, (4, 7)), (3, 4, C))
     assert found == {"p": "relative_position_bias likely"}
+
+
+def test_a_number_for_each_head_after_each_token_was_normalized_is_not_the_norms_gain() -> None:
+    def by_head(x: Tensor, p: Tensor) -> Tensor:
+        return F.normalize(x, dim=-1) * p
+
+    assert roles(Odd(by_head, (2, 1, 1)), (3, 2, 4, C)) == {"p": "scale guess"}
+    assert roles(Odd(by_head, (C,)), (3, 2, 4, C)) == {"p": "norm_weight likely"}
+
+
+def test_an_instance_norm_written_by_hand_has_a_gain_for_each_channel() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        return (x - x.mean((2, 3), True)) * torch.rsqrt(x.var((2, 3), keepdim=True) + 1e-5) * p
+
+    assert roles(Odd(forward, (C, 1, 1)), (2, C, 4, 4)) == {"p": "norm_weight likely"}
+
+
+def test_two_numbers_that_weigh_two_branches_are_scales() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        return p[0] * F.layer_norm(x, (C,)) + p[1] * x
+
+    assert roles(Odd(forward, (2,)), (2, 5, C)) == {"p": "scale likely"}

@@ -49,6 +49,32 @@ def divides_scaled(spread: Operand, operand: Operand) -> bool:
     return 0 != operand.trail.gained_of == spread.trail.spread_of
 
 
+def normalizer(data: Sequence[Operand], marked: frozenset[Mark]) -> tuple[int, ...]:
+    """Give the shape of the spread that the result is, or that made it normal: as it was before it was expanded."""
+    if not marked & {"normal", "spread"}:
+        return ()
+    spreads = [
+        operand.trail.normalizer or operand.shape
+        for operand in data
+        if operand.trail is not None and is_spread(operand)
+    ]
+    held = [operand.trail.normalizer for operand in data if operand.trail is not None and operand.trail.normalizer]
+    return next(iter(spreads or held), ())
+
+
+def aside(operand: Operand, normal: Operand) -> bool:
+    """Whether a gain on normalized data is not the norm's: a number for each head, where each token was normalized.
+
+    A norm's gain differs along what was averaged over, or in every dimension that has a spread of its own.
+    """
+    spread = normal.trail.normalizer if normal.trail is not None else ()
+    if not spread or len(spread) != len(normal.shape) or len(operand.shape) > len(spread):
+        return False
+    own = (1,) * (len(spread) - len(operand.shape)) + operand.shape
+    averaged = any(size > 1 and width == 1 for size, width in zip(own, spread, strict=True))
+    return not averaged and any(width > 1 and size == 1 for size, width in zip(own[1:], spread[1:], strict=True))
+
+
 def marks(call: Call, data: Sequence[Operand], *, acting: bool) -> frozenset[Mark]:
     """Mark the result of a pointwise operator or a reduction.
 

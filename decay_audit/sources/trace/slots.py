@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from decay_audit.parameters import Use
 from decay_audit.sources.trace.calls import Call, Operand, is_data
-from decay_audit.sources.trace.marks import identity, is_made
+from decay_audit.sources.trace.marks import aside, divides_scaled, identity, is_made, normalizer
 from decay_audit.sources.trace.marks import marks as marked
 from decay_audit.sources.trace.operators import (
     BATCH_NORMS,
@@ -165,12 +165,15 @@ def _elementwise(call: Call) -> tuple[list[Meeting], Trail | None]:
         return _of_parameters(call, origins)
     met = max(data, key=lambda operand: (prod(operand.shape), len(operand.shape)))
     marks = tuple(sorted(met.trail.marks)) if met.trail is not None else ()
-    meetings = [
-        _meet(call, operand, origin, met=met, marks=(*INPUT, *marks) if is_made(operand) else marks)
-        for operand, origin in origins
-    ]
+    meetings = [_meet(call, operand, origin, met=met, marks=_seen(operand, met, marks)) for operand, origin in origins]
     meetings += _fates(call, data)
     return meetings, _data_trail(call)
+
+
+def _seen(operand: Operand, met: Operand, marks: tuple[Mark, ...]) -> tuple[str, ...]:
+    """Say what a parameter met: the marks of the data, as far as they concern it."""
+    concerning = tuple(mark for mark in marks if mark != "normal" or not aside(operand, met))
+    return (*INPUT, *concerning) if is_made(operand) else concerning
 
 
 def _of_parameters(call: Call, origins: Sequence[tuple[Operand, Origin]]) -> tuple[list[Meeting], Trail]:
@@ -200,10 +203,8 @@ def _fates(call: Call, data: Sequence[Operand]) -> Iterator[Meeting]:
         others = [other for other in data if other is not operand]
         met = max(others, key=lambda other: prod(other.shape), default=operand)
         kept = frozenset().union(*(other.trail.gained for other in others if other.trail is not None))
-        if call.operator in {"mul", "div"} and trail.gained_of in {
-            other.trail.spread_of for other in others if other.trail
-        }:
-            yield from _fate(call, "normalized", trail.gained if trail.gained_of else (), operand, met)
+        if call.operator in {"mul", "div"} and any(divides_scaled(other, operand) for other in others):
+            yield from _fate(call, "normalized", trail.gained, operand, met)
         if call.operator in SUMMANDS and others and "scores" not in trail.marks:
             yield from _fate(call, "residual", trail.gained - kept, operand, met)
         on_scores = any("scores" in other.trail.marks for other in others if other.trail is not None)
@@ -242,6 +243,7 @@ def _data_trail(call: Call) -> Trail:
         marks=marks,
         value=value,
         spread_of=spread_of,
+        normalizer=normalizer(data, marks),
         gained_of=trails[0].value if gained else (trails[0].gained_of if alone else 0),
         products=products,
         gained=gained | (trails[0].gained if alone and operator in GAINS else frozenset()),

@@ -36,6 +36,7 @@ class Trail(Struct, frozen=True, kw_only=True):
         gained: the parameters that scale this data.
         value: which values these are: what moves, casts, centers or scales them keeps it; 0 if nobody knows.
         spread_of: the value whose square or spread this is; 0 for others.
+        normalizer: shape of the spread that this is, or was divided by; () if that is not known.
         gained_of: the value that these were before a parameter scaled them; 0 for others.
     """
 
@@ -46,6 +47,7 @@ class Trail(Struct, frozen=True, kw_only=True):
     gained: frozenset[str] = frozenset()
     value: int = 0
     spread_of: int = 0
+    normalizer: tuple[int, ...] = ()
     gained_of: int = 0
 
     @property
@@ -89,6 +91,7 @@ def join(one: Trail | None, other: Trail | None) -> Trail | None:
             gained=one.gained & other.gained,
             value=0,
             spread_of=0,
+            normalizer=(),
             gained_of=0,
         )
     return one if one.data else other
