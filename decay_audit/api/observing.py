@@ -54,7 +54,7 @@ def _saved(loaded: Loaded, request: Request) -> tuple[Optimizer, ...]:
     saved = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     if not saved.optimizers:
         raise DecayAuditError(
-            f"{path.name} holds no optimizer state", "save it beside the model: optimizer.state_dict()"
+            f"{path.name} holds no optimizer state of this model", "save it beside the model: optimizer.state_dict()"
         )
     fitted = fitting.fit(saved, loaded.inventory)
     first, *others = fitted.optimizers

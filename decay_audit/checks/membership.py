@@ -22,12 +22,18 @@ def check_membership(side: Side) -> Iterator[Finding]:
     if side.origin == "live":
         yield from _absent(side)
         yield from _strange(side)
-    yield from _repeated(side)
-    yield from _frozen(side)
+    if side.origin == "live" or _is_mapped(side):
+        yield from _repeated(side)
+        yield from _frozen(side)
     yield from _flattened(side)
     for optimizer in side.optimizers.values():
         yield from _empty(optimizer)
         yield from _identical(optimizer)
+
+
+def _is_mapped(side: Side) -> bool:
+    """Whether every position has its name: who is where can be told of all or of none."""
+    return all(name for one in side.optimizers.values() for group in one.groups for name in group.parameters)
 
 
 def _absent(side: Side) -> Iterator[Finding]:

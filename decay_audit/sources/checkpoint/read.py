@@ -9,6 +9,7 @@ from typing import Final
 from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory, LeftOut
 from decay_audit.sources.checkpoint import safetensors, torch_legacy, torch_tar, torch_zip
+from decay_audit.sources.checkpoint.assigning import strangers
 from decay_audit.sources.checkpoint.files import Opened, opened
 from decay_audit.sources.checkpoint.ordering import in_order_of
 from decay_audit.sources.checkpoint.saved import optimizer
@@ -99,6 +100,7 @@ def _inventory(
     ordered = in_order_of(model, known if held else None)
     if not (model.parameters or ordered.parameters):
         raise TargetError(*_nothing(path, tables, len(model.left_out)))
+    strange = {each.name: path for each, path in strangers(list(tables.values()), ordered)}
     saved = [(file, each) for file, held in enumerate(tables.values()) for each in held.saved]
     opaque = tuple(dict.fromkeys(name for held in tables.values() for name in held.opaque))
     many = (f"it names {len(opaque)} pieces of code; the first {MAX_OPAQUE} are listed",) if opaque[MAX_OPAQUE:] else ()
@@ -107,10 +109,18 @@ def _inventory(
         kind="safetensors" if kinds == {"safetensors"} else "torch",
         files=tuple(tables),
         parameters=model.parameters or ordered.parameters,
-        optimizers=tuple(optimizer(each, ordered, file) for file, each in saved),
+        optimizers=tuple(optimizer(each, ordered, file) for file, each in saved if each.name not in strange),
         left_out=(*model.left_out, *outside),
-        notes=(*shards.notes, *(note for held in tables.values() for note in held.notes), *many),
+        notes=(*shards.notes, *(note for held in tables.values() for note in held.notes), *_elsewhere(strange), *many),
         opaque=opaque[:MAX_OPAQUE],
+    )
+
+
+def _elsewhere(strange: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which optimizers are of other state dicts."""
+    return tuple(
+        f"the optimizer state at {name[:96]!r} was left out: it fits the state dict at {path[:96]!r}, not the one read"
+        for name, path in strange.items()
     )
 
 

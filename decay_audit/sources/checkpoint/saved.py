@@ -36,9 +36,8 @@ def optimizer(saved: Saved, model: Model, file: int) -> Optimizer:
     """
     state = mapping(saved.content.get("state"))
     groups = [mapping(group) for group in _list(saved.content.get("param_groups"))]
-    positions = [_positions(group, state, model, file) for group in groups]
     settings = [_hyperparameters(group) for group in groups]
-    named, misfits, notes = _named(positions, settings, model)
+    named, misfits, notes = _named(read_positions(saved, model, file), settings, model)
     keys = [str(key) for key in groups[0] if key not in _SPECIAL] if groups else []
     kind, semantics = type_and_semantics(keys, settings[0] if groups else {}, _state_keys(state), saved.type)
     return Optimizer(
@@ -59,6 +58,13 @@ def optimizer(saved: Saved, model: Model, file: int) -> Optimizer:
         notes=(*notes, *_unread(groups, settings)),
         misfits=misfits,
     )
+
+
+def read_positions(saved: Saved, model: Model, file: int) -> Sequence[Positions]:
+    """Tell what the file says about the positions of each group."""
+    state = mapping(saved.content.get("state"))
+    groups = _list(saved.content.get("param_groups"))
+    return [_positions(mapping(group), state, model, file) for group in groups]
 
 
 def _list(value: object) -> Sequence[Any]:

@@ -15,6 +15,7 @@ from decay_audit.sources.checkpoint.values import MalformedError, Opaque, Pickle
 MAX_DEPTH: Final = 32
 MAX_TENSORS: Final = 2_000_000
 MAX_PART: Final = 256
+MAX_RIVALS: Final = 16
 _PEER: Final = 0.98  # a copy may lack a few counters of the original
 _COPY = re.compile(r"(^|[_\-.])(s?ema|averaged?|avg|swa|shadow|teacher|target|momentum)\d*([_\-.]|$)", re.IGNORECASE)
 
@@ -50,9 +51,18 @@ def table(pickled: Pickled, key: str | None) -> Table:
         buffers=chosen.flat.buffers,
         types=chosen.flat.types,
         saved=saved,
+        rivals=_rivals(chosen, candidates) if saved else {},
         opaque=pickled.opaque,
         notes=_notes(chosen, candidates),
     )
+
+
+def _rivals(chosen: Candidate, candidates: Sequence[Candidate]) -> Mapping[str, Table]:
+    others = sorted((found for found in candidates if found.path != chosen.path), key=lambda found: -found.numel)
+    return {
+        _dotted(found.path): Table(tensors=found.flat.tensors, buffers=found.flat.buffers, types=found.flat.types)
+        for found in others[:MAX_RIVALS]
+    }
 
 
 def _candidates(nodes: Sequence[tuple[Path, object]]) -> Sequence[Candidate]:

@@ -101,6 +101,7 @@ class Table(Struct, frozen=True, kw_only=True):
         buffers: names that the file itself says are buffers.
         types: qualified class names of modules by dotted name, where the file holds modules.
         saved: optimizer states found beside the tensors.
+        rivals: the largest other state dicts of the file, by dotted path: an optimizer may be of one of them.
         opaque: names of code outside the allow-list.
         notes: what a person should know about the reading.
     """
@@ -111,5 +112,6 @@ class Table(Struct, frozen=True, kw_only=True):
     buffers: frozenset[str] = frozenset()
     types: Mapping[str, str] = {}
     saved: tuple[Saved, ...] = ()
+    rivals: "Mapping[str, Table]" = {}
     opaque: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
