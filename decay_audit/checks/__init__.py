@@ -33,6 +33,6 @@ def check(
         *check_ties(plan),
         *check_optimizers(plan, optimizers, observations, target),
         *check_checkpoint(inventory, optimizers),
-        *check_resume(optimizers),
+        *check_resume(optimizers, target),
     )
     return tuple(sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code)))

@@ -7,6 +7,7 @@ from math import isfinite
 from decay_audit.checks.phrases import number
 from decay_audit.decisions import Plan
 from decay_audit.observations import Group, Optimizer
+from decay_audit.sentences import joined
 
 _USUAL: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "betas": (0.9, 0.999)}
 _OF_A_CLASS: Mapping[str, Mapping[str, object]] = {
@@ -24,6 +25,19 @@ def groups(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
         return f"decay_audit.param_groups(model, rules={rules!r}, weight_decay={ruleset.weight_decay:.12g})"
     words = (target, "--rules", rules, "--weight-decay", f"{ruleset.weight_decay:.12g}", *_optimizer(optimizers))
     return f"decay-audit emit {shlex.join(words)}"
+
+
+def another(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
+    """Say what to do where a class has no weight decay at all: it takes another class."""
+    types = joined(list(dict.fromkeys(one.type for one in optimizers)))
+    ending = " --optimizer AdamW" if target else ""
+    return f"{types} has no weight decay: use an optimizer that has, as in {groups(plan, (), target)}{ending}"
+
+
+def migration(target: str) -> str:
+    """Say the command that moves a saved state to new groups by name; capitals stand for what the user knows."""
+    model = shlex.quote(target) if target else "TARGET"
+    return f"decay-audit migrate CHECKPOINT --to EXPRESSION --model {model} --output NEW"
 
 
 def peak(group: Group) -> float | None:

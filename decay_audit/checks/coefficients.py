@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isclose
 
+from decay_audit.checks import advice
 from decay_audit.checks.phrases import kinds, number, places
 from decay_audit.checks.plan import BIASES_AND_NORMS, declarations, inverted
 from decay_audit.checks.sides import Side, effective
@@ -45,6 +46,8 @@ def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float
 
 
 def _nothing(side: Side, pairs: Sequence[Pair]) -> Finding:
+    optimizers = tuple(side.optimizers.values())
+    without = all(one.semantics == "none" for one in optimizers)
     missed = [decision for decision, _ in pairs if decision.decays]
     return finding(
         "DA401",
@@ -53,7 +56,7 @@ def _nothing(side: Side, pairs: Sequence[Pair]) -> Finding:
         expected=f"weight_decay {number(side.plan.ruleset.weight_decay)}",
         found="weight_decay 0 everywhere",
         where=_groups(side, pairs),
-        fix=side.fix(),
+        fix=advice.another(side.plan, optimizers, side.target) if without else side.fix(),
     )
 
 

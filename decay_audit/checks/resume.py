@@ -7,6 +7,7 @@ every hyperparameter of the checkpoint then replaces the live one.
 from collections.abc import Iterator, Sequence
 from math import isclose
 
+from decay_audit.checks.advice import migration
 from decay_audit.checks.phrases import number
 from decay_audit.findings import Finding, finding
 from decay_audit.observations import Group, Optimizer
@@ -15,23 +16,27 @@ from decay_audit.sentences import counted
 SHOWN = 3
 
 
-def check_resume(optimizers: Sequence[Optimizer]) -> tuple[Finding, ...]:
-    """Compare each live optimizer with the state saved at its place: DA601, and DA103 for what would be restored."""
+def check_resume(optimizers: Sequence[Optimizer], target: str = "") -> tuple[Finding, ...]:
+    """Compare each live optimizer with the state saved at its place: DA601, and DA103 for what would be restored.
+
+    Args:
+        target: the target in the commands that a fix names; "" for a model in Python.
+    """
     live = [one for one in optimizers if one.origin == "live"]
     saved = [one for one in optimizers if one.origin == "checkpoint"]
-    return tuple(found for now, then in zip(live, saved, strict=False) for found in _compare(now, then))
+    return tuple(found for now, then in zip(live, saved, strict=False) for found in _compare(now, then, target))
 
 
-def _compare(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
-    now, then = (tuple(len(group.parameters) for group in one.groups) for one in (live, saved))
-    if now != then:
-        yield _refused(live, saved, now, then)
+def _compare(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
+    if _lengths(live) != _lengths(saved):
+        yield _refused(live, saved, target)
         return
-    yield from _swapped(live, saved)
+    yield from _swapped(live, saved, target)
     yield from _restored(live, saved)
 
 
-def _refused(live: Optimizer, saved: Optimizer, now: tuple[int, ...], then: tuple[int, ...]) -> Finding:
+def _refused(live: Optimizer, saved: Optimizer, target: str) -> Finding:
+    now, then = _lengths(live), _lengths(saved)
     moved = _moved(live, saved)
     return finding(
         "DA601",
@@ -41,11 +46,11 @@ def _refused(live: Optimizer, saved: Optimizer, now: tuple[int, ...], then: tupl
         expected=_sizes(then),
         found=_sizes(now),
         where=saved.name,
-        fix="decay-audit migrate moves the state to the new groups by name",
+        fix=migration(target),
     )
 
 
-def _swapped(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
+def _swapped(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
     """Same sizes, other names: accepted without a word, and state and settings go to the wrong parameters."""
     pairs = [
         (new, old)
@@ -63,7 +68,7 @@ def _swapped(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
             expected=", ".join(one for one, _ in pairs[:SHOWN]),
             found=", ".join(one for _, one in pairs[:SHOWN]),
             where=saved.name,
-            fix="decay-audit migrate moves the state to the new groups by name",
+            fix=migration(target),
         )
 
 
@@ -90,6 +95,10 @@ def _moved(live: Optimizer, saved: Optimizer) -> list[str]:
 
 def _group_of(groups: Sequence[Group]) -> dict[str, int]:
     return {name: index for index, group in enumerate(groups) for name in group.parameters if name}
+
+
+def _lengths(optimizer: Optimizer) -> tuple[int, ...]:
+    return tuple(len(group.parameters) for group in optimizer.groups)
 
 
 def _sizes(sizes: tuple[int, ...]) -> str:

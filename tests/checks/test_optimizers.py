@@ -134,6 +134,13 @@ def test_nothing_that_decays_is_said_once() -> None:
     assert found(planned(), adamw(group(*MODEL, weight_decay=0.0))).keys() == {"DA401"}
 
 
+def test_a_class_without_weight_decay_is_not_what_the_fix_makes_groups_for() -> None:
+    lbfgs = Optimizer(name="o", type="LBFGS", groups=(group(*MODEL, weight_decay=0.0),), semantics="none")
+    fix = found(planned(), lbfgs)["DA401"].fix
+    assert fix.startswith("LBFGS has no weight decay: use an optimizer that has, as in decay-audit emit model.py ")
+    assert fix.endswith(" --optimizer AdamW")
+
+
 def test_an_inversion_is_said_once() -> None:
     swapped = adamw(group("a.weight", "b.weight", weight_decay=0.0), group("a.bias", "n.gain", "n.shift"))
     assert found(planned(), swapped).keys() == {"DA402"}

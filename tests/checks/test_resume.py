@@ -82,6 +82,7 @@ def test_the_same_groups_resume_without_a_finding(folder: Path) -> None:
 def test_groups_of_other_sizes_are_what_torch_refuses(folder: Path) -> None:
     state = save(folder, "one_group")
     assert "torch would refuse this state: 1 group of 4 parameters were saved, AdamW has 2 groups" in check("now")
+    assert "decay-audit migrate CHECKPOINT --to EXPRESSION --model train.py --output NEW" in check("now")
     names: dict[str, object] = {}
     exec(SCRIPT, names)
     with pytest.raises(ValueError, match="different number of parameter groups"):
