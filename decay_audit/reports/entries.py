@@ -11,7 +11,7 @@ from decay_audit.decisions import FROZEN, Decision
 from decay_audit.observations import Observation, Optimizer
 from decay_audit.report import Report
 from decay_audit.reports.fold import Entry, Row
-from decay_audit.reports.wording import SHORT, dimensions
+from decay_audit.reports.wording import SHORT, dimensions, factors
 from decay_audit.sentences import coefficient, few, visible
 
 SPARED = "-"
@@ -26,7 +26,7 @@ def columns(report: Report) -> dict[str, Say]:
     return {
         "decay": decay,
         **_observed(report),
-        "lr": lambda decision: "" if decision.lr_scale == 1 else f"x{coefficient(decision.lr_scale)}",
+        "lr": lambda decision: "" if decision.lr_scale == 1 else factors([decision.lr_scale]),
         "optimizer": lambda decision: visible(decision.use or ""),
         "rule": lambda decision: visible(decision.rule),
         "": remarks,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from decay_audit.decisions import FROZEN
 from decay_audit.diff import Comparison, Difference, Match, Side
@@ -10,7 +11,8 @@ from decay_audit.reports import layout
 from decay_audit.reports.fold import fold_names
 from decay_audit.reports.layout import Cell, Column, paint
 from decay_audit.reports.options import Format, Options
-from decay_audit.reports.wording import COUNTED, amount, share
+from decay_audit.reports.wording import COUNTED, amount, factors, share
+from decay_audit.roles.words import Role
 from decay_audit.sentences import coefficient, counted, few, joined, visible
 
 SHOWN = 12
@@ -32,32 +34,46 @@ def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str
     yield ""
     if not comparison.differences:
         yield f"  {joined(names)} decide every parameter alike"
-    for difference in comparison.differences:
-        yield from _difference(difference, names, options)
+    for alike in _but_for_learning_rates(comparison.differences):
+        yield from _difference(alike, names, options)
     if comparison.differences:
         yield from _gaps(comparison, options)
     yield from _refused([one.ruleset for one in comparison.refused], options)
 
 
-def _difference(difference: Difference, names: Sequence[str], options: Options) -> Iterator[str]:
-    what = counted(len(difference.parameters), *COUNTED[difference.role])
-    yield f"  {paint(what, 'title', color=options.color)}, {counted(difference.numel, 'element')}"
-    width = max(map(len, names))
-    for name, side in zip(names, difference.sides, strict=True):
+def _but_for_learning_rates(differences: Sequence[Difference]) -> list[list[Difference]]:
+    """Put together differences that only differ in the factors on the learning rate, the largest first."""
+    alike: dict[tuple[Role, tuple[Side, ...]], list[Difference]] = {}
+    for one in differences:
+        alike.setdefault((one.role, tuple(replace(side, lr_scale=1.0) for side in one.sides)), []).append(one)
+    return sorted(alike.values(), key=lambda same: -sum(one.numel for one in same))
+
+
+def _difference(alike: Sequence[Difference], names: Sequence[str], options: Options) -> Iterator[str]:
+    parameters = [name for one in alike for name in one.parameters]
+    what = counted(len(parameters), *COUNTED[alike[0].role])
+    numel = sum(one.numel for one in alike)
+    yield f"  {paint(what, 'title', color=options.color)}, {counted(numel, 'element')}"
+    sides = list(zip(*(one.sides for one in alike), strict=True))
+    amounts = [_amount(each) for each in sides]
+    width, wide = max(map(len, names)), max(12, *map(len, amounts))
+    for name, (side, *_), said in zip(names, sides, amounts, strict=True):
         place = f"{side.rule} ({visible(side.place)})" if side.place else side.rule
-        amount_ = paint(f"{_amount(side):<12}", "decay" if side.weight_decay else "dim", color=options.color)
+        amount_ = paint(f"{said:<{wide}}", "decay" if side.weight_decay else "dim", color=options.color)
         yield f"    {visible(name):<{width}}  {amount_}  {visible(place)}"
-    patterns = [visible(pattern) for pattern in fold_names(difference.parameters)]
+    patterns = [visible(pattern) for pattern in fold_names(parameters)]
     yield from layout.paragraph("    ", few(patterns, len(patterns) if options.full else SHOWN), options.width)
     yield ""
 
 
-def _amount(side: Side) -> str:
+def _amount(sides: Sequence[Side]) -> str:
+    """Say what a ruleset does to parameters to which it does the same but for their learning rates."""
+    side, scales = sides[0], [one.lr_scale for one in sides]
     if side.rule == FROZEN:
         return "in no group"
     said = [
         coefficient(side.weight_decay) if side.weight_decay else "spared",
-        f"lr x{coefficient(side.lr_scale)}" if side.lr_scale != 1.0 else "",
+        f"lr {factors(scales)}" if any(scale != 1.0 for scale in scales) else "",
         visible(side.use or ""),
     ]
     return ", ".join(filter(None, said))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from decay_audit.roles.words import Role
+from decay_audit.sentences import coefficient
 
 SHORT: dict[Role, str] = {
     "conv_weight": "weight",
@@ -65,6 +66,13 @@ def share(part: int, whole: int) -> str:
     if percent < 0.05:
         return "<0.1 %"
     return ">99.9 %" if percent >= 99.95 else f"{percent:.1f} %"
+
+
+def factors(scales: Iterable[float]) -> str:
+    """Say factors on learning rates in four digits, as a range where they differ: `x0.1`, `x0.02376..0.75`."""
+    each = sorted(scales)
+    ends = dict.fromkeys(coefficient(float(f"{end:.4g}")) for end in (each[0], each[-1]))
+    return f"x{'..'.join(ends)}"
 
 
 @cache

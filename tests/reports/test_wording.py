@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decay_audit.reports.layout import broken, cell_width, paragraph
-from decay_audit.reports.wording import COUNTED, SHORT, amount, share
+from decay_audit.reports.wording import COUNTED, SHORT, amount, factors, share
 from decay_audit.roles.words import MEANT, ROLES, Role
 from decay_audit.sentences import coefficient, counted, visible
 
@@ -81,6 +81,12 @@ def test_every_word_of_a_table_leads_back_to_a_role_that_it_stands_for() -> None
         role = MEANT.get(word, word.replace(" ", "_"))
         assert role in ROLES
         assert SHORT[role] == word
+
+
+def test_factors_are_said_in_four_digits_and_as_a_range_where_they_differ() -> None:
+    assert factors([0.1]) == "x0.1"
+    assert factors([0.75**13, 0.75, 0.75**2]) == "x0.02376..0.75"
+    assert factors([10.0, 1.0]) == "x1..10"
 
 
 def test_every_role_has_its_words() -> None:

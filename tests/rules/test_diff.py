@@ -80,6 +80,23 @@ def test_learning_rates_and_optimizers_are_differences_too() -> None:
     assert {side.lr_scale for one in compared.differences for side in one.sides} == {1.0, 2.0}
 
 
+def test_what_differs_only_by_learning_rates_is_said_once_with_their_range() -> None:
+    from timm.models import create_model
+
+    from decay_audit import reports
+
+    model = subjects(create_model("vit_tiny_patch16_224", num_classes=2))
+    compared = diff.compare(model, presets("timm", "mae"), 0.05)
+    assert len({side.lr_scale for one in compared.differences for side in one.sides}) == 14
+    text = reports.comparison(compared, "vit")
+    assert text.count("linear weights") == 1
+    assert "0.05, lr x0.03168..0.75" in text
+    assert "blocks.{0-11}.attn.{qkv,proj}.weight" in text
+    (gap,) = compared.gaps
+    assert f"differ in {gap.parameters} of {len(model)} tensors" in text
+    assert len(text.splitlines()) < 60
+
+
 def test_a_ruleset_without_an_answer_is_named_and_the_others_are_compared(swin: tuple[Classified, ...]) -> None:
     compared = diff.compare(swin, presets("timm", "mingpt", "hf-trainer"), 0.05)
     assert [one.ruleset for one in compared.refused] == ["mingpt"]
