@@ -173,7 +173,8 @@ def _compare(
     which parameters decay, and its own number is only the default of where it comes from.
     """
     subjects = classify(inventory)
-    if weight_decay is None and observed.observations:
+    adopted = weight_decay is None and bool(observed.observations)
+    if adopted:
         decays_something = plan(subjects, ruleset, ruleset.weight_decay or 1.0)
         weight_decay = coefficient_in_use(decays_something, observed.observations)
     decided = plan(subjects, ruleset, weight_decay)
@@ -182,7 +183,7 @@ def _compare(
         plan=decided,
         optimizers=observed.optimizers,
         observations=observed.observations,
-        findings=check(inventory, decided, observed.optimizers, observed.observations, target),
+        findings=check(inventory, decided, observed.optimizers, observed.observations, target, adopted=adopted),
     )
 
 

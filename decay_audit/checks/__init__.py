@@ -21,17 +21,20 @@ def check(
     optimizers: Sequence[Optimizer] = (),
     observations: Sequence[Observation] = (),
     target: str = "",
+    *,
+    adopted: bool = False,
 ) -> tuple[Finding, ...]:
     """Compare everything with everything; errors first, then by code.
 
     Args:
         target: the target as the user wrote it, for the commands that a fix names; "" for a model in Python.
+        adopted: nobody asked for the plan's base coefficient; it is the one in use.
     """
     found = (
         *check_plan(plan),
         *check_channels(plan),
         *check_ties(plan),
-        *check_optimizers(plan, optimizers, observations, target),
+        *check_optimizers(plan, optimizers, observations, target, adopted=adopted),
         *check_checkpoint(inventory, optimizers),
         *check_resume(optimizers, target),
     )

@@ -105,10 +105,17 @@ def _spared(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
 
 
 def _other(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """One finding for each pair of coefficients that differ."""
+    """One finding for each pair of coefficients that differ.
+
+    A base coefficient that nobody asked for is only that of one optimizer: another may have its own, if it has one.
+    """
+    base = side.plan.ruleset.weight_decay
+    own = _own_bases(side, pairs) if side.adopted else {}
     causes: dict[tuple[float, float], list[Pair]] = {}
     for decision, seen in pairs:
         wanted, got = decision.weight_decay, effective(seen)
+        if wanted == base and own.get(seen.optimizer) == got:
+            continue
         if wanted and got and not isclose(wanted, got, rel_tol=TOLERANCE):
             causes.setdefault((wanted, got), []).append((decision, seen))
     for (wanted, got), differ in causes.items():
@@ -122,6 +129,15 @@ def _other(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
             where=places(decisions),
             fix=f"set weight_decay={number(wanted)}, or audit with --weight-decay {number(got)}",
         )
+
+
+def _own_bases(side: Side, pairs: Sequence[Pair]) -> dict[str, float]:
+    """The coefficient that each optimizer gives to all that the ruleset decays fully, by its name."""
+    given: dict[str, set[float]] = {}
+    for decision, seen in pairs:
+        if decision.weight_decay == side.plan.ruleset.weight_decay and effective(seen):
+            given.setdefault(seen.optimizer, set()).add(effective(seen))
+    return {name: min(values) for name, values in given.items() if len(values) == 1}
 
 
 def _declared(side: Side) -> Iterator[Finding]:

@@ -18,6 +18,8 @@ def check_optimizers(
     optimizers: Sequence[Optimizer],
     observations: Sequence[Observation] = (),
     target: str = "TARGET",
+    *,
+    adopted: bool = False,
 ) -> tuple[Finding, ...]:
     """Compare optimizers with a plan: DA101-103, DA201-204, DA206, DA207, DA305, DA401, DA402, DA501-505.
 
@@ -26,10 +28,11 @@ def check_optimizers(
     Args:
         observations: what is known of each parameter; an optimizer without any is read from its groups.
         target: the target as it stands in the commands that a fix names; "" for a model in Python.
+        adopted: nobody asked for the plan's base coefficient; it is the one in use.
     """
     return tuple(
         found
-        for side in sides(plan, optimizers, observations, target)
+        for side in sides(plan, optimizers, observations, target, adopted=adopted)
         for check in (check_coefficients, check_membership, check_meanings)
         for found in check(side)
     )

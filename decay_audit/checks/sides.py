@@ -9,6 +9,9 @@ from decay_audit.decisions import Decision, Plan
 from decay_audit.observations import Observation, Optimizer, Origin, held
 from decay_audit.sentences import joined
 
+ORIGINS: tuple[Origin, ...] = ("live", "checkpoint")
+"""The first that there is is the one whose coefficient a plan takes over."""
+
 
 class Side(Struct, frozen=True, kw_only=True, eq=False):
     """The live optimizers, or the saved ones: what they do to each parameter of the plan.
@@ -17,6 +20,7 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
         optimizers: by name.
         observed: by parameter, in the plan's order; only those that an optimizer holds.
         target: the target in commands that a fix names; "" if there is only a model, in Python.
+        adopted: the plan's base coefficient was taken over from these optimizers: each may have one of its own.
     """
 
     origin: Origin
@@ -24,6 +28,7 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
     optimizers: Mapping[str, Optimizer]
     observed: Mapping[str, tuple[Observation, ...]]
     target: str
+    adopted: bool = False
 
     def pairs(self) -> Iterator[tuple[Decision, Observation]]:
         """Each decision with each observation of its parameter."""
@@ -54,12 +59,18 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def sides(
-    plan: Plan, optimizers: Sequence[Optimizer], observations: Sequence[Observation], target: str
+    plan: Plan,
+    optimizers: Sequence[Optimizer],
+    observations: Sequence[Observation],
+    target: str,
+    *,
+    adopted: bool = False,
 ) -> tuple[Side, ...]:
     """Split optimizers into live and saved ones. Those without observations of their own are read from their groups."""
     named = {(observation.optimizer, observation.origin) for observation in observations}
     unseen = (one for one in optimizers if (one.name, one.origin) not in named)
     known = [*observations, *(each for one in unseen for each in held(one))]
+    origins: list[Origin] = [each for each in ORIGINS if any(one.origin == each for one in optimizers)]
     return tuple(
         Side(
             origin=origin,
@@ -67,9 +78,9 @@ def sides(
             optimizers={one.name: one for one in optimizers if one.origin == origin},
             observed=_by_parameter([each for each in known if each.origin == origin]),
             target=target,
+            adopted=adopted and origin == origins[0],
         )
-        for origin in ("live", "checkpoint")
-        if any(one.origin == origin for one in optimizers)
+        for origin in origins
     )
 
 

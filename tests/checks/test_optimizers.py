@@ -125,6 +125,20 @@ def test_another_coefficient_is_found_with_both_numbers() -> None:
     assert only.parameters == ("b.weight",)
 
 
+def test_a_base_that_nobody_asked_for_is_each_optimizers_own() -> None:
+    muon = Optimizer(name="muon", type="Muon", groups=(group("a.weight"),), semantics="decoupled")
+    other = adamw(group("b.weight", weight_decay=0.3), GOOD.groups[1])
+    assert {one.code for one in check_optimizers(planned(), [muon, other])} == {"DA103"}
+    assert check_optimizers(planned(), [muon, other], adopted=True) == ()
+    uneven = adamw(group("b.weight", weight_decay=0.3), group("a.weight"), GOOD.groups[1])
+    assert {one.code for one in check_optimizers(planned(), [uneven], adopted=True)} == {"DA103"}
+
+
+def test_a_saved_optimizer_has_no_base_of_its_own_beside_a_live_one() -> None:
+    saved = adamw(group("a.weight", "b.weight", weight_decay=0.3), GOOD.groups[1], origin="checkpoint")
+    assert [one.code for one in check_optimizers(planned(), [GOOD, saved], adopted=True)] == ["DA103"]
+
+
 def test_coefficients_that_differ_by_rounding_are_the_same() -> None:
     near = adamw(group("a.weight", "b.weight", weight_decay=0.1 + 1e-9), GOOD.groups[1])
     assert found(planned(), near) == {}
