@@ -38,6 +38,23 @@ REASONS: tuple[Reason, ...] = (
         says="factors of a table of positions, called `weights` in a list: the name misleads, use is right",
     ),
     Reason(
+        structure="linear_weight",
+        use="position_embedding",
+        detail="index",
+        says="the weight of a linear layer, of which the model takes rows as a table; its class decides",
+    ),
+    Reason(
+        structure="norm_weight",
+        use="token",
+        says="the gain of a norm written by hand, of which the pass sees only that learned tokens go through it",
+    ),
+    Reason(
+        structure="token",
+        use="layer_scale",
+        detail="residual",
+        says="a gain on a residual whose module is called after what it generates: use is right",
+    ),
+    Reason(
         structure="scale",
         use="norm_weight",
         detail="normal",

@@ -111,7 +111,8 @@ def _still_spread(call: Call, data: Sequence[Operand]) -> bool:
         return False
     if len(spreads) == len(data) or call.operator in {"maximum", "where"}:
         return True
-    largest = max(prod(operand.shape) for operand in spreads)  # a mean times a spread is a statistic as well
+    # A mean times a spread is a statistic as well; a spread may have been expanded.
+    largest = max(prod((operand.trail and operand.trail.normalizer) or operand.shape) for operand in spreads)
     return call.operator in {"mul", "div"} and all(prod(operand.shape) <= largest for operand in data)
 
 
