@@ -305,6 +305,18 @@ def test_a_saved_optimizer_without_names_is_never_called_clean(resumed: Path, fo
     assert runner.invoke(app, ["check", "fresh.pt", "-f", form, "--quiet"]).stderr == ""
 
 
+def test_check_says_what_does_not_fit_the_model_and_refuses_one_that_has_no_name_of_the_file(resumed: Path) -> None:
+    (resumed.parent / "more.py").write_text(
+        MODEL.replace("self.norm", "self.extra = nn.Linear(2, 2)\n        self.norm")
+    )
+    partly = runner.invoke(app, ["check", resumed.name, "--model", "more.py:Net"])
+    assert "note: 2 parameters in more.py:Net and not in the checkpoint" in partly.stderr
+    beside = runner.invoke(app, ["check", "more.py:Net", "--checkpoint", resumed.name])
+    assert "note: 2 parameters in more.py:Net and not in the checkpoint" in beside.stderr
+    wrong = runner.invoke(app, ["check", resumed.name, "--model", "torch.nn:LSTM(2, 3)"])
+    assert (wrong.exit_code, "is of another model" in wrong.stderr) == (2, True)
+
+
 def test_a_trace_that_failed_is_said_by_check_too(folder: Path) -> None:
     result = runner.invoke(app, ["check", "net.py:Net", "--trace", "torch.zeros(3, 3)"])
     assert any(line.startswith("note: ") and "trace" in line for line in result.stderr.splitlines()), result.stderr

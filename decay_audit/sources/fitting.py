@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
+from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory, LeftOut
 from decay_audit.observations import Optimizer
 from decay_audit.parameters import Parameter
@@ -23,10 +24,18 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
 
     A prefix that the names of the model have in the checkpoint (Lightning's `model.`) is found and taken off. What
     does not fit is kept as the checkpoint has it, and said in the notes.
+
+    Raises:
+        TargetError: not one saved name is the model's.
     """
     before = prefix(saved.parameters, model.parameters)
     known = {name: parameter for parameter in model.parameters for name in (parameter.name, *parameter.tied_to)}
     twins = {one.name: _twins(one, known, before) for one in saved.parameters}
+    if saved.parameters and model.parameters and not any(twins.values()):
+        raise TargetError(
+            f"{saved.target} is of another model: {model.target} has none of its {len(saved.parameters)} names",
+            f"it holds {few([one.name for one in saved.parameters], 3)}: name the model that has these",
+        )
     kept: dict[str, Parameter] = {}
     for one in saved.parameters:
         for twin in twins[one.name]:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import decay_audit
+from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory
 from decay_audit.sources import checkpoint, fitting
 
@@ -51,6 +52,12 @@ def test_what_only_one_of_them_has_is_kept_and_said(tmp_path: Path) -> None:
     assert seen.notes == ("1 parameter in the checkpoint and not in model: extra",)
     seen = fitting.fit(saved(tmp_path), decay_audit.read(model))
     assert seen.notes == ("1 parameter in model and not in the checkpoint: extra",)
+
+
+def test_a_model_with_none_of_the_saved_names_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="of another model: model has none of its 4 names") as raised:
+        fitting.fit(saved(tmp_path), decay_audit.read(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))))
+    assert raised.value.hint == "it holds fc.weight, fc.bias, out.weight and 1 more: name the model that has these"
 
 
 def test_another_shape_is_said(tmp_path: Path) -> None:
