@@ -15,6 +15,8 @@ from decay_audit.reports.wording import SHORT, dimensions, factors
 from decay_audit.sentences import coefficient, few, visible
 
 SPARED = "-"
+ABSENT = "absent"
+UNKNOWN = "?"
 LAZY = "not initialized"
 DIFFERS = " !"
 
@@ -88,8 +90,14 @@ def _observed(report: Report) -> dict[str, Say]:
     held: dict[str, dict[str, list[Observation]]] = {title: defaultdict(list) for title in titles.values()}
     for seen in report.observations:
         held[titles[seen.origin, seen.optimizer]][seen.parameter].append(seen)
-    alone = len(held) == len({origin for origin, _ in titles})
-    return {title: partial(_does, found, "absent" if alone else "") for title, found in held.items()}
+    absent = ABSENT if len(held) == len({origin for origin, _ in titles}) else ""
+    partly = {_title(one) for one in report.optimizers if _is_partly_named(one)}
+    return {title: partial(_does, found, UNKNOWN if title in partly else absent) for title, found in held.items()}
+
+
+def _is_partly_named(optimizer: Optimizer) -> bool:
+    """Whether a saved one has positions without a name: any parameter may be there."""
+    return optimizer.origin == "checkpoint" and not all(name for one in optimizer.groups for name in one.parameters)
 
 
 def _title(optimizer: Optimizer) -> str:

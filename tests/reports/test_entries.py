@@ -1,11 +1,15 @@
 """What a row says of optimizers: one column for each class, marked where a check would find something."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 import decay_audit
-from decay_audit import reports
+from decay_audit import api, reports
+from decay_audit.api import Request
 from decay_audit.reports import entries
 
 
@@ -25,6 +29,21 @@ def test_optimizers_of_two_classes_leave_each_others_parameters_blank() -> None:
     both = [torch.optim.SGD([model.weight], lr=0.1, weight_decay=0.1), torch.optim.AdamW([model.bias], weight_decay=0)]
     columns = shown(both, model)
     assert (columns["SGD"], columns["AdamW"]) == (["0.1", ""], ["", "-"])
+
+
+def test_a_parameter_that_an_unnamed_position_may_hold_is_not_called_absent(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.LayerNorm(8), nn.Linear(8, 8))
+    first, *others = model.parameters()
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": [first], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.1)
+    for tensor in model.parameters():
+        tensor.grad = torch.ones_like(tensor)
+    optimizer.step()
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "run.pt")
+    request = Request(target=str(tmp_path / "run.pt"))
+    report = api.report(api.load(request), request)
+    says = entries.columns(report)["saved AdamW"]
+    assert [says(one) for one in report.plan.decisions] == ["?", "?", "0.1", "0.1 !"]
 
 
 @pytest.mark.parametrize(("weight_decay", "cell"), [(0.1 + 1e-9, "0.100000001"), (0.1001, "0.1001 !")])
