@@ -27,3 +27,13 @@ def test_a_console_block_shows_lines_of_the_real_output_in_their_order(
     assert places
     if len(set(shown.splitlines())) == len(places):
         assert places == sorted(places)
+
+
+def test_the_readme_quotes_the_zoo_as_it_is_written_down() -> None:
+    readme, zoo = ((ROOT / name).read_text() for name in ("README.md", "docs/zoo.md"))
+    section = readme.partition("## Why it exists, in numbers")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert len(rows) > 5
+    assert [row for row in rows if row not in zoo.splitlines()] == []
+    figures = re.findall(r"[\d,]+ architectures|[\d,]+ parameters|[\d.]+ %", section)
+    assert [figure for figure in figures if figure not in zoo] == []
