@@ -1,7 +1,10 @@
 """What the user's code makes beside the model: an optimizer, from an expression that may use it."""
 
 import ast
+import shlex
+from inspect import ismethod
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import nn
@@ -21,30 +24,39 @@ def make(text: str, built: Built) -> object:
 
     Args:
         text: `train.py:make_optimizer`, `torch.optim:SGD(model.parameters(), lr=0.1)`, `model.configure_optimizers()`.
-            `model` is the model. What is a function, or a class, is called with it.
+            `model` is the model. What is a function, or a class, is called with it; a method of the model without.
 
     Raises:
-        TargetError: it cannot be found or evaluated, or raises; the exception is chained.
+        TargetError: it cannot be found or evaluated, is an optimizer class that nobody called, or raises; the
+            exception is chained.
     """
     spec = _elsewhere(text, built)
     if spec is None:
-        return _called(evaluate(text, built.namespace, torch=torch, model=built.model), built)
+        return _called(evaluate(text, built.namespace, torch=torch, model=built.model), text, built)
     namespace, expression = _namespace(spec, built)
     if not expression:
         raise TargetError(f"{text} names no optimizer", f"name it after a colon: {text}:make_optimizer")
-    return _called(evaluate(expression, namespace, model=built.model), built)
+    return _called(evaluate(expression, namespace, model=built.model), text, built)
 
 
 def _elsewhere(text: str, built: Built) -> FileTarget | ModuleTarget | None:
     """The file or module that an expression names; None if it is one for the model's own namespace."""
-    if text in built.namespace:
+    if text in built.namespace or _is_of_model(text, built.model):
         return None
+    if _is_optimizer_class(getattr(torch.optim, text, None)):
+        raise _uncalled(text, f"torch.optim:{text}")
     if _is_expression(text) and not (text.endswith(".py") or _is_dotted(text)):
         return None
     spec = targets.parse(text)
     if isinstance(spec, CheckpointTarget):
         raise TargetError(f"{text} is a checkpoint, not code that makes an optimizer", "name a file of Python")
     return spec
+
+
+def _is_of_model(text: str, model: nn.Module) -> bool:
+    """Whether it names an attribute of the model, and not a module of that name."""
+    head, _, rest = text.partition(".")
+    return head == "model" and _is_dotted(rest) and hasattr(model, rest.partition(".")[0])
 
 
 def _is_expression(text: str) -> bool:
@@ -78,7 +90,25 @@ def _same(one: Path, other: Path) -> bool:
     return one.exists() and one.samefile(other)
 
 
-def _called(value: object, built: Built) -> object:
+def _called(value: object, text: str, built: Built) -> object:
     if isinstance(value, nn.Module) or not callable(value) or hasattr(value, "param_groups"):
         return value
+    if _is_optimizer_class(value):
+        known = getattr(torch.optim, value.__name__, None) is value
+        raise _uncalled(value.__name__, f"torch.optim:{value.__name__}" if known else text)
+    if _is_method_of(built.model, value):
+        return evaluate("method()", built.namespace, method=value)
     return evaluate("factory(model)", built.namespace, factory=value, model=built.model)
+
+
+def _is_optimizer_class(value: object) -> TypeGuard[type[torch.optim.Optimizer]]:
+    return isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+
+
+def _is_method_of(model: nn.Module, value: object) -> bool:
+    return ismethod(value) and value.__self__ is model
+
+
+def _uncalled(name: str, place: str) -> TargetError:
+    call = shlex.quote(f"{place}(model.parameters(), lr=1e-3)")
+    return TargetError(f"{name} is an optimizer class: it takes parameters, not the model", f"call it: {call}")
