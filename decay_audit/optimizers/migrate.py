@@ -31,8 +31,10 @@ def rewrite(state: State, saved: Optimizer, new: torch.optim.Optimizer, names: M
         names: `id(tensor)` -> canonical name, for every parameter of the model.
 
     Raises:
-        OptimizerError: a position has no name or two have the same, or a parameter of one side is not on the other.
+        OptimizerError: a position has no name or two have the same, a parameter of one side is not on the
+            other, or groups without names share a coefficient, so that their parameters may be mixed up.
     """
+    _must_be_sure(state)
     old = _by_name(state, saved)
     wanted = _wanted(new, names)
     _agree(old, [name for group in wanted for name in group], state, saved)
@@ -43,6 +45,23 @@ def rewrite(state: State, saved: Optimizer, new: torch.optim.Optimizer, names: M
     ]
     kept = {place: state["state"][old[name][1]] for name, place in places.items() if old[name][1] in state["state"]}
     return {**state, "state": kept, "param_groups": groups}
+
+
+def _must_be_sure(state: State) -> None:
+    """Refuse groups that shapes cannot keep apart.
+
+    A reader tells positions apart as far as their coefficient is concerned; groups that share one may be mixed up with
+    each other, which is all the same to an audit and not to the state that is to be moved.
+    """
+    groups = state["param_groups"]
+    if all("param_names" in group for group in groups):
+        return
+    coefficients = [group.get("weight_decay") for group in groups]
+    if len(set(coefficients)) < len(coefficients):
+        raise OptimizerError(
+            f"the mapping is ambiguous: {len(groups)} groups, some of the same weight_decay, without names",
+            "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)",
+        )
 
 
 def replaced(checkpoint: object, path: str, value: State) -> object:

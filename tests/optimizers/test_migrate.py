@@ -149,3 +149,10 @@ def test_a_checkpoint_with_code_in_it_is_not_loaded(tmp_path: Path) -> None:
     with pytest.raises(DecayAuditError, match=r"torch cannot load last\.ckpt safely"):
         job.migrate("split")
     assert not job.output.exists()
+
+
+def test_groups_that_only_their_shapes_could_tell_apart_are_refused_unless_the_file_has_names(tmp_path: Path) -> None:
+    job = Job(tmp_path, factory="by_layer")
+    with pytest.raises(DecayAuditError, match="the mapping is ambiguous"):
+        job.migrate("split")
+    assert not job.output.exists()
