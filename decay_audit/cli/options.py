@@ -88,7 +88,7 @@ Target = Annotated[
 OptionalTarget = Annotated[
     str | None,
     typer.Argument(
-        metavar="[TARGET]", help="As for inspect; by default the audits of pyproject.toml.", show_default=False
+        metavar="TARGET", help="As for inspect; by default the audits of pyproject.toml.", show_default=False
     ),
 ]
 Rules = Annotated[
@@ -149,7 +149,7 @@ Trace = Annotated[
         "--trace",
         metavar="[SHAPE]",
         help="Run the forward pass on fake tensors and classify by use: 1x3x224x224, input_ids=int64:1x8, an "
-        "expression; without a value, the model says what it eats.",
+        "expression; last and without a value, the model says what it eats.",
         rich_help_panel=READING,
         show_default=False,
     ),
@@ -206,7 +206,7 @@ Grep = Annotated[
         show_default=False,
     ),
 ]
-Full = Annotated[bool, typer.Option("--full", help="Do not fold repeated blocks.", rich_help_panel=SAYING)]
+Full = Annotated[bool, typer.Option("--full", metavar="", help="Do not fold repeated blocks.", rich_help_panel=SAYING)]
 FormatOption = Annotated[Format, typer.Option("--format", "-f", help="Format of the report.", rich_help_panel=SAYING)]
 Output = Annotated[
     Path | None,
@@ -221,11 +221,18 @@ Output = Annotated[
     ),
 ]
 ColorOption = Annotated[Color, typer.Option("--color", help="When to colour.", rich_help_panel=SAYING)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, verdict or notes.", rich_help_panel=SAYING)]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", metavar="", help="No progress, verdict or notes.", rich_help_panel=SAYING)
+]
 Verbose = Annotated[
     bool,
     typer.Option(
-        "--verbose", "-v", help="Say more; with an error, its trace.", rich_help_panel=SAYING, callback=_be_verbose
+        "--verbose",
+        "-v",
+        metavar="",
+        help="Say more; with an error, its trace.",
+        rich_help_panel=SAYING,
+        callback=_be_verbose,
     ),
 ]
 
@@ -253,7 +260,9 @@ FailOnOption = Annotated[
     FailOn,
     typer.Option("--fail-on", help="The least severity that makes the exit code 1.", rich_help_panel=COMPARING),
 ]
-ExitZero = Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even with findings.", rich_help_panel=COMPARING)]
+ExitZero = Annotated[
+    bool, typer.Option("--exit-zero", metavar="", help="Exit 0 even with findings.", rich_help_panel=COMPARING)
+]
 OptimizerClass = Annotated[
     str | None,
     typer.Option(
