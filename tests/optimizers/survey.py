@@ -3,6 +3,7 @@
 `python -m tests.optimizers.survey > docs/optimizers.md` writes it. What is not installed is listed as declared.
 """
 
+import contextlib
 import importlib
 import inspect
 import logging
@@ -21,6 +22,7 @@ from decay_audit.optimizers.classes import CLASSES
 from decay_audit.optimizers.measure import measure
 from decay_audit.optimizers.paths import SEMANTICS, WORDS, Path, Row
 from decay_audit.optimizers.semantics import path
+from tests.process_group import process_group
 
 WEIGHT_DECAY = 0.02
 LIBRARIES = {
@@ -73,12 +75,8 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
 
 NOT_RUN: Mapping[str, str] = {
     "pytorch_optimizer.AdaLOMO": "steps inside the backward pass",
-    "pytorch_optimizer.DeMo": "needs a process group",
-    "pytorch_optimizer.DistributedMuon": "needs a process group",
     "bitsandbytes.AdEMAMix32bit": "has no CPU kernel",
     "bitsandbytes.PagedAdEMAMix32bit": "has no CPU kernel",
-    "muon.Muon": "needs a process group",
-    "muon.MuonWithAuxAdam": "needs a process group",
 }
 """Classes that cannot take a step on a CPU in one process."""
 
@@ -207,7 +205,9 @@ def survey(library: str) -> Iterator[Form]:
         for name, kind in classes(library).items():
             row = CLASSES[library].get(name)
             if row is not None and _takes_coefficient(kind):
-                yield from forms(library, name, kind, row)
+                with process_group():  # some gather over ranks
+                    measured = tuple(forms(library, name, kind, row))
+                yield from measured
     logging.disable(logging.NOTSET)
 
 
@@ -302,4 +302,6 @@ Three things to take from it:
 """
 
 if __name__ == "__main__":
-    sys.stdout.write(document())
+    with contextlib.redirect_stdout(sys.stderr):  # some classes print
+        page = document()
+    sys.stdout.write(page)

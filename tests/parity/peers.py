@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from tests.parity.retold import RETOLD_RULES
+from tests.process_group import process_group
 
 
 class Answer(NamedTuple):
@@ -149,23 +150,16 @@ def _ultralytics(model: nn.Module, base: float) -> Answers:
 
 def _megatron(*, decay_qk_norms: bool = False) -> Callable[[nn.Module, float], Answers]:
     def ask(model: nn.Module, base: float) -> Answers:
-        _one_process()
         place = "megatron.core.optimizer"
         config = _of(f"{place}.optimizer_config", "OptimizerConfig")(
             optimizer="adam", lr=0.1, weight_decay=base, apply_wd_to_qk_layernorm=decay_qk_norms, min_lr=0.0
         )
         overrides = _of(place, "get_standard_config_overrides")(config)
-        groups = _of(place, "_get_param_groups")([model], config, overrides)
+        with process_group():  # Megatron gathers its groups from all ranks
+            groups = _of(place, "_get_param_groups")([model], config, overrides)
         return from_groups(model, [{**group, "weight_decay": base * group["wd_mult"]} for group in groups])
 
     return ask
-
-
-def _one_process() -> None:
-    """Megatron gathers its groups from all ranks; here there is one."""
-    if not torch.distributed.is_initialized():
-        store = torch.distributed.HashStore()  # type: ignore[attr-defined]
-        torch.distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
 
 
 def _torchtitan(model: nn.Module, base: float) -> Answers:
