@@ -1,4 +1,4 @@
-"""A process group of one, for code that asks all ranks; it is gone afterwards, so tests do not depend on their order."""
+"""A process group of one, for code that asks all ranks; gone afterwards, so the order of tests means nothing."""
 
 import contextlib
 from collections.abc import Iterator
