@@ -1,25 +1,16 @@
 """The condition is upside down: biases and norms decay, matrices do not (xuyige/BERT4doc-Classification#18)."""
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
+
+from tests.cases._models import transformer
 
 CODE = "DA402"
 RULES = "no-norm-no-bias"
 
 
-class Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.linear = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.linear(self.norm(x))
-        return x + mixed
-
-
 def model() -> nn.Module:
-    return nn.Sequential(nn.Embedding(50, 16), Block(16), Block(16), nn.Linear(16, 5))
+    return transformer()
 
 
 NO_DECAY = ("bias", "norm.weight")

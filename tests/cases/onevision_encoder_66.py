@@ -1,26 +1,12 @@
 """Tokens of shape (1, 1, C) have three dimensions: a rank rule decays them (OneVision-Encoder#66)."""
 
-import torch
 from torch import nn
 from torch.optim import AdamW
 
+from tests.cases._models import ViT
+
 CODE = "DA305"
 RULES = "timm"
-
-
-class ViT(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.pos_embed = nn.Parameter(torch.zeros(1, 9, 16))
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, 16))
-        self.norm = nn.LayerNorm(16)
-        self.head = nn.Linear(16, 5)
-
-    def no_weight_decay(self) -> set[str]:
-        return {"pos_embed", "cls_token"}
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.head(self.norm(x + self.pos_embed + self.cls_token))  # type: ignore[no-any-return]
 
 
 def model() -> nn.Module:

@@ -1,25 +1,16 @@
 """One group for each parameter, of which almost all agree (roboflow/rf-detr#1409)."""
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
+
+from tests.cases._models import transformer
 
 CODE = "DA207"
 RULES = "no-norm-no-bias"
 
 
-class Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.linear = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.linear(self.norm(x))
-        return x + mixed
-
-
 def model() -> nn.Module:
-    return nn.Sequential(nn.Embedding(50, 16), Block(16), Block(16), nn.Linear(16, 5))
+    return transformer()
 
 
 def coefficient(parameter: nn.Parameter) -> float:

@@ -1,25 +1,16 @@
 """A group that no parameter of this model falls into (Soup#336)."""
 
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import AdamW
+
+from tests.cases._models import transformer
 
 CODE = "DA206"
 RULES = "no-norm-no-bias"
 
 
-class Block(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.linear = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.linear(self.norm(x))
-        return x + mixed
-
-
 def model() -> nn.Module:
-    return nn.Sequential(nn.Embedding(50, 16), Block(16), Block(16), nn.Linear(16, 5))
+    return transformer()
 
 
 def groups(model: nn.Module) -> list[dict[str, object]]:
