@@ -81,8 +81,8 @@ def _distinct_rule_names(node: Entries) -> Iterator[Complaint]:
         name = rule.get("name") if isinstance(rule, Entries) else None
         if not isinstance(name, Scalar):
             continue
-        if name.value in ("default", "frozen"):
-            yield name.line, f"a rule cannot be called `{name.spelling}`: reports say that where no rule decided"
+        if name.value in ("default", "frozen", "error"):
+            yield name.line, f"a rule cannot be called `{name.spelling}`: that is what is said where no rule decides"
         if name.value in seen:
             yield name.line, f"a rule is called `{name.spelling}` already, in line {seen[name.value]}"
         seen.setdefault(name.value, name.line)

@@ -48,7 +48,8 @@ def failures(ruleset: RuleSet) -> Iterator[str]:
         try:
             decision = plan(roles.classify(model), ruleset).decisions[0]
         except PlanError as error:
-            yield f"{one.place}: the example {one.parameter.name}: {error.message}"
+            if one.rule != REFUSED:
+                yield f"{one.place}: the example {one.parameter.name}: {error.message}"
         else:
             yield from _broken(one, decision, ruleset)
 
@@ -86,5 +87,7 @@ def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
 
 
+REFUSED = "error"
+"""What an example gives as its rule where the ruleset must have no answer."""
 UNKNOWN_CLASS = "model.Module"
 """The class of a module that an example does not name: one that no rule and no convention knows."""

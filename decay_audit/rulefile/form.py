@@ -96,7 +96,9 @@ class ExampleForm(AmountForm, frozen=True, kw_only=True):
     no_weight_decay_keywords: Annotated[
         str | tuple[str, ...], Meta(description="What the model's method returns.")
     ] = ()
-    rule: Annotated[str | None, Meta(description="The rule that must decide it.")] = None
+    rule: Annotated[
+        str | None, Meta(description="The rule that must decide it; `default`, `frozen` or `error` where none does.")
+    ] = None
     lr_scale: Annotated[float | None, Meta(description="What its learning rate must be multiplied by.")] = None
     use: Annotated[str | None, Meta(description="The optimizer that must take it.")] = None
 

@@ -163,6 +163,18 @@ def test_an_example_that_comes_out_otherwise_is_a_mistake(tmp_path: Path) -> Non
     ]
 
 
+def test_an_example_may_promise_that_the_ruleset_refuses(tmp_path: Path) -> None:
+    refusing = HEAD.replace("{decay: true}", "error") + "rules: [{name: a, when: {leaf: bias}, decay: false}]\n"
+    refused = "examples: [{name: fc.weight, rule: error}]\n"
+    (tmp_path / "mine.yaml").write_text(refusing + refused, encoding="utf-8")
+    assert rulefile.validate(tmp_path / "mine.yaml").default is None
+    assert mistakes(refusing + refused.replace("weight", "bias"), tmp_path) == [
+        "6: the example fc.bias, a bias, gets its answer from the rule `a`; it promises `error`"
+    ]
+    called_error = HEAD + "rules: [{name: error, when: {leaf: bias}, decay: false}]\n"
+    assert mistakes(called_error, tmp_path)[0].startswith("5: a rule cannot be called `error`")
+
+
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
     [

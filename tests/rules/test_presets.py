@@ -1,14 +1,18 @@
 """The presets: each is valid, tests itself, and says where it comes from; the table of them is true."""
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from decay_audit import rulefile
+from decay_audit.rulefile import examples
 from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar, parse
+from decay_audit.rules import Amount, RuleSet
 from tests.parity.peers import CALLED, HOUSE
 
 README = Path(__file__).parents[2] / "rules" / "README.md"
@@ -40,6 +44,37 @@ def test_a_preset_keeps_its_promises(name: str) -> None:
     assert ruleset.title
     assert ruleset.source
     assert len(ruleset.examples) >= 1
+
+
+def but_one(items: Sequence[object]) -> Iterator[tuple[object, ...]]:
+    return ((*items[:index], *items[index + 1 :]) for index in range(len(items)))
+
+
+def lessened(ruleset: RuleSet) -> Iterator[tuple[str, RuleSet]]:
+    """The ruleset with one thing that it says left out, or turned round."""
+    for channel in ("rules", "lr_scale", "routes"):
+        for index, fewer in enumerate(but_one(getattr(ruleset, channel))):
+            yield f"{channel}[{index}]", replace(ruleset, **{channel: fewer})
+    for rule in ruleset.rules:
+        other = replace(rule, amount=Amount(weight_decay=0.5))
+        yield f"amount of {rule.name}", replace(ruleset, rules=[other if one is rule else one for one in ruleset.rules])
+    if (decay := ruleset.layer_decay) is not None and decay.layers is not None:
+        for index, fewer in enumerate(but_one(decay.layers)):
+            yield f"layers[{index}]", replace(ruleset, layer_decay=replace(decay, layers=fewer))
+        yield "layers' default", replace(ruleset, layer_decay=replace(decay, default=None))
+        yield "rate", replace(ruleset, layer_decay=replace(decay, rate=decay.rate / 2))
+    yield "frozen", replace(ruleset, frozen="skip" if ruleset.frozen == "include" else "include")
+    yield "default", replace(ruleset, default=Amount(times=0.0 if ruleset.default else 1.0))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_nothing_that_a_preset_says_can_be_left_out_without_an_example_failing(name: str) -> None:
+    ruleset = rulefile.load(name)
+    if not ruleset.weight_decay:
+        ruleset = replace(ruleset, weight_decay=1.0)  # so that what decays differs from what does not
+    assert not list(examples.failures(ruleset))
+    unseen = [what for what, changed in lessened(ruleset) if not list(examples.failures(changed))]
+    assert not unseen
 
 
 @pytest.mark.parametrize("name", PRESETS)
