@@ -1,97 +1,111 @@
 """Compare every preset with its source on every architecture of torchvision, timm and transformers.
 
-    python -m benchmarks.parity [--only PRESET] [--models PREFIX] [--every N]
+    python -m benchmarks.parity --cache FOLDER [--only PRESET] [--models PREFIX] [--every N] [--write docs/parity.md]
 
-Prints, for each preset, the models and parameters compared, the differences, and how often the source itself failed.
+What came of each architecture is a file in the cache, so that a run that was stopped goes on where it was. After a
+change of a preset or of a retelling, `--only` compares that preset again and leaves the others as they are.
 """
 
 import argparse
 import logging
+import os
+import signal
 import sys
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import FrameType
 
-from benchmarks import torchvision_schemas
+import msgspec
+from torch import nn
+
+from benchmarks.parity_tables import Compared, document
+from benchmarks.zoo import place
+from benchmarks.zoo_models import build, names
 from tests.parity.compare import Outcome, classified, compare
-from tests.parity.models import MODELS, Maker, everything
-from tests.parity.peers import PEERS, missing
+from tests.parity.models import MODELS
+from tests.parity.peers import PEERS, Peer, missing
+
+SECONDS = 300  # for one architecture with all of its comparisons
 
 
-class Tally:
-    """What has come of the comparisons of one preset."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.crashes: Counter[str] = Counter()
-        self.differing: list[str] = []
-
-    def add(self, model: str, outcome: Outcome) -> None:
-        """Count one comparison."""
-        if outcome.crash:
-            self.crashes[outcome.crash.partition("\n")[0][:70]] += 1
-            return
-        self.counts.update(models=1, parameters=outcome.parameters, refused=bool(outcome.refused))
-        self.counts["differences"] += len(outcome.differences)
-        self.differing += [f"{model}: {line:.160}" for line in outcome.differences[:3]]
+class Overdue(BaseException):
+    """The time for an architecture is over; no constructor that catches Exception may swallow it."""
 
 
-def main(arguments: list[str]) -> int:
-    options = _options(arguments)
-    logging.disable(logging.WARNING)
-    _keep = torchvision_schemas.define()
+def main() -> int:
+    """Fill the cache, and print what is in it."""
+    options = _options()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    options.cache.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGALRM, _too_long)
     peers = {name: peer for name, peer in PEERS.items() if not missing(peer) and options.only in ("", name)}
-    lacking = sorted({peer.needs for peer in PEERS.values() if missing(peer)})
-    tallies: defaultdict[str, Tally] = defaultdict(Tally)
-    unbuilt: list[str] = []
-    names = [pair for pair in (*MODELS.items(), *everything()) if pair[0].startswith(options.models)]
-    for name, make in _progress(names[:: options.every]):
-        try:
-            model = make()
-            subjects = classified(model)
-        except Exception as error:  # noqa: BLE001 - the model's, not ours: counted
-            unbuilt.append(f"{name}: {type(error).__name__}: {str(error).partition(chr(10))[0][:80]}")
-            continue
-        for preset, peer in peers.items():
-            tallies[preset].add(name, compare(preset, peer, model, subjects))
-    _print(tallies, lacking, unbuilt)
-    return int(any(tally.counts["differences"] for tally in tallies.values()))
+    wanted = [name for name in (*MODELS, *names()) if name.startswith(options.models)][:: options.every]
+    found = [_kept(name, peers, options) for name in _progress(wanted)]
+    text = document(found, lacking=sorted({peer.needs for peer in PEERS.values() if missing(peer)}))
+    print(text)
+    if options.write:
+        options.write.write_text(text, encoding="utf-8")
+    return int(any(outcome.differences for one in found for outcome in one.outcomes.values()))
 
 
-def _options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity", description=__doc__)
-    parser.add_argument("--only", default="", metavar="PRESET")
-    parser.add_argument("--models", default="", metavar="PREFIX")
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True, help="folder for what came of each architecture")
+    parser.add_argument("--only", default="", metavar="PRESET", help="compare this preset, again if it was before")
+    parser.add_argument("--models", default="", metavar="PREFIX", help="e.g. timm:vit")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth model")
-    return parser.parse_args(arguments)
+    parser.add_argument("--write", type=Path, help="write the tables to this file as well")
+    return parser.parse_args()
 
 
-def _progress(names: list[tuple[str, Maker]]) -> Iterable[tuple[str, Maker]]:
-    for index, pair in enumerate(names):
-        print(f"\r{index + 1}/{len(names)} {pair[0]:60.60}", end="", file=sys.stderr, flush=True)
-        yield pair
+def _kept(name: str, peers: Mapping[str, Peer], options: argparse.Namespace) -> Compared:
+    """What the cache has of a model, and what it lacks; a half-written file never has its final name."""
+    path = place(options.cache, name)
+    known = msgspec.msgpack.decode(path.read_bytes(), type=Compared) if path.exists() else Compared(name=name)
+    asked = {preset: peer for preset, peer in peers.items() if options.only or preset not in known.outcomes}
+    if known.failure or not asked:
+        return known
+    made = _compared(name, asked, known)
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_bytes(msgspec.msgpack.encode(made))
+    unfinished.rename(path)
+    return made
+
+
+def _compared(name: str, peers: Mapping[str, Peer], known: Compared) -> Compared:
+    signal.alarm(SECONDS)
+    try:
+        model = _maker(name)()
+        subjects = classified(model)
+        outcomes: dict[str, Outcome] = {
+            preset: compare(preset, peer, model, subjects) for preset, peer in peers.items()
+        }
+    except Overdue:
+        return Compared(name=name, failure=f"took more than {SECONDS} s")
+    except Exception as error:  # noqa: BLE001 - the model's, not ours: counted
+        return Compared(name=name, failure=f"{type(error).__name__}: {error}".partition("\n")[0])
+    finally:
+        signal.alarm(0)
+    return Compared(name=name, outcomes={**known.outcomes, **outcomes})
+
+
+def _maker(name: str) -> Callable[[], nn.Module]:
+    return MODELS[name] if name in MODELS else lambda: build(name)[0]
+
+
+def _progress(wanted: list[str]) -> Iterable[str]:
+    for index, name in enumerate(wanted, start=1):
+        print(f"\r{index}/{len(wanted)} {name:60.60}", end="", file=sys.stderr, flush=True)
+        yield name
     print(file=sys.stderr)
 
 
-def _print(tallies: dict[str, Tally], lacking: list[str], unbuilt: list[str]) -> None:
-    print(f"{'preset':20} {'source':7} {'models':>7} {'parameters':>11} {'differences':>12} {'both refuse':>12} failed")
-    for preset, tally in tallies.items():
-        counts, kind = tally.counts, "called" if PEERS[preset].needs else "retold"
-        print(
-            f"{preset:20} {kind:7} {counts['models']:7,} {counts['parameters']:11,} {counts['differences']:12,}"
-            f" {counts['refused']:12,} {sum(tally.crashes.values()):,}"
-        )
-    for preset, tally in tallies.items():
-        for crash, count in tally.crashes.most_common():
-            print(f"{preset} fails itself on {count} models: {crash}")
-        for line in tally.differing[:10]:
-            print(f"{preset} differs: {line}")
-    if lacking:
-        print(f"not installed, not compared: {', '.join(lacking)}")
-    for line in unbuilt:
-        print(f"not built: {line}")
+def _too_long(_signal: int, _frame: FrameType | None) -> None:
+    raise Overdue
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("ignore")
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""What came of comparing presets with their sources becomes the tables of docs/parity.md."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from tests.parity.compare import Outcome
+from tests.parity.peers import PEERS
+
+HEAD = """\
+# Presets against their sources
+
+Written by `python -m benchmarks.parity --cache FOLDER --write docs/parity.md`. Every architecture of timm, torchvision
+and transformers that can be built from its default configuration was built without its weights, and beside them the
+models of `tests/parity/models.py`. Each preset and its source were asked about each parameter: whether it is handed to
+an optimizer, with which weight_decay, and, where the source has them, with which factor on the learning rate and to
+which optimizer.
+
+*Called*: the codebase's own function answered. *Retold*: it cannot be installed or called, and the tests retell its
+rule in their own words. *Both refuse*: neither the source nor the preset has an answer for the model. *Source fails*:
+the source itself, or its retelling, raises where the preset has an answer; nothing is compared there.
+"""
+ROW = "| {} | {} | {:,} | {:,} | {:,} | {:,} | {:,} |"
+
+
+class Compared(Struct, frozen=True, kw_only=True):
+    """One model with each preset.
+
+    Attributes:
+        failure: why the model could not be built; nothing is compared then.
+    """
+
+    name: str
+    failure: str = ""
+    outcomes: Mapping[str, Outcome] = {}
+
+
+def document(models: Sequence[Compared], lacking: Sequence[str] = ()) -> str:
+    """Write the tables.
+
+    Args:
+        lacking: distributions that are not installed, so that their codebases were not asked.
+    """
+    return "\n".join([HEAD, *_presets(models), *_differences(models), *_failures(models), *_unbuilt(models, lacking)])
+
+
+def _presets(models: Sequence[Compared]) -> Iterator[str]:
+    built = [one for one in models if not one.failure]
+    yield f"{len(built):,} models.\n"
+    yield "| preset | source | models | parameters | differences | both refuse | source fails |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
+    totals = [0] * 5
+    for preset in sorted({preset for one in models for preset in one.outcomes}):
+        answered = [one.outcomes[preset] for one in built if preset in one.outcomes]
+        there = [outcome for outcome in answered if not outcome.crash]
+        row = [
+            len(there),
+            sum(outcome.parameters for outcome in there),
+            sum(len(outcome.differences) for outcome in there),
+            sum(bool(outcome.refused) for outcome in there),
+            len(answered) - len(there),
+        ]
+        totals = [total + new for total, new in zip(totals, row, strict=True)]
+        yield ROW.format(f"`{preset}`", "called" if PEERS[preset].needs else "retold", *row)
+    yield ROW.format("all", "", *totals)
+
+
+def _differences(models: Sequence[Compared]) -> Iterator[str]:
+    lines = [
+        f"- `{preset}` on {one.name}: {line}"
+        for one in models
+        for preset, outcome in one.outcomes.items()
+        for line in outcome.differences
+    ]
+    yield "\n## Differences\n"
+    yield from lines[:200] or ["None."]
+
+
+def _failures(models: Sequence[Compared]) -> Iterator[str]:
+    """Where a source fails, its message, told once for those that differ by names alone."""
+    kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for one in models:
+        for preset, outcome in one.outcomes.items():
+            if outcome.crash:
+                kinds.setdefault((preset, outcome.crash[:24]), []).append((one.name, outcome.crash))
+    yield "\n## Where a source fails itself\n"
+    if not kinds:
+        yield "Nowhere."
+        return
+    yield "| preset | models | for example | message |"
+    yield "| --- | ---: | --- | --- |"
+    for (preset, _), found in sorted(kinds.items(), key=lambda item: (item[0][0], -len(item[1]))):
+        name, message = found[0]
+        yield f"| `{preset}` | {len(found):,} | {name} | `{_cell(message)}` |"
+
+
+def _unbuilt(models: Sequence[Compared], lacking: Sequence[str]) -> Iterator[str]:
+    failed = [one for one in models if one.failure]
+    if failed:
+        yield "\n## Not built\n"
+        yield "| model | message |"
+        yield "| --- | --- |"
+        yield from (f"| {one.name} | `{_cell(one.failure)}` |" for one in failed)
+    if lacking:
+        yield f"\nNot installed, so not compared with: {', '.join(lacking)}."
+
+
+def _cell(message: str) -> str:
+    """A message's first line, as a cell of a table may hold it."""
+    first = message.partition("\n")[0].replace("|", "/").replace("`", "'")
+    return first if len(first) <= 120 else f"{first[:117]}..."
