@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from decay_audit.conditions import NameForm
+from decay_audit.conditions import NameForm, When
 from decay_audit.errors import PlanError
 from decay_audit.matching import Test, compile_when
 from decay_audit.roles.words import Classified
@@ -36,6 +36,8 @@ def factors(subjects: Sequence[Classified], decay: LayerDecay, names: NameForm, 
     Raises:
         PlanError: a rule's arithmetic fails on what its pattern captured.
     """
+    if decay.when is not None and not _any_meets(subjects, decay, names, unknown):
+        return [1.0] * len(subjects)
     by_rules = decay.layers is not None
     depths = _by_rules(subjects, decay, names, unknown) if by_rules else _by_model(subjects, decay.place, unknown)
     last = _last(depths, decay)
@@ -60,6 +62,18 @@ def compile_number(text: int | str) -> Number:
 def groups_needed(text: int | str) -> int:
     r"""The highest group that a layer number refers to: 2 for `\1 + \2`."""
     return max((int(token[1:]) for token in _tokens(str(text)) if token.startswith("\\")), default=0)
+
+
+def _any_meets(subjects: Sequence[Classified], decay: LayerDecay, names: NameForm, unknown: Unknown) -> bool:
+    """Whether the model is one that the layers are meant for; nobody can say of those that have no answer."""
+    test = compile_when(decay.when or When(), names)
+    answers = [(subject, test(subject)) for subject in subjects]
+    if any(answer for _, answer in answers):
+        return True
+    for subject, answer in answers:
+        if answer is None:
+            unknown(f"layer_decay ({decay.place})", subject)
+    return False
 
 
 def _factor(rate: float, last: int, depth: Depth) -> float:

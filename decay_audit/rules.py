@@ -62,11 +62,13 @@ class LayerDecay(Struct, frozen=True, kw_only=True):
         rate: the factor from one layer to the one below it.
         layers: the first that matches numbers a parameter; None: as the model itself groups its layers.
         default: the number where none matches; None: the learning rate is left alone.
+        when: what some parameter must meet; a model without one keeps its learning rates.
     """
 
     rate: float
     layers: tuple[LayerRule, ...] | None
     default: int | Literal["last"] | None = None
+    when: When | None = None
     place: str = ""
 
 

@@ -33,8 +33,10 @@ def _entries(plan: Plan) -> Iterator[tuple[str, When, str]]:
     ruleset = plan.ruleset
     for scale in ruleset.lr_scale:
         yield "lr_scale", scale.when, scale.place
-    for layer in (ruleset.layer_decay and ruleset.layer_decay.layers) or ():
-        yield "layer_decay", layer.when, layer.place
+    if (decay := ruleset.layer_decay) is not None:
+        if decay.when is not None:
+            yield "layer_decay", decay.when, decay.place
+        yield from (("layer_decay", layer.when, layer.place) for layer in decay.layers or ())
     for route in ruleset.routes:
         if route.when is not None:
             yield "optimizer", route.when, route.place

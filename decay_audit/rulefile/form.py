@@ -66,6 +66,9 @@ class LayerDecayForm(_Form, frozen=True, kw_only=True):
         int | Literal["last"] | None,
         Meta(description="The number where none matches; if not given, the learning rate is left alone."),
     ] = None
+    when: Annotated[
+        When | None, Meta(description="What some parameter must meet; a model without one keeps its learning rates.")
+    ] = None
 
 
 class RouteForm(_Form, frozen=True, kw_only=True):

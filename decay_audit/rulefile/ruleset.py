@@ -258,7 +258,8 @@ def _layer_decay(form: LayerDecayForm | None, node: Node | None, text: Text) -> 
             LayerRule(when=one.when, layer=one.layer, place=place)
             for one, place in _placed(form.layers, node.get("layers"), text)
         )
-    return LayerDecay(rate=form.rate, layers=layers, default=form.default, place=f"{text.shown}:{node.line}")
+    place = f"{text.shown}:{node.line}"
+    return LayerDecay(rate=form.rate, layers=layers, default=form.default, when=form.when, place=place)
 
 
 def _placed(forms: Sequence[T], node: Node | None, text: Text) -> Iterable[tuple[T, str]]:

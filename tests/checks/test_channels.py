@@ -53,6 +53,14 @@ def test_an_entry_of_yours_that_matches_nothing_is_said_with_its_line(tmp_path: 
     assert [one.where for one in found] == ["ours.yaml:7", "ours.yaml:12", "ours.yaml:14"]
 
 
+def test_layers_that_are_meant_for_another_model_are_said(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    meant = OURS.replace("rate: 0.5\n", 'rate: 0.5\n  when: {name: "blocks.*"}\n')
+    assert "layer_decay entry (ours.yaml:9) matches no parameter of this model" in [
+        one.message for one in idle(model, written(meant, tmp_path))
+    ]
+
+
 def test_an_entry_of_a_preset_may_match_nothing_also_where_you_extend_it(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(2, 2))
     assert idle(model, rulefile.load("keller-muon")) == []
@@ -70,7 +78,7 @@ def test_an_entry_that_asks_what_a_checkpoint_cannot_know_is_not_idle(tmp_path: 
     assert not any("optimizer entry" in one.message for one in found)
 
 
-@pytest.mark.parametrize("preset", ["mae", "beit", "timm-layer-decay"])
+@pytest.mark.parametrize("preset", ["mae", "beit", "dinov2", "dinov3", "timm-layer-decay"])
 def test_a_presets_layers_that_fit_no_name_are_said_once(preset: str) -> None:
     import torchvision
 

@@ -136,8 +136,15 @@ class ConvNext(nn.Module):
         return block
 
 
+class BlockChunk(nn.ModuleList):
+    """Some of the blocks, by their own numbers."""
+
+
 class Chunked(nn.Module):
     """The parameters of DINOv2's vision transformer with its blocks in chunks, each with empty places in front."""
+
+    chunked_blocks = True
+    n_blocks = 4
 
     def __init__(self) -> None:
         super().__init__()
@@ -145,7 +152,7 @@ class Chunked(nn.Module):
             setattr(self, name, nn.Parameter(torch.zeros(1, 1, 8)))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, 8, 4)})
         self.blocks = nn.ModuleList(
-            nn.ModuleList([*(nn.Identity() for _ in range(first)), self.block(), self.block()]) for first in (0, 2)
+            BlockChunk([*(nn.Identity() for _ in range(first)), self.block(), self.block()]) for first in (0, 2)
         )
         self.norm = nn.LayerNorm(8)
 

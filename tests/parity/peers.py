@@ -190,7 +190,11 @@ CALLED: dict[str, Peer] = {
     "torchtitan": Peer(_torchtitan, "torchtitan"),
 }
 RETOLD: dict[str, Peer] = {
-    name: Peer(_retold(rule), lr=name in ("mae", "beit", "convnext", "dinov2", "maskrcnn-benchmark"), use=name in MUON)
+    name: Peer(
+        _retold(rule),
+        lr=name in ("mae", "beit", "convnext", "dinov2", "dinov3", "maskrcnn-benchmark"),
+        use=name in MUON,
+    )
     for MUON in [("keller-muon", "moonlight-muon", "nanochat")]
     for name, rule in RETOLD_RULES.items()
 }

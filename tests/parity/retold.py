@@ -31,7 +31,7 @@ from tests.parity.retold_language import (
 from tests.parity.retold_vision import (
     beit_spares,
     convnext_layer,
-    dinov2,
+    dino_layers,
     mae_spares,
     maskrcnn,
     slowfast,
@@ -42,6 +42,7 @@ from tests.parity.retold_vision import (
     yolov5,
 )
 
+DINO_TOKENS = ("pos_embed", "patch_embed", "mask_token", "cls_token")
 _TORCH_NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -78,8 +79,14 @@ RETOLD_RULES: dict[str, Retold] = {
         either(beit_spares(model), lambda name, _: name.endswith((".gamma", ".beta")))
     )(model, base),
     "dino": by_name_and_shape(either(flat, dotted_bias)),
-    "dinov2": dinov2,
-    "dinov3": by_name_and_shape(either(bare_bias, has("norm", "gamma", "fourier_w"))),
+    "dinov2": dino_layers(
+        either(dotted_bias, has("norm", "gamma")), (*DINO_TOKENS, "register_tokens"), looks_into_backbone=True
+    ),
+    "dinov3": dino_layers(
+        either(bare_bias, has("norm", "gamma", "fourier_w")),
+        (*DINO_TOKENS, "storage_tokens"),
+        looks_into_backbone=False,
+    ),
     "open-clip": by_name_and_shape(either(lambda _, tensor: tensor.dim() < 2, has("bn", "ln", "bias", "logit_scale"))),
     "simclr": by_name_and_shape(has("bias", "bn")),
     "yolov5": yolov5,

@@ -1,6 +1,5 @@
 """Codebases of vision that cannot be installed, retold in our own words on live modules."""
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -67,9 +66,9 @@ def with_layers(
 
 
 def blocks(model: nn.Module) -> int:
-    """How many blocks a model has by its names: their highest number and one."""
-    numbers = [int(found[1]) for name, _ in model.named_parameters() if (found := re.match(r"blocks\.(\d+)", name))]
-    return max(numbers, default=-1) + 1
+    """How many blocks MAE and BEiT count; a model without a list of them is none of theirs."""
+    lists: Any = model.blocks
+    return len(lists)
 
 
 def vit_layer(first: tuple[str, ...], last_prefix: str = "\0") -> Callable[[str, int], int]:
@@ -106,22 +105,45 @@ def convnext_layer(name: str, last: int) -> int:
     return last
 
 
-def dinov2(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
-    """Blocks are numbered by their names; the codebase counts `model.blocks`, so others are beyond it."""
-    numbers = {
-        name: int(found[1])
-        for name, _ in model.named_parameters()
-        if "residual." not in name and (found := re.search(r"blocks\.(?:\d+\.)?(\d+)\.", name))
-    }
-    top = max(numbers.values(), default=-1) + 2
-    spares = either(dotted_bias, has("norm", "gamma"))
-    answers = {}
-    for name, each in first_names(model, frozen=False):
-        first = any(part in name for part in ("pos_embed", "patch_embed", "mask_token", "cls_token", "register_tokens"))
-        layer = 0 if first else numbers[name] + 1 if name in numbers else top
-        scale = 0.9 ** (top - layer) * (0.2 if "patch_embed" in name else 1.0)
-        answers[name] = (0.0 if spares(name, each) else base, scale)
-    return answers
+def dino_layers(spares: Spares, tokens: tuple[str, ...], *, looks_into_backbone: bool) -> Retold:
+    """DINOv2 and DINOv3: as many layers as the model has blocks, and numbers from any name that speaks of blocks."""
+
+    def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+        top = blocks_of(model, looks_into_backbone) + 1
+        chunks = looks_into_backbone and getattr(model, "chunked_blocks", False)
+        answers = {}
+        for name, each in first_names(model, frozen=False):
+            counts = top > 1 or name.startswith("backbone")
+            dotted = tuple(f".{token}" for token in tokens)
+            first = any(token in name for token in (tokens if top > 1 else dotted))
+            layer = 0 if first else number_of_block(name, chunks=chunks, inner=top == 1, top=top)
+            scale = 0.9 ** (top - layer) if counts else 1.0
+            answers[name] = (0.0 if spares(name, each) else base, scale * (0.2 if "patch_embed" in name else 1.0))
+        return answers
+
+    return rule
+
+
+def blocks_of(model: nn.Module, looks_into_backbone: bool) -> int:
+    """How many blocks DINOv2 and DINOv3 count: those at the top, or DINOv2 those of a backbone there."""
+    count: Any = getattr(model, "n_blocks", None) if looks_into_backbone else None
+    if isinstance(count, int):
+        return count
+    lists: Any = getattr(model, "blocks", None)
+    inner: Any = getattr(model, "backbone", None)
+    if lists is None and looks_into_backbone and inner is not None:
+        lists = inner.blocks
+    return 0 if lists is None else len(lists)
+
+
+def number_of_block(name: str, *, chunks: bool, inner: bool, top: int) -> int:
+    """The layer of a block by the first number behind `.blocks.`, or else behind `blocks.`; one more than that."""
+    if ".blocks." in name and ".residual." not in name:
+        return int(name.split(".blocks.")[1].split(".", maxsplit=1)[0]) + 1
+    if inner or "blocks." not in name or "residual." in name:
+        return top
+    behind = name.split("blocks.")[1].split(".")
+    return int(behind[1] if chunks else behind[0]) + 1
 
 
 def yolov5(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:

@@ -32,8 +32,8 @@ def test_presets_equal_their_sources_on(name: str) -> None:
     assert {preset for preset, outcome in outcomes.items() if outcome.crash} <= FAIL_THEMSELVES
 
 
-FAIL_THEMSELVES = {"convnext", "flash-attention", "mingpt"}
-"""Codebases that raise on some of the models: blocks without numbers, a Linear in a norm, tied weights."""
+FAIL_THEMSELVES = {"beit", "convnext", "dinov2", "flash-attention", "mae", "mingpt"}
+"""Codebases that raise on some of the models: no list of blocks, a Linear in a norm, tied weights."""
 
 
 def test_a_difference_is_seen() -> None:

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from decay_audit import depth
 from decay_audit.conditions import When
@@ -103,4 +104,17 @@ def test_a_question_that_cannot_be_answered_is_reported() -> None:
     asked: list[str] = []
     decay = LayerDecay(rate=0.5, layers=(LayerRule(when=When(ndim=1), layer=0, place="a.yaml:3"),))
     depth.factors([subject(lazy=True)], decay, "canonical", lambda place, _: asked.append(place))
+    assert asked == ["layer_decay (a.yaml:3)"]
+
+
+def test_a_model_without_what_the_layers_are_meant_for_keeps_its_learning_rates() -> None:
+    decay = replace(vit(), when=When(name_regex=r"^blocks\."))
+    assert scales(decay, "pos_embed", "stages.0.blocks.0.w") == [1.0, 1.0]
+    assert scales(decay, "pos_embed", "blocks.0.w") == scales(vit(), "pos_embed", "blocks.0.w") == [0.25, 0.5]
+
+
+def test_who_cannot_say_whether_the_layers_are_meant_for_a_model_says_so() -> None:
+    asked: list[str] = []
+    decay = LayerDecay(rate=0.5, layers=(), when=When(owner="torch.nn.Linear"), place="a.yaml:3")
+    assert factors([unowned()], decay, "canonical", lambda place, _: asked.append(place)) == [1.0]
     assert asked == ["layer_decay (a.yaml:3)"]

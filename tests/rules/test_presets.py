@@ -10,6 +10,7 @@ import yaml
 from msgspec.structs import replace
 
 from decay_audit import rulefile
+from decay_audit.conditions import When
 from decay_audit.rulefile import examples
 from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar, parse
 from decay_audit.rules import Amount, RuleSet
@@ -62,6 +63,10 @@ def lessened(ruleset: RuleSet) -> Iterator[tuple[str, RuleSet]]:
         for index, fewer in enumerate(but_one(decay.layers)):
             yield f"layers[{index}]", replace(ruleset, layer_decay=replace(decay, layers=fewer))
         yield "layers' default", replace(ruleset, layer_decay=replace(decay, default=None))
+        if decay.when is not None:
+            # Examples are one model, and one without such a parameter would need a file of its own.
+            never = replace(decay, when=When(name="no such name"))
+            yield "layers' condition", replace(ruleset, layer_decay=never)
         yield "rate", replace(ruleset, layer_decay=replace(decay, rate=decay.rate / 2))
     yield "frozen", replace(ruleset, frozen="skip" if ruleset.frozen == "include" else "include")
     yield "default", replace(ruleset, default=Amount(times=0.0 if ruleset.default else 1.0))
