@@ -92,6 +92,11 @@ def test_in_machine_formats_standard_output_is_the_document_alone(folder: Path) 
     assert "hello from the user" in result.stderr
 
 
+def test_a_filter_says_in_json_how_many_it_hides(folder: Path) -> None:
+    shown = json.loads(runner.invoke(app, ["inspect", "net.py", "--role", "bias", "-f", "json"]).stdout)
+    assert (shown["totals"]["parameters"], shown["totals"]["hidden"]) == (1, 3)
+
+
 def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fail(folder: Path) -> None:
     bad = ["check", "net.py", "--optimizer", "net.py:bad"]
     assert runner.invoke(app, [*bad, "--exit-zero"]).exit_code == 0
@@ -112,7 +117,7 @@ def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fa
         (["inspect", "nett.py"], "did you mean net.py?"),
         (["inspect", "net.py:Ne"], "did you mean `Net`?"),
         (["inspect", LINEAR, "--rules", "tim"], "did you mean `timm`?"),
-        (["inspect", LINEAR, "--weight-decay", "nan"], "greater than or equal to 0"),
+        (["inspect", LINEAR, "--weight-decay", "nan"], "0 or more"),
         (["inspect", LINEAR, "--weight-decay", "inf"], "finite"),
         (["inspect", LINEAR, "--role", "biass"], "bias"),
         (["inspect", LINEAR, "--role", "gain"], "did you mean norm_weight?"),
@@ -128,6 +133,8 @@ def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fa
         (["explain", "DA999"], "DA999"),
         (["emit", LINEAR, "--optimizer", "AdamV"], "AdamW"),
         (["rules", "show", "tim"], "timm"),
+        (["diff", LINEAR, "-r", "timm", "-r", "no-bias", "-w", "nan"], "0 or more"),
+        (["diff", LINEAR, "-r", "timm", "-r", "no-bias", "-f", "tree"], "'tree' is not one of"),
     ],
 )
 def test_bad_input_gets_one_message_with_a_way_out_and_exit_2(folder: Path, arguments: list[str], says: str) -> None:
@@ -206,6 +213,14 @@ def test_colour_follows_the_option_then_no_color_then_force_color(folder: Path) 
     assert "\x1b" in process("inspect", LINEAR, "--color", "always", NO_COLOR="1").stdout
 
 
+def test_the_colour_of_messages_follows_the_same_option(folder: Path) -> None:
+    assert "\x1b" not in process("inspect", "nett.py").stderr
+    assert process("inspect", "nett.py", "--color", "always", NO_COLOR="1").stderr.startswith(
+        "\x1b[1;31merror\x1b[0m: "
+    )
+    assert "\x1b" not in process("inspect", "nett.py", "--color", "never", FORCE_COLOR="1").stderr
+
+
 def test_a_console_without_the_letters_gets_escapes_and_no_crash(folder: Path) -> None:
     (folder / "odd.py").write_text(
         "from torch import nn\nm = nn.Module()\n"
@@ -217,51 +232,10 @@ def test_a_console_without_the_letters_gets_escapes_and_no_crash(folder: Path) -
     assert "gewicht_ß\\u6f22" in result.stdout
 
 
-def test_pyproject_holds_defaults_which_the_command_line_beats(folder: Path) -> None:
-    (folder / "pyproject.toml").write_text("[tool.decay-audit]\nrules = 'torch-default'\nweight-decay = 0.3\n")
-    configured = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json"]).stdout)
-    assert (configured["ruleset"]["name"], configured["ruleset"]["weight_decay"]) == ("torch-default", 0.3)
-    given = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json", "--rules", "no-bias"]).stdout)
-    assert (given["ruleset"]["name"], given["ruleset"]["weight_decay"]) == ("no-bias", 0.3)
-
-
-def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (folder / "pyproject.toml").write_text(
-        "[tool.decay-audit]\nrules = 'no-norm-no-bias'\n"
-        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:good'\n"
-        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\nignore = ['DA5']\n"
-    )
-    (folder / "below").mkdir()
-    monkeypatch.chdir(folder / "below")
-    result = runner.invoke(app, ["check"])
-    assert result.exit_code == 1
-    assert result.stderr.splitlines()[-2:] == [
-        "net.py:Net: no findings in 4 tensors",
-        "net.py:Net: 1 error in 4 tensors",
-    ]
-    assert result.stdout.splitlines()[:2] == ["net.py:Net", DECAYED]
-
-
-def test_a_misspelt_key_in_pyproject_is_an_error_with_the_nearest_spelling(folder: Path) -> None:
-    (folder / "pyproject.toml").write_text("[tool.decay-audit]\nweigth-decay = 0.3\n")
-    result = runner.invoke(app, ["inspect", "net.py"])
-    assert result.exit_code == 2
-    assert "did you mean weight-decay?" in result.stderr
-
-
 def test_the_same_input_gives_the_same_bytes_without_a_path_of_the_machine(folder: Path) -> None:
     first, second = (process("inspect", str(folder / "net.py"), "-f", "json").stdout for _ in range(2))
     assert first == second
     assert str(folder) not in first
-
-
-def test_an_audit_of_pyproject_has_its_own_verdict(folder: Path) -> None:
-    audit = "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"
-    for said, code in (("ignore = ['DA1']\n", 0), ("fail-on = 'error'\n", 1)):
-        (folder / "pyproject.toml").write_text(audit + said)
-        assert runner.invoke(app, ["check"]).exit_code == code
 
 
 def test_annotations_name_the_file_from_the_folder_that_the_check_runs_in(folder: Path) -> None:
@@ -320,6 +294,25 @@ def test_check_says_what_does_not_fit_the_model_and_refuses_one_that_has_no_name
 def test_a_trace_that_failed_is_said_by_check_too(folder: Path) -> None:
     result = runner.invoke(app, ["check", "net.py:Net", "--trace", "torch.zeros(3, 3)"])
     assert any(line.startswith("note: ") and "trace" in line for line in result.stderr.splitlines()), result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--trace", "net.py:Net"],
+        ["net.py:Net", "--trace"],
+        ["--trace", "--full", "net.py:Net"],
+        ["--trace", "torch.nn:Linear(4, 2)"],
+        ["--trace", "2x4", "net.py:Net"],
+        ["net.py:Net", "--trace", "int64:2x4"],
+        ["net.py:Net", "--trace=torch.zeros(2, 4)"],
+    ],
+    ids=" ".join,
+)
+def test_trace_stands_anywhere_with_and_without_a_value(folder: Path, arguments: list[str]) -> None:
+    result = runner.invoke(app, ["inspect", *arguments, "-f", "json"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["target"] in ("net.py:Net", "torch.nn:Linear(4, 2)")
 
 
 def test_code_for_a_checkpoint_with_its_model_runs_on_the_model(resumed: Path) -> None:
@@ -397,35 +390,6 @@ def test_an_output_in_no_folder_is_an_error_and_leaves_nothing(folder: Path) -> 
     assert sorted(folder.rglob("*")) == before
 
 
-def test_an_option_on_the_command_line_beats_the_same_one_of_an_audit(folder: Path) -> None:
-    audit = "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\nrules = 'torch-default'\n"
-    (folder / "pyproject.toml").write_text(f"{audit}ignore = ['DA3']\n")
-    assert runner.invoke(app, ["check"]).exit_code == 0
-    assert runner.invoke(app, ["check", "--rules", "no-norm-no-bias"]).exit_code == 1
-
-
-def test_defaults_reach_every_command_that_has_the_option(folder: Path) -> None:
-    (folder / "pyproject.toml").write_text("[tool.'decay-audit']\nrules = 'timm'\noptimizer = 'net.py:bad'\n")
-    assert runner.invoke(app, ["rules", "which", "net.py"]).stdout.startswith("this is exactly what these do")
-    compared = runner.invoke(app, ["diff", "net.py", "-r", "no-bias", "-r", "torch-default", "-f", "json"])
-    assert json.loads(compared.stdout)["rulesets"] == ["no-bias", "torch-default"]
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("[tool]\ndecay-audit = 3\n", 2),
-        ("tool = 3  # decay-audit\n", 0),
-        ("[tool.decay-audit]\naudits = 3\n", 2),
-        ("[tool.decay-audit\n", 2),
-        ("[project]\ndependencies = ['decay-audit']\n", 0),
-    ],
-)
-def test_no_pyproject_is_taken_for_a_bug_of_ours(folder: Path, text: str, code: int) -> None:
-    (folder / "pyproject.toml").write_text(text)
-    assert runner.invoke(app, ["rules", "list"]).exit_code == code
-
-
 def test_a_name_cannot_begin_a_line_of_its_own_on_standard_error(folder: Path) -> None:
     (folder / "forged.py").write_text(
         "from torch import nn\nnet = nn.Module()\n"
@@ -442,6 +406,7 @@ def test_a_name_cannot_begin_a_line_of_its_own_on_standard_error(folder: Path) -
 
 
 def test_options_accept_exactly_what_the_stages_know() -> None:
+    assert {one.value for one in options.ComparisonFormat} <= {one.value for one in options.Format}
     assert [one.value for one in options.Format] == [one.value for one in reports.Format]
     assert [one.value for one in options.Device] == list(get_args(Device))
     assert [one.value for one in options.FailOn] == list(SEVERITIES)

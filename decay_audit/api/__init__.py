@@ -93,12 +93,16 @@ def plan(
     Raises:
         DecayAuditError: something cannot be read, the ruleset gives no answer, or the coefficient is no number >= 0.
     """
-    if weight_decay is not None and not (isfinite(weight_decay) and weight_decay >= 0):
-        raise DecayAuditError(f"weight_decay is {weight_decay}", "it must be a finite number, 0 or more")
+    _check(weight_decay)
     ruleset = load_rules(rules)
     if isinstance(what, tuple):
         return decisions.plan(what, ruleset, weight_decay)
     return decisions.plan(classify(what if isinstance(what, Inventory) else read(what)), ruleset, weight_decay)
+
+
+def _check(weight_decay: float | None) -> None:
+    if weight_decay is not None and not (isfinite(weight_decay) and weight_decay >= 0):
+        raise DecayAuditError(f"weight_decay is {weight_decay}", "it must be a finite number, 0 or more")
 
 
 def report(loaded: Loaded, request: Request) -> Report:
@@ -268,8 +272,10 @@ def compare(loaded: Loaded, rules: "Sequence[str | Path | RuleSet]", weight_deca
     """Find the parameters that rulesets treat differently.
 
     Raises:
-        DecayAuditError: a ruleset cannot be loaded, or fewer than two have an answer for every parameter.
+        DecayAuditError: a ruleset cannot be loaded, fewer than two have an answer for every parameter, or the
+            coefficient is no number >= 0.
     """
+    _check(weight_decay)
     return diff.compare(classify(loaded.inventory), [load_rules(one) for one in rules], weight_decay)
 
 

@@ -1,11 +1,13 @@
 """Migrating: a checkpoint whose optimizer state is rewritten for new param groups, in a new file."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from decay_audit import files
 from decay_audit.api.loading import Request, load
 from decay_audit.errors import DecayAuditError
+from decay_audit.observations import Optimizer
 from decay_audit.sentences import counted
 from decay_audit.sources import target as targets
 
@@ -49,15 +51,20 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     for before, (_, optimizer) in zip(saved, found, strict=True):
         state = moving.rewrite(moving.at(content, before.name), before, optimizer, names)
         content = moving.replaced(content, before.name, state)
-        count = sum(len(group["params"]) for group in state["param_groups"])
-        lines.append(
-            f"{before.name}: {counted(len(before.groups), 'group')} to {counted(len(state['param_groups']), 'group')}; "
-            f"{counted(count, 'parameter')}, {counted(len(state['state']), 'state')} moved by name"
-        )
+        lines.append(_moved(before, state))
     request.progress(f"writing {output.name}")
     with files.whole(output) as fresh:
         torch.save(content, fresh)
     return tuple(lines)
+
+
+def _moved(before: Optimizer, state: Mapping[str, Any]) -> str:
+    groups, states = state["param_groups"], state["state"]
+    count = sum(len(group["params"]) for group in groups)
+    return (
+        f"{before.name}: {counted(len(before.groups), 'group')} to {counted(len(groups), 'group')}; "
+        f"{counted(count, 'parameter')}, {counted(len(states), 'state')} moved by name"
+    )
 
 
 def _file(checkpoint: str, output: Path) -> Path:

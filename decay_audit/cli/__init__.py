@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from decay_audit.cli import check, diff, emit, explain, inspect, migrate, rules, screen
-from decay_audit.cli import options as o
+from decay_audit.cli.command import register
 from decay_audit.errors import DecayAuditError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -28,7 +28,7 @@ class Verbs(TyperGroup):
                 import traceback
 
                 traceback.print_exc()
-            screen.fail(error)
+            screen.fail(error, ctx.meta.get("color", screen.Color.auto))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -66,7 +66,7 @@ def root(
     from decay_audit.cli import config
 
     file = config.find(Path.cwd())
-    defaults = config.values(config.load(file)) if file else {}
+    defaults = config.values(config.load(file), file.parent) if file else {}
     context.default_map = {
         "inspect": defaults,
         "check": defaults,
@@ -77,10 +77,6 @@ def root(
     }
 
 
-app.command("inspect", cls=o.Verb)(inspect.inspect)
-app.command("check", cls=o.Verb)(check.check)
-app.command("emit", cls=o.Verb)(emit.emit)
-app.command("diff", cls=o.Verb)(diff.diff)
-app.command("explain", cls=o.Verb)(explain.explain)
-app.command("migrate", cls=o.Verb)(migrate.migrate)
+for verb in (inspect.inspect, check.check, emit.emit, diff.diff, explain.explain, migrate.migrate):
+    register(app, verb)
 app.add_typer(rules.app, name="rules")

@@ -1,45 +1,61 @@
 """`decay-audit check`: the verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.cli import options as o
 from decay_audit.cli import screen
 from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
+    from decay_audit.api import Request
     from decay_audit.report import Report
 
-JUDGING = frozenset({"select", "ignore", "fail_on"})
-"""Options about the verdict; the others are about what is read and decided."""
+OptionalTarget = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="TARGET", help="As for inspect; by default the audits of pyproject.toml.", show_default=False
+    ),
+]
+
+
+class Audit(Struct, frozen=True, kw_only=True):
+    """What to compare, and which findings count.
+
+    Attributes:
+        title: what tells it from other audits of its target; may be empty.
+    """
+
+    request: "Request"
+    judging: o.Judging
+    title: str = ""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What an audit found, whether it fails, and the file that it is about."""
+
+    report: "Report"
+    fails: bool
+    artifact: str
 
 
 def check(
     context: typer.Context,
-    target: o.OptionalTarget = None,
-    rules: o.Rules = o.DEFAULT_RULES,
-    weight_decay: o.WeightDecay = None,
-    device: o.BuildOn = o.Device.auto,
-    key: o.Key = None,
-    model: o.ModelOption = None,
-    trace: o.Trace = None,
-    optimizer: o.Optimizer = None,
-    measure: o.Measure = False,
-    checkpoint: o.Checkpoint = None,
-    select: o.Select = None,
-    ignore: o.Ignore = None,
-    fail_on: o.FailOnOption = o.FailOn.error,
-    exit_zero: o.ExitZero = False,
-    full: o.Full = False,
-    format: o.FormatOption = o.Format.text,  # noqa: A002
-    output: o.Output = None,
-    color: o.ColorOption = o.Color.auto,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    target: OptionalTarget = None,
+    *,
+    deciding: o.Deciding,
+    reading: o.Reading,
+    observing: o.Observing,
+    judging: o.Judging,
+    formatting: o.Formatting,
+    output: screen.Output = None,
+    saying: screen.Saying,
 ) -> None:
     """Compare the plan, and what the optimizer does, with the ruleset: exit 1 if they differ.
 
@@ -47,34 +63,28 @@ def check(
     """
     from decay_audit import reports
 
-    reading = {"device": device.value, "key": key, "model": model, "trace": trace}
-    observing = {"optimizer": optimizer, "measure": measure, "checkpoint": checkpoint}
-    judging = {"select": select or (), "ignore": ignore or (), "fail_on": fail_on.value}
-    given = {"rules": rules, "weight_decay": weight_decay, **reading, **observing, **judging}
-    said = {name: given[name] for name in given if _is_said(context, name)}
-    audits = [{**given, "target": target}] if target else [{**given, **audit, **said} for audit in _configured()]
-    found = [_audit(audit, quiet=quiet) for audit in audits]
-    several = len(found) > 1
-    look = partial(screen.look, output, color, full=full, verbose=verbose, titled=several)
-    texts = [reports.check(report, format.value, look(artifact=file)) for report, _, file in found]
-    screen.write(reports.join(texts, format.value), output)
-    for report, _, _ in found:
-        for note in reports.notes(report):
-            screen.say("note: " + (f"{report.inventory.target}: " if several else "") + note, quiet=quiet)
-    for report, _, _ in found:
-        screen.say((f"{report.inventory.target}: " if several else "") + reports.verdict(report), quiet=quiet)
-    if not exit_zero and any(fails for _, fails, _ in found):
+    with screen.progress(saying) as progress:
+        asked = Audit(request=o.request(target or "", reading, deciding, observing, progress=progress), judging=judging)
+        audits = [asked] if target else list(_configured(asked, said=_said(context)))
+        verdicts = [_run(audit) for audit in audits]
+    several = len(verdicts) > 1
+    look = partial(screen.look, saying, output, full=formatting.full, titled=several)
+    texts = [reports.check(one.report, formatting.format.value, look(artifact=one.artifact)) for one in verdicts]
+    screen.write(reports.join(texts, formatting.format.value) if target is None else texts[0], output)
+    for line in _lines(verdicts):
+        screen.say(line, quiet=saying.quiet)
+    if not judging.exit_zero and any(one.fails for one in verdicts):
         raise typer.Exit(1)
 
 
-def _is_said(context: typer.Context, option: str) -> bool:
-    """Whether an option is on the command line, which beats what an audit says."""
-    source = context.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"
+def _said(context: typer.Context) -> frozenset[str]:
+    """Name the options that are on the command line, which beat what an audit says."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
 
 
-def _configured() -> list[dict[str, Any]]:
-    """Options of each audit in the nearest pyproject.toml.
+def _configured(asked: Audit, *, said: Container[str]) -> Iterator[Audit]:
+    """Fill what was asked with the options of each audit in the nearest pyproject.toml.
 
     Raises:
         DecayAuditError: there is none: no input is a failure, not a pass.
@@ -83,22 +93,40 @@ def _configured() -> list[dict[str, Any]]:
 
     file = config.find(Path.cwd())
     audits = config.load(file).audits if file else ()
-    if not audits:
+    if file is None or not audits:
         raise DecayAuditError(
             "nothing to check: no TARGET, and no [[tool.decay-audit.audits]] in a pyproject.toml here or above",
             "decay-audit check model.py",
         )
-    return [{"target": audit.target, **config.values(audit)} for audit in audits]
+    for audit in audits:
+        own = {name: value for name, value in config.values(audit, file.parent).items() if name not in said}
+        judging = {name: own.pop(name) for name in o.Judging.__struct_fields__ if name in own}
+        yield Audit(
+            request=replace(asked.request, **own),
+            judging=replace(asked.judging, **judging),
+            title=config.title(audit, audits),
+        )
 
 
-def _audit(options: Mapping[str, Any], *, quiet: bool) -> "tuple[Report, bool, str]":
-    """Run one audit: its report, whether it fails, and the file that it is about."""
+def _run(audit: Audit) -> Verdict:
     from decay_audit import api
     from decay_audit.checks import selection
 
-    asked = {name: value for name, value in options.items() if name not in JUDGING}
-    codes = selection.chosen(options["select"], options["ignore"])
-    with screen.progress(quiet=quiet) as progress:
-        request = api.Request(**asked, progress=progress)
-        report = api.with_codes(api.report(api.load(request), request), codes)
-    return report, selection.fails(report.findings, options["fail_on"]), api.file_of(request.target)
+    judging = audit.judging
+    codes = selection.chosen(judging.select or (), judging.ignore or ())
+    report = api.with_codes(api.report(api.load(audit.request), audit.request), codes)
+    if audit.title:
+        target = f"{report.inventory.target} ({audit.title})"
+        report = replace(report, inventory=replace(report.inventory, target=target))
+    fails = selection.fails(report.findings, judging.fail_on.value)
+    return Verdict(report=report, fails=fails, artifact=api.file_of(audit.request.target))
+
+
+def _lines(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """What goes to standard error: the notes of all audits, then their verdicts, each with its target among others."""
+    from decay_audit import reports
+
+    of = [f"{one.report.inventory.target}: " if len(verdicts) > 1 else "" for one in verdicts]
+    for target, one in zip(of, verdicts, strict=True):
+        yield from (f"note: {target}{note}" for note in reports.notes(one.report))
+    yield from (target + reports.verdict(one.report) for target, one in zip(of, verdicts, strict=True))

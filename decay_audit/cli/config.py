@@ -2,45 +2,44 @@
 
 [tool.decay-audit]
 rules = "timm"
-fail-on = "warning"
 
 [[tool.decay-audit.audits]]
 target = "models/vit.py:vit_base"
 weight-decay = 0.05
 """
 
-import tomllib
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from decay_audit.cli.options import FailOn
 from decay_audit.errors import DecayAuditError
 
 PATHS = frozenset({"target", "rules", "model", "optimizer", "checkpoint"})
+_HINT = "a key is an option of `decay-audit check` without its dashes; an audit has a target, too"
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
     """Options that may be set for one audit, or for every command that has them; a command line beats them."""
 
     rules: str | None = None
-    weight_decay: float | None = None
+    weight_decay: Annotated[float, Meta(ge=0)] | None = None
     device: Literal["auto", "meta", "streamed", "cpu"] | None = None
     optimizer: str | None = None
     trace: str | None = None
     measure: bool | None = None
-    select: list[str] | None = None
-    ignore: list[str] | None = None
+    select: tuple[str, ...] | None = None
+    ignore: tuple[str, ...] | None = None
     fail_on: Literal["error", "warning", "note"] | None = None
 
 
 class Audit(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """One audit: a target, and the options that differ from the defaults."""
+    """One audit: a target, a name for it if it should have one, and the options that differ from the defaults."""
 
     target: str
+    name: str | None = None
     model: str | None = None
     key: str | None = None
     checkpoint: str | None = None
@@ -62,59 +61,63 @@ def find(start: Path) -> Path | None:
     """
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
-        if file.is_file() and b"decay-audit" in file.read_bytes() and _table(file) is not None:
+        if file.is_file() and b"decay-audit" in file.read_bytes() and _has_table(file):
             return file
     return None
 
 
+def _has_table(file: Path) -> bool:
+    from decay_audit.cli import pyproject
+
+    return pyproject.table(file) is not None
+
+
 def load(file: Path) -> Config:
-    """Read the table of a pyproject.toml; names of files in it count from its folder.
+    """Read the table of a pyproject.toml.
 
     Raises:
-        DecayAuditError: the file is no TOML, or the table has a key or value that is not known.
+        DecayAuditError: it has mistakes; the message has all of them, each with its line.
     """
-    table = _table(file)
-    try:
-        return msgspec.convert(_rooted(table, file.parent) if isinstance(table, dict) else table, Config)
-    except msgspec.ValidationError as error:
-        raise DecayAuditError(f"{file.name}: [tool.decay-audit]: {error}", _hint(str(error))) from error
+    from decay_audit.cli import pyproject
+    from decay_audit.rulefile import reader
+
+    mistakes: list[tuple[int, str]] = []
+    config = reader.read(pyproject.node(file), Config, "[tool.decay-audit]", lambda *found: mistakes.append(found))
+    if mistakes:
+        raise DecayAuditError("\n".join(f"{file.name}:{line}: {text}" for line, text in sorted(mistakes)), _HINT)
+    assert isinstance(config, Config)  # what cannot be read has a mistake
+    return config
 
 
-def values(options: Choices) -> dict[str, Any]:
-    """Options that are set, by the names that commands give their parameters."""
-    return {
-        name: value
-        for name in options.__struct_fields__
-        if name not in ("audits", "target") and (value := getattr(options, name)) is not None
-    }
+def values(options: Choices, folder: Path) -> dict[str, Any]:
+    """Options that are set, by the names that commands give their parameters.
+
+    Args:
+        folder: where names of files count from, wherever the command runs.
+    """
+    names = [name for name in options.__struct_fields__ if name not in ("audits", "name")]
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    rooted = {name: _from(folder, value) if name in PATHS else value for name, value in given.items()}
+    return {**rooted, **({"fail_on": FailOn(options.fail_on)} if options.fail_on else {})}
 
 
-def _table(file: Path) -> object:
-    try:
-        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DecayAuditError(f"{file.name}: {error}", "it must be TOML, see https://toml.io") from error
-    return tool.get("decay-audit") if isinstance(tool, dict) else None
+def title(audit: Audit, audits: Sequence[Audit]) -> str:
+    """Tell an audit from the others of its target: by its name, or by the options in which they differ."""
+    if audit.name:
+        return audit.name
+    alike = [one for one in audits if one.target == audit.target]
+    names = [name for name in audit.__struct_fields__ if len({getattr(one, name) for one in alike}) > 1]
+    given: Mapping[str, object] = {name: getattr(audit, name) for name in names}
+    return ", ".join(name if value is True else f"{name} {value}" for name, value in given.items() if _is_said(value))
 
 
-def _rooted(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Let names of files count from the folder of the configuration, wherever the command runs."""
-    rooted = {key: _from(folder, value) if key in PATHS else value for key, value in table.items()}
-    if isinstance(audits := table.get("audits"), list):
-        rooted["audits"] = [_rooted(audit, folder) if isinstance(audit, dict) else audit for audit in audits]
-    return rooted
+def _is_said(value: object) -> bool:
+    """Whether an option's value tells an audit from others in a word or two."""
+    return value is True or (isinstance(value, str | float) and value is not False)
 
 
-def _from(folder: Path, value: object) -> object:
-    if not isinstance(value, str) or folder == Path.cwd():
+def _from(folder: Path, value: str) -> str:
+    if folder == Path.cwd():
         return value
     file, colon, rest = value.partition(":")
     return f"{folder / file}{colon}{rest}" if (folder / file).exists() else value
-
-
-def _hint(message: str) -> str:
-    unknown = message.partition("unknown field `")[2].partition("`")[0]
-    accepted = sorted(msgspec.structs.fields(Audit), key=lambda field: field.encode_name)
-    names = [field.encode_name for field in accepted if field.name != "checkpoint"]
-    near = get_close_matches(unknown, names, n=1)
-    return f"did you mean {near[0]}?" if near else f"accepted: {', '.join(names)}; and audits at the top"

@@ -24,18 +24,13 @@ Several = Annotated[
 
 def diff(
     target: o.Target,
+    *,
     rules: Several = None,
     weight_decay: o.WeightDecay = None,
-    device: o.BuildOn = o.Device.auto,
-    key: o.Key = None,
-    model: o.ModelOption = None,
-    trace: o.Trace = None,
-    full: o.Full = False,
-    format: o.FormatOption = o.Format.text,  # noqa: A002
-    output: o.Output = None,
-    color: o.ColorOption = o.Color.auto,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    reading: o.Reading,
+    formatting: o.ComparisonFormatting,
+    output: screen.Output = None,
+    saying: screen.Saying,
 ) -> None:
     """Show which parameters rulesets treat differently, and by which rules (exit 0)."""
     from decay_audit import api, reports
@@ -45,17 +40,8 @@ def diff(
             "diff compares two rulesets or more",
             f"decay-audit diff {target} --rules {(rules or ['timm'])[0]} --rules hf-trainer",
         )
-    with screen.progress(quiet=quiet) as progress:
-        request = api.Request(
-            target=target,
-            weight_decay=weight_decay,
-            device=device.value,
-            key=key,
-            model=model,
-            trace=trace,
-            progress=progress,
-        )
-        loaded = api.load(request)
+    with screen.progress(saying) as progress:
+        loaded = api.load(o.request(target, reading, progress=progress))
         comparison = api.compare(loaded, rules or (), weight_decay)
-    look = screen.look(output, color, full=full, verbose=verbose)
-    screen.write(reports.comparison(comparison, loaded.inventory.target, format.value, look), output)
+    look = screen.look(saying, output, full=formatting.full)
+    screen.write(reports.comparison(comparison, loaded.inventory.target, formatting.format.value, look), output)

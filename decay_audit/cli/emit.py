@@ -1,41 +1,60 @@
 """`decay-audit emit`: the param-group code."""
 
+from typing import Annotated
+
+import typer
+from msgspec import Struct
+
 from decay_audit.cli import options as o
 from decay_audit.cli import screen
+
+EMITTING = "Emitting"
+
+
+class Emitting(Struct, frozen=True, kw_only=True):
+    """Which optimizer to write."""
+
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            "--optimizer",
+            metavar="CLASS",
+            help="The optimizer to make, too: a class of torch.optim, or package.module:Class.",
+            rich_help_panel=EMITTING,
+            show_default=False,
+        ),
+    ] = None
+    lr: Annotated[
+        float | None,
+        typer.Option("--lr", metavar="X", help="Its learning rate.", rich_help_panel=EMITTING, show_default=False),
+    ] = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Another argument of it: momentum=0.9.",
+            rich_help_panel=EMITTING,
+            show_default=False,
+        ),
+    ] = None
 
 
 def emit(
     target: o.Target,
-    rules: o.Rules = o.DEFAULT_RULES,
-    weight_decay: o.WeightDecay = None,
-    optimizer: o.OptimizerClass = None,
-    lr: o.LearningRate = None,
-    set_: o.Settings = None,
-    device: o.BuildOn = o.Device.auto,
-    key: o.Key = None,
-    model: o.ModelOption = None,
-    trace: o.Trace = None,
-    output: o.Output = None,
-    color: o.ColorOption = o.Color.auto,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    *,
+    emitting: Emitting,
+    deciding: o.Deciding,
+    reading: o.Reading,
+    output: screen.Output = None,
+    saying: screen.Saying,
 ) -> None:
     """Print the param groups as Python that was executed and compared with the plan."""
     from decay_audit import api, reports
 
-    with screen.progress(quiet=quiet) as progress:
-        request = api.Request(
-            target=target,
-            rules=rules,
-            weight_decay=weight_decay,
-            device=device.value,
-            key=key,
-            model=model,
-            trace=trace,
-            progress=progress,
-        )
+    with screen.progress(saying) as progress:
+        request = o.request(target, reading, deciding, progress=progress)
         loaded = api.load(request)
-        text = api.code(
-            loaded, api.plan(loaded.inventory, rules, weight_decay), optimizer=optimizer, lr=lr, settings=set_ or ()
-        )
-    screen.write(reports.python(text, screen.look(output, color)), output)
+        decided = api.plan(loaded.inventory, request.rules, request.weight_decay)
+        text = api.code(loaded, decided, optimizer=emitting.optimizer, lr=emitting.lr, settings=emitting.set_ or ())
+    screen.write(reports.python(text, screen.look(saying, output)), output)

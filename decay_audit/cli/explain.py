@@ -10,31 +10,28 @@ from decay_audit.cli import screen
 from decay_audit.errors import DecayAuditError
 
 What = Annotated[str, typer.Argument(metavar="TARGET|CODE", help="A target, or a code such as DA101.")]
-Name = Annotated[str | None, typer.Argument(metavar="NAME", help="A parameter's name.", show_default=False)]
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="NAME", help="A parameter's name, folded or not.", show_default=False),
+]
 
 
 def explain(
     what: What,
     name: Name = None,
-    rules: o.Rules = o.DEFAULT_RULES,
-    weight_decay: o.WeightDecay = None,
-    device: o.BuildOn = o.Device.auto,
-    key: o.Key = None,
-    model: o.ModelOption = None,
-    trace: o.Trace = None,
-    optimizer: o.Optimizer = None,
-    measure: o.Measure = False,
-    checkpoint: o.Checkpoint = None,
-    color: o.ColorOption = o.Color.auto,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    *,
+    deciding: o.Deciding,
+    reading: o.Reading,
+    observing: o.Observing,
+    output: screen.Output = None,
+    saying: screen.Saying,
 ) -> None:
     """Tell one parameter's whole story, or what a code means."""
     from decay_audit import reports
 
-    look = screen.look(None, color, verbose=verbose)
+    look = screen.look(saying, output)
     if name is None and re.fullmatch(r"(?i)DA\d+", what):
-        screen.write(reports.code(what.upper(), look), None)
+        screen.write(reports.code(what.upper(), look), output)
         return
     if name is None:
         raise DecayAuditError(
@@ -42,20 +39,7 @@ def explain(
         )
     from decay_audit import api
 
-    with screen.progress(quiet=quiet) as progress:
-        request = api.Request(
-            target=what,
-            rules=rules,
-            weight_decay=weight_decay,
-            device=device.value,
-            key=key,
-            model=model,
-            trace=trace,
-            optimizer=optimizer,
-            measure=measure,
-            checkpoint=checkpoint,
-            progress=progress,
-        )
-        loaded = api.load(request)
-        story = api.explain(name, api.report(loaded, request))
-    screen.write(reports.explanation(story, look), None)
+    with screen.progress(saying) as progress:
+        request = o.request(what, reading, deciding, observing, progress=progress)
+        story = api.explain(name, api.report(api.load(request), request))
+    screen.write(reports.explanation(story, look), output)

@@ -1,49 +1,58 @@
 """`decay-audit inspect`: the table."""
 
+from typing import Annotated
+
+import typer
+from msgspec import Struct
+
 from decay_audit.cli import options as o
 from decay_audit.cli import screen
+
+SHOWING = "Showing"
+
+
+class Showing(Struct, frozen=True, kw_only=True):
+    """Which parameters to show."""
+
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only", metavar="GLOB", help="Those whose name matches.", rich_help_panel=SHOWING, show_default=False
+        ),
+    ] = None
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", metavar="ROLE", help="Those of a role.", rich_help_panel=SHOWING, show_default=False),
+    ] = None
+    grep: Annotated[
+        str | None,
+        typer.Option(
+            "--grep",
+            metavar="REGEX",
+            help="Those whose name contains this.",
+            rich_help_panel=SHOWING,
+            show_default=False,
+        ),
+    ] = None
 
 
 def inspect(
     target: o.Target,
-    rules: o.Rules = o.DEFAULT_RULES,
-    weight_decay: o.WeightDecay = None,
-    device: o.BuildOn = o.Device.auto,
-    key: o.Key = None,
-    model: o.ModelOption = None,
-    trace: o.Trace = None,
-    optimizer: o.Optimizer = None,
-    measure: o.Measure = False,
-    checkpoint: o.Checkpoint = None,
-    only: o.Only = None,
-    role: o.RoleOption = None,
-    grep: o.Grep = None,
-    full: o.Full = False,
-    format: o.FormatOption = o.Format.text,  # noqa: A002
-    output: o.Output = None,
-    color: o.ColorOption = o.Color.auto,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    *,
+    deciding: o.Deciding,
+    reading: o.Reading,
+    observing: o.Observing,
+    showing: Showing,
+    formatting: o.Formatting,
+    output: screen.Output = None,
+    saying: screen.Saying,
 ) -> None:
     """Show what each parameter is and what the ruleset decides (always exit 0)."""
     from decay_audit import api, reports
 
-    with screen.progress(quiet=quiet) as progress:
-        request = api.Request(
-            target=target,
-            rules=rules,
-            weight_decay=weight_decay,
-            device=device.value,
-            key=key,
-            model=model,
-            trace=trace,
-            optimizer=optimizer,
-            measure=measure,
-            checkpoint=checkpoint,
-            progress=progress,
-        )
-        loaded = api.load(request)
-        report = api.report(loaded, request)
-    shown = reports.only(report, globs=only or (), roles=role or (), grep=grep)
-    look = screen.look(output, color, full=full, verbose=verbose, artifact=api.file_of(target))
-    screen.write(reports.render(shown, format.value, look), output)
+    with screen.progress(saying) as progress:
+        request = o.request(target, reading, deciding, observing, progress=progress)
+        report = api.report(api.load(request), request)
+    shown = reports.only(report, globs=showing.only or (), roles=showing.role or (), grep=showing.grep)
+    look = screen.look(saying, output, full=formatting.full, artifact=api.file_of(target))
+    screen.write(reports.render(shown, formatting.format.value, look), output)

@@ -10,22 +10,19 @@ from decay_audit.cli import screen
 
 
 def migrate(
+    *,
     checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The file with the optimizer state.")],
     to: Annotated[str, typer.Option("--to", metavar="EXPR", help="The new optimizer, as for --optimizer.")],
     model: Annotated[str, typer.Option("--model", metavar="TARGET", help="The model that was trained.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
     device: o.BuildOn = o.Device.auto,
     key: o.Key = None,
-    quiet: o.Quiet = False,
-    verbose: o.Verbose = False,
+    saying: screen.Saying,
 ) -> None:
     """Rewrite the optimizer state of a checkpoint for new param groups: by name, every state tensor as it was."""
-    from decay_audit import api
     from decay_audit.api import migrating
 
-    with screen.progress(quiet=quiet) as progress:
-        request = api.Request(
-            target=model, optimizer=to, checkpoint=checkpoint, device=device.value, key=key, progress=progress
-        )
-        lines = migrating.migrate(request, output)
+    reading, observing = o.Reading(device=device, key=key), o.Observing(optimizer=to, checkpoint=checkpoint)
+    with screen.progress(saying) as progress:
+        lines = migrating.migrate(o.request(model, reading, observing=observing, progress=progress), output)
     screen.write("\n".join(lines), None)

@@ -1,13 +1,19 @@
-"""The options that commands share, each defined once."""
+"""What the verbs can be asked: options in sections, which verbs take as values, and the request that they make.
 
+The fields of a section become options of a command by their own names; see `command`.
+"""
+
+from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from typer.core import TyperCommand
+from msgspec import Struct
 
-from decay_audit.cli.screen import Color as Color  # noqa: PLC0414  (commands name all that they need of options `o.`)
+from decay_audit.cli.screen import SAYING
+
+if TYPE_CHECKING:
+    from decay_audit import api
 
 DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
@@ -15,25 +21,7 @@ AUTO = "auto"
 READING = "Reading"
 DECIDING = "Deciding"
 OBSERVING = "Observing"
-COMPARING = "Comparing"
-SAYING = "Saying"
-
-
-class Verb(TyperCommand):
-    """A verb whose `--trace` may go without a value, which typer has no word for: the model then says what it eats."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer carries its own click)
-        """Read the arguments of the command line."""
-        following = [*args[1:], "--"]
-        filled = (
-            [
-                f"{arg}={AUTO}" if arg == "--trace" and after.startswith("-") else arg
-                for arg, after in zip(args, following, strict=True)
-            ]
-            if args
-            else []
-        )
-        return super().parse_args(ctx, filled)
+JUDGING = "Judging"
 
 
 class Format(StrEnum):
@@ -46,6 +34,13 @@ class Format(StrEnum):
     csv = "csv"
     sarif = "sarif"
     github = "github"
+
+
+class ComparisonFormat(StrEnum):
+    """Formats of what is compared with each other."""
+
+    text = "text"
+    json = "json"
 
 
 class Device(StrEnum):
@@ -65,11 +60,6 @@ class FailOn(StrEnum):
     note = "note"
 
 
-def _be_verbose(context: typer.Context, value: bool) -> bool:
-    context.meta["verbose"] = value or context.meta.get("verbose", False)
-    return value
-
-
 def complete_rules(incomplete: str) -> list[str]:
     """Complete the name of a preset in a shell."""
     from decay_audit import rulefile
@@ -85,41 +75,11 @@ Target = Annotated[
         show_default=False,
     ),
 ]
-OptionalTarget = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="TARGET", help="As for inspect; by default the audits of pyproject.toml.", show_default=False
-    ),
-]
-Rules = Annotated[
-    str,
-    typer.Option(
-        "--rules",
-        "-r",
-        metavar="NAME|FILE",
-        help="Ruleset: a preset (see `rules list`) or a YAML file.",
-        rich_help_panel=DECIDING,
-        autocompletion=complete_rules,
-    ),
-]
-WeightDecay = Annotated[
-    float | None,
-    typer.Option(
-        "--weight-decay",
-        "-w",
-        metavar="X",
-        min=0.0,
-        help="Base coefficient; replaces the ruleset's own.",
-        rich_help_panel=DECIDING,
-        show_default=False,
-    ),
-]
 BuildOn = Annotated[
     Device,
     typer.Option(
         "--device",
-        help="Where to build the model: on meta, on the CPU with each parameter dropped as it is registered "
-        "(streamed), or plainly on the CPU.",
+        help="Where to build the model; streamed is the CPU, with each parameter dropped as it comes.",
         rich_help_panel=READING,
     ),
 ]
@@ -133,24 +93,14 @@ Key = Annotated[
         show_default=False,
     ),
 ]
-ModelOption = Annotated[
-    str | None,
+WeightDecay = Annotated[
+    float | None,
     typer.Option(
-        "--model",
-        metavar="TARGET",
-        help="The model of a checkpoint: roles and owners are taken from it.",
-        rich_help_panel=READING,
-        show_default=False,
-    ),
-]
-Trace = Annotated[
-    str | None,
-    typer.Option(
-        "--trace",
-        metavar="[SHAPE]",
-        help="Run the forward pass on fake tensors and classify by use: 1x3x224x224, input_ids=int64:1x8, an "
-        "expression; last and without a value, the model says what it eats.",
-        rich_help_panel=READING,
+        "--weight-decay",
+        "-w",
+        metavar="X",
+        help="Base coefficient; replaces the ruleset's own.",
+        rich_help_panel=DECIDING,
         show_default=False,
     ),
 ]
@@ -159,8 +109,8 @@ Optimizer = Annotated[
     typer.Option(
         "--optimizer",
         metavar="EXPR",
-        help="The optimizer to audit: train.py:make_optimizer, model.configure_optimizers(), or "
-        "'torch.optim:AdamW(model.parameters(), lr=1e-3)'.",
+        help="What makes the optimizer: train.py:make_optimizer, model.configure_optimizers(), "
+        "'torch.optim:SGD(model.parameters(), lr=0.1)'.",
         rich_help_panel=OBSERVING,
         show_default=False,
     ),
@@ -170,114 +120,153 @@ Checkpoint = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="A checkpoint of the model: its saved optimizer state is audited, too, and what resuming would do.",
+        help="A checkpoint: what was saved of the optimizer, and what resuming from it would do.",
         rich_help_panel=OBSERVING,
-        show_default=False,
-    ),
-]
-Measure = Annotated[
-    bool,
-    typer.Option(
-        "--measure",
-        metavar="",
-        help="Step the optimizer with a gradient of zero, on copies, and read what it does to each parameter.",
-        rich_help_panel=OBSERVING,
-    ),
-]
-Only = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--only", metavar="GLOB", help="Show parameters whose name matches.", rich_help_panel=SAYING, show_default=False
-    ),
-]
-RoleOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--role", metavar="ROLE", help="Show parameters of this role.", rich_help_panel=SAYING, show_default=False
-    ),
-]
-Grep = Annotated[
-    str | None,
-    typer.Option(
-        "--grep",
-        metavar="REGEX",
-        help="Show parameters whose name contains this.",
-        rich_help_panel=SAYING,
         show_default=False,
     ),
 ]
 Full = Annotated[bool, typer.Option("--full", metavar="", help="Do not fold repeated blocks.", rich_help_panel=SAYING)]
-FormatOption = Annotated[Format, typer.Option("--format", "-f", help="Format of the report.", rich_help_panel=SAYING)]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Write the report to a file instead of standard output.",
-        rich_help_panel=SAYING,
-        show_default=False,
-        dir_okay=False,
-    ),
-]
-ColorOption = Annotated[Color, typer.Option("--color", help="When to colour.", rich_help_panel=SAYING)]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", metavar="", help="No progress, verdict or notes.", rich_help_panel=SAYING)
-]
-Verbose = Annotated[
-    bool,
-    typer.Option(
-        "--verbose",
-        "-v",
-        metavar="",
-        help="Say more; with an error, its trace.",
-        rich_help_panel=SAYING,
-        callback=_be_verbose,
-    ),
-]
 
-Select = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--select",
-        metavar="CODE",
-        help="Codes to report, by prefix, separated by commas (DA1,DA301); all by default.",
-        rich_help_panel=COMPARING,
-        show_default=False,
-    ),
-]
-Ignore = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--ignore",
-        metavar="CODE",
-        help="Codes not to report, by prefix; the longer of two prefixes wins.",
-        rich_help_panel=COMPARING,
-        show_default=False,
-    ),
-]
-FailOnOption = Annotated[
-    FailOn,
-    typer.Option("--fail-on", help="The least severity that makes the exit code 1.", rich_help_panel=COMPARING),
-]
-ExitZero = Annotated[
-    bool, typer.Option("--exit-zero", metavar="", help="Exit 0 even with findings.", rich_help_panel=COMPARING)
-]
-OptimizerClass = Annotated[
-    str | None,
-    typer.Option(
-        "--optimizer",
-        metavar="CLASS",
-        help="Optimizer to construct: a class of torch.optim, or package.module.Class.",
-        show_default=False,
-    ),
-]
-LearningRate = Annotated[
-    float | None, typer.Option("--lr", metavar="X", min=0.0, help="Learning rate.", show_default=False)
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="NAME=VALUE", help="Another argument of the optimizer: momentum=0.9.", show_default=False
-    ),
-]
+
+class Reading(Struct, frozen=True, kw_only=True):
+    """How to read a target."""
+
+    device: BuildOn = Device.auto
+    key: Key = None
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="TARGET",
+            help="The model of a checkpoint, which knows its roles and owners.",
+            rich_help_panel=READING,
+            show_default=False,
+        ),
+    ] = None
+    trace: Annotated[
+        str | None,
+        typer.Option(
+            "--trace",
+            metavar="[SHAPE]",
+            help="Run the forward pass on fake tensors and name each parameter by its use: 1x3x224x224, "
+            "ids=int64:1x8, or an expression; alone, the model says what it eats.",
+            rich_help_panel=READING,
+            show_default=False,
+        ),
+    ] = None
+
+
+class Deciding(Struct, frozen=True, kw_only=True):
+    """By which ruleset to decide."""
+
+    rules: Annotated[
+        str,
+        typer.Option(
+            "--rules",
+            "-r",
+            metavar="NAME|FILE",
+            help="Ruleset: a preset (see `rules list`) or a YAML file.",
+            rich_help_panel=DECIDING,
+            autocompletion=complete_rules,
+        ),
+    ] = DEFAULT_RULES
+    weight_decay: WeightDecay = None
+
+
+class Observing(Struct, frozen=True, kw_only=True):
+    """Which optimizer to look at, and how."""
+
+    optimizer: Optimizer = None
+    checkpoint: Checkpoint = None
+    measure: Annotated[
+        bool,
+        typer.Option(
+            "--measure",
+            metavar="",
+            help="Step copies with a gradient of zero, and read what moves.",
+            rich_help_panel=OBSERVING,
+        ),
+    ] = False
+
+
+class Judging(Struct, frozen=True, kw_only=True):
+    """Which findings count."""
+
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            metavar="CODE",
+            help="Codes to report, by prefix (DA1,DA301); all by default.",
+            rich_help_panel=JUDGING,
+            show_default=False,
+        ),
+    ] = None
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ignore",
+            metavar="CODE",
+            help="Codes not to report; the longer of two prefixes wins.",
+            rich_help_panel=JUDGING,
+            show_default=False,
+        ),
+    ] = None
+    fail_on: Annotated[
+        FailOn,
+        typer.Option("--fail-on", help="The least severity that makes the exit code 1.", rich_help_panel=JUDGING),
+    ] = FailOn.error
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", metavar="", help="Exit 0 even with findings.", rich_help_panel=JUDGING)
+    ] = False
+
+
+class Formatting(Struct, frozen=True, kw_only=True):
+    """The format of a report."""
+
+    format: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            "-f",
+            metavar="FORMAT",
+            help="text, tree, json, markdown, csv, sarif or github.",
+            rich_help_panel=SAYING,
+        ),
+    ] = Format.text
+    full: Full = False
+
+
+class ComparisonFormatting(Struct, frozen=True, kw_only=True):
+    """The format of a comparison."""
+
+    format: Annotated[
+        ComparisonFormat, typer.Option("--format", "-f", help="Format of the comparison.", rich_help_panel=SAYING)
+    ] = ComparisonFormat.text
+    full: Full = False
+
+
+def request(
+    target: str,
+    reading: Reading,
+    deciding: Deciding = Deciding(),  # noqa: B008  (it is frozen)
+    observing: Observing = Observing(),  # noqa: B008
+    *,
+    progress: Callable[[str], None],
+) -> "api.Request":
+    """Make the request that the sections add up to."""
+    from decay_audit import api
+
+    return api.Request(
+        target=target,
+        rules=deciding.rules,
+        weight_decay=deciding.weight_decay,
+        device=reading.device.value,
+        key=reading.key,
+        model=reading.model,
+        trace=reading.trace,
+        optimizer=observing.optimizer,
+        measure=observing.measure,
+        checkpoint=observing.checkpoint,
+        progress=progress,
+    )

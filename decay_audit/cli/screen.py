@@ -1,4 +1,4 @@
-"""The edges of the process: what goes to standard output, to standard error, or whole into a file."""
+"""The edges of the process: what goes to standard output, to standard error, or whole into a file; options of that."""
 
 import os
 import shutil
@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+from msgspec import Struct
 
 from decay_audit import files
 from decay_audit.errors import DecayAuditError
@@ -15,7 +18,8 @@ from decay_audit.errors import DecayAuditError
 if TYPE_CHECKING:
     from decay_audit.reports import Options
 
-_STYLES = {"error": "1;31", "warning": "1;33", "hint": "1;36", "ok": "1;32"}
+SAYING = "Saying"
+_STYLES = {"error": "1;31", "hint": "1;36"}
 
 
 class Color(StrEnum):
@@ -24,6 +28,48 @@ class Color(StrEnum):
     auto = "auto"
     always = "always"
     never = "never"
+
+
+def _remember(context: typer.Context, parameter: typer.CallbackParam, value: object) -> object:
+    """Keep an option for what is said of an error, when the verb is gone."""
+    context.meta[str(parameter.name)] = value
+    return value
+
+
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write to a file instead of standard output.",
+        rich_help_panel=SAYING,
+        show_default=False,
+        dir_okay=False,
+    ),
+]
+
+
+class Saying(Struct, frozen=True, kw_only=True):
+    """How to say it, and how much."""
+
+    color: Annotated[
+        Color, typer.Option("--color", help="When to colour.", rich_help_panel=SAYING, callback=_remember)
+    ] = Color.auto
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", metavar="", help="No progress, verdict or notes.", rich_help_panel=SAYING)
+    ] = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            metavar="",
+            help="Say more; with an error, its trace.",
+            rich_help_panel=SAYING,
+            callback=_remember,
+        ),
+    ] = False
 
 
 def colored(stream: TextIO, color: Color = Color.auto) -> bool:
@@ -41,22 +87,16 @@ def width() -> int | None:
 
 
 def look(
-    output: Path | None,
-    color: Color,
-    *,
-    full: bool = False,
-    verbose: bool = False,
-    titled: bool = False,
-    artifact: str = "",
+    saying: Saying, output: Path | None = None, *, full: bool = False, titled: bool = False, artifact: str = ""
 ) -> "Options":
     """How a report should look where it goes: a file and a pipe get no colour and no width."""
     from decay_audit.reports import Options
 
     return Options(
         width=None if output else width(),
-        color=output is None and colored(sys.stdout, color),
+        color=output is None and colored(sys.stdout, saying.color),
         full=full,
-        verbose=verbose,
+        verbose=saying.verbose,
         titled=titled,
         artifact=artifact,
     )
@@ -85,21 +125,21 @@ def _parts(text: str) -> Iterator[str]:
     return (text[at : at + 2**20] for at in range(0, len(text), 2**20))
 
 
-def say(text: str, *, style: str = "", quiet: bool = False) -> None:
+def say(text: str, *, style: str = "", color: Color = Color.auto, quiet: bool = False) -> None:
     """Say one thing on standard error: a verdict, a warning, a note. Control characters are made visible."""
     if quiet:
         return
     head, colon, rest = visible(text).partition(":")
-    if style and colored(sys.stderr):
+    if style and colored(sys.stderr, color):
         head = f"\033[{_STYLES[style]}m{head}\033[0m"
     _encode(sys.stderr, f"{head}{colon}{rest}\n")
 
 
-def fail(error: DecayAuditError) -> None:
+def fail(error: DecayAuditError, color: Color = Color.auto) -> None:
     """Print an error and its way out."""
-    say(f"error: {error.message}", style="error")
+    say(f"error: {error.message}", style="error", color=color)
     if error.hint:
-        say(f"hint: {error.hint}", style="hint")
+        say(f"hint: {error.hint}", style="hint", color=color)
 
 
 def visible(text: str) -> str:
@@ -108,13 +148,13 @@ def visible(text: str) -> str:
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
+def progress(saying: Saying) -> Iterator[Callable[[str], None]]:
     """A spinner on standard error while something takes its time; nothing at all where nobody watches."""
-    if quiet or not sys.stderr.isatty():
+    if saying.quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
     from rich.text import Text
 
-    with Console(stderr=True).status(Text("reading")) as status:
+    with Console(stderr=True, no_color=not colored(sys.stderr, saying.color)).status(Text("reading")) as status:
         yield lambda text: status.update(Text(visible(text)))

@@ -42,15 +42,15 @@ def document(report: Report) -> d.Document:
         ruleset=_ruleset(report.plan),
         parameters=tuple(_parameter(one, observed.get(one.name, ())) for one in report.plan.decisions),
         groups=_groups(report.plan),
-        totals=_totals(report.plan),
+        totals=_totals(report),
         optimizers=tuple(map(_optimizer, report.optimizers)),
         findings=tuple(msgspec.convert(one, d.FindingSeen, from_attributes=True) for one in report.findings),
     )
 
 
 def schema() -> dict[str, Any]:
-    """Make the JSON Schema of the document."""
-    made = msgspec.json.schema(d.Document)
+    """Make the JSON Schema of the document, or of a list of them: the reports of the audits of pyproject.toml."""
+    made = msgspec.json.schema(d.Document | tuple[d.Document, ...])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "decay-audit report, schema_version 1",
@@ -138,13 +138,15 @@ def _groups(plan: Plan) -> tuple[d.PlannedGroup, ...]:
     )
 
 
-def _totals(plan: Plan) -> d.Totals:
+def _totals(report: Report) -> d.Totals:
+    plan = report.plan
     every, decayed = totals.count(plan.decisions), totals.count(totals.decayed(plan))
     return d.Totals(
         parameters=every.parameters,
         numel=every.numel,
         decayed_parameters=decayed.parameters,
         decayed_numel=decayed.numel,
+        hidden=report.hidden,
         by_role={
             role: d.RoleTotal(
                 parameters=len(members),

@@ -102,12 +102,13 @@ class RoleTotal(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Totals(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All parameters, and those of each role that occurs."""
+    """All parameters of the document, and those of each role that occurs; `hidden` are not in it."""
 
     parameters: Count
     numel: Count
     decayed_parameters: Count
     decayed_numel: Count
+    hidden: Count
     by_role: dict[Role, RoleTotal]
 
 

@@ -69,6 +69,17 @@ def parse(text: str) -> Target:
     raise TargetError(f"`{text}` is not a target", f"accepted: {FORMS}")
 
 
+def is_unmistakable(word: str) -> bool:
+    """Whether a word is hardly anything but a target: a file that is there, or a name with Python behind a colon."""
+    named = _MODULE.fullmatch(word)
+    return (
+        exists(Path(word))
+        or _FILE.fullmatch(word) is not None
+        or word.endswith(CHECKPOINT_SUFFIXES)
+        or (named is not None and (named["expression"] or "")[:1].isidentifier())
+    )
+
+
 def exists(path: Path) -> bool:
     """Whether a file or folder is there; a long expression is no file name, and asking the disk for it is an error."""
     try:

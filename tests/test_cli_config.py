@@ -1,0 +1,144 @@
+"""`[tool.decay-audit]`: the defaults and the audits of pyproject.toml."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from decay_audit.cli import app
+from tests.test_cli import DECAYED, MODEL
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "net.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_pyproject_holds_defaults_which_the_command_line_beats(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.decay-audit]\nrules = 'torch-default'\nweight-decay = 0.3\n")
+    configured = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json"]).stdout)
+    assert (configured["ruleset"]["name"], configured["ruleset"]["weight_decay"]) == ("torch-default", 0.3)
+    given = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json", "--rules", "no-bias"]).stdout)
+    assert (given["ruleset"]["name"], given["ruleset"]["weight_decay"]) == ("no-bias", 0.3)
+
+
+def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pyproject.toml").write_text(
+        "[tool.decay-audit]\nrules = 'no-norm-no-bias'\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:good'\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\nignore = ['DA5']\n"
+    )
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    result = runner.invoke(app, ["check"])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-2:] == [
+        "net.py:Net (optimizer net.py:good): no findings in 4 tensors",
+        "net.py:Net (optimizer net.py:bad): 1 error in 4 tensors",
+    ]
+    assert result.stdout.splitlines()[:2] == ["net.py:Net (optimizer net.py:bad)", DECAYED]
+
+
+def test_every_mistake_in_the_table_is_said_at_once_with_its_line_and_the_way_out(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(
+        "[project]\nname = 'x'\n\n[tool.decay-audit]\nweigth-decay = 0.3\nweight-decay = -1\nselect = ['DA1', 3]\n"
+        "[[tool.decay-audit.audits]]\ntargett = 'net.py'\nfail-on = 'eror'\n[tool.other]\nrules = 3\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'net.py'\nmeasure = 'yes'\nweight-decay = inf\n"
+    )
+    result = runner.invoke(app, ["inspect", "net.py"])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines() == [
+        "error: pyproject.toml:5: unknown key `weigth-decay` in [tool.decay-audit]; did you mean `weight-decay`?",
+        "pyproject.toml:6: `weight-decay` is `-1`; it must not be negative",
+        "pyproject.toml:7: an entry of `select` is `3`; it must be text",
+        "pyproject.toml:8: an entry of `audits` has no `target`, which is required",
+        "pyproject.toml:9: unknown key `targett` in an entry of `audits`; did you mean `target`?",
+        "pyproject.toml:10: `fail-on` is `eror`, which is no word for it; did you mean `error`?",
+        "pyproject.toml:15: `measure` is `yes`; it must be true or false",
+        "pyproject.toml:16: `weight-decay` is `inf`, not a finite number",
+        "hint: a key is an option of `decay-audit check` without its dashes; an audit has a target, too",
+    ]
+
+
+def test_an_inline_table_and_a_quoted_key_are_found_in_their_lines(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(
+        "[tool.'decay-audit']\n'devise' = 'cpu'\naudits = [\n  {target = 'net.py', trace = 3},\n]\n"
+    )
+    said = runner.invoke(app, ["inspect", "net.py"]).stderr.splitlines()
+    assert said[0] == "error: pyproject.toml:2: unknown key `devise` in [tool.decay-audit]; did you mean `device`?"
+    assert said[1] == "pyproject.toml:3: `trace` is `3`; it must be text"
+
+
+def test_audits_of_one_target_are_told_apart_by_their_names_or_by_what_differs(folder: Path) -> None:
+    audit = "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\n"
+    (folder / "pyproject.toml").write_text(
+        f"{audit}rules = 'timm'\nweight-decay = 0.1\n{audit}rules = 'no-bias'\n{audit}name = 'house rules'\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'torch.nn:Linear(2, 3)'\nrules = 'timm'\n"
+    )
+    result = runner.invoke(app, ["check", "-f", "json"])
+    titles = [
+        "net.py:Net (rules timm, weight_decay 0.1)",
+        "net.py:Net (rules no-bias)",
+        "net.py:Net (house rules)",
+        "torch.nn:Linear(2, 3)",
+    ]
+    assert [line.partition(": ")[0] for line in result.stderr.splitlines()[-4:]] == titles
+    assert [one["target"] for one in json.loads(result.stdout)] == titles
+
+
+def test_audits_of_pyproject_are_a_list_in_json_even_when_there_is_one(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[[tool.decay-audit.audits]]\ntarget = 'net.py'\n")
+    (configured,) = json.loads(runner.invoke(app, ["check", "-f", "json"]).stdout)
+    assert configured == json.loads(runner.invoke(app, ["check", "net.py", "-f", "json"]).stdout)
+
+
+def test_names_of_files_count_from_the_folder_of_pyproject(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "house.yaml").write_text("schema: 1\nname: house\nextends: no-bias\n")
+    (folder / "pyproject.toml").write_text("[tool.decay-audit]\nrules = 'house.yaml'\nselect = ['DA1,DA4', 'DA5']\n")
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    assert "ruleset house" in runner.invoke(app, ["inspect", "../net.py"]).stdout
+    assert runner.invoke(app, ["check", "../net.py", "--optimizer", "../net.py:bad"]).exit_code == 1
+
+
+def test_an_audit_of_pyproject_has_its_own_verdict(folder: Path) -> None:
+    audit = "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"
+    for said, code in (("ignore = ['DA1']\n", 0), ("fail-on = 'error'\n", 1)):
+        (folder / "pyproject.toml").write_text(audit + said)
+        assert runner.invoke(app, ["check"]).exit_code == code
+
+
+def test_an_option_on_the_command_line_beats_the_same_one_of_an_audit(folder: Path) -> None:
+    audit = "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\nrules = 'torch-default'\n"
+    (folder / "pyproject.toml").write_text(f"{audit}ignore = ['DA3']\n")
+    assert runner.invoke(app, ["check"]).exit_code == 0
+    assert runner.invoke(app, ["check", "--rules", "no-norm-no-bias"]).exit_code == 1
+
+
+def test_defaults_reach_every_command_that_has_the_option(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text("[tool.'decay-audit']\nrules = 'timm'\noptimizer = 'net.py:bad'\n")
+    assert runner.invoke(app, ["rules", "which", "net.py"]).stdout.startswith("this is exactly what these do")
+    compared = runner.invoke(app, ["diff", "net.py", "-r", "no-bias", "-r", "torch-default", "-f", "json"])
+    assert json.loads(compared.stdout)["rulesets"] == ["no-bias", "torch-default"]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("[tool]\ndecay-audit = 3\n", 2),
+        ("tool = 3  # decay-audit\n", 0),
+        ("[tool.decay-audit]\naudits = 3\n", 2),
+        ("[tool.decay-audit\n", 2),
+        ("[project]\ndependencies = ['decay-audit']\n", 0),
+    ],
+)
+def test_no_pyproject_is_taken_for_a_bug_of_ours(folder: Path, text: str, code: int) -> None:
+    (folder / "pyproject.toml").write_text(text)
+    assert runner.invoke(app, ["rules", "list"]).exit_code == code
