@@ -13,6 +13,7 @@ from decay_audit.roles.conventions import (
     AFFINE_CLASS,
     FOURIER_CLASS,
     GAIN_AND_SHIFT,
+    GENERAL_LEAVES,
     LAYER_SCALE_CLASS,
     LAYER_SCALE_MODULE,
     LEAVES,
@@ -164,8 +165,9 @@ def _of_leaf(subject: Subject) -> Evidence | None:
 
 
 def _of_prompt(subject: Subject) -> Evidence | None:
-    """Whatever a prompt learner holds itself is prompt."""
-    if subject.leaf in PLAIN or subject.wide < 1:
+    """Whatever a prompt learner holds itself is prompt, but for what is called a gain, a bias or a matrix."""
+    called = first(GENERAL_LEAVES, subject.leaf, subject)
+    if subject.leaf in PLAIN or subject.wide < 1 or (called and called.role not in {"token", "embedding"}):
         return None
     named = next((name for name in (subject.name, subject.class_name) if PROMPT.search(name)), None)
     return _pattern(f"{subject.leaf} in {named}: a learned prompt", "token", "other") if named else None

@@ -5,6 +5,9 @@ in these cases, which the confidence of the evidence and `classify.FINER` expres
 
 - A slot that only one kind of tensor fits (a convolution's kernel, a norm's gain, a lookup table) is certain, also
   where the kernel is applied to a constant grid. A pointwise step is likely at most: many things are added.
+- A matrix product does not make a matrix of a table: with ones and zeros it picks rows, with coordinates it makes
+  positions, with all rows of a torch.nn.Embedding it is a soft lookup. Name and class decide there; a product that
+  has a bias of its own is a layer's.
 - A lookup cannot tell words from positions or learned queries, a product cannot tell an adapter from a linear layer:
   the name picks the finer kind.
 - A gain or shift that meets data which was not just normalized may be a residual scale, a skip weight, a gate: that
@@ -56,7 +59,8 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
             continue
         role, layer, confidence = meaning
         # A learned input is also added to what layers make of it: a residual, and not positions.
-        if (beyond and role == "linear_weight") or (learned and role == "position_embedding"):
+        layered = use.operator == "addmm"  # with a bias of its own it is a layer, whatever is made of its product
+        if (beyond and role == "linear_weight" and not layered) or (learned and role == "position_embedding"):
             confidence = "guess"
         if role not in found or _RANK[confidence] < _RANK[found[role].confidence]:
             found[role] = Evidence(kind="usage", detail=detail(use), role=role, layer=layer, confidence=confidence)
@@ -87,9 +91,14 @@ def _factor(use: Use, parameter: Parameter) -> bool:
 
 def _meaning(use: Use, parameter: Parameter) -> Meaning | None:
     if use.marks[:1] == ("input",) or use.slot in {"query", "key", "value"}:
-        return "token", "other", "guess" if _wide(parameter.shape) > 2 else "likely"
+        return _learned(use, parameter, "guess" if _wide(parameter.shape) > 2 else "likely")
     reader = next((read for names, read in _READERS if use.operator in names), _pointwise)
     return reader(use, parameter)
+
+
+def _learned(use: Use, parameter: Parameter, confidence: Confidence) -> Meaning:
+    """A learned input, or only what scales one: the gain of a norm that learned inputs go through."""
+    return ("scale", "other", "guess") if _factor(use, parameter) else ("token", "other", confidence)
 
 
 def _convolution(use: Use, parameter: Parameter) -> Meaning | None:
@@ -115,7 +124,9 @@ def _matrix(use: Use, parameter: Parameter) -> Meaning | None:
         return "embedding", "embedding", "likely"  # a product with ones and zeros picks rows
     if _factor(use, parameter):
         return "scale", "linear", "likely"
-    if {"embedding", "index"} & set(use.via) or "probabilities" in use.marks:
+    table = "torch.nn.Embedding" in parameter.owner.types or {"embedding", "index"} & set(use.via)
+    constant = "constant" in use.marks and use.operator != "addmm"
+    if table or constant or "probabilities" in use.marks:
         return "linear_weight", "linear", "guess"  # a table that meets data in a product, or a soft lookup in one
     return "linear_weight", "linear", "certain"
 
@@ -139,9 +150,8 @@ def _activation(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG0
     return "activation", "activation", "certain"
 
 
-def _placed(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
-    confidence: Confidence = "likely" if parameter.shape else "guess"
-    return "token", "other", confidence
+def _placed(use: Use, parameter: Parameter) -> Meaning | None:
+    return _learned(use, parameter, "likely" if parameter.shape else "guess")
 
 
 def _gain(use: Use, parameter: Parameter) -> Meaning | None:

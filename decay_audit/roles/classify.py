@@ -26,7 +26,7 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "layer_scale": frozenset({"state_space", "activation"}),
     "bias": frozenset({"activation", "state_space", "token"}),
 }
-"""Kinds of one role, which a class or an operator cannot tell apart and a name can."""
+"""Kinds of one role, which a class or an operator cannot tell apart and a name can. A name is final."""
 
 
 class _Seen(Struct, frozen=True):
@@ -111,7 +111,8 @@ def _weigh(evidence: tuple[Evidence, ...]) -> Verdict:
         sorted(evidence, key=lambda one: (CONFIDENCES.index(one.confidence), EVIDENCE_KINDS.index(one.kind)))
     )
     strongest = ordered[0]
-    decisive = next((one for one in ordered if one.role in FINER.get(strongest.role, ())), strongest)
+    finer = FINER.get(strongest.role, frozenset()) if strongest.kind in {"usage", "owner"} else frozenset()
+    decisive = next((one for one in ordered if one.role in finer), strongest)
     return decisive.role, _layer(strongest, ordered), decisive.confidence, ordered
 
 

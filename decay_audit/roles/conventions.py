@@ -165,7 +165,7 @@ MODULES: tuple[Convention, ...] = (
     RELATIVE,
     Convention(
         re.compile(
-            rf"(^|_){_POSITION}_?{_TABLE}(_|$)|(^|_){_TABLE}_{_POSITION}$|^(wpe|pe|{_POSITION}|abs_pos\w*)$"
+            rf"(^|_){_POSITION}_?{_TABLE}(_|$)|(^|_){_TABLE}_{_POSITION}$|^(wpe|pe(_[kqv])?|{_POSITION}|abs_pos\w*)$"
             rf"|(^|_){_AXIS}_{_TABLE}$|(^|_)(rotary|rope|fourier)(_|$)"
         ),
         "a table over positions",
@@ -176,7 +176,7 @@ MODULES: tuple[Convention, ...] = (
         re.compile(
             r"(^|_)(query|queries|object_query|refpoint|mask|cls|prompt|register|latent|no_mask|dist|iou|not_a_point)"
             rf"_(tokens?|feat|features|embedder|{_TABLE})$|^(latents|queries|prompts|registers)$"
-            r"|^(?!embed|word|tok|text|input|sub|char)[a-z]+_tokens?$"
+            r"|^(?!.*(embed|word|text|input|sub|char)|tok)[a-z_]+_tokens?$|^(reference|anchor)_points$"
         ),
         "learned tokens",
         "token",

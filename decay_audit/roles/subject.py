@@ -85,7 +85,7 @@ def subject(parameter: Parameter) -> Subject:
     if _parametrized(owner.name):
         return _behind_parametrization(found, owner)
     if not _LISTS.isdisjoint(owner.types) or parameter.leaf.isdigit():
-        return _in_a_list(found)
+        return _in_a_list(found, owner)
     return _behind_hooks(found)
 
 
@@ -124,10 +124,16 @@ def _wide(shape: tuple[int, ...]) -> int:
     return sum(size > 1 for size in shape)
 
 
-def _in_a_list(found: Subject) -> Subject:
-    """A ParameterList gives its own name to its members; a ParameterDict, its own and the key."""
+def _in_a_list(found: Subject, owner: Owner) -> Subject:
+    """A ParameterList gives its own name to its members; a ParameterDict, its own and the key. Both are of a module."""
     name = found.name or found.leaf
-    return replace(found, leaf=name if found.leaf.isdigit() else f"{name}_{found.leaf}", tensors={})
+    return replace(
+        found,
+        leaf=name if found.leaf.isdigit() else f"{name}_{found.leaf}",
+        types=owner.parent.types if owner.parent else (),
+        path=found.path[1:],
+        tensors={},
+    )
 
 
 def _behind_hooks(found: Subject) -> Subject:

@@ -117,3 +117,9 @@ def test_weight_norm_is_seen_in_a_checkpoint() -> None:
 def test_one_input_channel_for_each_output_is_likely_of_depth() -> None:
     found = one("conv_dw.weight", (32, 1, 3, 3))
     assert (found.layer, found.confidence) == ("depthwise_conv", "likely")
+
+
+def test_a_table_of_tokens_is_told_from_words_by_its_name_and_not_by_its_being_a_table() -> None:
+    for name in ("query_embed", "query_refpoint_embeddings", "prompt_encoder.no_mask_embed", "queries_embedder"):
+        assert (one(f"{name}.weight", (9, 8)).role, one(f"{name}.weight", (9, 8)).confidence) == ("token", "likely")
+    assert one("audio_tower.audio_bos_eos_token.weight", (2, 8)).role == "token"

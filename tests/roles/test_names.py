@@ -1,6 +1,7 @@
 """What torch.nn does not know: classes and tensors by their names, held against their shapes."""
 
 import pytest
+import torch
 from torch import nn
 
 from decay_audit.parameters import Owner, Parameter
@@ -129,7 +130,10 @@ def test_a_position_table_is_told_from_words_by_its_name() -> None:
     assert one("attn.relative_attention_bias.weight", (32, 8), *types).role == "relative_position_bias"
     assert one("decoder.presence_token.weight", (1, 8), *types).role == "token"
     assert one("mask_decoder.mask_tokens.weight", (4, 8), *types).role == "token"
+    assert one("mask_decoder.obj_score_token.weight", (1, 8), *types).role == "token"
+    assert one("decoder.reference_points.weight", (20, 4), *types).role == "token"
     assert one("embed_tokens.weight", (99, 8), *types).role == "embedding"
+    assert one("lm_embed_tokens.weight", (99, 8), *types).role == "embedding"
     assert one("encoder.rel_embeddings.weight", (99, 8), *types).role == "relative_position_bias"
     assert one("rel_emb.weight", (99, 8), *types).role == "embedding"  # relations of a knowledge graph
     assert one("token_type_embeddings.weight", (2, 8), *types).role == "embedding"
@@ -199,6 +203,27 @@ def test_members_of_a_parameter_list_take_its_name() -> None:
     }
 
 
+def test_a_list_of_tensors_belongs_to_the_module_that_holds_it() -> None:
+    class PositionEmbeddings(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = nn.ParameterList([nn.Parameter(torch.zeros(64, 1, 8)), nn.Parameter(torch.zeros(1, 64, 8))])
+
+    class Norm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.ParameterList([nn.Parameter(torch.ones(8))])
+
+    model = nn.Module()
+    model.position_embeddings, model.norm = PositionEmbeddings(), Norm()
+    found = classified(model)
+    assert {name: (one.role, one.confidence) for name, one in found.items()} == {
+        "position_embeddings.weights.0": ("position_embedding", "likely"),
+        "position_embeddings.weights.1": ("position_embedding", "likely"),
+        "norm.weight.0": ("norm_weight", "likely"),
+    }
+
+
 def test_learned_curves_are_activations() -> None:
     assert one("act.alpha", (1, 8, 1), "lab.Snake1d").role == "activation"
     assert one("act.scale", (1,), "lab.StarReLU", beside={"bias": (1,)}).role == "activation"
@@ -214,6 +239,8 @@ def test_a_stack_of_experts_is_matrices_and_not_a_convolution() -> None:
 
 def test_what_a_prompt_learner_holds_is_prompt() -> None:
     assert one("prompt_learner.ctx", (16, 8), "lab.Learner").role == "token"
+    assert one("prompts_generator.alpha", (8,), "lab.PromptGenerator").role == "scale"
+    assert one("prompts_generator.out_proj", (8, 8), "lab.PromptGenerator").role == "linear_weight"
     assert one("prompt_encoder.proj.weight", (16, 8), "torch.nn.Linear").role == "linear_weight"
 
 

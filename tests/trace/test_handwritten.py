@@ -341,3 +341,47 @@ def test_two_numbers_that_weigh_two_branches_are_scales() -> None:
         return p[0] * F.layer_norm(x, (C,)) + p[1] * x
 
     assert roles(Odd(forward, (2,)), (2, 5, C)) == {"p": "scale likely"}
+
+
+def test_a_norms_gain_that_learned_tokens_go_through_is_no_token() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+        tokens = rms_norm(p.expand(2, -1, -1), q)
+        return torch.cat([x @ r, tokens @ r], 1) + torch.cat([x, tokens], 1)
+
+    found = roles(Odd(forward, (1, 3, C), (C,), (C, C)), (2, 5, C))
+    assert found == {"p": "token likely", "q": "scale guess", "r": "linear_weight certain"}
+
+
+def test_a_product_with_a_constant_may_pick_rows_of_a_table() -> None:
+    places = torch.arange(5)[:, None] == torch.arange(9)
+    found = roles(Odd(lambda x, p: x + places.float() @ p, (9, C)), (2, 5, C))
+    assert found == {"p": "linear_weight guess"}
+
+
+def test_a_projection_with_a_bias_is_a_layer_also_where_its_product_joins_the_scores() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        by_offset = F.linear(x.flatten(0, 1), p, q).view(3, 4, 4)
+        return (x @ x.transpose(-1, -2) + by_offset).softmax(-1) @ x
+
+    assert roles(Odd(forward, (4, C), (4,)), (3, 4, C))["p"] == "linear_weight certain"
+
+
+def test_a_choice_between_products_of_one_table_is_still_of_the_table() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        same, other = (x @ p.t()).split(1, -1)
+        chosen = torch.where(torch.eye(4) > 0, same.expand(-1, -1, 4), other.expand(-1, -1, 4))
+        return (x @ x.transpose(-1, -2) + chosen).softmax(-1) @ x
+
+    assert roles(Odd(forward, (2, C)), (3, 4, C)) == {"p": "relative_position_bias likely"}
+
+
+def test_a_product_with_all_rows_of_an_embedding_does_not_make_it_a_matrix() -> None:
+    class Soft(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(9, C)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(x) @ self.table.weight
+
+    assert roles(Soft(), (2, 5, 9)) == {"table.weight": "linear_weight guess"}

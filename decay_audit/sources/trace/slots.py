@@ -95,7 +95,7 @@ def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
     if not data and (call.operator in VECTOR_PRODUCTS or right.trail is None):
         return meetings, onward((origin for _, origin in _derived([left, right])), call.operator)
     held = frozenset().union(*(one.trail.marks for one in (left, right) if one.trail is not None))
-    picked = tuple(sorted(held & {"mask", "probabilities"}))
+    picked = tuple(sorted(held & {"mask", "probabilities"})) or (() if data else ("constant",))
     found = [
         _meet(call, one, origin, met=right if one is left else left, marks=INPUT if _query(call, one) else picked)
         for one, origin in _derived([left, right])
@@ -233,9 +233,6 @@ def _data_trail(call: Call) -> Trail:
         if scaling and prod(operand.shape) > 1 and not _outer(operand, data)
     )
     alone = len(trails) == 1
-    products = frozenset().union(*(trail.products for trail in trails))
-    if not (operator in {"add", "sub", "cat"} and all(trail.products for trail in trails)):
-        products = products if alone and operator in KEEPS_PRODUCT | {"add"} else frozenset()
     marks = marked(call, data, acting=bool(acting))
     value, spread_of = identity(call, data, marks, acting=bool(acting))
     return Trail(
@@ -245,9 +242,18 @@ def _data_trail(call: Call) -> Trail:
         spread_of=spread_of,
         normalizer=normalizer(data, marks),
         gained_of=trails[0].value if gained else (trails[0].gained_of if alone else 0),
-        products=products,
+        products=_products(call, data),
         gained=gained | (trails[0].gained if alone and operator in GAINS else frozenset()),
     )
+
+
+def _products(call: Call, data: Sequence[Operand]) -> frozenset[str]:
+    """Say which parameters' products the result still is: of one that is moved, or of several put together."""
+    chosen = [one.trail.products for one in data if one.trail is not None and one.slot != "condition"]
+    together = call.operator in {"add", "sub", "cat", "where"} and all(chosen)
+    if not together and not (len(data) == 1 and call.operator in KEEPS_PRODUCT | {"add"}):
+        return frozenset()
+    return frozenset().union(*chosen)
 
 
 def _outer(operand: Operand, data: Sequence[Operand]) -> bool:
