@@ -57,6 +57,7 @@ class Answers(Struct, frozen=True, kw_only=True):
         spoken: those of them that use has a role for, and more than a guess.
         alone: those of them that structure leaves unclassified.
         disagreements: structure against use.
+        structure: by confidence of structure, parameters that use speaks of, and those of them where the two differ.
         header: by confidence of the state-dict answer, parameters and those of them in another family than structure.
         roles: by role, tensors and elements.
         decayed: by ruleset and role, tensors that it decays; nothing for a ruleset that refuses the model.
@@ -70,6 +71,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     spoken: int = 0
     alone: int = 0
     disagreements: tuple[Case, ...] = ()
+    structure: dict[str, tuple[int, int]] = {}
     header: dict[str, tuple[int, int]] = {}
     header_cases: tuple[Case, ...] = ()
     unclassified: tuple[Case, ...] = ()
@@ -95,7 +97,11 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
         spoken=len(sure),
         alone=sum(one.role == "unclassified" for one, _ in sure),
         disagreements=_folded(_case(one, use.role, use.detail) for one, use in sure if not agrees(one, use)),
-        header=_by_confidence(structure, header),
+        structure=_by_confidence((one.confidence, not agrees(one, use)) for one, use in sure),
+        header=_by_confidence(
+            (other.confidence, FAMILIES[one.role] != FAMILIES[other.role])
+            for one, other in zip(structure, header, strict=True)
+        ),
         header_cases=_folded(
             _case(one, other.role, f"{other.confidence}: {_why(other)}")
             for one, other in zip(structure, header, strict=True)
@@ -148,10 +154,11 @@ def _folded(cases: Iterable[Case]) -> tuple[Case, ...]:
     return tuple(replace(case, shape=shapes[case], count=count) for case, count in counted.items())
 
 
-def _by_confidence(structure: Sequence[Classified], header: Sequence[Classified]) -> dict[str, tuple[int, int]]:
+def _by_confidence(answers: Iterable[tuple[Confidence, bool]]) -> dict[str, tuple[int, int]]:
+    """Count the answers of each confidence, and those of them that are wrong."""
     found: dict[Confidence, list[bool]] = {}
-    for one, other in zip(structure, header, strict=True):
-        found.setdefault(other.confidence, []).append(FAMILIES[one.role] != FAMILIES[other.role])
+    for confidence, wrong in answers:
+        found.setdefault(confidence, []).append(wrong)
     return {confidence: (len(wrong), sum(wrong)) for confidence, wrong in found.items()}
 
 

@@ -26,57 +26,42 @@ class Reason(Struct, frozen=True, kw_only=True):
 REASONS: tuple[Reason, ...] = (
     Reason(
         structure="linear_weight",
-        use="relative_position_bias",
-        detail=r"\.scores",
-        says="a projection of the query to one number for each offset, which joins the attention scores: a matrix by "
-        "name, a table over offsets by where it goes",
-    ),
-    Reason(
-        structure="linear_weight",
-        use="position_embedding",
-        detail="index_select|embedding",
-        says="factors of a table of positions, called `weights` in a list: the name misleads, use is right",
-    ),
-    Reason(
-        structure="linear_weight",
         use="position_embedding",
         detail="index",
-        says="the weight of a linear layer, of which the model takes rows as a table; its class decides",
-    ),
-    Reason(
-        structure="norm_weight",
-        use="token",
-        says="the gain of a norm written by hand, of which the pass sees only that learned tokens go through it",
-    ),
-    Reason(
-        structure="token",
-        use="layer_scale",
-        detail="residual",
-        says="a gain on a residual whose module is called after what it generates: use is right",
+        says="a linear layer that the pass never multiplies with: it looks rows up. Use is right; the class wins, "
+        "because a sum alone is no proof",
     ),
     Reason(
         structure="scale",
         use="norm_weight",
         detail="normal",
-        says="a gain directly behind a normalization: by use it is that norm's, the name says no more than scale",
-    ),
-    Reason(
-        structure="^(embedding|token|relative)",
-        use="linear_weight",
-        detail=r"^(mm|bmm|addmm|baddbmm)\.",
-        says="a table that a query or a share of each row is multiplied with: the operator sees a matrix, and only the "
-        "name says that its rows are entries",
-    ),
-    Reason(
-        structure="position_embedding",
-        use="linear_weight",
-        detail=r"^(mm|bmm|addmm)\.",
-        says="positions enter by a matrix product, as coordinates or as ones and zeros: a matrix by use, positions by "
-        "purpose",
+        says="a gain directly behind a normalization is that norm's: use wins, as the name says no more than scale",
     ),
 )
+"""Of structure against use."""
+
+HEADER_REASONS: tuple[Reason, ...] = (
+    Reason(
+        structure="^embedding",
+        use="^linear_weight",
+        says="a table whose module is called by a word that says nothing of it: only the class tells",
+    ),
+    Reason(
+        structure="^linear_weight",
+        use="^(relative_position_bias|position_embedding)",
+        says="a linear layer that is used as a table of positions, and called so: only the class says linear",
+    ),
+    Reason(
+        structure="^norm_weight",
+        use="^activation",
+        says="a norm in a module that is called after the activation whose place it takes",
+    ),
+)
+"""Of structure against the state dict alone."""
+
+NOT_EXPLAINED = "not explained yet"
 
 
-def reason(case: Case) -> str:
+def reason(case: Case, reasons: tuple[Reason, ...] = REASONS) -> str:
     """Give the first reason that holds, or say that there is none yet."""
-    return next((one.says for one in REASONS if one.holds(case)), "not explained yet")
+    return next((one.says for one in reasons if one.holds(case)), NOT_EXPLAINED)

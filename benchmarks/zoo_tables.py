@@ -1,13 +1,13 @@
 """Answers of many architectures in, one markdown document out: agreement, what is left, and what conventions do."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from benchmarks.zoo_answers import Answers, Case
-from benchmarks.zoo_reasons import reason
-from decay_audit.roles.words import ROLES
+from benchmarks.zoo_reasons import HEADER_REASONS, reason
+from decay_audit.roles.words import CONFIDENCES, ROLES
 
 LIBRARIES = ("timm", "torchvision", "transformers")
 SHOWN = 60  # rows of a list
@@ -34,6 +34,7 @@ def document(answers: Sequence[Answers], listed: int) -> str:
         _agreement(answers),
         _disagreements(answers),
         _state_dict(answers),
+        _confidence(answers),
         _unclassified(answers),
     )
     return "\n\n".join((*parts, _conventions(answers), _by_library(answers), _left_out(answers))) + "\n"
@@ -113,8 +114,8 @@ def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ..
     first: dict[tuple[str, ...], Case] = {}
     for one in answers:
         for case in pick(one):
-            leaf = case.name.rpartition(".")[2]
-            key = (case.owner, leaf, case.structure, case.other, case.detail)
+            place = ".".join(case.name.replace(".#", "").split(".")[-2:])
+            key = (case.owner, place, case.structure, case.other, case.detail)
             counts[key] += case.count
             found.setdefault(key, set()).add(one.name)
             first.setdefault(key, case)
@@ -152,21 +153,49 @@ def _disagreements(answers: Sequence[Answers]) -> str:
 
 def _state_dict(answers: Sequence[Answers]) -> str:
     rows = []
-    for confidence in ("certain", "likely", "guess"):
-        pairs = [one.header.get(confidence, (0, 0)) for one in answers]
-        total, wrong = sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
-        rows.append((confidence, f"{total:,}", f"{wrong:,}", _percent(total - wrong, total, 3)))
-    total = _count(answers, lambda one: sum(pair[0] for pair in one.header.values()))
-    wrong = _count(answers, lambda one: sum(pair[1] for pair in one.header.values()))
-    rows.append(("all", f"{total:,}", f"{wrong:,}", _percent(total - wrong, total, 3)))
-    table = _table(("confidence", "parameters", "another family", "same family"), rows)
+    for library in (*LIBRARIES, ""):
+        total, wrong = _tally(_of(library, answers) if library else answers, lambda one: one.header, CONFIDENCES)
+        rows.append((library or "all", f"{total:,}", f"{wrong:,}", _percent(total - wrong, total, 3)))
+    table = _table(("", "parameters", "another family", "same family"), rows)
     groups = _groups(answers, lambda one: one.header_cases)
     text = (
         "## The state dict alone, and structure\n\n"
         "By family: matrices, embeddings, biases, norm gains and shifts, and a model's own tensors (tokens,\n"
         "positions, scales).\n\n" + table
     )
-    return text + ("\n\n" + _listed(groups, lambda _: "", ("structure", "state dict", "")) if groups else "")
+    return text + (
+        "\n\n" + _listed(groups, lambda case: reason(case, HEADER_REASONS), ("structure", "state dict", "why"))
+        if groups
+        else ""
+    )
+
+
+def _tally(
+    answers: Iterable[Answers], pick: Callable[[Answers], Mapping[str, tuple[int, int]]], of: Iterable[str]
+) -> tuple[int, int]:
+    """Add up the answers of these confidences, and those of them that are wrong."""
+    pairs = [pick(one).get(confidence, (0, 0)) for one in answers for confidence in of]
+    return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
+
+
+GOALS = {"certain": "0.01 %", "likely": "0.5 %", "guess": "-"}
+
+
+def _confidence(answers: Sequence[Answers]) -> str:
+    judged: tuple[tuple[str, Callable[[Answers], Mapping[str, tuple[int, int]]]], ...] = (
+        ("structure, judged by use", lambda one: one.structure),
+        ("the state dict alone, judged by structure", lambda one: one.header),
+    )
+    rows = []
+    for who, pick in judged:
+        for confidence, goal in GOALS.items():
+            total, wrong = _tally(answers, pick, (confidence,))
+            rows.append((who, confidence, f"{total:,}", f"{wrong:,}", _percent(wrong, total, 4), goal))
+    return (
+        "## What confidence is worth\n\n"
+        "Nothing in a state dict is certain: that word is for classes of torch.nn and for use.\n\n"
+        + _table(("", "confidence", "parameters", "wrong", "error rate", "at most"), rows)
+    )
 
 
 def _unclassified(answers: Sequence[Answers]) -> str:
