@@ -12,6 +12,8 @@ from decay_audit.optimizers.paths import Row
 _EARLY = "its first steps are plain momentum: the denominator joins when its variance can be estimated"
 _CORRECTED = ("corrected_weight_decay",)
 
+_WRAPPER = Row(path="inside")
+
 _TORCH: dict[str, Row] = {
     "ASGD": Row(path="gradient", note="`lambd` (1e-4 by default) shrinks weights as well"),
     "Adadelta": Row(path="denominator"),
@@ -28,6 +30,7 @@ _TORCH: dict[str, Row] = {
     "Rprop": Row(path="none"),
     "SGD": Row(path="gradient"),
     "SparseAdam": Row(path="none"),
+    "ZeroRedundancyOptimizer": _WRAPPER,
 }
 
 _TIMM: dict[str, Row] = {
@@ -46,6 +49,7 @@ _TIMM: dict[str, Row] = {
     "Lamb": Row(path="norm", default=0.01, switch="decoupled_decay", rescaled=_CORRECTED),
     "Lars": Row(path="norm"),
     "Lion": Row(path="lr", rescaled=_CORRECTED),
+    "Lookahead": _WRAPPER,
     "MADGRAD": Row(path="denominator", switch="decoupled_decay", on="own", note="averaging delays a part of it"),
     "Mars": Row(path="lr"),
     "Muon": Row(path="lr"),
@@ -146,6 +150,9 @@ CLASSES: Mapping[str, Mapping[str, Row]] = {
     "torchao": _TORCHAO,
     "schedulefree": _SCHEDULEFREE,
     "transformers": _TRANSFORMERS,
+    "accelerate": {"AcceleratedOptimizer": _WRAPPER},
+    "lightning": {"LightningOptimizer": _WRAPPER},
+    "pytorch_lightning": {"LightningOptimizer": _WRAPPER},
     "lion_pytorch": {"Lion": Row(path="lr", rescaled=("decoupled_weight_decay",))},
     "prodigyopt": {"Prodigy": Row(path="denominator", switch="decouple", on="own", assumed=True)},
 }

@@ -81,6 +81,7 @@ PYTORCH_OPTIMIZER: dict[str, Row] = {
     "LaProp": Row(path="none", switch=_DECOUPLE, assumed=True, note=_IGNORED),
     "Lamb": Row(path="norm", switch=_DECOUPLE, assumed=True),
     "Lion": Row(path="denominator", switch=_DECOUPLE, assumed=True),
+    "LOMO": Row(path="none"),
     "LoRARite": Row(path="lr"),
     "MADGRAD": Row(path="denominator", switch=_DECOUPLE),
     "MARS": Row(
@@ -128,6 +129,10 @@ PYTORCH_OPTIMIZER: dict[str, Row] = {
     "ScheduleFreeAdamW": Row(path="lr"),
     "ScheduleFreeRAdam": Row(path="own", note="early steps are scaled down"),
     "ScheduleFreeSGD": Row(path="gradient"),
+    "ScheduleFreeWrapper": Row(
+        path="unknown",
+        note="adds a weight_decay of its own, which param groups do not show, to that inside",
+    ),
     "Shampoo": Row(path="norm", switch=_DECOUPLE),
     "SignSGD": Row(path="denominator", switch=_DECOUPLE, assumed=True),
     "SimplifiedAdEMAMix": Row(path="denominator", switch=_DECOUPLE, assumed=True),
@@ -143,4 +148,20 @@ PYTORCH_OPTIMIZER: dict[str, Row] = {
     "Yogi": Row(
         path="denominator", switch=_DECOUPLE, note="its first moment starts at 1e-6, and moves weights a little"
     ),
+    "Magma": Row(path="unknown", note="drops steps of the optimizer inside at random, and scales the others"),
+    "TRAC": Row(path="unknown", note="scales all that the optimizer inside has done since the start, by 1e-8 at first"),
+    **{
+        name: Row(path="inside")
+        for name in (
+            "FriendlySAM",
+            "GSAM",
+            "LookSAM",
+            "Lookahead",
+            "OrthoGrad",
+            "PCGrad",
+            "SAM",
+            "SafeFP16Optimizer",
+            "WSAM",
+        )
+    },
 }

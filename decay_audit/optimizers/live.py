@@ -52,10 +52,9 @@ def _read(
 ) -> tuple[Optimizer, list[Observation]]:
     if not optimizer.param_groups:
         raise OptimizerError(f"{name} ({type(optimizer).__name__}) has no param groups", "give it parameters")
-    kinds = [types(layer) for layer in layers(optimizer)]
-    known = next((each for each in kinds if row(each)), kinds[0])
+    speaking = _speaking(optimizer)
     groups = tuple(_group(name, optimizer, index, names, record) for index in range(len(optimizer.param_groups)))
-    what = meaning(known, [{**_switches(optimizer), **group.hyperparameters} for group in groups])
+    what = meaning(types(speaking), [{**_switches(speaking), **group.hyperparameters} for group in groups])
     observations = [
         Observation(
             parameter=parameter,
@@ -78,6 +77,20 @@ def _read(
         notes=what.notes,
     )
     return read, observations
+
+
+def _speaking(optimizer: torch.optim.Optimizer) -> object:
+    """The layer whose step decides what a coefficient does: the first that does not only call the one inside it.
+
+    A wrapper that the table does not know may do anything with it.
+    """
+    chain = layers(optimizer)
+    return next((layer for layer in chain if not _only_calls(layer)), chain[-1])
+
+
+def _only_calls(layer: object) -> bool:
+    known = row(types(layer))
+    return known is not None and known.path == "inside"
 
 
 def _group(
@@ -139,6 +152,8 @@ def _is_flat(tensor: torch.Tensor) -> bool:
 
 
 def _implicit(optimizer: torch.optim.Optimizer, index: int, coefficient: float, record: Record | None) -> bool | None:
-    if record is not None and (seen := record.implicit(optimizer, index)) is not None:
-        return seen
-    return None if coefficient == default_coefficient(optimizer) else False
+    chain = layers(optimizer)
+    seen = [known for layer in chain if record and (known := record.implicit(layer, index)) is not None]
+    if seen:
+        return all(seen)
+    return None if coefficient in map(default_coefficient, chain) else False

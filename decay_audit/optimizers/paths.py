@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from decay_audit.observations import Semantics
 
-Path = Literal["lr", "constant", "own", "gradient", "denominator", "norm", "none", "unknown"]
+Path = Literal["lr", "constant", "own", "gradient", "denominator", "norm", "none", "inside", "unknown"]
 
 SEMANTICS: dict[Path, Semantics] = {
     "lr": "decoupled",
@@ -16,6 +16,7 @@ SEMANTICS: dict[Path, Semantics] = {
     "denominator": "coupled",
     "norm": "coupled",
     "none": "none",
+    "inside": "unknown",
     "unknown": "unknown",
 }
 """The families that the paths fall into."""
@@ -28,6 +29,7 @@ WORDS: dict[Path, str] = {
     "denominator": "g <- g + weight_decay * w, and the step divides by a running magnitude of each element of g",
     "norm": "weight_decay * w is added to what a norm or a preconditioner then rescales: no fixed rate",
     "none": "the coefficient is not used",
+    "inside": "what the optimizer inside does, which this one only calls",
     "unknown": "not known",
 }
 """Each path as the update that it stands for."""

@@ -1,15 +1,10 @@
-"""Every optimizer class that is installed, built in each of its forms and measured: the table in docs/optimizers.md.
+"""Every optimizer class that is installed, built in each of its forms and measured, and held to the table's row."""
 
-`python -m tests.optimizers.survey > docs/optimizers.md` writes it. What is not installed is listed as declared.
-"""
-
-import contextlib
 import importlib
 import inspect
 import logging
 import pkgutil
 import random
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -20,25 +15,27 @@ import tests.conftest  # noqa: F401 - timm imports torchvision
 from decay_audit.observations import Movement, Observation
 from decay_audit.optimizers.classes import CLASSES
 from decay_audit.optimizers.measure import measure
-from decay_audit.optimizers.paths import SEMANTICS, WORDS, Path, Row
+from decay_audit.optimizers.paths import Path, Row
 from decay_audit.optimizers.semantics import path
 from tests.process_group import process_group
 
 WEIGHT_DECAY = 0.02
 LIBRARIES = {
-    "torch": ("torch.optim",),
+    "torch": ("torch.optim", "torch.distributed.optim.zero_redundancy_optimizer"),
     "timm": ("timm.optim",),
     "pytorch_optimizer": ("pytorch_optimizer",),
     "bitsandbytes": ("bitsandbytes.optim",),
     "muon": ("muon",),
     "torchao": ("torchao.optim",),
     "schedulefree": ("schedulefree",),
+    "transformers": ("transformers.optimization",),
     "lion_pytorch": ("lion_pytorch",),
     "prodigyopt": ("prodigyopt",),
 }
 NEEDS: Mapping[str, Mapping[str, Any]] = {
     "pytorch_optimizer.BSAM": {"num_data": 100},
     "pytorch_optimizer.Ranger21": {"num_iterations": 1000},
+    "transformers.Adafactor": {"relative_step": False},
     **{
         f"bitsandbytes.{name}{bits}": {"momentum": 0.9}
         for name in ("SGD", "LARS", "PytorchLARS")
@@ -70,11 +67,21 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("pytorch_optimizer.SPAM", ""): "only the elements of a random mask",
     ("pytorch_optimizer.VSGD", "weight_decouple=False"): _FIRST,
     ("pytorch_optimizer.Yogi", ""): "its first moment starts at 1e-6, and moves weights a little",
+    ("pytorch_optimizer.Fromage", ""): "divides every weight by sqrt(1 + lr^2), whatever the coefficient is",
+    ("pytorch_optimizer.FTRL", ""): "makes the weight from the gradients seen alone",
+    ("pytorch_optimizer.Gravity", ""): "its velocity starts at random",
+    ("pytorch_optimizer.Nero", ""): "keeps the norm of each row of a matrix at 1",
+    ("pytorch_optimizer.SRMM", ""): "the weight becomes a running mean of itself, which starts at 0",
+    ("pytorch_optimizer.Magma", ""): CLASSES["pytorch_optimizer"]["Magma"].note,
+    ("pytorch_optimizer.TRAC", ""): CLASSES["pytorch_optimizer"]["TRAC"].note,
 }
 """Class and form of those that do not move as declared, with the reason."""
 
 NOT_RUN: Mapping[str, str] = {
     "pytorch_optimizer.AdaLOMO": "steps inside the backward pass",
+    "pytorch_optimizer.GSAM": "wants a closure that returns more than the loss",
+    "pytorch_optimizer.LOMO": "steps inside the backward pass",
+    "pytorch_optimizer.SafeFP16Optimizer": "steps float32 copies of the parameters",
     "bitsandbytes.AdEMAMix32bit": "has no CPU kernel",
     "bitsandbytes.PagedAdEMAMix32bit": "has no CPU kernel",
 }
@@ -153,10 +160,23 @@ def builders(kind: type[torch.optim.Optimizer]) -> Iterator[Callable[..., Any]]:
         ]
         return kind(groups, **options)
 
+    def without(root: torch.nn.Module, *, weight_decay: float, **options: Any) -> Any:
+        """A group may hold a coefficient that the constructor does not take."""
+        return kind([{"params": [*root.parameters()], "weight_decay": weight_decay}], **options)
+
     yield lambda root, **options: kind(root.parameters(), **options)
     yield kind
     yield matrices
     yield marked
+    yield without
+
+
+def wrappings(kind: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """The ways to put a class around AdamW."""
+    inside = torch.optim.AdamW
+    yield lambda root, **options: kind(inside(root.parameters(), **options))
+    yield lambda root, **options: kind(root.parameters(), inside, **options)
+    yield lambda root, **options: kind(root, root.parameters(), inside, **options)
 
 
 def forms(library: str, name: str, kind: type[torch.optim.Optimizer], row: Row) -> Iterator[Form]:
@@ -169,10 +189,17 @@ def forms(library: str, name: str, kind: type[torch.optim.Optimizer], row: Row) 
         options = {"weight_decay": WEIGHT_DECAY, **NEEDS.get(f"{library}.{name}", {}), **setting}
         if "lr" in parameters and not isinstance(parameters["lr"].default, float):
             options["lr"] = 0.01
-        built, observations, failure = _measured(kind, options)
+        ways = wrappings(kind) if is_wrapper(row) else builders(kind)
+        built, observations, failure = _measured(ways, options)
         group = {**_plain(built), **(built.param_groups[0] if built else setting)}
         switch = ", ".join(f"{key}={value}" for key, value in setting.items())
-        yield Form(library, name, switch, row, path(row, group), observations, failure)
+        way = path(CLASSES["torch"]["AdamW"] if is_wrapper(row) else row, group)
+        yield Form(library, name, switch, row, way, observations, failure)
+
+
+def is_wrapper(row: Row) -> bool:
+    """Whether a class steps with another optimizer inside; here that is torch's AdamW."""
+    return row.path in ("inside", "unknown")
 
 
 def _plain(built: object) -> dict[str, object]:
@@ -180,11 +207,11 @@ def _plain(built: object) -> dict[str, object]:
 
 
 def _measured(
-    kind: type[torch.optim.Optimizer], options: Mapping[str, Any]
+    ways: Iterator[Callable[..., Any]], options: Mapping[str, Any]
 ) -> tuple[Any, tuple[Observation, ...], str]:
     """The first way to build it in which it can step."""
     failures = []
-    for build in builders(kind):
+    for build in ways:
         torch.manual_seed(0)
         random.seed(0)
         root = model()
@@ -198,21 +225,17 @@ def _measured(
 
 
 def survey(library: str) -> Iterator[Form]:
-    """Measure every class of a library that has a row and takes a coefficient."""
+    """Measure every class of a library that has a row, whether it takes a coefficient or not."""
     logging.disable(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, kind in classes(library).items():
             row = CLASSES[library].get(name)
-            if row is not None and _takes_coefficient(kind):
+            if row is not None:
                 with process_group():  # some gather over ranks
                     measured = tuple(forms(library, name, kind, row))
                 yield from measured
     logging.disable(logging.NOTSET)
-
-
-def _takes_coefficient(kind: type[torch.optim.Optimizer]) -> bool:
-    return "weight_decay" in inspect.signature(kind.__init__).parameters or "Aux" in kind.__name__
 
 
 def agrees(form: Form) -> bool:
@@ -229,79 +252,3 @@ def _agrees(form: Form, one: Observation) -> bool:
         rate *= one.lr or 0.0
     exact = form.way not in ("lr", "constant") or abs(rate / WEIGHT_DECAY - 1) < 0.01
     return one.movement in expected and exact and (rate > 0 or form.way == "none")
-
-
-def said(form: Form) -> str:
-    """What was measured, shortly: the movements, and the rate where it is one."""
-    if not form.observations:
-        return f"not run: {NOT_RUN.get(f'{form.library}.{form.name}', form.failure)}"
-    seen = {
-        f"{one.movement} {one.measured:.2g}"
-        if one.movement in ("proportional", "cautious")
-        else f"{one.movement}": None
-        for one in form.observations
-    }
-    return ", ".join(sorted(seen)[:3]) + (", ..." if len(seen) > 3 else "")
-
-
-def declared_cells(name: str, row: Row) -> str:
-    """The first columns of a class: what the table says."""
-    default = f"{row.default:g}"
-    if not row.switch:
-        return f"| `{name}` | {default} | {SEMANTICS[row.path]} | {row.path} | |"
-    usual, other = (row.on, row.path) if row.assumed else (row.path, row.on)
-    semantics = (
-        f"{SEMANTICS[usual]}" if SEMANTICS[usual] == SEMANTICS[other] else f"{SEMANTICS[usual]} ({SEMANTICS[other]})"
-    )
-    return f"| `{name}` | {default} | {semantics} | {usual} ({other}) | `{row.switch}` |"
-
-
-def lines(library: str, measured: Mapping[str, list[Form]]) -> Iterator[str]:
-    """The rows of one library; without a measurement where it is not installed."""
-    for name, row in sorted(CLASSES[library].items(), key=lambda item: item[0].lower()):
-        found = measured.get(name, [])
-        cells = "; ".join(dict.fromkeys(said(form) for form in found))
-        reasons = [EXCEPTIONS[key] for form in found if (key := (f"{library}.{name}", form.switch)) in EXCEPTIONS]
-        notes = "; ".join(dict.fromkeys(filter(None, [row.note, *reasons])))
-        yield f"{declared_cells(name, row)} {cells} | {notes} |".replace("  ", " ")
-
-
-def document() -> str:
-    """The whole page."""
-    ways = "\n".join(f"| {way} | {SEMANTICS[way]} | `{words}` |" for way, words in WORDS.items() if way != "unknown")
-    parts = [HEAD.format(ways=ways)]
-    for library in CLASSES:
-        measured: dict[str, list[Form]] = {}
-        for form in survey(library) if library in LIBRARIES else ():
-            measured.setdefault(form.name, []).append(form)
-        parts.append(f"\n## {library}\n\n{COLUMNS}\n" + "\n".join(lines(library, measured)) + "\n")
-    return "".join(parts)
-
-
-COLUMNS = "| class | default | family | way | switch | measured | note |\n| --- | --- | --- | --- | --- | --- | --- |"
-HEAD = """# What `weight_decay` means in each optimizer
-
-`decay-audit` knows these classes by name, without importing their libraries; `--measure` finds out what any other does.
-The columns family, way and switch are the table in `decay_audit/optimizers/classes.py`: read in the sources of each
-library. A way in parentheses is what the switch changes it to. The column measured is what one step with a gradient of
-zero did on a CPU, with weight_decay 0.02, as the class comes and with its switch turned: `proportional 0.02` is a
-shrink of lr x 0.02, `sign` the same amount for every element, `other` neither, `none` no change. This page is made by
-`python -m tests.optimizers.survey > docs/optimizers.md`, and a test measures the classes that are installed again.
-
-| way | family | update |
-| --- | --- | --- |
-{ways}
-
-Three things to take from it:
-
-- **Adam and AdamW are different optimizers** as soon as weight_decay is not 0. In Adam the coefficient goes through the
-  adaptive denominator: without other gradients a step moves every element by about lr, whatever the coefficient is.
-- **The default is not always 0**: AdamW, Lamb and others decay with 0.01, Muon of torch and a few more with 0.1.
-- **A switch changes the meaning** without changing the number (`decoupled_weight_decay`, `weight_decouple`,
-  `decoupled_decay`); some libraries ignore the coefficient in one of its positions.
-"""
-
-if __name__ == "__main__":
-    with contextlib.redirect_stdout(sys.stderr):  # some classes print
-        page = document()
-    sys.stdout.write(page)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from timm.optim.lookahead import Lookahead as TimmLookahead
 from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
@@ -22,6 +23,9 @@ def names(model: nn.Module) -> dict[int, str]:
 
 def read(optimizer: object, model: nn.Module) -> Observed:
     return observe(find(optimizer), names(model))
+
+
+Lookahead: Any = TimmLookahead
 
 
 class Lookalike:
@@ -126,11 +130,29 @@ def test_strangers_and_empty_groups_are_read_as_such() -> None:
     assert groups[1].parameters == ()
 
 
-def test_a_wrapper_is_named_and_understood_by_what_it_wraps() -> None:
+def test_a_wrapper_of_the_table_means_what_it_wraps() -> None:
+    model = net()
+    for inside, semantics in ((SGD(model.parameters(), lr=0.1), "coupled"), (AdamW(model.parameters()), "decoupled")):
+        seen = read(Lookahead(inside), model).optimizers[0]
+        assert (seen.type, seen.semantics) == (f"Lookahead({type(inside).__name__})", semantics)
+        assert read(Lookahead(Lookahead(inside)), model).optimizers[0].semantics == semantics
+
+
+def test_a_wrapper_that_nobody_knows_may_do_anything_with_what_it_wraps() -> None:
     model = net()
     seen = read(Lookalike(SGD(model.parameters(), lr=0.1, weight_decay=0.1)), model)
-    assert seen.optimizers[0].type == "Lookalike(SGD)"
-    assert seen.optimizers[0].semantics == "coupled"
+    assert (seen.optimizers[0].type, seen.optimizers[0].semantics) == ("Lookalike(SGD)", "unknown")
+    assert {one.declared for one in seen.observations} == {None}
+
+
+def test_a_default_inside_a_wrapper_is_implicit_all_the_same() -> None:
+    model = net()
+    with watch() as record:
+        built = [Lookahead(AdamW(model.parameters())), Lookahead(AdamW(model.parameters(), weight_decay=0.01))]
+    found = find(built)
+    watched = observe(found, names(model), record).optimizers
+    assert [one.groups[0].implicit for one in watched] == [True, False]
+    assert [one.groups[0].implicit for one in observe(found, names(model)).optimizers] == [None, None]
 
 
 def test_a_subclass_that_does_not_override_step_means_what_its_base_means() -> None:

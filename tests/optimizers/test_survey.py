@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from decay_audit.optimizers.classes import CLASSES
-from tests.optimizers.survey import COLUMNS, EXCEPTIONS, LIBRARIES, NOT_RUN, Form, agrees, declared_cells, lines, survey
+from tests.optimizers.page import COLUMNS, COUNTED, count, declared_cells, lines
+from tests.optimizers.survey import EXCEPTIONS, LIBRARIES, NOT_RUN, Form, agrees, classes, survey
 
 PAGE = Path(__file__).parents[2] / "docs" / "optimizers.md"
 INSTALLED = [library for library in LIBRARIES if importlib.util.find_spec(library)]
@@ -34,10 +35,16 @@ def test_every_class_that_is_said_not_to_run_does_not(measured: dict[str, list[F
     assert failed == {name for name in NOT_RUN if name.partition(".")[0] in ALWAYS}
 
 
-def test_the_survey_reaches_every_class_of_torch_and_timm(measured: dict[str, list[Form]]) -> None:
-    without_coefficient = {"LBFGS", "Rprop", "SparseAdam"}
-    for library in ("torch", "timm"):
-        assert {form.name for form in measured[library]} == CLASSES[library].keys() - without_coefficient
+@pytest.mark.parametrize("library", [library for library in COUNTED if library in INSTALLED])
+def test_the_survey_reaches_every_class_of_a_library(library: str, measured: dict[str, list[Form]]) -> None:
+    """Bases that others derive from are no optimizers."""
+    assert {form.name for form in measured[library]} == CLASSES[library].keys()
+    assert classes(library).keys() - CLASSES[library].keys() <= {"BaseOptimizer", "MuonBase"}
+
+
+@pytest.mark.skipif(not set(COUNTED) <= set(INSTALLED), reason="pytorch-optimizer is not installed")
+def test_the_page_says_how_many_were_measured(measured: dict[str, list[Form]]) -> None:
+    assert count(measured) in " ".join(PAGE.read_text(encoding="utf-8").split())
 
 
 @pytest.mark.parametrize("library", CLASSES)
@@ -49,10 +56,7 @@ def test_the_page_lists_what_the_table_says(library: str) -> None:
 
 @pytest.mark.parametrize("library", ALWAYS)
 def test_the_page_lists_what_was_measured(library: str, measured: dict[str, list[Form]]) -> None:
-    found: dict[str, list[Form]] = {}
-    for form in measured[library]:
-        found.setdefault(form.name, []).append(form)
-    assert _section(library) == list(lines(library, found))
+    assert _section(library) == list(lines(library, measured[library]))
 
 
 def _section(library: str) -> list[str]:
