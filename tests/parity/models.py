@@ -40,6 +40,7 @@ class BiasNet(nn.Module):
         super().__init__()
         self.rel_bias_mlp = nn.Linear(4, 4)
         self.scale = nn.Parameter(torch.ones(4, 4))
+        self.bias = nn.Parameter(torch.zeros(4, 4))
 
 
 class Odd(nn.Module):
@@ -50,6 +51,8 @@ class Odd(nn.Module):
         self.bias = nn.Parameter(torch.zeros(4, 4))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, 8))
         self.pos_embed = nn.Parameter(torch.zeros(1, 5, 8))
+        self.class_token = nn.Parameter(torch.zeros(1, 1, 8))
+        self.position_embedding = nn.Parameter(torch.zeros(1, 5, 8))
         self.gamma = nn.Parameter(torch.ones(1, 1, 1, 8))
         self.logit_scale = nn.Parameter(torch.tensor(2.6))
         self.A_log = nn.Parameter(torch.zeros(4, 8))
@@ -62,6 +65,9 @@ class Odd(nn.Module):
         self.group_norm = nn.GroupNorm(2, 8)
         self.instance_norm = nn.InstanceNorm2d(8, affine=True)
         self.normalization = nn.BatchNorm1d(8)
+        self.volumes = nn.Sequential(nn.BatchNorm3d(8), nn.InstanceNorm3d(8, affine=True))
+        self.signals = nn.InstanceNorm1d(8, affine=True)
+        self.xlnet = nn.Linear(8, 8)
         self.norm1 = Norm(8)
         self.rms = RMSNorm(8)
         self.rms_norm = nn.RMSNorm(8)
@@ -243,6 +249,7 @@ MODELS: dict[str, Maker] = {
     "chunked": Chunked,
     "chat": Chat,
     "language": Language,
+    "only-a-norm": lambda: nn.LayerNorm(8),
 }
 """The models of every test run."""
 
