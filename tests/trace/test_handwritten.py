@@ -368,8 +368,8 @@ def test_a_projection_with_a_bias_is_a_layer_also_where_its_product_joins_the_sc
 
 def test_a_choice_between_products_of_one_table_is_still_of_the_table() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
-        same, other = (x @ p.t()).split(1, -1)
-        chosen = torch.where(torch.eye(4) > 0, same.expand(-1, -1, 4), other.expand(-1, -1, 4))
+        same, other = (x @ p.t()).unbind(-1)
+        chosen = torch.where(torch.eye(4) > 0, same[..., None], other[..., None])
         return (x @ x.transpose(-1, -2) + chosen).softmax(-1) @ x
 
     assert roles(Odd(forward, (2, C)), (3, 4, C)) == {"p": "relative_position_bias likely"}
