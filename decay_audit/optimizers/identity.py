@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from inspect import Parameter, signature, unwrap
 
-import torch
-
 from decay_audit.optimizers.find import layers
 from decay_audit.optimizers.semantics import row
 
@@ -32,7 +30,7 @@ def type_name(optimizer: object) -> str:
     return "(".join(names) + ")" * (len(names) - 1)
 
 
-def default_coefficient(optimizer: torch.optim.Optimizer) -> float | None:
+def default_coefficient(optimizer: object) -> float | None:
     """Say what its class decays with when nobody sets `weight_decay`; None if that is not known."""
     for kind in type(optimizer).__mro__:
         if "__init__" in kind.__dict__:

@@ -112,7 +112,7 @@ def _group(
     )
 
 
-def _switches(optimizer: torch.optim.Optimizer) -> dict[str, object]:
+def _switches(optimizer: object) -> dict[str, object]:
     """Attributes that may say how it decays, where the groups do not: `adam_w_mode`."""
     return {name: value for name, value in vars(optimizer).items() if isinstance(value, bool | int)}
 
