@@ -96,7 +96,18 @@ DEFECTS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     ),
     "zip_of_two_pickles": (lambda _: zip_of_two(), "is a zip archive of 2 checkpoints"),
     "zip_bomb": (lambda _: zipped(b"N" + b"0N" * 10_000_000 + b".", None, zipfile.ZIP_DEFLATED), "a zip bomb"),
-    "zip_pickle_too_large": (lambda _: zipped(bytes(65 * 2**20)), "at most 67108864 are read"),
+    "zip_packed_pickle_too_large": (
+        lambda _: zipped(bytes(65 * 2**20), None, zipfile.ZIP_DEFLATED),
+        "at most 67108864 are read of what is packed",
+    ),
+    "zip_pickle_too_large": (
+        lambda _: zipped(b"\x80\x02" + (b"X" + (60_000).to_bytes(4, "little") + b"a" * 60_000 + b"0") * 1200 + b"N."),
+        "its pickle is long: at most 67108864 bytes",
+    ),
+    "legacy_with_a_huge_text": (
+        lambda _: LEGACY_HEAD + b"\x80\x02X" + (60 * 2**20).to_bytes(4, "little") + bytes(60 * 2**20),
+        "ends early",
+    ),
     "zip_packed_by_another_method": (lambda _: zipped(b"N.", None, zipfile.ZIP_BZIP2), "packed by method 12"),
     "zip_encrypted": (
         lambda _: patched(zipped(b"N."), b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0"),

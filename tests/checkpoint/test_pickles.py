@@ -5,16 +5,19 @@ import random
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from decay_audit.sources.checkpoint import torch_zip
+from decay_audit.sources.checkpoint.files import Opened
 from decay_audit.sources.checkpoint.opcodes import TABLE
-from decay_audit.sources.checkpoint.pickles import Machine, run
+from decay_audit.sources.checkpoint.pickles import MAX_BYTES, Machine, run
 from decay_audit.sources.checkpoint.storages import resolver
 from decay_audit.sources.checkpoint.values import MalformedError, Opaque, Storage, Tensor
 
@@ -28,11 +31,24 @@ def interpreted(content: bytes, *, shortcut: bool = True) -> Any:
 
 
 def by_the_page(content: bytes, page: int) -> Any:
-    pages = [content[at : at + page] for at in range(0, len(content), page)]
     storages = resolver()
-    more = lambda: pages.pop(0) if pages else b""  # noqa: E731
-    machine = Machine(b"", more=more, persistent=storages.persistent, storage=storages.storage)
+    machine = Machine(Pages(content, page), persistent=storages.persistent, storage=storages.storage)
     return run(machine, 0, TABLE)[0]
+
+
+class Pages:
+    """Bytes by the page, of which as many as are missing are given at most: each need takes many."""
+
+    def __init__(self, content: bytes, page: int) -> None:
+        self.left, self.page = content, page
+
+    def more(self, _missing: int) -> bytes:
+        given, self.left = self.left[: self.page], self.left[self.page :]
+        return given
+
+    def jump(self, count: int) -> bool:
+        self.left = self.left[count:]
+        return True
 
 
 PLAIN = st.recursive(
@@ -183,3 +199,28 @@ def test_mutated_runs_give_what_the_single_steps_give_or_are_refused(tmp_path: P
         assert quick == slow
         agreed += 1
     assert agreed > 200
+
+
+def test_arrays_within_the_pickle_are_passed_over_unread(tmp_path: Path) -> None:
+    """A table of word vectors among the hyperparameters, as Lightning saves them: 80 MB of pickle, few to be read."""
+    path = tmp_path / "run.ckpt"
+    state = {"layer.weight": torch.zeros(2, 3), "layer.bias": torch.zeros(2)}
+    for content in ({"table": np.zeros(2**23), "state_dict": state}, {"state_dict": state, "table": np.ones(2**23)}):
+        torch.save(content, path)
+        assert path.stat().st_size > MAX_BYTES
+        with path.open("rb", buffering=0) as file:
+            counted = Counted(name="run.ckpt", file=file, size=path.stat().st_size)
+            found = torch_zip.read(counted)
+        assert found.root["state_dict"]["layer.weight"].shape == (2, 3)
+        assert sum(Counted.spans) < 100_000
+        Counted.spans.clear()
+
+
+class Counted(Opened, frozen=True, kw_only=True):
+    """An opened file that counts the bytes it gives."""
+
+    spans: ClassVar[list[int]] = []
+
+    def read(self, at: int, count: int) -> bytes:
+        self.spans.append(count)
+        return super().read(at, count)

@@ -113,24 +113,33 @@ def read_member(opened: Opened, name: str, member: Member, limit: int) -> bytes:
     """Give the content of one member.
 
     Raises:
-        MalformedError: larger than `limit`, packed beyond reason, encrypted, or not what its checksum says.
+        MalformedError: larger than `limit`, packed beyond reason, or not what its checksum says.
     """
     shown = repr(name[-64:])
     if member.size > limit or member.packed > limit:
-        raise MalformedError(f"{shown} in it is {member.size} bytes; at most {limit} are read")
-    if member.flags & 1:
-        raise MalformedError(f"{shown} in it is encrypted")
+        raise MalformedError(f"{shown} in it is {member.size} bytes; at most {limit} are read of what is packed")
     if member.size > MAX_RATIO * max(member.packed, 64):
         raise MalformedError(f"{shown} in it claims {MAX_RATIO} times its packed size or more: a zip bomb")
-    signature, name_length, extra_length = _LOCAL.unpack(opened.read(member.at, _LOCAL.size))
-    if signature != b"PK\3\4":
-        raise MalformedError(f"{shown} is not where its zip directory says")
-    content = _unpack(opened.read(member.at + _LOCAL.size + name_length + extra_length, member.packed), member, shown)
+    content = _unpack(opened.read(begin(opened, name, member), member.packed), member, shown)
     if len(content) != member.size:
         raise MalformedError(f"{shown} in it is {len(content)} bytes, its zip directory says {member.size}")
     if zlib.crc32(content) != member.checksum:
         raise MalformedError(f"{shown} in it is damaged: its checksum (CRC) does not fit")
     return content
+
+
+def begin(opened: Opened, name: str, member: Member) -> int:
+    """Find where the bytes of a member begin.
+
+    Raises:
+        MalformedError: it is encrypted, or not where the directory says.
+    """
+    if member.flags & 1:
+        raise MalformedError(f"{name[-64:]!r} in it is encrypted")
+    signature, name_length, extra_length = _LOCAL.unpack(opened.read(member.at, _LOCAL.size))
+    if signature != b"PK\3\4":
+        raise MalformedError(f"{name[-64:]!r} is not where its zip directory says")
+    return member.at + _LOCAL.size + int(name_length) + int(extra_length)
 
 
 def _unpack(packed: bytes, member: Member, shown: str) -> bytes:

@@ -36,18 +36,26 @@ class Opened(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Stream:
-    """The bytes of a file from `at` to `end`, a page at a time: for pickles whose length is not written anywhere."""
+    """The bytes of a file from `at` to `end`, a page at a time: for pickles of unknown or great length."""
 
     def __init__(self, opened: Opened, at: int, end: int) -> None:
         self.opened = opened
         self.at = at
         self.end = min(end, opened.size)
 
-    def more(self) -> bytes:
-        """Give the next page, b"" at the end."""
-        chunk = self.opened.read(self.at, min(CHUNK, max(self.end - self.at, 0)))
+    def more(self, missing: int) -> bytes:
+        """Give the next page, or as many bytes as are missing; b"" where there are not so many."""
+        left = self.end - self.at
+        chunk = self.opened.read(self.at, min(max(CHUNK, missing), left)) if missing <= left else b""
         self.at += len(chunk)
         return chunk
+
+    def jump(self, count: int) -> bool:
+        """Pass over bytes without reading them; say whether there are so many."""
+        if count > self.end - self.at:
+            return False
+        self.at += count
+        return True
 
 
 @contextmanager

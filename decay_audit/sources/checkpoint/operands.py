@@ -3,12 +3,16 @@
 from collections.abc import Mapping
 from functools import partial
 from struct import unpack_from
+from typing import Final
 
 from decay_audit.sources.checkpoint.pickles import Machine, Step
 from decay_audit.sources.checkpoint.tensor_runs import named
 from decay_audit.sources.checkpoint.values import MalformedError, Opaque
 
-_LARGE_INTEGER = 256
+LARGEST: Final = 1 << 20
+"""Bytes of the longest text that is kept: no name is longer, but NumPy's arrays are, which lie within the pickle."""
+
+_LARGE_INTEGER: Final = 256
 
 
 def _push(value: object, machine: Machine, at: int) -> int:
@@ -45,16 +49,20 @@ def _float(machine: Machine, at: int) -> int:
     return at + 8
 
 
-def _count(machine: Machine, at: int, width: int) -> tuple[int, int]:
+def _content(machine: Machine, at: int, width: int, most: int = LARGEST) -> tuple[int, bytes | None]:
+    """Give where a run of counted bytes ends, and the bytes; None for more than `most`, which are not even read."""
     at = machine.need(at, width)
     count = int.from_bytes(machine.data[at : at + width], "little")
-    return machine.need(at + width, count), count
+    if count > most:
+        return machine.skip(at + width, count), None
+    at = machine.need(at + width, count)
+    return at + count, machine.data[at : at + count]
 
 
 def _unicode(width: int, machine: Machine, at: int) -> int:
-    at, count = _count(machine, at, width)
-    machine.stack.append(str(machine.data[at : at + count], "utf-8", "replace"))
-    return at + count
+    at, raw = _content(machine, at, width)
+    machine.stack.append(Opaque(name="") if raw is None else str(raw, "utf-8", "replace"))
+    return at
 
 
 def _name(machine: Machine, at: int) -> int:
@@ -63,16 +71,16 @@ def _name(machine: Machine, at: int) -> int:
 
 
 def _bytes(width: int, machine: Machine, at: int) -> int:
-    at, count = _count(machine, at, width)
-    machine.stack.append(machine.data[at : at + count])
-    return at + count
+    at, raw = _content(machine, at, width)
+    machine.stack.append(Opaque(name="") if raw is None else raw)
+    return at
 
 
 def _string(width: int, machine: Machine, at: int) -> int:
     """Read a string of Python 2: bytes that were text more often than not."""
-    at, count = _count(machine, at, width)
-    machine.stack.append(python_2_text(machine.data[at : at + count]))
-    return at + count
+    at, raw = _content(machine, at, width)
+    machine.stack.append(Opaque(name="") if raw is None else python_2_text(raw))
+    return at
 
 
 def python_2_text(raw: bytes) -> str:
@@ -84,12 +92,9 @@ def python_2_text(raw: bytes) -> str:
 
 
 def _large_integer(width: int, machine: Machine, at: int) -> int:
-    at, count = _count(machine, at, width)
-    large = count > _LARGE_INTEGER
-    machine.stack.append(
-        Opaque(name="integer") if large else int.from_bytes(machine.data[at : at + count], "little", signed=True)
-    )
-    return at + count
+    at, raw = _content(machine, at, width, _LARGE_INTEGER)
+    machine.stack.append(Opaque(name="integer") if raw is None else int.from_bytes(raw, "little", signed=True))
+    return at
 
 
 def _text_integer(machine: Machine, at: int) -> int:

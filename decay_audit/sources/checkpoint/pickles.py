@@ -6,7 +6,7 @@ The interpreter here owns the bytes, the memo and the limits; what each opcode d
 import sys
 from collections.abc import Callable
 from struct import error as struct_error
-from typing import Final
+from typing import Final, Protocol
 
 from decay_audit.sources.checkpoint.allowed import ALLOWED
 from decay_audit.sources.checkpoint.values import MalformedError, Name, Storage
@@ -14,8 +14,18 @@ from decay_audit.sources.checkpoint.values import MalformedError, Name, Storage
 MAX_BYTES: Final = 64 * 2**20
 MAX_OBJECTS: Final = 2_500_000
 MAX_LINE: Final = 4096
+LONG: Final = "save the state dicts without what is large beside them: logs, lists, data sets"
 SLICE: Final = 1 << 16
 STOP: Final = 0x2E
+
+
+class Source(Protocol):
+    """Bytes of a file, in order: as many as are missing or more (b"" where there are not so many), or passed over."""
+
+    def more(self, missing: int) -> bytes: ...  # noqa: D102
+
+    def jump(self, count: int) -> bool: ...  # noqa: D102
+
 
 Step = Callable[["Machine", int], int]
 
@@ -24,26 +34,26 @@ class Machine:
     """The state of one run: a window on the bytes, the stack and what MARK put aside, and the memo.
 
     Args:
-        data: the first bytes of the stream.
-        more: gives the next bytes of the stream, b"" at its end.
+        source: the bytes of the stream, or what gives them by the page.
         persistent: makes the value of a persistent id.
         storage: makes a storage of its type, key and length; given, the runs of opcodes that torch writes for a tensor
             are matched as a whole.
     """
 
-    __slots__ = ("data", "frames", "marks", "memo", "more", "opaque", "persistent", "read", "runs", "stack", "storage")
+    __slots__ = (
+        *("data", "frames", "marks", "memo", "opaque", "persistent", "read", "runs", "source", "stack", "storage"),
+    )
 
     def __init__(
         self,
-        data: bytes,
+        source: Source | bytes,
         *,
-        more: Callable[[], bytes] = bytes,
         persistent: Callable[[object], object],
         storage: Callable[[Name, str, int], Storage] | None = None,
     ) -> None:
-        self.data = data
-        self.read = len(data)
-        self.more = more
+        self.data = source if isinstance(source, bytes) else b""
+        self.read = len(self.data)
+        self.source = None if isinstance(source, bytes) else source
         self.persistent = persistent
         self.storage = storage
         self.frames: dict[tuple[bytes, ...], Name] = {}
@@ -55,8 +65,10 @@ class Machine:
 
     def need(self, at: int, count: int) -> int:
         """Hold at least `count` bytes from `at` on, and return where they are now."""
-        while len(self.data) - at < count:
-            chunk = self.more() if self.read + count - (len(self.data) - at) <= MAX_BYTES else b""
+        while (missing := count - (len(self.data) - at)) > 0:
+            if self.read + missing > MAX_BYTES:
+                raise MalformedError(f"its pickle is long: at most {MAX_BYTES} bytes are read", LONG)
+            chunk = self.source.more(missing) if self.source else b""
             if not chunk:
                 raise MalformedError(f"the pickle ends early, or claims {count} bytes that are not there")
             self.read += len(chunk)
@@ -64,9 +76,15 @@ class Machine:
             at = 0
         return at
 
-    def take(self, at: int, count: int) -> bytes:
-        """Give the `count` bytes at `at`."""
-        return self.data[at : at + count]
+    def skip(self, at: int, count: int) -> int:
+        """Pass over `count` bytes from `at` on, and return where the next ones are; the file's are not read."""
+        beyond = count - (len(self.data) - at)
+        if beyond <= 0:
+            return at + count
+        if not (self.source and self.source.jump(beyond)):
+            raise MalformedError(f"the pickle ends early, or claims {count} bytes that are not there")
+        self.data = b""
+        return 0
 
     def line(self, at: int) -> tuple[bytes, int]:
         """Give the text up to the next newline, and where the next opcode begins."""

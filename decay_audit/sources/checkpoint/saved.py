@@ -37,7 +37,8 @@ def optimizer(saved: Saved, model: Model, file: int) -> Optimizer:
     state = mapping(saved.content.get("state"))
     groups = [mapping(group) for group in _list(saved.content.get("param_groups"))]
     settings = [_hyperparameters(group) for group in groups]
-    named, misfits, notes = _named(read_positions(saved, model, file), settings, model)
+    positions = read_positions(saved, model, file)
+    named, misfits, doubts = _named(positions, settings, model)
     keys = [str(key) for key in groups[0] if key not in _SPECIAL] if groups else []
     kind, semantics = type_and_semantics(keys, settings[0] if groups else {}, _state_keys(state), saved.type)
     return Optimizer(
@@ -49,13 +50,15 @@ def optimizer(saved: Saved, model: Model, file: int) -> Optimizer:
                 lr=_number(held.get("lr")),
                 parameters=tuple(names),
                 hyperparameters=held,
+                shapes=() if said.names else said.shapes,
             )
-            for held, names in zip(settings, named, strict=True)
+            for held, names, said in zip(settings, named, positions, strict=True)
         ),
         semantics=semantics,
         adaptive=semantics == "coupled" and kind in ADAPTIVE,
         origin="checkpoint",
-        notes=(*notes, *_unread(groups, settings)),
+        notes=_unread(groups, settings),
+        doubts=doubts,
         misfits=misfits,
     )
 

@@ -31,7 +31,7 @@ def _interpret(opened: Opened, *, shortcut: bool) -> Pickled | None:
     stream = Stream(opened, 0, opened.size)
     storages = resolver()
     storage = storages.storage if shortcut else None
-    machine = Machine(b"", more=stream.more, persistent=storages.persistent, storage=storage)
+    machine = Machine(stream, persistent=storages.persistent, storage=storage)
     try:
         root, keys, at = _pickles(machine)
     except MalformedError:

@@ -61,7 +61,7 @@ def _load(
 ) -> tuple[object, int]:
     """Interpret one pickle at `at`, and return its value and the position after it."""
     stream = Stream(opened, at, end)
-    machine = Machine(b"", more=stream.more, persistent=_persistent(persistent))
+    machine = Machine(stream, persistent=_persistent(persistent))
     value, after = run(machine, 0, TABLE)
     if opaque is not None:
         opaque.update(dict.fromkeys(machine.opaque))

@@ -1,10 +1,10 @@
 """`torch.save` since 1.6 and TorchScript: the zip directory and `data.pkl`; nothing else of the archive is read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.checkpoint.archive import Member, read_directory, read_member
-from decay_audit.sources.checkpoint.files import Opened
+from decay_audit.sources.checkpoint.archive import Member, begin, read_directory, read_member
+from decay_audit.sources.checkpoint.files import Opened, Stream
 from decay_audit.sources.checkpoint.modules import SCRIPT
 from decay_audit.sources.checkpoint.opcodes import TABLE
 from decay_audit.sources.checkpoint.pickles import MAX_BYTES, Machine, run
@@ -32,7 +32,7 @@ def read(opened: Opened) -> Pickled:
     """
     members = read_directory(opened)
     name = _pickle(opened.name, members)
-    content = read_member(opened, name, members[name], MAX_BYTES)
+    content = _content(opened, name, members[name])
     folder = name.removesuffix("data.pkl")
     found = _interpret(content, folder, members, shortcut=True) or _interpret(content, folder, members, shortcut=False)
     if found is None:
@@ -40,7 +40,20 @@ def read(opened: Opened) -> Pickled:
     return found
 
 
-def _interpret(content: bytes, folder: str, members: Mapping[str, Member], *, shortcut: bool) -> Pickled | None:
+def _content(opened: Opened, name: str, member: Member) -> Callable[[], Stream] | bytes:
+    """Read the pickle whole where it is small; a large one by the page, and without its checksum.
+
+    Arrays of NumPy lie within the pickle: those make it large, and are passed over.
+    """
+    if member.size <= MAX_BYTES or member.method != 0 or member.packed != member.size:
+        return read_member(opened, name, member, MAX_BYTES)
+    at = begin(opened, name, member)
+    return lambda: Stream(opened, at, at + member.size)
+
+
+def _interpret(
+    content: Callable[[], Stream] | bytes, folder: str, members: Mapping[str, Member], *, shortcut: bool
+) -> Pickled | None:
     """Give the pickle's value; None if it has to be interpreted without the shortcut, which was taken."""
     data = f"{folder}data/"
 
@@ -49,7 +62,9 @@ def _interpret(content: bytes, folder: str, members: Mapping[str, Member], *, sh
         return member.size if member else None
 
     storages = resolver(length)
-    machine = Machine(content, persistent=storages.persistent, storage=storages.storage if shortcut else None)
+    storage = storages.storage if shortcut else None
+    source = content if isinstance(content, bytes) else content()
+    machine = Machine(source, persistent=storages.persistent, storage=storage)
     try:
         root, _ = run(machine, 0, TABLE)
     except MalformedError:
