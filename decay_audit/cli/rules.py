@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,10 @@ from decay_audit.cli import options as o
 from decay_audit.cli import screen
 from decay_audit.cli.command import register
 from decay_audit.sentences import counted
+
+if TYPE_CHECKING:
+    from decay_audit.rulefile.importing import Imported
+    from decay_audit.verification import Verification
 
 app = typer.Typer(help="List, show and validate rulesets.", no_args_is_help=True)
 
@@ -30,7 +34,10 @@ Source = Annotated[
 Checked = Annotated[
     str | None,
     typer.Option(
-        "--check", metavar="TARGET", help="Decide this model by it, and say what each rule takes.", show_default=False
+        "--check",
+        metavar="TARGET",
+        help="Say what each rule takes of this model, and compare with mmengine or torchtitan where that is installed.",
+        show_default=False,
     ),
 ]
 
@@ -60,7 +67,7 @@ def validate(files: Files, *, saying: screen.Saying) -> None:
         try:
             ruleset = rulefile.validate(file)
         except RulesError as error:
-            screen.fail(error, saying.color)
+            screen.fail(error.message, error.hint, saying.color)
             failed = True
         else:
             rules, examples = counted(len(ruleset.rules), "rule"), counted(len(ruleset.examples), "example")
@@ -110,24 +117,22 @@ def import_(
     from decay_audit.rulefile import importing
 
     imported = importing.import_rules(file, source)
-    decided = _decided(imported.text, check, saying) if check else ""
+    verified = _verified(imported, check, saying) if check else None
     screen.write(reports.yaml(imported.text, screen.look(saying, output)), output)
     for note in imported.notes:
         screen.say(f"note: {note}", style="hint", color=saying.color, quiet=saying.quiet)
-    screen.say(decided, quiet=saying.quiet or not decided)
+    if verified is not None:
+        screen.say(reports.verification(verified, screen.look(saying)), quiet=saying.quiet)
+        if verified.differences:
+            raise typer.Exit(1)
 
 
-def _decided(text: str, target: str, saying: screen.Saying) -> str:
-    """Decide a model by an imported ruleset: how many parameters each of its rules takes."""
-    from decay_audit import api, rulefile
+def _verified(imported: "Imported", target: str, saying: screen.Saying) -> "Verification":
+    from decay_audit import api
+    from decay_audit.api.verifying import verify
 
     with screen.progress(saying) as progress:
-        loaded = api.load(o.request(target, o.Reading(), progress=progress))
-        plan = api.plan(loaded.inventory, rulefile.from_text(text, "the imported ruleset"))
-    counts = plan.matched()
-    rules = [*(rule.name for rule in plan.ruleset.rules), "default"]
-    taken = ", ".join(f"{name} {counts.get(name, 0)}" for name in rules)
-    return f"{loaded.inventory.target}: parameters that each rule decides: {taken}"
+        return verify(api.load(o.request(target, o.Reading(), progress=progress)), imported)
 
 
 register(app, list_, "list")

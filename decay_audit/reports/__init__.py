@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from decay_audit.diff import Comparison, Match
     from decay_audit.explanation import Explanation
     from decay_audit.rules import RuleSet
+    from decay_audit.verification import Verification
 
 __all__ = [
     "Format",
@@ -31,6 +32,7 @@ __all__ = [
     "rulesets",
     "schema",
     "verdict",
+    "verification",
     "yaml",
 ]
 
@@ -138,6 +140,13 @@ def comparison(
     from decay_audit.reports import side_by_side
 
     return side_by_side.render(compared, target, _text_or_json(format), options)
+
+
+def verification(found: "Verification", options: Options = PLAIN) -> str:
+    """Say what an imported ruleset takes of a model, and what its codebase does otherwise."""
+    from decay_audit.reports import verified
+
+    return verified.render(found, options)
 
 
 def matches(found: "Sequence[Match]", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002

@@ -1,11 +1,14 @@
 """Imported configurations, against the codebase's own function where it is installed."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from decay_audit import rulefile
+from decay_audit.cli import app
 from decay_audit.rulefile.importing import import_rules
 from tests.parity.compare import classified, compare
 from tests.parity.models import MODELS
@@ -47,3 +50,69 @@ def test_mmengine_does_what_its_imported_configuration_says(name: str, tmp_path:
         outcome = compare(rules, peer, model, classified(model))
         assert not outcome.crash
         assert {line.partition(":")[0] for line in outcome.differences} <= SAID.get(name, set())
+
+
+TORCHTITAN = """\
+from torchtitan.components.optimizer import OptimizersContainer, ParamGroupConfig
+
+def llama3_8b():
+    return Trainer.Config(
+        optimizer=OptimizersContainer.Config(
+            param_groups=[
+                ParamGroupConfig(
+                    pattern=r"(norm|bias)", optimizer_name="AdamW", optimizer_kwargs={"lr": 3e-4, "weight_decay": 0.0}
+                ),
+                ParamGroupConfig(
+                    pattern=r"\\.(qkv|proj|fc1|fc2)\\.weight$",
+                    optimizer_name="DistMuon",
+                    optimizer_kwargs={"lr": 2e-2, "weight_decay": 0.1},
+                ),
+                ParamGroupConfig(pattern=".*", optimizer_name="AdamW", optimizer_kwargs={"lr": 3e-4}),
+            ],
+        ),
+        lr_scheduler=LRSchedulersContainer.Config(warmup_steps=200),
+    )
+"""
+
+
+def checked(text: str, source: str, target: str, folder: Path) -> Any:
+    (folder / "config.py").write_text(text, encoding="utf-8")
+    arguments = ["rules", "import", str(folder / "config.py"), "--from", source, "--check", target]
+    return CliRunner().invoke(app, arguments)
+
+
+def test_a_check_asks_mmengine_itself_and_says_so(tmp_path: Path) -> None:
+    pytest.importorskip("mmengine")
+    text = f"x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg={CONFIGURATIONS['keys-beside-biases']!r})\n"
+    result = checked(text, "mmengine", "tests.parity.models:Odd(tied=False)", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"the same as mmengine \d[\d.]+ does itself, on \d+ parameters", result.stderr)
+    assert "mmengine - INFO" not in result.output
+
+
+def test_a_difference_that_a_check_finds_is_told_with_both_sides_and_fails(tmp_path: Path) -> None:
+    pytest.importorskip("mmengine")
+    text = "x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(dwconv_decay_mult=0.5))\n"
+    result = checked(text, "mmengine", "tests.parity.models:Odd(tied=False)", tmp_path)
+    assert result.exit_code == 1
+    assert "itself treats 1 of " in result.stderr
+    assert "0.05 there, 0.1 here: stem.bias" in result.stderr
+    assert rulefile.from_text(result.stdout, "x.yaml").weight_decay == 0.1
+
+
+def test_a_codebase_that_stops_on_the_model_is_quoted(tmp_path: Path) -> None:
+    pytest.importorskip("mmengine")
+    text = "x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(norm_decay_mult=0.5))\n"
+    result = checked(text, "mmengine", "tests.parity.models:Odd", tmp_path)
+    assert "not compared: mmengine stops on this model itself: ValueError: some parameters appear in" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_a_check_asks_torchtitan_itself(tmp_path: Path) -> None:
+    pytest.importorskip("torchtitan")
+    target = "timm.models:create_model('vit_tiny_patch16_224', depth=2, num_classes=2)"
+    result = checked(TORCHTITAN, "torchtitan", target, tmp_path)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"the same as torchtitan \d[\d.]+ does itself, on \d+ parameters", result.stderr)
+    result = checked(TORCHTITAN, "torchtitan", "tests.parity.models:Language", tmp_path)
+    assert "not compared: torchtitan stops on this model itself: ValueError: Optimizer param_groups" in result.stderr

@@ -4,6 +4,7 @@ Nothing of the file is executed: Python is read for its literals, YAML, JSON and
 """
 
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -32,10 +33,14 @@ class Imported(Struct, frozen=True, kw_only=True):
     Attributes:
         text: the YAML, which loads as it is.
         notes: what the configuration asks for that the ruleset cannot say, one sentence each.
+        source: the codebase.
+        configuration: the plain values that the codebase's own function takes, where it can be called.
     """
 
     text: str
     notes: tuple[str, ...] = ()
+    source: str
+    configuration: Any = None
 
 
 def import_rules(path: str | Path, source: str) -> Imported:
@@ -52,4 +57,4 @@ def import_rules(path: str | Path, source: str) -> Imported:
         draft = SOURCES[source](config, path.stem)
     except (TypeError, KeyError, AttributeError) as error:  # a configuration may hold anything anywhere
         raise RulesError(f"{path.name} is no {source} configuration as it is known here: {error}") from error
-    return Imported(text=text(draft), notes=draft.notes)
+    return Imported(text=text(draft), notes=draft.notes, source=source, configuration=draft.configuration)

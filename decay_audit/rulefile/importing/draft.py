@@ -33,6 +33,7 @@ class Draft(Struct, frozen=True, kw_only=True):
         lr_scale: conditions with their factors.
         routes: conditions with their optimizers; None is everything else.
         notes: what the configuration asks for that is not told.
+        configuration: the plain values that the codebase's own function takes, where it can be called.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     lr_scale: Sequence[tuple[When, float]] = ()
     routes: Sequence[tuple[When | None, str]] = ()
     notes: tuple[str, ...] = ()
+    configuration: Any = None
 
 
 Translate = Callable[[Any, str], Draft]

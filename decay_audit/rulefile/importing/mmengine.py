@@ -45,6 +45,7 @@ def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         frozen="skip" if paramwise else "include",
         lr_scale=[*_custom_rates(keys, ordered), *_bias_rate(paramwise, ordered)],
         notes=tuple(_notes(config, paramwise, base, ordered)),
+        configuration={option: value for option, value in paramwise.items() if option in _KNOWN},
     )
 
 

@@ -41,6 +41,10 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         if one_optimizer
         else [({"name_regex": group["pattern"]}, use.lower()) for group, use in zip(groups, optimizers, strict=True)],
         notes=("torchtitan refuses a pattern that matches nothing; `decay-audit check` warns of one (DA301).",),
+        configuration=[
+            {"pattern": group["pattern"], "optimizer_name": use, "optimizer_kwargs": option}
+            for group, use, option in zip(groups, optimizers, options, strict=True)
+        ],
     )
 
 

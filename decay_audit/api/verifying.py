@@ -1,0 +1,29 @@
+"""An imported ruleset on one model: what its rules take, and whether the codebase's own function says the same."""
+
+from decay_audit import decisions, roles, rulefile
+from decay_audit.api.loading import Loaded
+from decay_audit.rulefile.importing import Imported
+from decay_audit.verification import Verification, differences
+
+
+def verify(loaded: Loaded, imported: Imported) -> Verification:
+    """Decide a model by an imported ruleset, and ask the codebase's own function where it can be called.
+
+    Raises:
+        PlanError: the ruleset has no answer for the model.
+    """
+    ruleset = rulefile.from_text(imported.text, "the imported ruleset")
+    base = ruleset.weight_decay or 1.0  # a file may have multiples of a coefficient that another file gives
+    plan = decisions.plan(roles.classify(loaded.inventory.parameters), ruleset, base)
+    target = loaded.inventory.target
+    if loaded.built is None:
+        said = f"{target} is a checkpoint, and {imported.source} asks a live model"
+        return Verification(plan=plan, target=target, unasked=said)
+    from decay_audit.optimizers import codebases
+
+    try:
+        codebase = codebases.version(imported.source)
+        theirs = codebases.treatments(imported.source, loaded.built.model, imported.configuration, base)
+    except codebases.UnaskedError as error:
+        return Verification(plan=plan, target=target, unasked=error.message)
+    return Verification(plan=plan, target=target, codebase=codebase, differences=differences(plan, theirs))
