@@ -41,7 +41,8 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     options.cache.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGALRM, _too_long)
-    peers = {name: peer for name, peer in PEERS.items() if not missing(peer) and options.only in ("", name)}
+    chosen = options.only or PEERS
+    peers = {name: PEERS[name] for name in chosen if not missing(PEERS[name])}
     wanted = [name for name in (*MODELS, *names()) if name.startswith(options.models)][:: options.every]
     found = [_kept(name, peers, options) for name in _progress(wanted)]
     text = document(found, lacking=sorted({peer.needs for peer in PEERS.values() if missing(peer)}))
@@ -54,7 +55,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder for what came of each architecture")
-    parser.add_argument("--only", default="", metavar="PRESET", help="compare this preset, again if it was before")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="PRESET", help="compare this preset, again if it was before"
+    )
     parser.add_argument("--models", default="", metavar="PREFIX", help="e.g. timm:vit")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth model")
     parser.add_argument("--write", type=Path, help="write the tables to this file as well")
