@@ -69,6 +69,8 @@ def test_learning_rates_are_scaled_in_the_groups_where_the_ruleset_scales_them()
     model.patch_embed = nn.Linear(3, 3)
     model.blocks = nn.ModuleList([nn.Linear(3, 3)])
     groups = decay_audit.param_groups(model, rules="mae", weight_decay=0.05, lr=1.0)
+    with pytest.warns(UserWarning, match="torch ignores `lr_scale`: pass lr="):
+        decay_audit.param_groups(model, rules="mae", weight_decay=0.05)
     scales = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert scales[id(model.blocks[0].weight)] == pytest.approx(0.75)
     assert scales[id(model.patch_embed.weight)] == pytest.approx(0.75**2)
@@ -86,6 +88,21 @@ def test_the_stages_can_be_called_one_by_one() -> None:
 def test_a_coefficient_that_is_no_number_from_0_up_is_refused(coefficient: float) -> None:
     with pytest.raises(decay_audit.DecayAuditError, match="weight_decay"):
         decay_audit.plan(nn.Linear(2, 2), weight_decay=coefficient)
+
+
+def test_an_error_says_the_way_out_to_whoever_only_prints_it() -> None:
+    with pytest.raises(decay_audit.DecayAuditError) as raised:
+        decay_audit.load_rules("tim")
+    assert str(raised.value).startswith("no ruleset is called `tim`\nhint: did you mean `timm`?")
+    assert str(decay_audit.DecayAuditError("nothing more to say")) == "nothing more to say"
+
+
+@pytest.mark.parametrize("thing", [[1], nn.Linear, None, {"model": nn.Linear(2, 2)}])
+def test_what_is_no_model_is_refused_by_its_type(thing: Any) -> None:
+    kind = "the class Linear" if thing is nn.Linear else f"of type {type(thing).__name__}"
+    for verb in (decay_audit.param_groups, decay_audit.read, decay_audit.plan, decay_audit.audit):
+        with pytest.raises(decay_audit.DecayAuditError, match=rf"the model is {kind}, not a torch.nn.Module"):
+            verb(thing)
 
 
 def test_every_public_name_is_there() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -143,6 +144,22 @@ def test_bad_input_gets_one_message_with_a_way_out_and_exit_2(folder: Path, argu
     assert " ".join(says.split()) in " ".join(result.stderr.replace("│", " ").split())
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
+
+
+def test_a_command_that_is_suggested_is_the_one_that_was_typed_with_what_was_meant(folder: Path) -> None:
+    (folder / "two.py").write_text(f"{MODEL}\n\none, two = Net(), Net()\nsame = one\n")
+    result = runner.invoke(app, ["check", "two.py", "--weight-decay", "0.1"])
+    assert result.stderr.splitlines() == [
+        "error: two.py has 3 models, and one must be named",
+        "hint: one of:",
+        *(f"  decay-audit check two.py:{name} --weight-decay 0.1" for name in ("one", "two", "Net")),
+    ]
+    assert runner.invoke(app, ["check", "two.py:one", "--weight-decay", "0.1"]).exit_code == 0
+    needy = runner.invoke(app, ["explain", "torch.nn.Linear", "bias"]).stderr
+    assert needy.endswith("decay-audit explain 'torch.nn:Linear(in_features=10, out_features=10)' bias\n")
+    assert runner.invoke(app, shlex.split(needy.splitlines()[-1].partition(" decay-audit ")[2])).exit_code == 0
+    (folder / "pyproject.toml").write_text("[[tool.decay-audit.audits]]\ntarget = 'two.py'\n")
+    assert "\n  decay-audit inspect two.py:one\n" in runner.invoke(app, ["check"]).stderr
 
 
 def test_verbose_shows_the_trace_of_the_users_exception(folder: Path) -> None:

@@ -3,6 +3,7 @@
 torch is imported only inside the functions that build or touch a model.
 """
 
+import warnings
 from collections.abc import Container, Iterable, Sequence
 from math import isfinite
 from pathlib import Path
@@ -63,7 +64,7 @@ def read(target: "str | torch.nn.Module", *, device: "Device" = "auto", key: str
         return load(Request(target=target, device=device, key=key)).inventory
     from decay_audit.sources import module
 
-    return module.read(target)
+    return module.read(module.checked(target))
 
 
 def classify(what: Inventory | Iterable[Parameter]) -> tuple[Classified, ...]:
@@ -200,8 +201,8 @@ def param_groups(
 ) -> list[dict[str, Any]]:
     """Make the param groups that a ruleset asks for, ready for an optimizer.
 
-    Each group holds its tensors as `params` and sets `weight_decay`; where the ruleset scales learning rates, it has
-    `lr` (if `lr` is given) or else `lr_scale`.
+    Each group holds its tensors as `params` and sets `weight_decay`. Where the ruleset scales learning rates and `lr`
+    is not given, it has `lr_scale`, which timm's schedulers read and torch ignores: a warning says so.
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
@@ -214,7 +215,9 @@ def param_groups(
     """
     from decay_audit.sources import module
 
-    tensors = module.tensors(model)
+    tensors, groups = module.tensors(module.checked(model)), plan(model, rules, weight_decay).groups()
+    if lr is None and any(one.lr_scale != 1.0 for one in groups):
+        warnings.warn("the ruleset scales learning rates, and torch ignores `lr_scale`: pass lr=...", stacklevel=2)
     return [
         {
             "params": [tensors[decision.subject.parameter.raw_name] for decision in group.decisions],
@@ -222,14 +225,13 @@ def param_groups(
             **_learning_rate(group.lr_scale, lr),
             **({} if group.use is None else {"use": group.use}),
         }
-        for group in plan(model, rules, weight_decay).groups()
+        for group in groups
     ]
 
 
 def _learning_rate(scale: float, lr: float | None) -> dict[str, float]:
-    if scale == 1.0:
-        return {} if lr is None else {"lr": lr}
-    return {"lr_scale": scale} if lr is None else {"lr": lr * scale}
+    unscaled = {} if scale == 1.0 else {"lr_scale": scale}
+    return unscaled if lr is None else {"lr": lr * scale}
 
 
 def code(loaded: Loaded, decided: Plan, *, optimizer: str | None = None, **options: Any) -> str:  # noqa: ANN401
@@ -272,8 +274,7 @@ def compare(loaded: Loaded, rules: "Sequence[str | Path | RuleSet]", weight_deca
     """Find the parameters that rulesets treat differently.
 
     Raises:
-        DecayAuditError: a ruleset cannot be loaded, fewer than two have an answer for every parameter, or the
-            coefficient is no number >= 0.
+        DecayAuditError: a ruleset cannot be loaded, fewer than two have an answer, or the coefficient is no number.
     """
     _check(weight_decay)
     return diff.compare(classify(loaded.inventory), [load_rules(one) for one in rules], weight_decay)

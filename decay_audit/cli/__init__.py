@@ -1,7 +1,10 @@
 """The command line: options become calls of the api, a Report becomes text, findings become the exit code."""
 
 import os
+import shlex
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +13,7 @@ from typer.core import TyperGroup
 
 from decay_audit.cli import check, diff, emit, explain, inspect, migrate, rules, screen
 from decay_audit.cli.command import register
-from decay_audit.errors import DecayAuditError
+from decay_audit.errors import DecayAuditError, inspecting
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -19,7 +22,12 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE
 class Verbs(TyperGroup):
     """The verbs, which turn what goes wrong because of the input into a message and exit code 2."""
 
-    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  (typer carries its own click)
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (typer carries its own click)
+        """Keep the words of the command line, to say it again with what was meant."""
+        ctx.meta["words"] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """Run a verb."""
         try:
             return super().invoke(ctx)
@@ -28,7 +36,8 @@ class Verbs(TyperGroup):
                 import traceback
 
                 traceback.print_exc()
-            screen.fail(error, ctx.meta.get("color", screen.Color.auto))
+            hint = error.way_out(partial(_again, ctx.meta["words"]))
+            screen.fail(error.message, hint, ctx.meta.get("color", screen.Color.auto))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
@@ -36,6 +45,19 @@ class Verbs(TyperGroup):
             # The reader has gone: what is still buffered must not fail again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(BROKEN_PIPE) from None
+
+
+def _again(words: Sequence[str], target: str) -> str:
+    """Write the command line again, with the target in place of the word that asked for it."""
+    asked = max((word for word in words if word and _dotted(target).startswith(_dotted(word))), key=len, default=None)
+    if asked is None:
+        return inspecting(target)
+    return shlex.join(["decay-audit", *(target if word == asked else word for word in words)])
+
+
+def _dotted(target: str) -> str:
+    """`pkg.mod:NAME` and `pkg.mod.NAME` are one thing."""
+    return target.replace(":", ".")
 
 
 app = typer.Typer(

@@ -13,7 +13,6 @@ import typer
 from msgspec import Struct
 
 from decay_audit import files
-from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
     from decay_audit.reports import Options
@@ -135,11 +134,11 @@ def say(text: str, *, style: str = "", color: Color = Color.auto, quiet: bool = 
     _encode(sys.stderr, f"{head}{colon}{rest}\n")
 
 
-def fail(error: DecayAuditError, color: Color = Color.auto) -> None:
+def fail(message: str, hint: str, color: Color = Color.auto) -> None:
     """Print an error and its way out."""
-    say(f"error: {error.message}", style="error", color=color)
-    if error.hint:
-        say(f"hint: {error.hint}", style="hint", color=color)
+    say(f"error: {message}", style="error", color=color)
+    if hint:
+        say(f"hint: {hint}", style="hint", color=color)
 
 
 def visible(text: str) -> str:

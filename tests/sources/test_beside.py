@@ -66,3 +66,12 @@ def test_an_optimizer_class_that_nobody_called_is_refused_with_the_call_that_wor
     expression = f"{call}(model.parameters(), lr=1e-3)"
     assert caught.value.hint == f"call it: {shlex.quote(expression)}"
     assert isinstance(make(expression, built), torch.optim.Optimizer)
+
+
+@pytest.mark.parametrize(("text", "meant"), [("adamw", "AdamW"), ("adam_w", "AdamW"), ("sgdd", "SGD")])
+def test_a_misspelt_optimizer_class_gets_the_call_of_the_nearest_one(text: str, meant: str, built: Built) -> None:
+    with pytest.raises(TargetError) as caught:
+        make(text, built)
+    expression = f"torch.optim:{meant}(model.parameters(), lr=1e-3)"
+    assert caught.value.hint == f"did you mean {shlex.quote(expression)}?"
+    assert type(make(expression, built)).__name__ == meant

@@ -51,6 +51,8 @@ class Model(Base):
         super().__init__()
         self.inner = nn.Linear(2, 2)
 """
+WIDE = "'model.py:wide(width=10)'"
+
 ONE_MODEL = {
     "the class that no other is made of": (NET, "Net"),
     "the class derived from it": (NET + "class Variant(Net): pass", "Variant"),
@@ -58,6 +60,7 @@ ONE_MODEL = {
     "an instance before its class": (NET + "model = Net(3)", "model"),
     "the whole before its part": (NET + "part = Block()\nmodel = nn.Sequential(part)", "model"),
     "one instance under two names": (NET + "model = Net()\nalias = model", "model"),
+    "one class under two names": (NET + "Alias = Net", "Net"),
     "a loss is not a model": (NET + "model = Net()\nloss = nn.MSELoss()", "model"),
     "a class of losses is not either": (NET + "class DiceLoss(nn.Module): pass", "Net"),
     "a factory before its class": (NET + "def make(depth=3): return Net(depth)", "make"),
@@ -82,8 +85,9 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
     [
         pytest.param(
             NET + "def small(): return Net(1)\ndef big(): return Net(9)",
-            "model.py has 2 models, and one must be named",
-            "one of:\n  decay-audit inspect model.py:small\n  decay-audit inspect model.py:big",
+            "model.py has 3 models, and one must be named",
+            "one of:\n  decay-audit inspect model.py:small\n  decay-audit inspect model.py:big\n"
+            "  decay-audit inspect model.py:Net",
             id="several factories",
         ),
         pytest.param(
@@ -91,6 +95,12 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
             "model.py has 2 models, and one must be named",
             "one of:\n  decay-audit inspect model.py:a\n  decay-audit inspect model.py:b",
             id="several instances",
+        ),
+        pytest.param(
+            NET + "n = N = Net()\nm = Net()\nAlias = Net\ndef wide(width): return Net(width)",
+            "model.py has 4 models, and one must be named",
+            "\n  decay-audit inspect ".join(["one of:", *(f"model.py:{n}" for n in "n m Net".split()), WIDE]),
+            id="instances, a class and a factory, none under two names",
         ),
         pytest.param(
             "\n".join(f"n{i} = nn.Linear(2, 2)" for i in range(20)),

@@ -43,14 +43,22 @@ def _elsewhere(text: str, built: Built) -> FileTarget | ModuleTarget | None:
     """The file or module that an expression names; None if it is one for the model's own namespace."""
     if text in built.namespace or _is_of_model(text, built.model):
         return None
-    if _is_optimizer_class(getattr(torch.optim, text, None)):
-        raise _uncalled(text, f"torch.optim:{text}")
+    if meant := _class_of_torch(text):
+        raise _uncalled(text, f"torch.optim:{meant}") if text == meant else _misspelt(text, meant)
     if _is_expression(text) and not (text.endswith(".py") or _is_dotted(text)):
         return None
     spec = targets.parse(text)
     if isinstance(spec, CheckpointTarget):
         raise TargetError(f"{text} is a checkpoint, not code that makes an optimizer", "name a file of Python")
     return spec
+
+
+def _class_of_torch(text: str) -> str:
+    """The optimizer class of torch.optim that a bare word names, if not to the letter; "" if there is none like it."""
+    if not text.isidentifier():
+        return ""
+    known = {name.lower(): name for name, value in vars(torch.optim).items() if _is_optimizer_class(value)}
+    return known.get(targets.nearest(text.lower().replace("_", ""), known), "")
 
 
 def _is_of_model(text: str, model: nn.Module) -> bool:
@@ -109,6 +117,15 @@ def _is_method_of(model: nn.Module, value: object) -> bool:
     return ismethod(value) and value.__self__ is model
 
 
+def _misspelt(text: str, meant: str) -> TargetError:
+    return TargetError(
+        f"there is neither a file, a module nor a name `{text}`", f"did you mean {_call(f'torch.optim:{meant}')}?"
+    )
+
+
 def _uncalled(name: str, place: str) -> TargetError:
-    call = shlex.quote(f"{place}(model.parameters(), lr=1e-3)")
-    return TargetError(f"{name} is an optimizer class: it takes parameters, not the model", f"call it: {call}")
+    return TargetError(f"{name} is an optimizer class: it takes parameters, not the model", f"call it: {_call(place)}")
+
+
+def _call(place: str) -> str:
+    return shlex.quote(f"{place}(model.parameters(), lr=1e-3)")

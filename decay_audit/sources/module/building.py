@@ -78,12 +78,19 @@ def _attempt(target: FileTarget | ModuleTarget, stage: Stage, place: Home, say: 
         say(f"building {label} ({stage})")
         with STAGES[stage]():
             value = value_of(expression, namespace)
-            model = model_from(value, f"{target.place}:{expression}", namespace)
+            model = model_from(value, f"{_module_of(target, expression)}:{expression}", namespace)
         built_on = loaded_on if model is value and _is_name(expression) else stage
         inventory = read(model, target=label, built_on=built_on)
     files = (target.path.name,) if isinstance(target, FileTarget) else ()
     inventory = replace(inventory, files=files, notes=(*inventory.notes, *(notes if stage == "cpu" else ())))
     return Built(model=model, inventory=inventory, namespace=namespace)
+
+
+def _module_of(target: FileTarget | ModuleTarget, expression: str) -> str:
+    """The part of a target before its colon; `pkg.mod.NAME` has none."""
+    if target.expression or isinstance(target, FileTarget):
+        return target.place
+    return target.place.removesuffix(f".{expression}")
 
 
 def _is_name(expression: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import nn
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.module.commands import command, needs_arguments, required
+from decay_audit.sources.module.commands import needs_arguments, required
 
 
 def model_from(value: object, place: str, namespace: Mapping[str, object]) -> nn.Module:
@@ -31,13 +31,28 @@ def model_from(value: object, place: str, namespace: Mapping[str, object]) -> nn
     raise _not_a_module(made, f"{place}()")
 
 
+def checked(value: object) -> nn.Module:
+    """Give what a caller handed over as a model back.
+
+    Raises:
+        TargetError: it is none.
+    """
+    if isinstance(value, nn.Module):
+        return value
+    raise TargetError(f"the model is {_kind(value)}, not a torch.nn.Module", "hand over the model itself")
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
+
+
 def _not_a_module(value: object, place: str) -> TargetError:
     """Name what it is instead, and the module inside it, if there is one."""
-    kind = f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
     inside = next((path for path, held in _parts(value) if isinstance(held, nn.Module)), "")
     return TargetError(
-        f"{place} is {kind}, not a torch.nn.Module",
-        f"try: {command(place + inside)}" if inside else "name a model, its class, or a function that makes one",
+        f"{place} is {_kind(value)}, not a torch.nn.Module",
+        "try:" if inside else "name a model, its class, or a function that makes one",
+        [place + inside] if inside else [],
     )
 
 

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -10,10 +11,8 @@ from typing import Any
 from torch import nn
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.module.commands import command, example, needs_arguments, required
+from decay_audit.sources.module.commands import example, needs_arguments, required
 from decay_audit.sources.module.factories import factories, is_model_class
-
-_SHOWN = 8
 
 Makers = dict[str, Any]
 """Functions and classes by name, which make a model when they are called."""
@@ -23,54 +22,56 @@ def choose(module: ModuleType, place: str) -> str:
     """Name the one model of the module.
 
     Args:
-        place: how the user names the module, for the commands in a message.
+        place: how the user names the module, for the targets in a message.
 
     Raises:
         TargetError: there is none, or several, or it needs arguments.
     """
     source = _source(module)
     names = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    instances = _instances(names, source)
-    if instances:
-        return _only(instances, names, place)
-    own = {name: value for name, value in names.items() if _is_of(module, value)}
+    own = _under_one_name({name: value for name, value in names.items() if _is_of(module, value)})
     makers = (factories(own, source), _unused_classes(own, source))
-    for candidates in makers:
-        if ready := {name: value for name, value in candidates.items() if not required(value)}:
-            return _only(ready if len(ready) == 1 else _with_parameters(ready), names, place)
-    needy = makers[0] | makers[1]
-    if len(needy) > 1:
-        raise _several(needy, names, place)
-    for name, value in needy.items():
+    kinds = (_instances(names, source), *map(_ready, makers))
+    first: Mapping[str, Any] = next(filter(None, kinds), {})
+    if len(first) == 1:
+        return next(iter(first))
+    needy = {name: value for kind in makers for name, value in kind.items() if required(value)}
+    every = {name: value for kind in (*kinds, needy) for name, value in kind.items()}
+    if len(every) > 1:
+        raise _several(every, names, place)
+    for name, value in every.items():
         raise needs_arguments(value, f"{place}:{name}", names)
     raise _none([name for name, value in own.items() if isinstance(value, FunctionType)], names, place)
 
 
-def _only(candidates: Mapping[str, Any], names: Mapping[str, object], place: str) -> str:
-    if len(candidates) > 1:
-        raise _several(candidates, names, place)
-    return next(iter(candidates))
+def _ready(makers: Makers) -> Makers:
+    """Those that need no arguments. Losses are modules too: of several, classes without parameters are not meant."""
+    ready = {name: value for name, value in makers.items() if not required(value)}
+    holding = {name: value for name, value in ready.items() if _holds_parameters(value)} if len(ready) > 1 else {}
+    return holding or ready
+
+
+def _under_one_name(values: Mapping[str, Any]) -> Makers:
+    """Leave out further names of one thing; the one that it was defined under stays."""
+    first: dict[int, str] = {}
+    for name, value in values.items():
+        if first.setdefault(id(value), name) != name and getattr(value, "__name__", None) == name:
+            first[id(value)] = name
+    return {name: value for name, value in values.items() if first[id(value)] == name}
 
 
 def _several(candidates: Mapping[str, Any], names: Mapping[str, object], place: str) -> TargetError:
-    commands = [
-        command(f"{place}:{name}") if isinstance(value, nn.Module) else example(value, f"{place}:{name}", names)
+    targets = [
+        f"{place}:{name}" if isinstance(value, nn.Module) else example(value, f"{place}:{name}", names)
         for name, value in candidates.items()
     ]
-    more = [f"and {len(commands) - _SHOWN} more"] if len(commands) > _SHOWN else []
-    return TargetError(
-        f"{place} has {len(candidates)} models, and one must be named",
-        "\n".join(["one of:", *(f"  {each}" for each in (*commands[:_SHOWN], *more))]),
-    )
+    return TargetError(f"{place} has {len(candidates)} models, and one must be named", "one of:", targets)
 
 
 def _none(functions: list[str], names: Mapping[str, Any], place: str) -> TargetError:
     """Functions that might make a model are named, and not run."""
-    commands = [example(names[name], f"{place}:{name}", names) for name in functions[:3]]
-    return TargetError(
-        f"{place} defines no model",
-        f"name what makes it: {' or '.join(commands) or command(f'{place}:NAME')}",
-    )
+    targets = [example(names[name], f"{place}:{name}", names) for name in functions[:3]]
+    return TargetError(f"{place} defines no model", "name what makes it:", targets or [f"{place}:NAME"])
 
 
 def _source(module: ModuleType) -> ast.Module:
@@ -123,16 +124,12 @@ def _named_in(node: ast.AST) -> Iterator[str]:
         yield from _named_in(child)
 
 
-def _with_parameters(candidates: Makers) -> Makers:
-    """Losses are modules too: where several could be meant, classes without parameters are not."""
-    return {name: value for name, value in candidates.items() if _holds_parameters(value)} or candidates
-
-
 def _holds_parameters(value: Any) -> bool:  # noqa: ANN401
     """Whether an instance has any; a function is not called, and a class that raises says so when it is named."""
     if not isinstance(value, type):
         return True
     try:
-        return any(True for _ in value().parameters())
+        with warnings.catch_warnings(action="ignore"):
+            return any(True for _ in value().parameters())
     except Exception:  # noqa: BLE001
         return True

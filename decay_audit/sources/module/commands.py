@@ -1,7 +1,6 @@
-"""Command lines that can be pasted: a target with the arguments that it still needs."""
+"""Targets that can be pasted: what a user named, with the arguments that it still needs."""
 
 import inspect
-import shlex
 from collections.abc import Callable, Mapping
 
 from decay_audit.errors import TargetError
@@ -12,20 +11,15 @@ _CONFIGURATIONS = ("config", "configuration", "cfg", "args", "hparams")
 _LONGEST = 200
 
 
-def command(target: str) -> str:
-    """Write the command that inspects a target."""
-    return f"decay-audit inspect {shlex.quote(target)}"
-
-
 def example(value: Callable[..., object], place: str, namespace: Mapping[str, object]) -> str:
-    """Write the command that inspects what `value` makes, with arguments where it needs them.
+    """Write the target of what `value` makes, with arguments where it needs them.
 
     Args:
         place: how the user names `value`.
         namespace: where a class for an argument may be found.
     """
     arguments = [_argument(index, each, value, namespace) for index, each in enumerate(required(value))]
-    return command(f"{place}({', '.join(arguments)})" if arguments else place)
+    return f"{place}({', '.join(arguments)})" if arguments else place
 
 
 def needs_arguments(value: Callable[..., object], place: str, namespace: Mapping[str, object]) -> TargetError:
@@ -36,7 +30,8 @@ def needs_arguments(value: Callable[..., object], place: str, namespace: Mapping
         signature = f"({', '.join(each.name for each in required(value))}, ...)"
     return TargetError(
         f"{place} needs arguments: {name}{signature}",
-        f"give them in the target, for example: {example(value, place, namespace)}",
+        "give them in the target, for example:",
+        [example(value, place, namespace)],
     )
 
 
