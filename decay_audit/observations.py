@@ -25,6 +25,8 @@ class Group(Struct, frozen=True, kw_only=True):
             when the coefficient equals that default and nobody watched the optimizer being built.
         strangers: dtype and shape of each tensor in it that is not the model's, e.g. `float32 10x64`.
         flattened: names of tensors in it that a wrapper packed from several parameters.
+        shapes: of the state at each position, in a checkpoint that names no positions: `parameters` is then the order
+            of the model, which is the best guess. None where a position has no state; empty where the file has names.
     """
 
     weight_decay: float
@@ -34,6 +36,7 @@ class Group(Struct, frozen=True, kw_only=True):
     implicit: bool | None = None
     strangers: tuple[str, ...] = ()
     flattened: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...] | None, ...] = ()
 
 
 class Optimizer(Struct, frozen=True, kw_only=True):
@@ -43,7 +46,8 @@ class Optimizer(Struct, frozen=True, kw_only=True):
         name: where it was found, e.g. `optimizer`, or the expression that made it.
         type: its class, e.g. `AdamW`, or `Lookahead(AdamW)`; `Adam or AdamW` where a checkpoint cannot tell.
         adaptive: its decay is coupled and passes an adaptive denominator, so that it is not proportional to the weight.
-        notes: what could not be known or mapped, in words.
+        notes: what could not be known, in words.
+        doubts: what is not certain of the names of its positions, in words (a checkpoint only).
         misfits: names of the parameters whose saved state has another shape (a checkpoint only).
     """
 
@@ -54,6 +58,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     adaptive: bool = False
     origin: Origin = "live"
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     misfits: tuple[str, ...] = ()
 
 

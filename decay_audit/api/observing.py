@@ -10,6 +10,7 @@ from decay_audit.api.loading import Loaded, Request, load
 from decay_audit.errors import DecayAuditError
 from decay_audit.inventory import Inventory
 from decay_audit.observations import Observation, Optimizer, held
+from decay_audit.optimizers import positions
 from decay_audit.sources import target as targets
 
 if TYPE_CHECKING:
@@ -33,13 +34,19 @@ def observe(loaded: Loaded, request: Request) -> Observed:
         DecayAuditError: the expression cannot be evaluated or makes no optimizer, or there is no model for it.
     """
     saved = _saved(loaded, request)
+    if request.optimizer is None and request.measure:
+        raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
+    live = _live(loaded, request, request.optimizer) if request.optimizer else Observed()
+    saved = _placed(saved, live.optimizers, loaded.inventory)
     read = tuple(each for optimizer in saved for each in held(optimizer))
-    if request.optimizer is None:
-        if request.measure:
-            raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
-        return Observed(optimizers=saved, observations=read)
-    live = _live(loaded, request, request.optimizer)
     return Observed(optimizers=(*live.optimizers, *saved), observations=(*live.observations, *read))
+
+
+def _placed(saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory: Inventory) -> tuple[Optimizer, ...]:
+    """See positions without names as the live optimizer at the same place has them, where their shapes allow it."""
+    shapes = {one.name: one.shape for one in inventory.parameters}
+    seen = (positions.placed(then, now, shapes) for then, now in zip(saved, live, strict=False))
+    return (*seen, *saved[len(live) :])
 
 
 def _saved(loaded: Loaded, request: Request) -> tuple[Optimizer, ...]:

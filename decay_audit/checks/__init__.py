@@ -36,6 +36,6 @@ def check(
         *check_ties(plan),
         *check_optimizers(plan, optimizers, observations, target, adopted=adopted),
         *check_checkpoint(inventory, optimizers),
-        *check_resume(optimizers, target),
+        *check_resume(optimizers, {one.name: one.shape for one in inventory.parameters}, target),
     )
     return tuple(sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code)))

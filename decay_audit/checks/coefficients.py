@@ -30,7 +30,8 @@ def check_coefficients(side: Side) -> Iterator[Finding]:
         return
     yield from _decayed(side, pairs)
     yield from _spared(side, pairs)
-    yield from _other(side, pairs)
+    if side.first:
+        yield from _other(side, pairs)
     yield from _declared(side)
 
 

@@ -4,34 +4,42 @@ torch restores groups by position: it compares how many there are and how many p
 every hyperparameter of the checkpoint then replaces the live one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
 from decay_audit.checks.advice import migration
 from decay_audit.checks.phrases import number
 from decay_audit.findings import Finding, finding
 from decay_audit.observations import Group, Optimizer
-from decay_audit.sentences import counted
+from decay_audit.sentences import counted, joined
 
 SHOWN = 3
+_OF_THE_ALGORITHM = ("betas", "momentum", "rho", "alpha")
+"""Hyperparameters without which a class that has them cannot step."""
 
 
-def check_resume(optimizers: Sequence[Optimizer], target: str = "") -> tuple[Finding, ...]:
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def check_resume(optimizers: Sequence[Optimizer], shapes: Shapes, target: str = "") -> tuple[Finding, ...]:
     """Compare each live optimizer with the state saved at its place: DA601, and DA103 for what would be restored.
 
     Args:
+        shapes: of the model's parameters, by name.
         target: the target in the commands that a fix names; "" for a model in Python.
     """
     live = [one for one in optimizers if one.origin == "live"]
     saved = [one for one in optimizers if one.origin == "checkpoint"]
-    return tuple(found for now, then in zip(live, saved, strict=False) for found in _compare(now, then, target))
+    return tuple(found for now, then in zip(live, saved, strict=False) for found in _compare(now, then, shapes, target))
 
 
-def _compare(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
+def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
     if _lengths(live) != _lengths(saved):
         yield _refused(live, saved, target)
         return
+    yield from _foreign(live, saved)
     yield from _swapped(live, saved, target)
+    yield from _reshaped(live, saved, shapes, target)
     yield from _restored(live, saved)
 
 
@@ -50,13 +58,31 @@ def _refused(live: Optimizer, saved: Optimizer, target: str) -> Finding:
     )
 
 
+def _foreign(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
+    """The state of another class: its groups replace the live ones, and a step misses what they do not hold."""
+    for index, (now, then) in enumerate(zip(live.groups, saved.groups, strict=True)):
+        lost = [key for key in _OF_THE_ALGORITHM if key in now.hyperparameters and key not in then.hyperparameters]
+        if lost and saved.type not in ("unknown", live.type):
+            yield finding(
+                "DA601",
+                f"torch would accept this state of {saved.type} for {live.type}: group {index} would have no "
+                f"{joined(lost)} any more",
+                [name for name in now.parameters if name],
+                expected=f"a state of {live.type}",
+                found=f"a state of {saved.type}",
+                where=f"group {index} of {saved.name}",
+                fix=f"start {live.type} without this state",
+            )
+            return
+
+
 def _swapped(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
     """Same sizes, other names: accepted without a word, and state and settings go to the wrong parameters."""
     pairs = [
         (new, old)
         for group, before in zip(live.groups, saved.groups, strict=True)
         for new, old in zip(group.parameters, before.parameters, strict=True)
-        if new and old and new != old
+        if new and old and new != old and not before.shapes
     ]
     if pairs:
         new, old = pairs[0]
@@ -67,6 +93,29 @@ def _swapped(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding
             [one for one, _ in pairs],
             expected=", ".join(one for one, _ in pairs[:SHOWN]),
             found=", ".join(one for _, one in pairs[:SHOWN]),
+            where=saved.name,
+            fix=migration(target),
+        )
+
+
+def _reshaped(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
+    """The same where the file names no positions: only their shapes can tell."""
+    found = {
+        new: held
+        for group, before in zip(live.groups, saved.groups, strict=True)
+        if before.shapes
+        for new, held in zip(group.parameters, before.shapes, strict=True)
+        if new and held not in (None, shapes.get(new))
+    }
+    if found:
+        expected = [f"{name} {_sides(shapes.get(name, ()))}" for name in [*found][:SHOWN]]
+        yield finding(
+            "DA601",
+            f"torch would accept this state and give {counted(len(found), 'parameter')} the state of another: "
+            f"{next(iter(found))} would get one of shape {_sides(next(iter(found.values())) or ())}",
+            found,
+            expected=", ".join(expected),
+            found=", ".join(f"{name} {_sides(found[name] or ())}" for name in [*found][:SHOWN]),
             where=saved.name,
             fix=migration(target),
         )
@@ -99,6 +148,10 @@ def _group_of(groups: Sequence[Group]) -> dict[str, int]:
 
 def _lengths(optimizer: Optimizer) -> tuple[int, ...]:
     return tuple(len(group.parameters) for group in optimizer.groups)
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
 
 
 def _sizes(sizes: tuple[int, ...]) -> str:

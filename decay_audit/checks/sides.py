@@ -21,6 +21,7 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
         observed: by parameter, in the plan's order; only those that an optimizer holds.
         target: the target in commands that a fix names; "" if there is only a model, in Python.
         adopted: the plan's base coefficient was taken over from these optimizers: each may have one of its own.
+        first: no other origin comes before this one; what a saved coefficient does to a live one is said of resuming.
     """
 
     origin: Origin
@@ -29,6 +30,7 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
     observed: Mapping[str, tuple[Observation, ...]]
     target: str
     adopted: bool = False
+    first: bool = True
 
     def pairs(self) -> Iterator[tuple[Decision, Observation]]:
         """Each decision with each observation of its parameter."""
@@ -79,6 +81,7 @@ def sides(
             observed=_by_parameter([each for each in known if each.origin == origin]),
             target=target,
             adopted=adopted and origin == origins[0],
+            first=origin == origins[0],
         )
         for origin in origins
     )

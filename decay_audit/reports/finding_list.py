@@ -15,10 +15,21 @@ _NAMES = 8
 
 
 def render(report: Report, options: Options) -> str:
-    """Say the findings as text, and nothing where there are none."""
+    """Say the findings as text, and nothing where there are none.
+
+    Where there is a live optimizer and a saved one, both stand beside the ruleset first, by name, where they differ.
+    """
     title = paint(visible(report.inventory.target), "title", color=options.color)
     head = [title] if options.titled and report.findings else []
-    return "".join(f"{line}\n" for line in (*head, *lines(report, options)))
+    return "".join(f"{line}\n" for line in (*head, *_side_by_side(report, options), *lines(report, options)))
+
+
+def _side_by_side(report: Report, options: Options) -> Iterator[str]:
+    from decay_audit.reports import table  # which ends with the findings itself
+
+    if len({one.origin for one in report.optimizers}) > 1:
+        shown = [*table.differences(report, options)]
+        yield from (*shown, "") if shown else ()
 
 
 def lines(report: Report, options: Options) -> Iterator[str]:
@@ -53,8 +64,8 @@ def _uncompared(report: Report) -> Iterator[str]:
 
 def notes(report: Report) -> tuple[str, ...]:
     """List what a person should know about the reading of the target and of the optimizers, each once."""
-    said = (*report.inventory.notes, *(note for optimizer in report.optimizers for note in optimizer.notes))
-    return tuple(dict.fromkeys(said))
+    said = (note for optimizer in report.optimizers for note in (*optimizer.doubts, *optimizer.notes))
+    return tuple(dict.fromkeys((*report.inventory.notes, *said)))
 
 
 def named(finding: Finding, most: int) -> str:

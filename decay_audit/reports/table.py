@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from decay_audit.decisions import Decision
 from decay_audit.report import Report
 from decay_audit.reports import entries, finding_list, layout, totals
-from decay_audit.reports.fold import Row, fold, unfolded
+from decay_audit.reports.fold import Entry, Row, fold, unfolded
 from decay_audit.reports.layout import Cell, Column, paint
 from decay_audit.reports.options import Options
 from decay_audit.reports.wording import COUNTED, amount, share
@@ -51,8 +51,18 @@ _FROM_HEADERS = "from names and shapes alone: likely, where nothing else is said
 
 def body(report: Report, options: Options) -> Iterator[str]:
     """Lay out the parameters, folded unless asked not to."""
+    return _laid_out(report, entries.entries(report), options)
+
+
+def differences(report: Report, options: Options) -> Iterator[str]:
+    """Lay out the parameters for which an optimizer, live or saved, does not do what the ruleset decides."""
     every = entries.entries(report)
-    rows = unfolded(every) if options.full else fold(every)
+    found = [one for one in every if any(cell.endswith(entries.DIFFERS) for cell in one.cells)]
+    return _laid_out(report, found, options) if found else iter(())
+
+
+def _laid_out(report: Report, shown: Sequence[Entry], options: Options) -> Iterator[str]:
+    rows = unfolded(shown) if options.full else fold(shown)
     columns = [*_COLUMNS, *(Column(title=title, below=not title) for title in entries.columns(report))]
     return layout.table(columns, map(_cells, rows), options.width, color=options.color)
 

@@ -96,7 +96,7 @@ def test_two_groups_without_names_are_mapped_by_order_and_shape(
     found = saved(model, optimizer, tmp_path)
     assert [group.parameters for group in found.groups] == truth(model, optimizer)
     assert [group.weight_decay for group in found.groups] == [0.05, 0.0]
-    assert (found.name, found.origin, found.notes, found.misfits) == ("optimizer", "checkpoint", (), ())
+    assert (found.name, found.origin, found.doubts, found.misfits) == ("optimizer", "checkpoint", (), ())
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
@@ -213,7 +213,7 @@ def test_frozen_parameters_shift_the_order_and_shapes_align_it_again(tmp_path: P
     assert {name: value for name, value in decay_of(found).items() if expected.get(name) != value} == {}
     assert {"patch_embed.proj.weight", "head.weight", "head.bias"} <= decay_of(found).keys()
     assert "blocks.1.mlp.fc1.weight" not in decay_of(found)  # it could be any of three blocks
-    assert any("could not be mapped" in note for note in found.notes)
+    assert any("could not be mapped" in note for note in found.doubts)
 
 
 def test_two_groups_of_the_same_shapes_are_not_guessed(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_two_groups_of_the_same_shapes_are_not_guessed(tmp_path: Path) -> None:
     optimizer = stepped(model, OPTIMIZERS["AdamW"](split(model, lambda name, _: name == "0.weight")))
     found = saved(model, optimizer, tmp_path)
     assert decay_of(found) == {"1.weight": 0.05, "1.bias": 0.05}  # after 1.weight only one group has a place left
-    assert found.notes == (
+    assert found.doubts == (
         "2 of 4 positions could not be mapped to names for certain: shapes allow more than one order",
     )
 
@@ -269,7 +269,7 @@ def test_states_of_other_shapes_than_the_named_parameters_are_misfits(tmp_path: 
     torch.save({"model": model.state_dict(), "optimizer": state}, tmp_path / "run.pt")
     (found,) = read(tmp_path / "run.pt", target="").optimizers
     assert found.misfits == ("0.bias", "0.weight")
-    assert found.notes == (
+    assert found.doubts == (
         "saved states of other shapes than their parameters: '0.bias' is [4], its state [4, 3],"
         " '0.weight' is [4, 3], its state [4]",
     )

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
+from decay_audit.checks.resume import check_resume
 from decay_audit.conditions import When
 from decay_audit.decisions import Plan, plan
 from decay_audit.findings import CODES, Finding
@@ -134,9 +135,13 @@ def test_a_base_that_nobody_asked_for_is_each_optimizers_own() -> None:
     assert {one.code for one in check_optimizers(planned(), [uneven], adopted=True)} == {"DA103"}
 
 
-def test_a_saved_optimizer_has_no_base_of_its_own_beside_a_live_one() -> None:
+def test_another_coefficient_of_a_saved_optimizer_is_said_once_of_what_it_does_to_the_live_one() -> None:
     saved = adamw(group("a.weight", "b.weight", weight_decay=0.3), GOOD.groups[1], origin="checkpoint")
-    assert [one.code for one in check_optimizers(planned(), [GOOD, saved], adopted=True)] == ["DA103"]
+    assert check_optimizers(planned(), [GOOD, saved], adopted=True) == ()
+    (one,) = check_resume([GOOD, saved], {})
+    assert (one.code, one.parameters) == ("DA103", ("a.weight", "b.weight"))
+    assert one.found == "weight_decay 0.3 (checkpoint)"
+    assert [one.code for one in check_optimizers(planned(), [saved])] == ["DA103"]
 
 
 def test_coefficients_that_differ_by_rounding_are_the_same() -> None:

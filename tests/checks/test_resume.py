@@ -38,6 +38,18 @@ def swapped(model):
     return torch.optim.AdamW(groups([model.norm.weight, model.fc.weight], [model.fc.bias, model.norm.bias]), lr=1)
 
 
+def other_biases(model):
+    return torch.optim.AdamW(groups([model.fc.weight, model.norm.weight], [model.norm.bias, model.fc.bias]), lr=1)
+
+
+def backwards(model):
+    return torch.optim.AdamW(list(model.parameters())[::-1], lr=1, weight_decay=0.1)
+
+
+def sgd(model):
+    return torch.optim.SGD(list(model.parameters())[::-1], lr=1, weight_decay=0.1, momentum=0.9)
+
+
 def stronger(model):
     optimizer = now(model)
     optimizer.param_groups[0]["weight_decay"] = 0.3
@@ -53,25 +65,32 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def save(folder: Path, factory: str) -> dict[str, object]:
-    names: dict[str, object] = {}
-    exec((folder / "train.py").read_text(), names)
-    model: nn.Module = names["Net"]()  # type: ignore[operator]
+def make(factory: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+    names: dict[str, Any] = {}
+    exec(SCRIPT, names)
+    model = names["Net"]()
+    return model, names[factory](model)
+
+
+def save(folder: Path, factory: str, *, names: bool = True) -> dict[str, Any]:
+    model, optimizer = make(factory)
     named = {id(tensor): name for name, tensor in model.named_parameters()}
-    optimizer: torch.optim.Optimizer = names[factory](model)  # type: ignore[operator]
     for tensor in model.parameters():
         tensor.grad = torch.ones_like(tensor)
     optimizer.step()
     state = optimizer.state_dict()
-    for group, live in zip(state["param_groups"], optimizer.param_groups, strict=True):
+    for group, live in zip(state["param_groups"], optimizer.param_groups, strict=True) if names else ():
         group["param_names"] = [named[id(tensor)] for tensor in live["params"]]
     torch.save({"model": model.state_dict(), "optimizer": state}, folder / "last.pt")
     return state
 
 
+def arguments(factory: str) -> list[str]:
+    return ["train.py", "--optimizer", f"train.py:{factory}", "--checkpoint", "last.pt", "--rules", "no-bias"]
+
+
 def check(factory: str) -> str:
-    arguments = ["train.py", "--optimizer", f"train.py:{factory}", "--checkpoint", "last.pt", "--rules", "no-bias"]
-    return CliRunner().invoke(app, ["check", *arguments]).stdout
+    return CliRunner().invoke(app, ["check", *arguments(factory)]).stdout
 
 
 def test_the_same_groups_resume_without_a_finding(folder: Path) -> None:
@@ -83,24 +102,66 @@ def test_groups_of_other_sizes_are_what_torch_refuses(folder: Path) -> None:
     state = save(folder, "one_group")
     assert "torch would refuse this state: 1 group of 4 parameters were saved, AdamW has 2 groups" in check("now")
     assert "decay-audit migrate CHECKPOINT --to EXPRESSION --model train.py --output NEW" in check("now")
-    names: dict[str, object] = {}
-    exec(SCRIPT, names)
     with pytest.raises(ValueError, match="different number of parameter groups"):
-        names["now"](names["Net"]()).load_state_dict(state)  # type: ignore[operator]
+        make("now")[1].load_state_dict(state)
 
 
 def test_the_same_sizes_in_another_order_are_what_torch_accepts_and_swaps(folder: Path) -> None:
     state = save(folder, "swapped")
     assert "torch would accept this state and give 2 parameters the state and settings of another" in check("now")
-    names: dict[str, object] = {}
-    exec(SCRIPT, names)
-    names["now"](names["Net"]()).load_state_dict(state)  # type: ignore[operator]
+    make("now")[1].load_state_dict(state)
+
+
+def test_groups_that_torch_saved_without_names_resume_in_their_own_order_without_a_finding(folder: Path) -> None:
+    """In the order of the model they would not fit."""
+    save(folder, "backwards", names=False)
+    assert "DA601" in check("one_group")
+    assert "DA601" not in check("backwards")
+
+
+def test_without_names_the_shapes_tell_who_would_get_the_state_of_another(folder: Path) -> None:
+    state = save(folder, "backwards", names=False)
+    assert (
+        "torch would accept this state and give 2 parameters the state of another: fc.weight would get one of shape 4"
+        in check("one_group")
+    )
+    model, optimizer = make("one_group")
+    optimizer.load_state_dict(state)
+    moved = [name for name, one in model.named_parameters() if optimizer.state[one]["exp_avg"].shape != one.shape]
+    assert moved == ["fc.weight", "norm.bias"]
+
+
+def test_an_order_that_only_the_live_groups_know_is_a_note_and_no_finding(folder: Path) -> None:
+    save(folder, "other_biases", names=False)
+    result = CliRunner().invoke(app, ["check", *arguments("other_biases")])
+    assert "DA601" not in result.stdout
+    assert "note: the saved positions have no names" in result.stderr
+
+
+def test_the_state_of_another_class_is_accepted_by_torch_and_ends_the_next_step(folder: Path) -> None:
+    state = save(folder, "backwards", names=False)
+    assert "torch would accept this state of AdamW for SGD: group 0 would have no momentum any more" in check("sgd")
+    model, optimizer = make("sgd")
+    optimizer.load_state_dict(state)
+    for tensor in model.parameters():
+        tensor.grad = torch.ones_like(tensor)
+    with pytest.raises(KeyError, match="momentum"):
+        optimizer.step()
+
+
+def test_ruleset_live_and_saved_stand_side_by_side_where_they_differ(folder: Path) -> None:
+    save(folder, "now")
+    titles, row, *_ = check("stronger").splitlines()
+    assert titles.split() == ["parameter", "shape", "layer", "role", "decay", "AdamW", "saved", "AdamW", "rule"]
+    assert row.split()[:3] == ["fc.weight", "4x4", "linear"]
+    assert row.split()[-5:] == ["0.3", "0.3", "0.1", "!", "default"]
 
 
 def test_a_coefficient_that_resuming_would_set_back_is_da103_with_its_origin(folder: Path) -> None:
     save(folder, "now")
     said = check("stronger")
     assert "loading this state would set weight_decay of group 0 back to 0.1, from 0.3" in said
+    assert said.count("DA103") == 1
 
 
 def test_a_checkpoint_without_optimizer_state_is_an_error_with_a_way_out(folder: Path) -> None:
@@ -111,7 +172,7 @@ def test_a_checkpoint_without_optimizer_state_is_an_error_with_a_way_out(folder:
 
 
 def test_states_of_other_shapes_in_a_file_beside_the_model_are_found(folder: Path) -> None:
-    state: Any = save(folder, "one_group")
+    state = save(folder, "one_group")
     first, second, *others = state["param_groups"][0]["param_names"]
     state["param_groups"][0]["param_names"] = [second, first, *others]
     torch.save({"model": torch.load("last.pt")["model"], "optimizer": state}, "last.pt")
