@@ -211,6 +211,7 @@ def test_arrays_within_the_pickle_are_passed_over_unread(tmp_path: Path) -> None
         with path.open("rb", buffering=0) as file:
             counted = Counted(name="run.ckpt", file=file, size=path.stat().st_size)
             found = torch_zip.read(counted)
+        assert isinstance(found.root, dict)
         assert found.root["state_dict"]["layer.weight"].shape == (2, 3)
         assert sum(Counted.spans) < 100_000
         Counted.spans.clear()

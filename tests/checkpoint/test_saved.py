@@ -163,6 +163,29 @@ def test_a_rate_that_is_a_tensor_is_said_to_be_unknown(tmp_path: Path) -> None:
     assert found.notes == ("lr was saved as a tensor; its value is not in the header",)
 
 
+@pytest.mark.parametrize(
+    ("value", "note"),
+    [
+        (torch.tensor(0.1), "weight_decay was saved as a tensor; its value is not in the header"),
+        (float("nan"), "weight_decay is no finite number"),
+        (float("inf"), "weight_decay is no finite number"),
+        (10**400, "weight_decay is no finite number"),
+    ],
+    ids=["tensor", "nan", "inf", "huge"],
+)
+def test_nothing_is_claimed_of_a_group_whose_coefficient_cannot_be_read(
+    value: object, note: str, tmp_path: Path
+) -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+    state = stepped(model, torch.optim.AdamW(split(model, vectors))).state_dict()
+    state["param_groups"][0]["weight_decay"] = value
+    torch.save({"model": model.state_dict(), "optimizer": state}, tmp_path / "run.pt")
+    (found,) = read(tmp_path / "run.pt", target="").optimizers
+    assert found.notes == (note,)
+    assert [any(group.parameters) for group in found.groups] == [False, True]
+    assert "weight_decay" not in found.groups[0].hyperparameters
+
+
 def test_ids_that_are_memory_addresses_are_positions_too(tmp_path: Path) -> None:
     model = resnet()
     optimizer = stepped(model, OPTIMIZERS["SGD"](split(model, vectors)))

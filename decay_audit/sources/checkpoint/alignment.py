@@ -103,16 +103,18 @@ def _by_order(
 
 def _forward(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) -> list[set[State]] | None:
     """List the states that can be reached after each parameter, none where nothing fits; None if they are too many."""
+    if len(groups) ** 2 > MAX_STATES:
+        return None
     spare = len(shapes) - sum(map(len, groups))
     levels: list[set[State]] = [{(0,) * len(groups)}]
     total = 0
     for index, shape in enumerate(shapes):
-        reached = {
-            later for state in levels[-1] for later, _ in _next(shape, groups, state, skip=index - sum(state) < spare)
-        }
+        reached: set[State] = set()
+        for state in levels[-1]:
+            reached.update(later for later, _ in _next(shape, groups, state, skip=index - sum(state) < spare))
+            if (total + len(reached)) * len(groups) > MAX_STATES:
+                return None
         total += len(reached)
-        if total * len(groups) > MAX_STATES:
-            return None
         levels.append(reached)
     return levels
 

@@ -47,16 +47,21 @@ def sizes(value: object) -> tuple[int, ...]:
     return tuple(value)
 
 
+def _shape(value: object) -> tuple[int, ...]:
+    size = sizes(value)
+    elements = prod(size)
+    if elements > MAX_ELEMENTS:
+        raise MalformedError(f"a tensor claims {min(elements, 10**300):.3g} elements")
+    return size
+
+
 def _strided(storage: object, offset: object, shape: object, stride: object, trainable: object, dtype: str) -> Tensor:
     if type(storage) is not Storage or type(offset) is not int or offset < 0:
         raise MalformedError("a tensor is rebuilt from something else than a storage and an offset")
-    size, step = sizes(shape), sizes(stride)
+    size, step = _shape(shape), sizes(stride)
     if len(size) != len(step):
         raise MalformedError(f"a tensor of {len(size)} dimensions has {len(step)} strides")
-    elements = prod(size)
-    if elements > MAX_ELEMENTS:
-        raise MalformedError(f"a tensor claims {elements:.3g} elements")
-    if storage.count is not None and elements:
+    if storage.count is not None and 0 not in size:
         last = offset + sum((n - 1) * s for n, s in zip(size, step, strict=True))
         held = storage.count
         if dtype != storage.dtype:
@@ -97,12 +102,12 @@ def _quantized(arguments: tuple[Any, ...]) -> Tensor:
 
 def _without_storage(arguments: tuple[Any, ...]) -> Tensor:
     dtype, shape, stride, trainable = arguments
-    return Tensor(shape=sizes(shape), dtype=_dtype(dtype), stride=sizes(stride), trainable=trainable is True or None)
+    return Tensor(shape=_shape(shape), dtype=_dtype(dtype), stride=sizes(stride), trainable=trainable is True or None)
 
 
 def _wrapper(arguments: tuple[Any, ...]) -> Tensor:
     _type, dtype, shape = arguments[:3]
-    return Tensor(shape=sizes(shape), dtype=_dtype(dtype), trainable=arguments[-1] is True or None)
+    return Tensor(shape=_shape(shape), dtype=_dtype(dtype), trainable=arguments[-1] is True or None)
 
 
 def _sparse(arguments: tuple[Any, ...]) -> object:
@@ -113,7 +118,7 @@ def _sparse(arguments: tuple[Any, ...]) -> object:
     shapes = [item for item in data if isinstance(item, tuple | list)]
     if not found or not shapes:
         raise MalformedError("a sparse tensor has no values or no shape")
-    return Tensor(shape=sizes(shapes[-1]), dtype=found[-1].dtype)
+    return Tensor(shape=_shape(shapes[-1]), dtype=found[-1].dtype)
 
 
 def _moved(arguments: tuple[Any, ...]) -> object:

@@ -8,16 +8,17 @@ from decay_audit.sources.checkpoint.tables import Model, merge
 from decay_audit.sources.checkpoint.values import MalformedError, Saved, Table
 
 EXACT, WITHIN, NOT = 2, 1, 0
+MAX_HELD = 32
 
 
 def strangers(tables: Sequence[Table], model: Model) -> Iterator[tuple[Saved, str]]:
     """Give the saved optimizers that fit another state dict of their file better, each with the path of that one."""
     for file, table in enumerate(tables):
-        for saved in table.saved if table.rivals else ():
-            here = _fitness(saved, model, file)
-            ranks = (
-                {path: _fitness(saved, rival, file) for path, rival in _rivals(table, model)} if here < EXACT else {}
-            )
+        held = [(saved, _fitness(saved, model, file)) for saved in table.saved[:MAX_HELD]] if table.rivals else []
+        unsure = [(saved, here) for saved, here in held if here < EXACT]
+        rivals = list(_rivals(table, model)) if unsure else []
+        for saved, here in unsure:
+            ranks = {path: _fitness(saved, rival, file) for path, rival in rivals}
             best = max(ranks, key=lambda path: ranks[path], default=None)
             if best is not None and ranks[best] > here:
                 yield saved, best

@@ -14,11 +14,15 @@ SCRIPT: Final = "__torch__."
 
 
 class Flat(Struct, frozen=True, kw_only=True):
-    """Named tensors in the module's order, which of them are buffers, and class names by module name."""
+    """Named tensors in the module's order, which of them are buffers, and class names by module name.
+
+    `looked` is how many entries were looked at: modules may share theirs, so that a short file can hold endless ones.
+    """
 
     tensors: dict[str, Tensor]
     buffers: frozenset[str] = frozenset()
     types: Mapping[str, str] = {}
+    looked: int = 0
 
 
 def is_module(value: object) -> bool:
@@ -44,11 +48,13 @@ def flatten(root: Opaque) -> Flat:
     tensors: dict[str, Tensor] = {}
     buffers: set[str] = set()
     types: dict[str, str] = {}
+    looked = 0
     waiting: list[tuple[str, Opaque, int]] = [("", root, 0)]
     while waiting:
         prefix, module, depth = waiting.pop()
         types[prefix] = _type(module.name)
-        if depth > MAX_DEPTH or len(types) + len(tensors) > MAX_NAMES or len(prefix) > MAX_NAME:
+        looked += 1 + sum(map(len, _fields(module)))
+        if depth > MAX_DEPTH or looked > MAX_NAMES or len(prefix) > MAX_NAME:
             raise MalformedError("a module in it nests too deep, holds too many others, or has too long a name")
         for leaf, tensor, is_buffer in _own(module):
             name = f"{prefix}.{leaf}" if prefix else leaf
@@ -57,23 +63,24 @@ def flatten(root: Opaque) -> Flat:
                 buffers.add(name)
         below = [(f"{prefix}.{name}" if prefix else name, child, depth + 1) for name, child in _children(module)]
         waiting.extend(reversed(below))
-    return Flat(tensors=tensors, buffers=frozenset(buffers), types=types)
+    return Flat(tensors=tensors, buffers=frozenset(buffers), types=types, looked=looked)
+
+
+def _fields(module: Opaque) -> tuple[Mapping[Any, object], ...]:
+    """Give what holds the parameters, the buffers and the modules: of a script all in one."""
+    state = attributes(module)
+    if module.name.startswith(SCRIPT):
+        return (state,)
+    return tuple(mapping(state.get(field)) for field in ("_parameters", "_buffers", "_modules"))
 
 
 def _own(module: Opaque) -> Iterator[tuple[str, Tensor, bool]]:
-    state = attributes(module)
-    if module.name.startswith(SCRIPT):
-        yield from ((name, value, False) for name, value in _named_tensors(state))
-        return
-    for field in ("_parameters", "_buffers"):
-        held = _named_tensors(mapping(state.get(field)))
-        yield from ((name, value, field == "_buffers") for name, value in held)
+    for held, is_buffer in zip(_fields(module)[:2], (False, True), strict=False):
+        yield from ((name, value, is_buffer) for name, value in _named_tensors(held))
 
 
 def _children(module: Opaque) -> Iterator[tuple[str, Opaque]]:
-    state = attributes(module)
-    held = state if module.name.startswith(SCRIPT) else mapping(state.get("_modules"))
-    for name, value in held.items():
+    for name, value in _fields(module)[-1].items():
         if isinstance(name, str) and type(value) is Opaque and is_module(value):
             yield name, value
 

@@ -1,7 +1,8 @@
 """A saved optimizer becomes an Optimizer value: its groups' hyperparameters, and its positions as parameter names."""
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct
@@ -19,6 +20,12 @@ Shape = tuple[int, ...]
 
 _SCALARS: Final = {"f2": "e", "f4": "f", "f8": "d", "i2": "h", "i4": "i", "i8": "q"}
 _SPECIAL: Final = frozenset({"params", "param_names", "names"})
+_MEASURED: Final = ("lr", "weight_decay")
+
+LARGEST: Final = 2**63 - 1
+"""The largest number that is taken for a setting."""
+
+MAX_STATES: Final = 64
 
 
 class Positions(Struct, frozen=True, kw_only=True):
@@ -52,7 +59,7 @@ def optimizer(saved: Saved, model: Model, file: int) -> Optimizer:
                 hyperparameters=held,
                 shapes=() if said.names else said.shapes,
             )
-            for held, names, said in zip(settings, named, positions, strict=True)
+            for held, names, said in zip(settings, _certain(named, groups, settings), positions, strict=True)
         ),
         semantics=semantics,
         adaptive=semantics == "coupled" and kind in ADAPTIVE,
@@ -61,6 +68,22 @@ def optimizer(saved: Saved, model: Model, file: int) -> Optimizer:
         doubts=doubts,
         misfits=misfits,
     )
+
+
+def _certain(
+    named: Sequence[Sequence[str]], groups: Sequence[Mapping[Any, object]], settings: Sequence[Mapping[str, object]]
+) -> Sequence[Sequence[str]]:
+    """Take the names from positions whose weight_decay could not be read: nothing is claimed of those."""
+    return [
+        [""] * len(names) if "weight_decay" in group and "weight_decay" not in held else names
+        for names, group, held in zip(named, groups, settings, strict=True)
+    ]
+
+
+def entries(saved: Saved) -> Iterator[int]:
+    """Count what reading each group will look at; groups may share their lists, so that a short file has endless."""
+    for held in map(mapping, _list(saved.content.get("param_groups"))):
+        yield 1 + len(held) + len(_list(held.get("params")))
 
 
 def read_positions(saved: Saved, model: Model, file: int) -> Sequence[Positions]:
@@ -75,25 +98,31 @@ def _list(value: object) -> Sequence[Any]:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """Give a finite number, None for anything else."""
+    return float(value) if isinstance(value, int | float) and abs(value) <= LARGEST else None
 
 
 def _hyperparameters(group: Mapping[Any, object]) -> dict[str, object]:
-    return {
+    found = {
         key: plain
         for key, value in group.items()
         if isinstance(key, str) and key not in _SPECIAL and (plain := _plain(value)) is not Ellipsis
     }
+    odd = [key for key in _MEASURED if found.get(key) is not None and _number(found[key]) is None]
+    return {key: value for key, value in found.items() if key not in odd}
 
 
 def _plain(value: object) -> object:
     """Give a hyperparameter as plain data, Ellipsis where its value is not in the header (a tensor's)."""
-    if value is None or isinstance(value, bool | int | float | str):
+    if _is_plain(value):
         return value
     if isinstance(value, tuple | list) and len(value) <= 64:
-        items = tuple(item if isinstance(item, int | float | str | None) else ... for item in value)
-        return ... if ... in items else items
+        return tuple(value) if all(map(_is_plain, value)) else ...
     return _numpy_scalar(value)
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, float | str) or (isinstance(value, int) and abs(value) <= LARGEST)
 
 
 def _numpy_scalar(value: object) -> object:
@@ -110,12 +139,15 @@ def _numpy_scalar(value: object) -> object:
 
 def _unread(groups: Sequence[Mapping[Any, object]], settings: Sequence[Mapping[str, object]]) -> tuple[str, ...]:
     unread = {
-        key
+        (key, type(group[key]) is Tensor)
         for group, held in zip(groups, settings, strict=True)
-        for key in ("lr", "weight_decay")
+        for key in _MEASURED
         if key in group and key not in held
     }
-    return tuple(f"{key} was saved as a tensor; its value is not in the header" for key in sorted(unread))
+    return tuple(
+        f"{key} was saved as a tensor; its value is not in the header" if tensor else f"{key} is no finite number"
+        for key, tensor in sorted(unread)
+    )
 
 
 def _state_keys(state: Mapping[Any, object]) -> frozenset[str]:
@@ -150,7 +182,8 @@ def state_shape(state: Mapping[Any, object]) -> Shape | None:
 
     Most states have the parameter's own shape. Adafactor keeps one for the rows and one for the columns.
     """
-    shapes = {key: value.shape for key, value in state.items() if type(value) is Tensor and key != "step"}
+    held = islice(state.items(), MAX_STATES)
+    shapes = {key: value.shape for key, value in held if type(value) is Tensor and key != "step"}
     for row, column in (("exp_avg_sq_row", "exp_avg_sq_col"), ("row_var", "col_var")):
         if row in shapes and column in shapes:
             return _factored(shapes[row], shapes[column])

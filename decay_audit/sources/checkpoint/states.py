@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import accumulate
 from math import prod
 from typing import Any, Final
 
@@ -10,10 +11,14 @@ from msgspec import Struct
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.modules import Flat, attributes, flatten, is_module, mapping
-from decay_audit.sources.checkpoint.values import MalformedError, Opaque, Pickled, Saved, Table, Tensor
+from decay_audit.sources.checkpoint.saved import entries
+from decay_audit.sources.checkpoint.values import TRAINED, MalformedError, Opaque, Pickled, Saved, Table, Tensor
 
 MAX_DEPTH: Final = 32
-MAX_TENSORS: Final = 2_000_000
+MAX_ENTRIES: Final = 4_000_000
+MAX_LOOKED: Final = 64
+MAX_OPTIMIZERS: Final = 256
+MAX_PAIRS: Final = 5_000_000
 MAX_PART: Final = 256
 MAX_RIVALS: Final = 16
 _PEER: Final = 0.98  # a copy may lack a few counters of the original
@@ -41,19 +46,21 @@ def table(pickled: Pickled, key: str | None) -> Table:
     """
     nodes = list(_walk(pickled.root))
     candidates = _candidates(nodes)
-    saved = tuple(found for path, node in nodes if (found := _saved(path, node)))
     chosen = _at(key, nodes, candidates) if key else _largest(candidates)
+    saved = _optimizers(nodes)
+    read = saved[: max(1, min(MAX_OPTIMIZERS, MAX_PAIRS // max(1, len(chosen.flat.tensors) if chosen else 1)))]
+    beyond = (f"it holds {len(saved)} optimizer states; the first {len(read)} are read",) if read != saved else ()
     if chosen is None:
-        return Table(tensors={}, saved=saved, opaque=pickled.opaque)
+        return Table(tensors={}, saved=read, opaque=pickled.opaque, notes=beyond)
     return Table(
         tensors=chosen.flat.tensors,
         others=_others(chosen.node),
         buffers=chosen.flat.buffers,
         types=chosen.flat.types,
-        saved=saved,
-        rivals=_rivals(chosen, candidates) if saved else {},
+        saved=read,
+        rivals=_rivals(chosen, candidates) if read else {},
         opaque=pickled.opaque,
-        notes=_notes(chosen, candidates),
+        notes=(*_notes(chosen, candidates), *beyond),
     )
 
 
@@ -67,13 +74,15 @@ def _rivals(chosen: Candidate, candidates: Sequence[Candidate]) -> Mapping[str, 
 
 def _candidates(nodes: Sequence[tuple[Path, object]]) -> Sequence[Candidate]:
     found: list[Candidate] = []
-    total = 0
+    looked = 0
     for path, node in nodes:
-        if candidate := _candidate(path, node):
-            found.append(candidate)
-            total += len(candidate.flat.tensors)
-        if total > MAX_TENSORS:
-            raise MalformedError(f"it names more than {MAX_TENSORS} tensors")
+        flat = _flat(node)
+        looked += flat.looked
+        if looked > MAX_ENTRIES:
+            raise MalformedError(f"its modules and state dicts have more than {MAX_ENTRIES} entries")
+        if flat.tensors:
+            numel = sum(prod(it.shape) for it in flat.tensors.values() if it.dtype in TRAINED)
+            found.append(Candidate(path=path, node=node, flat=flat, numel=numel))
     return found
 
 
@@ -93,26 +102,23 @@ def _walk(root: object) -> Iterator[tuple[Path, object]]:
         yield path, node
         if _is_optimizer(node) or is_module(node):
             continue
-        below = [((*path, name), child) for name, child in _below(node) if type(child) in _NESTING]
-        waiting.extend(reversed(below))
+        waiting.extend(reversed([(place, child) for place, child in _below(path, node) if type(child) in _NESTING]))
 
 
-def _below(node: object) -> Iterator[tuple[str, object]]:
+def _below(path: Path, node: object) -> Iterator[tuple[Path, object]]:
+    """Give what a node holds; an opaque value's parts, which others may share, are at its own place."""
     if isinstance(node, dict):
-        yield from ((str(name), child) for name, child in node.items() if isinstance(name, str | int))
+        yield from (((*path, str(name)), child) for name, child in node.items() if isinstance(name, str | int))
     elif isinstance(node, list | tuple):
-        yield from ((str(index), child) for index, child in enumerate(node))
+        yield from (((*path, str(index)), child) for index, child in enumerate(node))
     elif type(node) is Opaque:
-        for part in (node.items, attributes(node)):
-            yield from _below(part)
-        yield from _below(node.elements)
-        yield from _below(node.arguments)
+        yield from ((path, part) for part in (node.items, attributes(node), node.elements, node.arguments) if part)
 
 
 def _is_optimizer(node: object) -> bool:
     held = _mapping(node)
     groups = held.get("param_groups")
-    return isinstance(groups, list) and all("params" in mapping(group) for group in groups)
+    return isinstance(groups, list) and all("params" in mapping(group) for group in groups[:MAX_LOOKED])
 
 
 def _mapping(node: object) -> Mapping[Any, object]:
@@ -121,27 +127,29 @@ def _mapping(node: object) -> Mapping[Any, object]:
     return mapping(node)
 
 
-def _saved(path: Path, node: object) -> Saved | None:
-    if not _is_optimizer(node):
-        return None
-    return Saved(
-        name=_dotted(path) or "optimizer",
-        content=_mapping(node),
-        type=node.name.rpartition(".")[2] if type(node) is Opaque and node.items is None else "",
+def _optimizers(nodes: Sequence[tuple[Path, object]]) -> tuple[Saved, ...]:
+    """Take every optimizer state; those that share their groups are held to what a file can honestly hold of them."""
+    found = tuple(
+        Saved(
+            name=_dotted(path) or "optimizer",
+            content=_mapping(node),
+            type=node.name.rpartition(".")[2] if type(node) is Opaque and node.items is None else "",
+        )
+        for path, node in nodes
+        if _is_optimizer(node)
     )
+    if any(total > MAX_ENTRIES for total in accumulate(count for saved in found for count in entries(saved))):
+        raise MalformedError(f"the groups of its optimizers have more than {MAX_ENTRIES} entries")
+    return found
 
 
-def _candidate(path: Path, node: object) -> Candidate | None:
-    if _is_optimizer(node):
-        return None
-    if is_module(node) and type(node) is Opaque:
-        flat = flatten(node)
-    else:
-        held = mapping(node)
-        flat = Flat(tensors={name: it for name, it in held.items() if type(it) is Tensor and type(name) is str})
-    if not flat.tensors:
-        return None
-    return Candidate(path=path, node=node, flat=flat, numel=sum(prod(it.shape) for it in flat.tensors.values()))
+def _flat(node: object) -> Flat:
+    if type(node) is Opaque and is_module(node) and not _is_optimizer(node):
+        return flatten(node)
+    if not isinstance(node, dict) or _is_optimizer(node):
+        return Flat(tensors={})
+    tensors = {name: it for name, it in node.items() if type(it) is Tensor and type(name) is str}
+    return Flat(tensors=tensors, looked=len(node))
 
 
 def _largest(candidates: Sequence[Candidate]) -> Candidate | None:
@@ -173,7 +181,7 @@ def _tree(node: object) -> dict[str, Tensor]:
         _dotted((*path, name)): value
         for path, inner in _walk(node)
         if not _is_optimizer(inner)
-        for name, value in mapping(inner).items()
+        for name, value in (inner.items() if isinstance(inner, dict) else ())
         if isinstance(name, str) and type(value) is Tensor
     }
 
