@@ -1,5 +1,6 @@
 """One parameter's whole story as a value: what it is and why, which rule decided, what other rulesets would do."""
 
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -13,6 +14,9 @@ from decay_audit.observations import Observation, Update
 from decay_audit.roles.words import Classified
 from decay_audit.rules import RuleSet
 from decay_audit.sentences import visible
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 
 ANY = 1.0
 """A coefficient for rulesets whose own default is 0, to see which parameters they would decay."""
@@ -54,7 +58,9 @@ class Explanation(Struct, frozen=True, kw_only=True):
 def explain(
     plan: Plan, name: str, others: Sequence[RuleSet] = (), observations: Iterable[Observation] = ()
 ) -> Explanation:
-    """Tell the story of the parameter `name`: its canonical name, its raw name, or one of its tied names.
+    """Tell the story of the parameter `name`: its canonical name, its raw name, one of its tied names, or a pattern.
+
+    A pattern is how a table folds names, `blocks.{0-11}.norm.{weight,bias}`; the story is that of the first.
 
     Raises:
         DecayAuditError: the plan has no such parameter.
@@ -70,13 +76,28 @@ def explain(
 
 
 def _find(plan: Plan, name: str) -> Decision:
-    for decision in plan.decisions:
-        parameter = decision.subject.parameter
-        if name in (parameter.name, parameter.raw_name, *parameter.tied_to):
-            return decision
+    for is_it in (name.__eq__, _pattern(name).fullmatch):
+        for decision in plan.decisions:
+            parameter = decision.subject.parameter
+            if any(map(is_it, (parameter.name, parameter.raw_name, *parameter.tied_to))):
+                return decision
     names = [decision.name for decision in plan.decisions]
     near = ", ".join(map(visible, get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]))
     raise DecayAuditError(f"no parameter {visible(name)}", f"did you mean {near}? `inspect --full` lists them all")
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """Read a folded name; what is not in braces means itself."""
+    parts = _BRACES.split(name)
+    return re.compile("".join(f"(?:{_any_of(part)})" if at % 2 else re.escape(part) for at, part in enumerate(parts)))
+
+
+def _any_of(alternatives: str) -> str:
+    ranges = ((one, _RANGE.fullmatch(one)) for one in alternatives.split(","))
+    return "|".join(
+        "|".join(map(str, range(int(found[1]), int(found[2]) + 1))) if found else re.escape(one)
+        for one, found in ranges
+    )
 
 
 def _walk(ruleset: RuleSet, decision: Decision) -> Iterable[Step]:

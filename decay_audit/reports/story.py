@@ -15,8 +15,9 @@ from decay_audit.reports.layout import paint
 from decay_audit.reports.options import Options
 from decay_audit.reports.wording import COUNTED, amount, dimensions
 from decay_audit.roles.words import Classified, Layer, Role
-from decay_audit.sentences import coefficient, visible
+from decay_audit.sentences import coefficient, few, visible
 
+_PRESETS = 6
 _ANSWERS = {True: "yes", False: "no", None: "?"}
 _MOVES: dict[Movement, str] = {
     "proportional": "removes the same fraction of every element",
@@ -36,7 +37,7 @@ def explanation(story: Explanation, options: Options) -> str:
         "declared": _declared(story),
         "tied to": map(visible, story.decision.subject.parameter.tied_to),
         "ruleset": _ruleset(story),
-        "elsewhere": _elsewhere(story),
+        "elsewhere": _elsewhere(story, len(story.elsewhere) if options.verbose else _PRESETS),
         "observed": map(_observed, story.observations),
         **{f"with {visible(update.optimizer)}": _update(update) for update in story.updates},
     }
@@ -111,10 +112,10 @@ def _step(step: Step, story: Explanation) -> str:
     return f"{_ANSWERS[step.answer]:<3}  {visible(step.place)} {visible(step.rule)}{about}"
 
 
-def _elsewhere(story: Explanation) -> Iterator[str]:
+def _elsewhere(story: Explanation, most: int) -> Iterator[str]:
     for decays, word in ((True, "decayed by"), (False, "spared by"), (None, "no answer from")):
         if names := [visible(one.ruleset) for one in story.elsewhere if one.decays is decays]:
-            yield f"{word} {', '.join(names)}"
+            yield f"{word} {few(names, most)}"
 
 
 def _observed(one: Observation) -> str:

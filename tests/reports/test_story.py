@@ -1,0 +1,47 @@
+"""The story of one parameter: how it is found, and how long it gets."""
+
+import pytest
+
+import decay_audit
+from decay_audit import explanation, rulefile
+from decay_audit.errors import DecayAuditError
+from decay_audit.report import Report
+from decay_audit.reports import Options, entries, fold
+from decay_audit.reports import explanation as told
+from tests.menagerie import EMPTY, MENAGERIE
+from tests.reports import samples
+
+
+@pytest.mark.parametrize("name", sorted(set(MENAGERIE) - EMPTY))
+@pytest.mark.filterwarnings("ignore")
+def test_a_pattern_as_the_table_prints_it_leads_to_its_first_parameter(name: str) -> None:
+    inventory = decay_audit.read(MENAGERIE[name]())
+    plan = decay_audit.plan(inventory)
+    for row in fold.fold(entries.entries(Report(inventory=inventory, plan=plan))):
+        found = explanation.explain(plan, row.pattern).decision
+        assert found.name == inventory.parameters[row.first].name
+
+
+def test_a_name_that_has_braces_of_its_own_is_found_as_it_is() -> None:
+    names = ("a.0.w", "a.{0-2}.w", "a.1.w")
+    plan = samples.report([samples.subject(name, (3, 3), "linear_weight", "linear") for name in names]).plan
+    assert explanation.explain(plan, "a.{0-2}.w").decision.name == "a.{0-2}.w"
+    assert explanation.explain(plan, "a.{1,2}.w").decision.name == "a.1.w"
+
+
+@pytest.mark.parametrize("pattern", ["a.{3-9}.w", "a.{", "}", "{}", "{9-0}", "a.{0-2.w"])
+def test_a_pattern_that_fits_nothing_gets_the_nearest_names(pattern: str) -> None:
+    plan = samples.report([samples.subject(f"a.{i}.w", (3, 3), "linear_weight", "linear") for i in range(3)]).plan
+    with pytest.raises(DecayAuditError, match="no parameter") as raised:
+        explanation.explain(plan, pattern)
+    assert "did you mean a." in raised.value.hint
+
+
+def test_of_the_other_presets_only_a_few_are_named_unless_more_is_asked_for() -> None:
+    plan = decay_audit.plan(MENAGERIE["tied"]())
+    presets = [rulefile.load(name) for name in rulefile.presets()]
+    story = explanation.explain(plan, plan.decisions[0].name, presets)
+    short, whole = told(story), told(story, Options(verbose=True))
+    assert "more" in short
+    assert max(map(len, short.splitlines())) < 160
+    assert all(name in whole for name in rulefile.presets())
