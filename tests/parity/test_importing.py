@@ -1,5 +1,6 @@
 """Imported configurations, against the codebase's own function where it is installed."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typer.testing import CliRunner
 from decay_audit import rulefile
 from decay_audit.cli import app
 from decay_audit.rulefile.importing import import_rules
+from decay_audit.rulefile.importing.inheriting import read_inheriting
 from tests.parity.compare import classified, compare
 from tests.parity.models import MODELS
 from tests.parity.peers import Peer, missing, mmengine
@@ -116,3 +118,19 @@ def test_a_check_asks_torchtitan_itself(tmp_path: Path) -> None:
     assert re.search(r"the same as torchtitan \d[\d.]+ does itself, on \d+ parameters", result.stderr)
     result = checked(TORCHTITAN, "torchtitan", "tests.parity.models:Language", tmp_path)
     assert "not compared: torchtitan stops on this model itself: ValueError: Optimizer param_groups" in result.stderr
+
+
+def test_inherited_configurations_are_joined_as_mmengine_joins_them(tmp_path: Path) -> None:
+    config = pytest.importorskip("mmengine").Config
+    (tmp_path / "a.py").write_text(
+        "x = dict(one=dict(a=1, b=2), two=dict(c=3), kept=(1, 2))\ny = 1\n", encoding="utf-8"
+    )
+    (tmp_path / "b.py").write_text("z = dict(d=[dict(e=1)])\n", encoding="utf-8")
+    (tmp_path / "c.py").write_text(
+        "_base_ = ['./a.py', './b.py']\nx = dict(one=dict(a=5), two=dict(_delete_=True, f=6))\nz = dict(d=4)\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "d.py").write_text("_base_ = './c.py'\nx = dict(one=dict(b=dict(_delete_=True, g=7)))\n")
+    (ours,) = read_inheriting(tmp_path / "d.py")
+    theirs = config.fromfile(tmp_path / "d.py").to_dict()
+    assert {key: value for key, value in ours.items() if key != "_base_"} == json.loads(json.dumps(theirs))

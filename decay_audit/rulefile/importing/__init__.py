@@ -11,7 +11,7 @@ from msgspec import Struct
 from decay_audit.errors import RulesError
 from decay_audit.rulefile.importing import mmengine, patterns, sam2
 from decay_audit.rulefile.importing.draft import Translate
-from decay_audit.rulefile.importing.reading import read
+from decay_audit.rulefile.importing.inheriting import read_inheriting
 from decay_audit.rulefile.importing.writing import text
 
 __all__ = ["SOURCES", "Imported", "import_rules"]
@@ -52,7 +52,7 @@ def import_rules(path: str | Path, source: str) -> Imported:
     if source not in SOURCES:
         raise RulesError(f"no codebase is called `{source}` here", f"accepted: {', '.join(SOURCES)}")
     path = Path(path)
-    config = read(path)
+    config = read_inheriting(path)
     try:
         draft = SOURCES[source](config, path.stem)
     except (TypeError, KeyError, AttributeError) as error:  # a configuration may hold anything anywhere

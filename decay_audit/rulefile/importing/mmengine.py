@@ -6,6 +6,8 @@ from typing import Any
 
 from decay_audit.errors import RulesError
 from decay_audit.rulefile.importing.draft import Draft, Pattern, When, holding, mappings, number
+from decay_audit.rulefile.importing.inheriting import BASE
+from decay_audit.rulefile.importing.reading import CALLED
 
 _NORMS = [
     "torch.nn.modules.batchnorm._BatchNorm",
@@ -95,8 +97,10 @@ def _bias_rate(paramwise: Mapping[str, Any], ordered: Sequence[str]) -> Iterator
 def _notes(config: Any, paramwise: Mapping[str, Any], base: float | None, ordered: Sequence[str]) -> Iterator[str]:  # noqa: ANN401
     if base is None:
         yield "The file gives no weight_decay, perhaps because another gives it: name it with --weight-decay."
-    if any("_base_" in one for one in mappings(config)):
-        yield "The files named in _base_ were not read."
+    for lacking in [one[BASE] for one in mappings(config) if one.get(BASE)]:
+        yield f"Named in {BASE} and not there, so not read: {', '.join(map(str, lacking))}."
+    if any(one.get(CALLED) == "read_base" for one in mappings(config)):
+        yield "What is imported under read_base() was not read."
     if len(ordered) > 1:
         yield "mmengine sorts custom_keys by length, the longest first: they stand here in that order."
     if paramwise.get("dwconv_decay_mult") is not None and paramwise.get("bias_decay_mult") is None:

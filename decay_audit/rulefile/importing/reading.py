@@ -65,7 +65,7 @@ def _from_python(text: str) -> list[Any]:
             case ast.Assign(targets=[target], value=value) | ast.AnnAssign(target=target, value=ast.expr() as value):
                 known[ast.unparse(target)] = _value(value, known)
                 found.append({ast.unparse(target).rpartition(".")[2]: known[ast.unparse(target)]})
-            case ast.Return(value=ast.expr() as value) | ast.Expr(value=value):
+            case ast.Return(value=ast.expr() as value) | ast.Expr(value=value) | ast.withitem(context_expr=value):
                 found.append(_value(value, known))
     return found
 

@@ -22,6 +22,7 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         raise RulesError("the file's `options` have no list `weight_decay`", f"expected something like: {_EXAMPLE}")
     chosen, rest = _split(options["weight_decay"])
     base = 0.0 if rest is None else _start(rest, config, "weight_decay")
+    rates = _rates(options.get("lr"), config)
     return Draft(
         name=name,
         title="Imported from a SAM 2 training configuration",
@@ -32,8 +33,8 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
             for index, one in enumerate(chosen, start=1)
         ],
         frozen="include",
-        lr_scale=list(_rates(options.get("lr"), config)),
-        notes=tuple(_notes(config, options)),
+        lr_scale=rates or (),
+        notes=tuple(_notes(config, options, rates)),
     )
 
 
@@ -51,25 +52,38 @@ def _condition(entry: Entry) -> When:
 
 def _start(entry: Entry, config: Any, option: str) -> float:  # noqa: ANN401
     """The value at the start of the entry's schedule; `${a.b}` is looked up in the file."""
-    scheduler = entry.get("scheduler") or {}
-    value = scheduler.get("value", scheduler.get("start_value"))
+    value = _scheduled(entry.get("scheduler"))
     found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     for part in found[1].split(".") if found else ():
         config = value = config.get(part) if isinstance(config, dict) else None
     return number(value, f"the value of {option} for {words(entry.get('param_names')) or 'the rest'}")
 
 
-def _rates(entries: Any, config: Any) -> Iterator[tuple[When, float]]:  # noqa: ANN401
+def _scheduled(scheduler: Any) -> Any:  # noqa: ANN401
+    """The first value of a schedule, which may be that of the first of several."""
+    if not isinstance(scheduler, dict):
+        return None
+    if isinstance(several := scheduler.get("schedulers"), list) and several:
+        return _scheduled(several[0])
+    return scheduler.get("value", scheduler.get("start_value"))
+
+
+def _rates(entries: Any, config: Any) -> list[tuple[When, float]] | None:  # noqa: ANN401
+    """Learning rates as factors on that of the rest; None where one of them is only known to the running code."""
     chosen, rest = _split(entries) if isinstance(entries, list) else ([], None)
-    base = 0.0 if rest is None else _start(rest, config, "lr")
-    for one in chosen if base else ():
-        yield _condition(one), _start(one, config, "lr") / base
+    try:
+        base = 0.0 if rest is None else _start(rest, config, "lr")
+        return [(_condition(one), _start(one, config, "lr") / base) for one in chosen] if base else []
+    except RulesError:
+        return None
 
 
-def _notes(config: Any, options: Mapping[str, Any]) -> Iterator[str]:  # noqa: ANN401
+def _notes(config: Any, options: Mapping[str, Any], rates: object) -> Iterator[str]:  # noqa: ANN401
     yield "SAM 2 refuses patterns and classes that match nothing, and entries that overlap."
     if any(one.get("param_group_modifiers") for one in mappings(config)):
         yield "param_group_modifiers (learning rates by layer) are not told."
+    if rates is None:
+        yield "Learning rates are not told: only running the code would work them out."
     schedulers = [one.get("scheduler") or {} for one in options["weight_decay"]]
     if any("end_value" in one for one in schedulers):
         yield "weight_decay is scheduled: the values are those at the start."
