@@ -65,6 +65,16 @@ def test_numbered_shards_without_an_index_are_read(sharded: Path) -> None:
     assert names(read(sharded, target="x")) == with_index
 
 
+def test_a_shard_on_its_own_is_said_to_be_one_and_what_has_them_all_is_named(sharded: Path) -> None:
+    shard, *others = sorted(sharded.glob("*.safetensors"))
+    (note,) = read(shard, target="x").notes
+    count = len(others) + 1
+    assert note == f"this is one of {count} shards, not the whole checkpoint: {index_of(sharded).name} names them all"
+    index_of(sharded).unlink()
+    assert "name its folder to read them all" in read(shard, target="x").notes[0]
+    assert read(sharded, target="x").notes == ()
+
+
 def test_a_missing_shard_is_named(sharded: Path) -> None:
     (sharded / "model-00002-of-00004.safetensors").unlink(missing_ok=True)
     lost = sorted(sharded.glob("*.safetensors"))[0]

@@ -10,10 +10,12 @@ from msgspec import Struct
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.files import opened
+from decay_audit.sources.checkpoint.values import MAX_TENSORS
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 _INDEX: Final = ".index.json"
 _MAX_INDEX: Final = 100_000_000
+_MAX_FILES: Final = 20_000
 _NUMBERED = re.compile(r"(.*?)[-_.](\d+)-of-(\d+)\.\w+")
 _USUAL: Final = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated")
 
@@ -61,7 +63,17 @@ def select(path: Path) -> Shards:
         return _of_folder(path)
     if path.name.endswith(_INDEX):
         return _of_index(path)
-    return Shards(folder=path.parent, files=(path.name,))
+    return Shards(folder=path.parent, files=(path.name,), notes=_part(path))
+
+
+def _part(path: Path) -> tuple[str, ...]:
+    """Say of a single shard that it is one, and what names them all."""
+    numbered = _NUMBERED.fullmatch(path.name)
+    if not numbered or int(numbered[3]) < 2:
+        return ()
+    indexes = sorted(each.name for each in path.parent.glob(f"*{_INDEX}") if each.name.startswith(numbered[1]))
+    whole = f"{indexes[0]} names them all" if indexes else "name its folder to read them all"
+    return (f"this is one of {int(numbered[3])} shards, not the whole checkpoint: {whole}",)
 
 
 def _of_index(path: Path) -> Shards:
@@ -69,12 +81,16 @@ def _of_index(path: Path) -> Shards:
         if index.size > _MAX_INDEX:
             raise TargetError(f"{path.name} is {index.size} bytes; an index is at most {_MAX_INDEX}")
         content = index.read(0, index.size)
+    if content.count(b",") > 2 * MAX_TENSORS:
+        raise TargetError(f"{path.name} names far more tensors than the {MAX_TENSORS} that are read at most")
     try:
         owners = msgspec.json.decode(content, type=_Index).weight_map
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         hint = 'an index is {"weight_map": {TENSOR: FILE, ...}}'
         raise TargetError(f"{path.name} is not an index of shards: {error}", hint) from error
     files = sorted(set(owners.values()))
+    if len(files) > _MAX_FILES:
+        raise TargetError(f"{path.name} names {len(files)} files; at most {_MAX_FILES} are read")
     for name in files:
         _check_inside(path.name, name)
     missing = [name for name in files if not (path.parent / name).is_file()]
