@@ -56,7 +56,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True, help="folder for what came of each architecture")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="PRESET", help="compare this preset, again if it was before"
+        "--only",
+        action="append",
+        default=[],
+        metavar="PRESET",
+        choices=sorted(PEERS),
+        help="compare this preset, again if it was before",
     )
     parser.add_argument("--models", default="", metavar="PREFIX", help="e.g. timm:vit")
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every Nth model")

@@ -1,5 +1,6 @@
 """What came of comparing presets with their sources becomes the tables of docs/parity.md."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
@@ -20,6 +21,7 @@ which optimizer.
 rule in their own words. *Both refuse*: neither the source nor the preset has an answer for the model. *Source fails*:
 the source itself, or its retelling, raises where the preset has an answer; nothing is compared there.
 """
+_VARYING = re.compile(r"'[^']*'|[0-9]+|\[.*|\S*\.\S*")
 ROW = "| {} | {} | {:,} | {:,} | {:,} | {:,} | {:,} |"
 
 
@@ -66,23 +68,26 @@ def _presets(models: Sequence[Compared]) -> Iterator[str]:
 
 
 def _differences(models: Sequence[Compared]) -> Iterator[str]:
-    lines = [
-        f"- `{preset}` on {one.name}: {line}"
-        for one in models
-        for preset, outcome in one.outcomes.items()
-        for line in outcome.differences
-    ]
     yield "\n## Differences\n"
-    yield from lines[:200] or ["None."]
+    found = [(preset, one.name, one.outcomes[preset].differences) for one in models for preset in one.outcomes]
+    differing = sorted((preset, name, lines) for preset, name, lines in found if lines)
+    if not differing:
+        yield "None."
+        return
+    yield "*Known differences* of rules/README.md says why.\n"
+    yield "| preset | model | parameters | for example |"
+    yield "| --- | --- | ---: | --- |"
+    for preset, name, lines in differing:
+        yield f"| `{preset}` | {name} | {len(lines):,} | `{_cell(lines[0])}` |"
 
 
 def _failures(models: Sequence[Compared]) -> Iterator[str]:
-    """Where a source fails, its message, told once for those that differ by names alone."""
+    """Where a source fails, its message, told once for those that differ by names and numbers alone."""
     kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for one in models:
         for preset, outcome in one.outcomes.items():
             if outcome.crash:
-                kinds.setdefault((preset, outcome.crash[:24]), []).append((one.name, outcome.crash))
+                kinds.setdefault((preset, _VARYING.sub("", outcome.crash)), []).append((one.name, outcome.crash))
     yield "\n## Where a source fails itself\n"
     if not kinds:
         yield "Nowhere."

@@ -26,6 +26,10 @@ class Answer(NamedTuple):
     lr_scale: float = 1.0
     use: str | None = None
 
+    def __str__(self) -> str:
+        rate = "" if self.lr_scale == 1.0 else f" with lr x{self.lr_scale:.4g}"
+        return f"{self.weight_decay:g}{rate}{f' by {self.use}' if self.use else ''}"
+
 
 Answers = dict[str, Answer]
 

@@ -151,3 +151,19 @@ def test_known_differences_are_of_presets() -> None:
     named = set(re.findall(r"^\| `([^`]+)`", known, flags=re.MULTILINE))
     assert named
     assert named <= set(PRESETS)
+
+
+def test_the_comparison_with_every_architecture_has_every_preset_and_its_differences_are_explained() -> None:
+    written = (README.parents[1] / "docs" / "parity.md").read_text("utf-8")
+    rows = [
+        [cell.strip(" `") for cell in line.split("|")[1:-1]]
+        for line in written.partition("\n| preset |")[2].partition("\n## ")[0].splitlines()[2:]
+    ]
+    assert [(row[0], row[1]) for row in rows[:-1]] == [
+        (name, "called" if name in CALLED else "retold") for name in PRESETS if name not in HOUSE
+    ]
+    assert all(int(row[2].replace(",", "")) + int(row[6].replace(",", "")) > 2000 for row in rows[:-1])
+    _, _, known = README.read_text("utf-8").partition("## Known differences")
+    differing = [row[0] for row in rows[:-1] if row[4] != "0"]
+    assert all(f"| `{name}` |" in known for name in differing)
+    assert not set(differing) & set(CALLED)
