@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from decay_audit import decisions, diff, explanation, roles, rulefile
-from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, file_of, load
+from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, beside, file_of, load
 from decay_audit.api.observing import Observed, observe, observe_live
 from decay_audit.checks import check, coefficient_in_use, selection
 from decay_audit.decisions import Plan
@@ -177,18 +177,18 @@ def _compare(
     Where an optimizer is seen and no coefficient is set, the ruleset takes over the one that is in use: a ruleset says
     which parameters decay, and its own number is only the default of where it comes from.
     """
-    subjects = classify(inventory)
-    adopted = weight_decay is None and bool(observed.observations)
+    subjects, optimizers, observations = classify(inventory), observed.optimizers, observed.observations
+    adopted = weight_decay is None and bool(observations)
     if adopted:
         decays_something = plan(subjects, ruleset, ruleset.weight_decay or 1.0)
-        weight_decay = coefficient_in_use(decays_something, observed.observations)
+        weight_decay = coefficient_in_use(decays_something, observations)
     decided = plan(subjects, ruleset, weight_decay)
     return Report(
         inventory=inventory,
         plan=decided,
-        optimizers=observed.optimizers,
-        observations=observed.observations,
-        findings=check(inventory, decided, observed.optimizers, observed.observations, target, adopted=adopted),
+        optimizers=optimizers,
+        observations=observations,
+        findings=check(inventory, decided, optimizers, observations, target, adopted=adopted, beside=observed.beside),
     )
 
 
@@ -243,7 +243,8 @@ def code(loaded: Loaded, decided: Plan, *, optimizer: str | None = None, **optio
     from decay_audit import emit
 
     text = emit.code(decided, target=loaded.inventory.target, optimizer=optimizer, **options)
-    emit.verify(text, decided, None if loaded.built is None else loaded.built.model)
+    with beside(loaded):
+        emit.verify(text, decided, None if loaded.built is None else loaded.built.model)
     return text
 
 

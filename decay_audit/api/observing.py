@@ -21,10 +21,15 @@ if TYPE_CHECKING:
 
 
 class Observed(Struct, frozen=True, kw_only=True):
-    """Optimizers, live ones first, and what each does to each parameter that it holds."""
+    """Optimizers, live ones first, and what each does to each parameter that it holds.
+
+    Attributes:
+        beside: the checkpoint that was named beside the target.
+    """
 
     optimizers: tuple[Optimizer, ...] = ()
     observations: tuple[Observation, ...] = ()
+    beside: Inventory | None = None
 
 
 def observe(loaded: Loaded, request: Request) -> Observed:
@@ -33,13 +38,13 @@ def observe(loaded: Loaded, request: Request) -> Observed:
     Raises:
         DecayAuditError: the expression cannot be evaluated or makes no optimizer, or there is no model for it.
     """
-    saved = _saved(loaded, request)
+    beside = _beside(loaded, request)
     if request.optimizer is None and request.measure:
         raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
     live = _live(loaded, request, request.optimizer) if request.optimizer else Observed()
-    saved = _placed(saved, live.optimizers, loaded.inventory)
+    saved = _placed((beside or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
     read = tuple(each for optimizer in saved for each in held(optimizer))
-    return Observed(optimizers=(*live.optimizers, *saved), observations=(*live.observations, *read))
+    return Observed(optimizers=(*live.optimizers, *saved), observations=(*live.observations, *read), beside=beside)
 
 
 def _placed(saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory: Inventory) -> tuple[Optimizer, ...]:
@@ -49,10 +54,10 @@ def _placed(saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory
     return (*seen, *saved[len(live) :])
 
 
-def _saved(loaded: Loaded, request: Request) -> tuple[Optimizer, ...]:
-    """Read the optimizer states of the checkpoint that was named beside the target, else those of the target itself."""
+def _beside(loaded: Loaded, request: Request) -> Inventory | None:
+    """Read the checkpoint that was named beside the target, for the optimizer states in it."""
     if request.checkpoint is None:
-        return loaded.inventory.optimizers
+        return None
     from decay_audit.sources import checkpoint, fitting
 
     path = Path(request.checkpoint)
@@ -65,7 +70,7 @@ def _saved(loaded: Loaded, request: Request) -> tuple[Optimizer, ...]:
         )
     fitted = fitting.fit(saved, loaded.inventory)
     first, *others = fitted.optimizers
-    return (replace(first, notes=(*first.notes, *fitted.notes)), *others)
+    return replace(fitted, optimizers=(replace(first, notes=(*first.notes, *fitted.notes)), *others))
 
 
 def _live(loaded: Loaded, request: Request, expression: str) -> Observed:

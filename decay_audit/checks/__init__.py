@@ -23,19 +23,21 @@ def check(
     target: str = "",
     *,
     adopted: bool = False,
+    beside: Inventory | None = None,
 ) -> tuple[Finding, ...]:
     """Compare everything with everything; errors first, then by code.
 
     Args:
         target: the target as the user wrote it, for the commands that a fix names; "" for a model in Python.
         adopted: nobody asked for the plan's base coefficient; it is the one in use.
+        beside: a checkpoint that was named beside the target.
     """
     found = (
         *check_plan(plan),
         *check_channels(plan),
         *check_ties(plan),
         *check_optimizers(plan, optimizers, observations, target, adopted=adopted),
-        *check_checkpoint(inventory, optimizers),
+        *check_checkpoint([inventory, *([beside] if beside else [])], optimizers),
         *check_resume(optimizers, {one.name: one.shape for one in inventory.parameters}, target),
     )
     return tuple(sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code)))

@@ -8,9 +8,9 @@ from decay_audit.observations import Optimizer
 from decay_audit.sentences import counted, few
 
 
-def check_checkpoint(inventory: Inventory, optimizers: Sequence[Optimizer]) -> tuple[Finding, ...]:
-    """Find DA601 and DA602; the saved optimizers may be from a file beside the one that the inventory is of."""
-    return (*_misfits(optimizers), *_opaque(inventory))
+def check_checkpoint(inventories: Sequence[Inventory], optimizers: Sequence[Optimizer]) -> tuple[Finding, ...]:
+    """Find DA601 among saved optimizers, and DA602 in the target and in a checkpoint beside it."""
+    return (*_misfits(optimizers), *(found for inventory in inventories for found in _opaque(inventory)))
 
 
 def _misfits(optimizers: Sequence[Optimizer]) -> Iterator[Finding]:

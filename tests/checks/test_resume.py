@@ -171,6 +171,14 @@ def test_a_checkpoint_without_optimizer_state_is_an_error_with_a_way_out(folder:
     assert "holds no optimizer state" in result.stderr
 
 
+def test_code_in_a_file_that_is_only_named_beside_the_model_is_found_and_not_run(folder: Path) -> None:
+    state = save(folder, "now")
+    torch.save({"model": torch.load("last.pt")["model"], "optimizer": state, "arguments": Path("x")}, "last.pt")
+    said = check("now")
+    assert "DA602 note    the pickle names code outside the allow-list" in said
+    assert "pathlib." in said
+
+
 def test_states_of_other_shapes_in_a_file_beside_the_model_are_found(folder: Path) -> None:
     state = save(folder, "one_group")
     first, second, *others = state["param_groups"][0]["param_names"]
