@@ -1,6 +1,9 @@
 """safetensors headers: accepted where the library accepts them, refused by name where the specification refuses."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,7 @@ from safetensors.torch import save_file
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.checkpoint.safetensors import MAX_HEADER
+from decay_audit.sources.checkpoint.safetensors import MAX_HEADER, MAX_SLOW
 
 
 def entry(dtype: str = "F32", shape: tuple[int, ...] = (2,), span: tuple[int, int] = (0, 8)) -> dict[str, Any]:
@@ -72,6 +75,10 @@ BROKEN: dict[str, tuple[bytes, str]] = {
         file_of_entries({"__metadata__": {"a": 1}, "a": entry()}, 8),
         "__metadata__ is not a table",
     ),
+    "half_a_character": (
+        file_of(b'{"\\ud800": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}', 8),
+        r"the name '\ud800', which is no text",
+    ),
     "metadata_is_text": (file_of_entries({"__metadata__": "pt", "a": entry()}, 8), "__metadata__ is not a table"),
 }
 
@@ -96,6 +103,63 @@ def test_the_library_refuses_the_same_files(defect: str, tmp_path: Path) -> None
     path.write_bytes(BROKEN[defect][0])
     with pytest.raises(SafetensorError), safe_open(path, "pt"):
         pass
+
+
+def many(count: int, entry: bytes) -> bytes:
+    return b"{" + b",".join(b'"k%d":%b' % (index, entry) for index in range(count)) + b"}"
+
+
+EMPTY = b'{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
+LARGE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "many_tensors": (lambda: many(1_000_000, EMPTY), "its header describes 1000000 tensors; at most 500000 are read"),
+    "many_dimensions": (
+        lambda: b'{"a":{"dtype":"F32","data_offsets":[0,0],"shape":[' + b"0," * 40_000_000 + b"0]}}",
+        "its header holds far more than 1 tensor can need",
+    ),
+    "many_metadata": (
+        lambda: b'{"__metadata__":' + many(5_000_000, b'"v"') + b"}",
+        "its header holds far more than 0 tensors can need",
+    ),
+    "large_and_malformed": (
+        lambda: b'{"a":[],' + many(400_000, EMPTY)[1:],
+        "its header is malformed: Expected `object`, got `array` - at `$[...]`",
+    ),
+}
+MEASURED = """
+import resource, sys
+from pathlib import Path
+from decay_audit.errors import TargetError
+from decay_audit.sources.checkpoint import read
+try:
+    read(Path(sys.argv[1]), target="")
+except TargetError as error:
+    status = Path("/proc/self/status").read_text()
+    seconds = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+    print(*status.split("VmHWM:")[1].split()[:1], seconds, error.message)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak memory of a process is read from /proc")
+@pytest.mark.parametrize("name", LARGE)
+def test_a_header_of_the_largest_size_stays_within_bounds(name: str, tmp_path: Path) -> None:
+    content, message = LARGE[name]
+    path = tmp_path / f"{name}.safetensors"
+    path.write_bytes(file_of(content(), 0))
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, path], capture_output=True, text=True, check=True, timeout=100
+    )
+    kilobytes, seconds, words = done.stdout.strip().split(" ", 2)
+    assert words == f"{path.name} cannot be read: {message}"
+    assert int(kilobytes) < 256 * 1024
+    assert float(seconds) < 10
+
+
+def test_a_large_header_with_the_names_of_fields_in_its_metadata_is_read(tmp_path: Path) -> None:
+    metadata = {"dtype": "bfloat16", "base": "shape"}
+    tensors = {f"layers.{index}.a_long_name_of_a_module.weight": torch.zeros(1) for index in range(40_000)}
+    save_file(tensors, tmp_path / "model.safetensors", metadata)
+    assert int.from_bytes((tmp_path / "model.safetensors").read_bytes()[:8], "little") > MAX_SLOW
+    assert len(read(tmp_path / "model.safetensors", target="").parameters) == 40_000
 
 
 def test_metadata_with_the_names_of_fields_is_metadata(tmp_path: Path) -> None:

@@ -122,6 +122,15 @@ def test_an_index_that_is_none_is_an_error(text: str, tmp_path: Path) -> None:
         read(path, target="x")
 
 
+def test_an_index_of_endless_files_or_tensors_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors.index.json"
+    for count, files, message in ((20_001, 20_001, "names 20001 files"), (1_000_002, 1, "names far more tensors")):
+        owners = {f"k{index}": f"{index % files}.safetensors" for index in range(count)}
+        path.write_text(json.dumps({"weight_map": owners}))
+        with pytest.raises(TargetError, match=message):
+            read(path, target="x")
+
+
 def test_an_empty_index_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.index.json"
     path.write_text('{"weight_map": {}}')

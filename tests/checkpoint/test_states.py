@@ -122,7 +122,7 @@ def test_code_beside_the_tensors_is_reported_and_no_obstacle(tmp_path: Path) -> 
     [
         ({}, "holds no state dict"),
         ({"epoch": 3, "lr": [0.1]}, "holds no state dict"),
-        ({"step": torch.tensor(3)}, "holds 1 tensors or values, but no parameters"),
+        ({"step": torch.tensor(3)}, "holds 1 entry, but no parameters"),
         (torch.optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1).state_dict(), "the state of an optimizer, but no param"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Final
 
 from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory, LeftOut
+from decay_audit.sentences import counted
 from decay_audit.sources.checkpoint import safetensors, torch_legacy, torch_tar, torch_zip
 from decay_audit.sources.checkpoint.assigning import strangers
 from decay_audit.sources.checkpoint.files import Opened, opened
@@ -17,7 +18,7 @@ from decay_audit.sources.checkpoint.shards import Shards, select
 from decay_audit.sources.checkpoint.sniff import Form, form
 from decay_audit.sources.checkpoint.states import table
 from decay_audit.sources.checkpoint.tables import merge
-from decay_audit.sources.checkpoint.values import MalformedError, Pickled, Table
+from decay_audit.sources.checkpoint.values import MAX_TENSORS, MalformedError, Pickled, Table
 
 MAX_OPAQUE: Final = 1000
 
@@ -65,9 +66,12 @@ def _paused_collection() -> Iterator[None]:
 def _tables(shards: Shards, key: str | None) -> tuple[dict[str, Table], set[Form]]:
     tables: dict[str, Table] = {}
     kinds: set[Form] = set()
+    total = 0
     for name in shards.files:
         tables[name], kind = read_file(shards.folder / name, name, key)
         kinds.add(kind)
+        if (total := total + len(tables[name].tensors)) > MAX_TENSORS:
+            raise TargetError(f"{shards.folder.name} holds more than {MAX_TENSORS} tensors")
     for name in shards.beside:
         held, _ = read_file(shards.folder / name, name, None)
         if held.saved:
@@ -149,5 +153,8 @@ def _nothing(path: Path, tables: Mapping[str, Table], left_out: int) -> tuple[st
             "name the model as well: --model TARGET",
         )
     if left_out:
-        return f"{path.name} holds {left_out} tensors or values, but no parameters", "name the file of the model"
+        return (
+            f"{path.name} holds {counted(left_out, 'entry', 'entries')}, but no parameters",
+            "name the file of the model",
+        )
     return f"{path.name} holds no state dict", "name a file with a model's state_dict()"

@@ -5,6 +5,7 @@ https://github.com/huggingface/safetensors#format
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from math import prod
 from typing import Any, Final
@@ -12,10 +13,14 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from decay_audit.sentences import counted
 from decay_audit.sources.checkpoint.files import Opened
-from decay_audit.sources.checkpoint.values import MalformedError, Table, Tensor
+from decay_audit.sources.checkpoint.values import MAX_TENSORS, MalformedError, Table, Tensor
 
 MAX_HEADER: Final = 100_000_000
+MAX_COMMAS: Final = 1_000_000
+MAX_DIMENSIONS: Final = 64
+MAX_SLOW: Final = 4_000_000
 
 _BITS: Mapping[str, tuple[str, int]] = {
     "BOOL": ("bool", 8),
@@ -75,6 +80,7 @@ def read(opened: Opened) -> Table:
     """
     header = _header(opened)
     entries = _entries(header)
+    _check_names(entries, header)
     _check_spans(entries, opened.size - 8 - len(header))
     known: dict[tuple[str, tuple[int, ...]], Tensor] = {}
     return Table(tensors={name: _tensor(entry, known) for name, entry in entries.items()}, ordered=False)
@@ -105,18 +111,33 @@ def _header(opened: Opened) -> bytes:
 
 def _entries(header: bytes) -> _Entries:
     """Decode the header at once where nothing is odd about it, and slowly where a fault may have to be named."""
+    _check_length(header)
     try:
         entries = _ENTRIES.decode(header)
-        if entries.pop("__metadata__", None) is not None:
-            _METADATA.decode(header)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return _entries_one_by_one(header)
-    fields = (b'"dtype"', b'"shape"', b'"data_offsets"')
-    whole = all(header.count(field) == len(entries) for field in fields) and header.count(b'"__metadata__"') < 2
-    return entries if whole else _entries_one_by_one(header)
+        has_metadata = entries.pop("__metadata__", None) is not None
+        metadata = _METADATA.decode(header).metadata if has_metadata else {}
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return _entries_one_by_one(header, str(error))
+    words = Counter((*metadata, *metadata.values()))
+    whole = all(
+        header.count(b'"%b"' % field.encode()) == len(entries) + (field in entries) + words[field]
+        for field in _Strict.__struct_fields__
+    )
+    return entries if whole and header.count(b'"__metadata__"') < 2 else _entries_one_by_one(header, "a key twice?")
 
 
-def _entries_one_by_one(header: bytes) -> _Entries:
+def _check_length(header: bytes) -> None:
+    """Refuse what would take far more memory than the header of a model's tensors can need."""
+    tensors = header.count(b'"data_offsets"')
+    if tensors > MAX_TENSORS:
+        raise MalformedError(f"its header describes {tensors} tensors; at most {MAX_TENSORS} are read")
+    if header.count(b",") > MAX_COMMAS + MAX_DIMENSIONS * tensors:
+        raise MalformedError(f"its header holds far more than {counted(tensors, 'tensor')} can need")
+
+
+def _entries_one_by_one(header: bytes, fault: str) -> _Entries:
+    if len(header) > MAX_SLOW:
+        raise MalformedError(f"its header is malformed: {fault}")
     try:
         text = header.decode()
         content = json.loads(text, object_pairs_hook=_without_duplicates)
@@ -150,6 +171,15 @@ def _entry(name: str, value: object) -> _Entry:
     except msgspec.ValidationError as error:
         raise MalformedError(f"the header of tensor {name[:64]!r} is malformed: {error}") from error
     return _Entry(dtype=strict.dtype, shape=strict.shape, data_offsets=strict.data_offsets)
+
+
+def _check_names(entries: _Entries, header: bytes) -> None:
+    r"""Refuse half a character: JSON can write one as an escape (`\ud800`), UTF-8 cannot."""
+    for name in entries if b"\\u" in header else ():
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise MalformedError(f"its header has the name {name[:64]!r}, which is no text") from error
 
 
 def _check_spans(entries: _Entries, size: int) -> None:

@@ -11,7 +11,7 @@ from decay_audit.sources.checkpoint.values import ITEM_SIZES, MalformedError, Na
 
 _BLOCK = 512
 _MAX_MEMBERS = 64
-_MAX_OBJECTS = 1_000_000
+_MAX_OBJECTS = 100_000
 
 
 def read(opened: Opened) -> Pickled:

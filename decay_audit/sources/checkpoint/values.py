@@ -1,11 +1,14 @@
 """What a checkpoint's bytes become: tensors without data, names of code that is never imported, and tables of both."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
 from decay_audit.errors import TargetError
+
+MAX_TENSORS: Final = 500_000
+"""The most tensors that are read: ten times those of the largest models that are published."""
 
 TRAINED = frozenset(
     {
