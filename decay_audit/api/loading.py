@@ -1,6 +1,7 @@
 """Reading what was asked for: a target of any form, its forward pass traced, a checkpoint seen through its model."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,13 @@ def _with_parameters(loaded: Loaded) -> Loaded:
             "no input is a failure, not a pass: name a model that has some",
         )
     return loaded
+
+
+def beside(loaded: Loaded) -> AbstractContextManager[None]:
+    """Let code import what lies beside the target's, or in the current folder."""
+    from decay_audit.sources import module
+
+    return module.running(module.home_of(loaded.built.namespace if loaded.built else {}))
 
 
 def file_of(target: str) -> str:

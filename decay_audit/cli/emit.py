@@ -51,6 +51,7 @@ def emit(
 ) -> None:
     """Print the param groups as Python that was executed and compared with the plan."""
     from decay_audit import api, reports
+    from decay_audit.emit import notes
 
     with screen.progress(saying) as progress:
         request = o.request(target, reading, deciding, progress=progress)
@@ -58,3 +59,5 @@ def emit(
         decided = api.plan(loaded.inventory, request.rules, request.weight_decay)
         text = api.code(loaded, decided, optimizer=emitting.optimizer, lr=emitting.lr, settings=emitting.set_ or ())
     screen.write(reports.python(text, screen.look(saying, output)), output)
+    for note in notes(decided, emitting.optimizer):
+        screen.say(f"note: {note}", style="hint", color=saying.color, quiet=saying.quiet)

@@ -1,7 +1,8 @@
 """The optimizer part of the emitted code: a class and settings, checked as text. Knows no torch."""
 
 import ast
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from keyword import iskeyword
 from math import isfinite
@@ -16,6 +17,7 @@ _CLASSES = "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax Muon NAdam RAdam R
 TORCH_CLASSES = tuple(_CLASSES.split())
 """The classes of torch.optim that take param groups and a weight_decay."""
 
+_FILE = re.compile(r"\.py:")
 _GROUPS_SAY = ("params", "weight_decay")
 
 
@@ -27,13 +29,16 @@ class OptimizerClass(Struct, frozen=True, kw_only=True):
 
 
 def find(text: str) -> OptimizerClass:
-    """Read the name of an optimizer class: of torch.optim, or a dotted path.
+    """Read the name of an optimizer class: of torch.optim, a dotted path, or the file that defines it.
 
     Raises:
-        DecayAuditError: it is neither.
+        DecayAuditError: it is none of these.
     """
-    module, _, name = text.rpartition(".")
-    if not all(part.isidentifier() and part.isascii() and not iskeyword(part) for part in text.split(".")):
+    if text.endswith(".py"):
+        raise DecayAuditError(f"{text!r} is no optimizer class", f"name the class in it: {text}:CLASS")
+    dotted = _FILE.sub(".", text).replace("/", ".") if _FILE.search(text) else text.replace(":", ".", 1)
+    module, _, name = dotted.rpartition(".")
+    if not all(part.isidentifier() and part.isascii() and not iskeyword(part) for part in dotted.split(".")):
         raise DecayAuditError(f"{text!r} is no optimizer class", _accepted(text))
     if module not in ("", "torch.optim"):
         return OptimizerClass(module=module, name=name)
@@ -51,29 +56,40 @@ def for_use(use: str | None, otherwise: OptimizerClass) -> OptimizerClass:
     return otherwise if name is None else OptimizerClass(module="torch.optim", name=name)
 
 
-def arguments(lr: float | None, settings: Iterable[str]) -> dict[str, str]:
-    """Check the keyword arguments and write their values as Python.
+def arguments(
+    lr: float | None, settings: Iterable[str], uses: Collection[str | None]
+) -> dict[str | None, dict[str, str]]:
+    """Check the keyword arguments of each optimizer, by its use, and write their values as Python.
 
     Args:
-        settings: each `name=value`, the value a Python literal, or else a word.
+        settings: each `name=value`, the value a Python literal, or else a word; `use.name=value` is for one of several.
 
     Raises:
-        DecayAuditError: lr is no number >= 0, or a setting is not `name=value`, is given twice, or is for the groups to
-            say.
+        DecayAuditError: lr is no number >= 0, or a setting is not `name=value`, is given twice, is for a use that no
+            group has, or is for the groups to say.
     """
     if lr is not None and not (isfinite(lr) and lr >= 0):
         raise DecayAuditError(f"lr is {lr}", "it must be a finite number, 0 or more")
-    written = {} if lr is None else {"lr": repr(float(lr))}
+    common = {} if lr is None else {"lr": repr(float(lr))}
+    own: dict[str | None, dict[str, str]] = {use: {} for use in uses}
     for setting in settings:
-        name, equals, value = setting.partition("=")
+        path, equals, value = setting.partition("=")
+        use, dot, name = path.rpartition(".")
         if not (equals and name.isidentifier() and name.isascii() and not iskeyword(name)):
             raise DecayAuditError(f"{setting!r} is no setting", "write it as name=value, e.g. momentum=0.9")
+        if dot and use not in uses:
+            known = ", ".join(each for each in uses if each is not None)
+            raise DecayAuditError(
+                f"{setting!r}: no group is for {use!r}",
+                f"the groups are for {known}" if known else f"write {name}={value}",
+            )
         if name in _GROUPS_SAY:
             raise DecayAuditError(f"{name} cannot be set: the groups say it", "use --weight-decay or the ruleset")
+        written = own[use] if dot else common
         if name in written:
-            raise DecayAuditError(f"{name} is given twice", "give each setting once")
+            raise DecayAuditError(f"{path} is given twice", "give each setting once")
         written[name] = _value(name, value.strip())
-    return written
+    return {use: {**common, **each} for use, each in own.items()}
 
 
 def imports(classes: Iterable[OptimizerClass]) -> list[str]:
@@ -82,13 +98,13 @@ def imports(classes: Iterable[OptimizerClass]) -> list[str]:
     return [f"import {module}" for module in sorted({*modules, "torch"})]
 
 
-def function(uses: Mapping[str | None, OptimizerClass], written: Mapping[str, str]) -> list[str]:
+def function(uses: Mapping[str | None, OptimizerClass], written: Mapping[str | None, Mapping[str, str]]) -> list[str]:
     """Write `make_optimizer(model)`: one optimizer, or one for each `use` in a dict."""
     if list(uses) == [None]:
         return [
             "def make_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:",
             '    """Make the optimizer over the groups of `param_groups`."""',
-            *_call("    return ", uses[None], "param_groups(model)", written),
+            *_call("    return ", uses[None], "param_groups(model)", written[None]),
         ]
     lines = [
         "def make_optimizer(model: torch.nn.Module) -> dict[str, torch.optim.Optimizer]:",
@@ -100,7 +116,7 @@ def function(uses: Mapping[str | None, OptimizerClass], written: Mapping[str, st
         key = "None" if use is None else string(use)
         test = f'group.get("use") == {key}' if use is not None else 'group.get("use") is None'
         lines.append(f"    chosen = [group for group in groups if {test}]")
-        lines.extend(_call(f"    optimizers[{key}] = ", chosen, "chosen", written))
+        lines.extend(_call(f"    optimizers[{key}] = ", chosen, "chosen", written[use]))
     return [*lines, "    return optimizers"]
 
 
@@ -148,4 +164,4 @@ def _accepted(text: str) -> str:
     known = {name.lower(): name for name in TORCH_CLASSES}
     near = get_close_matches(text.rpartition(".")[2].lower(), known, n=1, cutoff=0.5)
     guess = f"did you mean {known[near[0]]}? " if near else ""
-    return f"{guess}it is a class of torch.optim ({', '.join(TORCH_CLASSES)}), or package.module.Class"
+    return f"{guess}it is a class of torch.optim ({', '.join(TORCH_CLASSES)}), or package.module:Class"

@@ -14,6 +14,11 @@ from decay_audit.parameters import WRAPPER_PARTS
 from decay_audit.sentences import counted
 
 NAMES_INDENT = 16
+_SEVERAL = (
+    "#",
+    "# Each group says in `use` which optimizer takes it. Torch does not look at that: one that is given",
+    "# all groups takes them all, so give each its own.",
+)
 
 
 def code(
@@ -31,28 +36,51 @@ def code(
         optimizer: a class of torch.optim, or a dotted path; where the plan has a `use` channel, a use that names no
             class of torch.optim gets this one.
         lr: learning rate of the optimizer, and of groups that scale it.
-        settings: more arguments of the optimizer, each `name=value`.
+        settings: more arguments of the optimizer, each `name=value`, or `use.name=value` where there are several.
 
     Raises:
-        DecayAuditError: the optimizer or a setting is not one, or the plan has no param group.
+        DecayAuditError: the optimizer or a setting is not one or is for none, or the plan has no param group.
     """
     groups = plan.groups()
     if not groups:
         raise DecayAuditError("the plan has no param group: every parameter is frozen and the ruleset skips those")
-    written = optimizers.arguments(lr, settings)
+    settings = tuple(settings)
+    written = optimizers.arguments(lr, settings, dict.fromkeys(group.use for group in groups))
     classes = _classes(groups, optimizer)
     scaled = any(group.lr_scale != 1.0 for group in groups)
-    if scaled and classes and lr is None:
-        raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
-    if not classes and set(written) - {"lr"}:
-        raise DecayAuditError("settings are for an optimizer", "name its class: --optimizer AdamW")
+    _check(lr, settings, scaled=scaled, made=bool(classes))
     sections = [
-        _header(plan, target),
+        _header(plan, target, groups),
         optimizers.imports(classes.values()),
-        ["", *_function(plan, groups, written.get("lr") if scaled else None)],
+        ["", *_function(plan, groups, lr if scaled else None)],
         ["", *optimizers.function(classes, written)] if classes else [],
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
+    """Say which optimizer takes which groups, where a ruleset asks for more than one."""
+    groups = plan.groups()
+    uses = [use for use in dict.fromkeys(group.use for group in groups) if use is not None]
+    if not uses:
+        return ()
+    if optimizer is None:
+        return (
+            f"each group says in `use` which optimizer takes it ({', '.join(uses)}), and torch does not look at that: "
+            "--optimizer AdamW --lr 3e-4 writes make_optimizer, which does",
+        )
+    classes = [f"{use} is {one.module}.{one.name}" for use, one in _classes(groups, optimizer).items()]
+    return (f"{', '.join(classes)}; --set {uses[0]}.lr=0.02 is for one of them",)
+
+
+def _check(lr: float | None, settings: Sequence[str], *, scaled: bool, made: bool) -> None:
+    """Refuse what would be written nowhere, and an optimizer that would not get the rates that its groups scale."""
+    sets_rate = any(one.partition("=")[0].rpartition(".")[2] == "lr" for one in settings)
+    if scaled and (sets_rate or (made and lr is None)):
+        raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
+    if not made and (settings or (lr is not None and not scaled)):
+        what = "settings are" if settings else "a learning rate is"
+        raise DecayAuditError(f"{what} for an optimizer", "name its class: --optimizer AdamW")
 
 
 def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | None, optimizers.OptimizerClass]:
@@ -62,7 +90,7 @@ def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | N
     return {group.use: optimizers.for_use(group.use, named) for group in groups}
 
 
-def _header(plan: Plan, target: str) -> list[str]:
+def _header(plan: Plan, target: str, groups: Sequence[PlanGroup]) -> list[str]:
     # The docstring comes first: a target that looks like a coding cookie means nothing below line 2.
     parts = {
         "decayed": [decision for decision in plan.decisions if decision.grouped and decision.decays],
@@ -78,6 +106,7 @@ def _header(plan: Plan, target: str) -> list[str]:
         "#",
         "# An optimizer finds its saved state by position. State that was saved with other groups does not",
         "# load into these, or loads with its settings in the wrong groups: move it by name, or start afresh.",
+        *(_SEVERAL if any(group.use is not None for group in groups) else ()),
     ]
 
 
@@ -86,9 +115,9 @@ def _count(word: str, decisions: Sequence[Decision]) -> str:
     return f"# {word:<8} {counted(len(decisions), 'tensor')}, {counted(elements, 'element')}"
 
 
-def _function(plan: Plan, groups: Sequence[PlanGroup], lr: str | None) -> list[str]:
+def _function(plan: Plan, groups: Sequence[PlanGroup], lr: float | None) -> list[str]:
     scaled = any(group.lr_scale != 1.0 for group in groups)
-    default = "" if lr is None else f" = {lr}"
+    default = "" if lr is None else f" = {float(lr)!r}"
     frozen = [decision.name for decision in plan.decisions if not decision.grouped]
     from_file = not any(decision.subject.parameter.owner.types for decision in plan.decisions)
     return [
@@ -181,13 +210,12 @@ def _refusals(*, frozen: bool) -> list[str]:
 
 
 def _filling(*, skip_frozen: bool) -> list[str]:
-    condition = "group_of[name] is group" + (" and tensor.requires_grad" if skip_frozen else "")
+    every, chosen = "tensor for name, tensor in tensors.items()", "if group_of[name] is group"
+    filtered = ["tensor", every.removeprefix("tensor "), f"{chosen} and tensor.requires_grad"]
     return [
         "    for group in groups:",
         '        group["params"] = [',
-        "            tensor",
-        "            for name, tensor in tensors.items()",
-        f"            if {condition}",
+        *(f"            {line}" for line in (filtered if skip_frozen else [f"{every} {chosen}"])),
         "        ]",
         "    return groups",
     ]

@@ -1,6 +1,10 @@
-"""Plans made by hand, so that what is emitted is held against decisions that no rule of ours took."""
+"""Plans made by hand, so that what is emitted is held against decisions that no rule of ours took; and ruff."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from msgspec import Struct
 from torch import nn
@@ -63,3 +67,14 @@ def decision(
         lr_scale=said.lr_scale,
         use=said.use,
     )
+
+
+def complaints(folder: Path) -> str:
+    """What ruff would format otherwise, or objects to, in the files of a folder; "" is nothing."""
+    ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
+    assert ruff, "ruff is in the test extra"
+    ran = [
+        subprocess.run([ruff, *command, "--isolated", folder], capture_output=True, text=True, check=False)
+        for command in (["format", "--diff"], ["check"])
+    ]
+    return "".join(one.stdout + one.stderr for one in ran if one.returncode)

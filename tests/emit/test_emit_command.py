@@ -56,6 +56,23 @@ def test_what_cannot_be_emitted_exits_2_and_writes_nothing(
     assert output.read_text() == "# mine\n"
 
 
+def test_a_class_of_a_file_beside_the_model_is_emitted_and_executed(tmp_path: Path) -> None:
+    script = "import torch\n\n\nclass Mine(torch.optim.AdamW):\n    pass\n\n\nmodel = torch.nn.Linear(2, 2)\n"
+    (tmp_path / "own.py").write_text(script)
+    for named in ("own.Mine", "own:Mine", "own.py:Mine"):
+        made = run("emit", tmp_path / "own.py", "--optimizer", named, "--lr", "0.1")
+        assert (made.exit_code, "return own.Mine(param_groups(model), lr=0.1)" in made.stdout) == (0, True), made.stderr
+    assert "AttributeError" in run("emit", tmp_path / "own.py", "--optimizer", "own.Nope").stderr
+
+
+def test_a_ruleset_with_several_optimizers_says_on_standard_error_what_to_pass() -> None:
+    made = run("emit", "torch.nn:Linear(2, 2)", "--rules", "moonlight-muon")
+    assert (made.exit_code, "--optimizer AdamW" in made.stderr, "note" in made.stdout) == (0, True, False)
+    assert run("emit", "torch.nn:Linear(2, 2)", "--rules", "moonlight-muon", "--quiet").stderr == ""
+    both = run("emit", "torch.nn:Linear(2, 2)", "-r", "moonlight-muon", "--optimizer", "AdamW", "--set", "muon.lr=0.5")
+    assert "torch.optim.Muon(chosen, lr=0.5)" in both.stdout
+
+
 @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
 def test_code_from_a_checkpoint_splits_the_model_that_was_saved(suffix: str, tmp_path: Path) -> None:
     model = MENAGERIE["small"]()

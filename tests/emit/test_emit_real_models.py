@@ -12,6 +12,7 @@ from torch import nn
 
 from decay_audit import Plan, emit, load_rules, plan
 from decay_audit.errors import DecayAuditError
+from tests.emit import plans
 from tests.menagerie import EMPTY, MENAGERIE
 
 ROOT = Path(__file__).parents[2]
@@ -29,9 +30,10 @@ def test_executed_code_equals_the_plan_for_every_awkward_model(name: str) -> Non
 def test_executed_code_equals_the_plan_of_every_preset(preset: str) -> None:
     model = MENAGERIE["declaring"]()
     decided = plan(model, preset, 0.05)
-    code = emit.code(decided, lr=0.1)
+    code = emit.code(decided)
     emit.verify(code, decided, model)
-    groups = _run(code)["param_groups"](model)
+    scaled = {"lr": 0.1} if any(group.lr_scale != 1.0 for group in decided.groups()) else {}
+    groups = _run(code)["param_groups"](model, **scaled)
     assert {id(tensor) for group in groups for tensor in group["params"]} == set(map(id, model.parameters()))
 
 
@@ -61,6 +63,16 @@ def test_code_for_a_bare_model_and_for_a_wrapped_one_is_the_same(
     code = emit.code(plan(bare))
     assert emit.code(plan(wrapped)) == code
     emit.verify(code, plan(wrapped), wrapped)
+
+
+def test_real_models_are_written_as_ruff_formats_them_whatever_the_preset(tmp_path: Path) -> None:
+    for preset in ANSWERING:
+        for name in ("declaring", "tied", "odd_names", "frozen", "transformer"):
+            decided = plan(MENAGERIE[name](), preset)
+            (tmp_path / f"{name}_{preset.replace('-', '_').replace('.', '_')}.py").write_text(emit.code(decided))
+            code = emit.code(decided, optimizer="SGD", lr=1e-3, settings=["momentum=0.9", "nesterov=True"])
+            (tmp_path / f"{name}_{preset.replace('-', '_').replace('.', '_')}_sgd.py").write_text(code)
+    assert plans.complaints(tmp_path) == ""
 
 
 def _holds(model: nn.Module, decided: Plan) -> None:

@@ -7,7 +7,7 @@ from types import CodeType, ModuleType
 from decay_audit.errors import TargetError
 from decay_audit.sources.module.failures import failure
 from decay_audit.sources.module.loading import no_attribute
-from decay_audit.sources.module.surroundings import Home, Namespace, running
+from decay_audit.sources.module.surroundings import Namespace, home_of, running
 
 
 def evaluate(expression: str, namespace: Mapping[str, object], **names: object) -> object:
@@ -20,7 +20,7 @@ def evaluate(expression: str, namespace: Mapping[str, object], **names: object) 
     Raises:
         TargetError: it is not an expression, or evaluating it raises; the exception is chained.
     """
-    home = namespace.home if isinstance(namespace, Namespace) else Home(folders=(), program="", modules={})
+    home = home_of(namespace)
     scope = Namespace(namespace.module, home) if isinstance(namespace, Namespace) else dict(namespace)
     scope.update({**namespace, **names})
     try:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -51,6 +51,13 @@ def home(target: FileTarget | ModuleTarget) -> Home:
     own = target.path.resolve().parent
     folders = dict.fromkeys((str(own), str(package_root(own)), here))
     return Home(folders=tuple(folders), program=target.place, modules={})
+
+
+def home_of(namespace: Mapping[str, object]) -> Home:
+    """Where the code of a namespace lives: the current folder, if the names are of no module that was loaded."""
+    if isinstance(namespace, Namespace):
+        return namespace.home
+    return Home(folders=(str(Path.cwd()),), program="", modules={})
 
 
 def package_root(folder: Path) -> Path:
