@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from decay_audit import decisions, diff, explanation, roles, rulefile
-from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, beside, file_of, load
+from decay_audit.api.emitting import code
+from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, file_of, load
 from decay_audit.api.observing import Observed, observe, observe_live
 from decay_audit.checks import check, coefficient_in_use, selection
 from decay_audit.decisions import Plan
@@ -227,20 +228,6 @@ def param_groups(
 def _learning_rate(scale: float, lr: float | None) -> dict[str, float]:
     unscaled = {} if scale == 1.0 else {"lr_scale": scale}
     return unscaled if lr is None else {"lr": lr * scale}
-
-
-def code(loaded: Loaded, decided: Plan, *, optimizer: str | None = None, **options: Any) -> str:  # noqa: ANN401
-    """Write the param groups of a plan as Python, execute it, and compare it with the plan.
-
-    Raises:
-        DecayAuditError: the optimizer is not known, or the code's groups differ from the plan.
-    """
-    from decay_audit import emit
-
-    text = emit.code(decided, target=loaded.inventory.target, optimizer=optimizer, **options)
-    with beside(loaded):
-        emit.verify(text, decided, None if loaded.built is None else loaded.built.model)
-    return text
 
 
 def explain(name: str, reported: Report) -> Explanation:
