@@ -93,12 +93,7 @@ def _on_disk(text: str, path: Path) -> Target:
         return _folder(text, path)
     if path.suffix == ".py":
         return FileTarget(path=path, place=text, label=path.name)
-    if path.name.endswith(CHECKPOINT_SUFFIXES):
-        return CheckpointTarget(path=path, label=path.name)
-    raise TargetError(
-        f"{text} is neither Python nor a checkpoint",
-        f"a checkpoint's name ends in {', '.join(CHECKPOINT_SUFFIXES)}; Python's in .py",
-    )
+    return CheckpointTarget(path=path, label=path.name)  # whatever its name: the bytes say what it is
 
 
 def _folder(text: str, path: Path) -> Target:
@@ -141,6 +136,8 @@ def _no_file(place: str) -> TargetError:
     if exists(Path(before)):
         return TargetError(f"{before} is not Python: nothing can follow its name", f"try: {before}")
     path = Path(place)
+    if path.is_symlink():
+        return TargetError(f"{place} is a link to {path.readlink()}, which is not there", "download it again")
     if not (exists(path.parent) and path.parent.is_dir()):
         return TargetError(f"no such file: {place}", f"there is no folder {path.parent}")
     near = nearest(path.name, (each.name for each in path.parent.iterdir()))

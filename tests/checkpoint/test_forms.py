@@ -13,7 +13,7 @@ from safetensors import safe_open
 from torch import nn
 
 from decay_audit.inventory import Inventory
-from decay_audit.sources.checkpoint import is_checkpoint, read
+from decay_audit.sources.checkpoint import read
 from tests.checkpoint.writing import FORMS, save_legacy, save_safetensors, save_zip, small_state
 
 Row = tuple[str, tuple[int, ...], str]
@@ -217,18 +217,3 @@ def test_a_model_of_twenty_thousand_tensors_is_read_in_order(tmp_path: Path) -> 
     state = {f"layers.{index // 100}.experts.{index % 100}.weight": part.clone() for index in range(20_000)}
     save_zip(state, tmp_path / "large.pt")
     assert [each.name for each in read(tmp_path / "large.pt", target="").parameters] == list(state)
-
-
-@pytest.mark.parametrize(
-    "name", ["a.safetensors", "a.pt", "a.pth", "a.CKPT", "a.bin", "a.pth.tar", "a.safetensors.index.json"]
-)
-def test_a_checkpoint_is_known_by_its_name(name: str, tmp_path: Path) -> None:
-    assert is_checkpoint(tmp_path / name)
-    assert not is_checkpoint(tmp_path)
-    (tmp_path / name).touch()
-    assert is_checkpoint(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["model.py", "timm", "config.json", "a.txt"])
-def test_other_names_are_no_checkpoints(name: str, tmp_path: Path) -> None:
-    assert not is_checkpoint(tmp_path / name)

@@ -161,6 +161,46 @@ def test_the_usual_file_of_a_folder_is_taken_and_the_others_named(tmp_path: Path
     )
 
 
+def test_checkpoints_of_one_run_are_not_read_as_one_model(tmp_path: Path) -> None:
+    for name in ("epoch=1.ckpt", "epoch=2.ckpt", "last.ckpt"):
+        torch.save({"state_dict": {"weight": torch.zeros(2)}}, tmp_path / name)
+    with pytest.raises(TargetError, match="two of its files hold the tensor 'weight'") as caught:
+        read(tmp_path, target="x")
+    assert caught.value.hint == "name one of them: epoch=1.ckpt, epoch=2.ckpt, last.ckpt"
+
+
+def test_the_weights_of_another_form_and_of_no_model_are_named_too(sharded: Path) -> None:
+    torch.save({"weight": torch.zeros(2)}, sharded / "pytorch_model.bin")
+    torch.save({"step": 1}, sharded / "training_args.bin")
+    noted = ("left aside in the folder: pytorch_model.bin, training_args.bin",)
+    assert read(sharded, target="x").notes == noted
+    index_of(sharded).unlink()
+    assert read(sharded, target="x").notes == noted
+
+
+@pytest.mark.parametrize(
+    "place", ["unet/model.safetensors", "snapshots/ab12/model-00001-of-00002.safetensors", "run/step-5/__0_0.distcp"]
+)
+def test_a_folder_of_folders_names_those_that_hold_a_checkpoint(place: str, tmp_path: Path) -> None:
+    (tmp_path / place).parent.mkdir(parents=True)
+    (tmp_path / place).touch()
+    with pytest.raises(TargetError, match="holds no checkpoint itself") as caught:
+        read(tmp_path, target="x")
+    assert caught.value.hint == f"below it: {place.rpartition('/')[0]}: name one of these"
+
+
+def test_links_of_a_download_cache_that_lead_nowhere_are_named(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").symlink_to("../blobs/ab12")
+    with pytest.raises(TargetError, match=r"holds links to files that are not there: model\.safetensors"):
+        read(tmp_path, target="x")
+
+
+def test_a_folder_of_tensorflow_is_called_so(tmp_path: Path) -> None:
+    (tmp_path / "model.ckpt.data-00000-of-00001").touch()
+    with pytest.raises(TargetError, match="holds a TensorFlow checkpoint"):
+        read(tmp_path, target="x")
+
+
 def test_a_folder_without_checkpoints_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(TargetError, match="holds no checkpoint"):

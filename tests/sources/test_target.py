@@ -102,7 +102,7 @@ def test_a_long_expression_is_not_taken_for_a_file_name() -> None:
         ("nowhere/model.py", "no such file: nowhere/model.py", "there is no folder nowhere"),
         ("wieghts.pt", "no such file: wieghts.pt", "did you mean weights.pt?"),
         ("weights.pt:Net", "weights.pt is not Python: nothing can follow its name", "try: weights.pt"),
-        ("notes.txt", "notes.txt is neither Python nor a checkpoint", None),
+        ("lost.pt", "lost.pt is a link to blobs/1, which is not there", "download it again"),
         ("model.py:", "`model.py:` has nothing after the colon", None),
         ("", "the target is empty", None),
         ("my-model:Net", "`my-model:Net` is not a target", None),
@@ -110,12 +110,19 @@ def test_a_long_expression_is_not_taken_for_a_file_name() -> None:
     ],
 )
 def test_a_target_that_means_nothing_says_what_would(here: Path, text: str, message: str, hint: str | None) -> None:
-    for name in ("model.py", "weights.pt", "notes.txt"):
+    for name in ("model.py", "weights.pt"):
         (here / name).touch()
+    (here / "lost.pt").symlink_to("blobs/1")
     with pytest.raises(TargetError) as caught:
         parse(text)
     assert caught.value.message == message
     assert caught.value.hint == hint if hint is not None else caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["blob", "MODEL.PT", "model.onnx", "notes.txt", "weights.pkl", "model.tar"])
+def test_a_file_of_any_other_name_is_left_to_its_bytes(here: Path, name: str) -> None:
+    (here / name).touch()
+    assert parse(name) == CheckpointTarget(path=Path(name), label=name)
 
 
 def test_reading_a_target_string_imports_no_torch() -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory, LeftOut
-from decay_audit.sentences import counted
+from decay_audit.sentences import counted, few
 from decay_audit.sources.checkpoint import safetensors, torch_legacy, torch_tar, torch_zip
 from decay_audit.sources.checkpoint.assigning import strangers
 from decay_audit.sources.checkpoint.files import Opened, opened
@@ -48,7 +48,8 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
         try:
             return _inventory(path, target, shards, tables, kinds, model)
         except MalformedError as error:
-            raise TargetError(f"{path.name} cannot be read: {error.message}", error.hint) from error
+            one = f"name one of them: {few(list(tables), 3)}" if len(tables) > 1 else ""
+            raise TargetError(f"{path.resolve().name} cannot be read: {error.message}", error.hint or one) from error
 
 
 @contextmanager

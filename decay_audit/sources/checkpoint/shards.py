@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.errors import TargetError
+from decay_audit.sentences import few
 from decay_audit.sources.checkpoint.files import opened
 from decay_audit.sources.checkpoint.values import MAX_TENSORS
 
@@ -16,6 +19,8 @@ SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 _INDEX: Final = ".index.json"
 _MAX_INDEX: Final = 100_000_000
 _MAX_FILES: Final = 20_000
+_MAX_DEPTH: Final = 3
+_MAX_LISTED: Final = 1000
 _NUMBERED = re.compile(r"(.*?)[-_.](\d+)-of-(\d+)\.\w+")
 _USUAL: Final = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated")
 
@@ -39,18 +44,6 @@ class Shards(Struct, frozen=True, kw_only=True):
 
 class _Index(Struct, frozen=True):
     weight_map: dict[str, str]
-
-
-def is_checkpoint(path: Path) -> bool:
-    """Say whether a path looks like a checkpoint by its name, or like a folder of them by the names in it."""
-    if path.is_dir():
-        return any(map(_is_file_of_one, path.iterdir()))
-    return _is_file_of_one(path)
-
-
-def _is_file_of_one(path: Path) -> bool:
-    name = path.name.lower()
-    return name.endswith((*SUFFIXES, _INDEX)) or name == ".metadata"
 
 
 def select(path: Path) -> Shards:
@@ -118,18 +111,37 @@ def _of_folder(folder: Path) -> Shards:
     indexes = [name for name in names if name.endswith(_INDEX)]
     if indexes:
         first = min(indexes, key=lambda name: (".safetensors" not in name, len(name), name))
-        return _of_index(folder / first)
+        shards = _of_index(folder / first)
+        return replace(shards, notes=_left(names, (*shards.files, *shards.beside)))
     if ".metadata" in names and any(name.endswith(".distcp") for name in names):
         hint = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt"
-        raise TargetError(f"{folder.name} is a distributed checkpoint (torch.distributed.checkpoint)", hint)
+        raise TargetError(f"{folder.resolve().name} is a distributed checkpoint (torch.distributed.checkpoint)", hint)
     beside = _optimizers(folder)
     for kind in ((".safetensors",), SUFFIXES[1:]):
         found = [name for name in names if name.lower().endswith(kind) and name not in beside]
         if found:
-            files, left = _choose(found)
-            notes = (f"left aside in the folder: {', '.join(left)}",) if left else ()
-            return Shards(folder=folder, files=files, beside=beside, notes=notes)
-    raise TargetError(f"{folder.name} holds no checkpoint", f"files that are read end in {', '.join(SUFFIXES)}")
+            files = _choose(found)
+            return Shards(folder=folder, files=files, beside=beside, notes=_left(names, (*files, *beside)))
+    raise TargetError(*_none(folder, names))
+
+
+def _none(folder: Path, names: Sequence[str]) -> tuple[str, str]:
+    """Say what a folder without a checkpoint is instead, or where below it one is."""
+    name = folder.resolve().name
+    if any(".data-0" in each for each in names):
+        return f"{name} holds a TensorFlow checkpoint", "convert it to a PyTorch state dict first"
+    lost = [each.name for each in folder.iterdir() if each.is_symlink() and not each.exists()]
+    if lost:
+        return f"{name} holds links to files that are not there: {few(sorted(lost), 3)}", "download them again"
+    below = {
+        found.parent.relative_to(folder).as_posix(): None
+        for depth in range(1, _MAX_DEPTH + 1)
+        for found in islice(folder.glob("*/" * depth + "*"), _MAX_LISTED)
+        if found.name.lower().endswith((*SUFFIXES, _INDEX, ".distcp"))
+    }
+    if below:
+        return f"{name} holds no checkpoint itself", f"below it: {few(list(below), 5)}: name one of these"
+    return f"{name} holds no checkpoint", f"files that are read end in {', '.join(SUFFIXES)}"
 
 
 def _optimizers(folder: Path) -> tuple[str, ...]:
@@ -137,8 +149,14 @@ def _optimizers(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(child.name for child in folder.glob("optim*") if child.name.lower().endswith(SUFFIXES[1:])))
 
 
-def _choose(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Take one set of numbered shards, else a file of a usual name, else all; and say what was left."""
+def _left(names: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:
+    """Name the other checkpoints of a folder."""
+    left = [name for name in names if name.lower().endswith(SUFFIXES) and name not in read]
+    return (f"left aside in the folder: {few(left, 5)}",) if left else ()
+
+
+def _choose(names: Sequence[str]) -> tuple[str, ...]:
+    """Take one set of numbered shards, else a file of a usual name, else all."""
     sets: dict[tuple[str, int], list[str]] = {}
     for name in names:
         numbered = _NUMBERED.fullmatch(name)
@@ -147,9 +165,9 @@ def _choose(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not usual and any(total for _, total in sets):
         usual = [key for key in sets if key[1]]
     if not usual:
-        return tuple(names), ()
+        return tuple(names)
     stem, total = min(usual, key=lambda key: (_USUAL.index(key[0]) if key[0] in _USUAL else len(_USUAL), key))
     chosen = sets[stem, total]
     if total and len(chosen) != total:
         raise TargetError(f"{len(chosen)} of {total} shards of {stem!r} are in the folder", "download them all")
-    return tuple(chosen), tuple(name for name in names if name not in chosen)
+    return tuple(chosen)

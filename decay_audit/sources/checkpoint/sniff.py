@@ -1,5 +1,6 @@
 """The first bytes of a file say which form it has, or what it is instead of a checkpoint."""
 
+import re
 from typing import Final, Literal
 
 from decay_audit.errors import TargetError
@@ -11,7 +12,10 @@ Form = Literal["safetensors", "zip", "legacy", "tar"]
 _MAGIC_NUMBER: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _MAGIC_TEXT: Final = b"119547037146038801333356"
 _CONVERT: Final = "convert it to safetensors, or save the model's state_dict() with torch.save"
+_RESAVE: Final = "load it where it was made, and write its arrays as tensors with torch.save"
 _UNPACK: Final = "unpack it first"
+_TABLE_END: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
 _DOWNLOAD: Final = "download the file itself again"
 
 _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
@@ -36,7 +40,6 @@ _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"\x7fELF", "a compiled program", "name the checkpoint"),
     (0, b"ARROW1", "an Arrow file", "name the checkpoint"),
     (0, b"PAR1", "a Parquet file", "name the checkpoint"),
-    (0, b"\x57\xfb\x80\x8b\x24\x75\x47\xdb", "a TensorFlow checkpoint", _CONVERT),
 )
 
 
@@ -55,7 +58,7 @@ def form(opened: Opened, suffix: str) -> Form:
         return "legacy"
     if head[257:262] == b"ustar":
         return "tar"
-    foreign = _foreign(head, suffix)
+    foreign = _foreign(head, suffix) or _tensorflow(opened)
     if foreign is not None:
         what, hint = foreign
         raise TargetError(f"{opened.name} is {what}", hint)
@@ -75,6 +78,8 @@ def _foreign(head: bytes, suffix: str) -> tuple[str, str] | None:
             return what, hint
     if suffix == ".onnx" or (head[:1] == b"\x08" and b"\x12" in head[2:4] and b"pytorch" in head[:24]):
         return "an ONNX model", "audit the PyTorch model that it was exported from"
+    if suffix == ".msgpack":
+        return "a Flax checkpoint", _CONVERT
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html")):
         return "an HTML page: the download gave a web page, not the file", _DOWNLOAD
@@ -83,15 +88,22 @@ def _foreign(head: bytes, suffix: str) -> tuple[str, str] | None:
     return None
 
 
+def _tensorflow(opened: Opened) -> tuple[str, str] | None:
+    """Tell a checkpoint of TensorFlow: the index has its mark at its end, the data has none."""
+    if _DATA.search(opened.name) or opened.read(max(opened.size - 8, 0), min(8, opened.size)) == _TABLE_END:
+        return "a TensorFlow checkpoint", _CONVERT
+    return None
+
+
 def _by_guess(head: bytes) -> tuple[str, str]:
     if not head.strip(b"\0"):
         return "full of zeros: a download that never finished", _DOWNLOAD
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return "a plain pickle, not a file of torch.save", "load it where it was made and write it with torch.save"
+        return "a plain pickle, not a file of torch.save", _RESAVE
     if head[:1] == b"\x08" and head[2:3] == b"\x12":
         return "a protocol-buffer file (ONNX, TensorFlow?)", _CONVERT
     if head.lstrip()[:1] in (b"{", b"["):
         return "JSON text", "name the checkpoint, or an index.json"
     if all(byte >= 0x20 or byte in b"\t\r\n" for byte in head):
-        return "a text, not a checkpoint", _DOWNLOAD
+        return "a text, not a checkpoint", "name a checkpoint, or Python; if it should be one, download it again"
     return "none of the forms that are read", "name a safetensors file or a file of torch.save"
