@@ -45,6 +45,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     Attributes:
         name: where it was found, e.g. `optimizer`, or the expression that made it.
         type: its class, e.g. `AdamW`, or `Lookahead(AdamW)`; `Adam or AdamW` where a checkpoint cannot tell.
+        importable: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
         adaptive: its decay is coupled and passes an adaptive denominator, so that it is not proportional to the weight.
         notes: what could not be known, in words.
         doubts: what is not certain of the names of its positions, in words (a checkpoint only).
@@ -55,6 +56,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     type: str
     groups: tuple[Group, ...]
     semantics: Semantics = "unknown"
+    importable: str = ""
     adaptive: bool = False
     origin: Origin = "live"
     notes: tuple[str, ...] = ()

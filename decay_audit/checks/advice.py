@@ -51,12 +51,16 @@ def _optimizer(optimizers: Sequence[Optimizer]) -> Iterator[str]:
     """The class and its settings, those of the first group; nothing where classes differ, which no one class is for."""
     if len({one.type for one in optimizers}) != 1:
         return
-    kind = optimizers[0].type.rpartition("(")[2].rstrip(")").partition(" ")[0]
+    seen = optimizers[0]
+    told = seen.type.rpartition("(")[2].rstrip(")").partition(" ")[0] if seen.origin == "checkpoint" else ""
+    kind = seen.importable or told
+    if not kind:
+        return
     yield from ("--optimizer", kind)
-    first = optimizers[0].groups[0]
+    first = seen.groups[0]
     if lr := peak(first):
         yield from ("--lr", number(lr))
-    usual = {**_USUAL, **_OF_A_CLASS.get(kind, {})}
+    usual = {**_USUAL, **_OF_A_CLASS.get(kind.rpartition(".")[2], {})}
     for name, value in first.hyperparameters.items():
         if name in usual and value != usual[name] and _is_plain(value):
             yield from ("--set", f"{name}={value}")

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from inspect import Parameter, signature, unwrap
 
+import torch
+
 from decay_audit.optimizers.find import layers
 from decay_audit.optimizers.semantics import row
 
@@ -28,6 +30,15 @@ def type_name(optimizer: object) -> str:
     """Name an optimizer for people, wrappers outside: `Lookahead(AdamW)`."""
     names = [type(layer).__name__ for layer in layers(optimizer)]
     return "(".join(names) + ")" * (len(names) - 1)
+
+
+def importable(optimizer: object) -> str:
+    """Name the innermost class as code can import it: by its path, or by its name alone if torch.optim has it."""
+    kind = type(layers(optimizer)[-1])
+    if getattr(torch.optim, kind.__name__, None) is kind:
+        return kind.__name__
+    path = f"{kind.__module__}.{kind.__qualname__}"
+    return path if "<" not in path and kind.__module__ != "__main__" else ""
 
 
 def default_coefficient(optimizer: object) -> float | None:

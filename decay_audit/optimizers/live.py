@@ -13,7 +13,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.observations import Group, Observation, Optimizer
 from decay_audit.optimizers.construction import Record
 from decay_audit.optimizers.find import Found, find, layers
-from decay_audit.optimizers.identity import default_coefficient, type_name, types
+from decay_audit.optimizers.identity import default_coefficient, importable, type_name, types
 from decay_audit.optimizers.semantics import declared, meaning, row
 
 __all__ = ["Observed", "find", "observe"]
@@ -71,6 +71,7 @@ def _read(
     read = Optimizer(
         name=name,
         type=type_name(optimizer),
+        importable=importable(optimizer),
         groups=groups,
         semantics=what.semantics,
         adaptive=what.adaptive,

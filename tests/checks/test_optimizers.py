@@ -62,7 +62,13 @@ def adamw(
     *groups: Group, origin: Origin = "live", semantics: Semantics = "decoupled", adaptive: bool = False
 ) -> Optimizer:
     return Optimizer(
-        name="optimizer", type="AdamW", groups=groups, semantics=semantics, origin=origin, adaptive=adaptive
+        name="optimizer",
+        type="AdamW",
+        importable="AdamW" if origin == "live" else "",
+        groups=groups,
+        semantics=semantics,
+        origin=origin,
+        adaptive=adaptive,
     )
 
 
@@ -94,7 +100,8 @@ def test_one_group_for_everything_is_one_finding_in_words_of_kinds() -> None:
 
 def test_a_fix_keeps_what_makes_the_optimizer_another_algorithm_and_the_rate_before_its_schedule() -> None:
     settings = {"initial_lr": 0.1, "momentum": 0.9, "nesterov": True, "dampening": 0, "betas": (0.9, 0.999)}
-    sgd = Optimizer(name="optimizer", type="SGD", groups=(group(*MODEL, lr=1e-9, hyperparameters=settings),))
+    groups = (group(*MODEL, lr=1e-9, hyperparameters=settings),)
+    sgd = Optimizer(name="optimizer", type="SGD", importable="SGD", groups=groups)
     assert found(planned(), sgd)["DA101"].fix.endswith(
         " --optimizer SGD --lr 0.1 --set momentum=0.9 --set nesterov=True"
     )

@@ -1,6 +1,7 @@
 """`decay-audit emit` as a user runs it: what it writes audits clean, and what fails writes nothing."""
 
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,30 @@ def test_a_class_of_a_file_beside_the_model_is_emitted_and_executed(tmp_path: Pa
         made = run("emit", tmp_path / "own.py", "--optimizer", named, "--lr", "0.1")
         assert (made.exit_code, "return own.Mine(param_groups(model), lr=0.1)" in made.stdout) == (0, True), made.stderr
     assert "AttributeError" in run("emit", tmp_path / "own.py", "--optimizer", "own.Nope").stderr
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind"),
+    [
+        ("own.py:Mine(model.parameters(), lr=0.1, weight_decay=0.1)", "own.Mine"),
+        ("timm.optim:AdamP(model.parameters(), lr=0.1, weight_decay=0.1)", "timm.optim.adamp.AdamP"),
+        ("torch.optim:AdamW(model.parameters(), lr=0.1, weight_decay=0.1)", "AdamW"),
+        ("own.py:local(model)", None),
+    ],
+)
+def test_the_command_of_a_fix_works_for_classes_from_anywhere(
+    optimizer: str, kind: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    script = "import torch\n\n\nclass Mine(torch.optim.AdamW):\n    pass\n\n\nmodel = torch.nn.Linear(2, 2)\n"
+    script += "\n\ndef local(model):\n    class Hidden(Mine):\n        pass\n\n"
+    (tmp_path / "own.py").write_text(f"{script}    return Hidden(model.parameters(), weight_decay=0.1)\n")
+    found = run("check", "own.py", "--optimizer", optimizer).stdout
+    fix = shlex.split(found.partition("fix: decay-audit ")[2].splitlines()[0])
+    assert (fix[fix.index("--optimizer") + 1] if "--optimizer" in fix else None) == kind
+    assert run(*fix, "--output", "groups.py").exit_code == 0
+    if kind:
+        assert run("check", "own.py", "--optimizer", "groups.py:make_optimizer").exit_code == 0
 
 
 def test_a_ruleset_with_several_optimizers_says_on_standard_error_what_to_pass() -> None:
