@@ -6,6 +6,7 @@ from itertools import combinations
 from math import isclose
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.decisions import Decision, Plan, plan
 from decay_audit.errors import PlanError
@@ -92,23 +93,31 @@ class Match(Struct, frozen=True, kw_only=True):
     Attributes:
         weight_decay: the base coefficient under which it tells it best.
         parameters: how many were compared.
+        unplaced: how many were not, because nobody knows at which position they are.
+        uncounted: how many of those find no position with the coefficient that the ruleset gives them.
+        idle: it has rules or routes, and none of them makes a difference to this model.
         scales: it changes the learning rate of some parameter of this model, which is not compared.
         routes: it gives this model's parameters to several optimizers, which is not compared.
         refused: why the ruleset has no answer for this model; "" if it has.
+        asks: that is because it asks what the source does not know.
     """
 
     ruleset: RuleSet
     weight_decay: float = 0.0
     parameters: int = 0
+    unplaced: int = 0
+    uncounted: int = 0
     mismatches: tuple[Mismatch, ...] = ()
     scales: bool = False
     routes: bool = False
+    idle: bool = False
     refused: str = ""
+    asks: bool = False
 
     @property
     def exact(self) -> bool:
         """Whether every coefficient is the one that the ruleset gives."""
-        return not self.mismatches and not self.refused
+        return not (self.mismatches or self.uncounted or self.refused)
 
     @property
     def numel(self) -> int:
@@ -147,7 +156,10 @@ def compare(
 
 
 def which(
-    subjects: Sequence[Classified], observations: Iterable[Observation], rulesets: Iterable[RuleSet]
+    subjects: Sequence[Classified],
+    observations: Iterable[Observation],
+    rulesets: Iterable[RuleSet],
+    unplaced: Sequence[float] = (),
 ) -> tuple[Match, ...]:
     """Rank rulesets by how well they tell what optimizers do, the best first.
 
@@ -155,15 +167,21 @@ def which(
 
     A ruleset's base coefficient is taken to be one of those observed. Where nothing decays every ruleset would fit
     with a base of 0, which tells nothing: the answer is empty.
+
+    Args:
+        unplaced: the coefficients at positions of which nobody knows the parameter. Where there are any, a parameter
+            without an observation may be at one of them; else it is in no group.
     """
     found = {one.parameter: one.weight_decay for one in reversed(list(observations))}
-    bases = [base for base, _ in Counter(value for value in found.values() if value).most_common(_MOST_BASES)]
-    matches = [_best(subjects, found, ruleset, bases) for ruleset in rulesets] if bases else []
+    counts = Counter(value for value in (*found.values(), *unplaced) if value)
+    bases = [base for base, _ in counts.most_common(_MOST_BASES)]
+    matches = [_best(subjects, found, unplaced, ruleset, bases) for ruleset in rulesets] if bases else []
     return tuple(sorted(matches, key=_distance))
 
 
-def _distance(match: Match) -> tuple[bool, int, int, bool]:
-    return bool(match.refused), len(match.mismatches), match.numel, match.scales or match.routes
+def _distance(match: Match) -> tuple[bool, int, int, bool, bool]:
+    differing = len(match.mismatches) + match.uncounted
+    return bool(match.refused), differing, match.numel, match.scales or match.routes, match.idle
 
 
 def _base(rulesets: Iterable[RuleSet]) -> float:
@@ -228,32 +246,49 @@ def _differ(one: Decision, other: Decision) -> bool:
 
 
 def _best(
-    subjects: Sequence[Classified], found: Mapping[str, float], ruleset: RuleSet, bases: Sequence[float]
+    subjects: Sequence[Classified],
+    found: Mapping[str, float],
+    unplaced: Sequence[float],
+    ruleset: RuleSet,
+    bases: Sequence[float],
 ) -> Match:
     try:
         plans = [plan(subjects, ruleset, base) for base in bases]
     except PlanError as error:
         return Match(ruleset=ruleset, refused=error.message)
     if unknown := ", ".join(plans[0].unknown):
-        return Match(ruleset=ruleset, refused=f"asks what this source cannot know: {unknown}")
-    matches = [_match(decided.decisions, found, ruleset, base) for decided, base in zip(plans, bases, strict=True)]
-    return min(matches, key=lambda one: (len(one.mismatches), one.numel))
+        return Match(ruleset=ruleset, refused=f"asks what this source cannot know: {unknown}", asks=True)
+    matches = [_match(decided.decisions, found, unplaced, decided.ruleset) for decided in plans]
+    best = min(matches, key=lambda one: (len(one.mismatches) + one.uncounted, one.numel))
+    return replace(best, ruleset=ruleset)
 
 
-def _match(decisions: Sequence[Decision], found: Mapping[str, float], ruleset: RuleSet, base: float) -> Match:
-    expected = [(one, one.weight_decay if one.grouped else None, found.get(one.name)) for one in decisions]
+def _match(
+    decisions: Sequence[Decision], found: Mapping[str, float], unplaced: Sequence[float], ruleset: RuleSet
+) -> Match:
+    placed = [one for one in decisions if not unplaced or one.name in found]
+    others = [one.weight_decay for one in decisions if unplaced and one.grouped and one.name not in found]
+    expected = [(one, one.weight_decay if one.grouped else None, found.get(one.name)) for one in placed]
+    chosen = {(one.rule, one.use) for one in decisions if one.grouped}
     return Match(
         ruleset=ruleset,
-        weight_decay=base,
-        parameters=len(decisions),
+        weight_decay=ruleset.weight_decay,
+        parameters=len(placed),
+        unplaced=len(decisions) - len(placed),
+        uncounted=(Counter(map(_rounded, others)) - Counter(map(_rounded, unplaced))).total(),
         mismatches=tuple(
             Mismatch(parameter=one.name, numel=one.numel, expected=wanted, found=is_)
             for one, wanted, is_ in expected
             if not _equal(wanted, is_)
         ),
         scales=any(one.lr_scale != 1.0 for one in decisions if one.grouped),
-        routes=len({one.use for one in decisions if one.grouped}) > 1,
+        routes=len({use for _, use in chosen}) > 1,
+        idle=bool(ruleset.rules or ruleset.routes) and len(chosen) == 1,
     )
+
+
+def _rounded(weight_decay: float) -> str:
+    return f"{weight_decay:.6e}"
 
 
 def _equal(wanted: float | None, found: float | None) -> bool:

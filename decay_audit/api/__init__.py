@@ -275,7 +275,9 @@ def which(loaded: Loaded, request: Request) -> tuple[Match, ...]:
             "there is no optimizer to explain", "name one: --optimizer EXPRESSION, or a checkpoint that holds its state"
         )
     presets = [rulefile.load(name) for name in rulefile.presets()]
-    return diff.which(classify(loaded.inventory), observed.observations, presets)
+    groups = [group for optimizer in observed.optimizers for group in optimizer.groups]
+    unplaced = [group.weight_decay for group in groups for name in group.parameters if not name]
+    return diff.which(classify(loaded.inventory), observed.observations, presets, unplaced)
 
 
 def with_codes(reported: Report, codes: Container[str]) -> Report:

@@ -147,29 +147,54 @@ def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
     if not found:
         yield "nothing decays here, and that fits every ruleset with weight_decay 0"
         return
-    refused = [one.ruleset.name for one in found if one.refused]
+    yield from _unplaced(found, options)
     exact: dict[str, list[Match]] = {}
     for one in found:
         if one.exact:
-            exact.setdefault(_more(one), []).append(one)
-    for more in sorted(exact):
-        yield f"the same weight decay, but they also {more}:" if more else "this is exactly what these do:"
-        for one in exact[more]:
-            said = f"{visible(one.ruleset.name)}, weight_decay {coefficient(one.weight_decay)}"
-            yield f"  {paint(said, 'title', color=options.color)}   {visible(one.ruleset.title)}"
-    if exact:
-        yield from _refused(refused, options)
-        return
-    yield "no preset does exactly this; the nearest:"
-    for one in [match for match in found if not match.refused][: 10 if options.full else 3]:
-        yield from _nearest(one, options)
-    yield from _refused(refused, options)
+            exact.setdefault(_kind(one), []).append(one)
+    for kind, alike in exact.items():
+        yield f"{kind}:"
+        for one in alike:
+            yield from _exact(one, options)
+    if not exact:
+        yield "no preset does exactly this; the nearest:"
+        for one in [match for match in found if not match.refused][: 10 if options.full else 3]:
+            yield from _nearest(one, options)
+    yield from _refused([one.ruleset.name for one in found if one.refused and not one.asks], options)
+    yield from _asking([one.ruleset.name for one in found if one.asks], options)
 
 
-def _more(match: Match) -> str:
-    """What a ruleset does besides weight decay, which an optimizer's coefficients cannot confirm."""
-    said = ["scale learning rates"] * match.scales + ["route to several optimizers"] * match.routes
-    return joined(said)
+def _unplaced(found: Sequence[Match], options: Options) -> Iterator[str]:
+    placed, unplaced = max(one.parameters for one in found), found[0].unplaced
+    if unplaced:
+        said = f"compared on {placed:,} of {counted(placed + unplaced, 'tensor')}: at which positions the others are"
+        yield from layout.paragraph("", f"{said}, the saved optimizer does not say", options.width)
+
+
+def _kind(match: Match) -> str:
+    """How well an exact match tells what an optimizer does, whose coefficients alone were seen."""
+    more = ["scale learning rates"] * match.scales + ["route to several optimizers"] * match.routes
+    if more:
+        return f"the same weight decay, but they also {joined(more)}"
+    if match.idle:
+        return "so do these, but none of their rules makes a difference to this model"
+    return "this is exactly what these do"
+
+
+def _exact(match: Match, options: Options) -> Iterator[str]:
+    said = f"{visible(match.ruleset.name)}, weight_decay {coefficient(match.weight_decay)}"
+    first, *others = layout.paragraph(f"  {said}   ", visible(match.ruleset.title), options.width)
+    yield first.replace(said, paint(said, "title", color=options.color), 1)
+    yield from others
+
+
+def _asking(names: Sequence[str], options: Options) -> Iterator[str]:
+    """Rulesets that only a model could answer: few words, for they are many."""
+    if names:
+        said = "ask for classes, hooks or attributes, which a checkpoint does not have: name its model with --model"
+        yield from layout.paragraph("  ", f"{counted(len(names), 'preset')} {said}", options.width)
+        if options.full:
+            yield from layout.paragraph("    ", ", ".join(map(visible, names)), options.width)
 
 
 def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
@@ -180,6 +205,8 @@ def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
 def _nearest(match: Match, options: Options) -> Iterator[str]:
     said = f"{visible(match.ruleset.name)}, weight_decay {coefficient(match.weight_decay)}"
     size = f"{len(match.mismatches):,} of {counted(match.parameters, 'tensor')} differ"
+    if match.unplaced:
+        size += f", and {match.uncounted:,} of the {match.unplaced:,} others"
     yield f"  {paint(said, 'title', color=options.color)}   {size}"
     for expected, found in dict.fromkeys((one.expected, one.found) for one in match.mismatches):
         alike = [one.parameter for one in match.mismatches if (one.expected, one.found) == (expected, found)]

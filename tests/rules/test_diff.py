@@ -1,12 +1,13 @@
 """Rulesets against each other, and against an optimizer: on real models."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from decay_audit import diff, roles, rulefile
+from decay_audit import api, diff, reports, roles, rulefile
 from decay_audit.errors import PlanError
 from decay_audit.observations import Observation
 from decay_audit.roles.words import Classified
@@ -167,3 +168,67 @@ def test_an_optimizer_that_decays_nothing_tells_nothing() -> None:
     model = nn.Linear(4, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     assert diff.which(subjects(model), observed(model, optimizer), presets("timm")) == ()
+
+
+def saved(model: nn.Module, groups: list[dict[str, Any]], folder: Path) -> str:
+    """A checkpoint whose optimizer has taken a step, with groups in an order of their own."""
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+    for tensor in model.parameters():
+        tensor.grad = torch.zeros_like(tensor)
+    optimizer.step()
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, folder / "last.pt")
+    return str(folder / "last.pt")
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> tuple[str, Any]:
+    """Gains in one group and shifts in another: no shape tells which is which."""
+    model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.LayerNorm(8), nn.Linear(8, 4, bias=False), nn.LayerNorm(4))
+    named = dict(model.named_parameters())
+    gains = [named[name] for name in ("1.weight", "3.weight")]
+    weights = [tensor for tensor in model.parameters() if tensor.ndim == 2]
+    shifts = [tensor for name, tensor in named.items() if name.endswith("bias")]
+    groups: list[dict[str, Any]] = [
+        {"params": weights, "weight_decay": 0.1},
+        {"params": shifts, "weight_decay": 0.0},
+        {"params": gains, "weight_decay": 0.01},
+    ]
+    return saved(model, groups, tmp_path), model
+
+
+def test_a_parameter_at_an_unknown_position_is_not_said_to_be_in_no_group(mixed: tuple[str, Any]) -> None:
+    request = api.Request(target=mixed[0])
+    found = api.which(api.load(request), request)
+    by_name = {one.ruleset.name: one for one in found}
+    assert not any(one.exact for one in found)
+    assert (by_name["nanogpt"].mismatches, by_name["nanogpt"].uncounted) == ((), 2)
+    everything = by_name["torch-default"]
+    assert (everything.parameters, everything.unplaced, everything.mismatches, everything.uncounted) == (2, 4, (), 4)
+    text = reports.matches(found)
+    assert text.startswith("compared on 2 of 6 tensors: at which positions the others are")
+    assert "in no group" not in text
+
+
+def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mixed: tuple[str, Any]) -> None:
+    request = api.Request(target=mixed[0])
+    found = api.which(api.load(request), request)
+    text = reports.matches(found)
+    assert f"{sum(one.asks for one in found)} presets ask for classes, hooks or attributes" in text
+    assert "torchvision" not in text
+    assert "torchvision" in reports.matches(found, options=reports.Options(full=True))
+
+
+def test_a_preset_whose_rules_make_no_difference_is_told_apart() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    found = diff.which(
+        subjects(model), observed(model, optimizer), presets("tf-resnet", "keller-muon", "torch-default")
+    )
+    assert [(one.ruleset.name, one.idle) for one in found] == [
+        ("torch-default", False),
+        ("tf-resnet", True),
+        ("keller-muon", True),
+    ]
+    exact, _, idle = reports.matches(found).partition("so do these, but none of their rules makes a difference")
+    assert "torch-default" in exact
+    assert "tf-resnet" in idle
