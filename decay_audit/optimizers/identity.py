@@ -34,7 +34,7 @@ def type_name(optimizer: object) -> str:
 
 def importable(optimizer: object) -> str:
     """Name the innermost class as code can import it: by its path, or by its name alone if torch.optim has it."""
-    kind = type(layers(optimizer)[-1])
+    kind: type = type(layers(optimizer)[-1])
     if getattr(torch.optim, kind.__name__, None) is kind:
         return kind.__name__
     path = f"{kind.__module__}.{kind.__qualname__}"
