@@ -49,7 +49,8 @@ def test_rulesets_that_agree_are_said_to() -> None:
 
 def test_diff_names_a_ruleset_that_has_no_answer_and_compares_the_others() -> None:
     result = runner.invoke(app, ["diff", EXAMPLE, "-r", "mingpt", "-r", "timm", "-r", "hf-trainer", "-w", "0.05"])
-    assert (result.exit_code, result.stdout) == (0, DIFF + "  no answer from mingpt\n")
+    left_out = "  left out: no rule of mingpt matches conv_1_3x3.weight, and its default is `error`\n"
+    assert (result.exit_code, result.stdout) == (0, DIFF + left_out)
     assert runner.invoke(app, ["diff", EXAMPLE, "-r", "mingpt", "-r", "timm"]).exit_code == 2
 
 

@@ -38,7 +38,8 @@ def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str
         yield from _difference(alike, names, options)
     if comparison.differences:
         yield from _gaps(comparison, options)
-    yield from _refused([one.ruleset for one in comparison.refused], options)
+    for one in comparison.refused:
+        yield from layout.paragraph("  left out: ", visible(one.reason), options.width)
 
 
 def _but_for_learning_rates(differences: Sequence[Difference]) -> list[list[Difference]]:
@@ -91,9 +92,13 @@ def _gaps(comparison: Comparison, options: Options) -> Iterator[str]:
         return
     apart = {(gap.first, gap.second): gap.parameters for gap in comparison.gaps}
     yield "  tensors that differ"
-    columns = [Column(title=""), *(Column(title=name, right=True) for name in names)]
+    whole = sum(len(name) + 2 for name in names) + max(map(len, names)) + 2
+    narrow = options.width is not None and whole > options.width  # then numbers stand over the columns
+    heads = [str(number) for number in range(1, len(names) + 1)] if narrow else names
+    columns = [Column(title=""), *(Column(title=head, right=True) for head in heads)]
     rows: list[list[Cell]] = [
-        [(name, ""), *((_apart(apart, row, column), "") for column in range(len(names)))]
+        [(f"{heads[row]} {name}" if narrow else name, "")]
+        + [(_apart(apart, row, column), "") for column in range(len(names))]
         for row, name in enumerate(names)
     ]
     yield from layout.table(columns, rows, options.width, color=options.color)

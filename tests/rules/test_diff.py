@@ -232,3 +232,19 @@ def test_a_preset_whose_rules_make_no_difference_is_told_apart() -> None:
     exact, _, idle = reports.matches(found).partition("so do these, but none of their rules makes a difference")
     assert "torch-default" in exact
     assert "tf-resnet" in idle
+
+
+def test_a_matrix_of_many_fits_a_narrow_terminal(swin: tuple[Classified, ...]) -> None:
+    names = ("timm", "hf-trainer", "mmengine", "open-clip", "dinov2", "torchvision-swin", "flash-attention")
+    compared = diff.compare(swin, presets(*names), 0.05)
+    wide, narrow = (reports.comparison(compared, "x", options=reports.Options(width=width)) for width in (None, 60))
+    heads, *rows = narrow.partition("tensors that differ\n")[2].splitlines()
+    assert heads.split() == ["1", "2", "3", "4", "5", "6", "7"]
+    assert [row.split()[:2] for row in rows] == [[str(number), name] for number, name in enumerate(names, start=1)]
+    assert max(map(len, (heads, *rows))) <= 60
+    assert wide.partition("tensors that differ\n")[2].splitlines()[0].split() == list(names)
+
+
+def test_a_ruleset_that_is_left_out_is_said_with_the_reason(swin: tuple[Classified, ...]) -> None:
+    text = reports.comparison(diff.compare(swin, presets("timm", "mingpt", "torch-default"), 0.05), "x")
+    assert "left out: no rule of mingpt matches " in text
