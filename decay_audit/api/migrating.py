@@ -6,6 +6,7 @@ from typing import Any
 
 from decay_audit import files
 from decay_audit.api.loading import Request, load
+from decay_audit.api.observing import made
 from decay_audit.errors import DecayAuditError
 from decay_audit.observations import Optimizer
 from decay_audit.sentences import counted
@@ -40,13 +41,14 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     request.progress(f"reading {path.name}")
     read = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     saved = fitting.fit(read, loaded.inventory).optimizers
-    found = live.find(module.make(request.optimizer, loaded.built))
+    built, optimizers = made(request.optimizer, loaded.built, request)
+    found = live.find(optimizers)
     if len(saved) != len(found):
         raise DecayAuditError(
             f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(found)}",
             "make as many optimizers as were saved, in the same order",
         )
-    names = module.names(loaded.built.model, loaded.inventory)
+    names = module.names(built.model, loaded.inventory)
     content, lines = _content(path), []
     for before, (_, optimizer) in zip(saved, found, strict=True):
         state = moving.rewrite(moving.at(content, before.name), before, optimizer, names)
@@ -63,8 +65,12 @@ def _moved(before: Optimizer, state: Mapping[str, Any]) -> str:
     count = sum(len(group["params"]) for group in groups)
     return (
         f"{before.name}: {counted(len(before.groups), 'group')} to {counted(len(groups), 'group')}; "
-        f"{counted(count, 'parameter')}, {counted(len(states), 'state')} moved by name"
+        f"{counted(count, 'parameter')}, {counted(len(states), 'state')} moved by name{_source(before)}"
     )
+
+
+def _source(before: Optimizer) -> str:
+    return ", told by the order of the model: the file has none" if any(one.shapes for one in before.groups) else ""
 
 
 def _file(checkpoint: str, output: Path) -> Path:

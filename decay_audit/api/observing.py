@@ -83,12 +83,12 @@ def _live(loaded: Loaded, request: Request, expression: str) -> Observed:
 
     request.progress("making the optimizer")
     with construction.watch() as record:
-        built, made = _made(expression, built, request)
+        built, optimizers = made(expression, built, request)
     request.progress("measuring steps with a gradient of zero" if request.measure else "reading the optimizer")
-    return observe_live(built.model, loaded.inventory, made, record=record, measured=request.measure)
+    return observe_live(built.model, loaded.inventory, optimizers, record=record, measured=request.measure)
 
 
-def _made(expression: str, built: "Built", request: Request) -> "tuple[Built, object]":
+def made(expression: str, built: "Built", request: Request) -> "tuple[Built, object]":
     """Make the optimizer; code that needs numbers gets a model that was built for real."""
     from decay_audit.sources import module
 

@@ -4,6 +4,7 @@ State tensors are carried as they are. What cannot be mapped without a guess is 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from decay_audit.observations import Optimizer
 
 State = Mapping[str, Any]
 
+_WITH_NAMES = "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)"
+ALGORITHM = frozenset({"betas", "momentum", "rho", "alpha"})
+"""Hyperparameters that tell algorithms apart."""
 _PLACES = frozenset({"params", "param_names"})
 _NEW = frozenset({"weight_decay"})
 """What a migration is for: these come from the new groups, everything else from the saved ones where they agree."""
@@ -22,7 +26,7 @@ def rewrite(state: State, saved: Optimizer, new: torch.optim.Optimizer, names: M
     """Rewrite an optimizer's state dict for the groups of another optimizer over the same parameters.
 
     Each group is the new optimizer's. Hyperparameters that all its parameters had in common are kept, so that a
-    schedule goes on where it was; `weight_decay` is always the new one.
+    schedule goes on where it was; `weight_decay` is always the new one. A state that is keyed by names stays so.
 
     Args:
         state: the state dict as it was saved.
@@ -31,14 +35,16 @@ def rewrite(state: State, saved: Optimizer, new: torch.optim.Optimizer, names: M
         names: `id(tensor)` -> canonical name, for every parameter of the model.
 
     Raises:
-        OptimizerError: a position has no name or two have the same, a parameter of one side is not on the
-            other, or groups without names share a coefficient, so that their parameters may be mixed up.
+        OptimizerError: the optimizers are not of one kind, a position has no name or two have the same, a parameter
+            of one side is not on the other, or positions without names may be mixed up: groups share a coefficient, or
+            are not in the order of the model.
     """
-    _must_be_sure(state)
+    _must_be_of_one_kind(state, saved, new)
+    _must_be_sure(state, saved, [*dict.fromkeys(names.values())])
     old = _by_name(state, saved)
     wanted = _wanted(new, names)
-    _agree(old, [name for group in wanted for name in group], state, saved)
-    places = {name: index for index, name in enumerate(name for group in wanted for name in group)}
+    _agree(old, [*chain.from_iterable(wanted)], state, saved)
+    places = {name: _place(old[name], index) for index, name in enumerate(chain.from_iterable(wanted))}
     groups = [
         _group(fresh, [old[name][0] for name in members], [places[name] for name in members])
         for fresh, members in zip(new.state_dict()["param_groups"], wanted, strict=True)
@@ -47,20 +53,45 @@ def rewrite(state: State, saved: Optimizer, new: torch.optim.Optimizer, names: M
     return {**state, "state": kept, "param_groups": groups}
 
 
-def _must_be_sure(state: State) -> None:
+def _place(before: tuple[State, Any], index: int) -> Any:  # noqa: ANN401 - a name, or a number
+    """A position's key among the new states: its number, as torch has it, or the name by which it was saved."""
+    return before[1] if isinstance(before[1], str) else index
+
+
+def _must_be_of_one_kind(state: State, saved: Optimizer, new: torch.optim.Optimizer) -> None:
+    """Refuse to hand the states of one algorithm to another, which would look for its own."""
+    held = [set(group) & ALGORITHM for groups in (state["param_groups"], new.param_groups) for group in groups[:1]]
+    if len({frozenset(keys) for keys in held}) > 1:
+        raise OptimizerError(
+            f"the saved state is of {saved.type}, and --to makes {type(new).__name__}",
+            "a state goes on in an optimizer of its class; start another one anew",
+        )
+
+
+def _must_be_sure(state: State, saved: Optimizer, order: Sequence[str]) -> None:
     """Refuse groups that shapes cannot keep apart.
 
-    A reader tells positions apart as far as their coefficient is concerned; groups that share one may be mixed up with
-    each other, which is all the same to an audit and not to the state that is to be moved.
+    A reader tells positions apart as far as their coefficient is concerned: groups that share one may be mixed up with
+    each other, and so may positions of one shape that are not in the order of the model. That is all the same to an
+    audit, and not to the state that is to be moved.
     """
     groups = state["param_groups"]
-    if all("param_names" in group for group in groups):
+    if not any(group.shapes for group in saved.groups):
         return
     coefficients = [group.get("weight_decay") for group in groups]
     if len(set(coefficients)) < len(coefficients):
         raise OptimizerError(
             f"the mapping is ambiguous: {len(groups)} groups, some of the same weight_decay, without names",
-            "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)",
+            _WITH_NAMES,
+        )
+    places = {name: index for index, name in enumerate(order)}
+    found = [[places[name] for name in group.parameters if name in places] for group in saved.groups]
+    alike = any(len(set(group.shapes)) < len(group.shapes) for group in saved.groups)
+    if alike and any(each != sorted(each) for each in found):
+        raise OptimizerError(
+            "the mapping is ambiguous: the groups are not in the order of the model, some parameters have the same "
+            "shape, and none has a name",
+            _WITH_NAMES,
         )
 
 
@@ -173,7 +204,7 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _group(fresh: State, before: Sequence[State], places: list[int]) -> dict[str, Any]:
+def _group(fresh: State, before: Sequence[State], places: list[Any]) -> dict[str, Any]:
     """The new group's settings, with what all its members had before in place of what it starts with."""
     kept = {
         key: before[0][key]
