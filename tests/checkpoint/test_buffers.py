@@ -10,6 +10,7 @@ import transformers
 from torch import nn
 from torch.nn.utils import prune
 
+from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
 from decay_audit.sources.checkpoint.buffers import reason
 from decay_audit.sources.checkpoint.values import Tensor
@@ -133,3 +134,14 @@ def test_what_has_no_gradient_is_no_parameter(dtype: str) -> None:
 def test_what_requires_a_gradient_is_a_parameter_whatever_its_name() -> None:
     tensor = Tensor(shape=(3,), dtype="float32", trainable=True)
     assert reason("norm", "running_mean", tensor, {"running_mean": (3,)}) == ""
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_quantized_model_has_no_parameters_and_says_why(whole: bool, tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    packed = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+    torch.save(packed if whole else packed.state_dict(), tmp_path / "model.pt")
+    with pytest.raises(TargetError, match="no parameters") as caught:
+        read(tmp_path / "model.pt", target="")
+    assert ("quantized modules are packed" in caught.value.message) == whole

@@ -139,6 +139,34 @@ def test_traced_archives_are_read_too(tmp_path: Path) -> None:
     assert sorted(rows(read(tmp_path / "traced.pt", target="traced.pt"))) == sorted(torch_rows(model))
 
 
+class Masked(nn.Module):
+    """Holds a parameter, a buffer and a plain tensor that only the class tells apart, and a submodule twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(4), requires_grad=False)
+        self.register_buffer("mask", torch.ones(4))
+        self.plain = torch.ones(4)
+        self.first = nn.Linear(4, 4)
+        self.second = self.first
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.second(self.first(x * self.gain + self.plain)) * self.mask
+        return y
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_classes_of_torchscript_tell_buffers_from_parameters(traced: bool, tmp_path: Path) -> None:
+    model = nn.Sequential(Masked(), Masked())
+    script = torch.jit.trace(model, torch.ones(2, 4)) if traced else torch.jit.script(model)  # type: ignore[no-untyped-call]
+    script.save(tmp_path / "model.pt")
+    inventory = read(tmp_path / "model.pt", target="model.pt")
+    assert sorted(rows(inventory)) == sorted(torch_rows(model))
+    held = ("mask",) if traced else ("mask", "plain")  # a trace has plain tensors as constants
+    assert {each.name for each in inventory.left_out} >= {f"{index}.{name}" for index in (0, 1) for name in held}
+
+
 def test_tied_weights_are_one_parameter_with_two_names(tmp_path: Path) -> None:
     model = gpt2_tiny()
     save_zip(model.state_dict(), tmp_path / "model.bin")

@@ -29,6 +29,7 @@ _PACKED: Final = frozenset({"qweight", "weight_packed"})
 _PACKED_WITH: Final = frozenset({"scales", "qzeros", "g_idx", "bias", "weight_scale", "weight_zero_point"})
 _SCALES: Final = frozenset({"weight_scale", "weight_scale_inv", "weight_scale_2", "scale_weight"})
 _BESIDE: Mapping[str, tuple[str, str]] = {
+    "scale": ("zero_point", "quantization state"),
     "weight_u": ("weight_orig", "a power iteration of spectral normalization"),
     "weight_v": ("weight_orig", "a power iteration of spectral normalization"),
     "weight_mask": ("weight_orig", "a pruning mask"),

@@ -39,8 +39,11 @@ def attributes(value: Opaque) -> Mapping[Any, object]:
     return state if isinstance(state, dict) else {}
 
 
-def flatten(root: Opaque) -> Flat:
+def flatten(root: Opaque, parameters: Mapping[str, frozenset[str]]) -> Flat:
     """List the tensors of a module and of all below it, parameters before buffers, children after both.
+
+    Args:
+        parameters: of TorchScript's classes by qualified name, as far as they are known.
 
     Raises:
         MalformedError: too deep, or too many names.
@@ -56,7 +59,7 @@ def flatten(root: Opaque) -> Flat:
         looked += 1 + sum(map(len, _fields(module)))
         if depth > MAX_DEPTH or looked > MAX_NAMES or len(prefix) > MAX_NAME:
             raise MalformedError("a module in it nests too deep, holds too many others, or has too long a name")
-        for leaf, tensor, is_buffer in _own(module):
+        for leaf, tensor, is_buffer in _own(module, parameters):
             name = f"{prefix}.{leaf}" if prefix else leaf
             tensors[name] = tensor
             if is_buffer:
@@ -74,8 +77,13 @@ def _fields(module: Opaque) -> tuple[Mapping[Any, object], ...]:
     return tuple(mapping(state.get(field)) for field in ("_parameters", "_buffers", "_modules"))
 
 
-def _own(module: Opaque) -> Iterator[tuple[str, Tensor, bool]]:
-    for held, is_buffer in zip(_fields(module)[:2], (False, True), strict=False):
+def _own(module: Opaque, parameters: Mapping[str, frozenset[str]]) -> Iterator[tuple[str, Tensor, bool]]:
+    if module.name.startswith(SCRIPT):
+        known = parameters.get(module.name)
+        for name, value in _named_tensors(attributes(module)):
+            yield name, value, known is not None and name not in known
+        return
+    for held, is_buffer in zip(_fields(module)[:2], (False, True), strict=True):
         yield from ((name, value, is_buffer) for name, value in _named_tensors(held))
 
 

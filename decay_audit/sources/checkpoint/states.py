@@ -45,9 +45,12 @@ def table(pickled: Pickled, key: str | None) -> Table:
         TargetError: there is nothing at `key`.
     """
     nodes = list(_walk(pickled.root))
-    candidates = _candidates(nodes)
+    candidates = _candidates(nodes, pickled.parameters)
     chosen = _at(key, nodes, candidates) if key else _largest(candidates)
     saved = _optimizers(nodes)
+    if not (chosen or saved) and any(is_module(node) for _, node in nodes):
+        packed = "the module in it has no parameters: those of quantized modules are packed, and not trained"
+        raise MalformedError(packed, "name the checkpoint that was quantized")
     read = saved[: max(1, min(MAX_OPTIMIZERS, MAX_PAIRS // max(1, len(chosen.flat.tensors) if chosen else 1)))]
     beyond = (f"it holds {len(saved)} optimizer states; the first {len(read)} are read",) if read != saved else ()
     if chosen is None:
@@ -72,11 +75,11 @@ def _rivals(chosen: Candidate, candidates: Sequence[Candidate]) -> Mapping[str, 
     }
 
 
-def _candidates(nodes: Sequence[tuple[Path, object]]) -> Sequence[Candidate]:
+def _candidates(nodes: Sequence[tuple[Path, object]], parameters: Mapping[str, frozenset[str]]) -> Sequence[Candidate]:
     found: list[Candidate] = []
     looked = 0
     for path, node in nodes:
-        flat = _flat(node)
+        flat = _flat(node, parameters)
         looked += flat.looked
         if looked > MAX_ENTRIES:
             raise MalformedError(f"its modules and state dicts have more than {MAX_ENTRIES} entries")
@@ -143,9 +146,9 @@ def _optimizers(nodes: Sequence[tuple[Path, object]]) -> tuple[Saved, ...]:
     return found
 
 
-def _flat(node: object) -> Flat:
+def _flat(node: object, parameters: Mapping[str, frozenset[str]]) -> Flat:
     if type(node) is Opaque and is_module(node) and not _is_optimizer(node):
-        return flatten(node)
+        return flatten(node, parameters)
     if not isinstance(node, dict) or _is_optimizer(node):
         return Flat(tensors={})
     tensors = {name: it for name, it in node.items() if type(it) is Tensor and type(name) is str}

@@ -1,4 +1,4 @@
-"""`torch.save` since 1.6 and TorchScript: the zip directory and `data.pkl`; nothing else of the archive is read."""
+"""`torch.save` since 1.6 and TorchScript: the zip directory and `data.pkl`, and of TorchScript its classes' code."""
 
 from collections.abc import Callable, Mapping
 
@@ -8,6 +8,7 @@ from decay_audit.sources.checkpoint.files import Opened, Stream
 from decay_audit.sources.checkpoint.modules import SCRIPT
 from decay_audit.sources.checkpoint.opcodes import TABLE
 from decay_audit.sources.checkpoint.pickles import MAX_BYTES, Machine, run
+from decay_audit.sources.checkpoint.scripts import parameters_of_classes
 from decay_audit.sources.checkpoint.storages import resolver
 from decay_audit.sources.checkpoint.values import MalformedError, Pickled
 
@@ -37,7 +38,10 @@ def read(opened: Opened) -> Pickled:
     found = _interpret(content, folder, members, shortcut=True) or _interpret(content, folder, members, shortcut=False)
     if found is None:
         raise MalformedError("its pickle is malformed")
-    return found
+    if f"{folder}constants.pkl" not in members:
+        return found
+    types = tuple(name for name in found.opaque if not name.startswith(SCRIPT))  # its own are not Python's
+    return Pickled(root=found.root, opaque=types, parameters=parameters_of_classes(opened, folder, members))
 
 
 def _content(opened: Opened, name: str, member: Member) -> Callable[[], Stream] | bytes:
@@ -71,11 +75,7 @@ def _interpret(
         if machine.runs:
             return None
         raise
-    script = f"{folder}constants.pkl" in members
-    opaque = (
-        name for name in machine.opaque if not (script and name.startswith(SCRIPT))
-    )  # its own types, not Python's
-    return Pickled(root=root, opaque=tuple(opaque))
+    return Pickled(root=root, opaque=tuple(machine.opaque))
 
 
 def _pickle(archive: str, members: Mapping[str, Member]) -> str:

@@ -80,10 +80,14 @@ class Opaque(Struct, kw_only=True, eq=False):
 
 
 class Pickled(Struct, frozen=True, kw_only=True, eq=False):
-    """What the pickle of one file stands for: its value, and the names of unknown code."""
+    """What the pickle of one file stands for: its value, and the names of unknown code.
+
+    `parameters` lists the parameters of TorchScript's classes by qualified name: their modules do not tell.
+    """
 
     root: object
     opaque: tuple[str, ...] = ()
+    parameters: Mapping[str, frozenset[str]] = {}
 
 
 class Saved(Struct, frozen=True, kw_only=True, eq=False):
