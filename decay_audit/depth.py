@@ -168,6 +168,8 @@ def _chain(
     """Parse parts joined by the signs of one precedence, from left to right."""
     number, rest = part(tokens)
     while rest and rest[0] in signs:
+        if rest[0] == "//" and rest[1:2] == ["0"]:
+            raise ValueError("it divides by zero")
         right, after = part(rest[1:])
         number, rest = _joined(number, signs[rest[0]], right), after
     return number, rest

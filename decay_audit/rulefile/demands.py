@@ -12,7 +12,9 @@ from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar
 
 Complaint = tuple[int, str]
 
-_PROMISES = ("decay", "weight_decay", "rule", "lr_scale", "use")
+PROMISES = ("decay", "weight_decay", "rule", "lr_scale", "use")
+TAKEN = ("default", "frozen", "error")
+"""What is said in place of a rule's name where no rule decides."""
 
 
 def unmet(node: Entries, form: type[Struct]) -> Iterator[Complaint]:
@@ -61,8 +63,8 @@ def _not_both(node: Entries) -> Iterator[Complaint]:
 
 
 def _something_to_check(node: Entries) -> Iterator[Complaint]:
-    if all(node.get(key) is None for key in _PROMISES):
-        yield node.line, f"the example promises nothing: give one of {', '.join(_PROMISES)}"
+    if all(node.get(key) is None for key in PROMISES):
+        yield node.line, f"the example promises nothing: give one of {', '.join(PROMISES)}"
 
 
 def _base_and_default(node: Entries) -> Iterator[Complaint]:
@@ -81,7 +83,7 @@ def _distinct_rule_names(node: Entries) -> Iterator[Complaint]:
         name = rule.get("name") if isinstance(rule, Entries) else None
         if not isinstance(name, Scalar):
             continue
-        if name.value in ("default", "frozen", "error"):
+        if name.value in TAKEN:
             yield name.line, f"a rule cannot be called `{name.spelling}`: that is what is said where no rule decides"
         if name.value in seen:
             yield name.line, f"a rule is called `{name.spelling}` already, in line {seen[name.value]}"

@@ -5,10 +5,16 @@ from typing import Any
 
 import msgspec.json
 
+from decay_audit.rulefile.demands import PROMISES, TAKEN
 from decay_audit.rulefile.form import FileForm
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ONE_AMOUNT = {"oneOf": [{"required": ["decay"]}, {"required": ["weight_decay"]}]}
+A_PROMISE = {
+    "anyOf": [{"required": [key]} for key in PROMISES],
+    "not": {"required": ["decay", "weight_decay"]},
+}
+NUMBERING = r"^(last|[0-9\\ +*()/-]+)$"
 
 
 def schema() -> dict[str, Any]:
@@ -20,10 +26,26 @@ def schema() -> dict[str, Any]:
     whole = parts.pop("File")
     for name in ("Rule", "Amount"):
         parts[name] = {**parts[name], **ONE_AMOUNT}
-    parts["When"] = {**parts["When"], "minProperties": 1}
+    parts["Example"] = {**parts["Example"], **A_PROMISE}
+    parts["Rule"]["properties"]["name"]["not"] = {"enum": list(TAKEN)}
+    parts["Layer"]["properties"]["layer"]["pattern"] = NUMBERING
+    for name in ("When", "Example"):
+        listed = {key: _not_empty(value) for key, value in parts[name]["properties"].items() if key != "shape"}
+        parts[name]["properties"] |= listed
+    parts["When"]["minProperties"] = 1
     whole["if"] = {"not": {"required": ["extends"]}}
     whole["then"] = {"required": ["weight_decay", "default"]}
     return {"$schema": DIALECT, **whole, "title": "decay-audit rules file", "$defs": parts}
+
+
+def _not_empty(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
+    """Ask for an item in every list."""
+    if isinstance(part, list):
+        return [_not_empty(item) for item in part]
+    if not isinstance(part, Mapping):
+        return part
+    made = {key: _not_empty(value) for key, value in part.items()}
+    return {**made, "minItems": 1} if made.get("type") == "array" else made
 
 
 def _without_null(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON document

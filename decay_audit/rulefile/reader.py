@@ -3,6 +3,7 @@
 Knows YAML nodes and msgspec types; what a ruleset means is checked elsewhere.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
@@ -81,10 +82,19 @@ def _known_once(node: Entries, accepted: Mapping[str, FieldInfo], place: str, re
             report(key.line, f"the key `{key.spelling}` is given twice, first in line {seen[key.value]}")
             fine = False
         elif key.value not in accepted:
-            report(key.line, f"unknown key `{key.spelling}` in {place}{nearest(key.spelling, accepted)}")
+            report(key.line, _unknown_key(key.spelling, place, accepted))
             fine = False
         seen.setdefault(key.value, key.line)
     return fine
+
+
+def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
+    """Say what is near; what looks like an accepted key and is none has letters that only look alike."""
+    if key == "<<":
+        return f"`<<` in {place}: merge keys are not in YAML 1.2; write the keys out"
+    foreign = next((letter for letter in key if not letter.isascii()), "")
+    what = f" (with U+{ord(foreign):04X}, {unicodedata.name(foreign, 'a character without a name')})" if foreign else ""
+    return f"unknown key `{key}`{what} in {place}{nearest(key, accepted)}"
 
 
 def _list(node: Items, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401

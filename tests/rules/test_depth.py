@@ -30,7 +30,9 @@ def test_arithmetic_on_captured_groups(text: int | str, captured: tuple[str, ...
     assert compile_number(text)(captured) == expected
 
 
-@pytest.mark.parametrize("text", ["", r"\1 +", "1 2", "(1", "1)", "a", r"\1 ** 2", "1 / 2", "-", "__import__('os')"])
+@pytest.mark.parametrize(
+    "text", ["", r"\1 +", "1 2", "(1", "1)", "a", r"\1 ** 2", "1 / 2", "-", "__import__('os')", "3 // 0"]
+)
 def test_what_is_not_arithmetic_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"\S"):
         compile_number(text)

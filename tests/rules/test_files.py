@@ -155,6 +155,19 @@ def test_a_rule_of_the_extended_ruleset_keeps_its_name(tmp_path: Path) -> None:
     assert mistakes(text, tmp_path) == ["4: timm, which this file extends, has a rule called `biases` already"]
 
 
+def test_a_key_that_only_looks_right_is_said_with_its_letter(tmp_path: Path) -> None:
+    (only,) = mistakes(HEAD + "rules: [{name: a, when: {n\u0430me: x}, decay: 1}]\n", tmp_path)
+    said = "unknown key `n\u0430me` (with U+0430, CYRILLIC SMALL LETTER A) in `when`; did you mean `name`?"
+    assert only == f"5: {said}"
+
+
+def test_a_merge_key_is_said_to_be_none_of_this_yaml(tmp_path: Path) -> None:
+    text = HEAD + "rules:\n  - &a {name: a, when: {role: bias}, decay: 1}\n  - {<<: *a, name: b}\n"
+    assert "7: `<<` in an entry of `rules`: merge keys are not in YAML 1.2; write the keys out" in mistakes(
+        text, tmp_path
+    )
+
+
 def test_an_example_that_comes_out_otherwise_is_a_mistake(tmp_path: Path) -> None:
     text = HEAD + "examples:\n  - {name: fc.bias, owner: torch.nn.Linear, shape: [3], decay: false, rule: biases}\n"
     assert mistakes(text, tmp_path) == [

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from decay_audit import rulefile
 from decay_audit.conditions import When
+from decay_audit.errors import RulesError
 from decay_audit.rulefile import examples
 from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar, parse
 from decay_audit.rules import Amount, RuleSet
@@ -109,11 +110,19 @@ RIGHT = "{schema: 1, name: a, weight_decay: 1, default: {decay: true}, "
         RIGHT + "rules: [{name: b, when: {rol: bias}, decay: 1}]}",
         RIGHT + "rules: [{name: b, when: {ndim: x}, decay: 1}]}",
         RIGHT + "rules: [{name: b, when: {role: null}, decay: 1}]}",
+        RIGHT + "rules: [{name: b, when: {name: []}, decay: 1}]}",
+        RIGHT + "rules: [{name: b, when: {any: []}, decay: 1}]}",
+        RIGHT + "rules: [{name: frozen, when: {leaf: bias}, decay: 1}]}",
+        RIGHT + "layer_decay: {rate: 1, layers: [{when: {leaf: bias}, layer: first}]}}",
+        RIGHT + "examples: [{name: a.bias}]}",
+        RIGHT + "examples: [{name: a.bias, decay: 1, weight_decay: 1}]}",
     ],
 )
 def test_what_the_reader_refuses_the_schema_refuses(text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(text), rulefile.schema())
+    with pytest.raises(RulesError):
+        rulefile.from_text(text, "a.yaml")
 
 
 def row(name: str) -> str:
