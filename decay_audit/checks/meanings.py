@@ -36,10 +36,10 @@ def _implicit(side: Side, optimizer: Optimizer) -> Iterator[Finding]:
         agreed = isclose(wanted.get((optimizer.name, index), 0.0), group.weight_decay)
         if not group.weight_decay or group.implicit is False or (group.implicit is None and agreed):
             continue
-        sure = "nobody set it" if group.implicit else "unless somebody chose just that"
+        sure = ": nobody set it" if group.implicit else ", unless somebody chose just that"
         yield finding(
             "DA501",
-            f"weight_decay {number(group.weight_decay)} is the default of {optimizer.type}: {sure}",
+            f"weight_decay {number(group.weight_decay)} is the default of {optimizer.type}{sure}",
             filter(None, group.parameters),
             expected="weight_decay written down",
             found=f"the default {number(group.weight_decay)}",
@@ -125,7 +125,7 @@ def _is_lost(optimizer: Optimizer, seen: Observation, dtype: str) -> bool:
     A schedule that warms up or has ended is not what decides: its first or last rates are small, and soon others.
     """
     rate = _rate(optimizer, seen)
-    if seen.movement is not None and (seen.movement != "vanishing" or rate == (seen.lr or 0.0)):
+    if seen.movement not in (None, "unstable") and (seen.movement != "vanishing" or rate == (seen.lr or 0.0)):
         return seen.movement == "vanishing"
     product = rate * seen.weight_decay
     return optimizer.semantics == "decoupled" and 0 < product < RESOLUTION.get(dtype, 0.0)

@@ -91,10 +91,11 @@ def _frozen(side: Side) -> Iterator[Finding]:
     }
     if frozen:
         coefficients = sorted({number(seen.weight_decay) for _, seen in frozen.values()})
+        are, them = ("is", "it") if len(frozen) == 1 else ("are", "them")
         yield finding(
             "DA204",
-            f"{kinds([one for one, _ in frozen.values()])} frozen, in a decaying group: a gradient of None "
-            "leaves them alone, a gradient of zeros does not",
+            f"{kinds([one for one, _ in frozen.values()])} {are} frozen and in a decaying group: a gradient of None "
+            f"leaves {them} alone, a gradient of zeros does not",
             frozen,
             expected="in no group, or in one with weight_decay 0",
             found=f"weight_decay {joined(coefficients)}",

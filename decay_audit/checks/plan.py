@@ -102,10 +102,11 @@ def _holding(rule: Rule, subjects: Iterable[Classified], names: NameForm) -> dic
 def _unclassified(plan: Plan) -> Iterator[Finding]:
     unknown = [decision for decision in plan.decisions if decision.subject.role == "unclassified"]
     if unknown:
+        them = "it" if len(unknown) == 1 else "them"
         yield finding(
             "DA304",
             parameters=_names(unknown),
-            message=f"{_count(unknown)} could not be classified; rules by role do not see them",
+            message=f"{_count(unknown)} could not be classified; rules by role do not see {them}",
             expected="a role",
             found="unclassified",
             fix="run with --trace to classify by use, or add a rule by name",

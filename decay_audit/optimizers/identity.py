@@ -34,8 +34,8 @@ def type_name(optimizer: object) -> str:
 
 def importable(optimizer: object) -> str:
     """Name the innermost class as code can import it: by its path, or by its name alone if torch.optim has it."""
-    kind: type = type(layers(optimizer)[-1])
-    if getattr(torch.optim, kind.__name__, None) is kind:
+    kind = type(layers(optimizer)[-1])
+    if kind in vars(torch.optim).values():
         return kind.__name__
     path = f"{kind.__module__}.{kind.__qualname__}"
     return path if "<" not in path and kind.__module__ != "__main__" else ""

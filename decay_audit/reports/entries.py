@@ -19,6 +19,12 @@ ABSENT = "absent"
 UNKNOWN = "?"
 LAZY = "not initialized"
 DIFFERS = " !"
+MOVES = ": "
+LEGEND = {
+    DIFFERS: "! an optimizer does otherwise than the ruleset decides",
+    MOVES: ": what a measured step does, where that is not what its group says",
+}
+"""What stands in a cell, and what it means."""
 
 Say = Callable[[Decision], str]
 
@@ -115,11 +121,12 @@ def _does(held: Mapping[str, Sequence[Observation]], absent: str, decision: Deci
 
 
 def _observation(one: Observation) -> str:
+    """What the group holds, and what a step was measured to do where that is something else."""
     held, moved = coefficient(one.weight_decay) if one.weight_decay else SPARED, movement(one)
     if not moved:
         return held
     as_held = moved == held or (one.measured is not None and isclose(one.measured, one.weight_decay, rel_tol=1e-2))
-    return f"{held}, measured" if as_held and one.movement != "vanishing" else f"{held} (measured {moved})"
+    return held if as_held and one.movement != "vanishing" else f"{held}{MOVES}{moved}"
 
 
 def movement(one: Observation) -> str:

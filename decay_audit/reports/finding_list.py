@@ -39,7 +39,7 @@ def lines(report: Report, options: Options) -> Iterator[str]:
         first, *more = layout.paragraph(f"{head} ", visible(finding.message), options.width)
         yield paint(head, finding.severity, color=options.color) + first[len(head) :]
         yield from more
-        for detail in _details(finding, options):
+        for detail in _details(finding, report, options):
             yield from layout.paragraph(" " * 14, detail, options.width)
 
 
@@ -73,10 +73,16 @@ def named(finding: Finding, most: int) -> str:
     return few([visible(pattern) for pattern in fold_names(finding.parameters)], most)
 
 
-def _details(finding: Finding, options: Options) -> Iterator[str]:
+def place(finding: Finding, report: Report) -> str:
+    """Say where a finding points to; the name of an optimizer says nothing where there is no other."""
+    alone = [one.name for one in report.optimizers] == [finding.where]
+    return "" if alone else finding.where
+
+
+def _details(finding: Finding, report: Report, options: Options) -> Iterator[str]:
     if finding.parameters:
         yield named(finding, len(finding.parameters) if options.full else _NAMES)
-    if finding.where:
-        yield visible(finding.where)
+    if where := place(finding, report):
+        yield visible(where)
     if finding.fix:
         yield f"fix: {visible(finding.fix)}"

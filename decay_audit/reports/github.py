@@ -23,14 +23,15 @@ def render(report: Report, options: Options) -> str:
 def _annotation(code: str, found: Sequence[Finding], report: Report, options: Options) -> str:
     file = options.artifact or next(iter(report.inventory.files), "")
     place = f"file={_property(file if file.isprintable() else visible(file))}," if file else ""
-    text = "\n".join(map(_message, found))
+    text = "\n".join(_message(one, report) for one in found)
     target = visible(report.inventory.target)
     return f"::{_COMMANDS[found[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"
 
 
-def _message(finding: Finding) -> str:
+def _message(finding: Finding, report: Report) -> str:
     names = f": {finding_list.named(finding, _NAMES)}" if finding.parameters else ""
-    where = f" ({visible(finding.where)})" if finding.where else ""
+    place = finding_list.place(finding, report)
+    where = f" ({visible(place)})" if place else ""
     fix = f"\nfix: {visible(finding.fix)}" if finding.fix else ""
     return f"{visible(finding.message)}{names}{where}{fix}"
 

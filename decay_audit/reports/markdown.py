@@ -14,7 +14,8 @@ from decay_audit.sentences import coefficient, counted, few, visible
 LIMIT = 1024 * 1024
 _RESERVE = 1024  # for the sentence that says what was left out, and for what else a job writes
 _NAMES = 40
-_MARKUP = re.compile(r"[\\`*{}\[\]<>()#+!|~&@:]|(?<!\w)_|_(?!\w)")
+_MARKUP = re.compile(r"[\\`*\[\]<>#|~&@]|(?<!\w)_|_(?!\w)|:(?=//|\S+:)")
+"""Emphasis, links and HTML; and what GitHub reads on top: mentions, numbers of issues, addresses, and pictures."""
 
 
 def render(report: Report, options: Options) -> str:
@@ -61,7 +62,7 @@ def _findings(report: Report) -> Iterator[str]:
                 finding.severity,
                 plain(finding.message) + (f" (fix: {code(finding.fix)})" if finding.fix else ""),
                 _names(finding.parameters),
-                plain(finding.where),
+                plain(finding_list.place(finding, report)),
             )
             for finding in report.findings
         ),

@@ -14,10 +14,11 @@ from decay_audit.sentences import coefficient, counted, visible
 _COLUMNS = (
     Column(title="parameter"),
     Column(title="", right=True),
-    Column(title="shape", gives_way=1),
-    Column(title="layer", gives_way=2),
+    Column(title="shape", gives_way=2),
+    Column(title="layer", gives_way=3),
     Column(title="role"),
 )
+_GIVING_WAY = {"rule": 1}
 
 
 def render(report: Report, options: Options) -> str:
@@ -63,8 +64,18 @@ def differences(report: Report, options: Options) -> Iterator[str]:
 
 def _laid_out(report: Report, shown: Sequence[Entry], options: Options) -> Iterator[str]:
     rows = unfolded(shown) if options.full else fold(shown)
-    columns = [*_COLUMNS, *(Column(title=title, below=not title) for title in entries.columns(report))]
-    return layout.table(columns, map(_cells, rows), options.width, color=options.color)
+    columns = [
+        *_COLUMNS,
+        *(
+            Column(title=title, gives_way=_GIVING_WAY.get(title, 0), below=not title)
+            for title in entries.columns(report)
+        ),
+    ]
+    yield from layout.table(columns, map(_cells, rows), options.width, color=options.color)
+    said = {text for row in rows for text in row.cells[2:-2]}
+    for mark, meaning in entries.LEGEND.items():
+        if any(mark in text for text in said):
+            yield paint(f"{layout.INDENT}{meaning}", "dim", color=options.color)
 
 
 def _cells(row: Row) -> Sequence[Cell]:

@@ -55,6 +55,27 @@ def test_a_coefficient_is_marked_where_a_check_would_find_it(weight_decay: float
     assert ("DA103" in found) == cell.endswith("!")
 
 
+def test_a_measured_cell_says_what_a_step_does_only_where_the_group_says_something_else() -> None:
+    class Twice(torch.optim.SGD):
+        def step(self, closure: Any = None) -> None:
+            for group in self.param_groups:
+                for tensor in group["params"]:
+                    if tensor.grad is not None:
+                        tensor.data.mul_(1 - 2 * group["lr"] * group["weight_decay"] * (tensor.ndim == 2))
+
+    model = nn.Linear(3, 2)
+    for make, cells in ((torch.optim.SGD, ["0.1", "0.1 !"]), (Twice, ["0.1: 0.2", "0.1: -"])):
+        optimizer = make(model.parameters(), lr=0.1, weight_decay=0.1)
+        report = decay_audit.audit(model, optimizer, weight_decay=0.1, measured=True)
+        says = entries.columns(report)[make.__name__]
+        assert [says(one) for one in report.plan.decisions] == cells
+        text = reports.render(report)
+        assert (entries.LEGEND[entries.DIFFERS] in text) == any("!" in cell for cell in cells)
+        assert (entries.LEGEND[entries.MOVES] in text) == any(":" in cell for cell in cells)
+    adam = torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.1)
+    assert "0.1: sign" in reports.render(decay_audit.audit(model, adam, measured=True))
+
+
 def test_blocks_that_each_declare_their_own_parameter_fold() -> None:
     class Scaled(nn.Module):
         def __init__(self) -> None:

@@ -1,6 +1,8 @@
 """The story of one parameter: how it is found, and how long it gets."""
 
 import pytest
+import torch
+from torch import nn
 
 import decay_audit
 from decay_audit import explanation, rulefile
@@ -8,6 +10,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.report import Report
 from decay_audit.reports import Options, entries, fold
 from decay_audit.reports import explanation as told
+from decay_audit.sources.trace import Inputs, trace, with_uses
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.reports import samples
 
@@ -45,3 +48,13 @@ def test_of_the_other_presets_only_a_few_are_named_unless_more_is_asked_for() ->
     assert "more" in short
     assert max(map(len, short.splitlines())) < 160
     assert all(name in whole for name in rulefile.presets())
+
+
+def test_a_parameter_that_a_trace_never_touched_is_said_to_be_so() -> None:
+    model = nn.ModuleDict({"used": nn.Linear(4, 4), "idle": nn.Linear(4, 4)})
+    model.forward = model["used"].forward  # type: ignore[method-assign]
+    inventory = with_uses(decay_audit.read(model), trace(model, Inputs(args=(torch.zeros(2, 4),))))
+    plan = decay_audit.plan(inventory)
+    told_of = {name: told(explanation.explain(plan, name)) for name in ("used.weight", "idle.weight")}
+    assert "never touched" in told_of["idle.weight"]
+    assert "never touched" not in told_of["used.weight"]
