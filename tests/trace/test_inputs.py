@@ -107,3 +107,69 @@ def test_a_config_of_an_unknown_kind_is_no_reason_to_fail() -> None:
     model = nn.Linear(4, 4)
     model.pretrained_cfg = SimpleNamespace(input_size=None)  # type: ignore[assignment]
     assert shapes(model) == ([(2, 4)], {})
+
+
+class Fed(nn.Module):
+    """Says which inputs it takes as a transformer does, and takes only those of one width."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+        self.main_input_name = "input_features"
+        self.config = SimpleNamespace(num_mel_bins=80)
+
+    def forward(self, input_features: torch.Tensor) -> torch.Tensor:
+        return self.layer(input_features)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (nn.Linear(320, 4), "1x400x320"),
+        (nn.LayerNorm(160), "1x400x160"),
+        (nn.Conv1d(32, 4, 3), "1x32x80"),
+        (nn.Sequential(nn.Unflatten(-1, (4, -1)), nn.Flatten(2), nn.Linear(160, 4)), "1x400x160"),
+    ],
+)
+def test_a_size_that_a_layer_does_not_take_is_put_right_and_said(layer: nn.Module, shape: str) -> None:
+    model = Fed(layer)
+    found = trace(model, inputs(model))
+    assert found.complete
+    assert found.notes == (f"traced with an input of shape {shape}, which fits",)
+
+
+def test_a_size_that_someone_asked_for_is_not_put_right() -> None:
+    model = Fed(nn.Linear(320, 4))
+    assert not trace(model, inputs(model, "1x400x80")).complete
+
+
+def test_what_else_has_no_default_is_guessed_as_another_image_or_as_a_number() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+            return self.conv(one) + self.conv(other)  # type: ignore[no-any-return]
+
+    class Timed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.time = nn.Conv2d(3, 4, 3), nn.Embedding(9, 4)
+
+        def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+            return self.conv(x) + self.time(t)[:, :, None, None]  # type: ignore[no-any-return]
+
+    for model in (Pair(), Timed()):
+        found = trace(model, inputs(model))
+        assert found.complete
+        assert len(found.uses) == len(list(model.parameters()))
+
+
+def test_transformers_are_fed_every_modality_if_less_does_not_do() -> None:
+    from transformers import Blip2QFormerConfig, Blip2QFormerModel, ClapConfig, ClapModel
+
+    with torch.device("meta"):
+        models = [ClapModel(ClapConfig()), Blip2QFormerModel(Blip2QFormerConfig())]
+    for model in models:
+        assert trace(model, inputs(model)).complete, type(model)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from decay_audit.sources.trace import recorder, slots
+from decay_audit.sources.trace import passes, recorder, slots
 from tests.trace.reading import parameters, roles, traced
 
 
@@ -110,3 +110,79 @@ def test_towers_that_the_pass_leaves_out_are_fed_on_their_own() -> None:
 
     assert roles(Both(), (2, 4))["vision.fc.weight"] == "linear_weight certain"
     assert "vision" in traced(Both(), (2, 4)).notes[0]
+
+
+def test_a_loop_over_the_experts_that_were_hit_visits_each_of_them() -> None:
+    class Mixture(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = nn.Linear(4, 3)
+            self.experts = nn.ModuleDict({f"expert_{number}": nn.Linear(4, 4) for number in range(3)})
+
+        def forward(self, x: Tensor) -> Tensor:
+            hit = self.gate(x).softmax(-1).sum(0) > 0.1
+            for number in hit.nonzero():
+                x = x + self.experts[f"expert_{number[0]}"](x)
+            return x
+
+    found = traced(Mixture(), (5, 4))
+    assert found.complete
+    assert len(found.uses) == 8
+
+
+def test_a_layer_that_is_cast_on_the_way_keeps_its_parameters_names() -> None:
+    class Router(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gate = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.gate = self.gate.to(torch.float64)
+            return self.gate(x)  # type: ignore[no-any-return]
+
+    model = Router()
+    assert traced(model, (5, 4)).uses.keys() == {"gate.weight", "gate.bias"}
+    assert model.gate.weight.dtype == torch.float32
+
+
+def test_parts_are_left_alone_once_the_pass_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Endless(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.p = nn.Parameter(torch.zeros(4))
+            self.part = nn.Linear(4, 4)
+            self.part.dummy_inputs = {"input": torch.zeros(2, 4)}  # type: ignore[assignment]
+
+        def forward(self, x: Tensor) -> Tensor:
+            while True:
+                x = x * self.p
+
+    monkeypatch.setattr(recorder, "MAX_CALLS", 1000)
+    monkeypatch.setattr(passes, "MAX_CALLS", 1000)
+    assert traced(Endless(), (5, 4)).uses.keys() == {"p"}
+
+
+def test_a_tower_that_a_broken_pass_left_half_done_is_run_on_its_own() -> None:
+    class Tower(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(3, 3), nn.Linear(3, 3)
+            self.example_input_array = torch.zeros(2, 3)
+
+        def forward(self, x: Tensor, *, broken: bool = False) -> Tensor:
+            x = self.first(x)
+            if broken:
+                raise ValueError
+            return self.last(x)  # type: ignore[no-any-return]
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tower = Tower()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.tower(x, broken=True)  # type: ignore[no-any-return]
+
+    found = traced(Model(), (2, 3))
+    assert not found.complete
+    assert len(found.uses) == 4

@@ -127,6 +127,9 @@ def test_a_parameter_that_the_pass_never_touches_has_no_use_and_one_not_traced_h
     found = with_uses(inventory, trace(model, Inputs(args=(torch.empty(2, 4),)))).parameters
     assert [bool(parameter.uses) for parameter in found] == [True, True, False, False]
     assert found[2].uses == ()
+    assert with_uses(inventory, traced(model, (2, 4))).notes == (
+        "the forward pass never touched idle.weight, idle.bias",
+    )
 
 
 def test_a_wrapped_model_is_traced_under_its_own_names() -> None:

@@ -5,13 +5,23 @@ timm's `default_cfg`, transformers' `main_input_name`, signature and config, Lig
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 from torch import nn
 
-from decay_audit.sources.trace.dishes import DISHES, IN_PATCHES, LAYOUTS, TOKENS, floats, get, ids
+from decay_audit.sources.trace.dishes import (
+    IN_PATCHES,
+    LAYOUTS,
+    LAYOUTS_OF_PATCHES,
+    TOKENS,
+    dish,
+    floats,
+    get,
+    ids,
+)
 
 SIDES = (224, 32, 28, 64, 96, 128, 256, 299, 331, 384, 512)
 """Image sides to try, in this order, where nothing but a first convolution speaks."""
@@ -46,6 +56,20 @@ LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.Embedding)
 
 def guesses(model: nn.Module) -> tuple[Meal, ...]:
     """Guess the input from the first layer that has parameters, several sizes of it where sizes are free."""
+    also = _needed(inspect.signature(model.forward).parameters)[1:]
+    return tuple(full for meal in _first_layer(model) for full in _beside(meal, also))
+
+
+def _beside(meal: Meal, also: Sequence[str]) -> tuple[Meal, ...]:
+    """Serve what else has no default: the same again (a second image), or a number for each of the batch (a time)."""
+    if not also or not meal.args:
+        return (meal,)
+    (first,) = meal.args
+    servings = ([first] * len(also), [ids(first.shape[0])] * len(also))
+    return tuple(replace(meal, args=(first, *more)) for more in servings)
+
+
+def _first_layer(model: nn.Module) -> tuple[Meal, ...]:
     shapes: list[tuple[int, ...]]
     first = next((module for module in model.modules() if isinstance(module, LAYERS)), None)
     match first:
@@ -86,12 +110,7 @@ def _transformer(model: nn.Module) -> Iterator[Meal]:
     signature = inspect.signature(model.forward).parameters
     named: Any = model.main_input_name
     main = [named] if isinstance(named, str) else list(named)
-    needed = [
-        name
-        for name, parameter in signature.items()
-        if parameter.default is inspect.Parameter.empty
-        and parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    ]
+    needed = _needed(signature)
     if getattr(config, "is_encoder_decoder", False) and "decoder_input_ids" in signature:
         needed.append("decoder_input_ids")
     told = getattr(model, "input_modalities", ())
@@ -99,19 +118,41 @@ def _transformer(model: nn.Module) -> Iterator[Meal]:
         MODALITIES[modality] for modality in ([told] if isinstance(told, str) else told) if modality in MODALITIES
     ]
     beside = [name for name in ("bbox",) if name in signature]
-    courses = ([*needed, *main, *beside, *others], [*needed, *main], [*needed, *others[:1]])
+    courses = (
+        [*needed, *main, *beside, *others],
+        [*needed, *main],
+        [*needed, *others[:1]],
+        [*needed, *main, *others, *PATCHED],
+        [*needed, *main, *MODALITIES.values(), *RARE],
+        [*needed, *main, "encoder_hidden_states"],
+    )
     known = (dict.fromkeys(name for name in names if name in signature) for names in courses)
+    settled = {"use_cache": False} if "use_cache" in signature else {}
     for names in dict.fromkeys(tuple(names) for names in known):
-        if names and all(name in DISHES for name in names):
-            yield from _servings(names, config)
+        if names and all(dish(name) is not None for name in names):
+            yield from (replace(meal, constants={**meal.constants, **settled}) for meal in _servings(names, config))
 
 
-MODALITIES = {"text": "input_ids", "image": "pixel_values"}
+def _needed(signature: Mapping[str, inspect.Parameter]) -> list[str]:
+    """List the arguments without a default."""
+    return [
+        name
+        for name, parameter in signature.items()
+        if parameter.default is inspect.Parameter.empty
+        and parameter.kind in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    ]
+
+
+MODALITIES = {"text": "input_ids", "image": "pixel_values", "audio": "input_features", "video": "pixel_values_videos"}
+PATCHED = ("grid_thw", "image_grid_thw", "target_sizes", "spatial_shapes", "pixel_attention_mask")
+RARE = ("input_values", "visual_feats", "visual_pos", "input_features_mask", "image_attention_mask", "actions",
+        "rewards", "returns_to_go", "timesteps")  # fmt: skip
 
 
 def _servings(names: tuple[str, ...], config: Any) -> Iterator[Meal]:  # noqa: ANN401
-    patches = IN_PATCHES if any(name.endswith("grid_thw") for name in names) else {}
-    dishes = {name: patches.get(name, DISHES[name])(config) for name in names}
+    patches = IN_PATCHES if not LAYOUTS_OF_PATCHES.isdisjoint(names) else {}
+    made = ((name, patches.get(name) or dish(name)) for name in names)
+    dishes = {name: make(config) for name, make in made if make is not None}
     for turn in range(max(map(len, dishes.values()))):
         served = {name: servings[min(turn, len(servings) - 1)] for name, servings in dishes.items()}
         yield Meal(

@@ -8,6 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import unset_fake_temporarily
+
+from decay_audit.sources.trace.ledger import MAX_CONSTANT
+
+DIFFERENT = 2
 
 
 def _scalar(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
@@ -18,7 +23,11 @@ def _scalar(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
 
 
 def _nonzero(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
-    return torch.empty((args[0].numel(), args[0].dim()), dtype=torch.int64)
+    """List every place, with its real numbers: a loop over experts or classes goes through all of them."""
+    if args[0].numel() > MAX_CONSTANT:
+        return torch.empty((args[0].numel(), args[0].dim()), dtype=torch.int64)
+    with unset_fake_temporarily():
+        return torch.ones(args[0].shape, dtype=torch.bool).nonzero()
 
 
 def _masked_select(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
@@ -41,9 +50,9 @@ def _index(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
 
 
 def _unique(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
-    values = args[0].reshape(-1)
-    counts = torch.empty(values.shape, dtype=torch.int64)
-    return values.clone(), torch.empty(args[0].shape, dtype=torch.int64), counts
+    """Find a few different values, so that a loop over them is short."""
+    values = args[0].reshape(-1)[:DIFFERENT]
+    return values.clone(), torch.empty(args[0].shape, dtype=torch.int64), torch.empty(values.shape, dtype=torch.int64)
 
 
 def _repeat_interleave(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
@@ -53,6 +62,11 @@ def _repeat_interleave(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN40
 
 def _bincount(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
     return torch.empty((max(int(kwargs.get("minlength", 0)), 2),), dtype=torch.int64)
+
+
+def _kept(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
+    """Suppress no box."""
+    return torch.empty((args[0].shape[0],), dtype=torch.int64)
 
 
 def _equal(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
@@ -83,5 +97,6 @@ ASSUMED: dict[str, Callable[[Any, Any, Any], Any]] = {
     "unique_consecutive": _unique,
     "repeat_interleave": _repeat_interleave,
     "bincount": _bincount,
+    "torchvision::nms": _kept,
 }
 """By operator: a result in place of the real one, or None where nothing needs to be assumed."""

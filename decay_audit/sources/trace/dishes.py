@@ -52,7 +52,8 @@ def _audio(config: Any) -> Any:  # noqa: ANN401
 
 def _images(config: Any) -> Servings:  # noqa: ANN401
     vision = _vision(config)
-    size = get(vision, "image_size", "input_size") or get(config, "image_size") or 224
+    within = get(vision, "backbone_config")
+    size = get(vision, "image_size", "input_size") or get(within, "image_size") or get(config, "image_size") or 224
     if isinstance(size, Mapping):
         size = (size.get("height", 224), size.get("width", 224))
     height, width = size[-2:] if isinstance(size, list | tuple) and len(size) > 1 else (size, size)
@@ -75,7 +76,8 @@ def _patches(config: Any) -> Servings:  # noqa: ANN401
     side = number(vision, 14, "patch_size")
     values = number(vision, 3, "num_channels", "in_channels", "in_chans") * side * side
     count = GRID[1] * GRID[2]
-    return [floats(count, values * number(vision, 1, "temporal_patch_size")), floats(1, count, values)]
+    cut = floats(count, number(vision, 3, "num_channels", "in_channels", "in_chans"), side, side)
+    return [floats(count, values * number(vision, 1, "temporal_patch_size")), floats(1, count, values), cut]
 
 
 def _videos(config: Any) -> Servings:  # noqa: ANN401
@@ -130,6 +132,18 @@ def _times(config: Any) -> Servings:  # noqa: ANN401
     return [floats(1, _past(config)[0].shape[1], features)]
 
 
+def _encoded(config: Any) -> Servings:  # noqa: ANN401
+    own = number(config, 64, "d_model", "hidden_size", "embed_dim")
+    return [floats(1, TOKENS, number(config, own, "encoder_hidden_size", "cross_attention_hidden_size"))]
+
+
+def _of(*sizes: int | str) -> Callable[[Any], Servings]:
+    """Serve numbers for each token, as many as the config says."""
+    return lambda config: [
+        floats(1, TOKENS, *(number(config, 1, size) if isinstance(size, str) else size for size in sizes))
+    ]
+
+
 def _ids(config: Any) -> Servings:  # noqa: ANN401, ARG001
     return [ids()]
 
@@ -166,15 +180,48 @@ DISHES: dict[str, Callable[[Any], Servings]] = {
     "inputs": _hidden,
     "inputs_embeds": _hidden,
     "hidden_states": _hidden,
-    "encoder_hidden_states": _hidden,
+    "encoder_hidden_states": _encoded,
     "query_embeds": _hidden,
+    "latents": _hidden,
+    "visual_feats": _of("visual_feat_dim"),
+    "visual_pos": _of(4),
+    "states": _of("state_dim"),
+    "actions": _of("act_dim"),
+    "rewards": _of(1),
+    "returns_to_go": _of(1),
+    "timesteps": _ids,
+    "freq": lambda config: [ids(1, 1)],  # noqa: ARG005
+    "image_attention_mask": lambda config: [ids(1, TOKENS, 2)],  # noqa: ARG005
     "grid_thw": _grid,
     "image_grid_thw": _grid,
+    "spatial_shapes": lambda config: [torch.tensor([GRID[1:]])],  # noqa: ARG005
+    "target_sizes": lambda config: [torch.tensor([GRID[1:]])],  # noqa: ARG005
+    "merge_sizes": lambda config: [torch.tensor([1])],  # noqa: ARG005
+    "pixel_attention_mask": lambda config: [torch.ones(1, GRID[1] * GRID[2], dtype=torch.int64)],  # noqa: ARG005
+    "pixel_position_ids": lambda config: [torch.cartesian_prod(torch.arange(4), torch.arange(4))[None]],  # noqa: ARG005
 }
 """By argument name, from a config: what to serve, in the order to try."""
 
+ENDINGS: dict[str, Callable[[Any], Servings]] = {
+    "_input_ids": _ids,
+    "_pixel_values": _images,
+    "_masks": _images,
+    "_hidden_states": _hidden,
+    "_embeds": _hidden,
+    "_values_padding": _past,
+    "_attention_mask": lambda config: [torch.ones(1, TOKENS, dtype=torch.int64)],  # noqa: ARG005
+}
+"""The same by the end of a name."""
+
+
+def dish(name: str) -> Callable[[Any], Servings] | None:
+    """Find what an argument of this name is served, if anything is known of it."""
+    return DISHES.get(name) or next((make for end, make in ENDINGS.items() if name.endswith(end)), None)
+
+
+LAYOUTS_OF_PATCHES = frozenset({"grid_thw", "image_grid_thw", "spatial_shapes", "target_sizes", "pixel_position_ids"})
 IN_PATCHES = {"pixel_values": _patches, "hidden_states": _patches}
 """What the same names mean beside a grid of patches."""
 
-LAYOUTS = frozenset({"grid_thw", "image_grid_thw", "input_features_mask", "audio_mel_mask"})
+LAYOUTS = LAYOUTS_OF_PATCHES | {"merge_sizes", "pixel_attention_mask", "input_features_mask", "audio_mel_mask"}
 """Arguments that say how the others are laid out: their values count."""

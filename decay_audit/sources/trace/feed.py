@@ -22,6 +22,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
 
     Attributes:
         constants: further named arguments, which say how the others are laid out: their values count.
+        guessed: nobody asked for these very sizes: another one may do.
         otherwise: to try one after the other if the pass fails: where a size was guessed.
         notes: what was assumed, one sentence each.
     """
@@ -29,6 +30,7 @@ class Inputs(Struct, frozen=True, kw_only=True):
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = {}
     constants: Mapping[str, Any] = {}
+    guessed: bool = False
     otherwise: tuple["Inputs", ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -56,7 +58,8 @@ def inputs(model: nn.Module, text: str | None = None, namespace: Mapping[str, An
 def served(meals: Sequence[Meal]) -> Inputs:
     """Turn what a model says that it eats into arguments, and the further meals into what to try next."""
     first, *others = [
-        Inputs(args=meal.args, kwargs=meal.kwargs, constants=meal.constants, notes=meal.notes) for meal in meals
+        Inputs(args=meal.args, kwargs=meal.kwargs, constants=meal.constants, notes=meal.notes, guessed=True)
+        for meal in meals
     ]
     return replace(first, otherwise=tuple(others))
 

@@ -22,6 +22,7 @@ class Ledger:
         self.fake = FakeTensorMode(allow_non_fake_inputs=True)
         self.uses: dict[str, dict[Use, None]] = {}
         self.calls = 0
+        self.running = False
         self.assumed: set[str] = set()
         self._trails: dict[int, Trail] = {}
         self._written: dict[int, Trail] = {}

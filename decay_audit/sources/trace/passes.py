@@ -2,7 +2,7 @@
 
 import random
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,14 @@ from torch import nn
 from decay_audit.inventory import Inventory
 from decay_audit.parameters import Use
 from decay_audit.sources.trace.appetite import appetite
+from decay_audit.sources.trace.corrections import corrected
 from decay_audit.sources.trace.feed import Inputs, served
 from decay_audit.sources.trace.ledger import Ledger
-from decay_audit.sources.trace.recorder import TraceLimitError, recording, through
+from decay_audit.sources.trace.recorder import MAX_CALLS, TraceLimitError, recording, through
+
+CORRECTIONS = 3  # of one guess at the inputs
+SHOWN = 5  # names in a note
+TRIES = 20  # to find inputs that one module accepts
 
 
 class Trace(Struct, frozen=True, kw_only=True):
@@ -50,7 +55,7 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
     with _untouched(model), recording(ledger):
         _dress(model, ledger)
         outcome = _main_pass(model, inputs, ledger, names)
-        alone = _parts(model, ledger, names)
+        alone = _parts(model, ledger, names, broken=outcome.failure is not None)
     notes = [*outcome.notes]
     if ledger.assumed:
         asked = ", ".join(sorted(ledger.assumed))
@@ -74,43 +79,65 @@ class _Outcome(Struct, frozen=True, kw_only=True):
 
 def _main_pass(model: nn.Module, inputs: Inputs, ledger: Ledger, names: Mapping[str, Any]) -> _Outcome:
     """Run the whole model, and once more in training mode if parameters are left that it did not touch."""
-    failure, accepted = _first_that_runs(_inner(model), inputs, ledger)
+    failure, accepted = _first_that_runs(_inner(model), inputs, ledger, names)
     if failure is None and len(ledger.uses) < len(names):
         _run(_inner(model), accepted, ledger, training=True)
     return _Outcome(failure=failure, notes=accepted.notes)
 
 
-def _first_that_runs(model: nn.Module, inputs: Inputs, ledger: Ledger) -> tuple[str | None, Inputs]:
+def _first_that_runs(
+    model: nn.Module, inputs: Inputs, ledger: Ledger, names: Collection[str]
+) -> tuple[str | None, Inputs]:
     """Run on the first inputs that the model accepts; else say why it did not take the very first."""
-    failure = _run(model, inputs, ledger, training=False)
-    for other in inputs.otherwise if failure is not None else ():
-        if _run(model, other, ledger, training=False) is None:
-            return None, other
-    return failure, inputs
+    failures: list[str] = []
+    for offered in (inputs, *inputs.otherwise):
+        tried: Inputs | None = offered
+        left = CORRECTIONS if offered.guessed else 0
+        while tried is not None and len(failures) < TRIES:
+            failure = _run(model, tried, ledger, training=False)
+            if failure is None:
+                return None, tried
+            failures.append(failure)
+            if all(name in ledger.uses for name in names):
+                return failure, tried  # other inputs would show nothing new
+            tried = corrected(tried, failure) if left > 0 else None
+            left -= 1
+    return failures[0], inputs
 
 
-def _parts(model: nn.Module, ledger: Ledger, names: Mapping[str, Any]) -> list[str]:
-    """Run the parts that say what they eat and that the whole pass did not touch: towers of other modalities."""
+def _parts(model: nn.Module, ledger: Ledger, names: Mapping[str, Any], *, broken: bool) -> list[str]:
+    """Run the parts that say what they eat and that the whole pass did not touch: towers of other modalities.
+
+    Args:
+        broken: the whole pass did not reach its end, so that it may have left a part half done.
+    """
     alone = []
     for name, part in model.named_modules():
-        if not name or not any(f"{name}.{own}" in names for own, _ in part.named_parameters()):
-            continue
-        if any(f"{name}.{own}" in ledger.uses for own, _ in part.named_parameters()):
+        held = [f"{name}.{own}" for own, _ in part.named_parameters() if f"{name}.{own}" in names]
+        seen = sum(one in ledger.uses for one in held)
+        if not name or seen == len(held) or (seen and not broken):
             continue
         meals = appetite(part)
-        if meals:
-            _first_that_runs(part, served(meals), ledger)
+        if meals and ledger.calls < MAX_CALLS:
+            _first_that_runs(part, served(meals), ledger, held)
             alone.append(name)
     return alone
 
 
 def with_uses(inventory: Inventory, traced: Trace) -> Inventory:
-    """Fill in the parameters' uses: () for one that a complete pass never touched."""
+    """Fill in the parameters' uses: () for one that a complete pass never touched, which a note names too."""
     missing = () if traced.complete else None
     parameters = tuple(
         replace(parameter, uses=traced.uses.get(parameter.raw_name, missing)) for parameter in inventory.parameters
     )
-    return replace(inventory, parameters=parameters, notes=(*inventory.notes, *traced.notes))
+    idle = [parameter.name for parameter in parameters if parameter.uses == ()]
+    notes = (*inventory.notes, *traced.notes, *([_never_touched(idle)] if idle else []))
+    return replace(inventory, parameters=parameters, notes=notes)
+
+
+def _never_touched(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"the forward pass never touched {', '.join(names[:SHOWN])}{more}"
 
 
 def _declared(value: Any, ledger: Ledger) -> Any:  # noqa: ANN401
@@ -144,6 +171,7 @@ def _run(model: nn.Module, inputs: Inputs, ledger: Ledger, *, training: bool) ->
     for module in model.modules():
         module.training = training
     args, kwargs = _declared(inputs.args, ledger), {**_declared(dict(inputs.kwargs), ledger), **inputs.constants}
+    ledger.running = True
     try:
         model(*args, **kwargs)
     except TraceLimitError as error:
@@ -153,6 +181,8 @@ def _run(model: nn.Module, inputs: Inputs, ledger: Ledger, *, training: bool) ->
             raise
         # The model's own code, on tensors without values: it may raise anything.
         return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
+    finally:
+        ledger.running = False
     return None
 
 

@@ -12,6 +12,7 @@ from math import prod
 from typing import Any
 
 import torch
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -49,7 +50,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return through(func, args, kwargs)
         ledger = self.ledger
         ledger.calls += 1
-        if ledger.calls > MAX_CALLS:
+        if ledger.running and ledger.calls > MAX_CALLS:
             raise TraceLimitError(f"the forward pass calls more than {MAX_CALLS} operators")
         if kwargs.get("device") is not None:
             kwargs["device"] = torch.device("cpu")
@@ -59,11 +60,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return self._constant(func, args, kwargs, [tensor for _, tensor in operands])
         call = _call(func, args, kwargs, operands, trails, ledger.calls)
         meetings, trail = follow(call)
-        for name, use in meetings:
-            ledger.record(name, use)
         if trail is None and call.operator in SHAPE_ONLY:
             return self._shape_only(func, args, kwargs)
-        result = self._run_fake(func, args, kwargs)
+        known = all(ledger.real(tensor) for _, tensor in operands) and not list(_written(func, args, kwargs))
+        result = through(func, args, kwargs) if known else self._run_fake(func, args, kwargs)
+        for name, use in meetings:  # not before: the operator may not take what it was given
+            ledger.record(name, use)
         return self._settle(func, args, kwargs, result, trail)
 
     def _run_fake(self, func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
@@ -243,17 +245,21 @@ def recording(ledger: Ledger) -> Iterator[None]:
     """Record every operator called inside, without gradients and without fused shortcuts that hide operators.
 
     torch logs every failure on a fake tensor with its traceback, and models warn about their inputs: a trace runs
-    nothing real, so it is silent, and says in a note how it ended.
+    nothing real, so it is silent, and says in a note how it ended. A module that moves or casts another on its way
+    leaves it as it is: torch would swap the parameters under their names.
     """
+    apply = nn.Module._apply
     fast = torch.backends.mha.get_fastpath_enabled()
     log = logging.getLogger("torch._subclasses.fake_tensor")
     silent = log.disabled
     torch.backends.mha.set_fastpath_enabled(False)
     log.disabled = True
+    nn.Module._apply = lambda self, fn, recurse=True: self  # type: ignore[method-assign]  # noqa: ARG005
     try:
         with warnings.catch_warnings(), torch.no_grad(), Composites(ledger), Recorder(ledger):
             warnings.simplefilter("ignore")
             yield
     finally:
+        nn.Module._apply = apply  # type: ignore[method-assign]
         log.disabled = silent
         torch.backends.mha.set_fastpath_enabled(fast)
