@@ -92,6 +92,8 @@ def _identity(subject: Classified) -> Iterator[str]:
         agrees = (one.role, one.layer) == (subject.role, subject.layer)
         says = "" if agrees else f"; it says {_what(one.role, one.layer, one.confidence)}"
         yield f"{one.kind}: {visible(one.detail)}{says}"
+    if subject.parameter.uses == ():
+        yield "usage: the traced forward pass never touched it"
 
 
 def _declared(story: Explanation) -> Iterator[str]:

@@ -52,7 +52,7 @@ def test_of_the_other_presets_only_a_few_are_named_unless_more_is_asked_for() ->
 
 def test_a_parameter_that_a_trace_never_touched_is_said_to_be_so() -> None:
     model = nn.ModuleDict({"used": nn.Linear(4, 4), "idle": nn.Linear(4, 4)})
-    model.forward = model["used"].forward  # type: ignore[method-assign]
+    model.forward = model["used"].forward
     inventory = with_uses(decay_audit.read(model), trace(model, Inputs(args=(torch.zeros(2, 4),))))
     plan = decay_audit.plan(inventory)
     told_of = {name: told(explanation.explain(plan, name)) for name in ("used.weight", "idle.weight")}
