@@ -1,20 +1,46 @@
 """Torchvision's compiled operators do not load beside every torch build, and timm imports torchvision.
 
-Grouping parameters and building models needs no more of them than their schemas.
+Grouping parameters and building models needs no more of them than their schemas; a trace, the shapes of their results.
 """
 
 import contextlib
+import importlib
 import importlib.util
 from typing import Any
 
 import torch
+
+SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+ROI_ALIGN = (
+    "roi_align(Tensor input, Tensor rois, float spatial_scale, int pooled_height, int pooled_width, int sampling_ratio,"
+    " bool aligned) -> Tensor"
+)
 
 
 def define() -> Any:  # noqa: ANN401  (torch leaves the class untyped)
     """Define the schemas that are missing; they live as long as what this returns."""
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     if importlib.util.find_spec("torchvision"):
-        for name in ("nms", "qnms"):
+        for schema in SCHEMAS:
             with contextlib.suppress(RuntimeError):
-                library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+                library.define(schema)  # type: ignore[no-untyped-call]
     return library
+
+
+def pretend(library: Any) -> None:  # noqa: ANN401
+    """Let detection models call their operators as if they were compiled, for a trace that computes nothing."""
+    extension = importlib.import_module("torchvision.extension")
+    roi = importlib.import_module("torchvision.ops.roi_align")
+    if extension._has_ops():
+        return
+    library.define(ROI_ALIGN)
+    library.impl("roi_align", _pooled, "Meta")
+    for module in (extension, roi):
+        module._has_ops = lambda: True  # type: ignore[attr-defined]
+
+
+def _pooled(features: torch.Tensor, rois: torch.Tensor, scale: float, height: int, width: int, *_: object) -> Any:  # noqa: ANN401, ARG001
+    return features.new_empty((rois.shape[0], features.shape[1], height, width))

@@ -63,6 +63,7 @@ def _torchvision_names() -> Iterator[str]:
 def _torchvision(name: str) -> nn.Module:
     from torchvision import models
 
+    torchvision_schemas.pretend(SCHEMAS)
     # A detection model fetches weights for its backbone unless it is told not to.
     backbone = {"weights_backbone": None} if "rcnn" in name or name.startswith(_DENSE) else {}
     model: nn.Module = models.get_model(name, weights=None, **backbone)
@@ -86,8 +87,12 @@ def _transformers(name: str) -> nn.Module:
     classes = MODEL_MAPPING_NAMES[name]
     made = CONFIG_MAPPING[name]
     maker = getattr(transformers, classes if isinstance(classes, str) else classes[0])
+    config = made()
+    for key, value in IDS.items():
+        if getattr(config, key, 0) is None:
+            setattr(config, key, value)
     try:
-        model: nn.Module = maker(made())
+        model: nn.Module = maker(config)
     except (ValueError, TypeError, AttributeError):
         model = maker(_completed(made))
     return model
@@ -97,7 +102,7 @@ def _completed(made: Callable[..., Any]) -> Any:  # noqa: ANN401
     """Give a configuration the sizes that its defaults leave open, or that do not fit each other."""
     config = made(**SIZES) if "prediction_length" in getattr(made, "__annotations__", {}) else made()
     for part in (config, getattr(config, "text_config", None), getattr(config, "vision_config", None)):
-        for key, value in SIZES.items():
+        for key, value in (SIZES | IDS).items():
             if part is not None and getattr(part, key, 0) is None:
                 setattr(part, key, value)
     return config
@@ -110,7 +115,12 @@ SIZES = {
     "pad_token_id": 0,
     "head_dim": 64,
     "num_key_value_heads": 8,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "vocabulary_map": {"<image>": 1},
 }
+IDS = {"image_token_index": 1, "image_token_id": 1, "num_experts_per_tok": 2}
+"""What a pass needs and a configuration may leave open; no parameter depends on it."""
 
 LIBRARIES: dict[str, tuple[Callable[[], Iterator[str]], Callable[[str], nn.Module]]] = {
     "timm": (_timm_names, _timm),

@@ -1,5 +1,6 @@
 """What building and tracing one architecture showed, in a form that a file can hold: judging it takes a moment."""
 
+import contextlib
 from time import perf_counter
 from typing import Any
 
@@ -60,13 +61,12 @@ def reading(name: str) -> Reading:
         model, built_on = build(name)
         inventory = read(model)
         traced = _traced(model)
-        if not traced.complete and built_on == "meta" and _elements(inventory) < MANY:
-            model, built_on = build(name, real=True)  # buffers have their values then, and the pass may ask for them
-            inventory = read(model)
     except Exception as error:  # noqa: BLE001 - another library's constructor
         return Reading(name=name, failure=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:200])
-    if built_on != "meta":
-        traced = _traced(model)
+    if not traced.complete and built_on == "meta" and _elements(inventory) < MANY:
+        with contextlib.suppress(Exception):  # buffers have their values then, and the pass may ask for them
+            model, built_on = build(name, real=True)
+            inventory, traced = read(model), _traced(model)
     found = taken(name, with_uses(inventory, traced), saved(model))
     seconds = round(perf_counter() - start, 3)
     return replace(found, built_on=built_on, traced=traced.complete, notes=traced.notes, seconds=seconds)
