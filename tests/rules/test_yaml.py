@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -114,6 +116,7 @@ SCRAPS = st.sampled_from(
 )
 
 
+SCHEMA = jsonschema.Draft202012Validator(rulefile.schema())
 EXTENDS = st.sampled_from(["", "extends: no-norm-no-bias\n"])
 
 
@@ -154,3 +157,5 @@ def test_any_value_of_any_key_is_read_or_refused_with_a_line(value: object, key:
     text = f"schema: 1\nname: mine\n{extends}{key}: {json.dumps(value)}\n"
     found, wrong = ruleset.assemble(ruleset.Text(text=text, path=Path("mine.yaml"), shown="mine.yaml"), ())
     assert (found is None) == bool(wrong)
+    if found is not None:
+        assert SCHEMA.is_valid({**yaml.safe_load(text), key: value}), "the JSON Schema refuses what the reader reads"
