@@ -176,3 +176,6 @@ def test_the_comparison_with_every_architecture_has_every_preset_and_its_differe
     differing = [row[0] for row in rows[:-1] if row[4] != "0"]
     assert all(f"| `{name}` |" in known for name in differing)
     assert not set(differing) & set(CALLED)
+    models = re.search(r"^([\d,]+) models\.$", written, flags=re.MULTILINE)
+    assert models
+    assert f"[on {models[1]} models](docs/parity.md)" in (README.parents[1] / "README.md").read_text("utf-8")
