@@ -136,11 +136,11 @@ def test_what_requires_a_gradient_is_a_parameter_whatever_its_name() -> None:
     assert reason("norm", "running_mean", tensor, {"running_mean": (3,)}) == ""
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_quantized_model_has_no_parameters_and_says_why(whole: bool, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
-    packed = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)
+    packed = torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)  # type: ignore[no-untyped-call]
     torch.save(packed if whole else packed.state_dict(), tmp_path / "model.pt")
     with pytest.raises(TargetError, match="no parameters") as caught:
         read(tmp_path / "model.pt", target="")

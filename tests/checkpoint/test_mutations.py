@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
@@ -50,6 +51,11 @@ def script(folder: Path) -> bytes:
     return (folder / "whole").read_bytes()
 
 
+def metadata(folder: Path) -> bytes:
+    save({"model": net().state_dict()}, checkpoint_id=folder / "whole")
+    return (folder / "whole" / ".metadata").read_bytes()
+
+
 def index(_folder: Path) -> bytes:
     return b'{"metadata": {}, "weight_map": {"a.weight": "a.safetensors", "b.weight": "b.safetensors"}}'
 
@@ -60,6 +66,7 @@ WHOLE: dict[str, Callable[[Path], bytes]] = {
     "legacy_run.pt": lambda folder: run_of(folder, save_legacy),
     "module.pt": whole_module,
     "script.pt": script,
+    "dcp.metadata": metadata,
     "model.safetensors.index.json": index,
 }
 
@@ -122,7 +129,7 @@ def bounded_memory() -> object:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 * 1024
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("name", WHOLE)
 def test_any_mutation_of_a_file_is_read_or_refused(name: str, tmp_path: Path) -> None:
     content, chance = WHOLE[name](tmp_path), random.Random(name)

@@ -207,14 +207,6 @@ def test_a_folder_without_checkpoints_is_an_error(tmp_path: Path) -> None:
         read(tmp_path, target="x")
 
 
-def test_a_distributed_checkpoint_is_called_so(tmp_path: Path) -> None:
-    (tmp_path / ".metadata").touch()
-    (tmp_path / "__0_0.distcp").touch()
-    with pytest.raises(TargetError, match="is a distributed checkpoint") as caught:
-        read(tmp_path, target="x")
-    assert "dcp_to_torch" in caught.value.hint
-
-
 def test_links_of_a_download_cache_are_followed(sharded: Path, tmp_path: Path) -> None:
     blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshot"
     blobs.mkdir()

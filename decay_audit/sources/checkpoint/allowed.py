@@ -47,7 +47,8 @@ def sizes(value: object) -> tuple[int, ...]:
     return tuple(value)
 
 
-def _shape(value: object) -> tuple[int, ...]:
+def shape_of(value: object) -> tuple[int, ...]:
+    """Read a shape of as many elements as a tensor can have, or say what is wrong with it."""
     size = sizes(value)
     elements = prod(size)
     if elements > MAX_ELEMENTS:
@@ -58,7 +59,7 @@ def _shape(value: object) -> tuple[int, ...]:
 def _strided(storage: object, offset: object, shape: object, stride: object, trainable: object, dtype: str) -> Tensor:
     if type(storage) is not Storage or type(offset) is not int or offset < 0:
         raise MalformedError("a tensor is rebuilt from something else than a storage and an offset")
-    size, step = _shape(shape), sizes(stride)
+    size, step = shape_of(shape), sizes(stride)
     if len(size) != len(step):
         raise MalformedError(f"a tensor of {len(size)} dimensions has {len(step)} strides")
     if storage.count is not None and 0 not in size:
@@ -102,12 +103,12 @@ def _quantized(arguments: tuple[Any, ...]) -> Tensor:
 
 def _without_storage(arguments: tuple[Any, ...]) -> Tensor:
     dtype, shape, stride, trainable = arguments
-    return Tensor(shape=_shape(shape), dtype=_dtype(dtype), stride=sizes(stride), trainable=trainable is True or None)
+    return Tensor(shape=shape_of(shape), dtype=_dtype(dtype), stride=sizes(stride), trainable=trainable is True or None)
 
 
 def _wrapper(arguments: tuple[Any, ...]) -> Tensor:
     _type, dtype, shape = arguments[:3]
-    return Tensor(shape=_shape(shape), dtype=_dtype(dtype), trainable=arguments[-1] is True or None)
+    return Tensor(shape=shape_of(shape), dtype=_dtype(dtype), trainable=arguments[-1] is True or None)
 
 
 def _sparse(arguments: tuple[Any, ...]) -> object:
@@ -118,7 +119,7 @@ def _sparse(arguments: tuple[Any, ...]) -> object:
     shapes = [item for item in data if isinstance(item, tuple | list)]
     if not found or not shapes:
         raise MalformedError("a sparse tensor has no values or no shape")
-    return Tensor(shape=_shape(shapes[-1]), dtype=found[-1].dtype)
+    return Tensor(shape=shape_of(shapes[-1]), dtype=found[-1].dtype)
 
 
 def _moved(arguments: tuple[Any, ...]) -> object:

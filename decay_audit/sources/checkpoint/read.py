@@ -9,7 +9,7 @@ from typing import Final
 from decay_audit.errors import TargetError
 from decay_audit.inventory import Inventory, LeftOut
 from decay_audit.sentences import counted, few
-from decay_audit.sources.checkpoint import safetensors, torch_legacy, torch_tar, torch_zip
+from decay_audit.sources.checkpoint import distributed, safetensors, torch_legacy, torch_tar, torch_zip
 from decay_audit.sources.checkpoint.assigning import strangers
 from decay_audit.sources.checkpoint.files import Opened, opened
 from decay_audit.sources.checkpoint.ordering import in_order_of
@@ -26,6 +26,7 @@ _PICKLED: Mapping[Form, Callable[[Opened], Pickled]] = {
     "zip": torch_zip.read,
     "legacy": torch_legacy.read,
     "tar": torch_tar.read,
+    "distributed": distributed.read,
 }
 
 

@@ -113,9 +113,8 @@ def _of_folder(folder: Path) -> Shards:
         first = min(indexes, key=lambda name: (".safetensors" not in name, len(name), name))
         shards = _of_index(folder / first)
         return replace(shards, notes=_left(names, (*shards.files, *shards.beside)))
-    if ".metadata" in names and any(name.endswith(".distcp") for name in names):
-        hint = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt"
-        raise TargetError(f"{folder.resolve().name} is a distributed checkpoint (torch.distributed.checkpoint)", hint)
+    if ".metadata" in names:
+        return Shards(folder=folder, files=(".metadata",))
     beside = _optimizers(folder)
     for kind in ((".safetensors",), SUFFIXES[1:]):
         found = [name for name in names if name.lower().endswith(kind) and name not in beside]

@@ -4,10 +4,11 @@ import re
 from typing import Final, Literal
 
 from decay_audit.errors import TargetError
+from decay_audit.sources.checkpoint.distributed import CLASSES
 from decay_audit.sources.checkpoint.files import Opened
 from decay_audit.sources.checkpoint.safetensors import MAX_HEADER
 
-Form = Literal["safetensors", "zip", "legacy", "tar"]
+Form = Literal["safetensors", "zip", "legacy", "tar", "distributed"]
 
 _MAGIC_NUMBER: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _MAGIC_TEXT: Final = b"119547037146038801333356"
@@ -52,12 +53,16 @@ def form(opened: Opened, suffix: str) -> Form:
     if not opened.size:
         raise TargetError(f"{opened.name} is empty", _DOWNLOAD)
     head = opened.read(0, min(512, opened.size))
+    if suffix == ".distcp":
+        raise TargetError(f"{opened.name} is a part of a distributed checkpoint", "name the folder that it is in")
     if head.startswith(b"PK\3\4"):
         return "zip"
     if _MAGIC_NUMBER in head[:40] or _MAGIC_TEXT in head[:64]:
         return "legacy"
     if head[257:262] == b"ustar":
         return "tar"
+    if head[:1] == b"\x80" and CLASSES.encode() in head:
+        return "distributed"
     foreign = _foreign(head, suffix) or _tensorflow(opened)
     if foreign is not None:
         what, hint = foreign

@@ -54,7 +54,7 @@ def table(pickled: Pickled, key: str | None) -> Table:
     read = saved[: max(1, min(MAX_OPTIMIZERS, MAX_PAIRS // max(1, len(chosen.flat.tensors) if chosen else 1)))]
     beyond = (f"it holds {len(saved)} optimizer states; the first {len(read)} are read",) if read != saved else ()
     if chosen is None:
-        return Table(tensors={}, saved=read, opaque=pickled.opaque, notes=beyond)
+        return Table(tensors={}, saved=read, opaque=pickled.opaque, notes=(*pickled.notes, *beyond))
     return Table(
         tensors=chosen.flat.tensors,
         others=_others(chosen.node),
@@ -63,7 +63,7 @@ def table(pickled: Pickled, key: str | None) -> Table:
         saved=read,
         rivals=_rivals(chosen, candidates) if read else {},
         opaque=pickled.opaque,
-        notes=(*_notes(chosen, candidates), *beyond),
+        notes=(*_notes(chosen, candidates), *pickled.notes, *beyond),
     )
 
 

@@ -88,6 +88,7 @@ class Pickled(Struct, frozen=True, kw_only=True, eq=False):
     root: object
     opaque: tuple[str, ...] = ()
     parameters: Mapping[str, frozenset[str]] = {}
+    notes: tuple[str, ...] = ()
 
 
 class Saved(Struct, frozen=True, kw_only=True, eq=False):

@@ -1,0 +1,98 @@
+"""torch.distributed.checkpoint: its metadata gives what its own loader gives, and no part of it is read."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict
+from torch.distributed.checkpoint.state_dict_saver import save
+
+from decay_audit.errors import TargetError
+from decay_audit.sources.checkpoint import read
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+
+
+def model() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2).to(torch.bfloat16))
+
+
+def stepped(net: nn.Module) -> torch.optim.Optimizer:
+    optimizer = torch.optim.AdamW(net.parameters())
+    for parameter in net.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    return optimizer
+
+
+def bare(net: nn.Module) -> dict[str, Any]:
+    return net.state_dict()
+
+
+def plain(net: nn.Module) -> dict[str, Any]:
+    return {"model": net.state_dict(), "optimizer": stepped(net).state_dict(), "step": 3}
+
+
+def by_name(net: nn.Module) -> dict[str, Any]:
+    weights, states = get_state_dict(net, stepped(net))
+    return {"app": {"model": weights, "optim": states}}
+
+
+def flattened(net: nn.Module) -> dict[str, Any]:
+    weights, states = get_state_dict(net, stepped(net), options=StateDictOptions(flatten_optimizer_state_dict=True))
+    return {**weights, "optimizer": states}
+
+
+@pytest.mark.parametrize("content", [bare, plain, by_name, flattened])
+def test_the_tensors_of_the_model_are_those_that_were_saved(
+    content: Callable[[nn.Module], dict[str, Any]], tmp_path: Path
+) -> None:
+    net = model()
+    save(content(net), checkpoint_id=tmp_path)
+    for part in tmp_path.glob("*.distcp"):
+        part.write_bytes(b"")  # nothing of it is read
+    inventory = read(tmp_path, target="")
+    assert [(each.name, each.shape, f"torch.{each.dtype}") for each in inventory.parameters] == [
+        (name, tuple(it.shape), str(it.dtype)) for name, it in net.named_parameters()
+    ]
+    assert {each.name for each in inventory.left_out} == {name for name, _ in net.named_buffers()}
+    assert (inventory.files, inventory.opaque, inventory.optimizers) == ((".metadata",), (), ())
+    assert inventory.notes == (
+        ("what its optimizer decayed is in the .distcp files, which are not read",) if content is not bare else ()
+    )
+
+
+def test_the_state_of_an_optimizer_alone_holds_no_parameters(tmp_path: Path) -> None:
+    save(stepped(model()).state_dict(), checkpoint_id=tmp_path)
+    with pytest.raises(TargetError, match="holds no state dict"):
+        read(tmp_path, target="")
+
+
+def test_one_of_its_parts_is_called_so(tmp_path: Path) -> None:
+    save(bare(model()), checkpoint_id=tmp_path)
+    with pytest.raises(TargetError, match="is a part of a distributed checkpoint"):
+        read(tmp_path / "__0_0.distcp", target="")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda metadata: metadata.__dict__.update(state_dict_metadata=None), "is not the metadata of a distributed"),
+        (lambda metadata: metadata.planner_data.update({"0.bias": ("0.weight", "x")}), "lies within another"),
+        (lambda metadata: metadata.state_dict_metadata["0.bias"].__dict__.update(size=None), "a shape is not a tuple"),
+        (lambda metadata: metadata.state_dict_metadata["0.bias"].__dict__.update(properties=None), "has no type"),
+    ],
+)
+def test_a_metadata_that_contradicts_itself_is_refused(
+    edit: Callable[[Any], None], message: str, tmp_path: Path
+) -> None:
+    save(bare(model()), checkpoint_id=tmp_path)
+    metadata = pickle.loads((tmp_path / ".metadata").read_bytes())
+    edit(metadata)
+    (tmp_path / ".metadata").write_bytes(pickle.dumps(metadata))
+    with pytest.raises(TargetError, match=message):
+        read(tmp_path, target="")
