@@ -219,11 +219,18 @@ def _of_types(holds: Callable[[tuple[str, ...]], bool]) -> Test:
 
 
 def _within(derives: Callable[[tuple[str, ...]], bool]) -> Test:
-    """The owner and its ancestors below the root; answered once per owner."""
+    """The owner and its ancestors below the root; answered once per owner, and without recursion: names may be deep."""
+    known: dict[Owner, bool] = {}
 
-    @cache
     def inside(owner: Owner) -> bool:
-        return owner.parent is not None and (derives(owner.types) or inside(owner.parent))
+        below = []
+        while owner.parent is not None and owner not in known:
+            below.append(owner)
+            owner = owner.parent
+        answer = known.get(owner, False)
+        for each in reversed(below):
+            answer = known[each] = answer or derives(each.types)
+        return answer
 
     return lambda subject: inside(subject.parameter.owner) if subject.parameter.owner.types else None
 

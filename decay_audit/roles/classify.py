@@ -4,6 +4,7 @@ Blocks of a model repeat, so the work is done once for each kind of owner and on
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
 
 from msgspec import Struct, field
 
@@ -65,23 +66,27 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
 
 
 def _kind(owner: Owner, seen: _Seen) -> int:
-    """Number the owner. A name counts without the number it ends in, and only what the parent does not tell of it."""
+    """Number the owner, after the modules around it that have none yet; not by recursion, for names may be deep."""
+    fresh = takewhile(lambda module: module not in seen.owners, owner.lineage())
+    for module in reversed(list(fresh)):
+        seen.owners[module] = _number(module, seen)
+    return seen.owners[owner]
+
+
+def _number(owner: Owner, seen: _Seen) -> int:
+    """Number one module. A name counts without the number it ends in, and only what the parent does not tell of it."""
     parent, settings = owner.parent, owner.settings
     if parent is None:
         above, name = -1, owner.name.translate(NO_DIGITS)
     else:
-        found = seen.owners.get(parent)
-        above = _kind(parent, seen) if found is None else found
-        name = owner.name[len(parent.name) :].rstrip("0123456789")
+        above, name = seen.owners[parent], owner.name[len(parent.name) :].rstrip("0123456789")
     tensors = tuple(owner.tensors.items())
     form = seen.forms.get(tensors)
     if form is None:
         form = seen.forms[tensors] = seen.distinct_forms.setdefault(_form(tensors), len(seen.distinct_forms))
     groups = settings.get("groups")
     grouping = None if groups is None else (groups == settings.get("in_channels"), groups == 1)
-    kind = seen.kinds.setdefault((above, name, owner.types, form, grouping), len(seen.kinds))
-    seen.owners[owner] = kind
-    return kind
+    return seen.kinds.setdefault((above, name, owner.types, form, grouping), len(seen.kinds))
 
 
 def _form(tensors: Tensors) -> object:
