@@ -46,3 +46,9 @@ def test_learning_rates_are_compared() -> None:
     model = MODELS["vit_tiny_patch16_224"]()
     outcome = compare("beit", PEERS["mae"], model, classified(model))
     assert any(line.startswith("blocks.0.attn.qkv.weight: ") for line in outcome.differences)
+
+
+def test_the_layers_that_a_model_declares_are_compared() -> None:
+    model = MODELS["vit_tiny_patch16_224"]()
+    outcome = compare("timm", PEERS["timm-layer-decay"], model, classified(model))
+    assert any(line.startswith("blocks.0.attn.qkv.weight: ") for line in outcome.differences)
