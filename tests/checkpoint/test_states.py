@@ -179,3 +179,27 @@ def test_a_submodule_used_twice_is_one_set_of_parameters(tmp_path: Path) -> None
         "a.weight": ("b.weight",),
         "a.bias": ("b.bias",),
     }
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_what_deepspeed_lists_beside_the_state_dict_is_taken(stage: int, tmp_path: Path) -> None:
+    """Its third stage leaves empty tensors, and lists the shapes by group; both list the names of buffers."""
+    net = model()
+    net.register_buffer("mask", torch.ones(4, 4))
+    net.get_submodule("head").requires_grad_(requires_grad=False)
+    trained = {name: it.shape for name, it in net.named_parameters() if it.requires_grad}
+    frozen = {name: it.shape for name, it in net.named_parameters() if not it.requires_grad}
+    spread = {name: torch.empty(0) for name in NAMES} if stage == 3 else {}
+    content = {
+        "module": {**net.state_dict(), **spread},
+        "buffer_names": [name for name, _ in net.named_buffers()],
+        "optimizer": None,
+        "param_shapes": [OrderedDict(list(trained.items())[:2]), OrderedDict(list(trained.items())[2:])],
+        "frozen_param_shapes": OrderedDict(frozen),
+        "ds_version": "0.15.4",
+    }
+    inventory = reading(content, tmp_path)
+    assert [(each.name, each.shape, each.trainable) for each in inventory.parameters] == [
+        (name, tuple(it.shape), it.requires_grad) for name, it in net.named_parameters()
+    ]
+    assert {each.name for each in inventory.left_out} == {name for name, _ in net.named_buffers()}

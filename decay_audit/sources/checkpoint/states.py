@@ -12,6 +12,7 @@ from msgspec import Struct
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.modules import Flat, attributes, flatten, is_module, mapping
 from decay_audit.sources.checkpoint.saved import entries
+from decay_audit.sources.checkpoint.spread import completed
 from decay_audit.sources.checkpoint.values import TRAINED, MalformedError, Opaque, Pickled, Saved, Table, Tensor
 
 MAX_DEPTH: Final = 32
@@ -55,11 +56,13 @@ def table(pickled: Pickled, key: str | None) -> Table:
     beyond = (f"it holds {len(saved)} optimizer states; the first {len(read)} are read",) if read != saved else ()
     if chosen is None:
         return Table(tensors={}, saved=read, opaque=pickled.opaque, notes=(*pickled.notes, *beyond))
+    above = next((node for path, node in nodes if path == chosen.path[:-1] and isinstance(node, dict)), {})
+    flat = completed(chosen.flat, above) if chosen.path else chosen.flat
     return Table(
-        tensors=chosen.flat.tensors,
+        tensors=flat.tensors,
         others=_others(chosen.node),
-        buffers=chosen.flat.buffers,
-        types=chosen.flat.types,
+        buffers=flat.buffers,
+        types=flat.types,
         saved=read,
         rivals=_rivals(chosen, candidates) if read else {},
         opaque=pickled.opaque,
