@@ -181,6 +181,20 @@ def test_a_submodule_used_twice_is_one_set_of_parameters(tmp_path: Path) -> None
     }
 
 
+def test_a_tree_of_modules_is_read_whole_as_megatron_nests_it(tmp_path: Path) -> None:
+    words, places = nn.Embedding(50, 8), nn.Embedding(16, 8)
+    inner = {"embedding": {"words": words.state_dict(), "places": places.state_dict()}, "encoder": model().state_dict()}
+    content = {"model": {"language_model": inner}, "rng": [{"states": {"tracker": torch.get_rng_state()}}], "step": 1}
+    inventory = reading(content, tmp_path)
+    assert names(inventory) == ["embedding.words.weight", "embedding.places.weight", *(f"encoder.{it}" for it in NAMES)]
+    assert inventory.notes == ()
+
+
+def test_models_of_one_layer_are_no_modules_of_another(tmp_path: Path) -> None:
+    content = {"models": {"critic": nn.Linear(2, 3).state_dict(), "actor": model().state_dict()}}
+    assert names(reading(content, tmp_path)) == NAMES
+
+
 @pytest.mark.parametrize("stage", [2, 3])
 def test_what_deepspeed_lists_beside_the_state_dict_is_taken(stage: int, tmp_path: Path) -> None:
     """Its third stage leaves empty tensors, and lists the shapes by group; both list the names of buffers."""

@@ -25,6 +25,7 @@ MAX_RIVALS: Final = 16
 _PEER: Final = 0.98  # a copy may lack a few counters of the original
 _COPY = re.compile(r"(^|[_\-.])(s?ema|averaged?|avg|swa|shadow|teacher|target|momentum)\d*([_\-.]|$)", re.IGNORECASE)
 
+_OF_A_MODULE: Final = frozenset({"weight", "bias"})
 _NESTING: Final = frozenset({dict, list, tuple, Opaque})
 
 Path = tuple[str, ...]
@@ -47,7 +48,7 @@ def table(pickled: Pickled, key: str | None) -> Table:
     """
     nodes = list(_walk(pickled.root))
     candidates = _candidates(nodes, pickled.parameters)
-    chosen = _at(key, nodes, candidates) if key else _largest(candidates)
+    chosen = _at(key, nodes, candidates) if key else _whole(_largest(candidates), nodes, candidates)
     saved = _optimizers(nodes)
     if not (chosen or saved) and any(is_module(node) for _, node in nodes):
         packed = "the module in it has no parameters: those of quantized modules are packed, and not trained"
@@ -71,11 +72,19 @@ def table(pickled: Pickled, key: str | None) -> Table:
 
 
 def _rivals(chosen: Candidate, candidates: Sequence[Candidate]) -> Mapping[str, Table]:
-    others = sorted((found for found in candidates if found.path != chosen.path), key=lambda found: -found.numel)
+    others = sorted(_apart(chosen, candidates), key=lambda found: -found.numel)
     return {
         _dotted(found.path): Table(tensors=found.flat.tensors, buffers=found.flat.buffers, types=found.flat.types)
         for found in others[:MAX_RIVALS]
     }
+
+
+def _apart(chosen: Candidate, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Give the candidates that hold something else than the chosen one and its parts."""
+    held = {id(tensor) for tensor in chosen.flat.tensors.values()}
+    for found in candidates:
+        if found.path != chosen.path and any(id(tensor) not in held for tensor in found.flat.tensors.values()):
+            yield found
 
 
 def _candidates(nodes: Sequence[tuple[Path, object]], parameters: Mapping[str, frozenset[str]]) -> Sequence[Candidate]:
@@ -167,6 +176,22 @@ def _largest(candidates: Sequence[Candidate]) -> Candidate | None:
     return next((found for found in peers if not any(map(_COPY.search, found.path))), peers[0])
 
 
+def _whole(
+    chosen: Candidate | None, nodes: Sequence[tuple[Path, object]], candidates: Sequence[Candidate]
+) -> Candidate | None:
+    """Take the tree that holds the chosen one, where it nests its modules as Megatron's models do.
+
+    A dict of a `weight` alone, two steps down, is no model: {"embedding": {"words": {"weight": ...}}, "encoder": ...}.
+    """
+    roots = {found.path[:-2] for found in candidates if found.path[2:] and found.flat.tensors.keys() <= _OF_A_MODULE}
+    above = [path for path in roots if chosen and path == chosen.path[: len(path)]]
+    if not above:
+        return chosen
+    top = min(above, key=len)
+    tree = next(node for path, node in nodes if path == top and isinstance(node, dict))
+    return Candidate(path=top, node=tree, flat=Flat(tensors=_tree(tree)), numel=0)
+
+
 def _at(key: str, nodes: Sequence[tuple[Path, object]], candidates: Sequence[Candidate]) -> Candidate:
     for found in candidates:
         if _dotted(found.path) == key:
@@ -202,7 +227,7 @@ def _others(node: object) -> Mapping[str, str]:
 
 
 def _notes(chosen: Candidate, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    others = [found for found in candidates if found.path != chosen.path and found.path and len(found.flat.tensors) > 1]
+    others = [found for found in _apart(chosen, candidates) if found.path and len(found.flat.tensors) > 1]
     if not others:
         return ()
     listed = _listed([_dotted(found.path) for found in others])
