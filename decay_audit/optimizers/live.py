@@ -5,6 +5,7 @@ Knows no role and no rule. `find` says what counts as an optimizer.
 
 from collections.abc import Mapping
 from math import isfinite
+from numbers import Real
 
 import torch
 from msgspec import Struct
@@ -119,13 +120,15 @@ def _switches(optimizer: object) -> dict[str, object]:
 
 
 def _number(value: object, key: str, place: str) -> float:
-    """A hyperparameter as a float; torch also takes tensors."""
+    """A hyperparameter as a float; torch also takes tensors, and numbers of NumPy."""
     if isinstance(value, torch.Tensor):
         if value.is_meta or value.numel() != 1:
             raise OptimizerError(f"{place}: {key} is a tensor without a single value", f"give {key} as a number")
         value = value.item()
-    if not isinstance(value, int | float) or not isfinite(value):
+    if not isinstance(value, Real) or not isfinite(value):
         raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be a finite number")
+    if value < 0 and key in _COEFFICIENTS:
+        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be 0 or more: weights would grow")
     return float(value)
 
 

@@ -99,7 +99,7 @@ def _closely(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> dict[in
 def _without_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int], steps: int) -> dict[int, Moved]:
     real = _first(probe(optimizer, steps=steps, only=keys))
     exact = _first(_exact(optimizer, steps, keys))
-    return {key: _vanishing(exact[key], real[key]) for key in keys}
+    return {key: _rounded(exact[key], real[key]) for key in keys}
 
 
 def _exact(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> Trail:
@@ -113,7 +113,10 @@ def _exact(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) 
     return probe(optimizer, steps=steps, dtype=torch.float64, amplify=True, only=keys) if single else trail
 
 
-def _vanishing(exact: Moved, real: Moved) -> Moved:
+def _rounded(exact: Moved, real: Moved) -> Moved:
+    """What rounding to the parameter's dtype makes of a movement."""
+    if real.movement == "unstable":
+        return real
     gone = real.movement == "none" and exact.movement in ("proportional", "sign", "other")
     return replace(exact, movement="vanishing") if gone else exact
 

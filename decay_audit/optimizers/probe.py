@@ -67,13 +67,35 @@ def probe(
             copied = duplicate(optimizer, dtype, keep_state=keep_state, only=only)
             rates = _prepare(copied, decay=decay, amplify=amplify)
             try:
-                return Trail(values=_values(copied, steps, partial(take, copied, gradient)), rates=rates)
+                with _out_of_reach(optimizer):
+                    return Trail(values=_values(copied, steps, partial(take, copied, gradient)), rates=rates)
             except Exception as error:  # noqa: BLE001 - a step is somebody's code and may fail in any way
                 errors.append(error)
     raise OptimizerError(
         f"{type(optimizer).__name__} does not survive a step: {type(errors[0]).__name__}: {errors[0]}",
         "leave out --measure; its groups can be read all the same",
     ) from errors[0]
+
+
+@contextmanager
+def _out_of_reach(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Take values and gradients from the real parameters meanwhile: a step may find these by other ways than groups."""
+    tensors = [tensor for group in optimizer.param_groups for tensor in group["params"] if _is_plain(tensor)]
+    held = [(tensor, tensor.data, tensor.grad) for tensor in tensors]
+    try:
+        for tensor in tensors:
+            tensor.grad = None
+            tensor.data = tensor.data.new_empty(0)
+        yield
+    finally:
+        for tensor, values, gradient in held:
+            tensor.data = values
+            tensor.grad = gradient
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether its values are its own, and not spread over ranks or packed."""
+    return type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.is_leaf and not tensor.is_inference()
 
 
 def _prepare(copied: Copy, *, decay: bool, amplify: bool) -> dict[int, float]:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from msgspec import Struct
 
+from decay_audit.optimizers.copies import Memo, copied
 from decay_audit.optimizers.find import is_optimizer
 
 BUDGET = 1 << 25
@@ -22,8 +23,6 @@ SMALLEST = 256
 """Elements of one stand-in. Some optimizers treat tensors below 4,096 elements apart, hence so many."""
 NARROW = 8
 """A dimension up to this size is kept as it is: rules ask about ranks, ones and narrow sides."""
-
-Memo = dict[int, Any]
 
 
 class Copy(Struct, frozen=True, kw_only=True):
@@ -109,7 +108,7 @@ def _clone(optimizer: object, memo: Memo, fresh: Callable[[Mapping[Any, Any]], o
             continue
         if name == "state" and id(value) not in memo:
             memo[id(value)] = fresh(value)
-        clone.__dict__[name] = OrderedDict() if _is_hooks(name) else _copied(value, memo)
+        clone.__dict__[name] = OrderedDict() if _is_hooks(name) else copied(value, memo)
     return clone
 
 
@@ -122,22 +121,12 @@ def _is_hooks(name: str) -> bool:
     return name.startswith("_optimizer_") and name.endswith("_hooks")
 
 
-def _copied(value: object, memo: Memo) -> object:
-    if isinstance(value, torch.Generator):
-        generator = torch.Generator(value.device)
-        generator.set_state(value.get_state())
-        return generator
-    try:
-        return copy.deepcopy(value, memo)
-    except (TypeError, RuntimeError, NotImplementedError, copy.Error):
-        return value  # locks, process groups and compiled code are not copied, and not written to either
-
-
 def _settle(group: dict[str, Any], optimizer: object) -> None:
-    """Make a group fit for the CPU and for a first step."""
-    for key in ("fused", "capturable"):
-        if group.get(key):
-            group[key] = False
+    """Make a group fit for the CPU, for leaves and for a first step."""
+    for settings in (group, getattr(optimizer, "defaults", {})):
+        for key in ("fused", "capturable", "differentiable"):
+            if settings.get(key):
+                settings[key] = False
     if "step" in group and "step" not in getattr(optimizer, "defaults", {}):
         del group["step"]  # a counter that says that the states exist
 

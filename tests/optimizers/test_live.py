@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from timm.optim.lookahead import Lookahead as TimmLookahead
@@ -182,12 +183,21 @@ def test_groups_that_disagree_on_the_switch_are_said_to() -> None:
     assert seen.notes == ("its groups differ: 0 decoupled, 1 coupled",)
 
 
-@pytest.mark.parametrize(("key", "value"), [("weight_decay", float("nan")), ("lr", float("inf")), ("lr", "fast")])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("weight_decay", float("nan")), ("weight_decay", -0.1), ("weight_decay", None), ("lr", float("inf")), ("lr", "1")],
+)
 def test_a_hyperparameter_that_is_no_number_is_refused_with_its_place(key: str, value: object) -> None:
     optimizer = SGD(net().parameters(), lr=0.1)
     optimizer.param_groups[0][key] = value
     with pytest.raises(OptimizerError, match=f"group 0 of optimizer.*{key} is"):
         read(optimizer, net())
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    model = net()
+    seen = read(SGD(model.parameters(), lr=numpy.float32(0.5), weight_decay=numpy.float64(0.25)), model)  # type: ignore[arg-type]
+    assert {(one.lr, one.weight_decay) for one in seen.observations} == {(0.5, 0.25)}
 
 
 def test_a_meta_lr_is_refused() -> None:

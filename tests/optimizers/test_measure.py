@@ -1,7 +1,9 @@
 """What a step with a gradient of zero does, and that trying it out leaves no trace."""
 
 import random
+import threading
 from collections.abc import Callable, Iterator
+from types import FunctionType
 from typing import Any
 
 import numpy
@@ -89,6 +91,42 @@ class Exploding(torch.optim.SGD):
                 parameter.div_(parameter.grad.norm())
 
 
+class Grasping(torch.optim.SGD):
+    """Keeps its parameters in places besides its groups, with things that cannot be copied; halves what it keeps."""
+
+    def __init__(self, model: nn.Module, place: str) -> None:
+        parameters = list(model.parameters())
+        super().__init__([{"params": parameters, "lock": threading.Lock()}], lr=0.1, weight_decay=0.1)
+        self.defaults["lock"] = threading.Lock()
+        if place == "pairs":
+            self.kept: Any = [(parameter, threading.Lock()) for parameter in parameters]
+        elif place == "model":
+            model.lock = threading.Lock()  # type: ignore[assignment]
+            self.kept = model
+        elif place == "closure":
+            self.kept = lambda: parameters
+        else:
+            EVERYWHERE[:] = parameters
+            self.kept = None
+
+    def reached(self) -> list[torch.Tensor]:
+        if self.kept is None:
+            return EVERYWHERE
+        if isinstance(self.kept, list):
+            return [parameter for parameter, _ in self.kept]
+        return list(self.kept()) if isinstance(self.kept, FunctionType) else list(self.kept.parameters())
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        super().step()
+        for parameter in self.reached():
+            parameter.data.mul_(0.5)
+            parameter.grad = None
+
+
+EVERYWHERE: list[torch.Tensor] = []
+
+
 def test_adamw_shrinks_by_lr_times_weight_decay() -> None:
     model = net()
     for one in measured(torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.3), model).values():
@@ -144,6 +182,18 @@ def test_bfloat16_rounds_small_products_away_and_float32_does_not() -> None:
         assert {(one.movement, round(one.measured or 0, 6)) for one in seen.values()} == {(expected, 0.1)}
 
 
+def test_what_float16_cannot_compute_is_unstable_and_not_what_double_precision_makes_of_it() -> None:
+    """AdamW's eps is 0 in float16, and a gradient of 0 divides by it; a larger one is not."""
+    for eps, expected in ((1e-8, "unstable"), (1e-4, "vanishing")):
+        model = net(torch.float16)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1, eps=eps)
+        assert ways(optimizer, model) == {expected}
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        assert all(bool(parameter.isfinite().all()) is (expected != "unstable") for parameter in model.parameters())
+
+
 def test_an_lr_of_zero_does_not_hide_the_decay() -> None:
     model = net()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
@@ -187,7 +237,9 @@ def test_an_optimizer_in_the_middle_of_a_run_is_measured_from_a_standstill() -> 
     assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
 
 
-@pytest.mark.parametrize("flags", [{"fused": True}, {"foreach": True}, {"capturable": True}, {"amsgrad": True}])
+@pytest.mark.parametrize(
+    "flags", [{flag: True} for flag in ("fused", "foreach", "capturable", "amsgrad", "differentiable")]
+)
 def test_flags_that_need_another_device_do_not_stand_in_the_way(flags: dict[str, Any]) -> None:
     model = net()
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1, **flags)
@@ -224,6 +276,27 @@ def test_measuring_changes_no_byte_of_anything() -> None:
     assert _bytes(model, optimizer) == before
     assert calls == []
     assert getattr(optimizer, "_opt_called", False) is False
+
+
+@pytest.mark.parametrize("place", ["pairs", "model", "closure", "everywhere"])
+def test_an_optimizer_that_holds_on_to_its_parameters_gets_stand_ins_for_these_too(place: str) -> None:
+    model = net()
+    optimizer = Grasping(model, place)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    before = _bytes(model, optimizer), [id(parameter.grad) for parameter in model.parameters()]
+    rates = {round(one.measured or 0, 3) for one in measured(optimizer, model).values()}
+    assert (_bytes(model, optimizer), [id(parameter.grad) for parameter in model.parameters()]) == before
+    assert rates == ({0.1} if place == "everywhere" else {5.05})  # a global name leads to no copy
+
+
+def test_a_graph_that_waits_for_its_backward_pass_does_not_notice() -> None:
+    model = nn.Linear(3, 2)
+    loss = model(torch.ones(1, 3)).sum()
+    measured(torch.optim.AdamW(model.parameters()), model)
+    loss.backward()
+    assert model.weight.grad is not None
+    assert model.weight.grad.equal(torch.ones(2, 3))
 
 
 def _bytes(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[object]:
