@@ -109,8 +109,14 @@ def _unclassified(plan: Plan) -> Iterator[Finding]:
             message=f"{_count(unknown)} could not be classified; rules by role do not see {them}",
             expected="a role",
             found="unclassified",
-            fix="run with --trace to classify by use, or add a rule by name",
+            fix=f"{_better(unknown)}, or add a rule by name",
         )
+
+
+def _better(unknown: Sequence[Decision]) -> str:
+    """Say how more could be known: of a module by its use, of a checkpoint by its model."""
+    modules = any(one.subject.parameter.owner.types for one in unknown)
+    return "run with --trace to classify by use" if modules else "name the model that was saved: --model TARGET"
 
 
 def _declared(plan: Plan) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 
 from msgspec.structs import replace
 
@@ -12,6 +13,7 @@ from decay_audit.parameters import Parameter
 from decay_audit.sentences import counted, few
 
 SHOWN = 5
+MOST = 1000
 _PROBES = 2
 _TRIED = 16
 
@@ -40,8 +42,10 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
     for one in saved.parameters:
         for twin in twins[one.name]:
             kept.setdefault(twin.name, replace(twin, shape=one.shape, dtype=one.dtype, lazy=False))
-    strange = [one for one in saved.parameters if not twins[one.name]]
-    shadowed = [one.name for one in strange if one.name in kept]
+    buffers = _buffers(model.parameters, before)
+    strange = [one for one in saved.parameters if not twins[one.name] and one.name not in buffers]
+    left = {one.name: "a buffer of the model" for one in saved.parameters if one.name in buffers}
+    left |= {one.name: f"{before}{one.name} is the model's" for one in strange if one.name in kept}
     kept.update((one.name, one) for one in strange if one.name not in kept)
     places = {one.name: place for place, one in enumerate(model.parameters)}
     return replace(
@@ -49,8 +53,8 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
         built_on=model.built_on,
         parameters=tuple(sorted(kept.values(), key=lambda one: places.get(one.name, len(places)))),
         optimizers=tuple(_renamed(optimizer, before, known) for optimizer in saved.optimizers),
-        left_out=(*saved.left_out, *(LeftOut(name=name, reason=f"{before}{name} is the model's") for name in shadowed)),
-        notes=(*saved.notes, *model.notes, *_misfits(saved, twins, model)),
+        left_out=(*saved.left_out, *(LeftOut(name=name, reason=reason) for name, reason in left.items())),
+        notes=(*saved.notes, *model.notes, *_misfits(saved, strange, twins, model)),
     )
 
 
@@ -83,16 +87,38 @@ def _renamed(optimizer: Optimizer, prefix: str, known: Mapping[str, Parameter]) 
     return replace(optimizer, groups=groups, misfits=tuple(map(name, optimizer.misfits)))
 
 
-def _misfits(saved: Inventory, twins: Twins, model: Inventory) -> Iterator[str]:
+def _buffers(model: Sequence[Parameter], prefix: str) -> frozenset[str]:
+    """Name the model's buffers as the checkpoint would: what its modules hold beside the parameters."""
+    owners = {owner.name: owner for one in model for owner in one.owner.lineage()}
+    held = {f"{name}.{leaf}".lstrip(".") for name, owner in owners.items() for leaf in owner.tensors}
+    parameters = {name for one in model for name in (one.name, *one.tied_to)}
+    return frozenset(f"{prefix}{name}" for name in held - parameters)
+
+
+def _misfits(saved: Inventory, strange: Sequence[Parameter], twins: Twins, model: Inventory) -> Iterator[str]:
     found = {twin.name for each in twins.values() for twin in each}
-    reshaped = (
-        twin.name for one in saved.parameters for twin in twins[one.name] if not twin.lazy and twin.shape != one.shape
-    )
-    yield from _note([name for name, each in twins.items() if not each], f"in the checkpoint and not in {model.target}")
-    yield from _note(
-        [one.name for one in model.parameters if one.name not in found], f"in {model.target} and not in the checkpoint"
-    )
-    yield from _note(sorted(set(reshaped)), f"of another shape in {model.target}")
+    missing = [one for one in model.parameters if one.name not in found]
+    reshaped = {
+        twin.name: f"{twin.name} {_sizes(one.shape)} ({_sizes(twin.shape)} there)"
+        for one in saved.parameters
+        for twin in twins[one.name]
+        if not twin.lazy and twin.shape != one.shape
+    }
+    shown = [_with_nearest(one, missing) for one in strange[:SHOWN]] + [one.name for one in strange[SHOWN:]]
+    yield from _note(shown, f"in the checkpoint and not in {model.target}")
+    yield from _note([one.name for one in missing], f"in {model.target} and not in the checkpoint")
+    yield from _note(list(reshaped.values()), f"of another shape in {model.target}")
+
+
+def _with_nearest(one: Parameter, missing: Sequence[Parameter]) -> str:
+    """Name a parameter that the model lacks, and the model's of its shape that it may have been called since."""
+    alike = [each.name for each in missing if each.shape == one.shape and each.leaf == one.leaf]
+    near = get_close_matches(one.name, alike[:MOST], n=1, cutoff=0.0)
+    return f"{one.name} ({near[0]} there?)" if near else one.name
+
+
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
 
 
 def _note(names: list[str], words: str) -> Iterable[str]:

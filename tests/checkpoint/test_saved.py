@@ -356,3 +356,16 @@ def test_a_trainer_folder_of_safetensors_and_optimizer_is_mapped_by_shape(tmp_pa
     (found,) = inventory.optimizers
     assert inventory.files == ("model.safetensors", "optimizer.pt")
     assert decay_of(found) == true_decay(model, optimizer)
+
+
+def test_flattened_states_are_called_so(tmp_path: Path) -> None:
+    """ZeRO's first two stages step one flat tensor for each group."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
+    flat = [nn.Parameter(torch.zeros(12)), nn.Parameter(torch.zeros(100))]
+    optimizer = torch.optim.AdamW([{"params": [each]} for each in flat])
+    for each in flat:
+        each.grad = torch.ones_like(each)
+    optimizer.step()
+    found = saved(model, optimizer, tmp_path)
+    assert found.doubts == ("no parameter has the shape of its states, [12], [100]: are they flattened (ZeRO, FSDP)?",)
+    assert not any(name for group in found.groups for name in group.parameters)

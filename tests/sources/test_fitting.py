@@ -62,7 +62,39 @@ def test_a_model_with_none_of_the_saved_names_is_refused(tmp_path: Path) -> None
 
 def test_another_shape_is_said(tmp_path: Path) -> None:
     seen = fitting.fit(saved(tmp_path), decay_audit.read(Net(width=8)))
-    assert seen.notes == ("4 parameters of another shape in model: fc.bias, fc.weight, out.bias, out.weight",)
+    assert seen.notes == (
+        "4 parameters of another shape in model: fc.weight 4x4 (8x4 there), fc.bias 4 (8 there), "
+        "out.weight 4 (8 there), out.bias 4 (8 there)",
+    )
+
+
+def test_a_renamed_parameter_is_shown_beside_the_nearest_of_its_shape(tmp_path: Path) -> None:
+    class Renamed(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out_norm = self.out
+            del self.out
+            self.extra = nn.Linear(4, 4)
+
+    seen = fitting.fit(saved(tmp_path), decay_audit.read(Renamed()))
+    assert seen.notes[0] == (
+        "2 parameters in the checkpoint and not in model: out.weight (out_norm.weight there?), "
+        "out.bias (out_norm.bias there?)"
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_what_is_a_buffer_of_the_model_is_no_parameter_of_the_checkpoint(tmp_path: Path, prefix: str) -> None:
+    model = Net()
+    model.register_buffer("grid", torch.ones(4, 4))
+    model.fc.register_buffer("ones", torch.ones(4))
+    assert {one.name for one in saved(tmp_path, prefix, model).parameters} >= {f"{prefix}grid", f"{prefix}fc.ones"}
+    seen = fitting.fit(saved(tmp_path, prefix, model), decay_audit.read(model))
+    assert [one.name for one in seen.parameters] == [name for name, _ in model.named_parameters()]
+    assert {(one.name, one.reason) for one in seen.left_out} == {
+        (f"{prefix}{name}", "a buffer of the model") for name in ("grid", "fc.ones")
+    }
+    assert seen.notes == ()
 
 
 def test_a_tied_parameter_that_a_file_holds_under_each_name_is_one_and_under_the_models_first_name(

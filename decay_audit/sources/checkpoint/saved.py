@@ -259,7 +259,7 @@ def _as_aligned(
     ]
     lost = total - len(found)
     misfits, shown = _misfits(groups, model) if lost and total == len(parameters) else ((), ())
-    return named, misfits, (*shown, *_alignment_notes(lost, total, model, fits=not misfits))
+    return named, misfits, (*shown, *_alignment_notes(lost, total, model, groups, fits=not misfits))
 
 
 def _misfits(groups: Sequence[Sequence[Shape | None]], model: Model) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -275,12 +275,18 @@ def _misfits(groups: Sequence[Sequence[Shape | None]], model: Model) -> tuple[tu
     return tuple(alone), (f"no saved state has the shape of {_few(listed)}",) if listed else ()
 
 
-def _alignment_notes(lost: int, total: int, model: Model, *, fits: bool) -> tuple[str, ...]:
+def _alignment_notes(
+    lost: int, total: int, model: Model, groups: Sequence[Sequence[Shape | None]], *, fits: bool
+) -> tuple[str, ...]:
     notes = []
     count = len(model.parameters)
     if total > count:
         notes.append(f"it holds {total} positions, the state dict {count} parameters")
-    if lost and fits:
+    held = {shape for group in groups for shape in group if shape}
+    strange = [str(list(shape)) for shape in sorted(held - {each.shape for each in model.parameters})]
+    if lost and fits and strange:
+        notes.append(f"no parameter has the shape of its states, {_few(strange)}: are they flattened (ZeRO, FSDP)?")
+    elif lost and fits:
         why = "shapes allow more than one order" if model.ordered else "safetensors does not keep the model's order"
         notes.append(f"{lost} of {total} positions could not be mapped to names for certain: {why}")
     return tuple(notes)
