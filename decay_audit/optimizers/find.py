@@ -46,7 +46,7 @@ def _numbered(found: list[tuple[str, torch.optim.Optimizer]]) -> Found:
     )
 
 
-def layers(optimizer: object) -> tuple[object, ...]:
+def layers(optimizer: object) -> tuple[Any, ...]:
     """List an optimizer and the ones that it wraps, outermost first: Lookahead, then its AdamW."""
     chain = [optimizer]
     while (inner := _wrapped(chain[-1])) is not None and all(inner is not one for one in chain):

@@ -17,7 +17,7 @@ from decay_audit.optimizers.find import Found, find, layers
 from decay_audit.optimizers.identity import default_coefficient, importable, type_name, types
 from decay_audit.optimizers.semantics import declared, meaning, row
 
-__all__ = ["Observed", "find", "observe"]
+__all__ = ["Observed", "find", "observe", "speaking"]
 
 _COEFFICIENTS = ("weight_decay", "wd")
 _NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
@@ -53,9 +53,9 @@ def _read(
 ) -> tuple[Optimizer, list[Observation]]:
     if not optimizer.param_groups:
         raise OptimizerError(f"{name} ({type(optimizer).__name__}) has no param groups", "give it parameters")
-    speaking = _speaking(optimizer)
+    inside = speaking(optimizer)
     groups = tuple(_group(name, optimizer, index, names, record) for index in range(len(optimizer.param_groups)))
-    what = meaning(types(speaking), [{**_switches(speaking), **group.hyperparameters} for group in groups])
+    what = meaning(types(inside), [{**_switches(inside), **group.hyperparameters} for group in groups])
     observations = [
         Observation(
             parameter=parameter,
@@ -81,13 +81,14 @@ def _read(
     return read, observations
 
 
-def _speaking(optimizer: torch.optim.Optimizer) -> object:
+def speaking(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """The layer whose step decides what a coefficient does: the first that does not only call the one inside it.
 
     A wrapper that the table does not know may do anything with it.
     """
     chain = layers(optimizer)
-    return next((layer for layer in chain if not _only_calls(layer)), chain[-1])
+    found: torch.optim.Optimizer = next((layer for layer in chain if not _only_calls(layer)), chain[-1])
+    return found
 
 
 def _only_calls(layer: object) -> bool:

@@ -14,7 +14,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.observations import Movement, Observation
 from decay_audit.optimizers.construction import Record
 from decay_audit.optimizers.find import Found
-from decay_audit.optimizers.live import observe
+from decay_audit.optimizers.live import observe, speaking
 from decay_audit.optimizers.probe import Gradient, Trail, probe
 
 STEPS = 3
@@ -58,9 +58,19 @@ def _filled(observation: Observation, moved: Moved | None) -> Observation:
 
 
 def _results(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Moved]:
+    try:
+        found = moves(optimizer, _measurable(optimizer, names))
+    except OptimizerError:
+        inside = speaking(optimizer)
+        if inside is optimizer:
+            raise
+        found = moves(inside, _measurable(inside, names))  # Lightning's wrapper steps in a running Trainer only
+    return {names[key]: moved for key, moved in found.items()}
+
+
+def _measurable(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> list[int]:
     tensors = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
-    keys = [key for key, one in tensors.items() if key in names and one.requires_grad and one.numel()]
-    return {names[key]: moved for key, moved in moves(optimizer, keys).items()}
+    return [key for key, one in tensors.items() if key in names and one.requires_grad and one.numel()]
 
 
 def moves(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> dict[int, Moved]:
@@ -169,7 +179,8 @@ def _fits(values: torch.Tensor, dtype: torch.dtype) -> bool:
 def _with_gradient(optimizer: torch.optim.Optimizer, found: Mapping[int, Moved]) -> dict[int, Moved]:
     """Those that decay otherwise when there is a gradient: the difference that the coefficient makes to a step.
 
-    Cautious decay needs a gradient of the weight's sign; some optimizers do nothing at all while all gradients are 0.
+    Cautious decay needs a gradient of the weight's sign; some optimizers do nothing at all while all gradients are 0,
+    and LARC lets the coefficient into what a norm then rescales, but not where that norm is 0.
     """
     doubtful = [key for key, one in found.items() if one.movement in ("none", "proportional")]
     if not doubtful or not any(group.get("weight_decay") for group in optimizer.param_groups):
@@ -183,12 +194,14 @@ def _with_gradient(optimizer: torch.optim.Optimizer, found: Mapping[int, Moved])
 
 
 def _judged(still: Moved, helped: Moved, opposed: Moved) -> Moved | None:
-    if helped.movement != "proportional":
-        return None
-    if abs(opposed.rate) <= SPREAD * abs(helped.rate):
+    if helped.movement == "proportional" and abs(opposed.rate) <= SPREAD * abs(helped.rate):
         return replace(helped, movement="cautious")
-    same = abs(opposed.rate - helped.rate) <= SPREAD * abs(helped.rate)
-    return helped if same and still.movement == "none" else None
+    if still.movement != "none":
+        return None
+    if helped.movement == "proportional" and abs(opposed.rate - helped.rate) <= SPREAD * abs(helped.rate):
+        return helped
+    moved = next((one for one in (helped, opposed) if one.movement in ("proportional", "sign", "other")), None)
+    return moved and replace(moved, movement="other")
 
 
 def _difference(optimizer: torch.optim.Optimizer, gradient: Gradient, keys: Collection[int]) -> dict[int, Moved]:

@@ -21,6 +21,8 @@ BUDGET = 1 << 25
 LARGEST = 8192
 SMALLEST = 256
 """Elements of one stand-in. Some optimizers treat tensors below 4,096 elements apart, hence so many."""
+_PROGRESS = frozenset({"step", "k", "weight_sum", "lr_max", "train_mode", "lookahead_step"})
+"""Keys of groups that tell how far a run has come: a copy starts as a new optimizer does."""
 NARROW = 8
 """A dimension up to this size is kept as it is: rules ask about ranks, ones and narrow sides."""
 
@@ -129,6 +131,9 @@ def _settle(group: dict[str, Any], optimizer: object) -> None:
                 settings[key] = False
     if "step" in group and "step" not in getattr(optimizer, "defaults", {}):
         del group["step"]  # a counter that says that the states exist
+    group.update(
+        {key: value for key, value in getattr(optimizer, "defaults", {}).items() if key in _PROGRESS & {*group}}
+    )
 
 
 def _zeros(state: Mapping[Any, Any], stand_ins: Mapping[int, torch.Tensor]) -> defaultdict[Any, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 import pytest
 import torch
+from timm.optim.lookahead import Lookahead as TimmLookahead
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
@@ -17,6 +18,8 @@ from decay_audit.observations import Observation
 from decay_audit.optimizers.live import find
 from decay_audit.optimizers.measure import measure
 from decay_audit.optimizers.stand_ins import LARGEST, shape_of, values
+
+Lookahead: Any = TimmLookahead
 
 
 def net(dtype: torch.dtype = torch.float32, device: str = "cpu") -> nn.Sequential:
@@ -54,6 +57,20 @@ class Cautious(torch.optim.SGD):
                 helps = (parameter.grad * parameter > 0).to(parameter.dtype)
                 parameter.sub_(group["lr"] * group["weight_decay"] * helps * parameter)
                 parameter.sub_(group["lr"] * parameter.grad)
+
+
+class Trusting(torch.optim.SGD):
+    """Scales the step, decay included, by the norms of weight and gradient, as LARC does; not where these are 0."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                weight, gradient = parameter.norm(), parameter.grad.norm()
+                if weight and gradient:
+                    change = parameter.grad + group["weight_decay"] * parameter
+                    trust = 0.02 * weight / (gradient + group["weight_decay"] * weight)
+                    parameter.sub_(group["lr"] * trust * change)
 
 
 class Patient(torch.optim.SGD):
@@ -158,6 +175,48 @@ def test_cautious_decay_is_told_from_none() -> None:
     for one in measured(Cautious(model.parameters(), lr=0.1, weight_decay=0.1), model).values():
         assert one.movement == "cautious"
         assert one.measured == pytest.approx(0.1, rel=1e-3)
+
+
+def test_decay_that_only_a_gradient_brings_about_is_told_from_none() -> None:
+    model = net()
+    assert ways(Trusting(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"other"}
+    assert ways(Trusting(model.parameters(), lr=0.1), model) == {"none"}
+
+
+def test_a_wrapper_that_cannot_step_alone_is_measured_by_what_it_only_calls() -> None:
+    class Helpless(Lookahead):  # type: ignore[misc]
+        pass
+
+    Helpless.__module__ = "timm.optim"
+    Helpless.__qualname__ = "Lookahead"
+    Helpless.update_slow = None
+    model = net()
+    assert ways(Helpless(torch.optim.AdamW(model.parameters()), k=1), model) == {"proportional"}
+
+
+def test_schedule_free_steps_are_measured_from_the_start_of_a_run() -> None:
+    class Averaging(torch.optim.SGD):
+        """Its first step counts whole, the second half, and so on."""
+
+        def __init__(self, parameters: Any, **options: float) -> None:
+            super().__init__(parameters, **options)  # type: ignore[arg-type]
+            self.defaults["k"] = 0
+            for group in self.param_groups:
+                group["k"] = 0
+
+        @torch.no_grad()
+        def step(self, closure: object = None) -> None:  # type: ignore[override]
+            for group in self.param_groups:
+                group["k"] += 1
+                for parameter in group["params"]:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"] / group["k"])
+
+    model = net()
+    optimizer = Averaging(model.parameters(), lr=0.1, weight_decay=0.1)
+    for expected in (1, 2):
+        assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+        optimizer.step()
+        assert optimizer.param_groups[0]["k"] == expected
 
 
 def test_a_late_start_is_waited_for() -> None:
