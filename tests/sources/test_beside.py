@@ -26,6 +26,10 @@ class Net(nn.Linear):
 
     def configure_optimizers(self):
         return torch.optim.AdamW(self.parameters(), lr=0.25)
+
+
+def two(model, lr, *, wd): ...
+def nothing(): ...
 """
 
 
@@ -75,3 +79,12 @@ def test_a_misspelt_optimizer_class_gets_the_call_of_the_nearest_one(text: str, 
     expression = f"torch.optim:{meant}(model.parameters(), lr=1e-3)"
     assert caught.value.hint == f"did you mean {shlex.quote(expression)}?"
     assert type(make(expression, built)).__name__ == meant
+
+
+@pytest.mark.parametrize(("factory", "call"), [("two", "two(model, lr=..., wd=...)"), ("nothing", "nothing()")])
+def test_a_factory_that_takes_more_or_less_than_the_model_is_refused_with_the_call_that_works(
+    factory: str, call: str, built: Built
+) -> None:
+    with pytest.raises(TargetError, match=f"{factory} cannot be called with the model alone") as caught:
+        make(factory, built)
+    assert caught.value.hint == f"call it: '{call}'"

@@ -1,8 +1,9 @@
 """What the user's code makes beside the model: an optimizer, from an expression that may use it."""
 
 import ast
+import inspect
 import shlex
-from inspect import ismethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeGuard
 
@@ -12,6 +13,7 @@ from torch import nn
 from decay_audit.errors import TargetError
 from decay_audit.sources import target as targets
 from decay_audit.sources.module.building import Built
+from decay_audit.sources.module.commands import required
 from decay_audit.sources.module.evaluating import evaluate
 from decay_audit.sources.module.failures import failure
 from decay_audit.sources.module.loading import load
@@ -106,7 +108,22 @@ def _called(value: object, text: str, built: Built) -> object:
         raise _uncalled(value.__name__, f"torch.optim:{value.__name__}" if known else text)
     if _is_method_of(built.model, value):
         return evaluate("method()", built.namespace, method=value)
+    _must_take_the_model(value, text)
     return evaluate("factory(model)", built.namespace, factory=value, model=built.model)
+
+
+def _must_take_the_model(value: Callable[..., object], text: str) -> None:
+    try:
+        inspect.signature(value).bind(None)
+    except TypeError as error:
+        needed = [each.name for each in required(value)]
+        arguments = ", ".join(["model", *(f"{name}=..." for name in needed[1:])] if needed else [])
+        raise TargetError(
+            f"{text} cannot be called with the model alone: {error}",
+            f"call it: {shlex.quote(f'{text}({arguments})')}",
+        ) from error
+    except ValueError:
+        return  # a function of C has no signature to look at
 
 
 def _is_optimizer_class(value: object) -> TypeGuard[type[torch.optim.Optimizer]]:
@@ -114,7 +131,7 @@ def _is_optimizer_class(value: object) -> TypeGuard[type[torch.optim.Optimizer]]
 
 
 def _is_method_of(model: nn.Module, value: object) -> bool:
-    return ismethod(value) and value.__self__ is model
+    return inspect.ismethod(value) and value.__self__ is model
 
 
 def _misspelt(text: str, meant: str) -> TargetError:
