@@ -132,7 +132,8 @@ def _notes(report: Report, options: Options) -> Iterator[str]:
     if not inventory.left_out:
         return
     if not options.verbose:
-        yield f"  left out {counted(len(inventory.left_out), 'tensor')}, not parameters; --verbose lists them"
+        left = counted(len(inventory.left_out), "tensor, not a parameter", "tensors, not parameters")
+        yield f"  left out {left}; --verbose lists {'it' if len(inventory.left_out) == 1 else 'them'}"
         return
     for one in inventory.left_out:
         yield f"  left out {visible(one.name)}: {visible(one.reason)}"
