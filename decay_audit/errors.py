@@ -1,14 +1,20 @@
 """What goes wrong because of the input: a message that names the thing, and a hint that is the way out."""
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 SHOWN = 8
+_SPECIAL = frozenset('"$`\\!')  # within double quotes
 
 
 def inspecting(target: str) -> str:
     """Write the command that inspects a target."""
-    return f"decay-audit inspect {shlex.quote(target)}"
+    return typed(["decay-audit", "inspect", target])
+
+
+def typed(words: Iterable[str]) -> str:
+    """Write words as a shell takes them, in double quotes where single ones are part of them."""
+    return " ".join(f'"{word}"' if "'" in word and _SPECIAL.isdisjoint(word) else shlex.quote(word) for word in words)
 
 
 class DecayAuditError(Exception):

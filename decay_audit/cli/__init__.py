@@ -1,7 +1,6 @@
 """The command line: options become calls of the api, a Report becomes text, findings become the exit code."""
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -13,7 +12,7 @@ from typer.core import TyperGroup
 
 from decay_audit.cli import check, diff, emit, explain, inspect, migrate, rules, screen
 from decay_audit.cli.command import register
-from decay_audit.errors import DecayAuditError, inspecting
+from decay_audit.errors import DecayAuditError, inspecting, typed
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -52,7 +51,7 @@ def _again(words: Sequence[str], target: str) -> str:
     asked = max((word for word in words if word and _dotted(target).startswith(_dotted(word))), key=len, default=None)
     if asked is None:
         return inspecting(target)
-    return shlex.join(["decay-audit", *(target if word == asked else word for word in words)])
+    return typed(["decay-audit", *(target if word == asked else word for word in words)])
 
 
 def _dotted(target: str) -> str:

@@ -135,7 +135,9 @@ def _no_file(place: str) -> TargetError:
     before = place.partition(":")[0]
     if exists(Path(before)):
         return TargetError(f"{before} is not Python: nothing can follow its name", f"try: {before}")
-    path = Path(place)
+    path, slashed = Path(place), Path(place.replace("\\", "/"))
+    if exists(slashed):
+        return TargetError(f"no such file: {place}", f"did you mean {slashed}?")
     if path.is_symlink():
         return TargetError(f"{place} is a link to {path.readlink()}, which is not there", "download it again")
     if not (exists(path.parent) and path.parent.is_dir()):

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.module import build
 from decay_audit.sources.target import CheckpointTarget, parse
 
 Told = Callable[[str, str], tuple[str, str]]
-BOTH = """'model.py:both()['"'"'model'"'"']'"""
+BOTH = """"model.py:both()['model']\""""
 GIVE = "give them in the target, for example:"
 TRACE = "--verbose shows the whole trace"
 HEAD = "import torch\nfrom torch import nn\n"
@@ -33,6 +34,18 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
 
 def test_a_syntax_error_is_shown_with_its_line(told: Told) -> None:
     assert told("x = 1\ndef f(:\n", "model.py") == ("model.py:2: SyntaxError: invalid syntax", "def f(:")
+
+
+def test_a_file_that_is_no_utf8_is_called_so(told: Told) -> None:
+    message, hint = told("x = 1\0", "model.py")
+    assert (message.startswith("model.py: SyntaxError"), hint) == (True, "Python is text in UTF-8: save it as that")
+
+
+def test_code_that_needs_a_gpu_is_told_that_there_is_none(told: Told) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    message, hint = told("import torch\ntorch.cuda.set_device(0)\n", "model.py")
+    assert (message.startswith("model.py:2: "), "torch.cuda.is_available()" in hint) == (True, True)
 
 
 def test_an_exception_while_the_file_loads_is_shown_with_its_place(told: Told) -> None:

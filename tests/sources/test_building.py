@@ -165,6 +165,27 @@ def test_nor_does_it_where_the_numbers_are_needed(write: Write) -> None:
     assert built("model.py").inventory.built_on == "cpu"
 
 
+@pytest.mark.parametrize("device", ["auto", "streamed", "cpu"])
+def test_a_parameter_that_is_made_on_a_gpu_that_is_not_there_is_made_here(write: Write, device: Device) -> None:
+    write("model.py", """
+        import torch
+        from torch import nn
+        class Net(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.scale = nn.Parameter(torch.ones(3, device="cuda"))
+                self.fc = nn.Linear(3, 2, device=torch.device("cuda:1"))
+    """)  # fmt: skip
+    if torch.cuda.is_available():
+        pytest.skip("it is there")
+    assert [one.name for one in built("model.py", device).inventory.parameters] == ["scale", "fc.weight", "fc.bias"]
+
+
+def test_an_expression_may_name_the_package_that_it_is_evaluated_in() -> None:
+    sizes = [one.shape for one in built("torch.nn:Sequential(torch.nn.Linear(2, 3))").inventory.parameters]
+    assert sizes == [(3, 2), (3,)]
+
+
 def test_a_file_imports_its_neighbours_and_the_next_one_its_own(write: Write) -> None:
     for folder, width in (("a", 2), ("b", 5)):
         write(f"{folder}/layers.py", f"WIDTH = {width}")

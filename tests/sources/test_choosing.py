@@ -99,7 +99,7 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
         pytest.param(
             NET + "n = N = Net()\nm = Net()\nAlias = Net\ndef wide(width): return Net(width)",
             "model.py has 4 models, and one must be named",
-            "\n  decay-audit inspect ".join(["one of:", *(f"model.py:{n}" for n in "n m Net".split()), WIDE]),
+            "\n  decay-audit inspect ".join(["one of:", *(f"model.py:{n}" for n in ("n", "m", "Net")), WIDE]),
             id="instances, a class and a factory, none under two names",
         ),
         pytest.param(
@@ -127,7 +127,7 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
             "def make(num_classes, name: str, ratio: float, cfg, /, *, flag: bool): return nn.Linear(num_classes, 1)",
             "model.py:make needs arguments: make(num_classes, name: str, ratio: float, cfg, /, *, flag: bool)",
             "give them in the target, for example: "
-            """decay-audit inspect 'model.py:make(10, '"'"'...'"'"', 0.1, ..., flag=True)'""",
+            """decay-audit inspect "model.py:make(10, '...', 0.1, ..., flag=True)\"""",
             id="one factory that needs arguments",
         ),
         pytest.param(
@@ -142,6 +142,23 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
             "model.py defines no model",
             "name what makes it: decay-audit inspect model.py:setup",
             id="no model, but a function",
+        ),
+        pytest.param(
+            "class Box: pass\nbox = Box()\nbox.net = nn.Linear(2, 2)\n"
+            "kept = {'a': nn.Linear(2, 2), 'b': [1, nn.Linear(2, 2)]}\ndef make(): return kept",
+            "model.py defines no model",
+            "\n  decay-audit inspect ".join(
+                ["name what makes it:", "model.py:box.net", "\"model.py:kept['a']\"", "\"model.py:kept['b'][1]\""]
+            ),
+            id="no model, but values that keep some",
+        ),
+        pytest.param(
+            "from dataclasses import dataclass\n@dataclass\nclass Config:\n    dim: int\n    name: str\n    n: int=2\n"
+            "class GPT(nn.Module):\n    def __init__(self, config: Config): super().__init__()\n",
+            "model.py:GPT needs arguments: GPT(config: model.Config)",
+            "give them in the target, for example: "
+            """decay-audit inspect "model.py:GPT(Config(dim=10, name='...'))\"""",
+            id="one class that needs a configuration that needs arguments",
         ),
         pytest.param(
             "x = 1", "model.py defines no model", "name what makes it: decay-audit inspect model.py:NAME", id="nothing"

@@ -119,6 +119,14 @@ def test_a_target_that_means_nothing_says_what_would(here: Path, text: str, mess
     assert caught.value.hint == hint if hint is not None else caught.value.hint
 
 
+def test_a_path_written_for_windows_leads_to_the_file_that_it_means(here: Path) -> None:
+    (here / "models").mkdir()
+    (here / "models" / "net.py").write_text("")
+    with pytest.raises(TargetError) as caught:
+        parse("models\\net.py")
+    assert caught.value.hint == f"did you mean {Path('models/net.py')}?"
+
+
 @pytest.mark.parametrize("name", ["blob", "MODEL.PT", "model.onnx", "notes.txt", "weights.pkl", "model.tar"])
 def test_a_file_of_any_other_name_is_left_to_its_bytes(here: Path, name: str) -> None:
     (here / name).touch()

@@ -1,6 +1,7 @@
 """From a value in the user's module to the `nn.Module` that it is or makes, or to an error that says how to get one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import FunctionType, ModuleType
 
 from torch import nn
 
@@ -48,7 +49,7 @@ def _kind(value: object) -> str:
 
 def _not_a_module(value: object, place: str) -> TargetError:
     """Name what it is instead, and the module inside it, if there is one."""
-    inside = next((path for path, held in _parts(value) if isinstance(held, nn.Module)), "")
+    inside = next(models_inside(value), "")
     return TargetError(
         f"{place} is {_kind(value)}, not a torch.nn.Module",
         "try:" if inside else "name a model, its class, or a function that makes one",
@@ -56,9 +57,20 @@ def _not_a_module(value: object, place: str) -> TargetError:
     )
 
 
+def models_inside(value: object, levels: int = 2) -> Iterator[str]:
+    """Say what to write behind the name of a value to reach the models that it keeps."""
+    for path, held in _parts(value):
+        if isinstance(held, nn.Module):
+            yield path
+        elif levels > 1:
+            yield from (f"{path}{further}" for further in models_inside(held, levels - 1))
+
+
 def _parts(value: object) -> list[tuple[str, object]]:
     if isinstance(value, list | tuple):
         return [(f"[{index}]", each) for index, each in enumerate(value)]
     if isinstance(value, dict):
         return [(f"[{key!r}]", each) for key, each in value.items()]
+    if isinstance(value, type | ModuleType | FunctionType):
+        return []
     return [(f".{name}", each) for name, each in getattr(value, "__dict__", {}).items() if name[:1] != "_"]

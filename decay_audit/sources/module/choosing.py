@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from decay_audit.errors import TargetError
+from decay_audit.sources.module.calling import models_inside
 from decay_audit.sources.module.commands import example, needs_arguments, required
 from decay_audit.sources.module.factories import factories, is_model_class
 
@@ -69,8 +70,9 @@ def _several(candidates: Mapping[str, Any], names: Mapping[str, object], place: 
 
 
 def _none(functions: list[str], names: Mapping[str, Any], place: str) -> TargetError:
-    """Functions that might make a model are named, and not run."""
-    targets = [example(names[name], f"{place}:{name}", names) for name in functions[:3]]
+    """Models that other values keep are named, or functions that might make one, which are not run."""
+    kept = [f"{place}:{name}{inside}" for name, value in names.items() for inside in models_inside(value)]
+    targets = kept or [example(names[name], f"{place}:{name}", names) for name in functions[:3]]
     return TargetError(f"{place} defines no model", "name what makes it:", targets or [f"{place}:NAME"])
 
 

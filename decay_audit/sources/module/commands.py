@@ -55,32 +55,43 @@ def _argument(
     made = _class_at_hand(parameter, value, namespace)
     if index == 0 and made:
         return made
-    given = (
-        made
-        or _VALUES.get(_annotated(parameter))
-        or ("10" if any(word in parameter.name.lower() for word in _COUNTS) else "...")
-    )
-    return given if parameter.kind is parameter.POSITIONAL_ONLY else f"{parameter.name}={given}"
+    if not made:
+        return _keyword(parameter)
+    return made if parameter.kind is parameter.POSITIONAL_ONLY else f"{parameter.name}={made}"
 
 
 def _class_at_hand(parameter: inspect.Parameter, value: Callable[..., object], namespace: Mapping[str, object]) -> str:
     """`GPTConfig()` for a parameter annotated so, or called `config` where one such class stands beside the model."""
     annotated = _annotated(parameter)
-    if annotated not in _VALUES and _is_ready(namespace.get(annotated)):
-        return f"{annotated}()"
+    named = namespace.get(annotated)
+    if annotated not in _VALUES and isinstance(named, type) and named is not value:
+        return _called(named, annotated)
     if parameter.name.lower() not in _CONFIGURATIONS:
         return ""
     home = getattr(value, "__module__", None)
     beside = [
         name
         for name, each in namespace.items()
-        if name.lower().endswith(_CONFIGURATIONS) and _is_ready(each) and getattr(each, "__module__", "") == home
+        if name.lower().endswith(_CONFIGURATIONS) and isinstance(each, type) and each.__module__ == home
     ]
-    return f"{beside[0]}()" if len(beside) == 1 else ""
+    return _called(namespace[beside[0]], beside[0]) if len(beside) == 1 else ""
 
 
-def _is_ready(value: object) -> bool:
-    return isinstance(value, type) and not required(value)
+def _called(value: object, name: str) -> str:
+    """A call of a class, with plain values for what it needs."""
+    needs = required(value) if callable(value) else []
+    return f"{name}({', '.join(_keyword(each) for each in needs)})"
+
+
+def _keyword(parameter: inspect.Parameter) -> str:
+    given = _plain(parameter)
+    return given if parameter.kind is parameter.POSITIONAL_ONLY else f"{parameter.name}={given}"
+
+
+def _plain(parameter: inspect.Parameter) -> str:
+    """A value of the annotated type, or a number where the name says that it counts something."""
+    counts = any(word in parameter.name.lower() for word in _COUNTS)
+    return _VALUES.get(_annotated(parameter)) or ("10" if counts else "...")
 
 
 def _annotated(parameter: inspect.Parameter) -> str:

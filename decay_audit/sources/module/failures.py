@@ -13,6 +13,8 @@ from decay_audit.sources.module.surroundings import Home
 _OURS = str(Path(__file__).parents[2]) + os.sep
 _TORCH = str(Path(torch.__file__).parent) + os.sep
 _LONGEST = 300
+_TRACE = "--verbose shows the whole trace"
+_NO_CUDA = "there is no CUDA here: put what needs it under `if torch.cuda.is_available():`"
 
 FINAL = (ImportError, SyntaxError, SystemExit)
 """What no other way of building can cure."""
@@ -25,6 +27,10 @@ def failure(error: BaseException, doing: str, home: Home) -> TargetError:
             return error
         case SyntaxError(filename=str(filename), lineno=int(line)):
             return TargetError(f"{short(filename, home)}:{line}: {_said(error)}", (error.text or "").strip())
+        case SyntaxError():
+            return TargetError(
+                f"{place(error, home) or doing}: {_said(error)}", "Python is text in UTF-8: save it as that"
+            )
         case ModuleNotFoundError(name=str(name)):
             return TargetError(
                 f"{place(error, home) or doing}: there is no module `{name}`",
@@ -36,7 +42,11 @@ def failure(error: BaseException, doing: str, home: Home) -> TargetError:
                 f" (SystemExit: {error.code})",
                 "put what only a run should do under `if __name__ == '__main__':`",
             )
-    return TargetError(f"{place(error, home) or doing}: {_said(error)}", "--verbose shows the whole trace")
+    return TargetError(f"{place(error, home) or doing}: {_said(error)}", _NO_CUDA if _needs_cuda(error) else _TRACE)
+
+
+def _needs_cuda(error: BaseException) -> bool:
+    return "cuda" in str(error).lower() and not torch.cuda.is_available()
 
 
 def place(error: BaseException, home: Home) -> str:

@@ -43,12 +43,12 @@ def _drop(module: nn.Module, name: str, parameter: nn.Parameter) -> None:  # noq
 
 
 class _StayingPut(TorchFunctionMode):
-    """Leaves tensors where they are when a constructor moves its model, to a GPU that may not be there."""
+    """Leaves tensors where they are when a constructor moves its model, or makes them on a GPU that is not there."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         if func not in _MOVES:
-            return func(*args, **kwargs)
+            return func(*args, **_at_home(kwargs))
         device, dtype = _destination(func, args[1:], kwargs)
         if device is None or not (args[0].is_meta or _is_missing(device)):
             return func(*args, **kwargs)
@@ -67,6 +67,14 @@ def _destination(func: object, args: Any, kwargs: Any) -> tuple[torch.device | N
         device, dtype, *_ = torch._C._nn._parse_to(*args, **kwargs)
         return device, dtype
     return None, None
+
+
+def _at_home(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call that makes a tensor, without a GPU that is not there."""
+    device = kwargs.get("device")
+    if isinstance(device, str | torch.device) and _is_missing(torch.device(device)):
+        return {name: value for name, value in kwargs.items() if name != "device"}
+    return kwargs
 
 
 def _is_missing(device: torch.device) -> bool:

@@ -29,7 +29,10 @@ class Home(Struct, frozen=True, kw_only=True):
 
 
 class Namespace(dict[str, object]):
-    """The names of the target's module; what a lazy module makes only when asked (`transformers`) is asked for."""
+    """The names of the target's module, and that of its package.
+
+    What a lazy module makes only when asked (`transformers`) is asked for.
+    """
 
     def __init__(self, module: ModuleType, home: Home) -> None:
         super().__init__(vars(module))
@@ -40,6 +43,8 @@ class Namespace(dict[str, object]):
         try:
             return getattr(self.module, name)
         except AttributeError:
+            if name == self.module.__name__.partition(".")[0] and name in sys.modules:
+                return sys.modules[name]
             raise KeyError(name) from None
 
 
