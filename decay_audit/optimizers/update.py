@@ -55,7 +55,7 @@ def _sgd(group: Group) -> list[str]:
     momentum, dampening = _number(group, "momentum"), _number(group, "dampening")
     steps = _gradient(group, group.weight_decay)
     if momentum:
-        kept = f"{_say(1 - dampening)} g" if dampening else "g"
+        kept = f"{_say(1 - dampening)} g (v <- g the first time)" if dampening else "g"
         steps.append(f"v <- {_say(momentum)} v + {kept}")
     direction = "g"
     if momentum:
@@ -76,11 +76,13 @@ def _moments(group: Group) -> list[str]:
     return [
         f"m <- {_say(first)} m + {_say(1 - first)} g",
         f"s <- {_say(second)} s + {_say(1 - second)} g^2",
+        *(["z <- max(z, s)"] if group.hyperparameters.get("amsgrad") else []),
     ]
 
 
 def _adaptive(group: Group) -> str:
-    return f"w <- w - {_lr(group)} m^ / (sqrt(s^) + {_say(_number(group, 'eps', 1e-8))})"
+    size = "z^" if group.hyperparameters.get("amsgrad") else "s^"
+    return f"w <- w - {_lr(group)} m^ / (sqrt({size}) + {_say(_number(group, 'eps', 1e-8))})"
 
 
 def _lion(group: Group) -> list[str]:
@@ -94,29 +96,45 @@ def _lion(group: Group) -> list[str]:
 
 
 def _muon(group: Group) -> list[str]:
-    momentum = _number(group, "momentum", 0.95)
+    momentum, adjusted = _number(group, "momentum", 0.95), group.hyperparameters.get("adjust_lr_fn")
+    nesterov = group.hyperparameters.get("nesterov", True)
     return [
         *_gradient(group),
         f"v <- {_say(momentum)} v + {_say(1 - momentum)} g",
+        *([f"u <- {_say(momentum)} v + {_say(1 - momentum)} g"] if nesterov else []),
         *_shrink(group),
-        f"w <- w - {_lr(group)} orthogonalized(v)",
+        f"w <- w - {_lr(group)}{_SIDES.get(adjusted, '')} orthogonalized({'u' if nesterov else 'v'})",
     ]
 
 
+_SIDES: Mapping[object, str] = {
+    None: " sqrt(max(1, rows / columns))",
+    "original": " sqrt(max(1, rows / columns))",
+    "match_rms_adamw": " x 0.2 sqrt(max(rows, columns))",
+}
+"""What Muon multiplies its learning rate by, under each `adjust_lr_fn`."""
+
+
 def _rmsprop(group: Group) -> list[str]:
-    alpha = _number(group, "alpha", 0.99)
+    alpha, momentum = _number(group, "alpha", 0.99), _number(group, "momentum")
+    centered = group.hyperparameters.get("centered")
+    step = f"g / (sqrt({'s - a^2' if centered else 's'}) + {_say(_number(group, 'eps', 1e-8))})"
     return [
         *_gradient(group, group.weight_decay),
         f"s <- {_say(alpha)} s + {_say(1 - alpha)} g^2",
-        f"w <- w - {_lr(group)} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-8))})",
+        *([f"a <- {_say(alpha)} a + {_say(1 - alpha)} g"] if centered else []),
+        *([f"v <- {_say(momentum)} v + {step}"] if momentum else []),
+        f"w <- w - {_lr(group)} {'v' if momentum else step}",
     ]
 
 
 def _adagrad(group: Group) -> list[str]:
+    decay = _number(group, "lr_decay")
+    slower = f" / (1 + {_say(decay)} steps)" if decay else ""
     return [
         *_gradient(group, group.weight_decay),
         "s <- s + g^2",
-        f"w <- w - {_lr(group)} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-10))})",
+        f"w <- w - {_lr(group)}{slower} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-10))})",
     ]
 
 

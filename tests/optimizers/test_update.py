@@ -3,9 +3,11 @@
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
+from timm.optim.lion import Lion
 
 from decay_audit.observations import Update
 from decay_audit.optimizers.live import find, observe
@@ -27,8 +29,21 @@ OPTIMIZERS: dict[str, Make] = {
     "adamw": lambda p: torch.optim.AdamW(p, lr=3e-4, weight_decay=0.1, betas=(0.8, 0.95)),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=1e-2, weight_decay=0.1),
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=1e-2, weight_decay=0.1),
+    "adagrad-slower": lambda p: torch.optim.Adagrad(p, lr=1e-2, lr_decay=0.1, weight_decay=0.1),
+    "dampening": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5, weight_decay=0.1),
+    "amsgrad": lambda p: torch.optim.Adam(p, lr=1e-3, amsgrad=True, weight_decay=0.1, betas=(0.9, 0.5)),
+    "rmsprop-momentum": lambda p: torch.optim.RMSprop(p, lr=1e-2, momentum=0.9, weight_decay=0.1),
+    "rmsprop-centered": lambda p: torch.optim.RMSprop(p, lr=1e-2, centered=True, momentum=0.5, weight_decay=0.1),
+    "lion": lambda p: Lion(p, lr=1e-2, weight_decay=0.1),
+}
+MUONS: dict[str, dict[str, Any]] = {
+    "muon": {},
+    "no nesterov": {"nesterov": False},
+    "original": {"adjust_lr_fn": "original"},
+    "rms": {"adjust_lr_fn": "match_rms_adamw"},
 }
 GRADIENTS = (0.3, -0.2, 0.05)
+FUNCTIONS = {"sqrt": math.sqrt, "sign": lambda x: math.copysign(1, x), "max": max}
 
 
 def _written(optimizer: torch.optim.Optimizer) -> Update:
@@ -39,16 +54,17 @@ def _written(optimizer: torch.optim.Optimizer) -> Update:
 
 def _run(written: Update, betas: tuple[float, float]) -> list[float]:
     """Execute the assignments on one number, as they stand."""
-    state = {"w": 0.7, "g": 0.0, "v": 0.0, "m": 0.0, "s": 0.0}
+    state = dict.fromkeys("gvmsza", 0.0) | {"w": 0.7}
     values = []
     for step, gradient in enumerate(GRADIENTS, start=1):
         state["g"] = gradient
         for line in written.steps:
-            name, expression = line.split(" <- ")
-            hats = {"m_hat": state["m"] / (1 - betas[0] ** step), "s_hat": state["s"] / (1 - betas[1] ** step)}
-            code = expression.replace("g^2", "g**2").replace("m^", "m_hat").replace("s^", "s_hat").replace(" x ", "*")
+            usual, *first = line.removesuffix(" the first time)").split(" (v <-")
+            name, expression = (f"v <-{first[0]}" if first and step == 1 else usual).split(" <- ")
+            hats = {f"{one}_hat": state[one] / (1 - betas[one != "m"] ** step) for one in "msz"}
+            code = re.sub(r"\b([msz])\^", r"\1_hat", expression.replace("^2", "**2")).replace(" x ", "*")
             code = re.sub(r"(?<=[\d)]) (?=[a-z(])", "*", code)
-            state[name] = eval(code, {"sqrt": math.sqrt}, state | hats)
+            state[name] = eval(code, FUNCTIONS, state | hats | {"steps": step - 1})
         values.append(state["w"])
     return values
 
@@ -64,6 +80,29 @@ def test_the_update_as_written_is_what_torch_does(name: str) -> None:
         expected.append(weight.item())
     betas = optimizer.param_groups[0].get("betas", (0.9, 0.999))
     assert _run(_written(optimizer), betas) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", MUONS)
+def test_the_update_of_muon_as_written_is_what_torch_does(name: str) -> None:
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(6, 3))
+    state = {"w": weight.detach().clone(), "v": torch.zeros(6, 3)}
+    optimizer: torch.optim.Optimizer = torch.optim.Muon([weight], lr=0.02, weight_decay=0.1, **MUONS[name])
+    functions = {**FUNCTIONS, "orthogonalized": _orthogonalized, "rows": 6, "columns": 3}
+    for _ in range(2):
+        weight.grad = state["g"] = torch.randn(6, 3)
+        optimizer.step()
+        for line in _written(optimizer).steps:
+            changed, expression = line.split(" <- ")
+            code = re.sub(r"(?<=[\d)]) (?=[a-z(])", "*", expression.replace(" x ", "*"))
+            state[changed] = eval(code, functions, state)
+    assert torch.allclose(state["w"], weight, rtol=0, atol=5e-4)  # it is orthogonalized in bfloat16
+
+
+def _orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
+    from torch.optim._muon import _zeropower_via_newtonschulz
+
+    return _zeropower_via_newtonschulz(matrix, (3.4445, -4.7750, 2.0315), 5, 1e-7)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam-decoupled", "adamw", "maximize-decayed"])
