@@ -158,9 +158,7 @@ def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
         if one.exact:
             exact.setdefault(_kind(one), []).append(one)
     for kind, alike in exact.items():
-        yield f"{kind}:"
-        for one in alike:
-            yield from _exact(one, options)
+        yield from _exact(kind, alike, options)
     if not exact:
         yield "no preset does exactly this; the nearest:"
         for one in [match for match in found if not match.refused][: 10 if options.full else 3]:
@@ -186,11 +184,18 @@ def _kind(match: Match) -> str:
     return "this is exactly what these do"
 
 
-def _exact(match: Match, options: Options) -> Iterator[str]:
-    said = f"{visible(match.ruleset.name)}, weight_decay {coefficient(match.weight_decay)}"
-    first, *others = layout.paragraph(f"  {said}   ", visible(match.ruleset.title), options.width)
-    yield first.replace(said, paint(said, "title", color=options.color), 1)
-    yield from others
+def _exact(kind: str, alike: Sequence[Match], options: Options) -> Iterator[str]:
+    """A line for each, and the coefficient once if it is the same for all."""
+    coefficients = {one.weight_decay for one in alike}
+    shared = f", with weight_decay {coefficient(alike[0].weight_decay)}" if len(coefficients) == 1 else ""
+    yield f"{kind}{shared}:"
+    names = [visible(one.ruleset.name) for one in alike]
+    width = max(map(len, names))
+    for name, one in zip(names, alike, strict=True):
+        own = "" if shared else f"   weight_decay {coefficient(one.weight_decay)}"
+        first, *others = layout.paragraph(f"  {name:<{width}}{own}   ", visible(one.ruleset.title), options.width)
+        yield first.replace(name, paint(name, "title", color=options.color), 1)
+        yield from others
 
 
 def _asking(names: Sequence[str], options: Options) -> Iterator[str]:
