@@ -61,6 +61,18 @@ def test_the_installed_wheel_does_the_main_job(installed: Path, tmp_path: Path) 
     assert "63 tensors" in said
 
 
+def test_the_installed_wheel_gives_pytest_its_fixture(installed: Path, tmp_path: Path) -> None:
+    """Nobody names the plugin: pytest finds its entry point."""
+    (tmp_path / "test_mine.py").write_text(
+        "import torch\n"
+        "def test_mine(decay_audit):\n"
+        "    model = torch.nn.Linear(2, 2)\n"
+        "    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)\n"
+        "    assert not decay_audit(model, optimizer, rules='torch-default').findings\n"
+    )
+    assert "1 passed" in _python(installed, tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+
 def test_the_installed_wheel_imports_without_the_checkout(installed: Path, tmp_path: Path) -> None:
     code = "import decay_audit; print(decay_audit.__file__)"
     assert Path(_python(installed, tmp_path, "-c", code).strip()).is_relative_to(installed)

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,11 @@ def careful(model: nn.Module) -> torch.optim.Optimizer:
     decayed = [each for each in model.parameters() if each.ndim > 1]
     spared = [each for each in model.parameters() if each.ndim <= 1]
     return torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": spared, "weight_decay": 0.0}])
+
+
+def moments(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What our lines in the log begin with."""
+    return [record.message.partition(":")[0] for record in caplog.records if record.name == LOGGER.name]
 
 
 def test_one_line_is_logged_as_a_warning_where_something_is_found(caplog: pytest.LogCaptureFixture) -> None:
@@ -103,8 +109,7 @@ def test_a_transformers_callback_audits_when_training_begins(caplog: pytest.LogC
             except DecayAssertionError:
                 failed = True
         assert failed is fails
-    ours = [record.message for record in caplog.records if record.name == LOGGER.name]
-    assert [said.partition(":")[0] for said in ours] == ["decay-audit at the start of training"] * 3
+    assert moments(caplog) == ["decay-audit at the start of training"] * 3
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("accelerate"), reason="a Trainer needs accelerate")
@@ -124,36 +129,91 @@ def test_a_real_trainer_is_audited_and_its_own_preset_is_clean(tmp_path: Path) -
     transformers.Trainer(model=model, args=arguments, train_dataset=data, callbacks=[callback]).train()
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("lightning"), reason="lightning is not installed")
+@pytest.mark.skipif(not importlib.util.find_spec("accelerate"), reason="a Trainer needs accelerate")
 @pytest.mark.filterwarnings("ignore")
-def test_a_real_lightning_fit_is_audited_and_stopped(tmp_path: Path) -> None:
+def test_a_resumed_trainer_is_audited_with_what_the_checkpoint_restored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import transformers
+
+    from decay_audit.integrations.trainer import DecayAuditCallback
+
+    def train(weight_decay: float, steps: int, resume: str | None, **settings: Any) -> None:
+        config = transformers.GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=16, n_positions=8)
+        arguments = transformers.TrainingArguments(
+            output_dir=str(tmp_path),
+            max_steps=steps,
+            save_steps=1,
+            weight_decay=weight_decay,
+            report_to=[],
+            use_cpu=True,
+        )
+        data: list[dict[str, Any]] = [{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}] * 8
+        callback = DecayAuditCallback(rules="hf-trainer", weight_decay=weight_decay, **settings)
+        model = transformers.GPT2LMHeadModel(config)
+        transformers.Trainer(model=model, args=arguments, train_dataset=data, callbacks=[callback]).train(
+            resume_from_checkpoint=resume
+        )
+
+    with caplog.at_level(logging.INFO, logger=LOGGER.name):
+        train(0.1, 1, None, fail_on="error")
+        with pytest.raises(DecayAssertionError, match=r"decayed with 0\.1, not 0\.3"):
+            train(0.3, 2, str(tmp_path / "checkpoint-1"), fail_on="error")
+    assert moments(caplog) == ["decay-audit at the start of training", "decay-audit after the resume"]
+
+
+def fit(folder: Path, make: Callable[[nn.Module], object], callback: object, resume: Path | None = None) -> Any:
+    """Fit for one epoch more than what is resumed."""
     from lightning.pytorch import LightningModule, Trainer
 
-    from decay_audit.integrations.lightning import DecayAuditCallback
-
     class Module(LightningModule):  # type: ignore[misc]
-        def __init__(self, make: Any) -> None:
+        def __init__(self) -> None:
             super().__init__()
-            self.net, self.make = net(), make
+            self.net = net()
 
         def training_step(self, batch: torch.Tensor, _: int) -> torch.Tensor:
             return self.net(batch).sum()  # type: ignore[no-any-return]
 
-        def configure_optimizers(self) -> Any:
-            return self.make(self.net)
+        def configure_optimizers(self) -> object:
+            return make(self.net)
 
-    def fit(make: Any) -> None:
-        loader: Any = torch.utils.data.DataLoader(torch.zeros(4, 4))  # type: ignore[arg-type]
-        trainer = Trainer(
-            fast_dev_run=True,
-            accelerator="cpu",
-            logger=False,
-            enable_progress_bar=False,
-            default_root_dir=tmp_path,
-            callbacks=[DecayAuditCallback(fail_on="error")],
-        )
-        trainer.fit(Module(make), loader)
+    loader: Any = torch.utils.data.DataLoader(torch.zeros(4, 4))  # type: ignore[arg-type]
+    trainer = Trainer(
+        max_epochs=2 if resume else 1,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        default_root_dir=folder,
+        callbacks=[callback],
+    )
+    trainer.fit(Module(), loader, ckpt_path=resume)
+    return trainer
 
-    fit(careful)
+
+@pytest.mark.skipif(not importlib.util.find_spec("lightning"), reason="lightning is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_a_real_lightning_fit_is_audited_and_stopped(tmp_path: Path) -> None:
+    from decay_audit.integrations.lightning import DecayAuditCallback
+
+    fit(tmp_path, careful, DecayAuditCallback(fail_on="error"))
     with pytest.raises(DecayAssertionError, match="DA101"):
-        fit(careless)
+        fit(tmp_path, careless, DecayAuditCallback(fail_on="error"))
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("lightning"), reason="lightning is not installed")
+@pytest.mark.filterwarnings("ignore")
+def test_a_resumed_fit_is_audited_with_what_the_checkpoint_restored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from decay_audit.integrations.lightning import DecayAuditCallback
+
+    def stronger(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(model.parameters(), weight_decay=0.3)
+
+    with caplog.at_level(logging.INFO, logger=LOGGER.name):
+        callback = DecayAuditCallback("torch-default", 0.1, fail_on="error")
+        fit(tmp_path, careless, callback).save_checkpoint(tmp_path / "last.ckpt")
+        callback = DecayAuditCallback("torch-default", 0.3, fail_on="error")
+        with pytest.raises(DecayAssertionError, match=r"decayed with 0\.1, not 0\.3"):
+            fit(tmp_path, stronger, callback, resume=tmp_path / "last.ckpt")
+    assert moments(caplog) == ["decay-audit at the start of fit", "decay-audit after the resume"]
