@@ -12,6 +12,7 @@ from decay_audit.reports.options import Options
 from decay_audit.sentences import counted, few, visible
 
 _NAMES = 8
+_COMMAND = "fix: decay-audit "
 
 
 def render(report: Report, options: Options) -> str:
@@ -40,7 +41,8 @@ def lines(report: Report, options: Options) -> Iterator[str]:
         yield paint(head, finding.severity, color=options.color) + first[len(head) :]
         yield from more
         for detail in _details(finding, report, options):
-            yield from layout.paragraph(" " * 14, detail, options.width)
+            width = None if _COMMAND in detail else options.width  # a broken line could not be pasted
+            yield from layout.paragraph(" " * 14, detail, width)
 
 
 def verdict(report: Report) -> str:

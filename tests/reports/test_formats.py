@@ -19,7 +19,7 @@ from decay_audit import reports
 from decay_audit.errors import DecayAuditError
 from decay_audit.findings import finding
 from decay_audit.report import Report
-from decay_audit.reports import Format, Options, markdown
+from decay_audit.reports import Format, Options, finding_list, markdown
 from decay_audit.sentences import visible
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.reports import samples
@@ -107,6 +107,14 @@ def test_a_name_that_goes_on_over_lines_loses_nothing(width: int) -> None:
     text = reports.render(report, Format.TEXT, Options(width=width, full=True))
     firsts = [line.strip().partition("  ")[0] for line in text.splitlines()]
     assert all(name in "".join(firsts) for name in names)
+
+
+def test_a_command_is_never_broken_over_lines() -> None:
+    fix = f"decay-audit emit {'very_long_' * 9}model.py:net --rules house --weight-decay 0.05 --optimizer AdamW"
+    report = replace(samples.awkward(), findings=(finding("DA101", "a " * 60, fix=fix),))
+    lines = list(finding_list.lines(report, Options(width=40)))
+    assert lines[-1] == f"{' ' * 14}fix: {fix}"
+    assert max(map(len, lines[:-1])) <= 40
 
 
 @pytest.mark.parametrize("form", [Format.JSON, Format.CSV, Format.SARIF])
