@@ -57,9 +57,9 @@ def check(
     output: screen.Output = None,
     saying: screen.Saying,
 ) -> None:
-    """Compare the plan, and what the optimizer does, with the ruleset: exit 1 if they differ.
+    """Compare what an optimizer does with the ruleset, for CI.
 
-    Without a target, the audits that pyproject.toml lists are run.
+    The exit code is 1 if they differ. Without a target, the audits that pyproject.toml lists are run.
     """
     from decay_audit import reports
 

@@ -32,7 +32,7 @@ def diff(
     output: screen.Output = None,
     saying: screen.Saying,
 ) -> None:
-    """Show which parameters rulesets treat differently, and by which rules (exit 0)."""
+    """Show which parameters rulesets treat differently, and why."""
     from decay_audit import api, reports
 
     if len(rules or ()) < 2:

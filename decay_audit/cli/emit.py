@@ -49,7 +49,10 @@ def emit(
     output: screen.Output = None,
     saying: screen.Saying,
 ) -> None:
-    """Print the param groups as Python that was executed and compared with the plan."""
+    """Print the param groups as Python.
+
+    It was executed on the model and compared with what the ruleset decides before it is printed.
+    """
     from decay_audit import api, reports
     from decay_audit.emit import notes
 

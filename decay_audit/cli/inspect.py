@@ -47,7 +47,10 @@ def inspect(
     output: screen.Output = None,
     saying: screen.Saying,
 ) -> None:
-    """Show what each parameter is and what the ruleset decides (always exit 0)."""
+    """Show what each parameter is, and what the ruleset decides.
+
+    The exit code is 0 whatever is found: the verdict is what `check` is for.
+    """
     from decay_audit import api, reports
 
     with screen.progress(saying) as progress:

@@ -19,7 +19,10 @@ def migrate(
     key: o.Key = None,
     saying: screen.Saying,
 ) -> None:
-    """Rewrite the optimizer state of a checkpoint for new param groups: by name, every state tensor as it was."""
+    """Move a saved optimizer state to new param groups.
+
+    By name, and every tensor of it as it was; what it is moved to is a new file.
+    """
     from decay_audit.api import migrating
 
     reading, observing = o.Reading(device=device, key=key), o.Observing(optimizer=to, checkpoint=checkpoint)

@@ -58,7 +58,7 @@ def show(name: Name, *, saying: screen.Saying) -> None:
 
 
 def validate(files: Files, *, saying: screen.Saying) -> None:
-    """Check rules files: every mistake at once, and the examples that a file gives."""
+    """Check rules files, and the examples that they give."""
     from decay_audit import rulefile
     from decay_audit.errors import RulesError
 
@@ -93,7 +93,7 @@ def which(
     output: screen.Output = None,
     saying: screen.Saying,
 ) -> None:
-    """Find the presets that reproduce what an optimizer does, live or saved; or the nearest ones."""
+    """Find the presets that do what an optimizer does, or nearly."""
     from decay_audit import api, reports
 
     observing = o.Observing(optimizer=optimizer, checkpoint=checkpoint)
@@ -112,7 +112,7 @@ def import_(
     output: screen.Output = None,
     saying: screen.Saying,
 ) -> None:
-    """Write the ruleset that equals another codebase's own configuration of groups."""
+    """Turn another codebase's own configuration into a ruleset."""
     from decay_audit import reports
     from decay_audit.rulefile import importing
 
