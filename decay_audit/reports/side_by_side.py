@@ -97,8 +97,10 @@ def _gaps(comparison: Comparison, options: Options) -> Iterator[str]:
     heads = [str(number) for number in range(1, len(names) + 1)] if narrow else names
     columns = [Column(title=""), *(Column(title=head, right=True) for head in heads)]
     rows: list[list[Cell]] = [
-        [(f"{heads[row]} {name}" if narrow else name, "")]
-        + [(_apart(apart, row, column), "") for column in range(len(names))]
+        [
+            (f"{heads[row]} {name}" if narrow else name, ""),
+            *((_apart(apart, row, column), "") for column in range(len(names))),
+        ]
         for row, name in enumerate(names)
     ]
     yield from layout.table(columns, rows, options.width, color=options.color)

@@ -57,7 +57,7 @@ def test_a_coefficient_is_marked_where_a_check_would_find_it(weight_decay: float
 
 def test_a_measured_cell_says_what_a_step_does_only_where_the_group_says_something_else() -> None:
     class Twice(torch.optim.SGD):
-        def step(self, closure: Any = None) -> None:
+        def step(self, closure: Any = None) -> None:  # type: ignore[override]
             for group in self.param_groups:
                 for tensor in group["params"]:
                     if tensor.grad is not None:
