@@ -5,12 +5,13 @@ All that a checkpoint's header can say; for modules it is asked last, about tens
 
 from msgspec.structs import replace
 
-from decay_audit.roles.by_name import PLAIN, first
+from decay_audit.roles.by_name import PLAIN, doubtful, first
 from decay_audit.roles.conventions import (
     ACTIVATION_CLASS,
     ACTIVATION_MODULE,
     CONV_CLASS,
     EMBEDDING_CLASS,
+    EMBEDDING_DICT,
     EMBEDDING_MODULE,
     GENERAL_LEAVES,
     NORM_MODULE,
@@ -55,10 +56,18 @@ def _norm_layer(subject: Subject, unnamed: Layer = "layer_norm") -> Layer:
 def _of_leaf(subject: Subject) -> tuple[Evidence, ...]:
     found = first(GENERAL_LEAVES, subject.leaf, subject)
     if found is None:
-        lone = subject.numel == 1 and not subject.lazy
-        return _say(subject, "one number", "scale", "other", "guess") if lone else ()
+        return _of_unknown(subject)
     layer = linear_layer(subject) if found.layer == "linear" else found.layer
-    return _say(subject, f"{subject.leaf}: {found.says}", found.role, layer)
+    sure: Confidence = "guess" if doubtful(subject) else "likely"
+    return _say(subject, f"{subject.leaf}: {found.says}", found.role, layer, sure)
+
+
+def _of_unknown(subject: Subject) -> tuple[Evidence, ...]:
+    if subject.numel == 1 and not subject.lazy:
+        return _say(subject, "one number", "scale", "other", "guess")
+    if not subject.types and subject.wide == 1 and stem(subject.leaf) == "g" and len(subject.tensors) == 1:
+        return _say(subject, "a vector called g, alone", "norm_weight", _norm_layer(subject, "rms_norm"), "guess")
+    return ()
 
 
 def _of_bias(subject: Subject) -> tuple[Evidence, ...]:
@@ -69,8 +78,8 @@ def _of_bias(subject: Subject) -> tuple[Evidence, ...]:
         return _say(subject, "called bias, and no weight beside it", "bias", "other")
     if ACTIVATION_CLASS.search(subject.class_name) and subject.numel == 1:
         return _say(subject, f"a number in {subject.class_name}", "bias", "activation")
-    if weight == subject.shape and len(weight) > 0:
-        return _say(subject, "a weight of its shape beside it", "norm_bias", _norm_layer(subject))
+    if weight == subject.shape and len(weight) > 0 and not (subject.wide > 1 and _of_entries(subject)):
+        return _say(subject, "a weight of its shape beside it", "norm_bias", _norm_layer(subject), _sure(subject))
     beside = _of_weight(replace(subject, leaf="weight", shape=weight))
     return _say(subject, f"beside a weight of {len(weight)} dimensions", "bias", beside[0].layer)
 
@@ -81,8 +90,22 @@ def _of_weight(subject: Subject) -> tuple[Evidence, ...]:
     if len(subject.shape) <= 1:
         return _of_vector(subject)
     if subject.tensors.get("bias") == subject.shape:
-        return _say(subject, "a bias of its shape beside it", "norm_weight", _norm_layer(subject))
+        if subject.wide > 1 and _of_entries(subject):
+            return _say(subject, f"a vector for each entry in {subject.name}", "embedding", "embedding")
+        return _say(subject, "a bias of its shape beside it", "norm_weight", _norm_layer(subject), _sure(subject))
     return _of_matrix(subject) if len(subject.shape) == 2 else _of_stack(subject)
+
+
+def _sure(subject: Subject) -> Confidence:
+    """How sure a gain and a shift of one shape are: as matrices they may scale features one by one as well."""
+    return "likely" if subject.wide <= 1 or NORM_MODULE.search(stem(subject.name)) else "guess"
+
+
+def _of_entries(subject: Subject) -> bool:
+    """Whether its module is called an embedding: a matrix is a table then, and no affine with a bias of its shape."""
+    above = stem(subject.path[1]) if len(subject.path) > 1 else ""
+    named = EMBEDDING_MODULE.search(stem(subject.name)) or EMBEDDING_DICT.search(above)
+    return bool(EMBEDDING_CLASS.search(subject.class_name) or named)
 
 
 def _of_vector(subject: Subject) -> tuple[Evidence, ...]:
@@ -98,9 +121,7 @@ def _of_vector(subject: Subject) -> tuple[Evidence, ...]:
 
 
 def _of_matrix(subject: Subject) -> tuple[Evidence, ...]:
-    if "bias" not in subject.tensors and (
-        EMBEDDING_CLASS.search(subject.class_name) or EMBEDDING_MODULE.search(stem(subject.name))
-    ):
+    if "bias" not in subject.tensors and _of_entries(subject):
         return _say(subject, f"a matrix without a bias in {subject.name}", "embedding", "embedding")
     if CONV_CLASS.search(subject.class_name):
         return _say(subject, f"class {subject.class_name}", "conv_weight", "conv")

@@ -6,11 +6,14 @@ Shapes are checked with the names: a norm's gain is a vector, or has the shape o
 import re
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from decay_audit.roles.conventions import (
     ACTIVATION_CLASS,
     ACTIVATION_MODULE,
     ADAPTER,
     AFFINE_CLASS,
+    BLOCK_CLASS,
     FOURIER_CLASS,
     GAIN_AND_SHIFT,
     GENERAL_LEAVES,
@@ -107,7 +110,7 @@ def _norm(subject: Subject) -> str | None:
     several = subject.numel > 1 or subject.tensors.keys() >= PLAIN
     if not subject.types and several and NORM_MODULE.search(stem(subject.name)):
         return f"module {subject.name}"
-    if _affine_pair(subject, GAIN_AND_SHIFT):
+    if _affine_pair(subject, GAIN_AND_SHIFT) and not BLOCK_CLASS.search(subject.class_name):
         return "a gain and a shift of one shape"
     return None
 
@@ -147,12 +150,11 @@ def _of_module(subject: Subject) -> Evidence | None:
         return None
     if FOURIER_CLASS.search(subject.class_name):
         return _pattern(f"class {subject.class_name}", "position_embedding", "embedding")
-    if subject.wide < 2 and len(subject.shape) < 2:
-        return None
+    vector = subject.wide < 2 and len(subject.shape) < 2
     for kind, name in (("module", subject.name), ("class", subject.class_name)):
         found = first(MODULES, name, subject)
-        if found is not None:
-            return _pattern(f"{kind} {name}: {found.says}", found.role, "embedding")
+        if found is not None and (found.role == "token" or not vector):
+            return _pattern(f"{kind} {name}: {found.says}", found.role, "other" if vector else "embedding")
     return None
 
 
@@ -160,8 +162,15 @@ def _of_leaf(subject: Subject) -> Evidence | None:
     found = None if subject.leaf in PLAIN else first(LEAVES, subject.leaf, subject)
     if found is None:
         return None
-    layer = linear_layer(subject) if found.layer == "linear" else found.layer
-    return _pattern(f"{subject.leaf}: {found.says}", found.role, layer)
+    layers = {"linear": linear_layer, "other_norm": norm_layer}
+    layer = layers[found.layer](subject) if found.layer in layers else found.layer
+    said = _pattern(f"{subject.leaf}: {found.says}", found.role, layer)
+    return replace(said, confidence="guess") if doubtful(subject) else said
+
+
+def doubtful(subject: Subject) -> bool:
+    """Whether it is a gamma deep in lists of lists: without a class that may be of a norm, or on a residual branch."""
+    return subject.nested and not subject.types and stem(subject.leaf) == "gamma"
 
 
 def _of_prompt(subject: Subject) -> Evidence | None:

@@ -52,6 +52,8 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
     # A product that becomes a kernel, or joins attention scores, may be of a stack of kernels or of a table.
     beyond = any(use.slot in {"scores", "mixed"} for use in uses)
     learned = any(use.marks[:1] == ("input",) for use in uses)
+    # Rows that data picks are entries; a product with all of them measures how near each entry is.
+    looked_up = any("by data" in use.marks and not use.via for use in uses)
     found: dict[Role, Evidence] = {}
     for use in uses:
         meaning = _meaning(use, parameter)
@@ -60,7 +62,11 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
         role, layer, confidence = meaning
         # A learned input is also added to what layers make of it: a residual, and not positions.
         layered = use.operator == "addmm"  # with a bias of its own it is a layer, whatever is made of its product
-        if (beyond and role == "linear_weight" and not layered) or (learned and role == "position_embedding"):
+        doubtful = {
+            "linear_weight": (beyond or looked_up) and not layered,
+            "position_embedding": learned,
+        }
+        if doubtful.get(role):
             confidence = "guess"
         if role not in found or _RANK[confidence] < _RANK[found[role].confidence]:
             found[role] = Evidence(kind="usage", detail=detail(use), role=role, layer=layer, confidence=confidence)
@@ -162,11 +168,16 @@ def _gain(use: Use, parameter: Parameter) -> Meaning | None:
         return "state_space", "other", "likely"
     if normal and wide == 1 and prod(use.shape) > 1:
         return "norm_weight", "other_norm", "likely"
-    if wide == 0 or prod(use.shape) == 1 or "scores" in use.marks:
+    if wide == 0 or prod(use.shape) == 1 or ("scores" in use.marks and not _of_features(use)):
         return "scale", "other", "likely"
     if _outer(use):
         return "token", "other", "likely" if "mask" in use.marks else "guess"
     return ("scale", "other", "guess") if wide == 1 else None
+
+
+def _of_features(use: Use) -> bool:
+    """Whether it is a vector along the last dimension: of features, and not of heads or places, whatever was mixed."""
+    return _wide(use.shape) == 1 and use.shape[-1] > 1
 
 
 def _outer(use: Use) -> bool:
@@ -179,12 +190,15 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
     if use.slot == "residual":
         return "layer_scale", "other", "likely" if wide == 1 else "guess"
     if use.slot == "scores" or ("scores" in use.marks and wide):
-        return "relative_position_bias", "attention", "likely"
+        return "relative_position_bias", "attention", "guess" if _of_features(use) else "likely"
     if {"normal", "scaled", "spread"} & set(use.marks) and wide == 1:
         return "norm_bias", "other_norm", "likely"
+    if _factor(use, parameter):
+        return "scale", "other", "guess"  # it says how much of something else is added
     if wide <= 1:
         return "bias", "other", "likely" if "product" in use.marks and use.operator == "add" else "guess"
-    return "position_embedding", "other", "likely" if _along(use) else "guess"
+    shift = "scaled" in use.marks  # behind a norm's gain it may be its shift, for each head
+    return "position_embedding", "other", "likely" if _along(use) and not shift else "guess"
 
 
 def _along(use: Use) -> bool:

@@ -19,12 +19,13 @@ Verdict = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 
 FINER: Mapping[Role, frozenset[Role]] = {
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token", "adapter_weight"}),
-    "position_embedding": frozenset({"token"}),
+    "position_embedding": frozenset({"token", "bias", "relative_position_bias"}),
     "linear_weight": frozenset({"adapter_weight"}),
     "conv_weight": frozenset({"adapter_weight"}),
-    "token": frozenset({"position_embedding", "embedding"}),
-    "scale": frozenset({"activation", "state_space"}),
-    "layer_scale": frozenset({"state_space", "activation"}),
+    "norm_weight": frozenset({"adapter_weight"}),
+    "token": frozenset({"position_embedding", "embedding", "adapter_weight", "bias"}),
+    "scale": frozenset({"activation", "state_space", "norm_weight", "adapter_weight"}),
+    "layer_scale": frozenset({"state_space", "activation", "adapter_weight"}),
     "bias": frozenset({"activation", "state_space", "token"}),
 }
 """Kinds of one role, which a class or an operator cannot tell apart and a name can. A name is final."""

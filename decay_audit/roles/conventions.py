@@ -42,7 +42,7 @@ def stem(name: str) -> str:
 
 
 _SUFFIX = re.compile(r"_?\d+[dD]$|_?[Pp]aram(eter)?s?$|_data$")
-_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])")
+_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _GAP = re.compile(r"_{2,}")
 NO_DIGITS = str.maketrans("", "", "0123456789")
 _TABLE = r"(embeds?|embeddings?|embs?|encodings?|enc|tables?)"
@@ -54,7 +54,7 @@ RELATIVE = Convention(
         r"(^|_)rel(ative)?_(pos\w*|attention|bias|key|value|height|width|coord\w*|[hwtkv]$)"
         r"|(^|_)rel(ative)?_(embeddings|encodings?|tables?)(_|$)|(^|_)(height|width|time|depth|[hwt])_rel(ative)?$"
         rf"|attention_bias(es)?(_table)?$|^{_TABLE}_rel_[kv]$|(^|_)(rpb|rpe|relpos\w*)(_|$)"
-        rf"|^position_bias(es)?$|^(distance|offset)_{_TABLE}$"
+        rf"|^pos(ition)?_bias(es)?$|^(distance|offset)_{_TABLE}$"
     ),
     "a table over relative positions",
     "relative_position_bias",
@@ -79,13 +79,31 @@ LEAVES: tuple[Convention, ...] = (
     Convention(
         re.compile(
             r"^(a(_[a-z]+)?_logs?(_[a-z])?|ds|dt_bias|log_dt|inv_dt|log_a(_real|_imag)?|(inv_)?a_(real|imag)|lambda_(re|im)"
-            r"|time_(decay|first|faaaa|mix\w*|maa\w*)|log_(delta|state_decay)|recurrent)$"
+            r"|time_(decay|first|faaaa)|log_(delta|state_decay)|recurrent)$"
         ),
         "of a state space",
         "state_space",
     ),
+    Convention(re.compile(r"^time_(mix|maa)\w*$"), "of a state space", "state_space", widest=1),
     Convention(
-        re.compile(r"(^|_)(scales?|alpha|gate|temperature|gain|factor)(_[a-z]+)?$"), "a gain", "scale", widest=0
+        re.compile(r"(^|_)(layer_?norm|rms_?norm|norm|ln|bn|gn|affine)_?(weight|gamma|scale|gain|w|g)$"),
+        "a gain of a norm",
+        "norm_weight",
+        "other_norm",
+        widest=1,
+    ),
+    Convention(
+        re.compile(r"(^|_)(layer_?norm|rms_?norm|norm|ln|bn|gn|affine)_?(bias|beta|shift|b)$"),
+        "a shift of a norm",
+        "norm_bias",
+        "other_norm",
+        widest=1,
+    ),
+    Convention(
+        re.compile(r"(^|_)(scales?|alpha|gamma|lambda|gate|temperature|gain|factor)(_[a-z]+)?$"),
+        "a gain",
+        "scale",
+        widest=0,
     ),
     Convention(re.compile(r"(^|_)(pos_)?bias_[uvkq]$|^[uvr]_[rsw]?_?bias$"), "a bias", "bias"),
     Convention(
@@ -103,7 +121,8 @@ LEAVES: tuple[Convention, ...] = (
     Convention(
         re.compile(
             r"(?<!embed)(^|_)(tokens?|prompts?|latents?|registers?|sinks?|probe|pointer|newline|slots?|seeds?|query|queries)$"
-            rf"|^{_TAUGHT}(_{_TABLE})?$|(^|_)(mask|masked\w*|query|queries|refpoint)_{_TABLE}$"
+            r"|^slots?_(mu|log_?sigma|sigma|mean|log_?std)$|^induc(ing|ed)_(points?|vectors?)$"
+            rf"|^{_TAUGHT}(_{_TABLE}|_kv?|_v)?$|(^|_)(mask|masked\w*|query|queries|refpoint)_{_TABLE}$"
             r"|(^|_)(mask|dummy)_(feature|node|vector|weight)s?$|(^|_)tokens?_(?!emb|typ|mix|shift)"
             r"|^(image|img|video|view|audio|frame|row|text)_(begin|start|end|sep\w*|newline|break)$|^(query|latent)_"
         ),
@@ -129,12 +148,14 @@ GENERAL_LEAVES: tuple[Convention, ...] = (
         "a matrix",
         "linear_weight",
         "linear",
+        narrowest=2,
     ),
+    Convention(re.compile(r"^att(n|ention)?(_(src|dst|edge|[lrij]))?$"), "a matrix", "linear_weight", "linear"),
     Convention(
         re.compile(
             r"(^|_)(scales?|scaling|scaler|gain|temperature|temp|tau|gate|gating|multiplier|alphas?|betas?|gammas?"
             r"|lambdas?|slope|coef\w*|factor|rescale|eps|epsilon|importance|ratio|mix|mixing|strength|weights?)(_|$)"
-            r"|^w$|^log_"
+            r"|^w$|^log_|^logs(td)?$"
         ),
         "a gain",
         "scale",
@@ -144,7 +165,10 @@ GENERAL_LEAVES: tuple[Convention, ...] = (
     Convention(re.compile(r"(^|_)init(ial)?(_(state|hidden|cell|h|c))?$"), "a learned state", "token"),
     Convention(re.compile(rf"(^|_){_TABLE}$"), "a learned vector", "token", widest=1),
     Convention(
-        re.compile(rf"(^|_){_TABLE}(_|$)|(^|_)(codebooks?|codevectors?|vocab\w*|lookup|prototypes?|dictionary)(_|$)"),
+        re.compile(
+            rf"(^|_){_TABLE}(_|$)|(^|_)(codebooks?|codevectors?|vocab\w*|lookup|prototypes?|dictionary"
+            r"|centers|centroids)(_|$)"
+        ),
         "an embedding table",
         "embedding",
         "embedding",
@@ -187,8 +211,9 @@ MODULES: tuple[Convention, ...] = (
 
 TABLE_LEAF = re.compile(rf"^(weights?|{_TABLE}|data|values?)$")
 ADAPTER = re.compile(
-    r"(^|_)(lora|lokr|loha|hada|dora|vera|ia|boft|oft|randlora)_([a-z]|embedding_[ab]|w|magnitude\w*|lambda\w*|diag)(_|$)"
-    r"|lora_embedding_|lora_magnitude"
+    r"(^|_)(lora|lokr|loha|hada|dora|vera|ia|boft|oft|hra)_([a-z]|embedding_[ab]|w|magnitude\w*|lambda\w*|diag)(_|$)"
+    r"|lora_(embedding|magnitude|lambda|gamma|logits|vector_bank)|^(fourierft_spectrum|shira_weight|road_(theta|alpha)"
+    r"|(bone|miss)_block|trainable_tokens_delta)(_|$)"
 )
 PROMPT = re.compile(r"(?i)prompt")
 NORM_CLASS = re.compile(
@@ -197,6 +222,7 @@ NORM_CLASS = re.compile(
 )
 AFFINE_CLASS = re.compile(r"Affine(\d?d)?$")
 NORM_MODULE = re.compile(r"norm(?!al)|(^|_)(ln|bn|gn|grn|rms)(_|$)")
+BLOCK_CLASS = re.compile(r"(Block|Layer|Stage|Cell|Attention|Net)(\d?d)?$")
 NORM_GAIN = re.compile(r"^(weight|gamma|scale|gain|g|a|w|v|alpha)$")
 NORM_SHIFT = re.compile(r"^(bias|beta|b|shift|offset)$")
 GAIN_AND_SHIFT = frozenset(frozenset(pair) for pair in (("gamma", "beta"), ("g", "b"), ("a", "b"), ("scale", "shift")))
@@ -211,6 +237,7 @@ CONV_CLASS = re.compile(r"[Cc]onv(_?[123]d|Transpose|olution)")
 FOURIER_CLASS = re.compile(r"Fourier|Rotary|R[Oo]PE|Rope(?![a-z])")
 EMBEDDING_CLASS = re.compile(r"(?i)embed|codebook|quantiz")
 EMBEDDING_MODULE = re.compile(
-    r"^(?!.*(proj|out|linear|head|norm|patch|conv|fc|dense)).*((^|_)(embed|embeds|embedder|emb|embs|wte|codebook|lookup)(_|$)"
+    r"^(?!.*(proj|out|linear|head|norm|patch|conv|fc|dense|mapper|mlp)).*((^|_)(embed|embeds|embedder|emb|embs|wte|codebook|lookup)(_|$)"
     r"|embeddings?(_|$)|(^|_)shared$)"
 )
+EMBEDDING_DICT = re.compile(r"(^|_)emb(ed(ding)?s?)?_(dict|list)$")

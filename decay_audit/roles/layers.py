@@ -50,7 +50,7 @@ def norm_layer(subject: Subject, otherwise: Layer = "other_norm") -> Layer:
     """Name the normalization: by running statistics beside it, its class's name, its own name."""
     if {"running_mean", "running_var"} & subject.tensors.keys():
         return "batch_norm"
-    for text in (subject.class_name, subject.name):
+    for text in (subject.class_name, subject.name, subject.leaf):
         for layer, pattern in _NORMS:
             if pattern.search(text):
                 return layer

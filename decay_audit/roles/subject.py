@@ -14,6 +14,7 @@ from decay_audit.parameters import Owner, Parameter
 from decay_audit.roles.conventions import NO_DIGITS
 
 _LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
+_NESTED = re.compile(r"\.\d+\.\d+$")
 _INNER = frozenset({"base_layer", "original_module"})  # what a wrapper calls the module that it wraps
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
@@ -23,6 +24,7 @@ class Subject(Struct, frozen=True, kw_only=True):
 
     Attributes:
         leaf: the tensor's name, e.g. `weight` also for `weight_orig` and `parametrizations.weight.original`.
+        nested: its module is a number in a list that is a number in a list.
         magnitude: it is the length that weight normalization split off, and not the weight.
         types: qualified class names of the module that the tensor belongs to; empty if the source cannot know.
         path: the words of that module's dotted name, nearest first.
@@ -34,6 +36,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     shape: tuple[int, ...]
     dtype: str
     lazy: bool = False
+    nested: bool = False
     magnitude: bool = False
     types: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
@@ -76,6 +79,7 @@ def subject(parameter: Parameter) -> Subject:
         shape=parameter.shape,
         dtype=parameter.dtype,
         lazy=parameter.lazy,
+        nested=_NESTED.search(owner.name) is not None,
         types=owner.types,
         path=words(owner.name),
         classes=_classes(owner),

@@ -123,3 +123,17 @@ def test_a_table_of_tokens_is_told_from_words_by_its_name_and_not_by_its_being_a
     for name in ("query_embed", "query_refpoint_embeddings", "prompt_encoder.no_mask_embed", "queries_embedder"):
         assert (one(f"{name}.weight", (9, 8)).role, one(f"{name}.weight", (9, 8)).confidence) == ("token", "likely")
     assert one("audio_tower.audio_bos_eos_token.weight", (2, 8)).role == "token"
+
+
+def test_a_lone_gamma_or_g_deep_in_lists_is_only_guessed_at() -> None:
+    found = {name: one(name, (8,)) for name in ("layers.0.1.gamma", "blocks.3.ls1.gamma", "layers.0.1.g")}
+    assert {name: (one.role, one.confidence) for name, one in found.items()} == {
+        "layers.0.1.gamma": ("layer_scale", "guess"),
+        "blocks.3.ls1.gamma": ("layer_scale", "likely"),
+        "layers.0.1.g": ("norm_weight", "guess"),
+    }
+
+
+def test_embeddings_are_told_by_the_dictionary_that_holds_them_and_not_by_what_maps_them() -> None:
+    assert one("embedding_dict.genre.weight", (99, 8)).role == "embedding"
+    assert one("cond_embeds_mapper.weight", (99, 8)).role == "linear_weight"

@@ -52,6 +52,21 @@ BARE = [
     ("text_projection", (8, 8), "linear_weight"),
     ("scale_shift_table", (6, 8), "bias"),
     ("lora_A", (4, 8), "adapter_weight"),
+    ("vblora_logits_A", (4, 8, 16), "adapter_weight"),
+    ("hra_u", (8, 4), "adapter_weight"),
+    ("fourierft_spectrum", (10,), "adapter_weight"),
+    ("mem_kv", (2, 4, 32, 8), "token"),
+    ("null_k", (8,), "token"),
+    ("slots_mu", (1, 1, 8), "token"),
+    ("inducing_points", (1, 3, 8), "token"),
+    ("pos_bias", (4, 49), "relative_position_bias"),
+    ("layer_norm_weight", (8,), "norm_weight"),
+    ("layer_norm_bias", (8,), "norm_bias"),
+    ("affine_weight", (8,), "norm_weight"),
+    ("att_gamma", (1,), "scale"),
+    ("time_maa_k", (1, 1, 8), "state_space"),
+    ("time_maa_w1", (8, 4), "linear_weight"),
+    ("log_std", (4,), "scale"),
     ("qweight", (8, 8), "linear_weight"),
     ("scales", (8, 8), "scale"),
 ]
@@ -65,6 +80,26 @@ def test_a_bare_tensor_is_what_its_name_says(
     found = one(f"blocks.3.{name}", shape, *types)
     assert found.role == role
     assert found.confidence == "likely"
+
+
+def test_a_vector_is_no_matrix_whatever_it_is_called() -> None:
+    assert one("a.w_resid", (8,), "lab.Block").role == "unclassified"
+    assert one("a.out_proj", (8,), "lab.Block").role == "unclassified"
+    assert one("a.w_resid", (8, 8), "lab.Block").role == "linear_weight"
+
+
+def test_a_weight_and_a_bias_for_each_entry_are_a_table_and_a_bias_and_no_affine() -> None:
+    for types in (("lab.LinearEmbeddings",), ()):
+        beside = {"weight": (3, 8), "bias": (3, 8)}
+        assert one("num_embeddings.weight", (3, 8), *types, beside=beside).role == "embedding"
+        assert one("num_embeddings.bias", (3, 8), *types, beside=beside).role == "bias"
+    assert one("cls.weight", (8,), "lab.CLSEmbedding").role == "token"
+
+
+def test_gains_on_the_branches_of_a_block_are_no_norm() -> None:
+    beside = {"beta": (1, 8, 1, 1), "gamma": (1, 8, 1, 1)}
+    assert one("a.gamma", (1, 8, 1, 1), "lab.GatedBlock", beside=beside).role == "layer_scale"
+    assert one("a.gamma", (1, 8, 1, 1), "lab.Rescale", beside=beside).role == "norm_weight"
 
 
 NORMS = [

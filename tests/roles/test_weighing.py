@@ -120,3 +120,13 @@ def test_no_architecture_is_named_in_the_classifier() -> None:
     }
     named = {name for name in families - words if len(name) > 3 and re.search(rf"\b{name}", source)}
     assert named == set()
+
+
+def test_a_name_tells_apart_what_an_operator_cannot() -> None:
+    """An adapter from any other factor, the gain of a norm by length from a scale, a bias by place from positions."""
+    scaled = Use(operator="mul", slot="other", shape=(1,), met=(2, 5, 8))
+    assert one("norm.g", (1,), "lab.ScaleNorm", uses=(scaled,)).role == "norm_weight"
+    assert one("a.lora_E.default", (8, 1), "torch.nn.ParameterDict", uses=(scaled,)).role == "adapter_weight"
+    added = Use(operator="add", slot="other", shape=(5, 8), met=(2, 5, 8))
+    assert one("a.bias", (5, 8), "lab.ByPlace", beside={"weight": (5, 4, 8)}, uses=(added,)).role == "bias"
+    assert one("a.stuff", (5, 8), "lab.ByPlace", uses=(added,)).role == "position_embedding"

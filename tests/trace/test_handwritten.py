@@ -385,3 +385,54 @@ def test_a_product_with_all_rows_of_an_embedding_does_not_make_it_a_matrix() -> 
             return F.relu(x) @ self.table.weight
 
     assert roles(Soft(), (2, 5, 9)) == {"table.weight": "linear_weight guess"}
+
+
+@pytest.mark.parametrize(("kind", "states"), [(nn.LSTM, 2), (nn.GRU, 1), (nn.LSTMCell, 2), (nn.GRUCell, 1)])
+def test_a_learned_state_that_a_recurrent_layer_starts_from_is_a_token(
+    kind: Callable[[int, int], nn.Module], states: int
+) -> None:
+    class Started(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = kind(C, 4)
+            self.start = nn.ParameterList([nn.Parameter(torch.zeros(2, 4)) for _ in range(states)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            start = [state.expand_as(state) for state in self.start]
+            if not isinstance(self.layer, nn.RNNCellBase):
+                start = [state[None] for state in start]
+            return self.layer(x, tuple(start) if len(start) == 2 else start[0])[0]  # type: ignore[no-any-return]
+
+    x = (2, C) if issubclass(kind, nn.RNNCellBase) else (5, 2, C)  # type: ignore[arg-type]
+    found = roles(Started(), x)
+    assert {role for name, role in found.items() if name.startswith("start")} == {"token likely"}
+    assert {role for name, role in found.items() if "weight" in name} == {"recurrent_weight certain"}
+
+
+def test_rows_that_data_picks_are_entries_also_where_all_of_them_meet_data_in_a_product() -> None:
+    def nearest(x: Tensor, p: Tensor) -> Tensor:
+        return p[(x @ p.t()).argmax(-1)]
+
+    assert roles(Odd(nearest, (9, C)), (2, 5, C))["p"].endswith("guess")
+
+
+def test_a_vector_of_features_behind_a_mix_of_streams_is_no_temperature_and_no_table() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return torch.tanh(x.transpose(1, 2) @ x) * p + q
+
+    found = roles(Odd(forward, (C,), (C,)), (2, 5, C))
+    assert {role.split()[1] for role in found.values()} == {"guess"}
+
+
+def test_a_shift_by_head_behind_a_norms_gain_is_not_surely_positions() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return F.layer_norm(x, (C,)) * p + q
+
+    assert roles(Odd(forward, (2, C), (2, C)), (5, 2, C))["q"] == "position_embedding guess"
+
+
+def test_how_much_noise_is_added_is_not_a_bias() -> None:
+    def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return F.conv2d(x, p) + q * torch.randn(2, 1, 4, 4)
+
+    assert roles(Odd(forward, (4, 3, 1, 1), (1,)), (2, 3, 4, 4))["q"] == "scale guess"

@@ -75,6 +75,23 @@ def test_a_trace_leaves_everything_as_it_was(training: bool) -> None:
     assert not hasattr(model, "last")
 
 
+def test_containers_that_refuse_changes_are_left_alone() -> None:
+    class Frozen(dict[str, Any]):
+        def clear(self) -> None:
+            raise TypeError
+
+        def update(self, *args: Any, **kwargs: Any) -> None:
+            raise TypeError
+
+        def __setitem__(self, key: str, value: Any) -> None:
+            raise TypeError
+
+    model = nn.Linear(4, 4)
+    model.settings = Frozen(width=4)  # type: ignore[assignment]
+    assert traced(model, (2, 4)).complete
+    assert model.settings == {"width": 4}
+
+
 def test_a_failed_trace_leaves_everything_as_it_was_too() -> None:
     model = Busy()
     before = state(model)

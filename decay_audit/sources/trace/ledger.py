@@ -119,6 +119,8 @@ class Ledger:
             uses[use] = None
 
     def _storage(self, tensor: torch.Tensor) -> int:
+        if tensor.layout is not torch.strided:
+            return id(tensor)
         storage: int = tensor.untyped_storage()._cdata
         return self._links.get(storage, storage)
 

@@ -201,7 +201,7 @@ def _dress(model: nn.Module, ledger: Ledger) -> None:
                 if isinstance(value, torch.Tensor):
                     holder[name] = ledger.stand_in(value)
         for value in vars(module).values():
-            if isinstance(value, list):  # recurrent layers keep a list of their weights
+            if isinstance(value, list) and any(isinstance(item, torch.Tensor) for item in value):  # recurrent weights
                 value[:] = [ledger.stand_in(item) if isinstance(item, torch.Tensor) else item for item in value]
 
 
@@ -220,10 +220,20 @@ def _untouched(model: nn.Module) -> Iterator[None]:
 
 
 def _snapshot(attributes: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {
-        name: (value, value.copy() if isinstance(value, dict | list | set) else None)
-        for name, value in attributes.items()
-    }
+    return {name: (value, _content(value)) for name, value in attributes.items()}
+
+
+def _content(value: Any) -> Any:  # noqa: ANN401
+    """Copy a container one deep, whatever its class makes of copying."""
+    kind = next((kind for kind in (dict, list, set) if isinstance(value, kind)), None)
+    return kind(value) if kind is not None else None
+
+
+def _same(value: Any, content: Any) -> bool:  # noqa: ANN401
+    """Whether a container still holds the very things that it held; one that was frozen always does."""
+    pairs = (value.items(), content.items()) if isinstance(content, dict) else (value, content)
+    flat = [[part for one in side for part in (one if isinstance(content, dict) else (one,))] for side in pairs]
+    return len(flat[0]) == len(flat[1]) and all(one is other for one, other in zip(*flat, strict=True))
 
 
 def _restore(attributes: dict[str, Any], snapshot: dict[str, tuple[Any, Any]]) -> None:
@@ -231,6 +241,8 @@ def _restore(attributes: dict[str, Any], snapshot: dict[str, tuple[Any, Any]]) -
         del attributes[name]
     for name, (value, content) in snapshot.items():
         attributes[name] = value
+        if content is None or _same(value, content):
+            continue
         match value:
             case dict() | set():
                 value.clear()

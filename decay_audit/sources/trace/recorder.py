@@ -137,15 +137,23 @@ class Composites(TorchFunctionMode):
         return through(func, args, kwargs or {})
 
     def _record(self, name: str, args: Any, kwargs: Any) -> None:  # noqa: ANN401
+        states = {id(tensor) for tensor in _tensors(_states(name, args))}
         operands = []
         for position, tensor in enumerate(_tensors((args, kwargs))):
             trail = self.ledger.trail(tensor)
             slot = "input" if position == 0 else ("weight" if tensor.dim() > 1 or name == "rms_norm" else "bias")
-            if position > 0 and (trail is None or trail.data):
+            if position > 0 and (trail is None or trail.data or id(tensor) in states):
                 slot = COMPOSITES[name]
             operands.append(Operand(slot=slot, shape=tuple(tensor.shape), trail=trail, key=position))
         for parameter, use in follow(Call(operator=name, operands=tuple(operands)))[0]:
             self.ledger.record(parameter, use)
+
+
+def _states(name: str, args: Any) -> Any:  # noqa: ANN401
+    """Pick what a recurrent layer starts from, which may be learned. Its weights are in a list, those of a cell last."""
+    if not COMPOSITES[name]:
+        return ()
+    return args[1:2] if name.endswith("_cell") else [arg for arg in args[1:] if not isinstance(arg, list)]
 
 
 def _small(args: Any, kwargs: Any) -> bool:  # noqa: ANN401
