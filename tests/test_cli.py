@@ -162,6 +162,16 @@ def test_a_command_that_is_suggested_is_the_one_that_was_typed_with_what_was_mea
     assert "\n  decay-audit inspect two.py:one\n" in runner.invoke(app, ["check"]).stderr
 
 
+def test_a_suggested_command_keeps_its_verb_and_its_optimizer_whatever_the_file_is_called(folder: Path) -> None:
+    (folder / "checker.py").write_text(f"{MODEL}\n\none, two = Net(), Net()\n")
+    (folder / "check.py").write_text((folder / "checker.py").read_text())
+    both = runner.invoke(app, ["check", "check.py", "--optimizer", "check.py"]).stderr
+    assert "\n  decay-audit check check.py:one --optimizer check.py\n" in both
+    for name in ("checker.py", "check.py"):
+        (folder / "pyproject.toml").write_text(f"[[tool.decay-audit.audits]]\ntarget = '{name}'\n")
+        assert f"\n  decay-audit inspect {name}:one\n" in runner.invoke(app, ["check"]).stderr
+
+
 def test_verbose_shows_the_trace_of_the_users_exception(folder: Path) -> None:
     (folder / "boom.py").write_text("from torch import nn\nclass B(nn.Module):\n def __init__(self):\n  1 / 0\n")
     quiet = runner.invoke(app, ["inspect", "boom.py"])

@@ -47,11 +47,18 @@ class Verbs(TyperGroup):
 
 
 def _again(words: Sequence[str], target: str) -> str:
-    """Write the command line again, with the target in place of the word that asked for it."""
-    asked = max((word for word in words if word and _dotted(target).startswith(_dotted(word))), key=len, default=None)
+    """Write the command line again, with the target in place of the first word behind the verb that asked for it."""
+    asked = max((word for word in words[1:] if _leads_to(word, target)), key=len, default=None)
     if asked is None:
         return inspecting(target)
-    return typed(["decay-audit", *(target if word == asked else word for word in words)])
+    at = words.index(asked, 1)
+    return typed(["decay-audit", *words[:at], target, *words[at + 1 :]])
+
+
+def _leads_to(word: str, target: str) -> bool:
+    """Whether a word is the target, but for what follows its name."""
+    asked, whole = _dotted(word), _dotted(target)
+    return bool(asked) and whole.startswith(asked) and whole[len(asked) :][:1] in ("", ".", "(", "[")
 
 
 def _dotted(target: str) -> str:
