@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.api.loading import Loaded, Request, load
+from decay_audit.checks.resume import counterparts
 from decay_audit.errors import DecayAuditError
 from decay_audit.inventory import Inventory
 from decay_audit.observations import Observation, Optimizer, held
@@ -48,10 +49,10 @@ def observe(loaded: Loaded, request: Request) -> Observed:
 
 
 def _placed(saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory: Inventory) -> tuple[Optimizer, ...]:
-    """See positions without names as the live optimizer at the same place has them, where their shapes allow it."""
+    """See positions without names as the live optimizer that would load them has them, where their shapes allow it."""
     shapes = {one.name: one.shape for one in inventory.parameters}
-    seen = (positions.placed(then, now, shapes) for then, now in zip(saved, live, strict=False))
-    return (*seen, *saved[len(live) :])
+    loading = {id(then): now for now, then in counterparts(live, saved)}
+    return tuple(positions.placed(one, loading[id(one)], shapes) if id(one) in loading else one for one in saved)
 
 
 def _beside(loaded: Loaded, request: Request) -> Inventory | None:

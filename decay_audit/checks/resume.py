@@ -22,7 +22,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def check_resume(optimizers: Sequence[Optimizer], shapes: Shapes, target: str = "") -> tuple[Finding, ...]:
-    """Compare each live optimizer with the state saved at its place: DA601, and DA103 for what would be restored.
+    """Compare each live optimizer with the state saved of it: DA601, and DA103 for what would be restored.
 
     Args:
         shapes: of the model's parameters, by name.
@@ -30,7 +30,40 @@ def check_resume(optimizers: Sequence[Optimizer], shapes: Shapes, target: str = 
     """
     live = [one for one in optimizers if one.origin == "live"]
     saved = [one for one in optimizers if one.origin == "checkpoint"]
-    return tuple(found for now, then in zip(live, saved, strict=False) for found in _compare(now, then, shapes, target))
+    return tuple(found for now, then in counterparts(live, saved) for found in _compare(now, then, shapes, target))
+
+
+def counterparts(live: Sequence[Optimizer], saved: Sequence[Optimizer]) -> tuple[tuple[Optimizer, Optimizer], ...]:
+    """Pair live optimizers with the states that they would load, of several in a file in whatever order.
+
+    No file says which state is whose: the name decides, then the class and the sizes of the groups, then the sizes
+    alone, and at last the place.
+    """
+    left = [*saved]
+    found: dict[int, Optimizer] = {}
+    for alike in (_same_name, _same_kind, _same_sizes, _whichever):
+        for place, now in enumerate(live):
+            then = next((each for each in left if alike(now, each)), None)
+            if then is not None and place not in found:
+                found[place] = then
+                left = [each for each in left if each is not then]
+    return tuple((now, found[place]) for place, now in enumerate(live) if place in found)
+
+
+def _same_name(live: Optimizer, saved: Optimizer) -> bool:
+    return live.name == saved.name.rpartition(".")[2]
+
+
+def _same_kind(live: Optimizer, saved: Optimizer) -> bool:
+    return live.type == saved.type and _same_sizes(live, saved)
+
+
+def _same_sizes(live: Optimizer, saved: Optimizer) -> bool:
+    return _lengths(live) == _lengths(saved)
+
+
+def _whichever(_live: Optimizer, _saved: Optimizer) -> bool:
+    return True
 
 
 def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:

@@ -50,6 +50,17 @@ def sgd(model):
     return torch.optim.SGD(list(model.parameters())[::-1], lr=1, weight_decay=0.1, momentum=0.9)
 
 
+def two(model):
+    return torch.optim.AdamW(groups([model.fc.weight], [model.fc.bias]), lr=1), torch.optim.Adam([
+        {"params": [model.norm.weight, model.norm.bias], "weight_decay": 0.0}
+    ], lr=1)
+
+
+def two_of_a_size(model):
+    parts = {"fc": model.fc, "norm": model.norm}
+    return {name: torch.optim.AdamW(part.parameters(), lr=1) for name, part in parts.items()}
+
+
 def stronger(model):
     optimizer = now(model)
     optimizer.param_groups[0]["weight_decay"] = 0.3
@@ -65,7 +76,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def make(factory: str) -> tuple[nn.Module, torch.optim.Optimizer]:
+def make(factory: str) -> tuple[nn.Module, Any]:  # an optimizer, or several
     names: dict[str, Any] = {}
     exec(SCRIPT, names)
     model = names["Net"]()
@@ -78,7 +89,7 @@ def save(folder: Path, factory: str, *, names: bool = True) -> dict[str, Any]:
     for tensor in model.parameters():
         tensor.grad = torch.ones_like(tensor)
     optimizer.step()
-    state = optimizer.state_dict()
+    state: dict[str, Any] = optimizer.state_dict()
     for group, live in zip(state["param_groups"], optimizer.param_groups, strict=True) if names else ():
         group["param_names"] = [named[id(tensor)] for tensor in live["params"]]
     torch.save({"model": model.state_dict(), "optimizer": state}, folder / "last.pt")
@@ -96,6 +107,23 @@ def check(factory: str) -> str:
 def test_the_same_groups_resume_without_a_finding(folder: Path) -> None:
     save(folder, "now")
     assert "DA601" not in check("now")
+
+
+@pytest.mark.parametrize("factory", ["two", "two_of_a_size"])
+@pytest.mark.parametrize("kept", [("fc", "norm"), ("norm", "fc"), ("norm",)])
+def test_several_states_are_held_to_their_own_optimizers_in_whatever_order_they_were_saved(
+    folder: Path, factory: str, kept: tuple[str, ...]
+) -> None:
+    model, made = make(factory)
+    optimizers = made if isinstance(made, dict) else dict(zip(("fc", "norm"), made, strict=True))
+    for tensor in model.parameters():
+        tensor.grad = torch.ones_like(tensor)
+    for optimizer in optimizers.values():
+        optimizer.step()
+    torch.save(
+        {"model": model.state_dict(), **{name: optimizers[name].state_dict() for name in kept}}, folder / "last.pt"
+    )
+    assert "DA601" not in check(factory)
 
 
 def test_groups_of_other_sizes_are_what_torch_refuses(folder: Path) -> None:
