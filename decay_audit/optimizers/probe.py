@@ -106,6 +106,8 @@ def _prepare(copied: Copy, *, decay: bool, amplify: bool) -> dict[int, float]:
             _set_lr(group, float(group.get("initial_lr") or LR_IF_ZERO))
         if "lr" in group and amplify:
             _set_lr(group, max(float(group["lr"]), LOUD))
+        if group.get("warmup_steps"):
+            group["warmup_steps"] = 0  # as with lr, what is measured is a step of the run that it leads to
         for key in ("weight_decay", "wd"):
             if key in group and not decay:
                 group[key] = 0.0

@@ -219,6 +219,27 @@ def test_schedule_free_steps_are_measured_from_the_start_of_a_run() -> None:
         assert optimizer.param_groups[0]["k"] == expected
 
 
+def test_an_optimizer_that_warms_up_by_itself_is_measured_as_after_it() -> None:
+    class WarmingUp(torch.optim.SGD):
+        """As schedule-free optimizers do, at a rate that is not that of its groups."""
+
+        def __init__(self, parameters: Any, **options: float) -> None:
+            super().__init__([{"params": [*parameters], "warmup_steps": 100, "k": 0}], **options)  # type: ignore[arg-type]
+
+        @torch.no_grad()
+        def step(self, closure: object = None) -> None:  # type: ignore[override]
+            for group in self.param_groups:
+                group["k"] += 1
+                rate = group["lr"] * (min(1, group["k"] / group["warmup_steps"]) if group["warmup_steps"] else 1)
+                for parameter in group["params"]:
+                    parameter.mul_(1 - rate * group["weight_decay"])
+
+    model = net()
+    optimizer = WarmingUp(model.parameters(), lr=0.1, weight_decay=0.1)
+    assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+    assert optimizer.param_groups[0]["warmup_steps"] == 100
+
+
 def test_a_late_start_is_waited_for() -> None:
     model = net()
     assert ways(Patient(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"proportional"}
