@@ -138,11 +138,16 @@ def matches(found: Sequence[Match], format: Format, options: Options) -> str:  #
             {
                 "ruleset": one.ruleset.name,
                 "weight_decay": one.weight_decay,
+                "exact": one.exact,
                 "parameters": one.parameters,
+                "unplaced": one.unplaced,
                 "mismatches": one.mismatches,
+                "uncounted": one.uncounted,
                 "scales": one.scales,
                 "routes": one.routes,
+                "idle": one.idle,
                 "refused": one.refused,
+                "asks": one.asks,
             }
             for one in found
         ]
@@ -171,9 +176,13 @@ def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
 
 def _unplaced(found: Sequence[Match], options: Options) -> Iterator[str]:
     placed, unplaced = max(one.parameters for one in found), found[0].unplaced
-    if unplaced:
-        said = f"compared on {placed:,} of {counted(placed + unplaced, 'tensor')}: at which positions the others are"
-        yield from layout.paragraph("", f"{said}, the saved optimizer does not say", options.width)
+    if not unplaced:
+        return
+    every = counted(placed + unplaced, "tensor")
+    said = f"on {placed:,} of {every}: at which positions the others are"
+    if not placed:
+        said = f"by how many of {every} have which coefficient: at which positions they are"
+    yield from layout.paragraph("", f"compared {said}, the saved optimizer does not say", options.width)
 
 
 def _kind(match: Match) -> str:
@@ -183,7 +192,7 @@ def _kind(match: Match) -> str:
         return f"the same weight decay, but they also {joined(more)}"
     if match.idle:
         return "so do these, but none of their rules makes a difference to this model"
-    return "this is exactly what these do"
+    return "as far as that tells, this is what these do" if match.unplaced else "this is exactly what these do"
 
 
 def _exact(kind: str, alike: Sequence[Match], options: Options) -> Iterator[str]:
@@ -217,7 +226,9 @@ def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
 def _nearest(match: Match, options: Options) -> Iterator[str]:
     said = f"{visible(match.ruleset.name)}, weight_decay {coefficient(match.weight_decay)}"
     size = f"{len(match.mismatches):,} of {counted(match.parameters, 'tensor')} differ"
-    if match.unplaced:
+    if not match.parameters:
+        size = f"{match.uncounted:,} of {counted(match.unplaced, 'tensor')} differ"
+    elif match.unplaced:
         size += f", and {match.uncounted:,} of the {match.unplaced:,} others"
     yield f"  {paint(said, 'title', color=options.color)}   {size}"
     for expected, found in dict.fromkeys((one.expected, one.found) for one in match.mismatches):

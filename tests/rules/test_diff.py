@@ -1,5 +1,6 @@
 """Rulesets against each other, and against an optimizer: on real models."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -207,6 +208,41 @@ def test_a_parameter_at_an_unknown_position_is_not_said_to_be_in_no_group(mixed:
     text = reports.matches(found)
     assert text.startswith("compared on 2 of 6 tensors: at which positions the others are")
     assert "in no group" not in text
+
+
+def test_json_tells_a_preset_that_fits_from_one_whose_coefficients_are_too_few(mixed: tuple[str, Any]) -> None:
+    request = api.Request(target=mixed[0])
+    by_name = {
+        one["ruleset"]: one for one in json.loads(reports.matches(api.which(api.load(request), request), "json"))
+    }
+    assert {
+        name: by_name["nanogpt"][name] for name in ("parameters", "unplaced", "mismatches", "uncounted", "exact")
+    } == {
+        "parameters": 2,
+        "unplaced": 4,
+        "mismatches": [],
+        "uncounted": 2,
+        "exact": False,
+    }
+    assert by_name["torchvision"]["asks"]
+
+
+def test_a_preset_that_fits_where_no_position_is_known_is_not_said_to_be_exactly_it(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    weights = [tensor for tensor in model.parameters() if tensor.ndim == 2]
+    rest = [tensor for tensor in model.parameters() if tensor.ndim == 1]
+    groups: list[dict[str, Any]] = [{"params": rest, "weight_decay": 0.0}, {"params": weights, "weight_decay": 0.1}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)  # no step: nothing in the state has a shape
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "last.pt")
+    request = api.Request(target=str(tmp_path / "last.pt"))
+    found = api.which(api.load(request), request)
+    text = reports.matches(found)
+    assert [one.parameters for one in found if one.ruleset.name == "nanogpt"] == [0]
+    assert text.startswith("compared by how many of 4 tensors have which coefficient: at which positions they are")
+    assert "as far as that tells, this is what these do, with weight_decay 0.1:\n" in text
+    assert "exactly" not in text
+    nearest = reports.matches([one for one in found if one.ruleset.name == "torch-default"])
+    assert "torch-default, weight_decay 0.1   3 of 4 tensors differ\n" in nearest
 
 
 def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mixed: tuple[str, Any]) -> None:
