@@ -29,7 +29,7 @@ def check_coefficients(side: Side) -> Iterator[Finding]:
         yield _inverted(side, pairs)
         return
     yield from _decayed(side, pairs)
-    yield from _spared(side, pairs)
+    yield from _spared(side, [(decision, seen) for decision, seen in pairs if decision.name not in decayed])
     if side.first:
         yield from _other(side, pairs)
     yield from _declared(side)
@@ -90,7 +90,8 @@ def _decayed(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
 
 
 def _spared(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
-    differ = [(decision, seen) for decision, seen in pairs if decision.decays and not effective(seen)]
+    """Say it of what none decays: that a parameter is held twice, with and without, is a finding of its own."""
+    differ = [(decision, seen) for decision, seen in pairs if decision.decays]
     if differ:
         decisions = _unique(differ)
         wanted = sorted({number(decision.weight_decay) for decision in decisions})

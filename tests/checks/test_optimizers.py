@@ -189,6 +189,12 @@ def test_a_parameter_held_twice_is_found_within_a_group_and_between_optimizers()
     assert message.found == "group 0 of AdamW and group 0 of SGD"
 
 
+def test_what_one_optimizer_decays_and_another_does_not_is_held_twice_and_not_spared() -> None:
+    decided = planned(subject("a.weight"), subject("b.weight"))
+    second = replace(adamw(group("a.weight", weight_decay=0.0)), name="second")
+    assert {"DA102", "DA202"} & {*found(decided, adamw(group("a.weight", "b.weight")), second)} == {"DA202"}
+
+
 def test_strangers_are_counted_and_described() -> None:
     strange = adamw(group(*MODEL[:1], "", strangers=("float32 10x64",)), *GOOD.groups)
     only = found(planned(), strange)["DA203"]
