@@ -155,3 +155,12 @@ def paragraph(head: str, text: str, width: int | None) -> Iterator[str]:
         else:
             line = longer
     yield line
+
+
+def heading(title: str, more: Sequence[str], width: int | None, *, color: bool) -> Iterator[str]:
+    """Name a thing and what is to be known of it in one line, or in a line for each where that is too long."""
+    painted = paint(title, "title", color=color)
+    if width is not None and cell_width("   ".join((title, *more))) > width:
+        yield from (painted, *(f"{INDENT}{each}" for each in more))
+    else:
+        yield "   ".join((painted, *more))

@@ -29,8 +29,8 @@ def render(comparison: Comparison, target: str, format: Format, options: Options
 def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str]:
     names = [ruleset.name for ruleset in comparison.rulesets]
     size = f"{amount(comparison.numel)} parameters, {counted(comparison.parameters, 'tensor')}"
-    title = paint(visible(target), "title", color=options.color)
-    yield f"{title}   {size}   weight_decay {coefficient(comparison.weight_decay)}"
+    base = f"weight_decay {coefficient(comparison.weight_decay)}"
+    yield from layout.heading(visible(target), (size, base), options.width, color=options.color)
     yield ""
     if not comparison.differences:
         yield f"  {joined(names)} decide every parameter alike"
@@ -199,7 +199,7 @@ def _exact(kind: str, alike: Sequence[Match], options: Options) -> Iterator[str]
     """A line for each, and the coefficient once if it is the same for all."""
     coefficients = {one.weight_decay for one in alike}
     shared = f", with weight_decay {coefficient(alike[0].weight_decay)}" if len(coefficients) == 1 else ""
-    yield f"{kind}{shared}:"
+    yield from layout.paragraph("", f"{kind}{shared}:", options.width)
     names = [visible(one.ruleset.name) for one in alike]
     width = max(map(len, names))
     for name, one in zip(names, alike, strict=True):

@@ -35,11 +35,7 @@ def header(report: Report, options: Options) -> Iterator[str]:
     if report.hidden:
         size = f"{size} shown, {report.hidden:,} hidden"
     policy = f"ruleset {visible(ruleset.name)}, weight_decay {coefficient(ruleset.weight_decay)}"
-    title = paint(target, "title", color=options.color)
-    if options.width is not None and layout.cell_width(f"{target}   {size}   {policy}") > options.width:
-        yield from (title, f"  {size}", f"  {policy}")
-    else:
-        yield f"{title}   {size}   {policy}"
+    yield from layout.heading(target, (size, policy), options.width, color=options.color)
 
 
 _BUILT = {

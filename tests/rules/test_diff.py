@@ -284,3 +284,16 @@ def test_a_matrix_of_many_fits_a_narrow_terminal(swin: tuple[Classified, ...]) -
 def test_a_ruleset_that_is_left_out_is_said_with_the_reason(swin: tuple[Classified, ...]) -> None:
     text = reports.comparison(diff.compare(swin, presets("timm", "mingpt", "torch-default"), 0.05), "x")
     assert "left out: no rule of mingpt matches " in text
+
+
+def test_headings_fit_a_narrow_terminal_as_the_lines_below_them_do() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    narrow = reports.Options(width=60)
+    found = diff.which(
+        subjects(model), observed(model, optimizer), presets("tf-resnet", "torch-default", "keller-muon")
+    )
+    compared = diff.compare(subjects(model), presets("timm", "hf-trainer"))
+    told = (reports.matches(found, options=narrow), reports.comparison(compared, "a" * 40, options=narrow))
+    assert [line for text in told for line in text.splitlines() if len(line) > 60] == []
+    assert told[1].splitlines()[:3] == ["a" * 40, "  28 parameters, 4 tensors", "  weight_decay 1e-5"]
