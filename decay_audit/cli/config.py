@@ -113,7 +113,7 @@ def title(audit: Audit, audits: Sequence[Audit]) -> str:
 
 def _is_said(value: object) -> bool:
     """Whether an option's value tells an audit from others in a word or two."""
-    return value is True or (isinstance(value, str | float) and value is not False)
+    return value is True or isinstance(value, str | float)
 
 
 def _from(folder: Path, value: str) -> str:
