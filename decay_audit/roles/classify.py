@@ -43,8 +43,8 @@ class _Seen(Struct, frozen=True):
 def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """Name every parameter, in the order given.
 
-    The role is that of the strongest evidence, or of weaker evidence for a finer kind of it; evidence that disagrees is
-    kept. A parameter's answer depends on nothing but the parameter.
+    The role is that of the strongest evidence, or a finer kind of it that a class or a name tells; evidence that
+    disagrees is kept. A parameter's answer depends on nothing but the parameter.
     """
     seen = _Seen()
     verdicts: dict[object, Verdict] = {}
@@ -118,7 +118,7 @@ def _weigh(evidence: tuple[Evidence, ...]) -> Verdict:
     )
     strongest = ordered[0]
     finer = FINER.get(strongest.role, frozenset()) if strongest.kind in {"usage", "owner"} else frozenset()
-    decisive = next((one for one in ordered if one.role in finer), strongest)
+    decisive = next((one for one in ordered if one.role in finer and one.kind != "usage"), strongest)
     return decisive.role, _layer(strongest, ordered), decisive.confidence, ordered
 
 

@@ -200,7 +200,7 @@ MODULES: tuple[Convention, ...] = (
         re.compile(
             r"(^|_)(query|queries|object_query|refpoint|mask|cls|prompt|register|latent|no_mask|dist|iou|not_a_point)"
             rf"_(tokens?|feat|features|embedder|{_TABLE})$|^(latents|queries|prompts|registers)$"
-            r"|^(?!.*(embed|word|text|input|sub|char)|tok)[a-z_]+_tokens?$|^(reference|anchor)_points$"
+            r"|^(?!.*(embed|word|text|input|sub|char)|tok)[a-z_]+_tokens?$|^(reference|anchor)_points?(_embed(ding)?s?)?$"
         ),
         "learned tokens",
         "token",

@@ -167,6 +167,7 @@ def test_a_position_table_is_told_from_words_by_its_name() -> None:
     assert one("mask_decoder.mask_tokens.weight", (4, 8), *types).role == "token"
     assert one("mask_decoder.obj_score_token.weight", (1, 8), *types).role == "token"
     assert one("decoder.reference_points.weight", (20, 4), *types).role == "token"
+    assert one("reference_point_embed.weight", (20, 4), *types).role == "token"
     assert one("embed_tokens.weight", (99, 8), *types).role == "embedding"
     assert one("lm_embed_tokens.weight", (99, 8), *types).role == "embedding"
     assert one("encoder.rel_embeddings.weight", (99, 8), *types).role == "relative_position_bias"

@@ -130,3 +130,16 @@ def test_a_name_tells_apart_what_an_operator_cannot() -> None:
     added = Use(operator="add", slot="other", shape=(5, 8), met=(2, 5, 8))
     assert one("a.bias", (5, 8), "lab.ByPlace", beside={"weight": (5, 4, 8)}, uses=(added,)).role == "bias"
     assert one("a.stuff", (5, 8), "lab.ByPlace", uses=(added,)).role == "position_embedding"
+
+
+def test_what_else_a_table_flows_into_makes_it_no_finer_kind_of_table() -> None:
+    """A vocabulary whose padding is joined to the tokens, or whose entries are added to others, is a vocabulary."""
+    looked_up = Use(operator="embedding", slot="weight", shape=(99, 8), met=(2, 5), marks=("by data",))
+    joined = Use(operator="cat", slot="tensors", shape=(2, 1, 8), met=(2, 5, 8), via=("embedding",))
+    added = Use(operator="add", slot="other", shape=(1, 5, 8), met=(2, 5, 8), via=("embedding",))
+    for name in ("shared", "token_type_embeddings"):
+        found = one(f"{name}.weight", (99, 8), "torch.nn.Embedding", uses=(looked_up, joined, added))
+        assert (found.role, found.confidence) == ("embedding", "certain")
+    placed = Use(operator="cat", slot="tensors", shape=(2, 1, 8), met=(2, 5, 8))
+    shifted = Use(operator="add", slot="self", shape=(8,), met=(2, 1, 8))
+    assert one("cls_token", (1, 1, 8), "lab.Vision", uses=(placed, shifted)).role == "token"

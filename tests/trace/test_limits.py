@@ -186,3 +186,27 @@ def test_a_tower_that_a_broken_pass_left_half_done_is_run_on_its_own() -> None:
     found = traced(Model(), (2, 3))
     assert not found.complete
     assert len(found.uses) == 4
+
+
+class Pairs(nn.Module):
+    """Takes a long table apart by its columns."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.unbind(1)
+        return first + second
+
+
+def test_a_pass_that_takes_everything_apart_is_ended() -> None:
+    class Walking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return sum((row for row in self.first(x)), torch.zeros(4))
+
+    found = traced(Walking(), (50_000, 4))
+    assert not found.complete
+    assert "walks over 50000 rows" in found.notes[0]
+    assert traced(Pairs(), (50_000, 2)).complete
+    assert len(found.uses) == 2

@@ -21,6 +21,7 @@ from decay_audit.sources.trace.ledger import Ledger
 from decay_audit.sources.trace.recorder import MAX_CALLS, TraceLimitError, recording, through
 
 CORRECTIONS = 3  # of one guess at the inputs
+ALIKE = 4  # failures of the same words: another size does not help
 SHOWN = 5  # names in a note
 TRIES = 20  # to find inputs that one module accepts
 
@@ -98,8 +99,8 @@ def _first_that_runs(
             if failure is None:
                 return None, tried
             failures.append(failure)
-            if all(name in ledger.uses for name in names):
-                return failure, tried  # other inputs would show nothing new
+            if all(name in ledger.uses for name in names) or failures.count(failure) == ALIKE:
+                return failures[0], inputs  # other inputs would show nothing new
             tried = corrected(tried, failure) if left > 0 else None
             left -= 1
     return failures[0], inputs

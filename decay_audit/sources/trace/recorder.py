@@ -25,6 +25,7 @@ from decay_audit.sources.trace.slots import follow
 from decay_audit.sources.trace.trails import Trail
 
 MAX_CALLS = 200_000
+MAX_PIECES = 20_000
 
 
 class TraceLimitError(Exception):
@@ -56,6 +57,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs["device"] = torch.device("cpu")
         operands = list(_operands(func, args, kwargs))
         trails = [ledger.trail(tensor) for _, tensor in operands]
+        if func._schema.name == "aten::unbind" and (pieces := args[0].shape[(*args, 0)[1]]) > MAX_PIECES:
+            raise TraceLimitError(f"the forward pass walks over {pieces} rows one by one")
         if not any(trails):
             return self._constant(func, args, kwargs, [tensor for _, tensor in operands])
         call = _call(func, args, kwargs, operands, trails, ledger.calls)
@@ -150,7 +153,7 @@ class Composites(TorchFunctionMode):
 
 
 def _states(name: str, args: Any) -> Any:  # noqa: ANN401
-    """Pick what a recurrent layer starts from, which may be learned. Its weights are in a list, those of a cell last."""
+    """Pick what a recurrent layer starts from, which may be learned. Its weights are in a list, a cell's come last."""
     if not COMPOSITES[name]:
         return ()
     return args[1:2] if name.endswith("_cell") else [arg for arg in args[1:] if not isinstance(arg, list)]
