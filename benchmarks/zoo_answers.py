@@ -53,6 +53,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     Attributes:
         failure: why it could not be built; the rest is empty then.
         traced: the pass reached its end.
+        stopped: why it did not.
         touched: parameters that the pass used.
         spoken: those of them that use has a role for, and more than a guess.
         alone: those of them that structure leaves unclassified.
@@ -66,6 +67,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     name: str
     failure: str | None = None
     traced: bool = False
+    stopped: str = ""
     parameters: int = 0
     touched: int = 0
     spoken: int = 0
@@ -92,6 +94,7 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
     return Answers(
         name=reading.name,
         traced=reading.traced,
+        stopped="" if reading.traced or not reading.notes else reading.notes[-1],
         parameters=len(structure),
         touched=sum(bool(parameter.uses) for parameter in used),
         spoken=len(sure),

@@ -59,6 +59,26 @@ HEADER_REASONS: tuple[Reason, ...] = (
 )
 """Of structure against the state dict alone."""
 
+OBSTACLES: tuple[tuple[str, str], ...] = (
+    (r"requires the \w+ library", "needs a library that is not installed"),
+    (r"took more than", "took too long"),
+    (r"module \w+ has no attribute", "is listed without its class"),
+    (r"backbone is not set", "is a frame for a backbone of one's choice"),
+    (r"must be divisible", "its default sizes contradict each other"),
+    (r"missing the required", "has no forward pass of its own"),
+    (r"get_obj_num|frame_idx", "works on a session of video frames"),
+    (r"default_language|sliding_window|split_sizes=\[8, 12, 12\]|has no len", "its default configuration does not run"),
+    (r"more than \d+ operators|one by one", "takes more operators than a trace is worth"),
+)
+"""Why an architecture could not be built, or traced to its end."""
+
+
+def obstacle(said: str, otherwise: str) -> str:
+    """Say in words what an exception or a note says in its own."""
+    return next((says for pattern, says in OBSTACLES if re.search(pattern, said)), otherwise)
+
+
+UNCLASSIFIED_REASON = "called by words that nobody else uses, in a part that the pass did not reach"
 NOT_EXPLAINED = "not explained yet"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from benchmarks.zoo_answers import Answers, Case
-from benchmarks.zoo_reasons import HEADER_REASONS, reason
+from benchmarks.zoo_reasons import HEADER_REASONS, UNCLASSIFIED_REASON, obstacle, reason
 from decay_audit.roles.words import CONFIDENCES, ROLES
 
 LIBRARIES = ("timm", "torchvision", "transformers")
@@ -50,7 +50,11 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _percent(part: int, whole: int, digits: int = 2) -> str:
-    return f"{100 * part / whole:.{digits}f} %" if whole else "-"
+    """Write a share in percent; one that is not whole never reads 100."""
+    if not whole:
+        return "-"
+    share = 100 * part / whole
+    return f"{share if part == whole else min(share, 100 - 10**-digits):.{digits}f} %"
 
 
 def _count(answers: Iterable[Answers], pick: Callable[[Answers], int]) -> int:
@@ -203,7 +207,9 @@ def _unclassified(answers: Sequence[Answers]) -> str:
     total = _count(answers, lambda one: one.parameters)
     left = sum(group.parameters for group in groups)
     text = f"## Unclassified\n\n{left} of {total:,} parameters ({_percent(left, total, 4)})."
-    return text + ("\n\n" + _listed(groups, lambda _: "", ("role", "evidence", "")) if groups else "")
+    return text + (
+        "\n\n" + _listed(groups, lambda _: UNCLASSIFIED_REASON, ("role", "evidence", "why")) if groups else ""
+    )
 
 
 def _conventions(answers: Sequence[Answers]) -> str:
@@ -266,7 +272,26 @@ def _by_library(answers: Sequence[Answers]) -> str:
 def _left_out(answers: Sequence[Answers]) -> str:
     failed = [one for one in answers if one.failure is not None]
     partly = [one for one in answers if one.failure is None and not one.traced]
-    lines = [f"- {one.name}: {(one.failure or '')[:120]}" for one in failed]
-    text = f"## Not built, or not traced to the end\n\n{len(failed)} could not be built:\n\n" + "\n".join(lines)
-    rest = ", ".join(f"{one.name} ({one.touched} of {one.parameters})" for one in partly)
-    return f"{text}\n\n{len(partly)} were not traced to the end (parameters seen until then): {rest or 'none'}."
+    unbuilt = _by_reason(
+        (obstacle(one.failure or "", "its default configuration leaves open what its constructor needs"), one.name)
+        for one in failed
+    )
+    untraced = _by_reason(
+        (
+            obstacle(one.stopped, "no input was found that it takes to the end"),
+            f"{one.name} ({one.touched:,} of {one.parameters:,})",
+        )
+        for one in partly
+    )
+    return (
+        f"## Not built, or not traced to the end\n\n{len(failed)} could not be built:\n\n{unbuilt}\n\n"
+        f"{len(partly)} were not traced to the end (parameters seen until then):\n\n{untraced}"
+    )
+
+
+def _by_reason(pairs: Iterable[tuple[str, str]]) -> str:
+    found: dict[str, list[str]] = {}
+    for why, name in pairs:
+        found.setdefault(why, []).append(name)
+    rows = [(why, len(names), ", ".join(names)) for why, names in sorted(found.items(), key=lambda one: -len(one[1]))]
+    return _table(("why", "architectures", ""), rows) if rows else "none."
