@@ -1,5 +1,6 @@
 """Names, shapes and types are those that torch loads, in every form and for real models."""
 
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import nn
 
 from decay_audit.inventory import Inventory
 from decay_audit.sources.checkpoint import read
+from decay_audit.sources.checkpoint.torch_zip import MAX_RATIO
 from tests.checkpoint.writing import FORMS, save_legacy, save_safetensors, save_zip, small_state
 
 Row = tuple[str, tuple[int, ...], str]
@@ -165,6 +167,32 @@ def test_the_classes_of_torchscript_tell_buffers_from_parameters(traced: bool, t
     assert sorted(rows(inventory)) == sorted(torch_rows(model))
     held = ("mask",) if traced else ("mask", "plain")  # a trace has plain tensors as constants
     assert {each.name for each in inventory.left_out} >= {f"{index}.{name}" for index in (0, 1) for name in held}
+
+
+class Repeating(nn.Module):
+    """One layer, called over and over: its trace is the same line as often."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(300):
+            x = self.layer(x)
+        return x
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_code_of_torchscript_may_repeat_itself_more_than_a_pickle_can(tmp_path: Path) -> None:
+    layer = type("Layer", (nn.Conv2d,), {"__module__": ".".join(["a_package"] * 50)})
+    script = torch.jit.trace(Repeating(layer(1, 1, 1)), torch.ones(1, 1, 2, 2), check_trace=False)  # type: ignore[no-untyped-call]
+    script.save(tmp_path / "model.pt")
+    with zipfile.ZipFile(tmp_path / "model.pt") as archive:
+        assert max(each.file_size / max(each.compress_size, 64) for each in archive.infolist()) > MAX_RATIO
+    assert [each.name for each in read(tmp_path / "model.pt", target="model.pt").parameters] == [
+        "layer.weight",
+        "layer.bias",
+    ]
 
 
 def test_tied_weights_are_one_parameter_with_two_names(tmp_path: Path) -> None:

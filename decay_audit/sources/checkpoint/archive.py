@@ -19,7 +19,6 @@ _LOCAL = Layout("<4s22x2H")
 _FULL: Final = 0xFFFFFFFF
 
 MAX_DIRECTORY: Final = 48 * 2**20
-MAX_RATIO: Final = 100
 
 
 class Member(Struct, frozen=True, kw_only=True, eq=False, gc=False):
@@ -113,13 +112,11 @@ def read_member(opened: Opened, name: str, member: Member, limit: int) -> bytes:
     """Give the content of one member.
 
     Raises:
-        MalformedError: larger than `limit`, packed beyond reason, or not what its checksum says.
+        MalformedError: larger than `limit`, or not what its checksum says.
     """
     shown = repr(name[-64:])
     if member.size > limit or member.packed > limit:
         raise MalformedError(f"{shown} in it is {member.size} bytes; at most {limit} are read of what is packed")
-    if member.size > MAX_RATIO * max(member.packed, 64):
-        raise MalformedError(f"{shown} in it claims {MAX_RATIO} times its packed size or more: a zip bomb")
     content = _unpack(opened.read(begin(opened, name, member), member.packed), member, shown)
     if len(content) != member.size:
         raise MalformedError(f"{shown} in it is {len(content)} bytes, its zip directory says {member.size}")

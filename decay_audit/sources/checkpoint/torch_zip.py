@@ -1,6 +1,7 @@
 """`torch.save` since 1.6 and TorchScript: the zip directory and `data.pkl`, and of TorchScript its classes' code."""
 
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.archive import Member, begin, read_directory, read_member
@@ -11,6 +12,9 @@ from decay_audit.sources.checkpoint.pickles import MAX_BYTES, Machine, run
 from decay_audit.sources.checkpoint.scripts import parameters_of_classes
 from decay_audit.sources.checkpoint.storages import resolver
 from decay_audit.sources.checkpoint.values import MalformedError, Pickled
+
+MAX_RATIO: Final = 100
+"""How far a pickle can be packed; the code beside it may repeat itself more."""
 
 _OTHERS: Mapping[str, tuple[str, str]] = {
     ".npy": ("a NumPy archive (.npz)", "save the arrays as tensors: torch.save({k: torch.from_numpy(v)}, path)"),
@@ -49,6 +53,8 @@ def _content(opened: Opened, name: str, member: Member) -> Callable[[], Stream] 
 
     Arrays of NumPy lie within the pickle: those make it large, and are passed over.
     """
+    if MAX_BYTES >= member.size > MAX_RATIO * max(member.packed, 64):
+        raise MalformedError(f"{name[-64:]!r} in it claims {MAX_RATIO} times its packed size or more: a zip bomb")
     if member.size <= MAX_BYTES or member.method != 0 or member.packed != member.size:
         return read_member(opened, name, member, MAX_BYTES)
     at = begin(opened, name, member)
