@@ -1,6 +1,7 @@
 """`[tool.decay-audit]`: the defaults and the audits of pyproject.toml."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,21 @@ def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
         "net.py:Net (optimizer net.py:bad): 1 error in 4 tensors",
     ]
     assert result.stdout.splitlines()[:2] == ["net.py:Net (optimizer net.py:bad)", DECAYED]
+
+
+def test_the_fix_of_an_audit_can_be_pasted_in_the_folder_below_that_it_ran_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "house.yaml").write_text("schema: 1\nname: house\nextends: timm\nrules: []\n")
+    (folder / "pyproject.toml").write_text(
+        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\nrules = 'house.yaml'\noptimizer = 'net.py:bad'\n"
+    )
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    text = runner.invoke(app, ["check"]).stdout
+    fix = next(line for line in text.splitlines() if "fix: decay-audit emit" in line).partition("decay-audit ")[2]
+    assert fix.startswith("emit ../net.py:Net --rules ../house.yaml ")
+    assert runner.invoke(app, shlex.split(fix)).exit_code == 0
 
 
 def test_every_mistake_in_the_table_is_said_at_once_with_its_line_and_the_way_out(folder: Path) -> None:

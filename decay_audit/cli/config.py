@@ -8,6 +8,7 @@ target = "models/vit.py:vit_base"
 weight-decay = 0.05
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -119,5 +120,6 @@ def _is_said(value: object) -> bool:
 def _from(folder: Path, value: str) -> str:
     if folder == Path.cwd():
         return value
+    """Say where a file is from the current folder, as the commands of a fix repeat it."""
     file, colon, rest = value.partition(":")
-    return f"{folder / file}{colon}{rest}" if (folder / file).exists() else value
+    return f"{os.path.relpath(folder / file)}{colon}{rest}" if (folder / file).exists() else value
