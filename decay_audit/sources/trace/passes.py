@@ -2,6 +2,7 @@
 
 import random
 import traceback
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,9 @@ from decay_audit.sources.trace.ledger import Ledger
 from decay_audit.sources.trace.recorder import MAX_CALLS, TraceLimitError, recording, through
 
 CORRECTIONS = 3  # of one guess at the inputs
-ALIKE = 4  # failures of the same words: another size does not help
+ALIKE = 4  # failures in the same words: another size of the same arguments does not help
 SHOWN = 5  # names in a note
-TRIES = 20  # to find inputs that one module accepts
+TRIES = 40  # to find inputs that one module accepts
 
 
 class Trace(Struct, frozen=True, kw_only=True):
@@ -56,7 +57,7 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
     with _untouched(model), recording(ledger):
         _dress(model, ledger)
         outcome = _main_pass(model, inputs, ledger, names)
-        alone = _parts(model, ledger, names, broken=outcome.failure is not None)
+        alone = _parts(model, ledger, names, broken=outcome.stumbled)
     notes = [*outcome.notes]
     if ledger.assumed:
         asked = ", ".join(sorted(ledger.assumed))
@@ -75,6 +76,7 @@ def trace(model: nn.Module, inputs: Inputs) -> Trace:
 
 class _Outcome(Struct, frozen=True, kw_only=True):
     failure: str | None
+    stumbled: bool  # at least one attempt broke off
     notes: tuple[str, ...]
 
 
@@ -83,34 +85,38 @@ def _main_pass(model: nn.Module, inputs: Inputs, ledger: Ledger, names: Mapping[
     failure, accepted = _first_that_runs(_inner(model), inputs, ledger, names)
     if failure is None and len(ledger.uses) < len(names):
         _run(_inner(model), accepted, ledger, training=True)
-    return _Outcome(failure=failure, notes=accepted.notes)
+    stumbled = failure is not None or accepted is not inputs
+    return _Outcome(failure=failure, stumbled=stumbled, notes=accepted.notes)
 
 
 def _first_that_runs(
     model: nn.Module, inputs: Inputs, ledger: Ledger, names: Collection[str]
 ) -> tuple[str | None, Inputs]:
     """Run on the first inputs that the model accepts; else say why it did not take the very first."""
-    failures: list[str] = []
+    failures: list[tuple[tuple[object, ...], str]] = []
     for offered in (inputs, *inputs.otherwise):
+        arguments = (len(offered.args), *offered.kwargs)
+        if max(Counter(one for one in failures if one[0] == arguments).values(), default=0) >= ALIKE:
+            continue
         tried: Inputs | None = offered
         left = CORRECTIONS if offered.guessed else 0
         while tried is not None and len(failures) < TRIES:
             failure = _run(model, tried, ledger, training=False)
             if failure is None:
                 return None, tried
-            failures.append(failure)
-            if all(name in ledger.uses for name in names) or failures.count(failure) == ALIKE:
-                return failures[0], inputs  # other inputs would show nothing new
+            failures.append((arguments, failure))
+            if all(name in ledger.uses for name in names):
+                return failures[0][1], inputs  # other inputs would show nothing new
             tried = corrected(tried, failure) if left > 0 else None
             left -= 1
-    return failures[0], inputs
+    return failures[0][1], inputs
 
 
 def _parts(model: nn.Module, ledger: Ledger, names: Mapping[str, Any], *, broken: bool) -> list[str]:
     """Run the parts that say what they eat and that the whole pass did not touch: towers of other modalities.
 
     Args:
-        broken: the whole pass did not reach its end, so that it may have left a part half done.
+        broken: a pass did not reach its end, so that it may have left a part half done.
     """
     alone = []
     for name, part in model.named_modules():
