@@ -198,7 +198,8 @@ def param_groups(
     """Make the param groups that a ruleset asks for, ready for an optimizer.
 
     Each group holds its tensors as `params` and sets `weight_decay`. Where the ruleset scales learning rates and `lr`
-    is not given, it has `lr_scale`, which timm's schedulers read and torch ignores: a warning says so.
+    is not given, it has `lr_scale`, which timm's schedulers read and torch ignores: a warning says so. Where the
+    ruleset routes to several optimizers, `use` names the one that a group is for: give each optimizer its own.
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
