@@ -173,3 +173,19 @@ def test_transformers_are_fed_every_modality_if_less_does_not_do() -> None:
         models = [ClapModel(ClapConfig()), Blip2QFormerModel(Blip2QFormerConfig())]
     for model in models:
         assert trace(model, inputs(model)).complete, type(model)
+
+
+def test_a_model_that_refuses_every_size_of_an_image_is_still_offered_several_images() -> None:
+    class Sets(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.main_input_name = "pixel_values"
+            self.config = SimpleNamespace(image_size=64)
+
+        def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+            if pixel_values.dim() != 5:
+                raise ValueError("no images")
+            return self.conv(pixel_values.flatten(0, 1))  # type: ignore[no-any-return]
+
+    assert trace(Sets(), inputs(Sets())).complete

@@ -22,7 +22,7 @@ from decay_audit.sources.trace.ledger import Ledger
 from decay_audit.sources.trace.recorder import MAX_CALLS, TraceLimitError, recording, through
 
 CORRECTIONS = 3  # of one guess at the inputs
-ALIKE = 4  # failures in the same words: another size of the same arguments does not help
+ALIKE = 4  # failures in the same words: yet another size does not help
 SHOWN = 5  # names in a note
 TRIES = 40  # to find inputs that one module accepts
 
@@ -95,7 +95,7 @@ def _first_that_runs(
     """Run on the first inputs that the model accepts; else say why it did not take the very first."""
     failures: list[tuple[tuple[object, ...], str]] = []
     for offered in (inputs, *inputs.otherwise):
-        arguments = (len(offered.args), *offered.kwargs)
+        arguments = _form(offered)
         if max(Counter(one for one in failures if one[0] == arguments).values(), default=0) >= ALIKE:
             continue
         tried: Inputs | None = offered
@@ -110,6 +110,12 @@ def _first_that_runs(
             tried = corrected(tried, failure) if left > 0 else None
             left -= 1
     return failures[0][1], inputs
+
+
+def _form(inputs: Inputs) -> tuple[object, ...]:
+    """Say which arguments there are, and of how many dimensions."""
+    given = (*enumerate(inputs.args), *inputs.kwargs.items())
+    return tuple((name, value.dim() if isinstance(value, torch.Tensor) else None) for name, value in given)
 
 
 def _parts(model: nn.Module, ledger: Ledger, names: Mapping[str, Any], *, broken: bool) -> list[str]:
