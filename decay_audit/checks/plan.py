@@ -109,14 +109,16 @@ def _unclassified(plan: Plan) -> Iterator[Finding]:
             message=f"{_count(unknown)} could not be classified; rules by role do not see {them}",
             expected="a role",
             found="unclassified",
-            fix=f"{_better(unknown)}, or add a rule by name",
+            fix=f"{_better(unknown)}add a rule by name",
         )
 
 
 def _better(unknown: Sequence[Decision]) -> str:
-    """Say how more could be known: of a module by its use, of a checkpoint by its model."""
-    modules = any(one.subject.parameter.owner.types for one in unknown)
-    return "run with --trace to classify by use" if modules else "name the model that was saved: --model TARGET"
+    """Say how more could be known: of a module by its use, unless that was seen; of a checkpoint by its model."""
+    if not any(one.subject.parameter.owner.types for one in unknown):
+        return "name the model that was saved: --model TARGET, or "
+    traced = all(one.subject.parameter.uses is not None for one in unknown)
+    return "" if traced else "run with --trace to classify by use, or "
 
 
 def _declared(plan: Plan) -> Iterator[Finding]:

@@ -17,6 +17,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.findings import Finding
 from decay_audit.rulefile import load
 from decay_audit.rules import Amount, Rule
+from decay_audit.sources import trace
 
 SPARE, DECAY = Amount(times=0.0), Amount()
 
@@ -82,6 +83,15 @@ def test_what_nothing_explains_is_da304() -> None:
     model.register_parameter("zzz", nn.Parameter(torch.zeros(3, 5, 7)))
     (finding,) = found(model, ruleset(rule("biases", role="bias")))
     assert (finding.code, finding.parameters) == ("DA304", ("zzz",))
+    assert finding.fix == "run with --trace to classify by use, or add a rule by name"
+
+
+def test_the_fix_of_da304_does_not_ask_for_a_trace_that_was_made() -> None:
+    model = block()
+    model.register_parameter("zzz", nn.Parameter(torch.zeros(3, 5, 7)))
+    traced = trace.with_uses(decay_audit.read(model), trace.trace(model, trace.inputs(model, "2x4")))
+    (finding,) = check(traced, decay_audit.plan(traced, ruleset(rule("biases", role="bias"))))
+    assert finding.fix == "add a rule by name"
 
 
 class Declaring(nn.Module):
