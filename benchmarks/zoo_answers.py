@@ -120,7 +120,6 @@ TOLD_APART: dict[Role, frozenset[Role]] = {
     "scale": frozenset({"layer_scale"}),
     "bias": frozenset({"norm_bias"}),
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token"}),
-    "linear_weight": frozenset({"relative_position_bias"}),
 }
 """What use tells apart where a name, or a class that only tells a table, says no more than the kind."""
 

@@ -50,7 +50,8 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
     """Say what a traced forward pass shows of a parameter, strongest first; nothing if it was not traced or used."""
     uses = parameter.uses or ()
     # A product that becomes a kernel, or joins attention scores, may be of a stack of kernels or of a table.
-    beyond = any(use.slot in {"scores", "mixed"} for use in uses)
+    scored = any(use.slot == "scores" for use in uses)
+    beyond = scored or any(use.slot == "mixed" for use in uses)
     learned = any(use.marks[:1] == ("input",) for use in uses)
     # Rows that data picks are entries; a product with all of them measures how near each entry is.
     looked_up = any("by data" in use.marks and not use.via for use in uses)
@@ -65,6 +66,7 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
         doubtful = {
             "linear_weight": (beyond or looked_up) and not layered,
             "position_embedding": learned,
+            "token": scored,
         }
         if doubtful.get(role):
             confidence = "guess"
@@ -189,7 +191,9 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
     wide = _wide(parameter.shape)
     if use.slot == "residual":
         return "layer_scale", "other", "likely" if wide == 1 else "guess"
-    if use.slot == "scores" or ("scores" in use.marks and wide):
+    if use.slot == "scores":  # its product was added: entries for offsets, or a layer that makes a bias of pairs
+        return "relative_position_bias", "attention", "guess"
+    if "scores" in use.marks and wide:
         return "relative_position_bias", "attention", "guess" if _of_features(use) else "likely"
     if {"normal", "scaled", "spread"} & set(use.marks) and wide == 1:
         return "norm_bias", "other_norm", "likely"

@@ -123,11 +123,11 @@ def test_a_table_gathered_by_offset_and_added_to_attention_scores_is_a_relative_
         assert roles(Odd(one, (7, 2)), (3, 2, 4, C)) == {"p": "relative_position_bias likely"}
 
 
-def test_a_query_times_a_table_that_joins_the_scores_is_a_relative_bias() -> None:
+def test_of_a_product_that_joins_the_scores_use_only_guesses_at_a_relative_bias() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         return (x @ x.transpose(-1, -2) + x @ p.t()).softmax(-1) @ x
 
-    assert roles(Odd(forward, (4, C)), (3, 4, C)) == {"p": "relative_position_bias likely"}
+    assert roles(Odd(forward, (4, C)), (3, 4, C)) == {"p": "relative_position_bias guess"}
 
 
 def test_what_is_put_beside_the_tokens_is_a_token() -> None:
@@ -372,7 +372,7 @@ def test_a_choice_between_products_of_one_table_is_still_of_the_table() -> None:
         chosen = torch.where(torch.eye(4) > 0, same[..., None], other[..., None])
         return (x @ x.transpose(-1, -2) + chosen).softmax(-1) @ x
 
-    assert roles(Odd(forward, (2, C)), (3, 4, C)) == {"p": "relative_position_bias likely"}
+    assert roles(Odd(forward, (2, C)), (3, 4, C)) == {"p": "relative_position_bias guess"}
 
 
 def test_a_product_with_all_rows_of_an_embedding_does_not_make_it_a_matrix() -> None:
