@@ -56,7 +56,7 @@ def main() -> None:
     sides: dict[str, Callable[[], object]] = {
         "group and construct": lambda: make(model),
         "audit": lambda: api.audit(model, optimizer, "timm"),
-        "audit, measured": lambda: api.audit(model, optimizer, "timm", measured=True),
+        "audit, measured": lambda: api.audit(model, optimizer, "timm", measure=True),
     }
     assert not [one for one in api.audit(model, optimizer, "timm").findings if one.severity == "error"]
     times = {name: [seconds(side) for side in sides.values()] for name in range(options.rounds)}

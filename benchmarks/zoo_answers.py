@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from benchmarks.zoo_readings import Reading
 from decay_audit import RuleSet, classify, plan
 from decay_audit.errors import DecayAuditError
-from decay_audit.parameters import Owner, Parameter
+from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_usage
 from decay_audit.roles.classify import FINER
 from decay_audit.roles.words import Classified, Confidence, Evidence, Role
@@ -177,7 +177,7 @@ def _decayed(classified: tuple[Classified, ...], ruleset: RuleSet) -> dict[str, 
         decisions = plan(classified, ruleset, 1.0).decisions
     except DecayAuditError:
         return {}
-    return dict(Counter(decision.subject.role for decision in decisions if decision.weight_decay))
+    return dict(Counter(decision.classified.role for decision in decisions if decision.weight_decay))
 
 
 def _state_dict(shapes: Mapping[str, tuple[int, ...]], parameters: Iterable[Parameter]) -> Iterator[Parameter]:

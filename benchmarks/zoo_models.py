@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from benchmarks import torchvision_schemas
-from decay_audit.sources.module.stages import STAGES
+from decay_audit.sources.module.build_devices import STAGES
 
 SCHEMAS = torchvision_schemas.define()
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")

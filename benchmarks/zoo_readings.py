@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks.zoo_models import build
 from decay_audit import Inventory, read
 from decay_audit.errors import DecayAuditError
-from decay_audit.parameters import Owner, Parameter, Use
+from decay_audit.model.parameters import Owner, Parameter, Use
 from decay_audit.sources.trace import Trace, inputs, trace, with_uses
 
 NOBODY = Owner()

@@ -13,7 +13,7 @@ LIBRARIES = ("timm", "torchvision", "transformers")
 SHOWN = 60  # rows of a list
 
 
-class Group(Struct, frozen=True, kw_only=True):
+class ParamGroup(Struct, frozen=True, kw_only=True):
     """Cases that differ only in where they were found."""
 
     example: Case
@@ -112,7 +112,7 @@ def _agreement(answers: Sequence[Answers]) -> str:
     )
 
 
-def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ...]]) -> list[Group]:
+def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ...]]) -> list[ParamGroup]:
     counts: Counter[tuple[str, ...]] = Counter()
     found: dict[tuple[str, ...], set[str]] = {}
     first: dict[tuple[str, ...], Case] = {}
@@ -124,12 +124,12 @@ def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ..
             found.setdefault(key, set()).add(one.name)
             first.setdefault(key, case)
     return [
-        Group(example=first[key], architecture=min(found[key]), parameters=count, architectures=len(found[key]))
+        ParamGroup(example=first[key], architecture=min(found[key]), parameters=count, architectures=len(found[key]))
         for key, count in counts.most_common()
     ]
 
 
-def _listed(groups: Sequence[Group], explain: Callable[[Case], str], columns: tuple[str, str, str]) -> str:
+def _listed(groups: Sequence[ParamGroup], explain: Callable[[Case], str], columns: tuple[str, str, str]) -> str:
     head = ("parameter", "of", "in", "parameters", "architectures", *columns)
     rows = [
         (

@@ -1,6 +1,8 @@
 """The Python API: what a training script calls."""
 
+import ast
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,11 +107,17 @@ def test_what_is_no_model_is_refused_by_its_type(thing: Any) -> None:
             verb(thing)
 
 
-def test_every_public_name_is_there() -> None:
-    for name in decay_audit.__all__:
-        assert getattr(decay_audit, name) is not None
+def test_every_name_of_the_stub_is_there_and_no_other() -> None:
+    stub = ast.parse(Path(decay_audit.__file__).with_suffix(".pyi").read_text())
+    names = {
+        alias.asname for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names if alias.asname
+    }
+    assert set(dir(decay_audit)) == names
+    assert {name: getattr(decay_audit, name).__name__ for name in names if name != "DEFAULT_RULES"} == {
+        name: name for name in names if name != "DEFAULT_RULES"
+    }
     with pytest.raises(AttributeError):
-        decay_audit.nothing  # noqa: B018
+        getattr(decay_audit, "nothing")  # noqa: B009  (mypy would refuse the plain form, as it should)
 
 
 def test_assert_decay_raises_with_the_findings_for_one_group_and_returns_the_report_for_split_ones() -> None:
@@ -118,7 +126,7 @@ def test_assert_decay_raises_with_the_findings_for_one_group_and_returns_the_rep
     with pytest.raises(decay_audit.DecayAssertionError, match=r"DA101 error   .* norm parameters and .* biases"):
         decay_audit.assert_decay(model, one_group)
     split = torch.optim.AdamW(decay_audit.param_groups(model, weight_decay=0.05), lr=LR)
-    assert decay_audit.assert_decay(model, split, measured=True).plan.ruleset.weight_decay == 0.05
+    assert decay_audit.assert_decay(model, split, measure=True).plan.ruleset.weight_decay == 0.05
 
 
 def test_an_audit_leaves_model_and_optimizer_as_they_were() -> None:
@@ -126,7 +134,7 @@ def test_an_audit_leaves_model_and_optimizer_as_they_were() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=LR)
     before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     random = torch.random.get_rng_state()
-    decay_audit.audit(model, optimizer, measured=True)
+    decay_audit.audit(model, optimizer, measure=True)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert torch.equal(random, torch.random.get_rng_state())
     assert not optimizer.state

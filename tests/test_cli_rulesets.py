@@ -7,7 +7,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from decay_audit import rulefile
+from decay_audit import rulesets
 from decay_audit.cli import app
 
 EXAMPLE = str(Path(__file__).parents[1] / "examples" / "resnext29.py")
@@ -49,8 +49,8 @@ def test_rulesets_that_agree_are_said_to() -> None:
 
 def test_diff_names_a_ruleset_that_has_no_answer_and_compares_the_others() -> None:
     result = runner.invoke(app, ["diff", EXAMPLE, "-r", "mingpt", "-r", "timm", "-r", "hf-trainer", "-w", "0.05"])
-    left_out = "  left out: no rule of mingpt matches conv_1_3x3.weight, and its default is `error`\n"
-    assert (result.exit_code, result.stdout) == (0, DIFF + left_out)
+    excluded = "  left out: no rule of mingpt matches conv_1_3x3.weight, and its default is `error`\n"
+    assert (result.exit_code, result.stdout) == (0, DIFF + excluded)
     assert runner.invoke(app, ["diff", EXAMPLE, "-r", "mingpt", "-r", "timm"]).exit_code == 2
 
 
@@ -101,8 +101,8 @@ def test_which_without_an_optimizer_says_how_to_name_one() -> None:
 
 def test_list_names_every_preset_and_show_prints_its_file() -> None:
     listed = runner.invoke(app, ["rules", "list"]).stdout
-    assert all(name in listed for name in rulefile.presets())
-    assert runner.invoke(app, ["rules", "show", "timm"]).stdout.strip() == rulefile.text("timm").strip()
+    assert all(name in listed for name in rulesets.presets())
+    assert runner.invoke(app, ["rules", "show", "timm"]).stdout.strip() == rulesets.text("timm").strip()
 
 
 def test_validate_reports_every_file_and_exits_2_if_one_is_wrong(tmp_path: Path) -> None:
@@ -129,4 +129,4 @@ def test_import_writes_a_ruleset_that_loads(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "norms 62" in result.stderr
     assert "default 33" in result.stderr
-    assert rulefile.validate(output).weight_decay == 0.05
+    assert rulesets.validate(output).weight_decay == 0.05

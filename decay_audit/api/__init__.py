@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from decay_audit import decisions, diff, explanation, roles, rulefile
+from decay_audit import roles, rulesets
 from decay_audit.api.emitting import code
 from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, file_of, load
 from decay_audit.api.observing import Observed, observe, observe_live
-from decay_audit.checks import check, coefficient_in_use, selection
-from decay_audit.decisions import Plan
-from decay_audit.diff import Comparison, Match
+from decay_audit.checks import check, coefficient_in_use, selected_codes
+from decay_audit.checks.codes import Severity
 from decay_audit.errors import DecayAssertionError, DecayAuditError
-from decay_audit.explanation import Explanation
-from decay_audit.findings import Severity
-from decay_audit.inventory import Inventory
-from decay_audit.observations import Observation, Update
-from decay_audit.parameters import Parameter
-from decay_audit.report import Report
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.observations import Observation, UpdateFormula
+from decay_audit.model.parameters import Parameter
+from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified
-from decay_audit.rules import RuleSet
+from decay_audit.rulesets import diff, explanation, plan as decisions
+from decay_audit.rulesets.diff import Comparison, Match
+from decay_audit.rulesets.explanation import Explanation
+from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.ruleset import RuleSet
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +80,7 @@ def load_rules(name_or_file: "str | Path | RuleSet") -> RuleSet:
     Raises:
         RulesError: there is no such preset or file, or the file has mistakes (all of them are listed).
     """
-    return name_or_file if isinstance(name_or_file, RuleSet) else rulefile.load(str(name_or_file))
+    return name_or_file if isinstance(name_or_file, RuleSet) else rulesets.load(str(name_or_file))
 
 
 def plan(
@@ -124,20 +125,20 @@ def audit(
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
     *,
-    measured: bool = False,
+    measure: bool = False,
 ) -> Report:
     """Compare a live model and its optimizer with a ruleset.
 
     Args:
         optimizer: one, several in a list, tuple or dict, or what holds them; None to decide only.
         weight_decay: the base coefficient; by default the one that the optimizer works with.
-        measured: also step copies with a gradient of zero, and compare what they do with what the groups say.
+        measure: also step copies with a gradient of zero, and compare what they do with what the groups say.
 
     Raises:
         DecayAuditError: the model or the optimizer cannot be read, or the ruleset gives no answer.
     """
     inventory = read(model)
-    observed = Observed() if optimizer is None else observe_live(model, inventory, optimizer, measured=measured)
+    observed = Observed() if optimizer is None else observe_live(model, inventory, optimizer, measure=measure)
     return _compare(inventory, observed, load_rules(rules), weight_decay)
 
 
@@ -147,7 +148,7 @@ def assert_decay(
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
     *,
-    measured: bool = False,
+    measure: bool = False,
     ignore: Iterable[str] = (),
     fail_on: Severity = "error",
 ) -> Report:
@@ -162,8 +163,8 @@ def assert_decay(
     """
     if optimizer is None:
         raise DecayAuditError("there is no optimizer to assert anything of", "audit(model) decides without one")
-    found = with_codes(audit(model, optimizer, rules, weight_decay, measured=measured), selection.chosen((), ignore))
-    if selection.fails(found.findings, fail_on):
+    found = with_codes(audit(model, optimizer, rules, weight_decay, measure=measure), selected_codes.chosen((), ignore))
+    if selected_codes.fails(found.findings, fail_on):
         from decay_audit import reports
 
         raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.check(found)}")
@@ -217,7 +218,7 @@ def param_groups(
         warnings.warn("the ruleset scales learning rates, and torch ignores `lr_scale`: pass lr=...", stacklevel=2)
     return [
         {
-            "params": [tensors[decision.subject.parameter.raw_name] for decision in group.decisions],
+            "params": [tensors[decision.classified.parameter.raw_name] for decision in group.decisions],
             "weight_decay": group.weight_decay,
             **_learning_rate(group.lr_scale, lr),
             **({} if group.use is None else {"use": group.use}),
@@ -238,20 +239,20 @@ def explain(name: str, reported: Report) -> Explanation:
         DecayAuditError: there is no such parameter.
     """
     here = reported.plan.ruleset
-    others = [rulefile.load(preset) for preset in rulefile.presets() if preset != here.name]
+    others = [rulesets.load(preset) for preset in rulesets.presets() if preset != here.name]
     story = explanation.explain(reported.plan, name, others, reported.observations)
     updates = tuple(_update(one, reported) for one in story.observations)
-    if story.decision.subject.parameter.trainable is False:  # no gradient at all: a step passes it by
-        updates = tuple(replace(one, alone="") for one in updates)
+    if story.decision.classified.parameter.trainable is False:  # no gradient at all: a step passes it by
+        updates = tuple(replace(one, zero_gradient="") for one in updates)
     return replace(story, updates=updates)
 
 
-def _update(observation: Observation, reported: Report) -> Update:
-    from decay_audit.optimizers import update
+def _update(observation: Observation, reported: Report) -> UpdateFormula:
+    from decay_audit.optimizers import formulas
 
     place = (observation.optimizer, observation.origin)
     optimizer = next(one for one in reported.optimizers if (one.name, one.origin) == place)
-    return update.update(optimizer, optimizer.groups[observation.group])
+    return formulas.update(optimizer, optimizer.groups[observation.group])
 
 
 def compare(loaded: Loaded, rules: "Sequence[str | Path | RuleSet]", weight_decay: float | None = None) -> Comparison:
@@ -275,7 +276,7 @@ def which(loaded: Loaded, request: Request) -> tuple[Match, ...]:
         raise DecayAuditError(
             "there is no optimizer to explain", "name one: --optimizer EXPRESSION, or a checkpoint that holds its state"
         )
-    presets = [rulefile.load(name) for name in rulefile.presets()]
+    presets = [rulesets.load(name) for name in rulesets.presets()]
     groups = [group for optimizer in observed.optimizers for group in optimizer.groups]
     unplaced = [group.weight_decay for group in groups for name in group.parameters if not name]
     return diff.which(classify(loaded.inventory), observed.observations, presets, unplaced)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from decay_audit.api.loading import Loaded, beside
-from decay_audit.decisions import Plan
+from decay_audit.rulesets.plan import Plan
 
 
 def code(loaded: Loaded, decided: Plan, *, optimizer: str | None = None, **options: Any) -> str:  # noqa: ANN401

@@ -9,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.inventory import Inventory
-from decay_audit.sources import fitting
+from decay_audit.model.inventory import Inventory
 from decay_audit.sources import target as targets
+from decay_audit.sources.checkpoint import onto_model
 
 if TYPE_CHECKING:
     from decay_audit.sources.module import Built, Device
@@ -78,7 +78,7 @@ def _checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded:
     saved = checkpoint.read(spec.path, target=spec.label, key=request.key, model=known)
     if modelled is None:
         return _with_parameters(Loaded(inventory=saved))
-    return replace(modelled, inventory=fitting.fit(saved, modelled.inventory))
+    return replace(modelled, inventory=onto_model.fit(saved, modelled.inventory))
 
 
 def _traced(built: "Built", request: Request) -> Inventory:

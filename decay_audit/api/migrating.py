@@ -8,9 +8,9 @@ from decay_audit import files
 from decay_audit.api.loading import Request, load
 from decay_audit.api.observing import made
 from decay_audit.errors import DecayAuditError
-from decay_audit.observations import Optimizer
-from decay_audit.sentences import counted
+from decay_audit.model.observations import Optimizer
 from decay_audit.sources import target as targets
+from decay_audit.text import counted
 
 
 def migrate(request: Request, output: Path) -> tuple[str, ...]:
@@ -34,13 +34,13 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
         raise DecayAuditError("a checkpoint cannot make an optimizer", "name the model as a target: --model train.py")
     import torch
 
-    from decay_audit.optimizers import live
-    from decay_audit.optimizers import migrate as moving
-    from decay_audit.sources import checkpoint, fitting, module
+    from decay_audit.optimizers import live, migrate as moving
+    from decay_audit.sources import checkpoint, module
+    from decay_audit.sources.checkpoint import onto_model
 
     request.progress(f"reading {path.name}")
     read = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
-    saved = fitting.fit(read, loaded.inventory).optimizers
+    saved = onto_model.fit(read, loaded.inventory).optimizers
     built, optimizers = made(request.optimizer, loaded.built, request)
     found = live.find(optimizers)
     if len(saved) != len(found):

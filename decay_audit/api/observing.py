@@ -9,15 +9,15 @@ from msgspec.structs import replace
 from decay_audit.api.loading import Loaded, Request, load
 from decay_audit.checks.resume import counterparts
 from decay_audit.errors import DecayAuditError
-from decay_audit.inventory import Inventory
-from decay_audit.observations import Observation, Optimizer, held
-from decay_audit.optimizers import positions
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.observations import Observation, Optimizer, held
+from decay_audit.optimizers import saved_positions
 from decay_audit.sources import target as targets
 
 if TYPE_CHECKING:
     import torch
 
-    from decay_audit.optimizers.construction import Record
+    from decay_audit.optimizers.watch_construction import Record
     from decay_audit.sources.module import Built
 
 
@@ -52,14 +52,15 @@ def _placed(saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory
     """See positions without names as the live optimizer that would load them has them, where their shapes allow it."""
     shapes = {one.name: one.shape for one in inventory.parameters}
     loading = {id(then): now for now, then in counterparts(live, saved)}
-    return tuple(positions.placed(one, loading[id(one)], shapes) if id(one) in loading else one for one in saved)
+    return tuple(saved_positions.placed(one, loading[id(one)], shapes) if id(one) in loading else one for one in saved)
 
 
 def _beside(loaded: Loaded, request: Request) -> Inventory | None:
     """Read the checkpoint that was named beside the target, for the optimizer states in it."""
     if request.checkpoint is None:
         return None
-    from decay_audit.sources import checkpoint, fitting
+    from decay_audit.sources import checkpoint
+    from decay_audit.sources.checkpoint import onto_model
 
     path = Path(request.checkpoint)
     if not targets.exists(path):
@@ -69,7 +70,7 @@ def _beside(loaded: Loaded, request: Request) -> Inventory | None:
         raise DecayAuditError(
             f"{path.name} holds no optimizer state of this model", "save it beside the model: optimizer.state_dict()"
         )
-    fitted = fitting.fit(saved, loaded.inventory)
+    fitted = onto_model.fit(saved, loaded.inventory)
     first, *others = fitted.optimizers
     return replace(fitted, optimizers=(replace(first, notes=(*first.notes, *fitted.notes)), *others))
 
@@ -80,13 +81,13 @@ def _live(loaded: Loaded, request: Request, expression: str) -> Observed:
         raise DecayAuditError(
             "a checkpoint has no parameters to give to an optimizer", "name the model as well: --model TARGET"
         )
-    from decay_audit.optimizers import construction
+    from decay_audit.optimizers import watch_construction
 
     request.progress("making the optimizer")
-    with construction.watch() as record:
+    with watch_construction.watch() as record:
         built, optimizers = made(expression, built, request)
     request.progress("measuring steps with a gradient of zero" if request.measure else "reading the optimizer")
-    return observe_live(built.model, loaded.inventory, optimizers, record=record, measured=request.measure)
+    return observe_live(built.model, loaded.inventory, optimizers, record=record, measure=request.measure)
 
 
 def made(expression: str, built: "Built", request: Request) -> "tuple[Built, object]":
@@ -110,7 +111,7 @@ def observe_live(
     made: object,
     *,
     record: "Record | None" = None,
-    measured: bool = False,
+    measure: bool = False,
 ) -> Observed:
     """Read live optimizers: what each group holds, and, if asked for, what a step with a gradient of zero does.
 
@@ -121,10 +122,11 @@ def observe_live(
     Raises:
         OptimizerError: there is none among them, or it cannot be read or stepped.
     """
-    from decay_audit.optimizers import live, measure
+    from decay_audit.optimizers import live
+    from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
     found, names = live.find(made), module.names(model, inventory)
     observed = live.observe(found, names, record)
-    observations = measure.measure(found, names, record) if measured else observed.observations
+    observations = measure_steps(found, names, record) if measure else observed.observations
     return Observed(optimizers=observed.optimizers, observations=observations)

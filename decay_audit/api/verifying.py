@@ -1,9 +1,10 @@
 """An imported ruleset on one model: what its rules take, and whether the codebase's own function says the same."""
 
-from decay_audit import decisions, roles, rulefile
+from decay_audit import roles, rulesets
 from decay_audit.api.loading import Loaded
-from decay_audit.rulefile.importing import Imported
-from decay_audit.verification import Verification, differences
+from decay_audit.rulesets import plan as decisions
+from decay_audit.rulesets.conformance import Verification, differences
+from decay_audit.rulesets.importing import Imported
 
 
 def verify(loaded: Loaded, imported: Imported) -> Verification:
@@ -12,14 +13,14 @@ def verify(loaded: Loaded, imported: Imported) -> Verification:
     Raises:
         PlanError: the ruleset has no answer for the model.
     """
-    ruleset = rulefile.from_text(imported.text, "the imported ruleset")
+    ruleset = rulesets.from_text(imported.text, "the imported ruleset")
     base = ruleset.weight_decay or 1.0  # a file may have multiples of a coefficient that another file gives
     plan = decisions.plan(roles.classify(loaded.inventory.parameters), ruleset, base)
     target = loaded.inventory.target
     if loaded.built is None:
         said = f"{target} is a checkpoint, and {imported.source} asks a live model"
         return Verification(plan=plan, target=target, unasked=said)
-    from decay_audit.optimizers import codebases
+    from decay_audit.rulesets.importing import codebases
 
     try:
         codebase = codebases.version(imported.source)

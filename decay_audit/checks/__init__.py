@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from decay_audit.checks.channels import check_channels
 from decay_audit.checks.checkpoint import check_checkpoint
+from decay_audit.checks.codes import SEVERITIES, Finding
 from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
 from decay_audit.checks.plan import check_plan
 from decay_audit.checks.resume import check_resume
-from decay_audit.decisions import Plan
-from decay_audit.findings import SEVERITIES, Finding
-from decay_audit.inventory import Inventory
-from decay_audit.observations import Observation, Optimizer
+from decay_audit.checks.unused_entries import check_channels
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.observations import Observation, Optimizer
+from decay_audit.rulesets.plan import Plan
 
 __all__ = ["check", "coefficient_in_use"]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from decay_audit.findings import Finding, finding
-from decay_audit.inventory import Inventory
-from decay_audit.observations import Optimizer
-from decay_audit.sentences import counted, few
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.observations import Optimizer
+from decay_audit.text import counted, few
 
 
 def check_checkpoint(inventories: Sequence[Inventory], optimizers: Sequence[Optimizer]) -> tuple[Finding, ...]:
@@ -15,12 +15,12 @@ def check_checkpoint(inventories: Sequence[Inventory], optimizers: Sequence[Opti
 
 def _misfits(optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
     for optimizer in optimizers:
-        if optimizer.misfits:
+        if optimizer.mismatched_state:
             yield finding(
                 "DA601",
-                f"saved state of {optimizer.type} does not fit {counted(len(optimizer.misfits), 'parameter')} "
+                f"saved state of {optimizer.type} does not fit {counted(len(optimizer.mismatched_state), 'parameter')} "
                 "at its positions",
-                optimizer.misfits,
+                optimizer.mismatched_state,
                 expected="state tensors of the parameter's own shape",
                 found="other shapes: the groups were saved in another order, or for another model",
                 where=optimizer.name,

@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isclose
 
-from decay_audit.checks import advice
+from decay_audit.checks import fixes
+from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.phrases import kinds, number, places
 from decay_audit.checks.plan import BIASES_AND_NORMS, declarations, inverted
-from decay_audit.checks.sides import Side, effective
-from decay_audit.decisions import Decision, Plan
-from decay_audit.findings import Finding, finding
-from decay_audit.observations import Observation
-from decay_audit.sentences import joined
+from decay_audit.checks.view import Side, effective
+from decay_audit.model.observations import Observation
+from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.text import joined
 
 Pair = tuple[Decision, Observation]
 TOLERANCE = 1e-6
@@ -57,12 +57,12 @@ def _nothing(side: Side, pairs: Sequence[Pair]) -> Finding:
         expected=f"weight_decay {number(side.plan.ruleset.weight_decay)}",
         found="weight_decay 0 everywhere",
         where=_groups(side, pairs),
-        fix=advice.another(side.plan, optimizers, side.target) if without else side.fix(),
+        fix=fixes.another(side.plan, optimizers, side.target) if without else side.fix(),
     )
 
 
 def _inverted(side: Side, pairs: Sequence[Pair]) -> Finding:
-    vectors = [one for one, seen in pairs if one.subject.role in BIASES_AND_NORMS and effective(seen)]
+    vectors = [one for one, seen in pairs if one.classified.role in BIASES_AND_NORMS and effective(seen)]
     return finding(
         "DA402",
         f"inverted: {kinds(vectors)} are decayed{side.by()}, and no matrix is",
@@ -147,11 +147,11 @@ def _declared(side: Side) -> Iterator[Finding]:
     ignored = [
         (decision, seen)
         for decision, seen in side.pairs()
-        if decision.subject.parameter.declared_no_decay and effective(seen) and not decision.decays
+        if decision.classified.parameter.declared_no_decay and effective(seen) and not decision.decays
     ]
     if ignored:
         decisions = _unique(ignored)
-        hooks = sorted({one.subject.parameter.declared_no_decay or "" for one in decisions})
+        hooks = sorted({one.classified.parameter.declared_no_decay or "" for one in decisions})
         yield finding(
             "DA305",
             f"{kinds(decisions)} {_are(decisions)} decayed that the model declares in {declarations(hooks)}",
@@ -171,12 +171,12 @@ def _said(side: Side, pairs: Sequence[Pair]) -> str:
 
 def _one(side: Side, observation: Observation) -> str:
     measured = effective(observation) != observation.weight_decay
-    word = f"weight_decay {number(observation.weight_decay)} in {side.place(observation)}"
+    word = f"weight_decay {number(observation.weight_decay)} in {side.location(observation)}"
     return f"{word}, measured {number(effective(observation))}" if measured else word
 
 
 def _groups(side: Side, pairs: Sequence[Pair]) -> str:
-    return joined(list({side.place(observation): None for _, observation in pairs})[:5])
+    return joined(list({side.location(observation): None for _, observation in pairs})[:5])
 
 
 def _ruleset(side: Side) -> str:

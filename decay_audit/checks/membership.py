@@ -4,14 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
+from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.phrases import kinds, number
-from decay_audit.checks.sides import Side
-from decay_audit.decisions import DEFAULT, Decision, Plan, plan
-from decay_audit.findings import Finding, finding
-from decay_audit.observations import Group, Optimizer
+from decay_audit.checks.view import Side
+from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import Classified
-from decay_audit.rules import Amount, RuleSet
-from decay_audit.sentences import counted, few, joined
+from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, plan
+from decay_audit.rulesets.ruleset import Amount, RuleSet
+from decay_audit.text import counted, few, joined
 
 _NAMES = frozenset({"name", "group_name", "layer_name"})
 """Keys that label a group and steer nothing."""
@@ -40,7 +40,7 @@ def _absent(side: Side) -> Iterator[Finding]:
     absent = [
         one
         for one in side.plan.decisions
-        if one.subject.parameter.trainable is not False and one.name not in side.observed
+        if one.classified.parameter.trainable is not False and one.name not in side.observed
     ]
     if absent:
         yield finding(
@@ -56,13 +56,13 @@ def _absent(side: Side) -> Iterator[Finding]:
 def _strange(side: Side) -> Iterator[Finding]:
     for optimizer in side.optimizers.values():
         for index, group in enumerate(optimizer.groups):
-            if group.strangers:
+            if group.foreign_tensors:
                 yield finding(
                     "DA203",
-                    f"{counted(len(group.strangers), 'tensor')} in group {index} of {optimizer.type} "
-                    f"{'is no parameter' if len(group.strangers) == 1 else 'are no parameters'} of this model",
+                    f"{counted(len(group.foreign_tensors), 'tensor')} in group {index} of {optimizer.type} "
+                    f"{'is no parameter' if len(group.foreign_tensors) == 1 else 'are no parameters'} of this model",
                     expected="parameters of the model",
-                    found=few(group.strangers, 3),
+                    found=few(group.foreign_tensors, 3),
                     where=f"group {index} of {optimizer.type}",
                     fix="build the optimizer after the model is complete, from the model that is trained",
                 )
@@ -71,7 +71,7 @@ def _strange(side: Side) -> Iterator[Finding]:
 def _repeated(side: Side) -> Iterator[Finding]:
     repeated = [one for one in side.plan.decisions if len(side.observed.get(one.name, ())) > 1]
     if repeated:
-        places = {side.place(seen): None for one in repeated for seen in side.observed[one.name]}
+        places = {side.location(seen): None for one in repeated for seen in side.observed[one.name]}
         yield finding(
             "DA202",
             f"{kinds(repeated)} {'is' if len(repeated) == 1 else 'are'} held more than once, and stepped as often",
@@ -87,7 +87,7 @@ def _frozen(side: Side) -> Iterator[Finding]:
     frozen = {
         decision.name: (decision, seen)
         for decision, seen in side.pairs()
-        if decision.subject.parameter.trainable is False and seen.weight_decay
+        if decision.classified.parameter.trainable is False and seen.weight_decay
     }
     if frozen:
         coefficients = sorted({number(seen.weight_decay) for _, seen in frozen.values()})
@@ -99,14 +99,14 @@ def _frozen(side: Side) -> Iterator[Finding]:
             frozen,
             expected="in no group, or in one with weight_decay 0",
             found=f"weight_decay {joined(coefficients)}",
-            where=joined(list({side.place(seen): None for _, seen in frozen.values()})[:5]),
+            where=joined(list({side.location(seen): None for _, seen in frozen.values()})[:5]),
             fix="hand over only parameters with requires_grad=True",
         )
 
 
 def _flattened(side: Side) -> Iterator[Finding]:
     for optimizer in side.optimizers.values():
-        flat = [name for group in optimizer.groups for name in group.flattened]
+        flat = [name for group in optimizer.groups for name in group.flat_parameters]
         if flat:
             yield finding(
                 "DA505",
@@ -149,7 +149,7 @@ def _identical(optimizer: Optimizer) -> Iterator[Finding]:
         )
 
 
-def _settings(group: Group) -> tuple[tuple[str, str], ...]:
+def _settings(group: ParamGroup) -> tuple[tuple[str, str], ...]:
     kept = {key: value for key, value in group.hyperparameters.items() if key not in _NAMES}
     shared = {"weight_decay": group.weight_decay, "lr": group.lr}
     return tuple(sorted((key, repr(value)) for key, value in (shared | kept).items()))
@@ -157,10 +157,10 @@ def _settings(group: Group) -> tuple[tuple[str, str], ...]:
 
 def check_ties(decided: Plan) -> Iterator[Finding]:
     """Find tied tensors whose other names the rules would decide differently: DA205."""
-    tied = [one for one in decided.decisions if one.grouped and one.subject.parameter.tied_to]
+    tied = [one for one in decided.decisions if one.grouped and one.classified.parameter.tied_to]
     coefficients = _under_other_names(tied, decided.ruleset)
     for decision in tied:
-        others = {name: coefficients.get(name) for name in decision.subject.parameter.tied_to}
+        others = {name: coefficients.get(name) for name in decision.classified.parameter.tied_to}
         differ = {name: got for name, got in others.items() if got is not None and got != decision.weight_decay}
         if differ:
             names = joined([f"{name} ({number(got)})" for name, got in differ.items()])
@@ -171,14 +171,14 @@ def check_ties(decided: Plan) -> Iterator[Finding]:
                 (decision.name, *differ),
                 expected="one decision for one tensor",
                 found=f"{decision.name} ({number(decision.weight_decay)}), {names}",
-                where=decision.place,
+                where=decision.location,
                 fix="add a rule that matches all its names, or `tied: true`",
             )
 
 
 def _under_other_names(tied: Sequence[Decision], ruleset: RuleSet) -> dict[str, float]:
     """The coefficient that each tensor would get under its other names, by the same role; none where it is an error."""
-    renamed = {name: _renamed(one.subject, name) for one in tied for name in one.subject.parameter.tied_to}
+    renamed = {name: _renamed(one.classified, name) for one in tied for name in one.classified.parameter.tied_to}
     asked = replace(ruleset, default=ruleset.default or Amount(), lr_scale=(), layer_decay=None, routes=())
     decisions = plan(renamed.values(), asked).decisions
     return {one.name: one.weight_decay for one in decisions if ruleset.default or one.rule != DEFAULT}

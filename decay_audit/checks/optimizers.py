@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
+from decay_audit.checks.codes import Finding
 from decay_audit.checks.coefficients import check_coefficients, coefficient_in_use
-from decay_audit.checks.meanings import check_meanings
 from decay_audit.checks.membership import check_membership, check_ties
-from decay_audit.checks.sides import sides
-from decay_audit.decisions import Plan
-from decay_audit.findings import Finding
-from decay_audit.observations import Observation, Optimizer
+from decay_audit.checks.semantics import check_meanings
+from decay_audit.checks.view import sides
+from decay_audit.model.observations import Observation, Optimizer
+from decay_audit.rulesets.plan import Plan
 
 __all__ = ["check_optimizers", "check_ties", "coefficient_in_use"]
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from decay_audit.decisions import Decision
 from decay_audit.roles.words import Role
-from decay_audit.sentences import coefficient, counted, joined
+from decay_audit.rulesets.plan import Decision
+from decay_audit.text import coefficient, counted, joined
 
 _KINDS: dict[Role, tuple[str, str]] = {
     "norm_weight": ("norm parameter", "norm parameters"),
@@ -27,7 +27,7 @@ _KINDS: dict[Role, tuple[str, str]] = {
 
 def kinds(decisions: Sequence[Decision]) -> str:
     """Count parameters by kind, the most frequent first: `62 norm parameters and 1 bias`."""
-    counts = Counter(_KINDS.get(one.subject.role, ("parameter", "parameters")) for one in decisions)
+    counts = Counter(_KINDS.get(one.classified.role, ("parameter", "parameters")) for one in decisions)
     return joined([counted(count, one, many) for (one, many), count in counts.most_common()])
 
 
@@ -38,5 +38,5 @@ def number(value: float) -> str:
 
 def places(decisions: Iterable[Decision]) -> str:
     """Name the rules that decided, each with its place: `rule norms (no-norm-no-bias.yaml:9)`."""
-    rules = {f"{one.rule} ({one.place})" if one.place else one.rule: None for one in decisions}
+    rules = {f"{one.rule} ({one.location})" if one.location else one.rule: None for one in decisions}
     return f"{'rules' if len(rules) > 1 else 'rule'} {', '.join(rules)}"

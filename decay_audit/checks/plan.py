@@ -4,13 +4,13 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from decay_audit.conditions import NameForm
-from decay_audit.decisions import Decision, Plan
-from decay_audit.findings import Finding, finding
-from decay_audit.matching import compile_when
+from decay_audit.checks.codes import Finding, finding
 from decay_audit.roles.words import Classified, Role
-from decay_audit.rules import Rule
-from decay_audit.sentences import counted, few, joined
+from decay_audit.rulesets.conditions import NameForm
+from decay_audit.rulesets.matching import compile_when
+from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.rulesets.ruleset import Rule
+from decay_audit.text import counted, few, joined
 
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight"})
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
@@ -51,14 +51,14 @@ def _idle_rules(plan: Plan) -> Iterator[Finding]:
             continue
         borrowed = plan.ruleset.preset or rule.file != plan.ruleset.file
         holds = compile_when(rule.when, plan.ruleset.names)
-        taken = [decision for decision in plan.decisions if holds(decision.subject)]
+        taken = [decision for decision in plan.decisions if holds(decision.classified)]
         if not taken and not (borrowed and rule.when.keys() <= _ABOUT_WHAT_IT_IS):
             yield finding(
                 "DA301",
                 message=f"rule {rule.name} matches no parameter of this model",
                 expected="at least one parameter",
                 found="0 parameters",
-                where=rule.place,
+                where=rule.location,
             )
         shadows = sorted({decision.rule for decision in taken if decision.grouped})
         if shadows and not borrowed:
@@ -68,13 +68,13 @@ def _idle_rules(plan: Plan) -> Iterator[Finding]:
                 message=f"rule {rule.name} never decides: {joined(shadows)} took all {len(taken)} that it matches",
                 expected=rule.name,
                 found=", ".join(shadows),
-                where=rule.place,
+                where=rule.location,
             )
 
 
 def _wrapper_rules(plan: Plan) -> Iterator[Finding]:
     """DA303: rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
-    wrapped = [one.subject for one in plan.decisions if one.subject.parameter.raw_name != one.name]
+    wrapped = [one.classified for one in plan.decisions if one.classified.parameter.raw_name != one.name]
     if not wrapped:
         return
     for rule in plan.ruleset.rules:
@@ -90,7 +90,7 @@ def _wrapper_rules(plan: Plan) -> Iterator[Finding]:
                     message=f"rule {rule.name} matches {_count(differ)} only {words} the wrapper's prefix",
                     expected=first.name,
                     found=first.raw_name,
-                    where=rule.place,
+                    where=rule.location,
                 )
 
 
@@ -100,7 +100,7 @@ def _holding(rule: Rule, subjects: Iterable[Classified], names: NameForm) -> dic
 
 
 def _unclassified(plan: Plan) -> Iterator[Finding]:
-    unknown = [decision for decision in plan.decisions if decision.subject.role == "unclassified"]
+    unknown = [decision for decision in plan.decisions if decision.classified.role == "unclassified"]
     if unknown:
         them = "it" if len(unknown) == 1 else "them"
         yield finding(
@@ -115,23 +115,23 @@ def _unclassified(plan: Plan) -> Iterator[Finding]:
 
 def _better(unknown: Sequence[Decision]) -> str:
     """Say how more could be known: of a module by its use, unless that was seen; of a checkpoint by its model."""
-    if not any(one.subject.parameter.owner.types for one in unknown):
+    if not any(one.classified.parameter.owner.types for one in unknown):
         return "name the model that was saved: --model TARGET, or "
-    traced = all(one.subject.parameter.uses is not None for one in unknown)
+    traced = all(one.classified.parameter.uses is not None for one in unknown)
     return "" if traced else "run with --trace to classify by use, or "
 
 
 def _declared(plan: Plan) -> Iterator[Finding]:
-    declared = [one for one in plan.decisions if one.decays and one.subject.parameter.declared_no_decay]
+    declared = [one for one in plan.decisions if one.decays and one.classified.parameter.declared_no_decay]
     if declared:
-        hooks = sorted({one.subject.parameter.declared_no_decay or "" for one in declared})
+        hooks = sorted({one.classified.parameter.declared_no_decay or "" for one in declared})
         yield finding(
             "DA305",
             parameters=_names(declared),
             message=f"{plan.ruleset.name} decays {_count(declared)} that the model declares in {declarations(hooks)}",
             expected="spared",
             found="decayed",
-            where=few(sorted({one.place or one.rule for one in declared}), SHOWN),
+            where=few(sorted({one.location or one.rule for one in declared}), SHOWN),
             fix=_sparing(plan, hooks),
         )
 
@@ -160,7 +160,7 @@ def _sparing(plan: Plan, hooks: Sequence[str]) -> str:
 
 
 def _unknowable(plan: Plan) -> Iterator[Finding]:
-    places = {rule.name: rule.place for rule in plan.ruleset.rules}
+    places = {rule.name: rule.location for rule in plan.ruleset.rules}
     for rule, parameters in plan.unknown.items():
         yield finding(
             "DA306",
@@ -187,7 +187,7 @@ def _nothing_decays(plan: Plan) -> Iterator[Finding]:
 
 
 def _inverted(plan: Plan) -> Iterator[Finding]:
-    vectors = [one for one in plan.decisions if one.decays and one.subject.role in BIASES_AND_NORMS]
+    vectors = [one for one in plan.decisions if one.decays and one.classified.role in BIASES_AND_NORMS]
     if vectors and inverted(plan.decisions, lambda decision: decision.decays):
         yield finding(
             "DA402",
@@ -195,14 +195,14 @@ def _inverted(plan: Plan) -> Iterator[Finding]:
             message=f"inverted: {_count(vectors)} (biases and norms) decay, and no matrix does",
             expected="matrices decay",
             found="only biases and norms decay",
-            where=joined(sorted({one.place or one.rule for one in vectors})),
+            where=joined(sorted({one.location or one.rule for one in vectors})),
         )
 
 
 def inverted(decisions: Sequence[Decision], decays: Callable[[Decision], bool]) -> bool:
     """Whether matrices exist and none decays, while a bias or a norm parameter does."""
-    matrices = [one for one in decisions if one.subject.role in MATRICES and one.grouped]
-    vectors = [one for one in decisions if one.subject.role in BIASES_AND_NORMS]
+    matrices = [one for one in decisions if one.classified.role in MATRICES and one.grouped]
+    vectors = [one for one in decisions if one.classified.role in BIASES_AND_NORMS]
     return bool(matrices) and not any(map(decays, matrices)) and any(map(decays, vectors))
 
 

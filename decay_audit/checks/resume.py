@@ -7,11 +7,11 @@ every hyperparameter of the checkpoint then replaces the live one.
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
 
-from decay_audit.checks.advice import migration
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.fixes import migration
 from decay_audit.checks.phrases import number
-from decay_audit.findings import Finding, finding
-from decay_audit.observations import Group, Optimizer
-from decay_audit.sentences import counted, joined
+from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.text import counted, joined
 
 SHOWN = 3
 _OF_THE_ALGORITHM = ("betas", "momentum", "rho", "alpha")
@@ -175,7 +175,7 @@ def _moved(live: Optimizer, saved: Optimizer) -> list[str]:
     return [name for name, index in after.items() if before.get(name, index) != index]
 
 
-def _group_of(groups: Sequence[Group]) -> dict[str, int]:
+def _group_of(groups: Sequence[ParamGroup]) -> dict[str, int]:
     return {name: index for index, group in enumerate(groups) for name in group.parameters if name}
 
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from decay_audit.cli import check, diff, emit, explain, inspect, migrate, rules, screen
+from decay_audit.cli import screen
 from decay_audit.cli.command import register
+from decay_audit.cli.verbs import check, diff, emit, explain, inspect, migrate, rules
 from decay_audit.errors import DecayAuditError, inspecting, typed
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count

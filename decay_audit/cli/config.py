@@ -80,10 +80,10 @@ def load(file: Path) -> Config:
         DecayAuditError: it has mistakes; the message has all of them, each with its line.
     """
     from decay_audit.cli import pyproject
-    from decay_audit.rulefile import reader
+    from decay_audit.rulesets.yaml import typed
 
     mistakes: list[tuple[int, str]] = []
-    config = reader.read(pyproject.node(file), Config, "[tool.decay-audit]", lambda *found: mistakes.append(found))
+    config = typed.read(pyproject.node(file), Config, "[tool.decay-audit]", lambda *found: mistakes.append(found))
     if mistakes:
         raise DecayAuditError("\n".join(f"{file.name}:{line}: {text}" for line, text in sorted(mistakes)), _HINT)
     assert isinstance(config, Config)  # what cannot be read has a mistake

@@ -62,9 +62,9 @@ class FailOn(StrEnum):
 
 def complete_rules(incomplete: str) -> list[str]:
     """Complete the name of a preset in a shell."""
-    from decay_audit import rulefile
+    from decay_audit import rulesets
 
-    return [name for name in rulefile.presets() if name.startswith(incomplete)]
+    return [name for name in rulesets.presets() if name.startswith(incomplete)]
 
 
 Target = Annotated[

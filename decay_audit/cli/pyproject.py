@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar
+from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar
 
 _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?P<part>\.\s*["']?\w+["']?\s*)?\]""")
 _ANY_HEADER = re.compile(r"\s*\[")

@@ -6,12 +6,12 @@ The module needs torch and nothing of decay-audit. Names are literals, and it re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from decay_audit.decisions import Decision, Plan, PlanGroup
 from decay_audit.emit import optimizer as optimizers
 from decay_audit.emit.literals import comment, names, string
 from decay_audit.errors import DecayAuditError
-from decay_audit.parameters import WRAPPER_PARTS
-from decay_audit.sentences import counted
+from decay_audit.model.parameters import WRAPPER_PARTS
+from decay_audit.rulesets.plan import Decision, Plan, PlanGroup
+from decay_audit.text import counted
 
 NAMES_INDENT = 16
 _SEVERAL = (
@@ -119,7 +119,7 @@ def _function(plan: Plan, groups: Sequence[PlanGroup], lr: float | None) -> list
     scaled = any(group.lr_scale != 1.0 for group in groups)
     default = "" if lr is None else f" = {float(lr)!r}"
     frozen = [decision.name for decision in plan.decisions if not decision.grouped]
-    from_file = not any(decision.subject.parameter.owner.types for decision in plan.decisions)
+    from_file = not any(decision.classified.parameter.owner.types for decision in plan.decisions)
     return [
         f"def param_groups(model: torch.nn.Module{f', lr: float{default}' if scaled else ''}) -> list[dict]:",
         '    """Split the parameters of `model`; raise ValueError if it is not the model written for."""',
@@ -151,7 +151,7 @@ def _group(group: PlanGroup, *, scaled: bool) -> Iterator[str]:
 
 
 def _rule(decision: Decision) -> tuple[str, str]:
-    return decision.rule, decision.place
+    return decision.rule, decision.location
 
 
 def _lookup(*, every_name: bool, frozen: bool) -> list[str]:

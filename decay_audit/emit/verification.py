@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from decay_audit.decisions import Decision, Plan
 from decay_audit.errors import DecayAuditError
-from decay_audit.sentences import few
+from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.text import few
 
 if TYPE_CHECKING:
     import torch
@@ -68,9 +68,9 @@ def stand_in(plan: Plan) -> "Parameterized":
             yield from tensors.items()
 
     tensors = {
-        decision.subject.parameter.raw_name: torch.nn.Parameter(
-            torch.empty(decision.subject.parameter.shape, device="meta"),
-            requires_grad=decision.subject.parameter.trainable is not False,
+        decision.classified.parameter.raw_name: torch.nn.Parameter(
+            torch.empty(decision.classified.parameter.shape, device="meta"),
+            requires_grad=decision.classified.parameter.trainable is not False,
         )
         for decision in plan.decisions
     }
@@ -85,7 +85,7 @@ def _compare(groups: Sequence[Mapping[str, Any]], plan: Plan, model: Parameteriz
         for parameter in group["params"]:
             found.setdefault(names.get(parameter, "a stranger"), []).append(channels)
     expected = {
-        decision.subject.parameter.raw_name: [_channels(decision, scaled=scaled)] if decision.grouped else []
+        decision.classified.parameter.raw_name: [_channels(decision, scaled=scaled)] if decision.grouped else []
         for decision in plan.decisions
     }
     wrong = [name for name in {**expected, **found} if expected.get(name, []) != found.get(name, [])]

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from decay_audit import api
-from decay_audit.findings import Severity
+from decay_audit.checks.codes import Severity
 from decay_audit.integrations.running import Settings, look
 
 try:
@@ -31,12 +31,12 @@ class DecayAuditCallback(Callback):  # type: ignore[misc]
         rules: str = api.DEFAULT_RULES,
         weight_decay: float | None = None,
         *,
-        measured: bool = False,
+        measure: bool = False,
         fail_on: Severity | None = None,
         ignore: tuple[str, ...] = (),
     ) -> None:
         self.settings = Settings(
-            rules=rules, weight_decay=weight_decay, measured=measured, fail_on=fail_on, ignore=ignore
+            rules=rules, weight_decay=weight_decay, measure=measure, fail_on=fail_on, ignore=ignore
         )
 
     def on_train_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:

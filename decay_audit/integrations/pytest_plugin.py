@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from decay_audit.report import Report
+    from decay_audit.reports.report import Report
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from decay_audit import api, reports
-from decay_audit.checks import selection
+from decay_audit.checks import selected_codes
+from decay_audit.checks.codes import Severity
 from decay_audit.errors import DecayAssertionError
-from decay_audit.findings import Severity
-from decay_audit.report import Report
+from decay_audit.reports.report import Report
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     rules: str = api.DEFAULT_RULES
     weight_decay: float | None = None
-    measured: bool = False
+    measure: bool = False
     fail_on: Severity | None = None
     ignore: tuple[str, ...] = ()
 
@@ -44,12 +44,12 @@ def look(model: "torch.nn.Module", optimizer: object, settings: Settings, *, mom
         DecayAssertionError: there are findings as bad as `settings.fail_on`; on every rank.
         DecayAuditError: the model or the optimizer cannot be read.
     """
-    whole = api.audit(model, optimizer, settings.rules, settings.weight_decay, measured=settings.measured)
-    found = api.with_codes(whole, selection.chosen((), settings.ignore))
+    whole = api.audit(model, optimizer, settings.rules, settings.weight_decay, measure=settings.measure)
+    found = api.with_codes(whole, selected_codes.chosen((), settings.ignore))
     if rank() == 0:
-        level = logging.WARNING if selection.fails(found.findings, "warning") else logging.INFO
+        level = logging.WARNING if selected_codes.fails(found.findings, "warning") else logging.INFO
         LOGGER.log(level, "decay-audit %s: %s", moment, reports.verdict(found))
-    if settings.fail_on is not None and selection.fails(found.findings, settings.fail_on):
+    if settings.fail_on is not None and selected_codes.fails(found.findings, settings.fail_on):
         raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.check(found)}")
     return found
 

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from transformers import TrainerCallback
 
 from decay_audit import api
+from decay_audit.checks.codes import Severity
 from decay_audit.errors import DecayAuditError
-from decay_audit.findings import Severity
 from decay_audit.integrations.running import Settings, look
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ class DecayAuditCallback(TrainerCallback):
         rules: str = api.DEFAULT_RULES,
         weight_decay: float | None = None,
         *,
-        measured: bool = False,
+        measure: bool = False,
         fail_on: Severity | None = None,
         ignore: tuple[str, ...] = (),
     ) -> None:
         self.settings = Settings(
-            rules=rules, weight_decay=weight_decay, measured=measured, fail_on=fail_on, ignore=ignore
+            rules=rules, weight_decay=weight_decay, measure=measure, fail_on=fail_on, ignore=ignore
         )
 
     def on_train_begin(

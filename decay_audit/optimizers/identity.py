@@ -6,7 +6,7 @@ from inspect import Parameter, signature, unwrap
 import torch
 
 from decay_audit.optimizers.find import layers
-from decay_audit.optimizers.semantics import row
+from decay_audit.optimizers.table.lookup import row
 
 
 def types(optimizer: object) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ import torch
 from msgspec import Struct
 
 from decay_audit.errors import OptimizerError
-from decay_audit.observations import Group, Observation, Optimizer
-from decay_audit.optimizers.construction import Record
+from decay_audit.model.observations import Observation, Optimizer, ParamGroup
 from decay_audit.optimizers.find import Found, find, layers
 from decay_audit.optimizers.identity import default_coefficient, importable, type_name, types
-from decay_audit.optimizers.semantics import declared, meaning, row
+from decay_audit.optimizers.table.lookup import declared, meaning, row
+from decay_audit.optimizers.watch_construction import Record
 
 __all__ = ["Observed", "find", "observe", "speaking"]
 
@@ -63,7 +63,7 @@ def _read(
             group=index,
             weight_decay=group.weight_decay,
             lr=group.lr,
-            declared=declared(way, group.weight_decay, group.lr),
+            declared_rate=declared(way, group.weight_decay, group.lr),
         )
         for index, (group, way) in enumerate(zip(groups, what.paths, strict=True))
         for parameter in group.parameters
@@ -72,10 +72,10 @@ def _read(
     read = Optimizer(
         name=name,
         type=type_name(optimizer),
-        importable=importable(optimizer),
+        import_path=importable(optimizer),
         groups=groups,
         semantics=what.semantics,
-        adaptive=what.adaptive,
+        adaptive_denominator=what.adaptive_denominator,
         notes=what.notes,
     )
     return read, observations
@@ -98,20 +98,20 @@ def _only_calls(layer: object) -> bool:
 
 def _group(
     name: str, optimizer: torch.optim.Optimizer, index: int, names: Mapping[int, str], record: Record | None
-) -> Group:
+) -> ParamGroup:
     group = optimizer.param_groups[index]
     place = f"group {index} of {name} ({type(optimizer).__name__})"
     key = next((each for each in _COEFFICIENTS if each in group), "")
     coefficient = _number(group[key], key, place) if key else 0.0
     tensors = [tensor for tensor in group.get("params", ()) if isinstance(tensor, torch.Tensor)]
-    return Group(
+    return ParamGroup(
         weight_decay=coefficient,
         lr=_number(group["lr"], "lr", place) if group.get("lr") is not None else None,
         parameters=tuple(names.get(id(tensor), "") for tensor in tensors),
         hyperparameters={each: _plain(value) for each, value in group.items() if each not in _NOT_HYPERPARAMETERS},
-        implicit=_implicit(optimizer, index, coefficient, record),
-        strangers=tuple(_described(tensor) for tensor in tensors if id(tensor) not in names),
-        flattened=tuple(names.get(id(tensor), "") for tensor in tensors if _is_flat(tensor)),
+        weight_decay_is_default=_implicit(optimizer, index, coefficient, record),
+        foreign_tensors=tuple(_described(tensor) for tensor in tensors if id(tensor) not in names),
+        flat_parameters=tuple(names.get(id(tensor), "") for tensor in tensors if _is_flat(tensor)),
     )
 
 
@@ -158,7 +158,7 @@ def _is_flat(tensor: torch.Tensor) -> bool:
 
 def _implicit(optimizer: torch.optim.Optimizer, index: int, coefficient: float, record: Record | None) -> bool | None:
     chain = layers(optimizer)
-    seen = [known for layer in chain if record and (known := record.implicit(layer, index)) is not None]
+    seen = [known for layer in chain if record and (known := record.weight_decay_is_default(layer, index)) is not None]
     if seen:
         return all(seen)
     return None if coefficient in map(default_coefficient, chain) else False

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from decay_audit.errors import OptimizerError
-from decay_audit.observations import Optimizer
+from decay_audit.model.observations import Optimizer
 
 State = Mapping[str, Any]
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.report import Report
 from decay_audit.reports.options import Format, Options
+from decay_audit.reports.report import Report
 
 if TYPE_CHECKING:
-    from decay_audit.diff import Comparison, Match
-    from decay_audit.explanation import Explanation
-    from decay_audit.rules import RuleSet
-    from decay_audit.verification import Verification
+    from decay_audit.rulesets.conformance import Verification
+    from decay_audit.rulesets.diff import Comparison, Match
+    from decay_audit.rulesets.explanation import Explanation
+    from decay_audit.rulesets.ruleset import RuleSet
 
 __all__ = [
     "Format",
@@ -47,31 +47,31 @@ def render(report: Report, format: Format | str = Format.TEXT, options: Options 
     """
     match Format(format):
         case Format.TEXT:
-            from decay_audit.reports import table
+            from decay_audit.reports.terminal import table
 
             return table.render(report, options)
         case Format.TREE:
-            from decay_audit.reports import tree
+            from decay_audit.reports.terminal import tree
 
             return tree.render(report, options)
         case Format.JSON:
-            from decay_audit.reports import as_json
+            from decay_audit.reports.formats import as_json
 
             return as_json.render(report)
         case Format.MARKDOWN:
-            from decay_audit.reports import markdown
+            from decay_audit.reports.formats import markdown
 
             return markdown.render(report, options)
         case Format.CSV:
-            from decay_audit.reports import as_csv
+            from decay_audit.reports.formats import as_csv
 
             return as_csv.render(report)
         case Format.SARIF:
-            from decay_audit.reports import sarif
+            from decay_audit.reports.formats import sarif
 
             return sarif.render(report, options)
         case Format.GITHUB:
-            from decay_audit.reports import github
+            from decay_audit.reports.formats import github
 
             return github.render(report, options)
         case _ as never:
@@ -82,21 +82,21 @@ def check(report: Report, format: Format | str = Format.TEXT, options: Options =
     """Say what a check found: as text the findings alone, in every other format the whole report."""
     if Format(format) is not Format.TEXT:
         return render(report, format, options)
-    from decay_audit.reports import finding_list
+    from decay_audit.reports.terminal import finding_list
 
     return finding_list.render(report, options)
 
 
 def verdict(report: Report) -> str:
     """Sum up the findings in one line: `1 error, 2 warnings in 95 tensors`."""
-    from decay_audit.reports import finding_list
+    from decay_audit.reports.terminal import finding_list
 
     return finding_list.verdict(report)
 
 
 def notes(report: Report) -> tuple[str, ...]:
     """List what a person should know about the reading, each once."""
-    from decay_audit.reports import finding_list
+    from decay_audit.reports.terminal import finding_list
 
     return finding_list.notes(report)
 
@@ -114,14 +114,14 @@ def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = ()
     Raises:
         DecayAuditError: a role is not known, the regular expression is none, or nothing is left.
     """
-    from decay_audit.reports import selection
+    from decay_audit.reports import shown_parameters
 
-    return selection.only(report, globs=globs, roles=roles, grep=grep)
+    return shown_parameters.only(report, globs=globs, roles=roles, grep=grep)
 
 
 def explanation(story: "Explanation", options: Options = PLAIN) -> str:
     """Tell one parameter's whole story."""
-    from decay_audit.reports import story as stories
+    from decay_audit.reports.terminal import explanation as stories
 
     return stories.explanation(story, options)
 
@@ -137,16 +137,16 @@ def comparison(
     Raises:
         DecayAuditError: the format is neither text nor json.
     """
-    from decay_audit.reports import side_by_side
+    from decay_audit.reports.terminal import diff
 
-    return side_by_side.render(compared, target, _text_or_json(format), options)
+    return diff.render(compared, target, _text_or_json(format), options)
 
 
 def verification(found: "Verification", options: Options = PLAIN) -> str:
     """Say what an imported ruleset takes of a model, and what its codebase does otherwise."""
-    from decay_audit.reports import verified
+    from decay_audit.reports.terminal import conformance
 
-    return verified.render(found, options)
+    return conformance.render(found, options)
 
 
 def matches(found: "Sequence[Match]", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
@@ -155,9 +155,9 @@ def matches(found: "Sequence[Match]", format: Format | str = Format.TEXT, option
     Raises:
         DecayAuditError: the format is neither text nor json.
     """
-    from decay_audit.reports import side_by_side
+    from decay_audit.reports.terminal import diff
 
-    return side_by_side.matches(found, _text_or_json(format), options)
+    return diff.matches(found, _text_or_json(format), options)
 
 
 def _text_or_json(format: Format | str) -> Format:  # noqa: A002
@@ -172,34 +172,34 @@ def code(known: str, options: Options = PLAIN) -> str:
     Raises:
         DecayAuditError: there is no such code.
     """
-    from decay_audit.reports import story
+    from decay_audit.reports.terminal import explanation as story
 
     return story.code(known, options)
 
 
 def rulesets(known: "Sequence[RuleSet]", options: Options = PLAIN) -> str:
     """List rulesets: what each spares, and where it comes from."""
-    from decay_audit.reports import ruleset_list
+    from decay_audit.reports.terminal import ruleset_list
 
     return ruleset_list.render(known, options)
 
 
 def python(text: str, options: Options = PLAIN) -> str:
     """Colour Python for a terminal."""
-    from decay_audit.reports.highlight import highlight
+    from decay_audit.reports.terminal.highlight import highlight
 
     return highlight(text, "python", options)
 
 
 def yaml(text: str, options: Options = PLAIN) -> str:
     """Colour YAML for a terminal."""
-    from decay_audit.reports.highlight import highlight
+    from decay_audit.reports.terminal.highlight import highlight
 
     return highlight(text, "yaml", options)
 
 
 def schema() -> dict[str, Any]:
     """Make the JSON Schema of the JSON report, the one that ships as report.schema.json."""
-    from decay_audit.reports import as_json
+    from decay_audit.reports.formats import as_json
 
     return as_json.schema()

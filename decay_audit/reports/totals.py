@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from decay_audit.decisions import Decision, Plan
 from decay_audit.roles.words import ROLES, Role
+from decay_audit.rulesets.plan import Decision, Plan
 
 
 class Count(Struct, frozen=True, kw_only=True):
@@ -40,5 +40,5 @@ def by_role(decisions: Iterable[Decision]) -> dict[Role, tuple[Decision, ...]]:
     """Split decisions by role, in the order of the roles."""
     split: dict[Role, list[Decision]] = {role: [] for role in ROLES}
     for decision in decisions:
-        split[decision.subject.role].append(decision)
+        split[decision.classified.role].append(decision)
     return {role: tuple(members) for role, members in split.items() if members}

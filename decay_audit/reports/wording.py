@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from decay_audit.roles.words import Role
-from decay_audit.sentences import coefficient
+from decay_audit.text import coefficient
 
 SHORT: dict[Role, str] = {
     "conv_weight": "weight",

@@ -19,7 +19,7 @@ in these cases, which the confidence of the evidence and `classify.FINER` expres
 from collections.abc import Callable
 from math import prod
 
-from decay_audit.parameters import Parameter, Use
+from decay_audit.model.parameters import Parameter, Use
 from decay_audit.roles.words import Confidence, Evidence, Layer, Role
 
 Meaning = tuple[Role, Layer, Confidence]
@@ -52,9 +52,9 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
     # A product that becomes a kernel, or joins attention scores, may be of a stack of kernels or of a table.
     scored = any(use.slot == "scores" for use in uses)
     beyond = scored or any(use.slot == "mixed" for use in uses)
-    learned = any(use.marks[:1] == ("input",) for use in uses)
+    learned = any(use.tags[:1] == ("input",) for use in uses)
     # Rows that data picks are entries; a product with all of them measures how near each entry is.
-    looked_up = any("by data" in use.marks and not use.via for use in uses)
+    looked_up = any("by data" in use.tags and not use.via for use in uses)
     found: dict[Role, Evidence] = {}
     for use in uses:
         meaning = _meaning(use, parameter)
@@ -82,7 +82,7 @@ _ORDER: dict[Role, int] = {"embedding": 0, "conv_weight": 0, "position_embedding
 def detail(use: Use) -> str:
     """Write a use as `operator.slot`, with what tells it apart."""
     way = f" via {', '.join(use.via)}" if use.via else ""
-    marks = f" ({', '.join(use.marks)})" if use.marks else ""
+    marks = f" ({', '.join(use.tags)})" if use.tags else ""
     return f"{use.operator}.{use.slot}{marks}{way}"
 
 
@@ -98,7 +98,7 @@ def _factor(use: Use, parameter: Parameter) -> bool:
 
 
 def _meaning(use: Use, parameter: Parameter) -> Meaning | None:
-    if use.marks[:1] == ("input",) or use.slot in {"query", "key", "value"}:
+    if use.tags[:1] == ("input",) or use.slot in {"query", "key", "value"}:
         return _learned(use, parameter, "guess" if _wide(parameter.shape) > 2 else "likely")
     reader = next((read for names, read in _READERS if use.operator in names), _pointwise)
     return reader(use, parameter)
@@ -112,7 +112,7 @@ def _learned(use: Use, parameter: Parameter, confidence: Confidence) -> Meaning:
 def _convolution(use: Use, parameter: Parameter) -> Meaning | None:
     if use.slot == "mixed":
         return "conv_weight", "conv", "guess"
-    layer: Layer = "depthwise_conv" if "depthwise" in use.marks else "conv"
+    layer: Layer = "depthwise_conv" if "depthwise" in use.tags else "conv"
     if use.slot == "bias":
         return "bias", layer, "certain"
     if _factor(use, parameter):
@@ -128,13 +128,13 @@ def _norm(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
 def _matrix(use: Use, parameter: Parameter) -> Meaning | None:
     if use.operator in {"addmm", "addmv", "baddbmm", "addbmm"} and use.slot == "self":
         return _summand(use, parameter) if _wide(parameter.shape) > 1 else ("bias", "linear", "certain")
-    if "mask" in use.marks:
+    if "mask" in use.tags:
         return "embedding", "embedding", "likely"  # a product with ones and zeros picks rows
     if _factor(use, parameter):
         return "scale", "linear", "likely"
     table = "torch.nn.Embedding" in parameter.owner.types or {"embedding", "index"} & set(use.via)
-    constant = "constant" in use.marks and use.operator != "addmm"
-    if table or constant or "probabilities" in use.marks:
+    constant = "constant" in use.tags and use.operator != "addmm"
+    if table or constant or "probabilities" in use.tags:
         return "linear_weight", "linear", "guess"  # a table that meets data in a product, or a soft lookup in one
     return "linear_weight", "linear", "certain"
 
@@ -144,7 +144,7 @@ def _recurrent(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG00
 
 
 def _lookup(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
-    if "positions" in use.marks:
+    if "positions" in use.tags:
         return "position_embedding", "embedding", "likely"
     # Indexing by data picks words from a table, and an expert's bias from a stack of them.
     return "embedding", "embedding", "certain" if "embedding" in use.operator else "guess"
@@ -164,16 +164,16 @@ def _placed(use: Use, parameter: Parameter) -> Meaning | None:
 
 def _gain(use: Use, parameter: Parameter) -> Meaning | None:
     squashed = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))  # a gate, not a norm's gain
-    normal = not squashed and (use.slot == "normalized" or bool({"normal", "spread"} & set(use.marks)))
+    normal = not squashed and (use.slot == "normalized" or bool({"normal", "spread"} & set(use.tags)))
     wide = _wide(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide:
         return "state_space", "other", "likely"
     if normal and wide == 1 and prod(use.shape) > 1:
         return "norm_weight", "other_norm", "likely"
-    if wide == 0 or prod(use.shape) == 1 or ("scores" in use.marks and not _of_features(use)):
+    if wide == 0 or prod(use.shape) == 1 or ("scores" in use.tags and not _of_features(use)):
         return "scale", "other", "likely"
     if _outer(use):
-        return "token", "other", "likely" if "mask" in use.marks else "guess"
+        return "token", "other", "likely" if "mask" in use.tags else "guess"
     return ("scale", "other", "guess") if wide == 1 else None
 
 
@@ -184,7 +184,7 @@ def _of_features(use: Use) -> bool:
 
 def _outer(use: Use) -> bool:
     """Whether the data is one wide where the parameter is not: it picks or weighs places for all of the parameter."""
-    return any(own > 1 and met == 1 for own, met in zip(reversed(use.shape), reversed(use.met), strict=False))
+    return any(own > 1 and met == 1 for own, met in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
 
 
 def _summand(use: Use, parameter: Parameter) -> Meaning | None:
@@ -193,23 +193,28 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
         return "layer_scale", "other", "likely" if wide == 1 else "guess"
     if use.slot == "scores":  # its product was added: entries for offsets, or a layer that makes a bias of pairs
         return "relative_position_bias", "attention", "guess"
-    if "scores" in use.marks and wide:
+    if "scores" in use.tags and wide:
         return "relative_position_bias", "attention", "guess" if _of_features(use) else "likely"
-    if {"normal", "scaled", "spread"} & set(use.marks) and wide == 1:
+    if {"normal", "scaled", "spread"} & set(use.tags) and wide == 1:
         return "norm_bias", "other_norm", "likely"
     if _factor(use, parameter):
         return "scale", "other", "guess"  # it says how much of something else is added
+    return _plain_summand(use, wide)
+
+
+def _plain_summand(use: Use, wide: int) -> Meaning:
+    """What is added to features that nothing marks: a bias where it is one wide, else a table of positions."""
     if wide <= 1:
-        return "bias", "other", "likely" if "product" in use.marks and use.operator == "add" else "guess"
-    shift = "scaled" in use.marks  # behind a norm's gain it may be its shift, for each head
+        return "bias", "other", "likely" if "product" in use.tags and use.operator == "add" else "guess"
+    shift = "scaled" in use.tags  # behind a norm's gain it may be its shift, for each head
     return "position_embedding", "other", "likely" if _along(use) and not shift else "guess"
 
 
 def _along(use: Use) -> bool:
     """Whether the parameter differs in every dimension but the batch, as a table of positions does."""
-    missing = len(use.met) - len(use.shape)
+    missing = len(use.data_shape) - len(use.shape)
     own = (1,) * missing + use.shape
-    repeated = [place for place, (size, met) in enumerate(zip(own, use.met, strict=False)) if size < met]
+    repeated = [place for place, (size, met) in enumerate(zip(own, use.data_shape, strict=False)) if size < met]
     return len(own) < 3 or (missing <= 1 and set(repeated) <= {0})
 
 

@@ -8,7 +8,7 @@ from itertools import takewhile
 
 from msgspec import Struct, field
 
-from decay_audit.parameters import Owner, Parameter
+from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner, by_usage
 from decay_audit.roles.conventions import NO_DIGITS
 from decay_audit.roles.subject import subject as look_at

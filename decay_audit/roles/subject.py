@@ -10,7 +10,7 @@ from math import prod
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.parameters import Owner, Parameter
+from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles.conventions import NO_DIGITS
 
 _LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from msgspec import Struct
 
-from decay_audit.parameters import Parameter
+from decay_audit.model.parameters import Parameter
 
 Role = Literal[
     "conv_weight",

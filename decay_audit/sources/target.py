@@ -27,7 +27,7 @@ class FileTarget(Struct, frozen=True, kw_only=True):
     """
 
     path: Path
-    place: str
+    location: str
     expression: str = ""
     label: str
 
@@ -35,7 +35,7 @@ class FileTarget(Struct, frozen=True, kw_only=True):
 class ModuleTarget(Struct, frozen=True, kw_only=True):
     """Python in a module that can be imported; without an expression `place` may end in the names of attributes."""
 
-    place: str
+    location: str
     expression: str = ""
     label: str
 
@@ -65,7 +65,7 @@ def parse(text: str) -> Target:
     if _looks_like_path(text):
         raise _no_file(text)
     if match := _MODULE.fullmatch(text):
-        return ModuleTarget(place=match["module"], expression=_stripped(text, match["expression"]), label=text)
+        return ModuleTarget(location=match["module"], expression=_stripped(text, match["expression"]), label=text)
     raise TargetError(f"`{text}` is not a target", f"accepted: {FORMS}")
 
 
@@ -92,7 +92,7 @@ def _on_disk(text: str, path: Path) -> Target:
     if path.is_dir():
         return _folder(text, path)
     if path.suffix == ".py":
-        return FileTarget(path=path, place=text, label=path.name)
+        return FileTarget(path=path, location=text, label=path.name)
     return CheckpointTarget(path=path, label=path.name)  # whatever its name: the bytes say what it is
 
 
@@ -100,7 +100,7 @@ def _folder(text: str, path: Path) -> Target:
     """A folder is a sharded checkpoint, unless it is a Python package without one."""
     package = text.rstrip("/\\")
     if package.isidentifier() and (path / "__init__.py").exists() and not any(path.glob("*.safetensors")):
-        return ModuleTarget(place=package, label=package)
+        return ModuleTarget(location=package, label=package)
     return CheckpointTarget(path=path, label=path.resolve().name)
 
 
@@ -110,7 +110,7 @@ def _python_file(place: str, expression: str | None) -> FileTarget:
         raise _no_file(place)
     stripped = _stripped(f"{place}:{expression}", expression)
     return FileTarget(
-        path=path, place=place, expression=stripped, label=f"{path.name}:{stripped}" if stripped else path.name
+        path=path, location=place, expression=stripped, label=f"{path.name}:{stripped}" if stripped else path.name
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from decay_audit import api
-from decay_audit.findings import Finding
+from decay_audit.checks.codes import Finding
 
 CASES = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith(("_", "test_")))
 

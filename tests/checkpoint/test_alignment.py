@@ -1,9 +1,8 @@
 """Alignment is certain or silent: whatever it names has the group's coefficient in truth."""
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from decay_audit.sources.checkpoint.alignment import align
+from decay_audit.sources.checkpoint.optimizer_state.align_positions import align
 
 SHAPES = st.lists(st.sampled_from([(2,), (3,), (2, 3), (3, 3)]), min_size=1, max_size=12)
 

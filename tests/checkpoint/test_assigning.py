@@ -9,7 +9,7 @@ from torch import nn
 
 from decay_audit.api import Request, load, report
 from decay_audit.checks import check
-from decay_audit.observations import Optimizer
+from decay_audit.model.observations import Optimizer
 from decay_audit.sources.checkpoint import read
 
 

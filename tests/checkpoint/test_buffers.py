@@ -12,8 +12,8 @@ from torch.nn.utils import prune
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.checkpoint.buffers import reason
-from decay_audit.sources.checkpoint.values import Tensor
+from decay_audit.sources.checkpoint.pickle.values import Tensor
+from decay_audit.sources.checkpoint.state_dict.buffers import reason
 
 
 def parameters_and_buffers(model: nn.Module) -> tuple[set[str], set[str]]:
@@ -81,8 +81,8 @@ def test_parameters_are_kept_and_buffers_left_out(make: Callable[[], nn.Module],
     torch.save(model.state_dict(), tmp_path / "model.pt")
     inventory = read(tmp_path / "model.pt", target="")
     assert {each.name for each in inventory.parameters} == parameters
-    assert {each.name for each in inventory.left_out} == buffers
-    assert all(each.reason for each in inventory.left_out)
+    assert {each.name for each in inventory.excluded} == buffers
+    assert all(each.reason for each in inventory.excluded)
 
 
 def why(name: str, shape: tuple[int, ...], siblings: Mapping[str, tuple[int, ...]], dtype: str = "float32") -> str:

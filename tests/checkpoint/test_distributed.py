@@ -59,7 +59,7 @@ def test_the_tensors_of_the_model_are_those_that_were_saved(
     assert [(each.name, each.shape, f"torch.{each.dtype}") for each in inventory.parameters] == [
         (name, tuple(it.shape), str(it.dtype)) for name, it in net.named_parameters()
     ]
-    assert {each.name for each in inventory.left_out} == {name for name, _ in net.named_buffers()}
+    assert {each.name for each in inventory.excluded} == {name for name, _ in net.named_buffers()}
     assert (inventory.files, inventory.opaque, inventory.optimizers) == ((".metadata",), (), ())
     assert inventory.notes == (
         ("what its optimizer decayed is in the .distcp files, which are not read",) if content is not bare else ()

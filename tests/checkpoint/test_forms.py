@@ -13,9 +13,9 @@ import transformers
 from safetensors import safe_open
 from torch import nn
 
-from decay_audit.inventory import Inventory
+from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.checkpoint.torch_zip import MAX_RATIO
+from decay_audit.sources.checkpoint.formats.torch_zip import MAX_RATIO
 from tests.checkpoint.writing import FORMS, save_legacy, save_safetensors, save_zip, small_state
 
 Row = tuple[str, tuple[int, ...], str]
@@ -30,7 +30,7 @@ def torch_rows(model: nn.Module) -> list[Row]:
 
 
 def everything(inventory: Inventory) -> set[str]:
-    names = {each.name for each in inventory.parameters} | {each.name for each in inventory.left_out}
+    names = {each.name for each in inventory.parameters} | {each.name for each in inventory.excluded}
     return names | {tied for each in inventory.parameters for tied in each.tied_to}
 
 
@@ -115,7 +115,7 @@ def test_a_whole_pickled_module_tells_parameters_buffers_and_classes(
     assert rows(inventory) == torch_rows(model)
     assert [each.trainable for each in inventory.parameters] == [it.requires_grad for it in model.parameters()]
     buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
-    assert {each.name for each in inventory.left_out} == buffers
+    assert {each.name for each in inventory.excluded} == buffers
     for each in inventory.parameters:
         owner = model.get_submodule(each.owner.name)
         assert each.owner.type_name == type(owner).__name__
@@ -166,7 +166,7 @@ def test_the_classes_of_torchscript_tell_buffers_from_parameters(traced: bool, t
     inventory = read(tmp_path / "model.pt", target="model.pt")
     assert sorted(rows(inventory)) == sorted(torch_rows(model))
     held = ("mask",) if traced else ("mask", "plain")  # a trace has plain tensors as constants
-    assert {each.name for each in inventory.left_out} >= {f"{index}.{name}" for index in (0, 1) for name in held}
+    assert {each.name for each in inventory.excluded} >= {f"{index}.{name}" for index in (0, 1) for name in held}
 
 
 class Repeating(nn.Module):
@@ -255,7 +255,7 @@ def test_special_tensors_keep_their_shape_and_type(tmp_path: Path) -> None:
         "parameter": ((2,), "float32"),
         "empty": ((0, 3), "float32"),
     }
-    assert [each.name for each in inventory.left_out] == ["quantized"]
+    assert [each.name for each in inventory.excluded] == ["quantized"]
     assert inventory.opaque == ()
 
 

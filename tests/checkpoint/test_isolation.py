@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from decay_audit.sources.checkpoint import safetensors, torch_legacy, torch_tar, torch_zip
-from decay_audit.sources.checkpoint.files import CHUNK, Opened
+from decay_audit.sources.checkpoint.formats import safetensors, torch_legacy, torch_tar, torch_zip
+from decay_audit.sources.checkpoint.formats.byte_source import CHUNK, Opened
 from tests.checkpoint.writing import save_legacy, save_safetensors, save_tar, save_zip
 
 STATE = {f"layers.{index}.weight": torch.ones(400, 500) for index in range(5)}

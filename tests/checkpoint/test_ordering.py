@@ -12,7 +12,7 @@ import decay_audit
 from decay_audit.api import Request, load, report
 from decay_audit.api.migrating import migrate
 from decay_audit.errors import DecayAuditError
-from decay_audit.observations import Optimizer
+from decay_audit.model.observations import Optimizer
 from decay_audit.sources.checkpoint import read
 
 BLOCKS = """

@@ -10,16 +10,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
-from decay_audit.sources.checkpoint import torch_zip
-from decay_audit.sources.checkpoint.files import Opened
-from decay_audit.sources.checkpoint.opcodes import TABLE
-from decay_audit.sources.checkpoint.pickles import MAX_BYTES, Machine, run
-from decay_audit.sources.checkpoint.storages import resolver
-from decay_audit.sources.checkpoint.values import MalformedError, Opaque, Storage, Tensor
+from decay_audit.sources.checkpoint.formats import torch_zip
+from decay_audit.sources.checkpoint.formats.byte_source import Opened
+from decay_audit.sources.checkpoint.pickle.machine import MAX_BYTES, Machine, run
+from decay_audit.sources.checkpoint.pickle.opcodes import TABLE
+from decay_audit.sources.checkpoint.pickle.storages import resolver
+from decay_audit.sources.checkpoint.pickle.values import MalformedError, Opaque, Storage, Tensor
 
 
 def interpreted(content: bytes, *, shortcut: bool = True) -> Any:

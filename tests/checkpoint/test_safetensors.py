@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.checkpoint.safetensors import MAX_HEADER, MAX_SLOW
+from decay_audit.sources.checkpoint.formats.safetensors import MAX_HEADER, MAX_SLOW
 
 
 def entry(dtype: str = "F32", shape: tuple[int, ...] = (2,), span: tuple[int, int] = (0, 8)) -> dict[str, Any]:
@@ -226,7 +225,7 @@ def test_after_any_edit_of_the_bytes_the_library_agrees(
         if expected is not None and not any(part in refused for part in milder):
             raise
         return
-    left = {each.name for each in inventory.left_out}
+    left = {each.name for each in inventory.excluded}
     found = {each.raw_name: each.shape for each in inventory.parameters}
     assert expected is not None
     assert found.keys() | left == expected.keys()

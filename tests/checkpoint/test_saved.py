@@ -13,7 +13,7 @@ import transformers
 from safetensors.torch import save_file
 from torch import nn
 
-from decay_audit.observations import Optimizer
+from decay_audit.model.observations import Optimizer
 from decay_audit.sources.checkpoint import read
 
 
@@ -96,7 +96,7 @@ def test_two_groups_without_names_are_mapped_by_order_and_shape(
     found = saved(model, optimizer, tmp_path)
     assert [group.parameters for group in found.groups] == truth(model, optimizer)
     assert [group.weight_decay for group in found.groups] == [0.05, 0.0]
-    assert (found.name, found.origin, found.doubts, found.misfits) == ("optimizer", "checkpoint", (), ())
+    assert (found.name, found.origin, found.name_caveats, found.mismatched_state) == ("optimizer", "checkpoint", (), ())
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
@@ -107,7 +107,7 @@ def test_the_class_is_told_from_the_keys(kind: str, tmp_path: Path) -> None:
     assert found.type == kind
     assert [group.parameters for group in found.groups] == truth(model, optimizer)
     assert found.semantics == ("decoupled" if kind in ("AdamW", "Adafactor") else "coupled")
-    assert found.adaptive == (kind not in ("AdamW", "Adafactor", "SGD", "ASGD"))
+    assert found.adaptive_denominator == (kind not in ("AdamW", "Adafactor", "SGD", "ASGD"))
 
 
 def without(optimizer: torch.optim.Optimizer, *keys: str) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def test_frozen_parameters_shift_the_order_and_shapes_align_it_again(tmp_path: P
     assert {name: value for name, value in decay_of(found).items() if expected.get(name) != value} == {}
     assert {"patch_embed.proj.weight", "head.weight", "head.bias"} <= decay_of(found).keys()
     assert "blocks.1.mlp.fc1.weight" not in decay_of(found)  # it could be any of three blocks
-    assert any("could not be mapped" in note for note in found.doubts)
+    assert any("could not be mapped" in note for note in found.name_caveats)
 
 
 def test_two_groups_of_the_same_shapes_are_not_guessed(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_two_groups_of_the_same_shapes_are_not_guessed(tmp_path: Path) -> None:
     optimizer = stepped(model, OPTIMIZERS["AdamW"](split(model, lambda name, _: name == "0.weight")))
     found = saved(model, optimizer, tmp_path)
     assert decay_of(found) == {"1.weight": 0.05, "1.bias": 0.05}  # after 1.weight only one group has a place left
-    assert found.doubts == (
+    assert found.name_caveats == (
         "2 of 4 positions could not be mapped to names for certain: shapes allow more than one order",
     )
 
@@ -291,8 +291,8 @@ def test_states_of_other_shapes_than_the_named_parameters_are_misfits(tmp_path: 
     state["param_groups"][0]["param_names"] = [names[1], names[0], *names[2:]]
     torch.save({"model": model.state_dict(), "optimizer": state}, tmp_path / "run.pt")
     (found,) = read(tmp_path / "run.pt", target="").optimizers
-    assert found.misfits == ("0.bias", "0.weight")
-    assert found.doubts == (
+    assert found.mismatched_state == ("0.bias", "0.weight")
+    assert found.name_caveats == (
         "saved states of other shapes than their parameters: '0.bias' is [4], its state [4, 3],"
         " '0.weight' is [4, 3], its state [4]",
     )
@@ -302,13 +302,13 @@ def test_a_single_group_in_another_order_than_the_model_is_a_misfit(tmp_path: Pa
     model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 5))
     optimizer = stepped(model, torch.optim.AdamW([*model[1].parameters(), *model[0].parameters()]))
     found = saved(model, optimizer, tmp_path)
-    assert found.misfits == ("0.weight", "0.bias", "1.weight", "1.bias")
+    assert found.mismatched_state == ("0.weight", "0.bias", "1.weight", "1.bias")
 
 
 def test_an_optimizer_of_another_model_is_a_misfit(tmp_path: Path) -> None:
     model, other = nn.Linear(3, 4), nn.Linear(30, 40)
     optimizer = stepped(other, OPTIMIZERS["AdamW"](split(other, vectors)))
-    assert saved(model, optimizer, tmp_path).misfits == ("weight", "bias")
+    assert saved(model, optimizer, tmp_path).mismatched_state == ("weight", "bias")
 
 
 def test_a_pickled_optimizer_is_mapped_by_its_own_tensors(tmp_path: Path) -> None:
@@ -367,5 +367,7 @@ def test_flattened_states_are_called_so(tmp_path: Path) -> None:
         each.grad = torch.ones_like(each)
     optimizer.step()
     found = saved(model, optimizer, tmp_path)
-    assert found.doubts == ("no parameter has the shape of its states, [12], [100]: are they flattened (ZeRO, FSDP)?",)
+    assert found.name_caveats == (
+        "no parameter has the shape of its states, [12], [100]: are they flattened (ZeRO, FSDP)?",
+    )
     assert not any(name for group in found.groups for name in group.parameters)

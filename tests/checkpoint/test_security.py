@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from decay_audit.inventory import Inventory
+from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
 from tests.checkpoint.writing import save_legacy, save_zip
 

@@ -9,9 +9,9 @@ import transformers
 from safetensors.torch import save_file
 
 from decay_audit.errors import TargetError
-from decay_audit.inventory import Inventory
+from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.checkpoint.files import Opened
+from decay_audit.sources.checkpoint.formats.byte_source import Opened
 
 
 def names(inventory: Inventory) -> list[str]:
@@ -107,7 +107,7 @@ def test_a_tensor_that_the_index_does_not_name_is_left_out(sharded: Path) -> Non
     file = content["weight_map"].pop("transformer.ln_f.weight")
     index.write_text(json.dumps(content))
     inventory = read(index, target="x")
-    assert {each.name: each.reason for each in inventory.left_out} == {
+    assert {each.name: each.reason for each in inventory.excluded} == {
         "transformer.ln_f.weight": f"in {file}, but not in the index"
     }
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from decay_audit.errors import TargetError
-from decay_audit.inventory import Inventory
+from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
 
 
@@ -85,7 +85,7 @@ def test_the_model_wins_over_its_moving_average(copy: str, tmp_path: Path) -> No
 def test_an_averaged_model_alone_is_read_without_its_prefix_and_counter(tmp_path: Path) -> None:
     inventory = reading(AveragedModel(model()).state_dict(), tmp_path)
     assert [name.removeprefix("module.") for name in names(inventory)] == NAMES
-    assert "n_averaged" in {each.name for each in inventory.left_out}
+    assert "n_averaged" in {each.name for each in inventory.excluded}
 
 
 def test_optimizer_state_is_no_state_dict(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_optimizer_state_is_no_state_dict(tmp_path: Path) -> None:
 
 def test_what_is_no_tensor_in_a_state_dict_is_left_out_with_a_reason(tmp_path: Path) -> None:
     content = {**model().state_dict(), "epoch": 3, "config": argparse.Namespace(), "norm._extra_state": None}
-    left = {each.name: each.reason for each in reading(content, tmp_path).left_out}
+    left = {each.name: each.reason for each in reading(content, tmp_path).excluded}
     assert left["epoch"] == "not a tensor"
     assert left["config"] == "an object of argparse.Namespace"
     assert left["norm._extra_state"] == "not a tensor"
@@ -216,4 +216,4 @@ def test_what_deepspeed_lists_beside_the_state_dict_is_taken(stage: int, tmp_pat
     assert [(each.name, each.shape, each.trainable) for each in inventory.parameters] == [
         (name, tuple(it.shape), it.requires_grad) for name, it in net.named_parameters()
     ]
-    assert {each.name for each in inventory.left_out} == {name for name, _ in net.named_buffers()}
+    assert {each.name for each in inventory.excluded} == {name for name, _ in net.named_buffers()}

@@ -8,10 +8,10 @@ from timm.models import create_model
 from torch import nn
 
 import decay_audit
-from decay_audit import rulefile
+from decay_audit import rulesets
 from decay_audit.checks import check
-from decay_audit.findings import Finding
-from decay_audit.rules import RuleSet
+from decay_audit.checks.codes import Finding
+from decay_audit.rulesets.ruleset import RuleSet
 
 OURS = """\
 schema: 1
@@ -40,7 +40,7 @@ def idle(model: nn.Module, rules: RuleSet) -> list[Finding]:
 
 def written(text: str, folder: Path) -> RuleSet:
     (folder / "ours.yaml").write_text(text, encoding="utf-8")
-    return rulefile.load(str(folder / "ours.yaml"))
+    return rulesets.load(str(folder / "ours.yaml"))
 
 
 def test_an_entry_of_yours_that_matches_nothing_is_said_with_its_line(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_layers_that_are_meant_for_another_model_are_said(tmp_path: Path) -> Non
 
 def test_an_entry_of_a_preset_may_match_nothing_also_where_you_extend_it(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(2, 2))
-    assert idle(model, rulefile.load("keller-muon")) == []
+    assert idle(model, rulesets.load("keller-muon")) == []
     assert idle(model, written("schema: 1\nname: ours\nextends: keller-muon\n", tmp_path)) == []
 
 
@@ -74,7 +74,7 @@ def test_an_entry_that_asks_what_a_checkpoint_cannot_know_is_not_idle(tmp_path: 
     torch.save(nn.Sequential(nn.Linear(2, 2)).state_dict(), tmp_path / "last.pt")
     (tmp_path / "ours.yaml").write_text(asking, encoding="utf-8")
     loaded = api.load(api.Request(target=str(tmp_path / "last.pt")))
-    found = check(loaded.inventory, decay_audit.plan(loaded.inventory, rulefile.load(str(tmp_path / "ours.yaml"))))
+    found = check(loaded.inventory, decay_audit.plan(loaded.inventory, rulesets.load(str(tmp_path / "ours.yaml"))))
     assert not any("optimizer entry" in one.message for one in found)
 
 
@@ -84,6 +84,6 @@ def test_a_presets_layers_that_fit_no_name_are_said_once(preset: str) -> None:
 
     said = f"layer_decay of {preset} matches no layer of this model"
     other = torchvision.models.vit_b_16(image_size=32)
-    assert [one.message for one in idle(other, rulefile.load(preset)) if "layer_decay" in one.message] == [said]
+    assert [one.message for one in idle(other, rulesets.load(preset)) if "layer_decay" in one.message] == [said]
     fitting = create_model("vit_tiny_patch16_224", depth=2, num_classes=2)
-    assert not any("layer_decay" in one.message for one in idle(fitting, rulefile.load(preset)))
+    assert not any("layer_decay" in one.message for one in idle(fitting, rulesets.load(preset)))

@@ -5,16 +5,16 @@ import shlex
 import pytest
 from msgspec.structs import replace
 
+from decay_audit.checks.codes import CODES, Finding
 from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
 from decay_audit.checks.resume import check_resume
-from decay_audit.conditions import When
-from decay_audit.decisions import Plan, plan
-from decay_audit.findings import CODES, Finding
-from decay_audit.observations import Group, Movement, Observation, Optimizer, Origin, Semantics
-from decay_audit.parameters import Owner, Parameter
+from decay_audit.model.observations import Movement, Observation, Optimizer, Origin, ParamGroup, Semantics
+from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles.words import Classified, Layer, Role
-from decay_audit.rulefile import load
-from decay_audit.rules import Amount, Rule, RuleSet
+from decay_audit.rulesets import load
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.plan import Plan, plan
+from decay_audit.rulesets.ruleset import Amount, Rule, RuleSet
 
 KINDS: dict[str, tuple[Role, Layer]] = {
     "weight": ("linear_weight", "linear"),
@@ -52,23 +52,25 @@ def planned(*subjects: Classified, weight_decay: float = 0.1, rules: str = "no-n
     return plan(subjects or [subject(name) for name in MODEL], load(rules), weight_decay)
 
 
-def group(*names: str, weight_decay: float = 0.1, lr: float = 1e-3, **more: object) -> Group:
+def group(*names: str, weight_decay: float = 0.1, lr: float = 1e-3, **more: object) -> ParamGroup:
     settings: dict[str, object] = {"weight_decay": weight_decay, "lr": lr}
-    plain = Group(parameters=names, weight_decay=weight_decay, lr=lr, hyperparameters=settings, implicit=False)
+    plain = ParamGroup(
+        parameters=names, weight_decay=weight_decay, lr=lr, hyperparameters=settings, weight_decay_is_default=False
+    )
     return replace(plain, **more)
 
 
 def adamw(
-    *groups: Group, origin: Origin = "live", semantics: Semantics = "decoupled", adaptive: bool = False
+    *groups: ParamGroup, origin: Origin = "live", semantics: Semantics = "decoupled", adaptive: bool = False
 ) -> Optimizer:
     return Optimizer(
         name="optimizer",
         type="AdamW",
-        importable="AdamW" if origin == "live" else "",
+        import_path="AdamW" if origin == "live" else "",
         groups=groups,
         semantics=semantics,
         origin=origin,
-        adaptive=adaptive,
+        adaptive_denominator=adaptive,
     )
 
 
@@ -101,7 +103,7 @@ def test_one_group_for_everything_is_one_finding_in_words_of_kinds() -> None:
 def test_a_fix_keeps_what_makes_the_optimizer_another_algorithm_and_the_rate_before_its_schedule() -> None:
     settings = {"initial_lr": 0.1, "momentum": 0.9, "nesterov": True, "dampening": 0, "betas": (0.9, 0.999)}
     groups = (group(*MODEL, lr=1e-9, hyperparameters=settings),)
-    sgd = Optimizer(name="optimizer", type="SGD", importable="SGD", groups=groups)
+    sgd = Optimizer(name="optimizer", type="SGD", import_path="SGD", groups=groups)
     assert found(planned(), sgd)["DA101"].fix.endswith(
         " --optimizer SGD --lr 0.1 --set momentum=0.9 --set nesterov=True"
     )
@@ -196,7 +198,7 @@ def test_what_one_optimizer_decays_and_another_does_not_is_held_twice_and_not_sp
 
 
 def test_strangers_are_counted_and_described() -> None:
-    strange = adamw(group(*MODEL[:1], "", strangers=("float32 10x64",)), *GOOD.groups)
+    strange = adamw(group(*MODEL[:1], "", foreign_tensors=("float32 10x64",)), *GOOD.groups)
     only = found(planned(), strange)["DA203"]
     assert only.message == "1 tensor in group 0 of AdamW is no parameter of this model"
     assert only.found == "float32 10x64"
@@ -233,7 +235,7 @@ def test_an_implicit_default_is_found_where_known_or_where_it_is_not_what_the_ru
     implicit: bool | None, weight_decay: float, expected: bool
 ) -> None:
     decided = planned(subject("a.weight"))
-    optimizer = adamw(group("a.weight", weight_decay=weight_decay, implicit=implicit))
+    optimizer = adamw(group("a.weight", weight_decay=weight_decay, weight_decay_is_default=implicit))
     assert ("DA501" in found(decided, optimizer)) is expected
 
 
@@ -253,8 +255,8 @@ def seen(
         group=0,
         weight_decay=weight_decay,
         lr=1e-3,
-        declared=declared,
-        measured=measured,
+        declared_rate=declared,
+        measured_rate=measured,
         movement=movement,
     )
 
@@ -296,7 +298,13 @@ def test_what_is_measured_counts_more_than_what_a_group_says() -> None:
     decided = planned(subject("a.weight"), subject("a.bias"))
     optimizer = adamw(group("a.weight", "a.bias"), semantics="unknown")
     spared = Observation(
-        parameter="a.bias", optimizer="optimizer", group=0, weight_decay=0.1, lr=1e-3, measured=0.0, movement="none"
+        parameter="a.bias",
+        optimizer="optimizer",
+        group=0,
+        weight_decay=0.1,
+        lr=1e-3,
+        measured_rate=0.0,
+        movement="none",
     )
     findings = found(decided, optimizer, observations=(seen("proportional", 0.1), spared))
     assert findings.keys() == {"DA503"}
@@ -328,7 +336,7 @@ def test_a_schedule_that_warms_up_makes_no_product_vanish(movement: Movement | N
 
 
 def test_a_flattened_parameter_is_found() -> None:
-    flat = adamw(group("a.weight", flattened=("a.weight",)))
+    flat = adamw(group("a.weight", flat_parameters=("a.weight",)))
     assert "DA505" in found(planned(subject("a.weight")), flat)
 
 

@@ -12,11 +12,11 @@ from torch import nn
 import decay_audit
 from decay_audit import RuleSet
 from decay_audit.checks import check
-from decay_audit.conditions import When
+from decay_audit.checks.codes import Finding
 from decay_audit.errors import DecayAuditError
-from decay_audit.findings import Finding
-from decay_audit.rulefile import load
-from decay_audit.rules import Amount, Rule
+from decay_audit.rulesets import load
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.ruleset import Amount, Rule
 from decay_audit.sources import trace
 
 SPARE, DECAY = Amount(times=0.0), Amount()

@@ -17,7 +17,7 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 
 from decay_audit import api
 from decay_audit.integrations.running import LOGGER, Settings, look
-from decay_audit.report import Report
+from decay_audit.reports.report import Report
 
 
 def net() -> nn.Sequential:
@@ -56,25 +56,25 @@ def work(rank: int, world: int, folder: str) -> None:
     distributed.init_process_group("gloo", rank=rank, world_size=world, init_method=f"file://{folder}/store")
     try:
         mesh = init_device_mesh("cpu", (world,))
-        seen = {kind: [_seen(kind, mesh, measured=measured) for measured in (False, True)] for kind in WRAPPERS}
+        seen = {kind: [_seen(kind, mesh, measure=measure) for measure in (False, True)] for kind in WRAPPERS}
         lines = _logged(WRAPPERS["ddp"](net(), mesh))
         Path(folder, f"{rank}.json").write_text(json.dumps({"seen": seen, "lines": lines}))
     finally:
         distributed.destroy_process_group()
 
 
-def _seen(kind: str, mesh: DeviceMesh, *, measured: bool) -> dict[str, Any]:
+def _seen(kind: str, mesh: DeviceMesh, *, measure: bool) -> dict[str, Any]:
     model = WRAPPERS[kind](net(), mesh)
     if kind == "zero":
         optimizer: Any = ZeroRedundancyOptimizer(model.parameters(), torch.optim.AdamW, lr=1e-2, weight_decay=0.1)
     else:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
-    return _plain(api.audit(model, optimizer, measured=measured))
+    return _plain(api.audit(model, optimizer, measure=measure))
 
 
 def _plain(report: Report) -> dict[str, Any]:
     return {
-        "parameters": [[one.name, list(one.subject.parameter.shape)] for one in report.plan.decisions],
+        "parameters": [[one.name, list(one.classified.parameter.shape)] for one in report.plan.decisions],
         "findings": [[one.code, one.message, list(one.parameters)] for one in report.findings],
     }
 

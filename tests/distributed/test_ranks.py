@@ -26,7 +26,7 @@ def alone() -> dict[str, Any]:
     model = net()
     report = api.audit(model, torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1))
     return {
-        "parameters": [[one.name, list(one.subject.parameter.shape)] for one in report.plan.decisions],
+        "parameters": [[one.name, list(one.classified.parameter.shape)] for one in report.plan.decisions],
         "findings": [[one.code, one.message, list(one.parameters)] for one in report.findings],
     }
 

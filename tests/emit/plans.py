@@ -9,10 +9,10 @@ from pathlib import Path
 from msgspec import Struct
 from torch import nn
 
-from decay_audit.decisions import FROZEN, Decision, Plan
-from decay_audit.parameters import Owner, Parameter
+from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles.words import Classified
-from decay_audit.rules import Amount, RuleSet
+from decay_audit.rulesets.plan import FROZEN, Decision, Plan
+from decay_audit.rulesets.ruleset import Amount, RuleSet
 
 MODULE = Owner(types=("torch.nn.Linear",))
 FILE = Owner()  # a file cannot know classes
@@ -23,13 +23,13 @@ class Said(Struct, frozen=True, kw_only=True):
 
     weight_decay: float
     rule: str = "default"
-    place: str = "house.yaml:9"
+    location: str = "house.yaml:9"
     lr_scale: float = 1.0
     use: str | None = None
 
 
 DECAYED = Said(weight_decay=0.05)
-SPARED = Said(weight_decay=0.0, rule="norms", place="house.yaml:4")
+SPARED = Said(weight_decay=0.0, rule="norms", location="house.yaml:4")
 
 
 def matrices(name: str, tensor: nn.Parameter) -> Said:
@@ -58,12 +58,12 @@ def decision(
     parameter = Parameter(name=name, raw_name=name, shape=shape, dtype="float32", owner=owner, trainable=trainable)
     subject = Classified(parameter=parameter, role="unclassified", layer="other", confidence="guess", evidence=())
     if not trainable:
-        return Decision(subject=subject, weight_decay=0.0, rule=FROZEN)
+        return Decision(classified=subject, weight_decay=0.0, rule=FROZEN)
     return Decision(
-        subject=subject,
+        classified=subject,
         weight_decay=said.weight_decay,
         rule=said.rule,
-        place=said.place,
+        location=said.location,
         lr_scale=said.lr_scale,
         use=said.use,
     )

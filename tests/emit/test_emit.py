@@ -10,16 +10,15 @@ from typing import Any, cast
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
 from decay_audit import emit
-from decay_audit.decisions import Plan
 from decay_audit.emit.optimizer import TORCH_CLASSES
 from decay_audit.emit.verification import stand_in
 from decay_audit.errors import DecayAuditError
+from decay_audit.rulesets.plan import Plan
 from tests.emit.plans import DECAYED, FILE, MODULE, SPARED, Said, complaints, decision, matrices, plan, plan_of
 
 PARTS = st.one_of(
@@ -31,7 +30,7 @@ SAID = st.builds(
     Said,
     weight_decay=st.sampled_from([0.0, 0.05, 1e-05, 1 / 3]),
     rule=st.sampled_from(["norms", 'it\'s "odd"', "# fmt: off", "two\nlines"]),
-    place=st.sampled_from(["", "a.yaml:3", "coding: utf-7"]),
+    location=st.sampled_from(["", "a.yaml:3", "coding: utf-7"]),
 )
 
 

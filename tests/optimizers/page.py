@@ -8,8 +8,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 
-from decay_audit.optimizers.classes import CLASSES
-from decay_audit.optimizers.paths import SEMANTICS, WORDS, Row
+from decay_audit.optimizers.table.classes import CLASSES
+from decay_audit.optimizers.table.forms import SEMANTICS, WORDS, Row
 from tests.optimizers.survey import EXCEPTIONS, LIBRARIES, NOT_RUN, Form, agrees, is_wrapper, survey
 
 
@@ -18,7 +18,7 @@ def said(form: Form) -> str:
     if not form.observations:
         return f"not run: {NOT_RUN.get(f'{form.library}.{form.name}', form.failure)}"
     seen = {
-        f"{one.movement} {one.measured:.2g}"
+        f"{one.movement} {one.measured_rate:.2g}"
         if one.movement in ("proportional", "cautious")
         else f"{one.movement}": None
         for one in form.observations
@@ -84,7 +84,7 @@ COLUMNS = "| class | default | family | way | switch | measured | note |\n| --- 
 HEAD = """# What `weight_decay` means in each optimizer
 
 `decay-audit` knows these classes by name, without importing their libraries; `--measure` finds out what any other does.
-The columns family, way and switch are the table in `decay_audit/optimizers/classes.py`: read in the sources of each
+The columns family, way and switch are the table in `decay_audit/optimizers/table/`: read in the sources of each
 library. A way in parentheses is what the switch changes it to. The column measured is what one step with a gradient of
 zero did on a CPU, with weight_decay 0.02, as the class comes and with its switch turned: `proportional 0.02` is a
 shrink of lr x 0.02, `sign` the same amount for every element, `other` neither, `none` no change. This page is made by

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import torch
 
 import tests.conftest  # noqa: F401 - timm imports torchvision
-from decay_audit.observations import Movement, Observation
-from decay_audit.optimizers.classes import CLASSES
+from decay_audit.model.observations import Movement, Observation
 from decay_audit.optimizers.measure import measure
-from decay_audit.optimizers.paths import Path, Row
-from decay_audit.optimizers.semantics import path
+from decay_audit.optimizers.table.classes import CLASSES
+from decay_audit.optimizers.table.forms import Path, Row
+from decay_audit.optimizers.table.lookup import path
 from tests.process_group import process_group
 
 WEIGHT_DECAY = 0.02
@@ -247,7 +247,7 @@ def _agrees(form: Form, one: Observation) -> bool:
     expected = set(EXPECTED[form.way])
     if "first steps" in form.row.note:
         expected.add("proportional")
-    rate = one.measured or 0.0
+    rate = one.measured_rate or 0.0
     if form.way == "constant":
         rate *= one.lr or 0.0
     exact = form.way not in ("lr", "constant") or abs(rate / WEIGHT_DECAY - 1) < 0.01

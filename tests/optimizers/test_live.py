@@ -10,8 +10,8 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
 from decay_audit.errors import OptimizerError
-from decay_audit.optimizers.construction import watch
 from decay_audit.optimizers.live import Observed, find, observe
+from decay_audit.optimizers.watch_construction import watch
 
 
 def net() -> nn.Sequential:
@@ -127,7 +127,7 @@ def test_strangers_and_empty_groups_are_read_as_such() -> None:
     optimizer = AdamW(groups_given)
     groups = read(optimizer, model).optimizers[0].groups
     assert groups[0].parameters == ("0.weight", "")
-    assert groups[0].strangers == ("float32 4x3",)
+    assert groups[0].foreign_tensors == ("float32 4x3",)
     assert groups[1].parameters == ()
 
 
@@ -143,7 +143,7 @@ def test_a_wrapper_that_nobody_knows_may_do_anything_with_what_it_wraps() -> Non
     model = net()
     seen = read(Lookalike(SGD(model.parameters(), lr=0.1, weight_decay=0.1)), model)
     assert (seen.optimizers[0].type, seen.optimizers[0].semantics) == ("Lookalike(SGD)", "unknown")
-    assert {one.declared for one in seen.observations} == {None}
+    assert {one.declared_rate for one in seen.observations} == {None}
 
 
 def test_a_default_inside_a_wrapper_is_implicit_all_the_same() -> None:
@@ -152,8 +152,8 @@ def test_a_default_inside_a_wrapper_is_implicit_all_the_same() -> None:
         built = [Lookahead(AdamW(model.parameters())), Lookahead(AdamW(model.parameters(), weight_decay=0.01))]
     found = find(built)
     watched = observe(found, names(model), record).optimizers
-    assert [one.groups[0].implicit for one in watched] == [True, False]
-    assert [one.groups[0].implicit for one in observe(found, names(model)).optimizers] == [None, None]
+    assert [one.groups[0].weight_decay_is_default for one in watched] == [True, False]
+    assert [one.groups[0].weight_decay_is_default for one in observe(found, names(model)).optimizers] == [None, None]
 
 
 def test_a_subclass_that_does_not_override_step_means_what_its_base_means() -> None:
@@ -219,13 +219,21 @@ def test_a_default_is_known_to_be_implicit_when_its_construction_was_watched() -
         by_position = AdamW(model.parameters(), 1e-3, (0.9, 0.999), 1e-8, 0.01)
         mixed = AdamW(halves)
     optimizers = observe(find([implicit, chosen, by_position, mixed]), names(model), record).optimizers
-    assert [[group.implicit for group in one.groups] for one in optimizers] == [[True], [False], [False], [False, True]]
+    assert [[group.weight_decay_is_default for group in one.groups] for one in optimizers] == [
+        [True],
+        [False],
+        [False],
+        [False, True],
+    ]
 
 
 def test_a_default_can_only_be_suspected_when_nobody_watched() -> None:
     model = net()
-    assert read(AdamW(model.parameters()), model).optimizers[0].groups[0].implicit is None
-    assert read(AdamW(model.parameters(), weight_decay=0.02), model).optimizers[0].groups[0].implicit is False
+    assert read(AdamW(model.parameters()), model).optimizers[0].groups[0].weight_decay_is_default is None
+    assert (
+        read(AdamW(model.parameters(), weight_decay=0.02), model).optimizers[0].groups[0].weight_decay_is_default
+        is False
+    )
 
 
 def test_watching_leaves_no_trace() -> None:

@@ -14,10 +14,10 @@ from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from decay_audit.errors import OptimizerError
-from decay_audit.observations import Observation
+from decay_audit.model.observations import Observation
 from decay_audit.optimizers.live import find
 from decay_audit.optimizers.measure import measure
-from decay_audit.optimizers.stand_ins import LARGEST, shape_of, values
+from decay_audit.optimizers.measure.stand_ins import LARGEST, shape_of, values
 
 Lookahead: Any = TimmLookahead
 
@@ -148,7 +148,7 @@ def test_adamw_shrinks_by_lr_times_weight_decay() -> None:
     model = net()
     for one in measured(torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.3), model).values():
         assert one.movement == "proportional"
-        assert one.measured == pytest.approx(0.3, rel=1e-6)
+        assert one.measured_rate == pytest.approx(0.3, rel=1e-6)
 
 
 def test_adam_moves_every_element_alike_whatever_the_coefficient() -> None:
@@ -174,7 +174,7 @@ def test_cautious_decay_is_told_from_none() -> None:
     model = net()
     for one in measured(Cautious(model.parameters(), lr=0.1, weight_decay=0.1), model).values():
         assert one.movement == "cautious"
-        assert one.measured == pytest.approx(0.1, rel=1e-3)
+        assert one.measured_rate == pytest.approx(0.1, rel=1e-3)
 
 
 def test_decay_that_only_a_gradient_brings_about_is_told_from_none() -> None:
@@ -214,7 +214,7 @@ def test_schedule_free_steps_are_measured_from_the_start_of_a_run() -> None:
     model = net()
     optimizer = Averaging(model.parameters(), lr=0.1, weight_decay=0.1)
     for expected in (1, 2):
-        assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+        assert {round(one.measured_rate or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
         optimizer.step()
         assert optimizer.param_groups[0]["k"] == expected
 
@@ -236,7 +236,7 @@ def test_an_optimizer_that_warms_up_by_itself_is_measured_as_after_it() -> None:
 
     model = net()
     optimizer = WarmingUp(model.parameters(), lr=0.1, weight_decay=0.1)
-    assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+    assert {round(one.measured_rate or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
     assert optimizer.param_groups[0]["warmup_steps"] == 100
 
 
@@ -259,7 +259,7 @@ def test_bfloat16_rounds_small_products_away_and_float32_does_not() -> None:
     for dtype, expected in ((torch.bfloat16, "vanishing"), (torch.float32, "proportional")):
         model = net(dtype)
         seen = measured(torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1), model)
-        assert {(one.movement, round(one.measured or 0, 6)) for one in seen.values()} == {(expected, 0.1)}
+        assert {(one.movement, round(one.measured_rate or 0, 6)) for one in seen.values()} == {(expected, 0.1)}
 
 
 def test_what_float16_cannot_compute_is_unstable_and_not_what_double_precision_makes_of_it() -> None:
@@ -279,7 +279,7 @@ def test_an_lr_of_zero_does_not_hide_the_decay() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / 100)
     assert optimizer.param_groups[0]["lr"] == 0
-    assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+    assert {round(one.measured_rate or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
 
 
 def test_frozen_parameters_are_not_measured() -> None:
@@ -314,7 +314,7 @@ def test_an_optimizer_in_the_middle_of_a_run_is_measured_from_a_standstill() -> 
         for parameter in model.parameters():
             parameter.grad = torch.randn_like(parameter)
         optimizer.step()
-    assert {round(one.measured or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+    assert {round(one.measured_rate or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_an_optimizer_that_holds_on_to_its_parameters_gets_stand_ins_for_these_t
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     before = _bytes(model, optimizer), [id(parameter.grad) for parameter in model.parameters()]
-    rates = {round(one.measured or 0, 3) for one in measured(optimizer, model).values()}
+    rates = {round(one.measured_rate or 0, 3) for one in measured(optimizer, model).values()}
     assert (_bytes(model, optimizer), [id(parameter.grad) for parameter in model.parameters()]) == before
     assert rates == ({0.1} if place == "everywhere" else {5.05})  # a global name leads to no copy
 

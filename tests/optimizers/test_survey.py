@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from decay_audit.optimizers.classes import CLASSES
+from decay_audit.optimizers.table.classes import CLASSES
 from tests.optimizers.page import COLUMNS, COUNTED, count, declared_cells, lines
 from tests.optimizers.survey import EXCEPTIONS, LIBRARIES, NOT_RUN, Form, agrees, classes, survey
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from timm.optim.lion import Lion
 
-from decay_audit.observations import Update
+from decay_audit.model.observations import UpdateFormula
+from decay_audit.optimizers.formulas import update
 from decay_audit.optimizers.live import find, observe
-from decay_audit.optimizers.update import update
 
 Make = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 OPTIMIZERS: dict[str, Make] = {
@@ -46,13 +46,13 @@ GRADIENTS = (0.3, -0.2, 0.05)
 FUNCTIONS = {"sqrt": math.sqrt, "sign": lambda x: math.copysign(1, x), "max": max}
 
 
-def _written(optimizer: torch.optim.Optimizer) -> Update:
+def _written(optimizer: torch.optim.Optimizer) -> UpdateFormula:
     names = {id(each): "w" for group in optimizer.param_groups for each in group["params"]}
     read = observe(find(optimizer), names).optimizers[0]
     return update(read, read.groups[0])
 
 
-def _run(written: Update, betas: tuple[float, float]) -> list[float]:
+def _run(written: UpdateFormula, betas: tuple[float, float]) -> list[float]:
     """Execute the assignments on one number, as they stand."""
     state = dict.fromkeys("gvmsza", 0.0) | {"w": 0.7}
     values = []
@@ -111,7 +111,7 @@ def test_what_is_kept_with_a_gradient_of_zero_is_what_torch_keeps(name: str) -> 
     optimizer = OPTIMIZERS[name]([weight])
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    said = re.search(r"keeps ([\d.]+) %", _written(optimizer).alone)
+    said = re.search(r"keeps ([\d.]+) %", _written(optimizer).zero_gradient)
     assert said is not None
     assert 1 - float(said[1]) / 100 == pytest.approx(1 - weight.item(), rel=0.01)
 
@@ -119,7 +119,7 @@ def test_what_is_kept_with_a_gradient_of_zero_is_what_torch_keeps(name: str) -> 
 def test_the_update_of_the_first_screen_reads_as_promised() -> None:
     written = _written(OPTIMIZERS["momentum"]([torch.nn.Parameter(torch.ones(1))]))
     assert written.steps == ("g <- g + 0.0005 w", "v <- 0.9 v + g", "w <- w - 0.1 v")
-    assert written.alone == "with a gradient of zero one step keeps 99.995 % of w"
+    assert written.zero_gradient == "with a gradient of zero one step keeps 99.995 % of w"
 
 
 def test_a_class_without_a_formula_gets_the_sentence_of_its_way() -> None:

@@ -7,10 +7,11 @@ from math import isclose
 from msgspec import Struct
 from torch import nn
 
-from decay_audit import decisions, roles, rulefile
+from decay_audit import roles, rulesets
 from decay_audit.errors import PlanError
 from decay_audit.roles.words import Classified
-from decay_audit.rules import RuleSet
+from decay_audit.rulesets import plan as decisions
+from decay_audit.rulesets.ruleset import RuleSet
 from decay_audit.sources.module import read
 from tests.parity.peers import Answer, Answers, Peer
 from tests.parity.retelling import RefusesError
@@ -86,7 +87,7 @@ def _decided(preset: str, peer: Peer, subjects: tuple[Classified, ...]) -> Answe
 @cache
 def ruleset(preset: str) -> RuleSet:
     """A preset, read once."""
-    return rulefile.load(preset)
+    return rulesets.load(preset)
 
 
 def _same(ours: Answer | None, theirs: Answer | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from decay_audit.sources.module.stages import STAGES
+from decay_audit.sources.module.build_devices import STAGES
 
 Maker = Callable[[], nn.Module]
 

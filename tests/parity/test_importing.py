@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from decay_audit import rulefile
+from decay_audit import rulesets
 from decay_audit.cli import app
-from decay_audit.rulefile.importing import import_rules
-from decay_audit.rulefile.importing.inheriting import read_inheriting
+from decay_audit.rulesets.importing import import_rules
+from decay_audit.rulesets.importing.mmengine_base import read_inheriting
 from tests.parity.compare import classified, compare
 from tests.parity.models import MODELS
 from tests.parity.peers import Peer, missing, mmengine
@@ -47,7 +47,7 @@ def test_mmengine_does_what_its_imported_configuration_says(name: str, tmp_path:
     (tmp_path / "config.py").write_text(text, encoding="utf-8")
     (tmp_path / "rules.yaml").write_text(import_rules(tmp_path / "config.py", "mmengine").text, encoding="utf-8")
     rules = str(tmp_path / "rules.yaml")
-    assert rulefile.validate(rules).weight_decay == 0.1
+    assert rulesets.validate(rules).weight_decay == 0.1
     for model in (MODELS[each]() for each in ("odd-tied", "hinting", "vit_tiny_patch16_224", "efficientnet_b0")):
         outcome = compare(rules, peer, model, classified(model))
         assert not outcome.crash
@@ -99,7 +99,7 @@ def test_a_difference_that_a_check_finds_is_told_with_both_sides_and_fails(tmp_p
     assert result.exit_code == 1
     assert "itself treats 1 of " in result.stderr
     assert "0.05 there, 0.1 here: stem.bias" in result.stderr
-    assert rulefile.from_text(result.stdout, "x.yaml").weight_decay == 0.1
+    assert rulesets.from_text(result.stdout, "x.yaml").weight_decay == 0.1
 
 
 def test_a_codebase_that_stops_on_the_model_is_quoted(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from decay_audit import rulefile
+from decay_audit import rulesets
 from tests.parity.compare import classified, compare
 from tests.parity.models import MODELS, sample
 from tests.parity.peers import HOUSE, PEERS, missing
@@ -13,7 +13,7 @@ ALL = {**MODELS, **dict(sample())}
 
 
 def test_every_preset_is_compared_with_its_source() -> None:
-    assert set(rulefile.presets()) == {*PEERS, *HOUSE}
+    assert set(rulesets.presets()) == {*PEERS, *HOUSE}
 
 
 def test_the_codebases_that_can_be_called_are_installed() -> None:

@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from decay_audit import decisions
-from decay_audit.conditions import When
-from decay_audit.decisions import Plan
-from decay_audit.findings import finding
-from decay_audit.inventory import Inventory, LeftOut
-from decay_audit.observations import Group, Observation, Optimizer
-from decay_audit.parameters import Owner, Parameter
-from decay_audit.report import Report
+from decay_audit.checks.codes import finding
+from decay_audit.model.inventory import ExcludedTensor, Inventory
+from decay_audit.model.observations import Observation, Optimizer, ParamGroup
+from decay_audit.model.parameters import Owner, Parameter
+from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified, Confidence, Evidence, Layer, Role
-from decay_audit.rules import Amount, Rule, RuleSet
+from decay_audit.rulesets import plan as decisions
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.ruleset import Amount, Rule, RuleSet
 
 HOUSE = RuleSet(
     name="house",
@@ -32,7 +32,7 @@ HOUSE = RuleSet(
         Rule(name="tables", when=When(role="embedding"), amount=Amount(weight_decay=0.001), file="house.yaml", line=11),
     ),
     default=Amount(),
-    default_place="house.yaml:14",
+    default_location="house.yaml:14",
     file="house.yaml",
 )
 
@@ -62,7 +62,7 @@ def plan(subjects: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Plan:
 def report(subjects: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Report:
     """Make a bare report."""
     decided = plan(subjects, ruleset)
-    parameters = tuple(one.subject.parameter for one in decided.decisions)
+    parameters = tuple(one.classified.parameter for one in decided.decisions)
     return Report(inventory=Inventory(target="model.py:net", files=("model.py",), parameters=parameters), plan=decided)
 
 
@@ -102,13 +102,15 @@ def awkward() -> Report:
         name="optimizer",
         type="AdamW",
         groups=(
-            Group(weight_decay=0.05, lr=3e-4, parameters=("wte.weight", "h.0.ln.weight", "h.0.fc.weight")),
-            Group(weight_decay=0.0, lr=3e-4, parameters=("h.1.ln.weight",), implicit=False),
+            ParamGroup(weight_decay=0.05, lr=3e-4, parameters=("wte.weight", "h.0.ln.weight", "h.0.fc.weight")),
+            ParamGroup(weight_decay=0.0, lr=3e-4, parameters=("h.1.ln.weight",), weight_decay_is_default=False),
         ),
         semantics="decoupled",
         notes=("one tensor could not be mapped",),
     )
-    saved = Optimizer(name="last.ckpt", type="Adam or AdamW", groups=(Group(weight_decay=0.1),), origin="checkpoint")
+    saved = Optimizer(
+        name="last.ckpt", type="Adam or AdamW", groups=(ParamGroup(weight_decay=0.1),), origin="checkpoint"
+    )
     scaled = {"cls_token": ("adamw", 0.1), "h.0.fc.weight": ("muon", 1.0), "h.1.fc.weight": ("muon", 1.0)}
     routed = tuple(
         replace(one, use=scaled[one.name][0], lr_scale=scaled[one.name][1]) if one.name in scaled else one
@@ -120,7 +122,7 @@ def awkward() -> Report:
             files=("model.py",),
             built_on="streamed",
             parameters=bare.inventory.parameters,
-            left_out=(LeftOut(name="h.0.attn.bias\x07", reason="a boolean mask"),),
+            excluded=(ExcludedTensor(name="h.0.attn.bias\x07", reason="a boolean mask"),),
             notes=("the constructor called .item(): the model was built in pieces",),
         ),
         plan=replace(bare.plan, decisions=routed),
@@ -129,7 +131,12 @@ def awkward() -> Report:
             Observation(parameter="wte.weight", optimizer="optimizer", group=0, weight_decay=0.05, lr=3e-4),
             Observation(parameter="h.0.ln.weight", optimizer="optimizer", group=0, weight_decay=0.05, lr=3e-4),
             Observation(
-                parameter="h.0.fc.weight", optimizer="optimizer", group=0, weight_decay=0.05, lr=3e-4, measured=0.05
+                parameter="h.0.fc.weight",
+                optimizer="optimizer",
+                group=0,
+                weight_decay=0.05,
+                lr=3e-4,
+                measured_rate=0.05,
             ),
             Observation(
                 parameter="h.1.ln.weight", optimizer="optimizer", group=1, weight_decay=0.0, lr=3e-4, movement="none"
@@ -140,7 +147,7 @@ def awkward() -> Report:
                 origin="checkpoint",
                 group=0,
                 weight_decay=0.1,
-                measured=9.0,
+                measured_rate=9.0,
                 movement="sign",
             ),
         ),

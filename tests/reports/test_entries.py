@@ -10,12 +10,12 @@ from torch import nn
 import decay_audit
 from decay_audit import api, reports
 from decay_audit.api import Request
-from decay_audit.reports import entries
+from decay_audit.reports import rows
 
 
 def shown(optimizer: object, model: nn.Module) -> dict[str, list[str]]:
     report = decay_audit.audit(model, optimizer, weight_decay=0.1)
-    return {title: [say(one) for one in report.plan.decisions] for title, say in entries.columns(report).items()}
+    return {title: [say(one) for one in report.plan.decisions] for title, say in rows.columns(report).items()}
 
 
 def test_an_optimizer_for_each_parameter_takes_one_column() -> None:
@@ -42,7 +42,7 @@ def test_a_parameter_that_an_unnamed_position_may_hold_is_not_called_absent(tmp_
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "run.pt")
     request = Request(target=str(tmp_path / "run.pt"))
     report = api.report(api.load(request), request)
-    says = entries.columns(report)["saved AdamW"]
+    says = rows.columns(report)["saved AdamW"]
     assert [says(one) for one in report.plan.decisions] == ["?", "?", "0.1", "0.1 !"]
 
 
@@ -66,14 +66,14 @@ def test_a_measured_cell_says_what_a_step_does_only_where_the_group_says_somethi
     model = nn.Linear(3, 2)
     for make, cells in ((torch.optim.SGD, ["0.1", "0.1 !"]), (Twice, ["0.1: 0.2", "0.1: -"])):
         optimizer = make(model.parameters(), lr=0.1, weight_decay=0.1)
-        report = decay_audit.audit(model, optimizer, weight_decay=0.1, measured=True)
-        says = entries.columns(report)[make.__name__]
+        report = decay_audit.audit(model, optimizer, weight_decay=0.1, measure=True)
+        says = rows.columns(report)[make.__name__]
         assert [says(one) for one in report.plan.decisions] == cells
         text = reports.render(report)
-        assert (entries.LEGEND[entries.DIFFERS] in text) == any("!" in cell for cell in cells)
-        assert (entries.LEGEND[entries.MOVES] in text) == any(":" in cell for cell in cells)
+        assert (rows.LEGEND[rows.DIFFERS] in text) == any("!" in cell for cell in cells)
+        assert (rows.LEGEND[rows.MOVES] in text) == any(":" in cell for cell in cells)
     adam = torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.1)
-    assert "0.1: sign" in reports.render(decay_audit.audit(model, adam, measured=True))
+    assert "0.1: sign" in reports.render(decay_audit.audit(model, adam, measure=True))
 
 
 def test_blocks_that_each_declare_their_own_parameter_fold() -> None:

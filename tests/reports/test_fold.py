@@ -8,8 +8,7 @@ from typing import cast
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from decay_audit.reports.fold import Entry, Row, fold, fold_names, unfolded
 

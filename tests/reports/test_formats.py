@@ -10,17 +10,18 @@ from typing import Any
 import jsonschema
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
 import decay_audit
 from decay_audit import reports
+from decay_audit.checks.codes import finding
 from decay_audit.errors import DecayAuditError
-from decay_audit.findings import finding
-from decay_audit.report import Report
-from decay_audit.reports import Format, Options, finding_list, markdown
-from decay_audit.sentences import visible
+from decay_audit.reports import Format, Options
+from decay_audit.reports.formats import markdown
+from decay_audit.reports.report import Report
+from decay_audit.reports.terminal import finding_list
+from decay_audit.text import visible
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.reports import samples
 

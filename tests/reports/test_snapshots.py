@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from decay_audit import api, explanation, reports
-from decay_audit.report import Report
+from decay_audit import api, reports
 from decay_audit.reports import Format, Options
+from decay_audit.reports.report import Report
+from decay_audit.rulesets import explanation
 from tests.reports import samples
 from tests.reports.snapshots import same
 

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 import decay_audit
-from decay_audit import explanation, rulefile
+from decay_audit import rulesets
 from decay_audit.errors import DecayAuditError
-from decay_audit.report import Report
-from decay_audit.reports import Options, entries, fold
-from decay_audit.reports import explanation as told
+from decay_audit.reports import Options, explanation as told, fold, rows
+from decay_audit.reports.report import Report
+from decay_audit.rulesets import explanation
 from decay_audit.sources.trace import Inputs, trace, with_uses
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.reports import samples
@@ -20,7 +20,7 @@ from tests.reports import samples
 def test_a_pattern_as_the_table_prints_it_leads_to_its_first_parameter(name: str) -> None:
     inventory = decay_audit.read(MENAGERIE[name]())
     plan = decay_audit.plan(inventory)
-    for row in fold.fold(entries.entries(Report(inventory=inventory, plan=plan))):
+    for row in fold.fold(rows.entries(Report(inventory=inventory, plan=plan))):
         found = explanation.explain(plan, row.pattern).decision
         assert found.name == inventory.parameters[row.first].name
 
@@ -42,12 +42,12 @@ def test_a_pattern_that_fits_nothing_gets_the_nearest_names(pattern: str) -> Non
 
 def test_of_the_other_presets_only_a_few_are_named_unless_more_is_asked_for() -> None:
     plan = decay_audit.plan(MENAGERIE["tied"]())
-    presets = [rulefile.load(name) for name in rulefile.presets()]
+    presets = [rulesets.load(name) for name in rulesets.presets()]
     story = explanation.explain(plan, plan.decisions[0].name, presets)
     short, whole = told(story), told(story, Options(verbose=True))
     assert "more" in short
     assert max(map(len, short.splitlines())) < 160
-    assert all(name in whole for name in rulefile.presets())
+    assert all(name in whole for name in rulesets.presets())
 
 
 def test_a_parameter_that_a_trace_never_touched_is_said_to_be_so() -> None:

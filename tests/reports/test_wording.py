@@ -4,13 +4,12 @@ import math
 from typing import get_args
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from decay_audit.reports.layout import broken, cell_width, paragraph
+from decay_audit.reports.terminal.layout import broken, cell_width, paragraph
 from decay_audit.reports.wording import COUNTED, SHORT, amount, factors, share
 from decay_audit.roles.words import MEANT, ROLES, Role
-from decay_audit.sentences import coefficient, counted, visible
+from decay_audit.text import coefficient, counted, visible
 
 
 @pytest.mark.parametrize(

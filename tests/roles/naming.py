@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from decay_audit.parameters import Owner, Parameter, Use
+from decay_audit.model.parameters import Owner, Parameter, Use
 from decay_audit.roles import classify
 from decay_audit.roles.words import Classified, Role
 from decay_audit.sources.module import read

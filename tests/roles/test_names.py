@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from decay_audit.parameters import Owner, Parameter
+from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import classify
 from tests.roles.naming import classified, one
 

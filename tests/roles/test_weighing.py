@@ -4,12 +4,11 @@ import pathlib
 import re
 
 import torchvision.models
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 import decay_audit.roles
-from decay_audit.parameters import Owner, Parameter, Use
+from decay_audit.model.parameters import Owner, Parameter, Use
 from decay_audit.roles import classify
 from decay_audit.roles.words import CONFIDENCES
 from tests.roles.naming import one
@@ -124,22 +123,22 @@ def test_no_architecture_is_named_in_the_classifier() -> None:
 
 def test_a_name_tells_apart_what_an_operator_cannot() -> None:
     """An adapter from any other factor, the gain of a norm by length from a scale, a bias by place from positions."""
-    scaled = Use(operator="mul", slot="other", shape=(1,), met=(2, 5, 8))
+    scaled = Use(operator="mul", slot="other", shape=(1,), data_shape=(2, 5, 8))
     assert one("norm.g", (1,), "lab.ScaleNorm", uses=(scaled,)).role == "norm_weight"
     assert one("a.lora_E.default", (8, 1), "torch.nn.ParameterDict", uses=(scaled,)).role == "adapter_weight"
-    added = Use(operator="add", slot="other", shape=(5, 8), met=(2, 5, 8))
+    added = Use(operator="add", slot="other", shape=(5, 8), data_shape=(2, 5, 8))
     assert one("a.bias", (5, 8), "lab.ByPlace", beside={"weight": (5, 4, 8)}, uses=(added,)).role == "bias"
     assert one("a.stuff", (5, 8), "lab.ByPlace", uses=(added,)).role == "position_embedding"
 
 
 def test_what_else_a_table_flows_into_makes_it_no_finer_kind_of_table() -> None:
     """A vocabulary whose padding is joined to the tokens, or whose entries are added to others, is a vocabulary."""
-    looked_up = Use(operator="embedding", slot="weight", shape=(99, 8), met=(2, 5), marks=("by data",))
-    joined = Use(operator="cat", slot="tensors", shape=(2, 1, 8), met=(2, 5, 8), via=("embedding",))
-    added = Use(operator="add", slot="other", shape=(1, 5, 8), met=(2, 5, 8), via=("embedding",))
+    looked_up = Use(operator="embedding", slot="weight", shape=(99, 8), data_shape=(2, 5), tags=("by data",))
+    joined = Use(operator="cat", slot="tensors", shape=(2, 1, 8), data_shape=(2, 5, 8), via=("embedding",))
+    added = Use(operator="add", slot="other", shape=(1, 5, 8), data_shape=(2, 5, 8), via=("embedding",))
     for name in ("shared", "token_type_embeddings"):
         found = one(f"{name}.weight", (99, 8), "torch.nn.Embedding", uses=(looked_up, joined, added))
         assert (found.role, found.confidence) == ("embedding", "certain")
-    placed = Use(operator="cat", slot="tensors", shape=(2, 1, 8), met=(2, 5, 8))
-    shifted = Use(operator="add", slot="self", shape=(8,), met=(2, 1, 8))
+    placed = Use(operator="cat", slot="tensors", shape=(2, 1, 8), data_shape=(2, 5, 8))
+    shifted = Use(operator="add", slot="self", shape=(8,), data_shape=(2, 1, 8))
     assert one("cls_token", (1, 1, 8), "lab.Vision", uses=(placed, shifted)).role == "token"

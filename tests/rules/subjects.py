@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from decay_audit.parameters import Declaration, Owner, Parameter
+from decay_audit.model.parameters import Declaration, Owner, Parameter
 from decay_audit.roles.words import Classified, Layer, Role
 
 ROOT = Owner(types=("model.Net", "torch.nn.Module"))
@@ -18,11 +18,11 @@ def subject(
     parent: Owner | None = ROOT,
     role: Role = "linear_weight",
     layer: Layer = "linear",
-    declares: Declaration | None = None,
+    declaration: Declaration | None = None,
     **more: Any,
 ) -> Classified:
     """A parameter whose owner is named as its name says, under a model that may declare something."""
-    above = Owner(types=ROOT.types, declares=declares) if parent is ROOT else parent
+    above = Owner(types=ROOT.types, declaration=declaration) if parent is ROOT else parent
     owner = Owner(name=name.rpartition(".")[0], types=types, parent=above)
     parameter = Parameter(
         name=name,

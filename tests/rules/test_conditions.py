@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from decay_audit.conditions import When
-from decay_audit.matching import compile_when
-from decay_audit.parameters import Declaration, Owner
+from decay_audit.model.parameters import Declaration, Owner
 from decay_audit.roles.words import Classified
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.matching import compile_when
 from tests.rules.subjects import LAYER_NORM, ROOT, subject, unowned
 
 
@@ -98,17 +98,17 @@ def test_within_asks_every_ancestor_but_the_root() -> None:
 def test_declared_names_are_compared_in_the_form_that_is_asked_for(
     form: str, names: tuple[str, ...], expected: bool
 ) -> None:
-    assert holds(subject("a.pos_embed", declares=Declaration(names=names)), declared_no_decay=form) is expected
+    assert holds(subject("a.pos_embed", declaration=Declaration(names=names)), declared_no_decay=form) is expected
 
 
 def test_keywords_are_their_own_list() -> None:
-    one = subject("a.cpb_mlp.weight", declares=Declaration(keywords=("cpb_mlp",)))
+    one = subject("a.cpb_mlp.weight", declaration=Declaration(keywords=("cpb_mlp",)))
     assert holds(one, declared_no_decay="keywords") is True
     assert holds(one, declared_no_decay="substring") is False
 
 
 def test_what_a_submodule_declares_counts_only_where_submodules_are_asked() -> None:
-    tower = Owner(name="visual", types=("model.Tower",), parent=ROOT, declares=Declaration(names=("pos_embed",)))
+    tower = Owner(name="visual", types=("model.Tower",), parent=ROOT, declaration=Declaration(names=("pos_embed",)))
     one = subject("visual.pos_embed", parent=tower.parent, types=tower.types)
     inside = Classified(
         parameter=type(one.parameter)(

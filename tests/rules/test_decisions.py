@@ -1,13 +1,12 @@
 """From a ruleset to a plan: the first match decides, channels are independent, and every parameter is decided once."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from decay_audit.conditions import When
-from decay_audit.decisions import Plan, plan
 from decay_audit.errors import PlanError
-from decay_audit.rules import Amount, LayerDecay, LayerRule, Route, Rule, RuleSet, Scale
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.plan import Plan, plan
+from decay_audit.rulesets.ruleset import Amount, LayerDecay, LayerRule, Route, Rule, RuleSet, Scale
 from tests.rules.subjects import subject, unowned
 
 NONE, ALL = Amount(times=0.0), Amount()

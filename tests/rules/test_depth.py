@@ -1,16 +1,15 @@
 """Layer numbers: their arithmetic, and the factors that follow from them."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from msgspec.structs import replace
 
-from decay_audit import depth
-from decay_audit.conditions import When
-from decay_audit.depth import compile_number, factors
 from decay_audit.errors import PlanError
-from decay_audit.parameters import Declaration
-from decay_audit.rules import LayerDecay, LayerRule
+from decay_audit.model.parameters import Declaration
+from decay_audit.rulesets import layer_decay
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.layer_decay import compile_number, factors
+from decay_audit.rulesets.ruleset import LayerDecay, LayerRule
 from tests.rules.subjects import subject, unowned
 
 
@@ -79,21 +78,21 @@ def test_a_plain_default_counts_even_where_nothing_takes_it() -> None:
 
 
 def test_a_capture_that_is_no_number_names_the_rule_and_the_parameter() -> None:
-    decay = LayerDecay(rate=0.5, layers=(LayerRule(when=When(name_regex=r"^(\w+)"), layer=r"\1", place="a.yaml:3"),))
+    decay = LayerDecay(rate=0.5, layers=(LayerRule(when=When(name_regex=r"^(\w+)"), layer=r"\1", location="a.yaml:3"),))
     with pytest.raises(PlanError, match=r"a\.yaml:3.*head\.w.*'head'"):
         scales(decay, "head.w")
 
 
 def test_the_models_own_layers_are_used_where_they_are_asked_for() -> None:
-    declares = Declaration(layers={"stem.w": 0, "head.w": 2})
-    subjects = [subject(name, declares=declares) for name in ("stem.w", "head.w", "new.w")]
+    declaration = Declaration(layers={"stem.w": 0, "head.w": 2})
+    subjects = [subject(name, declaration=declaration) for name in ("stem.w", "head.w", "new.w")]
     decay = LayerDecay(rate=0.5, layers=None)
     assert factors(subjects, decay, "canonical", lambda *_: None) == [0.25, 1.0, 1.0]
 
 
 def test_a_checkpoint_cannot_say_how_its_model_groups_layers() -> None:
     asked: list[str] = []
-    decay = LayerDecay(rate=0.5, layers=None, place="a.yaml:3")
+    decay = LayerDecay(rate=0.5, layers=None, location="a.yaml:3")
     assert factors([unowned()], decay, "canonical", lambda place, _: asked.append(place)) == [1.0]
     assert asked == ["layer_decay (a.yaml:3)"]
 
@@ -104,8 +103,8 @@ def test_a_model_without_layers_keeps_its_learning_rates() -> None:
 
 def test_a_question_that_cannot_be_answered_is_reported() -> None:
     asked: list[str] = []
-    decay = LayerDecay(rate=0.5, layers=(LayerRule(when=When(ndim=1), layer=0, place="a.yaml:3"),))
-    depth.factors([subject(lazy=True)], decay, "canonical", lambda place, _: asked.append(place))
+    decay = LayerDecay(rate=0.5, layers=(LayerRule(when=When(ndim=1), layer=0, location="a.yaml:3"),))
+    layer_decay.factors([subject(lazy=True)], decay, "canonical", lambda place, _: asked.append(place))
     assert asked == ["layer_decay (a.yaml:3)"]
 
 
@@ -117,6 +116,6 @@ def test_a_model_without_what_the_layers_are_meant_for_keeps_its_learning_rates(
 
 def test_who_cannot_say_whether_the_layers_are_meant_for_a_model_says_so() -> None:
     asked: list[str] = []
-    decay = LayerDecay(rate=0.5, layers=(), when=When(owner="torch.nn.Linear"), place="a.yaml:3")
+    decay = LayerDecay(rate=0.5, layers=(), when=When(owner="torch.nn.Linear"), location="a.yaml:3")
     assert factors([unowned()], decay, "canonical", lambda place, _: asked.append(place)) == [1.0]
     assert asked == ["layer_decay (a.yaml:3)"]

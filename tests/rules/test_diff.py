@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from decay_audit import api, diff, reports, roles, rulefile
+from decay_audit import api, reports, roles, rulesets
 from decay_audit.errors import PlanError
-from decay_audit.observations import Observation
+from decay_audit.model.observations import Observation
 from decay_audit.roles.words import Classified
-from decay_audit.rules import RuleSet
+from decay_audit.rulesets import diff
+from decay_audit.rulesets.ruleset import RuleSet
 from decay_audit.sources.module import read
 from tests.parity.models import MODELS
 
@@ -22,7 +23,7 @@ def subjects(model: nn.Module) -> tuple[Classified, ...]:
 
 
 def presets(*names: str) -> list[RuleSet]:
-    return [rulefile.load(name) for name in names]
+    return [rulesets.load(name) for name in names]
 
 
 def observed(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[Observation]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from decay_audit import rulefile
+from decay_audit import rulesets
 from decay_audit.errors import RulesError
-from decay_audit.rules import Amount
+from decay_audit.rulesets.ruleset import Amount
 from tests.rules.rule_files import HEAD, load, mistakes
 
 EVERYTHING_WRONG = """\
@@ -89,8 +89,8 @@ def test_a_rule_that_cannot_be_read_may_still_have_a_taken_name(tmp_path: Path) 
 
 def test_a_ruleset_keeps_where_each_rule_stands(tmp_path: Path) -> None:
     ruleset = load(HEAD + "rules:\n\n  - name: a\n    when: {role: bias}\n    decay: 0.5\n", tmp_path)
-    assert ruleset.rules[0].place == "mine.yaml:7"
-    assert ruleset.default_place == "mine.yaml:4"
+    assert ruleset.rules[0].location == "mine.yaml:7"
+    assert ruleset.default_location == "mine.yaml:4"
     assert ruleset.rules[0].amount == Amount(times=0.5)
 
 
@@ -99,7 +99,7 @@ def test_a_path_is_shown_without_its_folders_unless_it_is_relative(
 ) -> None:
     assert load(HEAD, tmp_path).file == "mine.yaml"
     monkeypatch.chdir(tmp_path.parent)
-    assert rulefile.load(f"{tmp_path.name}/mine.yaml").file == f"{tmp_path.name}/mine.yaml"
+    assert rulesets.load(f"{tmp_path.name}/mine.yaml").file == f"{tmp_path.name}/mine.yaml"
 
 
 def test_extends_puts_a_files_rules_before_those_of_the_other(tmp_path: Path) -> None:
@@ -115,9 +115,9 @@ def test_extends_puts_a_files_rules_before_those_of_the_other(tmp_path: Path) ->
         tmp_path,
     )
     assert [rule.name for rule in ruleset.rules] == ["embeddings", "biases", "norms"]
-    assert [rule.place for rule in ruleset.rules][:2] == ["mine.yaml:6", "no-norm-no-bias.yaml:8"]
+    assert [rule.location for rule in ruleset.rules][:2] == ["mine.yaml:6", "no-norm-no-bias.yaml:8"]
     assert (ruleset.weight_decay, ruleset.default, ruleset.preset) == (0.3, Amount(), False)
-    assert ruleset.default_place == "no-norm-no-bias.yaml:14"
+    assert ruleset.default_location == "no-norm-no-bias.yaml:14"
 
 
 def test_a_coefficient_of_zero_is_not_a_missing_one(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_an_example_may_promise_that_the_ruleset_refuses(tmp_path: Path) -> None
     refusing = HEAD.replace("{decay: true}", "error") + "rules: [{name: a, when: {leaf: bias}, decay: false}]\n"
     refused = "examples: [{name: fc.weight, rule: error}]\n"
     (tmp_path / "mine.yaml").write_text(refusing + refused, encoding="utf-8")
-    assert rulefile.validate(tmp_path / "mine.yaml").default is None
+    assert rulesets.validate(tmp_path / "mine.yaml").default is None
     assert mistakes(refusing + refused.replace("weight", "bias"), tmp_path) == [
         "6: the example fc.bias, a bias, gets its answer from the rule `a`; it promises `error`"
     ]
@@ -192,7 +192,7 @@ def test_an_example_may_promise_that_the_ruleset_refuses(tmp_path: Path) -> None
     ("name", "message", "hint"),
     [
         ("tim", "no ruleset is called `tim`", "did you mean `timm`?"),
-        ("nothing-like-it", "no ruleset is called `nothing-like-it`", "`decay-audit rules list` lists the presets"),
+        ("nothing-like-it", "no ruleset is called `nothing-like-it`", "`decay-audit rules list` lists them"),
         ("rules/tim.yaml", "no rules file rules/tim.yaml", "did you mean `rules/timm.yaml`?"),
         ("rules", "rules is a folder", "name a preset or one YAML file"),
         ("a\0b", "no ruleset is called `a\0b`", ""),
@@ -201,6 +201,6 @@ def test_an_example_may_promise_that_the_ruleset_refuses(tmp_path: Path) -> None
 )
 def test_a_ruleset_that_is_not_there_says_what_is_near(name: str, message: str, hint: str) -> None:
     with pytest.raises(RulesError) as caught:
-        rulefile.load(name)
+        rulesets.load(name)
     assert caught.value.message.startswith(message)
     assert hint in caught.value.hint

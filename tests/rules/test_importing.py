@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from torch import nn
 
-from decay_audit import decisions, roles, rulefile
+from decay_audit import roles, rulesets
 from decay_audit.errors import RulesError
-from decay_audit.rulefile.importing import SOURCES, Imported, import_rules
-from decay_audit.rulefile.importing.reading import read as read_values
+from decay_audit.rulesets import plan as decisions
+from decay_audit.rulesets.importing import SOURCES, Imported, import_rules
+from decay_audit.rulesets.importing.read_config import read as read_values
 from decay_audit.sources.module import read
 from tests.parity.models import MODELS
 from tests.parity.retelling import homes
@@ -97,7 +98,7 @@ def imported(text: str, source: str, folder: Path, suffix: str = ".py") -> Impor
 
 
 def decided(found: Imported, model: nn.Module) -> dict[str, tuple[Any, ...]]:
-    ruleset = rulefile.from_text(found.text, "imported.yaml")
+    ruleset = rulesets.from_text(found.text, "imported.yaml")
     plan = decisions.plan(roles.classify(read(model).parameters), ruleset)
     return {one.name: (one.weight_decay, pytest.approx(one.lr_scale), one.use) for one in plan.decisions if one.grouped}
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from decay_audit import decisions, rulefile
+from decay_audit import rulesets
 from decay_audit.errors import RulesError
-from decay_audit.rulefile.importing import Imported, import_rules
+from decay_audit.rulesets import plan
+from decay_audit.rulesets.importing import Imported, import_rules
 from tests.rules.subjects import subject
 
 SCHEDULE = """\
@@ -159,7 +160,7 @@ def imported(text: str, source: str, folder: Path, suffix: str = ".py") -> Impor
 
 def decided(found: Imported, name: str, shape: tuple[int, ...] = (8,), **more: str) -> tuple[float, float]:
     types = (more.get("of", "torch.nn.Linear"), "torch.nn.Module")
-    (one,) = decisions.plan([subject(name, shape, types=types)], rulefile.from_text(found.text, "x.yaml")).decisions
+    (one,) = plan.plan([subject(name, shape, types=types)], rulesets.from_text(found.text, "x.yaml")).decisions
     return one.weight_decay, round(one.lr_scale, 9)
 
 

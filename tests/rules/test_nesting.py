@@ -3,14 +3,14 @@
 import pytest
 
 from decay_audit import load_rules
-from decay_audit.conditions import When
-from decay_audit.decisions import plan
-from decay_audit.inventory import Inventory
-from decay_audit.matching import compile_when
-from decay_audit.parameters import Owner, Parameter
-from decay_audit.report import Report
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.reports import Format, render
+from decay_audit.reports.report import Report
 from decay_audit.roles import classify
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.matching import compile_when
+from decay_audit.rulesets.plan import plan
 
 DEEP = 10_000
 TYPES = ("torch.nn.Linear", "torch.nn.Module")

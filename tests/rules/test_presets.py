@@ -9,16 +9,16 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
-from decay_audit import rulefile
-from decay_audit.conditions import When
+from decay_audit import rulesets
 from decay_audit.errors import RulesError
-from decay_audit.rulefile import examples
-from decay_audit.rulefile.nodes import Entries, Items, Node, Scalar, parse
-from decay_audit.rules import Amount, RuleSet
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.ruleset import Amount, RuleSet
+from decay_audit.rulesets.yaml import examples
+from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar, parse
 from tests.parity.peers import CALLED, HOUSE
 
 README = Path(__file__).parents[2] / "rules" / "README.md"
-PRESETS = rulefile.presets()
+PRESETS = rulesets.presets()
 
 
 def plain(node: Node | None) -> object:
@@ -41,7 +41,7 @@ def test_there_are_presets() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_keeps_its_promises(name: str) -> None:
-    ruleset = rulefile.validate(name)
+    ruleset = rulesets.validate(name)
     assert (ruleset.name, ruleset.preset) == (name, True)
     assert ruleset.title
     assert ruleset.source
@@ -75,7 +75,7 @@ def lessened(ruleset: RuleSet) -> Iterator[tuple[str, RuleSet]]:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_nothing_that_a_preset_says_can_be_left_out_without_an_example_failing(name: str) -> None:
-    ruleset = rulefile.load(name)
+    ruleset = rulesets.load(name)
     if not ruleset.weight_decay:
         ruleset = replace(ruleset, weight_decay=1.0)  # so that what decays differs from what does not
     assert not list(examples.failures(ruleset))
@@ -85,11 +85,11 @@ def test_nothing_that_a_preset_says_can_be_left_out_without_an_example_failing(n
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_fits_the_json_schema(name: str) -> None:
-    jsonschema.validate(plain(parse(rulefile.text(name))), rulefile.schema())
+    jsonschema.validate(plain(parse(rulesets.text(name))), rulesets.schema())
 
 
 def test_the_schema_is_a_schema_and_describes_every_key() -> None:
-    schema = rulefile.schema()
+    schema = rulesets.schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     for part in (schema, *schema["$defs"].values()):
         undescribed = [key for key, value in part["properties"].items() if "description" not in value]
@@ -120,14 +120,14 @@ RIGHT = "{schema: 1, name: a, weight_decay: 1, default: {decay: true}, "
 )
 def test_what_the_reader_refuses_the_schema_refuses(text: str) -> None:
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(yaml.safe_load(text), rulefile.schema())
+        jsonschema.validate(yaml.safe_load(text), rulesets.schema())
     with pytest.raises(RulesError):
-        rulefile.from_text(text, "a.yaml")
+        rulesets.from_text(text, "a.yaml")
 
 
 def row(name: str) -> str:
     """A preset's line of the table."""
-    ruleset = rulefile.load(name)
+    ruleset = rulesets.load(name)
     compared = "called" if name in CALLED else "-" if name in HOUSE else "retold"
     return (
         f"| `{name}` | {ruleset.title} | {ruleset.source} | {ruleset.weight_decay:g} | {ruleset.frozen} | {compared} |"
@@ -142,7 +142,7 @@ def test_the_table_of_presets_is_true() -> None:
 
 
 def test_the_table_of_conditions_is_true() -> None:
-    properties = rulefile.schema()["$defs"]["When"]["properties"]
+    properties = rulesets.schema()["$defs"]["When"]["properties"]
     rows = [f"| `{key}` | {value['description']} |" for key, value in properties.items()]
     _, _, after = README.read_text("utf-8").partition("| `when` | holds where |\n| --- | --- |\n")
     assert after.splitlines()[: len(rows)] == rows, "\n".join(rows)
@@ -151,7 +151,7 @@ def test_the_table_of_conditions_is_true() -> None:
 def test_the_example_of_the_format_is_a_ruleset() -> None:
     _, _, after = README.read_text("utf-8").partition("```yaml\n")
     example, _, _ = after.partition("```")
-    ruleset = rulefile.from_text(example, "example.yaml")
+    ruleset = rulesets.from_text(example, "example.yaml")
     assert (len(ruleset.lr_scale), len(ruleset.routes), ruleset.layer_decay is not None) == (1, 2, True)
 
 

@@ -10,10 +10,10 @@ from torch import nn
 from typer.testing import CliRunner
 
 from decay_audit.cli import app
-from decay_audit.decisions import plan
 from decay_audit.reports import verification as say
-from decay_audit.rules import Amount, RuleSet
-from decay_audit.verification import Treatment, Verification, differences
+from decay_audit.rulesets.conformance import Treatment, Verification, differences
+from decay_audit.rulesets.plan import plan
+from decay_audit.rulesets.ruleset import Amount, RuleSet
 from tests.rules.subjects import subject
 
 MMENGINE = "x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(norm_decay_mult=0.0))\n"

@@ -6,12 +6,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from decay_audit import rulefile
+from decay_audit import rulesets
 from decay_audit.errors import RulesError
-from decay_audit.rulefile.nodes import parse
+from decay_audit.rulesets.yaml.nodes import parse
 from tests.rules.rule_files import HEAD, load, mistakes
 
 
@@ -88,7 +87,7 @@ def test_a_scientific_coefficient_is_a_number(tmp_path: Path) -> None:
 def test_text_that_is_not_utf_8_is_said(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"name: \xff\n")
     with pytest.raises(RulesError, match=r"not text in UTF-8: invalid start byte at byte 6"):
-        rulefile.load(str(tmp_path / "mine.yaml"))
+        rulesets.load(str(tmp_path / "mine.yaml"))
 
 
 SCRAPS = st.sampled_from(
@@ -116,13 +115,13 @@ SCRAPS = st.sampled_from(
 )
 
 
-SCHEMA = jsonschema.Draft202012Validator(rulefile.schema())
+SCHEMA = jsonschema.Draft202012Validator(rulesets.schema())
 EXTENDS = st.sampled_from(["", "extends: no-norm-no-bias\n"])
 
 
 @given(st.one_of(st.text(max_size=60), st.lists(SCRAPS, max_size=30).map("".join)), EXTENDS)
 def test_any_text_is_a_ruleset_or_a_list_of_mistakes(text: str, extends: str) -> None:
-    from decay_audit.rulefile import ruleset
+    from decay_audit.rulesets.yaml import rules_file as ruleset
 
     found, wrong = ruleset.assemble(
         ruleset.Text(text=HEAD + extends + text, path=Path("mine.yaml"), shown="mine.yaml"), ()
@@ -152,7 +151,7 @@ def test_any_text_is_a_ruleset_or_a_list_of_mistakes(text: str, extends: str) ->
     EXTENDS,
 )
 def test_any_value_of_any_key_is_read_or_refused_with_a_line(value: object, key: str, extends: str) -> None:
-    from decay_audit.rulefile import ruleset
+    from decay_audit.rulesets.yaml import rules_file as ruleset
 
     text = f"schema: 1\nname: mine\n{extends}{key}: {json.dumps(value)}\n"
     found, wrong = ruleset.assemble(ruleset.Text(text=text, path=Path("mine.yaml"), shown="mine.yaml"), ())

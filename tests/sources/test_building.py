@@ -12,7 +12,7 @@ from torch import nn
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.module import Built, build, evaluate
-from decay_audit.sources.module.building import Device
+from decay_audit.sources.module.build import Device
 from decay_audit.sources.target import FileTarget, ModuleTarget, parse
 
 Write = Callable[[str, str], Path]

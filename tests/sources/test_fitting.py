@@ -8,8 +8,9 @@ from torch import nn
 
 import decay_audit
 from decay_audit.errors import TargetError
-from decay_audit.inventory import Inventory
-from decay_audit.sources import checkpoint, fitting
+from decay_audit.model.inventory import Inventory
+from decay_audit.sources import checkpoint
+from decay_audit.sources.checkpoint import onto_model
 
 
 class Net(nn.Module):
@@ -35,7 +36,7 @@ def saved(folder: Path, prefix: str = "", model: nn.Module | None = None) -> Inv
 
 @pytest.mark.parametrize("prefix", ["", "model.", "net.backbone."])
 def test_the_models_names_are_found_under_whatever_prefix_they_were_saved(tmp_path: Path, prefix: str) -> None:
-    seen = fitting.fit(saved(tmp_path, prefix), decay_audit.read(Net()))
+    seen = onto_model.fit(saved(tmp_path, prefix), decay_audit.read(Net()))
     assert [one.name for one in seen.parameters] == [name for name, _ in Net().named_parameters()]
     assert {one.confidence for one in decay_audit.classify(seen)} == {"certain"}
     assert seen.parameters[0].declared_no_decay == "no_weight_decay()"
@@ -47,21 +48,21 @@ def test_the_models_names_are_found_under_whatever_prefix_they_were_saved(tmp_pa
 def test_what_only_one_of_them_has_is_kept_and_said(tmp_path: Path) -> None:
     model = Net()
     model.register_parameter("extra", nn.Parameter(torch.zeros(3, 3)))
-    seen = fitting.fit(saved(tmp_path, model=model), decay_audit.read(Net()))
+    seen = onto_model.fit(saved(tmp_path, model=model), decay_audit.read(Net()))
     assert "extra" in {one.name for one in seen.parameters}
     assert seen.notes == ("1 parameter in the checkpoint and not in model: extra",)
-    seen = fitting.fit(saved(tmp_path), decay_audit.read(model))
+    seen = onto_model.fit(saved(tmp_path), decay_audit.read(model))
     assert seen.notes == ("1 parameter in model and not in the checkpoint: extra",)
 
 
 def test_a_model_with_none_of_the_saved_names_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="of another model: model has none of its 4 names") as raised:
-        fitting.fit(saved(tmp_path), decay_audit.read(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))))
+        onto_model.fit(saved(tmp_path), decay_audit.read(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))))
     assert raised.value.hint == "it holds fc.weight, fc.bias, out.weight and 1 more: name the model that has these"
 
 
 def test_another_shape_is_said(tmp_path: Path) -> None:
-    seen = fitting.fit(saved(tmp_path), decay_audit.read(Net(width=8)))
+    seen = onto_model.fit(saved(tmp_path), decay_audit.read(Net(width=8)))
     assert seen.notes == (
         "4 parameters of another shape in model: fc.weight 4x4 (8x4 there), fc.bias 4 (8 there), "
         "out.weight 4 (8 there), out.bias 4 (8 there)",
@@ -76,7 +77,7 @@ def test_a_renamed_parameter_is_shown_beside_the_nearest_of_its_shape(tmp_path: 
             del self.out
             self.extra = nn.Linear(4, 4)
 
-    seen = fitting.fit(saved(tmp_path), decay_audit.read(Renamed()))
+    seen = onto_model.fit(saved(tmp_path), decay_audit.read(Renamed()))
     assert seen.notes[0] == (
         "2 parameters in the checkpoint and not in model: out.weight (out_norm.weight there?), "
         "out.bias (out_norm.bias there?)"
@@ -89,9 +90,9 @@ def test_what_is_a_buffer_of_the_model_is_no_parameter_of_the_checkpoint(tmp_pat
     model.register_buffer("grid", torch.ones(4, 4))
     model.fc.register_buffer("ones", torch.ones(4))
     assert {one.name for one in saved(tmp_path, prefix, model).parameters} >= {f"{prefix}grid", f"{prefix}fc.ones"}
-    seen = fitting.fit(saved(tmp_path, prefix, model), decay_audit.read(model))
+    seen = onto_model.fit(saved(tmp_path, prefix, model), decay_audit.read(model))
     assert [one.name for one in seen.parameters] == [name for name, _ in model.named_parameters()]
-    assert {(one.name, one.reason) for one in seen.left_out} == {
+    assert {(one.name, one.reason) for one in seen.excluded} == {
         (f"{prefix}{name}", "a buffer of the model") for name in ("grid", "fc.ones")
     }
     assert seen.notes == ()
@@ -105,7 +106,7 @@ def test_a_tied_parameter_that_a_file_holds_under_each_name_is_one_and_under_the
     torch.save({"head.weight": torch.zeros(5, 4)}, tmp_path / "last.pt")
     model["head"].weight = model["embed"].weight
     for file in ("both.pt", "last.pt"):
-        (one,) = fitting.fit(checkpoint.read(tmp_path / file, target=file), decay_audit.read(model)).parameters
+        (one,) = onto_model.fit(checkpoint.read(tmp_path / file, target=file), decay_audit.read(model)).parameters
         assert (one.name, one.tied_to) == ("embed.weight", ("head.weight",))
 
 
@@ -113,7 +114,7 @@ def test_one_saved_tensor_is_both_of_the_models_where_the_model_does_not_tie_the
     model = nn.ModuleDict({"embed": nn.Embedding(5, 4), "head": nn.Linear(4, 5, bias=False)})
     shared = torch.zeros(5, 4)
     torch.save({"embed.weight": shared, "head.weight": shared}, tmp_path / "tied.pt")
-    seen = fitting.fit(checkpoint.read(tmp_path / "tied.pt", target="tied.pt"), decay_audit.read(model))
+    seen = onto_model.fit(checkpoint.read(tmp_path / "tied.pt", target="tied.pt"), decay_audit.read(model))
     assert [one.name for one in seen.parameters] == ["embed.weight", "head.weight"]
     assert not seen.notes
 
@@ -121,16 +122,16 @@ def test_one_saved_tensor_is_both_of_the_models_where_the_model_does_not_tie_the
 def test_a_name_that_is_there_with_and_without_the_prefix_is_left_out_without_it_and_said(tmp_path: Path) -> None:
     state = {f"model.{name}": tensor for name, tensor in Net().state_dict().items()}
     torch.save({**state, "fc.weight": torch.zeros(9)}, tmp_path / "two.pt")
-    seen = fitting.fit(checkpoint.read(tmp_path / "two.pt", target="two.pt"), decay_audit.read(Net()))
+    seen = onto_model.fit(checkpoint.read(tmp_path / "two.pt", target="two.pt"), decay_audit.read(Net()))
     assert [one.name for one in seen.parameters] == [name for name, _ in Net().named_parameters()]
     assert seen.parameters[0].shape == (4, 4)
-    assert [one.name for one in seen.left_out] == ["fc.weight"]
+    assert [one.name for one in seen.excluded] == ["fc.weight"]
 
 
 def test_the_prefix_is_found_among_many_that_names_ending_alike_propose(tmp_path: Path) -> None:
     state = {f"model.{name}": tensor for name, tensor in Net().state_dict().items()}
     decoys = {f"{index}.fc.weight": torch.zeros(4, 4) for index in range(500)}
     torch.save({**decoys, **state}, tmp_path / "many.pt")
-    seen = fitting.fit(checkpoint.read(tmp_path / "many.pt", target="many.pt"), decay_audit.read(Net()))
+    seen = onto_model.fit(checkpoint.read(tmp_path / "many.pt", target="many.pt"), decay_audit.read(Net()))
     assert [one.name for one in seen.parameters[:4]] == [name for name, _ in Net().named_parameters()]
     assert len(seen.parameters) == 504

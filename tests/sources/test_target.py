@@ -48,7 +48,7 @@ def test_what_follows_the_py_is_an_expression_in_that_file(
     ],
 )
 def test_a_dotted_name_is_a_module(here: Path, text: str, place: str, expression: str) -> None:
-    assert parse(text) == ModuleTarget(place=place, expression=expression, label=text)
+    assert parse(text) == ModuleTarget(location=place, expression=expression, label=text)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_folder_is_a_checkpoint_unless_it_is_a_package(here: Path) -> None:
     (here / "weights").mkdir()
     assert parse("weights") == CheckpointTarget(path=Path("weights"), label="weights")
     (here / "weights/__init__.py").touch()
-    assert parse("weights/") == ModuleTarget(place="weights", label="weights")
+    assert parse("weights/") == ModuleTarget(location="weights", label="weights")
     (here / "weights/model.safetensors").touch()
     assert isinstance(parse("weights"), CheckpointTarget)
 
@@ -86,12 +86,12 @@ def test_a_path_that_exists_may_hold_a_colon(here: Path) -> None:
     (here / "C:/model.py").touch()
     target = parse("C:/model.py:Net")
     assert isinstance(target, FileTarget)
-    assert (target.place, target.expression) == ("C:/model.py", "Net")
+    assert (target.location, target.expression) == ("C:/model.py", "Net")
 
 
 def test_a_long_expression_is_not_taken_for_a_file_name() -> None:
     expression = f"Net({', '.join(map(str, range(3000)))})"
-    assert parse(f"pkg:{expression}") == ModuleTarget(place="pkg", expression=expression, label=f"pkg:{expression}")
+    assert parse(f"pkg:{expression}") == ModuleTarget(location="pkg", expression=expression, label=f"pkg:{expression}")
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from decay_audit.errors import TargetError
-from decay_audit.inventory import Inventory
-from decay_audit.parameters import Parameter
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.parameters import Parameter
 from decay_audit.sources.module import read
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.specimens import ODD_NAMES, Bare, Custom, Declaring, Tied
@@ -128,7 +128,7 @@ def test_a_module_inside_itself_has_no_further_names() -> None:
 def test_declared_names_of_a_set_are_in_the_same_order_in_every_run() -> None:
     model = nn.Linear(2, 2)
     model.no_weight_decay = lambda: {f"name_{index}" for index in range(50)}  # type: ignore[assignment]
-    declares = read(model).parameters[0].owner.declares
+    declares = read(model).parameters[0].owner.declaration
     assert declares is not None
     assert declares.names == tuple(sorted(f"name_{index}" for index in range(50)))
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from decay_audit import read
-from decay_audit.parameters import Parameter
+from decay_audit.model.parameters import Parameter
 from decay_audit.roles import by_usage
 from decay_audit.sources.trace import Inputs, Trace, trace, with_uses
 

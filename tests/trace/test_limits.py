@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from decay_audit.sources.trace import passes, recorder, slots
+from decay_audit.sources.trace import dispatch, propagate, run
 from tests.trace.reading import parameters, roles, traced
 
 
@@ -62,7 +62,7 @@ def test_a_pass_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
             while True:
                 x = x * self.p
 
-    monkeypatch.setattr(recorder, "MAX_CALLS", 1000)
+    monkeypatch.setattr(dispatch, "MAX_CALLS", 1000)
     found = traced(Endless(), (5, 4))
     assert not found.complete
     assert "more than 1000 operators" in found.notes[0]
@@ -70,7 +70,7 @@ def test_a_pass_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_mistake_of_the_tracer_is_not_called_one_of_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots, "MATRIX_SLOTS", None)
+    monkeypatch.setattr(propagate, "MATRIX_SLOTS", None)
     with pytest.raises(TypeError):
         traced(nn.Linear(4, 4), (5, 4))
 
@@ -157,8 +157,8 @@ def test_parts_are_left_alone_once_the_pass_is_ended(monkeypatch: pytest.MonkeyP
             while True:
                 x = x * self.p
 
-    monkeypatch.setattr(recorder, "MAX_CALLS", 1000)
-    monkeypatch.setattr(passes, "MAX_CALLS", 1000)
+    monkeypatch.setattr(dispatch, "MAX_CALLS", 1000)
+    monkeypatch.setattr(run, "MAX_CALLS", 1000)
     assert traced(Endless(), (5, 4)).uses.keys() == {"p"}
 
 

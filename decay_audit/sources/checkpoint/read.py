@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Final
 
 from decay_audit.errors import TargetError
-from decay_audit.inventory import Inventory, LeftOut
-from decay_audit.sentences import counted, few
-from decay_audit.sources.checkpoint import distributed, safetensors, torch_legacy, torch_tar, torch_zip
-from decay_audit.sources.checkpoint.assigning import strangers
-from decay_audit.sources.checkpoint.files import Opened, opened
-from decay_audit.sources.checkpoint.ordering import in_order_of
-from decay_audit.sources.checkpoint.saved import optimizer
+from decay_audit.model.inventory import ExcludedTensor, Inventory
+from decay_audit.sources.checkpoint.formats import safetensors, torch_distributed, torch_legacy, torch_tar, torch_zip
+from decay_audit.sources.checkpoint.formats.byte_source import Opened, opened
+from decay_audit.sources.checkpoint.formats.detect import Form, form
+from decay_audit.sources.checkpoint.optimizer_state.assign_to_model import strangers
+from decay_audit.sources.checkpoint.optimizer_state.groups import optimizer
+from decay_audit.sources.checkpoint.pickle.values import MAX_TENSORS, MalformedError, Pickled, Table
 from decay_audit.sources.checkpoint.shards import Shards, select
-from decay_audit.sources.checkpoint.sniff import Form, form
-from decay_audit.sources.checkpoint.states import table
-from decay_audit.sources.checkpoint.tables import merge
-from decay_audit.sources.checkpoint.values import MAX_TENSORS, MalformedError, Pickled, Table
+from decay_audit.sources.checkpoint.state_dict.find import table
+from decay_audit.sources.checkpoint.state_dict.merge import merge
+from decay_audit.sources.checkpoint.state_dict.model_order import in_order_of
+from decay_audit.text import counted, few
 
 MAX_OPAQUE: Final = 1000
 
@@ -26,7 +26,7 @@ _PICKLED: Mapping[Form, Callable[[Opened], Pickled]] = {
     "zip": torch_zip.read,
     "legacy": torch_legacy.read,
     "tar": torch_tar.read,
-    "distributed": distributed.read,
+    "distributed": torch_distributed.read,
 }
 
 
@@ -105,7 +105,7 @@ def _inventory(
     held = any(each.saved for each in tables.values())
     ordered = in_order_of(model, known if held else None)
     if not (model.parameters or ordered.parameters):
-        raise TargetError(*_nothing(path, tables, len(model.left_out)))
+        raise TargetError(*_nothing(path, tables, len(model.excluded)))
     strange = {each.name: path for each, path in strangers(list(tables.values()), ordered)}
     saved = [(file, each) for file, held in enumerate(tables.values()) for each in held.saved]
     opaque = tuple(dict.fromkeys(name for held in tables.values() for name in held.opaque))
@@ -116,7 +116,7 @@ def _inventory(
         files=tuple(tables),
         parameters=model.parameters or ordered.parameters,
         optimizers=tuple(optimizer(each, ordered, file) for file, each in saved if each.name not in strange),
-        left_out=(*model.left_out, *outside),
+        excluded=(*model.excluded, *outside),
         notes=(*shards.notes, *(note for held in tables.values() for note in held.notes), *_elsewhere(strange), *many),
         opaque=opaque[:MAX_OPAQUE],
     )
@@ -130,7 +130,7 @@ def _elsewhere(strange: Mapping[str, str]) -> tuple[str, ...]:
     )
 
 
-def _outside(shards: Shards, tables: dict[str, Table]) -> list[LeftOut]:
+def _outside(shards: Shards, tables: dict[str, Table]) -> list[ExcludedTensor]:
     """Hold the files against their index: what it names must be there, what it does not name is left out."""
     if shards.owners is None:
         return []
@@ -144,19 +144,19 @@ def _outside(shards: Shards, tables: dict[str, Table]) -> list[LeftOut]:
             left = set(extra)
             kept = {name: tensor for name, tensor in tables[file].tensors.items() if name not in left}
             tables[file] = Table(tensors=kept, ordered=tables[file].ordered, opaque=tables[file].opaque)
-            outside += [LeftOut(name=name, reason=f"in {file}, but not in the index") for name in extra]
+            outside += [ExcludedTensor(name=name, reason=f"in {file}, but not in the index") for name in extra]
     return outside
 
 
-def _nothing(path: Path, tables: Mapping[str, Table], left_out: int) -> tuple[str, str]:
+def _nothing(path: Path, tables: Mapping[str, Table], excluded: int) -> tuple[str, str]:
     if any(held.saved for held in tables.values()):
         return (
             f"{path.name} holds the state of an optimizer, but no parameters",
             "name the model as well: --model TARGET",
         )
-    if left_out:
+    if excluded:
         return (
-            f"{path.name} holds {counted(left_out, 'entry', 'entries')}, but no parameters",
+            f"{path.name} holds {counted(excluded, 'entry', 'entries')}, but no parameters",
             "name the file of the model",
         )
     return f"{path.name} holds no state dict", "name a file with a model's state_dict()"

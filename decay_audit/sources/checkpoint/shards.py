@@ -11,9 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.errors import TargetError
-from decay_audit.sentences import few
-from decay_audit.sources.checkpoint.files import opened
-from decay_audit.sources.checkpoint.values import MAX_TENSORS
+from decay_audit.sources.checkpoint.formats.byte_source import opened
+from decay_audit.sources.checkpoint.pickle.values import MAX_TENSORS
+from decay_audit.text import few
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 _INDEX: Final = ".index.json"

@@ -1,0 +1,39 @@
+"""Which codes are asked for, and which severity fails a run."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from decay_audit.checks.codes import CODES, SEVERITIES, Finding, Severity
+from decay_audit.errors import DecayAuditError
+
+
+def chosen(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:
+    """Codes that `--select` and `--ignore` leave; the longer prefix wins, and ignoring wins a tie.
+
+    Args:
+        select: prefixes of codes (`DA1`, `DA301`), each perhaps several separated by commas; none means all.
+        ignore: the same, to leave out.
+
+    Raises:
+        DecayAuditError: a prefix fits no code.
+    """
+    selected, ignored = tuple(_prefixes(select)), tuple(_prefixes(ignore))
+    return frozenset(code for code in CODES if _reach(code, selected or ("DA",)) > _reach(code, ignored))
+
+
+def fails(findings: Iterable[Finding], fail_on: Severity) -> bool:
+    """Whether any finding is as bad as `fail_on`."""
+    worst = SEVERITIES.index(fail_on)
+    return any(SEVERITIES.index(finding.severity) <= worst for finding in findings)
+
+
+def _prefixes(options: Iterable[str]) -> Iterable[str]:
+    for prefix in (part.strip().upper() for option in options for part in option.split(",") if part.strip()):
+        if not any(code.startswith(prefix) for code in CODES):
+            near = get_close_matches(prefix, CODES, n=1, cutoff=0.0)
+            raise DecayAuditError(f"no code begins with {prefix}", f"did you mean {near[0]}? codes: {', '.join(CODES)}")
+        yield prefix
+
+
+def _reach(code: str, prefixes: Iterable[str]) -> int:
+    return max((len(prefix) for prefix in prefixes if code.startswith(prefix)), default=0)

@@ -1,0 +1,43 @@
+"""All that one target holds, and how it was read."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from decay_audit.model.observations import Optimizer
+from decay_audit.model.parameters import Parameter
+
+SourceKind = Literal["module", "safetensors", "torch"]
+
+
+class ExcludedTensor(Struct, frozen=True, kw_only=True):
+    """A tensor of a checkpoint that is not a parameter, and the reason."""
+
+    name: str
+    reason: str
+
+
+class Inventory(Struct, frozen=True, kw_only=True):
+    """What a source read from a target.
+
+    Attributes:
+        target: the target as the user wrote it (a file by its name only).
+        files: names of the files read, relative to the target's folder.
+        built_on: how a model was built: `meta`, `streamed` (each parameter dropped to meta as it was registered) or
+            `cpu`; None where nothing was built.
+        parameters: in the model's own order, tied ones once.
+        optimizers: optimizer states saved beside the parameters.
+        left_out: tensors that are not parameters.
+        notes: what a person should know about the reading, one sentence each.
+        opaque: qualified names of code in a checkpoint's pickle, carried and never imported.
+    """
+
+    target: str
+    kind: SourceKind = "module"
+    files: tuple[str, ...] = ()
+    built_on: str | None = None
+    parameters: tuple[Parameter, ...] = ()
+    optimizers: tuple[Optimizer, ...] = ()
+    excluded: tuple[ExcludedTensor, ...] = ()
+    notes: tuple[str, ...] = ()
+    opaque: tuple[str, ...] = ()

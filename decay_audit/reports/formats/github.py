@@ -1,0 +1,44 @@
+"""Annotations for a GitHub workflow: one a code, since GitHub shows ten of a level and drops the rest."""
+
+from collections.abc import Mapping, Sequence
+
+from decay_audit.checks.codes import Finding, Severity
+from decay_audit.reports.options import Options
+from decay_audit.reports.report import Report
+from decay_audit.reports.terminal import finding_list
+from decay_audit.text import visible
+
+_COMMANDS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "note": "notice"}
+_NAMES = 8
+
+
+def render(report: Report, options: Options) -> str:
+    """Say the findings as workflow commands; nothing where there are none."""
+    by_code: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        by_code.setdefault(finding.code, []).append(finding)
+    return "".join(f"{_annotation(code, found, report, options)}\n" for code, found in by_code.items())
+
+
+def _annotation(code: str, found: Sequence[Finding], report: Report, options: Options) -> str:
+    file = options.artifact or next(iter(report.inventory.files), "")
+    place = f"file={_property(file if file.isprintable() else visible(file))}," if file else ""
+    text = "\n".join(_message(one, report) for one in found)
+    target = visible(report.inventory.target)
+    return f"::{_COMMANDS[found[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"
+
+
+def _message(finding: Finding, report: Report) -> str:
+    names = f": {finding_list.named(finding, _NAMES)}" if finding.parameters else ""
+    place = finding_list.place(finding, report)
+    where = f" ({visible(place)})" if place else ""
+    fix = f"\nfix: {visible(finding.fix)}" if finding.fix else ""
+    return f"{visible(finding.message)}{names}{where}{fix}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,126 @@
+"""A report for a pull request or a job summary: the findings first, then the table. At most 1 MiB, GitHub's limit."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from decay_audit.reports import rows as entries, totals
+from decay_audit.reports.fold import Row, fold, fold_names, unfolded
+from decay_audit.reports.options import Options
+from decay_audit.reports.report import Report
+from decay_audit.reports.terminal import finding_list
+from decay_audit.reports.wording import COUNTED, amount, share
+from decay_audit.rulesets.plan import Decision
+from decay_audit.text import coefficient, counted, few, visible
+
+LIMIT = 1024 * 1024
+_RESERVE = 1024  # for the sentence that says what was left out, and for what else a job writes
+_NAMES = 40
+_MARKUP = re.compile(r"[\\`*\[\]<>#|~&@]|(?<!\w)_|_(?!\w)|:(?=//|\S+:)")
+"""Emphasis, links and HTML; and what GitHub reads on top: mentions, numbers of issues, addresses, and pictures."""
+
+
+def render(report: Report, options: Options) -> str:
+    """Say a report as GitHub-flavoured Markdown, without its last lines where it would be too long."""
+    return "".join(_within(LIMIT - _RESERVE, [f"{line}\n" for line in _lines(report, options)]))
+
+
+def plain(text: str) -> str:
+    """Write a text so that Markdown takes none of it for markup, a link, a mention or HTML."""
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", visible(text))
+
+
+def code(name: str) -> str:
+    """Write a name as code, in a cell of a table too; one with backticks gets a longer fence."""
+    shown = visible(name).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    pad = " " if len(fence) > 1 else ""
+    return f"{fence}{pad}{shown}{pad}{fence}"
+
+
+def _lines(report: Report, options: Options) -> Iterator[str]:
+    ruleset, every = report.plan.ruleset, totals.count(report.plan.decisions)
+    size = f"{amount(every.numel)} parameters, {counted(every.parameters, 'tensor')}"
+    hidden = f" shown, {report.hidden:,} hidden" if report.hidden else ""
+    yield f"### {plain(report.inventory.target)}"
+    yield ""
+    yield f"{size}{hidden}; ruleset {code(ruleset.name)}, weight_decay {coefficient(ruleset.weight_decay)}"
+    yield ""
+    yield from _findings(report)
+    yield from _totals(report)
+    yield from _parameters(report, options)
+
+
+def _findings(report: Report) -> Iterator[str]:
+    if not report.findings:
+        return
+    yield f"**{finding_list.verdict(report)}**"
+    yield ""
+    yield from _table(
+        ("code", "severity", "finding", "parameters", "where"),
+        (
+            (
+                finding.code,
+                finding.severity,
+                plain(finding.message) + (f" (fix: {code(finding.fix)})" if finding.fix else ""),
+                _names(finding.parameters),
+                plain(finding_list.place(finding, report)),
+            )
+            for finding in report.findings
+        ),
+    )
+
+
+def _names(parameters: Iterable[str]) -> str:
+    return few([code(pattern) for pattern in fold_names(parameters)], _NAMES)
+
+
+def _totals(report: Report) -> Iterator[str]:
+    plan = report.plan
+    parts = {"decayed": totals.decayed(plan), "spared": totals.spared(plan), "frozen": totals.skipped(plan)}
+    whole = totals.count(plan.decisions).numel
+    yield from _table(
+        ("", "tensors", "parameters", "share", "roles"),
+        (_total(title, decisions, whole) for title, decisions in parts.items() if decisions),
+    )
+
+
+def _total(title: str, decisions: Sequence[Decision], whole: int) -> tuple[str, ...]:
+    count = totals.count(decisions)
+    roles = ", ".join(counted(len(some), *COUNTED[role]) for role, some in totals.by_role(decisions).items())
+    return title, f"{count.parameters:,}", amount(count.numel), share(count.numel, whole), roles
+
+
+def _parameters(report: Report, options: Options) -> Iterator[str]:
+    every = entries.entries(report)
+    rows = unfolded(every) if options.full else fold(every)
+    titles = [*entries.columns(report)]
+    filled = [index for index, _ in enumerate(titles) if any(row.cells[index + 1] for row in rows)]
+    yield from _table(
+        ("parameter", "tensors", "shape", "layer", "role", *(titles[index] or "remarks" for index in filled)),
+        (_row(row, filled) for row in rows),
+    )
+
+
+def _row(row: Row, filled: Sequence[int]) -> tuple[str, ...]:
+    layer, *others = row.cells
+    said = (layer, ", ".join(row.roles), *(others[index] for index in filled))
+    return code(row.pattern), str(row.count), entries.shape(row), *map(plain, said)
+
+
+def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
+    titles = tuple(titles)
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{' --- |' * len(titles)}"
+    yield from (f"| {' | '.join(row)} |" for row in rows)
+    yield ""
+
+
+def _within(limit: int, lines: Sequence[str]) -> Iterator[str]:
+    """As many lines as fit into so many bytes, and how many do not."""
+    size = 0
+    for number, line in enumerate(lines):
+        size += len(line.encode("utf-8", "replace"))
+        if size > limit:
+            yield f"\n{len(lines) - number:,} more lines do not fit here: --format csv has a row for every parameter.\n"
+            return
+        yield line

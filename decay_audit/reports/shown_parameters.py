@@ -1,0 +1,62 @@
+"""Taking parameters out of a report: those that a reader did not ask for. What is compared is not touched."""
+
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from fnmatch import translate
+
+from msgspec.structs import replace
+
+from decay_audit.errors import DecayAuditError
+from decay_audit.reports.report import Report
+from decay_audit.roles.words import MEANT, ROLES
+from decay_audit.rulesets.plan import Decision
+
+
+def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None) -> Report:
+    """Keep the parameters of these roles that have a name, tied ones too, that matches any glob and the expression.
+
+    The report says how many it hides. Findings, optimizers and observations stay: they are about the whole model.
+
+    Raises:
+        DecayAuditError: a role is not known, the regular expression is none, or nothing is left.
+    """
+    wanted = {_role(role) for part in roles for role in part.split(",")}
+    glob = re.compile("|".join(map(translate, globs))) if globs else None
+    regex = _regex(grep) if grep is not None else None
+
+    def kept(decision: Decision) -> bool:
+        names = (decision.name, *decision.classified.parameter.tied_to)
+        return (
+            (not wanted or decision.classified.role in wanted)
+            and (glob is None or any(map(glob.match, names)))
+            and (regex is None or any(map(regex.search, names)))
+        )
+
+    decisions = tuple(decision for decision in report.plan.decisions if kept(decision))
+    hidden = len(report.plan.decisions) - len(decisions)
+    if not hidden:
+        return report
+    if not decisions:
+        raise DecayAuditError("the selection leaves no parameter", "widen --only, --role or --grep")
+    return replace(
+        report,
+        inventory=replace(report.inventory, parameters=tuple(one.classified.parameter for one in decisions)),
+        plan=replace(report.plan, decisions=decisions),
+        hidden=report.hidden + hidden,
+    )
+
+
+def _role(word: str) -> str:
+    role = word.strip()
+    if role not in ROLES:
+        near = [MEANT[role]] if role in MEANT else get_close_matches(role, ROLES, n=1)
+        raise DecayAuditError(f"no role {role}", f"did you mean {near[0]}?" if near else f"roles: {', '.join(ROLES)}")
+    return role
+
+
+def _regex(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise DecayAuditError(f"--grep {text}: {error}", "it is a regular expression; escape ( [ . with \\") from error

@@ -1,0 +1,158 @@
+"""The model as a tree of its modules: how much each holds, how much of it decays, and what its own parameters get."""
+
+import re
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.reports import rows as entries
+from decay_audit.reports.fold import DEEPEST, foldable, spell
+from decay_audit.reports.options import Options
+from decay_audit.reports.report import Report
+from decay_audit.reports.terminal import layout, table
+from decay_audit.reports.terminal.layout import Cell, Column
+from decay_audit.reports.wording import amount, share
+from decay_audit.rulesets.plan import FROZEN, Decision
+from decay_audit.text import visible
+
+_DIGITS = re.compile(r"[0-9]+")
+
+_COLUMNS = (
+    Column(title="module"),
+    Column(title="", right=True),
+    Column(title="type", gives_way=1),
+    Column(title="parameters", right=True),
+    Column(title="decayed", right=True),
+    Column(title="its own parameters"),
+)
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """A module, or several that are alike.
+
+    Attributes:
+        names: its name below its parent, and those of the modules that are like it.
+        type: its class; "" if unknown.
+        own: what its own parameters get, in words.
+        alike: what siblings must share with it to be folded into it.
+    """
+
+    names: tuple[str, ...]
+    type: str
+    own: str
+    children: "tuple[Node, ...]"
+    numel: int
+    decayed: int
+    alike: Hashable
+
+
+def render(report: Report, options: Options) -> str:
+    """Say a report as a tree, with the header and the totals of the table."""
+    root = _node("", "", [(_parts(one), one) for one in report.plan.decisions], _types(report), full=options.full)
+    rows = layout.table(_COLUMNS, _rows(root, 0), options.width, color=options.color)
+    return "\n".join([*table.header(report, options), "", *rows, "", *table.footer(report, options), ""])
+
+
+def _parts(decision: Decision) -> tuple[str, ...]:
+    *parents, leaf = decision.name.split(".", DEEPEST)
+    return (*parents, leaf)
+
+
+def _types(report: Report) -> Mapping[str, str]:
+    """The class of each module that holds a parameter, and of each module above it."""
+    types: dict[str, str] = {}
+    for decision in report.plan.decisions:
+        for owner in decision.classified.parameter.owner.lineage():
+            if owner.name in types:
+                break
+            types[owner.name] = owner.type_name
+    return types
+
+
+def _node(
+    path: str,
+    name: str,
+    members: Sequence[tuple[tuple[str, ...], Decision]],
+    types: Mapping[str, str],
+    *,
+    full: bool,
+) -> Node:
+    held = [(parts[0], decision) for parts, decision in members if len(parts) == 1]
+    below: dict[str, list[tuple[tuple[str, ...], Decision]]] = defaultdict(list)
+    for parts, decision in members:
+        if len(parts) > 1:
+            below[parts[0]].append((parts[1:], decision))
+    prefix = f"{path}." if path else ""
+    children = [_node(f"{prefix}{one}", one, inner, types, full=full) for one, inner in below.items()]
+    shown = tuple(children) if full else _folded(children)
+    kind, own = types.get(path, ""), _own(held)
+    return Node(
+        names=(name,),
+        type=kind,
+        own=own,
+        children=shown,
+        numel=sum(decision.numel for _, decision in held) + sum(child.numel for child in children),
+        decayed=sum(one.numel for _, one in held if one.decays) + sum(child.decayed for child in children),
+        alike=(kind, own, tuple((child.names, child.alike) for child in shown)),
+    )
+
+
+def _own(members: Iterable[tuple[str, Decision]]) -> str:
+    """Say what a module's own parameters get: `weight 5e-4, bias -`."""
+    said: dict[str, list[str]] = defaultdict(list)
+    for leaf, decision in members:
+        said["frozen" if decision.rule == FROZEN else entries.decay(decision)].append(leaf)
+    return ", ".join(f"{_together(leaves)} {decay}" for decay, leaves in said.items())
+
+
+def _together(leaves: list[str]) -> str:
+    return spell(leaves) if all(map(foldable, leaves)) else ", ".join(leaves)
+
+
+def _folded(nodes: Iterable[Node]) -> tuple[Node, ...]:
+    """Fold siblings that are alike: blocks over their numbers, and modules without modules under any names."""
+    alike: dict[Hashable, list[Node]] = {}
+    for node in nodes:
+        name = node.names[0]
+        stem = _DIGITS.sub("#", name) if node.children else ""
+        alike.setdefault((stem, node.alike) if foldable(name) else name, []).append(node)
+    return tuple(replace(_sum(same), names=tuple(node.names[0] for node in same)) for same in alike.values())
+
+
+def _sum(same: Sequence[Node]) -> Node:
+    """Add up nodes that are alike, all the way down."""
+    first = same[0]
+    if len(same) == 1:
+        return first
+    return replace(
+        first,
+        children=tuple(map(_sum, zip(*(node.children for node in same), strict=True))),
+        numel=sum(node.numel for node in same),
+        decayed=sum(node.decayed for node in same),
+    )
+
+
+def _rows(node: Node, depth: int, prefix: str = "", above: int = 1) -> Iterator[Sequence[Cell]]:
+    """A row for the node, then those of its children; a module that only holds one module is named with it.
+
+    Args:
+        above: how many modules the node stands for through its parents; what it holds is summed over them all.
+    """
+    count = above * len(node.names)
+    name = prefix + (spell(list(node.names)) if len(node.names) > 1 else node.names[0])
+    if name and len(node.children) == 1 and not node.own:
+        yield from _rows(node.children[0], depth, f"{name}.", count)
+        return
+    decays = share(node.decayed, node.numel)
+    yield (
+        (layout.INDENT * depth + visible(name or "(model)"), "" if node.children else "dim"),
+        (f"x{count}" if count > 1 else "", "dim"),
+        (visible(node.type), "dim"),
+        (amount(node.numel), ""),
+        (decays, "decay" if node.decayed else "dim"),
+        (visible(node.own), ""),
+    )
+    for child in node.children:
+        yield from _rows(child, depth + 1, above=count)

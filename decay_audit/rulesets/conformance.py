@@ -1,0 +1,72 @@
+"""An imported ruleset against what its codebase makes of the same parameters: values in, values out."""
+
+from collections.abc import Mapping
+from math import isclose
+
+from msgspec import Struct
+
+from decay_audit.rulesets.plan import Decision, Plan
+
+
+class Treatment(Struct, frozen=True, kw_only=True):
+    """What a codebase makes of a parameter.
+
+    Attributes:
+        weight_decay, lr_scale: None where the configuration leaves it to the optimizer.
+        use: the optimizer that takes it; None where one takes all.
+    """
+
+    weight_decay: float | None = None
+    lr_scale: float | None = None
+    use: str | None = None
+
+
+class Difference(Struct, frozen=True, kw_only=True):
+    """A parameter that a codebase treats otherwise than a ruleset; None is in no group."""
+
+    parameter: str
+    ours: Treatment | None
+    theirs: Treatment | None
+
+
+class Verification(Struct, frozen=True, kw_only=True):
+    """What came of holding a ruleset to a codebase.
+
+    Attributes:
+        codebase: its name and version.
+        unasked: why there was no answer to compare with; "" where there was one.
+    """
+
+    plan: Plan
+    target: str
+    codebase: str = ""
+    unasked: str = ""
+    differences: tuple[Difference, ...] = ()
+
+
+def differences(plan: Plan, theirs: Mapping[str, Treatment]) -> tuple[Difference, ...]:
+    """Find the parameters that a codebase treats otherwise, by the names that the model gives them."""
+    ours = {one.classified.parameter.raw_name: _treatment(one) for one in plan.decisions if one.grouped}
+    return tuple(
+        Difference(parameter=name, ours=ours.get(name), theirs=theirs.get(name))
+        for name in dict.fromkeys((*ours, *theirs))
+        if not _same(ours.get(name), theirs.get(name))
+    )
+
+
+def _treatment(decision: Decision) -> Treatment:
+    return Treatment(weight_decay=decision.weight_decay, lr_scale=decision.lr_scale, use=decision.use)
+
+
+def _same(ours: Treatment | None, theirs: Treatment | None) -> bool:
+    if ours is None or theirs is None:
+        return ours is theirs
+    return (
+        ours.use == theirs.use
+        and _equal(ours.weight_decay, theirs.weight_decay)
+        and _equal(ours.lr_scale, theirs.lr_scale)
+    )
+
+
+def _equal(ours: float | None, theirs: float | None) -> bool:
+    return ours is None or theirs is None or isclose(ours, theirs, rel_tol=1e-9)

@@ -1,0 +1,120 @@
+"""One parameter's whole story as a value: what it is and why, which rule decided, what other rulesets would do."""
+
+import re
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from msgspec import Struct
+
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.observations import Observation, UpdateFormula
+from decay_audit.roles.words import Classified
+from decay_audit.rulesets import plan as decisions
+from decay_audit.rulesets.matching import compile_when
+from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.rulesets.ruleset import RuleSet
+from decay_audit.text import visible
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
+_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
+
+ANY = 1.0
+"""A coefficient for rulesets whose own default is 0, to see which parameters they would decay."""
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One rule on the way to the decision, and what it answered: None where the source cannot know."""
+
+    rule: str
+    location: str
+    answer: bool | None
+
+
+class Elsewhere(Struct, frozen=True, kw_only=True):
+    """What another ruleset decides; None where it gives no answer."""
+
+    ruleset: str
+    decays: bool | None
+    rule: str
+
+
+class Explanation(Struct, frozen=True, kw_only=True):
+    """Everything there is to say about one parameter.
+
+    Attributes:
+        walk: the rules asked, in order, up to the one that decided; the default is the last step if it did.
+        elsewhere: what the other presets would decide.
+        updates: what a step of each optimizer that holds it does to it.
+    """
+
+    ruleset: RuleSet
+    decision: Decision
+    walk: tuple[Step, ...]
+    elsewhere: tuple[Elsewhere, ...] = ()
+    observations: tuple[Observation, ...] = ()
+    updates: tuple[UpdateFormula, ...] = ()
+
+
+def explain(
+    plan: Plan, name: str, others: Sequence[RuleSet] = (), observations: Iterable[Observation] = ()
+) -> Explanation:
+    """Tell the story of the parameter `name`: its canonical name, its raw name, one of its tied names, or a pattern.
+
+    A pattern is how a table folds names, `blocks.{0-11}.norm.{weight,bias}`; the story is that of the first.
+
+    Raises:
+        DecayAuditError: the plan has no such parameter.
+    """
+    decision = _find(plan, name)
+    return Explanation(
+        ruleset=plan.ruleset,
+        decision=decision,
+        walk=tuple(_walk(plan.ruleset, decision)),
+        elsewhere=tuple(_elsewhere(ruleset, decision.classified) for ruleset in others),
+        observations=tuple(one for one in observations if one.parameter == decision.name),
+    )
+
+
+def _find(plan: Plan, name: str) -> Decision:
+    for is_it in (name.__eq__, _pattern(name).fullmatch):
+        for decision in plan.decisions:
+            parameter = decision.classified.parameter
+            if any(map(is_it, (parameter.name, parameter.raw_name, *parameter.tied_to))):
+                return decision
+    names = [decision.name for decision in plan.decisions]
+    near = ", ".join(map(visible, get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]))
+    raise DecayAuditError(f"no parameter {visible(name)}", f"did you mean {near}? `inspect --full` lists them all")
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    """Read a folded name; what is not in braces means itself."""
+    parts = _BRACES.split(name)
+    return re.compile("".join(f"(?:{_any_of(part)})" if at % 2 else re.escape(part) for at, part in enumerate(parts)))
+
+
+def _any_of(alternatives: str) -> str:
+    ranges = ((one, _RANGE.fullmatch(one)) for one in alternatives.split(","))
+    return "|".join(
+        "|".join(map(str, range(int(found[1]), int(found[2]) + 1))) if found else re.escape(one)
+        for one, found in ranges
+    )
+
+
+def _walk(ruleset: RuleSet, decision: Decision) -> Iterable[Step]:
+    if decision.rule == decisions.FROZEN:
+        yield Step(rule=decisions.FROZEN, location=ruleset.file, answer=True)
+        return
+    for rule in ruleset.rules:
+        answer = compile_when(rule.when, ruleset.names)(decision.classified)
+        yield Step(rule=rule.name, location=rule.location, answer=answer)
+        if answer:
+            return
+    yield Step(rule=decisions.DEFAULT, location=decision.location, answer=True)
+
+
+def _elsewhere(ruleset: RuleSet, subject: Classified) -> Elsewhere:
+    try:
+        decision = decisions.plan([subject], ruleset, ruleset.weight_decay or ANY).decisions[0]
+    except DecayAuditError:
+        return Elsewhere(ruleset=ruleset.name, decays=None, rule="error")
+    return Elsewhere(ruleset=ruleset.name, decays=decision.decays, rule=decision.rule)

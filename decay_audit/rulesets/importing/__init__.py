@@ -1,0 +1,60 @@
+"""Other codebases' own configuration of groups becomes a ruleset: a file in, the text of a rules file out.
+
+Nothing of the file is executed: Python is read for its literals, YAML, JSON and TOML for their values.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from decay_audit.errors import RulesError
+from decay_audit.rulesets.importing import mmengine, pattern_lists, sam2
+from decay_audit.rulesets.importing.draft import Translate
+from decay_audit.rulesets.importing.mmengine_base import read_inheriting
+from decay_audit.rulesets.importing.write_yaml import text
+
+__all__ = ["SOURCES", "Imported", "import_rules"]
+
+SOURCES: dict[str, Translate] = {
+    "basecls": pattern_lists.basecls,
+    "llm-foundry": pattern_lists.llm_foundry,
+    "mmengine": mmengine.mmengine,
+    "olmo-core": pattern_lists.olmo_core,
+    "sam2": sam2.sam2,
+    "torchtitan": pattern_lists.torchtitan,
+}
+"""What `rules import --from` accepts."""
+
+
+class Imported(Struct, frozen=True, kw_only=True):
+    """A rules file made from another codebase's configuration.
+
+    Attributes:
+        text: the YAML, which loads as it is.
+        notes: what the configuration asks for that the ruleset cannot say, one sentence each.
+        source: the codebase.
+        configuration: the plain values that the codebase's own function takes, where it can be called.
+    """
+
+    text: str
+    notes: tuple[str, ...] = ()
+    source: str
+    configuration: Any = None
+
+
+def import_rules(path: str | Path, source: str) -> Imported:
+    """Write the ruleset that equals a configuration of the codebase `source`.
+
+    Raises:
+        RulesError: the file cannot be read, or nothing in it is such a configuration.
+    """
+    if source not in SOURCES:
+        raise RulesError(f"no codebase is called `{source}` here", f"accepted: {', '.join(SOURCES)}")
+    path = Path(path)
+    config = read_inheriting(path)
+    try:
+        draft = SOURCES[source](config, path.stem)
+    except (TypeError, KeyError, AttributeError) as error:  # a configuration may hold anything anywhere
+        raise RulesError(f"{path.name} is no {source} configuration as it is known here: {error}") from error
+    return Imported(text=text(draft), notes=draft.notes, source=source, configuration=draft.configuration)

@@ -1,0 +1,115 @@
+"""mmengine's `paramwise_cfg` becomes rules, in the order in which DefaultOptimWrapperConstructor asks."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from decay_audit.errors import RulesError
+from decay_audit.rulesets.importing.draft import Draft, Pattern, When, holding, mappings, number
+from decay_audit.rulesets.importing.mmengine_base import BASE
+from decay_audit.rulesets.importing.read_config import CALLED
+
+_NORMS = [
+    "torch.nn.modules.batchnorm._BatchNorm",
+    "torch.nn.modules.instancenorm._InstanceNorm",
+    "torch.nn.GroupNorm",
+    "torch.nn.LayerNorm",
+]
+_DEFORMABLE = ["mmcv.ops.*.DeformConv2d", "mmcv.ops.*.ModulatedDeformConv2d"]
+_IN_DEFORMABLE: When = {"within": _DEFORMABLE, "not": {"owner": _DEFORMABLE}}
+_DEPTHWISE = [{"leaf": "weight", "shape": [None, 1, None, None]}, {"layer": "depthwise_conv"}]
+_KINDS: tuple[tuple[str, str, When], ...] = (
+    ("norm_decay_mult", "norms", {"owner": _NORMS}),
+    ("bias_decay_mult", "biases", {"leaf": "bias", "not": _IN_DEFORMABLE}),
+    ("dwconv_decay_mult", "depthwise", {"owner": "torch.nn.Conv2d", "any": _DEPTHWISE}),
+    ("flat_decay_mult", "flat", {"ndim": 1, "not": _IN_DEFORMABLE}),
+)
+"""The multipliers by kind of parameter, in the order in which the first that is set decides."""
+
+Keys = Mapping[str, Mapping[str, Any]]
+
+
+def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
+    """`paramwise_cfg`: custom keys, the longest first, then norms, biases, depthwise convolutions and flat tensors."""
+    wrapper = holding(config, "paramwise_cfg", looks="optim_wrapper = dict(optimizer=..., paramwise_cfg=dict(...))")
+    paramwise = wrapper["paramwise_cfg"] or {}
+    if not isinstance(paramwise, dict):
+        raise RulesError(f"`paramwise_cfg` is `{paramwise}`, which cannot be read without running the file")
+    base = _base(config, wrapper)
+    keys: Keys = paramwise.get("custom_keys") or {}
+    ordered = sorted(sorted(keys), key=len, reverse=True)
+    return Draft(
+        name=name,
+        title="Imported from an mmengine configuration",
+        source="open-mmlab/mmengine, DefaultOptimWrapperConstructor, paramwise_cfg",
+        weight_decay=base or 0.0,
+        patterns=[*_custom(keys, ordered), *_kinds(paramwise)],
+        frozen="skip" if paramwise else "include",
+        lr_scale=[*_custom_rates(keys, ordered), *_bias_rate(paramwise, ordered)],
+        notes=tuple(_notes(config, paramwise, base, ordered)),
+        configuration={option: value for option, value in paramwise.items() if option in _KNOWN},
+    )
+
+
+def name_patterns(key: str) -> list[str]:
+    """Make patterns for a custom key; mmengine puts a dot before the names of the model's own parameters."""
+    anywhere = re.escape(key)
+    return [anywhere, f"^{re.escape(key[1:])}[^.]*$"] if key.startswith(".") and key.count(".") == 1 else [anywhere]
+
+
+def _base(config: Any, wrapper: Mapping[str, Any]) -> float | None:  # noqa: ANN401
+    """The optimizer's coefficient: beside `paramwise_cfg`, in the optimizer beside it, or anywhere."""
+    beside = wrapper.get("optimizer")
+    places = [wrapper, beside if isinstance(beside, dict) else {}, *mappings(config)]
+    value = next((place["weight_decay"] for place in places if "weight_decay" in place), None)
+    return None if value is None else number(value, "`weight_decay`")
+
+
+def _custom(keys: Keys, ordered: Sequence[str]) -> Iterator[Pattern]:
+    for key in ordered:
+        times = number(keys[key].get("decay_mult", 1.0), f"decay_mult of `{key}`")
+        yield Pattern(name=f"key {key}", when={"name_regex": name_patterns(key)}, times=times)
+
+
+def _kinds(paramwise: Mapping[str, Any]) -> Iterator[Pattern]:
+    for option, kind, when in _KINDS:
+        if paramwise.get(option) is not None:
+            yield Pattern(name=kind, when=when, times=number(paramwise[option], option))
+
+
+def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[When, float]]:
+    """Only the first key that matches sets the rate, so that each leaves out what those before it take."""
+    for index, key in enumerate(ordered):
+        times = number(keys[key].get("lr_mult", 1.0), f"lr_mult of `{key}`")
+        before = [pattern for earlier in ordered[:index] for pattern in name_patterns(earlier)]
+        if times != 1.0:
+            yield {"name_regex": name_patterns(key), **({"not": {"name_regex": before}} if before else {})}, times
+
+
+def _bias_rate(paramwise: Mapping[str, Any], ordered: Sequence[str]) -> Iterator[tuple[When, float]]:
+    if paramwise.get("bias_lr_mult") is None:
+        return
+    custom = [pattern for key in ordered for pattern in name_patterns(key)]
+    besides: list[When] = [{"owner": _NORMS}, _IN_DEFORMABLE, *([{"name_regex": custom}] if custom else [])]
+    yield {"leaf": "bias", "not": {"any": besides}}, number(paramwise["bias_lr_mult"], "bias_lr_mult")
+
+
+def _notes(config: Any, paramwise: Mapping[str, Any], base: float | None, ordered: Sequence[str]) -> Iterator[str]:  # noqa: ANN401
+    if base is None:
+        yield "The file gives no weight_decay, perhaps because another gives it: name it with --weight-decay."
+    for lacking in [one[BASE] for one in mappings(config) if one.get(BASE)]:
+        yield f"Named in {BASE} and not there, so not read: {', '.join(map(str, lacking))}."
+    if any(one.get(CALLED) == "read_base" for one in mappings(config)):
+        yield "What is imported under read_base() was not read."
+    if len(ordered) > 1:
+        yield "mmengine sorts custom_keys by length, the longest first: they stand here in that order."
+    if paramwise.get("dwconv_decay_mult") is not None and paramwise.get("bias_decay_mult") is None:
+        yield "The bias of a convolution on one-channel images counts as depthwise in mmengine, and does not here."
+    if paramwise.get("dcn_offset_lr_mult") is not None:
+        yield "dcn_offset_lr_mult is not told."
+    unknown = sorted(set(paramwise) - _KNOWN)
+    if unknown:
+        yield f"Not told: {', '.join(unknown)}."
+
+
+_KNOWN = {option for option, _, _ in _KINDS} | {"custom_keys", "bias_lr_mult", "dcn_offset_lr_mult", "bypass_duplicate"}

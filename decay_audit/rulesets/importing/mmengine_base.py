@@ -1,0 +1,60 @@
+"""mmengine's `_base_`: the files that a configuration inherits from are read first, and its own keys go over theirs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from decay_audit.errors import RulesError
+from decay_audit.rulesets.importing.draft import words
+from decay_audit.rulesets.importing.read_config import read
+
+BASE = "_base_"
+DELETE = "_delete_"
+
+
+def read_inheriting(path: Path) -> Any:  # noqa: ANN401 - any plain value
+    """Read a configuration and the files that it inherits from; `_base_` keeps those that are not there.
+
+    Raises:
+        RulesError: a file cannot be read, or inherits from itself.
+    """
+    return _inherited(path, ())
+
+
+def _inherited(path: Path, heirs: tuple[Path, ...]) -> Any:  # noqa: ANN401
+    values = read(path)
+    own = _keys(values)
+    if BASE not in own:
+        return values
+    if path.resolve() in heirs:
+        raise RulesError(f"{path.name} inherits from itself by way of `{BASE}`")
+    found: dict[str, Any] = {}
+    lacking: list[str] = []
+    for name in words(own[BASE]):
+        base = path.parent / name
+        if not base.is_file():
+            lacking.append(name)
+            continue
+        theirs = _keys(_inherited(base, (*heirs, path.resolve())))
+        lacking += theirs.pop(BASE, [])
+        found = _over(found, theirs)
+    return [{**_over(found, own), BASE: lacking}]
+
+
+def _keys(values: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A file's own keys: those of a mapping, or the names that Python assigns."""
+    each = values if isinstance(values, list) else [values]
+    return {key: value for one in each if isinstance(one, dict) for key, value in one.items()}
+
+
+def _over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Put keys over others: mappings are joined, unless `_delete_=True` says that this one replaces."""
+    merged = dict(base)
+    for key, value in own.items():
+        if isinstance(value, dict):
+            before = merged.get(key)
+            merged[key] = _over(before if isinstance(before, dict) and not value.get(DELETE) else {}, value)
+        else:
+            merged[key] = value
+    merged.pop(DELETE, None)
+    return merged

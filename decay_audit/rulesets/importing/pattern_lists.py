@@ -1,0 +1,186 @@
+"""Codebases whose groups are lists of patterns already: torchtitan, LLM Foundry, OLMo-core and basecls."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from decay_audit.errors import RulesError
+from decay_audit.rulesets.importing.draft import Draft, Pattern, When, holding, mappings, number, words
+
+DEFAULTS = {"Adam": 0.0, "AdamW": 0.01, "SGD": 0.0, "Muon": 0.1}
+"""What torch's optimizers take where a group gives no weight_decay."""
+_NORMS = (
+    "torch.nn.modules.batchnorm._BatchNorm",
+    "torch.nn.GroupNorm",
+    "torch.nn.modules.instancenorm._InstanceNorm",
+    "torch.nn.LayerNorm",
+)
+
+
+def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
+    """`param_groups`: regular expressions, of which the first found in a name claims it; all must be claimed."""
+    groups = _groups(config, "param_groups", "pattern", 'param_groups=[ParamGroupConfig(pattern=".*", ...)]')
+    options = [group.get("optimizer_kwargs") or {} for group in groups]
+    optimizers = [str(group.get("optimizer_name", "AdamW")) for group in groups]
+    coefficients = [
+        _coefficient(option, optimizer, group["pattern"])
+        for option, optimizer, group in zip(options, optimizers, groups, strict=True)
+    ]
+    conditions = _first_of([group["pattern"] for group in groups])
+    one_optimizer = len(set(optimizers)) == 1
+    return Draft(
+        name=name,
+        title="Imported from a torchtitan configuration",
+        source="pytorch/torchtitan, OptimizersContainer.param_groups",
+        weight_decay=_commonest(coefficients),
+        patterns=_patterns([{"name_regex": group["pattern"]} for group in groups], coefficients),
+        names="raw",
+        refuses_rest=True,
+        lr_scale=_scales(conditions, [option.get("lr") for option in options], options[-1].get("lr")),
+        routes=()
+        if one_optimizer
+        else [({"name_regex": group["pattern"]}, use.lower()) for group, use in zip(groups, optimizers, strict=True)],
+        notes=("torchtitan refuses a pattern that matches nothing; `decay-audit check` warns of one (DA301).",),
+        configuration=[
+            {"pattern": group["pattern"], "optimizer_name": use, "optimizer_kwargs": option}
+            for group, use, option in zip(groups, optimizers, options, strict=True)
+        ],
+    )
+
+
+def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
+    """`optimizer.param_groups`: regular expressions, of which the first found in a name takes it out of the rest."""
+    looks = "optimizer: {param_groups: [{param_str_match: ...}]}"
+    optimizer = holding(config, "param_groups", "disable_grad", looks=looks)
+    groups = _groups(config, "param_groups", "param_str_match", looks) if "param_groups" in optimizer else []
+    base = number(optimizer.get("weight_decay", 0.0), "`weight_decay`")
+    matches = [str(group["param_str_match"]) for group in groups]
+    frozen = words(optimizer.get("disable_grad"))
+    return Draft(
+        name=name,
+        title="Imported from an LLM Foundry configuration",
+        source="mosaicml/llm-foundry, llmfoundry/utils/builders.py, _extract_param_groups",
+        weight_decay=base,
+        patterns=_patterns(
+            [{"name_regex": match} for match in matches],
+            [number(group.get("weight_decay", base), "`weight_decay` of a group") for group in groups],
+        ),
+        frozen="include",
+        lr_scale=_scales(_first_of(matches), [group.get("lr") for group in groups], optimizer.get("lr")),
+        notes=(
+            *((f"disable_grad freezes what matches {', '.join(frozen)}: no rule can say that.",) if frozen else ()),
+            *(
+                ("A decoupled optimizer of Composer multiplies by lr / initial lr, not by lr: coefficients differ.",)
+                if str(optimizer.get("name", "")).startswith("decoupled")
+                else ()
+            ),
+        ),
+    )
+
+
+def olmo_core(config: Any, name: str) -> Draft:  # noqa: ANN401
+    """`group_overrides`: globs over whole names, each with the options that replace the optimizer's own."""
+    optimizer = holding(
+        config, "group_overrides", looks='group_overrides: [{params: ["embeddings.weight"], opts: {...}}]'
+    )
+    base = number(optimizer.get("weight_decay", DEFAULTS["AdamW"]), "`weight_decay`")
+    overrides = optimizer["group_overrides"] or []
+    options = [override.get("opts") or {} for override in overrides]
+    conditions: list[When] = [{"name": words(override["params"])} for override in overrides]
+    return Draft(
+        name=name,
+        title="Imported from an OLMo-core configuration",
+        source="allenai/OLMo-core, olmo_core/optim/config.py, OptimConfig.build_groups",
+        weight_decay=base,
+        patterns=_patterns(
+            conditions,
+            [number(option.get("weight_decay", base), "`weight_decay` of an override") for option in options],
+        ),
+        lr_scale=_scales(conditions, [option.get("lr") for option in options], optimizer.get("lr")),
+        notes=("OLMo-core refuses overrides that overlap or match nothing; here the first that matches decides.",),
+    )
+
+
+def basecls(config: Any, name: str) -> Draft:  # noqa: ANN401
+    """`weight_decay`: pairs of a coefficient and a pattern or classes, in order, and the coefficient of the rest."""
+    policies = (one.get("weight_decay") for one in mappings(config))
+    policy = next((one for one in policies if isinstance(one, list) and one), None)
+    if policy is None:
+        raise RulesError("the file has no list `weight_decay`", 'expected something like: [(0, "bias"), 1e-4]')
+    *pairs, last = policy
+    if any(not isinstance(pair, list) or len(pair) != 2 for pair in pairs):
+        raise RulesError("every entry of `weight_decay` but the last must be a pair of a coefficient and a pattern")
+    base = number(last, "the last entry of `weight_decay`")
+    return Draft(
+        name=name,
+        title="Imported from a basecls configuration",
+        source="megvii-research/basecls, basecls/solver/weight_decay.py, get_param_groups",
+        weight_decay=base,
+        patterns=_patterns(
+            [_basecls_condition(pattern) for _, pattern in pairs],
+            [number(value, "a coefficient") for value, _ in pairs],
+        ),
+        frozen="include",
+    )
+
+
+def _basecls_condition(pattern: Any) -> When:  # noqa: ANN401
+    """A quoted word is a pattern; names that are not quoted are classes of MegEngine."""
+    if type(pattern) is str:
+        return {"name_regex": pattern}
+    classes = [
+        known
+        for one in (pattern if isinstance(pattern, list) else [pattern])
+        for known in (_NORMS if str(one).endswith("NORM_TYPES") else (f"torch.nn.{str(one).rpartition('.')[2]}",))
+    ]
+    return {"owner": classes}
+
+
+def _groups(config: Any, key: str, needed: str, looks: str) -> list[dict[str, Any]]:  # noqa: ANN401
+    """The non-empty list of mappings under a key."""
+    for one in mappings(config):
+        groups = one.get(key)
+        if isinstance(groups, list) and groups and all(isinstance(group, dict) and needed in group for group in groups):
+            return groups
+    raise RulesError(
+        f"the file has no list `{key}` whose entries have a `{needed}`", f"expected something like: {looks}"
+    )
+
+
+def _patterns(conditions: Iterable[When], coefficients: Iterable[float]) -> list[Pattern]:
+    pairs = enumerate(zip(conditions, coefficients, strict=True), start=1)
+    return [Pattern(name=f"group-{index}", when=when, weight_decay=value) for index, (when, value) in pairs]
+
+
+def _coefficient(options: dict[str, Any], optimizer: str, pattern: str) -> float:
+    value = options.get("weight_decay", DEFAULTS.get(optimizer))
+    if value is None:
+        raise RulesError(
+            f"the group of `{pattern}` gives no `weight_decay`, and the default of {optimizer} is not known here",
+            "write it into the group's optimizer_kwargs",
+        )
+    return number(value, f"`weight_decay` of the group of `{pattern}`")
+
+
+def _commonest(coefficients: Sequence[float]) -> float:
+    counts = Counter(value for value in reversed(coefficients) if value)
+    return counts.most_common(1)[0][0] if counts else 0.0
+
+
+def _first_of(matches: Sequence[str]) -> list[When]:
+    """Conditions for patterns of which only the first that matches counts, where every match would."""
+    return [
+        {"name_regex": match, "not": {"name_regex": list(matches[:index])}} if index else {"name_regex": match}
+        for index, match in enumerate(matches)
+    ]
+
+
+def _scales(conditions: Iterable[When], rates: Iterable[Any], base: Any) -> list[tuple[When, float]]:  # noqa: ANN401
+    """Learning rates as factors on the base, where both are numbers."""
+    if isinstance(base, bool) or not isinstance(base, int | float) or base == 0:
+        return []
+    return [
+        (when, rate / base)
+        for when, rate in zip(conditions, rates, strict=True)
+        if isinstance(rate, int | float) and rate != base
+    ]

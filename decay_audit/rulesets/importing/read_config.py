@@ -1,0 +1,138 @@
+"""A configuration file becomes plain values: dicts, lists, numbers and words. Executes nothing."""
+
+import ast
+import json
+import operator
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from decay_audit.errors import RulesError
+from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar, Unreadable, parse
+
+CALLED = "__called__"
+"""The key under which a call keeps the name of what is called; its arguments are the other keys."""
+ARGUMENTS = "__arguments__"
+
+
+class Symbol(str):
+    """A name or an expression whose value is not known without running the file."""
+
+    __slots__ = ()
+
+
+def read(path: Path) -> Any:  # noqa: ANN401 - any plain value
+    """Read a `.py`, `.json`, `.toml` or YAML file.
+
+    Raises:
+        RulesError: it cannot be read, or is not of its form.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RulesError(f"{path.name} is not text in UTF-8") from error
+    except (OSError, ValueError) as error:
+        raise RulesError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        return _READERS.get(path.suffix, _from_yaml)(text)
+    except (SyntaxError, json.JSONDecodeError, tomllib.TOMLDecodeError, Unreadable, RecursionError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError | json.JSONDecodeError) else ""
+        raise RulesError(f"{path.name}{line}: {error}") from error
+
+
+def _from_yaml(text: str) -> Any:  # noqa: ANN401
+    root = parse(text)
+    return None if root is None else _plain(root)
+
+
+def _plain(node: Node) -> Any:  # noqa: ANN401
+    match node:
+        case Scalar():
+            return node.value
+        case Items():
+            return [_plain(item) for item in node.items]
+        case Entries():
+            return {key.spelling: _plain(value) for key, value in node.entries}
+
+
+def _from_python(text: str) -> list[Any]:
+    """The value of each assignment, returned or bare expression, in order; names stand for what they were given."""
+    known: dict[str, Any] = {}
+    found: list[Any] = []
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Assign(targets=[target], value=value) | ast.AnnAssign(target=target, value=ast.expr() as value):
+                known[ast.unparse(target)] = _value(value, known)
+                found.append({ast.unparse(target).rpartition(".")[2]: known[ast.unparse(target)]})
+            case ast.Return(value=ast.expr() as value) | ast.Expr(value=value) | ast.withitem(context_expr=value):
+                found.append(_value(value, known))
+    return found
+
+
+def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    match node:
+        case ast.Constant():
+            return node.value
+        case ast.List() | ast.Tuple() | ast.Set():
+            return [_value(item, known) for item in node.elts]
+        case ast.Dict():
+            return _display(node, known)
+        case ast.Call():
+            return _call(node, known)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd()) | ast.BinOp():
+            return _arithmetic(node, known)
+    name = ast.unparse(node)
+    return known.get(name, Symbol(name))
+
+
+def _display(node: ast.Dict, known: Mapping[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, item in zip(node.keys, node.values, strict=True):
+        value = _value(item, known)
+        if key is not None:
+            made[str(_value(key, known))] = value
+        elif isinstance(value, dict):
+            made |= value
+    return made
+
+
+def _call(node: ast.Call, known: Mapping[str, Any]) -> dict[str, Any]:
+    """`dict(a=1)` is a mapping, and so is any other call, which keeps what it called."""
+    made: dict[str, Any] = {}
+    for keyword in node.keywords:
+        value = _value(keyword.value, known)
+        if keyword.arg is not None:
+            made[keyword.arg] = value
+        elif isinstance(value, dict):
+            made |= value
+    name = ast.unparse(node.func)
+    if name == "dict":
+        return made
+    positional = {ARGUMENTS: [_value(one, known) for one in node.args]} if node.args else {}
+    return {CALLED: name, **positional, **made}
+
+
+def _arithmetic(node: ast.UnaryOp | ast.BinOp, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Coefficients are often written as `5e-4 * 1024 / 512`."""
+    operands = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
+    values = [_value(one, known) for one in operands]
+    compute = _OPERATIONS.get(type(node.op))
+    if compute is not None and all(isinstance(value, int | float) for value in values):
+        try:
+            return compute(*values)
+        except (ArithmeticError, ValueError):
+            return Symbol(ast.unparse(node))
+    return Symbol(ast.unparse(node))
+
+
+_OPERATIONS: dict[type, Callable[..., Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+}
+_READERS: dict[str, Callable[[str], Any]] = {".py": _from_python, ".json": json.loads, ".toml": tomllib.loads}

@@ -1,0 +1,92 @@
+"""The options of SAM 2's trainer become rules: for each option, globs and classes with a scheduler, and one default."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from decay_audit.errors import RulesError
+from decay_audit.rulesets.importing.draft import Draft, Pattern, When, holding, mappings, number, words
+
+_REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+_EXAMPLE = (
+    "optim: {options: {weight_decay: [{scheduler: {value: 0.1}}, {scheduler: {value: 0.0}, param_names: [...]}]}}"
+)
+
+Entry = Mapping[str, Any]
+
+
+def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
+    """`options.weight_decay` and `options.lr`: the values at the start of training, for globs and exact classes."""
+    options = holding(config, "options", looks=_EXAMPLE)["options"]
+    if not isinstance(options, dict) or not isinstance(options.get("weight_decay"), list):
+        raise RulesError("the file's `options` have no list `weight_decay`", f"expected something like: {_EXAMPLE}")
+    chosen, rest = _split(options["weight_decay"])
+    base = 0.0 if rest is None else _start(rest, config, "weight_decay")
+    rates = _rates(options.get("lr"), config)
+    return Draft(
+        name=name,
+        title="Imported from a SAM 2 training configuration",
+        source="facebookresearch/sam2, training/optimizer.py, construct_optimizer",
+        weight_decay=base,
+        patterns=[
+            Pattern(name=f"group-{index}", when=_condition(one), weight_decay=_start(one, config, "weight_decay"))
+            for index, one in enumerate(chosen, start=1)
+        ],
+        frozen="include",
+        lr_scale=rates or (),
+        notes=tuple(_notes(config, options, rates)),
+    )
+
+
+def _split(entries: Sequence[Entry]) -> tuple[list[Entry], Entry | None]:
+    """The entries that name parameters, and the one for the rest."""
+    naming = [one for one in entries if "param_names" in one or "module_cls_names" in one]
+    return naming, next((one for one in entries if one not in naming), None)
+
+
+def _condition(entry: Entry) -> When:
+    names, classes = words(entry.get("param_names")), words(entry.get("module_cls_names"))
+    parts: list[When] = [*([{"name": names}] if names else []), *([{"owner_exact": classes}] if classes else [])]
+    return parts[0] if len(parts) == 1 else {"any": parts}
+
+
+def _start(entry: Entry, config: Any, option: str) -> float:  # noqa: ANN401
+    """The value at the start of the entry's schedule; `${a.b}` is looked up in the file."""
+    value = _scheduled(entry.get("scheduler"))
+    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    for part in found[1].split(".") if found else ():
+        config = value = config.get(part) if isinstance(config, dict) else None
+    return number(value, f"the value of {option} for {words(entry.get('param_names')) or 'the rest'}")
+
+
+def _scheduled(scheduler: Any) -> Any:  # noqa: ANN401
+    """The first value of a schedule, which may be that of the first of several."""
+    if not isinstance(scheduler, dict):
+        return None
+    if isinstance(several := scheduler.get("schedulers"), list) and several:
+        return _scheduled(several[0])
+    return scheduler.get("value", scheduler.get("start_value"))
+
+
+def _rates(entries: Any, config: Any) -> list[tuple[When, float]] | None:  # noqa: ANN401
+    """Learning rates as factors on that of the rest; None where one of them is only known to the running code."""
+    chosen, rest = _split(entries) if isinstance(entries, list) else ([], None)
+    try:
+        base = 0.0 if rest is None else _start(rest, config, "lr")
+        return [(_condition(one), _start(one, config, "lr") / base) for one in chosen] if base else []
+    except RulesError:
+        return None
+
+
+def _notes(config: Any, options: Mapping[str, Any], rates: object) -> Iterator[str]:  # noqa: ANN401
+    yield "SAM 2 refuses patterns and classes that match nothing, and entries that overlap."
+    if any(one.get("param_group_modifiers") for one in mappings(config)):
+        yield "param_group_modifiers (learning rates by layer) are not told."
+    if rates is None:
+        yield "Learning rates are not told: only running the code would work them out."
+    schedulers = [one.get("scheduler") or {} for one in options["weight_decay"]]
+    if any("end_value" in one for one in schedulers):
+        yield "weight_decay is scheduled: the values are those at the start."
+    others = sorted(set(options) - {"lr", "weight_decay"})
+    if others:
+        yield f"Not told: {', '.join(others)}."

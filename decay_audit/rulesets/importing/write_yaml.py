@@ -1,0 +1,65 @@
+"""A draft becomes the text of a rules file. Knows the file's format and no codebase."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from decay_audit.rulesets.importing.draft import Draft, When
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+
+
+def text(draft: Draft) -> str:
+    """Write the YAML."""
+    return "\n".join(_lines(draft)) + "\n"
+
+
+def _lines(draft: Draft) -> Iterator[str]:
+    yield from (f"# {note}" for note in draft.notes)
+    yield "schema: 1"
+    yield f"name: {_flow(draft.name)}"
+    yield f"title: {_flow(draft.title)}"
+    yield f"source: {_flow(draft.source)}"
+    yield f"weight_decay: {draft.weight_decay!r}"
+    yield f"frozen: {draft.frozen}"
+    if draft.names == "raw":
+        yield "names: raw"
+    yield "rules:" if draft.patterns else "rules: []"
+    for pattern in draft.patterns:
+        yield f"  - name: {_flow(pattern.name)}"
+        yield f"    when: {_flow(pattern.when)}"
+        yield f"    {_amount(pattern.weight_decay, draft.weight_decay, pattern.times)}"
+    yield "default: error" if draft.refuses_rest else "default: {decay: true}"
+    if draft.lr_scale:
+        yield "lr_scale:"
+        yield from (f"  - {{when: {_flow(when)}, times: {times!r}}}" for when, times in draft.lr_scale)
+    if draft.routes:
+        yield "optimizer:"
+        yield from (f"  - {_route(when, use)}" for when, use in draft.routes)
+
+
+def _amount(coefficient: float, base: float, times: float | None = None) -> str:
+    if times is None and coefficient not in (0, base):
+        return f"weight_decay: {coefficient!r}"
+    times = float(coefficient == base and base != 0) if times is None else times
+    return f"decay: {_MULTIPLES.get(times, repr(times))}"
+
+
+_MULTIPLES = {0.0: "false", 1.0: "true"}
+
+
+def _route(when: When | None, use: str) -> str:
+    return _flow({"use": use} if when is None else {"when": when, "use": use})
+
+
+def _flow(value: Any) -> str:  # noqa: ANN401 - any plain value
+    """A value in YAML's flow style; words that could be read as anything else are quoted as JSON quotes them."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_flow, value))}]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+        return value
+    return json.dumps(value)

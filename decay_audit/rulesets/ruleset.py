@@ -1,0 +1,129 @@
+"""Rulesets as values: ordered rules, of which the first that matches decides. Knows no file, torch or format."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import Struct
+
+from decay_audit.model.parameters import Parameter
+from decay_audit.rulesets.conditions import NameForm, When
+
+
+class Amount(Struct, frozen=True, kw_only=True):
+    """How much a rule decays: a multiple of the ruleset's base coefficient, or a coefficient of its own."""
+
+    times: float = 1.0
+    weight_decay: float | None = None
+
+    def coefficient(self, base: float) -> float:
+        """The weight_decay that this amount means under the base coefficient `base`."""
+        return self.times * base if self.weight_decay is None else self.weight_decay
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """One rule: a name, a condition, an amount, and the place in the file that says so."""
+
+    name: str
+    when: When
+    amount: Amount
+    file: str = ""
+    line: int = 0
+
+    @property
+    def location(self) -> str:
+        """`file:line` for a person; "" for a rule that was not read from a file."""
+        return f"{self.file}:{self.line}" if self.file else ""
+
+
+class Scale(Struct, frozen=True, kw_only=True):
+    """A factor on the learning rate of the parameters for which `when` holds; every match multiplies."""
+
+    when: When
+    times: float
+    location: str = ""
+
+
+class LayerRule(Struct, frozen=True, kw_only=True):
+    r"""The layer number of the parameters for which `when` holds.
+
+    Attributes:
+        layer: a number, `last`, or arithmetic on what `when.name_regex` captured, e.g. `\1 // 3 + 1`.
+    """
+
+    when: When
+    layer: int | str
+    location: str = ""
+
+
+class LayerDecay(Struct, frozen=True, kw_only=True):
+    """Learning rates that fall with depth: times rate ** (last - layer).
+
+    Attributes:
+        rate: the factor from one layer to the one below it.
+        layers: the first that matches numbers a parameter; None: as the model itself groups its layers.
+        default: the number where none matches; None: the learning rate is left alone.
+        when: what some parameter must meet; a model without one keeps its learning rates.
+    """
+
+    rate: float
+    layers: tuple[LayerRule, ...] | None
+    default: int | Literal["last"] | None = None
+    when: When | None = None
+    location: str = ""
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Which optimizer takes the parameters for which `when` holds; the first match wins, None matches all."""
+
+    when: When | None
+    use: str
+    location: str = ""
+
+
+class Example(Struct, frozen=True, kw_only=True):
+    """A parameter that a ruleset promises an answer for: the preset tests itself.
+
+    Attributes:
+        amount: what it must decay by; None if the example does not say.
+        rule: the rule that must decide; None if the example does not say.
+        lr_scale: what its learning rate must be multiplied by; None if the example does not say.
+        use: the optimizer that must take it; None if the example does not say.
+    """
+
+    parameter: Parameter
+    amount: Amount | None = None
+    rule: str | None = None
+    lr_scale: float | None = None
+    use: str | None = None
+    location: str = ""
+
+
+class RuleSet(Struct, frozen=True, kw_only=True):
+    """A policy: which parameters decay, and by how much.
+
+    Attributes:
+        weight_decay: the base coefficient.
+        default: the amount where no rule matches; None makes an unmatched parameter an error.
+        default_place: `file:line` that says so, which is another file's where `extends` brought it.
+        frozen: whether parameters that do not require a gradient are skipped or decided like any other.
+        names: which of a parameter's names the name conditions see.
+        lr_scale, layer_decay: the learning-rate channel; the two multiply.
+        routes: the optimizer channel.
+        preset: it ships with decay-audit.
+    """
+
+    name: str
+    title: str = ""
+    source: str = ""
+    weight_decay: float
+    rules: Sequence[Rule] = ()
+    default: Amount | None
+    default_location: str = ""
+    file: str = ""
+    frozen: Literal["skip", "include"] = "skip"
+    names: NameForm = "canonical"
+    lr_scale: tuple[Scale, ...] = ()
+    layer_decay: LayerDecay | None = None
+    routes: tuple[Route, ...] = ()
+    examples: tuple[Example, ...] = ()
+    preset: bool = False

@@ -1,0 +1,93 @@
+"""The examples of a rules file become parameters, and are decided like any other: a ruleset tests itself."""
+
+from collections.abc import Iterator
+from math import isclose
+
+from decay_audit import roles
+from decay_audit.errors import PlanError
+from decay_audit.model.parameters import Declaration, Owner, Parameter
+from decay_audit.rulesets.plan import Decision, plan
+from decay_audit.rulesets.ruleset import Amount, Example, RuleSet
+from decay_audit.rulesets.yaml.form import AmountForm, ExampleForm
+
+
+def amount(form: AmountForm) -> Amount:
+    """Read the amount that `decay` or `weight_decay` says."""
+    if form.weight_decay is not None:
+        return Amount(weight_decay=form.weight_decay)
+    return Amount(times=float(form.decay if form.decay is not None else True))
+
+
+def example(form: ExampleForm, place: str) -> Example:
+    """Make the parameter that an example describes, with its owner and the owner's ancestors."""
+    says_amount = form.decay is not None or form.weight_decay is not None
+    return Example(
+        parameter=Parameter(
+            name=form.name,
+            raw_name=form.name,
+            shape=form.shape,
+            dtype=form.dtype,
+            owner=_owner(form),
+            trainable=form.trainable,
+            tied_to=_each(form.tied_to),
+            attributes=_each(form.attributes),
+        ),
+        amount=amount(form) if says_amount else None,
+        rule=form.rule,
+        lr_scale=form.lr_scale,
+        use=form.use,
+        location=place,
+    )
+
+
+def failures(ruleset: RuleSet) -> Iterator[str]:
+    """Decide every example and say which come out otherwise, each with its place."""
+    for one in ruleset.examples:
+        others = [other.parameter for other in ruleset.examples if other.parameter.name != one.parameter.name]
+        model = [one.parameter, *({other.name: other for other in others}.values() if ruleset.layer_decay else ())]
+        try:
+            decision = plan(roles.classify(model), ruleset).decisions[0]
+        except PlanError as error:
+            if one.rule != REFUSED:
+                yield f"{one.location}: the example {one.parameter.name}: {error.message}"
+        else:
+            yield from _broken(one, decision, ruleset)
+
+
+def _broken(one: Example, decision: Decision, ruleset: RuleSet) -> Iterator[str]:
+    wanted = None if one.amount is None else one.amount.coefficient(ruleset.weight_decay)
+    found = f"{one.location}: the example {one.parameter.name}, a {decision.classified.role}, gets"
+    if wanted is not None and decision.weight_decay != wanted:
+        yield f"{found} weight_decay {decision.weight_decay:g} by the rule `{decision.rule}`; it promises {wanted:g}"
+    if one.rule not in (None, decision.rule):
+        yield f"{found} its answer from the rule `{decision.rule}`; it promises `{one.rule}`"
+    if one.lr_scale is not None and not isclose(one.lr_scale, decision.lr_scale, rel_tol=1e-6):
+        yield f"{found} lr_scale {decision.lr_scale:g}; it promises {one.lr_scale:g}"
+    if one.use not in (None, decision.use):
+        yield f"{found} the optimizer {decision.use or 'none'}; it promises {one.use}"
+
+
+def _owner(form: ExampleForm) -> Owner:
+    """The owner, in a chain of ancestors named after the parts of the parameter's name."""
+    parts = form.name.split(".")[:-1]
+    declares = Declaration(names=_each(form.no_weight_decay), keywords=_each(form.no_weight_decay_keywords))
+    types = _each(form.owner) or (UNKNOWN_CLASS,)
+    tensors = {form.name.rpartition(".")[2]: form.shape}
+    if not parts:
+        return Owner(types=types, tensors=tensors, declaration=declares)
+    owner = Owner(types=(UNKNOWN_CLASS,), declaration=declares)
+    ancestors = _each(form.within)
+    between = [UNKNOWN_CLASS] * (len(parts) - 1 - len(ancestors)) + list(ancestors)
+    for depth, ancestor in enumerate(between[: len(parts) - 1], start=1):
+        owner = Owner(name=".".join(parts[:depth]), types=(ancestor,), parent=owner)
+    return Owner(name=".".join(parts), types=types, parent=owner, tensors=tensors)
+
+
+def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+REFUSED = "error"
+"""What an example gives as its rule where the ruleset must have no answer."""
+UNKNOWN_CLASS = "model.Module"
+"""The class of a module that an example does not name: one that no rule and no convention knows."""

@@ -1,0 +1,65 @@
+"""The JSON Schema of a rules file, from the types that read it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec.json
+
+from decay_audit.rulesets.yaml.form import FileForm
+from decay_audit.rulesets.yaml.validators import PROMISES, TAKEN
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ONE_AMOUNT = {"oneOf": [{"required": ["decay"]}, {"required": ["weight_decay"]}]}
+A_PROMISE = {
+    "anyOf": [{"required": [key]} for key in PROMISES],
+    "not": {"required": ["decay", "weight_decay"]},
+}
+NUMBERING = r"^(last|[0-9\\ +*()/-]+)$"
+
+
+def schema() -> dict[str, Any]:
+    """Make the schema: what a rules file may hold, each key with its description."""
+    generated = msgspec.json.schema(FileForm)
+    parts: dict[str, Any] = {
+        name.removesuffix("Form"): _without_null(part) for name, part in generated["$defs"].items()
+    }
+    whole = parts.pop("File")
+    for name in ("Rule", "Amount"):
+        parts[name] = {**parts[name], **ONE_AMOUNT}
+    parts["Example"] = {**parts["Example"], **A_PROMISE}
+    parts["Rule"]["properties"]["name"]["not"] = {"enum": list(TAKEN)}
+    parts["Layer"]["properties"]["layer"]["pattern"] = NUMBERING
+    for name in ("When", "Example"):
+        listed = {key: _not_empty(value) for key, value in parts[name]["properties"].items() if key != "shape"}
+        parts[name]["properties"] |= listed
+    parts["When"]["minProperties"] = 1
+    whole["if"] = {"not": {"required": ["extends"]}}
+    whole["then"] = {"required": ["weight_decay", "default"]}
+    return {"$schema": DIALECT, **whole, "title": "decay-audit rules file", "$defs": parts}
+
+
+def _not_empty(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
+    """Ask for an item in every list."""
+    if isinstance(part, list):
+        return [_not_empty(item) for item in part]
+    if not isinstance(part, Mapping):
+        return part
+    made = {key: _not_empty(value) for key, value in part.items()}
+    return {**made, "minItems": 1} if made.get("type") == "array" else made
+
+
+def _without_null(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
+    """Drop `null` where it only stands for a key that is not given, and shorten the names of the types."""
+    if isinstance(part, list):
+        return [_without_null(item) for item in part]
+    if not isinstance(part, Mapping):
+        return part
+    made = {key: _without_null(value) for key, value in part.items()}
+    if isinstance(made.get("$ref"), str):
+        made["$ref"] = made["$ref"].removesuffix("Form")
+    if "default" in made and made["default"] is None:
+        del made["default"]
+        made["anyOf"] = [arm for arm in made["anyOf"] if arm != {"type": "null"}]
+        if len(made["anyOf"]) == 1:
+            made = {**made.pop("anyOf")[0], **made}
+    return made

@@ -1,0 +1,271 @@
+"""Rules files become RuleSets, `extends` followed; or the list of every mistake in them. Knows no model."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.errors import RulesError
+from decay_audit.rulesets.ruleset import LayerDecay, LayerRule, Route, Rule, RuleSet, Scale
+from decay_audit.rulesets.yaml import examples, preset_files
+from decay_audit.rulesets.yaml.examples import amount
+from decay_audit.rulesets.yaml.form import AmountForm, FileForm, LayerDecayForm, RuleForm
+from decay_audit.rulesets.yaml.nodes import Entries, Items, Mistake, Node, Scalar, Unreadable, parse
+from decay_audit.rulesets.yaml.typed import read
+
+T = TypeVar("T")
+FORMAT_HINT = "`decay-audit rules schema` prints the accepted form, `decay-audit rules show no-norm-no-bias` an example"
+
+
+class Text(Struct, frozen=True, kw_only=True):
+    """The text of a rules file.
+
+    Attributes:
+        path: where it is, absolute: what `extends` counts from.
+        shown: what to call it in messages and reports: relative, or its name alone.
+    """
+
+    text: str
+    path: Path
+    shown: str
+    preset: bool = False
+
+
+class Document(Struct, frozen=True, kw_only=True):
+    """A rules file, read and right by itself: its values, and the nodes that know their lines."""
+
+    form: FileForm
+    root: Entries
+
+
+def load(name_or_path: str) -> RuleSet:
+    """Read a preset by name, or a rules file by path.
+
+    Raises:
+        RulesError: there is none, or it has mistakes; all of them are in the message.
+    """
+    return _right(find(name_or_path, Path()))
+
+
+def from_text(written: str, shown: str) -> RuleSet:
+    """Read YAML that is in no file.
+
+    Raises:
+        RulesError: it has mistakes; all of them are in the message.
+    """
+    return _right(Text(text=written, path=Path.cwd() / shown, shown=shown))
+
+
+def _right(text: Text) -> RuleSet:
+    ruleset, mistakes = assemble(text, ())
+    if ruleset is None:
+        raise rejection(mistakes)
+    return ruleset
+
+
+def validate(name_or_path: str) -> RuleSet:
+    """Read a rules file, and decide its examples.
+
+    Raises:
+        RulesError: it cannot be read, has mistakes, or breaks the promise of an example.
+    """
+    ruleset = load(name_or_path)
+    failures = list(examples.failures(ruleset))
+    if failures:
+        raise RulesError("\n".join(failures), "correct the rules, or what the example promises")
+    return ruleset
+
+
+def rejection(mistakes: Iterable[Mistake]) -> RulesError:
+    """The error that lists the mistakes, in order."""
+    return RulesError("\n".join(map(str, sorted(set(mistakes)))), FORMAT_HINT)
+
+
+def find(name_or_path: str, beside: Path) -> Text:
+    """Read the text of a preset, or of a file whose path counts from the folder `beside`.
+
+    Raises:
+        RulesError: there is no such ruleset, or the file cannot be read.
+    """
+    if name_or_path in preset_files.names():
+        path = preset_files.path(name_or_path)
+        return Text(text=path.read_text("utf-8"), path=path, shown=path.name, preset=True)
+    path = beside / name_or_path
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RulesError(f"{name_or_path} is not text in UTF-8: {error.reason} at byte {error.start}") from error
+    except (OSError, ValueError) as error:
+        raise _not_found(name_or_path, path, error) from error
+    return Text(text=text, path=path.resolve(), shown=_shown(path))
+
+
+def _not_found(name: str, path: Path, error: OSError | ValueError) -> RulesError:
+    if isinstance(error, IsADirectoryError):
+        return RulesError(f"{name} is a folder", "name a preset or one YAML file")
+    if not looks_like_file(name):
+        return RulesError(
+            f"no ruleset is called `{name}`",
+            f"{_nearest(name, preset_files.names())}`decay-audit rules list` lists them; name a file by its path",
+        )
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        return RulesError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
+    beside = [str(Path(name).with_name(other.name)) for other in path.parent.glob("*.y*ml")]
+    return RulesError(f"no rules file {name}", f"{_nearest(name, beside)}`decay-audit rules list` lists the presets")
+
+
+def looks_like_file(name: str) -> bool:
+    """Whether a ruleset is named by its path, and not as a preset."""
+    return Path(name).suffix in (".yaml", ".yml") or len(Path(name).parts) > 1
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean `{close[0]}`? " if close else ""
+
+
+def _shown(path: Path) -> str:
+    """A path as reports may show it: never absolute."""
+    if not path.is_absolute():
+        return path.as_posix()
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
+
+
+def assemble(text: Text, chain: tuple[Text, ...]) -> tuple[RuleSet | None, list[Mistake]]:
+    """Make the RuleSet of a file and of what it extends; None where there are mistakes.
+
+    Args:
+        chain: the files that extend this one, outermost first.
+    """
+    document, mistakes = _document(text)
+    extends = document.root.get("extends") if isinstance(document, Document) else None
+    base: RuleSet | None = None
+    if document and document.form.extends and extends:
+        base, more = _base(document.form.extends, extends.line, text, chain)
+        mistakes += more
+        if base is not None:
+            mistakes += _taken_names(document.root, base, text)
+    if document is None or mistakes:
+        return None, mistakes
+    return _ruleset(document, text, base), []
+
+
+def _document(text: Text) -> tuple[Document | None, list[Mistake]]:
+    mistakes: list[Mistake] = []
+
+    def report(line: int, words: str) -> None:
+        mistakes.append(Mistake(text.shown, line, words))
+
+    try:
+        root = parse(text.text)
+    except Unreadable as error:
+        report(error.line, error.text)
+        return None, mistakes
+    if not isinstance(root, Entries):
+        report(root.line if root else 1, "the file is empty" if root is None else "the file must be a mapping of keys")
+        return None, mistakes
+    form = read(root, FileForm, "the file", report)
+    return (Document(form=form, root=root) if form is not None else None), mistakes
+
+
+def _base(name: str, line: int, text: Text, chain: tuple[Text, ...]) -> tuple[RuleSet | None, list[Mistake]]:
+    try:
+        base = find(name, text.path.parent)
+    except RulesError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        return None, [Mistake(text.shown, line, f"`extends`: {error.message}{hint}")]
+    links = (*chain, text)
+    if any(link.path == base.path for link in links):
+        circle = " -> ".join(link.shown for link in (*links, base))
+        return None, [Mistake(text.shown, line, f"`extends` goes round in a circle: {circle}")]
+    return assemble(base, links)
+
+
+def _taken_names(root: Entries, base: RuleSet, text: Text) -> list[Mistake]:
+    """Asked of the nodes, not of the forms: a rule that could not be read has no form, but may have a taken name."""
+    taken = {rule.name for rule in base.rules}
+    names = [item.get("name") for item in _items(root.get("rules")) if isinstance(item, Entries)]
+    return [
+        Mistake(
+            text.shown, name.line, f"{base.name}, which this file extends, has a rule called `{name.value}` already"
+        )
+        for name in names
+        if isinstance(name, Scalar) and name.value in taken
+    ]
+
+
+def _ruleset(document: Document, text: Text, base: RuleSet | None) -> RuleSet:
+    """Join a file's own values and, behind them, those of the ruleset that it extends."""
+    form, root = document.form, document.root
+    own = RuleSet(
+        name=form.name,
+        title=form.title,
+        source=form.source,
+        weight_decay=form.weight_decay or 0.0,
+        rules=tuple(_rule(one, place) for one, place in _placed(form.rules, root.get("rules"), text)),
+        default=amount(form.default) if isinstance(form.default, AmountForm) else None,
+        default_location=f"{text.shown}:{node.line}" if (node := root.get("default")) else "",
+        file=text.shown,
+        frozen=form.frozen or "skip",
+        names=form.names or "canonical",
+        lr_scale=tuple(
+            Scale(when=one.when, times=one.times, location=place)
+            for one, place in _placed(form.lr_scale, root.get("lr_scale"), text)
+        ),
+        layer_decay=_layer_decay(form.layer_decay, root.get("layer_decay"), text),
+        routes=tuple(
+            Route(when=one.when, use=one.use, location=place)
+            for one, place in _placed(form.optimizer, root.get("optimizer"), text)
+        ),
+        examples=tuple(
+            examples.example(one, place) for one, place in _placed(form.examples, root.get("examples"), text)
+        ),
+        preset=text.preset,
+    )
+    return own if base is None else _extended(own, form, base)
+
+
+def _extended(own: RuleSet, form: FileForm, base: RuleSet) -> RuleSet:
+    return replace(
+        own,
+        weight_decay=base.weight_decay if form.weight_decay is None else own.weight_decay,
+        rules=(*own.rules, *base.rules),
+        default=base.default if form.default is None else own.default,
+        default_location=base.default_location if form.default is None else own.default_location,
+        frozen=form.frozen or base.frozen,
+        names=form.names or base.names,
+        lr_scale=(*own.lr_scale, *base.lr_scale),
+        layer_decay=own.layer_decay or base.layer_decay,
+        routes=(*own.routes, *base.routes),
+    )
+
+
+def _rule(form: RuleForm, place: str) -> Rule:
+    file, _, line = place.rpartition(":")
+    return Rule(name=form.name, when=form.when, amount=amount(form), file=file, line=int(line))
+
+
+def _layer_decay(form: LayerDecayForm | None, node: Node | None, text: Text) -> LayerDecay | None:
+    if form is None or not isinstance(node, Entries):
+        return None
+    layers = None
+    if not isinstance(form.layers, str):
+        layers = tuple(
+            LayerRule(when=one.when, layer=one.layer, location=place)
+            for one, place in _placed(form.layers, node.get("layers"), text)
+        )
+    place = f"{text.shown}:{node.line}"
+    return LayerDecay(rate=form.rate, layers=layers, default=form.default, when=form.when, location=place)
+
+
+def _placed(forms: Sequence[T], node: Node | None, text: Text) -> Iterable[tuple[T, str]]:
+    """Each form of a list with the `file:line` that it starts at."""
+    return zip(forms, (f"{text.shown}:{item.line}" for item in _items(node)), strict=True)
+
+
+def _items(node: Node | None) -> tuple[Node, ...]:
+    return node.items if isinstance(node, Items) else ()

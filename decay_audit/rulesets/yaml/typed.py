@@ -1,0 +1,204 @@
+"""A tree of nodes becomes typed values, and every mistake on the way is collected with its line.
+
+Knows YAML nodes and msgspec types; what a ruleset means is checked elsewhere.
+"""
+
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
+from math import isfinite
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, assert_never, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.structs import FieldInfo, fields
+
+from decay_audit.roles.words import MEANT
+from decay_audit.rulesets.yaml import validators
+from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar
+
+Report = Callable[[int, str], None]
+
+
+def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401 - the type is an argument
+    """Read a node as the type `kind`; None if that failed, and then `report` has been called with the reasons.
+
+    Args:
+        kind: a Struct, a tuple of Structs, a plain msgspec type, or a union of these.
+        place: what to call the node in a message, e.g. "`when`".
+    """
+    form, forms = _form_in(kind), _forms_in(kind)
+    match node:
+        case Entries() if form is not None:
+            return _mapping(node, form, place, report)
+        case Items() if forms is not None:
+            found = [read(item, forms, f"an entry of {place}", report) for item in node.items]
+            return tuple(value for value in found if value is not None)
+        case Items() if forms is None and form is None:
+            return _list(node, kind, place, report)
+        case _:
+            return _plain(node, kind, place, report)
+
+
+def nearest(word: str, accepted: Iterable[str]) -> str:
+    """`; did you mean ...?`, or the accepted words where none is near."""
+    words = list(accepted)
+    meant = [MEANT[word]] if word in MEANT and MEANT[word] in words else []
+    close = meant or get_close_matches(word, words, n=1, cutoff=0.6)
+    return f"; did you mean `{close[0]}`?" if close else f"; accepted: {', '.join(words)}"
+
+
+def _mapping(node: Entries, form: type[Struct], place: str, report: Report) -> Any:  # noqa: ANN401
+    accepted = _accepted_keys(form)
+    complete = _known_once(node, accepted, place, report)
+    for field in accepted.values():
+        if field.required and node.get(field.encode_name) is None:
+            report(node.line, f"{place} has no `{field.encode_name}`, which is required")
+            complete = False
+    values: dict[str, object] = {}
+    for key, value in node.entries:
+        if isinstance(key.value, str) and key.value in accepted:
+            field = accepted[key.value]
+            values[field.name] = read(value, field.type, f"`{key.value}`", report)
+            complete = complete and values[field.name] is not None
+    complaints = list(validators.unmet(node, form))
+    for line, text in complaints:
+        report(line, text)
+    return form(**values) if complete and not complaints else None
+
+
+@cache
+def _accepted_keys(form: type[Struct]) -> Mapping[str, FieldInfo]:
+    return {field.encode_name: field for field in fields(form)}
+
+
+def _known_once(node: Entries, accepted: Mapping[str, FieldInfo], place: str, report: Report) -> bool:
+    seen: dict[object, int] = {}
+    fine = True
+    for key, _ in node.entries:
+        if key.value in seen:
+            report(key.line, f"the key `{key.spelling}` is given twice, first in line {seen[key.value]}")
+            fine = False
+        elif key.value not in accepted:
+            report(key.line, _unknown_key(key.spelling, place, accepted))
+            fine = False
+        seen.setdefault(key.value, key.line)
+    return fine
+
+
+def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
+    """Say what is near; what looks like an accepted key and is none has letters that only look alike."""
+    if key == "<<":
+        return f"`<<` in {place}: merge keys are not in YAML 1.2; write the keys out"
+    foreign = next((letter for letter in key if not letter.isascii()), "")
+    what = f" (with U+{ord(foreign):04X}, {unicodedata.name(foreign, 'a character without a name')})" if foreign else ""
+    return f"unknown key `{key}`{what} in {place}{nearest(key, accepted)}"
+
+
+def _list(node: Items, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401
+    if not node.items and place != "`shape`":
+        report(node.line, f"{place} is an empty list")
+        return None
+    try:
+        return msgspec.convert(_plain_value(node), kind)
+    except msgspec.ValidationError:
+        item_kind = _item_kind(kind)
+        if item_kind is None:
+            report(node.line, f"{place} must be {_accepted(kind)}, not a list")
+            return None
+    before = [_plain(item, item_kind, f"an entry of {place}", report) for item in node.items]
+    if all(value is not None for value in before):
+        report(node.line, f"{place} must be {_accepted(kind)}")
+    return None
+
+
+def _plain(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401
+    if not isinstance(node, Scalar):
+        report(
+            node.line, f"{place} must be {_accepted(kind)}, not {'a list' if isinstance(node, Items) else 'a mapping'}"
+        )
+        return None
+    if node.value is None and not node.spelling:
+        report(node.line, f"{place} is empty; it must be {_accepted(kind)}")
+        return None
+    if isinstance(node.value, float) and not isfinite(node.value):
+        report(node.line, f"{place} is `{node.spelling}`, not a finite number")
+        return None
+    try:
+        if node.value is not None:
+            return msgspec.convert(node.value, kind)
+    except msgspec.ValidationError as error:
+        report(node.line, f"{place} is `{node.spelling}`{_refusal(node.value, kind, str(error))}")
+        return None
+    report(node.line, f"{place} is `{node.spelling}`; it must be {_accepted(kind)}")
+    return None
+
+
+def _refusal(value: object, kind: Any, error: str) -> str:  # noqa: ANN401
+    words = [word for arm in _arms(kind) if get_origin(arm) is Literal for word in get_args(arm)]
+    if isinstance(value, str) and words and all(isinstance(word, str) for word in words):
+        return f", which is no word for it{nearest(value, words)}"
+    if error.startswith(("Expected `float` >=", "Expected `int` >=")):
+        return "; it must not be negative"
+    return f"; it must be {_accepted(kind)}"
+
+
+def _plain_value(node: Node) -> object:
+    match node:
+        case Scalar():
+            return node.value
+        case Items():
+            return [_plain_value(item) for item in node.items]
+        case Entries():
+            return {key.value: _plain_value(value) for key, value in node.entries}
+        case _:
+            assert_never(node)
+
+
+def _arms(kind: Any) -> Iterator[Any]:  # noqa: ANN401
+    """The members of a union, without what annotates them unless that gives them a title."""
+    if get_origin(kind) is Annotated:
+        titled = any(isinstance(meta, Meta) and meta.title for meta in kind.__metadata__)
+        yield from [kind] if titled else _arms(get_args(kind)[0])
+    elif get_origin(kind) in (Union, UnionType):
+        for arm in get_args(kind):
+            yield from _arms(arm)
+    else:
+        yield kind
+
+
+def _form_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
+    return next((arm for arm in _arms(kind) if isinstance(arm, type) and issubclass(arm, Struct)), None)
+
+
+def _item_kind(kind: Any) -> Any:  # noqa: ANN401
+    return next((get_args(arm)[0] for arm in _arms(kind) if get_origin(arm) is tuple), None)
+
+
+def _forms_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
+    item = _item_kind(kind)
+    return None if item is None else _form_in(item)
+
+
+def _accepted(kind: Any) -> str:  # noqa: ANN401
+    """What a person may write for the type."""
+    return " or ".join(dict.fromkeys(text for arm in _arms(kind) for text in _phrase(arm)))
+
+
+def _phrase(arm: Any) -> Sequence[str]:  # noqa: ANN401
+    if arm is NoneType:
+        return ()
+    if get_origin(arm) is Annotated:
+        return [meta.title for meta in arm.__metadata__ if isinstance(meta, Meta) and meta.title]
+    if get_origin(arm) is Literal:
+        return [f"`{word}`" for word in get_args(arm)]
+    if get_origin(arm) is tuple:
+        return ("a list",)
+    if isinstance(arm, type) and issubclass(arm, Struct):
+        return ("a mapping",)
+    return (_PHRASES[arm],)
+
+
+_PHRASES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

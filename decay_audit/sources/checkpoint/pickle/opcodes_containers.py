@@ -1,0 +1,106 @@
+"""The opcodes that make and fill lists, sets and dicts. No element is hashed, and only plain values serve as keys."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from decay_audit.sources.checkpoint.pickle.machine import Machine, Step
+from decay_audit.sources.checkpoint.pickle.values import MalformedError, Name, Opaque, Tensor
+
+_PLAIN_KEYS = (str, int, float, bool, bytes, type(None), Name, Tensor, Opaque)
+_LARGEST_KEY = 2**60
+
+
+def _key(value: Any) -> Any:  # noqa: ANN401
+    """Give a key that cannot be made slow to hash or to compare; nested and huge ones become unequal to all others."""
+    if type(value) not in _PLAIN_KEYS or (type(value) is int and abs(value) >= _LARGEST_KEY):
+        return Opaque(name="key")
+    return value
+
+
+def since_mark(machine: Machine) -> list[Any]:
+    """Take what was pushed since the last MARK."""
+    items = machine.stack
+    machine.stack = machine.marks.pop()
+    return items
+
+
+def _list(machine: Machine, at: int) -> int:
+    items = since_mark(machine)
+    machine.stack.append(items)
+    return at
+
+
+def _empty_list(machine: Machine, at: int) -> int:
+    machine.stack.append([])
+    return at
+
+
+def _empty_dict(machine: Machine, at: int) -> int:
+    machine.stack.append({})
+    return at
+
+
+def _dict(machine: Machine, at: int) -> int:
+    items = since_mark(machine)
+    machine.stack.append({})
+    _fill(machine.stack[-1], items)
+    return at
+
+
+def _elements(target: Any) -> list[object]:  # noqa: ANN401
+    if type(target) is list:
+        return target
+    if type(target) is not Opaque:
+        raise MalformedError("the pickle appends to something that is no list")
+    if target.elements is None:
+        target.elements = []
+    return target.elements
+
+
+def _append(machine: Machine, at: int) -> int:
+    value = machine.stack.pop()
+    _elements(machine.stack[-1]).append(value)
+    return at
+
+
+def _appends(machine: Machine, at: int) -> int:
+    items = since_mark(machine)
+    _elements(machine.stack[-1]).extend(items)
+    return at
+
+
+def _fill(target: Any, items: list[Any]) -> None:  # noqa: ANN401
+    if type(target) is Opaque:
+        target.items = target.items if target.items is not None else {}
+        target = target.items
+    if type(target) is not dict or len(items) % 2:
+        raise MalformedError("the pickle sets items of something that is no dict, or half an item")
+    for index in range(0, len(items), 2):
+        target[_key(items[index])] = items[index + 1]
+
+
+def _set_item(machine: Machine, at: int) -> int:
+    value, key = machine.stack.pop(), machine.stack.pop()
+    _fill(machine.stack[-1], [key, value])
+    return at
+
+
+def _set_items(machine: Machine, at: int) -> int:
+    items = since_mark(machine)
+    _fill(machine.stack[-1], items)
+    return at
+
+
+CONTAINERS: Mapping[int, Step] = {
+    ord("]"): _empty_list,
+    ord("l"): _list,
+    ord("a"): _append,
+    ord("e"): _appends,
+    ord("}"): _empty_dict,
+    ord("d"): _dict,
+    ord("s"): _set_item,
+    ord("u"): _set_items,
+    0x8F: _empty_list,  # EMPTY_SET
+    0x90: _appends,  # ADDITEMS
+    0x91: _list,  # FROZENSET
+}

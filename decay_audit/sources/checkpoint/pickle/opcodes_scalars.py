@@ -1,0 +1,165 @@
+"""The opcodes that put a number, a text or a constant on the stack: what they read, and where the next one begins."""
+
+from collections.abc import Mapping
+from functools import partial
+from struct import unpack_from
+from typing import Final
+
+from decay_audit.sources.checkpoint.pickle.machine import Machine, Step
+from decay_audit.sources.checkpoint.pickle.tensor_fast_path import named
+from decay_audit.sources.checkpoint.pickle.values import MalformedError, Opaque
+
+LARGEST: Final = 1 << 20
+"""Bytes of the longest text that is kept: no name is longer, but NumPy's arrays are, which lie within the pickle."""
+
+_LARGE_INTEGER: Final = 256
+
+
+def _push(value: object, machine: Machine, at: int) -> int:
+    machine.stack.append(value)
+    return at
+
+
+def _empty_tuple(machine: Machine, at: int) -> int:
+    machine.stack.append(())
+    return at
+
+
+def _byte(machine: Machine, at: int) -> int:
+    at = machine.need(at, 1)
+    machine.stack.append(machine.data[at])
+    return at + 1
+
+
+def _short(machine: Machine, at: int) -> int:
+    at = machine.need(at, 2)
+    machine.stack.append(machine.data[at] | machine.data[at + 1] << 8)
+    return at + 2
+
+
+def _integer(machine: Machine, at: int) -> int:
+    at = machine.need(at, 4)
+    machine.stack.append(int.from_bytes(machine.data[at : at + 4], "little", signed=True))
+    return at + 4
+
+
+def _float(machine: Machine, at: int) -> int:
+    at = machine.need(at, 8)
+    machine.stack.append(unpack_from(">d", machine.data, at)[0])
+    return at + 8
+
+
+def _content(machine: Machine, at: int, width: int, most: int = LARGEST) -> tuple[int, bytes | None]:
+    """Give where a run of counted bytes ends, and the bytes; None for more than `most`, which are not even read."""
+    at = machine.need(at, width)
+    count = int.from_bytes(machine.data[at : at + width], "little")
+    if count > most:
+        return machine.skip(at + width, count), None
+    at = machine.need(at + width, count)
+    return at + count, machine.data[at : at + count]
+
+
+def _unicode(width: int, machine: Machine, at: int) -> int:
+    at, raw = _content(machine, at, width)
+    machine.stack.append(Opaque(name="") if raw is None else str(raw, "utf-8", "replace"))
+    return at
+
+
+def _name(machine: Machine, at: int) -> int:
+    at = _unicode(4, machine, at)
+    return named(machine, at) if machine.storage else at
+
+
+def _bytes(width: int, machine: Machine, at: int) -> int:
+    at, raw = _content(machine, at, width)
+    machine.stack.append(Opaque(name="") if raw is None else raw)
+    return at
+
+
+def _string(width: int, machine: Machine, at: int) -> int:
+    """Read a string of Python 2: bytes that were text more often than not."""
+    at, raw = _content(machine, at, width)
+    machine.stack.append(Opaque(name="") if raw is None else python_2_text(raw))
+    return at
+
+
+def python_2_text(raw: bytes) -> str:
+    """Decode a string of Python 2: UTF-8, else what every byte has in Latin 1."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin1")
+
+
+def _large_integer(width: int, machine: Machine, at: int) -> int:
+    at, raw = _content(machine, at, width, _LARGE_INTEGER)
+    machine.stack.append(Opaque(name="integer") if raw is None else int.from_bytes(raw, "little", signed=True))
+    return at
+
+
+def _text_integer(machine: Machine, at: int) -> int:
+    line, at = machine.line(at)
+    machine.stack.append({b"00": False, b"01": True}[line] if line in (b"00", b"01") else int(line.rstrip(b"L")))
+    return at
+
+
+def _text_float(machine: Machine, at: int) -> int:
+    line, at = machine.line(at)
+    machine.stack.append(float(line))
+    return at
+
+
+def _text_string(machine: Machine, at: int) -> int:
+    line, at = machine.line(at)
+    quote = line[:1]
+    if len(line) < 2 or quote not in (b"'", b'"') or line[-1:] != quote:
+        raise MalformedError("a string of the pickle is not quoted")
+    machine.stack.append(python_2_text(line[1:-1]))
+    return at
+
+
+def _text_unicode(machine: Machine, at: int) -> int:
+    line, at = machine.line(at)
+    machine.stack.append(line.decode("raw-unicode-escape", "replace"))
+    return at
+
+
+def _skip(count: int, machine: Machine, at: int) -> int:
+    return machine.need(at, count) + count
+
+
+def unknown(machine: Machine, at: int) -> int:
+    """Refuse a byte that is no opcode."""
+    raise MalformedError(f"0x{machine.data[at - 1]:02x} is no pickle opcode")
+
+
+OPERANDS: Mapping[int, Step] = {
+    ord("F"): _text_float,
+    ord("G"): _float,
+    ord("I"): _text_integer,
+    ord("J"): _integer,
+    ord("K"): _byte,
+    ord("L"): _text_integer,
+    ord("M"): _short,
+    ord("N"): partial(_push, None),
+    ord("S"): _text_string,
+    ord("T"): partial(_string, 4),
+    ord("U"): partial(_string, 1),
+    ord("B"): partial(_bytes, 4),
+    ord("C"): partial(_bytes, 1),
+    ord("V"): _text_unicode,
+    ord("X"): _name,
+    ord(")"): _empty_tuple,
+    0x80: partial(_skip, 1),  # PROTO
+    0x88: partial(_push, True),  # noqa: FBT003
+    0x89: partial(_push, False),  # noqa: FBT003
+    0x8A: partial(_large_integer, 1),
+    0x8B: partial(_large_integer, 4),
+    0x8C: partial(_unicode, 1),
+    0x8D: partial(_unicode, 8),
+    0x8E: partial(_bytes, 8),
+    0x95: partial(_skip, 8),  # FRAME
+    0x96: partial(_bytes, 8),  # BYTEARRAY8
+    0x97: partial(_push, None),  # NEXT_BUFFER: its bytes are elsewhere
+    0x98: partial(_skip, 0),  # READONLY_BUFFER
+}
