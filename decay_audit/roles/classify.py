@@ -4,7 +4,6 @@ Blocks of a model repeat, so the work is done once for each kind of owner and on
 """
 
 from collections.abc import Iterable, Mapping
-from itertools import takewhile
 
 from msgspec import Struct, field
 
@@ -48,46 +47,52 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """
     seen = _Seen()
     verdicts: dict[object, Verdict] = {}
-    named = []
+    classified = []
     for parameter in parameters:
-        owner, uses = parameter.owner, parameter.uses
+        owner, uses, shape = parameter.owner, parameter.uses, parameter.shape
         kind = seen.owners.get(owner)
         if kind is None:
             kind = _kind(owner, seen)
         leaf = parameter.name.rpartition(".")[2]
         # A tensor that stands among its owner's has its form counted there; one whose use was seen brings its sizes.
-        odd = uses is not None or owner.tensors.get(leaf) != parameter.shape
-        key = (kind, leaf, parameter.dtype, parameter.lazy, (parameter.shape, uses) if odd else None)
+        odd = uses is not None or owner.tensors.get(leaf) != shape
+        key = (kind, leaf, parameter.dtype, parameter.lazy, (shape, uses) if odd else None)
         verdict = verdicts.get(key)
         if verdict is None:
             verdict = verdicts[key] = _weigh(_gather(parameter))
         role, layer, confidence, evidence = verdict
-        named.append(Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=evidence))
-    return tuple(named)
+        classified.append(
+            Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=evidence)
+        )
+    return tuple(classified)
 
 
 def _kind(owner: Owner, seen: _Seen) -> int:
     """Number the owner, after the modules around it that have none yet; not by recursion, for names may be deep."""
-    fresh = takewhile(lambda module: module not in seen.owners, owner.lineage())
-    for module in reversed(list(fresh)):
-        seen.owners[module] = _number(module, seen)
-    return seen.owners[owner]
+    numbers = seen.owners
+    module: Owner | None = owner
+    fresh = []
+    while module is not None and module not in numbers:
+        fresh.append(module)
+        module = module.parent
+    for module in reversed(fresh):
+        numbers[module] = _number(module, seen)
+    return numbers[owner]
 
 
-def _number(owner: Owner, seen: _Seen) -> int:
+def _number(module: Owner, seen: _Seen) -> int:
     """Number one module. A name counts without the number it ends in, and only what the parent does not tell of it."""
-    parent, settings = owner.parent, owner.settings
+    parent, groups = module.parent, module.settings.get("groups")
     if parent is None:
-        above, name = -1, owner.name.translate(NO_DIGITS)
+        above, name = -1, module.name.translate(NO_DIGITS)
     else:
-        above, name = seen.owners[parent], owner.name[len(parent.name) :].rstrip("0123456789")
-    tensors = tuple(owner.tensors.items())
+        above, name = seen.owners[parent], module.name[len(parent.name) :].rstrip("0123456789")
+    tensors = tuple(module.tensors.items())
     form = seen.forms.get(tensors)
     if form is None:
         form = seen.forms[tensors] = seen.distinct_forms.setdefault(_form(tensors), len(seen.distinct_forms))
-    groups = settings.get("groups")
-    grouping = None if groups is None else (groups == settings.get("in_channels"), groups == 1)
-    return seen.kinds.setdefault((above, name, owner.types, form, grouping), len(seen.kinds))
+    grouping = None if groups is None else (groups == module.settings.get("in_channels"), groups == 1)
+    return seen.kinds.setdefault((above, name, module.types, form, grouping), len(seen.kinds))
 
 
 def _form(tensors: Tensors) -> object:
