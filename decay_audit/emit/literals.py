@@ -1,6 +1,6 @@
-"""Text becomes Python source as `ruff format` would write it: string literals, words in comments, lists of names.
+"""Text becomes Python source as `ruff format` would write it: string literals, comments, lists of names.
 
-A name may hold anything; what comes out is one line, evaluates to the same text, and hides nothing.
+A name may hold any characters. Its literal is one line, evaluates to the same text, and has no invisible character.
 """
 
 import re
@@ -10,7 +10,7 @@ from math import prod
 LINE = 88
 """Longest line, where a name allows it: the default of `ruff format`."""
 FEWEST = 3
-"""Fewest names that are worth a comprehension."""
+"""A comprehension is written for this many names or more."""
 
 _PLAIN = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
@@ -60,12 +60,12 @@ def _escape(text: str) -> str:
 
 
 def _by_skeleton(texts: Iterable[str]) -> dict[tuple[str, ...], list[tuple[int, ...]]]:
-    """Names by their text between numbers, in order of first appearance, each with the numbers found there."""
-    found: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
+    """Group names by their text between the numbers, in order of first appearance; each with its numbers."""
+    indexes: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
     for text in texts:
         skeleton, numbers = _split(text)
-        found.setdefault(skeleton, []).append(numbers)
-    return found
+        indexes.setdefault(skeleton, []).append(numbers)
+    return indexes
 
 
 def _split(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
@@ -100,7 +100,7 @@ def _patterns(indexes: Sequence[tuple[int, ...]], width: int) -> list[Pattern]:
 
 
 def _runs(rest_of: Mapping[int, list[tuple[int, ...]]]) -> Iterator[range]:
-    """Consecutive numbers that are followed by the same things."""
+    """Split into runs of consecutive numbers after which the same names follow."""
     run = range(0)
     for number, rest in rest_of.items():
         if run and number == run.stop and rest == rest_of[run.start]:
@@ -118,7 +118,7 @@ def _elements(skeleton: Sequence[str], pattern: Pattern, indent: int) -> Iterato
 
 
 def _comprehension(skeleton: Sequence[str], pattern: Pattern, indent: int) -> tuple[str, ...]:
-    """Lines of the comprehension as the formatter breaks them; none if a line would still be too long."""
+    """The comprehension with the line breaks of the formatter; empty if a line would still be too long."""
     body = skeleton[0]
     loops: list[str] = []
     for numbers, text in zip(pattern, skeleton[1:], strict=True):

@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from keyword import iskeyword
 from math import isfinite
@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from msgspec import Struct
 
-from decay_audit.emit.literals import LINE, string
+from decay_audit.emit.literals import string
 from decay_audit.errors import DecayAuditError
 
 _CLASSES = "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax Muon NAdam RAdam RMSprop SGD"
@@ -18,7 +18,7 @@ TORCH_CLASSES = tuple(_CLASSES.split())
 """The classes of torch.optim that take param groups and a weight_decay."""
 
 _FILE = re.compile(r"\.py:")
-_GROUPS_SAY = ("params", "weight_decay")
+_SET_BY_GROUPS = ("params", "weight_decay")
 
 
 class OptimizerClass(Struct, frozen=True, kw_only=True):
@@ -32,14 +32,14 @@ def find(text: str) -> OptimizerClass:
     """Read the name of an optimizer class: of torch.optim, a dotted path, or the file that defines it.
 
     Raises:
-        DecayAuditError: it is none of these.
+        DecayAuditError: it is not written in any of these forms.
     """
     if text.endswith(".py"):
-        raise DecayAuditError(f"{text!r} is no optimizer class", f"name the class in it: {text}:CLASS")
+        raise DecayAuditError(f"{text!r} is not an optimizer class", f"name the class in it: {text}:CLASS")
     dotted = _FILE.sub(".", text).replace("/", ".") if _FILE.search(text) else text.replace(":", ".", 1)
     module, _, name = dotted.rpartition(".")
     if not all(part.isidentifier() and part.isascii() and not iskeyword(part) for part in dotted.split(".")):
-        raise DecayAuditError(f"{text!r} is no optimizer class", _accepted(text))
+        raise DecayAuditError(f"{text!r} is not an optimizer class", _accepted(text))
     if module not in ("", "torch.optim"):
         return OptimizerClass(module=module, name=name)
     if name not in TORCH_CLASSES:
@@ -62,11 +62,11 @@ def arguments(
     """Check the keyword arguments of each optimizer, by its use, and write their values as Python.
 
     Args:
-        settings: each `name=value`, the value a Python literal, or else a word; `use.name=value` is for one of several.
+        settings: each `name=value`, the value a Python literal or a word; `use.name=value` is for one of several.
 
     Raises:
-        DecayAuditError: lr is no number >= 0, or a setting is not `name=value`, is given twice, is for a use that no
-            group has, or is for the groups to say.
+        DecayAuditError: lr is not a number >= 0, or a setting is not `name=value`, is given twice, is for a use that no
+            group has, or is one that each group sets.
     """
     if lr is not None and not (isfinite(lr) and lr >= 0):
         raise DecayAuditError(f"lr is {lr}", "it must be a finite number, 0 or more")
@@ -76,56 +76,27 @@ def arguments(
         path, equals, value = setting.partition("=")
         use, dot, name = path.rpartition(".")
         if not (equals and name.isidentifier() and name.isascii() and not iskeyword(name)):
-            raise DecayAuditError(f"{setting!r} is no setting", "write it as name=value, e.g. momentum=0.9")
+            raise DecayAuditError(f"{setting!r} is not a setting", "write it as name=value, e.g. momentum=0.9")
         if dot and use not in uses:
-            known = ", ".join(each for each in uses if each is not None)
+            uses_text = ", ".join(each for each in uses if each is not None)
             raise DecayAuditError(
-                f"{setting!r}: no group is for {use!r}",
-                f"the groups are for {known}" if known else f"write {name}={value}",
+                f"{setting!r}: no group has the optimizer {use!r}",
+                f"the groups are for {uses_text}" if uses_text else f"write {name}={value}",
             )
-        if name in _GROUPS_SAY:
-            raise DecayAuditError(f"{name} cannot be set: the groups say it", "use --weight-decay or the ruleset")
+        if name in _SET_BY_GROUPS:
+            raise DecayAuditError(
+                f"{name} cannot be set here: each param group has its own", "use --weight-decay or the ruleset"
+            )
         written = own[use] if dot else common
         if name in written:
             raise DecayAuditError(f"{path} is given twice", "give each setting once")
         written[name] = _value(name, value.strip())
-    return {use: {**common, **each} for use, each in own.items()}
+    return {use: {**common, **settings_of_use} for use, settings_of_use in own.items()}
 
 
-def imports(classes: Iterable[OptimizerClass]) -> list[str]:
-    """The import lines of the code, torch among them."""
-    modules = {one.module for one in classes if one.module != "torch.optim"}
-    return [f"import {module}" for module in sorted({*modules, "torch"})]
-
-
-def function(uses: Mapping[str | None, OptimizerClass], written: Mapping[str | None, Mapping[str, str]]) -> list[str]:
-    """Write `make_optimizer(model)`: one optimizer, or one for each `use` in a dict."""
-    if list(uses) == [None]:
-        return [
-            "def make_optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:",
-            '    """Make the optimizer over the groups of `param_groups`."""',
-            *_call("    return ", uses[None], "param_groups(model)", written[None]),
-        ]
-    lines = [
-        "def make_optimizer(model: torch.nn.Module) -> dict[str, torch.optim.Optimizer]:",
-        '    """Make the optimizers over the groups of `param_groups`, by the `use` of each group."""',
-        "    groups = param_groups(model)",
-        "    optimizers = {}",
-    ]
-    for use, chosen in uses.items():
-        key = "None" if use is None else string(use)
-        test = f'group.get("use") == {key}' if use is not None else 'group.get("use") is None'
-        lines.append(f"    chosen = [group for group in groups if {test}]")
-        lines.extend(_call(f"    optimizers[{key}] = ", chosen, "chosen", written[use]))
-    return [*lines, "    return optimizers"]
-
-
-def _call(start: str, chosen: OptimizerClass, groups: str, written: Mapping[str, str]) -> list[str]:
-    each = [groups, *(f"{name}={value}" for name, value in written.items())]
-    call = f"{start}{chosen.module}.{chosen.name}("
-    if len(call) + len(", ".join(each)) < LINE:
-        return [f"{call}{', '.join(each)})"]
-    return [call, *(f"        {argument}," for argument in each), "    )"]
+def modules(classes: Iterable[OptimizerClass]) -> list[str]:
+    """The modules that the code imports, torch among them."""
+    return sorted({"torch", *(chosen.module for chosen in classes if chosen.module != "torch.optim")})
 
 
 def _value(name: str, text: str) -> str:

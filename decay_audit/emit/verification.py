@@ -1,4 +1,4 @@
-"""Emitted code is executed against a model, and what its groups hold is compared with the Plan."""
+"""Emitted code is executed on a model, and its param groups are compared with the Plan, parameter by parameter."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,32 +16,32 @@ SHOWN = 5
 LR = 1.0
 
 
-class Parameterized(Protocol):
-    """What has parameters by name: a model, or what stands in for one."""
+class HasParameters(Protocol):
+    """A model, or a placeholder for one: it has named parameters."""
 
     def named_parameters(self, *, remove_duplicate: bool = True) -> "Iterator[tuple[str, torch.nn.Parameter]]":
         """Each parameter with the name that the framework gives it."""
 
 
-class Channels(Struct, frozen=True, kw_only=True):
-    """What a group gives to a parameter, in every channel of a ruleset."""
+class GroupSettings(Struct, frozen=True, kw_only=True):
+    """The settings of a group that a ruleset decides."""
 
     weight_decay: float
     lr: float | None
     use: str | None
 
 
-def verify(code: str, plan: Plan, model: "Parameterized | None" = None) -> None:
+def verify(code: str, plan: Plan, model: "HasParameters | None" = None) -> None:
     """Execute emitted code and compare every parameter with the plan.
 
     Args:
-        model: the model that the plan is for; None makes one from the plan, without data.
+        model: the model that the plan is for; None: a placeholder made from the plan, without data.
 
     Raises:
         DecayAuditError: the code does not run, its optimizer cannot be made or has no weight_decay, or a parameter's
-            channels differ from its decision.
+            settings differ from its decision.
     """
-    model = stand_in(plan) if model is None else model
+    model = placeholder_model(plan) if model is None else model
     namespace: dict[str, Any] = {"__name__": "param_groups"}
     scaled = any(decision.lr_scale != 1.0 for decision in plan.decisions)
     try:
@@ -55,15 +55,15 @@ def verify(code: str, plan: Plan, model: "Parameterized | None" = None) -> None:
     for optimizer in optimizers.values() if isinstance(optimizers, dict) else [optimizers]:
         if "weight_decay" not in getattr(optimizer, "defaults", {}):
             raise DecayAuditError(
-                f"{type(optimizer).__name__} has no weight_decay: the groups would mean nothing to it"
+                f"{type(optimizer).__name__} does not read weight_decay, so these groups have no effect in it"
             )
 
 
-def stand_in(plan: Plan) -> "Parameterized":
-    """Make something with the parameters of a plan: names, shapes and ties, and no data."""
+def placeholder_model(plan: Plan) -> "HasParameters":
+    """Make a placeholder with the names, shapes and `requires_grad` of a plan's parameters, and no data."""
     import torch
 
-    class StandIn:
+    class Placeholder:
         def named_parameters(self, *, remove_duplicate: bool = True) -> "Iterator[tuple[str, torch.nn.Parameter]]":  # noqa: ARG002
             yield from tensors.items()
 
@@ -74,37 +74,39 @@ def stand_in(plan: Plan) -> "Parameterized":
         )
         for decision in plan.decisions
     }
-    return StandIn()
+    return Placeholder()
 
 
-def _compare(groups: Sequence[Mapping[str, Any]], plan: Plan, model: Parameterized, *, scaled: bool) -> None:
+def _compare(groups: Sequence[Mapping[str, Any]], plan: Plan, model: HasParameters, *, scaled: bool) -> None:
     names = {parameter: name for name, parameter in model.named_parameters()}
-    found: dict[str, list[Channels]] = {}
+    actual: dict[str, list[GroupSettings]] = {}
     for group in groups:
-        channels = Channels(weight_decay=group["weight_decay"], lr=group.get("lr"), use=group.get("use"))
+        settings = GroupSettings(weight_decay=group["weight_decay"], lr=group.get("lr"), use=group.get("use"))
         for parameter in group["params"]:
-            found.setdefault(names.get(parameter, "a stranger"), []).append(channels)
+            actual.setdefault(names.get(parameter, "a foreign tensor"), []).append(settings)
     expected = {
-        decision.classified.parameter.raw_name: [_channels(decision, scaled=scaled)] if decision.grouped else []
+        decision.classified.parameter.raw_name: [_planned(decision, scaled=scaled)] if decision.grouped else []
         for decision in plan.decisions
     }
-    wrong = [name for name in {**expected, **found} if expected.get(name, []) != found.get(name, [])]
-    if wrong:
-        places = few([*map(repr, wrong)], SHOWN)
-        raise DecayAuditError(f"the emitted code differs from the plan in {places}; nothing was written")
+    differing = [name for name in {**expected, **actual} if expected.get(name, []) != actual.get(name, [])]
+    if differing:
+        names_shown = few([*map(repr, differing)], SHOWN)
+        raise DecayAuditError(f"the emitted code differs from the plan in {names_shown}; nothing was written")
 
 
-def _channels(decision: Decision, *, scaled: bool) -> Channels:
-    return Channels(weight_decay=decision.weight_decay, lr=LR * decision.lr_scale if scaled else None, use=decision.use)
+def _planned(decision: Decision, *, scaled: bool) -> GroupSettings:
+    return GroupSettings(
+        weight_decay=decision.weight_decay, lr=LR * decision.lr_scale if scaled else None, use=decision.use
+    )
 
 
 def _hint(error: Exception) -> str:
     match error:
         case TypeError():
-            return "does the optimizer take these settings?"
+            return "check that the optimizer's constructor takes these settings"
         case ImportError():
-            return "install what the optimizer is from"
+            return "install the package that defines the optimizer"
         case AttributeError():
-            return "is that the class's name?"
+            return "check the name of the optimizer class"
         case _:
             return ""

@@ -16,7 +16,7 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 
 from decay_audit import emit
 from decay_audit.emit.optimizer import TORCH_CLASSES
-from decay_audit.emit.verification import stand_in
+from decay_audit.emit.verification import placeholder_model
 from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.plan import Plan
 from tests.emit.plans import DECAYED, FILE, MODULE, SPARED, Said, complaints, decision, matrices, plan, plan_of
@@ -68,7 +68,7 @@ def test_the_whole_text_for_a_small_model() -> None:
 @given(st.dictionaries(NAMES, SAID, min_size=1, max_size=30))
 def test_executed_code_equals_the_plan_whatever_the_names(says: dict[str, Said]) -> None:
     decided = plan(decision(name, said) for name, said in says.items())
-    model = stand_in(decided)
+    model = placeholder_model(decided)
     groups = run(emit.code(decided), model)
     assert coefficients(groups, model) == {name: said.weight_decay for name, said in says.items()}
 
@@ -251,11 +251,11 @@ def test_a_setting_of_one_use_reaches_its_optimizer_alone() -> None:
 
 def test_groups_for_several_optimizers_say_what_to_do_with_them() -> None:
     decided = plan_of(small(), lambda _, tensor: Said(weight_decay=0.1, use="muon" if tensor.ndim == 2 else "adamw"))
-    assert "Torch does not look at that" in emit.code(decided)
+    assert "Torch ignores that key" in emit.code(decided)
     assert "--optimizer AdamW --lr 3e-4" in emit.notes(decided)[0]
     assert emit.notes(decided, "SGD")[0].startswith("adamw is torch.optim.AdamW, muon is torch.optim.Muon; ")
     assert emit.notes(plan_of(small())) == ()
-    assert "Torch does not look at that" not in emit.code(plan_of(small()))
+    assert "Torch ignores that key" not in emit.code(plan_of(small()))
 
 
 def test_the_classes_are_those_of_torch_that_know_weight_decay() -> None:
@@ -309,10 +309,10 @@ def test_settings_reach_the_optimizer_as_they_are_written(setting: str, value: o
         ({"optimizer": "SparseAdam"}, "that takes param groups and weight_decay"),
         ({"optimizer": "LBFGS"}, "that takes param groups and weight_decay"),
         ({"optimizer": "torch.optim.Nope"}, "torch.optim has no optimizer Nope"),
-        ({"optimizer": "AdamW(model) or print"}, "is no optimizer class"),
-        ({"optimizer": "import"}, "is no optimizer class"),
-        ({"optimizer": ""}, "is no optimizer class"),
-        ({"optimizer": "a..b"}, "is no optimizer class"),
+        ({"optimizer": "AdamW(model) or print"}, "is not an optimizer class"),
+        ({"optimizer": "import"}, "is not an optimizer class"),
+        ({"optimizer": ""}, "is not an optimizer class"),
+        ({"optimizer": "a..b"}, "is not an optimizer class"),
         ({"optimizer": "SGD", "lr": float("nan")}, "finite number"),
         ({"optimizer": "SGD", "lr": -1.0}, "finite number"),
         ({"optimizer": "SGD", "settings": ["momentum"]}, "name=value"),
@@ -327,7 +327,7 @@ def test_settings_reach_the_optimizer_as_they_are_written(setting: str, value: o
         ({"lr": 0.1}, "--optimizer AdamW"),
         ({"optimizer": "SGD", "settings": ["muon.lr=0.1"]}, "write lr=0.1"),
         ({"optimizer": "own.py"}, "name the class in it: own.py:CLASS"),
-        ({"optimizer": "a:b:c"}, "is no optimizer class"),
+        ({"optimizer": "a:b:c"}, "is not an optimizer class"),
     ],
 )
 def test_an_optimizer_that_is_none_is_refused_before_anything_is_written(arguments: Any, said: str) -> None:
@@ -345,7 +345,7 @@ def test_an_optimizer_that_is_none_is_refused_before_anything_is_written(argumen
         ({"optimizer": "Muon"}, "Muon only supports 2D"),
         ({"optimizer": "no_such_package.Lion"}, "ModuleNotFoundError"),
         ({"optimizer": "timm.optim.Nope"}, "AttributeError"),
-        ({"optimizer": "torch.nn.Identity"}, "Identity has no weight_decay"),
+        ({"optimizer": "torch.nn.Identity"}, "does not read weight_decay"),
     ],
 )
 def test_an_optimizer_that_cannot_be_made_fails_the_verification(arguments: Any, said: str) -> None:
@@ -365,7 +365,7 @@ def test_an_optimizer_without_weight_decay_fails_the_verification(tmp_path: Path
     )
     monkeypatch.syspath_prepend(tmp_path)
     decided = plan_of(small())
-    with pytest.raises(DecayAuditError, match="Plain has no weight_decay"):
+    with pytest.raises(DecayAuditError, match="Plain does not read weight_decay"):
         emit.verify(emit.code(decided, optimizer="careless.Plain"), decided)
 
 
@@ -471,8 +471,8 @@ WHOLE_TEXT = '''"""Weight decay as param groups: written by decay-audit, run, an
 
 # target   net.py:Net
 # ruleset  house, weight_decay 0.05
-# decayed  4 tensors, 16 elements
-# spared   3 tensors, 6 elements
+# decayed  16 elements in 4 parameters
+# spared   6 elements in 3 parameters
 #
 # An optimizer finds its saved state by position. State that was saved with other groups does not
 # load into these, or loads with its settings in the wrong groups: move it by name, or start afresh.
