@@ -1,29 +1,37 @@
-"""What goes wrong because of the input: a message that names the thing, and a hint that is the way out."""
+"""Errors because of the input, each with a message (what is wrong, and where) and a hint (how to go on).
+
+DecayAuditError        the command line prints it and exits 2
++-- TargetError        a model or checkpoint cannot be found, read or built
++-- RulesError         a ruleset cannot be found, or has mistakes
++-- PlanError          a ruleset gives no answer for a parameter
++-- OptimizerError     an optimizer cannot be found, read or stepped
+DecayAssertionError    an AssertionError: a test's optimizer differs from the ruleset
+"""
 
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 
-SHOWN = 8
+_MAX_COMMANDS = 8
 _SPECIAL = frozenset('"$`\\!')  # within double quotes
 
 
-def inspecting(target: str) -> str:
+def inspect_command(target: str) -> str:
     """Write the command that inspects a target."""
-    return typed(["decay-audit", "inspect", target])
+    return shell_join(["decay-audit", "inspect", target])
 
 
-def typed(words: Iterable[str]) -> str:
-    """Write words as a shell takes them, in double quotes where single ones are part of them."""
+def shell_join(words: Iterable[str]) -> str:
+    """Quote words for a shell as `shlex.join` does, but with double quotes where a word has single quotes in it."""
     return " ".join(f'"{word}"' if "'" in word and _SPECIAL.isdisjoint(word) else shlex.quote(word) for word in words)
 
 
 class DecayAuditError(Exception):
-    """Something decay-audit was asked to do and cannot; the command line prints it and exits 2.
+    """Something decay-audit was asked to do and cannot do.
 
     Args:
         message: what is wrong, and where.
         hint: the accepted form, the nearest spelling, or what to do instead; may be empty.
-        targets: what may be meant; the hint ends in a command for each.
+        targets: targets that the user may have meant; the hint ends in a command for each.
     """
 
     def __init__(self, message: str, hint: str = "", targets: Sequence[str] = ()) -> None:
@@ -33,25 +41,25 @@ class DecayAuditError(Exception):
         self._hint = hint
 
     def __str__(self) -> str:
-        """Say both, for whoever sees no more than the exception."""
+        """Show the hint too, where only the exception is seen."""
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
     @property
     def hint(self) -> str:
-        """The way out."""
-        return self.way_out(inspecting)
+        """The hint, with `decay-audit inspect` as the command for each target."""
+        return self.hint_for(inspect_command)
 
-    def way_out(self, command: Callable[[str], str]) -> str:
-        """Say the way out, with the command that reads one of the targets that may be meant."""
-        commands = [command(target) for target in self.targets[:SHOWN]]
+    def hint_for(self, command: Callable[[str], str]) -> str:
+        """Write the hint, with the command that `command` makes for each target."""
+        commands = [command(target) for target in self.targets[:_MAX_COMMANDS]]
         if len(commands) < 2:
             return " ".join(filter(None, (self._hint, *commands)))
-        more = [f"and {len(self.targets) - SHOWN} more"] if len(self.targets) > SHOWN else []
-        return "\n  ".join((self._hint, *commands, *more))
+        omitted = len(self.targets) - len(commands)
+        return "\n  ".join((self._hint, *commands, *([f"and {omitted} more"] if omitted else [])))
 
 
 class TargetError(DecayAuditError):
-    """The target cannot be found, loaded or built."""
+    """A model or checkpoint cannot be found, read or built."""
 
 
 class RulesError(DecayAuditError):
@@ -63,7 +71,7 @@ class PlanError(DecayAuditError):
 
 
 class OptimizerError(DecayAuditError):
-    """What was given as an optimizer is none, cannot be read, or does not survive a probing step."""
+    """An optimizer cannot be found, cannot be read, or raises when it is stepped."""
 
 
 class DecayAssertionError(AssertionError):

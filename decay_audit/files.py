@@ -1,4 +1,4 @@
-"""A file that appears whole or not at all: written beside its place, and then put there."""
+"""Write a file as a whole or not at all: to a temporary file in the same folder, which is then renamed."""
 
 import os
 import tempfile
@@ -10,40 +10,41 @@ from decay_audit.errors import DecayAuditError
 
 
 @contextmanager
-def whole(output: Path) -> Iterator[Path]:
-    """Give the path to write to; it takes the place of `output` where the block ends without an error.
+def atomic_write(output: Path) -> Iterator[Path]:
+    """Give the path of a temporary file; it replaces `output` when the block ends without an error.
 
-    A link is followed, and permissions stay. What is no plain file, such as a pipe or a device, is written to as it is.
+    Links are followed and permissions are kept. A pipe or a device cannot be replaced: there the path is `output`.
 
     Raises:
-        DecayAuditError: it cannot be written.
+        DecayAuditError: the file cannot be written.
     """
     try:
         if output.exists() and not output.is_file():
             yield output
             return
-        place = output.resolve()
-        temporary = _beside(place)
+        destination = output.resolve()
+        temporary = _temporary_file(destination)
         try:
             yield temporary
-            temporary.chmod(place.stat().st_mode & 0o777 if place.exists() else 0o666 & ~_umask())
-            temporary.replace(place)
+            temporary.chmod(destination.stat().st_mode & 0o777 if destination.exists() else 0o666 & ~_umask())
+            temporary.replace(destination)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise DecayAuditError(
-            f"cannot write {output}: {error.strerror}", "name a file in a folder that exists and may be written to"
+            f"cannot write {output}: {error.strerror}", "choose a folder that exists and that you may write to"
         ) from error
 
 
-def _beside(place: Path) -> Path:
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name[:64]}.")
+def _temporary_file(destination: Path) -> Path:
+    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name[:64]}.")
     os.close(handle)
     return Path(name)
 
 
 def _umask() -> int:
+    """Read the umask; the only way to do so sets it."""
     current = os.umask(0)
     os.umask(current)
     return current

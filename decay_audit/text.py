@@ -1,39 +1,44 @@
-"""Counts, lists, coefficients and names as they stand in a sentence; what is counted or listed comes in as words."""
+"""Text for sentences: counts with their nouns, lists of words, coefficients, shapes, and names from a model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import cache
 
 
-def counted(count: int, one: str, many: str = "") -> str:
-    """Say a count with its noun: `1 tensor`, `95 tensors`, `2 biases`.
+def count_noun(count: int, singular: str, plural: str = "") -> str:
+    """Write a count with its noun; the plural is the singular with an `s` where none is given.
 
-    >>> counted(1, "tensor"), counted(9500, "tensor"), counted(2, "bias", "biases")
+    >>> count_noun(1, "tensor"), count_noun(9500, "tensor"), count_noun(2, "bias", "biases")
     ('1 tensor', '9,500 tensors', '2 biases')
     """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
 
 
-def joined(words: Sequence[str]) -> str:
-    """Join words: `a, b and c`.
+def join_words(words: Sequence[str]) -> str:
+    """Join all words, with `and` before the last.
 
-    >>> joined(["a", "b", "c"]), joined(["a"]), joined([])
+    >>> join_words(["a", "b", "c"]), join_words(["a"]), join_words([])
     ('a, b and c', 'a', '')
     """
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
-def few(words: Sequence[str], most: int) -> str:
-    """List the first words, and say how many more there are.
+def first_few(words: Sequence[str], limit: int) -> str:
+    """List the first `limit` words, and count the rest.
 
-    >>> few(["a", "b", "c", "d"], 2), few(["a", "b"], 2)
+    >>> first_few(["a", "b", "c", "d"], 2), first_few(["a", "b"], 2)
     ('a, b and 2 more', 'a, b')
     """
-    more = f" and {len(words) - most:,} more" if len(words) > most else ""
-    return ", ".join(words[:most]) + more
+    rest = f" and {len(words) - limit:,} more" if len(words) > limit else ""
+    return ", ".join(words[:limit]) + rest
 
 
-def coefficient(value: float) -> str:
-    """Spell a coefficient as people write it, to 12 significant digits: `0.05`, `5e-4`, `2.5e-5`, `0`."""
+def format_coefficient(value: float) -> str:
+    """Write a coefficient in its shortest form, to 12 significant digits.
+
+    >>> format_coefficient(0.05), format_coefficient(0.0005), format_coefficient(0.0)
+    ('0.05', '5e-4', '0')
+    """
     if value == 0 or value - value != 0:  # zero, infinite or not a number
         return f"{value:g}"
     number = Decimal(f"{value:.12g}").normalize()
@@ -41,14 +46,24 @@ def coefficient(value: float) -> str:
     return min(plain, scientific, key=len)
 
 
-def visible(text: str) -> str:
-    r"""Make a name from a model safe to show: what a terminal could act on becomes `\x1b` and the like."""
+@cache
+def format_shape(shape: Iterable[object]) -> str:
+    """Write the shape of a tensor.
+
+    >>> format_shape((64, 3, 3, 3)), format_shape(())
+    ('64x3x3x3', 'scalar')
+    """
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def escape_control(text: str) -> str:
+    r"""Make text from a model safe for a terminal: write control characters as `\x1b`, and a backslash as two."""
     if text.isprintable() and "\\" not in text:
         return text
-    return "".join(_visible_character(character) for character in text)
+    return "".join(map(_escape_character, text))
 
 
-def _visible_character(character: str) -> str:
+def _escape_character(character: str) -> str:
     if character == "\\":
         return "\\\\"
     return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")

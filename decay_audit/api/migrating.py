@@ -10,7 +10,7 @@ from decay_audit.api.observing import made
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Optimizer
 from decay_audit.sources import target as targets
-from decay_audit.text import counted
+from decay_audit.text import count_noun
 
 
 def migrate(request: Request, output: Path) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
         content = moving.replaced(content, before.name, state)
         lines.append(_moved(before, state))
     request.progress(f"writing {output.name}")
-    with files.whole(output) as fresh:
+    with files.atomic_write(output) as fresh:
         torch.save(content, fresh)
     return tuple(lines)
 
@@ -64,8 +64,8 @@ def _moved(before: Optimizer, state: Mapping[str, Any]) -> str:
     groups, states = state["param_groups"], state["state"]
     count = sum(len(group["params"]) for group in groups)
     return (
-        f"{before.name}: {counted(len(before.groups), 'group')} to {counted(len(groups), 'group')}; "
-        f"{counted(count, 'parameter')}, {counted(len(states), 'state')} moved by name{_source(before)}"
+        f"{before.name}: {count_noun(len(before.groups), 'group')} to {count_noun(len(groups), 'group')}; "
+        f"{count_noun(count, 'parameter')}, {count_noun(len(states), 'state')} moved by name{_source(before)}"
     )
 
 

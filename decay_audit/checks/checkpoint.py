@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer
-from decay_audit.text import counted, few
+from decay_audit.text import count_noun, first_few
 
 
 def check_checkpoint(inventories: Sequence[Inventory], optimizers: Sequence[Optimizer]) -> tuple[Finding, ...]:
@@ -18,8 +18,8 @@ def _misfits(optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
         if optimizer.mismatched_state:
             yield finding(
                 "DA601",
-                f"saved state of {optimizer.type} does not fit {counted(len(optimizer.mismatched_state), 'parameter')} "
-                "at its positions",
+                f"saved state of {optimizer.type} does not fit "
+                f"{count_noun(len(optimizer.mismatched_state), 'parameter')} at its positions",
                 optimizer.mismatched_state,
                 expected="state tensors of the parameter's own shape",
                 found="other shapes: the groups were saved in another order, or for another model",
@@ -31,7 +31,8 @@ def _opaque(inventory: Inventory) -> Iterator[Finding]:
     if inventory.opaque:
         yield finding(
             "DA602",
-            f"the pickle names code outside the allow-list; it was not imported or called: {few(inventory.opaque, 5)}",
+            f"the pickle names code outside the allow-list; it was not imported or called: "
+            f"{first_few(inventory.opaque, 5)}",
             expected="tensors and plain values",
             found=", ".join(inventory.opaque),
             where=", ".join(inventory.files),

@@ -11,7 +11,7 @@ from decay_audit.checks.plan import BIASES_AND_NORMS, declarations, inverted
 from decay_audit.checks.view import Side, effective
 from decay_audit.model.observations import Observation
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.text import joined
+from decay_audit.text import join_words
 
 Pair = tuple[Decision, Observation]
 TOLERANCE = 1e-6
@@ -99,7 +99,7 @@ def _spared(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
             "DA102",
             f"{kinds(decisions)} {_are(decisions)} not decayed{side.by()}; {_ruleset(side)} decays {_them(decisions)}",
             _names(decisions),
-            expected=f"weight_decay {joined(wanted)}",
+            expected=f"weight_decay {join_words(wanted)}",
             found=_said(side, differ),
             where=places(decisions),
             fix=side.fix(),
@@ -176,7 +176,7 @@ def _one(side: Side, observation: Observation) -> str:
 
 
 def _groups(side: Side, pairs: Sequence[Pair]) -> str:
-    return joined(list({side.location(observation): None for _, observation in pairs})[:5])
+    return join_words(list({side.location(observation): None for _, observation in pairs})[:5])
 
 
 def _ruleset(side: Side) -> str:

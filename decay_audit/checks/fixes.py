@@ -7,7 +7,7 @@ from math import isfinite
 from decay_audit.checks.phrases import number
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.rulesets.plan import Plan
-from decay_audit.text import joined
+from decay_audit.text import join_words
 
 _USUAL: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "betas": (0.9, 0.999)}
 _OF_A_CLASS: Mapping[str, Mapping[str, object]] = {
@@ -29,7 +29,7 @@ def groups(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
 
 def another(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
     """Say what to do where a class has no weight decay at all: it takes another class."""
-    types = joined(list(dict.fromkeys(one.type for one in optimizers)))
+    types = join_words(list(dict.fromkeys(one.type for one in optimizers)))
     ending = " --optimizer AdamW" if target else ""
     return f"{types} has no weight decay: use an optimizer that has, as in {groups(plan, (), target)}{ending}"
 

@@ -11,7 +11,7 @@ from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, plan
 from decay_audit.rulesets.ruleset import Amount, RuleSet
-from decay_audit.text import counted, few, joined
+from decay_audit.text import count_noun, first_few, join_words
 
 _NAMES = frozenset({"name", "group_name", "layer_name"})
 """Keys that label a group and steer nothing."""
@@ -59,10 +59,10 @@ def _strange(side: Side) -> Iterator[Finding]:
             if group.foreign_tensors:
                 yield finding(
                     "DA203",
-                    f"{counted(len(group.foreign_tensors), 'tensor')} in group {index} of {optimizer.type} "
+                    f"{count_noun(len(group.foreign_tensors), 'tensor')} in group {index} of {optimizer.type} "
                     f"{'is no parameter' if len(group.foreign_tensors) == 1 else 'are no parameters'} of this model",
                     expected="parameters of the model",
-                    found=few(group.foreign_tensors, 3),
+                    found=first_few(group.foreign_tensors, 3),
                     where=f"group {index} of {optimizer.type}",
                     fix="build the optimizer after the model is complete, from the model that is trained",
                 )
@@ -77,8 +77,8 @@ def _repeated(side: Side) -> Iterator[Finding]:
             f"{kinds(repeated)} {'is' if len(repeated) == 1 else 'are'} held more than once, and stepped as often",
             _names(repeated),
             expected="one place",
-            found=joined([*places][:5]),
-            where=joined([*places][:5]),
+            found=join_words([*places][:5]),
+            where=join_words([*places][:5]),
             fix="list every tensor once: a set of ids, or named_parameters(), which drops tied names",
         )
 
@@ -98,8 +98,8 @@ def _frozen(side: Side) -> Iterator[Finding]:
             f"leaves {them} alone, a gradient of zeros does not",
             frozen,
             expected="in no group, or in one with weight_decay 0",
-            found=f"weight_decay {joined(coefficients)}",
-            where=joined(list({side.location(seen): None for _, seen in frozen.values()})[:5]),
+            found=f"weight_decay {join_words(coefficients)}",
+            where=join_words(list({side.location(seen): None for _, seen in frozen.values()})[:5]),
             fix="hand over only parameters with requires_grad=True",
         )
 
@@ -110,8 +110,8 @@ def _flattened(side: Side) -> Iterator[Finding]:
         if flat:
             yield finding(
                 "DA505",
-                f"{optimizer.type} holds {counted(len(flat), 'flattened parameter')}: one coefficient for all that is "
-                "packed in it",
+                f"{optimizer.type} holds {count_noun(len(flat), 'flattened parameter')}: one coefficient for all that "
+                "is packed in it",
                 filter(None, flat),
                 expected="the model's own parameters",
                 found="one-dimensional tensors packed by a wrapper",
@@ -123,7 +123,7 @@ def _flattened(side: Side) -> Iterator[Finding]:
 def _empty(optimizer: Optimizer) -> Iterator[Finding]:
     empty = [index for index, group in enumerate(optimizer.groups) if not group.parameters]
     if empty:
-        which = joined([f"{index}" for index in empty])
+        which = join_words([f"{index}" for index in empty])
         yield finding(
             "DA206",
             f"{'group' if len(empty) == 1 else 'groups'} {which} of {optimizer.type} "
@@ -141,9 +141,9 @@ def _identical(optimizer: Optimizer) -> Iterator[Finding]:
     if distinct < len(settings):
         yield finding(
             "DA207",
-            f"{len(settings)} groups of {optimizer.type} have {counted(distinct, 'different setting')} between them",
-            expected=counted(distinct, "group"),
-            found=counted(len(settings), "group"),
+            f"{len(settings)} groups of {optimizer.type} have {count_noun(distinct, 'different setting')} between them",
+            expected=count_noun(distinct, "group"),
+            found=count_noun(len(settings), "group"),
             where=optimizer.name,
             fix="merge groups that agree in every hyperparameter",
         )
@@ -163,7 +163,7 @@ def check_ties(decided: Plan) -> Iterator[Finding]:
         others = {name: coefficients.get(name) for name in decision.classified.parameter.tied_to}
         differ = {name: got for name, got in others.items() if got is not None and got != decision.weight_decay}
         if differ:
-            names = joined([f"{name} ({number(got)})" for name, got in differ.items()])
+            names = join_words([f"{name} ({number(got)})" for name, got in differ.items()])
             yield finding(
                 "DA205",
                 f"{decision.name} gets weight_decay {number(decision.weight_decay)}; under its other name it would get "

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from decay_audit.roles.words import Role
 from decay_audit.rulesets.plan import Decision
-from decay_audit.text import coefficient, counted, joined
+from decay_audit.text import count_noun, format_coefficient, join_words
 
 _KINDS: dict[Role, tuple[str, str]] = {
     "norm_weight": ("norm parameter", "norm parameters"),
@@ -28,12 +28,12 @@ _KINDS: dict[Role, tuple[str, str]] = {
 def kinds(decisions: Sequence[Decision]) -> str:
     """Count parameters by kind, the most frequent first: `62 norm parameters and 1 bias`."""
     counts = Counter(_KINDS.get(one.classified.role, ("parameter", "parameters")) for one in decisions)
-    return joined([counted(count, one, many) for (one, many), count in counts.most_common()])
+    return join_words([count_noun(count, one, many) for (one, many), count in counts.most_common()])
 
 
 def number(value: float) -> str:
     """Spell a coefficient that may have been measured, to 6 significant digits: `5e-4`, `0.05`, `0`."""
-    return coefficient(float(f"{value:.6g}"))
+    return format_coefficient(float(f"{value:.6g}"))
 
 
 def places(decisions: Iterable[Decision]) -> str:

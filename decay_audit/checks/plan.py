@@ -10,7 +10,7 @@ from decay_audit.rulesets.conditions import NameForm
 from decay_audit.rulesets.matching import compile_when
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import Rule
-from decay_audit.text import counted, few, joined
+from decay_audit.text import count_noun, first_few, join_words
 
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight"})
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
@@ -65,7 +65,7 @@ def _idle_rules(plan: Plan) -> Iterator[Finding]:
             yield finding(
                 "DA302",
                 parameters=_names(taken),
-                message=f"rule {rule.name} never decides: {joined(shadows)} took all {len(taken)} that it matches",
+                message=f"rule {rule.name} never decides: {join_words(shadows)} took all {len(taken)} that it matches",
                 expected=rule.name,
                 found=", ".join(shadows),
                 where=rule.location,
@@ -131,7 +131,7 @@ def _declared(plan: Plan) -> Iterator[Finding]:
             message=f"{plan.ruleset.name} decays {_count(declared)} that the model declares in {declarations(hooks)}",
             expected="spared",
             found="decayed",
-            where=few(sorted({one.location or one.rule for one in declared}), SHOWN),
+            where=first_few(sorted({one.location or one.rule for one in declared}), SHOWN),
             fix=_sparing(plan, hooks),
         )
 
@@ -144,8 +144,7 @@ def declarations(hooks: Sequence[str]) -> str:
     """
     alike = Counter(_NUMBER.sub("*", hook) for hook in hooks)
     folded = list(dict.fromkeys(same if alike[same := _NUMBER.sub("*", hook)] > 1 else hook for hook in hooks))
-    more = [f"{len(folded) - SHOWN:,} more"] if len(folded) > SHOWN else []
-    return joined([*folded[:SHOWN], *more])
+    return first_few(folded, SHOWN) if len(folded) > SHOWN else join_words(folded)
 
 
 def _sparing(plan: Plan, hooks: Sequence[str]) -> str:
@@ -154,7 +153,9 @@ def _sparing(plan: Plan, hooks: Sequence[str]) -> str:
     forms = ["glob", "keywords", *(["submodules"] if any("." in hook for hook in methods) else [])]
     asked = [f"declared_no_decay: [{', '.join(forms)}]"] if methods else []
     asked += [f"attribute: {_ATTRIBUTE}"] if _ATTRIBUTE in hooks else []
-    rules = joined([f"`{{name: declared{at or ''}, when: {{{one}}}, decay: false}}`" for at, one in enumerate(asked)])
+    rules = join_words(
+        [f"`{{name: declared{at or ''}, when: {{{one}}}, decay: false}}`" for at, one in enumerate(asked)]
+    )
     where = f"a ruleset that has `extends: {plan.ruleset.name}`" if plan.ruleset.preset else "the ruleset"
     return f"put {rules} first among the rules of {where}"
 
@@ -195,7 +196,7 @@ def _inverted(plan: Plan) -> Iterator[Finding]:
             message=f"inverted: {_count(vectors)} (biases and norms) decay, and no matrix does",
             expected="matrices decay",
             found="only biases and norms decay",
-            where=joined(sorted({one.location or one.rule for one in vectors})),
+            where=join_words(sorted({one.location or one.rule for one in vectors})),
         )
 
 
@@ -211,4 +212,4 @@ def _names(decisions: Iterable[Decision]) -> tuple[str, ...]:
 
 
 def _count(parameters: Sequence[object]) -> str:
-    return counted(len(parameters), "parameter")
+    return count_noun(len(parameters), "parameter")

@@ -11,7 +11,7 @@ from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.fixes import migration
 from decay_audit.checks.phrases import number
 from decay_audit.model.observations import Optimizer, ParamGroup
-from decay_audit.text import counted, joined
+from decay_audit.text import count_noun, format_shape, join_words
 
 SHOWN = 3
 _OF_THE_ALGORITHM = ("betas", "momentum", "rho", "alpha")
@@ -82,7 +82,7 @@ def _refused(live: Optimizer, saved: Optimizer, target: str) -> Finding:
     return finding(
         "DA601",
         f"torch would refuse this state: {_sizes(then)} were saved, {live.type} has {_sizes(now)}"
-        + (f"; {counted(len(moved), 'parameter')} changed group" if moved else ""),
+        + (f"; {count_noun(len(moved), 'parameter')} changed group" if moved else ""),
         moved,
         expected=_sizes(then),
         found=_sizes(now),
@@ -99,7 +99,7 @@ def _foreign(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
             yield finding(
                 "DA601",
                 f"torch would accept this state of {saved.type} for {live.type}: group {index} would have no "
-                f"{joined(lost)} any more",
+                f"{join_words(lost)} any more",
                 [name for name in now.parameters if name],
                 expected=f"a state of {live.type}",
                 found=f"a state of {saved.type}",
@@ -121,7 +121,7 @@ def _swapped(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding
         new, old = pairs[0]
         yield finding(
             "DA601",
-            f"torch would accept this state and give {counted(len(pairs), 'parameter')} the state and settings of "
+            f"torch would accept this state and give {count_noun(len(pairs), 'parameter')} the state and settings of "
             f"another: {new} would get those of {old}",
             [one for one, _ in pairs],
             expected=", ".join(one for one, _ in pairs[:SHOWN]),
@@ -141,14 +141,14 @@ def _reshaped(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) ->
         if new and held not in (None, shapes.get(new))
     }
     if found:
-        expected = [f"{name} {_sides(shapes.get(name, ()))}" for name in [*found][:SHOWN]]
+        expected = [f"{name} {format_shape(shapes.get(name, ()))}" for name in [*found][:SHOWN]]
         yield finding(
             "DA601",
-            f"torch would accept this state and give {counted(len(found), 'parameter')} the state of another: "
-            f"{next(iter(found))} would get one of shape {_sides(next(iter(found.values())) or ())}",
+            f"torch would accept this state and give {count_noun(len(found), 'parameter')} the state of another: "
+            f"{next(iter(found))} would get one of shape {format_shape(next(iter(found.values())) or ())}",
             found,
             expected=", ".join(expected),
-            found=", ".join(f"{name} {_sides(found[name] or ())}" for name in [*found][:SHOWN]),
+            found=", ".join(f"{name} {format_shape(found[name] or ())}" for name in [*found][:SHOWN]),
             where=saved.name,
             fix=migration(target),
         )
@@ -183,9 +183,5 @@ def _lengths(optimizer: Optimizer) -> tuple[int, ...]:
     return tuple(len(group.parameters) for group in optimizer.groups)
 
 
-def _sides(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "scalar"
-
-
 def _sizes(sizes: tuple[int, ...]) -> str:
-    return f"{counted(len(sizes), 'group')} of {' + '.join(map(str, sizes))} parameters"
+    return f"{count_noun(len(sizes), 'group')} of {' + '.join(map(str, sizes))} parameters"

@@ -9,7 +9,7 @@ from decay_audit.checks.phrases import kinds, number
 from decay_audit.checks.view import Side, effective
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.rulesets.plan import Decision
-from decay_audit.text import counted
+from decay_audit.text import count_noun
 
 RESOLUTION = {"bfloat16": 2.0**-9, "float16": 2.0**-12, "float32": 2.0**-25}
 """Below this, 1 - x times any number of the dtype rounds back to the number: half of its machine epsilon, halved."""
@@ -58,7 +58,7 @@ def _coupled(optimizer: Optimizer) -> Iterator[Finding]:
         yield finding(
             "DA502",
             f"{optimizer.type} divides weight_decay * w by its adaptive denominator: what a step removes from "
-            f"{counted(len(names), 'parameter')} is not proportional to the weight",
+            f"{count_noun(len(names), 'parameter')} is not proportional to the weight",
             names,
             expected="decoupled decay",
             found="decay added to the gradient",

@@ -7,7 +7,7 @@ from msgspec import Struct
 from decay_audit.checks import fixes
 from decay_audit.model.observations import Observation, Optimizer, Origin, held
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.text import joined
+from decay_audit.text import join_words
 
 ORIGINS: tuple[Origin, ...] = ("live", "checkpoint")
 """The first that there is is the one whose coefficient a plan takes over."""
@@ -44,7 +44,7 @@ class Side(Struct, frozen=True, kw_only=True, eq=False):
 
     def types(self) -> str:
         """The classes of its optimizers, each once: a run may have one optimizer for each parameter."""
-        return joined(list(dict.fromkeys(one.type for one in self.optimizers.values())))
+        return join_words(list(dict.fromkeys(one.type for one in self.optimizers.values())))
 
     def location(self, observation: Observation) -> str:
         """Where an observation was made: `group 0 of AdamW`."""

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from decay_audit.cli import screen
 from decay_audit.cli.command import register
 from decay_audit.cli.verbs import check, diff, emit, explain, inspect, migrate, rules
-from decay_audit.errors import DecayAuditError, inspecting, typed
+from decay_audit.errors import DecayAuditError, inspect_command, shell_join
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -36,7 +36,7 @@ class Verbs(TyperGroup):
                 import traceback
 
                 traceback.print_exc()
-            hint = error.way_out(partial(_again, ctx.meta["words"]))
+            hint = error.hint_for(partial(_again, ctx.meta["words"]))
             screen.fail(error.message, hint, ctx.meta.get("color", screen.Color.auto))
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
@@ -51,9 +51,9 @@ def _again(words: Sequence[str], target: str) -> str:
     """Write the command line again, with the target in place of the first word behind the verb that asked for it."""
     asked = max((word for word in words[1:] if _leads_to(word, target)), key=len, default=None)
     if asked is None:
-        return inspecting(target)
+        return inspect_command(target)
     at = words.index(asked, 1)
-    return typed(["decay-audit", *words[:at], target, *words[at + 1 :]])
+    return shell_join(["decay-audit", *words[:at], target, *words[at + 1 :]])
 
 
 def _leads_to(word: str, target: str) -> bool:

@@ -107,7 +107,7 @@ def write(text: str, output: Path | None) -> None:
     if output is None:
         _encode(sys.stdout, text)
         return
-    with files.whole(output) as path, path.open("w", encoding="utf-8", newline="") as file:
+    with files.atomic_write(output) as path, path.open("w", encoding="utf-8", newline="") as file:
         file.writelines(_parts(text))
 
 

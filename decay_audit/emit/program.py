@@ -15,7 +15,7 @@ from decay_audit.emit.literals import LINE, comment, names, string
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.parameters import WRAPPER_PARTS
 from decay_audit.rulesets.plan import Decision, Plan, PlanGroup
-from decay_audit.text import counted
+from decay_audit.text import count_noun
 
 
 class Construction(Struct, frozen=True, kw_only=True):
@@ -144,7 +144,7 @@ def _sizes(plan: Plan) -> list[str]:
 
 def _size(word: str, decisions: Sequence[Decision]) -> str:
     elements = sum(decision.numel for decision in decisions)
-    return f"{word:<8} {counted(elements, 'element')} in {counted(len(decisions), 'parameter')}"
+    return f"{word:<8} {count_noun(elements, 'element')} in {count_noun(len(decisions), 'parameter')}"
 
 
 def _by_rule(group: PlanGroup) -> list[tuple[str, list[str]]]:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.text import few
+from decay_audit.text import first_few
 
 if TYPE_CHECKING:
     import torch
@@ -90,7 +90,7 @@ def _compare(groups: Sequence[Mapping[str, Any]], plan: Plan, model: HasParamete
     }
     differing = [name for name in {**expected, **actual} if expected.get(name, []) != actual.get(name, [])]
     if differing:
-        names_shown = few([*map(repr, differing)], SHOWN)
+        names_shown = first_few([*map(repr, differing)], SHOWN)
         raise DecayAuditError(f"the emitted code differs from the plan in {names_shown}; nothing was written")
 
 

@@ -16,6 +16,7 @@ from decay_audit.optimizers.find import Found, find, layers
 from decay_audit.optimizers.identity import default_coefficient, importable, type_name, types
 from decay_audit.optimizers.table.lookup import declared, meaning, row
 from decay_audit.optimizers.watch_construction import Record
+from decay_audit.text import format_shape
 
 __all__ = ["Observed", "find", "observe", "speaking"]
 
@@ -147,8 +148,7 @@ def _plain(value: object) -> object:
 
 
 def _described(tensor: torch.Tensor) -> str:
-    sizes = "x".join(map(str, tensor.shape)) or "scalar"
-    return f"{str(tensor.dtype).removeprefix('torch.')} {sizes}"
+    return f"{str(tensor.dtype).removeprefix('torch.')} {format_shape(tensor.shape)}"
 
 
 def _is_flat(tensor: torch.Tensor) -> bool:

@@ -11,6 +11,7 @@ import torch
 
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Optimizer
+from decay_audit.text import first_few
 
 State = Mapping[str, Any]
 
@@ -186,7 +187,7 @@ def _agree(old: Mapping[str, tuple[State, Any]], wanted: Sequence[str], state: S
     missing = [name for name in wanted if name not in old]
     if missing:
         raise OptimizerError(
-            f"{_listed(missing)} of the new optimizer {'has' if len(missing) == 1 else 'have'} no place in the "
+            f"{first_few(missing, 3)} of the new optimizer {'has' if len(missing) == 1 else 'have'} no place in the "
             f"saved {saved.type}",
             "its state would have to be made up; migrate to groups over the same parameters",
         )
@@ -194,14 +195,10 @@ def _agree(old: Mapping[str, tuple[State, Any]], wanted: Sequence[str], state: S
     lost = [name for name, (_, key) in old.items() if name not in set(wanted) and key in held]
     if lost:
         raise OptimizerError(
-            f"the state of {_listed(lost)} would be lost: the new optimizer does not hold "
+            f"the state of {first_few(lost, 3)} would be lost: the new optimizer does not hold "
             f"{'it' if len(lost) == 1 else 'them'}",
             "migrate to groups over the same parameters",
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _group(fresh: State, before: Sequence[State], places: list[Any]) -> dict[str, Any]:

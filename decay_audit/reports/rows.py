@@ -10,9 +10,9 @@ from decay_audit.checks.view import effective
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.reports.fold import Entry, Row
 from decay_audit.reports.report import Report
-from decay_audit.reports.wording import SHORT, dimensions, factors
+from decay_audit.reports.wording import SHORT, factors
 from decay_audit.rulesets.plan import FROZEN, Decision
-from decay_audit.text import coefficient, few, visible
+from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
 
 SPARED = "-"
 ABSENT = "absent"
@@ -35,8 +35,8 @@ def columns(report: Report) -> dict[str, Say]:
         "decay": decay,
         **_observed(report),
         "lr": lambda decision: "" if decision.lr_scale == 1 else factors([decision.lr_scale]),
-        "optimizer": lambda decision: visible(decision.use or ""),
-        "rule": lambda decision: visible(decision.rule),
+        "optimizer": lambda decision: escape_control(decision.use or ""),
+        "rule": lambda decision: escape_control(decision.rule),
         "": remarks,
     }
 
@@ -57,7 +57,7 @@ def entries(report: Report) -> list[Entry]:
 
 def shape(row: Row) -> str:
     """Say the shape of a row: `512x64..256`, and `?` before a lazy parameter has one."""
-    return "?" if LAZY in row.cells[-1] else dimensions(row.shape)
+    return "?" if LAZY in row.cells[-1] else format_shape(row.shape)
 
 
 def role(decision: Decision) -> str:
@@ -69,13 +69,13 @@ def role(decision: Decision) -> str:
 
 def decay(decision: Decision) -> str:
     """Say the coefficient, or that there is none."""
-    return coefficient(decision.weight_decay) if decision.decays else SPARED
+    return format_coefficient(decision.weight_decay) if decision.decays else SPARED
 
 
 def _declared(place: str) -> str:
     """Say which hook declares it. Blocks that each declare their own are to fold, so none of them is named."""
     module, _, hook = place.rpartition(".")
-    return f"declared in a submodule's {visible(hook)}" if module else f"declared in {visible(hook)}"
+    return f"declared in a submodule's {escape_control(hook)}" if module else f"declared in {escape_control(hook)}"
 
 
 def remarks(decision: Decision) -> str:
@@ -84,7 +84,7 @@ def remarks(decision: Decision) -> str:
     said = [
         "frozen" if parameter.trainable is False and decision.rule != FROZEN else "",
         LAZY if parameter.lazy else "",
-        f"tied to {few([*map(visible, parameter.tied_to)], 3)}" if parameter.tied_to else "",
+        f"tied to {first_few([*map(escape_control, parameter.tied_to)], 3)}" if parameter.tied_to else "",
         _declared(parameter.declared_no_decay) if parameter.declared_no_decay is not None else "",
     ]
     return "; ".join(filter(None, said))
@@ -107,7 +107,7 @@ def _is_partly_named(optimizer: Optimizer) -> bool:
 
 
 def _title(optimizer: Optimizer) -> str:
-    return visible(f"saved {optimizer.type}" if optimizer.origin == "checkpoint" else optimizer.type)
+    return escape_control(f"saved {optimizer.type}" if optimizer.origin == "checkpoint" else optimizer.type)
 
 
 def _does(held: Mapping[str, Sequence[Observation]], absent: str, decision: Decision) -> str:
@@ -122,7 +122,7 @@ def _does(held: Mapping[str, Sequence[Observation]], absent: str, decision: Deci
 
 def _observation(one: Observation) -> str:
     """What the group holds, and what a step was measured to do where that is something else."""
-    held, moved = coefficient(one.weight_decay) if one.weight_decay else SPARED, movement(one)
+    held, moved = format_coefficient(one.weight_decay) if one.weight_decay else SPARED, movement(one)
     if not moved:
         return held
     as_held = moved == held or (

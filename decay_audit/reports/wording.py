@@ -1,10 +1,9 @@
 """Values as people read them: roles, counts, shares, coefficients, shapes and names that come from a model."""
 
 from collections.abc import Iterable
-from functools import cache
 
 from decay_audit.roles.words import Role
-from decay_audit.text import coefficient
+from decay_audit.text import format_coefficient
 
 SHORT: dict[Role, str] = {
     "conv_weight": "weight",
@@ -71,11 +70,5 @@ def share(part: int, whole: int) -> str:
 def factors(scales: Iterable[float]) -> str:
     """Say factors on learning rates in four digits, as a range where they differ: `x0.1`, `x0.02376..0.75`."""
     each = sorted(scales)
-    ends = dict.fromkeys(coefficient(float(f"{end:.4g}")) for end in (each[0], each[-1]))
+    ends = dict.fromkeys(format_coefficient(float(f"{end:.4g}")) for end in (each[0], each[-1]))
     return f"x{'..'.join(ends)}"
-
-
-@cache
-def dimensions(shape: Iterable[object]) -> str:
-    """Spell a shape: `64x3x3x3`; `scalar` for the empty one."""
-    return "x".join(map(str, shape)) or "scalar"

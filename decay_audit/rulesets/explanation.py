@@ -13,7 +13,7 @@ from decay_audit.rulesets import plan as decisions
 from decay_audit.rulesets.matching import compile_when
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import RuleSet
-from decay_audit.text import visible
+from decay_audit.text import escape_control
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
@@ -82,8 +82,10 @@ def _find(plan: Plan, name: str) -> Decision:
             if any(map(is_it, (parameter.name, parameter.raw_name, *parameter.tied_to))):
                 return decision
     names = [decision.name for decision in plan.decisions]
-    near = ", ".join(map(visible, get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]))
-    raise DecayAuditError(f"no parameter {visible(name)}", f"did you mean {near}? `inspect --full` lists them all")
+    near = ", ".join(map(escape_control, get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]))
+    raise DecayAuditError(
+        f"no parameter {escape_control(name)}", f"did you mean {near}? `inspect --full` lists them all"
+    )
 
 
 def _pattern(name: str) -> re.Pattern[str]:

@@ -10,7 +10,7 @@ from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import NameForm, When
 from decay_audit.rulesets.matching import Test, compile_when
 from decay_audit.rulesets.ruleset import LayerDecay, LayerRule
-from decay_audit.text import visible
+from decay_audit.text import escape_control
 
 LAST: Literal["last"] = "last"
 
@@ -127,7 +127,7 @@ def _numbering(rule: LayerRule, names: NameForm) -> Callable[[Classified], Depth
         except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
             captured = ", ".join(map(repr, found.groups())) if found else "nothing"
             raise PlanError(
-                f"{rule.location}: the layer `{rule.layer}` of {visible(subject.parameter.name)} is no number: "
+                f"{rule.location}: the layer `{rule.layer}` of {escape_control(subject.parameter.name)} is no number: "
                 f"captured {captured}",
                 r"let the pattern capture digits, e.g. `name_regex: '^blocks\.(\d+)'`",
             ) from error

@@ -13,7 +13,7 @@ from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.layer_decay import Unknown
 from decay_audit.rulesets.matching import Test, compile_when
 from decay_audit.rulesets.ruleset import Route, Rule, RuleSet
-from decay_audit.text import visible
+from decay_audit.text import escape_control
 
 DEFAULT = "default"
 FROZEN = "frozen"
@@ -159,7 +159,7 @@ def _decide(subject: Classified, rules: Sequence[tuple[Test, Rule]], ruleset: Ru
 def _by_default(subject: Classified, ruleset: RuleSet) -> Decision:
     if ruleset.default is None:
         raise PlanError(
-            f"no rule of {ruleset.name} matches {visible(subject.parameter.name)}, and its default is `error`",
+            f"no rule of {ruleset.name} matches {escape_control(subject.parameter.name)}, and its default is `error`",
             "it is for the models of its own codebase; `decay-audit rules list` names presets that answer for any model"
             if ruleset.preset
             else "add a rule for it, or give the ruleset a default: `default: {decay: true}`",

@@ -21,7 +21,7 @@ from decay_audit.reports import Format, Options
 from decay_audit.reports.formats import markdown
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import finding_list
-from decay_audit.text import visible
+from decay_audit.text import escape_control
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.reports import samples
 
@@ -70,7 +70,7 @@ def test_every_format_says_every_model_of_the_menagerie(name: str) -> None:
     rows = list(csv.DictReader(io.StringIO(reports.render(report, Format.CSV))))
     assert sum(int(row["numel"]) for row in rows) == sum(parameter.numel for parameter in parameters)
     full = reports.render(report, Format.TEXT, Options(full=True))
-    assert all(visible(parameter.name) in full for parameter in parameters)
+    assert all(escape_control(parameter.name) in full for parameter in parameters)
 
 
 @pytest.mark.parametrize("form", list(Format))
@@ -208,7 +208,7 @@ def test_a_spreadsheet_runs_nothing() -> None:
     report = samples.report([samples.subject(name, (3,), "bias", "linear") for name in names])
     rows = list(csv.DictReader(io.StringIO(reports.render(report, Format.CSV))))
     assert all(not cell.startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows for cell in row.values())
-    assert [row["name"].removeprefix("'") for row in rows] == [visible(name) for name in names]
+    assert [row["name"].removeprefix("'") for row in rows] == [escape_control(name) for name in names]
 
 
 def test_markdown_stays_below_the_limit_of_a_job_summary() -> None:

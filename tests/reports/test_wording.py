@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from decay_audit.reports.terminal.layout import broken, cell_width, paragraph
 from decay_audit.reports.wording import COUNTED, SHORT, amount, factors, share
 from decay_audit.roles.words import MEANT, ROLES, Role
-from decay_audit.text import coefficient, counted, visible
+from decay_audit.text import count_noun, escape_control, format_coefficient
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ from decay_audit.text import coefficient, counted, visible
     ],
 )
 def test_a_coefficient_is_short(value: float, text: str) -> None:
-    assert coefficient(value) == text
+    assert format_coefficient(value) == text
 
 
 @given(st.floats(min_value=1e-12, max_value=1e3))
 def test_a_coefficient_is_exact_to_twelve_digits(value: float) -> None:
-    assert math.isclose(float(coefficient(value)), value, rel_tol=1e-11)
+    assert math.isclose(float(format_coefficient(value)), value, rel_tol=1e-11)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_every_role_has_its_words() -> None:
 
 
 def test_things_are_counted_in_words() -> None:
-    assert counted(1, "tensor") == "1 tensor"
-    assert counted(1234, "tensor") == "1,234 tensors"
-    assert counted(2, "bias", "biases") == "2 biases"
+    assert count_noun(1, "tensor") == "1 tensor"
+    assert count_noun(1234, "tensor") == "1,234 tensors"
+    assert count_noun(2, "bias", "biases") == "2 biases"
 
 
 @given(st.text())
 def test_a_visible_name_prints_and_tells_every_name_apart(name: str) -> None:
-    shown = visible(name)
+    shown = escape_control(name)
     assert shown.isprintable()
     assert shown.encode("utf-8", "surrogatepass").decode() == shown
     assert _read(shown) == name

@@ -8,7 +8,7 @@ import typer
 
 from decay_audit.cli import options as o, screen
 from decay_audit.cli.command import register
-from decay_audit.text import counted
+from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
     from decay_audit.rulesets.conformance import Verification
@@ -69,7 +69,7 @@ def validate(files: Files, *, saying: screen.Saying) -> None:
             screen.fail(error.message, error.hint, saying.color)
             failed = True
         else:
-            rules, examples = counted(len(ruleset.rules), "rule"), counted(len(ruleset.examples), "example")
+            rules, examples = count_noun(len(ruleset.rules), "rule"), count_noun(len(ruleset.examples), "example")
             screen.say(f"{file}: {ruleset.name}, {rules}, {examples}", quiet=saying.quiet)
     if failed:
         raise typer.Exit(2)

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from decay_audit.model.observations import Observation
 from decay_audit.reports.report import Report
-from decay_audit.reports.wording import dimensions
 from decay_audit.rulesets.plan import Decision
-from decay_audit.text import visible
+from decay_audit.text import escape_control, format_shape
 
 COLUMNS = (
     "name",
@@ -67,7 +66,7 @@ def _row(decision: Decision, observations: Sequence[Observation]) -> tuple[objec
     return (
         parameter.name,
         parameter.raw_name,
-        None if parameter.lazy else dimensions(parameter.shape),
+        None if parameter.lazy else format_shape(parameter.shape),
         parameter.dtype,
         parameter.numel,
         subject.layer,
@@ -96,6 +95,6 @@ def _cell(value: object) -> object:
         case bool():
             return str(value).lower()
         case str():
-            return f"'{visible(value)}" if value.startswith(_FORMULA) else visible(value)
+            return f"'{escape_control(value)}" if value.startswith(_FORMULA) else escape_control(value)
         case _:
             return value

@@ -6,7 +6,7 @@ from decay_audit.checks.codes import Finding, Severity
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import finding_list
-from decay_audit.text import visible
+from decay_audit.text import escape_control
 
 _COMMANDS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "note": "notice"}
 _NAMES = 8
@@ -22,18 +22,18 @@ def render(report: Report, options: Options) -> str:
 
 def _annotation(code: str, found: Sequence[Finding], report: Report, options: Options) -> str:
     file = options.artifact or next(iter(report.inventory.files), "")
-    place = f"file={_property(file if file.isprintable() else visible(file))}," if file else ""
+    place = f"file={_property(file if file.isprintable() else escape_control(file))}," if file else ""
     text = "\n".join(_message(one, report) for one in found)
-    target = visible(report.inventory.target)
+    target = escape_control(report.inventory.target)
     return f"::{_COMMANDS[found[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"
 
 
 def _message(finding: Finding, report: Report) -> str:
     names = f": {finding_list.named(finding, _NAMES)}" if finding.parameters else ""
     place = finding_list.place(finding, report)
-    where = f" ({visible(place)})" if place else ""
-    fix = f"\nfix: {visible(finding.fix)}" if finding.fix else ""
-    return f"{visible(finding.message)}{names}{where}{fix}"
+    where = f" ({escape_control(place)})" if place else ""
+    fix = f"\nfix: {escape_control(finding.fix)}" if finding.fix else ""
+    return f"{escape_control(finding.message)}{names}{where}{fix}"
 
 
 def _data(text: str) -> str:

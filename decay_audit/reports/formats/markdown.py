@@ -10,7 +10,7 @@ from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import finding_list
 from decay_audit.reports.wording import COUNTED, amount, share
 from decay_audit.rulesets.plan import Decision
-from decay_audit.text import coefficient, counted, few, visible
+from decay_audit.text import count_noun, escape_control, first_few, format_coefficient
 
 LIMIT = 1024 * 1024
 _RESERVE = 1024  # for the sentence that says what was left out, and for what else a job writes
@@ -26,12 +26,12 @@ def render(report: Report, options: Options) -> str:
 
 def plain(text: str) -> str:
     """Write a text so that Markdown takes none of it for markup, a link, a mention or HTML."""
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", visible(text))
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escape_control(text))
 
 
 def code(name: str) -> str:
     """Write a name as code, in a cell of a table too; one with backticks gets a longer fence."""
-    shown = visible(name).replace("|", "\\|")
+    shown = escape_control(name).replace("|", "\\|")
     fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
     pad = " " if len(fence) > 1 else ""
     return f"{fence}{pad}{shown}{pad}{fence}"
@@ -39,11 +39,11 @@ def code(name: str) -> str:
 
 def _lines(report: Report, options: Options) -> Iterator[str]:
     ruleset, every = report.plan.ruleset, totals.count(report.plan.decisions)
-    size = f"{amount(every.numel)} parameters, {counted(every.parameters, 'tensor')}"
+    size = f"{amount(every.numel)} parameters, {count_noun(every.parameters, 'tensor')}"
     hidden = f" shown, {report.hidden:,} hidden" if report.hidden else ""
     yield f"### {plain(report.inventory.target)}"
     yield ""
-    yield f"{size}{hidden}; ruleset {code(ruleset.name)}, weight_decay {coefficient(ruleset.weight_decay)}"
+    yield f"{size}{hidden}; ruleset {code(ruleset.name)}, weight_decay {format_coefficient(ruleset.weight_decay)}"
     yield ""
     yield from _findings(report)
     yield from _totals(report)
@@ -71,7 +71,7 @@ def _findings(report: Report) -> Iterator[str]:
 
 
 def _names(parameters: Iterable[str]) -> str:
-    return few([code(pattern) for pattern in fold_names(parameters)], _NAMES)
+    return first_few([code(pattern) for pattern in fold_names(parameters)], _NAMES)
 
 
 def _totals(report: Report) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _totals(report: Report) -> Iterator[str]:
 
 def _total(title: str, decisions: Sequence[Decision], whole: int) -> tuple[str, ...]:
     count = totals.count(decisions)
-    roles = ", ".join(counted(len(some), *COUNTED[role]) for role, some in totals.by_role(decisions).items())
+    roles = ", ".join(count_noun(len(some), *COUNTED[role]) for role, some in totals.by_role(decisions).items())
     return title, f"{count.parameters:,}", amount(count.numel), share(count.numel, whole), roles
 
 

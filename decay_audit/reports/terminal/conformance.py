@@ -8,7 +8,7 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.rulesets.conformance import Treatment, Verification
 from decay_audit.rulesets.plan import DEFAULT
-from decay_audit.text import coefficient, counted, few, visible
+from decay_audit.text import count_noun, escape_control, first_few, format_coefficient
 
 SHOWN = 12
 """How many patterns of names are shown of those that a codebase treats alike."""
@@ -22,29 +22,33 @@ def render(verification: Verification, options: Options) -> str:
 def _taken(verification: Verification, options: Options) -> Iterator[str]:
     counts = verification.plan.matched()
     rules = [*(rule.name for rule in verification.plan.ruleset.rules), DEFAULT]
-    said = ", ".join(f"{visible(rule)} {counts.get(rule, 0)}" for rule in dict.fromkeys((*rules, *counts)))
-    yield from layout.paragraph(f"{visible(verification.target)}: parameters by rule: ", said, options.width)
+    said = ", ".join(f"{escape_control(rule)} {counts.get(rule, 0)}" for rule in dict.fromkeys((*rules, *counts)))
+    yield from layout.paragraph(f"{escape_control(verification.target)}: parameters by rule: ", said, options.width)
 
 
 def _compared(verification: Verification, options: Options) -> Iterator[str]:
     if verification.unasked:
-        yield from layout.paragraph("not compared: ", visible(verification.unasked), options.width)
+        yield from layout.paragraph("not compared: ", escape_control(verification.unasked), options.width)
         return
-    many = counted(len(verification.plan.decisions), "parameter")
+    many = count_noun(len(verification.plan.decisions), "parameter")
     if not verification.differences:
-        yield f"the same as {visible(verification.codebase)} does itself, on {many}"
+        yield f"the same as {escape_control(verification.codebase)} does itself, on {many}"
         return
-    yield f"{visible(verification.codebase)} itself treats {len(verification.differences)} of {many} otherwise"
+    yield f"{escape_control(verification.codebase)} itself treats {len(verification.differences)} of {many} otherwise"
     alike = Counter((one.theirs, one.ours) for one in verification.differences)
     for (theirs, ours), _ in alike.most_common():
         names = [one.parameter for one in verification.differences if (one.theirs, one.ours) == (theirs, ours)]
         head = f"  {_said(theirs)} there, {_said(ours)} here: "
-        yield from layout.paragraph(head, few([visible(one) for one in fold_names(names)], SHOWN), options.width)
+        yield from layout.paragraph(
+            head, first_few([escape_control(one) for one in fold_names(names)], SHOWN), options.width
+        )
 
 
 def _said(treatment: Treatment | None) -> str:
     if treatment is None:
         return "in no group"
-    decayed = "its optimizer's default" if treatment.weight_decay is None else coefficient(treatment.weight_decay)
+    decayed = (
+        "its optimizer's default" if treatment.weight_decay is None else format_coefficient(treatment.weight_decay)
+    )
     rate = "" if treatment.lr_scale in (None, 1.0) else f", lr x{treatment.lr_scale:.4g}"
-    return f"{decayed}{rate}{f', {visible(treatment.use)}' if treatment.use else ''}"
+    return f"{decayed}{rate}{f', {escape_control(treatment.use)}' if treatment.use else ''}"

@@ -13,7 +13,7 @@ from decay_audit.reports.wording import COUNTED, amount, factors, share
 from decay_audit.roles.words import Role
 from decay_audit.rulesets.diff import Comparison, Difference, Match, Side
 from decay_audit.rulesets.plan import FROZEN
-from decay_audit.text import coefficient, counted, few, joined, visible
+from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
 
 SHOWN = 12
 """How many patterns of names stand under a difference, unless everything is asked for."""
@@ -28,18 +28,18 @@ def render(comparison: Comparison, target: str, format: Format, options: Options
 
 def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str]:
     names = [ruleset.name for ruleset in comparison.rulesets]
-    size = f"{amount(comparison.numel)} parameters, {counted(comparison.parameters, 'tensor')}"
-    base = f"weight_decay {coefficient(comparison.weight_decay)}"
-    yield from layout.heading(visible(target), (size, base), options.width, color=options.color)
+    size = f"{amount(comparison.numel)} parameters, {count_noun(comparison.parameters, 'tensor')}"
+    base = f"weight_decay {format_coefficient(comparison.weight_decay)}"
+    yield from layout.heading(escape_control(target), (size, base), options.width, color=options.color)
     yield ""
     if not comparison.differences:
-        yield f"  {joined(names)} decide every parameter alike"
+        yield f"  {join_words(names)} decide every parameter alike"
     for alike in _but_for_learning_rates(comparison.differences):
         yield from _difference(alike, names, options)
     if comparison.differences:
         yield from _gaps(comparison, options)
     for one in comparison.refused:
-        yield from layout.paragraph("  left out: ", visible(one.reason), options.width)
+        yield from layout.paragraph("  left out: ", escape_control(one.reason), options.width)
 
 
 def _but_for_learning_rates(differences: Sequence[Difference]) -> list[list[Difference]]:
@@ -52,18 +52,18 @@ def _but_for_learning_rates(differences: Sequence[Difference]) -> list[list[Diff
 
 def _difference(alike: Sequence[Difference], names: Sequence[str], options: Options) -> Iterator[str]:
     parameters = [name for one in alike for name in one.parameters]
-    what = counted(len(parameters), *COUNTED[alike[0].role])
+    what = count_noun(len(parameters), *COUNTED[alike[0].role])
     numel = sum(one.numel for one in alike)
-    yield f"  {paint(what, 'title', color=options.color)}, {counted(numel, 'element')}"
+    yield f"  {paint(what, 'title', color=options.color)}, {count_noun(numel, 'element')}"
     sides = list(zip(*(one.sides for one in alike), strict=True))
     amounts = [_amount(each) for each in sides]
     width, wide = max(map(len, names)), max(12, *map(len, amounts))
     for name, (side, *_), said in zip(names, sides, amounts, strict=True):
-        place = f"{side.rule} ({visible(side.location)})" if side.location else side.rule
+        place = f"{side.rule} ({escape_control(side.location)})" if side.location else side.rule
         amount_ = paint(f"{said:<{wide}}", "decay" if side.weight_decay else "dim", color=options.color)
-        yield f"    {visible(name):<{width}}  {amount_}  {visible(place)}"
-    patterns = [visible(pattern) for pattern in fold_names(parameters)]
-    yield from layout.paragraph("    ", few(patterns, len(patterns) if options.full else SHOWN), options.width)
+        yield f"    {escape_control(name):<{width}}  {amount_}  {escape_control(place)}"
+    patterns = [escape_control(pattern) for pattern in fold_names(parameters)]
+    yield from layout.paragraph("    ", first_few(patterns, len(patterns) if options.full else SHOWN), options.width)
     yield ""
 
 
@@ -73,20 +73,20 @@ def _amount(sides: Sequence[Side]) -> str:
     if side.rule == FROZEN:
         return "in no group"
     said = [
-        coefficient(side.weight_decay) if side.weight_decay else "spared",
+        format_coefficient(side.weight_decay) if side.weight_decay else "spared",
         f"lr {factors(scales)}" if any(scale != 1.0 for scale in scales) else "",
-        visible(side.use or ""),
+        escape_control(side.use or ""),
     ]
     return ", ".join(filter(None, said))
 
 
 def _gaps(comparison: Comparison, options: Options) -> Iterator[str]:
     """One line for two rulesets, a matrix for more."""
-    names = [visible(ruleset.name) for ruleset in comparison.rulesets]
+    names = [escape_control(ruleset.name) for ruleset in comparison.rulesets]
     if len(names) == 2:
         (gap,) = comparison.gaps
         yield (
-            f"  {joined(names)} differ in {gap.parameters:,} of {counted(comparison.parameters, 'tensor')}, "
+            f"  {join_words(names)} differ in {gap.parameters:,} of {count_noun(comparison.parameters, 'tensor')}, "
             f"{share(gap.numel, comparison.numel)} of the elements"
         )
         return
@@ -178,7 +178,7 @@ def _unplaced(found: Sequence[Match], options: Options) -> Iterator[str]:
     placed, unplaced = max(one.parameters for one in found), found[0].unplaced
     if not unplaced:
         return
-    every = counted(placed + unplaced, "tensor")
+    every = count_noun(placed + unplaced, "tensor")
     said = f"on {placed:,} of {every}: at which positions the others are"
     if not placed:
         said = f"by how many of {every} have which coefficient: at which positions they are"
@@ -189,7 +189,7 @@ def _kind(match: Match) -> str:
     """How well an exact match tells what an optimizer does, whose coefficients alone were seen."""
     more = ["scale learning rates"] * match.scales + ["route to several optimizers"] * match.routes
     if more:
-        return f"the same weight decay, but they also {joined(more)}"
+        return f"the same weight decay, but they also {join_words(more)}"
     if match.idle:
         return "so do these, but none of their rules makes a difference to this model"
     return "as far as that tells, this is what these do" if match.unplaced else "this is exactly what these do"
@@ -198,13 +198,15 @@ def _kind(match: Match) -> str:
 def _exact(kind: str, alike: Sequence[Match], options: Options) -> Iterator[str]:
     """A line for each, and the coefficient once if it is the same for all."""
     coefficients = {one.weight_decay for one in alike}
-    shared = f", with weight_decay {coefficient(alike[0].weight_decay)}" if len(coefficients) == 1 else ""
+    shared = f", with weight_decay {format_coefficient(alike[0].weight_decay)}" if len(coefficients) == 1 else ""
     yield from layout.paragraph("", f"{kind}{shared}:", options.width)
-    names = [visible(one.ruleset.name) for one in alike]
+    names = [escape_control(one.ruleset.name) for one in alike]
     width = max(map(len, names))
     for name, one in zip(names, alike, strict=True):
-        own = "" if shared else f"   weight_decay {coefficient(one.weight_decay)}"
-        first, *others = layout.paragraph(f"  {name:<{width}}{own}   ", visible(one.ruleset.title), options.width)
+        own = "" if shared else f"   weight_decay {format_coefficient(one.weight_decay)}"
+        first, *others = layout.paragraph(
+            f"  {name:<{width}}{own}   ", escape_control(one.ruleset.title), options.width
+        )
         yield first.replace(name, paint(name, "title", color=options.color), 1)
         yield from others
 
@@ -213,32 +215,32 @@ def _asking(names: Sequence[str], options: Options) -> Iterator[str]:
     """Rulesets that only a model could answer: few words, for they are many."""
     if names:
         said = "ask for classes, hooks or attributes, which a checkpoint does not have: name its model with --model"
-        yield from layout.paragraph("  ", f"{counted(len(names), 'preset')} {said}", options.width)
+        yield from layout.paragraph("  ", f"{count_noun(len(names), 'preset')} {said}", options.width)
         if options.full:
-            yield from layout.paragraph("    ", ", ".join(map(visible, names)), options.width)
+            yield from layout.paragraph("    ", ", ".join(map(escape_control, names)), options.width)
 
 
 def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
     if names:
-        yield from layout.paragraph("  no answer from ", ", ".join(map(visible, names)), options.width)
+        yield from layout.paragraph("  no answer from ", ", ".join(map(escape_control, names)), options.width)
 
 
 def _nearest(match: Match, options: Options) -> Iterator[str]:
-    said = f"{visible(match.ruleset.name)}, weight_decay {coefficient(match.weight_decay)}"
-    size = f"{len(match.mismatches):,} of {counted(match.parameters, 'tensor')} differ"
+    said = f"{escape_control(match.ruleset.name)}, weight_decay {format_coefficient(match.weight_decay)}"
+    size = f"{len(match.mismatches):,} of {count_noun(match.parameters, 'tensor')} differ"
     if not match.parameters:
-        size = f"{match.uncounted:,} of {counted(match.unplaced, 'tensor')} differ"
+        size = f"{match.uncounted:,} of {count_noun(match.unplaced, 'tensor')} differ"
     elif match.unplaced:
         size += f", and {match.uncounted:,} of the {match.unplaced:,} others"
     yield f"  {paint(said, 'title', color=options.color)}   {size}"
     for expected, found in dict.fromkeys((one.expected, one.found) for one in match.mismatches):
         alike = [one.parameter for one in match.mismatches if (one.expected, one.found) == (expected, found)]
-        patterns = [visible(pattern) for pattern in fold_names(alike)]
+        patterns = [escape_control(pattern) for pattern in fold_names(alike)]
         head = f"    {_value(expected)} there, {_value(found)} here: "
-        yield from layout.paragraph(head, few(patterns, SHOWN), options.width)
+        yield from layout.paragraph(head, first_few(patterns, SHOWN), options.width)
 
 
 def _value(weight_decay: float | None) -> str:
     if weight_decay is None:
         return "in no group"
-    return coefficient(weight_decay) if weight_decay else "spared"
+    return format_coefficient(weight_decay) if weight_decay else "spared"

@@ -11,11 +11,11 @@ from decay_audit.model.observations import Movement, Observation, UpdateFormula
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
-from decay_audit.reports.wording import COUNTED, amount, dimensions
+from decay_audit.reports.wording import COUNTED, amount
 from decay_audit.roles.words import Classified, Layer, Role
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.explanation import Explanation, Step
-from decay_audit.text import coefficient, few, visible
+from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
 
 _PRESETS = 6
 _ANSWERS = {True: "yes", False: "no", None: "?"}
@@ -35,11 +35,11 @@ def explanation(story: Explanation, options: Options) -> str:
     sections = {
         "is": _identity(story.decision.classified),
         "declared": _declared(story),
-        "tied to": map(visible, story.decision.classified.parameter.tied_to),
+        "tied to": map(escape_control, story.decision.classified.parameter.tied_to),
         "ruleset": _ruleset(story),
         "elsewhere": _elsewhere(story, len(story.elsewhere) if options.verbose else _PRESETS),
         "observed": map(_observed, story.observations),
-        **{f"with {visible(update.optimizer)}": _update(update) for update in story.updates},
+        **{f"with {escape_control(update.optimizer)}": _update(update) for update in story.updates},
     }
     indent = max(map(len, sections)) + 2
     lines = [_title(story.decision.classified, options)]
@@ -72,11 +72,11 @@ def condition(when: When) -> str:
 
 def _title(subject: Classified, options: Options) -> str:
     parameter = subject.parameter
-    shape = "not initialized" if parameter.lazy else dimensions(parameter.shape)
+    shape = "not initialized" if parameter.lazy else format_shape(parameter.shape)
     frozen = "   frozen" if parameter.trainable is False else ""
-    owner = " ".join(visible(word) for word in (parameter.owner.type_name, parameter.owner.name) if word)
-    name = paint(visible(parameter.name), "title", color=options.color)
-    raw = f"   ({visible(parameter.raw_name)})" if parameter.raw_name != parameter.name else ""
+    owner = " ".join(escape_control(word) for word in (parameter.owner.type_name, parameter.owner.name) if word)
+    name = paint(escape_control(parameter.name), "title", color=options.color)
+    raw = f"   ({escape_control(parameter.raw_name)})" if parameter.raw_name != parameter.name else ""
     size = f"   {amount(parameter.numel)} elements" if parameter.numel > 1 else ""
     return f"{name}{raw}   {shape}   {parameter.dtype}{size}{frozen}" + (f"   of {owner}" if owner else "")
 
@@ -91,38 +91,39 @@ def _identity(subject: Classified) -> Iterator[str]:
     for one in subject.evidence:
         agrees = (one.role, one.layer) == (subject.role, subject.layer)
         says = "" if agrees else f"; it says {_what(one.role, one.layer, one.confidence)}"
-        yield f"{one.kind}: {visible(one.detail)}{says}"
+        yield f"{one.kind}: {escape_control(one.detail)}{says}"
     if subject.parameter.uses == ():
         yield "usage: the traced forward pass never touched it"
 
 
 def _declared(story: Explanation) -> Iterator[str]:
     if declared := story.decision.classified.parameter.declared_no_decay:
-        yield f"not to decay, in {visible(declared)}"
+        yield f"not to decay, in {escape_control(declared)}"
 
 
 def _ruleset(story: Explanation) -> Iterator[str]:
     decision = story.decision
-    verdict = f"decayed, weight_decay {coefficient(decision.weight_decay)}" if decision.decays else "spared"
-    yield f"{verdict if decision.grouped else 'frozen, left out of every param group'} by {visible(story.ruleset.name)}"
+    verdict = f"decayed, weight_decay {format_coefficient(decision.weight_decay)}" if decision.decays else "spared"
+    verdict = verdict if decision.grouped else "frozen, left out of every param group"
+    yield f"{verdict} by {escape_control(story.ruleset.name)}"
     yield from (_step(step, story) for step in story.walk)
 
 
 def _step(step: Step, story: Explanation) -> str:
     asked = next((rule.when for rule in story.ruleset.rules if rule.name == step.rule), None)
-    about = f": {visible(condition(asked))}" if asked else ""
-    return f"{_ANSWERS[step.answer]:<3}  {visible(step.location)} {visible(step.rule)}{about}"
+    about = f": {escape_control(condition(asked))}" if asked else ""
+    return f"{_ANSWERS[step.answer]:<3}  {escape_control(step.location)} {escape_control(step.rule)}{about}"
 
 
 def _elsewhere(story: Explanation, most: int) -> Iterator[str]:
     for decays, word in ((True, "decayed by"), (False, "spared by"), (None, "no answer from")):
-        if names := [visible(one.ruleset) for one in story.elsewhere if one.decays is decays]:
-            yield f"{word} {few(names, most)}"
+        if names := [escape_control(one.ruleset) for one in story.elsewhere if one.decays is decays]:
+            yield f"{word} {first_few(names, most)}"
 
 
 def _observed(one: Observation) -> str:
-    lr = "" if one.lr is None else f", lr {coefficient(one.lr)}"
-    held = f"{visible(one.optimizer)} group {one.group}: weight_decay {coefficient(one.weight_decay)}{lr}"
+    lr = "" if one.lr is None else f", lr {format_coefficient(one.lr)}"
+    held = f"{escape_control(one.optimizer)} group {one.group}: weight_decay {format_coefficient(one.weight_decay)}{lr}"
     if one.measured_rate and one.lr is not None and one.movement in {None, "proportional"}:
         return f"{held}; a step with a gradient of zero removes {100 * one.lr * one.measured_rate:.4g} % of the weight"
     return held if one.movement is None else f"{held}; a step with a gradient of zero {_MOVES[one.movement]}"

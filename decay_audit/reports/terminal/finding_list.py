@@ -9,7 +9,7 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
-from decay_audit.text import counted, few, visible
+from decay_audit.text import count_noun, escape_control, first_few
 
 _NAMES = 8
 _COMMAND = "fix: decay-audit "
@@ -20,7 +20,7 @@ def render(report: Report, options: Options) -> str:
 
     Where there is a live optimizer and a saved one, both stand beside the ruleset first, by name, where they differ.
     """
-    title = paint(visible(report.inventory.target), "title", color=options.color)
+    title = paint(escape_control(report.inventory.target), "title", color=options.color)
     head = [title] if options.titled and report.findings else []
     return "".join(f"{line}\n" for line in (*head, *_side_by_side(report, options), *lines(report, options)))
 
@@ -37,7 +37,7 @@ def lines(report: Report, options: Options) -> Iterator[str]:
     """Say each finding: its code and severity, then what it concerns, where it points, and the fix."""
     for finding in report.findings:
         head = f"{finding.code} {finding.severity:<7}"
-        first, *more = layout.paragraph(f"{head} ", visible(finding.message), options.width)
+        first, *more = layout.paragraph(f"{head} ", escape_control(finding.message), options.width)
         yield paint(head, finding.severity, color=options.color) + first[len(head) :]
         yield from more
         for detail in _details(finding, report, options):
@@ -48,8 +48,8 @@ def lines(report: Report, options: Options) -> Iterator[str]:
 def verdict(report: Report) -> str:
     """Sum up the findings in one line."""
     counts = Counter(finding.severity for finding in report.findings)
-    found = ", ".join(counted(counts[severity], severity) for severity in SEVERITIES if counts[severity])
-    tensors = counted(len(report.plan.decisions) + report.hidden, "tensor")
+    found = ", ".join(count_noun(counts[severity], severity) for severity in SEVERITIES if counts[severity])
+    tensors = count_noun(len(report.plan.decisions) + report.hidden, "tensor")
     return "; ".join([f"{found or 'no findings'} in {tensors}", *dict.fromkeys(_uncompared(report))])
 
 
@@ -59,9 +59,10 @@ def _uncompared(report: Report) -> Iterator[str]:
         names = [name for group in one.groups for name in group.parameters]
         known = sum(map(bool, names))
         if names and not known and one.origin == "checkpoint":
-            yield f"the saved {visible(one.type)} could not be compared"
+            yield f"the saved {escape_control(one.type)} could not be compared"
         elif known < len(names) and one.origin == "checkpoint":
-            yield f"the saved {visible(one.type)} could be compared in {known:,} of {len(names):,} positions only"
+            positions = f"{known:,} of {len(names):,} positions"
+            yield f"the saved {escape_control(one.type)} could be compared in {positions} only"
 
 
 def notes(report: Report) -> tuple[str, ...]:
@@ -72,7 +73,7 @@ def notes(report: Report) -> tuple[str, ...]:
 
 def named(finding: Finding, most: int) -> str:
     """Name the parameters that a finding concerns, folded; the first `most` patterns, and how many more."""
-    return few([visible(pattern) for pattern in fold_names(finding.parameters)], most)
+    return first_few([escape_control(pattern) for pattern in fold_names(finding.parameters)], most)
 
 
 def place(finding: Finding, report: Report) -> str:
@@ -85,6 +86,6 @@ def _details(finding: Finding, report: Report, options: Options) -> Iterator[str
     if finding.parameters:
         yield named(finding, len(finding.parameters) if options.full else _NAMES)
     if where := place(finding, report):
-        yield visible(where)
+        yield escape_control(where)
     if finding.fix:
-        yield f"fix: {visible(finding.fix)}"
+        yield f"fix: {escape_control(finding.fix)}"

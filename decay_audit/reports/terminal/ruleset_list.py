@@ -6,25 +6,25 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
 from decay_audit.rulesets.ruleset import RuleSet
-from decay_audit.text import coefficient, visible
+from decay_audit.text import escape_control, format_coefficient
 
 
 def render(rulesets: Sequence[RuleSet], options: Options) -> str:
     """List rulesets: name, base coefficient, title, the rules that spare, and the source."""
-    width = max((layout.cell_width(visible(ruleset.name)) for ruleset in rulesets), default=0)
+    width = max((layout.cell_width(escape_control(ruleset.name)) for ruleset in rulesets), default=0)
     return "".join(f"{line}\n" for ruleset in rulesets for line in _lines(ruleset, width, options))
 
 
 def _lines(ruleset: RuleSet, width: int, options: Options) -> Iterator[str]:
-    name = visible(ruleset.name)
+    name = escape_control(ruleset.name)
     gap = " " * (width - layout.cell_width(name))
-    head = f"{name}{gap}  {coefficient(ruleset.weight_decay):<7}"
-    first, *more = layout.paragraph(head, visible(ruleset.title), options.width)
+    head = f"{name}{gap}  {format_coefficient(ruleset.weight_decay):<7}"
+    first, *more = layout.paragraph(head, escape_control(ruleset.title), options.width)
     yield paint(name, "title", color=options.color) + first[len(name) :]
     yield from more
     indent = " " * layout.cell_width(head)
-    spares = [visible(rule.name) for rule in ruleset.rules if rule.amount.coefficient(ruleset.weight_decay) == 0]
+    spares = [escape_control(rule.name) for rule in ruleset.rules if rule.amount.coefficient(ruleset.weight_decay) == 0]
     yield from layout.paragraph(indent, f"spares {', '.join(spares) or 'nothing'}", options.width)
     if ruleset.source:
-        for line in layout.paragraph(indent, visible(ruleset.source), options.width):
+        for line in layout.paragraph(indent, escape_control(ruleset.source), options.width):
             yield paint(line, "dim", color=options.color)

@@ -10,7 +10,7 @@ from decay_audit.reports.terminal import finding_list, layout
 from decay_audit.reports.terminal.layout import Cell, Column, paint
 from decay_audit.reports.wording import COUNTED, amount, share
 from decay_audit.rulesets.plan import Decision
-from decay_audit.text import coefficient, counted, visible
+from decay_audit.text import count_noun, escape_control, format_coefficient
 
 _COLUMNS = (
     Column(title="parameter"),
@@ -31,11 +31,11 @@ def header(report: Report, options: Options) -> Iterator[str]:
     """Name the target, its size, and the ruleset."""
     ruleset = report.plan.ruleset
     shown = totals.count(report.plan.decisions)
-    target = visible(report.inventory.target)
-    size = f"{amount(shown.numel)} parameters, {counted(shown.parameters, 'tensor')}"
+    target = escape_control(report.inventory.target)
+    size = f"{amount(shown.numel)} parameters, {count_noun(shown.parameters, 'tensor')}"
     if report.hidden:
         size = f"{size} shown, {report.hidden:,} hidden"
-    policy = f"ruleset {visible(ruleset.name)}, weight_decay {coefficient(ruleset.weight_decay)}"
+    policy = f"ruleset {escape_control(ruleset.name)}, weight_decay {format_coefficient(ruleset.weight_decay)}"
     yield from layout.heading(target, (size, policy), options.width, color=options.color)
 
 
@@ -78,7 +78,7 @@ def _laid_out(report: Report, shown: Sequence[Entry], options: Options) -> Itera
 def _cells(row: Row) -> Sequence[Cell]:
     layer, decay, *others = row.cells
     return (
-        (visible(row.pattern), ""),
+        (escape_control(row.pattern), ""),
         (f"x{row.count}" if row.count > 1 else "", "dim"),
         (entries.shape(row), ""),
         (layer, "dim"),
@@ -107,8 +107,8 @@ def footer(report: Report, options: Options) -> Iterator[str]:
 
 def _sum(title: str, decisions: Sequence[Decision], whole: int, options: Options) -> Iterator[str]:
     total = totals.count(decisions)
-    size = f"{amount(total.numel)} in {counted(total.parameters, 'tensor')} ({share(total.numel, whole)})"
-    roles = ", ".join(counted(len(one), *COUNTED[role]) for role, one in totals.by_role(decisions).items())
+    size = f"{amount(total.numel)} in {count_noun(total.parameters, 'tensor')} ({share(total.numel, whole)})"
+    roles = ", ".join(count_noun(len(one), *COUNTED[role]) for role, one in totals.by_role(decisions).items())
     remark = {
         "decayed": "",
         "spared": "model.parameters() in one group would decay them too",
@@ -121,16 +121,16 @@ def _sum(title: str, decisions: Sequence[Decision], whole: int, options: Options
 def _notes(report: Report, options: Options) -> Iterator[str]:
     inventory = report.inventory
     if inventory.built_on:
-        yield f"  built    {_BUILT.get(inventory.built_on, visible(inventory.built_on))}"
+        yield f"  built    {_BUILT.get(inventory.built_on, escape_control(inventory.built_on))}"
     if not any(one.owner.types for one in inventory.parameters):
         yield from layout.paragraph("  roles    ", _FROM_HEADERS, options.width)
     for note in finding_list.notes(report):
-        yield from layout.paragraph("  note     ", visible(note), options.width)
+        yield from layout.paragraph("  note     ", escape_control(note), options.width)
     if not inventory.excluded:
         return
     if not options.verbose:
-        left = counted(len(inventory.excluded), "tensor, not a parameter", "tensors, not parameters")
+        left = count_noun(len(inventory.excluded), "tensor, not a parameter", "tensors, not parameters")
         yield f"  left out {left}; --verbose lists {'it' if len(inventory.excluded) == 1 else 'them'}"
         return
     for one in inventory.excluded:
-        yield f"  left out {visible(one.name)}: {visible(one.reason)}"
+        yield f"  left out {escape_control(one.name)}: {escape_control(one.reason)}"

@@ -15,7 +15,7 @@ from decay_audit.reports.terminal import layout, table
 from decay_audit.reports.terminal.layout import Cell, Column
 from decay_audit.reports.wording import amount, share
 from decay_audit.rulesets.plan import FROZEN, Decision
-from decay_audit.text import visible
+from decay_audit.text import escape_control
 
 _DIGITS = re.compile(r"[0-9]+")
 
@@ -147,12 +147,12 @@ def _rows(node: Node, depth: int, prefix: str = "", above: int = 1) -> Iterator[
         return
     decays = share(node.decayed, node.numel)
     yield (
-        (layout.INDENT * depth + visible(name or "(model)"), "" if node.children else "dim"),
+        (layout.INDENT * depth + escape_control(name or "(model)"), "" if node.children else "dim"),
         (f"x{count}" if count > 1 else "", "dim"),
-        (visible(node.type), "dim"),
+        (escape_control(node.type), "dim"),
         (amount(node.numel), ""),
         (decays, "decay" if node.decayed else "dim"),
-        (visible(node.own), ""),
+        (escape_control(node.own), ""),
     )
     for child in node.children:
         yield from _rows(child, depth + 1, above=count)

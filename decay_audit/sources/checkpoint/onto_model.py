@@ -10,7 +10,7 @@ from decay_audit.errors import TargetError
 from decay_audit.model.inventory import ExcludedTensor, Inventory
 from decay_audit.model.observations import Optimizer
 from decay_audit.model.parameters import Parameter
-from decay_audit.text import counted, few
+from decay_audit.text import count_noun, first_few, format_shape
 
 SHOWN = 5
 MOST = 1000
@@ -36,7 +36,7 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
     if saved.parameters and model.parameters and not any(twins.values()):
         raise TargetError(
             f"{saved.target} is of another model: {model.target} has none of its {len(saved.parameters)} names",
-            f"it holds {few([one.name for one in saved.parameters], 3)}: name the model that has these",
+            f"it holds {first_few([one.name for one in saved.parameters], 3)}: name the model that has these",
         )
     kept: dict[str, Parameter] = {}
     for one in saved.parameters:
@@ -99,7 +99,7 @@ def _misfits(saved: Inventory, strange: Sequence[Parameter], twins: Twins, model
     found = {twin.name for each in twins.values() for twin in each}
     missing = [one for one in model.parameters if one.name not in found]
     reshaped = {
-        twin.name: f"{twin.name} {_sizes(one.shape)} ({_sizes(twin.shape)} there)"
+        twin.name: f"{twin.name} {format_shape(one.shape)} ({format_shape(twin.shape)} there)"
         for one in saved.parameters
         for twin in twins[one.name]
         if not twin.lazy and twin.shape != one.shape
@@ -117,10 +117,6 @@ def _with_nearest(one: Parameter, missing: Sequence[Parameter]) -> str:
     return f"{one.name} ({near[0]} there?)" if near else one.name
 
 
-def _sizes(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"
-
-
 def _note(names: list[str], words: str) -> Iterable[str]:
     if names:
-        yield f"{counted(len(names), 'parameter')} {words}: {few(names, SHOWN)}"
+        yield f"{count_noun(len(names), 'parameter')} {words}: {first_few(names, SHOWN)}"

@@ -18,7 +18,7 @@ from decay_audit.sources.checkpoint.shards import Shards, select
 from decay_audit.sources.checkpoint.state_dict.find import table
 from decay_audit.sources.checkpoint.state_dict.merge import merge
 from decay_audit.sources.checkpoint.state_dict.model_order import in_order_of
-from decay_audit.text import counted, few
+from decay_audit.text import count_noun, first_few
 
 MAX_OPAQUE: Final = 1000
 
@@ -49,7 +49,7 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
         try:
             return _inventory(path, target, shards, tables, kinds, model)
         except MalformedError as error:
-            one = f"name one of them: {few(list(tables), 3)}" if len(tables) > 1 else ""
+            one = f"name one of them: {first_few(list(tables), 3)}" if len(tables) > 1 else ""
             raise TargetError(f"{path.resolve().name} cannot be read: {error.message}", error.hint or one) from error
 
 
@@ -156,7 +156,7 @@ def _nothing(path: Path, tables: Mapping[str, Table], excluded: int) -> tuple[st
         )
     if excluded:
         return (
-            f"{path.name} holds {counted(excluded, 'entry', 'entries')}, but no parameters",
+            f"{path.name} holds {count_noun(excluded, 'entry', 'entries')}, but no parameters",
             "name the file of the model",
         )
     return f"{path.name} holds no state dict", "name a file with a model's state_dict()"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.formats.byte_source import opened
 from decay_audit.sources.checkpoint.pickle.values import MAX_TENSORS
-from decay_audit.text import few
+from decay_audit.text import first_few
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 _INDEX: Final = ".index.json"
@@ -95,9 +95,8 @@ def _of_index(path: Path) -> Shards:
 def _missing(index: str, missing: Sequence[str], total: int) -> tuple[str, str]:
     if not missing:
         return f"{index} names no tensors", "name the index of a checkpoint"
-    listed = ", ".join(repr(name[:96]) for name in missing[:5])
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    return f"{len(missing)} of {total} shards that {index} names are missing: {listed}{more}", "download them all"
+    listed = first_few([repr(name[:96]) for name in missing], 5)
+    return f"{len(missing)} of {total} shards that {index} names are missing: {listed}", "download them all"
 
 
 def _check_inside(index: str, name: str) -> None:
@@ -131,7 +130,7 @@ def _none(folder: Path, names: Sequence[str]) -> tuple[str, str]:
         return f"{name} holds a TensorFlow checkpoint", "convert it to a PyTorch state dict first"
     lost = [each.name for each in folder.iterdir() if each.is_symlink() and not each.exists()]
     if lost:
-        return f"{name} holds links to files that are not there: {few(sorted(lost), 3)}", "download them again"
+        return f"{name} holds links to files that are not there: {first_few(sorted(lost), 3)}", "download them again"
     below = {
         found.parent.relative_to(folder).as_posix(): None
         for depth in range(1, _MAX_DEPTH + 1)
@@ -139,7 +138,7 @@ def _none(folder: Path, names: Sequence[str]) -> tuple[str, str]:
         if found.name.lower().endswith((*SUFFIXES, _INDEX, ".distcp"))
     }
     if below:
-        return f"{name} holds no checkpoint itself", f"below it: {few(list(below), 5)}: name one of these"
+        return f"{name} holds no checkpoint itself", f"below it: {first_few(list(below), 5)}: name one of these"
     return f"{name} holds no checkpoint", f"files that are read end in {', '.join(SUFFIXES)}"
 
 
@@ -151,7 +150,7 @@ def _optimizers(folder: Path) -> tuple[str, ...]:
 def _left(names: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:
     """Name the other checkpoints of a folder."""
     left = [name for name in names if name.lower().endswith(SUFFIXES) and name not in read]
-    return (f"left aside in the folder: {few(left, 5)}",) if left else ()
+    return (f"left aside in the folder: {first_few(left, 5)}",) if left else ()
 
 
 def _choose(names: Sequence[str]) -> tuple[str, ...]:

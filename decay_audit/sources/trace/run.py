@@ -20,6 +20,7 @@ from decay_audit.sources.trace.example_inputs import Inputs, served
 from decay_audit.sources.trace.example_inputs.declared import appetite
 from decay_audit.sources.trace.example_inputs.resize import corrected
 from decay_audit.sources.trace.tensor_state import Ledger
+from decay_audit.text import first_few
 
 CORRECTIONS = 3  # of one guess at the inputs
 ALIKE = 4  # failures in the same words: yet another size does not help
@@ -149,8 +150,7 @@ def with_uses(inventory: Inventory, traced: Trace) -> Inventory:
 
 
 def _never_touched(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"the forward pass never touched {', '.join(names[:SHOWN])}{more}"
+    return f"the forward pass never touched {first_few(names, SHOWN)}"
 
 
 def _declared(value: Any, ledger: Ledger) -> Any:  # noqa: ANN401

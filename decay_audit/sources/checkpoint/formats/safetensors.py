@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from decay_audit.sources.checkpoint.formats.byte_source import Opened
 from decay_audit.sources.checkpoint.pickle.values import MAX_TENSORS, MalformedError, Table, Tensor
-from decay_audit.text import counted
+from decay_audit.text import count_noun
 
 MAX_HEADER: Final = 100_000_000
 MAX_COMMAS: Final = 1_000_000
@@ -132,7 +132,7 @@ def _check_length(header: bytes) -> None:
     if tensors > MAX_TENSORS:
         raise MalformedError(f"its header describes {tensors} tensors; at most {MAX_TENSORS} are read")
     if header.count(b",") > MAX_COMMAS + MAX_DIMENSIONS * tensors:
-        raise MalformedError(f"its header holds far more than {counted(tensors, 'tensor')} can need")
+        raise MalformedError(f"its header holds far more than {count_noun(tensors, 'tensor')} can need")
 
 
 def _entries_one_by_one(header: bytes, fault: str) -> _Entries:

@@ -15,6 +15,7 @@ from decay_audit.sources.checkpoint.pickle.values import Opaque, Saved, Tensor
 from decay_audit.sources.checkpoint.state_dict.canonical_names import without_wrappers
 from decay_audit.sources.checkpoint.state_dict.merge import Model, place
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes, mapping
+from decay_audit.text import first_few
 
 Shape = tuple[int, ...]
 
@@ -222,7 +223,11 @@ def _as_named(
         if shape is not None and name in shapes and shape != shapes[name]
     }
     strangers = [repr(name[:96]) for names in named for name in names if name not in shapes]
-    notes = (f"{len(strangers)} of its parameters are not in the state dict: {_few(strangers)}",) if strangers else ()
+    notes = (
+        (f"{len(strangers)} of its parameters are not in the state dict: {first_few(strangers, 3)}",)
+        if strangers
+        else ()
+    )
     kept = [[name if name in shapes else "" for name in names] for names in named]
     return kept, tuple(misfits), (*notes, *_misfit_notes(misfits, shapes))
 
@@ -236,12 +241,7 @@ def _canonical(name: str, known: Mapping[str, str], model: Model) -> str:
 
 def _misfit_notes(misfits: Mapping[str, Shape], shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     listed = [f"{name[:96]!r} is {list(shapes[name])}, its state {list(held)}" for name, held in misfits.items()]
-    return (f"saved states of other shapes than their parameters: {_few(listed)}",) if listed else ()
-
-
-def _few(words: Sequence[str]) -> str:
-    more = f" and {len(words) - 3} more" if len(words) > 3 else ""
-    return ", ".join(words[:3]) + more
+    return (f"saved states of other shapes than their parameters: {first_few(listed, 3)}",) if listed else ()
 
 
 def _as_aligned(
@@ -272,7 +272,7 @@ def _misfits(groups: Sequence[Sequence[Shape | None]], model: Model) -> tuple[tu
     saved = {held for group in groups for held in group}
     alone = [name for name, shape in shapes.items() if shape not in saved] if None not in saved else []
     listed = [f"{name[:96]!r} {list(shapes[name])}" for name in alone]
-    return tuple(alone), (f"no saved state has the shape of {_few(listed)}",) if listed else ()
+    return tuple(alone), (f"no saved state has the shape of {first_few(listed, 3)}",) if listed else ()
 
 
 def _alignment_notes(
@@ -285,7 +285,9 @@ def _alignment_notes(
     held = {shape for group in groups for shape in group if shape}
     strange = [str(list(shape)) for shape in sorted(held - {each.shape for each in model.parameters})]
     if lost and fits and strange:
-        notes.append(f"no parameter has the shape of its states, {_few(strange)}: are they flattened (ZeRO, FSDP)?")
+        notes.append(
+            f"no parameter has the shape of its states, {first_few(strange, 3)}: are they flattened (ZeRO, FSDP)?"
+        )
     elif lost and fits:
         why = "shapes allow more than one order" if model.ordered else "safetensors does not keep the model's order"
         notes.append(f"{lost} of {total} positions could not be mapped to names for certain: {why}")

@@ -14,6 +14,7 @@ from decay_audit.sources.checkpoint.optimizer_state.groups import entries
 from decay_audit.sources.checkpoint.pickle.values import TRAINED, MalformedError, Opaque, Pickled, Saved, Table, Tensor
 from decay_audit.sources.checkpoint.state_dict.deepspeed import completed
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import Flat, attributes, flatten, is_module, mapping
+from decay_audit.text import first_few
 
 MAX_DEPTH: Final = 32
 MAX_ENTRIES: Final = 4_000_000
@@ -202,7 +203,11 @@ def _at(key: str, nodes: Sequence[tuple[Path, object]], candidates: Sequence[Can
             return Candidate(path=path, node=node, flat=flat, numel=0)
     known = [_dotted(found.path) for found in candidates if found.path]
     near = get_close_matches(key[:64], [name[:64] for name in known], n=1)
-    listed = f"it holds {_listed(known)}" if known else "it holds one state dict, at its root"
+    listed = (
+        f"it holds {first_few([repr(name[:96]) for name in known], 5)}"
+        if known
+        else "it holds one state dict, at its root"
+    )
     raise TargetError(f"no tensors at --key {key!r}", f"did you mean {near[0]!r}? {listed}" if near else listed)
 
 
@@ -230,11 +235,6 @@ def _notes(chosen: Candidate, candidates: Sequence[Candidate]) -> tuple[str, ...
     others = [found for found in _apart(chosen, candidates) if found.path and len(found.flat.tensors) > 1]
     if not others:
         return ()
-    listed = _listed([_dotted(found.path) for found in others])
+    listed = first_few([repr(_dotted(found.path)[:96]) for found in others], 5)
     where = f"at {_dotted(chosen.path)[:96]!r}" if chosen.path else "at the root"
     return (f"the state dict {where} was read; the file also holds {listed}: choose with --key",)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(repr(name[:96]) for name in names[:5]) + more

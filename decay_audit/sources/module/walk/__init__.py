@@ -13,7 +13,7 @@ from decay_audit.model.inventory import Inventory
 from decay_audit.model.parameters import Declaration, Owner, Parameter, declared_no_decay
 from decay_audit.sources.module.walk import describe_module, fsdp_shapes
 from decay_audit.sources.module.walk.timm_layers import layer_numbers
-from decay_audit.text import counted, few
+from decay_audit.text import count_noun, first_few
 
 _MOST_PATHS = 256
 """How often one module is entered: modules shared at every level have exponentially many names."""
@@ -275,14 +275,14 @@ def _notes(seen: _Seen) -> Iterator[str]:
             module for module in held if id(module) not in seen.entered and next(module.parameters(), None) is not None
         ]
         if lost:
-            modules = counted(len(lost), "module")
+            modules = count_noun(len(lost), "module")
             yield f"{name} keeps {modules} in a plain container: torch does not see their parameters"
     if any(times > _MOST_PATHS for times in seen.entered.values()):
         yield f"some modules are shared over more than {_MOST_PATHS} paths: not every tied name is listed"
 
 
 def _these(names: list[str]) -> str:
-    return few([name or "the model itself" for name in names], 3)
+    return first_few([name or "the model itself" for name in names], 3)
 
 
 def _nothing(target: str, seen: _Seen) -> TargetError:

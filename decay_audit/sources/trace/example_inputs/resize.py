@@ -12,6 +12,7 @@ import torch
 from msgspec.structs import replace
 
 from decay_audit.sources.trace.example_inputs import Inputs
+from decay_audit.text import format_shape
 
 LAST = (-1,)
 _WIDTHS = (
@@ -32,7 +33,7 @@ def corrected(inputs: Inputs, failure: str) -> Inputs | None:
                if new.shape != old.shape]  # fmt: skip
     if not changed:
         return None
-    shapes = " and ".join("x".join(map(str, shape)) for shape in changed)
+    shapes = " and ".join(format_shape(shape) for shape in changed)
     return replace(inputs, args=args, kwargs=kwargs, notes=(f"traced with an input of shape {shapes}, which fits",))
 
 
