@@ -14,9 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from decay_audit import api, reports
-from decay_audit.checks.codes import SEVERITIES
 from decay_audit.cli import app, options
-from decay_audit.sources.module import Device
+from decay_audit.model.choices import SEVERITIES, Device
 
 EXAMPLE = str(Path(__file__).parents[1] / "examples" / "resnext29.py")
 SINGLE_GROUP = f"{EXAMPLE}:make_optimizer"

@@ -16,8 +16,8 @@ from decay_audit.api.emitting import code
 from decay_audit.api.loading import DEFAULT_RULES, Loaded, Request, file_of, load
 from decay_audit.api.observing import Observed, observe, observe_live
 from decay_audit.checks import check, coefficient_in_use, selected_codes
-from decay_audit.checks.codes import Severity
 from decay_audit.errors import DecayAssertionError, DecayAuditError
+from decay_audit.model.choices import Severity
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, UpdateFormula
 from decay_audit.model.parameters import Parameter
@@ -32,7 +32,7 @@ from decay_audit.rulesets.ruleset import RuleSet
 if TYPE_CHECKING:
     import torch
 
-    from decay_audit.sources.module import Device
+    from decay_audit.model.choices import Device
 
 __all__ = [
     "DEFAULT_RULES",

@@ -14,7 +14,8 @@ from decay_audit.sources import target as targets
 from decay_audit.sources.checkpoint import onto_model
 
 if TYPE_CHECKING:
-    from decay_audit.sources.module import Built, Device
+    from decay_audit.model.choices import Device
+    from decay_audit.sources.module import Built
 
 DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"

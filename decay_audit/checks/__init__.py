@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from decay_audit.checks.checkpoint import check_checkpoint
-from decay_audit.checks.codes import SEVERITIES, Finding
+from decay_audit.checks.codes import Finding
 from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
 from decay_audit.checks.plan import check_plan
 from decay_audit.checks.resume import check_resume
 from decay_audit.checks.unused_entries import check_channels
+from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.rulesets.plan import Plan

@@ -1,14 +1,10 @@
 """The codes: what each finding means, how bad it is, and the value that a check returns."""
 
 from collections.abc import Iterable
-from typing import Literal, get_args
 
 from msgspec import Struct
 
-Severity = Literal["error", "warning", "note"]
-
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-"""From the worst on."""
+from decay_audit.model.choices import Severity
 
 
 class Finding(Struct, frozen=True, kw_only=True):

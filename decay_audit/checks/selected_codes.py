@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-from decay_audit.checks.codes import CODES, SEVERITIES, Finding, Severity
+from decay_audit.checks.codes import CODES, Finding
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import SEVERITIES, Severity
 
 
 def chosen(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:

@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from decay_audit import api
-from decay_audit.checks.codes import Severity
 from decay_audit.integrations.running import Settings, look
+from decay_audit.model.choices import Severity
 
 try:
     from lightning.pytorch import Callback

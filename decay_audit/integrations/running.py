@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from decay_audit import api, reports
 from decay_audit.checks import selected_codes
-from decay_audit.checks.codes import Severity
 from decay_audit.errors import DecayAssertionError
+from decay_audit.model.choices import Severity
 from decay_audit.reports.report import Report
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from transformers import TrainerCallback
 
 from decay_audit import api
-from decay_audit.checks.codes import Severity
 from decay_audit.errors import DecayAuditError
 from decay_audit.integrations.running import Settings, look
+from decay_audit.model.choices import Severity
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState, TrainingArguments

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, assert_never
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.reports.options import Format, Options
+from decay_audit.model.choices import Format
+from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 
 if TYPE_CHECKING:

@@ -1,20 +1,6 @@
-"""How a report should be said: the formats there are, and the terminal it is for."""
-
-from enum import StrEnum
+"""How a report should be said: the terminal it is for, and how much of it."""
 
 from msgspec import Struct
-
-
-class Format(StrEnum):
-    """What `--format` accepts."""
-
-    TEXT = "text"
-    TREE = "tree"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    CSV = "csv"
-    SARIF = "sarif"
-    GITHUB = "github"
 
 
 class Options(Struct, frozen=True, kw_only=True):

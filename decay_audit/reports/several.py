@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from decay_audit.reports.options import Format
+from decay_audit.model.choices import Format
 
 
 def join(texts: Sequence[str], format: Format) -> str:  # noqa: A002

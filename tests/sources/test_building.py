@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from decay_audit.errors import TargetError
+from decay_audit.model.choices import Device
 from decay_audit.sources.module import Built, build, evaluate
-from decay_audit.sources.module.build import Device
 from decay_audit.sources.target import FileTarget, ModuleTarget, parse
 
 Write = Callable[[str, str], Path]

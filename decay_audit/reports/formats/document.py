@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from decay_audit.checks.codes import Severity
+from decay_audit.model.choices import Severity
 from decay_audit.model.inventory import SourceKind
 from decay_audit.model.observations import Origin, Semantics
 from decay_audit.roles.words import Confidence, EvidenceKind, Layer, Role

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from decay_audit.checks.codes import Finding, Severity
+from decay_audit.checks.codes import Finding
+from decay_audit.model.choices import Severity
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import finding_list

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from decay_audit.model.choices import Format
 from decay_audit.reports.fold import fold_names
-from decay_audit.reports.options import Format, Options
+from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import Cell, Column, paint
 from decay_audit.reports.wording import COUNTED, amount, factors, share

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from decay_audit.checks.codes import SEVERITIES, Finding
+from decay_audit.checks.codes import Finding
+from decay_audit.model.choices import SEVERITIES
 from decay_audit.reports.fold import fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report

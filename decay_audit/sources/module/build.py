@@ -1,13 +1,13 @@
 """From a target to a built model: loaded, chosen, and made on the first of three stages that its code bears."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 from torch import nn
 
 from decay_audit.errors import DecayAuditError, TargetError
+from decay_audit.model.choices import Device
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources.module.build_devices import STAGES, Stage
 from decay_audit.sources.module.find_model import choose
@@ -19,7 +19,6 @@ from decay_audit.sources.module.user_code.user_errors import FINAL, failure
 from decay_audit.sources.module.walk import read
 from decay_audit.sources.target import FileTarget, ModuleTarget
 
-Device = Literal["auto", "meta", "streamed", "cpu"]
 Say = Callable[[str], None]
 
 _ORDER: dict[Device, tuple[Stage, ...]] = {

@@ -1,0 +1,31 @@
+"""Closed sets of words that a user chooses from, each written once. Imports nothing: the command line needs them."""
+
+from enum import StrEnum
+from typing import Literal, get_args
+
+Device = Literal["auto", "meta", "streamed", "cpu"]
+"""Where a model is built."""
+
+Severity = Literal["error", "warning", "note"]
+"""How bad a finding is."""
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # worst first
+
+Color = Literal["auto", "always", "never"]
+"""When to colour what goes to a terminal."""
+
+
+class Format(StrEnum):
+    """Formats of a report."""
+
+    TEXT = "text"
+    TREE = "tree"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    CSV = "csv"
+    SARIF = "sarif"
+    GITHUB = "github"
+
+
+ComparisonFormat = Literal["text", "json"]
+"""Formats of a comparison of rulesets."""
