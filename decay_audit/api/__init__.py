@@ -185,7 +185,15 @@ def _compare(
         decays_something = plan(subjects, ruleset, ruleset.weight_decay or 1.0)
         weight_decay = coefficient_in_use(decays_something, observations)
     decided = plan(subjects, ruleset, weight_decay)
-    found = check(inventory, decided, optimizers, observations, target, adopted=adopted, beside=observed.beside)
+    found = check(
+        inventory,
+        decided,
+        optimizers,
+        observations,
+        target,
+        coefficient_adopted=adopted,
+        checkpoint=observed.beside,
+    )
     return Report(inventory=inventory, plan=decided, optimizers=optimizers, observations=observations, findings=found)
 
 

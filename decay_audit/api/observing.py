@@ -7,10 +7,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.api.loading import Loaded, Request, load
-from decay_audit.checks.resume import counterparts
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.inventory import Inventory
-from decay_audit.model.observations import Observation, Optimizer, held
+from decay_audit.model.observations import Observation, Optimizer, observe_groups
+from decay_audit.model.optimizer_pairs import pair_optimizers
 from decay_audit.optimizers import saved_positions
 from decay_audit.sources import target as targets
 
@@ -44,14 +44,14 @@ def observe(loaded: Loaded, request: Request) -> Observed:
         raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
     live = _live(loaded, request, request.optimizer) if request.optimizer else Observed()
     saved = _placed((beside or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
-    read = tuple(each for optimizer in saved for each in held(optimizer))
+    read = tuple(each for optimizer in saved for each in observe_groups(optimizer))
     return Observed(optimizers=(*live.optimizers, *saved), observations=(*live.observations, *read), beside=beside)
 
 
 def _placed(saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory: Inventory) -> tuple[Optimizer, ...]:
     """See positions without names as the live optimizer that would load them has them, where their shapes allow it."""
     shapes = {one.name: one.shape for one in inventory.parameters}
-    loading = {id(then): now for now, then in counterparts(live, saved)}
+    loading = {id(then): now for now, then in pair_optimizers(live, saved)}
     return tuple(saved_positions.placed(one, loading[id(one)], shapes) if id(one) in loading else one for one in saved)
 
 

@@ -1,19 +1,35 @@
-"""Comparing: a plan, and what was read and observed, become findings. Knows no format."""
+"""Comparing: a plan, and what was read and observed, become findings. Knows no format.
+
+check() runs them all:
+
+- plan: the plan alone (DA301-306, DA401, DA402)
+- unused_entries: entries for learning rates and optimizers that match nothing (DA301)
+- observed_plan: joins the plan with live optimizers, and with saved ones; then, for each of the two:
+  - coefficients: what is decayed, against what the ruleset decays (DA101-103, DA305, DA401, DA402)
+  - group_membership: parameters and groups that are missing, repeated or unwanted (DA201-207, DA505)
+  - effective_decay: what the coefficient does in a step (DA501-504)
+- resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
+
+They share: codes (Finding, and the table of all codes), finding_text (the words and the fixes). selected_codes applies
+--select, --ignore and --fail-on afterwards.
+"""
 
 from collections.abc import Sequence
 
-from decay_audit.checks.checkpoint import check_checkpoint
 from decay_audit.checks.codes import Finding
-from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
+from decay_audit.checks.coefficients import check_coefficients, coefficient_in_use
+from decay_audit.checks.effective_decay import check_effective_decay
+from decay_audit.checks.group_membership import check_group_membership, check_ties
+from decay_audit.checks.observed_plan import observed_plans
 from decay_audit.checks.plan import check_plan
-from decay_audit.checks.resume import check_resume
+from decay_audit.checks.resume import check_checkpoint, check_resume
 from decay_audit.checks.unused_entries import check_channels
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.rulesets.plan import Plan
 
-__all__ = ["check", "coefficient_in_use"]
+__all__ = ["check", "check_optimizers", "coefficient_in_use"]
 
 
 def check(
@@ -23,22 +39,46 @@ def check(
     observations: Sequence[Observation] = (),
     target: str = "",
     *,
-    adopted: bool = False,
-    beside: Inventory | None = None,
+    coefficient_adopted: bool = False,
+    checkpoint: Inventory | None = None,
 ) -> tuple[Finding, ...]:
-    """Compare everything with everything; errors first, then by code.
+    """Run all checks. Errors come first, then codes in order.
 
     Args:
-        target: the target as the user wrote it, for the commands that a fix names; "" for a model in Python.
-        adopted: nobody asked for the plan's base coefficient; it is the one in use.
-        beside: a checkpoint that was named beside the target.
+        target: the target as the user wrote it, for the commands of fixes; "" for a model in Python.
+        coefficient_adopted: the plan's base coefficient was taken from the optimizers, as the user set none.
+        checkpoint: a checkpoint that was named besides the target.
     """
-    found = (
+    inventories = [inventory, *([checkpoint] if checkpoint else [])]
+    findings = (
         *check_plan(plan),
         *check_channels(plan),
         *check_ties(plan),
-        *check_optimizers(plan, optimizers, observations, target, adopted=adopted),
-        *check_checkpoint([inventory, *([beside] if beside else [])], optimizers),
-        *check_resume(optimizers, {one.name: one.shape for one in inventory.parameters}, target),
+        *check_optimizers(plan, optimizers, observations, target, coefficient_adopted=coefficient_adopted),
+        *check_checkpoint(inventories, optimizers),
+        *check_resume(optimizers, {parameter.name: parameter.shape for parameter in inventory.parameters}, target),
     )
-    return tuple(sorted(found, key=lambda one: (SEVERITIES.index(one.severity), one.code)))
+    return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.code)))
+
+
+def check_optimizers(
+    plan: Plan,
+    optimizers: Sequence[Optimizer],
+    observations: Sequence[Observation] = (),
+    target: str = "TARGET",
+    *,
+    coefficient_adopted: bool = False,
+) -> tuple[Finding, ...]:
+    """Compare live optimizers with a plan, and saved ones: DA1xx, DA2xx but DA205, DA305, DA4xx and DA5xx.
+
+    Args:
+        observations: what was observed of each parameter. An optimizer that was not observed is read by its groups.
+        target: the target in the commands of fixes; "" for a model in Python.
+        coefficient_adopted: the plan's base coefficient was taken from the optimizers, as the user set none.
+    """
+    return tuple(
+        finding
+        for observed in observed_plans(plan, optimizers, observations, target, coefficient_adopted=coefficient_adopted)
+        for check in (check_coefficients, check_group_membership, check_effective_decay)
+        for finding in check(observed)
+    )

@@ -1,186 +1,208 @@
-"""What optimizers decay, against what the ruleset asks for: DA101, DA102, DA103, DA305, DA401 and DA402."""
+"""What optimizers decay, against what the ruleset decays: DA101, DA102, DA103, DA305, DA401 and DA402."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isclose
 
-from decay_audit.checks import fixes
 from decay_audit.checks.codes import Finding, finding
-from decay_audit.checks.phrases import kinds, number, places
+from decay_audit.checks.finding_text import coefficient_text, count_by_kind, rules_with_locations, use_another_class
+from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay
 from decay_audit.checks.plan import BIASES_AND_NORMS, declarations, inverted
-from decay_audit.checks.view import Side, effective
 from decay_audit.model.observations import Observation
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import join_words
 
-Pair = tuple[Decision, Observation]
 TOLERANCE = 1e-6
 """Relative difference up to which two coefficients are the same."""
+_LISTED = 5
+"""How many groups one finding names."""
 
 
-def check_coefficients(side: Side) -> Iterator[Finding]:
-    """Compare coefficients. Where nothing decays, or all is upside down, that is said once, and not per parameter."""
-    pairs = [(decision, seen) for decision, seen in side.pairs() if decision.grouped]
-    decayed = {decision.name for decision, seen in pairs if effective(seen)}
+def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
+    """Compare coefficients. If nothing decays, or the policy is inverted, that one finding stands for all."""
+    pairs = [pair for pair in observed.pairs() if pair[0].grouped]
+    decayed = {decision.name for decision, observation in pairs if effective_weight_decay(observation)}
     if pairs and not decayed and any(decision.decays for decision, _ in pairs):
-        yield _nothing(side, pairs)
+        yield _nothing_decays(observed, pairs)
         return
     if inverted([decision for decision, _ in pairs], lambda decision: decision.name in decayed):
-        yield _inverted(side, pairs)
+        yield _inverted(observed, pairs)
         return
-    yield from _decayed(side, pairs)
-    yield from _spared(side, [(decision, seen) for decision, seen in pairs if decision.name not in decayed])
-    if side.first:
-        yield from _other(side, pairs)
-    yield from _declared(side)
+    yield from _decayed(observed, pairs)
+    yield from _spared(observed, [pair for pair in pairs if pair[0].name not in decayed])
+    if observed.primary:
+        yield from _other_coefficients(observed, pairs)
+    yield from _declared_no_decay(observed)
 
 
 def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float | None:
-    """Find the base coefficient that an optimizer works with: what most parameters get that the ruleset decays fully.
+    """Find the base coefficient that optimizers use: the commonest one where the ruleset decays in full.
 
-    A ruleset says which parameters decay; its own number is only the default of the codebase that it comes from.
+    A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from.
     """
-    full = {one.name for one in plan.decisions if one.weight_decay == plan.ruleset.weight_decay and one.decays}
-    live = [one for one in observations if one.origin == "live"]
-    counts = Counter(effective(one) for one in live or observations if one.parameter in full and effective(one))
+    base = plan.ruleset.weight_decay
+    decayed_in_full = {
+        decision.name for decision in plan.decisions if decision.weight_decay == base and decision.decays
+    }
+    live = [observation for observation in observations if observation.origin == "live"]
+    counts = Counter(
+        coefficient
+        for observation in live or observations
+        if observation.parameter in decayed_in_full and (coefficient := effective_weight_decay(observation))
+    )
     return counts.most_common(1)[0][0] if counts else None
 
 
-def _nothing(side: Side, pairs: Sequence[Pair]) -> Finding:
-    optimizers = tuple(side.optimizers.values())
-    without = all(one.semantics == "none" for one in optimizers)
+def _nothing_decays(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
+    optimizers = tuple(observed.optimizers.values())
+    class_ignores_it = all(optimizer.semantics == "none" for optimizer in optimizers)
     missed = [decision for decision, _ in pairs if decision.decays]
+    by = observed.by_saved()
     return finding(
         "DA401",
-        f"nothing {'is decayed' if side.by() else 'decays'}{side.by()}: {_ruleset(side)} asks for {kinds(missed)}",
+        f"nothing {'is decayed' if by else 'decays'}{by}; {_ruleset(observed)} decays {count_by_kind(missed)}",
         _names(missed),
-        expected=f"weight_decay {number(side.plan.ruleset.weight_decay)}",
+        expected=f"weight_decay {coefficient_text(observed.plan.ruleset.weight_decay)}",
         found="weight_decay 0 everywhere",
-        where=_groups(side, pairs),
-        fix=fixes.another(side.plan, optimizers, side.target) if without else side.fix(),
+        where=_groups(observed, pairs),
+        fix=use_another_class(observed.plan, optimizers, observed.target)
+        if class_ignores_it
+        else observed.emit_command(),
     )
 
 
-def _inverted(side: Side, pairs: Sequence[Pair]) -> Finding:
-    vectors = [one for one, seen in pairs if one.classified.role in BIASES_AND_NORMS and effective(seen)]
+def _inverted(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
+    vectors = [
+        decision
+        for decision, observation in pairs
+        if decision.classified.role in BIASES_AND_NORMS and effective_weight_decay(observation)
+    ]
     return finding(
         "DA402",
-        f"inverted: {kinds(vectors)} are decayed{side.by()}, and no matrix is",
+        f"inverted: {count_by_kind(vectors)} are decayed{observed.by_saved()}, and no matrix is",
         _names(vectors),
         expected="matrices decay",
         found="only biases and norms decay",
-        where=_groups(side, pairs),
-        fix=side.fix(),
+        where=_groups(observed, pairs),
+        fix=observed.emit_command(),
     )
 
 
-def _decayed(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
-    differ = [(decision, seen) for decision, seen in pairs if not decision.decays and effective(seen)]
-    if differ:
-        decisions = _unique(differ)
+def _decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
+    differing = [pair for pair in pairs if not pair[0].decays and effective_weight_decay(pair[1])]
+    if differing:
+        decisions = _unique(differing)
         yield finding(
             "DA101",
-            f"{kinds(decisions)} {_are(decisions)} decayed{side.by()}; {_ruleset(side)} spares {_them(decisions)}",
+            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()}; "
+            f"{_ruleset(observed)} spares {_them(decisions)}",
             _names(decisions),
             expected="weight_decay 0",
-            found=_said(side, differ),
-            where=places(decisions),
-            fix=side.fix(),
+            found=_coefficients(observed, differing),
+            where=rules_with_locations(decisions),
+            fix=observed.emit_command(),
         )
 
 
-def _spared(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """Say it of what none decays: that a parameter is held twice, with and without, is a finding of its own."""
-    differ = [(decision, seen) for decision, seen in pairs if decision.decays]
-    if differ:
-        decisions = _unique(differ)
-        wanted = sorted({number(decision.weight_decay) for decision in decisions})
+def _spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
+    """DA102, of parameters that no optimizer decays. One that is decayed in one of two groups is a DA202."""
+    differing = [pair for pair in pairs if pair[0].decays]
+    if differing:
+        decisions = _unique(differing)
+        wanted = sorted({coefficient_text(decision.weight_decay) for decision in decisions})
         yield finding(
             "DA102",
-            f"{kinds(decisions)} {_are(decisions)} not decayed{side.by()}; {_ruleset(side)} decays {_them(decisions)}",
+            f"{count_by_kind(decisions)} {_are(decisions)} not decayed{observed.by_saved()}; "
+            f"{_ruleset(observed)} decays {_them(decisions)}",
             _names(decisions),
             expected=f"weight_decay {join_words(wanted)}",
-            found=_said(side, differ),
-            where=places(decisions),
-            fix=side.fix(),
+            found=_coefficients(observed, differing),
+            where=rules_with_locations(decisions),
+            fix=observed.emit_command(),
         )
 
 
-def _other(side: Side, pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """One finding for each pair of coefficients that differ.
+def _other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
+    """DA103, one for each two coefficients that differ.
 
-    A base coefficient that nobody asked for is only that of one optimizer: another may have its own, if it has one.
+    A base coefficient that was adopted comes from one optimizer. Another optimizer may have a base of its own.
     """
-    base = side.plan.ruleset.weight_decay
-    own = _own_bases(side, pairs) if side.adopted else {}
+    base = observed.plan.ruleset.weight_decay
+    own_bases = _own_bases(observed, pairs) if observed.coefficient_adopted else {}
     causes: dict[tuple[float, float], list[Pair]] = {}
-    for decision, seen in pairs:
-        wanted, got = decision.weight_decay, effective(seen)
-        if wanted == base and own.get(seen.optimizer) == got:
+    for decision, observation in pairs:
+        wanted, actual = decision.weight_decay, effective_weight_decay(observation)
+        if wanted == base and own_bases.get(observation.optimizer) == actual:
             continue
-        if wanted and got and not isclose(wanted, got, rel_tol=TOLERANCE):
-            causes.setdefault((wanted, got), []).append((decision, seen))
-    for (wanted, got), differ in causes.items():
-        decisions = _unique(differ)
+        if wanted and actual and not isclose(wanted, actual, rel_tol=TOLERANCE):
+            causes.setdefault((wanted, actual), []).append((decision, observation))
+    for (wanted, actual), differing in causes.items():
+        decisions = _unique(differing)
+        wanted_text, actual_text = coefficient_text(wanted), coefficient_text(actual)
         yield finding(
             "DA103",
-            f"{kinds(decisions)} {_are(decisions)} decayed{side.by()} with {number(got)}, not {number(wanted)}",
+            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()} with {actual_text}, "
+            f"not {wanted_text}",
             _names(decisions),
-            expected=f"weight_decay {number(wanted)}",
-            found=_said(side, differ),
-            where=places(decisions),
-            fix=f"set weight_decay={number(wanted)}, or audit with --weight-decay {number(got)}",
+            expected=f"weight_decay {wanted_text}",
+            found=_coefficients(observed, differing),
+            where=rules_with_locations(decisions),
+            fix=f"set weight_decay={wanted_text}, or audit with --weight-decay {actual_text}",
         )
 
 
-def _own_bases(side: Side, pairs: Sequence[Pair]) -> dict[str, float]:
-    """The coefficient that each optimizer gives to all that the ruleset decays fully, by its name."""
-    given: dict[str, set[float]] = {}
-    for decision, seen in pairs:
-        if decision.weight_decay == side.plan.ruleset.weight_decay and effective(seen):
-            given.setdefault(seen.optimizer, set()).add(effective(seen))
-    return {name: min(values) for name, values in given.items() if len(values) == 1}
+def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:
+    """By optimizer: the one coefficient with which it decays all that the ruleset decays in full."""
+    coefficients: dict[str, set[float]] = {}
+    for decision, observation in pairs:
+        coefficient = effective_weight_decay(observation)
+        if decision.weight_decay == observed.plan.ruleset.weight_decay and coefficient:
+            coefficients.setdefault(observation.optimizer, set()).add(coefficient)
+    return {name: min(values) for name, values in coefficients.items() if len(values) == 1}
 
 
-def _declared(side: Side) -> Iterator[Finding]:
-    """What the ruleset decays as well is said of the plan."""
+def _declared_no_decay(observed: ObservedPlan) -> Iterator[Finding]:
+    """DA305 of the optimizer. Where the ruleset decays the parameter too, the finding is about the plan."""
     ignored = [
-        (decision, seen)
-        for decision, seen in side.pairs()
-        if decision.classified.parameter.declared_no_decay and effective(seen) and not decision.decays
+        (decision, observation)
+        for decision, observation in observed.pairs()
+        if decision.classified.parameter.declared_no_decay
+        and effective_weight_decay(observation)
+        and not decision.decays
     ]
     if ignored:
         decisions = _unique(ignored)
-        hooks = sorted({one.classified.parameter.declared_no_decay or "" for one in decisions})
+        hooks = sorted({decision.classified.parameter.declared_no_decay or "" for decision in decisions})
         yield finding(
             "DA305",
-            f"{kinds(decisions)} {_are(decisions)} decayed that the model declares in {declarations(hooks)}",
+            f"{count_by_kind(decisions)} {_are(decisions)} decayed although the model excludes {_them(decisions)}: "
+            f"{declarations(hooks)}",
             _names(decisions),
             expected="spared",
-            found=_said(side, ignored),
+            found=_coefficients(observed, ignored),
             where=declarations(hooks),
-            fix=side.fix(),
+            fix=observed.emit_command(),
         )
 
 
-def _said(side: Side, pairs: Sequence[Pair]) -> str:
-    """The coefficients in these groups: `weight_decay 0.0005 in group 0 of SGD`, measured ones as such."""
-    seen = {_one(side, observation): None for _, observation in pairs}
-    return "; ".join([*seen][:5]) + ("; ..." if len(seen) > 5 else "")
+def _coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
+    """The coefficients and their groups: `weight_decay 0.0005 in group 0 of SGD, measured 0.0001`."""
+    texts = {_group_coefficient(observed, observation): None for _, observation in pairs}
+    return "; ".join([*texts][:_LISTED]) + ("; ..." if len(texts) > _LISTED else "")
 
 
-def _one(side: Side, observation: Observation) -> str:
-    measured = effective(observation) != observation.weight_decay
-    word = f"weight_decay {number(observation.weight_decay)} in {side.location(observation)}"
-    return f"{word}, measured {number(effective(observation))}" if measured else word
+def _group_coefficient(observed: ObservedPlan, observation: Observation) -> str:
+    text = f"weight_decay {coefficient_text(observation.weight_decay)} in {observed.group_name(observation)}"
+    effective = effective_weight_decay(observation)
+    return f"{text}, measured {coefficient_text(effective)}" if effective != observation.weight_decay else text
 
 
-def _groups(side: Side, pairs: Sequence[Pair]) -> str:
-    return join_words(list({side.location(observation): None for _, observation in pairs})[:5])
+def _groups(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
+    return join_words(list({observed.group_name(observation): None for _, observation in pairs})[:_LISTED])
 
 
-def _ruleset(side: Side) -> str:
-    return side.plan.ruleset.name
+def _ruleset(observed: ObservedPlan) -> str:
+    return observed.plan.ruleset.name
 
 
 def _unique(pairs: Sequence[Pair]) -> list[Decision]:

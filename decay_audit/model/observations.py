@@ -16,6 +16,10 @@ fraction, and rounding to the parameter's dtype undoes it. `none`: nothing moves
 """
 
 
+ALGORITHM_SETTINGS = ("betas", "momentum", "rho", "alpha")
+"""Hyperparameters of torch.optim that tell its algorithms apart: a class that has one cannot step without it."""
+
+
 class ParamGroup(Struct, frozen=True, kw_only=True):
     """One param group: its hyperparameters, and the canonical names of the parameters in it.
 
@@ -110,8 +114,8 @@ class UpdateFormula(Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
-def held(optimizer: Optimizer) -> tuple[Observation, ...]:
-    """Observe what an optimizer's groups say of each parameter that they name."""
+def observe_groups(optimizer: Optimizer) -> tuple[Observation, ...]:
+    """Read what an optimizer's groups set for each parameter that they name."""
     return tuple(
         Observation(
             parameter=parameter,

@@ -6,7 +6,7 @@ from functools import partial
 from math import isclose
 
 from decay_audit.checks.coefficients import TOLERANCE
-from decay_audit.checks.view import effective
+from decay_audit.checks.observed_plan import effective_weight_decay
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.reports.fold import Entry, Row
 from decay_audit.reports.report import Report
@@ -116,7 +116,7 @@ def _does(held: Mapping[str, Sequence[Observation]], absent: str, decision: Deci
     if not observations:
         return absent
     words = ", ".join(map(_observation, observations))
-    same = all(isclose(effective(one), decision.weight_decay, rel_tol=TOLERANCE) for one in observations)
+    same = all(isclose(effective_weight_decay(one), decision.weight_decay, rel_tol=TOLERANCE) for one in observations)
     return words if same or not decision.grouped else words + DIFFERS
 
 

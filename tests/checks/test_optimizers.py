@@ -5,8 +5,9 @@ import shlex
 import pytest
 from msgspec.structs import replace
 
+from decay_audit.checks import check_optimizers, coefficient_in_use
 from decay_audit.checks.codes import CODES, Finding
-from decay_audit.checks.optimizers import check_optimizers, check_ties, coefficient_in_use
+from decay_audit.checks.group_membership import check_ties
 from decay_audit.checks.resume import check_resume
 from decay_audit.model.observations import Movement, Observation, Optimizer, Origin, ParamGroup, Semantics
 from decay_audit.model.parameters import Owner, Parameter
@@ -139,14 +140,14 @@ def test_a_base_that_nobody_asked_for_is_each_optimizers_own() -> None:
     muon = Optimizer(name="muon", type="Muon", groups=(group("a.weight"),), semantics="decoupled")
     other = adamw(group("b.weight", weight_decay=0.3), GOOD.groups[1])
     assert {one.code for one in check_optimizers(planned(), [muon, other])} == {"DA103"}
-    assert check_optimizers(planned(), [muon, other], adopted=True) == ()
+    assert check_optimizers(planned(), [muon, other], coefficient_adopted=True) == ()
     uneven = adamw(group("b.weight", weight_decay=0.3), group("a.weight"), GOOD.groups[1])
-    assert {one.code for one in check_optimizers(planned(), [uneven], adopted=True)} == {"DA103"}
+    assert {one.code for one in check_optimizers(planned(), [uneven], coefficient_adopted=True)} == {"DA103"}
 
 
 def test_another_coefficient_of_a_saved_optimizer_is_said_once_of_what_it_does_to_the_live_one() -> None:
     saved = adamw(group("a.weight", "b.weight", weight_decay=0.3), GOOD.groups[1], origin="checkpoint")
-    assert check_optimizers(planned(), [GOOD, saved], adopted=True) == ()
+    assert check_optimizers(planned(), [GOOD, saved], coefficient_adopted=True) == ()
     (one,) = check_resume([GOOD, saved], {})
     assert (one.code, one.parameters) == ("DA103", ("a.weight", "b.weight"))
     assert one.found == "weight_decay 0.3 (checkpoint)"
@@ -165,7 +166,7 @@ def test_nothing_that_decays_is_said_once() -> None:
 def test_a_class_without_weight_decay_is_not_what_the_fix_makes_groups_for() -> None:
     lbfgs = Optimizer(name="o", type="LBFGS", groups=(group(*MODEL, weight_decay=0.0),), semantics="none")
     fix = found(planned(), lbfgs)["DA401"].fix
-    assert fix.startswith("LBFGS has no weight decay: use an optimizer that has, as in decay-audit emit model.py ")
+    assert fix.startswith("LBFGS has no weight decay; use a class that has it: decay-audit emit model.py ")
     assert fix.endswith(" --optimizer AdamW")
 
 
@@ -197,10 +198,10 @@ def test_what_one_optimizer_decays_and_another_does_not_is_held_twice_and_not_sp
     assert {"DA102", "DA202"} & {*found(decided, adamw(group("a.weight", "b.weight")), second)} == {"DA202"}
 
 
-def test_strangers_are_counted_and_described() -> None:
-    strange = adamw(group(*MODEL[:1], "", foreign_tensors=("float32 10x64",)), *GOOD.groups)
-    only = found(planned(), strange)["DA203"]
-    assert only.message == "1 tensor in group 0 of AdamW is no parameter of this model"
+def test_foreign_tensors_are_counted_and_described() -> None:
+    foreign = adamw(group(*MODEL[:1], "", foreign_tensors=("float32 10x64",)), *GOOD.groups)
+    only = found(planned(), foreign)["DA203"]
+    assert only.message == "1 tensor in group 0 of AdamW is not a parameter of the model"
     assert only.found == "float32 10x64"
 
 
@@ -406,4 +407,4 @@ def test_the_fix_names_the_rules_file_and_not_the_ruleset_in_it_and_can_be_paste
 def test_classes_are_said_once_however_many_optimizers_there_are() -> None:
     each = [replace(adamw(group(name)), name=f"optimizer[{index}]") for index, name in enumerate(MODEL[:-1])]
     found = {one.code: one for one in check_optimizers(planned(), each)}
-    assert found["DA201"].found == "in none of AdamW"
+    assert found["DA201"].found == "in no param group of AdamW"

@@ -1,0 +1,120 @@
+"""The words of findings: parameters counted by kind, coefficients, rules, and the command or Python that is the fix.
+
+Decisions and optimizers come in as data.
+"""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
+
+from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.roles.words import Role
+from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.text import count_noun, format_coefficient, join_words
+
+_KINDS: dict[Role, tuple[str, str]] = {
+    "norm_weight": ("norm parameter", "norm parameters"),
+    "norm_bias": ("norm parameter", "norm parameters"),
+    "bias": ("bias", "biases"),
+    "conv_weight": ("weight", "weights"),
+    "linear_weight": ("weight", "weights"),
+    "recurrent_weight": ("weight", "weights"),
+    "adapter_weight": ("adapter weight", "adapter weights"),
+    "embedding": ("embedding", "embeddings"),
+    "position_embedding": ("position embedding", "position embeddings"),
+    "relative_position_bias": ("relative position table", "relative position tables"),
+    "token": ("token", "tokens"),
+    "layer_scale": ("layer scale", "layer scales"),
+    "scale": ("scale", "scales"),
+}
+"""Singular and plural of roles that a finding counts together; a role that is not here is a parameter."""
+
+_TORCH_DEFAULTS: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "betas": (0.9, 0.999)}
+_CLASS_DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "Lion": {"betas": (0.9, 0.99)},
+    "Muon": {"momentum": 0.95, "nesterov": True},
+}
+"""Defaults of the settings that a fix repeats where they differ: those of torch.optim, and of classes with others."""
+
+
+def count_by_kind(decisions: Sequence[Decision]) -> str:
+    """Count parameters by kind, the most frequent first: `62 norm parameters and 1 bias`."""
+    counts = Counter(_KINDS.get(decision.classified.role, ("parameter", "parameters")) for decision in decisions)
+    return join_words([count_noun(count, singular, plural) for (singular, plural), count in counts.most_common()])
+
+
+def coefficient_text(value: float) -> str:
+    """Write a coefficient that may have been measured, to 6 significant digits: `5e-4`, `0.05`, `0`."""
+    return format_coefficient(float(f"{value:.6g}"))
+
+
+def rules_with_locations(decisions: Iterable[Decision]) -> str:
+    """Name the rules that decided, with their locations: `rule norms (no-norm-no-bias.yaml:9)`."""
+    rules = {
+        f"{decision.rule} ({decision.location})" if decision.location else decision.rule: None for decision in decisions
+    }
+    return f"{'rules' if len(rules) > 1 else 'rule'} {', '.join(rules)}"
+
+
+def emit_command(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
+    """Write the command that makes the ruleset's param groups; Python where there is a model and no target."""
+    ruleset = plan.ruleset
+    rules = ruleset.name if ruleset.preset else ruleset.file or ruleset.name
+    if not target:
+        return f"decay_audit.param_groups(model, rules={rules!r}, weight_decay={ruleset.weight_decay:.12g})"
+    words = (target, "--rules", rules, "--weight-decay", f"{ruleset.weight_decay:.12g}", *_optimizer_words(optimizers))
+    return f"decay-audit emit {shlex.join(words)}"
+
+
+def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
+    """Say what to do where the optimizer's class has no weight decay."""
+    types = join_words(list(dict.fromkeys(optimizer.type for optimizer in optimizers)))
+    ending = " --optimizer AdamW" if target else ""
+    return f"{types} has no weight decay; use a class that has it: {emit_command(plan, (), target)}{ending}"
+
+
+def migrate_command(target: str) -> str:
+    """Write the command that moves a saved state to new groups by name. The user replaces the words in capitals."""
+    model = shlex.quote(target) if target else "TARGET"
+    return f"decay-audit migrate CHECKPOINT --to EXPRESSION --model {model} --output NEW"
+
+
+def peak_lr(group: ParamGroup) -> float | None:
+    """The larger of a group's learning rate and the one before its schedule began; None without either."""
+    initial_lr = group.hyperparameters.get("initial_lr")
+    return max((lr for lr in (group.lr, initial_lr) if isinstance(lr, int | float)), default=None)
+
+
+def _optimizer_words(optimizers: Sequence[Optimizer]) -> Iterator[str]:
+    """The options for the optimizer's class and the first group's settings; none where optimizers differ in class."""
+    if len({optimizer.type for optimizer in optimizers}) != 1:
+        return
+    optimizer, group = optimizers[0], optimizers[0].groups[0]
+    class_name = optimizer.import_path or _saved_class(optimizer)
+    if not class_name:
+        return
+    yield from ("--optimizer", class_name)
+    if lr := peak_lr(group):
+        yield from ("--lr", coefficient_text(lr))
+    defaults = {**_TORCH_DEFAULTS, **_CLASS_DEFAULTS.get(class_name.rpartition(".")[2], {})}
+    for name, value in group.hyperparameters.items():
+        if name in defaults and value != defaults[name] and _is_literal(value):
+            yield from ("--set", f"{name}={value}")
+
+
+def _saved_class(optimizer: Optimizer) -> str:
+    """The innermost class of a saved optimizer, the likeliest of several: `Adam` of `Adam or AdamW`."""
+    return optimizer.type.rpartition("(")[2].rstrip(")").partition(" ")[0] if optimizer.origin == "checkpoint" else ""
+
+
+def _is_literal(value: object) -> bool:
+    match value:
+        case bool() | int():
+            return True
+        case float():
+            return isfinite(value)
+        case tuple():
+            return all(map(_is_literal, value))
+        case _:
+            return False

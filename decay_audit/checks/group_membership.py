@@ -1,0 +1,216 @@
+"""Which parameters are in which group: DA201 to DA207, and DA505 for parameters that a wrapper has packed."""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
+
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.finding_text import coefficient_text, count_by_kind
+from decay_audit.checks.observed_plan import ObservedPlan
+from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.roles.words import Classified
+from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, plan
+from decay_audit.rulesets.ruleset import Amount, RuleSet
+from decay_audit.text import count_noun, first_few, join_words
+
+_LABELS = frozenset({"name", "group_name", "layer_name"})
+"""Keys of a group that name it and change no step."""
+_LISTED = 5
+"""How many groups one finding names."""
+
+
+def check_group_membership(observed: ObservedPlan) -> Iterator[Finding]:
+    """Find missing, repeated and foreign tensors, frozen parameters with decay, packed ones, and useless groups."""
+    if observed.origin == "live":
+        yield from _missing(observed)
+        yield from _foreign(observed)
+    if observed.origin == "live" or _every_position_has_a_name(observed):
+        yield from _repeated(observed)
+        yield from _frozen(observed)
+    yield from _flattened(observed)
+    for optimizer in observed.optimizers.values():
+        yield from _empty(optimizer)
+        yield from _identical(optimizer)
+
+
+def _every_position_has_a_name(observed: ObservedPlan) -> bool:
+    """Whether a saved optimizer names every position. If some have no name, no parameter's group is certain."""
+    return all(
+        name for optimizer in observed.optimizers.values() for group in optimizer.groups for name in group.parameters
+    )
+
+
+def _missing(observed: ObservedPlan) -> Iterator[Finding]:
+    missing = [
+        decision
+        for decision in observed.plan.decisions
+        if decision.classified.parameter.trainable is not False and decision.name not in observed.observations
+    ]
+    if missing:
+        yield finding(
+            "DA201",
+            f"{count_by_kind(missing)} {_are(missing)} trainable and in no optimizer",
+            _names(missing),
+            expected="in a param group",
+            found=f"in no param group of {observed.class_names()}",
+            fix=observed.emit_command(),
+        )
+
+
+def _foreign(observed: ObservedPlan) -> Iterator[Finding]:
+    for optimizer in observed.optimizers.values():
+        for index, group in enumerate(optimizer.groups):
+            if group.foreign_tensors:
+                yield finding(
+                    "DA203",
+                    f"{count_noun(len(group.foreign_tensors), 'tensor')} in group {index} of {optimizer.type} "
+                    f"{'is not a parameter' if len(group.foreign_tensors) == 1 else 'are not parameters'} of the model",
+                    expected="parameters of the model",
+                    found=first_few(group.foreign_tensors, 3),
+                    where=f"group {index} of {optimizer.type}",
+                    fix="create the optimizer from the model that is trained, after its layers are final",
+                )
+
+
+def _repeated(observed: ObservedPlan) -> Iterator[Finding]:
+    repeated = [
+        decision for decision in observed.plan.decisions if len(observed.observations.get(decision.name, ())) > 1
+    ]
+    if repeated:
+        every = [observation for decision in repeated for observation in observed.observations[decision.name]]
+        groups = join_words([*dict.fromkeys(observed.group_name(observation) for observation in every)][:_LISTED])
+        yield finding(
+            "DA202",
+            f"{count_by_kind(repeated)} {_are(repeated)} listed more than once: each step updates {_them(repeated)} "
+            "more than once",
+            _names(repeated),
+            expected="listed once",
+            found=groups,
+            where=groups,
+            fix="list each tensor once; named_parameters() leaves out tied names",
+        )
+
+
+def _frozen(observed: ObservedPlan) -> Iterator[Finding]:
+    frozen = {
+        decision.name: (decision, observation)
+        for decision, observation in observed.pairs()
+        if decision.classified.parameter.trainable is False and observation.weight_decay
+    }
+    if frozen:
+        decisions = [decision for decision, _ in frozen.values()]
+        observations = [observation for _, observation in frozen.values()]
+        coefficients = sorted({coefficient_text(observation.weight_decay) for observation in observations})
+        yield finding(
+            "DA204",
+            f"{count_by_kind(decisions)} {_are(decisions)} frozen and in a group with weight decay: if the gradient is "
+            f"zeros and not None, a step decays {_them(decisions)}",
+            frozen,
+            expected="in no group, or in one with weight_decay 0",
+            found=f"weight_decay {join_words(coefficients)}",
+            where=join_words([*dict.fromkeys(map(observed.group_name, observations))][:_LISTED]),
+            fix="give the optimizer only parameters with requires_grad=True",
+        )
+
+
+def _flattened(observed: ObservedPlan) -> Iterator[Finding]:
+    for optimizer in observed.optimizers.values():
+        flat = [name for group in optimizer.groups for name in group.flat_parameters]
+        if flat:
+            yield finding(
+                "DA505",
+                f"{optimizer.type} holds {count_noun(len(flat), 'flattened parameter')}: all parameters that are packed "
+                f"in {'it' if len(flat) == 1 else 'each'} get the same coefficient",
+                filter(None, flat),
+                expected="the model's own parameters",
+                found="one-dimensional tensors packed by a wrapper",
+                where=optimizer.name,
+                fix="wrap with use_orig_params=True or fully_shard, and group by names",
+            )
+
+
+def _empty(optimizer: Optimizer) -> Iterator[Finding]:
+    empty = [index for index, group in enumerate(optimizer.groups) if not group.parameters]
+    if empty:
+        groups = f"{'group' if len(empty) == 1 else 'groups'} {join_words([str(index) for index in empty])}"
+        yield finding(
+            "DA206",
+            f"{groups} of {optimizer.type} {'holds' if len(empty) == 1 else 'hold'} no parameters",
+            expected="at least one parameter",
+            found="0 parameters",
+            where=f"{groups} of {optimizer.type}",
+            fix="leave the group out, or correct the condition that fills it",
+        )
+
+
+def _identical(optimizer: Optimizer) -> Iterator[Finding]:
+    settings = [_settings(group) for group in optimizer.groups if group.parameters]
+    distinct = len(set(settings))
+    if distinct < len(settings):
+        yield finding(
+            "DA207",
+            f"{len(settings)} groups of {optimizer.type} have only {count_noun(distinct, 'different setting')}",
+            expected=count_noun(distinct, "group"),
+            found=count_noun(len(settings), "group"),
+            where=optimizer.name,
+            fix="merge groups that agree in every hyperparameter",
+        )
+
+
+def _settings(group: ParamGroup) -> tuple[tuple[str, str], ...]:
+    hyperparameters = {key: value for key, value in group.hyperparameters.items() if key not in _LABELS}
+    shared = {"weight_decay": group.weight_decay, "lr": group.lr}
+    return tuple(sorted((key, repr(value)) for key, value in (shared | hyperparameters).items()))
+
+
+def check_ties(decided: Plan) -> Iterator[Finding]:
+    """Find tied tensors for which the rules would decide otherwise under another of their names: DA205."""
+    tied = [decision for decision in decided.decisions if decision.grouped and decision.classified.parameter.tied_to]
+    coefficients = _under_other_names(tied, decided.ruleset)
+    for decision in tied:
+        others = {name: coefficients.get(name) for name in decision.classified.parameter.tied_to}
+        differing = {
+            name: value for name, value in others.items() if value is not None and value != decision.weight_decay
+        }
+        if differing:
+            own = coefficient_text(decision.weight_decay)
+            names = join_words([f"{name} ({coefficient_text(value)})" for name, value in differing.items()])
+            yield finding(
+                "DA205",
+                f"{decision.name} gets weight_decay {own}; under another name of the same tensor it would get another: "
+                f"{names}",
+                (decision.name, *differing),
+                expected="one decision for one tensor",
+                found=f"{decision.name} ({own}), {names}",
+                where=decision.location,
+                fix="add a rule that matches all its names, or `tied: true`",
+            )
+
+
+def _under_other_names(tied: Sequence[Decision], ruleset: RuleSet) -> dict[str, float]:
+    """The coefficient of each tensor under its other names, with the same role; none where no rule decides."""
+    renamed = {
+        name: _renamed(decision.classified, name) for decision in tied for name in decision.classified.parameter.tied_to
+    }
+    coefficients_only = replace(ruleset, default=ruleset.default or Amount(), lr_scale=(), layer_decay=None, routes=())
+    decisions = plan(renamed.values(), coefficients_only).decisions
+    return {
+        decision.name: decision.weight_decay for decision in decisions if ruleset.default or decision.rule != DEFAULT
+    }
+
+
+def _renamed(classified: Classified, name: str) -> Classified:
+    owner = replace(classified.parameter.owner, name=name.rpartition(".")[0])
+    return replace(classified, parameter=replace(classified.parameter, name=name, raw_name=name, owner=owner))
+
+
+def _names(decisions: Sequence[Decision]) -> tuple[str, ...]:
+    return tuple(decision.name for decision in decisions)
+
+
+def _are(decisions: Sequence[Decision]) -> str:
+    return "is" if len(decisions) == 1 else "are"
+
+
+def _them(decisions: Sequence[Decision]) -> str:
+    return "it" if len(decisions) == 1 else "them"

@@ -1,0 +1,111 @@
+"""A plan, with what optimizers do to each of its parameters: the value that the checks on optimizers share.
+
+Live optimizers make one, saved optimizers another.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from decay_audit.checks import finding_text
+from decay_audit.model.observations import Observation, Optimizer, Origin, observe_groups
+from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.text import join_words
+
+Pair = tuple[Decision, Observation]
+"""What the ruleset decides for a parameter, and what one optimizer does to it."""
+
+_ORIGINS: tuple[Origin, ...] = ("live", "checkpoint")
+"""In this order: a plan without a coefficient of its own takes over that of the first origin."""
+
+
+class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
+    """What the optimizers of one origin do to the parameters of a plan.
+
+    Attributes:
+        optimizers: by name.
+        observations: by parameter; parameters that no optimizer holds are not there.
+        target: the target in the commands of fixes; "" if there is only a model, in Python.
+        coefficient_adopted: the plan's base coefficient was taken from these optimizers. With several optimizers, each
+            may have its own.
+        primary: no other origin comes before this one. What a saved coefficient would do to a live one is a check on
+            resuming, not on the saved optimizer.
+    """
+
+    origin: Origin
+    plan: Plan
+    optimizers: Mapping[str, Optimizer]
+    observations: Mapping[str, tuple[Observation, ...]]
+    target: str
+    coefficient_adopted: bool = False
+    primary: bool = True
+
+    def pairs(self) -> Iterator[Pair]:
+        """Each decision with each observation of its parameter."""
+        for decision in self.plan.decisions:
+            for observation in self.observations.get(decision.name, ()):
+                yield decision, observation
+
+    def optimizer(self, observation: Observation) -> Optimizer:
+        """The optimizer that was observed."""
+        return self.optimizers[observation.optimizer]
+
+    def class_names(self) -> str:
+        """The classes of the optimizers, each once: a run may have one optimizer for each parameter."""
+        return join_words(list(dict.fromkeys(optimizer.type for optimizer in self.optimizers.values())))
+
+    def group_name(self, observation: Observation) -> str:
+        """The group that was observed: `group 0 of AdamW`."""
+        saved = "the saved " if self.origin == "checkpoint" else ""
+        return f"group {observation.group} of {saved}{self.optimizer(observation).type}"
+
+    def by_saved(self) -> str:
+        """The words that tell a saved optimizer from a live one: ` by the saved AdamW`; "" for a live one."""
+        return f" by the saved {self.class_names()}" if self.origin == "checkpoint" else ""
+
+    def emit_command(self) -> str:
+        """The command that makes the ruleset's param groups."""
+        return finding_text.emit_command(self.plan, tuple(self.optimizers.values()), self.target)
+
+
+def observed_plans(
+    plan: Plan,
+    optimizers: Sequence[Optimizer],
+    observations: Sequence[Observation],
+    target: str,
+    *,
+    coefficient_adopted: bool = False,
+) -> tuple[ObservedPlan, ...]:
+    """Join a plan with live optimizers, and with saved ones; one that was not observed is read by its groups."""
+    observed = {(observation.optimizer, observation.origin) for observation in observations}
+    unobserved = [optimizer for optimizer in optimizers if (optimizer.name, optimizer.origin) not in observed]
+    every = [*observations, *(observation for optimizer in unobserved for observation in observe_groups(optimizer))]
+    origins = [origin for origin in _ORIGINS if any(optimizer.origin == origin for optimizer in optimizers)]
+    return tuple(
+        ObservedPlan(
+            origin=origin,
+            plan=plan,
+            optimizers={optimizer.name: optimizer for optimizer in optimizers if optimizer.origin == origin},
+            observations=_by_parameter([observation for observation in every if observation.origin == origin]),
+            target=target,
+            coefficient_adopted=coefficient_adopted and origin == origins[0],
+            primary=origin == origins[0],
+        )
+        for origin in origins
+    )
+
+
+def effective_weight_decay(observation: Observation) -> float:
+    """The coefficient that counts: the group's, unless its class ignores it or a measured step shows another."""
+    if observation.movement == "none" or (observation.movement is None and observation.declared_rate == 0):
+        return 0.0
+    if observation.weight_decay == 0 and observation.movement in ("proportional", "cautious"):
+        return observation.measured_rate or 0.0
+    return observation.weight_decay
+
+
+def _by_parameter(observations: Sequence[Observation]) -> Mapping[str, tuple[Observation, ...]]:
+    grouped: dict[str, list[Observation]] = {}
+    for observation in observations:
+        grouped.setdefault(observation.parameter, []).append(observation)
+    return {parameter: tuple(listed) for parameter, listed in grouped.items()}
