@@ -24,7 +24,7 @@ from decay_audit.model.parameters import Parameter
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets import diff, explanation, plan as decisions
-from decay_audit.rulesets.diff import Comparison, Match
+from decay_audit.rulesets.diff import RulesetComparison, RulesetMatch
 from decay_audit.rulesets.explanation import Explanation
 from decay_audit.rulesets.plan import Plan
 from decay_audit.rulesets.ruleset import RuleSet
@@ -263,7 +263,9 @@ def _update(observation: Observation, reported: Report) -> UpdateFormula:
     return formulas.update(optimizer, optimizer.groups[observation.group])
 
 
-def compare(loaded: Loaded, rules: "Sequence[str | Path | RuleSet]", weight_decay: float | None = None) -> Comparison:
+def compare(
+    loaded: Loaded, rules: "Sequence[str | Path | RuleSet]", weight_decay: float | None = None
+) -> RulesetComparison:
     """Find the parameters that rulesets treat differently.
 
     Raises:
@@ -273,7 +275,7 @@ def compare(loaded: Loaded, rules: "Sequence[str | Path | RuleSet]", weight_deca
     return diff.compare(classify(loaded.inventory), [load_rules(one) for one in rules], weight_decay)
 
 
-def which(loaded: Loaded, request: Request) -> tuple[Match, ...]:
+def which(loaded: Loaded, request: Request) -> tuple[RulesetMatch, ...]:
     """Rank the presets by how well they tell what the optimizer of the request does, or the saved one.
 
     Raises:

@@ -3,11 +3,11 @@
 from decay_audit import roles, rulesets
 from decay_audit.api.loading import Loaded
 from decay_audit.rulesets import plan as decisions
-from decay_audit.rulesets.conformance import Verification, differences
+from decay_audit.rulesets.conformance import Conformance, differences
 from decay_audit.rulesets.importing import Imported
 
 
-def verify(loaded: Loaded, imported: Imported) -> Verification:
+def verify(loaded: Loaded, imported: Imported) -> Conformance:
     """Decide a model by an imported ruleset, and ask the codebase's own function where it can be called.
 
     Raises:
@@ -19,12 +19,12 @@ def verify(loaded: Loaded, imported: Imported) -> Verification:
     target = loaded.inventory.target
     if loaded.built is None:
         said = f"{target} is a checkpoint, and {imported.source} asks a live model"
-        return Verification(plan=plan, target=target, unasked=said)
-    from decay_audit.rulesets.importing import codebases
+        return Conformance(plan=plan, target=target, not_compared=said)
+    from decay_audit.api import codebases
 
     try:
         codebase = codebases.version(imported.source)
         theirs = codebases.treatments(imported.source, loaded.built.model, imported.configuration, base)
-    except codebases.UnaskedError as error:
-        return Verification(plan=plan, target=target, unasked=error.message)
-    return Verification(plan=plan, target=target, codebase=codebase, differences=differences(plan, theirs))
+    except codebases.CodebaseUnavailableError as error:
+        return Conformance(plan=plan, target=target, not_compared=error.message)
+    return Conformance(plan=plan, target=target, codebase=codebase, differences=differences(plan, theirs))

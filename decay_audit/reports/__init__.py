@@ -12,8 +12,8 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 
 if TYPE_CHECKING:
-    from decay_audit.rulesets.conformance import Verification
-    from decay_audit.rulesets.diff import Comparison, Match
+    from decay_audit.rulesets.conformance import Conformance
+    from decay_audit.rulesets.diff import RulesetComparison, RulesetMatch
     from decay_audit.rulesets.explanation import Explanation
     from decay_audit.rulesets.ruleset import RuleSet
 
@@ -23,6 +23,7 @@ __all__ = [
     "check",
     "code",
     "comparison",
+    "conformance",
     "explanation",
     "join",
     "matches",
@@ -33,7 +34,6 @@ __all__ = [
     "rulesets",
     "schema",
     "verdict",
-    "verification",
     "yaml",
 ]
 
@@ -128,7 +128,7 @@ def explanation(story: "Explanation", options: Options = PLAIN) -> str:
 
 
 def comparison(
-    compared: "Comparison",
+    compared: "RulesetComparison",
     target: str,
     format: Format | str = Format.TEXT,  # noqa: A002
     options: Options = PLAIN,
@@ -143,14 +143,14 @@ def comparison(
     return diff.render(compared, target, _text_or_json(format), options)
 
 
-def verification(found: "Verification", options: Options = PLAIN) -> str:
+def conformance(found: "Conformance", options: Options = PLAIN) -> str:
     """Say what an imported ruleset takes of a model, and what its codebase does otherwise."""
     from decay_audit.reports.terminal import conformance
 
     return conformance.render(found, options)
 
 
-def matches(found: "Sequence[Match]", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
+def matches(found: "Sequence[RulesetMatch]", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
     """Say which rulesets reproduce what an optimizer does.
 
     Raises:

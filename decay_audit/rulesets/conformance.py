@@ -21,7 +21,7 @@ class Treatment(Struct, frozen=True, kw_only=True):
     use: str | None = None
 
 
-class Difference(Struct, frozen=True, kw_only=True):
+class TreatmentDifference(Struct, frozen=True, kw_only=True):
     """A parameter that a codebase treats otherwise than a ruleset; None is in no group."""
 
     parameter: str
@@ -29,26 +29,26 @@ class Difference(Struct, frozen=True, kw_only=True):
     theirs: Treatment | None
 
 
-class Verification(Struct, frozen=True, kw_only=True):
+class Conformance(Struct, frozen=True, kw_only=True):
     """What came of holding a ruleset to a codebase.
 
     Attributes:
         codebase: its name and version.
-        unasked: why there was no answer to compare with; "" where there was one.
+        not_compared: why there was no answer to compare with; "" where there was one.
     """
 
     plan: Plan
     target: str
     codebase: str = ""
-    unasked: str = ""
-    differences: tuple[Difference, ...] = ()
+    not_compared: str = ""
+    differences: tuple[TreatmentDifference, ...] = ()
 
 
-def differences(plan: Plan, theirs: Mapping[str, Treatment]) -> tuple[Difference, ...]:
+def differences(plan: Plan, theirs: Mapping[str, Treatment]) -> tuple[TreatmentDifference, ...]:
     """Find the parameters that a codebase treats otherwise, by the names that the model gives them."""
     ours = {one.classified.parameter.raw_name: _treatment(one) for one in plan.decisions if one.grouped}
     return tuple(
-        Difference(parameter=name, ours=ours.get(name), theirs=theirs.get(name))
+        TreatmentDifference(parameter=name, ours=ours.get(name), theirs=theirs.get(name))
         for name in dict.fromkeys((*ours, *theirs))
         if not _same(ours.get(name), theirs.get(name))
     )

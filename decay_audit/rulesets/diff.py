@@ -19,7 +19,7 @@ ANY_BASE = 1.0
 _MOST_BASES = 3
 
 
-class Side(Struct, frozen=True, kw_only=True):
+class RulesetDecision(Struct, frozen=True, kw_only=True):
     """What one ruleset decides, and by which rule."""
 
     weight_decay: float
@@ -29,7 +29,7 @@ class Side(Struct, frozen=True, kw_only=True):
     use: str | None = None
 
 
-class Difference(Struct, frozen=True, kw_only=True):
+class RulesetDifference(Struct, frozen=True, kw_only=True):
     """Parameters of one role that the rulesets treat differently, by the same rules.
 
     Attributes:
@@ -40,7 +40,7 @@ class Difference(Struct, frozen=True, kw_only=True):
     role: Role
     parameters: tuple[str, ...]
     numel: int
-    sides: tuple[Side, ...]
+    sides: tuple[RulesetDecision, ...]
 
 
 class Gap(Struct, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class Refusal(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Comparison(Struct, frozen=True, kw_only=True):
+class RulesetComparison(Struct, frozen=True, kw_only=True):
     """Several rulesets on one model, all with the base coefficient `weight_decay`.
 
     Attributes:
@@ -73,7 +73,7 @@ class Comparison(Struct, frozen=True, kw_only=True):
     weight_decay: float
     parameters: int
     numel: int
-    differences: tuple[Difference, ...]
+    differences: tuple[RulesetDifference, ...]
     gaps: tuple[Gap, ...]
     refused: tuple[Refusal, ...] = ()
 
@@ -87,37 +87,37 @@ class Mismatch(Struct, frozen=True, kw_only=True):
     found: float | None
 
 
-class Match(Struct, frozen=True, kw_only=True):
+class RulesetMatch(Struct, frozen=True, kw_only=True):
     """How well a ruleset tells what an optimizer does.
 
     Attributes:
         weight_decay: the base coefficient under which it tells it best.
         parameters: how many were compared.
         unplaced: how many were not, because nobody knows at which position they are.
-        uncounted: how many of those find no position with the coefficient that the ruleset gives them.
-        idle: it has rules or routes, and none of them makes a difference to this model.
+        unmatched: how many of those find no position with the coefficient that the ruleset gives them.
+        no_effect: it has rules or routes, and none of them makes a difference to this model.
         scales: it changes the learning rate of some parameter of this model, which is not compared.
         routes: it gives this model's parameters to several optimizers, which is not compared.
         refused: why the ruleset has no answer for this model; "" if it has.
-        asks: that is because it asks what the source does not know.
+        needs_model: that is because it asks what the source does not know.
     """
 
     ruleset: RuleSet
     weight_decay: float = 0.0
     parameters: int = 0
     unplaced: int = 0
-    uncounted: int = 0
+    unmatched: int = 0
     mismatches: tuple[Mismatch, ...] = ()
     scales: bool = False
     routes: bool = False
-    idle: bool = False
+    no_effect: bool = False
     refused: str = ""
-    asks: bool = False
+    needs_model: bool = False
 
     @property
     def exact(self) -> bool:
         """Whether every coefficient is the one that the ruleset gives."""
-        return not (self.mismatches or self.uncounted or self.refused)
+        return not (self.mismatches or self.unmatched or self.refused)
 
     @property
     def numel(self) -> int:
@@ -127,7 +127,7 @@ class Match(Struct, frozen=True, kw_only=True):
 
 def compare(
     subjects: Sequence[Classified], rulesets: Sequence[RuleSet], weight_decay: float | None = None
-) -> Comparison:
+) -> RulesetComparison:
     """Find the parameters that rulesets treat differently, with one base coefficient for all of them.
 
     A ruleset that has no answer for a parameter is left out, and named.
@@ -144,7 +144,7 @@ def compare(
     if errors and len(answering) < 2:
         raise PlanError("\n".join(error.message for error in errors.values()), next(iter(errors.values())).hint)
     rows: list[tuple[Decision, ...]] = list(zip(*(one.decisions for one in plans.values()), strict=True))
-    return Comparison(
+    return RulesetComparison(
         rulesets=tuple(answering),
         weight_decay=base,
         parameters=len(rows),
@@ -160,7 +160,7 @@ def which(
     observations: Iterable[Observation],
     rulesets: Iterable[RuleSet],
     unplaced: Sequence[float] = (),
-) -> tuple[Match, ...]:
+) -> tuple[RulesetMatch, ...]:
     """Rank rulesets by how well they tell what optimizers do, the best first.
 
     Learning rates and routes are not compared; a match says whether the ruleset has any on this model.
@@ -179,9 +179,9 @@ def which(
     return tuple(sorted(matches, key=_distance))
 
 
-def _distance(match: Match) -> tuple[bool, int, int, bool, bool]:
-    differing = len(match.mismatches) + match.uncounted
-    return bool(match.refused), differing, match.numel, match.scales or match.routes, match.idle
+def _distance(match: RulesetMatch) -> tuple[bool, int, int, bool, bool]:
+    differing = len(match.mismatches) + match.unmatched
+    return bool(match.refused), differing, match.numel, match.scales or match.routes, match.no_effect
 
 
 def _base(rulesets: Iterable[RuleSet]) -> float:
@@ -202,13 +202,13 @@ def _plans(
     return plans, errors
 
 
-def _differences(rows: Iterable[tuple[Decision, ...]]) -> tuple[Difference, ...]:
-    members: dict[tuple[Role, tuple[Side, ...]], list[Decision]] = {}
+def _differences(rows: Iterable[tuple[Decision, ...]]) -> tuple[RulesetDifference, ...]:
+    members: dict[tuple[Role, tuple[RulesetDecision, ...]], list[Decision]] = {}
     for row in rows:
         if any(_differ(row[0], other) for other in row[1:]):
             members.setdefault((row[0].classified.role, tuple(map(_side, row))), []).append(row[0])
     differences = [
-        Difference(
+        RulesetDifference(
             role=role,
             parameters=tuple(one.name for one in decisions),
             numel=sum(one.numel for one in decisions),
@@ -219,8 +219,8 @@ def _differences(rows: Iterable[tuple[Decision, ...]]) -> tuple[Difference, ...]
     return tuple(sorted(differences, key=lambda one: -one.numel))
 
 
-def _side(decision: Decision) -> Side:
-    return Side(
+def _side(decision: Decision) -> RulesetDecision:
+    return RulesetDecision(
         weight_decay=decision.weight_decay,
         rule=decision.rule,
         location=decision.location,
@@ -251,31 +251,31 @@ def _best(
     unplaced: Sequence[float],
     ruleset: RuleSet,
     bases: Sequence[float],
-) -> Match:
+) -> RulesetMatch:
     try:
         plans = [plan(subjects, ruleset, base) for base in bases]
     except PlanError as error:
-        return Match(ruleset=ruleset, refused=error.message)
+        return RulesetMatch(ruleset=ruleset, refused=error.message)
     if unknown := ", ".join(plans[0].unknown):
-        return Match(ruleset=ruleset, refused=f"asks what this source cannot know: {unknown}", asks=True)
+        return RulesetMatch(ruleset=ruleset, refused=f"asks what this source cannot know: {unknown}", needs_model=True)
     matches = [_match(decided.decisions, found, unplaced, decided.ruleset) for decided in plans]
-    best = min(matches, key=lambda one: (len(one.mismatches) + one.uncounted, one.numel))
+    best = min(matches, key=lambda one: (len(one.mismatches) + one.unmatched, one.numel))
     return replace(best, ruleset=ruleset)
 
 
 def _match(
     decisions: Sequence[Decision], found: Mapping[str, float], unplaced: Sequence[float], ruleset: RuleSet
-) -> Match:
+) -> RulesetMatch:
     placed = [one for one in decisions if not unplaced or one.name in found]
     others = [one.weight_decay for one in decisions if unplaced and one.grouped and one.name not in found]
     expected = [(one, one.weight_decay if one.grouped else None, found.get(one.name)) for one in placed]
     chosen = {(one.rule, one.use) for one in decisions if one.grouped}
-    return Match(
+    return RulesetMatch(
         ruleset=ruleset,
         weight_decay=ruleset.weight_decay,
         parameters=len(placed),
         unplaced=len(decisions) - len(placed),
-        uncounted=(Counter(map(_rounded, others)) - Counter(map(_rounded, unplaced))).total(),
+        unmatched=(Counter(map(_rounded, others)) - Counter(map(_rounded, unplaced))).total(),
         mismatches=tuple(
             Mismatch(parameter=one.name, numel=one.numel, expected=wanted, found=is_)
             for one, wanted, is_ in expected
@@ -283,7 +283,7 @@ def _match(
         ),
         scales=any(one.lr_scale != 1.0 for one in decisions if one.grouped),
         routes=len({use for _, use in chosen}) > 1,
-        idle=bool(ruleset.rules or ruleset.routes) and len(chosen) == 1,
+        no_effect=bool(ruleset.rules or ruleset.routes) and len(chosen) == 1,
     )
 
 

@@ -22,7 +22,7 @@ ANY = 1.0
 """A coefficient for rulesets whose own default is 0, to see which parameters they would decay."""
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class RuleAnswer(Struct, frozen=True, kw_only=True):
     """One rule on the way to the decision, and what it answered: None where the source cannot know."""
 
     rule: str
@@ -30,7 +30,7 @@ class Step(Struct, frozen=True, kw_only=True):
     answer: bool | None
 
 
-class Elsewhere(Struct, frozen=True, kw_only=True):
+class OtherDecision(Struct, frozen=True, kw_only=True):
     """What another ruleset decides; None where it gives no answer."""
 
     ruleset: str
@@ -42,15 +42,15 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Everything there is to say about one parameter.
 
     Attributes:
-        walk: the rules asked, in order, up to the one that decided; the default is the last step if it did.
-        elsewhere: what the other presets would decide.
+        rules_asked: the rules asked, in order, up to the one that decided; the default is the last step if it did.
+        other_rulesets: what the other presets would decide.
         updates: what a step of each optimizer that holds it does to it.
     """
 
     ruleset: RuleSet
     decision: Decision
-    walk: tuple[Step, ...]
-    elsewhere: tuple[Elsewhere, ...] = ()
+    rules_asked: tuple[RuleAnswer, ...]
+    other_rulesets: tuple[OtherDecision, ...] = ()
     observations: tuple[Observation, ...] = ()
     updates: tuple[UpdateFormula, ...] = ()
 
@@ -69,8 +69,8 @@ def explain(
     return Explanation(
         ruleset=plan.ruleset,
         decision=decision,
-        walk=tuple(_walk(plan.ruleset, decision)),
-        elsewhere=tuple(_elsewhere(ruleset, decision.classified) for ruleset in others),
+        rules_asked=tuple(_walk(plan.ruleset, decision)),
+        other_rulesets=tuple(_elsewhere(ruleset, decision.classified) for ruleset in others),
         observations=tuple(one for one in observations if one.parameter == decision.name),
     )
 
@@ -102,21 +102,21 @@ def _any_of(alternatives: str) -> str:
     )
 
 
-def _walk(ruleset: RuleSet, decision: Decision) -> Iterable[Step]:
+def _walk(ruleset: RuleSet, decision: Decision) -> Iterable[RuleAnswer]:
     if decision.rule == decisions.FROZEN:
-        yield Step(rule=decisions.FROZEN, location=ruleset.file, answer=True)
+        yield RuleAnswer(rule=decisions.FROZEN, location=ruleset.file, answer=True)
         return
     for rule in ruleset.rules:
         answer = compile_when(rule.when, ruleset.names)(decision.classified)
-        yield Step(rule=rule.name, location=rule.location, answer=answer)
+        yield RuleAnswer(rule=rule.name, location=rule.location, answer=answer)
         if answer:
             return
-    yield Step(rule=decisions.DEFAULT, location=decision.location, answer=True)
+    yield RuleAnswer(rule=decisions.DEFAULT, location=decision.location, answer=True)
 
 
-def _elsewhere(ruleset: RuleSet, subject: Classified) -> Elsewhere:
+def _elsewhere(ruleset: RuleSet, subject: Classified) -> OtherDecision:
     try:
         decision = decisions.plan([subject], ruleset, ruleset.weight_decay or ANY).decisions[0]
     except DecayAuditError:
-        return Elsewhere(ruleset=ruleset.name, decays=None, rule="error")
-    return Elsewhere(ruleset=ruleset.name, decays=decision.decays, rule=decision.rule)
+        return OtherDecision(ruleset=ruleset.name, decays=None, rule="error")
+    return OtherDecision(ruleset=ruleset.name, decays=decision.decays, rule=decision.rule)

@@ -11,7 +11,7 @@ from decay_audit.cli.command import register
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
-    from decay_audit.rulesets.conformance import Verification
+    from decay_audit.rulesets.conformance import Conformance
     from decay_audit.rulesets.importing import Imported
 
 app = typer.Typer(help="List, show and validate rulesets.", no_args_is_help=True)
@@ -121,12 +121,12 @@ def import_(
     for note in imported.notes:
         screen.say(f"note: {note}", style="hint", color=saying.color, quiet=saying.quiet)
     if verified is not None:
-        screen.say(reports.verification(verified, screen.look(saying)), quiet=saying.quiet)
+        screen.say(reports.conformance(verified, screen.look(saying)), quiet=saying.quiet)
         if verified.differences:
             raise typer.Exit(1)
 
 
-def _verified(imported: "Imported", target: str, saying: screen.Saying) -> "Verification":
+def _verified(imported: "Imported", target: str, saying: screen.Saying) -> "Conformance":
     from decay_audit import api
     from decay_audit.api.verifying import verify
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decay_audit.reports.fold import fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
-from decay_audit.rulesets.conformance import Treatment, Verification
+from decay_audit.rulesets.conformance import Conformance, Treatment
 from decay_audit.rulesets.plan import DEFAULT
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient
 
@@ -14,30 +14,30 @@ SHOWN = 12
 """How many patterns of names are shown of those that a codebase treats alike."""
 
 
-def render(verification: Verification, options: Options) -> str:
+def render(conformance: Conformance, options: Options) -> str:
     """Say what the rules take, and what came of the comparison."""
-    return "\n".join((*_taken(verification, options), *_compared(verification, options)))
+    return "\n".join((*_taken(conformance, options), *_compared(conformance, options)))
 
 
-def _taken(verification: Verification, options: Options) -> Iterator[str]:
-    counts = verification.plan.matched()
-    rules = [*(rule.name for rule in verification.plan.ruleset.rules), DEFAULT]
+def _taken(conformance: Conformance, options: Options) -> Iterator[str]:
+    counts = conformance.plan.matched()
+    rules = [*(rule.name for rule in conformance.plan.ruleset.rules), DEFAULT]
     said = ", ".join(f"{escape_control(rule)} {counts.get(rule, 0)}" for rule in dict.fromkeys((*rules, *counts)))
-    yield from layout.paragraph(f"{escape_control(verification.target)}: parameters by rule: ", said, options.width)
+    yield from layout.paragraph(f"{escape_control(conformance.target)}: parameters by rule: ", said, options.width)
 
 
-def _compared(verification: Verification, options: Options) -> Iterator[str]:
-    if verification.unasked:
-        yield from layout.paragraph("not compared: ", escape_control(verification.unasked), options.width)
+def _compared(conformance: Conformance, options: Options) -> Iterator[str]:
+    if conformance.not_compared:
+        yield from layout.paragraph("not compared: ", escape_control(conformance.not_compared), options.width)
         return
-    many = count_noun(len(verification.plan.decisions), "parameter")
-    if not verification.differences:
-        yield f"the same as {escape_control(verification.codebase)} does itself, on {many}"
+    many = count_noun(len(conformance.plan.decisions), "parameter")
+    if not conformance.differences:
+        yield f"the same as {escape_control(conformance.codebase)} does itself, on {many}"
         return
-    yield f"{escape_control(verification.codebase)} itself treats {len(verification.differences)} of {many} otherwise"
-    alike = Counter((one.theirs, one.ours) for one in verification.differences)
+    yield f"{escape_control(conformance.codebase)} itself treats {len(conformance.differences)} of {many} otherwise"
+    alike = Counter((one.theirs, one.ours) for one in conformance.differences)
     for (theirs, ours), _ in alike.most_common():
-        names = [one.parameter for one in verification.differences if (one.theirs, one.ours) == (theirs, ours)]
+        names = [one.parameter for one in conformance.differences if (one.theirs, one.ours) == (theirs, ours)]
         head = f"  {_said(theirs)} there, {_said(ours)} here: "
         yield from layout.paragraph(
             head, first_few([escape_control(one) for one in fold_names(names)], SHOWN), options.width

@@ -12,7 +12,7 @@ from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import Cell, Column, paint
 from decay_audit.reports.wording import COUNTED, amount, factors, share
 from decay_audit.roles.words import Role
-from decay_audit.rulesets.diff import Comparison, Difference, Match, Side
+from decay_audit.rulesets.diff import RulesetComparison, RulesetDecision, RulesetDifference, RulesetMatch
 from decay_audit.rulesets.plan import FROZEN
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
 
@@ -20,14 +20,14 @@ SHOWN = 12
 """How many patterns of names stand under a difference, unless everything is asked for."""
 
 
-def render(comparison: Comparison, target: str, format: Format, options: Options) -> str:  # noqa: A002
+def render(comparison: RulesetComparison, target: str, format: Format, options: Options) -> str:  # noqa: A002
     """Say where rulesets differ."""
     if format is Format.JSON:
         return msgspec.json.format(msgspec.json.encode(_document(comparison, target)), indent=2).decode()
     return "\n".join(_text(comparison, target, options))
 
 
-def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str]:
+def _text(comparison: RulesetComparison, target: str, options: Options) -> Iterator[str]:
     names = [ruleset.name for ruleset in comparison.rulesets]
     size = f"{amount(comparison.numel)} parameters, {count_noun(comparison.parameters, 'tensor')}"
     base = f"weight_decay {format_coefficient(comparison.weight_decay)}"
@@ -43,15 +43,15 @@ def _text(comparison: Comparison, target: str, options: Options) -> Iterator[str
         yield from layout.paragraph("  left out: ", escape_control(one.reason), options.width)
 
 
-def _but_for_learning_rates(differences: Sequence[Difference]) -> list[list[Difference]]:
+def _but_for_learning_rates(differences: Sequence[RulesetDifference]) -> list[list[RulesetDifference]]:
     """Put together differences that only differ in the factors on the learning rate, the largest first."""
-    alike: dict[tuple[Role, tuple[Side, ...]], list[Difference]] = {}
+    alike: dict[tuple[Role, tuple[RulesetDecision, ...]], list[RulesetDifference]] = {}
     for one in differences:
         alike.setdefault((one.role, tuple(replace(side, lr_scale=1.0) for side in one.sides)), []).append(one)
     return sorted(alike.values(), key=lambda same: -sum(one.numel for one in same))
 
 
-def _difference(alike: Sequence[Difference], names: Sequence[str], options: Options) -> Iterator[str]:
+def _difference(alike: Sequence[RulesetDifference], names: Sequence[str], options: Options) -> Iterator[str]:
     parameters = [name for one in alike for name in one.parameters]
     what = count_noun(len(parameters), *COUNTED[alike[0].role])
     numel = sum(one.numel for one in alike)
@@ -68,7 +68,7 @@ def _difference(alike: Sequence[Difference], names: Sequence[str], options: Opti
     yield ""
 
 
-def _amount(sides: Sequence[Side]) -> str:
+def _amount(sides: Sequence[RulesetDecision]) -> str:
     """Say what a ruleset does to parameters to which it does the same but for their learning rates."""
     side, scales = sides[0], [one.lr_scale for one in sides]
     if side.rule == FROZEN:
@@ -81,7 +81,7 @@ def _amount(sides: Sequence[Side]) -> str:
     return ", ".join(filter(None, said))
 
 
-def _gaps(comparison: Comparison, options: Options) -> Iterator[str]:
+def _gaps(comparison: RulesetComparison, options: Options) -> Iterator[str]:
     """One line for two rulesets, a matrix for more."""
     names = [escape_control(ruleset.name) for ruleset in comparison.rulesets]
     if len(names) == 2:
@@ -111,7 +111,7 @@ def _apart(apart: dict[tuple[int, int], int], row: int, column: int) -> str:
     return "-" if row == column else f"{apart[min(row, column), max(row, column)]:,}"
 
 
-def _document(comparison: Comparison, target: str) -> dict[str, object]:
+def _document(comparison: RulesetComparison, target: str) -> dict[str, object]:
     names = [ruleset.name for ruleset in comparison.rulesets]
     return {
         "schema_version": 1,
@@ -132,7 +132,7 @@ def _document(comparison: Comparison, target: str) -> dict[str, object]:
     }
 
 
-def matches(found: Sequence[Match], format: Format, options: Options) -> str:  # noqa: A002
+def matches(found: Sequence[RulesetMatch], format: Format, options: Options) -> str:  # noqa: A002
     """Say which rulesets reproduce what an optimizer does, the best first; or the nearest ones, with what differs."""
     if format is Format.JSON:
         documents = [
@@ -143,12 +143,12 @@ def matches(found: Sequence[Match], format: Format, options: Options) -> str:  #
                 "parameters": one.parameters,
                 "unplaced": one.unplaced,
                 "mismatches": one.mismatches,
-                "uncounted": one.uncounted,
+                "unmatched": one.unmatched,
                 "scales": one.scales,
                 "routes": one.routes,
-                "idle": one.idle,
+                "no_effect": one.no_effect,
                 "refused": one.refused,
-                "asks": one.asks,
+                "needs_model": one.needs_model,
             }
             for one in found
         ]
@@ -156,12 +156,12 @@ def matches(found: Sequence[Match], format: Format, options: Options) -> str:  #
     return "\n".join(_matches(found, options))
 
 
-def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
+def _matches(found: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
     if not found:
         yield "nothing decays here, and that fits every ruleset with weight_decay 0"
         return
     yield from _unplaced(found, options)
-    exact: dict[str, list[Match]] = {}
+    exact: dict[str, list[RulesetMatch]] = {}
     for one in found:
         if one.exact:
             exact.setdefault(_kind(one), []).append(one)
@@ -171,11 +171,11 @@ def _matches(found: Sequence[Match], options: Options) -> Iterator[str]:
         yield "no preset does exactly this; the nearest:"
         for one in [match for match in found if not match.refused][: 10 if options.full else 3]:
             yield from _nearest(one, options)
-    yield from _refused([one.ruleset.name for one in found if one.refused and not one.asks], options)
-    yield from _asking([one.ruleset.name for one in found if one.asks], options)
+    yield from _refused([one.ruleset.name for one in found if one.refused and not one.needs_model], options)
+    yield from _asking([one.ruleset.name for one in found if one.needs_model], options)
 
 
-def _unplaced(found: Sequence[Match], options: Options) -> Iterator[str]:
+def _unplaced(found: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
     placed, unplaced = max(one.parameters for one in found), found[0].unplaced
     if not unplaced:
         return
@@ -186,17 +186,17 @@ def _unplaced(found: Sequence[Match], options: Options) -> Iterator[str]:
     yield from layout.paragraph("", f"compared {said}, the saved optimizer does not say", options.width)
 
 
-def _kind(match: Match) -> str:
+def _kind(match: RulesetMatch) -> str:
     """How well an exact match tells what an optimizer does, whose coefficients alone were seen."""
     more = ["scale learning rates"] * match.scales + ["route to several optimizers"] * match.routes
     if more:
         return f"the same weight decay, but they also {join_words(more)}"
-    if match.idle:
-        return "so do these, but none of their rules makes a difference to this model"
+    if match.no_effect:
+        return "these agree too, but only because none of their rules matches this model"
     return "as far as that tells, this is what these do" if match.unplaced else "this is exactly what these do"
 
 
-def _exact(kind: str, alike: Sequence[Match], options: Options) -> Iterator[str]:
+def _exact(kind: str, alike: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
     """A line for each, and the coefficient once if it is the same for all."""
     coefficients = {one.weight_decay for one in alike}
     shared = f", with weight_decay {format_coefficient(alike[0].weight_decay)}" if len(coefficients) == 1 else ""
@@ -226,13 +226,13 @@ def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
         yield from layout.paragraph("  no answer from ", ", ".join(map(escape_control, names)), options.width)
 
 
-def _nearest(match: Match, options: Options) -> Iterator[str]:
+def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:
     said = f"{escape_control(match.ruleset.name)}, weight_decay {format_coefficient(match.weight_decay)}"
     size = f"{len(match.mismatches):,} of {count_noun(match.parameters, 'tensor')} differ"
     if not match.parameters:
-        size = f"{match.uncounted:,} of {count_noun(match.unplaced, 'tensor')} differ"
+        size = f"{match.unmatched:,} of {count_noun(match.unplaced, 'tensor')} differ"
     elif match.unplaced:
-        size += f", and {match.uncounted:,} of the {match.unplaced:,} others"
+        size += f", and {match.unmatched:,} of the {match.unplaced:,} others"
     yield f"  {paint(said, 'title', color=options.color)}   {size}"
     for expected, found in dict.fromkeys((one.expected, one.found) for one in match.mismatches):
         alike = [one.parameter for one in match.mismatches if (one.expected, one.found) == (expected, found)]

@@ -14,7 +14,7 @@ from decay_audit.reports.terminal.layout import paint
 from decay_audit.reports.wording import COUNTED, amount
 from decay_audit.roles.words import Classified, Layer, Role
 from decay_audit.rulesets.conditions import When
-from decay_audit.rulesets.explanation import Explanation, Step
+from decay_audit.rulesets.explanation import Explanation, RuleAnswer
 from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
 
 _PRESETS = 6
@@ -37,7 +37,7 @@ def explanation(story: Explanation, options: Options) -> str:
         "declared": _declared(story),
         "tied to": map(escape_control, story.decision.classified.parameter.tied_to),
         "ruleset": _ruleset(story),
-        "elsewhere": _elsewhere(story, len(story.elsewhere) if options.verbose else _PRESETS),
+        "elsewhere": _elsewhere(story, len(story.other_rulesets) if options.verbose else _PRESETS),
         "observed": map(_observed, story.observations),
         **{f"with {escape_control(update.optimizer)}": _update(update) for update in story.updates},
     }
@@ -106,10 +106,10 @@ def _ruleset(story: Explanation) -> Iterator[str]:
     verdict = f"decayed, weight_decay {format_coefficient(decision.weight_decay)}" if decision.decays else "spared"
     verdict = verdict if decision.grouped else "frozen, left out of every param group"
     yield f"{verdict} by {escape_control(story.ruleset.name)}"
-    yield from (_step(step, story) for step in story.walk)
+    yield from (_step(step, story) for step in story.rules_asked)
 
 
-def _step(step: Step, story: Explanation) -> str:
+def _step(step: RuleAnswer, story: Explanation) -> str:
     asked = next((rule.when for rule in story.ruleset.rules if rule.name == step.rule), None)
     about = f": {escape_control(condition(asked))}" if asked else ""
     return f"{_ANSWERS[step.answer]:<3}  {escape_control(step.location)} {escape_control(step.rule)}{about}"
@@ -117,7 +117,7 @@ def _step(step: Step, story: Explanation) -> str:
 
 def _elsewhere(story: Explanation, most: int) -> Iterator[str]:
     for decays, word in ((True, "decayed by"), (False, "spared by"), (None, "no answer from")):
-        if names := [escape_control(one.ruleset) for one in story.elsewhere if one.decays is decays]:
+        if names := [escape_control(one.ruleset) for one in story.other_rulesets if one.decays is decays]:
             yield f"{word} {first_few(names, most)}"
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from decay_audit import rulesets
 from decay_audit.errors import RulesError
 from decay_audit.rulesets.yaml.nodes import parse
-from tests.rules.rule_files import HEAD, load, mistakes
+from tests.rulesets.rules_files import HEAD, load, mistakes
 
 
 @pytest.mark.parametrize(

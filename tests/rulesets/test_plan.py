@@ -7,7 +7,7 @@ from decay_audit.errors import PlanError
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.plan import Plan, plan
 from decay_audit.rulesets.ruleset import Amount, LayerDecay, LayerRule, Route, Rule, RuleSet, Scale
-from tests.rules.subjects import subject, unowned
+from tests.rulesets.handwritten import subject, unowned
 
 NONE, ALL = Amount(times=0.0), Amount()
 

@@ -8,7 +8,7 @@ from decay_audit import rulesets
 from decay_audit.errors import RulesError
 from decay_audit.rulesets import plan
 from decay_audit.rulesets.importing import Imported, import_rules
-from tests.rules.subjects import subject
+from tests.rulesets.handwritten import subject
 
 SCHEDULE = """\
 # for batch in each gpu is 128, 8 gpu

@@ -10,7 +10,7 @@ from decay_audit.rulesets import layer_decay
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.layer_decay import compile_number, factors
 from decay_audit.rulesets.ruleset import LayerDecay, LayerRule
-from tests.rules.subjects import subject, unowned
+from tests.rulesets.handwritten import subject, unowned
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from decay_audit import rulesets
 from decay_audit.errors import RulesError
 from decay_audit.rulesets.ruleset import Amount
-from tests.rules.rule_files import HEAD, load, mistakes
+from tests.rulesets.rules_files import HEAD, load, mistakes
 
 EVERYTHING_WRONG = """\
 schema: 2

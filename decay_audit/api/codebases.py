@@ -31,7 +31,7 @@ class Codebase(Struct, frozen=True, kw_only=True):
     ask: Callable[[Any, nn.Module, Any, float], Iterable[tuple[Sequence[Tensor], Treatment]]]
 
 
-class UnaskedError(DecayAuditError):
+class CodebaseUnavailableError(DecayAuditError):
     """A codebase cannot be asked, or stops itself; the message says why."""
 
 
@@ -39,14 +39,14 @@ def version(codebase: str) -> str:
     """Give a codebase's name and the version that is installed.
 
     Raises:
-        UnaskedError: none is, or it has no function that could be called.
+        CodebaseUnavailableError: none is, or it has no function that could be called.
     """
     if codebase not in CODEBASES:
-        raise UnaskedError(f"{codebase} has no function that can be called here")
+        raise CodebaseUnavailableError(f"{codebase} has no function that can be called here")
     for distribution in CODEBASES[codebase].distributions:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             return f"{codebase} {importlib.metadata.version(distribution)}"
-    raise UnaskedError(f"{codebase} is not installed")
+    raise CodebaseUnavailableError(f"{codebase} is not installed")
 
 
 def treatments(codebase: str, model: nn.Module, configuration: Any, base: float) -> dict[str, Treatment]:  # noqa: ANN401
@@ -57,7 +57,7 @@ def treatments(codebase: str, model: nn.Module, configuration: Any, base: float)
         base: the optimizer's weight_decay, where the configuration has multiples of it.
 
     Raises:
-        UnaskedError: the codebase cannot be imported, or stops on this model itself.
+        CodebaseUnavailableError: the codebase cannot be imported, or stops on this model itself.
     """
     names = {id(tensor): name for name, tensor in model.named_parameters()}
     asked = CODEBASES[codebase]
@@ -65,9 +65,11 @@ def treatments(codebase: str, model: nn.Module, configuration: Any, base: float)
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # they log each one
             groups = list(asked.ask(importlib.import_module(asked.module), model, configuration, base))
     except ImportError as error:
-        raise UnaskedError(f"{codebase} cannot be imported: {error}") from error
+        raise CodebaseUnavailableError(f"{codebase} cannot be imported: {error}") from error
     except Exception as error:
-        raise UnaskedError(f"{codebase} stops on this model itself: {type(error).__name__}: {error}") from error
+        raise CodebaseUnavailableError(
+            f"{codebase} stops on this model itself: {type(error).__name__}: {error}"
+        ) from error
     return {names[id(tensor)]: treatment for tensors, treatment in groups for tensor in tensors}
 
 

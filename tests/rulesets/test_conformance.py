@@ -10,11 +10,11 @@ from torch import nn
 from typer.testing import CliRunner
 
 from decay_audit.cli import app
-from decay_audit.reports import verification as say
-from decay_audit.rulesets.conformance import Treatment, Verification, differences
+from decay_audit.reports import conformance as say
+from decay_audit.rulesets.conformance import Conformance, Treatment, differences
 from decay_audit.rulesets.plan import plan
 from decay_audit.rulesets.ruleset import Amount, RuleSet
-from tests.rules.subjects import subject
+from tests.rulesets.handwritten import subject
 
 MMENGINE = "x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(norm_decay_mult=0.0))\n"
 LLM_FOUNDRY = "optimizer: {weight_decay: 0.1, param_groups: [{param_str_match: norm, weight_decay: 0.0}]}\n"
@@ -62,7 +62,7 @@ def test_what_both_do_alike_is_no_difference() -> None:
 )
 def test_each_channel_is_compared(theirs: Treatment, said: str) -> None:
     found = differences(DECIDED, {"a.weight": Treatment(), "b.weight": theirs})
-    text = say(Verification(plan=DECIDED, target="x.py", codebase="mmengine 1.0", differences=found))
+    text = say(Conformance(plan=DECIDED, target="x.py", codebase="mmengine 1.0", differences=found))
     assert text.splitlines()[1:] == ["mmengine 1.0 itself treats 1 of 3 parameters otherwise", f"  {said}"]
 
 
@@ -72,6 +72,6 @@ def test_who_hands_over_what_the_other_does_not_differs() -> None:
         ("b.weight", False, True),
         ("c.weight", True, False),
     ]
-    text = say(Verification(plan=DECIDED, target="x.py", codebase="mmengine 1.0", differences=found))
+    text = say(Conformance(plan=DECIDED, target="x.py", codebase="mmengine 1.0", differences=found))
     assert "in no group there, 0.1 here: b.weight" in text
     assert "0.1 there, in no group here: c.weight" in text

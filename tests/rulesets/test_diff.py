@@ -203,9 +203,9 @@ def test_a_parameter_at_an_unknown_position_is_not_said_to_be_in_no_group(mixed:
     found = api.which(api.load(request), request)
     by_name = {one.ruleset.name: one for one in found}
     assert not any(one.exact for one in found)
-    assert (by_name["nanogpt"].mismatches, by_name["nanogpt"].uncounted) == ((), 2)
+    assert (by_name["nanogpt"].mismatches, by_name["nanogpt"].unmatched) == ((), 2)
     everything = by_name["torch-default"]
-    assert (everything.parameters, everything.unplaced, everything.mismatches, everything.uncounted) == (2, 4, (), 4)
+    assert (everything.parameters, everything.unplaced, everything.mismatches, everything.unmatched) == (2, 4, (), 4)
     text = reports.matches(found)
     assert text.startswith("compared on 2 of 6 tensors: at which positions the others are")
     assert "in no group" not in text
@@ -217,15 +217,15 @@ def test_json_tells_a_preset_that_fits_from_one_whose_coefficients_are_too_few(m
         one["ruleset"]: one for one in json.loads(reports.matches(api.which(api.load(request), request), "json"))
     }
     assert {
-        name: by_name["nanogpt"][name] for name in ("parameters", "unplaced", "mismatches", "uncounted", "exact")
+        name: by_name["nanogpt"][name] for name in ("parameters", "unplaced", "mismatches", "unmatched", "exact")
     } == {
         "parameters": 2,
         "unplaced": 4,
         "mismatches": [],
-        "uncounted": 2,
+        "unmatched": 2,
         "exact": False,
     }
-    assert by_name["torchvision"]["asks"]
+    assert by_name["torchvision"]["needs_model"]
 
 
 def test_a_preset_that_fits_where_no_position_is_known_is_not_said_to_be_exactly_it(tmp_path: Path) -> None:
@@ -250,7 +250,7 @@ def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mi
     request = api.Request(target=mixed[0])
     found = api.which(api.load(request), request)
     text = reports.matches(found)
-    assert f"{sum(one.asks for one in found)} presets ask for classes, hooks or attributes" in text
+    assert f"{sum(one.needs_model for one in found)} presets ask for classes, hooks or attributes" in text
     assert "torchvision" not in text
     assert "torchvision" in reports.matches(found, options=reports.Options(full=True))
 
@@ -261,14 +261,16 @@ def test_a_preset_whose_rules_make_no_difference_is_told_apart() -> None:
     found = diff.which(
         subjects(model), observed(model, optimizer), presets("tf-resnet", "keller-muon", "torch-default")
     )
-    assert [(one.ruleset.name, one.idle) for one in found] == [
+    assert [(one.ruleset.name, one.no_effect) for one in found] == [
         ("torch-default", False),
         ("tf-resnet", True),
         ("keller-muon", True),
     ]
-    exact, _, idle = reports.matches(found).partition("so do these, but none of their rules makes a difference")
+    exact, _, no_effect = reports.matches(found).partition(
+        "these agree too, but only because none of their rules matches this model"
+    )
     assert "torch-default" in exact
-    assert "tf-resnet" in idle
+    assert "tf-resnet" in no_effect
 
 
 def test_a_matrix_of_many_fits_a_narrow_terminal(swin: tuple[Classified, ...]) -> None:

@@ -8,7 +8,7 @@ from decay_audit.model.parameters import Declaration, Owner
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.matching import compile_when
-from tests.rules.subjects import LAYER_NORM, ROOT, subject, unowned
+from tests.rulesets.handwritten import LAYER_NORM, ROOT, subject, unowned
 
 
 def holds(one: Classified, names: Any = "canonical", **when: Any) -> bool | None:
