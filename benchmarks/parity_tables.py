@@ -13,13 +13,13 @@ HEAD = """\
 
 Written by `python -m benchmarks.parity --cache FOLDER --write docs/parity.md`. Every architecture of timm, torchvision
 and transformers that can be built from its default configuration was built without its weights, and beside them the
-models of `tests/parity/models.py`. Each preset and its source were asked about each parameter: whether it is handed to
-an optimizer, with which weight_decay, and, where the source has them, with which factor on the learning rate and to
+models of `tests/parity/models.py`. For each parameter, the preset and its source were compared: whether an
+optimizer gets it, with which weight_decay, and, where the source has them, with which learning rate factor and in
 which optimizer.
 
-*Called*: the codebase's own function answered. *Retold*: it cannot be installed or called, and the tests retell its
-rule in their own words. *Both refuse*: neither the source nor the preset has an answer for the model. *Source fails*:
-the source itself, or its retelling, raises where the preset has an answer; nothing is compared there.
+*Called*: the codebase's own function ran. *Retold*: it cannot be installed or called, and the tests implement its rule
+again. *Both refuse*: both the source and the preset reject the model. *Source fails*: the source, or its
+reimplementation, raises where the preset has an answer; nothing is compared there.
 """
 _VARYING = re.compile(r"'[^']*'|[0-9]+|\[.*|\S*\.\S*")
 ROW = "| {} | {} | {:,} | {:,} | {:,} | {:,} | {:,} |"
@@ -88,7 +88,7 @@ def _failures(models: Sequence[Compared]) -> Iterator[str]:
         for preset, outcome in one.outcomes.items():
             if outcome.crash:
                 kinds.setdefault((preset, _VARYING.sub("", outcome.crash)), []).append((one.name, outcome.crash))
-    yield "\n## Where a source fails itself\n"
+    yield "\n## Where a source fails\n"
     if not kinds:
         yield "Nowhere."
         return

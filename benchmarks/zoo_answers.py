@@ -55,10 +55,10 @@ class Answers(Struct, frozen=True, kw_only=True):
         traced: the pass reached its end.
         stopped: why it did not.
         touched: parameters that the pass used.
-        spoken: those of them that use has a role for, and more than a guess.
-        alone: those of them that structure leaves unclassified.
+        answered: those of them for which use says more than a guess.
+        unclassified_by_structure: those of the answered ones that structure leaves unclassified.
         disagreements: structure against use.
-        structure: by confidence of structure, parameters that use speaks of, and those of them where the two differ.
+        structure: by confidence of structure, answered parameters, and those of them where the two differ.
         header: by confidence of the state-dict answer, parameters and those of them in another family than structure.
         roles: by role, tensors and elements.
         decayed: by ruleset and role, tensors that it decays; nothing for a ruleset that refuses the model.
@@ -70,8 +70,8 @@ class Answers(Struct, frozen=True, kw_only=True):
     stopped: str = ""
     parameters: int = 0
     touched: int = 0
-    spoken: int = 0
-    alone: int = 0
+    answered: int = 0
+    unclassified_by_structure: int = 0
     disagreements: tuple[Case, ...] = ()
     structure: dict[str, tuple[int, int]] = {}
     header: dict[str, tuple[int, int]] = {}
@@ -97,8 +97,8 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
         stopped="" if reading.traced or not reading.notes else reading.notes[-1],
         parameters=len(structure),
         touched=sum(bool(parameter.uses) for parameter in used),
-        spoken=len(sure),
-        alone=sum(one.role == "unclassified" for one, _ in sure),
+        answered=len(sure),
+        unclassified_by_structure=sum(one.role == "unclassified" for one, _ in sure),
         disagreements=_folded(_case(one, use.role, use.detail) for one, use in sure if not agrees(one, use)),
         structure=_by_confidence((one.confidence, not agrees(one, use)) for one, use in sure),
         header=_by_confidence(

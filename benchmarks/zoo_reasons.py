@@ -28,14 +28,14 @@ REASONS: tuple[Reason, ...] = (
         structure="linear_weight",
         use="position_embedding",
         detail="index",
-        says="a linear layer that the pass never multiplies with: it looks rows up. Use is right; the class wins, "
-        "because a sum alone is no proof",
+        says="a linear layer whose weight is only indexed, never multiplied. Use is right; the class wins, because "
+        "a sum alone is not proof",
     ),
     Reason(
         structure="scale",
         use="norm_weight",
         detail="normal",
-        says="a gain directly behind a normalization is that norm's: use wins, as the name says no more than scale",
+        says="a factor directly after a normalization is that norm's weight: use wins, since the name only says scale",
     ),
 )
 """Of structure against use."""
@@ -44,17 +44,17 @@ HEADER_REASONS: tuple[Reason, ...] = (
     Reason(
         structure="^embedding",
         use="^linear_weight",
-        says="a table whose module is called by a word that says nothing of it: only the class tells",
+        says="an embedding whose name does not say so: only its class does",
     ),
     Reason(
         structure="^linear_weight",
         use="^(relative_position_bias|position_embedding)",
-        says="a linear layer that is used as a table of positions, and called so: only the class says linear",
+        says="a linear layer that is used and named as a position table: only its class says linear",
     ),
     Reason(
         structure="^norm_weight",
         use="^activation",
-        says="a norm in a module that is called after the activation whose place it takes",
+        says="a norm in a module that is named after an activation",
     ),
 )
 """Of structure against the state dict alone."""
@@ -62,13 +62,13 @@ HEADER_REASONS: tuple[Reason, ...] = (
 OBSTACLES: tuple[tuple[str, str], ...] = (
     (r"requires the \w+ library", "needs a library that is not installed"),
     (r"took more than", "took too long"),
-    (r"module \w+ has no attribute", "is listed without its class"),
-    (r"backbone is not set", "is a frame for a backbone of one's choice"),
+    (r"module \w+ has no attribute", "its class is not in the library"),
+    (r"backbone is not set", "needs a backbone that the user chooses"),
     (r"must be divisible", "its default sizes contradict each other"),
     (r"missing the required", "has no forward pass of its own"),
-    (r"get_obj_num|frame_idx", "works on a session of video frames"),
+    (r"get_obj_num|frame_idx", "takes a session of video frames"),
     (r"default_language|sliding_window|split_sizes=\[8, 12, 12\]|has no len", "its default configuration does not run"),
-    (r"more than \d+ operators|one by one", "takes more operators than a trace is worth"),
+    (r"more than \d+ operators|one by one", "runs more operators than the limit of a trace"),
 )
 """Why an architecture could not be built, or traced to its end."""
 
@@ -78,10 +78,10 @@ def obstacle(said: str, otherwise: str) -> str:
     return next((says for pattern, says in OBSTACLES if re.search(pattern, said)), otherwise)
 
 
-UNCLASSIFIED_REASON = "called by words that nobody else uses, in a part that the pass did not reach"
-NOT_EXPLAINED = "not explained yet"
+UNCLASSIFIED_REASON = "its name is used nowhere else, and the trace did not reach it"
+NO_REASON = "no reason given yet"
 
 
 def reason(case: Case, reasons: tuple[Reason, ...] = REASONS) -> str:
     """Give the first reason that holds, or say that there is none yet."""
-    return next((one.says for one in reasons if one.holds(case)), NOT_EXPLAINED)
+    return next((one.says for one in reasons if one.holds(case)), NO_REASON)

@@ -11,6 +11,7 @@ from decay_audit.roles.words import CONFIDENCES, ROLES
 
 LIBRARIES = ("timm", "torchvision", "transformers")
 SHOWN = 60  # rows of a list
+UNSET_ARGUMENTS = "its constructor needs arguments that the default configuration does not set"
 
 
 class ParamGroup(Struct, frozen=True, kw_only=True):
@@ -66,14 +67,14 @@ def _differing(cases: Iterable[Case]) -> int:
 
 
 def _head(answers: Sequence[Answers], listed: int) -> str:
-    some = "" if len(answers) == listed else f" This run covers {len(answers):,} of the {listed:,} that there are."
+    some = "" if len(answers) == listed else f" This run covers {len(answers):,} of {listed:,}."
     built = [one for one in answers if one.failure is None]
     return (
-        "# Roles, over every architecture there is\n\n"
+        "# Roles of every architecture of timm, torchvision and transformers\n\n"
         "Written by `python -m benchmarks.zoo --cache FOLDER --write docs/zoo.md`. Every architecture of timm,\n"
         "torchvision and transformers that can be built from its default configuration was built without its weights\n"
-        "and traced; each of its parameters was named three times: by structure (classes, names, shapes), by use (the\n"
-        "operators that it flows into), and from the state dict alone, as a checkpoint reader sees it.\n\n"
+        "and traced. Each parameter was classified three times: from structure (classes, names, shapes), from use\n"
+        "(the operators that it enters), and from the state dict alone, as a checkpoint is read.\n\n"
         f"{len(built):,} architectures, {_count(built, lambda one: one.parameters):,} parameters.{some}"
     )
 
@@ -84,7 +85,7 @@ def _agreement(answers: Sequence[Answers]) -> str:
         part = _of(library, answers) if library else list(answers)
         if not part:
             continue
-        spoken = _count(part, lambda one: one.spoken)
+        answered = _count(part, lambda one: one.answered)
         differ = _count(part, lambda one: _differing(one.disagreements))
         rows.append(
             (
@@ -94,21 +95,21 @@ def _agreement(answers: Sequence[Answers]) -> str:
                 sum(one.traced for one in part),
                 f"{_count(part, lambda one: one.parameters):,}",
                 f"{_count(part, lambda one: one.touched):,}",
-                f"{spoken:,}",
-                f"{_count(part, lambda one: one.alone):,}",
+                f"{answered:,}",
+                f"{_count(part, lambda one: one.unclassified_by_structure):,}",
                 f"{differ:,}",
-                _percent(spoken - differ, spoken, 3),
+                _percent(answered - differ, answered, 3),
             )
         )
     head = (
-        "", "architectures", "built", "traced to the end", "parameters", "touched", "use speaks", "structure does not",
-        "differ", "agree",
+        "", "architectures", "built", "traced to the end", "parameters", "touched", "use has an answer",
+        "structure has none",         "differ", "agree",
     )  # fmt: skip
     return (
         "## Structure and use\n\n"
-        "Use speaks of a parameter if it says more than a guess. A finer word for the same kind agrees: of structure,\n"
-        "for what no operator can tell apart (positions among tables); of use, for what a name leaves open (a gain\n"
-        "that turns out to scale a residual).\n\n" + _table(head, rows)
+        "Use has an answer where the trace says more than a guess. Two answers agree if one is a finer role of\n"
+        "the same kind: structure can name a position table where the operator only shows a table, and use can show\n"
+        "that a scale is the layer scale of a residual branch.\n\n" + _table(head, rows)
     )
 
 
@@ -151,8 +152,8 @@ def _listed(groups: Sequence[ParamGroup], explain: Callable[[Case], str], column
 def _disagreements(answers: Sequence[Answers]) -> str:
     groups = _groups(answers, lambda one: one.disagreements)
     if not groups:
-        return "Nothing differs."
-    return "What differs:\n\n" + _listed(groups, reason, ("structure", "use", "why"))
+        return "No difference."
+    return "Differences:\n\n" + _listed(groups, reason, ("structure", "use", "why"))
 
 
 def _state_dict(answers: Sequence[Answers]) -> str:
@@ -163,9 +164,9 @@ def _state_dict(answers: Sequence[Answers]) -> str:
     table = _table(("", "parameters", "another family", "same family"), rows)
     groups = _groups(answers, lambda one: one.header_cases)
     text = (
-        "## The state dict alone, and structure\n\n"
-        "By family: matrices, embeddings, biases, norm gains and shifts, and a model's own tensors (tokens,\n"
-        "positions, scales).\n\n" + table
+        "## Structure and the state dict alone\n\n"
+        "Compared by family: matrices; embeddings; biases; norm weights and biases; and the rest (tokens, positions,\n"
+        "scales).\n\n" + table
     )
     return text + (
         "\n\n" + _listed(groups, lambda case: reason(case, HEADER_REASONS), ("structure", "state dict", "why"))
@@ -196,8 +197,8 @@ def _confidence(answers: Sequence[Answers]) -> str:
             total, wrong = _tally(answers, pick, (confidence,))
             rows.append((who, confidence, f"{total:,}", f"{wrong:,}", _percent(wrong, total, 4), goal))
     return (
-        "## What confidence is worth\n\n"
-        "Nothing in a state dict is certain: that word is for classes of torch.nn and for use.\n\n"
+        "## How often each confidence is wrong\n\n"
+        "A state dict gives no certain answer: only a class of torch.nn and a traced use do.\n\n"
         + _table(("", "confidence", "parameters", "wrong", "error rate", "at most"), rows)
     )
 
@@ -215,7 +216,7 @@ def _unclassified(answers: Sequence[Answers]) -> str:
 def _conventions(answers: Sequence[Answers]) -> str:
     roles = [role for role in ROLES if any(role in one.roles for one in answers)]
     tensors = {role: _count(answers, lambda one, role=role: one.roles.get(role, (0, 0))[0]) for role in roles}  # type: ignore[misc]
-    rows: list[tuple[str, ...]] = [("*tensors*", *(f"*{tensors[role]:,}*" for role in roles))]
+    rows: list[tuple[str, ...]] = [("*parameters*", *(f"*{tensors[role]:,}*" for role in roles))]
     for preset in sorted({name for one in answers for name in one.decayed}):
         cells = []
         for role in roles:
@@ -225,9 +226,9 @@ def _conventions(answers: Sequence[Answers]) -> str:
             cells.append(_share(part, whole))
         rows.append((preset, *cells))
     return (
-        "## What each convention does to each role\n\n"
-        "Percent of the tensors of a role that a convention decays, over all of these models; a dot is none.\n\n"
-        + _table(("convention", *(role.replace("_", " ") for role in roles)), rows)
+        "## What each preset decays, by role\n\n"
+        "Percent of the parameters of a role that a preset decays, over all of these models; a dot is 0.\n\n"
+        + _table(("preset", *(role.replace("_", " ") for role in roles)), rows)
     )
 
 
@@ -265,27 +266,30 @@ def _by_library(answers: Sequence[Answers]) -> str:
             whole = _count(there, lambda one, r=role: one.roles.get(r, (0, 0))[0])  # type: ignore[misc]
             cells.append(f"{part:,} of {whole:,}" if there else "-")
         rows.append((preset, role.replace("_", " "), *cells))
-    head = ("convention", "decays of the", *(f"in {library}" for library in LIBRARIES))
-    return "Some of these, counted in tensors:\n\n" + _table(head, rows)
+    head = ("preset", "decays", *(f"in {library}" for library in LIBRARIES))
+    return "Some of these, as numbers of parameters:\n\n" + _table(head, rows)
 
 
 def _left_out(answers: Sequence[Answers]) -> str:
     failed = [one for one in answers if one.failure is not None]
     partly = [one for one in answers if one.failure is None and not one.traced]
     unbuilt = _by_reason(
-        (obstacle(one.failure or "", "its default configuration leaves open what its constructor needs"), one.name)
+        (
+            obstacle(one.failure or "", UNSET_ARGUMENTS),
+            one.name,
+        )
         for one in failed
     )
     untraced = _by_reason(
         (
-            obstacle(one.stopped, "no input was found that it takes to the end"),
+            obstacle(one.stopped, "no example input was found for the whole forward pass"),
             f"{one.name} ({one.touched:,} of {one.parameters:,})",
         )
         for one in partly
     )
     return (
         f"## Not built, or not traced to the end\n\n{len(failed)} could not be built:\n\n{unbuilt}\n\n"
-        f"{len(partly)} were not traced to the end (parameters seen until then):\n\n{untraced}"
+        f"{len(partly)} were not traced to the end (parameters that the trace had reached):\n\n{untraced}"
     )
 
 

@@ -26,7 +26,7 @@ def test_an_awkward_architecture_is_named_alike_by_structure_and_by_use(name: st
     assert found.traced
     assert found.parameters > 0
     assert found.touched > 0.8 * found.parameters
-    assert found.spoken > 0.5 * found.touched
+    assert found.answered > 0.5 * found.touched
     unexplained = [case for case in found.disagreements if reason(case) == "not explained yet"]
     assert unexplained == []
     assert found.unclassified == ()
