@@ -73,10 +73,10 @@ def test_check_exits_1_for_an_optimizer_that_decays_norms_and_0_for_one_that_doe
     bad = runner.invoke(app, ["check", "net.py", "--optimizer", "net.py:bad"])
     assert bad.exit_code == 1
     assert "DA101 error   2 norm parameters and 1 bias are decayed" in bad.stdout
-    assert "1 error in 4 tensors" in bad.stderr
+    assert "1 error in 4 parameters" in bad.stderr
     good = runner.invoke(app, ["check", "net.py", "--optimizer", "net.py:good"])
     assert good.exit_code == 0
-    assert "no findings in 4 tensors" in good.stderr
+    assert "no findings in 4 parameters" in good.stderr
 
 
 @pytest.mark.parametrize("format_", ["text", "tree", "json", "markdown", "csv", "sarif", "github"])
@@ -120,7 +120,7 @@ def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fa
         (["inspect", LINEAR, "--weight-decay", "nan"], "0 or more"),
         (["inspect", LINEAR, "--weight-decay", "inf"], "finite"),
         (["inspect", LINEAR, "--role", "biass"], "bias"),
-        (["inspect", LINEAR, "--role", "gain"], "did you mean norm_weight?"),
+        (["inspect", LINEAR, "--role", "norm_wieght"], "did you mean `norm_weight`?"),
         (["inspect", LINEAR, "--grep", "("], "regular expression"),
         (["inspect", LINEAR, "--measure"], "--optimizer"),
         (["inspect", LINEAR, "--model", LINEAR], "--model goes with a checkpoint"),
@@ -300,7 +300,7 @@ def test_a_saved_optimizer_without_names_is_never_called_clean(resumed: Path, fo
     result = runner.invoke(app, ["check", "fresh.pt", "-f", form])
     assert result.stderr.splitlines() == [
         "note: 4 of 4 positions could not be mapped to names for certain: shapes allow more than one order",
-        "no findings in 4 tensors; the saved AdamW could not be compared",
+        "no findings in 4 parameters; the saved AdamW could not be compared",
     ]
     assert runner.invoke(app, ["check", "fresh.pt", "-f", form, "--quiet"]).stderr == ""
 

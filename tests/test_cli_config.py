@@ -41,8 +41,8 @@ def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
     result = runner.invoke(app, ["check"])
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-2:] == [
-        "net.py:Net (optimizer net.py:good): no findings in 4 tensors",
-        "net.py:Net (optimizer net.py:bad): 1 error in 4 tensors",
+        "net.py:Net (optimizer net.py:good): no findings in 4 parameters",
+        "net.py:Net (optimizer net.py:bad): 1 error in 4 parameters",
     ]
     assert result.stdout.splitlines()[:2] == ["net.py:Net (optimizer net.py:bad)", DECAYED]
 

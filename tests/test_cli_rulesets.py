@@ -14,14 +14,14 @@ EXAMPLE = str(Path(__file__).parents[1] / "examples" / "resnext29.py")
 runner = CliRunner()
 
 DIFF = """\
-resnext29.py:resnext29_8x64d   34.43 M parameters, 95 tensors   weight_decay 0.05
+resnext29.py:resnext29_8x64d   34.43 M elements in 95 parameters   weight_decay 0.05
 
-  31 norm gains, 28,736 elements
+  31 norm weights, 28,736 elements
     timm        spared        one-dimensional (timm.yaml:13)
     hf-trainer  0.05          default (hf-trainer.yaml:19)
     bn_1.weight, stage_{1-3}.{0-2}.{bn_reduce,bn,bn_expand}.weight, stage_{1-3}.0.shortcut.bn.weight
 
-  timm and hf-trainer differ in 31 of 95 tensors, 0.1 % of the elements
+  timm and hf-trainer differ in 31 of 95 parameters, 0.1 % of the elements
 """
 
 
@@ -78,7 +78,7 @@ def test_which_names_the_nearest_presets_and_what_differs() -> None:
     )
     result = runner.invoke(app, ["rules", "which", EXAMPLE, "--optimizer", odd])
     assert "no preset does exactly this; the nearest:" in result.stdout
-    assert "2 of 95 tensors differ" in result.stdout
+    assert "2 of 95 parameters differ" in result.stdout
     assert "spared there, 0.1 here: bn_1.{weight,bias}" in result.stdout
 
 

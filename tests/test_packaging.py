@@ -56,9 +56,9 @@ def test_the_installed_wheel_lists_the_presets_it_ships(installed: Path, tmp_pat
 
 def test_the_installed_wheel_does_the_main_job(installed: Path, tmp_path: Path) -> None:
     said = _run(installed, tmp_path, "inspect", str(ROOT / "examples/resnext29.py"))
-    assert "34.43 M parameters, 95 tensors" in said
-    assert "32 tensors" in said
-    assert "63 tensors" in said
+    assert "34.43 M elements in 95 parameters" in said
+    assert "32 parameters" in said
+    assert "63 parameters" in said
 
 
 def test_the_installed_wheel_gives_pytest_its_fixture(installed: Path, tmp_path: Path) -> None:

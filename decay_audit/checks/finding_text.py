@@ -9,26 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 
 from decay_audit.model.observations import Optimizer, ParamGroup
-from decay_audit.roles.words import Role
+from decay_audit.roles.words import FAMILIES, NOUNS, Role
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import count_noun, format_coefficient, join_words
 
 _KINDS: dict[Role, tuple[str, str]] = {
-    "norm_weight": ("norm parameter", "norm parameters"),
-    "norm_bias": ("norm parameter", "norm parameters"),
-    "bias": ("bias", "biases"),
-    "conv_weight": ("weight", "weights"),
-    "linear_weight": ("weight", "weights"),
-    "recurrent_weight": ("weight", "weights"),
-    "adapter_weight": ("adapter weight", "adapter weights"),
-    "embedding": ("embedding", "embeddings"),
-    "position_embedding": ("position embedding", "position embeddings"),
-    "relative_position_bias": ("relative position table", "relative position tables"),
-    "token": ("token", "tokens"),
-    "layer_scale": ("layer scale", "layer scales"),
-    "scale": ("scale", "scales"),
+    **NOUNS,
+    **dict.fromkeys(FAMILIES["norm"], ("norm parameter", "norm parameters")),
+    **dict.fromkeys(FAMILIES["weight"], ("weight", "weights")),
 }
-"""Singular and plural of roles that a finding counts together; a role that is not here is a parameter."""
+"""Singular and plural; norm weights and norm biases are counted together, and so are plain weights."""
 
 _TORCH_DEFAULTS: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "betas": (0.9, 0.999)}
 _CLASS_DEFAULTS: Mapping[str, Mapping[str, object]] = {
@@ -40,7 +30,7 @@ _CLASS_DEFAULTS: Mapping[str, Mapping[str, object]] = {
 
 def count_by_kind(decisions: Sequence[Decision]) -> str:
     """Count parameters by kind, the most frequent first: `62 norm parameters and 1 bias`."""
-    counts = Counter(_KINDS.get(decision.classified.role, ("parameter", "parameters")) for decision in decisions)
+    counts = Counter(_KINDS[decision.classified.role] for decision in decisions)
     return join_words([count_noun(count, singular, plural) for (singular, plural), count in counts.most_common()])
 
 

@@ -10,7 +10,8 @@ from decay_audit.checks.observed_plan import effective_weight_decay
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.reports.fold import Entry, Row
 from decay_audit.reports.report import Report
-from decay_audit.reports.wording import SHORT, factors
+from decay_audit.reports.wording import factors
+from decay_audit.roles.words import label
 from decay_audit.rulesets.plan import FROZEN, Decision
 from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
 
@@ -64,7 +65,7 @@ def role(decision: Decision) -> str:
     """Say a role in a word, and how sure it is if it is less so than its source usually is."""
     subject = decision.classified
     usual = ("certain",) if subject.parameter.owner.types else ("certain", "likely")
-    return SHORT[subject.role] + ("" if subject.confidence in usual else f" ({subject.confidence})")
+    return label(subject.role) + ("" if subject.confidence in usual else f" ({subject.confidence})")
 
 
 def decay(decision: Decision) -> str:

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import translate
 
 from msgspec.structs import replace
 
 from decay_audit.errors import DecayAuditError
 from decay_audit.reports.report import Report
-from decay_audit.roles.words import MEANT, ROLES
+from decay_audit.roles.words import read_roles
 from decay_audit.rulesets.plan import Decision
 
 
@@ -21,7 +20,7 @@ def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = ()
     Raises:
         DecayAuditError: a role is not known, the regular expression is none, or nothing is left.
     """
-    wanted = {_role(role) for part in roles for role in part.split(",")}
+    wanted = {role for text in roles for word in text.split(",") for role in read_roles(word)}
     glob = re.compile("|".join(map(translate, globs))) if globs else None
     regex = _regex(grep) if grep is not None else None
 
@@ -45,14 +44,6 @@ def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = ()
         plan=replace(report.plan, decisions=decisions),
         hidden=report.hidden + hidden,
     )
-
-
-def _role(word: str) -> str:
-    role = word.strip()
-    if role not in ROLES:
-        near = [MEANT[role]] if role in MEANT else get_close_matches(role, ROLES, n=1)
-        raise DecayAuditError(f"no role {role}", f"did you mean {near[0]}?" if near else f"roles: {', '.join(ROLES)}")
-    return role
 
 
 def _regex(text: str) -> re.Pattern[str]:

@@ -1,49 +1,8 @@
-"""Values as people read them: roles, counts, shares, coefficients, shapes and names that come from a model."""
+"""Values as people read them: amounts, shares, coefficients, shapes and names that come from a model."""
 
 from collections.abc import Iterable
 
-from decay_audit.roles.words import Role
-from decay_audit.text import format_coefficient
-
-SHORT: dict[Role, str] = {
-    "conv_weight": "weight",
-    "linear_weight": "weight",
-    "recurrent_weight": "weight",
-    "embedding": "embedding",
-    "position_embedding": "position",
-    "relative_position_bias": "relative position",
-    "token": "token",
-    "bias": "bias",
-    "norm_weight": "gain",
-    "norm_bias": "shift",
-    "layer_scale": "layer scale",
-    "scale": "scale",
-    "activation": "slope",
-    "state_space": "state space",
-    "adapter_weight": "adapter",
-    "unclassified": "unclassified",
-}
-"""The role beside its layer, as a table says it."""
-
-COUNTED: dict[Role, tuple[str, str]] = {
-    "conv_weight": ("conv weight", "conv weights"),
-    "linear_weight": ("linear weight", "linear weights"),
-    "recurrent_weight": ("recurrent weight", "recurrent weights"),
-    "embedding": ("embedding", "embeddings"),
-    "position_embedding": ("position embedding", "position embeddings"),
-    "relative_position_bias": ("relative position bias", "relative position biases"),
-    "token": ("token", "tokens"),
-    "bias": ("bias", "biases"),
-    "norm_weight": ("norm gain", "norm gains"),
-    "norm_bias": ("norm shift", "norm shifts"),
-    "layer_scale": ("layer scale", "layer scales"),
-    "scale": ("scale", "scales"),
-    "activation": ("activation slope", "activation slopes"),
-    "state_space": ("state space parameter", "state space parameters"),
-    "adapter_weight": ("adapter weight", "adapter weights"),
-    "unclassified": ("unclassified parameter", "unclassified parameters"),
-}
-"""The role on its own, one and many."""
+from decay_audit.text import count_noun, format_coefficient
 
 _UNITS = (("T", 1e12, 2, 999.995e9), ("B", 1e9, 2, 999.995e6), ("M", 1e6, 2, 999.95e3), ("k", 1e3, 1, 1e3))
 """Each with its size, the digits behind the point, and the least amount, which the unit below would round to 1000."""
@@ -55,6 +14,11 @@ def amount(numel: int) -> str:
         if numel >= least:
             return f"{numel / size:.{digits}f} {unit}"
     return str(numel)
+
+
+def size(numel: int, parameters: int) -> str:
+    """Say how large a model, or a part of it, is: `34.43 M elements in 95 parameters`."""
+    return f"{amount(numel)} {'element' if numel == 1 else 'elements'} in {count_noun(parameters, 'parameter')}"
 
 
 def share(part: int, whole: int) -> str:

@@ -1,9 +1,14 @@
-"""The closed sets of words that naming speaks: roles, layers, confidence, and the values that carry them."""
+"""The closed sets of words: roles, layers, kinds of evidence, confidence; and the values that carry them.
 
+Also how a role is written in a report, and read back from what a user types.
+"""
+
+from difflib import get_close_matches
 from typing import Literal, get_args
 
 from msgspec import Struct
 
+from decay_audit.errors import DecayAuditError
 from decay_audit.model.parameters import Parameter
 
 Role = Literal[
@@ -48,16 +53,64 @@ LAYERS: tuple[Layer, ...] = get_args(Layer)
 EVIDENCE_KINDS: tuple[EvidenceKind, ...] = get_args(EvidenceKind)  # strongest first
 CONFIDENCES: tuple[Confidence, ...] = get_args(Confidence)  # strongest first
 
-MEANT: dict[str, Role] = {
-    "gain": "norm_weight",
-    "shift": "norm_bias",
-    "position": "position_embedding",
-    "relative position": "relative_position_bias",
-    "slope": "activation",
-    "weight": "linear_weight",
-    "adapter": "adapter_weight",
+NOUNS: dict[Role, tuple[str, str]] = {
+    "conv_weight": ("conv weight", "conv weights"),
+    "linear_weight": ("linear weight", "linear weights"),
+    "recurrent_weight": ("recurrent weight", "recurrent weights"),
+    "embedding": ("embedding", "embeddings"),
+    "position_embedding": ("position embedding", "position embeddings"),
+    "relative_position_bias": ("relative position bias", "relative position biases"),
+    "token": ("token", "tokens"),
+    "bias": ("bias", "biases"),
+    "norm_weight": ("norm weight", "norm weights"),
+    "norm_bias": ("norm bias", "norm biases"),
+    "layer_scale": ("layer scale", "layer scales"),
+    "scale": ("scale", "scales"),
+    "activation": ("activation parameter", "activation parameters"),
+    "state_space": ("state space parameter", "state space parameters"),
+    "adapter_weight": ("adapter weight", "adapter weights"),
+    "unclassified": ("unclassified parameter", "unclassified parameters"),
 }
-"""The role, or the commonest of the roles, that reports call by another word: what someone who read one may write."""
+"""What a parameter of each role is called, one and many."""
+
+FAMILIES: dict[str, tuple[Role, ...]] = {
+    "weight": ("conv_weight", "linear_weight", "recurrent_weight"),
+    "norm": ("norm_weight", "norm_bias"),
+    "embedding": ("embedding", "position_embedding"),
+    "position": ("position_embedding", "relative_position_bias"),
+}
+"""Words for several roles at once."""
+
+
+def label(role: Role) -> str:
+    """Write a role as reports show it: its name with spaces, `norm weight`."""
+    return role.replace("_", " ")
+
+
+def read_roles(text: str) -> tuple[Role, ...]:
+    """Read what a user typed for a role: its name, the words of a report, or a family of roles.
+
+    >>> read_roles("norm_weight"), read_roles("norm weights"), read_roles("norm")
+    (('norm_weight',), ('norm_weight',), ('norm_weight', 'norm_bias'))
+
+    Raises:
+        DecayAuditError: there is no such role.
+    """
+    typed = " ".join(text.replace("_", " ").lower().split())
+    spellings = _spellings()
+    if typed in spellings:
+        return spellings[typed]
+    near = [spellings[word] for word in get_close_matches(typed, spellings, n=1)]
+    names = " or ".join(f"`{role}`" for role in near[0]) if near else ""
+    hint = f"did you mean {names}?" if near else f"roles: {', '.join(ROLES)}; families: {', '.join(FAMILIES)}"
+    raise DecayAuditError(f"no role `{text.strip()}`", hint)
+
+
+def _spellings() -> dict[str, tuple[Role, ...]]:
+    """Each accepted spelling with its roles; a family comes before the role of the same name."""
+    singles = {word: (role,) for role in ROLES for word in (label(role), *NOUNS[role])}
+    families = {word: roles for family, roles in FAMILIES.items() for word in (family, f"{family}s")}
+    return singles | families
 
 
 class Evidence(Struct, frozen=True, kw_only=True):

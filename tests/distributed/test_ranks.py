@@ -44,5 +44,5 @@ def test_a_flattened_model_is_called_that_on_every_rank(ranks: Seen) -> None:
 
 
 def test_only_the_first_rank_speaks(ranks: Seen) -> None:
-    assert ranks[0]["lines"] == ["decay-audit now: 1 error in 6 tensors"]
+    assert ranks[0]["lines"] == ["decay-audit now: 1 error in 6 parameters"]
     assert all(rank["lines"] == [] for rank in ranks[1:])

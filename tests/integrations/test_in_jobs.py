@@ -42,8 +42,8 @@ def test_one_line_is_logged_as_a_warning_where_something_is_found(caplog: pytest
         look(model, careless(model), Settings(), moment="at the start")
         look(model, careful(model), Settings(), moment="at the start")
     assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("WARNING", "decay-audit at the start: 1 error in 6 tensors"),
-        ("INFO", "decay-audit at the start: no findings in 6 tensors"),
+        ("WARNING", "decay-audit at the start: 1 error in 6 parameters"),
+        ("INFO", "decay-audit at the start: no findings in 6 parameters"),
     ]
 
 

@@ -292,7 +292,7 @@ def test_a_selection_says_how_many_it_hides() -> None:
         "lm_head.weight",
     ]
     assert chosen.hidden + len(chosen.plan.decisions) == len(report.plan.decisions)
-    assert f"9 tensors shown, {chosen.hidden} hidden" in reports.render(chosen)
+    assert f"9 parameters shown, {chosen.hidden} hidden" in reports.render(chosen)
     assert reports.verdict(chosen) == reports.verdict(report)
     assert reports.only(report) is report
 
@@ -300,7 +300,7 @@ def test_a_selection_says_how_many_it_hides() -> None:
 @pytest.mark.parametrize(
     ("asked", "hint"),
     [
-        ({"roles": ["norm_wieght"]}, "did you mean norm_weight?"),
+        ({"roles": ["norm_wieght"]}, "did you mean `norm_weight`?"),
         ({"roles": ["x"]}, "roles: conv_weight"),
         ({"grep": "("}, "regular expression"),
         ({"globs": ["nothing"]}, "--only"),
@@ -323,6 +323,6 @@ def test_the_totals_are_those_of_the_model() -> None:
     inventory = decay_audit.read(model)
     text = reports.render(Report(inventory=inventory, plan=decay_audit.plan(inventory)))
     total = sum(parameter.numel() for parameter in model.parameters())
-    assert f"{total} parameters, 6 tensors" in text
-    assert f"decayed  {3 * 8 * 9 + 16} in 2 tensors" in text
-    assert f"spared   {8 + 16 + 2} in 4 tensors" in text
+    assert f"{total} elements in 6 parameters" in text
+    assert f"decayed  {3 * 8 * 9 + 16} elements in 2 parameters" in text
+    assert f"spared   {8 + 16 + 2} elements in 4 parameters" in text

@@ -1,14 +1,12 @@
 """Numbers as people read them, and names that do nothing but name."""
 
 import math
-from typing import get_args
 
 import pytest
 from hypothesis import given, strategies as st
 
 from decay_audit.reports.terminal.layout import broken, cell_width, paragraph
-from decay_audit.reports.wording import COUNTED, SHORT, amount, factors, share
-from decay_audit.roles.words import MEANT, ROLES, Role
+from decay_audit.reports.wording import amount, factors, share
 from decay_audit.text import count_noun, escape_control, format_coefficient
 
 
@@ -75,21 +73,10 @@ def test_a_share_says_nothing_and_all_only_where_it_is_so(part: int, whole: int,
     assert share(part, whole) == text
 
 
-def test_every_word_of_a_table_leads_back_to_a_role_that_it_stands_for() -> None:
-    for word in SHORT.values():
-        role = MEANT.get(word, word.replace(" ", "_"))
-        assert role in ROLES
-        assert SHORT[role] == word
-
-
 def test_factors_are_said_in_four_digits_and_as_a_range_where_they_differ() -> None:
     assert factors([0.1]) == "x0.1"
     assert factors([0.75**13, 0.75, 0.75**2]) == "x0.02376..0.75"
     assert factors([10.0, 1.0]) == "x1..10"
-
-
-def test_every_role_has_its_words() -> None:
-    assert set(SHORT) == set(COUNTED) == set(get_args(Role))
 
 
 def test_things_are_counted_in_words() -> None:

@@ -96,7 +96,7 @@ def test_what_differs_only_by_learning_rates_is_said_once_with_their_range() -> 
     assert "0.05, lr x0.03168..0.75" in text
     assert "blocks.{0-11}.attn.{qkv,proj}.weight" in text
     (gap,) = compared.gaps
-    assert f"differ in {gap.parameters} of {len(model)} tensors" in text
+    assert f"differ in {gap.parameters} of {len(model)} parameters" in text
     assert len(text.splitlines()) < 60
 
 
@@ -207,7 +207,7 @@ def test_a_parameter_at_an_unknown_position_is_not_said_to_be_in_no_group(mixed:
     everything = by_name["torch-default"]
     assert (everything.parameters, everything.unplaced, everything.mismatches, everything.unmatched) == (2, 4, (), 4)
     text = reports.matches(found)
-    assert text.startswith("compared on 2 of 6 tensors: at which positions the others are")
+    assert text.startswith("compared 2 of 6 parameters: the saved optimizer does not say at")
     assert "in no group" not in text
 
 
@@ -239,11 +239,11 @@ def test_a_preset_that_fits_where_no_position_is_known_is_not_said_to_be_exactly
     found = api.which(api.load(request), request)
     text = reports.matches(found)
     assert [one.parameters for one in found if one.ruleset.name == "nanogpt"] == [0]
-    assert text.startswith("compared by how many of 4 tensors have which coefficient: at which positions they are")
+    assert text.startswith("compared only how many of 4 parameters have each weight_decay: the saved optimizer")
     assert "as far as that tells, this is what these do, with weight_decay 0.1:\n" in text
     assert "exactly" not in text
     nearest = reports.matches([one for one in found if one.ruleset.name == "torch-default"])
-    assert nearest.endswith("torch-default, weight_decay 0.1   3 of 4 tensors differ")
+    assert nearest.endswith("torch-default, weight_decay 0.1   3 of 4 parameters differ")
 
 
 def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mixed: tuple[str, Any]) -> None:
@@ -277,11 +277,11 @@ def test_a_matrix_of_many_fits_a_narrow_terminal(swin: tuple[Classified, ...]) -
     names = ("timm", "hf-trainer", "mmengine", "open-clip", "dinov2", "torchvision-swin", "flash-attention")
     compared = diff.compare(swin, presets(*names), 0.05)
     wide, narrow = (reports.comparison(compared, "x", options=reports.Options(width=width)) for width in (None, 60))
-    heads, *rows = narrow.partition("tensors that differ\n")[2].splitlines()
+    heads, *rows = narrow.partition("parameters that differ\n")[2].splitlines()
     assert heads.split() == ["1", "2", "3", "4", "5", "6", "7"]
     assert [row.split()[:2] for row in rows] == [[str(number), name] for number, name in enumerate(names, start=1)]
     assert max(map(len, (heads, *rows))) <= 60
-    assert wide.partition("tensors that differ\n")[2].splitlines()[0].split() == list(names)
+    assert wide.partition("parameters that differ\n")[2].splitlines()[0].split() == list(names)
 
 
 def test_a_ruleset_that_is_left_out_is_said_with_the_reason(swin: tuple[Classified, ...]) -> None:
@@ -299,4 +299,4 @@ def test_headings_fit_a_narrow_terminal_as_the_lines_below_them_do() -> None:
     compared = diff.compare(subjects(model), presets("timm", "hf-trainer"))
     told = (reports.matches(found, options=narrow), reports.comparison(compared, "a" * 40, options=narrow))
     assert [line for text in told for line in text.splitlines() if len(line) > 60] == []
-    assert told[1].splitlines()[:3] == ["a" * 40, "  28 parameters, 4 tensors", "  weight_decay 1e-5"]
+    assert told[1].splitlines()[:3] == ["a" * 40, "  28 elements in 4 parameters", "  weight_decay 1e-5"]

@@ -81,9 +81,9 @@ def test_every_mistake_is_said_in_a_file_that_extends_too(tmp_path: Path) -> Non
 
 
 def test_a_rule_that_cannot_be_read_may_still_have_a_taken_name(tmp_path: Path) -> None:
-    text = "schema: 1\nname: a\nextends: timm\nrules: [{name: biases, when: {role: gain}, decay: true}]\n"
+    text = "schema: 1\nname: a\nextends: timm\nrules: [{name: biases, when: {role: norm_wieght}, decay: true}]\n"
     unknown, taken = mistakes(text, tmp_path)
-    assert unknown == "4: `role` is `gain`, which is no word for it; did you mean `norm_weight`?"
+    assert unknown == "4: `role` is `norm_wieght`, which is no word for it; did you mean `norm_weight`?"
     assert taken == "4: timm, which this file extends, has a rule called `biases` already"
 
 

@@ -8,7 +8,8 @@ from decay_audit.reports.fold import Row, fold, fold_names, unfolded
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import finding_list
-from decay_audit.reports.wording import COUNTED, amount, share
+from decay_audit.reports.wording import amount, share, size
+from decay_audit.roles.words import NOUNS
 from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient
 
@@ -39,11 +40,11 @@ def code(name: str) -> str:
 
 def _lines(report: Report, options: Options) -> Iterator[str]:
     ruleset, every = report.plan.ruleset, totals.count(report.plan.decisions)
-    size = f"{amount(every.numel)} parameters, {count_noun(every.parameters, 'tensor')}"
+    elements = size(every.numel, every.parameters)
     hidden = f" shown, {report.hidden:,} hidden" if report.hidden else ""
     yield f"### {plain(report.inventory.target)}"
     yield ""
-    yield f"{size}{hidden}; ruleset {code(ruleset.name)}, weight_decay {format_coefficient(ruleset.weight_decay)}"
+    yield f"{elements}{hidden}; ruleset {code(ruleset.name)}, weight_decay {format_coefficient(ruleset.weight_decay)}"
     yield ""
     yield from _findings(report)
     yield from _totals(report)
@@ -79,14 +80,14 @@ def _totals(report: Report) -> Iterator[str]:
     parts = {"decayed": totals.decayed(plan), "spared": totals.spared(plan), "frozen": totals.skipped(plan)}
     whole = totals.count(plan.decisions).numel
     yield from _table(
-        ("", "tensors", "parameters", "share", "roles"),
+        ("", "parameters", "elements", "share", "roles"),
         (_total(title, decisions, whole) for title, decisions in parts.items() if decisions),
     )
 
 
 def _total(title: str, decisions: Sequence[Decision], whole: int) -> tuple[str, ...]:
     count = totals.count(decisions)
-    roles = ", ".join(count_noun(len(some), *COUNTED[role]) for role, some in totals.by_role(decisions).items())
+    roles = ", ".join(count_noun(len(some), *NOUNS[role]) for role, some in totals.by_role(decisions).items())
     return title, f"{count.parameters:,}", amount(count.numel), share(count.numel, whole), roles
 
 
@@ -96,7 +97,7 @@ def _parameters(report: Report, options: Options) -> Iterator[str]:
     titles = [*entries.columns(report)]
     filled = [index for index, _ in enumerate(titles) if any(row.cells[index + 1] for row in rows)]
     yield from _table(
-        ("parameter", "tensors", "shape", "layer", "role", *(titles[index] or "remarks" for index in filled)),
+        ("parameter", "count", "shape", "layer", "role", *(titles[index] or "remarks" for index in filled)),
         (_row(row, filled) for row in rows),
     )
 

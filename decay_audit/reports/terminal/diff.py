@@ -10,8 +10,8 @@ from decay_audit.reports.fold import fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import Cell, Column, paint
-from decay_audit.reports.wording import COUNTED, amount, factors, share
-from decay_audit.roles.words import Role
+from decay_audit.reports.wording import factors, share, size
+from decay_audit.roles.words import NOUNS, Role
 from decay_audit.rulesets.diff import RulesetComparison, RulesetDecision, RulesetDifference, RulesetMatch
 from decay_audit.rulesets.plan import FROZEN
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
@@ -29,9 +29,9 @@ def render(comparison: RulesetComparison, target: str, format: Format, options: 
 
 def _text(comparison: RulesetComparison, target: str, options: Options) -> Iterator[str]:
     names = [ruleset.name for ruleset in comparison.rulesets]
-    size = f"{amount(comparison.numel)} parameters, {count_noun(comparison.parameters, 'tensor')}"
+    whole = size(comparison.numel, comparison.parameters)
     base = f"weight_decay {format_coefficient(comparison.weight_decay)}"
-    yield from layout.heading(escape_control(target), (size, base), options.width, color=options.color)
+    yield from layout.heading(escape_control(target), (whole, base), options.width, color=options.color)
     yield ""
     if not comparison.differences:
         yield f"  {join_words(names)} decide every parameter alike"
@@ -53,7 +53,7 @@ def _but_for_learning_rates(differences: Sequence[RulesetDifference]) -> list[li
 
 def _difference(alike: Sequence[RulesetDifference], names: Sequence[str], options: Options) -> Iterator[str]:
     parameters = [name for one in alike for name in one.parameters]
-    what = count_noun(len(parameters), *COUNTED[alike[0].role])
+    what = count_noun(len(parameters), *NOUNS[alike[0].role])
     numel = sum(one.numel for one in alike)
     yield f"  {paint(what, 'title', color=options.color)}, {count_noun(numel, 'element')}"
     sides = list(zip(*(one.sides for one in alike), strict=True))
@@ -87,12 +87,12 @@ def _gaps(comparison: RulesetComparison, options: Options) -> Iterator[str]:
     if len(names) == 2:
         (gap,) = comparison.gaps
         yield (
-            f"  {join_words(names)} differ in {gap.parameters:,} of {count_noun(comparison.parameters, 'tensor')}, "
+            f"  {join_words(names)} differ in {gap.parameters:,} of {count_noun(comparison.parameters, 'parameter')}, "
             f"{share(gap.numel, comparison.numel)} of the elements"
         )
         return
     apart = {(gap.first, gap.second): gap.parameters for gap in comparison.gaps}
-    yield "  tensors that differ"
+    yield "  parameters that differ"
     whole = sum(len(name) + 2 for name in names) + max(map(len, names)) + 2
     narrow = options.width is not None and whole > options.width  # then numbers stand over the columns
     heads = [str(number) for number in range(1, len(names) + 1)] if narrow else names
@@ -179,11 +179,15 @@ def _unplaced(found: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
     placed, unplaced = max(one.parameters for one in found), found[0].unplaced
     if not unplaced:
         return
-    every = count_noun(placed + unplaced, "tensor")
-    said = f"on {placed:,} of {every}: at which positions the others are"
-    if not placed:
-        said = f"by how many of {every} have which coefficient: at which positions they are"
-    yield from layout.paragraph("", f"compared {said}, the saved optimizer does not say", options.width)
+    every = count_noun(placed + unplaced, "parameter")
+    if placed:
+        said = f"compared {placed:,} of {every}: the saved optimizer does not say at which positions the others are"
+    else:
+        said = (
+            f"compared only how many of {every} have each weight_decay: "
+            "the saved optimizer does not say at which positions they are"
+        )
+    yield from layout.paragraph("", said, options.width)
 
 
 def _kind(match: RulesetMatch) -> str:
@@ -228,9 +232,9 @@ def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
 
 def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:
     said = f"{escape_control(match.ruleset.name)}, weight_decay {format_coefficient(match.weight_decay)}"
-    size = f"{len(match.mismatches):,} of {count_noun(match.parameters, 'tensor')} differ"
+    size = f"{len(match.mismatches):,} of {count_noun(match.parameters, 'parameter')} differ"
     if not match.parameters:
-        size = f"{match.unmatched:,} of {count_noun(match.unplaced, 'tensor')} differ"
+        size = f"{match.unmatched:,} of {count_noun(match.unplaced, 'parameter')} differ"
     elif match.unplaced:
         size += f", and {match.unmatched:,} of the {match.unplaced:,} others"
     yield f"  {paint(said, 'title', color=options.color)}   {size}"

@@ -11,8 +11,8 @@ from decay_audit.model.observations import Movement, Observation, UpdateFormula
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
-from decay_audit.reports.wording import COUNTED, amount
-from decay_audit.roles.words import Classified, Layer, Role
+from decay_audit.reports.wording import amount
+from decay_audit.roles.words import NOUNS, Classified, Layer, Role
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.explanation import Explanation, RuleAnswer
 from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
@@ -82,7 +82,7 @@ def _title(subject: Classified, options: Options) -> str:
 
 
 def _what(role: Role, layer: Layer, confidence: str) -> str:
-    word = COUNTED[role][0]
+    word = NOUNS[role][0]
     return f"{word} ({confidence})" if layer == "other" or layer in word else f"{word} of {layer} ({confidence})"
 
 

@@ -50,8 +50,8 @@ def verdict(report: Report) -> str:
     """Sum up the findings in one line."""
     counts = Counter(finding.severity for finding in report.findings)
     found = ", ".join(count_noun(counts[severity], severity) for severity in SEVERITIES if counts[severity])
-    tensors = count_noun(len(report.plan.decisions) + report.hidden, "tensor")
-    return "; ".join([f"{found or 'no findings'} in {tensors}", *dict.fromkeys(_uncompared(report))])
+    parameters = count_noun(len(report.plan.decisions) + report.hidden, "parameter")
+    return "; ".join([f"{found or 'no findings'} in {parameters}", *dict.fromkeys(_uncompared(report))])
 
 
 def _uncompared(report: Report) -> Iterator[str]:

@@ -8,7 +8,8 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import finding_list, layout
 from decay_audit.reports.terminal.layout import Cell, Column, paint
-from decay_audit.reports.wording import COUNTED, amount, share
+from decay_audit.reports.wording import share, size
+from decay_audit.roles.words import NOUNS
 from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun, escape_control, format_coefficient
 
@@ -32,11 +33,11 @@ def header(report: Report, options: Options) -> Iterator[str]:
     ruleset = report.plan.ruleset
     shown = totals.count(report.plan.decisions)
     target = escape_control(report.inventory.target)
-    size = f"{amount(shown.numel)} parameters, {count_noun(shown.parameters, 'tensor')}"
+    elements = size(shown.numel, shown.parameters)
     if report.hidden:
-        size = f"{size} shown, {report.hidden:,} hidden"
+        elements = f"{elements} shown, {report.hidden:,} hidden"
     policy = f"ruleset {escape_control(ruleset.name)}, weight_decay {format_coefficient(ruleset.weight_decay)}"
-    yield from layout.heading(target, (size, policy), options.width, color=options.color)
+    yield from layout.heading(target, (elements, policy), options.width, color=options.color)
 
 
 _BUILT = {
@@ -107,14 +108,14 @@ def footer(report: Report, options: Options) -> Iterator[str]:
 
 def _sum(title: str, decisions: Sequence[Decision], whole: int, options: Options) -> Iterator[str]:
     total = totals.count(decisions)
-    size = f"{amount(total.numel)} in {count_noun(total.parameters, 'tensor')} ({share(total.numel, whole)})"
-    roles = ", ".join(count_noun(len(one), *COUNTED[role]) for role, one in totals.by_role(decisions).items())
+    amount = f"{size(total.numel, total.parameters)} ({share(total.numel, whole)})"
+    roles = ", ".join(count_noun(len(one), *NOUNS[role]) for role, one in totals.by_role(decisions).items())
     remark = {
         "decayed": "",
         "spared": "model.parameters() in one group would decay them too",
         "frozen": "in no param group",
     }[title]
-    text = size + (f": {roles}" if roles else "") + (f"; {remark}" if remark else "")
+    text = amount + (f": {roles}" if roles else "") + (f"; {remark}" if remark else "")
     yield from layout.paragraph(f"  {title:<9}", text, options.width)
 
 

@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import FieldInfo, fields
 
-from decay_audit.roles.words import MEANT
 from decay_audit.rulesets.yaml import validators
 from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar
 
@@ -45,8 +44,7 @@ def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN
 def nearest(word: str, accepted: Iterable[str]) -> str:
     """`; did you mean ...?`, or the accepted words where none is near."""
     words = list(accepted)
-    meant = [MEANT[word]] if word in MEANT and MEANT[word] in words else []
-    close = meant or get_close_matches(word, words, n=1, cutoff=0.6)
+    close = get_close_matches(word, words, n=1, cutoff=0.6)
     return f"; did you mean `{close[0]}`?" if close else f"; accepted: {', '.join(words)}"
 
 
