@@ -12,7 +12,7 @@ from benchmarks.zoo_models import build
 from decay_audit import Inventory, read
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.parameters import Owner, Parameter, Use
-from decay_audit.sources.trace import Trace, inputs, trace, with_uses
+from decay_audit.sources.trace import Trace, make_example_inputs, trace, with_uses
 
 NOBODY = Owner()
 MANY = 300_000_000  # elements; a larger model is not built with real numbers for the sake of its buffers
@@ -113,6 +113,6 @@ def _numbers(settings: Any) -> dict[str, int | float | str | bool]:  # noqa: ANN
 
 def _traced(model: nn.Module) -> Trace:
     try:
-        return trace(model, inputs(model))
+        return trace(model, make_example_inputs(model))
     except DecayAuditError as error:
         return Trace(uses=dict[str, tuple[Use, ...]](), complete=False, notes=(error.message,))

@@ -86,8 +86,8 @@ def _traced(built: "Built", request: Request) -> Inventory:
     from decay_audit.sources import trace
 
     request.progress("tracing the forward pass")
-    eaten = trace.inputs(built.model, None if request.trace == AUTO else request.trace, built.namespace)
-    return trace.with_uses(built.inventory, trace.trace(built.model, eaten))
+    inputs = trace.make_example_inputs(built.model, None if request.trace == AUTO else request.trace, built.namespace)
+    return trace.with_uses(built.inventory, trace.trace(built.model, inputs))
 
 
 def _with_parameters(loaded: Loaded) -> Loaded:

@@ -64,11 +64,12 @@ class Use(Struct, frozen=True, kw_only=True):
 
     Attributes:
         operator: the operator's plain name, e.g. `native_layer_norm`, `convolution`, `mul`.
-        slot: the argument's name, e.g. `weight`, `mat2`, `other`.
-        shape: of the tensor in the slot, which the parameter may only be a part or a factor of.
-        data_shape: shape of the data that it met; () if there was none.
-        tags: what else tells roles apart: `depthwise`, `positions`, or what the data had been through (`normal`).
-        via: the operators that the parameter came through on the way.
+        slot: the argument's name, e.g. `weight`, `mat2`, `other`. For a downstream use, which tells what happened to a
+            product of parameter and data: `residual`, `scores`, `normalized` or `mixed` (into a kernel).
+        shape: of the tensor in the slot; the parameter may be only a part or a factor of it.
+        data_shape: of the data; () if there was none.
+        tags: what else tells roles apart: `depthwise`, `positions`, or what is known of the data (`normalized`).
+        via: the operators between the parameter and the slot.
     """
 
     operator: str
@@ -92,7 +93,7 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         tied_to: its other canonical names.
         attributes: names of the attributes set on the tensor, and true, e.g. `_no_weight_decay`.
         declared_no_decay: which declaration of the model asks not to decay it, e.g. `no_weight_decay()`; or None.
-        uses: how a traced forward pass used it; None if nothing was traced, () if the pass never touched it.
+        uses: how a traced forward pass used it; None if nothing was traced, () if the pass did not use it.
     """
 
     name: str

@@ -1,22 +1,22 @@
-"""Evidence from use: a Parameter whose forward pass was traced in, what the operators that it met say out.
+"""Evidence from use: a Parameter with the uses of a traced forward pass in, Evidence out. Knows no torch.
 
-Use outranks class and name, because it is what the parameter does and not what it is called. It is not the last word
-in these cases, which the confidence of the evidence and `classify.FINER` express:
+Use outranks class and name, because it is what the parameter does and not what it is called. It does not decide alone
+in these cases; the confidence of the evidence and `classify.FINER` express that:
 
-- A slot that only one kind of tensor fits (a convolution's kernel, a norm's gain, a lookup table) is certain, also
-  where the kernel is applied to a constant grid. A pointwise step is likely at most: many things are added.
-- A matrix product does not make a matrix of a table: with ones and zeros it picks rows, with coordinates it makes
-  positions, with all rows of a torch.nn.Embedding it is a soft lookup. Name and class decide there; a product that
-  has a bias of its own is a layer's.
-- A lookup cannot tell words from positions or learned queries, a product cannot tell an adapter from a linear layer:
-  the name picks the finer kind.
-- A gain or shift that meets data which was not just normalized may be a residual scale, a skip weight, a gate: that
-  is a guess, and class and name decide.
-- A learned tensor that goes through a layer like an input does (a query, a prompt) is a token only if nothing calls
-  it a table.
+- A slot that fits one kind of tensor only (a convolution's kernel, a norm's gain, a lookup table) is certain, also
+  where a kernel is applied to a constant grid. A pointwise operator is likely at most: many things are added.
+- A matrix product does not make a table a matrix: times ones and zeros it picks rows, times coordinates it computes
+  positions, over all rows of a torch.nn.Embedding it is a soft lookup. Name and class decide there. A product with a
+  bias of its own is a layer's.
+- A lookup cannot tell words from positions or learned queries, and a product cannot tell an adapter from a linear
+  layer: the name picks the finer kind.
+- A gain or a shift on data that was not just normalized may be a residual scale, a skip weight or a gate: that is a
+  guess, and class and name decide.
+- A learned tensor that goes through a layer like an input (a query, a prompt) is a token only if nothing calls it a
+  table.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 
 from decay_audit.model.parameters import Parameter, Use
@@ -37,76 +37,95 @@ _NORM_LAYERS: dict[str, Layer] = {
     "_fused_rms_norm": "rms_norm",
     "rms_norm": "rms_norm",
 }
-_MATRIX = frozenset({"mm", "bmm", "addmm", "addbmm", "baddbmm", "mv", "addmv", "dot", "vdot", "_trilinear",
-                     "_grouped_mm", "_scaled_mm", "_int_mm"})  # fmt: skip
-_RECURRENT = frozenset(
-    {"lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"}
-)
-_PLACED = frozenset({"cat", "stack", "where", "index_put", "masked_fill", "masked_scatter", "copy", "index_copy",
-                     "slice_scatter", "select_scatter", "scatter"})  # fmt: skip
+# fmt: off
+_MATRIX_PRODUCTS = frozenset({
+    "mm", "bmm", "addmm", "addbmm", "baddbmm", "mv", "addmv", "dot", "vdot", "_trilinear", "_grouped_mm", "_scaled_mm",
+    "_int_mm",
+})
+_RECURRENT = frozenset({
+    "lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
+})
+_PLACEMENTS = frozenset({
+    "cat", "stack", "where", "index_put", "masked_fill", "masked_scatter", "copy", "index_copy", "slice_scatter",
+    "select_scatter", "scatter",
+})
+_FUSED_ATTENTION = frozenset({
+    "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_fused_attention_overrideable", "_scaled_dot_product_attention_math",
+})
+# fmt: on
 
 
 def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
-    """Say what a traced forward pass shows of a parameter, strongest first; nothing if it was not traced or used."""
+    """Return what a traced forward pass tells of a parameter's role, strongest first; () if it was not used."""
     uses = parameter.uses or ()
-    # A product that becomes a kernel, or joins attention scores, may be of a stack of kernels or of a table.
-    scored = any(use.slot == "scores" for use in uses)
-    beyond = scored or any(use.slot == "mixed" for use in uses)
-    learned = any(use.tags[:1] == ("input",) for use in uses)
-    # Rows that data picks are entries; a product with all of them measures how near each entry is.
-    looked_up = any("by data" in use.tags and not use.via for use in uses)
-    found: dict[Role, Evidence] = {}
+    strongest: dict[Role, Evidence] = {}
+    doubtful = _doubtful_roles(uses)
     for use in uses:
         meaning = _meaning(use, parameter)
         if meaning is None:
             continue
         role, layer, confidence = meaning
-        # A learned input is also added to what layers make of it: a residual, and not positions.
-        layered = use.operator == "addmm"  # with a bias of its own it is a layer, whatever is made of its product
-        doubtful = {
-            "linear_weight": (beyond or looked_up) and not layered,
-            "position_embedding": learned,
-            "token": scored,
-        }
-        if doubtful.get(role):
+        # A matrix product with a bias of its own is a layer's, whatever happens to the result.
+        if role in doubtful and not (role == "linear_weight" and use.operator == "addmm"):
             confidence = "guess"
-        if role not in found or _RANK[confidence] < _RANK[found[role].confidence]:
-            found[role] = Evidence(kind="usage", detail=detail(use), role=role, layer=layer, confidence=confidence)
-    return tuple(sorted(found.values(), key=lambda one: (_RANK[one.confidence], _ORDER.get(one.role, 9))))
+        if role not in strongest or _RANK[confidence] < _RANK[strongest[role].confidence]:
+            strongest[role] = Evidence(kind="usage", detail=_detail(use), role=role, layer=layer, confidence=confidence)
+    return tuple(
+        sorted(strongest.values(), key=lambda evidence: (_RANK[evidence.confidence], _ORDER.get(evidence.role, 9)))
+    )
+
+
+def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
+    """Return the roles that are only guesses, given the parameter's other uses."""
+    joins_scores = any(use.slot == "scores" for use in uses)
+    makes_kernel = any(use.slot == "mixed" for use in uses)
+    learned_input = any("learned input" in use.tags for use in uses)
+    indexed = any("indexed by data" in use.tags and not use.via for use in uses)
+    doubts: dict[Role, bool] = {
+        # The product may be with a stack of kernels, with a table of offsets, or measure the distance to each entry.
+        "linear_weight": joins_scores or makes_kernel or indexed,
+        # A learned input is also added to what layers compute from it: a residual.
+        "position_embedding": learned_input,
+        "token": joins_scores,
+    }
+    return frozenset(role for role, doubtful in doubts.items() if doubtful)
 
 
 _ORDER: dict[Role, int] = {"embedding": 0, "conv_weight": 0, "position_embedding": 1, "relative_position_bias": 1}
-"""Of equal evidence, a table also used as a matrix (a tied head) is a table first."""
+"""Of equal evidence, a table that is also used as a matrix (a tied head) is a table first."""
 
 
-def detail(use: Use) -> str:
-    """Write a use as `operator.slot`, with what tells it apart."""
-    way = f" via {', '.join(use.via)}" if use.via else ""
-    marks = f" ({', '.join(use.tags)})" if use.tags else ""
-    return f"{use.operator}.{use.slot}{marks}{way}"
+def _detail(use: Use) -> str:
+    """Format a use as `operator.slot (tags) via operators`."""
+    tags = f" ({', '.join(use.tags)})" if use.tags else ""
+    via = f" via {', '.join(use.via)}" if use.via else ""
+    return f"{use.operator}.{use.slot}{tags}{via}"
 
 
-def _wide(shape: tuple[int, ...]) -> int:
+def _wide_dimensions(shape: tuple[int, ...]) -> int:
+    """Count the dimensions with more than one element."""
     return sum(size > 1 for size in shape)
 
 
-def _factor(use: Use, parameter: Parameter) -> bool:
-    """Whether the parameter only scales the tensor in the slot, as a split-off magnitude does."""
+def _only_scales(use: Use, parameter: Parameter) -> bool:
+    """Whether the parameter only scales the tensor in the slot, like the magnitude of weight normalization."""
     gathered = {"cat", "stack", "repeat", "repeat_interleave", "kron"} & set(use.via)
-    scaled = {"mul", "div", "_weight_norm_interface"} & set(use.via) or any("norm" in step for step in use.via)
-    return not gathered and bool(scaled) and _wide(parameter.shape) < _wide(use.shape)
+    multiplied = {"mul", "div", "_weight_norm_interface"} & set(use.via) or any("norm" in name for name in use.via)
+    smaller = _wide_dimensions(parameter.shape) < _wide_dimensions(use.shape)
+    return not gathered and bool(multiplied) and smaller
 
 
 def _meaning(use: Use, parameter: Parameter) -> Meaning | None:
-    if use.tags[:1] == ("input",) or use.slot in {"query", "key", "value"}:
-        return _learned(use, parameter, "guess" if _wide(parameter.shape) > 2 else "likely")
-    reader = next((read for names, read in _READERS if use.operator in names), _pointwise)
-    return reader(use, parameter)
+    if "learned input" in use.tags or use.slot in {"query", "key", "value"}:
+        return _learned_input(use, parameter, "guess" if _wide_dimensions(parameter.shape) > 2 else "likely")
+    read = next((read for operators, read in _READERS if use.operator in operators), _pointwise)
+    return read(use, parameter)
 
 
-def _learned(use: Use, parameter: Parameter, confidence: Confidence) -> Meaning:
-    """A learned input, or only what scales one: the gain of a norm that learned inputs go through."""
-    return ("scale", "other", "guess") if _factor(use, parameter) else ("token", "other", confidence)
+def _learned_input(use: Use, parameter: Parameter, confidence: Confidence) -> Meaning:
+    """A token; or a scale, if the parameter only scales the learned input: the gain of a norm on it."""
+    return ("scale", "other", "guess") if _only_scales(use, parameter) else ("token", "other", confidence)
 
 
 def _convolution(use: Use, parameter: Parameter) -> Meaning | None:
@@ -115,7 +134,7 @@ def _convolution(use: Use, parameter: Parameter) -> Meaning | None:
     layer: Layer = "depthwise_conv" if "depthwise" in use.tags else "conv"
     if use.slot == "bias":
         return "bias", layer, "certain"
-    if _factor(use, parameter):
+    if _only_scales(use, parameter):
         return "scale", layer, "likely"
     return "conv_weight", layer, "certain"
 
@@ -125,17 +144,17 @@ def _norm(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
     return ("norm_weight" if use.slot == "weight" else "norm_bias"), layer, "certain"
 
 
-def _matrix(use: Use, parameter: Parameter) -> Meaning | None:
+def _matrix_product(use: Use, parameter: Parameter) -> Meaning | None:
     if use.operator in {"addmm", "addmv", "baddbmm", "addbmm"} and use.slot == "self":
-        return _summand(use, parameter) if _wide(parameter.shape) > 1 else ("bias", "linear", "certain")
+        return _summand(use, parameter) if _wide_dimensions(parameter.shape) > 1 else ("bias", "linear", "certain")
     if "mask" in use.tags:
-        return "embedding", "embedding", "likely"  # a product with ones and zeros picks rows
-    if _factor(use, parameter):
+        return "embedding", "embedding", "likely"  # a product with zeros and ones picks rows
+    if _only_scales(use, parameter):
         return "scale", "linear", "likely"
     table = "torch.nn.Embedding" in parameter.owner.types or {"embedding", "index"} & set(use.via)
     constant = "constant" in use.tags and use.operator != "addmm"
     if table or constant or "probabilities" in use.tags:
-        return "linear_weight", "linear", "guess"  # a table that meets data in a product, or a soft lookup in one
+        return "linear_weight", "linear", "guess"  # possibly a table: a soft lookup
     return "linear_weight", "linear", "certain"
 
 
@@ -146,7 +165,7 @@ def _recurrent(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG00
 def _lookup(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
     if "positions" in use.tags:
         return "position_embedding", "embedding", "likely"
-    # Indexing by data picks words from a table, and an expert's bias from a stack of them.
+    # Indexing by data picks words from a table, but also one expert's bias from a stack of biases.
     return "embedding", "embedding", "certain" if "embedding" in use.operator else "guess"
 
 
@@ -158,69 +177,72 @@ def _activation(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG0
     return "activation", "activation", "certain"
 
 
-def _placed(use: Use, parameter: Parameter) -> Meaning | None:
-    return _learned(use, parameter, "likely" if parameter.shape else "guess")
+def _placement(use: Use, parameter: Parameter) -> Meaning | None:
+    """Read a parameter that is put next to data, or in the place of some of it."""
+    return _learned_input(use, parameter, "likely" if parameter.shape else "guess")
 
 
 def _gain(use: Use, parameter: Parameter) -> Meaning | None:
-    squashed = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))  # a gate, not a norm's gain
-    normal = not squashed and (use.slot == "normalized" or bool({"normal", "spread"} & set(use.tags)))
-    wide = _wide(parameter.shape)
+    gate = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))
+    on_normalized = use.slot == "normalized" or bool({"normalized", "statistic"} & set(use.tags))
+    wide = _wide_dimensions(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide:
         return "state_space", "other", "likely"
-    if normal and wide == 1 and prod(use.shape) > 1:
+    if on_normalized and not gate and wide == 1 and prod(use.shape) > 1:
         return "norm_weight", "other_norm", "likely"
-    if wide == 0 or prod(use.shape) == 1 or ("scores" in use.tags and not _of_features(use)):
+    if wide == 0 or prod(use.shape) == 1 or ("scores" in use.tags and not _is_feature_vector(use)):
         return "scale", "other", "likely"
-    if _outer(use):
+    if _is_outer_product(use):
         return "token", "other", "likely" if "mask" in use.tags else "guess"
     return ("scale", "other", "guess") if wide == 1 else None
 
 
-def _of_features(use: Use) -> bool:
-    """Whether it is a vector along the last dimension: of features, and not of heads or places, whatever was mixed."""
-    return _wide(use.shape) == 1 and use.shape[-1] > 1
+def _is_feature_vector(use: Use) -> bool:
+    """Whether the parameter varies along the last dimension only: over features, not over heads or positions."""
+    return _wide_dimensions(use.shape) == 1 and use.shape[-1] > 1
 
 
-def _outer(use: Use) -> bool:
-    """Whether the data is one wide where the parameter is not: it picks or weighs places for all of the parameter."""
-    return any(own > 1 and met == 1 for own, met in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
+def _is_outer_product(use: Use) -> bool:
+    """Whether the data has size 1 in a dimension where the parameter has more: it weighs the whole parameter."""
+    return any(own > 1 and size == 1 for own, size in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
 
 
 def _summand(use: Use, parameter: Parameter) -> Meaning | None:
-    wide = _wide(parameter.shape)
+    wide = _wide_dimensions(parameter.shape)
     if use.slot == "residual":
         return "layer_scale", "other", "likely" if wide == 1 else "guess"
-    if use.slot == "scores":  # its product was added: entries for offsets, or a layer that makes a bias of pairs
+    if use.slot == "scores":  # its product was added: a table of offsets, or a layer that computes a bias for pairs
         return "relative_position_bias", "attention", "guess"
     if "scores" in use.tags and wide:
-        return "relative_position_bias", "attention", "guess" if _of_features(use) else "likely"
-    if {"normal", "scaled", "spread"} & set(use.tags) and wide == 1:
+        return "relative_position_bias", "attention", "guess" if _is_feature_vector(use) else "likely"
+    if {"normalized", "scaled", "statistic"} & set(use.tags) and wide == 1:
         return "norm_bias", "other_norm", "likely"
-    if _factor(use, parameter):
-        return "scale", "other", "guess"  # it says how much of something else is added
+    if _only_scales(use, parameter):
+        return "scale", "other", "guess"  # it scales something else that is added
     return _plain_summand(use, wide)
 
 
 def _plain_summand(use: Use, wide: int) -> Meaning:
-    """What is added to features that nothing marks: a bias where it is one wide, else a table of positions."""
+    """Read what is added to features without tags: a bias if it is a vector, else a table of positions."""
     if wide <= 1:
         return "bias", "other", "likely" if "product" in use.tags and use.operator == "add" else "guess"
-    shift = "scaled" in use.tags  # behind a norm's gain it may be its shift, for each head
-    return "position_embedding", "other", "likely" if _along(use) and not shift else "guess"
+    norm_shift = "scaled" in use.tags  # after a norm's gain it may be the norm's shift, per head
+    return "position_embedding", "other", "likely" if _varies_by_position(use) and not norm_shift else "guess"
 
 
-def _along(use: Use) -> bool:
-    """Whether the parameter differs in every dimension but the batch, as a table of positions does."""
+def _varies_by_position(use: Use) -> bool:
+    """Whether the parameter varies along every dimension but the batch, like a table of positions."""
     missing = len(use.data_shape) - len(use.shape)
     own = (1,) * missing + use.shape
-    repeated = [place for place, (size, met) in enumerate(zip(own, use.data_shape, strict=False)) if size < met]
-    return len(own) < 3 or (missing <= 1 and set(repeated) <= {0})
+    repeated = {
+        dimension for dimension, (size, data) in enumerate(zip(own, use.data_shape, strict=False)) if size < data
+    }
+    return len(own) < 3 or (missing <= 1 and repeated <= {0})
 
 
 def _pointwise(use: Use, parameter: Parameter) -> Meaning | None:
-    if use.operator in _PLACED:
-        return _placed(use, parameter)
+    if use.operator in _PLACEMENTS:
+        return _placement(use, parameter)
     if use.operator in {"mul", "div"} or (use.operator.startswith("addc") and use.slot.startswith("tensor")):
         return _gain(use, parameter)
     if use.operator in {"add", "sub", "rsub", "addcmul", "addcdiv"}:
@@ -231,19 +253,10 @@ def _pointwise(use: Use, parameter: Parameter) -> Meaning | None:
 _READERS: tuple[tuple[frozenset[str], Callable[[Use, Parameter], Meaning | None]], ...] = (
     (frozenset({"convolution", "_convolution", "deform_conv2d"}), _convolution),
     (frozenset(_NORM_LAYERS), _norm),
-    (_MATRIX, _matrix),
+    (_MATRIX_PRODUCTS, _matrix_product),
     (_RECURRENT, _recurrent),
     (frozenset({"embedding", "_embedding_bag", "index", "index_select", "gather"}), _lookup),
     (frozenset({"_prelu_kernel"}), _activation),
-    (
-        frozenset(
-            {
-                "_scaled_dot_product_flash_attention_for_cpu",
-                "_scaled_dot_product_efficient_attention",
-                "_scaled_dot_product_fused_attention_overrideable",
-                "_scaled_dot_product_attention_math",
-            }
-        ),
-        _attention,
-    ),
+    (_FUSED_ATTENTION, _attention),
 )
+"""By operators: what a use of them tells. All other operators are pointwise."""

@@ -89,7 +89,7 @@ def test_what_nothing_explains_is_da304() -> None:
 def test_the_fix_of_da304_does_not_ask_for_a_trace_that_was_made() -> None:
     model = block()
     model.register_parameter("zzz", nn.Parameter(torch.zeros(3, 5, 7)))
-    traced = trace.with_uses(decay_audit.read(model), trace.trace(model, trace.inputs(model, "2x4")))
+    traced = trace.with_uses(decay_audit.read(model), trace.trace(model, trace.make_example_inputs(model, "2x4")))
     (finding,) = check(traced, decay_audit.plan(traced, ruleset(rule("biases", role="bias"))))
     assert finding.fix == "add a rule by name"
 

@@ -10,7 +10,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.reports import Options, explanation as told, fold, rows
 from decay_audit.reports.report import Report
 from decay_audit.rulesets import explanation
-from decay_audit.sources.trace import Inputs, trace, with_uses
+from decay_audit.sources.trace import ExampleInputs, trace, with_uses
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.reports import samples
 
@@ -53,7 +53,7 @@ def test_of_the_other_presets_only_a_few_are_named_unless_more_is_asked_for() ->
 def test_a_parameter_that_a_trace_never_touched_is_said_to_be_so() -> None:
     model = nn.ModuleDict({"used": nn.Linear(4, 4), "idle": nn.Linear(4, 4)})
     model.forward = model["used"].forward
-    inventory = with_uses(decay_audit.read(model), trace(model, Inputs(args=(torch.zeros(2, 4),))))
+    inventory = with_uses(decay_audit.read(model), trace(model, ExampleInputs(args=(torch.zeros(2, 4),))))
     plan = decay_audit.plan(inventory)
     told_of = {name: told(explanation.explain(plan, name)) for name in ("used.weight", "idle.weight")}
     assert "never touched" in told_of["idle.weight"]

@@ -133,7 +133,7 @@ def test_a_name_tells_apart_what_an_operator_cannot() -> None:
 
 def test_what_else_a_table_flows_into_makes_it_no_finer_kind_of_table() -> None:
     """A vocabulary whose padding is joined to the tokens, or whose entries are added to others, is a vocabulary."""
-    looked_up = Use(operator="embedding", slot="weight", shape=(99, 8), data_shape=(2, 5), tags=("by data",))
+    looked_up = Use(operator="embedding", slot="weight", shape=(99, 8), data_shape=(2, 5), tags=("indexed by data",))
     joined = Use(operator="cat", slot="tensors", shape=(2, 1, 8), data_shape=(2, 5, 8), via=("embedding",))
     added = Use(operator="add", slot="other", shape=(1, 5, 8), data_shape=(2, 5, 8), via=("embedding",))
     for name in ("shared", "token_type_embeddings"):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.trace.reading import roles
+from tests.trace.traced import roles
 
 C = 6
 
@@ -68,8 +68,8 @@ def batch_norm_by_hand(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
 def test_a_norm_written_by_hand_has_a_norms_gain_and_shift(
     forward: Callable[..., Tensor], shapes: list[tuple[int, ...]], size: tuple[int, ...]
 ) -> None:
-    found = roles(Odd(forward, *shapes), size)
-    assert list(found.values()) == ["norm_weight likely", "norm_bias likely"][: len(shapes)]
+    actual = roles(Odd(forward, *shapes), size)
+    assert list(actual.values()) == ["norm_weight likely", "norm_bias likely"][: len(shapes)]
 
 
 def test_a_residual_gain_is_not_a_norm_gain() -> None:
@@ -170,8 +170,8 @@ def test_a_temperature_is_a_scale_whatever_its_shape() -> None:
 
 def test_a_convolution_of_a_constant_grid_is_a_convolution() -> None:
     grid = torch.linspace(-1, 1, 2 * 16).view(1, 2, 4, 4)
-    found = roles(Odd(lambda x, p: x + F.conv2d(grid, p), (C, 2, 1, 1)), (3, C, 4, 4))
-    assert found == {"p": "conv_weight certain"}
+    actual = roles(Odd(lambda x, p: x + F.conv2d(grid, p), (C, 2, 1, 1)), (3, C, 4, 4))
+    assert actual == {"p": "conv_weight certain"}
 
 
 def test_layers_that_make_a_bias_from_a_constant_grid_are_layers() -> None:
@@ -181,8 +181,8 @@ def test_layers_that_make_a_bias_from_a_constant_grid_are_layers() -> None:
         bias = F.linear(F.relu(F.linear(grid, p, q)), r).view(4, 4)
         return (x @ x.transpose(-1, -2) + bias).softmax(-1) @ x
 
-    found = roles(Odd(forward, (8, 2), (8,), (1, 8)), (3, 4, C))
-    assert found == {"p": "linear_weight certain", "q": "bias certain", "r": "linear_weight certain"}
+    actual = roles(Odd(forward, (8, 2), (8,), (1, 8)), (3, 4, C))
+    assert actual == {"p": "linear_weight certain", "q": "bias certain", "r": "linear_weight certain"}
 
 
 def test_weight_standardization_carries_the_kernel_and_its_gain_along() -> None:
@@ -215,8 +215,8 @@ def test_joined_biases_stay_biases() -> None:
 
 def test_a_table_used_for_words_and_for_logits_is_a_table() -> None:
     ids = torch.zeros(2, 5, dtype=torch.int64)
-    found = roles(Odd(lambda x, p: F.embedding(x, p) @ p.t(), (9, C)), ids)
-    assert found == {"p": "embedding certain"}
+    actual = roles(Odd(lambda x, p: F.embedding(x, p) @ p.t(), (9, C)), ids)
+    assert actual == {"p": "embedding certain"}
 
 
 def test_a_learned_query_is_a_token() -> None:
@@ -235,8 +235,8 @@ def test_a_gain_after_a_norm_and_its_gain_is_a_residual_scale() -> None:
 
 def test_a_product_with_a_one_hot_is_a_lookup() -> None:
     ids = torch.zeros(2, 5, dtype=torch.int64)
-    found = roles(Odd(lambda x, p: F.one_hot(x, 9).to(p.dtype) @ p, (9, C)), ids)
-    assert found == {"p": "embedding likely"}
+    actual = roles(Odd(lambda x, p: F.one_hot(x, 9).to(p.dtype) @ p, (9, C)), ids)
+    assert actual == {"p": "embedding likely"}
 
 
 def test_a_stack_of_kernels_that_data_mixes_is_left_to_its_name() -> None:
@@ -282,8 +282,8 @@ def test_two_factors_of_a_weight_are_matrices() -> None:
 
 
 def test_a_bias_by_head_is_not_a_table_of_positions() -> None:
-    found = roles(Odd(lambda x, p, q: (x @ p).view(2, 5, 2, 3) + q, (C, 6), (2, 3)), (2, 5, C))
-    assert found == {"p": "linear_weight certain", "q": "position_embedding guess"}
+    actual = roles(Odd(lambda x, p, q: (x @ p).view(2, 5, 2, 3) + q, (C, 6), (2, 3)), (2, 5, C))
+    assert actual == {"p": "linear_weight certain", "q": "position_embedding guess"}
 
 
 def test_a_squashed_gain_is_a_gate_and_not_a_norms() -> None:
@@ -317,8 +317,8 @@ def test_the_inverse_of_a_scale_is_not_a_decay_rate() -> None:
 
 def test_a_table_resampled_by_a_constant_matrix_keeps_its_name() -> None:
     pick = torch.eye(7)[:, :4]
-    found = roles(Odd(lambda x, p: (x @ x.transpose(-1, -2) + p @ pick).softmax(-1) @ x, (4, 7)), (3, 4, C))
-    assert found == {"p": "relative_position_bias likely"}
+    actual = roles(Odd(lambda x, p: (x @ x.transpose(-1, -2) + p @ pick).softmax(-1) @ x, (4, 7)), (3, 4, C))
+    assert actual == {"p": "relative_position_bias likely"}
 
 
 def test_a_number_for_each_head_after_each_token_was_normalized_is_not_the_norms_gain() -> None:
@@ -348,14 +348,14 @@ def test_a_norms_gain_that_learned_tokens_go_through_is_no_token() -> None:
         tokens = rms_norm(p.expand(2, -1, -1), q)
         return torch.cat([x @ r, tokens @ r], 1) + torch.cat([x, tokens], 1)
 
-    found = roles(Odd(forward, (1, 3, C), (C,), (C, C)), (2, 5, C))
-    assert found == {"p": "token likely", "q": "scale guess", "r": "linear_weight certain"}
+    actual = roles(Odd(forward, (1, 3, C), (C,), (C, C)), (2, 5, C))
+    assert actual == {"p": "token likely", "q": "scale guess", "r": "linear_weight certain"}
 
 
 def test_a_product_with_a_constant_may_pick_rows_of_a_table() -> None:
     places = torch.arange(5)[:, None] == torch.arange(9)
-    found = roles(Odd(lambda x, p: x + places.float() @ p, (9, C)), (2, 5, C))
-    assert found == {"p": "linear_weight guess"}
+    actual = roles(Odd(lambda x, p: x + places.float() @ p, (9, C)), (2, 5, C))
+    assert actual == {"p": "linear_weight guess"}
 
 
 def test_a_projection_with_a_bias_is_a_layer_also_where_its_product_joins_the_scores() -> None:
@@ -404,9 +404,9 @@ def test_a_learned_state_that_a_recurrent_layer_starts_from_is_a_token(
             return self.layer(x, tuple(start) if len(start) == 2 else start[0])[0]  # type: ignore[no-any-return]
 
     x = (2, C) if issubclass(kind, nn.RNNCellBase) else (5, 2, C)  # type: ignore[arg-type]
-    found = roles(Started(), x)
-    assert {role for name, role in found.items() if name.startswith("start")} == {"token likely"}
-    assert {role for name, role in found.items() if "weight" in name} == {"recurrent_weight certain"}
+    actual = roles(Started(), x)
+    assert {role for name, role in actual.items() if name.startswith("start")} == {"token likely"}
+    assert {role for name, role in actual.items() if "weight" in name} == {"recurrent_weight certain"}
 
 
 def test_rows_that_data_picks_are_entries_also_where_all_of_them_meet_data_in_a_product() -> None:
@@ -420,8 +420,8 @@ def test_a_vector_of_features_behind_a_mix_of_streams_is_no_temperature_and_no_t
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return torch.tanh(x.transpose(1, 2) @ x) * p + q
 
-    found = roles(Odd(forward, (C,), (C,)), (2, 5, C))
-    assert {role.split()[1] for role in found.values()} == {"guess"}
+    actual = roles(Odd(forward, (C,), (C,)), (2, 5, C))
+    assert {role.split()[1] for role in actual.values()} == {"guess"}
 
 
 def test_a_shift_by_head_behind_a_norms_gain_is_not_surely_positions() -> None:

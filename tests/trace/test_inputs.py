@@ -1,4 +1,4 @@
-"""What --trace accepts, and what a model is fed when it says what it eats."""
+"""What --trace accepts, and the example inputs that are inferred from a model."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -8,15 +8,15 @@ import torch
 from torch import nn
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.trace import inputs, trace
+from decay_audit.sources.trace import make_example_inputs, trace
 
 NET = nn.Linear(4, 4)
 
 
 def shapes(model: nn.Module, text: str | None = None, **namespace: Any) -> tuple[list[tuple[int, ...]], dict[str, Any]]:
-    found = inputs(model, text, namespace)
-    return [tuple(arg.shape) for arg in found.args], {
-        name: (str(value.dtype), tuple(value.shape)) for name, value in found.kwargs.items()
+    result = make_example_inputs(model, text, namespace)
+    return [tuple(arg.shape) for arg in result.args], {
+        name: (str(value.dtype), tuple(value.shape)) for name, value in result.kwargs.items()
     }
 
 
@@ -37,7 +37,7 @@ def test_a_trace_text_means_shapes_or_an_expression(text: str, expected: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "culprit"),
     [
         ("1x3x", "1x3x"),
         ("flot32:1x3", "flot32"),
@@ -47,10 +47,10 @@ def test_a_trace_text_means_shapes_or_an_expression(text: str, expected: Any) ->
         ("9" * 30, "size"),
     ],
 )
-def test_a_trace_text_that_is_neither_names_itself_and_the_accepted_forms(text: str, said: str) -> None:
+def test_an_error_about_the_trace_text_names_it_and_the_accepted_forms(text: str, culprit: str) -> None:
     with pytest.raises(TargetError) as caught:
-        inputs(NET, text, {})
-    assert said in caught.value.message
+        make_example_inputs(NET, text, {})
+    assert culprit in caught.value.message
     assert caught.value.hint
 
 
@@ -66,7 +66,7 @@ def test_timms_input_size_is_used() -> None:
     assert shapes(timm.create_model("vit_tiny_patch16_384")) == ([(1, 3, 384, 384)], {})
 
 
-def test_transformers_are_fed_what_their_config_asks_for() -> None:
+def test_the_inputs_of_transformers_models_follow_their_config() -> None:
     from transformers import CLIPConfig, CLIPModel, T5Config, T5Model, ViTConfig, ViTModel
 
     with torch.device("meta"):
@@ -77,40 +77,40 @@ def test_transformers_are_fed_what_their_config_asks_for() -> None:
     assert shapes(clip)[1].keys() == {"input_ids", "pixel_values"}
 
 
-def test_a_guess_from_the_first_layer_is_said_aloud() -> None:
+def test_a_note_names_a_shape_that_was_guessed_from_the_first_layer() -> None:
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
-    found = inputs(net)
-    assert tuple(found.args[0].shape) == (1, 3, 224, 224)
-    assert "guessed from the first layer" in found.notes[0]
+    result = make_example_inputs(net)
+    assert tuple(result.args[0].shape) == (1, 3, 224, 224)
+    assert "guessed from the first layer" in result.notes[0]
 
 
-def test_a_guess_that_does_not_fit_is_followed_by_another() -> None:
+def test_after_a_guess_that_the_model_rejects_the_next_one_is_tried() -> None:
     net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 26 * 26, 2))
-    traced = trace(net, inputs(net))
+    traced = trace(net, make_example_inputs(net))
     assert traced.complete
     assert len(traced.uses) == 4
     assert "1x1x28x28" in traced.notes[0]
 
 
-def test_a_model_that_says_nothing_is_asked_about() -> None:
+def test_a_model_without_declaration_and_known_layer_needs_shapes_from_the_user() -> None:
     class Closed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.p = nn.Parameter(torch.zeros(3))
 
-    with pytest.raises(TargetError, match="Closed does not say") as caught:
-        inputs(Closed())
+    with pytest.raises(TargetError, match="input shapes of Closed") as caught:
+        make_example_inputs(Closed())
     assert "--trace" in caught.value.hint
 
 
-def test_a_config_of_an_unknown_kind_is_no_reason_to_fail() -> None:
+def test_an_unknown_kind_of_config_declares_nothing() -> None:
     model = nn.Linear(4, 4)
     model.pretrained_cfg = SimpleNamespace(input_size=None)  # type: ignore[assignment]
     assert shapes(model) == ([(2, 4)], {})
 
 
-class Fed(nn.Module):
-    """Says which inputs it takes as a transformer does, and takes only those of one width."""
+class OneWidth(nn.Module):
+    """Declares its inputs as a transformers model does, but accepts one width only."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -131,19 +131,19 @@ class Fed(nn.Module):
         (nn.Sequential(nn.Unflatten(-1, (4, -1)), nn.Flatten(2), nn.Linear(160, 4)), "1x400x160"),
     ],
 )
-def test_a_size_that_a_layer_does_not_take_is_put_right_and_said(layer: nn.Module, shape: str) -> None:
-    model = Fed(layer)
-    found = trace(model, inputs(model))
-    assert found.complete
-    assert found.notes == (f"traced with an input of shape {shape}, which fits",)
+def test_a_size_that_a_layer_rejects_is_corrected_and_a_note_says_so(layer: nn.Module, shape: str) -> None:
+    model = OneWidth(layer)
+    result = trace(model, make_example_inputs(model))
+    assert result.complete
+    assert result.notes == (f"traced with an input of shape {shape}, which a layer's error message asks for",)
 
 
-def test_a_size_that_someone_asked_for_is_not_put_right() -> None:
-    model = Fed(nn.Linear(320, 4))
-    assert not trace(model, inputs(model, "1x400x80")).complete
+def test_a_size_that_the_user_asked_for_is_not_corrected() -> None:
+    model = OneWidth(nn.Linear(320, 4))
+    assert not trace(model, make_example_inputs(model, "1x400x80")).complete
 
 
-def test_what_else_has_no_default_is_guessed_as_another_image_or_as_a_number() -> None:
+def test_further_required_arguments_are_guessed_as_images_or_as_numbers() -> None:
     class Pair(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -161,21 +161,21 @@ def test_what_else_has_no_default_is_guessed_as_another_image_or_as_a_number() -
             return self.conv(x) + self.time(t)[:, :, None, None]  # type: ignore[no-any-return]
 
     for model in (Pair(), Timed()):
-        found = trace(model, inputs(model))
-        assert found.complete
-        assert len(found.uses) == len(list(model.parameters()))
+        result = trace(model, make_example_inputs(model))
+        assert result.complete
+        assert len(result.uses) == len(list(model.parameters()))
 
 
-def test_transformers_are_fed_every_modality_if_less_does_not_do() -> None:
+def test_all_modalities_are_tried_if_the_main_input_is_not_enough() -> None:
     from transformers import Blip2QFormerConfig, Blip2QFormerModel, ClapConfig, ClapModel
 
     with torch.device("meta"):
         models = [ClapModel(ClapConfig()), Blip2QFormerModel(Blip2QFormerConfig())]
     for model in models:
-        assert trace(model, inputs(model)).complete, type(model)
+        assert trace(model, make_example_inputs(model)).complete, type(model)
 
 
-def test_a_model_that_refuses_every_size_of_an_image_is_still_offered_several_images() -> None:
+def test_several_images_are_tried_after_every_size_of_one_image_was_rejected() -> None:
     class Sets(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -185,7 +185,7 @@ def test_a_model_that_refuses_every_size_of_an_image_is_still_offered_several_im
 
         def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
             if pixel_values.dim() != 5:
-                raise ValueError("no images")
+                raise ValueError("expected several images")
             return self.conv(pixel_values.flatten(0, 1))  # type: ignore[no-any-return]
 
-    assert trace(Sets(), inputs(Sets())).complete
+    assert trace(Sets(), make_example_inputs(Sets())).complete

@@ -1,15 +1,15 @@
-"""Where a trace ends, it says so, and what it saw until then stands."""
+"""A trace that does not reach the end says so, and keeps the uses recorded before."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from decay_audit.sources.trace import dispatch, propagate, run
-from tests.trace.reading import parameters, roles, traced
+from tests.trace.traced import parameters, roles, traced
 
 
-class Asking(nn.Module):
-    """Asks about values on its way."""
+class ValueDependent(nn.Module):
+    """Its control flow depends on tensor values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,32 +27,32 @@ class Asking(nn.Module):
         return self.last(x[x[:, 0] > 0])  # type: ignore[no-any-return]
 
 
-def test_a_model_that_asks_about_values_is_traced_on_one_of_its_ways_and_a_note_says_so() -> None:
-    found = traced(Asking(), (5, 4))
-    assert found.complete
-    assert {"experts.2.weight", "last.bias"} <= found.uses.keys()
-    assert "took one of the ways" in found.notes[0]
+def test_of_control_flow_that_depends_on_values_one_branch_is_traced_and_a_note_says_so() -> None:
+    result = traced(ValueDependent(), (5, 4))
+    assert result.complete
+    assert {"experts.2.weight", "last.bias"} <= result.uses.keys()
+    assert "one branch was traced" in result.notes[0]
 
 
-def test_a_pass_that_breaks_leaves_what_it_saw_and_says_why() -> None:
+def test_a_pass_that_fails_keeps_the_uses_recorded_before_and_says_why() -> None:
     class Broken(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.seen, self.unseen = nn.Linear(4, 4), nn.Linear(4, 4)
+            self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
 
         def forward(self, x: Tensor) -> Tensor:
-            y = self.seen(x).detach().numpy()
-            return self.unseen(torch.from_numpy(y))  # type: ignore[no-any-return]
+            y = self.first(x).detach().numpy()
+            return self.second(torch.from_numpy(y))  # type: ignore[no-any-return]
 
-    found = traced(Broken(), (5, 4))
-    assert not found.complete
-    assert "2 of 4 parameters" in found.notes[0]
+    result = traced(Broken(), (5, 4))
+    assert not result.complete
+    assert "2 of 4 parameters" in result.notes[0]
     uses = {parameter.name: parameter.uses for parameter in parameters(Broken(), (5, 4))}
-    assert uses["seen.weight"]
-    assert uses["unseen.weight"] is None
+    assert uses["first.weight"]
+    assert uses["second.weight"] is None
 
 
-def test_a_pass_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_pass_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -63,13 +63,13 @@ def test_a_pass_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
                 x = x * self.p
 
     monkeypatch.setattr(dispatch, "MAX_CALLS", 1000)
-    found = traced(Endless(), (5, 4))
-    assert not found.complete
-    assert "more than 1000 operators" in found.notes[0]
-    assert found.uses.keys() == {"p"}
+    result = traced(Endless(), (5, 4))
+    assert not result.complete
+    assert "more than 1000 operators" in result.notes[0]
+    assert result.uses.keys() == {"p"}
 
 
-def test_a_mistake_of_the_tracer_is_not_called_one_of_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_tracer_is_not_reported_as_one_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(propagate, "MATRIX_SLOTS", None)
     with pytest.raises(TypeError):
         traced(nn.Linear(4, 4), (5, 4))
@@ -77,19 +77,19 @@ def test_a_mistake_of_the_tracer_is_not_called_one_of_the_models(monkeypatch: py
 
 def test_lazy_parameters_are_not_traced_and_stay_lazy() -> None:
     model = nn.Sequential(nn.LazyLinear(4))
-    found = traced(model, (5, 4))
-    assert not found.complete
-    assert "lazy" in found.notes[0]
+    result = traced(model, (5, 4))
+    assert not result.complete
+    assert "lazy" in result.notes[0]
     assert isinstance(model[0], nn.LazyLinear)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
-def test_a_scripted_model_is_traced_or_said_not_to_be() -> None:
-    found = traced(torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), (5, 4))
-    assert found.complete == (found.uses.keys() == {"0.weight", "0.bias"})
+def test_a_scripted_model_is_traced_or_the_trace_says_that_it_is_incomplete() -> None:
+    result = traced(torch.jit.script(nn.Sequential(nn.Linear(4, 4), nn.ReLU())), (5, 4))
+    assert result.complete == (result.uses.keys() == {"0.weight", "0.bias"})
 
 
-def test_towers_that_the_pass_leaves_out_are_fed_on_their_own() -> None:
+def test_towers_that_the_pass_does_not_use_are_traced_separately() -> None:
     class Tower(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -112,7 +112,7 @@ def test_towers_that_the_pass_leaves_out_are_fed_on_their_own() -> None:
     assert "vision" in traced(Both(), (2, 4)).notes[0]
 
 
-def test_a_loop_over_the_experts_that_were_hit_visits_each_of_them() -> None:
+def test_a_loop_over_the_chosen_experts_visits_all_of_them() -> None:
     class Mixture(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -120,17 +120,17 @@ def test_a_loop_over_the_experts_that_were_hit_visits_each_of_them() -> None:
             self.experts = nn.ModuleDict({f"expert_{number}": nn.Linear(4, 4) for number in range(3)})
 
         def forward(self, x: Tensor) -> Tensor:
-            hit = self.gate(x).softmax(-1).sum(0) > 0.1
-            for number in hit.nonzero():
+            chosen = self.gate(x).softmax(-1).sum(0) > 0.1
+            for number in chosen.nonzero():
                 x = x + self.experts[f"expert_{number[0]}"](x)
             return x
 
-    found = traced(Mixture(), (5, 4))
-    assert found.complete
-    assert len(found.uses) == 8
+    result = traced(Mixture(), (5, 4))
+    assert result.complete
+    assert len(result.uses) == 8
 
 
-def test_a_layer_that_is_cast_on_the_way_keeps_its_parameters_names() -> None:
+def test_a_layer_that_the_pass_casts_keeps_the_names_of_its_parameters() -> None:
     class Router(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -145,7 +145,7 @@ def test_a_layer_that_is_cast_on_the_way_keeps_its_parameters_names() -> None:
     assert model.gate.weight.dtype == torch.float32
 
 
-def test_parts_are_left_alone_once_the_pass_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_not_traced_separately_after_the_limit_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -162,7 +162,7 @@ def test_parts_are_left_alone_once_the_pass_is_ended(monkeypatch: pytest.MonkeyP
     assert traced(Endless(), (5, 4)).uses.keys() == {"p"}
 
 
-def test_a_tower_that_a_broken_pass_left_half_done_is_run_on_its_own() -> None:
+def test_a_tower_that_a_failed_pass_used_in_part_is_traced_separately() -> None:
     class Tower(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -183,21 +183,21 @@ def test_a_tower_that_a_broken_pass_left_half_done_is_run_on_its_own() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.tower(x, broken=True)  # type: ignore[no-any-return]
 
-    found = traced(Model(), (2, 3))
-    assert not found.complete
-    assert len(found.uses) == 4
+    result = traced(Model(), (2, 3))
+    assert not result.complete
+    assert len(result.uses) == 4
 
 
 class Pairs(nn.Module):
-    """Takes a long table apart by its columns."""
+    """Splits a long table by its columns."""
 
     def forward(self, x: Tensor) -> Tensor:
         first, second = x.unbind(1)
         return first + second
 
 
-def test_a_pass_that_takes_everything_apart_is_ended() -> None:
-    class Walking(nn.Module):
+def test_a_pass_that_iterates_over_very_many_rows_is_stopped() -> None:
+    class Iterating(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.first = nn.Linear(4, 4)
@@ -205,8 +205,8 @@ def test_a_pass_that_takes_everything_apart_is_ended() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return sum((row for row in self.first(x)), torch.zeros(4))
 
-    found = traced(Walking(), (50_000, 4))
-    assert not found.complete
-    assert "walks over 50000 rows" in found.notes[0]
+    result = traced(Iterating(), (50_000, 4))
+    assert not result.complete
+    assert "iterates over 50000 rows" in result.notes[0]
     assert traced(Pairs(), (50_000, 2)).complete
-    assert len(found.uses) == 2
+    assert len(result.uses) == 2

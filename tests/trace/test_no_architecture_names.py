@@ -31,24 +31,24 @@ def strings() -> Iterator[tuple[str, str]]:
     """Every string of the classifier's code that is not a docstring."""
     for path in sorted(ROLES.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
                 yield path.name, node.value
 
 
-def found(text: str, names: set[str]) -> set[str]:
+def names_in(text: str, names: set[str]) -> set[str]:
     return {word for word in re.findall(r"[a-z]{4,}\d*", text.lower()) if word in names}
 
 
 def test_no_architecture_is_a_pattern_of_the_classifier() -> None:
     names = architectures()
-    used = {(file, word) for file, text in strings() for word in found(text, names)}
+    used = {(file, word) for file, text in strings() for word in names_in(text, names)}
     assert used == set()
 
 
 def test_the_search_would_find_one() -> None:
     names = architectures()
     assert {"convnext", "swin", "llama", "resnet"} <= names
-    assert found(r"(^|_)(llama|convnext)_norm$", names) == {"llama", "convnext"}
+    assert names_in(r"(^|_)(llama|convnext)_norm$", names) == {"llama", "convnext"}
     assert any("norm" in text for _, text in strings())

@@ -1,10 +1,10 @@
-"""What use says of torch's own layers is what torch calls them."""
+"""Use gives the parameters of torch's own layers the roles that torch's names have."""
 
 import pytest
 import torch
 from torch import nn
 
-from tests.trace.reading import roles, slots
+from tests.trace.traced import roles, slots
 
 NORM = {"weight": "norm_weight certain", "bias": "norm_bias certain"}
 CONV = {"weight": "conv_weight certain", "bias": "bias certain"}
@@ -47,25 +47,25 @@ CELL = {name.removesuffix("_l0"): role for name, role in RECURRENT.items()}
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_use_names_the_parameters_of_a_layer_as_torch_does(
+def test_use_gives_the_parameters_of_a_layer_their_roles(
     layer: nn.Module, shape: tuple[int, ...], expected: dict[str, str]
 ) -> None:
     assert roles(layer, shape) == expected
 
 
 def test_an_lstm_with_a_projection_and_two_directions_is_recurrent_throughout() -> None:
-    found = roles(nn.LSTM(4, 6, num_layers=2, bidirectional=True, proj_size=3), (3, 2, 4))
-    assert {role for name, role in found.items() if name.startswith("weight")} == {"recurrent_weight certain"}
-    assert {role for name, role in found.items() if name.startswith("bias")} == {"bias certain"}
+    actual = roles(nn.LSTM(4, 6, num_layers=2, bidirectional=True, proj_size=3), (3, 2, 4))
+    assert {role for name, role in actual.items() if name.startswith("weight")} == {"recurrent_weight certain"}
+    assert {role for name, role in actual.items() if name.startswith("bias")} == {"bias certain"}
 
 
-def test_a_lookup_table_is_an_embedding_and_its_offset_lookup_too() -> None:
+def test_the_table_of_an_embedding_and_of_an_embedding_bag_is_an_embedding() -> None:
     ids = torch.zeros(2, 3, dtype=torch.int64)
     assert roles(nn.Embedding(9, 4), ids) == {"weight": "embedding certain"}
     assert roles(nn.EmbeddingBag(9, 4), ids) == {"weight": "embedding certain"}
 
 
-def test_a_bilinear_weight_meets_both_inputs() -> None:
+def test_a_bilinear_weight_is_a_linear_weight() -> None:
     class Pair(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -77,35 +77,35 @@ def test_a_bilinear_weight_meets_both_inputs() -> None:
     assert roles(Pair(), (2, 9)) == {"pair.weight": "linear_weight certain", "pair.bias": "bias likely"}
 
 
-def test_attention_is_seen_through_its_fused_shortcut() -> None:
+def test_attention_is_traced_without_its_fused_fast_path() -> None:
     block = nn.TransformerEncoderLayer(8, 2, dim_feedforward=16, batch_first=True).eval()
-    found = roles(block, (2, 3, 8))
-    assert found["self_attn.in_proj_weight"] == "linear_weight certain"
-    assert found["self_attn.in_proj_bias"].startswith("bias")
-    assert found["norm1.weight"] == "norm_weight certain"
+    actual = roles(block, (2, 3, 8))
+    assert actual["self_attn.in_proj_weight"] == "linear_weight certain"
+    assert actual["self_attn.in_proj_bias"].startswith("bias")
+    assert actual["norm1.weight"] == "norm_weight certain"
     assert torch.backends.mha.get_fastpath_enabled()
 
 
-def test_a_depthwise_convolution_is_told_from_a_grouped_one() -> None:
+def test_a_depthwise_convolution_is_distinguished_from_a_grouped_one() -> None:
     net = nn.Sequential(nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 3, groups=4))
     from decay_audit.roles import by_usage
-    from tests.trace.reading import parameters
+    from tests.trace.traced import parameters
 
-    found = {p.name: by_usage.evidence(p)[0].layer for p in parameters(net, (1, 8, 9, 9))}
-    assert found == {"0.weight": "depthwise_conv", "0.bias": "depthwise_conv", "1.weight": "conv", "1.bias": "conv"}
+    actual = {p.name: by_usage.evidence(p)[0].layer for p in parameters(net, (1, 8, 9, 9))}
+    assert actual == {"0.weight": "depthwise_conv", "0.bias": "depthwise_conv", "1.weight": "conv", "1.bias": "conv"}
 
 
 @pytest.mark.parametrize("wrap", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm])
 def test_a_reparametrized_kernel_is_still_a_kernel(wrap: object) -> None:
     layer = wrap(nn.Conv2d(3, 4, 3))  # type: ignore[operator]
-    found = roles(layer, (1, 3, 8, 8))
-    kernel = [name for name, role in found.items() if role == "conv_weight certain"]
+    actual = roles(layer, (1, 3, 8, 8))
+    kernel = [name for name, role in actual.items() if role == "conv_weight certain"]
     assert len(kernel) == 1
     assert layer.get_parameter(kernel[0]).shape == (4, 3, 3, 3)
-    assert set(found.values()) <= {"conv_weight certain", "scale likely", "bias certain"}
+    assert set(actual.values()) <= {"conv_weight certain", "scale likely", "bias certain"}
 
 
-def test_a_slot_is_named_by_torchs_own_schema() -> None:
+def test_a_slot_has_the_name_of_the_argument_in_torchs_schema() -> None:
     assert slots(nn.Linear(4, 5), (2, 4)) == {"weight": ["addmm.mat2"], "bias": ["addmm.self"]}
     assert slots(nn.Conv2d(3, 4, 3), (1, 3, 8, 8)) == {"weight": ["convolution.weight"], "bias": ["convolution.bias"]}
     assert [argument.name for argument in torch.ops.aten.addmm.default._schema.arguments][:3] == [
@@ -117,6 +117,6 @@ def test_a_slot_is_named_by_torchs_own_schema() -> None:
 
 def test_a_recurrent_layer_on_meta_is_traced_like_one_on_the_cpu() -> None:
     with torch.device("meta"):
-        hollow = nn.LSTM(4, 5)
-    assert roles(hollow, (3, 2, 4)) == roles(nn.LSTM(4, 5), (3, 2, 4)) == RECURRENT
-    assert all(parameter is not None and parameter.is_meta for parameter in hollow._flat_weights)
+        on_meta = nn.LSTM(4, 5)
+    assert roles(on_meta, (3, 2, 4)) == roles(nn.LSTM(4, 5), (3, 2, 4)) == RECURRENT
+    assert all(parameter is not None and parameter.is_meta for parameter in on_meta._flat_weights)

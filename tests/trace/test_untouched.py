@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from decay_audit import read
-from decay_audit.sources.trace import Inputs, inputs, trace, with_uses
-from tests.trace.reading import slots, traced
+from decay_audit.sources.trace import ExampleInputs, make_example_inputs, trace, with_uses
+from tests.trace.traced import slots, traced
 
 
 class Busy(nn.Module):
-    """Does to itself all that a forward pass may do."""
+    """Changes everything about itself that a forward pass can change."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Busy(nn.Module):
         return y * self.spare if self.training else y
 
 
-def state(model: nn.Module) -> dict[str, Any]:
+def snapshot(model: nn.Module) -> dict[str, Any]:
     return {
         "tensors": {name: tensor.clone() for name, tensor in model.state_dict().items()},
         "flags": [module.training for module in model.modules()],
@@ -53,11 +53,11 @@ def state(model: nn.Module) -> dict[str, Any]:
     }
 
 
-def same(one: Any, other: Any) -> bool:
+def equal(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
     return bool(one == other)
 
 
@@ -66,10 +66,10 @@ def test_a_trace_leaves_everything_as_it_was(training: bool) -> None:
     model = Busy().train(training)
     model.norm.eval()
     model.fc.register_forward_hook(lambda module, args, output: None)
-    before = state(model)
+    before = snapshot(model)
     assert traced(model, (2, 4)).complete
-    after = state(model)
-    assert [key for key in before if not same(before[key], after[key])] == []
+    after = snapshot(model)
+    assert [key for key in before if not equal(before[key], after[key])] == []
     assert model.seen == []
     assert model.cache == {}
     assert not hasattr(model, "last")
@@ -94,10 +94,10 @@ def test_containers_that_refuse_changes_are_left_alone() -> None:
 
 def test_a_failed_trace_leaves_everything_as_it_was_too() -> None:
     model = Busy()
-    before = state(model)
+    before = snapshot(model)
     assert not traced(model, (2, 5)).complete
-    after = state(model)
-    assert [key for key in before if not same(before[key], after[key])] == []
+    after = snapshot(model)
+    assert [key for key in before if not equal(before[key], after[key])] == []
 
 
 def test_a_model_works_as_before_after_a_trace() -> None:
@@ -111,25 +111,25 @@ def test_a_model_works_as_before_after_a_trace() -> None:
     assert model.fc.weight.grad is not None
 
 
-def test_what_only_training_uses_is_found_in_a_second_pass() -> None:
+def test_a_second_pass_finds_what_only_training_uses() -> None:
     assert slots(Busy(), (2, 4))["spare"] == ["mul.other"]
 
 
 def test_a_model_on_meta_and_one_on_the_cpu_show_the_same() -> None:
     with torch.device("meta"):
-        hollow = Busy()
-    assert slots(hollow, (2, 4)) == slots(Busy(), (2, 4))
+        on_meta = Busy()
+    assert slots(on_meta, (2, 4)) == slots(Busy(), (2, 4))
 
 
-def test_sixteen_gigabytes_of_activations_cost_no_memory() -> None:
+def test_activations_of_sixteen_gibibytes_cost_no_memory() -> None:
     net = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert traced(net, torch.empty(1024, 3, 256, 256, device="meta")).complete
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < 200_000  # kilobytes; the activations would take 3 x 16 GiB
+    growth = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert growth < 200_000  # kilobytes; the activations would take 3 x 16 GiB
 
 
-def test_a_parameter_that_the_pass_never_touches_has_no_use_and_one_not_traced_has_none() -> None:
+def test_uses_are_empty_for_a_parameter_that_the_pass_does_not_use_and_none_without_a_trace() -> None:
     class Part(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -141,18 +141,16 @@ def test_a_parameter_that_the_pass_never_touches_has_no_use_and_one_not_traced_h
     model = Part()
     inventory = read(model)
     assert [parameter.uses for parameter in inventory.parameters] == [None] * 4
-    found = with_uses(inventory, trace(model, Inputs(args=(torch.empty(2, 4),)))).parameters
-    assert [bool(parameter.uses) for parameter in found] == [True, True, False, False]
-    assert found[2].uses == ()
-    assert with_uses(inventory, traced(model, (2, 4))).notes == (
-        "the forward pass never touched idle.weight, idle.bias",
-    )
+    parameters = with_uses(inventory, trace(model, ExampleInputs(args=(torch.empty(2, 4),)))).parameters
+    assert [bool(parameter.uses) for parameter in parameters] == [True, True, False, False]
+    assert parameters[2].uses == ()
+    assert with_uses(inventory, traced(model, (2, 4))).notes == ("the forward pass did not use idle.weight, idle.bias",)
 
 
 def test_a_wrapped_model_is_traced_under_its_own_names() -> None:
     model = nn.DataParallel(nn.Sequential(nn.Linear(4, 4)))
-    found = with_uses(read(model), traced(model, (2, 4))).parameters
-    assert {parameter.raw_name: bool(parameter.uses) for parameter in found} == {
+    parameters = with_uses(read(model), traced(model, (2, 4))).parameters
+    assert {parameter.raw_name: bool(parameter.uses) for parameter in parameters} == {
         "module.0.weight": True,
         "module.0.bias": True,
     }
@@ -161,10 +159,10 @@ def test_a_wrapped_model_is_traced_under_its_own_names() -> None:
 @pytest.mark.parametrize(
     "name", ["resnet18", "vit_tiny_patch16_224", "convnextv2_atto", "swin_tiny_patch4_window7_224"]
 )
-def test_what_a_trace_touches_is_what_gets_a_gradient(name: str) -> None:
+def test_the_parameters_that_a_trace_uses_are_those_that_get_a_gradient(name: str) -> None:
     import timm
 
     model: Any = timm.create_model(name).eval()
-    touched = set(trace(model, inputs(model)).uses)
+    used = set(trace(model, make_example_inputs(model)).uses)
     model(torch.zeros(1, *model.default_cfg["input_size"])).sum().backward()
-    assert touched == {name for name, parameter in model.named_parameters() if parameter.grad is not None}
+    assert used == {name for name, parameter in model.named_parameters() if parameter.grad is not None}

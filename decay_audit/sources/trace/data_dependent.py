@@ -1,7 +1,7 @@
-"""What a trace takes for granted where a result would depend on values that nobody computed. Knows torch.
+"""Operator on fake tensors in, an assumed result out where the real one would depend on values. Knows torch.
 
-A number read off the data is 1, a condition holds, every element is selected. The pass takes one of its ways then;
-the trace says so in a note.
+A number read from data is 1, a condition is true, every element is selected. One branch is traced then, and a note of
+the trace says so.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-from decay_audit.sources.trace.tensor_state import MAX_CONSTANT
+from decay_audit.sources.trace.tensor_states import MAX_CONSTANT
 
-DIFFERENT = 2
+DISTINCT_VALUES = 2  # that a tensor is assumed to hold
 
 
 def _scalar(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
@@ -23,7 +23,7 @@ def _scalar(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
 
 
 def _nonzero(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
-    """List every place, with its real numbers: a loop over experts or classes goes through all of them."""
+    """Return all indices, with real values, so that a loop over experts or classes visits all of them."""
     if args[0].numel() > MAX_CONSTANT:
         return torch.empty((args[0].numel(), args[0].dim()), dtype=torch.int64)
     with unset_fake_temporarily():
@@ -35,23 +35,23 @@ def _masked_select(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, A
 
 
 def _index(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
-    """Take every row that a mask might select; an index without a mask needs no assumption."""
+    """Assume that a mask selects as many rows as it has elements; an index without a mask needs no assumption."""
     table, indices = args[0], args[1]
     masks = [index for index in indices if index is not None and index.dtype in (torch.bool, torch.uint8)]
     if not masks:
         return None
-    chosen: list[Any] = []
+    unmasked: list[Any] = []
     for index in indices:
         if index is None or index.dtype not in (torch.bool, torch.uint8):
-            chosen.append(index)
+            unmasked.append(index)
         else:
-            chosen += [torch.zeros((index.numel(),), dtype=torch.int64)] * index.dim()
-    return func(table, chosen)
+            unmasked += [torch.zeros((index.numel(),), dtype=torch.int64)] * index.dim()
+    return func(table, unmasked)
 
 
 def _unique(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
-    """Find a few different values, so that a loop over them is short."""
-    values = args[0].reshape(-1)[:DIFFERENT]
+    """Assume few distinct values, so that a loop over them is short."""
+    values = args[0].reshape(-1)[:DISTINCT_VALUES]
     return values.clone(), torch.empty(args[0].shape, dtype=torch.int64), torch.empty(values.shape, dtype=torch.int64)
 
 
@@ -64,8 +64,8 @@ def _bincount(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
     return torch.empty((max(int(kwargs.get("minlength", 0)), 2),), dtype=torch.int64)
 
 
-def _kept(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
-    """Suppress no box."""
+def _all_boxes(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
+    """Assume that non-maximum suppression removes no box."""
     return torch.empty((args[0].shape[0],), dtype=torch.int64)
 
 
@@ -74,17 +74,20 @@ def _equal(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
 
 
 def _grouped_product(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
-    """The shape of a product with a stack of matrices, in any dtype; torch's own fake kernel takes bfloat16 only."""
+    """Return a product with a stack of matrices, of any dtype; torch 2.13's own fake kernel takes bfloat16 only."""
     rows, stack = args[0], args[1]
     if stack.dim() == 3 and rows.dim() == 2:
         return rows.new_empty((rows.shape[0], stack.shape[2]))
     return None
 
 
-STOOD_IN: dict[str, Callable[[Any, Any, Any], Any]] = {"_grouped_mm": _grouped_product}
-"""By operator: a result of the right shape where the fake one cannot be had; nothing is assumed about values."""
+Kernel = Callable[[Any, Any, Any], Any]
+"""From an operator, its args and kwargs to its result; None if the fake tensors' own result serves."""
 
-ASSUMED: dict[str, Callable[[Any, Any, Any], Any]] = {
+REPLACED_KERNELS: dict[str, Kernel] = {"_grouped_mm": _grouped_product}
+"""By operator: the shape of the result where fake tensors cannot give it. Nothing is assumed about values."""
+
+ASSUMED_RESULTS: dict[str, Kernel] = {
     "_local_scalar_dense": _scalar,
     "item": _scalar,
     "is_nonzero": lambda func, args, kwargs: True,  # noqa: ARG005
@@ -97,6 +100,6 @@ ASSUMED: dict[str, Callable[[Any, Any, Any], Any]] = {
     "unique_consecutive": _unique,
     "repeat_interleave": _repeat_interleave,
     "bincount": _bincount,
-    "torchvision::nms": _kept,
+    "torchvision::nms": _all_boxes,
 }
-"""By operator: a result in place of the real one, or None where nothing needs to be assumed."""
+"""By operator: a result that the values of the data could give. `torchvision::` is torchvision's."""

@@ -1,7 +1,7 @@
-"""Run operators on fake tensors and record where parameters meet data. Knows torch, and no roles.
+"""Dispatch modes: operators of a forward pass in, fake results out, uses of parameters into the tensor states.
 
-Constants that the pass makes for itself (grids, masks, position ids) are small and are really computed, so that
-control flow on them works; whatever a parameter or the input is in has a shape and a dtype, and no values.
+Small constants of the pass (grids, masks, position ids) are computed for real, so that control flow on them works.
+What depends on a parameter or on the input has a shape and a dtype, but no values. Knows torch, and no roles.
 """
 
 import logging
@@ -17,106 +17,105 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from decay_audit.sources.trace.call import Call, Operand
-from decay_audit.sources.trace.data_dependent import ASSUMED, STOOD_IN
+from decay_audit.sources.trace.data_dependent import ASSUMED_RESULTS, REPLACED_KERNELS
 from decay_audit.sources.trace.operators import SHAPE_ONLY
-from decay_audit.sources.trace.propagate import follow
-from decay_audit.sources.trace.provenance import Trail
-from decay_audit.sources.trace.tensor_state import MAX_CONSTANT, Ledger
+from decay_audit.sources.trace.propagate import propagate
+from decay_audit.sources.trace.provenance import Operand, OperatorCall, Provenance
+from decay_audit.sources.trace.tensor_states import MAX_CONSTANT, TensorStates
 
 MAX_CALLS = 200_000
-MAX_PIECES = 20_000
+MAX_UNBOUND = 20_000  # tensors that one `unbind` gives
 
 
 class TraceLimitError(Exception):
-    """The forward pass calls more operators than a trace is worth."""
+    """The forward pass calls too many operators to be traced."""
 
 
-def through(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
-    """Call what the model called; what this raises is the model's doing, and what else is raised here is not."""
+def run_operator(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+    """Call an operator of the model; what this raises is the model's error, and what else is raised here is a bug."""
     return func(*args, **kwargs)
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Send every operator of the pass to fake tensors, and write what it does into the ledger."""
+class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Run every operator of the pass on fake tensors, and record in the states what it does."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, states: TensorStates) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.ledger = ledger
+        self.states = states
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-        """Record one operator call and run it without computing."""
+        """Record one operator call and return its fake result."""
         kwargs = dict(kwargs or {})
         if func.namespace == "prim":
-            return through(func, args, kwargs)
-        ledger = self.ledger
-        ledger.calls += 1
-        if ledger.running and ledger.calls > MAX_CALLS:
+            return run_operator(func, args, kwargs)
+        states = self.states
+        states.calls += 1
+        if states.in_forward and states.calls > MAX_CALLS:
             raise TraceLimitError(f"the forward pass calls more than {MAX_CALLS} operators")
         if kwargs.get("device") is not None:
             kwargs["device"] = torch.device("cpu")
-        operands = list(_operands(func, args, kwargs))
-        trails = [ledger.trail(tensor) for _, tensor in operands]
-        if func._schema.name == "aten::unbind" and (pieces := args[0].shape[(*args, 0)[1]]) > MAX_PIECES:
-            raise TraceLimitError(f"the forward pass walks over {pieces} rows one by one")
-        if not any(trails):
-            return self._constant(func, args, kwargs, [tensor for _, tensor in operands])
-        call = _call(func, args, kwargs, operands, trails, ledger.calls)
-        meetings, trail = follow(call)
-        if trail is None and call.operator in SHAPE_ONLY:
+        arguments = list(_tensor_arguments(func, args, kwargs))
+        provenances = [states.provenance(tensor) for _, tensor in arguments]
+        if func._schema.name == "aten::unbind" and (count := args[0].shape[(*args, 0)[1]]) > MAX_UNBOUND:
+            raise TraceLimitError(f"the forward pass iterates over {count} rows one by one")
+        if not any(provenances):
+            return self._constant(func, args, kwargs, [tensor for _, tensor in arguments])
+        call = _operator_call(func, args, kwargs, arguments, provenances, states.calls)
+        uses, provenance = propagate(call)
+        if provenance is None and call.operator in SHAPE_ONLY:
             return self._shape_only(func, args, kwargs)
-        known = all(ledger.real(tensor) for _, tensor in operands) and not list(_written(func, args, kwargs))
-        result = through(func, args, kwargs) if known else self._run_fake(func, args, kwargs)
-        for name, use in meetings:  # not before: the operator may not take what it was given
-            ledger.record(name, use)
-        return self._settle(func, args, kwargs, result, trail)
+        real = all(states.has_values(tensor) for _, tensor in arguments) and not list(_written(func, args, kwargs))
+        result = run_operator(func, args, kwargs) if real else self._run_fake(func, args, kwargs)
+        for name, use in uses:  # only now, as the operator may have rejected its arguments
+            states.add_use(name, use)
+        return self._record(func, args, kwargs, result, provenance)
 
     def _run_fake(self, func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
-        ledger = self.ledger
-        args, kwargs = _map((args, kwargs), ledger.twin)
+        states = self.states
+        args, kwargs = _map(states.fake, (args, kwargs))
         operator = str(func._schema.name).removeprefix("aten::")
-        stand_in = STOOD_IN.get(operator) or ASSUMED.get(operator)
-        if stand_in is not None:
-            with ledger.fake:
-                found = stand_in(func, args, kwargs)
-            if found is not None:
-                ledger.assumed.update({operator} & ASSUMED.keys())
-                return found
-        with ledger.fake:
-            return through(func, args, kwargs)
+        kernel = REPLACED_KERNELS.get(operator) or ASSUMED_RESULTS.get(operator)
+        if kernel is not None:
+            with states.fake_mode:
+                result = kernel(func, args, kwargs)
+            if result is not None:
+                states.assumed_operators.update({operator} & ASSUMED_RESULTS.keys())
+                return result
+        with states.fake_mode:
+            return run_operator(func, args, kwargs)
 
-    def _settle(self, func: Any, args: Any, kwargs: Any, result: Any, trail: Trail | None) -> Any:  # noqa: ANN401
-        """Give the results their trail; an operator that writes in place returns what it was given."""
-        ledger = self.ledger
+    def _record(self, func: Any, args: Any, kwargs: Any, result: Any, provenance: Provenance | None) -> Any:  # noqa: ANN401
+        """Record the provenance of the results; an operator that writes in place returns its own argument."""
+        states = self.states
         written = list(_written(func, args, kwargs))
         for tensor in written:
-            ledger.wrote(tensor, trail)
+            states.add_written(tensor, provenance)
         if written and len(written) == len(func._schema.returns):
             return written[0] if len(written) == 1 else tuple(written)
-        twins = {id(ledger.twin(tensor)) for tensor in written}
-        ledger.made((tensor for tensor in _tensors(result) if id(tensor) not in twins), trail, ())
+        fakes = {id(states.fake(tensor)) for tensor in written}
+        states.add_results((tensor for tensor in _tensors(result) if id(tensor) not in fakes), provenance, ())
         return result
 
     def _shape_only(self, func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
-        shapes = list(_tensors((args, kwargs)))
-        if any(tensor.numel() > MAX_CONSTANT for tensor in shapes):
-            return self._settle(func, args, kwargs, self._run_fake(func, args, kwargs), None)
-        args, kwargs = _map((args, kwargs), lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+        if any(tensor.numel() > MAX_CONSTANT for tensor in _tensors((args, kwargs))):
+            return self._record(func, args, kwargs, self._run_fake(func, args, kwargs), None)
+        args, kwargs = _map(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype), (args, kwargs))
         return self._constant(func, args, kwargs, [])
 
     def _constant(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:  # noqa: ANN401
-        """Compute a small constant for real, in memory of the pass's own; fake the rest."""
-        ledger = self.ledger
+        """Compute a small constant for real, in memory that the pass allocated itself; fake any other."""
+        states = self.states
         written = list(_written(func, args, kwargs))
-        real = all(map(ledger.real, tensors)) and all(map(ledger.owns, written)) and _small(args, kwargs)
+        real = all(map(states.has_values, tensors)) and all(map(states.owns_memory, written)) and _small(args, kwargs)
         if not real:
-            return self._settle(func, args, kwargs, self._run_fake(func, args, kwargs), None)
-        result = through(func, args, kwargs)
-        ledger.made(_tensors(result), None, tensors)
+            return self._record(func, args, kwargs, self._run_fake(func, args, kwargs), None)
+        result = run_operator(func, args, kwargs)
+        states.add_results(_tensors(result), None, tensors)
         return result
 
 
-# Operators that decompose into matrix products and pointwise steps before a dispatch mode sees them, by slot.
+# Operators that decompose into matrix products and pointwise steps before a dispatch mode sees them, with the slot of
+# an initial state.
 COMPOSITES = {
     "lstm": "hx", "gru": "hx", "rnn_tanh": "hx", "rnn_relu": "hx",
     "lstm_cell": "hx", "gru_cell": "hx", "rnn_tanh_cell": "hx", "rnn_relu_cell": "hx",
@@ -124,53 +123,56 @@ COMPOSITES = {
 }  # fmt: skip
 
 
-class Composites(TorchFunctionMode):
-    """Record the recurrent layers and RMS norms as one operator each, before they fall apart."""
+class CompositeRecorder(TorchFunctionMode):
+    """Record recurrent layers and RMS norms as one operator each, before they decompose."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, states: TensorStates) -> None:
         super().__init__()
-        self.ledger = ledger
+        self.states = states
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
-        """Record the call if it is one of the composites, and let it run as it is."""
+        """Record the uses of parameters if this is a composite, and run it unchanged."""
         name = getattr(func, "__name__", "")
         if name in COMPOSITES:
             with torch._C.DisableTorchFunction():
-                self._record(name, args, kwargs or {})
-        return through(func, args, kwargs or {})
+                self._record_uses(name, args, kwargs or {})
+        return run_operator(func, args, kwargs or {})
 
-    def _record(self, name: str, args: Any, kwargs: Any) -> None:  # noqa: ANN401
-        states = {id(tensor) for tensor in _tensors(_states(name, args))}
+    def _record_uses(self, name: str, args: Any, kwargs: Any) -> None:  # noqa: ANN401
+        initial_states = {id(tensor) for tensor in _tensors(_initial_states(name, args))}
         operands = []
         for position, tensor in enumerate(_tensors((args, kwargs))):
-            trail = self.ledger.trail(tensor)
+            provenance = self.states.provenance(tensor)
             slot = "input" if position == 0 else ("weight" if tensor.dim() > 1 or name == "rms_norm" else "bias")
-            if position > 0 and (trail is None or trail.data or id(tensor) in states):
+            if position > 0 and (provenance is None or provenance.is_data or id(tensor) in initial_states):
                 slot = COMPOSITES[name]
-            operands.append(Operand(slot=slot, shape=tuple(tensor.shape), trail=trail, key=position))
-        for parameter, use in follow(Call(operator=name, operands=tuple(operands)))[0]:
-            self.ledger.record(parameter, use)
+            operands.append(Operand(slot=slot, shape=tuple(tensor.shape), provenance=provenance, tensor_id=position))
+        for parameter, use in propagate(OperatorCall(operator=name, operands=tuple(operands)))[0]:
+            self.states.add_use(parameter, use)
 
 
-def _states(name: str, args: Any) -> Any:  # noqa: ANN401
-    """Pick what a recurrent layer starts from, which may be learned. Its weights are in a list, a cell's come last."""
+def _initial_states(name: str, args: Any) -> Any:  # noqa: ANN401
+    """Return the initial states of a recurrent layer, which can be learned.
+
+    A layer has its weights in a list; those of a cell come after its state.
+    """
     if not COMPOSITES[name]:
         return ()
     return args[1:2] if name.endswith("_cell") else [arg for arg in args[1:] if not isinstance(arg, list)]
 
 
 def _small(args: Any, kwargs: Any) -> bool:  # noqa: ANN401
-    """Say whether neither the sizes asked for nor the shapes put together can make a big tensor."""
-    shapes = [max(tensor.numel(), 1) for tensor in _tensors((args, kwargs))]
-    asked = [
+    """Whether a result is small for certain: by the sizes in the arguments and the shapes of their tensors."""
+    elements = [max(tensor.numel(), 1) for tensor in _tensors((args, kwargs))]
+    sizes = [
         prod(max(size, 1) for size in value) if isinstance(value, list | tuple) else abs(value)
         for value in (*args, *kwargs.values())
-        if _is_sizes(value) or (not shapes and type(value) is int)
+        if _is_shape(value) or (not elements and type(value) is int)
     ]
-    return max(asked, default=0) <= MAX_CONSTANT and prod(shapes) <= MAX_CONSTANT * 64
+    return max(sizes, default=0) <= MAX_CONSTANT and prod(elements) <= MAX_CONSTANT * 64
 
 
-def _is_sizes(value: Any) -> bool:  # noqa: ANN401
+def _is_shape(value: Any) -> bool:  # noqa: ANN401
     return isinstance(value, list | tuple) and bool(value) and all(type(size) is int for size in value)
 
 
@@ -185,16 +187,16 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
             yield from _tensors(list(value.values()))
 
 
-def _map(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:  # noqa: ANN401
+def _map(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:  # noqa: ANN401
     match value:
         case torch.Tensor():
-            return change(value)
+            return function(value)
         case list():
-            return [_map(item, change) for item in value]
+            return [_map(function, item) for item in value]
         case tuple():
-            return tuple(_map(item, change) for item in value)
+            return tuple(_map(function, item) for item in value)
         case dict():
-            return {key: _map(item, change) for key, item in value.items()}
+            return {key: _map(function, item) for key, item in value.items()}
         case _:
             return value
 
@@ -205,7 +207,7 @@ def _arguments(func: Any, args: Any, kwargs: Any) -> Iterator[tuple[Any, Any]]: 
     yield from ((argument, kwargs[argument.name]) for argument in schema if argument.name in kwargs)
 
 
-def _operands(func: Any, args: Any, kwargs: Any) -> Iterator[tuple[str, torch.Tensor]]:  # noqa: ANN401
+def _tensor_arguments(func: Any, args: Any, kwargs: Any) -> Iterator[tuple[str, torch.Tensor]]:  # noqa: ANN401
     for argument, value in _arguments(func, args, kwargs):
         for tensor in _tensors(value):
             yield argument.name, tensor
@@ -217,32 +219,32 @@ def _written(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:  # no
             yield from _tensors(value)
 
 
-def _call(
+def _operator_call(
     func: Any,  # noqa: ANN401
     args: Any,  # noqa: ANN401
     kwargs: Any,  # noqa: ANN401
-    operands: list[tuple[str, torch.Tensor]],
-    trails: list[Trail | None],
-    serial: int,
-) -> Call:
+    arguments: list[tuple[str, torch.Tensor]],
+    provenances: list[Provenance | None],
+    index: int,
+) -> OperatorCall:
     operator = func._schema.name.partition("::")[2]
     operator = operator.removesuffix("_") if func._schema.is_mutable else operator
     values = {argument.name: value for argument, value in _arguments(func, args, kwargs)}
-    return Call(
+    return OperatorCall(
         operator=operator,
-        serial=serial,
+        index=index,
         operands=tuple(
-            Operand(slot=slot, shape=tuple(tensor.shape), trail=trail, key=id(tensor))
-            for (slot, tensor), trail in zip(operands, trails, strict=True)
+            Operand(slot=slot, shape=tuple(tensor.shape), provenance=provenance, tensor_id=id(tensor))
+            for (slot, tensor), provenance in zip(arguments, provenances, strict=True)
         ),
         groups=values.get("groups", 1) if isinstance(values.get("groups", 1), int) else 1,
-        squared=operator == "pow" and values.get("exponent") in (2, 2.0),
-        positions=operator in {"embedding", "index", "index_select"} and _counts_up(values),
+        squares=operator == "pow" and values.get("exponent") in (2, 2.0),
+        consecutive_indices=operator in {"embedding", "index", "index_select"} and _consecutive_indices(values),
     )
 
 
-def _counts_up(values: Mapping[str, Any]) -> bool:
-    """Say whether the indices of a lookup are known and go up by one: positions, not kinds."""
+def _consecutive_indices(values: Mapping[str, Any]) -> bool:
+    """Whether the indices of a lookup are known and go up by one: they are positions then."""
     index = values.get("indices", values.get("index"))
     index = index[0] if isinstance(index, list) and len(index) == 1 else index
     if not isinstance(index, torch.Tensor) or isinstance(index, FakeTensor) or index.device.type != "cpu":
@@ -252,25 +254,24 @@ def _counts_up(values: Mapping[str, Any]) -> bool:
 
 
 @contextmanager
-def recording(ledger: Ledger) -> Iterator[None]:
-    """Record every operator called inside, without gradients and without fused shortcuts that hide operators.
+def recording(states: TensorStates) -> Iterator[None]:
+    """Record every operator called inside, without gradients and without fused fast paths that hide operators.
 
-    torch logs every failure on a fake tensor with its traceback, and models warn about their inputs: a trace runs
-    nothing real, so it is silent, and says in a note how it ended. A module that moves or casts another on its way
-    leaves it as it is: torch would swap the parameters under their names.
+    It is silent: torch would log each failure on a fake tensor with its traceback, and models warn about their inputs.
+    A module that moves or casts another module leaves it unchanged: torch would replace its parameters.
     """
     apply = nn.Module._apply
-    fast = torch.backends.mha.get_fastpath_enabled()
+    fastpath = torch.backends.mha.get_fastpath_enabled()
     log = logging.getLogger("torch._subclasses.fake_tensor")
-    silent = log.disabled
+    log_disabled = log.disabled
     torch.backends.mha.set_fastpath_enabled(False)
     log.disabled = True
     nn.Module._apply = lambda self, fn, recurse=True: self  # type: ignore[method-assign]  # noqa: ARG005
     try:
-        with warnings.catch_warnings(), torch.no_grad(), Composites(ledger), Recorder(ledger):
+        with warnings.catch_warnings(), torch.no_grad(), CompositeRecorder(states), DispatchRecorder(states):
             warnings.simplefilter("ignore")
             yield
     finally:
         nn.Module._apply = apply  # type: ignore[method-assign]
-        log.disabled = silent
-        torch.backends.mha.set_fastpath_enabled(fast)
+        log.disabled = log_disabled
+        torch.backends.mha.set_fastpath_enabled(fastpath)

@@ -1,7 +1,10 @@
-"""What is known of operators by their plain names: which arguments carry data, what keeps values as they are."""
+"""Tables of operators by plain name (`add` for `aten::add_.Tensor`): argument slots, and which tags a result keeps.
+
+Names are those of torch's own schemas (torch 2.6 to 2.13); `deform_conv2d` is torchvision's. Knows no torch.
+"""
 
 # fmt: off
-# Arguments that carry the data; what sits in the other tensor arguments acts on it.
+# The slots of the two factors of a matrix product; the other tensor arguments are added to it.
 MATRIX_SLOTS = {
     "mm": ("self", "mat2"),
     "bmm": ("self", "mat2"),
@@ -17,7 +20,8 @@ MATRIX_SLOTS = {
     "_int_mm": ("self", "mat2"),
 }
 VECTOR_PRODUCTS = frozenset({"mv", "addmv", "dot", "vdot"})
-KERNEL_INPUTS = {
+# Operators that are a whole layer, with the slots of their input; the other tensor arguments are its parameters.
+LAYER_INPUTS = {
     "convolution": ("input",),
     "_convolution": ("input",),
     "deform_conv2d": ("input", "offset", "mask"),
@@ -42,8 +46,9 @@ KERNEL_INPUTS = {
     "rnn_tanh_cell": ("input", "hx"),
     "rnn_relu_cell": ("input", "hx"),
 }
-BATCH_NORMS = frozenset(name for name in KERNEL_INPUTS if "batch_norm" in name)
-NORM_KERNELS = frozenset(name for name in KERNEL_INPUTS if "norm" in name)
+BATCH_NORMS = frozenset(name for name in LAYER_INPUTS if "batch_norm" in name)
+NORM_LAYERS = frozenset(name for name in LAYER_INPUTS if "norm" in name)
+# The slots of the table and of the indices.
 LOOKUPS = {
     "embedding": ("weight", "indices"),
     "_embedding_bag": ("weight", "indices"),
@@ -51,12 +56,13 @@ LOOKUPS = {
     "index_select": ("self", "index"),
     "gather": ("self", "index"),
 }
+# Only the shape of the argument counts; its values do not reach the result.
 SHAPE_ONLY = frozenset({
     "zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "randint_like", "new_zeros",
     "new_ones", "new_empty", "new_full", "new_empty_strided", "sym_size", "sym_numel",
 })
-# Values keep what they are: views, casts, copies, and what training adds.
-PLAIN = frozenset({
+# The result has the values of the argument: views, casts, copies, dropout.
+KEEPS_VALUES = frozenset({
     "view", "_unsafe_view", "reshape", "_reshape_alias", "_reshape_copy", "t", "transpose", "permute", "expand",
     "unsqueeze", "squeeze", "flatten", "unflatten", "slice", "select", "narrow", "split", "split_with_sizes",
     "unsafe_split", "unsafe_split_with_sizes", "chunk", "unbind", "clone", "contiguous", "_to_copy", "to", "detach",
@@ -65,7 +71,8 @@ PLAIN = frozenset({
     "constant_pad_nd", "pad", "reflection_pad1d", "reflection_pad2d", "resolve_conj", "resolve_neg", "view_copy",
     "expand_copy",
 })
-KEEPS_SPREAD = frozenset({
+# KEEPS_X: the result has X (a tag, or the value id) if the arguments have it; `tags.py` adds conditions.
+KEEPS_STATISTIC = frozenset({
     "add", "sub", "sqrt", "rsqrt", "reciprocal", "pow", "mean", "sum", "clamp", "clamp_min", "clamp_max", "maximum",
     "minimum", "mul", "div", "amax", "where", "exp", "log", "neg", "abs", "rsub", "_to_copy",
 })
@@ -75,14 +82,15 @@ KEEPS_SCORES = frozenset({
 })
 KEEPS_PRODUCT = frozenset(["mul", "div", "index", "gather", "masked_fill"])
 SOFTMAX = frozenset({"_softmax", "_safe_softmax", "softmax", "sigmoid", "_sparse_softmax"})
-KEEPS_VALUE = frozenset({"mul", "div", "sub", "clamp", "nan_to_num"})
+KEEPS_VALUE_ID = frozenset({"mul", "div", "sub", "clamp", "nan_to_num"})
 KEEPS_SQUARE = frozenset({"add", "div", "mul"})
-KEEPS_NORMAL = frozenset({"mul", "div", "add", "sub", "rsub", "addcmul"})
+KEEPS_NORMALIZED = frozenset({"mul", "div", "add", "sub", "rsub", "addcmul"})
 COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isnan", "logical_not", "logical_and", "logical_or"})
 KEEPS_MASK = frozenset({"sub", "rsub", "mul", "bitwise_not", "bitwise_and", "bitwise_or", "cat", "index"})
 SUMS = frozenset({"mean", "sum", "nansum", "cumsum"})
-SPREADS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
+STATISTICS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
+# Operators that can apply a gain, and those that can add a bias or a residual.
 GAINS = frozenset({"mul", "div", "addcmul", "addcdiv"})
-MASKS = frozenset({"attn_mask", "attn_bias"})  # added to the scores inside a fused attention
+SCORE_BIAS_SLOTS = frozenset({"attn_mask", "attn_bias"})  # added to the scores in a fused attention
 SUMMANDS = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv"})
 # fmt: on

@@ -1,7 +1,7 @@
-"""What one operator call does to the trails of its operands: which parameters met data in it, and what comes out.
+"""Operator call in, provenance of its result and uses of parameters out. Knows no torch.
 
-Operators go by their plain names (`add` for `aten::add_.Tensor`), slots by the argument names of their schemas.
-Knows no torch.
+A parameter is used where it meets data: as the weight of a layer, a factor, a summand. A downstream use tells what
+happened to a product of parameter and data later: a residual addition, or an addition to attention scores.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,261 +10,320 @@ from math import prod
 from msgspec.structs import replace
 
 from decay_audit.model.parameters import Use
-from decay_audit.sources.trace.call import Call, Operand, is_data
 from decay_audit.sources.trace.operators import (
     BATCH_NORMS,
     GAINS,
     KEEPS_PRODUCT,
-    KERNEL_INPUTS,
+    KEEPS_VALUES,
+    LAYER_INPUTS,
     LOOKUPS,
-    MASKS,
     MATRIX_SLOTS,
-    NORM_KERNELS,
-    PLAIN,
+    NORM_LAYERS,
+    SCORE_BIAS_SLOTS,
     SHAPE_ONLY,
     SUMMANDS,
     VECTOR_PRODUCTS,
 )
-from decay_audit.sources.trace.provenance import DATA, Mark, Origin, Trail, onward
-from decay_audit.sources.trace.tags import aside, divides_scaled, identity, is_made, normalizer, tags as marked
+from decay_audit.sources.trace.provenance import (
+    DATA,
+    Operand,
+    OperatorCall,
+    Origin,
+    Provenance,
+    Tag,
+    all_tags,
+    derive,
+    has_tag,
+    is_data,
+)
+from decay_audit.sources.trace.tags import (
+    is_separate_gain,
+    normalizes_unscaled,
+    result_tags,
+    statistic_shape,
+    value_ids,
+)
 
-Meeting = tuple[str, Use]
+ParameterUse = tuple[str, Use]
+"""The name of a parameter, and one use of it."""
 
-INPUT = ("input",)  # a learned tensor where a layer takes its input
-NOTHING: frozenset[Mark] = frozenset()
-PRODUCT: frozenset[Mark] = frozenset({"product"})
-NORMAL: frozenset[Mark] = frozenset({"normal"})
-MADE: frozenset[Mark] = frozenset({"made"})
+Propagation = tuple[list[ParameterUse], Provenance | None]
+"""What one call shows: uses of parameters, and the provenance of the result."""
+
+LEARNED_INPUT = ("learned input",)
+"""Tags of a use: a parameter is where a layer takes its input."""
+
+NO_TAGS: frozenset[Tag] = frozenset()
+PRODUCT: frozenset[Tag] = frozenset({"product"})
+NORMALIZED: frozenset[Tag] = frozenset({"normalized"})
+INPUT_FREE: frozenset[Tag] = frozenset({"input_free"})
 
 
-def follow(call: Call) -> tuple[list[Meeting], Trail | None]:
-    """Say which parameters met data in a call, and the trail of its result."""
-    if call.operator in SHAPE_ONLY or not any(operand.trail for operand in call.operands):
+def propagate(call: OperatorCall) -> Propagation:
+    """Return which parameters met data in a call, and the provenance of its result."""
+    if call.operator in SHAPE_ONLY or not any(operand.provenance for operand in call.operands):
         return [], None
-    meetings, trail = _reader(call)(call)
-    if trail is not None and trail.data and not trail.value:
-        trail = replace(trail, value=call.serial)
-    return meetings, trail
+    uses, provenance = _rule(call)(call)
+    if provenance is not None and provenance.is_data and not provenance.value_id:
+        provenance = replace(provenance, value_id=call.index)
+    return uses, provenance
 
 
-def _reader(call: Call) -> Callable[[Call], tuple[list[Meeting], Trail | None]]:
+def _rule(call: OperatorCall) -> Callable[[OperatorCall], Propagation]:
     if call.operator in MATRIX_SLOTS:
-        return _matrix
-    if call.operator in KERNEL_INPUTS:
-        return _kernel
+        return _matrix_product
+    if call.operator in LAYER_INPUTS:
+        return _layer
     return _lookup if call.operator in LOOKUPS else _elementwise
 
 
-def _derived(operands: Sequence[Operand]) -> Iterator[tuple[Operand, Origin]]:
+def _derives_from_parameters(operand: Operand) -> bool:
+    """Whether the operand is computed from parameters and constants alone."""
+    return operand.provenance is not None and not operand.provenance.is_data
+
+
+def _origins(*operands: Operand) -> Iterator[tuple[Operand, Origin]]:
+    """Pair each operand that is computed from parameters alone with each of these parameters."""
     return (
         (operand, origin)
         for operand in operands
-        if operand.trail is not None and operand.trail.derived
-        for origin in operand.trail.origins
+        if operand.provenance is not None and not operand.provenance.is_data
+        for origin in operand.provenance.origins
     )
 
 
-def _meet(
-    call: Call, operand: Operand, origin: Origin, *, data_shape: Operand | None, tags: Iterable[str] = ()
-) -> Meeting:
-    return origin.parameter, Use(
-        operator=call.operator,
-        slot=operand.slot,
-        shape=operand.shape,
-        data_shape=data_shape.shape if data_shape is not None else (),
-        tags=tuple(tags),
-        via=origin.via,
-    )
+def _uses(
+    call: OperatorCall, operands: Iterable[Operand], data: Operand | None, tags: Iterable[str] = ()
+) -> list[ParameterUse]:
+    """Return the uses of all parameters in these operands.
 
-
-def _matrix(call: Call) -> tuple[list[Meeting], Trail | None]:
-    slots = MATRIX_SLOTS[call.operator]
-    left, right = sorted((o for o in call.operands if o.slot in slots), key=lambda o: slots.index(o.slot))
-    rest = [operand for operand in call.operands if operand.slot not in slots]
-    meetings = [_meet(call, operand, origin, data_shape=left) for operand, origin in _derived(rest)]
-    if left.trail is not None and right.trail is not None and left.trail.data and right.trail.data:
-        averaged = "probabilities" in left.trail.tags | right.trail.tags
-        return meetings, DATA if averaged else Trail(data=True, tags=frozenset({"scores"}))
-    learned = left.trail is not None and left.trail.derived and right.trail is not None and right.trail.derived
-    if learned:  # a learned input before a matrix, or two factors of one: what becomes of it tells
-        meetings += [_meet(call, left, origin, data_shape=right, tags=INPUT) for _, origin in _derived([left])]
-        meetings += [_meet(call, right, origin, data_shape=left) for _, origin in _derived([right])]
-        return meetings, onward((origin for _, origin in _derived([left])), call.operator, PRODUCT | MADE)
-    data = any(is_data(operand) for operand in call.operands)
-    # With constants alone, a vector takes a statistic of a weight (spectral norm), and a matrix on the right picks or
-    # resamples the rows of a table; a layer has its weight on the right, and acts on a constant grid as on data.
-    if not data and (call.operator in VECTOR_PRODUCTS or right.trail is None):
-        return meetings, onward((origin for _, origin in _derived([left, right])), call.operator)
-    held = frozenset().union(*(one.trail.tags for one in (left, right) if one.trail is not None))
-    picked = tuple(sorted(held & {"mask", "probabilities"})) or (() if data else ("constant",))
-    found = [
-        _meet(call, one, origin, data_shape=right if one is left else left, tags=INPUT if _query(call, one) else picked)
-        for one, origin in _derived([left, right])
+    Args:
+        call: the call.
+        operands: those whose parameters are used.
+        data: what they meet.
+        tags: of the uses.
+    """
+    tags = tuple(tags)
+    return [
+        (
+            origin.parameter,
+            Use(
+                operator=call.operator,
+                slot=operand.slot,
+                shape=operand.shape,
+                data_shape=data.shape if data is not None else (),
+                tags=tags,
+                via=origin.via,
+            ),
+        )
+        for operand, origin in _origins(*operands)
     ]
-    made = _made(call)
-    names = frozenset(() if made else (name for name, _ in found))
-    return meetings + found, Trail(data=True, tags=PRODUCT | made, products=names)
 
 
-def _query(call: Call, operand: Operand) -> bool:
-    """Whether layers made it of learned tensors, batch by batch; two factors of a weight are multiplied once."""
-    return is_made(operand) and call.operator in {"bmm", "baddbmm"}
+def _derived(call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = NO_TAGS) -> Provenance:
+    return derive((origin for _, origin in _origins(*operands)), call.operator, tags)
 
 
-def _kernel(call: Call) -> tuple[list[Meeting], Trail | None]:
-    inputs = [operand for operand in call.operands if operand.slot in KERNEL_INPUTS[call.operator]]
-    acting = [operand for operand in call.operands if operand.slot not in KERNEL_INPUTS[call.operator]]
-    tags = _grouping(call, inputs)
-    learned = [origin for _, origin in _derived(inputs)]
-    if learned and call.operator in BATCH_NORMS:  # a kernel is standardized, with its gain
-        return [], onward((origin for _, origin in _derived(call.operands)), call.operator)
-    meetings = [_meet(call, o, origin, data_shape=inputs[0], tags=tags) for o, origin in _derived(acting)]
-    for operand in acting:  # a kernel that data mixes from several, or makes
-        meetings += _fate(call, "mixed", operand.trail.products if operand.trail else (), operand, inputs[0])
-    if learned and any(operand.trail is not None for operand in acting):
-        data_shape = next(operand for operand in acting if operand.trail is not None)
-        meetings += [_meet(call, o, origin, data_shape=data_shape, tags=INPUT) for o, origin in _derived(inputs)]
+def _matrix_product(call: OperatorCall) -> Propagation:
+    slots = MATRIX_SLOTS[call.operator]
+    left, right = sorted(
+        (operand for operand in call.operands if operand.slot in slots), key=lambda operand: slots.index(operand.slot)
+    )
+    summands = [operand for operand in call.operands if operand.slot not in slots]
+    uses = _uses(call, summands, left)
+    if is_data(left) and is_data(right):
+        averages = has_tag(left, "probabilities") or has_tag(right, "probabilities")
+        return uses, DATA if averages else Provenance(is_data=True, tags=frozenset({"scores"}))
+    if _derives_from_parameters(left) and _derives_from_parameters(right):
+        # A learned input times a weight, or two factors of one weight: what happens to the product decides.
+        uses += _uses(call, [left], right, LEARNED_INPUT)
+        uses += _uses(call, [right], left)
+        return uses, _derived(call, [left], PRODUCT | INPUT_FREE)
+    with_data = any(is_data(operand) for operand in call.operands)
+    # With constants alone, a vector takes a statistic of a weight (spectral norm), and a constant matrix on the right
+    # picks or resamples the rows of a table. A layer has its weight on the right, and treats a constant grid as data.
+    if not with_data and (call.operator in VECTOR_PRODUCTS or right.provenance is None):
+        return uses, _derived(call, [left, right])
+    tags: list[str] = [tag for tag in ("mask", "probabilities") if has_tag(left, tag) or has_tag(right, tag)]
+    if not tags and not with_data:
+        tags = ["constant"]
+    factor_uses = [
+        use
+        for factor, other in ((left, right), (right, left))
+        for use in _uses(call, [factor], other, LEARNED_INPUT if _is_learned_query(call, factor) else tags)
+    ]
+    input_free = _input_free(call)
+    names = frozenset(() if input_free else (name for name, _ in factor_uses))
+    return uses + factor_uses, Provenance(is_data=True, tags=PRODUCT | input_free, product_of=names)
+
+
+def _is_learned_query(call: OperatorCall, operand: Operand) -> bool:
+    """Whether layers computed it from learned tensors: it is multiplied per batch, unlike two factors of a weight."""
+    return has_tag(operand, "input_free") and call.operator in {"bmm", "baddbmm"}
+
+
+def _layer(call: OperatorCall) -> Propagation:
+    """Propagate through an operator that is a whole layer: a convolution, a norm, a recurrent layer."""
+    input_slots = LAYER_INPUTS[call.operator]
+    inputs = [operand for operand in call.operands if operand.slot in input_slots]
+    weights = [operand for operand in call.operands if operand.slot not in input_slots]
+    learned = any(True for _ in _origins(*inputs))
+    if learned and call.operator in BATCH_NORMS:  # weight standardization of a convolution kernel
+        return [], _derived(call, call.operands)
+    uses = _uses(call, weights, inputs[0], _grouping(call, inputs))
+    for operand in weights:  # a kernel that data mixes from several kernels, or that a layer computes
+        product_of = operand.provenance.product_of if operand.provenance else ()
+        uses += _downstream_uses(call, "mixed", product_of, operand, inputs[0])
+    acting = next((operand for operand in weights if operand.provenance is not None), None)
+    if learned and acting is not None:
+        uses += _uses(call, inputs, acting, LEARNED_INPUT)
     if learned and not any(is_data(operand) for operand in call.operands):
-        return meetings, onward(learned, call.operator, MADE if call.operator in NORM_KERNELS else MADE | PRODUCT)
-    if call.operator in NORM_KERNELS:
-        plain = not any(operand.slot == "weight" for operand in acting)
-        return meetings, Trail(data=True, tags=(NORMAL if plain else NOTHING) | _made(call))
-    return meetings, Trail(data=True, tags=PRODUCT | _made(call))
+        return uses, _derived(call, inputs, INPUT_FREE if call.operator in NORM_LAYERS else INPUT_FREE | PRODUCT)
+    if call.operator in NORM_LAYERS:
+        has_gain = any(operand.slot == "weight" for operand in weights)
+        return uses, Provenance(is_data=True, tags=(NO_TAGS if has_gain else NORMALIZED) | _input_free(call))
+    return uses, Provenance(is_data=True, tags=PRODUCT | _input_free(call))
 
 
-def _made(call: Call) -> frozenset[Mark]:
-    """Mark what a layer makes of a constant: nothing of the model's input is in it."""
-    return NOTHING if any(is_data(one) and not is_made(one) for one in call.operands) else MADE
+def _input_free(call: OperatorCall) -> frozenset[Tag]:
+    """Return the tag for a layer's result that has nothing of the model's input in it, or no tag."""
+    return (
+        NO_TAGS
+        if any(is_data(operand) and not has_tag(operand, "input_free") for operand in call.operands)
+        else INPUT_FREE
+    )
 
 
-def _grouping(call: Call, inputs: Sequence[Operand]) -> tuple[str, ...]:
+def _grouping(call: OperatorCall, inputs: Sequence[Operand]) -> tuple[str, ...]:
     if call.groups == 1 or not inputs or len(inputs[0].shape) < 2:
         return ()
     return ("depthwise",) if call.groups == inputs[0].shape[1] else (f"groups={call.groups}",)
 
 
-def _lookup(call: Call) -> tuple[list[Meeting], Trail | None]:
+def _lookup(call: OperatorCall) -> Propagation:
     table_slot, index_slot = LOOKUPS[call.operator]
     table = [operand for operand in call.operands if operand.slot == table_slot]
     index = [operand for operand in call.operands if operand.slot == index_slot]
     by_data = any(is_data(operand) for operand in index)
     if table and is_data(table[0]):
-        return [], _data_trail(call)
-    tags = ("by data",) if by_data else (("positions",) if call.positions else ("constant",))
-    named = by_data or "embedding" in call.operator
-    data_shape = index[0] if index else None
-    meetings = (
-        [_meet(call, o, origin, data_shape=data_shape, tags=tags) for o, origin in _derived(table)] if named else []
-    )
-    if by_data:
-        return meetings, DATA
-    return meetings, onward((origin for _, origin in _derived(table)), call.operator)
+        return [], _data_provenance(call)
+    tag = "indexed by data" if by_data else ("positions" if call.consecutive_indices else "constant")
+    counts_as_use = by_data or "embedding" in call.operator
+    uses = _uses(call, table, index[0] if index else None, (tag,)) if counts_as_use else []
+    return uses, DATA if by_data else _derived(call, table)
 
 
-def _elementwise(call: Call) -> tuple[list[Meeting], Trail | None]:
+def _elementwise(call: OperatorCall) -> Propagation:
     data = [operand for operand in call.operands if is_data(operand)]
-    origins = list(_derived(call.operands))
     if not data:
-        return _of_parameters(call, origins)
-    data_shape = max(data, key=lambda operand: (prod(operand.shape), len(operand.shape)))
-    tags = tuple(sorted(data_shape.trail.tags)) if data_shape.trail is not None else ()
-    meetings = [
-        _meet(call, operand, origin, data_shape=data_shape, tags=_seen(operand, data_shape, tags))
-        for operand, origin in origins
+        return _parameter_arithmetic(call)
+    largest = _largest(data)
+    uses = [
+        use
+        for operand in call.operands
+        if _derives_from_parameters(operand)
+        for use in _uses(call, [operand], largest, _relevant_tags(operand, largest))
     ]
-    meetings += _fates(call, data)
-    return meetings, _data_trail(call)
+    uses += _outcomes(call, data)
+    return uses, _data_provenance(call)
 
 
-def _seen(operand: Operand, data_shape: Operand, tags: tuple[Mark, ...]) -> tuple[str, ...]:
-    """Say what a parameter met: the marks of the data, as far as they concern it."""
-    concerning = tuple(mark for mark in tags if mark != "normal" or not aside(operand, data_shape))
-    return (*INPUT, *concerning) if is_made(operand) else concerning
+def _largest(operands: Sequence[Operand]) -> Operand:
+    return max(operands, key=lambda operand: (prod(operand.shape), len(operand.shape)))
 
 
-def _of_parameters(call: Call, origins: Sequence[tuple[Operand, Origin]]) -> tuple[list[Meeting], Trail]:
-    """Carry parameters on; where one of them is a layer's product of a learned input, the others act on it as data."""
-    product = [operand for operand in call.operands if operand.trail is not None and "product" in operand.trail.tags]
-    made = MADE if any(is_made(operand) for operand in call.operands) else NOTHING
-    if call.operator in PLAIN:
-        return [], onward((origin for _, origin in origins), None, made | (PRODUCT if product else NOTHING))
-    if not product or call.operator not in SUMMANDS:
-        return [], onward((origin for _, origin in origins), call.operator, made)
-    meetings = [
-        _meet(call, operand, origin, data_shape=product[0], tags=("product",))
-        for operand, origin in origins
-        if operand not in product
-    ]
-    return meetings, onward(
-        (origin for operand, origin in origins if operand in product), call.operator, made | PRODUCT
-    )
+def _relevant_tags(operand: Operand, data: Operand) -> tuple[str, ...]:
+    """Return the tags of the data that concern a parameter which meets it."""
+    tags = tuple(tag for tag in sorted(all_tags([data])) if tag != "normalized" or not is_separate_gain(operand, data))
+    return (*LEARNED_INPUT, *tags) if has_tag(operand, "input_free") else tags
 
 
-def _fates(call: Call, data: Sequence[Operand]) -> Iterator[Meeting]:
-    """Say what became of parameters after they met data: a gain joined a residual, a product the attention scores."""
+def _parameter_arithmetic(call: OperatorCall) -> Propagation:
+    """Propagate parameters alone; if one operand is a layer's product of a learned input, it is data for the others."""
+    products = [operand for operand in call.operands if has_tag(operand, "product")]
+    input_free = INPUT_FREE if any(has_tag(operand, "input_free") for operand in call.operands) else NO_TAGS
+    if call.operator in KEEPS_VALUES:
+        origins = (origin for _, origin in _origins(*call.operands))
+        return [], derive(origins, None, input_free | (PRODUCT if products else NO_TAGS))
+    if not products or call.operator not in SUMMANDS:
+        return [], _derived(call, call.operands, input_free)
+    others = [operand for operand in call.operands if operand not in products]
+    return _uses(call, others, products[0], PRODUCT), _derived(call, products, input_free | PRODUCT)
+
+
+def _outcomes(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
+    """Yield downstream uses: scaled data is normalized or joins a residual, a product is added to attention scores."""
     for operand in data:
-        trail = operand.trail
-        if trail is None:
+        provenance = operand.provenance
+        if provenance is None:
             continue
-        others = [other for other in data if other is not operand]
-        data_shape = max(others, key=lambda other: prod(other.shape), default=operand)
-        kept = frozenset().union(*(other.trail.gained for other in others if other.trail is not None))
-        if call.operator in {"mul", "div"} and any(divides_scaled(other, operand) for other in others):
-            yield from _fate(call, "normalized", trail.gained, operand, data_shape)
-        if call.operator in SUMMANDS and others and "scores" not in trail.tags:
-            yield from _fate(call, "residual", trail.gained - kept, operand, data_shape)
-        on_scores = any("scores" in other.trail.tags for other in others if other.trail is not None)
-        if operand.slot in MASKS or (call.operator in SUMMANDS and on_scores):
-            yield from _fate(call, "scores", trail.products, operand, data_shape)
+        siblings = [other for other in data if other is not operand]
+        largest = max(siblings, key=lambda other: prod(other.shape), default=operand)
+        if call.operator in {"mul", "div"} and any(normalizes_unscaled(other, operand) for other in siblings):
+            yield from _downstream_uses(call, "normalized", provenance.scaled_by, operand, largest)
+        if call.operator in SUMMANDS and siblings and "scores" not in provenance.tags:
+            scaled_alike = frozenset().union(*(other.provenance.scaled_by for other in siblings if other.provenance))
+            yield from _downstream_uses(call, "residual", provenance.scaled_by - scaled_alike, operand, largest)
+        joins_scores = call.operator in SUMMANDS and any(has_tag(other, "scores") for other in siblings)
+        if operand.slot in SCORE_BIAS_SLOTS or joins_scores:
+            yield from _downstream_uses(call, "scores", provenance.product_of, operand, largest)
 
 
-def _fate(call: Call, slot: str, names: Iterable[str], operand: Operand, data_shape: Operand) -> Iterator[Meeting]:
+def _downstream_uses(
+    call: OperatorCall, slot: str, names: Iterable[str], operand: Operand, data: Operand
+) -> Iterator[ParameterUse]:
     for name in sorted(names):
-        yield name, Use(operator=call.operator, slot=slot, shape=operand.shape, data_shape=data_shape.shape)
+        yield name, Use(operator=call.operator, slot=slot, shape=operand.shape, data_shape=data.shape)
 
 
-def _data_trail(call: Call) -> Trail:
-    """Carry the marks that an operator keeps on to its result."""
+def _data_provenance(call: OperatorCall) -> Provenance:
+    """Return the provenance of a result that is data, with what the operator keeps of its operands' provenance."""
     operator = call.operator
     data = [operand for operand in call.operands if is_data(operand)]
-    trails = [operand.trail for operand in data if operand.trail is not None]
-    acting = [(operand, origin) for operand, origin in _derived(call.operands)]
-    if operator in PLAIN and len(trails) == 1:
-        return trails[0]
-    held = frozenset().union(*(trail.tags for trail in trails))
-    scaling = operator in GAINS and "normal" not in held
-    gained = frozenset(
+    provenances = [operand.provenance for operand in data if operand.provenance is not None]
+    if operator in KEEPS_VALUES and len(provenances) == 1:
+        return provenances[0]
+    with_parameters = any(True for _ in _origins(*call.operands))
+    scaled_by = frozenset(
         origin.parameter
-        for operand, origin in acting
-        if scaling and prod(operand.shape) > 1 and not _outer(operand, data)
+        for operand, origin in _origins(*call.operands)
+        if operator in GAINS
+        and "normalized" not in all_tags(data)
+        and prod(operand.shape) > 1
+        and not _is_outer_product(operand, data)
     )
-    alone = len(trails) == 1
-    tags = marked(call, data, acting=bool(acting))
-    value, spread_of = identity(call, data, tags, acting=bool(acting))
-    return Trail(
-        data=True,
+    alone = len(provenances) == 1
+    tags = result_tags(call, data, with_parameters=with_parameters)
+    value_id, statistic_of = value_ids(call, data, tags, with_parameters=with_parameters)
+    unscaled_id = provenances[0].unscaled_id if alone else 0
+    return Provenance(
+        is_data=True,
         tags=tags,
-        value=value,
-        spread_of=spread_of,
-        normalizer=normalizer(data, tags),
-        gained_of=trails[0].value if gained else (trails[0].gained_of if alone else 0),
-        products=_products(call, data),
-        gained=gained | (trails[0].gained if alone and operator in GAINS else frozenset()),
+        value_id=value_id,
+        statistic_of=statistic_of,
+        statistic_shape=statistic_shape(data, tags),
+        unscaled_id=provenances[0].value_id if scaled_by else unscaled_id,
+        product_of=_product_parameters(call, data),
+        scaled_by=scaled_by | (provenances[0].scaled_by if alone and operator in GAINS else frozenset()),
     )
 
 
-def _products(call: Call, data: Sequence[Operand]) -> frozenset[str]:
-    """Say which parameters' products the result still is: of one that is moved, or of several put together."""
-    chosen = [one.trail.products for one in data if one.trail is not None and one.slot != "condition"]
-    together = call.operator in {"add", "sub", "cat", "where"} and all(chosen)
-    if not together and not (len(data) == 1 and call.operator in KEEPS_PRODUCT | {"add"}):
+def _product_parameters(call: OperatorCall, data: Sequence[Operand]) -> frozenset[str]:
+    """Return the parameters whose product the result still is: one product that moved, or several joined."""
+    product_of = [
+        operand.provenance.product_of
+        for operand in data
+        if operand.provenance is not None and operand.slot != "condition"
+    ]
+    joined = call.operator in {"add", "sub", "cat", "where"} and all(product_of)
+    if not joined and not (len(data) == 1 and call.operator in KEEPS_PRODUCT | {"add"}):
         return frozenset()
-    return frozenset().union(*chosen)
+    return frozenset().union(*product_of)
 
 
-def _outer(operand: Operand, data: Sequence[Operand]) -> bool:
-    """Whether a product spreads a parameter over data that is one wide where the parameter is not."""
-    data_shape = max(data, key=lambda one: prod(one.shape))
+def _is_outer_product(operand: Operand, data: Sequence[Operand]) -> bool:
+    """Whether the data has size 1 in a dimension where the parameter has more: the parameter is spread over it."""
+    largest = max(data, key=lambda other: prod(other.shape))
     return any(
-        own > 1 and size == 1 for own, size in zip(reversed(operand.shape), reversed(data_shape.shape), strict=False)
+        own > 1 and size == 1 for own, size in zip(reversed(operand.shape), reversed(largest.shape), strict=False)
     )

@@ -1,4 +1,7 @@
-"""Where the value of a tensor comes from: parameters alone, or data, and which way it came. Knows no torch."""
+"""The values of a trace: what a tensor is computed from, and an operator call with its tensor arguments.
+
+Knows no torch.
+"""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -6,90 +9,144 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-Mark = Literal["square", "spread", "normal", "scores", "probabilities", "product", "mask", "made", "scaled"]
-"""What data has been through.
+Tag = Literal[
+    "square", "statistic", "normalized", "scaled", "scores", "probabilities", "product", "mask", "input_free"
+]  # fmt: skip
+"""What is known about the values of a tensor.
 
-square: its square or magnitude; spread: a statistic of squares (variance, norm); normal: divided by its own spread;
-scaled: and multiplied by its gain; scores: a product of data with data; probabilities: their softmax; product: a
-product with a parameter; mask: what a comparison gave; made: by layers from constants, without the model's input.
+square: the square or magnitude of data; statistic: a statistic of squares (variance, standard deviation, norm), or its
+reciprocal; normalized: divided by its own statistic; scaled: normalized, then multiplied by a gain; scores: a product
+of data with data; probabilities: a softmax or sigmoid; product: a product of data with a parameter; mask: the result
+of a comparison; input_free: computed by layers, but not from the input of the model.
 """
 
 MAX_VIA = 8
-"""Steps kept of the way that a parameter came; long chains say no more than their first steps."""
+"""Operators kept for one origin; the first ones tell the most."""
 
 
 class Origin(Struct, frozen=True, kw_only=True):
-    """A parameter that a tensor is computed from, and the operators on the way."""
+    """A parameter that a tensor is computed from, and the operators in between."""
 
     parameter: str
     via: tuple[str, ...] = ()
 
 
-class Trail(Struct, frozen=True, kw_only=True):
-    """What a tensor is made of. A constant (a mask, a grid, a buffer) has no trail.
+class Provenance(Struct, frozen=True, kw_only=True):
+    """What a tensor is computed from. A constant (a mask, a grid, a buffer) has no provenance.
+
+    A value id is the index of the call that computed the values first. An operator that only moves, casts, centers or
+    scales them keeps the id. 0: unknown.
 
     Attributes:
-        data: it depends on the input of the model, or on what a layer made of a constant.
-        origins: the parameters that it is computed from, while no data is in it.
-        marks: what the data has been through, until an operator that does not keep it.
-        products: the parameters whose product with data this is.
-        gained: the parameters that scale this data.
-        value: which values these are: what moves, casts, centers or scales them keeps it; 0 if nobody knows.
-        spread_of: the value whose square or spread this is; 0 for others.
-        normalizer: shape of the spread that this is, or was divided by; () if that is not known.
-        gained_of: the value that these were before a parameter scaled them; 0 for others.
+        is_data: the tensor depends on the input of the model, or is what a layer computes from a constant.
+        origins: the parameters that it is computed from, as long as no data is involved.
+        tags: what is known about its values; an operator drops the tags that no longer hold.
+        product_of: the parameters whose product with data this is.
+        scaled_by: the parameters that scale this data.
+        value_id: the id of these values.
+        statistic_of: the id of the values whose square or statistic this is.
+        statistic_shape: the shape of the statistic that this is or was divided by; () if unknown.
+        unscaled_id: the id that these values had before a parameter scaled them.
     """
 
-    data: bool
+    is_data: bool
     origins: tuple[Origin, ...] = ()
-    tags: frozenset[Mark] = frozenset()
-    products: frozenset[str] = frozenset()
-    gained: frozenset[str] = frozenset()
-    value: int = 0
-    spread_of: int = 0
-    normalizer: tuple[int, ...] = ()
-    gained_of: int = 0
-
-    @property
-    def derived(self) -> bool:
-        """Computed from parameters and constants alone."""
-        return not self.data
+    tags: frozenset[Tag] = frozenset()
+    product_of: frozenset[str] = frozenset()
+    scaled_by: frozenset[str] = frozenset()
+    value_id: int = 0
+    statistic_of: int = 0
+    statistic_shape: tuple[int, ...] = ()
+    unscaled_id: int = 0
 
 
-DATA = Trail(data=True)
+DATA = Provenance(is_data=True)
 
 
-def of_parameter(name: str) -> Trail:
-    """Start the trail of a parameter."""
-    return Trail(data=False, origins=(Origin(parameter=name),))
+def parameter_provenance(name: str) -> Provenance:
+    """Return the provenance of a parameter itself."""
+    return Provenance(is_data=False, origins=(Origin(parameter=name),))
 
 
-def onward(origins: Iterable[Origin], operator: str | None, tags: frozenset[Mark] = frozenset()) -> Trail:
-    """Carry parameters on through an operator; None for one that only moves or casts values."""
+def derive(origins: Iterable[Origin], operator: str | None, tags: frozenset[Tag] = frozenset()) -> Provenance:
+    """Return the provenance of what an operator computes from parameters and constants alone.
+
+    Args:
+        operator: None for an operator that only moves or casts values.
+    """
     merged: dict[str, tuple[str, ...]] = {}
     for origin in origins:
         via = origin.via
         if operator is not None and operator not in via and len(via) < MAX_VIA:
             via = (*via, operator)
         merged[origin.parameter] = max(merged.get(origin.parameter, ()), via, key=len)
-    return Trail(data=False, origins=tuple(Origin(parameter=name, via=via) for name, via in merged.items()), tags=tags)
+    derived = tuple(Origin(parameter=name, via=via) for name, via in merged.items())
+    return Provenance(is_data=False, origins=derived, tags=tags)
 
 
-def join(one: Trail | None, other: Trail | None) -> Trail | None:
-    """Say what a buffer holds after both were written into it."""
-    if one is None or other is None or one == other:
-        return one or other
-    if one.derived and other.derived:
-        return onward(one.origins + other.origins, None, one.tags & other.tags)
-    if one.data and other.data:
+def merge(first: Provenance | None, second: Provenance | None) -> Provenance | None:
+    """Return the provenance of a buffer after tensors with these two were written into it."""
+    if first is None or second is None or first == second:
+        return first or second
+    if not first.is_data and not second.is_data:
+        return derive(first.origins + second.origins, None, first.tags & second.tags)
+    if first.is_data and second.is_data:
         return replace(
-            one,
-            tags=one.tags & other.tags,
-            products=one.products & other.products,
-            gained=one.gained & other.gained,
-            value=0,
-            spread_of=0,
-            normalizer=(),
-            gained_of=0,
+            first,
+            tags=first.tags & second.tags,
+            product_of=first.product_of & second.product_of,
+            scaled_by=first.scaled_by & second.scaled_by,
+            value_id=0,
+            statistic_of=0,
+            statistic_shape=(),
+            unscaled_id=0,
         )
-    return one if one.data else other
+    return first if first.is_data else second
+
+
+class Operand(Struct, frozen=True, kw_only=True):
+    """One tensor argument of an operator call.
+
+    Attributes:
+        slot: the argument's name in the operator's schema.
+        tensor_id: equal for two arguments that are the same tensor.
+    """
+
+    slot: str
+    shape: tuple[int, ...]
+    provenance: Provenance | None
+    tensor_id: int = 0
+
+
+class OperatorCall(Struct, frozen=True, kw_only=True):
+    """One operator call of a traced forward pass.
+
+    Attributes:
+        operator: its plain name: `add` for `aten::add_.Tensor`.
+        index: its number in the pass; no two calls share it.
+        groups: of a convolution; 1 for other operators.
+        squares: it is a power with exponent 2.
+        consecutive_indices: it is a lookup whose indices are known and go up by one.
+    """
+
+    operator: str
+    operands: tuple[Operand, ...]
+    index: int = 0
+    groups: int = 1
+    squares: bool = False
+    consecutive_indices: bool = False
+
+
+def is_data(operand: Operand) -> bool:
+    """Whether the operand is data: see `Provenance.is_data`."""
+    return operand.provenance is not None and operand.provenance.is_data
+
+
+def has_tag(operand: Operand, tag: Tag) -> bool:
+    """Whether the operand's values are known to be of this kind."""
+    return operand.provenance is not None and tag in operand.provenance.tags
+
+
+def all_tags(operands: Iterable[Operand]) -> frozenset[Tag]:
+    """Return the tags of all operands together."""
+    return frozenset[Tag]().union(*(operand.provenance.tags for operand in operands if operand.provenance is not None))

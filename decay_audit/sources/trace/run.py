@@ -1,10 +1,11 @@
-"""Run a model's forward pass under a recorder and leave the model as it was. Knows torch, and no roles."""
+"""Model and example inputs in, a Trace out: runs the forward pass, on other candidates if it rejects the first.
 
-import random
+Knows torch, and no roles.
+"""
+
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +16,27 @@ from torch import nn
 
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.parameters import Use
-from decay_audit.sources.trace.dispatch import MAX_CALLS, TraceLimitError, recording, through
-from decay_audit.sources.trace.example_inputs import Inputs, served
-from decay_audit.sources.trace.example_inputs.declared import appetite
-from decay_audit.sources.trace.example_inputs.resize import corrected
-from decay_audit.sources.trace.tensor_state import Ledger
+from decay_audit.sources.trace.dispatch import MAX_CALLS, TraceLimitError, recording, run_operator
+from decay_audit.sources.trace.example_inputs.candidates import ExampleInputs, with_alternatives
+from decay_audit.sources.trace.example_inputs.declared import declared_inputs
+from decay_audit.sources.trace.example_inputs.size_errors import corrected
+from decay_audit.sources.trace.model_state import install_placeholders, restored
+from decay_audit.sources.trace.tensor_states import TensorStates
 from decay_audit.text import first_few
 
-CORRECTIONS = 3  # of one guess at the inputs
-ALIKE = 4  # failures in the same words: yet another size does not help
-SHOWN = 5  # names in a note
-TRIES = 40  # to find inputs that one module accepts
+MAX_CORRECTIONS = 3  # of one candidate
+MAX_SAME_FAILURES = 4  # of candidates with the same layout: yet another size does not help then
+MAX_NAMES = 5  # in a note
+MAX_ATTEMPTS = 40  # to find inputs that one module accepts
 
 
 class Trace(Struct, frozen=True, kw_only=True):
-    """What one forward pass showed.
+    """What the forward pass showed.
 
     Attributes:
-        uses: by the framework's name of a parameter, in the order of the pass; no key: never touched.
-        complete: the pass reached its end, so that what it never touched is known.
-        notes: what a person should know about it, one sentence each.
+        uses: by the framework's name of a parameter, in the order of the pass; no key: the parameter was not used.
+        complete: the pass reached its end, so that an unused parameter is known to be unused.
+        notes: what was assumed and what failed, one sentence each.
     """
 
     uses: Mapping[str, tuple[Use, ...]]
@@ -42,133 +44,145 @@ class Trace(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def trace(model: nn.Module, inputs: Inputs) -> Trace:
-    """Run the forward pass on fake tensors and say which operator slots each parameter flows into.
+def trace(model: nn.Module, inputs: ExampleInputs) -> Trace:
+    """Run the forward pass on fake tensors and record which operator slots each parameter flows into.
 
-    The pass runs in evaluation mode, and once more in training mode if parameters are left that it did not touch
-    (auxiliary heads, mask tokens). Nothing is computed but small constants. The model is left as it was: flags,
-    buffers, gradients, hooks, plain attributes and the random state.
+    The pass runs in evaluation mode, and again in training mode if it left parameters unused (auxiliary heads, mask
+    tokens). Nothing is computed but small constants. The model is left as it was: training flags, buffers, gradients,
+    hooks, plain attributes and the random state.
 
-    Whatever the model's code raises ends the pass and becomes a note; what was seen until then stands.
+    An exception from the model's code ends the pass and becomes a note; what was recorded before it counts.
     """
-    names = dict(model.named_parameters())
-    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in names.values()):
+    parameters = dict(model.named_parameters())
+    if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
         return Trace(uses={}, complete=False, notes=("not traced: lazy parameters have no shape yet",))
-    ledger = Ledger(names)
-    with _untouched(model), recording(ledger):
-        _dress(model, ledger)
-        outcome = _main_pass(model, inputs, ledger, names)
-        alone = _parts(model, ledger, names, broken=outcome.stumbled)
-    notes = [*outcome.notes]
-    if ledger.assumed:
-        asked = ", ".join(sorted(ledger.assumed))
-        notes.append(
-            f"the forward pass asks about values ({asked}), which a trace does not have: it took one of the ways"
-        )
-    if alone:
-        notes.append(f"traced on their own, as the whole pass did not touch them: {', '.join(alone)}")
+    states = TensorStates(parameters)
+    with restored(model), recording(states):
+        install_placeholders(model, states)
+        outcome = _trace_model(model, inputs, states, parameters)
+        separate = _trace_unused_parts(model, states, parameters, interrupted=outcome.interrupted)
+    notes = [*outcome.inputs.notes]
+    if states.assumed_operators:
+        operators = ", ".join(sorted(states.assumed_operators))
+        notes.append(f"control flow depends on tensor values ({operators}); one branch was traced")
+    if separate:
+        notes.append(f"traced separately, as the forward pass of the whole model did not use them: {separate}")
     if outcome.failure is not None:
-        notes.append(
-            f"the trace ended early, with {len(ledger.uses)} of {len(names)} parameters seen: {outcome.failure}"
-        )
-    complete = outcome.failure is None
-    return Trace(uses={name: tuple(uses) for name, uses in ledger.uses.items()}, complete=complete, notes=tuple(notes))
+        recorded = f"{len(states.uses)} of {len(parameters)} parameters"
+        notes.append(f"the trace is incomplete, with uses of {recorded}: {outcome.failure}")
+    uses = {name: tuple(parameter_uses) for name, parameter_uses in states.uses.items()}
+    return Trace(uses=uses, complete=outcome.failure is None, notes=tuple(notes))
 
 
 class _Outcome(Struct, frozen=True, kw_only=True):
+    """How the attempts to run one module ended.
+
+    Attributes:
+        failure: why the first candidate failed; None if any candidate ran to its end.
+        inputs: the candidate that ran to its end, or else the first one.
+        interrupted: at least one attempt failed, so that it may have used only some parameters of a part.
+    """
+
     failure: str | None
-    stumbled: bool  # at least one attempt broke off
-    notes: tuple[str, ...]
+    inputs: ExampleInputs
+    interrupted: bool
 
 
-def _main_pass(model: nn.Module, inputs: Inputs, ledger: Ledger, names: Mapping[str, Any]) -> _Outcome:
-    """Run the whole model, and once more in training mode if parameters are left that it did not touch."""
-    failure, accepted = _first_that_runs(_inner(model), inputs, ledger, names)
-    if failure is None and len(ledger.uses) < len(names):
-        _run(_inner(model), accepted, ledger, training=True)
-    stumbled = failure is not None or accepted is not inputs
-    return _Outcome(failure=failure, stumbled=stumbled, notes=accepted.notes)
+def _trace_model(
+    model: nn.Module, inputs: ExampleInputs, states: TensorStates, parameters: Collection[str]
+) -> _Outcome:
+    """Run the whole model, and again in training mode if it left parameters unused."""
+    model = _unwrapped(model)
+    outcome = _run_candidates(model, inputs, states, parameters)
+    if outcome.failure is None and len(states.uses) < len(parameters):
+        _run(model, outcome.inputs, states, training=True)
+    return outcome
 
 
-def _first_that_runs(
-    model: nn.Module, inputs: Inputs, ledger: Ledger, names: Collection[str]
-) -> tuple[str | None, Inputs]:
-    """Run on the first inputs that the model accepts; else say why it did not take the very first."""
+def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorStates, names: Collection[str]) -> _Outcome:
+    """Run the model on one candidate after the other, until it accepts one or other inputs would show nothing new."""
     failures: list[tuple[tuple[object, ...], str]] = []
-    for offered in (inputs, *inputs.otherwise):
-        arguments = _form(offered)
-        if max(Counter(one for one in failures if one[0] == arguments).values(), default=0) >= ALIKE:
+    for alternative in (inputs, *inputs.alternatives):
+        layout = _layout(alternative)
+        if max(Counter(failure for failure in failures if failure[0] == layout).values(), default=0) >= (
+            MAX_SAME_FAILURES
+        ):
             continue
-        tried: Inputs | None = offered
-        left = CORRECTIONS if offered.guessed else 0
-        while tried is not None and len(failures) < TRIES:
-            failure = _run(model, tried, ledger, training=False)
+        candidate: ExampleInputs | None = alternative
+        corrections = MAX_CORRECTIONS if alternative.inferred else 0
+        while candidate is not None and len(failures) < MAX_ATTEMPTS:
+            failure = _run(model, candidate, states, training=False)
             if failure is None:
-                return None, tried
-            failures.append((arguments, failure))
-            if all(name in ledger.uses for name in names):
-                return failures[0][1], inputs  # other inputs would show nothing new
-            tried = corrected(tried, failure) if left > 0 else None
-            left -= 1
-    return failures[0][1], inputs
+                return _Outcome(failure=None, inputs=candidate, interrupted=candidate is not inputs)
+            failures.append((layout, failure))
+            if all(name in states.uses for name in names):
+                return _Outcome(failure=failures[0][1], inputs=inputs, interrupted=True)
+            candidate = corrected(candidate, failure) if corrections > 0 else None
+            corrections -= 1
+    return _Outcome(failure=failures[0][1], inputs=inputs, interrupted=True)
 
 
-def _form(inputs: Inputs) -> tuple[object, ...]:
-    """Say which arguments there are, and of how many dimensions."""
-    given = (*enumerate(inputs.args), *inputs.kwargs.items())
-    return tuple((name, value.dim() if isinstance(value, torch.Tensor) else None) for name, value in given)
+def _layout(inputs: ExampleInputs) -> tuple[object, ...]:
+    """Return which arguments there are, and how many dimensions each has."""
+    arguments = (*enumerate(inputs.args), *inputs.kwargs.items())
+    return tuple((name, value.dim() if isinstance(value, torch.Tensor) else None) for name, value in arguments)
 
 
-def _parts(model: nn.Module, ledger: Ledger, names: Mapping[str, Any], *, broken: bool) -> list[str]:
-    """Run the parts that say what they eat and that the whole pass did not touch: towers of other modalities.
+def _trace_unused_parts(
+    model: nn.Module, states: TensorStates, parameters: Collection[str], *, interrupted: bool
+) -> str:
+    """Run the parts that declare their own inputs and that the whole pass did not use: towers of other modalities.
 
     Args:
-        broken: a pass did not reach its end, so that it may have left a part half done.
+        model: the whole model.
+        states: of its tensors.
+        parameters: the names of all parameters.
+        interrupted: an attempt failed, so that parts may be used in part.
+
+    Returns:
+        The names of the parts that were run.
     """
-    alone = []
+    separate = []
     for name, part in model.named_modules():
-        held = [f"{name}.{own}" for own, _ in part.named_parameters() if f"{name}.{own}" in names]
-        seen = sum(one in ledger.uses for one in held)
-        if not name or seen == len(held) or (seen and not broken):
+        names = [f"{name}.{own}" for own, _ in part.named_parameters() if f"{name}.{own}" in parameters]
+        used = sum(parameter in states.uses for parameter in names)
+        if not name or used == len(names) or (used and not interrupted):
             continue
-        meals = appetite(part)
-        if meals and ledger.calls < MAX_CALLS:
-            _first_that_runs(part, served(meals), ledger, held)
-            alone.append(name)
-    return alone
+        candidates = declared_inputs(part)
+        if candidates and states.calls < MAX_CALLS:
+            _run_candidates(part, with_alternatives(candidates), states, names)
+            separate.append(name)
+    return ", ".join(separate)
 
 
-def with_uses(inventory: Inventory, traced: Trace) -> Inventory:
-    """Fill in the parameters' uses: () for one that a complete pass never touched, which a note names too."""
-    missing = () if traced.complete else None
+def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
+    """Add the uses to the parameters: () for one that a complete pass did not use; a note lists those."""
+    unused = () if trace.complete else None
     parameters = tuple(
-        replace(parameter, uses=traced.uses.get(parameter.raw_name, missing)) for parameter in inventory.parameters
+        replace(parameter, uses=trace.uses.get(parameter.raw_name, unused)) for parameter in inventory.parameters
     )
-    idle = [parameter.name for parameter in parameters if parameter.uses == ()]
-    notes = (*inventory.notes, *traced.notes, *([_never_touched(idle)] if idle else []))
+    names = [parameter.name for parameter in parameters if parameter.uses == ()]
+    note = f"the forward pass did not use {first_few(names, MAX_NAMES)}"
+    notes = (*inventory.notes, *trace.notes, *([note] if names else []))
     return replace(inventory, parameters=parameters, notes=notes)
 
 
-def _never_touched(names: list[str]) -> str:
-    return f"the forward pass never touched {first_few(names, SHOWN)}"
-
-
-def _declared(value: Any, ledger: Ledger) -> Any:  # noqa: ANN401
+def _fake_inputs(value: Any, states: TensorStates) -> Any:  # noqa: ANN401
     match value:
         case torch.Tensor():
-            return ledger.declare_data(value)
+            return states.add_input(value)
         case list():
-            return [_declared(item, ledger) for item in value]
+            return [_fake_inputs(item, states) for item in value]
         case tuple():
-            return tuple(_declared(item, ledger) for item in value)
+            return tuple(_fake_inputs(item, states) for item in value)
         case dict():
-            return {key: _declared(item, ledger) for key, item in value.items()}
+            return {key: _fake_inputs(item, states) for key, item in value.items()}
         case _:
             return value
 
 
-def _inner(model: nn.Module) -> nn.Module:
-    """Unwrap what only distributes or compiles a model; its forward needs processes or code generation."""
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """Return the module inside wrappers that distribute or compile: their forward needs processes or a compiler."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module
@@ -179,86 +193,29 @@ def _inner(model: nn.Module) -> nn.Module:
         model = compiled
 
 
-def _run(model: nn.Module, inputs: Inputs, ledger: Ledger, *, training: bool) -> str | None:
-    """Run one pass; return why it ended early, or None."""
+def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, training: bool) -> str | None:
+    """Run one pass; return why it failed, or None."""
     for module in model.modules():
         module.training = training
-    args, kwargs = _declared(inputs.args, ledger), {**_declared(dict(inputs.kwargs), ledger), **inputs.constants}
-    ledger.running = True
+    args = _fake_inputs(inputs.args, states)
+    kwargs = {**_fake_inputs(dict(inputs.kwargs), states), **inputs.constants}
+    states.in_forward = True
     try:
         model(*args, **kwargs)
     except TraceLimitError as error:
         return str(error)
     except Exception as error:
-        if _ours(error):
+        if _raised_by_tracer(error):
             raise
         # The model's own code, on tensors without values: it may raise anything.
         return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
     finally:
-        ledger.running = False
+        states.in_forward = False
     return None
 
 
-def _ours(error: Exception) -> bool:
-    """Whether the tracer itself raised it, which is a bug and not a fact about the model."""
+def _raised_by_tracer(error: Exception) -> bool:
+    """Whether code of this folder raised the error: a bug of the tracer, and no fact about the model."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     code = frame.f_code
-    return Path(code.co_filename).parent == Path(__file__).parent and code is not through.__code__
-
-
-def _dress(model: nn.Module, ledger: Ledger) -> None:
-    """Put stand-ins in the place of parameters and of meta tensors, wherever modules keep them."""
-    for module in model.modules():
-        for holder in (vars(module), *(value for value in vars(module).values() if isinstance(value, dict))):
-            for name, value in holder.items():
-                if isinstance(value, torch.Tensor):
-                    holder[name] = ledger.stand_in(value)
-        for value in vars(module).values():
-            if isinstance(value, list) and any(isinstance(item, torch.Tensor) for item in value):  # recurrent weights
-                value[:] = [ledger.stand_in(item) if isinstance(item, torch.Tensor) else item for item in value]
-
-
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
-    """Put every module's attributes, one container deep, and the random state back as they were."""
-    saved = [(vars(module), _snapshot(vars(module))) for module in model.modules()]
-    state = random.getstate()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(state)
-        for attributes, snapshot in saved:
-            _restore(attributes, snapshot)
-
-
-def _snapshot(attributes: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    return {name: (value, _content(value)) for name, value in attributes.items()}
-
-
-def _content(value: Any) -> Any:  # noqa: ANN401
-    """Copy a container one deep, whatever its class makes of copying."""
-    kind = next((kind for kind in (dict, list, set) if isinstance(value, kind)), None)
-    return kind(value) if kind is not None else None
-
-
-def _same(value: Any, content: Any) -> bool:  # noqa: ANN401
-    """Whether a container still holds the very things that it held; one that was frozen always does."""
-    pairs = (value.items(), content.items()) if isinstance(content, dict) else (value, content)
-    flat = [[part for one in side for part in (one if isinstance(content, dict) else (one,))] for side in pairs]
-    return len(flat[0]) == len(flat[1]) and all(one is other for one, other in zip(*flat, strict=True))
-
-
-def _restore(attributes: dict[str, Any], snapshot: dict[str, tuple[Any, Any]]) -> None:
-    for name in attributes.keys() - snapshot.keys():
-        del attributes[name]
-    for name, (value, content) in snapshot.items():
-        attributes[name] = value
-        if content is None or _same(value, content):
-            continue
-        match value:
-            case dict() | set():
-                value.clear()
-                value.update(content)
-            case list():
-                value[:] = content
+    return Path(__file__).parent == Path(code.co_filename).parent and code is not run_operator.__code__

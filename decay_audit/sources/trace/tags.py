@@ -1,128 +1,128 @@
-"""What an operator leaves marked on its result: that it is a spread, was normalized, holds scores. Knows no torch."""
+"""Operator call in, tags of its result out: a square, a statistic, normalized data, scores. Knows no torch."""
 
 from collections.abc import Sequence
 from math import prod
 
-from decay_audit.sources.trace.call import Call, Operand
 from decay_audit.sources.trace.operators import (
     COMPARISONS,
     KEEPS_MASK,
-    KEEPS_NORMAL,
+    KEEPS_NORMALIZED,
     KEEPS_PRODUCT,
     KEEPS_SCORES,
-    KEEPS_SPREAD,
     KEEPS_SQUARE,
-    KEEPS_VALUE,
+    KEEPS_STATISTIC,
+    KEEPS_VALUE_ID,
     SOFTMAX,
-    SPREADS,
+    STATISTICS,
     SUMS,
 )
-from decay_audit.sources.trace.provenance import Mark
+from decay_audit.sources.trace.provenance import Operand, OperatorCall, Tag, all_tags, has_tag
 
 
-def is_spread(operand: Operand) -> bool:
-    """Whether it is a statistic of squares: a variance, a norm, or one over its root."""
-    return operand.trail is not None and "spread" in operand.trail.tags
-
-
-def is_made(operand: Operand) -> bool:
-    """Whether layers made it of constants."""
-    return operand.trail is not None and "made" in operand.trail.tags
-
-
-def is_mask(operand: Operand) -> bool:
-    """Whether it came from a comparison."""
-    return operand.trail is not None and "mask" in operand.trail.tags
-
-
-def divides(spread: Operand, operand: Operand) -> bool:
-    """Whether a spread is that of the operand's own values, so that their quotient is normalized."""
-    if not is_spread(spread) or is_spread(operand) or spread.trail is None or operand.trail is None:
+def normalizes(statistic: Operand, operand: Operand) -> bool:
+    """Whether a statistic is that of the operand's own values, so that their quotient is normalized."""
+    if not has_tag(statistic, "statistic") or has_tag(operand, "statistic"):
         return False
-    return spread.trail.spread_of == operand.trail.value or 0 in (spread.trail.spread_of, operand.trail.value)
-
-
-def divides_scaled(spread: Operand, operand: Operand) -> bool:
-    """Whether a spread is that of the operand's values before a parameter scaled them: a norm's gain came first."""
-    if not is_spread(spread) or spread.trail is None or operand.trail is None:
+    if statistic.provenance is None or operand.provenance is None:
         return False
-    return 0 != operand.trail.gained_of == spread.trail.spread_of
+    ids = (statistic.provenance.statistic_of, operand.provenance.value_id)
+    return ids[0] == ids[1] or 0 in ids
 
 
-def normalizer(data: Sequence[Operand], marked: frozenset[Mark]) -> tuple[int, ...]:
-    """Give the shape of the spread that the result is, or that made it normal: as it was before it was expanded."""
-    if not marked & {"normal", "spread"}:
+def normalizes_unscaled(statistic: Operand, operand: Operand) -> bool:
+    """Whether a statistic is that of the operand before a parameter scaled it: a norm's gain can come first."""
+    if not has_tag(statistic, "statistic") or statistic.provenance is None or operand.provenance is None:
+        return False
+    return 0 != operand.provenance.unscaled_id == statistic.provenance.statistic_of
+
+
+def statistic_shape(data: Sequence[Operand], tags: frozenset[Tag]) -> tuple[int, ...]:
+    """Return the shape, before it was expanded, of the statistic that the result is or was divided by."""
+    if not tags & {"normalized", "statistic"}:
         return ()
-    spreads = [
-        operand.trail.normalizer or operand.shape
+    statistics = [
+        operand.provenance.statistic_shape or operand.shape
         for operand in data
-        if operand.trail is not None and is_spread(operand)
+        if operand.provenance is not None and has_tag(operand, "statistic")
     ]
-    held = [operand.trail.normalizer for operand in data if operand.trail is not None and operand.trail.normalizer]
-    return next(iter(spreads or held), ())
+    recorded = [
+        operand.provenance.statistic_shape
+        for operand in data
+        if operand.provenance is not None and operand.provenance.statistic_shape
+    ]
+    return next(iter(statistics or recorded), ())
 
 
-def aside(operand: Operand, normal: Operand) -> bool:
-    """Whether a gain on normalized data is not the norm's: a number for each head, where each token was normalized.
+def is_separate_gain(operand: Operand, normalized: Operand) -> bool:
+    """Whether a gain on normalized data is not the norm's own: one number per head, where each token was normalized.
 
-    A norm's gain differs along what was averaged over, or in every dimension that has a spread of its own.
+    A norm's gain varies along the dimensions that were averaged over, or along every dimension of the statistic.
     """
-    spread = normal.trail.normalizer if normal.trail is not None else ()
-    if not spread or len(spread) != len(normal.shape) or len(operand.shape) > len(spread):
+    statistic = normalized.provenance.statistic_shape if normalized.provenance is not None else ()
+    if not statistic or len(statistic) != len(normalized.shape) or len(operand.shape) > len(statistic):
         return False
-    own = (1,) * (len(spread) - len(operand.shape)) + operand.shape
-    averaged = any(size > 1 and width == 1 for size, width in zip(own, spread, strict=True))
-    return not averaged and any(width > 1 and size == 1 for size, width in zip(own[1:], spread[1:], strict=True))
+    gain = (1,) * (len(statistic) - len(operand.shape)) + operand.shape
+    varies_along_average = any(size > 1 and width == 1 for size, width in zip(gain, statistic, strict=True))
+    constant_along_statistic = any(width > 1 and size == 1 for size, width in zip(gain[1:], statistic[1:], strict=True))
+    return not varies_along_average and constant_along_statistic
 
 
-def tags(call: Call, data: Sequence[Operand], *, acting: bool) -> frozenset[Mark]:
-    """Mark the result of a pointwise operator or a reduction.
+def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters: bool) -> frozenset[Tag]:
+    """Return the tags for the result of a pointwise operator or a reduction.
 
     Args:
-        data: the operands with data in them; at least one.
-        acting: a parameter is among the operands.
+        call: the call.
+        data: the operands that are data; at least one.
+        with_parameters: other operands are parameters, or computed from them.
     """
     operator, alone = call.operator, len(data) == 1
-    held = frozenset().union(*(operand.trail.tags for operand in data if operand.trail is not None))
-    twice = operator == "mul" and len(data) == 2 and data[0].key == data[1].key
-    found: dict[Mark, bool] = {
-        "made": all(map(is_made, data)),
-        "mask": operator in COMPARISONS or (operator in KEEPS_MASK and all(map(is_mask, data))),
-        "square": call.squared
-        or twice
+    before = all_tags(data)
+    multiplies = operator in {"mul", "div"}
+    by_itself = operator == "mul" and len(data) == 2 and data[0].tensor_id == data[1].tensor_id
+    conditions: dict[Tag, bool] = {
+        "input_free": all(has_tag(operand, "input_free") for operand in data),
+        "mask": operator in COMPARISONS
+        or (operator in KEEPS_MASK and all(has_tag(operand, "mask") for operand in data)),
+        "square": call.squares
+        or by_itself
         or operator in {"square", "abs"}
-        or (alone and "square" in held and operator in KEEPS_SQUARE),
-        "spread": operator in SPREADS or ("square" in held and operator in SUMS) or _still_spread(call, data),
-        "normal": (operator in {"mul", "div"} and any(divides(one, other) for one in data for other in data))
-        or (alone and not acting and "normal" in held and operator in KEEPS_NORMAL),
-        # Its gain is on it now: a shift may follow, another gain is not the norm's.
-        "scaled": (alone and acting and "normal" in held and operator in {"mul", "div"})
-        or (operator in {"mul", "div"} and any(divides_scaled(one, other) for one in data for other in data)),
-        "scores": "scores" in held and operator in KEEPS_SCORES,
-        "probabilities": operator in SOFTMAX or (alone and "probabilities" in held and operator in KEEPS_SCORES),
-        "product": alone and not acting and "product" in held and operator in KEEPS_PRODUCT,
+        or (alone and "square" in before and operator in KEEPS_SQUARE),
+        "statistic": operator in STATISTICS or ("square" in before and operator in SUMS) or _is_statistic(call, data),
+        "normalized": (multiplies and any(normalizes(left, right) for left in data for right in data))
+        or (alone and not with_parameters and "normalized" in before and operator in KEEPS_NORMALIZED),
+        # The norm's gain is applied now: a shift can follow, but another gain is not the norm's.
+        "scaled": (alone and with_parameters and "normalized" in before and multiplies)
+        or (multiplies and any(normalizes_unscaled(left, right) for left in data for right in data)),
+        "scores": "scores" in before and operator in KEEPS_SCORES,
+        "probabilities": operator in SOFTMAX or (alone and "probabilities" in before and operator in KEEPS_SCORES),
+        "product": alone and not with_parameters and "product" in before and operator in KEEPS_PRODUCT,
     }
-    return frozenset(mark for mark, true in found.items() if true)
+    return frozenset(tag for tag, holds in conditions.items() if holds)
 
 
-def _still_spread(call: Call, data: Sequence[Operand]) -> bool:
-    spreads = [operand for operand in data if is_spread(operand)]
-    if not spreads or call.operator not in KEEPS_SPREAD:
+def _is_statistic(call: OperatorCall, data: Sequence[Operand]) -> bool:
+    """Whether an operator that is applied to statistics gives a statistic again."""
+    statistics = [operand for operand in data if has_tag(operand, "statistic")]
+    if not statistics or call.operator not in KEEPS_STATISTIC:
         return False
-    if len(spreads) == len(data) or call.operator in {"maximum", "where"}:
+    if len(statistics) == len(data) or call.operator in {"maximum", "where"}:
         return True
-    # A mean times a spread is a statistic as well; a spread may have been expanded.
-    largest = max(prod((operand.trail and operand.trail.normalizer) or operand.shape) for operand in spreads)
+    # A mean times a statistic is one as well. The statistic may have been expanded since, so its first shape counts.
+    largest = max(
+        prod((operand.provenance and operand.provenance.statistic_shape) or operand.shape) for operand in statistics
+    )
     return call.operator in {"mul", "div"} and all(prod(operand.shape) <= largest for operand in data)
 
 
-def identity(call: Call, data: Sequence[Operand], marked: frozenset[Mark], *, acting: bool) -> tuple[int, int]:
-    """Say which value the result holds, and whose spread it is; see `Trail`."""
-    first = data[0].trail
+def value_ids(
+    call: OperatorCall, data: Sequence[Operand], tags: frozenset[Tag], *, with_parameters: bool
+) -> tuple[int, int]:
+    """Return `value_id` and `statistic_of` of the result; see `Provenance`."""
+    first = data[0].provenance
     if first is None:
-        return call.serial, 0
-    kept = first.value if call.operator in KEEPS_VALUE and not acting else call.serial
-    if not marked & {"square", "spread"}:
-        return kept, 0
-    spreads = [operand.trail.spread_of for operand in data if operand.trail is not None and operand.trail.spread_of]
-    return kept, spreads[0] if spreads else first.value
+        return call.index, 0
+    value_id = first.value_id if call.operator in KEEPS_VALUE_ID and not with_parameters else call.index
+    if not tags & {"square", "statistic"}:
+        return value_id, 0
+    statistics = (operand.provenance.statistic_of for operand in data if operand.provenance is not None)
+    return value_id, next(filter(None, statistics), first.value_id)

@@ -1,4 +1,4 @@
-"""From a model to what its trace shows, in one call."""
+"""From a model to what its trace shows, in one call: uses, slots, roles."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from torch import nn
 from decay_audit import read
 from decay_audit.model.parameters import Parameter
 from decay_audit.roles import by_usage
-from decay_audit.sources.trace import Inputs, Trace, trace, with_uses
+from decay_audit.sources.trace import ExampleInputs, Trace, trace, with_uses
 
 
 def traced(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:
     """Trace a model on these arguments; a tuple of sizes stands for a tensor."""
     tensors = tuple(torch.empty(arg) if isinstance(arg, tuple) else arg for arg in args)
-    return trace(model, Inputs(args=tensors, kwargs=kwargs))
+    return trace(model, ExampleInputs(args=tensors, kwargs=kwargs))
 
 
 def parameters(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Parameter, ...]:
@@ -23,7 +23,7 @@ def parameters(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Parameter, 
 
 
 def slots(model: nn.Module, *args: Any, **kwargs: Any) -> dict[str, list[str]]:
-    """Name the slots of each parameter, as `operator.slot`."""
+    """Return the slots of each parameter, as `operator.slot`."""
     return {
         parameter.name: [f"{use.operator}.{use.slot}" for use in parameter.uses or ()]
         for parameter in parameters(model, *args, **kwargs)
@@ -31,9 +31,9 @@ def slots(model: nn.Module, *args: Any, **kwargs: Any) -> dict[str, list[str]]:
 
 
 def roles(model: nn.Module, *args: Any, **kwargs: Any) -> dict[str, str]:
-    """Name the role of each parameter by use alone, with its confidence."""
-    found = {}
-    for parameter in parameters(model, *args, **kwargs):
-        first = next(iter(by_usage.evidence(parameter)), None)
-        found[parameter.name] = f"{first.role} {first.confidence}" if first else "nothing"
-    return found
+    """Return the role of each parameter by use alone, with its confidence."""
+    strongest = {
+        parameter.name: next(iter(by_usage.evidence(parameter)), None)
+        for parameter in parameters(model, *args, **kwargs)
+    }
+    return {name: f"{first.role} {first.confidence}" if first else "nothing" for name, first in strongest.items()}

@@ -1,0 +1,99 @@
+"""Inputs and the error message about a size in, corrected inputs out.
+
+Guessed inputs have the right number of dimensions more often than the right sizes; the first layer that rejects them
+says which size it expects. Knows torch, and the messages in its table.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.sources.trace.example_inputs.candidates import ExampleInputs
+from decay_audit.text import format_shape
+
+LAST = (-1,)
+HEIGHT_AND_WIDTH = (-2, -1)
+
+
+class SizeMessage(Struct, frozen=True, kw_only=True):
+    """An error message of one library about the size of an input.
+
+    Attributes:
+        library: whose message it is, and what raises it.
+        pattern: with the groups `actual` and `expected`, which are sizes.
+        dimensions: from the match: which dimensions have the wrong size, counted from the last.
+    """
+
+    library: str
+    pattern: re.Pattern[str]
+    dimensions: Callable[[re.Match[str]], tuple[int, ...]] = lambda _: LAST
+
+
+SIZE_MESSAGES = (
+    SizeMessage(
+        library="timm 1, transformers 5: patch embeddings",
+        pattern=re.compile(r"\(?(?P<actual>\d+)(\*\d+)?\)? doesn't match model \((?P<expected>\d+)"),
+        dimensions=lambda _: HEIGHT_AND_WIDTH,
+    ),
+    SizeMessage(
+        library="torch 2: convolution",
+        pattern=re.compile(
+            r"expected input\[(?P<shape>[\d, ]+)\] to have (?P<expected>\d+) channels, but got (?P<actual>\d+)"
+        ),
+        dimensions=lambda match: (1 - len(match["shape"].split(",")),),
+    ),
+    SizeMessage(
+        library="torch 2: mm on fake tensors",
+        pattern=re.compile(r"got \[(?:\d+, )*(?P<actual>\d+)\] X \[(?P<expected>\d+), \d+\]"),
+    ),
+    SizeMessage(
+        library="torch 2: layer_norm",
+        pattern=re.compile(r"normalized_shape=\[(?P<expected>\d+)\].*\b(?P<actual>\d+)\]\)?$"),
+    ),
+    SizeMessage(
+        library="torch 2: broadcasting of fake tensors",
+        pattern=re.compile(r"dimension of length (?P<expected>\d+) at -1!.*\b(?P<actual>\d+)\]$"),
+    ),
+)
+"""In the order to try."""
+
+
+def corrected(inputs: ExampleInputs, failure: str) -> ExampleInputs | None:
+    """Return the inputs with the size that the failure asks for; None if it names none that they can be given."""
+    matches = ((message, message.pattern.search(failure)) for message in SIZE_MESSAGES)
+    message, match = next(((message, match) for message, match in matches if match), (None, None))
+    if message is None or match is None:
+        return None
+    dimensions, actual, expected = message.dimensions(match), int(match["actual"]), int(match["expected"])
+    args = tuple(_resized(value, dimensions, actual, expected) for value in inputs.args)
+    kwargs = {name: _resized(value, dimensions, actual, expected) for name, value in inputs.kwargs.items()}
+    pairs = zip(_tensors(args, kwargs), _tensors(inputs.args, inputs.kwargs), strict=True)
+    changed = [format_shape(new.shape) for new, old in pairs if new.shape != old.shape]
+    if not changed:
+        return None
+    note = f"traced with an input of shape {' and '.join(changed)}, which a layer's error message asks for"
+    return replace(inputs, args=args, kwargs=kwargs, notes=(note,))
+
+
+def _resized(value: Any, dimensions: tuple[int, ...], actual: int, expected: int) -> Any:  # noqa: ANN401
+    """Resize a float tensor; its last dimension may have been folded, so that a multiple of it reached the layer."""
+    if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point or actual == 0:
+        return value
+    shape = list(value.shape)
+    for dimension in dimensions:
+        if -dimension > len(shape):
+            return value
+        size = shape[dimension]
+        folded = dimensions == LAST and actual % size == 0 and expected * size % actual == 0
+        if size != actual and not folded:
+            return value
+        shape[dimension] = expected * size // actual
+    return torch.empty(shape, dtype=value.dtype, device=value.device)
+
+
+def _tensors(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> list[torch.Tensor]:
+    return [value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)]
