@@ -1,10 +1,13 @@
 """A trace that does not reach the end says so, and keeps the uses recorded before."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from decay_audit.sources.trace import dispatch, propagate, run
+from decay_audit.sources.trace.example_inputs import size_errors
 from tests.trace.traced import parameters, roles, traced
 
 
@@ -73,6 +76,15 @@ def test_an_error_of_the_tracer_is_not_reported_as_one_of_the_model(monkeypatch:
     monkeypatch.setattr(propagate, "MATRIX_SLOTS", None)
     with pytest.raises(TypeError):
         traced(nn.Linear(4, 4), (5, 4))
+
+
+def test_an_error_in_the_code_of_example_inputs_is_not_reported_as_one_of_the_model() -> None:
+    class Correcting(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return size_errors.corrected(None, "got [8, 80] X [320, 4]")  # type: ignore[arg-type]
+
+    with pytest.raises(AttributeError):
+        traced(Correcting(), (5, 4))
 
 
 def test_lazy_parameters_are_not_traced_and_stay_lazy() -> None:

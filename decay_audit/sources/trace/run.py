@@ -218,4 +218,4 @@ def _raised_by_tracer(error: Exception) -> bool:
     """Whether code of this folder raised the error: a bug of the tracer, and no fact about the model."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     code = frame.f_code
-    return Path(__file__).parent == Path(code.co_filename).parent and code is not run_operator.__code__
+    return Path(__file__).parent in Path(code.co_filename).parents and code is not run_operator.__code__
