@@ -260,7 +260,7 @@ def _update(observation: Observation, reported: Report) -> UpdateFormula:
 
     place = (observation.optimizer, observation.origin)
     optimizer = next(one for one in reported.optimizers if (one.name, one.origin) == place)
-    return formulas.update(optimizer, optimizer.groups[observation.group])
+    return formulas.update_formula(optimizer, optimizer.groups[observation.group])
 
 
 def compare(

@@ -34,7 +34,7 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
         raise DecayAuditError("a checkpoint cannot make an optimizer", "name the model as a target: --model train.py")
     import torch
 
-    from decay_audit.optimizers import live, migrate as moving
+    from decay_audit.optimizers import find, migrate as migration
     from decay_audit.sources import checkpoint, module
     from decay_audit.sources.checkpoint import onto_model
 
@@ -42,7 +42,7 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     read = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     saved = onto_model.fit(read, loaded.inventory).optimizers
     built, optimizers = made(request.optimizer, loaded.built, request)
-    found = live.find(optimizers)
+    found = find.find(optimizers, source=request.optimizer)
     if len(saved) != len(found):
         raise DecayAuditError(
             f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(found)}",
@@ -51,8 +51,8 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     names = module.names(built.model, loaded.inventory)
     content, lines = _content(path), []
     for before, (_, optimizer) in zip(saved, found, strict=True):
-        state = moving.rewrite(moving.at(content, before.name), before, optimizer, names)
-        content = moving.replaced(content, before.name, state)
+        state = migration.rewrite_state(migration.find_state(content, before.name), before, optimizer, names)
+        content = migration.replace_state(content, before.name, state)
         lines.append(_moved(before, state))
     request.progress(f"writing {output.name}")
     with files.atomic_write(output) as fresh:

@@ -11,13 +11,13 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, Optimizer, observe_groups
 from decay_audit.model.optimizer_pairs import pair_optimizers
-from decay_audit.optimizers import saved_positions
+from decay_audit.optimizers.saved_positions import name_positions
 from decay_audit.sources import target as targets
 
 if TYPE_CHECKING:
     import torch
 
-    from decay_audit.optimizers.watch_construction import Record
+    from decay_audit.optimizers.watch_construction import ConstructionLog
     from decay_audit.sources.module import Built
 
 
@@ -52,7 +52,7 @@ def _placed(saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory
     """See positions without names as the live optimizer that would load them has them, where their shapes allow it."""
     shapes = {one.name: one.shape for one in inventory.parameters}
     loading = {id(then): now for now, then in pair_optimizers(live, saved)}
-    return tuple(saved_positions.placed(one, loading[id(one)], shapes) if id(one) in loading else one for one in saved)
+    return tuple(name_positions(one, loading[id(one)], shapes) if id(one) in loading else one for one in saved)
 
 
 def _beside(loaded: Loaded, request: Request) -> Inventory | None:
@@ -84,10 +84,12 @@ def _live(loaded: Loaded, request: Request, expression: str) -> Observed:
     from decay_audit.optimizers import watch_construction
 
     request.progress("making the optimizer")
-    with watch_construction.watch() as record:
+    with watch_construction.watch() as log:
         built, optimizers = made(expression, built, request)
     request.progress("measuring steps with a gradient of zero" if request.measure else "reading the optimizer")
-    return observe_live(built.model, loaded.inventory, optimizers, record=record, measure=request.measure)
+    return observe_live(
+        built.model, loaded.inventory, optimizers, log=log, measure=request.measure, source=request.optimizer or ""
+    )
 
 
 def made(expression: str, built: "Built", request: Request) -> "tuple[Built, object]":
@@ -110,23 +112,25 @@ def observe_live(
     inventory: Inventory,
     made: object,
     *,
-    record: "Record | None" = None,
+    log: "ConstructionLog | None" = None,
     measure: bool = False,
+    source: str = "",
 ) -> Observed:
     """Read live optimizers: what each group holds, and, if asked for, what a step with a gradient of zero does.
 
     Args:
         made: an optimizer, several, or what holds them, as `decay_audit.optimizers.find` accepts.
-        record: what was seen while they were built.
+        log: what was recorded while they were built.
+        source: the expression that made them, for the message of an error.
 
     Raises:
         OptimizerError: there is none among them, or it cannot be read or stepped.
     """
-    from decay_audit.optimizers import live
+    from decay_audit.optimizers import find, live
     from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
-    found, names = live.find(made), module.names(model, inventory)
-    observed = live.observe(found, names, record)
-    observations = measure_steps(found, names, record) if measure else observed.observations
+    optimizers, names = find.find(made, source=source), module.names(model, inventory)
+    observed = live.observe(optimizers, names, log)
+    observations = measure_steps(optimizers, names, log) if measure else observed.observations
     return Observed(optimizers=observed.optimizers, observations=observations)

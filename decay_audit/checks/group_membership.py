@@ -119,8 +119,8 @@ def _flattened(observed: ObservedPlan) -> Iterator[Finding]:
         if flat:
             yield finding(
                 "DA505",
-                f"{optimizer.type} holds {count_noun(len(flat), 'flattened parameter')}: all parameters that are packed "
-                f"in {'it' if len(flat) == 1 else 'each'} get the same coefficient",
+                f"{optimizer.type} holds {count_noun(len(flat), 'flattened parameter')}: all that is packed "
+                f"in {'it' if len(flat) == 1 else 'each'} gets the same coefficient",
                 filter(None, flat),
                 expected="the model's own parameters",
                 found="one-dimensional tensors packed by a wrapper",

@@ -1,1 +1,14 @@
-"""Observing: what optimizers hold, saved, and measurably do."""
+"""Observing: an optimizer goes in; Optimizer, Observation and UpdateFormula values come out. Knows no role and no rule.
+
+- find: what user code returned becomes a list of named optimizers
+- watch_construction: records which optimizers were given a weight_decay while user code builds them
+- live: reads the param groups of live optimizers; identity: the names and defaults of their classes
+- table/: what weight_decay means in each class, as data
+- measure/: what a step with a gradient of zero does to each parameter
+- formulas: the update of one parameter, written out with its numbers
+- saved_positions: names for the positions of a saved optimizer, from the live one that would load it
+- migrate: a saved state, rewritten for the groups of another optimizer
+
+With a live optimizer: watch_construction and find, then live (table, identity) or measure. With a checkpoint, sources
+reads the saved optimizers, and saved_positions or migrate goes on from there.
+"""

@@ -1,6 +1,6 @@
-"""What a factory returned goes in, the optimizers in it come out. No library is imported to tell one.
+"""What user code returned goes in, the optimizers in it come out. No library is imported to recognize one.
 
-An optimizer is whatever has a list `param_groups` and a `step`: torch's, and the wrappers that do not derive from it.
+An optimizer is whatever has a list `param_groups` and a `step`: torch's, and wrappers that do not derive from it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,54 +10,59 @@ import torch
 
 from decay_audit.errors import OptimizerError
 
-Found = tuple[tuple[str, torch.optim.Optimizer], ...]
+NamedOptimizers = tuple[tuple[str, torch.optim.Optimizer], ...]
 
-_MANY = ("optimizers", "chained_optimizers", "_optimizers")
-_FORMS = (
-    "return an optimizer, or a list, tuple or dict of optimizers; what configure_optimizers() of a Lightning module "
-    "returns, and a transformers Trainer, will do too"
+_CONTAINER_ATTRIBUTES = ("optimizers", "chained_optimizers", "_optimizers")
+"""Where containers keep several optimizers: torchtitan, Megatron, and wrappers that hide them."""
+_ACCEPTED = (
+    "accepted: an optimizer; a list, tuple or dict of optimizers; what a LightningModule's configure_optimizers() "
+    "returns; a transformers Trainer"
 )
 
 
-def find(built: object, name: str = "optimizer") -> Found:
-    """List the optimizers in what a factory returned, with a name for each.
+def find(value: object, name: str = "optimizer", source: str = "") -> NamedOptimizers:
+    """List the optimizers in a value, with a name for each.
 
-    Accepts one optimizer; a list, tuple or dict of them, with schedulers beside them; what Lightning's
+    Accepts one optimizer; a list, tuple or dict of them, with or without schedulers; what Lightning's
     `configure_optimizers` returns; a transformers Trainer (its optimizer is created if need be); and engines and
     containers that keep optimizers as `optimizer` or `optimizers`.
 
+    Args:
+        source: the expression that made the value, for the message of an error.
+
     Raises:
-        OptimizerError: there is none.
+        OptimizerError: there is no optimizer in it.
     """
-    found: dict[int, tuple[str, torch.optim.Optimizer]] = {}
-    for place, optimizer in _walk(built, name):
-        found.setdefault(id(optimizer), (place, optimizer))
-    if not found:
-        raise OptimizerError(f"no optimizer in what was returned: {_said(built)}", _FORMS)
-    return _numbered(list(found.values()))
+    optimizers: dict[int, tuple[str, Any]] = {}
+    for place, optimizer in _walk(value, name):
+        optimizers.setdefault(id(optimizer), (place, optimizer))
+    if not optimizers:
+        subject = f"{source} returned" if source else f"{name} is"
+        raise OptimizerError(f"{subject} {_describe(value)}, not an optimizer", _ACCEPTED)
+    return _with_distinct_names(list(optimizers.values()))
 
 
-def _numbered(found: list[tuple[str, torch.optim.Optimizer]]) -> Found:
-    """Tell places of the same name apart: `optimizer[0]`, `optimizer[1]`."""
-    places = [place for place, _ in found]
+def _with_distinct_names(optimizers: list[tuple[str, torch.optim.Optimizer]]) -> NamedOptimizers:
+    """Number the optimizers that have the same name: `optimizer[0]`, `optimizer[1]`."""
+    names = [name for name, _ in optimizers]
     return tuple(
-        (f"{place}[{places[:index].count(place)}]" if places.count(place) > 1 else place, optimizer)
-        for index, (place, optimizer) in enumerate(found)
+        (f"{name}[{names[:index].count(name)}]" if names.count(name) > 1 else name, optimizer)
+        for index, (name, optimizer) in enumerate(optimizers)
     )
 
 
-def layers(optimizer: object) -> tuple[Any, ...]:
-    """List an optimizer and the ones that it wraps, outermost first: Lookahead, then its AdamW."""
+def wrapper_chain(optimizer: object) -> tuple[Any, ...]:
+    """List an optimizer and those that it wraps, outermost first: Lookahead, then its AdamW."""
     chain = [optimizer]
-    while (inner := _wrapped(chain[-1])) is not None and all(inner is not one for one in chain):
-        chain.append(inner)
+    while (wrapped := _wrapped(chain[-1])) is not None and all(wrapped is not optimizer for optimizer in chain):
+        chain.append(wrapped)
     return tuple(chain)
 
 
 def _wrapped(optimizer: object) -> object:
-    """The one optimizer among an object's own attributes, under whatever name."""
-    inside = {id(value): value for value in vars(optimizer).values() if is_optimizer(value)}
-    return next(iter(inside.values())) if len(inside) == 1 else None
+    """The only optimizer among an object's own attributes, whatever its name; None if there is none, or several."""
+    wrapped = {id(value): value for value in vars(optimizer).values() if is_optimizer(value)}
+    return next(iter(wrapped.values())) if len(wrapped) == 1 else None
 
 
 def is_optimizer(value: object) -> bool:
@@ -65,56 +70,59 @@ def is_optimizer(value: object) -> bool:
     return isinstance(getattr(value, "param_groups", None), list) and callable(getattr(value, "step", None))
 
 
-def _walk(built: object, name: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(built, Mapping):
-        for key, value in built.items():
-            yield from _walk(value, name if key == "optimizer" else str(key))
-    elif isinstance(built, list | tuple):
-        for value in built:
-            yield from _walk(value, name)
-    elif _is_scheduler(built):
+def _walk(value: object, name: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _walk(item, name if key == "optimizer" else str(key))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _walk(item, name)
+    elif _is_scheduler(value):
         return
-    elif members := _members(built):
+    elif members := _members(value):
         yield from _walk(members, name)
-    elif is_optimizer(built):
-        yield name, built
-    elif (held := _held(built)) is not None:
-        yield from _walk(held, name)
+    elif is_optimizer(value):
+        yield name, value
+    elif (optimizer := _optimizer_of_trainer(value)) is not None:
+        yield from _walk(optimizer, name)
 
 
 def _is_scheduler(value: object) -> bool:
-    """A scheduler keeps its optimizer as `optimizer`, but that is not where one looks for it."""
+    """A scheduler has an attribute `optimizer` too, but returning a scheduler does not return its optimizer."""
     return isinstance(value, torch.optim.lr_scheduler.LRScheduler) or hasattr(value, "get_last_lr")
 
 
 def _members(value: object) -> list[object]:
-    """The optimizers of a container, whose own `param_groups` may be a summary of theirs."""
-    for attribute in _MANY:
-        kept = getattr(value, attribute, None)
-        if isinstance(kept, list | tuple) and kept and all(map(is_optimizer, kept)):
-            return [*kept]
+    """The optimizers of a container. Its own `param_groups` may be a summary of theirs."""
+    for attribute in _CONTAINER_ATTRIBUTES:
+        members = getattr(value, attribute, None)
+        if isinstance(members, list | tuple) and members and all(map(is_optimizer, members)):
+            return [*members]
     return []
 
 
-def _held(value: object) -> object:
-    """The optimizer of a trainer or an engine; a transformers Trainer makes it when asked."""
-    held = getattr(value, "optimizer", None)
+def _optimizer_of_trainer(value: object) -> object:
+    """The optimizer of a trainer or an engine. A transformers Trainer creates it on request."""
+    optimizer = getattr(value, "optimizer", None)
     create = getattr(value, "create_optimizer", None)
-    if held is None and callable(create):
+    if optimizer is None and callable(create):
         return _created(value, create)
-    return held if held is not value else None
+    return optimizer if optimizer is not value else None
 
 
-def _created(value: object, create: Callable[[], object]) -> object:
+def _created(trainer: object, create: Callable[[], object]) -> object:
     try:
-        made = create()
+        optimizer = create()
     except Exception as error:
-        raise OptimizerError(f"{type(value).__name__}.create_optimizer() failed: {error}", _FORMS) from error
-    return made if made is not None else getattr(value, "optimizer", None)
+        raise OptimizerError(f"{type(trainer).__name__}.create_optimizer() raised {error!r}", _ACCEPTED) from error
+    return optimizer if optimizer is not None else getattr(trainer, "optimizer", None)
 
 
-def _said(value: object) -> str:
-    kind = type(value)
+def _describe(value: object) -> str:
+    """The value with its article: `None`, `an int`, `an empty list`."""
     if value is None:
         return "None"
-    return f"an empty {kind.__name__}" if value in ([], (), {}) else f"{kind.__module__}.{kind.__qualname__}"
+    name = type(value).__name__
+    if isinstance(value, list | tuple | dict):
+        return f"a {name} without an optimizer" if value else f"an empty {name}"
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

@@ -1,14 +1,14 @@
-"""The update written out: one parameter's optimizer and group go in, its steps with this run's numbers come out.
+"""The update of one parameter: its optimizer and group go in, the assignments of a step with their numbers come out.
 
-Each line is one assignment in the order in which the step makes it. Knows no torch; numbers are the group's.
+They stand in the order in which the step makes them. Knows no torch.
 """
 
 from collections.abc import Callable, Mapping
 from math import floor, isfinite, log10
 
 from decay_audit.model.observations import Optimizer, ParamGroup, UpdateFormula
-from decay_audit.optimizers.table.forms import SEMANTICS, WORDS, Path
-from decay_audit.optimizers.table.lookup import path, row
+from decay_audit.optimizers.table.decay_forms import SEMANTICS, UPDATES, DecayForm
+from decay_audit.optimizers.table.lookup import class_facts, decay_form
 
 SOURCES: Mapping[str, str] = {
     "SGD": "https://docs.pytorch.org/docs/stable/generated/torch.optim.SGD.html",
@@ -22,92 +22,89 @@ SOURCES: Mapping[str, str] = {
 }
 
 
-def update(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
-    """Write out what a step of this optimizer does with a parameter of this group.
+def update_formula(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
+    """Write out what a step of this optimizer does to a parameter of this group.
 
-    Classes without a formula of their own get the one sentence that their way in the table stands for.
+    A class without a formula here gets the update that its form in the table stands for.
     """
     name = optimizer.type.rpartition("(")[2].rstrip(")")
-    known = row((name,))
-    way = path(known, group.hyperparameters)
-    if SEMANTICS[way] != optimizer.semantics:  # a class of that name in another library
-        return UpdateFormula(
-            optimizer=optimizer.type, steps=(f"weight_decay {_say(group.weight_decay)}, {optimizer.semantics}",)
-        )
-    write = _FORMULAS.get((name, way))
-    steps = write(group) if write else _general(way, group)
+    form = decay_form(class_facts((name,)), group.hyperparameters)
+    if SEMANTICS[form] != optimizer.semantics:  # a class of that name in another library
+        coefficient = _number_text(group.weight_decay)
+        return UpdateFormula(optimizer=optimizer.type, steps=(f"weight_decay {coefficient}, {optimizer.semantics}",))
+    write = _FORMULAS.get((name, form))
     return UpdateFormula(
         optimizer=optimizer.type,
-        steps=tuple(steps),
-        zero_gradient=_alone(way, name, group),
-        source=SOURCES.get(_family(name, way), ""),
+        steps=tuple(write(group) if write else _update_in_general(form, group)),
+        zero_gradient=_zero_gradient(form, name, group),
+        source=SOURCES.get(_published_as(name, form), ""),
     )
 
 
-def _family(name: str, way: Path) -> str:
-    """Adam with its switch on is AdamW, and AdamW with it off is Adam."""
+def _published_as(name: str, form: DecayForm) -> str:
+    """The key in SOURCES. Adam with decoupled_weight_decay=True is AdamW, and AdamW with False is Adam."""
     if name in ("Adam", "AdamW"):
-        return "AdamW" if way == "lr" else "Adam"
+        return "AdamW" if form == "decoupled" else "Adam"
     return {"SingleDeviceMuon": "Muon", "MuonWithAuxAdam": "Muon", "LAMB": "Lamb"}.get(name, name)
 
 
 def _sgd(group: ParamGroup) -> list[str]:
-    momentum, dampening = _number(group, "momentum"), _number(group, "dampening")
-    steps = _gradient(group, group.weight_decay)
+    momentum, dampening = _setting(group, "momentum"), _setting(group, "dampening")
+    steps = _gradient_first(group, group.weight_decay)
     if momentum:
-        kept = f"{_say(1 - dampening)} g (v <- g the first time)" if dampening else "g"
-        steps.append(f"v <- {_say(momentum)} v + {kept}")
+        gradient = f"{_number_text(1 - dampening)} g (v <- g the first time)" if dampening else "g"
+        steps.append(f"v <- {_number_text(momentum)} v + {gradient}")
     direction = "g"
     if momentum:
-        direction = f"(g + {_say(momentum)} v)" if group.hyperparameters.get("nesterov") else "v"
-    return [*steps, f"w <- w - {_lr(group)} {direction}"]
+        direction = f"(g + {_number_text(momentum)} v)" if group.hyperparameters.get("nesterov") else "v"
+    return [*steps, f"w <- w - {_lr_text(group)} {direction}"]
 
 
 def _adam(group: ParamGroup) -> list[str]:
-    return [*_gradient(group, group.weight_decay), *_moments(group), _adaptive(group)]
+    return [*_gradient_first(group, group.weight_decay), *_moments(group), _adaptive_step(group)]
 
 
 def _adamw(group: ParamGroup) -> list[str]:
-    return [*_gradient(group), *_shrink(group), *_moments(group), _adaptive(group)]
+    return [*_gradient_first(group), *_decoupled_decay(group), *_moments(group), _adaptive_step(group)]
 
 
 def _moments(group: ParamGroup) -> list[str]:
     first, second = _betas(group)
     return [
-        f"m <- {_say(first)} m + {_say(1 - first)} g",
-        f"s <- {_say(second)} s + {_say(1 - second)} g^2",
+        f"m <- {_number_text(first)} m + {_number_text(1 - first)} g",
+        f"s <- {_number_text(second)} s + {_number_text(1 - second)} g^2",
         *(["z <- max(z, s)"] if group.hyperparameters.get("amsgrad") else []),
     ]
 
 
-def _adaptive(group: ParamGroup) -> str:
+def _adaptive_step(group: ParamGroup) -> str:
     size = "z^" if group.hyperparameters.get("amsgrad") else "s^"
-    return f"w <- w - {_lr(group)} m^ / (sqrt({size}) + {_say(_number(group, 'eps', 1e-8))})"
+    return f"w <- w - {_lr_text(group)} m^ / (sqrt({size}) + {_number_text(_setting(group, 'eps', 1e-8))})"
 
 
 def _lion(group: ParamGroup) -> list[str]:
     first, second = _betas(group, (0.9, 0.99))
     return [
-        *_gradient(group),
-        *_shrink(group),
-        f"w <- w - {_lr(group)} sign({_say(first)} m + {_say(1 - first)} g)",
-        f"m <- {_say(second)} m + {_say(1 - second)} g",
+        *_gradient_first(group),
+        *_decoupled_decay(group),
+        f"w <- w - {_lr_text(group)} sign({_number_text(first)} m + {_number_text(1 - first)} g)",
+        f"m <- {_number_text(second)} m + {_number_text(1 - second)} g",
     ]
 
 
 def _muon(group: ParamGroup) -> list[str]:
-    momentum, adjusted = _number(group, "momentum", 0.95), group.hyperparameters.get("adjust_lr_fn")
+    momentum, adjusted = _setting(group, "momentum", 0.95), group.hyperparameters.get("adjust_lr_fn")
     nesterov = group.hyperparameters.get("nesterov", True)
     return [
-        *_gradient(group),
-        f"v <- {_say(momentum)} v + {_say(1 - momentum)} g",
-        *([f"u <- {_say(momentum)} v + {_say(1 - momentum)} g"] if nesterov else []),
-        *_shrink(group),
-        f"w <- w - {_lr(group)}{_SIDES.get(adjusted, '')} orthogonalized({'u' if nesterov else 'v'})",
+        *_gradient_first(group),
+        f"v <- {_number_text(momentum)} v + {_number_text(1 - momentum)} g",
+        *([f"u <- {_number_text(momentum)} v + {_number_text(1 - momentum)} g"] if nesterov else []),
+        *_decoupled_decay(group),
+        f"w <- w - {_lr_text(group)}{_MUON_LR_FACTORS.get(adjusted, '')} orthogonalized({'u' if nesterov else 'v'})",
     ]
 
 
-_SIDES: Mapping[object, str] = {
+_MUON_LR_FACTORS: Mapping[object, str] = {
     None: " sqrt(max(1, rows / columns))",
     "original": " sqrt(max(1, rows / columns))",
     "match_rms_adamw": " x 0.2 sqrt(max(rows, columns))",
@@ -116,113 +113,112 @@ _SIDES: Mapping[object, str] = {
 
 
 def _rmsprop(group: ParamGroup) -> list[str]:
-    alpha, momentum = _number(group, "alpha", 0.99), _number(group, "momentum")
+    alpha, momentum = _setting(group, "alpha", 0.99), _setting(group, "momentum")
     centered = group.hyperparameters.get("centered")
-    step = f"g / (sqrt({'s - a^2' if centered else 's'}) + {_say(_number(group, 'eps', 1e-8))})"
+    step = f"g / (sqrt({'s - a^2' if centered else 's'}) + {_number_text(_setting(group, 'eps', 1e-8))})"
     return [
-        *_gradient(group, group.weight_decay),
-        f"s <- {_say(alpha)} s + {_say(1 - alpha)} g^2",
-        *([f"a <- {_say(alpha)} a + {_say(1 - alpha)} g"] if centered else []),
-        *([f"v <- {_say(momentum)} v + {step}"] if momentum else []),
-        f"w <- w - {_lr(group)} {'v' if momentum else step}",
+        *_gradient_first(group, group.weight_decay),
+        f"s <- {_number_text(alpha)} s + {_number_text(1 - alpha)} g^2",
+        *([f"a <- {_number_text(alpha)} a + {_number_text(1 - alpha)} g"] if centered else []),
+        *([f"v <- {_number_text(momentum)} v + {step}"] if momentum else []),
+        f"w <- w - {_lr_text(group)} {'v' if momentum else step}",
     ]
 
 
 def _adagrad(group: ParamGroup) -> list[str]:
-    decay = _number(group, "lr_decay")
-    slower = f" / (1 + {_say(decay)} steps)" if decay else ""
+    decay = _setting(group, "lr_decay")
+    slower = f" / (1 + {_number_text(decay)} steps)" if decay else ""
     return [
-        *_gradient(group, group.weight_decay),
+        *_gradient_first(group, group.weight_decay),
         "s <- s + g^2",
-        f"w <- w - {_lr(group)}{slower} g / (sqrt(s) + {_say(_number(group, 'eps', 1e-10))})",
+        f"w <- w - {_lr_text(group)}{slower} g / (sqrt(s) + {_number_text(_setting(group, 'eps', 1e-10))})",
     ]
 
 
 def _lamb(group: ParamGroup) -> list[str]:
     return [
-        *_gradient(group),
+        *_gradient_first(group),
         *_moments(group),
-        f"u <- m^ / (sqrt(s^) + {_say(_number(group, 'eps', 1e-6))}) + {_say(group.weight_decay)} w",
-        f"w <- w - {_lr(group)} |w| / |u| u",
+        f"u <- m^ / (sqrt(s^) + {_number_text(_setting(group, 'eps', 1e-6))}) + {_number_text(group.weight_decay)} w",
+        f"w <- w - {_lr_text(group)} |w| / |u| u",
     ]
 
 
-_FORMULAS: Mapping[tuple[str, Path], Callable[[ParamGroup], list[str]]] = {
-    ("SGD", "gradient"): _sgd,
-    ("Adam", "denominator"): _adam,
-    ("Adam", "lr"): _adamw,
-    ("AdamW", "lr"): _adamw,
-    ("AdamW", "denominator"): _adam,
-    ("Lion", "lr"): _lion,
-    ("Muon", "lr"): _muon,
-    ("SingleDeviceMuon", "lr"): _muon,
-    ("RMSprop", "denominator"): _rmsprop,
-    ("Adagrad", "denominator"): _adagrad,
-    ("Lamb", "norm"): _lamb,
+_FORMULAS: Mapping[tuple[str, DecayForm], Callable[[ParamGroup], list[str]]] = {
+    ("SGD", "coupled"): _sgd,
+    ("Adam", "coupled_adaptive"): _adam,
+    ("Adam", "decoupled"): _adamw,
+    ("AdamW", "decoupled"): _adamw,
+    ("AdamW", "coupled_adaptive"): _adam,
+    ("Lion", "decoupled"): _lion,
+    ("Muon", "decoupled"): _muon,
+    ("SingleDeviceMuon", "decoupled"): _muon,
+    ("RMSprop", "coupled_adaptive"): _rmsprop,
+    ("Adagrad", "coupled_adaptive"): _adagrad,
+    ("Lamb", "coupled_normalized"): _lamb,
 }
-"""Class and way, then the steps in numbers."""
+"""By class and form: the function that writes the steps with a group's numbers."""
 
 
-def _shrink(group: ParamGroup) -> list[str]:
+def _decoupled_decay(group: ParamGroup) -> list[str]:
     if not group.weight_decay:
         return []
-    factor = f" {_lr(group)} x {_say(group.weight_decay)} w"
-    return [f"w <- w -{factor}"]
+    return [f"w <- w - {_lr_text(group)} x {_number_text(group.weight_decay)} w"]
 
 
-def _general(way: Path, group: ParamGroup) -> list[str]:
-    words = WORDS[way].replace("weight_decay", _say(group.weight_decay))
-    return [words.replace("lr", _lr(group)) if way == "lr" else words]
+def _update_in_general(form: DecayForm, group: ParamGroup) -> list[str]:
+    update = UPDATES[form].replace("weight_decay", _number_text(group.weight_decay))
+    return [update.replace("lr", _lr_text(group)) if form == "decoupled" else update]
 
 
-def _alone(way: Path, name: str, group: ParamGroup) -> str:
-    """One step with a gradient of zero, from a standstill."""
+def _zero_gradient(form: DecayForm, name: str, group: ParamGroup) -> str:
+    """What one step with a gradient of zero leaves of w, when momentum is zero; "" where that has no short answer."""
     if not group.weight_decay:
         return "with a gradient of zero a step leaves w as it is"
-    if way == "none":
-        return "the coefficient is not used"
+    if form == "none":
+        return "weight_decay is not used"
     if group.lr is None:
         return ""
-    if way == "lr" or (name, way) == ("SGD", "gradient"):
-        nesterov = way == "gradient" and group.hyperparameters.get("nesterov")
-        boost = 1 + _number(group, "momentum") if nesterov else 1.0
-        return f"with a gradient of zero one step keeps {_percent(group.lr * group.weight_decay * boost)} of w"
-    if way == "denominator" and name in ("Adam", "AdamW", "NAdam", "Adamax"):
-        return f"with a gradient of zero one step moves w by about {_lr(group)} towards 0, whatever the coefficient"
+    if form == "decoupled" or (name, form) == ("SGD", "coupled"):
+        nesterov = form == "coupled" and group.hyperparameters.get("nesterov")
+        factor = 1 + _setting(group, "momentum") if nesterov else 1.0
+        return f"with a gradient of zero one step keeps {_percent_kept(group.lr * group.weight_decay * factor)} of w"
+    if form == "coupled_adaptive" and name in ("Adam", "AdamW", "NAdam", "Adamax"):
+        return f"with a gradient of zero a step moves w by about {_lr_text(group)} towards 0, whatever the coefficient"
     return ""
 
 
-def _percent(removed: float) -> str:
-    """What is left, with as many digits as three of what is removed take: `99.995 %`."""
+def _percent_kept(removed: float) -> str:
+    """What is left of a weight, precise enough to show three digits of what is removed: `99.995 %`."""
     digits = max(0, 2 - floor(log10(100 * removed))) if removed > 0 else 0
     text = f"{100 * (1 - removed):.{digits}f}"
     return f"{text.rstrip('0').rstrip('.') if digits else text} %"
 
 
-def _number(group: ParamGroup, key: str, otherwise: float = 0.0) -> float:
-    value = group.hyperparameters.get(key, otherwise)
-    return float(value) if isinstance(value, int | float) and isfinite(value) else otherwise
+def _setting(group: ParamGroup, key: str, default: float = 0.0) -> float:
+    value = group.hyperparameters.get(key, default)
+    return float(value) if isinstance(value, int | float) and isfinite(value) else default
 
 
-def _betas(group: ParamGroup, otherwise: tuple[float, float] = (0.9, 0.999)) -> tuple[float, float]:
+def _betas(group: ParamGroup, default: tuple[float, float] = (0.9, 0.999)) -> tuple[float, float]:
     match group.hyperparameters.get("betas"):
         case (float() as first, float() as second, *_):
             return first, second
         case _:
-            return otherwise
+            return default
 
 
-def _gradient(group: ParamGroup, coefficient: float = 0.0) -> list[str]:
-    """What becomes of the gradient first: `maximize` turns it around before a coupled coefficient is added."""
-    turned = bool(group.hyperparameters.get("maximize"))
+def _gradient_first(group: ParamGroup, coefficient: float = 0.0) -> list[str]:
+    """What the step does to the gradient first: `maximize` negates it, then a coupled coefficient is added."""
+    negated = bool(group.hyperparameters.get("maximize"))
     if coefficient:
-        return [f"g <- {'-g' if turned else 'g'} + {_say(coefficient)} w"]
-    return ["g <- -g"] if turned else []
+        return [f"g <- {'-g' if negated else 'g'} + {_number_text(coefficient)} w"]
+    return ["g <- -g"] if negated else []
 
 
-def _lr(group: ParamGroup) -> str:
-    return "lr" if group.lr is None else _say(group.lr)
+def _lr_text(group: ParamGroup) -> str:
+    return "lr" if group.lr is None else _number_text(group.lr)
 
 
-def _say(value: float) -> str:
+def _number_text(value: float) -> str:
     return f"{value:.6g}".replace("e-0", "e-")

@@ -1,6 +1,6 @@
-"""Live optimizers become Optimizer and Observation values: what each group holds, by canonical parameter names.
+"""Live optimizers become Optimizer and Observation values: what each group sets, by canonical parameter names.
 
-Knows no role and no rule. `find` says what counts as an optimizer.
+Knows no role and no rule. `find` decides what counts as an optimizer.
 """
 
 from collections.abc import Mapping
@@ -12,51 +12,54 @@ from msgspec import Struct
 
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation, Optimizer, ParamGroup
-from decay_audit.optimizers.find import Found, find, layers
-from decay_audit.optimizers.identity import default_coefficient, importable, type_name, types
-from decay_audit.optimizers.table.lookup import declared, meaning, row
-from decay_audit.optimizers.watch_construction import Record
+from decay_audit.optimizers.find import NamedOptimizers, wrapper_chain
+from decay_audit.optimizers.identity import class_names, default_weight_decay, display_name, import_path
+from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
+from decay_audit.optimizers.table.lookup import class_facts, decay_semantics, declared_rate
+from decay_audit.optimizers.watch_construction import ConstructionLog
 from decay_audit.text import format_shape
 
-__all__ = ["Observed", "find", "observe", "speaking"]
-
-_COEFFICIENTS = ("weight_decay", "wd")
 _NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
 
 
-class Observed(Struct, frozen=True, kw_only=True):
-    """What live optimizers hold. A parameter that two groups hold has two observations; one that none holds, none."""
+class LiveOptimizers(Struct, frozen=True, kw_only=True):
+    """Live optimizers as data. A parameter has one observation for each group that holds it; none if no group does."""
 
     optimizers: tuple[Optimizer, ...]
     observations: tuple[Observation, ...]
 
 
-def observe(optimizers: Found, names: Mapping[int, str], record: Record | None = None) -> Observed:
-    """Read optimizers as plain data.
+def observe(
+    optimizers: NamedOptimizers, names: Mapping[int, str], log: ConstructionLog | None = None
+) -> LiveOptimizers:
+    """Read optimizers as data.
 
     Args:
         optimizers: with a name each, as `find` returns them.
         names: `id(tensor)` -> canonical name, for every parameter of the model. The tensors must be alive.
-        record: what was seen when they were built; without it an implicit default can only be suspected.
+        log: what was recorded while they were built. Without it, a default in effect can only be suspected.
 
     Raises:
         OptimizerError: there are no groups, or a hyperparameter is not a finite number.
     """
-    read = [_read(name, optimizer, names, record) for name, optimizer in optimizers]
-    return Observed(
-        optimizers=tuple(one for one, _ in read),
-        observations=tuple(each for _, observations in read for each in observations),
+    results = [_observe_one(name, optimizer, names, log) for name, optimizer in optimizers]
+    return LiveOptimizers(
+        optimizers=tuple(optimizer for optimizer, _ in results),
+        observations=tuple(observation for _, observations in results for observation in observations),
     )
 
 
-def _read(
-    name: str, optimizer: torch.optim.Optimizer, names: Mapping[int, str], record: Record | None
+def _observe_one(
+    name: str, optimizer: torch.optim.Optimizer, names: Mapping[int, str], log: ConstructionLog | None
 ) -> tuple[Optimizer, list[Observation]]:
     if not optimizer.param_groups:
-        raise OptimizerError(f"{name} ({type(optimizer).__name__}) has no param groups", "give it parameters")
-    inside = speaking(optimizer)
-    groups = tuple(_group(name, optimizer, index, names, record) for index in range(len(optimizer.param_groups)))
-    what = meaning(types(inside), [{**_switches(inside), **group.hyperparameters} for group in groups])
+        raise OptimizerError(
+            f"{name} ({type(optimizer).__name__}) has no param groups", "create it with the model's parameters"
+        )
+    decaying = decaying_optimizer(optimizer)
+    groups = tuple(_group(name, optimizer, index, names, log) for index in range(len(optimizer.param_groups)))
+    settings = [{**_attributes(decaying), **group.hyperparameters} for group in groups]
+    decay = decay_semantics(class_names(decaying), settings)
     observations = [
         Observation(
             parameter=parameter,
@@ -64,90 +67,90 @@ def _read(
             group=index,
             weight_decay=group.weight_decay,
             lr=group.lr,
-            declared_rate=declared(way, group.weight_decay, group.lr),
+            declared_rate=declared_rate(form, group.weight_decay, group.lr),
         )
-        for index, (group, way) in enumerate(zip(groups, what.paths, strict=True))
+        for index, (group, form) in enumerate(zip(groups, decay.forms, strict=True))
         for parameter in group.parameters
         if parameter
     ]
-    read = Optimizer(
+    observed = Optimizer(
         name=name,
-        type=type_name(optimizer),
-        import_path=importable(optimizer),
+        type=display_name(optimizer),
+        import_path=import_path(optimizer),
         groups=groups,
-        semantics=what.semantics,
-        adaptive_denominator=what.adaptive_denominator,
-        notes=what.notes,
+        semantics=decay.semantics,
+        adaptive_denominator=decay.adaptive_denominator,
+        notes=decay.notes,
     )
-    return read, observations
+    return observed, observations
 
 
-def speaking(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """The layer whose step decides what a coefficient does: the first that does not only call the one inside it.
+def decaying_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Find the optimizer of a chain of wrappers whose step decides the decay.
 
-    A wrapper that the table does not know may do anything with it.
+    That is the first one that does more than call the next. A wrapper that is not in the table may do anything.
     """
-    chain = layers(optimizer)
-    found: torch.optim.Optimizer = next((layer for layer in chain if not _only_calls(layer)), chain[-1])
-    return found
+    chain = wrapper_chain(optimizer)
+    decaying: torch.optim.Optimizer = next((wrapper for wrapper in chain if not _delegates(wrapper)), chain[-1])
+    return decaying
 
 
-def _only_calls(layer: object) -> bool:
-    known = row(types(layer))
-    return known is not None and known.path == "inside"
+def _delegates(wrapper: object) -> bool:
+    facts = class_facts(class_names(wrapper))
+    return facts is not None and facts.form == "delegated"
 
 
 def _group(
-    name: str, optimizer: torch.optim.Optimizer, index: int, names: Mapping[int, str], record: Record | None
+    name: str, optimizer: torch.optim.Optimizer, index: int, names: Mapping[int, str], log: ConstructionLog | None
 ) -> ParamGroup:
     group = optimizer.param_groups[index]
     place = f"group {index} of {name} ({type(optimizer).__name__})"
-    key = next((each for each in _COEFFICIENTS if each in group), "")
+    key = next((key for key in COEFFICIENT_KEYS if key in group), "")
     coefficient = _number(group[key], key, place) if key else 0.0
     tensors = [tensor for tensor in group.get("params", ()) if isinstance(tensor, torch.Tensor)]
     return ParamGroup(
         weight_decay=coefficient,
         lr=_number(group["lr"], "lr", place) if group.get("lr") is not None else None,
         parameters=tuple(names.get(id(tensor), "") for tensor in tensors),
-        hyperparameters={each: _plain(value) for each, value in group.items() if each not in _NOT_HYPERPARAMETERS},
-        weight_decay_is_default=_implicit(optimizer, index, coefficient, record),
-        foreign_tensors=tuple(_described(tensor) for tensor in tensors if id(tensor) not in names),
+        hyperparameters={key: _plain_value(value) for key, value in group.items() if key not in _NOT_HYPERPARAMETERS},
+        weight_decay_is_default=_is_default(optimizer, index, coefficient, log),
+        foreign_tensors=tuple(_dtype_and_shape(tensor) for tensor in tensors if id(tensor) not in names),
         flat_parameters=tuple(names.get(id(tensor), "") for tensor in tensors if _is_flat(tensor)),
     )
 
 
-def _switches(optimizer: object) -> dict[str, object]:
-    """Attributes that may say how it decays, where the groups do not: `adam_w_mode`."""
+def _attributes(optimizer: object) -> dict[str, object]:
+    """Attributes that may hold a switch that the groups do not have, such as `adam_w_mode`."""
     return {name: value for name, value in vars(optimizer).items() if isinstance(value, bool | int)}
 
 
 def _number(value: object, key: str, place: str) -> float:
-    """A hyperparameter as a float; torch also takes tensors, and numbers of NumPy."""
+    """A hyperparameter as a float. torch also accepts tensors and NumPy numbers."""
     if isinstance(value, torch.Tensor):
         if value.is_meta or value.numel() != 1:
-            raise OptimizerError(f"{place}: {key} is a tensor without a single value", f"give {key} as a number")
+            raise OptimizerError(f"{place}: {key} is a tensor that holds no single number", f"give {key} as a number")
         value = value.item()
     if not isinstance(value, Real) or not isfinite(value):
         raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be a finite number")
-    if value < 0 and key in _COEFFICIENTS:
-        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be 0 or more: weights would grow")
+    if value < 0 and key in COEFFICIENT_KEYS:
+        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be 0 or more: below 0 weights grow")
     return float(value)
 
 
-def _plain(value: object) -> object:
+def _plain_value(value: object) -> object:
     """A hyperparameter as data that can be compared and printed."""
     match value:
         case torch.Tensor():
-            return value.item() if value.numel() == 1 and not value.is_meta else _described(value)
+            return value.item() if value.numel() == 1 and not value.is_meta else _dtype_and_shape(value)
         case None | bool() | int() | float() | str():
             return value
         case list() | tuple():
-            return tuple(_plain(each) for each in value)
+            return tuple(_plain_value(item) for item in value)
         case _:
             return getattr(value, "__qualname__", type(value).__qualname__)
 
 
-def _described(tensor: torch.Tensor) -> str:
+def _dtype_and_shape(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {format_shape(tensor.shape)}"
 
 
@@ -156,9 +159,13 @@ def _is_flat(tensor: torch.Tensor) -> bool:
     return bool(getattr(tensor, "_is_flat_param", False))
 
 
-def _implicit(optimizer: torch.optim.Optimizer, index: int, coefficient: float, record: Record | None) -> bool | None:
-    chain = layers(optimizer)
-    seen = [known for layer in chain if record and (known := record.weight_decay_is_default(layer, index)) is not None]
-    if seen:
-        return all(seen)
-    return None if coefficient in map(default_coefficient, chain) else False
+def _is_default(
+    optimizer: torch.optim.Optimizer, index: int, coefficient: float, log: ConstructionLog | None
+) -> bool | None:
+    """Whether the coefficient is a default that no code set; None if it equals the default and nothing was watched."""
+    chain = wrapper_chain(optimizer)
+    recorded = [log.weight_decay_is_default(wrapper, index) for wrapper in chain] if log else []
+    known = [is_default for is_default in recorded if is_default is not None]
+    if known:
+        return all(known)
+    return None if coefficient in map(default_weight_decay, chain) else False

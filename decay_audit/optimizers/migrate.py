@@ -1,80 +1,92 @@
-"""A saved optimizer state and a new optimizer go in, the state in the new layout comes out, moved by name.
+"""A saved optimizer state and a new optimizer go in; the state in the new layout comes out, moved by name.
 
-State tensors are carried as they are. What cannot be mapped without a guess is refused.
+State tensors are not changed. A mapping that would be a guess is refused.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from decay_audit.errors import OptimizerError
-from decay_audit.model.observations import Optimizer
+from decay_audit.model.observations import ALGORITHM_SETTINGS, Optimizer
 from decay_audit.text import first_few
 
-State = Mapping[str, Any]
+StateDict = Mapping[str, Any]
 
-_WITH_NAMES = "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)"
-ALGORITHM = frozenset({"betas", "momentum", "rho", "alpha"})
-"""Hyperparameters that tell algorithms apart."""
-_PLACES = frozenset({"params", "param_names"})
-_NEW = frozenset({"weight_decay"})
-"""What a migration is for: these come from the new groups, everything else from the saved ones where they agree."""
+_SAVE_WITH_NAMES = "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)"
+_PARAMETER_KEYS = frozenset({"params", "param_names"})
+_FROM_NEW_GROUPS = frozenset({"weight_decay"})
+"""Settings that a migration is meant to change. All others come from the saved groups where these agree."""
 
 
-def rewrite(state: State, saved: Optimizer, new: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, Any]:
+class SavedPosition(NamedTuple):
+    """Where a parameter was in a saved optimizer: its group, and the key of its state."""
+
+    group: StateDict
+    key: Any
+
+
+def rewrite_state(
+    state: StateDict, saved: Optimizer, new: torch.optim.Optimizer, names: Mapping[int, str]
+) -> dict[str, Any]:
     """Rewrite an optimizer's state dict for the groups of another optimizer over the same parameters.
 
-    Each group is the new optimizer's. Hyperparameters that all its parameters had in common are kept, so that a
-    schedule goes on where it was; `weight_decay` is always the new one. A state that is keyed by names stays so.
+    Each group is the new optimizer's. Hyperparameters that all its parameters had in common before are kept, so that a
+    schedule continues; `weight_decay` is always the new one. A state that is keyed by names stays keyed by names.
 
     Args:
         state: the state dict as it was saved.
-        saved: the same as read, with the names of its positions.
-        new: the optimizer that shall load the result.
+        saved: the same, read, with the names of its positions.
+        new: the optimizer that is going to load the result.
         names: `id(tensor)` -> canonical name, for every parameter of the model.
 
     Raises:
-        OptimizerError: the optimizers are not of one kind, a position has no name or two have the same, a parameter
-            of one side is not on the other, or positions without names may be mixed up: groups share a coefficient, or
-            are not in the order of the model.
+        OptimizerError: the optimizers are of different algorithms; a position has no name, or two have the same; a
+            parameter is in only one of the optimizers; or positions without names are ambiguous: groups share a
+            coefficient, or are not in the order of the model.
     """
-    _must_be_of_one_kind(state, saved, new)
-    _must_be_sure(state, saved, [*dict.fromkeys(names.values())])
-    old = _by_name(state, saved)
-    wanted = _wanted(new, names)
-    _agree(old, [*chain.from_iterable(wanted)], state, saved)
-    places = {name: _place(old[name], index) for index, name in enumerate(chain.from_iterable(wanted))}
+    _refuse_another_algorithm(state, saved, new)
+    _refuse_ambiguous_positions(state, saved, [*dict.fromkeys(names.values())])
+    positions = _saved_positions(state, saved)
+    new_groups = _names_by_group(new, names)
+    _refuse_lost_states(positions, [*chain.from_iterable(new_groups)], state, saved)
+    keys = {name: _new_key(positions[name], index) for index, name in enumerate(chain.from_iterable(new_groups))}
     groups = [
-        _group(fresh, [old[name][0] for name in members], [places[name] for name in members])
-        for fresh, members in zip(new.state_dict()["param_groups"], wanted, strict=True)
+        _merged_group(group, [positions[name].group for name in members], [keys[name] for name in members])
+        for group, members in zip(new.state_dict()["param_groups"], new_groups, strict=True)
     ]
-    kept = {place: state["state"][old[name][1]] for name, place in places.items() if old[name][1] in state["state"]}
-    return {**state, "state": kept, "param_groups": groups}
+    states = state["state"]
+    moved = {key: states[positions[name].key] for name, key in keys.items() if positions[name].key in states}
+    return {**state, "state": moved, "param_groups": groups}
 
 
-def _place(before: tuple[State, Any], index: int) -> Any:  # noqa: ANN401 - a name, or a number
-    """A position's key among the new states: its number, as torch has it, or the name by which it was saved."""
-    return before[1] if isinstance(before[1], str) else index
+def _new_key(position: SavedPosition, index: int) -> Any:  # noqa: ANN401 - a name, or a number
+    """The key of a state in the new layout: its position, as in torch, or the name by which it was saved."""
+    return position.key if isinstance(position.key, str) else index
 
 
-def _must_be_of_one_kind(state: State, saved: Optimizer, new: torch.optim.Optimizer) -> None:
-    """Refuse to hand the states of one algorithm to another, which would look for its own."""
-    held = [set(group) & ALGORITHM for groups in (state["param_groups"], new.param_groups) for group in groups[:1]]
-    if len({frozenset(keys) for keys in held}) > 1:
+def _refuse_another_algorithm(state: StateDict, saved: Optimizer, new: torch.optim.Optimizer) -> None:
+    """Refuse to give the states of one algorithm to another, which needs other states."""
+    algorithms = {
+        frozenset(group.keys() & set(ALGORITHM_SETTINGS))
+        for groups in (state["param_groups"], new.param_groups)
+        for group in groups[:1]
+    }
+    if len(algorithms) > 1:
         raise OptimizerError(
-            f"the saved state is of {saved.type}, and --to makes {type(new).__name__}",
-            "a state goes on in an optimizer of its class; start another one anew",
+            f"the saved state is {saved.type}'s, but --to makes {type(new).__name__}",
+            "use the optimizer class that was saved, or start the new one without this state",
         )
 
 
-def _must_be_sure(state: State, saved: Optimizer, order: Sequence[str]) -> None:
-    """Refuse groups that shapes cannot keep apart.
+def _refuse_ambiguous_positions(state: StateDict, saved: Optimizer, order: Sequence[str]) -> None:
+    """Refuse positions without names that may have been mixed up.
 
-    A reader tells positions apart as far as their coefficient is concerned: groups that share one may be mixed up with
-    each other, and so may positions of one shape that are not in the order of the model. That is all the same to an
-    audit, and not to the state that is to be moved.
+    Positions without names are read so that each gets the right coefficient. Groups with the same coefficient may be
+    mixed up, and so may positions of one shape that are not in the order of the model. An audit gives the same result
+    then; a migration would move states to the wrong parameters.
     """
     groups = state["param_groups"]
     if not any(group.shapes for group in saved.groups):
@@ -82,47 +94,47 @@ def _must_be_sure(state: State, saved: Optimizer, order: Sequence[str]) -> None:
     coefficients = [group.get("weight_decay") for group in groups]
     if len(set(coefficients)) < len(coefficients):
         raise OptimizerError(
-            f"the mapping is ambiguous: {len(groups)} groups, some of the same weight_decay, without names",
-            _WITH_NAMES,
+            f"the mapping is ambiguous: the {len(groups)} groups have no names, and some have the same weight_decay",
+            _SAVE_WITH_NAMES,
         )
-    places = {name: index for index, name in enumerate(order)}
-    found = [[places[name] for name in group.parameters if name in places] for group in saved.groups]
-    alike = any(len(set(group.shapes)) < len(group.shapes) for group in saved.groups)
-    if alike and any(each != sorted(each) for each in found):
+    index_of = {name: index for index, name in enumerate(order)}
+    indices = [[index_of[name] for name in group.parameters if name in index_of] for group in saved.groups]
+    shapes_repeat = any(len(set(group.shapes)) < len(group.shapes) for group in saved.groups)
+    if shapes_repeat and any(listed != sorted(listed) for listed in indices):
         raise OptimizerError(
-            "the mapping is ambiguous: the groups are not in the order of the model, some parameters have the same "
-            "shape, and none has a name",
-            _WITH_NAMES,
+            "the mapping is ambiguous: the groups have no names and are not in the order of the model, and some "
+            "parameters have the same shape",
+            _SAVE_WITH_NAMES,
         )
 
 
-def replaced(checkpoint: object, path: str, value: State) -> object:
-    """Copy a checkpoint with the state dict at a dotted path replaced; nothing else is copied or changed."""
-    if _is_state(checkpoint) and path == "optimizer":
-        return value
-    return _replaced(checkpoint, path, value)
+def replace_state(checkpoint: object, path: str, state: StateDict) -> object:
+    """Copy a checkpoint with the state dict at a dotted path replaced. Nothing else is copied or changed."""
+    if _is_optimizer_state(checkpoint) and path == "optimizer":
+        return state
+    return _replace_at(checkpoint, path, state)
 
 
-def at(checkpoint: object, path: str) -> State:
-    """Find the optimizer state dict at a dotted path, as a reader of the file names it.
+def find_state(checkpoint: object, path: str) -> StateDict:
+    """Find the optimizer state dict at a dotted path, which is the name that the saved optimizer was read with.
 
     Raises:
         OptimizerError: there is none.
     """
-    if _is_state(checkpoint) and path == "optimizer":
+    if _is_optimizer_state(checkpoint) and path == "optimizer":
         return checkpoint  # type: ignore[return-value]
-    found = next((value for key, value in _states(checkpoint) if key == path), None)
-    if found is None:
+    state = next((state for place, state in _optimizer_states(checkpoint) if place == path), None)
+    if state is None:
         raise OptimizerError(f"no optimizer state at {path}", "the file has changed since it was read")
-    return found
+    return state
 
 
-def _states(node: object, path: str = "") -> Iterator[tuple[str, State]]:
-    if _is_state(node):
+def _optimizer_states(node: object, path: str = "") -> Iterator[tuple[str, StateDict]]:
+    if _is_optimizer_state(node):
         yield path, node  # type: ignore[misc]
         return
     for key, child in _children(node):
-        yield from _states(child, f"{path}.{key}" if path else str(key))
+        yield from _optimizer_states(child, f"{path}.{key}" if path else str(key))
 
 
 def _children(node: object) -> Iterator[tuple[Any, object]]:
@@ -132,86 +144,93 @@ def _children(node: object) -> Iterator[tuple[Any, object]]:
         yield from enumerate(node)
 
 
-def _replaced(node: object, path: str, value: State) -> object:
+def _replace_at(node: object, path: str, state: StateDict) -> object:
     if not path:
-        return value
+        return state
     for key, child in _children(node):
         if path == str(key) or path.startswith(f"{key}."):
-            changed = _replaced(child, path.removeprefix(str(key)).removeprefix("."), value)
-            return _with(node, key, changed)
+            changed = _replace_at(child, path.removeprefix(str(key)).removeprefix("."), state)
+            return _copy_with(node, key, changed)
     return node
 
 
-def _with(node: object, key: Any, changed: object) -> object:  # noqa: ANN401 - a key of any mapping
+def _copy_with(node: object, key: Any, changed: object) -> object:  # noqa: ANN401 - a key of any mapping
     if isinstance(node, Mapping):
         copied = dict(node)
         copied[key] = changed
         return copied
-    listed = [*node]  # type: ignore[misc]
-    listed[key] = changed
-    return type(node)(listed)  # type: ignore[call-arg]
+    items = [*node]  # type: ignore[misc]
+    items[key] = changed
+    return type(node)(items)  # type: ignore[call-arg]
 
 
-def _is_state(node: object) -> bool:
+def _is_optimizer_state(node: object) -> bool:
     return isinstance(node, Mapping) and isinstance(node.get("param_groups"), list) and "state" in node
 
 
-def _by_name(state: State, saved: Optimizer) -> dict[str, tuple[State, Any]]:
-    """Each name's saved group and its key among the states."""
-    found: dict[str, tuple[State, Any]] = {}
+def _saved_positions(state: StateDict, saved: Optimizer) -> dict[str, SavedPosition]:
+    """By name: where each parameter was saved."""
+    positions: dict[str, SavedPosition] = {}
     for index, (group, read) in enumerate(zip(state["param_groups"], saved.groups, strict=True)):
         if len(group["params"]) != len(read.parameters) or not all(read.parameters):
             raise OptimizerError(
-                f"group {index} of the saved {saved.type} has positions that cannot be told by name",
-                "the mapping would be a guess; name the model that was trained with --model",
+                f"group {index} of the saved {saved.type} has positions without a name",
+                "name the model that was trained: --model TARGET",
             )
         for key, name in zip(group["params"], read.parameters, strict=True):
-            if name in found:
-                raise OptimizerError(f"{name} is at two positions of the saved {saved.type}", "nothing was written")
-            found[name] = (group, key)
-    return found
+            if name in positions:
+                raise OptimizerError(
+                    f"{name} is at two positions of the saved {saved.type}", "list each parameter once, and save again"
+                )
+            positions[name] = SavedPosition(group, key)
+    return positions
 
 
-def _wanted(new: torch.optim.Optimizer, names: Mapping[int, str]) -> list[list[str]]:
-    wanted = [[names.get(id(tensor), "") for tensor in group["params"]] for group in new.param_groups]
-    every = [name for group in wanted for name in group]
+def _names_by_group(new: torch.optim.Optimizer, names: Mapping[int, str]) -> list[list[str]]:
+    groups = [[names.get(id(tensor), "") for tensor in group["params"]] for group in new.param_groups]
+    every = [*chain.from_iterable(groups)]
     if "" in every:
-        raise OptimizerError(f"{type(new).__name__} holds a tensor that is not the model's", "see DA203")
+        raise OptimizerError(
+            f"{type(new).__name__} holds a tensor that is not a parameter of the model",
+            "see: decay-audit explain DA203",
+        )
     if len(set(every)) < len(every):
-        raise OptimizerError(f"{type(new).__name__} holds a parameter twice", "see DA202")
-    return wanted
+        raise OptimizerError(f"{type(new).__name__} lists a parameter twice", "see decay-audit explain DA202")
+    return groups
 
 
-def _agree(old: Mapping[str, tuple[State, Any]], wanted: Sequence[str], state: State, saved: Optimizer) -> None:
+def _refuse_lost_states(
+    positions: Mapping[str, SavedPosition], names: Sequence[str], state: StateDict, saved: Optimizer
+) -> None:
     """Refuse to lose a state, and to make one up."""
-    missing = [name for name in wanted if name not in old]
+    missing = [name for name in names if name not in positions]
     if missing:
         raise OptimizerError(
-            f"{first_few(missing, 3)} of the new optimizer {'has' if len(missing) == 1 else 'have'} no place in the "
-            f"saved {saved.type}",
-            "its state would have to be made up; migrate to groups over the same parameters",
+            f"the saved {saved.type} has no state for {first_few(missing, 3)} of the new optimizer",
+            "make groups over the parameters that were saved",
         )
-    held = {key for key, value in state["state"].items() if value}
-    lost = [name for name, (_, key) in old.items() if name not in set(wanted) and key in held]
+    with_state = {key for key, value in state["state"].items() if value}
+    lost = [name for name, position in positions.items() if name not in set(names) and position.key in with_state]
     if lost:
         raise OptimizerError(
             f"the state of {first_few(lost, 3)} would be lost: the new optimizer does not hold "
             f"{'it' if len(lost) == 1 else 'them'}",
-            "migrate to groups over the same parameters",
+            "make groups over the parameters that were saved",
         )
 
 
-def _group(fresh: State, before: Sequence[State], places: list[Any]) -> dict[str, Any]:
-    """The new group's settings, with what all its members had before in place of what it starts with."""
-    kept = {
-        key: before[0][key]
-        for key in (before[0] if before else ())
-        if key not in _PLACES | _NEW and all(key in group and _same(group[key], before[0][key]) for group in before)
+def _merged_group(new: StateDict, saved: Sequence[StateDict], keys: list[Any]) -> dict[str, Any]:
+    """The new group, with the settings that its parameters had in common in their saved groups."""
+    common = {
+        key: value
+        for key, value in (saved[0] if saved else {}).items()
+        if key not in _PARAMETER_KEYS | _FROM_NEW_GROUPS
+        and all(key in group and _equal(group[key], value) for group in saved)
     }
-    return {**fresh, **kept, "params": places}
+    return {**new, **common, "params": keys}
 
 
-def _same(one: object, other: object) -> bool:
-    if isinstance(one, torch.Tensor) or isinstance(other, torch.Tensor):
-        return isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.equal(other)
-    return one == other
+def _equal(value: object, other: object) -> bool:
+    if isinstance(value, torch.Tensor) or isinstance(other, torch.Tensor):
+        return isinstance(value, torch.Tensor) and isinstance(other, torch.Tensor) and value.equal(other)
+    return value == other

@@ -1,42 +1,48 @@
-"""A saved optimizer without names goes in, seen through the live one that would load it. Knows no torch and no file."""
+"""A saved optimizer without names goes in; out it comes with the names of the live one that would load it.
+
+Knows no torch and no file.
+"""
 
 from collections.abc import Mapping
 
 from msgspec.structs import replace
 
 from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.model.optimizer_pairs import group_sizes
 
-Shape = tuple[int, ...]
+Shapes = Mapping[str, tuple[int, ...]]
 
-_BY_SHAPE = "the saved positions have no names; their shapes are those of the live groups, whose names they are given"
+_NAMED_BY_SHAPE = (
+    "the saved positions have no names; their shapes match the live groups, so they get the names of those"
+)
 
 
-def placed(saved: Optimizer, live: Optimizer, shapes: Mapping[str, Shape]) -> Optimizer:
-    """Name the positions of a saved optimizer as the live one does, if it has no names and every state fits there.
+def name_positions(saved: Optimizer, live: Optimizer, shapes: Shapes) -> Optimizer:
+    """Name the positions of a saved optimizer as in the live one, if it has no names and every state fits there.
 
-    Without a live optimizer a file without names is read in the order of the model, which not every optimizer keeps.
+    Without a live optimizer, a file without names is read in the order of the model, which not every optimizer keeps.
 
     Args:
         shapes: of the model's parameters, by canonical name.
     """
     pairs = [*zip(saved.groups, live.groups, strict=False)]
-    if not _loads(saved, live) or all(then.parameters == now.parameters for then, now in pairs):
+    if not _lacks_names(saved, live) or all(before.parameters == now.parameters for before, now in pairs):
         return saved
-    if not all(_fits(then, now, shapes) for then, now in pairs):
-        return replace(
-            saved, mismatched_state=(), name_caveats=()
-        )  # what they do not fit is the live groups, and said of those
-    groups = tuple(replace(then, parameters=now.parameters) for then, now in pairs)
-    return replace(saved, groups=groups, mismatched_state=(), name_caveats=(_BY_SHAPE,))
+    if not all(_fits(before, now, shapes) for before, now in pairs):
+        # the shapes do not fit the live groups: that finding is about loading, not about the order of the model
+        return replace(saved, mismatched_state=(), name_caveats=())
+    groups = tuple(replace(before, parameters=now.parameters) for before, now in pairs)
+    return replace(saved, groups=groups, mismatched_state=(), name_caveats=(_NAMED_BY_SHAPE,))
 
 
-def _loads(saved: Optimizer, live: Optimizer) -> bool:
-    """Whether the groups have the same sizes, no positions have names, and every coefficient could be read."""
-    sizes = [[len(group.parameters) for group in one.groups] for one in (saved, live)]
-    return sizes[0] == sizes[1] and all(
+def _lacks_names(saved: Optimizer, live: Optimizer) -> bool:
+    """Whether no saved position has a name, the groups have the live sizes, and every coefficient could be read."""
+    return group_sizes(saved) == group_sizes(live) and all(
         len(group.shapes) == len(group.parameters) and "weight_decay" in group.hyperparameters for group in saved.groups
     )
 
 
-def _fits(then: ParamGroup, now: ParamGroup, shapes: Mapping[str, Shape]) -> bool:
-    return all(shape in (None, shapes.get(name)) for shape, name in zip(then.shapes, now.parameters, strict=True))
+def _fits(saved: ParamGroup, live: ParamGroup, shapes: Shapes) -> bool:
+    return all(
+        shape is None or shape == shapes.get(name) for shape, name in zip(saved.shapes, live.parameters, strict=True)
+    )

@@ -1,6 +1,7 @@
-"""While optimizers are built: what was set on purpose. Nothing in a finished one tells a chosen 0.01 from AdamW's own.
+"""While user code builds optimizers, records which were given a weight_decay.
 
-Watching wraps the constructors of the classes that are loaded, and puts them back.
+A finished optimizer does not show whether its 0.01 was chosen or is AdamW's default. Watching wraps the constructors of
+the optimizer classes that are loaded, and restores them at the end.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,37 +15,37 @@ from torch.optim import Optimizer
 COEFFICIENT = "weight_decay"
 
 
-class Record(Struct, frozen=True, kw_only=True):
-    """What was seen of optimizers being built, by their ids.
+class ConstructionLog(Struct, frozen=True, kw_only=True):
+    """Which optimizers were given a coefficient, by the optimizer's id.
 
     Attributes:
-        explicit: whether the constructor was given the coefficient.
-        groups: for each group, whether the group itself was given it.
-        kept: the optimizers, so that no id is used twice.
+        set_in_constructor: whether the constructor was given the coefficient.
+        set_in_groups: for each group, whether the group itself was given it.
+        optimizers: references that keep the optimizers alive, so that no id is used twice.
     """
 
-    explicit: dict[int, bool] = field(default_factory=dict)
-    groups: dict[int, list[bool]] = field(default_factory=dict)
-    kept: list[Optimizer] = field(default_factory=list)
+    set_in_constructor: dict[int, bool] = field(default_factory=dict)
+    set_in_groups: dict[int, list[bool]] = field(default_factory=dict)
+    optimizers: list[Optimizer] = field(default_factory=list)
 
     def weight_decay_is_default(self, optimizer: object, group: int) -> bool | None:
-        """Whether nobody set the coefficient of this group; None if nobody watched."""
-        seen = self.groups.get(id(optimizer), [])
-        if id(optimizer) not in self.explicit or group >= len(seen):
+        """Whether no code set the coefficient of this group; None if its construction was not watched."""
+        groups = self.set_in_groups.get(id(optimizer), [])
+        if id(optimizer) not in self.set_in_constructor or group >= len(groups):
             return None
-        return not (self.explicit[id(optimizer)] or seen[group])
+        return not (self.set_in_constructor[id(optimizer)] or groups[group])
 
 
 @contextmanager
-def watch() -> Iterator[Record]:
-    """Record every optimizer that is built in this block, for the classes that are loaded at its start."""
-    record = Record()
+def watch() -> Iterator[ConstructionLog]:
+    """Record every optimizer that is built in this block, for the classes that are loaded when it starts."""
+    log = ConstructionLog()
     with ExitStack() as stack:
-        _replace(stack, Optimizer, "add_param_group", _watched_group(Optimizer.add_param_group, record))
+        _replace(stack, Optimizer, "add_param_group", _watched_add_param_group(Optimizer.add_param_group, log))
         for kind in _subclasses(Optimizer):
             if "__init__" in kind.__dict__:
-                _replace(stack, kind, "__init__", _watched_init(kind.__dict__["__init__"], record))
-        yield record
+                _replace(stack, kind, "__init__", _watched_init(kind.__dict__["__init__"], log))
+        yield log
 
 
 def _replace(stack: ExitStack, kind: type, name: str, function: Callable[..., None]) -> None:
@@ -58,28 +59,28 @@ def _subclasses(kind: type[Optimizer]) -> Iterator[type[Optimizer]]:
         yield from _subclasses(derived)
 
 
-def _watched_group(add: Callable[..., None], record: Record) -> Callable[..., None]:
+def _watched_add_param_group(add: Callable[..., None], log: ConstructionLog) -> Callable[..., None]:
     @wraps(add)
     def add_param_group(self: Optimizer, param_group: object) -> None:
-        given = isinstance(param_group, dict) and COEFFICIENT in param_group
+        is_set = isinstance(param_group, dict) and COEFFICIENT in param_group
         add(self, param_group)
-        record.groups.setdefault(id(self), []).append(given)
+        log.set_in_groups.setdefault(id(self), []).append(is_set)
 
     return add_param_group
 
 
-def _watched_init(init: Callable[..., None], record: Record) -> Callable[..., None]:
+def _watched_init(init: Callable[..., None], log: ConstructionLog) -> Callable[..., None]:
     @wraps(init)
     def __init__(self: Optimizer, *args: object, **kwargs: object) -> None:  # noqa: N807
-        if id(self) not in record.explicit:  # the outermost constructor is the one that the user called
-            record.explicit[id(self)] = _gives_coefficient(init, self, args, kwargs)
-            record.kept.append(self)
+        if id(self) not in log.set_in_constructor:  # the outermost constructor is the one that the user called
+            log.set_in_constructor[id(self)] = _sets_coefficient(init, self, args, kwargs)
+            log.optimizers.append(self)
         init(self, *args, **kwargs)
 
     return __init__
 
 
-def _gives_coefficient(
+def _sets_coefficient(
     init: Callable[..., None], self: Optimizer, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> bool:
     if COEFFICIENT in kwargs:
@@ -87,4 +88,4 @@ def _gives_coefficient(
     try:
         return COEFFICIENT in signature(init).bind_partial(self, *args, **kwargs).arguments
     except TypeError:
-        return False  # the constructor itself is about to say what is wrong
+        return False  # the arguments are wrong: the constructor is about to raise

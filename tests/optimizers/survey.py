@@ -1,4 +1,4 @@
-"""Every optimizer class that is installed, built in each of its forms and measured, and held to the table's row."""
+"""Every installed optimizer class: built with each setting of its switch, measured, and compared with its row."""
 
 import importlib
 import inspect
@@ -15,8 +15,8 @@ import tests.conftest  # noqa: F401 - timm imports torchvision
 from decay_audit.model.observations import Movement, Observation
 from decay_audit.optimizers.measure import measure
 from decay_audit.optimizers.table.classes import CLASSES
-from decay_audit.optimizers.table.forms import Path, Row
-from decay_audit.optimizers.table.lookup import path
+from decay_audit.optimizers.table.decay_forms import ClassFacts, DecayForm
+from decay_audit.optimizers.table.lookup import decay_form
 from tests.process_group import process_group
 
 WEIGHT_DECAY = 0.02
@@ -44,31 +44,34 @@ NEEDS: Mapping[str, Mapping[str, Any]] = {
 }
 """Arguments without which a class does not work, besides the parameters and lr."""
 
-_VECTORS = "tensors of one dimension are left out, or follow a coefficient of their own"
+_VECTORS = "tensors with one dimension do not decay, or have a coefficient of their own"
 _FIRST = "at the first step its denominator is the same for all elements"
 
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("timm.RMSpropTF", ""): _FIRST,
-    ("pytorch_optimizer.AdaHessian", "weight_decouple=False"): "the Hessian of a gradient of 0 is 0, and divides",
+    ("pytorch_optimizer.AdaHessian", "weight_decouple=False"): "divides by the Hessian, which is 0 for a gradient of 0",
     ("pytorch_optimizer.ApolloDQN", ""): _FIRST,
     ("pytorch_optimizer.BSAM", ""): "each step perturbs the weight at random",
-    ("pytorch_optimizer.DAdaptLion", "weight_decouple=True"): "the distance starts at 1e-6: float32 rounds that away",
-    ("pytorch_optimizer.FOCUS", ""): "it pulls towards a running mean of the weight, which starts at 0",
+    ("pytorch_optimizer.DAdaptLion", "weight_decouple=True"): "the distance starts at 1e-6, which float32 rounds away",
+    ("pytorch_optimizer.FOCUS", ""): "pulls towards a running mean of the weight, which starts at 0",
     ("pytorch_optimizer.Kron", ""): _VECTORS,
     ("pytorch_optimizer.Kron", "weight_decouple=False"): _VECTORS,
     ("pytorch_optimizer.LARS", ""): _VECTORS,
     ("pytorch_optimizer.MARS", ""): _VECTORS,
-    ("pytorch_optimizer.MARS", "weight_decouple=False"): "its variance reduction turns the sign: weights grow at first",
+    (
+        "pytorch_optimizer.MARS",
+        "weight_decouple=False",
+    ): "its variance reduction flips the sign: weights grow at first",
     ("pytorch_optimizer.Prodigy", "weight_decouple=False"): "nothing moves while all gradients are 0",
     ("pytorch_optimizer.Ranger", "weight_decouple=False"): "its first steps have a negative size: weights grow",
-    ("pytorch_optimizer.Ranger21", "weight_decouple=False"): "its warm-up begins below what float32 resolves",
-    ("pytorch_optimizer.SaRA", ""): "only elements below 2e-3 are trained; all stand-ins are above",
+    ("pytorch_optimizer.Ranger21", "weight_decouple=False"): "its warm-up begins below the resolution of float32",
+    ("pytorch_optimizer.SaRA", ""): "only elements below 2e-3 are trained, and all probe tensors are above",
     ("pytorch_optimizer.SGDSaI", "weight_decouple=False"): "lr is scaled by the first gradient's signal, which is 0",
     ("pytorch_optimizer.SPAM", ""): "only the elements of a random mask",
     ("pytorch_optimizer.VSGD", "weight_decouple=False"): _FIRST,
     ("pytorch_optimizer.Yogi", ""): "its first moment starts at 1e-6, and moves weights a little",
     ("pytorch_optimizer.Fromage", ""): "divides every weight by sqrt(1 + lr^2), whatever the coefficient is",
-    ("pytorch_optimizer.FTRL", ""): "makes the weight from the gradients seen alone",
+    ("pytorch_optimizer.FTRL", ""): "computes the weight from the gradients alone",
     ("pytorch_optimizer.Gravity", ""): "its velocity starts at random",
     ("pytorch_optimizer.Nero", ""): "keeps the norm of each row of a matrix at 1",
     ("pytorch_optimizer.SRMM", ""): "the weight becomes a running mean of itself, which starts at 0",
@@ -79,7 +82,7 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
 
 NOT_RUN: Mapping[str, str] = {
     "pytorch_optimizer.AdaLOMO": "steps inside the backward pass",
-    "pytorch_optimizer.GSAM": "wants a closure that returns more than the loss",
+    "pytorch_optimizer.GSAM": "needs a closure that returns more than the loss",
     "pytorch_optimizer.LOMO": "steps inside the backward pass",
     "pytorch_optimizer.SafeFP16Optimizer": "steps float32 copies of the parameters",
     "bitsandbytes.AdEMAMix32bit": "has no CPU kernel",
@@ -88,26 +91,26 @@ NOT_RUN: Mapping[str, str] = {
 """Classes that cannot take a step on a CPU in one process."""
 
 
-EXPECTED: Mapping[Path, tuple[Movement, ...]] = {
-    "lr": ("proportional",),
-    "constant": ("proportional",),
-    "own": ("proportional", "other"),
-    "gradient": ("proportional",),
-    "denominator": ("sign", "other"),
-    "norm": ("proportional", "sign", "other"),
+EXPECTED: Mapping[DecayForm, tuple[Movement, ...]] = {
+    "decoupled": ("proportional",),
+    "decoupled_without_lr": ("proportional",),
+    "decoupled_own_rate": ("proportional", "other"),
+    "coupled": ("proportional",),
+    "coupled_adaptive": ("sign", "other"),
+    "coupled_normalized": ("proportional", "sign", "other"),
     "none": ("none",),
 }
-"""How weights move under each way of the table."""
+"""How weights move under each form of decay."""
 
 
-class Form(NamedTuple):
-    """One class in one form: its switch as it comes, or the other way."""
+class Measurement(NamedTuple):
+    """One class, with one setting of its switch: the default, or the other one."""
 
     library: str
     name: str
     switch: str
-    row: Row
-    way: Path
+    facts: ClassFacts
+    form: DecayForm
     observations: tuple[Observation, ...]
     failure: str
 
@@ -179,27 +182,29 @@ def wrappings(kind: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
     yield lambda root, **options: kind(root, root.parameters(), inside, **options)
 
 
-def forms(library: str, name: str, kind: type[torch.optim.Optimizer], row: Row) -> Iterator[Form]:
+def measure_class(
+    library: str, name: str, kind: type[torch.optim.Optimizer], facts: ClassFacts
+) -> Iterator[Measurement]:
     """Measure a class as it comes, and with its switch turned."""
     parameters = inspect.signature(kind.__init__).parameters
     settings: list[dict[str, Any]] = [{}]
-    if row.switch and row.switch in parameters:
-        settings.append({row.switch: not parameters[row.switch].default})
+    if facts.switch and facts.switch in parameters:
+        settings.append({facts.switch: not parameters[facts.switch].default})
     for setting in settings:
         options = {"weight_decay": WEIGHT_DECAY, **NEEDS.get(f"{library}.{name}", {}), **setting}
         if "lr" in parameters and not isinstance(parameters["lr"].default, float):
             options["lr"] = 0.01
-        ways = wrappings(kind) if is_wrapper(row) else builders(kind)
-        built, observations, failure = _measured(ways, options)
+        builds = wrappings(kind) if is_wrapper(facts) else builders(kind)
+        built, observations, failure = _measured(builds, options)
         group = {**_plain(built), **(built.param_groups[0] if built else setting)}
         switch = ", ".join(f"{key}={value}" for key, value in setting.items())
-        way = path(CLASSES["torch"]["AdamW"] if is_wrapper(row) else row, group)
-        yield Form(library, name, switch, row, way, observations, failure)
+        form = decay_form(CLASSES["torch"]["AdamW"] if is_wrapper(facts) else facts, group)
+        yield Measurement(library, name, switch, facts, form, observations, failure)
 
 
-def is_wrapper(row: Row) -> bool:
+def is_wrapper(facts: ClassFacts) -> bool:
     """Whether a class steps with another optimizer inside; here that is torch's AdamW."""
-    return row.path in ("inside", "unknown")
+    return facts.form in ("delegated", "unknown")
 
 
 def _plain(built: object) -> dict[str, object]:
@@ -207,11 +212,11 @@ def _plain(built: object) -> dict[str, object]:
 
 
 def _measured(
-    ways: Iterator[Callable[..., Any]], options: Mapping[str, Any]
+    builds: Iterator[Callable[..., Any]], options: Mapping[str, Any]
 ) -> tuple[Any, tuple[Observation, ...], str]:
     """The first way to build it in which it can step."""
     failures = []
-    for build in ways:
+    for build in builds:
         torch.manual_seed(0)
         random.seed(0)
         root = model()
@@ -224,31 +229,31 @@ def _measured(
     return None, (), failures[0]
 
 
-def survey(library: str) -> Iterator[Form]:
+def survey(library: str) -> Iterator[Measurement]:
     """Measure every class of a library that has a row, whether it takes a coefficient or not."""
     logging.disable(logging.CRITICAL)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, kind in classes(library).items():
-            row = CLASSES[library].get(name)
-            if row is not None:
+            facts = CLASSES[library].get(name)
+            if facts is not None:
                 with process_group():  # some gather over ranks
-                    measured = tuple(forms(library, name, kind, row))
+                    measured = tuple(measure_class(library, name, kind, facts))
                 yield from measured
     logging.disable(logging.NOTSET)
 
 
-def agrees(form: Form) -> bool:
+def agrees(measurement: Measurement) -> bool:
     """Whether every parameter moved in the way that the table declares."""
-    return bool(form.observations) and all(_agrees(form, one) for one in form.observations)
+    return bool(measurement.observations) and all(_agrees(measurement, one) for one in measurement.observations)
 
 
-def _agrees(form: Form, one: Observation) -> bool:
-    expected = set(EXPECTED[form.way])
-    if "first steps" in form.row.note:
+def _agrees(measurement: Measurement, one: Observation) -> bool:
+    expected = set(EXPECTED[measurement.form])
+    if "first steps" in measurement.facts.note:
         expected.add("proportional")
     rate = one.measured_rate or 0.0
-    if form.way == "constant":
+    if measurement.form == "decoupled_without_lr":
         rate *= one.lr or 0.0
-    exact = form.way not in ("lr", "constant") or abs(rate / WEIGHT_DECAY - 1) < 0.01
-    return one.movement in expected and exact and (rate > 0 or form.way == "none")
+    exact = measurement.form not in ("decoupled", "decoupled_without_lr") or abs(rate / WEIGHT_DECAY - 1) < 0.01
+    return one.movement in expected and exact and (rate > 0 or measurement.form == "none")

@@ -10,7 +10,8 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW
 
 from decay_audit.errors import OptimizerError
-from decay_audit.optimizers.live import Observed, find, observe
+from decay_audit.optimizers.find import find
+from decay_audit.optimizers.live import LiveOptimizers, observe
 from decay_audit.optimizers.watch_construction import watch
 
 
@@ -22,7 +23,7 @@ def names(model: nn.Module) -> dict[int, str]:
     return {id(parameter): name for name, parameter in model.named_parameters()}
 
 
-def read(optimizer: object, model: nn.Module) -> Observed:
+def read(optimizer: object, model: nn.Module) -> LiveOptimizers:
     return observe(find(optimizer), names(model))
 
 
@@ -91,9 +92,9 @@ def test_every_form_that_a_factory_may_return_is_understood() -> None:
 
 @pytest.mark.parametrize("nothing", [None, [], {}, 3, net(), "adamw", (None, None)])
 def test_what_holds_no_optimizer_is_refused_by_name(nothing: object) -> None:
-    with pytest.raises(OptimizerError, match="no optimizer in what was returned") as caught:
+    with pytest.raises(OptimizerError, match=r"optimizer is .*, not an optimizer") as caught:
         find(nothing)
-    assert "return an optimizer" in caught.value.hint
+    assert "a list, tuple or dict of optimizers" in caught.value.hint
 
 
 def test_a_scheduler_alone_is_no_optimizer() -> None:
@@ -148,10 +149,10 @@ def test_a_wrapper_that_nobody_knows_may_do_anything_with_what_it_wraps() -> Non
 
 def test_a_default_inside_a_wrapper_is_implicit_all_the_same() -> None:
     model = net()
-    with watch() as record:
+    with watch() as log:
         built = [Lookahead(AdamW(model.parameters())), Lookahead(AdamW(model.parameters(), weight_decay=0.01))]
     found = find(built)
-    watched = observe(found, names(model), record).optimizers
+    watched = observe(found, names(model), log).optimizers
     assert [one.groups[0].weight_decay_is_default for one in watched] == [True, False]
     assert [one.groups[0].weight_decay_is_default for one in observe(found, names(model)).optimizers] == [None, None]
 
@@ -203,7 +204,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_a_meta_lr_is_refused() -> None:
     optimizer = SGD(net().parameters(), lr=0.1)
     optimizer.param_groups[0]["lr"] = torch.tensor(0.1, device="meta")
-    with pytest.raises(OptimizerError, match="lr is a tensor without a single value"):
+    with pytest.raises(OptimizerError, match="lr is a tensor that holds no single number"):
         read(optimizer, net())
 
 
@@ -213,12 +214,12 @@ def test_a_default_is_known_to_be_implicit_when_its_construction_was_watched() -
         {"params": model[0].parameters(), "weight_decay": 0.01},
         {"params": model[1].parameters()},
     ]
-    with watch() as record:
+    with watch() as log:
         implicit = AdamW(model.parameters())
         chosen = AdamW(model.parameters(), weight_decay=0.01)
         by_position = AdamW(model.parameters(), 1e-3, (0.9, 0.999), 1e-8, 0.01)
         mixed = AdamW(halves)
-    optimizers = observe(find([implicit, chosen, by_position, mixed]), names(model), record).optimizers
+    optimizers = observe(find([implicit, chosen, by_position, mixed]), names(model), log).optimizers
     assert [[group.weight_decay_is_default for group in one.groups] for one in optimizers] == [
         [True],
         [False],

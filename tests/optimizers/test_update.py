@@ -10,8 +10,9 @@ import torch
 from timm.optim.lion import Lion
 
 from decay_audit.model.observations import UpdateFormula
-from decay_audit.optimizers.formulas import update
-from decay_audit.optimizers.live import find, observe
+from decay_audit.optimizers.find import find
+from decay_audit.optimizers.formulas import update_formula
+from decay_audit.optimizers.live import observe
 
 Make = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 OPTIMIZERS: dict[str, Make] = {
@@ -49,7 +50,7 @@ FUNCTIONS = {"sqrt": math.sqrt, "sign": lambda x: math.copysign(1, x), "max": ma
 def _written(optimizer: torch.optim.Optimizer) -> UpdateFormula:
     names = {id(each): "w" for group in optimizer.param_groups for each in group["params"]}
     read = observe(find(optimizer), names).optimizers[0]
-    return update(read, read.groups[0])
+    return update_formula(read, read.groups[0])
 
 
 def _run(written: UpdateFormula, betas: tuple[float, float]) -> list[float]:

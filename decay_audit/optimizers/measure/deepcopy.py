@@ -1,6 +1,6 @@
-"""What an optimizer holds, copied as far as it can be: with stand-ins for its parameters, also inside containers.
+"""A value that an optimizer holds goes in; out comes a copy with probe tensors in place of its parameters.
 
-`copy.deepcopy` gives up on the whole where one part cannot be copied, and leaves what functions close over as it is.
+Unlike `copy.deepcopy`, it copies the rest where one part cannot be copied, and also what functions close over.
 """
 
 import copy
@@ -13,14 +13,14 @@ import torch
 
 Memo = dict[int, Any]
 
-_LEADING = (dict, list, tuple, set, FunctionType, torch.nn.Module)
+_MAY_HOLD_PARAMETERS = (dict, list, tuple, set, FunctionType, torch.nn.Module)
 
 
-def copied(value: object, memo: Memo) -> Any:  # noqa: ANN401 - of the original's class
+def deep_copy(value: object, memo: Memo) -> Any:  # noqa: ANN401 - of the original's class
     """Copy a value. What cannot be copied (locks, process groups, compiled code) is shared.
 
     Args:
-        memo: id of an original -> its copy, or its stand-in; it grows.
+        memo: id of an original -> its copy, or its probe tensor. New copies are added.
     """
     if id(value) in memo:
         return memo[id(value)]
@@ -34,58 +34,58 @@ def copied(value: object, memo: Memo) -> Any:  # noqa: ANN401 - of the original'
         case FunctionType(__closure__=tuple()):
             return _function(value, memo)
         case _:
-            return _whole(value, memo)
+            return _deepcopy_or_share(value, memo)
 
 
 def _container(value: Any, memo: Memo) -> Any:  # noqa: ANN401
     if isinstance(value, tuple | set):
-        items = [copied(each, memo) for each in value]
-        made = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
-        return memo.setdefault(id(value), made)
-    made = memo[id(value)] = copy.copy(value)  # of its own class, with its factory or order
+        items = [deep_copy(item, memo) for item in value]
+        duplicate = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        return memo.setdefault(id(value), duplicate)
+    duplicate = memo[id(value)] = copy.copy(value)  # keeps its class, its factory and its order
     if isinstance(value, Mapping):
-        made.clear()
-        made.update({copied(key, memo): copied(each, memo) for key, each in value.items()})
+        duplicate.clear()
+        duplicate.update({deep_copy(key, memo): deep_copy(item, memo) for key, item in value.items()})
     else:
-        made[:] = [copied(each, memo) for each in value]
-    return made
+        duplicate[:] = [deep_copy(item, memo) for item in value]
+    return duplicate
 
 
 def _function(function: FunctionType, memo: Memo) -> FunctionType:
     cells = function.__closure__ or ()
-    made = FunctionType(
+    duplicate = FunctionType(
         function.__code__,
         function.__globals__,
         function.__name__,
         function.__defaults__,
         tuple(CellType() for _ in cells),
     )
-    made.__kwdefaults__ = function.__kwdefaults__
-    memo[id(function)] = made
-    for cell, original in zip(made.__closure__ or (), cells, strict=True):
-        with suppress(ValueError):  # a name that nothing has been given to yet
-            cell.cell_contents = _within(original.cell_contents, memo)
-    return made
+    duplicate.__kwdefaults__ = function.__kwdefaults__
+    memo[id(function)] = duplicate
+    for cell, original in zip(duplicate.__closure__ or (), cells, strict=True):
+        with suppress(ValueError):  # a name without a value yet
+            cell.cell_contents = _closed_over(original.cell_contents, memo)
+    return duplicate
 
 
-def _within(value: object, memo: Memo) -> object:
-    """Copy what may lead to parameters; a function may close over a whole program."""
-    return copied(value, memo) if isinstance(value, _LEADING) else memo.get(id(value), value)
+def _closed_over(value: object, memo: Memo) -> object:
+    """Copy only what may lead to parameters: a function may close over a whole program."""
+    return deep_copy(value, memo) if isinstance(value, _MAY_HOLD_PARAMETERS) else memo.get(id(value), value)
 
 
-def _whole(value: object, memo: Memo) -> object:
-    attempt = dict(memo)  # what a copy that fails has begun is of no use
+def _deepcopy_or_share(value: object, memo: Memo) -> object:
+    attempt = dict(memo)  # a copy that fails must leave nothing in the memo
     try:
-        made = copy.deepcopy(value, attempt)
-    except Exception:  # noqa: BLE001 - whatever a class says about being copied
-        return _module(value, memo) if isinstance(value, torch.nn.Module) else value
+        duplicate = copy.deepcopy(value, attempt)
+    except Exception:  # noqa: BLE001 - a class may refuse to be copied with any error
+        return _module_by_parts(value, memo) if isinstance(value, torch.nn.Module) else value
     memo.update(attempt)
-    return made
+    return duplicate
 
 
-def _module(module: torch.nn.Module, memo: Memo) -> torch.nn.Module:
-    """A module of which one part cannot be copied: the others are."""
-    made = memo[id(module)] = object.__new__(type(module))
+def _module_by_parts(module: torch.nn.Module, memo: Memo) -> torch.nn.Module:
+    """Copy a module of which one part cannot be copied: the other parts are."""
+    duplicate = memo[id(module)] = object.__new__(type(module))
     for name, value in vars(module).items():
-        made.__dict__[name] = copied(value, memo)
-    return made
+        duplicate.__dict__[name] = deep_copy(value, memo)
+    return duplicate

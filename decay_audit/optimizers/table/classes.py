@@ -1,74 +1,80 @@
-"""The table: what `weight_decay` means in each optimizer class, as literal data. Read by `semantics.py`.
+"""The rows of the table: what `weight_decay` does in each optimizer class. Literal data, read by `lookup`.
 
-Read in the sources of torch 2.13, timm 1.0, bitsandbytes 0.50, muon-optimizer 0.1, torchao 0.18, schedulefree 1.4,
-transformers 4 and 5, Apex and DeepSpeed; measured wherever the class runs on a CPU.
+Taken from the sources of torch 2.13, timm 1.0, bitsandbytes 0.50, muon-optimizer 0.1, torchao 0.18, schedulefree 1.4,
+transformers 4 and 5, Apex and DeepSpeed, and measured wherever the class runs on a CPU.
 """
 
 from collections.abc import Mapping
 
-from decay_audit.optimizers.table.forms import Row
+from decay_audit.optimizers.table.decay_forms import ClassFacts
 from decay_audit.optimizers.table.pytorch_optimizer import PYTORCH_OPTIMIZER
 
-_EARLY = "its first steps are plain momentum: the denominator joins when its variance can be estimated"
+_EARLY = "its first steps are plain momentum, without the denominator"
+_PROJECTED = "where the step of a tensor with 2 or more dimensions is projected, its decay is multiplied by `wd_ratio`"
 _CORRECTED = ("corrected_weight_decay",)
 
-_WRAPPER = Row(path="inside")
+_WRAPPER = ClassFacts(form="delegated")
 
-_TORCH: dict[str, Row] = {
-    "ASGD": Row(path="gradient", note="`lambd` (1e-4 by default) shrinks weights as well"),
-    "Adadelta": Row(path="denominator"),
-    "Adafactor": Row(path="lr"),
-    "Adagrad": Row(path="denominator"),
-    "Adam": Row(path="denominator", switch="decoupled_weight_decay"),
-    "AdamW": Row(path="denominator", default=0.01, switch="decoupled_weight_decay", assumed=True),
-    "Adamax": Row(path="denominator"),
-    "LBFGS": Row(path="none"),
-    "Muon": Row(path="lr", default=0.1),
-    "NAdam": Row(path="denominator", switch="decoupled_weight_decay"),
-    "RAdam": Row(path="denominator", switch="decoupled_weight_decay", note=_EARLY),
-    "RMSprop": Row(path="denominator"),
-    "Rprop": Row(path="none"),
-    "SGD": Row(path="gradient"),
-    "SparseAdam": Row(path="none"),
+_TORCH: dict[str, ClassFacts] = {
+    "ASGD": ClassFacts(form="coupled", note="`lambd` (1e-4 by default) shrinks weights as well"),
+    "Adadelta": ClassFacts(form="coupled_adaptive"),
+    "Adafactor": ClassFacts(form="decoupled"),
+    "Adagrad": ClassFacts(form="coupled_adaptive"),
+    "Adam": ClassFacts(form="coupled_adaptive", switch="decoupled_weight_decay"),
+    "AdamW": ClassFacts(form="coupled_adaptive", default=0.01, switch="decoupled_weight_decay", on_by_default=True),
+    "Adamax": ClassFacts(form="coupled_adaptive"),
+    "LBFGS": ClassFacts(form="none"),
+    "Muon": ClassFacts(form="decoupled", default=0.1),
+    "NAdam": ClassFacts(form="coupled_adaptive", switch="decoupled_weight_decay"),
+    "RAdam": ClassFacts(form="coupled_adaptive", switch="decoupled_weight_decay", note=_EARLY),
+    "RMSprop": ClassFacts(form="coupled_adaptive"),
+    "Rprop": ClassFacts(form="none"),
+    "SGD": ClassFacts(form="coupled"),
+    "SparseAdam": ClassFacts(form="none"),
     "ZeroRedundancyOptimizer": _WRAPPER,
 }
 
-_TIMM: dict[str, Row] = {
-    "AdaBelief": Row(path="denominator", switch="decoupled_decay", assumed=True, note=_EARLY),
-    "Adafactor": Row(path="own", note="with relative steps: the rate is that of the step, not lr"),
-    "AdafactorBigVision": Row(path="lr", rescaled=("unscaled_wd", *_CORRECTED)),
-    "Adahessian": Row(path="lr"),
-    "AdamP": Row(
-        path="own", note="tensors of two dimensions and more get `wd_ratio` of it where their step is projected"
+_TIMM: dict[str, ClassFacts] = {
+    "AdaBelief": ClassFacts(form="coupled_adaptive", switch="decoupled_decay", on_by_default=True, note=_EARLY),
+    "Adafactor": ClassFacts(
+        form="decoupled_own_rate", note="with relative_step, the rate is the step's own and not lr"
     ),
-    "AdamWLegacy": Row(path="lr", default=0.01, rescaled=_CORRECTED),
-    "Adan": Row(path="lr"),
-    "Adopt": Row(path="denominator", switch="decoupled", rescaled=_CORRECTED),
-    "Kron": Row(path="norm", switch="decoupled_decay", rescaled=(*_CORRECTED, "stochastic_weight_decay")),
-    "LaProp": Row(path="lr", rescaled=_CORRECTED),
-    "Lamb": Row(path="norm", default=0.01, switch="decoupled_decay", rescaled=_CORRECTED),
-    "Lars": Row(path="norm"),
-    "Lion": Row(path="lr", rescaled=_CORRECTED),
+    "AdafactorBigVision": ClassFacts(form="decoupled", own_rate_switches=("unscaled_wd", *_CORRECTED)),
+    "Adahessian": ClassFacts(form="decoupled"),
+    "AdamP": ClassFacts(form="decoupled_own_rate", note=_PROJECTED),
+    "AdamWLegacy": ClassFacts(form="decoupled", default=0.01, own_rate_switches=_CORRECTED),
+    "Adan": ClassFacts(form="decoupled"),
+    "Adopt": ClassFacts(form="coupled_adaptive", switch="decoupled", own_rate_switches=_CORRECTED),
+    "Kron": ClassFacts(
+        form="coupled_normalized", switch="decoupled_decay", own_rate_switches=(*_CORRECTED, "stochastic_weight_decay")
+    ),
+    "LaProp": ClassFacts(form="decoupled", own_rate_switches=_CORRECTED),
+    "Lamb": ClassFacts(form="coupled_normalized", default=0.01, switch="decoupled_decay", own_rate_switches=_CORRECTED),
+    "Lars": ClassFacts(form="coupled_normalized"),
+    "Lion": ClassFacts(form="decoupled", own_rate_switches=_CORRECTED),
     "Lookahead": _WRAPPER,
-    "MADGRAD": Row(path="denominator", switch="decoupled_decay", on="own", note="averaging delays a part of it"),
-    "Mars": Row(path="lr"),
-    "Muon": Row(path="lr"),
-    "NAdamLegacy": Row(path="denominator"),
-    "NAdamW": Row(path="lr", default=0.01, rescaled=_CORRECTED),
-    "NvNovoGrad": Row(path="norm", switch="decoupled_decay", rescaled=_CORRECTED),
-    "RAdamLegacy": Row(path="denominator", note=_EARLY),
-    "RMSpropTF": Row(path="denominator", switch="decoupled_decay", rescaled=_CORRECTED),
-    "SGDP": Row(
-        path="own", note="tensors of two dimensions and more get `wd_ratio` of it where their step is projected"
+    "MADGRAD": ClassFacts(
+        form="coupled_adaptive",
+        switch="decoupled_decay",
+        form_if_on="decoupled_own_rate",
+        note="averaging delays a part of the decay",
     ),
-    "SGDW": Row(path="lr", rescaled=_CORRECTED),
+    "Mars": ClassFacts(form="decoupled"),
+    "Muon": ClassFacts(form="decoupled"),
+    "NAdamLegacy": ClassFacts(form="coupled_adaptive"),
+    "NAdamW": ClassFacts(form="decoupled", default=0.01, own_rate_switches=_CORRECTED),
+    "NvNovoGrad": ClassFacts(form="coupled_normalized", switch="decoupled_decay", own_rate_switches=_CORRECTED),
+    "RAdamLegacy": ClassFacts(form="coupled_adaptive", note=_EARLY),
+    "RMSpropTF": ClassFacts(form="coupled_adaptive", switch="decoupled_decay", own_rate_switches=_CORRECTED),
+    "SGDP": ClassFacts(form="decoupled_own_rate", note=_PROJECTED),
+    "SGDW": ClassFacts(form="decoupled", own_rate_switches=_CORRECTED),
 }
 
-_KERNEL = "its kernel decouples it, under the name Adam too"
+_KERNEL = "its kernel decouples the decay, also in the class named Adam"
 
-_BITSANDBYTES: dict[str, Row] = {
+_BITSANDBYTES: dict[str, ClassFacts] = {
     **{
-        f"{paged}{name}{bits}": Row(path="lr", default=default, note=note)
+        f"{paged}{name}{bits}": ClassFacts(form="decoupled", default=default, note=note)
         for name, default, note in (
             ("Adam", 0.0, _KERNEL),
             ("AdamW", 0.01, ""),
@@ -78,68 +84,76 @@ _BITSANDBYTES: dict[str, Row] = {
         for paged in ("", "Paged")
         for bits in ("", "8bit", "32bit")
     },
-    **{f"Adagrad{bits}": Row(path="denominator") for bits in ("", "8bit", "32bit")},
-    **{f"RMSprop{bits}": Row(path="denominator") for bits in ("", "8bit", "32bit")},
-    **{f"SGD{bits}": Row(path="gradient") for bits in ("", "8bit", "32bit")},
-    **{f"LARS{bits}": Row(path="norm") for bits in ("", "8bit", "32bit")},
+    **{f"Adagrad{bits}": ClassFacts(form="coupled_adaptive") for bits in ("", "8bit", "32bit")},
+    **{f"RMSprop{bits}": ClassFacts(form="coupled_adaptive") for bits in ("", "8bit", "32bit")},
+    **{f"SGD{bits}": ClassFacts(form="coupled") for bits in ("", "8bit", "32bit")},
+    **{f"LARS{bits}": ClassFacts(form="coupled_normalized") for bits in ("", "8bit", "32bit")},
     **{
-        f"LAMB{bits}": Row(path="lr", note="the same kernel as Adam's, with a clipped update")
+        f"LAMB{bits}": ClassFacts(form="decoupled", note="the same kernel as Adam's, with a clipped update")
         for bits in ("", "8bit", "32bit")
     },
-    "PytorchLARS": Row(path="norm"),
+    "PytorchLARS": ClassFacts(form="coupled_normalized"),
 }
 
-_MUON: dict[str, Row] = {
-    "Muon": Row(path="lr"),
-    "SingleDeviceMuon": Row(path="lr"),
-    "MuonWithAuxAdam": Row(path="lr"),
-    "SingleDeviceMuonWithAuxAdam": Row(path="lr"),
+_MUON: dict[str, ClassFacts] = {
+    "Muon": ClassFacts(form="decoupled"),
+    "SingleDeviceMuon": ClassFacts(form="decoupled"),
+    "MuonWithAuxAdam": ClassFacts(form="decoupled"),
+    "SingleDeviceMuonWithAuxAdam": ClassFacts(form="decoupled"),
 }
 
-_APEX: dict[str, Row] = {
-    "FusedAdam": Row(path="denominator", switch="adam_w_mode", assumed=True),
-    "FusedAdagrad": Row(path="denominator", switch="adagrad_w_mode"),
-    "FusedLAMB": Row(path="norm", default=0.01),
-    "FusedMixedPrecisionLamb": Row(path="norm", default=0.01),
-    "FusedNovoGrad": Row(path="norm"),
-    "FusedSGD": Row(path="gradient"),
-    "LARC": Row(path="norm", note="takes the coefficient from the optimizer inside; a gradient of 0 gets no decay"),
-    "DistributedFusedAdam": Row(path="denominator", switch="adam_w_mode", assumed=True),
-    "DistributedFusedLAMB": Row(path="norm"),
+_APEX: dict[str, ClassFacts] = {
+    "FusedAdam": ClassFacts(form="coupled_adaptive", switch="adam_w_mode", on_by_default=True),
+    "FusedAdagrad": ClassFacts(form="coupled_adaptive", switch="adagrad_w_mode"),
+    "FusedLAMB": ClassFacts(form="coupled_normalized", default=0.01),
+    "FusedMixedPrecisionLamb": ClassFacts(form="coupled_normalized", default=0.01),
+    "FusedNovoGrad": ClassFacts(form="coupled_normalized"),
+    "FusedSGD": ClassFacts(form="coupled"),
+    "LARC": ClassFacts(
+        form="coupled_normalized",
+        note="uses the coefficient of the wrapped optimizer; no decay where the gradient is 0",
+    ),
+    "DistributedFusedAdam": ClassFacts(form="coupled_adaptive", switch="adam_w_mode", on_by_default=True),
+    "DistributedFusedLAMB": ClassFacts(form="coupled_normalized"),
 }
 
-_DEEPSPEED: dict[str, Row] = {
-    "FusedAdam": Row(path="denominator", switch="adam_w_mode", assumed=True),
-    "DeepSpeedCPUAdam": Row(path="denominator", switch="adam_w_mode", assumed=True),
-    "DeepSpeedCPUAdagrad": Row(path="denominator"),
-    "DeepSpeedCPULion": Row(path="lr"),
-    "FusedLion": Row(path="lr"),
-    "FusedLamb": Row(path="norm"),
-    "OnebitAdam": Row(path="lr"),
-    "OnebitLamb": Row(path="norm"),
-    "ZeroOneAdam": Row(path="lr"),
-    "MuonWithAuxAdam": Row(path="lr"),
+_DEEPSPEED: dict[str, ClassFacts] = {
+    "FusedAdam": ClassFacts(form="coupled_adaptive", switch="adam_w_mode", on_by_default=True),
+    "DeepSpeedCPUAdam": ClassFacts(form="coupled_adaptive", switch="adam_w_mode", on_by_default=True),
+    "DeepSpeedCPUAdagrad": ClassFacts(form="coupled_adaptive"),
+    "DeepSpeedCPULion": ClassFacts(form="decoupled"),
+    "FusedLion": ClassFacts(form="decoupled"),
+    "FusedLamb": ClassFacts(form="coupled_normalized"),
+    "OnebitAdam": ClassFacts(form="decoupled"),
+    "OnebitLamb": ClassFacts(form="coupled_normalized"),
+    "ZeroOneAdam": ClassFacts(form="decoupled"),
+    "MuonWithAuxAdam": ClassFacts(form="decoupled"),
 }
 
-_TORCHAO: dict[str, Row] = {
-    **{f"Adam{bits}": Row(path="denominator") for bits in ("8bit", "4bit", "Fp8")},
-    **{f"AdamW{bits}": Row(path="lr", default=0.01) for bits in ("8bit", "4bit", "Fp8")},
-    "_AdamW": Row(path="lr", default=0.01),
+_TORCHAO: dict[str, ClassFacts] = {
+    **{f"Adam{bits}": ClassFacts(form="coupled_adaptive") for bits in ("8bit", "4bit", "Fp8")},
+    **{f"AdamW{bits}": ClassFacts(form="decoupled", default=0.01) for bits in ("8bit", "4bit", "Fp8")},
+    "_AdamW": ClassFacts(form="decoupled", default=0.01),
 }
 
-_SCHEDULEFREE: dict[str, Row] = {
-    **{f"AdamWScheduleFree{form}": Row(path="lr") for form in ("", "Closure", "Reference")},
-    "AdamWScheduleFreePaper": Row(path="own", note="averaging delays a part of it"),
-    **{f"RAdamScheduleFree{form}": Row(path="own", note="early steps are scaled down") for form in ("", "Closure")},
-    **{f"SGDScheduleFree{form}": Row(path="gradient") for form in ("", "Closure", "Reference")},
+_SCHEDULEFREE: dict[str, ClassFacts] = {
+    **{f"AdamWScheduleFree{form}": ClassFacts(form="decoupled") for form in ("", "Closure", "Reference")},
+    "AdamWScheduleFreePaper": ClassFacts(form="decoupled_own_rate", note="averaging delays a part of the decay"),
+    **{
+        f"RAdamScheduleFree{form}": ClassFacts(form="decoupled_own_rate", note="early steps are scaled down")
+        for form in ("", "Closure")
+    },
+    **{f"SGDScheduleFree{form}": ClassFacts(form="coupled") for form in ("", "Closure", "Reference")},
 }
 
-_TRANSFORMERS: dict[str, Row] = {
-    "AdamW": Row(path="lr"),
-    "Adafactor": Row(path="own", note="with relative steps: the rate is that of the step, not lr"),
+_TRANSFORMERS: dict[str, ClassFacts] = {
+    "AdamW": ClassFacts(form="decoupled"),
+    "Adafactor": ClassFacts(
+        form="decoupled_own_rate", note="with relative_step, the rate is the step's own and not lr"
+    ),
 }
 
-CLASSES: Mapping[str, Mapping[str, Row]] = {
+CLASSES: Mapping[str, Mapping[str, ClassFacts]] = {
     "torch": _TORCH,
     "timm": _TIMM,
     "pytorch_optimizer": PYTORCH_OPTIMIZER,
@@ -153,7 +167,11 @@ CLASSES: Mapping[str, Mapping[str, Row]] = {
     "accelerate": {"AcceleratedOptimizer": _WRAPPER},
     "lightning": {"LightningOptimizer": _WRAPPER},
     "pytorch_lightning": {"LightningOptimizer": _WRAPPER},
-    "lion_pytorch": {"Lion": Row(path="lr", rescaled=("decoupled_weight_decay",))},
-    "prodigyopt": {"Prodigy": Row(path="denominator", switch="decouple", on="own", assumed=True)},
+    "lion_pytorch": {"Lion": ClassFacts(form="decoupled", own_rate_switches=("decoupled_weight_decay",))},
+    "prodigyopt": {
+        "Prodigy": ClassFacts(
+            form="coupled_adaptive", switch="decouple", form_if_on="decoupled_own_rate", on_by_default=True
+        )
+    },
 }
-"""Package, then simple class name. A simple name alone means the first package that has it."""
+"""Rows by package and simple class name. Where only the simple name is known, the first package that has it counts."""

@@ -1,6 +1,6 @@
-"""What `weight_decay` means: class names and a group's settings go in, the way the coefficient takes comes out.
+"""What `weight_decay` means: class names and a group's settings go in, the form of its decay comes out.
 
-The facts are in `classes.py`. Knows no torch: a checkpoint's optimizer is described like a live one.
+The facts are in `classes`. Knows no torch: a checkpoint's optimizer is looked up like a live one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,72 +10,73 @@ from msgspec import Struct
 
 from decay_audit.model.observations import Semantics
 from decay_audit.optimizers.table.classes import CLASSES
-from decay_audit.optimizers.table.forms import SEMANTICS, Path, Row
+from decay_audit.optimizers.table.decay_forms import SEMANTICS, ClassFacts, DecayForm
+from decay_audit.optimizers.table.group_keys import WITHOUT_LR_KEYS
 
 
-class Meaning(Struct, frozen=True, kw_only=True):
-    """What one optimizer's coefficients do, over all its groups.
+class DecaySemantics(Struct, frozen=True, kw_only=True):
+    """What an optimizer's coefficients do.
 
     Attributes:
-        paths: one for each group.
-        default: the class's own default coefficient; None if it is not known.
+        forms: one for each group.
+        semantics: of all groups; unknown if they differ.
     """
 
-    paths: tuple[Path, ...]
+    forms: tuple[DecayForm, ...]
     semantics: Semantics
     adaptive_denominator: bool
-    default: float | None = None
     notes: tuple[str, ...] = ()
 
 
-def row(types: Sequence[str]) -> Row | None:
-    """Find the first class that the table knows.
+def class_facts(class_names: Sequence[str]) -> ClassFacts | None:
+    """Find the first class that is in the table.
 
     Args:
-        types: names of the classes, most derived first: qualified (`torch.optim.adamw.AdamW`), or simple as a
-            checkpoint tells them (`AdamW`), which then mean torch's own where torch has one.
+        class_names: most derived first. Qualified (`torch.optim.adamw.AdamW`), or simple as in a checkpoint (`AdamW`):
+            a simple name means torch's class where torch has one of that name.
     """
-    found = (_find(*_split(name)) for name in types)
-    return next((one for one in found if one is not None), None)
+    rows = (_find(*_split(name)) for name in class_names)
+    return next((facts for facts in rows if facts is not None), None)
 
 
-def path(known: Row | None, settings: Mapping[str, object]) -> Path:
-    """Say which way the coefficient takes under a group's hyperparameters and the optimizer's own attributes."""
-    if known is None:
+def decay_form(facts: ClassFacts | None, settings: Mapping[str, object]) -> DecayForm:
+    """Tell the form of decay under a group's hyperparameters and the optimizer's own attributes."""
+    if facts is None:
         return "unknown"
-    way = known.on if known.switch and settings.get(known.switch, known.assumed) else known.path
-    if way == "lr" and any(settings.get(key) for key in known.rescaled):
-        return "own"
-    return "constant" if way == "lr" and settings.get("fixed_decay") else way
+    is_on = facts.switch and settings.get(facts.switch, facts.on_by_default)
+    form = facts.form_if_on if is_on else facts.form
+    if form != "decoupled":
+        return form
+    if any(settings.get(key) for key in facts.own_rate_switches):
+        return "decoupled_own_rate"
+    return "decoupled_without_lr" if any(settings.get(key) for key in WITHOUT_LR_KEYS) else "decoupled"
 
 
-def meaning(types: Sequence[str], groups: Sequence[Mapping[str, object]]) -> Meaning:
+def decay_semantics(class_names: Sequence[str], groups: Sequence[Mapping[str, object]]) -> DecaySemantics:
     """Describe an optimizer by its class names and the settings of each of its groups."""
-    known = row(types)
-    paths = tuple(path(known, group) for group in groups)
-    families = {SEMANTICS[one] for one in paths}
-    mixed = len(families) > 1
-    notes = [known.note] if known and known.note else []
-    if mixed:
-        notes.append("its groups differ: " + ", ".join(f"{i} {SEMANTICS[one]}" for i, one in enumerate(paths)))
-    return Meaning(
-        paths=paths,
-        semantics="unknown" if mixed or not families else families.pop(),
-        adaptive_denominator="denominator" in paths,
-        default=known.default if known else None,
+    facts = class_facts(class_names)
+    forms = tuple(decay_form(facts, group) for group in groups)
+    distinct = {SEMANTICS[form] for form in forms}
+    notes = [facts.note] if facts and facts.note else []
+    if len(distinct) > 1:
+        notes.append("its groups differ: " + ", ".join(f"{i} {SEMANTICS[form]}" for i, form in enumerate(forms)))
+    return DecaySemantics(
+        forms=forms,
+        semantics=distinct.pop() if len(distinct) == 1 else "unknown",
+        adaptive_denominator="coupled_adaptive" in forms,
         notes=tuple(notes),
     )
 
 
-def declared(way: Path, weight_decay: float, lr: float | None) -> float | None:
-    """Say which fraction of the weight a step removes, divided by lr; None where that is not a constant, or not known.
+def declared_rate(form: DecayForm, weight_decay: float, lr: float | None) -> float | None:
+    """Tell the fraction of the weight that a step removes, divided by lr; None if it is not constant or not known.
 
-    A coupled coefficient has no such rate: momentum and denominators change it from step to step.
+    Coupled decay has no such rate: momentum and denominators change it from step to step.
     """
-    match way:
-        case "lr":
+    match form:
+        case "decoupled":
             return weight_decay
-        case "constant" if lr and isfinite(lr):
+        case "decoupled_without_lr" if lr and isfinite(lr):
             return weight_decay / lr
         case "none":
             return 0.0
@@ -88,7 +89,7 @@ def _split(name: str) -> tuple[str, str]:
     return (package, rest.rpartition(".")[2]) if rest else ("", package)
 
 
-def _find(package: str, name: str) -> Row | None:
+def _find(package: str, name: str) -> ClassFacts | None:
     if package:
         return CLASSES.get(package, {}).get(name)
     return next((rows[name] for rows in CLASSES.values() if name in rows), None)

@@ -1,0 +1,87 @@
+"""The values of a tensor before and after a step go in; out come the way in which it moved, and its rate."""
+
+import torch
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.model.observations import Movement
+
+SPREAD = 0.01
+"""Relative difference between elements up to which they count as moved alike."""
+NOISE_OF_DIFFERENCE = 1e-11
+"""Relative noise of the difference of two steps, as each has rounding errors of its own."""
+
+
+class StepEffect(Struct, frozen=True, kw_only=True):
+    """How a step moved a tensor.
+
+    Attributes:
+        rate: the fraction of the weight that the first moving step removed, divided by lr.
+    """
+
+    movement: Movement
+    rate: float = 0.0
+
+
+def effect_of_step(before: torch.Tensor, after: torch.Tensor, lr: float, noise: float = 0.0) -> StepEffect:
+    """Compare a tensor before and after a step.
+
+    Args:
+        noise: relative size of differences that are rounding errors, if larger than that of the dtype.
+    """
+    if not before.numel():
+        return StepEffect(movement="none")
+    noise = max(noise, rounding_error(after))
+    before, after = before.double(), after.double()
+    if not after.isfinite().all():
+        return StepEffect(movement="unstable", rate=float("nan"))
+    fractions = (before - after) / before
+    if fractions.abs().max().item() <= noise / 4:
+        return StepEffect(movement="none")
+    movement: Movement = "other"
+    if _are_alike(fractions, noise):
+        movement = "proportional"
+    elif _are_alike((before - after) * before.sign(), noise):
+        movement = "sign"
+    return StepEffect(movement=movement, rate=fractions.mean().item() / lr)
+
+
+def after_rounding(exact: StepEffect, real: StepEffect) -> StepEffect:
+    """Correct an effect in double precision by the effect in the parameter's own dtype."""
+    if real.movement == "unstable":
+        return real
+    vanishes = real.movement == "none" and exact.movement in ("proportional", "sign", "other")
+    return replace(exact, movement="vanishing") if vanishes else exact
+
+
+def with_gradient(still: StepEffect, helped: StepEffect, opposed: StepEffect) -> StepEffect | None:
+    """Correct an effect by those of decay in steps with a gradient; None where it stays as it is.
+
+    Args:
+        still: with a gradient of zero.
+        helped: with a gradient of the weight's sign, which shrinks the weight.
+        opposed: with a gradient of the other sign.
+    """
+    if helped.movement == "proportional" and abs(opposed.rate) <= SPREAD * abs(helped.rate):
+        return replace(helped, movement="cautious")
+    if still.movement != "none":
+        return None
+    if helped.movement == "proportional" and abs(opposed.rate - helped.rate) <= SPREAD * abs(helped.rate):
+        return helped
+    moving = [effect for effect in (helped, opposed) if effect.movement in ("proportional", "sign", "other")]
+    return replace(moving[0], movement="other") if moving else None
+
+
+def rounding_error(values: torch.Tensor) -> float:
+    """Relative rounding error of the narrowest dtype that holds these values: some optimizers work in float32 only."""
+    dtypes = (torch.bfloat16, torch.float16, torch.float32)
+    return torch.finfo(next((dtype for dtype in dtypes if _fits(values, dtype)), torch.float64)).eps
+
+
+def _are_alike(amounts: torch.Tensor, noise: float) -> bool:
+    median = amounts.median()
+    return bool(((amounts - median).abs() <= SPREAD * median.abs() + noise).all())
+
+
+def _fits(values: torch.Tensor, dtype: torch.dtype) -> bool:
+    return bool((values.to(dtype).to(values.dtype) == values).all())

@@ -1,0 +1,165 @@
+"""Optimizers go in; out come their observations, with what steps on probe tensors did to each parameter."""
+
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+
+import torch
+from msgspec.structs import replace
+
+from decay_audit.errors import OptimizerError
+from decay_audit.model.observations import Observation
+from decay_audit.optimizers.find import NamedOptimizers
+from decay_audit.optimizers.live import decaying_optimizer, observe
+from decay_audit.optimizers.measure.movement import (
+    NOISE_OF_DIFFERENCE,
+    StepEffect,
+    after_rounding,
+    effect_of_step,
+    rounding_error,
+    with_gradient,
+)
+from decay_audit.optimizers.measure.probe import Gradient, ProbeResult, probe
+from decay_audit.optimizers.watch_construction import ConstructionLog
+
+STEPS = 3
+MORE_STEPS = 12
+"""Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
+
+Effects = dict[int, StepEffect]
+"""By the id of the tensor."""
+
+
+def measure(
+    optimizers: NamedOptimizers, names: Mapping[int, str], log: ConstructionLog | None = None
+) -> tuple[Observation, ...]:
+    """Observe optimizers, and fill in what a step with a gradient of zero does to each parameter of the model.
+
+    Neither the model nor the optimizers are changed. Frozen parameters, which have no gradient, and empty shards are
+    not measured.
+
+    Args:
+        optimizers, names, log: as for `live.observe`.
+
+    Raises:
+        OptimizerError: an optimizer cannot step; the message has the error that it raised.
+    """
+    live = observe(optimizers, names, log)
+    effects = {name: _effects_by_name(optimizer, names) for name, optimizer in optimizers}
+    return tuple(_filled_in(one, effects[one.optimizer].get(one.parameter)) for one in live.observations)
+
+
+def _filled_in(observation: Observation, effect: StepEffect | None) -> Observation:
+    if effect is None:
+        return observation
+    return replace(observation, movement=effect.movement, measured_rate=effect.rate)
+
+
+def _effects_by_name(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, StepEffect]:
+    try:
+        effects = effects_of_steps(optimizer, _measurable(optimizer, names))
+    except OptimizerError:
+        wrapped = decaying_optimizer(optimizer)
+        if wrapped is optimizer:
+            raise
+        effects = effects_of_steps(wrapped, _measurable(wrapped, names))  # LightningOptimizer needs a running Trainer
+    return {names[key]: effect for key, effect in effects.items()}
+
+
+def _measurable(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> list[int]:
+    tensors = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
+    return [key for key, tensor in tensors.items() if key in names and tensor.requires_grad and tensor.numel()]
+
+
+def effects_of_steps(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
+    """Measure the tensors with these ids.
+
+    Every tensor takes one step. Tensors of the same group, shape and dtype that moved alike are then represented by one
+    of them, which takes more steps: in double precision, which shows the rate; and in its own dtype, which shows
+    whether rounding undoes it.
+    """
+    if not keys:
+        return {}
+    representative = _representatives(optimizer, _first_movements(_exact(optimizer, 1, keys)))
+    effects = _effects_in_detail(optimizer, set(representative.values()))
+    return {key: effects[representative[key]] for key in keys}
+
+
+def _representatives(optimizer: torch.optim.Optimizer, effects: Effects) -> dict[int, int]:
+    """For each tensor, the first one that is like it and moved like it."""
+    first: dict[tuple[object, ...], int] = {}
+    representative = {}
+    for index, group in enumerate(optimizer.param_groups):
+        for tensor in group["params"]:
+            if (effect := effects.get(id(tensor))) is not None:
+                attributes = tuple(sorted(vars(tensor)))
+                kind = (index, tensor.shape, tensor.dtype, attributes, effect.movement, f"{effect.rate:.9g}")
+                representative[id(tensor)] = first.setdefault(kind, id(tensor))
+    return representative
+
+
+def _effects_in_detail(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
+    effects = _without_gradient(optimizer, keys, STEPS)
+    if all(effect.movement == "none" for effect in effects.values()):
+        effects = _without_gradient(optimizer, keys, MORE_STEPS)
+    return effects | _corrected_by_gradient(optimizer, effects)
+
+
+def _without_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int], steps: int) -> Effects:
+    real = _first_movements(probe(optimizer, steps=steps, only=keys))
+    exact = _first_movements(_exact(optimizer, steps, keys))
+    return {key: after_rounding(exact[key], real[key]) for key in keys}
+
+
+def _exact(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> ProbeResult:
+    """Steps in double precision. An optimizer that computes in float32 anyway takes larger ones."""
+    try:
+        result = probe(optimizer, steps=steps, dtype=torch.float64, only=keys)
+    except OptimizerError:
+        return probe(optimizer, steps=steps, amplify=True, only=keys)
+    moved = [values for values in result.values.values() if values[0].numel() and not values[0].equal(values[-1])]
+    if moved and all(rounding_error(values[-1]) > NOISE_OF_DIFFERENCE for values in moved):
+        return probe(optimizer, steps=steps, dtype=torch.float64, amplify=True, only=keys)
+    return result
+
+
+def _first_movements(result: ProbeResult) -> Effects:
+    """For each tensor, the effect of the first step that moved it."""
+    return {
+        key: next(
+            (
+                effect
+                for before, after in pairwise(values)
+                if (effect := effect_of_step(before, after, result.lrs[key])).movement != "none"
+            ),
+            StepEffect(movement="none"),
+        )
+        for key, values in result.values.items()
+    }
+
+
+def _corrected_by_gradient(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
+    """The tensors that decay in another way when there is a gradient.
+
+    Measured is the difference that the coefficient makes to a step. Cautious decay needs a gradient of the weight's
+    sign. Some optimizers do nothing while all gradients are 0. LARC adds the coefficient to what a norm then rescales,
+    but not where that norm is 0.
+    """
+    doubtful = [key for key, effect in effects.items() if effect.movement in ("none", "proportional")]
+    if not doubtful or not any(group.get("weight_decay") for group in optimizer.param_groups):
+        return {}
+    try:
+        helped = _difference_by_decay(optimizer, "with", effects)
+        opposed = _difference_by_decay(optimizer, "against", effects)
+    except OptimizerError:
+        return {}
+    corrected = {key: with_gradient(effects[key], helped[key], opposed[key]) for key in doubtful}
+    return {key: effect for key, effect in corrected.items() if effect is not None}
+
+
+def _difference_by_decay(optimizer: torch.optim.Optimizer, gradient: Gradient, keys: Collection[int]) -> Effects:
+    decayed = probe(optimizer, dtype=torch.float64, gradient=gradient, only=keys)
+    plain = probe(optimizer, dtype=torch.float64, gradient=gradient, decay=False, only=keys).values
+    return {
+        key: effect_of_step(before, before + after - plain[key][1], decayed.lrs[key], NOISE_OF_DIFFERENCE)
+        for key, (before, after) in decayed.values.items()
+    }
