@@ -1,10 +1,10 @@
-"""Evidence from the owner's classes: a Subject in, what torch.nn says of such a tensor out. Certain."""
+"""Evidence from the owner's classes: a TensorContext in, what torch.nn says of such a tensor out. Certain."""
 
 import re
 from collections.abc import Mapping
 
 from decay_audit.roles.layers import conv_layer, linear_layer
-from decay_audit.roles.subject import Subject
+from decay_audit.roles.tensor_context import TensorContext
 from decay_audit.roles.words import Evidence, Layer, Role
 
 Tensors = Mapping[str, Role]
@@ -55,29 +55,29 @@ TORCH_CLASSES: Mapping[str, tuple[Layer, Tensors]] = {
 """The classes of torch.nn that hold tensors of their own: subclasses carry a base's name in their MRO."""
 
 
-def evidence(subject: Subject) -> tuple[Evidence, ...]:
+def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
     """Say what the first torch.nn class of the owner's MRO knows of a tensor of this name, if it knows any."""
-    known = next((name for name in subject.types if name in TORCH_CLASSES), None)
+    known = next((name for name in tensor.types if name in TORCH_CLASSES), None)
     if known is None:
         return ()
     layer, tensors = TORCH_CLASSES[known]
-    role = tensors.get(subject.leaf) or tensors.get(_OF_LAYER.sub("", subject.leaf))
+    role = tensors.get(tensor.leaf) or tensors.get(_OF_LAYER.sub("", tensor.leaf))
     if role is None:
         return ()
-    public = next((name for name in subject.types if _PUBLIC.fullmatch(name)), known)
-    detail = public if subject.types[0] == public else f"{subject.types[0]}, a {public}"
-    if subject.magnitude:
+    public = next((name for name in tensor.types if _PUBLIC.fullmatch(name)), known)
+    detail = public if tensor.types[0] == public else f"{tensor.types[0]}, a {public}"
+    if tensor.magnitude:
         role, detail = "scale", f"{detail}; magnitude of its weight normalization"
-    if not subject.dtype.startswith(("float", "bfloat", "complex")):
-        detail = f"{detail}; packed as {subject.dtype}, which no optimizer trains"
-    return (Evidence(kind="owner", detail=detail, role=role, layer=_layer(layer, subject), confidence="certain"),)
+    if not tensor.dtype.startswith(("float", "bfloat", "complex")):
+        detail = f"{detail}; packed as {tensor.dtype}, which no optimizer trains"
+    return (Evidence(kind="owner", detail=detail, role=role, layer=_layer(layer, tensor), confidence="certain"),)
 
 
-def _layer(layer: Layer, subject: Subject) -> Layer:
+def _layer(layer: Layer, tensor: TensorContext) -> Layer:
     match layer:
         case "conv":
-            return conv_layer(subject)
+            return conv_layer(tensor)
         case "linear":
-            return linear_layer(subject)
+            return linear_layer(tensor)
         case _:
             return layer

@@ -9,8 +9,8 @@ from msgspec import Struct, field
 
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner, by_usage
-from decay_audit.roles.conventions import NO_DIGITS
-from decay_audit.roles.subject import subject as look_at
+from decay_audit.roles.conventions.convention import NO_DIGITS
+from decay_audit.roles.tensor_context import tensor_context
 from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Confidence, Evidence, Layer, Role
 
 Tensors = tuple[tuple[str, tuple[int, ...]], ...]
@@ -105,12 +105,12 @@ def _form(tensors: Tensors) -> object:
 
 def _gather(parameter: Parameter) -> tuple[Evidence, ...]:
     """All evidence that says something of its own: a name that repeats what the class says is left out."""
-    subject = look_at(parameter)
-    by_class = by_owner.evidence(subject)
+    tensor = tensor_context(parameter)
+    by_class = by_owner.evidence(tensor)
     said = {one.role for one in by_class}
-    told = (*by_class, *(one for one in by_name.evidence(subject) if one.role not in said))
-    if not (subject.types and told):
-        told = (*told, *by_header.evidence(subject))
+    told = (*by_class, *(one for one in by_name.evidence(tensor) if one.role not in said))
+    if not (tensor.types and told):
+        told = (*told, *by_header.evidence(tensor))
     return (*by_usage.evidence(parameter), *told)
 
 

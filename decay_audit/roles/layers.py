@@ -1,8 +1,8 @@
-"""Which kind of layer an owner is, where its class alone does not settle it: a Subject in, a Layer out."""
+"""Which kind of layer an owner is, where its class alone does not settle it: a TensorContext in, a Layer out."""
 
 import re
 
-from decay_audit.roles.subject import Subject
+from decay_audit.roles.tensor_context import TensorContext
 from decay_audit.roles.words import Layer
 
 _ATTENTION = re.compile(r"(?i)attn|attention|(^|_)(mha|mhsa|msa|xca)(_|$)")
@@ -23,13 +23,13 @@ _NORMS: tuple[tuple[Layer, re.Pattern[str]], ...] = (
 )
 
 
-def linear_layer(subject: Subject) -> Layer:
+def linear_layer(tensor: TensorContext) -> Layer:
     """Tell the projections of attention from other linear layers, by the names and classes around them."""
-    if _ALWAYS_PROJECTION.search(subject.name):
+    if _ALWAYS_PROJECTION.search(tensor.module_name):
         return "attention"
-    if not _PROJECTION.search(subject.name):
+    if not _PROJECTION.search(tensor.module_name):
         return "linear"
-    for word in (*subject.path[1:], *subject.classes[1:]):
+    for word in (*tensor.path[1:], *tensor.classes[1:]):
         if _FEED_FORWARD.search(word):
             return "linear"
         if _ATTENTION.search(word):
@@ -37,20 +37,20 @@ def linear_layer(subject: Subject) -> Layer:
     return "linear"
 
 
-def conv_layer(subject: Subject) -> Layer:
+def conv_layer(tensor: TensorContext) -> Layer:
     """Tell depthwise convolutions (one group for each input channel, and several of them) from others."""
-    groups, channels = subject.settings.get("groups"), subject.settings.get("in_channels")
+    groups, channels = tensor.settings.get("groups"), tensor.settings.get("in_channels")
     if groups is not None:
         return "depthwise_conv" if groups == channels and groups != 1 else "conv"
-    shape = subject.tensors.get("weight", subject.shape)
+    shape = tensor.tensors.get("weight", tensor.shape)
     return "depthwise_conv" if len(shape) > 2 and shape[1] == 1 and shape[0] > 1 else "conv"
 
 
-def norm_layer(subject: Subject, otherwise: Layer = "other_norm") -> Layer:
+def norm_layer(tensor: TensorContext, otherwise: Layer = "other_norm") -> Layer:
     """Name the normalization: by running statistics beside it, its class's name, its own name."""
-    if {"running_mean", "running_var"} & subject.tensors.keys():
+    if {"running_mean", "running_var"} & tensor.tensors.keys():
         return "batch_norm"
-    for text in (subject.class_name, subject.name, subject.leaf):
+    for text in (tensor.class_name, tensor.module_name, tensor.leaf):
         for layer, pattern in _NORMS:
             if pattern.search(text):
                 return layer

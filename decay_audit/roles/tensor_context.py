@@ -1,6 +1,6 @@
-"""One parameter as naming sees it: a Parameter in, its tensor name, words of its path and its siblings out.
+"""A parameter in, what names and shapes can say of it out: its tensor's name, the words of its path, its siblings.
 
-Resolves reparametrizations (weight norm, spectral norm, pruning, parametrize) to the tensor that they stand for.
+Reparametrizations (weight norm, spectral norm, pruning, parametrize) are resolved to the tensor that they stand for.
 """
 
 import re
@@ -11,16 +11,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.model.parameters import Owner, Parameter
-from decay_audit.roles.conventions import NO_DIGITS
+from decay_audit.roles.conventions.convention import NO_DIGITS
 
-_LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
-_NESTED = re.compile(r"\.\d+\.\d+$")
-_INNER = frozenset({"base_layer", "original_module"})  # what a wrapper calls the module that it wraps
+_PARAMETER_LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
+_NUMBER_IN_NUMBER = re.compile(r"\.\d+\.\d+$")
+_WRAPPED = frozenset({"base_layer", "original_module"})  # what a wrapper calls the module that it wraps
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
 
-class Subject(Struct, frozen=True, kw_only=True):
-    """What the evidence is drawn from. Numbers in the names above the leaf are dropped, so that blocks look alike.
+class TensorContext(Struct, frozen=True, kw_only=True):
+    """One tensor, and what stands around it. Path words have no numbers, so that blocks look alike.
 
     Attributes:
         leaf: the tensor's name, e.g. `weight` also for `weight_orig` and `parametrizations.weight.original`.
@@ -29,7 +29,7 @@ class Subject(Struct, frozen=True, kw_only=True):
         types: qualified class names of the module that the tensor belongs to; empty if the source cannot know.
         path: the words of that module's dotted name, nearest first.
         classes: simple class names of it and of the modules above it, nearest first, without containers and root.
-        tensors: shapes of the tensors beside it, itself among them, by name.
+        tensors: shapes of all tensors of the module, this one among them, by name.
     """
 
     leaf: str
@@ -45,7 +45,7 @@ class Subject(Struct, frozen=True, kw_only=True):
     settings: Mapping[str, int | float | str | bool] = {}
 
     @property
-    def name(self) -> str:
+    def module_name(self) -> str:
         """The nearest word above the leaf: `norm` for `blocks.3.norm1.weight`."""
         return self.path[0] if self.path else ""
 
@@ -55,9 +55,9 @@ class Subject(Struct, frozen=True, kw_only=True):
         return self.types[0].rpartition(".")[2] if self.types else ""
 
     @property
-    def wide(self) -> int:
-        """How many dimensions are larger than 1: a gain of shape (1, C, 1, 1) counts one."""
-        return _wide(self.shape)
+    def squeezed_ndim(self) -> int:
+        """How many dimensions squeeze() would leave: a gain of shape (1, C, 1, 1) counts one."""
+        return _squeezed_ndim(self.shape)
 
     @property
     def numel(self) -> int:
@@ -65,87 +65,90 @@ class Subject(Struct, frozen=True, kw_only=True):
         return prod(self.shape)
 
 
-def words(dotted: str) -> tuple[str, ...]:
-    """Split a dotted name into its words, nearest first: numbers go, and parts that say nothing of the module."""
-    parts = reversed(dotted.translate(NO_DIGITS).split("."))
-    return tuple(part for part in parts if part.strip("_") and part not in _INNER)
-
-
-def subject(parameter: Parameter) -> Subject:
-    """Say what naming may look at."""
+def tensor_context(parameter: Parameter) -> TensorContext:
+    """Collect what stands around a parameter."""
     owner = parameter.owner
-    found = Subject(
+    tensor = TensorContext(
         leaf=parameter.leaf,
         shape=parameter.shape,
         dtype=parameter.dtype,
         lazy=parameter.lazy,
-        nested=_NESTED.search(owner.name) is not None,
+        nested=_NUMBER_IN_NUMBER.search(owner.name) is not None,
         types=owner.types,
-        path=words(owner.name),
-        classes=_classes(owner),
+        path=path_words(owner.name),
+        classes=_class_names(owner),
         tensors=owner.tensors,
         settings=owner.settings,
     )
-    if _parametrized(owner.name):
-        return _behind_parametrization(found, owner)
-    if not _LISTS.isdisjoint(owner.types) or parameter.leaf.isdigit():
-        return _in_a_list(found, owner)
-    return _behind_hooks(found)
+    if _holds_originals(owner.name):
+        return _resolve_parametrization(tensor, owner)
+    if not _PARAMETER_LISTS.isdisjoint(owner.types) or parameter.leaf.isdigit():
+        return _resolve_list_member(tensor, owner)
+    return _resolve_hook(tensor)
 
 
-def _classes(owner: Owner) -> tuple[str, ...]:
-    named = (module.type_name for module in owner.lineage() if module.parent is not None)
-    return tuple(name for name in named if name and name not in _CONTAINERS)
+def path_words(dotted: str) -> tuple[str, ...]:
+    """Split a dotted name into its words, nearest first, without numbers and the words that wrappers add."""
+    parts = reversed(dotted.translate(NO_DIGITS).split("."))
+    return tuple(part for part in parts if part.strip("_") and part not in _WRAPPED)
 
 
-def _parametrized(owner_name: str) -> bool:
+def _class_names(owner: Owner) -> tuple[str, ...]:
+    names = (module.type_name for module in owner.lineage() if module.parent is not None)
+    return tuple(name for name in names if name and name not in _CONTAINERS)
+
+
+def _holds_originals(owner_name: str) -> bool:
     """Whether the owner is a list of originals, as `torch.nn.utils.parametrize` makes: `x.parametrizations.weight`."""
     return owner_name.split(".")[-2:-1] == ["parametrizations"]
 
 
-def _behind_parametrization(found: Subject, owner: Owner) -> Subject:
+def _resolve_parametrization(tensor: TensorContext, owner: Owner) -> TensorContext:
     module = owner.parent.parent if owner.parent else None
-    tensor = owner.name.rpartition(".")[2]
-    others = [shape for name, shape in found.tensors.items() if name != found.leaf and name.startswith("original")]
+    leaf = owner.name.rpartition(".")[2]
+    others = [shape for name, shape in tensor.tensors.items() if name != tensor.leaf and name.startswith("original")]
     return replace(
-        found,
-        leaf=tensor,
-        magnitude=_is_magnitude(found.shape, others),
+        tensor,
+        leaf=leaf,
+        magnitude=_is_magnitude(tensor.shape, others),
         types=module.types if module else (),
-        path=found.path[2:],
-        classes=_classes(module) if module else (),
-        tensors={**module.tensors, tensor: found.shape} if module else {tensor: found.shape},
+        path=tensor.path[2:],
+        classes=_class_names(module) if module else (),
+        tensors={**module.tensors, leaf: tensor.shape} if module else {leaf: tensor.shape},
         settings=module.settings if module else {},
     )
 
 
 def _is_magnitude(shape: tuple[int, ...], others: list[tuple[int, ...]]) -> bool:
-    """Weight norm keeps a length for each row, or for all, beside the full weight."""
-    return any(_wide(shape) < _wide(other) for other in others)
+    """Weight norm keeps a length for each row, or one for all, next to the full weight."""
+    return any(_squeezed_ndim(shape) < _squeezed_ndim(other) for other in others)
 
 
-def _wide(shape: tuple[int, ...]) -> int:
+def _squeezed_ndim(shape: tuple[int, ...]) -> int:
     return sum(size > 1 for size in shape)
 
 
-def _in_a_list(found: Subject, owner: Owner) -> Subject:
-    """A ParameterList gives its own name to its members; a ParameterDict, its own and the key. Both are of a module."""
-    name = found.name or found.leaf
+def _resolve_list_member(tensor: TensorContext, owner: Owner) -> TensorContext:
+    """A member of a ParameterList is called as the list, one of a ParameterDict as the dict and its key.
+
+    Both belong to the module that holds the list.
+    """
+    name = tensor.module_name or tensor.leaf
     return replace(
-        found,
-        leaf=name if found.leaf.isdigit() else f"{name}_{found.leaf}",
+        tensor,
+        leaf=name if tensor.leaf.isdigit() else f"{name}_{tensor.leaf}",
         types=owner.parent.types if owner.parent else (),
-        path=found.path[1:],
+        path=tensor.path[1:],
         tensors={},
     )
 
 
-def _behind_hooks(found: Subject) -> Subject:
-    """The old weight_norm keeps `weight_g`, `weight_v`; spectral_norm and pruning keep `weight_orig`."""
-    split = re.fullmatch(r"(\w+)_(g|v|orig)", found.leaf)
-    if split is None:
-        return found
-    tensor, kind = split.groups()
-    if kind != "orig" and not {f"{tensor}_g", f"{tensor}_v"} <= found.tensors.keys():
-        return found
-    return replace(found, leaf=tensor, magnitude=kind == "g", tensors={**found.tensors, tensor: found.shape})
+def _resolve_hook(tensor: TensorContext) -> TensorContext:
+    """The old weight_norm keeps `weight_g` and `weight_v`; spectral_norm and pruning keep `weight_orig`."""
+    match = re.fullmatch(r"(\w+)_(g|v|orig)", tensor.leaf)
+    if match is None:
+        return tensor
+    leaf, kind = match.groups()
+    if kind != "orig" and not {f"{leaf}_g", f"{leaf}_v"} <= tensor.tensors.keys():
+        return tensor
+    return replace(tensor, leaf=leaf, magnitude=kind == "g", tensors={**tensor.tensors, leaf: tensor.shape})

@@ -1,0 +1,134 @@
+"""What classes are called. Names are compared as written, so words are in CamelCase and may begin anywhere."""
+
+from decay_audit.roles.conventions.convention import Convention, class_vocabulary
+
+NORM_CLASS = class_vocabulary(
+    Convention(
+        words=("Norm", "norm"),
+        source="transformers.models.llama.modeling_llama.LlamaRMSNorm; apex FusedLayernorm",
+        matches=("LlamaRMSNorm", "LayerNorm2d", "FusedLayernorm"),
+        near_misses=("Nom",),
+    ),
+    Convention(
+        words=("GRN$", "ABN$"),
+        source="ConvNeXt V2 (Woo et al., 2023): GRN; inplace_abn.InPlaceABN",
+        matches=("GRN", "InPlaceABN"),
+        near_misses=("GRNet",),
+    ),
+    exceptions=(
+        Convention(
+            words=("Norm*Linear", "Norm*MLP"),
+            source="transformer_engine.pytorch.LayerNormLinear, LayerNormMLP; mmdet.models.layers.NormedLinear",
+            matches=("LayerNormLinear", "LayerNormMLP", "NormedLinear"),
+            near_misses=("LayerNorm",),
+        ),
+        Convention(
+            words=("Norm*Quantizer", "Norm*Head", "Norm*Conv"),
+            source="BEiT v2 (Peng et al., 2022): NormEMAVectorQuantizer; Baichuan 2: NormHead; SpectralNormConv2d",
+            matches=("NormEMAVectorQuantizer", "NormHead", "SpectralNormConv2d"),
+            near_misses=("HeadNorm",),
+        ),
+    ),
+)
+AFFINE_CLASS = class_vocabulary(
+    Convention(
+        words=("Affine$",),
+        source="timm.models.mlp_mixer.Affine",
+        matches=("Affine", "VitsElementwiseAffine"),
+        near_misses=("AffineCoupling",),
+    ),
+)
+BLOCK_CLASS = class_vocabulary(
+    Convention(
+        words=("Block$",),
+        source="NAFNet (Chen et al., 2022): NAFBlock",
+        matches=("NAFBlock",),
+        near_misses=("BlockNorm",),
+    ),
+)
+"""Classes that hold branches: a gain and a shift there are two gains on residual branches."""
+
+ACTIVATION_CLASS = class_vocabulary(
+    Convention(
+        words=("ReLU", "ELU"),
+        source="timm.models.metaformer.StarReLU; transformers.activations.XIELUActivation",
+        matches=("StarReLU", "XIELUActivation"),
+        near_misses=("Relation",),
+    ),
+    Convention(
+        words=("Snake",),
+        source="transformers.models.dac.modeling_dac.Snake1d",
+        matches=("Snake1d",),
+        near_misses=("Sneak",),
+    ),
+    Convention(
+        words=("Acon",),
+        source="ACON (Ma et al., 2021): AconC",
+        matches=("AconC",),
+        near_misses=("Beacon",),
+    ),
+    Convention(
+        words=("Tlu",),
+        source="timm.layers.filter_response_norm.FilterResponseNormTlu2d",
+        matches=("FilterResponseNormTlu2d",),
+        near_misses=("FilterResponseNormAct2d",),
+    ),
+    Convention(
+        words=("Swish", "Softplus"),
+        source="SpookyNet (Unke et al., 2021): Swish, ShiftedSoftplus",
+        matches=("Swish", "ShiftedSoftplus"),
+        near_misses=("Swin",),
+    ),
+    Convention(
+        words=("Sigmoid",),
+        source="MP-SENet (Lu et al., 2023): LearnableSigmoid2d",
+        matches=("LearnableSigmoid2d",),
+        near_misses=("Sigma",),
+    ),
+    Convention(
+        words=("Tanh",),
+        source="DyT (Zhu et al., 2025): DynamicTanh",
+        matches=("DynamicTanh",),
+        near_misses=("Tangent",),
+    ),
+)
+LAYER_SCALE_CLASS = class_vocabulary(
+    Convention(
+        words=("LayerScale",),
+        source="timm.layers.LayerScale",
+        matches=("LayerScale", "LayerScale2d"),
+        near_misses=("ScaleLayer",),
+    ),
+)
+CONV_CLASS = class_vocabulary(
+    Convention(
+        words=("Conv1d", "Conv2d", "Conv3d", "Convolution"),
+        source="torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d; MinkowskiEngine.MinkowskiConvolution",
+        matches=("StdConv1d", "ScaledStdConv2d", "MaskedConv3d", "MinkowskiConvolution"),
+        near_misses=("Conv1D",),  # in transformers, a linear layer with its matrix transposed
+    ),
+)
+FOURIER_CLASS = class_vocabulary(
+    Convention(
+        words=("Fourier",),
+        source="diffusers.models.embeddings.GaussianFourierProjection",
+        matches=("GaussianFourierProjection",),
+        near_misses=("Fourth",),
+    ),
+)
+"""Classes whose weight holds frequencies of positions or times."""
+
+EMBEDDING_CLASS = class_vocabulary(
+    Convention(
+        words=("Embed",),
+        source="rtdl_num_embeddings.LinearEmbeddings; megatron.core.tensor_parallel.VocabParallelEmbedding",
+        matches=("LinearEmbeddings", "VocabParallelEmbedding"),
+        near_misses=("Embark",),
+    ),
+    Convention(
+        words=("Codebook", "Quantiz"),
+        source="transformers.models.encodec.modeling_encodec.EncodecEuclideanCodebook; vector_quantize_pytorch",
+        matches=("EncodecEuclideanCodebook", "VectorQuantizer"),
+        near_misses=("Quantile",),
+    ),
+)

@@ -1,0 +1,126 @@
+"""What a convention is: names that mean something, with the evidence that somebody uses them.
+
+A name is compared as a stem: snake case, lower case, no digits (`cls_token_0` and `clsToken` are `cls_token`).
+Words are whole words of a stem; `*` stands for any letters, `^` and `$` pin a word to the beginning or the end.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Literal
+
+from msgspec import Struct
+
+from decay_audit.roles.words import Layer, Role
+
+ShapeCondition = Literal["any", "number", "vector", "matrix"]
+"""By the dimensions that squeeze() leaves: a number has none, a vector at most one, a matrix at least two."""
+
+_DIMENSIONS: dict[ShapeCondition, range] = {
+    "any": range(99),
+    "number": range(1),
+    "vector": range(2),
+    "matrix": range(2, 99),
+}
+
+
+class Convention(Struct, frozen=True, kw_only=True):
+    """One row: words that mean something where its table is used, and where they come from.
+
+    Attributes:
+        words: what to find in the stem of a name; one of them is enough.
+        source: the library or paper that uses the names, with the module or class that has one of them.
+        matches: names as that source writes them; each word is needed for at least one.
+        near_misses: names that look alike and mean something else.
+    """
+
+    words: tuple[str, ...]
+    source: str
+    matches: tuple[str, ...]
+    near_misses: tuple[str, ...]
+
+
+class Vocabulary(Struct, frozen=True, kw_only=True, eq=False):
+    """The conventions of one table, compiled.
+
+    Attributes:
+        conventions: a name belongs to the vocabulary if one of them matches,
+        exceptions: and none of these does.
+        whole_words: names are compared as stems, and words are whole words of them.
+    """
+
+    conventions: tuple[Convention, ...]
+    exceptions: tuple[Convention, ...]
+    whole_words: bool
+    pattern: re.Pattern[str]
+
+    def has(self, name: str) -> bool:
+        """Whether a name, in any spelling, belongs to it."""
+        return _has(self, name)
+
+
+class Meaning(Struct, frozen=True, kw_only=True, eq=False):
+    """What the names of a vocabulary mean, for tensors of some shape.
+
+    Attributes:
+        says: what such a tensor is, in words.
+    """
+
+    says: str
+    role: Role
+    layer: Layer = "other"
+    shape: ShapeCondition = "any"
+    names: Vocabulary
+
+
+@lru_cache(maxsize=4096)
+def _has(vocabulary: Vocabulary, name: str) -> bool:
+    return vocabulary.pattern.search(stem(name) if vocabulary.whole_words else name) is not None
+
+
+@lru_cache(maxsize=4096)
+def first_meaning(meanings: tuple[Meaning, ...], name: str, squeezed_ndim: int) -> Meaning | None:
+    """Find what a name, in any spelling, means for a tensor with so many dimensions larger than 1."""
+    fitting = (meaning for meaning in meanings if squeezed_ndim in _DIMENSIONS[meaning.shape])
+    return next((meaning for meaning in fitting if meaning.names.has(name)), None)
+
+
+def vocabulary(
+    *conventions: Convention, exceptions: tuple[Convention, ...] = (), whole_words: bool = True
+) -> Vocabulary:
+    """Compile conventions into one pattern."""
+    wanted = words_pattern((word for row in conventions for word in row.words), whole_words=whole_words)
+    refused = words_pattern((word for row in exceptions for word in row.words), whole_words=whole_words)
+    text = rf"^(?!.*?(?:{refused})).*?(?:{wanted})" if refused else wanted or _NEVER
+    return Vocabulary(conventions=conventions, exceptions=exceptions, whole_words=whole_words, pattern=re.compile(text))
+
+
+def class_vocabulary(*conventions: Convention, exceptions: tuple[Convention, ...] = ()) -> Vocabulary:
+    """Compile conventions of class names, which are compared as written: a word may begin and end anywhere."""
+    return vocabulary(*conventions, exceptions=exceptions, whole_words=False)
+
+
+def words_pattern(words: Iterable[str], *, whole_words: bool) -> str:
+    """Write words as one regular expression; words with the same borders share them."""
+    left, right, last = (r"(?:^|(?<=_))", r"(?:_|$)", "$") if whole_words else ("", "", r"(?:\d?d)?$")
+    by_border: dict[tuple[str, str], list[str]] = {}
+    for word in words:
+        start = "^" if word.startswith("^") else "" if word.startswith("*") else left
+        end = last if word.endswith("$") else "" if word.endswith("*") else right
+        by_border.setdefault((start, end), []).append(word.strip("^*$").replace("*", r"\w*"))
+    return "|".join(f"{start}(?:{'|'.join(bodies)}){end}" for (start, end), bodies in by_border.items())
+
+
+@lru_cache(maxsize=4096)
+def stem(name: str) -> str:
+    """Write a name as the words expect it: `posEmbed1` is `pos_embed`, `latents_2d` is `latents`."""
+    plain = _SUFFIX.sub("", name) or name
+    snake = _HUMP.sub("_", plain).translate(NO_DIGITS)
+    return _GAP.sub("_", snake).strip("_").lower()
+
+
+_NEVER = "(?!)"
+_SUFFIX = re.compile(r"_?\d+[dD]$|_?[Pp]aram(eter)?s?$|_data$")
+_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_GAP = re.compile(r"_{2,}")
+NO_DIGITS = str.maketrans("", "", "0123456789")

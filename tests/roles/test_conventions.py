@@ -1,0 +1,157 @@
+"""Conventions: every row has evidence, means what its examples say, and is needed by one of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.roles.by_name import PLAIN
+from decay_audit.roles.conventions import classes, modules, tensors
+from decay_audit.roles.conventions.convention import Convention, Meaning, Vocabulary, first_meaning, stem, vocabulary
+from tests.roles.naming import one
+
+SHAPES = {"any": (4, 4), "number": (), "vector": (4,), "matrix": (4, 4)}
+NAMES = Path(__file__).with_name("conventions.txt")
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A convention where it stands: its vocabulary, and the table of meanings that has the vocabulary."""
+
+    table: str
+    convention: Convention
+    vocabulary: Vocabulary
+    meaning: Meaning | None = None
+    meanings: tuple[Meaning, ...] = ()
+
+    @property
+    def is_exception(self) -> bool:
+        return self.convention in self.vocabulary.exceptions
+
+    def says(self, name: str, words: Vocabulary | None = None) -> str:
+        """What the table says of a name: a role, yes or no. With other words in the place of its own, if given."""
+        words = words or self.vocabulary
+        if self.meaning is None:
+            return "yes" if words.has(name) else "no"
+        changed = replace(self.meaning, names=words)
+        table = tuple(changed if meaning is self.meaning else meaning for meaning in self.meanings)
+        meaning = first_meaning(table, name, sum(size > 1 for size in SHAPES[self.meaning.shape]))
+        return meaning.role if meaning is changed else "no"
+
+
+def rows() -> Iterator[Row]:
+    for module in (tensors, modules, classes):
+        for name, value in vars(module).items():
+            table = f"{module.__name__.rpartition('.')[2]}.{name}"
+            if isinstance(value, Vocabulary):
+                for convention in (*value.conventions, *value.exceptions):
+                    yield Row(table=table, convention=convention, vocabulary=value)
+            elif isinstance(value, tuple):
+                for meaning in value:
+                    for convention in (*meaning.names.conventions, *meaning.names.exceptions):
+                        yield Row(
+                            table=table,
+                            convention=convention,
+                            vocabulary=meaning.names,
+                            meaning=meaning,
+                            meanings=value,
+                        )
+
+
+ROWS = tuple(rows())
+IDS = [f"{row.table}:{row.convention.words[0]}" for row in ROWS]
+
+
+def listed() -> Iterator[str]:
+    """Each example with what it means, as `conventions.txt` lists them."""
+    for row in ROWS:
+        shape = row.meaning.shape if row.meaning else "any"
+        for name in row.convention.matches:
+            yield f"{row.table} {name} {shape} {row.says(name)}"
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_a_row_has_words_a_source_and_examples(row: Row) -> None:
+    convention = row.convention
+    assert convention.words
+    assert convention.source
+    assert convention.matches
+    assert convention.near_misses
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_examples_match_and_near_misses_do_not(row: Row) -> None:
+    role = row.meaning.role if row.meaning else "yes"
+    expected = "no" if row.is_exception else role
+    assert {name: row.says(name) for name in row.convention.matches} == dict.fromkeys(row.convention.matches, expected)
+    alone = vocabulary(row.convention, whole_words=row.vocabulary.whole_words)
+    assert [name for name in row.convention.near_misses if alone.has(name)] == []
+    if not row.is_exception:
+        assert {name for name in row.convention.near_misses if row.says(name) == role} == set()
+
+
+@pytest.mark.parametrize("row", ROWS, ids=IDS)
+def test_every_word_is_needed_by_an_example(row: Row) -> None:
+    for word in row.convention.words:
+        others = tuple(other for other in row.convention.words if other != word)
+        rest = without_word(row.vocabulary, row.convention, replace(row.convention, words=others))
+        changed = [name for name in row.convention.matches if row.says(name, rest) != row.says(name)]
+        assert changed, f"without {word}, every example means the same"
+
+
+def without_word(words: Vocabulary, convention: Convention, shorter: Convention) -> Vocabulary:
+    def shortened(conventions: tuple[Convention, ...]) -> Iterator[Convention]:
+        for other in conventions:
+            if other is not convention:
+                yield other
+            elif shorter.words:
+                yield shorter
+
+    return vocabulary(
+        *shortened(words.conventions), exceptions=tuple(shortened(words.exceptions)), whole_words=words.whole_words
+    )
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row.table.endswith("LEAVES")], ids=str)
+@pytest.mark.parametrize("types", [("lab.Block",), ()], ids=["module", "checkpoint"])
+def test_a_parameter_with_the_name_of_an_example_gets_the_role(row: Row, types: tuple[str, ...]) -> None:
+    assert row.meaning is not None
+    names = [name for name in row.convention.matches if name not in PLAIN]
+    shape = SHAPES[row.meaning.shape]
+    roles = {name: one(f"blocks.3.{name}", shape, *types).role for name in names}
+    assert roles == dict.fromkeys(names, row.meaning.role)
+
+
+def test_no_name_that_was_listed_has_lost_its_meaning() -> None:
+    """A row that goes takes its examples along, but not this list of them."""
+    lines = NAMES.read_text(encoding="utf-8").splitlines()
+    assert lines == list(listed()), "after a change that is meant: python -m tests.roles.test_conventions"
+
+
+def test_a_stem_has_no_humps_no_digits_and_no_suffix() -> None:
+    names = ("posEmbed1", "cls_token_0", "latents_2d", "LayerNorm2d", "CLSEmbedding", "relPosParam", "x", "_0", "1d")
+    assert [stem(name) for name in names] == [
+        "pos_embed", "cls_token", "latents", "layer_norm", "cls_embedding", "rel_pos", "x", "", "d",
+    ]  # fmt: skip
+
+
+def test_a_word_is_a_whole_word_unless_it_has_a_star() -> None:
+    def matched(word: str, *names: str, whole_words: bool = True) -> list[str]:
+        row = Convention(words=(word,), source="", matches=(), near_misses=())
+        words = vocabulary(row, whole_words=whole_words)
+        return [name for name in names if words.has(name)]
+
+    assert matched("ln", "ln", "ln1", "pre_ln", "xln", "lnx") == ["ln", "ln1", "pre_ln"]
+    assert matched("rel_pos*", "rel_position", "a_rel_pos_h", "barrel_pos") == ["rel_position", "a_rel_pos_h"]
+    assert matched("^pe$", "pe", "ape", "pe_k", "k_pe") == ["pe"]
+    assert matched("*norm*", "layernorm", "normal") == ["layernorm", "normal"]
+    assert matched("Norm*Head", "NormHead", "LayerNormHead2d", "HeadNorm", whole_words=False) == [
+        "NormHead",
+        "LayerNormHead2d",
+    ]
+    assert matched("Affine$", "Affine2d", "Affine", "AffineX", whole_words=False) == ["Affine2d", "Affine"]
+
+
+if __name__ == "__main__":
+    NAMES.write_text("".join(f"{line}\n" for line in listed()), encoding="utf-8")
