@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from benchmarks import torchvision_schemas
-from decay_audit.sources.module.build_devices import STAGES
+from decay_audit.sources.module.build_devices import BUILD_DEVICES
 
 SCHEMAS = torchvision_schemas.define()
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")
@@ -35,9 +35,9 @@ def build(name: str, *, real: bool = False) -> tuple[nn.Module, str]:
     library, _, architecture = name.partition(":")
     make = LIBRARIES[library][1]
     if not real:
-        with contextlib.suppress(Exception), STAGES["meta"]():  # one that needs numbers may fail with anything
+        with contextlib.suppress(Exception), BUILD_DEVICES["meta"]():  # one that needs numbers may fail with anything
             return make(architecture), "meta"
-    with STAGES["streamed"]():
+    with BUILD_DEVICES["streamed"]():
         return make(architecture), "streamed"
 
 

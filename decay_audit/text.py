@@ -46,6 +46,21 @@ def format_coefficient(value: float) -> str:
     return min(plain, scientific, key=len)
 
 
+def describe_value(value: object) -> str:
+    """Say what kind of value it is, with an article.
+
+    >>> describe_value(3), describe_value([]), describe_value(None), describe_value(int)
+    ('an int', 'an empty list', 'None', 'the class int')
+    """
+    if value is None:
+        return "None"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    empty = "empty " if isinstance(value, list | tuple | dict) and not value else ""
+    noun = f"{empty}{type(value).__name__}"
+    return f"{'an' if noun[0] in 'aeiouAEIOU' else 'a'} {noun}"
+
+
 @cache
 def format_shape(shape: Iterable[object]) -> str:
     """Write the shape of a tensor.

@@ -149,7 +149,7 @@ def test_a_command_that_is_suggested_is_the_one_that_was_typed_with_what_was_mea
     (folder / "two.py").write_text(f"{MODEL}\n\none, two = Net(), Net()\nsame = one\n")
     result = runner.invoke(app, ["check", "two.py", "--weight-decay", "0.1"])
     assert result.stderr.splitlines() == [
-        "error: two.py has 3 models, and one must be named",
+        "error: two.py has 3 models: name the one that you mean",
         "hint: one of:",
         *(f"  decay-audit check two.py:{name} --weight-decay 0.1" for name in ("one", "two", "Net")),
     ]

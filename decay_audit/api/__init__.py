@@ -66,7 +66,7 @@ def read(target: "str | torch.nn.Module", *, device: "Device" = "auto", key: str
         return load(Request(target=target, device=device, key=key)).inventory
     from decay_audit.sources import module
 
-    return module.read(module.checked(target))
+    return module.read(module.require_module(target))
 
 
 def classify(what: Inventory | Iterable[Parameter]) -> tuple[Classified, ...]:
@@ -221,7 +221,7 @@ def param_groups(
     """
     from decay_audit.sources import module
 
-    tensors, groups = module.tensors(module.checked(model)), plan(model, rules, weight_decay).groups()
+    tensors, groups = module.tensors_by_name(module.require_module(model)), plan(model, rules, weight_decay).groups()
     if lr is None and any(one.lr_scale != 1.0 for one in groups):
         warnings.warn("the ruleset scales learning rates, and torch ignores `lr_scale`: pass lr=...", stacklevel=2)
     return [

@@ -15,7 +15,7 @@ from decay_audit.sources.checkpoint import onto_model
 
 if TYPE_CHECKING:
     from decay_audit.model.choices import Device
-    from decay_audit.sources.module import Built
+    from decay_audit.sources.module import BuiltModel
 
 DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
@@ -46,7 +46,7 @@ class Loaded(Struct, frozen=True, kw_only=True, eq=False):
     """What was read from a target, and the built model where there is one."""
 
     inventory: Inventory
-    built: "Built | None" = None
+    built: "BuiltModel | None" = None
 
 
 def load(request: Request) -> Loaded:
@@ -82,7 +82,7 @@ def _checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded:
     return replace(modelled, inventory=onto_model.fit(saved, modelled.inventory))
 
 
-def _traced(built: "Built", request: Request) -> Inventory:
+def _traced(built: "BuiltModel", request: Request) -> Inventory:
     from decay_audit.sources import trace
 
     request.progress("tracing the forward pass")
@@ -103,7 +103,7 @@ def beside(loaded: Loaded) -> AbstractContextManager[None]:
     """Let code import what lies beside the target's, or in the current folder."""
     from decay_audit.sources import module
 
-    return module.running(module.home_of(loaded.built.namespace if loaded.built else {}))
+    return module.activate(module.context_of_namespace(loaded.built.namespace if loaded.built else {}))
 
 
 def file_of(target: str) -> str:

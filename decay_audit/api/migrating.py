@@ -41,14 +41,14 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     request.progress(f"reading {path.name}")
     read = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     saved = onto_model.fit(read, loaded.inventory).optimizers
-    built, optimizers = made(request.optimizer, loaded.built, request)
-    found = find.find(optimizers, source=request.optimizer)
+    built, optimizers, source = made(request.optimizer, loaded.built, request)
+    found = find.find(optimizers, source=source)
     if len(saved) != len(found):
         raise DecayAuditError(
             f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(found)}",
             "make as many optimizers as were saved, in the same order",
         )
-    names = module.names(built.model, loaded.inventory)
+    names = module.names_by_tensor(built.model, loaded.inventory)
     content, lines = _content(path), []
     for before, (_, optimizer) in zip(saved, found, strict=True):
         state = migration.rewrite_state(migration.find_state(content, before.name), before, optimizer, names)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from decay_audit.optimizers.watch_construction import ConstructionLog
-    from decay_audit.sources.module import Built
+    from decay_audit.sources.module import BuiltModel
 
 
 class Observed(Struct, frozen=True, kw_only=True):
@@ -85,26 +85,28 @@ def _live(loaded: Loaded, request: Request, expression: str) -> Observed:
 
     request.progress("making the optimizer")
     with watch_construction.watch() as log:
-        built, optimizers = made(expression, built, request)
+        built, optimizers, source = made(expression, built, request)
     request.progress("measuring steps with a gradient of zero" if request.measure else "reading the optimizer")
-    return observe_live(
-        built.model, loaded.inventory, optimizers, log=log, measure=request.measure, source=request.optimizer or ""
-    )
+    return observe_live(built.model, loaded.inventory, optimizers, log=log, measure=request.measure, source=source)
 
 
-def made(expression: str, built: "Built", request: Request) -> "tuple[Built, object]":
-    """Make the optimizer; code that needs numbers gets a model that was built for real."""
+def made(expression: str, built: "BuiltModel", request: Request) -> "tuple[BuiltModel, object, str]":
+    """Make the optimizer; code that needs numbers gets a model that was built for real.
+
+    Returns:
+        The model, the optimizer, and the beginning of a sentence about it: `make_it(model) returned`.
+    """
     from decay_audit.sources import module
 
     try:
-        return built, module.make(expression, built)
+        return built, *module.evaluate_optimizer(expression, built)
     except DecayAuditError as error:
         if built.inventory.built_on == "cpu" or request.device != "auto" or "meta" not in str(error.__cause__):
             raise
     request.progress("building on the CPU: the optimizer needs real numbers")
     real = load(replace(request, device="cpu")).built
     assert real is not None  # the same target gave a model before
-    return real, module.make(expression, real)
+    return real, *module.evaluate_optimizer(expression, real)
 
 
 def observe_live(
@@ -121,7 +123,7 @@ def observe_live(
     Args:
         made: an optimizer, several, or what holds them, as `decay_audit.optimizers.find` accepts.
         log: what was recorded while they were built.
-        source: the expression that made them, for the message of an error.
+        source: the beginning of a sentence that ends in what `made` is, for the message of an error.
 
     Raises:
         OptimizerError: there is none among them, or it cannot be read or stepped.
@@ -130,7 +132,7 @@ def observe_live(
     from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
-    optimizers, names = find.find(made, source=source), module.names(model, inventory)
+    optimizers, names = find.find(made, source=source), module.names_by_tensor(model, inventory)
     observed = live.observe(optimizers, names, log)
     observations = measure_steps(optimizers, names, log) if measure else observed.observations
     return Observed(optimizers=observed.optimizers, observations=observations)

@@ -38,7 +38,7 @@ class Verb(TyperCommand):
 def _is_no_input(word: str) -> bool:
     from decay_audit.sources import target
 
-    return word.startswith("-") or target.is_unmistakable(word)
+    return word.startswith("-") or target.is_clearly_target(word)
 
 
 def register(app: typer.Typer, run: Run, name: str | None = None) -> None:

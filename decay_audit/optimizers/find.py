@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from decay_audit.errors import OptimizerError
+from decay_audit.text import describe_value
 
 NamedOptimizers = tuple[tuple[str, torch.optim.Optimizer], ...]
 
@@ -28,7 +29,7 @@ def find(value: object, name: str = "optimizer", source: str = "") -> NamedOptim
     containers that keep optimizers as `optimizer` or `optimizers`.
 
     Args:
-        source: the expression that made the value, for the message of an error.
+        source: the beginning of a sentence that ends in what `value` is, e.g. `make_it(model) returned`.
 
     Raises:
         OptimizerError: there is no optimizer in it.
@@ -37,8 +38,9 @@ def find(value: object, name: str = "optimizer", source: str = "") -> NamedOptim
     for place, optimizer in _walk(value, name):
         optimizers.setdefault(id(optimizer), (place, optimizer))
     if not optimizers:
-        subject = f"{source} returned" if source else f"{name} is"
-        raise OptimizerError(f"{subject} {_describe(value)}, not an optimizer", _ACCEPTED)
+        is_filled = isinstance(value, list | tuple | dict) and len(value) > 0
+        ending = " without an optimizer in it" if is_filled else ", not an optimizer"
+        raise OptimizerError(f"{source or f'{name} is'} {describe_value(value)}{ending}", _ACCEPTED)
     return _with_distinct_names(list(optimizers.values()))
 
 
@@ -116,13 +118,3 @@ def _created(trainer: object, create: Callable[[], object]) -> object:
     except Exception as error:
         raise OptimizerError(f"{type(trainer).__name__}.create_optimizer() raised {error!r}", _ACCEPTED) from error
     return optimizer if optimizer is not None else getattr(trainer, "optimizer", None)
-
-
-def _describe(value: object) -> str:
-    """The value with its article: `None`, `an int`, `an empty list`."""
-    if value is None:
-        return "None"
-    name = type(value).__name__
-    if isinstance(value, list | tuple | dict):
-        return f"a {name} without an optimizer" if value else f"an empty {name}"
-    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"

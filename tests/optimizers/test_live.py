@@ -90,11 +90,23 @@ def test_every_form_that_a_factory_may_return_is_understood() -> None:
         assert [name for name, _ in find(form)] == expected
 
 
-@pytest.mark.parametrize("nothing", [None, [], {}, 3, net(), "adamw", (None, None)])
-def test_what_holds_no_optimizer_is_refused_by_name(nothing: object) -> None:
-    with pytest.raises(OptimizerError, match=r"optimizer is .*, not an optimizer") as caught:
-        find(nothing)
-    assert "a list, tuple or dict of optimizers" in caught.value.hint
+@pytest.mark.parametrize(
+    ("value", "description"),
+    [
+        (None, "None, not an optimizer"),
+        ([], "an empty list, not an optimizer"),
+        ({}, "an empty dict, not an optimizer"),
+        (3, "an int, not an optimizer"),
+        (net(), "a Sequential, not an optimizer"),
+        ("adamw", "a str, not an optimizer"),
+        ((None, None), "a tuple without an optimizer in it"),
+    ],
+)
+def test_a_value_without_an_optimizer_is_refused_by_its_type(value: object, description: str) -> None:
+    with pytest.raises(OptimizerError) as caught:
+        find(value, source="make_it() returned")
+    assert caught.value.message == f"make_it() returned {description}"
+    assert caught.value.hint.startswith("accepted: an optimizer; a list, tuple or dict of optimizers")
 
 
 def test_a_scheduler_alone_is_no_optimizer() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from decay_audit.sources.module.build_devices import STAGES
+from decay_audit.sources.module.build_devices import BUILD_DEVICES
 
 Maker = Callable[[], nn.Module]
 
@@ -211,10 +211,10 @@ def on_meta(make: Maker) -> nn.Module:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with STAGES["meta"]():
+            with BUILD_DEVICES["meta"]():
                 return make()
         except Exception:  # noqa: BLE001
-            with STAGES["streamed"]():
+            with BUILD_DEVICES["streamed"]():
                 return make()
 
 

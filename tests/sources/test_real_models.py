@@ -1,4 +1,4 @@
-"""Models that people train, named as a user names them; the oracle is the library's own model."""
+"""Models that people train, named as a user names them; the reference is the library's own model."""
 
 import pytest
 
@@ -21,28 +21,40 @@ TARGETS = {
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("text", "stage"), TARGETS.items())
-def test_a_real_model_is_built_without_its_numbers_and_read_whole(text: str, stage: str) -> None:
+@pytest.mark.parametrize(("text", "device"), TARGETS.items())
+def test_a_real_model_is_built_without_its_values_and_read_completely(text: str, device: str) -> None:
     target = parse(text)
     assert isinstance(target, ModuleTarget)
-    one = build(target)
-    assert one.inventory.built_on == stage
-    assert one.inventory.notes == ()
-    assert [each.raw_name for each in one.inventory.parameters] == [name for name, _ in one.model.named_parameters()]
-    assert sum(each.numel for each in one.inventory.parameters) == sum(each.numel() for each in one.model.parameters())
-    assert all(each.is_meta for each in one.model.parameters())
+    result = build(target)
+    assert result.inventory.built_on == device
+    assert result.inventory.notes == ()
+    assert [parameter.raw_name for parameter in result.inventory.parameters] == [
+        name for name, _ in result.model.named_parameters()
+    ]
+    assert sum(parameter.numel for parameter in result.inventory.parameters) == sum(
+        parameter.numel() for parameter in result.model.parameters()
+    )
+    assert all(parameter.is_meta for parameter in result.model.parameters())
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_a_meta_build_says_is_what_a_plain_build_says() -> None:
+def test_a_meta_build_gives_the_same_parameters_as_a_plain_build() -> None:
     target = parse("transformers:GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=24, n_head=2, vocab_size=99))")
     assert isinstance(target, ModuleTarget)
 
     def facts(device: str) -> list[object]:
-        one = build(target, device=device)  # type: ignore[arg-type]
+        result = build(target, device=device)  # type: ignore[arg-type]
         return [
-            (each.name, each.shape, each.dtype, each.trainable, each.tied_to, each.declared_no_decay, each.owner.types)
-            for each in one.inventory.parameters
+            (
+                parameter.name,
+                parameter.shape,
+                parameter.dtype,
+                parameter.trainable,
+                parameter.tied_to,
+                parameter.declared_no_decay,
+                parameter.owner.types,
+            )
+            for parameter in result.inventory.parameters
         ]
 
     assert facts("meta") == facts("streamed") == facts("cpu")

@@ -1,4 +1,4 @@
-"""What a target string means, before anything is imported."""
+"""Parsing of target strings, before anything is imported."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from decay_audit.sources.target import CheckpointTarget, FileTarget, ModuleTarge
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -27,10 +27,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_what_follows_the_py_is_an_expression_in_that_file(
-    here: Path, text: str, expression: str, label: str | None
+    folder: Path, text: str, expression: str, label: str | None
 ) -> None:
-    (here / "nets").mkdir()
-    (here / "nets/model.py").touch()
+    (folder / "nets").mkdir()
+    (folder / "nets/model.py").touch()
     target = parse(text)
     assert isinstance(target, FileTarget)
     assert target.path == Path("nets/model.py")
@@ -39,7 +39,7 @@ def test_what_follows_the_py_is_an_expression_in_that_file(
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "expression"),
+    ("text", "location", "expression"),
     [
         ("timm:create_model('vit/tiny')", "timm", "create_model('vit/tiny')"),
         ("torchvision.models.resnet18", "torchvision.models.resnet18", ""),
@@ -47,43 +47,43 @@ def test_what_follows_the_py_is_an_expression_in_that_file(
         ("pkg.mod:x.safetensors", "pkg.mod", "x.safetensors"),
     ],
 )
-def test_a_dotted_name_is_a_module(here: Path, text: str, place: str, expression: str) -> None:
-    assert parse(text) == ModuleTarget(location=place, expression=expression, label=text)
+def test_a_dotted_name_is_a_module(folder: Path, text: str, location: str, expression: str) -> None:
+    assert parse(text) == ModuleTarget(location=location, expression=expression, label=text)
 
 
 @pytest.mark.parametrize(
     "name",
     ["x.safetensors", "x.pt", "x.pth", "x.ckpt", "x.bin", "x.pth.tar", "model.safetensors.index.json"],
 )
-def test_a_checkpoint_is_told_by_the_end_of_its_name(here: Path, name: str) -> None:
-    (here / name).touch()
+def test_a_checkpoint_is_recognized_by_the_end_of_its_name(folder: Path, name: str) -> None:
+    (folder / name).touch()
     assert parse(name) == CheckpointTarget(path=Path(name), label=name)
 
 
-def test_a_file_on_disk_wins_over_a_module_of_that_name(here: Path) -> None:
-    (here / "torch.nn").mkdir()
+def test_a_file_on_disk_wins_over_a_module_of_that_name(folder: Path) -> None:
+    (folder / "torch.nn").mkdir()
     assert isinstance(parse("torch.nn"), CheckpointTarget)
 
 
-def test_a_folder_is_a_checkpoint_unless_it_is_a_package(here: Path) -> None:
-    (here / "weights").mkdir()
+def test_a_folder_is_a_checkpoint_unless_it_is_a_package(folder: Path) -> None:
+    (folder / "weights").mkdir()
     assert parse("weights") == CheckpointTarget(path=Path("weights"), label="weights")
-    (here / "weights/__init__.py").touch()
+    (folder / "weights/__init__.py").touch()
     assert parse("weights/") == ModuleTarget(location="weights", label="weights")
-    (here / "weights/model.safetensors").touch()
+    (folder / "weights/model.safetensors").touch()
     assert isinstance(parse("weights"), CheckpointTarget)
 
 
 @pytest.mark.parametrize("text", [r"C:\nets\model.py:Net", r"C:\nets\model.py", r"C:\weights", "C:/weights/x.bin"])
-def test_the_colon_of_a_windows_drive_is_part_of_a_path(here: Path, text: str) -> None:
+def test_the_colon_of_a_windows_drive_is_part_of_a_path(folder: Path, text: str) -> None:
     with pytest.raises(TargetError, match="no such file") as caught:
         parse(text)
     assert text.removesuffix(":Net") in caught.value.message
 
 
-def test_a_path_that_exists_may_hold_a_colon(here: Path) -> None:
-    (here / "C:").mkdir()
-    (here / "C:/model.py").touch()
+def test_a_path_that_exists_may_hold_a_colon(folder: Path) -> None:
+    (folder / "C:").mkdir()
+    (folder / "C:/model.py").touch()
     target = parse("C:/model.py:Net")
     assert isinstance(target, FileTarget)
     assert (target.location, target.expression) == ("C:/model.py", "Net")
@@ -101,35 +101,35 @@ def test_a_long_expression_is_not_taken_for_a_file_name() -> None:
         ("modle.py:Net", "no such file: modle.py", "did you mean model.py?"),
         ("nowhere/model.py", "no such file: nowhere/model.py", "there is no folder nowhere"),
         ("wieghts.pt", "no such file: wieghts.pt", "did you mean weights.pt?"),
-        ("weights.pt:Net", "weights.pt is not Python: nothing can follow its name", "try: weights.pt"),
-        ("lost.pt", "lost.pt is a link to blobs/1, which is not there", "download it again"),
+        ("weights.pt:Net", "weights.pt is not a Python file: nothing can follow its name", "did you mean weights.pt?"),
+        ("lost.pt", "lost.pt is a link to blobs/1, which does not exist", "download it again"),
         ("model.py:", "`model.py:` has nothing after the colon", None),
         ("", "the target is empty", None),
         ("my-model:Net", "`my-model:Net` is not a target", None),
         ("a\0b", "`a\0b` is not a target", None),
     ],
 )
-def test_a_target_that_means_nothing_says_what_would(here: Path, text: str, message: str, hint: str | None) -> None:
+def test_a_wrong_target_gets_a_hint(folder: Path, text: str, message: str, hint: str | None) -> None:
     for name in ("model.py", "weights.pt"):
-        (here / name).touch()
-    (here / "lost.pt").symlink_to("blobs/1")
+        (folder / name).touch()
+    (folder / "lost.pt").symlink_to("blobs/1")
     with pytest.raises(TargetError) as caught:
         parse(text)
     assert caught.value.message == message
     assert caught.value.hint == hint if hint is not None else caught.value.hint
 
 
-def test_a_path_written_for_windows_leads_to_the_file_that_it_means(here: Path) -> None:
-    (here / "models").mkdir()
-    (here / "models" / "net.py").write_text("")
+def test_a_path_with_backslashes_gets_the_path_with_slashes(folder: Path) -> None:
+    (folder / "models").mkdir()
+    (folder / "models" / "net.py").write_text("")
     with pytest.raises(TargetError) as caught:
         parse("models\\net.py")
     assert caught.value.hint == f"did you mean {Path('models/net.py')}?"
 
 
 @pytest.mark.parametrize("name", ["blob", "MODEL.PT", "model.onnx", "notes.txt", "weights.pkl", "model.tar"])
-def test_a_file_of_any_other_name_is_left_to_its_bytes(here: Path, name: str) -> None:
-    (here / name).touch()
+def test_a_file_of_any_other_name_is_a_checkpoint_too(folder: Path, name: str) -> None:
+    (folder / name).touch()
     assert parse(name) == CheckpointTarget(path=Path(name), label=name)
 
 

@@ -1,4 +1,4 @@
-"""From live modules to parameters as data; the oracle is torch's own `named_parameters()` and modules."""
+"""Live modules are read as plain parameters; the reference is torch's own `named_parameters()` and modules."""
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -16,7 +16,7 @@ from decay_audit.sources.module import read
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.specimens import ODD_NAMES, Bare, Custom, Declaring, Tied
 
-LIVING = sorted(MENAGERIE.keys() - EMPTY)
+WITH_PARAMETERS = sorted(MENAGERIE.keys() - EMPTY)
 WRAPPED = {
     "data_parallel": "small",
     "compiled": "bare",
@@ -30,72 +30,79 @@ def by_name(inventory: Inventory) -> dict[str, Parameter]:
     return {parameter.name: parameter for parameter in inventory.parameters}
 
 
-@pytest.mark.parametrize("name", LIVING)
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_raw_names_and_their_order_are_those_of_named_parameters(name: str) -> None:
     model = MENAGERIE[name]()
-    assert [each.raw_name for each in read(model).parameters] == [raw for raw, _ in model.named_parameters()]
+    assert [parameter.raw_name for parameter in read(model).parameters] == [raw for raw, _ in model.named_parameters()]
 
 
-@pytest.mark.parametrize("name", LIVING)
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_totals_are_those_of_torch(name: str) -> None:
     model = MENAGERIE[name]()
-    assert sum(each.numel for each in read(model).parameters) == sum(
-        each.numel() for each in model.parameters() if not is_lazy(each)
+    assert sum(parameter.numel for parameter in read(model).parameters) == sum(
+        tensor.numel() for tensor in model.parameters() if not is_lazy(tensor)
     )
 
 
-@pytest.mark.parametrize("name", LIVING)
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_each_tensor_is_what_torch_says_it_is(name: str) -> None:
     model = MENAGERIE[name]()
-    for read_one, tensor in zip(read(model).parameters, model.parameters(), strict=True):
-        assert read_one.lazy == is_lazy(tensor)
-        assert read_one.shape == (() if is_lazy(tensor) else tuple(tensor.shape))
-        assert f"torch.{read_one.dtype}" == str(tensor.dtype)
-        assert read_one.trainable == tensor.requires_grad
+    for parameter, tensor in zip(read(model).parameters, model.parameters(), strict=True):
+        assert parameter.lazy == is_lazy(tensor)
+        assert parameter.shape == (() if is_lazy(tensor) else tuple(tensor.shape))
+        assert f"torch.{parameter.dtype}" == str(tensor.dtype)
+        assert parameter.trainable == tensor.requires_grad
 
 
-@pytest.mark.parametrize("name", sorted(set(LIVING) - {"scripted", "traced"}))
+@pytest.mark.parametrize("name", sorted(set(WITH_PARAMETERS) - {"scripted", "traced"}))
 def test_the_owner_is_the_module_that_holds_the_tensor(name: str) -> None:
     model = MENAGERIE[name]()
     holders: dict[int, nn.Module] = {}
     for module in model.modules():
         for tensor in module._parameters.values():
             holders.setdefault(id(tensor), module)
-    for read_one, tensor in zip(read(model).parameters, model.parameters(), strict=True):
-        module, types = holders[id(tensor)], read_one.owner.types
+    for parameter, tensor in zip(read(model).parameters, model.parameters(), strict=True):
+        module, types = holders[id(tensor)], parameter.owner.types
         assert types[-1] == "torch.nn.Module"
         assert len(types) == type(module).__mro__.index(nn.Module) + 1
-        public = [each.split(".")[2] for each in types if each.count(".") == 2 and each.startswith("torch.nn.")]
-        assert all(isinstance(module, getattr(nn, each)) for each in public)
-        assert list(read_one.owner.tensors) == [
+        public = [name.split(".")[2] for name in types if name.count(".") == 2 and name.startswith("torch.nn.")]
+        assert all(isinstance(module, getattr(nn, name)) for name in public)
+        assert list(parameter.owner.tensors) == [
             key for key, value in (*module._parameters.items(), *module._buffers.items()) if value is not None
         ]
 
 
-@pytest.mark.parametrize("name", LIVING)
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_owners_are_shared_and_chained_up_to_one_root(name: str) -> None:
     parameters = read(MENAGERIE[name]()).parameters
-    assert len({each.owner.name for each in parameters}) == len({id(each.owner) for each in parameters})
-    roots = {id(list(each.owner.lineage())[-1]) for each in parameters}
+    assert len({parameter.owner.name for parameter in parameters}) == len(
+        {id(parameter.owner) for parameter in parameters}
+    )
+    roots = {id(list(parameter.owner.lineage())[-1]) for parameter in parameters}
     assert len(roots) == 1
-    for each in parameters:
-        assert each.name == f"{each.owner.name}.{each.leaf}".removeprefix(".")
-        assert all(below.name.startswith(above.name) for below, above in pairwise(each.owner.lineage()))
+    for parameter in parameters:
+        assert parameter.name == f"{parameter.owner.name}.{parameter.leaf}".removeprefix(".")
+        assert all(below.name.startswith(above.name) for below, above in pairwise(parameter.owner.lineage()))
 
 
-@pytest.mark.parametrize("name", LIVING)
+@pytest.mark.parametrize("name", WITH_PARAMETERS)
 def test_no_canonical_name_is_taken_twice(name: str) -> None:
     parameters = read(MENAGERIE[name]()).parameters
-    names = [one for each in parameters for one in (each.name, *each.tied_to)]
+    names = [name for parameter in parameters for name in (parameter.name, *parameter.tied_to)]
     assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(("wrapped", "plain"), WRAPPED.items())
-def test_wrappers_leave_no_trace_in_canonical_names_owners_and_hints(wrapped: str, plain: str) -> None:
+def test_wrappers_do_not_show_in_canonical_names_owners_and_declarations(wrapped: str, plain: str) -> None:
     def facts(model: nn.Module) -> list[object]:
         return [
-            (each.name, each.shape, each.declared_no_decay, [owner.types for owner in each.owner.lineage()])
-            for each in read(model).parameters
+            (
+                parameter.name,
+                parameter.shape,
+                parameter.declared_no_decay,
+                [owner.types for owner in parameter.owner.lineage()],
+            )
+            for parameter in read(model).parameters
         ]
 
     assert facts(MENAGERIE[wrapped]()) == facts(MENAGERIE[plain]())
@@ -105,10 +112,10 @@ def test_wrappers_leave_no_trace_in_canonical_names_owners_and_hints(wrapped: st
 def test_tied_names_are_all_the_names_that_torch_has_for_a_tensor(name: str) -> None:
     model = MENAGERIE[name]()
     names: dict[int, list[str]] = {}
-    for each, tensor in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(tensor), []).append(each)
-    assert [[each.name, *each.tied_to] for each in read(model).parameters] == list(names.values())
-    assert any(each.tied_to for each in read(model).parameters)
+    for raw_name, tensor in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(tensor), []).append(raw_name)
+    assert [[parameter.name, *parameter.tied_to] for parameter in read(model).parameters] == list(names.values())
+    assert any(parameter.tied_to for parameter in read(model).parameters)
 
 
 def test_modules_shared_at_every_level_do_not_take_exponential_time() -> None:
@@ -119,7 +126,7 @@ def test_modules_shared_at_every_level_do_not_take_exponential_time() -> None:
 
 
 def test_a_module_inside_itself_has_no_further_names() -> None:
-    assert [(each.name, each.tied_to) for each in read(MENAGERIE["cyclic"]()).parameters] == [
+    assert [(parameter.name, parameter.tied_to) for parameter in read(MENAGERIE["cyclic"]()).parameters] == [
         ("child.weight", ()),
         ("child.bias", ()),
     ]
@@ -128,13 +135,13 @@ def test_a_module_inside_itself_has_no_further_names() -> None:
 def test_declared_names_of_a_set_are_in_the_same_order_in_every_run() -> None:
     model = nn.Linear(2, 2)
     model.no_weight_decay = lambda: {f"name_{index}" for index in range(50)}  # type: ignore[assignment]
-    declares = read(model).parameters[0].owner.declaration
-    assert declares is not None
-    assert declares.names == tuple(sorted(f"name_{index}" for index in range(50)))
+    declaration = read(model).parameters[0].owner.declaration
+    assert declaration is not None
+    assert declaration.names == tuple(sorted(f"name_{index}" for index in range(50)))
 
 
 def test_a_hook_of_the_model_counts_from_the_module_that_declares_it() -> None:
-    declared = {name: each.declared_no_decay for name, each in by_name(read(Declaring())).items()}
+    declared = {name: parameter.declared_no_decay for name, parameter in by_name(read(Declaring())).items()}
     assert {name: hook for name, hook in declared.items() if hook} == {
         "pos_embed": "no_weight_decay()",
         "trunk.cls_token": "trunk.no_weight_decay()",
@@ -148,7 +155,7 @@ def test_a_hook_of_the_model_counts_from_the_module_that_declares_it() -> None:
 
 def test_a_hook_that_raises_is_a_note() -> None:
     inventory = read(MENAGERIE["broken_hook"]())
-    assert inventory.notes == ("no_weight_decay() raised KeyError: 'backbone'; it was not read",)
+    assert inventory.notes == ("no_weight_decay() raised KeyError: 'backbone'; it is ignored",)
     assert len(inventory.parameters) == 2
 
 
@@ -161,11 +168,11 @@ def test_a_hook_may_answer_with_any_collection_of_names(answer: object) -> None:
 
 
 def test_attributes_of_a_tensor_are_read_where_they_are_true() -> None:
-    found = by_name(read(MENAGERIE["flagged"]()))
-    assert found["A_log"].attributes == ("_no_weight_decay",)
-    assert found["A_log"].declared_no_decay == "_no_weight_decay"
-    assert found["D"].attributes == ("_optim",)
-    assert found["dt_bias"].attributes == ()
+    parameters = by_name(read(MENAGERIE["flagged"]()))
+    assert parameters["A_log"].attributes == ("_no_weight_decay",)
+    assert parameters["A_log"].declared_no_decay == "_no_weight_decay"
+    assert parameters["D"].attributes == ("_optim",)
+    assert parameters["dt_bias"].attributes == ()
 
 
 def test_a_tensor_as_an_attribute_counts_as_set() -> None:
@@ -196,28 +203,26 @@ def test_settings_are_the_plain_values_of_the_module() -> None:
     assert "training" not in settings
 
 
-def test_a_scripted_module_tells_the_class_it_was_compiled_from() -> None:
-    found = by_name(read(MENAGERIE["scripted"]()))
-    assert found["0.weight"].owner.types[0] == "torch.nn.Conv2d"
-    assert found["0.weight"].owner.settings["groups"] == 4
-    assert found["1.weight"].owner.types[0] == "torch.nn.BatchNorm2d"
-    assert "running_mean" in found["1.weight"].owner.tensors
+def test_a_scripted_module_has_the_class_it_was_compiled_from() -> None:
+    parameters = by_name(read(MENAGERIE["scripted"]()))
+    assert parameters["0.weight"].owner.types[0] == "torch.nn.Conv2d"
+    assert parameters["0.weight"].owner.settings["groups"] == 4
+    assert parameters["1.weight"].owner.types[0] == "torch.nn.BatchNorm2d"
+    assert "running_mean" in parameters["1.weight"].owner.tensors
 
 
-def test_quantized_weights_are_said_to_be_no_parameters() -> None:
-    assert read(MENAGERIE["quantized"]()).notes == (
-        "0: quantized weights are packed, not parameters, and no optimizer takes them",
-    )
+def test_a_note_says_that_quantized_weights_are_not_parameters() -> None:
+    assert read(MENAGERIE["quantized"]()).notes == ("0: quantized weights are packed; no optimizer can update them",)
 
 
-def test_modules_in_plain_containers_are_said_to_be_invisible() -> None:
+def test_a_note_names_modules_in_plain_containers() -> None:
     notes = read(MENAGERIE["plain_dicts"]()).notes
     assert len(notes) == 2
-    assert notes[0].startswith("heads keeps 2 modules in a plain container")
-    assert notes[1].startswith("extra keeps 1 module in a plain container")
+    assert notes[0].startswith("heads holds 2 modules in a plain list or dict")
+    assert notes[1].startswith("extra holds 1 module in a plain list or dict")
 
 
-def test_lazy_parameters_are_said_to_have_no_shape() -> None:
+def test_a_note_names_lazy_parameters() -> None:
     (note,) = read(MENAGERIE["lazy"]()).notes
     assert "lazy" in note
 
@@ -234,14 +239,14 @@ def test_an_override_that_hides_parameters_is_a_note() -> None:
             return (pair for pair in super().named_parameters(*args, **kwargs) if "norm" not in pair[0])
 
     inventory = read(Hiding())
-    assert [each.raw_name for each in inventory.parameters] == ["wte.weight", "norm.weight", "norm.bias"]
-    assert inventory.notes == ("norm.bias, norm.weight: the model's own named_parameters() leaves them out",)
+    assert [parameter.raw_name for parameter in inventory.parameters] == ["wte.weight", "norm.weight", "norm.bias"]
+    assert inventory.notes == ("norm.bias, norm.weight: not listed by the model's own named_parameters()",)
 
 
 def test_a_parameter_of_the_wrapper_itself_keeps_a_name_of_its_own() -> None:
     wrapper = nn.DataParallel(MENAGERIE["root_bias"]())
     wrapper.register_parameter("bias", nn.Parameter(torch.zeros(5)))
-    shapes = {each.name: each.shape for each in read(wrapper).parameters}
+    shapes = {parameter.name: parameter.shape for parameter in read(wrapper).parameters}
     assert sorted(shapes.values()) == [(3,), (3, 2), (5,)]
 
 
@@ -261,7 +266,7 @@ def test_a_thousand_declared_names_are_each_found() -> None:
             return {name for name, _ in self.named_parameters() if name.endswith("bias")}
 
     model = Every(nn.Linear(1, 1) for _ in range(1000))
-    declared = [each.name for each in read(model).parameters if each.declared_no_decay]
+    declared = [parameter.name for parameter in read(model).parameters if parameter.declared_no_decay]
     assert declared == [name for name, _ in model.named_parameters() if name.endswith("bias")]
 
 
@@ -274,14 +279,17 @@ def one_process() -> Iterator[None]:
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without torch.distributed")
 @pytest.mark.filterwarnings("ignore")
-def test_distributed_wrappers_leave_no_trace_either(one_process: None) -> None:
+def test_distributed_wrappers_do_not_show_either(one_process: None) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 
     def facts(model: nn.Module) -> list[object]:
         parameters = read(model).parameters
-        assert [each.raw_name for each in parameters] == [name for name, _ in model.named_parameters()]
-        return [(each.name, each.shape, each.declared_no_decay, each.owner.types) for each in parameters]
+        assert [parameter.raw_name for parameter in parameters] == [name for name, _ in model.named_parameters()]
+        return [
+            (parameter.name, parameter.shape, parameter.declared_no_decay, parameter.owner.types)
+            for parameter in parameters
+        ]
 
     small, sharded, cpu = MENAGERIE["small"], MENAGERIE["small"](), torch.device("cpu")
     fully_shard(sharded, mesh=init_device_mesh("cpu", (1,)))

@@ -1,11 +1,34 @@
-"""Reading models from Python: a target built, or a live model walked, into an Inventory. Knows no roles or rules."""
+"""Read models from Python: build the model that a target names, or take a live one, and walk it into an Inventory.
 
-from decay_audit.sources.module.build import Built, build
-from decay_audit.sources.module.make_optimizer import make
-from decay_audit.sources.module.to_module import checked
+    build            a FileTarget or ModuleTarget -> a BuiltModel, by the steps below
+      user_code/     import the module, evaluate expressions in it, report the user's exceptions
+      find_model     a module -> the name of its one model, where the target gives none
+      find_factories   which functions return a model, from their syntax
+      example_calls  a class or function that needs arguments -> an example target, for messages
+      build_devices  how a constructor runs: on meta, streamed, or on the CPU
+      to_module      the value of an expression -> the `nn.Module` that it is or makes
+      walk/          an `nn.Module` -> an Inventory
+    make_optimizer   an expression and a BuiltModel -> an optimizer, or something that holds some
+
+Knows no roles and no rules.
+"""
+
+from decay_audit.sources.module.build import BuiltModel, build
+from decay_audit.sources.module.make_optimizer import evaluate_optimizer
+from decay_audit.sources.module.to_module import require_module
 from decay_audit.sources.module.user_code.evaluate import evaluate
-from decay_audit.sources.module.user_code.import_context import home_of, running
-from decay_audit.sources.module.walk import read
-from decay_audit.sources.module.walk.tensors import names, tensors
+from decay_audit.sources.module.user_code.import_context import activate, context_of_namespace
+from decay_audit.sources.module.walk import names_by_tensor, read, tensors_by_name
 
-__all__ = ["Built", "build", "checked", "evaluate", "home_of", "make", "names", "read", "running", "tensors"]
+__all__ = [
+    "BuiltModel",
+    "activate",
+    "build",
+    "context_of_namespace",
+    "evaluate",
+    "evaluate_optimizer",
+    "names_by_tensor",
+    "read",
+    "require_module",
+    "tensors_by_name",
+]

@@ -1,4 +1,4 @@
-"""From a target to a built model: loaded, chosen, and made on the first of three stages that its code bears."""
+"""From a target to a built model: load its module, choose the model, and build it on the first device that works."""
 
 from collections.abc import Callable, Mapping
 
@@ -9,19 +9,19 @@ from torch import nn
 from decay_audit.errors import DecayAuditError, TargetError
 from decay_audit.model.choices import Device
 from decay_audit.model.inventory import Inventory
-from decay_audit.sources.module.build_devices import STAGES, Stage
-from decay_audit.sources.module.find_model import choose
-from decay_audit.sources.module.to_module import model_from
-from decay_audit.sources.module.user_code.evaluate import value_of
-from decay_audit.sources.module.user_code.import_context import Home, Namespace, home, running
+from decay_audit.sources.module.build_devices import BUILD_DEVICES, BuildDevice
+from decay_audit.sources.module.find_model import choose_model
+from decay_audit.sources.module.to_module import module_from
+from decay_audit.sources.module.user_code.evaluate import evaluate_in
+from decay_audit.sources.module.user_code.import_context import ImportContext, Namespace, activate, context_of_target
 from decay_audit.sources.module.user_code.load import load
-from decay_audit.sources.module.user_code.user_errors import FINAL, failure
+from decay_audit.sources.module.user_code.user_errors import SAME_ON_EVERY_DEVICE, as_target_error
 from decay_audit.sources.module.walk import read
 from decay_audit.sources.target import FileTarget, ModuleTarget
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
-_ORDER: dict[Device, tuple[Stage, ...]] = {
+_BUILD_ORDER: dict[Device, tuple[BuildDevice, ...]] = {
     "auto": ("meta", "streamed", "cpu"),
     "meta": ("meta",),
     "streamed": ("streamed",),
@@ -29,77 +29,90 @@ _ORDER: dict[Device, tuple[Stage, ...]] = {
 }
 
 
-class Built(Struct, frozen=True, kw_only=True):
-    """A model, what was read of it, and the names of its module for further expressions."""
+class BuiltModel(Struct, frozen=True, kw_only=True):
+    """A model, its inventory, and the names of its module, in which further expressions can be evaluated."""
 
     model: nn.Module
     inventory: Inventory
     namespace: Mapping[str, object]
 
 
-def build(target: FileTarget | ModuleTarget, *, device: Device = "auto", progress: Say | None = None) -> Built:
+def build(
+    target: FileTarget | ModuleTarget, *, device: Device = "auto", progress: Progress | None = None
+) -> BuiltModel:
     """Build the model that a target names, and read it.
 
     Args:
         device: how to build it; `auto` tries `meta`, then `streamed`, then `cpu`.
-        progress: called with a few words as each stage starts.
+        progress: called with a few words when a module is loaded and when a model is built.
 
     Raises:
-        TargetError: it cannot be found, loaded, chosen or built, or has no parameters.
+        TargetError: the model cannot be found, loaded, chosen or built, or has no parameters.
     """
-    say, place = progress or (lambda _: None), home(target)
+    report, context = progress or (lambda _: None), context_of_target(target)
     notes: tuple[str, ...] = ()
-    for stage in _ORDER[device]:
+    for build_device in _BUILD_ORDER[device]:
         try:
-            return _attempt(target, stage, place, say, notes)
+            return _build_on(build_device, target, context, report, notes)
         except DecayAuditError:
             raise
         except (Exception, SystemExit) as error:
-            if stage == _ORDER[device][-1] or isinstance(error, FINAL):
-                raise _failed(error, target, device, place) from error
-            notes = (f"built on the CPU, because its code needs real numbers: {failure(error, '', place).message}",)
+            if build_device == _BUILD_ORDER[device][-1] or isinstance(error, SAME_ON_EVERY_DEVICE):
+                raise _build_error(error, target, device, context) from error
+            reason = as_target_error(error, "", context).message
+            notes = (f"built on the CPU, because its code needs real values: {reason}",)
     raise AssertionError(device)
 
 
-def _attempt(target: FileTarget | ModuleTarget, stage: Stage, place: Home, say: Say, notes: tuple[str, ...]) -> Built:
-    """Build on one stage; every attempt starts from a fresh load of the user's file."""
-    loaded_on: Stage = "cpu" if stage == "cpu" else "streamed"
-    place.modules.clear()
-    say(f"loading {target.label}")
-    with running(place):
-        with STAGES[loaded_on]():
+def _build_on(
+    device: BuildDevice,
+    target: FileTarget | ModuleTarget,
+    context: ImportContext,
+    report: Progress,
+    notes: tuple[str, ...],
+) -> BuiltModel:
+    """Load the user's file afresh, and build its model."""
+    load_device: BuildDevice = "cpu" if device == "cpu" else "streamed"
+    context.modules.clear()
+    report(f"loading {target.label}")
+    with activate(context):
+        with BUILD_DEVICES[load_device]():
             module, expression = load(target)
             label = target.label
             if not expression:
-                expression = choose(module, target.location)
+                expression = choose_model(module, target.location)
                 label = f"{label}:{expression}"
-        namespace = Namespace(module, place)
-        say(f"building {label} ({stage})")
-        with STAGES[stage]():
-            value = value_of(expression, namespace)
-            model = model_from(value, f"{_module_of(target, expression)}:{expression}", namespace)
-        built_on = loaded_on if model is value and _is_name(expression) else stage
-        inventory = read(model, target=label, built_on=built_on)
+        namespace = Namespace(module, context)
+        report(f"building {label} ({device})")
+        with BUILD_DEVICES[device]():
+            value = evaluate_in(namespace, expression)
+            model = module_from(value, f"{_module_part(target, expression)}:{expression}", namespace)
+        was_loaded = model is value and _is_dotted_name(expression)
+        inventory = read(model, target=label, built_on=load_device if was_loaded else device)
     files = (target.path.name,) if isinstance(target, FileTarget) else ()
-    inventory = replace(inventory, files=files, notes=(*inventory.notes, *(notes if stage == "cpu" else ())))
-    return Built(model=model, inventory=inventory, namespace=namespace)
+    inventory = replace(inventory, files=files, notes=(*inventory.notes, *(notes if device == "cpu" else ())))
+    return BuiltModel(model=model, inventory=inventory, namespace=namespace)
 
 
-def _module_of(target: FileTarget | ModuleTarget, expression: str) -> str:
-    """The part of a target before its colon; `pkg.mod.NAME` has none."""
+def _module_part(target: FileTarget | ModuleTarget, expression: str) -> str:
+    """The part of a target before its colon; `pkg.mod.NAME` has no colon."""
     if target.expression or isinstance(target, FileTarget):
         return target.location
     return target.location.removesuffix(f".{expression}")
 
 
-def _is_name(expression: str) -> bool:
-    """A name, or a chain of them: what it stands for was there before."""
+def _is_dotted_name(expression: str) -> bool:
+    """Whether an expression is `NAME` or `NAME.NAME`: its value was made when the module was loaded."""
     return all(part.isidentifier() for part in expression.split("."))
 
 
-def _failed(error: BaseException, target: FileTarget | ModuleTarget, device: Device, place: Home) -> TargetError:
-    """Report the user's exception; where one way of building was forced, another may do."""
-    told = failure(error, target.label, place)
-    if device in ("meta", "streamed") and not isinstance(error, FINAL):
-        return TargetError(told.message, f"not every constructor bears --device {device}; --device auto tries others")
-    return told
+def _build_error(
+    error: BaseException, target: FileTarget | ModuleTarget, device: Device, context: ImportContext
+) -> TargetError:
+    """Describe the user's exception; where the user chose the device, suggest to try all of them."""
+    described = as_target_error(error, target.label, context)
+    if device in ("meta", "streamed") and not isinstance(error, SAME_ON_EVERY_DEVICE):
+        return TargetError(
+            described.message, f"--device {device} does not suit every model: --device auto also tries the others"
+        )
+    return described

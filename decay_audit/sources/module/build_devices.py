@@ -1,4 +1,10 @@
-"""Three ways to run a constructor: on the meta device, with each parameter dropped to meta, and plainly on the CPU."""
+"""Three ways to run a constructor.
+
+meta       on the meta device: no values at all
+streamed   on the CPU, but each parameter moves to meta as soon as a module registers it: `.item()` works, and the
+           peak memory is the largest parameter, not the model
+cpu        on the CPU
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,46 +15,45 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-Stage = Literal["meta", "streamed", "cpu"]
+BuildDevice = Literal["meta", "streamed", "cpu"]
 
 
 @contextlib.contextmanager
 def _on_meta() -> Iterator[None]:
-    with torch.device("meta"), _StayingPut():
+    with torch.device("meta"), _IgnoreMoves():
         yield
 
 
 @contextlib.contextmanager
 def _streamed() -> Iterator[None]:
-    """Numbers are real, so `.item()` works; a parameter loses them as soon as a module has it."""
-    handle = register_module_parameter_registration_hook(_drop)
+    handle = register_module_parameter_registration_hook(_move_to_meta)
     try:
-        with _StayingPut():
+        with _IgnoreMoves():
             yield
     finally:
         handle.remove()
 
 
-def _drop(module: nn.Module, name: str, parameter: nn.Parameter) -> None:  # noqa: ARG001
-    """Swap the tensor inside the Parameter, which stays the same object: ties and attributes survive."""
+def _move_to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> None:  # noqa: ARG001
+    """Swap the tensor inside the Parameter. The Parameter stays the same object, so ties and attributes survive."""
     if type(parameter) is not nn.Parameter or parameter.is_meta:
         return
     attributes = dict(parameter.__dict__)
-    with contextlib.suppress(RuntimeError):  # it is watched or already part of a graph: it stays where it is
-        hollow = torch.empty_like(parameter, device="meta")
+    with contextlib.suppress(RuntimeError):  # it has weak references or is part of a graph: leave it on the CPU
+        empty = torch.empty_like(parameter, device="meta")
         torch.utils.swap_tensors(  # type: ignore[no-untyped-call]
-            parameter, nn.Parameter(hollow, requires_grad=parameter.requires_grad)
+            parameter, nn.Parameter(empty, requires_grad=parameter.requires_grad)
         )
         parameter.__dict__.update(attributes)
 
 
-class _StayingPut(TorchFunctionMode):
-    """Leaves tensors where they are when a constructor moves its model, or makes them on a GPU that is not there."""
+class _IgnoreMoves(TorchFunctionMode):
+    """Ignores moves of meta tensors and moves to a GPU that is missing, and creates no tensors on a missing GPU."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         if func not in _MOVES:
-            return func(*args, **_at_home(kwargs))
+            return func(*args, **_without_missing_gpu(kwargs))
         device, dtype = _destination(func, args[1:], kwargs)
         if device is None or not (args[0].is_meta or _is_missing(device)):
             return func(*args, **kwargs)
@@ -59,7 +64,7 @@ _MOVES = frozenset({Tensor.to, Tensor.cuda, Tensor.cpu})
 
 
 def _destination(func: object, args: Any, kwargs: Any) -> tuple[torch.device | None, torch.dtype | None]:  # noqa: ANN401
-    """Where a call moves its tensor, and to which type it casts."""
+    """The device that a call moves its tensor to, and the dtype that it casts it to."""
     if func is not Tensor.to:
         return torch.device("cpu" if func is Tensor.cpu else "cuda"), None
     kwargs = {key: value for key, value in kwargs.items() if key != "copy"}
@@ -69,8 +74,8 @@ def _destination(func: object, args: Any, kwargs: Any) -> tuple[torch.device | N
     return None, None
 
 
-def _at_home(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call that makes a tensor, without a GPU that is not there."""
+def _without_missing_gpu(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call that makes a tensor, without a `device` that is a missing GPU."""
     device = kwargs.get("device")
     if isinstance(device, str | torch.device) and _is_missing(torch.device(device)):
         return {name: value for name, value in kwargs.items() if name != "device"}
@@ -81,8 +86,8 @@ def _is_missing(device: torch.device) -> bool:
     return device.type == "cuda" and not torch.cuda.is_available()
 
 
-STAGES: dict[Stage, Callable[[], contextlib.AbstractContextManager[None]]] = {
+BUILD_DEVICES: dict[BuildDevice, Callable[[], contextlib.AbstractContextManager[None]]] = {
     "meta": _on_meta,
     "streamed": _streamed,
-    "cpu": _StayingPut,
+    "cpu": _IgnoreMoves,
 }

@@ -1,4 +1,4 @@
-"""What the user's code makes beside the model: an optimizer, from an expression that may use it."""
+"""Evaluate the user's expression for an optimizer; `model` is the built model in it."""
 
 import ast
 import inspect
@@ -12,65 +12,74 @@ from torch import nn
 
 from decay_audit.errors import TargetError
 from decay_audit.sources import target as targets
-from decay_audit.sources.module.build import Built
-from decay_audit.sources.module.example_calls import required
+from decay_audit.sources.module.build import BuiltModel
+from decay_audit.sources.module.example_calls import required_parameters
 from decay_audit.sources.module.user_code.evaluate import evaluate
-from decay_audit.sources.module.user_code.import_context import Namespace, home, running
+from decay_audit.sources.module.user_code.import_context import Namespace, activate, context_of_target
 from decay_audit.sources.module.user_code.load import load
-from decay_audit.sources.module.user_code.user_errors import failure
+from decay_audit.sources.module.user_code.user_errors import as_target_error
 from decay_audit.sources.target import CheckpointTarget, FileTarget, ModuleTarget
 
 
-def make(text: str, built: Built) -> object:
-    """Evaluate an expression beside a model: in another file or module, or among the names of the model's own.
+def evaluate_optimizer(text: str, built: BuiltModel) -> tuple[object, str]:
+    """Evaluate an expression in another file or module, or among the names of the model's own module.
 
     Args:
         text: `train.py:make_optimizer`, `torch.optim:SGD(model.parameters(), lr=0.1)`, `model.configure_optimizers()`.
-            `model` is the model. What is a function, or a class, is called with it; a method of the model without.
+            A function, or a class, is called with the model; a method of the model is called without arguments.
+
+    Returns:
+        The value, and the beginning of a sentence about it: `train.py:make_optimizer(model) returned`.
 
     Raises:
-        TargetError: it cannot be found or evaluated, is an optimizer class that nobody called, or raises; the
-            exception is chained.
+        TargetError: the expression cannot be found or evaluated, is an optimizer class that is not called, or raises;
+            the exception is chained.
     """
-    spec = _elsewhere(text, built)
-    if spec is None:
-        return _called(evaluate(text, built.namespace, torch=torch, model=built.model), text, built)
-    namespace, expression = _namespace(spec, built)
+    target = _other_target(text, built)
+    if target is None:
+        return _call_if_callable(evaluate(text, built.namespace, torch=torch, model=built.model), text, built)
+    namespace, expression = _namespace(target, built)
     if not expression:
-        raise TargetError(f"{text} names no optimizer", f"name it after a colon: {text}:make_optimizer")
-    return _called(evaluate(expression, namespace, model=built.model), text, built)
+        raise TargetError(
+            f"{text} names a file or module, not an optimizer",
+            f"name a function or an optimizer in it: {text}:make_optimizer",
+        )
+    return _call_if_callable(evaluate(expression, namespace, model=built.model), text, built)
 
 
-def _elsewhere(text: str, built: Built) -> FileTarget | ModuleTarget | None:
-    """The file or module that an expression names; None if it is one for the model's own namespace."""
-    if text in built.namespace or _is_of_model(text, built.model):
+def _other_target(text: str, built: BuiltModel) -> FileTarget | ModuleTarget | None:
+    """The file or module that the text names; None if it is an expression for the model's own namespace."""
+    if text in built.namespace or _is_model_attribute(text, built.model):
         return None
-    if meant := _class_of_torch(text):
-        raise _uncalled(text, f"torch.optim:{meant}") if text == meant else _misspelt(text, meant)
-    if _is_expression(text) and not (text.endswith(".py") or _is_dotted(text)):
+    if nearest := _nearest_optimizer_class(text):
+        raise _not_called(text, f"torch.optim:{nearest}") if text == nearest else _misspelled(text, nearest)
+    if _is_expression(text) and not (text.endswith(".py") or _is_dotted_name(text)):
         return None
-    spec = targets.parse(text)
-    if isinstance(spec, CheckpointTarget):
-        raise TargetError(f"{text} is a checkpoint, not code that makes an optimizer", "name a file of Python")
-    return spec
+    target = targets.parse(text)
+    if isinstance(target, CheckpointTarget):
+        raise TargetError(
+            f"{text} is a checkpoint, not code that makes an optimizer",
+            "name a function in a Python file: train.py:make_optimizer",
+        )
+    return target
 
 
-def _class_of_torch(text: str) -> str:
-    """The optimizer class of torch.optim that a bare word names, if not to the letter; "" if there is none like it."""
+def _nearest_optimizer_class(text: str) -> str:
+    """The class of torch.optim whose name is the text, or nearest to it; "" if none is near."""
     if not text.isidentifier():
         return ""
-    known = {name.lower(): name for name, value in vars(torch.optim).items() if _is_optimizer_class(value)}
-    return known.get(targets.nearest(text.lower().replace("_", ""), known), "")
+    names = {name.lower(): name for name, value in vars(torch.optim).items() if _is_optimizer_class(value)}
+    return names.get(targets.nearest(text.lower().replace("_", ""), names), "")
 
 
-def _is_of_model(text: str, model: nn.Module) -> bool:
-    """Whether it names an attribute of the model, and not a module of that name."""
+def _is_model_attribute(text: str, model: nn.Module) -> bool:
+    """Whether `model.NAME` is an attribute of the model; it may also be a file or a module called `model`."""
     head, _, rest = text.partition(".")
-    return head == "model" and _is_dotted(rest) and hasattr(model, rest.partition(".")[0])
+    return head == "model" and _is_dotted_name(rest) and hasattr(model, rest.partition(".")[0])
 
 
 def _is_expression(text: str) -> bool:
-    """Whether it is Python as it stands: with the colon of a dict or a lambda it is, with one behind a file not."""
+    """Whether the text as a whole is Python: a dict or a lambda with its colon is, `train.py:make` is not."""
     try:
         ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -78,52 +87,54 @@ def _is_expression(text: str) -> bool:
     return True
 
 
-def _is_dotted(text: str) -> bool:
+def _is_dotted_name(text: str) -> bool:
     return all(part.isidentifier() for part in text.split("."))
 
 
-def _namespace(spec: FileTarget | ModuleTarget, built: Built) -> tuple[Namespace, str]:
-    """The names to evaluate in: the model's own if its file is the one that is named, so that nothing runs twice."""
+def _namespace(target: FileTarget | ModuleTarget, built: BuiltModel) -> tuple[Namespace, str]:
+    """The names to evaluate in. The model's own file is not loaded again, so that nothing in it runs twice."""
     own = built.namespace
-    if isinstance(spec, FileTarget) and isinstance(own, Namespace) and _same(Path(own.home.program), spec.path):
-        return own, spec.expression
-    place = home(spec)
+    if isinstance(target, FileTarget) and isinstance(own, Namespace) and _is_same_file(own.context.program, target):
+        return own, target.expression
+    context = context_of_target(target)
     try:
-        with running(place):
-            module, expression = load(spec)
+        with activate(context):
+            module, expression = load(target)
     except (Exception, SystemExit) as error:
-        raise failure(error, spec.label, place) from error
-    return Namespace(module, place), expression
+        raise as_target_error(error, target.label, context) from error
+    return Namespace(module, context), expression
 
 
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and one.samefile(other)
+def _is_same_file(program: str, target: FileTarget) -> bool:
+    return Path(program).exists() and Path(program).samefile(target.path)
 
 
-def _called(value: object, text: str, built: Built) -> object:
+def _call_if_callable(value: object, text: str, built: BuiltModel) -> tuple[object, str]:
     if isinstance(value, nn.Module) or not callable(value) or hasattr(value, "param_groups"):
-        return value
+        return value, f"{text} {'returned' if text.endswith(')') else 'is'}"
     if _is_optimizer_class(value):
-        known = getattr(torch.optim, value.__name__, None) is value
-        raise _uncalled(value.__name__, f"torch.optim:{value.__name__}" if known else text)
+        in_torch = getattr(torch.optim, value.__name__, None) is value
+        raise _not_called(value.__name__, f"torch.optim:{value.__name__}" if in_torch else text)
     if _is_method_of(built.model, value):
-        return evaluate("method()", built.namespace, method=value)
-    _must_take_the_model(value, text)
-    return evaluate("factory(model)", built.namespace, factory=value, model=built.model)
+        return evaluate("method()", built.namespace, method=value), f"{text}() returned"
+    _require_one_argument(value, text)
+    result = evaluate("factory(model)", built.namespace, factory=value, model=built.model)
+    return result, f"{text}(model) returned"
 
 
-def _must_take_the_model(value: Callable[..., object], text: str) -> None:
+def _require_one_argument(value: Callable[..., object], text: str) -> None:
+    """Refuse a function that cannot be called with the model as its only argument."""
     try:
         inspect.signature(value).bind(None)
     except TypeError as error:
-        needed = [each.name for each in required(value)]
-        arguments = ", ".join(["model", *(f"{name}=..." for name in needed[1:])] if needed else [])
+        required = [parameter.name for parameter in required_parameters(value)]
+        arguments = ", ".join(["model", *(f"{name}=..." for name in required[1:])] if required else [])
         raise TargetError(
             f"{text} cannot be called with the model alone: {error}",
-            f"call it: {shlex.quote(f'{text}({arguments})')}",
+            f"write the call: {shlex.quote(f'{text}({arguments})')}",
         ) from error
     except ValueError:
-        return  # a function of C has no signature to look at
+        return  # a function written in C has no signature
 
 
 def _is_optimizer_class(value: object) -> TypeGuard[type[torch.optim.Optimizer]]:
@@ -134,15 +145,16 @@ def _is_method_of(model: nn.Module, value: object) -> bool:
     return inspect.ismethod(value) and value.__self__ is model
 
 
-def _misspelt(text: str, meant: str) -> TargetError:
+def _misspelled(text: str, nearest: str) -> TargetError:
+    return TargetError(f"no file, module or name `{text}`", f"did you mean {_example_call(f'torch.optim:{nearest}')}?")
+
+
+def _not_called(name: str, location: str) -> TargetError:
     return TargetError(
-        f"there is neither a file, a module nor a name `{text}`", f"did you mean {_call(f'torch.optim:{meant}')}?"
+        f"{name} is an optimizer class: it takes parameters, not the model",
+        f"write the call: {_example_call(location)}",
     )
 
 
-def _uncalled(name: str, place: str) -> TargetError:
-    return TargetError(f"{name} is an optimizer class: it takes parameters, not the model", f"call it: {_call(place)}")
-
-
-def _call(place: str) -> str:
-    return shlex.quote(f"{place}(model.parameters(), lr=1e-3)")
+def _example_call(location: str) -> str:
+    return shlex.quote(f"{location}(model.parameters(), lr=1e-3)")

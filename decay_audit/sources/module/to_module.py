@@ -1,4 +1,4 @@
-"""From a value in the user's module to the `nn.Module` that it is or makes, or to an error that says how to get one."""
+"""From the value of a target to the `nn.Module` that it is, or that it returns when called without arguments."""
 
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
@@ -6,15 +6,16 @@ from types import FunctionType, ModuleType
 from torch import nn
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.module.example_calls import needs_arguments, required
+from decay_audit.sources.module.example_calls import missing_arguments, required_parameters
+from decay_audit.text import describe_value
 
 
-def model_from(value: object, place: str, namespace: Mapping[str, object]) -> nn.Module:
-    """Give the module that `value` is, or makes when it is called without arguments.
+def module_from(value: object, location: str, namespace: Mapping[str, object]) -> nn.Module:
+    """Give the module that `value` is, or returns.
 
     Args:
-        place: how the user names `value`, e.g. `model.py:GPT`.
-        namespace: where the names of an example come from.
+        location: how the user names `value`, e.g. `model.py:GPT`.
+        namespace: the names for an example call, where arguments are missing.
 
     Raises:
         TargetError: it is not a module, or needs arguments.
@@ -23,54 +24,50 @@ def model_from(value: object, place: str, namespace: Mapping[str, object]) -> nn
     if isinstance(value, nn.Module):
         return value
     if not callable(value) or (isinstance(value, type) and not issubclass(value, nn.Module)):
-        raise _not_a_module(value, place)
-    if required(value):
-        raise needs_arguments(value, place, namespace)
-    made = value()
-    if isinstance(made, nn.Module):
-        return made
-    raise _not_a_module(made, f"{place}()")
+        raise _not_a_module(f"{location} is", value, location)
+    if required_parameters(value):
+        raise missing_arguments(value, location, namespace)
+    result = value()
+    if isinstance(result, nn.Module):
+        return result
+    raise _not_a_module(f"{location}() returned", result, f"{location}()")
 
 
-def checked(value: object) -> nn.Module:
-    """Give what a caller handed over as a model back.
+def require_module(value: object) -> nn.Module:
+    """Give back a value that must be an `nn.Module`.
 
     Raises:
-        TargetError: it is none.
+        TargetError: it is something else.
     """
     if isinstance(value, nn.Module):
         return value
-    raise TargetError(f"the model is {_kind(value)}, not a torch.nn.Module", "hand over the model itself")
+    raise TargetError(f"the model is {describe_value(value)}, not a torch.nn.Module", "pass the model itself")
 
 
-def _kind(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else f"of type {type(value).__name__}"
-
-
-def _not_a_module(value: object, place: str) -> TargetError:
-    """Name what it is instead, and the module inside it, if there is one."""
+def _not_a_module(sentence: str, value: object, location: str) -> TargetError:
+    """Say what the value is instead, and point to the module inside it, if there is one."""
     inside = next(models_inside(value), "")
     return TargetError(
-        f"{place} is {_kind(value)}, not a torch.nn.Module",
-        "try:" if inside else "name a model, its class, or a function that makes one",
-        [place + inside] if inside else [],
+        f"{sentence} {describe_value(value)}, not a torch.nn.Module",
+        "try:" if inside else "accepted: a torch.nn.Module, a class of one, or a function that returns one",
+        [location + inside] if inside else [],
     )
 
 
 def models_inside(value: object, levels: int = 2) -> Iterator[str]:
-    """Say what to write behind the name of a value to reach the models that it keeps."""
-    for path, held in _parts(value):
-        if isinstance(held, nn.Module):
+    """Find the models in a value's attributes or items; give what to write behind its name: `.net`, `['model']`."""
+    for path, part in _parts(value):
+        if isinstance(part, nn.Module):
             yield path
         elif levels > 1:
-            yield from (f"{path}{further}" for further in models_inside(held, levels - 1))
+            yield from (f"{path}{below}" for below in models_inside(part, levels - 1))
 
 
 def _parts(value: object) -> list[tuple[str, object]]:
     if isinstance(value, list | tuple):
-        return [(f"[{index}]", each) for index, each in enumerate(value)]
+        return [(f"[{index}]", item) for index, item in enumerate(value)]
     if isinstance(value, dict):
-        return [(f"[{key!r}]", each) for key, each in value.items()]
+        return [(f"[{key!r}]", item) for key, item in value.items()]
     if isinstance(value, type | ModuleType | FunctionType):
         return []
-    return [(f".{name}", each) for name, each in getattr(value, "__dict__", {}).items() if name[:1] != "_"]
+    return [(f".{name}", part) for name, part in getattr(value, "__dict__", {}).items() if name[:1] != "_"]

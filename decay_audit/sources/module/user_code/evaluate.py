@@ -1,76 +1,79 @@
-"""Python expressions of the user's, evaluated among the names of their module."""
+"""Evaluate a Python expression of the user among the names of their module."""
 
 import builtins
 from collections.abc import Mapping
 from types import CodeType, ModuleType
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.module.user_code.import_context import Namespace, home_of, running
-from decay_audit.sources.module.user_code.load import no_attribute
-from decay_audit.sources.module.user_code.user_errors import failure
+from decay_audit.sources.module.user_code.import_context import Namespace, activate, context_of_namespace
+from decay_audit.sources.module.user_code.load import missing_name
+from decay_audit.sources.module.user_code.user_errors import as_target_error
+
+_FILENAME = "<expression>"
 
 
 def evaluate(expression: str, namespace: Mapping[str, object], **names: object) -> object:
-    """Evaluate an expression of the user's among the names of their module, in that module's surroundings.
+    """Evaluate an expression among the names of a module, in that module's import context.
 
     Args:
-        namespace: `Built.namespace`, or any mapping.
+        namespace: `BuiltModel.namespace`, or any mapping.
         names: further names for the expression, e.g. `model`.
 
     Raises:
         TargetError: it is not an expression, or evaluating it raises; the exception is chained.
     """
-    home = home_of(namespace)
-    scope = Namespace(namespace.module, home) if isinstance(namespace, Namespace) else dict(namespace)
+    context = context_of_namespace(namespace)
+    scope = Namespace(namespace.module, context) if isinstance(namespace, Namespace) else dict(namespace)
     scope.update({**namespace, **names})
     try:
-        with running(home):
-            return value_of(expression, scope)
+        with activate(context):
+            return evaluate_in(scope, expression)
     except TargetError:
         raise
     except (Exception, SystemExit) as error:
-        raise failure(error, f"`{expression}`", home) from error
+        raise as_target_error(error, f"`{expression}`", context) from error
 
 
-def value_of(expression: str, scope: dict[str, object]) -> object:
-    """Evaluate an expression.
+def evaluate_in(scope: dict[str, object], expression: str) -> object:
+    """Evaluate an expression in a context that is active already.
 
     Raises:
-        TargetError: it is not an expression, or asks for a name that is not there.
+        TargetError: it is not an expression, or uses a name that does not exist.
         Exception: whatever the user's code raises.
     """
-    code = _compiled(expression)
+    code = _compile(expression)
     try:
-        return eval(code, scope)  # noqa: S307  # the user's own expression is what a target is
+        return eval(code, scope)  # noqa: S307  # a target is an expression that the user asks us to run
     except NameError as error:
-        if error.name is None or not _is_ours(error):
+        if error.name is None or not _raised_by_expression(error):
             raise
-        raise _no_name(scope, error.name) from error
+        raise _unknown_name(scope, error.name) from error
     except AttributeError as error:
-        if error.name is None or not isinstance(error.obj, ModuleType) or not _is_ours(error):
+        if error.name is None or not isinstance(error.obj, ModuleType) or not _raised_by_expression(error):
             raise
-        raise no_attribute(error.obj.__name__, error.name, dir(error.obj)) from error
+        raise missing_name(error.obj.__name__, error.name, dir(error.obj)) from error
 
 
-def _compiled(expression: str) -> CodeType:
+def _compile(expression: str) -> CodeType:
     try:
-        return compile(expression, "<expression>", "eval")
+        return compile(expression, _FILENAME, "eval")
     except (SyntaxError, ValueError) as error:
-        said = error.msg if isinstance(error, SyntaxError) else str(error)
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise TargetError(
-            f"`{expression}` is not a Python expression: {said}", "after the colon comes a name or an expression"
+            f"`{expression}` is not a Python expression: {reason}",
+            "accepted: a name, a call such as `Net(width=64)`, or any other single expression",
         ) from error
 
 
-def _is_ours(error: BaseException) -> bool:
-    """Whether the expression itself raised it, and not code that it called."""
+def _raised_by_expression(error: BaseException) -> bool:
+    """Whether the expression itself raised the error, and not code that it called."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_code.co_filename == "<expression>"
+    return trace is not None and trace.tb_frame.f_code.co_filename == _FILENAME
 
 
-def _no_name(scope: dict[str, object], name: str) -> TargetError:
+def _unknown_name(scope: dict[str, object], name: str) -> TargetError:
     if isinstance(scope, Namespace):
-        return no_attribute(scope.home.program, name, [*dir(scope.module), *scope, *dir(builtins)])
-    return no_attribute("the expression's namespace", name, [*scope, *dir(builtins)])
+        return missing_name(scope.context.program, name, [*dir(scope.module), *scope, *dir(builtins)])
+    return missing_name("the expression's namespace", name, [*scope, *dir(builtins)])

@@ -1,4 +1,4 @@
-"""Where the user's code runs: its folders importable, its output on stderr, and all of it undone afterwards."""
+"""Where user code runs: its folders can be imported, what it prints goes to stderr, and afterwards all is undone."""
 
 import contextlib
 import os
@@ -13,14 +13,14 @@ from msgspec import Struct
 from decay_audit.sources.target import FileTarget, ModuleTarget
 
 
-class Home(Struct, frozen=True, kw_only=True):
-    """Where a target's code lives.
+class ImportContext(Struct, frozen=True, kw_only=True):
+    """What user code needs around it while it runs.
 
     Attributes:
-        folders: what is importable while it runs, the nearest first.
-        program: what `sys.argv[0]` says meanwhile; there are no further arguments.
-        modules: what was imported from the folders; kept out of `sys.modules` except while the code runs, so that two
-            targets may each have a `layers.py` of their own.
+        folders: the folders that it can import from, the nearest first.
+        program: the value of `sys.argv[0]`; there are no further arguments.
+        modules: the modules imported from these folders. They are in `sys.modules` only while the code runs, so that
+            two targets may each have a `layers.py` of their own.
     """
 
     folders: tuple[str, ...]
@@ -29,15 +29,15 @@ class Home(Struct, frozen=True, kw_only=True):
 
 
 class Namespace(dict[str, object]):
-    """The names of the target's module, and that of its package.
+    """The names of the target's module, and the name of its package.
 
-    What a lazy module makes only when asked (`transformers`) is asked for.
+    A lazy module such as `transformers` makes some of its names on demand: these are looked up in the module itself.
     """
 
-    def __init__(self, module: ModuleType, home: Home) -> None:
+    def __init__(self, module: ModuleType, context: ImportContext) -> None:
         super().__init__(vars(module))
         self.module = module
-        self.home = home
+        self.context = context
 
     def __missing__(self, name: str) -> object:
         try:
@@ -48,21 +48,21 @@ class Namespace(dict[str, object]):
             raise KeyError(name) from None
 
 
-def home(target: FileTarget | ModuleTarget) -> Home:
-    """Find the folders: the file's own, the one that holds its outermost package, and the current one."""
-    here = str(Path.cwd())
+def context_of_target(target: FileTarget | ModuleTarget) -> ImportContext:
+    """Import from the file's folder, the folder that holds its outermost package, and the current folder."""
+    current = str(Path.cwd())
     if isinstance(target, ModuleTarget):
-        return Home(folders=(here,), program=target.location, modules={})
+        return ImportContext(folders=(current,), program=target.location, modules={})
     own = target.path.resolve().parent
-    folders = dict.fromkeys((str(own), str(package_root(own)), here))
-    return Home(folders=tuple(folders), program=target.location, modules={})
+    folders = dict.fromkeys((str(own), str(package_root(own)), current))
+    return ImportContext(folders=tuple(folders), program=target.location, modules={})
 
 
-def home_of(namespace: Mapping[str, object]) -> Home:
-    """Where the code of a namespace lives: the current folder, if the names are of no module that was loaded."""
+def context_of_namespace(namespace: Mapping[str, object]) -> ImportContext:
+    """Give the context of the namespace's module; names that belong to no module import from the current folder."""
     if isinstance(namespace, Namespace):
-        return namespace.home
-    return Home(folders=(str(Path.cwd()),), program="", modules={})
+        return namespace.context
+    return ImportContext(folders=(str(Path.cwd()),), program="", modules={})
 
 
 def package_root(folder: Path) -> Path:
@@ -73,46 +73,46 @@ def package_root(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def running(home: Home) -> Iterator[None]:
-    """Make the home's folders importable and send what is printed to stderr; restore everything at the end."""
+def activate(context: ImportContext) -> Iterator[None]:
+    """Run user code in this context; at the end, put the process back as it was."""
     path, argv, modules = list(sys.path), sys.argv, dict(sys.modules)
     dtype = torch.get_default_dtype()
-    sys.path[:0] = home.folders
-    sys.argv = [home.program]
-    sys.modules.update(home.modules)
+    sys.path[:0] = context.folders
+    sys.argv = [context.program]
+    sys.modules.update(context.modules)
     try:
         with _printing_to_stderr():
             yield
     finally:
         torch.set_default_dtype(dtype)
         sys.path[:], sys.argv = path, argv
-        _take_home(home, path, modules)
+        _move_modules(context, path, modules)
 
 
-def _take_home(home: Home, path: list[str], before: dict[str, ModuleType]) -> None:
-    """Move what came from the home's folders out of `sys.modules`; what it displaced comes back."""
-    added = tuple(folder + os.sep for folder in home.folders if folder not in path)
+def _move_modules(context: ImportContext, path: list[str], before: dict[str, ModuleType]) -> None:
+    """Move the modules of the context's folders from `sys.modules` to the context, and restore those they replaced."""
+    added = tuple(folder + os.sep for folder in context.folders if folder not in path)
     nested = tuple(entry.rstrip(os.sep) + os.sep for entry in path if entry.startswith(added))
     for name, module in list(sys.modules.items()):
         origin = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
-        if before.get(name) is module and name not in home.modules:
+        if before.get(name) is module and name not in context.modules:
             continue
         if origin.startswith(added) and not origin.startswith(nested) and _is_new(name, before):
-            home.modules[name] = module
-    for name in home.modules:
+            context.modules[name] = module
+    for name in context.modules:
         sys.modules.pop(name, None)
     sys.modules.update(before)
 
 
 def _is_new(name: str, before: dict[str, ModuleType]) -> bool:
-    """A further submodule of a package that was there before belongs to that package."""
+    """Whether a module's package is new; a new submodule of an older package stays with that package."""
     top = name.partition(".")[0]
     return top not in before or before[top] is not sys.modules.get(top)
 
 
 @contextlib.contextmanager
 def _printing_to_stderr() -> Iterator[None]:
-    """Both Python's stdout and the file descriptor, which programs that the code starts inherit."""
+    """Redirect Python's stdout, and also file descriptor 1, which programs that the code starts inherit."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""From a target to the Python module that it names, imported in its surroundings."""
+"""Import the Python module that a target names."""
 
 import ast
 import importlib
@@ -15,7 +15,7 @@ from decay_audit.sources.target import FileTarget, ModuleTarget, nearest
 
 
 def load(target: FileTarget | ModuleTarget) -> tuple[ModuleType, str]:
-    """Import what the target names, afresh if it is a file.
+    """Import the module of a target; a file is imported afresh each time.
 
     Returns:
         The module, and the expression to evaluate in it; "" where the target names the module alone.
@@ -35,8 +35,8 @@ def load(target: FileTarget | ModuleTarget) -> tuple[ModuleType, str]:
 def _load_file(path: Path) -> ModuleType:
     root = package_root(path.parent)
     parts = path.relative_to(root).with_suffix("").parts
-    if len(parts) > 1 and _imports_its_package(path, parts[0]):
-        return _import_inside(root, parts[:-1] if parts[-1] == "__init__" else parts)
+    if len(parts) > 1 and _imports_package(path, parts[0]):
+        return _import_as_member(root, parts[:-1] if parts[-1] == "__init__" else parts)
     name = re.sub(r"\W", "_", path.stem)
     while name in sys.modules:
         name += "_"
@@ -49,13 +49,13 @@ def _load_file(path: Path) -> ModuleType:
     return module
 
 
-def _imports_its_package(path: Path, package: str) -> bool:
-    """Whether a file is written as a member of the package around it; it might as well be a script that lies there."""
+def _imports_package(path: Path, package: str) -> bool:
+    """Whether a file imports from the package around it; if not, it may be a script that only lies in its folder."""
     for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
         match node:
             case ast.ImportFrom(level=level, module=name) if level > 0 or _is_within(name or "", package):
                 return True
-            case ast.Import(names=names) if any(_is_within(each.name, package) for each in names):
+            case ast.Import(names=aliases) if any(_is_within(alias.name, package) for alias in aliases):
                 return True
     return False
 
@@ -64,12 +64,12 @@ def _is_within(name: str, package: str) -> bool:
     return name.partition(".")[0] == package
 
 
-def _import_inside(root: Path, parts: tuple[str, ...]) -> ModuleType:
-    """Import a file as the member of its package; another package of that name stands aside meanwhile."""
+def _import_as_member(root: Path, parts: tuple[str, ...]) -> ModuleType:
+    """Import a file as a member of its package; first forget another package of the same name."""
     top = parts[0]
     if str(root / top) not in getattr(sys.modules.get(top), "__path__", ()):
-        for each in [each for each in sys.modules if each == top or each.startswith(f"{top}.")]:
-            del sys.modules[each]
+        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+            del sys.modules[name]
     return importlib.import_module(".".join(parts))
 
 
@@ -79,11 +79,11 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        raise _no_module(name, error.name) from error
+        raise _missing_module(name, error.name) from error
 
 
 def _resolve(dotted: str) -> tuple[ModuleType, str]:
-    """Split `pkg.mod.NAME`: modules as far as they go, attributes after that."""
+    """Split `pkg.mod.NAME` into the module `pkg.mod` and the attribute `NAME`."""
     first, *rest = dotted.split(".")
     module = _import(first)
     for index, part in enumerate(rest):
@@ -91,7 +91,7 @@ def _resolve(dotted: str) -> tuple[ModuleType, str]:
         if value is None and hasattr(module, "__path__"):
             value = _submodule(f"{module.__name__}.{part}")
         if value is None:
-            raise no_attribute(module.__name__, part, dir(module))
+            raise missing_name(module.__name__, part, dir(module))
         if not isinstance(value, ModuleType):
             return module, ".".join(rest[index:])
         module = value
@@ -107,15 +107,17 @@ def _submodule(name: str) -> ModuleType | None:
         return None
 
 
-def no_attribute(place: str, name: str, known: list[str]) -> TargetError:
-    """Say that `place` has no such name, and which one is nearest."""
-    near = nearest(name, (each for each in known if not each.startswith("_")))
-    return TargetError(f"{place} has no `{name}`", f"did you mean `{near}`?" if near else "")
+def missing_name(location: str, name: str, names: list[str]) -> TargetError:
+    """Say that `location` has no such name, and which of its names is nearest."""
+    near = nearest(name, (candidate for candidate in names if not candidate.startswith("_")))
+    return TargetError(f"{location} has no `{name}`", f"did you mean `{near}`?" if near else "")
 
 
-def _no_module(name: str, missing: str) -> TargetError:
-    near = nearest(missing, (each.name for each in pkgutil.iter_modules())) if "." not in missing else ""
+def _missing_module(name: str, missing: str) -> TargetError:
+    near = nearest(missing, (module.name for module in pkgutil.iter_modules())) if "." not in missing else ""
     return TargetError(
-        f"there is neither a file nor a module `{name}`" if missing == name else f"there is no module `{missing}`",
-        f"did you mean `{near}`?" if near else "a file is named with its .py; a module must be importable from here",
+        f"no file or module named `{name}`" if missing == name else f"no module named `{missing}`",
+        f"did you mean `{near}`?"
+        if near
+        else "write a file with its .py; a module must be importable from the current folder",
     )

@@ -1,4 +1,4 @@
-"""From an exception in the user's code to one message: their file and line, their exception, the way out."""
+"""Turn an exception of user code into one message: the file and line in their code, the exception, and a hint."""
 
 import os
 import sys
@@ -7,74 +7,79 @@ from pathlib import Path
 
 import torch
 
+import decay_audit
 from decay_audit.errors import TargetError
-from decay_audit.sources.module.user_code.import_context import Home
+from decay_audit.sources.module.user_code.import_context import ImportContext
 
-_OURS = str(Path(__file__).parents[3]) + os.sep
-_TORCH = str(Path(torch.__file__).parent) + os.sep
-_LONGEST = 300
-_TRACE = "--verbose shows the whole trace"
-_NO_CUDA = "there is no CUDA here: put what needs it under `if torch.cuda.is_available():`"
+_OWN_FOLDER = str(Path(decay_audit.__file__).parent) + os.sep
+_TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
+_MAX_LENGTH = 300
+_SHOW_TRACEBACK = "--verbose shows the traceback"
+_NO_CUDA = "CUDA is not available here: put code that needs it under `if torch.cuda.is_available():`"
 
-FINAL = (ImportError, SyntaxError, SystemExit)
-"""What no other way of building can cure."""
+SAME_ON_EVERY_DEVICE = (ImportError, SyntaxError, SystemExit)
+"""Exceptions that come again whichever device the model is built on."""
 
 
-def failure(error: BaseException, doing: str, home: Home) -> TargetError:
-    """Say what went wrong in the user's code while `doing` something; the caller raises it `from error`."""
+def as_target_error(error: BaseException, subject: str, context: ImportContext) -> TargetError:
+    """Describe an exception of user code; the caller raises the result `from error`.
+
+    Args:
+        subject: what was loaded or evaluated; it opens the message where no line of user code is known.
+    """
+    location = location_in_user_code(error, context) or subject
     match error:
         case TargetError():
             return error
         case SyntaxError(filename=str(filename), lineno=int(line)):
-            return TargetError(f"{short(filename, home)}:{line}: {_said(error)}", (error.text or "").strip())
-        case SyntaxError():
             return TargetError(
-                f"{place(error, home) or doing}: {_said(error)}", "Python is text in UTF-8: save it as that"
+                f"{_short_path(filename, context)}:{line}: {_summary(error)}", (error.text or "").strip()
             )
+        case SyntaxError():
+            return TargetError(f"{location}: {_summary(error)}", "save the file as text in UTF-8")
         case ModuleNotFoundError(name=str(name)):
             return TargetError(
-                f"{place(error, home) or doing}: there is no module `{name}`",
-                "install what provides it, or run from the folder that holds it",
+                f"{location}: no module named `{name}`",
+                "install the package that provides it, or run decay-audit from the folder that contains it",
             )
         case SystemExit():
             return TargetError(
-                f"{place(error, home) or doing}: the code ends the program instead of giving a model"
-                f" (SystemExit: {error.code})",
-                "put what only a run should do under `if __name__ == '__main__':`",
+                f"{location}: this code ends the program (SystemExit: {error.code})",
+                "put code that is only for running the file under `if __name__ == '__main__':`",
             )
-    return TargetError(f"{place(error, home) or doing}: {_said(error)}", _NO_CUDA if _needs_cuda(error) else _TRACE)
+    return TargetError(f"{location}: {_summary(error)}", _NO_CUDA if _needs_cuda(error) else _SHOW_TRACEBACK)
 
 
 def _needs_cuda(error: BaseException) -> bool:
     return "cuda" in str(error).lower() and not torch.cuda.is_available()
 
 
-def place(error: BaseException, home: Home) -> str:
-    """Give `file:line` of the user's code where `error` came from; "" if none of it is theirs."""
-    frames = [
+def location_in_user_code(error: BaseException, context: ImportContext) -> str:
+    """Give `file:line` of the last line of user code on the way to the error; "" if there is none."""
+    outside = [
         (frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
-        if not frame.f_code.co_filename.startswith((_OURS, _TORCH, "<"))
+        if not frame.f_code.co_filename.startswith((_OWN_FOLDER, _TORCH_FOLDER, "<"))
     ]
-    theirs = [(name, line) for name, line in frames if _is_theirs(name, home)] or frames
-    return f"{short(theirs[-1][0], home)}:{theirs[-1][1]}" if theirs else ""
+    frames = [(name, line) for name, line in outside if _is_user_file(name, context)] or outside
+    return f"{_short_path(frames[-1][0], context)}:{frames[-1][1]}" if frames else ""
 
 
-def short(filename: str, home: Home) -> str:
-    """Name a file from the nearest folder that it can be imported from."""
-    folders = [str(Path.cwd()), *home.folders, *filter(None, sys.path)]
-    inside = [folder for folder in folders if filename.startswith(folder.rstrip(os.sep) + os.sep)]
-    return os.path.relpath(filename, max(inside, key=len)) if inside else Path(filename).name
+def _is_user_file(filename: str, context: ImportContext) -> bool:
+    return filename.startswith(context.folders) and "site-packages" not in filename
 
 
-def _is_theirs(filename: str, home: Home) -> bool:
-    return filename.startswith(home.folders) and "site-packages" not in filename
+def _short_path(filename: str, context: ImportContext) -> str:
+    """Write a path relative to the nearest folder that the file can be imported from."""
+    folders = [str(Path.cwd()), *context.folders, *filter(None, sys.path)]
+    parents = [folder for folder in folders if filename.startswith(folder.rstrip(os.sep) + os.sep)]
+    return os.path.relpath(filename, max(parents, key=len)) if parents else Path(filename).name
 
 
-def _said(error: BaseException) -> str:
-    """The exception as Python prints it, its first line."""
+def _summary(error: BaseException) -> str:
+    """The first line of an exception as Python prints it, and that of its cause."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
-    first = traceback.format_exception_only(error)[0].strip().splitlines()[0]
-    said = first if len(first) <= _LONGEST else f"{first[:_LONGEST]} ..."
-    return f"{said} (from {_said(error.__cause__)})" if error.__cause__ is not None else said
+    line = traceback.format_exception_only(error)[0].strip().splitlines()[0]
+    shortened = line if len(line) <= _MAX_LENGTH else f"{line[:_MAX_LENGTH]} ..."
+    return f"{shortened} (from {_summary(error.__cause__)})" if error.__cause__ is not None else shortened

@@ -1,4 +1,4 @@
-"""What one module says about itself: its class names, plain settings, hooks, and whether it only wraps another."""
+"""Describe one module: its class names, plain settings, weight decay hooks, and whether it only wraps another."""
 
 import sys
 from collections.abc import Collection
@@ -30,104 +30,104 @@ _WRAPPERS = {
 }
 """Classes that hold one model and add nothing to it but a part of its names."""
 
-_SHARDED = "torch.distributed.fsdp._fully_shard."
-"""`fully_shard` swaps a module's class for one derived from it: a wrapper without a name of its own."""
+_FULLY_SHARD_MODULE = "torch.distributed.fsdp._fully_shard."
+"""`fully_shard` replaces a module's class by a subclass that is defined here; names of parameters stay as they are."""
 _QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
-_PLAIN = frozenset({int, float, bool, str})
-_CONTAINERS = frozenset({dict, list, tuple})
-_STANDARD = frozenset(nn.Module().__dict__)
-_LONGEST = 64
+_SETTING_TYPES = frozenset({int, float, bool, str})
+_CONTAINER_TYPES = frozenset({dict, list, tuple})
+_TORCH_ATTRIBUTES = frozenset(nn.Module().__dict__)
+_MAX_STRING = 64
 
 Settings = dict[str, int | float | str | bool]
 
 
-class Kind(Struct, frozen=True, kw_only=True):
-    """What the class of a module tells; looked up once for each class.
+class ModuleClass(Struct, frozen=True, kw_only=True):
+    """What is known of a class of modules; described once for each class.
 
     Attributes:
         types: qualified names of its MRO, most derived first, up to and with `torch.nn.Module`.
-        wraps: the part of names under which it holds the one model that it wraps; None for all others.
-        hooked: it has a hook that declares what should not decay.
-        scripted: its real class is the one that it was compiled from.
-        quantized: it keeps its weights packed, where no parameter holds them.
+        wraps: for a wrapper, the name of the child that is the wrapped model; else None.
+        has_hook: it has a hook that declares what should not decay.
+        scripted: it is TorchScript: its own class is the one that it was compiled from.
+        quantized: its weights are packed, and not parameters.
     """
 
     types: tuple[str, ...]
     wraps: str | None
-    hooked: bool
+    has_hook: bool
     scripted: bool
     quantized: bool
 
 
-def kind(module: nn.Module) -> Kind:
-    """Look at the class of `module`."""
-    this = type(module)
+def describe_class(this: type[nn.Module]) -> ModuleClass:
+    """Describe a class of modules."""
     types = _type_names(this)
-    return Kind(
+    return ModuleClass(
         types=types,
         wraps=next((_WRAPPERS[name] for name in types if name in _WRAPPERS), None),
-        hooked=hasattr(this, "no_weight_decay") or hasattr(this, "no_weight_decay_keywords"),
+        has_hook=hasattr(this, "no_weight_decay") or hasattr(this, "no_weight_decay_keywords"),
         scripted=issubclass(this, torch.jit.ScriptModule),
         quantized=this.__module__.startswith(_QUANTIZED) and not this.__name__.endswith("PackedParams"),
     )
 
 
-def plain(module: nn.Module) -> tuple[Settings, list[tuple[str, list[nn.Module]]]]:
-    """Collect what a module keeps in plain attributes.
+def plain_attributes(module: nn.Module) -> tuple[Settings, list[tuple[str, list[nn.Module]]]]:
+    """Read the public attributes that a module adds to those of `nn.Module`.
 
     Returns:
-        The numbers and short words, and the modules in plain dicts and lists: torch does not see their parameters.
+        Numbers and short strings, and the modules in plain dicts and lists: torch does not see their parameters.
     """
     settings: Settings = {}
-    kept = []
-    for name in [name for name in module.__dict__ if name not in _STANDARD]:
+    containers = []
+    for name in [name for name in module.__dict__ if name not in _TORCH_ATTRIBUTES]:
         value = module.__dict__[name]
         this = type(value)
-        if this in _PLAIN and name[0] != "_" and (this is not str or len(value) <= _LONGEST):
+        if this in _SETTING_TYPES and name[0] != "_" and (this is not str or len(value) <= _MAX_STRING):
             settings[name] = value
-        elif this in _CONTAINERS and value and name[0] != "_":
-            held = [each for each in (value.values() if this is dict else value) if isinstance(each, nn.Module)]
-            kept += [(name, held)] if held else []
-    return settings, kept
+        elif this in _CONTAINER_TYPES and value and name[0] != "_":
+            items = value.values() if this is dict else value
+            modules = [item for item in items if isinstance(item, nn.Module)]
+            containers += [(name, modules)] if modules else []
+    return settings, containers
 
 
-def scripted(module: nn.Module) -> tuple[tuple[str, ...], Settings]:
-    """Name the classes that a scripted module was compiled from, and the constants that it kept of them."""
+def describe_scripted(module: nn.Module) -> tuple[tuple[str, ...], Settings]:
+    """Give the class names that a scripted module was compiled from, and its constants as settings."""
     parts = str(module._c._type().qualified_name()).split(".")  # type: ignore[union-attr, operator]
-    *place, name = (part for part in parts if part != "__torch__" and not part.startswith("___torch_mangle_"))
-    origin = getattr(sys.modules.get(".".join(place)), name, None)
+    *parents, name = (part for part in parts if part != "__torch__" and not part.startswith("___torch_mangle_"))
+    origin = getattr(sys.modules.get(".".join(parents)), name, None)
     if not (isinstance(origin, type) and issubclass(origin, nn.Module)):
-        return (".".join((*place, name)), *_type_names(type(module))), {}
+        return (".".join((*parents, name)), *_type_names(type(module))), {}
     constants = [constant for constant in getattr(origin, "__constants__", ()) if hasattr(module, constant)]
     values = {constant: getattr(module, constant) for constant in constants}
-    return _type_names(origin), {key: value for key, value in values.items() if type(value) in _PLAIN}
+    return _type_names(origin), {key: value for key, value in values.items() if type(value) in _SETTING_TYPES}
 
 
-def declares(module: nn.Module) -> Declaration:
-    """Ask the module's hooks what should not decay.
+def read_declaration(module: nn.Module) -> Declaration:
+    """Call the module's hooks that say what should not decay.
 
     Raises:
-        Exception: whatever a hook of the user's raises.
+        Exception: whatever the hook raises.
     """
     return Declaration(
-        names=_words(getattr(module, "no_weight_decay", ())),
-        keywords=_words(getattr(module, "no_weight_decay_keywords", ())),
+        names=_strings(getattr(module, "no_weight_decay", ())),
+        keywords=_strings(getattr(module, "no_weight_decay_keywords", ())),
     )
 
 
 def _type_names(this: type) -> tuple[str, ...]:
-    line = this.__mro__
-    end = line.index(nn.Module) + 1 if nn.Module in line else len(line)
-    return tuple(name for name in map(_qualified, line[:end]) if not name.startswith(_SHARDED))
+    mro = this.__mro__
+    end = mro.index(nn.Module) + 1 if nn.Module in mro else len(mro)
+    return tuple(name for name in map(_qualified_name, mro[:end]) if not name.startswith(_FULLY_SHARD_MODULE))
 
 
-def _qualified(this: type) -> str:
+def _qualified_name(this: type) -> str:
     public = this.__module__.startswith("torch.") and getattr(nn, this.__name__, None) is this
     return f"torch.nn.{this.__name__}" if public else f"{this.__module__}.{this.__qualname__}"
 
 
-def _words(hook: object) -> tuple[str, ...]:
-    """The answer of a hook, or an attribute in its place; sorted where the model gives a set."""
+def _strings(hook: object) -> tuple[str, ...]:
+    """The strings that a hook returns, or that an attribute in its place holds; sorted if they are a set."""
     answer = hook() if callable(hook) else hook
     if answer is None:
         return ()

@@ -7,8 +7,8 @@ from typing import Any
 from torch import nn
 
 JOINS_PREVIOUS = 99999
-"""The last ordinal of a group that takes the number of the group before it, as timm writes it."""
-_DOZEN = 12
+"""timm writes it as the last ordinal of a group that belongs to the layer of the group before it."""
+_LAYER_SIZE = 12
 
 Ordinals = tuple[float, ...]
 
@@ -27,14 +27,14 @@ def layer_numbers(module: nn.Module) -> dict[str, int]:
     names = [name for name, _ in module.named_parameters()]
     if callable(hook):
         return by_matcher(names, hook(coarse=False))
-    return by_dozens(names, config.get("classifier")) if isinstance(config, Mapping) else {}
+    return by_position(names, config.get("classifier")) if isinstance(config, Mapping) else {}
 
 
 def by_matcher(names: Iterable[str], matcher: Mapping[str, Any] | Callable[[str], Any]) -> dict[str, int]:
-    """Number names by a matcher: group name to pattern, or to pairs of a pattern and the ordinals to put behind it.
+    """Number names by a matcher: from group names to a pattern, or to pairs of a pattern and further ordinals.
 
-    A name belongs to the first pattern that matches its beginning. Groups are in the order of (the group's place, the
-    numbers captured, the ordinals behind); names without a group come last.
+    A name belongs to the first pattern that matches its beginning. Groups are ordered by their position in the
+    matcher, then by the captured numbers, then by the further ordinals; names without a group come last.
     """
     ordinals = _ordinals_of(matcher)
     keys = {name: ordinals(name) for name in names}
@@ -47,29 +47,29 @@ def by_matcher(names: Iterable[str], matcher: Mapping[str, Any] | Callable[[str]
     return {name: numbers[key] for name, key in keys.items()}
 
 
-def by_dozens(names: Iterable[str], classifier: str | Sequence[str] | None) -> dict[str, int]:
-    """Number names in order, twelve to a layer, the classifier last; all are the classifier if none is known."""
+def by_position(names: Iterable[str], classifier: str | Sequence[str] | None) -> dict[str, int]:
+    """Number names in their order, twelve to a layer, the classifier last. Without a classifier all are one layer."""
     prefixes = (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
     in_head = {name: not any(prefixes) or name.startswith(prefixes) for name in names}
     trunk = [name for name, head in in_head.items() if not head]
-    layers = {name: index // _DOZEN for index, name in enumerate(trunk)}
-    return {name: layers.get(name, -(-len(trunk) // _DOZEN)) for name in in_head}
+    layers = {name: index // _LAYER_SIZE for index, name in enumerate(trunk)}
+    return {name: layers.get(name, -(-len(trunk) // _LAYER_SIZE)) for name in in_head}
 
 
 def _ordinals_of(matcher: Mapping[str, Any] | Callable[[str], Any]) -> Callable[[str], Ordinals]:
     if not isinstance(matcher, Mapping):
         return lambda name: _as_ordinals(matcher(name))
     compiled = [
-        (re.compile(pattern), place, behind)
-        for place, spec in enumerate(matcher.values())
+        (re.compile(pattern), position, further)
+        for position, spec in enumerate(matcher.values())
         if spec is not None
-        for pattern, behind in ([(spec, None)] if isinstance(spec, str | re.Pattern) else spec)
+        for pattern, further in ([(spec, None)] if isinstance(spec, str | re.Pattern) else spec)
     ]
 
     def ordinals(name: str) -> Ordinals:
-        for pattern, place, behind in compiled:
-            if (found := pattern.match(name)) is not None:
-                return (float(place), *map(float, filter(None, found.groups())), *map(float, behind or ()))
+        for pattern, position, further in compiled:
+            if (match := pattern.match(name)) is not None:
+                return (float(position), *map(float, filter(None, match.groups())), *map(float, further or ()))
         return (float("inf"),)
 
     return ordinals

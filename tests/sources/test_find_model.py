@@ -1,4 +1,4 @@
-"""Which model a file means when the target names none."""
+"""Which model is chosen when the target names only a file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -85,26 +85,26 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
     [
         pytest.param(
             NET + "def small(): return Net(1)\ndef big(): return Net(9)",
-            "model.py has 3 models, and one must be named",
+            "model.py has 3 models: name the one that you mean",
             "one of:\n  decay-audit inspect model.py:small\n  decay-audit inspect model.py:big\n"
             "  decay-audit inspect model.py:Net",
             id="several factories",
         ),
         pytest.param(
             "a = nn.Linear(2, 2)\nb = nn.Linear(2, 2)",
-            "model.py has 2 models, and one must be named",
+            "model.py has 2 models: name the one that you mean",
             "one of:\n  decay-audit inspect model.py:a\n  decay-audit inspect model.py:b",
             id="several instances",
         ),
         pytest.param(
             NET + "n = N = Net()\nm = Net()\nAlias = Net\ndef wide(width): return Net(width)",
-            "model.py has 4 models, and one must be named",
+            "model.py has 4 models: name the one that you mean",
             "\n  decay-audit inspect ".join(["one of:", *(f"model.py:{n}" for n in ("n", "m", "Net")), WIDE]),
             id="instances, a class and a factory, none under two names",
         ),
         pytest.param(
             "\n".join(f"n{i} = nn.Linear(2, 2)" for i in range(20)),
-            "model.py has 20 models, and one must be named",
+            "model.py has 20 models: name the one that you mean",
             "\n".join(["one of:", *(f"  decay-audit inspect model.py:n{i}" for i in range(8)), "  and 12 more"]),
             id="many instances",
         ),
@@ -133,14 +133,14 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
         pytest.param(
             "class A(nn.Module):\n    def __init__(self, width): super().__init__()\n"
             "class B(nn.Module):\n    def __init__(self, x): super().__init__()",
-            "model.py has 2 models, and one must be named",
+            "model.py has 2 models: name the one that you mean",
             "one of:\n  decay-audit inspect 'model.py:A(width=10)'\n  decay-audit inspect 'model.py:B(x=...)'",
             id="several classes that need arguments",
         ),
         pytest.param(
             "def setup():\n    return build()",
             "model.py defines no model",
-            "name what makes it: decay-audit inspect model.py:setup",
+            "name a model, or a function that returns one: decay-audit inspect model.py:setup",
             id="no model, but a function",
         ),
         pytest.param(
@@ -148,9 +148,14 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
             "kept = {'a': nn.Linear(2, 2), 'b': [1, nn.Linear(2, 2)]}\ndef make(): return kept",
             "model.py defines no model",
             "\n  decay-audit inspect ".join(
-                ["name what makes it:", "model.py:box.net", "\"model.py:kept['a']\"", "\"model.py:kept['b'][1]\""]
+                [
+                    "name a model, or a function that returns one:",
+                    "model.py:box.net",
+                    "\"model.py:kept['a']\"",
+                    "\"model.py:kept['b'][1]\"",
+                ]
             ),
-            id="no model, but values that keep some",
+            id="no model, but values that hold some",
         ),
         pytest.param(
             "from dataclasses import dataclass\n@dataclass\nclass Config:\n    dim: int\n    name: str\n    n: int=2\n"
@@ -161,7 +166,10 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
             id="one class that needs a configuration that needs arguments",
         ),
         pytest.param(
-            "x = 1", "model.py defines no model", "name what makes it: decay-audit inspect model.py:NAME", id="nothing"
+            "x = 1",
+            "model.py defines no model",
+            "name a model, or a function that returns one: decay-audit inspect model.py:NAME",
+            id="nothing",
         ),
     ],
 )
@@ -173,7 +181,7 @@ def test_a_file_without_one_clear_model_says_what_to_run(
     assert (caught.value.message, caught.value.hint) == (message, hint)
 
 
-def test_no_function_is_called_to_find_out_what_it_gives(chosen: Callable[[str], str]) -> None:
+def test_no_function_is_called_to_find_out_what_it_returns(chosen: Callable[[str], str]) -> None:
     with pytest.raises(TargetError, match="defines no model"):
         chosen("def launch():\n    raise SystemExit('launched')\ndef main():\n    launch()\n    return 1")
 

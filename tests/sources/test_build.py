@@ -1,4 +1,4 @@
-"""From targets to built models: which stage builds them, in which surroundings, and what is left behind."""
+"""From targets to built models: on which device they are built, in which import context, and what stays behind."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from torch import nn
 
 from decay_audit.errors import TargetError
 from decay_audit.model.choices import Device
-from decay_audit.sources.module import Built, build, evaluate
+from decay_audit.sources.module import BuiltModel, build, evaluate
 from decay_audit.sources.target import FileTarget, ModuleTarget, parse
 
 Write = Callable[[str, str], Path]
@@ -26,7 +26,7 @@ PLAIN = """
             self.head = nn.Linear(width, 7)
             self.head.weight = self.embedding.weight
 """
-NUMBERS = """
+NEEDS_ITEM = """
     import torch
     from torch import nn
     class Net(nn.Module):
@@ -54,7 +54,7 @@ REGISTERED = """
     assert "Net" not in KNOWN
     KNOWN.add("Net")
 """
-VALUES = """
+NEEDS_VALUES = """
     import torch
     from torch import nn
     class Net(nn.Module):
@@ -78,51 +78,51 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
     return write
 
 
-def built(text: str, device: Device = "auto") -> Built:
+def built(text: str, device: Device = "auto") -> BuiltModel:
     target = parse(text)
     assert isinstance(target, FileTarget | ModuleTarget)
     return build(target, device=device)
 
 
-@pytest.mark.parametrize(("source", "stage"), [(PLAIN, "meta"), (NUMBERS, "streamed"), (VALUES, "cpu")])
-def test_a_constructor_is_built_on_the_first_stage_that_it_bears(write: Write, source: str, stage: str) -> None:
+@pytest.mark.parametrize(("source", "device"), [(PLAIN, "meta"), (NEEDS_ITEM, "streamed"), (NEEDS_VALUES, "cpu")])
+def test_a_model_is_built_on_the_first_device_that_works(write: Write, source: str, device: str) -> None:
     write("model.py", source)
-    one = built("model.py")
-    assert one.inventory.built_on == stage
-    assert all(parameter.is_meta for parameter in one.model.parameters()) == (stage != "cpu")
+    result = built("model.py")
+    assert result.inventory.built_on == device
+    assert all(parameter.is_meta for parameter in result.model.parameters()) == (device != "cpu")
 
 
 @pytest.mark.parametrize("device", ["meta", "streamed", "cpu"])
-def test_every_stage_reads_the_same_parameters(write: Write, device: Device) -> None:
+def test_every_device_gives_the_same_parameters(write: Write, device: Device) -> None:
     write("model.py", PLAIN)
-    one = built("model.py", device)
-    assert one.inventory.built_on == device
-    assert [(each.name, each.shape, each.tied_to) for each in one.inventory.parameters] == [
+    result = built("model.py", device)
+    assert result.inventory.built_on == device
+    assert [(parameter.name, parameter.shape, parameter.tied_to) for parameter in result.inventory.parameters] == [
         ("embedding.weight", (7, 4), ("head.weight",)),
         ("head.bias", (7,), ()),
     ]
 
 
 def test_a_streamed_parameter_stays_one_object_with_its_ties_and_attributes(write: Write) -> None:
-    write("model.py", NUMBERS)
-    one = built("model.py")
-    (tied,) = [each for each in one.inventory.parameters if each.tied_to]
+    write("model.py", NEEDS_ITEM)
+    result = built("model.py")
+    (tied,) = [parameter for parameter in result.inventory.parameters if parameter.tied_to]
     assert (tied.name, tied.tied_to, tied.attributes) == ("left", ("right",), ("_no_weight_decay",))
-    assert one.model.left is one.model.right
+    assert result.model.left is result.model.right
 
 
 def test_the_report_says_why_a_model_had_to_be_built_on_the_cpu(write: Write) -> None:
-    write("model.py", VALUES)
+    write("model.py", NEEDS_VALUES)
     (note,) = built("model.py").inventory.notes
-    assert note.startswith("built on the CPU, because its code needs real numbers: model.py:8: RuntimeError:")
+    assert note.startswith("built on the CPU, because its code needs real values: model.py:8: RuntimeError:")
 
 
-def test_a_forced_stage_that_does_not_work_says_so(write: Write) -> None:
-    write("model.py", NUMBERS)
+def test_a_device_that_the_user_chose_and_that_does_not_work_is_named(write: Write) -> None:
+    write("model.py", NEEDS_ITEM)
     with pytest.raises(TargetError) as caught:
         built("model.py", "meta")
     assert caught.value.message.startswith("model.py:7: RuntimeError: Tensor.item() cannot be called on meta tensors")
-    assert caught.value.hint == "not every constructor bears --device meta; --device auto tries others"
+    assert caught.value.hint == "--device meta does not suit every model: --device auto also tries the others"
 
 
 def test_the_name_of_the_chosen_model_joins_the_target(write: Write) -> None:
@@ -141,7 +141,7 @@ def test_a_function_inside_an_expression_sees_them_too(write: Write) -> None:
     assert built("model.py:(lambda: Net(width=3))").inventory.parameters[0].shape == (7, 3)
 
 
-def test_names_that_a_lazy_module_makes_on_demand_are_found(write: Write) -> None:
+def test_names_that_a_lazy_module_makes_on_demand_can_be_used(write: Write) -> None:
     write("lazy.py", LAZY)
     assert built("lazy.py:Net()").inventory.parameters[0].shape == (1,)
     assert built("lazy:Net").inventory.parameters[0].shape == (1,)
@@ -149,24 +149,24 @@ def test_names_that_a_lazy_module_makes_on_demand_are_found(write: Write) -> Non
 
 def test_an_instance_was_built_as_the_file_was_loaded(write: Write) -> None:
     write("model.py", PLAIN + "\n    model = Net().cuda()")
-    one = built("model.py")
-    assert (one.inventory.target, one.inventory.built_on) == ("model.py:model", "streamed")
+    result = built("model.py")
+    assert (result.inventory.target, result.inventory.built_on) == ("model.py:model", "streamed")
 
 
-def test_moving_to_a_gpu_that_is_not_there_does_not_stop_a_build(write: Write) -> None:
+def test_a_move_to_a_missing_gpu_does_not_stop_a_build(write: Write) -> None:
     write("model.py", PLAIN.replace("= nn.Linear(width, 7)", "= nn.Linear(width, 7).cuda().half()"))
-    assert [each.dtype for each in built("model.py").inventory.parameters] == ["float32", "float16"]
+    assert [parameter.dtype for parameter in built("model.py").inventory.parameters] == ["float32", "float16"]
     write("model.py", PLAIN + "    make = lambda: Net().to('cuda:1', nn.Linear(1, 1).half().weight.dtype)")
-    assert {each.dtype for each in built("model.py:make").inventory.parameters} == {"float16"}
+    assert {parameter.dtype for parameter in built("model.py:make").inventory.parameters} == {"float16"}
 
 
-def test_nor_does_it_where_the_numbers_are_needed(write: Write) -> None:
-    write("model.py", VALUES + "            self.cuda()")
+def test_a_move_to_a_missing_gpu_does_not_stop_a_build_with_real_values(write: Write) -> None:
+    write("model.py", NEEDS_VALUES + "            self.cuda()")
     assert built("model.py").inventory.built_on == "cpu"
 
 
 @pytest.mark.parametrize("device", ["auto", "streamed", "cpu"])
-def test_a_parameter_that_is_made_on_a_gpu_that_is_not_there_is_made_here(write: Write, device: Device) -> None:
+def test_a_parameter_of_a_missing_gpu_is_created_elsewhere(write: Write, device: Device) -> None:
     write("model.py", """
         import torch
         from torch import nn
@@ -177,12 +177,16 @@ def test_a_parameter_that_is_made_on_a_gpu_that_is_not_there_is_made_here(write:
                 self.fc = nn.Linear(3, 2, device=torch.device("cuda:1"))
     """)  # fmt: skip
     if torch.cuda.is_available():
-        pytest.skip("it is there")
-    assert [one.name for one in built("model.py", device).inventory.parameters] == ["scale", "fc.weight", "fc.bias"]
+        pytest.skip("CUDA is available")
+    assert [parameter.name for parameter in built("model.py", device).inventory.parameters] == [
+        "scale",
+        "fc.weight",
+        "fc.bias",
+    ]
 
 
 def test_an_expression_may_name_the_package_that_it_is_evaluated_in() -> None:
-    sizes = [one.shape for one in built("torch.nn:Sequential(torch.nn.Linear(2, 3))").inventory.parameters]
+    sizes = [parameter.shape for parameter in built("torch.nn:Sequential(torch.nn.Linear(2, 3))").inventory.parameters]
     assert sizes == [(3, 2), (3,)]
 
 
@@ -190,7 +194,7 @@ def test_a_file_imports_its_neighbours_and_the_next_one_its_own(write: Write) ->
     for folder, width in (("a", 2), ("b", 5)):
         write(f"{folder}/layers.py", f"WIDTH = {width}")
         write(f"{folder}/model.py", "from layers import WIDTH\nfrom torch import nn\nmodel = nn.Linear(WIDTH, 1)")
-    assert [built(f"{each}/model.py").inventory.parameters[0].shape for each in "aba"] == [(1, 2), (1, 5), (1, 2)]
+    assert [built(f"{folder}/model.py").inventory.parameters[0].shape for folder in "aba"] == [(1, 2), (1, 5), (1, 2)]
 
 
 def test_a_file_of_a_package_may_import_relatively(write: Write) -> None:
@@ -229,36 +233,36 @@ def test_the_process_is_left_as_it_was(write: Write, capfd: pytest.CaptureFixtur
 
 
 def test_a_hook_on_registration_does_not_outlive_the_build(write: Write) -> None:
-    write("model.py", NUMBERS)
+    write("model.py", NEEDS_ITEM)
     built("model.py")
     assert not nn.Linear(2, 2).weight.is_meta
 
 
-def test_progress_is_told_stage_by_stage(write: Write) -> None:
-    write("model.py", NUMBERS)
-    said: list[str] = []
+def test_progress_is_reported_for_each_device(write: Write) -> None:
+    write("model.py", NEEDS_ITEM)
+    progress: list[str] = []
     target = parse("model.py")
     assert isinstance(target, FileTarget)
-    build(target, progress=said.append)
+    build(target, progress=progress.append)
     loading = "loading model.py"
-    assert said == [loading, "building model.py:Net (meta)", loading, "building model.py:Net (streamed)"]
+    assert progress == [loading, "building model.py:Net (meta)", loading, "building model.py:Net (streamed)"]
 
 
 def test_further_expressions_are_evaluated_where_the_model_was(write: Write) -> None:
     write("late.py", "RATE = 0.5")
     write("model.py", PLAIN + "\n    def rate():\n        import late\n        return late.RATE")
-    one = built("model.py:Net()")
-    assert evaluate("(rate(), model)", one.namespace, model=one.model) == (0.5, one.model)
+    result = built("model.py:Net()")
+    assert evaluate("(rate(), model)", result.namespace, model=result.model) == (0.5, result.model)
     with pytest.raises(TargetError) as caught:
-        evaluate("modle", one.namespace, model=one.model)
+        evaluate("modle", result.namespace, model=result.model)
     assert (caught.value.message, caught.value.hint) == ("model.py has no `modle`", "did you mean `model`?")
 
 
-def test_an_exception_in_a_further_expression_is_told_with_its_place(write: Write) -> None:
+def test_an_exception_in_a_further_expression_is_reported_with_its_location(write: Write) -> None:
     write("model.py", PLAIN + "\n    def broken():\n        return {}['lr']")
-    one = built("model.py:Net()")
+    result = built("model.py:Net()")
     with pytest.raises(TargetError, match=r"model.py:11: KeyError: 'lr'") as caught:
-        evaluate("broken()", one.namespace)
+        evaluate("broken()", result.namespace)
     assert isinstance(caught.value.__cause__, KeyError)
 
 
@@ -295,6 +299,6 @@ def test_a_streamed_model_of_1_6_billion_parameters_takes_the_memory_of_one(writ
     write("big.py", BIG)
     write("peak.py", PEAK)
     ran = subprocess.run([sys.executable, "peak.py", "streamed"], capture_output=True, text=True, check=True)
-    *facts, grown = ran.stdout.split()
+    *facts, increase = ran.stdout.split()
     assert facts == ["1613348864", "('head.weight',)"]
-    assert int(grown) < 250  # MiB above a bare import of torch, which takes about 220; all of it would be 6.2 GB
+    assert int(increase) < 250  # MiB above a bare import of torch, which takes about 220; all of it would be 6.2 GB

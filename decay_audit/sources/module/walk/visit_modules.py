@@ -1,0 +1,202 @@
+"""Visit every module of a model once, in order, and collect its parameters: ties and wrappers are resolved."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+from msgspec.structs import replace
+from torch import Tensor, nn
+
+from decay_audit.model.parameters import Declaration, Owner, Parameter
+from decay_audit.sources.module.walk import describe_module
+from decay_audit.sources.module.walk.describe_tensor import as_parameter, shapes_of
+from decay_audit.sources.module.walk.timm_layers import layer_numbers
+
+MAX_VISITS = 256
+"""How often one module is visited: modules that are shared at every level have exponentially many names."""
+
+
+class _Visit(Struct, frozen=True, gc=False):
+    """A module under one of its names.
+
+    Attributes:
+        raw: the prefix of raw names; empty, or with a dot at its end.
+        name: the same of canonical names.
+        parent: the owner above it.
+        declaring: the modules from here up to the root that declare what should not decay.
+        above: the visit of the module that holds it.
+    """
+
+    module: nn.Module
+    raw: str
+    name: str
+    parent: Owner | None
+    declaring: tuple[Owner, ...]
+    above: "_Visit | None"
+
+
+class Collected(Struct, frozen=True, kw_only=True):
+    """What the visits collect. Keys of type `int` are ids, of a tensor or of a module.
+
+    Attributes:
+        overridden: the names of the model's own `named_parameters()`, where a class overrides that.
+        parameters: by tensor, under their first names.
+        tensors: every tensor is kept alive, so that no other gets its id.
+        tied_names: the further names of each tensor.
+        names: canonical names that are in use.
+        visits: how often each module was visited.
+        classes: what is known of each class of modules.
+        quantized: names of modules whose weights are packed.
+        unregistered: modules that torch does not see, by the name of the attribute that holds them.
+    """
+
+    overridden: Mapping[int, str] | None
+    parameters: dict[int, Parameter] = {}
+    tensors: list[Tensor] = []
+    tied_names: dict[int, list[str]] = {}
+    names: set[str] = set()
+    visits: dict[int, int] = {}
+    classes: dict[type, describe_module.ModuleClass] = {}
+    notes: list[str] = []
+    quantized: list[str] = []
+    unregistered: list[tuple[str, list[nn.Module]]] = []
+
+
+def visit_modules(model: nn.Module) -> Collected:
+    """Visit every module, depth first and in order, without recursion."""
+    collected = Collected(overridden=_overridden_names(model))
+    visits = collected.visits
+    stack = [_Visit(model, "", "", None, (), None)]
+    while stack:
+        visit = stack.pop()
+        key = id(visit.module)
+        count = visits[key] = visits.get(key, 0) + 1
+        if count == 1:
+            stack += _first_visit(visit, collected)
+        elif count <= MAX_VISITS and not _is_inside_itself(visit):
+            stack += _further_visit(visit, collected)
+    return collected
+
+
+def _overridden_names(model: nn.Module) -> Mapping[int, str] | None:
+    """The names of the model's own `named_parameters()`: FSDP1 and activation checkpointing override it."""
+    if type(model).named_parameters is nn.Module.named_parameters:
+        return None
+    return {id(tensor): name for name, tensor in model.named_parameters()}
+
+
+def _first_visit(visit: _Visit, collected: Collected) -> list[_Visit]:
+    """Collect the module's own parameters; give the visits of its children."""
+    module, owner, declaring = visit.module, visit.parent, visit.declaring
+    this = type(module)
+    known = collected.classes.get(this) or collected.classes.setdefault(this, describe_module.describe_class(this))
+    if known.quantized:
+        collected.quantized.append(visit.name[:-1])
+    own, children = module._parameters, module._modules
+    if not own and not children:
+        return []
+    wraps = known.wraps if known.wraps is not None and children.get(known.wraps) is not None else None
+    if wraps is None or own:
+        owner = _owner(visit, known, collected)
+        declaring = (owner, *declaring) if owner.declaration is not None else declaring
+        if own:
+            _collect_parameters(visit, owner, declaring, collected)
+    return _child_visits(visit, wraps, owner, declaring) if children else []
+
+
+def _collect_parameters(visit: _Visit, owner: Owner, declaring: tuple[Owner, ...], collected: Collected) -> None:
+    """Collect the parameters that a module holds itself; a tensor that is collected already gets a further name."""
+    parameters, names = collected.parameters, collected.names
+    for leaf, tensor in visit.module._parameters.items():
+        if tensor is None:
+            continue
+        key, name, raw = id(tensor), visit.name + leaf, visit.raw + leaf
+        if key in parameters:
+            _add_tied_name(key, name, collected)
+            continue
+        if name in names:  # a wrapper's own tensor has the name of a tensor of the model inside
+            name = raw
+        names.add(name)
+        collected.tensors.append(tensor)
+        raw = raw if collected.overridden is None else collected.overridden.get(key, raw)
+        parameters[key] = as_parameter(tensor, name, raw, owner.tensors[leaf], owner, declaring)
+
+
+def _further_visit(visit: _Visit, collected: Collected) -> list[_Visit]:
+    """Add further names to the tensors; give the visits of the module's children."""
+    for leaf, tensor in visit.module._parameters.items():
+        if tensor is not None:
+            _add_tied_name(id(tensor), visit.name + leaf, collected)
+    wraps = collected.classes[type(visit.module)].wraps
+    return _child_visits(visit, wraps, None, ())
+
+
+def _add_tied_name(key: int, name: str, collected: Collected) -> None:
+    tied_names = collected.tied_names.setdefault(key, [])
+    if name not in collected.names:
+        collected.names.add(name)
+        tied_names.append(name)
+
+
+def _child_visits(visit: _Visit, wraps: str | None, owner: Owner | None, declaring: tuple[Owner, ...]) -> list[_Visit]:
+    """The visits of the children, the last child first, because they go on a stack."""
+    raw, name = visit.raw, visit.name
+    visits = [
+        _Visit(child, f"{raw}{key}.", f"{name}{key}.", owner, declaring, visit)
+        if key != wraps
+        else _Visit(child, f"{raw}{key}.", name, visit.parent, visit.declaring, visit)
+        for key, child in visit.module._modules.items()
+        if child is not None
+    ]
+    visits.reverse()
+    return visits
+
+
+def _is_inside_itself(visit: _Visit) -> bool:
+    above = visit.above
+    while above is not None:
+        if above.module is visit.module:
+            return True
+        above = above.above
+    return False
+
+
+def _owner(visit: _Visit, known: describe_module.ModuleClass, collected: Collected) -> Owner:
+    module, name = visit.module, visit.name
+    settings, containers = describe_module.plain_attributes(module)
+    collected.unregistered.extend((name + attribute, modules) for attribute, modules in containers)
+    types = known.types
+    if known.scripted:
+        types, settings = describe_module.describe_scripted(module)
+    return Owner(
+        name=name[:-1],
+        types=types,
+        parent=visit.parent,
+        tensors=shapes_of(module),
+        settings=settings,
+        declaration=_declaration(visit, known, collected),
+    )
+
+
+def _declaration(visit: _Visit, known: describe_module.ModuleClass, collected: Collected) -> Declaration | None:
+    """What the module's hooks declare; the root also says how it numbers its layers.
+
+    A hook is user code and may raise anything: this becomes a note, and the reading continues.
+    """
+    declaration = None
+    if known.has_hook or "no_weight_decay" in visit.module.__dict__:
+        try:
+            declaration = describe_module.read_declaration(visit.module)
+        except Exception as error:  # noqa: BLE001
+            collected.notes.append(_ignored_hook(f"{visit.name}no_weight_decay()", error))
+    if visit.parent is not None:
+        return declaration
+    try:
+        layers = layer_numbers(visit.module)
+    except Exception as error:  # noqa: BLE001
+        collected.notes.append(_ignored_hook("group_matcher()", error))
+        return declaration
+    return replace(declaration or Declaration(), layers=layers) if layers else declaration
+
+
+def _ignored_hook(hook: str, error: Exception) -> str:
+    return f"{hook} raised {type(error).__name__}: {error}; it is ignored"
