@@ -1,4 +1,4 @@
-"""Use classifies modules that nobody has names for: every parameter here is called `p`, `q` or `r`."""
+"""Use alone classifies the parameters of modules without telling names: each is called `p`, `q` or `r`."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ from tests.trace.traced import roles
 C = 6
 
 
-class Odd(nn.Module):
-    """A module whose forward is a function of its parameters and an input."""
+class Lambda(nn.Module):
+    """A module whose forward is a function of an input and its parameters."""
 
     def __init__(self, forward: Callable[..., Tensor], *shapes: tuple[int, ...]) -> None:
         super().__init__()
@@ -68,48 +68,48 @@ def batch_norm_by_hand(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
 def test_a_norm_written_by_hand_has_a_norms_gain_and_shift(
     forward: Callable[..., Tensor], shapes: list[tuple[int, ...]], size: tuple[int, ...]
 ) -> None:
-    actual = roles(Odd(forward, *shapes), size)
+    actual = roles(Lambda(forward, *shapes), size)
     assert list(actual.values()) == ["norm_weight likely", "norm_bias likely"][: len(shapes)]
 
 
 def test_a_residual_gain_is_not_a_norm_gain() -> None:
-    assert roles(Odd(lambda x, p: x + p * F.gelu(x), (C,)), (2, 5, C)) == {"p": "layer_scale likely"}
-    assert roles(Odd(lambda x, p: x + p.view(-1, 1, 1) * torch.tanh(x), (C,)), (2, C, 4, 4)) == {
+    assert roles(Lambda(lambda x, p: x + p * F.gelu(x), (C,)), (2, 5, C)) == {"p": "layer_scale likely"}
+    assert roles(Lambda(lambda x, p: x + p.view(-1, 1, 1) * torch.tanh(x), (C,)), (2, C, 4, 4)) == {
         "p": "layer_scale likely"
     }
 
 
-def test_a_gain_on_data_that_goes_nowhere_in_particular_is_only_a_guess() -> None:
-    assert roles(Odd(lambda x, p: torch.sigmoid(x) * p, (C,)), (2, 5, C)) == {"p": "scale guess"}
+def test_a_gain_on_data_without_tags_is_only_a_guess() -> None:
+    assert roles(Lambda(lambda x, p: torch.sigmoid(x) * p, (C,)), (2, 5, C)) == {"p": "scale guess"}
 
 
-def test_a_matrix_is_told_from_a_gain_by_its_operator() -> None:
-    assert roles(Odd(lambda x, p: x @ p, (C, 4)), (2, 5, C)) == {"p": "linear_weight certain"}
-    assert roles(Odd(lambda x, p: torch.einsum("btc,dc->btd", x, p), (4, C)), (2, 5, C)) == {
+def test_the_operator_distinguishes_a_matrix_from_a_gain() -> None:
+    assert roles(Lambda(lambda x, p: x @ p, (C, 4)), (2, 5, C)) == {"p": "linear_weight certain"}
+    assert roles(Lambda(lambda x, p: torch.einsum("btc,dc->btd", x, p), (4, C)), (2, 5, C)) == {
         "p": "linear_weight certain"
     }
-    assert roles(Odd(lambda x, p: torch.einsum("btc,hcd->bhtd", x, p), (3, C, 4)), (2, 5, C)) == {
+    assert roles(Lambda(lambda x, p: torch.einsum("btc,hcd->bhtd", x, p), (3, C, 4)), (2, 5, C)) == {
         "p": "linear_weight certain"
     }
-    assert roles(Odd(lambda x, p: torch.bmm(x.transpose(0, 1), p), (5, C, 4)), (2, 5, C)) == {
+    assert roles(Lambda(lambda x, p: torch.bmm(x.transpose(0, 1), p), (5, C, 4)), (2, 5, C)) == {
         "p": "linear_weight certain"
     }
 
 
 def test_a_table_that_is_added_to_tokens_is_a_table_of_positions() -> None:
-    assert roles(Odd(lambda x, p: x + p, (1, 5, C)), (2, 5, C)) == {"p": "position_embedding likely"}
+    assert roles(Lambda(lambda x, p: x + p, (1, 5, C)), (2, 5, C)) == {"p": "position_embedding likely"}
     grid = torch.arange(5)
-    assert roles(Odd(lambda x, p: x + F.embedding(grid, p), (9, C)), (2, 5, C)) == {"p": "position_embedding likely"}
+    assert roles(Lambda(lambda x, p: x + F.embedding(grid, p), (9, C)), (2, 5, C)) == {"p": "position_embedding likely"}
 
 
-def test_a_table_resized_on_the_way_keeps_its_name() -> None:
+def test_a_position_table_that_is_resized_is_a_position_embedding() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         return x + F.interpolate(p, size=(4, 4), mode="bicubic").flatten(2).transpose(1, 2)
 
-    assert roles(Odd(forward, (1, C, 7, 7)), (2, 16, C)) == {"p": "position_embedding likely"}
+    assert roles(Lambda(forward, (1, C, 7, 7)), (2, 16, C)) == {"p": "position_embedding likely"}
 
 
-def test_a_table_gathered_by_offset_and_added_to_attention_scores_is_a_relative_bias() -> None:
+def test_a_table_indexed_by_offset_and_added_to_attention_scores_is_a_relative_bias() -> None:
     offsets = (torch.arange(4)[:, None] - torch.arange(4)[None, :] + 3).flatten()
 
     def forward(x: Tensor, p: Tensor) -> Tensor:
@@ -119,24 +119,24 @@ def test_a_table_gathered_by_offset_and_added_to_attention_scores_is_a_relative_
     def fused(x: Tensor, p: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(x, x, x, attn_mask=p[offsets].view(4, 4, 2).permute(2, 0, 1)[None])
 
-    for one in (forward, fused):
-        assert roles(Odd(one, (7, 2)), (3, 2, 4, C)) == {"p": "relative_position_bias likely"}
+    for function in (forward, fused):
+        assert roles(Lambda(function, (7, 2)), (3, 2, 4, C)) == {"p": "relative_position_bias likely"}
 
 
-def test_of_a_product_that_joins_the_scores_use_only_guesses_at_a_relative_bias() -> None:
+def test_a_product_that_is_added_to_the_scores_is_only_a_guess_at_a_relative_bias() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         return (x @ x.transpose(-1, -2) + x @ p.t()).softmax(-1) @ x
 
-    assert roles(Odd(forward, (4, C)), (3, 4, C)) == {"p": "relative_position_bias guess"}
+    assert roles(Lambda(forward, (4, C)), (3, 4, C)) == {"p": "relative_position_bias guess"}
 
 
-def test_what_is_put_beside_the_tokens_is_a_token() -> None:
-    assert roles(Odd(lambda x, p: torch.cat([p.expand(2, -1, -1), x], 1), (1, 1, C)), (2, 5, C)) == {
+def test_a_parameter_that_is_concatenated_with_tokens_is_a_token() -> None:
+    assert roles(Lambda(lambda x, p: torch.cat([p.expand(2, -1, -1), x], 1), (1, 1, C)), (2, 5, C)) == {
         "p": "token likely"
     }
 
 
-def test_what_replaces_tokens_by_a_mask_is_a_token() -> None:
+def test_a_parameter_that_replaces_masked_tokens_is_a_token() -> None:
     def by_where(x: Tensor, p: Tensor) -> Tensor:
         return torch.where(x[..., :1] > 0, p, x)
 
@@ -155,58 +155,58 @@ def test_what_replaces_tokens_by_a_mask_is_a_token() -> None:
         return out
 
     for forward in (by_where, by_product, by_index, in_a_buffer):
-        assert roles(Odd(forward, (C,)), (2, 5, C)) == {"p": "token likely"}, forward.__name__
+        assert roles(Lambda(forward, (C,)), (2, 5, C)) == {"p": "token likely"}, forward.__name__
 
 
-def test_a_temperature_is_a_scale_whatever_its_shape() -> None:
-    assert roles(Odd(lambda x, p: x * p, ()), (2, 5)) == {"p": "scale likely"}
-    assert roles(Odd(lambda x, p: x / p.exp().clamp(max=100), (1,)), (2, 5)) == {"p": "scale likely"}
+def test_a_temperature_of_any_shape_is_a_scale() -> None:
+    assert roles(Lambda(lambda x, p: x * p, ()), (2, 5)) == {"p": "scale likely"}
+    assert roles(Lambda(lambda x, p: x / p.exp().clamp(max=100), (1,)), (2, 5)) == {"p": "scale likely"}
 
     def by_head(x: Tensor, p: Tensor) -> Tensor:
         return (F.normalize(x, dim=-1) @ F.normalize(x, dim=-1).transpose(-1, -2) * p).softmax(-1)
 
-    assert roles(Odd(by_head, (2, 1, 1)), (3, 2, 4, C)) == {"p": "scale likely"}
+    assert roles(Lambda(by_head, (2, 1, 1)), (3, 2, 4, C)) == {"p": "scale likely"}
 
 
 def test_a_convolution_of_a_constant_grid_is_a_convolution() -> None:
     grid = torch.linspace(-1, 1, 2 * 16).view(1, 2, 4, 4)
-    actual = roles(Odd(lambda x, p: x + F.conv2d(grid, p), (C, 2, 1, 1)), (3, C, 4, 4))
+    actual = roles(Lambda(lambda x, p: x + F.conv2d(grid, p), (C, 2, 1, 1)), (3, C, 4, 4))
     assert actual == {"p": "conv_weight certain"}
 
 
-def test_layers_that_make_a_bias_from_a_constant_grid_are_layers() -> None:
+def test_layers_that_compute_a_bias_from_a_constant_grid_have_linear_weights() -> None:
     grid = torch.linspace(-1, 1, 32).view(16, 2)
 
     def forward(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
         bias = F.linear(F.relu(F.linear(grid, p, q)), r).view(4, 4)
         return (x @ x.transpose(-1, -2) + bias).softmax(-1) @ x
 
-    actual = roles(Odd(forward, (8, 2), (8,), (1, 8)), (3, 4, C))
+    actual = roles(Lambda(forward, (8, 2), (8,), (1, 8)), (3, 4, C))
     assert actual == {"p": "linear_weight certain", "q": "bias certain", "r": "linear_weight certain"}
 
 
-def test_weight_standardization_carries_the_kernel_and_its_gain_along() -> None:
+def test_a_standardized_kernel_is_a_conv_weight_and_its_gain_a_scale() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         weight = F.batch_norm(p.view(1, 4, -1), None, None, training=True).view_as(p)
         return F.conv2d(x, weight * q)
 
-    assert roles(Odd(forward, (4, 3, 3, 3), (4, 1, 1, 1)), (2, 3, 8, 8)) == {
+    assert roles(Lambda(forward, (4, 3, 3, 3), (4, 1, 1, 1)), (2, 3, 8, 8)) == {
         "p": "conv_weight certain",
         "q": "scale likely",
     }
 
 
-def test_a_decay_rate_through_exp_and_neg_is_of_a_state_space() -> None:
-    assert roles(Odd(lambda x, p: torch.exp(-torch.exp(p) * x[..., None]), (C, 4)), (2, 5, C)) == {
+def test_a_decay_rate_through_exp_and_neg_belongs_to_a_state_space() -> None:
+    assert roles(Lambda(lambda x, p: torch.exp(-torch.exp(p) * x[..., None]), (C, 4)), (2, 5, C)) == {
         "p": "state_space likely"
     }
 
 
-def test_joined_biases_stay_biases() -> None:
+def test_concatenated_biases_are_biases() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
         return F.linear(x, p, torch.cat([q, torch.zeros(C), r]))
 
-    assert roles(Odd(forward, (3 * C, C), (C,), (C,)), (2, C)) == {
+    assert roles(Lambda(forward, (3 * C, C), (C,), (C,)), (2, C)) == {
         "p": "linear_weight certain",
         "q": "bias certain",
         "r": "bias certain",
@@ -215,7 +215,7 @@ def test_joined_biases_stay_biases() -> None:
 
 def test_a_table_used_for_words_and_for_logits_is_a_table() -> None:
     ids = torch.zeros(2, 5, dtype=torch.int64)
-    actual = roles(Odd(lambda x, p: F.embedding(x, p) @ p.t(), (9, C)), ids)
+    actual = roles(Lambda(lambda x, p: F.embedding(x, p) @ p.t(), (9, C)), ids)
     assert actual == {"p": "embedding certain"}
 
 
@@ -223,35 +223,35 @@ def test_a_learned_query_is_a_token() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(F.linear(p, q).expand(2, -1, -1), x, x)
 
-    assert roles(Odd(forward, (1, 3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}
+    assert roles(Lambda(forward, (1, 3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}
 
 
 def test_a_gain_after_a_norm_and_its_gain_is_a_residual_scale() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return x + q * rms_norm(x, p)
 
-    assert roles(Odd(forward, (C,), (C,)), (2, 5, C)) == {"p": "norm_weight likely", "q": "layer_scale likely"}
+    assert roles(Lambda(forward, (C,), (C,)), (2, 5, C)) == {"p": "norm_weight likely", "q": "layer_scale likely"}
 
 
 def test_a_product_with_a_one_hot_is_a_lookup() -> None:
     ids = torch.zeros(2, 5, dtype=torch.int64)
-    actual = roles(Odd(lambda x, p: F.one_hot(x, 9).to(p.dtype) @ p, (9, C)), ids)
+    actual = roles(Lambda(lambda x, p: F.one_hot(x, 9).to(p.dtype) @ p, (9, C)), ids)
     assert actual == {"p": "embedding likely"}
 
 
-def test_a_stack_of_kernels_that_data_mixes_is_left_to_its_name() -> None:
+def test_a_stack_of_kernels_that_data_mixes_is_only_a_guess() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         share = x.mean((2, 3)).softmax(-1)
         return F.conv2d(x.view(1, 8, 5, 5), (share @ p).view(8, 4, 3, 3), groups=2)
 
-    assert roles(Odd(forward, (4, 144)), (2, 4, 5, 5)) == {"p": "conv_weight guess"}
+    assert roles(Lambda(forward, (4, 144)), (2, 4, 5, 5)) == {"p": "conv_weight guess"}
 
 
-def test_dividing_a_product_by_the_spread_of_something_else_does_not_normalize_it() -> None:
+def test_a_product_divided_by_the_statistic_of_other_data_is_not_normalized() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return F.linear(x, p) * torch.rsqrt(x.pow(2).mean(-1, keepdim=True)) * q
 
-    assert roles(Odd(forward, (4, C), (4,)), (2, 5, C)) == {"p": "linear_weight certain", "q": "scale guess"}
+    assert roles(Lambda(forward, (4, C), (4,)), (2, 5, C)) == {"p": "linear_weight certain", "q": "scale guess"}
 
 
 def test_a_bias_that_meets_only_learned_tokens_is_a_bias() -> None:
@@ -259,120 +259,120 @@ def test_a_bias_that_meets_only_learned_tokens_is_a_bias() -> None:
         query = (p @ q + r).expand(2, -1, -1)
         return F.scaled_dot_product_attention(query, x, x)
 
-    assert roles(Odd(forward, (1, 3, C), (C, C), (C,)), (2, 5, C)) == {
+    assert roles(Lambda(forward, (1, 3, C), (C, C), (C,)), (2, 5, C)) == {
         "p": "token likely",
         "q": "linear_weight certain",
         "r": "bias likely",
     }
 
 
-def test_a_learned_query_stays_a_token_on_its_way_through_layers() -> None:
+def test_a_learned_query_that_goes_through_layers_is_a_token() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         query = F.relu(F.layer_norm(p, (C,)) @ q).repeat(2, 1, 1)
         return torch.bmm(query, x.transpose(1, 2)).softmax(-1) @ x + query
 
-    assert roles(Odd(forward, (3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}
+    assert roles(Lambda(forward, (3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}
 
 
 def test_two_factors_of_a_weight_are_matrices() -> None:
-    assert roles(Odd(lambda x, p, q: F.linear(x, p @ q), (4, 2), (2, C)), (2, C)) == {
+    assert roles(Lambda(lambda x, p, q: F.linear(x, p @ q), (4, 2), (2, C)), (2, C)) == {
         "p": "linear_weight certain",
         "q": "linear_weight certain",
     }
 
 
 def test_a_bias_by_head_is_not_a_table_of_positions() -> None:
-    actual = roles(Odd(lambda x, p, q: (x @ p).view(2, 5, 2, 3) + q, (C, 6), (2, 3)), (2, 5, C))
+    actual = roles(Lambda(lambda x, p, q: (x @ p).view(2, 5, 2, 3) + q, (C, 6), (2, 3)), (2, 5, C))
     assert actual == {"p": "linear_weight certain", "q": "position_embedding guess"}
 
 
-def test_a_squashed_gain_is_a_gate_and_not_a_norms() -> None:
+def test_a_gain_through_a_sigmoid_is_a_gate_and_not_the_gain_of_a_norm() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         return F.layer_norm(x, (C,)) * torch.sigmoid(p)
 
-    assert roles(Odd(forward, (C,)), (2, 5, C)) == {"p": "scale guess"}
+    assert roles(Lambda(forward, (C,)), (2, 5, C)) == {"p": "scale guess"}
 
 
 def test_a_scalar_on_a_residual_is_a_scale() -> None:
-    assert roles(Odd(lambda x, p: x + p * torch.tanh(x), (1,)), (2, 5, C)) == {"p": "scale likely"}
+    assert roles(Lambda(lambda x, p: x + p * torch.tanh(x), (1,)), (2, 5, C)) == {"p": "scale likely"}
 
 
-def test_a_gain_before_a_norm_is_not_the_norms() -> None:
+def test_a_gain_before_a_norm_is_not_the_gain_of_the_norm() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return rms_norm(x * p, q)
 
-    assert roles(Odd(forward, (C,), (C,)), (2, 5, C)) == {"p": "scale guess", "q": "norm_weight likely"}
+    assert roles(Lambda(forward, (C,), (C,)), (2, 5, C)) == {"p": "scale guess", "q": "norm_weight likely"}
 
 
-def test_a_masked_input_is_no_mask() -> None:
+def test_a_masked_input_is_not_a_mask() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         return (x * (x[..., :1] > 0).float()) @ p
 
-    assert roles(Odd(forward, (C, 4)), (2, 5, C)) == {"p": "linear_weight certain"}
+    assert roles(Lambda(forward, (C, 4)), (2, 5, C)) == {"p": "linear_weight certain"}
 
 
 def test_the_inverse_of_a_scale_is_not_a_decay_rate() -> None:
-    assert roles(Odd(lambda x, p: (x - 1) * torch.exp(-p), (C,)), (2, 5, C)) == {"p": "scale guess"}
+    assert roles(Lambda(lambda x, p: (x - 1) * torch.exp(-p), (C,)), (2, 5, C)) == {"p": "scale guess"}
 
 
-def test_a_table_resampled_by_a_constant_matrix_keeps_its_name() -> None:
+def test_a_bias_table_that_a_constant_matrix_resamples_is_a_relative_bias() -> None:
     pick = torch.eye(7)[:, :4]
-    actual = roles(Odd(lambda x, p: (x @ x.transpose(-1, -2) + p @ pick).softmax(-1) @ x, (4, 7)), (3, 4, C))
+    actual = roles(Lambda(lambda x, p: (x @ x.transpose(-1, -2) + p @ pick).softmax(-1) @ x, (4, 7)), (3, 4, C))
     assert actual == {"p": "relative_position_bias likely"}
 
 
-def test_a_number_for_each_head_after_each_token_was_normalized_is_not_the_norms_gain() -> None:
+def test_a_number_per_head_on_normalized_tokens_is_not_the_gain_of_the_norm() -> None:
     def by_head(x: Tensor, p: Tensor) -> Tensor:
         return F.normalize(x, dim=-1) * p
 
-    assert roles(Odd(by_head, (2, 1, 1)), (3, 2, 4, C)) == {"p": "scale guess"}
-    assert roles(Odd(by_head, (C,)), (3, 2, 4, C)) == {"p": "norm_weight likely"}
+    assert roles(Lambda(by_head, (2, 1, 1)), (3, 2, 4, C)) == {"p": "scale guess"}
+    assert roles(Lambda(by_head, (C,)), (3, 2, 4, C)) == {"p": "norm_weight likely"}
 
 
-def test_an_instance_norm_written_by_hand_has_a_gain_for_each_channel() -> None:
+def test_an_instance_norm_written_by_hand_has_a_gain_per_channel() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         return (x - x.mean((2, 3), True)) * torch.rsqrt(x.var((2, 3), keepdim=True) + 1e-5) * p
 
-    assert roles(Odd(forward, (C, 1, 1)), (2, C, 4, 4)) == {"p": "norm_weight likely"}
+    assert roles(Lambda(forward, (C, 1, 1)), (2, C, 4, 4)) == {"p": "norm_weight likely"}
 
 
-def test_two_numbers_that_weigh_two_branches_are_scales() -> None:
+def test_two_numbers_that_weight_two_branches_are_scales() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         return p[0] * F.layer_norm(x, (C,)) + p[1] * x
 
-    assert roles(Odd(forward, (2,)), (2, 5, C)) == {"p": "scale likely"}
+    assert roles(Lambda(forward, (2,)), (2, 5, C)) == {"p": "scale likely"}
 
 
-def test_a_norms_gain_that_learned_tokens_go_through_is_no_token() -> None:
+def test_the_gain_of_a_norm_on_learned_tokens_is_not_a_token() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
         tokens = rms_norm(p.expand(2, -1, -1), q)
         return torch.cat([x @ r, tokens @ r], 1) + torch.cat([x, tokens], 1)
 
-    actual = roles(Odd(forward, (1, 3, C), (C,), (C, C)), (2, 5, C))
+    actual = roles(Lambda(forward, (1, 3, C), (C,), (C, C)), (2, 5, C))
     assert actual == {"p": "token likely", "q": "scale guess", "r": "linear_weight certain"}
 
 
 def test_a_product_with_a_constant_may_pick_rows_of_a_table() -> None:
     places = torch.arange(5)[:, None] == torch.arange(9)
-    actual = roles(Odd(lambda x, p: x + places.float() @ p, (9, C)), (2, 5, C))
+    actual = roles(Lambda(lambda x, p: x + places.float() @ p, (9, C)), (2, 5, C))
     assert actual == {"p": "linear_weight guess"}
 
 
-def test_a_projection_with_a_bias_is_a_layer_also_where_its_product_joins_the_scores() -> None:
+def test_a_projection_with_a_bias_is_a_linear_weight_also_where_its_product_is_added_to_the_scores() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         by_offset = F.linear(x.flatten(0, 1), p, q).view(3, 4, 4)
         return (x @ x.transpose(-1, -2) + by_offset).softmax(-1) @ x
 
-    assert roles(Odd(forward, (4, C), (4,)), (3, 4, C))["p"] == "linear_weight certain"
+    assert roles(Lambda(forward, (4, C), (4,)), (3, 4, C))["p"] == "linear_weight certain"
 
 
-def test_a_choice_between_products_of_one_table_is_still_of_the_table() -> None:
+def test_a_choice_between_two_products_of_one_table_is_a_product_of_the_table() -> None:
     def forward(x: Tensor, p: Tensor) -> Tensor:
         same, other = (x @ p.t()).unbind(-1)
         chosen = torch.where(torch.eye(4) > 0, same[..., None], other[..., None])
         return (x @ x.transpose(-1, -2) + chosen).softmax(-1) @ x
 
-    assert roles(Odd(forward, (2, C)), (3, 4, C)) == {"p": "relative_position_bias guess"}
+    assert roles(Lambda(forward, (2, C)), (3, 4, C)) == {"p": "relative_position_bias guess"}
 
 
 def test_a_product_with_all_rows_of_an_embedding_does_not_make_it_a_matrix() -> None:
@@ -388,7 +388,7 @@ def test_a_product_with_all_rows_of_an_embedding_does_not_make_it_a_matrix() -> 
 
 
 @pytest.mark.parametrize(("kind", "states"), [(nn.LSTM, 2), (nn.GRU, 1), (nn.LSTMCell, 2), (nn.GRUCell, 1)])
-def test_a_learned_state_that_a_recurrent_layer_starts_from_is_a_token(
+def test_a_learned_initial_state_of_a_recurrent_layer_is_a_token(
     kind: Callable[[int, int], nn.Module], states: int
 ) -> None:
     class Started(nn.Module):
@@ -409,30 +409,30 @@ def test_a_learned_state_that_a_recurrent_layer_starts_from_is_a_token(
     assert {role for name, role in actual.items() if "weight" in name} == {"recurrent_weight certain"}
 
 
-def test_rows_that_data_picks_are_entries_also_where_all_of_them_meet_data_in_a_product() -> None:
+def test_a_table_that_data_indexes_is_not_certainly_a_matrix_where_it_is_also_a_factor() -> None:
     def nearest(x: Tensor, p: Tensor) -> Tensor:
         return p[(x @ p.t()).argmax(-1)]
 
-    assert roles(Odd(nearest, (9, C)), (2, 5, C))["p"].endswith("guess")
+    assert roles(Lambda(nearest, (9, C)), (2, 5, C))["p"].endswith("guess")
 
 
-def test_a_vector_of_features_behind_a_mix_of_streams_is_no_temperature_and_no_table() -> None:
+def test_a_feature_vector_on_a_product_of_data_is_only_a_guess() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return torch.tanh(x.transpose(1, 2) @ x) * p + q
 
-    actual = roles(Odd(forward, (C,), (C,)), (2, 5, C))
+    actual = roles(Lambda(forward, (C,), (C,)), (2, 5, C))
     assert {role.split()[1] for role in actual.values()} == {"guess"}
 
 
-def test_a_shift_by_head_behind_a_norms_gain_is_not_surely_positions() -> None:
+def test_a_shift_per_head_after_the_gain_of_a_norm_is_only_a_guess_at_positions() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return F.layer_norm(x, (C,)) * p + q
 
-    assert roles(Odd(forward, (2, C), (2, C)), (5, 2, C))["q"] == "position_embedding guess"
+    assert roles(Lambda(forward, (2, C), (2, C)), (5, 2, C))["q"] == "position_embedding guess"
 
 
-def test_how_much_noise_is_added_is_not_a_bias() -> None:
+def test_the_strength_of_added_noise_is_not_a_bias() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return F.conv2d(x, p) + q * torch.randn(2, 1, 4, 4)
 
-    assert roles(Odd(forward, (4, 3, 1, 1), (1,)), (2, 3, 4, 4))["q"] == "scale guess"
+    assert roles(Lambda(forward, (4, 3, 1, 1), (1,)), (2, 3, 4, 4))["q"] == "scale guess"

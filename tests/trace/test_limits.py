@@ -101,7 +101,7 @@ def test_a_scripted_model_is_traced_or_the_trace_says_that_it_is_incomplete() ->
     assert result.complete == (result.uses.keys() == {"0.weight", "0.bias"})
 
 
-def test_towers_that_the_pass_does_not_use_are_traced_separately() -> None:
+def test_a_module_that_the_pass_does_not_reach_is_traced_separately() -> None:
     class Tower(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -157,7 +157,7 @@ def test_a_layer_that_the_pass_casts_keeps_the_names_of_its_parameters() -> None
     assert model.gate.weight.dtype == torch.float32
 
 
-def test_parts_are_not_traced_separately_after_the_limit_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_are_not_traced_separately_after_the_limit_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     class Endless(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -174,7 +174,7 @@ def test_parts_are_not_traced_separately_after_the_limit_was_reached(monkeypatch
     assert traced(Endless(), (5, 4)).uses.keys() == {"p"}
 
 
-def test_a_tower_that_a_failed_pass_used_in_part_is_traced_separately() -> None:
+def test_a_module_that_a_failed_pass_reached_in_part_is_traced_separately() -> None:
     class Tower(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -1,4 +1,4 @@
-"""The awkward sample of the zoo: structure, use and the state dict agree but where a reason is written down."""
+"""Unusual architectures of the zoo: structure, use and state dict agree, or a recorded reason explains why not."""
 
 from functools import cache
 
@@ -11,7 +11,7 @@ from benchmarks.zoo_reasons import REASONS, reason
 from benchmarks.zoo_sample import SAMPLE
 from decay_audit import load_rules
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # what other libraries say of their constructors
+pytestmark = pytest.mark.filterwarnings("ignore")  # other libraries warn in their constructors
 
 
 @cache
@@ -20,24 +20,24 @@ def answers(name: str) -> Answers:
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_an_awkward_architecture_is_named_alike_by_structure_and_by_use(name: str) -> None:
-    found = answers(name)
-    assert found.failure is None
-    assert found.traced
-    assert found.parameters > 0
-    assert found.touched > 0.8 * found.parameters
-    assert found.answered > 0.5 * found.touched
-    unexplained = [case for case in found.disagreements if reason(case) == "not explained yet"]
+def test_structure_and_use_agree_on_the_roles_of_an_unusual_architecture(name: str) -> None:
+    result = answers(name)
+    assert result.failure is None
+    assert result.traced
+    assert result.parameters > 0
+    assert result.touched > 0.8 * result.parameters
+    assert result.answered > 0.5 * result.touched
+    unexplained = [case for case in result.disagreements if reason(case) == "not explained yet"]
     assert unexplained == []
-    assert found.unclassified == ()
-    assert sum(wrong for _, wrong in found.header.values()) <= 0.005 * found.parameters
-    assert sum(found.decayed["torch-default"].values()) == found.parameters
+    assert result.unclassified == ()
+    assert sum(wrong for _, wrong in result.header.values()) <= 0.005 * result.parameters
+    assert sum(result.decayed["torch-default"].values()) == result.parameters
 
 
-def test_the_sample_is_of_architectures_that_there_are() -> None:
+def test_every_architecture_of_the_sample_exists() -> None:
     assert set(SAMPLE) <= set(names())
     assert len(SAMPLE) == len(set(SAMPLE)) >= 80
 
 
-def test_a_reason_speaks_of_roles_and_not_of_everything() -> None:
-    assert all(one.structure and one.use for one in REASONS)
+def test_every_reason_names_the_roles_that_it_explains() -> None:
+    assert all(row.structure and row.use for row in REASONS)

@@ -60,13 +60,14 @@ def trace(model: nn.Module, inputs: ExampleInputs) -> Trace:
     with restored(model), recording(states):
         install_placeholders(model, states)
         outcome = _trace_model(model, inputs, states, parameters)
-        separate = _trace_unused_parts(model, states, parameters, interrupted=outcome.interrupted)
+        separate = _trace_unused_modules(model, states, parameters, interrupted=outcome.interrupted)
     notes = [*outcome.inputs.notes]
     if states.assumed_operators:
         operators = ", ".join(sorted(states.assumed_operators))
         notes.append(f"control flow depends on tensor values ({operators}); one branch was traced")
     if separate:
-        notes.append(f"traced separately, as the forward pass of the whole model did not use them: {separate}")
+        names = ", ".join(separate)
+        notes.append(f"modules traced separately, because the model's forward pass did not reach them: {names}")
     if outcome.failure is not None:
         recorded = f"{len(states.uses)} of {len(parameters)} parameters"
         notes.append(f"the trace is incomplete, with uses of {recorded}: {outcome.failure}")
@@ -80,7 +81,7 @@ class _Outcome(Struct, frozen=True, kw_only=True):
     Attributes:
         failure: why the first candidate failed; None if any candidate ran to its end.
         inputs: the candidate that ran to its end, or else the first one.
-        interrupted: at least one attempt failed, so that it may have used only some parameters of a part.
+        interrupted: at least one attempt failed, so that it may have reached only some parameters of a submodule.
     """
 
     failure: str | None
@@ -104,9 +105,8 @@ def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorState
     failures: list[tuple[tuple[object, ...], str]] = []
     for alternative in (inputs, *inputs.alternatives):
         layout = _layout(alternative)
-        if max(Counter(failure for failure in failures if failure[0] == layout).values(), default=0) >= (
-            MAX_SAME_FAILURES
-        ):
+        repeats = Counter(failure for failed_layout, failure in failures if failed_layout == layout)
+        if max(repeats.values(), default=0) >= MAX_SAME_FAILURES:
             continue
         candidate: ExampleInputs | None = alternative
         corrections = MAX_CORRECTIONS if alternative.inferred else 0
@@ -128,31 +128,31 @@ def _layout(inputs: ExampleInputs) -> tuple[object, ...]:
     return tuple((name, value.dim() if isinstance(value, torch.Tensor) else None) for name, value in arguments)
 
 
-def _trace_unused_parts(
+def _trace_unused_modules(
     model: nn.Module, states: TensorStates, parameters: Collection[str], *, interrupted: bool
-) -> str:
-    """Run the parts that declare their own inputs and that the whole pass did not use: towers of other modalities.
+) -> list[str]:
+    """Run submodules that declare their own inputs and that the pass did not reach: towers of other modalities.
 
     Args:
         model: the whole model.
         states: of its tensors.
         parameters: the names of all parameters.
-        interrupted: an attempt failed, so that parts may be used in part.
+        interrupted: an attempt failed, so that it may have reached only some parameters of a submodule.
 
     Returns:
-        The names of the parts that were run.
+        The names of the submodules that were run.
     """
     separate = []
-    for name, part in model.named_modules():
-        names = [f"{name}.{own}" for own, _ in part.named_parameters() if f"{name}.{own}" in parameters]
+    for name, module in model.named_modules():
+        names = [f"{name}.{own}" for own, _ in module.named_parameters() if f"{name}.{own}" in parameters]
         used = sum(parameter in states.uses for parameter in names)
         if not name or used == len(names) or (used and not interrupted):
             continue
-        candidates = declared_inputs(part)
+        candidates = declared_inputs(module)
         if candidates and states.calls < MAX_CALLS:
-            _run_candidates(part, with_alternatives(candidates), states, names)
+            _run_candidates(module, with_alternatives(candidates), states, names)
             separate.append(name)
-    return ", ".join(separate)
+    return separate
 
 
 def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
