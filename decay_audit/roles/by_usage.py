@@ -203,7 +203,7 @@ def _is_feature_vector(use: Use) -> bool:
 
 
 def _is_outer_product(use: Use) -> bool:
-    """Whether the data has size 1 in a dimension where the parameter has more: it weighs the whole parameter."""
+    """Whether the data has size 1 in a dimension where the parameter has more: it scales whole rows of it."""
     return any(own > 1 and size == 1 for own, size in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
 
 

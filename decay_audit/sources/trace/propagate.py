@@ -92,6 +92,11 @@ def _origins(*operands: Operand) -> Iterator[tuple[Operand, Origin]]:
     )
 
 
+def _has_parameters(operands: Iterable[Operand]) -> bool:
+    """Whether some parameter is among these operands."""
+    return any(True for _ in _origins(*operands))
+
+
 def _uses(
     call: OperatorCall, operands: Iterable[Operand], data: Operand | None, tags: Iterable[str] = ()
 ) -> list[ParameterUse]:
@@ -121,6 +126,7 @@ def _uses(
 
 
 def _derived(call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = NO_TAGS) -> Provenance:
+    """Return the provenance of what the call computes from the parameters in these operands."""
     return derive((origin for _, origin in _origins(*operands)), call.operator, tags)
 
 
@@ -167,16 +173,16 @@ def _layer(call: OperatorCall) -> Propagation:
     input_slots = LAYER_INPUTS[call.operator]
     inputs = [operand for operand in call.operands if operand.slot in input_slots]
     weights = [operand for operand in call.operands if operand.slot not in input_slots]
-    learned = any(True for _ in _origins(*inputs))
+    learned = _has_parameters(inputs)
     if learned and call.operator in BATCH_NORMS:  # weight standardization of a convolution kernel
         return [], _derived(call, call.operands)
     uses = _uses(call, weights, inputs[0], _grouping(call, inputs))
     for operand in weights:  # a kernel that data mixes from several kernels, or that a layer computes
         product_of = operand.provenance.product_of if operand.provenance else ()
         uses += _downstream_uses(call, "mixed", product_of, operand, inputs[0])
-    acting = next((operand for operand in weights if operand.provenance is not None), None)
-    if learned and acting is not None:
-        uses += _uses(call, inputs, acting, LEARNED_INPUT)
+    first_weight = next((operand for operand in weights if operand.provenance is not None), None)
+    if learned and first_weight is not None:
+        uses += _uses(call, inputs, first_weight, LEARNED_INPUT)
     if learned and not any(is_data(operand) for operand in call.operands):
         return uses, _derived(call, inputs, INPUT_FREE if call.operator in NORM_LAYERS else INPUT_FREE | PRODUCT)
     if call.operator in NORM_LAYERS:
@@ -186,12 +192,9 @@ def _layer(call: OperatorCall) -> Propagation:
 
 
 def _input_free(call: OperatorCall) -> frozenset[Tag]:
-    """Return the tag for a layer's result that has nothing of the model's input in it, or no tag."""
-    return (
-        NO_TAGS
-        if any(is_data(operand) and not has_tag(operand, "input_free") for operand in call.operands)
-        else INPUT_FREE
-    )
+    """Return the tag `input_free` for a layer's result if nothing of the model's input is in it, else no tag."""
+    depends_on_input = any(is_data(operand) and not has_tag(operand, "input_free") for operand in call.operands)
+    return NO_TAGS if depends_on_input else INPUT_FREE
 
 
 def _grouping(call: OperatorCall, inputs: Sequence[Operand]) -> tuple[str, ...]:
@@ -283,7 +286,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
     provenances = [operand.provenance for operand in data if operand.provenance is not None]
     if operator in KEEPS_VALUES and len(provenances) == 1:
         return provenances[0]
-    with_parameters = any(True for _ in _origins(*call.operands))
+    with_parameters = _has_parameters(call.operands)
     scaled_by = frozenset(
         origin.parameter
         for operand, origin in _origins(*call.operands)
@@ -322,7 +325,7 @@ def _product_parameters(call: OperatorCall, data: Sequence[Operand]) -> frozense
 
 
 def _is_outer_product(operand: Operand, data: Sequence[Operand]) -> bool:
-    """Whether the data has size 1 in a dimension where the parameter has more: the parameter is spread over it."""
+    """Whether the data has size 1 in a dimension where the parameter has more: broadcasting expands the data."""
     largest = max(data, key=lambda other: prod(other.shape))
     return any(
         own > 1 and size == 1 for own, size in zip(reversed(operand.shape), reversed(largest.shape), strict=False)
