@@ -167,7 +167,7 @@ def assert_decay(
     if selected_codes.fails(found.findings, fail_on):
         from decay_audit import reports
 
-        raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.check(found)}")
+        raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.render_findings(found)}")
     return found
 
 

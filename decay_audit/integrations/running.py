@@ -50,7 +50,7 @@ def look(model: "torch.nn.Module", optimizer: object, settings: Settings, *, mom
         level = logging.WARNING if selected_codes.fails(found.findings, "warning") else logging.INFO
         LOGGER.log(level, "decay-audit %s: %s", moment, reports.verdict(found))
     if settings.fail_on is not None and selected_codes.fails(found.findings, settings.fail_on):
-        raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.check(found)}")
+        raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.render_findings(found)}")
     return found
 
 

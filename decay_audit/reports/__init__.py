@@ -1,10 +1,20 @@
-"""Saying: a Report becomes text, a tree, JSON, Markdown, CSV, SARIF or GitHub annotations.
+"""Reports: a Report becomes text, a tree, JSON, Markdown, CSV, SARIF or GitHub annotations.
 
-Each format is a function from a Report to text, imported when it is asked for. Nothing here reads, decides or prints.
+- report: the Report, all results of one audit; options: how it is rendered; parameter_filter: which part is shown
+- columns: what a table shows of each decision; folding: rows that read the same become one
+- totals, wording: counts, and numbers as people read them
+- finding_summary: the verdict and the notes, and how findings name parameters and locations
+- document: the values of the JSON report, which CSV shares
+- formats/: one module for each format that a machine or a page reads
+- terminal/: text and tree, and what other commands print
+
+Formats import the modules above them in this list, and never each other. The functions here import a format when it is
+asked for. Nothing here reads, decides or prints.
 """
 
+import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Format
@@ -20,37 +30,36 @@ if TYPE_CHECKING:
 __all__ = [
     "Format",
     "Options",
-    "check",
-    "code",
-    "comparison",
-    "conformance",
-    "explanation",
+    "filter_parameters",
+    "highlight",
     "join",
-    "matches",
     "notes",
-    "only",
-    "python",
     "render",
-    "rulesets",
+    "render_code",
+    "render_comparison",
+    "render_conformance",
+    "render_explanation",
+    "render_findings",
+    "render_matches",
+    "render_rulesets",
     "schema",
     "verdict",
-    "yaml",
 ]
 
 PLAIN = Options()
 
 
 def render(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002, PLR0911
-    """Say a report in a format.
+    """Render a report in a format.
 
     Raises:
         ValueError: the format is none of `Format`.
     """
     match Format(format):
         case Format.TEXT:
-            from decay_audit.reports.terminal import table
+            from decay_audit.reports.terminal import text
 
-            return table.render(report, options)
+            return text.render(report, options)
         case Format.TREE:
             from decay_audit.reports.terminal import tree
 
@@ -79,86 +88,109 @@ def render(report: Report, format: Format | str = Format.TEXT, options: Options 
             assert_never(never)
 
 
-def check(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
-    """Say what a check found: as text the findings alone, in every other format the whole report."""
+def render_findings(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
+    """Render what a check found: as text the findings alone, in every other format the whole report."""
     if Format(format) is not Format.TEXT:
         return render(report, format, options)
-    from decay_audit.reports.terminal import finding_list
+    from decay_audit.reports.terminal import text
 
-    return finding_list.render(report, options)
+    return text.render_findings(report, options)
 
 
 def verdict(report: Report) -> str:
-    """Sum up the findings in one line: `1 error, 2 warnings in 95 tensors`."""
-    from decay_audit.reports.terminal import finding_list
+    """Sum up the findings in one line: `1 error, 2 warnings in 95 parameters`."""
+    from decay_audit.reports import finding_summary
 
-    return finding_list.verdict(report)
+    return finding_summary.verdict(report)
 
 
 def notes(report: Report) -> tuple[str, ...]:
-    """List what a person should know about the reading, each once."""
-    from decay_audit.reports.terminal import finding_list
+    """List what a person should know about how the target and the optimizers were read, each note once."""
+    from decay_audit.reports import finding_summary
 
-    return finding_list.notes(report)
+    return finding_summary.notes(report)
 
 
 def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002
-    """Join the reports of several audits into one document of their format."""
-    from decay_audit.reports import several
+    """Join the rendered reports of several audits into one document of their format.
 
-    return several.join(texts, Format(format))
+    JSON becomes a list, even of one; SARIF one log with a run for each report; CSV one table.
+    """
+    match Format(format):
+        case Format.JSON:
+            return "[" + ",\n".join(text.rstrip("\n") for text in texts) + "]\n"
+        case Format.SARIF:
+            logs = [json.loads(text) for text in texts]
+            joined = {**logs[0], "runs": [run for log in logs for run in log["runs"]]}
+            return json.dumps(joined, indent=2) + "\n"
+        case Format.CSV:
+            return texts[0] + "".join(text.partition("\n")[2] for text in texts[1:])
+        case Format.GITHUB:
+            return "".join(texts)
+        case _:
+            return "\n".join(filter(None, texts))
 
 
-def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None) -> Report:
-    """Keep the parameters of these roles whose name matches any glob and the regular expression.
+def filter_parameters(
+    report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None
+) -> Report:
+    """Keep the parameters of these roles whose name matches any of the globs and the regular expression.
 
     Raises:
-        DecayAuditError: a role is not known, the regular expression is none, or nothing is left.
+        DecayAuditError: there is no such role, the regular expression is invalid, or no parameter is left.
     """
-    from decay_audit.reports import shown_parameters
+    from decay_audit.reports import parameter_filter
 
-    return shown_parameters.only(report, globs=globs, roles=roles, grep=grep)
-
-
-def explanation(story: "Explanation", options: Options = PLAIN) -> str:
-    """Tell one parameter's whole story."""
-    from decay_audit.reports.terminal import explanation as stories
-
-    return stories.explanation(story, options)
+    return parameter_filter.filter_parameters(report, globs=globs, roles=roles, grep=grep)
 
 
-def comparison(
-    compared: "RulesetComparison",
+def render_explanation(explanation: "Explanation", options: Options = PLAIN) -> str:
+    """Render everything known of one parameter."""
+    from decay_audit.reports.terminal import explanation as texts
+
+    return texts.render(explanation, options)
+
+
+def render_code(code: str, options: Options = PLAIN) -> str:
+    """Render what a code means.
+
+    Raises:
+        DecayAuditError: there is no such code.
+    """
+    from decay_audit.reports.terminal import explanation
+
+    return explanation.render_code(code, options)
+
+
+def render_comparison(
+    comparison: "RulesetComparison",
     target: str,
     format: Format | str = Format.TEXT,  # noqa: A002
     options: Options = PLAIN,
 ) -> str:
-    """Say where rulesets differ on one model.
+    """Render where rulesets differ on one model.
 
     Raises:
         DecayAuditError: the format is neither text nor json.
     """
-    from decay_audit.reports.terminal import diff
+    from decay_audit.reports.terminal import ruleset_comparison
 
-    return diff.render(compared, target, _text_or_json(format), options)
-
-
-def conformance(found: "Conformance", options: Options = PLAIN) -> str:
-    """Say what an imported ruleset takes of a model, and what its codebase does otherwise."""
-    from decay_audit.reports.terminal import conformance
-
-    return conformance.render(found, options)
+    return ruleset_comparison.render(comparison, target, _text_or_json(format), options)
 
 
-def matches(found: "Sequence[RulesetMatch]", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
-    """Say which rulesets reproduce what an optimizer does.
+def render_matches(
+    matches: "Sequence[RulesetMatch]",
+    format: Format | str = Format.TEXT,  # noqa: A002
+    options: Options = PLAIN,
+) -> str:
+    """Render which rulesets reproduce what an optimizer does.
 
     Raises:
         DecayAuditError: the format is neither text nor json.
     """
-    from decay_audit.reports.terminal import diff
+    from decay_audit.reports.terminal import ruleset_matches
 
-    return diff.matches(found, _text_or_json(format), options)
+    return ruleset_matches.render(matches, _text_or_json(format), options)
 
 
 def _text_or_json(format: Format | str) -> Format:  # noqa: A002
@@ -167,36 +199,25 @@ def _text_or_json(format: Format | str) -> Format:  # noqa: A002
     return Format(format)
 
 
-def code(known: str, options: Options = PLAIN) -> str:
-    """Tell what a code means.
+def render_conformance(conformance: "Conformance", options: Options = PLAIN) -> str:
+    """Render how an imported ruleset decides a model, and what its codebase does otherwise."""
+    from decay_audit.reports.terminal import conformance as texts
 
-    Raises:
-        DecayAuditError: there is no such code.
-    """
-    from decay_audit.reports.terminal import explanation as story
-
-    return story.code(known, options)
+    return texts.render(conformance, options)
 
 
-def rulesets(known: "Sequence[RuleSet]", options: Options = PLAIN) -> str:
-    """List rulesets: what each spares, and where it comes from."""
+def render_rulesets(rulesets: "Sequence[RuleSet]", options: Options = PLAIN) -> str:
+    """Render a list of rulesets: what each spares, and where it comes from."""
     from decay_audit.reports.terminal import ruleset_list
 
-    return ruleset_list.render(known, options)
+    return ruleset_list.render(rulesets, options)
 
 
-def python(text: str, options: Options = PLAIN) -> str:
-    """Colour Python for a terminal."""
-    from decay_audit.reports.terminal.highlight import highlight
+def highlight(text: str, language: Literal["python", "yaml"], options: Options = PLAIN) -> str:
+    """Colour code for a terminal, where the options ask for colour."""
+    from decay_audit.reports.terminal import layout
 
-    return highlight(text, "python", options)
-
-
-def yaml(text: str, options: Options = PLAIN) -> str:
-    """Colour YAML for a terminal."""
-    from decay_audit.reports.terminal.highlight import highlight
-
-    return highlight(text, "yaml", options)
+    return layout.highlight(text, language, color=options.color)
 
 
 def schema() -> dict[str, Any]:

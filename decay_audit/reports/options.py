@@ -11,7 +11,7 @@ class Options(Struct, frozen=True, kw_only=True):
         color: whether to style with terminal escapes.
         full: one row a parameter, nothing folded.
         verbose: list the tensors that were left out, too.
-        titled: name the target above its findings, as there are others beside it.
+        titled: write the target above its findings, because several targets are reported.
         artifact: path of the target's file as a code host knows it; "" for the name that the inventory has.
     """
 

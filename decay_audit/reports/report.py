@@ -1,4 +1,4 @@
-"""Everything one run has to say, as one value: what reports render and the JSON contract is made from."""
+"""The Report: all results of one audit in one value, which every format renders."""
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ class Report(Struct, frozen=True, kw_only=True, eq=False):
     """An inventory, the plan for it, what optimizers do, and the findings.
 
     Attributes:
-        hidden: how many of the model's parameters a selection has taken out of the inventory and the plan.
+        hidden: how many parameters of the model a filter has taken out of the inventory and the plan.
     """
 
     inventory: Inventory

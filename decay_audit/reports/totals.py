@@ -27,7 +27,7 @@ def decayed(plan: Plan) -> tuple[Decision, ...]:
 
 
 def spared(plan: Plan) -> tuple[Decision, ...]:
-    """What a param group holds and the ruleset spares: `model.parameters()` in one group would decay it too."""
+    """What the ruleset spares in a param group: one group of `model.parameters()` would decay it too."""
     return tuple(decision for decision in plan.decisions if decision.grouped and not decision.decays)
 
 

@@ -1,15 +1,15 @@
-"""Values as people read them: amounts, shares, coefficients, shapes and names that come from a model."""
+"""Numbers as people read them: amounts of elements, shares, and factors on learning rates."""
 
 from collections.abc import Iterable
 
 from decay_audit.text import count_noun, format_coefficient
 
 _UNITS = (("T", 1e12, 2, 999.995e9), ("B", 1e9, 2, 999.995e6), ("M", 1e6, 2, 999.95e3), ("k", 1e3, 1, 1e3))
-"""Each with its size, the digits behind the point, and the least amount, which the unit below would round to 1000."""
+"""Each with its size, its decimals, and the least amount: what the unit below would round to 1000."""
 
 
 def amount(numel: int) -> str:
-    """Say a number of elements in about four digits: `34.43 M`, `57.5 k`, `640`."""
+    """Write a number of elements in about four digits: `34.43 M`, `57.5 k`, `640`."""
     for unit, size, digits, least in _UNITS:
         if numel >= least:
             return f"{numel / size:.{digits}f} {unit}"
@@ -17,12 +17,12 @@ def amount(numel: int) -> str:
 
 
 def size(numel: int, parameters: int) -> str:
-    """Say how large a model, or a part of it, is: `34.43 M elements in 95 parameters`."""
+    """Write the size of a model or of a part of it: `34.43 M elements in 95 parameters`."""
     return f"{amount(numel)} {'element' if numel == 1 else 'elements'} in {count_noun(parameters, 'parameter')}"
 
 
 def share(part: int, whole: int) -> str:
-    """Say a part in percent; 0 % means nothing and 100 % means all, however close another share comes."""
+    """Write a share in percent; only nothing is 0 %, and only all is 100 %."""
     if part in (0, whole) or not whole:
         return "100 %" if part else "0 %"
     percent = 100 * part / whole
@@ -32,7 +32,7 @@ def share(part: int, whole: int) -> str:
 
 
 def factors(scales: Iterable[float]) -> str:
-    """Say factors on learning rates in four digits, as a range where they differ: `x0.1`, `x0.02376..0.75`."""
+    """Write factors on learning rates in four digits, as a range where they differ: `x0.1`, `x0.02376..0.75`."""
     each = sorted(scales)
     ends = dict.fromkeys(format_coefficient(float(f"{end:.4g}")) for end in (each[0], each[-1]))
     return f"x{'..'.join(ends)}"

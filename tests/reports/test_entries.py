@@ -10,12 +10,14 @@ from torch import nn
 import decay_audit
 from decay_audit import api, reports
 from decay_audit.api import Request
-from decay_audit.reports import rows
+from decay_audit.reports import columns
 
 
 def shown(optimizer: object, model: nn.Module) -> dict[str, list[str]]:
     report = decay_audit.audit(model, optimizer, weight_decay=0.1)
-    return {title: [say(one) for one in report.plan.decisions] for title, say in rows.columns(report).items()}
+    return {
+        title: [cell(decision) for decision in report.plan.decisions] for title, cell in columns.columns(report).items()
+    }
 
 
 def test_an_optimizer_for_each_parameter_takes_one_column() -> None:
@@ -42,8 +44,8 @@ def test_a_parameter_that_an_unnamed_position_may_hold_is_not_called_absent(tmp_
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "run.pt")
     request = Request(target=str(tmp_path / "run.pt"))
     report = api.report(api.load(request), request)
-    says = rows.columns(report)["saved AdamW"]
-    assert [says(one) for one in report.plan.decisions] == ["?", "?", "0.1", "0.1 !"]
+    cell = columns.columns(report)["saved AdamW"]
+    assert [cell(decision) for decision in report.plan.decisions] == ["unknown", "unknown", "0.1", "0.1 !"]
 
 
 @pytest.mark.parametrize(("weight_decay", "cell"), [(0.1 + 1e-9, "0.100000001"), (0.1001, "0.1001 !")])
@@ -67,11 +69,11 @@ def test_a_measured_cell_says_what_a_step_does_only_where_the_group_says_somethi
     for make, cells in ((torch.optim.SGD, ["0.1", "0.1 !"]), (Twice, ["0.1: 0.2", "0.1: -"])):
         optimizer = make(model.parameters(), lr=0.1, weight_decay=0.1)
         report = decay_audit.audit(model, optimizer, weight_decay=0.1, measure=True)
-        says = rows.columns(report)[make.__name__]
-        assert [says(one) for one in report.plan.decisions] == cells
+        cell = columns.columns(report)[make.__name__]
+        assert [cell(decision) for decision in report.plan.decisions] == cells
         text = reports.render(report)
-        assert (rows.LEGEND[rows.DIFFERS] in text) == any("!" in cell for cell in cells)
-        assert (rows.LEGEND[rows.MOVES] in text) == any(":" in cell for cell in cells)
+        assert ("! differs from" in text) == any("!" in text for text in cells)
+        assert ("a measured step" in text) == any(":" in text for text in cells)
     adam = torch.optim.Adam(model.parameters(), lr=0.1, weight_decay=0.1)
     assert "0.1: sign" in reports.render(decay_audit.audit(model, adam, measure=True))
 
@@ -94,5 +96,5 @@ def test_blocks_that_each_declare_their_own_parameter_fold() -> None:
 def test_a_tied_parameter_is_selected_by_any_of_its_names() -> None:
     model = nn.ModuleDict({"wte": nn.Embedding(3, 2), "head": nn.Linear(2, 3)})
     model["head"].weight = model["wte"].weight
-    report = reports.only(decay_audit.audit(model), globs=["head.weight"])
+    report = reports.filter_parameters(decay_audit.audit(model), globs=["head.weight"])
     assert [one.name for one in report.plan.decisions] == ["wte.weight"]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from decay_audit.reports.fold import Entry, Row, fold, fold_names, unfolded
+from decay_audit.reports.folding import FoldedRow, ParameterEntry, fold, fold_names, unfolded_rows
 
 
 def unfold(pattern: str) -> list[str]:
@@ -28,7 +28,7 @@ def _choices(inside: str) -> Iterator[str]:
             yield piece
 
 
-def names_of(row: Row) -> list[str]:
+def names_of(row: FoldedRow) -> list[str]:
     return [row.pattern] if row.count == 1 else unfold(row.pattern)
 
 
@@ -47,7 +47,9 @@ names = st.lists(
 def test_unfolding_gives_every_name_exactly_once(names: list[str], random: object, screen: int) -> None:
     pick = getattr(random, "choice")  # noqa: B009
     entries = [
-        Entry(name=name, shape=pick([(), (4,), (4, 4), (8, 4), (8, 4, 3)]), role=pick("ab"), cells=(pick("xxxy"),))
+        ParameterEntry(
+            name=name, shape=pick([(), (4,), (4, 4), (8, 4), (8, 4, 3)]), role=pick("ab"), cells=(pick("xxxy"),)
+        )
         for name in names
     ]
     rows = fold(entries, screen)
@@ -66,7 +68,7 @@ def test_unfolding_gives_every_name_exactly_once(names: list[str], random: objec
 @given(names)
 def test_a_role_is_said_for_each_leaf_or_once_for_all(names: list[str]) -> None:
     role = {"weight": "gain", "bias": "shift", "gamma": "gain", "0": "table", "12": "token"}
-    entries = [Entry(name=name, role=role.get(name.rpartition(".")[2], "other")) for name in names]
+    entries = [ParameterEntry(name=name, role=role.get(name.rpartition(".")[2], "other")) for name in names]
     by_name = {entry.name: entry.role for entry in entries}
     for row in fold(entries):
         members = names_of(row)
@@ -77,13 +79,13 @@ def test_a_role_is_said_for_each_leaf_or_once_for_all(names: list[str]) -> None:
 
 
 def test_leaves_whose_roles_differ_keep_their_order() -> None:
-    (row,) = fold([Entry(name="a.12", role="token"), Entry(name="a.0", role="table")])
+    (row,) = fold([ParameterEntry(name="a.12", role="token"), ParameterEntry(name="a.0", role="table")])
     assert (row.pattern, row.roles) == ("a.{12,0}", ("token", "table"))
 
 
 @given(names)
 def test_rows_come_in_the_order_of_their_first_name(names: list[str]) -> None:
-    firsts = [row.first for row in fold([Entry(name=name) for name in names])]
+    firsts = [row.first for row in fold([ParameterEntry(name=name) for name in names])]
     assert firsts == sorted(firsts)
 
 
@@ -100,7 +102,7 @@ def test_a_row_unfolds_in_the_order_of_the_model() -> None:
     attention = {f"{one}_proj": {"weight": 1} for one in "qkv"}
     blocks = {str(i): {"ln_1": norm, "attn": attention, "ln_2": norm} for i in range(12)}
     model = list(_tree([], {"encoder": {"layers": blocks}, "decoder": {"layers": blocks}}))
-    for row in fold([Entry(name=name) for name in model]):
+    for row in fold([ParameterEntry(name=name) for name in model]):
         unfolds = names_of(row)
         assert unfolds == sorted(unfolds, key=model.index)
 
@@ -120,7 +122,7 @@ def test_a_row_unfolds_in_the_order_of_the_model() -> None:
 )
 def test_a_real_model_fits_on_a_screen_or_two_and_no_name_is_lost(name: str, most: int) -> None:
     model = _model(*name.split("."))
-    entries = [Entry(name=name, shape=tuple(tensor.shape)) for name, tensor in model.named_parameters()]
+    entries = [ParameterEntry(name=name, shape=tuple(tensor.shape)) for name, tensor in model.named_parameters()]
     rows = fold(entries)
     assert sorted(name for row in rows for name in names_of(row)) == sorted(entry.name for entry in entries)
     assert len(rows) <= most
@@ -164,9 +166,11 @@ def test_names_fold_to(names: list[str], patterns: list[str]) -> None:
 
 
 def test_the_blocks_of_a_stage_fold_over_sizes_and_stages_do_not_while_there_is_room() -> None:
-    def entries(stages: int) -> list[Entry]:
+    def entries(stages: int) -> list[ParameterEntry]:
         return [
-            Entry(name=f"stage_{s}.{b}.conv.weight", shape=(64 * 2**s, 32 * 2**s if b == 0 else 64 * 2**s, 3, 3))
+            ParameterEntry(
+                name=f"stage_{s}.{b}.conv.weight", shape=(64 * 2**s, 32 * 2**s if b == 0 else 64 * 2**s, 3, 3)
+            )
             for s in range(stages)
             for b in range(3)
         ]
@@ -181,24 +185,24 @@ def test_the_blocks_of_a_stage_fold_over_sizes_and_stages_do_not_while_there_is_
 @pytest.mark.parametrize(
     "other",
     [
-        Entry(name="l.1.a.w", shape=(4,), role="gain", cells=("1e-4",)),
-        Entry(name="l.1.a.w", shape=(4,), role="shift", cells=("-",)),
-        Entry(name="l.1.a.w", shape=(4, 4), role="gain", cells=("-",)),
-        Entry(name="l.1.b.w", shape=(5,), role="gain", cells=("-",)),
+        ParameterEntry(name="l.1.a.w", shape=(4,), role="gain", cells=("1e-4",)),
+        ParameterEntry(name="l.1.a.w", shape=(4,), role="shift", cells=("-",)),
+        ParameterEntry(name="l.1.a.w", shape=(4, 4), role="gain", cells=("-",)),
+        ParameterEntry(name="l.1.b.w", shape=(5,), role="gain", cells=("-",)),
     ],
 )
-def test_rows_that_read_differently_do_not_fold(other: Entry) -> None:
-    assert len(fold([Entry(name="l.0.a.w", shape=(4,), role="gain", cells=("-",)), other])) == 2
+def test_rows_that_read_differently_do_not_fold(other: ParameterEntry) -> None:
+    assert len(fold([ParameterEntry(name="l.0.a.w", shape=(4,), role="gain", cells=("-",)), other])) == 2
 
 
 def test_kernels_of_different_sizes_do_not_fold() -> None:
     shapes = [(64, 64, 1, 1), (64, 64, 3, 3)]
-    assert len(fold([Entry(name=f"l.{i}.a.w", shape=shape) for i, shape in enumerate(shapes)])) == 2
+    assert len(fold([ParameterEntry(name=f"l.{i}.a.w", shape=shape) for i, shape in enumerate(shapes)])) == 2
 
 
 def test_unfolded_rows_are_the_names() -> None:
     names = ["a.0.w", "a.{1}.w", "b,c"]
-    assert [row.pattern for row in unfolded([Entry(name=name) for name in names])] == names
+    assert [row.pattern for row in unfolded_rows([ParameterEntry(name=name) for name in names])] == names
 
 
 def test_names_deeper_than_any_module_are_left_alone_and_do_not_cost_their_depth_for_every_row() -> None:

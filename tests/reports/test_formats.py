@@ -20,7 +20,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.reports import Format, Options
 from decay_audit.reports.formats import markdown
 from decay_audit.reports.report import Report
-from decay_audit.reports.terminal import finding_list
+from decay_audit.reports.terminal import frame
 from decay_audit.text import escape_control
 from tests.menagerie import EMPTY, MENAGERIE
 from tests.reports import samples
@@ -87,7 +87,7 @@ def test_no_name_can_act_on_a_terminal(form: Format) -> None:
         findings=(finding("DA301", hostile, (f"{hostile}.weight",), where=hostile, fix=hostile),),
     )
     assert not CONTROL.search(reports.render(report, form, LONG))
-    assert not CONTROL.search(reports.check(report, form, LONG))
+    assert not CONTROL.search(reports.render_findings(report, form, LONG))
     assert not CONTROL.search(reports.verdict(report))
 
 
@@ -113,7 +113,7 @@ def test_a_name_that_goes_on_over_lines_loses_nothing(width: int) -> None:
 def test_a_command_is_never_broken_over_lines() -> None:
     fix = f"decay-audit emit {'very_long_' * 9}model.py:net --rules house --weight-decay 0.05 --optimizer AdamW"
     report = replace(samples.awkward(), findings=(finding("DA101", "a " * 60, fix=fix),))
-    lines = list(finding_list.lines(report, Options(width=40)))
+    lines = list(frame.finding_lines(report, Options(width=40)))
     assert lines[-1] == f"{' ' * 14}fix: {fix}"
     assert max(map(len, lines[:-1])) <= 40
 
@@ -283,7 +283,7 @@ def test_an_unknown_format_is_refused() -> None:
 
 def test_a_selection_says_how_many_it_hides() -> None:
     report = samples.report(samples.llama(4))
-    chosen = reports.only(
+    chosen = reports.filter_parameters(
         report, globs=["model.layers.*", "lm_head.*"], roles=["linear_weight"], grep=r"[qk]_proj|head"
     )
     assert [one.name for one in chosen.plan.decisions][-3:] == [
@@ -294,7 +294,7 @@ def test_a_selection_says_how_many_it_hides() -> None:
     assert chosen.hidden + len(chosen.plan.decisions) == len(report.plan.decisions)
     assert f"9 parameters shown, {chosen.hidden} hidden" in reports.render(chosen)
     assert reports.verdict(chosen) == reports.verdict(report)
-    assert reports.only(report) is report
+    assert reports.filter_parameters(report) is report
 
 
 @pytest.mark.parametrize(
@@ -308,13 +308,13 @@ def test_a_selection_says_how_many_it_hides() -> None:
 )
 def test_a_selection_of_nothing_is_refused(asked: dict[str, Any], hint: str) -> None:
     with pytest.raises(DecayAuditError) as refused:
-        reports.only(samples.report(samples.llama(1)), **asked)
+        reports.filter_parameters(samples.report(samples.llama(1)), **asked)
     assert hint in refused.value.hint
 
 
 def test_an_unknown_code_is_refused() -> None:
     with pytest.raises(DecayAuditError) as refused:
-        reports.code("DA302X")
+        reports.render_code("DA302X")
     assert "DA302" in refused.value.hint
 
 

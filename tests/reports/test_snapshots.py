@@ -42,7 +42,7 @@ def test_the_tree_of_the_example(resnext: Report) -> None:
 
 
 def test_a_selection_of_the_example(resnext: Report) -> None:
-    chosen = reports.only(resnext, globs=["stage_*"], roles=["norm_weight,bias"], grep="^stage_[12]")
+    chosen = reports.filter_parameters(resnext, globs=["stage_*"], roles=["norm_weight,bias"], grep="^stage_[12]")
     assert same("resnext29-selection.txt", reports.render(chosen))
 
 
@@ -67,8 +67,10 @@ def test_an_awkward_report_on_a_narrow_terminal() -> None:
 
 
 def test_what_a_check_says() -> None:
-    assert same("check.txt", reports.check(samples.awkward()))
-    assert same("check-60-color.txt", reports.check(samples.awkward(), Format.TEXT, Options(width=60, color=True)))
+    assert same("check.txt", reports.render_findings(samples.awkward()))
+    assert same(
+        "check-60-color.txt", reports.render_findings(samples.awkward(), Format.TEXT, Options(width=60, color=True))
+    )
 
 
 def test_the_story_of_a_parameter() -> None:
@@ -78,16 +80,16 @@ def test_the_story_of_a_parameter() -> None:
         explanation.explain(report.plan, name, [other], report.observations)
         for name in ("h.0.ln.weight", "logit_scale", "frozen.weight", "h.0.fc.weight", "h.1.ln.weight", "wte.weight")
     ]
-    text = "\n".join(reports.explanation(story, Options(width=100)) for story in stories)
+    text = "\n".join(reports.render_explanation(story, Options(width=100)) for story in stories)
     assert same("stories.txt", text)
 
 
 def test_the_list_of_rulesets() -> None:
     other = replace(samples.HOUSE, name="everything-decays", rules=(), weight_decay=1e-4, source="")
-    assert same("rulesets.txt", reports.rulesets([samples.HOUSE, other], Options(width=80)))
+    assert same("rulesets.txt", reports.render_rulesets([samples.HOUSE, other], Options(width=80)))
 
 
 def test_colored_code() -> None:
     code = "NAMES = [\"[bold]x[/bold]\", 'it\\'s']  # a comment that is longer than the terminal\n"
-    assert same("python-color.txt", reports.python(code, Options(width=20, color=True)))
-    assert reports.python(code) == code
+    assert same("python-color.txt", reports.highlight(code, "python", Options(width=20, color=True)))
+    assert reports.highlight(code, "python") == code

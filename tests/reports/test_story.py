@@ -7,7 +7,7 @@ from torch import nn
 import decay_audit
 from decay_audit import rulesets
 from decay_audit.errors import DecayAuditError
-from decay_audit.reports import Options, explanation as told, fold, rows
+from decay_audit.reports import Options, columns, folding, render_explanation
 from decay_audit.reports.report import Report
 from decay_audit.rulesets import explanation
 from decay_audit.sources.trace import ExampleInputs, trace, with_uses
@@ -20,9 +20,9 @@ from tests.reports import samples
 def test_a_pattern_as_the_table_prints_it_leads_to_its_first_parameter(name: str) -> None:
     inventory = decay_audit.read(MENAGERIE[name]())
     plan = decay_audit.plan(inventory)
-    for row in fold.fold(rows.entries(Report(inventory=inventory, plan=plan))):
-        found = explanation.explain(plan, row.pattern).decision
-        assert found.name == inventory.parameters[row.first].name
+    for row in folding.fold(columns.entries(Report(inventory=inventory, plan=plan))):
+        decision = explanation.explain(plan, row.pattern).decision
+        assert decision.name == inventory.parameters[row.first].name
 
 
 def test_a_name_that_has_braces_of_its_own_is_found_as_it_is() -> None:
@@ -44,7 +44,7 @@ def test_of_the_other_presets_only_a_few_are_named_unless_more_is_asked_for() ->
     plan = decay_audit.plan(MENAGERIE["tied"]())
     presets = [rulesets.load(name) for name in rulesets.presets()]
     story = explanation.explain(plan, plan.decisions[0].name, presets)
-    short, whole = told(story), told(story, Options(verbose=True))
+    short, whole = render_explanation(story), render_explanation(story, Options(verbose=True))
     assert "more" in short
     assert max(map(len, short.splitlines())) < 160
     assert all(name in whole for name in rulesets.presets())
@@ -55,6 +55,6 @@ def test_a_parameter_that_a_trace_never_touched_is_said_to_be_so() -> None:
     model.forward = model["used"].forward
     inventory = with_uses(decay_audit.read(model), trace(model, ExampleInputs(args=(torch.zeros(2, 4),))))
     plan = decay_audit.plan(inventory)
-    told_of = {name: told(explanation.explain(plan, name)) for name in ("used.weight", "idle.weight")}
-    assert "never touched" in told_of["idle.weight"]
-    assert "never touched" not in told_of["used.weight"]
+    texts = {name: render_explanation(explanation.explain(plan, name)) for name in ("used.weight", "idle.weight")}
+    assert "does not use it" in texts["idle.weight"]
+    assert "does not use it" not in texts["used.weight"]

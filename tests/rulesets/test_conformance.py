@@ -10,7 +10,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from decay_audit.cli import app
-from decay_audit.reports import conformance as say
+from decay_audit.reports import render_conformance as say
 from decay_audit.rulesets.conformance import Conformance, Treatment, differences
 from decay_audit.rulesets.plan import plan
 from decay_audit.rulesets.ruleset import Amount, RuleSet

@@ -91,7 +91,7 @@ def test_what_differs_only_by_learning_rates_is_said_once_with_their_range() -> 
     model = subjects(create_model("vit_tiny_patch16_224", num_classes=2))
     compared = diff.compare(model, presets("timm", "mae"), 0.05)
     assert len({side.lr_scale for one in compared.differences for side in one.sides}) == 14
-    text = reports.comparison(compared, "vit")
+    text = reports.render_comparison(compared, "vit")
     assert text.count("linear weights") == 1
     assert "0.05, lr x0.03168..0.75" in text
     assert "blocks.{0-11}.attn.{qkv,proj}.weight" in text
@@ -206,7 +206,7 @@ def test_a_parameter_at_an_unknown_position_is_not_said_to_be_in_no_group(mixed:
     assert (by_name["nanogpt"].mismatches, by_name["nanogpt"].unmatched) == ((), 2)
     everything = by_name["torch-default"]
     assert (everything.parameters, everything.unplaced, everything.mismatches, everything.unmatched) == (2, 4, (), 4)
-    text = reports.matches(found)
+    text = reports.render_matches(found)
     assert text.startswith("compared 2 of 6 parameters: the saved optimizer does not say at")
     assert "in no group" not in text
 
@@ -214,7 +214,7 @@ def test_a_parameter_at_an_unknown_position_is_not_said_to_be_in_no_group(mixed:
 def test_json_tells_a_preset_that_fits_from_one_whose_coefficients_are_too_few(mixed: tuple[str, Any]) -> None:
     request = api.Request(target=mixed[0])
     by_name = {
-        one["ruleset"]: one for one in json.loads(reports.matches(api.which(api.load(request), request), "json"))
+        one["ruleset"]: one for one in json.loads(reports.render_matches(api.which(api.load(request), request), "json"))
     }
     assert {
         name: by_name["nanogpt"][name] for name in ("parameters", "unplaced", "mismatches", "unmatched", "exact")
@@ -237,22 +237,22 @@ def test_a_preset_that_fits_where_no_position_is_known_is_not_said_to_be_exactly
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "last.pt")
     request = api.Request(target=str(tmp_path / "last.pt"))
     found = api.which(api.load(request), request)
-    text = reports.matches(found)
+    text = reports.render_matches(found)
     assert [one.parameters for one in found if one.ruleset.name == "nanogpt"] == [0]
     assert text.startswith("compared only how many of 4 parameters have each weight_decay: the saved optimizer")
     assert "as far as that tells, this is what these do, with weight_decay 0.1:\n" in text
     assert "exactly" not in text
-    nearest = reports.matches([one for one in found if one.ruleset.name == "torch-default"])
+    nearest = reports.render_matches([one for one in found if one.ruleset.name == "torch-default"])
     assert nearest.endswith("torch-default, weight_decay 0.1   3 of 4 parameters differ")
 
 
 def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mixed: tuple[str, Any]) -> None:
     request = api.Request(target=mixed[0])
     found = api.which(api.load(request), request)
-    text = reports.matches(found)
+    text = reports.render_matches(found)
     assert f"{sum(one.needs_model for one in found)} presets ask for classes, hooks or attributes" in text
     assert "torchvision" not in text
-    assert "torchvision" in reports.matches(found, options=reports.Options(full=True))
+    assert "torchvision" in reports.render_matches(found, options=reports.Options(full=True))
 
 
 def test_a_preset_whose_rules_make_no_difference_is_told_apart() -> None:
@@ -266,7 +266,7 @@ def test_a_preset_whose_rules_make_no_difference_is_told_apart() -> None:
         ("tf-resnet", True),
         ("keller-muon", True),
     ]
-    exact, _, no_effect = reports.matches(found).partition(
+    exact, _, no_effect = reports.render_matches(found).partition(
         "these agree too, but only because none of their rules matches this model"
     )
     assert "torch-default" in exact
@@ -276,7 +276,9 @@ def test_a_preset_whose_rules_make_no_difference_is_told_apart() -> None:
 def test_a_matrix_of_many_fits_a_narrow_terminal(swin: tuple[Classified, ...]) -> None:
     names = ("timm", "hf-trainer", "mmengine", "open-clip", "dinov2", "torchvision-swin", "flash-attention")
     compared = diff.compare(swin, presets(*names), 0.05)
-    wide, narrow = (reports.comparison(compared, "x", options=reports.Options(width=width)) for width in (None, 60))
+    wide, narrow = (
+        reports.render_comparison(compared, "x", options=reports.Options(width=width)) for width in (None, 60)
+    )
     heads, *rows = narrow.partition("parameters that differ\n")[2].splitlines()
     assert heads.split() == ["1", "2", "3", "4", "5", "6", "7"]
     assert [row.split()[:2] for row in rows] == [[str(number), name] for number, name in enumerate(names, start=1)]
@@ -285,7 +287,7 @@ def test_a_matrix_of_many_fits_a_narrow_terminal(swin: tuple[Classified, ...]) -
 
 
 def test_a_ruleset_that_is_left_out_is_said_with_the_reason(swin: tuple[Classified, ...]) -> None:
-    text = reports.comparison(diff.compare(swin, presets("timm", "mingpt", "torch-default"), 0.05), "x")
+    text = reports.render_comparison(diff.compare(swin, presets("timm", "mingpt", "torch-default"), 0.05), "x")
     assert "left out: no rule of mingpt matches " in text
 
 
@@ -297,6 +299,9 @@ def test_headings_fit_a_narrow_terminal_as_the_lines_below_them_do() -> None:
         subjects(model), observed(model, optimizer), presets("tf-resnet", "torch-default", "keller-muon")
     )
     compared = diff.compare(subjects(model), presets("timm", "hf-trainer"))
-    told = (reports.matches(found, options=narrow), reports.comparison(compared, "a" * 40, options=narrow))
-    assert [line for text in told for line in text.splitlines() if len(line) > 60] == []
-    assert told[1].splitlines()[:3] == ["a" * 40, "  28 elements in 4 parameters", "  weight_decay 1e-5"]
+    texts = (
+        reports.render_matches(found, options=narrow),
+        reports.render_comparison(compared, "a" * 40, options=narrow),
+    )
+    assert [line for text in texts for line in text.splitlines() if len(line) > 60] == []
+    assert texts[1].splitlines()[:3] == ["a" * 40, "  28 elements in 4 parameters", "  weight_decay 1e-5"]

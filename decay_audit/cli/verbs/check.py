@@ -68,7 +68,9 @@ def check(
         verdicts = [_run(audit) for audit in audits]
     several = len(verdicts) > 1
     look = partial(screen.look, saying, output, full=formatting.full, titled=several)
-    texts = [reports.check(one.report, formatting.format.value, look(artifact=one.artifact)) for one in verdicts]
+    texts = [
+        reports.render_findings(one.report, formatting.format.value, look(artifact=one.artifact)) for one in verdicts
+    ]
     screen.write(reports.join(texts, formatting.format.value) if target is None else texts[0], output)
     for line in _lines(verdicts):
         screen.say(line, quiet=saying.quiet)

@@ -43,4 +43,4 @@ def diff(
         loaded = api.load(o.request(target, reading, progress=progress))
         comparison = api.compare(loaded, rules or (), weight_decay)
     look = screen.look(saying, output, full=formatting.full)
-    screen.write(reports.comparison(comparison, loaded.inventory.target, formatting.format.value, look), output)
+    screen.write(reports.render_comparison(comparison, loaded.inventory.target, formatting.format.value, look), output)

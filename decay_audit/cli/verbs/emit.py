@@ -60,6 +60,6 @@ def emit(
         loaded = api.load(request)
         decided = api.plan(loaded.inventory, request.rules, request.weight_decay)
         text = api.code(loaded, decided, optimizer=emitting.optimizer, lr=emitting.lr, settings=emitting.set_ or ())
-    screen.write(reports.python(text, screen.look(saying, output)), output)
+    screen.write(reports.highlight(text, "python", screen.look(saying, output)), output)
     for note in notes(decided, emitting.optimizer):
         screen.say(f"note: {note}", style="hint", color=saying.color, quiet=saying.quiet)

@@ -30,7 +30,7 @@ def explain(
 
     look = screen.look(saying, output)
     if name is None and re.fullmatch(r"(?i)DA\d+", what):
-        screen.write(reports.code(what.upper(), look), output)
+        screen.write(reports.render_code(what.upper(), look), output)
         return
     if name is None:
         raise DecayAuditError(
@@ -41,4 +41,4 @@ def explain(
     with screen.progress(saying) as progress:
         request = o.request(what, reading, deciding, observing, progress=progress)
         story = api.explain(name, api.report(api.load(request), request))
-    screen.write(reports.explanation(story, look), output)
+    screen.write(reports.render_explanation(story, look), output)

@@ -55,6 +55,6 @@ def inspect(
     with screen.progress(saying) as progress:
         request = o.request(target, reading, deciding, observing, progress=progress)
         report = api.report(api.load(request), request)
-    shown = reports.only(report, globs=showing.only or (), roles=showing.role or (), grep=showing.grep)
+    shown = reports.filter_parameters(report, globs=showing.only or (), roles=showing.role or (), grep=showing.grep)
     look = screen.look(saying, output, full=formatting.full, artifact=api.file_of(target))
     screen.write(reports.render(shown, formatting.format.value, look), output)

@@ -46,14 +46,14 @@ def list_(*, saying: screen.Saying) -> None:
     from decay_audit import reports, rulesets
 
     known = [rulesets.load(name) for name in rulesets.presets()]
-    screen.write(reports.rulesets(known, screen.look(saying)), None)
+    screen.write(reports.render_rulesets(known, screen.look(saying)), None)
 
 
 def show(name: Name, *, saying: screen.Saying) -> None:
     """Print a ruleset's YAML."""
     from decay_audit import reports, rulesets
 
-    screen.write(reports.yaml(rulesets.text(name), screen.look(saying)), None)
+    screen.write(reports.highlight(rulesets.text(name), "yaml", screen.look(saying)), None)
 
 
 def validate(files: Files, *, saying: screen.Saying) -> None:
@@ -100,7 +100,7 @@ def which(
         request = o.request(target, reading, observing=observing, progress=progress)
         found = api.which(api.load(request), request)
     look = screen.look(saying, output, full=formatting.full)
-    screen.write(reports.matches(found, formatting.format.value, look), output)
+    screen.write(reports.render_matches(found, formatting.format.value, look), output)
 
 
 def import_(
@@ -117,11 +117,11 @@ def import_(
 
     imported = importing.import_rules(file, source)
     verified = _verified(imported, check, saying) if check else None
-    screen.write(reports.yaml(imported.text, screen.look(saying, output)), output)
+    screen.write(reports.highlight(imported.text, "yaml", screen.look(saying, output)), output)
     for note in imported.notes:
         screen.say(f"note: {note}", style="hint", color=saying.color, quiet=saying.quiet)
     if verified is not None:
-        screen.say(reports.conformance(verified, screen.look(saying)), quiet=saying.quiet)
+        screen.say(reports.render_conformance(verified, screen.look(saying)), quiet=saying.quiet)
         if verified.differences:
             raise typer.Exit(1)
 

@@ -1,12 +1,12 @@
-"""Annotations for a GitHub workflow: one a code, since GitHub shows ten of a level and drops the rest."""
+"""Annotations for a GitHub workflow: one for each code, since GitHub shows ten of a level and drops the rest."""
 
 from collections.abc import Mapping, Sequence
 
 from decay_audit.checks.codes import Finding
 from decay_audit.model.choices import Severity
+from decay_audit.reports.finding_summary import location, parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
-from decay_audit.reports.terminal import finding_list
 from decay_audit.text import escape_control
 
 _COMMANDS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "note": "notice"}
@@ -14,24 +14,24 @@ _NAMES = 8
 
 
 def render(report: Report, options: Options) -> str:
-    """Say the findings as workflow commands; nothing where there are none."""
+    """Write the findings as workflow commands; nothing where there are none."""
     by_code: dict[str, list[Finding]] = {}
     for finding in report.findings:
         by_code.setdefault(finding.code, []).append(finding)
-    return "".join(f"{_annotation(code, found, report, options)}\n" for code, found in by_code.items())
+    return "".join(f"{_annotation(code, findings, report, options)}\n" for code, findings in by_code.items())
 
 
-def _annotation(code: str, found: Sequence[Finding], report: Report, options: Options) -> str:
+def _annotation(code: str, findings: Sequence[Finding], report: Report, options: Options) -> str:
     file = options.artifact or next(iter(report.inventory.files), "")
     place = f"file={_property(file if file.isprintable() else escape_control(file))}," if file else ""
-    text = "\n".join(_message(one, report) for one in found)
+    text = "\n".join(_message(finding, report) for finding in findings)
     target = escape_control(report.inventory.target)
-    return f"::{_COMMANDS[found[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"
+    return f"::{_COMMANDS[findings[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"
 
 
 def _message(finding: Finding, report: Report) -> str:
-    names = f": {finding_list.named(finding, _NAMES)}" if finding.parameters else ""
-    place = finding_list.place(finding, report)
+    names = f": {parameter_names(finding, _NAMES)}" if finding.parameters else ""
+    place = location(finding, report)
     where = f" ({escape_control(place)})" if place else ""
     fix = f"\nfix: {escape_control(finding.fix)}" if finding.fix else ""
     return f"{escape_control(finding.message)}{names}{where}{fix}"

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from decay_audit.reports import rows as entries, totals
-from decay_audit.reports.fold import Row, fold, fold_names, unfolded
+from decay_audit.reports import totals
+from decay_audit.reports.columns import columns, entries, legend, role_text, shape_text
+from decay_audit.reports.finding_summary import location, verdict
+from decay_audit.reports.folding import FoldedRow, fold, fold_names, unfolded_rows
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
-from decay_audit.reports.terminal import finding_list
 from decay_audit.reports.wording import amount, share, size
 from decay_audit.roles.words import NOUNS
 from decay_audit.rulesets.plan import Decision
@@ -21,21 +22,21 @@ _MARKUP = re.compile(r"[\\`*\[\]<>#|~&@]|(?<!\w)_|_(?!\w)|:(?=//|\S+:)")
 
 
 def render(report: Report, options: Options) -> str:
-    """Say a report as GitHub-flavoured Markdown, without its last lines where it would be too long."""
+    """Write a report as GitHub-flavoured Markdown, without its last lines where it would be too long."""
     return "".join(_within(LIMIT - _RESERVE, [f"{line}\n" for line in _lines(report, options)]))
 
 
 def plain(text: str) -> str:
-    """Write a text so that Markdown takes none of it for markup, a link, a mention or HTML."""
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escape_control(text))
+    """Escape a text so that Markdown reads no markup, link, mention or HTML in it."""
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", escape_control(text))
 
 
 def code(name: str) -> str:
     """Write a name as code, in a cell of a table too; one with backticks gets a longer fence."""
-    shown = escape_control(name).replace("|", "\\|")
-    fence = "`" * (1 + max(map(len, re.findall("`+", shown)), default=0))
+    text = escape_control(name).replace("|", "\\|")
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     pad = " " if len(fence) > 1 else ""
-    return f"{fence}{pad}{shown}{pad}{fence}"
+    return f"{fence}{pad}{text}{pad}{fence}"
 
 
 def _lines(report: Report, options: Options) -> Iterator[str]:
@@ -54,7 +55,7 @@ def _lines(report: Report, options: Options) -> Iterator[str]:
 def _findings(report: Report) -> Iterator[str]:
     if not report.findings:
         return
-    yield f"**{finding_list.verdict(report)}**"
+    yield f"**{verdict(report)}**"
     yield ""
     yield from _table(
         ("code", "severity", "finding", "parameters", "where"),
@@ -64,7 +65,7 @@ def _findings(report: Report) -> Iterator[str]:
                 finding.severity,
                 plain(finding.message) + (f" (fix: {code(finding.fix)})" if finding.fix else ""),
                 _names(finding.parameters),
-                plain(finding_list.place(finding, report)),
+                plain(location(finding, report)),
             )
             for finding in report.findings
         ),
@@ -87,25 +88,28 @@ def _totals(report: Report) -> Iterator[str]:
 
 def _total(title: str, decisions: Sequence[Decision], whole: int) -> tuple[str, ...]:
     count = totals.count(decisions)
-    roles = ", ".join(count_noun(len(some), *NOUNS[role]) for role, some in totals.by_role(decisions).items())
+    roles = ", ".join(count_noun(len(members), *NOUNS[role]) for role, members in totals.by_role(decisions).items())
     return title, f"{count.parameters:,}", amount(count.numel), share(count.numel, whole), roles
 
 
 def _parameters(report: Report, options: Options) -> Iterator[str]:
-    every = entries.entries(report)
-    rows = unfolded(every) if options.full else fold(every)
-    titles = [*entries.columns(report)]
+    every = entries(report)
+    rows = unfolded_rows(every) if options.full else fold(every)
+    titles = [*columns(report)]
     filled = [index for index, _ in enumerate(titles) if any(row.cells[index + 1] for row in rows)]
     yield from _table(
         ("parameter", "count", "shape", "layer", "role", *(titles[index] or "remarks" for index in filled)),
         (_row(row, filled) for row in rows),
     )
+    for line in legend(report, rows):
+        yield plain(line)
+        yield ""
 
 
-def _row(row: Row, filled: Sequence[int]) -> tuple[str, ...]:
+def _row(row: FoldedRow, filled: Sequence[int]) -> tuple[str, ...]:
     layer, *others = row.cells
-    said = (layer, ", ".join(row.roles), *(others[index] for index in filled))
-    return code(row.pattern), str(row.count), entries.shape(row), *map(plain, said)
+    texts = (layer, role_text(row), *(others[index] for index in filled))
+    return code(row.pattern), str(row.count), shape_text(row), *map(plain, texts)
 
 
 def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -117,7 +121,7 @@ def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str
 
 
 def _within(limit: int, lines: Sequence[str]) -> Iterator[str]:
-    """As many lines as fit into so many bytes, and how many do not."""
+    """Give the lines that fit into so many bytes, and say how many do not."""
     size = 0
     for number, line in enumerate(lines):
         size += len(line.encode("utf-8", "replace"))

@@ -8,18 +8,18 @@ from typing import Any
 from urllib.parse import quote
 
 from decay_audit.checks.codes import CODES, Finding
+from decay_audit.reports.finding_summary import parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
-from decay_audit.reports.terminal import finding_list
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_PLACE = re.compile(r"(?P<file>[^:]+):(?P<line>[1-9][0-9]*)")
+_LOCATION = re.compile(r"(?P<file>[^:]+):(?P<line>[1-9][0-9]*)")
 _NAMES = 8
-_LOCATIONS = 1000  # of one result; what reads SARIF gives up on more
+_MOST_LOCATIONS = 1000  # of one result; readers of SARIF refuse more
 
 
 def render(report: Report, options: Options) -> str:
-    """Say the findings as a SARIF log of one run."""
+    """Write the findings as a SARIF log of one run."""
     log = {"$schema": SCHEMA, "version": "2.1.0", "runs": [_run(report, options)]}
     return json.dumps(log, indent=2) + "\n"
 
@@ -34,18 +34,18 @@ def _run(report: Report, options: Options) -> dict[str, Any]:
 
 
 def _rule(code: str) -> dict[str, Any]:
-    known = CODES[code]
+    entry = CODES[code]
     return {
         "id": code,
-        "shortDescription": {"text": known.title},
-        "fullDescription": {"text": known.explanation},
+        "shortDescription": {"text": entry.title},
+        "fullDescription": {"text": entry.explanation},
         "help": {"text": f"decay-audit explain {code}"},
-        "defaultConfiguration": {"level": known.severity},
+        "defaultConfiguration": {"level": entry.severity},
     }
 
 
 def _result(finding: Finding, codes: list[str], report: Report, options: Options) -> dict[str, Any]:
-    names = f": {finding_list.named(finding, _NAMES)}" if finding.parameters else ""
+    names = f": {parameter_names(finding, _NAMES)}" if finding.parameters else ""
     return {
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
@@ -55,7 +55,7 @@ def _result(finding: Finding, codes: list[str], report: Report, options: Options
             {
                 "physicalLocation": _physical(finding, report, options),
                 "logicalLocations": [
-                    {"fullyQualifiedName": name, "kind": "member"} for name in finding.parameters[:_LOCATIONS]
+                    {"fullyQualifiedName": name, "kind": "member"} for name in finding.parameters[:_MOST_LOCATIONS]
                 ],
             }
         ],
@@ -65,10 +65,10 @@ def _result(finding: Finding, codes: list[str], report: Report, options: Options
 
 
 def _physical(finding: Finding, report: Report, options: Options) -> Mapping[str, Any]:
-    """The line of the rule where a user's own ruleset has it; else the target's file, of which no line is known."""
-    place = _PLACE.fullmatch(finding.where)
-    if place and not report.plan.ruleset.preset:
-        file, line = place["file"], int(place["line"])
+    """The line of the rule where a user's own ruleset has it; else the target's file, of which no line is entry."""
+    match = _LOCATION.fullmatch(finding.where)
+    if match and not report.plan.ruleset.preset:
+        file, line = match["file"], int(match["line"])
     else:
         file, line = options.artifact or next(iter(report.inventory.files), report.inventory.target), 1
     return {"artifactLocation": {"uri": quote(file)}, "region": {"startLine": line}}
@@ -76,12 +76,12 @@ def _physical(finding: Finding, report: Report, options: Options) -> Mapping[str
 
 def _fingerprint(finding: Finding, report: Report) -> str:
     """What stays the same while the finding is the same: not its line, its counts or the other parameters."""
-    place = _PLACE.fullmatch(finding.where)
+    match = _LOCATION.fullmatch(finding.where)
     same = (
         finding.code,
         report.inventory.target,
         report.plan.ruleset.name,
-        place["file"] if place else finding.where,
+        match["file"] if match else finding.where,
         next(iter(finding.parameters), finding.expected),
     )
     return hashlib.sha256("\0".join(same).encode("utf-8", "surrogatepass")).hexdigest()[:32]

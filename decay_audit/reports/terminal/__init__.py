@@ -1,1 +1,11 @@
-"""TODO."""
+"""Reports for a person at a terminal, or in a pipe. A width breaks lines; no name is ever cut.
+
+- text: the table of `inspect`, and the findings of `check`
+- tree: the same model as a tree of its modules
+- frame: the header, totals, notes and findings around both
+- explanation: one parameter, or one code
+- ruleset_comparison, ruleset_matches, ruleset_list, conformance: what is said of rulesets
+- layout: tables, paragraphs and colours; all of the above use it
+
+Rich is imported here alone, by layout.
+"""

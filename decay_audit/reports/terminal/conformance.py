@@ -1,9 +1,9 @@
-"""What each rule of an imported ruleset takes of a model, and what its codebase does otherwise, as text."""
+"""How many parameters each rule of an imported ruleset decides, and where its codebase does otherwise, as text."""
 
 from collections import Counter
 from collections.abc import Iterator
 
-from decay_audit.reports.fold import fold_names
+from decay_audit.reports.folding import fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.rulesets.conformance import Conformance, Treatment
@@ -15,15 +15,15 @@ SHOWN = 12
 
 
 def render(conformance: Conformance, options: Options) -> str:
-    """Say what the rules take, and what came of the comparison."""
-    return "\n".join((*_taken(conformance, options), *_compared(conformance, options)))
+    """Write how many parameters each rule decides, and what came of the comparison."""
+    return "\n".join((*_rule_counts(conformance, options), *_compared(conformance, options)))
 
 
-def _taken(conformance: Conformance, options: Options) -> Iterator[str]:
+def _rule_counts(conformance: Conformance, options: Options) -> Iterator[str]:
     counts = conformance.plan.matched()
     rules = [*(rule.name for rule in conformance.plan.ruleset.rules), DEFAULT]
-    said = ", ".join(f"{escape_control(rule)} {counts.get(rule, 0)}" for rule in dict.fromkeys((*rules, *counts)))
-    yield from layout.paragraph(f"{escape_control(conformance.target)}: parameters by rule: ", said, options.width)
+    counted = ", ".join(f"{escape_control(rule)} {counts.get(rule, 0)}" for rule in dict.fromkeys((*rules, *counts)))
+    yield from layout.paragraph(f"{escape_control(conformance.target)}: parameters by rule: ", counted, options.width)
 
 
 def _compared(conformance: Conformance, options: Options) -> Iterator[str]:
@@ -38,13 +38,13 @@ def _compared(conformance: Conformance, options: Options) -> Iterator[str]:
     alike = Counter((one.theirs, one.ours) for one in conformance.differences)
     for (theirs, ours), _ in alike.most_common():
         names = [one.parameter for one in conformance.differences if (one.theirs, one.ours) == (theirs, ours)]
-        head = f"  {_said(theirs)} there, {_said(ours)} here: "
+        head = f"  {_treatment(theirs)} there, {_treatment(ours)} here: "
         yield from layout.paragraph(
             head, first_few([escape_control(one) for one in fold_names(names)], SHOWN), options.width
         )
 
 
-def _said(treatment: Treatment | None) -> str:
+def _treatment(treatment: Treatment | None) -> str:
     if treatment is None:
         return "in no group"
     decayed = (

@@ -1,4 +1,4 @@
-"""One parameter's story, and one code's, for a person."""
+"""What `explain` prints: everything known of one parameter, or what a code means."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -21,116 +21,127 @@ _PRESETS = 6
 _ANSWERS = {True: "yes", False: "no", None: "?"}
 _MOVES: dict[Movement, str] = {
     "proportional": "removes the same fraction of every element",
-    "sign": "removes the same amount of every element",
-    "cautious": "removes a fraction only where the gradient has the weight's sign",
+    "sign": "removes the same amount from every element",
+    "cautious": "removes a fraction, but only where the gradient has the sign of the weight",
     "other": "moves it, neither by a fraction nor by an amount",
-    "vanishing": "would remove a fraction, which rounding to its dtype undoes",
-    "none": "leaves it as it is",
-    "unstable": "makes it infinite or not a number",
+    "vanishing": "would remove a fraction, but rounding to its dtype undoes that",
+    "none": "does not change it",
+    "unstable": "makes it infinite or NaN",
 }
 
 
-def explanation(story: Explanation, options: Options) -> str:
-    """Tell what a parameter is and why, which rule decided, and what others do with it."""
+def render(explanation: Explanation, options: Options) -> str:
+    """Write what a parameter is and why, which rule decided, and what other rulesets do with it."""
+    classified = explanation.decision.classified
     sections = {
-        "is": _identity(story.decision.classified),
-        "declared": _declared(story),
-        "tied to": map(escape_control, story.decision.classified.parameter.tied_to),
-        "ruleset": _ruleset(story),
-        "elsewhere": _elsewhere(story, len(story.other_rulesets) if options.verbose else _PRESETS),
-        "observed": map(_observed, story.observations),
-        **{f"with {escape_control(update.optimizer)}": _update(update) for update in story.updates},
+        "role": _role(classified),
+        "declared": _declaration(classified),
+        "tied to": map(escape_control, classified.parameter.tied_to),
+        "ruleset": _ruleset(explanation),
+        "presets": _presets(explanation, len(explanation.other_rulesets) if options.verbose else _PRESETS),
+        "observed": map(_observation, explanation.observations),
+        **{f"with {escape_control(update.optimizer)}": _update(update) for update in explanation.updates},
     }
     indent = max(map(len, sections)) + 2
-    lines = [_title(story.decision.classified, options)]
-    for title, said in sections.items():
+    lines = [_title(classified, options)]
+    for title, texts in sections.items():
         head = title
-        for text in said:
+        for text in texts:
             lines.extend(layout.paragraph(f"  {head:<{indent}}", text, options.width))
             head = ""
     return "\n".join([*lines, ""])
 
 
-def code(known: str, options: Options) -> str:
-    """Tell what a code means.
+def render_code(code: str, options: Options) -> str:
+    """Write what a code means.
 
     Raises:
         DecayAuditError: there is no such code.
     """
-    if known not in CODES:
-        near = get_close_matches(known, CODES, n=1, cutoff=0.0)
-        raise DecayAuditError(f"no code {known}", f"did you mean {near[0]}? codes: {', '.join(CODES)}")
-    meant = CODES[known]
-    head = paint(f"{known} {meant.severity}", meant.severity, color=options.color)
-    return "\n".join([f"{head}  {meant.title}", "", *layout.paragraph("  ", meant.explanation, options.width), ""])
+    if code not in CODES:
+        near = get_close_matches(code, CODES, n=1, cutoff=0.0)
+        raise DecayAuditError(f"no code {code}", f"did you mean {near[0]}? codes: {', '.join(CODES)}")
+    entry = CODES[code]
+    head = paint(f"{code} {entry.severity}", entry.severity, color=options.color)
+    return "\n".join([f"{head}  {entry.title}", "", *layout.paragraph("  ", entry.explanation, options.width), ""])
 
 
 def condition(when: When) -> str:
-    """Say a rule's condition: `role is norm_weight or norm_bias`; `anything` for one that asks nothing."""
+    """Write a rule's condition: `role is norm_weight or norm_bias`; `anything` for an empty one."""
     return _condition(to_builtins(when)) or "anything"
 
 
-def _title(subject: Classified, options: Options) -> str:
-    parameter = subject.parameter
+def _title(classified: Classified, options: Options) -> str:
+    parameter = classified.parameter
     shape = "not initialized" if parameter.lazy else format_shape(parameter.shape)
     frozen = "   frozen" if parameter.trainable is False else ""
     owner = " ".join(escape_control(word) for word in (parameter.owner.type_name, parameter.owner.name) if word)
     name = paint(escape_control(parameter.name), "title", color=options.color)
     raw = f"   ({escape_control(parameter.raw_name)})" if parameter.raw_name != parameter.name else ""
-    size = f"   {amount(parameter.numel)} elements" if parameter.numel > 1 else ""
-    return f"{name}{raw}   {shape}   {parameter.dtype}{size}{frozen}" + (f"   of {owner}" if owner else "")
+    elements = f"   {amount(parameter.numel)} elements" if parameter.numel > 1 else ""
+    return f"{name}{raw}   {shape}   {parameter.dtype}{elements}{frozen}" + (f"   of {owner}" if owner else "")
 
 
-def _what(role: Role, layer: Layer, confidence: str) -> str:
-    word = NOUNS[role][0]
-    return f"{word} ({confidence})" if layer == "other" or layer in word else f"{word} of {layer} ({confidence})"
+def _role_of_layer(role: Role, layer: Layer, confidence: str) -> str:
+    noun = NOUNS[role][0]
+    return f"{noun} ({confidence})" if layer == "other" or layer in noun else f"{noun} of {layer} ({confidence})"
 
 
-def _identity(subject: Classified) -> Iterator[str]:
-    yield _what(subject.role, subject.layer, subject.confidence)
-    for one in subject.evidence:
-        agrees = (one.role, one.layer) == (subject.role, subject.layer)
-        says = "" if agrees else f"; it says {_what(one.role, one.layer, one.confidence)}"
-        yield f"{one.kind}: {escape_control(one.detail)}{says}"
-    if subject.parameter.uses == ():
-        yield "usage: the traced forward pass never touched it"
+def _role(classified: Classified) -> Iterator[str]:
+    yield _role_of_layer(classified.role, classified.layer, classified.confidence)
+    for evidence in classified.evidence:
+        agrees = (evidence.role, evidence.layer) == (classified.role, classified.layer)
+        other = "" if agrees else f", for {_role_of_layer(evidence.role, evidence.layer, evidence.confidence)}"
+        yield f"{evidence.kind}: {escape_control(evidence.detail)}{other}"
+    if classified.parameter.uses == ():
+        yield "usage: the traced forward pass does not use it"
 
 
-def _declared(story: Explanation) -> Iterator[str]:
-    if declared := story.decision.classified.parameter.declared_no_decay:
-        yield f"not to decay, in {escape_control(declared)}"
+def _declaration(classified: Classified) -> Iterator[str]:
+    if declared := classified.parameter.declared_no_decay:
+        yield f"no weight decay, by {escape_control(declared)}"
 
 
-def _ruleset(story: Explanation) -> Iterator[str]:
-    decision = story.decision
-    verdict = f"decayed, weight_decay {format_coefficient(decision.weight_decay)}" if decision.decays else "spared"
-    verdict = verdict if decision.grouped else "frozen, left out of every param group"
-    yield f"{verdict} by {escape_control(story.ruleset.name)}"
-    yield from (_step(step, story) for step in story.rules_asked)
+def _ruleset(explanation: Explanation) -> Iterator[str]:
+    decision, name = explanation.decision, escape_control(explanation.ruleset.name)
+    if not decision.grouped:
+        yield f"{name} puts frozen parameters in no param group"
+    elif decision.decays:
+        yield f"decayed by {name}, weight_decay {format_coefficient(decision.weight_decay)}"
+    else:
+        yield f"spared by {name}"
+    yield from (_rule(answer, explanation) for answer in explanation.rules_asked)
 
 
-def _step(step: RuleAnswer, story: Explanation) -> str:
-    asked = next((rule.when for rule in story.ruleset.rules if rule.name == step.rule), None)
-    about = f": {escape_control(condition(asked))}" if asked else ""
-    return f"{_ANSWERS[step.answer]:<3}  {escape_control(step.location)} {escape_control(step.rule)}{about}"
+def _rule(answer: RuleAnswer, explanation: Explanation) -> str:
+    when = next((rule.when for rule in explanation.ruleset.rules if rule.name == answer.rule), None)
+    text = f": {escape_control(condition(when))}" if when else ""
+    return f"{_ANSWERS[answer.answer]:<3}  {escape_control(answer.location)} {escape_control(answer.rule)}{text}"
 
 
-def _elsewhere(story: Explanation, most: int) -> Iterator[str]:
-    for decays, word in ((True, "decayed by"), (False, "spared by"), (None, "no answer from")):
-        if names := [escape_control(one.ruleset) for one in story.other_rulesets if one.decays is decays]:
-            yield f"{word} {first_few(names, most)}"
+def _presets(explanation: Explanation, limit: int) -> Iterator[str]:
+    for decays, words in ((True, "decayed by"), (False, "spared by"), (None, "no answer from")):
+        names = [escape_control(other.ruleset) for other in explanation.other_rulesets if other.decays is decays]
+        if names:
+            yield f"{words} {first_few(names, limit)}"
 
 
-def _observed(one: Observation) -> str:
-    lr = "" if one.lr is None else f", lr {format_coefficient(one.lr)}"
-    held = f"{escape_control(one.optimizer)} group {one.group}: weight_decay {format_coefficient(one.weight_decay)}{lr}"
-    if one.measured_rate and one.lr is not None and one.movement in {None, "proportional"}:
-        return f"{held}; a step with a gradient of zero removes {100 * one.lr * one.measured_rate:.4g} % of the weight"
-    return held if one.movement is None else f"{held}; a step with a gradient of zero {_MOVES[one.movement]}"
+def _observation(observation: Observation) -> str:
+    group = f"{escape_control(observation.optimizer)} group {observation.group}"
+    lr = "" if observation.lr is None else f", lr {format_coefficient(observation.lr)}"
+    text = f"{group}: weight_decay {format_coefficient(observation.weight_decay)}{lr}"
+    if observation.movement is None and not observation.measured_rate:
+        return text
+    rate = observation.measured_rate
+    if rate and observation.lr is not None and observation.movement in {None, "proportional"}:
+        effect = f"removes {100 * observation.lr * rate:.4g} % of the weight"
+    else:
+        effect = _MOVES[observation.movement or "proportional"]
+    return f"{text}; a step with a gradient of zero {effect}"
 
 
 def _update(update: UpdateFormula) -> Iterator[str]:
-    """The step, term by term, what is left of the weight where nothing else pulls, and where the formula is from."""
+    """The step, term by term; what is left of the weight where the gradient is zero; the source of the formula."""
     steps = "; ".join(update.steps)
     yield f"{steps}: {update.zero_gradient}" if update.zero_gradient else steps
     if update.source:
@@ -156,9 +167,9 @@ def _key(key: str, value: object) -> str:
         case "not", _:
             return f"not ({_condition(value)})"
         case "any", list() | tuple():
-            return " or ".join(f"({_condition(one)})" for one in value)
+            return " or ".join(f"({_condition(item)})" for item in value)
         case "all", list() | tuple():
-            return " and ".join(f"({_condition(one)})" for one in value)
+            return " and ".join(f"({_condition(item)})" for item in value)
         case "shape", list() | tuple():
             return f"shape is {value}"
         case _:

@@ -1,21 +1,22 @@
-"""Cells in, lines out: columns of plain text for a terminal or a pipe. Knows no parameter; cuts nothing.
+"""Tables, paragraphs and code as plain text for a terminal or a pipe. Knows no parameter; cuts nothing.
 
 rich.table takes 0.35 ms a row, a quarter of a minute for a large model unfolded, and 25 ms to import: hence these few
-lines. Only the width of wide characters is asked of rich, when there are any.
+lines. Rich colours code, and tells how wide wide characters are; it is imported for these alone.
 """
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 Style = Literal["", "title", "dim", "decay", "note", "warning", "error"]
-Cell = tuple[str, Style]
+PaintedText = tuple[str, Style]
 
 INDENT = "  "
 _GAP = "  "
 _ROOM = 32
-"""Columns that a name should have before others give way to it."""
+"""Terminal columns that a name should have before other columns are dropped."""
 _LEAST = 16
 _CODES: dict[Style, str] = {
     "title": "1",
@@ -31,14 +32,14 @@ class Column(Struct, frozen=True, kw_only=True):
     """A column of a table; the first one holds names.
 
     Attributes:
-        right: its cells stand at the right.
-        gives_way: it is left out where names have too little room; the highest first, 0 never.
-        below: its cells go under the name where they do not fit beside it.
+        right: its cells are aligned to the right.
+        dropped: when it is dropped so that names have room: the highest number first, 0 never.
+        below: its cells move below the name where they do not fit in its line.
     """
 
     title: str
     right: bool = False
-    gives_way: int = 0
+    dropped: int = 0
     below: bool = False
 
 
@@ -57,58 +58,58 @@ def cell_width(text: str) -> int:
 
 
 def table(
-    columns: Sequence[Column], rows: Iterable[Sequence[Cell]], width: int | None, *, color: bool
+    columns: Sequence[Column], rows: Iterable[Sequence[PaintedText]], width: int | None, *, color: bool
 ) -> Iterator[str]:
     """Lay out rows under their titles, without the columns that no row fills.
 
-    Where `width` is too small, cells that may go below do so, columns that may give way are left out (and the last
-    line says which), and names go on over several lines, broken at their dots and commas.
+    Where `width` is too small, cells that may stand below the name do so, columns that may be dropped are dropped (and
+    the last line says which), and names go on over several lines, broken at their dots and commas.
     """
-    body: list[Sequence[Cell]] = [tuple((column.title, "dim") for column in columns), *rows]
+    body: list[Sequence[PaintedText]] = [tuple((column.title, "dim") for column in columns), *rows]
     widths = [max(cell_width(row[index][0]) for row in body) for index in range(len(columns))]
-    beside = [index for index, size in enumerate(widths) if index == 0 or any(row[index][0] for row in body[1:])]
-    below = [index for index in beside if columns[index].below] if not _fits(beside, widths, width) else []
-    beside = [index for index in beside if index not in below]
-    ways = sorted((index for index in beside if columns[index].gives_way), key=lambda index: -columns[index].gives_way)
-    gone = []
-    while ways and not _fits(beside, widths, width):
-        gone.append(ways.pop(0))
-        beside = [index for index in beside if index != gone[-1]]
+    inline = [index for index in range(len(columns)) if index == 0 or any(row[index][0] for row in body[1:])]
+    below = [index for index in inline if columns[index].below] if not _fits(inline, widths, width) else []
+    inline = [index for index in inline if index not in below]
+    droppable = sorted((index for index in inline if columns[index].dropped), key=lambda index: -columns[index].dropped)
+    dropped = []
+    while droppable and not _fits(inline, widths, width):
+        dropped.append(droppable.pop(0))
+        inline = [index for index in inline if index != dropped[-1]]
     if width is not None:
-        widths[0] = min(widths[0], max(_LEAST, width - _others(beside, widths)))
+        widths[0] = min(widths[0], max(_LEAST, width - _width_after_name(inline, widths)))
     for row in body:
-        yield from _row(columns, row, (beside, below if row is not body[0] else []), widths, color=color)
-    if gone:
-        said = f"{INDENT}not shown at this width: {', '.join(columns[index].title for index in sorted(gone))}"
-        yield paint(said, "dim", color=color)
+        yield from _row(columns, row, (inline, below if row is not body[0] else []), widths, color=color)
+    if dropped:
+        text = f"{INDENT}not shown at this width: {', '.join(columns[index].title for index in sorted(dropped))}"
+        yield paint(text, "dim", color=color)
 
 
-def _others(beside: Sequence[int], widths: Sequence[int]) -> int:
-    return len(INDENT) + sum(len(_GAP) + widths[index] for index in beside[1:])
+def _width_after_name(inline: Sequence[int], widths: Sequence[int]) -> int:
+    return len(INDENT) + sum(len(_GAP) + widths[index] for index in inline[1:])
 
 
-def _fits(beside: Sequence[int], widths: Sequence[int], width: int | None) -> bool:
-    return width is None or min(widths[0], _ROOM) + _others(beside, widths) <= width
+def _fits(inline: Sequence[int], widths: Sequence[int], width: int | None) -> bool:
+    return width is None or min(widths[0], _ROOM) + _width_after_name(inline, widths) <= width
 
 
 def _row(
     columns: Sequence[Column],
-    row: Sequence[Cell],
-    where: tuple[Sequence[int], Sequence[int]],
+    row: Sequence[PaintedText],
+    positions: tuple[Sequence[int], Sequence[int]],
     widths: Sequence[int],
     *,
     color: bool,
 ) -> Iterator[str]:
-    beside, below = where
+    inline, below = positions
     (name, style), *_ = row
     first, *more = broken(name, widths[0])
-    padded = []
-    for index in beside:
-        text, paints = (first, style) if index == 0 else row[index]
+    cells = []
+    for index in inline:
+        text, cell_style = (first, style) if index == 0 else row[index]
         blank = " " * (widths[index] - cell_width(text))
-        painted = paint(text, paints, color=color)
-        padded.append(blank + painted if columns[index].right else painted + blank)
-    yield INDENT + _GAP.join(padded).rstrip()
+        painted = paint(text, cell_style, color=color)
+        cells.append(blank + painted if columns[index].right else painted + blank)
+    yield INDENT + _GAP.join(cells).rstrip()
     indent = " " * (len(name) - len(name.lstrip(" ")))
     for rest in more:
         yield INDENT * 2 + indent + paint(rest, style, color=color)
@@ -118,7 +119,7 @@ def _row(
 
 
 def broken(text: str, width: int) -> list[str]:
-    """Break a name behind the last dot that fits, else at its words, else anywhere; later lines will be indented."""
+    """Break a name after the last dot that fits, else at its words, else anywhere; later lines will be indented."""
     lines: list[str] = []
     while cell_width(text) > width:
         fitting = max(_fitting(text, width), 1)
@@ -142,7 +143,7 @@ def _fitting(text: str, width: int) -> int:
 
 
 def paragraph(head: str, text: str, width: int | None) -> Iterator[str]:
-    """Set a text beside its head, broken at blanks where there is a width; what has no blank stays whole."""
+    """Write a text after its head, broken at blanks where there is a width; what has no blank stays whole."""
     if width is None:
         yield head + text
         return
@@ -158,9 +159,22 @@ def paragraph(head: str, text: str, width: int | None) -> Iterator[str]:
 
 
 def heading(title: str, more: Sequence[str], width: int | None, *, color: bool) -> Iterator[str]:
-    """Name a thing and what is to be known of it in one line, or in a line for each where that is too long."""
+    """Write a title and what follows it in one line, or in a line for each where one is too long."""
     painted = paint(title, "title", color=color)
     if width is not None and cell_width("   ".join((title, *more))) > width:
         yield from (painted, *(f"{INDENT}{each}" for each in more))
     else:
         yield "   ".join((painted, *more))
+
+
+def highlight(text: str, language: Literal["python", "yaml"], *, color: bool) -> str:
+    """Colour code; without colour it is returned as it is, and Rich is not imported."""
+    if not color:
+        return text
+    from rich.console import Console
+    from rich.syntax import Syntax
+
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, color_system="standard", highlight=False, markup=False)
+    console.print(Syntax(text, language, theme="ansi_dark").highlight(text), soft_wrap=True, end="")
+    return screen.getvalue()

@@ -1,4 +1,4 @@
-"""The rulesets there are: what each spares, and where it comes from."""
+"""A list of rulesets: what each spares, and where it comes from."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""The model as a tree of its modules: how much each holds, how much of it decays, and what its own parameters get."""
+"""The model as a tree of its modules: their elements, the decayed share, and what their own parameters get."""
 
 import re
 from collections import defaultdict
@@ -7,12 +7,13 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.reports import rows as entries
-from decay_audit.reports.fold import DEEPEST, foldable, spell
+from decay_audit.reports.columns import decay
+from decay_audit.reports.folding import DEEPEST, foldable, join_alternatives
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
-from decay_audit.reports.terminal import layout, table
-from decay_audit.reports.terminal.layout import Cell, Column
+from decay_audit.reports.terminal import layout
+from decay_audit.reports.terminal.frame import footer, header
+from decay_audit.reports.terminal.layout import Column, PaintedText
 from decay_audit.reports.wording import amount, share
 from decay_audit.rulesets.plan import FROZEN, Decision
 from decay_audit.text import escape_control
@@ -22,14 +23,14 @@ _DIGITS = re.compile(r"[0-9]+")
 _COLUMNS = (
     Column(title="module"),
     Column(title="", right=True),
-    Column(title="type", gives_way=1),
-    Column(title="parameters", right=True),
+    Column(title="type", dropped=1),
+    Column(title="elements", right=True),
     Column(title="decayed", right=True),
     Column(title="its own parameters"),
 )
 
 
-class Node(Struct, frozen=True, kw_only=True):
+class ModuleNode(Struct, frozen=True, kw_only=True):
     """A module, or several that are alike.
 
     Attributes:
@@ -42,17 +43,18 @@ class Node(Struct, frozen=True, kw_only=True):
     names: tuple[str, ...]
     type: str
     own: str
-    children: "tuple[Node, ...]"
+    children: "tuple[ModuleNode, ...]"
     numel: int
     decayed: int
     alike: Hashable
 
 
 def render(report: Report, options: Options) -> str:
-    """Say a report as a tree, with the header and the totals of the table."""
-    root = _node("", "", [(_parts(one), one) for one in report.plan.decisions], _types(report), full=options.full)
+    """Write a report as a tree, with the header and the totals of the table."""
+    members = [(_parts(decision), decision) for decision in report.plan.decisions]
+    root = _node("", "", members, _types(report), full=options.full)
     rows = layout.table(_COLUMNS, _rows(root, 0), options.width, color=options.color)
-    return "\n".join([*table.header(report, options), "", *rows, "", *table.footer(report, options), ""])
+    return "\n".join([*header(report, options), "", *rows, "", *footer(report, options), ""])
 
 
 def _parts(decision: Decision) -> tuple[str, ...]:
@@ -78,70 +80,71 @@ def _node(
     types: Mapping[str, str],
     *,
     full: bool,
-) -> Node:
-    held = [(parts[0], decision) for parts, decision in members if len(parts) == 1]
-    below: dict[str, list[tuple[tuple[str, ...], Decision]]] = defaultdict(list)
+) -> ModuleNode:
+    own = [(parts[0], decision) for parts, decision in members if len(parts) == 1]
+    by_child: dict[str, list[tuple[tuple[str, ...], Decision]]] = defaultdict(list)
     for parts, decision in members:
         if len(parts) > 1:
-            below[parts[0]].append((parts[1:], decision))
+            by_child[parts[0]].append((parts[1:], decision))
     prefix = f"{path}." if path else ""
-    children = [_node(f"{prefix}{one}", one, inner, types, full=full) for one, inner in below.items()]
+    children = [_node(f"{prefix}{child}", child, inner, types, full=full) for child, inner in by_child.items()]
     shown = tuple(children) if full else _folded(children)
-    kind, own = types.get(path, ""), _own(held)
-    return Node(
+    type_name, own_text = types.get(path, ""), _own_text(own)
+    return ModuleNode(
         names=(name,),
-        type=kind,
-        own=own,
+        type=type_name,
+        own=own_text,
         children=shown,
-        numel=sum(decision.numel for _, decision in held) + sum(child.numel for child in children),
-        decayed=sum(one.numel for _, one in held if one.decays) + sum(child.decayed for child in children),
-        alike=(kind, own, tuple((child.names, child.alike) for child in shown)),
+        numel=sum(decision.numel for _, decision in own) + sum(child.numel for child in children),
+        decayed=sum(decision.numel for _, decision in own if decision.decays)
+        + sum(child.decayed for child in children),
+        alike=(type_name, own_text, tuple((child.names, child.alike) for child in shown)),
     )
 
 
-def _own(members: Iterable[tuple[str, Decision]]) -> str:
-    """Say what a module's own parameters get: `weight 5e-4, bias -`."""
-    said: dict[str, list[str]] = defaultdict(list)
+def _own_text(members: Iterable[tuple[str, Decision]]) -> str:
+    """Write what a module's own parameters get: `weight 5e-4, bias -`."""
+    leaves: dict[str, list[str]] = defaultdict(list)
     for leaf, decision in members:
-        said["frozen" if decision.rule == FROZEN else entries.decay(decision)].append(leaf)
-    return ", ".join(f"{_together(leaves)} {decay}" for decay, leaves in said.items())
+        leaves["frozen" if decision.rule == FROZEN else decay(decision)].append(leaf)
+    return ", ".join(f"{_leaf_pattern(names)} {text}" for text, names in leaves.items())
 
 
-def _together(leaves: list[str]) -> str:
-    return spell(leaves) if all(map(foldable, leaves)) else ", ".join(leaves)
+def _leaf_pattern(leaves: list[str]) -> str:
+    return join_alternatives(leaves) if all(map(foldable, leaves)) else ", ".join(leaves)
 
 
-def _folded(nodes: Iterable[Node]) -> tuple[Node, ...]:
+def _folded(nodes: Iterable[ModuleNode]) -> tuple[ModuleNode, ...]:
     """Fold siblings that are alike: blocks over their numbers, and modules without modules under any names."""
-    alike: dict[Hashable, list[Node]] = {}
+    alike: dict[Hashable, list[ModuleNode]] = {}
     for node in nodes:
         name = node.names[0]
         stem = _DIGITS.sub("#", name) if node.children else ""
         alike.setdefault((stem, node.alike) if foldable(name) else name, []).append(node)
-    return tuple(replace(_sum(same), names=tuple(node.names[0] for node in same)) for same in alike.values())
+    return tuple(replace(_add_up(same), names=tuple(node.names[0] for node in same)) for same in alike.values())
 
 
-def _sum(same: Sequence[Node]) -> Node:
+def _add_up(same: Sequence[ModuleNode]) -> ModuleNode:
     """Add up nodes that are alike, all the way down."""
     first = same[0]
     if len(same) == 1:
         return first
     return replace(
         first,
-        children=tuple(map(_sum, zip(*(node.children for node in same), strict=True))),
+        children=tuple(map(_add_up, zip(*(node.children for node in same), strict=True))),
         numel=sum(node.numel for node in same),
         decayed=sum(node.decayed for node in same),
     )
 
 
-def _rows(node: Node, depth: int, prefix: str = "", above: int = 1) -> Iterator[Sequence[Cell]]:
-    """A row for the node, then those of its children; a module that only holds one module is named with it.
+def _rows(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> Iterator[Sequence[PaintedText]]:
+    """A row for the node, then those of its children; a module that only holds one module shares its row.
 
     Args:
-        above: how many modules the node stands for through its parents; what it holds is summed over them all.
+        parents: for how many parents, folded into one, the node stands; its numbers are summed over all of them.
     """
-    count = above * len(node.names)
-    name = prefix + (spell(list(node.names)) if len(node.names) > 1 else node.names[0])
+    count = parents * len(node.names)
+    name = prefix + (join_alternatives(list(node.names)) if len(node.names) > 1 else node.names[0])
     if name and len(node.children) == 1 and not node.own:
         yield from _rows(node.children[0], depth, f"{name}.", count)
         return
@@ -155,4 +158,4 @@ def _rows(node: Node, depth: int, prefix: str = "", above: int = 1) -> Iterator[
         (escape_control(node.own), ""),
     )
     for child in node.children:
-        yield from _rows(child, depth + 1, above=count)
+        yield from _rows(child, depth + 1, parents=count)

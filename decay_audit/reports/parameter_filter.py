@@ -1,4 +1,4 @@
-"""Taking parameters out of a report: those that a reader did not ask for. What is compared is not touched."""
+"""Which parameters of a report are shown: --only, --role and --grep. What is compared does not change."""
 
 import re
 from collections.abc import Sequence
@@ -12,19 +12,21 @@ from decay_audit.roles.words import read_roles
 from decay_audit.rulesets.plan import Decision
 
 
-def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None) -> Report:
-    """Keep the parameters of these roles that have a name, tied ones too, that matches any glob and the expression.
+def filter_parameters(
+    report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None
+) -> Report:
+    """Keep the parameters of these roles whose name, or a tied name, matches any of the globs and the expression.
 
     The report says how many it hides. Findings, optimizers and observations stay: they are about the whole model.
 
     Raises:
-        DecayAuditError: a role is not known, the regular expression is none, or nothing is left.
+        DecayAuditError: there is no such role, the regular expression is invalid, or no parameter is left.
     """
     wanted = {role for text in roles for word in text.split(",") for role in read_roles(word)}
     glob = re.compile("|".join(map(translate, globs))) if globs else None
     regex = _regex(grep) if grep is not None else None
 
-    def kept(decision: Decision) -> bool:
+    def is_shown(decision: Decision) -> bool:
         names = (decision.name, *decision.classified.parameter.tied_to)
         return (
             (not wanted or decision.classified.role in wanted)
@@ -32,15 +34,15 @@ def only(report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = ()
             and (regex is None or any(map(regex.search, names)))
         )
 
-    decisions = tuple(decision for decision in report.plan.decisions if kept(decision))
+    decisions = tuple(decision for decision in report.plan.decisions if is_shown(decision))
     hidden = len(report.plan.decisions) - len(decisions)
     if not hidden:
         return report
     if not decisions:
-        raise DecayAuditError("the selection leaves no parameter", "widen --only, --role or --grep")
+        raise DecayAuditError("no parameter matches", "loosen --only, --role or --grep")
     return replace(
         report,
-        inventory=replace(report.inventory, parameters=tuple(one.classified.parameter for one in decisions)),
+        inventory=replace(report.inventory, parameters=tuple(decision.classified.parameter for decision in decisions)),
         plan=replace(report.plan, decisions=decisions),
         hidden=report.hidden + hidden,
     )
@@ -50,4 +52,5 @@ def _regex(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
     except re.error as error:
-        raise DecayAuditError(f"--grep {text}: {error}", "it is a regular expression; escape ( [ . with \\") from error
+        hint = "--grep takes a regular expression; escape ( [ . with \\"
+        raise DecayAuditError(f"--grep {text}: {error}", hint) from error

@@ -1,6 +1,6 @@
-"""Folding: rows that read the same become one row with a pattern, `layers.{0-31}.self_attn.{q,k}_proj.weight`.
+"""Folding: parameters that read the same become one row with a pattern, `layers.{0-31}.self_attn.{q,k}_proj.weight`.
 
-Names, shapes and words in; patterns out, from which exactly the names come back. Knows no plan and no format.
+Names, shapes and words come in; patterns come out, and each stands for exactly its names. Knows no plan and no format.
 """
 
 import re
@@ -13,7 +13,7 @@ from msgspec import Struct
 DEEPEST = 64
 """Parts of a name that modules make; only a broken file has more."""
 SCREEN = 40
-"""Rows that a reader takes in at once; above it, stages of different sizes share a row."""
+"""Rows that a reader sees at once; where there are more, stages of different sizes share a row."""
 
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
@@ -23,7 +23,7 @@ Axis = tuple[int, Hashable]
 """Where a row may differ from others, and everything in which it must be equal to them."""
 
 
-class Entry(Struct, frozen=True, kw_only=True, gc=False):
+class ParameterEntry(Struct, frozen=True, kw_only=True, gc=False):
     """One parameter, as a table is about to show it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
     cells: tuple[str, ...] = ()
 
 
-class Row(Struct, frozen=True, kw_only=True, gc=False):
+class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
     """Entries that read the same.
 
     Attributes:
@@ -57,7 +57,11 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def pattern(self) -> str:
         """The names in one: `bn_1.{weight,bias}`, `stage_1.{0-2}.conv.weight`."""
-        return ".".join(spell(part.split(",")) for part in self.parts) if self.count > 1 else ".".join(self.parts)
+        return (
+            ".".join(join_alternatives(part.split(",")) for part in self.parts)
+            if self.count > 1
+            else ".".join(self.parts)
+        )
 
     @property
     def shape(self) -> tuple[str, ...]:
@@ -65,7 +69,7 @@ class Row(Struct, frozen=True, kw_only=True, gc=False):
         return tuple(str(low) if low == high else f"{low}..{high}" for low, high in self.sizes)
 
 
-def fold(entries: Sequence[Entry], screen: int = SCREEN) -> tuple[Row, ...]:
+def fold(entries: Sequence[ParameterEntry], screen: int = SCREEN) -> tuple[FoldedRow, ...]:
     """Fold entries that differ in the number of a block, in their owner's own part, or in their leaf.
 
     Sizes may differ over the innermost counter that repeats (the blocks of a stage), and over the outer ones (the
@@ -73,9 +77,9 @@ def fold(entries: Sequence[Entry], screen: int = SCREEN) -> tuple[Row, ...]:
     owners fold where the shapes are equal. Rows come in the order of their first entry, numbers in a pattern rise,
     and everything else in it keeps its order. The time is linear in the number of entries.
     """
-    rows = unfolded(entries)
-    plain: list[Row] = []
-    odd: list[Row] = []
+    rows = unfolded_rows(entries)
+    plain: list[FoldedRow] = []
+    odd: list[FoldedRow] = []
     for entry, row in zip(entries, rows, strict=True):
         (plain if foldable(entry.name) else odd).append(row)
     containers = frozenset(row.parts[:-2] for row in plain)
@@ -87,14 +91,14 @@ def fold(entries: Sequence[Entry], screen: int = SCREEN) -> tuple[Row, ...]:
 
 
 def foldable(name: str) -> bool:
-    """Whether a name can stand in a pattern: it speaks nothing of the patterns' own syntax, and has an end."""
+    """Whether a name can stand in a pattern: it is not too deep, and has none of the characters of a pattern."""
     return name.count(".") <= DEEPEST and not _OWN_SYNTAX.search(name)
 
 
-def unfolded(entries: Iterable[Entry]) -> tuple[Row, ...]:
+def unfolded_rows(entries: Iterable[ParameterEntry]) -> tuple[FoldedRow, ...]:
     """Make a row of each entry."""
     return tuple(
-        Row(
+        FoldedRow(
             parts=tuple(entry.name.split(".")) if foldable(entry.name) else (entry.name,),
             count=1,
             sizes=tuple(zip(entry.shape, entry.shape, strict=True)),
@@ -108,12 +112,12 @@ def unfolded(entries: Iterable[Entry]) -> tuple[Row, ...]:
 
 def fold_names(names: Iterable[str]) -> tuple[str, ...]:
     """Fold bare names to patterns, in the order of their first name."""
-    return tuple(row.pattern for row in fold([Entry(name=name) for name in names]))
+    return tuple(row.pattern for row in fold([ParameterEntry(name=name) for name in names]))
 
 
 def _fold_counters(
-    rows: list[Row], containers: Container[tuple[str, ...]], rest: Callable[[Row, int], Hashable]
-) -> list[Row]:
+    rows: list[FoldedRow], containers: Container[tuple[str, ...]], rest: Callable[[FoldedRow, int], Hashable]
+) -> list[FoldedRow]:
     """Fold over the numbers of blocks, the innermost first. A block is a module that holds modules."""
     deepest = max((len(row.parts) for row in rows), default=0)
     for axis in reversed(range(deepest - 1)):
@@ -121,14 +125,14 @@ def _fold_counters(
     return rows
 
 
-def _fold_siblings(rows: list[Row]) -> list[Row]:
+def _fold_siblings(rows: list[FoldedRow]) -> list[FoldedRow]:
     return _merge(_merge(rows, _leaf), _owner)
 
 
 def _counter(
-    row: Row, axis: int, containers: Container[tuple[str, ...]], rest: Callable[[Row, int], Hashable]
+    row: FoldedRow, axis: int, containers: Container[tuple[str, ...]], rest: Callable[[FoldedRow, int], Hashable]
 ) -> Axis | None:
-    """The part at `axis`, if it holds a number and is a block's: above the owner, or an owner that is a block."""
+    """The part at `axis`, if it holds a number and names a block: above the owner, or an owner that is a block."""
     parts = row.parts
     if axis > len(parts) - 2 or not _DIGITS.search(parts[axis]):
         return None
@@ -138,42 +142,43 @@ def _counter(
     return axis, (parts[:axis], stem, parts[axis + 1 :], row.roles, row.cells, len(row.sizes), rest(row, axis))
 
 
-def _innermost(row: Row, axis: int) -> Hashable:
-    """Sizes that must be equal: those of a kernel, and all where an inner counter was folded before."""
+def _innermost(row: FoldedRow, axis: int) -> Hashable:
+    """Sizes that must be equal: those of a kernel, or all of them where an inner counter is folded already."""
     return row.sizes if any("," in part for part in row.parts[axis + 1 : -1]) else row.sizes[2:]
 
 
-def _any_counter(row: Row, _: int) -> Hashable:
+def _any_counter(row: FoldedRow, _: int) -> Hashable:
     return row.sizes[2:]
 
 
-def _leaf(row: Row) -> Axis:
-    """The last part, whatever its role: `bn_1.{weight,bias}` are a gain and a shift."""
+def _leaf(row: FoldedRow) -> Axis:
+    """The last part, whatever its role: `bn_1.{weight,bias}` are a norm weight and a norm bias."""
     return len(row.parts) - 1, (row.parts[:-1], row.sizes, row.cells)
 
 
-def _owner(row: Row) -> Axis | None:
+def _owner(row: FoldedRow) -> Axis | None:
     parts = row.parts
     return (len(parts) - 2, (parts[:-2], parts[-1], row.sizes, row.roles, row.cells)) if len(parts) > 1 else None
 
 
-def _merge(rows: Iterable[Row], key: Callable[[Row], Axis | None]) -> list[Row]:
+def _merge(rows: Iterable[FoldedRow], key: Callable[[FoldedRow], Axis | None]) -> list[FoldedRow]:
     """Join the rows that have one key. They differ in one part alone, so that their names are still a product."""
-    alike: dict[Hashable, list[Row]] = {}
+    alike: dict[Hashable, list[FoldedRow]] = {}
     for row in rows:
         alike.setdefault(key(row) or row.first, []).append(row)
     return [
-        _join(same, axis[0]) if len(same) > 1 and isinstance(axis, tuple) else same[0] for axis, same in alike.items()
+        _join_rows(same, axis[0]) if len(same) > 1 and isinstance(axis, tuple) else same[0]
+        for axis, same in alike.items()
     ]
 
 
-def _join(rows: list[Row], axis: int) -> Row:
+def _join_rows(rows: list[FoldedRow], axis: int) -> FoldedRow:
     first = rows[0]
     each = [alternative for row in rows for alternative in row.parts[axis].split(",")]
     roles = (
         tuple(chain.from_iterable(row.roles for row in rows)) if len({row.roles for row in rows}) > 1 else first.roles
     )
-    return Row(
+    return FoldedRow(
         parts=(
             *first.parts[:axis],
             ",".join(_ordered(each) if roles == first.roles else each),
@@ -198,7 +203,7 @@ def _ordered(alternatives: list[str]) -> list[str]:
     return [f"{prefix}{number}{suffix}" for number in sorted(map(int, numbers))]
 
 
-def spell(alternatives: list[str]) -> str:
+def join_alternatives(alternatives: list[str]) -> str:
     """Spell the alternatives of one part of a name: `{0-31}`, `bn{1,2}`, `{q,k,v}_proj`."""
     if len(alternatives) == 1:
         return alternatives[0]

@@ -1,0 +1,178 @@
+"""The columns of a table of parameters, and what each says of a decision.
+
+A Report comes in; entries that can be folded come out. Knows no layout: terminal tables and Markdown share it.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from math import isclose
+
+from decay_audit.checks.coefficients import TOLERANCE
+from decay_audit.checks.observed_plan import effective_weight_decay
+from decay_audit.model.observations import Observation, Optimizer
+from decay_audit.reports.folding import FoldedRow, ParameterEntry
+from decay_audit.reports.report import Report
+from decay_audit.reports.wording import factors
+from decay_audit.roles.words import Confidence, label
+from decay_audit.rulesets.plan import FROZEN, Decision
+from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
+
+SPARED = "-"
+ABSENT = "absent"
+UNKNOWN = "unknown"
+NOT_INITIALIZED = "not initialized"
+LIKELY = " ~"
+GUESS = " ?"
+DIFFERS = " !"
+MEASURED = ": "
+_CONFIDENCE_MARKS: dict[Confidence, str] = {"certain": "", "likely": LIKELY, "guess": GUESS}
+
+Cell = Callable[[Decision], str]
+"""What a column shows of a decision; "" is an empty cell."""
+
+
+def columns(report: Report) -> dict[str, Cell]:
+    """List the columns after the role, by title. The last one has none: it holds the remarks."""
+    return {
+        "decay": decay,
+        **_optimizer_columns(report),
+        "lr": lambda decision: "" if decision.lr_scale == 1 else factors([decision.lr_scale]),
+        "optimizer": lambda decision: escape_control(decision.use or ""),
+        "rule": lambda decision: escape_control(decision.rule),
+        "": remarks,
+    }
+
+
+def entries(report: Report) -> list[ParameterEntry]:
+    """Make an entry of each decision; its cells are the layer, then the columns."""
+    cells = tuple(columns(report).values())
+    return [
+        ParameterEntry(
+            name=decision.name,
+            shape=decision.classified.parameter.shape,
+            role=role(decision),
+            cells=(decision.classified.layer, *(cell(decision) for cell in cells)),
+        )
+        for decision in report.plan.decisions
+    ]
+
+
+def shape_text(row: FoldedRow) -> str:
+    """Write the shape of a row: `512x64..256`; `lazy` for a parameter that has none yet."""
+    return "lazy" if NOT_INITIALIZED in row.cells[-1] else format_shape(row.shape)
+
+
+def role_text(row: FoldedRow) -> str:
+    """Write the roles of a row, with one mark for all that are equally uncertain: `norm weight, norm bias ~`."""
+    for mark in (LIKELY, GUESS):
+        if all(role.endswith(mark) for role in row.roles):
+            return ", ".join(role.removesuffix(mark) for role in row.roles) + mark
+    return ", ".join(row.roles)
+
+
+def legend(report: Report, rows: Sequence[FoldedRow]) -> Iterator[str]:
+    """Explain the marks that these rows have, one line for each kind of mark."""
+    roles = {role for row in rows for role in row.roles}
+    marks = {LIKELY: "~ a likely role", GUESS: "? a guess"}
+    if shown := [meaning for mark, meaning in marks.items() if any(role.endswith(mark) for role in roles)]:
+        yield f"{', '.join(shown)}: {_more_about_roles(report)}"
+    texts = {text for row in rows for text in row.cells[2:-2]}
+    if any(text.endswith(DIFFERS) for text in texts):
+        yield "! differs from what the ruleset decides"
+    if any(MEASURED in text for text in texts):
+        yield "A: B means weight_decay A in the group, and B in a measured step"
+
+
+def _more_about_roles(report: Report) -> str:
+    if any(parameter.owner.types for parameter in report.inventory.parameters):
+        return "decay-audit explain TARGET NAME shows the evidence"
+    return "a checkpoint has no classes; --model TARGET adds them"
+
+
+def role(decision: Decision) -> str:
+    """Write a role, marked where it is not certain."""
+    return label(decision.classified.role) + _CONFIDENCE_MARKS[decision.classified.confidence]
+
+
+def decay(decision: Decision) -> str:
+    """Write the coefficient, or a dash where nothing decays."""
+    return format_coefficient(decision.weight_decay) if decision.decays else SPARED
+
+
+def remarks(decision: Decision) -> str:
+    """Write what else a reader must know of a parameter."""
+    parameter = decision.classified.parameter
+    texts = [
+        "frozen" if parameter.trainable is False and decision.rule != FROZEN else "",
+        NOT_INITIALIZED if parameter.lazy else "",
+        f"tied to {first_few([*map(escape_control, parameter.tied_to)], 3)}" if parameter.tied_to else "",
+        _declaration(parameter.declared_no_decay) if parameter.declared_no_decay is not None else "",
+    ]
+    return "; ".join(filter(None, texts))
+
+
+def _declaration(declared: str) -> str:
+    """Name the hook that declares it, and not the submodule: blocks that each declare their own parameter must fold."""
+    module, _, hook = declared.rpartition(".")
+    return f"declared in a submodule's {escape_control(hook)}" if module else f"declared in {escape_control(hook)}"
+
+
+def _optimizer_columns(report: Report) -> dict[str, Cell]:
+    """Make a column for each class of optimizer, live and saved ones apart: a run may have one for each parameter."""
+    titles = {(optimizer.origin, optimizer.name): _title(optimizer) for optimizer in report.optimizers}
+    by_title: dict[str, dict[str, list[Observation]]] = {title: defaultdict(list) for title in titles.values()}
+    for observation in report.observations:
+        by_title[titles[observation.origin, observation.optimizer]][observation.parameter].append(observation)
+    absent = ABSENT if len(by_title) == len({origin for origin, _ in titles}) else ""
+    partly_named = {_title(optimizer) for optimizer in report.optimizers if _is_partly_named(optimizer)}
+    return {
+        title: partial(_observed_cell, by_parameter, UNKNOWN if title in partly_named else absent)
+        for title, by_parameter in by_title.items()
+    }
+
+
+def _is_partly_named(optimizer: Optimizer) -> bool:
+    """Whether a saved one has positions without a name: any parameter may be there."""
+    return optimizer.origin == "checkpoint" and not all(name for group in optimizer.groups for name in group.parameters)
+
+
+def _title(optimizer: Optimizer) -> str:
+    return escape_control(f"saved {optimizer.type}" if optimizer.origin == "checkpoint" else optimizer.type)
+
+
+def _observed_cell(by_parameter: Mapping[str, Sequence[Observation]], absent: str, decision: Decision) -> str:
+    """Write what optimizers do to a parameter, marked where it differs from the decision."""
+    observations = by_parameter.get(decision.name, ())
+    if not observations:
+        return absent
+    text = ", ".join(map(_observation, observations))
+    same = all(
+        isclose(effective_weight_decay(observation), decision.weight_decay, rel_tol=TOLERANCE)
+        for observation in observations
+    )
+    return text if same or not decision.grouped else text + DIFFERS
+
+
+def _observation(observation: Observation) -> str:
+    """Write the group's coefficient, and what a measured step does where that is something else."""
+    coefficient = observation.weight_decay
+    declared, measured = format_coefficient(coefficient) if coefficient else SPARED, movement(observation)
+    rate = observation.measured_rate
+    agrees = measured == declared or (rate is not None and isclose(rate, coefficient, rel_tol=1e-2))
+    if not measured or (agrees and observation.movement != "vanishing"):
+        return declared
+    return f"{declared}{MEASURED}{measured}"
+
+
+def movement(observation: Observation) -> str:
+    """Write how a step with a gradient of zero moves a weight: a fraction per learning rate, or in which other way."""
+    match observation.movement, observation.measured_rate:
+        case (None, None):
+            return ""
+        case ("none", _) | (None | "proportional", 0.0):
+            return SPARED
+        case (None | "proportional", float() as measured):
+            return f"{measured:.3g}"
+        case (other, _):
+            return str(other)

@@ -1,0 +1,274 @@
+"""The JSON document as values: the contract of `--format json`, field by field, and how a Report becomes one.
+
+The JSON Schema is made from these values, and CSV has the fields of a parameter. Knows no encoding.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from decay_audit.model.choices import Severity
+from decay_audit.model.inventory import SourceKind
+from decay_audit.model.observations import Observation, Optimizer, Origin, Semantics
+from decay_audit.reports import totals
+from decay_audit.reports.report import Report
+from decay_audit.roles.words import Confidence, EvidenceKind, Layer, Role
+from decay_audit.rulesets.plan import DEFAULT, Decision, Plan
+
+Natural = Annotated[int, Meta(ge=0)]
+
+
+class SourceRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the parameters were read."""
+
+    kind: SourceKind
+    files: tuple[str, ...]
+    built_on: str | None
+
+
+class RuleRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One rule of the ruleset, its default as the last, and how many parameters it decided."""
+
+    name: str
+    matched: Natural
+    line: Natural
+
+
+class RuleSetRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The ruleset that decided."""
+
+    name: str
+    title: str
+    source: str
+    weight_decay: float
+    rules: tuple[RuleRecord, ...]
+
+
+class EvidenceRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One reason for a role, strongest first."""
+
+    kind: EvidenceKind
+    detail: str
+
+
+class ObservationRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one optimizer does to a parameter; `group` is an index into the groups of that optimizer.
+
+    A number that is not finite is null.
+    """
+
+    optimizer: str
+    group: Natural
+    weight_decay: float | None
+    lr: float | None
+    measured_rate: float | None = field(name="measured")
+
+
+class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One parameter: what it is, what the ruleset decides, and what the optimizers do."""
+
+    name: str
+    raw_name: str
+    shape: tuple[Natural, ...]
+    dtype: str
+    numel: Natural
+    layer: Layer
+    role: Role
+    confidence: Confidence
+    evidence: tuple[EvidenceRecord, ...]
+    owner: str
+    owner_type: str | None
+    trainable: bool | None
+    tied_to: tuple[str, ...]
+    declared_no_decay: str | None
+    decay: bool
+    weight_decay: float
+    rule: str
+    lr_scale: float
+    use: str | None
+    observed: tuple[ObservationRecord, ...]
+
+
+class PlannedGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One param group that the ruleset asks for."""
+
+    weight_decay: float
+    lr_scale: float
+    use: str | None
+    parameters: tuple[str, ...]
+    numel: Natural
+
+
+class RoleTotals(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The parameters of one role."""
+
+    parameters: Natural
+    numel: Natural
+    decayed_parameters: Natural
+
+
+class Totals(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All parameters of the document, and those of each role that occurs; `hidden` are not in it."""
+
+    parameters: Natural
+    numel: Natural
+    decayed_parameters: Natural
+    decayed_numel: Natural
+    hidden: Natural
+    by_role: dict[Role, RoleTotals]
+
+
+class OptimizerGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One group that an optimizer holds; a position that no name could be found for is an empty name."""
+
+    weight_decay: float | None
+    lr: float | None
+    weight_decay_is_default: bool | None = field(name="implicit")
+    parameters: tuple[str, ...]
+
+
+class OptimizerRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One optimizer, live or as a checkpoint saved it."""
+
+    name: str
+    class_: str = field(name="class")
+    groups: tuple[OptimizerGroup, ...]
+    semantics: Semantics
+    origin: Origin
+
+
+class FindingRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One difference, with every parameter that it concerns."""
+
+    code: str
+    severity: Severity
+    parameters: tuple[str, ...]
+    message: str
+    expected: str
+    found: str
+
+
+class ReportDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A report of decay-audit."""
+
+    schema_version: Literal[1]
+    target: str
+    source: SourceRecord
+    ruleset: RuleSetRecord
+    parameters: tuple[ParameterRecord, ...]
+    groups: tuple[PlannedGroup, ...]
+    totals: Totals
+    optimizers: tuple[OptimizerRecord, ...]
+    findings: tuple[FindingRecord, ...]
+
+
+def report_document(report: Report) -> ReportDocument:
+    """Make the document of a report."""
+    inventory = report.inventory
+    return ReportDocument(
+        schema_version=1,
+        target=inventory.target,
+        source=SourceRecord(kind=inventory.kind, files=inventory.files, built_on=inventory.built_on),
+        ruleset=_ruleset(report.plan),
+        parameters=parameter_records(report),
+        groups=_groups(report.plan),
+        totals=_totals(report),
+        optimizers=tuple(map(_optimizer, report.optimizers)),
+        findings=tuple(msgspec.convert(finding, FindingRecord, from_attributes=True) for finding in report.findings),
+    )
+
+
+def _ruleset(plan: Plan) -> RuleSetRecord:
+    ruleset, matched = plan.ruleset, plan.matched()
+    rules = [RuleRecord(name=rule.name, matched=matched.get(rule.name, 0), line=rule.line) for rule in ruleset.rules]
+    line = ruleset.default_location.rpartition(":")[2]
+    default = RuleRecord(name=DEFAULT, matched=matched.get(DEFAULT, 0), line=int(line) if line.isdigit() else 0)
+    return RuleSetRecord(
+        name=ruleset.name,
+        title=ruleset.title,
+        source=ruleset.source,
+        weight_decay=ruleset.weight_decay,
+        rules=(*rules, default),
+    )
+
+
+def parameter_records(report: Report) -> tuple[ParameterRecord, ...]:
+    """Make the record of each parameter."""
+    observations: Mapping[str, list[Observation]] = defaultdict(list)
+    for observation in report.observations:
+        observations[observation.parameter].append(observation)
+    return tuple(_parameter(decision, observations.get(decision.name, ())) for decision in report.plan.decisions)
+
+
+def _parameter(decision: Decision, observations: Sequence[Observation]) -> ParameterRecord:
+    subject, parameter = decision.classified, decision.classified.parameter
+    return ParameterRecord(
+        name=parameter.name,
+        raw_name=parameter.raw_name,
+        shape=parameter.shape,
+        dtype=parameter.dtype,
+        numel=parameter.numel,
+        layer=subject.layer,
+        role=subject.role,
+        confidence=subject.confidence,
+        evidence=tuple(EvidenceRecord(kind=evidence.kind, detail=evidence.detail) for evidence in subject.evidence),
+        owner=parameter.owner.name,
+        owner_type=parameter.owner.types[0] if parameter.owner.types else None,
+        trainable=parameter.trainable,
+        tied_to=parameter.tied_to,
+        declared_no_decay=parameter.declared_no_decay,
+        decay=decision.decays,
+        weight_decay=decision.weight_decay,
+        rule=decision.rule,
+        lr_scale=decision.lr_scale,
+        use=decision.use,
+        observed=tuple(
+            msgspec.convert(observation, ObservationRecord, from_attributes=True) for observation in observations
+        ),
+    )
+
+
+def _groups(plan: Plan) -> tuple[PlannedGroup, ...]:
+    return tuple(
+        PlannedGroup(
+            weight_decay=group.weight_decay,
+            lr_scale=group.lr_scale,
+            use=group.use,
+            parameters=tuple(decision.name for decision in group.decisions),
+            numel=group.numel,
+        )
+        for group in plan.groups()
+    )
+
+
+def _totals(report: Report) -> Totals:
+    plan = report.plan
+    counted, decayed = totals.count(plan.decisions), totals.count(totals.decayed(plan))
+    return Totals(
+        parameters=counted.parameters,
+        numel=counted.numel,
+        decayed_parameters=decayed.parameters,
+        decayed_numel=decayed.numel,
+        hidden=report.hidden,
+        by_role={
+            role: RoleTotals(
+                parameters=len(members),
+                numel=totals.count(members).numel,
+                decayed_parameters=sum(decision.decays for decision in members),
+            )
+            for role, members in totals.by_role(plan.decisions).items()
+        },
+    )
+
+
+def _optimizer(optimizer: Optimizer) -> OptimizerRecord:
+    return OptimizerRecord(
+        name=optimizer.name,
+        class_=optimizer.type,
+        groups=tuple(msgspec.convert(group, OptimizerGroup, from_attributes=True) for group in optimizer.groups),
+        semantics=optimizer.semantics,
+        origin=optimizer.origin,
+    )

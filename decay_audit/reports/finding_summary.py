@@ -1,0 +1,49 @@
+"""What every format says of the findings: the verdict, the notes, and for each finding its parameters and location."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from decay_audit.checks.codes import Finding
+from decay_audit.model.choices import SEVERITIES
+from decay_audit.reports.folding import fold_names
+from decay_audit.reports.report import Report
+from decay_audit.text import count_noun, escape_control, first_few
+
+
+def verdict(report: Report) -> str:
+    """Sum up the findings in one line: `1 error, 2 warnings in 95 parameters`."""
+    counts = Counter(finding.severity for finding in report.findings)
+    findings = ", ".join(count_noun(counts[severity], severity) for severity in SEVERITIES if counts[severity])
+    parameters = count_noun(len(report.plan.decisions) + report.hidden, "parameter")
+    return "; ".join([f"{findings or 'no findings'} in {parameters}", *dict.fromkeys(_not_compared(report))])
+
+
+def _not_compared(report: Report) -> Iterator[str]:
+    """Name the saved optimizers that could not be compared, or not in full, because positions have no names."""
+    for optimizer in report.optimizers:
+        names = [name for group in optimizer.groups for name in group.parameters]
+        known = sum(map(bool, names))
+        if names and not known and optimizer.origin == "checkpoint":
+            yield f"the saved {escape_control(optimizer.type)} could not be compared"
+        elif known < len(names) and optimizer.origin == "checkpoint":
+            yield (
+                f"the saved {escape_control(optimizer.type)} could only be compared "
+                f"at {known:,} of {len(names):,} positions"
+            )
+
+
+def notes(report: Report) -> tuple[str, ...]:
+    """List what a person should know about how the target and the optimizers were read, each note once."""
+    of_optimizers = (note for optimizer in report.optimizers for note in (*optimizer.name_caveats, *optimizer.notes))
+    return tuple(dict.fromkeys((*report.inventory.notes, *of_optimizers)))
+
+
+def parameter_names(finding: Finding, limit: int) -> str:
+    """Name the parameters of a finding, folded; the first `limit` patterns, and how many more there are."""
+    return first_few([escape_control(pattern) for pattern in fold_names(finding.parameters)], limit)
+
+
+def location(finding: Finding, report: Report) -> str:
+    """Write where a finding points; the name of an optimizer is left out where there is no other."""
+    only_optimizer = [optimizer.name for optimizer in report.optimizers] == [finding.where]
+    return "" if only_optimizer else finding.where

@@ -1,0 +1,101 @@
+"""What stands around a terminal report of a model: the header above, and the totals, notes and findings below."""
+
+from collections.abc import Iterator, Sequence
+
+from decay_audit.checks.codes import Finding
+from decay_audit.reports import totals
+from decay_audit.reports.finding_summary import location, notes, parameter_names
+from decay_audit.reports.options import Options
+from decay_audit.reports.report import Report
+from decay_audit.reports.terminal import layout
+from decay_audit.reports.terminal.layout import paint
+from decay_audit.reports.wording import share, size
+from decay_audit.roles.words import NOUNS
+from decay_audit.rulesets.plan import Decision
+from decay_audit.text import count_noun, escape_control, format_coefficient
+
+_BUILT_ON = {
+    "meta": "on the meta device",
+    "streamed": "on the CPU, each parameter dropped as it was registered",
+    "cpu": "on the CPU",
+}
+_NAMES = 8
+_COMMAND = "fix: decay-audit "
+
+
+def header(report: Report, options: Options) -> Iterator[str]:
+    """Name the target, its size, and the ruleset."""
+    ruleset, count = report.plan.ruleset, totals.count(report.plan.decisions)
+    elements = size(count.numel, count.parameters)
+    if report.hidden:
+        elements = f"{elements} shown, {report.hidden:,} hidden"
+    policy = f"ruleset {escape_control(ruleset.name)}, weight_decay {format_coefficient(ruleset.weight_decay)}"
+    target = escape_control(report.inventory.target)
+    yield from layout.heading(target, (elements, policy), options.width, color=options.color)
+
+
+def footer(report: Report, options: Options) -> Iterator[str]:
+    """Sum up what decays and what is spared; then the notes, and the findings."""
+    plan = report.plan
+    whole = totals.count(plan.decisions).numel
+    for title, decisions in (
+        ("decayed", totals.decayed(plan)),
+        ("spared", totals.spared(plan)),
+        ("frozen", totals.skipped(plan)),
+    ):
+        if decisions or title == "decayed":
+            yield from _total(title, decisions, whole, options)
+    yield from _notes(report, options)
+    if report.findings:
+        yield ""
+        yield from finding_lines(report, options)
+
+
+def finding_lines(report: Report, options: Options) -> Iterator[str]:
+    """Write each finding: its code and severity, then its parameters, its location, and the fix."""
+    for finding in report.findings:
+        head = f"{finding.code} {finding.severity:<7}"
+        first, *more = layout.paragraph(f"{head} ", escape_control(finding.message), options.width)
+        yield paint(head, finding.severity, color=options.color) + first[len(head) :]
+        yield from more
+        for detail in _details(finding, report, options):
+            width = None if _COMMAND in detail else options.width  # a broken line could not be pasted
+            yield from layout.paragraph(" " * 14, detail, width)
+
+
+def _details(finding: Finding, report: Report, options: Options) -> Iterator[str]:
+    if finding.parameters:
+        yield parameter_names(finding, len(finding.parameters) if options.full else _NAMES)
+    if place := location(finding, report):
+        yield escape_control(place)
+    if finding.fix:
+        yield f"fix: {escape_control(finding.fix)}"
+
+
+def _total(title: str, decisions: Sequence[Decision], whole: int, options: Options) -> Iterator[str]:
+    count = totals.count(decisions)
+    amount = f"{size(count.numel, count.parameters)} ({share(count.numel, whole)})"
+    roles = ", ".join(count_noun(len(members), *NOUNS[role]) for role, members in totals.by_role(decisions).items())
+    remark = {
+        "decayed": "",
+        "spared": "model.parameters() in one group would decay them too",
+        "frozen": "in no param group",
+    }[title]
+    text = amount + (f": {roles}" if roles else "") + (f"; {remark}" if remark else "")
+    yield from layout.paragraph(f"  {title:<9}", text, options.width)
+
+
+def _notes(report: Report, options: Options) -> Iterator[str]:
+    inventory = report.inventory
+    if inventory.built_on:
+        yield f"  built    {_BUILT_ON.get(inventory.built_on, escape_control(inventory.built_on))}"
+    for note in notes(report):
+        yield from layout.paragraph("  note     ", escape_control(note), options.width)
+    if not inventory.excluded:
+        return
+    if not options.verbose:
+        tensors = count_noun(len(inventory.excluded), "tensor, not a parameter", "tensors, not parameters")
+        yield f"  left out {tensors}; --verbose lists {'it' if len(inventory.excluded) == 1 else 'them'}"
+        return
+    for tensor in inventory.excluded:
+        yield f"  left out {escape_control(tensor.name)}: {escape_control(tensor.reason)}"

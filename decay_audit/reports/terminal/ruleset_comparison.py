@@ -1,0 +1,134 @@
+"""Where rulesets differ on one model, as text and as JSON."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from decay_audit.model.choices import Format
+from decay_audit.reports.folding import fold_names
+from decay_audit.reports.options import Options
+from decay_audit.reports.terminal import layout
+from decay_audit.reports.terminal.layout import Column, PaintedText, Style, paint
+from decay_audit.reports.wording import factors, share, size
+from decay_audit.roles.words import NOUNS, Role
+from decay_audit.rulesets.diff import RulesetComparison, RulesetDecision, RulesetDifference
+from decay_audit.rulesets.plan import FROZEN
+from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
+
+SHOWN = 12
+"""How many patterns of names stand under a difference, unless everything is asked for."""
+
+
+def render(comparison: RulesetComparison, target: str, format: Format, options: Options) -> str:  # noqa: A002
+    """Write where rulesets differ."""
+    if format is Format.JSON:
+        return msgspec.json.format(msgspec.json.encode(_document(comparison, target)), indent=2).decode()
+    return "\n".join(_text(comparison, target, options))
+
+
+def _text(comparison: RulesetComparison, target: str, options: Options) -> Iterator[str]:
+    names = [ruleset.name for ruleset in comparison.rulesets]
+    elements = size(comparison.numel, comparison.parameters)
+    base = f"weight_decay {format_coefficient(comparison.weight_decay)}"
+    yield from layout.heading(escape_control(target), (elements, base), options.width, color=options.color)
+    yield ""
+    if not comparison.differences:
+        yield f"  {join_words(names)} decide every parameter alike"
+    for group in _but_for_learning_rates(comparison.differences):
+        yield from _difference(group, names, options)
+    if comparison.differences:
+        yield from _gaps(comparison, options)
+    for refusal in comparison.refused:
+        yield from layout.paragraph("  left out: ", escape_control(refusal.reason), options.width)
+
+
+def _but_for_learning_rates(differences: Sequence[RulesetDifference]) -> list[list[RulesetDifference]]:
+    """Group differences that only differ in the factors on the learning rate, the largest group first."""
+    groups: dict[tuple[Role, tuple[RulesetDecision, ...]], list[RulesetDifference]] = {}
+    for difference in differences:
+        decisions = tuple(replace(decision, lr_scale=1.0) for decision in difference.sides)
+        groups.setdefault((difference.role, decisions), []).append(difference)
+    return sorted(groups.values(), key=lambda group: -sum(difference.numel for difference in group))
+
+
+def _difference(group: Sequence[RulesetDifference], names: Sequence[str], options: Options) -> Iterator[str]:
+    parameters = [name for difference in group for name in difference.parameters]
+    title = count_noun(len(parameters), *NOUNS[group[0].role])
+    numel = sum(difference.numel for difference in group)
+    yield f"  {paint(title, 'title', color=options.color)}, {count_noun(numel, 'element')}"
+    by_ruleset = list(zip(*(difference.sides for difference in group), strict=True))
+    treatments = [_treatment(decisions) for decisions in by_ruleset]
+    name_width, treatment_width = max(map(len, names)), max(12, *map(len, treatments))
+    for name, (decision, *_), treatment in zip(names, by_ruleset, treatments, strict=True):
+        rule = f"{decision.rule} ({escape_control(decision.location)})" if decision.location else decision.rule
+        style: Style = "decay" if decision.weight_decay else "dim"
+        painted = paint(f"{treatment:<{treatment_width}}", style, color=options.color)
+        yield f"    {escape_control(name):<{name_width}}  {painted}  {escape_control(rule)}"
+    patterns = [escape_control(pattern) for pattern in fold_names(parameters)]
+    yield from layout.paragraph("    ", first_few(patterns, len(patterns) if options.full else SHOWN), options.width)
+    yield ""
+
+
+def _treatment(decisions: Sequence[RulesetDecision]) -> str:
+    """Write what a ruleset decides for parameters that it treats alike except for their learning rates."""
+    decision, scales = decisions[0], [each.lr_scale for each in decisions]
+    if decision.rule == FROZEN:
+        return "in no group"
+    texts = [
+        format_coefficient(decision.weight_decay) if decision.weight_decay else "spared",
+        f"lr {factors(scales)}" if any(scale != 1.0 for scale in scales) else "",
+        escape_control(decision.use or ""),
+    ]
+    return ", ".join(filter(None, texts))
+
+
+def _gaps(comparison: RulesetComparison, options: Options) -> Iterator[str]:
+    """One line for two rulesets, a matrix for more."""
+    names = [escape_control(ruleset.name) for ruleset in comparison.rulesets]
+    if len(names) == 2:
+        (gap,) = comparison.gaps
+        yield (
+            f"  {join_words(names)} differ in {gap.parameters:,} of {count_noun(comparison.parameters, 'parameter')}, "
+            f"{share(gap.numel, comparison.numel)} of the elements"
+        )
+        return
+    gaps = {(gap.first, gap.second): gap.parameters for gap in comparison.gaps}
+    yield "  parameters that differ"
+    table_width = sum(len(name) + 2 for name in names) + max(map(len, names)) + 2
+    narrow = options.width is not None and table_width > options.width  # then numbers stand over the columns
+    heads = [str(number) for number in range(1, len(names) + 1)] if narrow else names
+    columns = [Column(title=""), *(Column(title=head, right=True) for head in heads)]
+    rows: list[list[PaintedText]] = [
+        [
+            (f"{heads[row]} {name}" if narrow else name, ""),
+            *((_gap(gaps, row, column), "") for column in range(len(names))),
+        ]
+        for row, name in enumerate(names)
+    ]
+    yield from layout.table(columns, rows, options.width, color=options.color)
+
+
+def _gap(gaps: dict[tuple[int, int], int], row: int, column: int) -> str:
+    return "-" if row == column else f"{gaps[min(row, column), max(row, column)]:,}"
+
+
+def _document(comparison: RulesetComparison, target: str) -> dict[str, object]:
+    names = [ruleset.name for ruleset in comparison.rulesets]
+    return {
+        "schema_version": 1,
+        "target": target,
+        "weight_decay": comparison.weight_decay,
+        "rulesets": names,
+        "totals": {"parameters": comparison.parameters, "numel": comparison.numel},
+        "differences": comparison.differences,
+        "gaps": [
+            {
+                "rulesets": [names[gap.first], names[gap.second]],
+                "parameters": gap.parameters,
+                "numel": gap.numel,
+            }
+            for gap in comparison.gaps
+        ],
+        "refused": comparison.refused,
+    }

@@ -1,0 +1,133 @@
+"""Which rulesets reproduce what an optimizer does, as text and as JSON."""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from decay_audit.model.choices import Format
+from decay_audit.reports.folding import fold_names
+from decay_audit.reports.options import Options
+from decay_audit.reports.terminal import layout
+from decay_audit.reports.terminal.layout import paint
+from decay_audit.rulesets.diff import RulesetMatch
+from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
+
+SHOWN = 12
+"""How many patterns of names are shown of those that differ alike."""
+
+
+def render(matches: Sequence[RulesetMatch], format: Format, options: Options) -> str:  # noqa: A002
+    """Write which rulesets reproduce what an optimizer does, the best first; or the nearest ones, with what differs."""
+    if format is Format.JSON:
+        documents = [
+            {
+                "ruleset": match.ruleset.name,
+                "weight_decay": match.weight_decay,
+                "exact": match.exact,
+                "parameters": match.parameters,
+                "unplaced": match.unplaced,
+                "mismatches": match.mismatches,
+                "unmatched": match.unmatched,
+                "scales": match.scales,
+                "routes": match.routes,
+                "no_effect": match.no_effect,
+                "refused": match.refused,
+                "needs_model": match.needs_model,
+            }
+            for match in matches
+        ]
+        return msgspec.json.format(msgspec.json.encode(documents), indent=2).decode()
+    return "\n".join(_text(matches, options))
+
+
+def _text(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
+    if not matches:
+        yield "nothing decays here: every ruleset with weight_decay 0 does this"
+        return
+    yield from _unplaced(matches, options)
+    exact: dict[str, list[RulesetMatch]] = {}
+    for match in matches:
+        if match.exact:
+            exact.setdefault(_heading(match), []).append(match)
+    for heading, alike in exact.items():
+        yield from _exact(heading, alike, options)
+    if not exact:
+        yield "no preset does exactly this; the nearest:"
+        for match in [match for match in matches if not match.refused][: 10 if options.full else 3]:
+            yield from _nearest(match, options)
+    yield from _refused([match.ruleset.name for match in matches if match.refused and not match.needs_model], options)
+    yield from _needing_a_model([match.ruleset.name for match in matches if match.needs_model], options)
+
+
+def _unplaced(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
+    placed, unplaced = max(match.parameters for match in matches), matches[0].unplaced
+    if not unplaced:
+        return
+    parameters = count_noun(placed + unplaced, "parameter")
+    if placed:
+        compared, others = f"{placed:,} of {parameters}", "the others"
+    else:
+        compared, others = f"only how many of {parameters} have each weight_decay", "they"
+    text = f"compared {compared}: the saved optimizer does not say at which positions {others} are"
+    yield from layout.paragraph("", text, options.width)
+
+
+def _heading(match: RulesetMatch) -> str:
+    """Say how far an exact match goes: only the coefficients of the optimizer were compared."""
+    more = ["scale learning rates"] * match.scales + ["route to several optimizers"] * match.routes
+    if more:
+        return f"the same weight decay, but they also {join_words(more)}"
+    if match.no_effect:
+        return "these agree too, but only because none of their rules matches this model"
+    return "as far as was compared, these do the same" if match.unplaced else "these do exactly this"
+
+
+def _exact(heading: str, alike: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
+    """A line for each, and the coefficient once if it is the same for all."""
+    coefficients = {match.weight_decay for match in alike}
+    shared = f", with weight_decay {format_coefficient(alike[0].weight_decay)}" if len(coefficients) == 1 else ""
+    yield from layout.paragraph("", f"{heading}{shared}:", options.width)
+    names = [escape_control(match.ruleset.name) for match in alike]
+    width = max(map(len, names))
+    for name, match in zip(names, alike, strict=True):
+        own = "" if shared else f"   weight_decay {format_coefficient(match.weight_decay)}"
+        first, *others = layout.paragraph(
+            f"  {name:<{width}}{own}   ", escape_control(match.ruleset.title), options.width
+        )
+        yield first.replace(name, paint(name, "title", color=options.color), 1)
+        yield from others
+
+
+def _needing_a_model(names: Sequence[str], options: Options) -> Iterator[str]:
+    """Count the rulesets that need a model; they are many, so their names are shown only on request."""
+    if names:
+        need = "need classes, hooks or attributes, which a checkpoint does not have: name its model with --model"
+        yield from layout.paragraph("  ", f"{count_noun(len(names), 'preset')} {need}", options.width)
+        if options.full:
+            yield from layout.paragraph("    ", ", ".join(map(escape_control, names)), options.width)
+
+
+def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
+    if names:
+        yield from layout.paragraph("  no answer from ", ", ".join(map(escape_control, names)), options.width)
+
+
+def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:
+    title = f"{escape_control(match.ruleset.name)}, weight_decay {format_coefficient(match.weight_decay)}"
+    size = f"{len(match.mismatches):,} of {count_noun(match.parameters, 'parameter')} differ"
+    if not match.parameters:
+        size = f"{match.unmatched:,} of {count_noun(match.unplaced, 'parameter')} differ"
+    elif match.unplaced:
+        size += f", and {match.unmatched:,} of the {match.unplaced:,} others"
+    yield f"  {paint(title, 'title', color=options.color)}   {size}"
+    for expected, found in dict.fromkeys((mismatch.expected, mismatch.found) for mismatch in match.mismatches):
+        alike = [each.parameter for each in match.mismatches if (each.expected, each.found) == (expected, found)]
+        patterns = [escape_control(pattern) for pattern in fold_names(alike)]
+        head = f"    {_coefficient(expected)} by the preset, {_coefficient(found)} here: "
+        yield from layout.paragraph(head, first_few(patterns, SHOWN), options.width)
+
+
+def _coefficient(weight_decay: float | None) -> str:
+    if weight_decay is None:
+        return "in no group"
+    return format_coefficient(weight_decay) if weight_decay else "spared"

@@ -1,0 +1,69 @@
+"""The text format: a table of the parameters for `inspect`; for `check` the findings, and where optimizers differ."""
+
+from collections.abc import Iterator, Sequence
+
+from decay_audit.reports.columns import DIFFERS, GUESS, SPARED, columns, entries, legend, role_text, shape_text
+from decay_audit.reports.folding import FoldedRow, ParameterEntry, fold, unfolded_rows
+from decay_audit.reports.options import Options
+from decay_audit.reports.report import Report
+from decay_audit.reports.terminal import layout
+from decay_audit.reports.terminal.frame import finding_lines, footer, header
+from decay_audit.reports.terminal.layout import Column, PaintedText, paint
+from decay_audit.text import escape_control
+
+_COLUMNS = (
+    Column(title="parameter"),
+    Column(title="", right=True),
+    Column(title="shape", dropped=2),
+    Column(title="layer", dropped=3),
+    Column(title="role"),
+)
+_DROPPED = {"rule": 1}
+
+
+def render(report: Report, options: Options) -> str:
+    """Write a report as text: a header, the table, the totals, the notes and the findings."""
+    table = _table(report, entries(report), options)
+    return "\n".join([*header(report, options), "", *table, "", *footer(report, options), ""])
+
+
+def render_findings(report: Report, options: Options) -> str:
+    """Write the findings alone, and nothing where there are none.
+
+    Where there are a live optimizer and a saved one, a table comes first: the parameters for which one of them does
+    not do what the ruleset decides.
+    """
+    title = paint(escape_control(report.inventory.target), "title", color=options.color)
+    head = [title] if options.titled and report.findings else []
+    table = [*_differences(report, options)] if len({each.origin for each in report.optimizers}) > 1 else []
+    lines = (*head, *table, *([""] if table else []), *finding_lines(report, options))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _differences(report: Report, options: Options) -> Iterator[str]:
+    different = [entry for entry in entries(report) if any(cell.endswith(DIFFERS) for cell in entry.cells)]
+    return _table(report, different, options) if different else iter(())
+
+
+def _table(report: Report, shown: Sequence[ParameterEntry], options: Options) -> Iterator[str]:
+    rows = unfolded_rows(shown) if options.full else fold(shown)
+    titles = columns(report)
+    more = (Column(title=title, dropped=_DROPPED.get(title, 0), below=not title) for title in titles)
+    yield from layout.table([*_COLUMNS, *more], map(_cells, rows), options.width, color=options.color)
+    for line in legend(report, rows):
+        for part in layout.paragraph(layout.INDENT, line, options.width):
+            yield paint(part, "dim", color=options.color)
+
+
+def _cells(row: FoldedRow) -> Sequence[PaintedText]:
+    layer, decay, *others = row.cells
+    role = role_text(row)
+    return (
+        (escape_control(row.pattern), ""),
+        (f"x{row.count}" if row.count > 1 else "", "dim"),
+        (shape_text(row), ""),
+        (layer, "dim"),
+        (role, "warning" if GUESS in role else ""),
+        (decay, "dim" if decay == SPARED else "decay"),
+        *((text, "error" if text.endswith(DIFFERS) else "dim") for text in others),
+    )
