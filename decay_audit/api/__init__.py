@@ -163,8 +163,10 @@ def assert_decay(
     """
     if optimizer is None:
         raise DecayAuditError("there is no optimizer to assert anything of", "audit(model) decides without one")
-    found = with_codes(audit(model, optimizer, rules, weight_decay, measure=measure), selected_codes.chosen((), ignore))
-    if selected_codes.fails(found.findings, fail_on):
+    found = with_codes(
+        audit(model, optimizer, rules, weight_decay, measure=measure), selected_codes.select_codes((), ignore)
+    )
+    if selected_codes.has_failure(found.findings, fail_on):
         from decay_audit import reports
 
         raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.render_findings(found)}")

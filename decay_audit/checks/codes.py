@@ -1,4 +1,4 @@
-"""The codes: what each finding means, how bad it is, and the value that a check returns."""
+"""The value that a check returns, and the table of codes: what each means, and its severity."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from decay_audit.model.choices import Severity
 
 
 class Finding(Struct, frozen=True, kw_only=True):
-    """One difference, said once per code and cause, with every parameter that it concerns.
+    """One difference, with every parameter that it concerns. There is one finding for each code and cause.
 
     Attributes:
         expected: what the ruleset, lock or model asks for.
@@ -28,7 +28,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Code(Struct, frozen=True, kw_only=True):
-    """What a code stands for: its title in a table, its severity, and the paragraph that `explain CODE` prints."""
+    """What a code means: its title in a list, its severity, and the paragraph that `explain CODE` prints."""
 
     title: str
     severity: Severity
@@ -62,192 +62,196 @@ CODES: dict[str, Code] = {
     "DA101": Code(
         title="the optimizer decays a parameter that the ruleset spares",
         severity="error",
-        explanation="PyTorch applies weight_decay to every parameter of a param group: biases, norm gains and "
-        "positional tables too, and never says so. The usual cause is one group made of model.parameters(), or a "
-        "split whose names or classes match nothing in this model. `decay-audit emit` prints groups that fit.",
+        explanation="PyTorch applies weight_decay to every parameter of a param group, also to biases, norm weights "
+        "and position embeddings, and reports nothing. Usual causes: one group made of model.parameters(), or a split "
+        "by names or classes that match nothing in this model. `decay-audit emit` writes the groups that the ruleset "
+        "asks for.",
     ),
     "DA102": Code(
         title="the optimizer spares a parameter that the ruleset decays",
         severity="error",
-        explanation="The parameter sits in a group whose weight_decay is 0 although the ruleset asks for decay. "
-        "Typical causes: an unanchored word such as `bias` or `ln` that also matches a matrix "
-        "(relative_attention_bias.weight), a rank test on flattened or sharded tensors, or a group that lost its key.",
+        explanation="The parameter is in a group with weight_decay 0, but the ruleset decays it. Usual causes: a word "
+        "such as `bias` or `ln` that also matches a matrix (relative_attention_bias.weight), a test on the number of "
+        "dimensions after tensors were flattened or sharded, or a group that lost its weight_decay key.",
     ),
     "DA103": Code(
-        title="both decay it, with another coefficient",
+        title="the optimizer decays a parameter with another coefficient",
         severity="error",
-        explanation="The optimizer's coefficient is not the ruleset's. It is often written by something else after "
-        "the optimizer was built: a schedule, a configuration key, or a resumed checkpoint, which restores its own "
-        "weight_decay over the new one.",
+        explanation="The optimizer and the ruleset both decay the parameter, but with different coefficients. The "
+        "coefficient is often changed after the optimizer is built: by a schedule, by a configuration key, or by a "
+        "resumed checkpoint, whose weight_decay replaces the new one.",
     ),
     "DA201": Code(
         title="a trainable parameter is in no optimizer",
         severity="error",
-        explanation="The parameter requires a gradient and gets one, but no optimizer holds it, so it keeps its "
-        "initial value for the whole run. Hand-made lists and a head added after the optimizer was built do this; "
-        "PyTorch reports nothing.",
+        explanation="The parameter requires a gradient, but no optimizer holds it, so it keeps its initial value for "
+        "the whole run. Usual causes: a list of parameters written by hand, or a layer added after the optimizer was "
+        "built. PyTorch reports nothing.",
     ),
     "DA202": Code(
-        title="a parameter is in more than one group or optimizer",
+        title="a parameter is listed more than once",
         severity="error",
-        explanation="A tensor that appears twice is stepped twice, and decayed twice. Within one group PyTorch only "
-        "warns; between two optimizers nothing notices. Tied weights that are listed under both names, and modules "
-        "that are walked twice, are the usual reasons.",
+        explanation="A parameter that is listed twice, in one group, in two groups or in two optimizers, is updated "
+        "twice in each step, and decayed twice. Within one group PyTorch only warns; between two optimizers nothing "
+        "checks it. Usual causes: tied weights listed under both names, or modules that are walked twice.",
     ),
     "DA203": Code(
-        title="an optimizer holds a tensor that is not the model's",
+        title="an optimizer holds a tensor that is not a parameter of the model",
         severity="error",
-        explanation="The optimizer steps a tensor that is no parameter of this model: it was built before a layer was "
-        "replaced, resized or moved, or from another copy of the model. What it updates is not what the forward pass "
-        "uses.",
+        explanation="The optimizer updates a tensor that this model does not use. Usual causes: a layer was replaced, "
+        "resized or moved after the optimizer was built, or the optimizer was built from another copy of the model. "
+        "The parameters that replaced the tensor are not trained.",
     ),
     "DA204": Code(
-        title="a frozen parameter sits in a decaying group",
+        title="a frozen parameter is in a group with weight decay",
         severity="warning",
-        explanation="A parameter with requires_grad=False has no gradient, and torch optimizers skip `grad is None`. "
-        "A gradient of zeros is not skipped: after zero_grad(set_to_none=False), or with engines that fill in zeros, "
-        "the frozen weight decays. Adam with coupled decay then moves it by a full lr per step.",
+        explanation="A parameter with requires_grad=False has no gradient, and torch optimizers skip parameters whose "
+        "gradient is None. They do not skip a gradient of zeros: after zero_grad(set_to_none=False), or with engines "
+        "that fill in zeros, the frozen weight decays. Adam with coupled decay even moves it by about lr per step.",
     ),
     "DA205": Code(
-        title="tied names would get different decisions",
+        title="the rules decide differently for two names of one tensor",
         severity="warning",
-        explanation="One tensor has several names (an embedding tied with the head), and the rules decide differently "
-        "for them. The tensor can have one coefficient only, and decay-audit uses the first name; code that walks "
-        "modules in another order ends up with the other.",
+        explanation="A tied tensor has several names (an embedding that is also the head), and the rules give them "
+        "different decisions. A tensor can have only one coefficient. decay-audit uses its first name; code that "
+        "walks the modules in another order may use the other name.",
     ),
     "DA206": Code(
         title="an empty param group",
         severity="warning",
-        explanation="The group holds no parameters, so the condition that should fill it matched nothing in this "
-        "model. Some engines and checkpoint formats also fail on empty groups.",
+        explanation="The group holds no parameters: the condition that should fill it matched nothing in this model. "
+        "Some engines and checkpoint formats also fail on empty groups.",
     ),
     "DA207": Code(
         title="groups with identical hyperparameters",
         severity="note",
-        explanation="Several groups of one optimizer agree in every hyperparameter. They do no harm to the result, but "
-        "each costs kernel launches and bookkeeping in every step, and fused or foreach updates work per group.",
+        explanation="Several groups of one optimizer have the same hyperparameters. The result is the same as with "
+        "one group, but each group costs kernel launches and bookkeeping in every step: fused and foreach updates "
+        "work per group.",
     ),
     "DA301": Code(
         title="a rule matched nothing in this model",
         severity="warning",
-        explanation="A name or class that matches nothing is the silent failure behind many reports: `LayerNorm` where "
-        "the model says `layer_norm`, `ln_f`, a custom norm class. Either the rule is for other models or it is broken "
-        "for this one.",
+        explanation="A name or class in the rule matches no parameter: `LayerNorm` where the model says `layer_norm`, "
+        "a name that the model does not use, a custom norm class. The rule was written for other models, or it has a "
+        "mistake. Many published bugs are of this kind, because nothing fails.",
     ),
     "DA302": Code(
-        title="a rule is wholly shadowed by earlier rules",
+        title="earlier rules match everything that a rule matches",
         severity="warning",
-        explanation="Everything that the rule matches was decided by rules above it, so it has no effect. The first "
-        "match wins: move the rule up, or drop it.",
+        explanation="The first rule that matches decides. Rules above this one match all of its parameters, so it has "
+        "no effect. Move the rule up, or delete it.",
     ),
     "DA303": Code(
         title="a rule matches only with, or only without, wrapper prefixes",
         severity="warning",
-        explanation="torch.compile, DataParallel and FSDP rename parameters (`_orig_mod.`, `module.`, "
-        "`_fsdp_wrapped_module.`). A rule that is anchored to one form decides nothing in the other. decay-audit "
-        "matches canonical names, without those parts, unless the ruleset says `names: raw`.",
+        explanation="torch.compile, DataParallel and FSDP add prefixes to parameter names (`_orig_mod.`, `module.`, "
+        "`_fsdp_wrapped_module.`). A rule that is written for one form matches nothing in the other. decay-audit "
+        "removes these prefixes before it matches, unless the ruleset says `names: raw`.",
     ),
     "DA304": Code(
         title="a parameter is unclassified",
         severity="warning",
-        explanation="Nothing explains what the parameter does: not its owner's class, not its name and shape, and no "
-        "traced use. Rules on roles cannot see it. `--trace` may find out, or a rule can name it.",
+        explanation="The parameter's role is unknown: its module's class, its name, its shape and its traced use do "
+        "not show it. Rules on roles do not match it. `--trace` may show the role, or a rule can match the parameter "
+        "by name.",
     ),
     "DA305": Code(
-        title="what the model declares no_weight_decay is decayed",
+        title="a parameter is decayed that the model declares no_weight_decay",
         severity="warning",
-        explanation="The model says through no_weight_decay(), no_weight_decay_keywords() or a `_no_weight_decay` "
-        "attribute that this parameter should not decay, and the ruleset or the optimizer decays it. Wrappers hide "
-        "these hooks (DistributedDataParallel has no no_weight_decay), and compiled models change the names they list.",
+        explanation="The model declares through no_weight_decay(), no_weight_decay_keywords() or a `_no_weight_decay` "
+        "attribute that this parameter should not decay, but the ruleset or the optimizer decays it. Wrappers hide "
+        "these declarations (DistributedDataParallel has no no_weight_decay), and torch.compile changes the names in "
+        "them.",
     ),
     "DA306": Code(
-        title="a rule asks what this source cannot know: it was not applied",
+        title="a rule needs facts that this source does not have: it was not applied",
         severity="warning",
-        explanation="A checkpoint holds names, shapes and dtypes. It cannot tell the class of an owner, a model's "
-        "declarations, attributes of tensors or what was trainable. The rule was skipped for the parameters listed, so "
-        "their decision may differ from the model's. `--model TARGET` supplies what is missing.",
+        explanation="A checkpoint holds names, shapes and dtypes. It does not hold the classes of modules, what the "
+        "model declares, attributes of tensors, or which parameters were trainable. A rule on these was skipped for "
+        "the parameters listed, so their decision may be another one than for the model. `--model TARGET` supplies "
+        "the facts.",
     ),
     "DA401": Code(
         title="nothing decays although a coefficient is set",
         severity="error",
-        explanation="The ruleset has a coefficient and parameters to decay, and not one parameter is decayed. The "
-        "coefficient was lost on the way: every group set to 0, a configuration key with another name, or a condition "
-        "that matched everything.",
+        explanation="The ruleset has a coefficient and parameters to decay, but no parameter is decayed. Usual "
+        "causes: every group has weight_decay 0, a configuration key has another name, or the condition for no decay "
+        "matches every parameter.",
     ),
     "DA402": Code(
         title="inverted: biases and norms decay, matrices do not",
         severity="error",
-        explanation="The two groups are swapped: what is usually spared decays, and what usually decays is spared. A "
-        "`not` in the wrong place, or coefficients restored from a checkpoint whose groups are in the other order, do "
-        "this.",
+        explanation="The two groups are swapped: biases and norms decay, weight matrices do not. Usual causes: a "
+        "`not` in the wrong place, or a checkpoint whose groups were saved in the other order.",
     ),
     "DA501": Code(
-        title="the coefficient is the optimizer's implicit default",
+        title="the optimizer's default coefficient is in effect",
         severity="warning",
-        explanation="weight_decay was not set, and this optimizer's default is not 0: AdamW decays with 0.01, "
-        "torch.optim.Muon with 0.1. A param group that omits the key inherits the default, too. Write the coefficient "
-        "down, even when it is the default.",
+        explanation="The code does not set weight_decay, and this optimizer's default is not 0: AdamW decays with "
+        "0.01, torch.optim.Muon with 0.1. A param group without the key gets the default, too. Set the coefficient in "
+        "the code, even if it is the default.",
     ),
     "DA502": Code(
         title="weight decay is coupled through an adaptive denominator",
         severity="note",
-        explanation="The optimizer adds weight_decay * w to the gradient and then divides by a running magnitude of "
-        "it (Adam, Adagrad, RMSprop). What a step removes is then not proportional to the weight: parameters with "
-        "small gradients are pulled to zero by up to lr per step, whatever the coefficient. AdamW decouples it "
+        explanation="The optimizer (Adam, Adagrad, RMSprop) adds weight_decay * w to the gradient and then divides by "
+        "a running magnitude of the gradient. The decay is then not proportional to the weight: parameters with small "
+        "gradients move towards zero by up to lr per step, whatever the coefficient is. AdamW decouples the decay "
         "(Loshchilov and Hutter 2019, arXiv:1711.05101).",
     ),
     "DA503": Code(
         title="the measured decay differs from the declared one",
         severity="error",
-        explanation="Steps with a gradient of zero were taken on stand-ins, and what moved is not what the param group "
-        "and the optimizer's class announce. The optimizer ignores the coefficient, applies it to some shapes only, or "
-        "scales it by something other than lr.",
+        explanation="Steps with a gradient of zero were taken on small copies of the parameters, and they did not "
+        "decay as the param group and the optimizer's class declare. The optimizer ignores the coefficient, applies "
+        "it to some shapes only, or scales it by something other than lr.",
     ),
     "DA504": Code(
-        title="lr x weight_decay vanishes in the parameter's dtype",
+        title="lr x weight_decay is rounded away in the parameter's dtype",
         severity="warning",
-        explanation="A decoupled step multiplies w by (1 - lr * weight_decay) and rounds to the parameter's dtype. "
-        "bfloat16 keeps 8 bits: a factor closer to 1 than 2^-9 rounds back to w, so nothing decays however long the "
-        "run. Keep float32 master weights, use stochastic rounding, or a larger product.",
+        explanation="Decoupled decay multiplies w by (1 - lr * weight_decay) and rounds the result to the parameter's "
+        "dtype. bfloat16 has 8 significant bits: if lr * weight_decay is below 2^-9, the result rounds back to w, and "
+        "nothing decays, however long the run is. Use float32 master weights, stochastic rounding, or a larger "
+        "product.",
     ),
     "DA505": Code(
-        title="flattened parameter: shape rules mean nothing here",
+        title="a flattened parameter: rules on shape do not work",
         severity="error",
-        explanation="The wrapper has packed many parameters into one 1-D tensor (FSDP with use_orig_params=False, "
-        "flattened engines). A rule on rank or shape sees a vector, and one coefficient applies to all that is packed. "
-        "Build the param groups before wrapping, or use use_orig_params=True or fully_shard.",
+        explanation="A wrapper has packed many parameters into one 1-D tensor (FSDP with use_orig_params=False, "
+        "engines that flatten). A rule on dimensions or shape sees a vector, and everything that is packed gets the "
+        "same coefficient. Build the param groups before wrapping, or use use_orig_params=True or fully_shard.",
     ),
     "DA601": Code(
-        title="saved optimizer state does not fit the parameters at those positions",
+        title="saved optimizer state does not fit the parameters at its positions",
         severity="error",
-        explanation="load_state_dict maps groups and states by position. With the same sizes in another order PyTorch "
-        "accepts the state and swaps hyperparameters and momenta without a word. `decay-audit migrate` rewrites a "
-        "checkpoint to a new layout by name.",
+        explanation="load_state_dict assigns groups and states by position. If the groups have the same sizes in "
+        "another order, PyTorch accepts the state, and parameters get the hyperparameters and momenta of others. "
+        "`decay-audit migrate` rewrites a checkpoint for new groups by name.",
     ),
     "DA602": Code(
-        title="the checkpoint's pickle names code outside the allow-list",
+        title="the checkpoint's pickle refers to code outside the allow-list",
         severity="note",
-        explanation="The file asks to import and call something that a state dict does not need. decay-audit never "
-        "executes it: the name is carried as a placeholder and listed here. Loading the file with "
-        "torch.load(weights_only=False) would run it.",
+        explanation="The file asks Python to import and call something that a state dict does not need. decay-audit "
+        "never does: it lists the name here. torch.load(weights_only=False) would run the code.",
     ),
     "DA701": Code(
         title="the decision for a parameter differs from the lock",
         severity="error",
-        explanation="The lock recorded what was decided for every parameter, and this run decides differently. If it "
-        "is meant, refresh the file with `decay-audit lock`; if not, a rule, a name or a class changed underneath.",
+        explanation="The lock has the decision for every parameter, and this run decides differently: a rule, a name "
+        "or a class has changed. If the change is intended, update the lock with `decay-audit lock`.",
     ),
     "DA702": Code(
         title="a parameter is not in the lock",
         severity="error",
-        explanation="The model has a parameter that nobody has looked at since the lock was written. Check its "
-        "decision and refresh the lock.",
+        explanation="The model has a parameter that it did not have when the lock was written. Check its decision, "
+        "then update the lock with `decay-audit lock`.",
     ),
     "DA703": Code(
-        title="a locked parameter is gone",
+        title="a parameter of the lock is not in the model",
         severity="error",
-        explanation="The lock knows a parameter that the model no longer has. Where one new name fits it, the finding "
-        "names it: it was probably renamed, and rules on the old name no longer match.",
+        explanation="The lock has a parameter that the model no longer has. If one new name fits, the finding shows "
+        "it: the parameter was probably renamed, and rules on the old name no longer match.",
     ),
 }
-"""Every code, in order: the one place that says how bad each is."""
+"""Every code, in order: the one place that tells its severity."""

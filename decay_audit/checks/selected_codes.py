@@ -1,4 +1,4 @@
-"""Which codes are asked for, and which severity fails a run."""
+"""--select, --ignore and --fail-on: prefixes go in, codes come out; findings go in, the verdict comes out."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,21 +8,23 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import SEVERITIES, Severity
 
 
-def chosen(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:
-    """Codes that `--select` and `--ignore` leave; the longer prefix wins, and ignoring wins a tie.
+def select_codes(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:
+    """List the codes that are selected and not ignored. The longer prefix wins; of two equal ones, ignoring wins.
 
     Args:
-        select: prefixes of codes (`DA1`, `DA301`), each perhaps several separated by commas; none means all.
-        ignore: the same, to leave out.
+        select: prefixes of codes (`DA1`, `DA301`); each text may hold several, separated by commas. None means all.
+        ignore: prefixes of codes to leave out.
 
     Raises:
-        DecayAuditError: a prefix fits no code.
+        DecayAuditError: no code begins with a prefix.
     """
     selected, ignored = tuple(_prefixes(select)), tuple(_prefixes(ignore))
-    return frozenset(code for code in CODES if _reach(code, selected or ("DA",)) > _reach(code, ignored))
+    return frozenset(
+        code for code in CODES if _longest_match(code, selected or ("DA",)) > _longest_match(code, ignored)
+    )
 
 
-def fails(findings: Iterable[Finding], fail_on: Severity) -> bool:
+def has_failure(findings: Iterable[Finding], fail_on: Severity) -> bool:
     """Whether any finding is as bad as `fail_on`."""
     worst = SEVERITIES.index(fail_on)
     return any(SEVERITIES.index(finding.severity) <= worst for finding in findings)
@@ -36,5 +38,5 @@ def _prefixes(options: Iterable[str]) -> Iterable[str]:
         yield prefix
 
 
-def _reach(code: str, prefixes: Iterable[str]) -> int:
+def _longest_match(code: str, prefixes: Iterable[str]) -> int:
     return max((len(prefix) for prefix in prefixes if code.startswith(prefix)), default=0)

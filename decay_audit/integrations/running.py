@@ -45,11 +45,11 @@ def look(model: "torch.nn.Module", optimizer: object, settings: Settings, *, mom
         DecayAuditError: the model or the optimizer cannot be read.
     """
     whole = api.audit(model, optimizer, settings.rules, settings.weight_decay, measure=settings.measure)
-    found = api.with_codes(whole, selected_codes.chosen((), settings.ignore))
+    found = api.with_codes(whole, selected_codes.select_codes((), settings.ignore))
     if rank() == 0:
-        level = logging.WARNING if selected_codes.fails(found.findings, "warning") else logging.INFO
+        level = logging.WARNING if selected_codes.has_failure(found.findings, "warning") else logging.INFO
         LOGGER.log(level, "decay-audit %s: %s", moment, reports.verdict(found))
-    if settings.fail_on is not None and selected_codes.fails(found.findings, settings.fail_on):
+    if settings.fail_on is not None and selected_codes.has_failure(found.findings, settings.fail_on):
         raise DecayAssertionError(f"{reports.verdict(found)}\n\n{reports.render_findings(found)}")
     return found
 

@@ -114,12 +114,12 @@ def _run(audit: Audit) -> Verdict:
     from decay_audit.checks import selected_codes
 
     judging = audit.judging
-    codes = selected_codes.chosen(judging.select or (), judging.ignore or ())
+    codes = selected_codes.select_codes(judging.select or (), judging.ignore or ())
     report = api.with_codes(api.report(api.load(audit.request), audit.request), codes)
     if audit.title:
         target = f"{report.inventory.target} ({audit.title})"
         report = replace(report, inventory=replace(report.inventory, target=target))
-    fails = selected_codes.fails(report.findings, judging.fail_on.value)
+    fails = selected_codes.has_failure(report.findings, judging.fail_on.value)
     return Verdict(report=report, fails=fails, artifact=api.file_of(audit.request.target))
 
 
