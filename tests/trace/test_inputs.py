@@ -1,14 +1,17 @@
 """What --trace accepts, and the example inputs that are inferred from a model."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.trace import make_example_inputs, trace
+from decay_audit.sources.trace import ExampleInputs, make_example_inputs, trace
+from decay_audit.sources.trace.example_inputs.size_errors import SIZE_MESSAGES, corrected
 
 NET = nn.Linear(4, 4)
 
@@ -136,6 +139,34 @@ def test_a_size_that_a_layer_rejects_is_corrected_and_a_note_says_so(layer: nn.M
     result = trace(model, make_example_inputs(model))
     assert result.complete
     assert result.notes == (f"traced with an input of shape {shape}, which a layer's error message asks for",)
+
+
+def _patch_embedding() -> nn.Module:
+    from timm.layers.patch_embed import PatchEmbed
+
+    module: nn.Module = PatchEmbed(img_size=224, patch_size=16)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("make_layer", "shape", "expected"),
+    [
+        (_patch_embedding, (1, 3, 96, 96), (1, 3, 224, 224)),
+        (lambda: nn.Conv2d(32, 4, 3), (1, 3, 96, 96), (1, 32, 96, 96)),
+        (lambda: nn.Linear(320, 4), (8, 80), (8, 320)),
+        (lambda: nn.LayerNorm(160), (1, 8, 80), (1, 8, 160)),
+        (lambda: lambda x: x + torch.zeros(160), (1, 8, 80), (1, 8, 160)),
+    ],
+    ids=[message.library for message in SIZE_MESSAGES],
+)
+def test_each_message_about_a_size_is_one_that_its_library_raises(
+    make_layer: Callable[[], Callable[[torch.Tensor], Any]], shape: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    with FakeTensorMode(), pytest.raises((RuntimeError, AssertionError)) as caught:
+        make_layer()(torch.empty(shape))
+    corrected_inputs = corrected(ExampleInputs(args=(torch.empty(shape),), inferred=True), str(caught.value))
+    assert corrected_inputs is not None
+    assert corrected_inputs.args[0].shape == expected
 
 
 def test_a_size_that_the_user_asked_for_is_not_corrected() -> None:
