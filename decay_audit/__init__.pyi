@@ -1,6 +1,5 @@
 # The public names, written once: what type checkers see, and where `__init__.py` finds each when it is asked for.
-from .api import (
-    DEFAULT_RULES as DEFAULT_RULES,
+from .api.functions import (
     assert_decay as assert_decay,
     audit as audit,
     classify as classify,
@@ -9,6 +8,7 @@ from .api import (
     plan as plan,
     read as read,
 )
+from .api.options import DEFAULT_RULES as DEFAULT_RULES
 from .checks.codes import Finding as Finding
 from .errors import DecayAssertionError as DecayAssertionError, DecayAuditError as DecayAuditError
 from .model.inventory import Inventory as Inventory

@@ -8,14 +8,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
-from decay_audit import api, reports
-from decay_audit.cli import app, options
-from decay_audit.model.choices import SEVERITIES, Device
+from decay_audit.cli import app
 
 EXAMPLE = str(Path(__file__).parents[1] / "examples" / "resnext29.py")
 SINGLE_GROUP = f"{EXAMPLE}:make_optimizer"
@@ -222,7 +219,7 @@ def test_a_bug_of_ours_exits_3_and_asks_to_be_reported(folder: Path) -> None:
     code = (
         "import decay_audit.api, decay_audit.__main__ as main, sys\n"
         "def broken(*_): raise RuntimeError('a bug')\n"
-        "decay_audit.api.load = broken\n"
+        "decay_audit.api.run = broken\n"
         f"sys.argv = ['decay-audit', 'inspect', {LINEAR!r}]\n"
         "main.main()\n"
     )
@@ -429,11 +426,3 @@ def test_a_name_cannot_begin_a_line_of_its_own_on_standard_error(folder: Path) -
         result = runner.invoke(app, arguments)
         assert (result.exit_code, "x\\n::error::forged" in result.stderr) == (2, True)
         assert not any(line.startswith("::") for line in result.stderr.splitlines())
-
-
-def test_options_accept_exactly_what_the_stages_know() -> None:
-    assert {one.value for one in options.ComparisonFormat} <= {one.value for one in options.Format}
-    assert [one.value for one in options.Format] == [one.value for one in reports.Format]
-    assert [one.value for one in options.Device] == list(get_args(Device))
-    assert [one.value for one in options.FailOn] == list(SEVERITIES)
-    assert options.DEFAULT_RULES == api.DEFAULT_RULES

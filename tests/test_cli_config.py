@@ -79,7 +79,7 @@ def test_every_mistake_in_the_table_is_said_at_once_with_its_line_and_the_way_ou
         "pyproject.toml:10: `fail-on` is `eror`, which is no word for it; did you mean `error`?",
         "pyproject.toml:15: `measure` is `yes`; it must be true or false",
         "pyproject.toml:16: `weight-decay` is `inf`, not a finite number",
-        "hint: a key is an option of `decay-audit check` without its dashes; an audit has a target, too",
+        "hint: the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`",
     ]
 
 

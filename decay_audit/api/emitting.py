@@ -1,23 +1,25 @@
-"""Emitting: a plan becomes Python that was executed where the target's code lives, and compared with the plan."""
+"""A plan becomes Python code, which is executed with the imports of the target's code and compared with the plan."""
 
-from typing import Any
-
-from decay_audit.api.loading import Loaded, beside
+from decay_audit.api.loading import LoadedTarget, importing_like
+from decay_audit.api.options import OptimizerCode
 from decay_audit.rulesets.plan import Plan
 
 
-def code(loaded: Loaded, decided: Plan, *, optimizer: str | None = None, **options: Any) -> str:  # noqa: ANN401
-    """Write the param groups of a plan as Python, execute it, and compare it with the plan.
-
-    Args:
-        options: `lr` and `settings`, as `decay_audit.emit.code` takes them.
+def code(loaded: LoadedTarget, plan: Plan, optimizer_code: OptimizerCode) -> str:
+    """Write the param groups of a plan as Python, execute the code, and compare its groups with the plan.
 
     Raises:
         DecayAuditError: the optimizer is not known, or the code's groups differ from the plan.
     """
     from decay_audit import emit
 
-    text = emit.code(decided, target=loaded.inventory.target, optimizer=optimizer, **options)
-    with beside(loaded):
-        emit.verify(text, decided, None if loaded.built is None else loaded.built.model)
+    text = emit.code(
+        plan,
+        target=loaded.inventory.target,
+        optimizer=optimizer_code.optimizer,
+        lr=optimizer_code.lr,
+        settings=optimizer_code.set_,
+    )
+    with importing_like(loaded):
+        emit.verify(text, plan, None if loaded.built is None else loaded.built.model)
     return text

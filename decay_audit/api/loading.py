@@ -1,6 +1,5 @@
-"""Reading what was asked for: a target of any form, its forward pass traced, a checkpoint seen through its model."""
+"""Reading what a Request names: a live model, or a target of any form, with its forward pass traced on request."""
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,53 +7,34 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from decay_audit.api.options import AUTO
+from decay_audit.api.request import Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources import target as targets
 from decay_audit.sources.checkpoint import onto_model
 
 if TYPE_CHECKING:
-    from decay_audit.model.choices import Device
     from decay_audit.sources.module import BuiltModel
 
-DEFAULT_RULES = "no-norm-no-bias"
-AUTO = "auto"
-"""A `--trace` that leaves it to the model to say what it eats."""
 
-
-def quiet(_: str) -> None:
-    """Report no progress."""
-
-
-class Request(Struct, frozen=True, kw_only=True):
-    """What to read and how to decide: the options of the command line, by the same names."""
-
-    target: str
-    rules: str = DEFAULT_RULES
-    weight_decay: float | None = None
-    device: "Device" = "auto"
-    key: str | None = None
-    model: str | None = None
-    trace: str | None = None
-    optimizer: str | None = None
-    checkpoint: str | None = None
-    measure: bool = False
-    progress: Callable[[str], None] = quiet
-
-
-class Loaded(Struct, frozen=True, kw_only=True, eq=False):
-    """What was read from a target, and the built model where there is one."""
+class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
+    """The inventory of a target, and the model that was built for it; None for a checkpoint and a live model."""
 
     inventory: Inventory
     built: "BuiltModel | None" = None
 
 
-def load(request: Request) -> Loaded:
-    """Read a target of any form.
+def load(request: Request) -> LoadedTarget:
+    """Read the live model or the target of a request.
 
     Raises:
-        DecayAuditError: it cannot be found, loaded, built or traced, or holds no parameter.
+        DecayAuditError: it cannot be found, loaded, built or traced, or has no parameters.
     """
+    if request.live is not None:
+        from decay_audit.sources import module
+
+        return LoadedTarget(inventory=module.read(module.require_module(request.live.model)))
     spec = targets.parse(request.target)
     if isinstance(spec, targets.CheckpointTarget):
         return _checkpoint(spec, request)
@@ -65,21 +45,21 @@ def load(request: Request) -> Loaded:
 
     built = module.build(spec, device=request.device, progress=request.progress)
     inventory = built.inventory if request.trace is None else _traced(built, request)
-    return _with_parameters(Loaded(inventory=inventory, built=built))
+    return _require_parameters(LoadedTarget(inventory=inventory, built=built))
 
 
-def _checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded:
+def _checkpoint(spec: targets.CheckpointTarget, request: Request) -> LoadedTarget:
     from decay_audit.sources import checkpoint
 
     if request.trace is not None and not request.model:
-        raise DecayAuditError("a checkpoint has no forward pass to trace", "name the model as well: --model TARGET")
-    modelled = load(replace(request, target=request.model, model=None)) if request.model else None
+        raise DecayAuditError("a checkpoint has no forward pass to trace", "name its model as well: --model TARGET")
+    model = load(replace(request, target=request.model, model=None)) if request.model else None
     request.progress(f"reading {spec.label}")
-    known = modelled.inventory if modelled else None
-    saved = checkpoint.read(spec.path, target=spec.label, key=request.key, model=known)
-    if modelled is None:
-        return _with_parameters(Loaded(inventory=saved))
-    return replace(modelled, inventory=onto_model.fit(saved, modelled.inventory))
+    model_inventory = model.inventory if model else None
+    saved = checkpoint.read(spec.path, target=spec.label, key=request.key, model=model_inventory)
+    if model is None:
+        return _require_parameters(LoadedTarget(inventory=saved))
+    return replace(model, inventory=onto_model.fit(saved, model.inventory))
 
 
 def _traced(built: "BuiltModel", request: Request) -> Inventory:
@@ -90,24 +70,24 @@ def _traced(built: "BuiltModel", request: Request) -> Inventory:
     return trace.with_uses(built.inventory, trace.trace(built.model, inputs))
 
 
-def _with_parameters(loaded: Loaded) -> Loaded:
+def _require_parameters(loaded: LoadedTarget) -> LoadedTarget:
     if not loaded.inventory.parameters:
         raise DecayAuditError(
             f"{loaded.inventory.target} has no parameters",
-            "no input is a failure, not a pass: name a model that has some",
+            "weight decay has nothing to act on: name a model that has parameters",
         )
     return loaded
 
 
-def beside(loaded: Loaded) -> AbstractContextManager[None]:
-    """Let code import what lies beside the target's, or in the current folder."""
+def importing_like(loaded: LoadedTarget) -> AbstractContextManager[None]:
+    """Let code import what the target's own code can import, or what the current folder holds."""
     from decay_audit.sources import module
 
     return module.activate(module.context_of_namespace(loaded.built.namespace if loaded.built else {}))
 
 
 def file_of(target: str) -> str:
-    """Name the file of a target as a code host knows it: relative to the current folder; "" for what is not in it."""
+    """Give the path of a target's file relative to the current folder, as a code host shows it; "" outside of it."""
     spec = targets.parse(target)
     if isinstance(spec, targets.ModuleTarget) or spec.path.is_dir():
         return ""

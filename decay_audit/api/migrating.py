@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from decay_audit import files
-from decay_audit.api.loading import Request, load
-from decay_audit.api.observing import made
+from decay_audit.api.loading import load
+from decay_audit.api.observing import make_optimizer
+from decay_audit.api.request import Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Optimizer
 from decay_audit.sources import target as targets
@@ -41,16 +42,16 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     request.progress(f"reading {path.name}")
     read = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     saved = onto_model.fit(read, loaded.inventory).optimizers
-    built, optimizers, source = made(request.optimizer, loaded.built, request)
-    found = find.find(optimizers, source=source)
-    if len(saved) != len(found):
+    built, optimizers, source = make_optimizer(request.optimizer, loaded.built, request)
+    new_optimizers = find.find(optimizers, source=source)
+    if len(saved) != len(new_optimizers):
         raise DecayAuditError(
-            f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(found)}",
+            f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(new_optimizers)}",
             "make as many optimizers as were saved, in the same order",
         )
     names = module.names_by_tensor(built.model, loaded.inventory)
     content, lines = _content(path), []
-    for before, (_, optimizer) in zip(saved, found, strict=True):
+    for before, (_, optimizer) in zip(saved, new_optimizers, strict=True):
         state = migration.rewrite_state(migration.find_state(content, before.name), before, optimizer, names)
         content = migration.replace_state(content, before.name, state)
         lines.append(_moved(before, state))

@@ -1,4 +1,4 @@
-"""Observing what was asked for: live optimizers from an expression, those a checkpoint saved, a step measured."""
+"""What optimizers do: live ones (from an expression, or in memory), saved ones (from a checkpoint), a measured step."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.api.loading import Loaded, Request, load
+from decay_audit.api.loading import LoadedTarget, load
+from decay_audit.api.request import LiveModel, Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, Optimizer, observe_groups
@@ -21,42 +22,57 @@ if TYPE_CHECKING:
     from decay_audit.sources.module import BuiltModel
 
 
-class Observed(Struct, frozen=True, kw_only=True):
-    """Optimizers, live ones first, and what each does to each parameter that it holds.
+class ObservedOptimizers(Struct, frozen=True, kw_only=True):
+    """Optimizers, live ones first, and what each does to each of its parameters.
 
     Attributes:
-        beside: the checkpoint that was named beside the target.
+        checkpoint: what was read from the file that `--checkpoint` names.
     """
 
     optimizers: tuple[Optimizer, ...] = ()
     observations: tuple[Observation, ...] = ()
-    beside: Inventory | None = None
+    checkpoint: Inventory | None = None
 
 
-def observe(loaded: Loaded, request: Request) -> Observed:
-    """Read the optimizer that the request names, and those that were saved with the parameters.
+def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
+    """Read the optimizer of the request, and those that were saved with the parameters.
 
     Raises:
         DecayAuditError: the expression cannot be evaluated or makes no optimizer, or there is no model for it.
     """
-    beside = _beside(loaded, request)
+    if request.live is not None:
+        return _in_memory(request.live, loaded.inventory, measure=request.measure)
+    checkpoint = _checkpoint(loaded, request)
     if request.optimizer is None and request.measure:
         raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
-    live = _live(loaded, request, request.optimizer) if request.optimizer else Observed()
-    saved = _placed((beside or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
-    read = tuple(each for optimizer in saved for each in observe_groups(optimizer))
-    return Observed(optimizers=(*live.optimizers, *saved), observations=(*live.observations, *read), beside=beside)
+    live = _made(loaded, request, request.optimizer) if request.optimizer else ObservedOptimizers()
+    saved = _with_names((checkpoint or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
+    read = tuple(observation for optimizer in saved for observation in observe_groups(optimizer))
+    return ObservedOptimizers(
+        optimizers=(*live.optimizers, *saved), observations=(*live.observations, *read), checkpoint=checkpoint
+    )
 
 
-def _placed(saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory: Inventory) -> tuple[Optimizer, ...]:
-    """See positions without names as the live optimizer that would load them has them, where their shapes allow it."""
-    shapes = {one.name: one.shape for one in inventory.parameters}
-    loading = {id(then): now for now, then in pair_optimizers(live, saved)}
-    return tuple(name_positions(one, loading[id(one)], shapes) if id(one) in loading else one for one in saved)
+def _in_memory(live: LiveModel, inventory: Inventory, *, measure: bool) -> ObservedOptimizers:
+    if live.optimizer is None:
+        return ObservedOptimizers()
+    return observe_live(live.model, inventory, live.optimizer, measure=measure)
 
 
-def _beside(loaded: Loaded, request: Request) -> Inventory | None:
-    """Read the checkpoint that was named beside the target, for the optimizer states in it."""
+def _with_names(
+    saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory: Inventory
+) -> tuple[Optimizer, ...]:
+    """Name the positions of a saved optimizer after the live optimizer that would load it, where shapes allow it."""
+    shapes = {parameter.name: parameter.shape for parameter in inventory.parameters}
+    loads = {id(saved_one): live_one for live_one, saved_one in pair_optimizers(live, saved)}
+    return tuple(
+        name_positions(optimizer, loads[id(optimizer)], shapes) if id(optimizer) in loads else optimizer
+        for optimizer in saved
+    )
+
+
+def _checkpoint(loaded: LoadedTarget, request: Request) -> Inventory | None:
+    """Read the file that `--checkpoint` names, for the optimizer states in it."""
     if request.checkpoint is None:
         return None
     from decay_audit.sources import checkpoint
@@ -68,30 +84,28 @@ def _beside(loaded: Loaded, request: Request) -> Inventory | None:
     saved = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     if not saved.optimizers:
         raise DecayAuditError(
-            f"{path.name} holds no optimizer state of this model", "save it beside the model: optimizer.state_dict()"
+            f"{path.name} holds no optimizer state of this model", "save `optimizer.state_dict()` with the model"
         )
     fitted = onto_model.fit(saved, loaded.inventory)
     first, *others = fitted.optimizers
     return replace(fitted, optimizers=(replace(first, notes=(*first.notes, *fitted.notes)), *others))
 
 
-def _live(loaded: Loaded, request: Request, expression: str) -> Observed:
+def _made(loaded: LoadedTarget, request: Request, expression: str) -> ObservedOptimizers:
     built = loaded.built
     if built is None:
-        raise DecayAuditError(
-            "a checkpoint has no parameters to give to an optimizer", "name the model as well: --model TARGET"
-        )
+        raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
     from decay_audit.optimizers import watch_construction
 
     request.progress("making the optimizer")
     with watch_construction.watch() as log:
-        built, optimizers, source = made(expression, built, request)
+        built, optimizers, source = make_optimizer(expression, built, request)
     request.progress("measuring steps with a gradient of zero" if request.measure else "reading the optimizer")
     return observe_live(built.model, loaded.inventory, optimizers, log=log, measure=request.measure, source=source)
 
 
-def made(expression: str, built: "BuiltModel", request: Request) -> "tuple[BuiltModel, object, str]":
-    """Make the optimizer; code that needs numbers gets a model that was built for real.
+def make_optimizer(expression: str, built: "BuiltModel", request: Request) -> "tuple[BuiltModel, object, str]":
+    """Make the optimizer; code that needs real numbers gets a model that was built on the CPU.
 
     Returns:
         The model, the optimizer, and the beginning of a sentence about it: `make_it(model) returned`.
@@ -112,18 +126,18 @@ def made(expression: str, built: "BuiltModel", request: Request) -> "tuple[Built
 def observe_live(
     model: "torch.nn.Module",
     inventory: Inventory,
-    made: object,
+    optimizers: object,
     *,
     log: "ConstructionLog | None" = None,
-    measure: bool = False,
     source: str = "",
-) -> Observed:
+    measure: bool = False,
+) -> ObservedOptimizers:
     """Read live optimizers: what each group holds, and, if asked for, what a step with a gradient of zero does.
 
     Args:
-        made: an optimizer, several, or what holds them, as `decay_audit.optimizers.find` accepts.
-        log: what was recorded while they were built.
-        source: the beginning of a sentence that ends in what `made` is, for the message of an error.
+        optimizers: an optimizer, several, or what holds them, as `decay_audit.optimizers.find` accepts.
+        log: what was recorded while they were made.
+        source: the beginning of a sentence that ends in what `optimizers` is, for the message of an error.
 
     Raises:
         OptimizerError: there is none among them, or it cannot be read or stepped.
@@ -132,7 +146,7 @@ def observe_live(
     from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
-    optimizers, names = find.find(made, source=source), module.names_by_tensor(model, inventory)
-    observed = live.observe(optimizers, names, log)
-    observations = measure_steps(optimizers, names, log) if measure else observed.observations
-    return Observed(optimizers=observed.optimizers, observations=observations)
+    named_optimizers, names = find.find(optimizers, source=source), module.names_by_tensor(model, inventory)
+    observed = live.observe(named_optimizers, names, log)
+    observations = measure_steps(named_optimizers, names, log) if measure else observed.observations
+    return ObservedOptimizers(optimizers=observed.optimizers, observations=observations)

@@ -1,32 +1,60 @@
-"""From a verb's function to its command: sections of options are spread into single options, and gathered again."""
+"""A verb's function becomes a Typer command: options that `api.options` declares become Typer's, and values come back.
 
-from collections.abc import Callable
+A verb takes whole sections of options (Structs), parts of them (`takes`), and single options of its own. Typer sees one
+parameter for each option; the verb gets its sections filled.
+"""
+
+from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
-from typing import Any
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import typer
-from msgspec import Struct
-from msgspec.structs import fields
+from msgspec import NODEFAULT, Struct
 from typer.core import TyperCommand
 
-from decay_audit.cli.options import AUTO
-from decay_audit.cli.screen import SAYING
+from decay_audit.api.options import AUTO, DeclaredOption, Panel, declared_option, declared_options
+from decay_audit.cli.arguments import complete_rules
 
 Run = Callable[..., None]
 
 
-class Verb(TyperCommand):
-    """A command with its help among the other options, and a `--trace` that may go without a value."""
+class Takes(Struct, frozen=True):
+    """Which options of a section a verb takes; the others keep their defaults."""
 
-    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401  (typer carries its own click)
+    panels: tuple[Panel, ...]
+    names: tuple[str, ...]
+
+
+def takes(*panels: Panel, names: tuple[str, ...] = ()) -> Takes:
+    """Mark a part of a section, as in `Annotated[AuditOptions, ...]`: the options of some panels, and some by name."""
+    return Takes(panels=panels, names=names)
+
+
+class OptionSection(Struct, frozen=True):
+    """A parameter of a verb that stands for several options."""
+
+    kind: type[Struct]
+    options: tuple[DeclaredOption, ...]
+
+    def gather(self, values: dict[str, Any]) -> Struct:
+        """Make the Struct, and take its values out of `values`."""
+        return self.kind(**{option.name: _value(option, values.pop(option.name)) for option in self.options})
+
+
+class VerbCommand(TyperCommand):
+    """A command with `--help` in the panel Output, and a `--trace` that needs no value."""
+
+    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401  (Typer has its own copy of Click)
         """Put `--help` into a panel that is there anyway."""
         option: Any = super().get_help_option(ctx)
         if option is not None:
-            option.rich_help_panel, option.metavar = SAYING, ""
+            option.rich_help_panel, option.metavar = "Output", ""
         return option
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
-        """Read the arguments; a `--trace` before another option, a target or nothing leaves it to the model."""
+        """Read the arguments; `--trace` before another option, a target or the end means `--trace=auto`."""
         following = [*args[1:], "--"]
         filled = [
             f"{arg}={AUTO}" if arg == "--trace" and _is_no_input(after) else arg
@@ -43,36 +71,92 @@ def _is_no_input(word: str) -> bool:
 
 def register(app: typer.Typer, run: Run, name: str | None = None) -> None:
     """Make a command of a function, called as the function is unless another name is given."""
-    app.command(name or run.__name__, cls=Verb)(spread(run))
+    app.command(name or run.__name__, cls=VerbCommand)(with_single_options(run))
 
 
-def spread(run: Run) -> Run:
-    """Give a function that takes the fields of each section as keywords of its own, which is what Typer reads.
+def with_single_options(run: Run) -> Run:
+    """Give a function with one parameter for each option, as Typer reads it; it calls `run` with filled sections."""
+    parameters = signature(run).parameters
+    sections = {name: section for name, each in parameters.items() if (section := _section(each)) is not None}
+    single = {name: option for name, each in parameters.items() if (option := _single(each)) is not None}
 
-    A section is a parameter whose type is a Struct. Its fields are options, by their own names, types and defaults.
-    """
-    parameters = signature(run).parameters.values()
-    sections = {each.name: each.annotation for each in parameters if _is_section(each)}
+    def command(**values: Any) -> None:  # noqa: ANN401
+        filled = {name: section.gather(values) for name, section in sections.items()}
+        own = {name: _value(single[name], value) if name in single else value for name, value in values.items()}
+        run(**own, **filled)
 
-    def command(**options: Any) -> None:  # noqa: ANN401
-        gathered = {
-            name: section(**{field: options.pop(field) for field in section.__struct_fields__})
-            for name, section in sections.items()
-        }
-        run(**options, **gathered)
-
-    single = [one for each in parameters for one in (_fields(each.annotation) if _is_section(each) else [each])]
-    command.__signature__ = Signature([one.replace(kind=Parameter.KEYWORD_ONLY) for one in single])  # type: ignore[attr-defined]
-    command.__annotations__ = {}  # its own would stand in for those of the signature
+    declared = [_typer_parameters(each, sections, single) for each in parameters.values()]
+    command.__signature__ = Signature([each for part in declared for each in part])  # type: ignore[attr-defined]
+    command.__annotations__ = {}  # Typer reads these before the signature
     command.__doc__ = run.__doc__
     return command
 
 
-def _is_section(parameter: Parameter) -> bool:
-    return isinstance(parameter.annotation, type) and issubclass(parameter.annotation, Struct)
+def _section(parameter: Parameter) -> OptionSection | None:
+    annotation = parameter.annotation
+    kind, *metadata = get_args(annotation) if get_origin(annotation) is Annotated else (annotation,)
+    if not (isinstance(kind, type) and issubclass(kind, Struct)):
+        return None
+    options = declared_options(kind)
+    for part in metadata:
+        if isinstance(part, Takes):
+            options = tuple(each for each in options if each.option.panel in part.panels or each.name in part.names)
+    return OptionSection(kind, options)
 
 
-def _fields(section: type[Struct]) -> list[Parameter]:
-    return [
-        Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=one.type) for one in fields(section)
-    ]
+def _single(parameter: Parameter) -> DeclaredOption | None:
+    default = NODEFAULT if parameter.default is Parameter.empty else parameter.default
+    return declared_option(parameter.name, parameter.annotation, default)
+
+
+def _typer_parameters(
+    parameter: Parameter, sections: Mapping[str, OptionSection], single: Mapping[str, DeclaredOption]
+) -> list[Parameter]:
+    if parameter.name in sections:
+        return [_typer_parameter(option) for option in sections[parameter.name].options]
+    if parameter.name in single:
+        return [_typer_parameter(single[parameter.name])]
+    return [parameter.replace(kind=Parameter.KEYWORD_ONLY)]
+
+
+def _typer_parameter(declared: DeclaredOption) -> Parameter:
+    option, default = declared.option, declared.default
+    names = [f"--{declared.name.strip('_').replace('_', '-')}", *([option.short] if option.short else [])]
+    kind = _typer_type(declared.type)
+    info = typer.Option(
+        *names,
+        metavar="" if kind is bool else option.metavar,
+        help=option.help,
+        rich_help_panel=option.panel,
+        show_default=default is not NODEFAULT and bool(default),
+        callback=_remember if declared.name in ("color", "verbose") else None,
+        autocompletion=complete_rules if declared.name == "rules" else None,
+        dir_okay=Path not in (kind, *get_args(kind)),
+    )
+    return Parameter(
+        declared.name,
+        Parameter.KEYWORD_ONLY,
+        default=Parameter.empty if default is NODEFAULT else default or (False if kind is bool else None),
+        annotation=Annotated[kind, info],
+    )
+
+
+def _typer_type(kind: Any) -> Any:  # noqa: ANN401 - a type, as declared
+    """Write a type as Typer knows it: several values are a list, and there are no constraints."""
+    if get_origin(kind) is Annotated:
+        return _typer_type(get_args(kind)[0])
+    if get_origin(kind) is tuple:
+        return list[str] | None
+    if get_origin(kind) in (Union, UnionType):
+        return Union[tuple(_typer_type(arm) for arm in get_args(kind))]  # noqa: UP007 - the arms are values
+    return kind
+
+
+def _value(declared: DeclaredOption, value: Any) -> Any:  # noqa: ANN401 - of any option
+    return tuple(value or ()) if get_origin(declared.type) is tuple else value
+
+
+def _remember(context: typer.Context, parameter: typer.CallbackParam, value: object) -> object:
+    """Keep an option for the message about an error, which is printed when the verb has ended."""
+    context.meta[str(parameter.name)] = value
+    return value

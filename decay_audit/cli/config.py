@@ -1,4 +1,4 @@
-"""`[tool.decay-audit]` in pyproject.toml: the defaults of the options, and the audits that a plain `check` runs.
+"""`[tool.decay-audit]` in pyproject.toml: defaults of options, and the audits that `check` runs without a TARGET.
 
 [tool.decay-audit]
 rules = "timm"
@@ -11,54 +11,45 @@ weight-decay = 0.05
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import GenericAlias
+from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from decay_audit.cli.options import FailOn
+from decay_audit.api.options import AuditOptions, ConfigScope, DeclaredOption, OutputOptions, declared_options
 from decay_audit.errors import DecayAuditError
 
-PATHS = frozenset({"target", "rules", "model", "optimizer", "checkpoint"})
-_HINT = "a key is an option of `decay-audit check` without its dashes; an audit has a target, too"
+OPTIONS = {option.name: option for section in (AuditOptions, OutputOptions) for option in declared_options(section)}
+TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
+AUDIT_SCOPES: tuple[ConfigScope, ...] = ("audits", "everywhere")
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`"
+
+Target = Annotated[str, Meta(description="What to audit, as TARGET on the command line.")]
+Name = Annotated[str, Meta(description="Tells this audit from others of the same target.")]
 
 
-class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """Options that may be set for one audit, or for every command that has them; a command line beats them."""
-
-    rules: str | None = None
-    weight_decay: Annotated[float, Meta(ge=0)] | None = None
-    device: Literal["auto", "meta", "streamed", "cpu"] | None = None
-    optimizer: str | None = None
-    trace: str | None = None
-    measure: bool | None = None
-    select: tuple[str, ...] | None = None
-    ignore: tuple[str, ...] | None = None
-    fail_on: Literal["error", "warning", "note"] | None = None
-
-
-class Audit(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """One audit: a target, a name for it if it should have one, and the options that differ from the defaults."""
+class ConfiguredAudit(Struct, frozen=True, kw_only=True):
+    """One audit: its target, its name if it has one, and the options that it sets itself."""
 
     target: str
-    name: str | None = None
-    model: str | None = None
-    key: str | None = None
-    checkpoint: str | None = None
+    name: str | None
+    options: Mapping[str, Any]
 
 
-class Config(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
-    """The whole table."""
+class Config(Struct, frozen=True, kw_only=True):
+    """The whole table: the options that it sets, and its audits."""
 
-    color: Literal["auto", "always", "never"] | None = None
-    full: bool | None = None
-    audits: tuple[Audit, ...] = ()
+    defaults: Mapping[str, Any]
+    audits: tuple[ConfiguredAudit, ...] = ()
 
 
 def find(start: Path) -> Path | None:
     """Find the nearest pyproject.toml with a `[tool.decay-audit]` table, from `start` upwards.
 
     Raises:
-        DecayAuditError: a file on the way that may have one is no TOML.
+        DecayAuditError: a file on the way that may have the table is not TOML.
     """
     for folder in (start, *start.parents):
         file = folder / "pyproject.toml"
@@ -77,49 +68,92 @@ def load(file: Path) -> Config:
     """Read the table of a pyproject.toml.
 
     Raises:
-        DecayAuditError: it has mistakes; the message has all of them, each with its line.
+        DecayAuditError: it has mistakes; the message lists all of them, each with its line.
     """
     from decay_audit.cli import pyproject
     from decay_audit.rulesets.yaml import typed
 
     mistakes: list[tuple[int, str]] = []
-    config = typed.read(pyproject.node(file), Config, "[tool.decay-audit]", lambda *found: mistakes.append(found))
+    table = typed.read(
+        pyproject.node(file), _table_form(None), "[tool.decay-audit]", lambda *mistake: mistakes.append(mistake)
+    )
     if mistakes:
         raise DecayAuditError("\n".join(f"{file.name}:{line}: {text}" for line, text in sorted(mistakes)), _HINT)
-    assert isinstance(config, Config)  # what cannot be read has a mistake
-    return config
+    return Config(
+        defaults=_set_options(table),
+        audits=tuple(
+            ConfiguredAudit(target=audit.target, name=audit.name, options=_set_options(audit)) for audit in table.audits
+        ),
+    )
 
 
-def values(options: Choices, folder: Path) -> dict[str, Any]:
-    """Options that are set, by the names that commands give their parameters.
+def schema() -> dict[str, Any]:
+    """Make the JSON Schema of the table, for editors: each key with its type, its default and its help."""
+    reference, parts = msgspec.json.schema_components([_table_form(UnsetType)], ref_template="#/$defs/{name}")
+    return {"$schema": DIALECT, **reference[0], "title": "decay-audit in pyproject.toml", "$defs": parts}
+
+
+def _table_form(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type that is made here
+    """Make the type that the table is read as, from the declared options.
 
     Args:
-        folder: where names of files count from, wherever the command runs.
+        absent: the type of the value of a key that is not there. A schema has no word for UnsetType, and one for None.
     """
-    names = [name for name in options.__struct_fields__ if name not in ("audits", "name")]
-    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    rooted = {name: _from(folder, value) if name in PATHS else value for name, value in given.items()}
-    return {**rooted, **({"fail_on": FailOn(options.fail_on)} if options.fail_on else {})}
+    default = UNSET if absent is UnsetType else None
+    own = [("target", Target), ("name", Annotated[Name | absent, Meta()], default)]
+    audit = _form("ConfiguredAudit", [*own, *_fields(AUDIT_SCOPES, absent)])
+    return _form("DecayAudit", [*_fields(TABLE_SCOPES, absent), ("audits", GenericAlias(tuple, (audit, ...)), ())])
 
 
-def title(audit: Audit, audits: Sequence[Audit]) -> str:
+def _form(name: str, form_fields: Sequence[Any]) -> Any:  # noqa: ANN401
+    return msgspec.defstruct(name, form_fields, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab")
+
+
+def _fields(scopes: Sequence[ConfigScope], absent: type[UnsetType] | None) -> list[tuple[str, Any, Any]]:
+    default = UNSET if absent is UnsetType else None
+    return [
+        (option.name, Annotated[option.type | absent, _described(option)], default)
+        for option in OPTIONS.values()
+        if option.option.config in scopes
+    ]
+
+
+def _described(declared: DeclaredOption) -> Meta:
+    default = {"default": declared.default} if declared.default or declared.default is False else {}
+    return Meta(description=declared.option.help, extra_json_schema=default)
+
+
+def _set_options(table: Any) -> dict[str, Any]:  # noqa: ANN401 - of a type that is made here
+    """List the options that a table sets, by their names."""
+    set_options = {name: getattr(table, name) for name in table.__struct_fields__ if name in OPTIONS}
+    return {name: value for name, value in set_options.items() if value is not None}
+
+
+def from_folder(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Let names of files count from the folder of pyproject.toml, wherever the command runs."""
+    return {
+        name: path_from(folder, value) if OPTIONS[name].option.names_file else value for name, value in options.items()
+    }
+
+
+def path_from(folder: Path, value: str) -> str:
+    """Write a value that names a file as it is from the current folder; commands in fixes repeat it."""
+    if folder == Path.cwd():
+        return value
+    file, colon, rest = value.partition(":")
+    return f"{os.path.relpath(folder / file)}{colon}{rest}" if (folder / file).exists() else value
+
+
+def title(audit: ConfiguredAudit, audits: Sequence[ConfiguredAudit]) -> str:
     """Tell an audit from the others of its target: by its name, or by the options in which they differ."""
     if audit.name:
         return audit.name
-    alike = [one for one in audits if one.target == audit.target]
-    names = [name for name in audit.__struct_fields__ if len({getattr(one, name) for one in alike}) > 1]
-    given: Mapping[str, object] = {name: getattr(audit, name) for name in names}
-    return ", ".join(name if value is True else f"{name} {value}" for name, value in given.items() if _is_said(value))
+    of_target = [other for other in audits if other.target == audit.target]
+    names = [name for name in OPTIONS if len({other.options.get(name) for other in of_target}) > 1]
+    values: Mapping[str, object] = {name: audit.options.get(name) for name in names}
+    return ", ".join(name if value is True else f"{name} {value}" for name, value in values.items() if _is_short(value))
 
 
-def _is_said(value: object) -> bool:
-    """Whether an option's value tells an audit from others in a word or two."""
+def _is_short(value: object) -> bool:
+    """Whether a title can hold the value of an option."""
     return value is True or isinstance(value, str | float)
-
-
-def _from(folder: Path, value: str) -> str:
-    if folder == Path.cwd():
-        return value
-    """Say where a file is from the current folder, as the commands of a fix repeat it."""
-    file, colon, rest = value.partition(":")
-    return f"{os.path.relpath(folder / file)}{colon}{rest}" if (folder / file).exists() else value

@@ -1,1 +1,9 @@
-"""The audit where training happens: in a test, in a Lightning fit, in a transformers Trainer. Each imports its host."""
+"""The audit where training happens: in a test, in a Lightning fit, in a transformers Trainer.
+
+    training       one audit when training starts: what both callbacks do
+    lightning      the callback for Lightning
+    trainer        the callback for transformers' Trainer
+    pytest_plugin  the fixture `decay_audit`
+
+Each host is imported by its own module alone.
+"""

@@ -31,7 +31,7 @@ def _findings(case: Path, factory: str, folder: Path, *, measure: bool = False) 
         checkpoint=_saved(case, folder),
         measure=measure,
     )
-    found = api.report(api.load(request), request).findings
+    found = api.run(request).findings
     return tuple(finding for finding in found if finding.code not in OF_RULES)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from decay_audit.api import Request, load, report
+from decay_audit.api import Request, run
 from decay_audit.checks import check
 from decay_audit.model.observations import Optimizer
 from decay_audit.sources.checkpoint import read
@@ -47,7 +47,7 @@ def test_each_optimizer_of_a_gan_is_held_to_its_own_state_dict(
     gan: Path, key: str | None, own: str, other: str, rival: str
 ) -> None:
     request = Request(target=str(gan), key=key)
-    found = report(load(request), request)
+    found = run(request)
     assert [one.name for one in found.optimizers] == [own]
     assert mapped(found.optimizers[0])
     assert found.findings == ()
@@ -74,7 +74,7 @@ def test_an_optimizer_of_the_trained_part_stays_with_the_model_that_holds_it(tmp
 
 def test_positions_that_are_named_in_part_say_nothing_of_who_is_held_twice(gan: Path) -> None:
     request = Request(target=str(gan))
-    found = report(load(request), request)
+    found = run(request)
     (own,) = found.optimizers
     first, *others = own.groups
     partial = Optimizer(

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 import decay_audit
-from decay_audit.api import Request, load, report
+from decay_audit.api import Request, load, run
 from decay_audit.api.migrating import migrate
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Optimizer
@@ -119,7 +119,7 @@ def test_a_file_of_an_optimizer_alone_takes_names_and_order_from_the_model(
         Request(target="blocks.py:net", checkpoint="optimizer.pt"),
         Request(target="optimizer.pt", model="blocks.py:net"),
     ):
-        found = report(load(request), request)
+        found = run(request)
         assert named(found.optimizers[0]) == [[name for name, _ in model.named_parameters()]]
         assert [one.code for one in found.findings] == ["DA101"]
     with pytest.raises(DecayAuditError, match="no parameters"):

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from decay_audit.errors import DecayAssertionError
-from decay_audit.integrations.running import LOGGER, Settings, look
+from decay_audit.integrations.training import LOGGER, TrainingAudit
 
 
 def net() -> nn.Module:
@@ -39,8 +39,8 @@ def moments(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_one_line_is_logged_as_a_warning_where_something_is_found(caplog: pytest.LogCaptureFixture) -> None:
     model = net()
     with caplog.at_level(logging.INFO, logger=LOGGER.name):
-        look(model, careless(model), Settings(), moment="at the start")
-        look(model, careful(model), Settings(), moment="at the start")
+        TrainingAudit().audit(model, careless(model), moment="at the start")
+        TrainingAudit().audit(model, careful(model), moment="at the start")
     assert [(record.levelname, record.message) for record in caplog.records] == [
         ("WARNING", "decay-audit at the start: 1 error in 6 parameters"),
         ("INFO", "decay-audit at the start: no findings in 6 parameters"),
@@ -49,11 +49,11 @@ def test_one_line_is_logged_as_a_warning_where_something_is_found(caplog: pytest
 
 def test_a_run_stops_only_where_it_is_asked_to() -> None:
     model = net()
-    assert look(model, careless(model), Settings(), moment="now").findings
+    assert TrainingAudit().audit(model, careless(model), moment="now").findings
     with pytest.raises(DecayAssertionError, match="DA101"):
-        look(model, careless(model), Settings(fail_on="error"), moment="now")
-    look(model, careless(model), Settings(fail_on="error", ignore=("DA101",)), moment="now")
-    look(model, careful(model), Settings(fail_on="note"), moment="now")
+        TrainingAudit(fail_on="error").audit(model, careless(model), moment="now")
+    TrainingAudit(fail_on="error", ignore=("DA101",)).audit(model, careless(model), moment="now")
+    TrainingAudit(fail_on="note").audit(model, careful(model), moment="now")
 
 
 def test_the_fixture_passes_and_fails_a_real_test_run(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_parameter_that_an_unnamed_position_may_hold_is_not_called_absent(tmp_
     optimizer.step()
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "run.pt")
     request = Request(target=str(tmp_path / "run.pt"))
-    report = api.report(api.load(request), request)
+    report = api.run(request)
     cell = columns.columns(report)["saved AdamW"]
     assert [cell(decision) for decision in report.plan.decisions] == ["unknown", "unknown", "0.1", "0.1 !"]
 

@@ -19,7 +19,7 @@ SUFFIX = {Format.JSON: "json", Format.MARKDOWN: "md", Format.CSV: "csv", Format.
 @pytest.fixture(scope="module")
 def resnext() -> Report:
     request = api.Request(target=str(RESNEXT), weight_decay=5e-4)
-    return api.report(api.load(request), request)
+    return api.run(request)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,10 @@
-"""TODO."""
+"""The commands, one function each: a Request from the options, a Report from `api`, text from `reports`.
+
+inspect   what each parameter is and what the ruleset decides
+check     the verdict for CI, of a target or of the audits in pyproject.toml
+emit      the param groups as Python
+diff      rulesets side by side
+explain   all about one parameter, or one finding code
+migrate   an optimizer state for new param groups
+rules     the commands about rulesets: list, show, validate, schema, which, import
+"""

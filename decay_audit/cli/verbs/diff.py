@@ -2,45 +2,38 @@
 
 from typing import Annotated
 
-import typer
-
-from decay_audit.cli import options as o, screen
+from decay_audit.api.options import AuditOptions, Option, OutputOptions
+from decay_audit.cli import screen
+from decay_audit.cli.arguments import Target
+from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import ComparisonFormat
 
-Several = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--rules",
-        "-r",
-        metavar="NAME|FILE",
-        help="A ruleset to compare; give it twice or more.",
-        rich_help_panel=o.DECIDING,
-        autocompletion=o.complete_rules,
-        show_default=False,
-    ),
+Rulesets = Annotated[
+    tuple[str, ...],
+    Option("Ruleset", "A ruleset to compare; give at least two.", metavar="NAME|FILE", short="-r"),
 ]
+OutputFormat = Annotated[ComparisonFormat, Option("Output", "The format of the comparison.", short="-f")]
 
 
 def diff(
-    target: o.Target,
+    target: Target,
     *,
-    rules: Several = None,
-    weight_decay: o.WeightDecay = None,
-    reading: o.Reading,
-    formatting: o.ComparisonFormatting,
-    output: screen.Output = None,
-    saying: screen.Saying,
+    rules: Rulesets = (),
+    options: Annotated[AuditOptions, takes("Model", names=("weight_decay",))],
+    format: OutputFormat = "text",  # noqa: A002
+    output: Annotated[OutputOptions, takes(names=("full", "output", "color", "quiet", "verbose"))],
 ) -> None:
     """Show which parameters rulesets treat differently, and why."""
     from decay_audit import api, reports
 
-    if len(rules or ()) < 2:
+    if len(rules) < 2:
         raise DecayAuditError(
-            "diff compares two rulesets or more",
-            f"decay-audit diff {target} --rules {(rules or ['timm'])[0]} --rules hf-trainer",
+            "diff compares two or more rulesets",
+            f"decay-audit diff {target} --rules {(rules or ('timm',))[0]} --rules hf-trainer",
         )
-    with screen.progress(saying) as progress:
-        loaded = api.load(o.request(target, reading, progress=progress))
-        comparison = api.compare(loaded, rules or (), weight_decay)
-    look = screen.look(saying, output, full=formatting.full)
-    screen.write(reports.render_comparison(comparison, loaded.inventory.target, formatting.format.value, look), output)
+    with screen.progress(output) as progress:
+        loaded = api.load(api.request_for(target, options, progress))
+        comparison = api.compare(loaded, rules, options.weight_decay)
+    text = reports.render_comparison(comparison, loaded.inventory.target, format, screen.report_options(output))
+    screen.write(text, output.output)

@@ -1,44 +1,47 @@
-"""`decay-audit explain`: one parameter's story, or one code's."""
+"""`decay-audit explain`: all about one parameter, or one finding code."""
 
 import re
 from typing import Annotated
 
 import typer
 
-from decay_audit.cli import options as o, screen
+from decay_audit.api.options import AuditOptions, OutputOptions
+from decay_audit.cli import screen
+from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
 
-What = Annotated[str, typer.Argument(metavar="TARGET|CODE", help="A target, or a code such as DA101.")]
-Name = Annotated[
+TargetOrCode = Annotated[
+    str, typer.Argument(metavar="TARGET|CODE", help="A target, or a code such as DA101.", show_default=False)
+]
+ParameterName = Annotated[
     str | None,
-    typer.Argument(metavar="NAME", help="A parameter's name, folded or not.", show_default=False),
+    typer.Argument(
+        metavar="NAME", help="The name of a parameter, or of a folded row of `inspect`.", show_default=False
+    ),
 ]
 
 
 def explain(
-    what: What,
-    name: Name = None,
+    target: TargetOrCode,
+    name: ParameterName = None,
     *,
-    deciding: o.Deciding,
-    reading: o.Reading,
-    observing: o.Observing,
-    output: screen.Output = None,
-    saying: screen.Saying,
+    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer")],
+    output: Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))],
 ) -> None:
-    """Tell one parameter's whole story, or what a code means."""
+    """Explain the decision about one parameter, or what a finding code means."""
     from decay_audit import reports
 
-    look = screen.look(saying, output)
-    if name is None and re.fullmatch(r"(?i)DA\d+", what):
-        screen.write(reports.render_code(what.upper(), look), output)
+    print_options = screen.report_options(output)
+    if name is None and re.fullmatch(r"(?i)DA\d+", target):
+        screen.write(reports.render_code(target.upper(), print_options), output.output)
         return
     if name is None:
         raise DecayAuditError(
-            "explain needs a parameter's name as well", f"decay-audit explain {what} NAME; `inspect --full` lists them"
+            "explain needs a parameter's name as well",
+            f"decay-audit explain {target} NAME; `inspect --full` lists the names",
         )
     from decay_audit import api
 
-    with screen.progress(saying) as progress:
-        request = o.request(what, reading, deciding, observing, progress=progress)
-        story = api.explain(name, api.report(api.load(request), request))
-    screen.write(reports.render_explanation(story, look), output)
+    with screen.progress(output) as progress:
+        story = api.explain(name, api.run(api.request_for(target, options, progress)))
+    screen.write(reports.render_explanation(story, print_options), output.output)

@@ -4,27 +4,36 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec.structs import replace
 
-from decay_audit.cli import options as o, screen
+from decay_audit.api.options import AuditOptions, Option, OutputOptions
+from decay_audit.cli import screen
+from decay_audit.cli.command import takes
+
+Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The file with the optimizer state.")]
+NewOptimizer = Annotated[
+    str, Option("Optimizer", "What makes the new optimizer, as for `check --optimizer`.", metavar="EXPR")
+]
+Model = Annotated[str, Option("Model", "The model that was trained.", metavar="TARGET")]
+NewFile = Annotated[Path, Option("Output", "The file to write.", metavar="FILE", short="-o")]
 
 
 def migrate(
+    checkpoint: Checkpoint,
     *,
-    checkpoint: Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The file with the optimizer state.")],
-    to: Annotated[str, typer.Option("--to", metavar="EXPR", help="The new optimizer, as for --optimizer.")],
-    model: Annotated[str, typer.Option("--model", metavar="TARGET", help="The model that was trained.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
-    device: o.BuildOn = o.Device.auto,
-    key: o.Key = None,
-    saying: screen.Saying,
+    to: NewOptimizer,
+    model: Model,
+    options: Annotated[AuditOptions, takes(names=("device", "key"))],
+    output: NewFile,
+    messages: Annotated[OutputOptions, takes(names=("color", "quiet", "verbose"))],
 ) -> None:
     """Move a saved optimizer state to new param groups.
 
-    By name, and every tensor of it as it was; what it is moved to is a new file.
+    Each parameter's state is moved by the parameter's name, unchanged, and the result is a new file.
     """
-    from decay_audit.api import migrating
+    from decay_audit import api
 
-    reading, observing = o.Reading(device=device, key=key), o.Observing(optimizer=to, checkpoint=checkpoint)
-    with screen.progress(saying) as progress:
-        lines = migrating.migrate(o.request(model, reading, observing=observing, progress=progress), output)
-    screen.write("\n".join(lines), None)
+    with screen.progress(messages) as progress:
+        request = api.request_for(model, replace(options, optimizer=to, checkpoint=checkpoint), progress)
+        lines = api.migrate(request, output)
+    screen.write("\n".join(lines))

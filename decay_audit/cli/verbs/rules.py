@@ -1,63 +1,67 @@
-"""`decay-audit rules`: the rulesets themselves."""
+"""`decay-audit rules`: the commands about rulesets themselves."""
 
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
-from decay_audit.cli import options as o, screen
-from decay_audit.cli.command import register
+from decay_audit.api.options import AuditOptions, Option, OutputOptions
+from decay_audit.cli import screen
+from decay_audit.cli.arguments import RulesetName, Target
+from decay_audit.cli.command import register, takes
+from decay_audit.cli.verbs.diff import OutputFormat
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
     from decay_audit.rulesets.conformance import Conformance
     from decay_audit.rulesets.importing import Imported
 
-app = typer.Typer(help="List, show and validate rulesets.", no_args_is_help=True)
+app = typer.Typer(help="List, show, check, find and import rulesets.", no_args_is_help=True)
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME|FILE", help="A preset, or a YAML file.", autocompletion=o.complete_rules)
-]
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.", show_default=False)]
-ForeignFile = Annotated[Path, typer.Argument(metavar="FILE", help="The codebase's file.", show_default=False)]
-Source = Annotated[
+ForeignFile = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The configuration of the other codebase.", show_default=False)
+]
+Codebase = Annotated[
     str,
-    typer.Option(
-        "--from",
+    Option(
+        "Ruleset",
+        "Whose configuration it is: mmengine, torchtitan, llm-foundry, olmo-core, sam2 or basecls.",
         metavar="CODEBASE",
-        help="mmengine, torchtitan, llm-foundry, olmo-core, sam2 or basecls.",
-        show_default=False,
     ),
 ]
-Checked = Annotated[
+ModelToCheck = Annotated[
     str | None,
-    typer.Option(
-        "--check",
+    Option(
+        "Model",
+        "Show how many parameters of this model each rule matches. Where mmengine or torchtitan is installed, compare "
+        "with its own function.",
         metavar="TARGET",
-        help="Say what each rule takes of this model, and compare with mmengine or torchtitan where that is installed.",
-        show_default=False,
     ),
 ]
+Messages = Annotated[OutputOptions, takes(names=("color", "quiet", "verbose"))]
+Document = Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))]
 
 
-def list_(*, saying: screen.Saying) -> None:
+def list_(*, messages: Messages) -> None:
     """List the presets: what each spares, and where it comes from."""
     from decay_audit import reports, rulesets
 
-    known = [rulesets.load(name) for name in rulesets.presets()]
-    screen.write(reports.render_rulesets(known, screen.look(saying)), None)
+    presets = [rulesets.load(name) for name in rulesets.presets()]
+    screen.write(reports.render_rulesets(presets, screen.report_options(messages)))
 
 
-def show(name: Name, *, saying: screen.Saying) -> None:
+def show(name: RulesetName, *, messages: Messages) -> None:
     """Print a ruleset's YAML."""
     from decay_audit import reports, rulesets
 
-    screen.write(reports.highlight(rulesets.text(name), "yaml", screen.look(saying)), None)
+    screen.write(reports.highlight(rulesets.text(name), "yaml", screen.report_options(messages)))
 
 
-def validate(files: Files, *, saying: screen.Saying) -> None:
-    """Check rules files, and the examples that they give."""
+def validate(files: Files, *, messages: Messages) -> None:
+    """Check rules files, and the examples in them."""
     from decay_audit import rulesets
     from decay_audit.errors import RulesError
 
@@ -66,72 +70,60 @@ def validate(files: Files, *, saying: screen.Saying) -> None:
         try:
             ruleset = rulesets.validate(file)
         except RulesError as error:
-            screen.fail(error.message, error.hint, saying.color)
+            screen.print_error(error.message, error.hint, messages.color)
             failed = True
         else:
             rules, examples = count_noun(len(ruleset.rules), "rule"), count_noun(len(ruleset.examples), "example")
-            screen.say(f"{file}: {ruleset.name}, {rules}, {examples}", quiet=saying.quiet)
+            screen.print_message(f"{file}: {ruleset.name}, {rules}, {examples}", quiet=messages.quiet)
     if failed:
         raise typer.Exit(2)
 
 
-def schema(*, output: screen.Output = None) -> None:
+def schema(*, output: Annotated[OutputOptions, takes(names=("output",))]) -> None:
     """Print the JSON Schema of a rules file, for editors."""
     from decay_audit import rulesets
 
-    screen.write(json.dumps(rulesets.schema(), indent=2), output)
+    screen.write(json.dumps(rulesets.schema(), indent=2), output.output)
 
 
 def which(
-    target: o.Target,
+    target: Target,
     *,
-    optimizer: o.Optimizer = None,
-    checkpoint: o.Checkpoint = None,
-    reading: o.Reading,
-    formatting: o.ComparisonFormatting,
-    output: screen.Output = None,
-    saying: screen.Saying,
+    options: Annotated[AuditOptions, takes("Model", names=("optimizer", "checkpoint"))],
+    format: OutputFormat = "text",  # noqa: A002
+    output: Annotated[OutputOptions, takes(names=("full", "output", "color", "quiet", "verbose"))],
 ) -> None:
-    """Find the presets that do what an optimizer does, or nearly."""
+    """Find the presets that decide as an optimizer does, or nearly so."""
     from decay_audit import api, reports
 
-    observing = o.Observing(optimizer=optimizer, checkpoint=checkpoint)
-    with screen.progress(saying) as progress:
-        request = o.request(target, reading, observing=observing, progress=progress)
-        found = api.which(api.load(request), request)
-    look = screen.look(saying, output, full=formatting.full)
-    screen.write(reports.render_matches(found, formatting.format.value, look), output)
+    with screen.progress(output) as progress:
+        request = api.request_for(target, options, progress)
+        matches = api.which(api.load(request), request)
+    screen.write(reports.render_matches(matches, format, screen.report_options(output)), output.output)
 
 
-def import_(
-    file: ForeignFile,
-    *,
-    source: Source,
-    check: Checked = None,
-    output: screen.Output = None,
-    saying: screen.Saying,
-) -> None:
+def import_(file: ForeignFile, *, from_: Codebase, check: ModelToCheck = None, output: Document) -> None:
     """Turn another codebase's own configuration into a ruleset."""
     from decay_audit import reports
     from decay_audit.rulesets import importing
 
-    imported = importing.import_rules(file, source)
-    verified = _verified(imported, check, saying) if check else None
-    screen.write(reports.highlight(imported.text, "yaml", screen.look(saying, output)), output)
+    imported = importing.import_rules(file, from_)
+    conformance = _conformance(imported, check, output) if check else None
+    screen.write(reports.highlight(imported.text, "yaml", screen.report_options(output)), output.output)
     for note in imported.notes:
-        screen.say(f"note: {note}", style="hint", color=saying.color, quiet=saying.quiet)
-    if verified is not None:
-        screen.say(reports.render_conformance(verified, screen.look(saying)), quiet=saying.quiet)
-        if verified.differences:
+        screen.print_message(f"note: {note}", style="hint", color=output.color, quiet=output.quiet)
+    if conformance is not None:
+        terminal = screen.report_options(replace(output, output=None))
+        screen.print_message(reports.render_conformance(conformance, terminal), quiet=output.quiet)
+        if conformance.differences:
             raise typer.Exit(1)
 
 
-def _verified(imported: "Imported", target: str, saying: screen.Saying) -> "Conformance":
+def _conformance(imported: "Imported", target: str, output: OutputOptions) -> "Conformance":
     from decay_audit import api
-    from decay_audit.api.verifying import verify
 
-    with screen.progress(saying) as progress:
-        return verify(api.load(o.request(target, o.Reading(), progress=progress)), imported)
+    with screen.progress(output) as progress:
+        return api.verify(api.load(api.request_for(target, AuditOptions(), progress)), imported)
 
 
 register(app, list_, "list")

@@ -1,0 +1,17 @@
+# The names that other packages take from `decay_audit.api`, and the module of each.
+from .comparing import compare as compare, explain as explain, verify as verify, which as which
+from .emitting import code as code
+from .functions import (
+    assert_decay as assert_decay,
+    audit as audit,
+    classify as classify,
+    load_rules as load_rules,
+    param_groups as param_groups,
+    plan as plan,
+    read as read,
+)
+from .loading import LoadedTarget as LoadedTarget, file_of as file_of, load as load
+from .migrating import migrate as migrate
+from .options import DEFAULT_RULES as DEFAULT_RULES
+from .pipeline import raise_on_findings as raise_on_findings, run as run
+from .request import LiveModel as LiveModel, Request as Request, request_for as request_for

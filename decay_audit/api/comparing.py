@@ -1,0 +1,104 @@
+"""Rulesets on one model: side by side, against an optimizer, against the codebase they come from, on one parameter."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from decay_audit import roles, rulesets
+from decay_audit.api.functions import load_rules
+from decay_audit.api.loading import LoadedTarget
+from decay_audit.api.observing import observe
+from decay_audit.api.pipeline import decide, require_coefficient
+from decay_audit.api.request import Request
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.observations import Observation, UpdateFormula
+from decay_audit.reports.report import Report
+from decay_audit.rulesets import diff, explanation
+from decay_audit.rulesets.conformance import Conformance, differences
+from decay_audit.rulesets.diff import RulesetComparison, RulesetMatch
+from decay_audit.rulesets.explanation import Explanation
+from decay_audit.rulesets.ruleset import RuleSet
+
+if TYPE_CHECKING:
+    from decay_audit.rulesets.importing import Imported
+
+
+def compare(
+    loaded: LoadedTarget, rules: "Sequence[str | Path | RuleSet]", weight_decay: float | None
+) -> RulesetComparison:
+    """Find the parameters that rulesets treat differently.
+
+    Raises:
+        DecayAuditError: a ruleset cannot be loaded, fewer than two have an answer, or the coefficient is not a number.
+    """
+    require_coefficient(weight_decay)
+    return diff.compare(roles.classify(loaded.inventory.parameters), [load_rules(name) for name in rules], weight_decay)
+
+
+def which(loaded: LoadedTarget, request: Request) -> tuple[RulesetMatch, ...]:
+    """Rank the presets by how well they match what the optimizer does, the one of the request or the saved one.
+
+    Raises:
+        DecayAuditError: there is no optimizer, or it cannot be made.
+    """
+    observed = observe(loaded, request)
+    if not observed.optimizers:
+        raise DecayAuditError(
+            "there is no optimizer to compare the presets with",
+            "name one: --optimizer EXPRESSION, or a checkpoint that holds its state",
+        )
+    groups = [group for optimizer in observed.optimizers for group in optimizer.groups]
+    without_name = [group.weight_decay for group in groups for name in group.parameters if not name]
+    classified = roles.classify(loaded.inventory.parameters)
+    return diff.which(classified, observed.observations, _presets(), without_name)
+
+
+def explain(name: str, report: Report) -> Explanation:
+    """Collect all that a report says of one parameter, with what every other preset would decide.
+
+    Raises:
+        DecayAuditError: there is no such parameter.
+    """
+    others = [preset for preset in _presets() if preset.name != report.plan.ruleset.name]
+    story = explanation.explain(report.plan, name, others, report.observations)
+    updates = tuple(_update(observation, report) for observation in story.observations)
+    if story.decision.classified.parameter.trainable is False:  # without a gradient, a step skips it
+        updates = tuple(replace(update, zero_gradient="") for update in updates)
+    return replace(story, updates=updates)
+
+
+def verify(loaded: LoadedTarget, imported: "Imported") -> Conformance:
+    """Decide a model by an imported ruleset, and compare with the codebase's own function where it can be called.
+
+    Raises:
+        PlanError: the ruleset has no answer for a parameter.
+    """
+    ruleset = rulesets.from_text(imported.text, "the imported ruleset")
+    base = ruleset.weight_decay or 1.0  # a file may have multiples of a coefficient that another file gives
+    plan = decide(roles.classify(loaded.inventory.parameters), ruleset, base)
+    target = loaded.inventory.target
+    if loaded.built is None:
+        reason = f"{target} is a checkpoint, and {imported.source} needs a live model"
+        return Conformance(plan=plan, target=target, not_compared=reason)
+    from decay_audit.api import codebases
+
+    try:
+        codebase = codebases.version(imported.source)
+        treatments = codebases.treatments(imported.source, loaded.built.model, imported.configuration, base)
+    except codebases.CodebaseUnavailableError as error:
+        return Conformance(plan=plan, target=target, not_compared=error.message)
+    return Conformance(plan=plan, target=target, codebase=codebase, differences=differences(plan, treatments))
+
+
+def _presets() -> list[RuleSet]:
+    return [rulesets.load(name) for name in rulesets.presets()]
+
+
+def _update(observation: Observation, report: Report) -> UpdateFormula:
+    from decay_audit.optimizers import formulas
+
+    place = (observation.optimizer, observation.origin)
+    optimizer = next(optimizer for optimizer in report.optimizers if (optimizer.name, optimizer.origin) == place)
+    return formulas.update_formula(optimizer, optimizer.groups[observation.group])

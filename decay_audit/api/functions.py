@@ -1,0 +1,161 @@
+"""The functions that Python code calls. Their keywords are options of the command line: same names, same defaults."""
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from decay_audit import roles, rulesets
+from decay_audit.api.loading import load
+from decay_audit.api.options import DEFAULT_RULES
+from decay_audit.api.pipeline import decide, raise_on_findings, run
+from decay_audit.api.request import LiveModel, Request
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import Device, Severity
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.parameters import Parameter
+from decay_audit.reports.report import Report
+from decay_audit.roles.words import Classified
+from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.ruleset import RuleSet
+
+if TYPE_CHECKING:
+    import torch
+
+
+def read(target: "str | torch.nn.Module", *, device: Device = "auto", key: str | None = None) -> Inventory:
+    """Read every parameter of a model: a target as on the command line, or a live module.
+
+    Raises:
+        TargetError: the target cannot be found, loaded or built.
+    """
+    if isinstance(target, str):
+        return load(Request(target=target, device=device, key=key)).inventory
+    return load(Request(live=LiveModel(model=target))).inventory
+
+
+def classify(parameters: Inventory | Iterable[Parameter]) -> tuple[Classified, ...]:
+    """Find the role and the layer of every parameter, with evidence and confidence."""
+    return roles.classify(parameters.parameters if isinstance(parameters, Inventory) else parameters)
+
+
+def load_rules(name_or_file: "str | Path | RuleSet") -> RuleSet:
+    """Load a preset by its name, or a ruleset from a YAML file.
+
+    Raises:
+        RulesError: there is no such preset or file, or the file has mistakes (all of them are listed).
+    """
+    return name_or_file if isinstance(name_or_file, RuleSet) else rulesets.load(str(name_or_file))
+
+
+def plan(
+    model: "str | torch.nn.Module | Inventory | tuple[Classified, ...]",
+    rules: "str | Path | RuleSet" = DEFAULT_RULES,
+    weight_decay: float | None = None,
+) -> Plan:
+    """Decide every parameter of a target, a live module, an inventory or classified parameters.
+
+    Args:
+        weight_decay: replaces the ruleset's base coefficient.
+
+    Raises:
+        DecayAuditError: something cannot be read, the ruleset has no answer for a parameter, or the coefficient is not
+            a number >= 0.
+    """
+    ruleset = load_rules(rules)
+    if isinstance(model, tuple):
+        return decide(model, ruleset, weight_decay)
+    return decide(classify(model if isinstance(model, Inventory) else read(model)), ruleset, weight_decay)
+
+
+def audit(
+    model: "torch.nn.Module",
+    optimizer: object = None,
+    rules: "str | Path | RuleSet" = DEFAULT_RULES,
+    weight_decay: float | None = None,
+    *,
+    measure: bool = False,
+) -> Report:
+    """Compare a live model and its optimizer with a ruleset.
+
+    Args:
+        optimizer: one, several in a list, tuple or dict, or what holds them; None to decide only.
+        weight_decay: the base coefficient; by default the one that the optimizer uses.
+        measure: also call `step()` on copies with zero gradients, and compare what changes with the param groups.
+
+    Raises:
+        DecayAuditError: the model or the optimizer cannot be read, or the ruleset has no answer for a parameter.
+    """
+    live = LiveModel(model=model, optimizer=optimizer)
+    return run(Request(live=live, ruleset=load_rules(rules), weight_decay=weight_decay, measure=measure))
+
+
+def assert_decay(
+    model: "torch.nn.Module",
+    optimizer: object,
+    rules: "str | Path | RuleSet" = DEFAULT_RULES,
+    weight_decay: float | None = None,
+    *,
+    measure: bool = False,
+    ignore: Iterable[str] = (),
+    fail_on: Severity = "error",
+) -> Report:
+    """Audit, and fail with the findings in the message if any is as bad as `fail_on`.
+
+    Args:
+        ignore: prefixes of codes that do not count, such as `DA3`.
+
+    Raises:
+        DecayAssertionError: there are such findings; it is an AssertionError.
+        DecayAuditError: as for `audit`; also if there is no optimizer: nothing was checked, so this does not pass.
+    """
+    if optimizer is None:
+        raise DecayAuditError("there is no optimizer to check", "pass one; audit(model) decides without an optimizer")
+    live = LiveModel(model=model, optimizer=optimizer)
+    ruleset = load_rules(rules)
+    report = run(Request(live=live, ruleset=ruleset, weight_decay=weight_decay, measure=measure, ignore=tuple(ignore)))
+    raise_on_findings(report, fail_on)
+    return report
+
+
+def param_groups(
+    model: "torch.nn.Module",
+    rules: "str | Path | RuleSet" = DEFAULT_RULES,
+    weight_decay: float | None = None,
+    *,
+    lr: float | None = None,
+) -> list[dict[str, Any]]:
+    """Make the param groups that a ruleset asks for, ready for an optimizer.
+
+    Each group holds its tensors as `params` and sets `weight_decay`. Where the ruleset scales learning rates and `lr`
+    is not given, a group has `lr_scale`, which timm's schedulers read and torch ignores: a warning says so. Where the
+    ruleset uses several optimizers, `use` names the one that a group is for: give each optimizer its own groups.
+
+    >>> import torch
+    >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
+    >>> groups = param_groups(model, weight_decay=0.05)
+    >>> [(len(group["params"]), group["weight_decay"]) for group in groups]
+    [(1, 0.05), (3, 0.0)]
+
+    Raises:
+        DecayAuditError: the ruleset cannot be loaded or has no answer for a parameter.
+    """
+    from decay_audit.sources import module
+
+    tensors, groups = module.tensors_by_name(module.require_module(model)), plan(model, rules, weight_decay).groups()
+    if lr is None and any(group.lr_scale != 1.0 for group in groups):
+        warnings.warn("the ruleset scales learning rates, and torch ignores `lr_scale`: pass lr=...", stacklevel=2)
+    return [
+        {
+            "params": [tensors[decision.classified.parameter.raw_name] for decision in group.decisions],
+            "weight_decay": group.weight_decay,
+            **_learning_rate(group.lr_scale, lr),
+            **({} if group.use is None else {"use": group.use}),
+        }
+        for group in groups
+    ]
+
+
+def _learning_rate(scale: float, lr: float | None) -> dict[str, float]:
+    lr_scale = {} if scale == 1.0 else {"lr_scale": scale}
+    return lr_scale if lr is None else {"lr": lr * scale}

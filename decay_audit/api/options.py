@@ -1,0 +1,227 @@
+"""Every option, declared once: name, type, default, help, panel of the help screen. Plain data, without Typer or torch.
+
+The command line, `[tool.decay-audit]` in pyproject.toml with its schema, the settings of the callbacks and the keywords
+of the Python functions follow from the Structs below.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from msgspec import NODEFAULT, Meta, Struct
+from msgspec.structs import fields
+
+from decay_audit.model.choices import Color, Device, Format, Severity
+
+DEFAULT_RULES = "no-norm-no-bias"
+AUTO = "auto"
+"""A `trace` that takes the input shapes from the model's own config."""
+
+Panel = Literal["Ruleset", "Model", "Optimizer", "Findings", "Output"]
+ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
+"""Where pyproject.toml may set an option: in `[tool.decay-audit]`, in each of its audits, or in both."""
+
+
+class Option(Struct, frozen=True):
+    """What an option has besides a name, a type and a default.
+
+    Attributes:
+        metavar: stands for the value on a help screen; by default the accepted words.
+        short: its one-letter form.
+        config: where pyproject.toml may set it.
+        names_file: the value may name a file, which counts from the folder of pyproject.toml.
+    """
+
+    panel: Panel
+    help: str
+    metavar: str | None = None
+    short: str = ""
+    config: ConfigScope = "nowhere"
+    names_file: bool = False
+
+
+class AuditOptions(Struct, frozen=True, kw_only=True):
+    """What to read, by which ruleset to decide, and which findings count."""
+
+    rules: Annotated[
+        str,
+        Option(
+            "Ruleset",
+            "A preset (`decay-audit rules list` shows them) or a YAML file.",
+            metavar="NAME|FILE",
+            short="-r",
+            config="everywhere",
+            names_file=True,
+        ),
+    ] = DEFAULT_RULES
+    weight_decay: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Option(
+            "Ruleset",
+            "The base coefficient; replaces the one of the ruleset.",
+            metavar="X",
+            short="-w",
+            config="everywhere",
+        ),
+    ] = None
+    device: Annotated[
+        Device,
+        Option(
+            "Model",
+            "Where to build the model; `streamed` is the CPU, one parameter in memory at a time.",
+            config="everywhere",
+        ),
+    ] = "auto"
+    key: Annotated[
+        str | None,
+        Option("Model", "Which state dict of a checkpoint to read.", metavar="A.B", config="audits"),
+    ] = None
+    model: Annotated[
+        str | None,
+        Option(
+            "Model",
+            "The model of a checkpoint; with it, roles come from module classes, not from names alone.",
+            metavar="TARGET",
+            config="audits",
+            names_file=True,
+        ),
+    ] = None
+    trace: Annotated[
+        str | None,
+        Option(
+            "Model",
+            "Run the forward pass on fake tensors; roles then come from how each parameter is used. SHAPE is "
+            "1x3x224x224, ids=int64:1x8 or an expression; without a value, input shapes come from the model's own "
+            "config.",
+            metavar="[SHAPE]",
+            config="everywhere",
+        ),
+    ] = None
+    optimizer: Annotated[
+        str | None,
+        Option(
+            "Optimizer",
+            "What makes the optimizer: train.py:make_optimizer, model.configure_optimizers(), "
+            "'torch.optim:SGD(model.parameters(), lr=0.1)'.",
+            metavar="EXPR",
+            config="everywhere",
+            names_file=True,
+        ),
+    ] = None
+    checkpoint: Annotated[
+        str | None,
+        Option(
+            "Optimizer",
+            "A checkpoint with an optimizer state: what was saved, and what resuming from it would do.",
+            metavar="FILE",
+            config="audits",
+            names_file=True,
+        ),
+    ] = None
+    measure: Annotated[
+        bool,
+        Option(
+            "Optimizer",
+            "Run optimizer.step() on copies with zero gradients, and compare what changes with the param groups.",
+            config="everywhere",
+        ),
+    ] = False
+    select: Annotated[
+        tuple[str, ...],
+        Option(
+            "Findings",
+            "Report only these codes, given by prefix: DA1,DA301.",
+            metavar="CODE",
+            config="everywhere",
+        ),
+    ] = ()
+    ignore: Annotated[
+        tuple[str, ...],
+        Option(
+            "Findings",
+            "Do not report these codes; where --select fits too, the longer prefix wins.",
+            metavar="CODE",
+            config="everywhere",
+        ),
+    ] = ()
+    fail_on: Annotated[
+        Severity, Option("Findings", "The lowest severity that makes the exit code 1.", config="everywhere")
+    ] = "error"
+
+
+class ParameterFilter(Struct, frozen=True, kw_only=True):
+    """Which parameters to show."""
+
+    only: Annotated[
+        tuple[str, ...],
+        Option("Output", "Show only parameters whose name matches this glob.", metavar="GLOB"),
+    ] = ()
+    role: Annotated[
+        tuple[str, ...],
+        Option("Output", "Show only parameters of this role: bias, 'norm weight', norm.", metavar="ROLE"),
+    ] = ()
+    grep: Annotated[
+        str | None,
+        Option("Output", "Show only parameters whose name contains this regular expression.", metavar="REGEX"),
+    ] = None
+
+
+class OutputOptions(Struct, frozen=True, kw_only=True):
+    """In which form to print, where to, and how much."""
+
+    format: Annotated[Format, Option("Output", f"{', '.join(Format)}.", metavar="FORMAT", short="-f")] = Format.TEXT
+    full: Annotated[bool, Option("Output", "One row a parameter: do not fold repeated blocks.", config="table")] = False
+    output: Annotated[
+        Path | None, Option("Output", "Write to a file instead of standard output.", metavar="FILE", short="-o")
+    ] = None
+    color: Annotated[Color, Option("Output", "When to use colour.", config="table")] = "auto"
+    quiet: Annotated[bool, Option("Output", "Print no progress, notes or verdict.", short="-q")] = False
+    verbose: Annotated[bool, Option("Output", "Print more detail; after an error, its traceback.", short="-v")] = False
+
+
+class OptimizerCode(Struct, frozen=True, kw_only=True):
+    """Which optimizer to write as code, with the param groups."""
+
+    optimizer: Annotated[
+        str | None,
+        Option(
+            "Optimizer",
+            "Write the code that makes the optimizer, too: a class of torch.optim, or package.module:Class.",
+            metavar="CLASS",
+        ),
+    ] = None
+    lr: Annotated[float | None, Option("Optimizer", "Its learning rate.", metavar="X")] = None
+    set_: Annotated[
+        tuple[str, ...], Option("Optimizer", "Another argument of it: momentum=0.9.", metavar="NAME=VALUE")
+    ] = ()
+
+
+class DeclaredOption(Struct, frozen=True, kw_only=True):
+    """An option as it is declared.
+
+    Attributes:
+        type: the annotation, without the Option.
+        default: msgspec.NODEFAULT where a value is required.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    option: Option
+
+
+def declared_options(section: type[Struct]) -> tuple[DeclaredOption, ...]:
+    """List the options that a Struct declares, in their order."""
+    return tuple(
+        declared
+        for field in fields(section)
+        if (declared := declared_option(field.name, field.type, field.default)) is not None
+    )
+
+
+def declared_option(name: str, annotation: object, default: object = NODEFAULT) -> DeclaredOption | None:
+    """Read the option in an annotation; None where it has none."""
+    if get_origin(annotation) is not Annotated:
+        return None
+    kind, *metadata = get_args(annotation)
+    option = next((value for value in metadata if isinstance(value, Option)), None)
+    return None if option is None else DeclaredOption(name=name, type=kind, default=default, option=option)

@@ -1,0 +1,92 @@
+"""A Request becomes a Report: load, classify, decide, observe, compare. This is the only way to a Report."""
+
+from math import isfinite
+
+from decay_audit import roles, rulesets
+from decay_audit.api.loading import load
+from decay_audit.api.observing import observe
+from decay_audit.api.request import Request
+from decay_audit.checks import check, coefficient_in_use, selected_codes
+from decay_audit.errors import DecayAssertionError, DecayAuditError
+from decay_audit.model.choices import Severity
+from decay_audit.model.observations import Observation
+from decay_audit.reports.report import Report
+from decay_audit.roles.words import Classified
+from decay_audit.rulesets import plan as plans
+from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.ruleset import RuleSet
+
+
+def run(request: Request) -> Report:
+    """Read, decide, observe and compare what a request asks for.
+
+    Raises:
+        DecayAuditError: the model or the optimizer cannot be read, made or stepped; the ruleset cannot be loaded or has
+            no answer for a parameter; or a code to select or ignore does not exist.
+    """
+    codes = selected_codes.select_codes(request.select, request.ignore)
+    loaded = load(request)
+    observed = observe(loaded, request)
+    ruleset = request.ruleset or rulesets.load(request.rules)
+    classified = roles.classify(loaded.inventory.parameters)
+    weight_decay = request.weight_decay
+    adopted = weight_decay is None and bool(observed.observations)
+    if adopted:
+        weight_decay = _coefficient_in_use(classified, ruleset, observed.observations)
+    plan = decide(classified, ruleset, weight_decay)
+    findings = check(
+        loaded.inventory,
+        plan,
+        observed.optimizers,
+        observed.observations,
+        request.model or request.target,  # where code for the parameters can be made and run
+        coefficient_adopted=adopted,
+        checkpoint=observed.checkpoint,
+    )
+    return Report(
+        inventory=loaded.inventory,
+        plan=plan,
+        optimizers=observed.optimizers,
+        observations=observed.observations,
+        findings=tuple(finding for finding in findings if finding.code in codes),
+    )
+
+
+def decide(classified: tuple[Classified, ...], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
+    """Decide every parameter by a ruleset.
+
+    Raises:
+        DecayAuditError: the ruleset has no answer for a parameter, or the coefficient is not a number >= 0.
+    """
+    require_coefficient(weight_decay)
+    return plans.plan(classified, ruleset, weight_decay)
+
+
+def require_coefficient(weight_decay: float | None) -> None:
+    """Refuse a coefficient that is not a finite number >= 0; None leaves it to the ruleset."""
+    if weight_decay is not None and not (isfinite(weight_decay) and weight_decay >= 0):
+        raise DecayAuditError(f"weight_decay is {weight_decay}", "it must be a finite number, 0 or more")
+
+
+def _coefficient_in_use(
+    classified: tuple[Classified, ...], ruleset: RuleSet, observations: tuple[Observation, ...]
+) -> float | None:
+    """Find the base coefficient that the optimizers use.
+
+    A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from, so the
+    optimizers' number replaces it unless the user set one.
+    """
+    decaying = decide(classified, ruleset, ruleset.weight_decay or 1.0)
+    return coefficient_in_use(decaying, observations)
+
+
+def raise_on_findings(report: Report, fail_on: Severity) -> None:
+    """Fail if any finding is as bad as `fail_on`.
+
+    Raises:
+        DecayAssertionError: there are such findings; its message is the verdict and the findings.
+    """
+    if selected_codes.has_failure(report.findings, fail_on):
+        from decay_audit import reports
+
+        raise DecayAssertionError(f"{reports.verdict(report)}\n\n{reports.render_findings(report)}")

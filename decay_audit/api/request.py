@@ -1,0 +1,46 @@
+"""What one run is asked for: the options by their own names, and a target or a live model. Reads nothing."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from decay_audit.api.options import AuditOptions
+
+if TYPE_CHECKING:
+    import torch
+
+    from decay_audit.rulesets.ruleset import RuleSet
+
+
+def no_progress(_: str) -> None:
+    """Show no progress."""
+
+
+class LiveModel(Struct, frozen=True, kw_only=True, eq=False):
+    """A model in memory, and what optimizes it: an optimizer, several, or what holds them; None for none."""
+
+    model: "torch.nn.Module"
+    optimizer: object = None
+
+
+class Request(AuditOptions, frozen=True, kw_only=True, eq=False):
+    """What to read and how to decide.
+
+    Attributes:
+        target: what the command line calls TARGET; "" for a live model.
+        live: a model in memory, instead of a target and the expression of an optimizer.
+        ruleset: a ruleset that is loaded already, instead of `rules`.
+        progress: is called with what begins now, for a person who waits.
+    """
+
+    target: str = ""
+    live: LiveModel | None = None
+    ruleset: "RuleSet | None" = None
+    progress: Callable[[str], None] = no_progress
+
+
+def request_for(target: str, options: AuditOptions, progress: Callable[[str], None] = no_progress) -> Request:
+    """Ask for an audit of a target with these options."""
+    return Request(target=target, progress=progress, **asdict(options))

@@ -1,0 +1,112 @@
+"""The Typer app: its commands, the defaults that pyproject.toml sets, and the exit code of what goes wrong."""
+
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from decay_audit.cli import screen
+from decay_audit.cli.command import register
+from decay_audit.cli.verbs import check, diff, emit, explain, inspect, migrate, rules
+from decay_audit.errors import DecayAuditError, inspect_command, shell_join
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+class VerbGroup(TyperGroup):
+    """The commands; an error because of the input becomes a message and exit code 2."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (Typer has its own copy of Click)
+        """Keep the words of the command line: a hint repeats them with another target."""
+        ctx.meta["words"] = tuple(args)
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except DecayAuditError as error:
+            if ctx.meta.get("verbose"):
+                import traceback
+
+                traceback.print_exc()
+            hint = error.hint_for(partial(_command_with_target, ctx.meta["words"]))
+            screen.print_error(error.message, hint, ctx.meta.get("color", "auto"))
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            raise typer.Exit(INTERRUPTED) from None
+        except BrokenPipeError:
+            # The reader is gone: text that is still buffered must not fail again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from None
+
+
+def _command_with_target(words: Sequence[str], target: str) -> str:
+    """Write the command line again, with the target in place of the word that it completes."""
+    typed = max((word for word in words[1:] if _completes(target, word)), key=len, default=None)
+    if typed is None:
+        return inspect_command(target)
+    index = words.index(typed, 1)
+    return shell_join(["decay-audit", *words[:index], target, *words[index + 1 :]])
+
+
+def _completes(target: str, word: str) -> bool:
+    """Whether the target is the word and perhaps a name or arguments after it: `model.py`, `model.py:Net`."""
+    beginning, whole = _dotted(word), _dotted(target)
+    return bool(beginning) and whole.startswith(beginning) and whole[len(beginning) :][:1] in ("", ".", "(", "[")
+
+
+def _dotted(target: str) -> str:
+    """Write `pkg.mod:NAME` and `pkg.mod.NAME` the same way."""
+    return target.replace(":", ".")
+
+
+app = typer.Typer(
+    cls=VerbGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 no findings, 1 findings, 2 the command could not be run as asked, 3 a bug in decay-audit.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"decay-audit {version('decay-audit')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, metavar="", help="Print the version."),
+    ] = False,
+) -> None:
+    """Which parameters of a PyTorch model get weight decay, which should, and where the two differ."""
+    from decay_audit.cli import config
+
+    file = config.find(Path.cwd())
+    defaults = config.from_folder(config.load(file).defaults, file.parent) if file else {}
+    context.default_map = {
+        "inspect": defaults,
+        "check": defaults,
+        "explain": defaults,
+        "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # there it is a class
+        "diff": {name: value for name, value in defaults.items() if name != "rules"},  # there they are what differs
+        "rules": dict.fromkeys(("list", "show", "which", "import"), defaults),
+    }
+
+
+for verb in (inspect.inspect, check.check, emit.emit, diff.diff, explain.explain, migrate.migrate):
+    register(app, verb)
+app.add_typer(rules.app, name="rules")

@@ -1,0 +1,67 @@
+"""One audit when training starts: every rank compares, rank 0 logs one line, and all ranks fail together."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from decay_audit import api, reports
+from decay_audit.api.options import DEFAULT_RULES
+from decay_audit.checks import selected_codes
+from decay_audit.model.choices import Severity
+from decay_audit.reports.report import Report
+
+if TYPE_CHECKING:
+    import torch
+
+LOGGER = logging.getLogger("decay_audit")
+
+
+class TrainingAudit:
+    """Compare the optimizer of a training job with a ruleset, and log one line.
+
+    Args:
+        rules: a preset, or a YAML file; `hf-trainer` is what transformers' Trainer itself does.
+        weight_decay: the base coefficient; None takes the one that the optimizer uses.
+        measure: also call `step()` on copies with zero gradients, and compare what changes with the param groups.
+        fail_on: `error`, `warning` or `note` stops the job on findings that bad; None only logs.
+        ignore: prefixes of codes that do not count.
+    """
+
+    def __init__(
+        self,
+        rules: str = DEFAULT_RULES,
+        weight_decay: float | None = None,
+        *,
+        measure: bool = False,
+        fail_on: Severity | None = None,
+        ignore: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__()  # a host's callback may be the next base class
+        self.request = api.Request(rules=rules, weight_decay=weight_decay, measure=measure, ignore=tuple(ignore))
+        self.fail_on = fail_on
+
+    def audit(self, model: "torch.nn.Module", optimizer: object, *, moment: str) -> Report:
+        """Audit once, and log one line: a warning if there are errors or warnings among the findings.
+
+        Args:
+            moment: when this is, for the log: `at the start of fit`.
+
+        Raises:
+            DecayAssertionError: there are findings as bad as `fail_on`; on every rank.
+            DecayAuditError: the model or the optimizer cannot be read.
+        """
+        report = api.run(replace(self.request, live=api.LiveModel(model=model, optimizer=optimizer)))
+        if rank() == 0:
+            level = logging.WARNING if selected_codes.has_failure(report.findings, "warning") else logging.INFO
+            LOGGER.log(level, "decay-audit %s: %s", moment, reports.verdict(report))
+        if self.fail_on is not None:
+            api.raise_on_findings(report, self.fail_on)
+        return report
+
+
+def rank() -> int:
+    """Give this process's rank; 0 where nothing is distributed."""
+    from torch import distributed
+
+    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0
