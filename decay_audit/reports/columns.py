@@ -63,14 +63,6 @@ def shape_text(row: FoldedRow) -> str:
     return "lazy" if NOT_INITIALIZED in row.cells[-1] else format_shape(row.shape)
 
 
-def role_text(row: FoldedRow) -> str:
-    """Write the roles of a row, with one mark for all that are equally uncertain: `norm weight, norm bias ~`."""
-    for mark in (LIKELY, GUESS):
-        if all(role.endswith(mark) for role in row.roles):
-            return ", ".join(role.removesuffix(mark) for role in row.roles) + mark
-    return ", ".join(row.roles)
-
-
 def legend(report: Report, rows: Sequence[FoldedRow]) -> Iterator[str]:
     """Explain the marks that these rows have, one line for each kind of mark."""
     roles = {role for row in rows for role in row.roles}

@@ -1,1 +1,1 @@
-"""Tests of what is said."""
+"""Tests of the reports: whole texts as snapshots, and claims about every format."""

@@ -62,7 +62,7 @@ def plan(subjects: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Plan:
 def report(subjects: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Report:
     """Make a bare report."""
     decided = plan(subjects, ruleset)
-    parameters = tuple(one.classified.parameter for one in decided.decisions)
+    parameters = tuple(decision.classified.parameter for decision in decided.decisions)
     return Report(inventory=Inventory(target="model.py:net", files=("model.py",), parameters=parameters), plan=decided)
 
 
@@ -71,12 +71,12 @@ def llama(layers: int = 32) -> Iterator[Classified]:
     yield subject("model.embed_tokens.weight", (32000, 4096), "embedding", "embedding")
     for layer in range(layers):
         block = f"model.layers.{layer}"
-        for one in "qkvo":
-            yield subject(f"{block}.self_attn.{one}_proj.weight", (4096, 4096), "linear_weight", "attention")
-        for one, shape in (("gate", (11008, 4096)), ("up", (11008, 4096)), ("down", (4096, 11008))):
-            yield subject(f"{block}.mlp.{one}_proj.weight", shape, "linear_weight", "linear")
-        for one in ("input", "post_attention"):
-            yield subject(f"{block}.{one}_layernorm.weight", (4096,), "norm_weight", "rms_norm", "likely")
+        for projection in "qkvo":
+            yield subject(f"{block}.self_attn.{projection}_proj.weight", (4096, 4096), "linear_weight", "attention")
+        for projection, shape in (("gate", (11008, 4096)), ("up", (11008, 4096)), ("down", (4096, 11008))):
+            yield subject(f"{block}.mlp.{projection}_proj.weight", shape, "linear_weight", "linear")
+        for position in ("input", "post_attention"):
+            yield subject(f"{block}.{position}_layernorm.weight", (4096,), "norm_weight", "rms_norm", "likely")
     yield subject("model.norm.weight", (4096,), "norm_weight", "rms_norm", "likely")
     yield subject("lm_head.weight", (32000, 4096), "linear_weight", "linear")
 
@@ -113,8 +113,10 @@ def awkward() -> Report:
     )
     scaled = {"cls_token": ("adamw", 0.1), "h.0.fc.weight": ("muon", 1.0), "h.1.fc.weight": ("muon", 1.0)}
     routed = tuple(
-        replace(one, use=scaled[one.name][0], lr_scale=scaled[one.name][1]) if one.name in scaled else one
-        for one in bare.plan.decisions
+        replace(decision, use=scaled[decision.name][0], lr_scale=scaled[decision.name][1])
+        if decision.name in scaled
+        else decision
+        for decision in bare.plan.decisions
     )
     return Report(
         inventory=Inventory(

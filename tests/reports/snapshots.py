@@ -6,13 +6,13 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "snapshots"
 
 
-def same(name: str, text: str) -> bool:
-    """Whether the text is the one that is kept under this name, byte for byte."""
+def matches_snapshot(name: str, text: str) -> bool:
+    """Whether the text is the snapshot of this name, byte for byte."""
     file = FOLDER / name
     if os.environ.get("DECAY_AUDIT_WRITE_SNAPSHOTS"):
         FOLDER.mkdir(exist_ok=True)
         file.write_bytes(text.encode())
-    kept = file.read_bytes().decode()
-    if kept != text:
+    snapshot = file.read_bytes().decode()
+    if snapshot != text:
         print(f"--- {name}, as it is now:\n{text}")  # pytest shows it
-    return kept == text
+    return snapshot == text

@@ -65,7 +65,7 @@ def test_every_format_says_every_model_of_the_menagerie(name: str) -> None:
     document = json.loads(reports.render(report, Format.JSON))
     jsonschema.validate(document, json.loads(SCHEMA.read_text()))
     parameters = report.inventory.parameters
-    assert [one["name"] for one in document["parameters"]] == [parameter.name for parameter in parameters]
+    assert [record["name"] for record in document["parameters"]] == [parameter.name for parameter in parameters]
     assert document["totals"]["numel"] == sum(parameter.numel for parameter in parameters)
     rows = list(csv.DictReader(io.StringIO(reports.render(report, Format.CSV))))
     assert sum(int(row["numel"]) for row in rows) == sum(parameter.numel for parameter in parameters)
@@ -135,13 +135,13 @@ def test_styles_change_nothing_but_the_styling() -> None:
 def test_the_json_has_the_keys_of_the_contract() -> None:
     document = json.loads(reports.render(samples.awkward(), Format.JSON))
     for path, keys in SHAPE_OF_JSON.items():
-        for found in _at(document, path.split(".") if path else []):
-            assert list(found) == keys.split(), path
+        for record in _at(document, path.split(".") if path else []):
+            assert list(record) == keys.split(), path
 
 
 def _at(value: Any, path: list[str]) -> list[dict[str, Any]]:
     if isinstance(value, list):
-        return [found for one in value for found in _at(one, path)]
+        return [found for one in value for record in _at(one, path)]
     return _at(value[path[0]], path[1:]) if path else [value]
 
 
@@ -172,18 +172,18 @@ def test_the_schema_refuses_another_document(spoil: Any) -> None:
 def test_the_json_says_the_plan() -> None:
     report = samples.awkward()
     document = json.loads(reports.render(report, Format.JSON))
-    for one, decision in zip(document["parameters"], report.plan.decisions, strict=True):
-        assert (one["decay"], one["weight_decay"], one["rule"]) == (
+    for record, decision in zip(document["parameters"], report.plan.decisions, strict=True):
+        assert (record["decay"], record["weight_decay"], record["rule"]) == (
             decision.decays,
             decision.weight_decay,
             decision.rule,
         )
     grouped = [name for group in document["groups"] for name in group["parameters"]]
-    assert sorted(grouped) == sorted(one.name for one in report.plan.decisions if one.grouped)
+    assert sorted(grouped) == sorted(decision.name for decision in report.plan.decisions if decision.grouped)
     roles = document["totals"]["by_role"].values()
     assert sum(role["numel"] for role in roles) == document["totals"]["numel"]
     assert sum(role["decayed_parameters"] for role in roles) == document["totals"]["decayed_parameters"]
-    lazy = next(one for one in document["parameters"] if one["name"] == "lazy.weight")
+    lazy = next(record for record in document["parameters"] if record["name"] == "lazy.weight")
     assert (lazy["shape"], lazy["numel"]) == ([], 0)
 
 
@@ -197,7 +197,7 @@ def test_half_a_surrogate_pair_is_no_trouble() -> None:
 
 def test_numbers_that_are_not_finite_are_null() -> None:
     report = samples.awkward()
-    observations = tuple(replace(one, weight_decay=float("nan"), lr=float("inf")) for one in report.observations)
+    observations = tuple(replace(each, weight_decay=float("nan"), lr=float("inf")) for each in report.observations)
     document = json.loads(reports.render(replace(report, observations=observations), Format.JSON))
     jsonschema.validate(document, reports.schema())
     assert document["parameters"][0]["observed"][0]["weight_decay"] is None
@@ -252,8 +252,8 @@ def test_sarif_keeps_its_fingerprints_when_lines_and_counts_move() -> None:
 def test_sarif_of_a_preset_points_at_the_model_and_not_at_a_file_that_is_not_there() -> None:
     report = samples.awkward()
     preset = replace(report, plan=replace(report.plan, ruleset=replace(samples.HOUSE, preset=True)))
-    for one, uri in ((report, "house.yaml"), (preset, "src/a%20model.py")):
-        log = json.loads(reports.render(one, Format.SARIF, Options(artifact="src/a model.py")))
+    for pointed, uri in ((report, "house.yaml"), (preset, "src/a%20model.py")):
+        log = json.loads(reports.render(pointed, Format.SARIF, Options(artifact="src/a model.py")))
         place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
         assert place["artifactLocation"]["uri"] == uri
 
@@ -286,7 +286,7 @@ def test_a_selection_says_how_many_it_hides() -> None:
     chosen = reports.filter_parameters(
         report, globs=["model.layers.*", "lm_head.*"], roles=["linear_weight"], grep=r"[qk]_proj|head"
     )
-    assert [one.name for one in chosen.plan.decisions][-3:] == [
+    assert [decision.name for decision in chosen.plan.decisions][-3:] == [
         "model.layers.3.self_attn.q_proj.weight",
         "model.layers.3.self_attn.k_proj.weight",
         "lm_head.weight",

@@ -10,7 +10,7 @@ from decay_audit.reports import Format, Options
 from decay_audit.reports.report import Report
 from decay_audit.rulesets import explanation
 from tests.reports import samples
-from tests.reports.snapshots import same
+from tests.reports.snapshots import matches_snapshot
 
 RESNEXT = Path(__file__).parents[2] / "examples" / "resnext29.py"
 SUFFIX = {Format.JSON: "json", Format.MARKDOWN: "md", Format.CSV: "csv", Format.SARIF: "sarif"}
@@ -33,63 +33,65 @@ def resnext() -> Report:
     ],
 )
 def test_the_table_of_the_example(name: str, options: Options, resnext: Report) -> None:
-    assert same(name, reports.render(resnext, Format.TEXT, options))
+    assert matches_snapshot(name, reports.render(resnext, Format.TEXT, options))
 
 
 def test_the_tree_of_the_example(resnext: Report) -> None:
-    assert same("resnext29-tree.txt", reports.render(resnext, Format.TREE))
-    assert same("resnext29-tree-80.txt", reports.render(resnext, Format.TREE, Options(width=80)))
+    assert matches_snapshot("resnext29-tree.txt", reports.render(resnext, Format.TREE))
+    assert matches_snapshot("resnext29-tree-80.txt", reports.render(resnext, Format.TREE, Options(width=80)))
 
 
 def test_a_selection_of_the_example(resnext: Report) -> None:
     chosen = reports.filter_parameters(resnext, globs=["stage_*"], roles=["norm_weight,bias"], grep="^stage_[12]")
-    assert same("resnext29-selection.txt", reports.render(chosen))
+    assert matches_snapshot("resnext29-selection.txt", reports.render(chosen))
 
 
 @pytest.mark.parametrize("width", [None, 140, 100, 80, 50])
 def test_the_table_of_a_language_model(width: int | None) -> None:
     text = reports.render(samples.report(samples.llama()), Format.TEXT, Options(width=width))
-    assert same(f"llama{'' if width is None else f'-{width}'}.txt", text)
+    assert matches_snapshot(f"llama{'' if width is None else f'-{width}'}.txt", text)
 
 
 def test_the_tree_of_a_language_model() -> None:
-    assert same("llama-tree.txt", reports.render(samples.report(samples.llama()), Format.TREE))
+    assert matches_snapshot("llama-tree.txt", reports.render(samples.report(samples.llama()), Format.TREE))
 
 
 @pytest.mark.parametrize("form", list(Format))
 def test_an_awkward_report_in_every_format(form: Format) -> None:
     text = reports.render(samples.awkward(), form, Options(artifact="src/model.py"))
-    assert same(f"awkward-{form}.{SUFFIX.get(form, 'txt')}", text)
+    assert matches_snapshot(f"awkward-{form}.{SUFFIX.get(form, 'txt')}", text)
 
 
 def test_an_awkward_report_on_a_narrow_terminal() -> None:
-    assert same("awkward-80.txt", reports.render(samples.awkward(), Format.TEXT, Options(width=80, verbose=True)))
+    assert matches_snapshot(
+        "awkward-80.txt", reports.render(samples.awkward(), Format.TEXT, Options(width=80, verbose=True))
+    )
 
 
-def test_what_a_check_says() -> None:
-    assert same("check.txt", reports.render_findings(samples.awkward()))
-    assert same(
+def test_the_findings_of_a_check() -> None:
+    assert matches_snapshot("check.txt", reports.render_findings(samples.awkward()))
+    assert matches_snapshot(
         "check-60-color.txt", reports.render_findings(samples.awkward(), Format.TEXT, Options(width=60, color=True))
     )
 
 
-def test_the_story_of_a_parameter() -> None:
+def test_the_explanation_of_a_parameter() -> None:
     report = samples.awkward()
     other = replace(samples.HOUSE, name="everything", rules=())
-    stories = [
+    explanations = [
         explanation.explain(report.plan, name, [other], report.observations)
         for name in ("h.0.ln.weight", "logit_scale", "frozen.weight", "h.0.fc.weight", "h.1.ln.weight", "wte.weight")
     ]
-    text = "\n".join(reports.render_explanation(story, Options(width=100)) for story in stories)
-    assert same("stories.txt", text)
+    text = "\n".join(reports.render_explanation(each, Options(width=100)) for each in explanations)
+    assert matches_snapshot("explanations.txt", text)
 
 
 def test_the_list_of_rulesets() -> None:
     other = replace(samples.HOUSE, name="everything-decays", rules=(), weight_decay=1e-4, source="")
-    assert same("rulesets.txt", reports.render_rulesets([samples.HOUSE, other], Options(width=80)))
+    assert matches_snapshot("rulesets.txt", reports.render_rulesets([samples.HOUSE, other], Options(width=80)))
 
 
 def test_colored_code() -> None:
     code = "NAMES = [\"[bold]x[/bold]\", 'it\\'s']  # a comment that is longer than the terminal\n"
-    assert same("python-color.txt", reports.highlight(code, "python", Options(width=20, color=True)))
+    assert matches_snapshot("python-color.txt", reports.highlight(code, "python", Options(width=20, color=True)))
     assert reports.highlight(code, "python") == code

@@ -73,7 +73,7 @@ def test_a_share_says_nothing_and_all_only_where_it_is_so(part: int, whole: int,
     assert share(part, whole) == text
 
 
-def test_factors_are_said_in_four_digits_and_as_a_range_where_they_differ() -> None:
+def test_factors_are_written_in_four_digits_and_as_a_range_where_they_differ() -> None:
     assert factors([0.1]) == "x0.1"
     assert factors([0.75**13, 0.75, 0.75**2]) == "x0.02376..0.75"
     assert factors([10.0, 1.0]) == "x1..10"
@@ -94,7 +94,7 @@ def test_a_visible_name_prints_and_tells_every_name_apart(name: str) -> None:
 
 
 def _read(shown: str) -> str:
-    escaped = "".join(one if one == "\\" or one.isascii() else f"\\U{ord(one):08x}" for one in shown)
+    escaped = "".join(letter if letter == "\\" or letter.isascii() else f"\\U{ord(letter):08x}" for letter in shown)
     return escaped.encode("ascii").decode("unicode_escape")
 
 

@@ -240,7 +240,7 @@ def test_a_preset_that_fits_where_no_position_is_known_is_not_said_to_be_exactly
     text = reports.render_matches(found)
     assert [one.parameters for one in found if one.ruleset.name == "nanogpt"] == [0]
     assert text.startswith("compared only how many of 4 parameters have each weight_decay: the saved optimizer")
-    assert "as far as that tells, this is what these do, with weight_decay 0.1:\n" in text
+    assert "as far as was compared, these do the same, with weight_decay 0.1:\n" in text
     assert "exactly" not in text
     nearest = reports.render_matches([one for one in found if one.ruleset.name == "torch-default"])
     assert nearest.endswith("torch-default, weight_decay 0.1   3 of 4 parameters differ")
@@ -250,7 +250,7 @@ def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mi
     request = api.Request(target=mixed[0])
     found = api.which(api.load(request), request)
     text = reports.render_matches(found)
-    assert f"{sum(one.needs_model for one in found)} presets ask for classes, hooks or attributes" in text
+    assert f"{sum(one.needs_model for one in found)} presets need classes, hooks or attributes" in text
     assert "torchvision" not in text
     assert "torchvision" in reports.render_matches(found, options=reports.Options(full=True))
 

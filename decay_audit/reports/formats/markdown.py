@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from decay_audit.reports import totals
-from decay_audit.reports.columns import columns, entries, legend, role_text, shape_text
+from decay_audit.reports.columns import columns, entries, legend, shape_text
 from decay_audit.reports.finding_summary import location, verdict
 from decay_audit.reports.folding import FoldedRow, fold, fold_names, unfolded_rows
 from decay_audit.reports.options import Options
@@ -108,7 +108,7 @@ def _parameters(report: Report, options: Options) -> Iterator[str]:
 
 def _row(row: FoldedRow, filled: Sequence[int]) -> tuple[str, ...]:
     layer, *others = row.cells
-    texts = (layer, role_text(row), *(others[index] for index in filled))
+    texts = (layer, ", ".join(row.roles), *(others[index] for index in filled))
     return code(row.pattern), str(row.count), shape_text(row), *map(plain, texts)
 
 

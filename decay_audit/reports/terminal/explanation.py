@@ -91,7 +91,7 @@ def _role(classified: Classified) -> Iterator[str]:
     yield _role_of_layer(classified.role, classified.layer, classified.confidence)
     for evidence in classified.evidence:
         agrees = (evidence.role, evidence.layer) == (classified.role, classified.layer)
-        other = "" if agrees else f", for {_role_of_layer(evidence.role, evidence.layer, evidence.confidence)}"
+        other = "" if agrees else f"; suggests {_role_of_layer(evidence.role, evidence.layer, evidence.confidence)}"
         yield f"{evidence.kind}: {escape_control(evidence.detail)}{other}"
     if classified.parameter.uses == ():
         yield "usage: the traced forward pass does not use it"

@@ -74,6 +74,9 @@ def _details(finding: Finding, report: Report, options: Options) -> Iterator[str
 
 def _total(title: str, decisions: Sequence[Decision], whole: int, options: Options) -> Iterator[str]:
     count = totals.count(decisions)
+    if not decisions:
+        yield f"  {title:<9}nothing"
+        return
     amount = f"{size(count.numel, count.parameters)} ({share(count.numel, whole)})"
     roles = ", ".join(count_noun(len(members), *NOUNS[role]) for role, members in totals.by_role(decisions).items())
     remark = {
@@ -81,7 +84,7 @@ def _total(title: str, decisions: Sequence[Decision], whole: int, options: Optio
         "spared": "model.parameters() in one group would decay them too",
         "frozen": "in no param group",
     }[title]
-    text = amount + (f": {roles}" if roles else "") + (f"; {remark}" if remark else "")
+    text = f"{amount}: {roles}" + (f"; {remark}" if remark else "")
     yield from layout.paragraph(f"  {title:<9}", text, options.width)
 
 

@@ -76,7 +76,7 @@ def _heading(match: RulesetMatch) -> str:
     """Say how far an exact match goes: only the coefficients of the optimizer were compared."""
     more = ["scale learning rates"] * match.scales + ["route to several optimizers"] * match.routes
     if more:
-        return f"the same weight decay, but they also {join_words(more)}"
+        return f"these decay the same, but also {join_words(more)}"
     if match.no_effect:
         return "these agree too, but only because none of their rules matches this model"
     return "as far as was compared, these do the same" if match.unplaced else "these do exactly this"

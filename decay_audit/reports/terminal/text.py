@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from decay_audit.reports.columns import DIFFERS, GUESS, SPARED, columns, entries, legend, role_text, shape_text
+from decay_audit.reports.columns import DIFFERS, GUESS, SPARED, columns, entries, legend, shape_text
 from decay_audit.reports.folding import FoldedRow, ParameterEntry, fold, unfolded_rows
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
@@ -57,7 +57,7 @@ def _table(report: Report, shown: Sequence[ParameterEntry], options: Options) ->
 
 def _cells(row: FoldedRow) -> Sequence[PaintedText]:
     layer, decay, *others = row.cells
-    role = role_text(row)
+    role = ", ".join(row.roles)
     return (
         (escape_control(row.pattern), ""),
         (f"x{row.count}" if row.count > 1 else "", "dim"),

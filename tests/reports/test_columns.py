@@ -1,4 +1,4 @@
-"""What a row says of optimizers: one column for each class, marked where a check would find something."""
+"""The optimizer columns: one for each class, marked where a check would find something."""
 
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,8 @@ def test_a_coefficient_is_marked_where_a_check_would_find_it(weight_decay: float
     model = nn.Linear(3, 2, bias=False)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
     assert shown(optimizer, model)["AdamW"] == [cell]
-    found = {one.code for one in decay_audit.audit(model, optimizer, weight_decay=0.1).findings}
-    assert ("DA103" in found) == cell.endswith("!")
+    codes = {finding.code for finding in decay_audit.audit(model, optimizer, weight_decay=0.1).findings}
+    assert ("DA103" in codes) == cell.endswith("!")
 
 
 def test_a_measured_cell_says_what_a_step_does_only_where_the_group_says_something_else() -> None:
@@ -97,4 +97,4 @@ def test_a_tied_parameter_is_selected_by_any_of_its_names() -> None:
     model = nn.ModuleDict({"wte": nn.Embedding(3, 2), "head": nn.Linear(2, 3)})
     model["head"].weight = model["wte"].weight
     report = reports.filter_parameters(decay_audit.audit(model), globs=["head.weight"])
-    assert [one.name for one in report.plan.decisions] == ["wte.weight"]
+    assert [decision.name for decision in report.plan.decisions] == ["wte.weight"]

@@ -1,4 +1,4 @@
-"""The story of one parameter: how it is found, and how long it gets."""
+"""The explanation of one parameter: which name finds it, and how long it gets."""
 
 import pytest
 import torch
@@ -43,14 +43,14 @@ def test_a_pattern_that_fits_nothing_gets_the_nearest_names(pattern: str) -> Non
 def test_of_the_other_presets_only_a_few_are_named_unless_more_is_asked_for() -> None:
     plan = decay_audit.plan(MENAGERIE["tied"]())
     presets = [rulesets.load(name) for name in rulesets.presets()]
-    story = explanation.explain(plan, plan.decisions[0].name, presets)
-    short, whole = render_explanation(story), render_explanation(story, Options(verbose=True))
+    explained = explanation.explain(plan, plan.decisions[0].name, presets)
+    short, whole = render_explanation(explained), render_explanation(explained, Options(verbose=True))
     assert "more" in short
     assert max(map(len, short.splitlines())) < 160
     assert all(name in whole for name in rulesets.presets())
 
 
-def test_a_parameter_that_a_trace_never_touched_is_said_to_be_so() -> None:
+def test_a_parameter_that_the_traced_pass_does_not_use_is_marked() -> None:
     model = nn.ModuleDict({"used": nn.Linear(4, 4), "idle": nn.Linear(4, 4)})
     model.forward = model["used"].forward
     inventory = with_uses(decay_audit.read(model), trace(model, ExampleInputs(args=(torch.zeros(2, 4),))))

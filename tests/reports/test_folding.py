@@ -17,7 +17,7 @@ def unfold(pattern: str) -> list[str]:
     """Read a pattern back; written without a look at how it is made."""
     pieces = re.split(r"\{([^{}]*)\}", pattern)
     choices = [[piece] if index % 2 == 0 else list(_choices(piece)) for index, piece in enumerate(pieces)]
-    return ["".join(one) for one in product(*choices)]
+    return ["".join(pieces) for pieces in product(*choices)]
 
 
 def _choices(inside: str) -> Iterator[str]:
@@ -66,7 +66,7 @@ def test_unfolding_gives_every_name_exactly_once(names: list[str], random: objec
 
 
 @given(names)
-def test_a_role_is_said_for_each_leaf_or_once_for_all(names: list[str]) -> None:
+def test_a_role_stands_for_each_leaf_or_once_for_all(names: list[str]) -> None:
     role = {"weight": "gain", "bias": "shift", "gamma": "gain", "0": "table", "12": "token"}
     entries = [ParameterEntry(name=name, role=role.get(name.rpartition(".")[2], "other")) for name in names]
     by_name = {entry.name: entry.role for entry in entries}
@@ -99,7 +99,7 @@ def _tree(path: Sequence[str], shape: dict[str, object]) -> Iterator[str]:
 
 def test_a_row_unfolds_in_the_order_of_the_model() -> None:
     norm = {"weight": 1, "bias": 1}
-    attention = {f"{one}_proj": {"weight": 1} for one in "qkv"}
+    attention = {f"{name}_proj": {"weight": 1} for name in "qkv"}
     blocks = {str(i): {"ln_1": norm, "attn": attention, "ln_2": norm} for i in range(12)}
     model = list(_tree([], {"encoder": {"layers": blocks}, "decoder": {"layers": blocks}}))
     for row in fold([ParameterEntry(name=name) for name in model]):
