@@ -2,8 +2,8 @@
 
 check() runs them all:
 
-- plan: the plan alone (DA301-306, DA401, DA402)
-- unused_entries: entries for learning rates and optimizers that match nothing (DA301)
+- plan: the plan alone (DA304-306, DA401, DA402)
+- unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
 - observed_plan: joins the plan with live optimizers, and with saved ones; then, for each of the two:
   - coefficients: what is decayed, against what the ruleset decays (DA101-103, DA305, DA401, DA402)
   - group_membership: parameters and groups that are missing, repeated or unwanted (DA201-207, DA505)
@@ -23,7 +23,7 @@ from decay_audit.checks.group_membership import check_group_membership, check_ti
 from decay_audit.checks.observed_plan import observed_plans
 from decay_audit.checks.plan import check_plan
 from decay_audit.checks.resume import check_checkpoint, check_resume
-from decay_audit.checks.unused_entries import check_channels
+from decay_audit.checks.unused_entries import check_unused_entries
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, Optimizer
@@ -52,7 +52,7 @@ def check(
     inventories = [inventory, *([checkpoint] if checkpoint else [])]
     findings = (
         *check_plan(plan),
-        *check_channels(plan),
+        *check_unused_entries(plan),
         *check_ties(plan),
         *check_optimizers(plan, optimizers, observations, target, coefficient_adopted=coefficient_adopted),
         *check_checkpoint(inventories, optimizers),

@@ -1,24 +1,17 @@
-"""What a plan alone gives away: rules that match nothing, parameters nobody knows, a policy turned upside down."""
+"""What a plan alone shows: parameters without a role, ignored declarations, unanswered rules, an inverted policy."""
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from decay_audit.checks.codes import Finding, finding
-from decay_audit.roles.words import Classified, Role
-from decay_audit.rulesets.conditions import NameForm
-from decay_audit.rulesets.matching import compile_when
+from decay_audit.roles.words import Role
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.rulesets.ruleset import Rule
+from decay_audit.rulesets.ruleset import label
 from decay_audit.text import count_noun, first_few, join_words
 
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight"})
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
-
-_BY_NAME = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
-_ABOUT_WHAT_IT_IS = frozenset(
-    {"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"}
-)
 
 SHOWN = 3
 """How many places one finding names."""
@@ -27,76 +20,14 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
 
 
 def check_plan(plan: Plan) -> tuple[Finding, ...]:
-    """Find what is wrong with the plan itself: DA301 to DA306, DA401 and DA402."""
+    """Find what is wrong with the plan itself: DA304 to DA306, DA401 and DA402."""
     return (
-        *_idle_rules(plan),
-        *_wrapper_rules(plan),
         *_unclassified(plan),
         *_declared(plan),
-        *_unknowable(plan),
+        *_unanswered(plan),
         *_nothing_decays(plan),
         *_inverted(plan),
     )
-
-
-def _idle_rules(plan: Plan) -> Iterator[Finding]:
-    """DA301 and DA302: rules that decided nothing, and whether earlier rules took all that they match.
-
-    A rule of a preset is as its source has it: that another rule was faster is no mistake, and neither is a model
-    without what the rule describes.
-    """
-    matched = plan.matched()
-    for rule in plan.ruleset.rules:
-        if matched.get(rule.name) or rule.name in plan.unknown:
-            continue
-        borrowed = plan.ruleset.preset or rule.file != plan.ruleset.file
-        holds = compile_when(rule.when, plan.ruleset.names)
-        taken = [decision for decision in plan.decisions if holds(decision.classified)]
-        if not taken and not (borrowed and rule.when.keys() <= _ABOUT_WHAT_IT_IS):
-            yield finding(
-                "DA301",
-                message=f"rule {rule.name} matches no parameter of this model",
-                expected="at least one parameter",
-                found="0 parameters",
-                where=rule.location,
-            )
-        shadows = sorted({decision.rule for decision in taken if decision.grouped})
-        if shadows and not borrowed:
-            yield finding(
-                "DA302",
-                parameters=_names(taken),
-                message=f"rule {rule.name} never decides: {join_words(shadows)} took all {len(taken)} that it matches",
-                expected=rule.name,
-                found=", ".join(shadows),
-                where=rule.location,
-            )
-
-
-def _wrapper_rules(plan: Plan) -> Iterator[Finding]:
-    """DA303: rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
-    wrapped = [one.classified for one in plan.decisions if one.classified.parameter.raw_name != one.name]
-    if not wrapped:
-        return
-    for rule in plan.ruleset.rules:
-        if rule.when.keys().isdisjoint(_BY_NAME):
-            continue
-        with_prefix, without = (_holding(rule, wrapped, names) for names in ("raw", "canonical"))
-        for only, missing, words in ((with_prefix, without, "with"), (without, with_prefix, "without")):
-            if differ := [name for name in only if name not in missing]:
-                first = next(one.parameter for one in wrapped if one.parameter.name == differ[0])
-                yield finding(
-                    "DA303",
-                    parameters=tuple(differ),
-                    message=f"rule {rule.name} matches {_count(differ)} only {words} the wrapper's prefix",
-                    expected=first.name,
-                    found=first.raw_name,
-                    where=rule.location,
-                )
-
-
-def _holding(rule: Rule, subjects: Iterable[Classified], names: NameForm) -> dict[str, None]:
-    holds = compile_when(rule.when, names)
-    return {subject.parameter.name: None for subject in subjects if holds(subject)}
 
 
 def _unclassified(plan: Plan) -> Iterator[Finding]:
@@ -160,16 +91,15 @@ def _sparing(plan: Plan, hooks: Sequence[str]) -> str:
     return f"put {rules} first among the rules of {where}"
 
 
-def _unknowable(plan: Plan) -> Iterator[Finding]:
-    places = {rule.name: rule.location for rule in plan.ruleset.rules}
-    for rule, parameters in plan.unknown.items():
+def _unanswered(plan: Plan) -> Iterator[Finding]:
+    for entry, parameters in plan.unanswered():
         yield finding(
             "DA306",
             parameters=parameters,
-            message=f"rule {rule} asks what this source cannot know; it was not applied to {_count(parameters)}",
+            message=f"{label(entry)} asks what this source cannot know; it was not applied to {_count(parameters)}",
             expected="owner classes, hints or attributes of a model",
             found="names, shapes and dtypes",
-            where=places.get(rule, ""),
+            where=entry.location,
             fix="name the model as well: --model TARGET",
         )
 

@@ -1,72 +1,136 @@
-"""What a plan gives away of its learning rates and optimizers: entries that match nothing. Knows no optimizer."""
+"""Rules and entries of a ruleset that have no effect on a plan, or have one only because of a wrapper's prefix.
 
-from collections.abc import Iterator
+Reads the answers that planning kept; asks a condition again only where planning stopped at an earlier entry.
+"""
+
+from collections.abc import Iterator, Sequence
 
 from decay_audit.checks.codes import Finding, finding
-from decay_audit.rulesets import layer_decay
-from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.conditions import NameForm, When
 from decay_audit.rulesets.matching import compile_when
-from decay_audit.rulesets.plan import Plan
-from decay_audit.rulesets.ruleset import LayerDecay
+from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.rulesets.ruleset import Entry, Rule, label
+from decay_audit.text import count_noun, join_words
+
+_BY_NAME = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
+_BY_KIND = frozenset({"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"})
 
 
-def check_channels(plan: Plan) -> tuple[Finding, ...]:
-    """Find the entries of `lr_scale`, `layer_decay` and `optimizer` that match no parameter: DA301.
+def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
+    """Find rules and channel entries that match nothing (DA301), never decide (DA302), or depend on a prefix (DA303).
 
-    Those of a preset are as its source has them; of a preset's layers only that none at all is found is said.
+    A preset's are as its source has them. It is no mistake that an earlier rule of it comes first, nor that a model
+    lacks what a rule describes; of its layers it is said only where none at all is found.
     """
-    return *_idle_entries(plan), *_idle_layers(plan)
+    unanswered = {id(entry) for entry, _ in plan.unanswered()}
+    return (
+        *_unused_rules(plan, unanswered),
+        *_unused_channel_entries(plan),
+        *_unused_layers(plan, unanswered),
+        *_prefix_rules(plan),
+    )
 
 
-def _idle_entries(plan: Plan) -> Iterator[Finding]:
-    for channel, when, place in _entries(plan):
-        if _borrowed(plan, place):
+def _unused_rules(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
+    matched = plan.matched()
+    for rule in plan.ruleset.rules:
+        if matched.get(rule.name) or id(rule) in unanswered:
+            continue
+        taken = _holding(rule.when, plan.decisions, plan.ruleset.names)
+        extended = _not_written_here(plan, rule.location)
+        if not taken and not (extended and rule.when.keys() <= _BY_KIND):
+            yield _matches_nothing(rule)
+        deciding = sorted({decision.rule for decision in taken if decision.grouped})
+        if deciding and not extended:
+            yield finding(
+                "DA302",
+                parameters=tuple(decision.name for decision in taken),
+                message=f"rule {rule.name} never decides: {join_words(deciding)} took all {len(taken)} that it matches",
+                expected=rule.name,
+                found=", ".join(deciding),
+                where=rule.location,
+            )
+
+
+def _unused_channel_entries(plan: Plan) -> Iterator[Finding]:
+    for entry, when in _channel_entries(plan):
+        if _not_written_here(plan, entry.location):
             continue
         holds = compile_when(when, plan.ruleset.names)
         if all(holds(decision.classified) is False for decision in plan.decisions):
-            said = f"{channel} entry ({place})" if place else f"an entry of {channel}"
-            yield _idle(f"{said} matches no parameter of this model", "at least one parameter", "0 parameters", place)
+            yield _matches_nothing(entry)
 
 
-def _entries(plan: Plan) -> Iterator[tuple[str, When, str]]:
-    """The channel, the condition and the place of every entry that has a condition."""
+def _channel_entries(plan: Plan) -> Iterator[tuple[Entry, When]]:
+    """The entries of `lr_scale`, `layer_decay` and `optimizer` that have a condition."""
     ruleset = plan.ruleset
-    for scale in ruleset.lr_scale:
-        yield "lr_scale", scale.when, scale.location
+    yield from ((scale, scale.when) for scale in ruleset.lr_scale)
     if (decay := ruleset.layer_decay) is not None:
         if decay.when is not None:
-            yield "layer_decay", decay.when, decay.location
-        yield from (("layer_decay", layer.when, layer.location) for layer in decay.layers or ())
-    for route in ruleset.routes:
-        if route.when is not None:
-            yield "optimizer", route.when, route.location
+            yield decay, decay.when
+        yield from ((layer, layer.when) for layer in decay.layers or ())
+    yield from ((route, route.when) for route in ruleset.routes if route.when is not None)
 
 
-def _idle_layers(plan: Plan) -> Iterator[Finding]:
+def _unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
     """Layers that were not written for this model, by a preset or by the model itself, and scale nothing in it."""
     decay = plan.ruleset.layer_decay
-    if decay is None or decay.rate == 1.0 or not (decay.layers is None or _borrowed(plan, decay.location)):
+    if decay is None or decay.rate == 1.0 or not (decay.layers is None or _not_written_here(plan, decay.location)):
         return
-    if not _scales(plan, decay):
-        yield _idle(
-            f"layer_decay of {plan.ruleset.name} matches no layer of this model",
-            "learning rates that fall with depth",
-            "every learning rate as it was",
-            decay.location,
+    may_scale = not unanswered.isdisjoint(map(id, (decay, *(decay.layers or ()))))
+    if not may_scale and all(decision.layer_scale == 1.0 for decision in plan.decisions):
+        yield finding(
+            "DA301",
+            message=f"layer_decay of {plan.ruleset.name} matches no layer of this model",
+            expected="learning rates that fall with depth",
+            found="every learning rate as it was",
+            where=decay.location,
         )
 
 
-def _scales(plan: Plan, decay: LayerDecay) -> bool:
-    """Whether the layers change any learning rate, or may where the source cannot know."""
-    unknown: list[str] = []
-    subjects = [decision.classified for decision in plan.decisions]
-    factors = layer_decay.factors(subjects, decay, plan.ruleset.names, lambda place, _: unknown.append(place))
-    return bool(unknown) or any(factor != 1.0 for factor in factors)
+def _prefix_rules(plan: Plan) -> Iterator[Finding]:
+    """Rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
+    wrapped = [one for one in plan.decisions if one.classified.parameter.raw_name != one.name]
+    for rule in plan.ruleset.rules if wrapped else ():
+        if rule.when.keys().isdisjoint(_BY_NAME):
+            continue
+        with_prefix, without = (_holding(rule.when, wrapped, names) for names in ("raw", "canonical"))
+        yield from _prefix_finding(rule, "with", with_prefix, without)
+        yield from _prefix_finding(rule, "without", without, with_prefix)
 
 
-def _borrowed(plan: Plan, place: str) -> bool:
-    return plan.ruleset.preset or place.rpartition(":")[0] != plan.ruleset.file
+def _prefix_finding(
+    rule: Rule, word: str, matching: Sequence[Decision], others: Sequence[Decision]
+) -> Iterator[Finding]:
+    also_there = set(others)
+    only = [decision for decision in matching if decision not in also_there]
+    if only:
+        yield finding(
+            "DA303",
+            parameters=tuple(decision.name for decision in only),
+            message=f"rule {rule.name} matches {count_noun(len(only), 'parameter')} only {word} the wrapper's prefix",
+            expected=only[0].name,
+            found=only[0].classified.parameter.raw_name,
+            where=rule.location,
+        )
 
 
-def _idle(message: str, expected: str, found: str, where: str) -> Finding:
-    return finding("DA301", message=message, expected=expected, found=found, where=where)
+def _holding(when: When, decisions: Sequence[Decision], names: NameForm) -> list[Decision]:
+    """The decisions on parameters for which a condition holds, whichever entry decided them."""
+    holds = compile_when(when, names)
+    return [decision for decision in decisions if holds(decision.classified)]
+
+
+def _not_written_here(plan: Plan, location: str) -> bool:
+    """Whether an entry is a preset's, or comes from a file that the ruleset extends."""
+    return plan.ruleset.preset or location.rpartition(":")[0] != plan.ruleset.file
+
+
+def _matches_nothing(entry: Entry) -> Finding:
+    return finding(
+        "DA301",
+        message=f"{label(entry)} matches no parameter of this model",
+        expected="at least one parameter",
+        found="0 parameters",
+        where=entry.location,
+    )

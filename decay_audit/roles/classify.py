@@ -3,9 +3,7 @@
 Blocks of a model repeat, so the work is done once for each kind of owner and once for each kind of tensor in it.
 """
 
-from collections.abc import Iterable, Mapping
-
-from msgspec import Struct, field
+from collections.abc import Callable, Iterable, Mapping
 
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner, by_usage
@@ -14,6 +12,7 @@ from decay_audit.roles.tensor_context import tensor_context
 from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Confidence, Evidence, Layer, Role
 
 Tensors = tuple[tuple[str, tuple[int, ...]], ...]
+_DIGITS = "0123456789"
 Verdict = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 
 FINER: Mapping[Role, frozenset[Role]] = {
@@ -30,33 +29,21 @@ FINER: Mapping[Role, frozenset[Role]] = {
 """Kinds of one role, which a class or an operator cannot tell apart and a name can. A name is final."""
 
 
-class _Seen(Struct, frozen=True):
-    """What one call has met so far: numbers for owners that look alike to every reader of evidence."""
-
-    owners: dict[Owner, int] = field(default_factory=dict)
-    kinds: dict[object, int] = field(default_factory=dict)
-    forms: dict[Tensors, int] = field(default_factory=dict)
-    distinct_forms: dict[object, int] = field(default_factory=dict)
-
-
 def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """Name every parameter, in the order given.
 
     The role is that of the strongest evidence, or a finer kind of it that a class or a name tells; evidence that
     disagrees is kept. A parameter's answer depends on nothing but the parameter.
     """
-    seen = _Seen()
+    kind_of = _numbering()
     verdicts: dict[object, Verdict] = {}
     classified = []
     for parameter in parameters:
         owner, uses, shape = parameter.owner, parameter.uses, parameter.shape
-        kind = seen.owners.get(owner)
-        if kind is None:
-            kind = _kind(owner, seen)
         leaf = parameter.name.rpartition(".")[2]
         # A tensor that stands among its owner's has its form counted there; one whose use was seen brings its sizes.
-        odd = uses is not None or owner.tensors.get(leaf) != shape
-        key = (kind, leaf, parameter.dtype, parameter.lazy, (shape, uses) if odd else None)
+        odd = None if uses is None and owner.tensors.get(leaf) == shape else (shape, uses)
+        key = (kind_of(owner), leaf, parameter.dtype, parameter.lazy, odd)
         verdict = verdicts.get(key)
         if verdict is None:
             verdict = verdicts[key] = _weigh(_gather(parameter))
@@ -67,32 +54,43 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     return tuple(classified)
 
 
-def _kind(owner: Owner, seen: _Seen) -> int:
-    """Number the owner, after the modules around it that have none yet; not by recursion, for names may be deep."""
-    numbers = seen.owners
-    module: Owner | None = owner
-    fresh = []
-    while module is not None and module not in numbers:
-        fresh.append(module)
-        module = module.parent
-    for module in reversed(fresh):
-        numbers[module] = _number(module, seen)
-    return numbers[owner]
+def _numbering() -> Callable[[Owner], int]:
+    """Make the function that gives owners the same number if they look alike to every reader of evidence.
+
+    It does not recurse: names may be deeper than Python's stack.
+    """
+    numbers: dict[Owner, int] = {}
+    kinds: dict[object, int] = {}
+    forms: dict[Tensors, int] = {}
+    distinct_forms: dict[object, int] = {}
+
+    def number_of(owner: Owner) -> int:
+        number = numbers.get(owner)
+        if number is not None:
+            return number
+        fresh = [owner]
+        while (parent := fresh[-1].parent) is not None and parent not in numbers:
+            fresh.append(parent)
+        number = -1 if parent is None else numbers[parent]
+        for module in reversed(fresh):
+            tensors = tuple(module.tensors.items())
+            form = forms.get(tensors)
+            if form is None:
+                form = forms[tensors] = distinct_forms.setdefault(_form(tensors), len(distinct_forms))
+            # A name counts without the number that it ends in, and only what the parent does not tell of it.
+            above = module.parent
+            name = module.name.translate(NO_DIGITS) if above is None else module.name[len(above.name) :].rstrip(_DIGITS)
+            grouping = _grouping(module) if module.settings else None
+            number = kinds.setdefault((number, name, module.types, form, grouping), len(kinds))
+            numbers[module] = number
+        return number
+
+    return number_of
 
 
-def _number(module: Owner, seen: _Seen) -> int:
-    """Number one module. A name counts without the number it ends in, and only what the parent does not tell of it."""
-    parent, groups = module.parent, module.settings.get("groups")
-    if parent is None:
-        above, name = -1, module.name.translate(NO_DIGITS)
-    else:
-        above, name = seen.owners[parent], module.name[len(parent.name) :].rstrip("0123456789")
-    tensors = tuple(module.tensors.items())
-    form = seen.forms.get(tensors)
-    if form is None:
-        form = seen.forms[tensors] = seen.distinct_forms.setdefault(_form(tensors), len(seen.distinct_forms))
-    grouping = None if groups is None else (groups == module.settings.get("in_channels"), groups == 1)
-    return seen.kinds.setdefault((above, name, module.types, form, grouping), len(seen.kinds))
+def _grouping(module: Owner) -> object:
+    groups = module.settings.get("groups")
+    return None if groups is None else (groups == module.settings.get("in_channels"), groups == 1)
 
 
 def _form(tensors: Tensors) -> object:

@@ -12,7 +12,7 @@ from decay_audit.errors import PlanError
 from decay_audit.model.observations import Observation
 from decay_audit.roles.words import Classified, Role
 from decay_audit.rulesets.plan import Decision, Plan, plan
-from decay_audit.rulesets.ruleset import RuleSet
+from decay_audit.rulesets.ruleset import RuleSet, label
 
 ANY_BASE = 1.0
 """A coefficient for rulesets that have none but 0, so that what they would decay is seen."""
@@ -256,8 +256,9 @@ def _best(
         plans = [plan(subjects, ruleset, base) for base in bases]
     except PlanError as error:
         return RulesetMatch(ruleset=ruleset, refused=error.message)
-    if unknown := ", ".join(plans[0].unknown):
-        return RulesetMatch(ruleset=ruleset, refused=f"asks what this source cannot know: {unknown}", needs_model=True)
+    if unanswered := ", ".join(label(entry) for entry, _ in plans[0].unanswered()):
+        reason = f"asks what this source cannot know: {unanswered}"
+        return RulesetMatch(ruleset=ruleset, refused=reason, needs_model=True)
     matches = [_match(decided.decisions, found, unplaced, decided.ruleset) for decided in plans]
     best = min(matches, key=lambda one: (len(one.mismatches) + one.unmatched, one.numel))
     return replace(best, ruleset=ruleset)

@@ -1,7 +1,7 @@
 """One parameter's whole story as a value: what it is and why, which rule decided, what other rulesets would do."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 
 from msgspec import Struct
@@ -10,7 +10,6 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Observation, UpdateFormula
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets import plan as decisions
-from decay_audit.rulesets.matching import compile_when
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import RuleSet
 from decay_audit.text import escape_control
@@ -69,7 +68,7 @@ def explain(
     return Explanation(
         ruleset=plan.ruleset,
         decision=decision,
-        rules_asked=tuple(_walk(plan.ruleset, decision)),
+        rules_asked=tuple(_rules_asked(plan.ruleset, decision)),
         other_rulesets=tuple(_elsewhere(ruleset, decision.classified) for ruleset in others),
         observations=tuple(one for one in observations if one.parameter == decision.name),
     )
@@ -102,12 +101,12 @@ def _any_of(alternatives: str) -> str:
     )
 
 
-def _walk(ruleset: RuleSet, decision: Decision) -> Iterable[RuleAnswer]:
+def _rules_asked(ruleset: RuleSet, decision: Decision) -> Iterator[RuleAnswer]:
     if decision.rule == decisions.FROZEN:
         yield RuleAnswer(rule=decisions.FROZEN, location=ruleset.file, answer=True)
         return
     for rule in ruleset.rules:
-        answer = compile_when(rule.when, ruleset.names)(decision.classified)
+        answer = None if rule in decision.unanswered else rule.name == decision.rule
         yield RuleAnswer(rule=rule.name, location=rule.location, answer=answer)
         if answer:
             return

@@ -1,11 +1,11 @@
-"""A condition compiled to the function that answers it for a classified parameter.
+"""A condition becomes a function that answers it for a classified parameter; of several, the first that holds is found.
 
-Answers have three values: True, False, and None where the source cannot know (the owner classes of a checkpoint).
+Answers have three values: True, False, and None where the source cannot know (a checkpoint has no owner classes).
 """
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import translate
 from functools import cache, lru_cache
 from typing import TypeVar
@@ -15,170 +15,205 @@ from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import Comparison, DeclaredForm, NameForm, Size, When
 
 T = TypeVar("T")
-Test = Callable[[Classified], bool | None]
+Predicate = Callable[[Classified], bool | None]
+TextMatcher = Callable[[str], re.Match[str] | None]
+Types = tuple[str, ...]
 
 
-def compile_when(when: When, names: NameForm = "canonical") -> Test:
+def first_match(classified: Classified, entries: Iterable[tuple[Predicate, T]]) -> tuple[T | None, tuple[T, ...]]:
+    """Find the first entry that holds for a parameter, and the entries before it that had no answer."""
+    unanswered: tuple[T, ...] = ()
+    for holds, entry in entries:
+        answer = holds(classified)
+        if answer:
+            return entry, unanswered
+        if answer is None:
+            unanswered = (*unanswered, entry)
+    return None, unanswered
+
+
+def compile_when(when: When, names: NameForm = "canonical") -> Predicate:
     """Make the function that answers `when` for a classified parameter.
 
     Args:
         names: which of a parameter's two names the name conditions see.
     """
-    return _every(
+    return _all_hold(
         [
-            *_word_tests(when),
-            *_size_tests(when),
-            *_name_tests(when, names),
-            *_owner_tests(when, names),
-            *_nested_tests(when, names),
+            *_word_predicates(when),
+            *_size_predicates(when),
+            *_name_predicates(when, names),
+            *_owner_predicates(when, names),
+            *_nested_predicates(when, names),
         ]
     )
 
 
-def _word_tests(when: When) -> Iterable[Test]:
+def _word_predicates(when: When) -> Iterator[Predicate]:
     if when.role is not None:
-        roles = frozenset(_each(when.role))
-        yield lambda subject: subject.role in roles
+        roles = frozenset(_as_tuple(when.role))
+        yield lambda classified: classified.role in roles
     if when.layer is not None:
-        layers = frozenset(_each(when.layer))
-        yield lambda subject: subject.layer in layers
+        layers = frozenset(_as_tuple(when.layer))
+        yield lambda classified: classified.layer in layers
     if when.dtype is not None:
-        dtypes = frozenset(_each(when.dtype))
-        yield lambda subject: subject.parameter.dtype in dtypes
+        dtypes = frozenset(_as_tuple(when.dtype))
+        yield lambda classified: classified.parameter.dtype in dtypes
     if (trainable := when.trainable) is not None:
-        yield lambda subject: None if subject.parameter.trainable is None else subject.parameter.trainable is trainable
+        yield lambda classified: None if (answer := classified.parameter.trainable) is None else answer is trainable
     if (tied := when.tied) is not None:
-        yield lambda subject: bool(subject.parameter.tied_to) is tied
+        yield lambda classified: bool(classified.parameter.tied_to) is tied
     if when.attribute is not None:
-        attributes = frozenset(_each(when.attribute))
+        attributes = frozenset(_as_tuple(when.attribute))
         yield (
-            lambda subject: (
-                not attributes.isdisjoint(subject.parameter.attributes) if subject.parameter.owner.types else None
+            lambda classified: (
+                not attributes.isdisjoint(classified.parameter.attributes) if classified.parameter.owner.types else None
             )
         )
 
 
-def _size_tests(when: When) -> Iterable[Test]:
+def _size_predicates(when: When) -> Iterator[Predicate]:
+    """A lazy parameter has no shape yet, and so no answer."""
     if when.ndim is not None:
         ndim = _compare(when.ndim)
-        yield lambda subject: None if subject.parameter.lazy else ndim(len(subject.parameter.shape))
+        yield lambda classified: None if (parameter := classified.parameter).lazy else ndim(len(parameter.shape))
     if when.effective_ndim is not None:
-        effective = _compare(when.effective_ndim)
+        effective_ndim = _compare(when.effective_ndim)
         yield (
-            lambda subject: (
-                None if subject.parameter.lazy else effective(sum(size > 1 for size in subject.parameter.shape))
+            lambda classified: (
+                None
+                if (parameter := classified.parameter).lazy
+                else effective_ndim(sum(size > 1 for size in parameter.shape))
             )
         )
     if when.numel is not None:
         numel = _compare(when.numel)
-        yield lambda subject: None if subject.parameter.lazy else numel(subject.parameter.numel)
+        yield lambda classified: None if (parameter := classified.parameter).lazy else numel(parameter.numel)
     if when.shape is not None:
         shapes = _shapes(when.shape)
         yield (
-            lambda subject: (
-                None if subject.parameter.lazy else any(_fits(subject.parameter.shape, shape) for shape in shapes)
+            lambda classified: (
+                None
+                if (parameter := classified.parameter).lazy
+                else any(_fits(parameter.shape, shape) for shape in shapes)
             )
         )
 
 
-def _name_tests(when: When, names: NameForm) -> Iterable[Test]:
-    raw = names == "raw"
-    if when.name is not None:
-        matches = _globs(_each(when.name))
-        yield lambda subject: matches(subject.parameter.raw_name if raw else subject.parameter.name)
-    if when.name_regex is not None:
-        found = _searches(_each(when.name_regex))
-        yield lambda subject: found(subject.parameter.raw_name if raw else subject.parameter.name)
-    if when.leaf is not None:
-        leaf_matches = _globs(_each(when.leaf))
-        yield lambda subject: leaf_matches(subject.parameter.leaf)
-    if when.leaf_regex is not None:
-        leaf_found = _searches(_each(when.leaf_regex))
-        yield lambda subject: leaf_found(subject.parameter.leaf)
-    if when.owner_name is not None:
-        owner_matches = _globs(_each(when.owner_name))
-        yield lambda subject: owner_matches(
-            subject.parameter.raw_name.rpartition(".")[0] if raw else subject.parameter.owner.name
-        )
+def _name_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
+    for match in _text_matchers(when.name, when.name_regex):
+        yield _of_name(match, names)
+    for match in _text_matchers(when.leaf, when.leaf_regex):
+        yield _of_leaf(match)
+    for match in _text_matchers(when.owner_name, None):
+        yield _of_owner_name(match, names)
 
 
-def _owner_tests(when: When, names: NameForm) -> Iterable[Test]:
+def _of_name(match: TextMatcher, names: NameForm) -> Predicate:
+    if names == "raw":
+        return lambda classified: match(classified.parameter.raw_name) is not None
+    return lambda classified: match(classified.parameter.name) is not None
+
+
+def _of_leaf(match: TextMatcher) -> Predicate:
+    return lambda classified: match(classified.parameter.leaf) is not None
+
+
+def _of_owner_name(match: TextMatcher, names: NameForm) -> Predicate:
+    if names == "raw":
+        return lambda classified: match(classified.parameter.raw_name.rpartition(".")[0]) is not None
+    return lambda classified: match(classified.parameter.owner.name) is not None
+
+
+def _owner_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
     if when.owner is not None:
-        yield _of_types(_derives(_each(when.owner)))
+        yield _of_types(_derives(_as_tuple(when.owner)))
     if when.owner_exact is not None:
-        exact = _globs(map(_public, _each(when.owner_exact)))
-        yield _of_types(lambda types: exact(types[0]))
+        exact = _globs(map(_public, _as_tuple(when.owner_exact)))
+        yield _of_types(lambda types: exact(types[0]) is not None)
     if when.owner_class is not None:
-        found = _searches(_each(when.owner_class))
-        yield _of_types(lambda types: found(types[0].rpartition(".")[2]))
+        search = _patterns(_as_tuple(when.owner_class))
+        yield _of_types(lambda types: search(types[0].rpartition(".")[2]) is not None)
     if when.within is not None:
-        yield _within(_derives(_each(when.within)))
+        yield _within(_derives(_as_tuple(when.within)))
     if when.declared_no_decay is not None:
-        yield _declared(frozenset(_each(when.declared_no_decay)), names)
+        yield _declared(frozenset(_as_tuple(when.declared_no_decay)), names)
 
 
-def _nested_tests(when: When, names: NameForm) -> Iterable[Test]:
+def _nested_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
     if when.any_ is not None:
-        yield _some([compile_when(inner, names) for inner in when.any_])
+        yield _any_holds([compile_when(inner, names) for inner in when.any_])
     if when.all_ is not None:
-        yield _every([compile_when(inner, names) for inner in when.all_])
+        yield _all_hold([compile_when(inner, names) for inner in when.all_])
     if when.not_ is not None:
         inverted = compile_when(when.not_, names)
-        yield lambda subject: None if (answer := inverted(subject)) is None else not answer
+        yield lambda classified: None if (answer := inverted(classified)) is None else not answer
 
 
-def _each(value: T | tuple[T, ...]) -> tuple[T, ...]:
+def _as_tuple(value: T | tuple[T, ...]) -> tuple[T, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _every(tests: Sequence[Test]) -> Test:
+def _all_hold(predicates: Sequence[Predicate]) -> Predicate:
     """Three-valued AND: one False decides, however much else is unknown."""
-    if len(tests) == 1:
-        return tests[0]
+    if len(predicates) == 1:
+        return predicates[0]
 
-    def test(subject: Classified) -> bool | None:
+    def all_hold(classified: Classified) -> bool | None:
         result: bool | None = True
-        for inner in tests:
-            answer = inner(subject)
+        for holds in predicates:
+            answer = holds(classified)
             if answer is False:
                 return False
             if answer is None:
                 result = None
         return result
 
-    return test
+    return all_hold
 
 
-def _some(tests: Sequence[Test]) -> Test:
+def _any_holds(predicates: Sequence[Predicate]) -> Predicate:
     """Three-valued OR: one True decides, however much else is unknown."""
 
-    def test(subject: Classified) -> bool | None:
+    def any_holds(classified: Classified) -> bool | None:
         result: bool | None = False
-        for inner in tests:
-            answer = inner(subject)
+        for holds in predicates:
+            answer = holds(classified)
             if answer:
                 return True
             if answer is None:
                 result = None
         return result
 
-    return test
+    return any_holds
 
 
-def _globs(patterns: Iterable[str]) -> Callable[[str], bool]:
-    match = re.compile("|".join(map(translate, patterns))).match
-    return lambda text: match(text) is not None
+def _text_matchers(
+    globs: str | tuple[str, ...] | None, patterns: str | tuple[str, ...] | None
+) -> Iterator[TextMatcher]:
+    if globs is not None:
+        yield _globs(_as_tuple(globs))
+    if patterns is not None:
+        yield _patterns(_as_tuple(patterns))
 
 
-def _searches(patterns: Iterable[str]) -> Callable[[str], bool]:
+def _globs(globs: Iterable[str]) -> TextMatcher:
+    return re.compile("|".join(map(translate, globs))).match
+
+
+def _patterns(patterns: Sequence[str]) -> TextMatcher:
+    """Search one pattern after the other: joined into one, their groups and flags would mix."""
     searches = [re.compile(pattern).search for pattern in patterns]
-    return lambda text: any(search(text) for search in searches)
+    if len(searches) == 1:
+        return searches[0]
+    return lambda text: next((match for search in searches if (match := search(text))), None)
 
 
 def _compare(wanted: Comparison | tuple[Comparison, ...]) -> Callable[[int], bool]:
+    """Make the test of a number; each number is compared once."""
     each: tuple[Comparison, ...] = wanted if isinstance(wanted, tuple) else (wanted,)
-    comparisons = [_comparison(one) for one in each]
-    return lambda number: any(compare(number, bound) for compare, bound in comparisons)
+    comparisons = [_comparison(comparison) for comparison in each]
+    return cache(lambda number: any(compare(number, bound) for compare, bound in comparisons))
 
 
 def _comparison(text: Comparison) -> tuple[Callable[[int, int], bool], int]:
@@ -189,9 +224,9 @@ def _comparison(text: Comparison) -> tuple[Callable[[int, int], bool], int]:
 
 
 def _shapes(wanted: tuple[Size | tuple[Size, ...], ...]) -> tuple[tuple[Size, ...], ...]:
-    """One shape, or a list of shapes."""
-    many = tuple(one for one in wanted if isinstance(one, tuple))
-    return many or (tuple(one for one in wanted if not isinstance(one, tuple)),)
+    """Read one shape, or a list of shapes."""
+    shapes = tuple(shape for shape in wanted if isinstance(shape, tuple))
+    return shapes or (tuple(size for size in wanted if not isinstance(size, tuple)),)
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[Size, ...]) -> bool:
@@ -199,72 +234,88 @@ def _fits(shape: tuple[int, ...], wanted: tuple[Size, ...]) -> bool:
 
 
 def _public(pattern: str) -> str:
-    """Sources call a class that torch.nn exposes `torch.nn.X`; accept the place that defines it, too."""
+    """Write `torch.nn.X`, as sources do, for the private module of torch.nn that defines X."""
     return re.sub(r"^torch\.nn\.modules\.\w+\.(?=[A-Z*])", "torch.nn.", pattern)
 
 
-def _derives(patterns: Iterable[str]) -> Callable[[tuple[str, ...]], bool]:
-    """Whether any class of an MRO matches; answered once per MRO, of which a model has few."""
-    patterns = tuple(patterns)
-    matches = _globs({*patterns, *map(_public, patterns)})
-    return cache(lambda types: any(map(matches, types)))
+def _derives(patterns: Sequence[str]) -> Callable[[Types], bool]:
+    """Make the test whether any class of an MRO matches; each MRO is tested once, and a model has few."""
+    match = _globs({*patterns, *map(_public, patterns)})
+    return cache(lambda types: any(map(match, types)))
 
 
-def _of_types(holds: Callable[[tuple[str, ...]], bool]) -> Test:
-    def test(subject: Classified) -> bool | None:
-        types = subject.parameter.owner.types
-        return holds(types) if types else None
-
-    return test
+def _of_types(holds: Callable[[Types], bool]) -> Predicate:
+    return lambda classified: holds(types) if (types := classified.parameter.owner.types) else None
 
 
-def _within(derives: Callable[[tuple[str, ...]], bool]) -> Test:
-    """The owner and its ancestors below the root; answered once per owner, and without recursion: names may be deep."""
-    known: dict[Owner, bool] = {}
-
-    def inside(owner: Owner) -> bool:
-        below = []
-        while owner.parent is not None and owner not in known:
-            below.append(owner)
-            owner = owner.parent
-        answer = known.get(owner, False)
-        for each in reversed(below):
-            answer = known[each] = answer or derives(each.types)
-        return answer
-
-    return lambda subject: inside(subject.parameter.owner) if subject.parameter.owner.types else None
+def _within(derives: Callable[[Types], bool]) -> Predicate:
+    """Ask the owner and its ancestors, but not the root, which is the model itself."""
+    inside = _from_the_root(
+        lambda outside, owner: outside or (owner.parent is not None and derives(owner.types)), start=False
+    )
+    return lambda classified: inside(owner) if (owner := classified.parameter.owner).types else None
 
 
-def _declared(forms: frozenset[DeclaredForm], names: NameForm) -> Test:
-    """Membership in what the root, or any module above the parameter (`submodules`), declares."""
-    everywhere = "submodules" in forms
+def _declared(forms: frozenset[DeclaredForm], names: NameForm) -> Predicate:
+    """Look a name up in what the root declares, or any module above the parameter (`submodules`)."""
+    no_owners: tuple[Owner, ...] = ()
+    everywhere, raw = "submodules" in forms, names == "raw"
+    declaring = _from_the_root(
+        lambda above, owner: (
+            (owner, *above) if owner.declaration is not None and (everywhere or owner.parent is None) else above
+        ),
+        start=no_owners,
+    )
 
-    def test(subject: Classified) -> bool | None:
-        parameter = subject.parameter
+    def is_declared(classified: Classified) -> bool | None:
+        parameter = classified.parameter
         if not parameter.owner.types:
             return None
-        name = parameter.raw_name if names == "raw" else parameter.name
-        return any(
-            _in_declaration(module.declaration, name.removeprefix(f"{module.name}.") if module.name else name, forms)
-            for module in parameter.owner.lineage()
-            if module.declaration is not None and (everywhere or module.parent is None)
-        )
+        owners = declaring(parameter.owner)
+        name = parameter.raw_name if raw else parameter.name
+        return bool(owners) and any(_declares(owner, name, forms) for owner in owners)
 
-    return test
+    return is_declared
 
 
-def _in_declaration(declaration: Declaration, name: str, forms: frozenset[DeclaredForm]) -> bool:
+def _from_the_root(step: Callable[[T, Owner], T], *, start: T) -> Callable[[Owner], T]:
+    """Make a function that goes from the root down to an owner, step by step, and visits each owner once.
+
+    It does not recurse: names may be deeper than Python's stack.
+    """
+    results: dict[Owner, T] = {}
+
+    def result(owner: Owner) -> T:
+        if owner in results:
+            return results[owner]
+        fresh = [owner]
+        while (parent := fresh[-1].parent) is not None and parent not in results:
+            fresh.append(parent)
+        value = start if parent is None else results[parent]
+        for module in reversed(fresh):
+            value = results[module] = step(value, module)
+        return value
+
+    return result
+
+
+def _declares(owner: Owner, name: str, forms: frozenset[DeclaredForm]) -> bool:
+    """Whether a module declares a parameter, whose name counts from that module."""
+    declaration = owner.declaration
+    if declaration is None:
+        return False
+    name = name.removeprefix(f"{owner.name}.") if owner.name else name
     return (
         ("glob" in forms and declares_name(declaration)(name))
-        or ("exact" in forms and name in _exact(declaration))
+        or ("exact" in forms and name in _exact_names(declaration))
         or ("substring" in forms and any(part in name for part in declaration.names))
         or ("keywords" in forms and any(part in name for part in declaration.keywords))
     )
 
 
 @lru_cache(maxsize=1024)
-def _exact(declaration: Declaration) -> frozenset[str]:
-    """The declared names, to look up: a model may declare as many as it has parameters."""
+def _exact_names(declaration: Declaration) -> frozenset[str]:
+    """The declared names as a set: a model may declare as many as it has parameters."""
     return frozenset(declaration.names)
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -9,25 +10,27 @@ from msgspec.structs import replace
 from decay_audit.errors import PlanError
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets import layer_decay
-from decay_audit.rulesets.conditions import When
-from decay_audit.rulesets.layer_decay import Unknown
-from decay_audit.rulesets.matching import Test, compile_when
-from decay_audit.rulesets.ruleset import Route, Rule, RuleSet
+from decay_audit.rulesets.conditions import NameForm, When
+from decay_audit.rulesets.matching import compile_when, first_match
+from decay_audit.rulesets.ruleset import Entry, LayerDecay, RuleSet
 from decay_audit.text import escape_control
 
 DEFAULT = "default"
 FROZEN = "frozen"
 
 
-class Decision(Struct, frozen=True, kw_only=True, eq=False):
+class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """What the ruleset says of one parameter.
 
     Attributes:
         rule: name of the rule that decided; `default` where none matched, `frozen` where the ruleset skips frozen
             parameters (they are then in no group).
-        place: `file:line` of that rule.
-        lr_scale: factor on the learning rate.
+        location: `file:line` of that rule.
+        lr_scale: factor on the learning rate: of its layer, times every `lr_scale` entry that matches.
+        layer_scale: the factor of its layer alone.
         use: the optimizer that takes it, or None.
+        unanswered: the rules, and the entries of the other channels, that were passed over because they ask what the
+            source cannot know.
     """
 
     classified: Classified
@@ -35,7 +38,9 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False):
     rule: str
     location: str = ""
     lr_scale: float = 1.0
+    layer_scale: float = 1.0
     use: str | None = None
+    unanswered: tuple[Entry, ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,15 +78,10 @@ class PlanGroup(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True, eq=False):
-    """A ruleset's decisions on a model: a partition of its parameters, each exactly once, in the model's order.
-
-    Attributes:
-        unknown: for each rule that asked what the source cannot know, the parameters it was not applied to (DA306).
-    """
+    """A ruleset's decisions on a model: a partition of its parameters, each exactly once, in the model's order."""
 
     ruleset: RuleSet
     decisions: tuple[Decision, ...]
-    unknown: Mapping[str, tuple[str, ...]] = {}
 
     def __post_init__(self) -> None:
         """Check the partition.
@@ -89,13 +89,24 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
         Raises:
             ValueError: a parameter is decided twice.
         """
-        repeated = [name for name, count in Counter(decision.name for decision in self.decisions).items() if count > 1]
-        if repeated:
+        if len({decision.classified.parameter.name for decision in self.decisions}) < len(self.decisions):
+            counts = Counter(decision.name for decision in self.decisions)
+            repeated = [name for name, count in counts.items() if count > 1]
             raise ValueError(f"decided more than once: {', '.join(repeated)}")
 
     def matched(self) -> Mapping[str, int]:
         """How many parameters each rule decided."""
         return Counter(decision.rule for decision in self.decisions)
+
+    def unanswered(self) -> tuple[tuple[Entry, tuple[str, ...]], ...]:
+        """The entries that ask what the source cannot know, each with the parameters that it was not applied to."""
+        entries: dict[int, Entry] = {}
+        names: dict[int, list[str]] = {}
+        for decision in self.decisions:
+            for entry in decision.unanswered:
+                entries[id(entry)] = entry
+                names.setdefault(id(entry), []).append(decision.name)
+        return tuple((entry, tuple(names[identity])) for identity, entry in entries.items())
 
     def groups(self) -> tuple[PlanGroup, ...]:
         """The param groups: the decaying ones first, and within that in order of first appearance."""
@@ -111,11 +122,11 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
         )
 
 
-def plan(subjects: Iterable[Classified], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
-    """Decide every parameter: in each channel the first rule whose condition holds, else the default.
+def plan(parameters: Iterable[Classified], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
+    """Decide every parameter: in each channel the first entry whose condition holds, else the default.
 
     Args:
-        subjects: the classified parameters, in the model's order.
+        parameters: the classified parameters, in the model's order.
         weight_decay: replaces the ruleset's base coefficient.
 
     Raises:
@@ -123,78 +134,78 @@ def plan(subjects: Iterable[Classified], ruleset: RuleSet, weight_decay: float |
     """
     if weight_decay is not None:
         ruleset = replace(ruleset, weight_decay=weight_decay)
-    subjects = tuple(subjects)
-    unknown: dict[str, list[str]] = {}
-
-    def ask(place: str, subject: Classified) -> None:
-        unknown.setdefault(place, []).append(subject.parameter.name)
-
-    rules = [(compile_when(rule.when, ruleset.names), rule) for rule in ruleset.rules]
-    decisions: Iterable[Decision] = [_decide(subject, rules, ruleset, ask) for subject in subjects]
-    if ruleset.lr_scale or ruleset.layer_decay:
-        scales = _lr_scales(subjects, ruleset, ask)
-        decisions = [replace(one, lr_scale=scale) for one, scale in zip(decisions, scales, strict=True)]
+    decisions = _weight_decays(parameters, ruleset)
+    if ruleset.layer_decay is not None:
+        decisions = _with_layer_decay(decisions, ruleset.layer_decay, ruleset.names)
+    if ruleset.lr_scale:
+        decisions = _with_lr_scales(decisions, ruleset)
     if ruleset.routes:
-        decisions = [replace(one, use=use) for one, use in zip(decisions, _uses(subjects, ruleset, ask), strict=True)]
-    return Plan(
-        ruleset=ruleset,
-        decisions=tuple(decisions),
-        unknown={rule: tuple(names) for rule, names in unknown.items()},
+        decisions = _with_optimizers(decisions, ruleset)
+    return Plan(ruleset=ruleset, decisions=tuple(decisions))
+
+
+def _weight_decays(parameters: Iterable[Classified], ruleset: RuleSet) -> list[Decision]:
+    rules = [(compile_when(rule.when, ruleset.names), rule) for rule in ruleset.rules]
+    answers = {
+        id(rule): (rule.amount.coefficient(ruleset.weight_decay), rule.name, rule.location) for rule in ruleset.rules
+    }
+    default = None
+    if ruleset.default is not None:
+        default = (ruleset.default.coefficient(ruleset.weight_decay), DEFAULT, ruleset.default_location)
+    skip_frozen = ruleset.frozen == "skip"
+    decisions = []
+    for classified in parameters:
+        if skip_frozen and classified.parameter.trainable is False:
+            decisions.append(Decision(classified=classified, weight_decay=0.0, rule=FROZEN))
+            continue
+        rule, unanswered = first_match(classified, rules)
+        answer = default if rule is None else answers[id(rule)]
+        if answer is None:
+            raise _refusal(classified, ruleset)
+        coefficient, name, location = answer
+        decisions.append(
+            Decision(
+                classified=classified, weight_decay=coefficient, rule=name, location=location, unanswered=unanswered
+            )
+        )
+    return decisions
+
+
+def _refusal(classified: Classified, ruleset: RuleSet) -> PlanError:
+    return PlanError(
+        f"no rule of {ruleset.name} matches {escape_control(classified.parameter.name)}, and its default is `error`",
+        "it is for the models of its own codebase; `decay-audit rules list` names presets that answer for any model"
+        if ruleset.preset
+        else "add a rule for it, or give the ruleset a default: `default: {decay: true}`",
     )
 
 
-def _decide(subject: Classified, rules: Sequence[tuple[Test, Rule]], ruleset: RuleSet, unknown: Unknown) -> Decision:
-    if ruleset.frozen == "skip" and subject.parameter.trainable is False:
-        return Decision(classified=subject, weight_decay=0.0, rule=FROZEN)
-    for test, rule in rules:
-        answer = test(subject)
-        if answer:
-            coefficient = rule.amount.coefficient(ruleset.weight_decay)
-            return Decision(classified=subject, weight_decay=coefficient, rule=rule.name, location=rule.location)
-        if answer is None:
-            unknown(rule.name, subject)
-    return _by_default(subject, ruleset)
+def _with_layer_decay(decisions: Sequence[Decision], decay: LayerDecay, names: NameForm) -> list[Decision]:
+    factors = layer_decay.factors([decision.classified for decision in decisions], decay, names)
+    return [
+        replace(decision, lr_scale=factor, layer_scale=factor, unanswered=(*decision.unanswered, *unanswered))
+        for decision, (factor, unanswered) in zip(decisions, factors, strict=True)
+    ]
 
 
-def _by_default(subject: Classified, ruleset: RuleSet) -> Decision:
-    if ruleset.default is None:
-        raise PlanError(
-            f"no rule of {ruleset.name} matches {escape_control(subject.parameter.name)}, and its default is `error`",
-            "it is for the models of its own codebase; `decay-audit rules list` names presets that answer for any model"
-            if ruleset.preset
-            else "add a rule for it, or give the ruleset a default: `default: {decay: true}`",
+def _with_lr_scales(decisions: Sequence[Decision], ruleset: RuleSet) -> list[Decision]:
+    scales = [(compile_when(scale.when, ruleset.names), scale) for scale in ruleset.lr_scale]
+    scaled = []
+    for decision in decisions:
+        answers = [(holds(decision.classified), scale) for holds, scale in scales]
+        factor = prod(scale.times for answer, scale in answers if answer)
+        unanswered = [scale for answer, scale in answers if answer is None]
+        scaled.append(
+            replace(decision, lr_scale=decision.lr_scale * factor, unanswered=(*decision.unanswered, *unanswered))
         )
-    coefficient = ruleset.default.coefficient(ruleset.weight_decay)
-    return Decision(classified=subject, weight_decay=coefficient, rule=DEFAULT, location=ruleset.default_location)
+    return scaled
 
 
-def _lr_scales(subjects: Sequence[Classified], ruleset: RuleSet, unknown: Unknown) -> list[float]:
-    """The factor on each learning rate: by depth, times every scale that matches."""
-    scales = [1.0] * len(subjects)
-    if ruleset.layer_decay is not None:
-        scales = layer_decay.factors(subjects, ruleset.layer_decay, ruleset.names, unknown)
-    for scale in ruleset.lr_scale:
-        test = compile_when(scale.when, ruleset.names)
-        for index, subject in enumerate(subjects):
-            answer = test(subject)
-            if answer:
-                scales[index] *= scale.times
-            elif answer is None:
-                unknown(f"lr_scale ({scale.location})", subject)
-    return scales
-
-
-def _uses(subjects: Sequence[Classified], ruleset: RuleSet, unknown: Unknown) -> list[str | None]:
-    """The optimizer that takes each parameter: the first route that matches."""
+def _with_optimizers(decisions: Sequence[Decision], ruleset: RuleSet) -> list[Decision]:
     routes = [(compile_when(route.when or When(), ruleset.names), route) for route in ruleset.routes]
-    return [_use(subject, routes, unknown) for subject in subjects]
-
-
-def _use(subject: Classified, routes: Sequence[tuple[Test, Route]], unknown: Unknown) -> str | None:
-    for test, route in routes:
-        answer = test(subject)
-        if answer:
-            return route.use
-        if answer is None:
-            unknown(f"optimizer ({route.location})", subject)
-    return None
+    routed = []
+    for decision in decisions:
+        route, unanswered = first_match(decision.classified, routes)
+        use = None if route is None else route.use
+        routed.append(replace(decision, use=use, unanswered=(*decision.unanswered, *unanswered)))
+    return routed

@@ -21,7 +21,7 @@ class Amount(Struct, frozen=True, kw_only=True):
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """One rule: a name, a condition, an amount, and the place in the file that says so."""
+    """One rule: a name, a condition, an amount, and where it is written."""
 
     name: str
     when: When
@@ -80,6 +80,22 @@ class Route(Struct, frozen=True, kw_only=True):
     location: str = ""
 
 
+Entry = Rule | Scale | LayerDecay | LayerRule | Route
+"""What has a condition: a rule, or an entry of one of the other channels."""
+
+
+def label(entry: Entry) -> str:
+    """Name an entry in a sentence.
+
+    >>> label(Scale(when=When(role="bias"), times=2.0, location="ours.yaml:7"))
+    'lr_scale entry (ours.yaml:7)'
+    """
+    if isinstance(entry, Rule):
+        return f"rule {entry.name}"
+    channel = "lr_scale" if isinstance(entry, Scale) else "optimizer" if isinstance(entry, Route) else "layer_decay"
+    return f"{channel} entry ({entry.location})" if entry.location else f"an entry of {channel}"
+
+
 class Example(Struct, frozen=True, kw_only=True):
     """A parameter that a ruleset promises an answer for: the preset tests itself.
 
@@ -104,7 +120,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     Attributes:
         weight_decay: the base coefficient.
         default: the amount where no rule matches; None makes an unmatched parameter an error.
-        default_place: `file:line` that says so, which is another file's where `extends` brought it.
+        default_location: `file:line` of the default, in another file where `extends` brought it.
         frozen: whether parameters that do not require a gradient are skipped or decided like any other.
         names: which of a parameter's names the name conditions see.
         lr_scale, layer_decay: the learning-rate channel; the two multiply.

@@ -6,7 +6,6 @@ from msgspec.structs import replace
 
 from decay_audit.errors import PlanError
 from decay_audit.model.parameters import Declaration
-from decay_audit.rulesets import layer_decay
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.layer_decay import compile_number, factors
 from decay_audit.rulesets.ruleset import LayerDecay, LayerRule
@@ -62,7 +61,7 @@ def vit(default: int | str | None = "last") -> LayerDecay:
 
 
 def scales(decay: LayerDecay, *names: str) -> list[float]:
-    return factors([subject(name) for name in names], decay, "canonical", lambda *_: None)
+    return [factor for factor, _ in factors([subject(name) for name in names], decay, "canonical")]
 
 
 def test_last_is_one_more_than_the_highest_number() -> None:
@@ -87,14 +86,12 @@ def test_the_models_own_layers_are_used_where_they_are_asked_for() -> None:
     declaration = Declaration(layers={"stem.w": 0, "head.w": 2})
     subjects = [subject(name, declaration=declaration) for name in ("stem.w", "head.w", "new.w")]
     decay = LayerDecay(rate=0.5, layers=None)
-    assert factors(subjects, decay, "canonical", lambda *_: None) == [0.25, 1.0, 1.0]
+    assert factors(subjects, decay, "canonical") == [(0.25, ()), (1.0, ()), (1.0, ())]
 
 
 def test_a_checkpoint_cannot_say_how_its_model_groups_layers() -> None:
-    asked: list[str] = []
     decay = LayerDecay(rate=0.5, layers=None, location="a.yaml:3")
-    assert factors([unowned()], decay, "canonical", lambda place, _: asked.append(place)) == [1.0]
-    assert asked == ["layer_decay (a.yaml:3)"]
+    assert factors([unowned()], decay, "canonical") == [(1.0, (decay,))]
 
 
 def test_a_model_without_layers_keeps_its_learning_rates() -> None:
@@ -102,10 +99,9 @@ def test_a_model_without_layers_keeps_its_learning_rates() -> None:
 
 
 def test_a_question_that_cannot_be_answered_is_reported() -> None:
-    asked: list[str] = []
-    decay = LayerDecay(rate=0.5, layers=(LayerRule(when=When(ndim=1), layer=0, location="a.yaml:3"),))
-    layer_decay.factors([subject(lazy=True)], decay, "canonical", lambda place, _: asked.append(place))
-    assert asked == ["layer_decay (a.yaml:3)"]
+    rule = LayerRule(when=When(ndim=1), layer=0, location="a.yaml:3")
+    ((_, unanswered),) = factors([subject(lazy=True)], LayerDecay(rate=0.5, layers=(rule,)), "canonical")
+    assert unanswered == (rule,)
 
 
 def test_a_model_without_what_the_layers_are_meant_for_keeps_its_learning_rates() -> None:
@@ -115,7 +111,5 @@ def test_a_model_without_what_the_layers_are_meant_for_keeps_its_learning_rates(
 
 
 def test_who_cannot_say_whether_the_layers_are_meant_for_a_model_says_so() -> None:
-    asked: list[str] = []
     decay = LayerDecay(rate=0.5, layers=(), when=When(owner="torch.nn.Linear"), location="a.yaml:3")
-    assert factors([unowned()], decay, "canonical", lambda place, _: asked.append(place)) == [1.0]
-    assert asked == ["layer_decay (a.yaml:3)"]
+    assert factors([unowned()], decay, "canonical") == [(1.0, (decay,))]

@@ -48,9 +48,27 @@ def test_a_default_of_error_names_the_parameter() -> None:
 
 
 def test_a_rule_that_asks_what_nobody_knows_is_not_applied_and_is_reported() -> None:
-    made = plan([unowned()], ruleset(rule("norms", owner="torch.nn.LayerNorm")))
-    assert made.decisions[0].rule == "default"
-    assert made.unknown == {"norms": ("block.norm.weight",)}
+    norms = rule("norms", owner="torch.nn.LayerNorm")
+    made = plan([unowned()], ruleset(norms))
+    assert (made.decisions[0].rule, made.decisions[0].unanswered) == ("default", (norms,))
+    assert made.unanswered() == ((norms, ("block.norm.weight",)),)
+
+
+def test_each_channel_keeps_the_entries_that_could_not_answer() -> None:
+    norms = rule("norms", owner="torch.nn.LayerNorm")
+    scale = Scale(when=When(owner="torch.nn.LayerNorm"), times=2.0)
+    layer = LayerRule(when=When(within="torch.nn.LayerNorm"), layer=0)
+    route = Route(when=When(attribute="_muon"), use="muon")
+    rules = ruleset(norms, lr_scale=(scale,), layer_decay=LayerDecay(rate=0.5, layers=(layer,)), routes=(route,))
+    (decision,) = plan([unowned()], rules).decisions
+    assert decision.unanswered == (norms, layer, scale, route)
+    (decision,) = plan([subject()], rules).decisions
+    assert decision.unanswered == ()
+
+
+def test_a_rule_after_the_one_that_matched_is_not_asked() -> None:
+    rules = ruleset(rule("first", ndim=1), rule("norms", owner="torch.nn.LayerNorm"))
+    assert plan([unowned()], rules).decisions[0].unanswered == ()
 
 
 def test_learning_rate_factors_multiply_and_the_optimizer_is_chosen_apart() -> None:

@@ -40,10 +40,10 @@ ALL_MISTAKES = """\
 1: `schema` is `2`; it must be `1`
 3: unknown key `nam` in the file; did you mean `name`?
 4: `weight_decay` is `-1`; it must not be negative
-5: `frozen` is `maybe`, which is no word for it; accepted: skip, include
+5: `frozen`: `maybe` is not allowed; accepted: skip, include
 8: `(` is not a regular expression: missing ), unterminated subpattern at position 0
 8: `ndim` is `=>2`; it must be a whole number or a comparison such as `>=2`
-8: `role` is `norm_wieght`, which is no word for it; did you mean `norm_weight`?
+8: `role`: `norm_wieght` is not allowed; did you mean `norm_weight`?
 8: unknown key `rol` in `when`; did you mean `role`?
 9: `decay` is `no`; it must be true or false or a number
 10: a rule is called `a` already, in line 7
@@ -51,7 +51,7 @@ ALL_MISTAKES = """\
 11: the condition is empty and would match everything; give it a key, or use `default`
 12: `decay` is `.nan`, not a finite number
 14: `any` is an empty list
-14: an entry of `layer` is `lin`, which is no word for it; did you mean `linear`?
+14: an entry of `layer`: `lin` is not allowed; did you mean `linear`?
 14: an entry of `rules` has no `name`, which is required
 14: no amount: give `decay` (true, false or a multiple of the base) or `weight_decay`
 14: the condition is empty and would match everything; give it a key, or use `default`
@@ -63,9 +63,9 @@ ALL_MISTAKES = """\
 20: `source` is `3`; it must be text
 20: the key `source` is given twice, first in line 19
 21: `times` is `-2`; it must not be negative
-22: `default` is `first`, which is no word for it; accepted: last
+22: `default`: `first` is not allowed; accepted: last
 22: `layer` asks for \\1, but its `when` has no `name_regex` to capture it
-22: `layer` is `\\1 +`: it ends where a number is expected
+22: `layer` is `\\1 +`; it must be a number, `last`, or arithmetic with + - * // on groups such as \\1
 22: `rate` is `.inf`, not a finite number
 23: `ndim` is `1.5`; it must be a whole number or a comparison such as `>=2` or a list
 """
@@ -83,7 +83,7 @@ def test_every_mistake_is_said_in_a_file_that_extends_too(tmp_path: Path) -> Non
 def test_a_rule_that_cannot_be_read_may_still_have_a_taken_name(tmp_path: Path) -> None:
     text = "schema: 1\nname: a\nextends: timm\nrules: [{name: biases, when: {role: norm_wieght}, decay: true}]\n"
     unknown, taken = mistakes(text, tmp_path)
-    assert unknown == "4: `role` is `norm_wieght`, which is no word for it; did you mean `norm_weight`?"
+    assert unknown == "4: `role`: `norm_wieght` is not allowed; did you mean `norm_weight`?"
     assert taken == "4: timm, which this file extends, has a rule called `biases` already"
 
 

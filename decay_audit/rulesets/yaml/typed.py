@@ -128,19 +128,19 @@ def _plain(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: A
         if node.value is not None:
             return msgspec.convert(node.value, kind)
     except msgspec.ValidationError as error:
-        report(node.line, f"{place} is `{node.spelling}`{_refusal(node.value, kind, str(error))}")
+        report(node.line, f"{place}{_refusal(node, kind, str(error))}")
         return None
     report(node.line, f"{place} is `{node.spelling}`; it must be {_accepted(kind)}")
     return None
 
 
-def _refusal(value: object, kind: Any, error: str) -> str:  # noqa: ANN401
+def _refusal(node: Scalar, kind: Any, error: str) -> str:  # noqa: ANN401
     words = [word for arm in _arms(kind) if get_origin(arm) is Literal for word in get_args(arm)]
-    if isinstance(value, str) and words and all(isinstance(word, str) for word in words):
-        return f", which is no word for it{nearest(value, words)}"
+    if isinstance(node.value, str) and words and all(isinstance(word, str) for word in words):
+        return f": `{node.spelling}` is not allowed{nearest(node.value, words)}"
     if error.startswith(("Expected `float` >=", "Expected `int` >=")):
-        return "; it must not be negative"
-    return f"; it must be {_accepted(kind)}"
+        return f" is `{node.spelling}`; it must not be negative"
+    return f" is `{node.spelling}`; it must be {_accepted(kind)}"
 
 
 def _plain_value(node: Node) -> object:

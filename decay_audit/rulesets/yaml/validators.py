@@ -98,7 +98,7 @@ def _layer_number(node: Entries) -> Iterator[Complaint]:
         compile_number(layer.value)
         needed = groups_needed(layer.value)
     except ValueError as error:
-        yield layer.line, f"`layer` is `{layer.spelling}`: {error}"
+        yield layer.line, f"`layer` is `{layer.spelling}`; {error}"
         return
     when = node.get("when")
     for pattern in _scalars(when.get("name_regex") if isinstance(when, Entries) else None):
