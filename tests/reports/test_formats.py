@@ -141,7 +141,7 @@ def test_the_json_has_the_keys_of_the_contract() -> None:
 
 def _at(value: Any, path: list[str]) -> list[dict[str, Any]]:
     if isinstance(value, list):
-        return [found for one in value for record in _at(one, path)]
+        return [record for item in value for record in _at(item, path)]
     return _at(value[path[0]], path[1:]) if path else [value]
 
 
