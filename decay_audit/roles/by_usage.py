@@ -77,7 +77,7 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
 
 
 def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
-    """Return the roles that are only guesses, given the parameter's other uses."""
+    """Return the roles that the other uses of the parameter make only guesses."""
     joins_scores = any(use.slot == "scores" for use in uses)
     makes_kernel = any(use.slot == "mixed" for use in uses)
     learned_input = any("learned input" in use.tags for use in uses)

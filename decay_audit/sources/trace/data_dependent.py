@@ -1,6 +1,6 @@
 """Operator on fake tensors in, an assumed result out where the real one would depend on values. Knows torch.
 
-A number read from data is 1, a condition is true, every element is selected. One branch is traced then, and a note of
+A number read from data is 1, a condition is true, every element is selected. So one branch is traced, and a note of
 the trace says so.
 """
 

@@ -37,7 +37,7 @@ def run_operator(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
 
 
 class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Run every operator of the pass on fake tensors, and record in the states what it does."""
+    """Run every operator of the pass on fake tensors, and record uses and provenance in the states."""
 
     def __init__(self, states: TensorStates) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

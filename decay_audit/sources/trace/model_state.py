@@ -1,4 +1,4 @@
-"""A model in: placeholders in the place of its tensors during a pass, and everything restored after it.
+"""Replaces a model's tensors by placeholders for a pass, and restores everything about the model after it.
 
 Knows torch.
 """
@@ -74,7 +74,7 @@ def _restore(attributes: dict[str, Any], saved: dict[str, _SavedAttribute]) -> N
 
 
 def _has_content(value: Any, content: Any) -> bool:  # noqa: ANN401
-    """Whether a container still holds the same objects; one that cannot be changed always does."""
+    """Whether a container still holds the same objects; a container that refuses changes always does."""
     before, now = (
         [part for item in items.items() for part in item] if isinstance(items, dict) else list(items)
         for items in (content, value)

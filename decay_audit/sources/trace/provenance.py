@@ -21,7 +21,7 @@ of a comparison; input_free: computed by layers, but not from the input of the m
 """
 
 MAX_VIA = 8
-"""Operators kept for one origin; the first ones tell the most."""
+"""Operators recorded for one origin; the first ones tell the most."""
 
 
 class Origin(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The arguments of one forward pass, with alternatives to try, and what readers of declarations build them from.
+"""The arguments of one forward pass, with alternatives to try; and the functions that build them.
 
 Knows torch.
 """
@@ -46,12 +46,12 @@ def float_tensor(*shape: int) -> torch.Tensor:
 
 
 def int_tensor(*shape: int) -> torch.Tensor:
-    """Return an int64 tensor without values; a batch of one sequence of ids if no shape is given."""
+    """Return an int64 tensor without values; without a shape, one sequence of token ids."""
     return torch.empty(shape or (1, TOKENS), dtype=torch.int64, device="meta")
 
 
 def setting(config: Any, *names: str) -> Any:  # noqa: ANN401
-    """Return the first of these settings in a mapping or an object that is not None."""
+    """Return the first of these settings that is not None; the config is a mapping or an object."""
     for name in names:
         value = config.get(name) if isinstance(config, Mapping) else getattr(config, name, None)
         if value is not None:

@@ -63,7 +63,7 @@ SIZE_MESSAGES = (
 
 
 def corrected(inputs: ExampleInputs, failure: str) -> ExampleInputs | None:
-    """Return the inputs with the size that the failure asks for; None if it names none that they can be given."""
+    """Return the inputs with the size that the message asks for; None if it names no size of these inputs."""
     matches = ((message, message.pattern.search(failure)) for message in SIZE_MESSAGES)
     message, match = next(((message, match) for message, match in matches if match), (None, None))
     if message is None or match is None:
