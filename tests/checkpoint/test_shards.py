@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from decay_audit.errors import TargetError
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.checkpoint.formats.byte_source import Opened
+from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 
 
 def names(inventory: Inventory) -> list[str]:
@@ -69,9 +69,12 @@ def test_a_shard_on_its_own_is_said_to_be_one_and_what_has_them_all_is_named(sha
     shard, *others = sorted(sharded.glob("*.safetensors"))
     (note,) = read(shard, target="x").notes
     count = len(others) + 1
-    assert note == f"this is one of {count} shards, not the whole checkpoint: {index_of(sharded).name} names them all"
+    assert (
+        note
+        == f"this is one of {count} shards, not the whole checkpoint: to read them all, name {index_of(sharded).name}"
+    )
     index_of(sharded).unlink()
-    assert "name its folder to read them all" in read(shard, target="x").notes[0]
+    assert "to read them all, name the folder" in read(shard, target="x").notes[0]
     assert read(sharded, target="x").notes == ()
 
 
@@ -82,7 +85,7 @@ def test_a_missing_shard_is_named(sharded: Path) -> None:
     with pytest.raises(TargetError, match=lost.name):
         read(sharded, target="x")
     index_of(sharded).unlink()
-    with pytest.raises(TargetError, match=r"\d of \d shards of 'model' are in the folder"):
+    with pytest.raises(TargetError, match=r"the folder has \d of the \d shards of 'model'"):
         read(sharded, target="x")
 
 
@@ -91,13 +94,13 @@ def test_a_missing_shard_is_named(sharded: Path) -> None:
 )
 def test_an_index_cannot_name_a_file_outside_its_folder(name: str, sharded: Path) -> None:
     rewrite(index_of(sharded), extra=name)
-    with pytest.raises(TargetError, match="not a file below its folder"):
+    with pytest.raises(TargetError, match="not a file in its folder"):
         read(sharded, target="x")
 
 
 def test_a_tensor_that_the_index_names_must_be_in_its_shard(sharded: Path) -> None:
     rewrite(index_of(sharded), extra=sorted(path.name for path in sharded.glob("*.safetensors"))[0])
-    with pytest.raises(TargetError, match="holds 'extra', but it does not"):
+    with pytest.raises(TargetError, match="lacks the tensor 'extra', which the index places there"):
         read(sharded, target="x")
 
 
@@ -124,7 +127,7 @@ def test_an_index_that_is_none_is_an_error(text: str, tmp_path: Path) -> None:
 
 def test_an_index_of_endless_files_or_tensors_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.index.json"
-    for count, files, message in ((20_001, 20_001, "names 20001 files"), (1_000_002, 1, "names far more tensors")):
+    for count, files, message in ((20_001, 20_001, "lists 20,001 files"), (1_000_002, 1, "lists more tensors")):
         owners = {f"k{index}": f"{index % files}.safetensors" for index in range(count)}
         path.write_text(json.dumps({"weight_map": owners}))
         with pytest.raises(TargetError, match=message):
@@ -134,7 +137,7 @@ def test_an_index_of_endless_files_or_tensors_is_refused(tmp_path: Path) -> None
 def test_an_empty_index_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.index.json"
     path.write_text('{"weight_map": {}}')
-    with pytest.raises(TargetError, match="names no tensors"):
+    with pytest.raises(TargetError, match="lists no tensors"):
         read(path, target="x")
 
 
@@ -157,7 +160,7 @@ def test_the_usual_file_of_a_folder_is_taken_and_the_others_named(tmp_path: Path
     inventory = read(tmp_path, target="x")
     assert (inventory.files, inventory.notes) == (
         ("model.safetensors",),
-        ("left aside in the folder: vae.safetensors",),
+        ("not read in the folder: vae.safetensors",),
     )
 
 
@@ -172,7 +175,7 @@ def test_checkpoints_of_one_run_are_not_read_as_one_model(tmp_path: Path) -> Non
 def test_the_weights_of_another_form_and_of_no_model_are_named_too(sharded: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, sharded / "pytorch_model.bin")
     torch.save({"step": 1}, sharded / "training_args.bin")
-    noted = ("left aside in the folder: pytorch_model.bin, training_args.bin",)
+    noted = ("not read in the folder: pytorch_model.bin, training_args.bin",)
     assert read(sharded, target="x").notes == noted
     index_of(sharded).unlink()
     assert read(sharded, target="x").notes == noted
@@ -186,12 +189,12 @@ def test_a_folder_of_folders_names_those_that_hold_a_checkpoint(place: str, tmp_
     (tmp_path / place).touch()
     with pytest.raises(TargetError, match="holds no checkpoint itself") as caught:
         read(tmp_path, target="x")
-    assert caught.value.hint == f"below it: {place.rpartition('/')[0]}: name one of these"
+    assert caught.value.hint == f"name one of the folders below it: {place.rpartition('/')[0]}"
 
 
 def test_links_of_a_download_cache_that_lead_nowhere_are_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").symlink_to("../blobs/ab12")
-    with pytest.raises(TargetError, match=r"holds links to files that are not there: model\.safetensors"):
+    with pytest.raises(TargetError, match=r"holds broken links: model\.safetensors"):
         read(tmp_path, target="x")
 
 
@@ -220,4 +223,4 @@ def test_links_of_a_download_cache_are_followed(sharded: Path, tmp_path: Path) -
 def test_opened_refuses_to_read_beyond_the_end(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     with (tmp_path / "x").open("rb") as file, pytest.raises(TargetError, match="ends early"):
-        Opened(name="x", file=file, size=3).read(2, 2)
+        OpenFile(name="x", file=file, size=3).read(2, 2)

@@ -1,4 +1,29 @@
-"""Checkpoints: names, shapes and types from headers alone, without torch, and without running what a file says."""
+"""Checkpoints: names, shapes and dtypes from headers alone, without torch, and without running what a file says.
+
+How a path becomes an Inventory:
+
+    path -> shards -> formats -> pickle -> state_dict -> optimizer_state -> Inventory -> onto_model
+
+1. `shards` lists the files to read: one file, those of an `index.json`, or those of a folder.
+2. `formats/` tells the format of each file by its first bytes, and reads its header. safetensors holds its tensors in a
+   JSON header; the other formats hold a pickle.
+3. `pickle/` interprets that pickle. Nothing is imported or called: unknown code becomes an opaque value.
+4. `state_dict/` finds the state dict and the optimizer states in it, and merges the files into the parameters of one
+   model.
+5. `optimizer_state/` reads the param groups, and maps their positions to the names of parameters.
+6. `onto_model` gives the parameters what the model knows, where the user names the model too.
+
+The map:
+
+    read         the whole way, for one path: `read`
+    shards       which files belong to a path
+    onto_model   a checkpoint seen through its model: names, owners, hints, and the model's order
+    contents     the values between the steps: Tensor, Storage, SavedOptimizer, FileContents, MalformedError
+    formats/     one module for each file format
+    pickle/      the pickle interpreter
+    state_dict/  from nested dicts or a module to the parameters of a model
+    optimizer_state/  from saved param groups to Optimizer values
+"""
 
 from decay_audit.sources.checkpoint.read import read
 

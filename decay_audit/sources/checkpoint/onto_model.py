@@ -1,4 +1,7 @@
-"""A checkpoint seen through its model: saved tensors with the names, owners, hints and ties that the model knows."""
+"""A checkpoint seen through the model that was saved: its tensors get what the model knows, and the model's order.
+
+The names of the model may have a prefix in the checkpoint (Lightning's `model.`), which is found and removed.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,113 +13,160 @@ from decay_audit.errors import TargetError
 from decay_audit.model.inventory import ExcludedTensor, Inventory
 from decay_audit.model.observations import Optimizer
 from decay_audit.model.parameters import Parameter
-from decay_audit.text import count_noun, first_few, format_shape
+from decay_audit.sources.checkpoint.state_dict.canonical_names import CanonicalNames
+from decay_audit.sources.checkpoint.state_dict.merge import MergedModel
+from decay_audit.text import counted, few
 
-SHOWN = 5
-MOST = 1000
-_PROBES = 2
-_TRIED = 16
+_SHOWN = 5
+_MAX_COMPARED = 1000
+_LONGEST_NAMES = 2
+_MAX_PREFIXES = 16
 
-Twins = dict[str, tuple[Parameter, ...]]
-"""The model's parameters that each saved one holds; a file may have one tensor where the model has two."""
+Matches = dict[str, tuple[Parameter, ...]]
+"""The parameters of the model that each saved one stands for: a file may hold one tensor where the model has two."""
 
 
 def fit(saved: Inventory, model: Inventory) -> Inventory:
-    """Give each saved parameter what the model knows of it: its names and ties, owner, hints and uses.
+    """Give each saved parameter what the model knows of it: names and ties, owner, hints and uses.
 
-    A prefix that the names of the model have in the checkpoint (Lightning's `model.`) is found and taken off. What
-    does not fit is kept as the checkpoint has it, and said in the notes.
+    A parameter that the model does not have stays as it is in the checkpoint, with a note.
 
     Raises:
-        TargetError: not one saved name is the model's.
+        TargetError: none of the saved names is the model's.
     """
-    before = prefix(saved.parameters, model.parameters)
-    known = {name: parameter for parameter in model.parameters for name in (parameter.name, *parameter.tied_to)}
-    twins = {one.name: _twins(one, known, before) for one in saved.parameters}
-    if saved.parameters and model.parameters and not any(twins.values()):
+    prefix = find_prefix(saved.parameters, model.parameters)
+    by_name = _by_name(model.parameters)
+    matches = {parameter.name: _matches(parameter, by_name, prefix) for parameter in saved.parameters}
+    if saved.parameters and model.parameters and not any(matches.values()):
         raise TargetError(
-            f"{saved.target} is of another model: {model.target} has none of its {len(saved.parameters)} names",
-            f"it holds {first_few([one.name for one in saved.parameters], 3)}: name the model that has these",
+            f"{saved.target} is a checkpoint of another model: "
+            f"none of its {counted(len(saved.parameters), 'parameter')} is in {model.target}",
+            f"name the model that has {few([parameter.name for parameter in saved.parameters], 3)}",
         )
-    kept: dict[str, Parameter] = {}
-    for one in saved.parameters:
-        for twin in twins[one.name]:
-            kept.setdefault(twin.name, replace(twin, shape=one.shape, dtype=one.dtype, lazy=False))
-    buffers = _buffers(model.parameters, before)
-    strange = [one for one in saved.parameters if not twins[one.name] and one.name not in buffers]
-    left = {one.name: "a buffer of the model" for one in saved.parameters if one.name in buffers}
-    left |= {one.name: f"{before}{one.name} is the model's" for one in strange if one.name in kept}
-    kept.update((one.name, one) for one in strange if one.name not in kept)
-    places = {one.name: place for place, one in enumerate(model.parameters)}
+    fitted: dict[str, Parameter] = {}
+    for parameter in saved.parameters:
+        for match in matches[parameter.name]:
+            fitted.setdefault(match.name, replace(match, shape=parameter.shape, dtype=parameter.dtype, lazy=False))
+    buffers = _buffer_names(model.parameters, prefix)
+    unmatched = [
+        parameter for parameter in saved.parameters if not matches[parameter.name] and parameter.name not in buffers
+    ]
+    reasons = {parameter.name: "a buffer of the model" for parameter in saved.parameters if parameter.name in buffers}
+    reasons |= {
+        parameter.name: f"{prefix}{parameter.name} is the model's parameter of this name"
+        for parameter in unmatched
+        if parameter.name in fitted
+    }
+    fitted.update((parameter.name, parameter) for parameter in unmatched if parameter.name not in fitted)
+    order = {parameter.name: index for index, parameter in enumerate(model.parameters)}
     return replace(
         saved,
         built_on=model.built_on,
-        parameters=tuple(sorted(kept.values(), key=lambda one: places.get(one.name, len(places)))),
-        optimizers=tuple(_renamed(optimizer, before, known) for optimizer in saved.optimizers),
-        excluded=(*saved.excluded, *(ExcludedTensor(name=name, reason=reason) for name, reason in left.items())),
-        notes=(*saved.notes, *model.notes, *_misfits(saved, strange, twins, model)),
+        parameters=tuple(sorted(fitted.values(), key=lambda parameter: order.get(parameter.name, len(order)))),
+        optimizers=tuple(_renamed(optimizer, prefix, by_name) for optimizer in saved.optimizers),
+        excluded=(*saved.excluded, *(ExcludedTensor(name=name, reason=reason) for name, reason in reasons.items())),
+        notes=(*saved.notes, *model.notes, *_difference_notes(saved, unmatched, matches, model)),
     )
 
 
-def prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
-    """What stands before the model's names in the checkpoint: the prefix under which most of them are found.
+def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
+    """Put what was read into the order of the model, to which the positions of an optimizer refer.
 
-    A few names of the model propose prefixes, and only those proposed most are tried: a file in which every name ends
-    alike must not cost its square.
+    A file without parameters takes all of the model's. A file that lacks one of them, or has another shape, is of
+    another model: it stays as it is.
     """
-    names = {name for parameter in saved for name in (parameter.name, *parameter.tied_to)}
-    wanted = [parameter.name for parameter in model]
-    probes = {*wanted[:1], *wanted[-1:], *sorted(wanted, key=len)[-_PROBES:]}
-    proposed = Counter(name.removesuffix(probe) for name in names for probe in probes if name.endswith(f".{probe}"))
-    likely = sorted(proposed, key=lambda one: (-proposed[one], len(one), one))[:_TRIED]
-    return max(["", *likely], key=lambda one: sum(f"{one}{name}" in names for name in wanted))
+    if model is None or (model.kind == "safetensors" and model.built_on is None):
+        return saved  # safetensors sorts its names: such a model has no order either
+    if not saved.parameters:
+        canonical_names = CanonicalNames(parameter.name for parameter in model.parameters)
+        return replace(saved, parameters=model.parameters, canonical_names=canonical_names, in_model_order=True)
+    prefix = find_prefix(saved.parameters, model.parameters)
+    by_name = _by_name(saved.parameters)
+    ordered: dict[str, Parameter] = {}
+    for parameter in model.parameters:
+        names = (f"{prefix}{name}" for name in (parameter.name, *parameter.tied_to))
+        match = next((by_name[name] for name in names if name in by_name), None)
+        if match is None or match.name in ordered or (match.shape != parameter.shape and not parameter.lazy):
+            return saved
+        ordered[match.name] = replace(match, trainable=parameter.trainable)
+    return replace(saved, parameters=tuple(ordered.values()), in_model_order=True)
 
 
-def _twins(parameter: Parameter, known: Mapping[str, Parameter], prefix: str) -> tuple[Parameter, ...]:
+def find_prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
+    """Find the prefix of the model's names in the checkpoint: the one under which most of them are there.
+
+    Only a few names of the model suggest prefixes, and only those suggested most often are tried: in a file in which
+    all names end alike, trying each would take quadratic time.
+    """
+    saved_names = _by_name(saved).keys()
+    names = [parameter.name for parameter in model]
+    probes = {*names[:1], *names[-1:], *sorted(names, key=len)[-_LONGEST_NAMES:]}
+    suggested = Counter(
+        saved_name.removesuffix(probe)
+        for saved_name in saved_names
+        for probe in probes
+        if saved_name.endswith(f".{probe}")
+    )
+    likely = sorted(suggested, key=lambda prefix: (-suggested[prefix], len(prefix), prefix))[:_MAX_PREFIXES]
+    return max(["", *likely], key=lambda prefix: sum(f"{prefix}{name}" in saved_names for name in names))
+
+
+def _by_name(parameters: Sequence[Parameter]) -> Mapping[str, Parameter]:
+    """Return each parameter by its name and by the names that are tied to it."""
+    return {name: parameter for parameter in parameters for name in (parameter.name, *parameter.tied_to)}
+
+
+def _matches(parameter: Parameter, by_name: Mapping[str, Parameter], prefix: str) -> tuple[Parameter, ...]:
     names = (name for name in (parameter.name, *parameter.tied_to) if name.startswith(prefix))
-    found = (known.get(name.removeprefix(prefix)) for name in names)
-    return tuple({twin.name: twin for twin in found if twin is not None}.values())
+    matches = (by_name.get(name.removeprefix(prefix)) for name in names)
+    return tuple({match.name: match for match in matches if match is not None}.values())
 
 
-def _renamed(optimizer: Optimizer, prefix: str, known: Mapping[str, Parameter]) -> Optimizer:
-    def name(saved: str) -> str:
-        bare = saved.removeprefix(prefix)
-        return known[bare].name if bare in known else saved
+def _renamed(optimizer: Optimizer, prefix: str, by_name: Mapping[str, Parameter]) -> Optimizer:
+    def renamed(name: str) -> str:
+        bare = name.removeprefix(prefix)
+        return by_name[bare].name if bare in by_name else name
 
-    groups = tuple(replace(group, parameters=tuple(map(name, group.parameters))) for group in optimizer.groups)
-    return replace(optimizer, groups=groups, mismatched_state=tuple(map(name, optimizer.mismatched_state)))
-
-
-def _buffers(model: Sequence[Parameter], prefix: str) -> frozenset[str]:
-    """Name the model's buffers as the checkpoint would: what its modules hold beside the parameters."""
-    owners = {owner.name: owner for one in model for owner in one.owner.lineage()}
-    held = {f"{name}.{leaf}".lstrip(".") for name, owner in owners.items() for leaf in owner.tensors}
-    parameters = {name for one in model for name in (one.name, *one.tied_to)}
-    return frozenset(f"{prefix}{name}" for name in held - parameters)
+    groups = tuple(replace(group, parameters=tuple(map(renamed, group.parameters))) for group in optimizer.groups)
+    return replace(optimizer, groups=groups, mismatched_state=tuple(map(renamed, optimizer.mismatched_state)))
 
 
-def _misfits(saved: Inventory, strange: Sequence[Parameter], twins: Twins, model: Inventory) -> Iterator[str]:
-    found = {twin.name for each in twins.values() for twin in each}
-    missing = [one for one in model.parameters if one.name not in found]
+def _buffer_names(model: Sequence[Parameter], prefix: str) -> frozenset[str]:
+    """List the model's buffers by their names in the checkpoint: all tensors of its modules but the parameters."""
+    owners = {owner.name: owner for parameter in model for owner in parameter.owner.lineage()}
+    tensors = {f"{name}.{leaf}".lstrip(".") for name, owner in owners.items() for leaf in owner.tensors}
+    return frozenset(f"{prefix}{name}" for name in tensors - _by_name(model).keys())
+
+
+def _difference_notes(
+    saved: Inventory, unmatched: Sequence[Parameter], matches: Matches, model: Inventory
+) -> Iterator[str]:
+    matched = {match.name for matches_of_one in matches.values() for match in matches_of_one}
+    missing = [parameter for parameter in model.parameters if parameter.name not in matched]
     reshaped = {
-        twin.name: f"{twin.name} {format_shape(one.shape)} ({format_shape(twin.shape)} there)"
-        for one in saved.parameters
-        for twin in twins[one.name]
-        if not twin.lazy and twin.shape != one.shape
+        match.name: f"{match.name} {_sizes(parameter.shape)} (in the model {_sizes(match.shape)})"
+        for parameter in saved.parameters
+        for match in matches[parameter.name]
+        if not match.lazy and match.shape != parameter.shape
     }
-    shown = [_with_nearest(one, missing) for one in strange[:SHOWN]] + [one.name for one in strange[SHOWN:]]
+    shown = [_with_nearest(parameter, missing) for parameter in unmatched[:_SHOWN]]
+    shown += [parameter.name for parameter in unmatched[_SHOWN:]]
     yield from _note(shown, f"in the checkpoint and not in {model.target}")
-    yield from _note([one.name for one in missing], f"in {model.target} and not in the checkpoint")
+    yield from _note([parameter.name for parameter in missing], f"in {model.target} and not in the checkpoint")
     yield from _note(list(reshaped.values()), f"of another shape in {model.target}")
 
 
-def _with_nearest(one: Parameter, missing: Sequence[Parameter]) -> str:
-    """Name a parameter that the model lacks, and the model's of its shape that it may have been called since."""
-    alike = [each.name for each in missing if each.shape == one.shape and each.leaf == one.leaf]
-    near = get_close_matches(one.name, alike[:MOST], n=1, cutoff=0.0)
-    return f"{one.name} ({near[0]} there?)" if near else one.name
+def _with_nearest(parameter: Parameter, missing: Sequence[Parameter]) -> str:
+    """Name a parameter that the model lacks, and the model's parameter of that shape that it may have become."""
+    same_shape = [other.name for other in missing if other.shape == parameter.shape and other.leaf == parameter.leaf]
+    nearest = get_close_matches(parameter.name, same_shape[:_MAX_COMPARED], n=1, cutoff=0.0)
+    return f"{parameter.name} (in the model {nearest[0]}?)" if nearest else parameter.name
 
 
-def _note(names: list[str], words: str) -> Iterable[str]:
+def _sizes(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _note(names: list[str], where: str) -> Iterable[str]:
     if names:
-        yield f"{count_noun(len(names), 'parameter')} {words}: {first_few(names, SHOWN)}"
+        yield f"{counted(len(names), 'parameter')} {where}: {few(names, _SHOWN)}"

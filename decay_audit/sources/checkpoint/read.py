@@ -1,28 +1,30 @@
-"""A checkpoint's path becomes an Inventory: headers are read, and nothing in the file is run."""
+"""A checkpoint's path becomes an Inventory: headers are read, and nothing in the files is run."""
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from decay_audit.errors import TargetError
 from decay_audit.model.inventory import ExcludedTensor, Inventory
+from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError
 from decay_audit.sources.checkpoint.formats import safetensors, torch_distributed, torch_legacy, torch_tar, torch_zip
-from decay_audit.sources.checkpoint.formats.byte_source import Opened, opened
-from decay_audit.sources.checkpoint.formats.detect import Form, form
-from decay_audit.sources.checkpoint.optimizer_state.assign_to_model import strangers
-from decay_audit.sources.checkpoint.optimizer_state.groups import optimizer
-from decay_audit.sources.checkpoint.pickle.values import MAX_TENSORS, MalformedError, Pickled, Table
-from decay_audit.sources.checkpoint.shards import Shards, select
-from decay_audit.sources.checkpoint.state_dict.find import table
+from decay_audit.sources.checkpoint.formats.byte_source import OpenFile, open_file
+from decay_audit.sources.checkpoint.formats.detect import Format, detect_format
+from decay_audit.sources.checkpoint.onto_model import in_model_order
+from decay_audit.sources.checkpoint.optimizer_state.groups import read_optimizer
+from decay_audit.sources.checkpoint.optimizer_state.match_state_dict import optimizers_of_other_state_dicts
+from decay_audit.sources.checkpoint.pickle.inert_values import PickleResult
+from decay_audit.sources.checkpoint.shards import Shards, find_shards
+from decay_audit.sources.checkpoint.state_dict.find import find_contents
 from decay_audit.sources.checkpoint.state_dict.merge import merge
-from decay_audit.sources.checkpoint.state_dict.model_order import in_order_of
-from decay_audit.text import count_noun, first_few
+from decay_audit.text import counted, few
 
-MAX_OPAQUE: Final = 1000
+_MAX_OPAQUE: Final = 1000
+_DAMAGED: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
 
-_PICKLED: Mapping[Form, Callable[[Opened], Pickled]] = {
+_PICKLE_READERS: Mapping[Format, Callable[[OpenFile], PickleResult]] = {
     "zip": torch_zip.read,
     "legacy": torch_legacy.read,
     "tar": torch_tar.read,
@@ -37,25 +39,27 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
         path: where it is.
         target: how the user wrote it.
         key: dotted path of the state dict to read, where a file holds several.
-        model: the model that was saved, where it is known: its order tells positions of optimizers, and a file that
-            holds nothing but an optimizer takes its parameters.
+        model: the model that was saved, where it is known. The positions of an optimizer are then mapped by its order,
+            and a file that holds only an optimizer takes its parameters.
 
     Raises:
-        TargetError: it is missing, damaged, something else, or holds no parameters.
+        TargetError: it is missing, damaged, not a checkpoint, or holds no parameters.
     """
-    with _paused_collection():
-        shards = select(path)
-        tables, kinds = _tables(shards, key)
+    with _paused_garbage_collection():
+        shards = find_shards(path)
+        files, formats = _read_files(shards, key)
         try:
-            return _inventory(path, target, shards, tables, kinds, model)
+            return _inventory(path, target, shards, files, formats, model)
         except MalformedError as error:
-            one = f"name one of them: {first_few(list(tables), 3)}" if len(tables) > 1 else ""
-            raise TargetError(f"{path.resolve().name} cannot be read: {error.message}", error.hint or one) from error
+            name_one = f"name one of them: {few(list(files), 3)}" if len(files) > 1 else ""
+            raise TargetError(
+                f"{path.resolve().name} cannot be read: {error.message}", error.hint or name_one or _DAMAGED
+            ) from error
 
 
 @contextmanager
-def _paused_collection() -> Iterator[None]:
-    """Hold back the cyclic garbage collector: it would walk a hundred thousand new, acyclic values again and again."""
+def _paused_garbage_collection() -> Iterator[None]:
+    """Pause the cyclic garbage collector: it would walk all of a hundred thousand new objects many times."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -65,98 +69,136 @@ def _paused_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _tables(shards: Shards, key: str | None) -> tuple[dict[str, Table], set[Form]]:
-    tables: dict[str, Table] = {}
-    kinds: set[Form] = set()
+def _read_files(shards: Shards, key: str | None) -> tuple[dict[str, FileContents], set[Format]]:
+    files: dict[str, FileContents] = {}
+    formats: set[Format] = set()
     total = 0
     for name in shards.files:
-        tables[name], kind = read_file(shards.folder / name, name, key)
-        kinds.add(kind)
-        if (total := total + len(tables[name].tensors)) > MAX_TENSORS:
-            raise TargetError(f"{shards.folder.name} holds more than {MAX_TENSORS} tensors")
-    for name in shards.beside:
-        held, _ = read_file(shards.folder / name, name, None)
-        if held.saved:
-            tables[name] = Table(tensors={}, saved=held.saved, opaque=held.opaque)
-    return tables, kinds
+        files[name], file_format = read_file(shards.folder / name, name, key)
+        formats.add(file_format)
+        if (total := total + len(files[name].tensors)) > MAX_TENSORS:
+            raise TargetError(
+                f"{shards.folder.name} holds more than {MAX_TENSORS:,} tensors",
+                "name one of its files to read it alone",
+            )
+    for name in shards.optimizer_files:
+        contents, _ = read_file(shards.folder / name, name, None)
+        if contents.optimizers:
+            files[name] = FileContents(tensors={}, optimizers=contents.optimizers, opaque=contents.opaque)
+    return files, formats
 
 
-def read_file(path: Path, name: str, key: str | None) -> tuple[Table, Form]:
+def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, Format]:
     """Read one file.
 
     Raises:
-        TargetError: with the file's name and what is wrong with it.
+        TargetError: the file is not a checkpoint, is damaged, or has no tensors at `key`.
     """
-    with opened(path, name) as file:
-        kind = form(file, path.suffix.lower())
-        if kind == "safetensors" and key:
-            raise TargetError(f"{name} is safetensors, one flat table: there is no --key in it", "leave --key out")
+    with open_file(path, name) as file:
+        file_format = detect_format(file, path.suffix.lower())
+        if file_format == "safetensors" and key:
+            raise TargetError(f"{name} is a safetensors file, which has only one state dict", "omit --key")
         try:
-            return (safetensors.read(file) if kind == "safetensors" else table(_PICKLED[kind](file), key)), kind
+            if file_format == "safetensors":
+                return safetensors.read(file), file_format
+            return find_contents(_PICKLE_READERS[file_format](file), key), file_format
         except MalformedError as error:
-            raise TargetError(f"{name} cannot be read: {error.message}", error.hint) from error
+            raise TargetError(f"{name} cannot be read: {error.message}", error.hint or _DAMAGED) from error
 
 
 def _inventory(
-    path: Path, target: str, shards: Shards, tables: dict[str, Table], kinds: set[Form], known: Inventory | None
+    path: Path,
+    target: str,
+    shards: Shards,
+    files: dict[str, FileContents],
+    formats: set[Format],
+    known_model: Inventory | None,
 ) -> Inventory:
-    outside = _outside(shards, tables)
-    model = merge(list(tables.values()))
-    held = any(each.saved for each in tables.values())
-    ordered = in_order_of(model, known if held else None)
-    if not (model.parameters or ordered.parameters):
-        raise TargetError(*_nothing(path, tables, len(model.excluded)))
-    strange = {each.name: path for each, path in strangers(list(tables.values()), ordered)}
-    saved = [(file, each) for file, held in enumerate(tables.values()) for each in held.saved]
-    opaque = tuple(dict.fromkeys(name for held in tables.values() for name in held.opaque))
-    many = (f"it names {len(opaque)} pieces of code; the first {MAX_OPAQUE} are listed",) if opaque[MAX_OPAQUE:] else ()
+    not_in_index = _exclude_not_in_index(shards, files)
+    contents = list(files.values())
+    merged = merge(contents)
+    has_optimizers = any(file.optimizers for file in contents)
+    ordered = in_model_order(merged, known_model if has_optimizers else None)
+    if not (merged.parameters or ordered.parameters):
+        raise TargetError(*_no_parameters(path, contents, len(merged.excluded)))
+    of_others = {optimizer.name: other for optimizer, other in optimizers_of_other_state_dicts(contents, ordered)}
+    opaque = tuple(dict.fromkeys(name for file in contents for name in file.opaque))
     return Inventory(
         target=target,
-        kind="safetensors" if kinds == {"safetensors"} else "torch",
-        files=tuple(tables),
-        parameters=model.parameters or ordered.parameters,
-        optimizers=tuple(optimizer(each, ordered, file) for file, each in saved if each.name not in strange),
-        excluded=(*model.excluded, *outside),
-        notes=(*shards.notes, *(note for held in tables.values() for note in held.notes), *_elsewhere(strange), *many),
-        opaque=opaque[:MAX_OPAQUE],
+        kind="safetensors" if formats == {"safetensors"} else "torch",
+        files=tuple(files),
+        parameters=merged.parameters or ordered.parameters,
+        optimizers=tuple(
+            read_optimizer(optimizer, ordered, index)
+            for index, file in enumerate(contents)
+            for optimizer in file.optimizers
+            if optimizer.name not in of_others
+        ),
+        excluded=(*merged.excluded, *not_in_index),
+        notes=(
+            *shards.notes,
+            *(note for file in contents for note in file.notes),
+            *_other_optimizer_notes(of_others),
+            *_opaque_notes(len(opaque)),
+        ),
+        opaque=opaque[:_MAX_OPAQUE],
     )
 
 
-def _elsewhere(strange: Mapping[str, str]) -> tuple[str, ...]:
-    """Say which optimizers are of other state dicts."""
+def _other_optimizer_notes(of_others: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         f"the optimizer state at {name[:96]!r} was left out: it fits the state dict at {path[:96]!r}, not the one read"
-        for name, path in strange.items()
+        for name, path in of_others.items()
     )
 
 
-def _outside(shards: Shards, tables: dict[str, Table]) -> list[ExcludedTensor]:
-    """Hold the files against their index: what it names must be there, what it does not name is left out."""
-    if shards.owners is None:
+def _opaque_notes(count: int) -> tuple[str, ...]:
+    if count <= _MAX_OPAQUE:
+        return ()
+    return (f"its pickle names {count:,} classes and functions; the first {_MAX_OPAQUE:,} are listed",)
+
+
+def _exclude_not_in_index(shards: Shards, files: dict[str, FileContents]) -> list[ExcludedTensor]:
+    """Remove the tensors that the index does not name from `files`, and return them.
+
+    Raises:
+        TargetError: a file lacks a tensor that the index names.
+    """
+    if shards.weight_map is None:
         return []
-    for name, file in shards.owners.items():
-        if name not in tables[file].tensors:
-            raise TargetError(f"the index says that {file} holds {name[:96]!r}, but it does not", "download both again")
-    outside = []
+    for name, file in shards.weight_map.items():
+        if name not in files[file].tensors:
+            raise TargetError(
+                f"{file} lacks the tensor {name[:96]!r}, which the index places there",
+                "download the index and the file again",
+            )
+    excluded = []
     for file in shards.files:
-        extra = [name for name in tables[file].tensors if shards.owners.get(name) != file]
+        tensors = files[file].tensors
+        extra = {name for name in tensors if shards.weight_map.get(name) != file}
         if extra:
-            left = set(extra)
-            kept = {name: tensor for name, tensor in tables[file].tensors.items() if name not in left}
-            tables[file] = Table(tensors=kept, ordered=tables[file].ordered, opaque=tables[file].opaque)
-            outside += [ExcludedTensor(name=name, reason=f"in {file}, but not in the index") for name in extra]
-    return outside
+            indexed = {name: tensor for name, tensor in tensors.items() if name not in extra}
+            files[file] = FileContents(
+                tensors=indexed, in_model_order=files[file].in_model_order, opaque=files[file].opaque
+            )
+            excluded += [
+                ExcludedTensor(name=name, reason=f"in {file}, but not in the index")
+                for name in tensors
+                if name in extra
+            ]
+    return excluded
 
 
-def _nothing(path: Path, tables: Mapping[str, Table], excluded: int) -> tuple[str, str]:
-    if any(held.saved for held in tables.values()):
+def _no_parameters(path: Path, files: Sequence[FileContents], excluded: int) -> tuple[str, str]:
+    """Say what is in a checkpoint without parameters, and the way out."""
+    if any(file.optimizers for file in files):
         return (
             f"{path.name} holds the state of an optimizer, but no parameters",
             "name the model as well: --model TARGET",
         )
     if excluded:
         return (
-            f"{path.name} holds {count_noun(excluded, 'entry', 'entries')}, but no parameters",
-            "name the file of the model",
+            f"{path.name} holds {counted(excluded, 'entry', 'entries')}, but no parameters",
+            "name the file that holds the model",
         )
-    return f"{path.name} holds no state dict", "name a file with a model's state_dict()"
+    return f"{path.name} holds no state dict", "name a file that holds a model's state_dict()"

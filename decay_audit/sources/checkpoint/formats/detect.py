@@ -1,32 +1,32 @@
-"""The first bytes of a file say which form it has, or what it is instead of a checkpoint."""
+"""The first bytes of a file tell its format, or what the file is instead of a checkpoint."""
 
 import re
 from typing import Final, Literal
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.checkpoint.formats.byte_source import Opened
+from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 from decay_audit.sources.checkpoint.formats.safetensors import MAX_HEADER
-from decay_audit.sources.checkpoint.formats.torch_distributed import CLASSES
+from decay_audit.sources.checkpoint.formats.torch_distributed import METADATA_MODULE
 
-Form = Literal["safetensors", "zip", "legacy", "tar", "distributed"]
+Format = Literal["safetensors", "zip", "legacy", "tar", "distributed"]
 
-_MAGIC_NUMBER: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
-_MAGIC_TEXT: Final = b"119547037146038801333356"
+_LEGACY_MAGIC: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+_LEGACY_MAGIC_PROTOCOL_0: Final = b"119547037146038801333356"
 _CONVERT: Final = "convert it to safetensors, or save the model's state_dict() with torch.save"
-_RESAVE: Final = "load it where it was made, and write its arrays as tensors with torch.save"
+_RESAVE: Final = "load it with the library that made it, then save its arrays as tensors with torch.save"
 _UNPACK: Final = "unpack it first"
-_TABLE_END: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
-_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
-_DOWNLOAD: Final = "download the file itself again"
+_TENSORFLOW_INDEX_END: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+_TENSORFLOW_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
+_DOWNLOAD: Final = "download the file again"
 
-_FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
-    (0, b"version https://git-lfs", "a git-lfs pointer, not the file that it points to", "run: git lfs pull"),
-    (0, b"oid sha256:", "a git-lfs pointer, not the file that it points to", "run: git lfs pull"),
+_OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself", "run: git lfs pull"),
+    (0, b"oid sha256:", "a Git LFS pointer, not the file itself", "run: git lfs pull"),
     (0, b"GGUF", "a GGUF file (llama.cpp)", _CONVERT),
     (0, b"ggml", "a GGML file (llama.cpp)", _CONVERT),
     (0, b"lmgg", "a GGML file (llama.cpp)", _CONVERT),
     (0, b"tjgg", "a GGML file (llama.cpp)", _CONVERT),
-    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (Keras weights?)", _CONVERT),
+    (0, b"\x89HDF\r\n\x1a\n", "an HDF5 file (perhaps Keras weights)", _CONVERT),
     (4, b"TFL3", "a TensorFlow Lite model", _CONVERT),
     (0, b"\x93NUMPY", "a NumPy array (.npy)", "save it as a tensor in a state dict"),
     (0, b"PK\5\6", "an empty zip archive", _DOWNLOAD),
@@ -38,47 +38,48 @@ _FOREIGN: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"Rar!", "a rar archive", _UNPACK),
     (0, b"%PDF", "a PDF document", "name the checkpoint"),
     (0, b"\x89PNG", "a PNG image", "name the checkpoint"),
-    (0, b"\x7fELF", "a compiled program", "name the checkpoint"),
+    (0, b"\x7fELF", "a compiled program or library", "name the checkpoint"),
     (0, b"ARROW1", "an Arrow file", "name the checkpoint"),
     (0, b"PAR1", "a Parquet file", "name the checkpoint"),
 )
 
 
-def form(opened: Opened, suffix: str) -> Form:
-    """Say which form the file has; its bytes decide, not its name.
+def detect_format(file: OpenFile, suffix: str) -> Format:
+    """Tell the format of a file from its bytes; its suffix only names what is no checkpoint.
 
     Raises:
-        TargetError: it is something else; the message says what, the hint what to do.
+        TargetError: it is something else; the message says what it is, the hint what to do.
     """
-    if not opened.size:
-        raise TargetError(f"{opened.name} is empty", _DOWNLOAD)
-    head = opened.read(0, min(512, opened.size))
+    if not file.size:
+        raise TargetError(f"{file.name} is empty", _DOWNLOAD)
+    head = file.read(0, min(512, file.size))
     if suffix == ".distcp":
-        raise TargetError(f"{opened.name} is a part of a distributed checkpoint", "name the folder that it is in")
+        raise TargetError(f"{file.name} is one part of a distributed checkpoint", "name the folder that holds it")
     if head.startswith(b"PK\3\4"):
         return "zip"
-    if _MAGIC_NUMBER in head[:40] or _MAGIC_TEXT in head[:64]:
+    if _LEGACY_MAGIC in head[:40] or _LEGACY_MAGIC_PROTOCOL_0 in head[:64]:
         return "legacy"
     if head[257:262] == b"ustar":
         return "tar"
-    if head[:1] == b"\x80" and CLASSES.encode() in head:
+    if head[:1] == b"\x80" and METADATA_MODULE.encode() in head:
         return "distributed"
-    foreign = _foreign(head, suffix) or _tensorflow(opened)
-    if foreign is not None:
-        what, hint = foreign
-        raise TargetError(f"{opened.name} is {what}", hint)
+    other_format = _other_format(head, suffix) or _tensorflow(file)
+    if other_format is not None:
+        what, hint = other_format
+        raise TargetError(f"{file.name} is {what}", hint)
     if suffix == ".safetensors" or _may_be_safetensors(head):
         return "safetensors"
-    what, hint = _by_guess(head)
-    raise TargetError(f"{opened.name} is {what}", hint)
+    what, hint = _guess(head)
+    raise TargetError(f"{file.name} is {what}", hint)
 
 
 def _may_be_safetensors(head: bytes) -> bool:
     return int.from_bytes(head[:8], "little") <= MAX_HEADER and head[8:9] == b"{"
 
 
-def _foreign(head: bytes, suffix: str) -> tuple[str, str] | None:
-    for at, magic, what, hint in _FOREIGN:
+def _other_format(head: bytes, suffix: str) -> tuple[str, str] | None:
+    """Describe a file of a format that is not read, and the way out."""
+    for at, magic, what, hint in _OTHER_FORMATS:
         if head.startswith(magic, at):
             return what, hint
     if suffix == ".onnx" or (head[:1] == b"\x08" and b"\x12" in head[2:4] and b"pytorch" in head[:24]):
@@ -87,28 +88,35 @@ def _foreign(head: bytes, suffix: str) -> tuple[str, str] | None:
         return "a Flax checkpoint", _CONVERT
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page: the download gave a web page, not the file", _DOWNLOAD
+        return "an HTML page, not a checkpoint", _DOWNLOAD
     if text.startswith(b"<?xml"):
-        return "an XML document: the download gave an error message, not the file", _DOWNLOAD
+        return "an XML document, not a checkpoint: perhaps a download error", _DOWNLOAD
     return None
 
 
-def _tensorflow(opened: Opened) -> tuple[str, str] | None:
-    """Tell a checkpoint of TensorFlow: the index has its mark at its end, the data has none."""
-    if _DATA.search(opened.name) or opened.read(max(opened.size - 8, 0), min(8, opened.size)) == _TABLE_END:
+def _tensorflow(file: OpenFile) -> tuple[str, str] | None:
+    """Recognize a TensorFlow checkpoint: the index by its last bytes, the data by its file name."""
+    if (
+        _TENSORFLOW_DATA.search(file.name)
+        or file.read(max(file.size - 8, 0), min(8, file.size)) == _TENSORFLOW_INDEX_END
+    ):
         return "a TensorFlow checkpoint", _CONVERT
     return None
 
 
-def _by_guess(head: bytes) -> tuple[str, str]:
+def _guess(head: bytes) -> tuple[str, str]:
+    """Describe a file of no known format, and the way out."""
     if not head.strip(b"\0"):
-        return "full of zeros: a download that never finished", _DOWNLOAD
+        return "full of zeros: perhaps a download that did not finish", _DOWNLOAD
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return "a plain pickle, not a file of torch.save", _RESAVE
+        return "a plain pickle, not a file saved with torch.save", _RESAVE
     if head[:1] == b"\x08" and head[2:3] == b"\x12":
-        return "a protocol-buffer file (ONNX, TensorFlow?)", _CONVERT
+        return "a protocol-buffer file (perhaps ONNX or TensorFlow)", _CONVERT
     if head.lstrip()[:1] in (b"{", b"["):
         return "JSON text", "name the checkpoint, or an index.json"
     if all(byte >= 0x20 or byte in b"\t\r\n" for byte in head):
-        return "a text, not a checkpoint", "name a checkpoint, or Python; if it should be one, download it again"
-    return "none of the forms that are read", "name a safetensors file or a file of torch.save"
+        return (
+            "a text file, not a checkpoint",
+            "name a checkpoint or a Python file; if it should be a checkpoint, download it again",
+        )
+    return "not in a format that decay-audit reads", "name a safetensors file or a file saved with torch.save"

@@ -1,6 +1,6 @@
-"""The header of a safetensors file becomes a Table, refused for every reason that the format's specification refuses.
+"""The header of a safetensors file becomes its FileContents; what the format's specification forbids is an error.
 
-The format: 8 bytes of length, a JSON object, then the tensors' bytes without holes.
+The format: 8 bytes of length, a JSON object, then the tensors' bytes without gaps.
 https://github.com/huggingface/safetensors#format
 """
 
@@ -13,16 +13,18 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from decay_audit.sources.checkpoint.formats.byte_source import Opened
-from decay_audit.sources.checkpoint.pickle.values import MAX_TENSORS, MalformedError, Table, Tensor
-from decay_audit.text import count_noun
+from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError, Tensor
+from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
+from decay_audit.text import counted
+
+_UPDATE: Final = "a newer decay-audit may know this dtype: update it"
 
 MAX_HEADER: Final = 100_000_000
 MAX_COMMAS: Final = 1_000_000
 MAX_DIMENSIONS: Final = 64
-MAX_SLOW: Final = 4_000_000
+MAX_STRICT: Final = 4_000_000
 
-_BITS: Mapping[str, tuple[str, int]] = {
+_DTYPES: Mapping[str, tuple[str, int]] = {
     "BOOL": ("bool", 8),
     "F4": ("float4_e2m1fn_x2", 4),
     "F6_E2M3": ("float6_e2m3", 6),
@@ -46,166 +48,173 @@ _BITS: Mapping[str, tuple[str, int]] = {
     "I64": ("int64", 64),
     "U64": ("uint64", 64),
 }
-"""torch's name of each type, and the bits of one element."""
+"""torch's name of each dtype, and the bits of one element."""
 
 
-class _Entry(Struct, frozen=True, gc=False):
-    """An entry, or the metadata, which has none of these fields."""
+class _TensorEntry(Struct, frozen=True, gc=False):
+    """The description of a tensor, or the metadata, which has none of these fields."""
 
     dtype: str = ""
     shape: tuple[int, ...] = ()
     data_offsets: tuple[int, int] = (0, 0)
 
 
-class _Strict(Struct, frozen=True, gc=False):
+class _StrictEntry(Struct, frozen=True, gc=False):
+    """The description of a tensor, with every field required."""
+
     dtype: str
     shape: tuple[int, ...]
     data_offsets: tuple[int, int]
 
 
-class _Metadata(Struct, frozen=True):
+class _HeaderMetadata(Struct, frozen=True):
     metadata: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
 
 
-_Entries = Mapping[str, _Entry]
-_ENTRIES = msgspec.json.Decoder(dict[str, _Entry])
-_METADATA = msgspec.json.Decoder(_Metadata)
+_Entries = Mapping[str, _TensorEntry]
+_ENTRIES = msgspec.json.Decoder(dict[str, _TensorEntry])
+_METADATA = msgspec.json.Decoder(_HeaderMetadata)
 
 
-def read(opened: Opened) -> Table:
+def read(file: OpenFile) -> FileContents:
     """Read the header, and nothing after it.
 
     Raises:
-        MalformedError: the specification refuses the file; the message names the reason.
+        MalformedError: the header is not as the specification requires.
     """
-    header = _header(opened)
+    header = _header(file)
     entries = _entries(header)
     _check_names(entries, header)
-    _check_spans(entries, opened.size - 8 - len(header))
-    known: dict[tuple[str, tuple[int, ...]], Tensor] = {}
-    return Table(tensors={name: _tensor(entry, known) for name, entry in entries.items()}, ordered=False)
+    _check_spans(entries, file.size - 8 - len(header))
+    cache: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+    return FileContents(tensors={name: _tensor(entry, cache) for name, entry in entries.items()}, in_model_order=False)
 
 
-def _tensor(entry: _Entry, known: dict[tuple[str, tuple[int, ...]], Tensor]) -> Tensor:
-    """Make a tensor, the same one for the same type and shape: a model has few of these."""
+def _tensor(entry: _TensorEntry, cache: dict[tuple[str, tuple[int, ...]], Tensor]) -> Tensor:
+    """Make one Tensor for each dtype and shape: a model has few of these."""
     key = entry.dtype, entry.shape
-    found = known.get(key)
-    if found is None:
-        found = known[key] = Tensor(shape=entry.shape, dtype=_BITS[entry.dtype][0])
-    return found
+    tensor = cache.get(key)
+    if tensor is None:
+        tensor = cache[key] = Tensor(shape=entry.shape, dtype=_DTYPES[entry.dtype][0])
+    return tensor
 
 
-def _header(opened: Opened) -> bytes:
-    if opened.size < 8:
-        raise MalformedError(f"it is {opened.size} bytes; the length of the header alone takes 8")
-    length = int.from_bytes(opened.read(0, 8), "little")
+def _header(file: OpenFile) -> bytes:
+    if file.size < 8:
+        raise MalformedError(f"it is {file.size} bytes long; the length of the header alone takes 8")
+    length = int.from_bytes(file.read(0, 8), "little")
     if length > MAX_HEADER:
-        raise MalformedError(f"its header claims {length} bytes; the format allows {MAX_HEADER}")
-    if length > opened.size - 8:
-        raise MalformedError(f"its header claims {length} bytes, the file holds {opened.size - 8} after the length")
-    header = opened.read(8, length)
+        raise MalformedError(f"its header claims {length} bytes; the format allows at most {MAX_HEADER}")
+    if length > file.size - 8:
+        raise MalformedError(f"its header claims {length} bytes, and the file has {file.size - 8} after the length")
+    header = file.read(8, length)
     if not header.startswith(b"{"):
-        raise MalformedError("its header does not begin with {")
+        raise MalformedError("its header does not start with {, as a JSON object does")
     return header
 
 
 def _entries(header: bytes) -> _Entries:
-    """Decode the header at once where nothing is odd about it, and slowly where a fault may have to be named."""
+    """Decode the header in one go; where something is wrong with it, decode it again to name the fault."""
     _check_length(header)
     try:
         entries = _ENTRIES.decode(header)
         has_metadata = entries.pop("__metadata__", None) is not None
         metadata = _METADATA.decode(header).metadata if has_metadata else {}
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        return _entries_one_by_one(header, str(error))
-    words = Counter((*metadata, *metadata.values()))
-    whole = all(
-        header.count(b'"%b"' % field.encode()) == len(entries) + (field in entries) + words[field]
-        for field in _Strict.__struct_fields__
+        return _strict_entries(header, str(error))
+    metadata_words = Counter((*metadata, *metadata.values()))
+    # the decoder accepts missing and repeated fields: count how often each field's name occurs
+    each_field_once = all(
+        header.count(b'"%b"' % field.encode()) == len(entries) + (field in entries) + metadata_words[field]
+        for field in _StrictEntry.__struct_fields__
     )
-    return entries if whole and header.count(b'"__metadata__"') < 2 else _entries_one_by_one(header, "a key twice?")
+    if each_field_once and header.count(b'"__metadata__"') < 2:
+        return entries
+    return _strict_entries(header, "a field is missing, or a key occurs twice")
 
 
 def _check_length(header: bytes) -> None:
-    """Refuse what would take far more memory than the header of a model's tensors can need."""
+    """Refuse a header that would take far more memory than its tensors can need."""
     tensors = header.count(b'"data_offsets"')
     if tensors > MAX_TENSORS:
         raise MalformedError(f"its header describes {tensors} tensors; at most {MAX_TENSORS} are read")
     if header.count(b",") > MAX_COMMAS + MAX_DIMENSIONS * tensors:
-        raise MalformedError(f"its header holds far more than {count_noun(tensors, 'tensor')} can need")
+        raise MalformedError(f"its header is far larger than {counted(tensors, 'tensor')} can need")
 
 
-def _entries_one_by_one(header: bytes, fault: str) -> _Entries:
-    if len(header) > MAX_SLOW:
+def _strict_entries(header: bytes, fault: str) -> _Entries:
+    """Check each entry for itself; a header too large for that is refused with the `fault` that is known."""
+    if len(header) > MAX_STRICT:
         raise MalformedError(f"its header is malformed: {fault}")
     try:
         text = header.decode()
         content = json.loads(text, object_pairs_hook=_without_duplicates)
     except UnicodeDecodeError as error:
         raise MalformedError(f"its header is not UTF-8 (byte {error.start})") from error
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise MalformedError("its header is nested too deeply") from error
+    except ValueError as error:
         raise MalformedError(f"its header is not JSON: {error}") from error
     return {name: _entry(name, value) for name, value in content.items() if not _is_metadata(name, value)}
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise MalformedError(f"its header has the key {twice[:64]!r} twice")
-    return found
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        duplicate = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise MalformedError(f"its header has the key {duplicate[:64]!r} twice")
+    return content
 
 
 def _is_metadata(name: str, value: object) -> bool:
     if name != "__metadata__":
         return False
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise MalformedError("its __metadata__ is not a table of texts")
+        raise MalformedError("its __metadata__ is not an object of strings")
     return True
 
 
-def _entry(name: str, value: object) -> _Entry:
+def _entry(name: str, value: object) -> _TensorEntry:
     try:
-        strict = msgspec.convert(value, _Strict)
+        strict = msgspec.convert(value, _StrictEntry)
     except msgspec.ValidationError as error:
-        raise MalformedError(f"the header of tensor {name[:64]!r} is malformed: {error}") from error
-    return _Entry(dtype=strict.dtype, shape=strict.shape, data_offsets=strict.data_offsets)
+        raise MalformedError(f"the entry of tensor {name[:64]!r} in its header is malformed: {error}") from error
+    return _TensorEntry(dtype=strict.dtype, shape=strict.shape, data_offsets=strict.data_offsets)
 
 
 def _check_names(entries: _Entries, header: bytes) -> None:
-    r"""Refuse half a character: JSON can write one as an escape (`\ud800`), UTF-8 cannot."""
+    r"""Refuse a lone surrogate: JSON can write it as an escape (`\ud800`), UTF-8 cannot."""
     for name in entries if b"\\u" in header else ():
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise MalformedError(f"its header has the name {name[:64]!r}, which is no text") from error
+            raise MalformedError(f"its header has the name {name[:64]!r}, which is not valid Unicode") from error
 
 
 def _check_spans(entries: _Entries, size: int) -> None:
-    """Check that the tensors' spans fill the data without holes, and that each fits its shape and type."""
+    """Check that the tensors fill the data without gaps, and that each has the bytes of its shape and dtype."""
     end = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
         begin, stop = entry.data_offsets
         if begin != end or stop < begin:
             raise MalformedError(_span_fault(name, begin, stop, end))
-        known = _BITS.get(entry.dtype)
-        if known is None:
-            raise MalformedError(f"tensor {name[:64]!r} has the unknown type {entry.dtype[:32]!r}")
-        if prod(entry.shape) * known[1] != (stop - begin) * 8 or (entry.shape and min(entry.shape) < 0):
+        dtype = _DTYPES.get(entry.dtype)
+        if dtype is None:
+            raise MalformedError(f"its tensor {name[:64]!r} has the unknown dtype {entry.dtype[:32]!r}", _UPDATE)
+        if prod(entry.shape) * dtype[1] != (stop - begin) * 8 or (entry.shape and min(entry.shape) < 0):
             raise MalformedError(
-                f"tensor {name[:64]!r} of shape {list(entry.shape[:8])} and type {entry.dtype} "
-                f"cannot take {stop - begin} bytes"
+                f"its tensor {name[:64]!r} has {stop - begin} bytes, which is not the size of "
+                f"shape {list(entry.shape[:8])} and dtype {entry.dtype}"
             )
         end = stop
     if end != size:
-        fault = "ends early" if end > size else "has bytes that no tensor owns"
-        raise MalformedError(f"it {fault}: its tensors take {end} bytes after the header, it has {size}")
+        fault = "ends early" if end > size else "has bytes that belong to no tensor"
+        raise MalformedError(f"it {fault}: its tensors take {end} bytes after the header, and it has {size}")
 
 
 def _span_fault(name: str, begin: int, stop: int, end: int) -> str:
     if stop < begin:
-        return f"tensor {name[:64]!r} ends at {stop}, before its beginning at {begin}"
+        return f"its tensor {name[:64]!r} ends at byte {stop}, before it starts at byte {begin}"
     if begin < end:
-        return f"tensor {name[:64]!r} at {begin} overlaps the one before it, which ends at {end}"
-    return f"there is a hole before tensor {name[:64]!r}: bytes {end} to {begin} belong to no tensor"
+        return f"its tensor {name[:64]!r} starts at byte {begin}, before the previous tensor ends at byte {end}"
+    return f"there is a gap before its tensor {name[:64]!r}: bytes {end} to {begin} belong to no tensor"

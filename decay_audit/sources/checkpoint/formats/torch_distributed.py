@@ -1,94 +1,102 @@
-"""`torch.distributed.checkpoint`: the `.metadata` of a folder names all tensors; the `.distcp` files are not read.
+"""`torch.distributed.checkpoint`: the `.metadata` of a folder describes all tensors; its `.distcp` files are not read.
 
-Values that are no tensors, such as an optimizer's settings, are in the `.distcp` files: of those nothing is said.
+The values of other things than tensors, such as an optimizer's weight_decay, are in the `.distcp` files.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from decay_audit.sources.checkpoint.formats.byte_source import Opened, Stream
-from decay_audit.sources.checkpoint.pickle.allowlist import shape_of
-from decay_audit.sources.checkpoint.pickle.machine import Machine, run
-from decay_audit.sources.checkpoint.pickle.opcodes import TABLE
-from decay_audit.sources.checkpoint.pickle.storages import resolver
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Name, Opaque, Pickled, Tensor
+from decay_audit.sources.checkpoint.contents import MalformedError, Tensor
+from decay_audit.sources.checkpoint.formats.byte_source import FileStream, OpenFile
+from decay_audit.sources.checkpoint.pickle.allowlist import read_shape
+from decay_audit.sources.checkpoint.pickle.inert_values import Global, OpaqueObject, PickleResult
+from decay_audit.sources.checkpoint.pickle.interpreter import interpret
+from decay_audit.sources.checkpoint.pickle.machine import Machine
+from decay_audit.sources.checkpoint.pickle.storages import storage_resolver
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes
 
-CLASSES: Final = "torch.distributed.checkpoint.metadata"
+METADATA_MODULE: Final = "torch.distributed.checkpoint.metadata"
 MAX_DEPTH: Final = 32
 
-_OWN: Final = ("torch.distributed.checkpoint.", "pathlib.")
-"""What every metadata names: its own classes, and the folder that it was written to."""
+_USUAL_NAMES: Final = ("torch.distributed.checkpoint.", "pathlib.")
+"""What every metadata refers to: its own classes, and the path of the folder."""
 
-_GROUPS = re.compile(r"(?:^|\.)param_groups(?:\.|$)")
-_STATES = re.compile(r"(?:^|\.)optim\w*\.state\.")
+_PARAM_GROUPS = re.compile(r"(?:^|\.)param_groups(?:\.|$)")
+_OPTIMIZER_STATE = re.compile(r"(?:^|\.)optim\w*\.state\.")
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 
 
-def read(opened: Opened) -> Pickled:
+def read(file: OpenFile) -> PickleResult:
     """Interpret the metadata, and nest its tensors as they were when they were saved.
 
     Raises:
-        MalformedError: the pickle is damaged, or is no metadata.
+        MalformedError: the pickle is damaged, or is not a metadata file.
     """
-    machine = Machine(Stream(opened, 0, opened.size), persistent=resolver().persistent)
-    root, _ = run(machine, 0, TABLE)
-    held = attributes(root) if type(root) is Opaque else {}
-    described, paths = held.get("state_dict_metadata"), held.get("planner_data")
-    if not isinstance(described, dict):
+    machine = Machine(FileStream(file, 0, file.size), persistent_load=storage_resolver().persistent_load)
+    root, _ = interpret(machine, 0)
+    metadata = attributes(root) if type(root) is OpaqueObject else {}
+    descriptions, paths = metadata.get("state_dict_metadata"), metadata.get("planner_data")
+    if not isinstance(descriptions, dict):
         raise MalformedError("it is not the metadata of a distributed checkpoint")
-    placed = [(_path(key, paths), value) for key, value in described.items() if isinstance(key, str)]
-    before = _optimizers([path for path, _ in placed])
-    tensors = [(path, it) for path, it in placed if type(it) is Opaque and not _is_of_optimizer(path, before)]
-    return Pickled(
-        root=_nested((path, found) for path, it in tensors if (found := _tensor(it))),
-        opaque=tuple(name for name in machine.opaque if not name.startswith(_OWN)),
-        notes=("what its optimizer decayed is in the .distcp files, which are not read",) if before else (),
+    entries = [(_key_path(key, paths), value) for key, value in descriptions.items() if isinstance(key, str)]
+    prefixes = _optimizer_prefixes([path for path, _ in entries])
+    tensors = (
+        (path, _tensor(value))
+        for path, value in entries
+        if type(value) is OpaqueObject and not _is_of_optimizer(path, prefixes)
+    )
+    return PickleResult(
+        root=_nested((path, tensor) for path, tensor in tensors if tensor),
+        opaque=tuple(name for name in machine.opaque if not name.startswith(_USUAL_NAMES)),
+        notes=("its optimizer state was not read: weight_decay is in the .distcp files, not in the metadata",)
+        if prefixes
+        else (),
     )
 
 
-def _path(key: str, paths: object) -> Path:
-    """Give where a tensor was in the dict that was saved; its flat name, where the metadata does not say."""
+def _key_path(key: str, paths: object) -> KeyPath:
+    """Return the keys that led to a tensor in the saved dict; the flat name, where the metadata does not say."""
     path = paths.get(key) if isinstance(paths, dict) else None
     if not isinstance(path, tuple) or not path or len(path) > MAX_DEPTH:
         return (key,)
     return tuple(map(str, path)) if all(isinstance(part, str | int) for part in path) else (key,)
 
 
-def _optimizers(paths: list[Path]) -> frozenset[str]:
-    """Give what stands before the `param_groups` of each optimizer."""
-    found = ((name, _GROUPS.search(name)) for name in map(".".join, paths))
-    return frozenset(name[: match.start()] for name, match in found if match)
+def _optimizer_prefixes(paths: list[KeyPath]) -> frozenset[str]:
+    """Return what precedes `param_groups` in the names of each optimizer."""
+    matches = map(_PARAM_GROUPS.search, map(".".join, paths))
+    return frozenset(match.string[: match.start()] for match in matches if match)
 
 
-def _is_of_optimizer(path: Path, before: frozenset[str]) -> bool:
+def _is_of_optimizer(path: KeyPath, prefixes: frozenset[str]) -> bool:
     name = ".".join(path)
     parts = name.split(".")
-    above = {".".join(parts[:depth]) for depth in range(1, min(len(parts), MAX_DEPTH))}
-    return not above.isdisjoint(before) or ("" in before and parts[0] == "state") or _STATES.search(name) is not None
+    parents = {".".join(parts[:depth]) for depth in range(1, min(len(parts), MAX_DEPTH))}
+    at_root = "" in prefixes and parts[0] == "state"
+    return not parents.isdisjoint(prefixes) or at_root or _OPTIMIZER_STATE.search(name) is not None
 
 
-def _tensor(described: Opaque) -> Tensor | None:
-    if described.name != f"{CLASSES}.TensorStorageMetadata":
+def _tensor(description: OpaqueObject) -> Tensor | None:
+    if description.name != f"{METADATA_MODULE}.TensorStorageMetadata":
         return None
-    held = attributes(described)
-    properties = held.get("properties")
-    state = properties.state if type(properties) is Opaque else None
-    kind = state[0] if isinstance(state, tuple) and state else None
-    if type(kind) is not Name or not kind.dtype:
-        raise MalformedError("a tensor of its metadata has no type")
-    return Tensor(shape=shape_of(held.get("size")), dtype=kind.dtype)
+    fields = attributes(description)
+    properties = fields.get("properties")
+    state = properties.state if type(properties) is OpaqueObject else None
+    dtype = state[0] if isinstance(state, tuple) and state else None
+    if type(dtype) is not Global or not dtype.dtype:
+        raise MalformedError("a tensor in its metadata has no dtype")
+    return Tensor(shape=read_shape(fields.get("size")), dtype=dtype.dtype)
 
 
-def _nested(tensors: Iterator[tuple[Path, Tensor]]) -> Mapping[Any, object]:
+def _nested(tensors: Iterator[tuple[KeyPath, Tensor]]) -> Mapping[Any, object]:
     root: dict[str, Any] = {}
     for path, tensor in tensors:
         inner = root
         for part in path[:-1]:
             inner = inner.setdefault(part, {})
             if type(inner) is not dict:
-                raise MalformedError("a tensor of its metadata lies within another")
+                raise MalformedError("a tensor in its metadata has the name of a dict")
         inner[path[-1]] = tensor
     return root

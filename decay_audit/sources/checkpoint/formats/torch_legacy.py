@@ -1,66 +1,69 @@
-"""`torch.save` before 1.6: five pickles in a row, then raw data. The pickles are read, by the page."""
+"""`torch.save` before 1.6: five pickles in a row, then raw data. The pickles are read, a page at a time."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from decay_audit.sources.checkpoint.formats.byte_source import Opened, Stream
-from decay_audit.sources.checkpoint.pickle.machine import Machine, run
-from decay_audit.sources.checkpoint.pickle.opcodes import TABLE
-from decay_audit.sources.checkpoint.pickle.storages import resolver
-from decay_audit.sources.checkpoint.pickle.values import ITEM_SIZES, MalformedError, Pickled, Storage
+from decay_audit.sources.checkpoint.contents import ITEM_SIZES, MalformedError, Storage
+from decay_audit.sources.checkpoint.formats.byte_source import FileStream, OpenFile
+from decay_audit.sources.checkpoint.pickle.inert_values import PickleResult
+from decay_audit.sources.checkpoint.pickle.interpreter import interpret
+from decay_audit.sources.checkpoint.pickle.machine import Machine
+from decay_audit.sources.checkpoint.pickle.storages import storage_resolver
 
-MAGIC: Final = 0x1950A86A20F9469CFC6C
-HEAD: Final = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
-PROTOCOL: Final = 1001
+_MAGIC: Final = 0x1950A86A20F9469CFC6C
+_PROTOCOL: Final = 1001
 
 
-def read(opened: Opened) -> Pickled:
+def read(file: OpenFile) -> PickleResult:
     """Interpret the pickles before the data.
 
     Raises:
         MalformedError: a pickle is damaged, or the data after them is cut.
     """
-    found = _interpret(opened, shortcut=True) or _interpret(opened, shortcut=False)
-    if found is None:
+    result = _interpret(file, fast=True) or _interpret(file, fast=False)
+    if result is None:
         raise MalformedError("its pickle is malformed")
-    return found
+    return result
 
 
-def _interpret(opened: Opened, *, shortcut: bool) -> Pickled | None:
-    """Give the value of the fourth pickle; None if the shortcut has to be left, which was taken."""
-    stream = Stream(opened, 0, opened.size)
-    storages = resolver()
-    storage = storages.storage if shortcut else None
-    machine = Machine(stream, persistent=storages.persistent, storage=storage)
+def _interpret(file: OpenFile, *, fast: bool) -> PickleResult | None:
+    """Return the value of the fourth pickle; None if it failed and must be read without the fast path."""
+    stream = FileStream(file, 0, file.size)
+    storages = storage_resolver()
+    machine = Machine(
+        stream,
+        persistent_load=storages.persistent_load,
+        make_storage=storages.make_storage if fast else None,
+    )
     try:
-        root, keys, at = _pickles(machine)
+        root, keys, at = _interpret_all(machine)
     except MalformedError:
-        if machine.runs:
+        if machine.tensor_sizes:
             return None
         raise
-    _check_data(opened, stream.at - len(machine.data) + at, keys, storages.made)
-    return Pickled(root=root, opaque=tuple(machine.opaque))
+    _check_data(file, stream.at - len(machine.data) + at, keys, storages.by_key)
+    return PickleResult(root=root, opaque=tuple(machine.opaque))
 
 
-def _pickles(machine: Machine) -> tuple[object, object, int]:
-    """Run all five, and return the object, the storages' keys, and where the data begins in the machine's window."""
-    magic, at = run(machine, 0, TABLE)
-    protocol, at = run(machine, at, TABLE)
-    if magic != MAGIC or protocol != PROTOCOL:
-        raise MalformedError(f"its magic number or protocol ({protocol!r:.20}) is not torch's")
-    _, at = run(machine, at, TABLE)
-    root, at = run(machine, at, TABLE)
-    keys, at = run(machine, at, TABLE)
+def _interpret_all(machine: Machine) -> tuple[object, object, int]:
+    """Return the saved object, the keys of the storages, and where the data begins in the machine's window."""
+    magic, at = interpret(machine, 0)
+    protocol, at = interpret(machine, at)
+    if magic != _MAGIC or protocol != _PROTOCOL:
+        raise MalformedError(f"its magic number or its protocol ({protocol!r:.20}) is not torch's")
+    _system_info, at = interpret(machine, at)
+    root, at = interpret(machine, at)
+    keys, at = interpret(machine, at)
     return root, keys, at
 
 
-def _check_data(opened: Opened, at: int, keys: object, storages: Mapping[str, Storage]) -> None:
-    """Check that the data of every storage fits in what is left of the file: 8 bytes of length, then the elements."""
+def _check_data(file: OpenFile, at: int, keys: object, storages: Mapping[str, Storage]) -> None:
+    """Check that the rest of the file has room for each storage: 8 bytes for its length, then its elements."""
     if not isinstance(keys, list) or not all(isinstance(key, str) and key in storages for key in keys):
-        raise MalformedError("its list of storages names one that no tensor uses, or is no list")
-    held = [storages[key] for key in keys]
-    needed = sum(8 + (storage.count or 0) * ITEM_SIZES.get(storage.dtype, 1) for storage in held)
-    if at + needed > opened.size:
+        raise MalformedError("its list of storages is malformed, or names a storage that no tensor uses")
+    sizes = [(storages[key].count or 0) * ITEM_SIZES.get(storages[key].dtype, 1) for key in keys]
+    needed = sum(8 + size for size in sizes)
+    if at + needed > file.size:
         raise MalformedError(
-            f"it ends early: its tensors need {needed} bytes after byte {at}, it has {opened.size - at}"
+            f"it ends early: its tensors need {needed} bytes after byte {at}, and it has {file.size - at}"
         )

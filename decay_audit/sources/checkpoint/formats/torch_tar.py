@@ -4,80 +4,86 @@ from collections.abc import Callable, Mapping
 from struct import unpack_from
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.checkpoint.formats.byte_source import Opened, Stream
-from decay_audit.sources.checkpoint.pickle.machine import Machine, run
-from decay_audit.sources.checkpoint.pickle.opcodes import TABLE
-from decay_audit.sources.checkpoint.pickle.values import ITEM_SIZES, MalformedError, Name, Pickled, Storage, Tensor
+from decay_audit.sources.checkpoint.contents import ITEM_SIZES, MalformedError, Storage, Tensor
+from decay_audit.sources.checkpoint.formats.byte_source import FileStream, OpenFile
+from decay_audit.sources.checkpoint.pickle.inert_values import Global, PickleResult
+from decay_audit.sources.checkpoint.pickle.interpreter import interpret
+from decay_audit.sources.checkpoint.pickle.machine import Machine
 
 _BLOCK = 512
 _MAX_MEMBERS = 64
-_MAX_OBJECTS = 100_000
+_MAX_ENTRIES = 100_000
 
 
-def read(opened: Opened) -> Pickled:
+def read(file: OpenFile) -> PickleResult:
     """Interpret the three members.
 
     Raises:
         MalformedError: a member is damaged.
         TargetError: it is a tar of something else.
     """
-    members = _members(opened)
+    members = _members(file)
     if not {"storages", "tensors", "pickle"} <= members.keys():
         raise TargetError(
-            f"{opened.name} is a tar archive without a torch checkpoint in it", "unpack it and name the checkpoint"
+            f"{file.name} is a tar archive without a torch checkpoint in it", "unpack it and name the checkpoint"
         )
-    known: dict[object, object] = dict(_storages(opened, *members["storages"]))
-    known |= _tensors(opened, known, *members["tensors"])
+    storages = _storages(file, *members["storages"])
+    tensors = _tensors(file, storages, *members["tensors"])
     opaque: dict[str, None] = {}
-    root, _ = _load(opened, *members["pickle"], known.get, opaque)
-    return Pickled(root=root, opaque=tuple(opaque))
+    root, _ = _interpret(file, *members["pickle"], {**storages, **tensors}, opaque)
+    return PickleResult(root=root, opaque=tuple(opaque))
 
 
-def _members(opened: Opened) -> Mapping[str, tuple[int, int]]:
-    """List where each member begins and ends."""
-    found: dict[str, tuple[int, int]] = {}
+def _members(file: OpenFile) -> Mapping[str, tuple[int, int]]:
+    """Return where each member begins and ends."""
+    members: dict[str, tuple[int, int]] = {}
     at = 0
-    while at + _BLOCK <= opened.size and len(found) < _MAX_MEMBERS:
-        header = opened.read(at, _BLOCK)
+    while at + _BLOCK <= file.size and len(members) < _MAX_MEMBERS:
+        header = file.read(at, _BLOCK)
         name = header[:100].split(b"\0")[0].decode("utf-8", "replace")
         if not name:
             break
         try:
             size = int(header[124:136].strip(b"\0 ") or b"0", 8)
         except ValueError as error:
-            raise MalformedError("a header of the tar archive is malformed") from error
+            raise MalformedError("a header in the tar archive is malformed") from error
         at += _BLOCK
-        found[name.removeprefix("./")] = (at, at + size)
+        members[name.removeprefix("./")] = (at, at + size)
         at += -(-size // _BLOCK) * _BLOCK
-    return found
+    return members
 
 
-def _load(
-    opened: Opened,
+def _interpret(
+    file: OpenFile,
     at: int,
     end: int,
-    persistent: Callable[[object], object] | None = None,
+    objects: Mapping[object, object] | None = None,
     opaque: dict[str, None] | None = None,
 ) -> tuple[object, int]:
-    """Interpret one pickle at `at`, and return its value and the position after it."""
-    stream = Stream(opened, at, end)
-    machine = Machine(stream, persistent=_persistent(persistent))
-    value, after = run(machine, 0, TABLE)
+    """Interpret one pickle at `at`, and return its value and the position after it.
+
+    Args:
+        objects: storages and tensors by the persistent ids that the pickle refers to.
+        opaque: collects the names that are not on the allowlist.
+    """
+    stream = FileStream(file, at, end)
+    machine = Machine(stream, persistent_load=_persistent_load(objects or {}))
+    value, after = interpret(machine, 0)
     if opaque is not None:
         opaque.update(dict.fromkeys(machine.opaque))
     return value, stream.at - len(machine.data) + after
 
 
-def _persistent(known: Callable[[object], object] | None) -> Callable[[object], object]:
-    def resolve(saved: object) -> object:
-        if isinstance(saved, tuple):
-            return saved[0]
-        found = known(_number(saved)) if known else None
-        if found is None:
-            raise MalformedError("the pickle refers to a tensor that the archive does not hold")
-        return found
+def _persistent_load(objects: Mapping[object, object]) -> Callable[[object], object]:
+    def persistent_load(persistent_id: object) -> object:
+        if isinstance(persistent_id, tuple):
+            return persistent_id[0]
+        value = objects.get(_number(persistent_id))
+        if value is None:
+            raise MalformedError("its pickle refers to a tensor that the tar archive does not hold")
+        return value
 
-    return resolve
+    return persistent_load
 
 
 def _number(key: object) -> object:
@@ -85,62 +91,64 @@ def _number(key: object) -> object:
 
 
 def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= _MAX_OBJECTS:
-        raise MalformedError("the archive does not say how many objects it holds")
+    if type(value) is not int or not 0 <= value <= _MAX_ENTRIES:
+        raise MalformedError("its tar archive does not say how many tensors and storages it holds")
     return value
 
 
-def _storages(opened: Opened, at: int, end: int) -> Mapping[object, Storage]:
-    found: dict[object, Storage] = {}
-    total, at = _load(opened, at, end)
+def _storages(file: OpenFile, at: int, end: int) -> Mapping[object, Storage]:
+    storages: dict[object, Storage] = {}
+    total, at = _interpret(file, at, end)
     for _ in range(_count(total)):
-        entry, at = _load(opened, at, end)
+        entry, at = _interpret(file, at, end)
         match entry:
-            case (int() | str() as key, _, Name() as kind) if kind.dtype in ITEM_SIZES:
-                length = int.from_bytes(opened.read(at, 8), "little", signed=True)
+            case (int() | str() as key, _, Global() as storage_type) if storage_type.dtype in ITEM_SIZES:
+                length = int.from_bytes(file.read(at, 8), "little", signed=True)
             case _:
-                raise MalformedError("a storage of the archive is not a key, a place and a type")
-        at += 8 + length * ITEM_SIZES[kind.dtype]
+                raise MalformedError("a storage in its tar archive is not a key, a device and a type")
+        at += 8 + length * ITEM_SIZES[storage_type.dtype]
         if length < 0 or at > end:
-            raise MalformedError(f"a storage of the archive claims {length} elements")
-        found[_number(key)] = Storage(key=str(key), dtype=kind.dtype, count=length)
-    views, _ = _load(opened, at, end)
-    return {**found, **_views(views, found)}
+            raise MalformedError(f"a storage in its tar archive claims {length} elements")
+        storages[_number(key)] = Storage(key=str(key), dtype=storage_type.dtype, count=length)
+    views, _ = _interpret(file, at, end)
+    return {**storages, **_views(views, storages)}
 
 
 def _views(views: object, roots: Mapping[object, Storage]) -> Mapping[object, Storage]:
-    found = {}
+    storages = {}
     for view in views if isinstance(views, list) else []:
         match view:
             case (key, root, int() as first, int() as count) if _number(root) in roots and first >= 0 <= count:
                 base = roots[_number(root)]
-                found[_number(key)] = Storage(key=base.key, dtype=base.dtype, count=count, first=first)
+                storages[_number(key)] = Storage(key=base.key, dtype=base.dtype, count=count, first=first)
             case _:
-                raise MalformedError("a view of the archive is not a key, a storage, an offset and a length")
-    return found
+                raise MalformedError(
+                    "a storage view in its tar archive is not a key, a storage, an offset and a length"
+                )
+    return storages
 
 
-def _tensors(opened: Opened, known: Mapping[object, object], at: int, end: int) -> Mapping[object, Tensor]:
-    found = {}
-    total, at = _load(opened, at, end)
+def _tensors(file: OpenFile, storages: Mapping[object, Storage], at: int, end: int) -> Mapping[object, Tensor]:
+    tensors = {}
+    total, at = _interpret(file, at, end)
     for _ in range(_count(total)):
-        entry, at = _load(opened, at, end)
+        entry, at = _interpret(file, at, end)
         match entry:
-            case (int() | str() as key, int() | str() as holder, _) if type(known.get(_number(holder))) is Storage:
-                found[_number(key)], at = _tensor(opened, at, known[_number(holder)])
+            case (int() | str() as key, int() | str() as storage_key, _) if _number(storage_key) in storages:
+                tensors[_number(key)], at = _tensor(file, at, storages[_number(storage_key)])
             case _:
-                raise MalformedError("a tensor of the archive is not a key, a storage and a type")
-    return found
+                raise MalformedError("a tensor in its tar archive is not a key, a storage and a type")
+    return tensors
 
 
-def _tensor(opened: Opened, at: int, storage: object) -> tuple[Tensor, int]:
-    """Read number of dimensions (8 bytes, 4 of them used), sizes, strides and offset."""
-    dimensions = int.from_bytes(opened.read(at, 4), "little", signed=True)
-    if not 0 <= dimensions <= 64 or type(storage) is not Storage:
-        raise MalformedError(f"a tensor of the archive claims {dimensions} dimensions")
-    numbers = unpack_from(f"<{2 * dimensions + 1}q", opened.read(at + 8, 16 * dimensions + 8))
+def _tensor(file: OpenFile, at: int, storage: Storage) -> tuple[Tensor, int]:
+    """Read the number of dimensions (8 bytes, 4 of them used), sizes, strides and offset."""
+    dimensions = int.from_bytes(file.read(at, 4), "little", signed=True)
+    if not 0 <= dimensions <= 64:
+        raise MalformedError(f"a tensor in its tar archive claims {dimensions} dimensions")
+    numbers = unpack_from(f"<{2 * dimensions + 1}q", file.read(at + 8, 16 * dimensions + 8))
     if min(numbers) < 0:
-        raise MalformedError("a tensor of the archive has a negative size")
+        raise MalformedError("a tensor in its tar archive has a negative size")
     tensor = Tensor(
         shape=numbers[:dimensions],
         dtype=storage.dtype,

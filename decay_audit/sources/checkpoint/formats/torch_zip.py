@@ -1,98 +1,131 @@
-"""`torch.save` since 1.6 and TorchScript: the zip directory and `data.pkl`, and of TorchScript its classes' code."""
+"""`torch.save` since 1.6 and TorchScript: the zip directory and `data.pkl`, and of TorchScript the code of its classes.
 
+The code is read as text: TorchScript keeps parameters and buffers alike as attributes, and its classes list which
+attributes are parameters.
+"""
+
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.checkpoint.formats.byte_source import Opened, Stream
-from decay_audit.sources.checkpoint.formats.torchscript import parameters_of_classes
-from decay_audit.sources.checkpoint.formats.zip_directory import Member, begin, read_directory, read_member
-from decay_audit.sources.checkpoint.pickle.machine import MAX_BYTES, Machine, run
-from decay_audit.sources.checkpoint.pickle.opcodes import TABLE
-from decay_audit.sources.checkpoint.pickle.storages import resolver
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Pickled
+from decay_audit.sources.checkpoint.contents import MalformedError
+from decay_audit.sources.checkpoint.formats.byte_source import FileStream, OpenFile
+from decay_audit.sources.checkpoint.formats.zip_directory import ZipMember, find_data, read_directory, read_member
+from decay_audit.sources.checkpoint.pickle.inert_values import PickleResult
+from decay_audit.sources.checkpoint.pickle.interpreter import interpret
+from decay_audit.sources.checkpoint.pickle.machine import MAX_BYTES, Machine
+from decay_audit.sources.checkpoint.pickle.storages import storage_resolver
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import SCRIPT
 
 MAX_RATIO: Final = 100
-"""How far a pickle can be packed; the code beside it may repeat itself more."""
+"""The highest compression of a pickle that is read; the code beside it may repeat itself more."""
 
-_OTHERS: Mapping[str, tuple[str, str]] = {
-    ".npy": ("a NumPy archive (.npz)", "save the arrays as tensors: torch.save({k: torch.from_numpy(v)}, path)"),
+_MAX_CODE: Final = 16 * 2**20
+"""Bytes of code that are read: beyond it buffers are told by their names, as in a state dict."""
+
+_CLASS = re.compile(rb"^class (\w+)\(Module\):\n  __parameters__ = \[(.*)\]$", re.MULTILINE)
+_QUOTED_NAME = re.compile(rb'"([^"\\]*)"')
+
+_OTHER_ARCHIVES: Mapping[str, tuple[str, str]] = {
+    ".npy": ("a NumPy archive (.npz)", "save its arrays as tensors: torch.save({k: torch.from_numpy(v)}, path)"),
     "/archive_format": ("an exported program (torch.export, .pt2)", "save ep.state_dict with torch.save"),
     "serialized_exported_program.json": ("an exported program (torch.export)", "save ep.state_dict with torch.save"),
     "/.data/extern_modules": ("a torch.package archive", "load it and save the model's state_dict()"),
-    "/model.json": ("a TorchScript archive of torch 1.0 to 1.3", "save it again with a torch from 1.4 on"),
+    "/model.json": ("a TorchScript archive of torch 1.0 to 1.3", "save it again with torch 1.4 or later"),
     "model.weights.h5": ("a Keras model", "convert it to a PyTorch state dict first"),
     "word/document.xml": ("an office document", "name the checkpoint"),
 }
-"""What an archive without a pickle is, by the end of a member's name, and the way out."""
+"""What an archive without a pickle is, by the end of the name of one of its files, and the way out."""
 
 
-def read(opened: Opened) -> Pickled:
-    """Interpret the archive's pickle.
+def read(file: OpenFile) -> PickleResult:
+    """Interpret the pickle of the archive.
 
     Raises:
         MalformedError: the archive or the pickle is damaged.
         TargetError: it is an archive of something else.
     """
-    members = read_directory(opened)
-    name = _pickle(opened.name, members)
-    content = _content(opened, name, members[name])
+    members = read_directory(file)
+    name = _find_pickle(file.name, members)
+    content = _pickle_bytes(file, name, members[name])
     folder = name.removesuffix("data.pkl")
-    found = _interpret(content, folder, members, shortcut=True) or _interpret(content, folder, members, shortcut=False)
-    if found is None:
+    result = _interpret(content, folder, members, fast=True) or _interpret(content, folder, members, fast=False)
+    if result is None:
         raise MalformedError("its pickle is malformed")
     if f"{folder}constants.pkl" not in members:
-        return found
-    types = tuple(name for name in found.opaque if not name.startswith(SCRIPT))  # its own are not Python's
-    return Pickled(root=found.root, opaque=types, parameters=parameters_of_classes(opened, folder, members))
+        return result
+    python_types = tuple(name for name in result.opaque if not name.startswith(SCRIPT))
+    return PickleResult(
+        root=result.root, opaque=python_types, script_parameters=_script_parameters(file, folder, members)
+    )
 
 
-def _content(opened: Opened, name: str, member: Member) -> Callable[[], Stream] | bytes:
-    """Read the pickle whole where it is small; a large one by the page, and without its checksum.
-
-    Arrays of NumPy lie within the pickle: those make it large, and are passed over.
-    """
-    if MAX_BYTES >= member.size > MAX_RATIO * max(member.packed, 64):
-        raise MalformedError(f"{name[-64:]!r} in it claims {MAX_RATIO} times its packed size or more: a zip bomb")
-    if member.size <= MAX_BYTES or member.method != 0 or member.packed != member.size:
-        return read_member(opened, name, member, MAX_BYTES)
-    at = begin(opened, name, member)
-    return lambda: Stream(opened, at, at + member.size)
-
-
-def _interpret(
-    content: Callable[[], Stream] | bytes, folder: str, members: Mapping[str, Member], *, shortcut: bool
-) -> Pickled | None:
-    """Give the pickle's value; None if it has to be interpreted without the shortcut, which was taken."""
-    data = f"{folder}data/"
-
-    def length(key: str) -> int | None:
-        member = members.get(data + key)
-        return member.size if member else None
-
-    storages = resolver(length)
-    storage = storages.storage if shortcut else None
-    source = content if isinstance(content, bytes) else content()
-    machine = Machine(source, persistent=storages.persistent, storage=storage)
-    try:
-        root, _ = run(machine, 0, TABLE)
-    except MalformedError:
-        if machine.runs:
-            return None
-        raise
-    return Pickled(root=root, opaque=tuple(machine.opaque))
-
-
-def _pickle(archive: str, members: Mapping[str, Member]) -> str:
-    found = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise TargetError(f"{archive} is a zip archive of {len(found)} checkpoints", "unpack it and name one of them")
-    for ending, (what, hint) in _OTHERS.items():
+def _find_pickle(archive: str, members: Mapping[str, ZipMember]) -> str:
+    pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
+    if len(pickles) == 1:
+        return pickles[0]
+    if pickles:
+        raise TargetError(f"{archive} is a zip archive of {len(pickles)} checkpoints", "unpack it and name one of them")
+    for ending, (what, hint) in _OTHER_ARCHIVES.items():
         if any(name.endswith(ending) for name in members):
             raise TargetError(f"{archive} is {what}", hint)
     raise TargetError(
         f"{archive} is a zip archive without a torch checkpoint in it", "unpack it and name the checkpoint"
     )
+
+
+def _pickle_bytes(file: OpenFile, name: str, member: ZipMember) -> Callable[[], FileStream] | bytes:
+    """Read a small pickle whole; stream a large one, without its checksum.
+
+    What makes a pickle large are NumPy arrays in it: the stream skips them.
+    """
+    if MAX_BYTES >= member.size > MAX_RATIO * max(member.packed, 64):
+        raise MalformedError(
+            f"its {name[-64:]!r} would unpack to more than {MAX_RATIO} times its size: this may be a zip bomb",
+            "if you trust the file, load it with torch and save only its state_dict()",
+        )
+    if member.size <= MAX_BYTES or member.method != 0 or member.packed != member.size:
+        return read_member(file, name, member, MAX_BYTES)
+    at = find_data(file, name, member)
+    return lambda: FileStream(file, at, at + member.size)
+
+
+def _interpret(
+    content: Callable[[], FileStream] | bytes, folder: str, members: Mapping[str, ZipMember], *, fast: bool
+) -> PickleResult | None:
+    """Return the value of the pickle; None if it failed and must be read again without the fast path."""
+    data = f"{folder}data/"
+
+    def byte_count(key: str) -> int | None:
+        member = members.get(data + key)
+        return member.size if member else None
+
+    storages = storage_resolver(byte_count)
+    machine = Machine(
+        content if isinstance(content, bytes) else content(),
+        persistent_load=storages.persistent_load,
+        make_storage=storages.make_storage if fast else None,
+    )
+    try:
+        root, _ = interpret(machine, 0)
+    except MalformedError:
+        if machine.tensor_sizes:
+            return None
+        raise
+    return PickleResult(root=root, opaque=tuple(machine.opaque))
+
+
+def _script_parameters(file: OpenFile, folder: str, members: Mapping[str, ZipMember]) -> Mapping[str, frozenset[str]]:
+    """List the parameters of each TorchScript class by its qualified name."""
+    root = f"{folder}code/"
+    code = {name: member for name, member in members.items() if name.startswith(root) and name.endswith(".py")}
+    if sum(member.size for member in code.values()) > _MAX_CODE:
+        return {}
+    parameters = {}
+    for name, member in code.items():
+        module = name.removeprefix(root).removesuffix(".py").replace("/", ".")
+        for class_name, listed in _CLASS.findall(read_member(file, name, member, _MAX_CODE)):
+            names = frozenset(quoted.decode("utf-8", "replace") for quoted in _QUOTED_NAME.findall(listed))
+            parameters[f"{module}.{class_name.decode()}"] = names
+    return parameters

@@ -1,4 +1,4 @@
-"""The directory of a zip archive, and one small member of it, checked. The other members are never read."""
+"""The directory of a zip archive, and the content of one small member, checked. Other members are never read."""
 
 import zlib
 from collections.abc import Iterator, Mapping
@@ -7,21 +7,22 @@ from typing import Final
 
 from msgspec import Struct
 
-from decay_audit.sources.checkpoint.formats.byte_source import Opened
-from decay_audit.sources.checkpoint.pickle.values import MalformedError
+from decay_audit.sources.checkpoint.contents import MalformedError
+from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 
 _END = Layout("<4s4H2LH")
 _END_64 = Layout("<4sQ2H2L4Q")
 _LOCATOR_64 = Layout("<4sLQL")
 _ENTRY = Layout("<4s4x2H4x3L3H8xL")
 _LOCAL = Layout("<4s22x2H")
-_FULL: Final = 0xFFFFFFFF
+_IN_ZIP64: Final = 0xFFFFFFFF
 
 MAX_DIRECTORY: Final = 48 * 2**20
+_SAVE_AGAIN: Final = "save the state dict again with torch.save"
 
 
-class Member(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """Where a member's data is, and what the directory says about it. Sizes and positions in bytes."""
+class ZipMember(Struct, frozen=True, kw_only=True, eq=False, gc=False):
+    """What the directory says about a member: sizes, and the position `at` of its local header, in bytes."""
 
     flags: int
     method: int
@@ -31,50 +32,50 @@ class Member(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     at: int
 
 
-def read_directory(opened: Opened) -> Mapping[str, Member]:
+def read_directory(file: OpenFile) -> Mapping[str, ZipMember]:
     """List the members of the archive by name.
 
     Raises:
         MalformedError: there is no directory (the file is cut), or it contradicts itself.
     """
-    count, size, at = _end(opened)
+    count, size, at = _end(file)
     if size > MAX_DIRECTORY:
-        raise MalformedError(f"its zip directory claims {size} bytes; at most {MAX_DIRECTORY} are read")
+        raise MalformedError(f"its zip directory is {size} bytes long; at most {MAX_DIRECTORY} are read", _SAVE_AGAIN)
     try:
-        found = list(_entries(opened.read(at, size)))
+        entries = list(_entries(file.read(at, size)))
     except (struct_error, IndexError) as error:
         raise MalformedError("its zip directory is cut or malformed") from error
-    members = dict(found)
-    if len(found) != count:
-        raise MalformedError(f"its zip directory claims {count} members and has {len(found)}")
-    if len(members) != len(found):
-        raise MalformedError("two members of its zip directory have the same name")
+    members = dict(entries)
+    if len(entries) != count:
+        raise MalformedError(f"its zip directory lists {len(entries)} files and says that it lists {count}")
+    if len(members) != len(entries):
+        raise MalformedError("its zip directory lists two files of the same name")
     return members
 
 
-def _end(opened: Opened) -> tuple[int, int, int]:
+def _end(file: OpenFile) -> tuple[int, int, int]:
     """Find the end record: members, size and position of the directory."""
-    tail = opened.read(max(opened.size - 98, 0), min(98, opened.size))
+    tail = file.read(max(file.size - 98, 0), min(98, file.size))
     at = len(tail) - _END.size
     if at < 0 or tail[at : at + 4] != b"PK\5\6":
-        tail = opened.read(max(opened.size - 65_600, 0), min(65_600, opened.size))
+        tail = file.read(max(file.size - 65_600, 0), min(65_600, file.size))
         at = tail.rfind(b"PK\5\6")
     if at < 0 or at + _END.size > len(tail):
-        raise MalformedError("its zip directory is missing: the file is incomplete (a download that was cut?)")
+        raise MalformedError("its zip directory is missing, so the file is incomplete")
     _, _, _, _, count, size, start, _ = _END.unpack_from(tail, at)
-    if _FULL not in (start, size) and count != 0xFFFF:
+    if _IN_ZIP64 not in (start, size) and count != 0xFFFF:
         return count, size, start
     locator = at - _LOCATOR_64.size
     if locator < 0 or tail[locator : locator + 4] != b"PK\6\7":
         return count, size, start
-    record = opened.read(_LOCATOR_64.unpack_from(tail, locator)[2], _END_64.size)
+    record = file.read(_LOCATOR_64.unpack_from(tail, locator)[2], _END_64.size)
     signature, *_, count, size, start = _END_64.unpack(record)
     if signature != b"PK\6\6":
-        raise MalformedError("its zip64 end record is not where it should be")
+        raise MalformedError("its zip64 end record is not at the position that its locator gives")
     return count, size, start
 
 
-def _entries(directory: bytes) -> Iterator[tuple[str, Member]]:
+def _entries(directory: bytes) -> Iterator[tuple[str, ZipMember]]:
     at = 0
     while at < len(directory):
         signature, flags, method, checksum, packed, size, name, extra, comment, start = _ENTRY.unpack_from(
@@ -84,61 +85,62 @@ def _entries(directory: bytes) -> Iterator[tuple[str, Member]]:
             raise MalformedError("its zip directory is malformed")
         at += _ENTRY.size
         text = directory[at : at + name].decode("utf-8", "replace")
-        if _FULL in (size, packed, start):
-            size, packed, start = _large(directory[at + name : at + name + extra], size, packed, start)
+        if _IN_ZIP64 in (size, packed, start):
+            size, packed, start = _from_zip64(directory[at + name : at + name + extra], size, packed, start)
         at += name + extra + comment
-        yield text, Member(flags=flags, method=method, checksum=checksum, packed=packed, size=size, at=start)
+        yield text, ZipMember(flags=flags, method=method, checksum=checksum, packed=packed, size=size, at=start)
     if at != len(directory):
         raise MalformedError("its zip directory is cut")
 
 
-def _large(extra: bytes, *values: int) -> tuple[int, int, int]:
-    """Take the 64-bit values of a zip64 extra field, in order, for those that were full."""
+def _from_zip64(extra: bytes, *values: int) -> tuple[int, int, int]:
+    """Replace the values that say 2**32 - 1 by those of the zip64 extra field, which lists them in order."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = int.from_bytes(extra[at : at + 2], "little"), int.from_bytes(extra[at + 2 : at + 4], "little")
         if kind == 1:
             field = extra[at + 4 : at + 4 + length]
             wide = iter(int.from_bytes(field[i : i + 8], "little") for i in range(0, len(field) - 7, 8))
-            size, packed, start = (next(wide, value) if value == _FULL else value for value in values)
+            size, packed, start = (next(wide, value) if value == _IN_ZIP64 else value for value in values)
             return size, packed, start
         at += 4 + length
     size, packed, start = values
     return size, packed, start
 
 
-def read_member(opened: Opened, name: str, member: Member, limit: int) -> bytes:
-    """Give the content of one member.
+def read_member(file: OpenFile, name: str, member: ZipMember, limit: int) -> bytes:
+    """Return the content of one member.
 
     Raises:
-        MalformedError: larger than `limit`, or not what its checksum says.
+        MalformedError: larger than `limit`, or its checksum does not match.
     """
-    shown = repr(name[-64:])
     if member.size > limit or member.packed > limit:
-        raise MalformedError(f"{shown} in it is {member.size} bytes; at most {limit} are read of what is packed")
-    content = _unpack(opened.read(begin(opened, name, member), member.packed), member, shown)
+        raise MalformedError(
+            f"its {_shown(name)} is {member.size} bytes; at most {limit} of a compressed file are read", _SAVE_AGAIN
+        )
+    content = _unpack(name, member, file.read(find_data(file, name, member), member.packed))
     if len(content) != member.size:
-        raise MalformedError(f"{shown} in it is {len(content)} bytes, its zip directory says {member.size}")
+        raise MalformedError(f"its {_shown(name)} is {len(content)} bytes, and its zip directory says {member.size}")
     if zlib.crc32(content) != member.checksum:
-        raise MalformedError(f"{shown} in it is damaged: its checksum (CRC) does not fit")
+        raise MalformedError(f"its {_shown(name)} is damaged: the checksum (CRC) does not match")
     return content
 
 
-def begin(opened: Opened, name: str, member: Member) -> int:
-    """Find where the bytes of a member begin.
+def find_data(file: OpenFile, name: str, member: ZipMember) -> int:
+    """Return the position at which the bytes of a member begin.
 
     Raises:
         MalformedError: it is encrypted, or not where the directory says.
     """
     if member.flags & 1:
-        raise MalformedError(f"{name[-64:]!r} in it is encrypted")
-    signature, name_length, extra_length = _LOCAL.unpack(opened.read(member.at, _LOCAL.size))
+        raise MalformedError(f"its {_shown(name)} is encrypted", _SAVE_AGAIN)
+    signature, name_length, extra_length = _LOCAL.unpack(file.read(member.at, _LOCAL.size))
     if signature != b"PK\3\4":
-        raise MalformedError(f"{name[-64:]!r} is not where its zip directory says")
+        raise MalformedError(f"its {_shown(name)} is not at the position that its zip directory gives")
     return member.at + _LOCAL.size + int(name_length) + int(extra_length)
 
 
-def _unpack(packed: bytes, member: Member, shown: str) -> bytes:
+def _unpack(name: str, member: ZipMember, packed: bytes) -> bytes:
     match member.method:
         case 0:
             return packed
@@ -146,6 +148,13 @@ def _unpack(packed: bytes, member: Member, shown: str) -> bytes:
             try:
                 return zlib.decompressobj(-15).decompress(packed, member.size + 1)
             except zlib.error as error:
-                raise MalformedError(f"{shown} in it cannot be unpacked: {error}") from error
+                raise MalformedError(f"its {_shown(name)} cannot be decompressed: {error}") from error
         case _:
-            raise MalformedError(f"{shown} in it is packed by method {member.method}; stored and deflated are read")
+            raise MalformedError(
+                f"its {_shown(name)} is compressed by zip method {member.method}; only 0 and 8 (deflate) are read",
+                _SAVE_AGAIN,
+            )
+
+
+def _shown(name: str) -> str:
+    return repr(name[-64:])

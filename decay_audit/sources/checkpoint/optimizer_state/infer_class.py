@@ -1,16 +1,16 @@
-"""Which optimizer saved a param group, told from the group's keys and the state's, where they decide."""
+"""Which class of optimizer saved a param group, from the keys of the group and of the state."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from decay_audit.model.observations import Semantics
 
-_ADAM: Final = frozenset({"betas", "eps", "weight_decay", "amsgrad"})
+_ADAM_KEYS: Final = frozenset({"betas", "eps", "weight_decay", "amsgrad"})
 
 ADAPTIVE: Final = frozenset({"Adam", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop"})
-"""Classes that divide what they step by, coupled decay included, by a running size of the gradient."""
+"""Classes with coupled decay that divide their step, decay included, by an average of the squared gradient."""
 
-_MARKS: tuple[tuple[frozenset[str], str, Semantics], ...] = (
+_BY_KEYS: tuple[tuple[frozenset[str], str, Semantics], ...] = (
     (frozenset({"momentum_decay", "betas"}), "NAdam", "coupled"),
     (frozenset({"ns_steps", "momentum"}), "Muon", "decoupled"),
     (frozenset({"lr_decay", "initial_accumulator_value"}), "Adagrad", "coupled"),
@@ -25,61 +25,59 @@ _MARKS: tuple[tuple[frozenset[str], str, Semantics], ...] = (
     (frozenset({"trust_coefficient", "momentum"}), "LARS", "coupled"),
     (frozenset({"nesterov", "dampening"}), "SGD", "coupled"),
 )
-"""Keys that only one class of optimizer puts in its groups, with the class and what its weight_decay means."""
+"""Keys that only one class of optimizer puts in its groups, the class, and the semantics of its weight_decay."""
+
+_SEMANTICS: Mapping[str, Semantics] = {"AdamW": "decoupled", "Adam": "coupled", "RAdam": "coupled"}
 
 
-def type_and_semantics(
+def infer_class(
     keys: Sequence[str], hyperparameters: Mapping[str, object], state: Collection[str], saved_type: str = ""
 ) -> tuple[str, Semantics]:
-    """Name the optimizer.
+    """Return the class name and the semantics of its weight_decay, each `unknown` where the keys do not decide.
 
     Args:
         keys: of a group, in the file's order.
-        hyperparameters: the group's.
+        hyperparameters: of that group.
         state: keys of the state of one parameter.
-        saved_type: the class, where the optimizer was saved as a whole.
+        saved_type: the class name, where the optimizer itself was pickled.
     """
-    held = frozenset(keys)
-    name, semantics = _told(keys, held, hyperparameters, state)
+    name, semantics = _from_keys(keys, hyperparameters, state)
     if saved_type:
-        return saved_type, semantics if saved_type in name.split(" or ") else _of_class(saved_type)
+        return saved_type, semantics if saved_type in name.split(" or ") else _SEMANTICS.get(saved_type, "unknown")
     return name, semantics
 
 
-def _told(
-    keys: Sequence[str], held: frozenset[str], hyperparameters: Mapping[str, object], state: Collection[str]
+def _from_keys(
+    keys: Sequence[str], hyperparameters: Mapping[str, object], state: Collection[str]
 ) -> tuple[str, Semantics]:
+    key_set = frozenset(keys)
     decoupled = hyperparameters.get("decoupled_weight_decay")
-    for marks, name, semantics in _MARKS:
-        if marks <= held:
+    for distinctive, name, semantics in _BY_KEYS:
+        if distinctive <= key_set:
             return name, "decoupled" if decoupled is True else semantics
-    if held >= _ADAM:
-        return _adam(keys, decoupled)
-    return _with_betas(held, decoupled, state) if "betas" in held else ("unknown", "unknown")
+    if key_set >= _ADAM_KEYS:
+        return _adam_or_adamw(keys, decoupled)
+    return _with_betas(key_set, decoupled, state) if "betas" in key_set else ("unknown", "unknown")
 
 
-def _with_betas(held: frozenset[str], decoupled: object, state: Collection[str]) -> tuple[str, Semantics]:
+def _with_betas(key_set: frozenset[str], decoupled: object, state: Collection[str]) -> tuple[str, Semantics]:
     if "exp_inf" in state:
         return "Adamax", "coupled"
-    if "eps" not in held:
+    if "eps" not in key_set:
         return "Lion", "decoupled"
-    if "decoupled_weight_decay" in held:
+    if "decoupled_weight_decay" in key_set:
         return "RAdam", "decoupled" if decoupled is True else "coupled"
-    return ("Adam or AdamW", "unknown") if "weight_decay" in held else ("SparseAdam", "none")
+    return ("Adam or AdamW", "unknown") if "weight_decay" in key_set else ("SparseAdam", "none")
 
 
-def _adam(keys: Sequence[str], decoupled: object) -> tuple[str, Semantics]:
-    """Tell Adam from AdamW: by the key that torch writes since 2.7, or by the order of two keys since 1.12.
+def _adam_or_adamw(keys: Sequence[str], decoupled: object) -> tuple[str, Semantics]:
+    """Distinguish Adam from AdamW.
 
-    Before 2.7 AdamW's defaults named `foreach` before `maximize`, Adam's the other way round.
+    torch 2.7 and later saves `decoupled_weight_decay`. Since 1.12, AdamW saves `foreach` before `maximize`, and Adam
+    after it.
     """
     if isinstance(decoupled, bool):
         return ("AdamW", "decoupled") if decoupled else ("Adam", "coupled")
     if "foreach" not in keys or "maximize" not in keys:
         return "Adam or AdamW", "unknown"
     return ("AdamW", "decoupled") if keys.index("foreach") < keys.index("maximize") else ("Adam", "coupled")
-
-
-def _of_class(name: str) -> Semantics:
-    known: Mapping[str, Semantics] = {"AdamW": "decoupled", "Adam": "coupled", "RAdam": "coupled"}
-    return known.get(name, "unknown")

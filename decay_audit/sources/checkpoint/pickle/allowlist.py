@@ -1,4 +1,4 @@
-"""The short list of names a state dict needs, and the inert value that each becomes. No name is ever imported."""
+"""The names that a state dict needs, and the inert value that a call of each makes. No name is ever imported."""
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Mapping
@@ -6,15 +6,17 @@ from itertools import islice
 from math import prod
 from typing import Any
 
-from decay_audit.sources.checkpoint.pickle.values import ITEM_SIZES, MalformedError, Name, Opaque, Storage, Tensor
+from decay_audit.sources.checkpoint.contents import ITEM_SIZES, MalformedError, Storage, Tensor
+from decay_audit.sources.checkpoint.pickle.inert_values import Global, OpaqueObject
+from decay_audit.text import counted
 
 MAX_DIMENSIONS = 64
 MAX_ATTRIBUTES = 64
 MAX_ELEMENTS = 2**63 - 1
 
-Build = Callable[[tuple[Any, ...]], object]
+_Build = Callable[[tuple[Any, ...]], object]
 
-_STORAGES = {
+_STORAGE_DTYPES = {
     "Float": "float32",
     "Double": "float64",
     "Half": "float16",
@@ -37,51 +39,57 @@ _STORAGES = {
 _DTYPE_ALIASES = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32"}
 
 
-def sizes(value: object) -> tuple[int, ...]:
-    """Read a shape or a stride, or say what is wrong with it."""
+def _read_sizes(value: object) -> tuple[int, ...]:
+    """Check a shape or a stride, and return it."""
     if not isinstance(value, tuple | list) or len(value) > MAX_DIMENSIONS:
-        raise MalformedError(f"a shape is not a tuple of at most {MAX_DIMENSIONS} integers")
+        raise MalformedError(f"a shape or a stride in it is not a tuple of at most {MAX_DIMENSIONS} integers")
     for size in value:
         if type(size) is not int or not -1 < size <= MAX_ELEMENTS:
-            raise MalformedError("a shape or stride holds something else than an integer from 0")
+            raise MalformedError("a shape or a stride in it has an entry that is not an integer of 0 or more")
     return tuple(value)
 
 
-def shape_of(value: object) -> tuple[int, ...]:
-    """Read a shape of as many elements as a tensor can have, or say what is wrong with it."""
-    size = sizes(value)
-    elements = prod(size)
+def read_shape(value: object) -> tuple[int, ...]:
+    """Check a shape, and return it.
+
+    Raises:
+        MalformedError: it is not a tuple of sizes, or has more elements than a tensor can have.
+    """
+    shape = _read_sizes(value)
+    elements = prod(shape)
     if elements > MAX_ELEMENTS:
-        raise MalformedError(f"a tensor claims {min(elements, 10**300):.3g} elements")
-    return size
+        raise MalformedError(f"a tensor in it claims {min(elements, 10**300):.3g} elements")
+    return shape
 
 
 def _strided(storage: object, offset: object, shape: object, stride: object, trainable: object, dtype: str) -> Tensor:
     if type(storage) is not Storage or type(offset) is not int or offset < 0:
-        raise MalformedError("a tensor is rebuilt from something else than a storage and an offset")
-    size, step = shape_of(shape), sizes(stride)
-    if len(size) != len(step):
-        raise MalformedError(f"a tensor of {len(size)} dimensions has {len(step)} strides")
-    if storage.count is not None and 0 not in size:
-        last = offset + sum((n - 1) * s for n, s in zip(size, step, strict=True))
-        held = storage.count
+        raise MalformedError("a tensor in it is not made of a storage and an offset")
+    sizes, strides = read_shape(shape), _read_sizes(stride)
+    if len(sizes) != len(strides):
+        raise MalformedError(
+            f"a tensor in it has {counted(len(sizes), 'dimension')} and {counted(len(strides), 'stride')}"
+        )
+    if storage.count is not None and 0 not in sizes:
+        last = offset + sum((size - 1) * step for size, step in zip(sizes, strides, strict=True))
+        count = storage.count
         if dtype != storage.dtype:
-            held = held * ITEM_SIZES.get(storage.dtype, 1) // ITEM_SIZES.get(dtype, 1)
-        if last >= held:
-            raise MalformedError(f"a tensor of shape {list(size)} reaches beyond its storage of {held} elements")
+            count = count * ITEM_SIZES.get(storage.dtype, 1) // ITEM_SIZES.get(dtype, 1)
+        if last >= count:
+            raise MalformedError(f"a tensor of shape {list(sizes)} in it exceeds its storage of {count} elements")
     return Tensor(
-        shape=size,
+        shape=sizes,
         dtype=dtype,
         storage=storage,
         offset=offset + storage.first,
-        stride=step,
+        stride=strides,
         trainable=True if trainable is True else None,
     )
 
 
 def _dtype(value: object) -> str:
-    if type(value) is not Name or value.dtype not in ITEM_SIZES:
-        raise MalformedError("a tensor's type is not one of torch's types")
+    if type(value) is not Global or value.dtype not in ITEM_SIZES:
+        raise MalformedError("a tensor in it has a dtype that torch does not have")
     return value.dtype
 
 
@@ -103,30 +111,32 @@ def _quantized(arguments: tuple[Any, ...]) -> Tensor:
 
 def _without_storage(arguments: tuple[Any, ...]) -> Tensor:
     dtype, shape, stride, trainable = arguments
-    return Tensor(shape=shape_of(shape), dtype=_dtype(dtype), stride=sizes(stride), trainable=trainable is True or None)
+    return Tensor(
+        shape=read_shape(shape), dtype=_dtype(dtype), stride=_read_sizes(stride), trainable=trainable is True or None
+    )
 
 
 def _wrapper(arguments: tuple[Any, ...]) -> Tensor:
     _type, dtype, shape = arguments[:3]
-    return Tensor(shape=shape_of(shape), dtype=_dtype(dtype), trainable=arguments[-1] is True or None)
+    return Tensor(shape=read_shape(shape), dtype=_dtype(dtype), trainable=arguments[-1] is True or None)
 
 
 def _sparse(arguments: tuple[Any, ...]) -> object:
     _layout, data = arguments
     if len(data) > MAX_DIMENSIONS:
-        raise MalformedError("a sparse tensor is rebuilt from too many parts")
-    found = [item for item in data if type(item) is Tensor]
+        raise MalformedError("a sparse tensor in it has too many parts")
+    tensors = [item for item in data if type(item) is Tensor]
     shapes = [item for item in data if isinstance(item, tuple | list)]
-    if not found or not shapes:
-        raise MalformedError("a sparse tensor has no values or no shape")
-    return Tensor(shape=shape_of(shapes[-1]), dtype=found[-1].dtype)
+    if not tensors or not shapes:
+        raise MalformedError("a sparse tensor in it has no values or no shape")
+    return Tensor(shape=read_shape(shapes[-1]), dtype=tensors[-1].dtype)
 
 
-def _moved(arguments: tuple[Any, ...]) -> object:
-    """Rebuild from data on another device; from a NumPy array only the type is known, so it stays opaque."""
+def _from_other_device(arguments: tuple[Any, ...]) -> object:
+    """Make the tensor of data on another device; the shape of a NumPy array is not known, so it stays opaque."""
     data, dtype = arguments[:2]
     if type(data) is not Tensor:
-        return Opaque(name="torch._utils._rebuild_device_tensor_from_numpy", arguments=arguments)
+        return OpaqueObject(name="torch._utils._rebuild_device_tensor_from_numpy", arguments=arguments)
     return Tensor(shape=data.shape, dtype=_dtype(dtype), storage=data.storage, offset=data.offset, stride=data.stride)
 
 
@@ -134,25 +144,25 @@ def _parameter(arguments: tuple[Any, ...]) -> object:
     data, trainable, *_ = arguments
     if type(data) is not Tensor:
         return data
-    return _with(data, trainable=trainable if isinstance(trainable, bool) else None)
+    return _replaced(data, trainable=trainable if isinstance(trainable, bool) else None)
 
 
 def _parameter_with_state(arguments: tuple[Any, ...]) -> object:
     data, trainable, _hooks, state = arguments
     if type(data) is not Tensor:
         return data
-    return with_attributes(_with(data, trainable=trainable if isinstance(trainable, bool) else None), state)
+    return with_attributes(_replaced(data, trainable=trainable if isinstance(trainable, bool) else None), state)
 
 
 def _from_type(arguments: tuple[Any, ...]) -> object:
     build, _type, inner, state = arguments
-    if type(build) is not Name or build.build in (None, _from_type) or not isinstance(inner, tuple):
-        return Opaque(name=build.qualified if type(build) is Name else "?", arguments=arguments)
-    made = build.build(inner)
-    return with_attributes(made, state) if type(made) is Tensor else made
+    if type(build) is not Global or build.build in (None, _from_type) or not isinstance(inner, tuple):
+        return OpaqueObject(name=build.qualified if type(build) is Global else "?", arguments=arguments)
+    value = build.build(inner)
+    return with_attributes(value, state) if type(value) is Tensor else value
 
 
-def _with(data: Tensor, *, trainable: bool | None, attributes: tuple[str, ...] = ()) -> Tensor:
+def _replaced(data: Tensor, *, trainable: bool | None, attributes: tuple[str, ...] = ()) -> Tensor:
     return Tensor(
         shape=data.shape,
         dtype=data.dtype,
@@ -165,22 +175,22 @@ def _with(data: Tensor, *, trainable: bool | None, attributes: tuple[str, ...] =
 
 
 def with_attributes(data: Tensor, state: object) -> Tensor:
-    """Add the names of the attributes that a saved `__dict__` sets, and true."""
-    held = state[0] if isinstance(state, tuple) and state else state
-    if not isinstance(held, dict):
+    """Add the names of the attributes in a saved `__dict__` whose value is neither None nor False."""
+    attributes = state[0] if isinstance(state, tuple) and state else state
+    if not isinstance(attributes, dict):
         return data
-    first = islice(held.items(), MAX_ATTRIBUTES)
+    first = islice(attributes.items(), MAX_ATTRIBUTES)
     names = tuple(key for key, value in first if isinstance(key, str) and value is not None and value is not False)
-    return _with(data, trainable=data.trainable, attributes=names)
+    return _replaced(data, trainable=data.trainable, attributes=names)
 
 
-def _itself(arguments: tuple[Any, ...]) -> object:
-    """Stand for `list(x)`, `set(x)`, `torch.Size(x)`: the argument says all, and no copy can be made to grow."""
+def _first_argument(arguments: tuple[Any, ...]) -> object:
+    """Stand for `list(x)`, `set(x)`, `torch.Size(x)`: the argument itself, so that no file can make many copies."""
     return arguments[0] if arguments else []
 
 
-def _empty_bytes(arguments: tuple[Any, ...]) -> object:
-    """Stand for `bytes()`, protocol 2's way to write no bytes at all, and for `bytearray(x)`."""
+def _bytes(arguments: tuple[Any, ...]) -> object:
+    """Stand for `bytes()`, as protocol 2 writes empty bytes, and for `bytearray(x)`."""
     return arguments[0] if arguments else b""
 
 
@@ -189,31 +199,31 @@ def _mapping(arguments: tuple[Any, ...]) -> object:
 
 
 def _pairs(arguments: tuple[Any, ...]) -> list[tuple[Any, object]]:
-    """Read what Python 2 gave to OrderedDict: one list of pairs, with plain keys only."""
+    """Read the list of pairs that Python 2 gives to OrderedDict; only keys that are str or int are kept."""
     items = arguments[0] if arguments and isinstance(arguments[0], list) else []
     pairs = [(pair[0], pair[1]) for pair in items if len(pair) == 2 and type(pair[0]) in (str, int)]
     items.clear()  # a stream that calls this again on the same list cannot have it copied again
     return pairs
 
 
-def _text(arguments: tuple[Any, ...]) -> object:
-    """Stand for `_codecs.encode(text, "latin1")`, protocol 2's way to write bytes; only short ones are made."""
+def _encoded(arguments: tuple[Any, ...]) -> object:
+    """Stand for `_codecs.encode(text, "latin1")`, as protocol 2 writes bytes; long ones stay a string."""
     text = arguments[0]
     return text.encode("latin1", "replace") if isinstance(text, str) and len(text) <= 64 else text
 
 
-def _instance(arguments: tuple[Any, ...]) -> Opaque:
+def _instance(arguments: tuple[Any, ...]) -> OpaqueObject:
     """Stand for `copyreg._reconstructor(cls, base, state)`."""
-    kind = arguments[0]
-    return Opaque(name=kind.qualified if type(kind) is Name else "?", arguments=arguments[1:])
+    cls = arguments[0]
+    return OpaqueObject(name=cls.qualified if type(cls) is Global else "?", arguments=arguments[1:])
 
 
 def _inert(arguments: tuple[Any, ...]) -> object:
-    """Stand for a device, a layout, a range, ...: a value that says nothing about shapes."""
-    return Opaque(name="", arguments=arguments)
+    """Stand for a device, a layout, a range and the like: values that are not needed."""
+    return OpaqueObject(name="", arguments=arguments)
 
 
-_BUILDERS: Mapping[str, Build] = {
+_BUILDERS: Mapping[str, _Build] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor_of_dtype,
@@ -222,32 +232,32 @@ _BUILDERS: Mapping[str, Build] = {
     "torch._utils._rebuild_sparse_csr_tensor": _sparse,
     "torch._utils._rebuild_meta_tensor_no_storage": _without_storage,
     "torch._utils._rebuild_wrapper_subclass": _wrapper,
-    "torch._utils._rebuild_device_tensor_from_numpy": _moved,
-    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _moved,
-    "torch._utils._rebuild_xla_tensor": _moved,
+    "torch._utils._rebuild_device_tensor_from_numpy": _from_other_device,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _from_other_device,
+    "torch._utils._rebuild_xla_tensor": _from_other_device,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter_with_state,
     "torch._tensor._rebuild_from_type": _from_type,
     "torch._tensor._rebuild_from_type_v2": _from_type,
-    "torch.Size": _itself,
+    "torch.Size": _first_argument,
     "torch.device": _inert,
     "torch.serialization._get_layout": _inert,
     "torch.Tensor": _inert,
     "torch.nn.parameter.Parameter": _inert,
     "torch.nn.Parameter": _inert,
     "torch.nn.parameter.Buffer": _inert,
-    "torch.jit._pickle.build_intlist": _itself,
-    "torch.jit._pickle.build_doublelist": _itself,
-    "torch.jit._pickle.build_boollist": _itself,
-    "torch.jit._pickle.build_tensorlist": _itself,
-    "torch.jit._pickle.restore_type_tag": _itself,
+    "torch.jit._pickle.build_intlist": _first_argument,
+    "torch.jit._pickle.build_doublelist": _first_argument,
+    "torch.jit._pickle.build_boollist": _first_argument,
+    "torch.jit._pickle.build_tensorlist": _first_argument,
+    "torch.jit._pickle.restore_type_tag": _first_argument,
     "collections.OrderedDict": _mapping,
     "collections.defaultdict": _mapping,
     "collections.Counter": _mapping,
-    "_codecs.encode": _text,
+    "_codecs.encode": _encoded,
     "copyreg._reconstructor": _instance,
-    **{f"builtins.{name}": _itself for name in ("list", "tuple", "set", "frozenset")},
-    **{f"builtins.{name}": _empty_bytes for name in ("bytearray", "bytes", "str")},
+    **{f"builtins.{name}": _first_argument for name in ("list", "tuple", "set", "frozenset")},
+    **{f"builtins.{name}": _bytes for name in ("bytearray", "bytes", "str")},
     **{f"builtins.{name}": _inert for name in ("complex", "range", "slice", "object", "int", "float", "bool")},
     "builtins.dict": _mapping,
 }
@@ -258,25 +268,25 @@ _CONSTANTS = (
 )
 
 
-def _named() -> dict[str, Name]:
+def _allowed() -> dict[str, Global]:
     types = {f"torch.{dtype}": dtype for dtype in ITEM_SIZES}
     types |= {f"torch.{alias}": dtype for alias, dtype in _DTYPE_ALIASES.items()}
-    for kind, dtype in _STORAGES.items():
-        for place in ("torch", "torch.storage", "torch.cuda"):
-            types[f"{place}.{kind}Storage"] = dtype
+    for prefix, dtype in _STORAGE_DTYPES.items():
+        for module in ("torch", "torch.storage", "torch.cuda"):
+            types[f"{module}.{prefix}Storage"] = dtype
     types["torch.storage.TypedStorage"] = types["torch.storage._TypedStorage"] = "untyped"
     return (
-        {qualified: Name(qualified=qualified, build=build) for qualified, build in _BUILDERS.items()}
-        | {qualified: Name(qualified=qualified, dtype=dtype) for qualified, dtype in types.items()}
-        | {f"torch.{name}": Name(qualified=f"torch.{name}") for name in _CONSTANTS}
-        | {"builtins.NoneType": Name(qualified="builtins.NoneType")}
+        {qualified: Global(qualified=qualified, build=build) for qualified, build in _BUILDERS.items()}
+        | {qualified: Global(qualified=qualified, dtype=dtype) for qualified, dtype in types.items()}
+        | {f"torch.{name}": Global(qualified=f"torch.{name}") for name in _CONSTANTS}
+        | {"builtins.NoneType": Global(qualified="builtins.NoneType")}
     )
 
 
-ALLOWED: Mapping[str, Name] = _named()
+ALLOWED: Mapping[str, Global] = _allowed()
 
 
-def modern(module: str, name: str) -> str:
-    """Join a pickle's two names into one qualified name; protocols before 3 use the names that Python 2 had."""
+def qualified_name(module: str, name: str) -> str:
+    """Join the two parts of a GLOBAL to one name, and replace a name of Python 2 by the one of Python 3."""
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return f"{module}.{name}"

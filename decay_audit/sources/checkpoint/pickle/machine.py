@@ -1,135 +1,128 @@
-"""A pickle stream becomes inert values: nothing that it names is imported, nothing is called, memory is bounded.
+"""The state of a pickle interpreter: a window on the bytes, the stack, the memo, and the limits on all of them.
 
-The interpreter here owns the bytes, the memo and the limits; what each opcode does is in `opcodes`.
+It knows nothing of opcodes. `interpreter` runs it.
 """
 
 import sys
 from collections.abc import Callable
-from struct import error as struct_error
 from typing import Final, Protocol
 
+from decay_audit.sources.checkpoint.contents import MalformedError, Storage
 from decay_audit.sources.checkpoint.pickle.allowlist import ALLOWED
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Name, Storage
+from decay_audit.sources.checkpoint.pickle.inert_values import Global
 
 MAX_BYTES: Final = 64 * 2**20
-MAX_OBJECTS: Final = 2_500_000
-MAX_LINE: Final = 4096
-LONG: Final = "save the state dicts without what is large beside them: logs, lists, data sets"
-SLICE: Final = 1 << 16
-STOP: Final = 0x2E
+_MAX_OBJECTS: Final = 2_500_000
+_MAX_LINE: Final = 4096
+_SMALLER: Final = "save the state dicts in a file of their own, without logs, lists and datasets"
+_TRUSTED: Final = "if you trust the file, load it with torch and save only its state_dict()"
 
 
-class Source(Protocol):
-    """Bytes of a file, in order: as many as are missing or more (b"" where there are not so many), or passed over."""
+class ByteStream(Protocol):
+    """Bytes in order: `more` returns at least the missing ones (b"" if there are fewer), `skip` moves past some."""
 
     def more(self, missing: int) -> bytes: ...  # noqa: D102
 
-    def jump(self, count: int) -> bool: ...  # noqa: D102
+    def skip(self, count: int) -> bool: ...  # noqa: D102
 
 
-Step = Callable[["Machine", int], int]
+Operation = Callable[["Machine", int], int]
+"""What one opcode does: takes the machine and the position after the opcode, returns the position of the next one."""
+
+Sizes = tuple[int, int, tuple[int, ...], tuple[int, ...]]
+"""Of a tensor: elements of its storage, offset, shape and stride."""
 
 
 class Machine:
-    """The state of one run: a window on the bytes, the stack and what MARK put aside, and the memo.
+    """The state of one run.
 
     Args:
-        source: the bytes of the stream, or what gives them by the page.
-        persistent: makes the value of a persistent id.
-        storage: makes a storage of its type, key and length; given, the runs of opcodes that torch writes for a tensor
-            are matched as a whole.
+        content: all bytes of the pickle, or a stream of them.
+        persistent_load: returns the value of a persistent id.
+        make_storage: makes a storage of its class, key and length. If given, `tensor_fast_path` reads the opcodes of
+            one tensor at once.
     """
 
     __slots__ = (
-        *("data", "frames", "marks", "memo", "opaque", "persistent", "read", "runs", "source", "stack", "storage"),
+        *("bytes_read", "data", "make_storage", "marks", "memo", "opaque", "persistent_load", "stack", "stream"),
+        *("storage_types", "tensor_sizes"),
     )
 
     def __init__(
         self,
-        source: Source | bytes,
+        content: ByteStream | bytes,
         *,
-        persistent: Callable[[object], object],
-        storage: Callable[[Name, str, int], Storage] | None = None,
+        persistent_load: Callable[[object], object],
+        make_storage: Callable[[Global, str, int], Storage] | None = None,
     ) -> None:
-        self.data = source if isinstance(source, bytes) else b""
-        self.read = len(self.data)
-        self.source = None if isinstance(source, bytes) else source
-        self.persistent = persistent
-        self.storage = storage
-        self.frames: dict[tuple[bytes, ...], Name] = {}
-        self.runs: dict[tuple[bytes, ...], tuple[int, int, tuple[int, ...], tuple[int, ...]]] = {}
+        self.data = content if isinstance(content, bytes) else b""
+        self.bytes_read = len(self.data)
+        self.stream = None if isinstance(content, bytes) else content
+        self.persistent_load = persistent_load
+        self.make_storage = make_storage
+        self.opaque: dict[str, Global] = {}
+        self.storage_types: dict[tuple[bytes, ...], Global] = {}  # a cache of `tensor_fast_path`
+        self.tensor_sizes: dict[tuple[bytes, ...], Sizes] = {}  # another; it tells that the fast path was used
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin another pickle: nothing is left on the stack or in the memo."""
         self.stack: list[object] = []
         self.marks: list[list[object]] = []
         self.memo: dict[int, object] = {}
-        self.opaque: dict[str, Name] = {}
+        self.storage_types = {}
 
     def need(self, at: int, count: int) -> int:
-        """Hold at least `count` bytes from `at` on, and return where they are now."""
+        """Load bytes until there are `count` of them from `at` on, and return where these are now."""
         while (missing := count - (len(self.data) - at)) > 0:
-            if self.read + missing > MAX_BYTES:
-                raise MalformedError(f"its pickle is long: at most {MAX_BYTES} bytes are read", LONG)
-            chunk = self.source.more(missing) if self.source else b""
+            if self.bytes_read + missing > MAX_BYTES:
+                raise MalformedError(f"its pickle is too long: at most {MAX_BYTES} bytes are read", _SMALLER)
+            chunk = self.stream.more(missing) if self.stream else b""
             if not chunk:
-                raise MalformedError(f"the pickle ends early, or claims {count} bytes that are not there")
-            self.read += len(chunk)
+                raise MalformedError(f"its pickle ends early: {_more_bytes(missing)} needed")
+            self.bytes_read += len(chunk)
             self.data = self.data[at:] + chunk
             at = 0
         return at
 
     def skip(self, at: int, count: int) -> int:
-        """Pass over `count` bytes from `at` on, and return where the next ones are; the file's are not read."""
-        beyond = count - (len(self.data) - at)
-        if beyond <= 0:
+        """Move past `count` bytes from `at` on without loading them, and return where the next ones are."""
+        missing = count - (len(self.data) - at)
+        if missing <= 0:
             return at + count
-        if not (self.source and self.source.jump(beyond)):
-            raise MalformedError(f"the pickle ends early, or claims {count} bytes that are not there")
+        if not (self.stream and self.stream.skip(missing)):
+            raise MalformedError(f"its pickle ends early: {_more_bytes(missing)} needed")
         self.data = b""
         return 0
 
     def line(self, at: int) -> tuple[bytes, int]:
-        """Give the text up to the next newline, and where the next opcode begins."""
-        while (end := self.data.find(b"\n", at, at + MAX_LINE)) < 0:
-            if len(self.data) - at >= MAX_LINE:
-                raise MalformedError(f"a line of the pickle is longer than {MAX_LINE} bytes")
+        """Return the text up to the next newline, and where the next opcode begins."""
+        while (end := self.data.find(b"\n", at, at + _MAX_LINE)) < 0:
+            if len(self.data) - at >= _MAX_LINE:
+                raise MalformedError(f"a line of its pickle is longer than {_MAX_LINE} bytes")
             at = self.need(at, len(self.data) - at + 1)
         return self.data[at:end], end + 1
 
-    def name(self, qualified: str) -> Name:
-        """Give the inert stand-in of a global; what is not on the list is remembered."""
-        known = ALLOWED.get(qualified) or self.opaque.get(qualified)
-        if known is None:
-            known = self.opaque[qualified] = Name(qualified=qualified)
-        return known
+    def find_global(self, qualified: str) -> Global:
+        """Return the inert value of a GLOBAL, and record a name that is not on the allowlist."""
+        value = ALLOWED.get(qualified) or self.opaque.get(qualified)
+        if value is None:
+            value = self.opaque[qualified] = Global(qualified=qualified)
+        return value
 
-    def check(self, steps: int, blocks: int) -> None:
-        """Stop a stream that grows beyond what its bytes can honestly need."""
-        allowed = min(500_000 + self.read // 8, MAX_OBJECTS)
-        if sys.getallocatedblocks() - blocks > allowed or len(self.stack) + len(self.marks) > MAX_OBJECTS:
-            raise MalformedError("the pickle makes more objects than a checkpoint of its size can need")
-        if steps > 4_000_000 + self.read // 2:
-            raise MalformedError("the pickle runs more operations than a checkpoint of its size can need")
+    def check_limits(self, steps: int, blocks: int) -> None:
+        """Stop a pickle that makes far more than its bytes can need.
+
+        Args:
+            steps: opcodes interpreted so far.
+            blocks: memory blocks that were allocated before the first of them.
+        """
+        allowed = min(500_000 + self.bytes_read // 8, _MAX_OBJECTS)
+        if sys.getallocatedblocks() - blocks > allowed or len(self.stack) + len(self.marks) > _MAX_OBJECTS:
+            raise MalformedError("its pickle makes more objects than a checkpoint of its size can need", _TRUSTED)
+        if steps > 4_000_000 + self.bytes_read // 2:
+            raise MalformedError("its pickle has more operations than a checkpoint of its size can need", _TRUSTED)
 
 
-def run(machine: Machine, at: int, table: tuple[Step, ...]) -> tuple[object, int]:
-    """Interpret one pickle from `at`, and return its value and where the bytes after it begin.
-
-    Raises:
-        MalformedError: the stream is cut, nonsense, or too large for its size.
-    """
-    machine.stack, machine.marks, machine.memo, machine.frames = [], [], {}, {}
-    blocks, steps = sys.getallocatedblocks(), 0
-    try:
-        while True:
-            for _ in range(SLICE):
-                if at >= len(machine.data):
-                    at = machine.need(at, 1)
-                code = machine.data[at]
-                if code == STOP:
-                    return machine.stack.pop(), at + 1
-                at = table[code](machine, at + 1)
-            steps += SLICE
-            machine.check(steps, blocks)
-    except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct_error) as error:
-        raise MalformedError(
-            f"its pickle is malformed ({type(error).__name__} near byte {machine.read - len(machine.data) + at})"
-        ) from error
+def _more_bytes(count: int) -> str:
+    return "1 more byte is" if count == 1 else f"{count} more bytes are"

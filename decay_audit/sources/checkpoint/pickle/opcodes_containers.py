@@ -1,31 +1,32 @@
-"""The opcodes that make and fill lists, sets and dicts. No element is hashed, and only plain values serve as keys."""
+"""The opcodes that make and fill lists, sets and dicts. Sets become lists, and only plain values become keys."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from decay_audit.sources.checkpoint.pickle.machine import Machine, Step
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Name, Opaque, Tensor
+from decay_audit.sources.checkpoint.contents import MalformedError, Tensor
+from decay_audit.sources.checkpoint.pickle.inert_values import Global, OpaqueObject
+from decay_audit.sources.checkpoint.pickle.machine import Machine, Operation
 
-_PLAIN_KEYS = (str, int, float, bool, bytes, type(None), Name, Tensor, Opaque)
-_LARGEST_KEY = 2**60
+_KEY_TYPES = (str, int, float, bool, bytes, type(None), Global, Tensor, OpaqueObject)
+_MAX_KEY = 2**60
 
 
 def _key(value: Any) -> Any:  # noqa: ANN401
-    """Give a key that cannot be made slow to hash or to compare; nested and huge ones become unequal to all others."""
-    if type(value) not in _PLAIN_KEYS or (type(value) is int and abs(value) >= _LARGEST_KEY):
-        return Opaque(name="key")
+    """Return a key that is quick to hash and compare; a nested or huge one becomes unequal to all others."""
+    if type(value) not in _KEY_TYPES or (type(value) is int and abs(value) >= _MAX_KEY):
+        return OpaqueObject(name="key")
     return value
 
 
-def since_mark(machine: Machine) -> list[Any]:
-    """Take what was pushed since the last MARK."""
+def items_since_mark(machine: Machine) -> list[Any]:
+    """Pop the values that were pushed since the last MARK."""
     items = machine.stack
     machine.stack = machine.marks.pop()
     return items
 
 
 def _list(machine: Machine, at: int) -> int:
-    items = since_mark(machine)
+    items = items_since_mark(machine)
     machine.stack.append(items)
     return at
 
@@ -41,7 +42,7 @@ def _empty_dict(machine: Machine, at: int) -> int:
 
 
 def _dict(machine: Machine, at: int) -> int:
-    items = since_mark(machine)
+    items = items_since_mark(machine)
     machine.stack.append({})
     _fill(machine.stack[-1], items)
     return at
@@ -50,8 +51,8 @@ def _dict(machine: Machine, at: int) -> int:
 def _elements(target: Any) -> list[object]:  # noqa: ANN401
     if type(target) is list:
         return target
-    if type(target) is not Opaque:
-        raise MalformedError("the pickle appends to something that is no list")
+    if type(target) is not OpaqueObject:
+        raise MalformedError("its pickle appends to something that is not a list")
     if target.elements is None:
         target.elements = []
     return target.elements
@@ -64,17 +65,17 @@ def _append(machine: Machine, at: int) -> int:
 
 
 def _appends(machine: Machine, at: int) -> int:
-    items = since_mark(machine)
+    items = items_since_mark(machine)
     _elements(machine.stack[-1]).extend(items)
     return at
 
 
 def _fill(target: Any, items: list[Any]) -> None:  # noqa: ANN401
-    if type(target) is Opaque:
+    if type(target) is OpaqueObject:
         target.items = target.items if target.items is not None else {}
         target = target.items
     if type(target) is not dict or len(items) % 2:
-        raise MalformedError("the pickle sets items of something that is no dict, or half an item")
+        raise MalformedError("its pickle sets items of something that is not a dict, or a key without a value")
     for index in range(0, len(items), 2):
         target[_key(items[index])] = items[index + 1]
 
@@ -86,12 +87,12 @@ def _set_item(machine: Machine, at: int) -> int:
 
 
 def _set_items(machine: Machine, at: int) -> int:
-    items = since_mark(machine)
+    items = items_since_mark(machine)
     _fill(machine.stack[-1], items)
     return at
 
 
-CONTAINERS: Mapping[int, Step] = {
+CONTAINERS: Mapping[int, Operation] = {
     ord("]"): _empty_list,
     ord("l"): _list,
     ord("a"): _append,

@@ -1,18 +1,19 @@
-"""The opcodes that put a number, a text or a constant on the stack: what they read, and where the next one begins."""
+"""The opcodes that push a number, a string, bytes or a constant on the stack."""
 
 from collections.abc import Mapping
 from functools import partial
 from struct import unpack_from
 from typing import Final
 
-from decay_audit.sources.checkpoint.pickle.machine import Machine, Step
-from decay_audit.sources.checkpoint.pickle.tensor_fast_path import named
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Opaque
+from decay_audit.sources.checkpoint.contents import MalformedError
+from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject
+from decay_audit.sources.checkpoint.pickle.machine import Machine, Operation
+from decay_audit.sources.checkpoint.pickle.tensor_fast_path import read_named_tensors
 
-LARGEST: Final = 1 << 20
-"""Bytes of the longest text that is kept: no name is longer, but NumPy's arrays are, which lie within the pickle."""
+_MAX_STRING: Final = 1 << 20
+"""Bytes of the longest string that is read: no name is longer, but the data of NumPy arrays in a pickle is."""
 
-_LARGE_INTEGER: Final = 256
+_MAX_INTEGER_BYTES: Final = 256
 
 
 def _push(value: object, machine: Machine, at: int) -> int:
@@ -49,42 +50,42 @@ def _float(machine: Machine, at: int) -> int:
     return at + 8
 
 
-def _content(machine: Machine, at: int, width: int, most: int = LARGEST) -> tuple[int, bytes | None]:
-    """Give where a run of counted bytes ends, and the bytes; None for more than `most`, which are not even read."""
+def _counted_bytes(machine: Machine, at: int, width: int, limit: int = _MAX_STRING) -> tuple[int, bytes | None]:
+    """Return where a counted string ends, and its bytes; None for more than `limit` bytes, which are skipped."""
     at = machine.need(at, width)
     count = int.from_bytes(machine.data[at : at + width], "little")
-    if count > most:
+    if count > limit:
         return machine.skip(at + width, count), None
     at = machine.need(at + width, count)
     return at + count, machine.data[at : at + count]
 
 
 def _unicode(width: int, machine: Machine, at: int) -> int:
-    at, raw = _content(machine, at, width)
-    machine.stack.append(Opaque(name="") if raw is None else str(raw, "utf-8", "replace"))
+    at, raw = _counted_bytes(machine, at, width)
+    machine.stack.append(OpaqueObject(name="") if raw is None else str(raw, "utf-8", "replace"))
     return at
 
 
-def _name(machine: Machine, at: int) -> int:
+def _unicode_or_tensors(machine: Machine, at: int) -> int:
     at = _unicode(4, machine, at)
-    return named(machine, at) if machine.storage else at
+    return read_named_tensors(machine, at) if machine.make_storage else at
 
 
 def _bytes(width: int, machine: Machine, at: int) -> int:
-    at, raw = _content(machine, at, width)
-    machine.stack.append(Opaque(name="") if raw is None else raw)
+    at, raw = _counted_bytes(machine, at, width)
+    machine.stack.append(OpaqueObject(name="") if raw is None else raw)
     return at
 
 
 def _string(width: int, machine: Machine, at: int) -> int:
-    """Read a string of Python 2: bytes that were text more often than not."""
-    at, raw = _content(machine, at, width)
-    machine.stack.append(Opaque(name="") if raw is None else python_2_text(raw))
+    """Read a string of Python 2, whose bytes are usually text."""
+    at, raw = _counted_bytes(machine, at, width)
+    machine.stack.append(OpaqueObject(name="") if raw is None else decode_python_2(raw))
     return at
 
 
-def python_2_text(raw: bytes) -> str:
-    """Decode a string of Python 2: UTF-8, else what every byte has in Latin 1."""
+def decode_python_2(raw: bytes) -> str:
+    """Decode a string of Python 2: as UTF-8, else as Latin 1, in which every byte is a character."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -92,8 +93,8 @@ def python_2_text(raw: bytes) -> str:
 
 
 def _large_integer(width: int, machine: Machine, at: int) -> int:
-    at, raw = _content(machine, at, width, _LARGE_INTEGER)
-    machine.stack.append(Opaque(name="integer") if raw is None else int.from_bytes(raw, "little", signed=True))
+    at, raw = _counted_bytes(machine, at, width, _MAX_INTEGER_BYTES)
+    machine.stack.append(OpaqueObject(name="integer") if raw is None else int.from_bytes(raw, "little", signed=True))
     return at
 
 
@@ -113,8 +114,8 @@ def _text_string(machine: Machine, at: int) -> int:
     line, at = machine.line(at)
     quote = line[:1]
     if len(line) < 2 or quote not in (b"'", b'"') or line[-1:] != quote:
-        raise MalformedError("a string of the pickle is not quoted")
-    machine.stack.append(python_2_text(line[1:-1]))
+        raise MalformedError("a string in its pickle is not quoted")
+    machine.stack.append(decode_python_2(line[1:-1]))
     return at
 
 
@@ -128,12 +129,7 @@ def _skip(count: int, machine: Machine, at: int) -> int:
     return machine.need(at, count) + count
 
 
-def unknown(machine: Machine, at: int) -> int:
-    """Refuse a byte that is no opcode."""
-    raise MalformedError(f"0x{machine.data[at - 1]:02x} is no pickle opcode")
-
-
-OPERANDS: Mapping[int, Step] = {
+SCALARS: Mapping[int, Operation] = {
     ord("F"): _text_float,
     ord("G"): _float,
     ord("I"): _text_integer,
@@ -148,7 +144,7 @@ OPERANDS: Mapping[int, Step] = {
     ord("B"): partial(_bytes, 4),
     ord("C"): partial(_bytes, 1),
     ord("V"): _text_unicode,
-    ord("X"): _name,
+    ord("X"): _unicode_or_tensors,
     ord(")"): _empty_tuple,
     0x80: partial(_skip, 1),  # PROTO
     0x88: partial(_push, True),  # noqa: FBT003

@@ -1,13 +1,13 @@
-"""What is not a parameter, as far as names, shapes, types and siblings can say: a reason for each such tensor."""
+"""Which tensors of a state dict are not parameters, judged by name, shape, dtype and siblings, each with its reason."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from decay_audit.sources.checkpoint.pickle.values import TRAINED, Tensor
+from decay_audit.sources.checkpoint.contents import TRAINABLE_DTYPES, Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-_LEAVES: Mapping[str, str] = {
+_BY_NAME: Mapping[str, str] = {
     **dict.fromkeys(("running_mean", "running_var", "running_std", "num_batches_tracked"), "running statistics"),
     **dict.fromkeys(("inv_freq", "original_inv_freq", "freqs_cis", "freqs_cos", "freqs_sin"), "rotary frequencies"),
     **dict.fromkeys(("cos_cached", "sin_cached", "cos_cache", "sin_cache", "cos_sin_cache"), "rotary frequencies"),
@@ -16,19 +16,19 @@ _LEAVES: Mapping[str, str] = {
     "relative_coords_table": "a table of coordinates",
     **dict.fromkeys(("anchor_grid", "anchors"), "anchors of a detector"),
     **dict.fromkeys(("pixel_mean", "pixel_std", "image_mean", "image_std"), "the normalization of the input"),
-    **dict.fromkeys(("total_ops", "total_params"), "a count of a profiler"),
-    **dict.fromkeys(("n_averaged",), "a count of averaged models"),
+    **dict.fromkeys(("total_ops", "total_params"), "a counter of a profiler"),
+    **dict.fromkeys(("n_averaged",), "the counter of an averaged model"),
     "_extra_state": "extra state of its module",
     **dict.fromkeys(("absmax", "nested_absmax", "quant_map", "nested_quant_map"), "quantization state"),
     **dict.fromkeys(("SCB", "input_scale", "zero_point", "fake_quant_enabled"), "quantization state"),
 }
-"""Names that modules give to buffers, whatever their shape."""
+"""Names that belong to buffers in any module, with the reason."""
 
 _OBSERVERS: Final = frozenset({"activation_post_process", "weight_fake_quant", "act_fake_quant", "quant_state"})
 _PACKED: Final = frozenset({"qweight", "weight_packed"})
 _PACKED_WITH: Final = frozenset({"scales", "qzeros", "g_idx", "bias", "weight_scale", "weight_zero_point"})
 _SCALES: Final = frozenset({"weight_scale", "weight_scale_inv", "weight_scale_2", "scale_weight"})
-_BESIDE: Mapping[str, tuple[str, str]] = {
+_BY_SIBLING: Mapping[str, tuple[str, str]] = {
     "scale": ("zero_point", "quantization state"),
     "weight_u": ("weight_orig", "a power iteration of spectral normalization"),
     "weight_v": ("weight_orig", "a power iteration of spectral normalization"),
@@ -40,34 +40,34 @@ _BESIDE: Mapping[str, tuple[str, str]] = {
     "_u": ("_v", "a power iteration of spectral normalization"),
     "_v": ("_u", "a power iteration of spectral normalization"),
 }
-"""Names that are buffers beside another one."""
+"""Names that belong to buffers where the same module also has another name, with the reason."""
 
 _SCHEDULE: Final = "alphas_cumprod"
 
 
-def reason(owner: str, leaf: str, tensor: Tensor, siblings: Shapes) -> str:
-    """Say why a tensor is not a parameter; "" for one that is, as far as the file can say.
+def buffer_reason(owner: str, leaf: str, tensor: Tensor, siblings: Shapes) -> str:
+    """Return why a tensor is not a parameter; "" for one that is, as far as the file tells.
 
     Args:
-        owner: dotted name of what holds the tensor.
-        siblings: shapes by leaf name of all that the owner holds itself.
+        owner: dotted name of the module that holds the tensor.
+        siblings: shapes of all tensors directly in that module, by the last part of their names.
     """
-    if tensor.dtype not in TRAINED:
-        return _LEAVES.get(leaf) or f"{tensor.dtype}: only floating point is trained"
+    if tensor.dtype not in TRAINABLE_DTYPES:
+        return _BY_NAME.get(leaf) or f"{tensor.dtype}: only floating-point tensors are trained"
     if leaf == "weight" or tensor.trainable is not None:
         return ""
-    if leaf in _LEAVES:
-        return _LEAVES[leaf]
-    if leaf in _BESIDE and _BESIDE[leaf][0] in siblings:
-        return _BESIDE[leaf][1]
-    return _by_company(owner, leaf, tensor.shape, siblings)
+    if leaf in _BY_NAME:
+        return _BY_NAME[leaf]
+    if leaf in _BY_SIBLING and _BY_SIBLING[leaf][0] in siblings:
+        return _BY_SIBLING[leaf][1]
+    return _by_shape_and_siblings(owner, leaf, tensor.shape, siblings)
 
 
-def _by_company(owner: str, leaf: str, shape: tuple[int, ...], siblings: Shapes) -> str:
+def _by_shape_and_siblings(owner: str, leaf: str, shape: tuple[int, ...], siblings: Shapes) -> str:
     if len(shape) == 4 and leaf in ("bias", "mask") and shape[:2] == (1, 1) and shape[2] == shape[3] > 1:
         return "an attention mask"
     if leaf in _PACKED_WITH and not _PACKED.isdisjoint(siblings):
-        return "of a packed weight"
+        return "part of a packed weight"
     if leaf in _SCALES and "weight" in siblings:
         return "the scale of a quantized weight"
     if _SCHEDULE in siblings and len(shape) == 1 and shape == siblings[_SCHEDULE]:

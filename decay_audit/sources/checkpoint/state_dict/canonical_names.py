@@ -1,60 +1,68 @@
-"""Names as files give them become canonical names: without what wrappers put in, one for each tensor."""
+"""Names in a file become canonical names: without the parts that wrappers (DDP, torch.compile, FSDP) add."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from decay_audit.model.parameters import WRAPPER_PARTS
-from decay_audit.sources.checkpoint.pickle.values import MalformedError
+from decay_audit.sources.checkpoint.contents import MalformedError
+from decay_audit.text import counted
 
-MAX_NAME: Final = 1024
-MAX_PARTS: Final = 64
+_MAX_NAME: Final = 1024
+_MAX_PARTS: Final = 64
 _PREFIX: Final = "module."
 
 
 def without_wrappers(name: str) -> str:
-    """Drop the parts that only wrappers make."""
+    """Remove the parts that only wrappers add."""
     return ".".join(part for part in name.split(".") if part not in WRAPPER_PARTS)
 
 
-class Canonical:
-    """The way from raw to canonical names for one state dict; names of its optimizer take the same way."""
+class CanonicalNames:
+    """Makes the canonical names of one state dict, and of the same names in its optimizer.
+
+    `module.` is removed only where all names of the state dict begin with it: it may be a part of the model's own.
+    """
 
     def __init__(self, raw: Iterable[str]) -> None:
         names = list(raw)
         for name in names:
-            if len(name) > MAX_NAME or name.count(".") >= MAX_PARTS:
-                raise MalformedError(f"it holds a name of {len(name)} characters and {name.count('.') + 1} parts")
+            if len(name) > _MAX_NAME or name.count(".") >= _MAX_PARTS:
+                raise MalformedError(
+                    f"a name in its state dict has {len(name)} characters and {counted(name.count('.') + 1, 'part')}; "
+                    f"at most {_MAX_NAME} and {_MAX_PARTS} are read",
+                    "save the state dict with shorter names",
+                )
         joined = "\n".join(names)
-        self.wrapped = any(part in joined for part in WRAPPER_PARTS)
-        self.prefixes = 0
+        self._has_wrappers = any(part in joined for part in WRAPPER_PARTS)
+        self._prefix_count = 0
         if names and all(name.startswith(_PREFIX) for name in map(self._unwrapped, names)):
             stripped = [self._unwrapped(name) for name in names]
             while stripped and all(name.startswith(_PREFIX) for name in stripped):
                 stripped = [name.removeprefix(_PREFIX) for name in stripped]
-                self.prefixes += 1
+                self._prefix_count += 1
 
     def _unwrapped(self, name: str) -> str:
-        return without_wrappers(name) if self.wrapped else name
+        return without_wrappers(name) if self._has_wrappers else name
 
     def __call__(self, raw: str) -> str:
-        """Give the canonical name."""
-        if not self.wrapped and not self.prefixes:
+        """Return the canonical name."""
+        if not self._has_wrappers and not self._prefix_count:
             return raw
         name = self._unwrapped(raw)
-        for _ in range(self.prefixes):
+        for _ in range(self._prefix_count):
             name = name.removeprefix(_PREFIX)
         return name or raw
 
 
-class _Padded(dict[str, str]):
-    """Number parts padded with zeros, made once each."""
+class _PaddedParts(dict[str, str]):
+    """Parts of names, with zeros before a number; each is made once."""
 
     def __missing__(self, part: str) -> str:
         padded = self[part] = part.zfill(8) if part.isdigit() else part
         return padded
 
 
-def in_number_order(names: Sequence[str]) -> list[str]:
+def sort_by_number(names: Sequence[str]) -> list[str]:
     """Sort so that `h.2` comes before `h.10`."""
-    padded = _Padded()
+    padded = _PaddedParts()
     return sorted(names, key=lambda name: [padded[part] for part in name.split(".")])

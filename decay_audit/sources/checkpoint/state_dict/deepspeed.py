@@ -1,48 +1,48 @@
-"""What DeepSpeed writes beside a state dict: names of buffers, and shapes of parameters that ZeRO spread over ranks."""
+"""What DeepSpeed saves next to a state dict: names of buffers, and shapes of parameters that ZeRO sharded."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
 
-from decay_audit.sources.checkpoint.pickle.allowlist import shape_of
-from decay_audit.sources.checkpoint.pickle.values import Tensor
-from decay_audit.sources.checkpoint.state_dict.pickled_modules import Flat, mapping
+from decay_audit.sources.checkpoint.contents import Tensor
+from decay_audit.sources.checkpoint.pickle.allowlist import read_shape
+from decay_audit.sources.checkpoint.state_dict.pickled_modules import NamedTensors, mapping
 
 Shape = tuple[int, ...]
 
 
-def completed(flat: Flat, beside: Mapping[Any, object]) -> Flat:
-    """Give the tensors the shapes and the buffers the names that stand beside the state dict, if they do.
+def with_deepspeed_shapes(state_dict: NamedTensors, siblings: Mapping[Any, object]) -> NamedTensors:
+    """Add the shapes, the names of buffers and what is trained, if they are among the `siblings` of the state dict.
 
-    A file of ZeRO's third stage holds empty tensors in place of its parameters.
+    ZeRO stage 3 saves empty tensors in place of the parameters.
 
     Raises:
-        MalformedError: a shape is none.
+        MalformedError: a shape is malformed.
     """
-    buffers = beside.get("buffer_names")
-    trained = _shapes(beside.get("param_shapes"))
-    frozen = _shapes(beside.get("frozen_param_shapes"))
+    buffers = siblings.get("buffer_names")
+    trained = _shapes(siblings.get("param_shapes"))
+    frozen = _shapes(siblings.get("frozen_param_shapes"))
     if not isinstance(buffers, list) or not trained:
-        return flat
+        return state_dict
     shapes = trained | frozen
     tensors = {
-        name: _whole(tensor, shapes[name], trainable=name in trained) if name in shapes else tensor
-        for name, tensor in flat.tensors.items()
+        name: _with_shape(tensor, shapes[name], trainable=name in trained) if name in shapes else tensor
+        for name, tensor in state_dict.tensors.items()
     }
-    named = frozenset(name for name in buffers if isinstance(name, str))
-    return replace(flat, tensors=tensors, buffers=flat.buffers | named)
+    names = frozenset(name for name in buffers if isinstance(name, str))
+    return replace(state_dict, tensors=tensors, buffers=state_dict.buffers | names)
 
 
 def _shapes(listed: object) -> dict[str, Shape]:
-    """Read a table of shapes by name, or a list of one for each group of the optimizer."""
-    tables = listed if isinstance(listed, list) else [listed]
+    """Read a dict of shapes by name, or a list of one dict for each param group."""
+    dicts = listed if isinstance(listed, list) else [listed]
     return {
-        name: shape_of(shape) for table in tables for name, shape in mapping(table).items() if isinstance(name, str)
+        name: read_shape(shape) for shapes in dicts for name, shape in mapping(shapes).items() if isinstance(name, str)
     }
 
 
-def _whole(tensor: Tensor, shape: Shape, *, trainable: bool) -> Tensor:
+def _with_shape(tensor: Tensor, shape: Shape, *, trainable: bool) -> Tensor:
     if 0 in tensor.shape:
         return Tensor(shape=shape, dtype=tensor.dtype, trainable=trainable)
     return replace(tensor, trainable=trainable)

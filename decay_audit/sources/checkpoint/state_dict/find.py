@@ -1,4 +1,7 @@
-"""The object in a checkpoint becomes named tensors and optimizer states, found by their shape, not by their name."""
+"""The object in a torch checkpoint becomes its largest state dict and all optimizer states.
+
+Both are recognized by what they hold, not by their keys: training scripts use any key.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,209 +13,262 @@ from typing import Any, Final
 from msgspec import Struct
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.checkpoint.optimizer_state.groups import entries
-from decay_audit.sources.checkpoint.pickle.values import TRAINED, MalformedError, Opaque, Pickled, Saved, Table, Tensor
-from decay_audit.sources.checkpoint.state_dict.deepspeed import completed
-from decay_audit.sources.checkpoint.state_dict.pickled_modules import Flat, attributes, flatten, is_module, mapping
-from decay_audit.text import first_few
+from decay_audit.sources.checkpoint.contents import (
+    TRAINABLE_DTYPES,
+    FileContents,
+    MalformedError,
+    SavedOptimizer,
+    Tensor,
+)
+from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject, PickleResult
+from decay_audit.sources.checkpoint.state_dict.deepspeed import with_deepspeed_shapes
+from decay_audit.sources.checkpoint.state_dict.pickled_modules import (
+    NamedTensors,
+    attributes,
+    flatten,
+    is_module,
+    mapping,
+)
+from decay_audit.text import few
 
-MAX_DEPTH: Final = 32
-MAX_ENTRIES: Final = 4_000_000
-MAX_LOOKED: Final = 64
-MAX_OPTIMIZERS: Final = 256
-MAX_PAIRS: Final = 5_000_000
-MAX_PART: Final = 256
-MAX_RIVALS: Final = 16
-_PEER: Final = 0.98  # a copy may lack a few counters of the original
-_COPY = re.compile(r"(^|[_\-.])(s?ema|averaged?|avg|swa|shadow|teacher|target|momentum)\d*([_\-.]|$)", re.IGNORECASE)
+_MAX_DEPTH: Final = 32
+_MAX_ENTRIES: Final = 4_000_000
+_MAX_GROUPS_CHECKED: Final = 64
+_MAX_OPTIMIZERS: Final = 256
+_MAX_TENSORS_OF_ALL_OPTIMIZERS: Final = 5_000_000
+_MAX_KEY_LENGTH: Final = 256
+_MAX_OTHERS: Final = 16
+_MAX_SHOWN: Final = 5
+_COPY_SIZE: Final = 0.98  # a copy may lack a few counters of the original
+_COPY_NAME = re.compile(
+    r"(^|[_\-.])(s?ema|averaged?|avg|swa|shadow|teacher|target|momentum)\d*([_\-.]|$)", re.IGNORECASE
+)
 
-_OF_A_MODULE: Final = frozenset({"weight", "bias"})
-_NESTING: Final = frozenset({dict, list, tuple, Opaque})
+_LEAVES_OF_ONE_LAYER: Final = frozenset({"weight", "bias"})
+_NESTING: Final = frozenset({dict, list, tuple, OpaqueObject})
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
+"""The keys that lead from the root of the object to a value in it."""
 
 
-class Candidate(Struct, frozen=True, kw_only=True):
-    """A state dict, or a module, and where it is."""
+class StateDictCandidate(Struct, frozen=True, kw_only=True):
+    """A state dict or a module in the file.
 
-    path: Path
+    Attributes:
+        node: the dict or the module itself.
+        state_dict: its tensors.
+        elements: of its floating-point tensors.
+    """
+
+    path: KeyPath
     node: object
-    flat: Flat
-    numel: int
+    state_dict: NamedTensors
+    elements: int
 
 
-def table(pickled: Pickled, key: str | None) -> Table:
-    """Take the largest state dict, or the one at `key`, and every optimizer state.
+def find_contents(result: PickleResult, key: str | None) -> FileContents:
+    """Find the largest state dict, or the one at `key`, and every optimizer state.
 
     Raises:
-        TargetError: there is nothing at `key`.
+        TargetError: there is no state dict at `key`.
     """
-    nodes = list(_walk(pickled.root))
-    candidates = _candidates(nodes, pickled.parameters)
-    chosen = _at(key, nodes, candidates) if key else _whole(_largest(candidates), nodes, candidates)
-    saved = _optimizers(nodes)
-    if not (chosen or saved) and any(is_module(node) for _, node in nodes):
-        packed = "the module in it has no parameters: those of quantized modules are packed, and not trained"
-        raise MalformedError(packed, "name the checkpoint that was quantized")
-    read = saved[: max(1, min(MAX_OPTIMIZERS, MAX_PAIRS // max(1, len(chosen.flat.tensors) if chosen else 1)))]
-    beyond = (f"it holds {len(saved)} optimizer states; the first {len(read)} are read",) if read != saved else ()
+    nodes = list(_walk(result.root))
+    candidates = _candidates(nodes, result.script_parameters)
+    chosen = _at_key(key, nodes, candidates) if key else _whole_tree(_largest(candidates), nodes, candidates)
+    optimizers = _optimizers(nodes)
+    if not (chosen or optimizers) and any(is_module(node) for _, node in nodes):
+        packed = "the module in it has no parameters: those of quantized modules are packed, and are not trained"
+        raise MalformedError(packed, "name the checkpoint from before the quantization")
+    tensor_count = len(chosen.state_dict.tensors) if chosen else 0
+    limit = max(1, min(_MAX_OPTIMIZERS, _MAX_TENSORS_OF_ALL_OPTIMIZERS // max(1, tensor_count)))
+    notes = result.notes
+    if len(optimizers) > limit:
+        notes = (*notes, f"{len(optimizers)} optimizer states are in the file; only the first {limit} were read")
     if chosen is None:
-        return Table(tensors={}, saved=read, opaque=pickled.opaque, notes=(*pickled.notes, *beyond))
-    above = next((node for path, node in nodes if path == chosen.path[:-1] and isinstance(node, dict)), {})
-    flat = completed(chosen.flat, above) if chosen.path else chosen.flat
-    return Table(
-        tensors=flat.tensors,
-        others=_others(chosen.node),
-        buffers=flat.buffers,
-        types=flat.types,
-        saved=read,
-        rivals=_rivals(chosen, candidates) if read else {},
-        opaque=pickled.opaque,
-        notes=(*_notes(chosen, candidates), *pickled.notes, *beyond),
+        return FileContents(tensors={}, optimizers=optimizers[:limit], opaque=result.opaque, notes=notes)
+    parent = next((node for path, node in nodes if path == chosen.path[:-1] and isinstance(node, dict)), {})
+    state_dict = with_deepspeed_shapes(chosen.state_dict, parent) if chosen.path else chosen.state_dict
+    return FileContents(
+        tensors=state_dict.tensors,
+        non_tensors=_non_tensors(chosen.node),
+        buffers=state_dict.buffers,
+        module_types=state_dict.module_types,
+        optimizers=optimizers[:limit],
+        other_state_dicts=_other_state_dicts(chosen, candidates) if optimizers else {},
+        opaque=result.opaque,
+        notes=(*_choice_notes(chosen, candidates), *notes),
     )
 
 
-def _rivals(chosen: Candidate, candidates: Sequence[Candidate]) -> Mapping[str, Table]:
-    others = sorted(_apart(chosen, candidates), key=lambda found: -found.numel)
+def _other_state_dicts(
+    chosen: StateDictCandidate, candidates: Sequence[StateDictCandidate]
+) -> Mapping[str, FileContents]:
+    others = sorted(_with_other_tensors(chosen, candidates), key=lambda candidate: -candidate.elements)
     return {
-        _dotted(found.path): Table(tensors=found.flat.tensors, buffers=found.flat.buffers, types=found.flat.types)
-        for found in others[:MAX_RIVALS]
+        _dotted(candidate.path): FileContents(
+            tensors=candidate.state_dict.tensors,
+            buffers=candidate.state_dict.buffers,
+            module_types=candidate.state_dict.module_types,
+        )
+        for candidate in others[:_MAX_OTHERS]
     }
 
 
-def _apart(chosen: Candidate, candidates: Sequence[Candidate]) -> Iterator[Candidate]:
-    """Give the candidates that hold something else than the chosen one and its parts."""
-    held = {id(tensor) for tensor in chosen.flat.tensors.values()}
-    for found in candidates:
-        if found.path != chosen.path and any(id(tensor) not in held for tensor in found.flat.tensors.values()):
-            yield found
+def _with_other_tensors(
+    chosen: StateDictCandidate, candidates: Sequence[StateDictCandidate]
+) -> Iterator[StateDictCandidate]:
+    """List the candidates that hold a tensor which the chosen one does not hold."""
+    chosen_ids = {id(tensor) for tensor in chosen.state_dict.tensors.values()}
+    for candidate in candidates:
+        if candidate.path != chosen.path and any(
+            id(tensor) not in chosen_ids for tensor in candidate.state_dict.tensors.values()
+        ):
+            yield candidate
 
 
-def _candidates(nodes: Sequence[tuple[Path, object]], parameters: Mapping[str, frozenset[str]]) -> Sequence[Candidate]:
-    found: list[Candidate] = []
-    looked = 0
+def _candidates(
+    nodes: Sequence[tuple[KeyPath, object]], script_parameters: Mapping[str, frozenset[str]]
+) -> Sequence[StateDictCandidate]:
+    candidates: list[StateDictCandidate] = []
+    entry_count = 0
     for path, node in nodes:
-        flat = _flat(node, parameters)
-        looked += flat.looked
-        if looked > MAX_ENTRIES:
-            raise MalformedError(f"its modules and state dicts have more than {MAX_ENTRIES} entries")
-        if flat.tensors:
-            numel = sum(prod(it.shape) for it in flat.tensors.values() if it.dtype in TRAINED)
-            found.append(Candidate(path=path, node=node, flat=flat, numel=numel))
-    return found
+        state_dict = _state_dict(node, script_parameters)
+        entry_count += state_dict.entry_count
+        if entry_count > _MAX_ENTRIES:
+            raise MalformedError(f"its modules and state dicts have more than {_MAX_ENTRIES} entries")
+        tensors = state_dict.tensors
+        if tensors:
+            elements = sum(prod(tensor.shape) for tensor in tensors.values() if tensor.dtype in TRAINABLE_DTYPES)
+            candidates.append(StateDictCandidate(path=path, node=node, state_dict=state_dict, elements=elements))
+    return candidates
 
 
-def _dotted(path: Path) -> str:
-    return ".".join(part[:MAX_PART] for part in path)
+def _dotted(path: KeyPath) -> str:
+    return ".".join(key[:_MAX_KEY_LENGTH] for key in path)
 
 
-def _walk(root: object) -> Iterator[tuple[Path, object]]:
-    """Visit every mapping, list and opaque value once, outer before inner, in the file's order."""
+def _walk(root: object) -> Iterator[tuple[KeyPath, object]]:
+    """Visit every dict, list and object once, outer before inner, in the file's order."""
     seen: set[int] = set()
-    waiting: list[tuple[Path, object]] = [((), root)]
-    while waiting:
-        path, node = waiting.pop()
-        if id(node) in seen or len(path) > MAX_DEPTH:
+    queue: list[tuple[KeyPath, object]] = [((), root)]
+    while queue:
+        path, node = queue.pop()
+        if id(node) in seen or len(path) > _MAX_DEPTH:
             continue
         seen.add(id(node))
         yield path, node
         if _is_optimizer(node) or is_module(node):
             continue
-        waiting.extend(reversed([(place, child) for place, child in _below(path, node) if type(child) in _NESTING]))
+        queue.extend(
+            reversed([(child_path, child) for child_path, child in _children(path, node) if type(child) in _NESTING])
+        )
 
 
-def _below(path: Path, node: object) -> Iterator[tuple[Path, object]]:
-    """Give what a node holds; an opaque value's parts, which others may share, are at its own place."""
+def _children(path: KeyPath, node: object) -> Iterator[tuple[KeyPath, object]]:
+    """List what a node holds. The parts of an object have the path of the object: they have no keys of their own."""
     if isinstance(node, dict):
         yield from (((*path, str(name)), child) for name, child in node.items() if isinstance(name, str | int))
     elif isinstance(node, list | tuple):
         yield from (((*path, str(index)), child) for index, child in enumerate(node))
-    elif type(node) is Opaque:
+    elif type(node) is OpaqueObject:
         yield from ((path, part) for part in (node.items, attributes(node), node.elements, node.arguments) if part)
 
 
 def _is_optimizer(node: object) -> bool:
-    held = _mapping(node)
-    groups = held.get("param_groups")
-    return isinstance(groups, list) and all("params" in mapping(group) for group in groups[:MAX_LOOKED])
+    groups = _items_or_attributes(node).get("param_groups")
+    return isinstance(groups, list) and all("params" in mapping(group) for group in groups[:_MAX_GROUPS_CHECKED])
 
 
-def _mapping(node: object) -> Mapping[Any, object]:
-    if type(node) is Opaque and node.items is None:
+def _items_or_attributes(node: object) -> Mapping[Any, object]:
+    if type(node) is OpaqueObject and node.items is None:
         return attributes(node)
     return mapping(node)
 
 
-def _optimizers(nodes: Sequence[tuple[Path, object]]) -> tuple[Saved, ...]:
-    """Take every optimizer state; those that share their groups are held to what a file can honestly hold of them."""
-    found = tuple(
-        Saved(
+def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer, ...]:
+    """List every optimizer state. They may share their groups, so that a short file can have millions of entries."""
+    optimizers = tuple(
+        SavedOptimizer(
             name=_dotted(path) or "optimizer",
-            content=_mapping(node),
-            type=node.name.rpartition(".")[2] if type(node) is Opaque and node.items is None else "",
+            content=_items_or_attributes(node),
+            type=node.name.rpartition(".")[2] if type(node) is OpaqueObject and node.items is None else "",
         )
         for path, node in nodes
         if _is_optimizer(node)
     )
-    if any(total > MAX_ENTRIES for total in accumulate(count for saved in found for count in entries(saved))):
-        raise MalformedError(f"the groups of its optimizers have more than {MAX_ENTRIES} entries")
-    return found
+    counts = (count for optimizer in optimizers for count in _entry_counts(optimizer))
+    if any(total > _MAX_ENTRIES for total in accumulate(counts)):
+        raise MalformedError(f"the param groups of its optimizers have more than {_MAX_ENTRIES} entries")
+    return optimizers
 
 
-def _flat(node: object, parameters: Mapping[str, frozenset[str]]) -> Flat:
-    if type(node) is Opaque and is_module(node) and not _is_optimizer(node):
-        return flatten(node, parameters)
+def _entry_counts(optimizer: SavedOptimizer) -> Iterator[int]:
+    """Count the entries of each param group."""
+    groups = optimizer.content.get("param_groups")
+    for group in map(mapping, groups if isinstance(groups, list) else ()):
+        params = group.get("params")
+        yield 1 + len(group) + (len(params) if isinstance(params, list | tuple) else 0)
+
+
+def _state_dict(node: object, script_parameters: Mapping[str, frozenset[str]]) -> NamedTensors:
+    if type(node) is OpaqueObject and is_module(node) and not _is_optimizer(node):
+        return flatten(node, script_parameters)
     if not isinstance(node, dict) or _is_optimizer(node):
-        return Flat(tensors={})
-    tensors = {name: it for name, it in node.items() if type(it) is Tensor and type(name) is str}
-    return Flat(tensors=tensors, looked=len(node))
+        return NamedTensors(tensors={})
+    tensors = {name: value for name, value in node.items() if type(value) is Tensor and type(name) is str}
+    return NamedTensors(tensors=tensors, entry_count=len(node))
 
 
-def _largest(candidates: Sequence[Candidate]) -> Candidate | None:
-    """Take the one with the most elements; of copies of a model (EMA, teacher) the original."""
+def _largest(candidates: Sequence[StateDictCandidate]) -> StateDictCandidate | None:
+    """Choose the one with the most elements; of a model and its copies (EMA, teacher) the model itself."""
     if not candidates:
         return None
-    most = max(found.numel for found in candidates)
-    peers = [found for found in candidates if found.numel >= _PEER * most]
-    return next((found for found in peers if not any(map(_COPY.search, found.path))), peers[0])
+    most = max(candidate.elements for candidate in candidates)
+    largest = [candidate for candidate in candidates if candidate.elements >= _COPY_SIZE * most]
+    return next((candidate for candidate in largest if not any(map(_COPY_NAME.search, candidate.path))), largest[0])
 
 
-def _whole(
-    chosen: Candidate | None, nodes: Sequence[tuple[Path, object]], candidates: Sequence[Candidate]
-) -> Candidate | None:
-    """Take the tree that holds the chosen one, where it nests its modules as Megatron's models do.
+def _whole_tree(
+    chosen: StateDictCandidate | None,
+    nodes: Sequence[tuple[KeyPath, object]],
+    candidates: Sequence[StateDictCandidate],
+) -> StateDictCandidate | None:
+    """Return the nested dicts around the chosen one, where they are one model, as Megatron saves it.
 
-    A dict of a `weight` alone, two steps down, is no model: {"embedding": {"words": {"weight": ...}}, "encoder": ...}.
+    A dict of a `weight` alone, two levels down, is no model: {"embedding": {"words": {"weight": ...}}, "encoder": ...}.
     """
-    roots = {found.path[:-2] for found in candidates if found.path[2:] and found.flat.tensors.keys() <= _OF_A_MODULE}
-    above = [path for path in roots if chosen and path == chosen.path[: len(path)]]
-    if not above:
+    roots = {
+        candidate.path[:-2]
+        for candidate in candidates
+        if candidate.path[2:] and candidate.state_dict.tensors.keys() <= _LEAVES_OF_ONE_LAYER
+    }
+    parents = [path for path in roots if chosen and path == chosen.path[: len(path)]]
+    if not parents:
         return chosen
-    top = min(above, key=len)
+    top = min(parents, key=len)
     tree = next(node for path, node in nodes if path == top and isinstance(node, dict))
-    return Candidate(path=top, node=tree, flat=Flat(tensors=_tree(tree)), numel=0)
+    return StateDictCandidate(path=top, node=tree, state_dict=NamedTensors(tensors=_nested_tensors(tree)), elements=0)
 
 
-def _at(key: str, nodes: Sequence[tuple[Path, object]], candidates: Sequence[Candidate]) -> Candidate:
-    for found in candidates:
-        if _dotted(found.path) == key:
-            return found
+def _at_key(
+    key: str, nodes: Sequence[tuple[KeyPath, object]], candidates: Sequence[StateDictCandidate]
+) -> StateDictCandidate:
+    for candidate in candidates:
+        if _dotted(candidate.path) == key:
+            return candidate
     for path, node in nodes:
-        if _dotted(path) == key and (tensors := _tree(node)):
-            flat = Flat(tensors=tensors)
-            return Candidate(path=path, node=node, flat=flat, numel=0)
-    known = [_dotted(found.path) for found in candidates if found.path]
-    near = get_close_matches(key[:64], [name[:64] for name in known], n=1)
-    listed = (
-        f"it holds {first_few([repr(name[:96]) for name in known], 5)}"
-        if known
-        else "it holds one state dict, at its root"
+        if _dotted(path) == key and (tensors := _nested_tensors(node)):
+            return StateDictCandidate(path=path, node=node, state_dict=NamedTensors(tensors=tensors), elements=0)
+    keys = [_dotted(candidate.path) for candidate in candidates if candidate.path]
+    nearest = get_close_matches(key[:64], [name[:64] for name in keys], n=1)
+    listed = f"the file has state dicts at {_listed(keys)}" if keys else "the only state dict is at its root: omit --key"
+    raise TargetError(
+        f"there are no tensors at --key {key!r}", f"did you mean {nearest[0]!r}? {listed}" if nearest else listed
     )
-    raise TargetError(f"no tensors at --key {key!r}", f"did you mean {near[0]!r}? {listed}" if near else listed)
 
 
-def _tree(node: object) -> dict[str, Tensor]:
-    """Name every tensor below a node of nested dicts by its dotted path."""
+def _nested_tensors(node: object) -> dict[str, Tensor]:
+    """Return every tensor in nested dicts by its dotted path."""
     return {
         _dotted((*path, name)): value
         for path, inner in _walk(node)
@@ -222,19 +278,26 @@ def _tree(node: object) -> dict[str, Tensor]:
     }
 
 
-def _others(node: object) -> Mapping[str, str]:
-    """Name what a state dict holds besides tensors, and not counting what is read on its own."""
+def _non_tensors(node: object) -> Mapping[str, str]:
+    """Say what the other entries of a state dict are; dicts and lists are left out, as they are searched themselves."""
     return {
-        name: f"an object of {value.name[:96]}" if type(value) is Opaque and value.name else "not a tensor"
+        name: f"an object of {value.name[:96]}" if type(value) is OpaqueObject and value.name else "not a tensor"
         for name, value in mapping(node).items()
         if type(value) is not Tensor and isinstance(name, str) and not isinstance(value, dict | list)
     }
 
 
-def _notes(chosen: Candidate, candidates: Sequence[Candidate]) -> tuple[str, ...]:
-    others = [found for found in _apart(chosen, candidates) if found.path and len(found.flat.tensors) > 1]
+def _choice_notes(chosen: StateDictCandidate, candidates: Sequence[StateDictCandidate]) -> tuple[str, ...]:
+    others = [
+        _dotted(candidate.path)
+        for candidate in _with_other_tensors(chosen, candidates)
+        if candidate.path and len(candidate.state_dict.tensors) > 1
+    ]
     if not others:
         return ()
-    listed = first_few([repr(_dotted(found.path)[:96]) for found in others], 5)
     where = f"at {_dotted(chosen.path)[:96]!r}" if chosen.path else "at the root"
-    return (f"the state dict {where} was read; the file also holds {listed}: choose with --key",)
+    return (f"the state dict {where} was read; the file also holds {_listed(others)}: choose one with --key",)
+
+
+def _listed(keys: Sequence[str]) -> str:
+    return few([repr(key[:96]) for key in keys], _MAX_SHOWN)

@@ -1,4 +1,4 @@
-"""The tables of all files become the parameters of one model: ties merged, buffers left out, owners in a tree."""
+"""The contents of all files become the parameters of one model: ties merged, buffers excluded, owners in a tree."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,118 +6,128 @@ from msgspec import Struct
 
 from decay_audit.model.inventory import ExcludedTensor
 from decay_audit.model.parameters import Owner, Parameter
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Table, Tensor
-from decay_audit.sources.checkpoint.state_dict.buffers import reason
-from decay_audit.sources.checkpoint.state_dict.canonical_names import Canonical, in_number_order
-from decay_audit.sources.checkpoint.state_dict.owner_tree import grow
+from decay_audit.sources.checkpoint.contents import FileContents, MalformedError, Tensor
+from decay_audit.sources.checkpoint.state_dict.buffers import buffer_reason
+from decay_audit.sources.checkpoint.state_dict.canonical_names import CanonicalNames, sort_by_number
+from decay_audit.sources.checkpoint.state_dict.owner_tree import build_owner_tree
 
-Place = tuple[int, str, int, tuple[int, ...], tuple[int, ...]]
+DataAddress = tuple[int, str, int, tuple[int, ...], tuple[int, ...]]
+"""Where the data of a tensor is: index of the file, key of the storage, offset, shape and stride."""
 
 
-class Model(Struct, frozen=True, kw_only=True, eq=False):
-    """The parameters, what was left out, and where each parameter's data is: for optimizers that hold tensors."""
+class MergedModel(Struct, frozen=True, kw_only=True, eq=False):
+    """The model in a checkpoint.
+
+    Attributes:
+        names_by_address: name of each parameter by the address of its data, for optimizers that hold tensors.
+        canonical_names: makes the canonical name of a name in the checkpoint.
+        in_model_order: whether `parameters` are in the model's own order.
+    """
 
     parameters: tuple[Parameter, ...]
     excluded: tuple[ExcludedTensor, ...]
-    places: Mapping[Place, str]
-    canonical: Canonical
-    ordered: bool
+    names_by_address: Mapping[DataAddress, str]
+    canonical_names: CanonicalNames
+    in_model_order: bool
 
 
-def place(tensor: Tensor, file: int) -> Place | None:
-    """Say where the data is; two tensors at one place are one. None for those without elements of their own."""
+def data_address(tensor: Tensor, file: int) -> DataAddress | None:
+    """Return where the data is; two tensors at one address are tied. None if the tensor has no data of its own."""
     if tensor.storage is None or 0 in tensor.shape:
         return None
     return file, tensor.storage.key, tensor.offset, tensor.shape, tensor.stride
 
 
-def merge(tables: Sequence[Table]) -> Model:
-    """Make one model of the tables.
+def merge(files: Sequence[FileContents]) -> MergedModel:
+    """Make one model of the files.
 
     Raises:
         MalformedError: two files hold tensors of one name.
     """
-    _check_distinct(tables)
-    canonical = Canonical(name for table in tables for name in table.tensors)
-    found: dict[str, tuple[str, Tensor]] = {}
+    _check_distinct(files)
+    canonical_names = CanonicalNames(name for file in files for name in file.tensors)
+    tensors: dict[str, tuple[str, Tensor]] = {}
     ties: dict[str, list[str]] = {}
-    places: dict[Place, str] = {}
-    for file, table in enumerate(tables):
-        for raw, tensor in table.tensors.items():
-            plain = canonical(raw)
-            name = raw if plain in found else plain
-            where = place(tensor, file)
-            first = places.setdefault(where, name) if where else name
+    names_by_address: dict[DataAddress, str] = {}
+    for index, file in enumerate(files):
+        for raw_name, tensor in file.tensors.items():
+            canonical = canonical_names(raw_name)
+            name = raw_name if canonical in tensors else canonical
+            address = data_address(tensor, index)
+            first = names_by_address.setdefault(address, name) if address else name
             if first == name:
-                found[name] = raw, tensor
-            elif plain != first:
+                tensors[name] = raw_name, tensor
+            elif canonical != first:
                 ties.setdefault(first, []).append(name)
-    shapes = {name: tensor.shape for name, (_, tensor) in found.items()}
+    shapes = {name: tensor.shape for name, (_, tensor) in tensors.items()}
     shapes |= {name: shapes[first] for first, names in ties.items() for name in names}
-    owners = grow(shapes, _types(tables, canonical))
-    parameters, excluded = _sorted_out(found, ties, owners, tables, canonical)
-    excluded += [ExcludedTensor(name=name, reason=what) for table in tables for name, what in table.others.items()]
-    return Model(
+    owners = build_owner_tree(shapes, _module_types(files, canonical_names))
+    parameters, excluded = _split(tensors, ties, owners, files, canonical_names)
+    excluded += [ExcludedTensor(name=name, reason=what) for file in files for name, what in file.non_tensors.items()]
+    return MergedModel(
         parameters=tuple(parameters),
         excluded=tuple(excluded),
-        places=places,
-        canonical=canonical,
-        ordered=_ordered(tables),
+        names_by_address=names_by_address,
+        canonical_names=canonical_names,
+        in_model_order=_in_model_order(files),
     )
 
 
-def _ordered(tables: Sequence[Table]) -> bool:
-    return all(table.ordered for table in tables)
+def _in_model_order(files: Sequence[FileContents]) -> bool:
+    return all(file.in_model_order for file in files)
 
 
-def _types(tables: Sequence[Table], canonical: Canonical) -> Mapping[str, str]:
+def _module_types(files: Sequence[FileContents], canonical_names: CanonicalNames) -> Mapping[str, str]:
+    """Return class names by canonical module name. A leaf is added, as canonical names are those of tensors."""
     return {
-        canonical(f"{name}.x" if name else "x").rpartition(".")[0]: kind
-        for table in tables
-        for name, kind in table.types.items()
+        canonical_names(f"{name}.x" if name else "x").rpartition(".")[0]: class_name
+        for file in files
+        for name, class_name in file.module_types.items()
     }
 
 
-def _check_distinct(tables: Sequence[Table]) -> None:
-    if len(tables) < 2 or len(set().union(*(t.tensors for t in tables))) == sum(len(t.tensors) for t in tables):
+def _check_distinct(files: Sequence[FileContents]) -> None:
+    if len(files) < 2 or len(set().union(*(file.tensors for file in files))) == sum(
+        len(file.tensors) for file in files
+    ):
         return
     seen: set[str] = set()
-    for table in tables:
-        twice = next((name for name in table.tensors if name in seen), None)
-        if twice is not None:
-            raise MalformedError(f"two of its files hold the tensor {twice[:96]!r}")
-        seen.update(table.tensors)
+    for file in files:
+        duplicate = next((name for name in file.tensors if name in seen), None)
+        if duplicate is not None:
+            raise MalformedError(f"two of its files hold the tensor {duplicate[:96]!r}")
+        seen.update(file.tensors)
 
 
-def _sorted_out(
-    found: Mapping[str, tuple[str, Tensor]],
+def _split(
+    tensors: Mapping[str, tuple[str, Tensor]],
     ties: Mapping[str, Sequence[str]],
     owners: Mapping[str, Owner],
-    tables: Sequence[Table],
-    canonical: Canonical,
+    files: Sequence[FileContents],
+    canonical_names: CanonicalNames,
 ) -> tuple[list[Parameter], list[ExcludedTensor]]:
-    """Part the parameters from what is none."""
-    buffers = {canonical(name) for table in tables for name in table.buffers}
+    """Separate the parameters from the buffers."""
+    buffers = {canonical_names(name) for file in files for name in file.buffers}
     parameters: list[Parameter] = []
     excluded: list[ExcludedTensor] = []
-    for name in found if _ordered(tables) else in_number_order(list(found)):
-        raw, tensor = found[name]
+    for name in tensors if _in_model_order(files) else sort_by_number(list(tensors)):
+        raw_name, tensor = tensors[name]
         prefix, _, leaf = name.rpartition(".")
         owner = owners[prefix]
-        tied = tuple(ties[name]) if name in ties else ()
-        why = "a buffer of its module" if name in buffers else reason(prefix, leaf, tensor, owner.tensors)
-        if why:
-            excluded += [ExcludedTensor(name=each, reason=why) for each in (name, *tied)]
+        tied_to = tuple(ties[name]) if name in ties else ()
+        reason = "a buffer of its module" if name in buffers else buffer_reason(prefix, leaf, tensor, owner.tensors)
+        if reason:
+            excluded += [ExcludedTensor(name=excluded_name, reason=reason) for excluded_name in (name, *tied_to)]
             continue
         parameters.append(
             Parameter(
                 name=name,
-                raw_name=raw,
+                raw_name=raw_name,
                 shape=tensor.shape,
                 dtype=tensor.dtype,
                 owner=owner,
                 trainable=tensor.trainable,
-                tied_to=tied,
+                tied_to=tied_to,
                 attributes=tensor.attributes,
             )
         )

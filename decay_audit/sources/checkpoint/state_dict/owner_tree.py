@@ -1,59 +1,66 @@
-"""Dotted names become the tree of modules that hold the tensors, as far as names tell it."""
+"""The names of tensors become the tree of the modules that own them, as far as names tell it."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from decay_audit.model.parameters import Owner
-from decay_audit.sources.checkpoint.pickle.values import MalformedError
+from decay_audit.sources.checkpoint.contents import MalformedError
 
 Shape = tuple[int, ...]
 
-_NOTHING: Final[Mapping[str, Shape]] = {}
-_PER_TENSOR: Final = 4  # a model nests its modules, but most of its tensors share theirs
+_NO_TENSORS: Final[Mapping[str, Shape]] = {}
+_OWNERS_PER_TENSOR: Final = 4
+"""The most modules for each tensor: a model nests modules, but most of its tensors share theirs with others."""
 
 
-def grow(shapes: Mapping[str, Shape], types: Mapping[str, str]) -> Mapping[str, Owner]:
-    """Make an owner of each distinct prefix of a name, with the shapes of the tensors directly in it.
+def build_owner_tree(shapes: Mapping[str, Shape], module_types: Mapping[str, str]) -> Mapping[str, Owner]:
+    """Make an owner for each distinct prefix of a name, with the shapes of the tensors directly in it.
 
     Args:
-        types: class names by owner name, as far as they are known.
+        shapes: of all tensors, by name.
+        module_types: class names by owner name, where known.
 
     Raises:
         MalformedError: far more owners than tensors.
     """
-    held = _held(shapes)
+    by_prefix = _group_by_prefix(shapes)
     owners: dict[str, Owner] = {}
-    for prefix in held:
+    for prefix in by_prefix:
         if prefix not in owners:
-            _add(prefix, held, types, owners)
-        if len(owners) > _PER_TENSOR * len(shapes) + 1000:
-            raise MalformedError("its names nest deeper than those of a model")
+            _add(prefix, by_prefix, module_types, owners)
+        if len(owners) > _OWNERS_PER_TENSOR * len(shapes) + 1000:
+            raise MalformedError("the names in it are nested more deeply than those of a model")
     return owners
 
 
-def _held(shapes: Mapping[str, Shape]) -> Mapping[str, Mapping[str, Shape]]:
-    """List the tensors of each owner. Owners of one tensor share one table for each leaf and shape: they are many."""
-    held: dict[str, dict[str, Shape]] = {"": {}}
-    single: dict[tuple[str, Shape], dict[str, Shape]] = {}
+def _group_by_prefix(shapes: Mapping[str, Shape]) -> Mapping[str, Mapping[str, Shape]]:
+    """List the tensors of each owner. Owners of one tensor are many: those with an equal tensor share one dict."""
+    by_prefix: dict[str, dict[str, Shape]] = {"": {}}
+    shared: dict[tuple[str, Shape], dict[str, Shape]] = {}
     for name, shape in shapes.items():
         prefix, _, leaf = name.rpartition(".")
-        known = held.get(prefix)
-        if known is None:
-            held[prefix] = single.setdefault((leaf, shape), {leaf: shape})
-        elif len(known) == 1:
-            held[prefix] = {**known, leaf: shape}
+        tensors = by_prefix.get(prefix)
+        if tensors is None:
+            by_prefix[prefix] = shared.setdefault((leaf, shape), {leaf: shape})
+        elif len(tensors) == 1:
+            by_prefix[prefix] = {**tensors, leaf: shape}  # a copy: the dict of one tensor may be shared
         else:
-            known[leaf] = shape
-    return held
+            tensors[leaf] = shape
+    return by_prefix
 
 
 def _add(
-    prefix: str, held: Mapping[str, Mapping[str, Shape]], types: Mapping[str, str], owners: dict[str, Owner]
+    prefix: str,
+    by_prefix: Mapping[str, Mapping[str, Shape]],
+    module_types: Mapping[str, str],
+    owners: dict[str, Owner],
 ) -> Owner:
+    """Add an owner, and before it the owners above it."""
     parent = None
     if prefix:
-        above = prefix.rpartition(".")[0]
-        parent = owners.get(above) or _add(above, held, types, owners)
-    kinds = (types[prefix],) if prefix in types else ()
-    owner = owners[prefix] = Owner(name=prefix, types=kinds, parent=parent, tensors=held.get(prefix, _NOTHING))
+        parent_name = prefix.rpartition(".")[0]
+        parent = owners.get(parent_name) or _add(parent_name, by_prefix, module_types, owners)
+    types = (module_types[prefix],) if prefix in module_types else ()
+    tensors = by_prefix.get(prefix, _NO_TENSORS)
+    owner = owners[prefix] = Owner(name=prefix, types=types, parent=parent, tensors=tensors)
     return owner

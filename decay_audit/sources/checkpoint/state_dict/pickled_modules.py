@@ -1,113 +1,121 @@
-"""A pickled module, whole or TorchScript, becomes named tensors, the names of its buffers, and its classes' names."""
+"""A pickled module, of Python or of TorchScript, becomes named tensors, names of buffers, and class names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Opaque, Tensor
+from decay_audit.sources.checkpoint.contents import MalformedError, Tensor
+from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject
 
-MAX_DEPTH: Final = 64
-MAX_NAMES: Final = 200_000
-MAX_NAME: Final = 1024
+_MAX_DEPTH: Final = 64
+_MAX_ENTRIES: Final = 200_000
+_MAX_NAME: Final = 1024
 SCRIPT: Final = "__torch__."
 
 
-class Flat(Struct, frozen=True, kw_only=True):
-    """Named tensors in the module's order, which of them are buffers, and class names by module name.
+class NamedTensors(Struct, frozen=True, kw_only=True):
+    """The tensors of a state dict or of a module.
 
-    `looked` is how many entries were looked at: modules may share theirs, so that a short file can hold endless ones.
+    Attributes:
+        tensors: by name, in the file's order.
+        buffers: names of those that are known to be buffers.
+        module_types: class names by module name.
+        entry_count: how many entries were read. Modules may share their entries, so a short file can have millions.
     """
 
     tensors: dict[str, Tensor]
     buffers: frozenset[str] = frozenset()
-    types: Mapping[str, str] = {}
-    looked: int = 0
+    module_types: Mapping[str, str] = {}
+    entry_count: int = 0
 
 
 def is_module(value: object) -> bool:
-    """Say whether an opaque value has the shape of a module."""
-    if type(value) is not Opaque:
+    """Tell whether a value has the attributes of a module."""
+    if type(value) is not OpaqueObject:
         return False
     state = attributes(value)
     return value.name.startswith(SCRIPT) or ("_parameters" in state and "_modules" in state)
 
 
-def attributes(value: Opaque) -> Mapping[Any, object]:
-    """Give the saved attributes of an opaque value."""
+def attributes(value: OpaqueObject) -> Mapping[Any, object]:
+    """Return the saved attributes of an object."""
     state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
     return state if isinstance(state, dict) else {}
 
 
-def flatten(root: Opaque, parameters: Mapping[str, frozenset[str]]) -> Flat:
-    """List the tensors of a module and of all below it, parameters before buffers, children after both.
+def flatten(root: OpaqueObject, script_parameters: Mapping[str, frozenset[str]]) -> NamedTensors:
+    """List the tensors of a module and its submodules in `named_parameters` order, each module's buffers after its own.
 
     Args:
-        parameters: of TorchScript's classes by qualified name, as far as they are known.
+        script_parameters: names of the parameters of TorchScript classes by qualified class name, where known.
 
     Raises:
-        MalformedError: too deep, or too many names.
+        MalformedError: too deep, or too many entries.
     """
     tensors: dict[str, Tensor] = {}
     buffers: set[str] = set()
-    types: dict[str, str] = {}
-    looked = 0
-    waiting: list[tuple[str, Opaque, int]] = [("", root, 0)]
-    while waiting:
-        prefix, module, depth = waiting.pop()
-        types[prefix] = _type(module.name)
-        looked += 1 + sum(map(len, _fields(module)))
-        if depth > MAX_DEPTH or looked > MAX_NAMES or len(prefix) > MAX_NAME:
-            raise MalformedError("a module in it nests too deep, holds too many others, or has too long a name")
-        for leaf, tensor, is_buffer in _own(module, parameters):
+    module_types: dict[str, str] = {}
+    entry_count = 0
+    queue: list[tuple[str, OpaqueObject, int]] = [("", root, 0)]
+    while queue:
+        prefix, module, depth = queue.pop()
+        module_types[prefix] = _public_name(module.name)
+        entry_count += 1 + sum(map(len, _fields(module)))
+        if depth > _MAX_DEPTH or entry_count > _MAX_ENTRIES or len(prefix) > _MAX_NAME:
+            raise MalformedError("a module in it is nested too deeply, has too many submodules, or too long a name")
+        for leaf, tensor, is_buffer in _direct_tensors(module, script_parameters):
             name = f"{prefix}.{leaf}" if prefix else leaf
             tensors[name] = tensor
             if is_buffer:
                 buffers.add(name)
-        below = [(f"{prefix}.{name}" if prefix else name, child, depth + 1) for name, child in _children(module)]
-        waiting.extend(reversed(below))
-    return Flat(tensors=tensors, buffers=frozenset(buffers), types=types, looked=looked)
+        children = [(f"{prefix}.{name}" if prefix else name, child, depth + 1) for name, child in _children(module)]
+        queue.extend(reversed(children))
+    return NamedTensors(tensors=tensors, buffers=frozenset(buffers), module_types=module_types, entry_count=entry_count)
 
 
-def _fields(module: Opaque) -> tuple[Mapping[Any, object], ...]:
-    """Give what holds the parameters, the buffers and the modules: of a script all in one."""
+def _fields(module: OpaqueObject) -> tuple[Mapping[Any, object], ...]:
+    """Return the dicts of parameters, buffers and submodules; TorchScript has one dict for all of them."""
     state = attributes(module)
     if module.name.startswith(SCRIPT):
         return (state,)
     return tuple(mapping(state.get(field)) for field in ("_parameters", "_buffers", "_modules"))
 
 
-def _own(module: Opaque, parameters: Mapping[str, frozenset[str]]) -> Iterator[tuple[str, Tensor, bool]]:
+def _direct_tensors(
+    module: OpaqueObject, script_parameters: Mapping[str, frozenset[str]]
+) -> Iterator[tuple[str, Tensor, bool]]:
+    """List the tensors directly in a module, and whether each is a buffer."""
     if module.name.startswith(SCRIPT):
-        known = parameters.get(module.name)
-        for name, value in _named_tensors(attributes(module)):
-            yield name, value, known is not None and name not in known
+        parameters = script_parameters.get(module.name)
+        for name, value in _tensor_items(attributes(module)):
+            yield name, value, parameters is not None and name not in parameters
         return
-    for held, is_buffer in zip(_fields(module)[:2], (False, True), strict=True):
-        yield from ((name, value, is_buffer) for name, value in _named_tensors(held))
+    for field, is_buffer in zip(_fields(module)[:2], (False, True), strict=True):
+        yield from ((name, value, is_buffer) for name, value in _tensor_items(field))
 
 
-def _children(module: Opaque) -> Iterator[tuple[str, Opaque]]:
+def _children(module: OpaqueObject) -> Iterator[tuple[str, OpaqueObject]]:
     for name, value in _fields(module)[-1].items():
-        if isinstance(name, str) and type(value) is Opaque and is_module(value):
+        if isinstance(name, str) and type(value) is OpaqueObject and is_module(value):
             yield name, value
 
 
-def _named_tensors(held: Mapping[Any, object]) -> Iterator[tuple[str, Tensor]]:
-    for name, value in held.items():
+def _tensor_items(field: Mapping[Any, object]) -> Iterator[tuple[str, Tensor]]:
+    for name, value in field.items():
         if isinstance(name, str) and type(value) is Tensor:
             yield name, value
 
 
 def mapping(value: object) -> Mapping[Any, object]:
-    """Give the items of a dict, or of a class that derives from dict; nothing for any other value."""
-    if type(value) is Opaque:
+    """Return a dict, or the items of an object whose class derives from dict; {} for any other value."""
+    if type(value) is OpaqueObject:
         return value.items or {}
     return value if isinstance(value, dict) else {}
 
 
-def _type(name: str) -> str:
-    """Give a class's public name: `torch.nn.Conv2d` for `__torch__.torch.nn.modules.conv.___torch_mangle_0.Conv2d`."""
+def _public_name(name: str) -> str:
+    """Return a class name without what TorchScript adds, and as `torch.nn` exposes it: `torch.nn.Conv2d`."""
     parts = [part for part in name.removeprefix(SCRIPT).split(".") if not part.startswith("___torch_mangle")]
     if parts[:3] == ["torch", "nn", "modules"]:
         return f"torch.nn.{parts[-1]}"

@@ -53,7 +53,9 @@ def test_the_larger_of_two_state_dicts_is_taken_and_the_other_named(tmp_path: Pa
     small, large = nn.Linear(2, 3).state_dict(), model().state_dict()
     inventory = reading({"critic": small, "actor": large, "step": 1}, tmp_path)
     assert names(inventory) == NAMES
-    assert inventory.notes == ("the state dict at 'actor' was read; the file also holds 'critic': choose with --key",)
+    assert inventory.notes == (
+        "the state dict at 'actor' was read; the file also holds 'critic': choose one with --key",
+    )
 
 
 def test_key_chooses_another_state_dict(tmp_path: Path) -> None:
@@ -71,14 +73,16 @@ def test_a_wrong_key_names_the_nearest_and_the_others(tmp_path: Path) -> None:
     content = {"actor": model().state_dict(), "critic": model().state_dict()}
     with pytest.raises(TargetError, match="'critc'") as caught:
         reading(content, tmp_path, "critc")
-    assert caught.value.hint == "did you mean 'critic'? it holds 'actor', 'critic'"
+    assert caught.value.hint == "did you mean 'critic'? the file has state dicts at 'actor', 'critic'"
 
 
 @pytest.mark.parametrize("copy", ["ema", "model_ema", "state_dict_ema", "ema_model", "swa_state", "teacher"])
 def test_the_model_wins_over_its_moving_average(copy: str, tmp_path: Path) -> None:
     averaged = {**model().state_dict(), "n_averaged": torch.tensor(3)}
     inventory = reading({copy: averaged, "model": model().state_dict()}, tmp_path)
-    assert inventory.notes == (f"the state dict at 'model' was read; the file also holds {copy!r}: choose with --key",)
+    assert inventory.notes == (
+        f"the state dict at 'model' was read; the file also holds {copy!r}: choose one with --key",
+    )
     assert names(reading({copy: averaged, "model": model().state_dict()}, tmp_path, copy)) == NAMES
 
 

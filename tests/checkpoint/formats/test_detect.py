@@ -13,7 +13,7 @@ import torch
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
-from tests.checkpoint.writing import save_safetensors, save_zip
+from tests.checkpoint.write_forms import save_safetensors, save_zip
 
 
 def numpy_array() -> bytes:
@@ -58,8 +58,8 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12
 ONNX = b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:\xb6\x01"
 
 FOREIGN: dict[str, tuple[bytes, str, str]] = {
-    "pointer.safetensors": (LFS, "is a git-lfs pointer", "git lfs pull"),
-    "pointer.bin": (LFS, "is a git-lfs pointer", "git lfs pull"),
+    "pointer.safetensors": (LFS, "is a Git LFS pointer", "git lfs pull"),
+    "pointer.bin": (LFS, "is a Git LFS pointer", "git lfs pull"),
     "page.pt": (b"<!DOCTYPE html><html><head>", "is an HTML page", "download"),
     "indented.pt": (b"\n  <HTML lang='en'>", "is an HTML page", "download"),
     "denied.pt": (b"<?xml version='1.0'?><Error><Code>AccessDenied", "is an XML document", "download"),
@@ -72,14 +72,14 @@ FOREIGN: dict[str, tuple[bytes, str, str]] = {
     "model.ckpt.index": (bytes(99) + b"\x57\xfb\x80\x8b\x24\x75\x47\xdb", "is a TensorFlow checkpoint", "convert"),
     "model.ckpt.data-00000-of-00001": (b"\1" * 99, "is a TensorFlow checkpoint", "convert"),
     "flax_model.msgpack": (b"\x81\xa6params\x80", "is a Flax checkpoint", "convert"),
-    "README.md": (b"# A model\n", "is a text", "name a checkpoint, or Python"),
+    "README.md": (b"# A model\n", "is a text", "name a checkpoint or a Python file"),
     "plain.pt": (plain_pickle(), "is a plain pickle", "torch.save"),
     "packed.pt": (gzip.compress(b"x" * 100), "is a gzip archive", "unpack"),
     "nothing.pt": (b"", "is empty", "download"),
     "zeros.pt": (bytes(4096), "is full of zeros", "download"),
     "json.pt": (b'{"error": "not found"}', "is JSON text", "index.json"),
     "text.pt": (b"Entry not found\n", "is a text", "download"),
-    "noise.pt": (b"\x13\x37\xba\xad" * 64, "is none of the forms", "safetensors"),
+    "noise.pt": (b"\x13\x37\xba\xad" * 64, "is not in a format", "safetensors"),
     "empty_zip.pt": (empty_zip(), "is an empty zip archive", "download"),
     "zip_of_texts.pt": (zip_of_texts(), "is a zip archive without a torch checkpoint", "unpack"),
     "tar_of_texts.tar": (tar_of_texts(), "is a tar archive without a torch checkpoint", "unpack"),

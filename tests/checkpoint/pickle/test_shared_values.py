@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoint.test_broken import zipped
+from tests.checkpoint.formats.test_broken_files import zipped
 
 
 def text(value: str) -> bytes:

@@ -1,22 +1,20 @@
-"""What each pickle opcode does to the machine's stack, with inert values in place of everything that could run.
-
-Every step takes the machine and the position after its opcode, and returns the position of the next one.
-"""
+"""The opcodes for the stack, the memo, globals and calls: inert values stand for everything that could run."""
 
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from decay_audit.sources.checkpoint.pickle.allowlist import modern, with_attributes
-from decay_audit.sources.checkpoint.pickle.machine import Machine, Step
-from decay_audit.sources.checkpoint.pickle.opcodes_containers import CONTAINERS, since_mark
-from decay_audit.sources.checkpoint.pickle.opcodes_scalars import OPERANDS, python_2_text, unknown
-from decay_audit.sources.checkpoint.pickle.tensor_fast_path import unnamed
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Name, Opaque, Tensor
+from decay_audit.sources.checkpoint.contents import MalformedError, Tensor
+from decay_audit.sources.checkpoint.pickle.allowlist import qualified_name, with_attributes
+from decay_audit.sources.checkpoint.pickle.inert_values import Global, OpaqueObject
+from decay_audit.sources.checkpoint.pickle.machine import Machine, Operation
+from decay_audit.sources.checkpoint.pickle.opcodes_containers import items_since_mark
+from decay_audit.sources.checkpoint.pickle.opcodes_scalars import decode_python_2
+from decay_audit.sources.checkpoint.pickle.tensor_fast_path import read_tensor
 
 
 def _mark(machine: Machine, at: int) -> int:
-    if machine.storage and (end := unnamed(machine, at)) != at:
+    if machine.make_storage and (end := read_tensor(machine, at)) != at:
         return end
     machine.marks.append(machine.stack)
     machine.stack = []
@@ -100,34 +98,34 @@ def _get_text(machine: Machine, at: int) -> int:
 def _global(machine: Machine, at: int) -> int:
     module, at = machine.line(at)
     name, at = machine.line(at)
-    machine.stack.append(machine.name(modern(python_2_text(module), python_2_text(name))))
+    machine.stack.append(machine.find_global(qualified_name(decode_python_2(module), decode_python_2(name))))
     return at
 
 
 def _stack_global(machine: Machine, at: int) -> int:
     name, module = machine.stack.pop(), machine.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str) or len(name) + len(module) > 4096:
-        raise MalformedError("the pickle names a global by something else than two words")
-    machine.stack.append(machine.name(modern(module, name)))
+        raise MalformedError("its pickle has a global whose name is not two strings")
+    machine.stack.append(machine.find_global(qualified_name(module, name)))
     return at
 
 
 def _extension(width: int, machine: Machine, at: int) -> int:
     at = machine.need(at, width)
     code = int.from_bytes(machine.data[at : at + width], "little")
-    machine.stack.append(machine.name(f"copyreg.extension_{code}"))
+    machine.stack.append(machine.find_global(f"copyreg.extension_{code}"))
     return at + width
 
 
 def _call(function: Any, arguments: Any) -> object:  # noqa: ANN401
-    """Stand for a call: a name on the list builds its inert value, anything else is carried with its arguments.
+    """Build the inert value of a call on the allowlist; any other call becomes an OpaqueObject with its arguments.
 
-    TorchScript calls an enum with its bare value; what is not a tuple is carried as the only argument.
+    TorchScript calls an enum with its bare value: what is not a tuple is taken as the only argument.
     """
-    given = arguments if type(arguments) is tuple else (arguments,)
-    if type(function) is not Name:
-        return Opaque(name=function.name if type(function) is Opaque else "?", arguments=(function, given))
-    return function.build(given) if function.build else Opaque(name=function.qualified, arguments=given)
+    values = arguments if type(arguments) is tuple else (arguments,)
+    if type(function) is not Global:
+        return OpaqueObject(name=function.name if type(function) is OpaqueObject else "?", arguments=(function, values))
+    return function.build(values) if function.build else OpaqueObject(name=function.qualified, arguments=values)
 
 
 def _reduce(machine: Machine, at: int) -> int:
@@ -139,20 +137,20 @@ def _reduce(machine: Machine, at: int) -> int:
 def _reduce_with_keywords(machine: Machine, at: int) -> int:
     keywords = machine.stack.pop()
     _reduce(machine, at)
-    if type(machine.stack[-1]) is Opaque:
+    if type(machine.stack[-1]) is OpaqueObject:
         machine.stack[-1].state = keywords
     return at
 
 
 def _instance(machine: Machine, at: int) -> int:
-    items = since_mark(machine)
+    items = items_since_mark(machine)
     at = _global(machine, at)
     machine.stack[-1] = _call(machine.stack[-1], tuple(items))
     return at
 
 
 def _object(machine: Machine, at: int) -> int:
-    items = since_mark(machine)
+    items = items_since_mark(machine)
     machine.stack.append(_call(items[0], tuple(items[1:])))
     return at
 
@@ -160,7 +158,7 @@ def _object(machine: Machine, at: int) -> int:
 def _build(machine: Machine, at: int) -> int:
     state = machine.stack.pop()
     target = machine.stack[-1]
-    if type(target) is Opaque:
+    if type(target) is OpaqueObject:
         target.state = state
     elif type(target) is Tensor:
         machine.stack[-1] = with_attributes(target, state)
@@ -168,49 +166,43 @@ def _build(machine: Machine, at: int) -> int:
 
 
 def _persistent(machine: Machine, at: int) -> int:
-    machine.stack[-1] = machine.persistent(machine.stack[-1])
+    machine.stack[-1] = machine.persistent_load(machine.stack[-1])
     return at
 
 
 def _text_persistent(machine: Machine, at: int) -> int:
     line, at = machine.line(at)
-    machine.stack.append(machine.persistent(python_2_text(line)))
+    machine.stack.append(machine.persistent_load(decode_python_2(line)))
     return at
 
 
-def _steps() -> Mapping[int, Step]:
-    """Give the step of every opcode of protocols 0 to 5 but STOP, which ends the run."""
-    return {
-        ord("("): _mark,
-        ord("0"): _pop,
-        ord("1"): _pop_mark,
-        ord("2"): _duplicate,
-        ord("P"): _text_persistent,
-        ord("Q"): _persistent,
-        ord("R"): _reduce,
-        ord("b"): _build,
-        ord("c"): _global,
-        ord("g"): _get_text,
-        ord("h"): _get_byte,
-        ord("i"): _instance,
-        ord("j"): _get,
-        ord("o"): _object,
-        ord("p"): _put_text,
-        ord("q"): _put_byte,
-        ord("r"): _put,
-        ord("t"): _tuple,
-        0x81: _reduce,
-        0x82: partial(_extension, 1),
-        0x83: partial(_extension, 2),
-        0x84: partial(_extension, 4),
-        0x85: partial(_tuple_of, 1),
-        0x86: partial(_tuple_of, 2),
-        0x87: partial(_tuple_of, 3),
-        0x92: _reduce_with_keywords,
-        0x93: _stack_global,
-        0x94: _memoize,
-    }
-
-
-_ALL: Mapping[int, Step] = {**OPERANDS, **CONTAINERS, **_steps()}
-TABLE: tuple[Step, ...] = tuple(_ALL.get(code, unknown) for code in range(256))
+OBJECTS: Mapping[int, Operation] = {
+    ord("("): _mark,
+    ord("0"): _pop,
+    ord("1"): _pop_mark,
+    ord("2"): _duplicate,
+    ord("P"): _text_persistent,
+    ord("Q"): _persistent,
+    ord("R"): _reduce,
+    ord("b"): _build,
+    ord("c"): _global,
+    ord("g"): _get_text,
+    ord("h"): _get_byte,
+    ord("i"): _instance,
+    ord("j"): _get,
+    ord("o"): _object,
+    ord("p"): _put_text,
+    ord("q"): _put_byte,
+    ord("r"): _put,
+    ord("t"): _tuple,
+    0x81: _reduce,
+    0x82: partial(_extension, 1),
+    0x83: partial(_extension, 2),
+    0x84: partial(_extension, 4),
+    0x85: partial(_tuple_of, 1),
+    0x86: partial(_tuple_of, 2),
+    0x87: partial(_tuple_of, 3),
+    0x92: _reduce_with_keywords,
+    0x93: _stack_global,
+    0x94: _memoize,
+}

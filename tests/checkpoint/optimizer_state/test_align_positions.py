@@ -21,7 +21,7 @@ def test_no_position_is_given_a_wrong_coefficient(
         [shapes[index] if held[index] else None for index in range(len(shapes)) if dealt[index] == group]
         for group in range(3)
     ]
-    found = align([shapes[index] for index in shown], groups, alike, ordered=ordered)
+    found = align([shapes[index] for index in shown], groups, alike, in_model_order=ordered)
     for (group, at), index in found.items():
         assert dealt[shown[index]] != 3, "a frozen parameter was named"
         assert alike[dealt[shown[index]]] == alike[group]
@@ -31,18 +31,18 @@ def test_no_position_is_given_a_wrong_coefficient(
 
 def test_all_of_one_group_are_named_in_order() -> None:
     shapes = [(2,), (3, 3), (2,)]
-    assert align(shapes, [[(2,), None, (2,)]], [0.1], ordered=True) == {(0, 0): 0, (0, 1): 1, (0, 2): 2}
+    assert align(shapes, [[(2,), None, (2,)]], [0.1], in_model_order=True) == {(0, 0): 0, (0, 1): 1, (0, 2): 2}
 
 
 def test_one_of_two_equal_neighbours_missing_is_not_guessed() -> None:
-    assert align([(2,), (2,), (3,)], [[(2,), (3,)]], [0.1], ordered=True) == {(0, 1): 2}
+    assert align([(2,), (2,), (3,)], [[(2,), (3,)]], [0.1], in_model_order=True) == {(0, 1): 2}
 
 
 def test_more_positions_than_parameters_are_not_aligned_by_order() -> None:
-    assert align([(2,), (2,)], [[(2,), (2,), (2,)]], [0.1], ordered=True) == {}
+    assert align([(2,), (2,)], [[(2,), (2,), (2,)]], [0.1], in_model_order=True) == {}
 
 
 def test_endless_possibilities_are_given_up() -> None:
     shapes: list[tuple[int, ...]] = [(2,)] * 400
     groups = [[(2,)] * 100 for _ in range(4)]
-    assert align(shapes, groups, [0.0, 0.1, 0.2, 0.3], ordered=True) == {}
+    assert align(shapes, groups, [0.0, 0.1, 0.2, 0.3], in_model_order=True) == {}

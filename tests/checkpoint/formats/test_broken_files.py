@@ -14,7 +14,7 @@ import torch
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
-from tests.checkpoint.writing import save_legacy, save_tar, save_zip, small_state
+from tests.checkpoint.write_forms import save_legacy, save_tar, save_zip, small_state
 
 
 def zipped(body: bytes, data: bytes | None = None, method: int = zipfile.ZIP_STORED) -> bytes:
@@ -92,47 +92,47 @@ DEFECTS: dict[str, tuple[Callable[[Path], bytes], str]] = {
             + struct.pack("<H", 99)
             + ZIP(folder)[-10:]
         ),
-        "claims 99 members",
+        "lists 8 files and says that it lists 99",
     ),
     "zip_of_two_pickles": (lambda _: zip_of_two(), "is a zip archive of 2 checkpoints"),
     "zip_bomb": (lambda _: zipped(b"N" + b"0N" * 10_000_000 + b".", None, zipfile.ZIP_DEFLATED), "a zip bomb"),
     "zip_packed_pickle_too_large": (
         lambda _: zipped(bytes(65 * 2**20), None, zipfile.ZIP_DEFLATED),
-        "at most 67108864 are read of what is packed",
+        "at most 67108864 of a compressed file are read",
     ),
     "zip_pickle_too_large": (
         lambda _: zipped(b"\x80\x02" + (b"X" + (60_000).to_bytes(4, "little") + b"a" * 60_000 + b"0") * 1200 + b"N."),
-        "its pickle is long: at most 67108864 bytes",
+        "its pickle is too long: at most 67108864 bytes",
     ),
     "legacy_with_a_huge_text": (
         lambda _: LEGACY_HEAD + b"\x80\x02X" + (60 * 2**20).to_bytes(4, "little") + bytes(60 * 2**20),
         "ends early",
     ),
-    "zip_packed_by_another_method": (lambda _: zipped(b"N.", None, zipfile.ZIP_BZIP2), "packed by method 12"),
+    "zip_packed_by_another_method": (lambda _: zipped(b"N.", None, zipfile.ZIP_BZIP2), "compressed by zip method 12"),
     "zip_encrypted": (
         lambda _: patched(zipped(b"N."), b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0"),
         "encrypted",
     ),
-    "data_missing": (lambda _: zipped(tensor(b"K\2K\3\x86", b"K\3K\1\x86")), "the data of storage '0' is missing"),
+    "data_missing": (lambda _: zipped(tensor(b"K\2K\3\x86", b"K\3K\1\x86")), "the data of its storage '0' is missing"),
     "data_short": (
         lambda _: zipped(tensor(b"K\2K\3\x86", b"K\3K\1\x86"), bytes(23)),
         "'0' is 23 bytes; its tensors need 24",
     ),
     "tensor_beyond_its_storage": (
         lambda _: zipped(tensor(b"K\3K\3\x86", b"K\3K\1\x86"), bytes(24)),
-        r"shape \[3, 3\] reaches beyond its storage of 6 elements",
+        r"shape \[3, 3\] in it exceeds its storage of 6 elements",
     ),
     "offset_beyond_its_storage": (
         lambda _: zipped(tensor(b"K\1\x85", b"K\1\x85", offset=b"K\6"), bytes(24)),
-        "reaches beyond its storage",
+        "exceeds its storage",
     ),
     "negative_shape": (
         lambda _: zipped(tensor(b"J\xff\xff\xff\xff\x85", b"K\1\x85"), bytes(24)),
-        "something else than an integer from 0",
+        "not an integer of 0 or more",
     ),
     "more_strides_than_dimensions": (
         lambda _: zipped(tensor(b"K\2\x85", b"K\1K\1\x86"), bytes(24)),
-        "1 dimensions has 2 strides",
+        "1 dimension and 2 strides",
     ),
     "huge_declared_shape": (
         lambda _: zipped(tensor(b"\x8a\x08" + b"\xff" * 7 + b"\x7f2\x86", b"K\0K\0\x86"), bytes(24)),
@@ -144,9 +144,12 @@ DEFECTS: dict[str, tuple[Callable[[Path], bytes], str]] = {
     ),
     "huge_declared_text": (
         lambda _: zipped(b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7f."),
-        "claims .* bytes that are not there",
+        "ends early: .* more bytes are needed",
     ),
-    "huge_declared_integer": (lambda _: zipped(b"\x80\x02\x8b\xff\xff\xff\x7f."), "claims .* bytes that are not there"),
+    "huge_declared_integer": (
+        lambda _: zipped(b"\x80\x02\x8b\xff\xff\xff\x7f."),
+        "ends early: .* more bytes are needed",
+    ),
     "huge_memo_index": (lambda _: zipped(b"\x80\x02Nr\xff\xff\xff\xff."), "holds no state dict"),
     "deep_nesting": (lambda _: zipped(b"\x80\x02)" + b"\x85" * 500_000 + b"."), "holds no state dict"),
     "deep_states": (lambda _: zipped(b"\x80\x02N" + b"cos\nx\n)R2b" * 100_000 + b"."), "no state dict"),
@@ -179,26 +182,26 @@ DEFECTS: dict[str, tuple[Callable[[Path], bytes], str]] = {
         "holds no state dict",
     ),
     "endless_line": (lambda _: zipped(b"\x80\x02c" + b"a" * 100_000), "longer than 4096 bytes"),
-    "no_stop": (lambda _: zipped(b"\x80\x02N"), "the pickle ends early"),
-    "empty_pickle": (lambda _: zipped(b""), "the pickle ends early"),
+    "no_stop": (lambda _: zipped(b"\x80\x02N"), "its pickle ends early"),
+    "empty_pickle": (lambda _: zipped(b""), "its pickle ends early"),
     "empty_stack": (lambda _: zipped(b"\x80\x02."), "pickle is malformed"),
-    "unknown_opcode": (lambda _: zipped(b"\x80\x02\xff."), "0xff is no pickle opcode"),
+    "unknown_opcode": (lambda _: zipped(b"\x80\x02\xff."), "the unknown opcode 0xff"),
     "memo_of_nothing": (lambda _: zipped(b"\x80\x02h\5."), "pickle is malformed"),
-    "items_of_no_dict": (lambda _: zipped(b"\x80\x02NNNs."), "that is no dict"),
-    "half_an_item": (lambda _: zipped(b"\x80\x02}(Nu."), "half an item"),
-    "append_to_no_list": (lambda _: zipped(b"\x80\x02NNa."), "that is no list"),
+    "items_of_no_dict": (lambda _: zipped(b"\x80\x02NNNs."), "that is not a dict"),
+    "half_an_item": (lambda _: zipped(b"\x80\x02}(Nu."), "a key without a value"),
+    "append_to_no_list": (lambda _: zipped(b"\x80\x02NNa."), "that is not a list"),
     "foreign_persistent_id": (lambda _: zipped(b"\x80\x02X\1\0\0\0xQ."), "neither a storage nor a module"),
-    "long_name": (lambda _: zipped(renamed(b"w" * 4096), bytes(24)), "a name of 4096"),
+    "long_name": (lambda _: zipped(renamed(b"w" * 4096), bytes(24)), "4096 characters"),
     "name_of_dots": (lambda _: zipped(renamed(b"." * 256), bytes(24)), "257 parts"),
     "legacy_cut_in_its_data": (lambda folder: LEGACY(folder)[:-40], "it ends early: its tensors need"),
-    "legacy_cut_in_its_pickle": (lambda folder: LEGACY(folder)[:300], "the pickle ends early"),
+    "legacy_cut_in_its_pickle": (lambda folder: LEGACY(folder)[:300], "its pickle ends early"),
     "legacy_of_another_protocol": (
         lambda folder: patched(LEGACY(folder), pickle.dumps(1001, 2), pickle.dumps(1002, 2)),
         "protocol .1002. is not torch's",
     ),
     "legacy_with_unknown_storages": (
         lambda _: LEGACY_HEAD + pickle.dumps({}, 2) + pickle.dumps(["x"], 2),
-        "its list of storages names one that no tensor uses",
+        "names a storage that no tensor uses",
     ),
     "legacy_endless": (lambda _: LEGACY_HEAD + b"\x80\x02(" + b"}" * 10_000_000, "more objects|ends early"),
     "tar_cut": (lambda folder: TAR(folder)[:3000], "ends early|without a torch checkpoint"),

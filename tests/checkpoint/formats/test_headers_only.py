@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from decay_audit.sources.checkpoint.formats import safetensors, torch_legacy, torch_tar, torch_zip
-from decay_audit.sources.checkpoint.formats.byte_source import CHUNK, Opened
-from tests.checkpoint.writing import save_legacy, save_safetensors, save_tar, save_zip
+from decay_audit.sources.checkpoint.formats.byte_source import PAGE, OpenFile
+from tests.checkpoint.write_forms import save_legacy, save_safetensors, save_tar, save_zip
 
 STATE = {f"layers.{index}.weight": torch.ones(400, 500) for index in range(5)}
 
@@ -45,7 +45,7 @@ def spans_of(path: Path, kind: str) -> list[tuple[int, int]]:
         "tar": torch_tar.read,
     }
     with Counting(path) as file:
-        readers[kind](Opened(name="x", file=file, size=path.stat().st_size))
+        readers[kind](OpenFile(name="x", file=file, size=path.stat().st_size))
         return file.spans
 
 
@@ -61,7 +61,7 @@ def data_spans(path: Path) -> list[tuple[int, int]]:
     return found
 
 
-@pytest.mark.parametrize(("kind", "allowed"), [("safetensors", 0), ("zip", 0), ("legacy", CHUNK), ("tar", 6 * CHUNK)])
+@pytest.mark.parametrize(("kind", "allowed"), [("safetensors", 0), ("zip", 0), ("legacy", PAGE), ("tar", 6 * PAGE)])
 def test_tensor_data_is_never_read(kind: str, allowed: int, tmp_path: Path) -> None:
     """Legacy forms do not say where a pickle ends: there a page of what follows it may be read along."""
     path = tmp_path / "model"

@@ -160,16 +160,16 @@ def test_a_rate_that_is_a_tensor_is_said_to_be_unknown(tmp_path: Path) -> None:
     model = nn.Linear(3, 4)
     found = saved(model, torch.optim.AdamW(model.parameters(), lr=torch.tensor(0.1)), tmp_path)
     assert found.groups[0].lr is None
-    assert found.notes == ("lr was saved as a tensor; its value is not in the header",)
+    assert found.notes == ("lr was saved as a tensor, whose value is not read",)
 
 
 @pytest.mark.parametrize(
     ("value", "note"),
     [
-        (torch.tensor(0.1), "weight_decay was saved as a tensor; its value is not in the header"),
-        (float("nan"), "weight_decay is no finite number"),
-        (float("inf"), "weight_decay is no finite number"),
-        (10**400, "weight_decay is no finite number"),
+        (torch.tensor(0.1), "weight_decay was saved as a tensor, whose value is not read"),
+        (float("nan"), "weight_decay is not a finite number"),
+        (float("inf"), "weight_decay is not a finite number"),
+        (10**400, "weight_decay is not a finite number"),
     ],
     ids=["tensor", "nan", "inf", "huge"],
 )
@@ -236,7 +236,7 @@ def test_frozen_parameters_shift_the_order_and_shapes_align_it_again(tmp_path: P
     assert {name: value for name, value in decay_of(found).items() if expected.get(name) != value} == {}
     assert {"patch_embed.proj.weight", "head.weight", "head.bias"} <= decay_of(found).keys()
     assert "blocks.1.mlp.fc1.weight" not in decay_of(found)  # it could be any of three blocks
-    assert any("could not be mapped" in note for note in found.name_caveats)
+    assert any("could not be matched" in note for note in found.name_caveats)
 
 
 def test_two_groups_of_the_same_shapes_are_not_guessed(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_two_groups_of_the_same_shapes_are_not_guessed(tmp_path: Path) -> None:
     found = saved(model, optimizer, tmp_path)
     assert decay_of(found) == {"1.weight": 0.05, "1.bias": 0.05}  # after 1.weight only one group has a place left
     assert found.name_caveats == (
-        "2 of 4 positions could not be mapped to names for certain: shapes allow more than one order",
+        "2 of 4 parameters in its groups could not be matched to names: their shapes fit in more than one order",
     )
 
 
@@ -293,7 +293,7 @@ def test_states_of_other_shapes_than_the_named_parameters_are_misfits(tmp_path: 
     (found,) = read(tmp_path / "run.pt", target="").optimizers
     assert found.mismatched_state == ("0.bias", "0.weight")
     assert found.name_caveats == (
-        "saved states of other shapes than their parameters: '0.bias' is [4], its state [4, 3],"
+        "saved states have other shapes than their parameters: '0.bias' is [4], its state [4, 3],"
         " '0.weight' is [4, 3], its state [4]",
     )
 
@@ -368,6 +368,6 @@ def test_flattened_states_are_called_so(tmp_path: Path) -> None:
     optimizer.step()
     found = saved(model, optimizer, tmp_path)
     assert found.name_caveats == (
-        "no parameter has the shape of its states, [12], [100]: are they flattened (ZeRO, FSDP)?",
+        "no parameter has the shape of its states [12], [100]: they may be flattened (ZeRO, FSDP)",
     )
     assert not any(name for group in found.groups for name in group.parameters)

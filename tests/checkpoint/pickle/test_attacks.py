@@ -14,7 +14,7 @@ import torch
 
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
-from tests.checkpoint.writing import save_legacy, save_zip
+from tests.checkpoint.write_forms import save_legacy, save_zip
 
 
 class Calling:
@@ -140,4 +140,4 @@ def test_a_flood_of_names_is_cut_and_counted(tmp_path: Path) -> None:
     path.write_bytes(with_pickle(names + state))
     inventory = read(path, target="x")
     assert (len(inventory.opaque), inventory.opaque[0]) == (1000, "m.n0")
-    assert inventory.notes == ("it names 5000 pieces of code; the first 1000 are listed",)
+    assert inventory.notes == ("its pickle names 5,000 classes and functions; the first 1,000 are listed",)

@@ -12,8 +12,8 @@ from torch.nn.utils import prune
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.checkpoint.pickle.values import Tensor
-from decay_audit.sources.checkpoint.state_dict.buffers import reason
+from decay_audit.sources.checkpoint.contents import Tensor
+from decay_audit.sources.checkpoint.state_dict.buffers import buffer_reason
 
 
 def parameters_and_buffers(model: nn.Module) -> tuple[set[str], set[str]]:
@@ -87,7 +87,7 @@ def test_parameters_are_kept_and_buffers_left_out(make: Callable[[], nn.Module],
 
 def why(name: str, shape: tuple[int, ...], siblings: Mapping[str, tuple[int, ...]], dtype: str = "float32") -> str:
     owner, _, leaf = name.rpartition(".")
-    return reason(owner, leaf, Tensor(shape=shape, dtype=dtype), {leaf: shape, **siblings})
+    return buffer_reason(owner, leaf, Tensor(shape=shape, dtype=dtype), {leaf: shape, **siblings})
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_a_name_alone_does_not_make_a_buffer(
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "qint8", "int32"])
 def test_what_has_no_gradient_is_no_parameter(dtype: str) -> None:
-    assert why("layer.weight", (3, 4), {}, dtype) == f"{dtype}: only floating point is trained"
+    assert why("layer.weight", (3, 4), {}, dtype) == f"{dtype}: only floating-point tensors are trained"
 
 
 def test_what_requires_a_gradient_is_a_parameter_whatever_its_name() -> None:
     tensor = Tensor(shape=(3,), dtype="float32", trainable=True)
-    assert reason("norm", "running_mean", tensor, {"running_mean": (3,)}) == ""
+    assert buffer_reason("norm", "running_mean", tensor, {"running_mean": (3,)}) == ""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")

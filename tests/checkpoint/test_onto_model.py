@@ -56,16 +56,19 @@ def test_what_only_one_of_them_has_is_kept_and_said(tmp_path: Path) -> None:
 
 
 def test_a_model_with_none_of_the_saved_names_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TargetError, match="of another model: model has none of its 4 names") as raised:
+    with pytest.raises(
+        TargetError, match="a checkpoint of another model: none of its 4 parameters is in model"
+    ) as raised:
         onto_model.fit(saved(tmp_path), decay_audit.read(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))))
-    assert raised.value.hint == "it holds fc.weight, fc.bias, out.weight and 1 more: name the model that has these"
+    assert raised.value.hint == "name the model that has fc.weight, fc.bias, out.weight and 1 more"
 
 
 def test_another_shape_is_said(tmp_path: Path) -> None:
     seen = onto_model.fit(saved(tmp_path), decay_audit.read(Net(width=8)))
     assert seen.notes == (
-        "4 parameters of another shape in model: fc.weight 4x4 (8x4 there), fc.bias 4 (8 there), "
-        "out.weight 4 (8 there), out.bias 4 (8 there)",
+        "4 parameters of another shape in model: fc.weight 4x4 (in the model 8x4), "
+        "fc.bias 4 (in the model 8), "
+        "out.weight 4 (in the model 8), out.bias 4 (in the model 8)",
     )
 
 
@@ -79,8 +82,8 @@ def test_a_renamed_parameter_is_shown_beside_the_nearest_of_its_shape(tmp_path: 
 
     seen = onto_model.fit(saved(tmp_path), decay_audit.read(Renamed()))
     assert seen.notes[0] == (
-        "2 parameters in the checkpoint and not in model: out.weight (out_norm.weight there?), "
-        "out.bias (out_norm.bias there?)"
+        "2 parameters in the checkpoint and not in model: out.weight (in the model out_norm.weight?), "
+        "out.bias (in the model out_norm.bias?)"
     )
 
 

@@ -15,7 +15,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
-from tests.checkpoint.writing import FORMS, save_legacy, save_zip, small_state
+from tests.checkpoint.write_forms import FORMS, save_legacy, save_zip, small_state
 
 MUTATIONS = 250
 

@@ -1,4 +1,4 @@
-"""The interpreter: every protocol gives back the pickled value, in inert form, and the shortcut changes nothing."""
+"""The interpreter: every protocol gives back the pickled value, in inert form; the fast path changes nothing."""
 
 import pickle
 import random
@@ -13,40 +13,39 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
+from decay_audit.sources.checkpoint.contents import MalformedError, Storage, Tensor
 from decay_audit.sources.checkpoint.formats import torch_zip
-from decay_audit.sources.checkpoint.formats.byte_source import Opened
-from decay_audit.sources.checkpoint.pickle.machine import MAX_BYTES, Machine, run
-from decay_audit.sources.checkpoint.pickle.opcodes import TABLE
-from decay_audit.sources.checkpoint.pickle.storages import resolver
-from decay_audit.sources.checkpoint.pickle.values import MalformedError, Opaque, Storage, Tensor
+from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
+from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject
+from decay_audit.sources.checkpoint.pickle.interpreter import interpret
+from decay_audit.sources.checkpoint.pickle.machine import MAX_BYTES, Machine
+from decay_audit.sources.checkpoint.pickle.storages import storage_resolver
 
 
-def interpreted(content: bytes, *, shortcut: bool = True) -> Any:
-    storages = resolver()
-    storage = storages.storage if shortcut else None
-    value, after = run(Machine(content, persistent=storages.persistent, storage=storage), 0, TABLE)
-    assert after == len(content)
+def interpreted(content: bytes, *, fast: bool = True) -> Any:
+    value, end = interpret(machine_for(content, fast=fast), 0)
+    assert end == len(content)
     return value
 
 
-def by_the_page(content: bytes, page: int) -> Any:
-    storages = resolver()
-    machine = Machine(Pages(content, page), persistent=storages.persistent, storage=storages.storage)
-    return run(machine, 0, TABLE)[0]
+def machine_for(content: "bytes | SmallPages", *, fast: bool = True) -> Machine:
+    storages = storage_resolver()
+    make_storage = storages.make_storage if fast else None
+    return Machine(content, persistent_load=storages.persistent_load, make_storage=make_storage)
 
 
-class Pages:
-    """Bytes by the page, of which as many as are missing are given at most: each need takes many."""
+class SmallPages:
+    """A stream that gives only one page at a time, however many bytes are missing."""
 
     def __init__(self, content: bytes, page: int) -> None:
-        self.left, self.page = content, page
+        self.content, self.page = content, page
 
     def more(self, _missing: int) -> bytes:
-        given, self.left = self.left[: self.page], self.left[self.page :]
-        return given
+        chunk, self.content = self.content[: self.page], self.content[self.page :]
+        return chunk
 
-    def jump(self, count: int) -> bool:
-        self.left = self.left[count:]
+    def skip(self, count: int) -> bool:
+        self.content = self.content[count:]
         return True
 
 
@@ -71,7 +70,7 @@ PLAIN = st.recursive(
 def test_plain_values_come_back_as_they_were(value: object, protocol: int, page: int) -> None:
     content = pickle.dumps(value, protocol)
     assert interpreted(content) == value
-    assert by_the_page(content, page) == value
+    assert interpret(machine_for(SmallPages(content, page)), 0)[0] == value
 
 
 @settings(deadline=None, max_examples=100)
@@ -89,7 +88,7 @@ def _without_bytes(value: Any) -> Any:
         case list() | tuple():
             return type(value)(map(_without_bytes, value))
         case dict():
-            return {key: _without_bytes(it) for key, it in value.items()}
+            return {key: _without_bytes(inner) for key, inner in value.items()}
         case _:
             return value
 
@@ -98,9 +97,9 @@ def test_shared_and_cyclic_values_stay_so() -> None:
     inner = [1]
     outer: dict[str, Any] = {"a": inner, "b": inner}
     outer["self"] = outer
-    found = interpreted(pickle.dumps(outer))
-    assert found["a"] is found["b"]
-    assert found["self"] is found
+    value = interpreted(pickle.dumps(outer))
+    assert value["a"] is value["b"]
+    assert value["self"] is value
 
 
 def test_mappings_of_collections_are_dicts() -> None:
@@ -123,9 +122,9 @@ def test_an_ordered_dict_of_python_2_is_read() -> None:
 
 def test_an_instance_of_python_2_is_carried_with_its_state() -> None:
     content = b"(imy.module\nThing\n(dS'a'\nI1\nsb."
-    found = interpreted(content)
-    assert isinstance(found, Opaque)
-    assert (found.name, found.state) == ("my.module.Thing", {"a": 1})
+    value = interpreted(content)
+    assert isinstance(value, OpaqueObject)
+    assert (value.name, value.state) == ("my.module.Thing", {"a": 1})
 
 
 def data_pkl(content: object, path: Path) -> bytes:
@@ -134,18 +133,18 @@ def data_pkl(content: object, path: Path) -> bytes:
         return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
 
 
-def shown(value: Any) -> Any:
+def fields(value: Any) -> Any:
     match value:
         case Tensor():
-            return value.shape, value.dtype, shown(value.storage), value.offset, value.stride, value.trainable
+            return value.shape, value.dtype, fields(value.storage), value.offset, value.stride, value.trainable
         case Storage():
             return value.key, value.dtype, value.count, value.first
         case list() | tuple():
-            return [shown(each) for each in value]
+            return [fields(inner) for inner in value]
         case dict():
-            return {str(key): shown(it) for key, it in value.items()}
-        case Opaque():
-            return value.name, shown(value.arguments), shown(value.state)
+            return {str(key): fields(inner) for key, inner in value.items()}
+        case OpaqueObject():
+            return value.name, fields(value.arguments), fields(value.state)
         case _:
             return value
 
@@ -170,57 +169,54 @@ def contents() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", contents())
-def test_the_shortcut_gives_what_the_single_steps_give(name: str, tmp_path: Path) -> None:
+def test_the_fast_path_gives_what_the_single_opcodes_give(name: str, tmp_path: Path) -> None:
     content = data_pkl(contents()[name], tmp_path / "x.pt")
-    assert shown(interpreted(content, shortcut=True)) == shown(interpreted(content, shortcut=False))
+    assert fields(interpreted(content, fast=True)) == fields(interpreted(content, fast=False))
 
 
-def test_the_shortcut_is_taken(tmp_path: Path) -> None:
-    content = data_pkl(contents()["state"], tmp_path / "x.pt")
-    storages = resolver()
-    machine = Machine(content, persistent=storages.persistent, storage=storages.storage)
-    run(machine, 0, TABLE)
-    assert list(machine.runs.values()) == [(4, 0, (4,), (1,))]
+def test_the_fast_path_is_taken(tmp_path: Path) -> None:
+    machine = machine_for(data_pkl(contents()["state"], tmp_path / "x.pt"))
+    interpret(machine, 0)
+    assert list(machine.tensor_sizes.values()) == [(4, 0, (4,), (1,))]
 
 
-def test_mutated_runs_give_what_the_single_steps_give_or_are_refused(tmp_path: Path) -> None:
-    """The one freedom of the shortcut: it does not look at what it has no use for, such as the device."""
+def test_mutated_tensors_give_what_the_single_opcodes_give_or_are_refused(tmp_path: Path) -> None:
+    """The fast path ignores what it does not need, such as the device."""
     content, chance = data_pkl(contents()["state"], tmp_path / "x.pt"), random.Random(5)
-    agreed = 0
+    agreements = 0
     for _ in range(2000):
         at = chance.randrange(len(content))
         edited = content[:at] + bytes([chance.randrange(256)]) + content[at + 1 :]
         try:
-            quick = shown(interpreted(edited, shortcut=True))
-            slow = shown(interpreted(edited, shortcut=False))
+            quick = fields(interpreted(edited, fast=True))
+            slow = fields(interpreted(edited, fast=False))
         except (MalformedError, AssertionError):
             continue
         assert quick == slow
-        agreed += 1
-    assert agreed > 200
+        agreements += 1
+    assert agreements > 200
 
 
-def test_arrays_within_the_pickle_are_passed_over_unread(tmp_path: Path) -> None:
-    """A table of word vectors among the hyperparameters, as Lightning saves them: 80 MB of pickle, few to be read."""
+def test_arrays_in_the_pickle_are_skipped_unread(tmp_path: Path) -> None:
+    """A table of word vectors among the hyperparameters, as Lightning saves it: 64 MB, little of which is read."""
     path = tmp_path / "run.ckpt"
     state = {"layer.weight": torch.zeros(2, 3), "layer.bias": torch.zeros(2)}
     for content in ({"table": np.zeros(2**23), "state_dict": state}, {"state_dict": state, "table": np.ones(2**23)}):
         torch.save(content, path)
         assert path.stat().st_size > MAX_BYTES
         with path.open("rb", buffering=0) as file:
-            counted = Counted(name="run.ckpt", file=file, size=path.stat().st_size)
-            found = torch_zip.read(counted)
-        assert isinstance(found.root, dict)
-        assert found.root["state_dict"]["layer.weight"].shape == (2, 3)
-        assert sum(Counted.spans) < 100_000
-        Counted.spans.clear()
+            result = torch_zip.read(CountingFile(name="run.ckpt", file=file, size=path.stat().st_size))
+        assert isinstance(result.root, dict)
+        assert result.root["state_dict"]["layer.weight"].shape == (2, 3)
+        assert sum(CountingFile.counts) < 100_000
+        CountingFile.counts.clear()
 
 
-class Counted(Opened, frozen=True, kw_only=True):
-    """An opened file that counts the bytes it gives."""
+class CountingFile(OpenFile, frozen=True, kw_only=True):
+    """An open file that counts the bytes that are read."""
 
-    spans: ClassVar[list[int]] = []
+    counts: ClassVar[list[int]] = []
 
     def read(self, at: int, count: int) -> bytes:
-        self.spans.append(count)
+        self.counts.append(count)
         return super().read(at, count)

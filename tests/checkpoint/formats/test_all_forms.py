@@ -16,7 +16,7 @@ from torch import nn
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
 from decay_audit.sources.checkpoint.formats.torch_zip import MAX_RATIO
-from tests.checkpoint.writing import FORMS, save_legacy, save_safetensors, save_zip, small_state
+from tests.checkpoint.write_forms import FORMS, save_legacy, save_safetensors, save_zip, small_state
 
 Row = tuple[str, tuple[int, ...], str]
 

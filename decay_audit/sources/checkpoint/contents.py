@@ -1,0 +1,107 @@
+"""What a checkpoint file holds, whatever its format: tensors without their data, and the states of optimizers."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec import Struct
+
+from decay_audit.errors import TargetError
+
+MAX_TENSORS: Final = 500_000
+"""The most tensors that are read: ten times those of the largest published models."""
+
+TRAINABLE_DTYPES: Final = frozenset(
+    {
+        *("float16", "bfloat16", "float32", "float64", "complex32", "complex64", "complex128"),
+        *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"),
+    }
+)
+"""Dtypes that can carry a gradient: a tensor of another dtype is not trained."""
+
+ITEM_SIZES: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("bool", "uint8", "int8", "qint8", "quint8", "quint4x2", "quint2x4", "bits8"), 1),
+    **dict.fromkeys(("bits1x8", "bits2x4", "bits4x2", "float4_e2m1fn_x2", "float8_e8m0fnu"), 1),
+    **dict.fromkeys(("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"), 1),
+    **dict.fromkeys((f"{sign}int{bits}" for sign in ("", "u") for bits in range(1, 8)), 1),
+    **dict.fromkeys(("float16", "bfloat16", "int16", "uint16", "bits16"), 2),
+    **dict.fromkeys(("float32", "int32", "uint32", "qint32", "complex32"), 4),
+    **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
+    "complex128": 16,
+}
+"""Bytes of one element, by torch's name of the dtype without the prefix."""
+
+
+class MalformedError(TargetError):
+    """The bytes are not what their format requires. `read_file` adds the name of the file to the message."""
+
+
+class Storage(Struct, frozen=True, kw_only=True, eq=False, gc=False):
+    """A run of elements in a file.
+
+    Attributes:
+        key: its name in the file.
+        count: in elements; None if the file does not say.
+        first: of a view into a larger storage: the element at which it begins.
+    """
+
+    key: str
+    dtype: str
+    count: int | None = None
+    first: int = 0
+
+
+class Tensor(Struct, frozen=True, kw_only=True, eq=False, gc=False):
+    """Shape and dtype of a tensor, and where its data would be.
+
+    Attributes:
+        trainable: whether it required a gradient; None if the file does not say.
+        attributes: names of its Python attributes whose value is neither None nor False.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    storage: Storage | None = None
+    offset: int = 0
+    stride: tuple[int, ...] = ()
+    trainable: bool | None = None
+    attributes: tuple[str, ...] = ()
+
+
+class SavedOptimizer(Struct, frozen=True, kw_only=True, eq=False):
+    """The state of an optimizer, as the file holds it.
+
+    Attributes:
+        name: its dotted path in the file.
+        content: the dict with `state` and `param_groups`.
+        type: the class name, where the optimizer itself was pickled; "" for a state dict.
+    """
+
+    name: str
+    content: Mapping[Any, object]
+    type: str = ""
+
+
+class FileContents(Struct, frozen=True, kw_only=True):
+    """The state dict that was read from one file, and what else the file holds.
+
+    Attributes:
+        tensors: the state dict: tensors by the names that the file gives them.
+        in_model_order: whether that is the model's own order; safetensors sorts its names.
+        non_tensors: names of entries of the state dict that are not tensors, and what each is instead.
+        buffers: names that the file itself says are buffers.
+        module_types: qualified class names of modules by dotted name, where the file holds modules.
+        optimizers: states of optimizers, wherever they are in the file.
+        other_state_dicts: the largest other state dicts of the file, by dotted path: an optimizer may belong to one.
+        opaque: qualified names that the file's pickle refers to and that are not on the allowlist.
+        notes: what a user should know about the reading, one sentence each.
+    """
+
+    tensors: Mapping[str, Tensor]
+    in_model_order: bool = True
+    non_tensors: Mapping[str, str] = {}
+    buffers: frozenset[str] = frozenset()
+    module_types: Mapping[str, str] = {}
+    optimizers: tuple[SavedOptimizer, ...] = ()
+    other_state_dicts: "Mapping[str, FileContents]" = {}
+    opaque: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()

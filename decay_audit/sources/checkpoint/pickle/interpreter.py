@@ -1,0 +1,47 @@
+"""Runs one pickle: the table of opcodes, and the loop over them."""
+
+import sys
+from collections.abc import Mapping
+from struct import error as struct_error
+from typing import Final
+
+from decay_audit.sources.checkpoint.contents import MalformedError
+from decay_audit.sources.checkpoint.pickle.machine import Machine, Operation
+from decay_audit.sources.checkpoint.pickle.opcodes_containers import CONTAINERS
+from decay_audit.sources.checkpoint.pickle.opcodes_objects import OBJECTS
+from decay_audit.sources.checkpoint.pickle.opcodes_scalars import SCALARS
+
+_STOP: Final = 0x2E
+_STEPS_BETWEEN_CHECKS: Final = 1 << 16
+
+
+def interpret(machine: Machine, at: int) -> tuple[object, int]:
+    """Interpret one pickle from `at`, and return its value and where the bytes after it begin.
+
+    Raises:
+        MalformedError: the pickle is cut, malformed, or makes more than its size can need.
+    """
+    machine.reset()
+    blocks, steps, operations = sys.getallocatedblocks(), 0, _OPERATIONS
+    try:
+        while True:
+            for _ in range(_STEPS_BETWEEN_CHECKS):
+                if at >= len(machine.data):
+                    at = machine.need(at, 1)
+                opcode = machine.data[at]
+                if opcode == _STOP:
+                    return machine.stack.pop(), at + 1
+                at = operations[opcode](machine, at + 1)
+            steps += _STEPS_BETWEEN_CHECKS
+            machine.check_limits(steps, blocks)
+    except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct_error) as error:
+        position = machine.bytes_read - len(machine.data) + at
+        raise MalformedError(f"its pickle is malformed near byte {position} ({type(error).__name__})") from error
+
+
+def _unknown(machine: Machine, at: int) -> int:
+    raise MalformedError(f"its pickle has the unknown opcode 0x{machine.data[at - 1]:02x}")
+
+
+_KNOWN: Mapping[int, Operation] = {**SCALARS, **CONTAINERS, **OBJECTS}
+_OPERATIONS: tuple[Operation, ...] = tuple(_KNOWN.get(opcode, _unknown) for opcode in range(256))
