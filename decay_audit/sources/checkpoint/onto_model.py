@@ -15,7 +15,7 @@ from decay_audit.model.observations import Optimizer
 from decay_audit.model.parameters import Parameter
 from decay_audit.sources.checkpoint.state_dict.canonical_names import CanonicalNames
 from decay_audit.sources.checkpoint.state_dict.merge import MergedModel
-from decay_audit.text import counted, few
+from decay_audit.text import count_noun, first_few, format_shape
 
 _SHOWN = 5
 _MAX_COMPARED = 1000
@@ -40,8 +40,8 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
     if saved.parameters and model.parameters and not any(matches.values()):
         raise TargetError(
             f"{saved.target} is a checkpoint of another model: "
-            f"none of its {counted(len(saved.parameters), 'parameter')} is in {model.target}",
-            f"name the model that has {few([parameter.name for parameter in saved.parameters], 3)}",
+            f"none of its {count_noun(len(saved.parameters), 'parameter')} is in {model.target}",
+            f"name the model that has {first_few([parameter.name for parameter in saved.parameters], 3)}",
         )
     fitted: dict[str, Parameter] = {}
     for parameter in saved.parameters:
@@ -144,7 +144,7 @@ def _difference_notes(
     matched = {match.name for matches_of_one in matches.values() for match in matches_of_one}
     missing = [parameter for parameter in model.parameters if parameter.name not in matched]
     reshaped = {
-        match.name: f"{match.name} {_sizes(parameter.shape)} (in the model {_sizes(match.shape)})"
+        match.name: f"{match.name} {format_shape(parameter.shape)} (in the model {format_shape(match.shape)})"
         for parameter in saved.parameters
         for match in matches[parameter.name]
         if not match.lazy and match.shape != parameter.shape
@@ -163,10 +163,6 @@ def _with_nearest(parameter: Parameter, missing: Sequence[Parameter]) -> str:
     return f"{parameter.name} (in the model {nearest[0]}?)" if nearest else parameter.name
 
 
-def _sizes(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"
-
-
 def _note(names: list[str], where: str) -> Iterable[str]:
     if names:
-        yield f"{counted(len(names), 'parameter')} {where}: {few(names, _SHOWN)}"
+        yield f"{count_noun(len(names), 'parameter')} {where}: {first_few(names, _SHOWN)}"

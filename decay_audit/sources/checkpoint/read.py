@@ -19,7 +19,7 @@ from decay_audit.sources.checkpoint.pickle.inert_values import PickleResult
 from decay_audit.sources.checkpoint.shards import Shards, find_shards
 from decay_audit.sources.checkpoint.state_dict.find import find_contents
 from decay_audit.sources.checkpoint.state_dict.merge import merge
-from decay_audit.text import counted, few
+from decay_audit.text import count_noun, first_few
 
 _MAX_OPAQUE: Final = 1000
 _DAMAGED: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
@@ -51,7 +51,7 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
         try:
             return _inventory(path, target, shards, files, formats, model)
         except MalformedError as error:
-            name_one = f"name one of them: {few(list(files), 3)}" if len(files) > 1 else ""
+            name_one = f"name one of them: {first_few(list(files), 3)}" if len(files) > 1 else ""
             raise TargetError(
                 f"{path.resolve().name} cannot be read: {error.message}", error.hint or name_one or _DAMAGED
             ) from error
@@ -198,7 +198,7 @@ def _no_parameters(path: Path, files: Sequence[FileContents], excluded: int) -> 
         )
     if excluded:
         return (
-            f"{path.name} holds {counted(excluded, 'entry', 'entries')}, but no parameters",
+            f"{path.name} holds {count_noun(excluded, 'entry', 'entries')}, but no parameters",
             "name the file that holds the model",
         )
     return f"{path.name} holds no state dict", "name a file that holds a model's state_dict()"

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.contents import MAX_TENSORS
 from decay_audit.sources.checkpoint.formats.byte_source import open_file
-from decay_audit.text import counted, few
+from decay_audit.text import count_noun, first_few
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
 _INDEX: Final = ".index.json"
@@ -105,10 +105,10 @@ def _in_index(path: Path) -> Shards:
 def _missing(index: str, missing: Sequence[str], total: int) -> tuple[str, str]:
     if not missing:
         return f"{index} lists no tensors", "name the index of a checkpoint"
-    listed = few([repr(name[:96]) for name in missing], 5)
+    listed = first_few([repr(name[:96]) for name in missing], 5)
     verb = "is" if len(missing) == 1 else "are"
     return (
-        f"{len(missing):,} of the {counted(total, 'shard')} in {index} {verb} missing: {listed}",
+        f"{len(missing):,} of the {count_noun(total, 'shard')} in {index} {verb} missing: {listed}",
         "download all shards",
     )
 
@@ -148,7 +148,7 @@ def _no_checkpoint(folder: Path, names: Sequence[str]) -> tuple[str, str]:
         return f"{name} holds a TensorFlow checkpoint", "convert it to a PyTorch state dict first"
     broken = sorted(path.name for path in folder.iterdir() if path.is_symlink() and not path.exists())
     if broken:
-        return f"{name} holds broken links: {few(broken, 3)}", "download these files again"
+        return f"{name} holds broken links: {first_few(broken, 3)}", "download these files again"
     below = {
         path.parent.relative_to(folder).as_posix(): None
         for depth in range(1, _MAX_DEPTH + 1)
@@ -156,7 +156,7 @@ def _no_checkpoint(folder: Path, names: Sequence[str]) -> tuple[str, str]:
         if path.name.lower().endswith((*SUFFIXES, _INDEX, ".distcp"))
     }
     if below:
-        return f"{name} holds no checkpoint itself", f"name one of the folders below it: {few(list(below), 5)}"
+        return f"{name} holds no checkpoint itself", f"name one of the folders below it: {first_few(list(below), 5)}"
     return f"{name} holds no checkpoint", f"name a folder with files that end in {', '.join(SUFFIXES)}"
 
 
@@ -168,7 +168,7 @@ def _optimizer_files(folder: Path) -> tuple[str, ...]:
 def _unread_note(names: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:
     """List the other checkpoints in a folder."""
     unread = [name for name in names if name.lower().endswith(SUFFIXES) and name not in read]
-    return (f"not read in the folder: {few(unread, 5)}",) if unread else ()
+    return (f"not read in the folder: {first_few(unread, 5)}",) if unread else ()
 
 
 def _choose(names: Sequence[str]) -> tuple[str, ...]:

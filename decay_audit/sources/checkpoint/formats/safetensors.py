@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError, Tensor
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
-from decay_audit.text import counted
+from decay_audit.text import count_noun
 
 _UPDATE: Final = "a newer decay-audit may know this dtype: update it"
 
@@ -139,7 +139,7 @@ def _check_length(header: bytes) -> None:
     if tensors > MAX_TENSORS:
         raise MalformedError(f"its header describes {tensors} tensors; at most {MAX_TENSORS} are read")
     if header.count(b",") > MAX_COMMAS + MAX_DIMENSIONS * tensors:
-        raise MalformedError(f"its header is far larger than {counted(tensors, 'tensor')} can need")
+        raise MalformedError(f"its header is far larger than {count_noun(tensors, 'tensor')} can need")
 
 
 def _strict_entries(header: bytes, fault: str) -> _Entries:

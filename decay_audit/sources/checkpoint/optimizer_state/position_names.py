@@ -16,7 +16,7 @@ from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject
 from decay_audit.sources.checkpoint.state_dict.canonical_names import without_wrappers
 from decay_audit.sources.checkpoint.state_dict.merge import MergedModel, data_address
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes, mapping
-from decay_audit.text import counted, few
+from decay_audit.text import count_noun, first_few
 
 Shape = tuple[int, ...]
 
@@ -144,9 +144,9 @@ def _name_by_file(positions: Sequence[GroupPositions], model: MergedModel) -> Po
     caveats = _mismatch_caveats(mismatched, shapes)
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        listed = few(missing, _SHOWN)
+        listed = first_few(missing, _SHOWN)
         caveats = (
-            f"{counted(len(missing), 'parameter')} in its groups {verb} not in the state dict: {listed}",
+            f"{count_noun(len(missing), 'parameter')} in its groups {verb} not in the state dict: {listed}",
             *caveats,
         )
     return PositionNaming(
@@ -165,7 +165,7 @@ def _canonical_name(name: str, aliases: Mapping[str, str], model: MergedModel) -
 
 def _mismatch_caveats(mismatched: Mapping[str, Shape], shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     listed = [f"{name[:96]!r} is {list(shapes[name])}, its state {list(shape)}" for name, shape in mismatched.items()]
-    return (f"saved states have other shapes than their parameters: {few(listed, _SHOWN)}",) if listed else ()
+    return (f"saved states have other shapes than their parameters: {first_few(listed, _SHOWN)}",) if listed else ()
 
 
 def _name_by_alignment(
@@ -202,7 +202,7 @@ def _mismatched(
         return (), ()
     unmatched = [name for name, shape in shapes.items() if shape not in states]
     listed = [f"{name[:96]!r} {list(shapes[name])}" for name in unmatched]
-    return tuple(unmatched), (f"no saved state has the shape of {few(listed, _SHOWN)}",) if listed else ()
+    return tuple(unmatched), (f"no saved state has the shape of {first_few(listed, _SHOWN)}",) if listed else ()
 
 
 def _alignment_caveats(
@@ -211,14 +211,14 @@ def _alignment_caveats(
     caveats = []
     if total > len(model.parameters):
         caveats.append(
-            f"its groups have {counted(total, 'parameter')}, and the state dict has {len(model.parameters):,}"
+            f"its groups have {count_noun(total, 'parameter')}, and the state dict has {len(model.parameters):,}"
         )
     if not unnamed or any_mismatch:
         return tuple(caveats)
     states = {shape for group in groups for shape in group if shape}
     foreign = [str(list(shape)) for shape in sorted(states - {parameter.shape for parameter in model.parameters})]
     if foreign:
-        listed = few(foreign, _SHOWN)
+        listed = first_few(foreign, _SHOWN)
         caveats.append(f"no parameter has the shape of its states {listed}: they may be flattened (ZeRO, FSDP)")
     else:
         why = (

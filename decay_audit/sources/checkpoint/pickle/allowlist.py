@@ -8,7 +8,7 @@ from typing import Any
 
 from decay_audit.sources.checkpoint.contents import ITEM_SIZES, MalformedError, Storage, Tensor
 from decay_audit.sources.checkpoint.pickle.inert_values import Global, OpaqueObject
-from decay_audit.text import counted
+from decay_audit.text import count_noun
 
 MAX_DIMENSIONS = 64
 MAX_ATTRIBUTES = 64
@@ -68,7 +68,7 @@ def _strided(storage: object, offset: object, shape: object, stride: object, tra
     sizes, strides = read_shape(shape), _read_sizes(stride)
     if len(sizes) != len(strides):
         raise MalformedError(
-            f"a tensor in it has {counted(len(sizes), 'dimension')} and {counted(len(strides), 'stride')}"
+            f"a tensor in it has {count_noun(len(sizes), 'dimension')} and {count_noun(len(strides), 'stride')}"
         )
     if storage.count is not None and 0 not in sizes:
         last = offset + sum((size - 1) * step for size, step in zip(sizes, strides, strict=True))

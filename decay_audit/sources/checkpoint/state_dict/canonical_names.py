@@ -5,7 +5,7 @@ from typing import Final
 
 from decay_audit.model.parameters import WRAPPER_PARTS
 from decay_audit.sources.checkpoint.contents import MalformedError
-from decay_audit.text import counted
+from decay_audit.text import count_noun
 
 _MAX_NAME: Final = 1024
 _MAX_PARTS: Final = 64
@@ -28,7 +28,7 @@ class CanonicalNames:
         for name in names:
             if len(name) > _MAX_NAME or name.count(".") >= _MAX_PARTS:
                 raise MalformedError(
-                    f"a name in its state dict has {len(name)} characters and {counted(name.count('.') + 1, 'part')}; "
+                    f"a name in it has {len(name)} characters and {count_noun(name.count('.') + 1, 'part')}; "
                     f"at most {_MAX_NAME} and {_MAX_PARTS} are read",
                     "save the state dict with shorter names",
                 )

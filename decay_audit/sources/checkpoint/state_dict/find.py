@@ -29,7 +29,7 @@ from decay_audit.sources.checkpoint.state_dict.pickled_modules import (
     is_module,
     mapping,
 )
-from decay_audit.text import few
+from decay_audit.text import first_few
 
 _MAX_DEPTH: Final = 32
 _MAX_ENTRIES: Final = 4_000_000
@@ -261,10 +261,10 @@ def _at_key(
             return StateDictCandidate(path=path, node=node, state_dict=NamedTensors(tensors=tensors), elements=0)
     keys = [_dotted(candidate.path) for candidate in candidates if candidate.path]
     nearest = get_close_matches(key[:64], [name[:64] for name in keys], n=1)
-    listed = f"the file has state dicts at {_listed(keys)}" if keys else "the only state dict is at its root: omit --key"
-    raise TargetError(
-        f"there are no tensors at --key {key!r}", f"did you mean {nearest[0]!r}? {listed}" if nearest else listed
-    )
+    hint = f"the file has state dicts at {_listed(keys)}" if keys else "the only state dict is at its root: omit --key"
+    if nearest:
+        hint = f"did you mean {nearest[0]!r}? {hint}"
+    raise TargetError(f"there are no tensors at --key {key!r}", hint)
 
 
 def _nested_tensors(node: object) -> dict[str, Tensor]:
@@ -300,4 +300,4 @@ def _choice_notes(chosen: StateDictCandidate, candidates: Sequence[StateDictCand
 
 
 def _listed(keys: Sequence[str]) -> str:
-    return few([repr(key[:96]) for key in keys], _MAX_SHOWN)
+    return first_few([repr(key[:96]) for key in keys], _MAX_SHOWN)
