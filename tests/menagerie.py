@@ -1,6 +1,6 @@
-"""Awkward small modules by name: what readers, rules, emitters and reports must all get right.
+"""Small unusual modules by name, which readers, rules, emitters and reports must all handle.
 
-`MENAGERIE[name]()` builds a fresh module on the CPU. Those in `EMPTY` have no parameter that an optimizer could see.
+`MENAGERIE[name]()` builds a new module on the CPU. Those in `EMPTY` have no parameter that an optimizer could update.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from tests.specimens import Bare, Declaring
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Several of these are deprecated, and in use all the same."""
+def _without_warnings() -> Iterator[None]:
+    """Suppress warnings: several of these features are deprecated, and still in use."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -37,7 +37,7 @@ def _frozen() -> nn.Module:
 
 
 def _lazy() -> nn.Module:
-    with _quietly():
+    with _without_warnings():
         return nn.Sequential(nn.LazyConv2d(4, 3), nn.LazyBatchNorm2d(), nn.Linear(2, 2))
 
 
@@ -48,34 +48,34 @@ def _pruned() -> nn.Module:
 
 
 def _weight_norm_old() -> nn.Module:
-    with _quietly():
+    with _without_warnings():
         return nn.Sequential(nn.utils.weight_norm(nn.Conv1d(3, 4, 3)), nn.Linear(4, 2))
 
 
 def _spectral_norm_old() -> nn.Module:
-    with _quietly():
+    with _without_warnings():
         return nn.Sequential(nn.utils.spectral_norm(nn.Linear(4, 3)), nn.Linear(3, 2))
 
 
 def _scripted() -> nn.Module:
-    with _quietly():
+    with _without_warnings():
         return torch.jit.script(nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.BatchNorm2d(4), nn.Linear(4, 2)))
 
 
 def _traced() -> nn.Module:
-    with _quietly():
+    with _without_warnings():
         model = nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3))
         traced: nn.Module = torch.jit.trace(model, torch.zeros(1, 4))  # type: ignore[no-untyped-call]
         return traced
 
 
 def _quantized() -> nn.Module:
-    with _quietly():
+    with _without_warnings():
         return _quantize(nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4), nn.GRU(4, 4)))
 
 
 def _all_quantized() -> nn.Module:
-    with _quietly():
+    with _without_warnings():
         return _quantize(nn.Sequential(nn.Linear(4, 4), nn.ReLU()))
 
 
@@ -106,7 +106,7 @@ def _nested_wrappers() -> nn.Module:
 MENAGERIE: dict[str, Callable[[], nn.Module]] = {
     # ties and reuse
     "tied": specimens.Tied,
-    "twin": specimens.Twin,
+    "tied_bare": specimens.TiedBare,
     "shared": specimens.Shared,
     "reused": lambda: nn.Sequential(*[nn.Linear(3, 3)] * 4),
     "diamond": specimens.Diamond,
@@ -152,7 +152,7 @@ MENAGERIE: dict[str, Callable[[], nn.Module]] = {
     "checkpointed_inside": _checkpointed_inside,
     "nested_wrappers": _nested_wrappers,
     "averaged": lambda: AveragedModel(_small()),
-    # nothing that an optimizer could take
+    # nothing that an optimizer could update
     "no_parameters": lambda: nn.Sequential(nn.ReLU(), nn.Flatten()),
     "buffers_only": specimens.Buffers,
     "all_quantized": _all_quantized,

@@ -1,4 +1,4 @@
-"""Modules written to be awkward: the menagerie keeps one of each, and many that torch already has."""
+"""Module classes with unusual structure, names or tensors; `tests.menagerie` builds one of each, and more."""
 
 from typing import Any
 
@@ -77,7 +77,7 @@ class Cyclic(nn.Module):
 
 
 class OddNames(nn.Module):
-    """Names that are legal in torch and hostile to everything that prints them."""
+    """Names that torch allows, and that are hard to print safely."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class OddNames(nn.Module):
 
 
 class RootBias(nn.Module):
-    """A parameter that is called just `bias`, at the root."""
+    """Parameters `weight` and `bias` at the root, without a prefix."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Scalars(nn.Module):
 
 
 class Flagged(nn.Module):
-    """Tensors that carry attributes, as state-space models and their optimizers use them."""
+    """Tensors with attributes of their own, as state-space models have them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ class Flagged(nn.Module):
 
 
 class Declaring(nn.Module):
-    """Both hooks of timm, at the root and inside, with a glob among the names."""
+    """Both hooks of timm, at the root and in a child, with a glob among the names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class Declaring(nn.Module):
 
 
 class BrokenHook(nn.Linear):
-    """A hook that raises: a note, never a crash."""
+    """A hook that raises: it must become a note, not an error."""
 
     def no_weight_decay(self) -> set[str]:
         raise KeyError("backbone")
@@ -151,7 +151,7 @@ class PlainDicts(nn.Module):
         self.stem = nn.Linear(4, 4)
         self.heads = {"a": nn.Linear(4, 2), "b": nn.Linear(4, 3)}
         self.extra = [nn.Linear(4, 1)]
-        self.known = [self.stem]
+        self.registered = [self.stem]
 
 
 class RMSNorm(nn.Module):
@@ -162,8 +162,8 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
 
-class Twin(nn.Module):
-    """Ties between bare parameters: one object under three names."""
+class TiedBare(nn.Module):
+    """A tie between bare parameters: one tensor under three names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ class Buffers(nn.Module):
 
 
 class Custom(Tensor):
-    """A tensor subclass that can be asked what it is, and takes part in nothing."""
+    """A tensor subclass that allows a few queries and refuses all operators."""
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""The parameters of a model as plain data: what a source reads and every later stage works on. Knows no torch."""
+"""The parameters of a model as plain data, with the modules that hold them. Every source makes them; no torch."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -9,34 +9,36 @@ from math import prod
 from msgspec import Struct
 
 WRAPPER_PARTS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"})
-"""Name parts that only wrappers make; `module` is ambiguous, so a reader drops it where it knows a wrapper."""
-
+"""Parts of names that only wrappers add. `module` is not among them: a model may have a child of that name."""
 
 _GLOB_SIGNS = frozenset("*?[")
 
 
 class Declaration(Struct, frozen=True, kw_only=True, eq=False):
-    """What one module says should not decay, through timm's two hooks, and how it groups its layers.
+    """What one module declares through timm's hooks.
 
-    Names and keywords are as the module returns them: relative to that module.
+    Attributes:
+        names: the result of `no_weight_decay()`: names relative to the module.
+        keywords: the result of `no_weight_decay_keywords()`.
+        layers: from `group_matcher()`: the layer of each parameter, from 0. Only the root of a model has them.
     """
 
-    names: tuple[str, ...] = ()  # no_weight_decay()
-    keywords: tuple[str, ...] = ()  # no_weight_decay_keywords()
-    layers: Mapping[str, int] = {}  # group_matcher(): the layer of each parameter, by canonical name, from 0
+    names: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    layers: Mapping[str, int] = {}
 
 
 class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """The module that holds a parameter. One value per module, shared by its parameters.
+    """The module that holds a parameter. The parameters of one module share one Owner.
 
     Attributes:
         name: canonical dotted name; "" for the root.
-        types: qualified names of its classes, most derived first, up to and with `torch.nn.Module`; a class that
-            `torch.nn` exposes is called `torch.nn.X` wherever torch defines it. Empty: the source cannot know.
+        types: qualified names of its classes in MRO order, from its own to `torch.nn.Module`. A class that `torch.nn`
+            exports is called `torch.nn.X`. Empty where the source cannot know them.
         parent: the module that holds this one; None for the root.
-        tensors: shape of each parameter and buffer that it holds itself, by leaf name, in order.
-        settings: the plain numbers and words a module keeps about itself (`groups`, `in_channels`, `num_heads`, ...).
-        declaration: its `no_weight_decay()` hooks, or None.
+        tensors: the shape of each parameter and buffer of its own, by leaf name, in order.
+        settings: its attributes that are numbers or short strings (`groups`, `in_channels`, `num_heads`, ...).
+        declaration: what its hooks declare; None without a hook.
     """
 
     name: str = ""
@@ -81,18 +83,18 @@ class Use(Struct, frozen=True, kw_only=True):
 
 
 class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """One parameter of a model. Tied names make one parameter, under the first name.
+    """One parameter of a model. A tied parameter is listed once, under its first name.
 
     Attributes:
         name: canonical dotted name, without wrapper parts.
-        raw_name: the name that the framework gives it.
+        raw_name: its name in `named_parameters()` or in the checkpoint.
         shape: the global shape; () for a scalar and for a lazy parameter.
         dtype: torch's name without the prefix, e.g. `float32`.
-        trainable: `requires_grad`; None if the source cannot know.
-        lazy: not initialized yet: it has no shape and counts 0 elements.
+        trainable: `requires_grad`; None if the source cannot know it.
+        lazy: it is not initialized: it has no shape and 0 elements.
         tied_to: its other canonical names.
-        attributes: names of the attributes set on the tensor, and true, e.g. `_no_weight_decay`.
-        declared_no_decay: which declaration of the model asks not to decay it, e.g. `no_weight_decay()`; or None.
+        attributes: the attributes of the tensor that user code has set to a true value, e.g. `_no_weight_decay`.
+        declared_no_decay: which declaration of the model says not to decay it, e.g. `no_weight_decay()`; or None.
         uses: how a traced forward pass used it; None if nothing was traced, () if the pass did not use it.
     """
 
@@ -115,36 +117,36 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
     @property
     def numel(self) -> int:
-        """How many elements it holds, as `Tensor.numel()` counts."""
+        """The number of its elements."""
         return 0 if self.lazy else prod(self.shape)
 
 
 def declared_no_decay(name: str, declaring: Iterable[Owner], attributes: tuple[str, ...]) -> str | None:
-    """Say which declaration asks not to decay the parameter `name`, or None.
+    """Find the declaration that says not to decay the parameter `name`; None if there is none.
 
-    Declared names are globs, as timm reads them since 1.0.21; keywords are substrings. Names count from the module
-    that declares them.
+    Declared names are globs, as in timm since 1.0.21; keywords are substrings. Both apply to the part of the name that
+    is below the declaring module.
 
     Args:
-        declaring: the modules on the way up to the root that declare something, the root last.
+        declaring: the modules above the parameter that declare something, the root last.
     """
     for module in declaring:
         if module.declaration is None:
             continue
-        relative = name.removeprefix(f"{module.name}.") if module.name else name
-        place = f"{module.name}." if module.name else ""
-        if declares_name(module.declaration)(relative):
-            return f"{place}no_weight_decay()"
+        prefix = f"{module.name}." if module.name else ""
+        relative = name.removeprefix(prefix)
+        if name_matcher(module.declaration)(relative):
+            return f"{prefix}no_weight_decay()"
         if any(keyword in relative for keyword in module.declaration.keywords):
-            return f"{place}no_weight_decay_keywords()"
+            return f"{prefix}no_weight_decay_keywords()"
     return "_no_weight_decay" if "_no_weight_decay" in attributes else None
 
 
 @lru_cache(maxsize=1024)
-def declares_name(declaration: Declaration) -> Callable[[str], bool]:
-    """Make the test whether a name is among the declared ones, as a glob or to the letter.
+def name_matcher(declaration: Declaration) -> Callable[[str], bool]:
+    """Make a function that tells whether a relative name is declared, literally or by a glob.
 
-    A model may declare a name for each of its parameters, so the plain ones are looked up and not tried in turn.
+    A model may declare thousands of names: those without a glob are looked up in a set.
     """
     plain = frozenset(declaration.names)
     globs = [translate(name) for name in declaration.names if not _GLOB_SIGNS.isdisjoint(name)]

@@ -10,7 +10,7 @@ from fnmatch import translate
 from functools import cache, lru_cache
 from typing import TypeVar
 
-from decay_audit.model.parameters import Declaration, Owner, declares_name
+from decay_audit.model.parameters import Declaration, Owner, name_matcher
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import Comparison, DeclaredForm, NameForm, Size, When
 
@@ -306,7 +306,7 @@ def _declares(owner: Owner, name: str, forms: frozenset[DeclaredForm]) -> bool:
         return False
     name = name.removeprefix(f"{owner.name}.") if owner.name else name
     return (
-        ("glob" in forms and declares_name(declaration)(name))
+        ("glob" in forms and name_matcher(declaration)(name))
         or ("exact" in forms and name in _exact_names(declaration))
         or ("substring" in forms and any(part in name for part in declaration.names))
         or ("keywords" in forms and any(part in name for part in declaration.keywords))

@@ -1,1 +1,9 @@
-"""Reading: a target becomes an Inventory."""
+"""From a target to an Inventory: the parameters of a model, and the optimizers that were saved with them.
+
+    target        a target string -> FileTarget, ModuleTarget or CheckpointTarget
+    module/       a FileTarget or ModuleTarget -> a built model and its Inventory; also a live `nn.Module`
+    trace/        a model and example inputs -> where its forward pass uses each parameter
+    checkpoint/   a CheckpointTarget -> its Inventory, from headers only and without torch
+
+Knows no roles, no rules and no live optimizers.
+"""

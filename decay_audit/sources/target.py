@@ -119,7 +119,7 @@ def _stripped(text: str, expression: str | None) -> str:
         return ""
     if not expression.strip():
         raise TargetError(
-            f"`{text}` has nothing after the colon", "write the name of the model there, or leave out the colon"
+            f"`{text}` has nothing after the colon", "write the name of the model after it, or leave out the colon"
         )
     return expression.strip()
 
@@ -143,7 +143,7 @@ def _missing_file(location: str) -> TargetError:
     if path.is_symlink():
         return TargetError(f"{location} is a link to {path.readlink()}, which does not exist", "download it again")
     if not (exists(path.parent) and path.parent.is_dir()):
-        return TargetError(f"no such file: {location}", f"there is no folder {path.parent}")
+        return TargetError(f"no such file: {location}", f"the folder {path.parent} does not exist")
     near = nearest(path.name, (sibling.name for sibling in path.parent.iterdir()))
     return TargetError(f"no such file: {location}", f"did you mean {path.parent / near}?" if near else "")
 

@@ -99,7 +99,7 @@ def test_a_long_expression_is_not_taken_for_a_file_name() -> None:
     [
         ("modle.py", "no such file: modle.py", "did you mean model.py?"),
         ("modle.py:Net", "no such file: modle.py", "did you mean model.py?"),
-        ("nowhere/model.py", "no such file: nowhere/model.py", "there is no folder nowhere"),
+        ("nowhere/model.py", "no such file: nowhere/model.py", "the folder nowhere does not exist"),
         ("wieghts.pt", "no such file: wieghts.pt", "did you mean weights.pt?"),
         ("weights.pt:Net", "weights.pt is not a Python file: nothing can follow its name", "did you mean weights.pt?"),
         ("lost.pt", "lost.pt is a link to blobs/1, which does not exist", "download it again"),

@@ -108,7 +108,7 @@ def test_wrappers_do_not_show_in_canonical_names_owners_and_declarations(wrapped
     assert facts(MENAGERIE[wrapped]()) == facts(MENAGERIE[plain]())
 
 
-@pytest.mark.parametrize("name", ["tied", "twin", "shared", "reused"])
+@pytest.mark.parametrize("name", ["tied", "tied_bare", "shared", "reused"])
 def test_tied_names_are_all_the_names_that_torch_has_for_a_tensor(name: str) -> None:
     model = MENAGERIE[name]()
     names: dict[int, list[str]] = {}

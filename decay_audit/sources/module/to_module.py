@@ -49,7 +49,7 @@ def _not_a_module(sentence: str, value: object, location: str) -> TargetError:
     inside = next(models_inside(value), "")
     return TargetError(
         f"{sentence} {describe_value(value)}, not a torch.nn.Module",
-        "try:" if inside else "accepted: a torch.nn.Module, a class of one, or a function that returns one",
+        "try:" if inside else "accepted: a torch.nn.Module, a subclass of it, or a function that returns one",
         [location + inside] if inside else [],
     )
 

@@ -5,7 +5,7 @@
     describe_tensor   one tensor: shape, dtype, attributes; the whole shape where FSDP1 holds a part
     timm_layers       how a timm model numbers its layers
 
-`read` makes an Inventory of what the visit collected. The other functions lead from the Inventory back to the tensors.
+`read` makes an Inventory of what was visited; the other functions lead from the Inventory back to the tensors.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from torch import nn
 from decay_audit.errors import TargetError
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources.module.walk.describe_tensor import whole_shapes
-from decay_audit.sources.module.walk.visit_modules import MAX_VISITS, Collected, visit_modules
+from decay_audit.sources.module.walk.visit_modules import MAX_VISITS, ModelContents, visit_modules
 from decay_audit.text import count_noun, first_few
 
 __all__ = ["names_by_tensor", "read", "tensors_by_name"]
@@ -32,17 +32,17 @@ def read(model: nn.Module, *, target: str = "model", built_on: str | None = None
     Raises:
         TargetError: the model has no parameters.
     """
-    collected = visit_modules(model)
-    parameters = collected.parameters
-    for key, names in collected.tied_names.items():
+    contents = visit_modules(model)
+    parameters = contents.parameters
+    for key, names in contents.tied_names.items():
         parameters[key] = replace(parameters[key], tied_to=tuple(names))
     for key, shape in whole_shapes(model).items():
         if key in parameters:
             parameters[key] = replace(parameters[key], shape=shape)
     if not parameters:
-        raise _no_parameters(target, collected)
+        raise _no_parameters(target, contents)
     return Inventory(
-        target=target, built_on=built_on, parameters=tuple(parameters.values()), notes=tuple(_notes(collected))
+        target=target, built_on=built_on, parameters=tuple(parameters.values()), notes=tuple(_notes(contents))
     )
 
 
@@ -61,17 +61,17 @@ def names_by_tensor(model: nn.Module, inventory: Inventory) -> dict[int, str]:
     }
 
 
-def _notes(collected: Collected) -> Iterator[str]:
-    yield from collected.notes
-    parameters, visits = collected.parameters, collected.visits
+def _notes(contents: ModelContents) -> Iterator[str]:
+    yield from contents.notes
+    parameters, visits = contents.parameters, contents.visits
     if lazy := [parameter.name for parameter in parameters.values() if parameter.lazy]:
         yield f"{_list(lazy)}: lazy, without a shape before the first forward pass"
-    if collected.overridden is not None and (hidden := parameters.keys() - collected.overridden.keys()):
+    if contents.overridden is not None and (hidden := parameters.keys() - contents.overridden.keys()):
         names = sorted(parameters[key].name for key in hidden)
         yield f"{_list(names)}: not listed by the model's own named_parameters()"
-    if collected.quantized:
-        yield f"{_list(collected.quantized)}: quantized weights are packed; no optimizer can update them"
-    for name, modules in collected.unregistered:
+    if contents.quantized:
+        yield f"{_list(contents.quantized)}: quantized weights are packed; no optimizer can update them"
+    for name, modules in contents.unregistered:
         unseen = [
             module for module in modules if id(module) not in visits and next(module.parameters(), None) is not None
         ]
@@ -86,10 +86,10 @@ def _list(names: list[str]) -> str:
     return first_few([name or "the model itself" for name in names], 3)
 
 
-def _no_parameters(target: str, collected: Collected) -> TargetError:
-    if collected.quantized:
+def _no_parameters(target: str, contents: ModelContents) -> TargetError:
+    if contents.quantized:
         return TargetError(
-            f"{target} has no parameters: the weights of {_list(collected.quantized)} are quantized and packed",
+            f"{target} has no parameters: the weights of {_list(contents.quantized)} are quantized and packed",
             "inspect the model before it is quantized",
         )
     return TargetError(f"{target} has no parameters", "there is nothing to decay: is this the whole model?")

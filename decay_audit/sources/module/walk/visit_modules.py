@@ -7,7 +7,13 @@ from msgspec.structs import replace
 from torch import Tensor, nn
 
 from decay_audit.model.parameters import Declaration, Owner, Parameter
-from decay_audit.sources.module.walk import describe_module
+from decay_audit.sources.module.walk.describe_module import (
+    ModuleClass,
+    describe_class,
+    describe_scripted,
+    plain_attributes,
+    read_declaration,
+)
 from decay_audit.sources.module.walk.describe_tensor import as_parameter, shapes_of
 from decay_audit.sources.module.walk.timm_layers import layer_numbers
 
@@ -34,8 +40,8 @@ class _Visit(Struct, frozen=True, gc=False):
     above: "_Visit | None"
 
 
-class Collected(Struct, frozen=True, kw_only=True):
-    """What the visits collect. Keys of type `int` are ids, of a tensor or of a module.
+class ModelContents(Struct, frozen=True, kw_only=True):
+    """What the visits find in the model. Keys of type `int` are ids, of a tensor or of a module.
 
     Attributes:
         overridden: the names of the model's own `named_parameters()`, where a class overrides that.
@@ -55,26 +61,26 @@ class Collected(Struct, frozen=True, kw_only=True):
     tied_names: dict[int, list[str]] = {}
     names: set[str] = set()
     visits: dict[int, int] = {}
-    classes: dict[type, describe_module.ModuleClass] = {}
+    classes: dict[type, ModuleClass] = {}
     notes: list[str] = []
     quantized: list[str] = []
     unregistered: list[tuple[str, list[nn.Module]]] = []
 
 
-def visit_modules(model: nn.Module) -> Collected:
+def visit_modules(model: nn.Module) -> ModelContents:
     """Visit every module, depth first and in order, without recursion."""
-    collected = Collected(overridden=_overridden_names(model))
-    visits = collected.visits
+    contents = ModelContents(overridden=_overridden_names(model))
+    visits = contents.visits
     stack = [_Visit(model, "", "", None, (), None)]
     while stack:
         visit = stack.pop()
         key = id(visit.module)
         count = visits[key] = visits.get(key, 0) + 1
         if count == 1:
-            stack += _first_visit(visit, collected)
+            stack += _first_visit(visit, contents)
         elif count <= MAX_VISITS and not _is_inside_itself(visit):
-            stack += _further_visit(visit, collected)
-    return collected
+            stack += _further_visit(visit, contents)
+    return contents
 
 
 def _overridden_names(model: nn.Module) -> Mapping[int, str] | None:
@@ -84,56 +90,58 @@ def _overridden_names(model: nn.Module) -> Mapping[int, str] | None:
     return {id(tensor): name for name, tensor in model.named_parameters()}
 
 
-def _first_visit(visit: _Visit, collected: Collected) -> list[_Visit]:
+def _first_visit(visit: _Visit, contents: ModelContents) -> list[_Visit]:
     """Collect the module's own parameters; give the visits of its children."""
     module, owner, declaring = visit.module, visit.parent, visit.declaring
     this = type(module)
-    known = collected.classes.get(this) or collected.classes.setdefault(this, describe_module.describe_class(this))
-    if known.quantized:
-        collected.quantized.append(visit.name[:-1])
+    module_class = contents.classes.get(this) or contents.classes.setdefault(this, describe_class(this))
+    if module_class.quantized:
+        contents.quantized.append(visit.name[:-1])
     own, children = module._parameters, module._modules
     if not own and not children:
         return []
-    wraps = known.wraps if known.wraps is not None and children.get(known.wraps) is not None else None
+    wraps = module_class.wraps
+    if wraps is not None and children.get(wraps) is None:
+        wraps = None
     if wraps is None or own:
-        owner = _owner(visit, known, collected)
+        owner = _owner(visit, module_class, contents)
         declaring = (owner, *declaring) if owner.declaration is not None else declaring
         if own:
-            _collect_parameters(visit, owner, declaring, collected)
+            _collect_parameters(visit, owner, declaring, contents)
     return _child_visits(visit, wraps, owner, declaring) if children else []
 
 
-def _collect_parameters(visit: _Visit, owner: Owner, declaring: tuple[Owner, ...], collected: Collected) -> None:
+def _collect_parameters(visit: _Visit, owner: Owner, declaring: tuple[Owner, ...], contents: ModelContents) -> None:
     """Collect the parameters that a module holds itself; a tensor that is collected already gets a further name."""
-    parameters, names = collected.parameters, collected.names
+    parameters, names = contents.parameters, contents.names
     for leaf, tensor in visit.module._parameters.items():
         if tensor is None:
             continue
         key, name, raw = id(tensor), visit.name + leaf, visit.raw + leaf
         if key in parameters:
-            _add_tied_name(key, name, collected)
+            _add_tied_name(key, name, contents)
             continue
         if name in names:  # a wrapper's own tensor has the name of a tensor of the model inside
             name = raw
         names.add(name)
-        collected.tensors.append(tensor)
-        raw = raw if collected.overridden is None else collected.overridden.get(key, raw)
+        contents.tensors.append(tensor)
+        raw = raw if contents.overridden is None else contents.overridden.get(key, raw)
         parameters[key] = as_parameter(tensor, name, raw, owner.tensors[leaf], owner, declaring)
 
 
-def _further_visit(visit: _Visit, collected: Collected) -> list[_Visit]:
+def _further_visit(visit: _Visit, contents: ModelContents) -> list[_Visit]:
     """Add further names to the tensors; give the visits of the module's children."""
     for leaf, tensor in visit.module._parameters.items():
         if tensor is not None:
-            _add_tied_name(id(tensor), visit.name + leaf, collected)
-    wraps = collected.classes[type(visit.module)].wraps
+            _add_tied_name(id(tensor), visit.name + leaf, contents)
+    wraps = contents.classes[type(visit.module)].wraps
     return _child_visits(visit, wraps, None, ())
 
 
-def _add_tied_name(key: int, name: str, collected: Collected) -> None:
-    tied_names = collected.tied_names.setdefault(key, [])
-    if name not in collected.names:
-        collected.names.add(name)
+def _add_tied_name(key: int, name: str, contents: ModelContents) -> None:
+    tied_names = contents.tied_names.setdefault(key, [])
+    if name not in contents.names:
+        contents.names.add(name)
         tied_names.append(name)
 
 
@@ -160,40 +168,40 @@ def _is_inside_itself(visit: _Visit) -> bool:
     return False
 
 
-def _owner(visit: _Visit, known: describe_module.ModuleClass, collected: Collected) -> Owner:
+def _owner(visit: _Visit, module_class: ModuleClass, contents: ModelContents) -> Owner:
     module, name = visit.module, visit.name
-    settings, containers = describe_module.plain_attributes(module)
-    collected.unregistered.extend((name + attribute, modules) for attribute, modules in containers)
-    types = known.types
-    if known.scripted:
-        types, settings = describe_module.describe_scripted(module)
+    settings, containers = plain_attributes(module)
+    contents.unregistered.extend((name + attribute, modules) for attribute, modules in containers)
+    types = module_class.types
+    if module_class.scripted:
+        types, settings = describe_scripted(module)
     return Owner(
         name=name[:-1],
         types=types,
         parent=visit.parent,
         tensors=shapes_of(module),
         settings=settings,
-        declaration=_declaration(visit, known, collected),
+        declaration=_declaration(visit, module_class, contents),
     )
 
 
-def _declaration(visit: _Visit, known: describe_module.ModuleClass, collected: Collected) -> Declaration | None:
+def _declaration(visit: _Visit, module_class: ModuleClass, contents: ModelContents) -> Declaration | None:
     """What the module's hooks declare; the root also says how it numbers its layers.
 
     A hook is user code and may raise anything: this becomes a note, and the reading continues.
     """
     declaration = None
-    if known.has_hook or "no_weight_decay" in visit.module.__dict__:
+    if module_class.has_hook or "no_weight_decay" in visit.module.__dict__:
         try:
-            declaration = describe_module.read_declaration(visit.module)
+            declaration = read_declaration(visit.module)
         except Exception as error:  # noqa: BLE001
-            collected.notes.append(_ignored_hook(f"{visit.name}no_weight_decay()", error))
+            contents.notes.append(_ignored_hook(f"{visit.name}no_weight_decay()", error))
     if visit.parent is not None:
         return declaration
     try:
         layers = layer_numbers(visit.module)
     except Exception as error:  # noqa: BLE001
-        collected.notes.append(_ignored_hook("group_matcher()", error))
+        contents.notes.append(_ignored_hook("group_matcher()", error))
         return declaration
     return replace(declaration or Declaration(), layers=layers) if layers else declaration
 
