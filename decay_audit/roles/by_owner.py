@@ -1,4 +1,4 @@
-"""Evidence from the owner's classes: a TensorContext in, what torch.nn says of such a tensor out. Certain."""
+"""Evidence from the owner's classes: a TensorContext in, what its torch.nn class uses the tensor for out. Certain."""
 
 import re
 from collections.abc import Mapping
@@ -7,32 +7,32 @@ from decay_audit.roles.layers import conv_layer, linear_layer
 from decay_audit.roles.tensor_context import TensorContext
 from decay_audit.roles.words import Evidence, Layer, Role
 
-Tensors = Mapping[str, Role]
+TensorRoles = Mapping[str, Role]
 
-_CONV: Tensors = {"weight": "conv_weight", "bias": "bias"}
-_LINEAR: Tensors = {"weight": "linear_weight", "bias": "bias"}
-_NORM: Tensors = {"weight": "norm_weight", "bias": "norm_bias"}
-_EMBEDDING: Tensors = {"weight": "embedding"}
-_RECURRENT: Tensors = {
+_CONV: TensorRoles = {"weight": "conv_weight", "bias": "bias"}
+_LINEAR: TensorRoles = {"weight": "linear_weight", "bias": "bias"}
+_NORM: TensorRoles = {"weight": "norm_weight", "bias": "norm_bias"}
+_EMBEDDING: TensorRoles = {"weight": "embedding"}
+_RECURRENT: TensorRoles = {
     "weight_ih": "recurrent_weight",
     "weight_hh": "recurrent_weight",
     "weight_hr": "recurrent_weight",
     "bias_ih": "bias",
     "bias_hh": "bias",
 }
-_ATTENTION: Tensors = {
+_ATTENTION: TensorRoles = {
     "in_proj_weight": "linear_weight",
     "q_proj_weight": "linear_weight",
     "k_proj_weight": "linear_weight",
     "v_proj_weight": "linear_weight",
     "in_proj_bias": "bias",
-    "bias_k": "bias",  # one more key and value in the sequence; torch calls it a bias
+    "bias_k": "bias",  # one more key and value in the sequence, which torch calls a bias
     "bias_v": "bias",
 }
 
-_OF_LAYER = re.compile(r"_l\d+(_reverse)?$")
+_LAYER_SUFFIX = re.compile(r"_l\d+(_reverse)?$")
 _PUBLIC = re.compile(r"torch\.nn\.\w+")
-_FAMILIES: tuple[tuple[Layer, Tensors, tuple[str, ...]], ...] = (
+_FAMILIES: tuple[tuple[Layer, TensorRoles, tuple[str, ...]], ...] = (
     ("conv", _CONV, ("Conv1d", "Conv2d", "Conv3d", "modules.conv._ConvNd")),
     ("conv", _CONV, ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")),
     ("linear", _LINEAR, ("Linear", "Bilinear")),
@@ -49,22 +49,22 @@ _FAMILIES: tuple[tuple[Layer, Tensors, tuple[str, ...]], ...] = (
     ("recurrent", _RECURRENT, ("LSTM", "GRU", "RNN", "RNNBase", "LSTMCell", "GRUCell", "RNNCell", "RNNCellBase")),
     ("activation", {"weight": "activation"}, ("PReLU",)),
 )
-TORCH_CLASSES: Mapping[str, tuple[Layer, Tensors]] = {
-    f"torch.nn.{name}": (layer, tensors) for layer, tensors, names in _FAMILIES for name in names
+TORCH_CLASSES: Mapping[str, tuple[Layer, TensorRoles]] = {
+    f"torch.nn.{name}": (layer, roles) for layer, roles, names in _FAMILIES for name in names
 }
-"""The classes of torch.nn that hold tensors of their own: subclasses carry a base's name in their MRO."""
+"""The classes of torch.nn that have tensors of their own. A subclass has the name of its base in its MRO."""
 
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
-    """Say what the first torch.nn class of the owner's MRO knows of a tensor of this name, if it knows any."""
-    known = next((name for name in tensor.types if name in TORCH_CLASSES), None)
-    if known is None:
+    """Give what the first torch.nn class of the owner's MRO uses a tensor of this name for, if it has one."""
+    torch_class = next((name for name in tensor.types if name in TORCH_CLASSES), None)
+    if torch_class is None:
         return ()
-    layer, tensors = TORCH_CLASSES[known]
-    role = tensors.get(tensor.leaf) or tensors.get(_OF_LAYER.sub("", tensor.leaf))
+    layer, roles = TORCH_CLASSES[torch_class]
+    role = roles.get(tensor.leaf) or roles.get(_LAYER_SUFFIX.sub("", tensor.leaf))
     if role is None:
         return ()
-    public = next((name for name in tensor.types if _PUBLIC.fullmatch(name)), known)
+    public = next((name for name in tensor.types if _PUBLIC.fullmatch(name)), torch_class)
     detail = public if tensor.types[0] == public else f"{tensor.types[0]}, a {public}"
     if tensor.magnitude:
         role, detail = "scale", f"{detail}; magnitude of its weight normalization"

@@ -1,6 +1,6 @@
-"""Parameters in, the same with role, layer and evidence out: all readers of evidence, weighed against each other.
+"""Parameters in, each with its role, layer and evidence out: collects the evidence and weighs it.
 
-Blocks of a model repeat, so the work is done once for each kind of owner and once for each kind of tensor in it.
+The blocks of a model repeat, so the work is done once for each kind of owner, and once for each kind of tensor in it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,7 +13,7 @@ from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Con
 
 Tensors = tuple[tuple[str, tuple[int, ...]], ...]
 _DIGITS = "0123456789"
-Verdict = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
+Answer = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 
 FINER: Mapping[Role, frozenset[Role]] = {
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token", "adapter_weight"}),
@@ -26,28 +26,28 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "layer_scale": frozenset({"state_space", "activation", "adapter_weight"}),
     "bias": frozenset({"activation", "state_space", "token"}),
 }
-"""Kinds of one role, which a class or an operator cannot tell apart and a name can. A name is final."""
+"""For the role of a class or an operator: the finer kinds of it that only a name can tell. A name is not refined."""
 
 
 def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
-    """Name every parameter, in the order given.
+    """Give every parameter its role and layer, in the order given.
 
-    The role is that of the strongest evidence, or a finer kind of it that a class or a name tells; evidence that
-    disagrees is kept. A parameter's answer depends on nothing but the parameter.
+    The role is that of the strongest evidence, or a finer kind of it that a class or a name tells. Evidence that
+    disagrees is kept. The answer for a parameter depends on nothing but the parameter.
     """
     kind_of = _numbering()
-    verdicts: dict[object, Verdict] = {}
+    answers: dict[object, Answer] = {}
     classified = []
     for parameter in parameters:
         owner, uses, shape = parameter.owner, parameter.uses, parameter.shape
         leaf = parameter.name.rpartition(".")[2]
-        # A tensor that stands among its owner's has its form counted there; one whose use was seen brings its sizes.
-        odd = None if uses is None and owner.tensors.get(leaf) == shape else (shape, uses)
-        key = (kind_of(owner), leaf, parameter.dtype, parameter.lazy, odd)
-        verdict = verdicts.get(key)
-        if verdict is None:
-            verdict = verdicts[key] = _weigh(_gather(parameter))
-        role, layer, confidence, evidence = verdict
+        # The owner's number covers the shapes that the owner lists; with uses, the exact sizes count.
+        own_key = None if uses is None and owner.tensors.get(leaf) == shape else (shape, uses)
+        key = (kind_of(owner), leaf, parameter.dtype, parameter.lazy, own_key)
+        answer = answers.get(key)
+        if answer is None:
+            answer = answers[key] = _weigh(_collect(parameter))
+        role, layer, confidence, evidence = answer
         classified.append(
             Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=evidence)
         )
@@ -68,16 +68,16 @@ def _numbering() -> Callable[[Owner], int]:
         number = numbers.get(owner)
         if number is not None:
             return number
-        fresh = [owner]
-        while (parent := fresh[-1].parent) is not None and parent not in numbers:
-            fresh.append(parent)
+        without_number = [owner]
+        while (parent := without_number[-1].parent) is not None and parent not in numbers:
+            without_number.append(parent)
         number = -1 if parent is None else numbers[parent]
-        for module in reversed(fresh):
+        for module in reversed(without_number):
             tensors = tuple(module.tensors.items())
             form = forms.get(tensors)
             if form is None:
                 form = forms[tensors] = distinct_forms.setdefault(_form(tensors), len(distinct_forms))
-            # A name counts without the number that it ends in, and only what the parent does not tell of it.
+            # Of a name only the part below the parent counts, without the digits at the end.
             above = module.parent
             name = module.name.translate(NO_DIGITS) if above is None else module.name[len(above.name) :].rstrip(_DIGITS)
             grouping = _grouping(module) if module.settings else None
@@ -101,31 +101,34 @@ def _form(tensors: Tensors) -> object:
     )
 
 
-def _gather(parameter: Parameter) -> tuple[Evidence, ...]:
-    """All evidence that says something of its own: a name that repeats what the class says is left out."""
+def _collect(parameter: Parameter) -> tuple[Evidence, ...]:
+    """Collect the evidence. A name that only repeats what the class says is left out."""
     tensor = tensor_context(parameter)
-    by_class = by_owner.evidence(tensor)
-    said = {one.role for one in by_class}
-    told = (*by_class, *(one for one in by_name.evidence(tensor) if one.role not in said))
-    if not (tensor.types and told):
-        told = (*told, *by_header.evidence(tensor))
-    return (*by_usage.evidence(parameter), *told)
+    of_class = by_owner.evidence(tensor)
+    class_roles = {evidence.role for evidence in of_class}
+    of_name = tuple(evidence for evidence in by_name.evidence(tensor) if evidence.role not in class_roles)
+    explained = tensor.types and (of_class or of_name)
+    of_shape = () if explained else by_header.evidence(tensor)
+    return (*by_usage.evidence(parameter), *of_class, *of_name, *of_shape)
 
 
-def _weigh(evidence: tuple[Evidence, ...]) -> Verdict:
+def _weigh(evidence: tuple[Evidence, ...]) -> Answer:
     """Let the strongest evidence decide: by confidence, and of equal confidence by kind."""
     if not evidence:
         return "unclassified", "other", "guess", ()
-    ordered = tuple(
-        sorted(evidence, key=lambda one: (CONFIDENCES.index(one.confidence), EVIDENCE_KINDS.index(one.kind)))
-    )
+    ordered = tuple(sorted(evidence, key=_strength))
     strongest = ordered[0]
     finer = FINER.get(strongest.role, frozenset()) if strongest.kind in {"usage", "owner"} else frozenset()
-    decisive = next((one for one in ordered if one.role in finer and one.kind != "usage"), strongest)
+    refining = (item for item in ordered if item.role in finer and item.kind != "usage")
+    decisive = next(refining, strongest)
     return decisive.role, _layer(strongest, ordered), decisive.confidence, ordered
 
 
-def _layer(strongest: Evidence, evidence: tuple[Evidence, ...]) -> Layer:
+def _strength(evidence: Evidence) -> tuple[int, int]:
+    return CONFIDENCES.index(evidence.confidence), EVIDENCE_KINDS.index(evidence.kind)
+
+
+def _layer(strongest: Evidence, ordered: tuple[Evidence, ...]) -> Layer:
     """The layer is the kind of the owner, which its class and name know better than an operator does."""
-    agreeing = (one.layer for one in evidence if one.role == strongest.role and one.kind != "usage")
+    agreeing = (item.layer for item in ordered if item.role == strongest.role and item.kind != "usage")
     return next((layer for layer in agreeing if layer != "other"), strongest.layer)

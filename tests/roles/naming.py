@@ -1,4 +1,4 @@
-"""Parameters as data, and the same model seen twice: with its classes, and as a checkpoint's header would show it."""
+"""Parameters made of data, and the same model read twice: with its classes, and as from a checkpoint's header."""
 
 from collections.abc import Mapping
 
@@ -29,23 +29,23 @@ FAMILY: Mapping[Role, str] = {
 }
 
 
-def classified(model: nn.Module) -> dict[str, Classified]:
-    """Name every parameter of a live model."""
-    return {one.parameter.name: one for one in classify(read(model).parameters)}
+def classify_model(model: nn.Module) -> dict[str, Classified]:
+    """Classify every parameter of a live model, by name."""
+    return {item.parameter.name: item for item in classify(read(model).parameters)}
 
 
-def one(
+def classify_tensor(
     name: str,
     shape: tuple[int, ...],
     *types: str,
-    beside: Mapping[str, tuple[int, ...]] | None = None,
+    siblings: Mapping[str, tuple[int, ...]] | None = None,
     dtype: str = "float32",
     uses: tuple[Use, ...] | None = None,
     **settings: int,
 ) -> Classified:
-    """Name one parameter, given as data; without types, as a checkpoint's header shows it."""
+    """Classify one parameter made of data; without types, it is as in a checkpoint's header."""
     owner_name, _, leaf = name.rpartition(".")
-    owner = Owner(name=owner_name, types=types, tensors={leaf: shape, **(beside or {})}, settings=settings)
+    owner = Owner(name=owner_name, types=types, tensors={leaf: shape, **(siblings or {})}, settings=settings)
     parameter = Parameter(name=name, raw_name=name, shape=shape, dtype=dtype, owner=owner, uses=uses)
     return classify([parameter])[0]
 
@@ -55,15 +55,15 @@ def as_header(model: nn.Module) -> tuple[Parameter, ...]:
     saved = model.state_dict().keys()
     owners: dict[str, Owner] = {}
 
-    def owner(known: Owner) -> Owner:
-        if known.name not in owners:
-            prefix = f"{known.name}." if known.name else ""
-            owners[known.name] = Owner(
-                name=known.name,
-                parent=owner(known.parent) if known.parent else None,
-                tensors={leaf: shape for leaf, shape in known.tensors.items() if prefix + leaf in saved},
+    def without_class(owner: Owner) -> Owner:
+        if owner.name not in owners:
+            prefix = f"{owner.name}." if owner.name else ""
+            owners[owner.name] = Owner(
+                name=owner.name,
+                parent=without_class(owner.parent) if owner.parent else None,
+                tensors={leaf: shape for leaf, shape in owner.tensors.items() if prefix + leaf in saved},
             )
-        return owners[known.name]
+        return owners[owner.name]
 
     return tuple(
         Parameter(
@@ -71,7 +71,7 @@ def as_header(model: nn.Module) -> tuple[Parameter, ...]:
             raw_name=parameter.raw_name,
             shape=parameter.shape,
             dtype=parameter.dtype,
-            owner=owner(parameter.owner),
+            owner=without_class(parameter.owner),
             trainable=None,
         )
         for parameter in read(model).parameters

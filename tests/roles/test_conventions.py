@@ -8,16 +8,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.roles.by_name import PLAIN
-from decay_audit.roles.conventions import classes, modules, tensors
+from decay_audit.roles.conventions import classes, layers, modules, tensors
 from decay_audit.roles.conventions.convention import Convention, Meaning, Vocabulary, first_meaning, stem, vocabulary
-from tests.roles.naming import one
+from tests.roles.naming import classify_tensor
 
 SHAPES = {"any": (4, 4), "number": (), "vector": (4,), "matrix": (4, 4)}
 NAMES = Path(__file__).with_name("conventions.txt")
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A convention where it stands: its vocabulary, and the table of meanings that has the vocabulary."""
+    """A convention with its vocabulary, and with the table of meanings if the vocabulary is in one."""
 
     table: str
     convention: Convention
@@ -30,7 +30,7 @@ class Row(Struct, frozen=True, kw_only=True):
         return self.convention in self.vocabulary.exceptions
 
     def says(self, name: str, words: Vocabulary | None = None) -> str:
-        """What the table says of a name: a role, yes or no. With other words in the place of its own, if given."""
+        """What the table says of a name: a role, or yes or no. `words` take the place of the row's vocabulary."""
         words = words or self.vocabulary
         if self.meaning is None:
             return "yes" if words.has(name) else "no"
@@ -41,22 +41,24 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def rows() -> Iterator[Row]:
-    for module in (tensors, modules, classes):
+    for module in (tensors, modules, classes, layers):
         for name, value in vars(module).items():
             table = f"{module.__name__.rpartition('.')[2]}.{name}"
             if isinstance(value, Vocabulary):
-                for convention in (*value.conventions, *value.exceptions):
-                    yield Row(table=table, convention=convention, vocabulary=value)
+                yield from rows_of(table, value)
+            elif table == "layers.NORMS":
+                for layer, words in value:
+                    yield from rows_of(f"{table}.{layer}", words)
             elif isinstance(value, tuple):
                 for meaning in value:
-                    for convention in (*meaning.names.conventions, *meaning.names.exceptions):
-                        yield Row(
-                            table=table,
-                            convention=convention,
-                            vocabulary=meaning.names,
-                            meaning=meaning,
-                            meanings=value,
-                        )
+                    yield from rows_of(table, meaning.names, meaning, value)
+
+
+def rows_of(
+    table: str, words: Vocabulary, meaning: Meaning | None = None, meanings: tuple[Meaning, ...] = ()
+) -> Iterator[Row]:
+    for convention in (*words.conventions, *words.exceptions):
+        yield Row(table=table, convention=convention, vocabulary=words, meaning=meaning, meanings=meanings)
 
 
 ROWS = tuple(rows())
@@ -119,7 +121,7 @@ def test_a_parameter_with_the_name_of_an_example_gets_the_role(row: Row, types: 
     assert row.meaning is not None
     names = [name for name in row.convention.matches if name not in PLAIN]
     shape = SHAPES[row.meaning.shape]
-    roles = {name: one(f"blocks.3.{name}", shape, *types).role for name in names}
+    roles = {name: classify_tensor(f"blocks.3.{name}", shape, *types).role for name in names}
     assert roles == dict.fromkeys(names, row.meaning.role)
 
 

@@ -1,4 +1,4 @@
-"""What torch.nn does not know: classes and tensors by their names, held against their shapes."""
+"""What torch.nn does not know: roles by the names of classes, modules and tensors, and by shapes that fit them."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import classify
-from tests.roles.naming import classified, one
+from tests.roles.naming import classify_model, classify_tensor
 
 BARE = [
     ("cls_token", (1, 1, 8), "token"),
@@ -77,29 +77,29 @@ BARE = [
 def test_a_bare_tensor_is_what_its_name_says(
     name: str, shape: tuple[int, ...], role: str, types: tuple[str, ...]
 ) -> None:
-    found = one(f"blocks.3.{name}", shape, *types)
-    assert found.role == role
-    assert found.confidence == "likely"
+    classified = classify_tensor(f"blocks.3.{name}", shape, *types)
+    assert classified.role == role
+    assert classified.confidence == "likely"
 
 
 def test_a_vector_is_no_matrix_whatever_it_is_called() -> None:
-    assert one("a.w_resid", (8,), "lab.Block").role == "unclassified"
-    assert one("a.out_proj", (8,), "lab.Block").role == "unclassified"
-    assert one("a.w_resid", (8, 8), "lab.Block").role == "linear_weight"
+    assert classify_tensor("a.w_resid", (8,), "lab.Block").role == "unclassified"
+    assert classify_tensor("a.out_proj", (8,), "lab.Block").role == "unclassified"
+    assert classify_tensor("a.w_resid", (8, 8), "lab.Block").role == "linear_weight"
 
 
 def test_a_weight_and_a_bias_for_each_entry_are_a_table_and_a_bias_and_no_affine() -> None:
     for types in (("lab.LinearEmbeddings",), ()):
-        beside = {"weight": (3, 8), "bias": (3, 8)}
-        assert one("num_embeddings.weight", (3, 8), *types, beside=beside).role == "embedding"
-        assert one("num_embeddings.bias", (3, 8), *types, beside=beside).role == "bias"
-    assert one("cls.weight", (8,), "lab.CLSEmbedding").role == "token"
+        siblings = {"weight": (3, 8), "bias": (3, 8)}
+        assert classify_tensor("num_embeddings.weight", (3, 8), *types, siblings=siblings).role == "embedding"
+        assert classify_tensor("num_embeddings.bias", (3, 8), *types, siblings=siblings).role == "bias"
+    assert classify_tensor("cls.weight", (8,), "lab.CLSEmbedding").role == "token"
 
 
 def test_gains_on_the_branches_of_a_block_are_no_norm() -> None:
-    beside = {"beta": (1, 8, 1, 1), "gamma": (1, 8, 1, 1)}
-    assert one("a.gamma", (1, 8, 1, 1), "lab.GatedBlock", beside=beside).role == "layer_scale"
-    assert one("a.gamma", (1, 8, 1, 1), "lab.Rescale", beside=beside).role == "norm_weight"
+    siblings = {"beta": (1, 8, 1, 1), "gamma": (1, 8, 1, 1)}
+    assert classify_tensor("a.gamma", (1, 8, 1, 1), "lab.GatedBlock", siblings=siblings).role == "layer_scale"
+    assert classify_tensor("a.gamma", (1, 8, 1, 1), "lab.Rescale", siblings=siblings).role == "norm_weight"
 
 
 NORMS = [
@@ -123,89 +123,93 @@ def test_a_norm_needs_no_base_class(name: str, tensors: dict[str, tuple[int, ...
         leaf: shape for leaf, shape in tensors.items() if "running" not in leaf and (leaf, shape) != ("alpha", (1,))
     }
     for leaf, shape in affine.items():
-        found = one(f"blocks.0.n.{leaf}", shape, f"lab.{name}", beside=tensors)
+        classified = classify_tensor(f"blocks.0.n.{leaf}", shape, f"lab.{name}", siblings=tensors)
         shift = leaf in {"bias", "beta", "b_2"}
-        assert (found.role, found.layer) == ("norm_bias" if shift else "norm_weight", layer)
+        assert (classified.role, classified.layer) == ("norm_bias" if shift else "norm_weight", layer)
 
 
 @pytest.mark.parametrize(
     "name", ["NormedLinear", "LayerNormMLP", "NormEMAVectorQuantizer", "SpectralNormConv", "NormHead"]
 )
 def test_a_matrix_is_no_gain_whatever_its_class_is_called(name: str) -> None:
-    assert one("a.weight", (16, 8), f"lab.{name}", beside={"bias": (16,)}).role == "linear_weight"
-    assert one("a.bias", (16,), f"lab.{name}", beside={"weight": (16, 8)}).role == "bias"
+    assert classify_tensor("a.weight", (16, 8), f"lab.{name}", siblings={"bias": (16,)}).role == "linear_weight"
+    assert classify_tensor("a.bias", (16,), f"lab.{name}", siblings={"weight": (16, 8)}).role == "bias"
 
 
 def test_words_inside_other_words_mislead_nobody() -> None:
     """`ln`, `bn`, `bias`, `norm`, `gamma` and `rope` inside names that mean something else."""
     for name in ("ln1.linear", "subnet", "rel_bias_mlp.0", "bias_proj", "normal_head", "xlnet.multihead", "european"):
         for types in (("torch.nn.Linear",), ()):
-            found = one(f"{name}.weight", (8, 8), *types, beside={"bias": (8,)})
-            assert found.role == "linear_weight", name
-    assert one("a.weight", (4, 8), "lab.EuropeanRouter").role == "linear_weight"
+            classified = classify_tensor(f"{name}.weight", (8, 8), *types, siblings={"bias": (8,)})
+            assert classified.role == "linear_weight", name
+    assert classify_tensor("a.weight", (4, 8), "lab.EuropeanRouter").role == "linear_weight"
 
 
 def test_a_norm_bias_is_never_called_a_linear_bias() -> None:
-    assert one("a.bias", (8,), beside={"weight": (8,)}).role == "norm_bias"
-    assert one("a.bias", (8,), beside={"weight": (8, 8)}).role == "bias"
-    assert one("norm.bias", (8,), beside={"weight": (8, 8)}).role == "bias"
+    assert classify_tensor("a.bias", (8,), siblings={"weight": (8,)}).role == "norm_bias"
+    assert classify_tensor("a.bias", (8,), siblings={"weight": (8, 8)}).role == "bias"
+    assert classify_tensor("norm.bias", (8,), siblings={"weight": (8, 8)}).role == "bias"
 
 
 def test_what_nothing_explains_is_unclassified_and_never_guessed() -> None:
     for types in (("lab.Thing",), ()):
-        found = one("thing.stuff", (8, 8), *types)
-        assert (found.role, found.layer, found.evidence) == ("unclassified", "other", ())
+        classified = classify_tensor("thing.stuff", (8, 8), *types)
+        assert (classified.role, classified.layer, classified.evidence) == ("unclassified", "other", ())
 
 
-def test_a_position_table_is_told_from_words_by_its_name() -> None:
+def test_the_name_of_a_table_tells_positions_from_words() -> None:
     types = ("torch.nn.Embedding",)
-    assert one("embeddings.word_embeddings.weight", (99, 8), *types).role == "embedding"
-    assert one("wpe.weight", (99, 8), *types).role == "position_embedding"
-    assert one("embed_positions.weight", (99, 8), *types).role == "position_embedding"
-    assert one("attn.relative_attention_bias.weight", (32, 8), *types).role == "relative_position_bias"
-    assert one("decoder.presence_token.weight", (1, 8), *types).role == "token"
-    assert one("mask_decoder.mask_tokens.weight", (4, 8), *types).role == "token"
-    assert one("mask_decoder.obj_score_token.weight", (1, 8), *types).role == "token"
-    assert one("decoder.reference_points.weight", (20, 4), *types).role == "token"
-    assert one("reference_point_embed.weight", (20, 4), *types).role == "token"
-    assert one("embed_tokens.weight", (99, 8), *types).role == "embedding"
-    assert one("lm_embed_tokens.weight", (99, 8), *types).role == "embedding"
-    assert one("encoder.rel_embeddings.weight", (99, 8), *types).role == "relative_position_bias"
-    assert one("rel_emb.weight", (99, 8), *types).role == "embedding"  # relations of a knowledge graph
-    assert one("token_type_embeddings.weight", (2, 8), *types).role == "embedding"
+    assert classify_tensor("embeddings.word_embeddings.weight", (99, 8), *types).role == "embedding"
+    assert classify_tensor("wpe.weight", (99, 8), *types).role == "position_embedding"
+    assert classify_tensor("embed_positions.weight", (99, 8), *types).role == "position_embedding"
+    assert classify_tensor("attn.relative_attention_bias.weight", (32, 8), *types).role == "relative_position_bias"
+    assert classify_tensor("decoder.presence_token.weight", (1, 8), *types).role == "token"
+    assert classify_tensor("mask_decoder.mask_tokens.weight", (4, 8), *types).role == "token"
+    assert classify_tensor("mask_decoder.obj_score_token.weight", (1, 8), *types).role == "token"
+    assert classify_tensor("decoder.reference_points.weight", (20, 4), *types).role == "token"
+    assert classify_tensor("reference_point_embed.weight", (20, 4), *types).role == "token"
+    assert classify_tensor("embed_tokens.weight", (99, 8), *types).role == "embedding"
+    assert classify_tensor("lm_embed_tokens.weight", (99, 8), *types).role == "embedding"
+    assert classify_tensor("encoder.rel_embeddings.weight", (99, 8), *types).role == "relative_position_bias"
+    assert classify_tensor("rel_emb.weight", (99, 8), *types).role == "embedding"  # relations of a knowledge graph
+    assert classify_tensor("token_type_embeddings.weight", (2, 8), *types).role == "embedding"
 
 
 def test_a_name_refines_what_a_class_proves_and_never_contradicts_it() -> None:
-    found = one("pos_embed.weight", (8, 8), "torch.nn.Linear")
-    assert (found.role, found.confidence) == ("linear_weight", "certain")
-    assert [one.role for one in found.evidence] == ["linear_weight", "position_embedding"]
+    classified = classify_tensor("pos_embed.weight", (8, 8), "torch.nn.Linear")
+    assert (classified.role, classified.confidence) == ("linear_weight", "certain")
+    assert [item.role for item in classified.evidence] == ["linear_weight", "position_embedding"]
 
 
 def test_adapters_are_named_however_deep_their_matrices_lie() -> None:
     lora = "base.layers.0.self_attn.q_proj.lora_A.default"
-    assert one(f"{lora}.weight", (4, 8), "torch.nn.Linear").role == "adapter_weight"
-    assert one(f"{lora}.weight", (4, 8)).role == "adapter_weight"
-    assert one("x.lora_embedding_A.default", (4, 8), "torch.nn.ParameterDict").role == "adapter_weight"
-    assert one("x.lora_magnitude_vector.default.weight", (8,), "peft.DoraLinearLayer").role == "adapter_weight"
+    assert classify_tensor(f"{lora}.weight", (4, 8), "torch.nn.Linear").role == "adapter_weight"
+    assert classify_tensor(f"{lora}.weight", (4, 8)).role == "adapter_weight"
+    assert classify_tensor("x.lora_embedding_A.default", (4, 8), "torch.nn.ParameterDict").role == "adapter_weight"
+    assert (
+        classify_tensor("x.lora_magnitude_vector.default.weight", (8,), "peft.DoraLinearLayer").role == "adapter_weight"
+    )
 
 
 def test_a_wrapped_layer_keeps_the_name_that_the_wrapper_took() -> None:
-    assert one("self_attn.q_proj.base_layer.weight", (8, 8), "torch.nn.Linear").layer == "attention"
-    assert one("model.embed_tokens.base_layer.weight", (99, 8)).role == "embedding"
+    assert classify_tensor("self_attn.q_proj.base_layer.weight", (8, 8), "torch.nn.Linear").layer == "attention"
+    assert classify_tensor("model.embed_tokens.base_layer.weight", (99, 8)).role == "embedding"
 
 
 def test_a_bias_has_the_layer_of_the_weight_beside_it() -> None:
     for shape, layer in (((8, 4), "linear"), ((8, 4, 3), "conv"), ((8, 1, 3, 3), "depthwise_conv")):
-        assert one("a.bias", (8,), beside={"weight": shape}).layer == layer
-    assert one("experts.bias", (4, 8), beside={"weight": (4, 8, 16)}).layer == "linear"
+        assert classify_tensor("a.bias", (8,), siblings={"weight": shape}).layer == layer
+    assert classify_tensor("experts.bias", (4, 8), siblings={"weight": (4, 8, 16)}).layer == "linear"
 
 
 def test_a_transposed_linear_layer_is_linear() -> None:
-    found = one("h.0.mlp.c_fc.weight", (8, 32), "transformers.pytorch_utils.Conv1D", beside={"bias": (32,)})
-    assert (found.role, found.layer) == ("linear_weight", "linear")
+    classified = classify_tensor(
+        "h.0.mlp.c_fc.weight", (8, 32), "transformers.pytorch_utils.Conv1D", siblings={"bias": (32,)}
+    )
+    assert (classified.role, classified.layer) == ("linear_weight", "linear")
 
 
-def test_attention_projections_are_told_from_the_feed_forward_part() -> None:
+def test_names_tell_attention_projections_from_the_feed_forward_part() -> None:
     types = ("torch.nn.Linear",)
     for name in (
         "attn.qkv",
@@ -215,9 +219,9 @@ def test_attention_projections_are_told_from_the_feed_forward_part() -> None:
         "attn.to_out.0",
         "h.0.attn.c_proj",
     ):
-        assert one(f"blocks.0.{name}.weight", (8, 8), *types).layer == "attention", name
+        assert classify_tensor(f"blocks.0.{name}.weight", (8, 8), *types).layer == "attention", name
     for name in ("mlp.fc1", "attn_block.mlp.c_proj", "head", "mlp.out", "experts.0.w1"):
-        assert one(f"blocks.0.{name}.weight", (8, 8), *types).layer == "linear", name
+        assert classify_tensor(f"blocks.0.{name}.weight", (8, 8), *types).layer == "linear", name
 
 
 def test_an_attention_class_is_enough_where_names_are_silent() -> None:
@@ -232,7 +236,7 @@ def test_members_of_a_parameter_list_take_its_name() -> None:
     model = nn.Module()
     model.prompts = nn.ParameterList([nn.Parameter(nn.Linear(8, 4).weight.detach()) for _ in range(2)])
     model.rel_pos = nn.ParameterDict({"time": nn.Parameter(nn.Linear(8, 4).weight.detach())})
-    assert {name: one.role for name, one in classified(model).items()} == {
+    assert {name: item.role for name, item in classify_model(model).items()} == {
         "prompts.0": "token",
         "prompts.1": "token",
         "rel_pos.time": "relative_position_bias",
@@ -252,8 +256,8 @@ def test_a_list_of_tensors_belongs_to_the_module_that_holds_it() -> None:
 
     model = nn.Module()
     model.position_embeddings, model.norm = PositionEmbeddings(), Norm()
-    found = classified(model)
-    assert {name: (one.role, one.confidence) for name, one in found.items()} == {
+    classified = classify_model(model)
+    assert {name: (item.role, item.confidence) for name, item in classified.items()} == {
         "position_embeddings.weights.0": ("position_embedding", "likely"),
         "position_embeddings.weights.1": ("position_embedding", "likely"),
         "norm.weight.0": ("norm_weight", "likely"),
@@ -261,29 +265,29 @@ def test_a_list_of_tensors_belongs_to_the_module_that_holds_it() -> None:
 
 
 def test_learned_curves_are_activations() -> None:
-    assert one("act.alpha", (1, 8, 1), "lab.Snake1d").role == "activation"
-    assert one("act.scale", (1,), "lab.StarReLU", beside={"bias": (1,)}).role == "activation"
-    assert one("act.bias", (1,), "lab.StarReLU", beside={"scale": (1,)}).role == "bias"
-    assert one("act.weight", (8,)).role == "activation"
+    assert classify_tensor("act.alpha", (1, 8, 1), "lab.Snake1d").role == "activation"
+    assert classify_tensor("act.scale", (1,), "lab.StarReLU", siblings={"bias": (1,)}).role == "activation"
+    assert classify_tensor("act.bias", (1,), "lab.StarReLU", siblings={"scale": (1,)}).role == "bias"
+    assert classify_tensor("act.weight", (8,)).role == "activation"
 
 
 def test_a_stack_of_experts_is_matrices_and_not_a_convolution() -> None:
-    assert one("mlp.experts.weight", (4, 8, 16)).role == "linear_weight"
-    assert one("mlp.input_linear.weight", (4, 8, 16), "lab.ParallelExperts").role == "linear_weight"
-    assert one("conv.weight", (4, 8, 3)).role == "conv_weight"
+    assert classify_tensor("mlp.experts.weight", (4, 8, 16)).role == "linear_weight"
+    assert classify_tensor("mlp.input_linear.weight", (4, 8, 16), "lab.ParallelExperts").role == "linear_weight"
+    assert classify_tensor("conv.weight", (4, 8, 3)).role == "conv_weight"
 
 
 def test_what_a_prompt_learner_holds_is_prompt() -> None:
-    assert one("prompt_learner.ctx", (16, 8), "lab.Learner").role == "token"
-    assert one("prompts_generator.alpha", (8,), "lab.PromptGenerator").role == "scale"
-    assert one("prompts_generator.out_proj", (8, 8), "lab.PromptGenerator").role == "linear_weight"
-    assert one("prompt_encoder.proj.weight", (16, 8), "torch.nn.Linear").role == "linear_weight"
+    assert classify_tensor("prompt_learner.ctx", (16, 8), "lab.Learner").role == "token"
+    assert classify_tensor("prompts_generator.alpha", (8,), "lab.PromptGenerator").role == "scale"
+    assert classify_tensor("prompts_generator.out_proj", (8, 8), "lab.PromptGenerator").role == "linear_weight"
+    assert classify_tensor("prompt_encoder.proj.weight", (16, 8), "torch.nn.Linear").role == "linear_weight"
 
 
 def test_a_lone_number_is_guessed_to_scale_something() -> None:
-    assert (one("a.up", (1,)).role, one("a.up", (1,)).confidence) == ("scale", "guess")
+    assert (classify_tensor("a.up", (1,)).role, classify_tensor("a.up", (1,)).confidence) == ("scale", "guess")
 
 
 def test_one_letter_tensors_need_company_to_be_of_a_state_space() -> None:
-    assert one("mixer.D", (8,), beside={"A_log": (8, 4)}).role == "state_space"
-    assert one("mixer.D", (8,)).role == "unclassified"
+    assert classify_tensor("mixer.D", (8,), siblings={"A_log": (8, 4)}).role == "state_space"
+    assert classify_tensor("mixer.D", (8,)).role == "unclassified"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
-from tests.roles.naming import classified, one
+from tests.roles.naming import classify_model, classify_tensor
 
 AFFINE = {"weight": "norm_weight", "bias": "norm_bias"}
 LINEAR = {"weight": "linear_weight", "bias": "bias"}
@@ -72,9 +72,9 @@ MODULES: dict[str, tuple[nn.Module, dict[str, str], str]] = {
 @pytest.mark.parametrize("kind", MODULES)
 def test_a_module_of_torch_is_named_with_certainty_whatever_it_is_called(kind: str) -> None:
     module, roles, layer = MODULES[kind]
-    found = classified(nn.ModuleDict({"norm_bias_embed": module}))
-    direct = {name.rpartition(".")[2]: one for name, one in found.items() if name.count(".") == 1}
-    assert {leaf: (one.role, one.layer, one.confidence) for leaf, one in direct.items()} == {
+    classified = classify_model(nn.ModuleDict({"norm_bias_embed": module}))
+    direct = {name.rpartition(".")[2]: item for name, item in classified.items() if name.count(".") == 1}
+    assert {leaf: (item.role, item.layer, item.confidence) for leaf, item in direct.items()} == {
         leaf: (role, layer, "certain") for leaf, role in roles.items()
     }
 
@@ -97,57 +97,59 @@ def _holds_unnamed(kind: type[nn.Module]) -> bool:
             continue
         if not any(True for _ in module.parameters()):
             return False
-        return any(one.evidence[:1] == () or one.evidence[0].kind != "owner" for one in classified(module).values())
+        return any(
+            item.evidence[:1] == () or item.evidence[0].kind != "owner" for item in classify_model(module).values()
+        )
     return False
 
 
 def test_every_layer_and_direction_of_a_recurrent_network_is_named() -> None:
-    found = classified(nn.LSTM(4, 8, num_layers=2, bidirectional=True, proj_size=3))
-    assert {one.confidence for one in found.values()} == {"certain"}
-    assert found["weight_hr_l1_reverse"].role == "recurrent_weight"
-    assert found["bias_hh_l1_reverse"].role == "bias"
+    classified = classify_model(nn.LSTM(4, 8, num_layers=2, bidirectional=True, proj_size=3))
+    assert {item.confidence for item in classified.values()} == {"certain"}
+    assert classified["weight_hr_l1_reverse"].role == "recurrent_weight"
+    assert classified["bias_hh_l1_reverse"].role == "bias"
 
 
 def test_a_transformer_of_torch_has_attention_where_it_attends() -> None:
-    found = classified(nn.TransformerDecoderLayer(8, 2, 16))
-    assert found["self_attn.in_proj_weight"].layer == "attention"
-    assert found["multihead_attn.out_proj.weight"].layer == "attention"
-    assert found["linear1.weight"].layer == "linear"
-    assert found["norm3.weight"].role == "norm_weight"
+    classified = classify_model(nn.TransformerDecoderLayer(8, 2, 16))
+    assert classified["self_attn.in_proj_weight"].layer == "attention"
+    assert classified["multihead_attn.out_proj.weight"].layer == "attention"
+    assert classified["linear1.weight"].layer == "linear"
+    assert classified["norm3.weight"].role == "norm_weight"
 
 
 def test_a_subclass_is_what_it_derives_from() -> None:
     class MyBias(nn.LayerNorm):
         pass
 
-    found = classified(MyBias(4))["weight"]
-    assert (found.role, found.layer, found.confidence) == ("norm_weight", "layer_norm", "certain")
-    assert found.evidence[0].detail.endswith("MyBias, a torch.nn.LayerNorm")
+    classified = classify_model(MyBias(4))["weight"]
+    assert (classified.role, classified.layer, classified.confidence) == ("norm_weight", "layer_norm", "certain")
+    assert classified.evidence[0].detail.endswith("MyBias, a torch.nn.LayerNorm")
 
 
 def test_weight_norm_splits_a_weight_into_its_direction_and_a_scale() -> None:
-    found = classified(parametrizations.weight_norm(nn.Conv1d(4, 8, 3)))
-    assert found["parametrizations.weight.original0"].role == "scale"
-    assert found["parametrizations.weight.original1"].role == "conv_weight"
-    assert found["bias"].role == "bias"
+    classified = classify_model(parametrizations.weight_norm(nn.Conv1d(4, 8, 3)))
+    assert classified["parametrizations.weight.original0"].role == "scale"
+    assert classified["parametrizations.weight.original1"].role == "conv_weight"
+    assert classified["bias"].role == "bias"
 
 
 def test_the_old_weight_norm_is_read_the_same() -> None:
     with pytest.warns(FutureWarning):
         linear = nn.utils.weight_norm(nn.Linear(4, 8))
-    found = classified(linear)
-    assert (found["weight_g"].role, found["weight_v"].role) == ("scale", "linear_weight")
+    classified = classify_model(linear)
+    assert (classified["weight_g"].role, classified["weight_v"].role) == ("scale", "linear_weight")
 
 
 def test_spectral_norm_orthogonality_and_pruning_leave_a_weight_a_weight() -> None:
-    spectral = classified(parametrizations.spectral_norm(nn.Linear(4, 8)))["parametrizations.weight.original"]
-    old = classified(nn.utils.spectral_norm(nn.Conv2d(4, 8, 3)))["weight_orig"]
-    orthogonal = classified(parametrizations.orthogonal(nn.Linear(4, 4)))["parametrizations.weight.original"]
+    spectral = classify_model(parametrizations.spectral_norm(nn.Linear(4, 8)))["parametrizations.weight.original"]
+    old = classify_model(nn.utils.spectral_norm(nn.Conv2d(4, 8, 3)))["weight_orig"]
+    orthogonal = classify_model(parametrizations.orthogonal(nn.Linear(4, 4)))["parametrizations.weight.original"]
     pruned = nn.Linear(4, 8)
     for name in ("weight", "bias"):
         prune.L1Unstructured.apply(pruned, name, amount=0.5)  # type: ignore[no-untyped-call]
     assert [spectral.role, old.role, orthogonal.role] == ["linear_weight", "conv_weight", "linear_weight"]
-    assert {name: one.role for name, one in classified(pruned).items()} == {
+    assert {name: item.role for name, item in classify_model(pruned).items()} == {
         "weight_orig": "linear_weight",
         "bias_orig": "bias",
     }
@@ -156,26 +158,26 @@ def test_spectral_norm_orthogonality_and_pruning_leave_a_weight_a_weight() -> No
 def test_a_parametrized_norm_bias_is_still_a_norm_bias() -> None:
     norm = nn.LayerNorm(4)
     nn.utils.parametrize.register_parametrization(norm, "bias", nn.Identity())
-    assert classified(norm)["parametrizations.bias.original"].role == "norm_bias"
+    assert classify_model(norm)["parametrizations.bias.original"].role == "norm_bias"
 
 
 def test_a_class_known_by_name_only_is_enough() -> None:
     """A scripted checkpoint names a module's class, but not what that derives from."""
-    assert one("a.weight", (8,), "torch.nn.BatchNorm2d").layer == "batch_norm"
-    assert one("a.weight_hh_l0", (8, 8), "torch.nn.LSTM").role == "recurrent_weight"
+    assert classify_tensor("a.weight", (8,), "torch.nn.BatchNorm2d").layer == "batch_norm"
+    assert classify_tensor("a.weight_hh_l0", (8, 8), "torch.nn.LSTM").role == "recurrent_weight"
 
 
 def test_packed_integers_are_said_not_to_be_trained() -> None:
-    found = one("a.weight", (64, 1), "bitsandbytes.nn.Linear4bit", "torch.nn.Linear", dtype="uint8")
-    assert "no optimizer trains" in found.evidence[0].detail
+    classified = classify_tensor("a.weight", (64, 1), "bitsandbytes.nn.Linear4bit", "torch.nn.Linear", dtype="uint8")
+    assert "no optimizer trains" in classified.evidence[0].detail
 
 
 def test_tied_tensors_are_named_by_their_first_owner() -> None:
     model = nn.ModuleDict({"wte": nn.Embedding(9, 4), "head": nn.Linear(4, 9, bias=False)})
     model["head"].weight = model["wte"].weight
-    assert {name: one.role for name, one in classified(model).items()} == {"wte.weight": "embedding"}
+    assert {name: item.role for name, item in classify_model(model).items()} == {"wte.weight": "embedding"}
 
 
 def test_dtypes_do_not_matter_to_what_is_trained() -> None:
     for dtype in (torch.float64, torch.bfloat16, torch.complex64):
-        assert "no optimizer" not in classified(nn.Linear(2, 2, dtype=dtype))["weight"].evidence[0].detail
+        assert "no optimizer" not in classify_model(nn.Linear(2, 2, dtype=dtype))["weight"].evidence[0].detail

@@ -5,30 +5,33 @@ from hypothesis import given, settings, strategies as st
 from decay_audit.model.parameters import Owner, Parameter, Use
 from decay_audit.roles import classify
 from decay_audit.roles.words import CONFIDENCES
-from tests.roles.naming import one
+from tests.roles.naming import classify_tensor
 
 CONVOLUTION = Use(operator="convolution", slot="weight", shape=(8, 4, 3, 3))
 
 
 def test_certain_use_outranks_the_class() -> None:
-    found = one("a.weight", (8, 4, 3, 3), "torch.nn.Linear", uses=(CONVOLUTION,))
-    assert (found.role, found.confidence) == ("conv_weight", "certain")
-    assert [one.kind for one in found.evidence] == ["usage", "owner"]
+    classified = classify_tensor("a.weight", (8, 4, 3, 3), "torch.nn.Linear", uses=(CONVOLUTION,))
+    assert (classified.role, classified.confidence) == ("conv_weight", "certain")
+    assert [item.kind for item in classified.evidence] == ["usage", "owner"]
 
 
 def test_use_that_says_nothing_leaves_the_rest_standing() -> None:
-    assert one("a.weight", (8, 4), "torch.nn.Linear", uses=()).role == "linear_weight"
-    assert one("a.weight", (8, 4), "torch.nn.Linear", uses=(Use(operator="view", slot="self"),)).confidence == "certain"
+    assert classify_tensor("a.weight", (8, 4), "torch.nn.Linear", uses=()).role == "linear_weight"
+    assert (
+        classify_tensor("a.weight", (8, 4), "torch.nn.Linear", uses=(Use(operator="view", slot="self"),)).confidence
+        == "certain"
+    )
 
 
 def test_use_classifies_what_has_no_name() -> None:
-    assert one("a.stuff", (8, 4, 3, 3), "lab.Thing", uses=(CONVOLUTION,)).role == "conv_weight"
+    assert classify_tensor("a.stuff", (8, 4, 3, 3), "lab.Thing", uses=(CONVOLUTION,)).role == "conv_weight"
 
 
 def test_the_layer_is_what_the_owner_is_also_when_use_decides_the_role() -> None:
     use = Use(operator="mm", slot="mat2", shape=(8, 8))
-    found = one("attn.qkv.weight", (8, 8), "torch.nn.Linear", uses=(use,))
-    assert (found.role, found.layer, found.evidence[0].kind) == ("linear_weight", "attention", "usage")
+    classified = classify_tensor("attn.qkv.weight", (8, 8), "torch.nn.Linear", uses=(use,))
+    assert (classified.role, classified.layer, classified.evidence[0].kind) == ("linear_weight", "attention", "usage")
 
 
 NAMES = st.sampled_from(
@@ -44,7 +47,7 @@ SHAPES = st.lists(st.integers(1, 4), max_size=4).map(tuple)
 @st.composite
 def parameters(draw: st.DrawFn) -> Parameter:
     place, leaf, shape = draw(PARTS), draw(NAMES), draw(SHAPES)
-    beside = draw(st.dictionaries(NAMES, SHAPES, max_size=3))
+    siblings = draw(st.dictionaries(NAMES, SHAPES, max_size=3))
     root = Owner(types=("lab.Model",))
     parent = draw(
         st.sampled_from([None, root, Owner(name=place.partition(".")[0], types=("lab.Attention",), parent=root)])
@@ -53,7 +56,7 @@ def parameters(draw: st.DrawFn) -> Parameter:
         name=place,
         types=draw(TYPES),
         parent=parent if place else None,
-        tensors={**beside, leaf: shape},
+        tensors={**siblings, leaf: shape},
         settings=draw(st.sampled_from([{}, {"groups": 1, "in_channels": 1}, {"groups": 4, "in_channels": 4}])),
     )
     name = f"{place}.{leaf}" if place else leaf
@@ -63,42 +66,46 @@ def parameters(draw: st.DrawFn) -> Parameter:
 
 @given(st.lists(parameters(), max_size=20))
 @settings(max_examples=100, deadline=None)
-def test_company_and_order_change_nothing(given: list[Parameter]) -> None:
-    together = classify(given)
-    alone = [classify([parameter])[0] for parameter in given]
-    assert [(one.parameter, one.role, one.layer, one.confidence, one.evidence) for one in together] == [
-        (one.parameter, one.role, one.layer, one.confidence, one.evidence) for one in alone
+def test_company_and_order_change_nothing(drawn: list[Parameter]) -> None:
+    together = classify(drawn)
+    alone = [classify([parameter])[0] for parameter in drawn]
+    assert [(item.parameter, item.role, item.layer, item.confidence, item.evidence) for item in together] == [
+        (item.parameter, item.role, item.layer, item.confidence, item.evidence) for item in alone
     ]
-    assert [one.parameter for one in classify(given[::-1])] == given[::-1]
+    assert [item.parameter for item in classify(drawn[::-1])] == drawn[::-1]
 
 
 @given(parameters())
 @settings(max_examples=100, deadline=None)
 def test_every_answer_rests_on_its_evidence(parameter: Parameter) -> None:
-    found = classify([parameter])[0]
-    ranks = [CONFIDENCES.index(one.confidence) for one in found.evidence]
+    classified = classify([parameter])[0]
+    ranks = [CONFIDENCES.index(item.confidence) for item in classified.evidence]
     assert ranks == sorted(ranks)
-    assert (found.role == "unclassified") == (found.evidence == ())
-    assert found.role == "unclassified" or found.role in {one.role for one in found.evidence}
-    assert parameter.owner.types or "owner" not in {one.kind for one in found.evidence}
-    assert found.confidence != "certain" or found.evidence[0].kind in {"owner", "usage"}
+    assert (classified.role == "unclassified") == (classified.evidence == ())
+    assert classified.role == "unclassified" or classified.role in {item.role for item in classified.evidence}
+    assert parameter.owner.types or "owner" not in {item.kind for item in classified.evidence}
+    assert classified.confidence != "certain" or classified.evidence[0].kind in {"owner", "usage"}
 
 
 def test_blocks_that_repeat_share_one_answer() -> None:
     root = Owner()
     owners = [Owner(name=f"blocks.{i}", types=("torch.nn.Linear",), parent=root) for i in range(12)]
     blocks = [Parameter(name=f"{o.name}.weight", raw_name="", shape=(4, 4), dtype="float32", owner=o) for o in owners]
-    assert len({id(one.evidence) for one in classify(blocks)}) == 1
+    assert len({id(item.evidence) for item in classify(blocks)}) == 1
 
 
 def test_a_name_tells_apart_what_an_operator_cannot() -> None:
     """An adapter from any other factor, the gain of a norm by length from a scale, a bias by place from positions."""
     scaled = Use(operator="mul", slot="other", shape=(1,), data_shape=(2, 5, 8))
-    assert one("norm.g", (1,), "lab.ScaleNorm", uses=(scaled,)).role == "norm_weight"
-    assert one("a.lora_E.default", (8, 1), "torch.nn.ParameterDict", uses=(scaled,)).role == "adapter_weight"
+    assert classify_tensor("norm.g", (1,), "lab.ScaleNorm", uses=(scaled,)).role == "norm_weight"
+    assert (
+        classify_tensor("a.lora_E.default", (8, 1), "torch.nn.ParameterDict", uses=(scaled,)).role == "adapter_weight"
+    )
     added = Use(operator="add", slot="other", shape=(5, 8), data_shape=(2, 5, 8))
-    assert one("a.bias", (5, 8), "lab.ByPlace", beside={"weight": (5, 4, 8)}, uses=(added,)).role == "bias"
-    assert one("a.stuff", (5, 8), "lab.ByPlace", uses=(added,)).role == "position_embedding"
+    assert (
+        classify_tensor("a.bias", (5, 8), "lab.ByPlace", siblings={"weight": (5, 4, 8)}, uses=(added,)).role == "bias"
+    )
+    assert classify_tensor("a.stuff", (5, 8), "lab.ByPlace", uses=(added,)).role == "position_embedding"
 
 
 def test_what_else_a_table_flows_into_makes_it_no_finer_kind_of_table() -> None:
@@ -107,8 +114,8 @@ def test_what_else_a_table_flows_into_makes_it_no_finer_kind_of_table() -> None:
     joined = Use(operator="cat", slot="tensors", shape=(2, 1, 8), data_shape=(2, 5, 8), via=("embedding",))
     added = Use(operator="add", slot="other", shape=(1, 5, 8), data_shape=(2, 5, 8), via=("embedding",))
     for name in ("shared", "token_type_embeddings"):
-        found = one(f"{name}.weight", (99, 8), "torch.nn.Embedding", uses=(looked_up, joined, added))
-        assert (found.role, found.confidence) == ("embedding", "certain")
+        classified = classify_tensor(f"{name}.weight", (99, 8), "torch.nn.Embedding", uses=(looked_up, joined, added))
+        assert (classified.role, classified.confidence) == ("embedding", "certain")
     placed = Use(operator="cat", slot="tensors", shape=(2, 1, 8), data_shape=(2, 5, 8))
     shifted = Use(operator="add", slot="self", shape=(8,), data_shape=(2, 1, 8))
-    assert one("cls_token", (1, 1, 8), "lab.Vision", uses=(placed, shifted)).role == "token"
+    assert classify_tensor("cls_token", (1, 1, 8), "lab.Vision", uses=(placed, shifted)).role == "token"

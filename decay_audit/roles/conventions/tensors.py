@@ -479,9 +479,9 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
         role="bias",
         names=vocabulary(
             Convention(
-                words=("bias$",),
-                source="timm.models.beit.Attention",
-                matches=("bias", "q_bias", "gate_up_proj_bias"),
+                words=("bias$", "biases$"),
+                source="timm.models.beit.Attention; transformers.models.zaya.modeling_zaya",
+                matches=("bias", "q_bias", "gate_up_proj_bias", "balancing_biases"),
                 near_misses=("unbiased",),
             ),
             Convention(
@@ -608,6 +608,12 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
                 source="transformers.models.diffllama.modeling_diffllama; transformers.models.neomme.modeling_neomme",
                 matches=("lambda_q1", "lambdas"),
                 near_misses=("lamb",),
+            ),
+            Convention(
+                words=("slope",),
+                source="transformers.models.minimax.modeling_minimax.MiniMaxLightningAttention",
+                matches=("slope_rate",),
+                near_misses=("slop",),
             ),
             Convention(
                 words=("eps",),
@@ -886,6 +892,12 @@ NORM_SHIFT = vocabulary(
         source="timm.models.mlp_mixer.Affine",
         matches=("beta",),
         near_misses=("betas",),
+    ),
+    Convention(
+        words=("^shift$",),
+        source="transformers.models.ibert.quant_modules.IntLayerNorm",
+        matches=("shift",),
+        near_misses=("shifted",),
     ),
     Convention(
         words=("^b$",),
