@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from decay_audit.roles.by_name import PLAIN, is_uncertain_gamma
 from decay_audit.roles.conventions.classes import ACTIVATION_CLASS, CONV_CLASS, EMBEDDING_CLASS
 from decay_audit.roles.conventions.convention import first_meaning, stem
+from decay_audit.roles.conventions.general import GENERAL_LEAVES
 from decay_audit.roles.conventions.modules import ACTIVATION_MODULE, EMBEDDING_DICT, EMBEDDING_MODULE, NORM_MODULE
-from decay_audit.roles.conventions.tensors import GENERAL_LEAVES
 from decay_audit.roles.layers import conv_layer, linear_layer, norm_layer
 from decay_audit.roles.tensor_context import TensorContext
 from decay_audit.roles.words import Confidence, Evidence, EvidenceKind, Layer, Role

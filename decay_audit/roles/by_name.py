@@ -7,6 +7,8 @@ import re
 
 from msgspec.structs import replace
 
+from decay_audit.roles.conventions.adapters import ADAPTER
+from decay_audit.roles.conventions.affines import GAIN_AND_SHIFT, NORM_GAIN, NORM_SHIFT
 from decay_audit.roles.conventions.classes import (
     ACTIVATION_CLASS,
     AFFINE_CLASS,
@@ -16,16 +18,16 @@ from decay_audit.roles.conventions.classes import (
     NORM_CLASS,
 )
 from decay_audit.roles.conventions.convention import first_meaning, stem
-from decay_audit.roles.conventions.modules import ACTIVATION_MODULE, LAYER_SCALE_MODULE, MODULES, NORM_MODULE, PROMPT
-from decay_audit.roles.conventions.tensors import (
-    ADAPTER,
-    GAIN_AND_SHIFT,
-    GENERAL_LEAVES,
-    LEAVES,
-    NORM_GAIN,
-    NORM_SHIFT,
+from decay_audit.roles.conventions.general import GENERAL_LEAVES
+from decay_audit.roles.conventions.modules import (
+    ACTIVATION_MODULE,
+    LAYER_SCALE_MODULE,
+    MODULES,
+    NORM_MODULE,
+    PROMPT,
     TABLE_LEAF,
 )
+from decay_audit.roles.conventions.tensors import LEAVES
 from decay_audit.roles.layers import linear_layer, norm_layer
 from decay_audit.roles.tensor_context import TensorContext
 from decay_audit.roles.words import Evidence, Layer, Role

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.roles.by_name import PLAIN
-from decay_audit.roles.conventions import classes, layers, modules, tensors
+from decay_audit.roles.conventions import adapters, affines, classes, general, layers, modules, tensors
 from decay_audit.roles.conventions.convention import Convention, Meaning, Vocabulary, first_meaning, stem, vocabulary
 from tests.roles.naming import classify_tensor
 
@@ -41,7 +41,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def rows() -> Iterator[Row]:
-    for module in (tensors, modules, classes, layers):
+    for module in (tensors, general, adapters, affines, modules, classes, layers):
         for name, value in vars(module).items():
             table = f"{module.__name__.rpartition('.')[2]}.{name}"
             if isinstance(value, Vocabulary):

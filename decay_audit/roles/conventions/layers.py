@@ -58,15 +58,15 @@ FEED_FORWARD = vocabulary(
 
 PROJECTION = vocabulary(
     Convention(
-        words=("q", "k", "v", "o", "kv", "qkv"),
-        source="transformers.models.t5.modeling_t5.T5Attention; timm.models.pvt_v2.Attention",
-        matches=("q", "k", "v", "o", "kv", "qkv"),
+        words=("q", "k", "v", "o", "kv", "qk", "qkv"),
+        source="transformers.models.t5.modeling_t5.T5Attention; timm.models.pvt_v2.Attention, convit.GPSA",
+        matches=("q", "k", "v", "o", "kv", "qk", "qkv"),
         near_misses=("kq",),
     ),
     Convention(
-        words=("query", "key", "value"),
-        source="transformers.models.bert.modeling_bert.BertSelfAttention",
-        matches=("query", "key", "value"),
+        words=("query", "key", "value", "values"),
+        source="transformers.models.bert.modeling_bert.BertSelfAttention; transformers.models.phi4_multimodal",
+        matches=("query", "key", "value", "bias_values"),
         near_misses=("keys_table",),
     ),
     Convention(

@@ -1,7 +1,7 @@
 """What modules are called: the word in front of the tensor's name, and the classes that are named like modules."""
 
 from decay_audit.roles.conventions.convention import Convention, Meaning, vocabulary
-from decay_audit.roles.conventions.tensors import RELATIVE
+from decay_audit.roles.conventions.positions import RELATIVE
 
 MODULES: tuple[Meaning, ...] = (
     RELATIVE,
@@ -107,6 +107,22 @@ MODULES: tuple[Meaning, ...] = (
     ),
 )
 """Tables whose tensor is only called `weight` or the like, by the name of the module or its class."""
+
+TABLE_LEAF = vocabulary(
+    Convention(
+        words=("^weight$", "^weights$"),
+        source="torch.nn.Embedding; transformers.models.reformer.modeling_reformer.AxialPositionEmbeddings",
+        matches=("weight", "weights"),
+        near_misses=("bias", "weight_scale"),
+    ),
+    Convention(
+        words=("^embedding$",),
+        source="transformers.models.mllama.modeling_mllama.MllamaPrecomputedPositionEmbedding",
+        matches=("embedding",),
+        near_misses=("embedding_proj",),
+    ),
+)
+"""What a table is called inside of a module whose own name says what is in it."""
 
 PROMPT = vocabulary(
     Convention(

@@ -1,0 +1,292 @@
+"""Names of tensors that only say what kind of thing they are: a bias, a gain, a matrix."""
+
+from decay_audit.roles.conventions.convention import Convention, Meaning, vocabulary
+
+GENERAL_LEAVES: tuple[Meaning, ...] = (
+    Meaning(
+        says="a bias",
+        role="bias",
+        names=vocabulary(
+            Convention(
+                words=("bias$", "biases$"),
+                source="timm.models.beit.Attention; transformers.models.zaya.modeling_zaya",
+                matches=("bias", "q_bias", "gate_up_proj_bias", "balancing_biases"),
+                near_misses=("unbiased",),
+            ),
+            Convention(
+                words=("^bias_*",),
+                source="torch.nn.MultiheadAttention",
+                matches=("bias_k", "bias_v"),
+                near_misses=("alibias",),
+            ),
+            Convention(
+                words=("^b$", "^b_q$", "^b_k$", "^b_v$", "^b_o$", "^b_in$", "^b_out$"),
+                source="transformer_lens.components.Attention, transformer_lens.components.MLP",
+                matches=("b", "b_Q", "b_K", "b_V", "b_O", "b_in", "b_out"),
+                near_misses=("b_log",),
+            ),
+        ),
+    ),
+    Meaning(
+        says="a shift",
+        role="bias",
+        shape="vector",
+        names=vocabulary(
+            Convention(
+                words=("^translate$",),
+                source="transformers.models.vits.modeling_vits.VitsElementwiseAffine",
+                matches=("translate",),
+                near_misses=("translator",),
+            ),
+            Convention(
+                words=("^shift$",),
+                source="nflows.transforms.ActNorm",
+                matches=("shift",),
+                near_misses=("shifts_proj",),
+            ),
+            Convention(
+                words=("base$",),
+                source="transformers.models.deepseek_v4.modeling_deepseek_v4 (hyper-connections)",
+                matches=("base",),
+                near_misses=("baseline",),
+            ),
+        ),
+    ),
+    Meaning(
+        says="a matrix",
+        role="linear_weight",
+        layer="linear",
+        shape="matrix",
+        names=vocabulary(
+            Convention(
+                words=("^w_*",),
+                source="transformer_lens.components.Attention",
+                matches=("W_Q", "W_in"),
+                near_misses=("ww_q",),
+            ),
+            Convention(
+                words=("proj$",),
+                source="transformers.models.llama4.modeling_llama4.Llama4TextExperts; open_clip.transformer",
+                matches=("gate_up_proj", "proj"),
+                near_misses=("projector_table",),
+            ),
+            Convention(
+                words=("kernel$",),
+                source="transformers.models.funnel.modeling_funnel.FunnelRelMultiheadAttention",
+                matches=("r_kernel",),
+                near_misses=("kernels_table",),
+            ),
+            Convention(
+                words=("projection$",),
+                source="open_clip.model.CLIP",
+                matches=("text_projection",),
+                near_misses=("table",),
+            ),
+        ),
+    ),
+    Meaning(
+        says="a matrix",
+        role="linear_weight",
+        layer="linear",
+        names=vocabulary(
+            Convention(
+                words=("^att$", "^att_src$", "^att_dst$", "^att_edge$", "^att_l$", "^att_r$"),
+                source="torch_geometric.nn.GATConv, torch_geometric.nn.GATv2Conv, torch_geometric.nn.SuperGATConv",
+                matches=("att", "att_src", "att_dst", "att_edge", "att_l", "att_r"),
+                near_misses=("att_gamma",),
+            ),
+        ),
+    ),
+    Meaning(
+        says="a gain",
+        role="scale",
+        shape="vector",
+        names=vocabulary(
+            Convention(
+                words=("scale", "scaling"),
+                source="torchvision.models.detection.ssd.SSDFeatureExtractorVGG; transformers.models.timesfm2_5",
+                matches=("scale_weight", "logit_scale", "scaling"),
+                near_misses=("rescaler_table",),
+            ),
+            Convention(
+                words=("gain",),
+                source="timm.layers.std_conv.ScaledStdConv2d",
+                matches=("gain", "skipinit_gain"),
+                near_misses=("again",),
+            ),
+            Convention(
+                words=("temperature", "temp"),
+                source="timm.models.xcit.XCA; transformers.models.zaya.modeling_zaya.ZayaQKNorm",
+                matches=("temperature", "temp"),
+                near_misses=("temporal",),
+            ),
+            Convention(
+                words=("gate", "gating"),
+                source="transformers.models.muse_spark.modeling_muse_spark; timm.models.convit.GPSA",
+                matches=("gate", "gating_param"),
+                near_misses=("aggregate",),
+            ),
+            Convention(
+                words=("alpha", "beta"),
+                source="transformers.models.idefics.modeling_idefics; ACON (Ma et al., 2021): AconC",
+                matches=("alpha_cross_attn", "beta"),
+                near_misses=("alphabet",),
+            ),
+            Convention(
+                words=("lambda", "lambdas"),
+                source="transformers.models.diffllama.modeling_diffllama; transformers.models.neomme.modeling_neomme",
+                matches=("lambda_q1", "lambdas"),
+                near_misses=("lamb",),
+            ),
+            Convention(
+                words=("slope",),
+                source="transformers.models.minimax.modeling_minimax.MiniMaxLightningAttention",
+                matches=("slope_rate",),
+                near_misses=("slop",),
+            ),
+            Convention(
+                words=("eps",),
+                source="torch_geometric.nn.GINConv",
+                matches=("eps",),
+                near_misses=("steps",),
+            ),
+            Convention(
+                words=("weight", "weights"),
+                source="timm.models.efficientvim.EfficientVim; transformers.models.pp_doclayout_v4",
+                matches=("closure_weight", "weights"),
+                near_misses=("weighting",),
+            ),
+            Convention(
+                words=("^w$",),
+                source="spikingjelly.activation_based.neuron.ParametricLIFNode",
+                matches=("w",),
+                near_misses=("w_table",),
+            ),
+            Convention(
+                words=("^log_*", "logstd$", "^logs$"),
+                source="stable_baselines3.common.policies; cleanrl ppo_continuous_action; Glow-TTS ActNorm",
+                matches=("log_std", "actor_logstd", "logs"),
+                near_misses=("catalog", "logits"),
+            ),
+        ),
+    ),
+    Meaning(
+        says="a gain",
+        role="scale",
+        names=vocabulary(
+            Convention(
+                words=("scale$",),
+                source="transformers.models.inkling2.modeling_inkling2.Inkling2ScaledL2Clip",
+                matches=("scale",),
+                near_misses=("scaled_proj",),
+            ),
+            Convention(
+                words=("alpha$",),
+                source="timm.models.efficientvim.EfficientViMBlock",
+                matches=("alpha",),
+                near_misses=("alpha_proj",),
+            ),
+        ),
+    ),
+    Meaning(
+        says="a learned state",
+        role="token",
+        names=vocabulary(
+            Convention(
+                words=("init$",),
+                source="transformers.models.hrm_text.modeling_hrm_text.HrmTextModel",
+                matches=("z_L_init",),
+                near_misses=("unit",),
+            ),
+        ),
+    ),
+    Meaning(
+        says="a learned vector",
+        role="token",
+        shape="vector",
+        names=vocabulary(
+            Convention(
+                words=("embedding$", "embeds$"),
+                source="transformers.models.t5gemma2.modeling_t5gemma2; transformers.models.nemotron3_diarization",
+                matches=("eoi_embedding", "silence_embeds"),
+                near_misses=("embedded",),
+            ),
+        ),
+    ),
+    Meaning(
+        says="an embedding table",
+        role="embedding",
+        layer="embedding",
+        names=vocabulary(
+            Convention(
+                words=("embed", "embeddings"),
+                source="transformers.models.funnel.modeling_funnel; VPT (Jia et al., 2022): prompt_embeddings",
+                matches=("seg_embed", "prompt_embeddings"),
+                near_misses=("embedded",),
+            ),
+            Convention(
+                words=("embedding",),
+                source="transformers.models.t5gemma2.modeling_t5gemma2.T5Gemma2TextScaledWordEmbedding",
+                matches=("word_embedding_table",),
+                near_misses=("bedding",),
+            ),
+            Convention(
+                words=("codevectors",),
+                source="transformers.models.wav2vec2.modeling_wav2vec2.Wav2Vec2GumbelVectorQuantizer",
+                matches=("codevectors",),
+                near_misses=("vectors",),
+            ),
+            Convention(
+                words=("codebook",),
+                source="vector_quantize_pytorch",
+                matches=("codebook",),
+                near_misses=("notebook",),
+            ),
+            Convention(
+                words=("centers", "centroids"),
+                source="Center Loss (Wen et al., 2016): CenterLoss; NetVLAD (Arandjelovic et al., 2016)",
+                matches=("centers", "centroids"),
+                near_misses=("centered",),
+            ),
+        ),
+    ),
+    Meaning(
+        says="a matrix",
+        role="linear_weight",
+        layer="linear",
+        shape="matrix",
+        names=vocabulary(
+            Convention(
+                words=("weight", "weights"),
+                source="transformers.models.zamba.modeling_zamba.ZambaMambaMixer; s3prl Featurizer",
+                matches=("x_proj_weight", "weights"),
+                near_misses=("weighted",),
+            ),
+            Convention(
+                words=("w",),
+                source="megablocks.layers.mlp.MLP; RWKV-LM: time_maa_w1",
+                matches=("w1", "time_maa_w1"),
+                near_misses=("ww",),
+            ),
+            Convention(
+                words=("fn$",),
+                source="transformers.models.deepseek_v4.modeling_deepseek_v4 (hyper-connections)",
+                matches=("fn",),
+                near_misses=("fn_table",),
+            ),
+            Convention(
+                words=("root$",),
+                source="torch_geometric.nn.RGCNConv",
+                matches=("root",),
+                near_misses=("roots",),
+            ),
+            Convention(
+                words=("^q$", "^k$", "^v$", "^o$", "^r$"),
+                source="transformers.models.xlnet.modeling_xlnet.XLNetRelativeAttention",
+                matches=("q", "k", "v", "o", "r"),
+                near_misses=("s",),
+            ),
+        ),
+    ),
+)
+"""Tensors whose name only says what kind of thing they are: asked last."""
