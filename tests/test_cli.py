@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -201,18 +202,29 @@ def test_a_broken_pipe_is_quiet(folder: Path) -> None:
     assert result.returncode == 141
 
 
+@pytest.fixture
+def default_interrupts() -> Iterator[None]:
+    """Processes start with the default SIGINT handler, also where the tests run in the background and ignore SIGINT."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.usefixtures("default_interrupts")
 def test_an_interrupt_exits_130_without_a_trace(folder: Path) -> None:
     (folder / "slow.py").write_text("import time\nprint('started', flush=True)\ntime.sleep(60)\n")
-    running = subprocess.Popen(
-        [sys.executable, "-m", "decay_audit", "inspect", "slow.py"], stderr=subprocess.PIPE, text=True
-    )
-    assert running.stderr is not None
-    assert running.stderr.readline() == "started\n"
-    time.sleep(0.2)
-    running.send_signal(signal.SIGINT)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert "Traceback" not in said
+    command = [sys.executable, "-m", "decay_audit", "inspect", "slow.py"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            assert child.stderr is not None
+            assert child.stderr.readline() == "started\n"
+            time.sleep(0.2)
+            child.send_signal(signal.SIGINT)
+            _, stderr = child.communicate(timeout=60)
+        finally:
+            child.kill()
+    assert child.returncode == 130
+    assert "Traceback" not in stderr
 
 
 def test_a_bug_of_ours_exits_3_and_asks_to_be_reported(folder: Path) -> None:
