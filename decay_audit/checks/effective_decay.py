@@ -112,7 +112,7 @@ def _rounded_away(observed: ObservedPlan) -> Iterator[Finding]:
             product = _peak_lr(optimizer, observation) * effective_weight_decay(observation)
             causes.setdefault((dtype, product), []).append(decision)
     for (dtype, product), decisions in causes.items():
-        limit = f" (the product must be at least {coefficient_text(RESOLUTION[dtype])})" if dtype in RESOLUTION else ""
+        limit = f" (the product must be at least {RESOLUTION[dtype]:.2g})" if dtype in RESOLUTION else ""
         yield finding(
             "DA504",
             f"lr x weight_decay is {coefficient_text(product)}, and {dtype} rounds it away: {count_by_kind(decisions)} "

@@ -149,7 +149,8 @@ def _identical(optimizer: Optimizer) -> Iterator[Finding]:
     if distinct < len(settings):
         yield finding(
             "DA207",
-            f"{len(settings)} groups of {optimizer.type} have only {count_noun(distinct, 'different setting')}",
+            f"{len(settings)} groups of {optimizer.type} have "
+            + ("the same settings" if distinct == 1 else f"only {distinct} different settings"),
             expected=count_noun(distinct, "group"),
             found=count_noun(len(settings), "group"),
             where=optimizer.name,

@@ -1,4 +1,4 @@
-"""What optimizers do, as plain data: their groups and what each parameter gets. Knows no role and no rule."""
+"""What optimizers do, as data: their groups, and what a step does to each parameter. Knows no role and no rule."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -10,9 +10,13 @@ Origin = Literal["live", "checkpoint"]
 Movement = Literal["proportional", "sign", "cautious", "other", "vanishing", "none", "unstable"]
 """What steps with a gradient of zero do to a weight.
 
-`proportional`: they remove the same fraction of every element. `sign`: the same amount. `cautious`: a fraction, but
-only where the gradient has the weight's sign. `other`: they move it in neither way. `vanishing`: they would remove a
-fraction, and rounding to the parameter's dtype undoes it. `none`: nothing moves. `unstable`: the result is not finite.
+- `proportional`: they remove the same fraction of every element.
+- `sign`: they remove the same amount of every element.
+- `cautious`: they remove a fraction, but only where the gradient has the weight's sign.
+- `other`: they move the weight in another way.
+- `vanishing`: they would remove a fraction, but rounding to the parameter's dtype undoes it.
+- `none`: nothing moves.
+- `unstable`: the result is not finite.
 """
 
 
@@ -24,13 +28,13 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
     """One param group: its hyperparameters, and the canonical names of the parameters in it.
 
     Attributes:
-        parameters: names, in the group's order; a position that no name could be found for is "".
-        weight_decay_is_default: the coefficient is the class's default, which no code set. None where that cannot be
-            known: it equals the default, and the construction of the optimizer was not watched.
+        parameters: names, in the group's order; "" for a position whose name is not known.
+        weight_decay_is_default: no code set the coefficient; it is the class's default. None if it equals the default
+            and the construction of the optimizer was not watched.
         foreign_tensors: dtype and shape of each tensor in it that is not the model's, e.g. `float32 10x64`.
         flat_parameters: names of tensors in it that a wrapper packed from several parameters.
-        shapes: of the state at each position, in a checkpoint that names no positions: `parameters` is then the order
-            of the model, which is the best guess. None where a position has no state; empty where the file has names.
+        shapes: of the state at each position, in a checkpoint without names; None for a position without a state.
+            `parameters` is then a guess: the order of the model. Empty if the checkpoint has names.
     """
 
     weight_decay: float
@@ -47,14 +51,14 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     """One optimizer, live or as a checkpoint saved it.
 
     Attributes:
-        name: where it was found, e.g. `optimizer`, or the expression that made it.
-        type: its class, e.g. `AdamW`, or `Lookahead(AdamW)`; `Adam or AdamW` where a checkpoint cannot tell.
+        name: where it was found, e.g. `optimizer` or `optimizer[1]`; in a checkpoint, the path to its state dict.
+        type: its class, e.g. `AdamW` or `Lookahead(AdamW)`; `Adam or AdamW` if a checkpoint leaves both possible.
         import_path: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
-        adaptive_denominator: its decay is coupled and divided by an adaptive denominator, so that what it removes is
-            not proportional to the weight.
-        notes: what could not be known, in words.
-        name_caveats: what is not certain of the names of its positions, in words (a checkpoint only).
-        mismatched_state: names of the parameters whose saved state has another shape (a checkpoint only).
+        adaptive_denominator: its decay is coupled and divided by an adaptive denominator, and so not proportional to
+            the weight.
+        notes: what is special about its decay, or not known, in words.
+        name_caveats: why the names of its positions are not certain, in words (checkpoints only).
+        mismatched_state: names of the parameters whose saved state has another shape (checkpoints only).
     """
 
     name: str
@@ -75,15 +79,15 @@ class Observation(Struct, frozen=True, kw_only=True):
     Attributes:
         parameter: canonical name.
         optimizer: the optimizer's name.
-        group: index of the group that holds it.
+        group: index of the param group.
         weight_decay: the group's coefficient.
         lr: the group's learning rate, or None.
-        declared_rate: fraction of the weight that a step removes, divided by lr, by the optimizer's class and the
-            settings of this group; None where that is not a constant (coupled decay) or not known.
+        declared_rate: fraction of the weight that a step removes, divided by lr, as the optimizer's class and the
+            group's settings declare it; None if it is not constant (coupled decay) or not known.
         measured_rate: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
             measured.
-        movement: in which way that step moves the weight; None if not measured.
-        origin: where the optimizer comes from: a live one and a saved one may have the same name.
+        movement: the way in which that step moves the weight; None if not measured.
+        origin: of the optimizer: a live one and a saved one may have the same name.
     """
 
     parameter: str
@@ -103,8 +107,7 @@ class UpdateFormula(Struct, frozen=True, kw_only=True):
     Attributes:
         optimizer: the class, as its `Optimizer` calls it.
         steps: assignments, in order, with numbers in place of hyperparameters.
-        zero_gradient: what is left of the weight after one step with a gradient of zero, in words; "" where that has no
-            short answer.
+        zero_gradient: what one step with a gradient of zero does, in words; "" where that has no short answer.
         source: where the formula is published.
     """
 
