@@ -1,4 +1,4 @@
-"""What each rank of a gloo job does: wrap the same model in every way, audit it, and write down what was seen."""
+"""What each rank of a gloo job does: wrap the same model in every way, audit it, and write the reports to a file."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 from decay_audit import api
-from decay_audit.integrations.running import LOGGER, Settings, look
+from decay_audit.integrations.training import LOGGER, TrainingAudit
 from decay_audit.reports.report import Report
 
 
@@ -56,23 +56,23 @@ def work(rank: int, world: int, folder: str) -> None:
     distributed.init_process_group("gloo", rank=rank, world_size=world, init_method=f"file://{folder}/store")
     try:
         mesh = init_device_mesh("cpu", (world,))
-        seen = {kind: [_seen(kind, mesh, measure=measure) for measure in (False, True)] for kind in WRAPPERS}
+        reports = {kind: [_audited(kind, mesh, measure=measure) for measure in (False, True)] for kind in WRAPPERS}
         lines = _logged(WRAPPERS["ddp"](net(), mesh))
-        Path(folder, f"{rank}.json").write_text(json.dumps({"seen": seen, "lines": lines}))
+        Path(folder, f"{rank}.json").write_text(json.dumps({"reports": reports, "lines": lines}))
     finally:
         distributed.destroy_process_group()
 
 
-def _seen(kind: str, mesh: DeviceMesh, *, measure: bool) -> dict[str, Any]:
+def _audited(kind: str, mesh: DeviceMesh, *, measure: bool) -> dict[str, Any]:
     model = WRAPPERS[kind](net(), mesh)
     if kind == "zero":
         optimizer: Any = ZeroRedundancyOptimizer(model.parameters(), torch.optim.AdamW, lr=1e-2, weight_decay=0.1)
     else:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
-    return _plain(api.audit(model, optimizer, measure=measure))
+    return _as_json(api.audit(model, optimizer, measure=measure))
 
 
-def _plain(report: Report) -> dict[str, Any]:
+def _as_json(report: Report) -> dict[str, Any]:
     return {
         "parameters": [[one.name, list(one.classified.parameter.shape)] for one in report.plan.decisions],
         "findings": [[one.code, one.message, list(one.parameters)] for one in report.findings],
@@ -82,10 +82,10 @@ def _plain(report: Report) -> dict[str, Any]:
 def _logged(model: nn.Module) -> list[str]:
     lines: list[str] = []
 
-    class Keep(logging.Handler):
+    class CollectingHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             lines.append(record.getMessage())
 
-    LOGGER.addHandler(Keep())
-    look(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1), Settings(), moment="now")
+    LOGGER.addHandler(CollectingHandler())
+    TrainingAudit().audit(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1), moment="now")
     return lines
