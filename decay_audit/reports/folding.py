@@ -57,11 +57,9 @@ class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def pattern(self) -> str:
         """The names in one: `bn_1.{weight,bias}`, `stage_1.{0-2}.conv.weight`."""
-        return (
-            ".".join(join_alternatives(part.split(",")) for part in self.parts)
-            if self.count > 1
-            else ".".join(self.parts)
-        )
+        if self.count == 1:
+            return ".".join(self.parts)
+        return ".".join(join_alternatives(part.split(",")) for part in self.parts)
 
     @property
     def shape(self) -> tuple[str, ...]:
@@ -78,16 +76,16 @@ def fold(entries: Sequence[ParameterEntry], screen: int = SCREEN) -> tuple[Folde
     and everything else in it keeps its order. The time is linear in the number of entries.
     """
     rows = unfolded_rows(entries)
-    plain: list[FoldedRow] = []
-    odd: list[FoldedRow] = []
+    foldable_rows: list[FoldedRow] = []
+    other_rows: list[FoldedRow] = []
     for entry, row in zip(entries, rows, strict=True):
-        (plain if foldable(entry.name) else odd).append(row)
-    containers = frozenset(row.parts[:-2] for row in plain)
-    blocks = _fold_counters(plain, containers, _innermost)
+        (foldable_rows if foldable(entry.name) else other_rows).append(row)
+    containers = frozenset(row.parts[:-2] for row in foldable_rows)
+    blocks = _fold_counters(foldable_rows, containers, _sizes_within_a_stage)
     folded = _fold_siblings(blocks)
     if len(folded) > screen:
-        folded = _fold_siblings(_fold_counters(blocks, containers, _any_counter))
-    return tuple(sorted([*folded, *odd], key=lambda row: row.first))
+        folded = _fold_siblings(_fold_counters(blocks, containers, _sizes_across_stages))
+    return tuple(sorted([*folded, *other_rows], key=lambda row: row.first))
 
 
 def foldable(name: str) -> bool:
@@ -116,21 +114,21 @@ def fold_names(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _fold_counters(
-    rows: list[FoldedRow], containers: Container[tuple[str, ...]], rest: Callable[[FoldedRow, int], Hashable]
+    rows: list[FoldedRow], containers: Container[tuple[str, ...]], equal_sizes: Callable[[FoldedRow, int], Hashable]
 ) -> list[FoldedRow]:
     """Fold over the numbers of blocks, the innermost first. A block is a module that holds modules."""
     deepest = max((len(row.parts) for row in rows), default=0)
     for axis in reversed(range(deepest - 1)):
-        rows = _merge(rows, partial(_counter, axis=axis, containers=containers, rest=rest))
+        rows = _merge(rows, partial(_counter_axis, axis=axis, containers=containers, equal_sizes=equal_sizes))
     return rows
 
 
 def _fold_siblings(rows: list[FoldedRow]) -> list[FoldedRow]:
-    return _merge(_merge(rows, _leaf), _owner)
+    return _merge(_merge(rows, _leaf_axis), _owner_axis)
 
 
-def _counter(
-    row: FoldedRow, axis: int, containers: Container[tuple[str, ...]], rest: Callable[[FoldedRow, int], Hashable]
+def _counter_axis(
+    row: FoldedRow, axis: int, containers: Container[tuple[str, ...]], equal_sizes: Callable[[FoldedRow, int], Hashable]
 ) -> Axis | None:
     """The part at `axis`, if it holds a number and names a block: above the owner, or an owner that is a block."""
     parts = row.parts
@@ -139,24 +137,24 @@ def _counter(
     if axis == len(parts) - 2 and parts[:-1] not in containers:
         return None
     stem = _DIGITS.sub("#", parts[axis].partition(",")[0])
-    return axis, (parts[:axis], stem, parts[axis + 1 :], row.roles, row.cells, len(row.sizes), rest(row, axis))
+    return axis, (parts[:axis], stem, parts[axis + 1 :], row.roles, row.cells, len(row.sizes), equal_sizes(row, axis))
 
 
-def _innermost(row: FoldedRow, axis: int) -> Hashable:
+def _sizes_within_a_stage(row: FoldedRow, axis: int) -> Hashable:
     """Sizes that must be equal: those of a kernel, or all of them where an inner counter is folded already."""
     return row.sizes if any("," in part for part in row.parts[axis + 1 : -1]) else row.sizes[2:]
 
 
-def _any_counter(row: FoldedRow, _: int) -> Hashable:
+def _sizes_across_stages(row: FoldedRow, _: int) -> Hashable:
     return row.sizes[2:]
 
 
-def _leaf(row: FoldedRow) -> Axis:
+def _leaf_axis(row: FoldedRow) -> Axis:
     """The last part, whatever its role: `bn_1.{weight,bias}` are a norm weight and a norm bias."""
     return len(row.parts) - 1, (row.parts[:-1], row.sizes, row.cells)
 
 
-def _owner(row: FoldedRow) -> Axis | None:
+def _owner_axis(row: FoldedRow) -> Axis | None:
     parts = row.parts
     return (len(parts) - 2, (parts[:-2], parts[-1], row.sizes, row.roles, row.cells)) if len(parts) > 1 else None
 
@@ -174,14 +172,14 @@ def _merge(rows: Iterable[FoldedRow], key: Callable[[FoldedRow], Axis | None]) -
 
 def _join_rows(rows: list[FoldedRow], axis: int) -> FoldedRow:
     first = rows[0]
-    each = [alternative for row in rows for alternative in row.parts[axis].split(",")]
+    alternatives = [alternative for row in rows for alternative in row.parts[axis].split(",")]
     roles = (
         tuple(chain.from_iterable(row.roles for row in rows)) if len({row.roles for row in rows}) > 1 else first.roles
     )
     return FoldedRow(
         parts=(
             *first.parts[:axis],
-            ",".join(_ordered(each) if roles == first.roles else each),
+            ",".join(_in_order(alternatives) if roles == first.roles else alternatives),
             *first.parts[axis + 1 :],
         ),
         count=sum(row.count for row in rows),
@@ -195,9 +193,9 @@ def _join_rows(rows: list[FoldedRow], axis: int) -> FoldedRow:
     )
 
 
-def _ordered(alternatives: list[str]) -> list[str]:
+def _in_order(alternatives: list[str]) -> list[str]:
     """Numbers rise, also where a file lists 10 before 2; words keep their order."""
-    prefix, numbers, suffix = _shared(alternatives)
+    prefix, numbers, suffix = _split_shared(alternatives)
     if not all(map(_NUMBER.fullmatch, numbers)):
         return alternatives
     return [f"{prefix}{number}{suffix}" for number in sorted(map(int, numbers))]
@@ -207,12 +205,12 @@ def join_alternatives(alternatives: list[str]) -> str:
     """Spell the alternatives of one part of a name: `{0-31}`, `bn{1,2}`, `{q,k,v}_proj`."""
     if len(alternatives) == 1:
         return alternatives[0]
-    prefix, middles, suffix = _shared(alternatives)
+    prefix, middles, suffix = _split_shared(alternatives)
     numeric = all(map(_NUMBER.fullmatch, middles))
     return f"{prefix}{{{','.join(_ranges(map(int, middles)) if numeric else middles)}}}{suffix}"
 
 
-def _shared(alternatives: list[str]) -> tuple[str, list[str], str]:
+def _split_shared(alternatives: list[str]) -> tuple[str, list[str], str]:
     """Split off what all begin and end with, at a number or an underscore: `q_proj`, `k_proj` differ in `q`, `k`."""
     prefix = _common_prefix(alternatives).rstrip("0123456789")
     tails = [alternative[len(prefix) :] for alternative in alternatives]

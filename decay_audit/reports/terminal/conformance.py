@@ -30,18 +30,18 @@ def _compared(conformance: Conformance, options: Options) -> Iterator[str]:
     if conformance.not_compared:
         yield from layout.paragraph("not compared: ", escape_control(conformance.not_compared), options.width)
         return
-    many = count_noun(len(conformance.plan.decisions), "parameter")
+    codebase = escape_control(conformance.codebase)
+    parameters = count_noun(len(conformance.plan.decisions), "parameter")
     if not conformance.differences:
-        yield f"the same as {escape_control(conformance.codebase)} does itself, on {many}"
+        yield f"the same as {codebase} does itself, on {parameters}"
         return
-    yield f"{escape_control(conformance.codebase)} itself treats {len(conformance.differences)} of {many} otherwise"
-    alike = Counter((one.theirs, one.ours) for one in conformance.differences)
+    yield f"{codebase} itself treats {len(conformance.differences)} of {parameters} otherwise"
+    alike = Counter((difference.theirs, difference.ours) for difference in conformance.differences)
     for (theirs, ours), _ in alike.most_common():
-        names = [one.parameter for one in conformance.differences if (one.theirs, one.ours) == (theirs, ours)]
+        names = [each.parameter for each in conformance.differences if (each.theirs, each.ours) == (theirs, ours)]
         head = f"  {_treatment(theirs)} there, {_treatment(ours)} here: "
-        yield from layout.paragraph(
-            head, first_few([escape_control(one) for one in fold_names(names)], SHOWN), options.width
-        )
+        patterns = [escape_control(pattern) for pattern in fold_names(names)]
+        yield from layout.paragraph(head, first_few(patterns, SHOWN), options.width)
 
 
 def _treatment(treatment: Treatment | None) -> str:
