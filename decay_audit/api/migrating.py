@@ -1,4 +1,4 @@
-"""Migrating: a checkpoint whose optimizer state is rewritten for new param groups, in a new file."""
+"""A checkpoint becomes one whose optimizer state fits new param groups: a new file, rewritten parameter by parameter."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +29,7 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     """
     if request.checkpoint is None or request.optimizer is None:
         raise DecayAuditError("there is nothing to migrate", "name a checkpoint, and the new optimizer with --to")
-    path = _file(request.checkpoint, output)
+    path = _checkpoint_file(request.checkpoint, output)
     loaded = load(request)
     if loaded.built is None:
         raise DecayAuditError("a checkpoint cannot make an optimizer", "name the model as a target: --model train.py")
@@ -40,8 +40,8 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     from decay_audit.sources.checkpoint import onto_model
 
     request.progress(f"reading {path.name}")
-    read = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
-    saved = onto_model.fit(read, loaded.inventory).optimizers
+    inventory = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
+    saved = onto_model.fit(inventory, loaded.inventory).optimizers
     built, optimizers, source = make_optimizer(request.optimizer, loaded.built, request)
     new_optimizers = find.find(optimizers, source=source)
     if len(saved) != len(new_optimizers):
@@ -50,42 +50,46 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
             "make as many optimizers as were saved, in the same order",
         )
     names = module.names_by_tensor(built.model, loaded.inventory)
-    content, lines = _content(path), []
+    content, lines = _load_content(path), []
     for before, (_, optimizer) in zip(saved, new_optimizers, strict=True):
         state = migration.rewrite_state(migration.find_state(content, before.name), before, optimizer, names)
         content = migration.replace_state(content, before.name, state)
-        lines.append(_moved(before, state))
+        lines.append(_summary(before, state))
     request.progress(f"writing {output.name}")
     with files.atomic_write(output) as fresh:
         torch.save(content, fresh)
     return tuple(lines)
 
 
-def _moved(before: Optimizer, state: Mapping[str, Any]) -> str:
+def _summary(before: Optimizer, state: Mapping[str, Any]) -> str:
     groups, states = state["param_groups"], state["state"]
     count = sum(len(group["params"]) for group in groups)
     return (
         f"{before.name}: {count_noun(len(before.groups), 'group')} to {count_noun(len(groups), 'group')}; "
-        f"{count_noun(count, 'parameter')}, {count_noun(len(states), 'state')} moved by name{_source(before)}"
+        f"{count_noun(count, 'parameter')}, {count_noun(len(states), 'state')} moved by name{_order_note(before)}"
     )
 
 
-def _source(before: Optimizer) -> str:
-    return ", told by the order of the model: the file has none" if any(one.shapes for one in before.groups) else ""
+def _order_note(before: Optimizer) -> str:
+    has_no_names = any(group.shapes for group in before.groups)
+    return ", in the order of the model, because the file has no names" if has_no_names else ""
 
 
-def _file(checkpoint: str, output: Path) -> Path:
+def _checkpoint_file(checkpoint: str, output: Path) -> Path:
     path = Path(checkpoint)
     if not (targets.exists(path) and path.is_file()):
-        raise DecayAuditError(f"no such file: {checkpoint}", "migrate takes one file that torch.save has written")
+        raise DecayAuditError(f"no such file: {checkpoint}", "migrate takes one file that was written by torch.save")
     if output.exists() and output.samefile(path):
-        raise DecayAuditError(f"{checkpoint} is never written to", "name another file with --output")
+        raise DecayAuditError(
+            f"--output is the checkpoint itself, and {checkpoint} is never written to",
+            "name another file with --output",
+        )
     if not output.parent.is_dir():
         raise DecayAuditError(f"no such folder: {output.parent}", "--output names a file in a folder that exists")
     return path
 
 
-def _content(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
+def _load_content(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
     import torch
 
     try:

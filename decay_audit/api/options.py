@@ -175,7 +175,9 @@ class OutputOptions(Struct, frozen=True, kw_only=True):
     ] = None
     color: Annotated[Color, Option("Output", "When to use colour.", config="table")] = "auto"
     quiet: Annotated[bool, Option("Output", "Print no progress, notes or verdict.", short="-q")] = False
-    verbose: Annotated[bool, Option("Output", "Print more detail; after an error, its traceback.", short="-v")] = False
+    verbose: Annotated[
+        bool, Option("Output", "List excluded tensors, too; after an error, print its traceback.", short="-v")
+    ] = False
 
 
 class OptimizerCode(Struct, frozen=True, kw_only=True):
@@ -189,9 +191,9 @@ class OptimizerCode(Struct, frozen=True, kw_only=True):
             metavar="CLASS",
         ),
     ] = None
-    lr: Annotated[float | None, Option("Optimizer", "Its learning rate.", metavar="X")] = None
+    lr: Annotated[float | None, Option("Optimizer", "The learning rate of the optimizer.", metavar="X")] = None
     set_: Annotated[
-        tuple[str, ...], Option("Optimizer", "Another argument of it: momentum=0.9.", metavar="NAME=VALUE")
+        tuple[str, ...], Option("Optimizer", "Another argument of the optimizer: momentum=0.9.", metavar="NAME=VALUE")
     ] = ()
 
 

@@ -29,7 +29,7 @@ def migrate(
 ) -> None:
     """Move a saved optimizer state to new param groups.
 
-    Each parameter's state is moved by the parameter's name, unchanged, and the result is a new file.
+    The state is moved unchanged to the parameter of the same name. The result is a new file; CHECKPOINT is only read.
     """
     from decay_audit import api
 
