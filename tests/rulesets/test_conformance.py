@@ -44,7 +44,7 @@ def test_a_codebase_without_a_function_to_call_is_said_to_be_uncompared(tmp_path
 def test_a_checkpoint_cannot_be_shown_to_a_codebase(tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "last.pt")
     result = checked(MMENGINE, "mmengine", str(tmp_path / "last.pt"), tmp_path)
-    assert "not compared: last.pt is a checkpoint, and mmengine asks a live model" in result.stderr.replace("\n", " ")
+    assert "not compared: last.pt is a checkpoint, and mmengine needs a live model" in result.stderr.replace("\n", " ")
 
 
 def test_what_both_do_alike_is_no_difference() -> None:
