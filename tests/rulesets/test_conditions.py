@@ -149,10 +149,36 @@ def test_what_a_checkpoint_cannot_know_is_neither_yes_nor_no(when: dict[str, Any
     assert holds(unowned(), **when) is None
 
 
-def test_one_certain_answer_outweighs_an_unknown_one() -> None:
-    owner = When(owner="torch.nn.Linear")
+ANSWERS: dict[bool | None, When] = {True: When(ndim=1), False: When(ndim=4), None: When(owner="torch.nn.Linear")}
+"""A condition for each answer that the parameter of a checkpoint can give."""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both", "either"),
+    [
+        (True, True, True, True),
+        (True, False, False, True),
+        (True, None, None, True),
+        (False, True, False, True),
+        (False, False, False, False),
+        (False, None, False, None),
+        (None, True, None, True),
+        (None, False, False, None),
+        (None, None, None, None),
+    ],
+)
+def test_one_certain_answer_decides_however_much_else_is_unknown(
+    first: bool | None, second: bool | None, both: bool | None, either: bool | None
+) -> None:
+    conditions = (ANSWERS[first], ANSWERS[second])
+    assert holds(unowned(), all_=conditions) is both
+    assert holds(unowned(), any_=conditions) is either
+    assert holds(unowned(), not_=When(all_=conditions)) is (None if both is None else not both)
+
+
+def test_keys_beside_each_other_are_joined_like_conditions_that_must_all_hold() -> None:
     assert holds(unowned(), owner="torch.nn.Linear", ndim=4) is False
-    assert holds(unowned(), any_=(owner, When(ndim=1))) is True
+    assert holds(unowned(), owner="torch.nn.Linear", ndim=1) is None
 
 
 def test_the_keys_of_nested_conditions_are_listed() -> None:

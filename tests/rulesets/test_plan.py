@@ -66,6 +66,13 @@ def test_each_channel_keeps_the_entries_that_could_not_answer() -> None:
     assert decision.unanswered == ()
 
 
+def test_a_rule_without_an_answer_is_passed_over_and_a_later_one_decides() -> None:
+    norms = rule("norms", owner="torch.nn.LayerNorm")
+    rules = ruleset(norms, rule("matrices", Amount(times=3.0), ndim=2), rule("vectors", Amount(times=2.0), ndim=1))
+    (decision,) = plan([unowned()], rules).decisions
+    assert (decision.rule, decision.weight_decay, decision.unanswered) == ("vectors", 0.2, (norms,))
+
+
 def test_a_rule_after_the_one_that_matched_is_not_asked() -> None:
     rules = ruleset(rule("first", ndim=1), rule("norms", owner="torch.nn.LayerNorm"))
     assert plan([unowned()], rules).decisions[0].unanswered == ()
