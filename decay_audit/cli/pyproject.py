@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar
+from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
 _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?P<part>\.\s*["']?\w+["']?\s*)?\]""")
 _ANY_HEADER = re.compile(r"\s*\[")
@@ -40,14 +40,16 @@ def _node(value: Any, lines: Mapping[Place, int], number: int | None, line: int)
     match value:
         case dict():
             found = {key: lines.get((number, key), line) for key in value}
-            return Entries(
+            return MappingNode(
                 line,
-                tuple((Scalar(found[key], key, key), _node(value[key], lines, number, found[key])) for key in value),
+                tuple(
+                    (ScalarNode(found[key], key, key), _node(value[key], lines, number, found[key])) for key in value
+                ),
             )
         case list():
-            return Items(line, tuple(_item(each, lines, index, line) for index, each in enumerate(value)))
+            return ListNode(line, tuple(_item(each, lines, index, line) for index, each in enumerate(value)))
         case _:
-            return Scalar(line, value, str(value).lower() if isinstance(value, bool) else str(value))
+            return ScalarNode(line, value, str(value).lower() if isinstance(value, bool) else str(value))
 
 
 def _item(value: Any, lines: Mapping[Place, int], index: int, line: int) -> Node:  # noqa: ANN401

@@ -14,7 +14,7 @@ from decay_audit.errors import RulesError
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.ruleset import Amount, RuleSet
 from decay_audit.rulesets.yaml import examples
-from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar, parse
+from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode, parse
 from tests.parity.peers import CALLED, HOUSE
 
 README = Path(__file__).parents[2] / "rules" / "README.md"
@@ -24,11 +24,11 @@ PRESETS = rulesets.presets()
 def plain(node: Node | None) -> object:
     """The file as JSON has it, by the same scalars as the reader's."""
     match node:
-        case Entries():
+        case MappingNode():
             return {key.spelling: plain(value) for key, value in node.entries}
-        case Items():
+        case ListNode():
             return [plain(item) for item in node.items]
-        case Scalar():
+        case ScalarNode():
             return node.value
         case None:
             return None

@@ -2,14 +2,14 @@
 
 import ast
 import json
-import operator
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from decay_audit.errors import RulesError
-from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar, Unreadable, parse
+from decay_audit.rulesets.arithmetic import evaluate
+from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode, UnreadableYamlError, parse
 
 CALLED = "__called__"
 """The key under which a call keeps the name of what is called; its arguments are the other keys."""
@@ -36,7 +36,7 @@ def read(path: Path) -> Any:  # noqa: ANN401 - any plain value
         raise RulesError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
         return _READERS.get(path.suffix, _from_yaml)(text)
-    except (SyntaxError, json.JSONDecodeError, tomllib.TOMLDecodeError, Unreadable, RecursionError) as error:
+    except (SyntaxError, json.JSONDecodeError, tomllib.TOMLDecodeError, UnreadableYamlError, RecursionError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError | json.JSONDecodeError) else ""
         raise RulesError(f"{path.name}{line}: {error}") from error
 
@@ -48,11 +48,11 @@ def _from_yaml(text: str) -> Any:  # noqa: ANN401
 
 def _plain(node: Node) -> Any:  # noqa: ANN401
     match node:
-        case Scalar():
+        case ScalarNode():
             return node.value
-        case Items():
+        case ListNode():
             return [_plain(item) for item in node.items]
-        case Entries():
+        case MappingNode():
             return {key.spelling: _plain(value) for key, value in node.entries}
 
 
@@ -115,24 +115,17 @@ def _call(node: ast.Call, known: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arithmetic(node: ast.UnaryOp | ast.BinOp, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """Coefficients are often written as `5e-4 * 1024 / 512`."""
-    operands = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
-    values = [_value(one, known) for one in operands]
-    compute = _OPERATIONS.get(type(node.op))
-    if compute is not None and all(isinstance(value, int | float) for value in values):
-        try:
-            return compute(*values)
-        except (ArithmeticError, ValueError):
-            return Symbol(ast.unparse(node))
-    return Symbol(ast.unparse(node))
+    try:
+        return evaluate(node, lambda operand: _number(operand, known))
+    except (ArithmeticError, ValueError):
+        return Symbol(ast.unparse(node))
 
 
-_OPERATIONS: dict[type, Callable[..., Any]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-}
+def _number(node: ast.expr, known: Mapping[str, Any]) -> float:
+    value = None if isinstance(node, ast.BinOp | ast.UnaryOp) else _value(node, known)
+    if not isinstance(value, int | float):
+        raise ValueError(f"`{ast.unparse(node)}` is not a number")
+    return value
+
+
 _READERS: dict[str, Callable[[str], Any]] = {".py": _from_python, ".json": json.loads, ".toml": tomllib.loads}

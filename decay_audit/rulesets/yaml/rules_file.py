@@ -13,7 +13,7 @@ from decay_audit.rulesets.ruleset import LayerDecay, LayerRule, Route, Rule, Rul
 from decay_audit.rulesets.yaml import examples, preset_files
 from decay_audit.rulesets.yaml.examples import amount
 from decay_audit.rulesets.yaml.form import AmountForm, FileForm, LayerDecayForm, RuleForm
-from decay_audit.rulesets.yaml.nodes import Entries, Items, Mistake, Node, Scalar, Unreadable, parse
+from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Mistake, Node, ScalarNode, UnreadableYamlError, parse
 from decay_audit.rulesets.yaml.typed import read
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Document(Struct, frozen=True, kw_only=True):
     """A rules file, read and right by itself: its values, and the nodes that know their lines."""
 
     form: FileForm
-    root: Entries
+    root: MappingNode
 
 
 def load(name_or_path: str) -> RuleSet:
@@ -162,10 +162,10 @@ def _document(text: Text) -> tuple[Document | None, list[Mistake]]:
 
     try:
         root = parse(text.text)
-    except Unreadable as error:
+    except UnreadableYamlError as error:
         report(error.line, error.text)
         return None, mistakes
-    if not isinstance(root, Entries):
+    if not isinstance(root, MappingNode):
         report(root.line if root else 1, "the file is empty" if root is None else "the file must be a mapping of keys")
         return None, mistakes
     form = read(root, FileForm, "the file", report)
@@ -185,16 +185,16 @@ def _base(name: str, line: int, text: Text, chain: tuple[Text, ...]) -> tuple[Ru
     return assemble(base, links)
 
 
-def _taken_names(root: Entries, base: RuleSet, text: Text) -> list[Mistake]:
+def _taken_names(root: MappingNode, base: RuleSet, text: Text) -> list[Mistake]:
     """Asked of the nodes, not of the forms: a rule that could not be read has no form, but may have a taken name."""
     taken = {rule.name for rule in base.rules}
-    names = [item.get("name") for item in _items(root.get("rules")) if isinstance(item, Entries)]
+    names = [item.get("name") for item in _items(root.get("rules")) if isinstance(item, MappingNode)]
     return [
         Mistake(
             text.shown, name.line, f"{base.name}, which this file extends, has a rule called `{name.value}` already"
         )
         for name in names
-        if isinstance(name, Scalar) and name.value in taken
+        if isinstance(name, ScalarNode) and name.value in taken
     ]
 
 
@@ -250,7 +250,7 @@ def _rule(form: RuleForm, place: str) -> Rule:
 
 
 def _layer_decay(form: LayerDecayForm | None, node: Node | None, text: Text) -> LayerDecay | None:
-    if form is None or not isinstance(node, Entries):
+    if form is None or not isinstance(node, MappingNode):
         return None
     layers = None
     if not isinstance(form.layers, str):
@@ -268,4 +268,4 @@ def _placed(forms: Sequence[T], node: Node | None, text: Text) -> Iterable[tuple
 
 
 def _items(node: Node | None) -> tuple[Node, ...]:
-    return node.items if isinstance(node, Items) else ()
+    return node.items if isinstance(node, ListNode) else ()

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import FieldInfo, fields
 
 from decay_audit.rulesets.yaml import validators
-from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar
+from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
 Report = Callable[[int, str], None]
 
@@ -30,12 +30,12 @@ def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN
     """
     form, forms = _form_in(kind), _forms_in(kind)
     match node:
-        case Entries() if form is not None:
+        case MappingNode() if form is not None:
             return _mapping(node, form, place, report)
-        case Items() if forms is not None:
+        case ListNode() if forms is not None:
             found = [read(item, forms, f"an entry of {place}", report) for item in node.items]
             return tuple(value for value in found if value is not None)
-        case Items() if forms is None and form is None:
+        case ListNode() if forms is None and form is None:
             return _list(node, kind, place, report)
         case _:
             return _plain(node, kind, place, report)
@@ -48,7 +48,7 @@ def nearest(word: str, accepted: Iterable[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else f"; accepted: {', '.join(words)}"
 
 
-def _mapping(node: Entries, form: type[Struct], place: str, report: Report) -> Any:  # noqa: ANN401
+def _mapping(node: MappingNode, form: type[Struct], place: str, report: Report) -> Any:  # noqa: ANN401
     accepted = _accepted_keys(form)
     complete = _known_once(node, accepted, place, report)
     for field in accepted.values():
@@ -72,7 +72,7 @@ def _accepted_keys(form: type[Struct]) -> Mapping[str, FieldInfo]:
     return {field.encode_name: field for field in fields(form)}
 
 
-def _known_once(node: Entries, accepted: Mapping[str, FieldInfo], place: str, report: Report) -> bool:
+def _known_once(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str, report: Report) -> bool:
     seen: dict[object, int] = {}
     fine = True
     for key, _ in node.entries:
@@ -95,7 +95,7 @@ def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
     return f"unknown key `{key}`{what} in {place}{nearest(key, accepted)}"
 
 
-def _list(node: Items, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401
+def _list(node: ListNode, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401
     if not node.items and place != "`shape`":
         report(node.line, f"{place} is an empty list")
         return None
@@ -113,9 +113,10 @@ def _list(node: Items, kind: Any, place: str, report: Report) -> Any:  # noqa: A
 
 
 def _plain(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401
-    if not isinstance(node, Scalar):
+    if not isinstance(node, ScalarNode):
         report(
-            node.line, f"{place} must be {_accepted(kind)}, not {'a list' if isinstance(node, Items) else 'a mapping'}"
+            node.line,
+            f"{place} must be {_accepted(kind)}, not {'a list' if isinstance(node, ListNode) else 'a mapping'}",
         )
         return None
     if node.value is None and not node.spelling:
@@ -134,7 +135,7 @@ def _plain(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: A
     return None
 
 
-def _refusal(node: Scalar, kind: Any, error: str) -> str:  # noqa: ANN401
+def _refusal(node: ScalarNode, kind: Any, error: str) -> str:  # noqa: ANN401
     words = [word for arm in _arms(kind) if get_origin(arm) is Literal for word in get_args(arm)]
     if isinstance(node.value, str) and words and all(isinstance(word, str) for word in words):
         return f": `{node.spelling}` is not allowed{nearest(node.value, words)}"
@@ -145,11 +146,11 @@ def _refusal(node: Scalar, kind: Any, error: str) -> str:  # noqa: ANN401
 
 def _plain_value(node: Node) -> object:
     match node:
-        case Scalar():
+        case ScalarNode():
             return node.value
-        case Items():
+        case ListNode():
             return [_plain_value(item) for item in node.items]
-        case Entries():
+        case MappingNode():
             return {key.value: _plain_value(value) for key, value in node.entries}
         case _:
             assert_never(node)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from decay_audit.rulesets.conditions import COMPARISON, When
 from decay_audit.rulesets.layer_decay import LAST, compile_number, groups_needed
 from decay_audit.rulesets.yaml.form import AmountForm, ExampleForm, FileForm, LayerForm, RuleForm
-from decay_audit.rulesets.yaml.nodes import Entries, Items, Node, Scalar
+from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
 Complaint = tuple[int, str]
 
@@ -17,13 +17,13 @@ TAKEN = ("default", "frozen", "error")
 """What is said in place of a rule's name where no rule decides."""
 
 
-def unmet(node: Entries, form: type[Struct]) -> Iterator[Complaint]:
+def unmet(node: MappingNode, form: type[Struct]) -> Iterator[Complaint]:
     """Yield the line and the text of every demand that the mapping `node`, to be read as `form`, does not meet."""
     for demand in _DEMANDS.get(form, ()):
         yield from demand(node)
 
 
-def _compiling_regexes(node: Entries) -> Iterator[Complaint]:
+def _compiling_regexes(node: MappingNode) -> Iterator[Complaint]:
     for key in ("name_regex", "leaf_regex", "owner_class"):
         for item in _scalars(node.get(key)):
             try:
@@ -32,7 +32,7 @@ def _compiling_regexes(node: Entries) -> Iterator[Complaint]:
                 yield item.line, f"`{item.spelling}` is not a regular expression: {error}"
 
 
-def _comparisons(node: Entries) -> Iterator[Complaint]:
+def _comparisons(node: MappingNode) -> Iterator[Complaint]:
     for key in ("ndim", "effective_ndim", "numel"):
         for item in _scalars(node.get(key)):
             if not COMPARISON.fullmatch(item.spelling):
@@ -42,32 +42,32 @@ def _comparisons(node: Entries) -> Iterator[Complaint]:
                 )
 
 
-def _some_condition(node: Entries) -> Iterator[Complaint]:
+def _some_condition(node: MappingNode) -> Iterator[Complaint]:
     if not node.entries:
         yield node.line, "the condition is empty and would match everything; give it a key, or use `default`"
     for key in ("any", "all"):
-        if isinstance(inner := node.get(key), Items) and not inner.items:
+        if isinstance(inner := node.get(key), ListNode) and not inner.items:
             yield inner.line, f"`{key}` is an empty list"
 
 
-def _one_amount(node: Entries) -> Iterator[Complaint]:
+def _one_amount(node: MappingNode) -> Iterator[Complaint]:
     given = [key for key in ("decay", "weight_decay") if node.get(key) is not None]
     if not given:
         yield node.line, "no amount: give `decay` (true, false or a multiple of the base) or `weight_decay`"
     yield from _not_both(node)
 
 
-def _not_both(node: Entries) -> Iterator[Complaint]:
+def _not_both(node: MappingNode) -> Iterator[Complaint]:
     if node.get("decay") is not None and node.get("weight_decay") is not None:
         yield node.line, "both `decay` and `weight_decay`: give the multiple of the base, or the absolute coefficient"
 
 
-def _something_to_check(node: Entries) -> Iterator[Complaint]:
+def _something_to_check(node: MappingNode) -> Iterator[Complaint]:
     if all(node.get(key) is None for key in PROMISES):
         yield node.line, f"the example promises nothing: give one of {', '.join(PROMISES)}"
 
 
-def _base_and_default(node: Entries) -> Iterator[Complaint]:
+def _base_and_default(node: MappingNode) -> Iterator[Complaint]:
     if node.get("extends") is not None:
         return
     if node.get("weight_decay") is None:
@@ -76,12 +76,12 @@ def _base_and_default(node: Entries) -> Iterator[Complaint]:
         yield node.line, "the file has no `default`, e.g. `default: {decay: true}`, and no `extends` to bring one"
 
 
-def _distinct_rule_names(node: Entries) -> Iterator[Complaint]:
+def _distinct_rule_names(node: MappingNode) -> Iterator[Complaint]:
     seen: dict[object, int] = {}
     rules = node.get("rules")
-    for rule in rules.items if isinstance(rules, Items) else ():
-        name = rule.get("name") if isinstance(rule, Entries) else None
-        if not isinstance(name, Scalar):
+    for rule in rules.items if isinstance(rules, ListNode) else ():
+        name = rule.get("name") if isinstance(rule, MappingNode) else None
+        if not isinstance(name, ScalarNode):
             continue
         if name.value in TAKEN:
             yield name.line, f"a rule cannot be called `{name.spelling}`: that is what is said where no rule decides"
@@ -90,9 +90,9 @@ def _distinct_rule_names(node: Entries) -> Iterator[Complaint]:
         seen.setdefault(name.value, name.line)
 
 
-def _layer_number(node: Entries) -> Iterator[Complaint]:
+def _layer_number(node: MappingNode) -> Iterator[Complaint]:
     layer = node.get("layer")
-    if not isinstance(layer, Scalar) or not isinstance(layer.value, int | str) or layer.value == LAST:
+    if not isinstance(layer, ScalarNode) or not isinstance(layer.value, int | str) or layer.value == LAST:
         return
     try:
         compile_number(layer.value)
@@ -101,10 +101,10 @@ def _layer_number(node: Entries) -> Iterator[Complaint]:
         yield layer.line, f"`layer` is `{layer.spelling}`; {error}"
         return
     when = node.get("when")
-    for pattern in _scalars(when.get("name_regex") if isinstance(when, Entries) else None):
+    for pattern in _scalars(when.get("name_regex") if isinstance(when, MappingNode) else None):
         if (found := _groups(pattern.spelling)) is not None and found < needed:
             yield layer.line, f"`layer` asks for \\{needed}, but `{pattern.spelling}` captures {found} groups"
-    if needed and (not isinstance(when, Entries) or when.get("name_regex") is None):
+    if needed and (not isinstance(when, MappingNode) or when.get("name_regex") is None):
         yield layer.line, f"`layer` asks for \\{needed}, but its `when` has no `name_regex` to capture it"
 
 
@@ -115,13 +115,13 @@ def _groups(pattern: str) -> int | None:
         return None
 
 
-def _scalars(node: Node | None) -> Iterator[Scalar]:
-    for item in node.items if isinstance(node, Items) else (node,):
-        if isinstance(item, Scalar) and isinstance(item.value, str):
+def _scalars(node: Node | None) -> Iterator[ScalarNode]:
+    for item in node.items if isinstance(node, ListNode) else (node,):
+        if isinstance(item, ScalarNode) and isinstance(item.value, str):
             yield item
 
 
-_DEMANDS: Mapping[type[Struct], tuple[Callable[[Entries], Iterator[Complaint]], ...]] = {
+_DEMANDS: Mapping[type[Struct], tuple[Callable[[MappingNode], Iterator[Complaint]], ...]] = {
     When: (_compiling_regexes, _comparisons, _some_condition),
     AmountForm: (_one_amount,),
     RuleForm: (_one_amount,),
