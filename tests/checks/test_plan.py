@@ -94,7 +94,7 @@ def test_the_fix_of_da304_does_not_ask_for_a_trace_that_was_made() -> None:
     assert finding.fix == "add a rule by name"
 
 
-class Declaring(nn.Module):
+class DeclaringToken(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(2, 2)
@@ -106,9 +106,9 @@ class Declaring(nn.Module):
 
 def test_decaying_what_the_model_declares_is_da305_and_sparing_it_is_not() -> None:
     biases = rule("biases", role="bias")
-    (finding,) = found(Declaring(), ruleset(biases))
+    (finding,) = found(DeclaringToken(), ruleset(biases))
     assert (finding.code, finding.parameters) == ("DA305", ("cls_token",))
-    assert codes(Declaring(), ruleset(biases, rule("declared", declared_no_decay="glob"))) == []
+    assert codes(DeclaringToken(), ruleset(biases, rule("declared", declared_no_decay="glob"))) == []
 
 
 class Marked(nn.Module):
@@ -120,9 +120,9 @@ class Marked(nn.Module):
 
 
 @pytest.mark.parametrize("make", [
-    Declaring,
+    DeclaringToken,
     Marked,
-    lambda: nn.Sequential(*(Declaring() for _ in range(5)), Marked()),
+    lambda: nn.Sequential(*(DeclaringToken() for _ in range(5)), Marked()),
 ], ids=["root", "attribute", "submodules"])  # fmt: skip
 @pytest.mark.parametrize("preset", [False, True], ids=["file", "preset"])
 def test_the_rules_that_da305_advises_spare_what_was_declared(

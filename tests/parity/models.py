@@ -9,20 +9,13 @@ import torch
 from torch import nn
 
 from decay_audit.sources.module.build_devices import BUILD_DEVICES
+from tests.specimens import RMSNorm
 
 Maker = Callable[[], nn.Module]
 
 
 class Norm(nn.LayerNorm):
     """A norm that derives from torch.nn's under a name of its own."""
-
-
-class RMSNorm(nn.Module):
-    """A norm that derives from nothing in torch.nn."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
 
 
 class GatedNorm(nn.LayerNorm):

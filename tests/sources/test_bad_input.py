@@ -36,12 +36,12 @@ def test_a_syntax_error_is_shown_with_its_line(build_error: BuildError) -> None:
     assert build_error("x = 1\ndef f(:\n", "model.py") == ("model.py:2: SyntaxError: invalid syntax", "def f(:")
 
 
-def test_a_file_that_is_not_utf8_is_to_be_saved_so(build_error: BuildError) -> None:
+def test_a_file_that_is_not_text_gets_the_hint_to_save_it_as_utf8(build_error: BuildError) -> None:
     message, hint = build_error("x = 1\0", "model.py")
     assert (message.startswith("model.py: SyntaxError"), hint) == (True, "save the file as text in UTF-8")
 
 
-def test_code_that_needs_a_gpu_gets_the_guard_that_it_lacks(build_error: BuildError) -> None:
+def test_code_that_needs_a_gpu_gets_a_hint_to_guard_it(build_error: BuildError) -> None:
     if torch.cuda.is_available():
         pytest.skip("CUDA is available")
     message, hint = build_error("import torch\ntorch.cuda.set_device(0)\n", "model.py")
@@ -90,7 +90,7 @@ def test_a_missing_import_names_the_module(build_error: BuildError) -> None:
     )
 
 
-def test_a_file_that_ends_the_program_gets_the_guard_that_it_lacks(build_error: BuildError) -> None:
+def test_a_file_that_ends_the_program_gets_a_hint_to_guard_it(build_error: BuildError) -> None:
     message, hint = build_error(
         "import argparse\np = argparse.ArgumentParser()\np.add_argument('x')\np.parse_args()", "model.py"
     )
@@ -126,7 +126,9 @@ def test_ctrl_c_goes_through(build_error: BuildError) -> None:
         ("model.deeper.still:Net", "no module named `model.deeper`", None),
     ],
 )  # fmt: skip
-def test_a_wrong_target_gets_a_hint(build_error: BuildError, target: str, message: str, hint: str | None) -> None:
+def test_a_wrong_target_gets_a_message_and_a_hint(
+    build_error: BuildError, target: str, message: str, hint: str | None
+) -> None:
     text = HEAD + (
         "WIDTH = 3\nclass Config: pass\n"
         "class Net(nn.Module):\n    def __init__(self, width):\n        super().__init__()\n"
