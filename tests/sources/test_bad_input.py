@@ -126,9 +126,7 @@ def test_ctrl_c_goes_through(build_error: BuildError) -> None:
         ("model.deeper.still:Net", "no module named `model.deeper`", None),
     ],
 )  # fmt: skip
-def test_a_wrong_target_gets_a_message_and_a_hint(
-    build_error: BuildError, target: str, message: str, hint: str | None
-) -> None:
+def test_a_wrong_target_gets_a_hint(build_error: BuildError, target: str, message: str, hint: str | None) -> None:
     text = HEAD + (
         "WIDTH = 3\nclass Config: pass\n"
         "class Net(nn.Module):\n    def __init__(self, width):\n        super().__init__()\n"

@@ -109,7 +109,7 @@ def test_a_long_expression_is_not_taken_for_a_file_name() -> None:
         ("a\0b", "`a\0b` is not a target", None),
     ],
 )
-def test_a_wrong_target_gets_a_message_and_a_hint(folder: Path, text: str, message: str, hint: str | None) -> None:
+def test_a_wrong_target_gets_a_hint(folder: Path, text: str, message: str, hint: str | None) -> None:
     for name in ("model.py", "weights.pt"):
         (folder / name).touch()
     (folder / "lost.pt").symlink_to("blobs/1")
