@@ -1,4 +1,4 @@
-"""Plans against optimizers as plain data: which finding, about whom, and in which words."""
+"""Plans against optimizers as data: which finding, about which parameters, in which words."""
 
 import shlex
 
@@ -78,7 +78,9 @@ def adamw(
 GOOD = adamw(group("a.weight", "b.weight"), group("a.bias", "n.gain", "n.shift", weight_decay=0.0))
 
 
-def found(decided: Plan, *optimizers: Optimizer, observations: tuple[Observation, ...] = ()) -> dict[str, Finding]:
+def findings_by_code(
+    decided: Plan, *optimizers: Optimizer, observations: tuple[Observation, ...] = ()
+) -> dict[str, Finding]:
     findings = check_optimizers(decided, optimizers, observations, "model.py")
     assert all(one.severity == CODES[one.code].severity for one in findings)
     assert len({one.code for one in findings}) == len(findings)
@@ -86,11 +88,11 @@ def found(decided: Plan, *optimizers: Optimizer, observations: tuple[Observation
 
 
 def test_an_optimizer_that_follows_the_plan_is_clean() -> None:
-    assert found(planned(), GOOD) == {}
+    assert findings_by_code(planned(), GOOD) == {}
 
 
-def test_one_group_for_everything_is_one_finding_in_words_of_kinds() -> None:
-    only = found(planned(), adamw(group(*MODEL)))["DA101"]
+def test_one_group_for_everything_is_one_finding_that_counts_by_kind() -> None:
+    only = findings_by_code(planned(), adamw(group(*MODEL)))["DA101"]
     assert only.message == "2 norm parameters and 1 bias are decayed; no-norm-no-bias spares them"
     assert only.parameters == ("a.bias", "n.gain", "n.shift")
     assert only.expected == "weight_decay 0"
@@ -105,11 +107,11 @@ def test_a_fix_keeps_what_makes_the_optimizer_another_algorithm_and_the_rate_bef
     settings = {"initial_lr": 0.1, "momentum": 0.9, "nesterov": True, "dampening": 0, "betas": (0.9, 0.999)}
     groups = (group(*MODEL, lr=1e-9, hyperparameters=settings),)
     sgd = Optimizer(name="optimizer", type="SGD", import_path="SGD", groups=groups)
-    assert found(planned(), sgd)["DA101"].fix.endswith(
+    assert findings_by_code(planned(), sgd)["DA101"].fix.endswith(
         " --optimizer SGD --lr 0.1 --set momentum=0.9 --set nesterov=True"
     )
     betas = adamw(group(*MODEL, hyperparameters={"betas": (0.8, 0.95)}))
-    assert shlex.split(found(planned(), betas)["DA101"].fix)[-1] == "betas=(0.8, 0.95)"
+    assert shlex.split(findings_by_code(planned(), betas)["DA101"].fix)[-1] == "betas=(0.8, 0.95)"
 
 
 def test_the_fix_of_a_model_in_python_is_python() -> None:
@@ -117,26 +119,26 @@ def test_the_fix_of_a_model_in_python_is_python() -> None:
     assert only.fix == "decay_audit.param_groups(model, rules='no-norm-no-bias', weight_decay=0.1)"
 
 
-def test_a_single_parameter_is_spoken_of_in_the_singular() -> None:
+def test_the_message_about_one_parameter_is_in_the_singular() -> None:
     one_bias = adamw(group("a.weight", "b.weight", "a.bias"), group("n.gain", "n.shift", weight_decay=0.0))
-    assert found(planned(), one_bias)["DA101"].message == "1 bias is decayed; no-norm-no-bias spares it"
+    assert findings_by_code(planned(), one_bias)["DA101"].message == "1 bias is decayed; no-norm-no-bias spares it"
 
 
 def test_a_matrix_without_decay_is_found() -> None:
     spared = adamw(group("a.weight"), group("b.weight", "a.bias", "n.gain", "n.shift", weight_decay=0.0))
-    only = found(planned(), spared)["DA102"]
+    only = findings_by_code(planned(), spared)["DA102"]
     assert only.parameters == ("b.weight",)
     assert only.expected == "weight_decay 0.1"
 
 
 def test_another_coefficient_is_found_with_both_numbers() -> None:
     other = adamw(group("a.weight"), group("b.weight", weight_decay=0.3), GOOD.groups[1])
-    only = found(planned(), other)["DA103"]
+    only = findings_by_code(planned(), other)["DA103"]
     assert only.message == "1 weight is decayed with 0.3, not 0.1"
     assert only.parameters == ("b.weight",)
 
 
-def test_a_base_that_nobody_asked_for_is_each_optimizers_own() -> None:
+def test_an_adopted_base_coefficient_is_that_of_each_optimizer() -> None:
     muon = Optimizer(name="muon", type="Muon", groups=(group("a.weight"),), semantics="decoupled")
     other = adamw(group("b.weight", weight_decay=0.3), GOOD.groups[1])
     assert {one.code for one in check_optimizers(planned(), [muon, other])} == {"DA103"}
@@ -145,7 +147,7 @@ def test_a_base_that_nobody_asked_for_is_each_optimizers_own() -> None:
     assert {one.code for one in check_optimizers(planned(), [uneven], coefficient_adopted=True)} == {"DA103"}
 
 
-def test_another_coefficient_of_a_saved_optimizer_is_said_once_of_what_it_does_to_the_live_one() -> None:
+def test_another_coefficient_of_a_saved_optimizer_is_one_finding_about_resuming() -> None:
     saved = adamw(group("a.weight", "b.weight", weight_decay=0.3), GOOD.groups[1], origin="checkpoint")
     assert check_optimizers(planned(), [GOOD, saved], coefficient_adopted=True) == ()
     (one,) = check_resume([GOOD, saved], {})
@@ -156,72 +158,72 @@ def test_another_coefficient_of_a_saved_optimizer_is_said_once_of_what_it_does_t
 
 def test_coefficients_that_differ_by_rounding_are_the_same() -> None:
     near = adamw(group("a.weight", "b.weight", weight_decay=0.1 + 1e-9), GOOD.groups[1])
-    assert found(planned(), near) == {}
+    assert findings_by_code(planned(), near) == {}
 
 
-def test_nothing_that_decays_is_said_once() -> None:
-    assert found(planned(), adamw(group(*MODEL, weight_decay=0.0))).keys() == {"DA401"}
+def test_that_nothing_decays_is_one_finding() -> None:
+    assert findings_by_code(planned(), adamw(group(*MODEL, weight_decay=0.0))).keys() == {"DA401"}
 
 
 def test_a_class_without_weight_decay_is_not_what_the_fix_makes_groups_for() -> None:
     lbfgs = Optimizer(name="o", type="LBFGS", groups=(group(*MODEL, weight_decay=0.0),), semantics="none")
-    fix = found(planned(), lbfgs)["DA401"].fix
+    fix = findings_by_code(planned(), lbfgs)["DA401"].fix
     assert fix.startswith("LBFGS has no weight decay; use a class that has it: decay-audit emit model.py ")
     assert fix.endswith(" --optimizer AdamW")
 
 
-def test_an_inversion_is_said_once() -> None:
+def test_an_inversion_is_one_finding() -> None:
     swapped = adamw(group("a.weight", "b.weight", weight_decay=0.0), group("a.bias", "n.gain", "n.shift"))
-    assert found(planned(), swapped).keys() == {"DA402"}
+    assert findings_by_code(planned(), swapped).keys() == {"DA402"}
 
 
 def test_a_ruleset_that_decays_nothing_has_nothing_to_miss() -> None:
-    assert found(planned(weight_decay=0.0), adamw(group(*MODEL, weight_decay=0.0))) == {}
+    assert findings_by_code(planned(weight_decay=0.0), adamw(group(*MODEL, weight_decay=0.0))) == {}
 
 
 def test_a_trainable_parameter_in_no_group_is_found_and_a_frozen_one_is_not() -> None:
     decided = planned(subject("a.weight"), subject("b.weight"), subject("c.weight", trainable=False))
-    assert found(decided, adamw(group("a.weight")))["DA201"].parameters == ("b.weight",)
+    assert findings_by_code(decided, adamw(group("a.weight")))["DA201"].parameters == ("b.weight",)
 
 
-def test_a_parameter_held_twice_is_found_within_a_group_and_between_optimizers() -> None:
+def test_a_parameter_listed_twice_is_found_within_a_group_and_between_optimizers() -> None:
     decided = planned(subject("a.weight"))
-    assert "DA202" in found(decided, adamw(group("a.weight", "a.weight")))
+    assert "DA202" in findings_by_code(decided, adamw(group("a.weight", "a.weight")))
     second = Optimizer(name="second", type="SGD", groups=(group("a.weight"),), semantics="coupled")
-    message = found(decided, adamw(group("a.weight")), second)["DA202"]
+    message = findings_by_code(decided, adamw(group("a.weight")), second)["DA202"]
     assert message.found == "group 0 of AdamW and group 0 of SGD"
 
 
-def test_what_one_optimizer_decays_and_another_does_not_is_held_twice_and_not_spared() -> None:
+def test_a_parameter_that_only_one_of_two_optimizers_decays_is_repeated_and_not_spared() -> None:
     decided = planned(subject("a.weight"), subject("b.weight"))
     second = replace(adamw(group("a.weight", weight_decay=0.0)), name="second")
-    assert {"DA102", "DA202"} & {*found(decided, adamw(group("a.weight", "b.weight")), second)} == {"DA202"}
+    assert {"DA102", "DA202"} & {*findings_by_code(decided, adamw(group("a.weight", "b.weight")), second)} == {"DA202"}
 
 
 def test_foreign_tensors_are_counted_and_described() -> None:
     foreign = adamw(group(*MODEL[:1], "", foreign_tensors=("float32 10x64",)), *GOOD.groups)
-    only = found(planned(), foreign)["DA203"]
+    only = findings_by_code(planned(), foreign)["DA203"]
     assert only.message == "1 tensor in group 0 of AdamW is not a parameter of the model"
     assert only.found == "float32 10x64"
 
 
 def test_a_frozen_parameter_in_a_decaying_group_is_found_and_only_as_that() -> None:
     decided = planned(subject("a.weight"), subject("b.weight", trainable=False))
-    assert found(decided, adamw(group("a.weight", "b.weight"))).keys() == {"DA204"}
+    assert findings_by_code(decided, adamw(group("a.weight", "b.weight"))).keys() == {"DA204"}
 
 
 def test_an_empty_group_and_groups_that_agree_are_found() -> None:
     wasteful = adamw(group("a.weight"), group("b.weight"), GOOD.groups[1], group())
-    assert found(planned(), wasteful).keys() == {"DA206", "DA207"}
+    assert findings_by_code(planned(), wasteful).keys() == {"DA206", "DA207"}
 
 
 def test_groups_that_differ_in_one_setting_do_not_agree() -> None:
-    assert found(planned(), adamw(group("a.weight"), group("b.weight", lr=2e-3), GOOD.groups[1])) == {}
+    assert findings_by_code(planned(), adamw(group("a.weight"), group("b.weight", lr=2e-3), GOOD.groups[1])) == {}
 
 
 def test_what_the_model_declares_and_the_optimizer_decays_is_found() -> None:
     decided = planned(subject("a.weight"), subject("n.gain", declared="no_weight_decay()"))
-    assert found(decided, adamw(group("a.weight", "n.gain"))).keys() == {"DA101", "DA305"}
+    assert findings_by_code(decided, adamw(group("a.weight", "n.gain"))).keys() == {"DA101", "DA305"}
 
 
 @pytest.mark.parametrize(("implicit", "weight_decay", "expected"), [
@@ -237,17 +239,17 @@ def test_an_implicit_default_is_found_where_known_or_where_it_is_not_what_the_ru
 ) -> None:
     decided = planned(subject("a.weight"))
     optimizer = adamw(group("a.weight", weight_decay=weight_decay, weight_decay_is_default=implicit))
-    assert ("DA501" in found(decided, optimizer)) is expected
+    assert ("DA501" in findings_by_code(decided, optimizer)) is expected
 
 
 def test_decay_through_a_denominator_is_noted_where_there_is_decay() -> None:
     decided = planned(subject("a.weight"), weight_decay=0.1)
-    assert "DA502" in found(decided, adamw(group("a.weight"), semantics="coupled", adaptive=True))
+    assert "DA502" in findings_by_code(decided, adamw(group("a.weight"), semantics="coupled", adaptive=True))
     without = adamw(group("a.weight", weight_decay=0.0), semantics="coupled", adaptive=True)
-    assert "DA502" not in found(decided, without)
+    assert "DA502" not in findings_by_code(decided, without)
 
 
-def seen(
+def measured_step(
     movement: Movement, measured: float, *, weight_decay: float = 0.1, declared: float | None = 0.1
 ) -> Observation:
     return Observation(
@@ -263,38 +265,40 @@ def seen(
 
 
 @pytest.mark.parametrize(("observation", "codes"), [
-    (seen("proportional", 0.1), set()),
-    (seen("proportional", 0.1005), set()),
-    (seen("proportional", 0.12), {"DA503"}),
-    (seen("cautious", 0.1), set()),
-    (seen("unstable", float("nan")), {"DA503"}),
-    (seen("vanishing", 0.1), {"DA504"}),
-    (seen("none", 0.0), {"DA401", "DA503"}),
-    (seen("sign", 1.2, declared=None), set()),
+    (measured_step("proportional", 0.1), set()),
+    (measured_step("proportional", 0.1005), set()),
+    (measured_step("proportional", 0.12), {"DA503"}),
+    (measured_step("cautious", 0.1), set()),
+    (measured_step("unstable", float("nan")), {"DA503"}),
+    (measured_step("vanishing", 0.1), {"DA504"}),
+    (measured_step("none", 0.0), {"DA401", "DA503"}),
+    (measured_step("sign", 1.2, declared=None), set()),
 ])  # fmt: skip
-def test_a_step_is_held_against_what_is_declared(observation: Observation, codes: set[str]) -> None:
+def test_a_measured_step_is_compared_with_the_declared_rate(observation: Observation, codes: set[str]) -> None:
     decided = planned(subject("a.weight"))
-    assert found(decided, adamw(group("a.weight")), observations=(observation,)).keys() == codes
+    assert findings_by_code(decided, adamw(group("a.weight")), observations=(observation,)).keys() == codes
 
 
-def test_decay_that_no_group_announces_is_found() -> None:
+def test_decay_that_no_group_declares_is_found() -> None:
     decided = planned(subject("a.bias"), subject("a.weight"))
-    observation = seen("proportional", 0.05, weight_decay=0.0, declared=0.0)
+    observation = measured_step("proportional", 0.05, weight_decay=0.0, declared=0.0)
     optimizer = adamw(group("a.weight", weight_decay=0.0), group("a.bias", weight_decay=0.0, lr=1.0))
-    findings = found(decided, optimizer, observations=(observation,))
+    findings = findings_by_code(decided, optimizer, observations=(observation,))
     assert findings["DA503"].message == (
         "a step with a gradient of zero removes 0.05 x lr of 1 weight; group 0 of AdamW says weight_decay 0"
     )
 
 
-def test_an_unknown_optimizer_is_held_against_lr_times_weight_decay() -> None:
+def test_an_unknown_optimizer_is_compared_with_lr_times_weight_decay() -> None:
     decided = planned(subject("a.weight"))
     unknown = adamw(group("a.weight"), semantics="unknown")
-    assert found(decided, unknown, observations=(seen("proportional", 0.1, declared=None),)) == {}
-    assert "DA503" in found(decided, unknown, observations=(seen("proportional", 0.01, declared=None),))
+    assert findings_by_code(decided, unknown, observations=(measured_step("proportional", 0.1, declared=None),)) == {}
+    assert "DA503" in findings_by_code(
+        decided, unknown, observations=(measured_step("proportional", 0.01, declared=None),)
+    )
 
 
-def test_what_is_measured_counts_more_than_what_a_group_says() -> None:
+def test_a_measurement_counts_more_than_the_group() -> None:
     """A rule inside `step` spares the bias: it is not decayed, whatever its group announces."""
     decided = planned(subject("a.weight"), subject("a.bias"))
     optimizer = adamw(group("a.weight", "a.bias"), semantics="unknown")
@@ -307,7 +311,7 @@ def test_what_is_measured_counts_more_than_what_a_group_says() -> None:
         measured_rate=0.0,
         movement="none",
     )
-    findings = found(decided, optimizer, observations=(seen("proportional", 0.1), spared))
+    findings = findings_by_code(decided, optimizer, observations=(measured_step("proportional", 0.1), spared))
     assert findings.keys() == {"DA503"}
 
 
@@ -322,26 +326,26 @@ def test_what_is_measured_counts_more_than_what_a_group_says() -> None:
 ])  # fmt: skip
 def test_a_product_below_the_resolution_of_the_dtype_vanishes(dtype: str, lr: float, vanishes: bool) -> None:
     decided = planned(subject("a.weight", dtype=dtype))
-    assert ("DA504" in found(decided, adamw(group("a.weight", lr=lr)))) is vanishes
+    assert ("DA504" in findings_by_code(decided, adamw(group("a.weight", lr=lr)))) is vanishes
 
 
 @pytest.mark.parametrize("movement", [None, "vanishing"])
-def test_a_schedule_that_warms_up_makes_no_product_vanish(movement: Movement | None) -> None:
+def test_the_small_lr_of_a_warm_up_makes_no_product_vanish(movement: Movement | None) -> None:
     decided = planned(subject("a.weight"))
     for initial, vanishes in ((1e-3, False), (1e-10, True)):
         warming = adamw(group("a.weight", lr=1e-11, hyperparameters={"initial_lr": initial}))
         step = Observation(
             parameter="a.weight", optimizer="optimizer", group=0, weight_decay=0.1, lr=1e-11, movement=movement
         )
-        assert ("DA504" in found(decided, warming, observations=(step,))) is vanishes
+        assert ("DA504" in findings_by_code(decided, warming, observations=(step,))) is vanishes
 
 
 def test_a_flattened_parameter_is_found() -> None:
     flat = adamw(group("a.weight", flat_parameters=("a.weight",)))
-    assert "DA505" in found(planned(subject("a.weight")), flat)
+    assert "DA505" in findings_by_code(planned(subject("a.weight")), flat)
 
 
-def test_saved_and_live_optimizers_are_compared_each_on_their_own() -> None:
+def test_saved_and_live_optimizers_are_compared_separately() -> None:
     saved = adamw(group(*MODEL), origin="checkpoint")
     findings = check_optimizers(planned(), (GOOD, saved))
     assert [(one.code, one.message, one.found) for one in findings] == [
@@ -397,14 +401,14 @@ def test_the_fix_names_the_rules_file_and_not_the_ruleset_in_it_and_can_be_paste
     ruleset = replace(load("no-norm-no-bias"), name="ours; rm x", preset=False, file="rules/our own.yaml")
     decided = plan([subject(name) for name in MODEL], ruleset, 0.123456789)
     every = adamw(group(*MODEL, weight_decay=0.123456789))
-    (found,) = check_optimizers(decided, [every], target="a model.py:Net")
-    words = shlex.split(found.fix)
+    (finding,) = check_optimizers(decided, [every], target="a model.py:Net")
+    words = shlex.split(finding.fix)
     assert words[:3] == ["decay-audit", "emit", "a model.py:Net"]
     assert words[3:7] == ["--rules", "rules/our own.yaml", "--weight-decay", "0.123456789"]
     assert words[7:] == ["--optimizer", "AdamW", "--lr", "1e-3"]
 
 
-def test_classes_are_said_once_however_many_optimizers_there_are() -> None:
+def test_a_class_is_named_once_however_many_optimizers_have_it() -> None:
     each = [replace(adamw(group(name)), name=f"optimizer[{index}]") for index, name in enumerate(MODEL[:-1])]
-    found = {one.code: one for one in check_optimizers(planned(), each)}
-    assert found["DA201"].found == "in no param group of AdamW"
+    findings = {one.code: one for one in check_optimizers(planned(), each)}
+    assert findings["DA201"].found == "in no param group of AdamW"

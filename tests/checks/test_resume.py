@@ -1,4 +1,4 @@
-"""What loading a saved state would do, held against what torch does with it."""
+"""What loading a saved state would do, compared with what torch does."""
 
 from pathlib import Path
 from typing import Any
@@ -110,23 +110,23 @@ def test_the_same_groups_resume_without_a_finding(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("factory", ["two", "two_of_a_size"])
-@pytest.mark.parametrize("kept", [("fc", "norm"), ("norm", "fc"), ("norm",)])
-def test_several_states_are_held_to_their_own_optimizers_in_whatever_order_they_were_saved(
-    folder: Path, factory: str, kept: tuple[str, ...]
+@pytest.mark.parametrize("saved", [("fc", "norm"), ("norm", "fc"), ("norm",)])
+def test_several_states_are_compared_with_their_own_optimizers_whatever_their_order(
+    folder: Path, factory: str, saved: tuple[str, ...]
 ) -> None:
-    model, made = make(factory)
-    optimizers = made if isinstance(made, dict) else dict(zip(("fc", "norm"), made, strict=True))
+    model, result = make(factory)
+    optimizers = result if isinstance(result, dict) else dict(zip(("fc", "norm"), result, strict=True))
     for tensor in model.parameters():
         tensor.grad = torch.ones_like(tensor)
     for optimizer in optimizers.values():
         optimizer.step()
     torch.save(
-        {"model": model.state_dict(), **{name: optimizers[name].state_dict() for name in kept}}, folder / "last.pt"
+        {"model": model.state_dict(), **{name: optimizers[name].state_dict() for name in saved}}, folder / "last.pt"
     )
     assert "DA601" not in check(factory)
 
 
-def test_groups_of_other_sizes_are_what_torch_refuses(folder: Path) -> None:
+def test_torch_refuses_groups_of_other_sizes(folder: Path) -> None:
     state = save(folder, "one_group")
     assert "torch would refuse this state: it has 1 group of 4 parameters, AdamW has 2 groups" in check("now")
     assert "decay-audit migrate CHECKPOINT --to EXPRESSION --model train.py --output NEW" in check("now")
@@ -134,7 +134,7 @@ def test_groups_of_other_sizes_are_what_torch_refuses(folder: Path) -> None:
         make("now")[1].load_state_dict(state)
 
 
-def test_the_same_sizes_in_another_order_are_what_torch_accepts_and_swaps(folder: Path) -> None:
+def test_torch_accepts_the_same_sizes_in_another_order_and_swaps_states(folder: Path) -> None:
     state = save(folder, "swapped")
     assert "torch would accept this state and give 2 parameters the state and settings of another" in check("now")
     make("now")[1].load_state_dict(state)
@@ -147,7 +147,7 @@ def test_groups_that_torch_saved_without_names_resume_in_their_own_order_without
     assert "DA601" not in check("backwards")
 
 
-def test_without_names_the_shapes_tell_who_would_get_the_state_of_another(folder: Path) -> None:
+def test_without_names_the_shapes_show_which_parameter_would_get_the_state_of_another(folder: Path) -> None:
     state = save(folder, "backwards", names=False)
     assert (
         "torch would accept this state and give 2 parameters the state of another: fc.weight would get one of shape 4"
@@ -166,7 +166,7 @@ def test_an_order_that_only_the_live_groups_know_is_a_note_and_no_finding(folder
     assert "note: the saved positions have no names" in result.stderr
 
 
-def test_the_state_of_another_class_is_accepted_by_torch_and_ends_the_next_step(folder: Path) -> None:
+def test_torch_accepts_the_state_of_another_class_and_the_next_step_raises(folder: Path) -> None:
     state = save(folder, "backwards", names=False)
     assert "torch would accept this state of AdamW for SGD, and group 0 would lose momentum" in check("sgd")
     model, optimizer = make("sgd")
@@ -187,9 +187,9 @@ def test_ruleset_live_and_saved_stand_side_by_side_where_they_differ(folder: Pat
 
 def test_a_coefficient_that_resuming_would_set_back_is_da103_with_its_origin(folder: Path) -> None:
     save(folder, "now")
-    said = check("stronger")
-    assert "loading this state would change weight_decay of group 0 from 0.3 to 0.1" in said
-    assert said.count("DA103") == 1
+    output = check("stronger")
+    assert "loading this state would change weight_decay of group 0 from 0.3 to 0.1" in output
+    assert output.count("DA103") == 1
 
 
 def test_a_checkpoint_without_optimizer_state_is_an_error_with_a_way_out(folder: Path) -> None:
@@ -199,15 +199,15 @@ def test_a_checkpoint_without_optimizer_state_is_an_error_with_a_way_out(folder:
     assert "holds no optimizer state" in result.stderr
 
 
-def test_code_in_a_file_that_is_only_named_beside_the_model_is_found_and_not_run(folder: Path) -> None:
+def test_code_in_a_checkpoint_that_is_named_besides_the_model_is_found_and_not_run(folder: Path) -> None:
     state = save(folder, "now")
     torch.save({"model": torch.load("last.pt")["model"], "optimizer": state, "arguments": Path("x")}, "last.pt")
-    said = check("now")
-    assert "DA602 note    the pickle refers to code outside the allow-list" in said
-    assert "pathlib." in said
+    output = check("now")
+    assert "DA602 note    the pickle refers to code outside the allow-list" in output
+    assert "pathlib." in output
 
 
-def test_states_of_other_shapes_in_a_file_beside_the_model_are_found(folder: Path) -> None:
+def test_states_of_other_shapes_in_a_checkpoint_besides_the_model_are_found(folder: Path) -> None:
     state = save(folder, "one_group")
     first, second, *others = state["param_groups"][0]["param_names"]
     state["param_groups"][0]["param_names"] = [second, first, *others]

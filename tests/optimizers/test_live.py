@@ -30,8 +30,8 @@ def read(optimizer: object, model: nn.Module) -> LiveOptimizers:
 Lookahead: Any = TimmLookahead
 
 
-class Lookalike:
-    """A wrapper that is no torch optimizer, as Apex's LARC."""
+class PlainWrapper:
+    """A wrapper that does not derive from torch's Optimizer, as Apex's LARC."""
 
     def __init__(self, inside: torch.optim.Optimizer) -> None:
         self.optim = inside
@@ -84,7 +84,7 @@ def test_every_form_that_a_factory_may_return_is_understood() -> None:
         ((one, one), ["optimizer"]),
         (Trainer(model), ["optimizer"]),
         (Container([one, two]), ["optimizer[0]", "optimizer[1]"]),
-        (Lookalike(one), ["optimizer"]),
+        (PlainWrapper(one), ["optimizer"]),
     ]
     for form, expected in forms:
         assert [name for name, _ in find(form)] == expected
@@ -134,7 +134,7 @@ def test_groups_are_read_by_canonical_names() -> None:
     ]
 
 
-def test_strangers_and_empty_groups_are_read_as_such() -> None:
+def test_foreign_tensors_and_empty_groups_are_read_as_such() -> None:
     model, other = net(), net()
     groups_given: list[dict[str, Any]] = [{"params": [model[0].weight, other[0].weight]}, {"params": []}]
     optimizer = AdamW(groups_given)
@@ -144,7 +144,7 @@ def test_strangers_and_empty_groups_are_read_as_such() -> None:
     assert groups[1].parameters == ()
 
 
-def test_a_wrapper_of_the_table_means_what_it_wraps() -> None:
+def test_a_wrapper_in_the_table_has_the_semantics_of_what_it_wraps() -> None:
     model = net()
     for inside, semantics in ((SGD(model.parameters(), lr=0.1), "coupled"), (AdamW(model.parameters()), "decoupled")):
         seen = read(Lookahead(inside), model).optimizers[0]
@@ -152,14 +152,14 @@ def test_a_wrapper_of_the_table_means_what_it_wraps() -> None:
         assert read(Lookahead(Lookahead(inside)), model).optimizers[0].semantics == semantics
 
 
-def test_a_wrapper_that_nobody_knows_may_do_anything_with_what_it_wraps() -> None:
+def test_a_wrapper_that_is_not_in_the_table_has_unknown_semantics() -> None:
     model = net()
-    seen = read(Lookalike(SGD(model.parameters(), lr=0.1, weight_decay=0.1)), model)
-    assert (seen.optimizers[0].type, seen.optimizers[0].semantics) == ("Lookalike(SGD)", "unknown")
+    seen = read(PlainWrapper(SGD(model.parameters(), lr=0.1, weight_decay=0.1)), model)
+    assert (seen.optimizers[0].type, seen.optimizers[0].semantics) == ("PlainWrapper(SGD)", "unknown")
     assert {one.declared_rate for one in seen.observations} == {None}
 
 
-def test_a_default_inside_a_wrapper_is_implicit_all_the_same() -> None:
+def test_a_default_inside_a_wrapper_is_a_default_too() -> None:
     model = net()
     with watch() as log:
         built = [Lookahead(AdamW(model.parameters())), Lookahead(AdamW(model.parameters(), weight_decay=0.01))]
@@ -169,14 +169,14 @@ def test_a_default_inside_a_wrapper_is_implicit_all_the_same() -> None:
     assert [one.groups[0].weight_decay_is_default for one in observe(found, names(model)).optimizers] == [None, None]
 
 
-def test_a_subclass_that_does_not_override_step_means_what_its_base_means() -> None:
+def test_a_subclass_that_does_not_override_step_has_the_semantics_of_its_base() -> None:
     class Renamed(AdamW):
         pass
 
     assert read(Renamed(net().parameters()), net()).optimizers[0].semantics == "decoupled"
 
 
-def test_a_subclass_that_overrides_step_means_nothing_that_is_known() -> None:
+def test_a_subclass_that_overrides_step_has_unknown_semantics() -> None:
     class Mine(AdamW):
         def step(self, closure: object = None) -> None:  # type: ignore[override]
             raise NotImplementedError
@@ -185,7 +185,7 @@ def test_a_subclass_that_overrides_step_means_nothing_that_is_known() -> None:
     assert read(Mine(net().parameters()), net()).optimizers[0].semantics == "unknown"
 
 
-def test_groups_that_disagree_on_the_switch_are_said_to() -> None:
+def test_groups_that_differ_in_the_switch_are_noted() -> None:
     model = net()
     groups = [
         {"params": model[0].parameters(), "decoupled_weight_decay": True},
@@ -200,14 +200,14 @@ def test_groups_that_disagree_on_the_switch_are_said_to() -> None:
     ("key", "value"),
     [("weight_decay", float("nan")), ("weight_decay", -0.1), ("weight_decay", None), ("lr", float("inf")), ("lr", "1")],
 )
-def test_a_hyperparameter_that_is_no_number_is_refused_with_its_place(key: str, value: object) -> None:
+def test_a_hyperparameter_that_is_not_a_finite_number_is_refused_with_its_group(key: str, value: object) -> None:
     optimizer = SGD(net().parameters(), lr=0.1)
     optimizer.param_groups[0][key] = value
     with pytest.raises(OptimizerError, match=f"group 0 of optimizer.*{key} is"):
         read(optimizer, net())
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_numbers_are_accepted() -> None:
     model = net()
     seen = read(SGD(model.parameters(), lr=numpy.float32(0.5), weight_decay=numpy.float64(0.25)), model)  # type: ignore[arg-type]
     assert {(one.lr, one.weight_decay) for one in seen.observations} == {(0.5, 0.25)}
@@ -220,18 +220,18 @@ def test_a_meta_lr_is_refused() -> None:
         read(optimizer, net())
 
 
-def test_a_default_is_known_to_be_implicit_when_its_construction_was_watched() -> None:
+def test_a_default_is_known_where_the_construction_was_watched() -> None:
     model = net()
     halves: list[dict[str, Any]] = [
         {"params": model[0].parameters(), "weight_decay": 0.01},
         {"params": model[1].parameters()},
     ]
     with watch() as log:
-        implicit = AdamW(model.parameters())
+        default = AdamW(model.parameters())
         chosen = AdamW(model.parameters(), weight_decay=0.01)
         by_position = AdamW(model.parameters(), 1e-3, (0.9, 0.999), 1e-8, 0.01)
         mixed = AdamW(halves)
-    optimizers = observe(find([implicit, chosen, by_position, mixed]), names(model), log).optimizers
+    optimizers = observe(find([default, chosen, by_position, mixed]), names(model), log).optimizers
     assert [[group.weight_decay_is_default for group in one.groups] for one in optimizers] == [
         [True],
         [False],
@@ -240,7 +240,7 @@ def test_a_default_is_known_to_be_implicit_when_its_construction_was_watched() -
     ]
 
 
-def test_a_default_can_only_be_suspected_when_nobody_watched() -> None:
+def test_a_default_is_only_suspected_where_the_construction_was_not_watched() -> None:
     model = net()
     assert read(AdamW(model.parameters()), model).optimizers[0].groups[0].weight_decay_is_default is None
     assert (
@@ -249,7 +249,7 @@ def test_a_default_can_only_be_suspected_when_nobody_watched() -> None:
     )
 
 
-def test_watching_leaves_no_trace() -> None:
+def test_watching_restores_the_constructors() -> None:
     before = (AdamW.__init__, SGD.__init__, torch.optim.Optimizer.add_param_group)
     with watch():
         assert AdamW.__init__ is not before[0]

@@ -1,4 +1,4 @@
-"""What a step with a gradient of zero does, and that trying it out leaves no trace."""
+"""What a step with a gradient of zero does, and that measuring it changes nothing."""
 
 import random
 import threading
@@ -32,12 +32,12 @@ def measured(optimizer: object, model: nn.Module) -> dict[str, Observation]:
     return {one.parameter: one for one in measure(find(optimizer), names)}
 
 
-def ways(optimizer: object, model: nn.Module) -> set[str | None]:
+def movements(optimizer: object, model: nn.Module) -> set[str | None]:
     return {one.movement for one in measured(optimizer, model).values()}
 
 
-class Sparing(torch.optim.SGD):
-    """Decays matrices only, whatever the groups say: the rule that LARS implementations hide inside their step."""
+class MatricesOnly(torch.optim.SGD):
+    """Decays matrices only, whatever the groups say, as LARS implementations do inside their step."""
 
     @torch.no_grad()
     def step(self, closure: object = None) -> None:  # type: ignore[override]
@@ -59,7 +59,7 @@ class Cautious(torch.optim.SGD):
                 parameter.sub_(group["lr"] * parameter.grad)
 
 
-class Trusting(torch.optim.SGD):
+class LayerwiseScaled(torch.optim.SGD):
     """Scales the step, decay included, by the norms of weight and gradient, as LARC does; not where these are 0."""
 
     @torch.no_grad()
@@ -73,7 +73,7 @@ class Trusting(torch.optim.SGD):
                     parameter.sub_(group["lr"] * trust * change)
 
 
-class Patient(torch.optim.SGD):
+class LateStarter(torch.optim.SGD):
     """Does nothing in its first six steps."""
 
     @torch.no_grad()
@@ -85,11 +85,11 @@ class Patient(torch.optim.SGD):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
 
 
-class Wanting(torch.optim.SGD):
+class NeedsClosure(torch.optim.SGD):
     """Steps only with a closure."""
 
     def step(self, closure: Callable[[], torch.Tensor] | None = None) -> torch.Tensor:  # type: ignore[override]
-        assert closure is not None, "a closure, please"
+        assert closure is not None, "step() needs a closure"
         loss = closure()
         super().step()
         return loss
@@ -100,7 +100,7 @@ class Broken(torch.optim.SGD):
         raise ZeroDivisionError("the norm of the gradient is 0")
 
 
-class Exploding(torch.optim.SGD):
+class DividesByZero(torch.optim.SGD):
     @torch.no_grad()
     def step(self, closure: object = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
@@ -108,30 +108,32 @@ class Exploding(torch.optim.SGD):
                 parameter.div_(parameter.grad.norm())
 
 
-class Grasping(torch.optim.SGD):
-    """Keeps its parameters in places besides its groups, with things that cannot be copied; halves what it keeps."""
+class KeepsParameters(torch.optim.SGD):
+    """Keeps its parameters outside its groups too, with locks that cannot be copied; halves what it keeps."""
 
     def __init__(self, model: nn.Module, place: str) -> None:
         parameters = list(model.parameters())
         super().__init__([{"params": parameters, "lock": threading.Lock()}], lr=0.1, weight_decay=0.1)
         self.defaults["lock"] = threading.Lock()
         if place == "pairs":
-            self.kept: Any = [(parameter, threading.Lock()) for parameter in parameters]
+            self.references: Any = [(parameter, threading.Lock()) for parameter in parameters]
         elif place == "model":
             model.lock = threading.Lock()  # type: ignore[assignment]
-            self.kept = model
+            self.references = model
         elif place == "closure":
-            self.kept = lambda: parameters
+            self.references = lambda: parameters
         else:
-            EVERYWHERE[:] = parameters
-            self.kept = None
+            GLOBAL_PARAMETERS[:] = parameters
+            self.references = None
 
     def reached(self) -> list[torch.Tensor]:
-        if self.kept is None:
-            return EVERYWHERE
-        if isinstance(self.kept, list):
-            return [parameter for parameter, _ in self.kept]
-        return list(self.kept()) if isinstance(self.kept, FunctionType) else list(self.kept.parameters())
+        if self.references is None:
+            return GLOBAL_PARAMETERS
+        if isinstance(self.references, list):
+            return [parameter for parameter, _ in self.references]
+        return (
+            list(self.references()) if isinstance(self.references, FunctionType) else list(self.references.parameters())
+        )
 
     @torch.no_grad()
     def step(self, closure: object = None) -> None:  # type: ignore[override]
@@ -141,7 +143,7 @@ class Grasping(torch.optim.SGD):
             parameter.grad = None
 
 
-EVERYWHERE: list[torch.Tensor] = []
+GLOBAL_PARAMETERS: list[torch.Tensor] = []
 
 
 def test_adamw_shrinks_by_lr_times_weight_decay() -> None:
@@ -154,12 +156,12 @@ def test_adamw_shrinks_by_lr_times_weight_decay() -> None:
 def test_adam_moves_every_element_alike_whatever_the_coefficient() -> None:
     for weight_decay in (0.1, 1e-3):
         model = net()
-        assert ways(torch.optim.Adam(model.parameters(), weight_decay=weight_decay), model) == {"sign"}
+        assert movements(torch.optim.Adam(model.parameters(), weight_decay=weight_decay), model) == {"sign"}
 
 
 def test_a_rule_inside_the_step_is_seen_for_each_parameter() -> None:
     model = net()
-    seen = measured(Sparing(model.parameters(), lr=0.1, weight_decay=0.1), model)
+    seen = measured(MatricesOnly(model.parameters(), lr=0.1, weight_decay=0.1), model)
     assert {name: one.movement for name, one in seen.items()} == {
         "0.weight": "proportional",
         "0.bias": "none",
@@ -170,28 +172,28 @@ def test_a_rule_inside_the_step_is_seen_for_each_parameter() -> None:
     }
 
 
-def test_cautious_decay_is_told_from_none() -> None:
+def test_cautious_decay_is_distinguished_from_none() -> None:
     model = net()
     for one in measured(Cautious(model.parameters(), lr=0.1, weight_decay=0.1), model).values():
         assert one.movement == "cautious"
         assert one.measured_rate == pytest.approx(0.1, rel=1e-3)
 
 
-def test_decay_that_only_a_gradient_brings_about_is_told_from_none() -> None:
+def test_decay_that_needs_a_gradient_is_distinguished_from_none() -> None:
     model = net()
-    assert ways(Trusting(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"other"}
-    assert ways(Trusting(model.parameters(), lr=0.1), model) == {"none"}
+    assert movements(LayerwiseScaled(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"other"}
+    assert movements(LayerwiseScaled(model.parameters(), lr=0.1), model) == {"none"}
 
 
-def test_a_wrapper_that_cannot_step_alone_is_measured_by_what_it_only_calls() -> None:
-    class Helpless(Lookahead):  # type: ignore[misc]
+def test_a_wrapper_that_cannot_step_alone_is_measured_by_the_optimizer_that_it_wraps() -> None:
+    class CannotStep(Lookahead):  # type: ignore[misc]
         pass
 
-    Helpless.__module__ = "timm.optim"
-    Helpless.__qualname__ = "Lookahead"
-    Helpless.update_slow = None
+    CannotStep.__module__ = "timm.optim"
+    CannotStep.__qualname__ = "Lookahead"
+    CannotStep.update_slow = None
     model = net()
-    assert ways(Helpless(torch.optim.AdamW(model.parameters()), k=1), model) == {"proportional"}
+    assert movements(CannotStep(torch.optim.AdamW(model.parameters()), k=1), model) == {"proportional"}
 
 
 def test_schedule_free_steps_are_measured_from_the_start_of_a_run() -> None:
@@ -240,19 +242,19 @@ def test_an_optimizer_that_warms_up_by_itself_is_measured_as_after_it() -> None:
     assert optimizer.param_groups[0]["warmup_steps"] == 100
 
 
-def test_a_late_start_is_waited_for() -> None:
+def test_more_steps_are_taken_where_the_first_move_nothing() -> None:
     model = net()
-    assert ways(Patient(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"proportional"}
+    assert movements(LateStarter(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"proportional"}
 
 
-def test_a_closure_is_given_to_whom_needs_one() -> None:
+def test_an_optimizer_that_needs_a_closure_gets_one() -> None:
     model = net()
-    assert ways(Wanting(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"proportional"}
+    assert movements(NeedsClosure(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"proportional"}
 
 
-def test_no_coefficient_means_no_movement() -> None:
+def test_without_a_coefficient_nothing_moves() -> None:
     model = net()
-    assert ways(torch.optim.AdamW(model.parameters(), weight_decay=0), model) == {"none"}
+    assert movements(torch.optim.AdamW(model.parameters(), weight_decay=0), model) == {"none"}
 
 
 def test_bfloat16_rounds_small_products_away_and_float32_does_not() -> None:
@@ -262,12 +264,12 @@ def test_bfloat16_rounds_small_products_away_and_float32_does_not() -> None:
         assert {(one.movement, round(one.measured_rate or 0, 6)) for one in seen.values()} == {(expected, 0.1)}
 
 
-def test_what_float16_cannot_compute_is_unstable_and_not_what_double_precision_makes_of_it() -> None:
+def test_a_step_that_overflows_in_float16_is_unstable_whatever_double_precision_gives() -> None:
     """AdamW's eps is 0 in float16, and a gradient of 0 divides by it; a larger one is not."""
     for eps, expected in ((1e-8, "unstable"), (1e-4, "vanishing")):
         model = net(torch.float16)
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1, eps=eps)
-        assert ways(optimizer, model) == {expected}
+        assert movements(optimizer, model) == {expected}
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step()
@@ -292,22 +294,22 @@ def test_frozen_parameters_are_not_measured() -> None:
 
 def test_a_model_on_meta_is_measured() -> None:
     model = net(device="meta")
-    assert ways(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model) == {"proportional"}
+    assert movements(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model) == {"proportional"}
 
 
 def test_a_large_model_on_meta_is_measured_on_small_probe_tensors() -> None:
     with torch.device("meta"):
         model = nn.Sequential(*(nn.Linear(16_384, 16_384) for _ in range(26)))
     assert sum(parameter.numel() for parameter in model.parameters()) > 6_900_000_000
-    assert ways(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model) == {"proportional"}
+    assert movements(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model) == {"proportional"}
 
 
-def test_states_that_the_constructor_makes_are_made_again() -> None:
+def test_states_that_the_constructor_makes_are_there_in_the_copy() -> None:
     model = net()
-    assert ways(torch.optim.Adagrad(model.parameters(), weight_decay=0.1), model) == {"sign"}
+    assert movements(torch.optim.Adagrad(model.parameters(), weight_decay=0.1), model) == {"sign"}
 
 
-def test_an_optimizer_in_the_middle_of_a_run_is_measured_from_a_standstill() -> None:
+def test_an_optimizer_in_the_middle_of_a_run_is_measured_without_its_momentum() -> None:
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
     for _ in range(3):
@@ -320,13 +322,13 @@ def test_an_optimizer_in_the_middle_of_a_run_is_measured_from_a_standstill() -> 
 @pytest.mark.parametrize(
     "flags", [{flag: True} for flag in ("fused", "foreach", "capturable", "amsgrad", "differentiable")]
 )
-def test_flags_that_need_another_device_do_not_stand_in_the_way(flags: dict[str, Any]) -> None:
+def test_flags_that_need_another_device_are_turned_off_for_the_measurement(flags: dict[str, Any]) -> None:
     model = net()
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1, **flags)
-    assert ways(optimizer, model) == {"proportional"}
+    assert movements(optimizer, model) == {"proportional"}
 
 
-def test_a_step_that_fails_is_reported_in_its_own_words() -> None:
+def test_a_step_that_raises_is_reported_with_its_error() -> None:
     model = net()
     with pytest.raises(OptimizerError, match=r"Broken\.step\(\) raised ZeroDivisionError: the norm of the"):
         measured(Broken(model.parameters(), lr=0.1), model)
@@ -334,7 +336,7 @@ def test_a_step_that_fails_is_reported_in_its_own_words() -> None:
 
 def test_a_step_that_gives_infinities_is_unstable() -> None:
     model = net()
-    assert ways(Exploding(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"unstable"}
+    assert movements(DividesByZero(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"unstable"}
 
 
 def test_measuring_changes_no_byte_of_anything() -> None:
@@ -358,19 +360,19 @@ def test_measuring_changes_no_byte_of_anything() -> None:
     assert getattr(optimizer, "_opt_called", False) is False
 
 
-@pytest.mark.parametrize("place", ["pairs", "model", "closure", "everywhere"])
-def test_an_optimizer_that_holds_on_to_its_parameters_gets_probe_tensors_for_these_too(place: str) -> None:
+@pytest.mark.parametrize("place", ["pairs", "model", "closure", "global"])
+def test_references_to_parameters_outside_the_groups_become_probe_tensors_too(place: str) -> None:
     model = net()
-    optimizer = Grasping(model, place)
+    optimizer = KeepsParameters(model, place)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     before = _bytes(model, optimizer), [id(parameter.grad) for parameter in model.parameters()]
     rates = {round(one.measured_rate or 0, 3) for one in measured(optimizer, model).values()}
     assert (_bytes(model, optimizer), [id(parameter.grad) for parameter in model.parameters()]) == before
-    assert rates == ({0.1} if place == "everywhere" else {5.05})  # a global name leads to no copy
+    assert rates == ({0.1} if place == "global" else {5.05})  # a global name leads to no copy
 
 
-def test_a_graph_that_waits_for_its_backward_pass_does_not_notice() -> None:
+def test_a_graph_before_its_backward_pass_is_not_disturbed() -> None:
     model = nn.Linear(3, 2)
     loss = model(torch.ones(1, 3)).sum()
     measured(torch.optim.AdamW(model.parameters()), model)

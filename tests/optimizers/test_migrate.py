@@ -47,7 +47,7 @@ def backwards_apart(model):
 def named(model):
     return torch.optim.AdamW(reversed(list(model.named_parameters())), lr=1e-3, weight_decay=0.1)
 
-def looks_at_values(model):
+def by_values(model):
     zeros = [p for p in model.parameters() if not p.any()]
     others = [p for p in model.parameters() if p.any()]
     return torch.optim.AdamW([{"params": others, "weight_decay": 0.1}, {"params": zeros, "weight_decay": 0.0}])
@@ -87,8 +87,8 @@ class Job:
         exec(TRAIN, self.space)
         torch.manual_seed(0)
         self.model: nn.Module = self.space["model"]()
-        made = self.space[factory](self.model)
-        self.optimizers = made if isinstance(made, tuple) else (made,)
+        optimizers = self.space[factory](self.model)
+        self.optimizers = optimizers if isinstance(optimizers, tuple) else (optimizers,)
         self.optimizer = self.optimizers[0]
         for _ in range(3):
             self.model(torch.randn(5, 4)).square().sum().backward()
@@ -165,7 +165,7 @@ def test_a_state_that_is_keyed_by_names_stays_so(tmp_path: Path) -> None:
 
 
 def test_an_optimizer_that_needs_values_gets_a_model_that_has_some(tmp_path: Path) -> None:
-    assert Job(tmp_path, factory="named").migrate("looks_at_values")[0].endswith("6 states moved by name")
+    assert Job(tmp_path, factory="named").migrate("by_values")[0].endswith("6 states moved by name")
 
 
 def test_a_write_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,8 +183,8 @@ def test_a_write_that_is_interrupted_leaves_nothing(tmp_path: Path, monkeypatch:
 
 def test_the_new_groups_decide_the_decay_and_the_saved_ones_the_lr(tmp_path: Path) -> None:
     job = Job(tmp_path)
-    (said,) = job.migrate("split")
-    assert said == (
+    (line,) = job.migrate("split")
+    assert line == (
         "optimizer: 1 group to 2 groups; 6 parameters, 6 states moved by name, in the order of the model, because the "
         "file has no names"
     )
@@ -203,7 +203,7 @@ def test_nothing_else_of_the_checkpoint_changes_and_the_input_is_not_touched(tmp
     assert all(value.equal(written["model"][name]) for name, value in job.content["model"].items())
 
 
-def test_there_and_back_is_where_it_was(tmp_path: Path) -> None:
+def test_a_migration_and_its_reverse_restore_the_state(tmp_path: Path) -> None:
     job = Job(tmp_path)
     job.migrate("split")
     job.file, job.output = job.output, tmp_path / "back.ckpt"
@@ -219,7 +219,9 @@ def test_there_and_back_is_where_it_was(tmp_path: Path) -> None:
     ("partial", "the state of 1.weight, 1.bias, 2.weight and 1 more would be lost"),
     ("two", "holds 1 optimizer states, and --to makes 2"),
 ])  # fmt: skip
-def test_what_would_lose_a_state_is_refused_and_nothing_is_written(tmp_path: Path, to: str, message: str) -> None:
+def test_a_migration_that_would_lose_a_state_is_refused_and_nothing_is_written(
+    tmp_path: Path, to: str, message: str
+) -> None:
     job = Job(tmp_path)
     with pytest.raises(DecayAuditError, match=message):
         job.migrate(to)
@@ -231,7 +233,7 @@ def test_a_state_is_not_made_up(tmp_path: Path) -> None:
         Job(tmp_path, factory="named_partial").migrate("one_group")
 
 
-def test_what_shapes_cannot_tell_apart_is_not_guessed(tmp_path: Path) -> None:
+def test_positions_that_shapes_cannot_distinguish_are_not_guessed(tmp_path: Path) -> None:
     with pytest.raises(DecayAuditError, match="positions without a name"):
         Job(tmp_path, factory="partial").migrate("one_group")
 

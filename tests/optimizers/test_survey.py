@@ -1,4 +1,4 @@
-"""The table of what weight_decay means, held against every optimizer class that is installed."""
+"""The table of what weight_decay means, compared with every optimizer class that is installed."""
 
 import importlib.util
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_the_classes_that_cannot_step_are_those_that_are_listed(measured: Measur
 
 @pytest.mark.parametrize("library", [library for library in COUNTED if library in INSTALLED])
 def test_the_survey_reaches_every_class_of_a_library(library: str, measured: Measured) -> None:
-    """Bases that others derive from are no optimizers."""
+    """Base classes are not optimizers."""
     assert {one.name for one in measured[library]} == CLASSES[library].keys()
     assert classes(library).keys() - CLASSES[library].keys() <= {"BaseOptimizer", "MuonBase"}
 

@@ -1,4 +1,4 @@
-"""The update in words, executed as it is written and held against torch's own step."""
+"""The update as it is written, executed and compared with torch's own step."""
 
 import math
 import re
@@ -107,14 +107,14 @@ def _orthogonalized(matrix: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adam-decoupled", "adamw", "maximize-decayed"])
-def test_what_is_kept_with_a_gradient_of_zero_is_what_torch_keeps(name: str) -> None:
+def test_the_percentage_left_after_a_gradient_of_zero_is_that_of_torch(name: str) -> None:
     weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
     optimizer = OPTIMIZERS[name]([weight])
     weight.grad = torch.zeros_like(weight)
     optimizer.step()
-    said = re.search(r"keeps ([\d.]+) %", _written(optimizer).zero_gradient)
-    assert said is not None
-    assert 1 - float(said[1]) / 100 == pytest.approx(1 - weight.item(), rel=0.01)
+    percentage = re.search(r"keeps ([\d.]+) %", _written(optimizer).zero_gradient)
+    assert percentage is not None
+    assert 1 - float(percentage[1]) / 100 == pytest.approx(1 - weight.item(), rel=0.01)
 
 
 def test_the_update_of_the_first_screen_reads_as_promised() -> None:
@@ -123,7 +123,7 @@ def test_the_update_of_the_first_screen_reads_as_promised() -> None:
     assert written.zero_gradient == "with a gradient of zero one step keeps 99.995 % of w"
 
 
-def test_a_class_without_a_formula_gets_the_sentence_of_its_way() -> None:
+def test_a_class_without_a_formula_gets_the_update_of_its_form() -> None:
     weight = torch.nn.Parameter(torch.ones(3, 3))
     assert _written(torch.optim.Adafactor([weight], lr=0.01, weight_decay=0.1)).steps == ("w <- w - 0.01 * 0.1 * w",)
 
