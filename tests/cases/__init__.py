@@ -1,1 +1,1 @@
-"""Training scripts with real bugs, each beside its repair: `model`, `broken` and `repaired`."""
+"""Training scripts with real bugs and their repairs: each has `model`, `broken` and `repaired`."""

@@ -24,7 +24,7 @@ def transformer() -> nn.Sequential:
 
 
 class ViT(nn.Module):
-    """Says itself what must not decay, as timm's models do."""
+    """Declares what must not decay, as timm's models do."""
 
     def __init__(self) -> None:
         super().__init__()

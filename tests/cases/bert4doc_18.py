@@ -1,4 +1,4 @@
-"""The condition is upside down: biases and norms decay, matrices do not (xuyige/BERT4doc-Classification#18)."""
+"""The condition is inverted: biases and norms decay, matrices do not (xuyige/BERT4doc-Classification#18)."""
 
 from torch import nn
 from torch.optim import AdamW

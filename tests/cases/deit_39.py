@@ -1,4 +1,4 @@
-"""A parallel wrapper hides no_weight_decay(): the positional table decays (facebookresearch/deit#39)."""
+"""A parallel wrapper hides no_weight_decay(): the position embedding decays (facebookresearch/deit#39)."""
 
 from torch import nn
 from torch.optim import AdamW

@@ -1,4 +1,4 @@
-"""load_state_dict goes by position: groups in another order swap their coefficients (pytorch/pytorch#1489)."""
+"""load_state_dict assigns groups by position: in another order, they swap their coefficients (pytorch/pytorch#1489)."""
 
 from torch import nn
 from torch.optim import AdamW

@@ -1,4 +1,4 @@
-"""The parameters are marked `_no_weight_decay`, and the training loop does not look (state-spaces/mamba#798)."""
+"""The parameters are marked `_no_weight_decay`, but training does not read that (state-spaces/mamba#798)."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""The type test knows one LayerNorm; the model has another of that name (Megatron-DeepSpeed#262)."""
+"""The type test is for one class LayerNorm; the model has another class of that name (Megatron-DeepSpeed#262)."""
 
 import torch
 from torch import nn

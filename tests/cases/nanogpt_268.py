@@ -1,4 +1,4 @@
-"""The embedding is the head: a list by modules holds it twice, and it decays twice (karpathy/nanoGPT#268)."""
+"""The embedding is the head: a list made from modules has it twice, and it decays twice (karpathy/nanoGPT#268)."""
 
 import warnings
 

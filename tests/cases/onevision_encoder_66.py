@@ -1,4 +1,4 @@
-"""Tokens of shape (1, 1, C) have three dimensions: a rank rule decays them (OneVision-Encoder#66)."""
+"""Tokens of shape (1, 1, C) have three dimensions: a rule on dimensions decays them (OneVision-Encoder#66)."""
 
 from torch import nn
 from torch.optim import AdamW

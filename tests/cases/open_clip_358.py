@@ -1,4 +1,4 @@
-"""FSDP flattens what it wraps: a rule on rank sees one vector, and spares it all (mlfoundations/open_clip#358)."""
+"""FSDP flattens what it wraps: a rule on rank sees one vector (mlfoundations/open_clip#358)."""
 
 import torch
 from torch import nn

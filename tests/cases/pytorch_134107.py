@@ -1,4 +1,4 @@
-"""An optimizer that knows names loads by position all the same: states change places (pytorch/pytorch#134107)."""
+"""An optimizer with parameter names still loads by position: states are swapped (pytorch/pytorch#134107)."""
 
 from torch import nn
 from torch.optim import AdamW

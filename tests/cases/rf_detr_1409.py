@@ -1,4 +1,4 @@
-"""One group for each parameter, of which almost all agree (roboflow/rf-detr#1409)."""
+"""One group for each parameter, almost all with the same settings (roboflow/rf-detr#1409)."""
 
 from torch import nn
 from torch.optim import AdamW

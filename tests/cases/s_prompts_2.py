@@ -1,4 +1,4 @@
-"""The frozen backbone is handed over too, into a group that decays (iamwangyabin/S-Prompts#2)."""
+"""The optimizer gets the frozen backbone too, in a group that decays (iamwangyabin/S-Prompts#2)."""
 
 from torch import nn
 from torch.optim import SGD

@@ -1,4 +1,4 @@
-"""The step itself leaves vectors out, and the groups say that they decay (vturrisi/solo-learn#301)."""
+"""The step does not decay vectors, but their groups have a weight_decay (vturrisi/solo-learn#301)."""
 
 import torch
 from torch import nn

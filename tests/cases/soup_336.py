@@ -1,4 +1,4 @@
-"""A group that no parameter of this model falls into (Soup#336)."""
+"""A group whose condition matches no parameter of this model (Soup#336)."""
 
 from torch import nn
 from torch.optim import AdamW

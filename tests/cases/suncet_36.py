@@ -1,4 +1,4 @@
-"""A state saved for two groups is loaded into one: torch refuses it, and says no names (facebookresearch/suncet#36)."""
+"""A state of two groups is loaded into one: torch refuses it and names no parameter (facebookresearch/suncet#36)."""
 
 from torch import nn
 from torch.optim import AdamW

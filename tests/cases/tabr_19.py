@@ -1,4 +1,4 @@
-"""The list of what is spared is made and never filled (yandex-research/tabular-dl-tabr#19)."""
+"""The list of parameters to spare is created and never filled (yandex-research/tabular-dl-tabr#19)."""
 
 from torch import nn
 from torch.optim import AdamW

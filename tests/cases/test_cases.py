@@ -1,4 +1,4 @@
-"""Each regression case gives its finding, and its repaired twin none at all."""
+"""Each broken script gives its finding, and its repair gives none."""
 
 import importlib
 import re
@@ -14,7 +14,7 @@ from decay_audit.checks.codes import Finding
 CASES = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith(("_", "test_")))
 
 OF_RULES = ("DA301", "DA302")
-"""What a preset says of its own rules on a model as small as these is beside the point."""
+"""Findings about the preset's own rules: expected on models as small as these."""
 
 pytestmark = pytest.mark.filterwarnings("ignore:FSDP is switching to use:UserWarning")
 

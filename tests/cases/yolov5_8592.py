@@ -1,4 +1,4 @@
-"""Nobody sets weight_decay, and AdamW decays with 0.01 (ultralytics/yolov5#8592)."""
+"""The code does not set weight_decay, and AdamW decays with its default 0.01 (ultralytics/yolov5#8592)."""
 
 from torch import nn
 from torch.optim import AdamW
