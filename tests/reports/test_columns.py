@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 import decay_audit
 from decay_audit import api, reports
 from decay_audit.api import Request
 from decay_audit.reports import columns
+from decay_audit.roles.words import CONFIDENCES
+from tests.reports import samples
 
 
 def shown(optimizer: object, model: nn.Module) -> dict[str, list[str]]:
@@ -98,3 +101,25 @@ def test_a_tied_parameter_is_selected_by_any_of_its_names() -> None:
     model["head"].weight = model["wte"].weight
     report = reports.filter_parameters(decay_audit.audit(model), globs=["head.weight"])
     assert [decision.name for decision in report.plan.decisions] == ["wte.weight"]
+
+
+@pytest.mark.parametrize(
+    ("types", "hint"),
+    [(("torch.nn.Module",), "decay-audit explain TARGET NAME shows the evidence"), ((), "--model TARGET adds them")],
+)
+def test_one_legend_line_explains_the_marks_of_uncertain_roles(types: tuple[str, ...], hint: str) -> None:
+    bare = samples.report(
+        samples.subject(f"{confidence}.weight", (4, 4), "linear_weight", "linear", confidence)
+        for confidence in CONFIDENCES
+    )
+    parameters = tuple(replace(each, owner=replace(each.owner, types=types)) for each in bare.inventory.parameters)
+    text = reports.render(replace(bare, inventory=replace(bare.inventory, parameters=parameters)))
+    assert [line.strip() for line in text.splitlines() if hint in line] == [
+        f"~ a likely role, ? a guess: {'a checkpoint has no classes; ' if not types else ''}{hint}"
+    ]
+    assert all(f"linear weight{mark}  " in text for mark in ("  ", " ~", " ?"))
+
+
+def test_a_report_without_uncertain_roles_has_no_legend() -> None:
+    text = reports.render(samples.report([samples.subject("fc.weight", (4, 4), "linear_weight", "linear")]))
+    assert "likely" not in text
