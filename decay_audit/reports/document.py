@@ -204,17 +204,17 @@ def parameter_records(report: Report) -> tuple[ParameterRecord, ...]:
 
 
 def _parameter(decision: Decision, observations: Sequence[Observation]) -> ParameterRecord:
-    subject, parameter = decision.classified, decision.classified.parameter
+    classified, parameter = decision.classified, decision.classified.parameter
     return ParameterRecord(
         name=parameter.name,
         raw_name=parameter.raw_name,
         shape=parameter.shape,
         dtype=parameter.dtype,
         numel=parameter.numel,
-        layer=subject.layer,
-        role=subject.role,
-        confidence=subject.confidence,
-        evidence=tuple(EvidenceRecord(kind=evidence.kind, detail=evidence.detail) for evidence in subject.evidence),
+        layer=classified.layer,
+        role=classified.role,
+        confidence=classified.confidence,
+        evidence=tuple(EvidenceRecord(kind=evidence.kind, detail=evidence.detail) for evidence in classified.evidence),
         owner=parameter.owner.name,
         owner_type=parameter.owner.types[0] if parameter.owner.types else None,
         trainable=parameter.trainable,

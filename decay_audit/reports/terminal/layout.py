@@ -44,7 +44,7 @@ class Column(Struct, frozen=True, kw_only=True):
 
 
 def paint(text: str, style: Style, *, color: bool) -> str:
-    """Style a text for a terminal, if there is one to style it for."""
+    """Wrap a text in the escape codes of its style; without colour it stays as it is."""
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if color and style and text else text
 
 
