@@ -7,8 +7,22 @@
     >>> [finding.message for finding in decay_audit.audit(model, optimizer).findings]
     ['2 norm parameters and 1 bias are decayed; no-norm-no-bias spares them']
 
-The public names stand in `__init__.pyi`; each is imported when it is first asked for, so that the command line starts
-quickly and `import decay_audit` does not import torch.
+Data goes down this list:
+
+    sources       a target -> Inventory: its parameters, and saved optimizer states
+    roles         Inventory -> Classified: the role and layer of each parameter, with evidence
+    rulesets      Classified, RuleSet -> Plan: the decision about each parameter
+    optimizers    live and saved optimizers -> Observations: what they do to each parameter
+    checks        Plan, Observations -> Findings: where they differ
+    reports       Report -> text, JSON, SARIF, ...
+    emit          Plan -> Python code
+    api           the stages put together; the functions that Python code calls
+    cli           the command line
+    integrations  the audit in pytest, Lightning and transformers' Trainer
+    model         the values that all of them use; below it `errors`, `files` and `text`
+
+The public names stand in `__init__.pyi`. Each is imported when it is first used, so that the command line starts quickly
+and `import decay_audit` does not import torch.
 """
 
 import lazy_loader

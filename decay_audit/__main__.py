@@ -1,4 +1,4 @@
-"""The process: run the command line, and make a bug of ours look like one (exit 3), never like a finding."""
+"""The process: run the command line. A bug in decay-audit exits with 3, so that it is never taken for a finding."""
 
 import gc
 import sys
@@ -6,14 +6,14 @@ import sys
 
 def main() -> None:
     """Run decay-audit."""
-    gc.set_threshold(100_000, 50, 100)  # a short life with many lasting values: searching them for cycles takes long
+    gc.set_threshold(100_000, 50, 100)  # many objects live until the end: searching them for cycles is slow
     from decay_audit.cli import app
 
     try:
         app()
     except (SystemExit, KeyboardInterrupt):
         raise
-    except BaseException as error:  # noqa: BLE001  (the outermost frame; what tests skip with is no Exception)
+    except BaseException as error:  # noqa: BLE001  (the outermost frame; some exceptions, such as pytest's skip, derive from BaseException)
         import traceback
 
         traceback.print_exc()

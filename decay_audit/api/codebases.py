@@ -1,6 +1,6 @@
-"""Another codebase's own function, called with its own configuration on a live model: what it makes of each parameter.
+"""Another codebase's own grouping function, called on a live model: the treatment that it gives each parameter.
 
-Knows the codebases whose grouping is a function that can be installed; no rule, and no file.
+Knows the codebases whose function can be installed and called. Knows no ruleset, and reads no file.
 """
 
 import contextlib
@@ -18,28 +18,28 @@ from decay_audit.rulesets.conformance import Treatment
 
 
 class Codebase(Struct, frozen=True, kw_only=True):
-    """How to ask a codebase.
+    """How to call a codebase's grouping function.
 
     Attributes:
-        distributions: what may provide it, by the names that pip knows.
-        module: what is imported of it.
-        ask: from that module, a model, a configuration and a base coefficient to groups of tensors.
+        distributions: the packages that may provide it, by their names on PyPI.
+        module: the module to import.
+        group: takes that module, a model, a configuration and a base coefficient; gives groups of tensors.
     """
 
     distributions: Sequence[str]
     module: str
-    ask: Callable[[Any, nn.Module, Any, float], Iterable[tuple[Sequence[Tensor], Treatment]]]
+    group: Callable[[Any, nn.Module, Any, float], Iterable[tuple[Sequence[Tensor], Treatment]]]
 
 
 class CodebaseUnavailableError(DecayAuditError):
-    """A codebase cannot be asked, or stops itself; the message says why."""
+    """A codebase's function cannot be called, or raises an error; the message says why."""
 
 
 def version(codebase: str) -> str:
     """Give a codebase's name and the version that is installed.
 
     Raises:
-        CodebaseUnavailableError: none is, or it has no function that could be called.
+        CodebaseUnavailableError: it is not installed, or has no function that can be called.
     """
     if codebase not in CODEBASES:
         raise CodebaseUnavailableError(f"{codebase} has no function that can be called here")
@@ -50,25 +50,28 @@ def version(codebase: str) -> str:
 
 
 def treatments(codebase: str, model: nn.Module, configuration: Any, base: float) -> dict[str, Treatment]:  # noqa: ANN401
-    """Ask a codebase what it makes of every parameter, by the name that the model gives it.
+    """Call a codebase's function, and return its treatment of every parameter, by the parameter's name.
 
     Args:
         configuration: plain values, in the form in which the codebase takes them.
         base: the optimizer's weight_decay, where the configuration has multiples of it.
 
     Raises:
-        CodebaseUnavailableError: the codebase cannot be imported, or stops on this model itself.
+        CodebaseUnavailableError: the codebase cannot be imported, or its function raises an error.
     """
     names = {id(tensor): name for name, tensor in model.named_parameters()}
-    asked = CODEBASES[codebase]
+    grouping = CODEBASES[codebase]
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):  # they log each one
-            groups = list(asked.ask(importlib.import_module(asked.module), model, configuration, base))
+        with (
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):  # they log every parameter
+            groups = list(grouping.group(importlib.import_module(grouping.module), model, configuration, base))
     except ImportError as error:
         raise CodebaseUnavailableError(f"{codebase} cannot be imported: {error}") from error
     except Exception as error:
         raise CodebaseUnavailableError(
-            f"{codebase} stops on this model itself: {type(error).__name__}: {error}"
+            f"{codebase} raised an error on this model: {type(error).__name__}: {error}"
         ) from error
     return {names[id(tensor)]: treatment for tensors, treatment in groups for tensor in tensors}
 
@@ -83,9 +86,9 @@ def _mmengine(module: Any, model: nn.Module, configuration: Any, base: float) ->
 
 
 def _torchtitan(module: Any, model: nn.Module, configuration: Any, _: float) -> Iterator[Any]:  # noqa: ANN401
-    """The last group is the one for the rest: learning rates are told as multiples of its own."""
-    wanted = [module.ParamGroupConfig(**group) for group in configuration]
-    built, _patterns = module.OptimizersContainer._build_param_groups(model, wanted, {})
+    """Give learning rates as multiples of that of the last group, which takes the remaining parameters."""
+    param_groups = [module.ParamGroupConfig(**group) for group in configuration]
+    built, _patterns = module.OptimizersContainer._build_param_groups(model, param_groups, {})
     last = configuration[-1]["optimizer_kwargs"].get("lr")
     for name, groups in built.items():
         for group in groups:
@@ -95,8 +98,8 @@ def _torchtitan(module: Any, model: nn.Module, configuration: Any, _: float) -> 
 
 
 CODEBASES: dict[str, Codebase] = {
-    "mmengine": Codebase(distributions=("mmengine", "mmengine-lite"), module="mmengine.optim", ask=_mmengine),
+    "mmengine": Codebase(distributions=("mmengine", "mmengine-lite"), module="mmengine.optim", group=_mmengine),
     "torchtitan": Codebase(
-        distributions=("torchtitan",), module="torchtitan.components.optimizer.optimizer", ask=_torchtitan
+        distributions=("torchtitan",), module="torchtitan.components.optimizer.optimizer", group=_torchtitan
     ),
 }

@@ -37,18 +37,18 @@ def load(request: Request) -> LoadedTarget:
         return LoadedTarget(inventory=module.read(module.require_module(request.live.model)))
     spec = targets.parse(request.target)
     if isinstance(spec, targets.CheckpointTarget):
-        return _checkpoint(spec, request)
+        return _load_checkpoint(spec, request)
     if request.model:
         raise DecayAuditError(f"{request.target} is a model itself", "--model goes with a checkpoint")
     request.progress("importing torch")
     from decay_audit.sources import module
 
     built = module.build(spec, device=request.device, progress=request.progress)
-    inventory = built.inventory if request.trace is None else _traced(built, request)
+    inventory = built.inventory if request.trace is None else _trace_uses(built, request)
     return _require_parameters(LoadedTarget(inventory=inventory, built=built))
 
 
-def _checkpoint(spec: targets.CheckpointTarget, request: Request) -> LoadedTarget:
+def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> LoadedTarget:
     from decay_audit.sources import checkpoint
 
     if request.trace is not None and not request.model:
@@ -62,7 +62,7 @@ def _checkpoint(spec: targets.CheckpointTarget, request: Request) -> LoadedTarge
     return replace(model, inventory=onto_model.fit(saved, model.inventory))
 
 
-def _traced(built: "BuiltModel", request: Request) -> Inventory:
+def _trace_uses(built: "BuiltModel", request: Request) -> Inventory:
     from decay_audit.sources import trace
 
     request.progress("tracing the forward pass")

@@ -1,4 +1,4 @@
-"""A checkpoint becomes one whose optimizer state fits new param groups: a new file, rewritten parameter by parameter."""
+"""A checkpoint becomes one whose optimizer state fits new param groups: a new file. The first one is only read."""
 
 from collections.abc import Mapping
 from pathlib import Path

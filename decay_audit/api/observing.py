@@ -42,14 +42,16 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     """
     if request.live is not None:
         return _in_memory(request.live, loaded.inventory, measure=request.measure)
-    checkpoint = _checkpoint(loaded, request)
+    checkpoint = _checkpoint_inventory(loaded, request)
     if request.optimizer is None and request.measure:
         raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
-    live = _made(loaded, request, request.optimizer) if request.optimizer else ObservedOptimizers()
+    live = _from_expression(loaded, request, request.optimizer) if request.optimizer else ObservedOptimizers()
     saved = _with_names((checkpoint or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
-    read = tuple(observation for optimizer in saved for observation in observe_groups(optimizer))
+    saved_observations = tuple(observation for optimizer in saved for observation in observe_groups(optimizer))
     return ObservedOptimizers(
-        optimizers=(*live.optimizers, *saved), observations=(*live.observations, *read), checkpoint=checkpoint
+        optimizers=(*live.optimizers, *saved),
+        observations=(*live.observations, *saved_observations),
+        checkpoint=checkpoint,
     )
 
 
@@ -64,14 +66,14 @@ def _with_names(
 ) -> tuple[Optimizer, ...]:
     """Name the positions of a saved optimizer after the live optimizer that would load it, where shapes allow it."""
     shapes = {parameter.name: parameter.shape for parameter in inventory.parameters}
-    loads = {id(saved_one): live_one for live_one, saved_one in pair_optimizers(live, saved)}
+    loads = {id(saved_optimizer): live_optimizer for live_optimizer, saved_optimizer in pair_optimizers(live, saved)}
     return tuple(
         name_positions(optimizer, loads[id(optimizer)], shapes) if id(optimizer) in loads else optimizer
         for optimizer in saved
     )
 
 
-def _checkpoint(loaded: LoadedTarget, request: Request) -> Inventory | None:
+def _checkpoint_inventory(loaded: LoadedTarget, request: Request) -> Inventory | None:
     """Read the file that `--checkpoint` names, for the optimizer states in it."""
     if request.checkpoint is None:
         return None
@@ -91,7 +93,7 @@ def _checkpoint(loaded: LoadedTarget, request: Request) -> Inventory | None:
     return replace(fitted, optimizers=(replace(first, notes=(*first.notes, *fitted.notes)), *others))
 
 
-def _made(loaded: LoadedTarget, request: Request, expression: str) -> ObservedOptimizers:
+def _from_expression(loaded: LoadedTarget, request: Request, expression: str) -> ObservedOptimizers:
     built = loaded.built
     if built is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
@@ -100,7 +102,7 @@ def _made(loaded: LoadedTarget, request: Request, expression: str) -> ObservedOp
     request.progress("making the optimizer")
     with watch_construction.watch() as log:
         built, optimizers, source = make_optimizer(expression, built, request)
-    request.progress("measuring steps with a gradient of zero" if request.measure else "reading the optimizer")
+    request.progress("measuring steps with zero gradients" if request.measure else "reading the optimizer")
     return observe_live(built.model, loaded.inventory, optimizers, log=log, measure=request.measure, source=source)
 
 
@@ -118,9 +120,9 @@ def make_optimizer(expression: str, built: "BuiltModel", request: Request) -> "t
         if built.inventory.built_on == "cpu" or request.device != "auto" or "meta" not in str(error.__cause__):
             raise
     request.progress("building on the CPU: the optimizer needs real numbers")
-    real = load(replace(request, device="cpu")).built
-    assert real is not None  # the same target gave a model before
-    return real, *module.evaluate_optimizer(expression, real)
+    on_cpu = load(replace(request, device="cpu")).built
+    assert on_cpu is not None  # the same target gave a model before
+    return on_cpu, *module.evaluate_optimizer(expression, on_cpu)
 
 
 def observe_live(
@@ -132,7 +134,7 @@ def observe_live(
     source: str = "",
     measure: bool = False,
 ) -> ObservedOptimizers:
-    """Read live optimizers: what each group holds, and, if asked for, what a step with a gradient of zero does.
+    """Read live optimizers: what each group holds, and, if `measure` is set, what a step with zero gradients does.
 
     Args:
         optimizers: an optimizer, several, or what holds them, as `decay_audit.optimizers.find` accepts.
@@ -140,7 +142,7 @@ def observe_live(
         source: the beginning of a sentence that ends in what `optimizers` is, for the message of an error.
 
     Raises:
-        OptimizerError: there is none among them, or it cannot be read or stepped.
+        OptimizerError: there is no optimizer in `optimizers`, or one cannot be read or stepped.
     """
     from decay_audit.optimizers import find, live
     from decay_audit.optimizers.measure import measure as measure_steps

@@ -6,6 +6,7 @@ parameter for each option; the verb gets its sections filled.
 
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
+from itertools import chain
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -75,18 +76,18 @@ def register(app: typer.Typer, run: Run, name: str | None = None) -> None:
 
 
 def with_single_options(run: Run) -> Run:
-    """Give a function with one parameter for each option, as Typer reads it; it calls `run` with filled sections."""
+    """Make a function with one parameter for each option, which Typer can read; it calls `run` with filled sections."""
     parameters = signature(run).parameters
-    sections = {name: section for name, each in parameters.items() if (section := _section(each)) is not None}
-    single = {name: option for name, each in parameters.items() if (option := _single(each)) is not None}
+    sections = {name: section for name, parameter in parameters.items() if (section := _section(parameter)) is not None}
+    single = {name: option for name, parameter in parameters.items() if (option := _single(parameter)) is not None}
 
     def command(**values: Any) -> None:  # noqa: ANN401
         filled = {name: section.gather(values) for name, section in sections.items()}
         own = {name: _value(single[name], value) if name in single else value for name, value in values.items()}
         run(**own, **filled)
 
-    declared = [_typer_parameters(each, sections, single) for each in parameters.values()]
-    command.__signature__ = Signature([each for part in declared for each in part])  # type: ignore[attr-defined]
+    typer_parameters = (_typer_parameters(parameter, sections, single) for parameter in parameters.values())
+    command.__signature__ = Signature(list(chain.from_iterable(typer_parameters)))  # type: ignore[attr-defined]
     command.__annotations__ = {}  # Typer reads these before the signature
     command.__doc__ = run.__doc__
     return command
@@ -100,7 +101,9 @@ def _section(parameter: Parameter) -> OptionSection | None:
     options = declared_options(kind)
     for part in metadata:
         if isinstance(part, Takes):
-            options = tuple(each for each in options if each.option.panel in part.panels or each.name in part.names)
+            options = tuple(
+                declared for declared in options if declared.option.panel in part.panels or declared.name in part.names
+            )
     return OptionSection(kind, options)
 
 

@@ -94,10 +94,10 @@ def schema() -> dict[str, Any]:
 
 
 def _table_form(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type that is made here
-    """Make the type that the table is read as, from the declared options.
+    """Make the type of the table from the declared options.
 
     Args:
-        absent: the type of the value of a key that is not there. A schema has no word for UnsetType, and one for None.
+        absent: the type of a key that is not set: None for reading, UnsetType for the schema, so that it has no null.
     """
     default = UNSET if absent is UnsetType else None
     own = [("target", Target), ("name", Annotated[Name | absent, Meta()], default)]
@@ -112,13 +112,13 @@ def _form(name: str, form_fields: Sequence[Any]) -> Any:  # noqa: ANN401
 def _fields(scopes: Sequence[ConfigScope], absent: type[UnsetType] | None) -> list[tuple[str, Any, Any]]:
     default = UNSET if absent is UnsetType else None
     return [
-        (option.name, Annotated[option.type | absent, _described(option)], default)
+        (option.name, Annotated[option.type | absent, _help_and_default(option)], default)
         for option in OPTIONS.values()
         if option.option.config in scopes
     ]
 
 
-def _described(declared: DeclaredOption) -> Meta:
+def _help_and_default(declared: DeclaredOption) -> Meta:
     default = {"default": declared.default} if declared.default or declared.default is False else {}
     return Meta(description=declared.option.help, extra_json_schema=default)
 
@@ -130,14 +130,14 @@ def _set_options(table: Any) -> dict[str, Any]:  # noqa: ANN401 - of a type that
 
 
 def from_folder(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Let names of files count from the folder of pyproject.toml, wherever the command runs."""
+    """Make paths relative to the folder of pyproject.toml relative to the current folder, where commands run."""
     return {
         name: path_from(folder, value) if OPTIONS[name].option.names_file else value for name, value in options.items()
     }
 
 
 def path_from(folder: Path, value: str) -> str:
-    """Write a value that names a file as it is from the current folder; commands in fixes repeat it."""
+    """Rewrite the path in a value from `folder` to the current folder, so that commands in fixes can be pasted."""
     if folder == Path.cwd():
         return value
     file, colon, rest = value.partition(":")

@@ -13,15 +13,15 @@ _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?P<pa
 _ANY_HEADER = re.compile(r"\s*\[")
 _KEY = re.compile(r"""\s*["']?(?P<key>[\w-]+)["']?\s*=""")
 
-Place = tuple[int | None, str]
-"""A key of the table itself, or of the list of tables in it of that number."""
+TableKey = tuple[int | None, str]
+"""The number of an audit (None for the table around them), and a key in it."""
 
 
 def table(file: Path) -> object:
-    """Give the table as it was parsed; None if there is none.
+    """Return the parsed table; None if the file has none.
 
     Raises:
-        DecayAuditError: the file is no TOML.
+        DecayAuditError: the file is not TOML.
     """
     try:
         tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
@@ -31,42 +31,43 @@ def table(file: Path) -> object:
 
 
 def node(file: Path) -> Node:
-    """Give the table as a tree; tomllib tells no lines, so they are looked up in the text."""
+    """Return the table as a tree of nodes. tomllib gives no line numbers, so they are looked up in the text."""
     lines = _lines(file.read_text(encoding="utf-8"))
     return _node(table(file), lines, None, lines.get((None, ""), 1))
 
 
-def _node(value: Any, lines: Mapping[Place, int], number: int | None, line: int) -> Node:  # noqa: ANN401 - TOML has dates, too
+def _node(value: Any, lines: Mapping[TableKey, int], number: int | None, line: int) -> Node:  # noqa: ANN401 - TOML has dates, too
     match value:
         case dict():
-            found = {key: lines.get((number, key), line) for key in value}
+            key_lines = {key: lines.get((number, key), line) for key in value}
             return MappingNode(
                 line,
                 tuple(
-                    (ScalarNode(found[key], key, key), _node(value[key], lines, number, found[key])) for key in value
+                    (ScalarNode(key_line, key, key), _node(value[key], lines, number, key_line))
+                    for key, key_line in key_lines.items()
                 ),
             )
         case list():
-            return ListNode(line, tuple(_item(each, lines, index, line) for index, each in enumerate(value)))
+            return ListNode(line, tuple(_item(item, lines, index, line) for index, item in enumerate(value)))
         case _:
             return ScalarNode(line, value, str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def _item(value: Any, lines: Mapping[Place, int], index: int, line: int) -> Node:  # noqa: ANN401
+def _item(value: Any, lines: Mapping[TableKey, int], index: int, line: int) -> Node:  # noqa: ANN401
     return _node(value, lines, index, lines.get((index, ""), line) if isinstance(value, dict) else line)
 
 
-def _lines(text: str) -> dict[Place, int]:
-    """Find the lines of keys, and under an empty key those of the tables that hold them."""
-    lines: dict[Place, int] = {}
-    inside, number, count = False, None, 0
-    for line, written in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(written):
-            inside, number = True, count if header["part"] else None
+def _lines(text: str) -> dict[TableKey, int]:
+    """Find the line number of each key, and under an empty key that of the header of its table."""
+    lines: dict[TableKey, int] = {}
+    in_table, number, count = False, None, 0
+    for line, source in enumerate(text.splitlines(), 1):
+        if header := _HEADER.match(source):
+            in_table, number = True, count if header["part"] else None
             count += header["part"] is not None
             lines.setdefault((number, ""), line)
-        elif _ANY_HEADER.match(written):
-            inside = False
-        elif inside and (key := _KEY.match(written)):
+        elif _ANY_HEADER.match(source):
+            in_table = False
+        elif in_table and (key := _KEY.match(source)):
             lines.setdefault((number, key["key"]), line)
     return lines

@@ -106,7 +106,7 @@ def test_a_codebase_that_stops_on_the_model_is_quoted(tmp_path: Path) -> None:
     pytest.importorskip("mmengine")
     text = "x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(norm_decay_mult=0.5))\n"
     result = checked(text, "mmengine", "tests.parity.models:Odd", tmp_path)
-    assert "not compared: mmengine stops on this model itself: ValueError: some parameters appear in" in result.stderr
+    assert "not compared: mmengine raised an error on this model: ValueError: some parameters" in result.stderr
     assert result.exit_code == 0
 
 
@@ -117,7 +117,7 @@ def test_a_check_asks_torchtitan_itself(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert re.search(r"the same as torchtitan \d[\d.]+ does itself, on \d+ parameters", result.stderr)
     result = checked(TORCHTITAN, "torchtitan", "tests.parity.models:Language", tmp_path)
-    assert "not compared: torchtitan stops on this model itself: ValueError: Optimizer param_groups" in result.stderr
+    assert "not compared: torchtitan raised an error on this model: ValueError: Optimizer param_groups" in result.stderr
 
 
 def test_inherited_configurations_are_joined_as_mmengine_joins_them(tmp_path: Path) -> None:
