@@ -3,7 +3,7 @@
     python -m benchmarks.live [--layers 1000] [--rounds 5]
 
 A model of 1,000 transformer layers, 12,000 parameters, on meta. Both sides take turns in one process; medians are
-compared. Measured is the audit that also steps stand-ins.
+compared. Measured is the audit that also steps probe tensors.
 """
 
 import argparse

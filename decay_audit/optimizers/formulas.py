@@ -1,6 +1,6 @@
-"""The update of one parameter: its optimizer and group go in, the assignments of a step with their numbers come out.
+"""The update of one parameter: its optimizer and group go in; the assignments of a step, with numbers, come out.
 
-They stand in the order in which the step makes them. Knows no torch.
+The assignments are in the order in which the step makes them. Knows no torch.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ def update_formula(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
     """
     name = optimizer.type.rpartition("(")[2].rstrip(")")
     form = decay_form(class_facts((name,)), group.hyperparameters)
-    if SEMANTICS[form] != optimizer.semantics:  # a class of that name in another library
+    if SEMANTICS[form] != optimizer.semantics:  # another library has a class of this name
         coefficient = _number_text(group.weight_decay)
         return UpdateFormula(optimizer=optimizer.type, steps=(f"weight_decay {coefficient}, {optimizer.semantics}",))
     write = _FORMULAS.get((name, form))

@@ -117,13 +117,13 @@ class Measurement(NamedTuple):
 
 def classes(library: str) -> dict[str, type[torch.optim.Optimizer]]:
     """All optimizer classes that a library defines itself, public or not."""
-    found: dict[str, type[torch.optim.Optimizer]] = {}
+    kinds: dict[str, type[torch.optim.Optimizer]] = {}
     for module in _modules(library):
         for kind in vars(module).values():
             own = inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)
             if own and kind.__module__.partition(".")[0] == library and kind.__name__ not in ("NewCls", "Optimizer"):
-                found.setdefault(kind.__name__, kind)
-    return dict(sorted(found.items(), key=lambda item: item[0].lower()))
+                kinds.setdefault(kind.__name__, kind)
+    return dict(sorted(kinds.items(), key=lambda item: item[0].lower()))
 
 
 def _modules(library: str) -> Iterator[Any]:
@@ -133,9 +133,9 @@ def _modules(library: str) -> Iterator[Any]:
         except ImportError:
             continue
         yield root
-        for found in pkgutil.walk_packages(getattr(root, "__path__", ()), f"{name}."):
+        for info in pkgutil.walk_packages(getattr(root, "__path__", ()), f"{name}."):
             try:
-                yield importlib.import_module(found.name)
+                yield importlib.import_module(info.name)
             except (ImportError, SystemExit):  # an optional part of the library, or a script
                 continue
 

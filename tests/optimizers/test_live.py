@@ -126,9 +126,9 @@ def test_a_trainer_that_cannot_make_its_optimizer_says_why() -> None:
 def test_groups_are_read_by_canonical_names() -> None:
     model = net()
     groups = [{"params": [model[0].weight], "weight_decay": 0.1}, {"params": [model[0].bias], "weight_decay": 0.0}]
-    seen = read(AdamW(groups, lr=torch.tensor(0.5)), model)
-    assert [group.parameters for group in seen.optimizers[0].groups] == [("0.weight",), ("0.bias",)]
-    assert [(one.parameter, one.weight_decay, one.lr, one.group) for one in seen.observations] == [
+    live = read(AdamW(groups, lr=torch.tensor(0.5)), model)
+    assert [group.parameters for group in live.optimizers[0].groups] == [("0.weight",), ("0.bias",)]
+    assert [(one.parameter, one.weight_decay, one.lr, one.group) for one in live.observations] == [
         ("0.weight", 0.1, 0.5, 0),
         ("0.bias", 0.0, 0.5, 1),
     ]
@@ -147,26 +147,29 @@ def test_foreign_tensors_and_empty_groups_are_read_as_such() -> None:
 def test_a_wrapper_in_the_table_has_the_semantics_of_what_it_wraps() -> None:
     model = net()
     for inside, semantics in ((SGD(model.parameters(), lr=0.1), "coupled"), (AdamW(model.parameters()), "decoupled")):
-        seen = read(Lookahead(inside), model).optimizers[0]
-        assert (seen.type, seen.semantics) == (f"Lookahead({type(inside).__name__})", semantics)
+        optimizer = read(Lookahead(inside), model).optimizers[0]
+        assert (optimizer.type, optimizer.semantics) == (f"Lookahead({type(inside).__name__})", semantics)
         assert read(Lookahead(Lookahead(inside)), model).optimizers[0].semantics == semantics
 
 
 def test_a_wrapper_that_is_not_in_the_table_has_unknown_semantics() -> None:
     model = net()
-    seen = read(PlainWrapper(SGD(model.parameters(), lr=0.1, weight_decay=0.1)), model)
-    assert (seen.optimizers[0].type, seen.optimizers[0].semantics) == ("PlainWrapper(SGD)", "unknown")
-    assert {one.declared_rate for one in seen.observations} == {None}
+    live = read(PlainWrapper(SGD(model.parameters(), lr=0.1, weight_decay=0.1)), model)
+    assert (live.optimizers[0].type, live.optimizers[0].semantics) == ("PlainWrapper(SGD)", "unknown")
+    assert {one.declared_rate for one in live.observations} == {None}
 
 
 def test_a_default_inside_a_wrapper_is_a_default_too() -> None:
     model = net()
     with watch() as log:
         built = [Lookahead(AdamW(model.parameters())), Lookahead(AdamW(model.parameters(), weight_decay=0.01))]
-    found = find(built)
-    watched = observe(found, names(model), log).optimizers
+    optimizers = find(built)
+    watched = observe(optimizers, names(model), log).optimizers
     assert [one.groups[0].weight_decay_is_default for one in watched] == [True, False]
-    assert [one.groups[0].weight_decay_is_default for one in observe(found, names(model)).optimizers] == [None, None]
+    assert [one.groups[0].weight_decay_is_default for one in observe(optimizers, names(model)).optimizers] == [
+        None,
+        None,
+    ]
 
 
 def test_a_subclass_that_does_not_override_step_has_the_semantics_of_its_base() -> None:
@@ -191,9 +194,9 @@ def test_groups_that_differ_in_the_switch_are_noted() -> None:
         {"params": model[0].parameters(), "decoupled_weight_decay": True},
         {"params": model[1].parameters(), "decoupled_weight_decay": False},
     ]
-    seen = read(Adam(groups, weight_decay=0.1), model).optimizers[0]
-    assert seen.semantics == "unknown"
-    assert seen.notes == ("its groups differ: 0 decoupled, 1 coupled",)
+    optimizer = read(Adam(groups, weight_decay=0.1), model).optimizers[0]
+    assert optimizer.semantics == "unknown"
+    assert optimizer.notes == ("its groups differ: 0 decoupled, 1 coupled",)
 
 
 @pytest.mark.parametrize(
@@ -209,8 +212,8 @@ def test_a_hyperparameter_that_is_not_a_finite_number_is_refused_with_its_group(
 
 def test_numpy_numbers_are_accepted() -> None:
     model = net()
-    seen = read(SGD(model.parameters(), lr=numpy.float32(0.5), weight_decay=numpy.float64(0.25)), model)  # type: ignore[arg-type]
-    assert {(one.lr, one.weight_decay) for one in seen.observations} == {(0.5, 0.25)}
+    live = read(SGD(model.parameters(), lr=numpy.float32(0.5), weight_decay=numpy.float64(0.25)), model)  # type: ignore[arg-type]
+    assert {(one.lr, one.weight_decay) for one in live.observations} == {(0.5, 0.25)}
 
 
 def test_a_meta_lr_is_refused() -> None:

@@ -161,8 +161,8 @@ def test_adam_moves_every_element_alike_whatever_the_coefficient() -> None:
 
 def test_a_rule_inside_the_step_is_seen_for_each_parameter() -> None:
     model = net()
-    seen = measured(MatricesOnly(model.parameters(), lr=0.1, weight_decay=0.1), model)
-    assert {name: one.movement for name, one in seen.items()} == {
+    observations = measured(MatricesOnly(model.parameters(), lr=0.1, weight_decay=0.1), model)
+    assert {name: one.movement for name, one in observations.items()} == {
         "0.weight": "proportional",
         "0.bias": "none",
         "1.weight": "proportional",
@@ -260,8 +260,8 @@ def test_without_a_coefficient_nothing_moves() -> None:
 def test_bfloat16_rounds_small_products_away_and_float32_does_not() -> None:
     for dtype, expected in ((torch.bfloat16, "vanishing"), (torch.float32, "proportional")):
         model = net(dtype)
-        seen = measured(torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1), model)
-        assert {(one.movement, round(one.measured_rate or 0, 6)) for one in seen.values()} == {(expected, 0.1)}
+        observations = measured(torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1), model)
+        assert {(one.movement, round(one.measured_rate or 0, 6)) for one in observations.values()} == {(expected, 0.1)}
 
 
 def test_a_step_that_overflows_in_float16_is_unstable_whatever_double_precision_gives() -> None:
@@ -287,9 +287,9 @@ def test_an_lr_of_zero_does_not_hide_the_decay() -> None:
 def test_frozen_parameters_are_not_measured() -> None:
     model = net()
     model[0].weight.requires_grad_(False)
-    seen = measured(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model)
-    assert seen["0.weight"].movement is None
-    assert seen["1.weight"].movement == "proportional"
+    observations = measured(torch.optim.AdamW(model.parameters(), weight_decay=0.1), model)
+    assert observations["0.weight"].movement is None
+    assert observations["1.weight"].movement == "proportional"
 
 
 def test_a_model_on_meta_is_measured() -> None:

@@ -12,9 +12,9 @@ WARMUP_KEYS: Mapping[str, str] = {"warmup_steps": "schedulefree"}
 """How many steps the optimizer itself scales down at the start of a run."""
 
 PROGRESS_KEYS: Mapping[str, str] = {
-    "step": "pytorch-optimizer",
+    "step": "pytorch-optimizer, Apex",
     "lookahead_step": "timm's Lookahead",
-    "k": "schedulefree",
+    "k": "schedulefree, prodigyopt",
     "weight_sum": "schedulefree",
     "lr_max": "schedulefree",
     "train_mode": "schedulefree",
