@@ -1,10 +1,10 @@
-"""What reading a checkpoint costs as a whole process, beside the least that could be done and the other ways.
+"""What reading a checkpoint costs as a whole process, compared with json.loads of the headers, safetensors and torch.
 
     python -m benchmarks.checkpoints [--rounds 7]
 
-Two checkpoints are generated on the spot, in a temporary folder: DeepSeek-V3's shape in bfloat16 (45,000 tensors in 163
-sparse files, 1.3 TB in name, 10 MB on disk), and 100,000 small tensors in one file of each form. Processes take turns,
-so that what else the machine does falls on all of them; the medians are shown. Peak memory is that of the process.
+Two checkpoints are generated in a temporary folder: DeepSeek-V3 in bfloat16 (45,000 tensors in 163 sparse files,
+1.3 TB in name, 10 MB on disk), and 100,000 small tensors in one file of each format. The processes take turns, so that
+other load on the machine slows all of them alike; the medians are shown. Peak memory is that of the process.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SHARDS = 163
 HIDDEN, EXPERTS, LAYERS, DENSE = 7168, 256, 61, 3
 
 INSPECT = ["-m", "decay_audit", "inspect", "--format", "json"]
-LEAST = """
+JSON_LOADS = """
 import json, sys
 from pathlib import Path
 path = Path(sys.argv[1])
@@ -65,7 +65,7 @@ print(int(Path("/proc/self/io").read_text().split()[1]) - before)
 
 
 class Cost(Struct, frozen=True):
-    """Of one process: seconds of the clock and of the processor, and peak memory in MB."""
+    """Cost of one process: seconds of the clock and of the processor, and peak memory in MB."""
 
     clock: float
     processor: float
@@ -75,7 +75,7 @@ class Cost(Struct, frozen=True):
 def main() -> None:
     """Print one table for each checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="how often each process runs")
+    parser.add_argument("--rounds", type=int, default=7, help="how many times each command runs")
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -86,15 +86,15 @@ def main() -> None:
         print(
             f"{len(dict(deepseek())):,} tensors in {SHARDS} files, {size / 1e12:.2f} TB, headers {headers / 1e6:.1f} MB"
         )
-        least, library = ["-c", LEAST], ["-c", LIBRARY]
-        table({"decay-audit": INSPECT, "json.loads of the headers": least, "safe_open": library}, sharded, rounds)
+        json_loads, library = ["-c", JSON_LOADS], ["-c", LIBRARY]
+        table({"decay-audit": INSPECT, "json.loads of the headers": json_loads, "safe_open": library}, sharded, rounds)
         single, packed = folder / "many.safetensors", folder / "many.pt"
         many: dict[str, Shape] = {
             f"layers.{index // 100}.experts.{index % 100}.weight": (2, 3) for index in range(100_000)
         }
         headers = write_safetensors(single, many)
         print(f"\n{len(many):,} tensors in one safetensors file, header {headers / 1e6:.1f} MB")
-        table({"decay-audit": INSPECT, "json.loads of the header": least, "safe_open": library}, single, rounds)
+        table({"decay-audit": INSPECT, "json.loads of the header": json_loads, "safe_open": library}, single, rounds)
         write_zip(packed, many)
         print(f"\n{len(many):,} tensors in one file of torch.save, {packed.stat().st_size / 1e6:.1f} MB")
         table({"decay-audit": INSPECT, "torch.load to meta": ["-c", TORCH]}, packed, rounds)
@@ -184,17 +184,17 @@ def table(commands: dict[str, list[str]], path: Path, rounds: int) -> None:
     for _ in range(rounds):
         for name, command in commands.items():
             costs[name].append(cost([*command, str(path)]))
-    ours = median(each.clock for each in costs["decay-audit"])
+    ours = median(run.clock for run in costs["decay-audit"])
     print(f"{'':30}{'seconds':>8}{'processor':>11}{'MB':>7}{'x ours':>8}")
-    for name, each in costs.items():
-        clock, processor, memory = (median(column) for column in zip(*map(_columns, each), strict=True))
+    for name, runs in costs.items():
+        clock, processor, memory = (median(column) for column in zip(*map(_columns, runs), strict=True))
         print(f"{name:30}{clock:8.2f}{processor:11.2f}{memory:7.0f}{clock / ours:8.2f}")
     if Path("/proc/self/io").exists():
         print(f"bytes read by decay-audit: {int(output(['-c', COUNT, str(path)])):,}")
 
 
-def _columns(each: Cost) -> tuple[float, float, float]:
-    return each.clock, each.processor, each.memory
+def _columns(run: Cost) -> tuple[float, float, float]:
+    return run.clock, run.processor, run.memory
 
 
 def cost(arguments: Sequence[str]) -> Cost:

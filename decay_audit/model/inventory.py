@@ -1,4 +1,4 @@
-"""All that one target holds, and how it was read."""
+"""What a source reads from one target: its parameters, the saved optimizers, and how they were read."""
 
 from typing import Literal
 
@@ -25,11 +25,11 @@ class Inventory(Struct, frozen=True, kw_only=True):
         files: names of the files read, relative to the target's folder.
         built_on: how a model was built: `meta`, `streamed` (each parameter dropped to meta as it was registered) or
             `cpu`; None where nothing was built.
-        parameters: in the model's own order, tied ones once.
-        optimizers: optimizer states saved beside the parameters.
-        left_out: tensors that are not parameters.
-        notes: what a person should know about the reading, one sentence each.
-        opaque: qualified names of code in a checkpoint's pickle, carried and never imported.
+        parameters: in the model's own order, each tied parameter once.
+        optimizers: optimizer states saved with the parameters.
+        excluded: tensors that are not parameters.
+        notes: what a user should know about the reading, one sentence each.
+        opaque: qualified names of classes and functions that a checkpoint's pickle refers to; they are never imported.
     """
 
     target: str

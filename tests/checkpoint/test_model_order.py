@@ -1,4 +1,4 @@
-"""Positions of a saved optimizer get their names from the order of a model that is known."""
+"""The positions of a saved optimizer get their names from the order of the model that is named."""
 
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ def net():
 def groups(model):
     named = list(model.named_parameters())
     return [
-        {"params": [it for _, it in named if it.ndim > 1], "weight_decay": 0.1},
-        {"params": [it for _, it in named if it.ndim <= 1], "weight_decay": 0.0},
+        {"params": [parameter for _, parameter in named if parameter.ndim > 1], "weight_decay": 0.1},
+        {"params": [parameter for _, parameter in named if parameter.ndim <= 1], "weight_decay": 0.0},
     ]
 
 
@@ -61,51 +61,54 @@ def named(optimizer: Optimizer) -> list[list[str]]:
 
 
 def wanted(model: nn.Module) -> list[list[str]]:
-    return [[name for name, it in model.named_parameters() if (it.ndim > 1) == weights] for weights in (True, False)]
+    return [
+        [name for name, parameter in model.named_parameters() if (parameter.ndim > 1) == weights]
+        for weights in (True, False)
+    ]
 
 
 def test_one_group_of_all_needs_no_order(tmp_path: Path, code: dict[str, Any]) -> None:
     model = code["net"]()
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     torch.save(torch.optim.SGD(model.parameters(), weight_decay=0.1).state_dict(), tmp_path / "optimizer.pt")
-    (found,) = read(tmp_path, target="run").optimizers
-    assert sorted(*named(found)) == sorted(name for name, _ in model.named_parameters())
-    assert not found.notes
+    (optimizer,) = read(tmp_path, target="run").optimizers
+    assert sorted(*named(optimizer)) == sorted(name for name, _ in model.named_parameters())
+    assert not optimizer.notes
 
 
 def test_one_group_of_fewer_than_all_is_not_guessed(tmp_path: Path, code: dict[str, Any]) -> None:
     model = code["net"]()
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     torch.save(torch.optim.SGD(model[:2].parameters()).state_dict(), tmp_path / "optimizer.pt")
-    (found,) = read(tmp_path, target="run").optimizers
-    assert not any(*named(found))
+    (optimizer,) = read(tmp_path, target="run").optimizers
+    assert not any(*named(optimizer))
 
 
-def test_safetensors_beside_two_groups_are_mapped_by_the_models_order(tmp_path: Path, code: dict[str, Any]) -> None:
+def test_safetensors_with_two_groups_are_mapped_by_the_models_order(tmp_path: Path, code: dict[str, Any]) -> None:
     model = code["net"]()
     save_file(model.state_dict(), tmp_path / "model.safetensors")
     torch.save(stepped(model, code["split"](model)), tmp_path / "optimizer.pt")
-    (found,) = load(Request(target=str(tmp_path), model="blocks.py:net")).inventory.optimizers
-    assert named(found) == wanted(model)
-    assert not found.notes
+    (optimizer,) = load(Request(target=str(tmp_path), model="blocks.py:net")).inventory.optimizers
+    assert named(optimizer) == wanted(model)
+    assert not optimizer.notes
 
 
 def test_the_order_of_another_model_is_not_taken(tmp_path: Path, code: dict[str, Any]) -> None:
     model = code["net"]()
     torch.save({"model": model.state_dict(), "optimizer": stepped(model, code["split"](model))}, tmp_path / "run.pt")
     other = decay_audit.read(nn.Sequential(*[*model][::-1]))
-    (found,) = read(tmp_path / "run.pt", target="", model=other).optimizers
-    assert named(found) == wanted(model)
+    (optimizer,) = read(tmp_path / "run.pt", target="", model=other).optimizers
+    assert named(optimizer) == wanted(model)
 
 
 def test_frozen_parameters_of_the_model_are_in_no_group(tmp_path: Path, code: dict[str, Any]) -> None:
     model = code["net"]()
     model[0].requires_grad_(False)
-    kept = [it for it in model.parameters() if it.requires_grad]
+    kept = [parameter for parameter in model.parameters() if parameter.requires_grad]
     state = stepped(model[1:], torch.optim.AdamW(kept))
     torch.save({"model": model.state_dict(), "optimizer": state}, tmp_path / "run.pt")
-    (found,) = read(tmp_path / "run.pt", target="", model=decay_audit.read(model)).optimizers
-    assert named(found) == [[name for name, it in model.named_parameters() if it.requires_grad]]
+    (optimizer,) = read(tmp_path / "run.pt", target="", model=decay_audit.read(model)).optimizers
+    assert named(optimizer) == [[name for name, parameter in model.named_parameters() if parameter.requires_grad]]
 
 
 @pytest.mark.parametrize("at_root", [True, False])
@@ -119,9 +122,9 @@ def test_a_file_of_an_optimizer_alone_takes_names_and_order_from_the_model(
         Request(target="blocks.py:net", checkpoint="optimizer.pt"),
         Request(target="optimizer.pt", model="blocks.py:net"),
     ):
-        found = run(request)
-        assert named(found.optimizers[0]) == [[name for name, _ in model.named_parameters()]]
-        assert [one.code for one in found.findings] == ["DA101"]
+        report = run(request)
+        assert named(report.optimizers[0]) == [[name for name, _ in model.named_parameters()]]
+        assert [finding.code for finding in report.findings] == ["DA101"]
     with pytest.raises(DecayAuditError, match="no parameters"):
         load(Request(target="optimizer.pt"))
 

@@ -1,4 +1,4 @@
-"""A checkpoint seen through its model: names found under a prefix, roles made certain, misfits said."""
+"""A checkpoint seen through its model: names found under a prefix, roles made certain, differences noted."""
 
 from pathlib import Path
 
@@ -36,23 +36,23 @@ def saved(folder: Path, prefix: str = "", model: nn.Module | None = None) -> Inv
 
 @pytest.mark.parametrize("prefix", ["", "model.", "net.backbone."])
 def test_the_models_names_are_found_under_whatever_prefix_they_were_saved(tmp_path: Path, prefix: str) -> None:
-    seen = onto_model.fit(saved(tmp_path, prefix), decay_audit.read(Net()))
-    assert [one.name for one in seen.parameters] == [name for name, _ in Net().named_parameters()]
-    assert {one.confidence for one in decay_audit.classify(seen)} == {"certain"}
-    assert seen.parameters[0].declared_no_decay == "no_weight_decay()"
-    assert not seen.notes
-    (optimizer,) = seen.optimizers
-    assert set(optimizer.groups[0].parameters) == {one.name for one in seen.parameters}
+    fitted = onto_model.fit(saved(tmp_path, prefix), decay_audit.read(Net()))
+    assert [parameter.name for parameter in fitted.parameters] == [name for name, _ in Net().named_parameters()]
+    assert {classified.confidence for classified in decay_audit.classify(fitted)} == {"certain"}
+    assert fitted.parameters[0].declared_no_decay == "no_weight_decay()"
+    assert not fitted.notes
+    (optimizer,) = fitted.optimizers
+    assert set(optimizer.groups[0].parameters) == {parameter.name for parameter in fitted.parameters}
 
 
-def test_what_only_one_of_them_has_is_kept_and_said(tmp_path: Path) -> None:
+def test_a_parameter_that_only_one_of_them_has_is_kept_and_noted(tmp_path: Path) -> None:
     model = Net()
     model.register_parameter("extra", nn.Parameter(torch.zeros(3, 3)))
-    seen = onto_model.fit(saved(tmp_path, model=model), decay_audit.read(Net()))
-    assert "extra" in {one.name for one in seen.parameters}
-    assert seen.notes == ("1 parameter in the checkpoint and not in model: extra",)
-    seen = onto_model.fit(saved(tmp_path), decay_audit.read(model))
-    assert seen.notes == ("1 parameter in model and not in the checkpoint: extra",)
+    fitted = onto_model.fit(saved(tmp_path, model=model), decay_audit.read(Net()))
+    assert "extra" in {parameter.name for parameter in fitted.parameters}
+    assert fitted.notes == ("1 parameter in the checkpoint and not in model: extra",)
+    fitted = onto_model.fit(saved(tmp_path), decay_audit.read(model))
+    assert fitted.notes == ("1 parameter in model and not in the checkpoint: extra",)
 
 
 def test_a_model_with_none_of_the_saved_names_is_refused(tmp_path: Path) -> None:
@@ -63,16 +63,16 @@ def test_a_model_with_none_of_the_saved_names_is_refused(tmp_path: Path) -> None
     assert raised.value.hint == "name the model that has fc.weight, fc.bias, out.weight and 1 more"
 
 
-def test_another_shape_is_said(tmp_path: Path) -> None:
-    seen = onto_model.fit(saved(tmp_path), decay_audit.read(Net(width=8)))
-    assert seen.notes == (
+def test_another_shape_is_noted(tmp_path: Path) -> None:
+    fitted = onto_model.fit(saved(tmp_path), decay_audit.read(Net(width=8)))
+    assert fitted.notes == (
         "4 parameters of another shape in model: fc.weight 4x4 (in the model 8x4), "
         "fc.bias 4 (in the model 8), "
         "out.weight 4 (in the model 8), out.bias 4 (in the model 8)",
     )
 
 
-def test_a_renamed_parameter_is_shown_beside_the_nearest_of_its_shape(tmp_path: Path) -> None:
+def test_a_renamed_parameter_is_shown_with_the_nearest_of_its_shape(tmp_path: Path) -> None:
     class Renamed(Net):
         def __init__(self) -> None:
             super().__init__()
@@ -80,28 +80,31 @@ def test_a_renamed_parameter_is_shown_beside_the_nearest_of_its_shape(tmp_path: 
             del self.out
             self.extra = nn.Linear(4, 4)
 
-    seen = onto_model.fit(saved(tmp_path), decay_audit.read(Renamed()))
-    assert seen.notes[0] == (
+    fitted = onto_model.fit(saved(tmp_path), decay_audit.read(Renamed()))
+    assert fitted.notes[0] == (
         "2 parameters in the checkpoint and not in model: out.weight (in the model out_norm.weight?), "
         "out.bias (in the model out_norm.bias?)"
     )
 
 
 @pytest.mark.parametrize("prefix", ["", "model."])
-def test_what_is_a_buffer_of_the_model_is_no_parameter_of_the_checkpoint(tmp_path: Path, prefix: str) -> None:
+def test_a_buffer_of_the_model_is_no_parameter_of_the_checkpoint(tmp_path: Path, prefix: str) -> None:
     model = Net()
     model.register_buffer("grid", torch.ones(4, 4))
     model.fc.register_buffer("ones", torch.ones(4))
-    assert {one.name for one in saved(tmp_path, prefix, model).parameters} >= {f"{prefix}grid", f"{prefix}fc.ones"}
-    seen = onto_model.fit(saved(tmp_path, prefix, model), decay_audit.read(model))
-    assert [one.name for one in seen.parameters] == [name for name, _ in model.named_parameters()]
-    assert {(one.name, one.reason) for one in seen.excluded} == {
+    assert {parameter.name for parameter in saved(tmp_path, prefix, model).parameters} >= {
+        f"{prefix}grid",
+        f"{prefix}fc.ones",
+    }
+    fitted = onto_model.fit(saved(tmp_path, prefix, model), decay_audit.read(model))
+    assert [parameter.name for parameter in fitted.parameters] == [name for name, _ in model.named_parameters()]
+    assert {(tensor.name, tensor.reason) for tensor in fitted.excluded} == {
         (f"{prefix}{name}", "a buffer of the model") for name in ("grid", "fc.ones")
     }
-    assert seen.notes == ()
+    assert fitted.notes == ()
 
 
-def test_a_tied_parameter_that_a_file_holds_under_each_name_is_one_and_under_the_models_first_name(
+def test_a_tied_parameter_saved_under_each_name_is_one_parameter_under_the_models_first_name(
     tmp_path: Path,
 ) -> None:
     model = nn.ModuleDict({"embed": nn.Embedding(5, 4), "head": nn.Linear(4, 5, bias=False)})
@@ -109,32 +112,32 @@ def test_a_tied_parameter_that_a_file_holds_under_each_name_is_one_and_under_the
     torch.save({"head.weight": torch.zeros(5, 4)}, tmp_path / "last.pt")
     model["head"].weight = model["embed"].weight
     for file in ("both.pt", "last.pt"):
-        (one,) = onto_model.fit(checkpoint.read(tmp_path / file, target=file), decay_audit.read(model)).parameters
-        assert (one.name, one.tied_to) == ("embed.weight", ("head.weight",))
+        (parameter,) = onto_model.fit(checkpoint.read(tmp_path / file, target=file), decay_audit.read(model)).parameters
+        assert (parameter.name, parameter.tied_to) == ("embed.weight", ("head.weight",))
 
 
-def test_one_saved_tensor_is_both_of_the_models_where_the_model_does_not_tie_them(tmp_path: Path) -> None:
+def test_one_saved_tensor_becomes_two_parameters_where_the_model_does_not_tie_them(tmp_path: Path) -> None:
     model = nn.ModuleDict({"embed": nn.Embedding(5, 4), "head": nn.Linear(4, 5, bias=False)})
     shared = torch.zeros(5, 4)
     torch.save({"embed.weight": shared, "head.weight": shared}, tmp_path / "tied.pt")
-    seen = onto_model.fit(checkpoint.read(tmp_path / "tied.pt", target="tied.pt"), decay_audit.read(model))
-    assert [one.name for one in seen.parameters] == ["embed.weight", "head.weight"]
-    assert not seen.notes
+    fitted = onto_model.fit(checkpoint.read(tmp_path / "tied.pt", target="tied.pt"), decay_audit.read(model))
+    assert [parameter.name for parameter in fitted.parameters] == ["embed.weight", "head.weight"]
+    assert not fitted.notes
 
 
-def test_a_name_that_is_there_with_and_without_the_prefix_is_left_out_without_it_and_said(tmp_path: Path) -> None:
+def test_of_a_name_with_and_without_the_prefix_the_one_without_is_excluded(tmp_path: Path) -> None:
     state = {f"model.{name}": tensor for name, tensor in Net().state_dict().items()}
     torch.save({**state, "fc.weight": torch.zeros(9)}, tmp_path / "two.pt")
-    seen = onto_model.fit(checkpoint.read(tmp_path / "two.pt", target="two.pt"), decay_audit.read(Net()))
-    assert [one.name for one in seen.parameters] == [name for name, _ in Net().named_parameters()]
-    assert seen.parameters[0].shape == (4, 4)
-    assert [one.name for one in seen.excluded] == ["fc.weight"]
+    fitted = onto_model.fit(checkpoint.read(tmp_path / "two.pt", target="two.pt"), decay_audit.read(Net()))
+    assert [parameter.name for parameter in fitted.parameters] == [name for name, _ in Net().named_parameters()]
+    assert fitted.parameters[0].shape == (4, 4)
+    assert [tensor.name for tensor in fitted.excluded] == ["fc.weight"]
 
 
-def test_the_prefix_is_found_among_many_that_names_ending_alike_propose(tmp_path: Path) -> None:
+def test_the_prefix_is_found_among_many_names_that_end_alike(tmp_path: Path) -> None:
     state = {f"model.{name}": tensor for name, tensor in Net().state_dict().items()}
     decoys = {f"{index}.fc.weight": torch.zeros(4, 4) for index in range(500)}
     torch.save({**decoys, **state}, tmp_path / "many.pt")
-    seen = onto_model.fit(checkpoint.read(tmp_path / "many.pt", target="many.pt"), decay_audit.read(Net()))
-    assert [one.name for one in seen.parameters[:4]] == [name for name, _ in Net().named_parameters()]
-    assert len(seen.parameters) == 504
+    fitted = onto_model.fit(checkpoint.read(tmp_path / "many.pt", target="many.pt"), decay_audit.read(Net()))
+    assert [parameter.name for parameter in fitted.parameters[:4]] == [name for name, _ in Net().named_parameters()]
+    assert len(fitted.parameters) == 504

@@ -15,7 +15,7 @@ from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 
 
 def names(inventory: Inventory) -> list[str]:
-    return [each.name for each in inventory.parameters]
+    return [parameter.name for parameter in inventory.parameters]
 
 
 def gpt2() -> transformers.GPT2LMHeadModel:
@@ -65,7 +65,7 @@ def test_numbered_shards_without_an_index_are_read(sharded: Path) -> None:
     assert names(read(sharded, target="x")) == with_index
 
 
-def test_a_shard_on_its_own_is_said_to_be_one_and_what_has_them_all_is_named(sharded: Path) -> None:
+def test_a_note_says_that_a_file_is_one_shard_and_how_to_read_all(sharded: Path) -> None:
     shard, *others = sorted(sharded.glob("*.safetensors"))
     (note,) = read(shard, target="x").notes
     count = len(others) + 1
@@ -80,9 +80,9 @@ def test_a_shard_on_its_own_is_said_to_be_one_and_what_has_them_all_is_named(sha
 
 def test_a_missing_shard_is_named(sharded: Path) -> None:
     (sharded / "model-00002-of-00004.safetensors").unlink(missing_ok=True)
-    lost = sorted(sharded.glob("*.safetensors"))[0]
-    lost.unlink()
-    with pytest.raises(TargetError, match=lost.name):
+    removed = sorted(sharded.glob("*.safetensors"))[0]
+    removed.unlink()
+    with pytest.raises(TargetError, match=removed.name):
         read(sharded, target="x")
     index_of(sharded).unlink()
     with pytest.raises(TargetError, match=r"the folder has \d of the \d shards of 'model'"):
@@ -110,7 +110,7 @@ def test_a_tensor_that_the_index_does_not_name_is_left_out(sharded: Path) -> Non
     file = content["weight_map"].pop("transformer.ln_f.weight")
     index.write_text(json.dumps(content))
     inventory = read(index, target="x")
-    assert {each.name: each.reason for each in inventory.excluded} == {
+    assert {tensor.name: tensor.reason for tensor in inventory.excluded} == {
         "transformer.ln_f.weight": f"in {file}, but not in the index"
     }
 
@@ -118,7 +118,7 @@ def test_a_tensor_that_the_index_does_not_name_is_left_out(sharded: Path) -> Non
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": {"a": 1}}', "[" * 100_000, "\xff"]
 )
-def test_an_index_that_is_none_is_an_error(text: str, tmp_path: Path) -> None:
+def test_a_malformed_index_is_an_error(text: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors.index.json"
     path.write_bytes(text.encode("latin1"))
     with pytest.raises(TargetError, match="is not an index of shards"):
@@ -172,13 +172,13 @@ def test_checkpoints_of_one_run_are_not_read_as_one_model(tmp_path: Path) -> Non
     assert caught.value.hint == "name one of them: epoch=1.ckpt, epoch=2.ckpt, last.ckpt"
 
 
-def test_the_weights_of_another_form_and_of_no_model_are_named_too(sharded: Path) -> None:
+def test_files_of_another_format_and_without_a_model_are_named_too(sharded: Path) -> None:
     torch.save({"weight": torch.zeros(2)}, sharded / "pytorch_model.bin")
     torch.save({"step": 1}, sharded / "training_args.bin")
-    noted = ("not read in the folder: pytorch_model.bin, training_args.bin",)
-    assert read(sharded, target="x").notes == noted
+    notes = ("not read in the folder: pytorch_model.bin, training_args.bin",)
+    assert read(sharded, target="x").notes == notes
     index_of(sharded).unlink()
-    assert read(sharded, target="x").notes == noted
+    assert read(sharded, target="x").notes == notes
 
 
 @pytest.mark.parametrize(
@@ -192,13 +192,13 @@ def test_a_folder_of_folders_names_those_that_hold_a_checkpoint(place: str, tmp_
     assert caught.value.hint == f"name one of the folders below it: {place.rpartition('/')[0]}"
 
 
-def test_links_of_a_download_cache_that_lead_nowhere_are_named(tmp_path: Path) -> None:
+def test_broken_links_of_a_download_cache_are_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").symlink_to("../blobs/ab12")
     with pytest.raises(TargetError, match=r"holds broken links: model\.safetensors"):
         read(tmp_path, target="x")
 
 
-def test_a_folder_of_tensorflow_is_called_so(tmp_path: Path) -> None:
+def test_a_folder_with_a_tensorflow_checkpoint_is_recognized(tmp_path: Path) -> None:
     (tmp_path / "model.ckpt.data-00000-of-00001").touch()
     with pytest.raises(TargetError, match="holds a TensorFlow checkpoint"):
         read(tmp_path, target="x")
@@ -220,7 +220,7 @@ def test_links_of_a_download_cache_are_followed(sharded: Path, tmp_path: Path) -
     assert "transformer.wte.weight" in names(read(snapshot, target="x"))
 
 
-def test_opened_refuses_to_read_beyond_the_end(tmp_path: Path) -> None:
+def test_reading_beyond_the_end_of_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     with (tmp_path / "x").open("rb") as file, pytest.raises(TargetError, match="ends early"):
         OpenFile(name="x", file=file, size=3).read(2, 2)

@@ -22,7 +22,7 @@ _MAX_COMPARED = 1000
 _LONGEST_NAMES = 2
 _MAX_PREFIXES = 16
 
-Matches = dict[str, tuple[Parameter, ...]]
+Counterparts = dict[str, tuple[Parameter, ...]]
 """The parameters of the model that each saved one stands for: a file may hold one tensor where the model has two."""
 
 
@@ -36,8 +36,8 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
     """
     prefix = find_prefix(saved.parameters, model.parameters)
     by_name = _by_name(model.parameters)
-    matches = {parameter.name: _matches(parameter, by_name, prefix) for parameter in saved.parameters}
-    if saved.parameters and model.parameters and not any(matches.values()):
+    counterparts = {parameter.name: _counterparts(parameter, by_name, prefix) for parameter in saved.parameters}
+    if saved.parameters and model.parameters and not any(counterparts.values()):
         raise TargetError(
             f"{saved.target} is a checkpoint of another model: "
             f"none of its {count_noun(len(saved.parameters), 'parameter')} is in {model.target}",
@@ -45,11 +45,15 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
         )
     fitted: dict[str, Parameter] = {}
     for parameter in saved.parameters:
-        for match in matches[parameter.name]:
-            fitted.setdefault(match.name, replace(match, shape=parameter.shape, dtype=parameter.dtype, lazy=False))
+        for counterpart in counterparts[parameter.name]:
+            fitted.setdefault(
+                counterpart.name, replace(counterpart, shape=parameter.shape, dtype=parameter.dtype, lazy=False)
+            )
     buffers = _buffer_names(model.parameters, prefix)
     unmatched = [
-        parameter for parameter in saved.parameters if not matches[parameter.name] and parameter.name not in buffers
+        parameter
+        for parameter in saved.parameters
+        if not counterparts[parameter.name] and parameter.name not in buffers
     ]
     reasons = {parameter.name: "a buffer of the model" for parameter in saved.parameters if parameter.name in buffers}
     reasons |= {
@@ -65,7 +69,7 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
         parameters=tuple(sorted(fitted.values(), key=lambda parameter: order.get(parameter.name, len(order)))),
         optimizers=tuple(_renamed(optimizer, prefix, by_name) for optimizer in saved.optimizers),
         excluded=(*saved.excluded, *(ExcludedTensor(name=name, reason=reason) for name, reason in reasons.items())),
-        notes=(*saved.notes, *model.notes, *_difference_notes(saved, unmatched, matches, model)),
+        notes=(*saved.notes, *model.notes, *_difference_notes(saved, unmatched, counterparts, model)),
     )
 
 
@@ -85,10 +89,14 @@ def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
     ordered: dict[str, Parameter] = {}
     for parameter in model.parameters:
         names = (f"{prefix}{name}" for name in (parameter.name, *parameter.tied_to))
-        match = next((by_name[name] for name in names if name in by_name), None)
-        if match is None or match.name in ordered or (match.shape != parameter.shape and not parameter.lazy):
+        counterpart = next((by_name[name] for name in names if name in by_name), None)
+        if (
+            counterpart is None
+            or counterpart.name in ordered
+            or (counterpart.shape != parameter.shape and not parameter.lazy)
+        ):
             return saved
-        ordered[match.name] = replace(match, trainable=parameter.trainable)
+        ordered[counterpart.name] = replace(counterpart, trainable=parameter.trainable)
     return replace(saved, parameters=tuple(ordered.values()), in_model_order=True)
 
 
@@ -116,10 +124,10 @@ def _by_name(parameters: Sequence[Parameter]) -> Mapping[str, Parameter]:
     return {name: parameter for parameter in parameters for name in (parameter.name, *parameter.tied_to)}
 
 
-def _matches(parameter: Parameter, by_name: Mapping[str, Parameter], prefix: str) -> tuple[Parameter, ...]:
+def _counterparts(parameter: Parameter, by_name: Mapping[str, Parameter], prefix: str) -> tuple[Parameter, ...]:
     names = (name for name in (parameter.name, *parameter.tied_to) if name.startswith(prefix))
-    matches = (by_name.get(name.removeprefix(prefix)) for name in names)
-    return tuple({match.name: match for match in matches if match is not None}.values())
+    counterparts = (by_name.get(name.removeprefix(prefix)) for name in names)
+    return tuple({other.name: other for other in counterparts if other is not None}.values())
 
 
 def _renamed(optimizer: Optimizer, prefix: str, by_name: Mapping[str, Parameter]) -> Optimizer:
@@ -139,15 +147,15 @@ def _buffer_names(model: Sequence[Parameter], prefix: str) -> frozenset[str]:
 
 
 def _difference_notes(
-    saved: Inventory, unmatched: Sequence[Parameter], matches: Matches, model: Inventory
+    saved: Inventory, unmatched: Sequence[Parameter], counterparts: Counterparts, model: Inventory
 ) -> Iterator[str]:
-    matched = {match.name for matches_of_one in matches.values() for match in matches_of_one}
-    missing = [parameter for parameter in model.parameters if parameter.name not in matched]
+    in_checkpoint = {other.name for others in counterparts.values() for other in others}
+    missing = [parameter for parameter in model.parameters if parameter.name not in in_checkpoint]
     reshaped = {
-        match.name: f"{match.name} {format_shape(parameter.shape)} (in the model {format_shape(match.shape)})"
+        other.name: f"{other.name} {format_shape(parameter.shape)} (in the model {format_shape(other.shape)})"
         for parameter in saved.parameters
-        for match in matches[parameter.name]
-        if not match.lazy and match.shape != parameter.shape
+        for other in counterparts[parameter.name]
+        if not other.lazy and other.shape != parameter.shape
     }
     shown = [_with_nearest(parameter, missing) for parameter in unmatched[:_SHOWN]]
     shown += [parameter.name for parameter in unmatched[_SHOWN:]]

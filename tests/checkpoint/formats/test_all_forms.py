@@ -22,16 +22,21 @@ Row = tuple[str, tuple[int, ...], str]
 
 
 def rows(inventory: Inventory) -> list[Row]:
-    return [(each.name, each.shape, each.dtype) for each in inventory.parameters]
+    return [(parameter.name, parameter.shape, parameter.dtype) for parameter in inventory.parameters]
 
 
 def torch_rows(model: nn.Module) -> list[Row]:
-    return [(name, tuple(it.shape), str(it.dtype).removeprefix("torch.")) for name, it in model.named_parameters()]
+    return [
+        (name, tuple(parameter.shape), str(parameter.dtype).removeprefix("torch."))
+        for name, parameter in model.named_parameters()
+    ]
 
 
 def everything(inventory: Inventory) -> set[str]:
-    names = {each.name for each in inventory.parameters} | {each.name for each in inventory.excluded}
-    return names | {tied for each in inventory.parameters for tied in each.tied_to}
+    names = {parameter.name for parameter in inventory.parameters} | {
+        parameter.name for parameter in inventory.excluded
+    }
+    return names | {tied for parameter in inventory.parameters for tied in parameter.tied_to}
 
 
 def resnet18() -> nn.Module:
@@ -66,7 +71,7 @@ def test_every_form_gives_the_names_shapes_and_types_that_were_saved(form: str, 
     FORMS[form](state, tmp_path / form)
     inventory = read(tmp_path / form, target=form)
     floating = [name for name, tensor in state.items() if tensor.is_floating_point() and "running" not in name]
-    assert {each.name: (each.shape, each.dtype) for each in inventory.parameters} == {
+    assert {parameter.name: (parameter.shape, parameter.dtype) for parameter in inventory.parameters} == {
         name: (tuple(state[name].shape), "float32") for name in floating
     }
     assert everything(inventory) == set(state)
@@ -79,7 +84,9 @@ def test_torch_reads_the_same_files(form: str, tmp_path: Path) -> None:
     state = small_state()
     FORMS[form](state, tmp_path / form)
     loaded = torch.load(tmp_path / form, weights_only=False)
-    assert {name: tensor.shape for name, tensor in loaded.items()} == {name: it.shape for name, it in state.items()}
+    assert {name: tensor.shape for name, tensor in loaded.items()} == {
+        name: tensor.shape for name, tensor in state.items()
+    }
 
 
 @pytest.mark.parametrize("make", MODELS)
@@ -113,12 +120,14 @@ def test_a_whole_pickled_module_tells_parameters_buffers_and_classes(
     save(model, tmp_path / "model.pt")
     inventory = read(tmp_path / "model.pt", target="model.pt")
     assert rows(inventory) == torch_rows(model)
-    assert [each.trainable for each in inventory.parameters] == [it.requires_grad for it in model.parameters()]
+    assert [parameter.trainable for parameter in inventory.parameters] == [
+        parameter.requires_grad for parameter in model.parameters()
+    ]
     buffers = {name for name, _ in model.named_buffers(remove_duplicate=False)}
-    assert {each.name for each in inventory.excluded} == buffers
-    for each in inventory.parameters:
-        owner = model.get_submodule(each.owner.name)
-        assert each.owner.type_name == type(owner).__name__
+    assert {tensor.name for tensor in inventory.excluded} == buffers
+    for read_parameter in inventory.parameters:
+        owner = model.get_submodule(read_parameter.owner.name)
+        assert read_parameter.owner.type_name == type(owner).__name__
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -128,8 +137,8 @@ def test_torchscript_archives_are_read_like_modules(make: Callable[[], nn.Module
     torch.jit.script(model).save(tmp_path / "model.pt")  # type: ignore[no-untyped-call]
     inventory = read(tmp_path / "model.pt", target="model.pt")
     assert sorted(rows(inventory)) == sorted(torch_rows(model))
-    assert all(each.trainable for each in inventory.parameters)
-    norm = next((each for each in inventory.parameters if each.name == "bn1.weight"), None)
+    assert all(parameter.trainable for parameter in inventory.parameters)
+    norm = next((parameter for parameter in inventory.parameters if parameter.name == "bn1.weight"), None)
     assert norm is None or norm.owner.types == ("torch.nn.BatchNorm2d",)
 
 
@@ -165,8 +174,8 @@ def test_the_classes_of_torchscript_tell_buffers_from_parameters(traced: bool, t
     script.save(tmp_path / "model.pt")
     inventory = read(tmp_path / "model.pt", target="model.pt")
     assert sorted(rows(inventory)) == sorted(torch_rows(model))
-    held = ("mask",) if traced else ("mask", "plain")  # a trace has plain tensors as constants
-    assert {each.name for each in inventory.excluded} >= {f"{index}.{name}" for index in (0, 1) for name in held}
+    names = ("mask",) if traced else ("mask", "plain")  # a trace has plain tensors as constants
+    assert {tensor.name for tensor in inventory.excluded} >= {f"{index}.{name}" for index in (0, 1) for name in names}
 
 
 class Repeating(nn.Module):
@@ -188,8 +197,8 @@ def test_the_code_of_torchscript_may_repeat_itself_more_than_a_pickle_can(tmp_pa
     script = torch.jit.trace(Repeating(layer(1, 1, 1)), torch.ones(1, 1, 2, 2), check_trace=False)  # type: ignore[no-untyped-call]
     script.save(tmp_path / "model.pt")
     with zipfile.ZipFile(tmp_path / "model.pt") as archive:
-        assert max(each.file_size / max(each.compress_size, 64) for each in archive.infolist()) > MAX_RATIO
-    assert [each.name for each in read(tmp_path / "model.pt", target="model.pt").parameters] == [
+        assert max(member.file_size / max(member.compress_size, 64) for member in archive.infolist()) > MAX_RATIO
+    assert [parameter.name for parameter in read(tmp_path / "model.pt", target="model.pt").parameters] == [
         "layer.weight",
         "layer.bias",
     ]
@@ -207,7 +216,7 @@ def test_views_of_one_storage_are_tied_only_where_they_are_the_same_view(tmp_pat
     state = {"a.weight": base, "b.weight": base[:2], "c.weight": base.t(), "d.weight": base.view(4, 4)}
     save_zip(state, tmp_path / "views.pt")
     inventory = read(tmp_path / "views.pt", target="views.pt")
-    assert {each.name: each.tied_to for each in inventory.parameters} == {
+    assert {parameter.name: parameter.tied_to for parameter in inventory.parameters} == {
         "a.weight": ("d.weight",),
         "b.weight": (),
         "c.weight": (),
@@ -217,7 +226,7 @@ def test_views_of_one_storage_are_tied_only_where_they_are_the_same_view(tmp_pat
 def test_owners_form_a_tree_with_every_sibling(tmp_path: Path) -> None:
     save_zip(resnet18().state_dict(), tmp_path / "model.pt")
     inventory = read(tmp_path / "model.pt", target="model.pt")
-    norm = next(each for each in inventory.parameters if each.name == "layer1.0.bn1.weight").owner
+    norm = next(parameter for parameter in inventory.parameters if parameter.name == "layer1.0.bn1.weight").owner
     assert norm.tensors == {
         "weight": (64,),
         "bias": (64,),
@@ -227,7 +236,10 @@ def test_owners_form_a_tree_with_every_sibling(tmp_path: Path) -> None:
     }
     assert [owner.name for owner in norm.lineage()] == ["layer1.0.bn1", "layer1.0", "layer1", ""]
     assert (
-        norm.parent is next(each for each in inventory.parameters if each.name == "layer1.0.conv1.weight").owner.parent
+        norm.parent
+        is next(
+            parameter for parameter in inventory.parameters if parameter.name == "layer1.0.conv1.weight"
+        ).owner.parent
     )
     assert norm.types == ()
 
@@ -246,7 +258,7 @@ def test_special_tensors_keep_their_shape_and_type(tmp_path: Path) -> None:
     }
     save_zip(state, tmp_path / "special.pt")
     inventory = read(tmp_path / "special.pt", target="special.pt")
-    assert {each.name: (each.shape, each.dtype) for each in inventory.parameters} == {
+    assert {parameter.name: (parameter.shape, parameter.dtype) for parameter in inventory.parameters} == {
         "sparse": ((5, 5), "float32"),
         "sparse_rows": ((5, 5), "float32"),
         "eighth": ((2, 3), "float8_e4m3fn"),
@@ -255,7 +267,7 @@ def test_special_tensors_keep_their_shape_and_type(tmp_path: Path) -> None:
         "parameter": ((2,), "float32"),
         "empty": ((0, 3), "float32"),
     }
-    assert [each.name for each in inventory.excluded] == ["quantized"]
+    assert [tensor.name for tensor in inventory.excluded] == ["quantized"]
     assert inventory.opaque == ()
 
 
@@ -272,4 +284,4 @@ def test_a_model_of_twenty_thousand_tensors_is_read_in_order(tmp_path: Path) -> 
     part = torch.zeros(2, 3)
     state = {f"layers.{index // 100}.experts.{index % 100}.weight": part.clone() for index in range(20_000)}
     save_zip(state, tmp_path / "large.pt")
-    assert [each.name for each in read(tmp_path / "large.pt", target="").parameters] == list(state)
+    assert [parameter.name for parameter in read(tmp_path / "large.pt", target="").parameters] == list(state)

@@ -1,4 +1,4 @@
-"""A corpus of damaged and hostile files, one for each defect, each refused in words and within bounds."""
+"""Damaged and hostile files, one for each defect: each is an error with a message, within bounds of time and memory."""
 
 import pickle
 import struct
@@ -213,7 +213,7 @@ DEFECTS: dict[str, tuple[Callable[[Path], bytes], str]] = {
 
 
 @pytest.mark.parametrize("defect", DEFECTS)
-def test_each_defect_is_refused_in_words(defect: str, tmp_path: Path) -> None:
+def test_each_defect_has_its_message(defect: str, tmp_path: Path) -> None:
     make, message = DEFECTS[defect]
     path = tmp_path / f"{defect}.pt"
     path.write_bytes(make(tmp_path))
@@ -253,7 +253,7 @@ def test_hostile_files_stay_within_bounds(defect: str, tmp_path: Path) -> None:
     assert float(seconds) < 10
 
 
-def test_undamaged_files_of_the_corpus_are_read(tmp_path: Path) -> None:
+def test_the_same_files_without_damage_are_read(tmp_path: Path) -> None:
     for make in (ZIP, LEGACY, TAR):
         (tmp_path / "good.pt").write_bytes(make(tmp_path))
         assert len(read(tmp_path / "good.pt", target="").parameters) == 2

@@ -1,4 +1,4 @@
-"""A file that is no checkpoint is called by its name, with the way out."""
+"""The message for a file that is no checkpoint says what it is, and the way out."""
 
 import gzip
 import tarfile
@@ -57,7 +57,7 @@ def tar_of_texts() -> bytes:
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
 ONNX = b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:\xb6\x01"
 
-FOREIGN: dict[str, tuple[bytes, str, str]] = {
+OTHER_FORMATS: dict[str, tuple[bytes, str, str]] = {
     "pointer.safetensors": (LFS, "is a Git LFS pointer", "git lfs pull"),
     "pointer.bin": (LFS, "is a Git LFS pointer", "git lfs pull"),
     "page.pt": (b"<!DOCTYPE html><html><head>", "is an HTML page", "download"),
@@ -86,9 +86,9 @@ FOREIGN: dict[str, tuple[bytes, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", FOREIGN)
-def test_a_foreign_file_is_called_by_its_name(name: str, tmp_path: Path) -> None:
-    content, what, hint = FOREIGN[name]
+@pytest.mark.parametrize("name", OTHER_FORMATS)
+def test_a_file_of_another_format_is_recognized(name: str, tmp_path: Path) -> None:
+    content, what, hint = OTHER_FORMATS[name]
     (tmp_path / name).write_bytes(content)
     with pytest.raises(TargetError) as caught:
         read(tmp_path / name, target=name)
@@ -105,7 +105,7 @@ def test_the_bytes_decide_and_not_the_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_an_exported_program_is_called_so(tmp_path: Path) -> None:
+def test_an_exported_program_is_recognized(tmp_path: Path) -> None:
     program = torch.export.export(torch.nn.Linear(2, 3), (torch.zeros(1, 2),))
     torch.export.save(program, tmp_path / "program.pt2")
     with pytest.raises(TargetError, match="is an exported program"):

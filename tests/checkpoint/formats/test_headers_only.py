@@ -50,20 +50,20 @@ def spans_of(path: Path, kind: str) -> list[tuple[int, int]]:
 
 
 def data_spans(path: Path) -> list[tuple[int, int]]:
-    """Where the ones are: the tensors' data."""
+    """The spans of the tensors' data, which is all ones."""
     content = path.read_bytes()
     block = torch.ones(400, 500).numpy().tobytes()
-    found, at = [], content.find(block)
+    spans, at = [], content.find(block)
     while at >= 0:
-        found.append((at, at + len(block)))
+        spans.append((at, at + len(block)))
         at = content.find(block, at + len(block))
-    assert len(found) == 5
-    return found
+    assert len(spans) == 5
+    return spans
 
 
 @pytest.mark.parametrize(("kind", "allowed"), [("safetensors", 0), ("zip", 0), ("legacy", PAGE), ("tar", 6 * PAGE)])
 def test_tensor_data_is_never_read(kind: str, allowed: int, tmp_path: Path) -> None:
-    """Legacy forms do not say where a pickle ends: there a page of what follows it may be read along."""
+    """Legacy formats do not say where a pickle ends: up to a page of the data after it may be read."""
     path = tmp_path / "model"
     {"safetensors": save_safetensors, "zip": save_zip, "legacy": save_legacy, "tar": save_tar}[kind](STATE, path)
     data = data_spans(path)
@@ -84,12 +84,12 @@ import json, sys
 from pathlib import Path
 from decay_audit.sources.checkpoint import read
 path = Path(sys.argv[1])
-found = read(path, target=path.name)
+inventory = read(path, target=path.name)
 io = Path("/proc/self/io")
 if len(sys.argv) > 2:
     import torch
 print(json.dumps({
-    "parameters": len(found.parameters),
+    "parameters": len(inventory.parameters),
     "heavy": sorted({"torch", "numpy", "pickle", "safetensors", "transformers"} & sys.modules.keys()),
     "characters": int(io.read_text().split()[1]) if io.exists() else 0,
 }))

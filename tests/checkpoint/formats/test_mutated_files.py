@@ -1,4 +1,4 @@
-"""Flipped, cut, doubled and inserted bytes of every form: a clean reading or an error in words, in bounds, always."""
+"""Files of every format with flipped, cut, doubled and inserted bytes: each is read, or is an error with a message."""
 
 import random
 import resource
@@ -35,7 +35,9 @@ def run_of(folder: Path, save: Callable[[object, Path], None]) -> bytes:
 
 def form(name: str) -> Callable[[Path], bytes]:
     def content(folder: Path) -> bytes:
-        FORMS[name]({key: it[:4] if it.ndim else it for key, it in small_state().items()}, folder / "whole")
+        FORMS[name](
+            {key: tensor[:4] if tensor.ndim else tensor for key, tensor in small_state().items()}, folder / "whole"
+        )
         return (folder / "whole").read_bytes()
 
     return content
@@ -109,7 +111,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
 
 
 def check(path: Path) -> bool:
-    """Read within 10 seconds, cleanly or with an error in words; say which."""
+    """Read a file within 10 seconds; return False if it is an error with a message."""
     begin = time.perf_counter()
     try:
         inventory = read(path, target=path.name)
@@ -118,7 +120,7 @@ def check(path: Path) -> bool:
     finally:
         assert time.perf_counter() - begin < 10
     assert inventory.parameters
-    assert all(min(each.shape, default=0) >= 0 for each in inventory.parameters)
+    assert all(min(parameter.shape, default=0) >= 0 for parameter in inventory.parameters)
     return True
 
 

@@ -173,7 +173,7 @@ def test_a_large_header_with_the_names_of_fields_in_its_metadata_is_read(tmp_pat
 def test_metadata_with_the_names_of_fields_is_metadata(tmp_path: Path) -> None:
     metadata = {"dtype": "F32", "shape": "[2]", "data_offsets": "none", "format": "pt"}
     save_file({"weight": torch.zeros(2, 3)}, tmp_path / "model.safetensors", metadata)
-    assert [each.name for each in read(tmp_path / "model.safetensors", target="").parameters] == ["weight"]
+    assert [parameter.name for parameter in read(tmp_path / "model.safetensors", target="").parameters] == ["weight"]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_metadata_with_the_names_of_fields_is_metadata(tmp_path: Path) -> None:
 )
 def test_odd_names_are_names(name: str, tmp_path: Path) -> None:
     save_file({name: torch.zeros(2, 3)}, tmp_path / "model.safetensors")
-    assert [each.name for each in read(tmp_path / "model.safetensors", target="").parameters] == [name]
+    assert [parameter.name for parameter in read(tmp_path / "model.safetensors", target="").parameters] == [name]
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ def test_types_have_the_names_that_torch_gives_them(dtype: torch.dtype, tmp_path
 
 def test_numbered_layers_are_listed_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     save_file({f"h.{index}.weight": torch.zeros(1) for index in range(12)}, tmp_path / "model.safetensors")
-    found = read(tmp_path / "model.safetensors", target="").parameters
-    assert [each.name for each in found] == [f"h.{index}.weight" for index in range(12)]
+    parameters = read(tmp_path / "model.safetensors", target="").parameters
+    assert [parameter.name for parameter in parameters] == [f"h.{index}.weight" for index in range(12)]
 
 
 def test_a_key_is_refused(tmp_path: Path) -> None:
@@ -234,8 +234,8 @@ def test_after_any_edit_of_the_bytes_the_library_agrees(
         if expected is not None and not any(part in refused for part in milder):
             raise
         return
-    left = {each.name for each in inventory.excluded}
-    found = {each.raw_name: each.shape for each in inventory.parameters}
+    excluded = {tensor.name for tensor in inventory.excluded}
+    shapes = {parameter.raw_name: parameter.shape for parameter in inventory.parameters}
     assert expected is not None
-    assert found.keys() | left == expected.keys()
-    assert found.items() <= expected.items()
+    assert shapes.keys() | excluded == expected.keys()
+    assert shapes.items() <= expected.items()

@@ -1,4 +1,4 @@
-"""torch.distributed.checkpoint: its metadata gives what its own loader gives, and no part of it is read."""
+"""torch.distributed.checkpoint: its metadata gives what its own loader gives, and no .distcp file is read."""
 
 import pickle
 from collections.abc import Callable
@@ -56,10 +56,10 @@ def test_the_tensors_of_the_model_are_those_that_were_saved(
     for part in tmp_path.glob("*.distcp"):
         part.write_bytes(b"")  # nothing of it is read
     inventory = read(tmp_path, target="")
-    assert [(each.name, each.shape, f"torch.{each.dtype}") for each in inventory.parameters] == [
-        (name, tuple(it.shape), str(it.dtype)) for name, it in net.named_parameters()
+    assert [(parameter.name, parameter.shape, f"torch.{parameter.dtype}") for parameter in inventory.parameters] == [
+        (name, tuple(parameter.shape), str(parameter.dtype)) for name, parameter in net.named_parameters()
     ]
-    assert {each.name for each in inventory.excluded} == {name for name, _ in net.named_buffers()}
+    assert {tensor.name for tensor in inventory.excluded} == {name for name, _ in net.named_buffers()}
     assert (inventory.files, inventory.opaque, inventory.optimizers) == ((".metadata",), (), ())
     assert inventory.notes == (
         ("its optimizer state was not read: weight_decay is in the .distcp files, not in the metadata",)
@@ -74,7 +74,7 @@ def test_the_state_of_an_optimizer_alone_holds_no_parameters(tmp_path: Path) -> 
         read(tmp_path, target="")
 
 
-def test_one_of_its_parts_is_called_so(tmp_path: Path) -> None:
+def test_one_of_its_parts_is_recognized(tmp_path: Path) -> None:
     save(bare(model()), checkpoint_id=tmp_path)
     with pytest.raises(TargetError, match="is one part of a distributed checkpoint"):
         read(tmp_path / "__0_0.distcp", target="")

@@ -1,1 +1,1 @@
-"""Tests of reading checkpoints."""
+"""Tests of reading saved optimizers and naming their positions."""

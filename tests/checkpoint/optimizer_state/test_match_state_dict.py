@@ -1,4 +1,4 @@
-"""A file of several models and optimizers: each optimizer is held to the state dict that it steps."""
+"""A file of several models and optimizers: each optimizer is matched with the state dict that it steps."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,9 @@ def stack(width: int, depth: int) -> nn.Module:
 
 
 def stepped(model: nn.Module) -> dict[str, Any]:
-    weights, rest = ([it for it in model.parameters() if (it.ndim > 1) == decays] for decays in (True, False))
+    weights, rest = (
+        [parameter for parameter in model.parameters() if (parameter.ndim > 1) == decays] for decays in (True, False)
+    )
     optimizer = torch.optim.AdamW([{"params": weights, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}])
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -43,15 +45,15 @@ def mapped(optimizer: Optimizer) -> bool:
     ("key", "own", "other", "rival"),
     [(None, "opt_g", "opt_d", "discriminator"), ("discriminator", "opt_d", "opt_g", "generator")],
 )
-def test_each_optimizer_of_a_gan_is_held_to_its_own_state_dict(
+def test_each_optimizer_of_a_gan_is_matched_with_its_own_state_dict(
     gan: Path, key: str | None, own: str, other: str, rival: str
 ) -> None:
     request = Request(target=str(gan), key=key)
-    found = run(request)
-    assert [one.name for one in found.optimizers] == [own]
-    assert mapped(found.optimizers[0])
-    assert found.findings == ()
-    assert found.inventory.notes[-1] == (
+    report = run(request)
+    assert [optimizer.name for optimizer in report.optimizers] == [own]
+    assert mapped(report.optimizers[0])
+    assert report.findings == ()
+    assert report.inventory.notes[-1] == (
         f"the optimizer state at {other!r} was left out: it fits the state dict at {rival!r}, not the one read"
     )
 
@@ -60,22 +62,22 @@ def test_the_optimizer_of_a_model_with_an_average_stays_with_the_model(tmp_path:
     model = stack(8, 2)
     content = {"model": model.state_dict(), "shadow": model.state_dict(), "optimizer": stepped(model)}
     torch.save(content, tmp_path / "run.pt")
-    (found,) = read(tmp_path / "run.pt", target="").optimizers
-    assert mapped(found)
+    (optimizer,) = read(tmp_path / "run.pt", target="").optimizers
+    assert mapped(optimizer)
 
 
 def test_an_optimizer_of_the_trained_part_stays_with_the_model_that_holds_it(tmp_path: Path) -> None:
     model = nn.ModuleDict({"body": stack(8, 2), "head": nn.Linear(8, 3)})
     average = {name: tensor.clone() for name, tensor in model.state_dict().items() if name.startswith("head")}
     torch.save({"model": model.state_dict(), "average": average, "opt": stepped(model["head"])}, tmp_path / "run.pt")
-    (found,) = read(tmp_path / "run.pt", target="").optimizers
-    assert [group.parameters for group in found.groups] == [("head.weight",), ("head.bias",)]
+    (optimizer,) = read(tmp_path / "run.pt", target="").optimizers
+    assert [group.parameters for group in optimizer.groups] == [("head.weight",), ("head.bias",)]
 
 
-def test_positions_that_are_named_in_part_say_nothing_of_who_is_held_twice(gan: Path) -> None:
+def test_positions_without_all_names_raise_no_finding_of_two_optimizers(gan: Path) -> None:
     request = Request(target=str(gan))
-    found = run(request)
-    (own,) = found.optimizers
+    report = run(request)
+    (own,) = report.optimizers
     first, *others = own.groups
     partial = Optimizer(
         name="other",
@@ -83,8 +85,10 @@ def test_positions_that_are_named_in_part_say_nothing_of_who_is_held_twice(gan: 
         groups=(type(first)(weight_decay=0.1, parameters=(first.parameters[0], "")), *others),
         origin="checkpoint",
     )
-    codes = {one.code for one in check(found.inventory, found.plan, (own, partial))}
+    codes = {finding.code for finding in check(report.inventory, report.plan, (own, partial))}
     assert "DA202" not in codes
-    whole = [type(each)(weight_decay=0.1, parameters=tuple(filter(None, each.parameters))) for each in partial.groups]
+    whole = [
+        type(group)(weight_decay=0.1, parameters=tuple(filter(None, group.parameters))) for group in partial.groups
+    ]
     twice = Optimizer(name="other", type="AdamW", groups=tuple(whole), origin="checkpoint")
-    assert "DA202" in {one.code for one in check(found.inventory, found.plan, (own, twice))}
+    assert "DA202" in {finding.code for finding in check(report.inventory, report.plan, (own, twice))}

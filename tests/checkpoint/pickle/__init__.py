@@ -1,1 +1,1 @@
-"""Tests of reading checkpoints."""
+"""Tests of the pickle interpreter: nothing runs, and the values are those that were pickled."""

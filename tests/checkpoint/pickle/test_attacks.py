@@ -88,7 +88,10 @@ def test_nothing_runs_and_the_names_are_reported(
     path, marker, name = written(attack, tmp_path, save, at)
     inventory: Inventory = read(path, target="checkpoint.pt")
     assert not marker.exists()
-    assert [(each.name, each.shape) for each in inventory.parameters] == [("weight", (2, 3)), ("bias", (2,))]
+    assert [(parameter.name, parameter.shape) for parameter in inventory.parameters] == [
+        ("weight", (2, 3)),
+        ("bias", (2,)),
+    ]
     assert name in inventory.opaque
 
 

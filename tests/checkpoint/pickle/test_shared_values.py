@@ -1,4 +1,4 @@
-"""What a pickle writes once and holds many times: short files that claim endless groups, modules and entries."""
+"""Values that a pickle writes once and refers to many times: short files with millions of groups, modules, entries."""
 
 import subprocess
 import sys
@@ -64,7 +64,7 @@ from pathlib import Path
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
 try:
-    assert [each.name for each in read(Path(sys.argv[1]), target="").parameters] == ["weight"]
+    assert [parameter.name for parameter in read(Path(sys.argv[1]), target="").parameters] == ["weight"]
 except TargetError as error:
     assert error.message.endswith("entries"), error.message
 status = Path("/proc/self/status").read_text()
@@ -74,7 +74,7 @@ print(*status.split("VmHWM:")[1].split()[:1], resource.getrusage(resource.RUSAGE
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak memory of a process is read from /proc")
 @pytest.mark.parametrize("name", SHARED)
-def test_what_is_shared_costs_what_it_takes_to_write(name: str, tmp_path: Path) -> None:
+def test_shared_values_cost_no_more_than_their_file(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.pt"
     path.write_bytes(zipped(b"\x80\x02}(" + item("weight", TENSOR) + SHARED[name] + b"u."))
     done = subprocess.run(

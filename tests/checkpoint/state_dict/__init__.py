@@ -1,1 +1,1 @@
-"""Tests of reading checkpoints."""
+"""Tests of finding the state dict in a file, and of telling parameters from buffers."""

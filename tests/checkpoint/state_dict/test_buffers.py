@@ -1,4 +1,4 @@
-"""Buffers are told from parameters as far as a file can say; modules of torch, timm and transformers are the oracle."""
+"""Buffers are told from parameters; the modules of torch, timm and transformers say which is which."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -75,14 +75,14 @@ MODELS = (llama, bert, swin, swin_v2, efficientnet, spectral, spectral_parametri
 
 
 @pytest.mark.parametrize("make", MODELS)
-def test_parameters_are_kept_and_buffers_left_out(make: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_parameters_are_kept_and_buffers_excluded(make: Callable[[], nn.Module], tmp_path: Path) -> None:
     model = make()
     parameters, buffers = parameters_and_buffers(model)
     torch.save(model.state_dict(), tmp_path / "model.pt")
     inventory = read(tmp_path / "model.pt", target="")
-    assert {each.name for each in inventory.parameters} == parameters
-    assert {each.name for each in inventory.excluded} == buffers
-    assert all(each.reason for each in inventory.excluded)
+    assert {parameter.name for parameter in inventory.parameters} == parameters
+    assert {tensor.name for tensor in inventory.excluded} == buffers
+    assert all(tensor.reason for tensor in inventory.excluded)
 
 
 def why(name: str, shape: tuple[int, ...], siblings: Mapping[str, tuple[int, ...]], dtype: str = "float32") -> str:
@@ -103,7 +103,7 @@ def why(name: str, shape: tuple[int, ...], siblings: Mapping[str, tuple[int, ...
         ("encoder_q.queue", (128, 65536), {"queue_ptr": (1,)}),
     ],
 )
-def test_known_buffers_are_left_out(name: str, shape: tuple[int, ...], siblings: dict[str, tuple[int, ...]]) -> None:
+def test_known_buffers_are_excluded(name: str, shape: tuple[int, ...], siblings: dict[str, tuple[int, ...]]) -> None:
     assert why(name, shape, siblings)
 
 
@@ -122,16 +122,16 @@ def test_known_buffers_are_left_out(name: str, shape: tuple[int, ...], siblings:
 def test_a_name_alone_does_not_make_a_buffer(
     name: str, shape: tuple[int, ...], siblings: dict[str, tuple[int, ...]]
 ) -> None:
-    told = why(name, shape, siblings)
-    assert bool(told) == (shape == (1, 1, 8, 8)), told
+    reason = why(name, shape, siblings)
+    assert bool(reason) == (shape == (1, 1, 8, 8)), reason
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool", "qint8", "int32"])
-def test_what_has_no_gradient_is_no_parameter(dtype: str) -> None:
+def test_a_tensor_that_cannot_have_a_gradient_is_no_parameter(dtype: str) -> None:
     assert why("layer.weight", (3, 4), {}, dtype) == f"{dtype}: only floating-point tensors are trained"
 
 
-def test_what_requires_a_gradient_is_a_parameter_whatever_its_name() -> None:
+def test_a_tensor_that_requires_a_gradient_is_a_parameter_whatever_its_name() -> None:
     tensor = Tensor(shape=(3,), dtype="float32", trainable=True)
     assert buffer_reason("norm", "running_mean", tensor, {"running_mean": (3,)}) == ""
 

@@ -1,4 +1,4 @@
-"""State dicts are found by their shape, wherever a training script put them."""
+"""A state dict is found by what it holds, under any key of a training script."""
 
 import argparse
 from collections import OrderedDict
@@ -28,7 +28,7 @@ def reading(content: object, folder: Path, key: str | None = None) -> Inventory:
 
 
 def names(inventory: Inventory) -> list[str]:
-    return [each.name for each in inventory.parameters]
+    return [parameter.name for parameter in inventory.parameters]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_the_model_wins_over_its_moving_average(copy: str, tmp_path: Path) -> No
 def test_an_averaged_model_alone_is_read_without_its_prefix_and_counter(tmp_path: Path) -> None:
     inventory = reading(AveragedModel(model()).state_dict(), tmp_path)
     assert [name.removeprefix("module.") for name in names(inventory)] == NAMES
-    assert "n_averaged" in {each.name for each in inventory.excluded}
+    assert "n_averaged" in {tensor.name for tensor in inventory.excluded}
 
 
 def test_optimizer_state_is_no_state_dict(tmp_path: Path) -> None:
@@ -101,15 +101,15 @@ def test_optimizer_state_is_no_state_dict(tmp_path: Path) -> None:
     assert (names(inventory), inventory.notes) == (["weight", "bias"], ())
 
 
-def test_what_is_no_tensor_in_a_state_dict_is_left_out_with_a_reason(tmp_path: Path) -> None:
+def test_non_tensors_in_a_state_dict_are_excluded_with_a_reason(tmp_path: Path) -> None:
     content = {**model().state_dict(), "epoch": 3, "config": argparse.Namespace(), "norm._extra_state": None}
-    left = {each.name: each.reason for each in reading(content, tmp_path).excluded}
-    assert left["epoch"] == "not a tensor"
-    assert left["config"] == "an object of argparse.Namespace"
-    assert left["norm._extra_state"] == "not a tensor"
+    reasons = {tensor.name: tensor.reason for tensor in reading(content, tmp_path).excluded}
+    assert reasons["epoch"] == "not a tensor"
+    assert reasons["config"] == "an object of argparse.Namespace"
+    assert reasons["norm._extra_state"] == "not a tensor"
 
 
-def test_code_beside_the_tensors_is_reported_and_no_obstacle(tmp_path: Path) -> None:
+def test_code_next_to_the_tensors_is_reported_and_no_obstacle(tmp_path: Path) -> None:
     content = {
         "args": argparse.Namespace(lr=0.1),
         "model": model().state_dict(),
@@ -147,9 +147,9 @@ WRAPPED = {
 
 @pytest.mark.parametrize("form", WRAPPED.values(), ids=WRAPPED)
 def test_wrapper_prefixes_are_removed_and_kept_as_raw_names(form: str, tmp_path: Path) -> None:
-    inventory = reading({form.format(name): it for name, it in model().state_dict().items()}, tmp_path)
+    inventory = reading({form.format(name): tensor for name, tensor in model().state_dict().items()}, tmp_path)
     assert names(inventory) == NAMES
-    assert [each.raw_name for each in inventory.parameters] == [form.format(name) for name in NAMES]
+    assert [parameter.raw_name for parameter in inventory.parameters] == [form.format(name) for name in NAMES]
 
 
 def test_wrapper_parts_within_names_are_removed(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_module_is_kept_where_not_all_names_have_it(tmp_path: Path) -> None:
 
 
 def test_a_prefix_of_lightning_is_no_wrapper(tmp_path: Path) -> None:
-    state = {f"model.{name}": it for name, it in model().state_dict().items()}
+    state = {f"model.{name}": tensor for name, tensor in model().state_dict().items()}
     assert names(reading({"state_dict": state}, tmp_path)) == [f"model.{name}" for name in NAMES]
 
 
@@ -179,7 +179,7 @@ def test_a_pickled_data_parallel_module_is_read_as_its_module(tmp_path: Path) ->
 def test_a_submodule_used_twice_is_one_set_of_parameters(tmp_path: Path) -> None:
     shared = nn.Linear(2, 2)
     inventory = reading(nn.ModuleDict({"a": shared, "b": shared}), tmp_path)
-    assert {each.name: each.tied_to for each in inventory.parameters} == {
+    assert {parameter.name: parameter.tied_to for parameter in inventory.parameters} == {
         "a.weight": ("b.weight",),
         "a.bias": ("b.bias",),
     }
@@ -190,23 +190,27 @@ def test_a_tree_of_modules_is_read_whole_as_megatron_nests_it(tmp_path: Path) ->
     inner = {"embedding": {"words": words.state_dict(), "places": places.state_dict()}, "encoder": model().state_dict()}
     content = {"model": {"language_model": inner}, "rng": [{"states": {"tracker": torch.get_rng_state()}}], "step": 1}
     inventory = reading(content, tmp_path)
-    assert names(inventory) == ["embedding.words.weight", "embedding.places.weight", *(f"encoder.{it}" for it in NAMES)]
+    assert names(inventory) == [
+        "embedding.words.weight",
+        "embedding.places.weight",
+        *(f"encoder.{name}" for name in NAMES),
+    ]
     assert inventory.notes == ()
 
 
-def test_models_of_one_layer_are_no_modules_of_another(tmp_path: Path) -> None:
+def test_models_of_one_layer_are_not_read_as_parts_of_one_model(tmp_path: Path) -> None:
     content = {"models": {"critic": nn.Linear(2, 3).state_dict(), "actor": model().state_dict()}}
     assert names(reading(content, tmp_path)) == NAMES
 
 
 @pytest.mark.parametrize("stage", [2, 3])
-def test_what_deepspeed_lists_beside_the_state_dict_is_taken(stage: int, tmp_path: Path) -> None:
-    """Its third stage leaves empty tensors, and lists the shapes by group; both list the names of buffers."""
+def test_the_shapes_and_buffers_that_deepspeed_saves_are_read(stage: int, tmp_path: Path) -> None:
+    """Stage 3 saves empty tensors, and their shapes by group; both stages save the names of buffers."""
     net = model()
     net.register_buffer("mask", torch.ones(4, 4))
     net.get_submodule("head").requires_grad_(requires_grad=False)
-    trained = {name: it.shape for name, it in net.named_parameters() if it.requires_grad}
-    frozen = {name: it.shape for name, it in net.named_parameters() if not it.requires_grad}
+    trained = {name: parameter.shape for name, parameter in net.named_parameters() if parameter.requires_grad}
+    frozen = {name: parameter.shape for name, parameter in net.named_parameters() if not parameter.requires_grad}
     spread = {name: torch.empty(0) for name in NAMES} if stage == 3 else {}
     content = {
         "module": {**net.state_dict(), **spread},
@@ -217,7 +221,7 @@ def test_what_deepspeed_lists_beside_the_state_dict_is_taken(stage: int, tmp_pat
         "ds_version": "0.15.4",
     }
     inventory = reading(content, tmp_path)
-    assert [(each.name, each.shape, each.trainable) for each in inventory.parameters] == [
-        (name, tuple(it.shape), it.requires_grad) for name, it in net.named_parameters()
+    assert [(parameter.name, parameter.shape, parameter.trainable) for parameter in inventory.parameters] == [
+        (name, tuple(parameter.shape), parameter.requires_grad) for name, parameter in net.named_parameters()
     ]
-    assert {each.name for each in inventory.excluded} == {name for name, _ in net.named_buffers()}
+    assert {tensor.name for tensor in inventory.excluded} == {name for name, _ in net.named_buffers()}
