@@ -1,5 +1,7 @@
 """Conventions: every row has evidence, means what its examples say, and is needed by one of them."""
 
+import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +11,14 @@ from msgspec.structs import replace
 
 from decay_audit.roles.by_name import PLAIN
 from decay_audit.roles.conventions import adapters, affines, classes, general, layers, modules, tensors
-from decay_audit.roles.conventions.convention import Convention, Meaning, Vocabulary, first_meaning, stem, vocabulary
+from decay_audit.roles.conventions.convention import (
+    Convention,
+    NameMeaning,
+    Vocabulary,
+    first_meaning,
+    stem,
+    vocabulary,
+)
 from tests.roles.naming import classify_tensor
 
 SHAPES = {"any": (4, 4), "number": (), "vector": (4,), "matrix": (4, 4)}
@@ -22,8 +31,8 @@ class Row(Struct, frozen=True, kw_only=True):
     table: str
     convention: Convention
     vocabulary: Vocabulary
-    meaning: Meaning | None = None
-    meanings: tuple[Meaning, ...] = ()
+    meaning: NameMeaning | None = None
+    meanings: tuple[NameMeaning, ...] = ()
 
     @property
     def is_exception(self) -> bool:
@@ -55,7 +64,7 @@ def rows() -> Iterator[Row]:
 
 
 def rows_of(
-    table: str, words: Vocabulary, meaning: Meaning | None = None, meanings: tuple[Meaning, ...] = ()
+    table: str, words: Vocabulary, meaning: NameMeaning | None = None, meanings: tuple[NameMeaning, ...] = ()
 ) -> Iterator[Row]:
     for convention in (*words.conventions, *words.exceptions):
         yield Row(table=table, convention=convention, vocabulary=words, meaning=meaning, meanings=meanings)
@@ -80,6 +89,21 @@ def test_a_row_has_words_a_source_and_examples(row: Row) -> None:
     assert convention.source
     assert convention.matches
     assert convention.near_misses
+
+
+@pytest.mark.parametrize("source", sorted({row.convention.source for row in ROWS}))
+def test_a_source_in_an_installed_library_exists(source: str) -> None:
+    for dotted in re.findall(r"\b(?:timm|torchvision|transformers)(?:\.\w+)+", source):
+        library, *parts = dotted.split(".")
+        spec = importlib.util.find_spec(library)
+        assert spec is not None
+        place = Path(*(spec.submodule_search_locations or ()))
+        while parts and (place / parts[0]).is_dir():
+            place /= parts.pop(0)
+        if parts:
+            place /= f"{parts.pop(0)}.py"
+        assert place.exists(), dotted
+        assert not parts or re.search(rf"^class {parts[0]}\b", place.read_text("utf-8"), re.MULTILINE), dotted
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)

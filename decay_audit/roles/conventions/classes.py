@@ -5,8 +5,8 @@ from decay_audit.roles.conventions.convention import Convention, class_vocabular
 NORM_CLASS = class_vocabulary(
     Convention(
         words=("Norm", "norm"),
-        source="transformers.models.llama.modeling_llama.LlamaRMSNorm; apex FusedLayernorm",
-        matches=("LlamaRMSNorm", "LayerNorm2d", "FusedLayernorm"),
+        source="transformers.models.llama.modeling_llama.LlamaRMSNorm; transformers.models.autoformer",
+        matches=("LlamaRMSNorm", "AutoformerLayernorm"),
         near_misses=("Nom",),
     ),
     Convention(
@@ -33,7 +33,7 @@ NORM_CLASS = class_vocabulary(
 AFFINE_CLASS = class_vocabulary(
     Convention(
         words=("Affine$",),
-        source="timm.models.mlp_mixer.Affine",
+        source="timm.models.mlp_mixer.Affine; transformers.models.vits.modeling_vits.VitsElementwiseAffine",
         matches=("Affine", "VitsElementwiseAffine"),
         near_misses=("AffineCoupling",),
     ),
@@ -95,7 +95,7 @@ ACTIVATION_CLASS = class_vocabulary(
 LAYER_SCALE_CLASS = class_vocabulary(
     Convention(
         words=("LayerScale",),
-        source="timm.layers.LayerScale",
+        source="timm.layers.layer_scale.LayerScale",
         matches=("LayerScale", "LayerScale2d"),
         near_misses=("ScaleLayer",),
     ),
@@ -104,7 +104,7 @@ CONV_CLASS = class_vocabulary(
     Convention(
         words=("Conv1d", "Conv2d", "Conv3d", "Convolution"),
         source="torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d; MinkowskiEngine.MinkowskiConvolution",
-        matches=("StdConv1d", "ScaledStdConv2d", "MaskedConv3d", "MinkowskiConvolution"),
+        matches=("Conv1d", "Conv2d", "Conv3d", "MinkowskiConvolution"),
         near_misses=("Conv1D",),  # in transformers, a linear layer with its matrix transposed
     ),
 )
@@ -128,7 +128,7 @@ EMBEDDING_CLASS = class_vocabulary(
     Convention(
         words=("Codebook", "Quantiz"),
         source="transformers.models.encodec.modeling_encodec.EncodecEuclideanCodebook; vector_quantize_pytorch",
-        matches=("EncodecEuclideanCodebook", "VectorQuantizer"),
+        matches=("EncodecEuclideanCodebook", "VectorQuantize"),
         near_misses=("Quantile",),
     ),
 )

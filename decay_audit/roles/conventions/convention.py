@@ -59,7 +59,7 @@ class Vocabulary(Struct, frozen=True, kw_only=True, eq=False):
         return _has(self, name)
 
 
-class Meaning(Struct, frozen=True, kw_only=True, eq=False):
+class NameMeaning(Struct, frozen=True, kw_only=True, eq=False):
     """What the names of a vocabulary mean, for tensors of some shape.
 
     Attributes:
@@ -79,7 +79,7 @@ def _has(vocabulary: Vocabulary, name: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def first_meaning(meanings: tuple[Meaning, ...], name: str, squeezed_ndim: int) -> Meaning | None:
+def first_meaning(meanings: tuple[NameMeaning, ...], name: str, squeezed_ndim: int) -> NameMeaning | None:
     """Find what a name, in any spelling, means for a tensor with so many dimensions larger than 1."""
     fitting = (meaning for meaning in meanings if squeezed_ndim in _DIMENSIONS[meaning.shape])
     return next((meaning for meaning in fitting if meaning.names.has(name)), None)

@@ -1,16 +1,16 @@
 """Names of tensors that only say what kind of thing they are: a bias, a gain, a matrix."""
 
-from decay_audit.roles.conventions.convention import Convention, Meaning, vocabulary
+from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 
-GENERAL_LEAVES: tuple[Meaning, ...] = (
-    Meaning(
+GENERAL_LEAVES: tuple[NameMeaning, ...] = (
+    NameMeaning(
         says="a bias",
         role="bias",
         names=vocabulary(
             Convention(
                 words=("bias$", "biases$"),
                 source="timm.models.beit.Attention; transformers.models.zaya.modeling_zaya",
-                matches=("bias", "q_bias", "gate_up_proj_bias", "balancing_biases"),
+                matches=("bias", "q_bias", "balancing_biases"),
                 near_misses=("unbiased",),
             ),
             Convention(
@@ -27,7 +27,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a shift",
         role="bias",
         shape="vector",
@@ -52,7 +52,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a matrix",
         role="linear_weight",
         layer="linear",
@@ -84,7 +84,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a matrix",
         role="linear_weight",
         layer="linear",
@@ -97,20 +97,20 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a gain",
         role="scale",
         shape="vector",
         names=vocabulary(
             Convention(
                 words=("scale", "scaling"),
-                source="torchvision.models.detection.ssd.SSDFeatureExtractorVGG; transformers.models.timesfm2_5",
+                source="torchvision.models.detection.ssd, transformers.models.clip, transformers.models.timesfm2_5",
                 matches=("scale_weight", "logit_scale", "scaling"),
                 near_misses=("rescaler_table",),
             ),
             Convention(
                 words=("gain",),
-                source="timm.layers.std_conv.ScaledStdConv2d",
+                source="timm.layers.std_conv.ScaledStdConv2d, timm.models.nfnet.NormFreeBlock",
                 matches=("gain", "skipinit_gain"),
                 near_misses=("again",),
             ),
@@ -152,7 +152,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
             Convention(
                 words=("weight", "weights"),
-                source="timm.models.efficientvim.EfficientVim; transformers.models.pp_doclayout_v4",
+                source="timm.models.efficientvim.EfficientViM; transformers.models.pp_doclayout_v4",
                 matches=("closure_weight", "weights"),
                 near_misses=("weighting",),
             ),
@@ -170,7 +170,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a gain",
         role="scale",
         names=vocabulary(
@@ -188,7 +188,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a learned state",
         role="token",
         names=vocabulary(
@@ -200,7 +200,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a learned vector",
         role="token",
         shape="vector",
@@ -213,7 +213,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="an embedding table",
         role="embedding",
         layer="embedding",
@@ -226,8 +226,8 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
             Convention(
                 words=("embedding",),
-                source="transformers.models.t5gemma2.modeling_t5gemma2.T5Gemma2TextScaledWordEmbedding",
-                matches=("word_embedding_table",),
+                source="transformers.models.mllama.modeling_mllama.MllamaPrecomputedPositionEmbedding",
+                matches=("embedding",),
                 near_misses=("bedding",),
             ),
             Convention(
@@ -250,7 +250,7 @@ GENERAL_LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a matrix",
         role="linear_weight",
         layer="linear",

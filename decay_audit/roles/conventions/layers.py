@@ -9,14 +9,14 @@ from decay_audit.roles.words import Layer
 ATTENTION = vocabulary(
     Convention(
         words=("*attn*",),
-        source="timm.models.vision_transformer.Block",
-        matches=("self_attn", "SelfAttn"),
+        source="timm.models.vision_transformer.Block; transformers.models.llama.modeling_llama.LlamaDecoderLayer",
+        matches=("attn", "self_attn"),
         near_misses=("act",),
     ),
     Convention(
         words=("*attention*",),
-        source="transformers.models.bert.modeling_bert.BertLayer; timm.models.vision_transformer.Attention",
-        matches=("attention", "LocalSelfAttention"),
+        source="transformers.models.bert.modeling_bert.BertLayer; transformers.models.t5.modeling_t5",
+        matches=("attention", "SelfAttention"),
         near_misses=("tension",),
     ),
     Convention(
@@ -37,13 +37,13 @@ FEED_FORWARD = vocabulary(
     ),
     Convention(
         words=("ffn", "feed_forward"),
-        source="transformers.models.fastspeech2_conformer; transformers.models.rwkv.modeling_rwkv.RwkvFeedForward",
+        source="transformers.models.albert.modeling_albert; transformers.models.rwkv.modeling_rwkv.RwkvBlock",
         matches=("ffn", "feed_forward"),
         near_misses=("offn",),
     ),
     Convention(
         words=("experts", "expert"),
-        source="transformers.models.mixtral.modeling_mixtral.MixtralSparseMoeBlock",
+        source="transformers.models.mixtral.modeling_mixtral.MixtralSparseMoeBlock; transformers.models.llama4",
         matches=("experts", "shared_expert"),
         near_misses=("expertise",),
     ),
@@ -77,7 +77,7 @@ PROJECTION = vocabulary(
     ),
     Convention(
         words=("proj", "projection", "dense"),
-        source="timm.models.vision_transformer.Attention; transformers.models.qianfan_ocr, bert",
+        source="timm.layers.attention.Attention, transformers.models.qianfan_ocr, transformers.models.bert",
         matches=("proj", "projection_layer", "dense"),
         near_misses=("project",),
     ),
@@ -105,7 +105,7 @@ ATTENTION_PROJECTION = vocabulary(
     ),
     Convention(
         words=("qkv", "wqkv", "query_key_value"),
-        source="timm.models.vision_transformer.Attention; transformers.models.internlm2, gpt_neox, bloom",
+        source="transformers.models.phi3, transformers.models.modernbert, transformers.models.gpt_neox",
         matches=("qkv", "qkv_proj", "Wqkv", "query_key_value"),
         near_misses=("query_key",),
     ),
@@ -136,8 +136,8 @@ NORMS: tuple[tuple[Layer, Vocabulary], ...] = (
         vocabulary(
             Convention(
                 words=("*rms*",),
-                source="torch.nn.RMSNorm",
-                matches=("LlamaRMSNorm", "rms_norm", "before_rms"),
+                source="transformers.models.llama.modeling_llama.LlamaRMSNorm; transformers.models.hunyuan_vl",
+                matches=("LlamaRMSNorm", "before_rms"),
                 near_misses=("rs",),
             )
         ),
@@ -147,7 +147,7 @@ NORMS: tuple[tuple[Layer, Vocabulary], ...] = (
         vocabulary(
             Convention(
                 words=("*batch_norm*", "*batchnorm*"),
-                source="torch.nn.BatchNorm2d; transformers.models.patchtst.modeling_patchtst.PatchTSTBatchNorm",
+                source="torchvision.ops.misc.FrozenBatchNorm2d; transformers.models.patchtst",
                 matches=("FrozenBatchNorm2d", "batchnorm"),
                 near_misses=("batch",),
             ),
@@ -198,7 +198,7 @@ NORMS: tuple[tuple[Layer, Vocabulary], ...] = (
             ),
             Convention(
                 words=("ln",),
-                source="transformers.models.gpt2.modeling_gpt2.GPT2Block",
+                source="transformers.models.gpt2.modeling_gpt2.GPT2Block; transformers.models.altclip",
                 matches=("ln_1", "pre_LN"),
                 near_misses=("xlnet",),
             ),

@@ -1,18 +1,18 @@
 """What modules are called: the word in front of the tensor's name, and the classes that are named like modules."""
 
-from decay_audit.roles.conventions.convention import Convention, Meaning, vocabulary
+from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 from decay_audit.roles.conventions.positions import RELATIVE
 
-MODULES: tuple[Meaning, ...] = (
+MODULES: tuple[NameMeaning, ...] = (
     RELATIVE,
-    Meaning(
+    NameMeaning(
         says="a table over positions",
         role="position_embedding",
         layer="embedding",
         names=vocabulary(
             Convention(
                 words=("position_embedding", "position_embeddings", "position_embeds"),
-                source="transformers.models.bert.modeling_bert.BertEmbeddings; transformers.models.clip.modeling_clip",
+                source="transformers.models.bert, transformers.models.clip, transformers.models.bark",
                 matches=("position_embedding", "position_embeddings", "position_embeds_layer"),
                 near_misses=("composition_embedding", "word_embeddings"),
             ),
@@ -24,7 +24,7 @@ MODULES: tuple[Meaning, ...] = (
             ),
             Convention(
                 words=("pos_emb", "pos_embed", "positional_embedding"),
-                source="transformers.models.xglm; transformers.models.qwen3_vl.modeling_qwen3_vl; open_clip",
+                source="transformers.models.cohere_asr, transformers.models.qwen3_vl, transformers.models.sam3_tracker",
                 matches=("pos_emb", "pos_embed", "positional_embedding"),
                 near_misses=("pose_embed",),
             ),
@@ -54,7 +54,7 @@ MODULES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="learned tokens",
         role="token",
         layer="embedding",
@@ -67,7 +67,7 @@ MODULES: tuple[Meaning, ...] = (
             ),
             Convention(
                 words=("refpoint_embed$", "refpoint_embeddings$"),
-                source="DAB-DETR (Liu et al., 2022): DABDETR; transformers.models.conditional_detr, dab_detr",
+                source="transformers.models.lw_detr.modeling_lw_detr; transformers.models.dab_detr.modeling_dab_detr",
                 matches=("refpoint_embed", "query_refpoint_embeddings"),
                 near_misses=("point_embed",),
             ),
@@ -85,13 +85,13 @@ MODULES: tuple[Meaning, ...] = (
             ),
             Convention(
                 words=("cls_embed$", "cls_embedding$"),
-                source="transformers.models.sam3.modeling_sam3.Sam3GeometryEncoder; rtdl CLSEmbedding",
-                matches=("cls_embed", "CLSEmbedding"),
+                source="transformers.models.sam3.modeling_sam3; rtdl_revisiting_models._CLSEmbedding",
+                matches=("cls_embed", "_CLSEmbedding"),
                 near_misses=("class_embed",),
             ),
             Convention(
                 words=("*_token$", "*_tokens$"),
-                source="transformers.models.sam.modeling_sam.SamMaskDecoder",
+                source="transformers.models.sam.modeling_sam.SamMaskDecoder; transformers.models.qwen2_5_omni",
                 matches=("iou_token", "mask_tokens", "audio_bos_eos_token"),
                 near_misses=("token",),
             ),
@@ -226,13 +226,13 @@ LAYER_SCALE_MODULE = vocabulary(
 EMBEDDING_MODULE = vocabulary(
     Convention(
         words=("embed", "embeds", "embedder", "emb"),
-        source="transformers.models.llama.modeling_llama.LlamaModel; transformers.models.xlnet, canine, lilt",
+        source="transformers.models.llama, transformers.models.bark, transformers.models.kosmos2_5",
         matches=("embed_tokens", "input_embeds_layer", "row_embedder", "segment_emb"),
         near_misses=("member",),
     ),
     Convention(
         words=("*embedding", "*embeddings"),
-        source="transformers.models.bert.modeling_bert.BertEmbeddings",
+        source="transformers.models.clip.modeling_clip.CLIPTextEmbeddings; transformers.models.bert.modeling_bert",
         matches=("token_embedding", "word_embeddings"),
         near_misses=("embedded",),
     ),

@@ -1,8 +1,8 @@
 """What tables over positions are called."""
 
-from decay_audit.roles.conventions.convention import Convention, Meaning, vocabulary
+from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 
-RELATIVE = Meaning(
+RELATIVE = NameMeaning(
     says="a table over relative positions",
     role="relative_position_bias",
     names=vocabulary(
@@ -70,7 +70,7 @@ RELATIVE = Meaning(
 )
 """Read in the names of tensors and of modules."""
 
-POSITION = Meaning(
+POSITION = NameMeaning(
     says="a table over positions",
     role="position_embedding",
     names=vocabulary(

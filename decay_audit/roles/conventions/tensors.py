@@ -1,11 +1,11 @@
 """What tensors are called: the last part of a parameter's name, or the name of the list that holds it."""
 
-from decay_audit.roles.conventions.convention import Convention, Meaning, vocabulary
+from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 from decay_audit.roles.conventions.positions import POSITION, RELATIVE
 from decay_audit.roles.conventions.tokens import TOKEN
 
-LEAVES: tuple[Meaning, ...] = (
-    Meaning(
+LEAVES: tuple[NameMeaning, ...] = (
+    NameMeaning(
         says="packed integers of a quantized weight, which no optimizer trains",
         role="linear_weight",
         layer="linear",
@@ -24,7 +24,7 @@ LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="scales of a quantized weight",
         role="scale",
         names=vocabulary(
@@ -54,7 +54,7 @@ LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="of a state space",
         role="state_space",
         names=vocabulary(
@@ -108,7 +108,7 @@ LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="of a state space",
         role="state_space",
         shape="vector",
@@ -127,7 +127,7 @@ LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a gain of a norm",
         role="norm_weight",
         layer="other_norm",
@@ -147,7 +147,7 @@ LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a shift of a norm",
         role="norm_bias",
         layer="other_norm",
@@ -167,7 +167,7 @@ LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a gain",
         role="scale",
         shape="number",
@@ -192,7 +192,7 @@ LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a bias",
         role="bias",
         names=vocabulary(
@@ -204,7 +204,7 @@ LEAVES: tuple[Meaning, ...] = (
             ),
         ),
     ),
-    Meaning(
+    NameMeaning(
         says="a shift of a modulation",
         role="bias",
         names=vocabulary(
@@ -225,14 +225,14 @@ LEAVES: tuple[Meaning, ...] = (
     RELATIVE,
     POSITION,
     TOKEN,
-    Meaning(
+    NameMeaning(
         says="a gain on a residual branch",
         role="layer_scale",
         shape="vector",
         names=vocabulary(
             Convention(
                 words=("gamma", "^ls$"),
-                source="timm.models.beit.Block, timm.layers.LayerScale; timm.models.mlp_mixer.ResBlock",
+                source="timm.models.beit.Block, timm.layers.layer_scale.LayerScale; timm.models.mlp_mixer.ResBlock",
                 matches=("gamma", "gamma_1", "ls1"),
                 near_misses=("gammas", "ls_proj"),
             ),

@@ -1,8 +1,8 @@
 """What learned tokens are called: class tokens, queries, prompts, latents, separators."""
 
-from decay_audit.roles.conventions.convention import Convention, Meaning, vocabulary
+from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 
-TOKEN = Meaning(
+TOKEN = NameMeaning(
     says="a learned token",
     role="token",
     names=vocabulary(
@@ -21,7 +21,7 @@ TOKEN = Meaning(
         Convention(
             words=("latent$", "latents$"),
             source="timm.layers.attention_pool.AttentionPoolLatent; transformers.models.idefics2.modeling_idefics2",
-            matches=("latent", "bos_latent", "latents"),
+            matches=("latent", "latents"),
             near_misses=("latent_proj",),
         ),
         Convention(
@@ -80,7 +80,7 @@ TOKEN = Meaning(
         ),
         Convention(
             words=("^mem_kv$", "^null_k$", "^null_v$", "^null_kv$"),
-            source="x_transformers.x_transformers.Attention; imagen_pytorch.imagen_pytorch.Attention",
+            source="denoising_diffusion_pytorch (mem_kv); nuwa_pytorch (null_k, null_v); imagen_pytorch (null_kv)",
             matches=("mem_kv", "null_k", "null_v", "null_kv"),
             near_misses=("nullary_k_proj", "kv_proj"),
         ),
