@@ -7,7 +7,8 @@ written as they are; JSON has every name unchanged.
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from decay_audit.reports.document import ObservationRecord, ParameterRecord, parameter_records
 from decay_audit.reports.report import Report
@@ -16,7 +17,9 @@ from decay_audit.text import escape_control, format_shape
 _FIELDS = [field for field in ParameterRecord.__struct_fields__ if field not in {"evidence", "observed"}]
 _SHAPE = _FIELDS.index("shape")
 _AFTER_RULE = _FIELDS.index("rule") + 1
+_values = attrgetter(*_FIELDS)
 _OBSERVED = ObservationRecord.__struct_fields__
+_UNOBSERVED = [""] * len(_OBSERVED)
 COLUMNS = (
     *_FIELDS[:_AFTER_RULE],
     "place",
@@ -39,19 +42,24 @@ def render(report: Report) -> str:
 
 def _rows(report: Report) -> Iterator[tuple[object, ...]]:
     for decision, record in zip(report.plan.decisions, parameter_records(report), strict=True):
-        values = [getattr(record, field) for field in _FIELDS]
+        values = list(_values(record))
         values[_SHAPE] = None if decision.classified.parameter.lazy else format_shape(record.shape)
         yield (
             *values[:_AFTER_RULE],
             decision.location,
             *values[_AFTER_RULE:],
-            *(_joined([getattr(observation, field) for observation in record.observed]) for field in _OBSERVED),
+            *_observed(record.observed),
             report.inventory.target,
         )
 
 
-def _joined(values: list[object]) -> str:
-    return _SEPARATOR.join("" if value is None else str(value) for value in values)
+def _observed(observations: Sequence[ObservationRecord]) -> Sequence[str]:
+    if not observations:
+        return _UNOBSERVED
+    return [
+        _SEPARATOR.join("" if value is None else str(value) for value in map(attrgetter(field), observations))
+        for field in _OBSERVED
+    ]
 
 
 def _cell(value: object) -> object:
