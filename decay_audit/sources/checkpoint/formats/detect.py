@@ -45,7 +45,7 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
 
 
 def detect_format(file: OpenFile, suffix: str) -> Format:
-    """Tell the format of a file from its bytes; its suffix only names what is no checkpoint.
+    """Tell the format of a file from its first bytes; the suffix decides only where they do not.
 
     Raises:
         TargetError: it is something else; the message says what it is, the hint what to do.

@@ -137,7 +137,7 @@ def _check_length(header: bytes) -> None:
     """Refuse a header that would take far more memory than its tensors can need."""
     tensors = header.count(b'"data_offsets"')
     if tensors > MAX_TENSORS:
-        raise MalformedError(f"its header describes {tensors} tensors; at most {MAX_TENSORS} are read")
+        raise MalformedError(f"its header describes {tensors:,} tensors; at most {MAX_TENSORS:,} are read")
     if header.count(b",") > MAX_COMMAS + MAX_DIMENSIONS * tensors:
         raise MalformedError(f"its header is far larger than {count_noun(tensors, 'tensor')} can need")
 

@@ -1,6 +1,6 @@
 """`torch.distributed.checkpoint`: the `.metadata` of a folder describes all tensors; its `.distcp` files are not read.
 
-The values of other things than tensors, such as an optimizer's weight_decay, are in the `.distcp` files.
+What is not a tensor, such as an optimizer's weight_decay, is in the `.distcp` files.
 """
 
 import re
@@ -17,7 +17,7 @@ from decay_audit.sources.checkpoint.pickle.storages import storage_resolver
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes
 
 METADATA_MODULE: Final = "torch.distributed.checkpoint.metadata"
-MAX_DEPTH: Final = 32
+_MAX_DEPTH: Final = 32
 
 _USUAL_NAMES: Final = ("torch.distributed.checkpoint.", "pathlib.")
 """What every metadata refers to: its own classes, and the path of the folder."""
@@ -59,7 +59,7 @@ def read(file: OpenFile) -> PickleResult:
 def _key_path(key: str, paths: object) -> KeyPath:
     """Return the keys that led to a tensor in the saved dict; the flat name, where the metadata does not say."""
     path = paths.get(key) if isinstance(paths, dict) else None
-    if not isinstance(path, tuple) or not path or len(path) > MAX_DEPTH:
+    if not isinstance(path, tuple) or not path or len(path) > _MAX_DEPTH:
         return (key,)
     return tuple(map(str, path)) if all(isinstance(part, str | int) for part in path) else (key,)
 
@@ -73,7 +73,7 @@ def _optimizer_prefixes(paths: list[KeyPath]) -> frozenset[str]:
 def _is_of_optimizer(path: KeyPath, prefixes: frozenset[str]) -> bool:
     name = ".".join(path)
     parts = name.split(".")
-    parents = {".".join(parts[:depth]) for depth in range(1, min(len(parts), MAX_DEPTH))}
+    parents = {".".join(parts[:depth]) for depth in range(1, min(len(parts), _MAX_DEPTH))}
     at_root = "" in prefixes and parts[0] == "state"
     return not parents.isdisjoint(prefixes) or at_root or _OPTIMIZER_STATE.search(name) is not None
 

@@ -95,7 +95,7 @@ def _tensor(machine: Machine, parts: list[Any]) -> Tensor | None:
 
 
 def _storage_type(machine: Machine, gets: tuple[bytes, ...]) -> Global | None:
-    """Look up the storage class in the memo; None if the other entries are not as they are for a strided tensor.
+    """Look up the storage class in the memo; None if the memo does not hold what torch writes for a strided tensor.
 
     A pickler writes an index of the memo only once, so the result is cached by the GET opcodes.
     """

@@ -45,7 +45,7 @@ def attributes(value: OpaqueObject) -> Mapping[Any, object]:
 
 
 def flatten(root: OpaqueObject, script_parameters: Mapping[str, frozenset[str]]) -> NamedTensors:
-    """List the tensors of a module and its submodules in `named_parameters` order, each module's buffers after its own.
+    """List the tensors of a module: its parameters, then its buffers, then those of each submodule in the same way.
 
     Args:
         script_parameters: names of the parameters of TorchScript classes by qualified class name, where known.
