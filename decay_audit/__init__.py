@@ -21,8 +21,8 @@ Data goes down this list:
     integrations  the audit in pytest, Lightning and transformers' Trainer
     model         the values that all of them use; below it `errors`, `files` and `text`
 
-The public names stand in `__init__.pyi`. Each is imported when it is first used, so that the command line starts quickly
-and `import decay_audit` does not import torch.
+The public names stand in `__init__.pyi`. Each is imported when it is first used: the command line starts quickly, and
+`import decay_audit` does not import torch.
 """
 
 import lazy_loader

@@ -54,8 +54,8 @@ def test_param_groups_hold_every_parameter_once_but_the_frozen_ones(name: str) -
         with pytest.raises(decay_audit.DecayAuditError):
             decay_audit.param_groups(model)
         return
-    held = [id(tensor) for group in decay_audit.param_groups(model) for tensor in group["params"]]
-    assert sorted(held) == sorted(map(id, trainable))
+    grouped = [id(tensor) for group in decay_audit.param_groups(model) for tensor in group["params"]]
+    assert sorted(grouped) == sorted(map(id, trainable))
 
 
 def test_a_compiled_model_gets_the_groups_of_the_model_inside() -> None:
@@ -152,10 +152,10 @@ class Hiding(nn.Linear):
 
 def test_what_a_models_own_named_parameters_leaves_out_has_a_group_and_is_missed_in_an_optimizer() -> None:
     model = Hiding(3, 2)
-    held = [id(tensor) for group in decay_audit.param_groups(model) for tensor in group["params"]]
-    assert held == [id(model.weight), id(model.bias)]
-    seen = decay_audit.audit(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1))
-    assert {one.code: one.parameters for one in seen.findings}["DA201"] == ("bias",)
+    grouped = [id(tensor) for group in decay_audit.param_groups(model) for tensor in group["params"]]
+    assert grouped == [id(model.weight), id(model.bias)]
+    report = decay_audit.audit(model, torch.optim.AdamW(model.parameters(), weight_decay=0.1))
+    assert {finding.code: finding.parameters for finding in report.findings}["DA201"] == ("bias",)
 
 
 def test_an_assertion_about_no_optimizer_fails() -> None:

@@ -110,7 +110,7 @@ def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (["inspect", "nett.py"], "did you mean net.py?"),
         (["inspect", "net.py:Ne"], "did you mean `Net`?"),
@@ -135,10 +135,10 @@ def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fa
         (["diff", LINEAR, "-r", "timm", "-r", "no-bias", "-f", "tree"], "'tree' is not one of"),
     ],
 )
-def test_bad_input_gets_one_message_with_a_way_out_and_exit_2(folder: Path, arguments: list[str], says: str) -> None:
+def test_bad_input_gets_one_message_with_a_way_out_and_exit_2(folder: Path, arguments: list[str], message: str) -> None:
     result = runner.invoke(app, arguments)
     assert result.exit_code == 2
-    assert " ".join(says.split()) in " ".join(result.stderr.replace("│", " ").split())
+    assert " ".join(message.split()) in " ".join(result.stderr.replace("│", " ").split())
     assert result.stdout == ""
     assert "Traceback" not in result.stderr
 
@@ -294,8 +294,8 @@ def resumed(folder: Path) -> Path:
 def test_a_checkpoint_with_its_model_gives_the_models_parameters_to_the_optimizer(resumed: Path) -> None:
     arguments = ["check", resumed.name, "--model", "net.py:Net", "--optimizer", "net.py:good", "-f", "json"]
     document = json.loads(runner.invoke(app, arguments).stdout)
-    found = {one["code"]: one for one in document["findings"]}
-    assert found.keys() & {"DA201", "DA203"} == set()
+    findings = {finding["code"]: finding for finding in document["findings"]}
+    assert findings.keys() & {"DA201", "DA203"} == set()
     for parameter in document["parameters"]:
         coefficients = [seen["weight_decay"] for seen in parameter["observed"]]
         assert coefficients == [0.1 if parameter["name"] == "fc.weight" else 0.0, 0.1]
@@ -320,8 +320,8 @@ def test_check_says_what_does_not_fit_the_model_and_refuses_one_that_has_no_name
     )
     partly = runner.invoke(app, ["check", resumed.name, "--model", "more.py:Net"])
     assert "note: 2 parameters in more.py:Net and not in the checkpoint" in partly.stderr
-    beside = runner.invoke(app, ["check", "more.py:Net", "--checkpoint", resumed.name])
-    assert "note: 2 parameters in more.py:Net and not in the checkpoint" in beside.stderr
+    named = runner.invoke(app, ["check", "more.py:Net", "--checkpoint", resumed.name])
+    assert "note: 2 parameters in more.py:Net and not in the checkpoint" in named.stderr
     wrong = runner.invoke(app, ["check", resumed.name, "--model", "torch.nn:LSTM(2, 3)"])
     assert (wrong.exit_code, "is of another model" in wrong.stderr) == (2, True)
 

@@ -24,8 +24,8 @@ def test_pyproject_holds_defaults_which_the_command_line_beats(folder: Path) -> 
     (folder / "pyproject.toml").write_text("[tool.decay-audit]\nrules = 'torch-default'\nweight-decay = 0.3\n")
     configured = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json"]).stdout)
     assert (configured["ruleset"]["name"], configured["ruleset"]["weight_decay"]) == ("torch-default", 0.3)
-    given = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json", "--rules", "no-bias"]).stdout)
-    assert (given["ruleset"]["name"], given["ruleset"]["weight_decay"]) == ("no-bias", 0.3)
+    overridden = json.loads(runner.invoke(app, ["inspect", "net.py", "-f", "json", "--rules", "no-bias"]).stdout)
+    assert (overridden["ruleset"]["name"], overridden["ruleset"]["weight_decay"]) == ("no-bias", 0.3)
 
 
 def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
@@ -87,9 +87,9 @@ def test_an_inline_table_and_a_quoted_key_are_found_in_their_lines(folder: Path)
     (folder / "pyproject.toml").write_text(
         "[tool.'decay-audit']\n'devise' = 'cpu'\naudits = [\n  {target = 'net.py', trace = 3},\n]\n"
     )
-    said = runner.invoke(app, ["inspect", "net.py"]).stderr.splitlines()
-    assert said[0] == "error: pyproject.toml:2: unknown key `devise` in [tool.decay-audit]; did you mean `device`?"
-    assert said[1] == "pyproject.toml:3: `trace` is `3`; it must be text"
+    lines = runner.invoke(app, ["inspect", "net.py"]).stderr.splitlines()
+    assert lines[0] == "error: pyproject.toml:2: unknown key `devise` in [tool.decay-audit]; did you mean `device`?"
+    assert lines[1] == "pyproject.toml:3: `trace` is `3`; it must be text"
 
 
 def test_audits_of_one_target_are_told_apart_by_their_names_or_by_what_differs(folder: Path) -> None:
@@ -106,7 +106,7 @@ def test_audits_of_one_target_are_told_apart_by_their_names_or_by_what_differs(f
         "torch.nn:Linear(2, 3)",
     ]
     assert [line.partition(": ")[0] for line in result.stderr.splitlines()[-4:]] == titles
-    assert [one["target"] for one in json.loads(result.stdout)] == titles
+    assert [report["target"] for report in json.loads(result.stdout)] == titles
 
 
 def test_audits_of_pyproject_are_a_list_in_json_even_when_there_is_one(folder: Path) -> None:
@@ -126,8 +126,8 @@ def test_names_of_files_count_from_the_folder_of_pyproject(folder: Path, monkeyp
 
 def test_an_audit_of_pyproject_has_its_own_verdict(folder: Path) -> None:
     audit = "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"
-    for said, code in (("ignore = ['DA1']\n", 0), ("fail-on = 'error'\n", 1)):
-        (folder / "pyproject.toml").write_text(audit + said)
+    for key, code in (("ignore = ['DA1']\n", 0), ("fail-on = 'error'\n", 1)):
+        (folder / "pyproject.toml").write_text(audit + key)
         assert runner.invoke(app, ["check"]).exit_code == code
 
 

@@ -1,4 +1,4 @@
-"""`diff` and `rules`: rulesets side by side, found again from an optimizer, listed, shown, validated, imported."""
+"""`diff` and `rules`: rulesets compared, matched with an optimizer, listed, shown, validated, imported."""
 
 import json
 from pathlib import Path
@@ -86,8 +86,8 @@ def test_which_does_not_count_presets_that_ask_what_a_checkpoint_cannot_tell(tmp
     model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.LayerNorm(4))
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "last.pt")
-    said = runner.invoke(app, ["rules", "which", str(tmp_path / "last.pt"), "--full"]).stdout
-    exact, _, unknown = said.partition("presets need classes, hooks or attributes, which a checkpoint does not have")
+    text = runner.invoke(app, ["rules", "which", str(tmp_path / "last.pt"), "--full"]).stdout
+    exact, _, unknown = text.partition("presets need classes, hooks or attributes, which a checkpoint does not have")
     assert "torch-default" in exact
     assert "torchvision" not in exact
     assert "torchvision" in unknown

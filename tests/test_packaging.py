@@ -49,16 +49,16 @@ def test_the_installed_wheel_says_its_version(installed: Path, tmp_path: Path) -
 
 
 def test_the_installed_wheel_lists_the_presets_it_ships(installed: Path, tmp_path: Path) -> None:
-    said = _run(installed, tmp_path, "rules", "list")
+    stdout = _run(installed, tmp_path, "rules", "list")
     assert PRESETS
-    assert [preset for preset in PRESETS if preset.removesuffix(".yaml") not in said] == []
+    assert [preset for preset in PRESETS if preset.removesuffix(".yaml") not in stdout] == []
 
 
 def test_the_installed_wheel_does_the_main_job(installed: Path, tmp_path: Path) -> None:
-    said = _run(installed, tmp_path, "inspect", str(ROOT / "examples/resnext29.py"))
-    assert "34.43 M elements in 95 parameters" in said
-    assert "32 parameters" in said
-    assert "63 parameters" in said
+    stdout = _run(installed, tmp_path, "inspect", str(ROOT / "examples/resnext29.py"))
+    assert "34.43 M elements in 95 parameters" in stdout
+    assert "32 parameters" in stdout
+    assert "63 parameters" in stdout
 
 
 def test_the_installed_wheel_gives_pytest_its_fixture(installed: Path, tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def _is_source(path: Path) -> bool:
 
 def _pip(*arguments: str) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert made.returncode == 0, made.stdout + made.stderr
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 def _run(installed: Path, folder: Path, *arguments: str) -> str:
@@ -95,8 +95,8 @@ def _run(installed: Path, folder: Path, *arguments: str) -> str:
 def _python(installed: Path, folder: Path, *arguments: str) -> str:
     """Run Python where only the installed wheel, not the checkout, can be imported as decay_audit."""
     environment = {**os.environ, "PYTHONPATH": str(installed), "NO_COLOR": "1", "COLUMNS": "120"}
-    made = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert made.returncode == 0, made.stdout + made.stderr
-    return made.stdout
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout

@@ -1,4 +1,4 @@
-"""The audit inside a test, a transformers Trainer and a Lightning fit: it says one line, or stops the run."""
+"""The audit inside a test, a transformers Trainer and a Lightning fit: it logs one line, or stops the run."""
 
 import importlib.util
 import logging
@@ -26,8 +26,8 @@ def careless(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def careful(model: nn.Module) -> torch.optim.Optimizer:
-    decayed = [each for each in model.parameters() if each.ndim > 1]
-    spared = [each for each in model.parameters() if each.ndim <= 1]
+    decayed = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    spared = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
     return torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": spared, "weight_decay": 0.0}])
 
 
@@ -163,7 +163,7 @@ def test_a_resumed_trainer_is_audited_with_what_the_checkpoint_restored(
 
 
 def fit(folder: Path, make: Callable[[nn.Module], object], callback: object, resume: Path | None = None) -> Any:
-    """Fit for one epoch more than what is resumed."""
+    """Fit for one epoch, or for one more after a resume."""
     from lightning.pytorch import LightningModule, Trainer
 
     class Module(LightningModule):  # type: ignore[misc]
