@@ -1,4 +1,21 @@
-"""Rules files and presets: a name or a path becomes a RuleSet. Knows YAML and no model, format or terminal."""
+"""Rulesets: a YAML file becomes a RuleSet, and a RuleSet decides classified parameters. Knows no torch and no format.
+
+This module is the door to files and presets. From a file to a decision:
+
+- `yaml/`: a rules file or a preset becomes a RuleSet; its mistakes, examples and JSON Schema
+- `conditions`: what `when:` can ask, as types
+- `ruleset`: RuleSet and its parts: rules, and entries of lr_scale, layer_decay and optimizer
+- `matching`: a condition becomes a function with the answers True, False and None (unknown); the first that holds
+- `layer_decay`: layer numbers and the learning-rate factors that follow from them; arithmetic computes the numbers
+- `plan`: a RuleSet and classified parameters become a Plan, with one Decision for each parameter
+
+Then, with plans:
+
+- `diff`: rulesets compared with each other, and ranked by how well they reproduce an optimizer
+- `explanation`: everything there is to say about one parameter
+- `importing/`: other codebases' configurations become rules files
+- `conformance`: an imported ruleset compared with what its codebase does
+"""
 
 from pathlib import Path
 from typing import Any
@@ -21,7 +38,7 @@ def load(name_or_path: str) -> RuleSet:
 
 
 def text(name_or_path: str) -> str:
-    """Read the YAML of a preset or of a file.
+    """Read the text of a preset or of a file.
 
     Raises:
         RulesError: there is none.
@@ -31,25 +48,25 @@ def text(name_or_path: str) -> str:
     return rules_file.find(name_or_path, Path()).text
 
 
-def from_text(written: str, shown: str) -> RuleSet:
-    """Make a ruleset from YAML that is in no file; `extends` counts paths from the working directory.
+def from_text(yaml: str, name: str) -> RuleSet:
+    """Make a ruleset from YAML that is not in a file; paths in `extends` start from the working directory.
 
     Args:
-        shown: what messages and reports call it.
+        name: what messages and reports call the text.
 
     Raises:
         RulesError: it has mistakes; the message has all of them.
     """
     from decay_audit.rulesets.yaml import rules_file
 
-    return rules_file.from_text(written, shown)
+    return rules_file.from_text(yaml, name)
 
 
 def validate(path: str | Path) -> RuleSet:
-    """Read a rules file and decide its examples.
+    """Read a rules file and check its examples.
 
     Raises:
-        RulesError: it cannot be read, has mistakes, or an example comes out otherwise than it promises.
+        RulesError: it cannot be read, has mistakes, or an example gets another decision than it expects.
     """
     from decay_audit.rulesets.yaml import rules_file
 
@@ -58,6 +75,6 @@ def validate(path: str | Path) -> RuleSet:
 
 def schema() -> dict[str, Any]:
     """Make the JSON Schema of a rules file."""
-    from decay_audit.rulesets.yaml.json_schema import schema as made
+    from decay_audit.rulesets.yaml import json_schema
 
-    return made()
+    return json_schema.schema()

@@ -1,4 +1,4 @@
-"""What a rule can ask of a parameter (`when:`): the keys of the language, and their types. Knows no parameter."""
+"""What a rule can ask about a parameter (`when:`): the keys and their types. Knows no parameter."""
 
 import re
 from typing import Annotated, Literal
@@ -9,8 +9,8 @@ from decay_audit.roles.words import Layer, Role
 
 NameForm = Literal["canonical", "raw"]
 COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)? *[0-9]+")
-# The pattern is for the JSON Schema alone, and a rules file is held to it where it is read: msgspec 0.22 crashes on
-# freeing a type in which one `Meta(pattern=...)` occurs twice.
+# The pattern is for the JSON Schema only; the validators of a rules file check it. (msgspec 0.22 crashes when it frees
+# a type in which one `Meta(pattern=...)` occurs twice.)
 Comparison = Annotated[
     int | Annotated[str, Meta(extra_json_schema={"pattern": f"^{COMPARISON.pattern}$"})],
     Meta(title="a whole number or a comparison such as `>=2`"),
@@ -21,7 +21,7 @@ Words = str | tuple[str, ...] | None
 Numbers = Comparison | tuple[Comparison, ...] | None
 
 
-def _says(description: str) -> Meta:
+def _doc(description: str) -> Meta:
     """What a key means, for the JSON Schema."""
     return Meta(description=description)
 
@@ -29,38 +29,40 @@ def _says(description: str) -> Meta:
 class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The condition of a rule: every key given must hold, and a list means any of its members."""
 
-    role: Annotated[Role | tuple[Role, ...] | None, _says("What the parameter does.")] = None
-    layer: Annotated[Layer | tuple[Layer, ...] | None, _says("Which kind of layer holds it.")] = None
-    name: Annotated[Words, _says("A glob over the dotted name; `*` spans dots.")] = None
-    leaf: Annotated[Words, _says("A glob over the last part of the name.")] = None
-    owner_name: Annotated[Words, _says("A glob over the dotted name of the module that holds it.")] = None
-    name_regex: Annotated[Words, _says("A pattern sought anywhere in the dotted name; `(?i)` folds case.")] = None
-    leaf_regex: Annotated[Words, _says("A pattern sought anywhere in the last part of the name.")] = None
-    owner: Annotated[Words, _says("The module's class or any that it derives from; a glob over qualified names.")] = (
-        None
-    )
-    owner_exact: Annotated[Words, _says("The module's own class; a glob over its qualified name.")] = None
-    owner_class: Annotated[Words, _says("A pattern sought in the simple name of the module's own class.")] = None
-    within: Annotated[Words, _says("Like `owner`, of any module on the way to it; the model itself is not asked.")] = (
-        None
-    )
-    ndim: Annotated[Numbers, _says("How many dimensions it has: a number or a comparison.")] = None
-    effective_ndim: Annotated[Numbers, _says("How many of its dimensions are larger than 1.")] = None
-    numel: Annotated[Numbers, _says("How many elements it has.")] = None
-    shape: Annotated[
-        tuple[Size | tuple[Size, ...], ...] | None, _says("Its shape, or a list of shapes; null is any size.")
+    role: Annotated[Role | tuple[Role, ...] | None, _doc("What the parameter does.")] = None
+    layer: Annotated[Layer | tuple[Layer, ...] | None, _doc("Which kind of layer holds it.")] = None
+    name: Annotated[Words, _doc("A glob over the dotted name; `*` spans dots.")] = None
+    leaf: Annotated[Words, _doc("A glob over the last part of the name.")] = None
+    owner_name: Annotated[Words, _doc("A glob over the dotted name of the module that holds it.")] = None
+    name_regex: Annotated[
+        Words, _doc("A regular expression, searched for in the dotted name; `(?i)` ignores case.")
     ] = None
-    dtype: Annotated[Words, _says("Its type, e.g. float32.")] = None
-    trainable: Annotated[bool | None, _says("Whether it requires a gradient.")] = None
-    tied: Annotated[bool | None, _says("Whether it has more than one name.")] = None
-    attribute: Annotated[Words, _says("An attribute that is set on the tensor, and true.")] = None
+    leaf_regex: Annotated[Words, _doc("A regular expression, searched for in the last part of the name.")] = None
+    owner: Annotated[Words, _doc("A glob over the qualified names of the module's class and its base classes.")] = None
+    owner_exact: Annotated[Words, _doc("A glob over the qualified name of the module's own class.")] = None
+    owner_class: Annotated[
+        Words, _doc("A regular expression, searched for in the simple name of the module's own class.")
+    ] = None
+    within: Annotated[
+        Words, _doc("Like `owner`, for the module or any module around it, but not the model itself.")
+    ] = None
+    ndim: Annotated[Numbers, _doc("How many dimensions it has: a number or a comparison.")] = None
+    effective_ndim: Annotated[Numbers, _doc("How many of its dimensions are larger than 1.")] = None
+    numel: Annotated[Numbers, _doc("How many elements it has.")] = None
+    shape: Annotated[
+        tuple[Size | tuple[Size, ...], ...] | None, _doc("Its shape, or a list of shapes; null is any size.")
+    ] = None
+    dtype: Annotated[Words, _doc("Its dtype, e.g. float32.")] = None
+    trainable: Annotated[bool | None, _doc("Whether it requires a gradient.")] = None
+    tied: Annotated[bool | None, _doc("Whether it has more than one name.")] = None
+    attribute: Annotated[Words, _doc("An attribute that is set on the tensor and true.")] = None
     declared_no_decay: Annotated[
         DeclaredForm | tuple[DeclaredForm, ...] | None,
-        _says("It is in the model's no_weight_decay() in this form, or has one of its no_weight_decay_keywords()."),
+        _doc("The model declares it: how to read no_weight_decay(), or `keywords` for no_weight_decay_keywords()."),
     ] = None
-    any_: Annotated["tuple[When, ...] | None", _says("At least one of these holds.")] = field(default=None, name="any")
-    all_: Annotated["tuple[When, ...] | None", _says("Each of these holds.")] = field(default=None, name="all")
-    not_: Annotated["When | None", _says("This does not hold.")] = field(default=None, name="not")
+    any_: Annotated["tuple[When, ...] | None", _doc("At least one of these holds.")] = field(default=None, name="any")
+    all_: Annotated["tuple[When, ...] | None", _doc("Each of these holds.")] = field(default=None, name="all")
+    not_: Annotated["When | None", _doc("This does not hold.")] = field(default=None, name="not")
 
     def keys(self) -> frozenset[str]:
         """The keys that are given, as a rules file spells them, those of nested conditions among them."""

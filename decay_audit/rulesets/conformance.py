@@ -1,4 +1,4 @@
-"""An imported ruleset against what its codebase makes of the same parameters: values in, values out."""
+"""An imported ruleset compared with what its codebase itself does with the same parameters: values in, values out."""
 
 from collections.abc import Mapping
 from math import isclose
@@ -9,7 +9,7 @@ from decay_audit.rulesets.plan import Decision, Plan
 
 
 class Treatment(Struct, frozen=True, kw_only=True):
-    """What a codebase makes of a parameter.
+    """What a codebase does with a parameter.
 
     Attributes:
         weight_decay, lr_scale: None where the configuration leaves it to the optimizer.
@@ -22,7 +22,7 @@ class Treatment(Struct, frozen=True, kw_only=True):
 
 
 class TreatmentDifference(Struct, frozen=True, kw_only=True):
-    """A parameter that a codebase treats otherwise than a ruleset; None is in no group."""
+    """A parameter that codebase and ruleset treat differently; None: it is in no group."""
 
     parameter: str
     ours: Treatment | None
@@ -30,11 +30,11 @@ class TreatmentDifference(Struct, frozen=True, kw_only=True):
 
 
 class Conformance(Struct, frozen=True, kw_only=True):
-    """What came of holding a ruleset to a codebase.
+    """The result of comparing an imported ruleset with its codebase.
 
     Attributes:
         codebase: its name and version.
-        not_compared: why there was no answer to compare with; "" where there was one.
+        not_compared: why the codebase could not be asked; "" if it was.
     """
 
     plan: Plan
@@ -45,7 +45,7 @@ class Conformance(Struct, frozen=True, kw_only=True):
 
 
 def differences(plan: Plan, theirs: Mapping[str, Treatment]) -> tuple[TreatmentDifference, ...]:
-    """Find the parameters that a codebase treats otherwise, by the names that the model gives them."""
+    """Find the parameters that a codebase treats differently, by their raw names."""
     ours = {one.classified.parameter.raw_name: _treatment(one) for one in plan.decisions if one.grouped}
     return tuple(
         TreatmentDifference(parameter=name, ours=ours.get(name), theirs=theirs.get(name))

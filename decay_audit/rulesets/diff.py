@@ -1,4 +1,4 @@
-"""Rulesets against each other on one model, and against what an optimizer does: values in, values out."""
+"""Rulesets compared on one model: with each other, and with what an optimizer does. Knows no file and no format."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +44,7 @@ class RulesetDifference(Struct, frozen=True, kw_only=True):
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """How much two rulesets differ: places in the list of rulesets, parameters and elements."""
+    """How much two rulesets differ, in parameters and elements; `first` and `second` count in the list of rulesets."""
 
     first: int
     second: int
@@ -53,7 +53,7 @@ class Gap(Struct, frozen=True, kw_only=True):
 
 
 class Refusal(Struct, frozen=True, kw_only=True):
-    """A ruleset without an answer for the model, and why."""
+    """A ruleset that refuses the model, and why."""
 
     ruleset: str
     reason: str
@@ -63,7 +63,7 @@ class RulesetComparison(Struct, frozen=True, kw_only=True):
     """Several rulesets on one model, all with the base coefficient `weight_decay`.
 
     Attributes:
-        rulesets: those that have an answer, in the order given.
+        rulesets: those that decide every parameter, in the order given.
         differences: the largest first.
         gaps: one for each pair of rulesets.
         refused: the rulesets that were left out.
@@ -79,7 +79,7 @@ class RulesetComparison(Struct, frozen=True, kw_only=True):
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
-    """A parameter that an optimizer treats otherwise than a ruleset; None is in no group."""
+    """A parameter with another coefficient in the optimizer than by the ruleset; None: it is in no group."""
 
     parameter: str
     numel: int
@@ -88,18 +88,18 @@ class Mismatch(Struct, frozen=True, kw_only=True):
 
 
 class RulesetMatch(Struct, frozen=True, kw_only=True):
-    """How well a ruleset tells what an optimizer does.
+    """How well a ruleset reproduces the coefficients of an optimizer.
 
     Attributes:
-        weight_decay: the base coefficient under which it tells it best.
+        weight_decay: the base coefficient with which it fits best.
         parameters: how many were compared.
-        unplaced: how many were not, because nobody knows at which position they are.
-        unmatched: how many of those find no position with the coefficient that the ruleset gives them.
-        no_effect: it has rules or routes, and none of them makes a difference to this model.
+        unplaced: how many were not, because their position in the saved optimizer is not known.
+        unmatched: how many of the unplaced ones cannot have the coefficient that the ruleset gives them.
+        no_effect: it has rules or routes, but they treat all parameters of this model alike.
         scales: it changes the learning rate of some parameter of this model, which is not compared.
         routes: it gives this model's parameters to several optimizers, which is not compared.
-        refused: why the ruleset has no answer for this model; "" if it has.
-        needs_model: that is because it asks what the source does not know.
+        refused: why the ruleset does not decide this model; "" if it does.
+        needs_model: it refuses because it asks what the source, a checkpoint, cannot know.
     """
 
     ruleset: RuleSet
@@ -121,29 +121,29 @@ class RulesetMatch(Struct, frozen=True, kw_only=True):
 
     @property
     def numel(self) -> int:
-        """Elements that are treated otherwise."""
-        return sum(one.numel for one in self.mismatches)
+        """Elements with another coefficient."""
+        return sum(mismatch.numel for mismatch in self.mismatches)
 
 
 def compare(
-    subjects: Sequence[Classified], rulesets: Sequence[RuleSet], weight_decay: float | None = None
+    parameters: Sequence[Classified], rulesets: Sequence[RuleSet], weight_decay: float | None = None
 ) -> RulesetComparison:
     """Find the parameters that rulesets treat differently, with one base coefficient for all of them.
 
-    A ruleset that has no answer for a parameter is left out, and named.
+    A ruleset that refuses a parameter is left out, and named.
 
     Args:
-        weight_decay: the base; the first ruleset's that is not 0 if not given.
+        weight_decay: the base; if not given, the first that is not 0 of the rulesets' own.
 
     Raises:
         PlanError: fewer than two rulesets are left.
     """
     base = _base(rulesets) if weight_decay is None else weight_decay
-    plans, errors = _plans(subjects, rulesets, base)
+    plans, errors = _plans(parameters, rulesets, base)
     answering = [ruleset for index, ruleset in enumerate(rulesets) if index in plans]
     if errors and len(answering) < 2:
         raise PlanError("\n".join(error.message for error in errors.values()), next(iter(errors.values())).hint)
-    rows: list[tuple[Decision, ...]] = list(zip(*(one.decisions for one in plans.values()), strict=True))
+    rows: list[tuple[Decision, ...]] = list(zip(*(each.decisions for each in plans.values()), strict=True))
     return RulesetComparison(
         rulesets=tuple(answering),
         weight_decay=base,
@@ -156,26 +156,26 @@ def compare(
 
 
 def which(
-    subjects: Sequence[Classified],
+    parameters: Sequence[Classified],
     observations: Iterable[Observation],
     rulesets: Iterable[RuleSet],
     unplaced: Sequence[float] = (),
 ) -> tuple[RulesetMatch, ...]:
-    """Rank rulesets by how well they tell what optimizers do, the best first.
+    """Rank rulesets by how well they reproduce what optimizers do, the best first.
 
     Learning rates and routes are not compared; a match says whether the ruleset has any on this model.
 
-    A ruleset's base coefficient is taken to be one of those observed. Where nothing decays every ruleset would fit
-    with a base of 0, which tells nothing: the answer is empty.
+    The commonest coefficients that were observed are tried as a ruleset's base. Where nothing decays, every ruleset
+    fits with a base of 0, so the result is empty.
 
     Args:
-        unplaced: the coefficients at positions of which nobody knows the parameter. Where there are any, a parameter
-            without an observation may be at one of them; else it is in no group.
+        unplaced: the coefficients at positions whose parameter is not known. If there are any, a parameter without an
+            observation may be at one of them; otherwise it is in no group.
     """
-    found = {one.parameter: one.weight_decay for one in reversed(list(observations))}
-    counts = Counter(value for value in (*found.values(), *unplaced) if value)
+    observed = {one.parameter: one.weight_decay for one in reversed(list(observations))}
+    counts = Counter(value for value in (*observed.values(), *unplaced) if value)
     bases = [base for base, _ in counts.most_common(_MOST_BASES)]
-    matches = [_best(subjects, found, unplaced, ruleset, bases) for ruleset in rulesets] if bases else []
+    matches = [_best_match(parameters, observed, unplaced, ruleset, bases) for ruleset in rulesets] if bases else []
     return tuple(sorted(matches, key=_distance))
 
 
@@ -189,14 +189,14 @@ def _base(rulesets: Iterable[RuleSet]) -> float:
 
 
 def _plans(
-    subjects: Sequence[Classified], rulesets: Sequence[RuleSet], base: float
+    parameters: Sequence[Classified], rulesets: Sequence[RuleSet], base: float
 ) -> tuple[dict[int, Plan], dict[int, PlanError]]:
-    """The plan of each ruleset, or the reason why there is none, by its place in the list."""
+    """Return the plan of each ruleset, or its refusal, by the ruleset's index."""
     plans: dict[int, Plan] = {}
     errors: dict[int, PlanError] = {}
     for index, ruleset in enumerate(rulesets):
         try:
-            plans[index] = plan(subjects, ruleset, base)
+            plans[index] = plan(parameters, ruleset, base)
         except PlanError as error:
             errors[index] = error
     return plans, errors
@@ -206,20 +206,20 @@ def _differences(rows: Iterable[tuple[Decision, ...]]) -> tuple[RulesetDifferenc
     members: dict[tuple[Role, tuple[RulesetDecision, ...]], list[Decision]] = {}
     for row in rows:
         if any(_differ(row[0], other) for other in row[1:]):
-            members.setdefault((row[0].classified.role, tuple(map(_side, row))), []).append(row[0])
+            members.setdefault((row[0].classified.role, tuple(map(_ruleset_decision, row))), []).append(row[0])
     differences = [
         RulesetDifference(
             role=role,
-            parameters=tuple(one.name for one in decisions),
-            numel=sum(one.numel for one in decisions),
+            parameters=tuple(decision.name for decision in decisions),
+            numel=sum(decision.numel for decision in decisions),
             sides=sides,
         )
         for (role, sides), decisions in members.items()
     ]
-    return tuple(sorted(differences, key=lambda one: -one.numel))
+    return tuple(sorted(differences, key=lambda difference: -difference.numel))
 
 
-def _side(decision: Decision) -> RulesetDecision:
+def _ruleset_decision(decision: Decision) -> RulesetDecision:
     return RulesetDecision(
         weight_decay=decision.weight_decay,
         rule=decision.rule,
@@ -230,47 +230,47 @@ def _side(decision: Decision) -> RulesetDecision:
 
 
 def _gap(rows: Iterable[tuple[Decision, ...]], first: int, second: int) -> Gap:
-    apart = [row[first].numel for row in rows if _differ(row[first], row[second])]
-    return Gap(first=first, second=second, parameters=len(apart), numel=sum(apart))
+    differing = [row[first].numel for row in rows if _differ(row[first], row[second])]
+    return Gap(first=first, second=second, parameters=len(differing), numel=sum(differing))
 
 
-def _differ(one: Decision, other: Decision) -> bool:
+def _differ(first: Decision, second: Decision) -> bool:
     """Whether a step would differ. A frozen parameter that one ruleset leaves out has no step to compare."""
-    if not (one.grouped and other.grouped):
+    if not (first.grouped and second.grouped):
         return False
     return not (
-        isclose(one.weight_decay, other.weight_decay, rel_tol=1e-9)
-        and isclose(one.lr_scale, other.lr_scale, rel_tol=1e-9)
-        and one.use == other.use
+        isclose(first.weight_decay, second.weight_decay, rel_tol=1e-9)
+        and isclose(first.lr_scale, second.lr_scale, rel_tol=1e-9)
+        and first.use == second.use
     )
 
 
-def _best(
-    subjects: Sequence[Classified],
-    found: Mapping[str, float],
+def _best_match(
+    parameters: Sequence[Classified],
+    observed: Mapping[str, float],
     unplaced: Sequence[float],
     ruleset: RuleSet,
     bases: Sequence[float],
 ) -> RulesetMatch:
     try:
-        plans = [plan(subjects, ruleset, base) for base in bases]
+        plans = [plan(parameters, ruleset, base) for base in bases]
     except PlanError as error:
         return RulesetMatch(ruleset=ruleset, refused=error.message)
     if unanswered := ", ".join(label(entry) for entry, _ in plans[0].unanswered()):
         reason = f"asks what this source cannot know: {unanswered}"
         return RulesetMatch(ruleset=ruleset, refused=reason, needs_model=True)
-    matches = [_match(decided.decisions, found, unplaced, decided.ruleset) for decided in plans]
-    best = min(matches, key=lambda one: (len(one.mismatches) + one.unmatched, one.numel))
+    matches = [_match(each.decisions, observed, unplaced, each.ruleset) for each in plans]
+    best = min(matches, key=lambda match: _distance(match)[1:3])
     return replace(best, ruleset=ruleset)
 
 
 def _match(
-    decisions: Sequence[Decision], found: Mapping[str, float], unplaced: Sequence[float], ruleset: RuleSet
+    decisions: Sequence[Decision], observed: Mapping[str, float], unplaced: Sequence[float], ruleset: RuleSet
 ) -> RulesetMatch:
-    placed = [one for one in decisions if not unplaced or one.name in found]
-    others = [one.weight_decay for one in decisions if unplaced and one.grouped and one.name not in found]
-    expected = [(one, one.weight_decay if one.grouped else None, found.get(one.name)) for one in placed]
-    chosen = {(one.rule, one.use) for one in decisions if one.grouped}
+    grouped = [decision for decision in decisions if decision.grouped]
+    placed = [decision for decision in decisions if not unplaced or decision.name in observed]
+    others = [decision.weight_decay for decision in grouped if unplaced and decision.name not in observed]
+    treatments = {(decision.rule, decision.use) for decision in grouped}
     return RulesetMatch(
         ruleset=ruleset,
         weight_decay=ruleset.weight_decay,
@@ -278,13 +278,16 @@ def _match(
         unplaced=len(decisions) - len(placed),
         unmatched=(Counter(map(_rounded, others)) - Counter(map(_rounded, unplaced))).total(),
         mismatches=tuple(
-            Mismatch(parameter=one.name, numel=one.numel, expected=wanted, found=is_)
-            for one, wanted, is_ in expected
-            if not _equal(wanted, is_)
+            Mismatch(parameter=decision.name, numel=decision.numel, expected=expected, found=coefficient)
+            for decision in placed
+            if not _equal(
+                expected := decision.weight_decay if decision.grouped else None,
+                coefficient := observed.get(decision.name),
+            )
         ),
-        scales=any(one.lr_scale != 1.0 for one in decisions if one.grouped),
-        routes=len({use for _, use in chosen}) > 1,
-        no_effect=bool(ruleset.rules or ruleset.routes) and len(chosen) == 1,
+        scales=any(decision.lr_scale != 1.0 for decision in grouped),
+        routes=len({use for _, use in treatments}) > 1,
+        no_effect=bool(ruleset.rules or ruleset.routes) and len(treatments) == 1,
     )
 
 
@@ -292,7 +295,7 @@ def _rounded(weight_decay: float) -> str:
     return f"{weight_decay:.6e}"
 
 
-def _equal(wanted: float | None, found: float | None) -> bool:
-    if wanted is None or found is None:
-        return wanted is found
-    return isclose(wanted, found, rel_tol=1e-6)
+def _equal(expected: float | None, observed: float | None) -> bool:
+    if expected is None or observed is None:
+        return expected is observed
+    return isclose(expected, observed, rel_tol=1e-6)

@@ -1,4 +1,4 @@
-"""One parameter's whole story as a value: what it is and why, which rule decided, what other rulesets would do."""
+"""All about one parameter as a value: what it is and why, which rule decided, what other rulesets would do."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +10,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Observation, UpdateFormula
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets import plan as decisions
+from decay_audit.rulesets.diff import ANY_BASE
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import RuleSet
 from decay_audit.text import escape_control
@@ -17,12 +18,9 @@ from decay_audit.text import escape_control
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 
-ANY = 1.0
-"""A coefficient for rulesets whose own default is 0, to see which parameters they would decay."""
-
 
 class RuleAnswer(Struct, frozen=True, kw_only=True):
-    """One rule on the way to the decision, and what it answered: None where the source cannot know."""
+    """A rule that was asked, and what it answered: None where the source cannot know."""
 
     rule: str
     location: str
@@ -30,7 +28,7 @@ class RuleAnswer(Struct, frozen=True, kw_only=True):
 
 
 class OtherDecision(Struct, frozen=True, kw_only=True):
-    """What another ruleset decides; None where it gives no answer."""
+    """What another ruleset decides; `decays` is None where it refuses the parameter."""
 
     ruleset: str
     decays: bool | None
@@ -41,7 +39,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Everything there is to say about one parameter.
 
     Attributes:
-        rules_asked: the rules asked, in order, up to the one that decided; the default is the last step if it did.
+        rules_asked: in order, up to the one that decided; the last is the default if no rule did.
         other_rulesets: what the other presets would decide.
         updates: what a step of each optimizer that holds it does to it.
     """
@@ -57,9 +55,9 @@ class Explanation(Struct, frozen=True, kw_only=True):
 def explain(
     plan: Plan, name: str, others: Sequence[RuleSet] = (), observations: Iterable[Observation] = ()
 ) -> Explanation:
-    """Tell the story of the parameter `name`: its canonical name, its raw name, one of its tied names, or a pattern.
+    """Explain the parameter `name`: its canonical name, its raw name, one of its tied names, or a folded name.
 
-    A pattern is how a table folds names, `blocks.{0-11}.norm.{weight,bias}`; the story is that of the first.
+    A folded name is as in a table, `blocks.{0-11}.norm.{weight,bias}`; the first parameter that fits is explained.
 
     Raises:
         DecayAuditError: the plan has no such parameter.
@@ -69,16 +67,16 @@ def explain(
         ruleset=plan.ruleset,
         decision=decision,
         rules_asked=tuple(_rules_asked(plan.ruleset, decision)),
-        other_rulesets=tuple(_elsewhere(ruleset, decision.classified) for ruleset in others),
-        observations=tuple(one for one in observations if one.parameter == decision.name),
+        other_rulesets=tuple(_other_decision(ruleset, decision.classified) for ruleset in others),
+        observations=tuple(each for each in observations if each.parameter == decision.name),
     )
 
 
 def _find(plan: Plan, name: str) -> Decision:
-    for is_it in (name.__eq__, _pattern(name).fullmatch):
+    for matches in (name.__eq__, _pattern(name).fullmatch):
         for decision in plan.decisions:
             parameter = decision.classified.parameter
-            if any(map(is_it, (parameter.name, parameter.raw_name, *parameter.tied_to))):
+            if any(map(matches, (parameter.name, parameter.raw_name, *parameter.tied_to))):
                 return decision
     names = [decision.name for decision in plan.decisions]
     near = ", ".join(map(escape_control, get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]))
@@ -88,16 +86,18 @@ def _find(plan: Plan, name: str) -> Decision:
 
 
 def _pattern(name: str) -> re.Pattern[str]:
-    """Read a folded name; what is not in braces means itself."""
+    """Make a pattern of a folded name; what is not in braces means itself."""
     parts = _BRACES.split(name)
-    return re.compile("".join(f"(?:{_any_of(part)})" if at % 2 else re.escape(part) for at, part in enumerate(parts)))
+    return re.compile(
+        "".join(f"(?:{_any_of(part)})" if index % 2 else re.escape(part) for index, part in enumerate(parts))
+    )
 
 
 def _any_of(alternatives: str) -> str:
-    ranges = ((one, _RANGE.fullmatch(one)) for one in alternatives.split(","))
+    ranges = ((text, _RANGE.fullmatch(text)) for text in alternatives.split(","))
     return "|".join(
-        "|".join(map(str, range(int(found[1]), int(found[2]) + 1))) if found else re.escape(one)
-        for one, found in ranges
+        "|".join(map(str, range(int(match[1]), int(match[2]) + 1))) if match else re.escape(text)
+        for text, match in ranges
     )
 
 
@@ -113,9 +113,9 @@ def _rules_asked(ruleset: RuleSet, decision: Decision) -> Iterator[RuleAnswer]:
     yield RuleAnswer(rule=decisions.DEFAULT, location=decision.location, answer=True)
 
 
-def _elsewhere(ruleset: RuleSet, subject: Classified) -> OtherDecision:
+def _other_decision(ruleset: RuleSet, classified: Classified) -> OtherDecision:
     try:
-        decision = decisions.plan([subject], ruleset, ruleset.weight_decay or ANY).decisions[0]
+        decision = decisions.plan([classified], ruleset, ruleset.weight_decay or ANY_BASE).decisions[0]
     except DecayAuditError:
         return OtherDecision(ruleset=ruleset.name, decays=None, rule="error")
     return OtherDecision(ruleset=ruleset.name, decays=decision.decays, rule=decision.rule)

@@ -1,4 +1,4 @@
-"""Deciding: every classified parameter gets exactly one decision from a ruleset. Knows no torch and no format."""
+"""A ruleset decides classified parameters: each gets exactly one Decision, all together a Plan. Knows no torch."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

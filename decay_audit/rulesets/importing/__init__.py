@@ -1,6 +1,11 @@
 """Other codebases' own configuration of groups becomes a ruleset: a file in, the text of a rules file out.
 
-Nothing of the file is executed: Python is read for its literals, YAML, JSON and TOML for their values.
+Nothing in the file is executed: Python is read for its literals; YAML, JSON and TOML for their values.
+
+- `read_config`: the file becomes plain values; mmengine_base adds the files that it inherits from
+- `pattern_lists`, `mmengine`, `sam2`: plain values become a Draft, one function for each codebase
+- `draft`: Draft, the keys of a rules file, and how to find things in plain values
+- `write_yaml`: a Draft becomes the text of a rules file
 """
 
 from pathlib import Path
