@@ -18,7 +18,8 @@ HEAVY = ("torch", "numpy", "timm", "transformers", "torchvision")
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 45
 MOST_FILES = 12
-"""Modules and folders beside each other: about ten, which is a guide; with more, the folder lacks a level."""
+"""Modules and folders beside each other: about ten is the guide; with more, the folder lacks a level."""
+MOST_AT_THE_TOP = 16
 MACHINE_PATHS = re.compile(
     r"/(?:root|work|tmp|home|Users|opt|mnt|var)/[\w.-]+|file:/{2,3}[\w.~-]|https?://[^\s/]*(?:localhost|127\.0)"
 )
@@ -97,8 +98,8 @@ def test_functions_are_short_as_a_rule() -> None:
 
 
 def test_no_folder_holds_more_than_a_reader_takes_in() -> None:
-    full = {str(folder.relative_to(ROOT)): len(members(folder)) for folder in folders()}
-    assert {folder: count for folder, count in full.items() if count > MOST_FILES} == {}
+    sizes = {folder: len(members(folder)) for folder in folders()}
+    assert [f for f, size in sizes.items() if size > (MOST_AT_THE_TOP if f == PACKAGE else MOST_FILES)] == []
 
 
 def test_a_deep_folder_opens_with_a_map_of_all_that_is_in_it() -> None:

@@ -119,7 +119,10 @@ def many(count: int, entry: bytes) -> bytes:
 
 EMPTY = b'{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
 LARGE: dict[str, tuple[Callable[[], bytes], str]] = {
-    "many_tensors": (lambda: many(1_000_000, EMPTY), "its header describes 1,000,000 tensors; at most 500,000 are read"),
+    "many_tensors": (
+        lambda: many(1_000_000, EMPTY),
+        "its header describes 1,000,000 tensors; at most 500,000 are read",
+    ),
     "many_dimensions": (
         lambda: b'{"a":{"dtype":"F32","data_offsets":[0,0],"shape":[' + b"0," * 40_000_000 + b"0]}}",
         "its header is far larger than 1 tensor can need",
