@@ -121,7 +121,7 @@ def test_exit_zero_and_ignore_make_a_finding_pass_and_fail_on_makes_a_warning_fa
         (["inspect", LINEAR, "--role", "norm_wieght"], "did you mean `norm_weight`?"),
         (["inspect", LINEAR, "--grep", "("], "regular expression"),
         (["inspect", LINEAR, "--measure"], "--optimizer"),
-        (["inspect", LINEAR, "--model", LINEAR], "--model goes with a checkpoint"),
+        (["inspect", LINEAR, "--model", LINEAR], "--model is for a TARGET that is a checkpoint"),
         (["inspect", LINEAR, "--optimizer", "1 +"], "not a Python expression"),
         (["inspect", LINEAR, "--optimizer", "42"], "optimizer"),
         (["check", LINEAR, "--select", "DA9"], "no code begins with DA9"),

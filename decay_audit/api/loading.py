@@ -39,7 +39,7 @@ def load(request: Request) -> LoadedTarget:
     if isinstance(spec, targets.CheckpointTarget):
         return _load_checkpoint(spec, request)
     if request.model:
-        raise DecayAuditError(f"{request.target} is a model itself", "--model goes with a checkpoint")
+        raise DecayAuditError(f"{request.target} is a model itself", "--model is for a TARGET that is a checkpoint")
     request.progress("importing torch")
     from decay_audit.sources import module
 

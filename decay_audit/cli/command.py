@@ -1,4 +1,4 @@
-"""A verb's function becomes a Typer command: options that `api.options` declares become Typer's, and values come back.
+"""A verb's function becomes a Typer command: declared options become Typer's, and their values the verb's arguments.
 
 A verb takes whole sections of options (Structs), parts of them (`takes`), and single options of its own. Typer sees one
 parameter for each option; the verb gets its sections filled.
@@ -18,7 +18,7 @@ from typer.core import TyperCommand
 from decay_audit.api.options import AUTO, DeclaredOption, Panel, declared_option, declared_options
 from decay_audit.cli.arguments import complete_rules
 
-Run = Callable[..., None]
+VerbFunction = Callable[..., None]
 
 
 class Takes(Struct, frozen=True):
@@ -70,12 +70,12 @@ def _is_no_input(word: str) -> bool:
     return word.startswith("-") or target.is_clearly_target(word)
 
 
-def register(app: typer.Typer, run: Run, name: str | None = None) -> None:
+def register(app: typer.Typer, run: VerbFunction, name: str | None = None) -> None:
     """Make a command of a function, called as the function is unless another name is given."""
     app.command(name or run.__name__, cls=VerbCommand)(with_single_options(run))
 
 
-def with_single_options(run: Run) -> Run:
+def with_single_options(run: VerbFunction) -> VerbFunction:
     """Make a function with one parameter for each option, which Typer can read; it calls `run` with filled sections."""
     parameters = signature(run).parameters
     sections = {name: section for name, parameter in parameters.items() if (section := _section(parameter)) is not None}
