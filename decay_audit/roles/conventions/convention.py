@@ -5,7 +5,6 @@ Words are whole words of a stem; `*` stands for any letters, `^` and `$` pin a w
 """
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
@@ -41,7 +40,7 @@ class Convention(Struct, frozen=True, kw_only=True):
 
 
 class Vocabulary(Struct, frozen=True, kw_only=True, eq=False):
-    """The conventions of one table, compiled.
+    """The conventions of one table.
 
     Attributes:
         conventions: a name belongs to the vocabulary if one of them matches,
@@ -52,7 +51,6 @@ class Vocabulary(Struct, frozen=True, kw_only=True, eq=False):
     conventions: tuple[Convention, ...]
     exceptions: tuple[Convention, ...]
     whole_words: bool
-    pattern: re.Pattern[str]
 
     def has(self, name: str) -> bool:
         """Whether a name, in any spelling, belongs to it."""
@@ -75,7 +73,42 @@ class NameMeaning(Struct, frozen=True, kw_only=True, eq=False):
 
 @lru_cache(maxsize=4096)
 def _has(vocabulary: Vocabulary, name: str) -> bool:
-    return vocabulary.pattern.search(stem(name) if vocabulary.whole_words else name) is not None
+    texts = _marked(name, whole_words=vocabulary.whole_words)
+    wanted, refused = _all_pieces(vocabulary)
+    if not any(_in_order(pieces, text) for text in texts for pieces in wanted):
+        return False
+    return not any(_in_order(pieces, text) for text in texts for pieces in refused)
+
+
+def _marked(name: str, *, whole_words: bool) -> tuple[str, ...]:
+    """Mark beginning, end and word borders: `^_cls_token_$`. A class counts also without `2d` at its end."""
+    return (f"^_{stem(name)}_$",) if whole_words else (f"^{name}$", f"^{_DIMENSION.sub('', name)}$")
+
+
+def _in_order(pieces: tuple[str, ...], text: str) -> bool:
+    place = 0
+    for piece in pieces:
+        place = text.find(piece, place)
+        if place < 0:
+            return False
+        place += len(piece)
+    return True
+
+
+@lru_cache(maxsize=256)
+def _all_pieces(vocabulary: Vocabulary) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
+    wanted, refused = (
+        tuple(_pieces(word, "_" if vocabulary.whole_words else "") for row in rows for word in row.words)
+        for rows in (vocabulary.conventions, vocabulary.exceptions)
+    )
+    return wanted, refused
+
+
+def _pieces(word: str, border: str) -> tuple[str, ...]:
+    """Split a word at its stars into what a marked name must hold, in this order: `rel_pos*` is `_rel_pos`."""
+    begun = word.replace("^", f"^{border}") if word.startswith("^") else border + word
+    ended = begun.replace("$", f"{border}$") if word.endswith("$") else begun + border
+    return tuple(piece for piece in ended.split("*") if piece)
 
 
 @lru_cache(maxsize=4096)
@@ -88,27 +121,13 @@ def first_meaning(meanings: tuple[NameMeaning, ...], name: str, squeezed_ndim: i
 def vocabulary(
     *conventions: Convention, exceptions: tuple[Convention, ...] = (), whole_words: bool = True
 ) -> Vocabulary:
-    """Compile conventions into one pattern."""
-    wanted = words_pattern((word for row in conventions for word in row.words), whole_words=whole_words)
-    refused = words_pattern((word for row in exceptions for word in row.words), whole_words=whole_words)
-    text = rf"^(?!.*?(?:{refused})).*?(?:{wanted})" if refused else wanted or _NEVER
-    return Vocabulary(conventions=conventions, exceptions=exceptions, whole_words=whole_words, pattern=re.compile(text))
+    """Make a vocabulary of names of tensors or modules, which are compared as stems."""
+    return Vocabulary(conventions=conventions, exceptions=exceptions, whole_words=whole_words)
 
 
 def class_vocabulary(*conventions: Convention, exceptions: tuple[Convention, ...] = ()) -> Vocabulary:
-    """Compile conventions of class names, which are compared as written: a word may begin and end anywhere."""
+    """Make a vocabulary of class names, which are compared as written: a word may begin and end anywhere."""
     return vocabulary(*conventions, exceptions=exceptions, whole_words=False)
-
-
-def words_pattern(words: Iterable[str], *, whole_words: bool) -> str:
-    """Write words as one regular expression; words with the same borders share them."""
-    left, right, last = (r"(?:^|(?<=_))", r"(?:_|$)", "$") if whole_words else ("", "", r"(?:\d?d)?$")
-    by_border: dict[tuple[str, str], list[str]] = {}
-    for word in words:
-        start = "^" if word.startswith("^") else "" if word.startswith("*") else left
-        end = last if word.endswith("$") else "" if word.endswith("*") else right
-        by_border.setdefault((start, end), []).append(word.strip("^*$").replace("*", r"\w*"))
-    return "|".join(f"{start}(?:{'|'.join(bodies)}){end}" for (start, end), bodies in by_border.items())
 
 
 @lru_cache(maxsize=4096)
@@ -119,7 +138,7 @@ def stem(name: str) -> str:
     return _GAP.sub("_", snake).strip("_").lower()
 
 
-_NEVER = "(?!)"
+_DIMENSION = re.compile(r"\d?d$")
 _SUFFIX = re.compile(r"_?\d+[dD]$|_?[Pp]aram(eter)?s?$|_data$")
 _HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _GAP = re.compile(r"_{2,}")
