@@ -214,7 +214,7 @@ def test_a_file_that_cannot_be_read_is_named(text: str, suffix: str, message: st
 
 def test_a_value_that_only_running_would_tell_is_refused(tmp_path: Path) -> None:
     text = "x = dict(optimizer=dict(weight_decay=get()), paramwise_cfg=dict(norm_decay_mult=0.))\n"
-    with pytest.raises(RulesError, match="no number that can be read without running the file"):
+    with pytest.raises(RulesError, match="not a number that can be read without running the file"):
         imported(text, "mmengine", tmp_path)
 
 

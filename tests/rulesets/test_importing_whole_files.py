@@ -181,7 +181,7 @@ def test_an_mmengine_configuration_inherits_its_groups(zoo: Path) -> None:
     assert decided(found, "backbone.fc.weight", (8, 8)) == (0.05, 1.0)
     assert decided(found, "backbone.relative_position_bias_table", (8, 8)) == (0.0, 1.0)
     assert decided(found, "backbone.norm.weight", of="torch.nn.LayerNorm") == (0.0, 1.0)
-    assert found.notes[0] == "Named in _base_ and not there, so not read: ../_base_/models/tiny_224.py."
+    assert found.notes[0] == "Named in _base_ but missing, so not read: ../_base_/models/tiny_224.py."
 
 
 def test_its_own_keys_go_over_those_and_may_replace_them(zoo: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_training_file_of_sam_2(tmp_path: Path) -> None:
     assert decided(found, "sam_mask_decoder.fc.bias") == (0.0, 1.0)
     assert decided(found, "memory.norm.weight", of="torch.nn.LayerNorm") == (0.0, 1.0)
     assert decided(found, "memory.norm.weight", of="sam2.LayerNorm2d") == (0.1, 1.0)
-    assert "param_group_modifiers (learning rates by layer) are not told." in found.notes
+    assert "param_group_modifiers (learning rates by layer) are not imported." in found.notes
 
 
 def test_schedules_one_after_the_other_start_with_the_first(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_learning_rate_that_only_running_would_tell_does_not_stop_the_import(t
     text = SAM2.replace("start_value: ${scratch.base_lr}", "start_value: ${times:${scratch.base_lr},2}")
     found = imported(text, "sam2", tmp_path, ".yaml")
     assert decided(found, "image_encoder.trunk.fc.weight", (8, 8)) == (0.1, 1.0)
-    assert "Learning rates are not told: only running the code would work them out." in found.notes
+    assert "Learning rates are not imported: they are known only when the code runs." in found.notes
 
 
 def test_a_training_script_of_olmo_core(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Imported(Struct, frozen=True, kw_only=True):
 
     Attributes:
         text: the YAML, which loads as it is.
-        notes: what the configuration asks for that the ruleset cannot say, one sentence each.
+        notes: what the configuration asks for that a ruleset cannot say, one sentence each.
         source: the codebase.
         configuration: the plain values that the codebase's own function takes, where it can be called.
     """
@@ -61,5 +61,5 @@ def import_rules(path: str | Path, source: str) -> Imported:
     try:
         draft = SOURCES[source](config, path.stem)
     except (TypeError, KeyError, AttributeError) as error:  # a configuration may hold anything anywhere
-        raise RulesError(f"{path.name} is no {source} configuration as it is known here: {error}") from error
+        raise RulesError(f"{path.name} is not a {source} configuration that can be read: {error}") from error
     return Imported(text=text(draft), notes=draft.notes, source=source, configuration=draft.configuration)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from decay_audit.errors import RulesError
-from decay_audit.rulesets.importing.draft import Draft, Pattern, When, holding, mappings, number
+from decay_audit.rulesets.importing.draft import Condition, Draft, Pattern, mapping_with, mappings, number
 from decay_audit.rulesets.importing.mmengine_base import BASE
 from decay_audit.rulesets.importing.read_config import CALLED
 
@@ -16,9 +16,9 @@ _NORMS = [
     "torch.nn.LayerNorm",
 ]
 _DEFORMABLE = ["mmcv.ops.*.DeformConv2d", "mmcv.ops.*.ModulatedDeformConv2d"]
-_IN_DEFORMABLE: When = {"within": _DEFORMABLE, "not": {"owner": _DEFORMABLE}}
+_IN_DEFORMABLE: Condition = {"within": _DEFORMABLE, "not": {"owner": _DEFORMABLE}}
 _DEPTHWISE = [{"leaf": "weight", "shape": [None, 1, None, None]}, {"layer": "depthwise_conv"}]
-_KINDS: tuple[tuple[str, str, When], ...] = (
+_KINDS: tuple[tuple[str, str, Condition], ...] = (
     ("norm_decay_mult", "norms", {"owner": _NORMS}),
     ("bias_decay_mult", "biases", {"leaf": "bias", "not": _IN_DEFORMABLE}),
     ("dwconv_decay_mult", "depthwise", {"owner": "torch.nn.Conv2d", "any": _DEPTHWISE}),
@@ -31,7 +31,9 @@ Keys = Mapping[str, Mapping[str, Any]]
 
 def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
     """`paramwise_cfg`: custom keys, the longest first, then norms, biases, depthwise convolutions and flat tensors."""
-    wrapper = holding(config, "paramwise_cfg", looks="optim_wrapper = dict(optimizer=..., paramwise_cfg=dict(...))")
+    wrapper = mapping_with(
+        config, "paramwise_cfg", example="optim_wrapper = dict(optimizer=..., paramwise_cfg=dict(...))"
+    )
     paramwise = wrapper["paramwise_cfg"] or {}
     if not isinstance(paramwise, dict):
         raise RulesError(f"`paramwise_cfg` is `{paramwise}`, which cannot be read without running the file")
@@ -77,7 +79,7 @@ def _kinds(paramwise: Mapping[str, Any]) -> Iterator[Pattern]:
             yield Pattern(name=kind, when=when, times=number(paramwise[option], option))
 
 
-def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[When, float]]:
+def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[Condition, float]]:
     """Only the first key that matches sets the rate, so that each leaves out what those before it take."""
     for index, key in enumerate(ordered):
         times = number(keys[key].get("lr_mult", 1.0), f"lr_mult of `{key}`")
@@ -86,11 +88,11 @@ def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[When, fl
             yield {"name_regex": name_patterns(key), **({"not": {"name_regex": before}} if before else {})}, times
 
 
-def _bias_rate(paramwise: Mapping[str, Any], ordered: Sequence[str]) -> Iterator[tuple[When, float]]:
+def _bias_rate(paramwise: Mapping[str, Any], ordered: Sequence[str]) -> Iterator[tuple[Condition, float]]:
     if paramwise.get("bias_lr_mult") is None:
         return
     custom = [pattern for key in ordered for pattern in name_patterns(key)]
-    besides: list[When] = [{"owner": _NORMS}, _IN_DEFORMABLE, *([{"name_regex": custom}] if custom else [])]
+    besides: list[Condition] = [{"owner": _NORMS}, _IN_DEFORMABLE, *([{"name_regex": custom}] if custom else [])]
     yield {"leaf": "bias", "not": {"any": besides}}, number(paramwise["bias_lr_mult"], "bias_lr_mult")
 
 
@@ -98,7 +100,7 @@ def _notes(config: Any, paramwise: Mapping[str, Any], base: float | None, ordere
     if base is None:
         yield "The file gives no weight_decay, perhaps because another gives it: name it with --weight-decay."
     for lacking in [one[BASE] for one in mappings(config) if one.get(BASE)]:
-        yield f"Named in {BASE} and not there, so not read: {', '.join(map(str, lacking))}."
+        yield f"Named in {BASE} but missing, so not read: {', '.join(map(str, lacking))}."
     if any(one.get(CALLED) == "read_base" for one in mappings(config)):
         yield "What is imported under read_base() was not read."
     if len(ordered) > 1:
@@ -106,10 +108,10 @@ def _notes(config: Any, paramwise: Mapping[str, Any], base: float | None, ordere
     if paramwise.get("dwconv_decay_mult") is not None and paramwise.get("bias_decay_mult") is None:
         yield "The bias of a convolution on one-channel images counts as depthwise in mmengine, and does not here."
     if paramwise.get("dcn_offset_lr_mult") is not None:
-        yield "dcn_offset_lr_mult is not told."
+        yield "Not imported: dcn_offset_lr_mult."
     unknown = sorted(set(paramwise) - _KNOWN)
     if unknown:
-        yield f"Not told: {', '.join(unknown)}."
+        yield f"Not imported: {', '.join(unknown)}."
 
 
 _KNOWN = {option for option, _, _ in _KINDS} | {"custom_keys", "bias_lr_mult", "dcn_offset_lr_mult", "bypass_duplicate"}

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from decay_audit.errors import RulesError
-from decay_audit.rulesets.importing.draft import Draft, Pattern, When, holding, mappings, number, words
+from decay_audit.rulesets.importing.draft import Condition, Draft, Pattern, mapping_with, mappings, number, words
 
 DEFAULTS = {"Adam": 0.0, "AdamW": 0.01, "SGD": 0.0, "Muon": 0.1}
 """What torch's optimizers take where a group gives no weight_decay."""
@@ -50,9 +50,9 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
 
 def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
     """`optimizer.param_groups`: regular expressions, of which the first found in a name takes it out of the rest."""
-    looks = "optimizer: {param_groups: [{param_str_match: ...}]}"
-    optimizer = holding(config, "param_groups", "disable_grad", looks=looks)
-    groups = _groups(config, "param_groups", "param_str_match", looks) if "param_groups" in optimizer else []
+    example = "optimizer: {param_groups: [{param_str_match: ...}]}"
+    optimizer = mapping_with(config, "param_groups", "disable_grad", example=example)
+    groups = _groups(config, "param_groups", "param_str_match", example) if "param_groups" in optimizer else []
     base = number(optimizer.get("weight_decay", 0.0), "`weight_decay`")
     matches = [str(group["param_str_match"]) for group in groups]
     frozen = words(optimizer.get("disable_grad"))
@@ -68,7 +68,7 @@ def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
         frozen="include",
         lr_scale=_scales(_first_of(matches), [group.get("lr") for group in groups], optimizer.get("lr")),
         notes=(
-            *((f"disable_grad freezes what matches {', '.join(frozen)}: no rule can say that.",) if frozen else ()),
+            *((f"disable_grad freezes what matches {', '.join(frozen)}: rules cannot say that.",) if frozen else ()),
             *(
                 ("A decoupled optimizer of Composer multiplies by lr / initial lr, not by lr: coefficients differ.",)
                 if str(optimizer.get("name", "")).startswith("decoupled")
@@ -80,13 +80,13 @@ def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
 
 def olmo_core(config: Any, name: str) -> Draft:  # noqa: ANN401
     """`group_overrides`: globs over whole names, each with the options that replace the optimizer's own."""
-    optimizer = holding(
-        config, "group_overrides", looks='group_overrides: [{params: ["embeddings.weight"], opts: {...}}]'
+    optimizer = mapping_with(
+        config, "group_overrides", example='group_overrides: [{params: ["embeddings.weight"], opts: {...}}]'
     )
     base = number(optimizer.get("weight_decay", DEFAULTS["AdamW"]), "`weight_decay`")
     overrides = optimizer["group_overrides"] or []
     options = [override.get("opts") or {} for override in overrides]
-    conditions: list[When] = [{"name": words(override["params"])} for override in overrides]
+    conditions: list[Condition] = [{"name": words(override["params"])} for override in overrides]
     return Draft(
         name=name,
         title="Imported from an OLMo-core configuration",
@@ -124,7 +124,7 @@ def basecls(config: Any, name: str) -> Draft:  # noqa: ANN401
     )
 
 
-def _basecls_condition(pattern: Any) -> When:  # noqa: ANN401
+def _basecls_condition(pattern: Any) -> Condition:  # noqa: ANN401
     """A quoted word is a pattern; names that are not quoted are classes of MegEngine."""
     if type(pattern) is str:
         return {"name_regex": pattern}
@@ -136,18 +136,18 @@ def _basecls_condition(pattern: Any) -> When:  # noqa: ANN401
     return {"owner": classes}
 
 
-def _groups(config: Any, key: str, needed: str, looks: str) -> list[dict[str, Any]]:  # noqa: ANN401
+def _groups(config: Any, key: str, needed: str, example: str) -> list[dict[str, Any]]:  # noqa: ANN401
     """The non-empty list of mappings under a key."""
     for one in mappings(config):
         groups = one.get(key)
         if isinstance(groups, list) and groups and all(isinstance(group, dict) and needed in group for group in groups):
             return groups
     raise RulesError(
-        f"the file has no list `{key}` whose entries have a `{needed}`", f"expected something like: {looks}"
+        f"the file has no list `{key}` whose entries have a `{needed}`", f"expected something like: {example}"
     )
 
 
-def _patterns(conditions: Iterable[When], coefficients: Iterable[float]) -> list[Pattern]:
+def _patterns(conditions: Iterable[Condition], coefficients: Iterable[float]) -> list[Pattern]:
     pairs = enumerate(zip(conditions, coefficients, strict=True), start=1)
     return [Pattern(name=f"group-{index}", when=when, weight_decay=value) for index, (when, value) in pairs]
 
@@ -167,7 +167,7 @@ def _commonest(coefficients: Sequence[float]) -> float:
     return counts.most_common(1)[0][0] if counts else 0.0
 
 
-def _first_of(matches: Sequence[str]) -> list[When]:
+def _first_of(matches: Sequence[str]) -> list[Condition]:
     """Conditions for patterns of which only the first that matches counts, where every match would."""
     return [
         {"name_regex": match, "not": {"name_regex": list(matches[:index])}} if index else {"name_regex": match}
@@ -175,7 +175,7 @@ def _first_of(matches: Sequence[str]) -> list[When]:
     ]
 
 
-def _scales(conditions: Iterable[When], rates: Iterable[Any], base: Any) -> list[tuple[When, float]]:  # noqa: ANN401
+def _scales(conditions: Iterable[Condition], rates: Iterable[Any], base: Any) -> list[tuple[Condition, float]]:  # noqa: ANN401
     """Learning rates as factors on the base, where both are numbers."""
     if isinstance(base, bool) or not isinstance(base, int | float) or base == 0:
         return []

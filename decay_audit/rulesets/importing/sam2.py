@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from decay_audit.errors import RulesError
-from decay_audit.rulesets.importing.draft import Draft, Pattern, When, holding, mappings, number, words
+from decay_audit.rulesets.importing.draft import Condition, Draft, Pattern, mapping_with, mappings, number, words
 
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _EXAMPLE = (
@@ -17,7 +17,7 @@ Entry = Mapping[str, Any]
 
 def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
     """`options.weight_decay` and `options.lr`: the values at the start of training, for globs and exact classes."""
-    options = holding(config, "options", looks=_EXAMPLE)["options"]
+    options = mapping_with(config, "options", example=_EXAMPLE)["options"]
     if not isinstance(options, dict) or not isinstance(options.get("weight_decay"), list):
         raise RulesError("the file's `options` have no list `weight_decay`", f"expected something like: {_EXAMPLE}")
     chosen, rest = _split(options["weight_decay"])
@@ -44,9 +44,9 @@ def _split(entries: Sequence[Entry]) -> tuple[list[Entry], Entry | None]:
     return naming, next((one for one in entries if one not in naming), None)
 
 
-def _condition(entry: Entry) -> When:
+def _condition(entry: Entry) -> Condition:
     names, classes = words(entry.get("param_names")), words(entry.get("module_cls_names"))
-    parts: list[When] = [*([{"name": names}] if names else []), *([{"owner_exact": classes}] if classes else [])]
+    parts: list[Condition] = [*([{"name": names}] if names else []), *([{"owner_exact": classes}] if classes else [])]
     return parts[0] if len(parts) == 1 else {"any": parts}
 
 
@@ -68,7 +68,7 @@ def _scheduled(scheduler: Any) -> Any:  # noqa: ANN401
     return scheduler.get("value", scheduler.get("start_value"))
 
 
-def _rates(entries: Any, config: Any) -> list[tuple[When, float]] | None:  # noqa: ANN401
+def _rates(entries: Any, config: Any) -> list[tuple[Condition, float]] | None:  # noqa: ANN401
     """Learning rates as factors on that of the rest; None where one of them is only known to the running code."""
     chosen, rest = _split(entries) if isinstance(entries, list) else ([], None)
     try:
@@ -81,12 +81,12 @@ def _rates(entries: Any, config: Any) -> list[tuple[When, float]] | None:  # noq
 def _notes(config: Any, options: Mapping[str, Any], rates: object) -> Iterator[str]:  # noqa: ANN401
     yield "SAM 2 refuses patterns and classes that match nothing, and entries that overlap."
     if any(one.get("param_group_modifiers") for one in mappings(config)):
-        yield "param_group_modifiers (learning rates by layer) are not told."
+        yield "param_group_modifiers (learning rates by layer) are not imported."
     if rates is None:
-        yield "Learning rates are not told: only running the code would work them out."
+        yield "Learning rates are not imported: they are known only when the code runs."
     schedulers = [one.get("scheduler") or {} for one in options["weight_decay"]]
     if any("end_value" in one for one in schedulers):
         yield "weight_decay is scheduled: the values are those at the start."
     others = sorted(set(options) - {"lr", "weight_decay"})
     if others:
-        yield f"Not told: {', '.join(others)}."
+        yield f"Not imported: {', '.join(others)}."

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from decay_audit.rulesets.importing.draft import Draft, When
+from decay_audit.rulesets.importing.draft import Condition, Draft
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -50,7 +50,7 @@ def _amount(coefficient: float, base: float, times: float | None = None) -> str:
 _MULTIPLES = {0.0: "false", 1.0: "true"}
 
 
-def _route(when: When | None, use: str) -> str:
+def _route(when: Condition | None, use: str) -> str:
     return _flow({"use": use} if when is None else {"when": when, "use": use})
 
 

@@ -61,7 +61,7 @@ def _mapping(node: MappingNode, form: type[Struct], place: str, report: Report) 
             field = accepted[key.value]
             values[field.name] = read(value, field.type, f"`{key.value}`", report)
             complete = complete and values[field.name] is not None
-    complaints = list(validators.unmet(node, form))
+    complaints = list(validators.violations(node, form))
     for line, text in complaints:
         report(line, text)
     return form(**values) if complete and not complaints else None

@@ -1,4 +1,4 @@
-"""What a rules file must keep to beyond its types: regular expressions compile, names are unique, one amount a rule."""
+"""What types cannot say of a rules file: regular expressions compile, names are unique, one amount for each rule."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -10,20 +10,20 @@ from decay_audit.rulesets.layer_decay import LAST, compile_number, groups_needed
 from decay_audit.rulesets.yaml.form import AmountForm, ExampleForm, FileForm, LayerForm, RuleForm
 from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
-Complaint = tuple[int, str]
+Violation = tuple[int, str]
 
 PROMISES = ("decay", "weight_decay", "rule", "lr_scale", "use")
 TAKEN = ("default", "frozen", "error")
-"""What is said in place of a rule's name where no rule decides."""
+"""Reports write these in place of a rule's name, so no rule may have such a name."""
 
 
-def unmet(node: MappingNode, form: type[Struct]) -> Iterator[Complaint]:
-    """Yield the line and the text of every demand that the mapping `node`, to be read as `form`, does not meet."""
-    for demand in _DEMANDS.get(form, ()):
-        yield from demand(node)
+def violations(node: MappingNode, form: type[Struct]) -> Iterator[Violation]:
+    """Yield line and text of everything that is wrong with a mapping that will be read as `form`."""
+    for check in _CHECKS.get(form, ()):
+        yield from check(node)
 
 
-def _compiling_regexes(node: MappingNode) -> Iterator[Complaint]:
+def _compiling_regexes(node: MappingNode) -> Iterator[Violation]:
     for key in ("name_regex", "leaf_regex", "owner_class"):
         for item in _scalars(node.get(key)):
             try:
@@ -32,7 +32,7 @@ def _compiling_regexes(node: MappingNode) -> Iterator[Complaint]:
                 yield item.line, f"`{item.spelling}` is not a regular expression: {error}"
 
 
-def _comparisons(node: MappingNode) -> Iterator[Complaint]:
+def _comparisons(node: MappingNode) -> Iterator[Violation]:
     for key in ("ndim", "effective_ndim", "numel"):
         for item in _scalars(node.get(key)):
             if not COMPARISON.fullmatch(item.spelling):
@@ -42,7 +42,7 @@ def _comparisons(node: MappingNode) -> Iterator[Complaint]:
                 )
 
 
-def _some_condition(node: MappingNode) -> Iterator[Complaint]:
+def _some_condition(node: MappingNode) -> Iterator[Violation]:
     if not node.entries:
         yield node.line, "the condition is empty and would match everything; give it a key, or use `default`"
     for key in ("any", "all"):
@@ -50,24 +50,24 @@ def _some_condition(node: MappingNode) -> Iterator[Complaint]:
             yield inner.line, f"`{key}` is an empty list"
 
 
-def _one_amount(node: MappingNode) -> Iterator[Complaint]:
+def _one_amount(node: MappingNode) -> Iterator[Violation]:
     given = [key for key in ("decay", "weight_decay") if node.get(key) is not None]
     if not given:
         yield node.line, "no amount: give `decay` (true, false or a multiple of the base) or `weight_decay`"
     yield from _not_both(node)
 
 
-def _not_both(node: MappingNode) -> Iterator[Complaint]:
+def _not_both(node: MappingNode) -> Iterator[Violation]:
     if node.get("decay") is not None and node.get("weight_decay") is not None:
         yield node.line, "both `decay` and `weight_decay`: give the multiple of the base, or the absolute coefficient"
 
 
-def _something_to_check(node: MappingNode) -> Iterator[Complaint]:
+def _something_to_check(node: MappingNode) -> Iterator[Violation]:
     if all(node.get(key) is None for key in PROMISES):
         yield node.line, f"the example promises nothing: give one of {', '.join(PROMISES)}"
 
 
-def _base_and_default(node: MappingNode) -> Iterator[Complaint]:
+def _base_and_default(node: MappingNode) -> Iterator[Violation]:
     if node.get("extends") is not None:
         return
     if node.get("weight_decay") is None:
@@ -76,7 +76,7 @@ def _base_and_default(node: MappingNode) -> Iterator[Complaint]:
         yield node.line, "the file has no `default`, e.g. `default: {decay: true}`, and no `extends` to bring one"
 
 
-def _distinct_rule_names(node: MappingNode) -> Iterator[Complaint]:
+def _distinct_rule_names(node: MappingNode) -> Iterator[Violation]:
     seen: dict[object, int] = {}
     rules = node.get("rules")
     for rule in rules.items if isinstance(rules, ListNode) else ():
@@ -84,13 +84,13 @@ def _distinct_rule_names(node: MappingNode) -> Iterator[Complaint]:
         if not isinstance(name, ScalarNode):
             continue
         if name.value in TAKEN:
-            yield name.line, f"a rule cannot be called `{name.spelling}`: that is what is said where no rule decides"
+            yield name.line, f"a rule cannot be called `{name.spelling}`: reports use that word where no rule decides"
         if name.value in seen:
             yield name.line, f"a rule is called `{name.spelling}` already, in line {seen[name.value]}"
         seen.setdefault(name.value, name.line)
 
 
-def _layer_number(node: MappingNode) -> Iterator[Complaint]:
+def _layer_number(node: MappingNode) -> Iterator[Violation]:
     layer = node.get("layer")
     if not isinstance(layer, ScalarNode) or not isinstance(layer.value, int | str) or layer.value == LAST:
         return
@@ -102,8 +102,8 @@ def _layer_number(node: MappingNode) -> Iterator[Complaint]:
         return
     when = node.get("when")
     for pattern in _scalars(when.get("name_regex") if isinstance(when, MappingNode) else None):
-        if (found := _groups(pattern.spelling)) is not None and found < needed:
-            yield layer.line, f"`layer` asks for \\{needed}, but `{pattern.spelling}` captures {found} groups"
+        if (groups := _groups(pattern.spelling)) is not None and groups < needed:
+            yield layer.line, f"`layer` asks for \\{needed}, but `{pattern.spelling}` captures {groups} groups"
     if needed and (not isinstance(when, MappingNode) or when.get("name_regex") is None):
         yield layer.line, f"`layer` asks for \\{needed}, but its `when` has no `name_regex` to capture it"
 
@@ -121,7 +121,7 @@ def _scalars(node: Node | None) -> Iterator[ScalarNode]:
             yield item
 
 
-_DEMANDS: Mapping[type[Struct], tuple[Callable[[MappingNode], Iterator[Complaint]], ...]] = {
+_CHECKS: Mapping[type[Struct], tuple[Callable[[MappingNode], Iterator[Violation]], ...]] = {
     When: (_compiling_regexes, _comparisons, _some_condition),
     AmountForm: (_one_amount,),
     RuleForm: (_one_amount,),
