@@ -29,8 +29,8 @@ def example(form: ExampleForm, place: str) -> Example:
             dtype=form.dtype,
             owner=_owner(form),
             trainable=form.trainable,
-            tied_to=_each(form.tied_to),
-            attributes=_each(form.attributes),
+            tied_to=_as_tuple(form.tied_to),
+            attributes=_as_tuple(form.attributes),
         ),
         amount=amount(form) if says_amount else None,
         rule=form.rule,
@@ -51,10 +51,10 @@ def failures(ruleset: RuleSet) -> Iterator[str]:
             if one.rule != REFUSED:
                 yield f"{one.location}: the example {one.parameter.name}: {error.message}"
         else:
-            yield from _broken(one, decision, ruleset)
+            yield from _unmet_promises(one, decision, ruleset)
 
 
-def _broken(one: Example, decision: Decision, ruleset: RuleSet) -> Iterator[str]:
+def _unmet_promises(one: Example, decision: Decision, ruleset: RuleSet) -> Iterator[str]:
     wanted = None if one.amount is None else one.amount.coefficient(ruleset.weight_decay)
     found = f"{one.location}: the example {one.parameter.name}, a {decision.classified.role}, gets"
     if wanted is not None and decision.weight_decay != wanted:
@@ -70,20 +70,20 @@ def _broken(one: Example, decision: Decision, ruleset: RuleSet) -> Iterator[str]
 def _owner(form: ExampleForm) -> Owner:
     """The owner, in a chain of ancestors named after the parts of the parameter's name."""
     parts = form.name.split(".")[:-1]
-    declares = Declaration(names=_each(form.no_weight_decay), keywords=_each(form.no_weight_decay_keywords))
-    types = _each(form.owner) or (UNKNOWN_CLASS,)
+    declares = Declaration(names=_as_tuple(form.no_weight_decay), keywords=_as_tuple(form.no_weight_decay_keywords))
+    types = _as_tuple(form.owner) or (UNKNOWN_CLASS,)
     tensors = {form.name.rpartition(".")[2]: form.shape}
     if not parts:
         return Owner(types=types, tensors=tensors, declaration=declares)
     owner = Owner(types=(UNKNOWN_CLASS,), declaration=declares)
-    ancestors = _each(form.within)
+    ancestors = _as_tuple(form.within)
     between = [UNKNOWN_CLASS] * (len(parts) - 1 - len(ancestors)) + list(ancestors)
     for depth, ancestor in enumerate(between[: len(parts) - 1], start=1):
         owner = Owner(name=".".join(parts[:depth]), types=(ancestor,), parent=owner)
     return Owner(name=".".join(parts), types=types, parent=owner, tensors=tensors)
 
 
-def _each(value: str | tuple[str, ...]) -> tuple[str, ...]:
+def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else value
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec.json
 
 from decay_audit.rulesets.yaml.form import FileForm
-from decay_audit.rulesets.yaml.validators import PROMISES, TAKEN
+from decay_audit.rulesets.yaml.validators import PROMISES, RESERVED_NAMES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ONE_AMOUNT = {"oneOf": [{"required": ["decay"]}, {"required": ["weight_decay"]}]}
@@ -27,7 +27,7 @@ def schema() -> dict[str, Any]:
     for name in ("Rule", "Amount"):
         parts[name] = {**parts[name], **ONE_AMOUNT}
     parts["Example"] = {**parts["Example"], **A_PROMISE}
-    parts["Rule"]["properties"]["name"]["not"] = {"enum": list(TAKEN)}
+    parts["Rule"]["properties"]["name"]["not"] = {"enum": list(RESERVED_NAMES)}
     parts["Layer"]["properties"]["layer"]["pattern"] = NUMBERING
     for name in ("When", "Example"):
         listed = {key: _not_empty(value) for key, value in parts[name]["properties"].items() if key != "shape"}

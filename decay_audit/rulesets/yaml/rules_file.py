@@ -47,7 +47,7 @@ def load(name_or_path: str) -> RuleSet:
     Raises:
         RulesError: there is none, or it has mistakes; all of them are in the message.
     """
-    return _right(find(name_or_path, Path()))
+    return _load_or_raise(find(name_or_path, Path()))
 
 
 def from_text(written: str, shown: str) -> RuleSet:
@@ -56,10 +56,10 @@ def from_text(written: str, shown: str) -> RuleSet:
     Raises:
         RulesError: it has mistakes; all of them are in the message.
     """
-    return _right(Text(text=written, path=Path.cwd() / shown, shown=shown))
+    return _load_or_raise(Text(text=written, path=Path.cwd() / shown, shown=shown))
 
 
-def _right(text: Text) -> RuleSet:
+def _load_or_raise(text: Text) -> RuleSet:
     ruleset, mistakes = assemble(text, ())
     if ruleset is None:
         raise rejection(mistakes)
@@ -100,7 +100,7 @@ def find(name_or_path: str, beside: Path) -> Text:
         raise RulesError(f"{name_or_path} is not text in UTF-8: {error.reason} at byte {error.start}") from error
     except (OSError, ValueError) as error:
         raise _not_found(name_or_path, path, error) from error
-    return Text(text=text, path=path.resolve(), shown=_shown(path))
+    return Text(text=text, path=path.resolve(), shown=_displayed_path(path))
 
 
 def _not_found(name: str, path: Path, error: OSError | ValueError) -> RulesError:
@@ -127,7 +127,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"did you mean `{close[0]}`? " if close else ""
 
 
-def _shown(path: Path) -> str:
+def _displayed_path(path: Path) -> str:
     """A path as reports may show it: never absolute."""
     if not path.is_absolute():
         return path.as_posix()

@@ -50,7 +50,7 @@ def nearest(word: str, accepted: Iterable[str]) -> str:
 
 def _mapping(node: MappingNode, form: type[Struct], place: str, report: Report) -> Any:  # noqa: ANN401
     accepted = _accepted_keys(form)
-    complete = _known_once(node, accepted, place, report)
+    complete = _check_keys(node, accepted, place, report)
     for field in accepted.values():
         if field.required and node.get(field.encode_name) is None:
             report(node.line, f"{place} has no `{field.encode_name}`, which is required")
@@ -72,7 +72,7 @@ def _accepted_keys(form: type[Struct]) -> Mapping[str, FieldInfo]:
     return {field.encode_name: field for field in fields(form)}
 
 
-def _known_once(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str, report: Report) -> bool:
+def _check_keys(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str, report: Report) -> bool:
     seen: dict[object, int] = {}
     fine = True
     for key, _ in node.entries:

@@ -13,7 +13,7 @@ from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarN
 Violation = tuple[int, str]
 
 PROMISES = ("decay", "weight_decay", "rule", "lr_scale", "use")
-TAKEN = ("default", "frozen", "error")
+RESERVED_NAMES = ("default", "frozen", "error")
 """Reports write these in place of a rule's name, so no rule may have such a name."""
 
 
@@ -83,7 +83,7 @@ def _distinct_rule_names(node: MappingNode) -> Iterator[Violation]:
         name = rule.get("name") if isinstance(rule, MappingNode) else None
         if not isinstance(name, ScalarNode):
             continue
-        if name.value in TAKEN:
+        if name.value in RESERVED_NAMES:
             yield name.line, f"a rule cannot be called `{name.spelling}`: reports use that word where no rule decides"
         if name.value in seen:
             yield name.line, f"a rule is called `{name.spelling}` already, in line {seen[name.value]}"
