@@ -323,7 +323,7 @@ def test_check_says_what_does_not_fit_the_model_and_refuses_one_that_has_no_name
     named = runner.invoke(app, ["check", "more.py:Net", "--checkpoint", resumed.name])
     assert "note: 2 parameters in more.py:Net and not in the checkpoint" in named.stderr
     wrong = runner.invoke(app, ["check", resumed.name, "--model", "torch.nn:LSTM(2, 3)"])
-    assert (wrong.exit_code, "is of another model" in wrong.stderr) == (2, True)
+    assert (wrong.exit_code, "is a checkpoint of another model" in wrong.stderr) == (2, True)
 
 
 def test_a_trace_that_failed_is_said_by_check_too(folder: Path) -> None:
