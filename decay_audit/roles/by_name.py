@@ -3,8 +3,6 @@
 Names count only with a shape that fits: a norm's gain is a vector, or has the shape of its bias, whatever its name is.
 """
 
-import re
-
 from msgspec.structs import replace
 
 from decay_audit.roles.conventions.adapters import ADAPTER
@@ -27,6 +25,13 @@ from decay_audit.roles.conventions.modules import (
     PROMPT,
     TABLE_LEAF,
 )
+from decay_audit.roles.conventions.state_spaces import (
+    DISCRETIZATION,
+    STATE_SPACE_CLASS,
+    SYSTEM,
+    TIME_MIX,
+    TOKEN_SHIFT,
+)
 from decay_audit.roles.conventions.tensors import LEAVES
 from decay_audit.roles.layers import linear_layer, norm_layer
 from decay_audit.roles.tensor_context import TensorContext
@@ -40,10 +45,10 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
     """Give what the first convention that fits means; nothing, if none does."""
     readers = (
         _adapter,
+        _state_space,
         _activation,
         _norm,
         _layer_scale,
-        _state_space,
         _table,
         _named_leaf,
         _prompt,
@@ -132,12 +137,32 @@ def _layer_scale(tensor: TensorContext) -> Evidence | None:
 
 
 def _state_space(tensor: TensorContext) -> Evidence | None:
-    """The one-letter tensors of a state space: A and D together, or one of them next to its discretization."""
-    if not re.fullmatch(r"[ABCDP](_[a-z]+)?", tensor.leaf):
+    """A tensor of a state space or of RWKV's time mixing, which it is by its siblings or by the class of its module."""
+    reason = _time_mixing_reason(tensor) or _state_space_reason(tensor)
+    return _likely(f"{tensor.leaf}: {reason}", "state_space", "other") if reason else None
+
+
+def _time_mixing_reason(tensor: TensorContext) -> str | None:
+    if TOKEN_SHIFT.has(tensor.leaf):
+        return "of a token shift" if tensor.squeezed_ndim <= 1 else None
+    beside = TIME_MIX.has(tensor.leaf) and any(map(TOKEN_SHIFT.has, tensor.tensors))
+    return "beside a token shift" if beside else None
+
+
+def _state_space_reason(tensor: TensorContext) -> str | None:
+    is_system, discretizes = SYSTEM.has(tensor.leaf), DISCRETIZATION.has(tensor.leaf)
+    if not is_system and not discretizes:
         return None
-    discretized = any(re.match(r"dt_|log_dt|inv_dt|A_", name) for name in tensor.tensors if name != tensor.leaf)
-    pair = {"A", "D"} <= tensor.tensors.keys()
-    return _likely(f"{tensor.leaf}: of a state space", "state_space", "other") if discretized or pair else None
+    others = tensor.tensors.keys() - {tensor.leaf}
+    known = next((name for name in others if DISCRETIZATION.has(name)), None)
+    if known is not None and (is_system or any(map(SYSTEM.has, others))):
+        return "of a state space, by the eigenvalues or step sizes beside it"
+    if STATE_SPACE_CLASS.has(tensor.class_name):
+        return f"in class {tensor.class_name}"
+    letters = tensor.tensors.keys() & {"A", "B", "C", "D"}
+    if (discretizes and letters) or {"A", "D"} <= letters or len(letters) > 2:  # A and B alone are any two factors
+        return "of a state space"
+    return None
 
 
 def _table(tensor: TensorContext) -> Evidence | None:

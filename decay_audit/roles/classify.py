@@ -18,7 +18,7 @@ Answer = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 FINER: Mapping[Role, frozenset[Role]] = {
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token", "adapter_weight"}),
     "position_embedding": frozenset({"token", "bias", "relative_position_bias"}),
-    "linear_weight": frozenset({"adapter_weight"}),
+    "linear_weight": frozenset({"adapter_weight", "state_space"}),
     "conv_weight": frozenset({"adapter_weight"}),
     "norm_weight": frozenset({"adapter_weight"}),
     "token": frozenset({"position_embedding", "embedding", "adapter_weight", "bias"}),

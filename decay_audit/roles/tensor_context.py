@@ -149,6 +149,14 @@ def _resolve_hook(tensor: TensorContext) -> TensorContext:
     if match is None:
         return tensor
     leaf, kind = match.groups()
-    if kind != "orig" and not {f"{leaf}_g", f"{leaf}_v"} <= tensor.tensors.keys():
+    if kind != "orig" and not _is_split_weight(tensor.tensors, leaf):
         return tensor
     return replace(tensor, leaf=leaf, magnitude=kind == "g", tensors={**tensor.tensors, leaf: tensor.shape})
+
+
+def _is_split_weight(tensors: Mapping[str, tuple[int, ...]], leaf: str) -> bool:
+    """Whether `x_g` and `x_v` are length and direction of one weight, and not two tensors of the same kind."""
+    length, direction = tensors.get(f"{leaf}_g"), tensors.get(f"{leaf}_v")
+    if length is None or direction is None:
+        return False
+    return leaf == "weight" or _squeezed_ndim(length) < _squeezed_ndim(direction)

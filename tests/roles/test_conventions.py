@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.roles.by_name import PLAIN
-from decay_audit.roles.conventions import adapters, affines, classes, general, layers, modules, tensors
+from decay_audit.roles.conventions import adapters, affines, classes, general, layers, modules, state_spaces, tensors
 from decay_audit.roles.conventions.convention import (
     Convention,
     NameMeaning,
@@ -50,7 +50,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def rows() -> Iterator[Row]:
-    for module in (tensors, general, adapters, affines, modules, classes, layers):
+    for module in (tensors, general, adapters, affines, modules, classes, layers, state_spaces):
         for name, value in vars(module).items():
             table = f"{module.__name__.rpartition('.')[2]}.{name}"
             if isinstance(value, Vocabulary):

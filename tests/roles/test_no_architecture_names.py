@@ -13,10 +13,10 @@ import decay_audit.roles
 
 EVIDENCE = {"source", "matches", "near_misses"}
 ROLES = Path(decay_audit.roles.__file__).parent
-# First words of architectures that are ordinary words of the field: `data2vec`, `lambda_resnet`, `recurrent_gemma`.
+# First words of architectures that are ordinary words of the field: `data2vec`, `lambda_resnet`, `step3`.
 GENERAL = frozenset(
     {"audio", "data", "depth", "embedding", "encoder", "lambda", "mask", "prompt", "quantized", "recurrent", "table"}
-    | {"time", "video"}
+    | {"step", "time", "video"}
 )
 
 

@@ -5,6 +5,7 @@
   `positions` and `tokens`.
 - `general`: names of tensors that only say what kind of thing they are (`scale`, `proj`); asked last.
 - `adapters`, `affines`: the tensors of adapters (`lora_A`), and the gain and shift of a norm.
+- `state_spaces`: tensors of a state space, by what is beside them (`B` beside `log_step`).
 - `modules`: names of modules (`norm1`, `wpe`, `ls1`).
 - `classes`: names of classes (`RMSNorm`, `StarReLU`).
 - `layers`: what tells one layer from another (`q_proj` in attention, `ln_f` for a layer norm).

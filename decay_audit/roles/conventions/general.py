@@ -20,10 +20,23 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 near_misses=("alibias",),
             ),
             Convention(
-                words=("^b$", "^b_q$", "^b_k$", "^b_v$", "^b_o$", "^b_in$", "^b_out$"),
+                words=("^b_q$", "^b_k$", "^b_v$", "^b_o$", "^b_in$", "^b_out$"),
                 source="transformer_lens.components.Attention, transformer_lens.components.MLP",
-                matches=("b", "b_Q", "b_K", "b_V", "b_O", "b_in", "b_out"),
+                matches=("b_Q", "b_K", "b_V", "b_O", "b_in", "b_out"),
                 near_misses=("b_log",),
+            ),
+        ),
+    ),
+    NameMeaning(
+        says="a bias",
+        role="bias",
+        shape="vector",
+        names=vocabulary(
+            Convention(
+                words=("^b$",),
+                source="DCNv2 (Wang et al., 2021): CrossNetV2; maxout and hand-written linear layers",
+                matches=("b",),
+                near_misses=("b_log", "B_matrix"),
             ),
         ),
     ),

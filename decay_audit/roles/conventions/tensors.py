@@ -95,9 +95,9 @@ LEAVES: tuple[NameMeaning, ...] = (
                 near_misses=("time_embeddings",),
             ),
             Convention(
-                words=("^time_faaaa$",),
-                source="RWKV-LM: RWKV_Tmix_x060 (Peng et al., 2024)",
-                matches=("time_faaaa",),
+                words=("^time_faaaa$", "^time_state$"),
+                source="RWKV-LM: RWKV_Tmix_x060 and its state tuning (Peng et al., 2024)",
+                matches=("time_faaaa", "time_state"),
                 near_misses=("time_proj",),
             ),
             Convention(
