@@ -2,7 +2,8 @@
 
     options      every option, declared once; what the command line, pyproject.toml and Python take follows from it
     request      Request: the options, and a target or a live model
-    loading      a Request -> LoadedTarget: the inventory, and the built model
+    loading      a Request -> LoadedTarget: the inventory, the built model, and the optimizers that were made for it
+    making       an expression -> optimizers, and the model as it is when they have been made; for `loading`
     observing    a LoadedTarget, a Request -> what the live and saved optimizers do
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report
     functions    what Python users call: audit, assert_decay, param_groups, plan, ...

@@ -7,29 +7,38 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from decay_audit.api import making
 from decay_audit.api.options import AUTO
 from decay_audit.api.request import Request
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import Device
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources import target as targets
 from decay_audit.sources.checkpoint import onto_model
 
 if TYPE_CHECKING:
+    from decay_audit.api.making import MadeOptimizers
     from decay_audit.sources.module import BuiltModel
 
 
 class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
-    """The inventory of a target, and the model that was built for it; None for a checkpoint and a live model."""
+    """What a target holds.
+
+    Attributes:
+        built: the model that was built for it; None for a checkpoint and a live model.
+        made: its optimizers, where the request has an expression for them. The model is read after they were made.
+    """
 
     inventory: Inventory
     built: "BuiltModel | None" = None
+    made: "MadeOptimizers | None" = None
 
 
 def load(request: Request) -> LoadedTarget:
     """Read the live model or the target of a request.
 
     Raises:
-        DecayAuditError: it cannot be found, loaded, built or traced, or has no parameters.
+        DecayAuditError: it cannot be found, loaded, built or traced, it has no parameters, or no optimizer can be made.
     """
     if request.live is not None:
         from decay_audit.sources import module
@@ -43,9 +52,15 @@ def load(request: Request) -> LoadedTarget:
     request.progress("importing torch")
     from decay_audit.sources import module
 
-    built = module.build(spec, device=request.device, progress=request.progress)
+    def build(device: Device) -> "BuiltModel":
+        return module.build(spec, device=device, progress=request.progress)
+
+    made = None
+    if request.optimizer is not None:
+        made = making.make_optimizers(request.optimizer, build, request.device, request.progress)
+    built = made.built if made is not None else build(request.device)
     inventory = built.inventory if request.trace is None else _trace_uses(built, request)
-    return _require_parameters(LoadedTarget(inventory=inventory, built=built))
+    return _require_parameters(LoadedTarget(inventory=inventory, built=built, made=made))
 
 
 def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> LoadedTarget:

@@ -6,7 +6,6 @@ from typing import Any
 
 from decay_audit import files
 from decay_audit.api.loading import load
-from decay_audit.api.observing import make_optimizer
 from decay_audit.api.request import Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Optimizer
@@ -31,25 +30,24 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
         raise DecayAuditError("there is nothing to migrate", "name a checkpoint, and the new optimizer with --to")
     path = _checkpoint_file(request.checkpoint, output)
     loaded = load(request)
-    if loaded.built is None:
+    if loaded.built is None or loaded.made is None:
         raise DecayAuditError("a checkpoint cannot make an optimizer", "name the model as a target: --model train.py")
     import torch
 
-    from decay_audit.optimizers import find, migrate as migration
+    from decay_audit.optimizers import migrate as migration
     from decay_audit.sources import checkpoint, module
     from decay_audit.sources.checkpoint import onto_model
 
     request.progress(f"reading {path.name}")
     inventory = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     saved = onto_model.fit(inventory, loaded.inventory).optimizers
-    built, optimizers, source = make_optimizer(request.optimizer, loaded.built, request)
-    new_optimizers = find.find(optimizers, source=source)
+    new_optimizers = loaded.made.optimizers
     if len(saved) != len(new_optimizers):
         raise DecayAuditError(
             f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(new_optimizers)}",
             "make as many optimizers as were saved, in the same order",
         )
-    names = module.names_by_tensor(built.model, loaded.inventory)
+    names = module.names_by_tensor(loaded.built.model, loaded.inventory)
     content, lines = _load_content(path), []
     for before, (_, optimizer) in zip(saved, new_optimizers, strict=True):
         state = migration.rewrite_state(migration.find_state(content, before.name), before, optimizer, names)

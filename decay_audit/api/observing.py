@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.api.loading import LoadedTarget, load
+from decay_audit.api.loading import LoadedTarget
 from decay_audit.api.request import LiveModel, Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.inventory import Inventory
@@ -18,8 +18,8 @@ from decay_audit.sources import target as targets
 if TYPE_CHECKING:
     import torch
 
+    from decay_audit.optimizers.find import NamedOptimizers
     from decay_audit.optimizers.watch_construction import ConstructionLog
-    from decay_audit.sources.module import BuiltModel
 
 
 class ObservedOptimizers(Struct, frozen=True, kw_only=True):
@@ -45,7 +45,7 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     checkpoint = _checkpoint_inventory(loaded, request)
     if request.optimizer is None and request.measure:
         raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
-    live = _from_expression(loaded, request, request.optimizer) if request.optimizer else ObservedOptimizers()
+    live = _from_expression(loaded, request) if request.optimizer else ObservedOptimizers()
     saved = _with_names((checkpoint or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
     saved_observations = tuple(observation for optimizer in saved for observation in observe_groups(optimizer))
     return ObservedOptimizers(
@@ -58,7 +58,9 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
 def _in_memory(live: LiveModel, inventory: Inventory, *, measure: bool) -> ObservedOptimizers:
     if live.optimizer is None:
         return ObservedOptimizers()
-    return observe_live(live.model, inventory, live.optimizer, measure=measure)
+    from decay_audit.optimizers import find
+
+    return observe_live(live.model, inventory, find.find(live.optimizer), measure=measure)
 
 
 def _with_names(
@@ -93,62 +95,35 @@ def _checkpoint_inventory(loaded: LoadedTarget, request: Request) -> Inventory |
     return replace(fitted, optimizers=(replace(first, notes=(*first.notes, *fitted.notes)), *others))
 
 
-def _from_expression(loaded: LoadedTarget, request: Request, expression: str) -> ObservedOptimizers:
-    built = loaded.built
-    if built is None:
+def _from_expression(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
+    if loaded.built is None or loaded.made is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
-    from decay_audit.optimizers import watch_construction
-
-    request.progress("making the optimizer")
-    with watch_construction.watch() as log:
-        built, optimizers, source = make_optimizer(expression, built, request)
     request.progress("measuring steps with zero gradients" if request.measure else "reading the optimizer")
-    return observe_live(built.model, loaded.inventory, optimizers, log=log, measure=request.measure, source=source)
-
-
-def make_optimizer(expression: str, built: "BuiltModel", request: Request) -> "tuple[BuiltModel, object, str]":
-    """Make the optimizer; code that needs real numbers gets a model that was built on the CPU.
-
-    Returns:
-        The model, the optimizer, and the beginning of a sentence about it: `make_it(model) returned`.
-    """
-    from decay_audit.sources import module
-
-    try:
-        return built, *module.evaluate_optimizer(expression, built)
-    except DecayAuditError as error:
-        if built.inventory.built_on == "cpu" or request.device != "auto" or "meta" not in str(error.__cause__):
-            raise
-    request.progress("building on the CPU: the optimizer needs real numbers")
-    on_cpu = load(replace(request, device="cpu")).built
-    assert on_cpu is not None  # the same target gave a model before
-    return on_cpu, *module.evaluate_optimizer(expression, on_cpu)
+    made = loaded.made
+    return observe_live(loaded.built.model, loaded.inventory, made.optimizers, log=made.log, measure=request.measure)
 
 
 def observe_live(
     model: "torch.nn.Module",
     inventory: Inventory,
-    optimizers: object,
+    optimizers: "NamedOptimizers",
     *,
     log: "ConstructionLog | None" = None,
-    source: str = "",
     measure: bool = False,
 ) -> ObservedOptimizers:
     """Read live optimizers: what each group holds, and, if `measure` is set, what a step with zero gradients does.
 
     Args:
-        optimizers: an optimizer, several, or what holds them, as `decay_audit.optimizers.find` accepts.
         log: what was recorded while they were made.
-        source: the beginning of a sentence that ends in what `optimizers` is, for the message of an error.
 
     Raises:
-        OptimizerError: there is no optimizer in `optimizers`, or one cannot be read or stepped.
+        OptimizerError: one cannot be read or stepped.
     """
-    from decay_audit.optimizers import find, live
+    from decay_audit.optimizers import live
     from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
-    named_optimizers, names = find.find(optimizers, source=source), module.names_by_tensor(model, inventory)
-    observed = live.observe(named_optimizers, names, log)
-    observations = measure_steps(named_optimizers, names, log) if measure else observed.observations
+    names = module.names_by_tensor(model, inventory)
+    observed = live.observe(optimizers, names, log)
+    observations = measure_steps(optimizers, names, log) if measure else observed.observations
     return ObservedOptimizers(optimizers=observed.optimizers, observations=observations)

@@ -13,9 +13,9 @@
 Knows no roles and no rules.
 """
 
-from decay_audit.sources.module.build import BuiltModel, build
+from decay_audit.sources.module.build import BuiltModel, build, read_again
 from decay_audit.sources.module.make_optimizer import evaluate_optimizer
-from decay_audit.sources.module.to_module import require_module
+from decay_audit.sources.module.to_module import modules_in, require_module
 from decay_audit.sources.module.user_code.evaluate import evaluate
 from decay_audit.sources.module.user_code.import_context import activate, context_of_namespace
 from decay_audit.sources.module.walk import names_by_tensor, read, tensors_by_name
@@ -27,8 +27,10 @@ __all__ = [
     "context_of_namespace",
     "evaluate",
     "evaluate_optimizer",
+    "modules_in",
     "names_by_tensor",
     "read",
+    "read_again",
     "require_module",
     "tensors_by_name",
 ]

@@ -30,11 +30,16 @@ _BUILD_ORDER: dict[Device, tuple[BuildDevice, ...]] = {
 
 
 class BuiltModel(Struct, frozen=True, kw_only=True):
-    """A model, its inventory, and the names of its module, in which further expressions can be evaluated."""
+    """A model, its inventory, and the names of its module, in which further expressions can be evaluated.
+
+    Attributes:
+        build_notes: those notes of the inventory that say how it was built.
+    """
 
     model: nn.Module
     inventory: Inventory
     namespace: Mapping[str, object]
+    build_notes: tuple[str, ...] = ()
 
 
 def build(
@@ -90,8 +95,25 @@ def _build_on(
         was_loaded = model is value and _is_dotted_name(expression)
         inventory = read(model, target=label, built_on=load_device if was_loaded else device)
     files = (target.path.name,) if isinstance(target, FileTarget) else ()
-    inventory = replace(inventory, files=files, notes=(*inventory.notes, *(notes if device == "cpu" else ())))
-    return BuiltModel(model=model, inventory=inventory, namespace=namespace)
+    build_notes = notes if device == "cpu" else ()
+    inventory = replace(inventory, files=files, notes=(*inventory.notes, *build_notes))
+    return BuiltModel(model=model, inventory=inventory, namespace=namespace, build_notes=build_notes)
+
+
+def read_again(built: BuiltModel, model: nn.Module, notes: tuple[str, ...] = ()) -> BuiltModel:
+    """Read a model once more, after code has changed it.
+
+    Args:
+        model: the built one, or what took its place.
+        notes: what happened to it.
+
+    Raises:
+        TargetError: the model has no parameters any more.
+    """
+    before, build_notes = built.inventory, (*built.build_notes, *notes)
+    now = read(model, target=before.target, built_on=before.built_on)
+    inventory = replace(now, files=before.files, notes=(*now.notes, *build_notes))
+    return replace(built, model=model, inventory=inventory, build_notes=build_notes)
 
 
 def _module_part(target: FileTarget | ModuleTarget, expression: str) -> str:

@@ -13,6 +13,7 @@ from torch import nn
 from decay_audit.errors import TargetError
 from decay_audit.sources import target as targets
 from decay_audit.sources.module.build import BuiltModel
+from decay_audit.sources.module.build_devices import BUILD_DEVICES
 from decay_audit.sources.module.example_calls import required_parameters
 from decay_audit.sources.module.user_code.evaluate import evaluate
 from decay_audit.sources.module.user_code.import_context import Namespace, activate, context_of_target
@@ -35,6 +36,11 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> tuple[object, str]:
         TargetError: the expression cannot be found or evaluated, is an optimizer class that is not called, or raises;
             the exception is chained.
     """
+    with BUILD_DEVICES["cpu"]():  # what makes an optimizer may move the model to a GPU first
+        return _evaluate(text, built)
+
+
+def _evaluate(text: str, built: BuiltModel) -> tuple[object, str]:
     target = _other_target(text, built)
     if target is None:
         return _call_if_callable(evaluate(text, built.namespace, torch=torch, model=built.model), text, built)

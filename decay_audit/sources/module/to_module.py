@@ -44,6 +44,15 @@ def require_module(value: object) -> nn.Module:
     raise TargetError(f"the model is {describe_value(value)}, not a torch.nn.Module", "pass the model itself")
 
 
+def modules_in(value: object) -> Iterator[nn.Module]:
+    """List the modules that a value is, or holds in lists, tuples and dicts."""
+    if isinstance(value, nn.Module):
+        yield value
+    elif isinstance(value, list | tuple | dict):
+        for _, part in _parts(value):
+            yield from modules_in(part)
+
+
 def _not_a_module(sentence: str, value: object, location: str) -> TargetError:
     """Say what the value is instead, and point to the module inside it, if there is one."""
     inside = next(models_inside(value), "")

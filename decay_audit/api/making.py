@@ -1,0 +1,76 @@
+"""An expression makes the optimizer; then the model is read, as it may have been frozen, extended or replaced."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import Device
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from decay_audit.optimizers.find import NamedOptimizers
+    from decay_audit.optimizers.watch_construction import ConstructionLog
+    from decay_audit.sources.module import BuiltModel
+
+Build = Callable[[Device], "BuiltModel"]
+
+
+class MadeOptimizers(Struct, frozen=True, kw_only=True, eq=False):
+    """The model as it is when its optimizers have been made, the optimizers, and what their construction showed."""
+
+    built: "BuiltModel"
+    optimizers: "NamedOptimizers"
+    log: "ConstructionLog"
+
+
+def make_optimizers(expression: str, build: Build, device: Device, progress: Callable[[str], None]) -> MadeOptimizers:
+    """Build the model, make its optimizers, and read the model as it is then.
+
+    Code that needs real numbers gets a model that is built on the CPU.
+
+    Args:
+        expression: what makes the optimizer.
+        build: builds the model afresh on a device.
+        device: the one to build on; `auto` may be the CPU in the end.
+        progress: is called with what begins now.
+
+    Raises:
+        DecayAuditError: the model cannot be built, or the expression cannot be evaluated or makes no optimizer.
+    """
+    from decay_audit.optimizers import watch_construction
+
+    with watch_construction.watch() as log:
+        built = build(device)
+        progress("making the optimizer")
+        try:
+            return _make(expression, built, log)
+        except DecayAuditError as error:
+            if built.inventory.built_on == "cpu" or device != "auto" or "meta" not in str(error.__cause__):
+                raise
+        progress("building on the CPU: the optimizer needs real numbers")
+        return _make(expression, build("cpu"), log)
+
+
+def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeOptimizers:
+    from decay_audit.optimizers import find
+    from decay_audit.sources import module
+
+    value, source = module.evaluate_optimizer(expression, built)
+    optimizers = find.find(value, source=source)
+    trained = _trained_model(value, built.model, optimizers)
+    notes = () if trained is built.model else (f"{source} the optimizer and another model, which is judged",)
+    return MadeOptimizers(built=module.read_again(built, trained, notes), optimizers=optimizers, log=log)
+
+
+def _trained_model(value: object, model: "nn.Module", optimizers: "NamedOptimizers") -> "nn.Module":
+    """The model; or a module that was returned beside the optimizers, where these hold more of its parameters."""
+    from decay_audit.sources import module
+
+    held = {id(each) for _, optimizer in optimizers for group in optimizer.param_groups for each in group["params"]}
+    return max(
+        (model, *module.modules_in(value)),
+        key=lambda candidate: sum(id(parameter) in held for parameter in candidate.parameters()),
+    )
