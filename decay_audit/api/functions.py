@@ -74,14 +74,15 @@ def audit(
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
     *,
-    measure: bool = False,
+    measure: bool | None = None,
 ) -> Report:
     """Compare a live model and its optimizer with a ruleset.
 
     Args:
         optimizer: one, several in a list, tuple or dict, or what holds them; None to decide only.
         weight_decay: the base coefficient; by default the one that the optimizer uses.
-        measure: also call `step()` on copies with zero gradients, and compare what changes with the param groups.
+        measure: whether to step copies of the optimizer, and compare what changes with the param groups; None: only
+            where its class is not known, as its groups then do not tell what a step does.
 
     Raises:
         DecayAuditError: the model or the optimizer cannot be read, or the ruleset has no answer for a parameter.
@@ -96,7 +97,7 @@ def assert_decay(
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
     *,
-    measure: bool = False,
+    measure: bool | None = None,
     ignore: Iterable[str] = (),
     fail_on: Severity = "error",
 ) -> Report:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.api.loading import LoadedTarget
+from decay_audit.api.loading import LoadedTarget, load
 from decay_audit.api.request import LiveModel, Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.inventory import Inventory
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from decay_audit.optimizers.find import NamedOptimizers
     from decay_audit.optimizers.watch_construction import ConstructionLog
+
+CPU_ELEMENTS = 2_000_000_000
+"""Elements up to which a model is built on the CPU only because a step needs its values."""
 
 
 class ObservedOptimizers(Struct, frozen=True, kw_only=True):
@@ -55,7 +58,7 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     )
 
 
-def _in_memory(live: LiveModel, inventory: Inventory, *, measure: bool) -> ObservedOptimizers:
+def _in_memory(live: LiveModel, inventory: Inventory, *, measure: bool | None) -> ObservedOptimizers:
     if live.optimizer is None:
         return ObservedOptimizers()
     from decay_audit.optimizers import find
@@ -98,9 +101,21 @@ def _checkpoint_inventory(loaded: LoadedTarget, request: Request) -> Inventory |
 def _from_expression(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     if loaded.built is None or loaded.made is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
-    request.progress("measuring steps with zero gradients" if request.measure else "reading the optimizer")
-    made = loaded.made
-    return observe_live(loaded.built.model, loaded.inventory, made.optimizers, log=made.log, measure=request.measure)
+    request.progress("measuring steps of the optimizer" if request.measure else "reading the optimizer")
+    built, made = loaded.built, loaded.made
+    observed = observe_live(built.model, loaded.inventory, made.optimizers, log=made.log, measure=request.measure)
+    on_cpu = request.device != "auto" or built.inventory.built_on == "cpu"
+    if on_cpu or not _needs_real_numbers(observed, loaded.inventory):
+        return observed
+    request.progress("building on the CPU: steps of the optimizer need real numbers")
+    request = replace(request, device="cpu", trace=None)
+    return _from_expression(load(request), request)
+
+
+def _needs_real_numbers(observed: ObservedOptimizers, inventory: Inventory) -> bool:
+    """Whether a step failed because the optimizer holds tensors on the meta device, and the CPU can hold the model."""
+    failed = any("meta" in optimizer.failed_measurement for optimizer in observed.optimizers)
+    return failed and sum(parameter.numel for parameter in inventory.parameters) <= CPU_ELEMENTS
 
 
 def observe_live(
@@ -109,21 +124,24 @@ def observe_live(
     optimizers: "NamedOptimizers",
     *,
     log: "ConstructionLog | None" = None,
-    measure: bool = False,
+    measure: bool | None = None,
 ) -> ObservedOptimizers:
-    """Read live optimizers: what each group holds, and, if `measure` is set, what a step with zero gradients does.
+    """Read live optimizers: what each group holds, and what a step does where `measure` asks for it.
 
     Args:
         log: what was recorded while they were made.
+        measure: every optimizer, or none; None: those whose class is not known.
 
     Raises:
-        OptimizerError: one cannot be read or stepped.
+        OptimizerError: one cannot be read.
     """
     from decay_audit.optimizers import live
     from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
     names = module.names_by_tensor(model, inventory)
-    observed = live.observe(optimizers, names, log)
-    observations = measure_steps(optimizers, names, log) if measure else observed.observations
-    return ObservedOptimizers(optimizers=observed.optimizers, observations=observations)
+    if measure is False:
+        observed = live.observe(optimizers, names, log)
+    else:
+        observed = measure_steps(optimizers, names, log, known_classes=measure is True)
+    return ObservedOptimizers(optimizers=observed.optimizers, observations=observed.observations)

@@ -118,13 +118,14 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     measure: Annotated[
-        bool,
+        bool | None,
         Option(
             "Optimizer",
-            "Run optimizer.step() on copies with zero gradients, and compare what changes with the param groups.",
+            "Run optimizer.step() on small copies, and compare what it does with the param groups; by default only "
+            "where the optimizer's class is not known.",
             config="everywhere",
         ),
-    ] = False
+    ] = None
     select: Annotated[
         tuple[str, ...],
         Option(

@@ -8,6 +8,7 @@ check() runs them all:
   - coefficients: what is decayed, against what the ruleset decays (DA101-103, DA305, DA401, DA402)
   - group_membership: parameters and groups that are missing, repeated or unwanted (DA201-207, DA505)
   - effective_decay: what the coefficient does in a step (DA501-504)
+  - unknown_classes: optimizers that are not known, and what was measured of them (DA507)
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
 
 They share: codes (Finding, and the table of all codes), finding_text (the words and the fixes). selected_codes applies
@@ -23,6 +24,7 @@ from decay_audit.checks.group_membership import check_group_membership, check_ti
 from decay_audit.checks.observed_plan import observed_plans
 from decay_audit.checks.plan import check_plan
 from decay_audit.checks.resume import check_checkpoint, check_resume
+from decay_audit.checks.unknown_classes import check_unknown_classes
 from decay_audit.checks.unused_entries import check_unused_entries
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory
@@ -79,6 +81,6 @@ def check_optimizers(
     return tuple(
         finding
         for observed in observed_plans(plan, optimizers, observations, target, coefficient_adopted=coefficient_adopted)
-        for check in (check_coefficients, check_group_membership, check_effective_decay)
+        for check in (check_coefficients, check_group_membership, check_effective_decay, check_unknown_classes)
         for finding in check(observed)
     )

@@ -44,11 +44,12 @@ def finding(
     found: str = "",
     where: str = "",
     fix: str = "",
+    severity: Severity | None = None,
 ) -> Finding:
-    """Make the finding of a code, with the severity that the table gives it."""
+    """Make the finding of a code, with the severity that the table gives it unless it is a milder one."""
     return Finding(
         code=code,
-        severity=CODES[code].severity,
+        severity=severity or CODES[code].severity,
         parameters=tuple(parameters),
         message=message,
         expected=expected,
@@ -203,9 +204,10 @@ CODES: dict[str, Code] = {
     "DA503": Code(
         title="the measured decay differs from the declared one",
         severity="error",
-        explanation="Steps with a gradient of zero were taken on small copies of the parameters, and they did not "
-        "decay as the param group and the optimizer's class declare. The optimizer ignores the coefficient, applies "
-        "it to some shapes only, or scales it by something other than lr.",
+        explanation="Steps were taken on small copies of the parameters, and they did not decay as the param group "
+        "and the optimizer's class declare. The optimizer ignores the coefficient, applies it to some shapes only, "
+        "scales it by something other than lr, or subtracts an amount that does not depend on the weight. It is a "
+        "warning where the class is not known: what it declares is then only inferred.",
     ),
     "DA504": Code(
         title="lr x weight_decay is rounded away in the parameter's dtype",
@@ -221,6 +223,14 @@ CODES: dict[str, Code] = {
         explanation="A wrapper has packed many parameters into one 1-D tensor (FSDP with use_orig_params=False, "
         "engines that flatten). A rule on dimensions or shape sees a vector, and everything that is packed gets the "
         "same coefficient. Build the param groups before wrapping, or use use_orig_params=True or fully_shard.",
+    ),
+    "DA507": Code(
+        title="an optimizer is not known by its class, or could not be measured",
+        severity="note",
+        explanation="What weight_decay does is decided by the step of the optimizer's class. decay-audit knows the "
+        "classes of docs/optimizers.md. Any other class is measured: it steps on small copies of the parameters, and "
+        "is judged by what changes there. If it cannot be measured, or with --no-measure, its groups are not compared "
+        "with the ruleset, as its step may leave parameters out, decay them in another way, or pull them elsewhere.",
     ),
     "DA601": Code(
         title="saved optimizer state does not fit the parameters at its positions",

@@ -6,7 +6,7 @@ from math import isclose
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind, rules_with_locations, use_another_class
-from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay
+from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay, has_known_decay
 from decay_audit.checks.plan import BIASES_AND_NORMS, declarations, inverted
 from decay_audit.model.observations import Observation
 from decay_audit.rulesets.plan import Decision, Plan
@@ -19,15 +19,21 @@ _LISTED = 5
 
 
 def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
-    """Compare coefficients. If nothing decays, or the policy is inverted, that one finding stands for all."""
-    pairs = [pair for pair in observed.pairs() if pair[0].grouped]
+    """Compare coefficients. If nothing decays, or the policy is inverted, that one finding stands for all.
+
+    Parameters of which nobody knows whether they decay are left out.
+    """
+    grouped = [pair for pair in observed.pairs() if pair[0].grouped]
+    unknown = {decision.name for decision, observation in grouped if not has_known_decay(observation)}
+    pairs = [pair for pair in grouped if pair[0].name not in unknown]
     decayed = {decision.name for decision, observation in pairs if effective_weight_decay(observation)}
-    if pairs and not decayed and any(decision.decays for decision, _ in pairs):
-        yield _nothing_decays(observed, pairs)
-        return
-    if inverted([decision for decision, _ in pairs], lambda decision: decision.name in decayed):
-        yield _inverted(observed, pairs)
-        return
+    if not unknown:
+        if pairs and not decayed and any(decision.decays for decision, _ in pairs):
+            yield _nothing_decays(observed, pairs)
+            return
+        if inverted([decision for decision, _ in pairs], lambda decision: decision.name in decayed):
+            yield _inverted(observed, pairs)
+            return
     yield from _decayed(observed, pairs)
     yield from _spared(observed, [pair for pair in pairs if pair[0].name not in decayed])
     if observed.primary:
@@ -48,7 +54,9 @@ def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float
     counts = Counter(
         coefficient
         for observation in live or observations
-        if observation.parameter in decayed_in_full and (coefficient := effective_weight_decay(observation))
+        if observation.parameter in decayed_in_full
+        and has_known_decay(observation)
+        and (coefficient := effective_weight_decay(observation))
     )
     return counts.most_common(1)[0][0] if counts else None
 
@@ -167,6 +175,7 @@ def _declared_no_decay(observed: ObservedPlan) -> Iterator[Finding]:
         (decision, observation)
         for decision, observation in observed.pairs()
         if decision.classified.parameter.declared_no_decay
+        and has_known_decay(observation)
         and effective_weight_decay(observation)
         and not decision.decays
     ]

@@ -1,12 +1,13 @@
 """What a coefficient does in a step: DA501 to DA504."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isclose
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind, peak_lr
-from decay_audit.checks.observed_plan import ObservedPlan, effective_weight_decay
-from decay_audit.model.observations import Observation, Optimizer
+from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay
+from decay_audit.model.choices import Severity
+from decay_audit.model.observations import Movement, Observation, Optimizer
 from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun
 
@@ -21,7 +22,7 @@ def check_effective_decay(observed: ObservedPlan) -> Iterator[Finding]:
     for optimizer in observed.optimizers.values():
         if observed.origin == "live":
             yield from _default_in_effect(observed, optimizer)
-        yield from _coupled(optimizer)
+        yield from _coupled(observed, optimizer)
     yield from _measured(observed)
     yield from _rounded_away(observed)
 
@@ -52,56 +53,109 @@ def _default_in_effect(observed: ObservedPlan, optimizer: Optimizer) -> Iterator
         )
 
 
-def _coupled(optimizer: Optimizer) -> Iterator[Finding]:
+def _coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
+    """DA502. Known from the class; of a class that is not known, measured."""
     names = [name for group in optimizer.groups if group.weight_decay for name in group.parameters if name]
-    if optimizer.adaptive_denominator and names:
+    cause = f"{optimizer.type} adds weight_decay * w to the gradient and divides by its adaptive denominator"
+    if not optimizer.class_is_known:
+        names = [
+            decision.name
+            for decision, observation in observed.pairs()
+            if (observation.optimizer, observation.movement) == (optimizer.name, "sign") and observation.weight_decay
+        ]
+        cause = f"measured steps of {optimizer.type} hardly depend on the coefficient"
+    if names and (optimizer.adaptive_denominator or not optimizer.class_is_known):
         yield finding(
             "DA502",
-            f"{optimizer.type} adds weight_decay * w to the gradient and divides by its adaptive denominator: "
-            f"the decay of {count_noun(len(names), 'parameter')} is not proportional to the weight",
+            f"{cause}: the decay of {count_noun(len(names), 'parameter')} is not proportional to the weight",
             names,
             expected="decoupled decay",
             found="decay added to the gradient",
             where=optimizer.name,
-            fix="use the decoupled form: AdamW, or decoupled_weight_decay=True",
+            fix=_decoupling(optimizer),
         )
+
+
+def _decoupling(optimizer: Optimizer) -> str:
+    """The way out that the class has: its own argument, its decoupled twin, or another class."""
+    forms = ["AdamW" if optimizer.type == "Adam" else "", optimizer.decoupled_by]
+    if any(forms):
+        return f"use the decoupled form: {', or '.join(filter(None, forms))}"
+    return "use a class that decouples it, such as AdamW, or weight_decay=0"
 
 
 def _measured(observed: ObservedPlan) -> Iterator[Finding]:
-    causes: dict[tuple[str, str, str], list[Decision]] = {}
+    """DA503, one for each way in which the parameters of a group differ from what it says."""
+    causes: dict[tuple[str, float, str], list[Pair]] = {}
     for decision, observation in observed.pairs():
-        difference = _difference(observed.optimizer(observation), observation)
-        if difference is not None:
-            causes.setdefault((*difference, observed.group_name(observation)), []).append(decision)
-    for (announced, effect, group), decisions in causes.items():
+        optimizer = observed.optimizer(observation)
+        if _differs(optimizer, observation):
+            key = (
+                _MOVES.get(observation.movement, "moves"),
+                observation.weight_decay,
+                observed.group_name(observation),
+            )
+            causes.setdefault(key, []).append((decision, observation))
+    for (effect, weight_decay, group), pairs in causes.items():
+        decisions, announced = [decision for decision, _ in pairs], f"weight_decay {coefficient_text(weight_decay)}"
+        done = effect.format(_range([observation for _, observation in pairs]))
         yield finding(
             "DA503",
-            f"a step with a gradient of zero {effect} {count_by_kind(decisions)}; {group} says {announced}",
+            f"a step with a gradient of zero {done} {count_by_kind(decisions)}; {group} says {announced}",
             (decision.name for decision in decisions),
             expected=announced,
-            found=effect.removesuffix(" of").removesuffix(" for"),
+            found=done.removesuffix(" of").removesuffix(" for").removesuffix(" from"),
             where=group,
             fix="read how the optimizer's step() uses weight_decay, and change the groups or the optimizer",
+            severity=None if observed.optimizer(pairs[0][1]).class_is_known else _INFERRED,
         )
 
 
-def _difference(optimizer: Optimizer, observation: Observation) -> tuple[str, str] | None:
-    """The group's coefficient and what a step does, in words; None where they agree or nothing was measured."""
-    announced = f"weight_decay {coefficient_text(observation.weight_decay)}"
+_INFERRED: Severity = "warning"
+"""Severity of what is inferred from steps of a class that is not known."""
+_MOVES: dict[Movement | None, str] = {
+    "proportional": "removes {} x lr of",
+    "cautious": "removes {} x lr of",
+    "without_lr": "removes {} x lr, whatever lr is, of",
+    "none": "does not move",
+    "unstable": "gives inf or nan for",
+    "constant": "subtracts an amount that does not depend on the weight from every element of",
+    "other_point": "pulls towards other values than 0 every element of",
+}
+"""What a step does, with the rates in place of the braces."""
+
+
+def _range(observations: Sequence[Observation]) -> str:
+    """The rates of several parameters: `0.1`, or `0.1 to 0.3`."""
+    rates = sorted({observation.measured_rate or 0.0 for observation in observations})
+    texts = dict.fromkeys(coefficient_text(rate) for rate in (rates[0], rates[-1]))
+    return " to ".join(texts)
+
+
+def _differs(optimizer: Optimizer, observation: Observation) -> bool:
+    """Whether a measured step is not what the class and the group say."""
+    known, coefficient = optimizer.class_is_known, observation.weight_decay
     match observation.movement:
-        case None | "vanishing":
-            return None
-        case "unstable":
-            return announced, "gives inf or nan for"
+        case None | "vanishing" | "unknown":
+            return False
+        case "unstable" | "constant":
+            return True
         case "none":
-            return (announced, "does not move") if observation.weight_decay and observation.declared_rate != 0 else None
-        case "proportional" | "cautious" if observation.measured_rate is not None:
-            rate = observation.declared_rate if optimizer.semantics != "unknown" else observation.weight_decay
-            if rate is None or isclose(rate, observation.measured_rate, rel_tol=TOLERANCE):
-                return None
-            return announced, f"removes {coefficient_text(observation.measured_rate)} x lr of"
+            return known and coefficient > 0 and observation.declared_rate != 0
+        case "other_point":
+            return known
+        case "proportional" | "cautious" | "without_lr" if observation.measured_rate is not None:
+            return not _is_as_declared(optimizer, observation, observation.measured_rate)
         case _:
-            return None if observation.weight_decay else (announced, "moves")
+            return not coefficient
+
+
+def _is_as_declared(optimizer: Optimizer, observation: Observation, rate: float) -> bool:
+    """Whether a rate is that of its class; of a class that is not known, lr or 1 times the coefficient."""
+    if optimizer.semantics != "unknown":
+        return observation.declared_rate is None or isclose(observation.declared_rate, rate, rel_tol=TOLERANCE)
+    factor = (observation.lr or 1.0) if observation.movement == "without_lr" else 1.0
+    return isclose(observation.weight_decay, rate * factor, rel_tol=TOLERANCE)
 
 
 def _rounded_away(observed: ObservedPlan) -> Iterator[Finding]:

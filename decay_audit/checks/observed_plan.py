@@ -95,11 +95,21 @@ def observed_plans(
     )
 
 
+def has_known_decay(observation: Observation) -> bool:
+    """Whether its class and group, or a measured step, tell how much the weight decays towards 0."""
+    if observation.movement in ("unknown", "other_point"):
+        return False
+    return observation.weight_decay > 0 or observation.movement not in ("sign", "constant", "normalized", "other")
+
+
 def effective_weight_decay(observation: Observation) -> float:
-    """The coefficient that counts: the group's, unless its class ignores it or a measured step shows another."""
+    """The coefficient that counts: the group's, unless its class ignores it or a measured step shows another.
+
+    It says nothing of an observation without a known decay.
+    """
     if observation.movement == "none" or (observation.movement is None and observation.declared_rate == 0):
         return 0.0
-    if observation.weight_decay == 0 and observation.movement in ("proportional", "cautious"):
+    if observation.weight_decay == 0 and observation.movement in ("proportional", "cautious", "without_lr"):
         return observation.measured_rate or 0.0
     return observation.weight_decay
 

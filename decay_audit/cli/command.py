@@ -124,11 +124,13 @@ def _typer_parameters(
 
 def _typer_parameter(declared: DeclaredOption) -> Parameter:
     option, default = declared.option, declared.default
-    names = [f"--{declared.name.strip('_').replace('_', '-')}", *([option.short] if option.short else [])]
+    name = declared.name.strip("_").replace("_", "-")
     kind = _typer_type(declared.type)
+    undecided = kind == bool | None
+    names = [f"--{name}/--no-{name}" if undecided else f"--{name}", *([option.short] if option.short else [])]
     info = typer.Option(
         *names,
-        metavar="" if kind is bool else option.metavar,
+        metavar="" if kind is bool or undecided else option.metavar,
         help=option.help,
         rich_help_panel=option.panel,
         show_default=default is not NODEFAULT and bool(default),

@@ -23,7 +23,8 @@ class TrainingAudit:
     Args:
         rules: a preset, or a YAML file; `hf-trainer` is what transformers' Trainer itself does.
         weight_decay: the base coefficient; None takes the one that the optimizer uses.
-        measure: also call `step()` on copies with zero gradients, and compare what changes with the param groups.
+        measure: whether to step copies of the optimizer, and compare what changes with the param groups; None: only
+            where its class is not known.
         fail_on: `error`, `warning` or `note` stops the job on findings that bad; None only logs.
         ignore: prefixes of codes that do not count.
     """
@@ -33,7 +34,7 @@ class TrainingAudit:
         rules: str = DEFAULT_RULES,
         weight_decay: float | None = None,
         *,
-        measure: bool = False,
+        measure: bool | None = None,
         fail_on: Severity | None = None,
         ignore: tuple[str, ...] = (),
     ) -> None:

@@ -7,16 +7,34 @@ from msgspec import Struct
 
 Semantics = Literal["decoupled", "coupled", "none", "unknown"]
 Origin = Literal["live", "checkpoint"]
-Movement = Literal["proportional", "sign", "cautious", "other", "vanishing", "none", "unstable"]
-"""What steps with a gradient of zero do to a weight.
+Movement = Literal[
+    "proportional",
+    "without_lr",
+    "sign",
+    "constant",
+    "other_point",
+    "normalized",
+    "cautious",
+    "other",
+    "vanishing",
+    "none",
+    "unstable",
+    "unknown",
+]
+"""What decay does to a weight, as steps on copies show it. Most of them have a gradient of zero.
 
-- `proportional`: they remove the same fraction of every element.
-- `sign`: they remove the same amount of every element.
+- `proportional`: they remove the same fraction of every element, and twice as much with twice the learning rate.
+- `without_lr`: they remove the same fraction of every element, whatever the learning rate is.
+- `sign`: they move every element towards 0 by an amount that the coefficient hardly changes, as Adam does.
+- `constant`: they subtract the same amount from every element, or take it off every magnitude; the coefficient sets it.
+- `other_point`: they pull the weight towards other values than 0, such as those that it began with.
+- `normalized`: what they remove depends on the gradient, or on a norm that cancels the coefficient.
 - `cautious`: they remove a fraction, but only where the gradient has the weight's sign.
 - `other`: they move the weight in another way.
 - `vanishing`: they would remove a fraction, but rounding to the parameter's dtype undoes it.
 - `none`: nothing moves.
 - `unstable`: the result is not finite.
+- `unknown`: the optimizer's class is not in the table, and no step was measured.
 """
 
 
@@ -56,8 +74,12 @@ class Optimizer(Struct, frozen=True, kw_only=True):
         import_path: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
         adaptive_denominator: its decay is coupled and divided by an adaptive denominator, and so not proportional to
             the weight.
+        decoupled_by: the argument that decouples its decay: `decoupled_weight_decay=True`; "" if it has none.
         notes: what is special about its decay, or not known, in words.
         name_caveats: why the names of its positions are not certain, in words (checkpoints only).
+        class_is_known: False where the class of a live optimizer is not in the table: what its groups set does not tell
+            what a step does.
+        failed_measurement: why no step could be measured, in words; "" where one was, or none was tried.
         mismatched_state: names of the parameters whose saved state has another shape (checkpoints only).
     """
 
@@ -67,9 +89,12 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     semantics: Semantics = "unknown"
     import_path: str = ""
     adaptive_denominator: bool = False
+    decoupled_by: str = ""
     origin: Origin = "live"
     notes: tuple[str, ...] = ()
     name_caveats: tuple[str, ...] = ()
+    class_is_known: bool = True
+    failed_measurement: str = ""
     mismatched_state: tuple[str, ...] = ()
 
 
@@ -86,7 +111,8 @@ class Observation(Struct, frozen=True, kw_only=True):
             group's settings declare it; None if it is not constant (coupled decay) or not known.
         measured_rate: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
             measured.
-        movement: the way in which that step moves the weight; None if not measured.
+        movement: the way in which that step moves the weight; None if the class and the group tell, and no step was
+            measured.
         origin: of the optimizer: a live one and a saved one may have the same name.
     """
 

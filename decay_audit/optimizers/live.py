@@ -60,6 +60,7 @@ def _observe_one(
     groups = tuple(_group(name, optimizer, index, names, log) for index in range(len(optimizer.param_groups)))
     settings = [{**_attributes(decaying), **group.hyperparameters} for group in groups]
     decay = decay_semantics(class_names(decaying), settings)
+    is_known = class_facts(class_names(decaying)) is not None
     observations = [
         Observation(
             parameter=parameter,
@@ -68,6 +69,7 @@ def _observe_one(
             weight_decay=group.weight_decay,
             lr=group.lr,
             declared_rate=declared_rate(form, group.weight_decay, group.lr),
+            movement=None if is_known else "unknown",
         )
         for index, (group, form) in enumerate(zip(groups, decay.forms, strict=True))
         for parameter in group.parameters
@@ -80,7 +82,9 @@ def _observe_one(
         groups=groups,
         semantics=decay.semantics,
         adaptive_denominator=decay.adaptive_denominator,
+        decoupled_by=decay.decoupled_by,
         notes=decay.notes,
+        class_is_known=is_known,
     )
     return observed, observations
 

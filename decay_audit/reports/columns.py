@@ -9,7 +9,7 @@ from functools import partial
 from math import isclose
 
 from decay_audit.checks.coefficients import TOLERANCE
-from decay_audit.checks.observed_plan import effective_weight_decay
+from decay_audit.checks.observed_plan import effective_weight_decay, has_known_decay
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.reports.folding import FoldedRow, ParameterEntry
 from decay_audit.reports.report import Report
@@ -140,7 +140,8 @@ def _observed_cell(by_parameter: Mapping[str, Sequence[Observation]], absent: st
         return absent
     text = ", ".join(map(_observation, observations))
     same = all(
-        isclose(effective_weight_decay(observation), decision.weight_decay, rel_tol=TOLERANCE)
+        not has_known_decay(observation)
+        or isclose(effective_weight_decay(observation), decision.weight_decay, rel_tol=TOLERANCE)
         for observation in observations
     )
     return text if same or not decision.grouped else text + DIFFERS
@@ -167,4 +168,4 @@ def movement(observation: Observation) -> str:
         case (None | "proportional", float() as measured):
             return f"{measured:.3g}"
         case (other, _):
-            return str(other)
+            return str(other).replace("_", " ")

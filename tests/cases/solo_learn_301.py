@@ -1,11 +1,10 @@
-"""The step does not decay vectors, but their groups have a weight_decay (vturrisi/solo-learn#301)."""
+"""The step does not decay vectors, but their groups have a weight_decay: they do not tell (vturrisi/solo-learn#301)."""
 
 import torch
 from torch import nn
 from torch.optim import SGD
 
-CODE = "DA101"
-MEASURED = "DA503"
+CODE = "DA507"
 RULES = "no-norm-no-bias"
 
 
@@ -30,7 +29,8 @@ def broken(model: nn.Module) -> LARS:
     return LARS(model.parameters(), lr=0.1, weight_decay=1e-4)
 
 
-def repaired(model: nn.Module) -> LARS:
+def repaired(model: nn.Module) -> SGD:
+    """The class is torch's own, and its groups tell all."""
     spared = [p for p in model.parameters() if p.ndim < 2]
     decayed = [p for p in model.parameters() if p.ndim >= 2]
-    return LARS([{"params": decayed, "weight_decay": 1e-4}, {"params": spared, "weight_decay": 0.0}], lr=0.1)
+    return SGD([{"params": decayed, "weight_decay": 1e-4}, {"params": spared, "weight_decay": 0.0}], lr=0.1)

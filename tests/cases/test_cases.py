@@ -23,7 +23,7 @@ def _module(case: Path) -> ModuleType:
     return importlib.import_module(f"tests.cases.{case.stem}")
 
 
-def _findings(case: Path, factory: str, folder: Path, *, measure: bool = False) -> tuple[Finding, ...]:
+def _findings(case: Path, factory: str, folder: Path, *, measure: bool | None = None) -> tuple[Finding, ...]:
     request = api.Request(
         target=f"{case}:model",
         rules=_module(case).RULES,

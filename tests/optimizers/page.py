@@ -87,8 +87,8 @@ COLUMNS = (
 )
 HEAD = """# What `weight_decay` means in each optimizer
 
-`decay-audit` knows these classes by name, without importing their libraries. `--measure` shows what any other class
-does. The columns semantics, form and switch are the table in `decay_audit/optimizers/table/`, taken from the sources of
+`decay-audit` knows these classes by name, without importing their libraries. Any other class is measured.
+The columns semantics, form and switch are the table in `decay_audit/optimizers/table/`, taken from the sources of
 each library. In parentheses: semantics and form with the switch at its other value. The column measured shows what one
 step with a gradient of zero did on a CPU, with weight_decay 0.02 and the switch at both values: `proportional 0.02`
 means that the weight shrank by lr x 0.02 of itself, `sign` that every element shrank by the same amount, `other`

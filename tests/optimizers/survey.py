@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 import tests.conftest  # noqa: F401 - timm imports torchvision
+from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Movement, Observation
 from decay_audit.optimizers.measure import measure
 from decay_audit.optimizers.table.classes import CLASSES
@@ -223,7 +224,10 @@ def _measured(
         try:
             built = build(root, **options)
             names = {id(each): key for key, each in root.named_parameters()}
-            return built, measure((("it", built),), names), ""
+            measured = measure((("it", built),), names)
+            if failure := measured.optimizers[0].failed_measurement:
+                raise OptimizerError(failure)
+            return built, measured.observations, ""
         except Exception as error:  # noqa: BLE001 - whatever it says about what it was given
             failures.append(f"{type(error).__name__}: {error}")
     return None, (), failures[0]

@@ -1,10 +1,11 @@
 """What a step with a gradient of zero does, and that measuring it changes nothing."""
 
+import gc
 import random
 import threading
 from collections.abc import Callable, Iterator
 from types import FunctionType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy
 import pytest
@@ -13,7 +14,6 @@ from timm.optim.lookahead import Lookahead as TimmLookahead
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation
 from decay_audit.optimizers.find import find
 from decay_audit.optimizers.measure import measure
@@ -29,7 +29,7 @@ def net(dtype: torch.dtype = torch.float32, device: str = "cpu") -> nn.Sequentia
 
 def measured(optimizer: object, model: nn.Module) -> dict[str, Observation]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {one.parameter: one for one in measure(find(optimizer), names)}
+    return {one.parameter: one for one in measure(find(optimizer), names).observations}
 
 
 def movements(optimizer: object, model: nn.Module) -> set[str | None]:
@@ -328,10 +328,121 @@ def test_flags_that_need_another_device_are_turned_off_for_the_measurement(flags
     assert movements(optimizer, model) == {"proportional"}
 
 
-def test_a_step_that_raises_is_reported_with_its_error() -> None:
+def test_a_step_that_raises_costs_its_own_optimizer_only() -> None:
     model = net()
-    with pytest.raises(OptimizerError, match=r"Broken\.step\(\) raised ZeroDivisionError: the norm of the"):
-        measured(Broken(model.parameters(), lr=0.1), model)
+    first, *others = model.parameters()
+    optimizers = find([Broken([first], lr=0.1, weight_decay=0.1), torch.optim.AdamW(others, weight_decay=0.1)])
+    live = measure(optimizers, {id(parameter): name for name, parameter in model.named_parameters()})
+    assert [one.failed_measurement for one in live.optimizers] == [
+        "Broken.step() raised ZeroDivisionError: the norm of the gradient is 0",
+        "",
+    ]
+    assert [one.movement for one in live.observations] == ["unknown", *["proportional"] * 5]
+
+
+class HasNativeState(torch.optim.SGD):
+    """Owns memory outside Python, which its finalizer frees."""
+
+    def __init__(self, parameters: Any, place: str) -> None:
+        super().__init__(parameters, lr=0.1, weight_decay=0.1)
+        self.handle = 7
+        self.holder = Handle(7) if place == "attribute" else None
+        self.nested = {"pair": [Pair(Handle(7))]} if place == "nested" else None
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        assert self.handle not in Handle.freed
+        super().step()
+
+
+class Handle:
+    freed: ClassVar[set[int]] = set()
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        self.freed.add(self.number)
+
+
+class Pair:
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+
+
+class HasFinalizer(HasNativeState):
+    def __del__(self) -> None:
+        Handle.freed.add(self.handle)
+
+
+@pytest.mark.parametrize("place", ["attribute", "nested", "itself"])
+def test_no_finalizer_of_a_copy_runs(place: str) -> None:
+    model = net()
+    kind = HasFinalizer if place == "itself" else HasNativeState
+    optimizer = kind(model.parameters(), place)
+    (live,) = measure(find(optimizer), {id(each): name for name, each in model.named_parameters()}).optimizers
+    gc.collect()
+    assert "has a finalizer" in live.failed_measurement
+    assert not Handle.freed
+    optimizer.step()
+    del optimizer, live
+    gc.collect()
+    assert Handle.freed == {7}
+    Handle.freed.clear()
+
+
+def test_the_same_optimizer_gets_the_same_verdict_each_time() -> None:
+    class Stochastic(torch.optim.SGD):
+        """Rounds at random, as some optimizers do for bfloat16."""
+
+        @torch.no_grad()
+        def step(self, closure: object = None) -> None:  # type: ignore[override]
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    noise = torch.rand_like(parameter) + random.random() + float(numpy.random.random())
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"] * noise)
+
+    model = net()
+    optimizer = Stochastic(model.parameters(), lr=0.1, weight_decay=0.1)
+    assert len({tuple(measured(optimizer, model).values()) for _ in range(3)}) == 1
+
+
+def test_initial_values_that_are_kept_by_the_id_of_their_parameter_go_with_its_probe_tensor() -> None:
+    class TowardsStart(torch.optim.SGD):
+        def __init__(self, parameters: Any) -> None:
+            super().__init__(parameters, lr=0.1)
+            self.start = {id(each): each.detach().clone() for each in self.param_groups[0]["params"]}
+
+        @torch.no_grad()
+        def step(self, closure: object = None) -> None:  # type: ignore[override]
+            for parameter in self.param_groups[0]["params"]:
+                parameter.sub_(0.1 * (parameter - self.start[id(parameter)]))
+
+    model = nn.Sequential(nn.Linear(300, 200), nn.Linear(200, 7))  # larger than a probe tensor, and smaller
+    assert movements(TowardsStart(model.parameters()), model) == {"other"}
+
+
+def test_what_a_step_prints_does_not_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    class Talkative(torch.optim.SGD):
+        def step(self, closure: object = None) -> None:  # type: ignore[override]
+            print("step")
+            super().step()
+
+    model = net()
+    measured(Talkative(model.parameters(), lr=0.1), model)
+    assert capsys.readouterr().out == ""
+
+
+def test_only_classes_that_are_not_known_are_measured_on_request() -> None:
+    model = net()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    for kind, expected in ((torch.optim.SGD, {None}), (MatricesOnly, {"none", "proportional"})):
+        optimizer = kind([{"params": vectors}, {"params": matrices}], lr=0.1, weight_decay=0.1)
+        live = measure(find(optimizer), names, known_classes=False)
+        assert {one.movement for one in live.observations} == expected
+        assert [one.class_is_known for one in live.optimizers] == [kind is torch.optim.SGD]
 
 
 def test_a_step_that_gives_infinities_is_unstable() -> None:

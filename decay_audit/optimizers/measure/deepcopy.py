@@ -4,14 +4,27 @@ Unlike `copy.deepcopy`, it copies the rest where one part cannot be copied, and 
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from types import CellType, FunctionType
 from typing import Any
 
 import torch
 
-Memo = dict[int, Any]
+from decay_audit.errors import OptimizerError
+
+Shape = tuple[int, ...]
+
+
+class Memo(dict[int, Any]):
+    """Id of an original -> its copy, or its probe tensor.
+
+    Attributes:
+        shapes: shape of a parameter -> that of its probe tensor. A tensor of such a shape is cut to it.
+    """
+
+    shapes: Mapping[Shape, Shape] = {}
+
 
 _MAY_HOLD_PARAMETERS = (dict, list, tuple, set, FunctionType, torch.nn.Module)
 
@@ -20,10 +33,14 @@ def deep_copy(value: object, memo: Memo) -> Any:  # noqa: ANN401 - of the origin
     """Copy a value. What cannot be copied (locks, process groups, compiled code) is shared.
 
     Args:
-        memo: id of an original -> its copy, or its probe tensor. New copies are added.
+        memo: of the originals that have a copy. New copies are added.
+
+    Raises:
+        OptimizerError: an object in it has a finalizer.
     """
     if id(value) in memo:
         return memo[id(value)]
+    refuse_finalizer(value)
     match value:
         case dict() | list() | tuple() | set():
             return _container(value, memo)
@@ -31,10 +48,36 @@ def deep_copy(value: object, memo: Memo) -> Any:  # noqa: ANN401 - of the origin
             generator = torch.Generator(value.device)
             generator.set_state(value.get_state())
             return generator
+        case torch.Tensor() if tuple(value.shape) in memo.shapes and not value.is_meta:
+            return memo.setdefault(id(value), _cut(value, memo))
         case FunctionType(__closure__=tuple()):
             return _function(value, memo)
         case _:
             return _deepcopy_or_share(value, memo)
+
+
+def refuse_finalizer(value: object) -> None:
+    """Refuse to copy an object whose class has a `__del__`: the copy's would free what the original still uses.
+
+    Raises:
+        OptimizerError: it has one.
+    """
+    if _has_finalizer(value):
+        raise OptimizerError(
+            f"{type(value).__qualname__} has a finalizer (__del__), and a copy of it may free what the original uses",
+            "run with --no-measure: no copy is made",
+        )
+
+
+def _has_finalizer(value: object) -> bool:
+    return hasattr(type(value), "__del__")
+
+
+def _cut(value: torch.Tensor, memo: Memo) -> torch.Tensor:
+    """Copy a tensor that goes with a parameter, such as its initial values, in the shape of the probe tensor."""
+    small = memo.shapes[tuple(value.shape)]
+    duplicate = value.detach()[tuple(slice(size) for size in small)].to("cpu", copy=True)
+    return duplicate.requires_grad_(value.requires_grad)
 
 
 def _container(value: Any, memo: Memo) -> Any:  # noqa: ANN401
@@ -45,10 +88,17 @@ def _container(value: Any, memo: Memo) -> Any:  # noqa: ANN401
     duplicate = memo[id(value)] = copy.copy(value)  # keeps its class, its factory and its order
     if isinstance(value, Mapping):
         duplicate.clear()
-        duplicate.update({deep_copy(key, memo): deep_copy(item, memo) for key, item in value.items()})
+        duplicate.update({_key(key, memo): deep_copy(item, memo) for key, item in value.items()})
     else:
         duplicate[:] = [deep_copy(item, memo) for item in value]
     return duplicate
+
+
+def _key(key: object, memo: Memo) -> object:
+    """Copy the key of a dict. The id of a parameter becomes that of its probe tensor."""
+    if isinstance(key, int) and isinstance(memo.get(key), torch.Tensor):
+        return id(memo[key])
+    return deep_copy(key, memo)
 
 
 def _function(function: FunctionType, memo: Memo) -> FunctionType:
@@ -74,13 +124,35 @@ def _closed_over(value: object, memo: Memo) -> object:
 
 
 def _deepcopy_or_share(value: object, memo: Memo) -> object:
-    attempt = dict(memo)  # a copy that fails must leave nothing in the memo
+    attempt = Memo(memo)  # a copy that fails must leave nothing in the memo
+    attempt.shapes = memo.shapes
     try:
         duplicate = copy.deepcopy(value, attempt)
     except Exception:  # noqa: BLE001 - a class may refuse to be copied with any error
+        duplicate = None
+    copies = [attempt[key] for key in attempt.keys() - memo.keys() - {id(attempt)}]
+    for one in _without_finalizers(copies):
+        refuse_finalizer(one)
+    if duplicate is None:
         return _module_by_parts(value, memo) if isinstance(value, torch.nn.Module) else value
     memo.update(attempt)
     return duplicate
+
+
+_KEPT: list[object] = []
+"""Copies whose finalizer cannot be taken away: it never runs while the program does."""
+
+
+def _without_finalizers(copies: Iterable[object]) -> list[object]:
+    """Take the finalizers of copies away; return an original of each class that has one."""
+    found = [one for one in copies if _has_finalizer(one)]
+    for one in found:
+        kind = type(one)
+        try:
+            one.__class__ = type(kind.__name__, (kind,), {"__del__": lambda _: None, "__slots__": ()})
+        except TypeError:
+            _KEPT.append(one)
+    return found
 
 
 def _module_by_parts(module: torch.nn.Module, memo: Memo) -> torch.nn.Module:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation
 from decay_audit.optimizers.find import NamedOptimizers
-from decay_audit.optimizers.live import decaying_optimizer, observe
+from decay_audit.optimizers.live import LiveOptimizers, decaying_optimizer, observe
 from decay_audit.optimizers.measure.movement import (
     NOISE_OF_DIFFERENCE,
     StepEffect,
@@ -30,22 +30,39 @@ Effects = dict[int, StepEffect]
 
 
 def measure(
-    optimizers: NamedOptimizers, names: Mapping[int, str], log: ConstructionLog | None = None
-) -> tuple[Observation, ...]:
+    optimizers: NamedOptimizers,
+    names: Mapping[int, str],
+    log: ConstructionLog | None = None,
+    *,
+    known_classes: bool = True,
+) -> LiveOptimizers:
     """Observe optimizers, and fill in what a step with a gradient of zero does to each parameter of the model.
 
     Neither the model nor the optimizers are changed. Frozen parameters, which have no gradient, and empty shards are
-    not measured.
+    not measured. An optimizer that cannot step is read by its groups, and has the error as its `failed_measurement`.
 
     Args:
         optimizers, names, log: as for `live.observe`.
+        known_classes: measure optimizers whose class is in the table, too.
 
     Raises:
-        OptimizerError: an optimizer cannot step; the message has the error that it raised.
+        OptimizerError: as for `live.observe`.
     """
     live = observe(optimizers, names, log)
-    effects = {name: _effects_by_name(optimizer, names) for name, optimizer in optimizers}
-    return tuple(_filled_in(one, effects[one.optimizer].get(one.parameter)) for one in live.observations)
+    effects: dict[str, dict[str, StepEffect]] = {}
+    failures: dict[str, str] = {}
+    for (name, optimizer), observed in zip(optimizers, live.optimizers, strict=True):
+        if known_classes or not observed.class_is_known:
+            try:
+                effects[name] = _effects_by_name(optimizer, names)
+            except OptimizerError as error:
+                failures[name] = error.message
+    return LiveOptimizers(
+        optimizers=tuple(replace(one, failed_measurement=failures.get(one.name, "")) for one in live.optimizers),
+        observations=tuple(
+            _filled_in(one, effects.get(one.optimizer, {}).get(one.parameter)) for one in live.observations
+        ),
+    )
 
 
 def _filled_in(observation: Observation, effect: StepEffect | None) -> Observation:

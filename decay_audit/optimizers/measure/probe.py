@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from importlib import import_module
 from typing import Any, Literal
@@ -28,6 +28,8 @@ AMPLIFIED_LR = 0.1
 """Least lr of steps that must be larger than the rounding errors of float32."""
 GRADIENT_SIZE = 1e-2
 """Size of a gradient that is not zero, relative to the weight."""
+
+SEED = 0
 
 
 class ProbeResult(Struct, frozen=True, kw_only=True):
@@ -66,16 +68,18 @@ def probe(
     errors: list[Exception] = []
     with undisturbed():
         for keep_state, step in _STEP_FORMS:
-            copy = copy_onto_probe_tensors(optimizer, dtype, keep_state=keep_state, only=only)
-            lrs = _prepare_groups(copy, decay=decay, amplify=amplify)
             try:
+                copy = copy_onto_probe_tensors(optimizer, dtype, keep_state=keep_state, only=only)
+                lrs = _prepare_groups(copy, decay=decay, amplify=amplify)
                 with _parameters_hidden(optimizer):
                     return ProbeResult(values=_values_of_steps(copy, steps, partial(step, copy, gradient)), lrs=lrs)
+            except OptimizerError:
+                raise
             except Exception as error:  # noqa: BLE001 - a step is a library's or the user's code and may raise anything
                 errors.append(error)
     raise OptimizerError(
         f"{type(optimizer).__name__}.step() raised {type(errors[0]).__name__}: {errors[0]}",
-        "run without --measure: param groups are read without a step",
+        "run with --no-measure: param groups are read without a step",
     ) from errors[0]
 
 
@@ -197,9 +201,17 @@ _STEP_FORMS: tuple[tuple[bool, Callable[[ProbeOptimizer, Gradient], None]], ...]
 """Whether to keep the state, and how to step. The first form that raises nothing counts."""
 
 
+def _seed(numpy: Any) -> None:  # noqa: ANN401 - a module that may not be installed
+    """Start random generators alike, so that the same optimizer gets the same verdict. Those of GPUs are left alone."""
+    torch.default_generator.manual_seed(SEED)
+    random.seed(SEED)
+    if numpy:
+        numpy.random.seed(SEED)
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Restore random generators, global hooks and warnings at the end."""
+    """Restore random generators, global hooks, warnings and standard output at the end."""
     hooks: Any = import_module("torch.optim.optimizer")  # torch.optim has an attribute of the same name
     global_hooks = hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks
     python_state, numpy = random.getstate(), sys.modules.get("numpy")
@@ -208,7 +220,9 @@ def undisturbed() -> Iterator[None]:
         hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks = OrderedDict(), OrderedDict()
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield
+            _seed(numpy)
+            with redirect_stdout(sys.stderr):  # standard output is the report's
+                yield
     finally:
         hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks = global_hooks
         random.setstate(python_state)

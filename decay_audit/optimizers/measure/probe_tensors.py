@@ -14,7 +14,7 @@ import torch
 from msgspec import Struct
 
 from decay_audit.optimizers.find import is_optimizer
-from decay_audit.optimizers.measure.deepcopy import Memo, deep_copy
+from decay_audit.optimizers.measure.deepcopy import Memo, deep_copy, refuse_finalizer
 from decay_audit.optimizers.table.group_keys import PROGRESS_KEYS
 
 TOTAL_ELEMENTS = 1 << 25
@@ -46,11 +46,15 @@ def copy_onto_probe_tensors(
         dtype: of floating-point probe tensors; None keeps each parameter's own.
         keep_state: give the copy states like the original's, all zero; else it starts without any.
         only: ids of the tensors that its groups shall hold; None keeps all.
+
+    Raises:
+        OptimizerError: it cannot be copied without harm to the original.
     """
     originals = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
     limit = max(SMALLEST, min(LARGEST, TOTAL_ELEMENTS // max(1, len(originals))))
     tensors = {key: _probe_tensor(tensor, limit, dtype) for key, tensor in originals.items()}
-    memo: Memo = dict(tensors)
+    memo = Memo(tensors)
+    memo.shapes = {tuple(originals[key].shape): tuple(tensor.shape) for key, tensor in tensors.items()}
     clone = _clone(optimizer, memo, lambda state: _zero_states(state, tensors) if keep_state else defaultdict(dict))
     selected = {key: tensor for key, tensor in tensors.items() if only is None or key in only}
     members = {id(tensor) for tensor in selected.values()}
@@ -100,6 +104,7 @@ def _probe_tensor(original: torch.Tensor, limit: int, dtype: torch.dtype | None)
 
 def _clone(optimizer: object, memo: Memo, new_state: Callable[[Mapping[Any, Any]], object]) -> Any:  # noqa: ANN401 - of the original's class
     """Copy all attributes; `copy.deepcopy` would keep those of torch.optim.Optimizer only."""
+    refuse_finalizer(optimizer)
     clone = object.__new__(type(optimizer))
     memo[id(optimizer)] = clone
     for value in vars(optimizer).values():

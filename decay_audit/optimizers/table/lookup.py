@@ -20,11 +20,13 @@ class DecaySemantics(Struct, frozen=True, kw_only=True):
     Attributes:
         forms: one for each group.
         semantics: of all groups; unknown if they differ.
+        decoupled_by: the argument of the class that decouples them, if its groups or attributes have it.
     """
 
     forms: tuple[DecayForm, ...]
     semantics: Semantics
     adaptive_denominator: bool
+    decoupled_by: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -60,7 +62,9 @@ def decay_semantics(class_names: Sequence[str], groups: Sequence[Mapping[str, ob
     notes = [facts.note] if facts and facts.note else []
     if len(distinct) > 1:
         notes.append("its groups differ: " + ", ".join(f"{i} {SEMANTICS[form]}" for i, form in enumerate(forms)))
+    switch = facts.switch if facts and SEMANTICS[facts.form_if_on] == "decoupled" else ""
     return DecaySemantics(
+        decoupled_by=f"{switch}=True" if switch and all(switch in group for group in groups) else "",
         forms=forms,
         semantics=distinct.pop() if len(distinct) == 1 else "unknown",
         adaptive_denominator="coupled_adaptive" in forms,

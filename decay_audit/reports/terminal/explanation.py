@@ -21,12 +21,17 @@ _PRESETS = 6
 _ANSWERS = {True: "yes", False: "no", None: "?"}
 _MOVES: dict[Movement, str] = {
     "proportional": "removes the same fraction of every element",
+    "without_lr": "removes the same fraction of every element, whatever lr is",
     "sign": "removes the same amount from every element",
+    "constant": "subtracts the same amount from every element",
+    "other_point": "pulls it towards other values than 0",
+    "normalized": "removes an amount that depends on the gradient or on a norm",
     "cautious": "removes a fraction, but only where the gradient has the sign of the weight",
     "other": "moves it, neither by a fraction nor by an amount",
     "vanishing": "would remove a fraction, but rounding to its dtype undoes that",
     "none": "does not change it",
     "unstable": "makes it infinite or NaN",
+    "unknown": "does what is not known: the class is not, and no step was measured",
 }
 
 
