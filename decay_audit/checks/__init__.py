@@ -6,6 +6,7 @@ check() runs them all:
 - unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
 - observed_plan: joins the plan with live optimizers, and with saved ones; then, for each of the two:
   - coefficients: what is decayed, against what the ruleset decays (DA101-103, DA305, DA401, DA402)
+  - routes: which optimizer takes a parameter, against the ruleset's (DA104)
   - group_membership: parameters and groups that are missing, repeated or unwanted (DA201-207, DA505)
   - effective_decay: what the coefficient does in a step (DA501-504)
   - unknown_classes: optimizers that are not known, and what was measured of them (DA507)
@@ -24,6 +25,7 @@ from decay_audit.checks.group_membership import check_group_membership, check_ti
 from decay_audit.checks.observed_plan import observed_plans
 from decay_audit.checks.plan import check_plan
 from decay_audit.checks.resume import check_checkpoint, check_resume
+from decay_audit.checks.routes import check_routes
 from decay_audit.checks.unknown_classes import check_unknown_classes
 from decay_audit.checks.unused_entries import check_unused_entries
 from decay_audit.model.choices import SEVERITIES
@@ -32,6 +34,14 @@ from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.rulesets.plan import Plan
 
 __all__ = ["check", "check_optimizers", "coefficient_in_use"]
+
+_OF_OPTIMIZERS = (
+    check_coefficients,
+    check_routes,
+    check_group_membership,
+    check_effective_decay,
+    check_unknown_classes,
+)
 
 
 def check(
@@ -81,6 +91,6 @@ def check_optimizers(
     return tuple(
         finding
         for observed in observed_plans(plan, optimizers, observations, target, coefficient_adopted=coefficient_adopted)
-        for check in (check_coefficients, check_group_membership, check_effective_decay, check_unknown_classes)
+        for check in _OF_OPTIMIZERS
         for finding in check(observed)
     )

@@ -82,6 +82,15 @@ CODES: dict[str, Code] = {
         "coefficient is often changed after the optimizer is built: by a schedule, by a configuration key, or by a "
         "resumed checkpoint, whose weight_decay replaces the new one.",
     ),
+    "DA104": Code(
+        title="another optimizer takes a parameter than the ruleset says",
+        severity="error",
+        explanation="The ruleset's `optimizer` entries give each parameter to an optimizer, and the parameter is in "
+        "another one. Usual causes: a filter by the number of dimensions, which also gives embeddings, the head and "
+        "LoRA matrices to Muon, or a name in the filter that this model does not use. Optimizers are told apart by "
+        "class, by name, and by keys of their groups such as `use_muon`. It is a warning where none of them has a name "
+        "that the ruleset uses.",
+    ),
     "DA201": Code(
         title="a trainable parameter is in no optimizer",
         severity="error",
@@ -244,24 +253,6 @@ CODES: dict[str, Code] = {
         severity="note",
         explanation="The file asks Python to import and call something that a state dict does not need. decay-audit "
         "never does: it lists the name here. torch.load(weights_only=False) would run the code.",
-    ),
-    "DA701": Code(
-        title="the decision for a parameter differs from the lock",
-        severity="error",
-        explanation="The lock has the decision for every parameter, and this run decides differently: a rule, a name "
-        "or a class has changed. If the change is intended, update the lock with `decay-audit lock`.",
-    ),
-    "DA702": Code(
-        title="a parameter is not in the lock",
-        severity="error",
-        explanation="The model has a parameter that it did not have when the lock was written. Check its decision, "
-        "then update the lock with `decay-audit lock`.",
-    ),
-    "DA703": Code(
-        title="a parameter of the lock is not in the model",
-        severity="error",
-        explanation="The lock has a parameter that the model no longer has. If one new name fits, the finding shows "
-        "it: the parameter was probably renamed, and rules on the old name no longer match.",
     ),
 }
 """Every code, in order: the one place that tells its severity."""

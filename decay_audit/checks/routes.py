@@ -1,0 +1,115 @@
+"""Which optimizer takes a parameter, against the one that the ruleset's `optimizer` channel names: DA104.
+
+A ruleset says `use: muon`; a live optimizer has a class, a name and groups. They are compared as words: `muon` is the
+class SingleDeviceMuon, the optimizer that is called `muon`, and a group with `use_muon=True`.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.finding_text import count_by_kind
+from decay_audit.checks.observed_plan import ObservedPlan, Pair
+from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.text import join_words
+
+_WORD_KEYS = ("use", "algorithm", "kind", "optimizer", "optim_type")
+"""Keys of a group whose value names the algorithm that updates it: decay-audit's own groups, Dion's, nanochat's."""
+_FLAG = "use_"
+"""Keys that select one of two algorithms, such as `use_muon` of the Muon classes that have an Adam inside."""
+_LISTED = 5
+"""How many groups or entries one finding names."""
+
+
+def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
+    """Find parameters that another optimizer takes than the one that the ruleset names."""
+    words = tuple(dict.fromkeys(route.use for route in observed.plan.ruleset.routes))
+    pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[0].use is not None]
+    is_known = all(optimizer.type != "unknown" for optimizer in observed.optimizers.values())
+    if not pairs or not observed.primary or not is_known:
+        return
+    called = {
+        (name, index): _words_of(optimizer, group, words)
+        for name, optimizer in observed.optimizers.items()
+        for index, group in enumerate(optimizer.groups)
+    }
+    present = {word for matching in called.values() for word in matching}
+    if not present:
+        yield _not_comparable(observed, pairs, words)
+        return
+    causes: dict[tuple[str, str], list[Pair]] = {}
+    for decision, observation in pairs:
+        matching = called.get((observation.optimizer, observation.group), frozenset())
+        wanted = decision.use or ""
+        if wanted in matching or (not matching and wanted not in present):  # its name may be one of its own
+            continue
+        causes.setdefault((wanted, observed.optimizer(observation).type), []).append((decision, observation))
+    for (wanted, taken_by), differing in causes.items():
+        yield _another_optimizer(observed, differing, wanted, taken_by, missing=wanted not in present)
+
+
+def _another_optimizer(
+    observed: ObservedPlan, pairs: Sequence[Pair], wanted: str, taken_by: str, *, missing: bool
+) -> Finding:
+    decisions = list({decision.name: decision for decision, _ in pairs}.values())
+    one = len(decisions) == 1
+    reason = f"; no optimizer here is {wanted}" if missing else ""
+    return finding(
+        "DA104",
+        f"{count_by_kind(decisions)} {'is' if one else 'are'} in {taken_by}; {observed.plan.ruleset.name} gives "
+        f"{'it' if one else 'them'} to {wanted}{reason}",
+        (decision.name for decision in decisions),
+        expected=wanted,
+        found=join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_LISTED]),
+        where=_entries(observed, wanted),
+        fix=f"add the optimizer {wanted}, and give it these parameters"
+        if missing
+        else f"move {'it' if one else 'them'} to a group of {wanted}",
+    )
+
+
+def _not_comparable(observed: ObservedPlan, pairs: Sequence[Pair], words: Sequence[str]) -> Finding:
+    """No word of the ruleset is one of any optimizer: which of them is meant is not known."""
+    return finding(
+        "DA104",
+        f"{observed.class_names()} is called neither {' nor '.join(words)}: which optimizer takes a parameter was not "
+        f"compared with {observed.plan.ruleset.name}"
+        if len(words) > 1
+        else f"{observed.class_names()} is not called {words[0]}: which optimizer takes a parameter was not compared "
+        f"with {observed.plan.ruleset.name}",
+        dict.fromkeys(decision.name for decision, _ in pairs),
+        expected=" or ".join(words),
+        found=observed.class_names(),
+        where=join_words([route.location for route in observed.plan.ruleset.routes if route.location][:_LISTED]),
+        fix=f"name the optimizers: return {{{', '.join(f'{word!r}: ...' for word in words)}}}",
+        severity="warning",
+    )
+
+
+def _words_of(optimizer: Optimizer, group: ParamGroup, words: Iterable[str]) -> frozenset[str]:
+    """The ruleset's words for the algorithm that updates this group; none where its name is not one of them."""
+    settings = group.hyperparameters
+    if (own := next((value for key in _WORD_KEYS if isinstance(value := settings.get(key), str)), None)) is not None:
+        return frozenset(word for word in words if _matches(word, own))
+    flags = {key.removeprefix(_FLAG): value for key, value in settings.items() if key.startswith(_FLAG)}
+    switched = {word: flags[flag] for word in words for flag in flags if _letters(flag) == _letters(word)}
+    if on := [word for word, value in switched.items() if value]:
+        return frozenset(on)
+    name, others = f"{optimizer.name} {optimizer.type}", [word for word in words if word not in switched]
+    exact = [word for word in others if _letters(word) in _letters(name)]
+    by_family = [word for word in others if _matches(word, name)]
+    return frozenset(exact or by_family or (others if switched else ()))  # an Adam inside may have no name of its own
+
+
+def _matches(word: str, name: str) -> bool:
+    """Whether a name has the word in it; AdamW may be called Adam, and SGDW SGD: a setting decides, not the name."""
+    return _letters(word).removesuffix("w") in _letters(name)
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def _entries(observed: ObservedPlan, wanted: str) -> str:
+    routes = [route for route in observed.plan.ruleset.routes if route.use == wanted and route.location]
+    return join_words([f"optimizer entry {route.location}" for route in routes[:_LISTED]])

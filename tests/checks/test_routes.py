@@ -1,0 +1,108 @@
+"""The ruleset's optimizers against live ones: by class, by name, and by the keys of their groups."""
+
+from decay_audit.checks import check_optimizers
+from decay_audit.checks.codes import Finding
+from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.model.parameters import Owner, Parameter
+from decay_audit.roles.words import Classified
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.plan import Plan, plan
+from decay_audit.rulesets.ruleset import Amount, Route, RuleSet
+
+NAMES = ("body.weight", "embed.weight")
+
+
+def planned(*words: str) -> Plan:
+    """A ruleset that gives the body to the first of two optimizers, and all else to the second."""
+    first, second = words
+    routes = (Route(when=When(name="body.*"), use=first), Route(when=None, use=second))
+    rules = RuleSet(name="house", weight_decay=0.1, default=Amount(), routes=routes)
+    return plan([subject(name) for name in NAMES], rules)
+
+
+def subject(name: str) -> Classified:
+    owner = Owner(name=name.rpartition(".")[0], types=("torch.nn.Linear",))
+    parameter = Parameter(name=name, raw_name=name, shape=(4, 4), dtype="float32", owner=owner)
+    return Classified(parameter=parameter, role="linear_weight", layer="linear", confidence="certain", evidence=())
+
+
+def group(*names: str, **settings: object) -> ParamGroup:
+    hyperparameters = {"weight_decay": 0.1, "lr": 1e-3, **settings}
+    return ParamGroup(
+        parameters=names, weight_decay=0.1, lr=1e-3, hyperparameters=hyperparameters, weight_decay_is_default=False
+    )
+
+
+def live(kind: str, *groups: ParamGroup, name: str = "optimizer") -> Optimizer:
+    return Optimizer(name=name, type=kind, groups=groups, semantics="decoupled")
+
+
+def routed(decided: Plan, *optimizers: Optimizer) -> list[Finding]:
+    return [one for one in check_optimizers(decided, optimizers, target="model.py") if one.code == "DA104"]
+
+
+def test_a_parameter_in_the_other_optimizer_is_found_in_both_directions() -> None:
+    decided = planned("muon", "adamw")
+    right = (live("Muon", group("body.weight"), name="a"), live("AdamW", group("embed.weight"), name="b"))
+    assert routed(decided, *right) == []
+    wrong = (live("Muon", group(*NAMES), name="a"), live("AdamW", group(), name="b"))
+    (one,) = routed(decided, *wrong)
+    assert (one.severity, one.message) == ("error", "1 weight is in Muon; house gives it to adamw")
+    assert one.parameters == ("embed.weight",)
+    assert one.found == "group 0 of Muon"
+    swapped = (live("Muon", group("embed.weight"), name="a"), live("AdamW", group("body.weight"), name="b"))
+    assert [found.expected for found in routed(decided, *swapped)] == ["muon", "adamw"]
+
+
+def test_one_optimizer_for_everything_is_one_finding_that_names_the_missing_one() -> None:
+    (one,) = routed(planned("muon", "adamw"), live("AdamW", group(*NAMES)))
+    assert one.message == "1 weight is in AdamW; house gives it to muon; no optimizer here is muon"
+    assert one.severity == "error"
+    assert one.fix == "add the optimizer muon, and give it these parameters"
+
+
+def test_a_wrapper_and_a_long_class_name_are_recognized_by_the_word_in_them() -> None:
+    decided = planned("muon", "adamw")
+    optimizers = (
+        live("SingleDeviceMuon", group("body.weight"), name="a"),
+        live("Lookahead(FusedAdam)", group("embed.weight"), name="b"),
+    )
+    assert routed(decided, *optimizers) == []
+
+
+def test_the_flag_of_a_group_selects_one_of_two_algorithms() -> None:
+    decided = planned("muon", "adamw")
+    kind = "SingleDeviceMuonWithAuxAdam"
+    right = live(kind, group("body.weight", use_muon=True), group("embed.weight", use_muon=False))
+    assert routed(decided, right) == []
+    (one,) = routed(decided, live(kind, group(*NAMES, use_muon=True)))
+    assert (one.parameters, one.expected) == (("embed.weight",), "adamw")
+
+
+def test_a_group_that_names_its_algorithm_is_taken_at_its_word() -> None:
+    decided = planned("muon", "adamw")
+    for key in ("use", "algorithm", "kind"):
+        right = live("Mixed", group("body.weight", **{key: "muon"}), group("embed.weight", **{key: "adamw"}))
+        assert routed(decided, right) == []
+        (one,) = routed(decided, live("Mixed", group(*NAMES, **{key: "adamw"})))
+        assert one.parameters == ("body.weight",)
+
+
+def test_an_optimizer_answers_to_the_name_that_it_was_given() -> None:
+    decided = planned("matrices", "rest")
+    named = (live("Muon", group("body.weight"), name="matrices"), live("AdamW", group("embed.weight"), name="rest"))
+    assert routed(decided, *named) == []
+    swapped = (live("Muon", group("embed.weight"), name="matrices"), live("AdamW", group("body.weight"), name="rest"))
+    assert len(routed(decided, *swapped)) == 2
+
+
+def test_where_no_name_is_one_of_the_rulesets_it_is_said_once_and_is_no_error() -> None:
+    (one,) = routed(planned("matrices", "rest"), live("Muon", group("body.weight")), live("SGD", group("embed.weight")))
+    assert one.severity == "warning"
+    assert "was not compared" in one.message
+
+
+def test_a_class_of_ones_own_may_be_the_optimizer_that_no_other_is() -> None:
+    decided = planned("muon", "adamw")
+    optimizers = (live("Spectral", group("body.weight"), name="a"), live("AdamW", group("embed.weight"), name="b"))
+    assert routed(decided, *optimizers) == []
