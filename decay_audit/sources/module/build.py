@@ -14,7 +14,7 @@ from decay_audit.sources.module.find_model import choose_model
 from decay_audit.sources.module.to_module import module_from
 from decay_audit.sources.module.user_code.evaluate import evaluate_in
 from decay_audit.sources.module.user_code.import_context import ImportContext, Namespace, activate, context_of_target
-from decay_audit.sources.module.user_code.load import load
+from decay_audit.sources.module.user_code.load import LoadedModule, load
 from decay_audit.sources.module.user_code.user_errors import SAME_ON_EVERY_DEVICE, as_target_error
 from decay_audit.sources.module.walk import read
 from decay_audit.sources.target import FileTarget, ModuleTarget
@@ -56,9 +56,18 @@ def build(
     """
     report, context = progress or (lambda _: None), context_of_target(target)
     notes: tuple[str, ...] = ()
+    loaded: _Loaded | None = None
+    unloadable: set[BuildDevice] = set()
     for build_device in _BUILD_ORDER[device]:
+        load_device: BuildDevice = "cpu" if build_device == "cpu" else "streamed"
+        if load_device in unloadable:
+            continue
         try:
-            return _build_on(build_device, target, context, report, notes)
+            if loaded is None or not loaded.module.stopped_at:  # no code of a script runs twice
+                unloadable.add(load_device)
+                loaded = _load_on(load_device, target, context, report)
+                unloadable.clear()
+            return _build_on(build_device, target, loaded, context, report, notes)
         except DecayAuditError:
             raise
         except (Exception, SystemExit) as error:
@@ -69,33 +78,48 @@ def build(
     raise AssertionError(device)
 
 
+class _Loaded(Struct, frozen=True, kw_only=True):
+    """A module, with its model's expression, the target with it, and the device that the module was loaded on."""
+
+    module: LoadedModule
+    expression: str
+    label: str
+    device: BuildDevice
+
+
+def _load_on(
+    device: BuildDevice, target: FileTarget | ModuleTarget, context: ImportContext, report: Progress
+) -> _Loaded:
+    """Load the user's file afresh, and choose its model."""
+    context.modules.clear()
+    report(f"loading {target.label}")
+    with activate(context), BUILD_DEVICES[device]():
+        module = load(target, context)
+        expression, label = module.expression, target.label
+        if not expression:
+            expression = choose_model(module.module, target.location)
+            label = f"{label}:{expression}"
+    return _Loaded(module=module, expression=expression, label=label, device=device)
+
+
 def _build_on(
     device: BuildDevice,
     target: FileTarget | ModuleTarget,
+    loaded: _Loaded,
     context: ImportContext,
     report: Progress,
     notes: tuple[str, ...],
 ) -> BuiltModel:
-    """Load the user's file afresh, and build its model."""
-    load_device: BuildDevice = "cpu" if device == "cpu" else "streamed"
-    context.modules.clear()
-    report(f"loading {target.label}")
+    namespace, expression, label = Namespace(loaded.module.module, context), loaded.expression, loaded.label
+    report(f"building {label} ({device})")
     with activate(context):
-        with BUILD_DEVICES[load_device]():
-            module, expression = load(target)
-            label = target.label
-            if not expression:
-                expression = choose_model(module, target.location)
-                label = f"{label}:{expression}"
-        namespace = Namespace(module, context)
-        report(f"building {label} ({device})")
         with BUILD_DEVICES[device]():
             value = evaluate_in(namespace, expression)
             model = module_from(value, f"{_module_part(target, expression)}:{expression}", namespace)
         was_loaded = model is value and _is_dotted_name(expression)
-        inventory = read(model, target=label, built_on=load_device if was_loaded else device)
+        inventory = read(model, target=label, built_on=loaded.device if was_loaded else device)
     files = (target.path.name,) if isinstance(target, FileTarget) else ()
-    build_notes = notes if device == "cpu" else ()
+    build_notes = (*loaded.module.notes, *(notes if device == "cpu" else ()))
     inventory = replace(inventory, files=files, notes=(*inventory.notes, *build_notes))
     return BuiltModel(model=model, inventory=inventory, namespace=namespace, build_notes=build_notes)
 

@@ -105,10 +105,10 @@ def _namespace(target: FileTarget | ModuleTarget, built: BuiltModel) -> tuple[Na
     context = context_of_target(target)
     try:
         with activate(context):
-            module, expression = load(target)
+            loaded = load(target, context)
     except (Exception, SystemExit) as error:
         raise as_target_error(error, target.label, context) from error
-    return Namespace(module, context), expression
+    return Namespace(loaded.module, context), loaded.expression
 
 
 def _is_same_file(program: str, target: FileTarget) -> bool:

@@ -9,34 +9,70 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from msgspec import Struct
+
 from decay_audit.errors import TargetError
-from decay_audit.sources.module.user_code.import_context import package_root
+from decay_audit.sources.module.user_code.import_context import ImportContext, package_root
+from decay_audit.sources.module.user_code.stop_at_training import (
+    TrainingStarted,
+    models_and_optimizers,
+    stop_at_training,
+)
+from decay_audit.sources.module.user_code.user_errors import location_in_user_code
 from decay_audit.sources.target import FileTarget, ModuleTarget, nearest
 
 
-def load(target: FileTarget | ModuleTarget) -> tuple[ModuleType, str]:
-    """Import the module of a target; a file is imported afresh each time.
+class LoadedModule(Struct, frozen=True, kw_only=True):
+    """A module, and what the target asks for in it.
 
-    Returns:
-        The module, and the expression to evaluate in it; "" where the target names the module alone.
+    Attributes:
+        expression: what to evaluate in it; "" where the target names the module alone.
+        stopped_at: the `file:line` where it starts to train, as a script does: its code ran up to there; else "".
+    """
+
+    module: ModuleType
+    expression: str
+    stopped_at: str = ""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Say where it was stopped."""
+        stopped = f"the script was stopped at {self.stopped_at}, where training starts: nothing has been trained"
+        return (stopped,) if self.stopped_at else ()
+
+
+def load(target: FileTarget | ModuleTarget, context: ImportContext) -> LoadedModule:
+    """Import the module of a target, up to where it starts to train; a file is imported afresh each time.
+
+    Args:
+        context: the active one.
 
     Raises:
         TargetError: there is no such module, or it has no such attribute.
         Exception: whatever the user's code raises.
     """
     importlib.invalidate_caches()
-    if isinstance(target, FileTarget):
-        return _load_file(target.path.resolve()), target.expression
-    if target.expression:
-        return _import(target.location), target.expression
-    return _resolve(target.location)
+    stops: list[TrainingStarted] = []
+    with stop_at_training():
+        if isinstance(target, FileTarget):
+            module, expression = _load_file(target.path.resolve(), stops), target.expression
+        elif target.expression:
+            module, expression = _import(target.location, stops), target.expression
+        else:
+            module, expression = _resolve(target.location, stops)
+    if not stops:
+        return LoadedModule(module=module, expression=expression)
+    for name, value in models_and_optimizers(stops[0], vars(module)).items():
+        vars(module).setdefault(name, value)
+    location = location_in_user_code(stops[0], context)
+    return LoadedModule(module=module, expression=expression, stopped_at=location)
 
 
-def _load_file(path: Path) -> ModuleType:
+def _load_file(path: Path, stops: list[TrainingStarted]) -> ModuleType:
     root = package_root(path.parent)
     parts = path.relative_to(root).with_suffix("").parts
     if len(parts) > 1 and _imports_package(path, parts[0]):
-        return _import_as_member(root, parts[:-1] if parts[-1] == "__init__" else parts)
+        return _import_as_member(root, parts[:-1] if parts[-1] == "__init__" else parts, stops)
     name = re.sub(r"\W", "_", path.stem)
     while name in sys.modules:
         name += "_"
@@ -45,7 +81,10 @@ def _load_file(path: Path) -> ModuleType:
         raise TargetError(f"Python cannot load {path.name}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except TrainingStarted as started:
+        stops.append(started)
     return module
 
 
@@ -64,32 +103,45 @@ def _is_within(name: str, package: str) -> bool:
     return name.partition(".")[0] == package
 
 
-def _import_as_member(root: Path, parts: tuple[str, ...]) -> ModuleType:
+def _import_as_member(root: Path, parts: tuple[str, ...], stops: list[TrainingStarted]) -> ModuleType:
     """Import a file as a member of its package; first forget another package of the same name."""
     top = parts[0]
     if str(root / top) not in getattr(sys.modules.get(top), "__path__", ()):
         for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
             del sys.modules[name]
-    return importlib.import_module(".".join(parts))
+    return _import_module(".".join(parts), stops)
 
 
-def _import(name: str) -> ModuleType:
+def _import_module(name: str, stops: list[TrainingStarted]) -> ModuleType:
+    """Import a module; give it as it is where it starts to train."""
     try:
         return importlib.import_module(name)
+    except TrainingStarted as started:
+        stops.append(started)
+        module = started.modules.get(name)
+        if module is None:
+            raise TargetError(f"importing `{name}` starts to train before it is reached") from started
+        sys.modules[name] = module
+        return module
+
+
+def _import(name: str, stops: list[TrainingStarted]) -> ModuleType:
+    try:
+        return _import_module(name, stops)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         raise _missing_module(name, error.name) from error
 
 
-def _resolve(dotted: str) -> tuple[ModuleType, str]:
+def _resolve(dotted: str, stops: list[TrainingStarted]) -> tuple[ModuleType, str]:
     """Split `pkg.mod.NAME` into the module `pkg.mod` and the attribute `NAME`."""
     first, *rest = dotted.split(".")
-    module = _import(first)
+    module = _import(first, stops)
     for index, part in enumerate(rest):
         value = getattr(module, part, None)
         if value is None and hasattr(module, "__path__"):
-            value = _submodule(f"{module.__name__}.{part}")
+            value = _submodule(f"{module.__name__}.{part}", stops)
         if value is None:
             raise missing_name(module.__name__, part, dir(module))
         if not isinstance(value, ModuleType):
@@ -98,9 +150,9 @@ def _resolve(dotted: str) -> tuple[ModuleType, str]:
     return module, ""
 
 
-def _submodule(name: str) -> ModuleType | None:
+def _submodule(name: str, stops: list[TrainingStarted]) -> ModuleType | None:
     try:
-        return importlib.import_module(name)
+        return _import_module(name, stops)
     except ModuleNotFoundError as error:
         if error.name != name:
             raise

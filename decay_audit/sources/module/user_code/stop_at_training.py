@@ -1,0 +1,170 @@
+"""While a script is imported, stop it where its training starts, so that its model and optimizer are there untrained.
+
+Training starts at the first backward pass, at an optimizer step with gradients, or at a loop that calls what an
+optimizer holds or reads a DataLoader. The script ends by an exception that `except Exception` does not catch.
+"""
+
+import ast
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import lru_cache, wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+from torch.utils.data import DataLoader
+
+_TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
+_LOADING = str(Path(__file__).with_name("load.py"))
+_LOOPS = (ast.For, ast.AsyncFor, ast.While)
+
+
+class TrainingStarted(BaseException):
+    """User code was about to train.
+
+    Attributes:
+        modules: `sys.modules` at that moment; Python removes a module from it whose import fails.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("training starts here")
+        self.modules = dict(sys.modules)
+
+
+class _TrainingWatch:
+    """Raises TrainingStarted where training starts; also again, if code swallows it."""
+
+    def __init__(self) -> None:
+        self.active, self.stopped = True, False
+        self.optimizers: list[Optimizer] = []
+
+    def stop(self) -> None:
+        if self.active and not _in_a_library_that_is_imported(sys._getframe(1)):
+            self.stopped = True
+            raise TrainingStarted
+
+    def after_optimizer_init(self, init: Callable[..., None]) -> Callable[..., None]:
+        @wraps(init)
+        def __init__(optimizer: Optimizer, *args: object, **kwargs: object) -> None:  # noqa: N807
+            init(optimizer, *args, **kwargs)
+            self.optimizers.append(optimizer)
+
+        return __init__
+
+    def before_backward(self, backward: Callable[..., object]) -> Callable[..., object]:
+        @wraps(backward)
+        def stopping(*args: object, **kwargs: object) -> object:
+            self.stop()
+            return backward(*args, **kwargs)
+
+        return stopping
+
+    def before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:  # noqa: ARG002
+        if any(tensor.grad is not None for tensor in _tensors(optimizer)):  # without gradients a step changes nothing
+            self.stop()
+
+    def before_forward(self, module: nn.Module, args: object) -> None:  # noqa: ARG002
+        if not self.optimizers:
+            return
+        held = {id(tensor) for optimizer in self.optimizers for tensor in _tensors(optimizer)}
+        if any(id(parameter) in held for parameter in module.parameters()) and _is_in_a_loop(sys._getframe(1)):
+            self.stop()
+
+    def before_iteration(self, iterate: Callable[..., object]) -> Callable[..., object]:
+        @wraps(iterate)
+        def stopping(loader: object) -> object:
+            if self.optimizers and _is_in_a_loop(sys._getframe(1)):
+                self.stop()
+            return iterate(loader)
+
+        return stopping
+
+    def unless_stopped(self, save: Callable[..., None]) -> Callable[..., None]:
+        @wraps(save)
+        def save_unless_stopped(*args: object, **kwargs: object) -> None:
+            if not (self.active and self.stopped):  # `finally` blocks and `with` statements run, and may save
+                save(*args, **kwargs)
+
+        return save_unless_stopped
+
+
+@contextmanager
+def stop_at_training() -> Iterator[None]:
+    """Raise TrainingStarted in user code that starts to train in this block."""
+    watch = _TrainingWatch()
+    with ExitStack() as stack:
+        for owner, name, function in (
+            (Optimizer, "__init__", watch.after_optimizer_init(Optimizer.__init__)),
+            (torch.autograd, "backward", watch.before_backward(torch.autograd.backward)),
+            (DataLoader, "__iter__", watch.before_iteration(DataLoader.__iter__)),
+            (torch, "save", watch.unless_stopped(torch.save)),
+        ):
+            stack.callback(setattr, owner, name, vars(owner)[name])
+            setattr(owner, name, function)
+        stack.callback(register_optimizer_step_pre_hook(watch.before_step).remove)
+        stack.callback(register_module_forward_pre_hook(watch.before_forward).remove)
+        try:
+            yield
+        finally:
+            watch.active = False
+
+
+def _tensors(optimizer: Optimizer) -> Iterator[torch.Tensor]:
+    for group in getattr(optimizer, "param_groups", ()):
+        yield from (tensor for tensor in group["params"] if isinstance(tensor, torch.Tensor))
+
+
+def _frames(frame: FrameType | None) -> Iterator[FrameType]:
+    """List the frames of user code, the innermost first; the rest belongs to decay-audit itself."""
+    while frame is not None and frame.f_code.co_filename != _LOADING:
+        yield frame
+        frame = frame.f_back
+
+
+def _in_a_library_that_is_imported(frame: FrameType) -> bool:
+    """Whether the import of an installed package runs this code: a test of itself, and not the user's training."""
+    modules = (each.f_code.co_filename for each in _frames(frame) if each.f_code.co_name == "<module>")
+    return "site-packages" in next(modules, "")
+
+
+def _is_in_a_loop(frame: FrameType) -> bool:
+    return any(
+        first <= each.f_lineno <= last
+        for each in _frames(frame)
+        if not each.f_code.co_filename.startswith((_TORCH_FOLDER, "<", __file__))
+        for first, last in _loops(each.f_code.co_filename)
+    )
+
+
+@lru_cache(maxsize=64)
+def _loops(filename: str) -> tuple[tuple[int, int], ...]:
+    """Give the first and the last line of each loop of a file."""
+    try:
+        tree = ast.parse(Path(filename).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return ()
+    return tuple((node.lineno, node.end_lineno or node.lineno) for node in ast.walk(tree) if isinstance(node, _LOOPS))
+
+
+def models_and_optimizers(error: BaseException, module: dict[str, Any]) -> dict[str, object]:
+    """Find the models and optimizers among the local variables of the module's functions that were running.
+
+    Args:
+        error: what ended them.
+        module: the module's own names.
+    """
+    found: dict[str, object] = {}
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_globals is module and trace.tb_frame.f_locals is not module:
+            values = trace.tb_frame.f_locals.items()
+            found |= {name: value for name, value in values if isinstance(value, nn.Module | Optimizer)}
+        trace = trace.tb_next
+    return found

@@ -1,0 +1,263 @@
+"""A script is stopped where its training starts: its model and optimizer are taken, and nothing is trained."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from typer.testing import CliRunner
+
+from decay_audit.cli import app
+from decay_audit.sources.module import BuiltModel, build
+from decay_audit.sources.target import FileTarget, ModuleTarget, parse
+
+HEAD = """
+import torch
+from torch import nn
+def count(word, file):
+    with open(file, "a") as counted:
+        counted.write(word)
+def trained(): count("step ", "steps.txt")
+count("run ", "runs.txt")
+model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=5e-4)
+"""
+BODIES = {
+    "a loop": """
+        for step in range(1000):
+            loss = model(torch.randn(8, 4)).square().mean()
+            optimizer.zero_grad(); loss.backward(); optimizer.step(); trained()
+        torch.save(model.state_dict(), "out.pt")
+    """,
+    "epochs of a loader": """
+        data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.randn(64, 4)), batch_size=8)
+        for epoch in range(3):
+            for (x,) in data:
+                trained()
+                model(x).square().mean().backward()
+                optimizer.step()
+        torch.save(model.state_dict(), "out.pt")
+    """,
+    "a function with epochs": """
+        def train(model, optimizer):
+            model.train()
+            loss = model(torch.randn(8, 4)).square().mean()
+            loss.backward(); optimizer.step(); trained()
+        for epoch in range(3):
+            train(model, optimizer)
+        torch.save(model.state_dict(), "out.pt")
+    """,
+    "one step outside a loop": """
+        model(torch.randn(8, 4)).square().mean().backward()
+        optimizer.step(); trained()
+        torch.save(model.state_dict(), "out.pt")
+    """,
+    "torch.autograd.backward": """
+        for step in range(9):
+            torch.autograd.backward(model(torch.randn(8, 4)).square().mean())
+            optimizer.step(); trained()
+        torch.save(model.state_dict(), "out.pt")
+    """,
+    "a closure": """
+        def closure():
+            loss = model(torch.randn(8, 4)).square().mean()
+            loss.backward()
+            trained()
+            return loss
+        while True:
+            optimizer.step(closure)
+    """,
+    "exceptions caught": """
+        for step in range(1000):
+            try:
+                model(torch.randn(8, 4)).square().mean().backward()
+                optimizer.step(); trained()
+            except Exception:
+                trained()
+        torch.save(model.state_dict(), "out.pt")
+    """,
+    "everything caught": """
+        for step in range(10):
+            try:
+                model(torch.randn(8, 4)).square().mean().backward()
+                trained()
+            except:
+                pass
+        torch.save(model.state_dict(), "out.pt")
+        model(torch.randn(8, 4)).mean().backward()
+    """,
+    "a save at the end": """
+        try:
+            for step in range(1000):
+                model(torch.randn(8, 4)).square().mean().backward()
+                optimizer.step(); trained()
+        finally:
+            torch.save(model.state_dict(), "out.pt")
+    """,
+    "gradients set by hand": """
+        for step in range(9):
+            for each in model.parameters():
+                each.grad = torch.zeros_like(each)
+            optimizer.step(); trained()
+        torch.save(model.state_dict(), "out.pt")
+    """,
+}
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(body: str, head: str = HEAD, name: str = "train.py") -> None:
+    Path(name).write_text(head + dedent(body))
+
+
+def built(text: str) -> BuiltModel:
+    target = parse(text)
+    assert isinstance(target, FileTarget | ModuleTarget)
+    return build(target)
+
+
+def assert_untrained() -> None:
+    assert not Path("steps.txt").exists()
+    assert not Path("out.pt").exists()
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_a_script_is_stopped_before_its_first_step(body: str) -> None:
+    write(body)
+    result = built("train.py")
+    assert [parameter.name for parameter in result.inventory.parameters] == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    assert any(note.startswith("the script was stopped at train.py:") for note in result.inventory.notes)
+    assert_untrained()
+
+
+@pytest.mark.parametrize("name", ["a loop", "epochs of a loader", "a function with epochs", "a closure"])
+def test_a_script_that_is_stopped_has_run_once(name: str) -> None:
+    write(BODIES[name])
+    built("train.py")
+    assert Path("runs.txt").read_text() == "run "
+
+
+def test_code_that_needs_numbers_before_it_trains_runs_once_on_each_device() -> None:
+    write("start = model(torch.randn(8, 4)).mean().item()" + dedent(BODIES["a loop"]))
+    result = built("train.py")
+    assert result.inventory.built_on == "cpu"
+    assert Path("runs.txt").read_text() == "run run "
+    assert_untrained()
+
+
+def test_a_class_of_a_stopped_script_is_built_without_another_run() -> None:
+    net = """
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(2, int(torch.ones(1).item()) + 2)
+    """
+    write(dedent(net) + dedent(BODIES["a loop"]))
+    assert built("train.py:Net").inventory.built_on == "streamed"  # meta does not work, and is tried first
+    assert Path("runs.txt").read_text() == "run "
+
+
+def test_check_judges_the_optimizer_of_a_script() -> None:
+    write(BODIES["a loop"])
+    result = runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:optimizer"])
+    assert result.exit_code == 1
+    assert "DA101 error   2 norm parameters and 1 bias are decayed" in result.stdout
+    assert "note: the script was stopped at train.py:13, where training starts" in result.stderr
+    assert_untrained()
+    groups = "[{'params': [model[0].weight]}, {'params': [model[0].bias, *model[1].parameters()], 'weight_decay': 0}]"
+    write(BODIES["a loop"], HEAD.replace("model.parameters()", groups))
+    assert runner.invoke(app, ["check", "train.py", "--optimizer", "optimizer"]).exit_code == 0
+
+
+def test_the_optimizer_of_a_script_is_known_to_use_a_default_coefficient() -> None:
+    head = HEAD.replace("torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=5e-4)", "torch.optim.AdamW([{'params'"
+        ": [model[0].weight]}, {'params': [model[0].bias, *model[1].parameters()], 'weight_decay': 0}])")  # fmt: skip
+    write(BODIES["a loop"], head)
+    assert "DA501" in runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:optimizer"]).stdout
+
+
+def test_a_model_that_a_function_of_the_script_was_training_is_found() -> None:
+    main = """
+    def main():
+        net = nn.Linear(4, 2)
+        opt = torch.optim.AdamW(net.parameters(), weight_decay=0.1)
+        for step in range(9):
+            net(torch.randn(8, 4)).mean().backward()
+            opt.step(); trained()
+    main()
+    """
+    write(main, HEAD.partition("model =")[0])
+    result = runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:opt"])
+    assert "DA101 error   1 bias is decayed" in result.stdout
+    assert_untrained()
+
+
+@pytest.mark.parametrize("target", ["pkg/train.py", "pkg.train", "pkg.train:model"])
+def test_a_script_inside_a_package_is_stopped_too(target: str) -> None:
+    Path("pkg").mkdir()
+    Path("pkg/__init__.py").touch()
+    Path("pkg/sizes.py").touch()
+    write(BODIES["a loop"], f"from . import sizes\n{HEAD}", "pkg/train.py")
+    assert len(built(target).inventory.parameters) == 4
+    assert_untrained()
+
+
+def test_a_script_that_another_file_imports_is_stopped_too() -> None:
+    write(BODIES["a loop"])
+    Path("net.py").write_text("from torch import nn\nmodel = nn.Linear(3, 1)\nimport train\n")
+    assert built("net.py").inventory.parameters[0].shape == (1, 3)
+    assert_untrained()
+
+
+def test_a_model_file_that_tries_its_model_out_is_not_stopped() -> None:
+    write("""
+        with torch.no_grad():
+            assert model(torch.randn(8, 4)).shape == (8, 4)
+        optimizer.step()  # without gradients: torch's schedulers ask for it
+        features = [each for each in torch.utils.data.DataLoader(torch.arange(4))]
+        other = nn.Linear(4, 4)
+        for x in torch.randn(3, 8, 4):
+            other(x)
+        class Late(nn.Linear):
+            def __init__(self):
+                super().__init__(2, 2)
+    """)  # fmt: skip
+    result = built("train.py:Late()")
+    assert not any("stopped" in note for note in result.inventory.notes)
+    assert len(result.inventory.parameters) == 2
+
+
+def test_what_a_script_prints_goes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    write("print('before')" + dedent(BODIES["a loop"]) + "print('after')")
+    built("train.py")
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "before\n")
+
+
+def test_training_works_as_before_when_a_script_was_stopped() -> None:
+    names = (
+        (torch.optim.Optimizer, "__init__"),
+        (torch.autograd, "backward"),
+        (DataLoader, "__iter__"),
+        (torch, "save"),
+    )
+    before = [getattr(owner, name) for owner, name in names]
+    write("from torch.autograd import backward\nfrom torch import save" + dedent(BODIES["a loop"]))
+    namespace = built("train.py").namespace
+    assert [getattr(owner, name) for owner, name in names] == before
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    for (x,) in DataLoader(TensorDataset(torch.ones(1, 2))):
+        namespace["backward"](model(x).sum())  # type: ignore[operator]
+        namespace["save"](model.state_dict(), "kept.pt")  # type: ignore[operator]
+        start = torch.load("kept.pt")["weight"]
+        optimizer.step()
+        assert torch.equal(model.weight, start - 1)
