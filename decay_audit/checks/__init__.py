@@ -7,6 +7,7 @@ check() runs them all:
 - observed_plan: joins the plan with live optimizers, and with saved ones; then, for each of the two:
   - coefficients: what is decayed, against what the ruleset decays (DA101-103, DA305, DA401, DA402)
   - routes: which optimizer takes a parameter, against the ruleset's (DA104)
+  - learning_rates: relative to the base of each optimizer, against the ruleset's (DA105)
   - group_membership: parameters and groups that are missing, repeated or unwanted (DA201-207, DA505)
   - effective_decay: what the coefficient does in a step (DA501-504)
   - unknown_classes: optimizers that are not known, and what was measured of them (DA507)
@@ -22,6 +23,7 @@ from decay_audit.checks.codes import Finding
 from decay_audit.checks.coefficients import check_coefficients, coefficient_in_use
 from decay_audit.checks.effective_decay import check_effective_decay
 from decay_audit.checks.group_membership import check_group_membership, check_ties
+from decay_audit.checks.learning_rates import check_learning_rates
 from decay_audit.checks.observed_plan import observed_plans
 from decay_audit.checks.plan import check_plan
 from decay_audit.checks.resume import check_checkpoint, check_resume
@@ -38,6 +40,7 @@ __all__ = ["check", "check_optimizers", "coefficient_in_use"]
 _OF_OPTIMIZERS = (
     check_coefficients,
     check_routes,
+    check_learning_rates,
     check_group_membership,
     check_effective_decay,
     check_unknown_classes,

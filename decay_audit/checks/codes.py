@@ -91,6 +91,14 @@ CODES: dict[str, Code] = {
         "class, by name, and by keys of their groups such as `use_muon`. It is a warning where none of them has a name "
         "that the ruleset uses.",
     ),
+    "DA105": Code(
+        title="a learning rate differs from the ruleset's, relative to its optimizer's base",
+        severity="warning",
+        explanation="The ruleset scales learning rates (`lr_scale`, `layer_decay`), and the groups of the optimizer "
+        "have other ratios. The base is the learning rate of parameters with the scale 1, before any schedule "
+        "(`initial_lr`). Usual causes: a pattern that numbers the layers of two towers alike, a count of layers that "
+        "is off by one, or a group that was made without its scale. A group with timm's `lr_scale` counts as scaled.",
+    ),
     "DA201": Code(
         title="a trainable parameter is in no optimizer",
         severity="error",

@@ -1,0 +1,98 @@
+"""Learning rates, against those that the ruleset's `lr_scale` and `layer_decay` ask for: DA105.
+
+A ruleset scales the learning rate and does not set it. The base of each optimizer is found in its groups: the rate of
+the parameters that the ruleset does not scale, or else the one that fits most of them.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from math import isclose
+
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.finding_text import coefficient_text, count_by_kind, peak_lr
+from decay_audit.checks.observed_plan import ObservedPlan, Pair
+from decay_audit.model.observations import Observation, Optimizer, ParamGroup
+
+TOLERANCE = 1e-3
+"""Relative difference up to which two learning rates are the same."""
+_CAUSES = 2
+"""With more ratios than these between live rates and the ruleset's, one finding stands for all."""
+_SCALE_KEY = "lr_scale"
+"""The factor that timm's schedulers apply; torch ignores it."""
+
+
+def check_learning_rates(observed: ObservedPlan) -> Iterator[Finding]:
+    """Compare the learning rates of each optimizer, relative to its own base, with the ruleset's."""
+    if not observed.primary:
+        return
+    for optimizer in observed.optimizers.values():
+        pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[1].optimizer == optimizer.name]
+        rates = [(pair, rate) for pair in pairs if (rate := _rate(optimizer, pair[1]))]
+        scaled = [(pair, rate) for pair, rate in rates if pair[0].lr_scale]
+        if len({pair[0].lr_scale for pair, _ in scaled}) > 1:
+            yield from _compare(observed, scaled)
+
+
+def _compare(observed: ObservedPlan, rates: Sequence[tuple[Pair, float]]) -> Iterator[Finding]:
+    base = _base(rates)
+    causes: dict[float, list[tuple[Pair, float]]] = {}
+    for pair, rate in rates:
+        wanted = base * pair[0].lr_scale
+        if not isclose(rate, wanted, rel_tol=TOLERANCE):
+            causes.setdefault(float(f"{rate / wanted:.3g}"), []).append((pair, rate))
+    differing = (
+        [*causes.values()] if len(causes) <= _CAUSES else [[one for listed in causes.values() for one in listed]]
+    )
+    for cause in differing:
+        yield _other_rate(observed, cause, base)
+
+
+def _other_rate(observed: ObservedPlan, differing: Sequence[tuple[Pair, float]], base: float) -> Finding:
+    decisions = list({pair[0].name: pair[0] for pair, _ in differing}.values())
+    (decision, observation), rate = max(differing, key=lambda one: one[0][0].lr_scale)
+    live, wanted = coefficient_text(rate), coefficient_text(base * decision.lr_scale)
+    ratios = {float(f"{rate / (base * pair[0].lr_scale):.3g}") for pair, rate in differing}
+    one, noun = len(decisions) == 1, "learning rate" if len(decisions) == 1 else "learning rates"
+    name, times = observed.plan.ruleset.name, f"{coefficient_text(min(ratios))} times the {noun} of"
+    other = f"another {noun} than in" if one else f"other {noun} than in"
+    return finding(
+        "DA105",
+        f"{count_by_kind(decisions)} {'has' if one else 'have'} {times if len(ratios) == 1 else other} {name}: "
+        f"{decision.name} has {live}, the rule says {wanted}",
+        (decision.name for decision in decisions),
+        expected=f"lr {wanted} = {coefficient_text(base)} x {coefficient_text(decision.lr_scale)}",
+        found=f"lr {live} in {observed.group_name(observation)}",
+        where=_entries(observed),
+        fix=f"set lr={wanted} there, or correct the code that computes the learning rates",
+    )
+
+
+def _base(rates: Sequence[tuple[Pair, float]]) -> float:
+    """The commonest rate of parameters that are not scaled; without one, the commonest ratio of rate and scale."""
+    unscaled = Counter(rate for pair, rate in rates if pair[0].lr_scale == 1.0)
+    ratios = Counter(float(f"{rate / pair[0].lr_scale:.6g}") for pair, rate in rates)
+    return (unscaled or ratios).most_common(1)[0][0]
+
+
+def _rate(optimizer: Optimizer, observation: Observation) -> float | None:
+    """The rate that a schedule begins from, with the factor that timm's schedulers would still apply."""
+    if observation.group >= len(optimizer.groups):
+        return None
+    rate = _peak(optimizer.groups[observation.group])
+    if rate is None or len({_peak(group) for group in optimizer.groups if group.parameters}) > 1:
+        return rate  # lr itself tells the groups apart: the factor is in it already
+    factor = optimizer.groups[observation.group].hyperparameters.get(_SCALE_KEY, 1.0)
+    return rate * factor if isinstance(factor, int | float) else rate
+
+
+def _peak(group: ParamGroup) -> float | None:
+    """The learning rate before the schedule, where there is one: at the moment it may be anything."""
+    initial_lr = group.hyperparameters.get("initial_lr")
+    return float(initial_lr) if isinstance(initial_lr, int | float) and initial_lr else peak_lr(group)
+
+
+def _entries(observed: ObservedPlan) -> str:
+    ruleset = observed.plan.ruleset
+    layers = [ruleset.layer_decay.location] if ruleset.layer_decay else []
+    locations = [*layers, *(scale.location for scale in ruleset.lr_scale)]
+    return ", ".join(filter(None, locations))
