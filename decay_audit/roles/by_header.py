@@ -109,7 +109,8 @@ def _is_in_embedding(tensor: TensorContext) -> bool:
 def _vector(tensor: TensorContext) -> tuple[Evidence, ...]:
     if tensor.tensors.get("bias") == tensor.shape and tensor.numel > 1:
         return _evidence(tensor, "its bias has the same shape", "norm_weight", _norm_layer(tensor))
-    if ACTIVATION_MODULE.has(tensor.module_name) or ACTIVATION_CLASS.has(tensor.class_name):
+    in_norm = NORM_MODULE.has(tensor.module_name) and tensor.numel > 1
+    if not in_norm and (ACTIVATION_MODULE.has(tensor.module_name) or ACTIVATION_CLASS.has(tensor.class_name)):
         return _evidence(tensor, f"a vector in {tensor.module_name}", "activation", "activation")
     if tensor.numel == 1:
         return _evidence(tensor, "one element", "scale", "other", "guess")

@@ -34,6 +34,7 @@ from decay_audit.roles.conventions.state_spaces import (
 )
 from decay_audit.roles.conventions.tensors import LEAVES
 from decay_audit.roles.layers import linear_layer, norm_layer
+from decay_audit.roles.pairs import affine_half, bias_of, weight_of
 from decay_audit.roles.tensor_context import TensorContext
 from decay_audit.roles.words import Evidence, Layer, Role
 
@@ -49,8 +50,10 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
         _activation,
         _norm,
         _layer_scale,
+        _bias_of_weight,
         _table,
         _named_leaf,
+        _weight_of_bias,
         _prompt,
     )
     first = next(filter(None, (reader(tensor) for reader in readers)), None)
@@ -77,6 +80,9 @@ def _activation(tensor: TensorContext) -> Evidence | None:
     """A slope of an activation. A gain and a shift of one shape are an affine, also in a class named after a curve."""
     if tensor.leaf == "bias" or tensor.squeezed_ndim > 1 or _in_affine_pair(tensor, GAIN_AND_SHIFT | {PLAIN}):
         return None
+    in_norm = NORM_CLASS.has(tensor.class_name) or (not tensor.types and NORM_MODULE.has(tensor.module_name))
+    if in_norm and tensor.numel > 1:
+        return None
     if ACTIVATION_CLASS.has(tensor.class_name):
         return _likely(f"class {tensor.class_name}, a vector", "activation", "activation")
     if not tensor.types and ACTIVATION_MODULE.has(tensor.module_name):
@@ -97,9 +103,9 @@ def _norm(tensor: TensorContext) -> Evidence | None:
         return None
     if stem(tensor.leaf) == "tau":  # the threshold of a thresholded linear unit that is built into the norm
         return _likely(f"{detail}; threshold tau", "activation", norm_layer(tensor))
-    if NORM_SHIFT.has(tensor.leaf):
+    if NORM_SHIFT.has(tensor.leaf) or (NORM_CLASS.has(tensor.class_name) and affine_half(tensor) == "shift"):
         return _likely(f"{detail}, shape of a shift", "norm_bias", norm_layer(tensor))
-    if NORM_GAIN.has(tensor.leaf):
+    if NORM_GAIN.has(tensor.leaf) or (NORM_CLASS.has(tensor.class_name) and affine_half(tensor) == "gain"):
         return _likely(f"{detail}, shape of a gain", "norm_weight", norm_layer(tensor))
     return None
 
@@ -113,14 +119,19 @@ def _norm_reason(tensor: TensorContext) -> str | None:
         return f"module {tensor.module_name}"
     if _in_affine_pair(tensor, GAIN_AND_SHIFT) and not BLOCK_CLASS.has(tensor.class_name):
         return "a gain and a shift of one shape"
+    if stem(tensor.leaf) == "beta" and tensor.tensors.get("gamma") == (tensor.numel, tensor.numel):
+        return "a shift beside a gain that mixes channels"
     return None
 
 
 def _has_affine_shape(tensor: TensorContext) -> bool:
-    """A vector, or one of two tensors of one shape; but not if weight and bias have different shapes."""
+    """A vector, or one of two tensors of one shape; but not if weight and bias have different shapes.
+
+    The gain of a norm of complex numbers is a stack: a matrix of two by two for each channel.
+    """
     weight, bias = tensor.tensors.get("weight"), tensor.tensors.get("bias")
     if weight is not None and bias is not None and weight != bias:
-        return False
+        return len(bias) > 1 and weight[1:] == bias and NORM_CLASS.has(tensor.class_name)
     return tensor.squeezed_ndim <= 1 or any(
         shape == tensor.shape for name, shape in tensor.tensors.items() if name != tensor.leaf
     )
@@ -163,6 +174,16 @@ def _state_space_reason(tensor: TensorContext) -> str | None:
     if (discretizes and letters) or {"A", "D"} <= letters or len(letters) > 2:  # A and B alone are any two factors
         return "of a state space"
     return None
+
+
+def _bias_of_weight(tensor: TensorContext) -> Evidence | None:
+    weight = None if tensor.leaf in PLAIN else weight_of(tensor)
+    return _likely(f"{tensor.leaf}: the bias of {weight}", "bias", linear_layer(tensor)) if weight else None
+
+
+def _weight_of_bias(tensor: TensorContext) -> Evidence | None:
+    bias = None if tensor.leaf in PLAIN or len(tensor.shape) > 3 else bias_of(tensor)
+    return _likely(f"{tensor.leaf}: the weight of {bias}", "linear_weight", linear_layer(tensor)) if bias else None
 
 
 def _table(tensor: TensorContext) -> Evidence | None:

@@ -202,18 +202,32 @@ def _is_feature_vector(use: Use) -> bool:
     return _wide_dimensions(use.shape) == 1 and use.shape[-1] > 1
 
 
+def _varies_over_scores(use: Use) -> bool:
+    """Whether the parameter varies over both dimensions of the scores, or over the heads in front of them."""
+    heads, scores = use.shape[:-2], use.shape[-2:]
+    return _wide_dimensions(heads) > 0 or _wide_dimensions(scores) > 1
+
+
+def _is_one_for_all_rows(use: Use) -> bool:
+    """Whether each of a batch of matrix products got one vector, which is added to all of its rows."""
+    product = "product" in use.tags or use.operator in {"addmm", "baddbmm", "addbmm"}
+    if not product or len(use.shape) < 3 or len(use.data_shape) < 2:
+        return False
+    return use.shape[-2] == 1 < use.data_shape[-2] and use.shape[-1] > 1
+
+
 def _is_outer_product(use: Use) -> bool:
     """Whether the data has size 1 in a dimension where the parameter has more: it scales whole rows of it."""
     return any(own > 1 and size == 1 for own, size in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
 
 
 def _summand(use: Use, parameter: Parameter) -> Meaning | None:
-    wide = _wide_dimensions(parameter.shape)
+    wide = min(_wide_dimensions(parameter.shape), _wide_dimensions(use.shape))  # what met data may be a slice
     if use.slot == "residual":
         return "layer_scale", "other", "likely" if wide == 1 else "guess"
     if use.slot == "scores":  # its product was added: a table of offsets, or a layer that computes a bias for pairs
         return "relative_position_bias", "attention", "guess"
-    if "scores" in use.tags and wide:
+    if "scores" in use.tags and wide and (_is_feature_vector(use) or _varies_over_scores(use)):
         return "relative_position_bias", "attention", "guess" if _is_feature_vector(use) else "likely"
     if {"normalized", "scaled", "statistic"} & set(use.tags) and wide == 1:
         return "norm_bias", "other_norm", "likely"
@@ -223,7 +237,9 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
 
 
 def _plain_summand(use: Use, wide: int) -> Meaning:
-    """Read what is added to features without tags: a bias if it is a vector, else a table of positions."""
+    """Read what is added to features without tags: a bias if it is a vector for each row, else a table of positions."""
+    if _is_one_for_all_rows(use):
+        return "bias", "other", "likely"
     if wide <= 1:
         return "bias", "other", "likely" if "product" in use.tags and use.operator == "add" else "guess"
     norm_shift = "scaled" in use.tags  # after a norm's gain it may be the norm's shift, per head

@@ -94,10 +94,11 @@ def _grouping(module: Owner) -> object:
 
 
 def _form(tensors: Tensors) -> object:
-    """Keep of shapes what readers of evidence look at: which sizes are 0, 1 or more, and which shapes are equal."""
-    first: dict[tuple[int, ...], int] = {}
+    """Keep of shapes what readers of evidence look at: which sizes are 0, 1 or more, and which sizes are equal."""
+    first: dict[int, int] = {}
     return tuple(
-        (name, tuple(min(size, 2) for size in shape), first.setdefault(shape, len(first))) for name, shape in tensors
+        (name, tuple(size if size < 2 else first.setdefault(size, len(first) + 2) for size in shape))
+        for name, shape in tensors
     )
 
 

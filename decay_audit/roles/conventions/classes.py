@@ -15,6 +15,12 @@ NORM_CLASS = class_vocabulary(
         matches=("GRN", "InPlaceABN"),
         near_misses=("GRNet",),
     ),
+    Convention(
+        words=("GDN",),
+        source="compressai.layers.gdn.GDN (generalized divisive normalization; Balle et al., 2016)",
+        matches=("GDN", "GDN1"),
+        near_misses=("GDelta",),
+    ),
     exceptions=(
         Convention(
             words=("Norm*Linear", "Norm*MLP"),

@@ -1,0 +1,61 @@
+"""Two tensors of one module that are two halves of one thing: a TensorContext in, which half its tensor is out.
+
+A weight and its bias have one name with `w` and `b` in it (`attention_W` and `attention_b`, `wt` and `bt`), or one is
+called as the other with `b` behind it (`up` and `up_b`). A gain and a shift stand in one norm.
+"""
+
+import re
+from typing import Literal
+
+from decay_audit.roles.conventions.affines import NORM_GAIN, NORM_SHIFT
+from decay_audit.roles.tensor_context import TensorContext
+
+Shape = tuple[int, ...]
+
+_BIASES = ("b", "B", "bias")
+_WEIGHTS = ("w", "W", "weight", "kernel")
+_BEHIND = re.compile(rf"(\w+)_({'|'.join((*_BIASES, *_WEIGHTS))})")
+_IN_FRONT = re.compile(rf"({'|'.join((*_BIASES, *_WEIGHTS))})(_?[A-Za-z]?\d*)")
+
+
+def weight_of(tensor: TensorContext) -> str | None:
+    """Name the weight beside a tensor that is the weight's bias, by name and by shape."""
+    names = (name for name in _partners(tensor.leaf, _BIASES, _WEIGHTS) if name in tensor.tensors)
+    return next((name for name in names if _is_bias_shape(tensor.shape, tensor.tensors[name])), None)
+
+
+def bias_of(tensor: TensorContext) -> str | None:
+    """Name the bias beside a tensor that is the bias's weight, by name and by shape."""
+    named = (f"{tensor.leaf}_{bias}" for bias in _BIASES)
+    names = (name for name in (*named, *_partners(tensor.leaf, _WEIGHTS, _BIASES)) if name in tensor.tensors)
+    return next((name for name in names if _is_bias_shape(tensor.tensors[name], tensor.shape)), None)
+
+
+def affine_half(tensor: TensorContext) -> Literal["gain", "shift"] | None:
+    """Tell the two tensors of one shape in a norm apart: what one is called tells what the other is."""
+    if NORM_SHIFT.has(tensor.leaf):
+        return "shift"
+    if NORM_GAIN.has(tensor.leaf):
+        return "gain"
+    others = [name for name, shape in tensor.tensors.items() if shape == tensor.shape and name != tensor.leaf]
+    shifts, gains = any(map(NORM_SHIFT.has, others)), any(map(NORM_GAIN.has, others))
+    if shifts == gains:
+        return None
+    return "gain" if shifts else "shift"
+
+
+def _partners(name: str, own: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    """Give what the other half of a pair can be called: with one of its own words in place of this one's."""
+    if (match := _BEHIND.fullmatch(name)) and match[2] in own:
+        return (match[1], *(f"{match[1]}_{word}" for word in other))
+    if (match := _IN_FRONT.fullmatch(name)) and match[1] in own:
+        return tuple(f"{word}{match[2]}" for word in other)
+    return ()
+
+
+def _is_bias_shape(bias: Shape, weight: Shape) -> bool:
+    """Whether a bias of this shape can be one number for each output of a weight, or of a stack of weights."""
+    own, whole = (tuple(size for size in shape if size > 1) for shape in (bias, weight))
+    if len(own) == 1 < len(whole):
+        return own[0] in whole
+    return any(own == whole[:place] + whole[place + 1 :] for place in range(len(whole)) if len(whole) > 2)
