@@ -1,11 +1,13 @@
 """Two halves of one thing: what one tensor is called tells what its partner is."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from tests.roles.naming import classify_tensor
 
 TYPES = pytest.mark.parametrize("types", [("lab.Layer",), ()], ids=["module", "checkpoint"])
-Shapes = dict[str, tuple[int, ...]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def roles(tensors: Shapes, *types: str) -> dict[str, str]:

@@ -436,3 +436,52 @@ def test_the_strength_of_added_noise_is_not_a_bias() -> None:
         return F.conv2d(x, p) + q * torch.randn(2, 1, 4, 4)
 
     assert roles(Lambda(forward, (4, 3, 1, 1), (1,)), (2, 3, 4, 4))["q"] == "scale guess"
+
+
+def cross_network(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    first = state = x.unsqueeze(2)
+    for kernel, bias in zip(p, q, strict=True):
+        state = first @ torch.tensordot(state, kernel, dims=([1], [0])) + bias + state
+    return state
+
+
+def each_with_its_own_layer(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    return torch.baddbmm(q, x.expand(len(p), *x.shape), p)
+
+
+def each_with_its_own_product(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    return torch.bmm(x.expand(len(p), *x.shape), p) + q
+
+
+@pytest.mark.parametrize(
+    ("forward", "shapes"),
+    [
+        (cross_network, [(2, C, 1), (2, C, 1)]),
+        (each_with_its_own_layer, [(3, C, 8), (3, 1, 8)]),
+        (each_with_its_own_product, [(3, C, 8), (3, 1, 8)]),
+    ],
+)
+def test_a_bias_of_several_dimensions_is_what_its_slice_is(
+    forward: Callable[..., Tensor], shapes: list[tuple[int, ...]]
+) -> None:
+    found = roles(Lambda(forward, *shapes), (4, C))
+    assert found["p"].startswith("linear_weight")
+    assert found["q"].startswith("bias")
+
+
+@pytest.mark.parametrize(
+    ("shape", "role"),
+    [
+        ((2, 5, 5), "relative_position_bias likely"),
+        ((2, 1, 1), "relative_position_bias likely"),
+        ((5, 1), "bias guess"),
+    ],
+)
+def test_what_is_added_to_scores_is_relative_if_it_varies_over_pairs_or_heads(
+    shape: tuple[int, ...], role: str
+) -> None:
+    def attention(x: Tensor, p: Tensor) -> Tensor:
+        heads = x.view(*x.shape[:2], 2, 3).transpose(1, 2)
+        return (heads @ heads.transpose(-1, -2) + p).softmax(-1) @ heads
+
+    assert roles(Lambda(attention, shape), (4, 5, C)) == {"p": role}
