@@ -1,6 +1,6 @@
 """An expression makes the optimizer; then the model is read, as it may have been frozen, extended or replaced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -19,11 +19,18 @@ Build = Callable[[Device], "BuiltModel"]
 
 
 class MadeOptimizers(Struct, frozen=True, kw_only=True, eq=False):
-    """The model as it is when its optimizers have been made, the optimizers, and what their construction showed."""
+    """The model as it is when its optimizers have been made, the optimizers, and what their construction showed.
+
+    Attributes:
+        parameters_before: the parameters that the model had before, by name.
+        modules: those that were made with the optimizers; they are kept alive, as they tell what a tensor belongs to.
+    """
 
     built: "BuiltModel"
     optimizers: "NamedOptimizers"
     log: "ConstructionLog"
+    parameters_before: "Mapping[str, nn.Parameter]"
+    modules: "tuple[nn.Module, ...]"
 
 
 def make_optimizers(expression: str, build: Build, device: Device, progress: Callable[[str], None]) -> MadeOptimizers:
@@ -55,14 +62,22 @@ def make_optimizers(expression: str, build: Build, device: Device, progress: Cal
 
 
 def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeOptimizers:
-    from decay_audit.optimizers import find
+    from decay_audit.optimizers import find, foreign
     from decay_audit.sources import module
 
-    value, source = module.evaluate_optimizer(expression, built)
+    before = module.tensors_by_name(built.model)
+    with foreign.keep_modules() as modules:
+        value, source = module.evaluate_optimizer(expression, built)
     optimizers = find.find(value, source=source)
     trained = _trained_model(value, built.model, optimizers)
     notes = () if trained is built.model else (f"{source} the optimizer and another model, which is judged",)
-    return MadeOptimizers(built=module.read_again(built, trained, notes), optimizers=optimizers, log=log)
+    return MadeOptimizers(
+        built=module.read_again(built, trained, notes),
+        optimizers=optimizers,
+        log=log,
+        parameters_before=before,
+        modules=tuple(modules),
+    )
 
 
 def _trained_model(value: object, model: "nn.Module", optimizers: "NamedOptimizers") -> "nn.Module":

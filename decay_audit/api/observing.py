@@ -1,6 +1,8 @@
 """What optimizers do: live ones (from an expression, or in memory), saved ones (from a checkpoint), a measured step."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -103,7 +105,14 @@ def _from_expression(loaded: LoadedTarget, request: Request) -> ObservedOptimize
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
     request.progress("measuring steps of the optimizer" if request.measure else "reading the optimizer")
     built, made = loaded.built, loaded.made
-    observed = observe_live(built.model, loaded.inventory, made.optimizers, log=made.log, measure=request.measure)
+    observed = observe_live(
+        built.model,
+        loaded.inventory,
+        made.optimizers,
+        log=made.log,
+        measure=request.measure,
+        before=made.parameters_before,
+    )
     on_cpu = request.device != "auto" or built.inventory.built_on == "cpu"
     if on_cpu or not _needs_real_numbers(observed, loaded.inventory):
         return observed
@@ -125,17 +134,19 @@ def observe_live(
     *,
     log: "ConstructionLog | None" = None,
     measure: bool | None = None,
+    before: "Mapping[str, torch.Tensor]" = MappingProxyType({}),
 ) -> ObservedOptimizers:
     """Read live optimizers: what each group holds, and what a step does where `measure` asks for it.
 
     Args:
         log: what was recorded while they were made.
         measure: every optimizer, or none; None: those whose class is not known.
+        before: the model's parameters before the optimizers were made, by name.
 
     Raises:
         OptimizerError: one cannot be read.
     """
-    from decay_audit.optimizers import live
+    from decay_audit.optimizers import foreign, live
     from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
@@ -144,4 +155,5 @@ def observe_live(
         observed = live.observe(optimizers, names, log)
     else:
         observed = measure_steps(optimizers, names, log, known_classes=measure is True)
-    return ObservedOptimizers(optimizers=observed.optimizers, observations=observed.observations)
+    with_sources = foreign.with_sources(observed.optimizers, optimizers, model, names, before)
+    return ObservedOptimizers(optimizers=with_sources, observations=observed.observations)

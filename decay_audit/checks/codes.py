@@ -116,9 +116,11 @@ CODES: dict[str, Code] = {
     "DA203": Code(
         title="an optimizer holds a tensor that is not a parameter of the model",
         severity="error",
-        explanation="The optimizer updates a tensor that this model does not use. Usual causes: a layer was replaced, "
-        "resized or moved after the optimizer was built, or the optimizer was built from another copy of the model. "
-        "The parameters that replaced the tensor are not trained.",
+        explanation="The optimizer updates a tensor that this model does not use. If a layer was replaced, resized or "
+        "moved after the optimizer was built, or the optimizer was built from another copy of the model, the "
+        "parameters that are used instead are not trained. It is a warning where the tensor belongs to another "
+        "module, such as a loss with weights, or seems to be the float32 copy of a 16-bit parameter: then nothing "
+        "is wrong, but its decay was not compared.",
     ),
     "DA204": Code(
         title="a frozen parameter is in a group with weight decay",

@@ -1,4 +1,4 @@
-"""Which parameters are in which group: DA201 to DA207, and DA505 for parameters that a wrapper has packed."""
+"""Which parameters are in which group: DA201, DA202, DA204 to DA207, and DA505 for parameters that a wrapper packed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,12 +6,13 @@ from msgspec.structs import replace
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind
+from decay_audit.checks.foreign_tensors import check_foreign_tensors, copied_parameters
 from decay_audit.checks.observed_plan import ObservedPlan
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, plan
 from decay_audit.rulesets.ruleset import Amount, RuleSet
-from decay_audit.text import count_noun, first_few, join_words
+from decay_audit.text import count_noun, join_words
 
 _LABELS = frozenset({"name", "group_name", "layer_name"})
 """Keys of a group that name it and change no step."""
@@ -23,14 +24,14 @@ def check_group_membership(observed: ObservedPlan) -> Iterator[Finding]:
     """Find missing, repeated and foreign tensors, frozen parameters with decay, packed ones, and useless groups."""
     if observed.origin == "live":
         yield from _missing(observed)
-        yield from _foreign(observed)
+        yield from check_foreign_tensors(observed)
     if observed.origin == "live" or _every_position_has_a_name(observed):
         yield from _repeated(observed)
         yield from _frozen(observed)
     yield from _flattened(observed)
     for optimizer in observed.optimizers.values():
-        yield from _empty(optimizer)
-        yield from _identical(optimizer)
+        yield from _empty(optimizer, observed.optimizer_name(optimizer))
+        yield from _identical(optimizer, observed.optimizer_name(optimizer))
 
 
 def _every_position_has_a_name(observed: ObservedPlan) -> bool:
@@ -41,10 +42,11 @@ def _every_position_has_a_name(observed: ObservedPlan) -> bool:
 
 
 def _missing(observed: ObservedPlan) -> Iterator[Finding]:
+    reached = {*observed.observations, *copied_parameters(observed)}
     missing = [
         decision
         for decision in observed.plan.decisions
-        if decision.classified.parameter.trainable is not False and decision.name not in observed.observations
+        if decision.classified.parameter.trainable is not False and decision.name not in reached
     ]
     if missing:
         yield finding(
@@ -55,21 +57,6 @@ def _missing(observed: ObservedPlan) -> Iterator[Finding]:
             found=f"in no param group of {observed.class_names()}",
             fix=observed.emit_command(),
         )
-
-
-def _foreign(observed: ObservedPlan) -> Iterator[Finding]:
-    for optimizer in observed.optimizers.values():
-        for index, group in enumerate(optimizer.groups):
-            if group.foreign_tensors:
-                yield finding(
-                    "DA203",
-                    f"{count_noun(len(group.foreign_tensors), 'tensor')} in group {index} of {optimizer.type} "
-                    f"{'is not a parameter' if len(group.foreign_tensors) == 1 else 'are not parameters'} of the model",
-                    expected="parameters of the model",
-                    found=first_few(group.foreign_tensors, 3),
-                    where=f"group {index} of {optimizer.type}",
-                    fix="create the optimizer from the model that is trained, after its layers are final",
-                )
 
 
 def _repeated(observed: ObservedPlan) -> Iterator[Finding]:
@@ -129,27 +116,27 @@ def _flattened(observed: ObservedPlan) -> Iterator[Finding]:
             )
 
 
-def _empty(optimizer: Optimizer) -> Iterator[Finding]:
+def _empty(optimizer: Optimizer, name: str) -> Iterator[Finding]:
     empty = [index for index, group in enumerate(optimizer.groups) if not group.parameters]
     if empty:
         groups = f"{'group' if len(empty) == 1 else 'groups'} {join_words([str(index) for index in empty])}"
         yield finding(
             "DA206",
-            f"{groups} of {optimizer.type} {'holds' if len(empty) == 1 else 'hold'} no parameters",
+            f"{groups} of {name} {'holds' if len(empty) == 1 else 'hold'} no parameters",
             expected="at least one parameter",
             found="0 parameters",
-            where=f"{groups} of {optimizer.type}",
+            where=f"{groups} of {name}",
             fix="leave the group out, or correct the condition that fills it",
         )
 
 
-def _identical(optimizer: Optimizer) -> Iterator[Finding]:
+def _identical(optimizer: Optimizer, name: str) -> Iterator[Finding]:
     settings = [_settings(group) for group in optimizer.groups if group.parameters]
     distinct = len(set(settings))
     if distinct < len(settings):
         yield finding(
             "DA207",
-            f"{len(settings)} groups of {optimizer.type} have "
+            f"{len(settings)} groups of {name} have "
             + ("the same settings" if distinct == 1 else f"only {distinct} different settings"),
             expected=count_noun(distinct, "group"),
             found=count_noun(len(settings), "group"),

@@ -57,7 +57,12 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
     def group_name(self, observation: Observation) -> str:
         """The group that was observed: `group 0 of AdamW`."""
         saved = "the saved " if self.origin == "checkpoint" else ""
-        return f"group {observation.group} of {saved}{self.optimizer(observation).type}"
+        return f"group {observation.group} of {saved}{self.optimizer_name(self.optimizer(observation))}"
+
+    def optimizer_name(self, optimizer: Optimizer) -> str:
+        """The class of an optimizer; with the optimizer's own name where several are of that class."""
+        alike = [each for each in self.optimizers.values() if each.type == optimizer.type]
+        return optimizer.type if len(alike) == 1 else f"{optimizer.type} {optimizer.name}"
 
     def by_saved(self) -> str:
         """The words that tell a saved optimizer from a live one: ` by the saved AdamW`; "" for a live one."""

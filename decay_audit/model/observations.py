@@ -42,6 +42,25 @@ ALGORITHM_SETTINGS = ("betas", "momentum", "rho", "alpha")
 """Hyperparameters of torch.optim that tell its algorithms apart: a class that has one cannot step without it."""
 
 
+ForeignKind = Literal["replaced", "same shapes", "float32 copy", "another module", "unknown"]
+
+
+class ForeignSource(Struct, frozen=True, kw_only=True):
+    """What a tensor of an optimizer is that is not a parameter of the model.
+
+    Attributes:
+        kind: `replaced`: the model held it before the optimizer was made, and does not any more. `same shapes`: it has
+            the shape of a parameter that no optimizer holds. `float32 copy`: such a one is of a 16-bit dtype.
+            `another module`: a module holds it that is not part of the model.
+        name: of the parameter that it was, that it resembles, or that it is in the other module.
+        module: the class of the other module.
+    """
+
+    kind: ForeignKind
+    name: str = ""
+    module: str = ""
+
+
 class ParamGroup(Struct, frozen=True, kw_only=True):
     """One param group: its hyperparameters, and the canonical names of the parameters in it.
 
@@ -50,6 +69,7 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
         weight_decay_is_default: no code set the coefficient; it is the class's default. None if it equals the default
             and the construction of the optimizer was not watched.
         foreign_tensors: dtype and shape of each tensor in it that is not the model's, e.g. `float32 10x64`.
+        foreign_sources: what each of these tensors is; empty where that was not looked for.
         flat_parameters: names of tensors in it that a wrapper packed from several parameters.
         shapes: of the state at each position, in a checkpoint without names; None for a position without a state.
             `parameters` is then a guess: the order of the model. Empty if the checkpoint has names.
@@ -61,6 +81,7 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
     hyperparameters: Mapping[str, object] = {}
     weight_decay_is_default: bool | None = None
     foreign_tensors: tuple[str, ...] = ()
+    foreign_sources: tuple[ForeignSource, ...] = ()
     flat_parameters: tuple[str, ...] = ()
     shapes: tuple[tuple[int, ...] | None, ...] = ()
 

@@ -5,6 +5,7 @@
 - live: reads the param groups of live optimizers; identity: the names and defaults of their classes
 - table/: what weight_decay means in each class, as data
 - measure/: what a step with a gradient of zero does to each parameter
+- foreign: what a tensor is that is not a parameter of the model
 - formulas: the update of one parameter, written out with its numbers
 - saved_positions: names for the positions of a saved optimizer, from the live one that would load it
 - migrate: a saved state, rewritten for the groups of another optimizer

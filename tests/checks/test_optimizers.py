@@ -203,7 +203,7 @@ def test_a_parameter_that_only_one_of_two_optimizers_decays_is_repeated_and_not_
 def test_foreign_tensors_are_counted_and_described() -> None:
     foreign = adamw(group(*MODEL[:1], "", foreign_tensors=("float32 10x64",)), *GOOD.groups)
     only = findings_by_code(planned(), foreign)["DA203"]
-    assert only.message == "1 tensor in group 0 of AdamW is not a parameter of the model"
+    assert only.message == "group 0 of AdamW holds 1 tensor that is not a parameter of the model"
     assert only.found == "float32 10x64"
 
 

@@ -1,0 +1,105 @@
+"""Tensors in optimizers that are not parameters of the model, by what they are: DA203."""
+
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.observed_plan import ObservedPlan
+from decay_audit.model.choices import Severity
+from decay_audit.model.observations import ForeignKind, ForeignSource, ParamGroup
+from decay_audit.text import count_noun, first_few, join_words
+
+_SHOWN = 3
+
+
+class _Cause(Struct, frozen=True):
+    """How a kind of foreign tensors is said: what they are, what to do, and how bad it is.
+
+    Attributes:
+        says: `{names}` and `{modules}` stand for those of the tensors.
+    """
+
+    says: str
+    fix: str
+    severity: Severity
+
+
+_REBUILD = "create the optimizer from the model that is trained, after its layers are final"
+_CAUSES: Mapping[ForeignKind, _Cause] = {
+    "replaced": _Cause("that the model held as {names} until it was replaced", _REBUILD, "error"),
+    "same shapes": _Cause(
+        "that is not a parameter of the model, of the shape of {names}, which no optimizer holds: of a layer that was "
+        "replaced, or of another copy of the model",
+        _REBUILD,
+        "error",
+    ),
+    "float32 copy": _Cause(
+        "that seems to be a float32 copy of {names}: its decay was not compared",
+        "audit the optimizer before mixed precision copies the parameters",
+        "warning",
+    ),
+    "another module": _Cause(
+        "of another module, which was not audited: {names}",
+        "audit both: return one module that holds the model and the {module}, with the optimizers: "
+        "`return nn.ModuleDict({{'model': model, 'loss': loss}}), optimizers`",
+        "warning",
+    ),
+    "unknown": _Cause("that is not a parameter of the model", _REBUILD, "error"),
+}
+
+
+def check_foreign_tensors(observed: ObservedPlan) -> Iterator[Finding]:
+    """Find the tensors that the model does not have, one finding for each group and kind."""
+    for optimizer in observed.optimizers.values():
+        for index, group in enumerate(optimizer.groups):
+            where = f"group {index} of {observed.optimizer_name(optimizer)}"
+            for kind, tensors in _by_kind(group).items():
+                yield _finding(kind, tensors, where)
+
+
+def copied_parameters(observed: ObservedPlan) -> frozenset[str]:
+    """Name the parameters that an optimizer updates through float32 copies."""
+    groups = (group for optimizer in observed.optimizers.values() for group in optimizer.groups)
+    return frozenset(
+        source.name for group in groups for source in group.foreign_sources if source.kind == "float32 copy"
+    )
+
+
+def _by_kind(group: ParamGroup) -> dict[ForeignKind, list[tuple[str, ForeignSource]]]:
+    """Each kind's tensors: what the tensor is like, and where it comes from."""
+    sources = group.foreign_sources or (ForeignSource(kind="unknown"),) * len(group.foreign_tensors)
+    kinds: dict[ForeignKind, list[tuple[str, ForeignSource]]] = {}
+    for described, source in zip(group.foreign_tensors, sources, strict=True):
+        kinds.setdefault(source.kind, []).append((described, source))
+    return kinds
+
+
+def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where: str) -> Finding:
+    cause = _CAUSES[kind]
+    names = first_few([source.name for _, source in tensors], _SHOWN)
+    modules = join_words(list(dict.fromkeys(source.module for _, source in tensors)))
+    says = cause.says if len(tensors) == 1 else _plural(cause.says)
+    return finding(
+        "DA203",
+        f"{where} holds {count_noun(len(tensors), 'tensor')} {says.format(names=names)}",
+        expected="parameters of the model",
+        found=first_few([described for described, _ in tensors], _SHOWN),
+        where=where,
+        fix=cause.fix.format(module=modules) if kind == "another module" else cause.fix,
+        severity=cause.severity,
+    )
+
+
+def _plural(sentence: str) -> str:
+    """Say of several tensors what is said of one."""
+    words = (
+        ("that is not a parameter", "that are not parameters"),
+        ("of the shape of", "of the shapes of"),
+        ("seems to be a float32 copy", "seem to be float32 copies"),
+        ("its decay", "their decay"),
+        ("until it was", "until they were"),
+    )
+    for one, several in words:
+        sentence = sentence.replace(one, several)
+    return sentence

@@ -1,0 +1,146 @@
+"""Tensors in an optimizer that are not the model's: what they are, by the parameter that they were or are."""
+
+import copy
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+import decay_audit
+from decay_audit.checks.codes import Finding
+from decay_audit.cli import app
+
+FILE = """
+    import torch
+    from torch import nn
+
+
+    class Centres(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.W = nn.Parameter(torch.zeros(16, 10))
+
+
+    class Backbone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 16)
+
+        def forward(self, x):
+            return self.fc(self.conv(x).mean((2, 3)))
+
+
+    def groups(model):
+        parameters = list(model.parameters())
+        return [{"params": [each for each in parameters if each.ndim > 1]},
+                {"params": [each for each in parameters if each.ndim == 1], "weight_decay": 0.0}]
+
+
+    def two_optimizers(model):
+        first = torch.optim.SGD(groups(model), lr=0.1, weight_decay=5e-4)
+        return [first, torch.optim.SGD(Centres().parameters(), lr=0.01)]
+
+    def in_a_dict(model):
+        return dict(zip(("model", "loss"), two_optimizers(model)))
+
+    def both_returned(model):
+        loss = Centres()
+        first = torch.optim.SGD(groups(model), lr=0.1, weight_decay=5e-4)
+        second = torch.optim.SGD(loss.parameters(), lr=0.01, weight_decay=5e-4)
+        return nn.ModuleDict({"model": model, "loss": loss}), [first, second]
+
+    def replaced_after(model):
+        optimizer = torch.optim.SGD(groups(model), lr=0.1, weight_decay=5e-4)
+        model.fc = nn.Linear(8, 32)
+        return optimizer
+"""
+
+runner = CliRunner()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "net.py").write_text(dedent(FILE))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def output(factory: str) -> tuple[int, str]:
+    result = runner.invoke(app, ["check", "net.py:Backbone", "--optimizer", f"net.py:{factory}", "-w", "5e-4"])
+    return result.exit_code, result.stdout
+
+
+def foreign(model: nn.Module, optimizer: object) -> list[Finding]:
+    return [each for each in decay_audit.audit(model, optimizer, weight_decay=0.1).findings if each.code == "DA203"]
+
+
+def split(parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
+    groups = [{"params": [each for each in parameters if (each.ndim > 1) == matrix]} for matrix in (True, False)]
+    return torch.optim.AdamW([{**groups[0], "weight_decay": 0.1}, {**groups[1], "weight_decay": 0.0}], lr=1e-3)
+
+
+def test_the_weights_of_a_loss_are_named_with_a_way_to_audit_both(folder: Path) -> None:
+    code, text = output("two_optimizers")
+    assert code == 0  # an optimizer for the loss is a sound choice
+    assert (
+        "DA203 warning group 0 of SGD optimizer[1] holds 1 tensor of another module, which was not audited: Centres.W"
+        in text
+    )
+    assert "return nn.ModuleDict({'model': model, 'loss': loss}), optimizers" in text
+    assert "after its layers are final" not in text
+
+
+def test_of_two_optimizers_of_one_class_the_finding_says_which(folder: Path) -> None:
+    assert "group 0 of SGD loss holds 1 tensor of another module" in output("in_a_dict")[1]
+
+
+def test_the_way_out_audits_both(folder: Path) -> None:
+    code, text = output("both_returned")
+    assert "DA203" not in text
+    assert "DA201" not in text
+    assert code == 0
+
+
+def test_a_tensor_of_a_layer_that_was_replaced_is_named(folder: Path) -> None:
+    code, text = output("replaced_after")
+    assert code == 1
+    assert "group 0 of SGD holds 1 tensor that the model held as fc.weight until it was replaced" in text
+    assert "create the optimizer from the model that is trained, after its layers are final" in text
+
+
+def test_a_module_that_is_alive_is_found_in_python_too() -> None:
+    model, loss = nn.Linear(3, 2), nn.PReLU(7)
+    optimizer = split([*model.parameters(), *loss.parameters()])
+    (finding,) = foreign(model, optimizer)
+    assert (finding.severity, finding.where) == ("warning", "group 1 of AdamW")
+    assert "PReLU.weight" in finding.message
+    assert foreign(nn.ModuleList([model, loss]), optimizer) == []
+
+
+def test_float32_copies_of_16_bit_parameters_are_no_error() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)).bfloat16()
+    optimizer = split([each.detach().float().requires_grad_() for each in model.parameters()])
+    report = decay_audit.audit(model, optimizer, weight_decay=0.1)
+    assert [(each.code, each.severity) for each in report.findings] == [("DA203", "warning")] * 2
+    assert "seem to be float32 copies of 0.weight, 1.weight: their decay was not compared" in (
+        report.findings[0].message
+    )
+
+
+def test_an_optimizer_of_another_copy_of_the_model_is_an_error() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    other = copy.deepcopy(model)
+    findings = foreign(model, split(list(other.parameters())))
+    assert {each.severity for each in findings} == {"error"}
+    assert "of the shapes of 0.weight, 1.weight, which no optimizer holds" in findings[0].message
+    assert foreign(other, split(list(other.parameters()))) == []
+
+
+def test_a_tensor_that_nothing_holds_is_said_to_be_unknown() -> None:
+    model = nn.Linear(3, 2)
+    (finding,) = foreign(model, split([*model.parameters(), torch.zeros(9, requires_grad=True)]))
+    assert finding.severity == "error"
+    assert finding.message == "group 1 of AdamW holds 1 tensor that is not a parameter of the model"
