@@ -10,6 +10,7 @@ check() runs them all:
   - learning_rates: relative to the base of each optimizer, against the ruleset's (DA105)
   - group_membership: parameters and groups that are missing, repeated or unwanted (DA201, DA202, DA204-207, DA505)
   - foreign_tensors: tensors that are not the model's, by what they are (DA203)
+  - group_keys: keys of a group that its class does not read, and those that it lacks (DA208)
   - effective_decay: what the coefficient does in a step (DA501-504)
   - unknown_classes: optimizers that are not known, and what was measured of them (DA507)
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from decay_audit.checks.codes import Finding
 from decay_audit.checks.coefficients import check_coefficients, coefficient_in_use
 from decay_audit.checks.effective_decay import check_effective_decay
+from decay_audit.checks.group_keys import check_group_keys
 from decay_audit.checks.group_membership import check_group_membership, check_ties
 from decay_audit.checks.learning_rates import check_learning_rates
 from decay_audit.checks.observed_plan import observed_plans
@@ -42,6 +44,7 @@ _OF_OPTIMIZERS = (
     check_coefficients,
     check_routes,
     check_learning_rates,
+    check_group_keys,
     check_group_membership,
     check_effective_decay,
     check_unknown_classes,

@@ -149,6 +149,15 @@ CODES: dict[str, Code] = {
         "one group, but each group costs kernel launches and bookkeeping in every step: fused and foreach updates "
         "work per group.",
     ),
+    "DA208": Code(
+        title="a group has a key that its optimizer does not read, or lacks one that it reads",
+        severity="warning",
+        explanation="torch keeps any key in a param group and reports nothing: `weight_decay_rate`, `wd` or "
+        "`learning_rate` of another library change nothing in AdamW, and the group keeps the default. A factor such as "
+        "`lr_scale` is for a scheduler that applies it, so it is a note. A group that lacks a key was put into the "
+        "list by a wrapper that does not know the defaults of the optimizer inside (SAM with add_param_group): the "
+        "next step of a class of torch raises KeyError, which is an error.",
+    ),
     "DA301": Code(
         title="a rule matched nothing in this model",
         severity="warning",

@@ -70,6 +70,7 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
             and the construction of the optimizer was not watched.
         foreign_tensors: dtype and shape of each tensor in it that is not the model's, e.g. `float32 10x64`.
         foreign_sources: what each of these tensors is; empty where that was not looked for.
+        missing_keys: keys that its optimizer's class gives every group and looks up in a step, and that it lacks.
         flat_parameters: names of tensors in it that a wrapper packed from several parameters.
         shapes: of the state at each position, in a checkpoint without names; None for a position without a state.
             `parameters` is then a guess: the order of the model. Empty if the checkpoint has names.
@@ -82,6 +83,7 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
     weight_decay_is_default: bool | None = None
     foreign_tensors: tuple[str, ...] = ()
     foreign_sources: tuple[ForeignSource, ...] = ()
+    missing_keys: tuple[str, ...] = ()
     flat_parameters: tuple[str, ...] = ()
     shapes: tuple[tuple[int, ...] | None, ...] = ()
 
@@ -93,6 +95,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
         name: where it was found, e.g. `optimizer` or `optimizer[1]`; in a checkpoint, the path to its state dict.
         type: its class, e.g. `AdamW` or `Lookahead(AdamW)`; `Adam or AdamW` if a checkpoint leaves both possible.
         import_path: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
+        group_keys: the keys that its classes give every group: what they read there; () if that is not known.
         adaptive_denominator: its decay is coupled and divided by an adaptive denominator, and so not proportional to
             the weight.
         decoupled_by: the argument that decouples its decay: `decoupled_weight_decay=True`; "" if it has none.
@@ -109,6 +112,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     groups: tuple[ParamGroup, ...]
     semantics: Semantics = "unknown"
     import_path: str = ""
+    group_keys: tuple[str, ...] = ()
     adaptive_denominator: bool = False
     decoupled_by: str = ""
     origin: Origin = "live"

@@ -20,6 +20,10 @@ from decay_audit.optimizers.watch_construction import ConstructionLog
 from decay_audit.text import format_shape
 
 _NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
+_NOT_LOOKED_UP = frozenset(
+    {("SGD", "differentiable"), ("Adagrad", "initial_accumulator_value"), ("SparseAdam", "maximize")}
+)
+"""Defaults of torch's classes that these do not look up in a step."""
 
 
 class LiveOptimizers(Struct, frozen=True, kw_only=True):
@@ -69,7 +73,7 @@ def _observe_one(
             weight_decay=group.weight_decay,
             lr=group.lr,
             declared_rate=declared_rate(form, group.weight_decay, group.lr),
-            movement=None if is_known else "unknown",
+            movement=None if is_known and not group.missing_keys else "unknown",
         )
         for index, (group, form) in enumerate(zip(groups, decay.forms, strict=True))
         for parameter in group.parameters
@@ -79,6 +83,7 @@ def _observe_one(
         name=name,
         type=display_name(optimizer),
         import_path=import_path(optimizer),
+        group_keys=tuple(dict.fromkeys(key for wrapper in wrapper_chain(optimizer) for key in _defaults(wrapper))),
         groups=groups,
         semantics=decay.semantics,
         adaptive_denominator=decay.adaptive_denominator,
@@ -119,8 +124,23 @@ def _group(
         hyperparameters={key: _plain_value(value) for key, value in group.items() if key not in _NOT_HYPERPARAMETERS},
         weight_decay_is_default=_is_default(optimizer, index, coefficient, log),
         foreign_tensors=tuple(_dtype_and_shape(tensor) for tensor in tensors if id(tensor) not in names),
+        missing_keys=_missing_keys(optimizer, group),
         flat_parameters=tuple(names.get(id(tensor), "") for tensor in tensors if _is_flat(tensor)),
     )
+
+
+def _missing_keys(optimizer: object, group: Mapping[str, object]) -> tuple[str, ...]:
+    """The keys that the innermost class gives all its groups and this one lacks; add_param_group adds them all."""
+    innermost = wrapper_chain(optimizer)[-1]
+    if not any(group is held for held in innermost.param_groups):  # the wrapper has groups of its own
+        return ()
+    name = type(innermost).__name__
+    return tuple(key for key in _defaults(innermost) if key not in group and (name, key) not in _NOT_LOOKED_UP)
+
+
+def _defaults(optimizer: object) -> Mapping[str, object]:
+    defaults = getattr(optimizer, "defaults", None)
+    return defaults if isinstance(defaults, Mapping) else {}
 
 
 def _attributes(optimizer: object) -> dict[str, object]:

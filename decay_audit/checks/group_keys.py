@@ -1,0 +1,89 @@
+"""Keys of param groups that the optimizer's class does not read, or that it reads and a group lacks: DA208."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.observed_plan import ObservedPlan
+from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.text import first_few, join_words
+
+_SETTING = re.compile(r"wd|decay|l2_?reg|learning_?rate|(^|_)(lr|l2)(_|$)")
+"""Names that look like a weight decay or a learning rate."""
+_FACTOR = re.compile(r"scale|mult|factor|ratio")
+"""Names of factors: for a scheduler, as no class of torch reads one."""
+_OF_SCHEDULERS = frozenset({"initial_lr", "swa_lr", "max_lr", "min_lr", "base_lr", "warmup_lr", "last_lr"})
+"""Keys with a learning rate that schedulers of torch keep in a group for themselves."""
+
+
+def check_group_keys(observed: ObservedPlan) -> Iterator[Finding]:
+    """Find groups of live optimizers with a key too few, or with one that changes nothing."""
+    for optimizer in observed.optimizers.values() if observed.origin == "live" else ():
+        missing: dict[tuple[str, ...], list[int]] = {}
+        unread: dict[str, list[int]] = {}
+        for index, group in enumerate(optimizer.groups):
+            if group.missing_keys:
+                missing.setdefault(group.missing_keys, []).append(index)
+            for key in _unread_keys(optimizer, group):
+                unread.setdefault(key, []).append(index)
+        yield from (_missing(optimizer, keys, indices) for keys, indices in missing.items())
+        yield from (_unread(optimizer, key, indices) for key, indices in unread.items())
+
+
+def _missing(optimizer: Optimizer, keys: Sequence[str], indices: Sequence[int]) -> Finding:
+    groups, lack = _groups(optimizer, indices), "lacks" if len(indices) == 1 else "lack"
+    raises = "." not in optimizer.import_path  # the classes of torch.optim look each key up
+    them = "it" if len(keys) == 1 else "them"
+    ending = "the next step raises KeyError" if raises else f"a step that looks {them} up raises KeyError"
+    return finding(
+        "DA208",
+        f"{groups} {lack} {first_few(keys, 3)}, which the class reads: {ending}",
+        _names(optimizer, indices),
+        expected=f"the keys {', '.join(keys)}",
+        found="no such key",
+        where=groups,
+        fix="add the group through add_param_group of the optimizer whose step reads it, or give it these keys",
+        severity="error" if raises else None,
+    )
+
+
+def _unread_keys(optimizer: Optimizer, group: ParamGroup) -> Iterator[str]:
+    """Keys that look like a setting and are not the class's. What a class of one's own reads is not known."""
+    if not (optimizer.group_keys and optimizer.class_is_known):
+        return
+    for key, value in group.hyperparameters.items():
+        neutral = value is None or (value == 1 and _FACTOR.search(key)) or (value == 0 and key == "weight_decay")
+        if key not in optimizer.group_keys and key not in _OF_SCHEDULERS and _SETTING.search(key) and not neutral:
+            yield key
+
+
+def _unread(optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
+    groups, has = _groups(optimizer, indices), "has" if len(indices) == 1 else "have"
+    values = list(dict.fromkeys(repr(optimizer.groups[index].hyperparameters[key]) for index in indices))
+    meant = "lr" if "lr" in key or ("rate" in key and "decay" not in key) else "weight_decay"
+    if is_factor := _FACTOR.search(key) is not None:
+        ending, fix = "it changes nothing unless a scheduler of yours applies it", "check that the scheduler applies it"
+    else:
+        ending, fix = "it changes nothing", f"call the key {meant}" if meant in optimizer.group_keys else "leave it out"
+    return finding(
+        "DA208",
+        f"{groups} {has} the key {key}, which {optimizer.type} does not read: {ending}",
+        _names(optimizer, indices),
+        expected="a key of " + ", ".join(optimizer.group_keys),
+        found=f"{key} {join_words(values[:3])}" + ("" if len(values) <= 3 else ", ..."),
+        where=groups,
+        fix=fix,
+        severity="note" if is_factor else None,
+    )
+
+
+def _groups(optimizer: Optimizer, indices: Sequence[int]) -> str:
+    if len(indices) == 1:
+        return f"group {indices[0]} of {optimizer.type}"
+    if len(indices) == len(optimizer.groups):
+        return f"all {len(indices)} groups of {optimizer.type}"
+    return f"groups {join_words([str(index) for index in indices])} of {optimizer.type}"
+
+
+def _names(optimizer: Optimizer, indices: Sequence[int]) -> list[str]:
+    return [name for index in indices for name in optimizer.groups[index].parameters if name]
