@@ -12,6 +12,7 @@ check() runs them all:
   - foreign_tensors: tensors that are not the model's, by what they are (DA203)
   - group_keys: keys of a group that its class does not read, and those that it lacks (DA208)
   - effective_decay: what the coefficient does in a step (DA501-504)
+  - first_step: gradients that the first step raises for (DA506)
   - unknown_classes: optimizers that are not known, and what was measured of them (DA507)
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
 
@@ -24,6 +25,7 @@ from collections.abc import Sequence
 from decay_audit.checks.codes import Finding
 from decay_audit.checks.coefficients import check_coefficients, coefficient_in_use
 from decay_audit.checks.effective_decay import check_effective_decay
+from decay_audit.checks.first_step import check_first_step
 from decay_audit.checks.group_keys import check_group_keys
 from decay_audit.checks.group_membership import check_group_membership, check_ties
 from decay_audit.checks.learning_rates import check_learning_rates
@@ -47,6 +49,7 @@ _OF_OPTIMIZERS = (
     check_group_keys,
     check_group_membership,
     check_effective_decay,
+    check_first_step,
     check_unknown_classes,
 )
 

@@ -252,6 +252,13 @@ CODES: dict[str, Code] = {
         "engines that flatten). A rule on dimensions or shape sees a vector, and everything that is packed gets the "
         "same coefficient. Build the param groups before wrapping, or use use_orig_params=True or fully_shard.",
     ),
+    "DA506": Code(
+        title="the first step raises",
+        severity="error",
+        explanation="An embedding with sparse=True has sparse gradients. Adam, AdamW and most classes of torch.optim "
+        "refuse them, SGD and Adagrad refuse to decay with them, and SparseAdam refuses dense ones. The model and the "
+        "optimizer can be built, and only the first step raises RuntimeError.",
+    ),
     "DA507": Code(
         title="an optimizer is not known by its class, or could not be measured",
         severity="note",
