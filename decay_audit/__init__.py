@@ -7,7 +7,7 @@
     >>> [finding.message for finding in decay_audit.audit(model, optimizer).findings]
     ['2 norm parameters and 1 bias are decayed; no-norm-no-bias spares them']
 
-Data goes down this list:
+Data goes through these packages, from top to bottom:
 
     sources       a target -> Inventory: its parameters, and saved optimizer states
     roles         Inventory -> Classified: the role and layer of each parameter, with evidence
@@ -16,13 +16,13 @@ Data goes down this list:
     checks        Plan, Observations -> Findings: where they differ
     reports       Report -> text, JSON, SARIF, ...
     emit          Plan -> Python code
-    api           the stages put together; the functions that Python code calls
+    api           joins the stages; the functions that Python code calls
     cli           the command line
     integrations  the audit in pytest, Lightning and transformers' Trainer
     model         the values that all of them use; below it `errors`, `files` and `text`
 
-The public names stand in `__init__.pyi`. Each is imported when it is first used: the command line starts quickly, and
-`import decay_audit` does not import torch.
+The public names are listed in `__init__.pyi`. Each is imported when it is first used: the command line starts quickly,
+and `import decay_audit` does not import torch.
 """
 
 import lazy_loader

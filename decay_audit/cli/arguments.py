@@ -1,4 +1,4 @@
-"""What is typed without dashes in front: a TARGET, and the name of a ruleset."""
+"""The positional arguments: a TARGET, and the name of a ruleset."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
-"""A verb's function becomes a Typer command: declared options become Typer's, and their values the verb's arguments.
+"""Turn the function of a verb into a Typer command, with a Typer option for each option that the verb declares.
 
-A verb takes whole sections of options (Structs), parts of them (`takes`), and single options of its own. Typer sees one
-parameter for each option; the verb gets its sections filled.
+A parameter of a verb is a whole section of options (a Struct), a part of a section (`takes`), or a single option. Typer
+sees one parameter for each option; the verb is called with Structs that hold the values.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,14 +22,14 @@ VerbFunction = Callable[..., None]
 
 
 class Takes(Struct, frozen=True):
-    """Which options of a section a verb takes; the others keep their defaults."""
+    """The options of a section that a verb takes; it does not have the others, and they keep their defaults."""
 
     panels: tuple[Panel, ...]
     names: tuple[str, ...]
 
 
 def takes(*panels: Panel, names: tuple[str, ...] = ()) -> Takes:
-    """Mark a part of a section, as in `Annotated[AuditOptions, ...]`: the options of some panels, and some by name."""
+    """Choose options of a section by help panel and by name, for `Annotated[AuditOptions, ...]`."""
     return Takes(panels=panels, names=names)
 
 
@@ -40,7 +40,7 @@ class OptionSection(Struct, frozen=True):
     options: tuple[DeclaredOption, ...]
 
     def gather(self, values: dict[str, Any]) -> Struct:
-        """Make the Struct, and take its values out of `values`."""
+        """Make the Struct, and remove its values from `values`."""
         return self.kind(**{option.name: _value(option, values.pop(option.name)) for option in self.options})
 
 
@@ -48,7 +48,7 @@ class VerbCommand(TyperCommand):
     """A command with `--help` in the panel Output, and a `--trace` that needs no value."""
 
     def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401  (Typer has its own copy of Click)
-        """Put `--help` into a panel that is there anyway."""
+        """Put `--help` into the panel Output, which every command has."""
         option: Any = super().get_help_option(ctx)
         if option is not None:
             option.rich_help_panel, option.metavar = "Output", ""
@@ -58,20 +58,21 @@ class VerbCommand(TyperCommand):
         """Read the arguments; `--trace` before another option, a target or the end means `--trace=auto`."""
         following = [*args[1:], "--"]
         filled = [
-            f"{arg}={AUTO}" if arg == "--trace" and _is_no_input(after) else arg
+            f"{arg}={AUTO}" if arg == "--trace" and _is_not_trace_value(after) else arg
             for arg, after in zip(args, following, strict=bool(args))
         ]
         return super().parse_args(ctx, filled)
 
 
-def _is_no_input(word: str) -> bool:
+def _is_not_trace_value(word: str) -> bool:
+    """Whether the word after `--trace` is another option or a target, and not the value of `--trace`."""
     from decay_audit.sources import target
 
     return word.startswith("-") or target.is_clearly_target(word)
 
 
 def register(app: typer.Typer, run: VerbFunction, name: str | None = None) -> None:
-    """Make a command of a function, called as the function is unless another name is given."""
+    """Make a command from a function. It has the name of the function, unless another name is given."""
     app.command(name or run.__name__, cls=VerbCommand)(with_single_options(run))
 
 

@@ -1,4 +1,4 @@
-"""The Typer app: its commands, the defaults that pyproject.toml sets, and the exit code of what goes wrong."""
+"""The Typer app: its commands, the defaults that pyproject.toml sets, and the exit codes of errors."""
 
 import os
 import sys
@@ -20,10 +20,10 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
 class VerbGroup(TyperGroup):
-    """The commands; an error because of the input becomes a message and exit code 2."""
+    """The commands; a DecayAuditError becomes a message and exit code 2."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (Typer has its own copy of Click)
-        """Keep the words of the command line: a hint repeats them with another target."""
+        """Keep the words of the command line: a hint may show the same command with another target."""
         ctx.meta["words"] = tuple(args)
         return super().parse_args(ctx, args)
 
@@ -42,22 +42,22 @@ class VerbGroup(TyperGroup):
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # The reader is gone: text that is still buffered must not fail again at exit.
+            # Nothing reads standard output any more: without this, flushing the buffer at exit would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(BROKEN_PIPE) from None
 
 
 def _command_with_target(words: Sequence[str], target: str) -> str:
-    """Write the command line again, with the target in place of the word that it completes."""
-    typed = max((word for word in words[1:] if _completes(target, word)), key=len, default=None)
-    if typed is None:
+    """Write the command line with `target` in place of the word that is its beginning."""
+    shorter = max((word for word in words[1:] if _begins_with(target, word)), key=len, default=None)
+    if shorter is None:
         return inspect_command(target)
-    index = words.index(typed, 1)
+    index = words.index(shorter, 1)
     return shell_join(["decay-audit", *words[:index], target, *words[index + 1 :]])
 
 
-def _completes(target: str, word: str) -> bool:
-    """Whether the target is the word and perhaps a name or arguments after it: `model.py`, `model.py:Net`."""
+def _begins_with(target: str, word: str) -> bool:
+    """Whether the target is the word, or the word with a name or arguments after it: `model.py:Net`, `model.py`."""
     beginning, whole = _dotted(word), _dotted(target)
     return bool(beginning) and whole.startswith(beginning) and whole[len(beginning) :][:1] in ("", ".", "(", "[")
 
@@ -101,8 +101,8 @@ def root(
         "inspect": defaults,
         "check": defaults,
         "explain": defaults,
-        "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # there it is a class
-        "diff": {name: value for name, value in defaults.items() if name != "rules"},  # there they are what differs
+        "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # there, it is a class
+        "diff": {name: value for name, value in defaults.items() if name != "rules"},  # there, rulesets are compared
         "rules": dict.fromkeys(("list", "show", "which", "import"), defaults),
     }
 

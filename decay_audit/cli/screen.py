@@ -1,4 +1,4 @@
-"""Where text leaves the process: standard output, standard error, or a file that appears whole or not at all."""
+"""Write to standard output, to standard error, or to a file that is written completely or not at all."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ _STYLES = {"error": "1;31", "hint": "1;36"}
 
 
 def colored(stream: TextIO, color: Color = "auto") -> bool:
-    """Whether to colour what goes to `stream`; an option beats NO_COLOR, which beats FORCE_COLOR (no-color.org)."""
+    """Whether to colour `stream`; the option overrides NO_COLOR, which overrides FORCE_COLOR (no-color.org)."""
     if color != "auto":
         return color == "always"
     if os.environ.get("NO_COLOR"):
@@ -33,7 +33,7 @@ def width() -> int | None:
 
 
 def report_options(output: OutputOptions, *, titled: bool = False, artifact: str = "") -> "Options":
-    """Say how a report is printed where it goes: a file and a pipe get no colour and no width."""
+    """Choose how a report is printed: to a file or a pipe, it has no colour and no limit on its width."""
     from decay_audit.reports import Options
 
     return Options(
@@ -47,7 +47,7 @@ def report_options(output: OutputOptions, *, titled: bool = False, artifact: str
 
 
 def write(text: str, output: Path | None = None) -> None:
-    """Write a report to standard output, or to a file that appears whole or not at all."""
+    """Write a report to standard output, or to a file that is written completely or not at all."""
     text = text if not text or text.endswith("\n") else f"{text}\n"
     if output is None:
         _encode(sys.stdout, text)
@@ -57,7 +57,7 @@ def write(text: str, output: Path | None = None) -> None:
 
 
 def _encode(stream: TextIO, text: str) -> None:
-    """Write text even where the console's encoding (cp1252, say) cannot spell all of it."""
+    """Write text even where the console's encoding (cp1252, say) does not have all of its characters."""
     encoding = stream.encoding or "utf-8"
     for part in _parts(text):
         stream.write(part.encode(encoding, "backslashreplace").decode(encoding))
@@ -87,7 +87,7 @@ def print_error(message: str, hint: str, color: Color = "auto") -> None:
 
 
 def visible(text: str) -> str:
-    """Make control characters visible, but for line ends: a name must not drive the terminal."""
+    """Make control characters visible, except line ends: a name must not change the state of the terminal."""
     return "".join(
         character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
         for character in text

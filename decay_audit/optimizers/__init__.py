@@ -1,4 +1,4 @@
-"""Observing: an optimizer goes in; Optimizer, Observation and UpdateFormula values come out. Knows no role and no rule.
+"""Observe optimizers: an optimizer in; Optimizer, Observation and UpdateFormula values out. Knows no role and no rule.
 
 - find: what user code returned becomes a list of named optimizers
 - watch_construction: records which optimizers were given a weight_decay while user code builds them
@@ -10,6 +10,6 @@
 - saved_positions: names for the positions of a saved optimizer, from the live one that would load it
 - migrate: a saved state, rewritten for the groups of another optimizer
 
-With a live optimizer: watch_construction and find, then live (table, identity) or measure. With a checkpoint, sources
-reads the saved optimizers, and saved_positions or migrate goes on from there.
+A live optimizer goes through watch_construction, find and live, which uses table and identity; then measure, if asked.
+The saved optimizers of a checkpoint are read by `sources`; saved_positions and migrate use them.
 """

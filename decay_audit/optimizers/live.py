@@ -41,7 +41,7 @@ def observe(
     Args:
         optimizers: with a name each, as `find` returns them.
         names: `id(tensor)` -> canonical name, for every parameter of the model. The tensors must be alive.
-        log: what was recorded while they were built. Without it, a default in effect can only be suspected.
+        log: what was recorded while they were built. Without it, whether a coefficient is a default is often unknown.
 
     Raises:
         OptimizerError: there are no groups, or a hyperparameter is not a finite number.
@@ -97,7 +97,7 @@ def _observe_one(
 def decaying_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     """Find the optimizer of a chain of wrappers whose step decides the decay.
 
-    That is the first one that does more than call the next. A wrapper that is not in the table may do anything.
+    It is the first one that does more than call the next one; a wrapper that is not in the table may do more.
     """
     chain = wrapper_chain(optimizer)
     decaying: torch.optim.Optimizer = next((wrapper for wrapper in chain if not _delegates(wrapper)), chain[-1])
@@ -144,7 +144,7 @@ def _defaults(optimizer: object) -> Mapping[str, object]:
 
 
 def _attributes(optimizer: object) -> dict[str, object]:
-    """Attributes that may hold a switch that the groups do not have, such as `adam_w_mode`."""
+    """Numbers and flags of the optimizer itself: one may choose the form of decay, as `adam_w_mode` does."""
     return {name: value for name, value in vars(optimizer).items() if isinstance(value, bool | int)}
 
 
@@ -186,7 +186,7 @@ def _is_flat(tensor: torch.Tensor) -> bool:
 def _is_default(
     optimizer: torch.optim.Optimizer, index: int, coefficient: float, log: ConstructionLog | None
 ) -> bool | None:
-    """Whether the coefficient is a default that no code set; None if it equals the default and nothing was watched."""
+    """Whether the coefficient is a default that no code set; None if it equals the default and nothing was recorded."""
     chain = wrapper_chain(optimizer)
     recorded = [log.weight_decay_is_default(wrapper, index) for wrapper in chain] if log else []
     known = [is_default for is_default in recorded if is_default is not None]

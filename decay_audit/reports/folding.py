@@ -1,4 +1,4 @@
-"""Folding: parameters that read the same become one row with a pattern, `layers.{0-31}.self_attn.{q,k}_proj.weight`.
+"""Fold parameters with the same text in all columns to a row with a pattern: `layers.{0-31}.attn.{q,k}_proj.weight`.
 
 Names, shapes and words come in; patterns come out, and each stands for exactly its names. Knows no plan and no format.
 """
@@ -11,24 +11,24 @@ from itertools import chain
 from msgspec import Struct
 
 DEEPEST = 64
-"""Parts of a name that modules make; only a broken file has more."""
+"""The most dots in a name that folds. The names of real models have fewer; those of a damaged file may have more."""
 SCREEN = 40
-"""Rows that a reader sees at once; where there are more, stages of different sizes share a row."""
+"""Rows that fit on a screen; where there are more, stages of different sizes share a row."""
 
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
 _OWN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")
 
 Axis = tuple[int, Hashable]
-"""Where a row may differ from others, and everything in which it must be equal to them."""
+"""The index of the part in which rows may differ, and a key: rows fold if their keys are equal."""
 
 
 class ParameterEntry(Struct, frozen=True, kw_only=True, gc=False):
     """One parameter, as a table is about to show it.
 
     Attributes:
-        role: its role in words; the only word in which the leaves of one owner may differ.
-        cells: everything else that the row says; only rows with equal cells fold.
+        role: its role in words. The leaves of one owner may fold although their roles differ.
+        cells: the text of all other columns; only rows with equal cells fold.
     """
 
     name: str
@@ -38,7 +38,7 @@ class ParameterEntry(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
-    """Entries that read the same.
+    """Entries that share a row.
 
     Attributes:
         parts: the dotted name in parts; the alternatives of a part are joined by commas.
@@ -56,7 +56,7 @@ class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def pattern(self) -> str:
-        """The names in one: `bn_1.{weight,bias}`, `stage_1.{0-2}.conv.weight`."""
+        """All names as one pattern: `bn_1.{weight,bias}`, `stage_1.{0-2}.conv.weight`."""
         if self.count == 1:
             return ".".join(self.parts)
         return ".".join(join_alternatives(part.split(",")) for part in self.parts)
@@ -68,12 +68,12 @@ class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
 
 
 def fold(entries: Sequence[ParameterEntry], screen: int = SCREEN) -> tuple[FoldedRow, ...]:
-    """Fold entries that differ in the number of a block, in their owner's own part, or in their leaf.
+    """Fold entries that differ in the number of a block, in the last part of their owner's name, or in their leaf.
 
-    Sizes may differ over the innermost counter that repeats (the blocks of a stage), and over the outer ones (the
-    stages of a model) only where the rows would not fit on a screen otherwise; kernels never differ. Leaves and
-    owners fold where the shapes are equal. Rows come in the order of their first entry, numbers in a pattern rise,
-    and everything else in it keeps its order. The time is linear in the number of entries.
+    Blocks of one stage fold even if their sizes differ. Stages of different sizes fold only if there would be more rows
+    than `screen` otherwise. The sizes of a kernel must always be equal. Leaves and owners fold if their shapes are
+    equal. Rows are in the order of their first entry; in a pattern, numbers are sorted, and everything else keeps its
+    order. The time is linear in the number of entries.
     """
     rows = unfolded_rows(entries)
     foldable_rows: list[FoldedRow] = []
@@ -160,7 +160,7 @@ def _owner_axis(row: FoldedRow) -> Axis | None:
 
 
 def _merge(rows: Iterable[FoldedRow], key: Callable[[FoldedRow], Axis | None]) -> list[FoldedRow]:
-    """Join the rows that have one key. They differ in one part alone, so that their names are still a product."""
+    """Join the rows that have the same key. They differ in one part, so a pattern stands for exactly their names."""
     alike: dict[Hashable, list[FoldedRow]] = {}
     for row in rows:
         alike.setdefault(key(row) or row.first, []).append(row)
@@ -194,7 +194,7 @@ def _join_rows(rows: list[FoldedRow], axis: int) -> FoldedRow:
 
 
 def _in_order(alternatives: list[str]) -> list[str]:
-    """Numbers rise, also where a file lists 10 before 2; words keep their order."""
+    """Sort numbers, because a file may list 10 before 2; words keep their order."""
     prefix, numbers, suffix = _split_shared(alternatives)
     if not all(map(_NUMBER.fullmatch, numbers)):
         return alternatives
@@ -211,7 +211,7 @@ def join_alternatives(alternatives: list[str]) -> str:
 
 
 def _split_shared(alternatives: list[str]) -> tuple[str, list[str], str]:
-    """Split off what all begin and end with, at a number or an underscore: `q_proj`, `k_proj` differ in `q`, `k`."""
+    """Split off what all share, at a number or an underscore: `q_proj` and `k_proj` give `q`, `k` and the suffix `_proj`."""
     prefix = _common_prefix(alternatives).rstrip("0123456789")
     tails = [alternative[len(prefix) :] for alternative in alternatives]
     suffix = _common_suffix(tails).lstrip("0123456789")
@@ -233,7 +233,7 @@ def _common_suffix(texts: list[str]) -> str:
 
 
 def _ranges(numbers: Iterable[int]) -> Iterator[str]:
-    """Spell runs of three and more as `0-2`."""
+    """Write runs of three numbers or more as `0-2`."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""Keys of param groups, with the library that reads them in this way. Literal data."""
+"""Keys of param groups by what they mean, each with the libraries that use it. Literal data."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ WITHOUT_LR_KEYS: Mapping[str, str] = {"fixed_decay": "timm's AdaBelief, pytorch-
 """If true, decoupled decay is not multiplied by lr."""
 
 WARMUP_KEYS: Mapping[str, str] = {"warmup_steps": "schedulefree"}
-"""How many steps the optimizer itself scales down at the start of a run."""
+"""For how many steps at the start of a run the optimizer itself lowers the learning rate."""
 
 PROGRESS_KEYS: Mapping[str, str] = {
     "step": "pytorch-optimizer, Apex",
@@ -19,4 +19,4 @@ PROGRESS_KEYS: Mapping[str, str] = {
     "lr_max": "schedulefree",
     "train_mode": "schedulefree",
 }
-"""How far a run has come. A copy that starts anew gets the class's defaults in their place."""
+"""How far a run has progressed. A copy of the optimizer for a new run has the class's defaults there instead."""
