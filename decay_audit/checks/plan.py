@@ -1,4 +1,4 @@
-"""What a plan alone shows: parameters without a role, ignored declarations, unanswered rules, an inverted policy."""
+"""Check a plan by itself: parameters without a role, ignored declarations, rules that lack facts, inverted decay."""
 
 import re
 from collections import Counter
@@ -33,19 +33,19 @@ def check_plan(plan: Plan) -> tuple[Finding, ...]:
 def _unclassified(plan: Plan) -> Iterator[Finding]:
     unknown = [decision for decision in plan.decisions if decision.classified.role == "unclassified"]
     if unknown:
-        them = "it" if len(unknown) == 1 else "them"
+        pronoun = "it" if len(unknown) == 1 else "them"
         yield finding(
             "DA304",
             parameters=_names(unknown),
-            message=f"{_count(unknown)} could not be classified; rules by role do not see {them}",
+            message=f"{_count(unknown)} could not be classified; rules on roles do not match {pronoun}",
             expected="a role",
             found="unclassified",
-            fix=f"{_better(unknown)}add a rule by name",
+            fix=f"{_how_to_classify(unknown)}add a rule by name",
         )
 
 
-def _better(unknown: Sequence[Decision]) -> str:
-    """Say how more could be known: of a module by its use, unless that was seen; of a checkpoint by its model."""
+def _how_to_classify(unknown: Sequence[Decision]) -> str:
+    """Say how to classify more: give the model of a checkpoint, or trace a model that was not traced."""
     if not any(one.classified.parameter.owner.types for one in unknown):
         return "name the model that was saved: --model TARGET, or "
     traced = all(one.classified.parameter.uses is not None for one in unknown)
@@ -68,7 +68,7 @@ def _declared(plan: Plan) -> Iterator[Finding]:
 
 
 def declarations(hooks: Sequence[str]) -> str:
-    """Name places that declare, a few of them and those that only differ in a number as one: `h.*.no_weight_decay()`.
+    """List where a model declares it: a few places; those that differ only in a number are one (`h.*`).
 
     >>> declarations(["h.0.no_weight_decay()", "h.1.no_weight_decay()", "no_weight_decay()"])
     'h.*.no_weight_decay() and no_weight_decay()'
@@ -79,13 +79,16 @@ def declarations(hooks: Sequence[str]) -> str:
 
 
 def _sparing(plan: Plan, hooks: Sequence[str]) -> str:
-    """The rules that spare what was declared there: on the tensors, by the root, or by modules inside."""
+    """Write the rules that spare what the model declares: on its tensors, in its root, or in its submodules."""
     methods = [hook for hook in hooks if hook != _ATTRIBUTE]
     forms = ["glob", "keywords", *(["submodules"] if any("." in hook for hook in methods) else [])]
-    asked = [f"declared_no_decay: [{', '.join(forms)}]"] if methods else []
-    asked += [f"attribute: {_ATTRIBUTE}"] if _ATTRIBUTE in hooks else []
+    conditions = [f"declared_no_decay: [{', '.join(forms)}]"] if methods else []
+    conditions += [f"attribute: {_ATTRIBUTE}"] if _ATTRIBUTE in hooks else []
     rules = join_words(
-        [f"`{{name: declared{at or ''}, when: {{{one}}}, decay: false}}`" for at, one in enumerate(asked)]
+        [
+            f"`{{name: declared{at or ''}, when: {{{condition}}}, decay: false}}`"
+            for at, condition in enumerate(conditions)
+        ]
     )
     where = f"a ruleset that has `extends: {plan.ruleset.name}`" if plan.ruleset.preset else "the ruleset"
     return f"put {rules} first among the rules of {where}"
@@ -96,8 +99,8 @@ def _unanswered(plan: Plan) -> Iterator[Finding]:
         yield finding(
             "DA306",
             parameters=parameters,
-            message=f"{label(entry)} asks what this source cannot know; it was not applied to {_count(parameters)}",
-            expected="owner classes, hints or attributes of a model",
+            message=f"{label(entry)} needs facts that this source lacks; it was not applied to {_count(parameters)}",
+            expected="classes, declarations or attributes of a model",
             found="names, shapes and dtypes",
             where=entry.location,
             fix="name the model as well: --model TARGET",

@@ -211,7 +211,7 @@ def join_alternatives(alternatives: list[str]) -> str:
 
 
 def _split_shared(alternatives: list[str]) -> tuple[str, list[str], str]:
-    """Split off what all share, at a number or an underscore: `q_proj` and `k_proj` give `q`, `k` and the suffix `_proj`."""
+    """Split off what all share, at a number or an underscore: of `q_proj` and `k_proj`, `q` and `k` remain."""
     prefix = _common_prefix(alternatives).rstrip("0123456789")
     tails = [alternative[len(prefix) :] for alternative in alternatives]
     suffix = _common_suffix(tails).lstrip("0123456789")

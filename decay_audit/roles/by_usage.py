@@ -1,13 +1,13 @@
-"""Evidence from use: a Parameter with the uses of a traced forward pass in, Evidence out. Knows no torch.
+"""Evidence from use: in comes a Parameter with its uses in a traced forward pass, out comes Evidence. Knows no torch.
 
 Use outranks class and name, because it is what the parameter does and not what it is called. It does not decide alone
 in these cases; the confidence of the evidence and `classify.FINER` express that:
 
-- A slot that fits one kind of tensor only (a convolution's kernel, a norm's gain, a lookup table) is certain, also
-  where a kernel is applied to a constant grid. A pointwise operator is likely at most: many things are added.
-- A matrix product does not make a table a matrix: times ones and zeros it picks rows, times coordinates it computes
-  positions, over all rows of a torch.nn.Embedding it is a soft lookup. Name and class decide there. A product with a
-  bias of its own is a layer's.
+- A slot that takes only one kind of tensor (a convolution's kernel, a norm's gain, a lookup table) is certain evidence.
+  A pointwise operator is likely evidence at most, because parameters of many roles are added or multiplied.
+- A factor of a matrix product may still be a table: a product with zeros and ones selects its rows, one with
+  coordinates computes positions, and one over all rows of a torch.nn.Embedding is a soft lookup. There, name and class
+  decide. A product that also adds a bias (addmm) is a linear layer.
 - A lookup cannot tell words from positions or learned queries, and a product cannot tell an adapter from a linear
   layer: the name picks the finer kind.
 - A gain or a shift on data that was not just normalized may be a residual scale, a skip weight or a gate: that is a
@@ -66,7 +66,7 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
         if meaning is None:
             continue
         role, layer, confidence = meaning
-        # A matrix product with a bias of its own is a layer's, whatever happens to the result.
+        # A matrix product that also adds a bias is a linear layer, however the result is used.
         if role in doubtful and not (role == "linear_weight" and use.operator == "addmm"):
             confidence = "guess"
         if role not in strongest or _RANK[confidence] < _RANK[strongest[role].confidence]:
@@ -77,13 +77,13 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
 
 
 def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
-    """Return the roles that the other uses of the parameter make only guesses."""
+    """Return the roles that are only guesses because of the other uses of the parameter."""
     joins_scores = any(use.slot == "scores" for use in uses)
     makes_kernel = any(use.slot == "mixed" for use in uses)
     learned_input = any("learned input" in use.tags for use in uses)
     indexed = any("indexed by data" in use.tags and not use.via for use in uses)
     doubts: dict[Role, bool] = {
-        # The product may be with a stack of kernels, with a table of offsets, or measure the distance to each entry.
+        # The factor may be a table of score offsets, a stack of kernels, or entries whose distance is measured.
         "linear_weight": joins_scores or makes_kernel or indexed,
         # A learned input is also added to what layers compute from it: a residual.
         "position_embedding": learned_input,
@@ -93,7 +93,7 @@ def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
 
 
 _ORDER: dict[Role, int] = {"embedding": 0, "conv_weight": 0, "position_embedding": 1, "relative_position_bias": 1}
-"""Of equal evidence, a table that is also used as a matrix (a tied head) is a table first."""
+"""Which of two equally strong roles is first: a table that is also used as a matrix (a tied head) is a table."""
 
 
 def _detail(use: Use) -> str:
@@ -217,7 +217,7 @@ def _is_one_for_all_rows(use: Use) -> bool:
 
 
 def _is_outer_product(use: Use) -> bool:
-    """Whether the data has size 1 in a dimension where the parameter has more: it scales whole rows of it."""
+    """Whether the data has size 1 in a dimension where the parameter is larger: each row of the parameter is scaled."""
     return any(own > 1 and size == 1 for own, size in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
 
 
@@ -275,4 +275,4 @@ _READERS: tuple[tuple[frozenset[str], Callable[[Use, Parameter], Meaning | None]
     (frozenset({"_prelu_kernel"}), _activation),
     (_FUSED_ATTENTION, _attention),
 )
-"""By operators: what a use of them tells. All other operators are pointwise."""
+"""The function that interprets a use, by its operator. All other operators are pointwise."""

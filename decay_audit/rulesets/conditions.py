@@ -1,4 +1,4 @@
-"""What a rule can ask about a parameter (`when:`): the keys and their types. Knows no parameter."""
+"""The condition of a rule (`when:`): its keys and their types. `matching` compares it with parameters."""
 
 import re
 from typing import Annotated, Literal
@@ -22,7 +22,7 @@ Numbers = Comparison | tuple[Comparison, ...] | None
 
 
 def _doc(description: str) -> Meta:
-    """What a key means, for the JSON Schema."""
+    """Describe a key for the JSON Schema."""
     return Meta(description=description)
 
 
@@ -65,7 +65,7 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     not_: Annotated["When | None", _doc("This does not hold.")] = field(default=None, name="not")
 
     def keys(self) -> frozenset[str]:
-        """The keys that are given, as a rules file spells them, those of nested conditions among them."""
+        """The keys that are given, as a rules file spells them, including those of nested conditions."""
         given = {key for key in self.__struct_fields__ if getattr(self, key) is not None}
         nested = (*(self.any_ or ()), *(self.all_ or ()), *((self.not_,) if self.not_ else ()))
         return frozenset(key.rstrip("_") for key in given).union(*(inner.keys() for inner in nested))

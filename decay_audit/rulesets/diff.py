@@ -257,7 +257,7 @@ def _best_match(
     except PlanError as error:
         return RulesetMatch(ruleset=ruleset, refused=error.message)
     if unanswered := ", ".join(label(entry) for entry, _ in plans[0].unanswered()):
-        reason = f"asks what this source cannot know: {unanswered}"
+        reason = f"needs facts that this source lacks: {unanswered}"
         return RulesetMatch(ruleset=ruleset, refused=reason, needs_model=True)
     matches = [_match(each.decisions, observed, unplaced, each.ruleset) for each in plans]
     best = min(matches, key=lambda match: _distance(match)[1:3])

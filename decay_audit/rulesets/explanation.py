@@ -1,4 +1,4 @@
-"""All about one parameter as a value: what it is and why, which rule decided, what other rulesets would do."""
+"""Everything about one parameter, as a value: what it is and why, which rule decided, what other rulesets would do."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Everything there is to say about one parameter.
 
     Attributes:
-        rules_asked: in order, up to the one that decided; the last is the default if no rule did.
+        rules_asked: in order, up to the rule that decided; if no rule did, the last is the default.
         other_rulesets: what the other presets would decide.
         updates: what a step of each optimizer that holds it does to it.
     """
@@ -86,7 +86,7 @@ def _find(plan: Plan, name: str) -> Decision:
 
 
 def _pattern(name: str) -> re.Pattern[str]:
-    """Make a pattern of a folded name; what is not in braces means itself."""
+    """Make a regular expression from a folded name; what is not in braces is literal."""
     parts = _BRACES.split(name)
     return re.compile(
         "".join(f"(?:{_any_of(part)})" if index % 2 else re.escape(part) for index, part in enumerate(parts))

@@ -36,7 +36,7 @@ class Rule(Struct, frozen=True, kw_only=True):
 
 
 class Scale(Struct, frozen=True, kw_only=True):
-    """A factor on the learning rate of the parameters for which `when` holds; every match multiplies."""
+    """A factor on the learning rate of the parameters for which `when` holds. If several match, all are multiplied."""
 
     when: When
     times: float
@@ -60,9 +60,9 @@ class LayerDecay(Struct, frozen=True, kw_only=True):
 
     Attributes:
         rate: the factor from one layer to the one below it.
-        layers: the first that matches numbers a parameter; None: as the model itself groups its layers.
-        default: the number where none matches; None: the learning rate is left alone.
-        when: what some parameter must meet; a model without one keeps its learning rates.
+        layers: the first that matches gives a parameter its number; None: the layers that the model itself groups.
+        default: the number where none matches; None: the learning rate is not changed.
+        when: it must hold for at least one parameter; if not, all learning rates stay as they are.
     """
 
     rate: float
@@ -81,7 +81,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
 
 Entry = Rule | Scale | LayerDecay | LayerRule | Route
-"""What has a condition: a rule, or an entry of one of the other channels."""
+"""A part of a ruleset that has a condition: a rule, or an entry on learning rates or optimizers."""
 
 
 def label(entry: Entry) -> str:
@@ -92,12 +92,12 @@ def label(entry: Entry) -> str:
     """
     if isinstance(entry, Rule):
         return f"rule {entry.name}"
-    channel = "lr_scale" if isinstance(entry, Scale) else "optimizer" if isinstance(entry, Route) else "layer_decay"
-    return f"{channel} entry ({entry.location})" if entry.location else f"an entry of {channel}"
+    key = "lr_scale" if isinstance(entry, Scale) else "optimizer" if isinstance(entry, Route) else "layer_decay"
+    return f"{key} entry ({entry.location})" if entry.location else f"an entry of {key}"
 
 
 class Example(Struct, frozen=True, kw_only=True):
-    """A parameter that a ruleset promises an answer for: the preset tests itself.
+    """A parameter, and what the ruleset must decide about it: a ruleset tests itself.
 
     Attributes:
         amount: what it must decay by; None if the example does not say.
@@ -120,11 +120,11 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     Attributes:
         weight_decay: the base coefficient.
         default: the amount where no rule matches; None makes an unmatched parameter an error.
-        default_location: `file:line` of the default, in another file where `extends` brought it.
+        default_location: `file:line` of the default; in another file if it comes from there by `extends`.
         frozen: whether parameters that do not require a gradient are skipped or decided like any other.
-        names: which of a parameter's names the name conditions see.
-        lr_scale, layer_decay: the learning-rate channel; the two multiply.
-        routes: the optimizer channel.
+        names: which of a parameter's names are compared with conditions on names.
+        lr_scale, layer_decay: factors on the learning rate; both apply.
+        routes: which optimizer takes each parameter.
         preset: it ships with decay-audit.
     """
 

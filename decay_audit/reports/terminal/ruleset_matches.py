@@ -101,7 +101,7 @@ def _exact(heading: str, alike: Sequence[RulesetMatch], options: Options) -> Ite
 def _needing_a_model(names: Sequence[str], options: Options) -> Iterator[str]:
     """Count the rulesets that need a model; they are many, so their names are shown only on request."""
     if names:
-        need = "need classes, hooks or attributes, which a checkpoint does not have: name its model with --model"
+        need = "need classes, declarations or attributes, which a checkpoint does not have: name its model with --model"
         yield from layout.paragraph("  ", f"{count_noun(len(names), 'preset')} {need}", options.width)
         if options.full:
             yield from layout.paragraph("    ", ", ".join(map(escape_control, names)), options.width)

@@ -1,4 +1,4 @@
-"""What classes are called. Names are compared as written, so words are in CamelCase and may begin anywhere."""
+"""Words in the names of classes. Upper and lower case matter, and a word may begin anywhere in a name."""
 
 from decay_audit.roles.conventions.convention import Convention, class_vocabulary
 
@@ -52,7 +52,7 @@ BLOCK_CLASS = class_vocabulary(
         near_misses=("BlockNorm",),
     ),
 )
-"""Classes that hold branches: a gain and a shift there are two gains on residual branches."""
+"""Blocks with residual branches: a pair that looks like a norm's weight and bias is two scales of branches there."""
 
 ACTIVATION_CLASS = class_vocabulary(
     Convention(

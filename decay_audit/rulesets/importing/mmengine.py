@@ -1,4 +1,4 @@
-"""mmengine's `paramwise_cfg` becomes rules, in the order in which DefaultOptimWrapperConstructor asks."""
+"""mmengine's `paramwise_cfg` becomes rules, in the order in which DefaultOptimWrapperConstructor tests them."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ _KINDS: tuple[tuple[str, str, Condition], ...] = (
     ("dwconv_decay_mult", "depthwise", {"owner": "torch.nn.Conv2d", "any": _DEPTHWISE}),
     ("flat_decay_mult", "flat", {"ndim": 1, "not": _IN_DEFORMABLE}),
 )
-"""The multipliers by kind of parameter, in the order in which the first that is set decides."""
+"""The multipliers by kind of parameter, in order: the first that is set and whose condition holds decides."""
 
 Keys = Mapping[str, Mapping[str, Any]]
 
@@ -61,8 +61,8 @@ def name_patterns(key: str) -> list[str]:
 
 def _base(config: Any, wrapper: Mapping[str, Any]) -> float | None:  # noqa: ANN401
     """The optimizer's coefficient: beside `paramwise_cfg`, in the optimizer beside it, or anywhere."""
-    beside = wrapper.get("optimizer")
-    places = [wrapper, beside if isinstance(beside, dict) else {}, *mappings(config)]
+    optimizer = wrapper.get("optimizer")
+    places = [wrapper, optimizer if isinstance(optimizer, dict) else {}, *mappings(config)]
     value = next((place["weight_decay"] for place in places if "weight_decay" in place), None)
     return None if value is None else number(value, "`weight_decay`")
 
@@ -80,7 +80,7 @@ def _kinds(paramwise: Mapping[str, Any]) -> Iterator[Pattern]:
 
 
 def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[Condition, float]]:
-    """Only the first key that matches sets the rate, so that each leaves out what those before it take."""
+    """In mmengine only the first key that matches sets the rate, so each condition excludes the keys before it."""
     for index, key in enumerate(ordered):
         times = number(keys[key].get("lr_mult", 1.0), f"lr_mult of `{key}`")
         before = [pattern for earlier in ordered[:index] for pattern in name_patterns(earlier)]
@@ -92,16 +92,16 @@ def _bias_rate(paramwise: Mapping[str, Any], ordered: Sequence[str]) -> Iterator
     if paramwise.get("bias_lr_mult") is None:
         return
     custom = [pattern for key in ordered for pattern in name_patterns(key)]
-    besides: list[Condition] = [{"owner": _NORMS}, _IN_DEFORMABLE, *([{"name_regex": custom}] if custom else [])]
-    yield {"leaf": "bias", "not": {"any": besides}}, number(paramwise["bias_lr_mult"], "bias_lr_mult")
+    exceptions: list[Condition] = [{"owner": _NORMS}, _IN_DEFORMABLE, *([{"name_regex": custom}] if custom else [])]
+    yield {"leaf": "bias", "not": {"any": exceptions}}, number(paramwise["bias_lr_mult"], "bias_lr_mult")
 
 
 def _notes(config: Any, paramwise: Mapping[str, Any], base: float | None, ordered: Sequence[str]) -> Iterator[str]:  # noqa: ANN401
     if base is None:
-        yield "The file gives no weight_decay, perhaps because another gives it: name it with --weight-decay."
-    for lacking in [one[BASE] for one in mappings(config) if one.get(BASE)]:
-        yield f"Named in {BASE} but missing, so not read: {', '.join(map(str, lacking))}."
-    if any(one.get(CALLED) == "read_base" for one in mappings(config)):
+        yield "The file has no weight_decay; perhaps another file sets it. Give it with --weight-decay."
+    for missing in [mapping[BASE] for mapping in mappings(config) if mapping.get(BASE)]:
+        yield f"Named in {BASE} but missing, so not read: {', '.join(map(str, missing))}."
+    if any(mapping.get(CALLED) == "read_base" for mapping in mappings(config)):
         yield "What is imported under read_base() was not read."
     if len(ordered) > 1:
         yield "mmengine sorts custom_keys by length, the longest first: they stand here in that order."

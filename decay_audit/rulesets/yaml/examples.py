@@ -1,4 +1,4 @@
-"""The examples of a rules file become parameters, and are decided like any other: a ruleset tests itself."""
+"""Make parameters from the examples of a rules file, and decide them like any other: a ruleset tests itself."""
 
 from collections.abc import Iterator
 from math import isclose
@@ -41,7 +41,7 @@ def example(form: ExampleForm, place: str) -> Example:
 
 
 def failures(ruleset: RuleSet) -> Iterator[str]:
-    """Decide every example and say which come out otherwise, each with its place."""
+    """Decide every example; give a message, with its place, for each that is not decided as it says."""
     for one in ruleset.examples:
         others = [other.parameter for other in ruleset.examples if other.parameter.name != one.parameter.name]
         model = [one.parameter, *({other.name: other for other in others}.values() if ruleset.layer_decay else ())]
@@ -88,6 +88,6 @@ def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 REFUSED = "error"
-"""What an example gives as its rule where the ruleset must have no answer."""
+"""The `rule` of an example that the ruleset must refuse, because no rule matches and the default is `error`."""
 UNKNOWN_CLASS = "model.Module"
-"""The class of a module that an example does not name: one that no rule and no convention knows."""
+"""The class of a module for which an example gives none; no rule and no convention matches it."""
