@@ -140,7 +140,9 @@ def test_an_option_on_the_command_line_beats_the_same_one_of_an_audit(folder: Pa
 
 def test_defaults_reach_every_command_that_has_the_option(folder: Path) -> None:
     (folder / "pyproject.toml").write_text("[tool.'decay-audit']\nrules = 'timm'\noptimizer = 'net.py:bad'\n")
-    assert runner.invoke(app, ["rules", "which", "net.py"]).stdout.startswith("these do exactly this")
+    assert runner.invoke(app, ["rules", "which", "net.py"]).stdout.startswith(
+        "these presets decide exactly as the optimizer does"
+    )
     compared = runner.invoke(app, ["diff", "net.py", "-r", "no-bias", "-r", "torch-default", "-f", "json"])
     assert json.loads(compared.stdout)["rulesets"] == ["no-bias", "torch-default"]
 

@@ -63,9 +63,9 @@ def test_diff_needs_two_rulesets(rules: list[str]) -> None:
 
 def test_which_finds_the_presets_that_do_exactly_what_an_optimizer_does() -> None:
     result = runner.invoke(app, ["rules", "which", EXAMPLE, "--optimizer", f"{EXAMPLE}:make_optimizer"])
-    assert result.stdout.startswith("these do exactly this, with weight_decay 5e-4:")
+    assert result.stdout.startswith("these presets decide exactly as the optimizer does, with weight_decay 5e-4:")
     assert "timm" not in result.stdout
-    exact, _, routed = result.stdout.partition("these decay the same, but also route to several optimizers")
+    exact, _, routed = result.stdout.partition("these decay the same, but also use several optimizers")
     assert "\n  torch-default" in exact
     assert "moonlight-muon" not in exact
     assert "moonlight-muon" in routed
@@ -77,7 +77,7 @@ def test_which_names_the_nearest_presets_and_what_differs() -> None:
         "model.named_parameters()], lr=1)"
     )
     result = runner.invoke(app, ["rules", "which", EXAMPLE, "--optimizer", odd])
-    assert "no preset does exactly this; the nearest:" in result.stdout
+    assert "no preset decides exactly as the optimizer does; the nearest:" in result.stdout
     assert "2 of 95 parameters differ" in result.stdout
     assert "spared by the preset, 0.1 here: bn_1.{weight,bias}" in result.stdout
 
@@ -87,7 +87,9 @@ def test_which_does_not_count_presets_that_ask_what_a_checkpoint_cannot_tell(tmp
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
     torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "last.pt")
     text = runner.invoke(app, ["rules", "which", str(tmp_path / "last.pt"), "--full"]).stdout
-    exact, _, unknown = text.partition("presets need classes, hooks or attributes, which a checkpoint does not have")
+    exact, _, unknown = text.partition(
+        "presets need classes, declarations or attributes, which a checkpoint does not have"
+    )
     assert "torch-default" in exact
     assert "torchvision" not in exact
     assert "torchvision" in unknown

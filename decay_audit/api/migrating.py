@@ -43,9 +43,12 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     saved = onto_model.fit(inventory, loaded.inventory).optimizers
     new_optimizers = loaded.made.optimizers
     if len(saved) != len(new_optimizers):
+        states, made = count_noun(len(saved), "optimizer state"), count_noun(len(new_optimizers), "optimizer")
         raise DecayAuditError(
-            f"{path.name} holds {len(saved)} optimizer states, and --to makes {len(new_optimizers)}",
-            "make as many optimizers as were saved, in the same order",
+            f"{path.name} holds {states}, and --to makes {made}",
+            "make as many optimizers as were saved, in the same order"
+            if saved
+            else "name a file with optimizer states",
         )
     names = module.names_by_tensor(loaded.built.model, loaded.inventory)
     content, lines = _load_content(path), []

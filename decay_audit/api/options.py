@@ -100,7 +100,7 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         str | None,
         Option(
             "Optimizer",
-            "What makes the optimizer: train.py:make_optimizer, model.configure_optimizers(), "
+            "Code that makes the optimizer: train.py:make_optimizer, model.configure_optimizers(), "
             "'torch.optim:SGD(model.parameters(), lr=0.1)'.",
             metavar="EXPR",
             config="everywhere",
@@ -111,7 +111,7 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         str | None,
         Option(
             "Optimizer",
-            "A checkpoint with an optimizer state: what was saved, and what resuming from it would do.",
+            "A checkpoint: compare its saved optimizer, too, and report what resuming from it would do.",
             metavar="FILE",
             config="audits",
             names_file=True,
@@ -121,8 +121,8 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         bool | None,
         Option(
             "Optimizer",
-            "Run optimizer.step() on small copies, and compare what it does with the param groups; by default only "
-            "where the optimizer's class is not known.",
+            "Run optimizer.step() on small copies, and compare the measured decay with the param groups; by "
+            "default only where the optimizer's class is not known.",
             config="everywhere",
         ),
     ] = None
@@ -139,7 +139,7 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             "Findings",
-            "Do not report these codes; where --select fits too, the longer prefix wins.",
+            "Do not report these codes; if --select matches, too, the longer prefix wins.",
             metavar="CODE",
             config="everywhere",
         ),
@@ -170,14 +170,17 @@ class OutputOptions(Struct, frozen=True, kw_only=True):
     """In which form to print, where to, and how much."""
 
     format: Annotated[Format, Option("Output", f"{', '.join(Format)}.", metavar="FORMAT", short="-f")] = Format.TEXT
-    full: Annotated[bool, Option("Output", "One row a parameter: do not fold repeated blocks.", config="table")] = False
+    full: Annotated[
+        bool, Option("Output", "One row for each parameter: do not fold repeated blocks.", config="table")
+    ] = False
     output: Annotated[
         Path | None, Option("Output", "Write to a file instead of standard output.", metavar="FILE", short="-o")
     ] = None
     color: Annotated[Color, Option("Output", "When to use colour.", config="table")] = "auto"
     quiet: Annotated[bool, Option("Output", "Print no progress, notes or verdict.", short="-q")] = False
     verbose: Annotated[
-        bool, Option("Output", "List excluded tensors, too; after an error, print its traceback.", short="-v")
+        bool,
+        Option("Output", "List tensors that are not parameters, too; after an error, print its traceback.", short="-v"),
     ] = False
 
 

@@ -138,7 +138,7 @@ def _other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str
         yield finding(
             "DA601",
             f"torch would accept this state and give {count_noun(len(state_shapes), 'parameter')} the state of "
-            f"another: {name} would get one of shape {format_shape(shape)}",
+            f"another: {name} would get a state of shape {format_shape(shape)}",
             state_shapes,
             expected=", ".join(f"{name} {format_shape(shapes.get(name, ()))}" for name in shown),
             found=", ".join(f"{name} {format_shape(state_shapes[name])}" for name in shown),

@@ -150,9 +150,9 @@ def test_groups_that_torch_saved_without_names_resume_in_their_own_order_without
 def test_without_names_the_shapes_show_which_parameter_would_get_the_state_of_another(folder: Path) -> None:
     state = save(folder, "backwards", names=False)
     assert (
-        "torch would accept this state and give 2 parameters the state of another: fc.weight would get one of shape 4"
-        in check("one_group")
-    )
+        "torch would accept this state and give 2 parameters the state of another: "
+        "fc.weight would get a state of shape 4"
+    ) in check("one_group")
     model, optimizer = make("one_group")
     optimizer.load_state_dict(state)
     moved = [name for name, one in model.named_parameters() if optimizer.state[one]["exp_avg"].shape != one.shape]

@@ -481,7 +481,7 @@ import torch
 
 
 def param_groups(model: torch.nn.Module) -> list[dict]:
-    """Split the parameters of `model`; raise ValueError if it is not the model written for."""
+    """Split the parameters of `model`; raise ValueError if it is another model."""
     groups = [
         {
             "weight_decay": 0.05,

@@ -217,7 +217,7 @@ def test_a_migration_and_its_reverse_restore_the_state(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("to", "message"), [
     ("partial", "the state of 1.weight, 1.bias, 2.weight and 1 more would be lost"),
-    ("two", "holds 1 optimizer states, and --to makes 2"),
+    ("two", "holds 1 optimizer state, and --to makes 2 optimizers"),
 ])  # fmt: skip
 def test_a_migration_that_would_lose_a_state_is_refused_and_nothing_is_written(
     tmp_path: Path, to: str, message: str

@@ -250,7 +250,7 @@ def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mi
     request = api.Request(target=mixed[0])
     found = api.which(api.load(request), request)
     text = reports.render_matches(found)
-    assert f"{sum(one.needs_model for one in found)} presets need classes, hooks or attributes" in text
+    assert f"{sum(one.needs_model for one in found)} presets need classes, declarations or attributes" in text
     assert "torchvision" not in text
     assert "torchvision" in reports.render_matches(found, options=reports.Options(full=True))
 

@@ -52,7 +52,7 @@ def _text(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
     for heading, alike in exact.items():
         yield from _exact(heading, alike, options)
     if not exact:
-        yield "no preset does exactly this; the nearest:"
+        yield "no preset decides exactly as the optimizer does; the nearest:"
         for match in [match for match in matches if not match.refused][: 10 if options.full else 3]:
             yield from _nearest(match, options)
     yield from _refused([match.ruleset.name for match in matches if match.refused and not match.needs_model], options)
@@ -74,12 +74,16 @@ def _unplaced(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str
 
 def _heading(match: RulesetMatch) -> str:
     """Say how far an exact match goes: only the coefficients of the optimizer were compared."""
-    more = ["scale learning rates"] * match.scales + ["route to several optimizers"] * match.routes
+    more = ["scale learning rates"] * match.scales + ["use several optimizers"] * match.routes
     if more:
         return f"these decay the same, but also {join_words(more)}"
     if match.no_effect:
         return "these agree too, but only because none of their rules matches this model"
-    return "as far as was compared, these do the same" if match.unplaced else "these do exactly this"
+    return (
+        "as far as was compared, these do the same"
+        if match.unplaced
+        else "these presets decide exactly as the optimizer does"
+    )
 
 
 def _exact(heading: str, alike: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
@@ -109,7 +113,7 @@ def _needing_a_model(names: Sequence[str], options: Options) -> Iterator[str]:
 
 def _refused(names: Sequence[str], options: Options) -> Iterator[str]:
     if names:
-        yield from layout.paragraph("  no answer from ", ", ".join(map(escape_control, names)), options.width)
+        yield from layout.paragraph("  not decided by ", ", ".join(map(escape_control, names)), options.width)
 
 
 def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:

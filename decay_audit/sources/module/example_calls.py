@@ -64,7 +64,7 @@ def _argument(
 
 
 def _instance(parameter: inspect.Parameter, value: Callable[..., object], namespace: Mapping[str, object]) -> str:
-    """Write `GPTConfig()` where it is the annotation, or the one class of the model's module called like a config."""
+    """Write `GPTConfig()` where it is the annotation, or the only class in its module with a name like a config."""
     annotation = _annotation(parameter)
     annotated = namespace.get(annotation)
     if annotation not in _EXAMPLE_VALUES and isinstance(annotated, type) and annotated is not value:

@@ -11,7 +11,7 @@ from decay_audit.text import describe_value
 
 
 def module_from(value: object, location: str, namespace: Mapping[str, object]) -> nn.Module:
-    """Give the module that `value` is, or returns.
+    """Return the module that `value` is, or that it returns when it is called.
 
     Args:
         location: how the user names `value`, e.g. `model.py:GPT`.
@@ -34,7 +34,7 @@ def module_from(value: object, location: str, namespace: Mapping[str, object]) -
 
 
 def require_module(value: object) -> nn.Module:
-    """Give back a value that must be an `nn.Module`.
+    """Return a value if it is an `nn.Module`.
 
     Raises:
         TargetError: it is something else.
@@ -64,7 +64,7 @@ def _not_a_module(sentence: str, value: object, location: str) -> TargetError:
 
 
 def models_inside(value: object, levels: int = 2) -> Iterator[str]:
-    """Find the models in a value's attributes or items; give what to write behind its name: `.net`, `['model']`."""
+    """Find the models in a value's attributes or items; return what to write after its name: `.net`, `['model']`."""
     for path, part in _parts(value):
         if isinstance(part, nn.Module):
             yield path

@@ -70,7 +70,7 @@ def trace(model: nn.Module, inputs: ExampleInputs) -> Trace:
         notes.append(f"modules traced separately, because the model's forward pass did not reach them: {names}")
     if outcome.failure is not None:
         recorded = f"{len(states.uses)} of {len(parameters)} parameters"
-        notes.append(f"the trace is incomplete, with uses of {recorded}: {outcome.failure}")
+        notes.append(f"the trace is incomplete; it shows the use of {recorded}: {outcome.failure}")
     uses = {name: tuple(parameter_uses) for name, parameter_uses in states.uses.items()}
     return Trace(uses=uses, complete=outcome.failure is None, notes=tuple(notes))
 

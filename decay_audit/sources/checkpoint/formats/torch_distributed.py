@@ -45,10 +45,10 @@ def read(file: OpenFile) -> PickleResult:
     tensors = (
         (path, _tensor(value))
         for path, value in entries
-        if type(value) is OpaqueObject and not _is_of_optimizer(path, prefixes)
+        if type(value) is OpaqueObject and not _belongs_to_optimizer(path, prefixes)
     )
     return PickleResult(
-        root=_nested((path, tensor) for path, tensor in tensors if tensor),
+        root=_nest((path, tensor) for path, tensor in tensors if tensor),
         opaque=tuple(name for name in machine.opaque if not name.startswith(_USUAL_NAMES)),
         notes=("its optimizer state was not read: weight_decay is in the .distcp files, not in the metadata",)
         if prefixes
@@ -57,7 +57,7 @@ def read(file: OpenFile) -> PickleResult:
 
 
 def _key_path(key: str, paths: object) -> KeyPath:
-    """Return the keys that led to a tensor in the saved dict; the flat name, where the metadata does not say."""
+    """Return the keys that led to a tensor in the saved dict; its flat name if the metadata does not have them."""
     path = paths.get(key) if isinstance(paths, dict) else None
     if not isinstance(path, tuple) or not path or len(path) > _MAX_DEPTH:
         return (key,)
@@ -70,7 +70,7 @@ def _optimizer_prefixes(paths: list[KeyPath]) -> frozenset[str]:
     return frozenset(match.string[: match.start()] for match in matches if match)
 
 
-def _is_of_optimizer(path: KeyPath, prefixes: frozenset[str]) -> bool:
+def _belongs_to_optimizer(path: KeyPath, prefixes: frozenset[str]) -> bool:
     name = ".".join(path)
     parts = name.split(".")
     parents = {".".join(parts[:depth]) for depth in range(1, min(len(parts), _MAX_DEPTH))}
@@ -90,7 +90,7 @@ def _tensor(description: OpaqueObject) -> Tensor | None:
     return Tensor(shape=read_shape(fields.get("size")), dtype=dtype.dtype)
 
 
-def _nested(tensors: Iterator[tuple[KeyPath, Tensor]]) -> Mapping[Any, object]:
+def _nest(tensors: Iterator[tuple[KeyPath, Tensor]]) -> Mapping[Any, object]:
     root: dict[str, Any] = {}
     for path, tensor in tensors:
         inner = root

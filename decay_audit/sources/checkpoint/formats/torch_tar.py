@@ -49,7 +49,7 @@ def _members(file: OpenFile) -> Mapping[str, tuple[int, int]]:
             raise MalformedError("a header in the tar archive is malformed") from error
         at += _BLOCK
         members[name.removeprefix("./")] = (at, at + size)
-        at += -(-size // _BLOCK) * _BLOCK
+        at += -(-size // _BLOCK) * _BLOCK  # rounded up to whole blocks
     return members
 
 
@@ -71,7 +71,7 @@ def _interpret(
     value, after = interpret(machine, 0)
     if opaque is not None:
         opaque.update(dict.fromkeys(machine.opaque))
-    return value, stream.at - len(machine.data) + after
+    return value, stream.at - len(machine.data) + after  # `after` counts from the first byte that the machine read
 
 
 def _persistent_load(objects: Mapping[object, object]) -> Callable[[object], object]:
@@ -118,7 +118,7 @@ def _views(views: object, roots: Mapping[object, Storage]) -> Mapping[object, St
     storages = {}
     for view in views if isinstance(views, list) else []:
         match view:
-            case (key, root, int() as first, int() as count) if _number(root) in roots and first >= 0 <= count:
+            case (key, root, int() as first, int() as count) if _number(root) in roots and first >= 0 and count >= 0:
                 base = roots[_number(root)]
                 storages[_number(key)] = Storage(key=base.key, dtype=base.dtype, count=count, first=first)
             case _:

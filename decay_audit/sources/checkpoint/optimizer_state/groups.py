@@ -28,7 +28,7 @@ def read_optimizer(optimizer: SavedOptimizer, model: MergedModel, file: int) -> 
     """Read one saved optimizer, and map its positions to the names of `model`.
 
     Args:
-        file: index of the file that holds it, for optimizers that hold the tensors themselves.
+        file: index of its file. It finds the names of parameters that a group holds as tensors, not as positions.
     """
     groups = param_groups(optimizer)
     settings = [_settings(group) for group in groups]
@@ -64,7 +64,7 @@ def read_optimizer(optimizer: SavedOptimizer, model: MergedModel, file: int) -> 
 def _without_unread(
     names: Sequence[Sequence[str]], groups: Sequence[Mapping[Any, object]], settings: Sequence[Mapping[str, object]]
 ) -> Sequence[Sequence[str]]:
-    """Remove the names from groups whose weight_decay could not be read: nothing is claimed of their parameters."""
+    """Remove the names from groups whose weight_decay could not be read, so that nothing is reported about them."""
     return [
         [""] * len(group_names) if "weight_decay" in group and "weight_decay" not in group_settings else group_names
         for group_names, group, group_settings in zip(names, groups, settings, strict=True)
@@ -88,7 +88,7 @@ def _settings(group: Mapping[Any, object]) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """Return a hyperparameter as plain data; Ellipsis where its value is not in the pickle, as that of a tensor."""
+    """Return a hyperparameter as plain data; Ellipsis if the pickle does not have its value (a tensor)."""
     if _is_plain(value):
         return value
     if isinstance(value, tuple | list) and len(value) <= _MAX_LENGTH:

@@ -1,4 +1,4 @@
-"""The names of tensors become the tree of the modules that own them, as far as names tell it."""
+"""The names of tensors become the tree of the modules that own them, as far as names show it."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,7 +10,7 @@ Shape = tuple[int, ...]
 
 _NO_TENSORS: Final[Mapping[str, Shape]] = {}
 _OWNERS_PER_TENSOR: Final = 4
-"""The most modules for each tensor: a model nests modules, but most of its tensors share theirs with others."""
+"""A limit for damaged files: in a model modules are nested, but most tensors are in the same modules as others."""
 
 
 def build_owner_tree(shapes: Mapping[str, Shape], module_types: Mapping[str, str]) -> Mapping[str, Owner]:
@@ -34,7 +34,7 @@ def build_owner_tree(shapes: Mapping[str, Shape], module_types: Mapping[str, str
 
 
 def _group_by_prefix(shapes: Mapping[str, Shape]) -> Mapping[str, Mapping[str, Shape]]:
-    """List the tensors of each owner. Owners of one tensor are many: those with an equal tensor share one dict."""
+    """List the tensors of each owner. To save memory, owners of one tensor share a dict if leaf and shape are equal."""
     by_prefix: dict[str, dict[str, Shape]] = {"": {}}
     shared: dict[tuple[str, Shape], dict[str, Shape]] = {}
     for name, shape in shapes.items():
