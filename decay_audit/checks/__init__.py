@@ -8,7 +8,8 @@ check() runs them all:
   - coefficients: what is decayed, against what the ruleset decays (DA101-103, DA305, DA401, DA402)
   - routes: which optimizer takes a parameter, against the ruleset's (DA104)
   - learning_rates: relative to the base of each optimizer, against the ruleset's (DA105)
-  - group_membership: parameters and groups that are missing, repeated or unwanted (DA201, DA202, DA204-207, DA505)
+  - group_membership: parameters and groups that are missing, repeated or unwanted (DA201, DA202, DA204-207, DA209,
+    DA505)
   - foreign_tensors: tensors that are not the model's, by what they are (DA203)
   - group_keys: keys of a group that its class does not read, and those that it lacks (DA208)
   - effective_decay: what the coefficient does in a step (DA501-504)
@@ -27,7 +28,7 @@ from decay_audit.checks.coefficients import check_coefficients, coefficient_in_u
 from decay_audit.checks.effective_decay import check_effective_decay
 from decay_audit.checks.first_step import check_first_step
 from decay_audit.checks.group_keys import check_group_keys
-from decay_audit.checks.group_membership import check_group_membership, check_ties
+from decay_audit.checks.group_membership import check_group_membership, check_made_in_forward, check_ties
 from decay_audit.checks.learning_rates import check_learning_rates
 from decay_audit.checks.observed_plan import observed_plans
 from decay_audit.checks.plan import check_plan
@@ -76,6 +77,7 @@ def check(
         *check_plan(plan),
         *check_unused_entries(plan),
         *check_ties(plan),
+        *check_made_in_forward(inventory, optimizers),
         *check_optimizers(plan, optimizers, observations, target, coefficient_adopted=coefficient_adopted),
         *check_checkpoint(inventories, optimizers),
         *check_resume(optimizers, {parameter.name: parameter.shape for parameter in inventory.parameters}, target),

@@ -158,6 +158,14 @@ CODES: dict[str, Code] = {
         "list by a wrapper that does not know the defaults of the optimizer inside (SAM with add_param_group): the "
         "next step of a class of torch raises KeyError, which is an error.",
     ),
+    "DA209": Code(
+        title="parameters appear after the optimizer was made",
+        severity="error",
+        explanation="The first forward pass makes parameters: a quantizer that sets its step size from the first "
+        "batch, a layer that learns its input size from it. The optimizer was made before and does not hold them, so "
+        "they keep their initial values for the whole run. PyTorch reports nothing. Only `--trace` shows it. Make the "
+        "parameters in __init__, or run one forward pass before the optimizer is made.",
+    ),
     "DA301": Code(
         title="a rule matched nothing in this model",
         severity="warning",

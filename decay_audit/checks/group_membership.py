@@ -1,4 +1,4 @@
-"""Which parameters are in which group: DA201, DA202, DA204 to DA207, and DA505 for parameters that a wrapper packed."""
+"""Which parameters are in which group: DA201, DA202, DA204 to DA207, DA209, and DA505 for packed parameters."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,11 +8,12 @@ from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind
 from decay_audit.checks.foreign_tensors import check_foreign_tensors, copied_parameters
 from decay_audit.checks.observed_plan import ObservedPlan
+from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, plan
 from decay_audit.rulesets.ruleset import Amount, RuleSet
-from decay_audit.text import count_noun, join_words
+from decay_audit.text import count_noun, format_shape, join_words
 
 _LABELS = frozenset({"name", "group_name", "layer_name"})
 """Keys of a group that name it and change no step."""
@@ -149,6 +150,22 @@ def _settings(group: ParamGroup) -> tuple[tuple[str, str], ...]:
     hyperparameters = {key: value for key, value in group.hyperparameters.items() if key not in _LABELS}
     shared = {"weight_decay": group.weight_decay, "lr": group.lr}
     return tuple(sorted((key, repr(value)) for key, value in (shared | hyperparameters).items()))
+
+
+def check_made_in_forward(inventory: Inventory, optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
+    """Find parameters that appear in the first forward pass, when the live optimizers have been made: DA209."""
+    made = [parameter for parameter in inventory.made_in_forward if parameter.name]
+    if not made or all(optimizer.origin != "live" for optimizer in optimizers):
+        return
+    yield finding(
+        "DA209",
+        f"{count_noun(len(made), 'parameter')} {'appears' if len(made) == 1 else 'appear'} in the first forward pass, "
+        "after the optimizer was made: no optimizer holds " + ("it" if len(made) == 1 else "them"),
+        [parameter.name for parameter in made],
+        expected="every parameter is there before the optimizer is made",
+        found=", ".join(f"{parameter.name} {format_shape(parameter.shape)}".rstrip() for parameter in made[:_LISTED]),
+        fix="make the parameters in __init__, or run one forward pass before the optimizer is made",
+    )
 
 
 def check_ties(decided: Plan) -> Iterator[Finding]:

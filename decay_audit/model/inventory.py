@@ -17,6 +17,13 @@ class ExcludedTensor(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class LateParameter(Struct, frozen=True, kw_only=True):
+    """A trainable parameter that the model does not have before its first forward pass, by its canonical name."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
 class Inventory(Struct, frozen=True, kw_only=True):
     """What a source read from a target.
 
@@ -29,6 +36,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
         optimizers: optimizer states saved with the parameters.
         excluded: tensors that are not parameters.
         notes: what a user should know about the reading, one sentence each.
+        made_in_forward: parameters that the model made when its forward pass was traced.
         opaque: qualified names of classes and functions that a checkpoint's pickle refers to; they are never imported.
     """
 
@@ -40,4 +48,5 @@ class Inventory(Struct, frozen=True, kw_only=True):
     optimizers: tuple[Optimizer, ...] = ()
     excluded: tuple[ExcludedTensor, ...] = ()
     notes: tuple[str, ...] = ()
+    made_in_forward: tuple[LateParameter, ...] = ()
     opaque: tuple[str, ...] = ()

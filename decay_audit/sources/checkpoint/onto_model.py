@@ -66,6 +66,7 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
     return replace(
         saved,
         built_on=model.built_on,
+        made_in_forward=model.made_in_forward,
         parameters=tuple(sorted(fitted.values(), key=lambda parameter: order.get(parameter.name, len(order)))),
         optimizers=tuple(_renamed(optimizer, prefix, by_name) for optimizer in saved.optimizers),
         excluded=(*saved.excluded, *(ExcludedTensor(name=name, reason=reason) for name, reason in reasons.items())),

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import nn
 
-from decay_audit.model.inventory import Inventory
+from decay_audit.model.inventory import Inventory, LateParameter
 from decay_audit.model.parameters import Use
 from decay_audit.sources.trace.dispatch import MAX_CALLS, TraceLimitError, recording, run_operator
 from decay_audit.sources.trace.example_inputs.candidates import ExampleInputs, with_alternatives
@@ -36,11 +36,13 @@ class Trace(Struct, frozen=True, kw_only=True):
     Attributes:
         uses: by the framework's name of a parameter, in the order of the pass; no key: the parameter was not used.
         complete: the pass reached its end, so that an unused parameter is known to be unused.
+        made: the shapes of trainable parameters that the pass made, by the framework's names.
         notes: what was assumed and what failed, one sentence each.
     """
 
     uses: Mapping[str, tuple[Use, ...]]
     complete: bool
+    made: Mapping[str, tuple[int, ...]] = {}
     notes: tuple[str, ...] = ()
 
 
@@ -59,8 +61,14 @@ def trace(model: nn.Module, inputs: ExampleInputs) -> Trace:
     states = TensorStates(parameters)
     with restored(model), recording(states):
         install_placeholders(model, states)
+        before = {id(parameter): parameter for parameter in model.parameters()}
         outcome = _trace_model(model, inputs, states, parameters)
         separate = _trace_unused_modules(model, states, parameters, interrupted=outcome.interrupted)
+        made = {
+            name: tuple(parameter.shape)
+            for name, parameter in model.named_parameters()
+            if name not in parameters and id(parameter) not in before and parameter.requires_grad
+        }
     notes = [*outcome.inputs.notes]
     if states.assumed_operators:
         operators = ", ".join(sorted(states.assumed_operators))
@@ -72,7 +80,7 @@ def trace(model: nn.Module, inputs: ExampleInputs) -> Trace:
         recorded = f"{len(states.uses)} of {len(parameters)} parameters"
         notes.append(f"the trace is incomplete; it shows the use of {recorded}: {outcome.failure}")
     uses = {name: tuple(parameter_uses) for name, parameter_uses in states.uses.items()}
-    return Trace(uses=uses, complete=outcome.failure is None, notes=tuple(notes))
+    return Trace(uses=uses, complete=outcome.failure is None, made=made, notes=tuple(notes))
 
 
 class _Outcome(Struct, frozen=True, kw_only=True):
@@ -156,15 +164,34 @@ def _trace_unused_modules(
 
 
 def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
-    """Add the uses to the parameters: () for one that a complete pass did not use; a note lists those."""
+    """Add the uses to the parameters: () for one that a complete pass did not use. A note lists those.
+
+    Parameters that the pass made are added, too; they are not among the parameters of the inventory.
+    """
     unused = () if trace.complete else None
     parameters = tuple(
         replace(parameter, uses=trace.uses.get(parameter.raw_name, unused)) for parameter in inventory.parameters
     )
     names = [parameter.name for parameter in parameters if parameter.uses == ()]
-    note = f"the forward pass did not use {first_few(names, MAX_NAMES)}"
-    notes = (*inventory.notes, *trace.notes, *([note] if names else []))
-    return replace(inventory, parameters=parameters, notes=notes)
+    made = _late_parameters(inventory, trace)
+    notes = [*inventory.notes, *trace.notes]
+    if names:
+        notes.append(f"the forward pass did not use {first_few(names, MAX_NAMES)}")
+    if made:
+        late = first_few([parameter.name for parameter in made], MAX_NAMES)
+        notes.append(f"the first forward pass makes parameters, which are not listed here: {late}")
+    return replace(inventory, parameters=parameters, made_in_forward=made, notes=tuple(notes))
+
+
+def _late_parameters(inventory: Inventory, trace: Trace) -> tuple[LateParameter, ...]:
+    """Name what the pass made like the other parameters of its module, without wrapper parts where there are none."""
+    owners = {each.raw_name.rpartition(".")[0]: each.name.rpartition(".")[0] for each in inventory.parameters}
+    late = []
+    for raw_name, shape in trace.made.items():
+        raw_owner, _, leaf = raw_name.rpartition(".")
+        owner = owners.get(raw_owner, raw_owner)
+        late.append(LateParameter(name=f"{owner}.{leaf}" if owner else leaf, shape=shape))
+    return tuple(late)
 
 
 def _fake_inputs(value: Any, states: TensorStates) -> Any:  # noqa: ANN401
