@@ -66,6 +66,17 @@ def _nothing_decays(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     class_ignores_it = all(optimizer.semantics == "none" for optimizer in optimizers)
     missed = [decision for decision, _ in pairs if decision.decays]
     by = observed.by_saved()
+    if _nobody_set_a_coefficient(observed):
+        return finding(
+            "DA401",
+            "nothing decays, as no code and no option sets a coefficient: nothing was compared",
+            _names(missed),
+            expected="a coefficient, if anything should decay",
+            found="weight_decay 0, the default of the class",
+            where=_groups(observed, pairs),
+            fix="name the coefficient that you expect: --weight-decay X",
+            severity="note",
+        )
     return finding(
         "DA401",
         f"nothing {'is decayed' if by else 'decays'}{by}; {_ruleset(observed)} decays {count_by_kind(missed)}",
@@ -77,6 +88,14 @@ def _nothing_decays(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
         if class_ignores_it
         else observed.emit_command(),
     )
+
+
+def _nobody_set_a_coefficient(observed: ObservedPlan) -> bool:
+    """Whether the defaults of the classes are in use, and beside them there is only the coefficient of a preset."""
+    groups = [group for optimizer in observed.optimizers.values() for group in optimizer.groups if group.parameters]
+    is_default = all(group.weight_decay == 0 and group.weight_decay_is_default is not False for group in groups)
+    is_live = observed.origin == "live" and observed.coefficient_adopted
+    return is_live and observed.plan.ruleset.preset and is_default
 
 
 def _inverted(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
@@ -147,16 +166,27 @@ def _other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterat
     for (wanted, actual), differing in causes.items():
         decisions = _unique(differing)
         wanted_text, actual_text = coefficient_text(wanted), coefficient_text(actual)
+        same = all(_same_product(observed, wanted, observation) for _, observation in differing)
+        product = "; lr x weight_decay is that of another group with the ruleset's coefficient, as under muP"
         yield finding(
             "DA103",
             f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()} with {actual_text}, "
-            f"not {wanted_text}",
+            f"not {wanted_text}" + (product if same else ""),
             _names(decisions),
             expected=f"weight_decay {wanted_text}",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix=f"set weight_decay={wanted_text}, or audit with --weight-decay {actual_text}",
+            fix="" if same else f"set weight_decay={wanted_text}, or audit with --weight-decay {actual_text}",
+            severity="note" if same else None,
         )
+
+
+def _same_product(observed: ObservedPlan, wanted: float, observation: Observation) -> bool:
+    """Whether lr x weight_decay is the product of the coefficient and the rate of another group, as under muP."""
+    optimizer, lr = observed.optimizer(observation), observation.lr or 0.0
+    rates = [group.lr for group in optimizer.groups if group.lr and group.lr != lr and group.parameters]
+    product = lr * effective_weight_decay(observation)
+    return optimizer.semantics == "decoupled" and any(isclose(product, wanted * rate, rel_tol=1e-6) for rate in rates)
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:

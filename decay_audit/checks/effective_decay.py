@@ -37,7 +37,7 @@ def _default_in_effect(observed: ObservedPlan, optimizer: Optimizer) -> Iterator
     for index, group in enumerate(optimizer.groups):
         is_default = group.weight_decay_is_default
         is_wanted = isclose(wanted.get((optimizer.name, index), 0.0), group.weight_decay)
-        if not group.weight_decay or is_default is False or (is_default is None and is_wanted):
+        if not group.weight_decay or not group.parameters or is_default is False or (is_default is None and is_wanted):
             continue
         coefficient = coefficient_text(group.weight_decay)
         yield finding(
@@ -48,7 +48,7 @@ def _default_in_effect(observed: ObservedPlan, optimizer: Optimizer) -> Iterator
             filter(None, group.parameters),
             expected="weight_decay set in the code",
             found=f"the default {coefficient}",
-            where=f"group {index} of {optimizer.type}",
+            where=f"group {index} of {observed.optimizer_name(optimizer)}",
             fix=f"set weight_decay={coefficient} in the code, or the coefficient you want",
         )
 

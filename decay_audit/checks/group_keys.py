@@ -26,12 +26,12 @@ def check_group_keys(observed: ObservedPlan) -> Iterator[Finding]:
                 missing.setdefault(group.missing_keys, []).append(index)
             for key in _unread_keys(optimizer, group):
                 unread.setdefault(key, []).append(index)
-        yield from (_missing(optimizer, keys, indices) for keys, indices in missing.items())
-        yield from (_unread(optimizer, key, indices) for key, indices in unread.items())
+        yield from (_missing(observed, optimizer, keys, indices) for keys, indices in missing.items())
+        yield from (_unread(observed, optimizer, key, indices) for key, indices in unread.items())
 
 
-def _missing(optimizer: Optimizer, keys: Sequence[str], indices: Sequence[int]) -> Finding:
-    groups, lack = _groups(optimizer, indices), "lacks" if len(indices) == 1 else "lack"
+def _missing(observed: ObservedPlan, optimizer: Optimizer, keys: Sequence[str], indices: Sequence[int]) -> Finding:
+    groups, lack = _groups(observed, optimizer, indices), "lacks" if len(indices) == 1 else "lack"
     raises = "." not in optimizer.import_path  # the classes of torch.optim look each key up
     them = "it" if len(keys) == 1 else "them"
     ending = "the next step raises KeyError" if raises else f"a step that looks {them} up raises KeyError"
@@ -57,8 +57,8 @@ def _unread_keys(optimizer: Optimizer, group: ParamGroup) -> Iterator[str]:
             yield key
 
 
-def _unread(optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
-    groups, has = _groups(optimizer, indices), "has" if len(indices) == 1 else "have"
+def _unread(observed: ObservedPlan, optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
+    groups, has = _groups(observed, optimizer, indices), "has" if len(indices) == 1 else "have"
     values = list(dict.fromkeys(repr(optimizer.groups[index].hyperparameters[key]) for index in indices))
     meant = "lr" if "lr" in key or ("rate" in key and "decay" not in key) else "weight_decay"
     if is_factor := _FACTOR.search(key) is not None:
@@ -77,12 +77,13 @@ def _unread(optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
     )
 
 
-def _groups(optimizer: Optimizer, indices: Sequence[int]) -> str:
+def _groups(observed: ObservedPlan, optimizer: Optimizer, indices: Sequence[int]) -> str:
+    name = observed.optimizer_name(optimizer)
     if len(indices) == 1:
-        return f"group {indices[0]} of {optimizer.type}"
+        return f"group {indices[0]} of {name}"
     if len(indices) == len(optimizer.groups):
-        return f"all {len(indices)} groups of {optimizer.type}"
-    return f"groups {join_words([str(index) for index in indices])} of {optimizer.type}"
+        return f"all {len(indices)} groups of {name}"
+    return f"groups {join_words([str(index) for index in indices])} of {name}"
 
 
 def _names(optimizer: Optimizer, indices: Sequence[int]) -> list[str]:

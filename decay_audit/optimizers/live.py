@@ -190,6 +190,9 @@ def _is_default(
     chain = wrapper_chain(optimizer)
     recorded = [log.weight_decay_is_default(wrapper, index) for wrapper in chain] if log else []
     known = [is_default for is_default in recorded if is_default is not None]
+    defaults = [default for default in map(default_weight_decay, chain) if default is not None]
+    if defaults and coefficient not in defaults:  # code wrote it, perhaps into the finished group
+        return False
     if known:
         return all(known)
-    return None if coefficient in map(default_weight_decay, chain) else False
+    return None if defaults else False

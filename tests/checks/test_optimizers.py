@@ -503,3 +503,29 @@ def test_a_class_is_named_once_however_many_optimizers_have_it() -> None:
     each = [replace(adamw(group(name)), name=f"optimizer[{index}]") for index, name in enumerate(MODEL[:-1])]
     findings = {one.code: one for one in check_optimizers(planned(), each)}
     assert findings["DA201"].found == "in no param group of AdamW"
+
+
+def test_a_coefficient_that_nobody_sets_is_no_error() -> None:
+    default = adamw(group(*MODEL, weight_decay=0.0, weight_decay_is_default=True))
+    (one,) = check_optimizers(planned(), [default], coefficient_adopted=True)
+    assert (one.code, one.severity) == ("DA401", "note")
+    (asked,) = check_optimizers(planned(), [default])
+    assert asked.severity == "error"
+    written = adamw(group(*MODEL, weight_decay=0.0))
+    (one,) = check_optimizers(planned(), [written], coefficient_adopted=True)
+    assert one.severity == "error"
+
+
+def test_an_empty_group_has_no_default_in_effect() -> None:
+    empty = adamw(*GOOD.groups, group(weight_decay_is_default=True))
+    assert "DA501" not in findings_by_code(planned(), empty)
+
+
+def test_coefficients_that_keep_lr_times_weight_decay_are_a_note_without_a_fix() -> None:
+    """muP: a width 8 times the base's divides lr by 8 and multiplies weight_decay by it."""
+    scaled = group("a.weight", weight_decay=0.8, lr=1e-3 / 8)
+    (one,) = check_optimizers(planned(), [adamw(scaled, group("b.weight"), GOOD.groups[1])])
+    assert (one.code, one.severity, one.fix) == ("DA103", "note", "")
+    other = group("a.weight", weight_decay=0.8, lr=1e-3 / 4)
+    (one,) = check_optimizers(planned(), [adamw(other, group("b.weight"), GOOD.groups[1])])
+    assert one.severity == "error"

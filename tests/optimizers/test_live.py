@@ -243,6 +243,15 @@ def test_a_default_is_known_where_the_construction_was_watched() -> None:
     ]
 
 
+def test_a_coefficient_that_code_writes_into_a_finished_group_is_no_default() -> None:
+    model = net()
+    with watch() as log:
+        scheduled, untouched = AdamW(model.parameters()), AdamW(model.parameters())
+        scheduled.param_groups[0]["weight_decay"] = 0.04
+    watched = observe(find([scheduled, untouched]), names(model), log).optimizers
+    assert [one.groups[0].weight_decay_is_default for one in watched] == [False, True]
+
+
 def test_a_default_is_only_suspected_where_the_construction_was_not_watched() -> None:
     model = net()
     assert read(AdamW(model.parameters()), model).optimizers[0].groups[0].weight_decay_is_default is None
