@@ -62,7 +62,7 @@ def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> 
         yield _refused(live, saved, target)
         return
     yield from _other_class(live, saved)
-    yield from _swapped(live, saved, target)
+    yield from _swapped(live, saved, shapes, target)
     yield from _other_shapes(live, saved, shapes, target)
     yield from _restored_coefficients(live, saved)
 
@@ -101,13 +101,17 @@ def _other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
             return
 
 
-def _swapped(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
-    """Groups of the same sizes with other names: torch says nothing, and parameters get the state of others."""
+def _swapped(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
+    """Groups of the same sizes in another order: torch says nothing, and parameters get the state of others.
+
+    A saved name that the model does not have is that of a parameter that was renamed since.
+    """
+    known = {*shapes, *(name for group in live.groups for name in group.parameters)}
     pairs = [
         (name, saved_name)
         for group, saved_group in zip(live.groups, saved.groups, strict=True)
         for name, saved_name in zip(group.parameters, saved_group.parameters, strict=True)
-        if name and saved_name and name != saved_name and not saved_group.shapes
+        if name and saved_name and name != saved_name and saved_name in known and not saved_group.shapes
     ]
     if pairs:
         name, saved_name = pairs[0]

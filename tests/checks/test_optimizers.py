@@ -156,6 +156,14 @@ def test_another_coefficient_of_a_saved_optimizer_is_one_finding_about_resuming(
     assert [one.code for one in check_optimizers(planned(), [saved])] == ["DA103"]
 
 
+def test_a_state_of_parameters_that_were_renamed_in_the_same_order_fits() -> None:
+    renamed = adamw(group("old.a.weight", "old.b.weight"), group("old.bias", weight_decay=0.0), origin="checkpoint")
+    live = adamw(group("a.weight", "b.weight"), group("a.bias", weight_decay=0.0))
+    assert check_resume([live, renamed], dict.fromkeys(MODEL, (4,))) == ()
+    swapped = adamw(group("b.weight", "a.weight"), group("a.bias", weight_decay=0.0), origin="checkpoint")
+    assert [one.code for one in check_resume([live, swapped], dict.fromkeys(MODEL, (4,)))] == ["DA601"]
+
+
 def test_coefficients_that_differ_by_rounding_are_the_same() -> None:
     near = adamw(group("a.weight", "b.weight", weight_decay=0.1 + 1e-9), GOOD.groups[1])
     assert findings_by_code(planned(), near) == {}
