@@ -91,9 +91,9 @@ HEAD = """# What `weight_decay` means in each optimizer
 The columns semantics, form and switch are the table in `decay_audit/optimizers/table/`, taken from the sources of
 each library. In parentheses: semantics and form with the switch at its other value. The column measured shows what one
 step with a gradient of zero did on a CPU, with weight_decay 0.02 and the switch at both values: `proportional 0.02`
-means that the weight shrank by lr x 0.02 of itself, `sign` that every element shrank by the same amount, `other`
-neither, `none` no change. `python -m tests.optimizers.page > docs/optimizers.md` makes this page, and a test measures
-the installed classes again.
+means that the weight shrank by lr x 0.02 of itself, `sign` that the coefficient hardly changed the amounts,
+`normalized` that a norm or the gradient sets them, `other` none of these, `none` no change. `python -m
+tests.optimizers.page > docs/optimizers.md` makes this page, and a test measures the installed classes again.
 
 {count}
 

@@ -46,11 +46,17 @@ NEEDS: Mapping[str, Mapping[str, Any]] = {
 """Arguments without which a class does not work, besides the parameters and lr."""
 
 _VECTORS = "tensors with one dimension do not decay, or have a coefficient of their own"
+_EPS = "its denominator's eps is larger than the gradient of so small a weight"
 _FIRST = "at the first step its denominator is the same for all elements"
 
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("timm.RMSpropTF", ""): _FIRST,
-    ("pytorch_optimizer.AdaHessian", "weight_decouple=False"): "divides by the Hessian, which is 0 for a gradient of 0",
+    ("pytorch_optimizer.AdaSmooth", ""): _EPS,
+    (
+        "pytorch_optimizer.AdaSmooth",
+        "weight_decouple=True",
+    ): "its step depends on how far the weight moved, by decay too",
+    ("pytorch_optimizer.AvaGrad", "weight_decouple=False"): _EPS,
     ("pytorch_optimizer.ApolloDQN", ""): _FIRST,
     ("pytorch_optimizer.BSAM", ""): "each step perturbs the weight at random",
     ("pytorch_optimizer.DAdaptLion", "weight_decouple=True"): "the distance starts at 1e-6, which float32 rounds away",
@@ -94,11 +100,11 @@ NOT_RUN: Mapping[str, str] = {
 
 EXPECTED: Mapping[DecayForm, tuple[Movement, ...]] = {
     "decoupled": ("proportional",),
-    "decoupled_without_lr": ("proportional",),
-    "decoupled_own_rate": ("proportional", "other"),
+    "decoupled_without_lr": ("proportional", "without_lr"),
+    "decoupled_own_rate": ("proportional", "other", "normalized"),
     "coupled": ("proportional",),
-    "coupled_adaptive": ("sign", "other"),
-    "coupled_normalized": ("proportional", "sign", "other"),
+    "coupled_adaptive": ("sign", "other", "normalized"),
+    "coupled_normalized": ("proportional", "sign", "other", "normalized"),
     "none": ("none",),
 }
 """How weights move under each form of decay."""

@@ -181,7 +181,7 @@ def test_cautious_decay_is_distinguished_from_none() -> None:
 
 def test_decay_that_needs_a_gradient_is_distinguished_from_none() -> None:
     model = net()
-    assert movements(LayerwiseScaled(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"other"}
+    assert movements(LayerwiseScaled(model.parameters(), lr=0.1, weight_decay=0.1), model) == {"normalized"}
     assert movements(LayerwiseScaled(model.parameters(), lr=0.1), model) == {"none"}
 
 
@@ -419,7 +419,7 @@ def test_initial_values_that_are_kept_by_the_id_of_their_parameter_go_with_its_p
                 parameter.sub_(0.1 * (parameter - self.start[id(parameter)]))
 
     model = nn.Sequential(nn.Linear(300, 200), nn.Linear(200, 7))  # larger than a probe tensor, and smaller
-    assert movements(TowardsStart(model.parameters()), model) == {"other"}
+    assert movements(TowardsStart(model.parameters()), model) == {"other_point"}
 
 
 def test_what_a_step_prints_does_not_go_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

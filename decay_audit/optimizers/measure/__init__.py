@@ -6,6 +6,7 @@ What a step with a gradient of zero moves is decay. Knows no table and no rule.
 - probe: takes steps on a copy of the optimizer, and returns the values before and after
 - probe_tensors: makes the copy, on small tensors of known values instead of the model's parameters
 - deepcopy: copies what an optimizer holds, as far as it can be copied
+- laws: compares steps under several conditions: what the amount depends on
 - movement: tells from the values before and after in which way a tensor moved, and how far
 """
 

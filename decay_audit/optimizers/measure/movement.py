@@ -69,7 +69,7 @@ def with_gradient(still: StepEffect, helped: StepEffect, opposed: StepEffect) ->
     if helped.movement == "proportional" and abs(opposed.rate - helped.rate) <= SPREAD * abs(helped.rate):
         return helped
     moving = [effect for effect in (helped, opposed) if effect.movement in ("proportional", "sign", "other")]
-    return replace(moving[0], movement="other") if moving else None
+    return replace(moving[0], movement="normalized") if moving else None
 
 
 def rounding_error(values: torch.Tensor) -> float:

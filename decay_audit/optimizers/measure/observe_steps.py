@@ -1,7 +1,8 @@
 """Optimizers go in; out come their observations, with what steps on probe tensors did to each parameter."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation
 from decay_audit.optimizers.find import NamedOptimizers
 from decay_audit.optimizers.live import LiveOptimizers, decaying_optimizer, observe
+from decay_audit.optimizers.measure.laws import Removed, law
 from decay_audit.optimizers.measure.movement import (
     NOISE_OF_DIFFERENCE,
     StepEffect,
@@ -18,12 +20,13 @@ from decay_audit.optimizers.measure.movement import (
     rounding_error,
     with_gradient,
 )
-from decay_audit.optimizers.measure.probe import Gradient, ProbeResult, probe
+from decay_audit.optimizers.measure.probe import Factors, Gradient, ProbeResult, probe
 from decay_audit.optimizers.watch_construction import ConstructionLog
 
 STEPS = 3
 MORE_STEPS = 12
 """Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
+WITHOUT_COEFFICIENT = Factors(coefficient=0)
 
 Effects = dict[int, StepEffect]
 """By the id of the tensor."""
@@ -115,10 +118,79 @@ def _representatives(optimizer: torch.optim.Optimizer, effects: Effects) -> dict
 
 
 def _effects_in_detail(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
-    effects = _without_gradient(optimizer, keys, STEPS)
+    steps, effects = STEPS, _without_gradient(optimizer, keys, STEPS)
     if all(effect.movement == "none" for effect in effects.values()):
-        effects = _without_gradient(optimizer, keys, MORE_STEPS)
-    return effects | _corrected_by_gradient(optimizer, effects)
+        steps, effects = MORE_STEPS, _without_gradient(optimizer, keys, MORE_STEPS)
+    effects |= _corrected_by_gradient(optimizer, effects)
+    return effects | _laws(optimizer, effects, steps)
+
+
+def _laws(optimizer: torch.optim.Optimizer, effects: Effects, steps: int) -> Effects:
+    """Tell what the movements depend on, where steps under other conditions can be taken."""
+    keys = [key for key, effect in effects.items() if effect.movement in ("proportional", "sign", "other", "none")]
+    if not keys:
+        return {}
+    try:
+        amounts = _removed(optimizer, steps, keys)
+    except OptimizerError:
+        return {}
+    lrs = {id(tensor): float(group.get("lr") or 1.0) for group in optimizer.param_groups for tensor in group["params"]}
+    return {key: _with_law(effects[key], one, lrs[key]) for key, one in amounts.items()}
+
+
+def _with_law(effect: StepEffect, removed: Removed, lr: float) -> StepEffect:
+    movement = law(removed, effect.movement)
+    if movement == "without_lr":
+        return StepEffect(movement=movement, rate=(removed.usual / removed.weight).mean().item() / lr)
+    return replace(effect, movement=movement)
+
+
+def _removed(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> dict[int, Removed]:
+    """What the first step that moves a tensor removes from it, under each condition."""
+    usual = _exact(optimizer, steps, keys)
+
+    def under(**condition: Any) -> ProbeResult:  # noqa: ANN401 - arguments of probe()
+        settings: dict[str, Any] = {"dtype": usual.dtype, "amplify": usual.amplify, "only": keys, "steps": steps}
+        return probe(optimizer, **settings, **condition)
+
+    at_twice_lr, at_twice_coefficient = under(factors=Factors(lr=2)), under(factors=Factors(coefficient=2))
+    of_twice_weight, without_coefficient = under(factors=Factors(weight=2)), under(factors=WITHOUT_COEFFICIENT)
+    decayed, plain = _with_random_gradient(under)
+    amounts = {}
+    for key, values in usual.values.items():
+        moving = (index for index, (before, after) in enumerate(pairwise(values)) if not before.equal(after))
+        index = next(moving, None)
+
+        def removed(result: ProbeResult, key: int = key, index: int = index or 0) -> torch.Tensor:
+            return (result.values[key][index] - result.values[key][index + 1]).double()
+
+        by_decay = None
+        if decayed and plain:
+            by_decay = removed(decayed) - removed(plain)
+            if index is None:
+                by_decay = (plain.values[key][-1] - decayed.values[key][-1]).double()
+        amounts[key] = Removed(
+            weight=values[index or 0].double(),
+            usual=removed(usual),
+            at_twice_lr=removed(at_twice_lr),
+            at_twice_coefficient=removed(at_twice_coefficient),
+            without_coefficient=removed(without_coefficient),
+            of_twice_weight=removed(of_twice_weight),
+            by_decay=by_decay,
+            noise=rounding_error(values[-1]) * values[0].abs().max().item(),
+        )
+    return amounts
+
+
+def _with_random_gradient(under: Callable[..., ProbeResult]) -> tuple[ProbeResult | None, ProbeResult | None]:
+    """Steps with twice the coefficient and with the usual one; None where the optimizer takes no such gradient.
+
+    Without a coefficient, some optimizers leave out more than the decay.
+    """
+    try:
+        return under(gradient="random", factors=Factors(coefficient=2)), under(gradient="random")
+    except OptimizerError:
+        return None, None
 
 
 def _without_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int], steps: int) -> Effects:
@@ -175,7 +247,7 @@ def _corrected_by_gradient(optimizer: torch.optim.Optimizer, effects: Effects) -
 
 def _difference_by_decay(optimizer: torch.optim.Optimizer, gradient: Gradient, keys: Collection[int]) -> Effects:
     decayed = probe(optimizer, dtype=torch.float64, gradient=gradient, only=keys)
-    plain = probe(optimizer, dtype=torch.float64, gradient=gradient, decay=False, only=keys).values
+    plain = probe(optimizer, dtype=torch.float64, gradient=gradient, factors=WITHOUT_COEFFICIENT, only=keys).values
     return {
         key: effect_of_step(before, before + after - plain[key][1], decayed.lrs[key], NOISE_OF_DIFFERENCE)
         for key, (before, after) in decayed.values.items()

@@ -18,10 +18,10 @@ from msgspec import Struct
 
 from decay_audit.errors import OptimizerError
 from decay_audit.optimizers.measure.probe_tensors import ProbeOptimizer, copy_onto_probe_tensors
-from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, WARMUP_KEYS
+from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, LR_KEYS, WARMUP_KEYS
 
-Gradient = Literal["zero", "with", "against"]
-"""Zero; with the weight's sign, so that a step shrinks the weight; or with the other sign."""
+Gradient = Literal["zero", "with", "against", "random"]
+"""Zero; with the weight's sign, so that a step shrinks the weight; with the other sign; or without any relation."""
 LR_IF_ZERO = 1e-3
 """A group's lr in a probe where it is 0, as at the start of a warm-up, and torch's schedulers left no `initial_lr`."""
 AMPLIFIED_LR = 0.1
@@ -32,16 +32,30 @@ GRADIENT_SIZE = 1e-2
 SEED = 0
 
 
+class Factors(Struct, frozen=True, kw_only=True):
+    """What every learning rate, coefficient and value of a copy is multiplied with before it steps."""
+
+    lr: float = 1
+    coefficient: float = 1
+    weight: float = 1
+
+
+UNCHANGED = Factors()
+
+
 class ProbeResult(Struct, frozen=True, kw_only=True):
     """What steps did, by the id of the original tensor.
 
     Attributes:
         values: of its probe tensor, before the first step and after each.
         lrs: the lr with which its group stepped; 1 where the group has none.
+        dtype, amplify: as `probe` was asked.
     """
 
     values: Mapping[int, tuple[torch.Tensor, ...]]
     lrs: Mapping[int, float]
+    dtype: torch.dtype | None = None
+    amplify: bool = False
 
 
 def probe(
@@ -50,16 +64,16 @@ def probe(
     steps: int = 1,
     dtype: torch.dtype | None = None,
     gradient: Gradient = "zero",
-    decay: bool = True,
     amplify: bool = False,
+    factors: Factors = UNCHANGED,
     only: Collection[int] | None = None,
 ) -> ProbeResult:
     """Take steps on a copy.
 
     Args:
         dtype: of the probe tensors; None keeps each parameter's own.
-        decay: False sets every coefficient to 0 first.
         amplify: raise every lr to at least `AMPLIFIED_LR`, so that the step is larger than rounding errors.
+        factors: what to multiply learning rates, coefficients and values with.
         only: ids of the tensors to step; None steps all.
 
     Raises:
@@ -70,9 +84,11 @@ def probe(
         for keep_state, step in _STEP_FORMS:
             try:
                 copy = copy_onto_probe_tensors(optimizer, dtype, keep_state=keep_state, only=only)
-                lrs = _prepare_groups(copy, decay=decay, amplify=amplify)
+                lrs = _prepare_groups(copy, amplify=amplify)
+                _multiply(copy, factors)
                 with _parameters_hidden(optimizer):
-                    return ProbeResult(values=_values_of_steps(copy, steps, partial(step, copy, gradient)), lrs=lrs)
+                    values = _values_of_steps(copy, steps, partial(step, copy, gradient))
+                return ProbeResult(values=values, lrs=lrs, dtype=dtype, amplify=amplify)
             except OptimizerError:
                 raise
             except Exception as error:  # noqa: BLE001 - a step is a library's or the user's code and may raise anything
@@ -104,23 +120,39 @@ def _owns_its_values(tensor: torch.Tensor) -> bool:
     return type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.is_leaf and not tensor.is_inference()
 
 
-def _prepare_groups(copy: ProbeOptimizer, *, decay: bool, amplify: bool) -> dict[int, float]:
-    """Give every group an lr above 0, and without `decay` coefficients of 0; return the lr of each tensor."""
+def _prepare_groups(copy: ProbeOptimizer, *, amplify: bool) -> dict[int, float]:
+    """Give every group an lr above 0; return the lr of each tensor."""
     lrs: dict[int, float] = {}
     for group in copy.optimizer.param_groups:
         if "lr" in group and not float(group["lr"] or 0):
             _set_lr(group, float(group.get("initial_lr") or LR_IF_ZERO))
-        if "lr" in group and amplify:
-            _set_lr(group, max(float(group["lr"]), AMPLIFIED_LR))
+        if "lr" in group and amplify and float(group["lr"]) < AMPLIFIED_LR:
+            _multiply_settings(group, dict.fromkeys(LR_KEYS, AMPLIFIED_LR / float(group["lr"])))
         for key in WARMUP_KEYS:
             if group.get(key):
                 group[key] = 0  # measured is a step after the warm-up
-        for key in COEFFICIENT_KEYS:
-            if key in group and not decay:
-                group[key] = 0.0
         for tensor in group["params"]:
             lrs[id(tensor)] = float(group.get("lr") or 1.0)
     return {key: lrs[id(tensor)] for key, tensor in copy.tensors.items()}
+
+
+def _multiply(copy: ProbeOptimizer, factors: Factors) -> None:
+    """Change the learning rates, the coefficients and the values of a copy."""
+    by_key = {**dict.fromkeys(LR_KEYS, factors.lr), **dict.fromkeys(COEFFICIENT_KEYS, factors.coefficient)}
+    for settings in (*copy.optimizer.param_groups, getattr(copy.optimizer, "defaults", {})):
+        _multiply_settings(settings, by_key)
+    for tensor in copy.tensors.values():
+        if factors.weight != 1:
+            tensor.data.mul_(factors.weight)
+
+
+def _multiply_settings(settings: dict[str, Any], factors: Mapping[str, float]) -> None:
+    for key, factor in factors.items():
+        match settings.get(key):
+            case torch.Tensor() as value:
+                settings[key] = value.mul_(factor)  # some optimizers need the tensor that they made
+            case float() | int() as value if factor != 1:
+                settings[key] = value * factor
 
 
 def _set_lr(group: dict[str, Any], lr: float) -> None:
@@ -151,9 +183,22 @@ def _trainable(copy: ProbeOptimizer) -> Iterator[torch.Tensor]:
 
 
 def _set_gradients(copy: ProbeOptimizer, gradient: Gradient) -> None:
-    factor = {"zero": 0.0, "with": GRADIENT_SIZE, "against": -GRADIENT_SIZE}[gradient]
+    generator = torch.Generator().manual_seed(SEED)
     for tensor in _trainable(copy):
-        tensor.grad = torch.zeros_like(tensor) if not factor else tensor.detach() * factor
+        tensor.grad = _gradient(tensor.detach(), gradient, generator)
+
+
+def _gradient(tensor: torch.Tensor, gradient: Gradient, generator: torch.Generator) -> torch.Tensor:
+    match gradient:
+        case "zero":
+            return torch.zeros_like(tensor)
+        case "with":
+            return tensor * GRADIENT_SIZE
+        case "against":
+            return tensor * -GRADIENT_SIZE
+        case "random":
+            noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+            return (noise * GRADIENT_SIZE * tensor.double().square().mean().sqrt()).to(tensor.dtype)
 
 
 def _step(copy: ProbeOptimizer, gradient: Gradient) -> None:
@@ -172,7 +217,7 @@ def _step_with_closure(copy: ProbeOptimizer, gradient: Gradient) -> None:
 
 def _step_with_graph(copy: ProbeOptimizer, gradient: Gradient) -> None:
     """For second-order optimizers, which differentiate the gradient once more."""
-    factor = {"zero": 0.0, "with": GRADIENT_SIZE, "against": -GRADIENT_SIZE}[gradient]
+    factor = {"zero": 0.0, "with": GRADIENT_SIZE, "against": -GRADIENT_SIZE, "random": GRADIENT_SIZE}[gradient]
     trained = list(_trainable(copy))
     with torch.enable_grad():
         loss = torch.stack([(tensor**2).sum() for tensor in trained]).sum() * (factor / 2)

@@ -7,7 +7,7 @@ import copy
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from math import prod
+from math import floor, isfinite, log2, prod
 from typing import Any
 
 import torch
@@ -22,6 +22,11 @@ TOTAL_ELEMENTS = 1 << 25
 LARGEST = 8192
 SMALLEST = 256
 """Elements of one probe tensor. So many, because some optimizers treat tensors below 4,096 elements differently."""
+SAMPLE = 1 << 16
+"""Elements of a parameter that are read to know its size."""
+SMALLEST_SCALE, LARGEST_SCALE = -8, 4
+"""Exponents of 2 between which a probe tensor is scaled."""
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 NARROW = 8
 """A dimension up to this size is kept: optimizers have rules on ranks, ones and narrow sides."""
 
@@ -95,11 +100,26 @@ def _known_values(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
 def _probe_tensor(original: torch.Tensor, limit: int, dtype: torch.dtype | None) -> torch.Tensor:
     probe_dtype = dtype if dtype is not None and original.is_floating_point() else original.dtype
     values = known_values(shrink_shape(original.shape, limit), probe_dtype)
+    if (scale := _scale(original)) != 1:
+        values *= scale
     tensor = torch.nn.Parameter(values, requires_grad=original.requires_grad)
     for name, value in vars(original).items():  # attributes that some optimizers read
         if isinstance(value, bool | int | float | str):
             setattr(tensor, name, value)
     return tensor
+
+
+def _scale(original: torch.Tensor) -> float:
+    """The power of two below a parameter's root mean square, as steps may depend on it; 1 where it is not known.
+
+    A power of two keeps the values exact in every dtype.
+    """
+    if original.is_meta or original.layout is not torch.strided or type(original) not in _PLAIN:
+        return 1.0
+    if not original.is_floating_point() or not original.untyped_storage().size():  # sharded away
+        return 1.0
+    size = original.detach().reshape(-1)[:SAMPLE].double().square().mean().sqrt().item()
+    return 2.0 ** min(max(floor(log2(size)), SMALLEST_SCALE), LARGEST_SCALE) if size > 0 and isfinite(size) else 1.0
 
 
 def _clone(optimizer: object, memo: Memo, new_state: Callable[[Mapping[Any, Any]], object]) -> Any:  # noqa: ANN401 - of the original's class

@@ -5,6 +5,15 @@ from collections.abc import Mapping
 COEFFICIENT_KEYS: Mapping[str, str] = {"weight_decay": "torch", "wd": "fastai"}
 """The coefficient of a group, the usual name first."""
 
+LR_KEYS: Mapping[str, str] = {
+    "lr": "torch",
+    "initial_lr": "torch's schedulers",
+    "max_lr": "torch's schedulers, optimi",
+    "base_lr": "torch's schedulers",
+    "peak_lr": "",
+}
+"""Learning rates of a group: the current one, and those that a schedule begins at, ends at or passes."""
+
 WITHOUT_LR_KEYS: Mapping[str, str] = {"fixed_decay": "timm's AdaBelief, pytorch-optimizer"}
 """If true, decoupled decay is not multiplied by lr."""
 

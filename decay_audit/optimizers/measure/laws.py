@@ -1,0 +1,121 @@
+"""What steps removed from a weight under several conditions goes in; out comes the law that these amounts follow.
+
+The conditions are twice the learning rate, twice the coefficient or none, twice the weight, and a random gradient. The
+amounts of one condition alone do not tell an L1 penalty from Adam, or decay towards 0 from a pull to other values.
+"""
+
+from math import isclose
+
+import torch
+from msgspec import Struct
+
+from decay_audit.model.observations import Movement
+
+TOLERANCE = 0.02
+"""Relative difference up to which amounts are in proportion."""
+LOOSE = 0.1
+"""The same where an epsilon in a denominator may change them a little."""
+RESOLVED = 1e-3
+"""Least part of an amount that grows with the weight, where the rest of it does not."""
+SLOPE = 0.5
+"""Least exponent of the weight's size in an amount that counts as growing with the weight."""
+
+
+class Removed(Struct, frozen=True, kw_only=True, eq=False):
+    """What one step removed from each element of a weight: the values before it, minus those after it.
+
+    Attributes:
+        weight: the values before the step.
+        usual: with a gradient of zero, and the group's own settings.
+        without_coefficient: with a coefficient of 0.
+        by_decay: with a random gradient: the difference that twice the coefficient makes; None if it was not measured.
+        noise: size of rounding errors.
+    """
+
+    weight: torch.Tensor
+    usual: torch.Tensor
+    at_twice_lr: torch.Tensor
+    at_twice_coefficient: torch.Tensor
+    without_coefficient: torch.Tensor
+    of_twice_weight: torch.Tensor
+    by_decay: torch.Tensor | None
+    noise: float
+
+
+def law(removed: Removed, movement: Movement) -> Movement:
+    """Tell the law of a movement that one condition showed: `proportional`, `sign`, `other` or `none`."""
+    if movement == "none":
+        return _without_a_gradient_nothing(removed)
+    if removed.usual.abs().max().item() < 100 * removed.noise:
+        return movement
+    return _of_fraction(removed) if movement == "proportional" else _of_amount(removed, movement)
+
+
+def _without_a_gradient_nothing(removed: Removed) -> Movement:
+    decays = removed.by_decay is not None and removed.by_decay.abs().max().item() > 100 * removed.noise
+    return "normalized" if decays else "none"
+
+
+def _of_fraction(removed: Removed) -> Movement:
+    """The law of the same fraction of each element."""
+    if _coefficient_counts(removed) and _is_multiple(removed.at_twice_coefficient, removed.usual, 1):
+        return "normalized"
+    if not _is_multiple(removed.of_twice_weight, removed.usual, 2):
+        return "normalized"
+    if removed.by_decay is not None and _coefficient_counts(removed):
+        rate = _projection(removed.usual - removed.without_coefficient, removed.weight)
+        if not isclose(_projection(removed.by_decay, removed.weight), rate, rel_tol=LOOSE):
+            return "normalized"  # projected, as the step on a gradient may depend a little on the decayed weight
+    if _is_multiple(removed.at_twice_lr, removed.usual, 1):
+        return "without_lr"
+    return "proportional" if _is_multiple(removed.at_twice_lr, removed.usual, 2, LOOSE) else "other"
+
+
+def _of_amount(removed: Removed, movement: Movement) -> Movement:
+    """The law of anything but a fraction."""
+    difference = removed.of_twice_weight - removed.usual
+    pull = _multiple(difference, removed.weight)
+    if pull is not None and pull > 0:
+        size, offset = removed.usual.abs().max().item(), removed.usual - pull * removed.weight
+        if (
+            difference.abs().max().item() > max(RESOLVED * size, 100 * removed.noise)
+            and offset.abs().max().item() > LOOSE * size
+        ):
+            return "other_point"
+    is_constant = movement == "sign" or _multiple(removed.usual, torch.ones_like(removed.usual)) is not None
+    if not _coefficient_counts(removed):
+        return "constant" if is_constant and movement != "sign" else movement
+    if is_constant and _is_multiple(removed.at_twice_coefficient, removed.usual, 2, LOOSE):
+        return "constant"
+    if _is_multiple(removed.at_twice_coefficient, removed.usual, 1, LOOSE):
+        return "sign" if _exponent(removed) < SLOPE else "normalized"
+    return "other"
+
+
+def _coefficient_counts(removed: Removed) -> bool:
+    """Whether the amounts are others without the coefficient."""
+    return not _is_multiple(removed.without_coefficient, removed.usual, 1, LOOSE)
+
+
+def _is_multiple(amounts: torch.Tensor, unit: torch.Tensor, factor: float, tolerance: float = TOLERANCE) -> bool:
+    multiple = _multiple(amounts, unit, tolerance)
+    return multiple is not None and isclose(multiple, factor, rel_tol=tolerance)
+
+
+def _multiple(amounts: torch.Tensor, unit: torch.Tensor, tolerance: float = TOLERANCE) -> float | None:
+    """The factor between two tensors, if it is the same for all elements."""
+    factor = _projection(amounts, unit)
+    error = (amounts - factor * unit).abs().max()
+    return factor if error <= tolerance * (factor * unit).abs().max() else None
+
+
+def _projection(amounts: torch.Tensor, unit: torch.Tensor) -> float:
+    """The factor of the multiple that is nearest to the amounts."""
+    return ((amounts * unit).sum() / (unit * unit).sum()).item()
+
+
+def _exponent(removed: Removed) -> float:
+    """The exponent of the weight's size in the amounts, fitted: 1 for a fraction, 0 for the same amount."""
+    sizes, amounts = removed.weight.abs().log(), removed.usual.abs().clamp_min(removed.noise or 1e-300).log()
+    sizes, amounts = sizes - sizes.mean(), amounts - amounts.mean()
+    return ((sizes * amounts).sum() / (sizes * sizes).sum().clamp_min(1e-30)).item()
