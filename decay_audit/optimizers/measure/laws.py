@@ -73,15 +73,8 @@ def _of_fraction(removed: Removed) -> Movement:
 
 def _of_amount(removed: Removed, movement: Movement) -> Movement:
     """The law of anything but a fraction."""
-    difference = removed.of_twice_weight - removed.usual
-    pull = _multiple(difference, removed.weight)
-    if pull is not None and pull > 0:
-        size, offset = removed.usual.abs().max().item(), removed.usual - pull * removed.weight
-        if (
-            difference.abs().max().item() > max(RESOLVED * size, 100 * removed.noise)
-            and offset.abs().max().item() > LOOSE * size
-        ):
-            return "other_point"
+    if _pulls_elsewhere(removed):
+        return "other_point"
     is_constant = movement == "sign" or _multiple(removed.usual, torch.ones_like(removed.usual)) is not None
     if not _coefficient_counts(removed):
         return "constant" if is_constant and movement != "sign" else movement
@@ -90,6 +83,21 @@ def _of_amount(removed: Removed, movement: Movement) -> Movement:
     if _is_multiple(removed.at_twice_coefficient, removed.usual, 1, LOOSE):
         return "sign" if _exponent(removed) < SLOPE else "normalized"
     return "other"
+
+
+def _pulls_elsewhere(removed: Removed) -> bool:
+    """Whether the amounts are a multiple of the weight's distance to a point other than 0.
+
+    An amount that has the weight's sign has no such point: it points to 0, and only its size differs.
+    """
+    difference = removed.of_twice_weight - removed.usual
+    pull = _multiple(difference, removed.weight)
+    if pull is None or pull <= 0:
+        return False
+    size, offset = removed.usual.abs().max().item(), removed.usual - pull * removed.weight
+    is_resolved = difference.abs().max().item() > max(RESOLVED * size, 100 * removed.noise)
+    is_elsewhere = offset.abs().max().item() > LOOSE * size and _multiple(offset, removed.weight.sign(), LOOSE) is None
+    return is_resolved and is_elsewhere
 
 
 def _coefficient_counts(removed: Removed) -> bool:
