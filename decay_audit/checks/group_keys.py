@@ -83,7 +83,7 @@ def _groups(observed: ObservedPlan, optimizer: Optimizer, indices: Sequence[int]
         return f"group {indices[0]} of {name}"
     if len(indices) == len(optimizer.groups):
         return f"all {len(indices)} groups of {name}"
-    return f"groups {join_words([str(index) for index in indices])} of {name}"
+    return f"groups {first_few([str(index) for index in indices], 5)} of {name}"
 
 
 def _names(optimizer: Optimizer, indices: Sequence[int]) -> list[str]:
