@@ -45,17 +45,22 @@ def finding(
     where: str = "",
     fix: str = "",
     severity: Severity | None = None,
+    lenient: bool = False,
 ) -> Finding:
-    """Make the finding of a code, with the severity that the table gives it unless it is a milder one."""
+    """Make the finding of a code, with the severity that the table gives it unless it is a milder one.
+
+    Args:
+        lenient: the parameters' rule is lenient: the finding is a note, and there is nothing to repair.
+    """
     return Finding(
         code=code,
-        severity=severity or CODES[code].severity,
+        severity="note" if lenient else severity or CODES[code].severity,
         parameters=tuple(parameters),
         message=message,
         expected=expected,
         found=found,
         where=where,
-        fix=fix,
+        fix="" if lenient else fix,
     )
 
 
@@ -66,21 +71,22 @@ CODES: dict[str, Code] = {
         explanation="PyTorch applies weight_decay to every parameter of a param group, also to biases, norm weights "
         "and position embeddings, and reports nothing. Usual causes: one group made of model.parameters(), or a split "
         "by names or classes that match nothing in this model. `decay-audit emit` writes the groups that the ruleset "
-        "asks for.",
+        "asks for. It is a note where the rule is lenient: published practice differs there, and either is accepted.",
     ),
     "DA102": Code(
         title="the optimizer spares a parameter that the ruleset decays",
         severity="error",
         explanation="The parameter is in a group with weight_decay 0, but the ruleset decays it. Usual causes: a word "
         "such as `bias` or `ln` that also matches a matrix (relative_attention_bias.weight), a test on the number of "
-        "dimensions after tensors were flattened or sharded, or a group that lost its weight_decay key.",
+        "dimensions after tensors were flattened or sharded, or a group that lost its weight_decay key. It is a note "
+        "where the rule is lenient: published practice differs there, and either is accepted.",
     ),
     "DA103": Code(
         title="the optimizer decays a parameter with another coefficient",
         severity="error",
         explanation="The optimizer and the ruleset both decay the parameter, but with different coefficients. The "
         "coefficient is often changed after the optimizer is built: by a schedule, by a configuration key, or by a "
-        "resumed checkpoint, whose weight_decay replaces the new one.",
+        "resumed checkpoint, whose weight_decay replaces the new one. It is a note where the rule is lenient.",
     ),
     "DA104": Code(
         title="another optimizer takes a parameter than the ruleset says",
@@ -199,7 +205,7 @@ CODES: dict[str, Code] = {
         explanation="The model declares through no_weight_decay(), no_weight_decay_keywords() or a `_no_weight_decay` "
         "attribute that this parameter should not decay, but the ruleset or the optimizer decays it. Wrappers hide "
         "these declarations (DistributedDataParallel has no no_weight_decay), and torch.compile changes the names in "
-        "them.",
+        "them. It is a note where the rule that decides the parameter is lenient.",
     ),
     "DA306": Code(
         title="a rule needs facts that this source does not have: it was not applied",

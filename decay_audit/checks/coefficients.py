@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isclose
+from operator import itemgetter
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind, rules_with_locations, use_another_class
 from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay, has_known_decay
-from decay_audit.checks.plan import BIASES_AND_NORMS, declarations, inverted
+from decay_audit.checks.plan import BIASES_AND_NORMS, by_leniency, declarations, inverted
 from decay_audit.model.observations import Observation
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import join_words
@@ -21,19 +22,21 @@ _LISTED = 5
 def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
     """Compare coefficients. If nothing decays, or the policy is inverted, that one finding stands for all.
 
-    Parameters of which nobody knows whether they decay are left out.
+    These two are about strict decisions: without one that decays, there is only what lenient rules accept. Parameters
+    of which nobody knows whether they decay are left out.
     """
     grouped = [pair for pair in observed.pairs() if pair[0].grouped]
     unknown = {decision.name for decision, observation in grouped if not has_known_decay(observation)}
     pairs = [pair for pair in grouped if pair[0].name not in unknown]
+    strict = [pair for pair in pairs if not pair[0].lenient]
     decayed = {decision.name for decision, observation in pairs if effective_weight_decay(observation)}
     if not unknown:
-        if pairs and not decayed and any(decision.decays for decision, _ in pairs):
-            yield _nothing_decays(observed, pairs)
+        if not decayed and any(decision.decays for decision, _ in strict):
+            yield _nothing_decays(observed, strict)
             return
-        if inverted([decision for decision, _ in pairs], lambda decision: decision.name in decayed):
-            yield _inverted(observed, pairs)
-            return
+        if inverted([decision for decision, _ in strict], lambda decision: decision.name in decayed):
+            yield _inverted(observed, strict)
+            pairs = [pair for pair in pairs if pair[0].lenient]
     yield from _decayed(observed, pairs)
     yield from _spared(observed, [pair for pair in pairs if pair[0].name not in decayed])
     if observed.primary:
@@ -44,21 +47,25 @@ def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
 def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float | None:
     """Find the base coefficient that optimizers use: the commonest one where the ruleset decays in full.
 
-    A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from.
+    A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from. Where
+    it is lenient, the optimizer may have another coefficient: such parameters are asked only where there are no others.
     """
     base = plan.ruleset.weight_decay
-    decayed_in_full = {
-        decision.name for decision in plan.decisions if decision.weight_decay == base and decision.decays
-    }
+    in_full = [decision for decision in plan.decisions if decision.weight_decay == base and decision.decays]
+    strict = [decision for decision in in_full if not decision.lenient]
     live = [observation for observation in observations if observation.origin == "live"]
-    counts = Counter(
-        coefficient
-        for observation in live or observations
-        if observation.parameter in decayed_in_full
-        and has_known_decay(observation)
-        and (coefficient := effective_weight_decay(observation))
-    )
-    return counts.most_common(1)[0][0] if counts else None
+    for decisions in (strict, in_full):
+        names = {decision.name for decision in decisions}
+        counts = Counter(
+            coefficient
+            for observation in live or observations
+            if observation.parameter in names
+            and has_known_decay(observation)
+            and (coefficient := effective_weight_decay(observation))
+        )
+        if counts:
+            return counts.most_common(1)[0][0]
+    return None
 
 
 def _nothing_decays(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
@@ -116,36 +123,37 @@ def _inverted(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
 
 
 def _decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
-    differing = [pair for pair in pairs if not pair[0].decays and effective_weight_decay(pair[1])]
-    if differing:
+    spared = [pair for pair in pairs if not pair[0].decays and effective_weight_decay(pair[1])]
+    for lenient, differing in by_leniency(spared, itemgetter(0)):
         decisions = _unique(differing)
         yield finding(
             "DA101",
             f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()}; "
-            f"{_ruleset(observed)} spares {_them(decisions)}",
+            f"{_ruleset(observed)} spares {_them(decisions)}{_leniently(lenient=lenient)}",
             _names(decisions),
             expected="weight_decay 0",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
             fix=observed.emit_command(),
+            lenient=lenient,
         )
 
 
 def _spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
     """DA102, of parameters that no optimizer decays. One that is decayed in one of two groups is a DA202."""
-    differing = [pair for pair in pairs if pair[0].decays]
-    if differing:
+    for lenient, differing in by_leniency([pair for pair in pairs if pair[0].decays], itemgetter(0)):
         decisions = _unique(differing)
         wanted = sorted({coefficient_text(decision.weight_decay) for decision in decisions})
         yield finding(
             "DA102",
             f"{count_by_kind(decisions)} {_are(decisions)} not decayed{observed.by_saved()}; "
-            f"{_ruleset(observed)} decays {_them(decisions)}",
+            f"{_ruleset(observed)} decays {_them(decisions)}{_leniently(lenient=lenient)}",
             _names(decisions),
             expected=f"weight_decay {join_words(wanted)}",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
             fix=observed.emit_command(),
+            lenient=lenient,
         )
 
 
@@ -156,28 +164,30 @@ def _other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterat
     """
     base = observed.plan.ruleset.weight_decay
     own_bases = _own_bases(observed, pairs) if observed.coefficient_adopted else {}
-    causes: dict[tuple[float, float], list[Pair]] = {}
+    causes: dict[tuple[bool, float, float], list[Pair]] = {}
     for decision, observation in pairs:
         wanted, actual = decision.weight_decay, effective_weight_decay(observation)
         if wanted == base and own_bases.get(observation.optimizer) == actual:
             continue
         if wanted and actual and not isclose(wanted, actual, rel_tol=TOLERANCE):
-            causes.setdefault((wanted, actual), []).append((decision, observation))
-    for (wanted, actual), differing in causes.items():
+            causes.setdefault((decision.lenient, wanted, actual), []).append((decision, observation))
+    for (lenient, wanted, actual), differing in causes.items():
         decisions = _unique(differing)
         wanted_text, actual_text = coefficient_text(wanted), coefficient_text(actual)
         same = all(_same_product(observed, wanted, observation) for _, observation in differing)
+        note = lenient or same
+        there = f"; {_ruleset(observed)} is lenient there"
         product = "; lr x weight_decay is that of another group with the ruleset's coefficient, as under muP"
         yield finding(
             "DA103",
             f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()} with {actual_text}, "
-            f"not {wanted_text}" + (product if same else ""),
+            f"not {wanted_text}" + (product if same else there if lenient else ""),
             _names(decisions),
             expected=f"weight_decay {wanted_text}",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix="" if same else f"set weight_decay={wanted_text}, or audit with --weight-decay {actual_text}",
-            severity="note" if same else None,
+            fix="" if note else f"set weight_decay={wanted_text}, or audit with --weight-decay {actual_text}",
+            severity="note" if note else None,
         )
 
 
@@ -190,18 +200,20 @@ def _same_product(observed: ObservedPlan, wanted: float, observation: Observatio
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:
-    """By optimizer: the one coefficient with which it decays all that the ruleset decays in full."""
-    coefficients: dict[str, set[float]] = {}
+    """By optimizer: the one coefficient with which it decays all that the ruleset strictly decays in full."""
+    strict: dict[str, set[float]] = {}
+    lenient: dict[str, set[float]] = {}
     for decision, observation in pairs:
         coefficient = effective_weight_decay(observation)
         if decision.weight_decay == observed.plan.ruleset.weight_decay and coefficient:
+            coefficients = lenient if decision.lenient else strict
             coefficients.setdefault(observation.optimizer, set()).add(coefficient)
-    return {name: min(values) for name, values in coefficients.items() if len(values) == 1}
+    return {name: min(values) for name, values in (lenient | strict).items() if len(values) == 1}
 
 
 def _declared_no_decay(observed: ObservedPlan) -> Iterator[Finding]:
     """DA305 of the optimizer. Where the ruleset decays the parameter too, the finding is about the plan."""
-    ignored = [
+    declared = [
         (decision, observation)
         for decision, observation in observed.pairs()
         if decision.classified.parameter.declared_no_decay
@@ -209,7 +221,7 @@ def _declared_no_decay(observed: ObservedPlan) -> Iterator[Finding]:
         and effective_weight_decay(observation)
         and not decision.decays
     ]
-    if ignored:
+    for lenient, ignored in by_leniency(declared, itemgetter(0)):
         decisions = _unique(ignored)
         hooks = sorted({decision.classified.parameter.declared_no_decay or "" for decision in decisions})
         yield finding(
@@ -221,6 +233,7 @@ def _declared_no_decay(observed: ObservedPlan) -> Iterator[Finding]:
             found=_coefficients(observed, ignored),
             where=declarations(hooks),
             fix=observed.emit_command(),
+            lenient=lenient,
         )
 
 
@@ -250,6 +263,10 @@ def _unique(pairs: Sequence[Pair]) -> list[Decision]:
 
 def _names(decisions: Sequence[Decision]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(decision.name for decision in decisions))
+
+
+def _leniently(*, lenient: bool) -> str:
+    return ", but accepts both" if lenient else ""
 
 
 def _are(decisions: Sequence[Decision]) -> str:

@@ -3,12 +3,15 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.roles.words import Role
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import label
 from decay_audit.text import count_noun, first_few, join_words
+
+T = TypeVar("T")
 
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight"})
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
@@ -53,8 +56,8 @@ def _how_to_classify(unknown: Sequence[Decision]) -> str:
 
 
 def _declared(plan: Plan) -> Iterator[Finding]:
-    declared = [one for one in plan.decisions if one.decays and one.classified.parameter.declared_no_decay]
-    if declared:
+    ignored = [one for one in plan.decisions if one.decays and one.classified.parameter.declared_no_decay]
+    for lenient, declared in by_leniency(ignored, lambda decision: decision):
         hooks = sorted({one.classified.parameter.declared_no_decay or "" for one in declared})
         yield finding(
             "DA305",
@@ -64,7 +67,16 @@ def _declared(plan: Plan) -> Iterator[Finding]:
             found="decayed",
             where=first_few(sorted({one.location or one.rule for one in declared}), SHOWN),
             fix=_sparing(plan, hooks),
+            lenient=lenient,
         )
+
+
+def by_leniency(items: Iterable[T], decision: Callable[[T], Decision]) -> Iterator[tuple[bool, list[T]]]:
+    """Split what a finding would be about: strict decisions first, then lenient ones; neither where there are none."""
+    split: dict[bool, list[T]] = {False: [], True: []}
+    for item in items:
+        split[decision(item).lenient].append(item)
+    return ((lenient, members) for lenient, members in split.items() if members)
 
 
 def declarations(hooks: Sequence[str]) -> str:

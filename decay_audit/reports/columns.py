@@ -25,6 +25,7 @@ NOT_INITIALIZED = "not initialized"
 LIKELY = " ~"
 GUESS = " ?"
 DIFFERS = " !"
+LENIENTLY_DIFFERS = " *"
 MEASURED = ": "
 _CONFIDENCE_MARKS: dict[Confidence, str] = {"certain": "", "likely": LIKELY, "guess": GUESS}
 
@@ -72,6 +73,8 @@ def legend(report: Report, rows: Sequence[FoldedRow]) -> Iterator[str]:
     texts = {text for row in rows for text in row.cells[2:-2]}
     if any(text.endswith(DIFFERS) for text in texts):
         yield "! differs from what the ruleset decides"
+    if any(text.endswith(LENIENTLY_DIFFERS) for text in texts):
+        yield "* differs where the ruleset is lenient: it accepts both"
     if any(MEASURED in text for text in texts):
         yield "A: B means weight_decay A in the group, and B in a measured step"
 
@@ -144,7 +147,9 @@ def _observed_cell(by_parameter: Mapping[str, Sequence[Observation]], absent: st
         or isclose(effective_weight_decay(observation), decision.weight_decay, rel_tol=TOLERANCE)
         for observation in observations
     )
-    return text if same or not decision.grouped else text + DIFFERS
+    if same or not decision.grouped:
+        return text
+    return text + (LENIENTLY_DIFFERS if decision.lenient else DIFFERS)
 
 
 def _observation(observation: Observation) -> str:

@@ -33,6 +33,7 @@ class RuleRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One rule of the ruleset, its default as the last, and how many parameters it decided."""
 
     name: str
+    lenient: bool
     matched: Natural
     line: Natural
 
@@ -87,6 +88,7 @@ class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     decay: bool
     weight_decay: float
     rule: str
+    lenient: bool
     lr_scale: float
     use: str | None
     observed: tuple[ObservationRecord, ...]
@@ -183,9 +185,17 @@ def report_document(report: Report) -> ReportDocument:
 
 def _ruleset(plan: Plan) -> RuleSetRecord:
     ruleset, matched = plan.ruleset, plan.matched()
-    rules = [RuleRecord(name=rule.name, matched=matched.get(rule.name, 0), line=rule.line) for rule in ruleset.rules]
+    rules = [
+        RuleRecord(name=rule.name, lenient=rule.lenient, matched=matched.get(rule.name, 0), line=rule.line)
+        for rule in ruleset.rules
+    ]
     line = ruleset.default_location.rpartition(":")[2]
-    default = RuleRecord(name=DEFAULT, matched=matched.get(DEFAULT, 0), line=int(line) if line.isdigit() else 0)
+    default = RuleRecord(
+        name=DEFAULT,
+        lenient=ruleset.default_lenient,
+        matched=matched.get(DEFAULT, 0),
+        line=int(line) if line.isdigit() else 0,
+    )
     return RuleSetRecord(
         name=ruleset.name,
         title=ruleset.title,
@@ -223,6 +233,7 @@ def _parameter(decision: Decision, observations: Sequence[Observation]) -> Param
         decay=decision.decays,
         weight_decay=decision.weight_decay,
         rule=decision.rule,
+        lenient=decision.lenient,
         lr_scale=decision.lr_scale,
         use=decision.use,
         observed=tuple(

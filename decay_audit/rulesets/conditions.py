@@ -15,7 +15,7 @@ Comparison = Annotated[
     int | Annotated[str, Meta(extra_json_schema={"pattern": f"^{COMPARISON.pattern}$"})],
     Meta(title="a whole number or a comparison such as `>=2`"),
 ]
-DeclaredForm = Literal["exact", "glob", "substring", "keywords", "submodules"]
+DeclaredForm = Literal["exact", "glob", "substring", "keywords", "submodules", "any"]
 Size = int | None
 Words = str | tuple[str, ...] | None
 Numbers = Comparison | tuple[Comparison, ...] | None
@@ -58,7 +58,10 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     attribute: Annotated[Words, _doc("An attribute that is set on the tensor and true.")] = None
     declared_no_decay: Annotated[
         DeclaredForm | tuple[DeclaredForm, ...] | None,
-        _doc("The model declares it: how to read no_weight_decay(), or `keywords` for no_weight_decay_keywords()."),
+        _doc(
+            "The model declares it: how to read no_weight_decay(), or `keywords` for no_weight_decay_keywords(); "
+            "`any`: in any of its ways that `explain` shows; a source without modules declares nothing."
+        ),
     ] = None
     any_: Annotated["tuple[When, ...] | None", _doc("At least one of these holds.")] = field(default=None, name="any")
     all_: Annotated["tuple[When, ...] | None", _doc("Each of these holds.")] = field(default=None, name="all")

@@ -25,6 +25,7 @@ class RulesetDecision(Struct, frozen=True, kw_only=True):
     weight_decay: float
     rule: str
     location: str = ""
+    lenient: bool = False
     lr_scale: float = 1.0
     use: str | None = None
 
@@ -224,6 +225,7 @@ def _ruleset_decision(decision: Decision) -> RulesetDecision:
         weight_decay=decision.weight_decay,
         rule=decision.rule,
         location=decision.location,
+        lenient=decision.lenient,
         lr_scale=decision.lr_scale,
         use=decision.use,
     )

@@ -137,7 +137,8 @@ def _owner_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
     if when.within is not None:
         yield _within(_derives(_as_tuple(when.within)))
     if when.declared_no_decay is not None:
-        yield _declared(frozenset(_as_tuple(when.declared_no_decay)), names)
+        forms: frozenset[DeclaredForm] = frozenset(_as_tuple(when.declared_no_decay))
+        yield _is_declared_at_all if "any" in forms else _declared(forms, names)
 
 
 def _nested_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
@@ -254,6 +255,11 @@ def _within(derives: Callable[[Types], bool]) -> Predicate:
         lambda outside, owner: outside or (owner.parent is not None and derives(owner.types)), start=False
     )
     return lambda classified: inside(owner) if (owner := classified.parameter.owner).types else None
+
+
+def _is_declared_at_all(classified: Classified) -> bool:
+    """Whether any declaration was read; a source without modules has none, and that is an answer."""
+    return classified.parameter.declared_no_decay is not None
 
 
 def _declared(forms: frozenset[DeclaredForm], names: NameForm) -> Predicate:

@@ -26,6 +26,7 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         rule: name of the rule that decided; `default` where none matched, `frozen` where the ruleset skips frozen
             parameters (they are then in no group).
         location: `file:line` of that rule.
+        lenient: that rule is lenient: an optimizer that does otherwise is a note.
         lr_scale: factor on the learning rate: of its layer, times every `lr_scale` entry that matches.
         layer_scale: the factor of its layer alone.
         use: the optimizer that takes it, or None.
@@ -37,6 +38,7 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     weight_decay: float
     rule: str
     location: str = ""
+    lenient: bool = False
     lr_scale: float = 1.0
     layer_scale: float = 1.0
     use: str | None = None
@@ -147,11 +149,13 @@ def plan(parameters: Iterable[Classified], ruleset: RuleSet, weight_decay: float
 def _weight_decays(parameters: Iterable[Classified], ruleset: RuleSet) -> list[Decision]:
     rules = [(compile_when(rule.when, ruleset.names), rule) for rule in ruleset.rules]
     answers = {
-        id(rule): (rule.amount.coefficient(ruleset.weight_decay), rule.name, rule.location) for rule in ruleset.rules
+        id(rule): (rule.amount.coefficient(ruleset.weight_decay), rule.name, rule.location, rule.lenient)
+        for rule in ruleset.rules
     }
     default = None
     if ruleset.default is not None:
-        default = (ruleset.default.coefficient(ruleset.weight_decay), DEFAULT, ruleset.default_location)
+        coefficient = ruleset.default.coefficient(ruleset.weight_decay)
+        default = (coefficient, DEFAULT, ruleset.default_location, ruleset.default_lenient)
     skip_frozen = ruleset.frozen == "skip"
     decisions = []
     for classified in parameters:
@@ -162,10 +166,15 @@ def _weight_decays(parameters: Iterable[Classified], ruleset: RuleSet) -> list[D
         answer = default if rule is None else answers[id(rule)]
         if answer is None:
             raise _refusal(classified, ruleset)
-        coefficient, name, location = answer
+        coefficient, name, location, lenient = answer
         decisions.append(
             Decision(
-                classified=classified, weight_decay=coefficient, rule=name, location=location, unanswered=unanswered
+                classified=classified,
+                weight_decay=coefficient,
+                rule=name,
+                location=location,
+                lenient=lenient,
+                unanswered=unanswered,
             )
         )
     return decisions

@@ -21,11 +21,16 @@ class Amount(Struct, frozen=True, kw_only=True):
 
 
 class Rule(Struct, frozen=True, kw_only=True):
-    """One rule: a name, a condition, an amount, and where it is written."""
+    """One rule: a name, a condition, an amount, and where it is written.
+
+    Attributes:
+        lenient: an optimizer that does otherwise is a note, not an error. What is emitted is the same.
+    """
 
     name: str
     when: When
     amount: Amount
+    lenient: bool = False
     file: str = ""
     line: int = 0
 
@@ -101,6 +106,7 @@ class Example(Struct, frozen=True, kw_only=True):
 
     Attributes:
         amount: what it must decay by; None if the example does not say.
+        lenient: whether it must be decided leniently; None if the example does not say.
         rule: the rule that must decide; None if the example does not say.
         lr_scale: what its learning rate must be multiplied by; None if the example does not say.
         use: the optimizer that must take it; None if the example does not say.
@@ -108,6 +114,7 @@ class Example(Struct, frozen=True, kw_only=True):
 
     parameter: Parameter
     amount: Amount | None = None
+    lenient: bool | None = None
     rule: str | None = None
     lr_scale: float | None = None
     use: str | None = None
@@ -120,6 +127,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     Attributes:
         weight_decay: the base coefficient.
         default: the amount where no rule matches; None makes an unmatched parameter an error.
+        default_lenient: the default is lenient, as a rule may be.
         default_location: `file:line` of the default; in another file if it comes from there by `extends`.
         frozen: whether parameters that do not require a gradient are skipped or decided like any other.
         names: which of a parameter's names are compared with conditions on names.
@@ -134,6 +142,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     weight_decay: float
     rules: Sequence[Rule] = ()
     default: Amount | None
+    default_lenient: bool = False
     default_location: str = ""
     file: str = ""
     frozen: Literal["skip", "include"] = "skip"

@@ -33,9 +33,9 @@ SHAPE_OF_JSON = {
     "": "schema_version target source ruleset parameters groups totals optimizers findings",
     "source": "kind files built_on",
     "ruleset": "name title source weight_decay rules",
-    "ruleset.rules": "name matched line",
+    "ruleset.rules": "name lenient matched line",
     "parameters": "name raw_name shape dtype numel layer role confidence evidence owner owner_type trainable tied_to "
-    "declared_no_decay decay weight_decay rule lr_scale use observed",
+    "declared_no_decay decay weight_decay rule lenient lr_scale use observed",
     "parameters.evidence": "kind detail",
     "parameters.observed": "optimizer group weight_decay lr measured",
     "groups": "weight_decay lr_scale use parameters numel",

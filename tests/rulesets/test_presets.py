@@ -60,6 +60,10 @@ def lessened(ruleset: RuleSet) -> Iterator[tuple[str, RuleSet]]:
     for rule in ruleset.rules:
         other = replace(rule, amount=Amount(weight_decay=0.5))
         yield f"amount of {rule.name}", replace(ruleset, rules=[other if one is rule else one for one in ruleset.rules])
+        if rule.lenient:
+            strict = replace(rule, lenient=False)
+            rules = [strict if one is rule else one for one in ruleset.rules]
+            yield f"leniency of {rule.name}", replace(ruleset, rules=rules)
     if (decay := ruleset.layer_decay) is not None and decay.layers is not None:
         for index, fewer in enumerate(but_one(decay.layers)):
             yield f"layers[{index}]", replace(ruleset, layer_decay=replace(decay, layers=fewer))

@@ -114,10 +114,12 @@ def test_extends_puts_a_files_rules_before_those_of_the_other(tmp_path: Path) ->
         """,
         tmp_path,
     )
-    assert [rule.name for rule in ruleset.rules] == ["embeddings", "biases", "norms"]
-    assert [rule.location for rule in ruleset.rules][:2] == ["mine.yaml:6", "no-norm-no-bias.yaml:8"]
+    assert [rule.lenient for rule in ruleset.rules][:4] == [False, False, False, True]
+    assert [rule.name for rule in ruleset.rules][:3] == ["embeddings", "biases", "norms"]
+    assert [rule.location for rule in ruleset.rules][:2] == ["mine.yaml:6", "no-norm-no-bias.yaml:10"]
     assert (ruleset.weight_decay, ruleset.default, ruleset.preset) == (0.3, Amount(), False)
-    assert ruleset.default_location == "no-norm-no-bias.yaml:14"
+    assert ruleset.default_lenient
+    assert ruleset.default_location == "no-norm-no-bias.yaml:47"
 
 
 def test_a_coefficient_of_zero_is_not_a_missing_one(tmp_path: Path) -> None:

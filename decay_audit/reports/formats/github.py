@@ -1,4 +1,4 @@
-"""Annotations for a GitHub workflow: one for each code, since GitHub shows ten of a level and drops the rest."""
+"""Annotations for a GitHub workflow: one for each code and severity. GitHub shows ten of a level and drops the rest."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,10 +15,10 @@ _NAMES = 8
 
 def render(report: Report, options: Options) -> str:
     """Write the findings as workflow commands; nothing where there are none."""
-    by_code: dict[str, list[Finding]] = {}
+    annotations: dict[tuple[str, Severity], list[Finding]] = {}
     for finding in report.findings:
-        by_code.setdefault(finding.code, []).append(finding)
-    return "".join(f"{_annotation(code, findings, report, options)}\n" for code, findings in by_code.items())
+        annotations.setdefault((finding.code, finding.severity), []).append(finding)
+    return "".join(f"{_annotation(code, findings, report, options)}\n" for (code, _), findings in annotations.items())
 
 
 def _annotation(code: str, findings: Sequence[Finding], report: Report, options: Options) -> str:

@@ -115,6 +115,8 @@ def _ruleset(explanation: Explanation) -> Iterator[str]:
         yield f"decayed by {name}, weight_decay {format_coefficient(decision.weight_decay)}"
     else:
         yield f"spared by {name}"
+    if decision.lenient:
+        yield "lenient: another decision is a note"
     yield from (_rule(answer, explanation) for answer in explanation.rules_asked)
 
 

@@ -77,6 +77,7 @@ def _treatment(decisions: Sequence[RulesetDecision]) -> str:
         return "in no group"
     texts = [
         format_coefficient(decision.weight_decay) if decision.weight_decay else "spared",
+        "lenient" if decision.lenient else "",
         f"lr {factors(scales)}" if any(scale != 1.0 for scale in scales) else "",
         escape_control(decision.use or ""),
     ]

@@ -23,8 +23,17 @@ def _lines(ruleset: RuleSet, width: int, options: Options) -> Iterator[str]:
     yield paint(name, "title", color=options.color) + first[len(name) :]
     yield from more
     indent = " " * layout.cell_width(head)
-    spares = [escape_control(rule.name) for rule in ruleset.rules if rule.amount.coefficient(ruleset.weight_decay) == 0]
-    yield from layout.paragraph(indent, f"spares {', '.join(spares) or 'nothing'}", options.width)
+    yield from layout.paragraph(indent, f"spares {_spared(ruleset)}", options.width)
     if ruleset.source:
         for line in layout.paragraph(indent, escape_control(ruleset.source), options.width):
             yield paint(line, "dim", color=options.color)
+
+
+def _spared(ruleset: RuleSet) -> str:
+    """Name the rules that spare; after a semicolon those of them that are lenient."""
+    sparing = [rule for rule in ruleset.rules if rule.amount.coefficient(ruleset.weight_decay) == 0]
+    strict, lenient = (
+        [escape_control(rule.name) for rule in sparing if rule.lenient is each] for each in (False, True)
+    )
+    texts = (", ".join(strict), f"lenient: {', '.join(lenient)}" if lenient else "")
+    return "; ".join(filter(None, texts)) or "nothing"

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from decay_audit.reports.columns import DIFFERS, GUESS, SPARED, columns, entries, legend, shape_text
+from decay_audit.reports.columns import DIFFERS, GUESS, LENIENTLY_DIFFERS, SPARED, columns, entries, legend, shape_text
 from decay_audit.reports.folding import FoldedRow, ParameterEntry, fold, unfolded_rows
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.frame import finding_lines, footer, header
-from decay_audit.reports.terminal.layout import Column, PaintedText, paint
+from decay_audit.reports.terminal.layout import Column, PaintedText, Style, paint
 from decay_audit.text import escape_control
 
 _COLUMNS = (
@@ -41,7 +41,9 @@ def render_findings(report: Report, options: Options) -> str:
 
 
 def _differences(report: Report, options: Options) -> Iterator[str]:
-    different = [entry for entry in entries(report) if any(cell.endswith(DIFFERS) for cell in entry.cells)]
+    different = [
+        entry for entry in entries(report) if any(cell.endswith((DIFFERS, LENIENTLY_DIFFERS)) for cell in entry.cells)
+    ]
     return _table(report, different, options) if different else iter(())
 
 
@@ -65,5 +67,11 @@ def _cells(row: FoldedRow) -> Sequence[PaintedText]:
         (layer, "dim"),
         (role, "warning" if GUESS in role else ""),
         (decay, "dim" if decay == SPARED else "decay"),
-        *((text, "error" if text.endswith(DIFFERS) else "dim") for text in others),
+        *((text, _style(text)) for text in others),
     )
+
+
+def _style(text: str) -> Style:
+    if text.endswith(DIFFERS):
+        return "error"
+    return "note" if text.endswith(LENIENTLY_DIFFERS) else "dim"

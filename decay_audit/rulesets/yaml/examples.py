@@ -5,7 +5,7 @@ from math import isclose
 
 from decay_audit import roles
 from decay_audit.errors import PlanError
-from decay_audit.model.parameters import Declaration, Owner, Parameter
+from decay_audit.model.parameters import Declaration, Owner, Parameter, declared_no_decay
 from decay_audit.rulesets.plan import Decision, plan
 from decay_audit.rulesets.ruleset import Amount, Example, RuleSet
 from decay_audit.rulesets.yaml.form import AmountForm, ExampleForm
@@ -20,6 +20,7 @@ def amount(form: AmountForm) -> Amount:
 
 def example(form: ExampleForm, place: str) -> Example:
     """Make the parameter that an example describes, with its owner and the owner's ancestors."""
+    owner, attributes = _owner(form), _as_tuple(form.attributes)
     says_amount = form.decay is not None or form.weight_decay is not None
     return Example(
         parameter=Parameter(
@@ -27,12 +28,14 @@ def example(form: ExampleForm, place: str) -> Example:
             raw_name=form.name,
             shape=form.shape,
             dtype=form.dtype,
-            owner=_owner(form),
+            owner=owner,
             trainable=form.trainable,
             tied_to=_as_tuple(form.tied_to),
-            attributes=_as_tuple(form.attributes),
+            attributes=attributes,
+            declared_no_decay=declared_no_decay(form.name, owner.lineage(), attributes),
         ),
         amount=amount(form) if says_amount else None,
+        lenient=form.lenient,
         rule=form.rule,
         lr_scale=form.lr_scale,
         use=form.use,
@@ -59,6 +62,9 @@ def _unmet_promises(one: Example, decision: Decision, ruleset: RuleSet) -> Itera
     found = f"{one.location}: the example {one.parameter.name}, a {decision.classified.role}, gets"
     if wanted is not None and decision.weight_decay != wanted:
         yield f"{found} weight_decay {decision.weight_decay:g} by the rule `{decision.rule}`; it promises {wanted:g}"
+    if one.lenient not in (None, decision.lenient):
+        found_lenient, promised = ("a lenient", "a strict") if decision.lenient else ("a strict", "a lenient")
+        yield f"{found} {found_lenient} answer by the rule `{decision.rule}`; it promises {promised} one"
     if one.rule not in (None, decision.rule):
         yield f"{found} its answer from the rule `{decision.rule}`; it promises `{one.rule}`"
     if one.lr_scale is not None and not isclose(one.lr_scale, decision.lr_scale, rel_tol=1e-6):

@@ -26,6 +26,9 @@ class AmountForm(_Form, frozen=True, kw_only=True):
     weight_decay: Annotated[Coefficient | None, Meta(description="An absolute coefficient, whatever the base is.")] = (
         None
     )
+    lenient: Annotated[
+        bool | None, Meta(description="true: an optimizer that does otherwise is a note, not an error.")
+    ] = None
 
 
 class RuleForm(AmountForm, frozen=True, kw_only=True):

@@ -208,6 +208,7 @@ def _ruleset(document: Document, text: Text, base: RuleSet | None) -> RuleSet:
         weight_decay=form.weight_decay or 0.0,
         rules=tuple(_rule(one, place) for one, place in _placed(form.rules, root.get("rules"), text)),
         default=amount(form.default) if isinstance(form.default, AmountForm) else None,
+        default_lenient=isinstance(form.default, AmountForm) and bool(form.default.lenient),
         default_location=f"{text.shown}:{node.line}" if (node := root.get("default")) else "",
         file=text.shown,
         frozen=form.frozen or "skip",
@@ -235,6 +236,7 @@ def _extended(own: RuleSet, form: FileForm, base: RuleSet) -> RuleSet:
         weight_decay=base.weight_decay if form.weight_decay is None else own.weight_decay,
         rules=(*own.rules, *base.rules),
         default=base.default if form.default is None else own.default,
+        default_lenient=base.default_lenient if form.default is None else own.default_lenient,
         default_location=base.default_location if form.default is None else own.default_location,
         frozen=form.frozen or base.frozen,
         names=form.names or base.names,
@@ -246,7 +248,14 @@ def _extended(own: RuleSet, form: FileForm, base: RuleSet) -> RuleSet:
 
 def _rule(form: RuleForm, place: str) -> Rule:
     file, _, line = place.rpartition(":")
-    return Rule(name=form.name, when=form.when, amount=amount(form), file=file, line=int(line))
+    return Rule(
+        name=form.name,
+        when=form.when,
+        amount=amount(form),
+        lenient=bool(form.lenient),
+        file=file,
+        line=int(line),
+    )
 
 
 def _layer_decay(form: LayerDecayForm | None, node: Node | None, text: Text) -> LayerDecay | None:

@@ -12,7 +12,7 @@ from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarN
 
 Violation = tuple[int, str]
 
-PROMISES = ("decay", "weight_decay", "rule", "lr_scale", "use")
+PROMISES = ("decay", "weight_decay", "lenient", "rule", "lr_scale", "use")
 RESERVED_NAMES = ("default", "frozen", "error")
 """Reports write these in place of a rule's name, so no rule may have such a name."""
 
