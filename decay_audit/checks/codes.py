@@ -45,22 +45,17 @@ def finding(
     where: str = "",
     fix: str = "",
     severity: Severity | None = None,
-    lenient: bool = False,
 ) -> Finding:
-    """Make the finding of a code, with the severity that the table gives it unless it is a milder one.
-
-    Args:
-        lenient: the parameters' rule is lenient: the finding is a note, and there is nothing to repair.
-    """
+    """Make the finding of a code, with the severity that the table gives it unless it is a milder one."""
     return Finding(
         code=code,
-        severity="note" if lenient else severity or CODES[code].severity,
+        severity=severity or CODES[code].severity,
         parameters=tuple(parameters),
         message=message,
         expected=expected,
         found=found,
         where=where,
-        fix="" if lenient else fix,
+        fix=fix,
     )
 
 

@@ -134,8 +134,8 @@ def _decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]
             expected="weight_decay 0",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix=observed.emit_command(),
-            lenient=lenient,
+            fix="" if lenient else observed.emit_command(),
+            severity="note" if lenient else None,
         )
 
 
@@ -152,8 +152,8 @@ def _spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
             expected=f"weight_decay {join_words(wanted)}",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix=observed.emit_command(),
-            lenient=lenient,
+            fix="" if lenient else observed.emit_command(),
+            severity="note" if lenient else None,
         )
 
 
@@ -232,8 +232,8 @@ def _declared_no_decay(observed: ObservedPlan) -> Iterator[Finding]:
             expected="spared",
             found=_coefficients(observed, ignored),
             where=declarations(hooks),
-            fix=observed.emit_command(),
-            lenient=lenient,
+            fix="" if lenient else observed.emit_command(),
+            severity="note" if lenient else None,
         )
 
 

@@ -66,8 +66,8 @@ def _declared(plan: Plan) -> Iterator[Finding]:
             expected="spared",
             found="decayed",
             where=first_few(sorted({one.location or one.rule for one in declared}), SHOWN),
-            fix=_sparing(plan, hooks),
-            lenient=lenient,
+            fix="" if lenient else _sparing(plan, hooks),
+            severity="note" if lenient else None,
         )
 
 

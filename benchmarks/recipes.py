@@ -1,0 +1,234 @@
+"""Published recipes under the default ruleset: a library's own optimizer on its own models, and the verdict.
+
+`python -m benchmarks.recipes` writes docs/recipes.md. Each recipe calls the library that it is named after, or splits
+by the rule that the codebase publishes in one line (`ndim >= 2` of nanoGPT and Megatron-LM).
+"""
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+import decay_audit
+from benchmarks import torchvision_schemas
+from decay_audit.checks.codes import Finding
+
+PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
+BASE = 0.05
+
+Make = Callable[[nn.Module], Any]
+
+
+class Recipe(NamedTuple):
+    """A model, and an optimizer that a library makes for it.
+
+    Attributes:
+        why: why its errors are true; "" where there must be none.
+    """
+
+    optimizer: str
+    model: str
+    build: Callable[[], nn.Module]
+    make: Make
+    why: str = ""
+
+
+def _timm_model(name: str) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        model: nn.Module = import_module("timm").create_model(name)
+        return model
+
+    return build
+
+
+def _timm(opt: str) -> Make:
+    return lambda model: import_module("timm.optim").create_optimizer_v2(model, opt=opt, lr=1e-3, weight_decay=BASE)
+
+
+_SMALL: Mapping[str, Mapping[str, Any]] = {
+    "Llama": {"num_key_value_heads": 4},
+    "GPT2": {"n_embd": 32, "n_layer": 2, "n_head": 4},
+    "T5": {"d_model": 32, "d_ff": 64, "d_kv": 8, "num_layers": 2, "num_heads": 4},
+    "Mamba2": {"num_heads": 8, "head_dim": 8, "state_size": 8, "n_groups": 1},
+    "Rwkv": {"attention_hidden_size": 32},
+    "CLIP": {},
+    "Wav2Vec2": {"conv_dim": (32, 32), "conv_stride": (5, 2), "conv_kernel": (10, 3), "num_feat_extract_layers": 2},
+}
+_COMMON = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "vocab_size": 96,
+}
+
+
+def _transformers_model(name: str, suffix: str = "Model") -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        transformers = import_module("transformers")
+        config_class = getattr(transformers, f"{name}Config")
+        if name == "CLIP":
+            config = config_class(
+                text_config=dict(_COMMON), vision_config={**_COMMON, "image_size": 32, "patch_size": 8}
+            )
+        else:
+            common = {} if name in ("GPT2", "T5") else _COMMON
+            config = config_class(**{**common, **_SMALL.get(name, {})})
+        model: nn.Module = getattr(transformers, f"{name}{suffix}")(config)
+        return model
+
+    return build
+
+
+def _trainer(model: nn.Module) -> torch.optim.Optimizer:
+    """What Trainer.create_optimizer makes: AdamW with the names of its own method."""
+    decayed = set(import_module("transformers").Trainer.get_decay_parameter_names(None, model))
+    return _split(model, lambda name, _: name in decayed)
+
+
+def _rank(model: nn.Module) -> torch.optim.Optimizer:
+    return _split(model, lambda _, parameter: parameter.ndim >= 2)
+
+
+def _megatron(model: nn.Module) -> torch.optim.Optimizer:
+    return _split(model, lambda name, parameter: parameter.ndim > 1 and not name.endswith(".bias"))
+
+
+def _everything(model: nn.Module) -> torch.optim.Optimizer:
+    return _split(model, lambda _name, _parameter: True)
+
+
+def _split(model: nn.Module, decays: Callable[[str, nn.Parameter], bool]) -> torch.optim.Optimizer:
+    groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        groups[decays(name, parameter)].append(parameter)
+    listed = [{"params": each, "weight_decay": BASE if decayed else 0.0} for decayed, each in groups.items() if each]
+    return torch.optim.AdamW(listed, lr=1e-3)
+
+
+def _torchvision_model(name: str) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        model: nn.Module = import_module("torchvision.models").get_model(name, weights=None)
+        return model
+
+    return build
+
+
+def _torchvision(model: nn.Module) -> torch.optim.Optimizer:
+    """The reference script's with `--norm-weight-decay 0`, on torchvision's own split."""
+    norms, others = import_module("torchvision.ops._utils").split_normalization_params(model)
+    groups = [{"params": others, "weight_decay": BASE}, {"params": norms, "weight_decay": 0.0}]
+    return torch.optim.SGD([group for group in groups if group["params"]], lr=0.1, momentum=0.9)
+
+
+_TRUE = {"Mamba2": "the last norm is called `norm_f`, which no pattern of the Trainer spares: its gain decays"}
+_BIASES = "its split is by norm layers: biases of other layers decay"
+_ALL = "one group of model.parameters(): biases and norms decay"
+_TIMM_ADAMW = [
+    "vit_tiny_patch16_224",
+    "deit3_small_patch16_224",
+    "beit_base_patch16_224",
+    "swin_tiny_patch4_window7_224",
+    "convnext_tiny",
+    "resnet18",
+    "mixer_s32_224",
+    "efficientnet_b0",
+    "maxvit_tiny_tf_224",
+    "cait_xxs24_224",
+    "mobilenetv3_small_100",
+    "levit_128s",
+    "swinv2_tiny_window8_256",
+    "eva02_tiny_patch14_224",
+]
+_TRAINER = (
+    ("Llama", "ForCausalLM"),
+    ("Bert", "ForMaskedLM"),
+    ("T5", "ForConditionalGeneration"),
+    ("GPT2", "LMHeadModel"),
+)
+_TRAINER_MODELS = ("Mamba2", "Rwkv", "CLIP", "Wav2Vec2", "ViT", "Roberta", "Qwen2")
+
+RECIPES: tuple[Recipe, ...] = (
+    *(Recipe("timm create_optimizer_v2, adamw", name, _timm_model(name), _timm("adamw")) for name in _TIMM_ADAMW),
+    Recipe("timm create_optimizer_v2, sgd", "resnet50", _timm_model("resnet50"), _timm("sgd")),
+    Recipe("timm create_optimizer_v2, rmsproptf", "mnasnet_100", _timm_model("mnasnet_100"), _timm("rmsproptf")),
+    Recipe(
+        "timm create_optimizer_v2, lion", "vit_tiny_patch16_224", _timm_model("vit_tiny_patch16_224"), _timm("lion")
+    ),
+    *(
+        Recipe(
+            "transformers Trainer", f"{name}{suffix}", _transformers_model(name, suffix), _trainer, _TRUE.get(name, "")
+        )
+        for name, suffix in (*_TRAINER, *((name, "Model") for name in _TRAINER_MODELS))
+    ),
+    *(
+        Recipe("nanoGPT's split (ndim >= 2)", f"{name}{suffix}", _transformers_model(name, suffix), _rank)
+        for name, suffix in (("GPT2", "LMHeadModel"), ("Llama", "ForCausalLM"), ("CLIP", "Model"), ("Mamba2", "Model"))
+    ),
+    *(
+        Recipe("Megatron-LM's split (1-D and biases)", f"{name}{suffix}", _transformers_model(name, suffix), _megatron)
+        for name, suffix in (("GPT2", "LMHeadModel"), ("Llama", "ForCausalLM"), ("Wav2Vec2", "Model"))
+    ),
+    *(
+        Recipe("torchvision split_normalization_params", name, _torchvision_model(name), _torchvision, _BIASES)
+        for name in ("resnet18", "mobilenet_v3_small", "vit_b_16", "swin_t")
+    ),
+    *(
+        Recipe("torch.optim, model.parameters()", name, _timm_model(name), _everything, _ALL)
+        for name in ("resnet18", "vit_tiny_patch16_224")
+    ),
+)
+
+
+def audit(recipe: Recipe) -> tuple[Finding, ...]:
+    """Make the model and its optimizer, and audit them under the default ruleset."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        model = recipe.build()
+        return decay_audit.audit(model, recipe.make(model)).findings
+
+
+def main() -> None:
+    """Write the page."""
+    library = torchvision_schemas.define()
+    rows = list(_rows())
+    del library
+    PAGE.write_text("\n".join([*_introduction(len(rows)), *rows, ""]), "utf-8")
+
+
+def _introduction(count: int) -> Iterator[str]:
+    yield "# Recipes under the default ruleset"
+    yield ""
+    yield f"{count} published recipes: the optimizer that a library makes, on its own models, under `no-norm-no-bias`."
+    yield "An error is true where a bias or norm decays, or a weight does not; every row with errors says why."
+    yield "Notes are on what the ruleset is lenient about, or, for DA502, on the optimizer's class."
+    yield "`python -m benchmarks.recipes` writes this page."
+    yield ""
+    yield "| optimizer | model | errors | warnings | notes | why the errors are true |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+
+
+def _rows() -> Iterator[str]:
+    for recipe in RECIPES:
+        found = audit(recipe)
+        counts = [_codes(found, severity) for severity in ("error", "warning", "note")]
+        print(recipe.optimizer, recipe.model, *counts, flush=True)
+        yield f"| {recipe.optimizer} | `{recipe.model}` | {' | '.join(counts)} | {recipe.why} |"
+
+
+def _codes(findings: tuple[Finding, ...], severity: str) -> str:
+    counts: dict[str, int] = {}
+    for each in findings:
+        if each.severity == severity:
+            counts[each.code] = counts.get(each.code, 0) + len(each.parameters)
+    return ", ".join(f"{code} on {count}" if count else code for code, count in counts.items()) or "-"
+
+
+if __name__ == "__main__":
+    main()
