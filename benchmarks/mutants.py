@@ -33,7 +33,7 @@ TESTS = {
     "decay_audit/rulesets/plan.py": ("tests/rulesets", "tests/checks", "tests/test_api.py"),
     "decay_audit/rulesets/matching.py": ("tests/rulesets",),
     "decay_audit/model/parameters.py": ("tests/rulesets", "tests/sources", "tests/reports", "tests/emit/test_emit.py"),
-    "decay_audit/checks/effective_decay.py": ("tests/checks", "tests/cases"),
+    "decay_audit/checks/optimizers/effective_decay.py": ("tests/checks", "tests/cases"),
     "decay_audit/sources/checkpoint/onto_model.py": ("tests/sources", "tests/checkpoint", "tests/test_cli.py"),
 }
 """The modules that are mutated, and the tests that hold each."""

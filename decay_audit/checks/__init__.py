@@ -4,17 +4,8 @@ check() runs them all:
 
 - plan: the plan alone (DA304-306, DA401, DA402)
 - unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
-- observed_plan: joins the plan with live optimizers, and with saved ones; then, for each of the two:
-  - coefficients: what is decayed, against what the ruleset decays (DA101-103, DA305, DA401, DA402)
-  - routes: which optimizer takes a parameter, against the ruleset's (DA104)
-  - learning_rates: relative to the base of each optimizer, against the ruleset's (DA105)
-  - group_membership: parameters and groups that are missing, repeated or unwanted (DA201, DA202, DA204-207, DA209,
-    DA505)
-  - foreign_tensors: tensors that are not the model's, by what they are (DA203)
-  - group_keys: keys of a group that its class does not read, and those that it lacks (DA208)
-  - effective_decay: what the coefficient does in a step (DA501-504)
-  - first_step: gradients that the first step raises for (DA506)
-  - unknown_classes: optimizers that are not known, and what was measured of them (DA507)
+- observed_plan: joins the plan with live optimizers, and with saved ones
+- optimizers: what each of the two does, against the plan (DA101-105, DA2xx, DA5xx)
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
 
 They share: codes (Finding, and the table of all codes), finding_text (the words and the fixes). selected_codes applies
@@ -24,17 +15,17 @@ They share: codes (Finding, and the table of all codes), finding_text (the words
 from collections.abc import Sequence
 
 from decay_audit.checks.codes import Finding
-from decay_audit.checks.coefficients import check_coefficients, coefficient_in_use
-from decay_audit.checks.effective_decay import check_effective_decay
-from decay_audit.checks.first_step import check_first_step
-from decay_audit.checks.group_keys import check_group_keys
-from decay_audit.checks.group_membership import check_group_membership, check_made_in_forward, check_ties
-from decay_audit.checks.learning_rates import check_learning_rates
 from decay_audit.checks.observed_plan import observed_plans
+from decay_audit.checks.optimizers.coefficients import check_coefficients, coefficient_in_use
+from decay_audit.checks.optimizers.effective_decay import check_effective_decay
+from decay_audit.checks.optimizers.first_step import check_first_step
+from decay_audit.checks.optimizers.group_keys import check_group_keys
+from decay_audit.checks.optimizers.group_membership import check_group_membership, check_made_in_forward, check_ties
+from decay_audit.checks.optimizers.learning_rates import check_learning_rates
+from decay_audit.checks.optimizers.routes import check_routes
+from decay_audit.checks.optimizers.unknown_classes import check_unknown_classes
 from decay_audit.checks.plan import check_plan
 from decay_audit.checks.resume import check_checkpoint, check_resume
-from decay_audit.checks.routes import check_routes
-from decay_audit.checks.unknown_classes import check_unknown_classes
 from decay_audit.checks.unused_entries import check_unused_entries
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory

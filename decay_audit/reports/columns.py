@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from math import isclose
 
-from decay_audit.checks.coefficients import TOLERANCE
 from decay_audit.checks.observed_plan import effective_weight_decay, has_known_decay
+from decay_audit.checks.optimizers.coefficients import TOLERANCE
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.reports.folding import FoldedRow, ParameterEntry
 from decay_audit.reports.report import Report

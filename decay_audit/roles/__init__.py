@@ -5,6 +5,7 @@
 - `by_owner`: evidence from the owner's torch.nn class.
 - `by_name`: evidence from the names of tensor, module and class.
 - `by_header`: evidence from shapes and siblings, which is all that a checkpoint's header has.
+- `pairs`: two tensors of one module that are two halves of one thing.
 - `layers`: the layer, where the class alone does not settle it.
 - `tensor_context`: what the last four look at: the tensor, its siblings, the names above it.
 - `conventions/`: the names themselves, as tables: what they mean, where they come from, examples.

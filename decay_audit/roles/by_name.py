@@ -25,13 +25,7 @@ from decay_audit.roles.conventions.modules import (
     PROMPT,
     TABLE_LEAF,
 )
-from decay_audit.roles.conventions.state_spaces import (
-    DISCRETIZATION,
-    STATE_SPACE_CLASS,
-    SYSTEM,
-    TIME_MIX,
-    TOKEN_SHIFT,
-)
+from decay_audit.roles.conventions.state_spaces import DISCRETIZATION, STATE_SPACE_CLASS, SYSTEM, TIME_MIX, TOKEN_SHIFT
 from decay_audit.roles.conventions.tensors import LEAVES
 from decay_audit.roles.layers import linear_layer, norm_layer
 from decay_audit.roles.pairs import affine_half, bias_of, weight_of

@@ -1,12 +1,6 @@
 """The layer of an owner where its class alone does not settle it: a TensorContext in, a Layer out."""
 
-from decay_audit.roles.conventions.layers import (
-    ATTENTION,
-    ATTENTION_PROJECTION,
-    FEED_FORWARD,
-    NORMS,
-    PROJECTION,
-)
+from decay_audit.roles.conventions.layers import ATTENTION, ATTENTION_PROJECTION, FEED_FORWARD, NORMS, PROJECTION
 from decay_audit.roles.tensor_context import TensorContext
 from decay_audit.roles.words import Layer
 

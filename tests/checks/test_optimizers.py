@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from decay_audit.checks import check_optimizers, coefficient_in_use
 from decay_audit.checks.codes import CODES, Finding
-from decay_audit.checks.group_membership import check_ties
+from decay_audit.checks.optimizers.group_membership import check_ties
 from decay_audit.checks.resume import check_resume
 from decay_audit.model.observations import Movement, Observation, Optimizer, Origin, ParamGroup, Semantics
 from decay_audit.model.parameters import Owner, Parameter

@@ -6,8 +6,8 @@ from msgspec.structs import replace
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind
-from decay_audit.checks.foreign_tensors import check_foreign_tensors, copied_parameters
 from decay_audit.checks.observed_plan import ObservedPlan
+from decay_audit.checks.optimizers.foreign_tensors import check_foreign_tensors, copied_parameters
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import Classified
