@@ -7,7 +7,7 @@ that nothing else explains.
 from msgspec.structs import replace
 
 from decay_audit.roles.by_name import PLAIN, is_uncertain_gamma
-from decay_audit.roles.conventions.classes import ACTIVATION_CLASS, CONV_CLASS, EMBEDDING_CLASS
+from decay_audit.roles.conventions.classes import ACTIVATION_CLASS, CONV_CLASS, EMBEDDING_CLASS, LINEAR_CLASS
 from decay_audit.roles.conventions.convention import first_meaning, stem
 from decay_audit.roles.conventions.general import GENERAL_LEAVES
 from decay_audit.roles.conventions.modules import ACTIVATION_MODULE, EMBEDDING_DICT, EMBEDDING_MODULE, NORM_MODULE
@@ -78,7 +78,8 @@ def _bias(tensor: TensorContext) -> tuple[Evidence, ...]:
         layer, confidence = _norm_layer(tensor), _affine_confidence(tensor)
         return _evidence(tensor, "its weight has the same shape", "norm_bias", layer, confidence)
     of_weight = _weight(replace(tensor, leaf="weight", shape=weight))
-    return _evidence(tensor, f"next to a weight of {len(weight)} dimensions", "bias", of_weight[0].layer)
+    layer = of_weight[0].layer if of_weight else "other"
+    return _evidence(tensor, f"next to a weight of {len(weight)} dimensions", "bias", layer)
 
 
 def _weight(tensor: TensorContext) -> tuple[Evidence, ...]:
@@ -101,6 +102,8 @@ def _affine_confidence(tensor: TensorContext) -> Confidence:
 
 def _is_in_embedding(tensor: TensorContext) -> bool:
     """Whether its module is called an embedding: a matrix is a table then, and not an affine with a bias."""
+    if LINEAR_CLASS.has(tensor.class_name):
+        return False
     above = tensor.path[1] if len(tensor.path) > 1 else ""
     named = EMBEDDING_MODULE.has(tensor.module_name) or EMBEDDING_DICT.has(above)
     return EMBEDDING_CLASS.has(tensor.class_name) or named
@@ -116,6 +119,8 @@ def _vector(tensor: TensorContext) -> tuple[Evidence, ...]:
         return _evidence(tensor, "one element", "scale", "other", "guess")
     if tensor.types and not NORM_MODULE.has(tensor.module_name):
         return _evidence(tensor, "a vector called weight", "scale", "other", "guess")
+    if not NORM_MODULE.has(tensor.module_name):
+        return ()  # a matrix may be saved flat
     return _evidence(tensor, "a vector without a bias", "norm_weight", _norm_layer(tensor, "rms_norm"), "guess")
 
 

@@ -13,6 +13,7 @@ from decay_audit.roles.conventions.classes import (
     BLOCK_CLASS,
     FOURIER_CLASS,
     LAYER_SCALE_CLASS,
+    LINEAR_CLASS,
     NORM_CLASS,
 )
 from decay_audit.roles.conventions.convention import first_meaning, stem
@@ -49,6 +50,7 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
         _named_leaf,
         _weight_of_bias,
         _prompt,
+        _part_of_weight,
     )
     first = next(filter(None, (reader(tensor) for reader in readers)), None)
     return () if first is None else (first,)
@@ -66,6 +68,8 @@ def _likely(detail: str, role: Role, layer: Layer) -> Evidence:
 def _adapter(tensor: TensorContext) -> Evidence | None:
     if "bias" in tensor.leaf:
         return None
+    if tensor.in_adapter:
+        return _likely("beside the base layer that it adapts", "adapter_weight", linear_layer(tensor))
     name = next((word for word in (tensor.leaf, *tensor.path) if ADAPTER.has(word)), None)
     return _likely(f"{name}: of an adapter", "adapter_weight", linear_layer(tensor)) if name else None
 
@@ -184,6 +188,8 @@ def _table(tensor: TensorContext) -> Evidence | None:
     """A table that is called `weight` or the like, without a bias, in a module whose name says what is in it."""
     if tensor.squeezed_ndim < 1 or "bias" in tensor.tensors or not TABLE_LEAF.has(tensor.leaf):
         return None
+    if LINEAR_CLASS.has(tensor.class_name) and not tensor.types[0].startswith("torch.nn."):
+        return None
     if FOURIER_CLASS.has(tensor.class_name):
         return _likely(f"class {tensor.class_name}", "position_embedding", "embedding")
     vector = tensor.squeezed_ndim < 2 and len(tensor.shape) < 2
@@ -211,3 +217,10 @@ def _prompt(tensor: TensorContext) -> Evidence | None:
         return None
     name = next((name for name in (tensor.module_name, tensor.class_name) if PROMPT.has(name)), None)
     return _likely(f"{tensor.leaf} in {name}: a learned prompt", "token", "other") if name else None
+
+
+def _part_of_weight(tensor: TensorContext) -> Evidence | None:
+    """A matrix in a module that is called `weight`: a factorized tensor is a module, and its factors are parameters."""
+    if "weight" not in tensor.path[:2] or tensor.squeezed_ndim < 2:
+        return None
+    return _likely(f"{tensor.leaf} in weight: a part of a matrix", "linear_weight", linear_layer(tensor))

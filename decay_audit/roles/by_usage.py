@@ -19,6 +19,8 @@ in these cases; the confidence of the evidence and `classify.FINER` express that
 from collections.abc import Callable, Sequence
 from math import prod
 
+from msgspec.structs import replace
+
 from decay_audit.model.parameters import Parameter, Use
 from decay_audit.roles.words import Confidence, Evidence, Layer, Role
 
@@ -49,6 +51,8 @@ _PLACEMENTS = frozenset({
     "cat", "stack", "where", "index_put", "masked_fill", "masked_scatter", "copy", "index_copy", "slice_scatter",
     "select_scatter", "scatter",
 })
+_JOINS = frozenset({"cat", "stack"})
+MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight", "embedding"})
 _FUSED_ATTENTION = frozenset({
     "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention",
     "_scaled_dot_product_fused_attention_overrideable", "_scaled_dot_product_attention_math",
@@ -66,14 +70,38 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
         if meaning is None:
             continue
         role, layer, confidence = meaning
+        confidence = _earned(confidence, use, parameter)
         # A matrix product that also adds a bias is a linear layer, however the result is used.
         if role in doubtful and not (role == "linear_weight" and use.operator == "addmm"):
             confidence = "guess"
         if role not in strongest or _RANK[confidence] < _RANK[strongest[role].confidence]:
             strongest[role] = Evidence(kind="usage", detail=_detail(use), role=role, layer=layer, confidence=confidence)
+    strongest = _undisputed(strongest)
     return tuple(
         sorted(strongest.values(), key=lambda evidence: (_RANK[evidence.confidence], _ORDER.get(evidence.role, 9)))
     )
+
+
+def _earned(confidence: Confidence, use: Use, parameter: Parameter) -> Confidence:
+    """Lower `certain` where the tensor in the slot is not the parameter: a slice of it, or what is computed from it."""
+    own, met = prod(parameter.shape), prod(use.shape)
+    repeated = met % max(own, 1) == 0 and {*use.via} <= {"repeat", "repeat_interleave"}
+    if confidence != "certain" or own == met or repeated:
+        return confidence
+    is_factor = bool(_MATRIX_PRODUCTS & set(use.via)) and _wide_dimensions(parameter.shape) > 1
+    return "likely" if met < own or is_factor or _JOINS & set(use.via) else "guess"
+
+
+def _undisputed(strongest: dict[Role, Evidence]) -> dict[Role, Evidence]:
+    """Lower two answers that are certain and differ. Matrices agree, and a table is also a matrix where it is tied."""
+    certain = {role for role, item in strongest.items() if item.confidence == "certain"}
+    if len(certain - MATRICES) + bool(certain & MATRICES) < 2:
+        return strongest
+    return {role: replace(item, confidence=_below_certain(item.confidence)) for role, item in strongest.items()}
+
+
+def _below_certain(confidence: Confidence) -> Confidence:
+    return "likely" if confidence == "certain" else confidence
 
 
 def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
@@ -92,7 +120,14 @@ def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
     return frozenset(role for role, doubtful in doubts.items() if doubtful)
 
 
-_ORDER: dict[Role, int] = {"embedding": 0, "conv_weight": 0, "position_embedding": 1, "relative_position_bias": 1}
+_ORDER: dict[Role, int] = {
+    "embedding": 0,
+    "conv_weight": 0,
+    "recurrent_weight": 0,
+    "position_embedding": 1,
+    "relative_position_bias": 1,
+    "linear_weight": 8,
+}
 """Which of two equally strong roles is first: a table that is also used as a matrix (a tied head) is a table."""
 
 

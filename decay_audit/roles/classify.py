@@ -122,7 +122,14 @@ def _weigh(evidence: tuple[Evidence, ...]) -> Answer:
     finer = FINER.get(strongest.role, frozenset()) if strongest.kind in {"usage", "owner"} else frozenset()
     refining = (item for item in ordered if item.role in finer and item.kind != "usage")
     decisive = next(refining, strongest)
-    return decisive.role, _layer(strongest, ordered), decisive.confidence, ordered
+    confidence: Confidence = "likely" if _is_disputed(decisive, ordered) else decisive.confidence
+    return decisive.role, _layer(strongest, ordered), confidence, ordered
+
+
+def _is_disputed(decisive: Evidence, ordered: tuple[Evidence, ...]) -> bool:
+    """Whether the evidence that decides is certain, and other evidence is certain of another role."""
+    certain = {item.role for item in ordered if item.confidence == decisive.confidence == "certain"}
+    return len(certain - by_usage.MATRICES) + bool(certain & by_usage.MATRICES) > 1
 
 
 def _strength(evidence: Evidence) -> tuple[int, int]:

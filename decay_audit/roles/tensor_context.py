@@ -16,6 +16,7 @@ from decay_audit.roles.conventions.convention import NO_DIGITS
 _PARAMETER_LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
 _NUMBER_IN_NUMBER = re.compile(r"\.\d+\.\d+$")
 _WRAPPED = frozenset({"base_layer", "original_module"})  # what a wrapper calls the module that it wraps
+_ADAPTER_BASE = ".BaseTunerLayer"  # of peft: each of its kinds of adapters derives from it
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
 
@@ -25,6 +26,7 @@ class TensorContext(Struct, frozen=True, kw_only=True):
     Attributes:
         leaf: the tensor's name, e.g. `weight` also for `weight_orig` and `parametrizations.weight.original`.
         nested: its module is a number in a list that is a number in a list.
+        in_adapter: a class of adapters holds it, beside the layer that it adapts.
         magnitude: it is the length that weight normalization split off, and not the weight.
         types: qualified class names of the module that the tensor belongs to; empty if the source cannot know.
         path: the words of that module's dotted name, nearest first.
@@ -37,6 +39,7 @@ class TensorContext(Struct, frozen=True, kw_only=True):
     dtype: str
     lazy: bool = False
     nested: bool = False
+    in_adapter: bool = False
     magnitude: bool = False
     types: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
@@ -74,6 +77,7 @@ def tensor_context(parameter: Parameter) -> TensorContext:
         dtype=parameter.dtype,
         lazy=parameter.lazy,
         nested=_NUMBER_IN_NUMBER.search(owner.name) is not None,
+        in_adapter=_in_adapter(owner),
         types=owner.types,
         path=path_words(owner.name),
         classes=_class_names(owner),
@@ -85,6 +89,15 @@ def tensor_context(parameter: Parameter) -> TensorContext:
     if not _PARAMETER_LISTS.isdisjoint(owner.types) or parameter.leaf.isdigit():
         return _resolve_list_member(tensor, owner)
     return _resolve_hook(tensor)
+
+
+def _in_adapter(owner: Owner) -> bool:
+    """Whether the owner is in a layer of adapters, and not in the layer that this one wraps."""
+    for module in owner.lineage():
+        if any(name.endswith(_ADAPTER_BASE) for name in module.types):
+            inside = owner.name[len(module.name) :].lstrip(".").partition(".")[0]
+            return inside not in _WRAPPED
+    return False
 
 
 def path_words(dotted: str) -> tuple[str, ...]:

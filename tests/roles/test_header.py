@@ -86,7 +86,7 @@ def test_a_vector_with_a_bias_of_its_shape_is_a_layer_norm_unless_named() -> Non
 
 
 def test_a_vector_that_stands_alone_is_only_a_guess() -> None:
-    assert classify_tensor("blocks.0.2.weight", (8,)).confidence == "guess"
+    assert classify_tensor("blocks.0.2.g", (8,)).confidence == "guess"
     assert classify_tensor("blocks.0.2.weight", (1,)).confidence == "guess"
 
 

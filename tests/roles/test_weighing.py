@@ -1,6 +1,7 @@
 """How pieces of evidence are weighed, and that an answer depends on nothing but the parameter."""
 
 from hypothesis import given, settings, strategies as st
+from msgspec.structs import replace
 
 from decay_audit.model.parameters import Owner, Parameter, Use
 from decay_audit.roles import classify
@@ -14,6 +15,34 @@ def test_certain_use_outranks_the_class() -> None:
     classified = classify_tensor("a.weight", (8, 4, 3, 3), "torch.nn.Linear", uses=(CONVOLUTION,))
     assert (classified.role, classified.confidence) == ("conv_weight", "certain")
     assert [item.kind for item in classified.evidence] == ["usage", "owner"]
+
+
+def test_what_is_computed_from_a_parameter_is_not_the_parameter() -> None:
+    """A slice of a vector of all weights, a diagonal, a gain that was joined to others."""
+    whole = Use(operator="mm", slot="mat2", shape=(8, 8))
+    for shape, via, confidence in (
+        ((8, 8), (), "certain"),
+        ((64,), (), "certain"),
+        ((136,), (), "likely"),
+        ((8,), ("diag_embed",), "guess"),
+        ((4, 8), ("cat",), "likely"),
+        ((4, 8), ("mm",), "likely"),
+        ((1, 4), ("mm",), "guess"),
+    ):
+        use = replace(whole, via=via)
+        classified = classify_tensor("a.stuff", shape, "lab.Thing", uses=(use,))
+        assert (classified.role, classified.confidence) == ("linear_weight", confidence), shape
+
+
+def test_two_certain_uses_that_differ_make_neither_certain() -> None:
+    matrix = Use(operator="mm", slot="mat2", shape=(8, 1))
+    gain = Use(operator="native_layer_norm", slot="weight", shape=(8,))
+    table = Use(operator="embedding", slot="weight", shape=(9, 8), data_shape=(2,), tags=("indexed by data",))
+    head = Use(operator="mm", slot="mat2", shape=(8, 9))
+    assert classify_tensor("a.stuff", (8,), "lab.Thing", uses=(matrix, gain)).confidence == "likely"
+    assert classify_tensor("a.stuff", (8,), "lab.Thing", uses=(gain,)).confidence == "certain"
+    assert classify_tensor("n.weight", (8,), "torch.nn.LayerNorm", uses=(matrix,)).confidence == "likely"
+    assert classify_tensor("a.stuff", (9, 8), "lab.Thing", uses=(table, head)).confidence == "certain"
 
 
 def test_use_that_says_nothing_leaves_the_rest_standing() -> None:

@@ -208,8 +208,8 @@ def test_concatenated_biases_are_biases() -> None:
 
     assert roles(Lambda(forward, (3 * C, C), (C,), (C,)), (2, C)) == {
         "p": "linear_weight certain",
-        "q": "bias certain",
-        "r": "bias certain",
+        "q": "bias likely",
+        "r": "bias likely",
     }
 
 
@@ -276,7 +276,7 @@ def test_a_learned_query_that_goes_through_layers_is_a_token() -> None:
 
 def test_two_factors_of_a_weight_are_matrices() -> None:
     assert roles(Lambda(lambda x, p, q: F.linear(x, p @ q), (4, 2), (2, C)), (2, C)) == {
-        "p": "linear_weight certain",
+        "p": "linear_weight likely",
         "q": "linear_weight certain",
     }
 

@@ -114,12 +114,34 @@ CONV_CLASS = class_vocabulary(
         near_misses=("Conv1D",),  # in transformers, a linear layer with its matrix transposed
     ),
 )
+LINEAR_CLASS = class_vocabulary(
+    Convention(
+        words=("Linear$", "Dense$"),
+        source="transformer_engine.pytorch.Linear; fairscale.nn.model_parallel.layers.ColumnParallelLinear",
+        matches=("ColumnParallelLinear", "Dense"),
+        near_misses=("LinearEmbeddings", "DenseEmbedding"),
+    ),
+    Convention(
+        words=("Conv$",),
+        source="torch_geometric.nn.GCNConv; e3nn and escnn convolutions",
+        matches=("GCNConv", "Conv2d"),
+        near_misses=("ConvEmbedding",),
+    ),
+)
+"""Classes whose weight is a matrix or a kernel, whatever their module is called."""
+
 FOURIER_CLASS = class_vocabulary(
     Convention(
-        words=("Fourier",),
-        source="diffusers.models.embeddings.GaussianFourierProjection",
-        matches=("GaussianFourierProjection",),
-        near_misses=("Fourth",),
+        words=("Fourier*Proj", "Fourier*Feature", "Fourier*Emb", "Fourier*Enc", "Fourier*Pos"),
+        source="diffusers.models.embeddings.GaussianFourierProjection; Fourier features (Tancik et al., 2020)",
+        matches=(
+            "GaussianFourierProjection",
+            "FourierFeatures",
+            "FourierEmbedding",
+            "FourierEncoding",
+            "FourierPosition",
+        ),
+        near_misses=("FourierConv", "AdaptiveFourierLayer"),
     ),
 )
 """Classes whose weight holds frequencies of positions or times."""

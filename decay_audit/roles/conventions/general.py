@@ -57,12 +57,6 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 matches=("shift",),
                 near_misses=("shifts_proj",),
             ),
-            Convention(
-                words=("base$",),
-                source="transformers.models.deepseek_v4.modeling_deepseek_v4 (hyper-connections)",
-                matches=("base",),
-                near_misses=("baseline",),
-            ),
         ),
     ),
     NameMeaning(
@@ -176,6 +170,12 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 near_misses=("w_table",),
             ),
             Convention(
+                words=("factors$", "coeffs$", "filters$"),
+                source="tensorly.nn factorized tensors; KAN layers; hand-written gains, several of them",
+                matches=("factors", "coeffs", "filters"),
+                near_misses=("benefactor", "coeff_table", "filtered"),
+            ),
+            Convention(
                 words=("^log_*", "logstd$", "^logs$"),
                 source="stable_baselines3.common.policies; cleanrl ppo_continuous_action; Glow-TTS ActNorm",
                 matches=("log_std", "actor_logstd", "logs"),
@@ -198,6 +198,19 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 source="timm.models.efficientvim.EfficientViMBlock",
                 matches=("alpha",),
                 near_misses=("alpha_proj",),
+            ),
+        ),
+    ),
+    NameMeaning(
+        says="a shift",
+        role="bias",
+        shape="vector",
+        names=vocabulary(
+            Convention(
+                words=("base$",),
+                source="transformers.models.deepseek_v4.modeling_deepseek_v4 (hyper-connections)",
+                matches=("base",),
+                near_misses=("baseline",),
             ),
         ),
     ),
@@ -280,6 +293,18 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 source="megablocks.layers.mlp.MLP; RWKV-LM: time_maa_w1",
                 matches=("w1", "time_maa_w1"),
                 near_misses=("ww",),
+            ),
+            Convention(
+                words=("matrix$", "matrices$", "kernels$", "filter$", "filters$"),
+                source="compressai.entropy_models.EntropyBottleneck; deepctr_torch.layers.interaction.CrossNet",
+                matches=("matrix", "matrices", "kernels", "complex_filter", "filters"),
+                near_misses=("matrix_table", "kernels_table", "filtered"),
+            ),
+            Convention(
+                words=("factors$", "coeff$", "coeffs$"),
+                source="tensorly.nn factorized tensors; efficient_kan.KANLinear and its variants",
+                matches=("factors", "spline_coeff", "coeffs"),
+                near_misses=("benefactors", "coeff_table"),
             ),
             Convention(
                 words=("fn$",),

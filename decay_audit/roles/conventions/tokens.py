@@ -96,5 +96,13 @@ TOKEN = NameMeaning(
             matches=("inducing_points",),
             near_misses=("points_proj",),
         ),
+        exceptions=(
+            Convention(
+                words=("^w_*",),
+                source="attention by hand: W_Query, W_query and the like, matrices of projections",
+                matches=("W_Query", "W_queries"),
+                near_misses=("query",),
+            ),
+        ),
     ),
 )

@@ -94,14 +94,24 @@ def _move_modules(context: ImportContext, path: list[str], before: dict[str, Mod
     added = tuple(folder + os.sep for folder in context.folders if folder not in path)
     nested = tuple(entry.rstrip(os.sep) + os.sep for entry in path if entry.startswith(added))
     for name, module in list(sys.modules.items()):
-        origin = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", ())), "")
         if before.get(name) is module and name not in context.modules:
             continue
+        origin = _origin(module)
         if origin.startswith(added) and not origin.startswith(nested) and _is_new(name, before):
             context.modules[name] = module
     for name in context.modules:
         sys.modules.pop(name, None)
     sys.modules.update(before)
+
+
+def _origin(module: ModuleType) -> str:
+    """Give the file or folder of a module; "" if it has none. A lazy module would import itself when it is asked."""
+    try:
+        attributes = object.__getattribute__(module, "__dict__")
+    except AttributeError:
+        return ""
+    origin = attributes.get("__file__") or next(iter(attributes.get("__path__") or ()), "")
+    return origin if isinstance(origin, str) else ""
 
 
 def _is_new(name: str, before: dict[str, ModuleType]) -> bool:

@@ -95,7 +95,8 @@ def describe_scripted(module: nn.Module) -> tuple[tuple[str, ...], Settings]:
     """Give the class names that a scripted module was compiled from, and its constants as settings."""
     parts = str(module._c._type().qualified_name()).split(".")  # type: ignore[union-attr, operator]
     *parents, name = (part for part in parts if part != "__torch__" and not part.startswith("___torch_mangle_"))
-    origin = getattr(sys.modules.get(".".join(parents)), name, None)
+    home = sys.modules.get(".".join(parents))
+    origin = None if home is None else vars(home).get(name)  # a lazy module would import itself when it is asked
     if not (isinstance(origin, type) and issubclass(origin, nn.Module)):
         return (".".join((*parents, name)), *_type_names(type(module))), {}
     constants = [constant for constant in getattr(origin, "__constants__", ()) if hasattr(module, constant)]
