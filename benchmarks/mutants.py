@@ -30,11 +30,19 @@ TIMEOUT = 600
 """Seconds for the tests of one mutant: a loop that never ends is noticed, too."""
 
 TESTS = {
-    "decay_audit/rulesets/plan.py": ("tests/rulesets", "tests/checks", "tests/test_api.py"),
-    "decay_audit/rulesets/matching.py": ("tests/rulesets",),
-    "decay_audit/model/parameters.py": ("tests/rulesets", "tests/sources", "tests/reports", "tests/emit/test_emit.py"),
+    "decay_audit/rulesets/plan.py": ("tests/rulesets/test_plan.py", "tests/rulesets", "tests/checks"),
+    "decay_audit/rulesets/matching.py": ("tests/rulesets/test_conditions.py", "tests/rulesets"),
+    "decay_audit/model/parameters.py": (
+        "tests/rulesets/test_conditions.py",
+        "tests/sources/test_walk.py",
+        "tests/reports",
+    ),
     "decay_audit/checks/optimizers/effective_decay.py": ("tests/checks", "tests/cases"),
-    "decay_audit/sources/checkpoint/onto_model.py": ("tests/sources", "tests/checkpoint", "tests/test_cli.py"),
+    "decay_audit/sources/checkpoint/onto_model.py": (
+        "tests/checkpoint/test_onto_model.py",
+        "tests/checkpoint/test_model_order.py",
+        "tests/checkpoint/optimizer_state",
+    ),
 }
 """The modules that are mutated, and the tests that hold each."""
 
@@ -142,13 +150,16 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     chosen = sample(options.count, options.seed)
+    survivors = 0
     with checkouts(options.jobs) as copies, ThreadPoolExecutor(options.jobs) as pool:
         results = pool.map(lambda mutant: survives(mutant, copies), chosen)
-        survivors = [mutant for mutant, survived in zip(chosen, results, strict=True) if survived]
-    for mutant in survivors:
-        print(mutant.diff, end="\n\n")
-    print(f"{len(survivors)} of {len(chosen)} mutants survive")
-    return bool(survivors)
+        for number, (mutant, survived) in enumerate(zip(chosen, results, strict=True), 1):
+            print(f"{number}/{len(chosen)}", end="\r", file=sys.stderr, flush=True)
+            if survived:
+                survivors += 1
+                print(mutant.diff, end="\n\n", flush=True)
+    print(f"{survivors} of {len(chosen)} mutants survive")
+    return survivors > 0
 
 
 if __name__ == "__main__":
