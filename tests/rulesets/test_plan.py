@@ -103,6 +103,13 @@ def test_what_differs_in_any_channel_is_another_group() -> None:
     ]
 
 
+def test_decaying_groups_come_first_and_each_in_the_order_of_the_model() -> None:
+    amounts = {"a": NONE, "b": Amount(times=0.5), "d": Amount(weight_decay=1.0)}
+    rules = ruleset(*(Rule(name=name, when=When(name=name), amount=amount) for name, amount in amounts.items()))
+    groups = plan([subject(name) for name in ("a", "c", "b", "d")], rules).groups()
+    assert [[decision.name for decision in group.decisions] for group in groups] == [["c"], ["b"], ["d"], ["a"]]
+
+
 def test_a_parameter_decided_twice_is_no_plan() -> None:
     decision = plan([subject()], ruleset()).decisions[0]
     with pytest.raises(ValueError, match="decided more than once"):
