@@ -2,11 +2,13 @@
 
 import gc
 import sys
+import warnings
 
 
 def main() -> None:
     """Run decay-audit."""
     gc.set_threshold(100_000, 50, 100)  # many objects live until the end: searching them for cycles is slow
+    warnings.filterwarnings("ignore", message="Failed to initialize NumPy")  # torch works without it, and so do we
     from decay_audit.cli import app
 
     try:

@@ -1,6 +1,7 @@
 """What a reader meets first: the two commands of the README, the pins they use, and the example."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -33,6 +34,16 @@ def test_the_first_command_does_the_main_job_and_the_second_runs_the_tests() -> 
     assert "decay-audit inspect examples/resnext29.py" in first
     assert second.rstrip().endswith("&& pytest")
     assert all("-c constraints.txt" in command and command.count("\n") == 1 for command in (first, second))
+
+
+def test_the_first_screen_has_no_warning_of_torch_where_numpy_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')\n")
+    command = [sys.executable, "-m", "decay_audit", "inspect", "examples/resnext29.py"]
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    ran = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_ci_runs_what_the_readme_says() -> None:
