@@ -141,3 +141,14 @@ def test_the_prefix_is_found_among_many_names_that_end_alike(tmp_path: Path) -> 
     fitted = onto_model.fit(checkpoint.read(tmp_path / "many.pt", target="many.pt"), decay_audit.read(Net()))
     assert [parameter.name for parameter in fitted.parameters[:4]] == [name for name, _ in Net().named_parameters()]
     assert len(fitted.parameters) == 504
+
+
+def test_a_parameter_of_another_shape_is_not_offered_for_one_that_the_model_lacks(tmp_path: Path) -> None:
+    model = Net(width=8)
+    model.out_norm = model.out
+    del model.out
+    (first, *_) = [
+        note for note in onto_model.fit(saved(tmp_path), decay_audit.read(model)).notes if "out.weight" in note
+    ]
+    assert "in the checkpoint and not in" in first
+    assert "?" not in first

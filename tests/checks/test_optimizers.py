@@ -537,3 +537,21 @@ def test_coefficients_that_keep_lr_times_weight_decay_are_a_note_without_a_fix()
     other = group("a.weight", weight_decay=0.8, lr=1e-3 / 4)
     (one,) = check_optimizers(planned(), [adamw(other, group("b.weight"), GOOD.groups[1])])
     assert one.severity == "error"
+
+
+@pytest.mark.parametrize(("declared", "expected"), [(0.0, False), (0.1, True)])
+def test_a_step_that_moves_nothing_is_what_a_class_that_ignores_the_coefficient_declares(
+    declared: float, expected: bool
+) -> None:
+    observation = Observation(
+        parameter="a.weight",
+        optimizer="optimizer",
+        group=0,
+        weight_decay=0.1,
+        lr=1e-3,
+        declared_rate=declared,
+        measured_rate=0.0,
+        movement="none",
+    )
+    found = findings_by_code(planned(subject("a.weight")), adamw(group("a.weight")), observations=(observation,))
+    assert ("DA503" in found) is expected
