@@ -77,7 +77,7 @@ def _coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
 
 
 def _decoupling(optimizer: Optimizer) -> str:
-    """The way out that the class has: its own argument, its decoupled twin, or another class."""
+    """The way out that the class has: its own argument, its decoupled counterpart, or another class."""
     forms = ["AdamW" if optimizer.type == "Adam" else "", optimizer.decoupled_by]
     if any(forms):
         return f"use the decoupled form: {', or '.join(filter(None, forms))}"
