@@ -126,7 +126,7 @@ def test_any_text_is_a_ruleset_or_a_list_of_mistakes(text: str, extends: str) ->
     from decay_audit.rulesets.yaml import rules_file as ruleset
 
     found, wrong = ruleset.assemble(
-        ruleset.Text(text=HEAD + extends + text, path=Path("mine.yaml"), shown="mine.yaml"), ()
+        ruleset.RulesText(text=HEAD + extends + text, path=Path("mine.yaml"), label="mine.yaml"), ()
     )
     assert (found is None) == bool(wrong)
     assert all(mistake.line >= 1 and mistake.text for mistake in wrong)
@@ -156,7 +156,7 @@ def test_any_value_of_any_key_is_read_or_refused_with_a_line(value: object, key:
     from decay_audit.rulesets.yaml import rules_file as ruleset
 
     text = f"schema: 1\nname: mine\n{extends}{key}: {json.dumps(value)}\n"
-    found, wrong = ruleset.assemble(ruleset.Text(text=text, path=Path("mine.yaml"), shown="mine.yaml"), ())
+    found, wrong = ruleset.assemble(ruleset.RulesText(text=text, path=Path("mine.yaml"), label="mine.yaml"), ())
     assert (found is None) == bool(wrong)
     if found is not None:
         assert SCHEMA.is_valid({**yaml.safe_load(text), key: value}), "the JSON Schema refuses what the reader reads"

@@ -30,8 +30,8 @@ def schema() -> dict[str, Any]:
     parts["Rule"]["properties"]["name"]["not"] = {"enum": list(RESERVED_NAMES)}
     parts["Layer"]["properties"]["layer"]["pattern"] = NUMBERING
     for name in ("When", "Example"):
-        listed = {key: _not_empty(value) for key, value in parts[name]["properties"].items() if key != "shape"}
-        parts[name]["properties"] |= listed
+        described = {key: _not_empty(value) for key, value in parts[name]["properties"].items() if key != "shape"}
+        parts[name]["properties"] |= described
     parts["When"]["minProperties"] = 1
     whole["if"] = {"not": {"required": ["extends"]}}
     whole["then"] = {"required": ["weight_decay", "default"]}
@@ -39,13 +39,13 @@ def schema() -> dict[str, Any]:
 
 
 def _not_empty(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
-    """Ask for an item in every list."""
+    """Require an item in every list."""
     if isinstance(part, list):
         return [_not_empty(item) for item in part]
     if not isinstance(part, Mapping):
         return part
-    made = {key: _not_empty(value) for key, value in part.items()}
-    return {**made, "minItems": 1} if made.get("type") == "array" else made
+    changed = {key: _not_empty(value) for key, value in part.items()}
+    return {**changed, "minItems": 1} if changed.get("type") == "array" else changed
 
 
 def _without_null(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
@@ -54,12 +54,12 @@ def _without_null(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON docume
         return [_without_null(item) for item in part]
     if not isinstance(part, Mapping):
         return part
-    made = {key: _without_null(value) for key, value in part.items()}
-    if isinstance(made.get("$ref"), str):
-        made["$ref"] = made["$ref"].removesuffix("Form")
-    if "default" in made and made["default"] is None:
-        del made["default"]
-        made["anyOf"] = [arm for arm in made["anyOf"] if arm != {"type": "null"}]
-        if len(made["anyOf"]) == 1:
-            made = {**made.pop("anyOf")[0], **made}
-    return made
+    changed = {key: _without_null(value) for key, value in part.items()}
+    if isinstance(changed.get("$ref"), str):
+        changed["$ref"] = changed["$ref"].removesuffix("Form")
+    if "default" in changed and changed["default"] is None:
+        del changed["default"]
+        changed["anyOf"] = [arm for arm in changed["anyOf"] if arm != {"type": "null"}]
+        if len(changed["anyOf"]) == 1:
+            changed = {**changed.pop("anyOf")[0], **changed}
+    return changed

@@ -1,4 +1,4 @@
-"""YAML text becomes a small tree that keeps its line numbers. Knows YAML 1.2 scalars and no ruleset.
+"""YAML text becomes a tree of nodes with line numbers. Knows the scalars of YAML 1.2, and no ruleset.
 
 PyYAML's own constructors follow YAML 1.1, where `5e-4` is text and `no` is false, so only its nodes are used.
 """
@@ -12,10 +12,10 @@ from typing import TypeAlias
 import yaml
 from msgspec import Struct
 
-DEEPEST = 32
-MOST_VALUES = 20_000
-MOST_CHARACTERS = 1_000_000
-TOO_DEEP = f"nested deeper than {DEEPEST} levels"
+MAX_DEPTH = 32
+MAX_VALUES = 20_000
+MAX_CHARACTERS = 1_000_000
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 
 class Mistake(Struct, frozen=True, order=True):
@@ -51,7 +51,7 @@ class MappingNode(Struct, frozen=True):
     entries: "tuple[tuple[ScalarNode, Node], ...]"
 
     def get(self, key: str) -> "Node | None":
-        """The value of `key`, or None."""
+        """Return the value of `key`, or None."""
         return next((value for name, value in self.entries if name.value == key), None)
 
 
@@ -73,10 +73,8 @@ def parse(text: str) -> Node | None:
     Raises:
         UnreadableYamlError: the syntax is wrong, or it is deeper or larger than any ruleset is.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise UnreadableYamlError(
-            1, f"the file has {len(text):,} characters; a ruleset has at most {MOST_CHARACTERS:,}"
-        )
+    if len(text) > MAX_CHARACTERS:
+        raise UnreadableYamlError(1, f"the file has {len(text):,} characters; a ruleset has at most {MAX_CHARACTERS:,}")
     # libyaml's loader, ten times as fast, where PyYAML was built with it
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
@@ -95,16 +93,16 @@ def parse(text: str) -> Node | None:
 
 
 def _check_events(events: Iterable[yaml.Event]) -> None:
-    """Refuse what cannot be composed, or not seen any more afterwards.
+    """Refuse deep nesting, a second document and tags.
 
-    Composing recurses, in C and without a limit of its own; a tag that was written looks like one that was not.
+    Composing recurses in C without a limit; and after it, a tag in the text cannot be told from an implied one.
     """
     depth = documents = 0
     for event in events:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         documents += isinstance(event, yaml.DocumentStartEvent)
         line = event.start_mark.line + 1 if event.start_mark else 1
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             raise UnreadableYamlError(line, TOO_DEEP)
         if documents > 1:
             raise UnreadableYamlError(line, "a second document starts here; a rules file holds one")
@@ -113,13 +111,13 @@ def _check_events(events: Iterable[yaml.Event]) -> None:
 
 
 def _node(node: yaml.Node, depth: int, values: Iterator[int]) -> Node:
-    """Convert a node. An alias is one node in many places, so a short text can stand for a huge or endless tree."""
+    """Convert a node. An alias repeats a whole node, so that a short text can stand for a huge or an endless tree."""
     line = node.start_mark.line + 1
-    if depth > DEEPEST:
+    if depth > MAX_DEPTH:
         raise UnreadableYamlError(line, TOO_DEEP)
-    if next(values) > MOST_VALUES:
+    if next(values) > MAX_VALUES:
         raise UnreadableYamlError(
-            line, f"more than {MOST_VALUES:,} values, with aliases written out; no ruleset is as large"
+            line, f"more than {MAX_VALUES:,} values, with aliases written out; no ruleset is as large"
         )
     if isinstance(node, yaml.ScalarNode):
         return ScalarNode(line, node.value if node.style else _resolve(node.value), node.value)

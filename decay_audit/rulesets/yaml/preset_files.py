@@ -8,17 +8,17 @@ SUFFIX = ".yaml"
 
 @cache
 def folder() -> Path:
-    """The folder of the presets: in the installed package, or at the top of a checkout."""
+    """Return the folder of the presets: in the installed package, or at the top of a checkout."""
     package = Path(__file__).parents[2]
     shipped = package / "rules"
     return shipped if shipped.is_dir() else package.parent / "rules"
 
 
 def names() -> tuple[str, ...]:
-    """Every preset's name, in order."""
+    """List the names of the presets, sorted."""
     return tuple(sorted(path.stem for path in folder().glob(f"*{SUFFIX}")))
 
 
 def path(name: str) -> Path:
-    """The file of the preset `name`."""
+    """Return the file of the preset `name`."""
     return folder() / f"{name}{SUFFIX}"

@@ -1,4 +1,4 @@
-"""Rules files become RuleSets, `extends` followed; or the list of every mistake in them. Knows no model."""
+"""A rules file, with what it `extends`, becomes a RuleSet, or the list of all mistakes in it. Knows no model."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -20,22 +20,22 @@ T = TypeVar("T")
 FORMAT_HINT = "`decay-audit rules schema` prints the accepted form, `decay-audit rules show no-norm-no-bias` an example"
 
 
-class Text(Struct, frozen=True, kw_only=True):
+class RulesText(Struct, frozen=True, kw_only=True):
     """The text of a rules file.
 
     Attributes:
-        path: where it is, absolute: what `extends` counts from.
-        shown: what to call it in messages and reports: relative, or its name alone.
+        path: its absolute path; `extends` is relative to its folder.
+        label: its name in messages and reports: a relative path, or the file name.
     """
 
     text: str
     path: Path
-    shown: str
+    label: str
     preset: bool = False
 
 
 class Document(Struct, frozen=True, kw_only=True):
-    """A rules file, read and right by itself: its values, and the nodes that know their lines."""
+    """A rules file without mistakes of its own: its values, and its nodes, which have the line numbers."""
 
     form: FileForm
     root: MappingNode
@@ -50,16 +50,16 @@ def load(name_or_path: str) -> RuleSet:
     return _load_or_raise(find(name_or_path, Path()))
 
 
-def from_text(written: str, shown: str) -> RuleSet:
-    """Read YAML that is in no file.
+def from_text(yaml: str, label: str) -> RuleSet:
+    """Read a ruleset from a string.
 
     Raises:
         RulesError: it has mistakes; all of them are in the message.
     """
-    return _load_or_raise(Text(text=written, path=Path.cwd() / shown, shown=shown))
+    return _load_or_raise(RulesText(text=yaml, path=Path.cwd() / label, label=label))
 
 
-def _load_or_raise(text: Text) -> RuleSet:
+def _load_or_raise(text: RulesText) -> RuleSet:
     ruleset, mistakes = assemble(text, ())
     if ruleset is None:
         raise rejection(mistakes)
@@ -70,7 +70,7 @@ def validate(name_or_path: str) -> RuleSet:
     """Read a rules file, and decide its examples.
 
     Raises:
-        RulesError: it cannot be read, has mistakes, or breaks the promise of an example.
+        RulesError: it cannot be read, has mistakes, or decides an example otherwise than the example says.
     """
     ruleset = load(name_or_path)
     failures = list(examples.failures(ruleset))
@@ -80,27 +80,27 @@ def validate(name_or_path: str) -> RuleSet:
 
 
 def rejection(mistakes: Iterable[Mistake]) -> RulesError:
-    """The error that lists the mistakes, in order."""
+    """Make the error that lists the mistakes by line."""
     return RulesError("\n".join(map(str, sorted(set(mistakes)))), FORMAT_HINT)
 
 
-def find(name_or_path: str, beside: Path) -> Text:
-    """Read the text of a preset, or of a file whose path counts from the folder `beside`.
+def find(name_or_path: str, folder: Path) -> RulesText:
+    """Read the text of a preset, or of a file whose path is relative to `folder`.
 
     Raises:
         RulesError: there is no such ruleset, or the file cannot be read.
     """
     if name_or_path in preset_files.names():
         path = preset_files.path(name_or_path)
-        return Text(text=path.read_text("utf-8"), path=path, shown=path.name, preset=True)
-    path = beside / name_or_path
+        return RulesText(text=path.read_text("utf-8"), path=path, label=path.name, preset=True)
+    path = folder / name_or_path
     try:
         text = path.read_text("utf-8")
     except UnicodeDecodeError as error:
         raise RulesError(f"{name_or_path} is not text in UTF-8: {error.reason} at byte {error.start}") from error
     except (OSError, ValueError) as error:
         raise _not_found(name_or_path, path, error) from error
-    return Text(text=text, path=path.resolve(), shown=_displayed_path(path))
+    return RulesText(text=text, path=path.resolve(), label=_displayed_path(path))
 
 
 def _not_found(name: str, path: Path, error: OSError | ValueError) -> RulesError:
@@ -113,8 +113,8 @@ def _not_found(name: str, path: Path, error: OSError | ValueError) -> RulesError
         )
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         return RulesError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
-    beside = [str(Path(name).with_name(other.name)) for other in path.parent.glob("*.y*ml")]
-    return RulesError(f"no rules file {name}", f"{_nearest(name, beside)}`decay-audit rules list` lists the presets")
+    siblings = [str(Path(name).with_name(other.name)) for other in path.parent.glob("*.y*ml")]
+    return RulesError(f"no rules file {name}", f"{_nearest(name, siblings)}`decay-audit rules list` lists the presets")
 
 
 def looks_like_file(name: str) -> bool:
@@ -128,14 +128,14 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _displayed_path(path: Path) -> str:
-    """A path as reports may show it: never absolute."""
+    """Return the path for reports, which never show absolute paths."""
     if not path.is_absolute():
         return path.as_posix()
     here = Path.cwd()
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.name
 
 
-def assemble(text: Text, chain: tuple[Text, ...]) -> tuple[RuleSet | None, list[Mistake]]:
+def assemble(text: RulesText, chain: tuple[RulesText, ...]) -> tuple[RuleSet | None, list[Mistake]]:
     """Make the RuleSet of a file and of what it extends; None where there are mistakes.
 
     Args:
@@ -148,17 +148,17 @@ def assemble(text: Text, chain: tuple[Text, ...]) -> tuple[RuleSet | None, list[
         base, more = _base(document.form.extends, extends.line, text, chain)
         mistakes += more
         if base is not None:
-            mistakes += _taken_names(document.root, base, text)
+            mistakes += _repeated_names(document.root, base, text)
     if document is None or mistakes:
         return None, mistakes
     return _ruleset(document, text, base), []
 
 
-def _document(text: Text) -> tuple[Document | None, list[Mistake]]:
+def _document(text: RulesText) -> tuple[Document | None, list[Mistake]]:
     mistakes: list[Mistake] = []
 
-    def report(line: int, words: str) -> None:
-        mistakes.append(Mistake(text.shown, line, words))
+    def report(line: int, message: str) -> None:
+        mistakes.append(Mistake(text.label, line, message))
 
     try:
         root = parse(text.text)
@@ -172,58 +172,59 @@ def _document(text: Text) -> tuple[Document | None, list[Mistake]]:
     return (Document(form=form, root=root) if form is not None else None), mistakes
 
 
-def _base(name: str, line: int, text: Text, chain: tuple[Text, ...]) -> tuple[RuleSet | None, list[Mistake]]:
+def _base(name: str, line: int, text: RulesText, chain: tuple[RulesText, ...]) -> tuple[RuleSet | None, list[Mistake]]:
     try:
         base = find(name, text.path.parent)
     except RulesError as error:
         hint = f"; {error.hint}" if error.hint else ""
-        return None, [Mistake(text.shown, line, f"`extends`: {error.message}{hint}")]
+        return None, [Mistake(text.label, line, f"`extends`: {error.message}{hint}")]
     links = (*chain, text)
     if any(link.path == base.path for link in links):
-        circle = " -> ".join(link.shown for link in (*links, base))
-        return None, [Mistake(text.shown, line, f"`extends` goes round in a circle: {circle}")]
+        circle = " -> ".join(link.label for link in (*links, base))
+        return None, [Mistake(text.label, line, f"`extends` goes round in a circle: {circle}")]
     return assemble(base, links)
 
 
-def _taken_names(root: MappingNode, base: RuleSet, text: Text) -> list[Mistake]:
-    """Asked of the nodes, not of the forms: a rule that could not be read has no form, but may have a taken name."""
-    taken = {rule.name for rule in base.rules}
+def _repeated_names(root: MappingNode, base: RuleSet, text: RulesText) -> list[Mistake]:
+    """Find the rules that have the name of a rule in `base`, among the nodes: a rule with a mistake has no form."""
+    base_names = {rule.name for rule in base.rules}
     names = [item.get("name") for item in _items(root.get("rules")) if isinstance(item, MappingNode)]
     return [
         Mistake(
-            text.shown, name.line, f"{base.name}, which this file extends, has a rule called `{name.value}` already"
+            text.label, name.line, f"{base.name}, which this file extends, has a rule called `{name.value}` already"
         )
         for name in names
-        if isinstance(name, ScalarNode) and name.value in taken
+        if isinstance(name, ScalarNode) and name.value in base_names
     ]
 
 
-def _ruleset(document: Document, text: Text, base: RuleSet | None) -> RuleSet:
-    """Join a file's own values and, behind them, those of the ruleset that it extends."""
+def _ruleset(document: Document, text: RulesText, base: RuleSet | None) -> RuleSet:
+    """Make the RuleSet: the file's own entries come before those of the ruleset that it extends."""
     form, root = document.form, document.root
     own = RuleSet(
         name=form.name,
         title=form.title,
         source=form.source,
         weight_decay=form.weight_decay or 0.0,
-        rules=tuple(_rule(one, place) for one, place in _placed(form.rules, root.get("rules"), text)),
+        rules=tuple(_rule(rule, location) for rule, location in _with_locations(form.rules, root.get("rules"), text)),
         default=amount(form.default) if isinstance(form.default, AmountForm) else None,
         default_lenient=isinstance(form.default, AmountForm) and bool(form.default.lenient),
-        default_location=f"{text.shown}:{node.line}" if (node := root.get("default")) else "",
-        file=text.shown,
+        default_location=f"{text.label}:{node.line}" if (node := root.get("default")) else "",
+        file=text.label,
         frozen=form.frozen or "skip",
         names=form.names or "canonical",
         lr_scale=tuple(
-            Scale(when=one.when, times=one.times, location=place)
-            for one, place in _placed(form.lr_scale, root.get("lr_scale"), text)
+            Scale(when=scale.when, times=scale.times, location=location)
+            for scale, location in _with_locations(form.lr_scale, root.get("lr_scale"), text)
         ),
         layer_decay=_layer_decay(form.layer_decay, root.get("layer_decay"), text),
         routes=tuple(
-            Route(when=one.when, use=one.use, location=place)
-            for one, place in _placed(form.optimizer, root.get("optimizer"), text)
+            Route(when=route.when, use=route.use, location=location)
+            for route, location in _with_locations(form.optimizer, root.get("optimizer"), text)
         ),
         examples=tuple(
-            examples.example(one, place) for one, place in _placed(form.examples, root.get("examples"), text)
+            examples.example(entry, location)
+            for entry, location in _with_locations(form.examples, root.get("examples"), text)
         ),
         preset=text.preset,
     )
@@ -246,8 +247,8 @@ def _extended(own: RuleSet, form: FileForm, base: RuleSet) -> RuleSet:
     )
 
 
-def _rule(form: RuleForm, place: str) -> Rule:
-    file, _, line = place.rpartition(":")
+def _rule(form: RuleForm, location: str) -> Rule:
+    file, _, line = location.rpartition(":")
     return Rule(
         name=form.name,
         when=form.when,
@@ -258,22 +259,22 @@ def _rule(form: RuleForm, place: str) -> Rule:
     )
 
 
-def _layer_decay(form: LayerDecayForm | None, node: Node | None, text: Text) -> LayerDecay | None:
+def _layer_decay(form: LayerDecayForm | None, node: Node | None, text: RulesText) -> LayerDecay | None:
     if form is None or not isinstance(node, MappingNode):
         return None
     layers = None
     if not isinstance(form.layers, str):
         layers = tuple(
-            LayerRule(when=one.when, layer=one.layer, location=place)
-            for one, place in _placed(form.layers, node.get("layers"), text)
+            LayerRule(when=layer.when, layer=layer.layer, location=location)
+            for layer, location in _with_locations(form.layers, node.get("layers"), text)
         )
-    place = f"{text.shown}:{node.line}"
-    return LayerDecay(rate=form.rate, layers=layers, default=form.default, when=form.when, location=place)
+    location = f"{text.label}:{node.line}"
+    return LayerDecay(rate=form.rate, layers=layers, default=form.default, when=form.when, location=location)
 
 
-def _placed(forms: Sequence[T], node: Node | None, text: Text) -> Iterable[tuple[T, str]]:
-    """Each form of a list with the `file:line` that it starts at."""
-    return zip(forms, (f"{text.shown}:{item.line}" for item in _items(node)), strict=True)
+def _with_locations(forms: Sequence[T], node: Node | None, text: RulesText) -> Iterable[tuple[T, str]]:
+    """Pair each form of a list with the `file:line` at which it starts."""
+    return zip(forms, (f"{text.label}:{item.line}" for item in _items(node)), strict=True)
 
 
 def _items(node: Node | None) -> tuple[Node, ...]:

@@ -22,7 +22,7 @@ Report = Callable[[int, str], None]
 
 
 def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401 - the type is an argument
-    """Read a node as the type `kind`; None if that failed, and then `report` has been called with the reasons.
+    """Read a node as the type `kind`. If that fails, call `report` with the reasons, and return None.
 
     Args:
         kind: a Struct, a tuple of Structs, a plain msgspec type, or a union of these.
@@ -33,8 +33,8 @@ def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN
         case MappingNode() if form is not None:
             return _mapping(node, form, place, report)
         case ListNode() if forms is not None:
-            found = [read(item, forms, f"an entry of {place}", report) for item in node.items]
-            return tuple(value for value in found if value is not None)
+            values = [read(item, forms, f"an entry of {place}", report) for item in node.items]
+            return tuple(value for value in values if value is not None)
         case ListNode() if forms is None and form is None:
             return _list(node, kind, place, report)
         case _:
@@ -42,7 +42,7 @@ def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN
 
 
 def nearest(word: str, accepted: Iterable[str]) -> str:
-    """`; did you mean ...?`, or the accepted words where none is near."""
+    """Write `; did you mean ...?`, or the accepted words where none is near."""
     words = list(accepted)
     close = get_close_matches(word, words, n=1, cutoff=0.6)
     return f"; did you mean `{close[0]}`?" if close else f"; accepted: {', '.join(words)}"
@@ -74,20 +74,20 @@ def _accepted_keys(form: type[Struct]) -> Mapping[str, FieldInfo]:
 
 def _check_keys(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str, report: Report) -> bool:
     seen: dict[object, int] = {}
-    fine = True
+    correct = True
     for key, _ in node.entries:
         if key.value in seen:
             report(key.line, f"the key `{key.spelling}` is given twice, first in line {seen[key.value]}")
-            fine = False
+            correct = False
         elif key.value not in accepted:
             report(key.line, _unknown_key(key.spelling, place, accepted))
-            fine = False
+            correct = False
         seen.setdefault(key.value, key.line)
-    return fine
+    return correct
 
 
 def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
-    """Say what is near; what looks like an accepted key and is none has letters that only look alike."""
+    """Write the message, with the nearest accepted key. A letter may only look like one of ASCII: it is named."""
     if key == "<<":
         return f"`<<` in {place}: merge keys are not in YAML 1.2; write the keys out"
     foreign = next((letter for letter in key if not letter.isascii()), "")
@@ -106,8 +106,8 @@ def _list(node: ListNode, kind: Any, place: str, report: Report) -> Any:  # noqa
         if item_kind is None:
             report(node.line, f"{place} must be {_accepted(kind)}, not a list")
             return None
-    before = [_plain(item, item_kind, f"an entry of {place}", report) for item in node.items]
-    if all(value is not None for value in before):
+    items = [_plain(item, item_kind, f"an entry of {place}", report) for item in node.items]
+    if all(value is not None for value in items):
         report(node.line, f"{place} must be {_accepted(kind)}")
     return None
 
@@ -157,7 +157,7 @@ def _plain_value(node: Node) -> object:
 
 
 def _arms(kind: Any) -> Iterator[Any]:  # noqa: ANN401
-    """The members of a union, without what annotates them unless that gives them a title."""
+    """List the members of a union; an annotation is kept only if it gives the member a title."""
     if get_origin(kind) is Annotated:
         titled = any(isinstance(meta, Meta) and meta.title for meta in kind.__metadata__)
         yield from [kind] if titled else _arms(get_args(kind)[0])
@@ -182,7 +182,7 @@ def _forms_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
 
 
 def _accepted(kind: Any) -> str:  # noqa: ANN401
-    """What a person may write for the type."""
+    """Describe what may be written for the type."""
     return " or ".join(dict.fromkeys(text for arm in _arms(kind) for text in _phrase(arm)))
 
 

@@ -51,8 +51,8 @@ def _some_condition(node: MappingNode) -> Iterator[Violation]:
 
 
 def _one_amount(node: MappingNode) -> Iterator[Violation]:
-    given = [key for key in ("decay", "weight_decay") if node.get(key) is not None]
-    if not given:
+    amounts = [key for key in ("decay", "weight_decay") if node.get(key) is not None]
+    if not amounts:
         yield node.line, "no amount: give `decay` (true, false or a multiple of the base) or `weight_decay`"
     yield from _not_both(node)
 
