@@ -84,7 +84,7 @@ CODES: dict[str, Code] = {
         "resumed checkpoint, whose weight_decay replaces the new one. It is a note where the rule is lenient.",
     ),
     "DA104": Code(
-        title="another optimizer takes a parameter than the ruleset says",
+        title="a parameter is in another optimizer than the ruleset says",
         severity="error",
         explanation="The ruleset's `optimizer` entries give each parameter to an optimizer, and the parameter is in "
         "another one. Usual causes: a filter by the number of dimensions, which also gives embeddings, the head and "

@@ -61,7 +61,7 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
 
     def optimizer_name(self, optimizer: Optimizer) -> str:
         """The class of an optimizer; with the optimizer's own name where several are of that class."""
-        alike = [each for each in self.optimizers.values() if each.type == optimizer.type]
+        alike = [other for other in self.optimizers.values() if other.type == optimizer.type]
         return optimizer.type if len(alike) == 1 else f"{optimizer.type} {optimizer.name}"
 
     def by_saved(self) -> str:

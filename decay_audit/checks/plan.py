@@ -25,15 +25,15 @@ _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
 def check_plan(plan: Plan) -> tuple[Finding, ...]:
     """Find what is wrong with the plan itself: DA304 to DA306, DA401 and DA402."""
     return (
-        *_unclassified(plan),
-        *_declared(plan),
-        *_unanswered(plan),
-        *_nothing_decays(plan),
-        *_inverted(plan),
+        *_find_unclassified(plan),
+        *_find_decayed_against_declaration(plan),
+        *_find_rules_without_facts(plan),
+        *_find_no_decay(plan),
+        *_find_inversion(plan),
     )
 
 
-def _unclassified(plan: Plan) -> Iterator[Finding]:
+def _find_unclassified(plan: Plan) -> Iterator[Finding]:
     unknown = [decision for decision in plan.decisions if decision.classified.role == "unclassified"]
     if unknown:
         pronoun = "it" if len(unknown) == 1 else "them"
@@ -49,24 +49,26 @@ def _unclassified(plan: Plan) -> Iterator[Finding]:
 
 def _how_to_classify(unknown: Sequence[Decision]) -> str:
     """Say how to classify more: give the model of a checkpoint, or trace a model that was not traced."""
-    if not any(one.classified.parameter.owner.types for one in unknown):
+    if not any(decision.classified.parameter.owner.types for decision in unknown):
         return "name the model that was saved: --model TARGET, or "
-    traced = all(one.classified.parameter.uses is not None for one in unknown)
+    traced = all(decision.classified.parameter.uses is not None for decision in unknown)
     return "" if traced else "run with --trace to classify by use, or "
 
 
-def _declared(plan: Plan) -> Iterator[Finding]:
-    ignored = [one for one in plan.decisions if one.decays and one.classified.parameter.declared_no_decay]
-    for lenient, declared in by_leniency(ignored, lambda decision: decision):
-        hooks = sorted({one.classified.parameter.declared_no_decay or "" for one in declared})
+def _find_decayed_against_declaration(plan: Plan) -> Iterator[Finding]:
+    differing = [
+        decision for decision in plan.decisions if decision.decays and decision.classified.parameter.declared_no_decay
+    ]
+    for lenient, members in by_leniency(differing, lambda decision: decision):
+        hooks = sorted({decision.classified.parameter.declared_no_decay or "" for decision in members})
         yield finding(
             "DA305",
-            parameters=_names(declared),
-            message=f"{plan.ruleset.name} decays {_count(declared)} that the model declares in {declarations(hooks)}",
+            parameters=_names(members),
+            message=f"{plan.ruleset.name} decays {_count(members)} that the model declares in {declarations(hooks)}",
             expected="spared",
             found="decayed",
-            where=first_few(sorted({one.location or one.rule for one in declared}), SHOWN),
-            fix="" if lenient else _sparing(plan, hooks),
+            where=first_few(sorted({decision.location or decision.rule for decision in members}), SHOWN),
+            fix="" if lenient else _sparing_rules(plan, hooks),
             severity="note" if lenient else None,
         )
 
@@ -90,7 +92,7 @@ def declarations(hooks: Sequence[str]) -> str:
     return first_few(folded, SHOWN) if len(folded) > SHOWN else join_words(folded)
 
 
-def _sparing(plan: Plan, hooks: Sequence[str]) -> str:
+def _sparing_rules(plan: Plan, hooks: Sequence[str]) -> str:
     """Write the rules that spare what the model declares: on its tensors, in its root, or in its submodules."""
     methods = [hook for hook in hooks if hook != _ATTRIBUTE]
     forms = ["glob", "keywords", *(["submodules"] if any("." in hook for hook in methods) else [])]
@@ -106,7 +108,7 @@ def _sparing(plan: Plan, hooks: Sequence[str]) -> str:
     return f"put {rules} first among the rules of {where}"
 
 
-def _unanswered(plan: Plan) -> Iterator[Finding]:
+def _find_rules_without_facts(plan: Plan) -> Iterator[Finding]:
     for entry, parameters in plan.unanswered():
         yield finding(
             "DA306",
@@ -119,7 +121,7 @@ def _unanswered(plan: Plan) -> Iterator[Finding]:
         )
 
 
-def _nothing_decays(plan: Plan) -> Iterator[Finding]:
+def _find_no_decay(plan: Plan) -> Iterator[Finding]:
     coefficients = [rule.amount.coefficient(plan.ruleset.weight_decay) for rule in plan.ruleset.rules]
     asked = plan.ruleset.weight_decay > 0 or any(coefficient > 0 for coefficient in coefficients)
     if asked and plan.decisions and not any(decision.decays for decision in plan.decisions):
@@ -132,23 +134,25 @@ def _nothing_decays(plan: Plan) -> Iterator[Finding]:
         )
 
 
-def _inverted(plan: Plan) -> Iterator[Finding]:
-    vectors = [one for one in plan.decisions if one.decays and one.classified.role in BIASES_AND_NORMS]
-    if vectors and inverted(plan.decisions, lambda decision: decision.decays):
+def _find_inversion(plan: Plan) -> Iterator[Finding]:
+    vectors = [
+        decision for decision in plan.decisions if decision.decays and decision.classified.role in BIASES_AND_NORMS
+    ]
+    if vectors and is_inverted(plan.decisions, lambda decision: decision.decays):
         yield finding(
             "DA402",
             parameters=_names(vectors),
             message=f"inverted: {_count(vectors)} (biases and norms) decay, and no matrix does",
             expected="matrices decay",
             found="only biases and norms decay",
-            where=join_words(sorted({one.location or one.rule for one in vectors})),
+            where=join_words(sorted({decision.location or decision.rule for decision in vectors})),
         )
 
 
-def inverted(decisions: Sequence[Decision], decays: Callable[[Decision], bool]) -> bool:
+def is_inverted(decisions: Sequence[Decision], decays: Callable[[Decision], bool]) -> bool:
     """Whether matrices exist and none decays, while a bias or a norm parameter does."""
-    matrices = [one for one in decisions if one.classified.role in MATRICES and one.grouped]
-    vectors = [one for one in decisions if one.classified.role in BIASES_AND_NORMS]
+    matrices = [decision for decision in decisions if decision.classified.role in MATRICES and decision.grouped]
+    vectors = [decision for decision in decisions if decision.classified.role in BIASES_AND_NORMS]
     return bool(matrices) and not any(map(decays, matrices)) and any(map(decays, vectors))
 
 

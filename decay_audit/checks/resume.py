@@ -59,15 +59,15 @@ def check_resume(optimizers: Sequence[Optimizer], shapes: Shapes, target: str = 
 
 def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
     if group_sizes(live) != group_sizes(saved):
-        yield _refused(live, saved, target)
+        yield _refusal_finding(live, saved, target)
         return
-    yield from _other_class(live, saved)
-    yield from _swapped(live, saved, shapes, target)
-    yield from _other_shapes(live, saved, shapes, target)
-    yield from _restored_coefficients(live, saved)
+    yield from _find_other_class(live, saved)
+    yield from _find_swapped_states(live, saved, shapes, target)
+    yield from _find_other_shapes(live, saved, shapes, target)
+    yield from _find_restored_coefficients(live, saved)
 
 
-def _refused(live: Optimizer, saved: Optimizer, target: str) -> Finding:
+def _refusal_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
     moved = _parameters_that_changed_group(live, saved)
     return finding(
         "DA601",
@@ -81,7 +81,7 @@ def _refused(live: Optimizer, saved: Optimizer, target: str) -> Finding:
     )
 
 
-def _other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
+def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
     """The state of another class: its groups replace the live ones, and a step misses the settings that they lack."""
     for index, (group, saved_group) in enumerate(zip(live.groups, saved.groups, strict=True)):
         lost = [
@@ -101,7 +101,7 @@ def _other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
             return
 
 
-def _swapped(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
+def _find_swapped_states(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
     """Groups of the same sizes in another order: torch says nothing, and parameters get the state of others.
 
     A saved name that the model does not have is that of a parameter that was renamed since.
@@ -127,7 +127,7 @@ def _swapped(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> 
         )
 
 
-def _other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
+def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
     """The same for a file without names: only shapes show that a state belongs to another parameter."""
     state_shapes = {
         name: shape
@@ -151,7 +151,7 @@ def _other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str
         )
 
 
-def _restored_coefficients(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
+def _find_restored_coefficients(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
     for index, (group, saved_group) in enumerate(zip(live.groups, saved.groups, strict=True)):
         if not isclose(group.weight_decay, saved_group.weight_decay, rel_tol=1e-6):
             now, restored = coefficient_text(group.weight_decay), coefficient_text(saved_group.weight_decay)

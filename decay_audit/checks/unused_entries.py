@@ -20,45 +20,46 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
     """Find rules and channel entries that match nothing (DA301), never decide (DA302), or depend on a prefix (DA303).
 
     A preset's are as its source has them. It is no mistake that an earlier rule of it comes first, nor that a model
-    lacks what a rule describes; of its layers it is said only where none at all is found.
+    lacks what a rule describes. Its layers are reported only where none of them matches.
     """
     unanswered = {id(entry) for entry, _ in plan.unanswered()}
     return (
-        *_unused_rules(plan, unanswered),
-        *_unused_channel_entries(plan),
-        *_unused_layers(plan, unanswered),
-        *_prefix_rules(plan),
+        *_find_unused_rules(plan, unanswered),
+        *_find_unused_channel_entries(plan),
+        *_find_unused_layers(plan, unanswered),
+        *_find_prefix_rules(plan),
     )
 
 
-def _unused_rules(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
+def _find_unused_rules(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
     matched = plan.matched()
     for rule in plan.ruleset.rules:
         if matched.get(rule.name) or id(rule) in unanswered:
             continue
-        taken = _holding(rule.when, plan.decisions, plan.ruleset.names)
-        extended = _not_written_here(plan, rule.location)
-        if not taken and not (extended and rule.when.keys() <= _BY_KIND):
-            yield _matches_nothing(rule)
-        deciding = sorted({decision.rule for decision in taken if decision.grouped})
-        if deciding and not extended:
+        matching_decisions = _matching(rule.when, plan.decisions, plan.ruleset.names)
+        inherited = _is_inherited(plan, rule.location)
+        if not matching_decisions and not (inherited and rule.when.keys() <= _BY_KIND):
+            yield _unmatched_finding(rule)
+        deciding = sorted({decision.rule for decision in matching_decisions if decision.grouped})
+        if deciding and not inherited:
             yield finding(
                 "DA302",
-                parameters=tuple(decision.name for decision in taken),
-                message=f"rule {rule.name} never decides: {join_words(deciding)} took all {len(taken)} that it matches",
+                parameters=tuple(decision.name for decision in matching_decisions),
+                message=f"rule {rule.name} never decides: {join_words(deciding)} took all {len(matching_decisions)} "
+                "that it matches",
                 expected=rule.name,
                 found=", ".join(deciding),
                 where=rule.location,
             )
 
 
-def _unused_channel_entries(plan: Plan) -> Iterator[Finding]:
+def _find_unused_channel_entries(plan: Plan) -> Iterator[Finding]:
     for entry, when in _channel_entries(plan):
-        if _not_written_here(plan, entry.location):
+        if _is_inherited(plan, entry.location):
             continue
         holds = compile_when(when, plan.ruleset.names)
         if all(holds(decision.classified) is False for decision in plan.decisions):
-            yield _matches_nothing(entry)
+            yield _unmatched_finding(entry)
 
 
 def _channel_entries(plan: Plan) -> Iterator[tuple[Entry, When]]:
@@ -72,10 +73,10 @@ def _channel_entries(plan: Plan) -> Iterator[tuple[Entry, When]]:
     yield from ((route, route.when) for route in ruleset.routes if route.when is not None)
 
 
-def _unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
+def _find_unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
     """Layers that were not written for this model, by a preset or by the model itself, and scale nothing in it."""
     decay = plan.ruleset.layer_decay
-    if decay is None or decay.rate == 1.0 or not (decay.layers is None or _not_written_here(plan, decay.location)):
+    if decay is None or decay.rate == 1.0 or not (decay.layers is None or _is_inherited(plan, decay.location)):
         return
     may_scale = not unanswered.isdisjoint(map(id, (decay, *(decay.layers or ()))))
     if not may_scale and all(decision.layer_scale == 1.0 for decision in plan.decisions):
@@ -88,13 +89,13 @@ def _unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
         )
 
 
-def _prefix_rules(plan: Plan) -> Iterator[Finding]:
+def _find_prefix_rules(plan: Plan) -> Iterator[Finding]:
     """Rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
-    wrapped = [one for one in plan.decisions if one.classified.parameter.raw_name != one.name]
+    wrapped = [decision for decision in plan.decisions if decision.classified.parameter.raw_name != decision.name]
     for rule in plan.ruleset.rules if wrapped else ():
         if rule.when.keys().isdisjoint(_BY_NAME):
             continue
-        with_prefix, without = (_holding(rule.when, wrapped, names) for names in ("raw", "canonical"))
+        with_prefix, without = (_matching(rule.when, wrapped, names) for names in ("raw", "canonical"))
         yield from _prefix_finding(rule, "with", with_prefix, without)
         yield from _prefix_finding(rule, "without", without, with_prefix)
 
@@ -115,18 +116,18 @@ def _prefix_finding(
         )
 
 
-def _holding(when: When, decisions: Sequence[Decision], names: NameForm) -> list[Decision]:
+def _matching(when: When, decisions: Sequence[Decision], names: NameForm) -> list[Decision]:
     """The decisions on parameters for which a condition holds, whichever entry decided them."""
     holds = compile_when(when, names)
     return [decision for decision in decisions if holds(decision.classified)]
 
 
-def _not_written_here(plan: Plan, location: str) -> bool:
+def _is_inherited(plan: Plan, location: str) -> bool:
     """Whether an entry is a preset's, or comes from a file that the ruleset extends."""
     return plan.ruleset.preset or location.rpartition(":")[0] != plan.ruleset.file
 
 
-def _matches_nothing(entry: Entry) -> Finding:
+def _unmatched_finding(entry: Entry) -> Finding:
     return finding(
         "DA301",
         message=f"{label(entry)} matches no parameter of this model",

@@ -27,14 +27,14 @@ def model() -> nn.Sequential:
 def split(net: nn.Module, **more: object) -> list[dict[str, object]]:
     parameters = list(net.parameters())
     return [
-        {"params": [one for one in parameters if one.ndim > 1], "weight_decay": 0.1, **more},
-        {"params": [one for one in parameters if one.ndim == 1], "weight_decay": 0.0, **more},
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": 0.1, **more},
+        {"params": [parameter for parameter in parameters if parameter.ndim == 1], "weight_decay": 0.0, **more},
     ]
 
 
 def found(net: nn.Module, optimizer: torch.optim.Optimizer) -> list[Finding]:
     report = decay_audit.audit(net, optimizer, weight_decay=0.1)
-    return [one for one in report.findings if one.code in ("DA208", "DA101", "DA102", "DA401")]
+    return [finding for finding in report.findings if finding.code in ("DA208", "DA101", "DA102", "DA401")]
 
 
 def step(net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -46,9 +46,9 @@ def test_a_group_that_a_wrapper_added_without_the_keys_of_the_inner_class_is_fou
     net = model()
     optimizer = SharingGroups(split(net[0]), lr=1e-3)
     optimizer.add_param_group({"params": list(net[1].parameters())})
-    (one,) = found(net, optimizer)
-    assert (one.code, one.severity, one.parameters) == ("DA208", "error", ("1.weight", "1.bias"))
-    assert one.message.startswith("group 2 of SharingGroups(AdamW) lacks betas, eps, weight_decay and ")
+    (finding,) = found(net, optimizer)
+    assert (finding.code, finding.severity, finding.parameters) == ("DA208", "error", ("1.weight", "1.bias"))
+    assert finding.message.startswith("group 2 of SharingGroups(AdamW) lacks betas, eps, weight_decay and ")
     with pytest.raises(KeyError):
         step(net, optimizer)
 
@@ -69,7 +69,7 @@ def test_what_is_said_of_a_lost_key_is_what_torch_does(name: str) -> None:
         net = model()
         optimizer = kind(split(net), lr=0.1)
         del optimizer.param_groups[1][key]
-        said = [one.severity for one in found(net, optimizer) if one.code == "DA208"]
+        said = [finding.severity for finding in found(net, optimizer) if finding.code == "DA208"]
         if said:
             with pytest.raises(KeyError):
                 step(net, optimizer)
@@ -81,22 +81,22 @@ def test_a_lost_coefficient_is_not_a_coefficient_of_0() -> None:
     net = model()
     optimizer = torch.optim.AdamW(split(net), lr=1e-3)
     del optimizer.param_groups[0]["weight_decay"]
-    assert [one.code for one in found(net, optimizer)] == ["DA208"]
+    assert [finding.code for finding in found(net, optimizer)] == ["DA208"]
 
 
 @pytest.mark.parametrize("key", ["weight_decay_rate", "wd", "learning_rate"])
 def test_a_setting_under_another_librarys_name_is_found(key: str) -> None:
     net = model()
-    (one,) = found(net, torch.optim.AdamW(split(net, **{key: 0.01}), lr=1e-3))
-    assert (one.code, one.severity) == ("DA208", "warning")
-    assert one.message == f"all 2 groups of AdamW have the key {key}, which AdamW does not read: it changes nothing"
-    assert one.fix == f"call the key {'lr' if key == 'learning_rate' else 'weight_decay'}"
+    (finding,) = found(net, torch.optim.AdamW(split(net, **{key: 0.01}), lr=1e-3))
+    assert (finding.code, finding.severity) == ("DA208", "warning")
+    assert finding.message == f"all 2 groups of AdamW have the key {key}, which AdamW does not read: it changes nothing"
+    assert finding.fix == f"call the key {'lr' if key == 'learning_rate' else 'weight_decay'}"
 
 
 def test_a_factor_for_a_scheduler_is_a_note_unless_it_is_1() -> None:
     net = model()
-    (one,) = found(net, torch.optim.AdamW(split(net, lr_scale=0.5), lr=1e-3))
-    assert (one.code, one.severity) == ("DA208", "note")
+    (finding,) = found(net, torch.optim.AdamW(split(net, lr_scale=0.5), lr=1e-3))
+    assert (finding.code, finding.severity) == ("DA208", "note")
     assert found(net, torch.optim.AdamW(split(net, lr_scale=1.0), lr=1e-3)) == []
 
 
@@ -115,4 +115,4 @@ def test_a_class_of_ones_own_may_read_any_key() -> None:
                 group["lr_mult"]
 
     net = model()
-    assert "DA208" not in [one.code for one in found(net, Mine(split(net, lr_mult=2.0), lr=0.1))]
+    assert "DA208" not in [finding.code for finding in found(net, Mine(split(net, lr_mult=2.0), lr=0.1))]

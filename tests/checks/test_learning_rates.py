@@ -34,7 +34,7 @@ def live(*rates: float, name: str = "optimizer", names: tuple[str, ...] = NAMES,
 
 
 def differing(decided: Plan, *optimizers: Optimizer) -> list[Finding]:
-    return [one for one in check_optimizers(decided, optimizers, target="model.py") if one.code == "DA105"]
+    return [finding for finding in check_optimizers(decided, optimizers, target="model.py") if finding.code == "DA105"]
 
 
 def test_rates_that_fall_as_the_ruleset_says_are_quiet() -> None:
@@ -42,22 +42,26 @@ def test_rates_that_fall_as_the_ruleset_says_are_quiet() -> None:
 
 
 def test_another_rate_is_found_with_both_numbers() -> None:
-    (one,) = differing(planned(), live(0.25e-3, 0.4e-3, 1e-3))
-    assert (one.severity, one.parameters) == ("warning", ("blocks.1.weight",))
-    assert one.message == (
+    (finding,) = differing(planned(), live(0.25e-3, 0.4e-3, 1e-3))
+    assert (finding.severity, finding.parameters) == ("warning", ("blocks.1.weight",))
+    assert finding.message == (
         "1 weight has 0.8 times the learning rate of house: blocks.1.weight has 4e-4, the rule says 5e-4"
     )
-    assert one.expected == "lr 5e-4 = 1e-3 x 0.5"
-    assert one.found == "lr 4e-4 in group 1 of AdamW"
+    assert finding.expected == "lr 5e-4 = 1e-3 x 0.5"
+    assert finding.found == "lr 4e-4 in group 1 of AdamW"
 
 
 def test_an_optimizer_that_scales_nothing_is_found() -> None:
-    assert {name for one in differing(planned(), live(1e-3, 1e-3, 1e-3)) for name in one.parameters} == {*NAMES[:2]}
+    assert {name for finding in differing(planned(), live(1e-3, 1e-3, 1e-3)) for name in finding.parameters} == {
+        *NAMES[:2]
+    }
 
 
 def test_a_layer_too_many_is_found_relative_to_the_head() -> None:
-    (one,) = differing(planned(), live(0.125e-3, 0.25e-3, 1e-3))
-    assert one.message.startswith("2 weights have 0.5 times the learning rates of house: blocks.1.weight has 2.5e-4")
+    (finding,) = differing(planned(), live(0.125e-3, 0.25e-3, 1e-3))
+    assert finding.message.startswith(
+        "2 weights have 0.5 times the learning rates of house: blocks.1.weight has 2.5e-4"
+    )
 
 
 def test_a_ruleset_without_scales_on_this_model_says_nothing_about_rates() -> None:
@@ -96,5 +100,5 @@ def test_each_optimizer_has_a_base_of_its_own() -> None:
 def test_a_scale_by_rule_is_compared_too() -> None:
     decided = planned(rate=1.0, scales=(Scale(when=When(name="head.*"), times=10.0),))
     assert differing(decided, live(1e-3, 1e-3, 1e-2)) == []
-    (one,) = differing(decided, live(1e-3, 1e-3, 1e-3))
-    assert one.parameters == ("head.weight",)
+    (finding,) = differing(decided, live(1e-3, 1e-3, 1e-3))
+    assert finding.parameters == ("head.weight",)

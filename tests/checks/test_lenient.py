@@ -38,16 +38,16 @@ def findings(model: nn.Module, coefficients: dict[str, float], rules: str = "no-
     groups = [
         {
             "params": [parameter],
-            "weight_decay": next(each for key, each in coefficients.items() if name.startswith(key)),
+            "weight_decay": next(value for key, value in coefficients.items() if name.startswith(key)),
         }
         for name, parameter in model.named_parameters()
     ]
     report = decay_audit.audit(model, torch.optim.SGD(groups, lr=0.1), rules=rules, weight_decay=0.1)
-    return [each for each in report.findings if each.code != "DA207"]
+    return [finding for finding in report.findings if finding.code != "DA207"]
 
 
 def seen(found: list[Finding]) -> list[tuple[str, str, tuple[str, ...]]]:
-    return [(each.code, each.severity, each.parameters) for each in found]
+    return [(finding.code, finding.severity, finding.parameters) for finding in found]
 
 
 SOUND = {"table": 0.1, "fc.weight": 0.1, "": 0.0}
@@ -64,7 +64,7 @@ def test_a_lenient_difference_is_a_note_without_a_fix_and_a_strict_one_beside_it
         ("DA101", "note", ("act.weight",)),
         ("DA305", "note", ("act.weight",)),
     ]
-    assert [bool(each.fix) for each in broken] == [True, False, False]
+    assert [bool(finding.fix) for finding in broken] == [True, False, False]
     assert seen(findings(Net(), {"act": 0.1, **SOUND})) == seen(broken)[1:]
 
 
@@ -83,7 +83,7 @@ def test_a_bias_or_norm_that_the_model_declares_stays_strict() -> None:
         def no_weight_decay(self) -> set[str]:
             return {"fc.bias", "norm.weight"}
 
-    broken = [each for each in findings(Declares(), {"fc.bias": 0.1, **SOUND}) if each.code == "DA101"]
+    broken = [finding for finding in findings(Declares(), {"fc.bias": 0.1, **SOUND}) if finding.code == "DA101"]
     assert seen(broken) == [("DA101", "error", ("fc.bias",))]
 
 
@@ -94,8 +94,8 @@ def test_a_weight_that_the_model_declares_is_spared_leniently() -> None:
 
     assert seen(findings(Declares(), {"table": 0.1, "": 0.0})) == []
     decayed = findings(Declares(), SOUND)
-    assert {each.severity for each in decayed} == {"note"}
-    assert {each.parameters for each in decayed} == {("fc.weight",)}
+    assert {finding.severity for finding in decayed} == {"note"}
+    assert {finding.parameters for finding in decayed} == {("fc.weight",)}
 
 
 def test_nothing_decays_and_inverted_are_said_of_strict_parameters() -> None:
@@ -126,7 +126,7 @@ def test_leniency_does_not_change_what_is_emitted() -> None:
     strict, lenient = from_text(HOUSE.replace(", lenient: true", ""), "strict"), from_text(HOUSE, "lenient")
     inventory = decay_audit.read(Net())
     strict_groups, lenient_groups = (
-        [(group.weight_decay, [each.name for each in group.decisions]) for group in plan.groups()]
+        [(group.weight_decay, [decision.name for decision in group.decisions]) for group in plan.groups()]
         for plan in (decay_audit.plan(inventory, strict), decay_audit.plan(inventory, lenient))
     )
     assert strict_groups == lenient_groups

@@ -82,9 +82,9 @@ def findings_by_code(
     decided: Plan, *optimizers: Optimizer, observations: tuple[Observation, ...] = ()
 ) -> dict[str, Finding]:
     findings = check_optimizers(decided, optimizers, observations, "model.py")
-    assert all(one.severity in (CODES[one.code].severity, "warning") for one in findings)
-    assert len({one.code for one in findings}) == len(findings)
-    return {one.code: one for one in findings}
+    assert all(finding.severity in (CODES[finding.code].severity, "warning") for finding in findings)
+    assert len({finding.code for finding in findings}) == len(findings)
+    return {finding.code: finding for finding in findings}
 
 
 def test_an_optimizer_that_follows_the_plan_is_clean() -> None:
@@ -115,7 +115,9 @@ def test_a_fix_keeps_what_makes_the_optimizer_another_algorithm_and_the_rate_bef
 
 
 def test_the_fix_of_a_model_in_python_is_python() -> None:
-    (only,) = [one for one in check_optimizers(planned(), [adamw(group(*MODEL))], target="") if one.code == "DA101"]
+    (only,) = [
+        finding for finding in check_optimizers(planned(), [adamw(group(*MODEL))], target="") if finding.code == "DA101"
+    ]
     assert only.fix == "decay_audit.param_groups(model, rules='no-norm-no-bias', weight_decay=0.1)"
 
 
@@ -141,19 +143,19 @@ def test_another_coefficient_is_found_with_both_numbers() -> None:
 def test_an_adopted_base_coefficient_is_that_of_each_optimizer() -> None:
     muon = Optimizer(name="muon", type="Muon", groups=(group("a.weight"),), semantics="decoupled")
     other = adamw(group("b.weight", weight_decay=0.3), GOOD.groups[1])
-    assert {one.code for one in check_optimizers(planned(), [muon, other])} == {"DA103"}
+    assert {finding.code for finding in check_optimizers(planned(), [muon, other])} == {"DA103"}
     assert check_optimizers(planned(), [muon, other], coefficient_adopted=True) == ()
     uneven = adamw(group("b.weight", weight_decay=0.3), group("a.weight"), GOOD.groups[1])
-    assert {one.code for one in check_optimizers(planned(), [uneven], coefficient_adopted=True)} == {"DA103"}
+    assert {finding.code for finding in check_optimizers(planned(), [uneven], coefficient_adopted=True)} == {"DA103"}
 
 
 def test_another_coefficient_of_a_saved_optimizer_is_one_finding_about_resuming() -> None:
     saved = adamw(group("a.weight", "b.weight", weight_decay=0.3), GOOD.groups[1], origin="checkpoint")
     assert check_optimizers(planned(), [GOOD, saved], coefficient_adopted=True) == ()
-    (one,) = check_resume([GOOD, saved], {})
-    assert (one.code, one.parameters) == ("DA103", ("a.weight", "b.weight"))
-    assert one.found == "weight_decay 0.3 (checkpoint)"
-    assert [one.code for one in check_optimizers(planned(), [saved])] == ["DA103"]
+    (finding,) = check_resume([GOOD, saved], {})
+    assert (finding.code, finding.parameters) == ("DA103", ("a.weight", "b.weight"))
+    assert finding.found == "weight_decay 0.3 (checkpoint)"
+    assert [finding.code for finding in check_optimizers(planned(), [saved])] == ["DA103"]
 
 
 def test_a_state_of_parameters_that_were_renamed_in_the_same_order_fits() -> None:
@@ -161,7 +163,7 @@ def test_a_state_of_parameters_that_were_renamed_in_the_same_order_fits() -> Non
     live = adamw(group("a.weight", "b.weight"), group("a.bias", weight_decay=0.0))
     assert check_resume([live, renamed], dict.fromkeys(MODEL, (4,))) == ()
     swapped = adamw(group("b.weight", "a.weight"), group("a.bias", weight_decay=0.0), origin="checkpoint")
-    assert [one.code for one in check_resume([live, swapped], dict.fromkeys(MODEL, (4,)))] == ["DA601"]
+    assert [finding.code for finding in check_resume([live, swapped], dict.fromkeys(MODEL, (4,)))] == ["DA601"]
 
 
 def test_coefficients_that_differ_by_rounding_are_the_same() -> None:
@@ -382,7 +384,7 @@ def test_the_law_of_a_class_that_is_not_known_is_compared_with_its_coefficient(
         planned(subject("a.weight")), UNKNOWN, observations=(moved("a.weight", movement, rate),)
     )
     assert findings.keys() == codes | {"DA507"}
-    assert all(one.severity != "error" for one in findings.values())
+    assert all(finding.severity != "error" for finding in findings.values())
 
 
 def test_a_pull_towards_other_values_than_0_is_not_judged_as_decay() -> None:
@@ -395,8 +397,8 @@ def test_a_pull_towards_other_values_than_0_is_not_judged_as_decay() -> None:
 def test_parameters_that_differ_for_one_cause_are_one_finding() -> None:
     decided = planned(subject("a.weight"), subject("b.weight"))
     steps = (moved("a.weight", "proportional", 0.2), moved("b.weight", "proportional", 0.3))
-    found = [one for one in check_optimizers(decided, [UNKNOWN], steps) if one.code == "DA503"]
-    assert [one.message for one in found] == [
+    found = [finding for finding in check_optimizers(decided, [UNKNOWN], steps) if finding.code == "DA503"]
+    assert [finding.message for finding in found] == [
         "a step with a gradient of zero removes 0.2 to 0.3 x lr of 2 weights; group 0 of AdamW says weight_decay 0.1"
     ]
 
@@ -447,7 +449,7 @@ def test_a_flattened_parameter_is_found() -> None:
 def test_saved_and_live_optimizers_are_compared_separately() -> None:
     saved = adamw(group(*MODEL), origin="checkpoint")
     findings = check_optimizers(planned(), (GOOD, saved))
-    assert [(one.code, one.message, one.found) for one in findings] == [
+    assert [(finding.code, finding.message, finding.found) for finding in findings] == [
         (
             "DA101",
             "2 norm parameters and 1 bias are decayed by the saved AdamW; no-norm-no-bias spares them",
@@ -509,19 +511,19 @@ def test_the_fix_names_the_rules_file_and_not_the_ruleset_in_it_and_can_be_paste
 
 def test_a_class_is_named_once_however_many_optimizers_have_it() -> None:
     each = [replace(adamw(group(name)), name=f"optimizer[{index}]") for index, name in enumerate(MODEL[:-1])]
-    findings = {one.code: one for one in check_optimizers(planned(), each)}
+    findings = {finding.code: finding for finding in check_optimizers(planned(), each)}
     assert findings["DA201"].found == "in no param group of AdamW"
 
 
 def test_a_coefficient_that_nobody_sets_is_no_error() -> None:
     default = adamw(group(*MODEL, weight_decay=0.0, weight_decay_is_default=True))
-    (one,) = check_optimizers(planned(), [default], coefficient_adopted=True)
-    assert (one.code, one.severity) == ("DA401", "note")
+    (finding,) = check_optimizers(planned(), [default], coefficient_adopted=True)
+    assert (finding.code, finding.severity) == ("DA401", "note")
     (asked,) = check_optimizers(planned(), [default])
     assert asked.severity == "error"
     written = adamw(group(*MODEL, weight_decay=0.0))
-    (one,) = check_optimizers(planned(), [written], coefficient_adopted=True)
-    assert one.severity == "error"
+    (finding,) = check_optimizers(planned(), [written], coefficient_adopted=True)
+    assert finding.severity == "error"
 
 
 def test_an_empty_group_has_no_default_in_effect() -> None:
@@ -532,11 +534,11 @@ def test_an_empty_group_has_no_default_in_effect() -> None:
 def test_coefficients_that_keep_lr_times_weight_decay_are_a_note_without_a_fix() -> None:
     """muP: a width 8 times the base's divides lr by 8 and multiplies weight_decay by it."""
     scaled = group("a.weight", weight_decay=0.8, lr=1e-3 / 8)
-    (one,) = check_optimizers(planned(), [adamw(scaled, group("b.weight"), GOOD.groups[1])])
-    assert (one.code, one.severity, one.fix) == ("DA103", "note", "")
+    (finding,) = check_optimizers(planned(), [adamw(scaled, group("b.weight"), GOOD.groups[1])])
+    assert (finding.code, finding.severity, finding.fix) == ("DA103", "note", "")
     other = group("a.weight", weight_decay=0.8, lr=1e-3 / 4)
-    (one,) = check_optimizers(planned(), [adamw(other, group("b.weight"), GOOD.groups[1])])
-    assert one.severity == "error"
+    (finding,) = check_optimizers(planned(), [adamw(other, group("b.weight"), GOOD.groups[1])])
+    assert finding.severity == "error"
 
 
 @pytest.mark.parametrize(("declared", "expected"), [(0.0, False), (0.1, True)])

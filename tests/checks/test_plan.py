@@ -36,7 +36,7 @@ def found(model: nn.Module, rules: RuleSet) -> Sequence[Finding]:
 
 
 def codes(model: nn.Module, rules: RuleSet) -> list[str]:
-    return [one.code for one in found(model, rules)]
+    return [finding.code for finding in found(model, rules)]
 
 
 def block() -> nn.Sequential:
@@ -133,7 +133,11 @@ def test_the_rules_that_da305_advises_spare_what_was_declared(
     body = "schema: 1\nname: ours\nweight_decay: 0.1\ndefault: {decay: true}\nrules:\n"
     ours.write_text(body + "- {name: biases, when: {role: bias}, decay: false}\n")
     before = load("torch-default" if preset else str(ours))
-    (finding,) = [one for one in check(decay_audit.read(model), decay_audit.plan(model, before)) if one.code == "DA305"]
+    (finding,) = [
+        finding
+        for finding in check(decay_audit.read(model), decay_audit.plan(model, before))
+        if finding.code == "DA305"
+    ]
     advised = re.findall(r"`(\{name.*?\})`", finding.fix)
     assert "more" not in finding.message
     if preset:
@@ -141,16 +145,16 @@ def test_the_rules_that_da305_advises_spare_what_was_declared(
     else:
         ours.write_text(body)
     with ours.open("a") as file:
-        file.writelines(f"- {one}\n" for one in advised)
+        file.writelines(f"- {rule}\n" for rule in advised)
     after = decay_audit.plan(model, str(ours), 0.1)
-    assert "DA305" not in [one.code for one in check(decay_audit.read(model), after)]
+    assert "DA305" not in [finding.code for finding in check(decay_audit.read(model), after)]
 
 
 def test_a_ruleset_that_spares_everything_is_da401_unless_it_asks_for_nothing() -> None:
     assert "DA401" in codes(block(), ruleset(default=SPARE))
     inventory = decay_audit.read(block())
     nothing = decay_audit.plan(inventory, ruleset(default=SPARE), weight_decay=0.0)
-    assert [one.code for one in check(inventory, nothing)] == []
+    assert [finding.code for finding in check(inventory, nothing)] == []
 
 
 def test_a_ruleset_that_decays_biases_and_no_matrix_is_da402() -> None:
@@ -160,7 +164,7 @@ def test_a_ruleset_that_decays_biases_and_no_matrix_is_da402() -> None:
 
 def test_errors_come_before_warnings() -> None:
     upside_down = ruleset(rule("none", name="nothing"), rule("matrices", ndim=2))
-    severities = [one.severity for one in found(block(), upside_down)]
+    severities = [finding.severity for finding in found(block(), upside_down)]
     assert severities == ["error", "warning"]
 
 

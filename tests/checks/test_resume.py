@@ -155,7 +155,11 @@ def test_without_names_the_shapes_show_which_parameter_would_get_the_state_of_an
     ) in check("one_group")
     model, optimizer = make("one_group")
     optimizer.load_state_dict(state)
-    moved = [name for name, one in model.named_parameters() if optimizer.state[one]["exp_avg"].shape != one.shape]
+    moved = [
+        name
+        for name, parameter in model.named_parameters()
+        if optimizer.state[parameter]["exp_avg"].shape != parameter.shape
+    ]
     assert moved == ["fc.weight", "norm.bias"]
 
 

@@ -38,7 +38,7 @@ def live(kind: str, *groups: ParamGroup, name: str = "optimizer") -> Optimizer:
 
 
 def routed(decided: Plan, *optimizers: Optimizer) -> list[Finding]:
-    return [one for one in check_optimizers(decided, optimizers, target="model.py") if one.code == "DA104"]
+    return [finding for finding in check_optimizers(decided, optimizers, target="model.py") if finding.code == "DA104"]
 
 
 def test_a_parameter_in_the_other_optimizer_is_found_in_both_directions() -> None:
@@ -46,19 +46,19 @@ def test_a_parameter_in_the_other_optimizer_is_found_in_both_directions() -> Non
     right = (live("Muon", group("body.weight"), name="a"), live("AdamW", group("embed.weight"), name="b"))
     assert routed(decided, *right) == []
     wrong = (live("Muon", group(*NAMES), name="a"), live("AdamW", group(), name="b"))
-    (one,) = routed(decided, *wrong)
-    assert (one.severity, one.message) == ("error", "1 weight is in Muon; house gives it to adamw")
-    assert one.parameters == ("embed.weight",)
-    assert one.found == "group 0 of Muon"
+    (finding,) = routed(decided, *wrong)
+    assert (finding.severity, finding.message) == ("error", "1 weight is in Muon; house gives it to adamw")
+    assert finding.parameters == ("embed.weight",)
+    assert finding.found == "group 0 of Muon"
     swapped = (live("Muon", group("embed.weight"), name="a"), live("AdamW", group("body.weight"), name="b"))
     assert [found.expected for found in routed(decided, *swapped)] == ["muon", "adamw"]
 
 
 def test_one_optimizer_for_everything_is_one_finding_that_names_the_missing_one() -> None:
-    (one,) = routed(planned("muon", "adamw"), live("AdamW", group(*NAMES)))
-    assert one.message == "1 weight is in AdamW; house gives it to muon; no optimizer here is muon"
-    assert one.severity == "error"
-    assert one.fix == "add the optimizer muon, and give it these parameters"
+    (finding,) = routed(planned("muon", "adamw"), live("AdamW", group(*NAMES)))
+    assert finding.message == "1 weight is in AdamW; house gives it to muon; no optimizer here is muon"
+    assert finding.severity == "error"
+    assert finding.fix == "add the optimizer muon, and give it these parameters"
 
 
 def test_a_wrapper_and_a_long_class_name_are_recognized_by_the_word_in_them() -> None:
@@ -75,8 +75,8 @@ def test_the_flag_of_a_group_selects_one_of_two_algorithms() -> None:
     kind = "SingleDeviceMuonWithAuxAdam"
     right = live(kind, group("body.weight", use_muon=True), group("embed.weight", use_muon=False))
     assert routed(decided, right) == []
-    (one,) = routed(decided, live(kind, group(*NAMES, use_muon=True)))
-    assert (one.parameters, one.expected) == (("embed.weight",), "adamw")
+    (finding,) = routed(decided, live(kind, group(*NAMES, use_muon=True)))
+    assert (finding.parameters, finding.expected) == (("embed.weight",), "adamw")
 
 
 def test_a_group_that_names_its_algorithm_is_taken_at_its_word() -> None:
@@ -84,8 +84,8 @@ def test_a_group_that_names_its_algorithm_is_taken_at_its_word() -> None:
     for key in ("use", "algorithm", "kind"):
         right = live("Mixed", group("body.weight", **{key: "muon"}), group("embed.weight", **{key: "adamw"}))
         assert routed(decided, right) == []
-        (one,) = routed(decided, live("Mixed", group(*NAMES, **{key: "adamw"})))
-        assert one.parameters == ("body.weight",)
+        (finding,) = routed(decided, live("Mixed", group(*NAMES, **{key: "adamw"})))
+        assert finding.parameters == ("body.weight",)
 
 
 def test_an_optimizer_answers_to_the_name_that_it_was_given() -> None:
@@ -97,9 +97,11 @@ def test_an_optimizer_answers_to_the_name_that_it_was_given() -> None:
 
 
 def test_where_no_name_is_one_of_the_rulesets_it_is_said_once_and_is_no_error() -> None:
-    (one,) = routed(planned("matrices", "rest"), live("Muon", group("body.weight")), live("SGD", group("embed.weight")))
-    assert one.severity == "warning"
-    assert "was not compared" in one.message
+    (finding,) = routed(
+        planned("matrices", "rest"), live("Muon", group("body.weight")), live("SGD", group("embed.weight"))
+    )
+    assert finding.severity == "warning"
+    assert "was not compared" in finding.message
 
 
 def test_a_class_of_ones_own_may_be_the_optimizer_that_no_other_is() -> None:

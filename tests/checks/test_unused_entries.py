@@ -35,7 +35,7 @@ optimizer:
 
 def idle(model: nn.Module, rules: RuleSet) -> list[Finding]:
     inventory = decay_audit.read(model)
-    return [one for one in check(inventory, decay_audit.plan(inventory, rules)) if one.code == "DA301"]
+    return [finding for finding in check(inventory, decay_audit.plan(inventory, rules)) if finding.code == "DA301"]
 
 
 def written(text: str, folder: Path) -> RuleSet:
@@ -45,19 +45,19 @@ def written(text: str, folder: Path) -> RuleSet:
 
 def test_an_entry_of_yours_that_matches_nothing_is_said_with_its_line(tmp_path: Path) -> None:
     found = idle(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), written(OURS, tmp_path))
-    assert [one.message for one in found] == [
+    assert [finding.message for finding in found] == [
         "lr_scale entry (ours.yaml:7) matches no parameter of this model",
         "layer_decay entry (ours.yaml:12) matches no parameter of this model",
         "optimizer entry (ours.yaml:14) matches no parameter of this model",
     ]
-    assert [one.where for one in found] == ["ours.yaml:7", "ours.yaml:12", "ours.yaml:14"]
+    assert [finding.where for finding in found] == ["ours.yaml:7", "ours.yaml:12", "ours.yaml:14"]
 
 
 def test_layers_that_are_meant_for_another_model_are_said(tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
     meant = OURS.replace("rate: 0.5\n", 'rate: 0.5\n  when: {name: "blocks.*"}\n')
     assert "layer_decay entry (ours.yaml:9) matches no parameter of this model" in [
-        one.message for one in idle(model, written(meant, tmp_path))
+        finding.message for finding in idle(model, written(meant, tmp_path))
     ]
 
 
@@ -75,7 +75,7 @@ def test_an_entry_that_asks_what_a_checkpoint_cannot_know_is_not_idle(tmp_path: 
     (tmp_path / "ours.yaml").write_text(asking, encoding="utf-8")
     loaded = api.load(api.Request(target=str(tmp_path / "last.pt")))
     found = check(loaded.inventory, decay_audit.plan(loaded.inventory, rulesets.load(str(tmp_path / "ours.yaml"))))
-    assert not any(one.code == "DA301" and "optimizer entry" in one.message for one in found)
+    assert not any(finding.code == "DA301" and "optimizer entry" in finding.message for finding in found)
 
 
 @pytest.mark.parametrize("preset", ["mae", "beit", "dinov2", "dinov3", "timm-layer-decay"])
@@ -84,6 +84,8 @@ def test_a_presets_layers_that_fit_no_name_are_said_once(preset: str) -> None:
 
     said = f"layer_decay of {preset} matches no layer of this model"
     other = torchvision.models.vit_b_16(image_size=32)
-    assert [one.message for one in idle(other, rulesets.load(preset)) if "layer_decay" in one.message] == [said]
+    assert [finding.message for finding in idle(other, rulesets.load(preset)) if "layer_decay" in finding.message] == [
+        said
+    ]
     fitting = create_model("vit_tiny_patch16_224", depth=2, num_classes=2)
-    assert not any("layer_decay" in one.message for one in idle(fitting, rulesets.load(preset)))
+    assert not any("layer_decay" in finding.message for finding in idle(fitting, rulesets.load(preset)))

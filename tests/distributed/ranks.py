@@ -74,8 +74,10 @@ def _audited(kind: str, mesh: DeviceMesh, *, measure: bool) -> dict[str, Any]:
 
 def _as_json(report: Report) -> dict[str, Any]:
     return {
-        "parameters": [[one.name, list(one.classified.parameter.shape)] for one in report.plan.decisions],
-        "findings": [[one.code, one.message, list(one.parameters)] for one in report.findings],
+        "parameters": [
+            [decision.name, list(decision.classified.parameter.shape)] for decision in report.plan.decisions
+        ],
+        "findings": [[finding.code, finding.message, list(finding.parameters)] for finding in report.findings],
     }
 
 

@@ -26,8 +26,10 @@ def alone() -> dict[str, Any]:
     model = net()
     report = api.audit(model, torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1))
     return {
-        "parameters": [[one.name, list(one.classified.parameter.shape)] for one in report.plan.decisions],
-        "findings": [[one.code, one.message, list(one.parameters)] for one in report.findings],
+        "parameters": [
+            [decision.name, list(decision.classified.parameter.shape)] for decision in report.plan.decisions
+        ],
+        "findings": [[finding.code, finding.message, list(finding.parameters)] for finding in report.findings],
     }
 
 

@@ -18,10 +18,10 @@ def measured_cell(measurement: Measurement) -> str:
     if not measurement.observations:
         return f"not run: {NOT_RUN.get(f'{measurement.library}.{measurement.name}', measurement.failure)}"
     movements = {
-        f"{one.movement} {one.measured_rate:.2g}"
-        if one.movement in ("proportional", "cautious")
-        else f"{one.movement}": None
-        for one in measurement.observations
+        f"{observation.movement} {observation.measured_rate:.2g}"
+        if observation.movement in ("proportional", "cautious")
+        else f"{observation.movement}": None
+        for observation in measurement.observations
     }
     return ", ".join(sorted(movements)[:3]) + (", ..." if len(movements) > 3 else "")
 
@@ -43,9 +43,13 @@ def declared_cells(name: str, facts: ClassFacts) -> str:
 def lines(library: str, measured: Sequence[Measurement]) -> Iterator[str]:
     """The rows of one library; without a measurement where it is not installed."""
     for name, facts in sorted(CLASSES[library].items(), key=lambda item: item[0].lower()):
-        measurements = [one for one in measured if one.name == name]
-        cells = "; ".join(dict.fromkeys(measured_cell(one) for one in measurements)) or "not measured"
-        reasons = [EXCEPTIONS[key] for one in measurements if (key := (f"{library}.{name}", one.switch)) in EXCEPTIONS]
+        measurements = [measurement for measurement in measured if measurement.name == name]
+        cells = "; ".join(dict.fromkeys(measured_cell(measurement) for measurement in measurements)) or "not measured"
+        reasons = [
+            EXCEPTIONS[key]
+            for measurement in measurements
+            if (key := (f"{library}.{name}", measurement.switch)) in EXCEPTIONS
+        ]
         notes = "; ".join(dict.fromkeys(filter(None, [facts.note, *reasons])))
         yield f"{declared_cells(name, facts)} {cells} | {notes} |".replace("  ", " ")
 
@@ -65,12 +69,16 @@ def _section(library: str, measured: Sequence[Measurement]) -> str:
 
 def count(measured: Mapping[str, Sequence[Measurement]]) -> str:
     """How many classes of the three large libraries were measured, and how many move otherwise than declared."""
-    every = [one for library in COUNTED for one in measured[library]]
-    ran = [one for one in every if one.observations]
-    without = {(one.library, one.name) for one in ran if one.form == "none" and not one.facts.switch}
-    wrappers = {(one.library, one.name) for one in ran if is_wrapper(one.facts)}
-    taking = {(one.library, one.name) for one in ran} - without
-    differing = len([one for one in ran if not agrees(one)])
+    every = [measurement for library in COUNTED for measurement in measured[library]]
+    ran = [measurement for measurement in every if measurement.observations]
+    without = {
+        (measurement.library, measurement.name)
+        for measurement in ran
+        if measurement.form == "none" and not measurement.facts.switch
+    }
+    wrappers = {(measurement.library, measurement.name) for measurement in ran if is_wrapper(measurement.facts)}
+    taking = {(measurement.library, measurement.name) for measurement in ran} - without
+    differing = len([measurement for measurement in ran if not agrees(measurement)])
     return (
         f"Measured are {len(taking)} classes of torch, timm and pytorch-optimizer that take a weight_decay "
         f"({len(wrappers)} of them pass it to an optimizer that they wrap), and {len(without)} that do not use one: "

@@ -156,13 +156,13 @@ def builders(kind: type[torch.optim.Optimizer]) -> Iterator[Callable[..., Any]]:
     """The ways to hand parameters to a class, the usual one first."""
 
     def matrices(root: torch.nn.Module, **options: Any) -> Any:
-        return kind([each for each in root.parameters() if each.ndim == 2], **options)
+        return kind([parameter for parameter in root.parameters() if parameter.ndim == 2], **options)
 
     def marked(root: torch.nn.Module, **options: Any) -> Any:
         coefficient = {"weight_decay": options.pop("weight_decay")}
         groups = [
             {
-                "params": [each for each in root.parameters() if (each.ndim == 2) is muon],
+                "params": [parameter for parameter in root.parameters() if (parameter.ndim == 2) is muon],
                 "use_muon": muon,
                 **coefficient,
             }
@@ -229,7 +229,7 @@ def _measured(
         root = model()
         try:
             built = build(root, **options)
-            names = {id(each): key for key, each in root.named_parameters()}
+            names = {id(parameter): key for key, parameter in root.named_parameters()}
             measured = measure((("it", built),), names)
             if failure := measured.optimizers[0].failed_measurement:
                 raise OptimizerError(failure)
@@ -255,15 +255,17 @@ def survey(library: str) -> Iterator[Measurement]:
 
 def agrees(measurement: Measurement) -> bool:
     """Whether every parameter moved in the way that the table declares."""
-    return bool(measurement.observations) and all(_agrees(measurement, one) for one in measurement.observations)
+    return bool(measurement.observations) and all(
+        _agrees(measurement, observation) for observation in measurement.observations
+    )
 
 
-def _agrees(measurement: Measurement, one: Observation) -> bool:
+def _agrees(measurement: Measurement, observation: Observation) -> bool:
     expected = set(EXPECTED[measurement.form])
     if "first steps" in measurement.facts.note:
         expected.add("proportional")
-    rate = one.measured_rate or 0.0
+    rate = observation.measured_rate or 0.0
     if measurement.form == "decoupled_without_lr":
-        rate *= one.lr or 0.0
+        rate *= observation.lr or 0.0
     exact = measurement.form not in ("decoupled", "decoupled_without_lr") or abs(rate / WEIGHT_DECAY - 1) < 0.01
-    return one.movement in expected and exact and (rate > 0 or measurement.form == "none")
+    return observation.movement in expected and exact and (rate > 0 or measurement.form == "none")

@@ -35,8 +35,8 @@ FILE = """
 
     def groups(model):
         parameters = list(model.parameters())
-        return [{"params": [each for each in parameters if each.ndim > 1]},
-                {"params": [each for each in parameters if each.ndim == 1], "weight_decay": 0.0}]
+        return [{"params": [parameter for parameter in parameters if parameter.ndim > 1]},
+                {"params": [parameter for parameter in parameters if parameter.ndim == 1], "weight_decay": 0.0}]
 
 
     def two_optimizers(model):
@@ -74,11 +74,16 @@ def output(factory: str) -> tuple[int, str]:
 
 
 def foreign(model: nn.Module, optimizer: object) -> list[Finding]:
-    return [each for each in decay_audit.audit(model, optimizer, weight_decay=0.1).findings if each.code == "DA203"]
+    return [
+        finding for finding in decay_audit.audit(model, optimizer, weight_decay=0.1).findings if finding.code == "DA203"
+    ]
 
 
 def split(parameters: list[torch.Tensor]) -> torch.optim.Optimizer:
-    groups = [{"params": [each for each in parameters if (each.ndim > 1) == matrix]} for matrix in (True, False)]
+    groups = [
+        {"params": [parameter for parameter in parameters if (parameter.ndim > 1) == matrix]}
+        for matrix in (True, False)
+    ]
     return torch.optim.AdamW([{**groups[0], "weight_decay": 0.1}, {**groups[1], "weight_decay": 0.0}], lr=1e-3)
 
 
@@ -122,9 +127,9 @@ def test_a_module_that_is_alive_is_found_in_python_too() -> None:
 
 def test_float32_copies_of_16_bit_parameters_are_no_error() -> None:
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)).bfloat16()
-    optimizer = split([each.detach().float().requires_grad_() for each in model.parameters()])
+    optimizer = split([parameter.detach().float().requires_grad_() for parameter in model.parameters()])
     report = decay_audit.audit(model, optimizer, weight_decay=0.1)
-    assert [(each.code, each.severity) for each in report.findings] == [("DA203", "warning")] * 2
+    assert [(finding.code, finding.severity) for finding in report.findings] == [("DA203", "warning")] * 2
     assert "seem to be float32 copies of 0.weight, 1.weight: their decay was not compared" in (
         report.findings[0].message
     )
@@ -134,7 +139,7 @@ def test_an_optimizer_of_another_copy_of_the_model_is_an_error() -> None:
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
     other = copy.deepcopy(model)
     findings = foreign(model, split(list(other.parameters())))
-    assert {each.severity for each in findings} == {"error"}
+    assert {finding.severity for finding in findings} == {"error"}
     assert "of the shapes of 0.weight, 1.weight, which no optimizer holds" in findings[0].message
     assert foreign(other, split(list(other.parameters()))) == []
 

@@ -86,7 +86,7 @@ def test_the_law_of_a_step_is_inferred(name: str, dtype: torch.dtype) -> None:
     model = nn.Linear(24, 32, dtype=dtype)
     optimizer = optimizer_that(change, model)
     live = measure(find(optimizer), {id(parameter): name for name, parameter in model.named_parameters()})
-    assert {one.movement for one in live.observations} == {expected}
+    assert {observation.movement for observation in live.observations} == {expected}
 
 
 @pytest.mark.parametrize("name", ["AdamW", "fully decoupled", "towards 1", "L1"])
@@ -94,7 +94,7 @@ def test_without_a_coefficient_nothing_is_left_of_a_law(name: str) -> None:
     model = nn.Linear(24, 32)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     live = measure(find(optimizer_that(LAWS[name][0], model, 0.0)), names)
-    assert {one.movement for one in live.observations} == {"none"}
+    assert {observation.movement for observation in live.observations} == {"none"}
 
 
 @pytest.mark.parametrize(("name", "code"), [
@@ -105,7 +105,7 @@ def test_without_a_coefficient_nothing_is_left_of_a_law(name: str) -> None:
 def test_a_law_is_a_finding_where_it_is_not_weight_decay(name: str, code: str | None) -> None:
     model = nn.Linear(24, 32, bias=False)
     report = decay_audit.audit(model, optimizer_that(LAWS[name][0], model), weight_decay=WEIGHT_DECAY)
-    assert {one.code for one in report.findings} - {"DA507", "DA301"} == ({code} if code else set())
+    assert {finding.code for finding in report.findings} - {"DA507", "DA301"} == ({code} if code else set())
 
 
 def test_the_rate_of_decay_without_lr_is_the_coefficient() -> None:

@@ -69,22 +69,22 @@ class Container:
 
 def test_every_form_that_a_factory_may_return_is_understood() -> None:
     model = net()
-    one, two = SGD(model[0].parameters(), lr=0.1), AdamW(model[1].parameters())
-    scheduler = torch.optim.lr_scheduler.StepLR(one, 1)
-    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(two)
+    sgd, adamw = SGD(model[0].parameters(), lr=0.1), AdamW(model[1].parameters())
+    scheduler = torch.optim.lr_scheduler.StepLR(sgd, 1)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(adamw)
     forms: list[tuple[object, list[str]]] = [
-        (one, ["optimizer"]),
-        ([one], ["optimizer"]),
-        ((one, two), ["optimizer[0]", "optimizer[1]"]),
-        (([one], [scheduler]), ["optimizer"]),
-        (([one, two], [scheduler, plateau]), ["optimizer[0]", "optimizer[1]"]),
-        ({"optimizer": one, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}, ["optimizer"]),
-        ([{"optimizer": one}, {"optimizer": two, "lr_scheduler": plateau}], ["optimizer[0]", "optimizer[1]"]),
-        ({"muon": one, "adamw": two}, ["muon", "adamw"]),
-        ((one, one), ["optimizer"]),
+        (sgd, ["optimizer"]),
+        ([sgd], ["optimizer"]),
+        ((sgd, adamw), ["optimizer[0]", "optimizer[1]"]),
+        (([sgd], [scheduler]), ["optimizer"]),
+        (([sgd, adamw], [scheduler, plateau]), ["optimizer[0]", "optimizer[1]"]),
+        ({"optimizer": sgd, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}, ["optimizer"]),
+        ([{"optimizer": sgd}, {"optimizer": adamw, "lr_scheduler": plateau}], ["optimizer[0]", "optimizer[1]"]),
+        ({"muon": sgd, "adamw": adamw}, ["muon", "adamw"]),
+        ((sgd, sgd), ["optimizer"]),
         (Trainer(model), ["optimizer"]),
-        (Container([one, two]), ["optimizer[0]", "optimizer[1]"]),
-        (PlainWrapper(one), ["optimizer"]),
+        (Container([sgd, adamw]), ["optimizer[0]", "optimizer[1]"]),
+        (PlainWrapper(sgd), ["optimizer"]),
     ]
     for form, expected in forms:
         assert [name for name, _ in find(form)] == expected
@@ -128,7 +128,10 @@ def test_groups_are_read_by_canonical_names() -> None:
     groups = [{"params": [model[0].weight], "weight_decay": 0.1}, {"params": [model[0].bias], "weight_decay": 0.0}]
     live = read(AdamW(groups, lr=torch.tensor(0.5)), model)
     assert [group.parameters for group in live.optimizers[0].groups] == [("0.weight",), ("0.bias",)]
-    assert [(one.parameter, one.weight_decay, one.lr, one.group) for one in live.observations] == [
+    assert [
+        (observation.parameter, observation.weight_decay, observation.lr, observation.group)
+        for observation in live.observations
+    ] == [
         ("0.weight", 0.1, 0.5, 0),
         ("0.bias", 0.0, 0.5, 1),
     ]
@@ -156,7 +159,7 @@ def test_a_wrapper_that_is_not_in_the_table_has_unknown_semantics() -> None:
     model = net()
     live = read(PlainWrapper(SGD(model.parameters(), lr=0.1, weight_decay=0.1)), model)
     assert (live.optimizers[0].type, live.optimizers[0].semantics) == ("PlainWrapper(SGD)", "unknown")
-    assert {one.declared_rate for one in live.observations} == {None}
+    assert {observation.declared_rate for observation in live.observations} == {None}
 
 
 def test_a_default_inside_a_wrapper_is_a_default_too() -> None:
@@ -165,8 +168,10 @@ def test_a_default_inside_a_wrapper_is_a_default_too() -> None:
         built = [Lookahead(AdamW(model.parameters())), Lookahead(AdamW(model.parameters(), weight_decay=0.01))]
     optimizers = find(built)
     watched = observe(optimizers, names(model), log).optimizers
-    assert [one.groups[0].weight_decay_is_default for one in watched] == [True, False]
-    assert [one.groups[0].weight_decay_is_default for one in observe(optimizers, names(model)).optimizers] == [
+    assert [optimizer.groups[0].weight_decay_is_default for optimizer in watched] == [True, False]
+    assert [
+        optimizer.groups[0].weight_decay_is_default for optimizer in observe(optimizers, names(model)).optimizers
+    ] == [
         None,
         None,
     ]
@@ -213,7 +218,7 @@ def test_a_hyperparameter_that_is_not_a_finite_number_is_refused_with_its_group(
 def test_numpy_numbers_are_accepted() -> None:
     model = net()
     live = read(SGD(model.parameters(), lr=numpy.float32(0.5), weight_decay=numpy.float64(0.25)), model)  # type: ignore[arg-type]
-    assert {(one.lr, one.weight_decay) for one in live.observations} == {(0.5, 0.25)}
+    assert {(observation.lr, observation.weight_decay) for observation in live.observations} == {(0.5, 0.25)}
 
 
 def test_a_meta_lr_is_refused() -> None:
@@ -235,7 +240,7 @@ def test_a_default_is_known_where_the_construction_was_watched() -> None:
         by_position = AdamW(model.parameters(), 1e-3, (0.9, 0.999), 1e-8, 0.01)
         mixed = AdamW(halves)
     optimizers = observe(find([default, chosen, by_position, mixed]), names(model), log).optimizers
-    assert [[group.weight_decay_is_default for group in one.groups] for one in optimizers] == [
+    assert [[group.weight_decay_is_default for group in optimizer.groups] for optimizer in optimizers] == [
         [True],
         [False],
         [False],
@@ -249,7 +254,7 @@ def test_a_coefficient_that_code_writes_into_a_finished_group_is_no_default() ->
         scheduled, untouched = AdamW(model.parameters()), AdamW(model.parameters())
         scheduled.param_groups[0]["weight_decay"] = 0.04
     watched = observe(find([scheduled, untouched]), names(model), log).optimizers
-    assert [one.groups[0].weight_decay_is_default for one in watched] == [False, True]
+    assert [optimizer.groups[0].weight_decay_is_default for optimizer in watched] == [False, True]
 
 
 def test_a_default_is_only_suspected_where_the_construction_was_not_watched() -> None:

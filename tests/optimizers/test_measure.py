@@ -29,11 +29,11 @@ def net(dtype: torch.dtype = torch.float32, device: str = "cpu") -> nn.Sequentia
 
 def measured(optimizer: object, model: nn.Module) -> dict[str, Observation]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {one.parameter: one for one in measure(find(optimizer), names).observations}
+    return {observation.parameter: observation for observation in measure(find(optimizer), names).observations}
 
 
 def movements(optimizer: object, model: nn.Module) -> set[str | None]:
-    return {one.movement for one in measured(optimizer, model).values()}
+    return {observation.movement for observation in measured(optimizer, model).values()}
 
 
 class MatricesOnly(torch.optim.SGD):
@@ -148,9 +148,9 @@ GLOBAL_PARAMETERS: list[torch.Tensor] = []
 
 def test_adamw_shrinks_by_lr_times_weight_decay() -> None:
     model = net()
-    for one in measured(torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.3), model).values():
-        assert one.movement == "proportional"
-        assert one.measured_rate == pytest.approx(0.3, rel=1e-6)
+    for observation in measured(torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.3), model).values():
+        assert observation.movement == "proportional"
+        assert observation.measured_rate == pytest.approx(0.3, rel=1e-6)
 
 
 def test_adam_moves_every_element_alike_whatever_the_coefficient() -> None:
@@ -162,7 +162,7 @@ def test_adam_moves_every_element_alike_whatever_the_coefficient() -> None:
 def test_a_rule_inside_the_step_is_seen_for_each_parameter() -> None:
     model = net()
     observations = measured(MatricesOnly(model.parameters(), lr=0.1, weight_decay=0.1), model)
-    assert {name: one.movement for name, one in observations.items()} == {
+    assert {name: observation.movement for name, observation in observations.items()} == {
         "0.weight": "proportional",
         "0.bias": "none",
         "1.weight": "proportional",
@@ -174,9 +174,9 @@ def test_a_rule_inside_the_step_is_seen_for_each_parameter() -> None:
 
 def test_cautious_decay_is_distinguished_from_none() -> None:
     model = net()
-    for one in measured(Cautious(model.parameters(), lr=0.1, weight_decay=0.1), model).values():
-        assert one.movement == "cautious"
-        assert one.measured_rate == pytest.approx(0.1, rel=1e-3)
+    for observation in measured(Cautious(model.parameters(), lr=0.1, weight_decay=0.1), model).values():
+        assert observation.movement == "cautious"
+        assert observation.measured_rate == pytest.approx(0.1, rel=1e-3)
 
 
 def test_decay_that_needs_a_gradient_is_distinguished_from_none() -> None:
@@ -216,7 +216,9 @@ def test_schedule_free_steps_are_measured_from_the_start_of_a_run() -> None:
     model = net()
     optimizer = Averaging(model.parameters(), lr=0.1, weight_decay=0.1)
     for expected in (1, 2):
-        assert {round(one.measured_rate or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+        assert {round(observation.measured_rate or 0, 6) for observation in measured(optimizer, model).values()} == {
+            0.1
+        }
         optimizer.step()
         assert optimizer.param_groups[0]["k"] == expected
 
@@ -238,7 +240,7 @@ def test_an_optimizer_that_warms_up_by_itself_is_measured_as_after_it() -> None:
 
     model = net()
     optimizer = WarmingUp(model.parameters(), lr=0.1, weight_decay=0.1)
-    assert {round(one.measured_rate or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+    assert {round(observation.measured_rate or 0, 6) for observation in measured(optimizer, model).values()} == {0.1}
     assert optimizer.param_groups[0]["warmup_steps"] == 100
 
 
@@ -261,7 +263,9 @@ def test_bfloat16_rounds_small_products_away_and_float32_does_not() -> None:
     for dtype, expected in ((torch.bfloat16, "vanishing"), (torch.float32, "proportional")):
         model = net(dtype)
         observations = measured(torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.1), model)
-        assert {(one.movement, round(one.measured_rate or 0, 6)) for one in observations.values()} == {(expected, 0.1)}
+        assert {
+            (observation.movement, round(observation.measured_rate or 0, 6)) for observation in observations.values()
+        } == {(expected, 0.1)}
 
 
 def test_a_step_that_overflows_in_float16_is_unstable_whatever_double_precision_gives() -> None:
@@ -281,7 +285,7 @@ def test_an_lr_of_zero_does_not_hide_the_decay() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: step / 100)
     assert optimizer.param_groups[0]["lr"] == 0
-    assert {round(one.measured_rate or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+    assert {round(observation.measured_rate or 0, 6) for observation in measured(optimizer, model).values()} == {0.1}
 
 
 def test_frozen_parameters_are_not_measured() -> None:
@@ -316,7 +320,7 @@ def test_an_optimizer_in_the_middle_of_a_run_is_measured_without_its_momentum() 
         for parameter in model.parameters():
             parameter.grad = torch.randn_like(parameter)
         optimizer.step()
-    assert {round(one.measured_rate or 0, 6) for one in measured(optimizer, model).values()} == {0.1}
+    assert {round(observation.measured_rate or 0, 6) for observation in measured(optimizer, model).values()} == {0.1}
 
 
 @pytest.mark.parametrize(
@@ -333,11 +337,11 @@ def test_a_step_that_raises_costs_its_own_optimizer_only() -> None:
     first, *others = model.parameters()
     optimizers = find([Broken([first], lr=0.1, weight_decay=0.1), torch.optim.AdamW(others, weight_decay=0.1)])
     live = measure(optimizers, {id(parameter): name for name, parameter in model.named_parameters()})
-    assert [one.failed_measurement for one in live.optimizers] == [
+    assert [optimizer.failed_measurement for optimizer in live.optimizers] == [
         "Broken.step() raised ZeroDivisionError: the norm of the gradient is 0",
         "",
     ]
-    assert [one.movement for one in live.observations] == ["unknown", *["proportional"] * 5]
+    assert [observation.movement for observation in live.observations] == ["unknown", *["proportional"] * 5]
 
 
 class HasNativeState(torch.optim.SGD):
@@ -380,7 +384,7 @@ def test_no_finalizer_of_a_copy_runs(place: str) -> None:
     model = net()
     kind = HasFinalizer if place == "itself" else HasNativeState
     optimizer = kind(model.parameters(), place)
-    (live,) = measure(find(optimizer), {id(each): name for name, each in model.named_parameters()}).optimizers
+    (live,) = measure(find(optimizer), {id(parameter): name for name, parameter in model.named_parameters()}).optimizers
     gc.collect()
     assert "has a finalizer" in live.failed_measurement
     assert not Handle.freed
@@ -411,7 +415,7 @@ def test_initial_values_that_are_kept_by_the_id_of_their_parameter_go_with_its_p
     class TowardsStart(torch.optim.SGD):
         def __init__(self, parameters: Any) -> None:
             super().__init__(parameters, lr=0.1)
-            self.start = {id(each): each.detach().clone() for each in self.param_groups[0]["params"]}
+            self.start = {id(parameter): parameter.detach().clone() for parameter in self.param_groups[0]["params"]}
 
         @torch.no_grad()
         def step(self, closure: object = None) -> None:  # type: ignore[override]
@@ -441,8 +445,8 @@ def test_only_classes_that_are_not_known_are_measured_on_request() -> None:
     for kind, expected in ((torch.optim.SGD, {None}), (MatricesOnly, {"none", "proportional"})):
         optimizer = kind([{"params": vectors}, {"params": matrices}], lr=0.1, weight_decay=0.1)
         live = measure(find(optimizer), names, known_classes=False)
-        assert {one.movement for one in live.observations} == expected
-        assert [one.class_is_known for one in live.optimizers] == [kind is torch.optim.SGD]
+        assert {observation.movement for observation in live.observations} == expected
+        assert [optimizer.class_is_known for optimizer in live.optimizers] == [kind is torch.optim.SGD]
 
 
 def test_a_step_that_gives_infinities_is_unstable() -> None:
@@ -478,7 +482,7 @@ def test_references_to_parameters_outside_the_groups_become_probe_tensors_too(pl
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
     before = _bytes(model, optimizer), [id(parameter.grad) for parameter in model.parameters()]
-    rates = {round(one.measured_rate or 0, 3) for one in measured(optimizer, model).values()}
+    rates = {round(observation.measured_rate or 0, 3) for observation in measured(optimizer, model).values()}
     assert (_bytes(model, optimizer), [id(parameter.grad) for parameter in model.parameters()]) == before
     assert rates == ({0.1} if place == "global" else {5.05})  # a global name leads to no copy
 

@@ -26,10 +26,10 @@ def test_every_class_moves_as_the_table_declares_or_is_listed_with_a_reason(
     measured: Measured,
 ) -> None:
     differ = {
-        (f"{one.library}.{one.name}", one.switch)
+        (f"{measurement.library}.{measurement.name}", measurement.switch)
         for measurements in measured.values()
-        for one in measurements
-        if not agrees(one) and f"{one.library}.{one.name}" not in NOT_RUN
+        for measurement in measurements
+        if not agrees(measurement) and f"{measurement.library}.{measurement.name}" not in NOT_RUN
     }
     expected = {key for key in EXCEPTIONS if key[0].partition(".")[0] in ALWAYS}
     assert differ == expected
@@ -37,10 +37,10 @@ def test_every_class_moves_as_the_table_declares_or_is_listed_with_a_reason(
 
 def test_the_classes_that_cannot_step_are_those_that_are_listed(measured: Measured) -> None:
     failed = {
-        f"{one.library}.{one.name}"
+        f"{measurement.library}.{measurement.name}"
         for measurements in measured.values()
-        for one in measurements
-        if not one.observations
+        for measurement in measurements
+        if not measurement.observations
     }
     assert failed == {name for name in NOT_RUN if name.partition(".")[0] in ALWAYS}
 
@@ -48,7 +48,7 @@ def test_the_classes_that_cannot_step_are_those_that_are_listed(measured: Measur
 @pytest.mark.parametrize("library", [library for library in COUNTED if library in INSTALLED])
 def test_the_survey_reaches_every_class_of_a_library(library: str, measured: Measured) -> None:
     """Base classes are not optimizers."""
-    assert {one.name for one in measured[library]} == CLASSES[library].keys()
+    assert {measurement.name for measurement in measured[library]} == CLASSES[library].keys()
     assert classes(library).keys() - CLASSES[library].keys() <= {"BaseOptimizer", "MuonBase"}
 
 

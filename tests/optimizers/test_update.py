@@ -48,7 +48,7 @@ FUNCTIONS = {"sqrt": math.sqrt, "sign": lambda x: math.copysign(1, x), "max": ma
 
 
 def _written(optimizer: torch.optim.Optimizer) -> UpdateFormula:
-    names = {id(each): "w" for group in optimizer.param_groups for each in group["params"]}
+    names = {id(parameter): "w" for group in optimizer.param_groups for parameter in group["params"]}
     read = observe(find(optimizer), names).optimizers[0]
     return update_formula(read, read.groups[0])
 
@@ -62,7 +62,7 @@ def _run(written: UpdateFormula, betas: tuple[float, float]) -> list[float]:
         for line in written.steps:
             usual, *first = line.removesuffix(" the first time)").split(" (v <-")
             name, expression = (f"v <-{first[0]}" if first and step == 1 else usual).split(" <- ")
-            hats = {f"{one}_hat": state[one] / (1 - betas[one != "m"] ** step) for one in "msz"}
+            hats = {f"{moment}_hat": state[moment] / (1 - betas[moment != "m"] ** step) for moment in "msz"}
             code = re.sub(r"\b([msz])\^", r"\1_hat", expression.replace("^2", "**2")).replace(" x ", "*")
             code = re.sub(r"(?<=[\d)]) (?=[a-z(])", "*", code)
             state[name] = eval(code, FUNCTIONS, state | hats | {"steps": step - 1})

@@ -8,7 +8,7 @@ from operator import itemgetter
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind, rules_with_locations, use_another_class
 from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay, has_known_decay
-from decay_audit.checks.plan import BIASES_AND_NORMS, by_leniency, declarations, inverted
+from decay_audit.checks.plan import BIASES_AND_NORMS, by_leniency, declarations, is_inverted
 from decay_audit.model.observations import Observation
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import join_words
@@ -32,16 +32,16 @@ def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
     decayed = {decision.name for decision, observation in pairs if effective_weight_decay(observation)}
     if not unknown:
         if not decayed and any(decision.decays for decision, _ in strict):
-            yield _nothing_decays(observed, strict)
+            yield _nothing_decays_finding(observed, strict)
             return
-        if inverted([decision for decision, _ in strict], lambda decision: decision.name in decayed):
-            yield _inverted(observed, strict)
+        if is_inverted([decision for decision, _ in strict], lambda decision: decision.name in decayed):
+            yield _inverted_finding(observed, strict)
             pairs = [pair for pair in pairs if pair[0].lenient]
-    yield from _decayed(observed, pairs)
-    yield from _spared(observed, [pair for pair in pairs if pair[0].name not in decayed])
+    yield from _find_decayed(observed, pairs)
+    yield from _find_spared(observed, [pair for pair in pairs if pair[0].name not in decayed])
     if observed.primary:
-        yield from _other_coefficients(observed, pairs)
-    yield from _declared_no_decay(observed)
+        yield from _find_other_coefficients(observed, pairs)
+    yield from _find_decayed_against_declaration(observed)
 
 
 def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float | None:
@@ -68,7 +68,7 @@ def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float
     return None
 
 
-def _nothing_decays(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
+def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     optimizers = tuple(observed.optimizers.values())
     class_ignores_it = all(optimizer.semantics == "none" for optimizer in optimizers)
     missed = [decision for decision, _ in pairs if decision.decays]
@@ -105,7 +105,7 @@ def _nobody_set_a_coefficient(observed: ObservedPlan) -> bool:
     return is_live and observed.plan.ruleset.preset and is_default
 
 
-def _inverted(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
+def _inverted_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     vectors = [
         decision
         for decision, observation in pairs
@@ -122,14 +122,14 @@ def _inverted(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     )
 
 
-def _decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
+def _find_decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
     spared = [pair for pair in pairs if not pair[0].decays and effective_weight_decay(pair[1])]
     for lenient, differing in by_leniency(spared, itemgetter(0)):
         decisions = _unique(differing)
         yield finding(
             "DA101",
             f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()}; "
-            f"{_ruleset(observed)} spares {_them(decisions)}{_leniently(lenient=lenient)}",
+            f"{_ruleset(observed)} spares {_them(decisions)}{_leniency_text(lenient=lenient)}",
             _names(decisions),
             expected="weight_decay 0",
             found=_coefficients(observed, differing),
@@ -139,7 +139,7 @@ def _decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]
         )
 
 
-def _spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
+def _find_spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
     """DA102, of parameters that no optimizer decays. One that is decayed in one of two groups is a DA202."""
     for lenient, differing in by_leniency([pair for pair in pairs if pair[0].decays], itemgetter(0)):
         decisions = _unique(differing)
@@ -147,7 +147,7 @@ def _spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
         yield finding(
             "DA102",
             f"{count_by_kind(decisions)} {_are(decisions)} not decayed{observed.by_saved()}; "
-            f"{_ruleset(observed)} decays {_them(decisions)}{_leniently(lenient=lenient)}",
+            f"{_ruleset(observed)} decays {_them(decisions)}{_leniency_text(lenient=lenient)}",
             _names(decisions),
             expected=f"weight_decay {join_words(wanted)}",
             found=_coefficients(observed, differing),
@@ -157,7 +157,7 @@ def _spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
         )
 
 
-def _other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
+def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
     """DA103, one for each two coefficients that differ.
 
     A base coefficient that was adopted comes from one optimizer. Another optimizer may have a base of its own.
@@ -211,7 +211,7 @@ def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float
     return {name: min(values) for name, values in (lenient | strict).items() if len(values) == 1}
 
 
-def _declared_no_decay(observed: ObservedPlan) -> Iterator[Finding]:
+def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Finding]:
     """DA305 of the optimizer. Where the ruleset decays the parameter too, the finding is about the plan."""
     declared = [
         (decision, observation)
@@ -265,7 +265,7 @@ def _names(decisions: Sequence[Decision]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(decision.name for decision in decisions))
 
 
-def _leniently(*, lenient: bool) -> str:
+def _leniency_text(*, lenient: bool) -> str:
     return ", but accepts both" if lenient else ""
 
 

@@ -21,13 +21,13 @@ def check_effective_decay(observed: ObservedPlan) -> Iterator[Finding]:
     """Find coefficients that no code sets, that are coupled, that a measured step contradicts, or that round away."""
     for optimizer in observed.optimizers.values():
         if observed.origin == "live":
-            yield from _default_in_effect(observed, optimizer)
-        yield from _coupled(observed, optimizer)
-    yield from _measured(observed)
-    yield from _rounded_away(observed)
+            yield from _find_defaults(observed, optimizer)
+        yield from _find_coupled(observed, optimizer)
+    yield from _find_other_steps(observed)
+    yield from _find_rounded_away(observed)
 
 
-def _default_in_effect(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
+def _find_defaults(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
     """DA501. Known if the optimizer's construction was watched; else suspected, unless the ruleset wants the same."""
     wanted = {
         (observation.optimizer, observation.group): decision.weight_decay
@@ -53,7 +53,7 @@ def _default_in_effect(observed: ObservedPlan, optimizer: Optimizer) -> Iterator
         )
 
 
-def _coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
+def _find_coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
     """DA502. Known from the class; of a class that is not known, measured."""
     names = [name for group in optimizer.groups if group.weight_decay for name in group.parameters if name]
     cause = f"{optimizer.type} adds weight_decay * w to the gradient and divides by its adaptive denominator"
@@ -72,11 +72,11 @@ def _coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
             expected="decoupled decay",
             found="decay added to the gradient",
             where=optimizer.name,
-            fix=_decoupling(optimizer),
+            fix=_decoupling_fix(optimizer),
         )
 
 
-def _decoupling(optimizer: Optimizer) -> str:
+def _decoupling_fix(optimizer: Optimizer) -> str:
     """The way out that the class has: its own argument, its decoupled counterpart, or another class."""
     forms = ["AdamW" if optimizer.type == "Adam" else "", optimizer.decoupled_by]
     if any(forms):
@@ -84,7 +84,7 @@ def _decoupling(optimizer: Optimizer) -> str:
     return "use a class that decouples it, such as AdamW, or weight_decay=0"
 
 
-def _measured(observed: ObservedPlan) -> Iterator[Finding]:
+def _find_other_steps(observed: ObservedPlan) -> Iterator[Finding]:
     """DA503, one for each way in which the parameters of a group differ from what it says."""
     causes: dict[tuple[str, float, str], list[Pair]] = {}
     for decision, observation in observed.pairs():
@@ -158,7 +158,7 @@ def _is_as_declared(optimizer: Optimizer, observation: Observation, rate: float)
     return isclose(observation.weight_decay, rate * factor, rel_tol=TOLERANCE)
 
 
-def _rounded_away(observed: ObservedPlan) -> Iterator[Finding]:
+def _find_rounded_away(observed: ObservedPlan) -> Iterator[Finding]:
     causes: dict[tuple[str, float], list[Decision]] = {}
     for decision, observation in observed.pairs():
         dtype, optimizer = decision.classified.parameter.dtype, observed.optimizer(observation)

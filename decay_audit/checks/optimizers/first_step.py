@@ -34,10 +34,10 @@ def check_first_step(observed: ObservedPlan) -> Iterator[Finding]:
         if accepts == "without decay":
             sparse = [pair for pair in sparse if pair[1].weight_decay]
         if sparse and accepts not in ("only", "always"):
-            yield _refused(observed, optimizer, sparse, decayed=accepts == "without decay")
+            yield _sparse_finding(observed, optimizer, sparse, decayed=accepts == "without decay")
         dense = [pair for pair in pairs if _has_dense_gradient(pair[0].classified.parameter)]
         if dense and accepts == "only":
-            yield _dense(observed, optimizer, dense)
+            yield _dense_finding(observed, optimizer, dense)
 
 
 def _has_sparse_gradient(parameter: Parameter) -> bool:
@@ -52,7 +52,7 @@ def _has_dense_gradient(parameter: Parameter) -> bool:
     return bool(types) and types[0].startswith("torch.nn.") and parameter.owner.settings.get("sparse") is not True
 
 
-def _refused(observed: ObservedPlan, optimizer: Optimizer, pairs: Sequence[Pair], *, decayed: bool) -> Finding:
+def _sparse_finding(observed: ObservedPlan, optimizer: Optimizer, pairs: Sequence[Pair], *, decayed: bool) -> Finding:
     decisions = list({decision.name: decision for decision, _ in pairs}.values())
     have = "has" if len(decisions) == 1 else "have"
     them = "it" if len(decisions) == 1 else "them"
@@ -62,7 +62,8 @@ def _refused(observed: ObservedPlan, optimizer: Optimizer, pairs: Sequence[Pair]
         f"{count_by_kind(decisions)} {have} sparse gradients, and {reason}: the first step raises RuntimeError",
         (decision.name for decision in decisions),
         expected="dense gradients" + (", or weight_decay 0" if decayed else ""),
-        found="sparse=True in " + ", ".join(sorted({one.classified.parameter.owner.type_name for one in decisions})),
+        found="sparse=True in "
+        + ", ".join(sorted({decision.classified.parameter.owner.type_name for decision in decisions})),
         where=", ".join(dict.fromkeys(observed.group_name(observation) for _, observation in pairs)),
         fix=f"put {them} in a group with weight_decay 0, or build the module with sparse=False"
         if decayed
@@ -70,7 +71,7 @@ def _refused(observed: ObservedPlan, optimizer: Optimizer, pairs: Sequence[Pair]
     )
 
 
-def _dense(observed: ObservedPlan, optimizer: Optimizer, pairs: Sequence[Pair]) -> Finding:
+def _dense_finding(observed: ObservedPlan, optimizer: Optimizer, pairs: Sequence[Pair]) -> Finding:
     decisions = list({decision.name: decision for decision, _ in pairs}.values())
     return finding(
         "DA506",

@@ -14,10 +14,11 @@ _SHOWN = 3
 
 
 class _Cause(Struct, frozen=True):
-    """How a kind of foreign tensors is said: what they are, what to do, and how bad it is.
+    """The text of the finding on one kind of foreign tensor.
 
     Attributes:
-        says: `{names}` and `{modules}` stand for those of the tensors.
+        says: what the tensor is; `{names}` stands for the names of the tensors.
+        fix: what to do; `{module}` stands for the class of the module that holds them.
     """
 
     says: str
@@ -67,11 +68,11 @@ def copied_parameters(observed: ObservedPlan) -> frozenset[str]:
 
 
 def _by_kind(group: ParamGroup) -> dict[ForeignKind, list[tuple[str, ForeignSource]]]:
-    """Each kind's tensors: what the tensor is like, and where it comes from."""
+    """Group the tensors by kind, each as its dtype and shape and where it comes from."""
     sources = group.foreign_sources or (ForeignSource(kind="unknown"),) * len(group.foreign_tensors)
     kinds: dict[ForeignKind, list[tuple[str, ForeignSource]]] = {}
-    for described, source in zip(group.foreign_tensors, sources, strict=True):
-        kinds.setdefault(source.kind, []).append((described, source))
+    for description, source in zip(group.foreign_tensors, sources, strict=True):
+        kinds.setdefault(source.kind, []).append((description, source))
     return kinds
 
 
@@ -84,7 +85,7 @@ def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where:
         "DA203",
         f"{where} holds {count_noun(len(tensors), 'tensor')} {says.format(names=names)}",
         expected="parameters of the model",
-        found=first_few([described for described, _ in tensors], _SHOWN),
+        found=first_few([description for description, _ in tensors], _SHOWN),
         where=where,
         fix=cause.fix.format(module=modules) if kind == "another module" else cause.fix,
         severity=cause.severity,
@@ -92,7 +93,7 @@ def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where:
 
 
 def _plural(sentence: str) -> str:
-    """Say of several tensors what is said of one."""
+    """Put a sentence about one tensor into the plural."""
     words = (
         ("that is not a parameter", "that are not parameters"),
         ("of the shape of", "of the shapes of"),
@@ -100,6 +101,6 @@ def _plural(sentence: str) -> str:
         ("its decay", "their decay"),
         ("until it was", "until they were"),
     )
-    for one, several in words:
-        sentence = sentence.replace(one, several)
+    for singular, plural in words:
+        sentence = sentence.replace(singular, plural)
     return sentence

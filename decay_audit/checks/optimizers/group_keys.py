@@ -26,11 +26,13 @@ def check_group_keys(observed: ObservedPlan) -> Iterator[Finding]:
                 missing.setdefault(group.missing_keys, []).append(index)
             for key in _unread_keys(optimizer, group):
                 unread.setdefault(key, []).append(index)
-        yield from (_missing(observed, optimizer, keys, indices) for keys, indices in missing.items())
-        yield from (_unread(observed, optimizer, key, indices) for key, indices in unread.items())
+        yield from (_missing_keys_finding(observed, optimizer, keys, indices) for keys, indices in missing.items())
+        yield from (_unread_key_finding(observed, optimizer, key, indices) for key, indices in unread.items())
 
 
-def _missing(observed: ObservedPlan, optimizer: Optimizer, keys: Sequence[str], indices: Sequence[int]) -> Finding:
+def _missing_keys_finding(
+    observed: ObservedPlan, optimizer: Optimizer, keys: Sequence[str], indices: Sequence[int]
+) -> Finding:
     groups, lack = _groups(observed, optimizer, indices), "lacks" if len(indices) == 1 else "lack"
     raises = "." not in optimizer.import_path  # the classes of torch.optim look each key up
     them = "it" if len(keys) == 1 else "them"
@@ -57,7 +59,7 @@ def _unread_keys(optimizer: Optimizer, group: ParamGroup) -> Iterator[str]:
             yield key
 
 
-def _unread(observed: ObservedPlan, optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
+def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
     groups, has = _groups(observed, optimizer, indices), "has" if len(indices) == 1 else "have"
     values = list(dict.fromkeys(repr(optimizer.groups[index].hyperparameters[key]) for index in indices))
     meant = "lr" if "lr" in key or ("rate" in key and "decay" not in key) else "weight_decay"

@@ -24,15 +24,15 @@ _LISTED = 5
 def check_group_membership(observed: ObservedPlan) -> Iterator[Finding]:
     """Find missing, repeated and foreign tensors, frozen parameters with decay, packed ones, and useless groups."""
     if observed.origin == "live":
-        yield from _missing(observed)
+        yield from _find_missing(observed)
         yield from check_foreign_tensors(observed)
     if observed.origin == "live" or _every_position_has_a_name(observed):
-        yield from _repeated(observed)
-        yield from _frozen(observed)
-    yield from _flattened(observed)
+        yield from _find_repeated(observed)
+        yield from _find_frozen(observed)
+    yield from _find_flattened(observed)
     for optimizer in observed.optimizers.values():
-        yield from _empty(optimizer, observed.optimizer_name(optimizer))
-        yield from _identical(optimizer, observed.optimizer_name(optimizer))
+        yield from _find_empty_groups(optimizer, observed.optimizer_name(optimizer))
+        yield from _find_identical_groups(optimizer, observed.optimizer_name(optimizer))
 
 
 def _every_position_has_a_name(observed: ObservedPlan) -> bool:
@@ -42,7 +42,7 @@ def _every_position_has_a_name(observed: ObservedPlan) -> bool:
     )
 
 
-def _missing(observed: ObservedPlan) -> Iterator[Finding]:
+def _find_missing(observed: ObservedPlan) -> Iterator[Finding]:
     reached = {*observed.observations, *copied_parameters(observed)}
     missing = [
         decision
@@ -60,7 +60,7 @@ def _missing(observed: ObservedPlan) -> Iterator[Finding]:
         )
 
 
-def _repeated(observed: ObservedPlan) -> Iterator[Finding]:
+def _find_repeated(observed: ObservedPlan) -> Iterator[Finding]:
     repeated = [
         decision for decision in observed.plan.decisions if len(observed.observations.get(decision.name, ())) > 1
     ]
@@ -79,7 +79,7 @@ def _repeated(observed: ObservedPlan) -> Iterator[Finding]:
         )
 
 
-def _frozen(observed: ObservedPlan) -> Iterator[Finding]:
+def _find_frozen(observed: ObservedPlan) -> Iterator[Finding]:
     frozen = {
         decision.name: (decision, observation)
         for decision, observation in observed.pairs()
@@ -101,7 +101,7 @@ def _frozen(observed: ObservedPlan) -> Iterator[Finding]:
         )
 
 
-def _flattened(observed: ObservedPlan) -> Iterator[Finding]:
+def _find_flattened(observed: ObservedPlan) -> Iterator[Finding]:
     for optimizer in observed.optimizers.values():
         flat = [name for group in optimizer.groups for name in group.flat_parameters]
         if flat:
@@ -117,7 +117,7 @@ def _flattened(observed: ObservedPlan) -> Iterator[Finding]:
             )
 
 
-def _empty(optimizer: Optimizer, name: str) -> Iterator[Finding]:
+def _find_empty_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]:
     empty = [index for index, group in enumerate(optimizer.groups) if not group.parameters]
     if empty:
         groups = f"{'group' if len(empty) == 1 else 'groups'} {join_words([str(index) for index in empty])}"
@@ -131,7 +131,7 @@ def _empty(optimizer: Optimizer, name: str) -> Iterator[Finding]:
         )
 
 
-def _identical(optimizer: Optimizer, name: str) -> Iterator[Finding]:
+def _find_identical_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]:
     settings = [_settings(group) for group in optimizer.groups if group.parameters]
     distinct = len(set(settings))
     if distinct < len(settings):

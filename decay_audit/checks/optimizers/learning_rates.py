@@ -41,23 +41,23 @@ def _compare(observed: ObservedPlan, rates: Sequence[tuple[Pair, float]]) -> Ite
         if not isclose(rate, wanted, rel_tol=TOLERANCE):
             causes.setdefault(float(f"{rate / wanted:.3g}"), []).append((pair, rate))
     differing = (
-        [*causes.values()] if len(causes) <= _CAUSES else [[one for listed in causes.values() for one in listed]]
+        [*causes.values()] if len(causes) <= _CAUSES else [[entry for cause in causes.values() for entry in cause]]
     )
     for cause in differing:
-        yield _other_rate(observed, cause, base)
+        yield _other_rate_finding(observed, cause, base)
 
 
-def _other_rate(observed: ObservedPlan, differing: Sequence[tuple[Pair, float]], base: float) -> Finding:
+def _other_rate_finding(observed: ObservedPlan, differing: Sequence[tuple[Pair, float]], base: float) -> Finding:
     decisions = list({pair[0].name: pair[0] for pair, _ in differing}.values())
-    (decision, observation), rate = max(differing, key=lambda one: one[0][0].lr_scale)
+    (decision, observation), rate = max(differing, key=lambda entry: entry[0][0].lr_scale)
     live, wanted = coefficient_text(rate), coefficient_text(base * decision.lr_scale)
     ratios = {float(f"{rate / (base * pair[0].lr_scale):.3g}") for pair, rate in differing}
-    one, noun = len(decisions) == 1, "learning rate" if len(decisions) == 1 else "learning rates"
+    is_single, noun = len(decisions) == 1, "learning rate" if len(decisions) == 1 else "learning rates"
     name, times = observed.plan.ruleset.name, f"{coefficient_text(min(ratios))} times the {noun} of"
-    other = f"another {noun} than in" if one else f"other {noun} than in"
+    other = f"another {noun} than in" if is_single else f"other {noun} than in"
     return finding(
         "DA105",
-        f"{count_by_kind(decisions)} {'has' if one else 'have'} {times if len(ratios) == 1 else other} {name}: "
+        f"{count_by_kind(decisions)} {'has' if is_single else 'have'} {times if len(ratios) == 1 else other} {name}: "
         f"{decision.name} has {live}, the rule says {wanted}",
         (decision.name for decision in decisions),
         expected=f"lr {wanted} = {coefficient_text(base)} x {coefficient_text(decision.lr_scale)}",

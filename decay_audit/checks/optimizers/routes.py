@@ -1,4 +1,4 @@
-"""Which optimizer takes a parameter, against the one that the ruleset's `optimizer` channel names: DA104.
+"""Which optimizer updates a parameter, against the optimizer that the ruleset names for it: DA104.
 
 A ruleset says `use: muon`; a live optimizer has a class, a name and groups. They are compared as words: `muon` is the
 class SingleDeviceMuon, the optimizer that is called `muon`, and a group with `use_muon=True`.
@@ -22,53 +22,53 @@ _LISTED = 5
 
 
 def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find parameters that another optimizer takes than the one that the ruleset names."""
+    """Find parameters that are in another optimizer than the ruleset names."""
     words = tuple(dict.fromkeys(route.use for route in observed.plan.ruleset.routes))
     pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[0].use is not None]
     is_known = all(optimizer.type != "unknown" for optimizer in observed.optimizers.values())
     if not pairs or not observed.primary or not is_known:
         return
-    called = {
+    words_by_group = {
         (name, index): _words_of(optimizer, group, words)
         for name, optimizer in observed.optimizers.items()
         for index, group in enumerate(optimizer.groups)
     }
-    present = {word for matching in called.values() for word in matching}
+    present = {word for matching in words_by_group.values() for word in matching}
     if not present:
-        yield _not_comparable(observed, pairs, words)
+        yield _not_comparable_finding(observed, pairs, words)
         return
     causes: dict[tuple[str, str], list[Pair]] = {}
     for decision, observation in pairs:
-        matching = called.get((observation.optimizer, observation.group), frozenset())
+        matching = words_by_group.get((observation.optimizer, observation.group), frozenset())
         wanted = decision.use or ""
         if wanted in matching or (not matching and wanted not in present):  # its name may be one of its own
             continue
         causes.setdefault((wanted, observed.optimizer(observation).type), []).append((decision, observation))
-    for (wanted, taken_by), differing in causes.items():
-        yield _another_optimizer(observed, differing, wanted, taken_by, missing=wanted not in present)
+    for (wanted, live_type), differing in causes.items():
+        yield _other_optimizer_finding(observed, differing, wanted, live_type, missing=wanted not in present)
 
 
-def _another_optimizer(
-    observed: ObservedPlan, pairs: Sequence[Pair], wanted: str, taken_by: str, *, missing: bool
+def _other_optimizer_finding(
+    observed: ObservedPlan, pairs: Sequence[Pair], wanted: str, live_type: str, *, missing: bool
 ) -> Finding:
     decisions = list({decision.name: decision for decision, _ in pairs}.values())
-    one = len(decisions) == 1
+    them = "it" if len(decisions) == 1 else "them"
     reason = f"; no optimizer here is {wanted}" if missing else ""
     return finding(
         "DA104",
-        f"{count_by_kind(decisions)} {'is' if one else 'are'} in {taken_by}; {observed.plan.ruleset.name} gives "
-        f"{'it' if one else 'them'} to {wanted}{reason}",
+        f"{count_by_kind(decisions)} {'is' if len(decisions) == 1 else 'are'} in {live_type}; "
+        f"{observed.plan.ruleset.name} gives {them} to {wanted}{reason}",
         (decision.name for decision in decisions),
         expected=wanted,
         found=join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_LISTED]),
         where=_entries(observed, wanted),
         fix=f"add the optimizer {wanted}, and give it these parameters"
         if missing
-        else f"move {'it' if one else 'them'} to a group of {wanted}",
+        else f"move {them} to a group of {wanted}",
     )
 
 
-def _not_comparable(observed: ObservedPlan, pairs: Sequence[Pair], words: Sequence[str]) -> Finding:
+def _not_comparable_finding(observed: ObservedPlan, pairs: Sequence[Pair], words: Sequence[str]) -> Finding:
     """No word of the ruleset is one of any optimizer: which of them is meant is not known."""
     return finding(
         "DA104",

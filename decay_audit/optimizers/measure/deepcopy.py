@@ -131,28 +131,28 @@ def _deepcopy_or_share(value: object, memo: Memo) -> object:
     except Exception:  # noqa: BLE001 - a class may refuse to be copied with any error
         duplicate = None
     copies = [attempt[key] for key in attempt.keys() - memo.keys() - {id(attempt)}]
-    for one in _without_finalizers(copies):
-        refuse_finalizer(one)
+    for duplicate_with_finalizer in _without_finalizers(copies):
+        refuse_finalizer(duplicate_with_finalizer)
     if duplicate is None:
         return _module_by_parts(value, memo) if isinstance(value, torch.nn.Module) else value
     memo.update(attempt)
     return duplicate
 
 
-_KEPT: list[object] = []
+_ALIVE: list[object] = []
 """Copies whose finalizer cannot be taken away: it never runs while the program does."""
 
 
 def _without_finalizers(copies: Iterable[object]) -> list[object]:
     """Take the finalizers of copies away; return an original of each class that has one."""
-    found = [one for one in copies if _has_finalizer(one)]
-    for one in found:
-        kind = type(one)
+    with_finalizer = [duplicate for duplicate in copies if _has_finalizer(duplicate)]
+    for duplicate in with_finalizer:
+        kind = type(duplicate)
         try:
-            one.__class__ = type(kind.__name__, (kind,), {"__del__": lambda _: None, "__slots__": ()})
+            duplicate.__class__ = type(kind.__name__, (kind,), {"__del__": lambda _: None, "__slots__": ()})
         except TypeError:
-            _KEPT.append(one)
-    return found
+            _ALIVE.append(duplicate)
+    return with_finalizer
 
 
 def _module_by_parts(module: torch.nn.Module, memo: Memo) -> torch.nn.Module:

@@ -1,4 +1,4 @@
-"""What steps removed from a weight under several conditions goes in; out comes the law that these amounts follow.
+"""The amounts that steps removed from a weight under several conditions go in; the law that they follow comes out.
 
 The conditions are twice the learning rate, twice the coefficient or none, twice the weight, and a random gradient. The
 amounts of one condition alone do not tell an L1 penalty from Adam, or decay towards 0 from a pull to other values.
@@ -21,7 +21,7 @@ SLOPE = 0.5
 """Least exponent of the weight's size in an amount that counts as growing with the weight."""
 
 
-class Removed(Struct, frozen=True, kw_only=True, eq=False):
+class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
     """What one step removed from each element of a weight: the values before it, minus those after it.
 
     Attributes:
@@ -42,67 +42,67 @@ class Removed(Struct, frozen=True, kw_only=True, eq=False):
     noise: float
 
 
-def law(removed: Removed, movement: Movement) -> Movement:
+def law(amounts: StepAmounts, movement: Movement) -> Movement:
     """Tell the law of a movement that one condition showed: `proportional`, `sign`, `other` or `none`."""
     if movement == "none":
-        return _without_a_gradient_nothing(removed)
-    if removed.usual.abs().max().item() < 100 * removed.noise:
+        return _law_of_no_movement(amounts)
+    if amounts.usual.abs().max().item() < 100 * amounts.noise:
         return movement
-    return _of_fraction(removed) if movement == "proportional" else _of_amount(removed, movement)
+    return _law_of_fraction(amounts) if movement == "proportional" else _law_of_amount(amounts, movement)
 
 
-def _without_a_gradient_nothing(removed: Removed) -> Movement:
-    decays = removed.by_decay is not None and removed.by_decay.abs().max().item() > 100 * removed.noise
+def _law_of_no_movement(amounts: StepAmounts) -> Movement:
+    decays = amounts.by_decay is not None and amounts.by_decay.abs().max().item() > 100 * amounts.noise
     return "normalized" if decays else "none"
 
 
-def _of_fraction(removed: Removed) -> Movement:
+def _law_of_fraction(amounts: StepAmounts) -> Movement:
     """The law of the same fraction of each element."""
-    if _coefficient_counts(removed) and _is_multiple(removed.at_twice_coefficient, removed.usual, 1):
+    if _coefficient_counts(amounts) and _is_multiple(amounts.at_twice_coefficient, amounts.usual, 1):
         return "normalized"
-    if not _is_multiple(removed.of_twice_weight, removed.usual, 2):
+    if not _is_multiple(amounts.of_twice_weight, amounts.usual, 2):
         return "normalized"
-    if removed.by_decay is not None and _coefficient_counts(removed):
-        rate = _projection(removed.usual - removed.without_coefficient, removed.weight)
-        if not isclose(_projection(removed.by_decay, removed.weight), rate, rel_tol=LOOSE):
+    if amounts.by_decay is not None and _coefficient_counts(amounts):
+        rate = _projection(amounts.usual - amounts.without_coefficient, amounts.weight)
+        if not isclose(_projection(amounts.by_decay, amounts.weight), rate, rel_tol=LOOSE):
             return "normalized"  # projected, as the step on a gradient may depend a little on the decayed weight
-    if _is_multiple(removed.at_twice_lr, removed.usual, 1):
+    if _is_multiple(amounts.at_twice_lr, amounts.usual, 1):
         return "without_lr"
-    return "proportional" if _is_multiple(removed.at_twice_lr, removed.usual, 2, LOOSE) else "other"
+    return "proportional" if _is_multiple(amounts.at_twice_lr, amounts.usual, 2, LOOSE) else "other"
 
 
-def _of_amount(removed: Removed, movement: Movement) -> Movement:
+def _law_of_amount(amounts: StepAmounts, movement: Movement) -> Movement:
     """The law of anything but a fraction."""
-    if _pulls_elsewhere(removed):
+    if _pulls_to_another_point(amounts):
         return "other_point"
-    is_constant = movement == "sign" or _multiple(removed.usual, torch.ones_like(removed.usual)) is not None
-    if not _coefficient_counts(removed):
+    is_constant = movement == "sign" or _multiple(amounts.usual, torch.ones_like(amounts.usual)) is not None
+    if not _coefficient_counts(amounts):
         return "constant" if is_constant and movement != "sign" else movement
-    if is_constant and _is_multiple(removed.at_twice_coefficient, removed.usual, 2, LOOSE):
+    if is_constant and _is_multiple(amounts.at_twice_coefficient, amounts.usual, 2, LOOSE):
         return "constant"
-    if _is_multiple(removed.at_twice_coefficient, removed.usual, 1, LOOSE):
-        return "sign" if _exponent(removed) < SLOPE else "normalized"
+    if _is_multiple(amounts.at_twice_coefficient, amounts.usual, 1, LOOSE):
+        return "sign" if _exponent(amounts) < SLOPE else "normalized"
     return "other"
 
 
-def _pulls_elsewhere(removed: Removed) -> bool:
+def _pulls_to_another_point(amounts: StepAmounts) -> bool:
     """Whether the amounts are a multiple of the weight's distance to a point other than 0.
 
     An amount that has the weight's sign has no such point: it points to 0, and only its size differs.
     """
-    difference = removed.of_twice_weight - removed.usual
-    pull = _multiple(difference, removed.weight)
+    difference = amounts.of_twice_weight - amounts.usual
+    pull = _multiple(difference, amounts.weight)
     if pull is None or pull <= 0:
         return False
-    size, offset = removed.usual.abs().max().item(), removed.usual - pull * removed.weight
-    is_resolved = difference.abs().max().item() > max(RESOLVED * size, 100 * removed.noise)
-    is_elsewhere = offset.abs().max().item() > LOOSE * size and _multiple(offset, removed.weight.sign(), LOOSE) is None
+    size, offset = amounts.usual.abs().max().item(), amounts.usual - pull * amounts.weight
+    is_resolved = difference.abs().max().item() > max(RESOLVED * size, 100 * amounts.noise)
+    is_elsewhere = offset.abs().max().item() > LOOSE * size and _multiple(offset, amounts.weight.sign(), LOOSE) is None
     return is_resolved and is_elsewhere
 
 
-def _coefficient_counts(removed: Removed) -> bool:
+def _coefficient_counts(amounts: StepAmounts) -> bool:
     """Whether the amounts are others without the coefficient."""
-    return not _is_multiple(removed.without_coefficient, removed.usual, 1, LOOSE)
+    return not _is_multiple(amounts.without_coefficient, amounts.usual, 1, LOOSE)
 
 
 def _is_multiple(amounts: torch.Tensor, unit: torch.Tensor, factor: float, tolerance: float = TOLERANCE) -> bool:
@@ -122,8 +122,8 @@ def _projection(amounts: torch.Tensor, unit: torch.Tensor) -> float:
     return ((amounts * unit).sum() / (unit * unit).sum()).item()
 
 
-def _exponent(removed: Removed) -> float:
+def _exponent(amounts: StepAmounts) -> float:
     """The exponent of the weight's size in the amounts, fitted: 1 for a fraction, 0 for the same amount."""
-    sizes, amounts = removed.weight.abs().log(), removed.usual.abs().clamp_min(removed.noise or 1e-300).log()
-    sizes, amounts = sizes - sizes.mean(), amounts - amounts.mean()
-    return ((sizes * amounts).sum() / (sizes * sizes).sum().clamp_min(1e-30)).item()
+    sizes, changes = amounts.weight.abs().log(), amounts.usual.abs().clamp_min(amounts.noise or 1e-300).log()
+    sizes, changes = sizes - sizes.mean(), changes - changes.mean()
+    return ((sizes * changes).sum() / (sizes * sizes).sum().clamp_min(1e-30)).item()

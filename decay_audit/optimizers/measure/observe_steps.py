@@ -11,7 +11,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation
 from decay_audit.optimizers.find import NamedOptimizers
 from decay_audit.optimizers.live import LiveOptimizers, decaying_optimizer, observe
-from decay_audit.optimizers.measure.laws import Removed, law
+from decay_audit.optimizers.measure.laws import StepAmounts, law
 from decay_audit.optimizers.measure.movement import (
     NOISE_OF_DIFFERENCE,
     StepEffect,
@@ -61,14 +61,17 @@ def measure(
             except OptimizerError as error:
                 failures[name] = error.message
     return LiveOptimizers(
-        optimizers=tuple(replace(one, failed_measurement=failures.get(one.name, "")) for one in live.optimizers),
+        optimizers=tuple(
+            replace(optimizer, failed_measurement=failures.get(optimizer.name, "")) for optimizer in live.optimizers
+        ),
         observations=tuple(
-            _filled_in(one, effects.get(one.optimizer, {}).get(one.parameter)) for one in live.observations
+            _with_effect(observation, effects.get(observation.optimizer, {}).get(observation.parameter))
+            for observation in live.observations
         ),
     )
 
 
-def _filled_in(observation: Observation, effect: StepEffect | None) -> Observation:
+def _with_effect(observation: Observation, effect: StepEffect | None) -> Observation:
     if effect is None:
         return observation
     return replace(observation, movement=effect.movement, measured_rate=effect.rate)
@@ -131,21 +134,21 @@ def _laws(optimizer: torch.optim.Optimizer, effects: Effects, steps: int) -> Eff
     if not keys:
         return {}
     try:
-        amounts = _removed(optimizer, steps, keys)
+        amounts_by_key = _amounts(optimizer, steps, keys)
     except OptimizerError:
         return {}
     lrs = {id(tensor): float(group.get("lr") or 1.0) for group in optimizer.param_groups for tensor in group["params"]}
-    return {key: _with_law(effects[key], one, lrs[key]) for key, one in amounts.items()}
+    return {key: _with_law(effects[key], amounts, lrs[key]) for key, amounts in amounts_by_key.items()}
 
 
-def _with_law(effect: StepEffect, removed: Removed, lr: float) -> StepEffect:
-    movement = law(removed, effect.movement)
+def _with_law(effect: StepEffect, amounts: StepAmounts, lr: float) -> StepEffect:
+    movement = law(amounts, effect.movement)
     if movement == "without_lr":
-        return StepEffect(movement=movement, rate=(removed.usual / removed.weight).mean().item() / lr)
+        return StepEffect(movement=movement, rate=(amounts.usual / amounts.weight).mean().item() / lr)
     return replace(effect, movement=movement)
 
 
-def _removed(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> dict[int, Removed]:
+def _amounts(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> dict[int, StepAmounts]:
     """What the first step that moves a tensor removes from it, under each condition."""
     usual = _exact(optimizer, steps, keys)
 
@@ -156,7 +159,7 @@ def _removed(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]
     at_twice_lr, at_twice_coefficient = under(factors=Factors(lr=2)), under(factors=Factors(coefficient=2))
     of_twice_weight, without_coefficient = under(factors=Factors(weight=2)), under(factors=WITHOUT_COEFFICIENT)
     decayed, plain = _with_random_gradient(under)
-    amounts = {}
+    amounts_by_key = {}
     for key, values in usual.values.items():
         moving = (index for index, (before, after) in enumerate(pairwise(values)) if not before.equal(after))
         index = next(moving, None)
@@ -169,7 +172,7 @@ def _removed(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]
             by_decay = removed(decayed) - removed(plain)
             if index is None:
                 by_decay = (plain.values[key][-1] - decayed.values[key][-1]).double()
-        amounts[key] = Removed(
+        amounts_by_key[key] = StepAmounts(
             weight=values[index or 0].double(),
             usual=removed(usual),
             at_twice_lr=removed(at_twice_lr),
@@ -179,7 +182,7 @@ def _removed(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]
             by_decay=by_decay,
             noise=rounding_error(values[-1]) * values[0].abs().max().item(),
         )
-    return amounts
+    return amounts_by_key
 
 
 def _with_random_gradient(under: Callable[..., ProbeResult]) -> tuple[ProbeResult | None, ProbeResult | None]:
