@@ -1,4 +1,4 @@
-"""Emitting: a Plan becomes Python that was executed and compared before anyone sees it."""
+"""A Plan becomes Python code, which is executed and compared with the plan before it is printed."""
 
 from decay_audit.emit.program import code, notes
 from decay_audit.emit.verification import verify

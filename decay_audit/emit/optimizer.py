@@ -28,7 +28,7 @@ class OptimizerClass(Struct, frozen=True, kw_only=True):
     name: str
 
 
-def find(text: str) -> OptimizerClass:
+def parse_class(text: str) -> OptimizerClass:
     """Read the name of an optimizer class: of torch.optim, a dotted path, or the file that defines it.
 
     Raises:
@@ -49,14 +49,14 @@ def find(text: str) -> OptimizerClass:
     return OptimizerClass(module="torch.optim", name=name)
 
 
-def for_use(use: str | None, otherwise: OptimizerClass) -> OptimizerClass:
+def class_for_use(use: str | None, otherwise: OptimizerClass) -> OptimizerClass:
     """The class of torch.optim that `use` names, whatever its case, else `otherwise`."""
     known = {name.lower(): name for name in TORCH_CLASSES}
     name = known.get((use or "").lower())
     return otherwise if name is None else OptimizerClass(module="torch.optim", name=name)
 
 
-def arguments(
+def write_arguments(
     lr: float | None, settings: Iterable[str], uses: Collection[str | None]
 ) -> dict[str | None, dict[str, str]]:
     """Check the keyword arguments of each optimizer, by its use, and write their values as Python.
@@ -78,7 +78,7 @@ def arguments(
         if not (equals and name.isidentifier() and name.isascii() and not iskeyword(name)):
             raise DecayAuditError(f"{setting!r} is not a setting", "write it as name=value, e.g. momentum=0.9")
         if dot and use not in uses:
-            uses_text = ", ".join(each for each in uses if each is not None)
+            uses_text = ", ".join(other for other in uses if other is not None)
             raise DecayAuditError(
                 f"{setting!r}: no group has the optimizer {use!r}",
                 f"the groups are for {uses_text}" if uses_text else f"write {name}={value}",
@@ -87,10 +87,10 @@ def arguments(
             raise DecayAuditError(
                 f"{name} cannot be set here: each param group has its own", "use --weight-decay or the ruleset"
             )
-        written = own[use] if dot else common
-        if name in written:
+        arguments = own[use] if dot else common
+        if name in arguments:
             raise DecayAuditError(f"{path} is given twice", "give each setting once")
-        written[name] = _value(name, value.strip())
+        arguments[name] = _value(name, value.strip())
     return {use: {**common, **settings_of_use} for use, settings_of_use in own.items()}
 
 

@@ -1,7 +1,7 @@
 """A Plan becomes the text of a Python module: `param_groups(model)` and, if asked for, `make_optimizer(model)`.
 
-The module needs torch and nothing of decay-audit. Names are literals, and it refuses a model that has other ones. Its
-text stands in `templates/param_groups.py.jinja`; here is what the template is filled with.
+The module needs torch and nothing of decay-audit. The names of parameters are literals in it, and it raises ValueError
+for a model whose parameters have other names. The template is `templates/param_groups.py.jinja`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +37,7 @@ def code(
     """Write the param groups of a plan as Python.
 
     Args:
-        target: what the plan is for; the first comment says it.
+        target: the target as the user wrote it, for the first comment.
         optimizer: a class of torch.optim, or a dotted path; where the plan has a `use` channel, a use that names no
             class of torch.optim gets this one.
         lr: learning rate of the optimizer, and of groups that scale it.
@@ -50,10 +50,10 @@ def code(
     if not groups:
         raise DecayAuditError("the plan has no param group: every parameter is frozen and the ruleset skips those")
     settings = tuple(settings)
-    written = optimizers.arguments(lr, settings, dict.fromkeys(group.use for group in groups))
+    arguments = optimizers.write_arguments(lr, settings, dict.fromkeys(group.use for group in groups))
     classes = _classes(groups, optimizer)
     scales_lr = any(group.lr_scale != 1.0 for group in groups)
-    _check(lr, settings, scaled=scales_lr, made=bool(classes))
+    _check(lr, settings, scaled=scales_lr, has_optimizer=bool(classes))
     code: str = _template().render(
         target=target,
         ruleset=plan.ruleset,
@@ -70,7 +70,7 @@ def code(
             Construction(
                 use=use,
                 class_path=f"{chosen.module}.{chosen.name}",
-                arguments=[f"{name}={value}" for name, value in written[use].items()],
+                arguments=[f"{name}={value}" for name, value in arguments[use].items()],
             )
             for use, chosen in classes.items()
         ],
@@ -80,7 +80,7 @@ def code(
 
 
 def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
-    """List which optimizer takes which groups, where a ruleset asks for more than one."""
+    """Say which optimizer takes which groups, if the ruleset uses several optimizers."""
     groups = plan.groups()
     uses = [use for use in dict.fromkeys(group.use for group in groups) if use is not None]
     if not uses:
@@ -90,16 +90,16 @@ def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
             f"the key `use` of each group names its optimizer ({', '.join(uses)}); torch ignores that key. "
             "--optimizer AdamW --lr 3e-4 also writes make_optimizer, which gives each optimizer its groups",
         )
-    classes = [f"{use} is {one.module}.{one.name}" for use, one in _classes(groups, optimizer).items()]
+    classes = [f"{use} is {chosen.module}.{chosen.name}" for use, chosen in _classes(groups, optimizer).items()]
     return (f"{', '.join(classes)}; --set {uses[0]}.lr=0.02 is for one of them",)
 
 
-def _check(lr: float | None, settings: Sequence[str], *, scaled: bool, made: bool) -> None:
+def _check(lr: float | None, settings: Sequence[str], *, scaled: bool, has_optimizer: bool) -> None:
     """Refuse settings without an optimizer, and groups that scale a learning rate which is not given."""
-    sets_rate = any(one.partition("=")[0].rpartition(".")[2] == "lr" for one in settings)
-    if scaled and (sets_rate or (made and lr is None)):
+    sets_rate = any(setting.partition("=")[0].rpartition(".")[2] == "lr" for setting in settings)
+    if scaled and (sets_rate or (has_optimizer and lr is None)):
         raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
-    if not made and (settings or (lr is not None and not scaled)):
+    if not has_optimizer and (settings or (lr is not None and not scaled)):
         what = "settings were" if settings else "a learning rate was"
         raise DecayAuditError(f"{what} given without an optimizer", "name its class: --optimizer AdamW")
 
@@ -107,8 +107,8 @@ def _check(lr: float | None, settings: Sequence[str], *, scaled: bool, made: boo
 def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | None, optimizers.OptimizerClass]:
     if optimizer is None:
         return {}
-    named = optimizers.find(optimizer)
-    return {group.use: optimizers.for_use(group.use, named) for group in groups}
+    given = optimizers.parse_class(optimizer)
+    return {group.use: optimizers.class_for_use(group.use, given) for group in groups}
 
 
 def _template() -> Any:  # noqa: ANN401  (jinja2 is imported by the one verb that needs it)

@@ -1,4 +1,4 @@
-"""Plans made by hand, so that what is emitted is held against decisions that no rule of ours took; and ruff."""
+"""Plans whose decisions are written by hand, so that tests of emitted code depend on no rule; and a check by ruff."""
 
 import shutil
 import subprocess
@@ -18,8 +18,8 @@ MODULE = Owner(types=("torch.nn.Linear",))
 FILE = Owner()  # a file cannot know classes
 
 
-class Said(Struct, frozen=True, kw_only=True):
-    """What the plan shall say of a parameter."""
+class Fields(Struct, frozen=True, kw_only=True):
+    """The fields of a decision about a parameter."""
 
     weight_decay: float
     rule: str = "default"
@@ -28,53 +28,53 @@ class Said(Struct, frozen=True, kw_only=True):
     use: str | None = None
 
 
-DECAYED = Said(weight_decay=0.05)
-SPARED = Said(weight_decay=0.0, rule="norms", location="house.yaml:4")
+DECAYED = Fields(weight_decay=0.05)
+SPARED = Fields(weight_decay=0.0, rule="norms", location="house.yaml:4")
 
 
-def matrices(name: str, tensor: nn.Parameter) -> Said:
+def matrices(name: str, tensor: nn.Parameter) -> Fields:
     """Decay what has two dimensions or more."""
     return DECAYED if tensor.ndim > 1 else SPARED
 
 
-def plan_of(model: nn.Module, say: Callable[[str, nn.Parameter], Said] = matrices, owner: Owner = MODULE) -> Plan:
+def plan_for(model: nn.Module, decide: Callable[[str, nn.Parameter], Fields] = matrices, owner: Owner = MODULE) -> Plan:
     """Make the plan for a bare model."""
-    return plan(
-        decision(name, say(name, tensor), tuple(tensor.shape), trainable=tensor.requires_grad, owner=owner)
+    return make_plan(
+        make_decision(name, decide(name, tensor), tuple(tensor.shape), trainable=tensor.requires_grad, owner=owner)
         for name, tensor in model.named_parameters()
     )
 
 
-def plan(decisions: Iterable[Decision]) -> Plan:
+def make_plan(decisions: Iterable[Decision]) -> Plan:
     """Make a plan from decisions."""
     ruleset = RuleSet(name="house", weight_decay=0.05, default=Amount())
     return Plan(ruleset=ruleset, decisions=tuple(decisions))
 
 
-def decision(
-    name: str, said: Said, shape: tuple[int, ...] = (2, 3), *, trainable: bool = True, owner: Owner = MODULE
+def make_decision(
+    name: str, fields: Fields, shape: tuple[int, ...] = (2, 3), *, trainable: bool = True, owner: Owner = MODULE
 ) -> Decision:
     """Decide one parameter."""
     parameter = Parameter(name=name, raw_name=name, shape=shape, dtype="float32", owner=owner, trainable=trainable)
-    subject = Classified(parameter=parameter, role="unclassified", layer="other", confidence="guess", evidence=())
+    classified = Classified(parameter=parameter, role="unclassified", layer="other", confidence="guess", evidence=())
     if not trainable:
-        return Decision(classified=subject, weight_decay=0.0, rule=FROZEN)
+        return Decision(classified=classified, weight_decay=0.0, rule=FROZEN)
     return Decision(
-        classified=subject,
-        weight_decay=said.weight_decay,
-        rule=said.rule,
-        location=said.location,
-        lr_scale=said.lr_scale,
-        use=said.use,
+        classified=classified,
+        weight_decay=fields.weight_decay,
+        rule=fields.rule,
+        location=fields.location,
+        lr_scale=fields.lr_scale,
+        use=fields.use,
     )
 
 
-def complaints(folder: Path) -> str:
-    """What ruff would format otherwise, or objects to, in the files of a folder; "" is nothing."""
+def ruff_complaints(folder: Path) -> str:
+    """Return the complaints of `ruff format` and `ruff check` about the files of a folder; "" if there are none."""
     ruff = shutil.which("ruff", path=str(Path(sys.executable).parent)) or shutil.which("ruff")
     assert ruff, "ruff is in the test extra"
-    ran = [
+    results = [
         subprocess.run([ruff, *command, "--isolated", folder], capture_output=True, text=True, check=False)
         for command in (["format", "--diff"], ["check"])
     ]
-    return "".join(one.stdout + one.stderr for one in ran if one.returncode)
+    return "".join(result.stdout + result.stderr for result in results if result.returncode)

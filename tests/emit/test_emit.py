@@ -19,15 +19,26 @@ from decay_audit.emit.optimizer import TORCH_CLASSES
 from decay_audit.emit.verification import placeholder_model
 from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.plan import Plan
-from tests.emit.plans import DECAYED, FILE, MODULE, SPARED, Said, complaints, decision, matrices, plan, plan_of
+from tests.emit.plans import (
+    DECAYED,
+    FILE,
+    MODULE,
+    SPARED,
+    Fields,
+    make_decision,
+    make_plan,
+    matrices,
+    plan_for,
+    ruff_complaints,
+)
 
 PARTS = st.one_of(
     st.sampled_from(["blocks", "weight", "0", "1", "2", "3", "10", "007", "module", "w1"]),
     st.text(st.sampled_from("ab\"'\\\n\r\t\0{}[]#éβ\u2028\u202e\ud800😀 "), min_size=1, max_size=4),
 )
 NAMES = st.lists(PARTS, min_size=1, max_size=4).map(".".join)
-SAID = st.builds(
-    Said,
+FIELDS = st.builds(
+    Fields,
     weight_decay=st.sampled_from([0.0, 0.05, 1e-05, 1 / 3]),
     rule=st.sampled_from(["norms", 'it\'s "odd"', "# fmt: off", "two\nlines"]),
     location=st.sampled_from(["", "a.yaml:3", "coding: utf-7"]),
@@ -56,39 +67,39 @@ def coefficients(groups: Iterable[dict[str, Any]], model: Any) -> dict[str, floa
     return {names[id(tensor)]: group["weight_decay"] for group in groups for tensor in group["params"]}
 
 
-def wanted(decided: Plan) -> dict[str, float]:
-    return {one.name: one.weight_decay for one in decided.decisions if one.grouped}
+def planned_coefficients(plan: Plan) -> dict[str, float]:
+    return {decision.name: decision.weight_decay for decision in plan.decisions if decision.grouped}
 
 
 def test_the_whole_text_for_a_small_model() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), *[nn.Linear(2, 2, bias=False) for _ in range(3)])
-    assert emit.code(plan_of(model), target="net.py:Net", optimizer="AdamW", lr=3e-4) == WHOLE_TEXT
+    assert emit.code(plan_for(model), target="net.py:Net", optimizer="AdamW", lr=3e-4) == WHOLE_TEXT
 
 
-@given(st.dictionaries(NAMES, SAID, min_size=1, max_size=30))
-def test_executed_code_equals_the_plan_whatever_the_names(says: dict[str, Said]) -> None:
-    decided = plan(decision(name, said) for name, said in says.items())
-    model = placeholder_model(decided)
-    groups = run(emit.code(decided), model)
-    assert coefficients(groups, model) == {name: said.weight_decay for name, said in says.items()}
+@given(st.dictionaries(NAMES, FIELDS, min_size=1, max_size=30))
+def test_executed_code_equals_the_plan_whatever_the_names(fields_of: dict[str, Fields]) -> None:
+    plan = make_plan(make_decision(name, fields) for name, fields in fields_of.items())
+    model = placeholder_model(plan)
+    groups = run(emit.code(plan), model)
+    assert coefficients(groups, model) == {name: fields.weight_decay for name, fields in fields_of.items()}
 
 
 @given(st.sets(st.tuples(*[st.integers(0, 5)] * 3), min_size=1))
 def test_folding_numbers_covers_each_name_once(indexes: set[tuple[int, int, int]]) -> None:
-    decided = plan(decision(f"a.{i}.b.{j}.{k}.weight", DECAYED) for i, j, k in sorted(indexes))
-    listed = _params(emit.code(decided))
-    assert len(listed) == len(set(listed))
-    assert set(listed) == {one.name for one in decided.decisions}
+    plan = make_plan(make_decision(f"a.{i}.b.{j}.{k}.weight", DECAYED) for i, j, k in sorted(indexes))
+    names = _params(emit.code(plan))
+    assert len(names) == len(set(names))
+    assert set(names) == {decision.name for decision in plan.decisions}
 
 
 def test_a_full_grid_becomes_one_line() -> None:
-    decided = plan(decision(f"layers.{i}.{j}.weight", DECAYED) for i in range(1, 4) for j in range(2))
-    assert '*[f"layers.{i}.{j}.weight" for i in range(1, 4) for j in range(2)],' in emit.code(decided)
+    plan = make_plan(make_decision(f"layers.{i}.{j}.weight", DECAYED) for i in range(1, 4) for j in range(2))
+    assert '*[f"layers.{i}.{j}.weight" for i in range(1, 4) for j in range(2)],' in emit.code(plan)
 
 
 def test_the_tensors_come_in_the_order_of_the_model() -> None:
     model = small()
-    groups = run(emit.code(plan_of(model)), model)
+    groups = run(emit.code(plan_for(model)), model)
     order = {id(tensor): place for place, tensor in enumerate(model.parameters())}
     for group in groups:
         places = [order[id(tensor)] for tensor in group["params"]]
@@ -108,55 +119,55 @@ def test_the_tensors_come_in_the_order_of_the_model() -> None:
 )
 def test_code_written_for_a_bare_model_splits_a_wrapped_one_alike(wrap: Any) -> None:
     model = small()
-    decided = plan_of(model)
-    assert coefficients(run(emit.code(decided), wrap(model)), model) == wanted(decided)
+    plan = plan_for(model)
+    assert coefficients(run(emit.code(plan), wrap(model)), model) == planned_coefficients(plan)
 
 
 def test_a_part_that_is_really_called_module_is_kept() -> None:
     model = nn.Module()
     model.weight = nn.Parameter(torch.zeros(2, 2))
     model.module = nn.Linear(2, 2)
-    decided = plan_of(model)
-    code = emit.code(decided)
-    assert coefficients(run(code, model), model) == wanted(decided)
-    assert coefficients(run(code, nn.DataParallel(model)), model) == wanted(decided)
+    plan = plan_for(model)
+    code = emit.code(plan)
+    assert coefficients(run(code, model), model) == planned_coefficients(plan)
+    assert coefficients(run(code, nn.DataParallel(model)), model) == planned_coefficients(plan)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda model: model.append(nn.Linear(2, 2)), r"unknown=\['3.weight', '3.bias'\]"),
         (lambda model: model.pop(2), r"missing=\['2.weight', '2.bias'\]"),
         (lambda model: [model.pop(0) for _ in range(3)], "missing="),
     ],
 )
-def test_another_model_is_refused_with_the_names(change: Any, said: str) -> None:
+def test_another_model_is_refused_with_the_names(change: Any, message: str) -> None:
     model = small()
-    code = emit.code(plan_of(model))
+    code = emit.code(plan_for(model))
     change(model)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         run(code, model)
 
 
 def test_two_tensors_under_one_bare_name_are_refused() -> None:
     model = nn.Module()
     model.a = nn.Linear(2, 2, bias=False)
-    decided = plan_of(model)
+    plan = plan_for(model)
     model.add_module("_orig_mod", nn.Module())
     cast("nn.Module", model._orig_mod).add_module("a", nn.Linear(2, 2, bias=False))
     with pytest.raises(ValueError, match=r"two parameters are called a\.weight"):
-        run(emit.code(decided), model)
+        run(emit.code(plan), model)
 
 
 def test_frozen_parameters_are_in_no_group_and_must_stay_frozen() -> None:
     model = small()
     model[0].requires_grad_(requires_grad=False)
-    decided = plan_of(model)
-    code = emit.code(decided)
-    assert coefficients(run(code, model), model) == wanted(decided)
-    assert "0.weight" not in wanted(decided)
-    emit.verify(code, decided, model)
-    emit.verify(code, decided)
+    plan = plan_for(model)
+    code = emit.code(plan)
+    assert coefficients(run(code, model), model) == planned_coefficients(plan)
+    assert "0.weight" not in planned_coefficients(plan)
+    emit.verify(code, plan, model)
+    emit.verify(code, plan)
     model[0].requires_grad_(requires_grad=True)
     with pytest.raises(ValueError, match=r"frozen when this was written, and no longer: \['0.weight', '0.bias'\]"):
         run(code, model)
@@ -164,7 +175,7 @@ def test_frozen_parameters_are_in_no_group_and_must_stay_frozen() -> None:
 
 def test_what_is_frozen_later_is_skipped_as_the_ruleset_asks() -> None:
     model = small()
-    code = emit.code(plan_of(model))
+    code = emit.code(plan_for(model))
     model[2].requires_grad_(requires_grad=False)
     assert not {"2.weight", "2.bias"} & coefficients(run(code, model), model).keys()
 
@@ -172,9 +183,9 @@ def test_what_is_frozen_later_is_skipped_as_the_ruleset_asks() -> None:
 def test_a_tie_that_the_model_makes_is_one_parameter() -> None:
     model = small()
     model[2].bias = model[0].bias = nn.Parameter(torch.zeros(4))
-    decided = plan_of(model)
-    code = emit.code(decided)
-    emit.verify(code, decided, model)
+    plan = plan_for(model)
+    code = emit.code(plan)
+    emit.verify(code, plan, model)
     assert sum(len(group["params"]) for group in run(code, model)) == len(list(model.parameters()))
     model[2].bias = nn.Parameter(torch.zeros(4))
     with pytest.raises(ValueError, match=r"unknown=\['2.bias'\]"):
@@ -187,7 +198,7 @@ def test_code_from_a_file_meets_ties_that_the_file_cannot_tell(in_file: list[str
     model.wte = nn.Embedding(5, 3)
     model.head = nn.Linear(3, 5, bias=False)
     model.head.weight = model.wte.weight
-    groups = run(emit.code(plan(decision(name, DECAYED, (5, 3), owner=FILE) for name in in_file)), model)
+    groups = run(emit.code(make_plan(make_decision(name, DECAYED, (5, 3), owner=FILE) for name in in_file)), model)
     assert coefficients(groups, model) == {"wte.weight": DECAYED.weight_decay}
 
 
@@ -196,8 +207,8 @@ def test_tied_names_of_a_file_with_two_coefficients_are_refused() -> None:
     model.wte = nn.Embedding(5, 3)
     model.head = nn.Linear(3, 5, bias=False)
     model.head.weight = model.wte.weight
-    says = {"wte.weight": SPARED, "head.weight": DECAYED}
-    code = emit.code(plan(decision(name, said, (5, 3), owner=FILE) for name, said in says.items()))
+    fields_of = {"wte.weight": SPARED, "head.weight": DECAYED}
+    code = emit.code(make_plan(make_decision(name, fields, (5, 3), owner=FILE) for name, fields in fields_of.items()))
     with pytest.raises(ValueError, match=r"tied, but in several groups: \['wte.weight', 'head.weight'\]"):
         run(code, model)
 
@@ -205,31 +216,34 @@ def test_tied_names_of_a_file_with_two_coefficients_are_refused() -> None:
 def test_learning_rates_are_scaled_from_the_one_given() -> None:
     model = small()
 
-    def say(name: str, tensor: nn.Parameter) -> Said:
-        return Said(weight_decay=0.05, lr_scale=0.75 if name.startswith("1") else 1.0)
+    def decide(name: str, tensor: nn.Parameter) -> Fields:
+        return Fields(weight_decay=0.05, lr_scale=0.75 if name.startswith("1") else 1.0)
 
-    decided = plan_of(model, say)
-    code = emit.code(decided, optimizer="AdamW", lr=0.2)
-    emit.verify(code, decided, model)
+    plan = plan_for(model, decide)
+    code = emit.code(plan, optimizer="AdamW", lr=0.2)
+    emit.verify(code, plan, model)
     assert sorted(group["lr"] for group in run(code, model)) == [0.2 * 0.75, 0.2]
     assert sorted(group["lr"] for group in run(code, model, lr=4.0)) == [3.0, 4.0]
     assert sorted(group["lr"] for group in optimizer_of(code, model).param_groups) == [0.2 * 0.75, 0.2]
     with pytest.raises(DecayAuditError, match="scales learning rates"):
-        emit.code(decided, optimizer="AdamW")
+        emit.code(plan, optimizer="AdamW")
 
 
 def test_each_use_gets_its_optimizer() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3), nn.Linear(3, 2))
 
-    def say(name: str, tensor: nn.Parameter) -> Said:
-        return Said(weight_decay=0.1, use="muon") if tensor.ndim == 2 else Said(weight_decay=0.0, use="adamw")
+    def decide(name: str, tensor: nn.Parameter) -> Fields:
+        return Fields(weight_decay=0.1, use="muon") if tensor.ndim == 2 else Fields(weight_decay=0.0, use="adamw")
 
-    decided = plan_of(model, say)
-    code = emit.code(decided, optimizer="AdamW", lr=0.02)
-    emit.verify(code, decided, model)
-    made = optimizer_of(code, model)
-    assert {use: type(one).__name__ for use, one in made.items()} == {"muon": "Muon", "adamw": "AdamW"}
-    assert {id(tensor) for group in made["muon"].param_groups for tensor in group["params"]} == {
+    plan = plan_for(model, decide)
+    code = emit.code(plan, optimizer="AdamW", lr=0.02)
+    emit.verify(code, plan, model)
+    optimizers = optimizer_of(code, model)
+    assert {use: type(optimizer).__name__ for use, optimizer in optimizers.items()} == {
+        "muon": "Muon",
+        "adamw": "AdamW",
+    }
+    assert {id(tensor) for group in optimizers["muon"].param_groups for tensor in group["params"]} == {
         id(model[0].weight),
         id(model[2].weight),
     }
@@ -237,54 +251,54 @@ def test_each_use_gets_its_optimizer() -> None:
 
 def test_a_setting_of_one_use_reaches_its_optimizer_alone() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
-    decided = plan_of(model, lambda _, tensor: Said(weight_decay=0.1, use="muon" if tensor.ndim == 2 else "adamw"))
+    plan = plan_for(model, lambda _, tensor: Fields(weight_decay=0.1, use="muon" if tensor.ndim == 2 else "adamw"))
     settings = ["muon.lr=0.5", "muon.momentum=0.8", "adamw.betas=(0.5, 0.6)"]
-    code = emit.code(decided, optimizer="AdamW", lr=0.02, settings=settings)
-    emit.verify(code, decided, model)
-    made = optimizer_of(code, model)
-    assert (made["muon"].defaults["lr"], made["muon"].defaults["momentum"]) == (0.5, 0.8)
-    assert (made["adamw"].defaults["lr"], made["adamw"].defaults["betas"]) == (0.02, (0.5, 0.6))
-    for wrong, said in (("sgd.lr=1", "the groups are for muon, adamw"), ("muon.lr=0.7", "muon.lr is given twice")):
-        with pytest.raises(DecayAuditError, match=said):
-            emit.code(decided, optimizer="AdamW", settings=[*settings, wrong])
+    code = emit.code(plan, optimizer="AdamW", lr=0.02, settings=settings)
+    emit.verify(code, plan, model)
+    optimizers = optimizer_of(code, model)
+    assert (optimizers["muon"].defaults["lr"], optimizers["muon"].defaults["momentum"]) == (0.5, 0.8)
+    assert (optimizers["adamw"].defaults["lr"], optimizers["adamw"].defaults["betas"]) == (0.02, (0.5, 0.6))
+    for wrong, message in (("sgd.lr=1", "the groups are for muon, adamw"), ("muon.lr=0.7", "muon.lr is given twice")):
+        with pytest.raises(DecayAuditError, match=message):
+            emit.code(plan, optimizer="AdamW", settings=[*settings, wrong])
 
 
 def test_groups_for_several_optimizers_say_what_to_do_with_them() -> None:
-    decided = plan_of(small(), lambda _, tensor: Said(weight_decay=0.1, use="muon" if tensor.ndim == 2 else "adamw"))
-    assert "Torch ignores that key" in emit.code(decided)
-    assert "--optimizer AdamW --lr 3e-4" in emit.notes(decided)[0]
-    assert emit.notes(decided, "SGD")[0].startswith("adamw is torch.optim.AdamW, muon is torch.optim.Muon; ")
-    assert emit.notes(plan_of(small())) == ()
-    assert "Torch ignores that key" not in emit.code(plan_of(small()))
+    plan = plan_for(small(), lambda _, tensor: Fields(weight_decay=0.1, use="muon" if tensor.ndim == 2 else "adamw"))
+    assert "Torch ignores that key" in emit.code(plan)
+    assert "--optimizer AdamW --lr 3e-4" in emit.notes(plan)[0]
+    assert emit.notes(plan, "SGD")[0].startswith("adamw is torch.optim.AdamW, muon is torch.optim.Muon; ")
+    assert emit.notes(plan_for(small())) == ()
+    assert "Torch ignores that key" not in emit.code(plan_for(small()))
 
 
 def test_the_classes_are_those_of_torch_that_know_weight_decay() -> None:
     assert set(TORCH_CLASSES) == {
         name
-        for name, found in vars(torch.optim).items()
-        if isinstance(found, type) and "weight_decay" in inspect.signature(found).parameters
+        for name, value in vars(torch.optim).items()
+        if isinstance(value, type) and "weight_decay" in inspect.signature(value).parameters
     }
 
 
 @pytest.mark.parametrize("name", TORCH_CLASSES)
 def test_every_class_of_torch_makes_the_groups_of_the_plan(name: str) -> None:
     model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 2, bias=False))
-    decided = plan_of(model, lambda name, _: DECAYED if name == "0.weight" else SPARED)
-    code = emit.code(decided, optimizer=name, lr=0.1)
-    emit.verify(code, decided, model)
-    emit.verify(code, decided)
-    made = optimizer_of(code, model)
-    assert type(made) is getattr(torch.optim, name)
-    assert coefficients(made.param_groups, model) == wanted(decided)
-    assert {group["lr"] for group in made.param_groups} == {0.1}
+    plan = plan_for(model, lambda name, _: DECAYED if name == "0.weight" else SPARED)
+    code = emit.code(plan, optimizer=name, lr=0.1)
+    emit.verify(code, plan, model)
+    emit.verify(code, plan)
+    optimizer = optimizer_of(code, model)
+    assert type(optimizer) is getattr(torch.optim, name)
+    assert coefficients(optimizer.param_groups, model) == planned_coefficients(plan)
+    assert {group["lr"] for group in optimizer.param_groups} == {0.1}
 
 
-@pytest.mark.parametrize("named", ["timm.optim.Lion", "timm.optim:Lion", "timm/optim.py:Lion"])
-def test_a_class_from_elsewhere_is_imported_by_its_path(named: str) -> None:
+@pytest.mark.parametrize("path", ["timm.optim.Lion", "timm.optim:Lion", "timm/optim.py:Lion"])
+def test_a_class_from_elsewhere_is_imported_by_its_path(path: str) -> None:
     model = small()
-    decided = plan_of(model)
-    code = emit.code(decided, optimizer=named, lr=1e-4, settings=["betas=(0.9, 0.98)"])
-    emit.verify(code, decided, model)
+    plan = plan_for(model)
+    code = emit.code(plan, optimizer=path, lr=1e-4, settings=["betas=(0.9, 0.98)"])
+    emit.verify(code, plan, model)
     assert optimizer_of(code, model).defaults["betas"] == (0.9, 0.98)
 
 
@@ -298,12 +312,12 @@ def test_a_class_from_elsewhere_is_imported_by_its_path(named: str) -> None:
     ],
 )
 def test_settings_reach_the_optimizer_as_they_are_written(setting: str, value: object) -> None:
-    made = optimizer_of(emit.code(plan_of(small()), optimizer="SGD", lr=0.1, settings=[setting]), small())
-    assert made.defaults[setting.partition("=")[0]] == value
+    optimizer = optimizer_of(emit.code(plan_for(small()), optimizer="SGD", lr=0.1, settings=[setting]), small())
+    assert optimizer.defaults[setting.partition("=")[0]] == value
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"optimizer": "adamw"}, "did you mean AdamW"),
         ({"optimizer": "SparseAdam"}, "that takes param groups and weight_decay"),
@@ -330,14 +344,14 @@ def test_settings_reach_the_optimizer_as_they_are_written(setting: str, value: o
         ({"optimizer": "a:b:c"}, "is not an optimizer class"),
     ],
 )
-def test_an_optimizer_that_is_none_is_refused_before_anything_is_written(arguments: Any, said: str) -> None:
-    with pytest.raises(DecayAuditError) as caught:
-        emit.code(plan_of(small()), **arguments)
-    assert said in f"{caught.value} {caught.value.hint}"
+def test_an_optimizer_that_is_none_is_refused_before_anything_is_written(arguments: Any, message: str) -> None:
+    with pytest.raises(DecayAuditError) as error:
+        emit.code(plan_for(small()), **arguments)
+    assert message in f"{error.value} {error.value.hint}"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"optimizer": "SGD", "settings": ["betas=(0.9, 0.9)"]}, "TypeError"),
         ({"optimizer": "SGD", "settings": ["momentum=__import__('os')"]}, "does not run"),
@@ -348,12 +362,12 @@ def test_an_optimizer_that_is_none_is_refused_before_anything_is_written(argumen
         ({"optimizer": "torch.nn.Identity"}, "does not read weight_decay"),
     ],
 )
-def test_an_optimizer_that_cannot_be_made_fails_the_verification(arguments: Any, said: str) -> None:
-    decided = plan_of(small())
-    code = emit.code(decided, **arguments)
+def test_an_optimizer_that_cannot_be_made_fails_the_verification(arguments: Any, message: str) -> None:
+    plan = plan_for(small())
+    code = emit.code(plan, **arguments)
     for model in (small(), None):
-        with pytest.raises(DecayAuditError, match=said):
-            emit.verify(code, decided, model)
+        with pytest.raises(DecayAuditError, match=message):
+            emit.verify(code, plan, model)
 
 
 def test_an_optimizer_without_weight_decay_fails_the_verification(tmp_path: Path, monkeypatch: Any) -> None:
@@ -364,9 +378,9 @@ def test_an_optimizer_without_weight_decay_fails_the_verification(tmp_path: Path
         "        super().__init__(params, {'lr': 0.1})\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    decided = plan_of(small())
+    plan = plan_for(small())
     with pytest.raises(DecayAuditError, match="Plain does not read weight_decay"):
-        emit.verify(emit.code(decided, optimizer="careless.Plain"), decided)
+        emit.verify(emit.code(plan, optimizer="careless.Plain"), plan)
 
 
 @pytest.mark.parametrize(
@@ -385,20 +399,24 @@ def test_an_optimizer_without_weight_decay_fails_the_verification(tmp_path: Path
 )
 def test_code_that_differs_from_the_plan_never_passes(old: str, new: str) -> None:
     model = small()
-    decided = plan_of(model)
-    code = emit.code(decided)
-    emit.verify(code, decided, model)
+    plan = plan_for(model)
+    code = emit.code(plan)
+    emit.verify(code, plan, model)
     assert old in code
-    for one in (model, None):
+    for tested_model in (model, None):
         with pytest.raises(DecayAuditError):
-            emit.verify(code.replace(old, new), decided, one)
+            emit.verify(code.replace(old, new), plan, tested_model)
 
 
-@given(st.dictionaries(NAMES, SAID, min_size=1, max_size=5), st.text(), st.text())
+@given(st.dictionaries(NAMES, FIELDS, min_size=1, max_size=5), st.text(), st.text())
 @settings(suppress_health_check=[HealthCheck.too_slow])
-def test_nothing_in_a_name_a_target_or_a_ruleset_becomes_code(says: dict[str, Said], target: str, rule: str) -> None:
-    decided = plan(decision(name, Said(weight_decay=said.weight_decay, rule=rule)) for name, said in says.items())
-    tree = ast.parse(emit.code(decided, target=target))
+def test_nothing_in_a_name_a_target_or_a_ruleset_becomes_code(
+    fields_of: dict[str, Fields], target: str, rule: str
+) -> None:
+    plan = make_plan(
+        make_decision(name, Fields(weight_decay=fields.weight_decay, rule=rule)) for name, fields in fields_of.items()
+    )
+    tree = ast.parse(emit.code(plan, target=target))
     assert [type(node) for node in tree.body] == [ast.Expr, ast.Import, ast.FunctionDef]
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert called <= {"all", "len", "ValueError", "range"} & vars(builtins).keys()
@@ -410,9 +428,9 @@ def test_the_text_is_as_ruff_formats_it(tmp_path: Path) -> None:
     grid = [
         f"{'stage.' * width}{i}.{j}.{k}.w" for i in range(3) for j in range(3) for k in range(3) for width in (1, 7)
     ]
-    layers = {name: Said(weight_decay=0.05, lr_scale=0.5**place) for place, name in enumerate(odd)}
-    uses = {name: Said(weight_decay=0.0, use=["muon", "adamw"][place % 2]) for place, name in enumerate(odd)}
-    every: list[tuple[dict[str, Said], dict[str, Any]]] = [
+    layers = {name: Fields(weight_decay=0.05, lr_scale=0.5**place) for place, name in enumerate(odd)}
+    uses = {name: Fields(weight_decay=0.0, use=["muon", "adamw"][place % 2]) for place, name in enumerate(odd)}
+    cases: list[tuple[dict[str, Fields], dict[str, Any]]] = [
         (dict.fromkeys([*odd, *deep, *grid], DECAYED), {"target": "x\ny", "optimizer": "AdamW"}),
         ({"weight": DECAYED, "bias": SPARED}, {"optimizer": "SGD", "lr": 0.1, "settings": ["momentum=.9"]}),
         (layers, {"optimizer": "timm.optim.Lion", "lr": 1e-5, "settings": ["betas=(.9, .99)", "foreach=False"]}),
@@ -420,20 +438,20 @@ def test_the_text_is_as_ruff_formats_it(tmp_path: Path) -> None:
         (uses, {"optimizer": "AdamW", "lr": 1e-3}),
         (uses, {"optimizer": "AdamW"}),
     ]
-    for place, (says, arguments) in enumerate(every):
+    for place, (fields_of, arguments) in enumerate(cases):
         for owner in (FILE, MODULE):
-            decisions = [decision(name, said, owner=owner) for name, said in says.items()]
-            frozen = [decision(f"frozen.{i}", SPARED, trainable=False) for i in range(2 * place)]
-            code = emit.code(plan([*decisions, *frozen]), **arguments)
+            decisions = [make_decision(name, fields, owner=owner) for name, fields in fields_of.items()]
+            frozen = [make_decision(f"frozen.{i}", SPARED, trainable=False) for i in range(2 * place)]
+            code = emit.code(make_plan([*decisions, *frozen]), **arguments)
             (tmp_path / f"case_{place}_{owner is FILE}.py").write_text(code)
-    assert complaints(tmp_path) == ""
+    assert ruff_complaints(tmp_path) == ""
 
 
 def test_what_the_header_says_of_saved_state_is_what_torch_does() -> None:
     model = small()
     tensors = list(model.parameters())
     one_group = torch.optim.AdamW(tensors, weight_decay=0.05).state_dict()
-    split = optimizer_of(emit.code(plan_of(model), optimizer="AdamW"), model)
+    split = optimizer_of(emit.code(plan_for(model), optimizer="AdamW"), model)
     with pytest.raises(ValueError, match="different number of parameter groups"):
         split.load_state_dict(one_group)
     first, second = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
@@ -447,14 +465,14 @@ def test_what_the_header_says_of_saved_state_is_what_torch_does() -> None:
 def test_a_plan_without_groups_cannot_be_emitted() -> None:
     model = small().requires_grad_(requires_grad=False)
     with pytest.raises(DecayAuditError, match="every parameter is frozen"):
-        emit.code(plan_of(model))
+        emit.code(plan_for(model))
 
 
 def test_emitting_and_verifying_leave_the_model_as_it_was() -> None:
     model = small()
     before = copy.deepcopy(model.state_dict())
-    decided = plan_of(model, matrices)
-    emit.verify(emit.code(decided, optimizer="AdamW"), decided, model)
+    plan = plan_for(model, matrices)
+    emit.verify(emit.code(plan, optimizer="AdamW"), plan, model)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(tensor.grad is None for tensor in model.parameters())
 

@@ -37,7 +37,7 @@ def test_stdout_is_the_code_and_nothing_else(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("--optimizer", "adamw"), "did you mean AdamW?"),
         (("--optimizer", "Muon"), "Muon only supports 2D parameters"),
@@ -47,27 +47,29 @@ def test_stdout_is_the_code_and_nothing_else(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_emitted_exits_2_and_writes_nothing(
-    arguments: tuple[str, ...], said: str, tmp_path: Path
+    arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     output = tmp_path / "groups.py"
     output.write_text("# mine\n")
-    made = run("emit", EXAMPLE, *arguments, "--output", output)
-    assert (made.exit_code, made.stdout) == (2, "")
-    assert said in " ".join(made.stderr.split())
+    result = run("emit", EXAMPLE, *arguments, "--output", output)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in " ".join(result.stderr.split())
     assert output.read_text() == "# mine\n"
 
 
 def test_a_class_of_a_file_beside_the_model_is_emitted_and_executed(tmp_path: Path) -> None:
     script = "import torch\n\n\nclass Mine(torch.optim.AdamW):\n    pass\n\n\nmodel = torch.nn.Linear(2, 2)\n"
     (tmp_path / "own.py").write_text(script)
-    for named in ("own.Mine", "own:Mine", "own.py:Mine"):
-        made = run("emit", tmp_path / "own.py", "--optimizer", named, "--lr", "0.1")
-        assert (made.exit_code, "return own.Mine(param_groups(model), lr=0.1)" in made.stdout) == (0, True), made.stderr
+    for path in ("own.Mine", "own:Mine", "own.py:Mine"):
+        result = run("emit", tmp_path / "own.py", "--optimizer", path, "--lr", "0.1")
+        assert (result.exit_code, "return own.Mine(param_groups(model), lr=0.1)" in result.stdout) == (0, True), (
+            result.stderr
+        )
     assert "AttributeError" in run("emit", tmp_path / "own.py", "--optimizer", "own.Nope").stderr
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "kind"),
+    ("optimizer", "path"),
     [
         ("own.py:Mine(model.parameters(), lr=0.1, weight_decay=0.1)", "own.Mine"),
         ("timm.optim:AdamP(model.parameters(), lr=0.1, weight_decay=0.1)", "timm.optim.adamp.AdamP"),
@@ -76,23 +78,23 @@ def test_a_class_of_a_file_beside_the_model_is_emitted_and_executed(tmp_path: Pa
     ],
 )
 def test_the_command_of_a_fix_works_for_classes_from_anywhere(
-    optimizer: str, kind: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    optimizer: str, path: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     script = "import torch\n\n\nclass Mine(torch.optim.AdamW):\n    pass\n\n\nmodel = torch.nn.Linear(2, 2)\n"
     script += "\n\ndef local(model):\n    class Hidden(Mine):\n        pass\n\n"
     (tmp_path / "own.py").write_text(f"{script}    return Hidden(model.parameters(), weight_decay=0.1)\n")
-    found = run("check", "own.py", "--optimizer", optimizer).stdout
-    fix = shlex.split(found.partition("fix: decay-audit ")[2].splitlines()[0])
-    assert (fix[fix.index("--optimizer") + 1] if "--optimizer" in fix else None) == kind
+    report = run("check", "own.py", "--optimizer", optimizer).stdout
+    fix = shlex.split(report.partition("fix: decay-audit ")[2].splitlines()[0])
+    assert (fix[fix.index("--optimizer") + 1] if "--optimizer" in fix else None) == path
     assert run(*fix, "--output", "groups.py").exit_code == 0
-    if kind:
+    if path:
         assert run("check", "own.py", "--optimizer", "groups.py:make_optimizer").exit_code == 0
 
 
 def test_a_ruleset_with_several_optimizers_says_on_standard_error_what_to_pass() -> None:
-    made = run("emit", "torch.nn:Linear(2, 2)", "--rules", "moonlight-muon")
-    assert (made.exit_code, "--optimizer AdamW" in made.stderr, "note" in made.stdout) == (0, True, False)
+    result = run("emit", "torch.nn:Linear(2, 2)", "--rules", "moonlight-muon")
+    assert (result.exit_code, "--optimizer AdamW" in result.stderr, "note" in result.stdout) == (0, True, False)
     assert run("emit", "torch.nn:Linear(2, 2)", "--rules", "moonlight-muon", "--quiet").stderr == ""
     both = run("emit", "torch.nn:Linear(2, 2)", "-r", "moonlight-muon", "--optimizer", "AdamW", "--set", "muon.lr=0.5")
     assert "torch.optim.Muon(chosen, lr=0.5)" in both.stdout

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from decay_audit import Plan, emit, load_rules, plan
+import decay_audit
+from decay_audit import Plan, emit, load_rules
 from decay_audit.errors import DecayAuditError
 from tests.emit import plans
 from tests.menagerie import EMPTY, MENAGERIE
@@ -23,16 +24,16 @@ ANSWERING = [preset for preset in PRESETS if load_rules(preset).default]  # the 
 @pytest.mark.parametrize("name", sorted(set(MENAGERIE) - EMPTY))
 def test_executed_code_equals_the_plan_for_every_awkward_model(name: str) -> None:
     model = MENAGERIE[name]()
-    _holds(model, plan(model, "no-norm-no-bias", 0.05))
+    _assert_code_equals_plan(model, decay_audit.plan(model, "no-norm-no-bias", 0.05))
 
 
 @pytest.mark.parametrize("preset", ANSWERING)
 def test_executed_code_equals_the_plan_of_every_preset(preset: str) -> None:
     model = MENAGERIE["declaring"]()
-    decided = plan(model, preset, 0.05)
-    code = emit.code(decided)
-    emit.verify(code, decided, model)
-    scaled = {"lr": 0.1} if any(group.lr_scale != 1.0 for group in decided.groups()) else {}
+    plan = decay_audit.plan(model, preset, 0.05)
+    code = emit.code(plan)
+    emit.verify(code, plan, model)
+    scaled = {"lr": 0.1} if any(group.lr_scale != 1.0 for group in plan.groups()) else {}
     groups = _run(code)["param_groups"](model, **scaled)
     assert {id(tensor) for group in groups for tensor in group["params"]} == set(map(id, model.parameters()))
 
@@ -40,8 +41,8 @@ def test_executed_code_equals_the_plan_of_every_preset(preset: str) -> None:
 def test_code_for_the_example_splits_it_as_arithmetic_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "examples")
     model: nn.Module = importlib.import_module("resnext29").resnext29_8x64d()
-    decided = plan(model)
-    namespace = _run(emit.code(decided, target="resnext29.py", optimizer="SGD", lr=0.1, settings=["momentum=0.9"]))
+    plan = decay_audit.plan(model)
+    namespace = _run(emit.code(plan, target="resnext29.py", optimizer="SGD", lr=0.1, settings=["momentum=0.9"]))
     decayed, spared = namespace["make_optimizer"](model).param_groups
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     assert len(decayed["params"]) == len(convolutions) + 1 == 32
@@ -60,32 +61,32 @@ def test_code_for_a_bare_model_and_for_a_wrapped_one_is_the_same(
 ) -> None:
     bare = MENAGERIE[name]()
     wrapped = wrap(copy.deepcopy(bare))
-    code = emit.code(plan(bare))
-    assert emit.code(plan(wrapped)) == code
-    emit.verify(code, plan(wrapped), wrapped)
+    code = emit.code(decay_audit.plan(bare))
+    assert emit.code(decay_audit.plan(wrapped)) == code
+    emit.verify(code, decay_audit.plan(wrapped), wrapped)
 
 
 def test_real_models_are_written_as_ruff_formats_them_whatever_the_preset(tmp_path: Path) -> None:
     for preset in ANSWERING:
         for name in ("declaring", "tied", "odd_names", "frozen", "transformer"):
-            decided = plan(MENAGERIE[name](), preset)
-            (tmp_path / f"{name}_{preset.replace('-', '_').replace('.', '_')}.py").write_text(emit.code(decided))
-            code = emit.code(decided, optimizer="SGD", lr=1e-3, settings=["momentum=0.9", "nesterov=True"])
+            plan = decay_audit.plan(MENAGERIE[name](), preset)
+            (tmp_path / f"{name}_{preset.replace('-', '_').replace('.', '_')}.py").write_text(emit.code(plan))
+            code = emit.code(plan, optimizer="SGD", lr=1e-3, settings=["momentum=0.9", "nesterov=True"])
             (tmp_path / f"{name}_{preset.replace('-', '_').replace('.', '_')}_sgd.py").write_text(code)
-    assert plans.complaints(tmp_path) == ""
+    assert plans.ruff_complaints(tmp_path) == ""
 
 
-def _holds(model: nn.Module, decided: Plan) -> None:
-    if not decided.groups():
+def _assert_code_equals_plan(model: nn.Module, plan: Plan) -> None:
+    if not plan.groups():
         with pytest.raises(DecayAuditError, match="frozen"):
-            emit.code(decided)
+            emit.code(plan)
         return
-    code = emit.code(decided, optimizer="SGD", lr=0.1)
-    emit.verify(code, decided, model)
+    code = emit.code(plan, optimizer="SGD", lr=0.1)
+    emit.verify(code, plan, model)
     groups = _run(code)["param_groups"](model)
-    taken = [tensor for group in groups for tensor in group["params"]]
-    assert len(taken) == len({id(tensor) for tensor in taken})
-    assert {id(tensor) for tensor in taken} == {id(tensor) for tensor in model.parameters() if tensor.requires_grad}
+    grouped = [tensor for group in groups for tensor in group["params"]]
+    assert len(grouped) == len({id(tensor) for tensor in grouped})
+    assert {id(tensor) for tensor in grouped} == {id(tensor) for tensor in model.parameters() if tensor.requires_grad}
 
 
 def _run(code: str) -> dict[str, Any]:
