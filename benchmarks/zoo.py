@@ -78,9 +78,9 @@ def in_processes(
         Progress(*columns, disable=not sys.stderr.isatty()) as progress,
     ):
         task = progress.add_task(doing, total=len(items))
-        for one in pool.imap_unordered(work, zip(items, repeat(folder), strict=False)):
+        for result in pool.imap_unordered(work, zip(items, repeat(folder), strict=False)):
             progress.advance(task)
-            yield one
+            yield result
 
 
 def read_one(item: tuple[str, Path]) -> str:
@@ -90,13 +90,13 @@ def read_one(item: tuple[str, Path]) -> str:
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(SECONDS)
     try:
-        found = reading(name)
+        result = reading(name)
     except TimeoutError:
-        found = Reading(name=name, failure=f"took more than {SECONDS} s")
+        result = Reading(name=name, failure=f"took more than {SECONDS} s")
     finally:
         signal.alarm(0)
     unfinished = place(folder, name).with_suffix(f".{os.getpid()}")
-    unfinished.write_bytes(msgspec.msgpack.encode(found))
+    unfinished.write_bytes(msgspec.msgpack.encode(result))
     unfinished.rename(place(folder, name))
     return name
 
@@ -104,8 +104,8 @@ def read_one(item: tuple[str, Path]) -> str:
 def judge_one(item: tuple[str, Path]) -> Answers:
     """Judge one reading."""
     name, folder = item
-    found = msgspec.msgpack.decode(place(folder, name).read_bytes(), type=Reading)
-    return answer(found, rulesets())
+    decoded = msgspec.msgpack.decode(place(folder, name).read_bytes(), type=Reading)
+    return answer(decoded, rulesets())
 
 
 @cache

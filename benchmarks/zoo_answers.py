@@ -48,7 +48,7 @@ class Case(Struct, frozen=True, kw_only=True):
 
 
 class Answers(Struct, frozen=True, kw_only=True):
-    """What was found for one architecture.
+    """The answers for one architecture.
 
     Attributes:
         failure: why it could not be built; the rest is empty then.
@@ -90,7 +90,11 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
     final = classify(used)
     by_use = [next(iter(by_usage.evidence(parameter)), None) for parameter in used]
     header = classify(_state_dict(reading.tensors, used))
-    sure = [(one, use) for one, use in zip(structure, by_use, strict=True) if use and use.confidence != "guess"]
+    sure = [
+        (structural, use)
+        for structural, use in zip(structure, by_use, strict=True)
+        if use and use.confidence != "guess"
+    ]
     return Answers(
         name=reading.name,
         traced=reading.traced,
@@ -98,19 +102,23 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
         parameters=len(structure),
         touched=sum(bool(parameter.uses) for parameter in used),
         answered=len(sure),
-        unclassified_by_structure=sum(one.role == "unclassified" for one, _ in sure),
-        disagreements=_folded(_case(one, use.role, use.detail) for one, use in sure if not agrees(one, use)),
-        structure=_by_confidence((one.confidence, not agrees(one, use)) for one, use in sure),
+        unclassified_by_structure=sum(structural.role == "unclassified" for structural, _ in sure),
+        disagreements=_folded(
+            _case(structural, use.role, use.detail) for structural, use in sure if not agrees(structural, use)
+        ),
+        structure=_by_confidence((structural.confidence, not agrees(structural, use)) for structural, use in sure),
         header=_by_confidence(
-            (other.confidence, FAMILIES[one.role] != FAMILIES[other.role])
-            for one, other in zip(structure, header, strict=True)
+            (other.confidence, FAMILIES[structural.role] != FAMILIES[other.role])
+            for structural, other in zip(structure, header, strict=True)
         ),
         header_cases=_folded(
-            _case(one, other.role, f"{other.confidence}: {_why(other)}")
-            for one, other in zip(structure, header, strict=True)
-            if FAMILIES[one.role] != FAMILIES[other.role]
+            _case(structural, other.role, f"{other.confidence}: {_why(other)}")
+            for structural, other in zip(structure, header, strict=True)
+            if FAMILIES[structural.role] != FAMILIES[other.role]
         ),
-        unclassified=_folded(_case(one, "", _why(one)) for one in final if one.role == "unclassified"),
+        unclassified=_folded(
+            _case(structural, "", _why(structural)) for structural in final if structural.role == "unclassified"
+        ),
         roles=_sizes(final),
         decayed={ruleset.name: _decayed(final, ruleset) for ruleset in rulesets},
     )
@@ -125,7 +133,7 @@ TOLD_APART: dict[Role, frozenset[Role]] = {
 
 
 def agrees(structure: Classified, use: Evidence) -> bool:
-    """Whether one says nothing, the same, or a finer kind of what the other says."""
+    """Whether the two say the same role, one says none, or one says a finer kind of the other."""
     role = structure.role
     if role in {use.role, "unclassified"} or role in FINER.get(use.role, ()):
         return True
@@ -133,42 +141,42 @@ def agrees(structure: Classified, use: Evidence) -> bool:
     return not certain and use.role in TOLD_APART.get(role, ())
 
 
-def _case(one: Classified, other: str, detail: str) -> Case:
-    parameter = one.parameter
+def _case(classified: Classified, other: str, detail: str) -> Case:
+    parameter = classified.parameter
     return Case(
         name=re.sub(r"\d+", "#", parameter.name),
         shape=parameter.shape,
         owner=parameter.owner.type_name,
-        structure=f"{one.role} ({one.confidence})",
+        structure=f"{classified.role} ({classified.confidence})",
         other=other,
         detail=detail,
     )
 
 
-def _why(one: Classified) -> str:
-    return one.evidence[0].detail if one.evidence else "nothing"
+def _why(classified: Classified) -> str:
+    return classified.evidence[0].detail if classified.evidence else "nothing"
 
 
 def _folded(cases: Iterable[Case]) -> tuple[Case, ...]:
-    found = list(cases)
-    counted = Counter(replace(case, shape=()) for case in found)
-    shapes = {replace(case, shape=()): case.shape for case in reversed(found)}
+    unfolded = list(cases)
+    counted = Counter(replace(case, shape=()) for case in unfolded)
+    shapes = {replace(case, shape=()): case.shape for case in reversed(unfolded)}
     return tuple(replace(case, shape=shapes[case], count=count) for case, count in counted.items())
 
 
 def _by_confidence(answers: Iterable[tuple[Confidence, bool]]) -> dict[str, tuple[int, int]]:
     """Count the answers of each confidence, and those of them that are wrong."""
-    found: dict[Confidence, list[bool]] = {}
+    wrong_by_confidence: dict[Confidence, list[bool]] = {}
     for confidence, wrong in answers:
-        found.setdefault(confidence, []).append(wrong)
-    return {confidence: (len(wrong), sum(wrong)) for confidence, wrong in found.items()}
+        wrong_by_confidence.setdefault(confidence, []).append(wrong)
+    return {confidence: (len(wrong), sum(wrong)) for confidence, wrong in wrong_by_confidence.items()}
 
 
 def _sizes(classified: Sequence[Classified]) -> dict[str, tuple[int, int]]:
-    tensors = Counter(one.role for one in classified)
+    tensors = Counter(item.role for item in classified)
     elements: Counter[str] = Counter()
-    for one in classified:
-        elements[one.role] += one.parameter.numel
+    for item in classified:
+        elements[item.role] += item.parameter.numel
     return {role: (count, elements[role]) for role, count in tensors.items()}
 
 

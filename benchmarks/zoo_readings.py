@@ -67,9 +67,9 @@ def reading(name: str) -> Reading:
         with contextlib.suppress(Exception):  # buffers have their values then, and the pass may ask for them
             model, built_on = build(name, real=True)
             inventory, traced = read(model), _traced(model)
-    found = taken(name, with_uses(inventory, traced), saved(model))
+    traced_reading = taken(name, with_uses(inventory, traced), saved(model))
     seconds = round(perf_counter() - start, 3)
-    return replace(found, built_on=built_on, traced=traced.complete, notes=traced.notes, seconds=seconds)
+    return replace(traced_reading, built_on=built_on, traced=traced.complete, notes=traced.notes, seconds=seconds)
 
 
 def _elements(inventory: Inventory) -> int:

@@ -73,9 +73,9 @@ OBSTACLES: tuple[tuple[str, str], ...] = (
 """Why an architecture could not be built, or traced to its end."""
 
 
-def obstacle(said: str, otherwise: str) -> str:
-    """Say in words what an exception or a note says in its own."""
-    return next((says for pattern, says in OBSTACLES if re.search(pattern, said)), otherwise)
+def obstacle(message: str, otherwise: str) -> str:
+    """Give the reason that stands for the message of an exception or of a note."""
+    return next((says for pattern, says in OBSTACLES if re.search(pattern, message)), otherwise)
 
 
 UNCLASSIFIED_REASON = "its name is used nowhere else, and the trace did not reach it"
@@ -84,4 +84,4 @@ NO_REASON = "no reason given yet"
 
 def reason(case: Case, reasons: tuple[Reason, ...] = REASONS) -> str:
     """Give the first reason that holds, or say that there is none yet."""
-    return next((one.says for one in reasons if one.holds(case)), NO_REASON)
+    return next((row.says for row in reasons if row.holds(case)), NO_REASON)

@@ -29,7 +29,7 @@ def document(answers: Sequence[Answers], listed: int) -> str:
     Args:
         listed: how many architectures there are; fewer answers make a document that says so.
     """
-    answers = sorted(answers, key=lambda one: one.name)
+    answers = sorted(answers, key=lambda model: model.name)
     parts = (
         _head(answers, listed),
         _agreement(answers),
@@ -42,7 +42,7 @@ def document(answers: Sequence[Answers], listed: int) -> str:
 
 
 def _of(library: str, answers: Iterable[Answers]) -> list[Answers]:
-    return [one for one in answers if one.name.startswith(f"{library}:")]
+    return [model for model in answers if model.name.startswith(f"{library}:")]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -68,14 +68,14 @@ def _differing(cases: Iterable[Case]) -> int:
 
 def _head(answers: Sequence[Answers], listed: int) -> str:
     some = "" if len(answers) == listed else f" This run covers {len(answers):,} of {listed:,}."
-    built = [one for one in answers if one.failure is None]
+    built = [model for model in answers if model.failure is None]
     return (
         "# Roles of every architecture of timm, torchvision and transformers\n\n"
         "Written by `python -m benchmarks.zoo --cache FOLDER --write docs/zoo.md`. Every architecture of timm,\n"
         "torchvision and transformers that can be built from its default configuration was built without its weights\n"
         "and traced. Each parameter was classified three times: from structure (classes, names, shapes), from use\n"
         "(the operators that it enters), and from the state dict alone, as a checkpoint is read.\n\n"
-        f"{len(built):,} architectures, {_count(built, lambda one: one.parameters):,} parameters.{some}"
+        f"{len(built):,} architectures, {_count(built, lambda model: model.parameters):,} parameters.{some}"
     )
 
 
@@ -85,18 +85,18 @@ def _agreement(answers: Sequence[Answers]) -> str:
         part = _of(library, answers) if library else list(answers)
         if not part:
             continue
-        answered = _count(part, lambda one: one.answered)
-        differ = _count(part, lambda one: _differing(one.disagreements))
+        answered = _count(part, lambda model: model.answered)
+        differ = _count(part, lambda model: _differing(model.disagreements))
         rows.append(
             (
                 library or "all",
                 len(part),
-                sum(one.failure is None for one in part),
-                sum(one.traced for one in part),
-                f"{_count(part, lambda one: one.parameters):,}",
-                f"{_count(part, lambda one: one.touched):,}",
+                sum(model.failure is None for model in part),
+                sum(model.traced for model in part),
+                f"{_count(part, lambda model: model.parameters):,}",
+                f"{_count(part, lambda model: model.touched):,}",
                 f"{answered:,}",
-                f"{_count(part, lambda one: one.unclassified_by_structure):,}",
+                f"{_count(part, lambda model: model.unclassified_by_structure):,}",
                 f"{differ:,}",
                 _percent(answered - differ, answered, 3),
             )
@@ -117,12 +117,12 @@ def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ..
     counts: Counter[tuple[str, ...]] = Counter()
     found: dict[tuple[str, ...], set[str]] = {}
     first: dict[tuple[str, ...], Case] = {}
-    for one in answers:
-        for case in pick(one):
+    for model in answers:
+        for case in pick(model):
             place = ".".join(case.name.replace(".#", "").split(".")[-2:])
             key = (case.owner, place, case.structure, case.other, case.detail)
             counts[key] += case.count
-            found.setdefault(key, set()).add(one.name)
+            found.setdefault(key, set()).add(model.name)
             first.setdefault(key, case)
     return [
         ParamGroup(example=first[key], architecture=min(found[key]), parameters=count, architectures=len(found[key]))
@@ -150,7 +150,7 @@ def _listed(groups: Sequence[ParamGroup], explain: Callable[[Case], str], column
 
 
 def _disagreements(answers: Sequence[Answers]) -> str:
-    groups = _groups(answers, lambda one: one.disagreements)
+    groups = _groups(answers, lambda model: model.disagreements)
     if not groups:
         return "No difference."
     return "Differences:\n\n" + _listed(groups, reason, ("structure", "use", "why"))
@@ -159,10 +159,10 @@ def _disagreements(answers: Sequence[Answers]) -> str:
 def _state_dict(answers: Sequence[Answers]) -> str:
     rows = []
     for library in (*LIBRARIES, ""):
-        total, wrong = _tally(_of(library, answers) if library else answers, lambda one: one.header, CONFIDENCES)
+        total, wrong = _tally(_of(library, answers) if library else answers, lambda model: model.header, CONFIDENCES)
         rows.append((library or "all", f"{total:,}", f"{wrong:,}", _percent(total - wrong, total, 3)))
     table = _table(("", "parameters", "another family", "same family"), rows)
-    groups = _groups(answers, lambda one: one.header_cases)
+    groups = _groups(answers, lambda model: model.header_cases)
     text = (
         "## Structure and the state dict alone\n\n"
         "Compared by family: matrices; embeddings; biases; norm weights and biases; and the rest (tokens, positions,\n"
@@ -179,7 +179,7 @@ def _tally(
     answers: Iterable[Answers], pick: Callable[[Answers], Mapping[str, tuple[int, int]]], of: Iterable[str]
 ) -> tuple[int, int]:
     """Add up the answers of these confidences, and those of them that are wrong."""
-    pairs = [pick(one).get(confidence, (0, 0)) for one in answers for confidence in of]
+    pairs = [pick(model).get(confidence, (0, 0)) for model in answers for confidence in of]
     return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
 
 
@@ -188,8 +188,8 @@ GOALS = {"certain": "0.01 %", "likely": "0.5 %", "guess": "-"}
 
 def _confidence(answers: Sequence[Answers]) -> str:
     judged: tuple[tuple[str, Callable[[Answers], Mapping[str, tuple[int, int]]]], ...] = (
-        ("structure, judged by use", lambda one: one.structure),
-        ("the state dict alone, judged by structure", lambda one: one.header),
+        ("structure, judged by use", lambda model: model.structure),
+        ("the state dict alone, judged by structure", lambda model: model.header),
     )
     rows = []
     for who, pick in judged:
@@ -204,8 +204,8 @@ def _confidence(answers: Sequence[Answers]) -> str:
 
 
 def _unclassified(answers: Sequence[Answers]) -> str:
-    groups = _groups(answers, lambda one: one.unclassified)
-    total = _count(answers, lambda one: one.parameters)
+    groups = _groups(answers, lambda model: model.unclassified)
+    total = _count(answers, lambda model: model.parameters)
     left = sum(group.parameters for group in groups)
     text = f"## Unclassified\n\n{left} of {total:,} parameters ({_percent(left, total, 4)})."
     return text + (
@@ -214,15 +214,15 @@ def _unclassified(answers: Sequence[Answers]) -> str:
 
 
 def _conventions(answers: Sequence[Answers]) -> str:
-    roles = [role for role in ROLES if any(role in one.roles for one in answers)]
-    tensors = {role: _count(answers, lambda one, role=role: one.roles.get(role, (0, 0))[0]) for role in roles}  # type: ignore[misc]
+    roles = [role for role in ROLES if any(role in model.roles for model in answers)]
+    tensors = {role: _count(answers, lambda model, role=role: model.roles.get(role, (0, 0))[0]) for role in roles}  # type: ignore[misc]
     rows: list[tuple[str, ...]] = [("*parameters*", *(f"*{tensors[role]:,}*" for role in roles))]
-    for preset in sorted({name for one in answers for name in one.decayed}):
+    for preset in sorted({name for model in answers for name in model.decayed}):
         cells = []
         for role in roles:
-            there = [one for one in answers if one.decayed.get(preset)]
-            whole = _count(there, lambda one, role=role: one.roles.get(role, (0, 0))[0])  # type: ignore[misc]
-            part = _count(there, lambda one, p=preset, r=role: one.decayed[p].get(r, 0))  # type: ignore[misc]
+            there = [model for model in answers if model.decayed.get(preset)]
+            whole = _count(there, lambda model, role=role: model.roles.get(role, (0, 0))[0])  # type: ignore[misc]
+            part = _count(there, lambda model, p=preset, r=role: model.decayed[p].get(r, 0))  # type: ignore[misc]
             cells.append(_share(part, whole))
         rows.append((preset, *cells))
     return (
@@ -261,9 +261,9 @@ def _by_library(answers: Sequence[Answers]) -> str:
     for preset, role in SURPRISES:
         cells = []
         for library in LIBRARIES:
-            there = [one for one in _of(library, answers) if one.decayed.get(preset)]
-            part = _count(there, lambda one, p=preset, r=role: one.decayed[p].get(r, 0))  # type: ignore[misc]
-            whole = _count(there, lambda one, r=role: one.roles.get(r, (0, 0))[0])  # type: ignore[misc]
+            there = [model for model in _of(library, answers) if model.decayed.get(preset)]
+            part = _count(there, lambda model, p=preset, r=role: model.decayed[p].get(r, 0))  # type: ignore[misc]
+            whole = _count(there, lambda model, r=role: model.roles.get(r, (0, 0))[0])  # type: ignore[misc]
             cells.append(f"{part:,} of {whole:,}" if there else "-")
         rows.append((preset, role.replace("_", " "), *cells))
     head = ("preset", "decays", *(f"in {library}" for library in LIBRARIES))
@@ -271,21 +271,21 @@ def _by_library(answers: Sequence[Answers]) -> str:
 
 
 def _left_out(answers: Sequence[Answers]) -> str:
-    failed = [one for one in answers if one.failure is not None]
-    partly = [one for one in answers if one.failure is None and not one.traced]
+    failed = [model for model in answers if model.failure is not None]
+    partly = [model for model in answers if model.failure is None and not model.traced]
     unbuilt = _by_reason(
         (
-            obstacle(one.failure or "", UNSET_ARGUMENTS),
-            one.name,
+            obstacle(model.failure or "", UNSET_ARGUMENTS),
+            model.name,
         )
-        for one in failed
+        for model in failed
     )
     untraced = _by_reason(
         (
-            obstacle(one.stopped, "no example input was found for the whole forward pass"),
-            f"{one.name} ({one.touched:,} of {one.parameters:,})",
+            obstacle(model.stopped, "no example input was found for the whole forward pass"),
+            f"{model.name} ({model.touched:,} of {model.parameters:,})",
         )
-        for one in partly
+        for model in partly
     )
     return (
         f"## Not built, or not traced to the end\n\n{len(failed)} could not be built:\n\n{unbuilt}\n\n"
@@ -297,5 +297,5 @@ def _by_reason(pairs: Iterable[tuple[str, str]]) -> str:
     found: dict[str, list[str]] = {}
     for why, name in pairs:
         found.setdefault(why, []).append(name)
-    rows = [(why, len(names), ", ".join(names)) for why, names in sorted(found.items(), key=lambda one: -len(one[1]))]
+    rows = [(why, len(names), ", ".join(names)) for why, names in sorted(found.items(), key=lambda row: -len(row[1]))]
     return _table(("why", "architectures", ""), rows) if rows else "none."

@@ -121,7 +121,9 @@ def _vector(tensor: TensorContext) -> tuple[Evidence, ...]:
         return _evidence(tensor, "a vector called weight", "scale", "other", "guess")
     if not NORM_MODULE.has(tensor.module_name):
         return ()  # a matrix may be saved flat
-    return _evidence(tensor, "a vector without a bias", "norm_weight", _norm_layer(tensor, "rms_norm"), "guess")
+    return _evidence(
+        tensor, "a vector called weight, without a bias", "norm_weight", _norm_layer(tensor, "rms_norm"), "guess"
+    )
 
 
 def _matrix(tensor: TensorContext) -> tuple[Evidence, ...]:
@@ -129,15 +131,15 @@ def _matrix(tensor: TensorContext) -> tuple[Evidence, ...]:
         return _evidence(tensor, f"a matrix without a bias in {tensor.module_name}", "embedding", "embedding")
     if CONV_CLASS.has(tensor.class_name):
         return _evidence(tensor, f"class {tensor.class_name}", "conv_weight", "conv")
-    return _evidence(tensor, "a matrix", "linear_weight", linear_layer(tensor))
+    return _evidence(tensor, "called weight, with 2 dimensions", "linear_weight", linear_layer(tensor))
 
 
 def _stack(tensor: TensorContext) -> tuple[Evidence, ...]:
     if len(tensor.shape) == 3 and _is_in_experts(tensor):
         return _evidence(tensor, "a stack of matrices in experts", "linear_weight", "linear")
     if tensor.class_name and not CONV_CLASS.has(tensor.class_name):
-        return _evidence(tensor, "a stack of matrices", "linear_weight", "linear", "guess")
-    return _evidence(tensor, f"{len(tensor.shape)} dimensions", "conv_weight", conv_layer(tensor))
+        return _evidence(tensor, "called weight, with 3 or more dimensions", "linear_weight", "linear", "guess")
+    return _evidence(tensor, f"called weight, with {len(tensor.shape)} dimensions", "conv_weight", conv_layer(tensor))
 
 
 def _is_in_experts(tensor: TensorContext) -> bool:

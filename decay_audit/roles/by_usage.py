@@ -24,7 +24,8 @@ from msgspec.structs import replace
 from decay_audit.model.parameters import Parameter, Use
 from decay_audit.roles.words import Confidence, Evidence, Layer, Role
 
-Meaning = tuple[Role, Layer, Confidence]
+UseMeaning = tuple[Role, Layer, Confidence]
+"""What one use says of a parameter, and how far it can be trusted on its own."""
 
 _RANK: dict[Confidence, int] = {"certain": 0, "likely": 1, "guess": 2}
 _NORM_LAYERS: dict[str, Layer] = {
@@ -151,19 +152,19 @@ def _only_scales(use: Use, parameter: Parameter) -> bool:
     return not gathered and bool(multiplied) and smaller
 
 
-def _meaning(use: Use, parameter: Parameter) -> Meaning | None:
+def _meaning(use: Use, parameter: Parameter) -> UseMeaning | None:
     if "learned input" in use.tags or use.slot in {"query", "key", "value"}:
         return _learned_input(use, parameter, "guess" if _wide_dimensions(parameter.shape) > 2 else "likely")
     read = next((read for operators, read in _READERS if use.operator in operators), _pointwise)
     return read(use, parameter)
 
 
-def _learned_input(use: Use, parameter: Parameter, confidence: Confidence) -> Meaning:
+def _learned_input(use: Use, parameter: Parameter, confidence: Confidence) -> UseMeaning:
     """A token; or a scale, if the parameter only scales the learned input: the gain of a norm on it."""
     return ("scale", "other", "guess") if _only_scales(use, parameter) else ("token", "other", confidence)
 
 
-def _convolution(use: Use, parameter: Parameter) -> Meaning | None:
+def _convolution(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.slot == "mixed":
         return "conv_weight", "conv", "guess"
     layer: Layer = "depthwise_conv" if "depthwise" in use.tags else "conv"
@@ -174,12 +175,12 @@ def _convolution(use: Use, parameter: Parameter) -> Meaning | None:
     return "conv_weight", layer, "certain"
 
 
-def _norm(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+def _norm(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
     layer = _NORM_LAYERS[use.operator]
     return ("norm_weight" if use.slot == "weight" else "norm_bias"), layer, "certain"
 
 
-def _matrix_product(use: Use, parameter: Parameter) -> Meaning | None:
+def _matrix_product(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.operator in {"addmm", "addmv", "baddbmm", "addbmm"} and use.slot == "self":
         return _summand(use, parameter) if _wide_dimensions(parameter.shape) > 1 else ("bias", "linear", "certain")
     if "mask" in use.tags:
@@ -193,31 +194,31 @@ def _matrix_product(use: Use, parameter: Parameter) -> Meaning | None:
     return "linear_weight", "linear", "certain"
 
 
-def _recurrent(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+def _recurrent(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
     return ("recurrent_weight" if use.slot == "weight" else "bias"), "recurrent", "certain"
 
 
-def _lookup(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+def _lookup(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
     if "positions" in use.tags:
         return "position_embedding", "embedding", "likely"
     # Indexing by data picks words from a table, but also one expert's bias from a stack of biases.
     return "embedding", "embedding", "certain" if "embedding" in use.operator else "guess"
 
 
-def _attention(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+def _attention(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
     return ("relative_position_bias", "attention", "likely") if use.slot.startswith("attn_") else None
 
 
-def _activation(use: Use, parameter: Parameter) -> Meaning | None:  # noqa: ARG001
+def _activation(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
     return "activation", "activation", "certain"
 
 
-def _placement(use: Use, parameter: Parameter) -> Meaning | None:
+def _placement(use: Use, parameter: Parameter) -> UseMeaning | None:
     """Read a parameter that is put next to data, or in the place of some of it."""
     return _learned_input(use, parameter, "likely" if parameter.shape else "guess")
 
 
-def _gain(use: Use, parameter: Parameter) -> Meaning | None:
+def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
     gate = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))
     on_normalized = use.slot == "normalized" or bool({"normalized", "statistic"} & set(use.tags))
     wide = _wide_dimensions(parameter.shape)
@@ -256,7 +257,7 @@ def _is_outer_product(use: Use) -> bool:
     return any(own > 1 and size == 1 for own, size in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
 
 
-def _summand(use: Use, parameter: Parameter) -> Meaning | None:
+def _summand(use: Use, parameter: Parameter) -> UseMeaning | None:
     wide = min(_wide_dimensions(parameter.shape), _wide_dimensions(use.shape))  # what met data may be a slice
     if use.slot == "residual":
         return "layer_scale", "other", "likely" if wide == 1 else "guess"
@@ -271,7 +272,7 @@ def _summand(use: Use, parameter: Parameter) -> Meaning | None:
     return _plain_summand(use, wide)
 
 
-def _plain_summand(use: Use, wide: int) -> Meaning:
+def _plain_summand(use: Use, wide: int) -> UseMeaning:
     """Read what is added to features without tags: a bias if it is a vector for each row, else a table of positions."""
     if _is_one_for_all_rows(use):
         return "bias", "other", "likely"
@@ -291,7 +292,7 @@ def _varies_by_position(use: Use) -> bool:
     return len(own) < 3 or (missing <= 1 and repeated <= {0})
 
 
-def _pointwise(use: Use, parameter: Parameter) -> Meaning | None:
+def _pointwise(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.operator in _PLACEMENTS:
         return _placement(use, parameter)
     if use.operator in {"mul", "div"} or (use.operator.startswith("addc") and use.slot.startswith("tensor")):
@@ -301,7 +302,7 @@ def _pointwise(use: Use, parameter: Parameter) -> Meaning | None:
     return None
 
 
-_READERS: tuple[tuple[frozenset[str], Callable[[Use, Parameter], Meaning | None]], ...] = (
+_READERS: tuple[tuple[frozenset[str], Callable[[Use, Parameter], UseMeaning | None]], ...] = (
     (frozenset({"convolution", "_convolution", "deform_conv2d"}), _convolution),
     (frozenset(_NORM_LAYERS), _norm),
     (_MATRIX_PRODUCTS, _matrix_product),

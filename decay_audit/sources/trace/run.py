@@ -185,7 +185,9 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
 
 def _late_parameters(inventory: Inventory, trace: Trace) -> tuple[LateParameter, ...]:
     """Name what the pass made like the other parameters of its module, without wrapper parts where there are none."""
-    owners = {each.raw_name.rpartition(".")[0]: each.name.rpartition(".")[0] for each in inventory.parameters}
+    owners = {
+        parameter.raw_name.rpartition(".")[0]: parameter.name.rpartition(".")[0] for parameter in inventory.parameters
+    }
     late = []
     for raw_name, shape in trace.made.items():
         raw_owner, _, leaf = raw_name.rpartition(".")
