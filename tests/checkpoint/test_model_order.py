@@ -129,6 +129,17 @@ def test_a_file_of_an_optimizer_alone_takes_names_and_order_from_the_model(
         load(Request(target="optimizer.pt"))
 
 
+def test_the_positions_of_an_optimizer_alone_are_told_apart_by_the_models_order_where_shapes_are_equal(
+    tmp_path: Path,
+) -> None:
+    model = nn.Sequential(nn.Linear(8, 4, bias=False), nn.Linear(4, 8, bias=False), nn.Linear(8, 4, bias=False))
+    first, middle, last = model.parameters()
+    groups = [{"params": [first, middle], "weight_decay": 0.1}, {"params": [last], "weight_decay": 0.0}]
+    torch.save(stepped(model, torch.optim.AdamW(groups)), tmp_path / "optimizer.pt")
+    (optimizer,) = read(tmp_path / "optimizer.pt", target="", model=decay_audit.read(model)).optimizers
+    assert named(optimizer) == [["0.weight", "1.weight"], ["2.weight"]]
+
+
 def test_an_optimizer_alone_is_migrated_by_the_models_names(tmp_path: Path, code: dict[str, Any]) -> None:
     model = code["net"]()
     state = stepped(model, code["single"](model))
