@@ -44,7 +44,7 @@ TESTS = {
         "tests/checkpoint/optimizer_state",
     ),
 }
-"""The modules that are mutated, and the tests that hold each."""
+"""The modules that are mutated, each with the tests that should fail."""
 
 OPERATORS = (
     "core/AddNot",
@@ -143,7 +143,7 @@ def _environment(copy: Path) -> dict[str, str]:
 
 
 def main() -> int:
-    """Print what survives, and how many there were."""
+    """Print the mutants that survive as diffs, and their number."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)

@@ -122,7 +122,7 @@ def blocks(parameters: int) -> "torch.nn.Module":
 
 
 def interleaved(runs: dict[str, Run], rounds: int) -> dict[str, float]:
-    """Run each in turn, a few times after one to warm up, and take the median seconds of each."""
+    """Run all in turn: once to warm up, then `rounds` times. Return the median seconds of each."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for place in range(rounds + 1):
         for name, run in runs.items():

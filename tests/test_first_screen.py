@@ -96,9 +96,9 @@ def requirements(name: str, extras: frozenset[str]) -> list[Requirement]:
         return []
     needed = map(Requirement, lines)
     return [
-        one
-        for one in needed
-        if one.marker is None or any(one.marker.evaluate({"extra": extra}) for extra in (*extras, ""))
+        requirement
+        for requirement in needed
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in (*extras, ""))
     ]
 
 

@@ -1,4 +1,4 @@
-"""The positional arguments: a TARGET, and the name of a ruleset."""
+"""The positional arguments of the commands: a TARGET, and the name of a ruleset."""
 
 from typing import Annotated
 

@@ -22,7 +22,7 @@ VerbFunction = Callable[..., None]
 
 
 class Takes(Struct, frozen=True):
-    """The options of a section that a verb takes; it does not have the others, and they keep their defaults."""
+    """Which options of a section a verb has. The other options of the section keep their defaults."""
 
     panels: tuple[Panel, ...]
     names: tuple[str, ...]

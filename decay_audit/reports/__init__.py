@@ -1,15 +1,15 @@
 """Reports: a Report becomes text, a tree, JSON, Markdown, CSV, SARIF or GitHub annotations.
 
-- report: the Report, all results of one audit; options: how it is rendered; parameter_filter: which part is shown
-- columns: what a table shows of each decision; folding: rows that read the same become one
+- report: the Report, all results of one audit; options: how it is rendered; parameter_filter: which rows are shown
+- columns: the cells of a table of parameters; folding: rows that differ only in a number or a word become one
 - totals, wording: counts, and numbers as people read them
 - finding_summary: the verdict and the notes, and how findings name parameters and locations
 - document: the values of the JSON report, which CSV shares
 - formats/: one module for each format that a machine or a page reads
-- terminal/: text and tree, and what other commands print
+- terminal/: text and tree, and the reports of the other commands
 
-Formats import the modules above them in this list, and never each other. The functions here import a format when it is
-asked for. Nothing here reads, decides or prints.
+Formats import the modules above them in this list, and never each other. The functions here import a format only when
+it is needed. Nothing here reads a model, decides or prints.
 """
 
 import json
@@ -89,7 +89,7 @@ def render(report: Report, format: Format | str = Format.TEXT, options: Options 
 
 
 def render_findings(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
-    """Render what a check found: as text the findings alone, in every other format the whole report."""
+    """Render the findings alone as text; in every other format, render the whole report."""
     if Format(format) is not Format.TEXT:
         return render(report, format, options)
     from decay_audit.reports.terminal import text
@@ -105,7 +105,7 @@ def verdict(report: Report) -> str:
 
 
 def notes(report: Report) -> tuple[str, ...]:
-    """List what a person should know about how the target and the optimizers were read, each note once."""
+    """List the notes on how the target and the optimizers were read, each once."""
     from decay_audit.reports import finding_summary
 
     return finding_summary.notes(report)
@@ -145,7 +145,7 @@ def filter_parameters(
 
 
 def render_explanation(explanation: "Explanation", options: Options = PLAIN) -> str:
-    """Render everything known of one parameter."""
+    """Render the explanation of one parameter."""
     from decay_audit.reports.terminal import explanation as texts
 
     return texts.render(explanation, options)
@@ -200,7 +200,7 @@ def _text_or_json(format: Format | str) -> Format:  # noqa: A002
 
 
 def render_conformance(conformance: "Conformance", options: Options = PLAIN) -> str:
-    """Render how an imported ruleset decides a model, and what its codebase does otherwise."""
+    """Render how many parameters each imported rule decides, and where the codebase itself does something else."""
     from decay_audit.reports.terminal import conformance as texts
 
     return texts.render(conformance, options)

@@ -1,4 +1,4 @@
-"""The columns of a table of parameters, and what each says of a decision.
+"""The columns of a table of parameters: for each, a function from a decision to the text of its cell.
 
 A Report comes in; entries that can be folded come out. Knows no layout: terminal tables and Markdown share it.
 """
@@ -30,7 +30,7 @@ MEASURED = ": "
 _CONFIDENCE_MARKS: dict[Confidence, str] = {"certain": "", "likely": LIKELY, "guess": GUESS}
 
 Cell = Callable[[Decision], str]
-"""What a column shows of a decision; "" is an empty cell."""
+"""Makes the text of a cell from a decision; "" is an empty cell."""
 
 
 def columns(report: Report) -> dict[str, Cell]:
@@ -65,7 +65,7 @@ def shape_text(row: FoldedRow) -> str:
 
 
 def legend(report: Report, rows: Sequence[FoldedRow]) -> Iterator[str]:
-    """Explain the marks that these rows have, one line for each kind of mark."""
+    """Explain the marks that occur in these rows, one line for each kind of mark."""
     roles = {role for row in rows for role in row.roles}
     marks = {LIKELY: "~ a likely role", GUESS: "? a guess"}
     if shown := [meaning for mark, meaning in marks.items() if any(role.endswith(mark) for role in roles)]:
@@ -96,7 +96,7 @@ def decay(decision: Decision) -> str:
 
 
 def remarks(decision: Decision) -> str:
-    """Write what else a reader must know of a parameter."""
+    """Write whether a parameter is frozen, lazy, tied, or declared no_weight_decay by the model."""
     parameter = decision.classified.parameter
     texts = [
         "frozen" if parameter.trainable is False and decision.rule != FROZEN else "",
@@ -108,13 +108,16 @@ def remarks(decision: Decision) -> str:
 
 
 def _declaration(declared: str) -> str:
-    """Name the hook that declares it, and not the submodule: blocks that each declare their own parameter must fold."""
+    """Name the hook without its submodule, so that blocks which declare their own parameters share a row."""
     module, _, hook = declared.rpartition(".")
     return f"declared in a submodule's {escape_control(hook)}" if module else f"declared in {escape_control(hook)}"
 
 
 def _optimizer_columns(report: Report) -> dict[str, Cell]:
-    """Make a column for each class of optimizer, live and saved ones apart: a run may have one for each parameter."""
+    """Make one column for each class of live optimizers, and one for each class of saved optimizers.
+
+    A run may have an optimizer for each parameter; all of one class share a column.
+    """
     titles = {(optimizer.origin, optimizer.name): _title(optimizer) for optimizer in report.optimizers}
     by_title: dict[str, dict[str, list[Observation]]] = {title: defaultdict(list) for title in titles.values()}
     for observation in report.observations:
@@ -128,7 +131,7 @@ def _optimizer_columns(report: Report) -> dict[str, Cell]:
 
 
 def _is_partly_named(optimizer: Optimizer) -> bool:
-    """Whether a saved one has positions without a name: any parameter may be there."""
+    """Whether it is a saved optimizer in which the parameter at some position is not known."""
     return optimizer.origin == "checkpoint" and not all(name for group in optimizer.groups for name in group.parameters)
 
 

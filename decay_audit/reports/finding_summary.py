@@ -1,4 +1,4 @@
-"""What every format says of the findings: the verdict, the notes, and for each finding its parameters and location."""
+"""Texts that all formats share: the verdict, the notes, and the parameters and the location of a finding."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def _not_compared(report: Report) -> Iterator[str]:
 
 
 def notes(report: Report) -> tuple[str, ...]:
-    """List what a person should know about how the target and the optimizers were read, each note once."""
+    """List the notes on how the target and the optimizers were read, each once."""
     of_optimizers = (note for optimizer in report.optimizers for note in (*optimizer.name_caveats, *optimizer.notes))
     return tuple(dict.fromkeys((*report.inventory.notes, *of_optimizers)))
 

@@ -1,6 +1,7 @@
-"""Fold parameters with the same text in all columns to a row with a pattern: `layers.{0-31}.attn.{q,k}_proj.weight`.
+"""Fold parameters whose columns read the same into one row, with a pattern: `layers.{0-31}.attn.{q,k}_proj.weight`.
 
-Names, shapes and words come in; patterns come out, and each stands for exactly its names. Knows no plan and no format.
+Names, shapes and words come in; rows with a pattern come out. A pattern matches exactly the names that were folded into
+it. Knows no plan and no format.
 """
 
 import re
@@ -211,7 +212,10 @@ def join_alternatives(alternatives: list[str]) -> str:
 
 
 def _split_shared(alternatives: list[str]) -> tuple[str, list[str], str]:
-    """Split off what all share, at a number or an underscore: of `q_proj` and `k_proj`, `q` and `k` remain."""
+    """Split words into a common prefix, the parts that differ, and a common suffix, at a number or an underscore.
+
+    `q_proj` and `k_proj` become "", [`q`, `k`], `_proj`.
+    """
     prefix = _common_prefix(alternatives).rstrip("0123456789")
     tails = [alternative[len(prefix) :] for alternative in alternatives]
     suffix = _common_suffix(tails).lstrip("0123456789")

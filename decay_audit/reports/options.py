@@ -1,16 +1,16 @@
-"""How a report should be said: the terminal it is for, and how much of it."""
+"""How a report is rendered: for which width, with or without colour, folded or in full."""
 
 from msgspec import Struct
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """What may change how a report looks, and never what it says. Machine formats read `artifact` alone.
+    """Choices about the look of a report; its content is the same. Machine formats use `artifact` only.
 
     Attributes:
         width: columns of the terminal; None for a pipe or a file, where no line is ever broken.
         color: whether to style with terminal escapes.
-        full: one row a parameter, nothing folded.
-        verbose: list the tensors that were left out, too.
+        full: show one row for each parameter; fold nothing.
+        verbose: also list the tensors that were left out.
         titled: write the target above its findings, because several targets are reported.
         artifact: path of the target's file as a code host knows it; "" for the name that the inventory has.
     """

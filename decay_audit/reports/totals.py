@@ -22,17 +22,17 @@ def count(decisions: Iterable[Decision]) -> Count:
 
 
 def decayed(plan: Plan) -> tuple[Decision, ...]:
-    """What the ruleset decays."""
+    """List the decisions with a weight_decay other than 0."""
     return tuple(decision for decision in plan.decisions if decision.decays)
 
 
 def spared(plan: Plan) -> tuple[Decision, ...]:
-    """What the ruleset spares in a param group: one group of `model.parameters()` would decay it too."""
+    """List the decisions that are in a param group with weight_decay 0."""
     return tuple(decision for decision in plan.decisions if decision.grouped and not decision.decays)
 
 
 def skipped(plan: Plan) -> tuple[Decision, ...]:
-    """Frozen parameters that the ruleset puts in no group."""
+    """List the frozen parameters that the ruleset puts in no param group."""
     return tuple(decision for decision in plan.decisions if not decision.grouped)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from decay_audit.text import count_noun, format_coefficient
 
 _UNITS = (("T", 1e12, 2, 999.995e9), ("B", 1e9, 2, 999.995e6), ("M", 1e6, 2, 999.95e3), ("k", 1e3, 1, 1e3))
-"""Each with its size, its decimals, and the least amount: what the unit below would round to 1000."""
+"""Symbol, size, number of decimals, and the smallest amount that is written in the unit (less rounds to 999 below)."""
 
 
 def amount(numel: int) -> str:
@@ -33,6 +33,6 @@ def share(part: int, whole: int) -> str:
 
 def factors(scales: Iterable[float]) -> str:
     """Write factors on learning rates in four digits, as a range where they differ: `x0.1`, `x0.02376..0.75`."""
-    each = sorted(scales)
-    ends = dict.fromkeys(format_coefficient(float(f"{end:.4g}")) for end in (each[0], each[-1]))
+    in_order = sorted(scales)
+    ends = dict.fromkeys(format_coefficient(float(f"{end:.4g}")) for end in (in_order[0], in_order[-1]))
     return f"x{'..'.join(ends)}"

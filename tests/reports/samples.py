@@ -37,7 +37,7 @@ HOUSE = RuleSet(
 )
 
 
-def subject(
+def classified(
     name: str,
     shape: tuple[int, ...],
     role: Role,
@@ -54,48 +54,52 @@ def subject(
     return Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=(evidence,))
 
 
-def plan(subjects: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Plan:
+def plan(parameters: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Plan:
     """Decide by the house's rules."""
-    return decisions.plan(subjects, ruleset)
+    return decisions.plan(parameters, ruleset)
 
 
-def report(subjects: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Report:
+def report(parameters: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Report:
     """Make a bare report."""
-    decided = plan(subjects, ruleset)
-    parameters = tuple(decision.classified.parameter for decision in decided.decisions)
-    return Report(inventory=Inventory(target="model.py:net", files=("model.py",), parameters=parameters), plan=decided)
+    decided = plan(parameters, ruleset)
+    inventory = Inventory(
+        target="model.py:net",
+        files=("model.py",),
+        parameters=tuple(decision.classified.parameter for decision in decided.decisions),
+    )
+    return Report(inventory=inventory, plan=decided)
 
 
 def llama(layers: int = 32) -> Iterator[Classified]:
     """Give the parameters of a Llama of 7 B."""
-    yield subject("model.embed_tokens.weight", (32000, 4096), "embedding", "embedding")
+    yield classified("model.embed_tokens.weight", (32000, 4096), "embedding", "embedding")
     for layer in range(layers):
         block = f"model.layers.{layer}"
         for projection in "qkvo":
-            yield subject(f"{block}.self_attn.{projection}_proj.weight", (4096, 4096), "linear_weight", "attention")
+            yield classified(f"{block}.self_attn.{projection}_proj.weight", (4096, 4096), "linear_weight", "attention")
         for projection, shape in (("gate", (11008, 4096)), ("up", (11008, 4096)), ("down", (4096, 11008))):
-            yield subject(f"{block}.mlp.{projection}_proj.weight", shape, "linear_weight", "linear")
+            yield classified(f"{block}.mlp.{projection}_proj.weight", shape, "linear_weight", "linear")
         for position in ("input", "post_attention"):
-            yield subject(f"{block}.{position}_layernorm.weight", (4096,), "norm_weight", "rms_norm", "likely")
-    yield subject("model.norm.weight", (4096,), "norm_weight", "rms_norm", "likely")
-    yield subject("lm_head.weight", (32000, 4096), "linear_weight", "linear")
+            yield classified(f"{block}.{position}_layernorm.weight", (4096,), "norm_weight", "rms_norm", "likely")
+    yield classified("model.norm.weight", (4096,), "norm_weight", "rms_norm", "likely")
+    yield classified("lm_head.weight", (32000, 4096), "linear_weight", "linear")
 
 
 def awkward() -> Report:
     """Give a report in which everything occurs that a report can hold."""
     bare = report(
         (
-            subject("wte.weight", (50257, 768), "embedding", "embedding", tied_to=("lm_head.weight",)),
-            subject("cls_token", (1, 1, 768), "token", "other", "likely", declared_no_decay="no_weight_decay()"),
-            *(subject(f"h.{i}.ln.weight", (768,), "norm_weight", "layer_norm") for i in range(3)),
-            *(subject(f"h.{i}.ln.bias", (768,), "norm_bias", "layer_norm") for i in range(3)),
-            *(subject(f"h.{i}.fc.weight", (3072, 768), "linear_weight", "linear") for i in range(3)),
-            subject("logit_scale", (), "scale", "other", "guess", raw_name="_orig_mod.logit_scale"),
-            subject("lazy.weight", (), "linear_weight", "linear", lazy=True),
-            subject("frozen.weight", (10, 768), "linear_weight", "linear", trainable=False),
-            subject("a\x1b[31mb\n.weight", (4, 4), "linear_weight", "linear"),
-            subject("名前.{0-2}.a|b`c`,[bold]", (4, 4), "unclassified", "other", "guess"),
-            subject("=1+1.bias", (4,), "bias", "linear"),
+            classified("wte.weight", (50257, 768), "embedding", "embedding", tied_to=("lm_head.weight",)),
+            classified("cls_token", (1, 1, 768), "token", "other", "likely", declared_no_decay="no_weight_decay()"),
+            *(classified(f"h.{i}.ln.weight", (768,), "norm_weight", "layer_norm") for i in range(3)),
+            *(classified(f"h.{i}.ln.bias", (768,), "norm_bias", "layer_norm") for i in range(3)),
+            *(classified(f"h.{i}.fc.weight", (3072, 768), "linear_weight", "linear") for i in range(3)),
+            classified("logit_scale", (), "scale", "other", "guess", raw_name="_orig_mod.logit_scale"),
+            classified("lazy.weight", (), "linear_weight", "linear", lazy=True),
+            classified("frozen.weight", (10, 768), "linear_weight", "linear", trainable=False),
+            classified("a\x1b[31mb\n.weight", (4, 4), "linear_weight", "linear"),
+            classified("名前.{0-2}.a|b`c`,[bold]", (4, 4), "unclassified", "other", "guess"),
+            classified("=1+1.bias", (4,), "bias", "linear"),
         )
     )
     adamw = Optimizer(

@@ -109,7 +109,7 @@ def test_a_tied_parameter_is_selected_by_any_of_its_names() -> None:
 )
 def test_one_legend_line_explains_the_marks_of_uncertain_roles(types: tuple[str, ...], hint: str) -> None:
     bare = samples.report(
-        samples.subject(f"{confidence}.weight", (4, 4), "linear_weight", "linear", confidence)
+        samples.classified(f"{confidence}.weight", (4, 4), "linear_weight", "linear", confidence)
         for confidence in CONFIDENCES
     )
     parameters = tuple(replace(each, owner=replace(each.owner, types=types)) for each in bare.inventory.parameters)
@@ -121,5 +121,5 @@ def test_one_legend_line_explains_the_marks_of_uncertain_roles(types: tuple[str,
 
 
 def test_a_report_without_uncertain_roles_has_no_legend() -> None:
-    text = reports.render(samples.report([samples.subject("fc.weight", (4, 4), "linear_weight", "linear")]))
+    text = reports.render(samples.report([samples.classified("fc.weight", (4, 4), "linear_weight", "linear")]))
     assert "likely" not in text

@@ -27,14 +27,14 @@ def test_a_pattern_as_the_table_prints_it_leads_to_its_first_parameter(name: str
 
 def test_a_name_that_has_braces_of_its_own_is_found_as_it_is() -> None:
     names = ("a.0.w", "a.{0-2}.w", "a.1.w")
-    plan = samples.report([samples.subject(name, (3, 3), "linear_weight", "linear") for name in names]).plan
+    plan = samples.report([samples.classified(name, (3, 3), "linear_weight", "linear") for name in names]).plan
     assert explanation.explain(plan, "a.{0-2}.w").decision.name == "a.{0-2}.w"
     assert explanation.explain(plan, "a.{1,2}.w").decision.name == "a.1.w"
 
 
 @pytest.mark.parametrize("pattern", ["a.{3-9}.w", "a.{", "}", "{}", "{9-0}", "a.{0-2.w"])
 def test_a_pattern_that_fits_nothing_gets_the_nearest_names(pattern: str) -> None:
-    plan = samples.report([samples.subject(f"a.{i}.w", (3, 3), "linear_weight", "linear") for i in range(3)]).plan
+    plan = samples.report([samples.classified(f"a.{i}.w", (3, 3), "linear_weight", "linear") for i in range(3)]).plan
     with pytest.raises(DecayAuditError, match="no parameter") as raised:
         explanation.explain(plan, pattern)
     assert "did you mean a." in raised.value.hint

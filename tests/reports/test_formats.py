@@ -76,11 +76,13 @@ def test_every_format_says_every_model_of_the_menagerie(name: str) -> None:
 @pytest.mark.parametrize("form", list(Format))
 def test_no_name_can_act_on_a_terminal(form: Format) -> None:
     hostile = "x\x1b]0;t\x07\x9b31m\u202e\r\n\x7f[bold]"
-    subjects = [
-        samples.subject(f"{hostile}.weight", (3,), "norm_weight", "layer_norm", raw_name=hostile, tied_to=(hostile,)),
-        samples.subject(f"b.{hostile}", (3,), "bias", "linear", declared_no_decay=hostile, type=hostile),
+    parameters = [
+        samples.classified(
+            f"{hostile}.weight", (3,), "norm_weight", "layer_norm", raw_name=hostile, tied_to=(hostile,)
+        ),
+        samples.classified(f"b.{hostile}", (3,), "bias", "linear", declared_no_decay=hostile, type=hostile),
     ]
-    plain = samples.report(subjects, replace(samples.HOUSE, name=hostile, title=hostile, source=hostile))
+    plain = samples.report(parameters, replace(samples.HOUSE, name=hostile, title=hostile, source=hostile))
     report = replace(
         plain,
         inventory=replace(plain.inventory, target=hostile, notes=(hostile,), files=(hostile,)),
@@ -94,7 +96,7 @@ def test_no_name_can_act_on_a_terminal(form: Format) -> None:
 @pytest.mark.parametrize("form", [Format.TEXT, Format.TREE])
 def test_without_a_width_no_name_is_broken_and_without_color_nothing_is_styled(form: Format) -> None:
     name = ".".join(f"module_{i}" for i in range(60)) + ".weight"
-    report = samples.report([samples.subject(name, (3, 3), "linear_weight", "linear")])
+    report = samples.report([samples.classified(name, (3, 3), "linear_weight", "linear")])
     text = reports.render(report, form)
     assert name in text or name.removesuffix(".weight") in text
     assert "\x1b" not in text
@@ -104,7 +106,7 @@ def test_without_a_width_no_name_is_broken_and_without_color_nothing_is_styled(f
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 120])
 def test_a_name_that_goes_on_over_lines_loses_nothing(width: int) -> None:
     names = [f"encoder.layers.{i}.self_attention.output_projection_{'x' * (7 * i)}.weight" for i in range(12)]
-    report = samples.report([samples.subject(name, (3, 3), "linear_weight", "linear") for name in names])
+    report = samples.report([samples.classified(name, (3, 3), "linear_weight", "linear") for name in names])
     text = reports.render(report, Format.TEXT, Options(width=width, full=True))
     firsts = [line.strip().partition("  ")[0] for line in text.splitlines()]
     assert all(name in "".join(firsts) for name in names)
@@ -188,7 +190,7 @@ def test_the_json_says_the_plan() -> None:
 
 
 def test_half_a_surrogate_pair_is_no_trouble() -> None:
-    report = samples.report([samples.subject("a\ud800.weight", (3, 3), "linear_weight", "linear")])
+    report = samples.report([samples.classified("a\ud800.weight", (3, 3), "linear_weight", "linear")])
     for form in Format:
         reports.render(report, form).encode()
     document = json.loads(reports.render(report, Format.JSON))
@@ -205,15 +207,15 @@ def test_numbers_that_are_not_finite_are_null() -> None:
 
 def test_a_spreadsheet_runs_nothing() -> None:
     names = ["=cmd|' /C calc'!A0.w", "+1.w", "-1.w", "@x.w", "\t=1.w", 'quote".w', "a,b.w"]
-    report = samples.report([samples.subject(name, (3,), "bias", "linear") for name in names])
+    report = samples.report([samples.classified(name, (3,), "bias", "linear") for name in names])
     rows = list(csv.DictReader(io.StringIO(reports.render(report, Format.CSV))))
     assert all(not cell.startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows for cell in row.values())
     assert [row["name"].removeprefix("'") for row in rows] == [escape_control(name) for name in names]
 
 
 def test_markdown_stays_below_the_limit_of_a_job_summary() -> None:
-    subjects = [samples.subject(f"{i}x.{'名' * 40}.{i * 7919}y", (i + 1,), "bias", "linear") for i in range(9000)]
-    text = reports.render(samples.report(subjects), Format.MARKDOWN, Options(full=True))
+    parameters = [samples.classified(f"{i}x.{'名' * 40}.{i * 7919}y", (i + 1,), "bias", "linear") for i in range(9000)]
+    text = reports.render(samples.report(parameters), Format.MARKDOWN, Options(full=True))
     assert len(text.encode()) <= 1024 * 1024
     assert "more lines do not fit" in text.splitlines()[-1]
 

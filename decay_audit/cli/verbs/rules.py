@@ -46,7 +46,7 @@ Document = Annotated[OutputOptions, takes(names=("output", "color", "quiet", "ve
 
 
 def list_(*, messages: Messages) -> None:
-    """List the presets: what each spares, and where it comes from."""
+    """List the presets, each with what it spares and its source."""
     from decay_audit import reports, rulesets
 
     presets = [rulesets.load(name) for name in rulesets.presets()]

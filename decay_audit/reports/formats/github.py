@@ -1,4 +1,4 @@
-"""Annotations for a GitHub workflow: one for each code and severity. GitHub shows ten of a level and drops the rest."""
+"""Annotations for a GitHub workflow: one for each code and severity, as GitHub shows only ten of each severity."""
 
 from collections.abc import Mapping, Sequence
 

@@ -65,7 +65,7 @@ def _result(finding: Finding, codes: list[str], report: Report, options: Options
 
 
 def _physical(finding: Finding, report: Report, options: Options) -> Mapping[str, Any]:
-    """The line of the rule where a user's own ruleset has it; else the target's file, of which no line is entry."""
+    """Point at the line of the rule if the ruleset is the user's own; otherwise at the file of the target."""
     match = _LOCATION.fullmatch(finding.where)
     if match and not report.plan.ruleset.preset:
         file, line = match["file"], int(match["line"])
@@ -75,7 +75,7 @@ def _physical(finding: Finding, report: Report, options: Options) -> Mapping[str
 
 
 def _fingerprint(finding: Finding, report: Report) -> str:
-    """What stays the same while the finding is the same: not its line, its counts or the other parameters."""
+    """Hash what identifies a finding over time: not its line, its counts or its other parameters."""
     match = _LOCATION.fullmatch(finding.where)
     same = (
         finding.code,

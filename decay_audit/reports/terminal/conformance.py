@@ -1,4 +1,4 @@
-"""How many parameters each rule of an imported ruleset decides, and where its codebase does otherwise, as text."""
+"""How many parameters each rule of an imported ruleset decides, and where the codebase itself does something else."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from decay_audit.rulesets.plan import DEFAULT
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient
 
 SHOWN = 12
-"""How many patterns of names are shown of those that a codebase treats alike."""
+"""The most patterns of names that are listed for one kind of difference."""
 
 
 def render(conformance: Conformance, options: Options) -> str:
@@ -38,7 +38,11 @@ def _compared(conformance: Conformance, options: Options) -> Iterator[str]:
     yield f"{codebase} itself treats {len(conformance.differences)} of {parameters} otherwise"
     alike = Counter((difference.theirs, difference.ours) for difference in conformance.differences)
     for (theirs, ours), _ in alike.most_common():
-        names = [each.parameter for each in conformance.differences if (each.theirs, each.ours) == (theirs, ours)]
+        names = [
+            difference.parameter
+            for difference in conformance.differences
+            if (difference.theirs, difference.ours) == (theirs, ours)
+        ]
         head = f"  {_treatment(theirs)} there, {_treatment(ours)} here: "
         patterns = [escape_control(pattern) for pattern in fold_names(names)]
         yield from layout.paragraph(head, first_few(patterns, SHOWN), options.width)

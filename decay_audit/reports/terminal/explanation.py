@@ -1,4 +1,4 @@
-"""What `explain` prints: everything known of one parameter, or what a code means."""
+"""The reports of `explain`: one parameter, with the reasons for its role and its decision; or the meaning of a code."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -31,7 +31,7 @@ _MOVES: dict[Movement, str] = {
     "vanishing": "would remove a fraction, but rounding to its dtype undoes that",
     "none": "does not change it",
     "unstable": "makes it infinite or NaN",
-    "unknown": "does what is not known: the class is not, and no step was measured",
+    "unknown": "has an unknown effect: the class is not known, and no step was measured",
 }
 
 
@@ -148,7 +148,7 @@ def _observation(observation: Observation) -> str:
 
 
 def _update(update: UpdateFormula) -> Iterator[str]:
-    """The step, term by term; what is left of the weight where the gradient is zero; the source of the formula."""
+    """Write the formula of a step, the fraction of the weight that remains at a gradient of zero, and the source."""
     steps = "; ".join(update.steps)
     yield f"{steps}: {update.zero_gradient}" if update.zero_gradient else steps
     if update.source:

@@ -1,4 +1,4 @@
-"""What stands around a terminal report of a model: the header above, and the totals, notes and findings below."""
+"""The header above a terminal report of a model, and the totals, notes and findings below it."""
 
 from collections.abc import Iterator, Sequence
 

@@ -17,7 +17,7 @@ from decay_audit.rulesets.plan import FROZEN
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
 
 SHOWN = 12
-"""How many patterns of names stand under a difference, unless everything is asked for."""
+"""The most patterns of names that are listed under a difference, unless `--full` is given."""
 
 
 def render(comparison: RulesetComparison, target: str, format: Format, options: Options) -> str:  # noqa: A002
@@ -35,7 +35,7 @@ def _text(comparison: RulesetComparison, target: str, options: Options) -> Itera
     yield ""
     if not comparison.differences:
         yield f"  {join_words(names)} decide every parameter alike"
-    for group in _but_for_learning_rates(comparison.differences):
+    for group in _ignoring_learning_rates(comparison.differences):
         yield from _difference(group, names, options)
     if comparison.differences:
         yield from _gaps(comparison, options)
@@ -43,7 +43,7 @@ def _text(comparison: RulesetComparison, target: str, options: Options) -> Itera
         yield from layout.paragraph("  left out: ", escape_control(refusal.reason), options.width)
 
 
-def _but_for_learning_rates(differences: Sequence[RulesetDifference]) -> list[list[RulesetDifference]]:
+def _ignoring_learning_rates(differences: Sequence[RulesetDifference]) -> list[list[RulesetDifference]]:
     """Group differences that only differ in the factors on the learning rate, the largest group first."""
     groups: dict[tuple[Role, tuple[RulesetDecision, ...]], list[RulesetDifference]] = {}
     for difference in differences:
@@ -72,7 +72,7 @@ def _difference(group: Sequence[RulesetDifference], names: Sequence[str], option
 
 def _treatment(decisions: Sequence[RulesetDecision]) -> str:
     """Write what a ruleset decides for parameters that it treats alike except for their learning rates."""
-    decision, scales = decisions[0], [each.lr_scale for each in decisions]
+    decision, scales = decisions[0], [decision.lr_scale for decision in decisions]
     if decision.rule == FROZEN:
         return "in no group"
     texts = [
@@ -85,7 +85,7 @@ def _treatment(decisions: Sequence[RulesetDecision]) -> str:
 
 
 def _gaps(comparison: RulesetComparison, options: Options) -> Iterator[str]:
-    """One line for two rulesets, a matrix for more."""
+    """Write how many parameters differ: one line for two rulesets, a matrix for more."""
     names = [escape_control(ruleset.name) for ruleset in comparison.rulesets]
     if len(names) == 2:
         (gap,) = comparison.gaps

@@ -32,8 +32,7 @@ def _lines(ruleset: RuleSet, width: int, options: Options) -> Iterator[str]:
 def _spared(ruleset: RuleSet) -> str:
     """Name the rules that spare; after a semicolon those of them that are lenient."""
     sparing = [rule for rule in ruleset.rules if rule.amount.coefficient(ruleset.weight_decay) == 0]
-    strict, lenient = (
-        [escape_control(rule.name) for rule in sparing if rule.lenient is each] for each in (False, True)
-    )
+    strict = [escape_control(rule.name) for rule in sparing if not rule.lenient]
+    lenient = [escape_control(rule.name) for rule in sparing if rule.lenient]
     texts = (", ".join(strict), f"lenient: {', '.join(lenient)}" if lenient else "")
     return "; ".join(filter(None, texts)) or "nothing"

@@ -1,4 +1,4 @@
-"""Which rulesets reproduce what an optimizer does, as text and as JSON."""
+"""The rulesets that decide as an optimizer does, as text and as JSON."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ from decay_audit.rulesets.diff import RulesetMatch
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
 
 SHOWN = 12
-"""How many patterns of names are shown of those that differ alike."""
+"""The most patterns of names that are listed for one kind of mismatch."""
 
 
 def render(matches: Sequence[RulesetMatch], format: Format, options: Options) -> str:  # noqa: A002
@@ -73,7 +73,7 @@ def _unplaced(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str
 
 
 def _heading(match: RulesetMatch) -> str:
-    """Say how far an exact match goes: only the coefficients of the optimizer were compared."""
+    """Write what the rulesets have in common besides the coefficients, which are all that was compared."""
     more = ["scale learning rates"] * match.scales + ["use several optimizers"] * match.routes
     if more:
         return f"these decay the same, but also {join_words(more)}"
@@ -87,7 +87,7 @@ def _heading(match: RulesetMatch) -> str:
 
 
 def _exact(heading: str, alike: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
-    """A line for each, and the coefficient once if it is the same for all."""
+    """Write a line for each ruleset, and the coefficient in the heading if all have the same."""
     coefficients = {match.weight_decay for match in alike}
     shared = f", with weight_decay {format_coefficient(alike[0].weight_decay)}" if len(coefficients) == 1 else ""
     yield from layout.paragraph("", f"{heading}{shared}:", options.width)
@@ -125,7 +125,11 @@ def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:
         size += f", and {match.unmatched:,} of the {match.unplaced:,} others"
     yield f"  {paint(title, 'title', color=options.color)}   {size}"
     for expected, found in dict.fromkeys((mismatch.expected, mismatch.found) for mismatch in match.mismatches):
-        alike = [each.parameter for each in match.mismatches if (each.expected, each.found) == (expected, found)]
+        alike = [
+            mismatch.parameter
+            for mismatch in match.mismatches
+            if (mismatch.expected, mismatch.found) == (expected, found)
+        ]
         patterns = [escape_control(pattern) for pattern in fold_names(alike)]
         head = f"    {_coefficient(expected)} by the preset, {_coefficient(found)} here: "
         yield from layout.paragraph(head, first_few(patterns, SHOWN), options.width)

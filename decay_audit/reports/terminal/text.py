@@ -35,7 +35,7 @@ def render_findings(report: Report, options: Options) -> str:
     """
     title = paint(escape_control(report.inventory.target), "title", color=options.color)
     head = [title] if options.titled and report.findings else []
-    table = [*_differences(report, options)] if len({each.origin for each in report.optimizers}) > 1 else []
+    table = [*_differences(report, options)] if len({optimizer.origin for optimizer in report.optimizers}) > 1 else []
     lines = (*head, *table, *([""] if table else []), *finding_lines(report, options))
     return "".join(f"{line}\n" for line in lines)
 

@@ -1,4 +1,4 @@
-"""The model as a tree of its modules: their elements, the decayed share, and what their own parameters get."""
+"""The model as a tree of modules, each with its elements, the share that decays, and its own parameters' decay."""
 
 import re
 from collections import defaultdict
@@ -36,8 +36,8 @@ class ModuleNode(Struct, frozen=True, kw_only=True):
     Attributes:
         names: its name below its parent, and those of the modules that are like it.
         type: its class; "" if unknown.
-        own: what its own parameters get, in words.
-        alike: what siblings must share with it to be folded into it.
+        own: the decay of its own parameters, in words.
+        alike: a key; siblings with an equal key are folded into one node.
     """
 
     names: tuple[str, ...]
@@ -103,7 +103,7 @@ def _node(
 
 
 def _own_text(members: Iterable[tuple[str, Decision]]) -> str:
-    """Write what a module's own parameters get: `weight 5e-4, bias -`."""
+    """Write the decay of a module's own parameters: `weight 5e-4, bias -`."""
     leaves: dict[str, list[str]] = defaultdict(list)
     for leaf, decision in members:
         leaves["frozen" if decision.rule == FROZEN else decay(decision)].append(leaf)
@@ -138,10 +138,10 @@ def _add_up(same: Sequence[ModuleNode]) -> ModuleNode:
 
 
 def _rows(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> Iterator[Sequence[PaintedText]]:
-    """A row for the node, then those of its children; a module that only holds one module shares its row.
+    """Make a row for the node, then rows for its children. A module that only holds one module shares its row.
 
     Args:
-        parents: for how many parents, folded into one, the node stands; its numbers are summed over all of them.
+        parents: the number of parents that were folded into one; the numbers of the node are sums over all of them.
     """
     count = parents * len(node.names)
     name = prefix + (join_alternatives(list(node.names)) if len(node.names) > 1 else node.names[0])
