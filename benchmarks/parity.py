@@ -3,7 +3,7 @@
     python -m benchmarks.parity --cache FOLDER [--only PRESET] [--models PREFIX] [--every N] [--write docs/parity.md]
 
 What came of each architecture is a file in the cache, so that a run that was stopped goes on where it was. After a
-change of a preset or of a retelling, `--only` compares that preset again and leaves the others as they are.
+change of a preset or of a reimplementation, `--only` compares that preset again and leaves the others as they are.
 """
 
 import argparse
@@ -44,12 +44,12 @@ def main() -> int:
     chosen = options.only or PEERS
     peers = {name: PEERS[name] for name in chosen if not missing(PEERS[name])}
     wanted = [name for name in (*MODELS, *names()) if name.startswith(options.models)][:: options.every]
-    found = [_kept(name, peers, options) for name in _progress(wanted)]
-    text = document(found, lacking=sorted({peer.needs for peer in PEERS.values() if missing(peer)}))
+    compared = [_kept(name, peers, options) for name in _progress(wanted)]
+    text = document(compared, lacking=sorted({peer.needs for peer in PEERS.values() if missing(peer)}))
     print(text)
     if options.write:
         options.write.write_text(text, encoding="utf-8")
-    return int(any(outcome.differences for one in found for outcome in one.outcomes.values()))
+    return int(any(outcome.differences for model in compared for outcome in model.outcomes.values()))
 
 
 def _options() -> argparse.Namespace:
@@ -87,9 +87,9 @@ def _compared(name: str, peers: Mapping[str, Peer], known: Compared) -> Compared
     signal.alarm(SECONDS)
     try:
         model = _maker(name)()
-        subjects = classified(model)
+        parameters = classified(model)
         outcomes: dict[str, Outcome] = {
-            preset: compare(preset, peer, model, subjects) for preset, peer in peers.items()
+            preset: compare(preset, peer, model, parameters) for preset, peer in peers.items()
         }
     except Overdue:
         return Compared(name=name, failure=f"took more than {SECONDS} s")

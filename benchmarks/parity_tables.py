@@ -17,9 +17,10 @@ models of `tests/parity/models.py`. For each parameter, the preset and its sourc
 optimizer gets it, with which weight_decay, and, where the source has them, with which learning rate factor and in
 which optimizer.
 
-*Called*: the codebase's own function ran. *Retold*: it cannot be installed or called, and the tests implement its rule
-again. *Both refuse*: both the source and the preset reject the model. *Source fails*: the source, or its
-reimplementation, raises where the preset has an answer; nothing is compared there.
+*Called*: the codebase's own function ran. *Reimplemented*: it cannot be installed or called, so its rule was read and
+written again in `tests/parity/`; the figures compare the preset with that. *Both refuse*: both the source and the
+preset reject the model. *Source fails*: the source, or its reimplementation, raises where the preset has an answer;
+nothing is compared there.
 """
 _VARYING = re.compile(r"'[^']*'|[0-9]+|\[.*|\S*\.\S*")
 ROW = "| {} | {} | {:,} | {:,} | {:,} | {:,} | {:,} |"
@@ -47,13 +48,13 @@ def document(models: Sequence[Compared], lacking: Sequence[str] = ()) -> str:
 
 
 def _presets(models: Sequence[Compared]) -> Iterator[str]:
-    built = [one for one in models if not one.failure]
+    built = [model for model in models if not model.failure]
     yield f"{len(built):,} models.\n"
     yield "| preset | source | models | parameters | differences | both refuse | source fails |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
     totals = [0] * 5
-    for preset in sorted({preset for one in models for preset in one.outcomes}):
-        answered = [one.outcomes[preset] for one in built if preset in one.outcomes]
+    for preset in sorted({preset for model in models for preset in model.outcomes}):
+        answered = [model.outcomes[preset] for model in built if preset in model.outcomes]
         there = [outcome for outcome in answered if not outcome.crash]
         row = [
             len(there),
@@ -63,13 +64,13 @@ def _presets(models: Sequence[Compared]) -> Iterator[str]:
             len(answered) - len(there),
         ]
         totals = [total + new for total, new in zip(totals, row, strict=True)]
-        yield ROW.format(f"`{preset}`", "called" if PEERS[preset].needs else "retold", *row)
+        yield ROW.format(f"`{preset}`", "called" if PEERS[preset].needs else "reimplemented", *row)
     yield ROW.format("all", "", *totals)
 
 
 def _differences(models: Sequence[Compared]) -> Iterator[str]:
     yield "\n## Differences\n"
-    found = [(preset, one.name, one.outcomes[preset].differences) for one in models for preset in one.outcomes]
+    found = [(preset, model.name, model.outcomes[preset].differences) for model in models for preset in model.outcomes]
     differing = sorted((preset, name, lines) for preset, name, lines in found if lines)
     if not differing:
         yield "None."
@@ -84,10 +85,10 @@ def _differences(models: Sequence[Compared]) -> Iterator[str]:
 def _failures(models: Sequence[Compared]) -> Iterator[str]:
     """Where a source fails, its message, told once for those that differ by names and numbers alone."""
     kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
-    for one in models:
-        for preset, outcome in one.outcomes.items():
+    for model in models:
+        for preset, outcome in model.outcomes.items():
             if outcome.crash:
-                kinds.setdefault((preset, _VARYING.sub("", outcome.crash)), []).append((one.name, outcome.crash))
+                kinds.setdefault((preset, _VARYING.sub("", outcome.crash)), []).append((model.name, outcome.crash))
     yield "\n## Where a source fails\n"
     if not kinds:
         yield "Nowhere."
@@ -100,12 +101,12 @@ def _failures(models: Sequence[Compared]) -> Iterator[str]:
 
 
 def _unbuilt(models: Sequence[Compared], lacking: Sequence[str]) -> Iterator[str]:
-    failed = [one for one in models if one.failure]
+    failed = [model for model in models if model.failure]
     if failed:
         yield "\n## Not built\n"
         yield "| model | message |"
         yield "| --- | --- |"
-        yield from (f"| {one.name} | `{_cell(one.failure)}` |" for one in failed)
+        yield from (f"| {model.name} | `{_cell(model.failure)}` |" for model in failed)
     if lacking:
         yield f"\nNot installed, so not compared with: {', '.join(lacking)}."
 

@@ -17,7 +17,7 @@ DIFF = """\
 resnext29.py:resnext29_8x64d   34.43 M elements in 95 parameters   weight_decay 0.05
 
   31 norm weights, 28,736 elements
-    timm        spared        one-dimensional (timm.yaml:13)
+    timm        spared        vectors (timm.yaml:13)
     hf-trainer  0.05          default (hf-trainer.yaml:19)
     bn_1.weight, stage_{1-3}.{0-2}.{bn_reduce,bn,bn_expand}.weight, stage_{1-3}.0.shortcut.bn.weight
 

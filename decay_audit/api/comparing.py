@@ -10,7 +10,7 @@ from decay_audit import roles, rulesets
 from decay_audit.api.functions import load_rules
 from decay_audit.api.loading import LoadedTarget
 from decay_audit.api.observing import observe
-from decay_audit.api.pipeline import decide, require_coefficient
+from decay_audit.api.pipeline import make_plan, require_coefficient
 from decay_audit.api.request import Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Observation, UpdateFormula
@@ -77,7 +77,7 @@ def verify(loaded: LoadedTarget, imported: "Imported") -> Conformance:
     """
     ruleset = rulesets.from_text(imported.text, "the imported ruleset")
     base = ruleset.weight_decay or 1.0  # a file may have multiples of a coefficient that another file gives
-    plan = decide(roles.classify(loaded.inventory.parameters), ruleset, base)
+    plan = make_plan(roles.classify(loaded.inventory.parameters), ruleset, base)
     target = loaded.inventory.target
     if loaded.built is None:
         reason = f"{target} is a checkpoint, and {imported.source} needs a live model"

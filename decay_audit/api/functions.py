@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from decay_audit import roles, rulesets
 from decay_audit.api.loading import load
 from decay_audit.api.options import DEFAULT_RULES
-from decay_audit.api.pipeline import decide, raise_on_findings, run
+from decay_audit.api.pipeline import make_plan, raise_on_findings, run
 from decay_audit.api.request import LiveModel, Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Device, Severity
@@ -64,8 +64,8 @@ def plan(
     """
     ruleset = load_rules(rules)
     if isinstance(model, tuple):
-        return decide(model, ruleset, weight_decay)
-    return decide(classify(model if isinstance(model, Inventory) else read(model)), ruleset, weight_decay)
+        return make_plan(model, ruleset, weight_decay)
+    return make_plan(classify(model if isinstance(model, Inventory) else read(model)), ruleset, weight_decay)
 
 
 def audit(

@@ -36,7 +36,7 @@ class MadeOptimizers(Struct, frozen=True, kw_only=True, eq=False):
 def make_optimizers(expression: str, build: Build, device: Device, progress: Callable[[str], None]) -> MadeOptimizers:
     """Build the model, make its optimizers, and read the model as it is then.
 
-    Code that needs real numbers gets a model that is built on the CPU.
+    Code that needs the values of tensors gets a model that is built on the CPU.
 
     Args:
         expression: what makes the optimizer.
@@ -57,7 +57,7 @@ def make_optimizers(expression: str, build: Build, device: Device, progress: Cal
         except DecayAuditError as error:
             if built.inventory.built_on == "cpu" or device != "auto" or "meta" not in str(error.__cause__):
                 raise
-        progress("building on the CPU: the optimizer needs real numbers")
+        progress("building on the CPU: the optimizer needs the values of tensors")
         return _make(expression, build("cpu"), log)
 
 
@@ -84,8 +84,10 @@ def _trained_model(value: object, model: "nn.Module", optimizers: "NamedOptimize
     """The model; or a module that was returned beside the optimizers, where these hold more of its parameters."""
     from decay_audit.sources import module
 
-    held = {id(each) for _, optimizer in optimizers for group in optimizer.param_groups for each in group["params"]}
+    optimized = {
+        id(tensor) for _, optimizer in optimizers for group in optimizer.param_groups for tensor in group["params"]
+    }
     return max(
         (model, *module.modules_in(value)),
-        key=lambda candidate: sum(id(parameter) in held for parameter in candidate.parameters()),
+        key=lambda candidate: sum(id(parameter) in optimized for parameter in candidate.parameters()),
     )

@@ -114,14 +114,14 @@ def _from_expression(loaded: LoadedTarget, request: Request) -> ObservedOptimize
         before=made.parameters_before,
     )
     on_cpu = request.device != "auto" or built.inventory.built_on == "cpu"
-    if on_cpu or not _needs_real_numbers(observed, loaded.inventory):
+    if on_cpu or not _needs_values(observed, loaded.inventory):
         return observed
-    request.progress("building on the CPU: steps of the optimizer need real numbers")
+    request.progress("building on the CPU: a step needs the values of tensors")
     request = replace(request, device="cpu", trace=None)
     return _from_expression(load(request), request)
 
 
-def _needs_real_numbers(observed: ObservedOptimizers, inventory: Inventory) -> bool:
+def _needs_values(observed: ObservedOptimizers, inventory: Inventory) -> bool:
     """Whether a step failed because the optimizer holds tensors on the meta device, and the CPU can hold the model."""
     failed = any("meta" in optimizer.failed_measurement for optimizer in observed.optimizers)
     return failed and sum(parameter.numel for parameter in inventory.parameters) <= CPU_ELEMENTS

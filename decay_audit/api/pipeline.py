@@ -12,8 +12,7 @@ from decay_audit.model.choices import Severity
 from decay_audit.model.observations import Observation
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified
-from decay_audit.rulesets import plan as plans
-from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import RuleSet
 
 
@@ -33,7 +32,7 @@ def run(request: Request) -> Report:
     adopted = weight_decay is None and bool(observed.observations)
     if adopted:
         weight_decay = _coefficient_in_use(classified, ruleset, observed.observations)
-    plan = decide(classified, ruleset, weight_decay)
+    plan = make_plan(classified, ruleset, weight_decay)
     findings = check(
         loaded.inventory,
         plan,
@@ -52,14 +51,14 @@ def run(request: Request) -> Report:
     )
 
 
-def decide(classified: tuple[Classified, ...], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
+def make_plan(classified: tuple[Classified, ...], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
     """Decide every parameter by a ruleset.
 
     Raises:
         DecayAuditError: the ruleset has no answer for a parameter, or the coefficient is not a number >= 0.
     """
     require_coefficient(weight_decay)
-    return plans.plan(classified, ruleset, weight_decay)
+    return decide(classified, ruleset, weight_decay)
 
 
 def require_coefficient(weight_decay: float | None) -> None:
@@ -76,7 +75,7 @@ def _coefficient_in_use(
     A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from, so the
     optimizers' number replaces it unless the user set one.
     """
-    decaying = decide(classified, ruleset, ruleset.weight_decay or 1.0)
+    decaying = make_plan(classified, ruleset, ruleset.weight_decay or 1.0)
     return coefficient_in_use(decaying, observations)
 
 

@@ -22,7 +22,7 @@ class Treatment(Struct, frozen=True, kw_only=True):
 
 
 class TreatmentDifference(Struct, frozen=True, kw_only=True):
-    """A parameter that codebase and ruleset treat differently; None: it is in no group."""
+    """A parameter that the ruleset (`ours`) and the codebase (`theirs`) treat differently; None: it is in no group."""
 
     parameter: str
     ours: Treatment | None
@@ -34,7 +34,7 @@ class Conformance(Struct, frozen=True, kw_only=True):
 
     Attributes:
         codebase: its name and version.
-        not_compared: why the codebase could not be asked; "" if it was.
+        not_compared: why the codebase's function could not be called; "" if it was called.
     """
 
     plan: Plan
@@ -46,7 +46,9 @@ class Conformance(Struct, frozen=True, kw_only=True):
 
 def differences(plan: Plan, theirs: Mapping[str, Treatment]) -> tuple[TreatmentDifference, ...]:
     """Find the parameters that a codebase treats differently, by their raw names."""
-    ours = {one.classified.parameter.raw_name: _treatment(one) for one in plan.decisions if one.grouped}
+    ours = {
+        decision.classified.parameter.raw_name: _treatment(decision) for decision in plan.decisions if decision.grouped
+    }
     return tuple(
         TreatmentDifference(parameter=name, ours=ours.get(name), theirs=theirs.get(name))
         for name in dict.fromkeys((*ours, *theirs))

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from decay_audit.errors import PlanError
 from decay_audit.model.observations import Observation
 from decay_audit.roles.words import Classified, Role
-from decay_audit.rulesets.plan import Decision, Plan, plan
+from decay_audit.rulesets.plan import Decision, Plan, decide
 from decay_audit.rulesets.ruleset import RuleSet, label
 
 ANY_BASE = 1.0
@@ -80,7 +80,7 @@ class RulesetComparison(Struct, frozen=True, kw_only=True):
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
-    """A parameter with another coefficient in the optimizer than by the ruleset; None: it is in no group."""
+    """A parameter whose coefficient in the optimizer differs from that of the ruleset; None: it is in no group."""
 
     parameter: str
     numel: int
@@ -144,7 +144,7 @@ def compare(
     answering = [ruleset for index, ruleset in enumerate(rulesets) if index in plans]
     if errors and len(answering) < 2:
         raise PlanError("\n".join(error.message for error in errors.values()), next(iter(errors.values())).hint)
-    rows: list[tuple[Decision, ...]] = list(zip(*(each.decisions for each in plans.values()), strict=True))
+    rows: list[tuple[Decision, ...]] = list(zip(*(plan.decisions for plan in plans.values()), strict=True))
     return RulesetComparison(
         rulesets=tuple(answering),
         weight_decay=base,
@@ -173,7 +173,7 @@ def which(
         unplaced: the coefficients at positions whose parameter is not known. If there are any, a parameter without an
             observation may be at one of them; otherwise it is in no group.
     """
-    observed = {one.parameter: one.weight_decay for one in reversed(list(observations))}
+    observed = {observation.parameter: observation.weight_decay for observation in reversed(list(observations))}
     counts = Counter(value for value in (*observed.values(), *unplaced) if value)
     bases = [base for base, _ in counts.most_common(_MOST_BASES)]
     matches = [_best_match(parameters, observed, unplaced, ruleset, bases) for ruleset in rulesets] if bases else []
@@ -197,7 +197,7 @@ def _plans(
     errors: dict[int, PlanError] = {}
     for index, ruleset in enumerate(rulesets):
         try:
-            plans[index] = plan(parameters, ruleset, base)
+            plans[index] = decide(parameters, ruleset, base)
         except PlanError as error:
             errors[index] = error
     return plans, errors
@@ -255,13 +255,13 @@ def _best_match(
     bases: Sequence[float],
 ) -> RulesetMatch:
     try:
-        plans = [plan(parameters, ruleset, base) for base in bases]
+        plans = [decide(parameters, ruleset, base) for base in bases]
     except PlanError as error:
         return RulesetMatch(ruleset=ruleset, refused=error.message)
     if unanswered := ", ".join(label(entry) for entry, _ in plans[0].unanswered()):
         reason = f"needs facts that this source lacks: {unanswered}"
         return RulesetMatch(ruleset=ruleset, refused=reason, needs_model=True)
-    matches = [_match(each.decisions, observed, unplaced, each.ruleset) for each in plans]
+    matches = [_match(candidate.decisions, observed, unplaced, candidate.ruleset) for candidate in plans]
     best = min(matches, key=lambda match: _distance(match)[1:3])
     return replace(best, ruleset=ruleset)
 

@@ -9,9 +9,8 @@ from msgspec import Struct
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Observation, UpdateFormula
 from decay_audit.roles.words import Classified
-from decay_audit.rulesets import plan as decisions
 from decay_audit.rulesets.diff import ANY_BASE
-from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.rulesets.plan import DEFAULT, FROZEN, Decision, Plan, decide
 from decay_audit.rulesets.ruleset import RuleSet
 from decay_audit.text import escape_control
 
@@ -20,7 +19,7 @@ _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 
 
 class RuleAnswer(Struct, frozen=True, kw_only=True):
-    """A rule that was asked, and what it answered: None where the source cannot know."""
+    """A rule, and whether its condition holds for the parameter: None where the source cannot know."""
 
     rule: str
     location: str
@@ -39,7 +38,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     """Everything there is to say about one parameter.
 
     Attributes:
-        rules_asked: in order, up to the rule that decided; if no rule did, the last is the default.
+        rules_asked: the rules in order, up to the rule that decided; the default is the last where no rule decided.
         other_rulesets: what the other presets would decide.
         updates: what a step of each optimizer that holds it does to it.
     """
@@ -68,7 +67,7 @@ def explain(
         decision=decision,
         rules_asked=tuple(_rules_asked(plan.ruleset, decision)),
         other_rulesets=tuple(_other_decision(ruleset, decision.classified) for ruleset in others),
-        observations=tuple(each for each in observations if each.parameter == decision.name),
+        observations=tuple(observation for observation in observations if observation.parameter == decision.name),
     )
 
 
@@ -102,20 +101,20 @@ def _any_of(alternatives: str) -> str:
 
 
 def _rules_asked(ruleset: RuleSet, decision: Decision) -> Iterator[RuleAnswer]:
-    if decision.rule == decisions.FROZEN:
-        yield RuleAnswer(rule=decisions.FROZEN, location=ruleset.file, answer=True)
+    if decision.rule == FROZEN:
+        yield RuleAnswer(rule=FROZEN, location=ruleset.file, answer=True)
         return
     for rule in ruleset.rules:
         answer = None if rule in decision.unanswered else rule.name == decision.rule
         yield RuleAnswer(rule=rule.name, location=rule.location, answer=answer)
         if answer:
             return
-    yield RuleAnswer(rule=decisions.DEFAULT, location=decision.location, answer=True)
+    yield RuleAnswer(rule=DEFAULT, location=decision.location, answer=True)
 
 
 def _other_decision(ruleset: RuleSet, classified: Classified) -> OtherDecision:
     try:
-        decision = decisions.plan([classified], ruleset, ruleset.weight_decay or ANY_BASE).decisions[0]
+        decision = decide([classified], ruleset, ruleset.weight_decay or ANY_BASE).decisions[0]
     except DecayAuditError:
         return OtherDecision(ruleset=ruleset.name, decays=None, rule="error")
     return OtherDecision(ruleset=ruleset.name, decays=decision.decays, rule=decision.rule)

@@ -1,4 +1,4 @@
-"""Learning rates that fall with depth: rules number the layers, and each parameter gets a factor. Knows no file."""
+"""Learning rates that fall with depth: rules number the layers, and each parameter gets a factor."""
 
 import ast
 import re
@@ -93,7 +93,8 @@ def _model_layers(parameters: Sequence[Classified], decay: LayerDecay) -> list[t
     layers = root.declaration.layers if root.declaration else {}
     highest = max(layers.values(), default=None)
     return [  # a checkpoint, without owner classes, has no hooks to ask
-        (layers.get(one.parameter.name, highest), () if one.parameter.owner.types else (decay,)) for one in parameters
+        (layers.get(classified.parameter.name, highest), () if classified.parameter.owner.types else (decay,))
+        for classified in parameters
     ]
 
 

@@ -138,7 +138,7 @@ def _owner_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
         yield _within(_derives(_as_tuple(when.within)))
     if when.declared_no_decay is not None:
         forms: frozenset[DeclaredForm] = frozenset(_as_tuple(when.declared_no_decay))
-        yield _is_declared_at_all if "any" in forms else _declared(forms, names)
+        yield _has_any_declaration if "any" in forms else _declared(forms, names)
 
 
 def _nested_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
@@ -211,9 +211,9 @@ def _patterns(patterns: Sequence[str]) -> TextMatcher:
 
 
 def _compare(wanted: Comparison | tuple[Comparison, ...]) -> Callable[[int], bool]:
-    """Make the test of a number; each number is compared once."""
-    each: tuple[Comparison, ...] = wanted if isinstance(wanted, tuple) else (wanted,)
-    comparisons = [_comparison(comparison) for comparison in each]
+    """Make the function that tests a number; its results are cached."""
+    bounds: tuple[Comparison, ...] = wanted if isinstance(wanted, tuple) else (wanted,)
+    comparisons = [_comparison(bound) for bound in bounds]
     return cache(lambda number: any(compare(number, bound) for compare, bound in comparisons))
 
 
@@ -240,7 +240,7 @@ def _public(pattern: str) -> str:
 
 
 def _derives(patterns: Sequence[str]) -> Callable[[Types], bool]:
-    """Make the test whether any class of an MRO matches; each MRO is tested once, and a model has few."""
+    """Make the function that tests whether any class of an MRO matches; its results are cached."""
     match = _globs({*patterns, *map(_public, patterns)})
     return cache(lambda types: any(map(match, types)))
 
@@ -257,7 +257,7 @@ def _within(derives: Callable[[Types], bool]) -> Predicate:
     return lambda classified: inside(owner) if (owner := classified.parameter.owner).types else None
 
 
-def _is_declared_at_all(classified: Classified) -> bool:
+def _has_any_declaration(classified: Classified) -> bool:
     """Whether any declaration was read; a source without modules has none, and that is an answer."""
     return classified.parameter.declared_no_decay is not None
 

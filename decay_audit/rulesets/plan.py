@@ -124,7 +124,7 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
         )
 
 
-def plan(parameters: Iterable[Classified], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
+def decide(parameters: Iterable[Classified], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
     """Decide every parameter: in each channel the first entry whose condition holds, else the default.
 
     Args:

@@ -4,7 +4,7 @@ from decay_audit.checks import check_optimizers
 from decay_audit.checks.codes import Finding
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.rulesets.conditions import When
-from decay_audit.rulesets.plan import Plan, plan
+from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import Amount, LayerDecay, LayerRule, RuleSet, Scale
 from tests.checks.test_routes import subject
 
@@ -16,7 +16,7 @@ def planned(*, rate: float = 0.5, scales: tuple[Scale, ...] = ()) -> Plan:
     layers = (LayerRule(when=When(name_regex=r"^blocks\.(\d+)"), layer=r"\1"),)
     decay = LayerDecay(rate=rate, layers=layers, default="last")
     rules = RuleSet(name="house", weight_decay=0.1, default=Amount(), layer_decay=decay, lr_scale=scales)
-    return plan([subject(name) for name in NAMES], rules)
+    return decide([subject(name) for name in NAMES], rules)
 
 
 def live(*rates: float, name: str = "optimizer", names: tuple[str, ...] = NAMES, **settings: object) -> Optimizer:

@@ -14,7 +14,7 @@ from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles.words import Classified, Layer, Role
 from decay_audit.rulesets import load
 from decay_audit.rulesets.conditions import When
-from decay_audit.rulesets.plan import Plan, plan
+from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import Amount, Rule, RuleSet
 
 KINDS: dict[str, tuple[Role, Layer]] = {
@@ -50,7 +50,7 @@ def subject(
 
 
 def planned(*subjects: Classified, weight_decay: float = 0.1, rules: str = "no-norm-no-bias") -> Plan:
-    return plan(subjects or [subject(name) for name in MODEL], load(rules), weight_decay)
+    return decide(subjects or [subject(name) for name in MODEL], load(rules), weight_decay)
 
 
 def group(*names: str, weight_decay: float = 0.1, lr: float = 1e-3, **more: object) -> ParamGroup:
@@ -485,22 +485,22 @@ def test_tied_names_that_rules_tell_apart_are_found() -> None:
         default=Amount(),
     )
     tied = subject("wte.embedding", tied=("head.weight",))
-    only = next(iter(check_ties(plan([tied], ruleset))))
+    only = next(iter(check_ties(decide([tied], ruleset))))
     assert only.code == "DA205"
     assert only.parameters == ("wte.embedding", "head.weight")
-    assert not list(check_ties(plan([subject("wte.embedding", tied=("wte.other",))], ruleset)))
+    assert not list(check_ties(decide([subject("wte.embedding", tied=("wte.other",))], ruleset)))
 
 
 def test_a_tied_name_that_no_rule_answers_for_is_not_compared() -> None:
     rules = (Rule(name="embeddings", when=When(name="wte.*"), amount=Amount(times=0.0)),)
     ruleset = RuleSet(name="house", weight_decay=0.1, rules=rules, default=None)
     tied = subject("wte.embedding", tied=("head.weight", "wte.other"))
-    assert not list(check_ties(plan([tied], ruleset)))
+    assert not list(check_ties(decide([tied], ruleset)))
 
 
 def test_the_fix_names_the_rules_file_and_not_the_ruleset_in_it_and_can_be_pasted() -> None:
     ruleset = replace(load("no-norm-no-bias"), name="ours; rm x", preset=False, file="rules/our own.yaml")
-    decided = plan([subject(name) for name in MODEL], ruleset, 0.123456789)
+    decided = decide([subject(name) for name in MODEL], ruleset, 0.123456789)
     every = adamw(group(*MODEL, weight_decay=0.123456789))
     (finding,) = check_optimizers(decided, [every], target="a model.py:Net")
     words = shlex.split(finding.fix)

@@ -6,7 +6,7 @@ from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import When
-from decay_audit.rulesets.plan import Plan, plan
+from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import Amount, Route, RuleSet
 
 NAMES = ("body.weight", "embed.weight")
@@ -17,7 +17,7 @@ def planned(*words: str) -> Plan:
     first, second = words
     routes = (Route(when=When(name="body.*"), use=first), Route(when=None, use=second))
     rules = RuleSet(name="house", weight_decay=0.1, default=Amount(), routes=routes)
-    return plan([subject(name) for name in NAMES], rules)
+    return decide([subject(name) for name in NAMES], rules)
 
 
 def subject(name: str) -> Classified:

@@ -10,11 +10,11 @@ from torch import nn
 from decay_audit import roles, rulesets
 from decay_audit.errors import PlanError
 from decay_audit.roles.words import Classified
-from decay_audit.rulesets import plan as decisions
+from decay_audit.rulesets.plan import decide
 from decay_audit.rulesets.ruleset import RuleSet
 from decay_audit.sources.module import read
 from tests.parity.peers import Answer, Answers, Peer
-from tests.parity.retelling import RefusesError
+from tests.parity.reimplementing import RefusesError
 
 BASE = 0.0625
 """The base coefficient of every comparison: exact in binary, and no codebase's default."""
@@ -40,19 +40,19 @@ def classified(model: nn.Module) -> tuple[Classified, ...]:
     return roles.classify(read(model).parameters)
 
 
-def compare(preset: str, peer: Peer, model: nn.Module, subjects: tuple[Classified, ...]) -> Outcome:
+def compare(preset: str, peer: Peer, model: nn.Module, parameters: tuple[Classified, ...]) -> Outcome:
     """Ask the codebase and the preset about every parameter."""
     try:
         theirs = _asked(peer, model)
     except Exception as error:  # noqa: BLE001
         return Outcome(crash=f"{type(error).__name__}: {error}")
-    ours = _decided(preset, peer, subjects)
+    ours = _decided(preset, peer, parameters)
     if isinstance(ours, str) and theirs is None:
-        return Outcome(parameters=len(subjects), refused=ours)
+        return Outcome(parameters=len(parameters), refused=ours)
     if isinstance(ours, str) or theirs is None:
-        return Outcome(parameters=len(subjects), differences=(f"preset: {ours}", f"source: {theirs or 'refuses'}"))
+        return Outcome(parameters=len(parameters), differences=(f"preset: {ours}", f"source: {theirs or 'refuses'}"))
     return Outcome(
-        parameters=len(subjects),
+        parameters=len(parameters),
         differences=tuple(
             f"{name}: preset {ours.get(name)}, source {theirs.get(name)}"
             for name in ours | theirs
@@ -71,16 +71,18 @@ def _asked(peer: Peer, model: nn.Module) -> Answers | None:
             return None
 
 
-def _decided(preset: str, peer: Peer, subjects: tuple[Classified, ...]) -> Answers | str:
+def _decided(preset: str, peer: Peer, parameters: tuple[Classified, ...]) -> Answers | str:
     """What the preset says; the reason where it refuses."""
     try:
-        plan = decisions.plan(subjects, ruleset(preset), weight_decay=BASE)
+        plan = decide(parameters, ruleset(preset), weight_decay=BASE)
     except PlanError as error:
         return error.message
     return {
-        one.name: Answer(one.weight_decay, one.lr_scale if peer.lr else 1.0, one.use if peer.use else None)
-        for one in plan.decisions
-        if one.grouped
+        decision.name: Answer(
+            decision.weight_decay, decision.lr_scale if peer.lr else 1.0, decision.use if peer.use else None
+        )
+        for decision in plan.decisions
+        if decision.grouped
     }
 
 

@@ -1,6 +1,7 @@
 """The codebases: for each preset a function that says what its source does with a model.
 
-Those of `CALLED` call the codebase itself. Those of `RETOLD` retell, in our own words, what cannot be installed.
+Those of `CALLED` call the codebase itself. Those of `REIMPLEMENTED` cannot be installed, and the tests implement
+their rules again.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from tests.parity.retold import RETOLD_RULES
+from tests.parity.reimplemented import REIMPLEMENTED_RULES
 from tests.process_group import process_group
 
 
@@ -39,7 +40,7 @@ class Peer(NamedTuple):
 
     Attributes:
         ask: gives the answer for each parameter that the codebase hands to an optimizer, by its first name.
-        needs: the distribution that must be installed; "" for what is retold.
+        needs: the distribution that must be installed; "" for a rule that is implemented again.
         lr: learning rates are compared, too.
         use: the optimizers are compared, too.
     """
@@ -173,7 +174,9 @@ def _torchtitan(model: nn.Module, base: float) -> Answers:
     return from_groups(model, [group for each in groups.values() for group in each])
 
 
-def _retold(rule: Callable[[nn.Module, float], Mapping[str, tuple[Any, ...]]]) -> Callable[[nn.Module, float], Answers]:
+def _reimplemented(
+    rule: Callable[[nn.Module, float], Mapping[str, tuple[Any, ...]]],
+) -> Callable[[nn.Module, float], Answers]:
     return lambda model, base: {name: Answer(*answer) for name, answer in rule(model, base).items()}
 
 
@@ -193,15 +196,15 @@ CALLED: dict[str, Peer] = {
     "megatron-qk-norm": Peer(_megatron(decay_qk_norms=True), "megatron-core"),
     "torchtitan": Peer(_torchtitan, "torchtitan"),
 }
-RETOLD: dict[str, Peer] = {
+REIMPLEMENTED: dict[str, Peer] = {
     name: Peer(
-        _retold(rule),
+        _reimplemented(rule),
         lr=name in ("mae", "beit", "convnext", "dinov2", "dinov3", "maskrcnn-benchmark"),
         use=name in MUON,
     )
     for MUON in [("keller-muon", "moonlight-muon", "nanochat")]
-    for name, rule in RETOLD_RULES.items()
+    for name, rule in REIMPLEMENTED_RULES.items()
 }
-PEERS = {**CALLED, **RETOLD}
+PEERS = {**CALLED, **REIMPLEMENTED}
 HOUSE = ("no-norm-no-bias", "no-bias")
 """Policies of this project's own, which no codebase could be compared with."""

@@ -26,8 +26,8 @@ def test_the_codebases_that_can_be_called_are_installed() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_presets_equal_their_sources_on(name: str) -> None:
     model = ALL[name]()
-    subjects = classified(model)
-    outcomes = {preset: compare(preset, peer, model, subjects) for preset, peer in PEERS.items() if not missing(peer)}
+    parameters = classified(model)
+    outcomes = {preset: compare(preset, peer, model, parameters) for preset, peer in PEERS.items() if not missing(peer)}
     assert not {preset: outcome.differences for preset, outcome in outcomes.items() if outcome.differences}
     assert {preset for preset, outcome in outcomes.items() if outcome.crash} <= FAIL_THEMSELVES
 

@@ -24,8 +24,10 @@ def test_the_sample_is_large_enough_to_mean_something() -> None:
 @pytest.mark.parametrize("name", SAMPLE)
 def test_the_preset_equals_timms_own_groups_and_totals_are_right(name: str) -> None:
     model = SAMPLE[name]()
-    subjects = classified(model)
-    assert sum(one.parameter.numel for one in subjects) == sum(tensor.numel() for tensor in model.parameters())
-    outcome = compare("timm", PEERS["timm"], model, subjects)
+    parameters = classified(model)
+    assert sum(classified.parameter.numel for classified in parameters) == sum(
+        tensor.numel() for tensor in model.parameters()
+    )
+    outcome = compare("timm", PEERS["timm"], model, parameters)
     assert (outcome.differences, outcome.crash) == ((), "")
     assert outcome.parameters == len(list(model.parameters()))

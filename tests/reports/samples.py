@@ -10,9 +10,8 @@ from decay_audit.model.observations import Observation, Optimizer, ParamGroup
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified, Confidence, Evidence, Layer, Role
-from decay_audit.rulesets import plan as decisions
 from decay_audit.rulesets.conditions import When
-from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import Amount, Rule, RuleSet
 
 HOUSE = RuleSet(
@@ -56,7 +55,7 @@ def classified(
 
 def plan(parameters: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Plan:
     """Decide by the house's rules."""
-    return decisions.plan(parameters, ruleset)
+    return decide(parameters, ruleset)
 
 
 def report(parameters: Iterable[Classified], ruleset: RuleSet = HOUSE) -> Report:

@@ -11,8 +11,8 @@ from decay_audit.rulesets.matching import compile_when
 from tests.rulesets.handwritten import LAYER_NORM, ROOT, subject, unowned
 
 
-def holds(one: Classified, names: Any = "canonical", **when: Any) -> bool | None:
-    return compile_when(When(**when), names)(one)
+def holds(classified: Classified, names: Any = "canonical", **when: Any) -> bool | None:
+    return compile_when(When(**when), names)(classified)
 
 
 @pytest.mark.parametrize(
@@ -102,16 +102,16 @@ def test_declared_names_are_compared_in_the_form_that_is_asked_for(
 
 
 def test_keywords_are_their_own_list() -> None:
-    one = subject("a.cpb_mlp.weight", declaration=Declaration(keywords=("cpb_mlp",)))
-    assert holds(one, declared_no_decay="keywords") is True
-    assert holds(one, declared_no_decay="substring") is False
+    classified = subject("a.cpb_mlp.weight", declaration=Declaration(keywords=("cpb_mlp",)))
+    assert holds(classified, declared_no_decay="keywords") is True
+    assert holds(classified, declared_no_decay="substring") is False
 
 
 def test_what_a_submodule_declares_counts_only_where_submodules_are_asked() -> None:
     tower = Owner(name="visual", types=("model.Tower",), parent=ROOT, declaration=Declaration(names=("pos_embed",)))
-    one = subject("visual.pos_embed", parent=tower.parent, types=tower.types)
+    classified = subject("visual.pos_embed", parent=tower.parent, types=tower.types)
     inside = Classified(
-        parameter=type(one.parameter)(
+        parameter=type(classified.parameter)(
             name="visual.pos_embed", raw_name="visual.pos_embed", shape=(1, 4), dtype="float32", owner=tower
         ),
         role="position_embedding",
@@ -124,12 +124,12 @@ def test_what_a_submodule_declares_counts_only_where_submodules_are_asked() -> N
 
 
 def test_every_key_must_hold_and_a_list_means_any() -> None:
-    one = subject(role="bias", layer="conv")
-    assert holds(one, role=("bias", "norm_bias"), layer="conv") is True
-    assert holds(one, role="bias", layer="linear") is False
-    assert holds(one, any_=(When(role="norm_bias"), When(layer="conv"))) is True
-    assert holds(one, all_=(When(role="bias"), When(layer="linear"))) is False
-    assert holds(one, not_=When(layer="conv")) is False
+    classified = subject(role="bias", layer="conv")
+    assert holds(classified, role=("bias", "norm_bias"), layer="conv") is True
+    assert holds(classified, role="bias", layer="linear") is False
+    assert holds(classified, any_=(When(role="norm_bias"), When(layer="conv"))) is True
+    assert holds(classified, all_=(When(role="bias"), When(layer="linear"))) is False
+    assert holds(classified, not_=When(layer="conv")) is False
 
 
 @pytest.mark.parametrize(

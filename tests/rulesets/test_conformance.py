@@ -12,14 +12,14 @@ from typer.testing import CliRunner
 from decay_audit.cli import app
 from decay_audit.reports import render_conformance as say
 from decay_audit.rulesets.conformance import Conformance, Treatment, differences
-from decay_audit.rulesets.plan import plan
+from decay_audit.rulesets.plan import decide
 from decay_audit.rulesets.ruleset import Amount, RuleSet
 from tests.rulesets.handwritten import subject
 
 MMENGINE = "x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(norm_decay_mult=0.0))\n"
 LLM_FOUNDRY = "optimizer: {weight_decay: 0.1, param_groups: [{param_str_match: norm, weight_decay: 0.0}]}\n"
 RULES = RuleSet(name="ours", weight_decay=0.1, default=Amount())
-DECIDED = plan([subject("a.weight"), subject("b.weight"), subject("c.weight", trainable=False)], RULES)
+DECIDED = decide([subject("a.weight"), subject("b.weight"), subject("c.weight", trainable=False)], RULES)
 
 
 def checked(text: str, source: str, target: str, folder: Path, suffix: str = ".py") -> Any:
@@ -68,7 +68,7 @@ def test_each_channel_is_compared(theirs: Treatment, said: str) -> None:
 
 def test_who_hands_over_what_the_other_does_not_differs() -> None:
     found = differences(DECIDED, {"a.weight": Treatment(), "c.weight": Treatment(weight_decay=0.1)})
-    assert [(one.parameter, one.ours is None, one.theirs is None) for one in found] == [
+    assert [(match.parameter, match.ours is None, match.theirs is None) for match in found] == [
         ("b.weight", False, True),
         ("c.weight", True, False),
     ]

@@ -10,7 +10,7 @@ from decay_audit.reports.report import Report
 from decay_audit.roles import classify
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.matching import compile_when
-from decay_audit.rulesets.plan import plan
+from decay_audit.rulesets.plan import decide
 
 DEEP = 10_000
 TYPES = ("torch.nn.Linear", "torch.nn.Module")
@@ -31,19 +31,19 @@ def parameters() -> list[Parameter]:
 
 def test_what_lies_deep_is_named_and_decided_as_it_is(parameters: list[Parameter]) -> None:
     subjects = classify(parameters)
-    assert [one.role for one in subjects] == ["linear_weight", "bias"]
-    assert [one.decays for one in plan(subjects, load_rules("no-norm-no-bias")).decisions] == [True, False]
+    assert [classified.role for classified in subjects] == ["linear_weight", "bias"]
+    assert [decision.decays for decision in decide(subjects, load_rules("no-norm-no-bias")).decisions] == [True, False]
 
 
 def test_what_lies_deep_is_found_within_what_is_around_it_but_the_root(parameters: list[Parameter]) -> None:
     subjects = classify(parameters)
     for within, expected in (("models.Box", True), ("torch.nn.Linear", True), ("models.Outside", False)):
         test = compile_when(When(within=within), "canonical")
-        assert [test(one) for one in subjects] == [expected] * 2
+        assert [test(classified) for classified in subjects] == [expected] * 2
 
 
 @pytest.mark.parametrize("form", list(Format))
 def test_what_lies_deep_is_said_in_every_format(form: Format, parameters: list[Parameter]) -> None:
-    decided = plan(classify(parameters), load_rules("no-norm-no-bias"))
+    decided = decide(classify(parameters), load_rules("no-norm-no-bias"))
     report = Report(inventory=Inventory(target="deep", parameters=tuple(parameters)), plan=decided)
     assert form in (Format.SARIF, Format.GITHUB) or "a.a.a" in render(report, form)

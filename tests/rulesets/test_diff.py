@@ -50,20 +50,22 @@ def test_a_ruleset_does_not_differ_from_itself(swin: tuple[Classified, ...]) -> 
 
 def test_a_difference_says_the_role_the_parameters_and_both_rules(swin: tuple[Classified, ...]) -> None:
     compared = diff.compare(swin, presets("dino", "megatron", "hf-trainer"), 0.05)
-    (tables,) = [one for one in compared.differences if one.role == "relative_position_bias"]
+    (tables,) = [difference for difference in compared.differences if difference.role == "relative_position_bias"]
     assert len(tables.parameters) == 12
-    assert tables.numel == sum(one.parameter.numel for one in swin if one.parameter.name in tables.parameters)
+    assert tables.numel == sum(
+        parameter.parameter.numel for parameter in swin if parameter.parameter.name in tables.parameters
+    )
     assert [(side.weight_decay, side.rule) for side in tables.sides] == [
         (0.05, "default"),
         (0.05, "default"),
-        (0.0, "names"),
+        (0.0, "listed-names"),
     ]
 
 
 def test_one_base_coefficient_is_used_for_all_so_that_only_policies_differ(swin: tuple[Classified, ...]) -> None:
     compared = diff.compare(swin, presets("hf-trainer", "timm"))
     assert compared.weight_decay == 1e-5
-    assert all({side.weight_decay for side in one.sides} == {0.0, 1e-5} for one in compared.differences)
+    assert all({side.weight_decay for side in difference.sides} == {0.0, 1e-5} for difference in compared.differences)
 
 
 def test_the_gaps_between_three_are_those_of_each_pair(swin: tuple[Classified, ...]) -> None:
@@ -71,16 +73,16 @@ def test_the_gaps_between_three_are_those_of_each_pair(swin: tuple[Classified, .
     compared = diff.compare(swin, presets(*names), weight_decay=0.1)
     for gap in compared.gaps:
         pair = diff.compare(swin, presets(names[gap.first], names[gap.second]), weight_decay=0.1)
-        assert gap.parameters == sum(len(one.parameters) for one in pair.differences)
-        assert gap.numel == sum(one.numel for one in pair.differences)
+        assert gap.parameters == sum(len(difference.parameters) for difference in pair.differences)
+        assert gap.numel == sum(difference.numel for difference in pair.differences)
 
 
 def test_learning_rates_and_optimizers_are_differences_too() -> None:
     model = subjects(MODELS["language"]())
     compared = diff.compare(model, presets("keller-muon", "torch-default"))
-    assert {side.use for one in compared.differences for side in one.sides} == {"muon", "adamw", None}
+    assert {side.use for difference in compared.differences for side in difference.sides} == {"muon", "adamw", None}
     compared = diff.compare(model, presets("maskrcnn-benchmark", "nemo"), weight_decay=0.1)
-    assert {side.lr_scale for one in compared.differences for side in one.sides} == {1.0, 2.0}
+    assert {side.lr_scale for difference in compared.differences for side in difference.sides} == {1.0, 2.0}
 
 
 def test_what_differs_only_by_learning_rates_is_said_once_with_their_range() -> None:
@@ -90,7 +92,7 @@ def test_what_differs_only_by_learning_rates_is_said_once_with_their_range() -> 
 
     model = subjects(create_model("vit_tiny_patch16_224", num_classes=2))
     compared = diff.compare(model, presets("timm", "mae"), 0.05)
-    assert len({side.lr_scale for one in compared.differences for side in one.sides}) == 14
+    assert len({side.lr_scale for difference in compared.differences for side in difference.sides}) == 14
     text = reports.render_comparison(compared, "vit")
     assert text.count("linear weights") == 1
     assert "0.05, lr x0.03168..0.75" in text
@@ -102,7 +104,7 @@ def test_what_differs_only_by_learning_rates_is_said_once_with_their_range() -> 
 
 def test_a_ruleset_without_an_answer_is_named_and_the_others_are_compared(swin: tuple[Classified, ...]) -> None:
     compared = diff.compare(swin, presets("timm", "mingpt", "hf-trainer"), 0.05)
-    assert [one.ruleset for one in compared.refused] == ["mingpt"]
+    assert [refusal.ruleset for refusal in compared.refused] == ["mingpt"]
     assert compared.refused[0].reason.startswith("no rule of mingpt matches")
     without = diff.compare(swin, presets("timm", "hf-trainer"), 0.05)
     assert (compared.differences, compared.gaps) == (without.differences, without.gaps)
@@ -121,7 +123,7 @@ def test_which_finds_the_codebase_that_made_an_optimizer() -> None:
     optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.07))
     best, *others = diff.which(subjects(model), observed(model, optimizer), presets("no-bias", "timm", "mingpt"))
     assert (best.ruleset.name, best.weight_decay, best.exact) == ("timm", 0.07, True)
-    assert not any(one.exact for one in others)
+    assert not any(match.exact for match in others)
     assert others[-1].refused.startswith("no rule of mingpt")
 
 
@@ -139,14 +141,14 @@ def test_which_tells_apart_what_also_scales_learning_rates_or_routes() -> None:
     ]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.05)
     found = diff.which(subjects(model), observed(model, optimizer), presets("mae", "timm"))
-    assert [(one.ruleset.name, one.exact, one.scales, one.routes) for one in found] == [
+    assert [(match.ruleset.name, match.exact, match.scales, match.routes) for match in found] == [
         ("timm", True, False, False),
         ("mae", True, True, False),
     ]
     language = MODELS["language"]()
     everything = torch.optim.AdamW(language.parameters(), weight_decay=0.1)
     found = diff.which(subjects(language), observed(language, everything), presets("keller-muon", "torch-default"))
-    assert [(one.ruleset.name, one.routes) for one in found] == [("torch-default", False), ("keller-muon", True)]
+    assert [(match.ruleset.name, match.routes) for match in found] == [("torch-default", False), ("keller-muon", True)]
 
 
 def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
@@ -159,7 +161,7 @@ def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
     ]
     optimizer = torch.optim.SGD(groups, lr=0.1)
     (match,) = diff.which(subjects(model), observed(model, optimizer), presets("no-norm-no-bias"))
-    assert [(one.parameter, one.expected, one.found) for one in match.mismatches] == [
+    assert [(mismatch.parameter, mismatch.expected, mismatch.found) for mismatch in match.mismatches] == [
         ("1.weight", 0.0, 0.1),
         ("1.bias", 0.0, None),
     ]
@@ -201,8 +203,8 @@ def mixed(tmp_path: Path) -> tuple[str, Any]:
 def test_a_parameter_at_an_unknown_position_is_not_said_to_be_in_no_group(mixed: tuple[str, Any]) -> None:
     request = api.Request(target=mixed[0])
     found = api.which(api.load(request), request)
-    by_name = {one.ruleset.name: one for one in found}
-    assert not any(one.exact for one in found)
+    by_name = {match.ruleset.name: match for match in found}
+    assert not any(match.exact for match in found)
     assert (by_name["nanogpt"].mismatches, by_name["nanogpt"].unmatched) == ((), 2)
     everything = by_name["torch-default"]
     assert (everything.parameters, everything.unplaced, everything.mismatches, everything.unmatched) == (2, 4, (), 4)
@@ -214,7 +216,8 @@ def test_a_parameter_at_an_unknown_position_is_not_said_to_be_in_no_group(mixed:
 def test_json_tells_a_preset_that_fits_from_one_whose_coefficients_are_too_few(mixed: tuple[str, Any]) -> None:
     request = api.Request(target=mixed[0])
     by_name = {
-        one["ruleset"]: one for one in json.loads(reports.render_matches(api.which(api.load(request), request), "json"))
+        match["ruleset"]: match
+        for match in json.loads(reports.render_matches(api.which(api.load(request), request), "json"))
     }
     assert {
         name: by_name["nanogpt"][name] for name in ("parameters", "unplaced", "mismatches", "unmatched", "exact")
@@ -238,11 +241,11 @@ def test_a_preset_that_fits_where_no_position_is_known_is_not_said_to_be_exactly
     request = api.Request(target=str(tmp_path / "last.pt"))
     found = api.which(api.load(request), request)
     text = reports.render_matches(found)
-    assert [one.parameters for one in found if one.ruleset.name == "nanogpt"] == [0]
+    assert [match.parameters for match in found if match.ruleset.name == "nanogpt"] == [0]
     assert text.startswith("compared only how many of 4 parameters have each weight_decay: the saved optimizer")
     assert "as far as was compared, these do the same, with weight_decay 0.1:\n" in text
     assert "exactly" not in text
-    nearest = reports.render_matches([one for one in found if one.ruleset.name == "torch-default"])
+    nearest = reports.render_matches([match for match in found if match.ruleset.name == "torch-default"])
     assert nearest.endswith("torch-default, weight_decay 0.1   3 of 4 parameters differ")
 
 
@@ -250,7 +253,7 @@ def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mi
     request = api.Request(target=mixed[0])
     found = api.which(api.load(request), request)
     text = reports.render_matches(found)
-    assert f"{sum(one.needs_model for one in found)} presets need classes, declarations or attributes" in text
+    assert f"{sum(match.needs_model for match in found)} presets need classes, declarations or attributes" in text
     assert "torchvision" not in text
     assert "torchvision" in reports.render_matches(found, options=reports.Options(full=True))
 
@@ -261,7 +264,7 @@ def test_a_preset_whose_rules_make_no_difference_is_told_apart() -> None:
     found = diff.which(
         subjects(model), observed(model, optimizer), presets("tf-resnet", "keller-muon", "torch-default")
     )
-    assert [(one.ruleset.name, one.no_effect) for one in found] == [
+    assert [(match.ruleset.name, match.no_effect) for match in found] == [
         ("torch-default", False),
         ("tf-resnet", True),
         ("keller-muon", True),

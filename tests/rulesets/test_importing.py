@@ -12,12 +12,12 @@ from torch import nn
 
 from decay_audit import roles, rulesets
 from decay_audit.errors import RulesError
-from decay_audit.rulesets import plan as decisions
 from decay_audit.rulesets.importing import SOURCES, Imported, import_rules
 from decay_audit.rulesets.importing.read_config import read as read_values
+from decay_audit.rulesets.plan import decide
 from decay_audit.sources.module import read
 from tests.parity.models import MODELS
-from tests.parity.retelling import homes
+from tests.parity.reimplementing import homes
 
 MMENGINE = """\
     _base_ = ["swin.py"]
@@ -99,8 +99,12 @@ def imported(text: str, source: str, folder: Path, suffix: str = ".py") -> Impor
 
 def decided(found: Imported, model: nn.Module) -> dict[str, tuple[Any, ...]]:
     ruleset = rulesets.from_text(found.text, "imported.yaml")
-    plan = decisions.plan(roles.classify(read(model).parameters), ruleset)
-    return {one.name: (one.weight_decay, pytest.approx(one.lr_scale), one.use) for one in plan.decisions if one.grouped}
+    plan = decide(roles.classify(read(model).parameters), ruleset)
+    return {
+        decision.name: (decision.weight_decay, pytest.approx(decision.lr_scale), decision.use)
+        for decision in plan.decisions
+        if decision.grouped
+    }
 
 
 def expected(

@@ -6,8 +6,8 @@ import pytest
 
 from decay_audit import rulesets
 from decay_audit.errors import RulesError
-from decay_audit.rulesets import plan
 from decay_audit.rulesets.importing import Imported, import_rules
+from decay_audit.rulesets.plan import decide
 from tests.rulesets.handwritten import subject
 
 SCHEDULE = """\
@@ -160,8 +160,8 @@ def imported(text: str, source: str, folder: Path, suffix: str = ".py") -> Impor
 
 def decided(found: Imported, name: str, shape: tuple[int, ...] = (8,), **more: str) -> tuple[float, float]:
     types = (more.get("of", "torch.nn.Linear"), "torch.nn.Module")
-    (one,) = plan.plan([subject(name, shape, types=types)], rulesets.from_text(found.text, "x.yaml")).decisions
-    return one.weight_decay, round(one.lr_scale, 9)
+    (decision,) = decide([subject(name, shape, types=types)], rulesets.from_text(found.text, "x.yaml")).decisions
+    return decision.weight_decay, round(decision.lr_scale, 9)
 
 
 @pytest.fixture

@@ -59,10 +59,13 @@ def lessened(ruleset: RuleSet) -> Iterator[tuple[str, RuleSet]]:
             yield f"{channel}[{index}]", replace(ruleset, **{channel: fewer})
     for rule in ruleset.rules:
         other = replace(rule, amount=Amount(weight_decay=0.5))
-        yield f"amount of {rule.name}", replace(ruleset, rules=[other if one is rule else one for one in ruleset.rules])
+        yield (
+            f"amount of {rule.name}",
+            replace(ruleset, rules=[other if candidate is rule else candidate for candidate in ruleset.rules]),
+        )
         if rule.lenient:
             strict = replace(rule, lenient=False)
-            rules = [strict if one is rule else one for one in ruleset.rules]
+            rules = [strict if candidate is rule else candidate for candidate in ruleset.rules]
             yield f"leniency of {rule.name}", replace(ruleset, rules=rules)
     if (decay := ruleset.layer_decay) is not None and decay.layers is not None:
         for index, fewer in enumerate(but_one(decay.layers)):
@@ -132,7 +135,7 @@ def test_what_the_reader_refuses_the_schema_refuses(text: str) -> None:
 def row(name: str) -> str:
     """A preset's line of the table."""
     ruleset = rulesets.load(name)
-    compared = "called" if name in CALLED else "-" if name in HOUSE else "retold"
+    compared = "called" if name in CALLED else "-" if name in HOUSE else "reimplemented"
     return (
         f"| `{name}` | {ruleset.title} | {ruleset.source} | {ruleset.weight_decay:g} | {ruleset.frozen} | {compared} |"
     )
@@ -173,7 +176,7 @@ def test_the_comparison_with_every_architecture_has_every_preset_and_its_differe
         for line in written.partition("\n| preset |")[2].partition("\n## ")[0].splitlines()[2:]
     ]
     assert [(row[0], row[1]) for row in rows[:-1]] == [
-        (name, "called" if name in CALLED else "retold") for name in PRESETS if name not in HOUSE
+        (name, "called" if name in CALLED else "reimplemented") for name in PRESETS if name not in HOUSE
     ]
     assert all(int(row[2].replace(",", "")) + int(row[6].replace(",", "")) > 2000 for row in rows[:-1])
     _, _, known = README.read_text("utf-8").partition("## Known differences")

@@ -11,7 +11,7 @@ from decay_audit.checks.optimizers.foreign_tensors import check_foreign_tensors,
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import Classified
-from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, plan
+from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, decide
 from decay_audit.rulesets.ruleset import Amount, RuleSet
 from decay_audit.text import count_noun, format_shape, join_words
 
@@ -198,7 +198,7 @@ def _under_other_names(tied: Sequence[Decision], ruleset: RuleSet) -> dict[str, 
         name: _renamed(decision.classified, name) for decision in tied for name in decision.classified.parameter.tied_to
     }
     coefficients_only = replace(ruleset, default=ruleset.default or Amount(), lr_scale=(), layer_decay=None, routes=())
-    decisions = plan(renamed.values(), coefficients_only).decisions
+    decisions = decide(renamed.values(), coefficients_only).decisions
     return {
         decision.name: decision.weight_decay for decision in decisions if ruleset.default or decision.rule != DEFAULT
     }

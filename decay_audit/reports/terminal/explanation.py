@@ -179,5 +179,9 @@ def _key(key: str, value: object) -> str:
             return " and ".join(f"({_condition(item)})" for item in value)
         case "shape", list() | tuple():
             return f"shape is {value}"
+        case "declared_no_decay", "any":
+            return "the model declares that it does not decay"
+        case "declared_no_decay", _:
+            return f"the model declares that it does not decay ({_condition(value)})"
         case _:
             return f"{key} is {_condition(value)}"

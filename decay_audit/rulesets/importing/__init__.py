@@ -37,7 +37,7 @@ class Imported(Struct, frozen=True, kw_only=True):
 
     Attributes:
         text: the YAML, which loads as it is.
-        notes: what the configuration asks for that a ruleset cannot say, one sentence each.
+        notes: what the configuration asks for and a ruleset cannot express, one sentence each.
         source: the codebase.
         configuration: the plain values that the codebase's own function takes, where it can be called.
     """

@@ -22,7 +22,7 @@ _KINDS: tuple[tuple[str, str, Condition], ...] = (
     ("norm_decay_mult", "norms", {"owner": _NORMS}),
     ("bias_decay_mult", "biases", {"leaf": "bias", "not": _IN_DEFORMABLE}),
     ("dwconv_decay_mult", "depthwise", {"owner": "torch.nn.Conv2d", "any": _DEPTHWISE}),
-    ("flat_decay_mult", "flat", {"ndim": 1, "not": _IN_DEFORMABLE}),
+    ("flat_decay_mult", "vectors", {"ndim": 1, "not": _IN_DEFORMABLE}),
 )
 """The multipliers by kind of parameter, in order: the first that is set and whose condition holds decides."""
 
@@ -30,7 +30,7 @@ Keys = Mapping[str, Mapping[str, Any]]
 
 
 def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
-    """`paramwise_cfg`: custom keys, the longest first, then norms, biases, depthwise convolutions and flat tensors."""
+    """`paramwise_cfg`: custom keys, the longest first, then norms, biases, depthwise convolutions and vectors."""
     wrapper = mapping_with(
         config, "paramwise_cfg", example="optim_wrapper = dict(optimizer=..., paramwise_cfg=dict(...))"
     )

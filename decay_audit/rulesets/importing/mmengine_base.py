@@ -1,4 +1,4 @@
-"""mmengine's `_base_`: the files that a configuration inherits from are read first, and its own keys go over theirs."""
+"""mmengine's `_base_`: the files that a configuration inherits from are read first, and its own keys go over keys."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,27 +28,27 @@ def _inherited(path: Path, heirs: tuple[Path, ...]) -> Any:  # noqa: ANN401
         return values
     if path.resolve() in heirs:
         raise RulesError(f"{path.name} inherits from itself by way of `{BASE}`")
-    found: dict[str, Any] = {}
-    lacking: list[str] = []
+    inherited: dict[str, Any] = {}
+    missing: list[str] = []
     for name in words(own[BASE]):
         base = path.parent / name
         if not base.is_file():
-            lacking.append(name)
+            missing.append(name)
             continue
-        theirs = _keys(_inherited(base, (*heirs, path.resolve())))
-        lacking += theirs.pop(BASE, [])
-        found = _over(found, theirs)
-    return [{**_over(found, own), BASE: lacking}]
+        keys = _keys(_inherited(base, (*heirs, path.resolve())))
+        missing += keys.pop(BASE, [])
+        inherited = _over(inherited, keys)
+    return [{**_over(inherited, own), BASE: missing}]
 
 
 def _keys(values: Any) -> dict[str, Any]:  # noqa: ANN401
     """A file's own keys: those of a mapping, or the names that Python assigns."""
-    each = values if isinstance(values, list) else [values]
-    return {key: value for one in each if isinstance(one, dict) for key, value in one.items()}
+    parts = values if isinstance(values, list) else [values]
+    return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
 
 
 def _over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Put keys over others: mappings are joined, unless `_delete_=True` says that this one replaces."""
+    """Put a file's own keys over those of its base: mappings are merged, unless `_delete_=True` says to replace."""
     merged = dict(base)
     for key, value in own.items():
         if isinstance(value, dict):

@@ -103,8 +103,8 @@ def olmo_core(config: Any, name: str) -> Draft:  # noqa: ANN401
 
 def basecls(config: Any, name: str) -> Draft:  # noqa: ANN401
     """`weight_decay`: pairs of a coefficient and a pattern or classes, in order, and the coefficient of the rest."""
-    policies = (one.get("weight_decay") for one in mappings(config))
-    policy = next((one for one in policies if isinstance(one, list) and one), None)
+    values = (mapping.get("weight_decay") for mapping in mappings(config))
+    policy = next((value for value in values if isinstance(value, list) and value), None)
     if policy is None:
         raise RulesError("the file has no list `weight_decay`", 'expected something like: [(0, "bias"), 1e-4]')
     *pairs, last = policy
@@ -129,17 +129,17 @@ def _basecls_condition(pattern: Any) -> Condition:  # noqa: ANN401
     if type(pattern) is str:
         return {"name_regex": pattern}
     classes = [
-        known
-        for one in (pattern if isinstance(pattern, list) else [pattern])
-        for known in (_NORMS if str(one).endswith("NORM_TYPES") else (f"torch.nn.{str(one).rpartition('.')[2]}",))
+        torch_class
+        for name in map(str, pattern if isinstance(pattern, list) else [pattern])
+        for torch_class in (_NORMS if name.endswith("NORM_TYPES") else (f"torch.nn.{name.rpartition('.')[2]}",))
     ]
     return {"owner": classes}
 
 
 def _groups(config: Any, key: str, needed: str, example: str) -> list[dict[str, Any]]:  # noqa: ANN401
     """The non-empty list of mappings under a key."""
-    for one in mappings(config):
-        groups = one.get(key)
+    for mapping in mappings(config):
+        groups = mapping.get(key)
         if isinstance(groups, list) and groups and all(isinstance(group, dict) and needed in group for group in groups):
             return groups
     raise RulesError(

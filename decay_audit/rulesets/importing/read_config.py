@@ -57,17 +57,17 @@ def _plain(node: Node) -> Any:  # noqa: ANN401
 
 
 def _from_python(text: str) -> list[Any]:
-    """The value of each assignment, returned or bare expression, in order; names stand for what they were given."""
+    """List the values of assignments, return statements and bare expressions, in order; names get their values."""
     known: dict[str, Any] = {}
-    found: list[Any] = []
+    values: list[Any] = []
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Assign(targets=[target], value=value) | ast.AnnAssign(target=target, value=ast.expr() as value):
                 known[ast.unparse(target)] = _value(value, known)
-                found.append({ast.unparse(target).rpartition(".")[2]: known[ast.unparse(target)]})
+                values.append({ast.unparse(target).rpartition(".")[2]: known[ast.unparse(target)]})
             case ast.Return(value=ast.expr() as value) | ast.Expr(value=value) | ast.withitem(context_expr=value):
-                found.append(_value(value, known))
-    return found
+                values.append(_value(value, known))
+    return values
 
 
 def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
@@ -87,30 +87,30 @@ def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
 
 
 def _display(node: ast.Dict, known: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     for key, item in zip(node.keys, node.values, strict=True):
         value = _value(item, known)
         if key is not None:
-            made[str(_value(key, known))] = value
+            mapping[str(_value(key, known))] = value
         elif isinstance(value, dict):
-            made |= value
-    return made
+            mapping |= value
+    return mapping
 
 
 def _call(node: ast.Call, known: Mapping[str, Any]) -> dict[str, Any]:
     """`dict(a=1)` is a mapping, and so is any other call, which keeps what it called."""
-    made: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
     for keyword in node.keywords:
         value = _value(keyword.value, known)
         if keyword.arg is not None:
-            made[keyword.arg] = value
+            mapping[keyword.arg] = value
         elif isinstance(value, dict):
-            made |= value
+            mapping |= value
     name = ast.unparse(node.func)
     if name == "dict":
-        return made
-    positional = {ARGUMENTS: [_value(one, known) for one in node.args]} if node.args else {}
-    return {CALLED: name, **positional, **made}
+        return mapping
+    positional = {ARGUMENTS: [_value(argument, known) for argument in node.args]} if node.args else {}
+    return {CALLED: name, **positional, **mapping}
 
 
 def _arithmetic(node: ast.UnaryOp | ast.BinOp, known: Mapping[str, Any]) -> Any:  # noqa: ANN401

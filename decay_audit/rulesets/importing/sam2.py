@@ -29,8 +29,8 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         source="facebookresearch/sam2, training/optimizer.py, construct_optimizer",
         weight_decay=base,
         patterns=[
-            Pattern(name=f"group-{index}", when=_condition(one), weight_decay=_start(one, config, "weight_decay"))
-            for index, one in enumerate(chosen, start=1)
+            Pattern(name=f"group-{index}", when=_condition(entry), weight_decay=_start(entry, config, "weight_decay"))
+            for index, entry in enumerate(chosen, start=1)
         ],
         frozen="include",
         lr_scale=rates or (),
@@ -40,8 +40,8 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
 
 def _split(entries: Sequence[Entry]) -> tuple[list[Entry], Entry | None]:
     """The entries that name parameters, and the one for the rest."""
-    naming = [one for one in entries if "param_names" in one or "module_cls_names" in one]
-    return naming, next((one for one in entries if one not in naming), None)
+    naming = [entry for entry in entries if "param_names" in entry or "module_cls_names" in entry]
+    return naming, next((entry for entry in entries if entry not in naming), None)
 
 
 def _condition(entry: Entry) -> Condition:
@@ -53,8 +53,8 @@ def _condition(entry: Entry) -> Condition:
 def _start(entry: Entry, config: Any, option: str) -> float:  # noqa: ANN401
     """The value at the start of the entry's schedule; `${a.b}` is looked up in the file."""
     value = _scheduled(entry.get("scheduler"))
-    found = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    for part in found[1].split(".") if found else ():
+    reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    for part in reference[1].split(".") if reference else ():
         config = value = config.get(part) if isinstance(config, dict) else None
     return number(value, f"the value of {option} for {words(entry.get('param_names')) or 'the rest'}")
 
@@ -73,19 +73,19 @@ def _rates(entries: Any, config: Any) -> list[tuple[Condition, float]] | None:  
     chosen, rest = _split(entries) if isinstance(entries, list) else ([], None)
     try:
         base = 0.0 if rest is None else _start(rest, config, "lr")
-        return [(_condition(one), _start(one, config, "lr") / base) for one in chosen] if base else []
+        return [(_condition(entry), _start(entry, config, "lr") / base) for entry in chosen] if base else []
     except RulesError:
         return None
 
 
 def _notes(config: Any, options: Mapping[str, Any], rates: object) -> Iterator[str]:  # noqa: ANN401
     yield "SAM 2 refuses patterns and classes that match nothing, and entries that overlap."
-    if any(one.get("param_group_modifiers") for one in mappings(config)):
+    if any(mapping.get("param_group_modifiers") for mapping in mappings(config)):
         yield "param_group_modifiers (learning rates by layer) are not imported."
     if rates is None:
         yield "Learning rates are not imported: they are known only when the code runs."
-    schedulers = [one.get("scheduler") or {} for one in options["weight_decay"]]
-    if any("end_value" in one for one in schedulers):
+    schedulers = [entry.get("scheduler") or {} for entry in options["weight_decay"]]
+    if any("end_value" in scheduler for scheduler in schedulers):
         yield "weight_decay is scheduled: the values are those at the start."
     others = sorted(set(options) - {"lr", "weight_decay"})
     if others:

@@ -9,7 +9,7 @@ from math import isclose
 from decay_audit import roles
 from decay_audit.errors import PlanError
 from decay_audit.model.parameters import Declaration, Owner, Parameter, declared_no_decay
-from decay_audit.rulesets.plan import Decision, plan
+from decay_audit.rulesets.plan import Decision, decide
 from decay_audit.rulesets.ruleset import Amount, Example, RuleSet
 from decay_audit.rulesets.yaml.form import AmountForm, ExampleForm
 
@@ -53,7 +53,7 @@ def failures(ruleset: RuleSet) -> Iterator[str]:
         others = [other.parameter for other in ruleset.examples if other.parameter.name != parameter.name]
         model = [parameter, *({other.name: other for other in others}.values() if ruleset.layer_decay else ())]
         try:
-            decision = plan(roles.classify(model), ruleset).decisions[0]
+            decision = decide(roles.classify(model), ruleset).decisions[0]
         except PlanError as error:
             if ruleset_example.rule != REFUSED:
                 yield f"{ruleset_example.location}: the example {parameter.name}: {error.message}"

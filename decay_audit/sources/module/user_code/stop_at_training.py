@@ -73,8 +73,8 @@ class _TrainingWatch:
     def before_forward(self, module: nn.Module, args: object) -> None:  # noqa: ARG002
         if not self.optimizers:
             return
-        held = {id(tensor) for optimizer in self.optimizers for tensor in _tensors(optimizer)}
-        if any(id(parameter) in held for parameter in module.parameters()) and _is_in_a_loop(sys._getframe(1)):
+        optimized = {id(tensor) for optimizer in self.optimizers for tensor in _tensors(optimizer)}
+        if any(id(parameter) in optimized for parameter in module.parameters()) and _is_in_a_loop(sys._getframe(1)):
             self.stop()
 
     def before_iteration(self, iterate: Callable[..., object]) -> Callable[..., object]:
@@ -130,16 +130,16 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 def _in_a_library_that_is_imported(frame: FrameType) -> bool:
     """Whether the import of an installed package runs this code: a test of itself, and not the user's training."""
-    modules = (each.f_code.co_filename for each in _frames(frame) if each.f_code.co_name == "<module>")
+    modules = (caller.f_code.co_filename for caller in _frames(frame) if caller.f_code.co_name == "<module>")
     return "site-packages" in next(modules, "")
 
 
 def _is_in_a_loop(frame: FrameType) -> bool:
     return any(
-        first <= each.f_lineno <= last
-        for each in _frames(frame)
-        if not each.f_code.co_filename.startswith((_TORCH_FOLDER, "<", __file__))
-        for first, last in _loops(each.f_code.co_filename)
+        first <= caller.f_lineno <= last
+        for caller in _frames(frame)
+        if not caller.f_code.co_filename.startswith((_TORCH_FOLDER, "<", __file__))
+        for first, last in _loops(caller.f_code.co_filename)
     )
 
 
@@ -160,11 +160,11 @@ def models_and_optimizers(error: BaseException, module: dict[str, Any]) -> dict[
         error: what ended them.
         module: the module's own names.
     """
-    found: dict[str, object] = {}
+    variables: dict[str, object] = {}
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_globals is module and trace.tb_frame.f_locals is not module:
             values = trace.tb_frame.f_locals.items()
-            found |= {name: value for name, value in values if isinstance(value, nn.Module | Optimizer)}
+            variables |= {name: value for name, value in values if isinstance(value, nn.Module | Optimizer)}
         trace = trace.tb_next
-    return found
+    return variables

@@ -21,13 +21,13 @@ SAME_ON_EVERY_DEVICE = (ImportError, SyntaxError, SystemExit)
 """Exceptions that come again whichever device the model is built on."""
 
 
-def as_target_error(error: BaseException, subject: str, context: ImportContext) -> TargetError:
+def as_target_error(error: BaseException, source: str, context: ImportContext) -> TargetError:
     """Describe an exception of user code; the caller raises the result `from error`.
 
     Args:
-        subject: what was loaded or evaluated; it opens the message where no line of user code is known.
+        source: what was loaded or evaluated; it opens the message where no line of user code is known.
     """
-    location = location_in_user_code(error, context) or subject
+    location = location_in_user_code(error, context) or source
     match error:
         case TargetError():
             return error

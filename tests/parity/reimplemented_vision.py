@@ -1,4 +1,4 @@
-"""Codebases of vision that cannot be installed, retold in our own words on live modules."""
+"""Codebases of vision that cannot be installed, implemented again in our own words, on live modules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,8 +7,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from tests.parity.retelling import (
-    Retold,
+from tests.parity.reimplementing import (
+    Reimplementation,
     Spares,
     by_name_and_shape,
     by_owner,
@@ -22,7 +22,7 @@ from tests.parity.retelling import (
 )
 
 
-def torchvision(*, swin: bool) -> Retold:
+def torchvision(*, swin: bool) -> Reimplementation:
     norms = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, _InstanceNorm, nn.LocalResponseNorm)
     keys = {"bias", "class_token", "position_embedding", "relative_position_bias_table"} if swin else set()
 
@@ -48,7 +48,7 @@ def swin(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
 
 def with_layers(
     spares: Callable[[nn.Module], Spares], rate: float, layer: Callable[[str, int], int], top: int | None = None
-) -> Retold:
+) -> Reimplementation:
     """A codebase whose learning rates fall with depth; `layer` takes a name and the number behind the last block."""
 
     def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
@@ -105,7 +105,7 @@ def convnext_layer(name: str, last: int) -> int:
     return last
 
 
-def dino_layers(spares: Spares, tokens: tuple[str, ...], *, looks_into_backbone: bool) -> Retold:
+def dino_layers(spares: Spares, tokens: tuple[str, ...], *, looks_into_backbone: bool) -> Reimplementation:
     """DINOv2 and DINOv3: as many layers as the model has blocks, and numbers from any name that speaks of blocks."""
 
     def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:

@@ -1,12 +1,12 @@
-"""Codebases of language models that cannot be installed, retold in our own words on live modules."""
+"""Codebases of language models that cannot be installed, implemented again in our own words, on live modules."""
 
 from typing import Any
 
 from torch import nn
 
-from tests.parity.retelling import (
+from tests.parity.reimplementing import (
     RefusesError,
-    Retold,
+    Reimplementation,
     Spares,
     declared,
     first_names,
@@ -14,7 +14,7 @@ from tests.parity.retelling import (
 )
 
 
-def hf_older(parts: tuple[str, ...], *, fold: bool) -> Retold:
+def hf_older(parts: tuple[str, ...], *, fold: bool) -> Reimplementation:
     """transformers before 4.53: listed classes on the way to a parameter, and parts of its name."""
     listed = {
         "ChameleonRMSNorm",
@@ -52,7 +52,7 @@ def hf_older(parts: tuple[str, ...], *, fold: bool) -> Retold:
     return rule
 
 
-def gpt_lists(*, frozen: bool, norms: tuple[type, ...]) -> Retold:
+def gpt_lists(*, frozen: bool, norms: tuple[type, ...]) -> Reimplementation:
     """minGPT and OLMo: two lists that every parameter must be in exactly one of."""
 
     def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
@@ -144,14 +144,14 @@ def flash_attention(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]
         owner, way = home[name]
         asked = name in names or any(word in name for word in words) or getattr(each, "_no_weight_decay", False)
         bias = name.split(".")[-1].endswith("bias")
-        inside = isinstance(owner, classes) or any(isinstance(one, classes) for one in way)
+        inside = isinstance(owner, classes) or any(isinstance(module, classes) for module in way)
         if isinstance(owner, nn.Linear) and inside and not asked and not bias:
             raise AssertionError(f"{name} is in both lists")
         answers[name] = (0.0 if asked or bias or inside else base,)
     return answers
 
 
-def muon(body: Spares) -> Retold:
+def muon(body: Spares) -> Reimplementation:
     return lambda model, base: {
         name: (base, 1.0, "muon" if body(name, each) else "adamw") for name, each in first_names(model, frozen=True)
     }

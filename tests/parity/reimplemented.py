@@ -1,4 +1,4 @@
-"""Codebases that cannot be installed, retold in our own words on live modules: oracles, not their code.
+"""The rules of codebases that cannot be installed, implemented again in our own words, on live modules.
 
 Each function gives (weight_decay, lr_scale, use), or a part of it, for every parameter that the codebase hands to an
 optimizer. Facts are from the versions that the presets name as their source.
@@ -8,19 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from tests.parity.retelling import (
-    Retold,
-    bare_bias,
-    by_name_and_shape,
-    by_owner,
-    dotted_bias,
-    either,
-    first_names,
-    flat,
-    has,
-    homes_of,
-)
-from tests.parity.retold_language import (
+from tests.parity.reimplemented_language import (
     flash_attention,
     gpt_lists,
     gpt_neox,
@@ -28,7 +16,7 @@ from tests.parity.retold_language import (
     muon,
     nanochat,
 )
-from tests.parity.retold_vision import (
+from tests.parity.reimplemented_vision import (
     beit_spares,
     convnext_layer,
     dino_layers,
@@ -41,12 +29,24 @@ from tests.parity.retold_vision import (
     with_layers,
     yolov5,
 )
+from tests.parity.reimplementing import (
+    Reimplementation,
+    bare_bias,
+    by_name_and_shape,
+    by_owner,
+    dotted_bias,
+    either,
+    first_names,
+    flat,
+    has,
+    homes_of,
+)
 
 DINO_TOKENS = ("pos_embed", "patch_embed", "mask_token", "cls_token")
 _TORCH_NORMS = (_BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 
 
-RETOLD_RULES: dict[str, Retold] = {
+REIMPLEMENTED_RULES: dict[str, Reimplementation] = {
     "torch-default": by_name_and_shape(lambda *_: False, frozen=True),
     "torchvision": torchvision(swin=False),
     "torchvision-swin": torchvision(swin=True),

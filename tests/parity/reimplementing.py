@@ -1,4 +1,4 @@
-"""What codebases are retold with: names, shapes, and the modules on the way to a parameter."""
+"""What the reimplemented rules share: names, shapes, and the modules on the way to a parameter."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +10,7 @@ class RefusesError(Exception):
     """The codebase stops with an error of its own on purpose: it has no answer for a parameter."""
 
 
-Retold = Callable[[nn.Module, float], dict[str, tuple[Any, ...]]]
+Reimplementation = Callable[[nn.Module, float], dict[str, tuple[Any, ...]]]
 
 
 Spares = Callable[[str, Tensor], bool]
@@ -34,7 +34,7 @@ def homes_of(model: nn.Module, name: str) -> nn.Module:
     return model.get_submodule(name.rpartition(".")[0])
 
 
-def by_name_and_shape(spares: Spares, *, frozen: bool = False) -> Retold:
+def by_name_and_shape(spares: Spares, *, frozen: bool = False) -> Reimplementation:
     """A codebase that asks for nothing but names and shapes."""
     return lambda model, base: {
         name: (0.0 if spares(name, each) else base,) for name, each in first_names(model, frozen=frozen)
@@ -68,7 +68,7 @@ def declared(model: nn.Module, hook: str = "no_weight_decay") -> set[str]:
 
 def by_owner(
     classes: tuple[type, ...], spares: Spares = lambda *_: False, *, frozen: bool = False, above: bool = False
-) -> Retold:
+) -> Reimplementation:
     """A codebase that asks for the class of the module that holds a parameter, or of any module on the way."""
 
     def rule(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
@@ -76,7 +76,7 @@ def by_owner(
         return {
             name: (
                 0.0
-                if any(isinstance(one, classes) for one in (home[name][1] if above else home[name][:1]))
+                if any(isinstance(module, classes) for module in (home[name][1] if above else home[name][:1]))
                 or spares(name, each)
                 else base,
             )
