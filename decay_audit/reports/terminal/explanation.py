@@ -173,15 +173,11 @@ def _key(key: str, value: object) -> str:
     match key, value:
         case "not", _:
             return f"not ({_condition(value)})"
-        case "any", list() | tuple():
-            return " or ".join(f"({_condition(item)})" for item in value)
-        case "all", list() | tuple():
-            return " and ".join(f"({_condition(item)})" for item in value)
+        case "any" | "all", list() | tuple():
+            return (" or " if key == "any" else " and ").join(f"({_condition(item)})" for item in value)
         case "shape", list() | tuple():
             return f"shape is {value}"
-        case "declared_no_decay", "any":
-            return "the model declares that it does not decay"
         case "declared_no_decay", _:
-            return f"the model declares that it does not decay ({_condition(value)})"
+            return f"the model declares that it does not decay{'' if value == 'any' else f' ({_condition(value)})'}"
         case _:
             return f"{key} is {_condition(value)}"
