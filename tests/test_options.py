@@ -65,6 +65,7 @@ def test_an_option_that_several_commands_have_is_the_same_in_all(command: str) -
         "migrate": {"--to", "--model", "--output"},
         "rules import": {"--check", "--from"},
         "check": {"--exit-zero"},
+        "lock": {"--check", "--update", "--output"},
     }.get(command, set())
     shared = {flag: option for flag, option in flags(command).items() if flag not in own and flag != "--help"}
     for flag, option in shared.items():

@@ -5,6 +5,7 @@
     loading      a Request -> LoadedTarget: the inventory, the built model, and the optimizers that were made for it
     making       an expression -> optimizers, and the model as it is when they have been made; for `loading`
     observing    a LoadedTarget, a Request -> what the live and saved optimizers do
+    locking      a Report -> a lock and its text; a lock file -> what differs from it
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report
     functions    what Python users call: audit, assert_decay, param_groups, plan, ...
     comparing    rulesets on one model: side by side, against an optimizer, against an imported codebase, one parameter

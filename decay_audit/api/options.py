@@ -144,6 +144,16 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
             config="everywhere",
         ),
     ] = ()
+    lock: Annotated[
+        str | None,
+        Option(
+            "Findings",
+            "Compare with a lock, too: a file that `decay-audit lock` wrote.",
+            metavar="FILE",
+            config="audits",
+            names_file=True,
+        ),
+    ] = None
     fail_on: Annotated[
         Severity, Option("Findings", "The lowest severity that makes the exit code 1.", config="everywhere")
     ] = "error"

@@ -1,14 +1,18 @@
 """A Request becomes a Report: load, classify, decide, observe, compare. This is the only way to a Report."""
 
 from math import isfinite
+from pathlib import Path
+
+from msgspec.structs import replace
 
 from decay_audit import roles, rulesets
+from decay_audit.api import locking
 from decay_audit.api.loading import load
 from decay_audit.api.observing import observe
 from decay_audit.api.request import Request
 from decay_audit.checks import check, coefficient_in_use, selected_codes
 from decay_audit.errors import DecayAssertionError, DecayAuditError
-from decay_audit.model.choices import Severity
+from decay_audit.model.choices import CoefficientSource, Severity
 from decay_audit.model.observations import Observation
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified
@@ -21,9 +25,10 @@ def run(request: Request) -> Report:
 
     Raises:
         DecayAuditError: the model or the optimizer cannot be read, made or stepped; the ruleset cannot be loaded or has
-            no answer for a parameter; or a code to select or ignore does not exist.
+            no answer for a parameter; a lock cannot be read; or a code to select or ignore does not exist.
     """
     codes = selected_codes.select_codes(request.select, request.ignore)
+    lock = None if request.lock is None else locking.read(Path(request.lock))
     loaded = load(request)
     observed = observe(loaded, request)
     ruleset = request.ruleset or rulesets.load(request.rules)
@@ -32,6 +37,7 @@ def run(request: Request) -> Report:
     adopted = weight_decay is None and bool(observed.observations)
     if adopted:
         weight_decay = _coefficient_in_use(classified, ruleset, observed.observations)
+    source: CoefficientSource = "optimizer" if adopted and weight_decay is not None else "ruleset"
     plan = make_plan(classified, ruleset, weight_decay)
     findings = check(
         loaded.inventory,
@@ -42,13 +48,17 @@ def run(request: Request) -> Report:
         coefficient_adopted=adopted,
         checkpoint=observed.checkpoint,
     )
-    return Report(
+    report = Report(
         inventory=loaded.inventory,
         plan=plan,
         optimizers=observed.optimizers,
         observations=observed.observations,
-        findings=tuple(finding for finding in findings if finding.code in codes),
+        findings=findings,
+        weight_decay_from=source if request.weight_decay is None else "option",
     )
+    if lock is not None:
+        report = locking.compare(report, lock, request)
+    return replace(report, findings=tuple(finding for finding in report.findings if finding.code in codes))
 
 
 def make_plan(classified: tuple[Classified, ...], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:

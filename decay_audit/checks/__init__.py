@@ -6,13 +6,14 @@ check() runs them all:
 - unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
 - observed_plan: joins the plan with live optimizers, and with saved ones
 - optimizers: what each of the two does, against the plan (DA101-105, DA2xx, DA5xx)
+- lock: decisions compared with those of an earlier time, in a lock file (DA7xx); `api.locking` runs it
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
 
 They share: codes (Finding, and the table of all codes), finding_text (the words and the fixes). selected_codes applies
 --select, --ignore and --fail-on afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from decay_audit.checks.codes import Finding
 from decay_audit.checks.observed_plan import observed_plans
@@ -32,7 +33,7 @@ from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.rulesets.plan import Plan
 
-__all__ = ["check", "check_optimizers", "coefficient_in_use"]
+__all__ = ["check", "check_optimizers", "coefficient_in_use", "in_order"]
 
 _OF_OPTIMIZERS = (
     check_coefficients,
@@ -73,6 +74,11 @@ def check(
         *check_checkpoint(inventories, optimizers),
         *check_resume(optimizers, {parameter.name: parameter.shape for parameter in inventory.parameters}, target),
     )
+    return in_order(findings)
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Sort findings: errors first, then by code."""
     return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.code)))
 
 

@@ -289,5 +289,27 @@ CODES: dict[str, Code] = {
         explanation="The file asks Python to import and call something that a state dict does not need. decay-audit "
         "never does: it lists the name here. torch.load(weights_only=False) would run the code.",
     ),
+    "DA701": Code(
+        title="a decision differs from the lock",
+        severity="error",
+        explanation="The lock says what was decided for the parameter, and what its optimizer did, when the lock was "
+        "written; now it is something else. Usual causes: a module was renamed and a rule or an optimizer goes by "
+        "names, the ruleset changed, or a param group was lost. If the change is intended, `decay-audit lock --update` "
+        "shows what changes and rewrites the lock. It is a note where only the role, the shape or the name of the rule "
+        "changed, and the decision is the same.",
+    ),
+    "DA702": Code(
+        title="a parameter is not in the lock",
+        severity="error",
+        explanation="The model has a parameter that it did not have when the lock was written. Read what is decided "
+        "for it; `decay-audit lock --update` then adds it to the lock.",
+    ),
+    "DA703": Code(
+        title="a parameter of the lock is not in the model",
+        severity="error",
+        explanation="The lock has a parameter that the model does not have any more. A parameter that was only renamed "
+        "is recognized by its shape, its role and the parts of its name that stayed; if its decision is the same, the "
+        "finding is a warning. `decay-audit lock --update` rewrites the lock.",
+    ),
 }
 """Every code, in order: the one place that tells its severity."""

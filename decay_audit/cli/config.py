@@ -132,8 +132,14 @@ def _set_options(table: Any) -> dict[str, Any]:  # noqa: ANN401 - of a type that
 def from_folder(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Make paths relative to the folder of pyproject.toml relative to the current folder, where commands run."""
     return {
-        name: path_from(folder, value) if OPTIONS[name].option.names_file else value for name, value in options.items()
+        name: _option_from(folder, name, value) if OPTIONS[name].option.names_file else value
+        for name, value in options.items()
     }
+
+
+def _option_from(folder: Path, name: str, value: str) -> str:
+    """Rewrite the path in an option; a lock may be a file that is not written yet."""
+    return os.path.relpath(folder / value) if name == "lock" else path_from(folder, value)
 
 
 def path_from(folder: Path, value: str) -> str:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from decay_audit.cli import screen
 from decay_audit.cli.command import register
-from decay_audit.cli.verbs import check, diff, emit, explain, inspect, migrate, rules
+from decay_audit.cli.verbs import check, diff, emit, explain, inspect, lock, migrate, rules
 from decay_audit.errors import DecayAuditError, inspect_command, shell_join
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -100,6 +100,7 @@ def root(
     context.default_map = {
         "inspect": defaults,
         "check": defaults,
+        "lock": defaults,
         "explain": defaults,
         "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # there, it is a class
         "diff": {name: value for name, value in defaults.items() if name != "rules"},  # there, rulesets are compared
@@ -107,6 +108,6 @@ def root(
     }
 
 
-for verb in (inspect.inspect, check.check, emit.emit, diff.diff, explain.explain, migrate.migrate):
+for verb in (inspect.inspect, check.check, lock.lock, emit.emit, diff.diff, explain.explain, migrate.migrate):
     register(app, verb)
 app.add_typer(rules.app, name="rules")

@@ -11,6 +11,9 @@ Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # worst first
 
+CoefficientSource = Literal["ruleset", "option", "optimizer"]
+"""Where the base coefficient of a plan comes from: the ruleset, the option `--weight-decay`, or the optimizers."""
+
 Color = Literal["auto", "always", "never"]
 """When to colour what goes to a terminal."""
 

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from decay_audit.checks.codes import Finding
+from decay_audit.model.choices import CoefficientSource
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.rulesets.plan import Plan
@@ -12,6 +13,7 @@ class Report(Struct, frozen=True, kw_only=True, eq=False):
     """An inventory, the plan for it, what optimizers do, and the findings.
 
     Attributes:
+        weight_decay_from: where the base coefficient of the plan comes from.
         hidden: how many parameters of the model a filter has taken out of the inventory and the plan.
     """
 
@@ -21,6 +23,7 @@ class Report(Struct, frozen=True, kw_only=True, eq=False):
     observations: tuple[Observation, ...] = ()
     findings: tuple[Finding, ...] = ()
     hidden: int = 0
+    weight_decay_from: CoefficientSource = "ruleset"
 
     def __repr__(self) -> str:
         """Stay short where a session prints it: a large model has a million characters of decisions."""

@@ -1,7 +1,6 @@
 """`decay-audit check`: the verdict, of one target or of the audits in pyproject.toml."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,22 +10,10 @@ from msgspec.structs import replace
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
 from decay_audit.cli import screen
 from decay_audit.cli.arguments import OptionalTarget
-from decay_audit.errors import DecayAuditError
+from decay_audit.cli.audits import Audit, audits_of
 
 if TYPE_CHECKING:
-    from decay_audit.api import Request
     from decay_audit.reports.report import Report
-
-
-class Audit(Struct, frozen=True, kw_only=True):
-    """What to compare.
-
-    Attributes:
-        title: tells it from other audits of its target; may be empty.
-    """
-
-    request: "Request"
-    title: str = ""
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
@@ -49,12 +36,10 @@ def check(
 
     The exit code is 1 if they differ. Without a target, the audits in pyproject.toml are run.
     """
-    from decay_audit import api, reports
+    from decay_audit import reports
 
     with screen.progress(output) as progress:
-        request = api.request_for(target or "", options, progress)
-        audits = [Audit(request=request)] if target else _configured(request, _typed_options(context))
-        verdicts = [_run(audit) for audit in audits]
+        verdicts = [_run(audit) for audit in audits_of(context, target, options, progress)]
     several = len(verdicts) > 1
     texts = [
         reports.render_findings(
@@ -69,44 +54,6 @@ def check(
         screen.print_message(line, quiet=output.quiet)
     if not exit_zero and any(verdict.fails for verdict in verdicts):
         raise typer.Exit(1)
-
-
-def _typed_options(context: typer.Context) -> frozenset[str]:
-    """Name the options that are on the command line. They win over those of an audit."""
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
-
-
-def _configured(request: "Request", typed_options: frozenset[str]) -> list[Audit]:
-    """List the audits of the nearest pyproject.toml, each a request with the options that it sets itself.
-
-    Raises:
-        DecayAuditError: there is none. Nothing would be checked, so this does not pass.
-    """
-    from decay_audit.cli import config
-
-    file = config.find(Path.cwd())
-    audits = config.load(file).audits if file else ()
-    if file is None or not audits:
-        raise DecayAuditError(
-            "nothing to check: no TARGET, and no [[tool.decay-audit.audits]] in a pyproject.toml here or above",
-            "decay-audit check model.py",
-        )
-    return [
-        Audit(
-            request=replace(
-                request,
-                target=config.path_from(file.parent, audit.target),
-                **{
-                    name: value
-                    for name, value in config.from_folder(audit.options, file.parent).items()
-                    if name not in typed_options
-                },
-            ),
-            title=config.title(audit, audits),
-        )
-        for audit in audits
-    ]
 
 
 def _run(audit: Audit) -> Verdict:

@@ -1,0 +1,92 @@
+"""Two sets of entries become Changes: which parameters are decided in another way, which are new, gone or renamed."""
+
+from msgspec import Struct
+
+from decay_audit.checks.lock.entries import Entries, Entry
+from decay_audit.checks.lock.renames import find_renames
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """One parameter that both sides have.
+
+    Attributes:
+        name: its name now.
+        old_name: its name before; the same unless it was renamed.
+    """
+
+    name: str
+    old_name: str
+    before: Entry
+    after: Entry
+
+    @property
+    def renamed(self) -> bool:
+        """Whether it has another name now."""
+        return self.name != self.old_name
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything but an optimizer that only one side has differs."""
+        return self.renamed or self.decided_differently or self.observed_differently or self.described_differently
+
+    @property
+    def decided_differently(self) -> bool:
+        """Whether another decision is made: the coefficient, the learning rate, or the optimizer that takes it."""
+        return self.before.decision != self.after.decision
+
+    @property
+    def observed_differently(self) -> bool:
+        """Whether optimizers do something else to it. Both sides must have an optimizer."""
+        return bool(self.before.observed and self.after.observed) and self.before.observed != self.after.observed
+
+    @property
+    def described_differently(self) -> bool:
+        """Whether its shape or its role is another one, or another rule decides."""
+        before, after = self.before, self.after
+        return (before.shape, before.role, before.rule) != (after.shape, after.role, after.rule)
+
+
+class Changes(Struct, frozen=True, kw_only=True):
+    """What differs between two sets of entries.
+
+    Attributes:
+        changed: parameters of both sides that differ in any way, in the order of the new side.
+        added: names on the new side alone.
+        gone: names on the old side alone.
+    """
+
+    changed: tuple[Change, ...] = ()
+    added: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether anything differs."""
+        return bool(self.changed or self.added or self.gone)
+
+
+def compare(before: Entries, after: Entries) -> Changes:
+    """Compare two sets of entries, by name; renamed parameters are recognized."""
+    gone = {name: entry for name, entry in before.items() if name not in after}
+    added = {name: entry for name, entry in after.items() if name not in before}
+    renames = find_renames(gone, added)
+    old_names = {new_name: old_name for old_name, new_name in renames.items()}
+    changes = []
+    for name, entry in after.items():
+        old_name = old_names.get(name, name)
+        if (old_entry := before.get(old_name)) is None:
+            continue
+        if old_entry == entry and name == old_name:
+            continue
+        change = Change(name=name, old_name=old_name, before=old_entry, after=entry)
+        if (
+            name != old_name
+            or change.decided_differently
+            or change.observed_differently
+            or change.described_differently
+        ):
+            changes.append(change)
+    return Changes(
+        changed=tuple(changes),
+        added=tuple(name for name in added if name not in old_names),
+        gone=tuple(name for name in gone if name not in renames),
+    )

@@ -1,0 +1,214 @@
+"""A Lock <-> the text of a lock file: a header, then the parameters in order of their names.
+
+Parameters that differ only in the numbers of their blocks share a line: one changed decision is one changed line.
+
+    blocks.{0-11}.norm1.weight  192  norm_weight  weight_decay=0  rule=norms
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+from decay_audit.checks.lock.entries import Entry, Lock
+from decay_audit.errors import DecayAuditError
+
+FORM = "1"
+"""The version of the form of the file, in its first line."""
+
+_TITLE = "decay-audit lock"
+_COMMENT = "# `decay-audit check` compares with this file; `decay-audit lock --update` shows changes and rewrites it"
+_FIELDS = ("weight_decay", "lr_scale", "use", "rule", "observed")
+_WORD = re.compile(r'[\w.=+-]*"(?:[^"\\]|\\.)*"|\S+')
+_PLAIN = re.compile(r"[^\s\"{}\\=#<>|][^\s\"{}\\=]*")
+_CONFLICT = re.compile(r"<{7}( |$)|={7}$|>{7}( |$)|\|{7}( |$)")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+_SET = re.compile(r"\{([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\}")
+_MOST_NAMES = 10_000_000
+_REFUSED = "decay-audit lock TARGET writes a new one"
+
+Parts = tuple[str, ...]
+
+
+def write(lock: Lock) -> str:
+    """Write a lock as text. The order of the parameters in the model does not matter."""
+    header = [
+        f"{_TITLE} {FORM}",
+        _COMMENT,
+        f"target {_word(lock.target)}",
+        f"ruleset {_word(lock.ruleset)} {lock.ruleset_hash}",
+        f"weight_decay {lock.weight_decay} from {lock.weight_decay_from}",
+        *([f"optimizers {_word(lock.optimizers)}"] if lock.optimizers else []),
+        f"versions {_word(lock.versions)}",
+        "",
+    ]
+    rows = {_parts(name): _text(entry) for name, entry in lock.entries.items()}
+    lines = sorted(_folded(rows).items(), key=lambda row: [_sort_key(part) for part in row[0]])
+    return "".join(f"{line}\n" for line in (*header, *(f"{'.'.join(parts)}  {text}" for parts, text in lines)))
+
+
+def _parts(name: str) -> Parts:
+    """Split a name at its dots; a name with characters of this file's own syntax is quoted and has one part."""
+    word = _word(name)
+    return tuple(name.split(".")) if word == name else (word,)
+
+
+def _text(entry: Entry) -> str:
+    values = ((field, getattr(entry, field)) for field in _FIELDS)
+    settings = (
+        f"{field}={_word(value)}" for field, value in values if value and not (field == "lr_scale" and value == "1")
+    )
+    return "  ".join((entry.shape, entry.role, *settings))
+
+
+def _word(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) and text.isprintable() else json.dumps(text)
+
+
+def _sort_key(part: str) -> tuple[int, int, str]:
+    """Numbers come in their own order, before words."""
+    first = re.match(r"\{?([0-9]+)", part)
+    return (0, int(first[1][:9]), part) if first else (1, 0, part)
+
+
+def _folded(rows: Mapping[Parts, str]) -> dict[Parts, str]:
+    """Join rows that differ in one number, and in nothing else: the innermost number first."""
+    for axis in reversed(range(max(map(len, rows), default=0))):
+        alike: dict[tuple[Parts, Parts, str], list[str]] = {}
+        for parts, text in rows.items():
+            number = parts[axis] if axis < len(parts) and _NUMBER.fullmatch(parts[axis]) else None
+            key = (parts[:axis], parts[axis + 1 :], text) if number else (parts, (), text)
+            alike.setdefault(key, []).append(number or "")
+        rows = {
+            (*before, _number_set(numbers), *after) if numbers[0] else before: text
+            for (before, after, text), numbers in alike.items()
+        }
+    return dict(rows)
+
+
+def _number_set(numbers: list[str]) -> str:
+    if len(numbers) == 1:
+        return numbers[0]
+    ranges: list[list[int]] = []
+    for number in sorted(map(int, numbers)):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return "{" + ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges) + "}"
+
+
+def read(text: str, file: str) -> Lock:
+    """Read the text of a lock file.
+
+    Args:
+        file: its name, for messages.
+
+    Raises:
+        DecayAuditError: it is no lock, it holds a merge conflict, or a line cannot be read; the message has the line.
+    """
+    first, *lines = text.splitlines() or [""]
+    _refuse_conflict(first, file, 1)
+    if first != f"{_TITLE} {FORM}":
+        raise DecayAuditError(f"{file} is not a lock: its first line is not `{_TITLE} {FORM}`", _REFUSED)
+    header: dict[str, list[str]] = {}
+    entries: dict[str, Entry] = {}
+    line_of: dict[str, int] = {}
+    known: dict[str, Entry] = {}
+    in_header = True
+    for number, line in enumerate(lines, 2):
+        if not line or line[0] in "#<=>|":
+            _refuse_conflict(line, file, number)
+            in_header = in_header and bool(line)
+            continue
+        try:
+            if in_header:
+                key, *header[key] = _words(line)
+                continue
+            names, rest = _split(line)
+            entry = known.get(rest) or known.setdefault(rest, _entry(_words(rest)))
+            for name in names:
+                if name in entries:
+                    raise ValueError(f"{name} is also in line {line_of[name]}")
+                entries[name], line_of[name] = entry, number
+        except (ValueError, IndexError) as error:
+            raise DecayAuditError(f"{file}:{number}: this line cannot be read: {error}", _REFUSED) from error
+    return _lock(header, entries, line_of, file)
+
+
+def _refuse_conflict(line: str, file: str, number: int) -> None:
+    if _CONFLICT.match(line):
+        raise DecayAuditError(
+            f"{file}:{number}: a merge conflict is not resolved",
+            f"`decay-audit lock TARGET -o {file}` writes the lock anew; `git diff` then shows what it changes",
+        )
+
+
+def _lock(header: Mapping[str, list[str]], entries: Mapping[str, Entry], lines: Mapping[str, int], file: str) -> Lock:
+    try:
+        (target,), (ruleset, ruleset_hash) = header["target"], header["ruleset"]
+        weight_decay, _, source = header["weight_decay"]
+    except (KeyError, ValueError) as error:
+        hint = "the header has the lines target, ruleset and weight_decay"
+        raise DecayAuditError(f"{file}: its header is damaged", f"{hint}; {_REFUSED}") from error
+    if source not in ("ruleset", "option", "optimizer"):
+        raise DecayAuditError(f"{file}: weight_decay comes from `{source}`", "from ruleset, option or optimizer")
+    return Lock(
+        target=target,
+        ruleset=ruleset,
+        ruleset_hash=ruleset_hash,
+        weight_decay=weight_decay,
+        weight_decay_from=source,  # type: ignore[arg-type]
+        optimizers=" ".join(header.get("optimizers", ())),
+        versions=" ".join(header.get("versions", ())),
+        entries=entries,
+        lines=lines,
+    )
+
+
+def _words(line: str) -> list[str]:
+    return line.split() if '"' not in line else [_unquoted(word) for word in _WORD.findall(line)]
+
+
+def _unquoted(word: str) -> str:
+    key, quote, rest = word.partition('"')
+    return word if not quote else key + str(json.loads(quote + rest))
+
+
+def _split(line: str) -> tuple[Sequence[str], str]:
+    """Split a line into the names that it stands for, and the rest."""
+    if line[0] == '"':
+        name, end = json.JSONDecoder().raw_decode(line)
+        return (name,), line[end:]
+    pattern, _, rest = line.partition(" ")
+    return _names(pattern) if "{" in pattern else (pattern,), rest
+
+
+def _entry(words: list[str]) -> Entry:
+    shape, role, *settings = words
+    values = dict(setting.split("=", 1) for setting in settings)
+    if unknown := values.keys() - set(_FIELDS):
+        raise ValueError(f"`{min(unknown)}` is not one of {', '.join(_FIELDS)}")
+    if "weight_decay" not in values:
+        raise ValueError("it has no weight_decay")
+    return Entry(shape=shape, role=role, **values)
+
+
+def _names(pattern: str) -> Sequence[str]:
+    """List the names that a pattern stands for: `blocks.{0-2}.weight` for three."""
+    names = [""]
+    for index, text in enumerate(_SET.split(pattern)):
+        if index % 2 == 0 and not {"{", "}"}.isdisjoint(text):
+            raise ValueError(f"`{pattern}` has braces that hold no numbers")
+        choices = [text] if index % 2 == 0 else [str(number) for number in _numbers(text)]
+        if len(names) * len(choices) > _MOST_NAMES:
+            raise ValueError("it stands for too many parameters")
+        names = [f"{name}{choice}" for name in names for choice in choices]
+    return names
+
+
+def _numbers(text: str) -> Iterator[int]:
+    for part in text.split(","):
+        low, _, high = part.partition("-")
+        if int(high or low) - int(low) > _MOST_NAMES:
+            raise ValueError("it stands for too many parameters")
+        yield from range(int(low), int(high or low) + 1)

@@ -1,0 +1,107 @@
+"""Parameters that are gone and parameters that are new become pairs: an old name, and the new name of the same tensor.
+
+A rename replaces some parts of dotted names by others: `norm1` by `ln1`, `encoder` by `backbone.encoder`. Each such
+replacement is tried on all names, and the one that explains most of them wins. The shapes must be equal.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
+
+from decay_audit.checks.lock.entries import Entries
+
+Parts = tuple[str, ...]
+Replacement = tuple[Parts, Parts]
+"""The parts of a dotted name that were replaced, and what stands there now; either may be empty."""
+
+_PROBES = 24
+_CANDIDATES = 240
+_ROUNDS = 60
+_SIMILAR = 0.6
+
+
+def find_renames(gone: Entries, new: Entries) -> dict[str, str]:
+    """Pair old names with new names; each name is used once at most."""
+    old_parts = {name: tuple(name.split(".")) for name in gone}
+    new_parts = {name: tuple(name.split(".")) for name in new}
+    pairs: dict[str, str] = {}
+    tried: set[Replacement] = set()
+    for _ in range(_ROUNDS):
+        votes = _votes(gone, new, old_parts, new_parts)
+        votes = Counter({replacement: count for replacement, count in votes.items() if replacement not in tried})
+        if not votes:
+            break
+        best = max(votes, key=lambda replacement: (votes[replacement], -len(replacement[0]) - len(replacement[1])))
+        tried.add(best)
+        for name, other in _applied(best, gone, new, old_parts, new_parts).items():
+            pairs[name] = other
+            del old_parts[name], new_parts[other]
+        if not (old_parts and new_parts):
+            break
+    return pairs
+
+
+def _votes(
+    gone: Entries, new: Entries, old_parts: Mapping[str, Parts], new_parts: Mapping[str, Parts]
+) -> Counter[Replacement]:
+    """Count the replacements that would explain some of the names; an even sample of them suggests replacements."""
+    by_kind: dict[tuple[str, str], list[Parts]] = {}
+    for name, parts in new_parts.items():
+        by_kind.setdefault((new[name].shape, new[name].role), []).append(parts)
+    names = list(old_parts)
+    votes: Counter[Replacement] = Counter()
+    for name in names[:: max(1, len(names) // _PROBES)]:
+        candidates = by_kind.get((gone[name].shape, gone[name].role), [])
+        for other in candidates[:: max(1, len(candidates) // _CANDIDATES)]:
+            if _is_similar(old_parts[name], other):
+                votes[_replacement(old_parts[name], other)] += 1
+    return votes
+
+
+def _is_similar(old: Parts, new: Parts) -> bool:
+    """Whether the names share a part that is not a number, or are spelled alike."""
+    shared = {part for part in old if not part.isdigit()} & set(new)
+    leaf_alone = len(shared) == 1 and old[-1] in shared and len(old) > 1 and old[-1] == new[-1]
+    if shared and not leaf_alone:
+        return True
+    if leaf_alone:
+        return True
+    matcher = SequenceMatcher(None, ".".join(old), ".".join(new), autojunk=False)
+    return matcher.quick_ratio() >= _SIMILAR and matcher.ratio() >= _SIMILAR
+
+
+def _replacement(old: Parts, new: Parts) -> Replacement:
+    start = 0
+    while start < min(len(old), len(new)) and old[start] == new[start]:
+        start += 1
+    end = 0
+    while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
+        end += 1
+    return old[start : len(old) - end], new[start : len(new) - end]
+
+
+def _applied(
+    replacement: Replacement,
+    gone: Entries,
+    new: Entries,
+    old_parts: Mapping[str, Parts],
+    new_parts: Mapping[str, Parts],
+) -> dict[str, str]:
+    """Apply a replacement to all old names, and keep what leads to a new name with the same shape."""
+    pairs: dict[str, str] = {}
+    taken: set[str] = set()
+    for name, parts in old_parts.items():
+        for result in _results(parts, replacement):
+            other = ".".join(result)
+            if other in new_parts and other not in taken and new[other].shape == gone[name].shape:
+                pairs[name] = other
+                taken.add(other)
+                break
+    return pairs
+
+
+def _results(parts: Parts, replacement: Replacement) -> Iterator[Parts]:
+    before, after = replacement
+    for start in range(len(parts) - len(before) + 1):
+        if parts[start : start + len(before)] == before:
+            yield (*parts[:start], *after, *parts[start + len(before) :])
