@@ -14,8 +14,7 @@ from decay_audit.checks.lock.entries import Lock, hash_ruleset, plan_entries
 from decay_audit.checks.lock.findings import check_lock
 from decay_audit.errors import DecayAuditError, shell_join
 from decay_audit.reports.report import Report
-from decay_audit.rulesets import plan as plans
-from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.text import format_coefficient
 
 DEFAULT_LOCK = "decay.lock"
@@ -93,9 +92,9 @@ def _comparable_plan(report: Report, lock: Lock, request: Request) -> Plan:
     classified = [decision.classified for decision in report.plan.decisions]
     match lock.weight_decay_from, report.weight_decay_from:
         case "ruleset", "optimizer":
-            return plans.plan(classified, request.ruleset or rulesets.load(request.rules))
+            return decide(classified, request.ruleset or rulesets.load(request.rules))
         case "optimizer", "ruleset":
-            return plans.plan(classified, report.plan.ruleset, float(lock.weight_decay))
+            return decide(classified, report.plan.ruleset, float(lock.weight_decay))
         case _:
             return report.plan
 
