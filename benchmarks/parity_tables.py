@@ -52,7 +52,7 @@ def _presets(models: Sequence[Compared]) -> Iterator[str]:
     yield f"{len(built):,} models.\n"
     yield "| preset | source | models | parameters | differences | both refuse | source fails |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
-    totals = [0] * 5
+    totals, incomplete = [0] * 5, []
     for preset in sorted({preset for model in models for preset in model.outcomes}):
         answered = [model.outcomes[preset] for model in built if preset in model.outcomes]
         there = [outcome for outcome in answered if not outcome.crash]
@@ -63,9 +63,12 @@ def _presets(models: Sequence[Compared]) -> Iterator[str]:
             sum(bool(outcome.refused) for outcome in there),
             len(answered) - len(there),
         ]
+        incomplete += [f"`{preset}`"] if len(answered) < len(built) else []
         totals = [total + new for total, new in zip(totals, row, strict=True)]
         yield ROW.format(f"`{preset}`", "called" if PEERS[preset].needs else "reimplemented", *row)
     yield ROW.format("all", "", *totals)
+    if incomplete:
+        yield f"\nCompared on fewer models, because the preset changed: {', '.join(incomplete)}."
 
 
 def _differences(models: Sequence[Compared]) -> Iterator[str]:

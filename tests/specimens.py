@@ -121,7 +121,7 @@ class Flagged(nn.Module):
 
 
 class Declaring(nn.Module):
-    """Both hooks of timm, at the root and in a child, with a glob among the names."""
+    """The hooks of timm and OpenCLIP, at the root and in a child, with a glob among the names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,6 +134,9 @@ class Declaring(nn.Module):
 
     def no_weight_decay_keywords(self) -> tuple[str, ...]:
         return ("logit_scale",)
+
+    def no_weight_decay_patterns(self) -> list[str]:
+        return ["*locks.1.w*"]
 
 
 class BrokenHook(nn.Linear):

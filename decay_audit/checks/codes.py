@@ -197,10 +197,10 @@ CODES: dict[str, Code] = {
     "DA305": Code(
         title="a parameter is decayed that the model declares no_weight_decay",
         severity="warning",
-        explanation="The model declares through no_weight_decay(), no_weight_decay_keywords() or a `_no_weight_decay` "
-        "attribute that this parameter should not decay, but the ruleset or the optimizer decays it. Wrappers hide "
-        "these declarations (DistributedDataParallel has no no_weight_decay), and torch.compile changes the names in "
-        "them. It is a note where the rule that decides the parameter is lenient.",
+        explanation="The model declares through no_weight_decay(), its forms for keywords and patterns, or a "
+        "`_no_weight_decay` attribute that this parameter should not decay, but the ruleset or the optimizer decays "
+        "it. Wrappers hide these declarations (DistributedDataParallel has no no_weight_decay), and torch.compile "
+        "changes the names in them. It is a note where the rule that decides the parameter is lenient.",
     ),
     "DA306": Code(
         title="a rule needs facts that this source does not have: it was not applied",

@@ -95,7 +95,12 @@ def declarations(hooks: Sequence[str]) -> str:
 def _sparing_rules(plan: Plan, hooks: Sequence[str]) -> str:
     """Write the rules that spare what the model declares: on its tensors, in its root, or in its submodules."""
     methods = [hook for hook in hooks if hook != _ATTRIBUTE]
-    forms = ["glob", "keywords", *(["submodules"] if any("." in hook for hook in methods) else [])]
+    forms = [
+        "glob",
+        "keywords",
+        *(["patterns"] if any(hook.endswith("patterns()") for hook in methods) else []),
+        *(["submodules"] if any("." in hook for hook in methods) else []),
+    ]
     conditions = [f"declared_no_decay: [{', '.join(forms)}]"] if methods else []
     conditions += [f"attribute: {_ATTRIBUTE}"] if _ATTRIBUTE in hooks else []
     rules = join_words(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 from math import prod
 
@@ -15,16 +15,18 @@ _GLOB_SIGNS = frozenset("*?[")
 
 
 class Declaration(Struct, frozen=True, kw_only=True, eq=False):
-    """What one module declares through timm's hooks.
+    """What one module declares through its hooks: timm's, and `no_weight_decay_patterns()` of OpenCLIP.
 
     Attributes:
         names: the result of `no_weight_decay()`: names relative to the module.
         keywords: the result of `no_weight_decay_keywords()`.
+        patterns: the result of `no_weight_decay_patterns()`: globs over names relative to the module.
         layers: from `group_matcher()`: the layer of each parameter, from 0. Only the root of a model has them.
     """
 
     names: tuple[str, ...] = ()
     keywords: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
     layers: Mapping[str, int] = {}
 
 
@@ -124,8 +126,8 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
 def declared_no_decay(name: str, declaring: Iterable[Owner], attributes: tuple[str, ...]) -> str | None:
     """Find the declaration that says not to decay the parameter `name`; None if there is none.
 
-    Declared names are globs, as in timm since 1.0.21; keywords are substrings. Both apply to the part of the name that
-    is below the declaring module.
+    Declared names are globs, as in timm since 1.0.21, and so are patterns; keywords are substrings. All of them apply
+    to the part of the name that is below the declaring module.
 
     Args:
         declaring: the modules above the parameter that declare something, the root last.
@@ -139,6 +141,8 @@ def declared_no_decay(name: str, declaring: Iterable[Owner], attributes: tuple[s
             return f"{prefix}no_weight_decay()"
         if any(keyword in relative for keyword in module.declaration.keywords):
             return f"{prefix}no_weight_decay_keywords()"
+        if any(fnmatchcase(relative, pattern) for pattern in module.declaration.patterns):
+            return f"{prefix}no_weight_decay_patterns()"
     return "_no_weight_decay" if "_no_weight_decay" in attributes else None
 
 

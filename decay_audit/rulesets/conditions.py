@@ -15,7 +15,7 @@ Comparison = Annotated[
     int | Annotated[str, Meta(extra_json_schema={"pattern": f"^{COMPARISON.pattern}$"})],
     Meta(title="a whole number or a comparison such as `>=2`"),
 ]
-DeclaredForm = Literal["exact", "glob", "substring", "keywords", "submodules", "any"]
+DeclaredForm = Literal["exact", "glob", "substring", "keywords", "keyword_suffixes", "patterns", "submodules", "any"]
 Size = int | None
 Words = str | tuple[str, ...] | None
 Numbers = Comparison | tuple[Comparison, ...] | None
@@ -59,8 +59,10 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     declared_no_decay: Annotated[
         DeclaredForm | tuple[DeclaredForm, ...] | None,
         _doc(
-            "The model declares it: how to read no_weight_decay(), or `keywords` for no_weight_decay_keywords(); "
-            "`any`: in any of its ways that `explain` shows; a source without modules declares nothing."
+            "The model declares it: `exact`, `glob` and `substring` read no_weight_decay(), `keywords` and "
+            "`keyword_suffixes` no_weight_decay_keywords(), `patterns` no_weight_decay_patterns(); `submodules` asks "
+            "every module above the parameter, not the root alone; `any`: in any of its ways that `explain` shows; a "
+            "source without modules declares nothing."
         ),
     ] = None
     any_: Annotated["tuple[When, ...] | None", _doc("At least one of these holds.")] = field(default=None, name="any")

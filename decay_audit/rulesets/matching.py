@@ -6,7 +6,7 @@ Answers have three values: True, False, and None where the source cannot know (a
 import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from fnmatch import translate
+from fnmatch import fnmatchcase, translate
 from functools import cache, lru_cache
 from typing import TypeVar
 
@@ -316,6 +316,8 @@ def _declares(owner: Owner, name: str, forms: frozenset[DeclaredForm]) -> bool:
         or ("exact" in forms and name in _exact_names(declaration))
         or ("substring" in forms and any(part in name for part in declaration.names))
         or ("keywords" in forms and any(part in name for part in declaration.keywords))
+        or ("keyword_suffixes" in forms and any(fnmatchcase(name, f"*{part}") for part in declaration.keywords))
+        or ("patterns" in forms and any(fnmatchcase(name, pattern) for pattern in declaration.patterns))
     )
 
 

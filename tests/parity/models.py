@@ -76,14 +76,41 @@ class Odd(nn.Module):
             self.lm_head.weight = self.embed.weight
 
 
+class Tower(nn.Module):
+    """A part that declares names of its own, in each of the three forms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(7, 8))
+        self.tables = nn.ParameterDict({"relative_bias": nn.Parameter(torch.zeros(7, 8))})
+        self.token_types = nn.Embedding(2, 8)
+        self.projection = nn.Linear(8, 8)
+
+    def no_weight_decay(self) -> set[str]:
+        return {"position", "projection"}
+
+    def no_weight_decay_keywords(self) -> set[str]:
+        return {"bias", "token"}
+
+    def no_weight_decay_patterns(self) -> list[str]:
+        return ["*token_types*"]
+
+
 class Hinting(Odd):
-    """The same with every hook that asks to spare something."""
+    """The same with every hook that asks to spare something, and with a part that has hooks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tower = Tower()
 
     def no_weight_decay(self) -> set[str]:
         return {"pos_embed", "cls_token", "blocks.0.*", "embed"}
 
     def no_weight_decay_keywords(self) -> set[str]:
         return {"rel_bias", "A_log"}
+
+    def no_weight_decay_patterns(self) -> list[str]:
+        return ["volumes.?.weight", "subnet"]
 
 
 class Chat(nn.Module):

@@ -22,6 +22,7 @@ from tests.parity.reimplemented_vision import (
     dino_layers,
     mae_spares,
     maskrcnn,
+    open_clip,
     slowfast,
     swin,
     torchvision,
@@ -87,7 +88,10 @@ REIMPLEMENTED_RULES: dict[str, Reimplementation] = {
         (*DINO_TOKENS, "storage_tokens"),
         looks_into_backbone=False,
     ),
-    "open-clip": by_name_and_shape(either(lambda _, tensor: tensor.dim() < 2, has("bn", "ln", "bias", "logit_scale"))),
+    "open-clip": open_clip,
+    "open-clip-3.3": by_name_and_shape(
+        either(lambda _, tensor: tensor.dim() < 2, has("bn", "ln", "bias", "logit_scale"))
+    ),
     "simclr": by_name_and_shape(has("bias", "bn")),
     "yolov5": yolov5,
     "nemo": by_name_and_shape(has("bias")),

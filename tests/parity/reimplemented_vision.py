@@ -1,6 +1,7 @@
 """Codebases of vision that cannot be installed, implemented again in our own words, on live modules."""
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
@@ -159,3 +160,16 @@ def yolov5(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
 
 def slowfast(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
     return by_owner((_NormBase,), has(*declared(model)))(model, base)
+
+
+def open_clip(model: nn.Module, base: float) -> dict[str, tuple[Any, ...]]:
+    """Each module is asked for names, patterns and ends of names, all relative to itself."""
+    spared = set()
+    for place, module in model.named_modules():
+        names = declared(module)
+        patterns = [*declared(module, "no_weight_decay_patterns")]
+        patterns += [f"*{word}" for word in declared(module, "no_weight_decay_keywords")]
+        for inner, _ in module.named_parameters():
+            if inner in names or any(fnmatchcase(inner, pattern) for pattern in patterns):
+                spared.add(f"{place}.{inner}" if place else inner)
+    return by_name_and_shape(lambda name, tensor: tensor.dim() <= 1 or name in spared)(model, base)

@@ -107,6 +107,23 @@ def test_keywords_are_their_own_list() -> None:
     assert holds(classified, declared_no_decay="substring") is False
 
 
+@pytest.mark.parametrize(
+    ("form", "declaration", "expected"),
+    [
+        ("keyword_suffixes", Declaration(keywords=("bias_table",)), True),
+        ("keyword_suffixes", Declaration(keywords=("bias",)), False),
+        ("keyword_suffixes", Declaration(patterns=("*bias_table",)), False),
+        ("patterns", Declaration(patterns=("*.bias_*",)), True),
+        ("patterns", Declaration(patterns=("bias_table",)), False),
+        ("patterns", Declaration(keywords=("a.bias_table",)), False),
+    ],
+)
+def test_patterns_match_whole_names_and_keyword_suffixes_their_ends(
+    form: str, declaration: Declaration, expected: bool
+) -> None:
+    assert holds(subject("a.bias_table", declaration=declaration), declared_no_decay=form) is expected
+
+
 def test_what_a_submodule_declares_counts_only_where_submodules_are_asked() -> None:
     tower = Owner(name="visual", types=("model.Tower",), parent=ROOT, declaration=Declaration(names=("pos_embed",)))
     classified = subject("visual.pos_embed", parent=tower.parent, types=tower.types)

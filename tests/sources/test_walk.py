@@ -148,6 +148,7 @@ def test_a_hook_of_the_model_counts_from_the_module_that_declares_it() -> None:
         "trunk.pos_embed": "trunk.no_weight_decay()",
         "trunk.logit_scale": "no_weight_decay_keywords()",
         "blocks.0.bias": "no_weight_decay()",
+        "blocks.1.weight": "no_weight_decay_patterns()",
         "blocks.1.bias": "no_weight_decay()",
         "blocks.2.bias": "no_weight_decay()",
     }

@@ -81,7 +81,11 @@ def _differences(expected: Example, decision: Decision, ruleset: RuleSet) -> Ite
 def _owner(form: ExampleForm) -> Owner:
     """Make the owner and its ancestors: one module for each part of the parameter's name."""
     parts = form.name.split(".")[:-1]
-    declaration = Declaration(names=_as_tuple(form.no_weight_decay), keywords=_as_tuple(form.no_weight_decay_keywords))
+    declaration = Declaration(
+        names=_as_tuple(form.no_weight_decay),
+        keywords=_as_tuple(form.no_weight_decay_keywords),
+        patterns=_as_tuple(form.no_weight_decay_patterns),
+    )
     types = _as_tuple(form.owner) or (UNKNOWN_CLASS,)
     tensors = {form.name.rpartition(".")[2]: form.shape}
     if not parts:

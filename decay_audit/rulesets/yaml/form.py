@@ -102,6 +102,9 @@ class ExampleForm(AmountForm, frozen=True, kw_only=True):
     no_weight_decay_keywords: Annotated[
         str | tuple[str, ...], Meta(description="What the model's method returns.")
     ] = ()
+    no_weight_decay_patterns: Annotated[
+        str | tuple[str, ...], Meta(description="What the model's method returns.")
+    ] = ()
     rule: Annotated[
         str | None, Meta(description="The rule that must decide it; `default`, `frozen` or `error` where none does.")
     ] = None

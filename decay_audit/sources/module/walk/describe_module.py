@@ -30,6 +30,8 @@ _WRAPPERS = {
 }
 """Classes that hold one model and add nothing to it but a part of its names."""
 
+HOOKS = ("no_weight_decay", "no_weight_decay_keywords", "no_weight_decay_patterns")
+"""Methods of a module that say what should not decay: names, parts of names, globs."""
 _FULLY_SHARD_MODULE = "torch.distributed.fsdp._fully_shard."
 """`fully_shard` replaces a module's class by a subclass that is defined here; names of parameters stay as they are."""
 _QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
@@ -65,7 +67,7 @@ def describe_class(this: type[nn.Module]) -> ModuleClass:
     return ModuleClass(
         types=types,
         wraps=next((_WRAPPERS[name] for name in types if name in _WRAPPERS), None),
-        has_hook=hasattr(this, "no_weight_decay") or hasattr(this, "no_weight_decay_keywords"),
+        has_hook=any(hasattr(this, hook) for hook in HOOKS),
         scripted=issubclass(this, torch.jit.ScriptModule),
         quantized=this.__module__.startswith(_QUANTIZED) and not this.__name__.endswith("PackedParams"),
     )
@@ -110,10 +112,8 @@ def read_declaration(module: nn.Module) -> Declaration:
     Raises:
         Exception: whatever the hook raises.
     """
-    return Declaration(
-        names=_strings(getattr(module, "no_weight_decay", ())),
-        keywords=_strings(getattr(module, "no_weight_decay_keywords", ())),
-    )
+    names, keywords, patterns = (_strings(getattr(module, hook, ())) for hook in HOOKS)
+    return Declaration(names=names, keywords=keywords, patterns=patterns)
 
 
 def _type_names(this: type) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from decay_audit.model.parameters import Declaration, Owner, Parameter
 from decay_audit.sources.module.walk.describe_module import (
+    HOOKS,
     ModuleClass,
     describe_class,
     describe_scripted,
@@ -191,7 +192,7 @@ def _declaration(visit: _Visit, module_class: ModuleClass, contents: ModelConten
     A hook is user code and may raise anything: this becomes a note, and the reading continues.
     """
     declaration = None
-    if module_class.has_hook or "no_weight_decay" in visit.module.__dict__:
+    if module_class.has_hook or not visit.module.__dict__.keys().isdisjoint(HOOKS):
         try:
             declaration = read_declaration(visit.module)
         except Exception as error:  # noqa: BLE001
