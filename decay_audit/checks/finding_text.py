@@ -20,6 +20,9 @@ _KINDS: dict[Role, tuple[str, str]] = {
 }
 """Singular and plural; norm weights and norm biases are counted together, and so are plain weights."""
 
+_SCHEDULED_LR_KEYS = ("initial_lr", "max_lr", "peak_lr")
+"""Keys under which schedulers keep a learning rate in a group: before the schedule, or at its top as in OneCycleLR."""
+
 _TORCH_DEFAULTS: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "betas": (0.9, 0.999)}
 _CLASS_DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "Lion": {"betas": (0.9, 0.99)},
@@ -71,9 +74,9 @@ def migrate_command(target: str) -> str:
 
 
 def peak_lr(group: ParamGroup) -> float | None:
-    """The larger of a group's learning rate and the one before its schedule began; None without either."""
-    initial_lr = group.hyperparameters.get("initial_lr")
-    return max((lr for lr in (group.lr, initial_lr) if isinstance(lr, int | float)), default=None)
+    """The largest of a group's learning rate and those that its schedule begins with or reaches; None without any."""
+    scheduled = [group.hyperparameters.get(key) for key in _SCHEDULED_LR_KEYS]
+    return max((lr for lr in (group.lr, *scheduled) if isinstance(lr, int | float)), default=None)
 
 
 def _optimizer_words(optimizers: Sequence[Optimizer]) -> Iterator[str]:

@@ -104,7 +104,8 @@ def has_known_decay(observation: Observation) -> bool:
     """Whether its class and group, or a measured step, tell how much the weight decays towards 0."""
     if observation.movement in ("unknown", "other_point"):
         return False
-    return observation.weight_decay > 0 or observation.movement not in ("sign", "constant", "normalized", "other")
+    no_rate = observation.movement in ("sign", "constant", "normalized", "scheduled", "other")
+    return observation.weight_decay > 0 or not no_rate
 
 
 def effective_weight_decay(observation: Observation) -> float:

@@ -15,6 +15,7 @@ Movement = Literal[
     "other_point",
     "normalized",
     "cautious",
+    "scheduled",
     "other",
     "vanishing",
     "none",
@@ -30,6 +31,7 @@ Movement = Literal[
 - `other_point`: they pull the weight towards other values than 0, such as those that it began with.
 - `normalized`: what they remove depends on the gradient, or on a norm that cancels the coefficient.
 - `cautious`: they remove a fraction, but only where the gradient has the weight's sign.
+- `scheduled`: they remove a fraction of every element that changes from step to step and does not settle.
 - `other`: they move the weight in another way.
 - `vanishing`: they would remove a fraction, but rounding to the parameter's dtype undoes it.
 - `none`: nothing moves.
@@ -95,6 +97,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
         name: where it was found, e.g. `optimizer` or `optimizer[1]`; in a checkpoint, the path to its state dict.
         type: its class, e.g. `AdamW` or `Lookahead(AdamW)`; `Adam or AdamW` if a checkpoint leaves both possible.
         import_path: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
+        compensates_rounding: a setting of it keeps what the dtype of its parameters rounds away.
         group_keys: the keys that its classes give every group: what they read there; () if that is not known.
         adaptive_denominator: its decay is coupled and divided by an adaptive denominator, and so not proportional to
             the weight.
@@ -114,6 +117,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     import_path: str = ""
     group_keys: tuple[str, ...] = ()
     adaptive_denominator: bool = False
+    compensates_rounding: bool = False
     decoupled_by: str = ""
     origin: Origin = "live"
     notes: tuple[str, ...] = ()
@@ -136,6 +140,7 @@ class Observation(Struct, frozen=True, kw_only=True):
             group's settings declare it; None if it is not constant (coupled decay) or not known.
         measured_rate: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
             measured.
+        settled_rate: the same of a later step, when momentum has settled; None where no more steps were taken.
         movement: the way in which that step moves the weight; None if the class and the group tell, and no step was
             measured.
         origin: of the optimizer: a live one and a saved one may have the same name.
@@ -148,6 +153,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     lr: float | None = None
     declared_rate: float | None = None
     measured_rate: float | None = None
+    settled_rate: float | None = None
     movement: Movement | None = None
     origin: Origin = "live"
 

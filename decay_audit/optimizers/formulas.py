@@ -182,10 +182,24 @@ def _zero_gradient(form: DecayForm, name: str, group: ParamGroup) -> str:
     if form == "decoupled" or (name, form) == ("SGD", "coupled"):
         nesterov = form == "coupled" and group.hyperparameters.get("nesterov")
         factor = 1 + _setting(group, "momentum") if nesterov else 1.0
-        return f"with a gradient of zero one step keeps {_percent_kept(group.lr * group.weight_decay * factor)} of w"
+        kept = _percent_kept(group.lr * group.weight_decay * factor)
+        later = _kept_by_later_steps(form, group)
+        steps = (
+            f"the first step keeps {kept} of w, later steps keep {later}" if later else f"one step keeps {kept} of w"
+        )
+        return f"with a gradient of zero {steps}"
     if form == "coupled_adaptive" and name in ("Adam", "AdamW", "NAdam", "Adamax"):
         return f"with a gradient of zero a step moves w by about {_lr_text(group)} towards 0, whatever the coefficient"
     return ""
+
+
+def _kept_by_later_steps(form: DecayForm, group: ParamGroup) -> str:
+    """What a step keeps when momentum has added up the decay of the steps before it; "" without momentum."""
+    momentum, dampening = _setting(group, "momentum"), _setting(group, "dampening")
+    if form != "coupled" or not 0 < momentum < 1 or group.lr is None:
+        return ""
+    removed = group.lr * group.weight_decay * (1 - dampening) / (1 - momentum)
+    return _percent_kept(removed) if 0 < removed < 1 else ""
 
 
 def _percent_kept(removed: float) -> str:

@@ -14,7 +14,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation, Optimizer, ParamGroup
 from decay_audit.optimizers.find import NamedOptimizers, wrapper_chain
 from decay_audit.optimizers.identity import class_names, default_weight_decay, display_name, import_path
-from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
+from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, COMPENSATION_KEYS
 from decay_audit.optimizers.table.lookup import class_facts, decay_semantics, declared_rate
 from decay_audit.optimizers.watch_construction import ConstructionLog
 from decay_audit.text import format_shape
@@ -87,6 +87,7 @@ def _observe_one(
         groups=groups,
         semantics=decay.semantics,
         adaptive_denominator=decay.adaptive_denominator,
+        compensates_rounding=any(setting.get(key) for setting in settings for key in COMPENSATION_KEYS),
         decoupled_by=decay.decoupled_by,
         notes=decay.notes,
         class_is_known=is_known,

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from decay_audit.model.choices import Severity
 from decay_audit.model.inventory import SourceKind
-from decay_audit.model.observations import Observation, Optimizer, Origin, Semantics
+from decay_audit.model.observations import Movement, Observation, Optimizer, Origin, Semantics
 from decay_audit.reports import totals
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import Confidence, EvidenceKind, Layer, Role
@@ -58,7 +58,9 @@ class EvidenceRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class ObservationRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one optimizer does to a parameter; `group` is an index into the groups of that optimizer.
 
-    A number that is not finite is null.
+    `measured` and `settled` are the fractions of the weight that a step removes, divided by lr: in the first step, and
+    once momentum has settled. `law` is what measured steps follow; null where none was measured. A number that is not
+    finite is null.
     """
 
     optimizer: str
@@ -66,6 +68,8 @@ class ObservationRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weight_decay: float | None
     lr: float | None
     measured_rate: float | None = field(name="measured")
+    settled_rate: float | None = field(name="settled")
+    movement: Movement | None = field(name="law")
 
 
 class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

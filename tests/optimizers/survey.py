@@ -6,7 +6,7 @@ import logging
 import pkgutil
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -124,8 +124,13 @@ class Measurement(NamedTuple):
 
 def classes(library: str) -> dict[str, type[torch.optim.Optimizer]]:
     """All optimizer classes that a library defines itself, public or not."""
+    return optimizer_classes(library, LIBRARIES[library])
+
+
+def optimizer_classes(library: str, modules: Iterable[str]) -> dict[str, type[torch.optim.Optimizer]]:
+    """All optimizer classes of these modules and those inside them that the library defines itself."""
     kinds: dict[str, type[torch.optim.Optimizer]] = {}
-    for module in _modules(library):
+    for module in _modules(modules):
         for kind in vars(module).values():
             own = inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)
             if own and kind.__module__.partition(".")[0] == library and kind.__name__ not in ("NewCls", "Optimizer"):
@@ -133,8 +138,8 @@ def classes(library: str) -> dict[str, type[torch.optim.Optimizer]]:
     return dict(sorted(kinds.items(), key=lambda item: item[0].lower()))
 
 
-def _modules(library: str) -> Iterator[Any]:
-    for name in LIBRARIES[library]:
+def _modules(names: Iterable[str]) -> Iterator[Any]:
+    for name in names:
         try:
             root = importlib.import_module(name)
         except ImportError:

@@ -117,10 +117,26 @@ def test_the_percentage_left_after_a_gradient_of_zero_is_that_of_torch(name: str
     assert 1 - float(percentage[1]) / 100 == pytest.approx(1 - weight.item(), rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["momentum", "nesterov"])
+def test_the_percentage_that_later_steps_leave_is_that_of_torch(name: str) -> None:
+    weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = OPTIMIZERS[name]([weight])
+    weight.grad = torch.zeros_like(weight)
+    for _ in range(200):
+        optimizer.step()
+    before = weight.item()
+    optimizer.step()
+    percentage = re.search(r"later steps keep ([\d.]+) %", _written(optimizer).zero_gradient)
+    assert percentage is not None
+    assert 1 - float(percentage[1]) / 100 == pytest.approx(1 - weight.item() / before, rel=0.05)
+
+
 def test_the_update_of_the_first_screen_reads_as_promised() -> None:
     written = _written(OPTIMIZERS["momentum"]([torch.nn.Parameter(torch.ones(1))]))
     assert written.steps == ("g <- g + 0.0005 w", "v <- 0.9 v + g", "w <- w - 0.1 v")
-    assert written.zero_gradient == "with a gradient of zero one step keeps 99.995 % of w"
+    assert written.zero_gradient == (
+        "with a gradient of zero the first step keeps 99.995 % of w, later steps keep 99.95 %"
+    )
 
 
 def test_a_class_without_a_formula_gets_the_update_of_its_form() -> None:

@@ -37,7 +37,7 @@ SHAPE_OF_JSON = {
     "parameters": "name raw_name shape dtype numel layer role confidence evidence owner owner_type trainable tied_to "
     "declared_no_decay decay weight_decay rule lenient lr_scale use observed",
     "parameters.evidence": "kind detail",
-    "parameters.observed": "optimizer group weight_decay lr measured",
+    "parameters.observed": "optimizer group weight_decay lr measured settled law",
     "groups": "weight_decay lr_scale use parameters numel",
     "totals": "parameters numel decayed_parameters decayed_numel hidden by_role",
     "optimizers": "name class groups semantics origin",

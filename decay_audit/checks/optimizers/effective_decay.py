@@ -188,7 +188,8 @@ def _is_rounded_away(optimizer: Optimizer, observation: Observation, dtype: str)
     if movement not in (None, "unstable") and (movement != "vanishing" or lr == (observation.lr or 0.0)):
         return movement == "vanishing"
     product = lr * observation.weight_decay
-    return optimizer.semantics == "decoupled" and 0 < product < RESOLUTION.get(dtype, 0.0)
+    is_decoupled = optimizer.semantics == "decoupled" and not optimizer.compensates_rounding
+    return is_decoupled and 0 < product < RESOLUTION.get(dtype, 0.0)
 
 
 def _peak_lr(optimizer: Optimizer, observation: Observation) -> float:

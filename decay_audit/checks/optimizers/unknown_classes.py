@@ -11,6 +11,8 @@ from decay_audit.text import join_words
 
 TOLERANCE = 0.01
 """Relative difference up to which a measured rate is the coefficient."""
+_SETTLED = 0.05
+"""Relative difference from which on the rate of later steps is named as well."""
 
 _EFFECTS: dict[Movement | None, str] = {
     "sign": "moves every element towards 0 by an amount that the coefficient hardly changes ({})",
@@ -18,6 +20,7 @@ _EFFECTS: dict[Movement | None, str] = {
     "other_point": "pulls {} towards other values than 0",
     "normalized": "decays {} by an amount that depends on the gradient or on a norm",
     "cautious": "decays {} only where the gradient has the sign of the weight",
+    "scheduled": "removes a fraction of {} that changes from step to step",
     "other": "moves {} neither by a fraction nor by an amount",
     "vanishing": "decays {} by less than its dtype resolves",
     "none": "leaves {} as before",
@@ -66,7 +69,15 @@ def _effect(observation: Observation) -> str:
             return "removes weight_decay itself, not multiplied by lr, of {}"
         return f"removes {coefficient_text(rate * lr)}, whatever lr is, of {{}}"
     if observation.movement == "proportional":
-        if isclose(rate, observation.weight_decay, rel_tol=TOLERANCE):
-            return "removes lr x weight_decay of {}"
-        return f"removes {coefficient_text(rate)} x lr of {{}}"
+        is_coefficient = isclose(rate, observation.weight_decay, rel_tol=TOLERANCE)
+        product = "lr x weight_decay" if is_coefficient else f"{coefficient_text(rate)} x lr"
+        return f"removes {product} of {{}}{_settled_text(observation)}"
     return _EFFECTS[observation.movement]
+
+
+def _settled_text(observation: Observation) -> str:
+    """How much more a step removes once momentum has settled: ` (10 x that once momentum has settled)`; "" if not."""
+    rate, settled = observation.measured_rate, observation.settled_rate
+    if not rate or settled is None or isclose(settled, rate, rel_tol=_SETTLED):
+        return ""
+    return f" ({settled / rate:.3g} x that once momentum has settled)"

@@ -6,7 +6,9 @@ What a step with a gradient of zero moves is decay. Knows no table and no rule.
 - probe: takes steps on a copy of the optimizer, and returns the values before and after
 - probe_tensors: makes the copy, on small tensors of known values instead of the model's parameters
 - deepcopy: copies what an optimizer holds, as far as it can be copied
-- laws: compares steps under several conditions: what the amount depends on
+- conditions: takes steps under several conditions, and returns the amounts that they remove
+- laws: tells from these amounts what they depend on
+- settling: takes more steps: whether the rate settles, changes by a schedule, or depends on past gradients
 - movement: tells from the values before and after in which way a tensor moved, and how far
 """
 

@@ -4,7 +4,7 @@ Unlike `copy.deepcopy`, it copies the rest where one part cannot be copied, and 
 """
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import CellType, FunctionType
 from typing import Any
@@ -21,9 +21,11 @@ class Memo(dict[int, Any]):
 
     Attributes:
         shapes: shape of a parameter -> that of its probe tensor. A tensor of such a shape is cut to it.
+        first_states: makes, from the optimizer's states by parameter, those of its copy.
     """
 
     shapes: Mapping[Shape, Shape] = {}
+    first_states: Callable[[Mapping[Any, Any]], Any] = dict
 
 
 _MAY_HOLD_PARAMETERS = (dict, list, tuple, set, FunctionType, torch.nn.Module)
@@ -86,12 +88,25 @@ def _container(value: Any, memo: Memo) -> Any:  # noqa: ANN401
         duplicate = type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
         return memo.setdefault(id(value), duplicate)
     duplicate = memo[id(value)] = copy.copy(value)  # keeps its class, its factory and its order
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and _holds_states(value, memo):
+        duplicate.clear()
+        duplicate.update(memo.first_states(value))
+    elif isinstance(value, Mapping):
         duplicate.clear()
         duplicate.update({_key(key, memo): deep_copy(item, memo) for key, item in value.items()})
     else:
         duplicate[:] = [deep_copy(item, memo) for item in value]
     return duplicate
+
+
+def _holds_states(value: Mapping[Any, Any], memo: Memo) -> bool:
+    """Whether a dict has a dict for each parameter, as `Optimizer.state` has: some optimizers have another one."""
+    keys = [key if isinstance(key, int) else id(key) for key in value]
+    return (
+        bool(keys)
+        and all(isinstance(memo.get(key), torch.Tensor) for key in keys)
+        and all(isinstance(entries, dict) for entries in value.values())
+    )
 
 
 def _key(key: object, memo: Memo) -> object:
@@ -125,7 +140,7 @@ def _closed_over(value: object, memo: Memo) -> object:
 
 def _deepcopy_or_share(value: object, memo: Memo) -> object:
     attempt = Memo(memo)  # a copy that fails must leave nothing in the memo
-    attempt.shapes = memo.shapes
+    attempt.shapes, attempt.first_states = memo.shapes, memo.first_states
     try:
         duplicate = copy.deepcopy(value, attempt)
     except Exception:  # noqa: BLE001 - a class may refuse to be copied with any error

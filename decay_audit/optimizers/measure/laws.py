@@ -8,8 +8,10 @@ from math import isclose
 
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.model.observations import Movement
+from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, StepEffect, effect_of_step
 
 TOLERANCE = 0.02
 """Relative difference up to which amounts are in proportion."""
@@ -30,6 +32,7 @@ class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
         without_coefficient: with a coefficient of 0.
         by_decay: with a random gradient: the difference that twice the coefficient makes; None if it was not measured.
         noise: size of rounding errors.
+        lr: the learning rate of the step.
     """
 
     weight: torch.Tensor
@@ -40,6 +43,7 @@ class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
     of_twice_weight: torch.Tensor
     by_decay: torch.Tensor | None
     noise: float
+    lr: float
 
 
 def law(amounts: StepAmounts, movement: Movement) -> Movement:
@@ -49,6 +53,45 @@ def law(amounts: StepAmounts, movement: Movement) -> Movement:
     if amounts.usual.abs().max().item() < 100 * amounts.noise:
         return movement
     return _law_of_fraction(amounts) if movement == "proportional" else _law_of_amount(amounts, movement)
+
+
+def effect_by_law(effect: StepEffect, amounts: StepAmounts, lr: float) -> StepEffect:
+    """Give an effect the law of its amounts. What the step does without a coefficient is left out, if that is needed.
+
+    Args:
+        lr: the learning rate of the group, for the rate of decay that does not depend on it.
+    """
+    movement = law(amounts, effect.movement)
+    if movement in ("other", "other_point") and (decay := _without_other_movement(amounts)) is not None:
+        of_decay = effect_of_step(decay.weight, decay.weight - decay.usual, amounts.lr, NOISE_OF_DIFFERENCE)
+        return replace(of_decay, movement=law(decay, of_decay.movement))
+    if movement == "without_lr":
+        return StepEffect(movement=movement, rate=(amounts.usual / amounts.weight).mean().item() / lr)
+    return replace(effect, movement=movement)
+
+
+def _without_other_movement(amounts: StepAmounts) -> StepAmounts | None:
+    """Subtract what the step does without a coefficient, such as the rest of a momentum; None where it does nothing.
+
+    The conditions on the learning rate and on the weight then tell nothing: they change the other movement as well.
+    """
+    rest = amounts.without_coefficient
+    if rest.abs().max().item() <= max(100 * amounts.noise, RESOLVED * amounts.usual.abs().max().item()):
+        return None
+    decay = amounts.usual - rest
+    if decay.abs().max().item() <= 100 * amounts.noise:
+        return None
+    return StepAmounts(
+        weight=amounts.weight,
+        usual=decay,
+        at_twice_lr=2 * decay,
+        at_twice_coefficient=amounts.at_twice_coefficient - rest,
+        without_coefficient=torch.zeros_like(decay),
+        of_twice_weight=2 * decay,
+        by_decay=amounts.by_decay,
+        noise=amounts.noise,
+        lr=amounts.lr,
+    )
 
 
 def _law_of_no_movement(amounts: StepAmounts) -> Movement:
@@ -63,9 +106,11 @@ def _law_of_fraction(amounts: StepAmounts) -> Movement:
     if not _is_multiple(amounts.of_twice_weight, amounts.usual, 2):
         return "normalized"
     if amounts.by_decay is not None and _coefficient_counts(amounts):
-        rate = _projection(amounts.usual - amounts.without_coefficient, amounts.weight)
-        if not isclose(_projection(amounts.by_decay, amounts.weight), rate, rel_tol=LOOSE):
+        rate = projection(amounts.usual - amounts.without_coefficient, amounts.weight)
+        if not isclose(projection(amounts.by_decay, amounts.weight), rate, rel_tol=LOOSE):
             return "normalized"  # projected, as the step on a gradient may depend a little on the decayed weight
+    if _is_multiple(amounts.usual, amounts.weight, 1):
+        return "other"  # the step replaces the weight
     if _is_multiple(amounts.at_twice_lr, amounts.usual, 1):
         return "without_lr"
     return "proportional" if _is_multiple(amounts.at_twice_lr, amounts.usual, 2, LOOSE) else "other"
@@ -112,12 +157,12 @@ def _is_multiple(amounts: torch.Tensor, unit: torch.Tensor, factor: float, toler
 
 def _multiple(amounts: torch.Tensor, unit: torch.Tensor, tolerance: float = TOLERANCE) -> float | None:
     """The factor between two tensors, if it is the same for all elements."""
-    factor = _projection(amounts, unit)
+    factor = projection(amounts, unit)
     error = (amounts - factor * unit).abs().max()
     return factor if error <= tolerance * (factor * unit).abs().max() else None
 
 
-def _projection(amounts: torch.Tensor, unit: torch.Tensor) -> float:
+def projection(amounts: torch.Tensor, unit: torch.Tensor) -> float:
     """The factor of the multiple that is nearest to the amounts."""
     return ((amounts * unit).sum() / (unit * unit).sum()).item()
 

@@ -17,10 +17,12 @@ class StepEffect(Struct, frozen=True, kw_only=True):
 
     Attributes:
         rate: the fraction of the weight that the first moving step removed, divided by lr.
+        settled_rate: the same of a later step, when momentum has settled; None where no more steps were taken.
     """
 
     movement: Movement
     rate: float = 0.0
+    settled_rate: float | None = None
 
 
 def effect_of_step(before: torch.Tensor, after: torch.Tensor, lr: float, noise: float = 0.0) -> StepEffect:

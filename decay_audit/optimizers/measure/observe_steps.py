@@ -1,8 +1,7 @@
 """Optimizers go in; out come their observations, with what steps on probe tensors did to each parameter."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
-from typing import Any
 
 import torch
 from msgspec.structs import replace
@@ -11,22 +10,28 @@ from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation
 from decay_audit.optimizers.find import NamedOptimizers
 from decay_audit.optimizers.live import LiveOptimizers, decaying_optimizer, observe
-from decay_audit.optimizers.measure.laws import StepAmounts, law
+from decay_audit.optimizers.measure.conditions import (
+    WITHOUT_COEFFICIENT,
+    amounts_by_condition,
+    differences_by_condition,
+    exact_steps,
+)
+from decay_audit.optimizers.measure.laws import effect_by_law
 from decay_audit.optimizers.measure.movement import (
     NOISE_OF_DIFFERENCE,
     StepEffect,
     after_rounding,
     effect_of_step,
-    rounding_error,
     with_gradient,
 )
-from decay_audit.optimizers.measure.probe import Factors, Gradient, ProbeResult, probe
+from decay_audit.optimizers.measure.probe import Gradient, ProbeResult, probe
+from decay_audit.optimizers.measure.settling import accumulating, settled
+from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 from decay_audit.optimizers.watch_construction import ConstructionLog
 
 STEPS = 3
 MORE_STEPS = 12
 """Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
-WITHOUT_COEFFICIENT = Factors(coefficient=0)
 
 Effects = dict[int, StepEffect]
 """By the id of the tensor."""
@@ -74,7 +79,7 @@ def measure(
 def _with_effect(observation: Observation, effect: StepEffect | None) -> Observation:
     if effect is None:
         return observation
-    return replace(observation, movement=effect.movement, measured_rate=effect.rate)
+    return replace(observation, movement=effect.movement, measured_rate=effect.rate, settled_rate=effect.settled_rate)
 
 
 def _effects_by_name(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> dict[str, StepEffect]:
@@ -102,7 +107,13 @@ def effects_of_steps(optimizer: torch.optim.Optimizer, keys: Collection[int]) ->
     """
     if not keys:
         return {}
-    representative = _representatives(optimizer, _first_movements(_exact(optimizer, 1, keys)))
+    try:
+        first = _first_movements(exact_steps(optimizer, 1, keys))
+    except OptimizerError as error:
+        if effects := _effects_with_gradient(optimizer, keys):
+            return effects
+        raise error from None
+    representative = _representatives(optimizer, first)
     effects = _effects_in_detail(optimizer, set(representative.values()))
     return {key: effects[representative[key]] for key in keys}
 
@@ -125,7 +136,8 @@ def _effects_in_detail(optimizer: torch.optim.Optimizer, keys: Collection[int]) 
     if all(effect.movement == "none" for effect in effects.values()):
         steps, effects = MORE_STEPS, _without_gradient(optimizer, keys, MORE_STEPS)
     effects |= _corrected_by_gradient(optimizer, effects)
-    return effects | _laws(optimizer, effects, steps)
+    effects |= _laws(optimizer, effects, steps)
+    return effects | settled(optimizer, effects)
 
 
 def _laws(optimizer: torch.optim.Optimizer, effects: Effects, steps: int) -> Effects:
@@ -134,84 +146,39 @@ def _laws(optimizer: torch.optim.Optimizer, effects: Effects, steps: int) -> Eff
     if not keys:
         return {}
     try:
-        amounts_by_key = _amounts(optimizer, steps, keys)
+        amounts_by_key = amounts_by_condition(optimizer, steps, keys)
     except OptimizerError:
         return {}
-    lrs = {id(tensor): float(group.get("lr") or 1.0) for group in optimizer.param_groups for tensor in group["params"]}
-    return {key: _with_law(effects[key], amounts, lrs[key]) for key, amounts in amounts_by_key.items()}
+    lrs = _lrs(optimizer)
+    return {key: effect_by_law(effects[key], amounts, lrs[key]) for key, amounts in amounts_by_key.items()}
 
 
-def _with_law(effect: StepEffect, amounts: StepAmounts, lr: float) -> StepEffect:
-    movement = law(amounts, effect.movement)
-    if movement == "without_lr":
-        return StepEffect(movement=movement, rate=(amounts.usual / amounts.weight).mean().item() / lr)
-    return replace(effect, movement=movement)
+def _lrs(optimizer: torch.optim.Optimizer) -> dict[int, float]:
+    return {id(tensor): float(group.get("lr") or 1.0) for group in optimizer.param_groups for tensor in group["params"]}
 
 
-def _amounts(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> dict[int, StepAmounts]:
-    """What the first step that moves a tensor removes from it, under each condition."""
-    usual = _exact(optimizer, steps, keys)
+def _effects_with_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
+    """Measure an optimizer that cannot step on a gradient of zero: the difference that the coefficient makes.
 
-    def under(**condition: Any) -> ProbeResult:  # noqa: ANN401 - arguments of probe()
-        settings: dict[str, Any] = {"dtype": usual.dtype, "amplify": usual.amplify, "only": keys, "steps": steps}
-        return probe(optimizer, **settings, **condition)
-
-    at_twice_lr, at_twice_coefficient = under(factors=Factors(lr=2)), under(factors=Factors(coefficient=2))
-    of_twice_weight, without_coefficient = under(factors=Factors(weight=2)), under(factors=WITHOUT_COEFFICIENT)
-    decayed, plain = _with_random_gradient(under)
-    amounts_by_key = {}
-    for key, values in usual.values.items():
-        moving = (index for index, (before, after) in enumerate(pairwise(values)) if not before.equal(after))
-        index = next(moving, None)
-
-        def removed(result: ProbeResult, key: int = key, index: int = index or 0) -> torch.Tensor:
-            return (result.values[key][index] - result.values[key][index + 1]).double()
-
-        by_decay = None
-        if decayed and plain:
-            by_decay = removed(decayed) - removed(plain)
-            if index is None:
-                by_decay = (plain.values[key][-1] - decayed.values[key][-1]).double()
-        amounts_by_key[key] = StepAmounts(
-            weight=values[index or 0].double(),
-            usual=removed(usual),
-            at_twice_lr=removed(at_twice_lr),
-            at_twice_coefficient=removed(at_twice_coefficient),
-            without_coefficient=removed(without_coefficient),
-            of_twice_weight=removed(of_twice_weight),
-            by_decay=by_decay,
-            noise=rounding_error(values[-1]) * values[0].abs().max().item(),
-        )
-    return amounts_by_key
-
-
-def _with_random_gradient(under: Callable[..., ProbeResult]) -> tuple[ProbeResult | None, ProbeResult | None]:
-    """Steps with twice the coefficient and with the usual one; None where the optimizer takes no such gradient.
-
-    Without a coefficient, some optimizers leave out more than the decay.
+    Raises:
+        OptimizerError: it cannot step on a random gradient either, or has no coefficient to tell decay by.
     """
-    try:
-        return under(gradient="random", factors=Factors(coefficient=2)), under(gradient="random")
-    except OptimizerError:
-        return None, None
+    with_coefficient = [group for group in optimizer.param_groups if any(group.get(key) for key in COEFFICIENT_KEYS)]
+    decaying = {id(tensor) for group in with_coefficient for tensor in group["params"]} & {*keys}
+    amounts_by_key = differences_by_condition(optimizer, decaying) if decaying else {}
+    effects = {}
+    for key, amounts in amounts_by_key.items():
+        effect = effect_of_step(amounts.weight, amounts.weight - amounts.usual, amounts.lr, NOISE_OF_DIFFERENCE)
+        effects[key] = effect_by_law(effect, amounts, amounts.lr)
+    return effects
 
 
 def _without_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int], steps: int) -> Effects:
     real = _first_movements(probe(optimizer, steps=steps, only=keys))
-    exact = _first_movements(_exact(optimizer, steps, keys))
-    return {key: after_rounding(exact[key], real[key]) for key in keys}
-
-
-def _exact(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> ProbeResult:
-    """Steps in double precision. An optimizer that computes in float32 anyway takes larger ones."""
-    try:
-        result = probe(optimizer, steps=steps, dtype=torch.float64, only=keys)
-    except OptimizerError:
-        return probe(optimizer, steps=steps, amplify=True, only=keys)
-    moved = [values for values in result.values.values() if values[0].numel() and not values[0].equal(values[-1])]
-    if moved and all(rounding_error(values[-1]) > NOISE_OF_DIFFERENCE for values in moved):
-        return probe(optimizer, steps=steps, dtype=torch.float64, amplify=True, only=keys)
-    return result
+    exact = _first_movements(exact_steps(optimizer, steps, keys))
+    effects = {key: after_rounding(exact[key], real[key]) for key in keys}
+    vanishing = {key: exact[key] for key, effect in effects.items() if effect.movement == "vanishing"}
+    return effects | {key: exact[key] for key in accumulating(optimizer, vanishing)}
 
 
 def _first_movements(result: ProbeResult) -> Effects:

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from importlib import import_module
 from typing import Any, Literal
@@ -66,6 +66,7 @@ def probe(
     gradient: Gradient = "zero",
     amplify: bool = False,
     factors: Factors = UNCHANGED,
+    history: int = 0,
     only: Collection[int] | None = None,
 ) -> ProbeResult:
     """Take steps on a copy.
@@ -74,6 +75,7 @@ def probe(
         dtype: of the probe tensors; None keeps each parameter's own.
         amplify: raise every lr to at least `AMPLIFIED_LR`, so that the step is larger than rounding errors.
         factors: what to multiply learning rates, coefficients and values with.
+        history: how many steps with random gradients to take before that, with the settings as they are.
         only: ids of the tensors to step; None steps all.
 
     Raises:
@@ -85,9 +87,10 @@ def probe(
             try:
                 copy = copy_onto_probe_tensors(optimizer, dtype, keep_state=keep_state, only=only)
                 lrs = _prepare_groups(copy, amplify=amplify)
-                _multiply(copy, factors)
                 with _parameters_hidden(optimizer):
-                    values = _values_of_steps(copy, steps, partial(step, copy, gradient))
+                    _values_of_steps(copy, history, partial(step, copy, "random"))
+                    _multiply(copy, factors)
+                    values = _values_of_steps(copy, steps, partial(step, copy, gradient), history)
                 return ProbeResult(values=values, lrs=lrs, dtype=dtype, amplify=amplify)
             except OptimizerError:
                 raise
@@ -162,13 +165,15 @@ def _set_lr(group: dict[str, Any], lr: float) -> None:
         group["lr"] = lr
 
 
-def _values_of_steps(copy: ProbeOptimizer, steps: int, step: Callable[[], None]) -> dict[int, tuple[torch.Tensor, ...]]:
+def _values_of_steps(
+    copy: ProbeOptimizer, steps: int, step: Callable[[int], None], first: int = 0
+) -> dict[int, tuple[torch.Tensor, ...]]:
     train = getattr(copy.optimizer, "train", None)
     if callable(train):  # schedulefree's optimizers step in this mode only
         train()
     snapshots = [_snapshot(copy)]
-    for _ in range(steps):
-        step()
+    for index in range(first, first + steps):
+        step(index)
         snapshots.append(_snapshot(copy))
     return {key: tuple(snapshot[key] for snapshot in snapshots) for key in copy.tensors}
 
@@ -182,8 +187,8 @@ def _trainable(copy: ProbeOptimizer) -> Iterator[torch.Tensor]:
     return (tensor for tensor in copy.tensors.values() if tensor.requires_grad)
 
 
-def _set_gradients(copy: ProbeOptimizer, gradient: Gradient) -> None:
-    generator = torch.Generator().manual_seed(SEED)
+def _set_gradients(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:
+    generator = torch.Generator().manual_seed(SEED + index)
     for tensor in _trainable(copy):
         tensor.grad = _gradient(tensor.detach(), gradient, generator)
 
@@ -201,21 +206,21 @@ def _gradient(tensor: torch.Tensor, gradient: Gradient, generator: torch.Generat
             return (noise * GRADIENT_SIZE * tensor.double().square().mean().sqrt()).to(tensor.dtype)
 
 
-def _step(copy: ProbeOptimizer, gradient: Gradient) -> None:
-    _set_gradients(copy, gradient)
+def _step(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:
+    _set_gradients(copy, gradient, index)
     copy.optimizer.step()
 
 
-def _step_with_closure(copy: ProbeOptimizer, gradient: Gradient) -> None:
+def _step_with_closure(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:
     def closure() -> torch.Tensor:
-        _set_gradients(copy, gradient)
+        _set_gradients(copy, gradient, index)
         return torch.zeros((), requires_grad=True)
 
     closure()
     copy.optimizer.step(closure)
 
 
-def _step_with_graph(copy: ProbeOptimizer, gradient: Gradient) -> None:
+def _step_with_graph(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:  # noqa: ARG001
     """For second-order optimizers, which differentiate the gradient once more."""
     factor = {"zero": 0.0, "with": GRADIENT_SIZE, "against": -GRADIENT_SIZE, "random": GRADIENT_SIZE}[gradient]
     trained = list(_trainable(copy))
@@ -227,15 +232,15 @@ def _step_with_graph(copy: ProbeOptimizer, gradient: Gradient) -> None:
     copy.optimizer.step()
 
 
-def _step_with_sparse_gradients(copy: ProbeOptimizer, gradient: Gradient) -> None:
-    _set_gradients(copy, gradient)
+def _step_with_sparse_gradients(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:
+    _set_gradients(copy, gradient, index)
     for tensor in _trainable(copy):
         if tensor.grad is not None:
             tensor.grad = tensor.grad.to_sparse()
     copy.optimizer.step()
 
 
-_STEP_FORMS: tuple[tuple[bool, Callable[[ProbeOptimizer, Gradient], None]], ...] = (
+_STEP_FORMS: tuple[tuple[bool, Callable[[ProbeOptimizer, Gradient, int], None]], ...] = (
     (False, _step),
     (True, _step),  # for states that the constructor makes, such as Adagrad's
     (False, _step_with_closure),
@@ -244,6 +249,11 @@ _STEP_FORMS: tuple[tuple[bool, Callable[[ProbeOptimizer, Gradient], None]], ...]
     (False, _step_with_sparse_gradients),
 )
 """Whether to keep the state, and how to step. The first form that raises nothing counts."""
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """Run compiled steps as they are written: compiling one for a few probe tensors takes longer than the audit."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def _seed(numpy: Any) -> None:  # noqa: ANN401 - a module that may not be installed
@@ -266,7 +276,7 @@ def undisturbed() -> Iterator[None]:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _seed(numpy)
-            with redirect_stdout(sys.stderr):  # standard output is the report's
+            with redirect_stdout(sys.stderr), _uncompiled():  # standard output is the report's
                 yield
     finally:
         hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks = global_hooks

@@ -5,7 +5,7 @@ Nothing of the original is changed. Its state, its hooks and what schedulers hav
 
 import copy
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from math import floor, isfinite, log2, prod
 from typing import Any
@@ -26,6 +26,10 @@ SAMPLE = 1 << 16
 """Elements of a parameter that are read to know its size."""
 SMALLEST_SCALE, LARGEST_SCALE = -8, 4
 """Exponents of 2 between which a probe tensor is scaled."""
+ALIKE = 0.7
+"""Cosine of the angle between a state and its weight, from which on the state is a copy of earlier weights."""
+_FEW = 16
+"""Elements that are too few to tell whether two tensors are alike."""
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 NARROW = 8
 """A dimension up to this size is kept: optimizers have rules on ranks, ones and narrow sides."""
@@ -49,7 +53,7 @@ def copy_onto_probe_tensors(
 
     Args:
         dtype: of floating-point probe tensors; None keeps each parameter's own.
-        keep_state: give the copy states like the original's, all zero; else it starts without any.
+        keep_state: give the copy states like the original's, as before the first step; else it starts without any.
         only: ids of the tensors that its groups shall hold; None keeps all.
 
     Raises:
@@ -60,11 +64,14 @@ def copy_onto_probe_tensors(
     tensors = {key: _probe_tensor(tensor, limit, dtype) for key, tensor in originals.items()}
     memo = Memo(tensors)
     memo.shapes = {tuple(originals[key].shape): tuple(tensor.shape) for key, tensor in tensors.items()}
-    clone = _clone(optimizer, memo, lambda state: _zero_states(state, tensors) if keep_state else defaultdict(dict))
+    memo.first_states = lambda state: (
+        _first_states(state, originals, tensors) if keep_state else _flags_only(state, tensors)
+    )
+    clone = _clone(optimizer, memo)
     selected = {key: tensor for key, tensor in tensors.items() if only is None or key in only}
     members = {id(tensor) for tensor in selected.values()}
     for group in clone.param_groups:
-        _prepare_for_first_step(group, clone)
+        _prepare_for_first_step(group, clone, keep_counter=keep_state)
         group["params"][:] = [tensor for tensor in group["params"] if id(tensor) in members]
     return ProbeOptimizer(optimizer=clone, tensors=selected)
 
@@ -122,19 +129,19 @@ def _scale(original: torch.Tensor) -> float:
     return 2.0 ** min(max(floor(log2(size)), SMALLEST_SCALE), LARGEST_SCALE) if size > 0 and isfinite(size) else 1.0
 
 
-def _clone(optimizer: object, memo: Memo, new_state: Callable[[Mapping[Any, Any]], object]) -> Any:  # noqa: ANN401 - of the original's class
+def _clone(optimizer: object, memo: Memo) -> Any:  # noqa: ANN401 - of the original's class
     """Copy all attributes; `copy.deepcopy` would keep those of torch.optim.Optimizer only."""
     refuse_finalizer(optimizer)
     clone = object.__new__(type(optimizer))
     memo[id(optimizer)] = clone
     for value in vars(optimizer).values():
         if is_optimizer(value) and id(value) not in memo:
-            _clone(value, memo, new_state)
+            _clone(value, memo)
     for name, value in vars(optimizer).items():
         if _is_patched_method(optimizer, name, value):
             continue
         if name == "state" and id(value) not in memo:
-            memo[id(value)] = new_state(value)
+            memo[id(value)] = memo.first_states(value)
         clone.__dict__[name] = OrderedDict() if _holds_hooks(name) else deep_copy(value, memo)
     return clone
 
@@ -148,33 +155,87 @@ def _holds_hooks(name: str) -> bool:
     return name.startswith("_optimizer_") and name.endswith("_hooks")
 
 
-def _prepare_for_first_step(group: dict[str, Any], optimizer: object) -> None:
+def _prepare_for_first_step(group: dict[str, Any], optimizer: object, *, keep_counter: bool) -> None:
     """Turn off what needs a GPU or a graph, and reset what tells how far the run has come."""
     defaults = getattr(optimizer, "defaults", {})
     for settings in (group, defaults):
         for key in ("fused", "capturable", "differentiable"):
             if settings.get(key):
                 settings[key] = False
-    if "step" in group and "step" not in defaults:
+    if "step" in group and "step" not in defaults and not keep_counter:
         del group["step"]  # a counter that is missing before the first step, and shows that states exist
     group.update({key: value for key, value in defaults.items() if key in PROGRESS_KEYS and key in group})
 
 
-def _zero_states(state: Mapping[Any, Any], tensors: Mapping[int, torch.Tensor]) -> defaultdict[Any, Any]:
-    """The same states for probe tensors, with zeros."""
+def _flags_only(state: Mapping[Any, Any], tensors: Mapping[int, torch.Tensor]) -> defaultdict[Any, Any]:
+    """States without moments and counters: flags such as fastai's `do_wd`, and what is not a parameter's."""
     states: defaultdict[Any, Any] = defaultdict(dict)
     for key, entries in state.items():
-        if id(key) in tensors and isinstance(entries, Mapping):
-            tensor = tensors[id(key)]
-            states[tensor] = {name: _zero_like(value, key, tensor) for name, value in entries.items()}
+        items = entries.items() if isinstance(entries, Mapping) else ()
+        flags = {name: value for name, value in items if isinstance(value, bool | str)}
+        if _identity(key) not in tensors:
+            states.update({key: copy.deepcopy(entries)} if not isinstance(key, torch.Tensor) else {})
+        elif flags:
+            states[_new_key(key, tensors[_identity(key)])] = flags
+    return states
+
+
+def _first_states(
+    state: Mapping[Any, Any], originals: Mapping[int, torch.Tensor], tensors: Mapping[int, torch.Tensor]
+) -> defaultdict[Any, Any]:
+    """The same states for probe tensors, with the values that they probably had before the first step.
+
+    That is 0 for moments and counters. A tensor with equal elements may be an initial value, as Adagrad's is, and one
+    that resembles the weight is a copy of earlier weights; both stay.
+    """
+    states: defaultdict[Any, Any] = defaultdict(dict)
+    for key, entries in state.items():
+        identity = _identity(key)
+        if identity in tensors and isinstance(entries, Mapping):
+            original, tensor = originals[identity], tensors[identity]
+            first = {name: _first_value(name, value, original, tensor) for name, value in entries.items()}
+            states[_new_key(key, tensor)] = first
         elif not isinstance(key, torch.Tensor):
             states[key] = copy.deepcopy(entries)
     return states
 
 
-def _zero_like(value: object, original: torch.Tensor, tensor: torch.Tensor) -> object:
+def _identity(key: object) -> int:
+    """The id of the parameter that a key of a state dict stands for: most keys are the parameter itself."""
+    return key if isinstance(key, int) else id(key)
+
+
+def _new_key(key: object, tensor: torch.Tensor) -> object:
+    return id(tensor) if isinstance(key, int) else tensor
+
+
+def _first_value(name: object, value: object, original: torch.Tensor, tensor: torch.Tensor) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return 0 if "step" in str(name) else value
     if not isinstance(value, torch.Tensor):
         return copy.deepcopy(value)
-    shape = tensor.shape if value.shape == original.shape else shrink_shape(value.shape, SMALLEST)
+    is_like_weight = value.shape == original.shape
+    shape = tensor.shape if is_like_weight else shrink_shape(value.shape, SMALLEST)
     floating = value.is_floating_point() and value.dim() > 0
-    return torch.zeros(shape, dtype=tensor.dtype if floating else value.dtype)
+    dtype = tensor.dtype if floating else value.dtype
+    if is_like_weight and _resembles(value, original):
+        return value.detach()[tuple(slice(size) for size in shape)].to(dtype=dtype, copy=True)
+    return torch.full(shape, _first_element(value) if floating else 0, dtype=dtype)
+
+
+def _first_element(value: torch.Tensor) -> float:
+    """The value of all elements, where they are equal; else 0."""
+    if value.is_meta or not value.numel() or type(value) not in _PLAIN:
+        return 0.0
+    first = value.reshape(-1)[0].item()
+    return float(first) if isfinite(first) and bool((value == first).all()) else 0.0
+
+
+def _resembles(value: torch.Tensor, original: torch.Tensor) -> bool:
+    """Whether a tensor points in about the direction of the weight, as no moment of gradients does."""
+    if value.is_meta or original.is_meta or type(value) not in _PLAIN or original.numel() < _FEW:
+        return False
+    if not value.is_floating_point() or not original.untyped_storage().size():
+        return False
+    similarity = torch.cosine_similarity(value.detach().double().flatten(), original.detach().double().flatten(), dim=0)
+    return similarity.item() > ALIKE

@@ -20,6 +20,14 @@ WITHOUT_LR_KEYS: Mapping[str, str] = {"fixed_decay": "timm's AdaBelief, pytorch-
 WARMUP_KEYS: Mapping[str, str] = {"warmup_steps": "schedulefree"}
 """For how many steps at the start of a run the optimizer itself lowers the learning rate."""
 
+COMPENSATION_KEYS: Mapping[str, str] = {
+    "bf16_stochastic_round": "torchao",
+    "kahan_sum": "optimi, pytorch-optimizer",
+    "master_weights": "Apex",
+    "stochastic_rounding": "pytorch-optimizer",
+}
+"""If true, the step keeps what the dtype of the parameters would round away."""
+
 PROGRESS_KEYS: Mapping[str, str] = {
     "step": "pytorch-optimizer, Apex",
     "lookahead_step": "timm's Lookahead",
@@ -27,5 +35,6 @@ PROGRESS_KEYS: Mapping[str, str] = {
     "weight_sum": "schedulefree",
     "lr_max": "schedulefree",
     "train_mode": "schedulefree",
+    "setup": "optimi",
 }
 """How far a run has progressed. A copy of the optimizer for a new run has the class's defaults there instead."""

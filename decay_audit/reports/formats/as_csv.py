@@ -19,12 +19,13 @@ _SHAPE = _FIELDS.index("shape")
 _AFTER_RULE = _FIELDS.index("rule") + 1
 _values = attrgetter(*_FIELDS)
 _OBSERVED = ObservationRecord.__struct_fields__
+_TITLES = {"measured_rate": "measured", "settled_rate": "settled", "movement": "law"}
 _UNOBSERVED = [""] * len(_OBSERVED)
 COLUMNS = (
     *_FIELDS[:_AFTER_RULE],
     "place",
     *_FIELDS[_AFTER_RULE:],
-    *("measured" if field == "measured_rate" else f"observed_{field}" for field in _OBSERVED),
+    *(_TITLES.get(field, f"observed_{field}") for field in _OBSERVED),
     "target",
 )
 _FORMULA = ("=", "+", "-", "@")

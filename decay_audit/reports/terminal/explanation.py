@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from difflib import get_close_matches
+from math import isclose
 
 from msgspec import to_builtins
 
@@ -18,6 +19,8 @@ from decay_audit.rulesets.explanation import Explanation, RuleAnswer
 from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
 
 _PRESETS = 6
+_SETTLED = 0.05
+"""Relative difference from which on the rate of later steps is shown as well."""
 _ANSWERS = {True: "yes", False: "no", None: "?"}
 _MOVES: dict[Movement, str] = {
     "proportional": "removes the same fraction of every element",
@@ -27,6 +30,7 @@ _MOVES: dict[Movement, str] = {
     "other_point": "pulls it towards other values than 0",
     "normalized": "removes an amount that depends on the gradient or on a norm",
     "cautious": "removes a fraction, but only where the gradient has the sign of the weight",
+    "scheduled": "removes a fraction that changes from step to step",
     "other": "moves it, neither by a fraction nor by an amount",
     "vanishing": "would remove a fraction, but rounding to its dtype undoes that",
     "none": "does not change it",
@@ -142,6 +146,9 @@ def _observation(observation: Observation) -> str:
     rate = observation.measured_rate
     if rate and observation.lr is not None and observation.movement in {None, "proportional"}:
         effect = f"removes {100 * observation.lr * rate:.4g} % of the weight"
+        settled = observation.settled_rate
+        if settled is not None and not isclose(settled, rate, rel_tol=_SETTLED):
+            effect += f", and {100 * observation.lr * settled:.4g} % once momentum has settled"
     else:
         effect = _MOVES[observation.movement or "proportional"]
     return f"{text}; a step with a gradient of zero {effect}"

@@ -1,0 +1,325 @@
+"""Every optimizer class of installed packages: what steps on copies show, against what the class itself does.
+
+`python -m benchmarks.optimizer_survey MODULE... [--json FILE]` imports the modules, builds each optimizer class, and
+measures it when it is new and after training steps. The oracle are instances of the class that step on real parameters:
+two of them differ in the coefficient alone, so the difference of their weights is what decay removed.
+"""
+
+import argparse
+import contextlib
+import json
+import logging
+import random
+import signal
+import sys
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from decay_audit.errors import OptimizerError
+from decay_audit.optimizers.measure import measure
+from tests.optimizers.survey import builders, model, optimizer_classes, wrappings
+from tests.process_group import process_group
+
+WEIGHT_DECAY = 0.1
+LR = 0.01
+STEPS = 8
+"""Steps with random gradients that train an instance."""
+SECONDS = 90
+"""Longest time for one class."""
+TOLERANCE = 0.15
+"""Relative difference between a measured rate and the oracle's up to which they agree: the gradient adds some."""
+NOTHING = 2e-3
+"""Part of lr x weight_decay below which decay removed nothing."""
+
+Parameters = dict[str, torch.Tensor]
+
+
+class Decay(NamedTuple):
+    """What decay removed from one parameter in the last of several steps with random gradients, by the class itself.
+
+    Attributes:
+        rate: the fraction of the weight, divided by the learning rate.
+        alike: whether it is the same fraction of each element.
+        varied: whether the elements differ in size: else a fraction and an amount are the same.
+        by_coefficient: how much more twice the coefficient removes: 2 if in proportion, 1 if it does not count.
+    """
+
+    rate: float
+    alike: bool
+    varied: bool
+    by_coefficient: float
+
+
+class Verdict(NamedTuple):
+    """What the survey found of one class."""
+
+    name: str
+    new: dict[str, tuple[str, float]]
+    trained: dict[str, tuple[str, float]]
+    decay: dict[str, Decay]
+    failure: str = ""
+    wrong: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+class OutOfTimeError(Exception):
+    """A class took more than its time."""
+
+
+def build(kind: type[torch.optim.Optimizer], coefficient: float, seed: int = 0) -> tuple[nn.Module, Any]:
+    """Build a model and an optimizer of the class, in the first of the usual ways that works."""
+    failures = []
+    for make in (*builders(kind), *wrappings(kind)):
+        for options in ({"lr": LR, "weight_decay": coefficient}, {"weight_decay": coefficient}, {"lr": LR}, {}):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            root = model()
+            try:
+                optimizer = make(root, **options)
+                for group in optimizer.param_groups:
+                    group["weight_decay"] = group.get("weight_decay", coefficient)
+                return root, optimizer
+            except Exception as error:  # noqa: BLE001 - whatever it says about its arguments
+                failures.append(f"{type(error).__name__}: {error}")
+    raise OptimizerError(f"cannot be built: {failures[0]}"[:200])
+
+
+def train(
+    root: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    last: Callable[[torch.optim.Optimizer], None] | None = None,
+) -> Parameters:
+    """Take steps with random gradients; `last` changes the optimizer before the last one.
+
+    Gives the weights before the last step.
+    """
+    generator = torch.Generator().manual_seed(1)
+    torch.manual_seed(2)
+    if callable(switch := getattr(optimizer, "train", None)):
+        switch()
+    before: Parameters = {}
+    for index in range(steps):
+        gradients = [torch.randn(each.shape, generator=generator) * 0.05 for each in root.parameters()]
+
+        def closure(gradients: list[torch.Tensor] = gradients) -> torch.Tensor:
+            for parameter, gradient in zip(root.parameters(), gradients, strict=True):
+                parameter.grad = gradient.clone()
+            return torch.zeros((), requires_grad=True)
+
+        closure()
+        if index == steps - 1:
+            before = {name: parameter.detach().clone() for name, parameter in root.named_parameters()}
+            if last:
+                last(optimizer)
+        step(root, optimizer, closure)
+    return before
+
+
+def step(root: nn.Module, optimizer: torch.optim.Optimizer, closure: Callable[[], torch.Tensor]) -> None:
+    """Step without a closure, with one where the class needs it, and with a graph for second-order classes."""
+    form = vars(optimizer).get("_survey_form")
+    forms: list[Callable[[], Any]] = [
+        optimizer.step,
+        lambda: optimizer.step(lambda: closure().item()),
+        lambda: _graph_step(root, optimizer),
+    ]
+    for index, take in enumerate(forms):
+        if form is None or form == index:
+            try:
+                take()
+            except Exception:
+                if form is not None or index == len(forms) - 1:
+                    raise
+                closure()
+                continue
+            optimizer.__dict__["_survey_form"] = index
+            return
+
+
+def _graph_step(root: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    trained = [*root.parameters()]
+    with torch.enable_grad():
+        loss = torch.stack(
+            [(each * (0 if each.grad is None else each.grad)).sum() + 0 * (each**2).sum() for each in trained]
+        ).sum()
+        gradients = torch.autograd.grad(loss, trained, create_graph=True)
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        parameter.grad = gradient
+    optimizer.step()
+
+
+def with_coefficient(factor: float) -> Callable[[torch.optim.Optimizer], None]:
+    """Multiply the coefficient of every group."""
+
+    def change(optimizer: torch.optim.Optimizer) -> None:
+        for group in optimizer.param_groups:
+            for key, value in group.items():
+                if ("weight_decay" in key or key == "wd") and isinstance(value, float) and not isinstance(value, bool):
+                    group[key] = value * factor
+
+    return change
+
+
+def oracle(kind: type[torch.optim.Optimizer], steps: int) -> dict[str, Decay]:
+    """What decay removes in the last step, as three instances of the class with the same history show it."""
+    ends: dict[float, Parameters] = {}
+    for factor in (0.0, 1.0, 2.0):
+        root, optimizer = build(kind, WEIGHT_DECAY)
+        before = train(root, optimizer, steps, with_coefficient(factor))
+        ends[factor] = {name: parameter.detach().clone() for name, parameter in root.named_parameters()}
+    lrs = {id(each): float(group.get("lr") or 1.0) for group in optimizer.param_groups for each in group["params"]}
+    return {name: _decay(before[name], ends, name, lrs.get(id(each), LR)) for name, each in root.named_parameters()}
+
+
+def _decay(before: torch.Tensor, ends: Mapping[float, Parameters], name: str, lr: float) -> Decay:
+    weight = before.double()
+    removed = (ends[0.0][name] - ends[1.0][name]).double()
+    twice = (ends[0.0][name] - ends[2.0][name]).double()
+    square = (weight * weight).sum().clamp_min(1e-30)
+    rate = ((removed * weight).sum() / square).item()
+    error = (removed - rate * weight).abs().max().item()
+    size = max((rate * weight).abs().max().item(), 1e-30)
+    by_coefficient = ((twice * removed).sum() / (removed * removed).sum().clamp_min(1e-30)).item()
+    return Decay(rate / lr, error <= TOLERANCE * size + 3e-7, _is_varied(weight), by_coefficient)
+
+
+def _is_varied(weight: torch.Tensor) -> bool:
+    sizes = weight.abs()
+    return bool(sizes.std() > 0.2 * sizes.mean()) if weight.numel() > 1 else False
+
+
+def laws(root: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, float]]:
+    """Measure as an audit does: the movement and the rate of each parameter."""
+    optimizer.__dict__.pop("_survey_form", None)
+    names = {id(parameter): name for name, parameter in root.named_parameters()}
+    live = measure((("it", optimizer),), names)
+    if failure := live.optimizers[0].failed_measurement:
+        raise OptimizerError(failure)
+    return {each.parameter: (each.movement or "not measured", each.measured_rate or 0.0) for each in live.observations}
+
+
+def contents(root: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """A picture of everything that measuring must leave alone."""
+    tensors = [*root.parameters()]
+    state = [
+        (index, optimizer.state[key]) for index, key in enumerate(tensors) if key in getattr(optimizer, "state", {})
+    ]
+    groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    return [repr([each.tolist() for each in tensors]), repr(state), repr(groups), repr(sorted(vars(optimizer)))]
+
+
+def disagreements(
+    measured: Mapping[str, tuple[str, float]], first: Mapping[str, Decay], later: Mapping[str, Decay]
+) -> Iterator[str]:
+    """The laws that were said and are not what the class does, neither in its first step nor in a later one.
+
+    A fraction that decay removes must be that of a later step: "scheduled" is the law of one that changes.
+    """
+    for name, (movement, rate) in measured.items():
+        if name not in later:
+            continue
+        true = later[name]
+        is_nothing = abs(true.rate) < NOTHING * WEIGHT_DECAY
+        if movement == "none" and not is_nothing:
+            yield f"{name}: none, but removes {true.rate:.3g}"
+        if movement in ("proportional", "without_lr") and not _agrees(true, rate) and not is_nothing:
+            yield f"{name}: {movement} {rate:.3g}, but removes {true.rate:.3g}{'' if true.alike else ' on average'}"
+        if movement in ("sign", "constant") and true.alike and true.varied and not is_nothing and first[name].alike:
+            yield f"{name}: {movement}, but removes the fraction {true.rate:.3g}"
+
+
+def _agrees(true: Decay, rate: float) -> bool:
+    return true.alike and abs(true.rate - rate) <= TOLERANCE * abs(rate)
+
+
+def verdict(label: str, kind: type[torch.optim.Optimizer]) -> Verdict:
+    """Survey one class."""
+    new: dict[str, tuple[str, float]] = {}
+    trained: dict[str, tuple[str, float]] = {}
+    decay: dict[str, Decay] = {}
+    try:
+        root, optimizer = build(kind, WEIGHT_DECAY)
+        before = contents(root, optimizer)
+        new = laws(root, optimizer)
+        changed = ["new"] if contents(root, optimizer) != before else []
+        first, decay = oracle(kind, 1), oracle(kind, STEPS)
+        root, optimizer = build(kind, WEIGHT_DECAY)
+        train(root, optimizer, STEPS)
+        optimizer.__dict__.pop("_survey_form", None)
+        before = contents(root, optimizer)
+        trained = laws(root, optimizer)
+        changed += ["trained"] if contents(root, optimizer) != before else []
+    except OutOfTimeError:
+        return Verdict(label, new, trained, decay, "took too long")
+    except Exception as error:  # noqa: BLE001 - a class may raise anything
+        return Verdict(label, new, trained, decay, f"{type(error).__name__}: {error}"[:300])
+    wrong = [f"new, {text}" for text in disagreements(new, first, decay)]
+    wrong += [f"trained, {text}" for text in disagreements(trained, first, decay)]
+    return Verdict(label, new, trained, decay, "", tuple(wrong), tuple(changed))
+
+
+def survey(module: str) -> Iterator[Verdict]:
+    """Survey all classes of a package."""
+
+    def stop(*_: object) -> None:
+        raise OutOfTimeError
+
+    signal.signal(signal.SIGALRM, stop)
+    for name, kind in optimizer_classes(module.partition(".")[0], (module,)).items():
+        signal.alarm(SECONDS)
+        try:
+            with contextlib.redirect_stdout(sys.stderr), process_group(), torch.compiler.set_stance("force_eager"):
+                result = verdict(f"{module}.{name}", kind)
+        except OutOfTimeError:
+            result = Verdict(f"{module}.{name}", {}, {}, {}, "took too long")
+        finally:
+            signal.alarm(0)
+        yield result
+
+
+def summary(verdicts: list[Verdict]) -> str:
+    """One line of counts, then a line for each class of which something is wrong."""
+    counts = Counter("measured" if each.new else "not measured" for each in verdicts)
+    wrong = [each for each in verdicts if each.wrong]
+    differ = [each for each in verdicts if each.trained and _kinds(each.new) != _kinds(each.trained)]
+    lines = [
+        f"{len(verdicts)} classes, {counts['measured']} measured, {len(wrong)} with a wrong law, "
+        f"{sum(bool(each.changed) for each in verdicts)} changed, {len(differ)} differ once trained"
+    ]
+    lines += [f"  wrong {each.name}: {'; '.join(each.wrong[:3])}" for each in wrong]
+    lines += [f"  differ {each.name}: {_kinds(each.new)} -> {_kinds(each.trained)}" for each in differ]
+    lines += [f"  changed {each.name}: {each.changed}" for each in verdicts if each.changed]
+    lines += [f"  not measured {each.name}: {each.failure}" for each in verdicts if each.failure]
+    return "\n".join(lines)
+
+
+def _kinds(measured: Mapping[str, tuple[str, float]]) -> list[str]:
+    with_rate = ("proportional", "without_lr", "cautious")
+    return sorted(
+        {f"{movement} {rate:.2g}" if movement in with_rate else movement for movement, rate in measured.values()}
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("modules", nargs="+")
+    parser.add_argument("--json")
+    arguments = parser.parse_args()
+    logging.disable(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+    verdicts = [result for module in arguments.modules for result in survey(module)]
+    print(summary(verdicts))
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps([each._asdict() for each in verdicts], indent=1))
+
+
+if __name__ == "__main__":
+    main()

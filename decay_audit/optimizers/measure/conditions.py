@@ -1,0 +1,145 @@
+"""An optimizer and the ids of its tensors go in; out come the amounts that steps remove from each, by condition.
+
+The conditions are those of `laws.StepAmounts`.
+"""
+
+from collections.abc import Callable, Collection
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from decay_audit.errors import OptimizerError
+from decay_audit.optimizers.measure.laws import StepAmounts
+from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, rounding_error
+from decay_audit.optimizers.measure.probe import Factors, ProbeResult, probe
+
+SMALL_LR = 1 / 64
+"""Factor of lr where a gradient moves the weight as well: decay after that move is nearly as before it."""
+WITHOUT_COEFFICIENT = Factors(coefficient=0)
+_CONDITIONS = {
+    "at_twice_lr": Factors(lr=2),
+    "at_twice_coefficient": Factors(coefficient=2),
+    "of_twice_weight": Factors(weight=2),
+}
+
+Probe = Callable[..., ProbeResult]
+"""`probe`, with the optimizer, the tensors and the number of steps given."""
+
+
+def exact_steps(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> ProbeResult:
+    """Take steps in double precision. An optimizer that computes in float32 anyway takes larger ones.
+
+    Raises:
+        OptimizerError: it cannot step without a gradient.
+    """
+    try:
+        result = probe(optimizer, steps=steps, dtype=torch.float64, only=keys)
+    except OptimizerError:
+        return probe(optimizer, steps=steps, amplify=True, only=keys)
+    moved = [values for values in result.values.values() if values[0].numel() and not values[0].equal(values[-1])]
+    if moved and all(rounding_error(values[-1]) > NOISE_OF_DIFFERENCE for values in moved):
+        return probe(optimizer, steps=steps, dtype=torch.float64, amplify=True, only=keys)
+    return result
+
+
+def amounts_by_condition(
+    optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int], *, of_last_step: bool = False
+) -> dict[int, StepAmounts]:
+    """Measure what a step with a gradient of zero removes, under each condition.
+
+    Args:
+        of_last_step: measure the last of the steps, and not the first one that moves a tensor.
+
+    Raises:
+        OptimizerError: the optimizer cannot step.
+    """
+    usual = exact_steps(optimizer, steps, keys)
+    run = _probe_like(optimizer, usual, steps, keys)
+    results = {name: run(factors=factors) for name, factors in _CONDITIONS.items()}
+    without_coefficient, (decayed, plain) = run(factors=WITHOUT_COEFFICIENT), _with_random_gradient(run)
+    amounts = {}
+    for key, values in usual.values.items():
+        moving = [index for index, (before, after) in enumerate(pairwise(values)) if not before.equal(after)]
+        index = steps - 1 if of_last_step else (moving or [0])[0]
+        by_decay = None
+        if decayed and plain:
+            by_decay = _amount(decayed, key, index) - _amount(plain, key, index)
+            if not moving:
+                by_decay = (plain.values[key][-1] - decayed.values[key][-1]).double()
+        amounts[key] = StepAmounts(
+            weight=values[index].double(),
+            usual=_amount(usual, key, index),
+            without_coefficient=_amount(without_coefficient, key, index),
+            by_decay=by_decay,
+            noise=rounding_error(values[-1]) * values[0].abs().max().item(),
+            lr=usual.lrs[key],
+            **{name: _amount(result, key, index) for name, result in results.items()},
+        )
+    return amounts
+
+
+def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> dict[int, StepAmounts]:
+    """Measure what decay removes in a step with a random gradient: the difference that the coefficient makes.
+
+    Raises:
+        OptimizerError: the optimizer cannot step.
+    """
+    is_exact = any(
+        rounding_error(values[-1]) < NOISE_OF_DIFFERENCE
+        for values in probe(optimizer, only=keys, gradient="random", dtype=torch.float64).values.values()
+    )
+
+    def run(lr: float = 1, coefficient: float = 1, weight: float = 1) -> ProbeResult:
+        factors = Factors(lr=lr * (SMALL_LR if is_exact else 1), coefficient=coefficient, weight=weight)
+        return probe(
+            optimizer, only=keys, gradient="random", dtype=torch.float64, amplify=not is_exact, factors=factors
+        )
+
+    usual, plain = run(), run(coefficient=0)
+    pairs = {
+        "at_twice_lr": (run(lr=2), run(lr=2, coefficient=0)),
+        "at_twice_coefficient": (run(coefficient=2), plain),
+        "of_twice_weight": (run(weight=2), run(weight=2, coefficient=0)),
+    }
+    amounts = {}
+    for key, values in usual.values.items():
+        by_condition = {name: _amount(more, key, 0) - _amount(less, key, 0) for name, (more, less) in pairs.items()}
+        difference = _amount(usual, key, 0) - _amount(plain, key, 0)
+        amounts[key] = StepAmounts(
+            weight=values[0].double(),
+            usual=difference,
+            without_coefficient=torch.zeros_like(difference),
+            by_decay=None,
+            noise=max(rounding_error(values[-1]), NOISE_OF_DIFFERENCE) * values[0].abs().max().item(),
+            lr=usual.lrs[key] * (SMALL_LR if is_exact else 1),
+            **by_condition,
+        )
+    return amounts
+
+
+def _probe_like(optimizer: torch.optim.Optimizer, usual: ProbeResult, steps: int, keys: Collection[int]) -> Probe:
+    """Make a function that takes the same steps again, under a condition."""
+
+    def run(**condition: Any) -> ProbeResult:  # noqa: ANN401 - arguments of probe()
+        settings: dict[str, Any] = {"dtype": usual.dtype, "amplify": usual.amplify, "only": keys, "steps": steps}
+        return probe(optimizer, **settings, **condition)
+
+    return run
+
+
+def _amount(result: ProbeResult, key: int, index: int) -> torch.Tensor:
+    """What a step removed: the values before it minus those after it."""
+    values = result.values[key]
+    return (values[index] - values[index + 1]).double()
+
+
+def _with_random_gradient(run: Probe) -> tuple[ProbeResult | None, ProbeResult | None]:
+    """Steps with twice the coefficient and with the usual one; None where the optimizer takes no such gradient.
+
+    Without a coefficient, some optimizers leave out more than the decay.
+    """
+    try:
+        return run(gradient="random", factors=Factors(coefficient=2)), run(gradient="random")
+    except OptimizerError:
+        return None, None

@@ -1,0 +1,162 @@
+"""What the first step did to each tensor goes in; out comes what later steps do: the rate settles, or it does not.
+
+Momentum raises the rate over some steps. A schedule inside the optimizer changes it in every step. A compensated sum
+applies after many steps what each of them rounds away.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import partial
+from itertools import pairwise
+from math import floor, isclose, isfinite, log2
+
+import torch
+from msgspec.structs import replace
+
+from decay_audit.errors import OptimizerError
+from decay_audit.optimizers.measure.conditions import WITHOUT_COEFFICIENT, amounts_by_condition, exact_steps
+from decay_audit.optimizers.measure.laws import effect_by_law, projection
+from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, StepEffect, effect_of_step
+from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, ProbeResult, probe
+from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
+
+QUARTER = 16
+"""A quarter of the steps over which a rate may settle."""
+CONSTANT = 1e-3
+"""Relative difference up to which two rates are the same."""
+GEOMETRIC = 0.02
+"""Part of the last change by which a settling rate may miss its prediction; a rate of 1 / step misses it by more."""
+SLOWEST = 0.995
+"""Largest ratio of two changes of a rate that settles: of momentum 0.9997. With 1 it rises or falls steadily."""
+HISTORY = 8
+"""Steps with random gradients after which decay must be as in the first step."""
+CHANGED = 0.1
+"""Relative difference up to which the rate is the same after them."""
+ACCUMULATING_STEPS = 256
+"""Steps after which a compensated sum has moved a tensor that each of them leaves alone."""
+
+Effects = dict[int, StepEffect]
+
+
+def settled(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect]) -> Effects:
+    """Correct the effects that remove a fraction by those of later steps. All tensors step without a gradient."""
+    keys = [key for key, effect in effects.items() if effect.movement in ("proportional", "without_lr")]
+    if not keys:
+        return {}
+    try:
+        result = exact_steps(optimizer, 4 * QUARTER, keys)
+    except OptimizerError:
+        return {}
+    corrected = {key: _settled(effects[key], result.values[key], result.lrs[key]) for key in keys}
+    changed = [key for key, effect in corrected.items() if effect is None]
+    kept = {key: effect for key, effect in corrected.items() if effect}
+    return kept | _later_laws(optimizer, changed) | _changed_by_training(optimizer, kept, result)
+
+
+def _settled(effect: StepEffect, values: tuple[torch.Tensor, ...], lr: float) -> StepEffect | None:
+    """The effect with its settled rate; None if later steps follow another law."""
+    last = effect_of_step(values[-2], values[-1], lr)
+    if last.movement == "unstable" or not isfinite(last.rate):
+        return effect
+    if last.movement != "proportional":
+        return None if last.movement in ("sign", "other") else effect
+    indices = (0, *(quarter * QUARTER - 1 for quarter in (1, 2, 3, 4)))
+    first, *rates = (_rate(values[index], values[index + 1], lr) for index in indices)
+    scale = effect.rate / first if first else 1.0  # where larger steps were taken than the group's own
+    limit = settled_rate(first, rates)
+    return replace(effect, movement="scheduled") if limit is None else replace(effect, settled_rate=limit * scale)
+
+
+def settled_rate(first: float, rates: list[float]) -> float | None:
+    """Extrapolate four rates at equal distances, if they are equal or approach a limit as momentum does; else None."""
+    if all(abs(rate - first) <= CONSTANT * abs(first) for rate in rates):
+        return first
+    changes = [after - before for before, after in pairwise(rates)]
+    if all(abs(change) <= CONSTANT * abs(rates[-1]) for change in changes):
+        return rates[-1]
+    ratio = changes[1] / changes[0] if changes[0] else 1.0
+    if 0 <= ratio < SLOWEST and abs(changes[2] - ratio * changes[1]) <= GEOMETRIC * abs(changes[1]):
+        return rates[-1] + changes[2] * ratio / (1 - ratio)
+    return None
+
+
+def _rate(before: torch.Tensor, after: torch.Tensor, lr: float) -> float:
+    return projection((before - after).double(), before.double()) / lr
+
+
+def _changed_by_training(
+    optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect], without_history: ProbeResult
+) -> Effects:
+    """The effects that do not hold after steps with random gradients, as decay depends on these.
+
+    Two copies with the same history differ in the coefficient of their last step alone.
+    """
+    lrs = {
+        id(tensor): float(group.get("lr") or LR_IF_ZERO)
+        for group in optimizer.param_groups
+        if any(group.get(key) for key in COEFFICIENT_KEYS)
+        for tensor in group["params"]
+    }
+    keys = [key for key, effect in effects.items() if effect.movement in ("proportional", "without_lr") and key in lrs]
+    if not keys:
+        return {}
+    take_steps = partial(
+        probe,
+        optimizer,
+        dtype=without_history.dtype,
+        amplify=without_history.amplify,
+        gradient="random",
+        history=HISTORY,
+        only=keys,
+    )
+    try:
+        usual, plain = take_steps(), take_steps(factors=WITHOUT_COEFFICIENT)
+    except OptimizerError:
+        return {}
+    changed = {}
+    for key in keys:
+        before, after = usual.values[key]
+        trained = effect_of_step(before, before + after - plain.values[key][1], usual.lrs[key], NOISE_OF_DIFFERENCE)
+        own = lrs[key] / usual.lrs[key] if effects[key].movement == "without_lr" else 1.0
+        if trained.movement != "proportional" or not isclose(trained.rate, effects[key].rate * own, rel_tol=CHANGED):
+            changed[key] = replace(effects[key], movement="normalized", settled_rate=None)
+    return changed
+
+
+def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
+    """The laws of the last step: those of the first steps do not hold for the run."""
+    if not keys:
+        return {}
+    try:
+        amounts = amounts_by_condition(optimizer, 4 * QUARTER, keys, of_last_step=True)
+    except OptimizerError:
+        return {}
+    effects = {}
+    for key, amount in amounts.items():
+        effect = effect_of_step(amount.weight, amount.weight - amount.usual, amount.lr)
+        effects[key] = effect_by_law(effect, amount, amount.lr)
+    return effects
+
+
+def accumulating(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect]) -> frozenset[int]:
+    """Find the tensors that move after all, though each step rounds to the values before it.
+
+    The learning rate is raised as far as a step still rounds away what it removes, so that few steps are needed.
+    """
+    by_factor: dict[float, list[int]] = {}
+    tensors = [
+        (group, tensor) for group in optimizer.param_groups for tensor in group["params"] if id(tensor) in effects
+    ]
+    for group, tensor in tensors:
+        key = id(tensor)
+        product = float(group.get("lr") or LR_IF_ZERO) * abs(effects[key].rate)
+        if product > 0:
+            factor = 2.0 ** floor(log2(torch.finfo(tensor.dtype).eps / 16 / product))
+            by_factor.setdefault(max(factor, 1.0), []).append(key)
+    moving: set[int] = set()
+    for factor, keys in by_factor.items():
+        try:
+            result = probe(optimizer, steps=ACCUMULATING_STEPS, only=keys, factors=Factors(lr=factor))
+        except OptimizerError:
+            continue
+        moving |= {key for key, values in result.values.items() if not values[0].equal(values[-1])}
+    return frozenset(moving)
