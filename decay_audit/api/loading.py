@@ -1,4 +1,4 @@
-"""Reading what a Request names: a live model, or a target of any form, with its forward pass traced on request."""
+"""Reading what a Request names: a live model, or a target of any form, with its forward pass traced."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
+from decay_audit import roles
 from decay_audit.api import making
 from decay_audit.api.options import AUTO
 from decay_audit.api.request import Request
@@ -15,6 +16,7 @@ from decay_audit.model.choices import Device
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources import target as targets
 from decay_audit.sources.checkpoint import onto_model
+from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
     from decay_audit.api.making import MadeOptimizers
@@ -59,7 +61,7 @@ def load(request: Request) -> LoadedTarget:
     if request.optimizer is not None:
         made = making.make_optimizers(request.optimizer, build, request.device, request.progress)
     built = made.built if made is not None else build(request.device)
-    inventory = built.inventory if request.trace is None else _trace_uses(built, request)
+    inventory = _inventory_with_uses(built, request)
     return _require_parameters(LoadedTarget(inventory=inventory, built=built, made=made))
 
 
@@ -77,12 +79,39 @@ def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded
     return replace(model, inventory=onto_model.fit(saved, model.inventory))
 
 
-def _trace_uses(built: "BuiltModel", request: Request) -> Inventory:
+def _inventory_with_uses(built: "BuiltModel", request: Request) -> Inventory:
+    """Add the uses of parameters: of all on request, else of those whose role is not certain without."""
+    if request.no_trace:
+        return built.inventory
+    from decay_audit.sources import module, trace
+
+    with module.activate(module.context_of_namespace(built.namespace)):
+        if request.trace is None:
+            return _trace_uncertain(built, request)
+        request.progress("tracing the forward pass")
+        text = None if request.trace == AUTO else request.trace
+        inputs = trace.make_example_inputs(built.model, text, built.namespace)
+        return trace.with_uses(built.inventory, trace.trace(built.model, inputs))
+
+
+def _trace_uncertain(built: "BuiltModel", request: Request) -> Inventory:
+    """Trace for the parameters whose role is not certain; a note says how many roles it changed."""
     from decay_audit.sources import trace
 
+    before = roles.classify(built.inventory.parameters)
+    names = {classified.parameter.name for classified in before if classified.confidence != "certain"}
+    if not names:
+        return built.inventory
     request.progress("tracing the forward pass")
-    inputs = trace.make_example_inputs(built.model, None if request.trace == AUTO else request.trace, built.namespace)
-    return trace.with_uses(built.inventory, trace.trace(built.model, inputs))
+    traced = trace.trace_automatically(built.model, built.inventory, names)
+    after = roles.classify(traced.inventory.parameters)
+    changed = sum(old.role != new.role for old, new in zip(before, after, strict=True))
+    if not changed:
+        return traced.inventory
+    inputs = f" with {traced.inputs}" if traced.inputs else ""
+    early = f"; {traced.failure}" if traced.failure else ""
+    note = f"roles of {count_noun(changed, 'parameter')} come from a traced forward pass{inputs} (--no-trace){early}"
+    return replace(traced.inventory, notes=(*traced.inventory.notes, note))
 
 
 def _require_parameters(loaded: LoadedTarget) -> LoadedTarget:

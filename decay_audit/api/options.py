@@ -96,6 +96,15 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
             config="everywhere",
         ),
     ] = None
+    no_trace: Annotated[
+        bool,
+        Option(
+            "Model",
+            "Do not run the forward pass. By default it runs, for a short time, where classes and names leave a role "
+            "uncertain and the input shapes can be inferred.",
+            config="everywhere",
+        ),
+    ] = False
     optimizer: Annotated[
         str | None,
         Option(

@@ -14,6 +14,7 @@ from decay_audit.model.choices import Severity
 from decay_audit.model.inventory import SourceKind
 from decay_audit.model.observations import Movement, Observation, Optimizer, Origin, Semantics
 from decay_audit.reports import totals
+from decay_audit.reports.finding_summary import notes
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import Confidence, EvidenceKind, Layer, Role
 from decay_audit.rulesets.plan import DEFAULT, Decision, Plan
@@ -169,6 +170,7 @@ class ReportDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     totals: Totals
     optimizers: tuple[OptimizerRecord, ...]
     findings: tuple[FindingRecord, ...]
+    notes: tuple[str, ...]
 
 
 def report_document(report: Report) -> ReportDocument:
@@ -184,6 +186,7 @@ def report_document(report: Report) -> ReportDocument:
         totals=_totals(report),
         optimizers=tuple(map(_optimizer, report.optimizers)),
         findings=tuple(msgspec.convert(finding, FindingRecord, from_attributes=True) for finding in report.findings),
+        notes=notes(report),
     )
 
 

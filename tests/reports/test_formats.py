@@ -30,7 +30,7 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 LONG = Options(width=80, full=True, verbose=True)
 
 SHAPE_OF_JSON = {
-    "": "schema_version target source ruleset parameters groups totals optimizers findings",
+    "": "schema_version target source ruleset parameters groups totals optimizers findings notes",
     "source": "kind files built_on",
     "ruleset": "name title source weight_decay rules",
     "ruleset.rules": "name lenient matched line",

@@ -1,6 +1,7 @@
 """Tracing: runs a model's forward pass on fake tensors and records the operator slots that each parameter flows into.
 
 - `example_inputs/`: what the forward pass is called with
+- `automatic.py`: a trace that nobody asked for: within a budget, and only where structure is not certain
 - `run.py`: the entry point: runs the pass on the first candidate that the model accepts, and notes what was assumed
 - `model_state.py`: placeholders for the model's tensors during the pass; everything restored after it
 - `dispatch.py`: dispatch modes: every operator of the pass gets a fake result and is recorded
@@ -15,7 +16,8 @@ Data flow: model -> `ExampleInputs` -> forward pass -> `OperatorCall`s -> `Use`s
 with uses. Nothing here knows roles; provenance, propagation, tags and tables know no torch either.
 """
 
+from decay_audit.sources.trace.automatic import trace_automatically
 from decay_audit.sources.trace.example_inputs import ExampleInputs, make_example_inputs
 from decay_audit.sources.trace.run import Trace, trace, with_uses
 
-__all__ = ["ExampleInputs", "Trace", "make_example_inputs", "trace", "with_uses"]
+__all__ = ["ExampleInputs", "Trace", "make_example_inputs", "trace", "trace_automatically", "with_uses"]

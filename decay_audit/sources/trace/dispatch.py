@@ -23,7 +23,6 @@ from decay_audit.sources.trace.propagate import propagate
 from decay_audit.sources.trace.provenance import Operand, OperatorCall, Provenance
 from decay_audit.sources.trace.tensor_states import MAX_CONSTANT, TensorStates
 
-MAX_CALLS = 200_000
 MAX_UNBOUND = 20_000  # tensors that one `unbind` gives
 
 
@@ -50,8 +49,8 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return run_operator(func, args, kwargs)
         states = self.states
         states.calls += 1
-        if states.in_forward and states.calls > MAX_CALLS:
-            raise TraceLimitError(f"the forward pass calls more than {MAX_CALLS} operators")
+        if states.in_forward and states.calls > states.max_calls:
+            raise TraceLimitError(f"the forward pass calls more than {states.max_calls} operators")
         if kwargs.get("device") is not None:
             kwargs["device"] = torch.device("cpu")
         arguments = list(_tensor_arguments(func, args, kwargs))

@@ -16,12 +16,12 @@ from torch import nn
 
 from decay_audit.model.inventory import Inventory, LateParameter
 from decay_audit.model.parameters import Use
-from decay_audit.sources.trace.dispatch import MAX_CALLS, TraceLimitError, recording, run_operator
+from decay_audit.sources.trace.dispatch import TraceLimitError, recording, run_operator
 from decay_audit.sources.trace.example_inputs.candidates import ExampleInputs, with_alternatives
 from decay_audit.sources.trace.example_inputs.declared import declared_inputs
 from decay_audit.sources.trace.example_inputs.size_errors import corrected
 from decay_audit.sources.trace.model_state import install_placeholders, restored
-from decay_audit.sources.trace.tensor_states import TensorStates
+from decay_audit.sources.trace.tensor_states import MAX_CALLS, TensorStates
 from decay_audit.text import first_few
 
 MAX_CORRECTIONS = 3  # of one candidate
@@ -46,7 +46,7 @@ class Trace(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def trace(model: nn.Module, inputs: ExampleInputs) -> Trace:
+def trace(model: nn.Module, inputs: ExampleInputs, max_calls: int | None = None) -> Trace:
     """Run the forward pass on fake tensors and record which operator slots each parameter flows into.
 
     The pass runs in evaluation mode, and again in training mode if it left parameters unused (auxiliary heads, mask
@@ -54,11 +54,16 @@ def trace(model: nn.Module, inputs: ExampleInputs) -> Trace:
     hooks, plain attributes and the random state.
 
     An exception from the model's code ends the pass and becomes a note; what was recorded before it counts.
+
+    Args:
+        model: the model to be traced.
+        inputs: the first candidate for its inputs, with the others.
+        max_calls: the pass is stopped after so many operators.
     """
     parameters = dict(model.named_parameters())
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
         return Trace(uses={}, complete=False, notes=("not traced: lazy parameters have no shape yet",))
-    states = TensorStates(parameters)
+    states = TensorStates(parameters, MAX_CALLS if max_calls is None else max_calls)
     with restored(model), recording(states):
         install_placeholders(model, states)
         before = {id(parameter): parameter for parameter in model.parameters()}
@@ -157,7 +162,7 @@ def _trace_unused_modules(
         if not name or used == len(names) or (used and not interrupted):
             continue
         candidates = declared_inputs(module)
-        if candidates and states.calls < MAX_CALLS:
+        if candidates and states.calls < states.max_calls:
             _run_candidates(module, with_alternatives(candidates), states, names)
             separate.append(name)
     return separate
@@ -173,7 +178,7 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
         replace(parameter, uses=trace.uses.get(parameter.raw_name, unused)) for parameter in inventory.parameters
     )
     names = [parameter.name for parameter in parameters if parameter.uses == ()]
-    made = _late_parameters(inventory, trace)
+    made = late_parameters(inventory, trace)
     notes = [*inventory.notes, *trace.notes]
     if names:
         notes.append(f"the forward pass did not use {first_few(names, MAX_NAMES)}")
@@ -183,7 +188,7 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
     return replace(inventory, parameters=parameters, made_in_forward=made, notes=tuple(notes))
 
 
-def _late_parameters(inventory: Inventory, trace: Trace) -> tuple[LateParameter, ...]:
+def late_parameters(inventory: Inventory, trace: Trace) -> tuple[LateParameter, ...]:
     """Name what the pass made like the other parameters of its module, without wrapper parts where there are none."""
     owners = {
         parameter.raw_name.rpartition(".")[0]: parameter.name.rpartition(".")[0] for parameter in inventory.parameters
@@ -233,7 +238,7 @@ def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, train
         model(*args, **kwargs)
     except TraceLimitError as error:
         return str(error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if _raised_by_tracer(error):
             raise
         # The model's own code, on tensors without values: it may raise anything.
@@ -243,7 +248,7 @@ def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, train
     return None
 
 
-def _raised_by_tracer(error: Exception) -> bool:
+def _raised_by_tracer(error: BaseException) -> bool:
     """Whether code of this folder raised the error: a bug of the tracer, and no fact about the model."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     code = frame.f_code

@@ -13,6 +13,8 @@ from decay_audit.sources.trace.provenance import Provenance, merge, parameter_pr
 
 MAX_USES = 64  # per parameter
 MAX_CONSTANT = 1 << 20  # elements of a constant that is computed for real
+MAX_KEPT = 1 << 12  # elements of an integer input that keeps its values
+MAX_CALLS = 200_000
 
 
 class TensorStates:
@@ -24,14 +26,16 @@ class TensorStates:
         fake_mode: runs operators on shapes alone.
         uses: by the name of a parameter; a dict as an ordered set.
         calls: how many operators were called.
+        max_calls: after so many, the pass is stopped.
         in_forward: a forward pass is running now.
         assumed_operators: those whose result depends on values that nobody computed.
     """
 
-    def __init__(self, parameters: Mapping[str, torch.Tensor]) -> None:
+    def __init__(self, parameters: Mapping[str, torch.Tensor], max_calls: int = MAX_CALLS) -> None:
         self.fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
         self.uses: dict[str, dict[Use, None]] = {}
         self.calls = 0
+        self.max_calls = max_calls
         self.in_forward = False
         self.assumed_operators: set[str] = set()
         self._provenances: dict[int, Provenance] = {}
@@ -46,11 +50,16 @@ class TensorStates:
             self._set_provenance(parameter, parameter_provenance(name))
 
     def add_input(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the fake tensor for an input of the model; it is data from now on."""
-        fake = self.fake(tensor)
+        """Return what the model gets for an input: its fake tensor, which is data from now on.
+
+        A small tensor of integers or conditions keeps its values: they are indices, lengths and masks.
+        """
+        counts = tensor.device.type == "cpu" and not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
+        kept = counts and not isinstance(tensor, FakeTensor) and tensor.numel() <= MAX_KEPT
+        data = tensor.clone() if kept else self.fake(tensor)
         self.calls += 1
-        self._set_provenance(fake, Provenance(is_data=True, value_id=self.calls))
-        return fake
+        self._set_provenance(data, Provenance(is_data=True, value_id=self.calls))
+        return data
 
     def provenance(self, tensor: torch.Tensor) -> Provenance | None:
         """Return what a tensor is computed from; None for a constant."""

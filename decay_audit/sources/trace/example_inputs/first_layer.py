@@ -1,17 +1,18 @@
-"""A model that declares no inputs in, guesses from its first layer out: several sizes where the layer takes any.
+"""A model that declares no inputs in, guesses from its first layer or first matrix out: several where it takes any.
 
 Knows torch.
 """
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Iterator, Sequence
 
+import torch
 from msgspec.structs import replace
 from torch import nn
 
 from decay_audit.sources.trace.example_inputs.candidates import (
     TOKENS,
     ExampleInputs,
-    float_tensor,
     int_tensor,
     required_arguments,
 )
@@ -20,47 +21,103 @@ from decay_audit.text import format_shape
 IMAGE_SIDES = (224, 32, 28, 64, 96, 128, 256, 299, 331, 384, 512)
 """Heights and widths to try, in this order."""
 
+LENGTH, SIDE = 11, 24
+"""Of sequences and images for a matrix: sizes that a layer seldom has, so that a wrong dimension is an error."""
+
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.Embedding)
+ID_ARGUMENTS = frozenset({"input_ids", "ids", "idx", "tokens", "token_ids"})
+"""What the first argument is called where it is a sequence of token ids."""
+
+Shape = tuple[int, ...]
 
 
 def guessed_inputs(model: nn.Module) -> tuple[ExampleInputs, ...]:
-    """Guess the inputs from the first layer that has parameters."""
-    further = required_arguments(model)[1:]
-    return tuple(full for candidate in _first_arguments(model) for full in _with_further(candidate, further))
+    """Guess the inputs from the first layer that has parameters, then from the first matrix."""
+    if not inspect.signature(model.forward).parameters:
+        return (ExampleInputs(),)
+    required = required_arguments(model)
+    candidates = _first_arguments(model, required[0] if required else "")
+    return tuple(full for candidate in candidates for full in _with_further(candidate, required[1:]))
 
 
-def _with_further(candidate: ExampleInputs, names: Sequence[str]) -> tuple[ExampleInputs, ...]:
-    """Add the other required arguments: each like the first (a second image), or one number per sample (a time)."""
+def _with_further(candidate: ExampleInputs, names: Sequence[str]) -> Iterator[ExampleInputs]:
+    """Add the other required arguments: by their names, each like the first, or one number per sample (a time)."""
     if not names or not candidate.args:
-        return (candidate,)
+        yield candidate
+        return
     (first,) = candidate.args
-    return tuple(
-        replace(candidate, args=(first, *further))
-        for further in ([first] * len(names), [int_tensor(first.shape[0])] * len(names))
-    )
+    by_name = [_argument(name, first) for name in names]
+    if any(argument is not first for argument in by_name):
+        yield replace(candidate, args=(first, *by_name))
+    for further in ([first] * len(names), [int_tensor(first.shape[0])] * len(names)):
+        yield replace(candidate, args=(first, *further))
 
 
-def _first_arguments(model: nn.Module) -> tuple[ExampleInputs, ...]:
-    shapes: list[tuple[int, ...]]
+def _argument(name: str, first: torch.Tensor) -> torch.Tensor:
+    """Make the tensor for a further argument whose name says what it is; else one like the first."""
+    if "mask" in name:
+        return torch.empty(first.shape[:2], dtype=torch.bool, device="meta")
+    if name in {"edge_index", "adj_t"}:
+        return int_tensor(2, TOKENS)
+    if name in {"batch", "lengths", "t", "time", "timestep", "timesteps"}:
+        return int_tensor(first.shape[0])
+    return first
+
+
+def _first_arguments(model: nn.Module, name: str) -> list[ExampleInputs]:
+    """List the candidates for the first argument."""
     first = next((module for module in model.modules() if isinstance(module, LAYERS)), None)
-    match first:
+    ids = [_ids()] if isinstance(first, nn.Embedding) or name in ID_ARGUMENTS else []
+    dtype = next((parameter.dtype for parameter in model.parameters() if _is_numeric(parameter)), torch.float32)
+    of_layer = [_tensor(shape, dtype, "layer") for shape in _layer_shapes(first)]
+    has_forward = type(model).forward is not nn.Module.forward
+    matrix_shapes = _matrix_shapes(model) if has_forward else ()
+    shapes = dict.fromkeys(shape for shape in matrix_shapes if shape not in _layer_shapes(first))
+    return [*ids, *of_layer, *(_tensor(shape, dtype, "matrix") for shape in shapes)]
+
+
+def _is_numeric(tensor: torch.Tensor) -> bool:
+    return tensor.dtype.is_floating_point or tensor.dtype.is_complex
+
+
+def _layer_shapes(layer: nn.Module | None) -> list[Shape]:
+    match layer:
         case nn.Conv1d():
-            shapes = [(2, first.in_channels, side * 8) for side in IMAGE_SIDES[:4]]
+            return [(2, layer.in_channels, side * 8) for side in IMAGE_SIDES[:4]]
         case nn.Conv2d():
-            shapes = [(1, first.in_channels, side, side) for side in IMAGE_SIDES]
+            return [(1, layer.in_channels, side, side) for side in IMAGE_SIDES]
         case nn.Conv3d():
-            shapes = [(1, first.in_channels, 16, side, side) for side in (224, 112, 32)]
+            return [(1, layer.in_channels, 16, side, side) for side in (224, 112, 32)]
         case nn.Linear():
-            shapes = [(2, first.in_features), (2, TOKENS, first.in_features)]
+            return [(2, layer.in_features), (2, TOKENS, layer.in_features)]
         case nn.RNNBase():
-            shapes = [(2, TOKENS, first.input_size)]
-        case nn.Embedding():
-            note = f"traced with int64 ids of shape 1x{TOKENS}, guessed from the first layer"
-            return (ExampleInputs(args=(int_tensor(),), notes=(note,)),)
+            return [(2, TOKENS, layer.input_size)]
         case _:
-            return ()
-    return tuple(ExampleInputs(args=(float_tensor(*shape),), notes=(_note(shape),)) for shape in shapes)
+            return []
 
 
-def _note(shape: tuple[int, ...]) -> str:
-    return f"traced with an input of shape {format_shape(shape)}, guessed from the first layer"
+def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
+    """Give features, sequences, images and volumes for each size of the first matrix, or of the first vector."""
+    shapes = [tuple(parameter.shape) for parameter in model.parameters() if parameter.numel() > 1]
+    matrix = next((shape for shape in shapes if len(shape) > 1), shapes[0] if shapes else ())
+    if len(matrix) > 3:  # a kernel
+        yield (2, matrix[1], *(SIDE for _ in matrix[2:]))
+    sizes = dict.fromkeys(size for size in reversed(matrix) if size > 1)
+    for size in sizes:
+        yield (2, LENGTH, size)
+        yield (2, size)
+        yield (2, size, SIDE, SIDE)
+        yield (2, size, LENGTH)
+    for size in sizes:
+        yield (2, SIDE, SIDE, size)
+        yield (2, size, SIDE, SIDE, SIDE)
+
+
+def _ids() -> ExampleInputs:
+    note = f"traced with int64 ids of shape 1x{TOKENS}, guessed from the first layer"
+    return ExampleInputs(args=(int_tensor(),), notes=(note,))
+
+
+def _tensor(shape: Shape, dtype: torch.dtype, guessed_from: str) -> ExampleInputs:
+    note = f"traced with an input of shape {format_shape(shape)}, guessed from the first {guessed_from}"
+    return ExampleInputs(args=(torch.empty(shape, dtype=dtype, device="meta"),), notes=(note,))
