@@ -266,7 +266,9 @@ CODES: dict[str, Code] = {
         severity="error",
         explanation="An embedding with sparse=True has sparse gradients. Adam, AdamW and most classes of torch.optim "
         "refuse them, SGD and Adagrad refuse to decay with them, and SparseAdam refuses dense ones. The model and the "
-        "optimizer can be built, and only the first step raises RuntimeError.",
+        "optimizer can be built, and only the first step raises RuntimeError. It raises as well where one group holds "
+        "DTensors (fully_shard, tensor parallelism) and plain tensors and updates them together, by foreach=True, "
+        "fused=True, or by default on a GPU.",
     ),
     "DA507": Code(
         title="an optimizer is not known by its class, or could not be measured",

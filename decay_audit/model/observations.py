@@ -74,6 +74,8 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
         foreign_sources: what each of these tensors is; empty where that was not looked for.
         missing_keys: keys that its optimizer's class gives every group and looks up in a step, and that it lacks.
         flat_parameters: names of tensors in it that a wrapper packed from several parameters.
+        distributed_parameters: names of its DTensors, which fully_shard and tensor parallelism make.
+        updates_together: a step of torch's class updates its tensors with one operation for all (foreach, fused).
         shapes: of the state at each position, in a checkpoint without names; None for a position without a state.
             `parameters` is then a guess: the order of the model. Empty if the checkpoint has names.
     """
@@ -87,6 +89,8 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
     foreign_sources: tuple[ForeignSource, ...] = ()
     missing_keys: tuple[str, ...] = ()
     flat_parameters: tuple[str, ...] = ()
+    distributed_parameters: tuple[str, ...] = ()
+    updates_together: bool = False
     shapes: tuple[tuple[int, ...] | None, ...] = ()
 
 

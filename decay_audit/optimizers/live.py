@@ -3,7 +3,7 @@
 Knows no role and no rule. `find` decides what counts as an optimizer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from numbers import Real
 
@@ -24,6 +24,10 @@ _NOT_LOOKED_UP = frozenset(
     {("SGD", "differentiable"), ("Adagrad", "initial_accumulator_value"), ("SparseAdam", "maximize")}
 )
 """Defaults of torch's classes that these do not look up in a step."""
+
+
+_FOREACH_DEVICES = frozenset({"cuda", "xpu", "mtia"})
+"""Devices on which torch's classes update the tensors of a group together by default."""
 
 
 class LiveOptimizers(Struct, frozen=True, kw_only=True):
@@ -127,6 +131,8 @@ def _group(
         foreign_tensors=tuple(_dtype_and_shape(tensor) for tensor in tensors if id(tensor) not in names),
         missing_keys=_missing_keys(optimizer, group),
         flat_parameters=tuple(names.get(id(tensor), "") for tensor in tensors if _is_flat(tensor)),
+        distributed_parameters=tuple(names.get(id(tensor), "") for tensor in tensors if _is_distributed(tensor)),
+        updates_together=_updates_together(group, tensors),
     )
 
 
@@ -177,6 +183,21 @@ def _plain_value(value: object) -> object:
 
 def _dtype_and_shape(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {format_shape(tensor.shape)}"
+
+
+def _is_distributed(tensor: torch.Tensor) -> bool:
+    """Whether it is a DTensor. torch.distributed.tensor is not imported for this: it may not be there."""
+    return any(kind.__name__ == "DTensor" and kind.__module__.startswith("torch.") for kind in type(tensor).__mro__)
+
+
+def _updates_together(group: Mapping[str, object], tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether torch's classes take their foreach or fused step: where it is asked for, and by default on a GPU."""
+    if "foreach" not in group or group.get("differentiable"):
+        return False
+    if group["foreach"] or group.get("fused"):
+        return True
+    is_default = group["foreach"] is None and not group.get("fused")
+    return is_default and all(tensor.device.type in _FOREACH_DEVICES for tensor in tensors)
 
 
 def _is_flat(tensor: torch.Tensor) -> bool:

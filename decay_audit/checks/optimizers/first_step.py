@@ -8,6 +8,7 @@ from decay_audit.checks.finding_text import count_by_kind
 from decay_audit.checks.observed_plan import ObservedPlan, Pair
 from decay_audit.model.observations import Optimizer
 from decay_audit.model.parameters import Parameter
+from decay_audit.text import count_noun
 
 _SPARSE_MODULES = frozenset({"torch.nn.Embedding", "torch.nn.EmbeddingBag"})
 _ACCEPTS_SPARSE: dict[str, Literal["always", "without decay", "only"]] = {
@@ -20,10 +21,11 @@ _ACCEPTS_SPARSE: dict[str, Literal["always", "without decay", "only"]] = {
 
 
 def check_first_step(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find gradients that the optimizer's class refuses. Only classes of torch.optim are known."""
+    """Find gradients and tensors that the optimizer's class refuses. Only classes of torch.optim are known."""
     for optimizer in observed.optimizers.values() if observed.origin == "live" else ():
         if "." in optimizer.import_path or optimizer.import_path != optimizer.type:
             continue
+        yield from _find_mixed_groups(observed, optimizer)
         pairs = [
             pair
             for pair in observed.pairs()
@@ -38,6 +40,28 @@ def check_first_step(observed: ObservedPlan) -> Iterator[Finding]:
         dense = [pair for pair in pairs if _has_dense_gradient(pair[0].classified.parameter)]
         if dense and accepts == "only":
             yield _dense_finding(observed, optimizer, dense)
+
+
+def _find_mixed_groups(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
+    """Find groups of DTensors and plain tensors: no operation of torch takes both."""
+    trainable = {
+        decision.name for decision in observed.plan.decisions if decision.classified.parameter.trainable is not False
+    }
+    for index, group in enumerate(optimizer.groups):
+        distributed = trainable.intersection(group.distributed_parameters)
+        plain = trainable.intersection(group.parameters) - distributed
+        if group.updates_together and distributed and plain:
+            name = f"group {index} of {observed.optimizer_name(optimizer)}"
+            yield finding(
+                "DA506",
+                f"{name} updates {count_noun(len(distributed), 'DTensor')} and "
+                f"{count_noun(len(plain), 'plain tensor')} together: the first step raises RuntimeError",
+                [parameter for parameter in group.parameters if parameter in plain],
+                expected="only DTensors, or only plain tensors",
+                found=f"{len(distributed)} and {len(plain)}",
+                where=name,
+                fix="give the plain tensors a group of their own, shard their modules, or use foreach=False",
+            )
 
 
 def _has_sparse_gradient(parameter: Parameter) -> bool:

@@ -17,7 +17,7 @@ import torch
 from msgspec import Struct
 
 from decay_audit.errors import OptimizerError
-from decay_audit.optimizers.measure.probe_tensors import ProbeOptimizer, copy_onto_probe_tensors
+from decay_audit.optimizers.measure.probe_tensors import ProbeOptimizer, States, copy_onto_probe_tensors
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, LR_KEYS, WARMUP_KEYS
 
 Gradient = Literal["zero", "with", "against", "random"]
@@ -83,9 +83,9 @@ def probe(
     """
     errors: list[Exception] = []
     with undisturbed():
-        for keep_state, step in _STEP_FORMS:
+        for states, step in _STEP_FORMS:
             try:
-                copy = copy_onto_probe_tensors(optimizer, dtype, keep_state=keep_state, only=only)
+                copy = copy_onto_probe_tensors(optimizer, dtype, states=states, only=only)
                 lrs = _prepare_groups(copy, amplify=amplify)
                 with _parameters_hidden(optimizer):
                     _values_of_steps(copy, history, partial(step, copy, "random"))
@@ -240,15 +240,16 @@ def _step_with_sparse_gradients(copy: ProbeOptimizer, gradient: Gradient, index:
     copy.optimizer.step()
 
 
-_STEP_FORMS: tuple[tuple[bool, Callable[[ProbeOptimizer, Gradient, int], None]], ...] = (
-    (False, _step),
-    (True, _step),  # for states that the constructor makes, such as Adagrad's
-    (False, _step_with_closure),
-    (False, _step_with_graph),
-    (True, _step_with_graph),
-    (False, _step_with_sparse_gradients),
+_STEP_FORMS: tuple[tuple[States, Callable[[ProbeOptimizer, Gradient, int], None]], ...] = (
+    ("flags", _step),
+    ("none", _step),  # for classes that take a parameter with a flag for one that has its moments, too
+    ("first", _step),  # for states that the constructor makes, such as Adagrad's
+    ("none", _step_with_closure),
+    ("none", _step_with_graph),
+    ("first", _step_with_graph),
+    ("none", _step_with_sparse_gradients),
 )
-"""Whether to keep the state, and how to step. The first form that raises nothing counts."""
+"""What to keep of the states, and how to step. The first form that raises nothing counts."""
 
 
 def _uncompiled() -> AbstractContextManager[object]:

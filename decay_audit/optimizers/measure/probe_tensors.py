@@ -8,7 +8,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from math import floor, isfinite, log2, prod
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from msgspec import Struct
@@ -35,6 +35,14 @@ NARROW = 8
 """A dimension up to this size is kept: optimizers have rules on ranks, ones and narrow sides."""
 
 
+States = Literal["flags", "none", "first"]
+"""States of a copy: only flags, such as fastai's `do_wd`; none; or all, with the values before the first step.
+
+These are 0 for moments and counters. A tensor with equal elements may be an initial value, as Adagrad's is, and one
+that resembles the weight is a copy of earlier weights: both stay.
+"""
+
+
 class ProbeOptimizer(Struct, frozen=True, kw_only=True):
     """A copy of an optimizer, and its probe tensors by the ids of the original tensors."""
 
@@ -46,14 +54,14 @@ def copy_onto_probe_tensors(
     optimizer: torch.optim.Optimizer,
     dtype: torch.dtype | None = None,
     *,
-    keep_state: bool = False,
+    states: States = "flags",
     only: Collection[int] | None = None,
 ) -> ProbeOptimizer:
     """Copy an optimizer onto probe tensors.
 
     Args:
         dtype: of floating-point probe tensors; None keeps each parameter's own.
-        keep_state: give the copy states like the original's, as before the first step; else it starts without any.
+        states: what to give the copy of the original's states.
         only: ids of the tensors that its groups shall hold; None keeps all.
 
     Raises:
@@ -64,14 +72,12 @@ def copy_onto_probe_tensors(
     tensors = {key: _probe_tensor(tensor, limit, dtype) for key, tensor in originals.items()}
     memo = Memo(tensors)
     memo.shapes = {tuple(originals[key].shape): tuple(tensor.shape) for key, tensor in tensors.items()}
-    memo.first_states = lambda state: (
-        _first_states(state, originals, tensors) if keep_state else _flags_only(state, tensors)
-    )
+    memo.first_states = lambda state: _new_states(state, states, originals, memo)
     clone = _clone(optimizer, memo)
     selected = {key: tensor for key, tensor in tensors.items() if only is None or key in only}
     members = {id(tensor) for tensor in selected.values()}
     for group in clone.param_groups:
-        _prepare_for_first_step(group, clone, keep_counter=keep_state)
+        _prepare_for_first_step(group, clone, keep_counter=states == "first")
         group["params"][:] = [tensor for tensor in group["params"] if id(tensor) in members]
     return ProbeOptimizer(optimizer=clone, tensors=selected)
 
@@ -167,46 +173,28 @@ def _prepare_for_first_step(group: dict[str, Any], optimizer: object, *, keep_co
     group.update({key: value for key, value in defaults.items() if key in PROGRESS_KEYS and key in group})
 
 
-def _flags_only(state: Mapping[Any, Any], tensors: Mapping[int, torch.Tensor]) -> defaultdict[Any, Any]:
-    """States without moments and counters: flags such as fastai's `do_wd`, and what is not a parameter's."""
-    states: defaultdict[Any, Any] = defaultdict(dict)
-    for key, entries in state.items():
-        items = entries.items() if isinstance(entries, Mapping) else ()
-        flags = {name: value for name, value in items if isinstance(value, bool | str)}
-        if _identity(key) not in tensors:
-            states.update({key: copy.deepcopy(entries)} if not isinstance(key, torch.Tensor) else {})
-        elif flags:
-            states[_new_key(key, tensors[_identity(key)])] = flags
-    return states
-
-
-def _first_states(
-    state: Mapping[Any, Any], originals: Mapping[int, torch.Tensor], tensors: Mapping[int, torch.Tensor]
+def _new_states(
+    state: Mapping[Any, Any], states: States, originals: Mapping[int, torch.Tensor], memo: Memo
 ) -> defaultdict[Any, Any]:
-    """The same states for probe tensors, with the values that they probably had before the first step.
-
-    That is 0 for moments and counters. A tensor with equal elements may be an initial value, as Adagrad's is, and one
-    that resembles the weight is a copy of earlier weights; both stay.
-    """
-    states: defaultdict[Any, Any] = defaultdict(dict)
-    for key, entries in state.items():
+    """Make the states of a copy, for its probe tensors. States that are not a parameter's are copied as they are."""
+    new: defaultdict[Any, Any] = defaultdict(dict)
+    for key, entries in state.items() if states != "none" else ():
         identity = _identity(key)
-        if identity in tensors and isinstance(entries, Mapping):
-            original, tensor = originals[identity], tensors[identity]
-            first = {name: _first_value(name, value, original, tensor) for name, value in entries.items()}
-            states[_new_key(key, tensor)] = first
-        elif not isinstance(key, torch.Tensor):
-            states[key] = copy.deepcopy(entries)
-    return states
+        if identity not in originals:
+            new.update({} if isinstance(key, torch.Tensor) else {key: deep_copy(entries, memo)})
+        elif isinstance(entries, Mapping):
+            original, tensor = originals[identity], memo[identity]
+            if states == "first":
+                own = {name: _first_value(name, value, original, tensor) for name, value in entries.items()}
+            else:
+                own = {name: value for name, value in entries.items() if isinstance(value, bool | str)}
+            new.update({id(tensor) if isinstance(key, int) else tensor: own} if own else {})
+    return new
 
 
 def _identity(key: object) -> int:
     """The id of the parameter that a key of a state dict stands for: most keys are the parameter itself."""
     return key if isinstance(key, int) else id(key)
-
-
-def _new_key(key: object, tensor: torch.Tensor) -> object:
-    return id(tensor) if isinstance(key, int) else tensor
 
 
 def _first_value(name: object, value: object, original: torch.Tensor, tensor: torch.Tensor) -> object:

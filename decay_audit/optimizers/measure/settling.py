@@ -4,10 +4,11 @@ Momentum raises the rate over some steps. A schedule inside the optimizer change
 applies after many steps what each of them rounds away.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from math import floor, isclose, isfinite, log2
+from statistics import fmean
 
 import torch
 from msgspec.structs import replace
@@ -59,23 +60,28 @@ def _settled(effect: StepEffect, values: tuple[torch.Tensor, ...], lr: float) ->
         return effect
     if last.movement != "proportional":
         return None if last.movement in ("sign", "other") else effect
-    indices = (0, *(quarter * QUARTER - 1 for quarter in (1, 2, 3, 4)))
-    first, *rates = (_rate(values[index], values[index + 1], lr) for index in indices)
-    scale = effect.rate / first if first else 1.0  # where larger steps were taken than the group's own
-    limit = settled_rate(first, rates)
+    rates = [_rate(before, after, lr) for before, after in pairwise(values)]
+    rates = [*dropwhile(lambda rate: rate == 0, rates)]  # some classes move nothing at first
+    scale = effect.rate / rates[0]  # where larger steps were taken than the group's own
+    limit = settled_rate(rates)
     return replace(effect, movement="scheduled") if limit is None else replace(effect, settled_rate=limit * scale)
 
 
-def settled_rate(first: float, rates: list[float]) -> float | None:
-    """Extrapolate four rates at equal distances, if they are equal or approach a limit as momentum does; else None."""
-    if all(abs(rate - first) <= CONSTANT * abs(first) for rate in rates):
-        return first
-    changes = [after - before for before, after in pairwise(rates)]
-    if all(abs(change) <= CONSTANT * abs(rates[-1]) for change in changes):
-        return rates[-1]
+def settled_rate(rates: Sequence[float]) -> float | None:
+    """Extrapolate the rates of steps in a row, if they are equal or approach a limit as momentum does; else None."""
+    if all(abs(rate - rates[0]) <= CONSTANT * abs(rates[0]) for rate in rates):
+        return rates[0]
+    size = len(rates) // 4
+    means = [fmean(rates[index * size : (index + 1) * size]) for index in range(4)]
+    changes = [after - before for before, after in pairwise(means)]
+    last, scatter = rates[-size:], CONSTANT * abs(means[-1]) + 2 * abs(changes[-1])
+    if max(last) - min(last) > scatter:  # some steps differ from those around them, as in Lookahead
+        return None
+    if all(abs(change) <= CONSTANT * abs(means[-1]) for change in changes):
+        return means[-1]
     ratio = changes[1] / changes[0] if changes[0] else 1.0
     if 0 <= ratio < SLOWEST and abs(changes[2] - ratio * changes[1]) <= GEOMETRIC * abs(changes[1]):
-        return rates[-1] + changes[2] * ratio / (1 - ratio)
+        return means[-1] + changes[2] * ratio / (1 - ratio)
     return None
 
 
