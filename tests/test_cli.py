@@ -309,7 +309,7 @@ def test_a_saved_optimizer_without_names_is_never_called_clean(resumed: Path, fo
     result = runner.invoke(app, ["check", "fresh.pt", "-f", form])
     assert result.stderr.splitlines() == [
         "note: 4 of 4 parameters in its groups could not be matched to names: their shapes fit in more than one order",
-        "no findings in 4 parameters; the saved AdamW could not be compared",
+        "ok fresh.pt  no findings in 4 parameters; the saved AdamW could not be compared",
     ]
     assert runner.invoke(app, ["check", "fresh.pt", "-f", form, "--quiet"]).stderr == ""
 

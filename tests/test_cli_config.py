@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from decay_audit.cli import app
-from tests.test_cli import DECAYED, MODEL
+from tests.test_cli import DECAYED, MODEL, process
 
 runner = CliRunner()
 
@@ -40,9 +40,10 @@ def test_a_plain_check_runs_the_audits_of_pyproject_from_any_folder_below(
     monkeypatch.chdir(folder / "below")
     result = runner.invoke(app, ["check"])
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-2:] == [
-        "net.py:Net (optimizer net.py:good): no findings in 4 parameters",
-        "net.py:Net (optimizer net.py:bad): 1 error in 4 parameters",
+    assert result.stderr.splitlines()[-3:] == [
+        "ok   net.py:Net (optimizer net.py:good)  no findings in 4 parameters",
+        "FAIL net.py:Net (optimizer net.py:bad)   1 error in 4 parameters",
+        "2 audits: 1 ok, 1 failed",
     ]
     assert result.stdout.splitlines()[:2] == ["net.py:Net (optimizer net.py:bad)", DECAYED]
 
@@ -105,7 +106,8 @@ def test_audits_of_one_target_are_told_apart_by_their_names_or_by_what_differs(f
         "net.py:Net (house rules)",
         "torch.nn:Linear(2, 3)",
     ]
-    assert [line.partition(": ")[0] for line in result.stderr.splitlines()[-4:]] == titles
+    verdicts = result.stderr.splitlines()[-5:-1]
+    assert [line.removeprefix("ok ").partition("  ")[0] for line in verdicts] == titles
     assert [report["target"] for report in json.loads(result.stdout)] == titles
 
 
@@ -160,3 +162,57 @@ def test_defaults_reach_every_command_that_has_the_option(folder: Path) -> None:
 def test_no_pyproject_is_taken_for_a_bug_of_ours(folder: Path, text: str, code: int) -> None:
     (folder / "pyproject.toml").write_text(text)
     assert runner.invoke(app, ["rules", "list"]).exit_code == code
+
+
+BROKEN = (
+    "[[tool.decay-audit.audits]]\ntarget = 'gone.py'\nname = 'gone'\n"
+    "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\nname = 'one group'\n"
+    "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:good'\n"
+    "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\nrules = 'missing.yaml'\n"
+)
+
+
+def test_a_broken_audit_hides_no_other_and_the_worst_code_wins(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(BROKEN)
+    result = runner.invoke(app, ["check"])
+    assert result.exit_code == 2
+    assert DECAYED in result.stdout
+    lines = result.stderr.splitlines()
+    assert "error: gone.py (gone): no such file: gone.py" in lines
+    assert any(line.startswith("error: net.py:Net (rules missing.yaml): ") for line in lines)
+    verdicts = [(line.split()[0], line.split()[1]) for line in lines[-5:-1]]
+    assert verdicts == [("ERROR", "gone.py"), ("FAIL", "net.py:Net"), ("ok", "net.py:Net"), ("ERROR", "net.py:Net")]
+    assert lines[-1] == "4 audits: 1 ok, 1 failed, 2 could not be run"
+    assert runner.invoke(app, ["check", "--exit-zero"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "code"), [(["one group"], 1), (["net.py:Net"], 2), (["gone"], 2), (["one group", "gone"], 2)]
+)
+def test_an_audit_is_chosen_by_its_name_or_its_target(folder: Path, names: list[str], code: int) -> None:
+    (folder / "pyproject.toml").write_text(BROKEN)
+    options = [word for name in names for word in ("--audit", name)]
+    assert runner.invoke(app, ["check", *options]).exit_code == code
+
+
+def test_an_audit_that_is_not_there_is_an_error_that_names_the_others(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(BROKEN)
+    result = runner.invoke(app, ["check", "--audit", "one grop"])
+    assert result.exit_code == 2
+    assert "did you mean `one group`? audits: gone, one group, " in result.stderr
+
+
+def test_audits_of_one_target_build_it_once(folder: Path) -> None:
+    (folder / "counted.py").write_text(f"{MODEL}\n\n\ndef net():\n    print('built')\n    return Net()\n")
+    audit = "[[tool.decay-audit.audits]]\ntarget = 'counted.py:net'\n"
+    (folder / "pyproject.toml").write_text("".join(f"{audit}weight-decay = 0.{number}\n" for number in range(10)))
+    result = process("check")
+    assert (result.returncode, result.stderr.count("built")) == (0, 1)
+    assert "10 audits: 10 ok" in result.stderr
+
+
+def test_a_check_without_an_optimizer_says_so_and_one_with_it_does_not(folder: Path) -> None:
+    ruleset_alone = runner.invoke(app, ["check", "net.py:Net"]).stderr
+    assert ruleset_alone == "ok net.py:Net  no findings in 4 parameters; only the ruleset was checked, no optimizer\n"
+    compared = runner.invoke(app, ["check", "net.py:Net", "--optimizer", "net.py:bad"]).stderr
+    assert compared == "FAIL net.py:Net  1 error in 4 parameters\n"

@@ -65,6 +65,11 @@ def load(request: Request) -> LoadedTarget:
     return _require_parameters(LoadedTarget(inventory=inventory, built=built, made=made))
 
 
+def loading_key(request: Request) -> object:
+    """List what `load` depends on: requests with equal keys may share what it returns."""
+    return (request.target, request.optimizer, request.device, request.key, request.model, request.trace)
+
+
 def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> LoadedTarget:
     from decay_audit.sources import checkpoint
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from decay_audit import roles, rulesets
 from decay_audit.api import locking
-from decay_audit.api.loading import load
+from decay_audit.api.loading import LoadedTarget, load
 from decay_audit.api.observing import observe
 from decay_audit.api.request import Request
 from decay_audit.checks import check, coefficient_in_use, selected_codes
@@ -20,8 +20,11 @@ from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import RuleSet
 
 
-def run(request: Request) -> Report:
+def run(request: Request, loaded: LoadedTarget | None = None) -> Report:
     """Read, decide, observe and compare what a request asks for.
+
+    Args:
+        loaded: what `load` returned for a request with the same `loading_key`; by default, the target is loaded.
 
     Raises:
         DecayAuditError: the model or the optimizer cannot be read, made or stepped; the ruleset cannot be loaded or has
@@ -29,7 +32,7 @@ def run(request: Request) -> Report:
     """
     codes = selected_codes.select_codes(request.select, request.ignore)
     lock = None if request.lock is None else locking.read(Path(request.lock))
-    loaded = load(request)
+    loaded = loaded or load(request)
     observed = observe(loaded, request)
     ruleset = request.ruleset or rulesets.load(request.rules)
     classified = roles.classify(loaded.inventory.parameters)

@@ -1,18 +1,26 @@
 """The audits of a command: one for the TARGET that is typed, else those of `[tool.decay-audit]`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.api.options import AuditOptions
+from decay_audit.api.options import AuditOptions, Option
 from decay_audit.errors import DecayAuditError
+from decay_audit.text import first_few
 
 if TYPE_CHECKING:
     from decay_audit.api import Request
+
+
+AuditNames = Annotated[
+    tuple[str, ...],
+    Option("Findings", "Run only the audit of pyproject.toml with this name or target; repeatable.", metavar="NAME"),
+]
 
 
 class Audit(Struct, frozen=True, kw_only=True):
@@ -20,10 +28,12 @@ class Audit(Struct, frozen=True, kw_only=True):
 
     Attributes:
         title: tells it from other audits of its target; may be empty.
+        name: the one that pyproject.toml gives it; may be empty.
     """
 
     request: "Request"
     title: str = ""
+    name: str = ""
 
     @property
     def label(self) -> str:
@@ -44,6 +54,24 @@ def audits_of(
 
     request = api.request_for(target or "", options, progress)
     return [Audit(request=request)] if target else _configured(request, _typed_options(context))
+
+
+def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:
+    """Choose audits by name, title or target; without a name, take all.
+
+    Raises:
+        DecayAuditError: no audit has such a name.
+    """
+    chosen: list[Audit] = []
+    for name in names:
+        of_name = [audit for audit in audits if name in (audit.name, audit.title, audit.request.target, audit.label)]
+        if not of_name:
+            known = [audit.name or audit.label for audit in audits]
+            near = get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f"did you mean `{near[0]}`? " if near else ""
+            raise DecayAuditError(f"no audit is called `{name}`", f"{hint}audits: {first_few(known, 8)}")
+        chosen += [audit for audit in of_name if audit not in chosen]
+    return chosen if names else audits
 
 
 def _typed_options(context: typer.Context) -> frozenset[str]:
@@ -79,6 +107,7 @@ def _configured(request: "Request", typed_options: frozenset[str]) -> list[Audit
                 },
             ),
             title=config.title(audit, audits),
+            name=audit.name or "",
         )
         for audit in audits
     ]

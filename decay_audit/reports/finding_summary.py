@@ -19,7 +19,9 @@ def verdict(report: Report) -> str:
 
 
 def _not_compared(report: Report) -> Iterator[str]:
-    """Name the saved optimizers that could not be compared, or not in full, because positions have no names."""
+    """Say that there is no optimizer, or name the saved optimizers with positions that could not be compared."""
+    if not report.optimizers:
+        yield "only the ruleset was checked, no optimizer"
     for optimizer in report.optimizers:
         names = [name for group in optimizer.groups for name in group.parameters]
         known = sum(map(bool, names))

@@ -10,9 +10,11 @@ from msgspec.structs import replace
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
 from decay_audit.cli import screen
 from decay_audit.cli.arguments import OptionalTarget
-from decay_audit.cli.audits import Audit, audits_of
+from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose
+from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
+    from decay_audit.api import LoadedTarget
     from decay_audit.reports.report import Report
 
 
@@ -24,11 +26,22 @@ class Verdict(Struct, frozen=True, kw_only=True):
     artifact: str
 
 
+class BrokenAudit(Struct, frozen=True, kw_only=True):
+    """An audit that could not be run, and why."""
+
+    label: str
+    error: DecayAuditError
+
+
+AuditResult = Verdict | BrokenAudit
+
+
 def check(
     context: typer.Context,
     target: OptionalTarget = None,
     *,
     options: AuditOptions,
+    audit: AuditNames = (),
     exit_zero: Annotated[bool, Option("Findings", "Exit with 0 even if there are findings.")] = False,
     output: OutputOptions,
 ) -> None:
@@ -39,28 +52,55 @@ def check(
     from decay_audit import reports
 
     with screen.progress(output) as progress:
-        verdicts = [_run(audit) for audit in audits_of(context, target, options, progress)]
-    several = len(verdicts) > 1
+        audits = choose(audits_of(context, target, options, progress), audit)
+        results = _run_all(audits, one_target=target is not None)
+    verdicts = [result for result in results if isinstance(result, Verdict)]
     texts = [
         reports.render_findings(
             verdict.report,
             output.format,
-            screen.report_options(output, titled=several, artifact=verdict.artifact),
+            screen.report_options(output, titled=len(results) > 1, artifact=verdict.artifact),
         )
         for verdict in verdicts
     ]
     screen.write(texts[0] if target else reports.join(texts, output.format), output.output)
-    for line in _notes_and_verdicts(verdicts):
+    broken = [result for result in results if isinstance(result, BrokenAudit)]
+    for result in broken:
+        screen.print_error(f"{result.label}: {result.error.message}", result.error.hint, output.color)
+    for line in _notes_and_verdicts(results):
         screen.print_message(line, quiet=output.quiet)
+    if broken:
+        raise typer.Exit(2)
     if not exit_zero and any(verdict.fails for verdict in verdicts):
         raise typer.Exit(1)
 
 
-def _run(audit: Audit) -> Verdict:
+def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
+    """Run audits, each even if another one cannot be run. Audits of the same model and optimizer share what is built.
+
+    Raises:
+        DecayAuditError: the target that was typed cannot be audited.
+    """
+    loaded: dict[object, LoadedTarget] = {}
+    results: list[AuditResult] = []
+    for audit in audits:
+        try:
+            results.append(_run(audit, loaded))
+        except DecayAuditError as error:
+            if one_target:
+                raise
+            results.append(BrokenAudit(label=audit.label, error=error))
+    return results
+
+
+def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> Verdict:
     from decay_audit import api
     from decay_audit.checks import selected_codes
 
-    report = api.run(audit.request)
+    key = api.loading_key(audit.request)
+    if key not in loaded:
+        loaded[key] = api.load(audit.request)
+    report = api.run(audit.request, loaded[key])
     if audit.title:
         target = f"{report.inventory.target} ({audit.title})"
         report = replace(report, inventory=replace(report.inventory, target=target))
@@ -68,12 +108,28 @@ def _run(audit: Audit) -> Verdict:
     return Verdict(report=report, fails=fails, artifact=api.file_of(audit.request.target))
 
 
-def _notes_and_verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Write the lines for standard error: first all notes, then the verdicts; the target in front if there are more."""
+def _notes_and_verdicts(results: Sequence[AuditResult]) -> Iterator[str]:
+    """Write the lines for standard error: the notes, a verdict for each audit, and the total of several."""
     from decay_audit import reports
 
-    prefixes = [f"{verdict.report.inventory.target}: " if len(verdicts) > 1 else "" for verdict in verdicts]
-    for prefix, verdict in zip(prefixes, verdicts, strict=True):
+    verdicts = [result for result in results if isinstance(result, Verdict)]
+    for verdict in verdicts:
+        prefix = f"{verdict.report.inventory.target}: " if len(results) > 1 else ""
         yield from (f"note: {prefix}{note}" for note in reports.notes(verdict.report))
-    for prefix, verdict in zip(prefixes, verdicts, strict=True):
-        yield prefix + reports.verdict(verdict.report)
+    lines = [_line(result) for result in results]
+    word_width, label_width = (max((len(line[column]) for line in lines), default=0) for column in (0, 1))
+    for word, label, text in lines:
+        yield f"{word:<{word_width}} {label:<{label_width}}  {text}"
+    if len(results) > 1:
+        failed = sum(verdict.fails for verdict in verdicts)
+        counts = {"ok": len(verdicts) - failed, "failed": failed, "could not be run": len(results) - len(verdicts)}
+        yield f"{len(results)} audits: {', '.join(f'{count} {word}' for word, count in counts.items() if count)}"
+
+
+def _line(result: AuditResult) -> tuple[str, str, str]:
+    """Write the verdict of an audit: a word, the target, and what was found."""
+    from decay_audit import reports
+
+    if isinstance(result, BrokenAudit):
+        return "ERROR", result.label, result.error.message.partition("\n")[0]
+    return "FAIL" if result.fails else "ok", result.report.inventory.target, reports.verdict(result.report)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
 from decay_audit.cli import screen
 from decay_audit.cli.arguments import OptionalTarget
-from decay_audit.cli.audits import Audit, audits_of
+from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
 
@@ -48,6 +48,7 @@ def lock(
     *,
     check: CheckOnly = False,
     update: ShowChanges = False,
+    audit: AuditNames = (),
     options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer")],
     output: LockFile = None,
     messages: Annotated[OutputOptions, takes(names=("full", "color", "quiet", "verbose"))],
@@ -62,8 +63,8 @@ def lock(
     if check and update:
         raise DecayAuditError("--check writes nothing, and --update writes", "give one of them")
     with screen.progress(messages) as progress:
-        audits = _with_locks(audits_of(context, target, options, progress), output, target)
-        results = [_lock(audit, compare=check or update) for audit in audits]
+        audits = _with_locks(choose(audits_of(context, target, options, progress), audit), output, target)
+        results = [_lock(chosen, compare=check or update) for chosen in audits]
     print_options = screen.report_options(messages, titled=len(results) > 1)
     for result in results:
         if check or update:
