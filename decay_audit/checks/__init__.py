@@ -1,12 +1,12 @@
-"""Comparing: a plan, and what was read and observed, become findings. Knows no format.
+"""The checks: a plan, and what was read and observed, become findings. Knows no format.
 
 check() runs them all:
 
 - plan: the plan alone (DA304-306, DA401, DA402)
 - unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
 - observed_plan: joins the plan with live optimizers, and with saved ones
-- optimizers: what each of the two does, against the plan (DA101-105, DA2xx, DA5xx)
-- lock: decisions compared with those of an earlier time, in a lock file (DA7xx); `api.locking` runs it
+- optimizers: what live and saved optimizers do, compared with the plan (DA101-105, DA2xx, DA5xx)
+- lock: decisions compared with those that a lock file recorded earlier (DA7xx); `api.locking` runs it
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
 
 They share: codes (Finding, and the table of all codes), finding_text (the words and the fixes). selected_codes applies
@@ -61,7 +61,7 @@ def check(
 
     Args:
         target: the target as the user wrote it, for the commands of fixes; "" for a model in Python.
-        coefficient_adopted: the plan's base coefficient was taken from the optimizers, as the user set none.
+        coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
         checkpoint: a checkpoint that was named besides the target.
     """
     inventories = [inventory, *([checkpoint] if checkpoint else [])]
@@ -90,12 +90,12 @@ def check_optimizers(
     *,
     coefficient_adopted: bool = False,
 ) -> tuple[Finding, ...]:
-    """Compare live optimizers with a plan, and saved ones: DA1xx, DA2xx but DA205, DA305, DA4xx and DA5xx.
+    """Compare live and saved optimizers with a plan: DA1xx, DA2xx except DA205, DA305, DA4xx and DA5xx.
 
     Args:
-        observations: what was observed of each parameter. An optimizer that was not observed is read by its groups.
+        observations: what was observed of each parameter. An optimizer without observations is read by its groups.
         target: the target in the commands of fixes; "" for a model in Python.
-        coefficient_adopted: the plan's base coefficient was taken from the optimizers, as the user set none.
+        coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
     """
     return tuple(
         finding

@@ -11,7 +11,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """One difference, with every parameter that it concerns. There is one finding for each code and cause.
 
     Attributes:
-        expected: what the ruleset, lock or model asks for.
+        expected: what the ruleset or the model asks for.
         found: what is there instead.
         where: rule (file:line), group or file that the finding points to; may be empty.
         fix: the command or edit that repairs it; may be empty.
@@ -46,7 +46,7 @@ def finding(
     fix: str = "",
     severity: Severity | None = None,
 ) -> Finding:
-    """Make the finding of a code, with the severity that the table gives it unless it is a milder one."""
+    """Make the finding of a code. `severity` replaces the severity in the table, for a milder case."""
     return Finding(
         code=code,
         severity=severity or CODES[code].severity,
@@ -66,31 +66,33 @@ CODES: dict[str, Code] = {
         explanation="PyTorch applies weight_decay to every parameter of a param group, also to biases, norm weights "
         "and position embeddings, and reports nothing. Usual causes: one group made of model.parameters(), or a split "
         "by names or classes that match nothing in this model. `decay-audit emit` writes the groups that the ruleset "
-        "asks for. It is a note where the rule is lenient: published practice differs there, and either is accepted.",
+        "asks for. The finding is only a note if the rule is lenient: published practice differs there, and both are "
+        "accepted.",
     ),
     "DA102": Code(
         title="the optimizer spares a parameter that the ruleset decays",
         severity="error",
         explanation="The parameter is in a group with weight_decay 0, but the ruleset decays it. Usual causes: a word "
         "such as `bias` or `ln` that also matches a matrix (relative_attention_bias.weight), a test on the number of "
-        "dimensions after tensors were flattened or sharded, or a group that lost its weight_decay key. It is a note "
-        "where the rule is lenient: published practice differs there, and either is accepted.",
+        "dimensions after tensors were flattened or sharded, or a group that lost its weight_decay key. The finding "
+        "is only a note if the rule is lenient: published practice differs there, and both are accepted.",
     ),
     "DA103": Code(
         title="the optimizer decays a parameter with another coefficient",
         severity="error",
         explanation="The optimizer and the ruleset both decay the parameter, but with different coefficients. The "
         "coefficient is often changed after the optimizer is built: by a schedule, by a configuration key, or by a "
-        "resumed checkpoint, whose weight_decay replaces the new one. It is a note where the rule is lenient.",
+        "resumed checkpoint, whose weight_decay replaces the new one. The finding is only a note if the rule is "
+        "lenient.",
     ),
     "DA104": Code(
-        title="a parameter is in another optimizer than the ruleset says",
+        title="a parameter is in a different optimizer from the one that the ruleset names",
         severity="error",
         explanation="The ruleset's `optimizer` entries give each parameter to an optimizer, and the parameter is in "
         "another one. Usual causes: a filter by the number of dimensions, which also gives embeddings, the head and "
         "LoRA matrices to Muon, or a name in the filter that this model does not use. Optimizers are told apart by "
-        "class, by name, and by keys of their groups such as `use_muon`. It is a warning where none of them has a name "
-        "that the ruleset uses.",
+        "class, by name, and by keys of their groups such as `use_muon`. The finding is only a warning if no "
+        "optimizer has a name that the ruleset uses.",
     ),
     "DA105": Code(
         title="a learning rate differs from the ruleset's, relative to its optimizer's base",
@@ -119,9 +121,9 @@ CODES: dict[str, Code] = {
         severity="error",
         explanation="The optimizer updates a tensor that this model does not use. If a layer was replaced, resized or "
         "moved after the optimizer was built, or the optimizer was built from another copy of the model, the "
-        "parameters that are used instead are not trained. It is a warning where the tensor belongs to another "
-        "module, such as a loss with weights, or seems to be the float32 copy of a 16-bit parameter: then nothing "
-        "is wrong, but its decay was not compared.",
+        "parameters that the model uses now are not trained. The finding is only a warning if the tensor belongs to "
+        "another module, such as a loss with weights, or seems to be the float32 copy of a 16-bit parameter: then "
+        "nothing is wrong, but its decay was not compared.",
     ),
     "DA204": Code(
         title="a frozen parameter is in a group with weight decay",
@@ -154,16 +156,16 @@ CODES: dict[str, Code] = {
         title="a group has a key that its optimizer does not read, or lacks one that it reads",
         severity="warning",
         explanation="torch keeps any key in a param group and reports nothing: `weight_decay_rate`, `wd` or "
-        "`learning_rate` of another library change nothing in AdamW, and the group keeps the default. A factor such as "
-        "`lr_scale` is for a scheduler that applies it, so it is a note. A group that lacks a key was put into the "
-        "list by a wrapper that does not know the defaults of the optimizer inside (SAM with add_param_group): the "
-        "next step of a class of torch raises KeyError, which is an error.",
+        "`learning_rate` of another library change nothing in AdamW, and the group keeps the default. A factor such "
+        "as `lr_scale` is for a scheduler that applies it, so the finding is only a note. A group that lacks a key "
+        "was put into the list by a wrapper that does not know the defaults of the optimizer inside (SAM with "
+        "add_param_group): the next step of a torch.optim class raises KeyError, so the finding is an error.",
     ),
     "DA209": Code(
         title="parameters appear after the optimizer was made",
         severity="error",
-        explanation="The first forward pass makes parameters: a quantizer that sets its step size from the first "
-        "batch, a layer that learns its input size from it. The optimizer was made before and does not hold them, so "
+        explanation="The first forward pass creates parameters, as a quantizer that sets its step size from the first "
+        "batch, or a layer that takes its input size from it. The optimizer was made before and does not have them, so "
         "they keep their initial values for the whole run. PyTorch reports nothing. Only `--trace` shows it. Make the "
         "parameters in __init__, or run one forward pass before the optimizer is made.",
     ),
@@ -195,20 +197,20 @@ CODES: dict[str, Code] = {
         "by name.",
     ),
     "DA305": Code(
-        title="a parameter is decayed that the model declares no_weight_decay",
+        title="the model declares no_weight_decay for a parameter, but it is decayed",
         severity="warning",
         explanation="The model declares through no_weight_decay(), its forms for keywords and patterns, or a "
         "`_no_weight_decay` attribute that this parameter should not decay, but the ruleset or the optimizer decays "
         "it. Wrappers hide these declarations (DistributedDataParallel has no no_weight_decay), and torch.compile "
-        "changes the names in them. It is a note where the rule that decides the parameter is lenient.",
+        "changes the names in them. The finding is only a note if the rule that decides the parameter is lenient.",
     ),
     "DA306": Code(
-        title="a rule needs facts that this source does not have: it was not applied",
+        title="a rule was not applied, because it needs facts that this source does not have",
         severity="warning",
         explanation="A checkpoint holds names, shapes and dtypes. It does not hold the classes of modules, what the "
-        "model declares, attributes of tensors, or which parameters were trainable. A rule on these was skipped for "
-        "the parameters listed, so their decision may be another one than for the model. `--model TARGET` supplies "
-        "the facts.",
+        "model declares, attributes of tensors, or which parameters were trainable. A rule that needs them was "
+        "skipped for the parameters listed, so their decision may differ from the decision for the model itself. "
+        "`--model TARGET` supplies the facts.",
     ),
     "DA401": Code(
         title="nothing decays although a coefficient is set",
@@ -241,10 +243,11 @@ CODES: dict[str, Code] = {
     "DA503": Code(
         title="the measured decay differs from the declared one",
         severity="error",
-        explanation="Steps were taken on small copies of the parameters, and they did not decay as the param group "
-        "and the optimizer's class declare. The optimizer ignores the coefficient, applies it to some shapes only, "
-        "scales it by something other than lr, or subtracts an amount that does not depend on the weight. It is a "
-        "warning where the class is not known: what it declares is then only inferred.",
+        explanation="decay-audit ran optimizer.step() on small copies of the parameters, and the copies did not decay "
+        "as the param group and the optimizer's class declare. The optimizer ignores the coefficient, applies it to "
+        "some shapes only, scales it by something other than lr, or subtracts an amount that does not depend on the "
+        "weight. The finding is only a warning if the class is not known, because its semantics are then only "
+        "inferred.",
     ),
     "DA504": Code(
         title="lr x weight_decay is rounded away in the parameter's dtype",
@@ -258,11 +261,11 @@ CODES: dict[str, Code] = {
         title="a flattened parameter: rules on shape do not work",
         severity="error",
         explanation="A wrapper has packed many parameters into one 1-D tensor (FSDP with use_orig_params=False, "
-        "engines that flatten). A rule on dimensions or shape sees a vector, and everything that is packed gets the "
-        "same coefficient. Build the param groups before wrapping, or use use_orig_params=True or fully_shard.",
+        "engines that flatten). A rule on dimensions or shape sees a vector, and all parameters in the tensor get "
+        "the same coefficient. Build the param groups before wrapping, or use use_orig_params=True or fully_shard.",
     ),
     "DA506": Code(
-        title="the first step raises",
+        title="the first step raises an error",
         severity="error",
         explanation="An embedding with sparse=True has sparse gradients. Adam, AdamW and most classes of torch.optim "
         "refuse them, SGD and Adagrad refuse to decay with them, and SparseAdam refuses dense ones. The model and the "
@@ -271,34 +274,36 @@ CODES: dict[str, Code] = {
         "fused=True, or by default on a GPU.",
     ),
     "DA507": Code(
-        title="an optimizer is not known by its class, or could not be measured",
+        title="the optimizer's class is not known, or its step could not be measured",
         severity="note",
-        explanation="What weight_decay does is decided by the step of the optimizer's class. decay-audit knows the "
-        "classes of docs/optimizers.md. Any other class is measured: it steps on small copies of the parameters, and "
-        "is judged by what changes there. If it cannot be measured, or with --no-measure, its groups are not compared "
-        "with the ruleset, as its step may leave parameters out, decay them in another way, or pull them elsewhere.",
+        explanation="The effect of weight_decay depends on the step() of the optimizer's class. decay-audit knows the "
+        "classes in docs/optimizers.md. For any other class, it runs step() on small copies of the parameters and "
+        "measures how they decay. If step() cannot be measured, or with --no-measure, the groups are not compared with "
+        "the ruleset: step() may skip parameters, decay them in another way, or pull them towards values other than "
+        "0.",
     ),
     "DA601": Code(
         title="saved optimizer state does not fit the parameters at its positions",
         severity="error",
         explanation="load_state_dict assigns groups and states by position. If the groups have the same sizes in "
-        "another order, PyTorch accepts the state, and parameters get the hyperparameters and momenta of others. "
+        "another order, PyTorch accepts the state, and parameters get the hyperparameters and momenta of other "
+        "parameters. "
         "`decay-audit migrate` rewrites a checkpoint for new groups by name.",
     ),
     "DA602": Code(
         title="the checkpoint's pickle refers to code outside the allow-list",
         severity="note",
         explanation="The file asks Python to import and call something that a state dict does not need. decay-audit "
-        "never does: it lists the name here. torch.load(weights_only=False) would run the code.",
+        "never imports or calls it, and only lists its name here. torch.load(weights_only=False) would run the code.",
     ),
     "DA701": Code(
         title="a decision differs from the lock",
         severity="error",
         explanation="The lock says what was decided for the parameter, and what its optimizer did, when the lock was "
-        "written; now it is something else. Usual causes: a module was renamed and a rule or an optimizer goes by "
-        "names, the ruleset changed, or a param group was lost. If the change is intended, `decay-audit lock --update` "
-        "shows what changes and rewrites the lock. It is a note where only the role, the shape or the name of the rule "
-        "changed, and the decision is the same.",
+        "written; now it differs. Usual causes: a module was renamed, and a rule or an optimizer selects by name; the "
+        "ruleset changed, or a param group was lost. If the change is intended, `decay-audit lock --update` "
+        "shows what changes and rewrites the lock. The finding is only a note if the role, the shape "
+        "or the name of the rule changed, but the decision is the same.",
     ),
     "DA702": Code(
         title="a parameter is not in the lock",
@@ -314,4 +319,4 @@ CODES: dict[str, Code] = {
         "finding is a warning. `decay-audit lock --update` rewrites the lock.",
     ),
 }
-"""Every code, in order: the one place that tells its severity."""
+"""Every code, in order, with its severity and its texts."""

@@ -1,7 +1,4 @@
-"""The words of findings: parameters counted by kind, coefficients, rules, and the command or Python that is the fix.
-
-Decisions and optimizers come in as data.
-"""
+"""The words of findings: parameters counted by kind, coefficients, rules, and fixes as a command or as Python."""
 
 import shlex
 from collections import Counter
@@ -28,7 +25,7 @@ _CLASS_DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "Lion": {"betas": (0.9, 0.99)},
     "Muon": {"momentum": 0.95, "nesterov": True},
 }
-"""Defaults of the settings that a fix repeats where they differ: those of torch.optim, and of classes with others."""
+"""Default settings, in general and by class. A fix repeats only the settings that differ from their default."""
 
 
 def count_by_kind(decisions: Sequence[Decision]) -> str:
@@ -51,7 +48,7 @@ def rules_with_locations(decisions: Iterable[Decision]) -> str:
 
 
 def emit_command(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
-    """Write the command that makes the ruleset's param groups; Python where there is a model and no target."""
+    """Write the command that makes the ruleset's param groups; without a target, for a model in memory, Python."""
     ruleset = plan.ruleset
     rules = ruleset.name if ruleset.preset else ruleset.file or ruleset.name
     if not target:
@@ -74,13 +71,13 @@ def migrate_command(target: str) -> str:
 
 
 def peak_lr(group: ParamGroup) -> float | None:
-    """The largest of a group's learning rate and those that its schedule begins with or reaches; None without any."""
+    """The largest of a group's learning rate and those that its schedule starts from or reaches; None without any."""
     scheduled = [group.hyperparameters.get(key) for key in _SCHEDULED_LR_KEYS]
     return max((lr for lr in (group.lr, *scheduled) if isinstance(lr, int | float)), default=None)
 
 
 def _optimizer_words(optimizers: Sequence[Optimizer]) -> Iterator[str]:
-    """The options for the optimizer's class and the first group's settings; none where optimizers differ in class."""
+    """The options for the optimizer's class and the first group's settings; nothing if the classes differ."""
     if len({optimizer.type for optimizer in optimizers}) != 1:
         return
     optimizer, group = optimizers[0], optimizers[0].groups[0]

@@ -1,6 +1,6 @@
 """A plan, with what optimizers do to each of its parameters: the value that the checks on optimizers share.
 
-Live optimizers make one, saved optimizers another.
+There is one ObservedPlan for all live optimizers, and one for all saved optimizers.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ Pair = tuple[Decision, Observation]
 """What the ruleset decides for a parameter, and what one optimizer does to it."""
 
 _ORIGINS: tuple[Origin, ...] = ("live", "checkpoint")
-"""In this order: a plan without a coefficient of its own takes over that of the first origin."""
+"""If the user gave no coefficient, the plan takes it from the first of these origins that has optimizers."""
 
 
 class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
@@ -24,12 +24,12 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         optimizers: by name.
-        observations: by parameter; parameters that no optimizer holds are not there.
+        observations: by parameter, without the parameters that are in no optimizer.
         target: the target in the commands of fixes; "" if there is only a model, in Python.
-        coefficient_adopted: the plan's base coefficient was taken from these optimizers. With several optimizers, each
-            may have its own.
-        primary: no other origin comes before this one. What a saved coefficient would do to a live one is a check on
-            resuming, not on the saved optimizer.
+        coefficient_adopted: the plan's base coefficient was taken from these optimizers. If there are several, another
+            one may have another base.
+        primary: these are the live optimizers, or there are none and these are the saved ones. Coefficients,
+            learning rates and routes are compared for the primary plan only; `resume` compares saved with live ones.
     """
 
     origin: Origin
@@ -60,12 +60,12 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         return f"group {observation.group} of {saved}{self.optimizer_name(self.optimizer(observation))}"
 
     def optimizer_name(self, optimizer: Optimizer) -> str:
-        """The class of an optimizer; with the optimizer's own name where several are of that class."""
+        """The class of an optimizer, followed by the optimizer's own name if several have that class."""
         alike = [other for other in self.optimizers.values() if other.type == optimizer.type]
         return optimizer.type if len(alike) == 1 else f"{optimizer.type} {optimizer.name}"
 
     def by_saved(self) -> str:
-        """The words that tell a saved optimizer from a live one: ` by the saved AdamW`; "" for a live one."""
+        """The end of `is decayed` for saved optimizers: ` by the saved AdamW`; "" for live ones."""
         return f" by the saved {self.class_names()}" if self.origin == "checkpoint" else ""
 
     def emit_command(self) -> str:
@@ -81,17 +81,17 @@ def observed_plans(
     *,
     coefficient_adopted: bool = False,
 ) -> tuple[ObservedPlan, ...]:
-    """Join a plan with live optimizers, and with saved ones; one that was not observed is read by its groups."""
+    """Join a plan with live and with saved optimizers. An optimizer without observations is read by its groups."""
     observed = {(observation.optimizer, observation.origin) for observation in observations}
     unobserved = [optimizer for optimizer in optimizers if (optimizer.name, optimizer.origin) not in observed]
-    every = [*observations, *(observation for optimizer in unobserved for observation in observe_groups(optimizer))]
+    completed = [*observations, *(observation for optimizer in unobserved for observation in observe_groups(optimizer))]
     origins = [origin for origin in _ORIGINS if any(optimizer.origin == origin for optimizer in optimizers)]
     return tuple(
         ObservedPlan(
             origin=origin,
             plan=plan,
             optimizers={optimizer.name: optimizer for optimizer in optimizers if optimizer.origin == origin},
-            observations=_by_parameter([observation for observation in every if observation.origin == origin]),
+            observations=_by_parameter([observation for observation in completed if observation.origin == origin]),
             target=target,
             coefficient_adopted=coefficient_adopted and origin == origins[0],
             primary=origin == origins[0],
@@ -101,7 +101,7 @@ def observed_plans(
 
 
 def has_known_decay(observation: Observation) -> bool:
-    """Whether its class and group, or a measured step, tell how much the weight decays towards 0."""
+    """Whether its class and group, or a measured step, show how much the weight decays towards 0."""
     if observation.movement in ("unknown", "other_point"):
         return False
     no_rate = observation.movement in ("sign", "constant", "normalized", "scheduled", "other")
@@ -109,9 +109,9 @@ def has_known_decay(observation: Observation) -> bool:
 
 
 def effective_weight_decay(observation: Observation) -> float:
-    """The coefficient that counts: the group's, unless its class ignores it or a measured step shows another.
+    """The coefficient in effect: the group's, unless its class ignores it or a measured step shows another.
 
-    It says nothing of an observation without a known decay.
+    It has no meaning for an observation for which `has_known_decay` is False.
     """
     if observation.movement == "none" or (observation.movement is None and observation.declared_rate == 0):
         return 0.0
@@ -124,4 +124,4 @@ def _by_parameter(observations: Sequence[Observation]) -> Mapping[str, tuple[Obs
     grouped: dict[str, list[Observation]] = {}
     for observation in observations:
         grouped.setdefault(observation.parameter, []).append(observation)
-    return {parameter: tuple(listed) for parameter, listed in grouped.items()}
+    return {parameter: tuple(members) for parameter, members in grouped.items()}

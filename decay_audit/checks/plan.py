@@ -17,7 +17,7 @@ MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurren
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
 
 SHOWN = 3
-"""How many places one finding names."""
+"""How many locations one finding names."""
 _ATTRIBUTE = "_no_weight_decay"
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
 
@@ -74,7 +74,7 @@ def _find_decayed_against_declaration(plan: Plan) -> Iterator[Finding]:
 
 
 def by_leniency(items: Iterable[T], decision: Callable[[T], Decision]) -> Iterator[tuple[bool, list[T]]]:
-    """Split what a finding would be about: strict decisions first, then lenient ones; neither where there are none."""
+    """Split items by whether their decision is strict or lenient, strict ones first; an empty part is left out."""
     split: dict[bool, list[T]] = {False: [], True: []}
     for item in items:
         split[decision(item).lenient].append(item)
@@ -82,13 +82,13 @@ def by_leniency(items: Iterable[T], decision: Callable[[T], Decision]) -> Iterat
 
 
 def declarations(hooks: Sequence[str]) -> str:
-    """List where a model declares it: a few places; those that differ only in a number are one (`h.*`).
+    """List a few of the hooks in which a model declares it. Hooks that differ only in a number become one (`h.*`).
 
     >>> declarations(["h.0.no_weight_decay()", "h.1.no_weight_decay()", "no_weight_decay()"])
     'h.*.no_weight_decay() and no_weight_decay()'
     """
-    alike = Counter(_NUMBER.sub("*", hook) for hook in hooks)
-    folded = list(dict.fromkeys(same if alike[same := _NUMBER.sub("*", hook)] > 1 else hook for hook in hooks))
+    counts = Counter(_NUMBER.sub("*", hook) for hook in hooks)
+    folded = list(dict.fromkeys(star if counts[star := _NUMBER.sub("*", hook)] > 1 else hook for hook in hooks))
     return first_few(folded, SHOWN) if len(folded) > SHOWN else join_words(folded)
 
 
@@ -105,8 +105,8 @@ def _sparing_rules(plan: Plan, hooks: Sequence[str]) -> str:
     conditions += [f"attribute: {_ATTRIBUTE}"] if _ATTRIBUTE in hooks else []
     rules = join_words(
         [
-            f"`{{name: declared{at or ''}, when: {{{condition}}}, decay: false}}`"
-            for at, condition in enumerate(conditions)
+            f"`{{name: declared{index or ''}, when: {{{condition}}}, decay: false}}`"
+            for index, condition in enumerate(conditions)
         ]
     )
     where = f"a ruleset that has `extends: {plan.ruleset.name}`" if plan.ruleset.preset else "the ruleset"
@@ -128,8 +128,8 @@ def _find_rules_without_facts(plan: Plan) -> Iterator[Finding]:
 
 def _find_no_decay(plan: Plan) -> Iterator[Finding]:
     coefficients = [rule.amount.coefficient(plan.ruleset.weight_decay) for rule in plan.ruleset.rules]
-    asked = plan.ruleset.weight_decay > 0 or any(coefficient > 0 for coefficient in coefficients)
-    if asked and plan.decisions and not any(decision.decays for decision in plan.decisions):
+    is_set = plan.ruleset.weight_decay > 0 or any(coefficient > 0 for coefficient in coefficients)
+    if is_set and plan.decisions and not any(decision.decays for decision in plan.decisions):
         yield finding(
             "DA401",
             parameters=_names(plan.decisions),

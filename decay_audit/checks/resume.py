@@ -21,7 +21,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def check_checkpoint(inventories: Sequence[Inventory], optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
-    """Find saved states of other shapes (DA601), and code in pickles (DA602)."""
+    """Find saved states whose shapes do not fit (DA601), and code in pickles (DA602)."""
     for optimizer in optimizers:
         if optimizer.mismatched_state:
             yield finding(
@@ -82,7 +82,7 @@ def _refusal_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
 
 
 def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
-    """The state of another class: its groups replace the live ones, and a step misses the settings that they lack."""
+    """Find a state of another class: its groups replace the live ones, and lack settings that a step needs."""
     for index, (group, saved_group) in enumerate(zip(live.groups, saved.groups, strict=True)):
         lost = [
             key for key in ALGORITHM_SETTINGS if key in group.hyperparameters and key not in saved_group.hyperparameters
@@ -102,9 +102,9 @@ def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
 
 
 def _find_swapped_states(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
-    """Groups of the same sizes in another order: torch says nothing, and parameters get the state of others.
+    """Find groups of equal sizes in another order. torch accepts them, and parameters get the state of others.
 
-    A saved name that the model does not have is that of a parameter that was renamed since.
+    If the model has no parameter of the saved name, the parameter was renamed, and nothing is reported.
     """
     known = {*shapes, *(name for group in live.groups for name in group.parameters)}
     pairs = [
@@ -128,7 +128,7 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, shapes: Shapes, targ
 
 
 def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
-    """The same for a file without names: only shapes show that a state belongs to another parameter."""
+    """Find swapped states in a file without names: a state has another shape than its parameter."""
     state_shapes = {
         name: shape
         for group, saved_group in zip(live.groups, saved.groups, strict=True)

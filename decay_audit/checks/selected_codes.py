@@ -9,10 +9,11 @@ from decay_audit.model.choices import SEVERITIES, Severity
 
 
 def select_codes(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:
-    """List the codes that are selected and not ignored. The longer prefix wins; of two equal ones, ignoring wins.
+    """List the codes that are selected and not ignored. The longer prefix wins; of equal lengths, `ignore`.
 
     Args:
-        select: prefixes of codes (`DA1`, `DA301`); each text may hold several, separated by commas. None means all.
+        select: prefixes of codes (`DA1`, `DA301`); each text may hold several, with commas. Without a
+            prefix, all codes are selected.
         ignore: prefixes of codes to leave out.
 
     Raises:

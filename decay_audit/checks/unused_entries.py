@@ -1,6 +1,6 @@
 """Rules and entries of a ruleset that have no effect on a plan, or have one only because of a wrapper's prefix.
 
-Reads the answers that planning kept; asks a condition again only where planning stopped at an earlier entry.
+A condition is evaluated again only for parameters that an earlier entry had already decided.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +19,8 @@ _BY_KIND = frozenset({"role", "layer", "declared_no_decay", "attribute", "traina
 def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
     """Find rules and channel entries that match nothing (DA301), never decide (DA302), or depend on a prefix (DA303).
 
-    A preset's are as its source has them. It is no mistake that an earlier rule of it comes first, nor that a model
-    lacks what a rule describes. Its layers are reported only where none of them matches.
+    A preset repeats the rules of its source. So DA302 is not reported for its rules, DA301 is not reported for its
+    rules on kinds of layers that this model lacks, and its layer numbers are reported only if none of them matches.
     """
     unanswered = {id(entry) for entry, _ in plan.unanswered()}
     return (
@@ -45,8 +45,9 @@ def _find_unused_rules(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
             yield finding(
                 "DA302",
                 parameters=tuple(decision.name for decision in matching_decisions),
-                message=f"rule {rule.name} never decides: {join_words(deciding)} took all {len(matching_decisions)} "
-                "that it matches",
+                message=f"rule {rule.name} never decides: {join_words(deciding)} already "
+                f"{'decides' if len(deciding) == 1 else 'decide'} every parameter that it matches "
+                f"({len(matching_decisions)})",
                 expected=rule.name,
                 found=", ".join(deciding),
                 where=rule.location,
@@ -74,7 +75,7 @@ def _channel_entries(plan: Plan) -> Iterator[tuple[Entry, When]]:
 
 
 def _find_unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
-    """Layers that were not written for this model, by a preset or by the model itself, and scale nothing in it."""
+    """Find layer numbers of a preset, or of the model itself, that change no learning rate."""
     decay = plan.ruleset.layer_decay
     if decay is None or decay.rate == 1.0 or not (decay.layers is None or _is_inherited(plan, decay.location)):
         return
@@ -84,7 +85,7 @@ def _find_unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
             "DA301",
             message=f"layer_decay of {plan.ruleset.name} matches no layer of this model",
             expected="learning rates that fall with depth",
-            found="every learning rate as it was",
+            found="the same learning rate for every layer",
             where=decay.location,
         )
 
@@ -103,8 +104,8 @@ def _find_prefix_rules(plan: Plan) -> Iterator[Finding]:
 def _prefix_finding(
     rule: Rule, word: str, matching: Sequence[Decision], others: Sequence[Decision]
 ) -> Iterator[Finding]:
-    also_there = set(others)
-    only = [decision for decision in matching if decision not in also_there]
+    other_decisions = set(others)
+    only = [decision for decision in matching if decision not in other_decisions]
     if only:
         yield finding(
             "DA303",
@@ -117,7 +118,7 @@ def _prefix_finding(
 
 
 def _matching(when: When, decisions: Sequence[Decision], names: NameForm) -> list[Decision]:
-    """The decisions on parameters for which a condition holds, whichever entry decided them."""
+    """List the decisions on the parameters that match a condition, whichever rule decided them."""
     holds = compile_when(when, names)
     return [decision for decision in decisions if holds(decision.classified)]
 

@@ -295,7 +295,7 @@ def test_decay_that_no_group_declares_is_found() -> None:
     optimizer = adamw(group("a.weight", weight_decay=0.0), group("a.bias", weight_decay=0.0, lr=1.0))
     findings = findings_by_code(decided, optimizer, observations=(observation,))
     assert findings["DA503"].message == (
-        "a step with a gradient of zero removes 0.05 x lr of 1 weight; group 0 of AdamW says weight_decay 0"
+        "a step with a gradient of zero removes 0.05 x lr of 1 weight; group 0 of AdamW declares weight_decay 0"
     )
 
 
@@ -338,8 +338,7 @@ def test_an_optimizer_of_a_class_that_is_not_known_is_judged_by_its_measured_ste
     spared = (moved("a.weight", "proportional"), moved("a.bias", "none"))
     (only,) = findings_by_code(decided, UNKNOWN, observations=spared).values()
     assert only.message == (
-        "AdamW is not a known class; measured instead, a step removes lr x weight_decay of 1 weight and leaves 1 bias "
-        "as before"
+        "AdamW is not a known class; a measured step decays 1 weight by lr x weight_decay and does not change 1 bias"
     )
     both = (moved("a.weight", "proportional"), moved("a.bias", "proportional"))
     assert findings_by_code(decided, UNKNOWN, observations=both).keys() == {"DA101", "DA507"}
@@ -356,7 +355,7 @@ def test_an_optimizer_that_is_neither_known_nor_measured_is_not_compared(weight_
     (only,) = findings_by_code(decided, optimizer, observations=tuple(unknown)).values()
     assert (only.code, only.severity) == ("DA507", "note")
     cause = f"no step could be measured: {failure}" if failure else "no step was measured"
-    assert only.message == f"AdamW is not a known class, and {cause}; what its groups set was not compared"
+    assert only.message == f"AdamW is not a known class, and {cause}; the settings of its groups were not compared"
 
 
 def test_what_is_not_known_of_one_optimizer_hides_nothing_of_another() -> None:
@@ -390,7 +389,7 @@ def test_the_law_of_a_class_that_is_not_known_is_compared_with_its_coefficient(
 def test_a_pull_towards_other_values_than_0_is_not_judged_as_decay() -> None:
     elsewhere = moved("a.weight", "other_point", weight_decay=0.0)
     findings = findings_by_code(planned(subject("a.weight")), UNKNOWN, observations=(elsewhere,))
-    assert "pulls 1 weight towards other values than 0" in findings["DA507"].message
+    assert "pulls 1 weight towards values other than 0" in findings["DA507"].message
     assert findings.keys() == {"DA507"}
 
 
@@ -399,7 +398,8 @@ def test_parameters_that_differ_for_one_cause_are_one_finding() -> None:
     steps = (moved("a.weight", "proportional", 0.2), moved("b.weight", "proportional", 0.3))
     found = [finding for finding in check_optimizers(decided, [UNKNOWN], steps) if finding.code == "DA503"]
     assert [finding.message for finding in found] == [
-        "a step with a gradient of zero removes 0.2 to 0.3 x lr of 2 weights; group 0 of AdamW says weight_decay 0.1"
+        "a step with a gradient of zero removes 0.2 to 0.3 x lr of 2 weights; "
+        "group 0 of AdamW declares weight_decay 0.1"
     ]
 
 

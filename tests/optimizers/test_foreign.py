@@ -140,7 +140,7 @@ def test_an_optimizer_of_another_copy_of_the_model_is_an_error() -> None:
     other = copy.deepcopy(model)
     findings = foreign(model, split(list(other.parameters())))
     assert {finding.severity for finding in findings} == {"error"}
-    assert "of the shapes of 0.weight, 1.weight, which no optimizer holds" in findings[0].message
+    assert "they have the shapes of 0.weight, 1.weight, which are in no optimizer" in findings[0].message
     assert foreign(other, split(list(other.parameters()))) == []
 
 

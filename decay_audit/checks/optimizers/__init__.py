@@ -1,12 +1,12 @@
-"""What optimizers do, against what a ruleset decides: an ObservedPlan in, findings out. Knows no torch.
+"""Compare what optimizers do with what a ruleset decides: an ObservedPlan goes in, findings come out. No torch.
 
-- coefficients: what is decayed, against what the ruleset decays (DA101-103, DA305, DA401, DA402)
-- routes: which optimizer updates a parameter, against the ruleset (DA104)
-- learning_rates: relative to the base of each optimizer, against the ruleset's (DA105)
+- coefficients: weight_decay compared with the ruleset (DA101-103, DA305, DA401, DA402)
+- routes: the optimizer that updates a parameter, compared with the ruleset (DA104)
+- learning_rates: relative to the base of each optimizer, compared with the ruleset (DA105)
 - group_membership: parameters and groups that are missing, repeated or unwanted (DA201, DA202, DA204-207, DA209, DA505)
-- foreign_tensors: tensors that are not the model's, by what they are (DA203)
-- group_keys: keys of a group that its class does not read, and those that it lacks (DA208)
+- foreign_tensors: tensors that are not parameters of the model, by kind (DA203)
+- group_keys: keys of a group that its class does not read, and keys that the group lacks (DA208)
 - effective_decay: what the coefficient does in a step (DA501-504)
-- first_step: gradients that the first step raises for (DA506)
-- unknown_classes: optimizers that are not known, and what was measured of them (DA507)
+- first_step: sparse or dense gradients that the class refuses (DA506)
+- unknown_classes: optimizers of unknown classes, and what measured steps showed (DA507)
 """

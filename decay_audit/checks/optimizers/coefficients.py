@@ -1,4 +1,4 @@
-"""What optimizers decay, against what the ruleset decays: DA101, DA102, DA103, DA305, DA401 and DA402."""
+"""Compare what optimizers decay with what the ruleset decays: DA101, DA102, DA103, DA305, DA401 and DA402."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,10 +20,9 @@ _LISTED = 5
 
 
 def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
-    """Compare coefficients. If nothing decays, or the policy is inverted, that one finding stands for all.
+    """Compare coefficients. If nothing decays, or the policy is inverted, one finding replaces one per parameter.
 
-    These two are about strict decisions: without one that decays, there is only what lenient rules accept. Parameters
-    of which nobody knows whether they decay are left out.
+    Only strict decisions count for these two. Parameters are left out if it is not known whether they decay.
     """
     grouped = [pair for pair in observed.pairs() if pair[0].grouped]
     unknown = {decision.name for decision, observation in grouped if not has_known_decay(observation)}
@@ -45,16 +44,16 @@ def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float | None:
-    """Find the base coefficient that optimizers use: the commonest one where the ruleset decays in full.
+    """Find the base coefficient of optimizers: the commonest one of the parameters that the ruleset gives its base.
 
-    A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from. Where
-    it is lenient, the optimizer may have another coefficient: such parameters are asked only where there are no others.
+    A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from.
+    Lenient decisions are used only if no strict decision has the base.
     """
     base = plan.ruleset.weight_decay
-    in_full = [decision for decision in plan.decisions if decision.weight_decay == base and decision.decays]
-    strict = [decision for decision in in_full if not decision.lenient]
+    with_base = [decision for decision in plan.decisions if decision.weight_decay == base and decision.decays]
+    strict = [decision for decision in with_base if not decision.lenient]
     live = [observation for observation in observations if observation.origin == "live"]
-    for decisions in (strict, in_full):
+    for decisions in (strict, with_base):
         names = {decision.name for decision in decisions}
         counts = Counter(
             coefficient
@@ -72,11 +71,11 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
     optimizers = tuple(observed.optimizers.values())
     class_ignores_it = all(optimizer.semantics == "none" for optimizer in optimizers)
     missed = [decision for decision, _ in pairs if decision.decays]
-    by = observed.by_saved()
+    saved_text = observed.by_saved()
     if _nobody_set_a_coefficient(observed):
         return finding(
             "DA401",
-            "nothing decays, as no code and no option sets a coefficient: nothing was compared",
+            "nothing decays, because neither the code nor an option sets a coefficient; nothing was compared",
             _names(missed),
             expected="a coefficient, if anything should decay",
             found="weight_decay 0, the default of the class",
@@ -86,7 +85,8 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
         )
     return finding(
         "DA401",
-        f"nothing {'is decayed' if by else 'decays'}{by}; {_ruleset(observed)} decays {count_by_kind(missed)}",
+        f"nothing {'is decayed' if saved_text else 'decays'}{saved_text}; "
+        f"{_ruleset(observed)} decays {count_by_kind(missed)}",
         _names(missed),
         expected=f"weight_decay {coefficient_text(observed.plan.ruleset.weight_decay)}",
         found="weight_decay 0 everywhere",
@@ -98,7 +98,7 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
 
 
 def _nobody_set_a_coefficient(observed: ObservedPlan) -> bool:
-    """Whether the defaults of the classes are in use, and beside them there is only the coefficient of a preset."""
+    """Whether all live groups have their class's default 0, and the ruleset is a preset with no coefficient given."""
     groups = [group for optimizer in observed.optimizers.values() for group in optimizer.groups if group.parameters]
     is_default = all(group.weight_decay == 0 and group.weight_decay_is_default is not False for group in groups)
     is_live = observed.origin == "live" and observed.coefficient_adopted
@@ -140,7 +140,7 @@ def _find_decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Fin
 
 
 def _find_spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """DA102, of parameters that no optimizer decays. One that is decayed in one of two groups is a DA202."""
+    """Find parameters that no optimizer decays: DA102. If one of two groups decays a parameter, DA202 reports it."""
     for lenient, differing in by_leniency([pair for pair in pairs if pair[0].decays], itemgetter(0)):
         decisions = _unique(differing)
         wanted = sorted({coefficient_text(decision.weight_decay) for decision in decisions})
@@ -158,9 +158,9 @@ def _find_spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Find
 
 
 def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """DA103, one for each two coefficients that differ.
+    """Find coefficients that differ: one DA103 for each combination of expected and actual coefficient.
 
-    A base coefficient that was adopted comes from one optimizer. Another optimizer may have a base of its own.
+    If the plan took its base from one optimizer, another optimizer may still have its own base.
     """
     base = observed.plan.ruleset.weight_decay
     own_bases = _own_bases(observed, pairs) if observed.coefficient_adopted else {}
@@ -174,14 +174,14 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
     for (lenient, wanted, actual), differing in causes.items():
         decisions = _unique(differing)
         wanted_text, actual_text = coefficient_text(wanted), coefficient_text(actual)
-        same = all(_same_product(observed, wanted, observation) for _, observation in differing)
-        note = lenient or same
-        there = f"; {_ruleset(observed)} is lenient there"
-        product = "; lr x weight_decay is that of another group with the ruleset's coefficient, as under muP"
+        same_product = all(_same_product(observed, wanted, observation) for _, observation in differing)
+        note = lenient or same_product
+        lenient_text = f"; {_ruleset(observed)} is lenient there"
+        product_text = "; lr x weight_decay is as with the ruleset's coefficient at another group's lr, as in muP"
         yield finding(
             "DA103",
             f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()} with {actual_text}, "
-            f"not {wanted_text}" + (product if same else there if lenient else ""),
+            f"not {wanted_text}" + (product_text if same_product else lenient_text if lenient else ""),
             _names(decisions),
             expected=f"weight_decay {wanted_text}",
             found=_coefficients(observed, differing),
@@ -192,7 +192,7 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
 
 
 def _same_product(observed: ObservedPlan, wanted: float, observation: Observation) -> bool:
-    """Whether lr x weight_decay is the product of the coefficient and the rate of another group, as under muP."""
+    """Whether lr x weight_decay equals the expected coefficient times the lr of another group, as in muP."""
     optimizer, lr = observed.optimizer(observation), observation.lr or 0.0
     rates = [group.lr for group in optimizer.groups if group.lr and group.lr != lr and group.parameters]
     product = lr * effective_weight_decay(observation)
@@ -200,7 +200,7 @@ def _same_product(observed: ObservedPlan, wanted: float, observation: Observatio
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:
-    """By optimizer: the one coefficient with which it decays all that the ruleset strictly decays in full."""
+    """Find each optimizer's own base: its only coefficient on the parameters that the ruleset gives its base."""
     strict: dict[str, set[float]] = {}
     lenient: dict[str, set[float]] = {}
     for decision, observation in pairs:
@@ -212,7 +212,7 @@ def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float
 
 
 def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Finding]:
-    """DA305 of the optimizer. Where the ruleset decays the parameter too, the finding is about the plan."""
+    """Find decayed parameters that the model excludes: DA305. If the ruleset decays them too, `plan` reports them."""
     declared = [
         (decision, observation)
         for decision, observation in observed.pairs()

@@ -12,13 +12,13 @@ from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun
 
 RESOLUTION = {"bfloat16": 2.0**-9, "float16": 2.0**-12, "float32": 2.0**-25}
-"""Below this x, w * (1 - x) rounds back to every w of the dtype: a quarter of its machine epsilon."""
+"""For x below this, w * (1 - x) rounds back to w, for every w of the dtype: a quarter of its machine epsilon."""
 TOLERANCE = 0.01
-"""Relative difference up to which a measured rate is the declared one."""
+"""Relative difference up to which a measured rate counts as equal to the declared one."""
 
 
 def check_effective_decay(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find coefficients that no code sets, that are coupled, that a measured step contradicts, or that round away."""
+    """Find default, coupled and ineffective coefficients, and steps that differ from what their group declares."""
     for optimizer in observed.optimizers.values():
         if observed.origin == "live":
             yield from _find_defaults(observed, optimizer)
@@ -28,7 +28,11 @@ def check_effective_decay(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 def _find_defaults(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
-    """DA501. Known if the optimizer's construction was watched; else suspected, unless the ruleset wants the same."""
+    """Find coefficients that no code sets: DA501.
+
+    If the construction of the optimizer was not watched, a coefficient that equals the default is reported too, unless
+    the ruleset asks for it.
+    """
     wanted = {
         (observation.optimizer, observation.group): decision.weight_decay
         for decision, observation in observed.pairs()
@@ -54,7 +58,7 @@ def _find_defaults(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Fin
 
 
 def _find_coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
-    """DA502. Known from the class; of a class that is not known, measured."""
+    """Find decay that is coupled through an adaptive denominator: DA502. For an unknown class, measured steps tell."""
     names = [name for group in optimizer.groups if group.weight_decay for name in group.parameters if name]
     cause = f"{optimizer.type} adds weight_decay * w to the gradient and divides by its adaptive denominator"
     if not optimizer.class_is_known:
@@ -77,7 +81,7 @@ def _find_coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Find
 
 
 def _decoupling_fix(optimizer: Optimizer) -> str:
-    """The way out that the class has: its own argument, its decoupled counterpart, or another class."""
+    """Name a way to decouple: an argument of the class, its decoupled counterpart, or another class."""
     forms = ["AdamW" if optimizer.type == "Adam" else "", optimizer.decoupled_by]
     if any(forms):
         return f"use the decoupled form: {', or '.join(filter(None, forms))}"
@@ -85,26 +89,27 @@ def _decoupling_fix(optimizer: Optimizer) -> str:
 
 
 def _find_other_steps(observed: ObservedPlan) -> Iterator[Finding]:
-    """DA503, one for each way in which the parameters of a group differ from what it says."""
+    """Find measured steps that differ from the declared decay: one DA503 for each group and kind of difference."""
     causes: dict[tuple[str, float, str], list[Pair]] = {}
     for decision, observation in observed.pairs():
         optimizer = observed.optimizer(observation)
         if _differs(optimizer, observation):
             key = (
-                _MOVES.get(observation.movement, "moves"),
+                _EFFECTS.get(observation.movement, "moves {parameters}"),
                 observation.weight_decay,
                 observed.group_name(observation),
             )
             causes.setdefault(key, []).append((decision, observation))
     for (effect, weight_decay, group), pairs in causes.items():
-        decisions, announced = [decision for decision, _ in pairs], f"weight_decay {coefficient_text(weight_decay)}"
-        done = effect.format(_range([observation for _, observation in pairs]))
+        decisions, declared = [decision for decision, _ in pairs], f"weight_decay {coefficient_text(weight_decay)}"
+        rates = _range([observation for _, observation in pairs])
+        measured = effect.format(rates=rates, parameters=count_by_kind(decisions))
         yield finding(
             "DA503",
-            f"a step with a gradient of zero {done} {count_by_kind(decisions)}; {group} says {announced}",
+            f"a step with a gradient of zero {measured}; {group} declares {declared}",
             (decision.name for decision in decisions),
-            expected=announced,
-            found=done.removesuffix(" of").removesuffix(" for").removesuffix(" from"),
+            expected=declared,
+            found=effect.format(rates=rates, parameters="the weight"),
             where=group,
             fix="read how the optimizer's step() uses weight_decay, and change the groups or the optimizer",
             severity=None if observed.optimizer(pairs[0][1]).class_is_known else _INFERRED,
@@ -112,28 +117,28 @@ def _find_other_steps(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 _INFERRED: Severity = "warning"
-"""Severity of what is inferred from steps of a class that is not known."""
-_MOVES: dict[Movement | None, str] = {
-    "proportional": "removes {} x lr of",
-    "cautious": "removes {} x lr of",
-    "without_lr": "removes {} x lr, whatever lr is, of",
-    "none": "does not move",
-    "unstable": "gives inf or nan for",
-    "constant": "subtracts an amount that does not depend on the weight from every element of",
-    "other_point": "pulls towards other values than 0 every element of",
+"""Severity of a DA503 for an optimizer of an unknown class, whose semantics are inferred from measured steps."""
+_EFFECTS: dict[Movement | None, str] = {
+    "proportional": "removes {rates} x lr of {parameters}",
+    "cautious": "removes {rates} x lr of {parameters}",
+    "without_lr": "removes the same fraction of {parameters} whatever lr is, here {rates} x lr",
+    "none": "does not change {parameters}",
+    "unstable": "gives inf or nan for {parameters}",
+    "constant": "subtracts an amount that does not depend on the weight from every element of {parameters}",
+    "other_point": "pulls every element of {parameters} towards values other than 0",
 }
-"""What a step does, with the rates in place of the braces."""
+"""What a step does to the parameters of a finding."""
 
 
 def _range(observations: Sequence[Observation]) -> str:
-    """The rates of several parameters: `0.1`, or `0.1 to 0.3`."""
+    """Write the rates of several parameters: `0.1`, or `0.1 to 0.3`."""
     rates = sorted({observation.measured_rate or 0.0 for observation in observations})
     texts = dict.fromkeys(coefficient_text(rate) for rate in (rates[0], rates[-1]))
     return " to ".join(texts)
 
 
 def _differs(optimizer: Optimizer, observation: Observation) -> bool:
-    """Whether a measured step is not what the class and the group say."""
+    """Whether a measured step differs from what the class and the group declare."""
     known, coefficient = optimizer.class_is_known, observation.weight_decay
     match observation.movement:
         case None | "vanishing" | "unknown":
@@ -151,7 +156,7 @@ def _differs(optimizer: Optimizer, observation: Observation) -> bool:
 
 
 def _is_as_declared(optimizer: Optimizer, observation: Observation, rate: float) -> bool:
-    """Whether a rate is that of its class; of a class that is not known, lr or 1 times the coefficient."""
+    """Whether a rate is the one that the class declares; for an unknown class, whether it fits the coefficient."""
     if optimizer.semantics != "unknown":
         return observation.declared_rate is None or isclose(observation.declared_rate, rate, rel_tol=TOLERANCE)
     factor = (observation.lr or 1.0) if observation.movement == "without_lr" else 1.0
@@ -180,9 +185,9 @@ def _find_rounded_away(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 def _is_rounded_away(optimizer: Optimizer, observation: Observation, dtype: str) -> bool:
-    """As measured; without a measurement, by arithmetic, for decoupled decay only: it scales the weight on its own.
+    """Whether a measured step was rounded away. If none was measured, compute it, for decoupled decay only.
 
-    What counts is the peak learning rate: at the start of a warm-up and after the end of a schedule it is small.
+    The peak learning rate is used, because the current one is small in a warm-up and at the end of a schedule.
     """
     lr, movement = _peak_lr(optimizer, observation), observation.movement
     if movement not in (None, "unstable") and (movement != "vanishing" or lr == (observation.lr or 0.0)):

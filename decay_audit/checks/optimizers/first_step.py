@@ -1,4 +1,4 @@
-"""Whether the first step raises, from what modules and classes say, without a step: DA506."""
+"""Predict, from the classes of modules and optimizers, whether the first step raises an error: DA506."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -65,13 +65,13 @@ def _find_mixed_groups(observed: ObservedPlan, optimizer: Optimizer) -> Iterator
 
 
 def _has_sparse_gradient(parameter: Parameter) -> bool:
-    """A weight that is tied may get a dense gradient from its other use; the sum is dense."""
+    """Whether it is a sparse embedding that is not tied: a tied weight may also get a dense gradient."""
     is_sparse = parameter.owner.settings.get("sparse") is True
     return is_sparse and not parameter.tied_to and not _SPARSE_MODULES.isdisjoint(parameter.owner.types)
 
 
 def _has_dense_gradient(parameter: Parameter) -> bool:
-    """The parameters of torch's own modules have dense gradients, but for embeddings that are sparse."""
+    """Whether it belongs to a module of torch.nn that is not a sparse embedding."""
     types = parameter.owner.types
     return bool(types) and types[0].startswith("torch.nn.") and parameter.owner.settings.get("sparse") is not True
 

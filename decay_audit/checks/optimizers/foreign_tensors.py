@@ -1,4 +1,4 @@
-"""Tensors in optimizers that are not parameters of the model, by what they are: DA203."""
+"""Tensors in optimizers that are not parameters of the model, with a message for each kind: DA203."""
 
 from collections.abc import Iterator, Mapping
 
@@ -17,11 +17,11 @@ class _Cause(Struct, frozen=True):
     """The text of the finding on one kind of foreign tensor.
 
     Attributes:
-        says: what the tensor is; `{names}` stands for the names of the tensors.
+        description: what the tensor is; `{names}` stands for the names of the tensors.
         fix: what to do; `{module}` stands for the class of the module that holds them.
     """
 
-    says: str
+    description: str
     fix: str
     severity: Severity
 
@@ -30,8 +30,8 @@ _REBUILD = "create the optimizer from the model that is trained, after its layer
 _CAUSES: Mapping[ForeignKind, _Cause] = {
     "replaced": _Cause("that the model held as {names} until it was replaced", _REBUILD, "error"),
     "same shapes": _Cause(
-        "that is not a parameter of the model, of the shape of {names}, which no optimizer holds: of a layer that was "
-        "replaced, or of another copy of the model",
+        "that is not a parameter of the model; it has the shape of {names}, which is in no optimizer, so it may come "
+        "from a layer that was replaced, or from another copy of the model",
         _REBUILD,
         "error",
     ),
@@ -68,7 +68,7 @@ def copied_parameters(observed: ObservedPlan) -> frozenset[str]:
 
 
 def _by_kind(group: ParamGroup) -> dict[ForeignKind, list[tuple[str, ForeignSource]]]:
-    """Group the tensors by kind, each as its dtype and shape and where it comes from."""
+    """Group the tensors by kind; each is a description (dtype and shape) and a source."""
     sources = group.foreign_sources or (ForeignSource(kind="unknown"),) * len(group.foreign_tensors)
     kinds: dict[ForeignKind, list[tuple[str, ForeignSource]]] = {}
     for description, source in zip(group.foreign_tensors, sources, strict=True):
@@ -80,10 +80,10 @@ def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where:
     cause = _CAUSES[kind]
     names = first_few([source.name for _, source in tensors], _SHOWN)
     modules = join_words(list(dict.fromkeys(source.module for _, source in tensors)))
-    says = cause.says if len(tensors) == 1 else _plural(cause.says)
+    text = cause.description if len(tensors) == 1 else _plural(cause.description)
     return finding(
         "DA203",
-        f"{where} holds {count_noun(len(tensors), 'tensor')} {says.format(names=names)}",
+        f"{where} holds {count_noun(len(tensors), 'tensor')} {text.format(names=names)}",
         expected="parameters of the model",
         found=first_few([description for description, _ in tensors], _SHOWN),
         where=where,
@@ -96,7 +96,8 @@ def _plural(sentence: str) -> str:
     """Put a sentence about one tensor into the plural."""
     words = (
         ("that is not a parameter", "that are not parameters"),
-        ("of the shape of", "of the shapes of"),
+        ("it has the shape of {names}, which is", "they have the shapes of {names}, which are"),
+        ("so it may", "so they may"),
         ("seems to be a float32 copy", "seem to be float32 copies"),
         ("its decay", "their decay"),
         ("until it was", "until they were"),

@@ -11,13 +11,13 @@ from decay_audit.text import first_few, join_words
 _SETTING = re.compile(r"wd|decay|l2_?reg|learning_?rate|(^|_)(lr|l2)(_|$)")
 """Names that look like a weight decay or a learning rate."""
 _FACTOR = re.compile(r"scale|mult|factor|ratio")
-"""Names of factors: for a scheduler, as no class of torch reads one."""
-_OF_SCHEDULERS = frozenset({"initial_lr", "swa_lr", "max_lr", "min_lr", "base_lr", "warmup_lr", "last_lr"})
-"""Keys with a learning rate that schedulers of torch keep in a group for themselves."""
+"""Names of factors. No class of torch reads one; a scheduler may."""
+_SCHEDULER_KEYS = frozenset({"initial_lr", "swa_lr", "max_lr", "min_lr", "base_lr", "warmup_lr", "last_lr"})
+"""Keys under which the schedulers of torch keep a learning rate in a group."""
 
 
 def check_group_keys(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find groups of live optimizers with a key too few, or with one that changes nothing."""
+    """Find groups of live optimizers that lack a key, or have a key that changes nothing."""
     for optimizer in observed.optimizers.values() if observed.origin == "live" else ():
         missing: dict[tuple[str, ...], list[int]] = {}
         unread: dict[str, list[int]] = {}
@@ -34,7 +34,7 @@ def _missing_keys_finding(
     observed: ObservedPlan, optimizer: Optimizer, keys: Sequence[str], indices: Sequence[int]
 ) -> Finding:
     groups, lack = _groups(observed, optimizer, indices), "lacks" if len(indices) == 1 else "lack"
-    raises = "." not in optimizer.import_path  # the classes of torch.optim look each key up
+    raises = "." not in optimizer.import_path  # the classes of torch.optim read each key without a default
     them = "it" if len(keys) == 1 else "them"
     ending = "the next step raises KeyError" if raises else f"a step that looks {them} up raises KeyError"
     return finding(
@@ -50,12 +50,12 @@ def _missing_keys_finding(
 
 
 def _unread_keys(optimizer: Optimizer, group: ParamGroup) -> Iterator[str]:
-    """Keys that look like a setting and are not the class's. What a class of one's own reads is not known."""
+    """Find keys that look like a setting and that the class does not read. Only for classes in the table."""
     if not (optimizer.group_keys and optimizer.class_is_known):
         return
     for key, value in group.hyperparameters.items():
         neutral = value is None or (value == 1 and _FACTOR.search(key)) or (value == 0 and key == "weight_decay")
-        if key not in optimizer.group_keys and key not in _OF_SCHEDULERS and _SETTING.search(key) and not neutral:
+        if key not in optimizer.group_keys and key not in _SCHEDULER_KEYS and _SETTING.search(key) and not neutral:
             yield key
 
 

@@ -16,7 +16,7 @@ from decay_audit.rulesets.ruleset import Amount, RuleSet
 from decay_audit.text import count_noun, format_shape, join_words
 
 _LABELS = frozenset({"name", "group_name", "layer_name"})
-"""Keys of a group that name it and change no step."""
+"""Keys that only name a group: the step does not read them."""
 _LISTED = 5
 """How many groups one finding names."""
 
@@ -65,8 +65,8 @@ def _find_repeated(observed: ObservedPlan) -> Iterator[Finding]:
         decision for decision in observed.plan.decisions if len(observed.observations.get(decision.name, ())) > 1
     ]
     if repeated:
-        every = [observation for decision in repeated for observation in observed.observations[decision.name]]
-        groups = join_words([*dict.fromkeys(observed.group_name(observation) for observation in every)][:_LISTED])
+        observations = [observation for decision in repeated for observation in observed.observations[decision.name]]
+        groups = join_words([*dict.fromkeys(map(observed.group_name, observations))][:_LISTED])
         yield finding(
             "DA202",
             f"{count_by_kind(repeated)} {_are(repeated)} listed more than once: each step updates {_them(repeated)} "
@@ -107,8 +107,8 @@ def _find_flattened(observed: ObservedPlan) -> Iterator[Finding]:
         if flat:
             yield finding(
                 "DA505",
-                f"{optimizer.type} holds {count_noun(len(flat), 'flattened parameter')}: all that is packed "
-                f"in {'it' if len(flat) == 1 else 'each'} gets the same coefficient",
+                f"{optimizer.type} holds {count_noun(len(flat), 'flattened parameter')}: all parameters "
+                f"in {'it' if len(flat) == 1 else 'one of them'} get the same coefficient",
                 filter(None, flat),
                 expected="the model's own parameters",
                 found="one-dimensional tensors packed by a wrapper",
@@ -148,12 +148,12 @@ def _find_identical_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]
 
 def _settings(group: ParamGroup) -> tuple[tuple[str, str], ...]:
     hyperparameters = {key: value for key, value in group.hyperparameters.items() if key not in _LABELS}
-    shared = {"weight_decay": group.weight_decay, "lr": group.lr}
-    return tuple(sorted((key, repr(value)) for key, value in (shared | hyperparameters).items()))
+    settings = {"weight_decay": group.weight_decay, "lr": group.lr, **hyperparameters}
+    return tuple(sorted((key, repr(value)) for key, value in settings.items()))
 
 
 def check_made_in_forward(inventory: Inventory, optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
-    """Find parameters that appear in the first forward pass, when the live optimizers have been made: DA209."""
+    """Find parameters that the first forward pass creates, after the live optimizers were created: DA209."""
     made = [parameter for parameter in inventory.made_in_forward if parameter.name]
     if not made or all(optimizer.origin != "live" for optimizer in optimizers):
         return
@@ -169,7 +169,7 @@ def check_made_in_forward(inventory: Inventory, optimizers: Sequence[Optimizer])
 
 
 def check_ties(decided: Plan) -> Iterator[Finding]:
-    """Find tied tensors for which the rules would decide otherwise under another of their names: DA205."""
+    """Find tied tensors for which the decision depends on which of their names the rules see: DA205."""
     tied = [decision for decision in decided.decisions if decision.grouped and decision.classified.parameter.tied_to]
     coefficients = _under_other_names(tied, decided.ruleset)
     for decision in tied:
@@ -193,7 +193,7 @@ def check_ties(decided: Plan) -> Iterator[Finding]:
 
 
 def _under_other_names(tied: Sequence[Decision], ruleset: RuleSet) -> dict[str, float]:
-    """The coefficient of each tensor under its other names, with the same role; none where no rule decides."""
+    """Decide each tensor under each of its other names, with the same role; leave out names that no rule decides."""
     renamed = {
         name: _renamed(decision.classified, name) for decision in tied for name in decision.classified.parameter.tied_to
     }

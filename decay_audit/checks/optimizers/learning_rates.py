@@ -1,4 +1,4 @@
-"""Learning rates, against those that the ruleset's `lr_scale` and `layer_decay` ask for: DA105.
+"""Compare learning rates with those that the ruleset's `lr_scale` and `layer_decay` ask for: DA105.
 
 A ruleset scales the learning rate and does not set it. The base of each optimizer is found in its groups: the rate of
 the parameters that the ruleset does not scale, or else the one that fits most of them.
@@ -15,8 +15,8 @@ from decay_audit.model.observations import Observation, Optimizer, ParamGroup
 
 TOLERANCE = 1e-3
 """Relative difference up to which two learning rates are the same."""
-_CAUSES = 2
-"""With more ratios than these between live rates and the ruleset's, one finding stands for all."""
+_MAX_RATIOS = 2
+"""Up to this many ratios of live to expected learning rates, each gets its own finding; otherwise there is one."""
 _SCALE_KEY = "lr_scale"
 """The factor that timm's schedulers apply; torch ignores it."""
 
@@ -35,40 +35,41 @@ def check_learning_rates(observed: ObservedPlan) -> Iterator[Finding]:
 
 def _compare(observed: ObservedPlan, rates: Sequence[tuple[Pair, float]]) -> Iterator[Finding]:
     base = _base(rates)
-    causes: dict[float, list[tuple[Pair, float]]] = {}
+    by_ratio: dict[float, list[tuple[Pair, float]]] = {}
     for pair, rate in rates:
-        wanted = base * pair[0].lr_scale
-        if not isclose(rate, wanted, rel_tol=TOLERANCE):
-            causes.setdefault(float(f"{rate / wanted:.3g}"), []).append((pair, rate))
-    differing = (
-        [*causes.values()] if len(causes) <= _CAUSES else [[entry for cause in causes.values() for entry in cause]]
-    )
-    for cause in differing:
-        yield _other_rate_finding(observed, cause, base)
+        expected = base * pair[0].lr_scale
+        if not isclose(rate, expected, rel_tol=TOLERANCE):
+            by_ratio.setdefault(float(f"{rate / expected:.3g}"), []).append((pair, rate))
+    parts = [*by_ratio.values()]
+    if len(parts) > _MAX_RATIOS:
+        parts = [[entry for part in parts for entry in part]]
+    for part in parts:
+        yield _other_rate_finding(observed, part, base)
 
 
 def _other_rate_finding(observed: ObservedPlan, differing: Sequence[tuple[Pair, float]], base: float) -> Finding:
     decisions = list({pair[0].name: pair[0] for pair, _ in differing}.values())
     (decision, observation), rate = max(differing, key=lambda entry: entry[0][0].lr_scale)
-    live, wanted = coefficient_text(rate), coefficient_text(base * decision.lr_scale)
+    live, expected = coefficient_text(rate), coefficient_text(base * decision.lr_scale)
     ratios = {float(f"{rate / (base * pair[0].lr_scale):.3g}") for pair, rate in differing}
     is_single, noun = len(decisions) == 1, "learning rate" if len(decisions) == 1 else "learning rates"
-    name, times = observed.plan.ruleset.name, f"{coefficient_text(min(ratios))} times the {noun} of"
-    other = f"another {noun} than in" if is_single else f"other {noun} than in"
+    name, ratio_text = observed.plan.ruleset.name, f"{coefficient_text(min(ratios))} times the {noun} of"
+    other_text = f"another {noun} than in" if is_single else f"other {noun} than in"
+    difference = ratio_text if len(ratios) == 1 else other_text
     return finding(
         "DA105",
-        f"{count_by_kind(decisions)} {'has' if is_single else 'have'} {times if len(ratios) == 1 else other} {name}: "
-        f"{decision.name} has {live}, the rule says {wanted}",
+        f"{count_by_kind(decisions)} {'has' if is_single else 'have'} {difference} {name}: "
+        f"{decision.name} has {live}, the rule says {expected}",
         (decision.name for decision in decisions),
-        expected=f"lr {wanted} = {coefficient_text(base)} x {coefficient_text(decision.lr_scale)}",
+        expected=f"lr {expected} = {coefficient_text(base)} x {coefficient_text(decision.lr_scale)}",
         found=f"lr {live} in {observed.group_name(observation)}",
-        where=_entries(observed),
-        fix=f"set lr={wanted} there, or correct the code that computes the learning rates",
+        where=_scale_locations(observed),
+        fix=f"set lr={expected} there, or correct the code that computes the learning rates",
     )
 
 
 def _base(rates: Sequence[tuple[Pair, float]]) -> float:
-    """The commonest rate of parameters that are not scaled; without one, the commonest ratio of rate and scale."""
+    """The commonest rate of unscaled parameters; if all are scaled, the commonest quotient of rate and scale."""
     unscaled = Counter(rate for pair, rate in rates if pair[0].lr_scale == 1.0)
     ratios = Counter(float(f"{rate / pair[0].lr_scale:.6g}") for pair, rate in rates)
     return (unscaled or ratios).most_common(1)[0][0]
@@ -80,18 +81,18 @@ def _rate(optimizer: Optimizer, observation: Observation) -> float | None:
         return None
     rate = _peak(optimizer.groups[observation.group])
     if rate is None or len({_peak(group) for group in optimizer.groups if group.parameters}) > 1:
-        return rate  # lr itself tells the groups apart: the factor is in it already
+        return rate  # the rates of the groups differ: each contains its factor already
     factor = optimizer.groups[observation.group].hyperparameters.get(_SCALE_KEY, 1.0)
     return rate * factor if isinstance(factor, int | float) else rate
 
 
 def _peak(group: ParamGroup) -> float | None:
-    """The learning rate before the schedule, where there is one: at the moment it may be anything."""
+    """The learning rate that a schedule starts from; without a schedule, the current one."""
     initial_lr = group.hyperparameters.get("initial_lr")
     return float(initial_lr) if isinstance(initial_lr, int | float) and initial_lr else peak_lr(group)
 
 
-def _entries(observed: ObservedPlan) -> str:
+def _scale_locations(observed: ObservedPlan) -> str:
     ruleset = observed.plan.ruleset
     layers = [ruleset.layer_decay.location] if ruleset.layer_decay else []
     locations = [*layers, *(scale.location for scale in ruleset.lr_scale)]

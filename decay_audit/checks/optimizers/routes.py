@@ -1,7 +1,7 @@
-"""Which optimizer updates a parameter, against the optimizer that the ruleset names for it: DA104.
+"""Compare the optimizer that updates a parameter with the one that the ruleset names for it: DA104.
 
-A ruleset says `use: muon`; a live optimizer has a class, a name and groups. They are compared as words: `muon` is the
-class SingleDeviceMuon, the optimizer that is called `muon`, and a group with `use_muon=True`.
+A ruleset says `use: muon`; a live optimizer has a class, a name and groups. They are compared as words: `muon`
+fits the class SingleDeviceMuon, an optimizer that is called `muon`, and a group with `use_muon=True`.
 """
 
 import re
@@ -13,23 +13,23 @@ from decay_audit.checks.observed_plan import ObservedPlan, Pair
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.text import join_words
 
-_WORD_KEYS = ("use", "algorithm", "kind", "optimizer", "optim_type")
-"""Keys of a group whose value names the algorithm that updates it: decay-audit's own groups, Dion's, nanochat's."""
+_NAME_KEYS = ("use", "algorithm", "kind", "optimizer", "optim_type")
+"""Keys of a group whose value names the algorithm that updates it, as decay-audit, Dion and nanochat write them."""
 _FLAG = "use_"
-"""Keys that select one of two algorithms, such as `use_muon` of the Muon classes that have an Adam inside."""
+"""Prefix of keys that select one of two algorithms, such as `use_muon` in the Muon classes that contain an Adam."""
 _LISTED = 5
 """How many groups or entries one finding names."""
 
 
 def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find parameters that are in another optimizer than the ruleset names."""
+    """Find parameters that are in a different optimizer from the one that the ruleset names."""
     words = tuple(dict.fromkeys(route.use for route in observed.plan.ruleset.routes))
     pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[0].use is not None]
     is_known = all(optimizer.type != "unknown" for optimizer in observed.optimizers.values())
     if not pairs or not observed.primary or not is_known:
         return
     words_by_group = {
-        (name, index): _words_of(optimizer, group, words)
+        (name, index): _matching_words(optimizer, group, words)
         for name, optimizer in observed.optimizers.items()
         for index, group in enumerate(optimizer.groups)
     }
@@ -41,7 +41,7 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
     for decision, observation in pairs:
         matching = words_by_group.get((observation.optimizer, observation.group), frozenset())
         wanted = decision.use or ""
-        if wanted in matching or (not matching and wanted not in present):  # its name may be one of its own
+        if wanted in matching or (not matching and wanted not in present):  # an unknown name may be the right optimizer
             continue
         causes.setdefault((wanted, observed.optimizer(observation).type), []).append((decision, observation))
     for (wanted, live_type), differing in causes.items():
@@ -69,7 +69,7 @@ def _other_optimizer_finding(
 
 
 def _not_comparable_finding(observed: ObservedPlan, pairs: Sequence[Pair], words: Sequence[str]) -> Finding:
-    """No word of the ruleset is one of any optimizer: which of them is meant is not known."""
+    """Report that no optimizer fits a word of the ruleset, so that they cannot be compared."""
     return finding(
         "DA104",
         f"{observed.class_names()} is called neither {' nor '.join(words)}: which optimizer takes a parameter was not "
@@ -86,10 +86,10 @@ def _not_comparable_finding(observed: ObservedPlan, pairs: Sequence[Pair], words
     )
 
 
-def _words_of(optimizer: Optimizer, group: ParamGroup, words: Iterable[str]) -> frozenset[str]:
-    """The ruleset's words for the algorithm that updates this group; none where its name is not one of them."""
+def _matching_words(optimizer: Optimizer, group: ParamGroup, words: Iterable[str]) -> frozenset[str]:
+    """Find the words of the ruleset that fit the algorithm of this group; there may be none."""
     settings = group.hyperparameters
-    if (own := next((value for key in _WORD_KEYS if isinstance(value := settings.get(key), str)), None)) is not None:
+    if (own := next((value for key in _NAME_KEYS if isinstance(value := settings.get(key), str)), None)) is not None:
         return frozenset(word for word in words if _matches(word, own))
     flags = {key.removeprefix(_FLAG): value for key, value in settings.items() if key.startswith(_FLAG)}
     switched = {word: flags[flag] for word in words for flag in flags if _letters(flag) == _letters(word)}
@@ -98,11 +98,11 @@ def _words_of(optimizer: Optimizer, group: ParamGroup, words: Iterable[str]) -> 
     name, others = f"{optimizer.name} {optimizer.type}", [word for word in words if word not in switched]
     exact = [word for word in others if _letters(word) in _letters(name)]
     by_family = [word for word in others if _matches(word, name)]
-    return frozenset(exact or by_family or (others if switched else ()))  # an Adam inside may have no name of its own
+    return frozenset(exact or by_family or (others if switched else ()))  # e.g. the Adam in a Muon class
 
 
 def _matches(word: str, name: str) -> bool:
-    """Whether a name has the word in it; AdamW may be called Adam, and SGDW SGD: a setting decides, not the name."""
+    """Whether a name contains the word, with or without its last `w`: AdamW may be Adam with a setting."""
     return _letters(word).removesuffix("w") in _letters(name)
 
 

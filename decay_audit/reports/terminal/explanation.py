@@ -27,7 +27,7 @@ _MOVES: dict[Movement, str] = {
     "without_lr": "removes the same fraction of every element, whatever lr is",
     "sign": "removes the same amount from every element",
     "constant": "subtracts the same amount from every element",
-    "other_point": "pulls it towards other values than 0",
+    "other_point": "pulls it towards values other than 0",
     "normalized": "removes an amount that depends on the gradient or on a norm",
     "cautious": "removes a fraction, but only where the gradient has the sign of the weight",
     "scheduled": "removes a fraction that changes from step to step",
