@@ -64,7 +64,7 @@ def test_an_option_that_several_commands_have_is_the_same_in_all(command: str) -
         "emit": {"--optimizer"},
         "migrate": {"--to", "--model", "--output"},
         "rules import": {"--check", "--from"},
-        "check": {"--exit-zero", "--audit"},
+        "check": {"--exit-zero", "--audit", "--show-exceptions", "--write-baseline"},
         "lock": {"--check", "--update", "--output", "--audit"},
     }.get(command, set())
     shared = {flag: option for flag, option in flags(command).items() if flag not in own and flag != "--help"}
@@ -83,6 +83,8 @@ def test_check_has_every_audit_option_and_every_output_option() -> None:
         *(declared.name for declared in declared_options(OutputOptions)),
         "audit",
         "exit_zero",
+        "show_exceptions",
+        "write_baseline",
     }
 
 

@@ -7,6 +7,7 @@ check() runs them all:
 - observed_plan: joins the plan with live optimizers, and with saved ones
 - optimizers: what live and saved optimizers do, compared with the plan (DA101-105, DA2xx, DA5xx)
 - lock: decisions compared with those that a lock file recorded earlier (DA7xx); `api.locking` runs it
+- exceptions: what a project accepts is taken out of the findings of all the above (DA704-706); `cli` runs it
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
 
 They share: codes (Finding, and the table of all codes), finding_text (the words and the fixes). selected_codes applies

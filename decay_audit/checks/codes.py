@@ -15,6 +15,7 @@ class Finding(Struct, frozen=True, kw_only=True):
         found: what is there instead.
         where: rule (file:line), group or file that the finding points to; may be empty.
         fix: the command or edit that repairs it; may be empty.
+        exception: the reason for which a project accepts it; "" for a finding that counts.
     """
 
     code: str
@@ -25,6 +26,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     found: str = ""
     where: str = ""
     fix: str = ""
+    exception: str = ""
 
 
 class Code(Struct, frozen=True, kw_only=True):
@@ -317,6 +319,25 @@ CODES: dict[str, Code] = {
         explanation="The lock has a parameter that the model does not have any more. A parameter that was only renamed "
         "is recognized by its shape, its role and the parts of its name that stayed; if its decision is the same, the "
         "finding is a warning. `decay-audit lock --update` rewrites the lock.",
+    ),
+    "DA704": Code(
+        title="an exception covers nothing",
+        severity="warning",
+        explanation="pyproject.toml has an exception for a finding that no audit has. The finding was mended, or a "
+        "name in the exception is misspelled. Delete the exception: it would hide the finding if it came back.",
+    ),
+    "DA705": Code(
+        title="an exception has expired",
+        severity="error",
+        explanation="The exception has a date in `until`, and that day is over. The findings that it covered count "
+        "again. Mend them, or write another date with the reason.",
+    ),
+    "DA706": Code(
+        title="an exception covers more parameters than when it was written",
+        severity="warning",
+        explanation="The exception says in `covers` how many parameters it covered when it was written, and now its "
+        "patterns match more: new parameters of the model are accepted without anyone having looked at them. Look at "
+        "them with `check --show-exceptions`, then write the new number.",
     ),
 }
 """Every code, in order, with its severity and its texts."""

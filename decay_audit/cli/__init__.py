@@ -5,6 +5,7 @@ verbs/       one module for each command
 command      a verb's function -> a Typer command, with the options that api.options declares
 arguments    what is typed without dashes: TARGET, and the names of rulesets
 audits       the audits of a command: of the TARGET, or of pyproject.toml
+baseline     exceptions for today's findings, added to pyproject.toml
 config       `[tool.decay-audit]`: defaults of options, audits, and the JSON Schema of the table
 pyproject    the same table as a tree of nodes with line numbers, for messages
 screen       standard output, standard error, colour, progress, and files that appear whole

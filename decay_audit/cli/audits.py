@@ -15,6 +15,7 @@ from decay_audit.text import first_few
 
 if TYPE_CHECKING:
     from decay_audit.api import Request
+    from decay_audit.checks.exceptions import FindingException
 
 
 AuditNames = Annotated[
@@ -54,6 +55,14 @@ def audits_of(
 
     request = api.request_for(target or "", options, progress)
     return [Audit(request=request)] if target else _configured(request, _typed_options(context))
+
+
+def configured_exceptions() -> "tuple[FindingException, ...]":
+    """List the exceptions of the nearest pyproject.toml."""
+    from decay_audit.cli import config
+
+    file = config.find(Path.cwd())
+    return config.load(file).exceptions if file else ()
 
 
 def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:

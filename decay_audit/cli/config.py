@@ -9,16 +9,22 @@ weight-decay = 0.05
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from types import GenericAlias
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from decay_audit.api.options import AuditOptions, ConfigScope, DeclaredOption, OutputOptions, declared_options
 from decay_audit.errors import DecayAuditError
+
+if TYPE_CHECKING:
+    from decay_audit.checks.exceptions import FindingException
 
 OPTIONS = {option.name: option for section in (AuditOptions, OutputOptions) for option in declared_options(section)}
 TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
@@ -38,11 +44,25 @@ class ConfiguredAudit(Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any]
 
 
+class ConfiguredException(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A finding that the project accepts, as it is written."""
+
+    code: Annotated[str, Meta(description="The code of the finding, such as DA101.")]
+    parameters: Annotated[str | tuple[str, ...], Meta(description="A glob over names of parameters, or several.")] = ()
+    reason: Annotated[str, Meta(description="Why the finding is accepted.")]
+    until: Annotated[str, Meta(description="The last day on which the exception counts: 2027-01-31.")] = ""
+    target: Annotated[str, Meta(description="The target or the name of the only audit that it is for.")] = ""
+    covers: Annotated[
+        int, Meta(description="How many parameters it covered when it was written; more are reported.")
+    ] = -1
+
+
 class Config(Struct, frozen=True, kw_only=True):
-    """The whole table: the options that it sets, and its audits."""
+    """The whole table: the options that it sets, its audits, and the exceptions from findings."""
 
     defaults: Mapping[str, Any]
     audits: tuple[ConfiguredAudit, ...] = ()
+    exceptions: "tuple[FindingException, ...]" = ()
 
 
 def find(start: Path) -> Path | None:
@@ -74,8 +94,16 @@ def load(file: Path) -> Config:
     from decay_audit.rulesets.yaml import typed
 
     mistakes: list[tuple[int, str]] = []
-    table = typed.read(
-        pyproject.node(file), _table_form(None), "[tool.decay-audit]", lambda *mistake: mistakes.append(mistake)
+    node = pyproject.node(file)
+    table = typed.read(node, _table_form(None), "[tool.decay-audit]", lambda *mistake: mistakes.append(mistake))
+    lines = pyproject.lines_of_list(node, "exceptions")
+    exceptions = (
+        []
+        if table is None or mistakes
+        else [
+            _exception(written, f"{file.name}:{line}", partial(_add_mistake, mistakes, line))
+            for written, line in zip(table.exceptions, lines, strict=True)
+        ]
     )
     if mistakes:
         raise DecayAuditError("\n".join(f"{file.name}:{line}: {text}" for line, text in sorted(mistakes)), _HINT)
@@ -84,6 +112,36 @@ def load(file: Path) -> Config:
         audits=tuple(
             ConfiguredAudit(target=audit.target, name=audit.name, options=_set_options(audit)) for audit in table.audits
         ),
+        exceptions=tuple(exceptions),
+    )
+
+
+def _add_mistake(mistakes: list[tuple[int, str]], line: int, text: str) -> None:
+    mistakes.append((line, text))
+
+
+def _exception(written: ConfiguredException, where: str, report: Callable[[str], None]) -> "FindingException":
+    from decay_audit.checks.codes import CODES
+    from decay_audit.checks.exceptions import FindingException
+
+    if written.code not in CODES:
+        near = get_close_matches(written.code, CODES, n=1, cutoff=0.0)
+        report(f"`code` is `{written.code}`, which is no code; did you mean `{near[0]}`?")
+    if not written.reason.strip():
+        report("`reason` is empty: say why the finding is accepted")
+    until = None
+    try:
+        until = date.fromisoformat(written.until) if written.until else None
+    except ValueError:
+        report(f"`until` is `{written.until}`; it must be a date such as 2027-01-31")
+    return FindingException(
+        code=written.code,
+        parameters=(written.parameters,) if isinstance(written.parameters, str) else written.parameters,
+        reason=written.reason,
+        until=until,
+        target=written.target,
+        covers=None if written.covers < 0 else written.covers,
+        where=where,
     )
 
 
@@ -102,7 +160,9 @@ def _table_form(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type
     default = UNSET if absent is UnsetType else None
     own = [("target", Target), ("name", Annotated[Name | absent, Meta()], default)]
     audit = _form("ConfiguredAudit", [*own, *_fields(AUDIT_SCOPES, absent)])
-    return _form("DecayAudit", [*_fields(TABLE_SCOPES, absent), ("audits", GenericAlias(tuple, (audit, ...)), ())])
+    lists = {"audits": audit, "exceptions": ConfiguredException}
+    fields = [(name, GenericAlias(tuple, (kind, ...)), ()) for name, kind in lists.items()]
+    return _form("DecayAudit", [*_fields(TABLE_SCOPES, absent), *fields])
 
 
 def _form(name: str, form_fields: Sequence[Any]) -> Any:  # noqa: ANN401

@@ -2,19 +2,24 @@
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
-_HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?P<part>\.\s*["']?\w+["']?\s*)?\]""")
+_HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?:\.\s*["']?(?P<part>\w+)["']?\s*)?\]""")
 _ANY_HEADER = re.compile(r"\s*\[")
 _KEY = re.compile(r"""\s*["']?(?P<key>[\w-]+)["']?\s*=""")
 
-TableKey = tuple[int | None, str]
-"""The number of an audit (None for the table around them), and a key in it."""
+Place = tuple[str, int] | None
+"""A table in a list of tables, as the list's key and its index; None for the table around them."""
+
+TableKey = tuple[Place, str]
+"""A table, and a key in it; "" for its header."""
 
 
 def table(file: Path) -> object:
@@ -36,38 +41,50 @@ def node(file: Path) -> Node:
     return _node(table(file), lines, None, lines.get((None, ""), 1))
 
 
-def _node(value: Any, lines: Mapping[TableKey, int], number: int | None, line: int) -> Node:  # noqa: ANN401 - TOML has dates, too
+def lines_of_list(table_node: Node, key: str) -> list[int]:
+    """List the line of each member of a list in the table; none where the table has no such list."""
+    member = table_node.get(key) if isinstance(table_node, MappingNode) else None
+    return [item.line for item in member.items] if isinstance(member, ListNode) else []
+
+
+def _node(value: Any, lines: Mapping[TableKey, int], place: Place, line: int, list_key: str = "") -> Node:  # noqa: ANN401 - TOML has dates, too
     match value:
         case dict():
-            key_lines = {key: lines.get((number, key), line) for key in value}
+            key_lines = {key: lines.get((place, key), line) for key in value}
             return MappingNode(
                 line,
                 tuple(
-                    (ScalarNode(key_line, key, key), _node(value[key], lines, number, key_line))
+                    (ScalarNode(key_line, key, key), _node(value[key], lines, place, key_line, key))
                     for key, key_line in key_lines.items()
                 ),
             )
         case list():
-            return ListNode(line, tuple(_item(item, lines, index, line) for index, item in enumerate(value)))
+            return ListNode(
+                line, tuple(_item(item, lines, (list_key, index), line) for index, item in enumerate(value))
+            )
+        case date():
+            return ScalarNode(line, value.isoformat(), value.isoformat())
         case _:
             return ScalarNode(line, value, str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def _item(value: Any, lines: Mapping[TableKey, int], index: int, line: int) -> Node:  # noqa: ANN401
-    return _node(value, lines, index, lines.get((index, ""), line) if isinstance(value, dict) else line)
+def _item(value: Any, lines: Mapping[TableKey, int], place: Place, line: int) -> Node:  # noqa: ANN401
+    return _node(value, lines, place, lines.get((place, ""), line) if isinstance(value, dict) else line)
 
 
 def _lines(text: str) -> dict[TableKey, int]:
     """Find the line number of each key, and under an empty key that of the header of its table."""
     lines: dict[TableKey, int] = {}
-    in_table, number, count = False, None, 0
+    in_table = False
+    place: Place = None
+    counts: Counter[str] = Counter()
     for line, source in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(source):
-            in_table, number = True, count if header["part"] else None
-            count += header["part"] is not None
-            lines.setdefault((number, ""), line)
+            in_table, place = True, (header["part"], counts[header["part"]]) if header["part"] else None
+            counts[header["part"] or ""] += 1
+            lines.setdefault((place, ""), line)
         elif _ANY_HEADER.match(source):
             in_table = False
         elif in_table and (key := _KEY.match(source)):
-            lines.setdefault((number, key["key"]), line)
+            lines.setdefault((place, key["key"]), line)
     return lines

@@ -32,7 +32,9 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def report_options(output: OutputOptions, *, titled: bool = False, artifact: str = "") -> "Options":
+def report_options(
+    output: OutputOptions, *, titled: bool = False, artifact: str = "", show_excepted: bool = False
+) -> "Options":
     """Choose how a report is printed: to a file or a pipe, it has no colour and no limit on its width."""
     from decay_audit.reports import Options
 
@@ -43,6 +45,7 @@ def report_options(output: OutputOptions, *, titled: bool = False, artifact: str
         verbose=output.verbose,
         titled=titled,
         artifact=artifact,
+        show_excepted=show_excepted,
     )
 
 

@@ -15,7 +15,8 @@ def verdict(report: Report) -> str:
     counts = Counter(finding.severity for finding in report.findings)
     findings = ", ".join(count_noun(counts[severity], severity) for severity in SEVERITIES if counts[severity])
     parameters = count_noun(len(report.plan.decisions) + report.hidden, "parameter")
-    return "; ".join([f"{findings or 'no findings'} in {parameters}", *dict.fromkeys(_not_compared(report))])
+    accepted = [f"{count_noun(len(report.excepted), 'finding')} accepted by exceptions"] if report.excepted else []
+    return "; ".join([f"{findings or 'no findings'} in {parameters}", *accepted, *dict.fromkeys(_not_compared(report))])
 
 
 def _not_compared(report: Report) -> Iterator[str]:

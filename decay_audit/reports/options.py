@@ -12,6 +12,7 @@ class Options(Struct, frozen=True, kw_only=True):
         full: show one row for each parameter; fold nothing.
         verbose: also list the tensors that were left out.
         titled: write the target above its findings, because several targets are reported.
+        show_excepted: list the findings that have an exception, too.
         artifact: path of the target's file as a code host knows it; "" for the name that the inventory has.
     """
 
@@ -21,3 +22,4 @@ class Options(Struct, frozen=True, kw_only=True):
     verbose: bool = False
     titled: bool = False
     artifact: str = ""
+    show_excepted: bool = False

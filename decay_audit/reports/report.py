@@ -13,6 +13,7 @@ class Report(Struct, frozen=True, kw_only=True, eq=False):
     """An inventory, the plan for it, what optimizers do, and the findings.
 
     Attributes:
+        excepted: findings that do not count, because the project has an exception for them.
         weight_decay_from: where the base coefficient of the plan comes from.
         hidden: how many parameters of the model a filter has taken out of the inventory and the plan.
     """
@@ -22,6 +23,7 @@ class Report(Struct, frozen=True, kw_only=True, eq=False):
     optimizers: tuple[Optimizer, ...] = ()
     observations: tuple[Observation, ...] = ()
     findings: tuple[Finding, ...] = ()
+    excepted: tuple[Finding, ...] = ()
     hidden: int = 0
     weight_decay_from: CoefficientSource = "ruleset"
 

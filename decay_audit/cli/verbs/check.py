@@ -1,6 +1,7 @@
 """`decay-audit check`: the verdict, of one target or of the audits in pyproject.toml."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,9 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
-from decay_audit.cli import screen
+from decay_audit.cli import baseline, screen
 from decay_audit.cli.arguments import OptionalTarget
-from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose
+from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose, configured_exceptions
 from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
@@ -19,11 +20,19 @@ if TYPE_CHECKING:
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What an audit found, whether it fails, and the path of the target's file."""
+    """What an audit found.
+
+    Attributes:
+        fails: a finding is as bad as `--fail-on`.
+        artifact: the path of the target's file, as a code host knows it.
+        covered: the parameters that each exception of pyproject.toml covers, by its position there.
+    """
 
     report: "Report"
+    audit: Audit
     fails: bool
     artifact: str
+    covered: Mapping[int, frozenset[str]] = {}
 
 
 class BrokenAudit(Struct, frozen=True, kw_only=True):
@@ -43,6 +52,12 @@ def check(
     options: AuditOptions,
     audit: AuditNames = (),
     exit_zero: Annotated[bool, Option("Findings", "Exit with 0 even if there are findings.")] = False,
+    show_exceptions: Annotated[
+        bool, Option("Findings", "List the findings that have an exception in pyproject.toml, with the reasons.")
+    ] = False,
+    write_baseline: Annotated[
+        bool, Option("Findings", "Add an exception to pyproject.toml for each finding that fails now.")
+    ] = False,
     output: OutputOptions,
 ) -> None:
     """Compare what an optimizer does with the ruleset, for CI.
@@ -54,15 +69,11 @@ def check(
     with screen.progress(output) as progress:
         audits = choose(audits_of(context, target, options, progress), audit)
         results = _run_all(audits, one_target=target is not None)
-    verdicts = [result for result in results if isinstance(result, Verdict)]
-    texts = [
-        reports.render_findings(
-            verdict.report,
-            output.format,
-            screen.report_options(output, titled=len(results) > 1, artifact=verdict.artifact),
-        )
-        for verdict in verdicts
-    ]
+    if write_baseline:
+        baseline.write([result for result in results if isinstance(result, Verdict)], output)
+        results = _run_all(audits, one_target=target is not None)
+    results = _with_exceptions_checked(results, every_audit=not (target or audit))
+    texts = _texts(results, output, show_excepted=show_exceptions)
     screen.write(texts[0] if target else reports.join(texts, output.format), output.output)
     broken = [result for result in results if isinstance(result, BrokenAudit)]
     for result in broken:
@@ -71,8 +82,20 @@ def check(
         screen.print_message(line, quiet=output.quiet)
     if broken:
         raise typer.Exit(2)
-    if not exit_zero and any(verdict.fails for verdict in verdicts):
+    if not exit_zero and any(result.fails for result in results if isinstance(result, Verdict)):
         raise typer.Exit(1)
+
+
+def _texts(results: Sequence[AuditResult], output: OutputOptions, *, show_excepted: bool) -> list[str]:
+    """Render the report of each audit that was run."""
+    from decay_audit import reports
+
+    options = screen.report_options(output, titled=len(results) > 1, show_excepted=show_excepted)
+    return [
+        reports.render_findings(result.report, output.format, replace(options, artifact=result.artifact))
+        for result in results
+        if isinstance(result, Verdict)
+    ]
 
 
 def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
@@ -95,17 +118,44 @@ def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
 
 def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> Verdict:
     from decay_audit import api
-    from decay_audit.checks import selected_codes
+    from decay_audit.checks import exceptions, selected_codes
 
     key = api.loading_key(audit.request)
     if key not in loaded:
         loaded[key] = api.load(audit.request)
     report = api.run(audit.request, loaded[key])
+    names = (audit.request.target, audit.name, audit.title)
+    applied = exceptions.apply_exceptions(report.findings, configured_exceptions(), names, date.today())
+    report = replace(report, findings=applied.counting, excepted=applied.excepted)
+    covered = applied.covered
     if audit.title:
         target = f"{report.inventory.target} ({audit.title})"
         report = replace(report, inventory=replace(report.inventory, target=target))
     fails = selected_codes.has_failure(report.findings, audit.request.fail_on)
-    return Verdict(report=report, fails=fails, artifact=api.file_of(audit.request.target))
+    return Verdict(report=report, fails=fails, artifact=api.file_of(audit.request.target), audit=audit, covered=covered)
+
+
+def _with_exceptions_checked(results: list[AuditResult], *, every_audit: bool) -> list[AuditResult]:
+    """Add findings about the exceptions themselves to the first report.
+
+    Args:
+        every_audit: all audits were asked for; if not, an exception that covers nothing may be for another one.
+    """
+    from decay_audit.checks import exceptions, in_order, selected_codes
+
+    index = next((index for index, result in enumerate(results) if isinstance(result, Verdict)), None)
+    declared = configured_exceptions()
+    if index is None or not declared:
+        return results
+    verdicts = [result for result in results if isinstance(result, Verdict)]
+    findings = exceptions.check_exceptions(declared, [verdict.covered for verdict in verdicts], date.today())
+    first, complete = verdicts[0], every_audit and len(verdicts) == len(results)
+    request = first.audit.request
+    codes = selected_codes.select_codes(request.select, request.ignore) - ({"DA704"} if not complete else set())
+    every = in_order([*first.report.findings, *(finding for finding in findings if finding.code in codes)])
+    fails = selected_codes.has_failure(every, request.fail_on)
+    results[index] = replace(first, report=replace(first.report, findings=every), fails=fails)
+    return results
 
 
 def _notes_and_verdicts(results: Sequence[AuditResult]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from decay_audit.reports.finding_summary import location, notes, parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import layout
-from decay_audit.reports.terminal.layout import paint
+from decay_audit.reports.terminal.layout import Style, paint
 from decay_audit.reports.wording import share, size
 from decay_audit.roles.words import NOUNS
 from decay_audit.rulesets.plan import Decision
@@ -53,10 +53,11 @@ def footer(report: Report, options: Options) -> Iterator[str]:
 
 def finding_lines(report: Report, options: Options) -> Iterator[str]:
     """Write each finding: its code and severity, then its parameters, its location, and the fix."""
-    for finding in report.findings:
-        head = f"{finding.code} {finding.severity:<7}"
+    for finding in (*report.findings, *(report.excepted if options.show_excepted else ())):
+        head = f"{finding.code} {'accepted' if finding.exception else finding.severity:<7}"
+        style: Style = "dim" if finding.exception else finding.severity
         first, *more = layout.paragraph(f"{head} ", escape_control(finding.message), options.width)
-        yield paint(head, finding.severity, color=options.color) + first[len(head) :]
+        yield paint(head, style, color=options.color) + first[len(head) :]
         yield from more
         for detail in _details(finding, report, options):
             width = None if _COMMAND in detail else options.width  # a broken line could not be pasted
@@ -68,7 +69,9 @@ def _details(finding: Finding, report: Report, options: Options) -> Iterator[str
         yield parameter_names(finding, len(finding.parameters) if options.full else _NAMES)
     if place := location(finding, report):
         yield escape_control(place)
-    if finding.fix:
+    if finding.exception:
+        yield f"reason: {escape_control(finding.exception)}"
+    elif finding.fix:
         yield f"fix: {escape_control(finding.fix)}"
 
 

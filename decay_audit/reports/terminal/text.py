@@ -34,7 +34,7 @@ def render_findings(report: Report, options: Options) -> str:
     not do what the ruleset decides.
     """
     title = paint(escape_control(report.inventory.target), "title", color=options.color)
-    head = [title] if options.titled and report.findings else []
+    head = [title] if options.titled and (report.findings or (options.show_excepted and report.excepted)) else []
     table = [*_differences(report, options)] if len({optimizer.origin for optimizer in report.optimizers}) > 1 else []
     lines = (*head, *table, *([""] if table else []), *finding_lines(report, options))
     return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,208 @@
+"""Exceptions: findings that a project accepts, each with a reason. Findings go in; those that still count come out.
+
+An exception that is expired, that covers nothing, or that covers more parameters than when it was written is a finding.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from fnmatch import translate
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.text import count_noun
+
+
+class FindingException(Struct, frozen=True, kw_only=True):
+    """A finding that a project accepts.
+
+    Attributes:
+        code: of the finding.
+        parameters: globs of names; none for a finding that names no parameters.
+        reason: why it is accepted.
+        until: the last day on which it counts; None for no end.
+        target: the target, or the name, of the only audit that it is for; "" for all.
+        covers: how many parameters it covered when it was written; None if that was not written down.
+        where: the file and line that a message names.
+    """
+
+    code: str
+    parameters: tuple[str, ...] = ()
+    reason: str
+    until: date | None = None
+    target: str = ""
+    covers: int | None = None
+    where: str = ""
+
+    @property
+    def label(self) -> str:
+        """The code, and the parameters if there are any."""
+        return f"{self.code} on {', '.join(self.parameters)}" if self.parameters else self.code
+
+
+class Applied(Struct, frozen=True, kw_only=True):
+    """The findings of one audit after the exceptions.
+
+    Attributes:
+        counting: the findings that still count, without the parameters that an exception covers.
+        excepted: the findings, or the parts of them, that an exception covers; each has its reason.
+        covered: the names that each exception covers, by its position; "" stands for a finding without parameters.
+    """
+
+    counting: tuple[Finding, ...]
+    excepted: tuple[Finding, ...] = ()
+    covered: Mapping[int, frozenset[str]]
+
+
+def apply_exceptions(
+    findings: Iterable[Finding], exceptions: Sequence[FindingException], audit_names: Iterable[str], today: date
+) -> Applied:
+    """Take out of the findings of one audit what exceptions cover.
+
+    Args:
+        audit_names: the target and the name of the audit.
+    """
+    names = {"", *audit_names}
+    valid = {
+        position: (exception, re.compile("|".join(map(translate, exception.parameters))))
+        for position, exception in enumerate(exceptions)
+        if exception.target in names and not (exception.until and exception.until < today)
+    }
+    counting: list[Finding] = []
+    excepted: list[Finding] = []
+    covered: dict[int, set[str]] = {position: set() for position in valid}
+    for each in findings:
+        rest = each.parameters or ("",)
+        for position, (exception, pattern) in valid.items():
+            if exception.code != each.code or bool(exception.parameters) != bool(each.parameters):
+                continue
+            taken = tuple(name for name in rest if not exception.parameters or pattern.fullmatch(name))
+            if taken:
+                covered[position].update(taken)
+                rest = tuple(name for name in rest if name not in set(taken))
+                part = tuple(filter(None, taken))
+                excepted.append(replace(each, parameters=part, exception=exception.reason))
+        if len(rest) == len(each.parameters or ("",)):
+            counting.append(each)
+        elif rest:
+            counting.append(_remaining(each, rest))
+    return Applied(
+        counting=tuple(counting),
+        excepted=tuple(excepted),
+        covered={position: frozenset(names) for position, names in covered.items()},
+    )
+
+
+def _remaining(whole: Finding, rest: tuple[str, ...]) -> Finding:
+    excepted = len(whole.parameters) - len(rest)
+    verb = "has" if excepted == 1 else "have"
+    return replace(
+        whole,
+        parameters=rest,
+        message=f"{whole.message} ({excepted:,} of {len(whole.parameters):,} {verb} an exception)",
+    )
+
+
+def check_exceptions(
+    exceptions: Sequence[FindingException], covered: Sequence[Mapping[int, frozenset[str]]], today: date
+) -> tuple[Finding, ...]:
+    """Find exceptions that are expired (DA705), cover nothing (DA704), or cover more than was written down (DA706).
+
+    Args:
+        covered: of each audit, what `apply_exceptions` found.
+    """
+    findings = []
+    for position, exception in enumerate(exceptions):
+        counts = [len(names) for of_audit in covered if (names := of_audit.get(position, frozenset()))]
+        if exception.until and exception.until < today:
+            findings.append(
+                finding(
+                    "DA705",
+                    f"the exception for {exception.label} ended on {exception.until}: {exception.reason}",
+                    expected=f"until {exception.until}",
+                    found="expired",
+                    where=exception.where,
+                    fix="mend the finding, or give the exception another date",
+                )
+            )
+        elif not counts:
+            findings.append(
+                finding(
+                    "DA704",
+                    f"the exception for {exception.label} covers nothing: {exception.reason}",
+                    expected="a finding",
+                    found="none",
+                    where=exception.where,
+                    fix="delete the exception",
+                )
+            )
+        elif exception.covers is not None and max(counts) > exception.covers:
+            counted = count_noun(max(counts), "parameter")
+            findings.append(
+                finding(
+                    "DA706",
+                    f"the exception for {exception.label} covers {counted}, not {exception.covers:,} as it says",
+                    expected=str(exception.covers),
+                    found=str(max(counts)),
+                    where=exception.where,
+                    fix=f"look at the new ones, then write `covers = {max(counts)}`",
+                )
+            )
+    return tuple(findings)
+
+
+def make_baseline(findings: Iterable[Finding], names: Iterable[str], target: str) -> tuple[FindingException, ...]:
+    """Make exceptions that cover exactly these findings, one for each code.
+
+    Args:
+        names: of all parameters of the model. A pattern over the numbers of blocks is used where it matches no other.
+        target: the target or the name of the audit.
+    """
+    of_pattern: dict[str, set[str]] = {}
+    for name in names:
+        of_pattern.setdefault(_pattern(name), set()).add(name)
+    covered: dict[str, set[str]] = {}
+    for each in findings:
+        covered.setdefault(each.code, set()).update(each.parameters)
+    return tuple(
+        FindingException(
+            code=code,
+            parameters=tuple(
+                dict.fromkeys(
+                    _pattern(name) if of_pattern.get(_pattern(name), set()) <= of_code else _literal(name)
+                    for name in sorted(of_code)
+                )
+            ),
+            reason="baseline: the finding was there when the check was introduced",
+            target=target,
+            covers=len(of_code) or None,
+        )
+        for code, of_code in covered.items()
+    )
+
+
+def as_toml(exception: FindingException) -> str:
+    """Write an exception as it stands in pyproject.toml."""
+    values: dict[str, object] = {
+        "code": exception.code,
+        "parameters": list(exception.parameters) or None,
+        "reason": exception.reason,
+        "until": exception.until and exception.until.isoformat(),
+        "target": exception.target or None,
+        "covers": exception.covers,
+    }
+    lines = (f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)
+    return "".join(("[[tool.decay-audit.exceptions]]\n", *lines))
+
+
+def _pattern(name: str) -> str:
+    """Write a name with `*` for the numbers of blocks."""
+    return ".".join("*" if part.isdigit() else _literal(part) for part in name.split("."))
+
+
+def _literal(name: str) -> str:
+    """Write a name as a glob that matches it alone."""
+    return re.sub(r"([*?\[])", r"[\1]", name)

@@ -1,0 +1,38 @@
+"""`check --write-baseline`: exceptions for today's findings, added at the end of pyproject.toml."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from decay_audit import files
+from decay_audit.api.options import OutputOptions
+from decay_audit.cli import config, screen
+from decay_audit.model.choices import SEVERITIES
+from decay_audit.text import count_noun
+
+if TYPE_CHECKING:
+    from decay_audit.cli.verbs.check import Verdict
+
+
+def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
+    """Add exceptions that cover the findings of these audits which are as bad as `--fail-on`."""
+    from decay_audit.checks import exceptions
+
+    added: list[exceptions.FindingException] = []
+    for verdict in verdicts:
+        request = verdict.audit.request
+        worst = SEVERITIES[: SEVERITIES.index(request.fail_on) + 1]
+        added += exceptions.make_baseline(
+            [finding for finding in verdict.report.findings if finding.severity in worst],
+            [decision.name for decision in verdict.report.plan.decisions],
+            verdict.audit.name or request.target,
+        )
+    file = config.find(Path.cwd()) or Path("pyproject.toml")
+    if added:
+        text = file.read_text(encoding="utf-8") if file.exists() else ""
+        gap = "\n" if text and not text.endswith("\n\n") else ""
+        with files.atomic_write(file) as path:
+            path.write_text(text + gap + "\n".join(map(exceptions.as_toml, added)), encoding="utf-8", newline="\n")
+    counted = count_noun(len(added), "exception")
+    hint = "; replace each `reason` by one of yours" if added else ""
+    screen.print_message(f"added {counted} to {file.name}{hint}", quiet=output.quiet)
