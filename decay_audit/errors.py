@@ -26,7 +26,7 @@ def shell_join(words: Iterable[str]) -> str:
 
 
 class DecayAuditError(Exception):
-    """Something decay-audit was asked to do and cannot do.
+    """decay-audit cannot do what it was asked to do.
 
     Args:
         message: what is wrong, and where.

@@ -1,9 +1,9 @@
 """The stages put together: a Request goes in; a Report, a comparison, code or a rewritten checkpoint comes out.
 
-    options      every option, declared once; what the command line, pyproject.toml and Python take follows from it
+    options      every option, declared once for the command line, pyproject.toml and Python
     request      Request: the options, and a target or a live model
     loading      a Request -> LoadedTarget: the inventory, the built model, and the optimizers that were made for it
-    making       an expression -> optimizers, and the model as it is when they have been made; for `loading`
+    making       an expression -> optimizers, and the model, read after they were made; used by `loading`
     observing    a LoadedTarget, a Request -> what the live and saved optimizers do
     locking      a Report -> a lock and its text; a lock file -> what differs from it
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report

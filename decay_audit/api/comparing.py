@@ -38,7 +38,7 @@ def compare(
 
 
 def which(loaded: LoadedTarget, request: Request) -> tuple[RulesetMatch, ...]:
-    """Rank the presets by how well they match what the optimizer does, the one of the request or the saved one.
+    """Rank the presets by how well they match what the requested or the saved optimizer does.
 
     Raises:
         DecayAuditError: there is no optimizer, or it cannot be made.

@@ -1,6 +1,6 @@
 """A plan becomes Python code, which is executed with the imports of the target's code and compared with the plan."""
 
-from decay_audit.api.loading import LoadedTarget, importing_like
+from decay_audit.api.loading import LoadedTarget, import_context
 from decay_audit.api.options import OptimizerCode
 from decay_audit.rulesets.plan import Plan
 
@@ -20,6 +20,6 @@ def code(loaded: LoadedTarget, plan: Plan, optimizer_code: OptimizerCode) -> str
         lr=optimizer_code.lr,
         settings=optimizer_code.set_,
     )
-    with importing_like(loaded):
+    with import_context(loaded):
         emit.verify(text, plan, None if loaded.built is None else loaded.built.model)
     return text

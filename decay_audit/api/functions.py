@@ -79,10 +79,11 @@ def audit(
     """Compare a live model and its optimizer with a ruleset.
 
     Args:
-        optimizer: one, several in a list, tuple or dict, or what holds them; None to decide only.
+        optimizer: one, a list, tuple or dict of them, or an object that has them, such as a Trainer; None: there is
+            nothing to compare.
         weight_decay: the base coefficient; by default the one that the optimizer uses.
-        measure: whether to step copies of the optimizer, and compare what changes with the param groups; None: only
-            where its class is not known, as its groups then do not tell what a step does.
+        measure: whether to run step() on a copy of the optimizer and compare the result with the param groups; None:
+            only if its class is not known.
 
     Raises:
         DecayAuditError: the model or the optimizer cannot be read, or the ruleset has no answer for a parameter.

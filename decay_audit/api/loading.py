@@ -128,8 +128,8 @@ def _require_parameters(loaded: LoadedTarget) -> LoadedTarget:
     return loaded
 
 
-def importing_like(loaded: LoadedTarget) -> AbstractContextManager[None]:
-    """Let code import what the target's own code can import, or what the current folder holds."""
+def import_context(loaded: LoadedTarget) -> AbstractContextManager[None]:
+    """Let code in this block import what the target's code can import, or what is in the current folder."""
     from decay_audit.sources import module
 
     return module.activate(module.context_of_namespace(loaded.built.namespace if loaded.built else {}))

@@ -19,11 +19,11 @@ Build = Callable[[Device], "BuiltModel"]
 
 
 class MadeOptimizers(Struct, frozen=True, kw_only=True, eq=False):
-    """The model as it is when its optimizers have been made, the optimizers, and what their construction showed.
+    """The optimizers, the model as it was after they were made, and what was recorded while they were made.
 
     Attributes:
         parameters_before: the parameters that the model had before, by name.
-        modules: those that were made with the optimizers; they are kept alive, as they tell what a tensor belongs to.
+        modules: modules that were created with the optimizers, such as a loss: they show what a tensor belongs to.
     """
 
     built: "BuiltModel"
@@ -42,7 +42,7 @@ def make_optimizers(expression: str, build: Build, device: Device, progress: Cal
         expression: what makes the optimizer.
         build: builds the model afresh on a device.
         device: the one to build on; `auto` may be the CPU in the end.
-        progress: is called with what begins now.
+        progress: called with a message when a step begins.
 
     Raises:
         DecayAuditError: the model cannot be built, or the expression cannot be evaluated or makes no optimizer.
@@ -81,7 +81,7 @@ def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeO
 
 
 def _trained_model(value: object, model: "nn.Module", optimizers: "NamedOptimizers") -> "nn.Module":
-    """The model; or a module that was returned beside the optimizers, where these hold more of its parameters."""
+    """Choose the model, or a returned module if more of its parameters are in the optimizers."""
     from decay_audit.sources import module
 
     optimized = {

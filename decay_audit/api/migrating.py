@@ -1,4 +1,4 @@
-"""A checkpoint becomes one whose optimizer state fits new param groups: a new file. The first one is only read."""
+"""Write a copy of a checkpoint whose optimizer state fits new param groups. The original file is only read."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +18,10 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
 
     Args:
         request: `checkpoint` names the file, `target` the model, `optimizer` the expression of the new optimizer.
-        output: the file to write, which appears whole or not at all. The checkpoint itself is only read.
+        output: the file to write; on an error it is not written.
 
     Returns:
-        One line for each optimizer, for a person.
+        One line of text for each optimizer, to print.
 
     Raises:
         DecayAuditError: something cannot be read or made, the mapping is ambiguous, or a state would be lost.
@@ -57,8 +57,8 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
         content = migration.replace_state(content, before.name, state)
         lines.append(_summary(before, state))
     request.progress(f"writing {output.name}")
-    with files.atomic_write(output) as fresh:
-        torch.save(content, fresh)
+    with files.atomic_write(output) as temporary:
+        torch.save(content, temporary)
     return tuple(lines)
 
 

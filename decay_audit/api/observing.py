@@ -139,8 +139,8 @@ def observe_live(
     """Read live optimizers: what each group holds, and what a step does where `measure` asks for it.
 
     Args:
-        log: what was recorded while they were made.
-        measure: every optimizer, or none; None: those whose class is not known.
+        log: what was recorded while the optimizers were made.
+        measure: True measures every optimizer, False none, None those of unknown classes.
         before: the model's parameters before the optimizers were made, by name.
 
     Raises:

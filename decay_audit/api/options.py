@@ -14,7 +14,7 @@ from decay_audit.model.choices import Color, Device, Format, Severity
 
 DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
-"""A `trace` that takes the input shapes from the model's own config."""
+"""The value of `trace` that takes the input shapes from the model's own config."""
 
 Panel = Literal["Ruleset", "Model", "Optimizer", "Findings", "Output"]
 ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
@@ -28,7 +28,7 @@ class Option(Struct, frozen=True):
         metavar: stands for the value on a help screen; by default the accepted words.
         short: its one-letter form.
         config: where pyproject.toml may set it.
-        names_file: the value may name a file, which counts from the folder of pyproject.toml.
+        names_file: the value may be a path; in pyproject.toml it is relative to the folder of that file.
     """
 
     panel: Panel

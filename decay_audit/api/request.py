@@ -1,4 +1,4 @@
-"""What one run is asked for: the options by their own names, and a target or a live model. Reads nothing."""
+"""The Request of one run: its options, and a target or a live model. Reads nothing."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ def no_progress(_: str) -> None:
 
 
 class LiveModel(Struct, frozen=True, kw_only=True, eq=False):
-    """A model in memory, and what optimizes it: an optimizer, several, or what holds them; None for none."""
+    """A model in memory, and its optimizers: one, a list, tuple or dict of them, an object that has them, or None."""
 
     model: "torch.nn.Module"
     optimizer: object = None
@@ -30,9 +30,9 @@ class Request(AuditOptions, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         target: what the command line calls TARGET; "" for a live model.
-        live: a model in memory, instead of a target and the expression of an optimizer.
+        live: a model in memory with its optimizers, instead of `target` and `optimizer`.
         ruleset: a ruleset that is loaded already, instead of `rules`.
-        progress: is called with what begins now, for a person who waits.
+        progress: called with a message when a step begins, such as `importing torch`.
     """
 
     target: str = ""
@@ -42,5 +42,5 @@ class Request(AuditOptions, frozen=True, kw_only=True, eq=False):
 
 
 def request_for(target: str, options: AuditOptions, progress: Callable[[str], None] = no_progress) -> Request:
-    """Ask for an audit of a target with these options."""
+    """Make the Request to audit a target with these options."""
     return Request(target=target, progress=progress, **asdict(options))

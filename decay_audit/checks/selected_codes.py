@@ -1,4 +1,4 @@
-"""--select, --ignore and --fail-on: prefixes go in, codes come out; findings go in, the verdict comes out."""
+"""The options --select, --ignore and --fail-on: which codes count, and whether the findings fail the audit."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -21,16 +21,16 @@ from decay_audit.cli.arguments import complete_rules
 VerbFunction = Callable[..., None]
 
 
-class Takes(Struct, frozen=True):
+class OptionSelection(Struct, frozen=True):
     """Which options of a section a verb has. The other options of the section keep their defaults."""
 
     panels: tuple[Panel, ...]
     names: tuple[str, ...]
 
 
-def takes(*panels: Panel, names: tuple[str, ...] = ()) -> Takes:
+def takes(*panels: Panel, names: tuple[str, ...] = ()) -> OptionSelection:
     """Choose options of a section by help panel and by name, for `Annotated[AuditOptions, ...]`."""
-    return Takes(panels=panels, names=names)
+    return OptionSelection(panels=panels, names=names)
 
 
 class OptionSection(Struct, frozen=True):
@@ -83,9 +83,9 @@ def with_single_options(run: VerbFunction) -> VerbFunction:
     single = {name: option for name, parameter in parameters.items() if (option := _single(parameter)) is not None}
 
     def command(**values: Any) -> None:  # noqa: ANN401
-        filled = {name: section.gather(values) for name, section in sections.items()}
-        own = {name: _value(single[name], value) if name in single else value for name, value in values.items()}
-        run(**own, **filled)
+        structs = {name: section.gather(values) for name, section in sections.items()}
+        others = {name: _value(single[name], value) if name in single else value for name, value in values.items()}
+        run(**others, **structs)
 
     typer_parameters = (_typer_parameters(parameter, sections, single) for parameter in parameters.values())
     command.__signature__ = Signature(list(chain.from_iterable(typer_parameters)))  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ def _section(parameter: Parameter) -> OptionSection | None:
         return None
     options = declared_options(kind)
     for part in metadata:
-        if isinstance(part, Takes):
+        if isinstance(part, OptionSelection):
             options = tuple(
                 declared for declared in options if declared.option.panel in part.panels or declared.name in part.names
             )
@@ -127,11 +127,11 @@ def _typer_parameter(declared: DeclaredOption) -> Parameter:
     option, default = declared.option, declared.default
     name = declared.name.strip("_").replace("_", "-")
     kind = _typer_type(declared.type)
-    undecided = kind == bool | None
-    names = [f"--{name}/--no-{name}" if undecided else f"--{name}", *([option.short] if option.short else [])]
+    is_optional_flag = kind == bool | None
+    names = [f"--{name}/--no-{name}" if is_optional_flag else f"--{name}", *([option.short] if option.short else [])]
     info = typer.Option(
         *names,
-        metavar="" if kind is bool or undecided else option.metavar,
+        metavar="" if kind is bool or is_optional_flag else option.metavar,
         help=option.help,
         rich_help_panel=option.panel,
         show_default=default is not NODEFAULT and bool(default),

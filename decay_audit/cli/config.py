@@ -190,7 +190,7 @@ def _set_options(table: Any) -> dict[str, Any]:  # noqa: ANN401 - of a type that
 
 
 def from_folder(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Make paths relative to the folder of pyproject.toml relative to the current folder, where commands run."""
+    """Rewrite paths, which are relative to the folder of pyproject.toml, as relative to the current folder."""
     return {
         name: _option_from(folder, name, value) if OPTIONS[name].option.names_file else value
         for name, value in options.items()

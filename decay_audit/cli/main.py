@@ -48,7 +48,7 @@ class VerbGroup(TyperGroup):
 
 
 def _command_with_target(words: Sequence[str], target: str) -> str:
-    """Write the command line with `target` in place of the word that is its beginning."""
+    """Write the command line again, with `target` in place of the word that names the same file or module."""
     shorter = max((word for word in words[1:] if _begins_with(target, word)), key=len, default=None)
     if shorter is None:
         return inspect_command(target)
@@ -102,8 +102,8 @@ def root(
         "check": defaults,
         "lock": defaults,
         "explain": defaults,
-        "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # there, it is a class
-        "diff": {name: value for name, value in defaults.items() if name != "rules"},  # there, rulesets are compared
+        "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # for `emit`, a class
+        "diff": {name: value for name, value in defaults.items() if name != "rules"},  # `diff` needs two rulesets
         "rules": dict.fromkeys(("list", "show", "which", "import"), defaults),
     }
 

@@ -1,4 +1,4 @@
-"""The table `[tool.decay-audit]` of a pyproject.toml, as a tree of nodes with their lines. Knows none of its keys."""
+"""The table `[tool.decay-audit]` of a pyproject.toml, as a tree of nodes with line numbers. Knows none of the keys."""
 
 import re
 import tomllib
@@ -73,7 +73,7 @@ def _item(value: Any, lines: Mapping[TableKey, int], place: Place, line: int) ->
 
 
 def _lines(text: str) -> dict[TableKey, int]:
-    """Find the line number of each key, and under an empty key that of the header of its table."""
+    """Find the line number of each key. The empty key stands for the header of the table."""
     lines: dict[TableKey, int] = {}
     in_table = False
     place: Place = None

@@ -53,14 +53,14 @@ def write(text: str, output: Path | None = None) -> None:
     """Write a report to standard output, or to a file that is written completely or not at all."""
     text = text if not text or text.endswith("\n") else f"{text}\n"
     if output is None:
-        _encode(sys.stdout, text)
+        _write_encoded(sys.stdout, text)
         return
     with files.atomic_write(output) as path, path.open("w", encoding="utf-8", newline="") as file:
         file.writelines(_parts(text))
 
 
-def _encode(stream: TextIO, text: str) -> None:
-    """Write text even where the console's encoding (cp1252, say) does not have all of its characters."""
+def _write_encoded(stream: TextIO, text: str) -> None:
+    """Write text, with escapes for characters that the stream's encoding (such as cp1252) does not have."""
     encoding = stream.encoding or "utf-8"
     for part in _parts(text):
         stream.write(part.encode(encoding, "backslashreplace").decode(encoding))
@@ -79,7 +79,7 @@ def print_message(text: str, *, style: str = "", color: Color = "auto", quiet: b
     head, colon, rest = visible(text).partition(":")
     if style and colored(sys.stderr, color):
         head = f"\033[{_STYLES[style]}m{head}\033[0m"
-    _encode(sys.stderr, f"{head}{colon}{rest}\n")
+    _write_encoded(sys.stderr, f"{head}{colon}{rest}\n")
 
 
 def print_error(message: str, hint: str, color: Color = "auto") -> None:

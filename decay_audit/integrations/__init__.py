@@ -5,5 +5,5 @@
     trainer        the callback for transformers' Trainer
     pytest_plugin  the fixture `decay_audit`
 
-Each host is imported by its own module alone.
+Lightning, transformers and pytest are each imported in one of these modules only.
 """

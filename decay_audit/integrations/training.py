@@ -23,8 +23,8 @@ class TrainingAudit:
     Args:
         rules: a preset, or a YAML file; `hf-trainer` is what transformers' Trainer itself does.
         weight_decay: the base coefficient; None takes the one that the optimizer uses.
-        measure: whether to step copies of the optimizer, and compare what changes with the param groups; None: only
-            where its class is not known.
+        measure: whether to run step() on a copy of the optimizer and compare the result with the param groups; None:
+            only if its class is not known.
         fail_on: `error`, `warning` or `note` stops the job on findings that bad; None only logs.
         ignore: prefixes of codes that do not count.
     """

@@ -22,18 +22,18 @@ Movement = Literal[
     "unstable",
     "unknown",
 ]
-"""What decay does to a weight, as steps on copies show it. Most of them have a gradient of zero.
+"""What decay does to a weight in steps on copies. Most of these steps have a gradient of zero.
 
-- `proportional`: they remove the same fraction of every element, and twice as much with twice the learning rate.
-- `without_lr`: they remove the same fraction of every element, whatever the learning rate is.
-- `sign`: they move every element towards 0 by an amount that the coefficient hardly changes, as Adam does.
-- `constant`: they subtract the same amount from every element, or take it off every magnitude; the coefficient sets it.
-- `other_point`: they pull the weight towards other values than 0, such as those that it began with.
-- `normalized`: what they remove depends on the gradient, or on a norm that cancels the coefficient.
-- `cautious`: they remove a fraction, but only where the gradient has the weight's sign.
+- `proportional`: steps remove the same fraction of every element, and twice as much with twice the learning rate.
+- `without_lr`: steps remove the same fraction of every element, whatever the learning rate is.
+- `sign`: steps move every element towards 0 by an amount that hardly depends on the coefficient, as in Adam.
+- `constant`: steps subtract the same amount from every element or magnitude; it depends on the coefficient.
+- `other_point`: steps pull the weight towards values other than 0, such as its initial values.
+- `normalized`: what steps remove depends on the gradient, or on a norm that cancels the coefficient.
+- `cautious`: steps remove a fraction, but only where the gradient has the weight's sign.
 - `scheduled`: they remove a fraction of every element that changes from step to step and does not settle.
-- `other`: they move the weight in another way.
-- `vanishing`: they would remove a fraction, but rounding to the parameter's dtype undoes it.
+- `other`: steps move the weight in another way.
+- `vanishing`: steps would remove a fraction, but rounding to the parameter's dtype undoes it.
 - `none`: nothing moves.
 - `unstable`: the result is not finite.
 - `unknown`: the optimizer's class is not in the table, and no step was measured.
@@ -41,20 +41,20 @@ Movement = Literal[
 
 
 ALGORITHM_SETTINGS = ("betas", "momentum", "rho", "alpha")
-"""Hyperparameters of torch.optim that tell its algorithms apart: a class that has one cannot step without it."""
+"""Hyperparameters by which the algorithms of torch.optim differ. A class that has one cannot step without it."""
 
 
 ForeignKind = Literal["replaced", "same shapes", "float32 copy", "another module", "unknown"]
 
 
 class ForeignSource(Struct, frozen=True, kw_only=True):
-    """What a tensor of an optimizer is that is not a parameter of the model.
+    """Where a tensor of an optimizer comes from that is not a parameter of the model.
 
     Attributes:
-        kind: `replaced`: the model held it before the optimizer was made, and does not any more. `same shapes`: it has
-            the shape of a parameter that no optimizer holds. `float32 copy`: such a one is of a 16-bit dtype.
-            `another module`: a module holds it that is not part of the model.
-        name: of the parameter that it was, that it resembles, or that it is in the other module.
+        kind: `replaced`: it was a parameter of the model before the optimizer was made. `same shapes`: it has the shape
+            of a parameter that is in no optimizer. `float32 copy`: the same, and that parameter has a 16-bit dtype.
+            `another module`: it belongs to a module that is not part of the model.
+        name: the name of that parameter: the replaced one, the one of that shape, or the one in the other module.
         module: the class of the other module.
     """
 
@@ -68,15 +68,15 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
 
     Attributes:
         parameters: names, in the group's order; "" for a position whose name is not known.
-        weight_decay_is_default: no code set the coefficient; it is the class's default. None if it equals the default
-            and the construction of the optimizer was not watched.
-        foreign_tensors: dtype and shape of each tensor in it that is not the model's, e.g. `float32 10x64`.
-        foreign_sources: what each of these tensors is; empty where that was not looked for.
-        missing_keys: keys that its optimizer's class gives every group and looks up in a step, and that it lacks.
-        flat_parameters: names of tensors in it that a wrapper packed from several parameters.
+        weight_decay_is_default: whether no code set the coefficient, so that the class's default is in effect. None if
+            it equals the default and the construction of the optimizer was not watched.
+        foreign_tensors: dtype and shape of each tensor that is not a parameter of the model, e.g. `float32 10x64`.
+        foreign_sources: where each of these tensors comes from; empty if that was not looked for.
+        missing_keys: keys that the class reads from every group in a step, but that this group does not have.
+        flat_parameters: names of tensors into which a wrapper packed several parameters.
         distributed_parameters: names of its DTensors, which fully_shard and tensor parallelism make.
         updates_together: a step of torch's class updates its tensors with one operation for all (foreach, fused).
-        shapes: of the state at each position, in a checkpoint without names; None for a position without a state.
+        shapes: the shape of the state at each position, None without a state; only for a checkpoint without names.
             `parameters` is then a guess: the order of the model. Empty if the checkpoint has names.
     """
 
@@ -102,15 +102,15 @@ class Optimizer(Struct, frozen=True, kw_only=True):
         type: its class, e.g. `AdamW` or `Lookahead(AdamW)`; `Adam or AdamW` if a checkpoint leaves both possible.
         import_path: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
         compensates_rounding: a setting of it keeps what the dtype of its parameters rounds away.
-        group_keys: the keys that its classes give every group: what they read there; () if that is not known.
+        group_keys: the keys that its classes read from their groups; () if that is not known.
         adaptive_denominator: its decay is coupled and divided by an adaptive denominator, and so not proportional to
             the weight.
         decoupled_by: the argument that decouples its decay: `decoupled_weight_decay=True`; "" if it has none.
-        notes: what is special about its decay, or not known, in words.
-        name_caveats: why the names of its positions are not certain, in words (checkpoints only).
-        class_is_known: False where the class of a live optimizer is not in the table: what its groups set does not tell
-            what a step does.
-        failed_measurement: why no step could be measured, in words; "" where one was, or none was tried.
+        notes: sentences on what is unusual or unknown about its decay.
+        name_caveats: sentences on why the names of its positions are not certain (checkpoints only).
+        class_is_known: False if the class of a live optimizer is not in the table, so that its groups do not show what
+            a step does.
+        failed_measurement: why no step could be measured; "" if one was measured, or none was tried.
         mismatched_state: names of the parameters whose saved state has another shape (checkpoints only).
     """
 
@@ -145,9 +145,8 @@ class Observation(Struct, frozen=True, kw_only=True):
         measured_rate: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
             measured.
         settled_rate: the same of a later step, when momentum has settled; None where no more steps were taken.
-        movement: the way in which that step moves the weight; None if the class and the group tell, and no step was
-            measured.
-        origin: of the optimizer: a live one and a saved one may have the same name.
+        movement: how a measured step moves the weight; None if no step was measured, because the class is known.
+        origin: whether the optimizer is live or saved: two optimizers may have the same name.
     """
 
     parameter: str
@@ -166,9 +165,9 @@ class UpdateFormula(Struct, frozen=True, kw_only=True):
     """What a step does to one parameter.
 
     Attributes:
-        optimizer: the class, as its `Optimizer` calls it.
+        optimizer: its class, as in `Optimizer.type`.
         steps: assignments, in order, with numbers in place of hyperparameters.
-        zero_gradient: what one step with a gradient of zero does, in words; "" where that has no short answer.
+        zero_gradient: a phrase on what one step with a gradient of zero does; "" if there is no short one.
         source: where the formula is published.
     """
 
@@ -179,7 +178,7 @@ class UpdateFormula(Struct, frozen=True, kw_only=True):
 
 
 def observe_groups(optimizer: Optimizer) -> tuple[Observation, ...]:
-    """Read what an optimizer's groups set for each parameter that they name."""
+    """Make the observation of each parameter from the settings of its group alone."""
     return tuple(
         Observation(
             parameter=parameter,

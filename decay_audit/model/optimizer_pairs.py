@@ -1,4 +1,4 @@
-"""Live optimizers and saved ones go in; pairs come out: each live optimizer with the state that it would load."""
+"""Pair each live optimizer with the saved optimizer state that it would load."""
 
 from collections.abc import Sequence
 

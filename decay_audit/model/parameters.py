@@ -56,7 +56,7 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return self.types[0].rpartition(".")[2] if self.types else ""
 
     def lineage(self) -> "Iterator[Owner]":
-        """This owner, then each ancestor, up to and with the root."""
+        """This owner, then each ancestor, up to and including the root."""
         owner: Owner | None = self
         while owner is not None:
             yield owner

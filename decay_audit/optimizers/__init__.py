@@ -1,4 +1,4 @@
-"""Observe optimizers: an optimizer in; Optimizer, Observation and UpdateFormula values out. Knows no role and no rule.
+"""Read optimizers as Optimizer, Observation and UpdateFormula values. Knows no role and no rule.
 
 - find: what user code returned becomes a list of named optimizers
 - watch_construction: records which optimizers were given a weight_decay while user code builds them

@@ -1,4 +1,4 @@
-"""What user code returned goes in, the optimizers in it come out. No library is imported to recognize one.
+"""Find the optimizers in the value that user code returned. No library is imported to recognize them.
 
 An optimizer is whatever has a list `param_groups` and a `step`: torch's, and wrappers that do not derive from it.
 """
@@ -29,7 +29,8 @@ def find(value: object, name: str = "optimizer", source: str = "") -> NamedOptim
     containers that keep optimizers as `optimizer` or `optimizers`.
 
     Args:
-        source: the beginning of a sentence that ends in what `value` is, e.g. `make_it(model) returned`.
+        source: how the message of an OptimizerError begins, e.g. `make_it(model) returned`; a description of `value`
+            follows.
 
     Raises:
         OptimizerError: there is no optimizer in it.
@@ -108,11 +109,11 @@ def _optimizer_of_trainer(value: object) -> object:
     optimizer = getattr(value, "optimizer", None)
     create = getattr(value, "create_optimizer", None)
     if optimizer is None and callable(create):
-        return _created(value, create)
+        return _create_optimizer(value, create)
     return optimizer if optimizer is not value else None
 
 
-def _created(trainer: object, create: Callable[[], object]) -> object:
+def _create_optimizer(trainer: object, create: Callable[[], object]) -> object:
     try:
         optimizer = create()
     except Exception as error:

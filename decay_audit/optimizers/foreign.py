@@ -1,4 +1,4 @@
-"""Tensors of an optimizer that are not parameters of the model go in; out comes where each of them is from, if known.
+"""Find out where the tensors of an optimizer that are not parameters of the model come from.
 
 They may be what the model held before it was changed, parameters of another module such as a loss with weights, or
 float32 copies of 16-bit parameters.
@@ -50,7 +50,7 @@ def with_sources(
     names: Mapping[int, str],
     before: Mapping[str, torch.Tensor],
 ) -> tuple[Optimizer, ...]:
-    """Say of each group's foreign tensors where they come from.
+    """Add to each group where its foreign tensors come from.
 
     Args:
         live: the optimizers that were read, in the same order.
@@ -115,7 +115,7 @@ def _as_copies(
 
 
 def _in_other_modules(tensors: Mapping[int, torch.Tensor], model: nn.Module) -> dict[int, ForeignSource]:
-    """Find the modules that hold tensors, each by the outermost module that holds it and not the model."""
+    """Find, for tensors of other modules, the outermost module that contains them and does not contain the model."""
     own = {id(module) for module in model.modules()}
     objects = [item for item in gc.get_objects() if issubclass(type(item), nn.Module) and id(item) not in own]
     modules = [module for module in objects if "_parameters" in vars(module) and "_modules" in vars(module)]

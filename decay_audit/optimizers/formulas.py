@@ -1,4 +1,4 @@
-"""The update of one parameter: its optimizer and group go in; the assignments of a step, with numbers, come out.
+"""Write out the update of one parameter: the assignments of a step, with the numbers of its optimizer and group.
 
 The assignments are in the order in which the step makes them. Knows no torch.
 """

@@ -1,4 +1,4 @@
-"""An optimizer goes in; out come the names of its classes, a name for people, and its class's default coefficient."""
+"""Identify an optimizer: the names of its classes, a name for reports, and the default coefficient of its class."""
 
 from collections.abc import Iterator
 from inspect import Parameter, signature, unwrap
@@ -42,7 +42,7 @@ def import_path(optimizer: object) -> str:
 
 
 def default_weight_decay(optimizer: object) -> float | None:
-    """Tell what the class decays with where the user sets no `weight_decay`; None if that is not known."""
+    """Return the class's default `weight_decay`; None if it is not known."""
     for kind in type(optimizer).__mro__:
         if "__init__" in kind.__dict__:
             parameter = signature(unwrap(kind.__dict__["__init__"])).parameters.get("weight_decay")

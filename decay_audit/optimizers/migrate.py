@@ -1,4 +1,4 @@
-"""A saved optimizer state and a new optimizer go in; the state in the new layout comes out, moved by name.
+"""Move a saved optimizer state into the layout of a new optimizer, by the names of parameters.
 
 State tensors are not changed. A mapping that would be a guess is refused.
 """

@@ -1,4 +1,4 @@
-"""A saved optimizer without names goes in; out it comes with the names of the live one that would load it.
+"""Give a saved optimizer without names the names of the live optimizer that would load it.
 
 Knows no torch and no file.
 """

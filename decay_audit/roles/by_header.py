@@ -1,4 +1,4 @@
-"""Evidence from shapes and siblings: a TensorContext in, what they make likely out.
+"""Evidence from shapes and siblings: what a tensor probably is.
 
 For a checkpoint, whose header has no classes, this is most of the evidence. For modules it is asked last, about tensors
 that nothing else explains.
@@ -21,7 +21,7 @@ _MULTIHEAD = frozenset({"in_proj_weight", "in_proj_bias", "q_proj_weight", "k_pr
 
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
-    """Give what a tensor of this shape with these siblings is; nothing, if they do not tell."""
+    """Return what a tensor of this shape with these siblings probably is; () if they do not show it."""
     if tensor.magnitude:
         return _evidence(tensor, "magnitude of a weight normalization", "scale", "other")
     if tensor.leaf.startswith(_RECURRENT):

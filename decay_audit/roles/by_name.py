@@ -1,4 +1,4 @@
-"""Evidence from names: a TensorContext in, what its own name, its module's and its class's mean out. Likely.
+"""Evidence from the names of the tensor, its module and its class. At most likely, never certain.
 
 Names count only with a shape that fits: a norm's gain is a vector, or has the shape of its bias, whatever its name is.
 """
@@ -38,7 +38,7 @@ PLAIN = frozenset({"weight", "bias"})
 
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
-    """Give what the first convention that fits means; nothing, if none does."""
+    """Return the meaning of the first naming convention that fits; () if none fits."""
     readers = (
         _adapter,
         _state_space,

@@ -1,4 +1,4 @@
-"""Evidence from the owner's classes: a TensorContext in, what its torch.nn class uses the tensor for out. Certain."""
+"""Evidence from the owner's torch.nn class: what the class uses the tensor for. Certain."""
 
 import re
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ TORCH_CLASSES: Mapping[str, tuple[Layer, TensorRoles]] = {
 
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
-    """Give what the first torch.nn class of the owner's MRO uses a tensor of this name for, if it has one."""
+    """Return what a tensor of this name is in the first torch.nn class of the owner's MRO; () if it has none."""
     torch_class = next((name for name in tensor.types if name in TORCH_CLASSES), None)
     if torch_class is None:
         return ()

@@ -1,4 +1,4 @@
-"""Evidence from use: in comes a Parameter with its uses in a traced forward pass, out comes Evidence. Knows no torch.
+"""Evidence from the uses of a Parameter in a traced forward pass. Knows no torch.
 
 Use outranks class and name, because it is what the parameter does and not what it is called. It does not decide alone
 in these cases; the confidence of the evidence and `classify.FINER` express that:

@@ -1,4 +1,4 @@
-"""Parameters in, each with its role, layer and evidence out: collects the evidence and weighs it.
+"""Find the role and layer of each parameter: collect the evidence and weigh it.
 
 The blocks of a model repeat, so the work is done once for each kind of owner, and once for each kind of tensor in it.
 """

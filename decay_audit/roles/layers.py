@@ -1,4 +1,4 @@
-"""The layer of an owner where its class alone does not settle it: a TensorContext in, a Layer out."""
+"""Find the layer of an owner, from a TensorContext, if the owner's class alone does not decide it."""
 
 from decay_audit.roles.conventions.layers import ATTENTION, ATTENTION_PROJECTION, FEED_FORWARD, NORMS, PROJECTION
 from decay_audit.roles.tensor_context import TensorContext

@@ -1,4 +1,4 @@
-"""Two tensors of one module that are two halves of one thing: a TensorContext in, which half its tensor is out.
+"""Recognize pairs of tensors in one module: a weight and its bias, or the gain and the shift of a norm.
 
 A weight and its bias have one name with `w` and `b` in it (`attention_W` and `attention_b`, `wt` and `bt`), or one is
 called as the other with `b` behind it (`up` and `up_b`). A gain and a shift stand in one norm.

@@ -1,4 +1,4 @@
-"""A parameter in, what names and shapes can say of it out: its tensor's name, the words of its path, its siblings.
+"""Collect what names and shapes say about a parameter: its tensor's name, the words of its path, its siblings.
 
 Reparametrizations (weight norm, spectral norm, pruning, parametrize) are resolved to the tensor that they stand for.
 """

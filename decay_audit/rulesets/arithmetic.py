@@ -1,4 +1,4 @@
-"""Arithmetic that is written in a file: a syntax tree of Python in, a number out. Runs no code."""
+"""Compute arithmetic that is written in a file, from its Python syntax tree. Runs no code."""
 
 import ast
 import operator

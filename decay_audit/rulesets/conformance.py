@@ -1,4 +1,4 @@
-"""An imported ruleset compared with what its codebase itself does with the same parameters: values in, values out."""
+"""Compare an imported ruleset with what its codebase itself does with the same parameters."""
 
 from collections.abc import Mapping
 from math import isclose

@@ -15,7 +15,7 @@ from decay_audit.rulesets.plan import Decision, Plan, decide
 from decay_audit.rulesets.ruleset import RuleSet, label
 
 ANY_BASE = 1.0
-"""A coefficient for rulesets that have none but 0, so that what they would decay is seen."""
+"""The base coefficient for rulesets whose own base is 0: it shows what they would decay."""
 _MOST_BASES = 3
 
 
@@ -100,7 +100,7 @@ class RulesetMatch(Struct, frozen=True, kw_only=True):
         scales: it changes the learning rate of some parameter of this model, which is not compared.
         routes: it gives this model's parameters to several optimizers, which is not compared.
         refused: why the ruleset does not decide this model; "" if it does.
-        needs_model: it refuses because it asks what the source, a checkpoint, cannot know.
+        needs_model: it refuses because it needs facts that a checkpoint does not have.
     """
 
     ruleset: RuleSet

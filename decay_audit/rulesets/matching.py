@@ -1,4 +1,4 @@
-"""A condition becomes a function that answers it for a classified parameter; of several, the first that holds is found.
+"""Compile a condition to a function of a classified parameter, and find the first entry whose condition holds.
 
 Answers have three values: True, False, and None where the source cannot know (a checkpoint has no owner classes).
 """

@@ -1,4 +1,7 @@
-"""A ruleset decides classified parameters: each gets exactly one Decision, all together a Plan. Knows no torch."""
+"""A ruleset decides classified parameters: each gets exactly one Decision, and these make a Plan. Knows no torch.
+
+A ruleset has three channels: weight decay, learning rate factors, and the choice of the optimizer.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,12 +29,12 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         rule: name of the rule that decided; `default` where none matched, `frozen` where the ruleset skips frozen
             parameters (they are then in no group).
         location: `file:line` of that rule.
-        lenient: that rule is lenient: an optimizer that does otherwise is a note.
+        lenient: whether that rule is lenient: if an optimizer differs, the finding is only a note.
         lr_scale: factor on the learning rate: of its layer, times every `lr_scale` entry that matches.
         layer_scale: the factor of its layer alone.
-        use: the optimizer that takes it, or None.
-        unanswered: the rules, and the entries of the other channels, that were passed over because they ask what the
-            source cannot know.
+        use: the name of the optimizer for it; None if the ruleset names none.
+        unanswered: the rules, and the entries of the other channels, that were skipped because they need facts that the
+            source does not have.
     """
 
     classified: Classified
@@ -101,7 +104,7 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
         return Counter(decision.rule for decision in self.decisions)
 
     def unanswered(self) -> tuple[tuple[Entry, tuple[str, ...]], ...]:
-        """The entries that ask what the source cannot know, each with the parameters that it was not applied to."""
+        """The entries that need facts which the source lacks, each with the parameters that it was skipped for."""
         entries: dict[int, Entry] = {}
         names: dict[int, list[str]] = {}
         for decision in self.decisions:
@@ -183,7 +186,7 @@ def _weight_decays(parameters: Iterable[Classified], ruleset: RuleSet) -> list[D
 def _refusal(classified: Classified, ruleset: RuleSet) -> PlanError:
     return PlanError(
         f"no rule of {ruleset.name} matches {escape_control(classified.parameter.name)}, and its default is `error`",
-        "it is for the models of its own codebase; `decay-audit rules list` names presets that answer for any model"
+        "the preset is only for the models of its own codebase; `decay-audit rules list` lists the presets"
         if ruleset.preset
         else "add a rule for it, or give the ruleset a default: `default: {decay: true}`",
     )

@@ -24,7 +24,7 @@ class Rule(Struct, frozen=True, kw_only=True):
     """One rule: a name, a condition, an amount, and where it is written.
 
     Attributes:
-        lenient: an optimizer that does otherwise is a note, not an error. What is emitted is the same.
+        lenient: if an optimizer differs, the finding is a note, not an error. The emitted code is the same.
     """
 
     name: str

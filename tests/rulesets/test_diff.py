@@ -113,7 +113,7 @@ def test_a_ruleset_without_an_answer_is_named_and_the_others_are_compared(swin: 
 def test_one_ruleset_with_an_answer_is_too_few(swin: tuple[Classified, ...]) -> None:
     with pytest.raises(PlanError, match="no rule of mingpt matches") as caught:
         diff.compare(swin, presets("timm", "mingpt"))
-    assert "presets that answer for any model" in caught.value.hint
+    assert "the preset is only for the models of its own codebase" in caught.value.hint
 
 
 def test_which_finds_the_codebase_that_made_an_optimizer() -> None:

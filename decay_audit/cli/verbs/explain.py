@@ -43,5 +43,5 @@ def explain(
     from decay_audit import api
 
     with screen.progress(output) as progress:
-        story = api.explain(name, api.run(api.request_for(target, options, progress)))
-    screen.write(reports.render_explanation(story, print_options), output.output)
+        explanation = api.explain(name, api.run(api.request_for(target, options, progress)))
+    screen.write(reports.render_explanation(explanation, print_options), output.output)

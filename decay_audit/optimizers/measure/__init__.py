@@ -1,4 +1,4 @@
-"""What a step does, by experiment: an optimizer goes in; out come its observations with the movement of each parameter.
+"""Find out by experiment what a step does: the observations of an optimizer, with the movement of each parameter.
 
 What a step with a gradient of zero moves is decay. Knows no table and no rule.
 

@@ -1,4 +1,4 @@
-"""An optimizer and the ids of its tensors go in; out come the amounts that steps remove from each, by condition.
+"""Measure the amounts that the steps of an optimizer remove from its tensors, under several conditions.
 
 The conditions are those of `laws.StepAmounts`.
 """

@@ -1,4 +1,4 @@
-"""A value that an optimizer holds goes in; out comes a copy with probe tensors in place of its parameters.
+"""Copy a value that an optimizer holds, with probe tensors in place of parameters.
 
 Unlike `copy.deepcopy`, it copies the rest where one part cannot be copied, and also what functions close over.
 """

@@ -1,4 +1,4 @@
-"""The amounts that steps removed from a weight under several conditions go in; the law that they follow comes out.
+"""Find the law that the amounts follow which steps remove from a weight under several conditions.
 
 The conditions are twice the learning rate, twice the coefficient or none, twice the weight, and a random gradient. The
 amounts of one condition alone do not tell an L1 penalty from Adam, or decay towards 0 from a pull to other values.

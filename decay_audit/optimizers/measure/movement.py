@@ -1,4 +1,4 @@
-"""The values of a tensor before and after a step go in; out come the way in which it moved, and its rate."""
+"""Find how a step moved a tensor, and at which rate, from the values before and after it."""
 
 import torch
 from msgspec import Struct

@@ -1,4 +1,4 @@
-"""Optimizers go in; out come their observations, with what steps on probe tensors did to each parameter."""
+"""Observe optimizers, with what steps on probe tensors did to each parameter."""
 
 from collections.abc import Collection, Mapping
 from itertools import pairwise

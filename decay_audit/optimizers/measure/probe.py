@@ -1,4 +1,4 @@
-"""Steps on a copy: an optimizer goes in; the values of each probe tensor before and after every step come out.
+"""Run steps on a copy of an optimizer, and return the values of each probe tensor before and after every step.
 
 The optimizer, its parameters, random generators and torch's global hooks are left as they were.
 """

@@ -1,4 +1,4 @@
-"""A live optimizer goes in; out comes a copy on probe tensors: small tensors of known values instead of its parameters.
+"""Copy a live optimizer onto probe tensors: small tensors of known values instead of its parameters.
 
 Nothing of the original is changed. Its state, its hooks and what schedulers have patched into it are left out.
 """

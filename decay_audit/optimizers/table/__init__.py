@@ -3,5 +3,5 @@
 - decay_forms: the forms of weight decay (decoupled, coupled, ...), and ClassFacts, one row of the table
 - classes: the rows of all libraries, as literal data; pytorch_optimizer: those of the library with the most classes
 - group_keys: keys of param groups that single libraries use in their own way
-- lookup: class names and a group's settings go in, the form of its decay comes out
+- lookup: finds the form of decay from class names and a group's settings
 """

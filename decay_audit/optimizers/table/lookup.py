@@ -1,4 +1,4 @@
-"""What `weight_decay` means: class names and a group's settings go in, the form of its decay comes out.
+"""Look up what `weight_decay` means: the form of decay, from class names and a group's settings.
 
 The facts are in `classes`. Knows no torch: a checkpoint's optimizer is looked up like a live one.
 """

@@ -1,4 +1,4 @@
-"""Other codebases' own configuration of groups becomes a ruleset: a file in, the text of a rules file out.
+"""Turn another codebase's configuration file of param groups into the text of a rules file.
 
 Nothing in the file is executed: Python is read for its literals; YAML, JSON and TOML for their values.
 

@@ -1,4 +1,4 @@
-"""mmengine's `_base_`: the files that a configuration inherits from are read first, and its own keys go over keys."""
+"""mmengine's `_base_`: the files that a configuration inherits from are read first; its own keys override theirs."""
 
 from collections.abc import Mapping
 from pathlib import Path

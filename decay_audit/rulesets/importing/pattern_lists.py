@@ -18,7 +18,7 @@ _NORMS = (
 
 
 def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
-    """`param_groups`: regular expressions, of which the first found in a name claims it; all must be claimed."""
+    """`param_groups`: regular expressions, the first found in a name takes the parameter; none is left."""
     groups = _groups(config, "param_groups", "pattern", 'param_groups=[ParamGroupConfig(pattern=".*", ...)]')
     options = [group.get("optimizer_kwargs") or {} for group in groups]
     optimizers = [str(group.get("optimizer_name", "AdamW")) for group in groups]
@@ -49,7 +49,7 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
 
 
 def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
-    """`optimizer.param_groups`: regular expressions, of which the first found in a name takes it out of the rest."""
+    """`optimizer.param_groups`: regular expressions, the first found in a name takes the parameter."""
     example = "optimizer: {param_groups: [{param_str_match: ...}]}"
     optimizer = mapping_with(config, "param_groups", "disable_grad", example=example)
     groups = _groups(config, "param_groups", "param_str_match", example) if "param_groups" in optimizer else []
@@ -168,7 +168,7 @@ def _commonest(coefficients: Sequence[float]) -> float:
 
 
 def _first_of(matches: Sequence[str]) -> list[Condition]:
-    """Conditions for patterns of which only the first that matches counts, where every match would."""
+    """Make conditions that exclude the earlier patterns, because every matching `lr_scale` entry applies."""
     return [
         {"name_regex": match, "not": {"name_regex": list(matches[:index])}} if index else {"name_regex": match}
         for index, match in enumerate(matches)

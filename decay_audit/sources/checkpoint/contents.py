@@ -41,7 +41,7 @@ class Storage(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     Attributes:
         key: its name in the file.
         count: in elements; None if the file does not say.
-        first: of a view into a larger storage: the element at which it begins.
+        first: the index of its first element, for a view into a larger storage.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""A model and an Inventory in, the Inventory with the uses of some parameters out: a trace that nobody asked for.
+"""Trace a model without --trace, to add the uses of uncertain parameters to its Inventory.
 
 It may not be wrong where the user cannot see it, so it says less than a trace on request: that a parameter is not used
 is not known, and what failed is no note. Its budget is counted in operators, so that the same model gives the same

@@ -1,4 +1,4 @@
-"""Operator on fake tensors in, an assumed result out where the real one would depend on values. Knows torch.
+"""Assume the results of operators whose real result would depend on the values of tensors. Knows torch.
 
 A number read from data is 1, a condition is true, every element is selected. So one branch is traced, and a note of
 the trace says so.

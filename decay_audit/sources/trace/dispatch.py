@@ -1,4 +1,4 @@
-"""Dispatch modes: operators of a forward pass in, fake results out, uses of parameters into the tensor states.
+"""Dispatch modes: give each operator of a forward pass a fake result, and record uses of parameters in TensorStates.
 
 Small constants of the pass (grids, masks, position ids) are computed for real, so that control flow on them works.
 What depends on a parameter or on the input has a shape and a dtype, but no values. Knows torch, and no roles.

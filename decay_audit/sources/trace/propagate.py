@@ -1,4 +1,4 @@
-"""Operator call in, provenance of its result and uses of parameters out. Knows no torch.
+"""Find the uses of parameters in an operator call, and the provenance of its result. Knows no torch.
 
 A parameter is used where it meets data: as the weight of a layer, a factor, a summand. A downstream use tells what
 happened to a product of parameter and data later: a residual addition, or an addition to attention scores.
@@ -51,7 +51,7 @@ Propagation = tuple[list[ParameterUse], Provenance | None]
 """What one call shows: uses of parameters, and the provenance of the result."""
 
 LEARNED_INPUT = ("learned input",)
-"""Tags of a use: a parameter is where a layer takes its input."""
+"""Tags of a use: the parameter is the input of a layer, not its weight."""
 
 NO_TAGS: frozenset[Tag] = frozenset()
 PRODUCT: frozenset[Tag] = frozenset({"product"})
@@ -104,9 +104,9 @@ def _uses(
 
     Args:
         call: the call.
-        operands: those whose parameters are used.
-        data: what they meet.
-        tags: of the uses.
+        operands: the operands whose parameters are used.
+        data: the data that the parameters meet.
+        tags: the tags of the uses.
     """
     tags = tuple(tags)
     return [
@@ -141,13 +141,14 @@ def _matrix_product(call: OperatorCall) -> Propagation:
         averages = has_tag(left, "probabilities") or has_tag(right, "probabilities")
         return uses, DATA if averages else Provenance(is_data=True, tags=frozenset({"scores"}))
     if _derives_from_parameters(left) and _derives_from_parameters(right):
-        # A learned input times a weight, or two factors of one weight: what happens to the product decides.
+        # A learned input times a weight, or two factors of one weight: later uses of the product show which.
         uses += _uses(call, [left], right, LEARNED_INPUT)
         uses += _uses(call, [right], left)
         return uses, _derived(call, [left], PRODUCT | INPUT_FREE)
     with_data = any(is_data(operand) for operand in call.operands)
-    # With constants alone, a vector takes a statistic of a weight (spectral norm), and a constant matrix on the right
-    # picks or resamples the rows of a table. A layer has its weight on the right, and treats a constant grid as data.
+    # Without data, this is no layer in two cases: a product with a vector computes a statistic of a weight (spectral
+    # norm), and a constant matrix on the right selects or resamples the rows of a table. A constant on the left, such
+    # as a grid of positions, is the input of a layer, whose weight is on the right.
     if not with_data and (call.operator in VECTOR_PRODUCTS or right.provenance is None):
         return uses, _derived(call, [left, right])
     tags: list[str] = [tag for tag in ("mask", "probabilities") if has_tag(left, tag) or has_tag(right, tag)]
@@ -164,7 +165,7 @@ def _matrix_product(call: OperatorCall) -> Propagation:
 
 
 def _is_learned_query(call: OperatorCall, operand: Operand) -> bool:
-    """Whether layers computed it from learned tensors: it is multiplied per batch, unlike two factors of a weight."""
+    """Whether layers computed it from learned tensors, and it is multiplied per batch, unlike factors of a weight."""
     return has_tag(operand, "input_free") and call.operator in {"bmm", "baddbmm"}
 
 
@@ -177,7 +178,7 @@ def _layer(call: OperatorCall) -> Propagation:
     if learned and call.operator in BATCH_NORMS:  # weight standardization of a convolution kernel
         return [], _derived(call, call.operands)
     uses = _uses(call, weights, inputs[0], _grouping(call, inputs))
-    for operand in weights:  # a kernel that data mixes from several kernels, or that a layer computes
+    for operand in weights:  # the kernel may be a mixture of kernels with weights from data, or the output of a layer
         product_of = operand.provenance.product_of if operand.provenance else ()
         uses += _downstream_uses(call, "mixed", product_of, operand, inputs[0])
     first_weight = next((operand for operand in weights if operand.provenance is not None), None)
@@ -192,7 +193,7 @@ def _layer(call: OperatorCall) -> Propagation:
 
 
 def _input_free(call: OperatorCall) -> frozenset[Tag]:
-    """Return the tag `input_free` for a layer's result if nothing of the model's input is in it, else no tag."""
+    """Return the tag `input_free` if the result of a layer does not depend on the model's input, else no tag."""
     depends_on_input = any(is_data(operand) and not has_tag(operand, "input_free") for operand in call.operands)
     return NO_TAGS if depends_on_input else INPUT_FREE
 
@@ -227,7 +228,7 @@ def _elementwise(call: OperatorCall) -> Propagation:
         if _derives_from_parameters(operand)
         for use in _uses(call, [operand], largest, _relevant_tags(operand, largest))
     ]
-    uses += _outcomes(call, data)
+    uses += _find_downstream_uses(call, data)
     return uses, _data_provenance(call)
 
 
@@ -236,13 +237,13 @@ def _largest(operands: Sequence[Operand]) -> Operand:
 
 
 def _relevant_tags(operand: Operand, data: Operand) -> tuple[str, ...]:
-    """Return the tags of the data that concern a parameter which meets it."""
+    """Return the tags of the data that matter for a parameter in the same operator call."""
     tags = tuple(tag for tag in sorted(all_tags([data])) if tag != "normalized" or not is_separate_gain(operand, data))
     return (*LEARNED_INPUT, *tags) if has_tag(operand, "input_free") else tags
 
 
 def _parameter_arithmetic(call: OperatorCall) -> Propagation:
-    """Propagate parameters alone; if one operand is a layer's product of a learned input, it is data for the others."""
+    """Propagate a call without data. What layers computed from a learned input counts as data for other operands."""
     products = [operand for operand in call.operands if has_tag(operand, "product")]
     input_free = INPUT_FREE if any(has_tag(operand, "input_free") for operand in call.operands) else NO_TAGS
     if call.operator in KEEPS_VALUES:
@@ -254,8 +255,8 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
     return _uses(call, others, products[0], PRODUCT), _derived(call, products, input_free | PRODUCT)
 
 
-def _outcomes(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
-    """Yield downstream uses: scaled data is normalized or joins a residual, a product is added to attention scores."""
+def _find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
+    """Find downstream uses: scaled data is normalized or added to a residual; a product is added to scores."""
     for operand in data:
         provenance = operand.provenance
         if provenance is None:
@@ -312,7 +313,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
 
 
 def _product_parameters(call: OperatorCall, data: Sequence[Operand]) -> frozenset[str]:
-    """Return the parameters whose product the result still is: one product that moved, or several joined."""
+    """Return the parameters whose product with data the result is: a product that was only moved, or several joined."""
     product_of = [
         operand.provenance.product_of
         for operand in data

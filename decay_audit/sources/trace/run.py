@@ -1,4 +1,4 @@
-"""Model and example inputs in, a Trace out: runs the forward pass, on other candidates if it rejects the first.
+"""Run the forward pass of a model on example inputs, and on other candidates if it rejects the first.
 
 Knows torch, and no roles.
 """

@@ -1,4 +1,4 @@
-"""Operator call in, tags of its result out: a square, a statistic, normalized data, scores. Knows no torch."""
+"""Find the tags of an operator's result: a square, a statistic, normalized data, scores. Knows no torch."""
 
 from collections.abc import Sequence
 from math import prod

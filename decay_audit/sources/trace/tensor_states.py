@@ -1,4 +1,4 @@
-"""Tensors of a traced pass in, what is known of each out: provenance, fake tensor, whose memory it is.
+"""What is known of each tensor of a traced pass: provenance, fake tensor, and who allocated its memory.
 
 Knows torch, and no roles.
 """

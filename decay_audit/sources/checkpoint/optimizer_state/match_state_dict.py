@@ -24,7 +24,7 @@ class Fit(IntEnum):
 def optimizers_of_other_state_dicts(
     files: Sequence[FileContents], model: MergedModel
 ) -> Iterator[tuple[SavedOptimizer, str]]:
-    """List the optimizers that fit another state dict of their file better than `model`, with the path of that one."""
+    """List the optimizers that fit another state dict of their file better than `model`, with that one's path."""
     for index, file in enumerate(files):
         if not file.other_state_dicts:
             continue

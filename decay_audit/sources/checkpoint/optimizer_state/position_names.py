@@ -157,7 +157,7 @@ def _name_by_file(positions: Sequence[GroupPositions], model: MergedModel) -> Po
 
 
 def _canonical_name(name: str, aliases: Mapping[str, str], model: MergedModel) -> str:
-    """Return the canonical name of what the optimizer calls `name`: wrapped perhaps, where the state dict is not."""
+    """Return the canonical name for `name` in an optimizer, which may have wrapper parts that the state dict lacks."""
     bare = without_wrappers(name)
     spellings = (bare, model.canonical_names(name), bare.removeprefix("module."))
     return next((aliases[spelling] for spelling in spellings if spelling in aliases), bare)
@@ -191,7 +191,7 @@ def _name_by_alignment(
 def _mismatched(
     groups: Sequence[Sequence[Shape | None]], model: MergedModel
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Find parameters that fit no position: of one group compared in order, of several by shape; with caveats."""
+    """Find parameters whose shape fits no position: a single group is compared in order, several by shape."""
     shapes = {parameter.name: parameter.shape for parameter in model.parameters}
     if len(groups) == 1 and model.in_model_order:
         pairs = zip(shapes.items(), groups[0], strict=True)

@@ -27,7 +27,7 @@ class _Visit(Struct, frozen=True, gc=False):
 
     Attributes:
         raw: the prefix of raw names; empty, or with a dot at its end.
-        name: the same of canonical names.
+        name: the prefix of canonical names, in the same form.
         parent: the owner above it.
         declaring: the modules from here up to the root that declare what should not decay.
         above: the visit of the module that holds it.

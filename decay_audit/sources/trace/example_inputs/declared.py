@@ -1,4 +1,4 @@
-"""A model in, the inputs that it declares out: a table of the attributes by which libraries declare them.
+"""Read the inputs that a model declares, by a table of the attributes in which libraries declare them.
 
 Knows torch, and of each library only its row.
 """

@@ -1,4 +1,4 @@
-"""A model that declares no inputs in, guesses from its first layer or first matrix out: several where it takes any.
+"""Guess the inputs of a model that declares none, from its first layer or matrix: several if it takes any size.
 
 Knows torch.
 """

@@ -1,4 +1,4 @@
-"""Model and `--trace` text in, example inputs out. Knows torch."""
+"""Make example inputs from a model and the value of `--trace`. Knows torch."""
 
 import re
 from collections.abc import Mapping

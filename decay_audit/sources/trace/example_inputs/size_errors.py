@@ -1,4 +1,4 @@
-"""Inputs and the error message about a size in, corrected inputs out.
+"""Correct inputs by the error message of a layer that rejects their size.
 
 Guessed inputs have the right number of dimensions more often than the right sizes; the first layer that rejects them
 says which size it expects. Knows torch, and the messages in its table.

@@ -1,4 +1,4 @@
-"""A transformers model in, candidates for its inputs out: which arguments it is called with. Knows torch.
+"""Choose the arguments with which a transformers model is called. Knows torch.
 
 What the signature requires and the main input are not always enough: a forward pass may need optional arguments, which
 depend on the model. Names are those of transformers 5.
