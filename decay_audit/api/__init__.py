@@ -7,6 +7,7 @@
     observing    a LoadedTarget, a Request -> what the live and saved optimizers do
     locking      a Report -> a lock and its text; a lock file -> what differs from it
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report
+    running      a training script under the recorder -> a Report for each model that it trains
     functions    what Python users call: audit, assert_decay, param_groups, plan, ...
     comparing    rulesets on one model: side by side, against an optimizer, against an imported codebase, one parameter
     codebases    another codebase's own function, called on a live model; for `comparing`

@@ -15,3 +15,4 @@ from .migrating import migrate as migrate
 from .options import DEFAULT_RULES as DEFAULT_RULES
 from .pipeline import raise_on_findings as raise_on_findings, run as run
 from .request import LiveModel as LiveModel, Request as Request, request_for as request_for
+from .running import ScriptResult as ScriptResult, ScriptRun as ScriptRun, run_script as run_script

@@ -16,7 +16,7 @@ DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
 """The value of `trace` that takes the input shapes from the model's own config."""
 
-Panel = Literal["Ruleset", "Model", "Optimizer", "Findings", "Output"]
+Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Findings", "Output"]
 ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
 """Where pyproject.toml may set an option: in `[tool.decay-audit]`, in each of its audits, or in both."""
 
@@ -201,6 +201,25 @@ class OutputOptions(Struct, frozen=True, kw_only=True):
         bool,
         Option("Output", "List tensors that are not parameters, too; after an error, print its traceback.", short="-v"),
     ] = False
+
+
+class RunOptions(Struct, frozen=True, kw_only=True):
+    """How to run a training script."""
+
+    module: Annotated[bool, Option("Script", "Run a module, as `python -m` does.", short="-m")] = False
+    until: Annotated[
+        str,
+        Option(
+            "Script",
+            "When to stop it: made (an optimizer, and the first backward pass begins), first-step, a number of steps, "
+            "or end.",
+            metavar="MOMENT",
+        ),
+    ] = "first-step"
+    timeout: Annotated[
+        float | None, Option("Script", "Interrupt it after this time if it does not train.", metavar="SECONDS")
+    ] = None
+    list_: Annotated[bool, Option("Script", "Only list its models and optimizers, and where they are made.")] = False
 
 
 class OptimizerCode(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from decay_audit import roles, rulesets
 from decay_audit.api import locking
 from decay_audit.api.loading import LoadedTarget, load
-from decay_audit.api.observing import observe
+from decay_audit.api.observing import ObservedOptimizers, observe
 from decay_audit.api.request import Request
 from decay_audit.checks import check, coefficient_in_use, selected_codes
 from decay_audit.errors import DecayAssertionError, DecayAuditError
@@ -30,10 +30,20 @@ def run(request: Request, loaded: LoadedTarget | None = None) -> Report:
         DecayAuditError: the model or the optimizer cannot be read, made or stepped; the ruleset cannot be loaded or has
             no answer for a parameter; a lock cannot be read; or a code to select or ignore does not exist.
     """
+    selected_codes.select_codes(request.select, request.ignore)  # a code that does not exist is said at once
+    loaded = loaded or load(request)
+    return report_on(loaded, observe(loaded, request), request)
+
+
+def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Request) -> Report:
+    """Decide and compare what was read and observed.
+
+    Raises:
+        DecayAuditError: the ruleset cannot be loaded or has no answer for a parameter, a lock cannot be read, or a code
+            does not exist.
+    """
     codes = selected_codes.select_codes(request.select, request.ignore)
     lock = None if request.lock is None else locking.read(Path(request.lock))
-    loaded = loaded or load(request)
-    observed = observe(loaded, request)
     ruleset = request.ruleset or rulesets.load(request.rules)
     classified = roles.classify(loaded.inventory.parameters)
     weight_decay = request.weight_decay

@@ -71,9 +71,14 @@ def _is_not_trace_value(word: str) -> bool:
     return word.startswith("-") or target.is_clearly_target(word)
 
 
-def register(app: typer.Typer, run: VerbFunction, name: str | None = None) -> None:
-    """Make a command from a function. It has the name of the function, unless another name is given."""
-    app.command(name or run.__name__, cls=VerbCommand)(with_single_options(run))
+def register(app: typer.Typer, run: VerbFunction, name: str | None = None, *, takes_command: bool = False) -> None:
+    """Make a command from a function. It has the name of the function, unless another name is given.
+
+    Args:
+        takes_command: what follows its first argument is another command's, also words that begin with a dash.
+    """
+    settings = {"allow_interspersed_args": False} if takes_command else None
+    app.command(name or run.__name__, cls=VerbCommand, context_settings=settings)(with_single_options(run))
 
 
 def with_single_options(run: VerbFunction) -> VerbFunction:

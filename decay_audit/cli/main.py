@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from decay_audit.cli import screen
 from decay_audit.cli.command import register
-from decay_audit.cli.verbs import check, diff, emit, explain, inspect, lock, migrate, rules
+from decay_audit.cli.verbs import check, diff, emit, explain, inspect, lock, migrate, rules, run
 from decay_audit.errors import DecayAuditError, inspect_command, shell_join
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -102,6 +102,7 @@ def root(
         "check": defaults,
         "lock": defaults,
         "explain": defaults,
+        "run": {name: value for name, value in defaults.items() if name != "optimizer"},  # a script makes its own
         "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # for `emit`, a class
         "diff": {name: value for name, value in defaults.items() if name != "rules"},  # `diff` needs two rulesets
         "rules": dict.fromkeys(("list", "show", "which", "import"), defaults),
@@ -110,4 +111,5 @@ def root(
 
 for verb in (inspect.inspect, check.check, lock.lock, emit.emit, diff.diff, explain.explain, migrate.migrate):
     register(app, verb)
+register(app, run.run, takes_command=True)
 app.add_typer(rules.app, name="rules")

@@ -3,6 +3,7 @@
 - find: what user code returned becomes a list of named optimizers
 - watch_construction: records which optimizers were given a weight_decay while user code builds them
 - live: reads the param groups of live optimizers; identity: the names and defaults of their classes
+- recorded: the same for optimizers that a training script made in another process
 - table/: what weight_decay means in each class, as data
 - measure/: what a step with a gradient of zero does to each parameter
 - foreign: what a tensor is that is not a parameter of the model

@@ -14,20 +14,12 @@ from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation, Optimizer, ParamGroup
 from decay_audit.optimizers.find import NamedOptimizers, wrapper_chain
 from decay_audit.optimizers.identity import class_names, default_weight_decay, display_name, import_path
-from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, COMPENSATION_KEYS
+from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, COMPENSATION_KEYS, FOREACH_DEVICES, NOT_LOOKED_UP
 from decay_audit.optimizers.table.lookup import class_facts, decay_semantics, declared_rate
 from decay_audit.optimizers.watch_construction import ConstructionLog
 from decay_audit.text import format_shape
 
 _NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
-_NOT_LOOKED_UP = frozenset(
-    {("SGD", "differentiable"), ("Adagrad", "initial_accumulator_value"), ("SparseAdam", "maximize")}
-)
-"""Defaults of torch's classes that these do not look up in a step."""
-
-
-_FOREACH_DEVICES = frozenset({"cuda", "xpu", "mtia"})
-"""Devices on which torch's classes update the tensors of a group together by default."""
 
 
 class LiveOptimizers(Struct, frozen=True, kw_only=True):
@@ -142,7 +134,7 @@ def _missing_keys(optimizer: object, group: Mapping[str, object]) -> tuple[str, 
     if not any(group is held for held in innermost.param_groups):  # the wrapper has groups of its own
         return ()
     name = type(innermost).__name__
-    return tuple(key for key in _defaults(innermost) if key not in group and (name, key) not in _NOT_LOOKED_UP)
+    return tuple(key for key in _defaults(innermost) if key not in group and (name, key) not in NOT_LOOKED_UP)
 
 
 def _defaults(optimizer: object) -> Mapping[str, object]:
@@ -197,7 +189,7 @@ def _updates_together(group: Mapping[str, object], tensors: Sequence[torch.Tenso
     if group["foreach"] or group.get("fused"):
         return True
     is_default = group["foreach"] is None and not group.get("fused")
-    return is_default and all(tensor.device.type in _FOREACH_DEVICES for tensor in tensors)
+    return is_default and all(tensor.device.type in FOREACH_DEVICES for tensor in tensors)
 
 
 def _is_flat(tensor: torch.Tensor) -> bool:

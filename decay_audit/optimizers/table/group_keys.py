@@ -38,3 +38,11 @@ PROGRESS_KEYS: Mapping[str, str] = {
     "setup": "optimi",
 }
 """How far a run has progressed. A copy of the optimizer for a new run has the class's defaults there instead."""
+
+NOT_LOOKED_UP = frozenset(
+    {("SGD", "differentiable"), ("Adagrad", "initial_accumulator_value"), ("SparseAdam", "maximize")}
+)
+"""Defaults of torch's classes that these do not look up in a step."""
+
+FOREACH_DEVICES = frozenset({"cuda", "xpu", "mtia"})
+"""Devices on which torch's classes update the tensors of a group together by default."""

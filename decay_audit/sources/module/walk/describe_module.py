@@ -8,27 +8,7 @@ from msgspec import Struct
 from torch import nn
 
 from decay_audit.model.parameters import Declaration
-
-_WRAPPERS = {
-    "torch.nn.DataParallel": "module",
-    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
-    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
-    "torch.distributed.algorithms._checkpoint.checkpoint_wrapper.ActivationWrapper": "_checkpoint_wrapped_module",
-    "torch.distributed.fsdp.fully_sharded_data_parallel.FullyShardedDataParallel": "_fsdp_wrapped_module",
-    "torch.optim.swa_utils.AveragedModel": "module",
-    "fairscale.nn.checkpoint.checkpoint_activations.CheckpointWrapper": "_checkpoint_wrapped_module",
-    "fairscale.nn.data_parallel.fully_sharded_data_parallel.FullyShardedDataParallel": "_fsdp_wrapped_module",
-    "fairscale.nn.misc.flatten_params_wrapper.FlattenParamsWrapper": "_fpw_module",
-    "apex.parallel.distributed.DistributedDataParallel": "module",
-    "deepspeed.runtime.engine.DeepSpeedEngine": "module",
-    "lightning.fabric.wrappers._FabricModule": "_forward_module",
-    "lightning_fabric.wrappers._FabricModule": "_forward_module",
-    "megatron.core.transformer.module.Float16Module": "module",
-    "opacus.grad_sample.grad_sample_module.GradSampleModule": "_module",
-    "timm.utils.model_ema.ModelEmaV2": "module",
-    "timm.utils.model_ema.ModelEmaV3": "module",
-}
-"""Classes that hold one model and add nothing to it but a part of its names."""
+from decay_audit.model.wrapper_classes import wrapped_child
 
 HOOKS = ("no_weight_decay", "no_weight_decay_keywords", "no_weight_decay_patterns")
 """Methods of a module that say what should not decay: names, parts of names, globs."""
@@ -66,7 +46,7 @@ def describe_class(this: type[nn.Module]) -> ModuleClass:
     types = _type_names(this)
     return ModuleClass(
         types=types,
-        wraps=next((_WRAPPERS[name] for name in types if name in _WRAPPERS), None),
+        wraps=wrapped_child(types),
         has_hook=any(hasattr(this, hook) for hook in HOOKS),
         scripted=issubclass(this, torch.jit.ScriptModule),
         quantized=this.__module__.startswith(_QUANTIZED) and not this.__name__.endswith("PackedParams"),

@@ -1,0 +1,175 @@
+"""A command that trains goes in; out comes a Report for each model that it trains, and how the command ended."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.api.loading import LoadedTarget
+from decay_audit.api.observing import ObservedOptimizers
+from decay_audit.api.pipeline import report_on
+from decay_audit.api.request import Request
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.records import Record, ScriptError
+from decay_audit.optimizers import recorded
+from decay_audit.reports.report import Report
+from decay_audit.sources.run import grouping, inventory, launch, read_records
+from decay_audit.text import count_noun
+
+if TYPE_CHECKING:
+    from decay_audit.sources.run.grouping import AuditedTogether
+    from decay_audit.sources.run.launch import Ended
+    from decay_audit.sources.run.read_records import Reached
+
+
+_LONGEST_QUOTE = 200
+
+
+class ScriptRun(Struct, frozen=True, kw_only=True):
+    """A command to run under the recorder.
+
+    Attributes:
+        words: a script and its arguments, a module and its arguments, or a command.
+        until: `made`, `first-step`, a number of steps, or `end`.
+    """
+
+    words: tuple[str, ...]
+    as_module: bool = False
+    until: str = "first-step"
+    timeout: float | None = None
+    folder: Path = Path()
+
+
+class ScriptResult(Struct, frozen=True, kw_only=True, eq=False):
+    """What a command made, and how it ended.
+
+    Attributes:
+        moments: one sentence for each record: where it was stopped, or what ended it.
+    """
+
+    reports: tuple[Report, ...]
+    records: tuple[Record, ...]
+    ended: "Ended"
+    moments: tuple[str, ...]
+
+
+def run_script(script: ScriptRun, request: Request) -> ScriptResult:
+    """Run a command until it trains, and audit what it made.
+
+    Raises:
+        DecayAuditError: it cannot be started, or it made no optimizer.
+        KeyboardInterrupt: the user interrupted it.
+    """
+    command = launch.command_for(script.words, as_module=script.as_module)
+    with tempfile.TemporaryDirectory(prefix="decay-audit-") as name:
+        folder = Path(name)
+        ended = launch.run(
+            launch.Launch(
+                command=command,
+                folder=script.folder,
+                records=folder,
+                settings={"until": script.until},
+                timeout=script.timeout,
+            )
+        )
+        reached = read_records.read(folder)
+    records = [record for record in reached.records if record.optimizers]
+    if not records:
+        raise _nothing_made(script, command, ended, reached)
+    distinct = [*_distinct(records)]
+    reports = [made for record in distinct for made in _reports(record, request, several=len(distinct) > 1)]
+    return ScriptResult(
+        reports=tuple(reports),
+        records=tuple(records),
+        ended=ended,
+        moments=tuple(dict.fromkeys(_moment(record, ended) for record in distinct)),
+    )
+
+
+def _reports(record: Record, request: Request, *, several: bool) -> Iterator[Report]:
+    audits = grouping.together(record)
+    for audited in audits:
+        program = Path(record.arguments[0]).name if record.arguments and record.arguments[0] else "script"
+        rank = f" (rank {record.rank})" if several and record.world > 1 else ""
+        yield _report(record, audited, f"{program}:{audited.name}{rank}", request)
+
+
+def _report(record: Record, audited: "AuditedTogether", target: str, request: Request) -> Report:
+    contents = inventory.read(record, audited.models, target, audited.loose)
+    optimizers, observations = recorded.observe(record, audited.optimizers, contents.names)
+    observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
+    return report_on(LoadedTarget(inventory=contents.inventory), observed, replace(request, target=""))
+
+
+def _distinct(records: Sequence[Record]) -> Iterator[Record]:
+    """Each record that differs from those before it in what it made: ranks make the same."""
+    seen = []
+    for record in records:
+        made = (record.models, record.modules, record.classes, _without_place(record), record.tensors)
+        if made not in seen:
+            seen.append(made)
+            yield record
+
+
+def _without_place(record: Record) -> tuple[object, ...]:
+    return tuple(replace(optimizer, file="", line=0) for optimizer in record.optimizers)
+
+
+def _moment(record: Record, ended: "Ended") -> str:
+    """Say where the script was stopped, or what ended it before."""
+    made = ", ".join(dict.fromkeys(f"{optimizer.chain[0].type}" for optimizer in record.optimizers))
+    if record.status == "stopped":
+        where = {"step": "before its first step", "backward": "before its first backward pass"}
+        return f"stopped {where.get(record.moment, 'after many backward passes without a step')}; {made}"
+    if record.error is not None and not ended.timed_out:
+        return f"the script ended before it trained: {_quote(record.error)}"
+    if ended.timed_out:
+        return "the script did not begin to train in time; this is what it had made until then"
+    return "the script ended without a step; this is what it had made"
+
+
+def _quote(error: ScriptError) -> str:
+    """The first line of an error's message, with its type and its place."""
+    text = next(filter(None, map(str.strip, error.message.splitlines())), "")
+    place = f" ({Path(error.file).name}:{error.line})" if error.file else ""
+    return f"{error.type}{': ' if text else ''}{text[:_LONGEST_QUOTE]}{place}"
+
+
+def _hint(error: ScriptError) -> str:
+    if error.type == "ModuleNotFoundError":
+        return "is it the right environment? `decay-audit run -- /path/to/python train.py` runs it with another Python"
+    return "the script itself fails: what it says stands above"
+
+
+def _nothing_made(script: ScriptRun, command: Sequence[str], ended: "Ended", reached: "Reached") -> DecayAuditError:
+    words = script.words[0]
+    backward = max((record.backward_calls for record in reached.records), default=0)
+    error = next((record.error for record in reached.records if record.error is not None), None)
+    if backward:
+        calls = count_noun(backward, "backward pass", "backward passes")
+        return DecayAuditError(
+            f"{words} makes no optimizer: it calls backward() ({calls}) and does its steps by hand",
+            "there are no param groups to audit; `decay-audit inspect` shows what should decay",
+        )
+    if not reached.python:
+        return DecayAuditError(
+            f"no Python process of `{words}` could be watched (exit code {ended.code})",
+            "its Python must read PYTHONPATH: not `python -I` or `-E`, and no container",
+        )
+    if ended.timed_out:
+        return DecayAuditError(
+            f"{words} made no optimizer in {script.timeout:g} s", "give it more time: --timeout SECONDS"
+        )
+    if error is not None:
+        return DecayAuditError(f"{words} ended before it made an optimizer: {_quote(error)}", _hint(error))
+    if not reached.torch:
+        return DecayAuditError(
+            f"{words} did not import torch (exit code {ended.code})",
+            f"it ran with {command[0]}; another Python: `decay-audit run -- /path/to/python {words}`",
+        )
+    return DecayAuditError(
+        f"{words} made no optimizer (exit code {ended.code})", "give it the arguments with which it trains"
+    )

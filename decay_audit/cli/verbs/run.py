@@ -1,0 +1,101 @@
+"""`decay-audit run`: the verdict about the models and optimizers that an unedited training script makes."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from decay_audit.api.options import AuditOptions, Option, OutputOptions, RunOptions
+from decay_audit.cli import screen
+from decay_audit.cli.command import takes
+from decay_audit.errors import DecayAuditError
+
+if TYPE_CHECKING:
+    from decay_audit.api import ScriptResult
+
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SCRIPT|COMMAND [ARGS]...",
+        help="train.py and its arguments; with -m, a module and its arguments; or a command: torchrun train.py.",
+        show_default=False,
+    ),
+]
+
+
+def run(
+    words: Words,
+    *,
+    how: RunOptions,
+    options: Annotated[AuditOptions, takes("Ruleset", "Findings")],
+    exit_zero: Annotated[bool, Option("Findings", "Exit with 0 even if there are findings.")] = False,
+    output: OutputOptions,
+) -> None:
+    """Run a training script, unedited, until it trains, and compare what its optimizers do with the ruleset.
+
+    Your code is executed, and stopped right before its first step. What it prints goes to standard error.
+    """
+    from decay_audit import api, reports
+    from decay_audit.checks import selected_codes
+
+    script = api.ScriptRun(words=tuple(words), as_module=how.module, until=_until(how.until), timeout=how.timeout)
+    result = api.run_script(script, api.request_for("", options))
+    if how.list_:
+        screen.write("\n".join(_listed(result)), output.output)
+        return
+    several = len(result.reports) > 1
+    texts = [
+        reports.render_findings(report, output.format, screen.report_options(output, titled=several))
+        for report in result.reports
+    ]
+    screen.write(reports.join(texts, output.format) if several else texts[0], output.output)
+    for line in _lines(result):
+        screen.print_message(line, quiet=output.quiet)
+    if not exit_zero and any(selected_codes.has_failure(report.findings, options.fail_on) for report in result.reports):
+        raise typer.Exit(1)
+
+
+def _until(text: str) -> str:
+    """Check where to stop.
+
+    Raises:
+        DecayAuditError: it is neither a word that is known nor a number of steps.
+    """
+    if text in ("made", "first-step", "end") or text.isdigit():
+        return text
+    raise DecayAuditError(f"--until {text}", "it is made, first-step, a number of steps, or end")
+
+
+def _lines(result: "ScriptResult") -> Iterator[str]:
+    """Write the lines for standard error: how the script ended, notes, and a verdict for each model."""
+    from decay_audit import reports
+
+    yield from (f"note: {moment}" for moment in result.moments)
+    several = len(result.reports) > 1
+    prefixes = [f"{report.inventory.target}: " if several else "" for report in result.reports]
+    for prefix, report in zip(prefixes, result.reports, strict=True):
+        yield from (f"note: {prefix}{note}" for note in reports.notes(report))
+    for report in result.reports:
+        yield f"{report.inventory.target}: {reports.verdict(report)}"
+
+
+def _listed(result: "ScriptResult") -> Iterator[str]:
+    """One line for each model, and one for each optimizer of it, with the place that makes it."""
+    from decay_audit.text import count_noun
+
+    for report in result.reports:
+        count = count_noun(len(report.inventory.parameters), "parameter")
+        yield f"{report.inventory.target}  {count}"
+        for optimizer in report.optimizers:
+            groups = count_noun(len(optimizer.groups), "group")
+            yield f"  {optimizer.name}  {optimizer.type}, {groups}{_place(optimizer.name, result)}"
+
+
+def _place(name: str, result: "ScriptResult") -> str:
+    from pathlib import Path
+
+    for record in result.records:
+        for optimizer in record.optimizers:
+            if optimizer.name == name.partition("[")[0]:
+                return f", made in {Path(optimizer.file).name}:{optimizer.line}"
+    return ""

@@ -1,0 +1,178 @@
+"""What the recorder saw in one process of a training script, as it writes it: plain data that refers by index."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+RecordStatus = Literal["running", "stopped", "ended", "failed", "exited"]
+Gradient = Literal["none", "zero", "some"]
+
+
+class RecordedClass(Struct, frozen=True, kw_only=True):
+    """A class of modules: the qualified names of its MRO, its own first."""
+
+    types: tuple[str, ...]
+    scripted: bool = False
+    quantized: bool = False
+
+
+class RecordedDeclaration(Struct, frozen=True, kw_only=True):
+    """What a module's hooks say about weight decay; `failures` are those that raised."""
+
+    no_weight_decay: tuple[str, ...] = ()
+    no_weight_decay_keywords: tuple[str, ...] = ()
+    no_weight_decay_patterns: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
+class RecordedModule(Struct, frozen=True, kw_only=True):
+    """One module. Numbers are positions in the record's lists of classes, modules and tensors.
+
+    Attributes:
+        unregistered: attributes that hold modules in a plain list or dict, with their number.
+        scripted: the class names that a TorchScript module was compiled from.
+    """
+
+    class_: int = field(name="class")
+    children: tuple[tuple[str, int], ...] = ()
+    parameters: tuple[tuple[str, int], ...] = ()
+    buffers: Mapping[str, tuple[int, ...]] = {}
+    settings: Mapping[str, int | float | str | bool] = {}
+    declaration: RecordedDeclaration | None = None
+    unregistered: tuple[tuple[str, int], ...] = ()
+    scripted: tuple[str, ...] = ()
+
+
+class RecordedTensor(Struct, frozen=True, kw_only=True):
+    """One tensor; `gradient` is what it had right before the first step, None where that is not known.
+
+    Attributes:
+        name: of its variable, for a tensor that no model holds.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    trainable: bool
+    lazy: bool = False
+    flat: bool = False
+    distributed: bool = False
+    device: str = "cpu"
+    attributes: tuple[str, ...] = ()
+    gradient: Gradient | None = None
+    name: str = ""
+
+
+class RecordedModel(Struct, frozen=True, kw_only=True):
+    """A model under the name of its variable; `raw_names` are those of its own `named_parameters()`, by tensor."""
+
+    name: str
+    module: int
+    raw_names: Mapping[str, str] = {}
+
+
+class RecordedOptimizerClass(Struct, frozen=True, kw_only=True):
+    """The class of an optimizer.
+
+    Attributes:
+        path: by which code imports it; its name alone if torch.optim has it.
+        types: qualified names of its classes, down to the one that defines `step`.
+        default_weight_decay: what it decays with where code sets nothing; "unknown" if its arguments do not say.
+        defaults: the keys that it gives every group.
+        attributes: its numbers and flags.
+    """
+
+    type: str
+    path: str
+    types: tuple[str, ...]
+    default_weight_decay: float | str | None
+    defaults: tuple[str, ...]
+    attributes: Mapping[str, bool | int]
+
+
+class RecordedGroup(Struct, frozen=True, kw_only=True):
+    """A param group as it was when the record was written.
+
+    Attributes:
+        keys: those that code set; None if its making was not seen.
+        is_inner: the innermost optimizer of a chain of wrappers has it, too.
+    """
+
+    hyperparameters: Mapping[str, Any]
+    tensors: tuple[int, ...]
+    keys: tuple[str, ...] | None
+    is_inner: bool
+
+
+class ConstructedGroup(Struct, frozen=True, kw_only=True):
+    """A param group as it was when the optimizer had been made; -1 stands for a tensor that is gone."""
+
+    weight_decay: float | None
+    lr: float | None
+    tensors: tuple[int, ...]
+
+
+class RecordedOptimizer(Struct, frozen=True, kw_only=True):
+    """One optimizer.
+
+    Attributes:
+        file: where it was made.
+        models: positions of its models.
+        chain: its class, and those of the optimizers that it wraps, outermost first.
+        set_names: arguments that its constructor was given.
+        stepping: it was about to take the first step.
+        former_names: names of tensors when the optimizer was made, for those that no model holds any more.
+    """
+
+    name: str
+    file: str
+    line: int
+    models: tuple[int, ...]
+    chain: tuple[RecordedOptimizerClass, ...]
+    set_names: tuple[str, ...]
+    groups: tuple[RecordedGroup, ...]
+    construction: tuple[ConstructedGroup, ...]
+    stepping: bool = False
+    former_names: Mapping[str, str] = {}
+
+
+class ScriptError(Struct, frozen=True, kw_only=True):
+    """What ended a script: an exception, or an exit with a code or a message."""
+
+    type: str
+    message: str
+    file: str = ""
+    line: int = 0
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """What one process made.
+
+    Attributes:
+        status: `running` if it was written when an optimizer was made, and never again.
+        moment: where it was stopped: `step`, `backward`, or `backward without step`.
+        outside: classes of modules with trainable parameters that got a gradient and that no optimizer and no model of
+            an optimizer holds, each with the number of these parameters.
+    """
+
+    version: int
+    pid: int
+    rank: int
+    world: int
+    python: str
+    executable: str
+    torch: str
+    arguments: tuple[str, ...]
+    status: RecordStatus
+    moment: str
+    error: ScriptError | None
+    backward_calls: int
+    steps: int
+    optimizers_made: int
+    notes: tuple[str, ...]
+    classes: tuple[RecordedClass, ...]
+    modules: tuple[RecordedModule, ...]
+    tensors: tuple[RecordedTensor, ...]
+    models: tuple[RecordedModel, ...]
+    optimizers: tuple[RecordedOptimizer, ...]
+    outside: tuple[tuple[str, int], ...] = ()

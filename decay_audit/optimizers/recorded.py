@@ -1,0 +1,230 @@
+"""Recorded optimizers become Optimizer and Observation values, as `live` makes them of live ones.
+
+Knows no torch: the script ran in another process, perhaps with another version of torch.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from decay_audit.errors import OptimizerError
+from decay_audit.model.observations import ForeignSource, Observation, Optimizer, ParamGroup
+from decay_audit.model.records import (
+    Record,
+    RecordedGroup,
+    RecordedOptimizer,
+    RecordedOptimizerClass,
+    RecordedTensor,
+)
+from decay_audit.optimizers.table.group_keys import (
+    COEFFICIENT_KEYS,
+    COMPENSATION_KEYS,
+    FOREACH_DEVICES,
+    LR_KEYS,
+    NOT_LOOKED_UP,
+)
+from decay_audit.optimizers.table.lookup import class_facts, decay_semantics, declared_rate
+from decay_audit.text import format_shape
+
+_LOW_PRECISION = ("float16", "bfloat16")
+
+
+class _Names(Struct, frozen=True, kw_only=True):
+    """The names of the model's parameters by tensor, and of the trainable ones that no optimizer holds."""
+
+    of_tensor: Mapping[int, str]
+    unheld: Sequence[int]
+    tensors: Sequence[RecordedTensor]
+
+
+def observe(
+    record: Record, optimizers: Iterable[tuple[str, RecordedOptimizer]], names: Mapping[int, str]
+) -> tuple[tuple[Optimizer, ...], tuple[Observation, ...]]:
+    """Read recorded optimizers as data.
+
+    Args:
+        optimizers: with a name each.
+        names: canonical names of the model's parameters, by tensor.
+
+    Raises:
+        OptimizerError: an optimizer has no groups, or a hyperparameter is not a finite number.
+    """
+    held = {tensor for optimizer in record.optimizers for group in optimizer.groups for tensor in group.tensors}
+    unheld = [tensor for tensor in names if tensor not in held and record.tensors[tensor].trainable]
+    known = _Names(of_tensor=names, unheld=unheld, tensors=record.tensors)
+    results = [_observe_one(name, optimizer, known) for name, optimizer in optimizers]
+    return (
+        tuple(optimizer for optimizer, _ in results),
+        tuple(observation for _, observations in results for observation in observations),
+    )
+
+
+def _observe_one(name: str, recorded: RecordedOptimizer, names: _Names) -> tuple[Optimizer, list[Observation]]:
+    if not recorded.groups:
+        raise OptimizerError(
+            f"{name} ({recorded.chain[0].type}) has no param groups", "create it with the model's parameters"
+        )
+    decaying = _decaying_class(recorded.chain)
+    groups = _with_sources(
+        recorded, tuple(_group(name, recorded, i, names) for i in range(len(recorded.groups))), names
+    )
+    settings = [{**decaying.attributes, **group.hyperparameters} for group in groups]
+    decay = decay_semantics(decaying.types, settings)
+    is_known = class_facts(decaying.types) is not None
+    observations = [
+        Observation(
+            parameter=parameter,
+            optimizer=name,
+            group=index,
+            weight_decay=group.weight_decay,
+            lr=group.lr,
+            declared_rate=declared_rate(form, group.weight_decay, group.lr),
+            movement=None if is_known and not group.missing_keys else "unknown",
+        )
+        for index, (group, form) in enumerate(zip(groups, decay.forms, strict=True))
+        for parameter in group.parameters
+        if parameter
+    ]
+    types = [part.type for part in recorded.chain]
+    optimizer = Optimizer(
+        name=name,
+        type="(".join(types) + ")" * (len(types) - 1),
+        import_path=recorded.chain[-1].path,
+        group_keys=tuple(dict.fromkeys(key for part in recorded.chain for key in part.defaults)),
+        groups=groups,
+        semantics=decay.semantics,
+        adaptive_denominator=decay.adaptive_denominator,
+        compensates_rounding=any(setting.get(key) for setting in settings for key in COMPENSATION_KEYS),
+        decoupled_by=decay.decoupled_by,
+        notes=decay.notes,
+        class_is_known=is_known,
+    )
+    return optimizer, observations
+
+
+def _decaying_class(chain: Sequence[RecordedOptimizerClass]) -> RecordedOptimizerClass:
+    """The class in a chain of wrappers whose step decides the decay: the first that does more than call the next."""
+    for part in chain:
+        facts = class_facts(part.types)
+        if facts is None or facts.form != "delegated":
+            return part
+    return chain[-1]
+
+
+def _group(name: str, recorded: RecordedOptimizer, index: int, names: _Names) -> ParamGroup:
+    group = recorded.groups[index]
+    place = f"group {index} of {name} ({recorded.chain[0].type})"
+    key = next((key for key in COEFFICIENT_KEYS if key in group.hyperparameters), "")
+    coefficient = _number(group.hyperparameters[key], key, place) if key else 0.0
+    tensors = [(tensor, names.tensors[tensor]) for tensor in group.tensors]
+    return ParamGroup(
+        weight_decay=coefficient,
+        lr=_lr_that_counts(recorded, index, place),
+        parameters=tuple(names.of_tensor.get(position, "") for position, _ in tensors),
+        hyperparameters={
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in group.hyperparameters.items()
+            if key != "param_names"
+        },
+        weight_decay_is_default=_is_default(recorded, group, coefficient),
+        foreign_tensors=tuple(
+            f"{tensor.dtype} {format_shape(tensor.shape)}"
+            for position, tensor in tensors
+            if position not in names.of_tensor
+        ),
+        missing_keys=_missing_keys(recorded.chain[-1], group),
+        flat_parameters=tuple(names.of_tensor.get(position, "") for position, tensor in tensors if tensor.flat),
+        distributed_parameters=tuple(
+            names.of_tensor.get(position, "") for position, each in tensors if each.distributed
+        ),
+        updates_together=_updates_together(group.hyperparameters, [tensor.device for _, tensor in tensors]),
+    )
+
+
+def _updates_together(group: Mapping[str, Any], devices: Iterable[str]) -> bool:
+    """Whether torch's classes take their foreach or fused step: where it is asked for, and by default on a GPU."""
+    if "foreach" not in group or group.get("differentiable"):
+        return False
+    if group["foreach"] or group.get("fused"):
+        return True
+    return group["foreach"] is None and not group.get("fused") and FOREACH_DEVICES.issuperset(devices)
+
+
+def _lr_that_counts(recorded: RecordedOptimizer, index: int, place: str) -> float | None:
+    """The largest learning rate that the group had or names: at the first step, a warm-up has made it tiny."""
+    group = recorded.groups[index].hyperparameters
+    if group.get("lr") is None:
+        return None
+    constructed = recorded.construction[index].lr if index < len(recorded.construction) else None
+    named = [group[key] for key in LR_KEYS if isinstance(group.get(key), int | float)]
+    rates: list[float] = [_number(group["lr"], "lr", place), *named, *([constructed] if constructed else [])]
+    return max(rates)
+
+
+def _missing_keys(innermost: RecordedOptimizerClass, group: RecordedGroup) -> tuple[str, ...]:
+    if not group.is_inner:
+        return ()
+    return tuple(
+        key
+        for key in innermost.defaults
+        if key not in group.hyperparameters and (innermost.type, key) not in NOT_LOOKED_UP
+    )
+
+
+def _number(value: Any, key: str, place: str) -> float:  # noqa: ANN401 - of the user's code
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be a finite number")
+    if value < 0 and key in COEFFICIENT_KEYS:
+        raise OptimizerError(f"{place}: {key} is {value!r}", f"{key} must be 0 or more: below 0 weights grow")
+    return float(value)
+
+
+def _is_default(recorded: RecordedOptimizer, group: RecordedGroup, coefficient: float) -> bool | None:
+    """Whether no code set the coefficient; None if it equals the default and the group's making was not seen."""
+    defaults = [default for part in recorded.chain if (default := _default_weight_decay(part)) is not None]
+    if defaults and coefficient not in defaults:
+        return False
+    if group.keys is not None:
+        return not (any(key in COEFFICIENT_KEYS for key in (*recorded.set_names, *group.keys)))
+    return None if defaults else False
+
+
+def _default_weight_decay(part: RecordedOptimizerClass) -> float | None:
+    if isinstance(part.default_weight_decay, str):
+        facts = class_facts(part.types)
+        return facts.default if facts else None
+    return part.default_weight_decay
+
+
+def _with_sources(recorded: RecordedOptimizer, groups: tuple[ParamGroup, ...], names: _Names) -> tuple[ParamGroup, ...]:
+    """Say of each tensor that is not the model's what it is."""
+    from msgspec.structs import replace
+
+    foreign = [t for group in recorded.groups for t in group.tensors if t not in names.of_tensor]
+    if not foreign:
+        return groups
+    sources = _sources(recorded, foreign, names)
+    return tuple(
+        replace(group, foreign_sources=tuple(sources[t] for t in made.tensors if t not in names.of_tensor))
+        for group, made in zip(groups, recorded.groups, strict=True)
+    )
+
+
+def _sources(recorded: RecordedOptimizer, foreign: Sequence[int], names: _Names) -> dict[int, ForeignSource]:
+    former = {int(position): name for position, name in recorded.former_names.items()}
+    sources = {t: ForeignSource(kind="replaced", name=former[t]) for t in foreign if t in former}
+    rest = [t for t in foreign if t not in sources]
+    free: dict[tuple[int, ...], list[int]] = {}
+    for position in names.unheld:
+        free.setdefault(names.tensors[position].shape, []).append(position)
+    counts = Counter(names.tensors[t].shape for t in rest)
+    if any(count > len(free.get(shape, ())) for shape, count in counts.items()):
+        return sources | {t: ForeignSource(kind="unknown") for t in rest}
+    for t in rest:
+        twin = free[names.tensors[t].shape].pop(0)
+        is_copy = names.tensors[t].dtype == "float32" and names.tensors[twin].dtype in _LOW_PRECISION
+        kind = "float32 copy" if is_copy else "same shapes"
+        sources[t] = ForeignSource(kind=kind, name=names.of_tensor[twin])  # type: ignore[arg-type]
+    return sources

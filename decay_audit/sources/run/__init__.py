@@ -1,0 +1,14 @@
+"""Run a training script, unedited, and record the models and optimizers that it makes.
+
+    launch         a command -> its processes, with the recorder in them, until they end or take too long
+    hooks/         what is put first on their PYTHONPATH: sitecustomize, and the recorder, which imports nothing of this
+    read_records   the files that the recorder wrote -> Records
+    grouping       a Record -> the models and optimizers that belong to one audit together
+    inventory      recorded models -> an Inventory
+
+`optimizers.recorded` makes Observations of the recorded optimizers. Knows no torch, no role and no rule.
+"""
+
+from decay_audit.sources.run import grouping, inventory, launch, read_records
+
+__all__ = ["grouping", "inventory", "launch", "read_records"]

@@ -1,0 +1,68 @@
+"""Record, inside the user's training script, which optimizers and models it makes. Writes plain data to a file.
+
+    settings      what the tool asks for, from the environment
+    recording     all that was seen in this process, and the file that it is written to
+    construction  hooks on constructors of optimizers: what was set, what is the class's default
+    asked         hooks on nn.Module: which modules were asked for their parameters
+    choose        the model of an optimizer
+    variables     the name of a value in the code that made it
+    describe      the living optimizers, their models, modules and tensors as plain data
+    plain         one value as plain data
+    training      hooks on backward() and step(): the script is stopped where its training starts
+    ending        hooks on the end of the process: its error, its exit code, and the last writing
+
+It runs in the script's own environment: Python 3.8 or newer, torch 1.8 or newer, the standard library, and nothing of
+the rest of decay-audit.
+"""
+
+import importlib.util
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+VERSION = 1
+
+
+class _TorchFinder:
+    """A finder that lets torch be imported as usual, and starts the recorder when that is done."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002
+        if name != "torch":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec("torch")
+        if spec is None or spec.loader is None:
+            return None
+        exec_module = spec.loader.exec_module
+
+        def exec_and_arm(module: ModuleType) -> None:
+            exec_module(module)
+            arm()
+
+        spec.loader.exec_module = exec_and_arm  # type: ignore[method-assign]
+        return spec
+
+
+def wait_for_torch() -> None:
+    """Start the recorder when this process has imported torch, and say that this process was reached."""
+    from . import settings
+
+    settings.mark_reached("python")
+    sys.meta_path.insert(0, _TorchFinder())
+
+
+def arm() -> None:
+    """Set all hooks. What goes wrong is written on standard error and never stops the script."""
+    try:
+        from . import asked, construction, ending, settings, training
+
+        settings.mark_reached("torch")
+        asked.set_hooks()
+        construction.set_hooks()
+        training.set_hooks()
+        ending.set_hooks()
+    except Exception as error:
+        sys.stderr.write(f"decay-audit: the recorder does not work with this torch: {error!r}\n")
+        if os.environ.get("DECAY_AUDIT_DEBUG"):
+            raise

@@ -1,0 +1,153 @@
+"""The model of an optimizer: the module last asked for its parameters that holds all its tensors.
+
+Where no module holds all of them, the smallest modules that together do. All modules of the process are candidates.
+"""
+
+import gc
+from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
+
+import torch
+from torch import nn
+
+from . import asked, variables
+
+NamedModule = Tuple[str, nn.Module]
+
+_MAX_MODELS = 8
+_WRAPPED_CHILDREN = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
+_COEFFICIENTS = ("weight_decay", "wd")
+
+
+def groups_of(optimizer: Any) -> List[Dict[str, Any]]:
+    """The param groups of an optimizer; none if it has something else there."""
+    groups = getattr(optimizer, "param_groups", None)
+    return [group for group in groups if isinstance(group, dict)] if isinstance(groups, list) else []
+
+
+def tensors_of(group: Mapping[str, Any]) -> List[torch.Tensor]:
+    """The tensors of a group."""
+    tensors = group.get("params", ())
+    return (
+        [tensor for tensor in tensors if isinstance(tensor, torch.Tensor)] if isinstance(tensors, (list, tuple)) else []
+    )
+
+
+def summary(group: Mapping[str, Any]) -> Dict[str, Any]:
+    """What is compared later: the coefficient, the learning rate and the tensors of a group."""
+    coefficient = next((group[key] for key in _COEFFICIENTS if key in group), None)
+    tensors = [id(tensor) for tensor in tensors_of(group)]
+    return {"weight_decay": number(coefficient), "lr": number(group.get("lr")), "ids": tensors}
+
+
+def number(value: Any) -> Any:
+    """A finite number as such; a tensor with one element as its value; None for anything else."""
+    if isinstance(value, torch.Tensor):
+        if value.is_meta or value.numel() != 1:
+            return None
+        value = value.item()
+    try:
+        return float(value) if abs(float(value)) < float("inf") else None
+    except (TypeError, ValueError):
+        return None
+
+
+def wrapper_chain(optimizer: Any) -> List[Any]:
+    """List an optimizer and those that it wraps, outermost first."""
+    chain = [optimizer]
+    while True:
+        values = list(getattr(chain[-1], "__dict__", {}).values())
+        wrapped = {id(value): value for value in values if is_optimizer(value)}
+        if len(wrapped) != 1 or next(iter(wrapped)) in {id(part) for part in chain}:
+            return chain
+        chain.append(next(iter(wrapped.values())))
+
+
+def is_optimizer(value: Any) -> bool:
+    """Whether it has param groups and can step."""
+    if isinstance(value, (str, int, float, dict, list, tuple, set, torch.Tensor, nn.Module, type)):
+        return False
+    return isinstance(getattr(value, "param_groups", None), list) and callable(getattr(value, "step", None))
+
+
+def models_of(optimizer: Any, place: "variables.Place") -> List[NamedModule]:
+    """Choose the modules that hold the tensors of an optimizer, each with the name of its variable."""
+    wanted = {id(tensor) for group in groups_of(optimizer) for tensor in tensors_of(group)}
+    if not wanted:
+        return []
+    askers = asked.modules()
+    for module in askers:
+        if wanted <= parameter_ids(module):
+            return [_named(module, place)]
+    return [_named(module, place) for module in _cover(wanted, [*askers, *all_modules()])]
+
+
+def names_of_tensors(models: Iterable[NamedModule]) -> Dict[int, str]:
+    """The names of all parameters of the models, by the ids of the tensors."""
+    models = list(models)
+    names: Dict[int, str] = {}
+    for name, module in models:
+        prefix = name + "." if len(models) > 1 else ""
+        for key, tensor in nn.Module.named_parameters(module):
+            names.setdefault(id(tensor), prefix + key)
+    return names
+
+
+def parameter_ids(module: nn.Module) -> Set[int]:
+    """The ids of a module's parameters."""
+    try:
+        return {id(tensor) for part in parts(module) for tensor in part._parameters.values() if tensor is not None}
+    except AttributeError:  # its constructor has not run
+        return set()
+
+
+def parts(module: nn.Module) -> List[nn.Module]:
+    """The module and all modules in it, without calling its own methods."""
+    seen: Dict[int, nn.Module] = {}
+    stack = [module]
+    while stack:
+        part = stack.pop()
+        if id(part) not in seen:
+            seen[id(part)] = part
+            stack.extend(child for child in part.__dict__.get("_modules", {}).values() if child is not None)
+    return list(seen.values())
+
+
+def all_modules() -> List[nn.Module]:
+    """All modules that hold parameters and exist in this process."""
+    return [
+        value for value in gc.get_objects() if issubclass(type(value), nn.Module) and "_parameters" in value.__dict__
+    ]
+
+
+def unwrapped(module: nn.Module) -> nn.Module:
+    """The model inside of DataParallel, DistributedDataParallel and torch.compile."""
+    while True:
+        child = _WRAPPED_CHILDREN.get(type(module).__name__)
+        inner = None if child is None else module._modules.get(child)
+        if inner is None:
+            return module
+        module = inner
+
+
+def _cover(wanted: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
+    """Choose modules that hold the tensors: each time the one that holds most of the rest, and is the smallest.
+
+    A module that holds all of them comes first, of several the smallest: a parent may add a frozen copy, as EMA does.
+    """
+    held = {id(module): (module, parameter_ids(module)) for module in candidates}
+    chosen: List[nn.Module] = []
+    rest = set(wanted)
+    while rest and len(chosen) < _MAX_MODELS:
+        ranked = [(len(ids & rest), -len(ids), module) for module, ids in held.values() if ids & rest]
+        if not ranked:
+            break
+        most = max(ranked, key=lambda entry: entry[:2])
+        chosen.append(most[2])
+        rest -= held[id(most[2])][1]
+    return chosen
+
+
+def _named(module: nn.Module, place: "variables.Place") -> NamedModule:
+    inner = unwrapped(module)
+    name = place.name_of(module) or place.name_of(inner) or variables.referring_name(module)
+    return name or type(inner).__name__, module

@@ -1,0 +1,92 @@
+"""Hooks on constructors of optimizers: each new optimizer is recorded with what code set, and what it left out.
+
+`Optimizer.__new__` sees every construction with the arguments of the outermost call; the class's `__init__` is wrapped
+there, when its first instance is made.
+"""
+
+import functools
+import inspect
+from typing import Any, Callable, Dict, List, Set, Tuple
+
+import torch
+
+from . import recording, variables
+
+_WRAPPED_CLASSES: "Set[type]" = set()
+_UNDER_CONSTRUCTION: Dict[int, "ConstructionSeen"] = {}
+
+
+class ConstructionSeen:
+    """What is known of an optimizer while its constructor runs.
+
+    Attributes:
+        set_names: names of the arguments that the caller gave.
+        group_keys: each group, with the keys that it had before the class's defaults were added.
+        place: the code that makes it.
+    """
+
+    def __init__(self, set_names: List[str], place: "variables.Place") -> None:
+        self.set_names = set_names
+        self.group_keys: List[Tuple[Dict[str, Any], List[str]]] = []
+        self.place = place
+
+
+def set_hooks() -> None:
+    """Hook the base class of all optimizers."""
+    base = torch.optim.Optimizer
+    new = base.__new__
+
+    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:  # noqa: N807, ARG001
+        try:
+            _wrap_init(cls)
+        except Exception as error:
+            recording.note(f"{cls.__name__} could not be watched: {error!r}")
+        return new(cls)
+
+    base.__new__ = staticmethod(__new__)  # type: ignore[method-assign]
+    base.add_param_group = _watched_add_param_group(base.add_param_group)  # type: ignore[method-assign]
+
+
+def _wrap_init(cls: type) -> None:
+    if cls in _WRAPPED_CLASSES:
+        return
+    _WRAPPED_CLASSES.add(cls)
+    init = cls.__init__  # type: ignore[misc]
+
+    @functools.wraps(init)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
+        if id(self) in _UNDER_CONSTRUCTION:  # a base class's constructor
+            init(self, *args, **kwargs)
+            return
+        _UNDER_CONSTRUCTION[id(self)] = ConstructionSeen(_set_names(init, self, args, kwargs), variables.caller())
+        try:
+            init(self, *args, **kwargs)
+        finally:
+            construction = _UNDER_CONSTRUCTION.pop(id(self))
+        recording.add_optimizer(self, construction)
+
+    cls.__init__ = __init__  # type: ignore[misc]
+
+
+def _set_names(init: Callable[..., None], self: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[str]:
+    try:
+        arguments = inspect.signature(init).bind_partial(self, *args, **kwargs).arguments
+    except (TypeError, ValueError):
+        return list(kwargs)
+    return list(dict.fromkeys([*list(arguments)[1:], *kwargs]))
+
+
+def _watched_add_param_group(add: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(add)
+    def add_param_group(self: Any, param_group: Any) -> None:
+        keys = list(param_group) if isinstance(param_group, dict) else []
+        add(self, param_group)
+        if not isinstance(param_group, dict):
+            return
+        construction = _UNDER_CONSTRUCTION.get(id(self))
+        if construction is not None:
+            construction.group_keys.append((param_group, keys))
+        else:
+            recording.add_group(self, param_group, keys)
+
+    return add_param_group

@@ -1,0 +1,203 @@
+"""Living optimizers go in; out come they, their models, modules and tensors as plain data that refers by index.
+
+A tensor is described once, a module once, a class once: ties are seen by the same index.
+"""
+
+from typing import Any, Dict, List, Tuple
+
+import torch
+from torch import nn
+
+from . import choose, plain, recording, variables
+
+Data = Dict[str, Any]
+
+
+class _Tables:
+    """What is described so far; `index_of` gives the position of a value by its id."""
+
+    def __init__(self) -> None:
+        self.classes: List[Data] = []
+        self.modules: List[Data] = []
+        self.tensors: List[Data] = []
+        self.index_of: Dict[int, int] = {}
+        self.alive: List[Any] = []  # no id is used twice while its value lives
+        self.containers: List[Tuple[Data, str, List[nn.Module]]] = []
+
+    def add(self, table: List[Data], value: Any, data: Data) -> int:
+        self.index_of[id(value)] = len(table)
+        self.alive.append(value)
+        table.append(data)
+        return len(table) - 1
+
+
+def describe(seen: "List[recording.SeenOptimizer]", place: "variables.Place") -> Data:
+    """Describe optimizers and all that belongs to them."""
+    tables = _Tables()
+    models: Dict[int, int] = {}
+    model_list: List[Data] = []
+    optimizers = []
+    for optimizer in seen:
+        for name, module in optimizer.models:
+            if id(module) not in models:
+                models[id(module)] = len(model_list)
+                model_list.append(_model(name, module, tables))
+        optimizers.append(_optimizer(optimizer, [models[id(module)] for _, module in optimizer.models], tables, place))
+    for data, name, members in tables.containers:
+        unseen = [member for member in members if id(member) not in tables.index_of and choose.parameter_ids(member)]
+        if unseen:
+            data.setdefault("unregistered", []).append([name, len(unseen)])
+    return {
+        "classes": tables.classes,
+        "modules": tables.modules,
+        "tensors": tables.tensors,
+        "models": model_list,
+        "optimizers": optimizers,
+        "outside": _trained_outside(tables),
+    }
+
+
+def _model(name: str, module: nn.Module, tables: _Tables) -> Data:
+    data: Data = {"name": name, "module": _module(module, tables), "raw_names": {}}
+    if type(module).named_parameters is not nn.Module.named_parameters:
+        own_names = ((id(tensor), own) for own, tensor in module.named_parameters())
+        data["raw_names"] = {str(tables.index_of[key]): own for key, own in own_names if key in tables.index_of}
+    for part in choose.parts(module):
+        for tensor, shape in plain.whole_shapes(part):
+            if id(tensor) in tables.index_of:
+                tables.tensors[tables.index_of[id(tensor)]]["shape"] = shape
+    return data
+
+
+def _module(root: nn.Module, tables: _Tables) -> int:
+    """Describe a module and all modules in it, without recursion: models may be deep."""
+    stack = [root]
+    while stack:
+        module = stack.pop()
+        if id(module) in tables.index_of:
+            continue
+        settings, containers = plain.plain_attributes(module)
+        data: Data = {
+            "class": _class(type(module), tables),
+            "parameters": [
+                [leaf, _tensor(tensor, tables)] for leaf, tensor in module._parameters.items() if tensor is not None
+            ],
+            "buffers": {
+                leaf: plain.shape(tensor)
+                for leaf, tensor in module._buffers.items()
+                if isinstance(tensor, torch.Tensor)
+            },
+            "settings": settings,
+            "declaration": plain.declaration(module),
+        }
+        if isinstance(module, torch.jit.ScriptModule):
+            data["scripted"], data["settings"] = plain.scripted(module)
+        tables.add(tables.modules, module, data)
+        tables.containers += [(data, name, members) for name, members in containers]
+        stack.extend(child for child in module._modules.values() if child is not None)
+    for module in choose.parts(root):
+        children = [(name, child) for name, child in module._modules.items() if child is not None]
+        data = tables.modules[tables.index_of[id(module)]]
+        data["children"] = [[name, tables.index_of[id(child)]] for name, child in children]
+    return tables.index_of[id(root)]
+
+
+def _class(cls: type, tables: _Tables) -> int:
+    if id(cls) in tables.index_of:
+        return tables.index_of[id(cls)]
+    quantized = cls.__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
+    data = {
+        "types": plain.type_names(cls),
+        "scripted": issubclass(cls, torch.jit.ScriptModule),
+        "quantized": quantized and not cls.__name__.endswith("PackedParams"),
+    }
+    return tables.add(tables.classes, cls, data)
+
+
+def _tensor(tensor: torch.Tensor, tables: _Tables) -> int:
+    if id(tensor) in tables.index_of:
+        return tables.index_of[id(tensor)]
+    return tables.add(tables.tensors, tensor, plain.tensor(tensor))
+
+
+def _optimizer(seen: "recording.SeenOptimizer", models: List[int], tables: _Tables, place: "variables.Place") -> Data:
+    optimizer = seen.reference()
+    groups = choose.groups_of(optimizer)
+    chain = choose.wrapper_chain(optimizer)
+    inner_groups = choose.groups_of(chain[-1])
+    known = set(tables.index_of)
+    data: Data = {
+        "name": place.name_of(optimizer) or variables.referring_name(optimizer) or "optimizer",
+        "file": seen.file,
+        "line": seen.line,
+        "models": models,
+        "chain": [plain.optimizer_class(part) for part in chain],
+        "set_names": seen.set_names,
+        "groups": [],
+        "stepping": optimizer is recording.STEPPING,
+        "former_names": {},
+    }
+    for index, group in enumerate(groups):
+        tensors = choose.tensors_of(group)
+        data["groups"].append(
+            {
+                "hyperparameters": {key: plain.value(value) for key, value in group.items() if key != "params"},
+                "tensors": [_tensor(tensor, tables) for tensor in tensors],
+                "keys": seen.keys_of(group, index),
+                "is_inner": any(group is inner for inner in inner_groups),
+            }
+        )
+        for tensor in tensors:
+            if id(tensor) not in known:
+                _name_foreign(tensor, data, seen, tables, place)
+    data["construction"] = [
+        {**group, "ids": None, "tensors": [tables.index_of.get(key, -1) for key in group["ids"]]}
+        for group in seen.groups
+    ]
+    _add_gradients(groups, tables)
+    return data
+
+
+def _name_foreign(
+    tensor: torch.Tensor, data: Data, seen: "recording.SeenOptimizer", tables: _Tables, place: "variables.Place"
+) -> None:
+    """Name a tensor that no model holds: as it was called when the optimizer was made, or by its variable."""
+    index = tables.index_of[id(tensor)]
+    former = seen.names.get(id(tensor))
+    if former is not None:
+        data["former_names"][str(index)] = former
+    else:
+        tables.tensors[index]["name"] = place.name_of(tensor) or variables.referring_name(tensor)
+
+
+def _add_gradients(groups: List[Data], tables: _Tables) -> None:
+    """Say of each tensor whether it has a gradient, where the first step is about to use them.
+
+    In a backward pass that steps parameter by parameter, and in engines that keep gradients elsewhere, nothing is
+    known.
+    """
+    if recording.STEPPING is None or recording.IN_BACKWARD:
+        return
+    tensors = [tensor for group in groups for tensor in choose.tensors_of(group)]
+    if any(tensor.grad is not None for tensor in tensors):
+        for tensor in tensors:
+            tables.tensors[tables.index_of[id(tensor)]]["gradient"] = plain.gradient(tensor)
+
+
+def _trained_outside(tables: _Tables) -> List[List[Any]]:
+    """Count the trainable parameters with a gradient that are in no optimizer and in no model, by module."""
+    if recording.STEPPING is None or recording.IN_BACKWARD:
+        return []
+    found: Dict[str, int] = {}
+    counted = set(tables.index_of)
+    for module in choose.all_modules():
+        for tensor in module._parameters.values():
+            if tensor is not None and id(tensor) not in counted and _has_gradient(tensor):
+                counted.add(id(tensor))
+                name = type(module).__name__
+                found[name] = found.get(name, 0) + 1
+    return [[name, count] for name, count in found.items()]
+
+
+def _has_gradient(tensor: torch.Tensor) -> bool:
+    return bool(tensor.requires_grad) and tensor.is_leaf and tensor.grad is not None

@@ -1,0 +1,169 @@
+"""All that was seen in this process: optimizers as they were made, counts of steps, notes. Written as JSON."""
+
+import gc
+import json
+import os
+import sys
+import time
+import weakref
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+
+from . import VERSION, choose, settings, variables
+
+_COST = 20
+"""A record is not written again before this many times the time that the last writing took."""
+
+
+class SeenOptimizer:
+    """An optimizer, and what was seen when it was made.
+
+    Attributes:
+        models: the modules that hold its tensors, each with the name of its variable.
+        names: the names of the models' tensors then, by id: a tensor that is replaced later keeps its old name here.
+        groups: coefficient, learning rate and tensors of each group then.
+    """
+
+    def __init__(self, optimizer: Any, construction: Any) -> None:
+        self.reference = weakref.ref(optimizer)
+        self.type_name = type(optimizer).__name__
+        self.set_names: List[str] = construction.set_names
+        self.group_keys: List[Tuple[Dict[str, Any], List[str]]] = list(construction.group_keys)
+        self.file, self.line = construction.place.where()
+        self.models = choose.models_of(optimizer, construction.place)
+        self.names = choose.names_of_tensors(self.models)
+        self.groups: List[Dict[str, Any]] = [choose.summary(group) for group in choose.groups_of(optimizer)]
+        self.steps = 0
+
+    def keys_of(self, group: Any, index: int) -> Optional[List[str]]:
+        """The keys that code set in a group; None if it was not made by the constructor or `add_param_group`."""
+        for known, keys in self.group_keys:
+            if known is group:
+                return keys
+        if len(self.group_keys) > index:  # load_state_dict() replaces the groups and keeps their order
+            return self.group_keys[index][1]
+        return None
+
+
+OPTIMIZERS: List[SeenOptimizer] = []
+NOTES: List[str] = []
+BACKWARD_CALLS = 0
+STEPS = 0
+STEPPING: Any = None
+"""The optimizer whose first step is about to be taken, while the record of that moment is written."""
+IN_BACKWARD = False
+"""Whether that step is taken inside a backward pass."""
+_WRITTEN_AT = 0.0
+_WRITING_TOOK = 0.0
+_CREATED_BY = os.getpid()
+
+
+def note(text: str) -> None:
+    """Keep a sentence for the report."""
+    if text not in NOTES:
+        NOTES.append(text)
+
+
+def add_optimizer(optimizer: Any, construction: Any) -> None:
+    """Record an optimizer that has been made, and write what is known: the script may be killed before it ends."""
+    _forget_what_the_parent_saw()
+    try:
+        OPTIMIZERS.append(SeenOptimizer(optimizer, construction))
+        if time.time() - _WRITTEN_AT > _COST * _WRITING_TOOK:
+            write("running")
+    except Exception as error:
+        note(f"an optimizer of class {type(optimizer).__name__} could not be recorded: {error!r}")
+        if os.environ.get("DECAY_AUDIT_DEBUG"):
+            raise
+
+
+def add_group(optimizer: Any, group: Dict[str, Any], keys: List[str]) -> None:
+    """Record a group that was added to a finished optimizer."""
+    for seen in OPTIMIZERS:
+        if seen.reference() is optimizer:
+            seen.group_keys.append((group, keys))
+            seen.groups.append(choose.summary(group))
+
+
+def living() -> List[SeenOptimizer]:
+    """The optimizers that still exist, without those that another one wraps."""
+    gc.collect()
+    alive = [seen for seen in OPTIMIZERS if seen.reference() is not None]
+    inside = {id(part) for seen in alive for part in choose.wrapper_chain(seen.reference())[1:]}
+    return [seen for seen in alive if id(seen.reference()) not in inside]
+
+
+def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None) -> bool:
+    """Write the record of this process. Nothing is written where no optimizer exists any more.
+
+    Returns:
+        Whether the record has optimizers.
+    """
+    global _WRITTEN_AT, _WRITING_TOOK
+    from . import describe
+
+    started = time.time()
+    seen = living()
+    document: Dict[str, Any] = {
+        "version": VERSION,
+        "pid": os.getpid(),
+        "rank": _number("RANK", 0),
+        "world": _number("WORLD_SIZE", 1),
+        "python": sys.version.split()[0],
+        "executable": sys.executable,
+        "torch": str(torch.__version__),
+        "arguments": list(sys.argv),
+        "status": status,
+        "moment": moment,
+        "error": error,
+        "backward_calls": BACKWARD_CALLS,
+        "steps": STEPS,
+        "optimizers_made": len(OPTIMIZERS),
+        "notes": NOTES,
+    }
+    document.update(describe.describe(seen, variables.caller()))
+    if not seen and os.path.exists(_path("record")):
+        _add_ending({"status": status, "moment": moment, "error": error})
+    else:
+        _write("record", document)
+    _WRITTEN_AT = time.time()
+    _WRITING_TOOK = _WRITTEN_AT - started
+    return bool(seen)
+
+
+def _add_ending(ending: Dict[str, Any]) -> None:
+    """The optimizers are gone: keep what was written of them when they were made, and say how the script ended."""
+    _write("ending", ending)
+
+
+def _number(variable: str, default: int) -> int:
+    value = os.environ.get(variable, "")
+    return int(value) if value.isdigit() else default
+
+
+def _path(kind: str) -> str:
+    return os.path.join(settings.FOLDER, f"{kind}-{os.getpid()}.json")
+
+
+def _write(kind: str, document: Dict[str, Any]) -> None:
+    if not settings.FOLDER:
+        return
+    temporary = _path(kind) + ".part"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(document, file, default=repr)
+    os.replace(temporary, _path(kind))
+
+
+def _forget_what_the_parent_saw() -> None:
+    """A forked process that makes optimizers of its own begins anew; another one goes on with those of its parent."""
+    global BACKWARD_CALLS, STEPS, _CREATED_BY
+    if forked():
+        _CREATED_BY = os.getpid()
+        BACKWARD_CALLS = STEPS = 0
+        OPTIMIZERS.clear()
+
+
+def forked() -> bool:
+    """Whether this process is a fork of the one that its optimizers were made in."""
+    return os.getpid() != _CREATED_BY

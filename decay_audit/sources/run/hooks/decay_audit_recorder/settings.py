@@ -1,0 +1,45 @@
+"""What the tool asks the recorder for: the folder for its files, and where to stop. Read from the environment."""
+
+import json
+import os
+from typing import Any, Dict
+
+VARIABLE = "DECAY_AUDIT_RUN"
+
+
+def _read() -> Dict[str, Any]:
+    try:
+        settings = json.loads(os.environ.get(VARIABLE, "{}"))
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+_SETTINGS = _read()
+
+FOLDER: str = _SETTINGS.get("folder", "")
+"""Where records are written; "" where nothing is recorded to a file."""
+
+UNTIL: str = str(_SETTINGS.get("until", "first-step"))
+"""`made`, `first-step`, a number of steps, or `end`."""
+
+WATCH: bool = bool(_SETTINGS.get("watch"))
+"""Whether to train on and report each change of the groups."""
+
+
+def steps_before_stop() -> float:
+    """How many steps of optimizers are let through before the script is stopped."""
+    if WATCH or UNTIL == "end":
+        return float("inf")
+    return float(UNTIL) if UNTIL.isdigit() else 0.0
+
+
+def mark_reached(what: str) -> None:
+    """Leave an empty file that says how far this process came: `python` or `torch`."""
+    if not FOLDER:
+        return
+    try:
+        with open(os.path.join(FOLDER, f"reached-{what}-{os.getpid()}"), "w"):
+            pass
+    except OSError:
+        pass

@@ -1,0 +1,146 @@
+"""Hooks on backward() and step(): when the asked step is reached, write the record and stop the script.
+
+The script is stopped by a SystemExit: `except Exception` does not catch it, and Python ends without a traceback. Code
+that swallows it meets it again at its next step, and at last the process is ended.
+"""
+
+import contextlib
+import functools
+import os
+import sys
+import threading
+from typing import Any, Callable, Set
+
+import torch
+
+from . import choose, recording, settings
+
+_SECONDS_TO_END = 10.0
+_MAX_SWALLOWED = 3
+_MAX_BACKWARD_CALLS = 200
+"""After so many backward passes without a step, no optimizer of torch does the steps."""
+
+
+class TrainingStopped(SystemExit):
+    """The script has reached the step before which it is stopped."""
+
+
+_WRAPPED_CLASSES: Set[type] = set()
+_IN_BACKWARD = False
+STOPPED = 0
+"""How often the script was stopped in this process."""
+
+
+def set_hooks() -> None:
+    """Hook backward passes, steps of all optimizers, and torch.save."""
+    torch.autograd.backward = _watched_backward(torch.autograd.backward)
+    torch.save = _saves_unless_stopped(torch.save)
+    register = getattr(sys.modules["torch.optim.optimizer"], "register_optimizer_step_pre_hook", None)
+    if register is not None:
+        register(_before_step)
+    else:
+        _watch_steps_of_new_classes()
+
+
+def _watched_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(backward)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        global _IN_BACKWARD
+        _before_backward()
+        _IN_BACKWARD = True
+        try:
+            return backward(*args, **kwargs)
+        finally:
+            _IN_BACKWARD = False
+
+    return watched
+
+
+def _before_backward() -> None:
+    recording.BACKWARD_CALLS += 1
+    if STOPPED:
+        stop("backward")
+    if recording.OPTIMIZERS and settings.UNTIL == "made" and not settings.WATCH:
+        stop("backward")
+    if recording.BACKWARD_CALLS > _MAX_BACKWARD_CALLS and recording.STEPS == 0 and settings.steps_before_stop() == 0:
+        stop("backward without step")
+
+
+def _before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
+    if not (args or kwargs) and not STOPPED and not _has_gradient(optimizer):
+        return  # without gradients and without a closure, a step changes nothing
+    if settings.steps_before_stop() <= recording.STEPS:
+        stop("step", optimizer)
+    recording.STEPS += 1
+
+
+def _has_gradient(optimizer: Any) -> bool:
+    return any(tensor.grad is not None for group in choose.groups_of(optimizer) for tensor in choose.tensors_of(group))
+
+
+def _watch_steps_of_new_classes() -> None:
+    """Torch before 2.0 has no hook for all optimizers: wrap the `step` of each class at its first instance."""
+    add_optimizer = recording.add_optimizer
+
+    def add(optimizer: Any, made: Any) -> None:
+        _wrap_step(type(optimizer))
+        add_optimizer(optimizer, made)
+
+    recording.add_optimizer = add  # type: ignore[assignment]
+
+
+def _wrap_step(cls: type) -> None:
+    owner = next((base for base in cls.__mro__ if "step" in base.__dict__), None)
+    if owner is None or owner in _WRAPPED_CLASSES:
+        return
+    _WRAPPED_CLASSES.add(owner)
+    step = owner.step  # type: ignore[attr-defined]
+
+    @functools.wraps(step)
+    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _before_step(self, args, kwargs)
+        return step(self, *args, **kwargs)
+
+    owner.step = watched  # type: ignore[attr-defined]
+
+
+def _saves_unless_stopped(save: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(save)
+    def save_unless_stopped(*args: Any, **kwargs: Any) -> Any:
+        return None if STOPPED else save(*args, **kwargs)  # `finally` and `with` still run, and may save
+
+    return save_unless_stopped
+
+
+def stop(moment: str, optimizer: Any = None) -> None:
+    """Write the record the first time, and raise TrainingStopped; end the process if that was swallowed before."""
+    global STOPPED
+    STOPPED += 1
+    if STOPPED == 1:
+        recording.IN_BACKWARD = _IN_BACKWARD
+        recording.STEPPING = optimizer
+        recording.write("stopped", moment)
+        recording.STEPPING = None
+        settings.mark_reached("stop")
+        _end_later()
+    elif STOPPED > _MAX_SWALLOWED:
+        end_process()
+    raise TrainingStopped(0)
+
+
+def _end_later() -> None:
+    """End the process if it is still there after a while: threads, other processes or its own code may hold it up."""
+    timer = threading.Timer(_SECONDS_TO_END, end_process)
+    timer.daemon = True
+    timer.start()
+
+
+def end_process() -> None:
+    """End this process at once, with success: the record is written."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    _EXIT(0)
+
+
+_EXIT = os._exit

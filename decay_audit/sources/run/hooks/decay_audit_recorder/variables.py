@@ -1,0 +1,83 @@
+"""The names that code gives to its values: the variable or attribute that holds a model, an optimizer, a tensor."""
+
+import gc
+import os
+import sys
+from types import FrameType
+from typing import Any, Dict, Iterator, List, Tuple
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+_MAX_FRAMES = 40
+_MAX_ATTRIBUTES = 400
+
+
+class Place:
+    """The code that was running, from the inside out.
+
+    Attributes:
+        frames: running functions, without those of this package.
+    """
+
+    def __init__(self, frames: List[FrameType]) -> None:
+        self.frames = frames
+
+    def where(self) -> Tuple[str, int]:
+        """The file and line of the innermost function that is not part of an installed package."""
+        own = [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
+        for frame in own or self.frames:
+            return frame.f_code.co_filename, frame.f_lineno
+        return "", 0
+
+    def name_of(self, value: Any) -> str:
+        """The name of a variable or attribute that holds the value; "" if there is none."""
+        own = [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
+        for frame in own:
+            for name, candidate in _names(frame):
+                if candidate is value:
+                    return name
+        return ""
+
+
+def caller() -> Place:
+    """Find the code that calls, outside of this package."""
+    frames: List[FrameType] = []
+    frame = sys._getframe(1)
+    while frame is not None and len(frames) < _MAX_FRAMES:
+        if not frame.f_code.co_filename.startswith((_HERE, "<frozen")):
+            frames.append(frame)
+        frame = frame.f_back  # type: ignore[assignment]
+    return Place(frames)
+
+
+def is_installed(filename: str) -> bool:
+    """Whether a file belongs to an installed package, or to Python itself."""
+    return "site-packages" in filename or "dist-packages" in filename or filename.startswith(("<", sys.prefix + os.sep))
+
+
+def _names(frame: FrameType) -> Iterator[Tuple[str, Any]]:
+    """Local variables, then attributes of `self`, then the module's own names."""
+    local: Dict[str, Any] = dict(frame.f_locals)
+    owner = local.pop("self", None)
+    yield from _public(local)
+    if owner is not None:
+        attributes = getattr(owner, "__dict__", {})
+        yield from _public(attributes.get("_modules") or {})
+        yield from _public(attributes)
+    if frame.f_code.co_name != "<module>" and not is_installed(frame.f_code.co_filename):
+        yield from _public(frame.f_globals)
+
+
+def _public(names: Dict[str, Any]) -> Iterator[Tuple[str, Any]]:
+    for name, value in list(names.items())[:_MAX_ATTRIBUTES]:
+        if isinstance(name, str) and not name.startswith("__"):
+            yield name.lstrip("_"), value
+
+
+def referring_name(value: Any) -> str:
+    """The name under which a module's or object's own names hold a value; "" if there is none."""
+    for holder in gc.get_referrers(value):
+        if type(holder) is dict:
+            for name, candidate in list(holder.items()):
+                if candidate is value and isinstance(name, str) and name.isidentifier() and not name.startswith("__"):
+                    return name.lstrip("_")
+    return ""

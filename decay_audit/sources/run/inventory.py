@@ -1,0 +1,200 @@
+"""Recorded models become an Inventory, as `sources.module.walk` makes it of a live module: names, owners and ties."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.parameters import Declaration, Owner, Parameter, declared_no_decay
+from decay_audit.model.records import Record, RecordedDeclaration, RecordedModel, RecordedModule
+from decay_audit.model.wrapper_classes import wrapped_child
+from decay_audit.text import count_noun, first_few
+
+_MAX_VISITS = 256
+"""How often one module is visited: modules that are shared at every level have exponentially many names."""
+
+
+class _ModuleVisit(Struct, frozen=True):
+    """A module under one of its names; as in `sources.module.walk.visit_modules`."""
+
+    module: int
+    raw: str
+    name: str
+    parent: Owner | None
+    declaring: tuple[Owner, ...]
+    path: tuple[int, ...]
+
+
+class RecordedContents(Struct, frozen=True, kw_only=True):
+    """An inventory, and the names of its parameters by tensor."""
+
+    inventory: Inventory
+    names: Mapping[int, str]
+
+
+class _Walk:
+    """One pass over the modules of a record."""
+
+    def __init__(self, record: Record, raw_names: Mapping[str, str]) -> None:
+        self.record = record
+        self.raw_names = raw_names
+        self.parameters: dict[int, Parameter] = {}
+        self.tied: dict[int, list[str]] = {}
+        self.names: set[str] = set()
+        self.visits: dict[int, int] = {}
+        self.notes: list[str] = []
+
+    def run(self, first: Sequence[_ModuleVisit]) -> None:
+        stack = [*reversed(first)]
+        while stack:
+            visit = stack.pop()
+            count = self.visits[visit.module] = self.visits.get(visit.module, 0) + 1
+            if count == 1:
+                stack += reversed([*self._first(visit)])
+            elif count <= _MAX_VISITS and visit.module not in visit.path:
+                stack += reversed([*self._further(visit)])
+
+    def _first(self, visit: _ModuleVisit) -> Iterator[_ModuleVisit]:
+        module = self.record.modules[visit.module]
+        own, children = module.parameters, dict(module.children)
+        if not own and not children:
+            return
+        types = _types(module, self.record)
+        wraps = wrapped_child(types)
+        if wraps not in children:
+            wraps = None
+        owner, declaring = visit.parent, visit.declaring
+        if wraps is None or own:
+            owner = self._owner(visit, module, types)
+            declaring = (owner, *declaring) if owner.declaration is not None else declaring
+            self._collect(visit, owner, declaring)
+        yield from _children(visit, module, wraps, owner, declaring)
+
+    def _collect(self, visit: _ModuleVisit, owner: Owner, declaring: tuple[Owner, ...]) -> None:
+        for leaf, position in self.record.modules[visit.module].parameters:
+            name, raw = visit.name + leaf, visit.raw + leaf
+            if position in self.parameters:
+                self._tie(position, name)
+                continue
+            if name in self.names:  # a wrapper's own tensor has the name of a tensor of the model inside
+                name = raw
+            self.names.add(name)
+            tensor = self.record.tensors[position]
+            self.parameters[position] = Parameter(
+                name=name,
+                raw_name=self.raw_names.get(str(position), raw),
+                shape=tensor.shape,
+                dtype=tensor.dtype,
+                owner=owner,
+                trainable=tensor.trainable,
+                lazy=tensor.lazy,
+                attributes=tensor.attributes,
+                declared_no_decay=declared_no_decay(name, declaring, tensor.attributes),
+            )
+
+    def _further(self, visit: _ModuleVisit) -> Iterator[_ModuleVisit]:
+        module = self.record.modules[visit.module]
+        for leaf, position in module.parameters:
+            self._tie(position, visit.name + leaf)
+        yield from _children(visit, module, wrapped_child(_types(module, self.record)), None, ())
+
+    def _tie(self, position: int, name: str) -> None:
+        names = self.tied.setdefault(position, [])
+        if name not in self.names:
+            self.names.add(name)
+            names.append(name)
+
+    def _owner(self, visit: _ModuleVisit, module: RecordedModule, types: tuple[str, ...]) -> Owner:
+        own = {leaf: self.record.tensors[position].shape for leaf, position in module.parameters}
+        declared = module.declaration
+        if declared is not None:
+            self.notes += [f"{visit.name}{failure}; it is ignored" for failure in declared.failures]
+        self.notes += [
+            f"{visit.name}{attribute} holds {count_noun(count, 'module')} in a plain list or dict: torch does not "
+            "register their parameters"
+            for attribute, count in module.unregistered
+        ]
+        return Owner(
+            name=visit.name[:-1],
+            types=types,
+            parent=visit.parent,
+            tensors={**own, **module.buffers},
+            settings=module.settings,
+            declaration=_declaration(declared),
+        )
+
+
+def read(record: Record, models: Sequence[RecordedModel], target: str, loose: Sequence[int] = ()) -> RecordedContents:
+    """Make the inventory of models that are audited together; of several, each name begins with its model's.
+
+    Args:
+        target: what to call them.
+        loose: tensors of their optimizers that are parameters of no module.
+    """
+    walk = _Walk(record, {key: name for model in models for key, name in model.raw_names.items()})
+    if len(models) == 1 and not loose:
+        walk.run([_ModuleVisit(models[0].module, "", "", None, (), ())])
+    else:
+        root = Owner()
+        walk.run([_ModuleVisit(model.module, f"{model.name}.", f"{model.name}.", root, (), ()) for model in models])
+        for number, position in enumerate(loose):
+            walk.parameters[position] = _loose(record, position, number, root, walk.names)
+    parameters = {
+        position: replace(parameter, tied_to=tuple(walk.tied.get(position, ())))
+        for position, parameter in walk.parameters.items()
+    }
+    return RecordedContents(
+        inventory=Inventory(
+            target=target, parameters=tuple(parameters.values()), notes=tuple(_notes(walk, parameters))
+        ),
+        names={position: parameter.name for position, parameter in parameters.items()},
+    )
+
+
+def _loose(record: Record, position: int, number: int, root: Owner, names: set[str]) -> Parameter:
+    tensor = record.tensors[position]
+    name = tensor.name if tensor.name and tensor.name not in names else f"{tensor.name or 'tensor'}_{number}"
+    names.add(name)
+    return Parameter(
+        name=name,
+        raw_name=name,
+        shape=tensor.shape,
+        dtype=tensor.dtype,
+        owner=root,
+        trainable=tensor.trainable,
+        attributes=tensor.attributes,
+    )
+
+
+def _declaration(declared: RecordedDeclaration | None) -> Declaration | None:
+    if declared is None or declared.failures:
+        return None
+    return Declaration(
+        names=declared.no_weight_decay,
+        keywords=declared.no_weight_decay_keywords,
+        patterns=declared.no_weight_decay_patterns,
+    )
+
+
+def _types(module: RecordedModule, record: Record) -> tuple[str, ...]:
+    """The class names of a module; a scripted one also has that of the class it was compiled from."""
+    return module.scripted or record.classes[module.class_].types
+
+
+def _children(
+    visit: _ModuleVisit, module: RecordedModule, wraps: str | None, owner: Owner | None, declaring: tuple[Owner, ...]
+) -> Iterator[_ModuleVisit]:
+    path = (*visit.path, visit.module)
+    for key, child in module.children:
+        raw = f"{visit.raw}{key}."
+        if key == wraps:
+            yield _ModuleVisit(child, raw, visit.name, visit.parent, visit.declaring, path)
+        else:
+            yield _ModuleVisit(child, raw, f"{visit.name}{key}.", owner, declaring, path)
+
+
+def _notes(walk: _Walk, parameters: Mapping[int, Parameter]) -> Iterator[str]:
+    yield from dict.fromkeys(walk.notes)
+    if lazy := [parameter.name for parameter in parameters.values() if parameter.lazy]:
+        yield f"{first_few(lazy, 3)}: lazy, without a shape before the first forward pass"

@@ -1,0 +1,209 @@
+"""Run a command with the recorder in its Python processes, and wait until they end, train, or take too long.
+
+The command's standard output goes to standard error: standard output belongs to the report. Interrupts reach all its
+processes, and none is left when this returns.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from decay_audit.errors import DecayAuditError
+
+HOOKS = Path(__file__).parent / "hooks"
+SETTINGS_VARIABLE = "DECAY_AUDIT_RUN"
+
+_POLL = 0.05
+_SECONDS_AFTER_STOP = 20.0
+"""How long the rest of the command may take after a process was stopped: other ranks, cleaning up."""
+_SECONDS_TO_UNWIND = 5.0
+
+
+class Launch(Struct, frozen=True, kw_only=True):
+    """What to run.
+
+    Attributes:
+        command: words of the command line.
+        folder: where the command runs.
+        records: an empty folder for what the recorder writes.
+        settings: further settings of the recorder.
+        timeout: seconds after which the command is interrupted; None for never.
+    """
+
+    command: tuple[str, ...]
+    folder: Path
+    records: Path
+    settings: Mapping[str, object]
+    timeout: float | None = None
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """How a command ended.
+
+    Attributes:
+        code: its exit code; negative for a signal.
+        timed_out: it was interrupted because it took too long.
+        cut_off: it was ended after the recorder had stopped the training in one of its processes.
+    """
+
+    code: int
+    seconds: float
+    timed_out: bool = False
+    cut_off: bool = False
+
+
+def run(launch: Launch) -> Ended:
+    """Run the command.
+
+    Raises:
+        DecayAuditError: it cannot be started.
+        KeyboardInterrupt: the user interrupted it; its processes were interrupted, too.
+    """
+    started = time.monotonic()
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the user's own command
+            launch.command,
+            cwd=launch.folder,
+            env=_environment(launch),
+            stdin=_stdin(),
+            stdout=_stderr(),
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise DecayAuditError(
+            f"cannot run {launch.command[0]}: {error.strerror}", "give a script (train.py) or a command that exists"
+        ) from error
+    try:
+        timed_out, cut_off = _wait(process, launch, started)
+    finally:
+        _end_all(process, launch.records)
+    return Ended(code=process.returncode, seconds=time.monotonic() - started, timed_out=timed_out, cut_off=cut_off)
+
+
+def _wait(process: "subprocess.Popen[bytes]", launch: Launch, started: float) -> tuple[bool, bool]:
+    """Wait for the end; tell whether it took too long, and whether it was cut off after a stop."""
+    stopped_at: float | None = None
+    while process.poll() is None:
+        now = time.monotonic()
+        if stopped_at is None and any(launch.records.glob("reached-stop-*")):
+            stopped_at = now
+        if stopped_at is not None and now - stopped_at > _SECONDS_AFTER_STOP:
+            return False, True
+        if launch.timeout is not None and now - started > launch.timeout:
+            return True, False
+        try:
+            process.wait(_POLL)
+        except subprocess.TimeoutExpired:
+            continue
+    return False, False
+
+
+def _end_all(process: "subprocess.Popen[bytes]", records: Path) -> None:
+    """Interrupt all processes of the command, so that each can write its record; then end them."""
+    if _signal_all(process, records, signal.SIGINT):
+        deadline = time.monotonic() + _SECONDS_TO_UNWIND
+        while time.monotonic() < deadline and _signal_all(process, records, 0):
+            time.sleep(_POLL)
+        _signal_all(process, records, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_all(process: "subprocess.Popen[bytes]", records: Path, number: int) -> bool:
+    """Send a signal to all processes of the command; tell whether any was there.
+
+    Launchers such as torchrun start their workers in sessions of their own: these are found by the recorder's marks.
+    """
+    process.poll()
+    reached = _send(os.killpg, process.pid, number)
+    for mark in records.glob("reached-python-*"):
+        pid = int(mark.name.rpartition("-")[2])
+        if _belongs(pid, records):
+            reached = _send(os.kill, pid, number) or reached
+    return reached
+
+
+def _send(send: Callable[[int, int], None], pid: int, number: int) -> bool:
+    try:
+        send(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def _belongs(pid: int, records: Path) -> bool:
+    """Whether the process is still one that writes to this folder: its number may have been given to another one."""
+    try:
+        return str(records).encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
+def _environment(launch: Launch) -> dict[str, str]:
+    settings = {"folder": str(launch.records), **launch.settings}
+    path = os.environ.get("PYTHONPATH")
+    return {
+        **os.environ,
+        SETTINGS_VARIABLE: json.dumps(settings),
+        "PYTHONPATH": os.pathsep.join([str(HOOKS), *([path] if path else [])]),
+    }
+
+
+def _stdin() -> int | None:
+    """The standard input of this process, unless it is a terminal: a prompt would wait in the background."""
+    try:
+        return subprocess.DEVNULL if sys.stdin.isatty() else None
+    except (AttributeError, ValueError):
+        return subprocess.DEVNULL
+
+
+def _stderr() -> int:
+    """The standard error of this process, where it has one: a test's or a notebook's may not be a file."""
+    try:
+        return sys.stderr.fileno()
+    except (OSError, AttributeError, ValueError):
+        return subprocess.DEVNULL
+
+
+def command_for(words: Sequence[str], *, as_module: bool) -> tuple[str, ...]:
+    """Write the command that the words of the user stand for: a script, a module, or a command.
+
+    Raises:
+        DecayAuditError: there is no such script.
+    """
+    first = words[0]
+    if as_module:
+        return (python(), "-m", *words)
+    if first.endswith((".py", ".pyw")) or (os.sep in first and Path(first).is_file() and not os.access(first, os.X_OK)):
+        if not Path(first).is_file():
+            raise DecayAuditError(f"no such script: {first}", "give a script, `-m package.module`, or a command")
+        return (python(), *words)
+    return tuple(words)
+
+
+def python() -> str:
+    """The Python that `python train.py` would be: of the active environment, or else the one that runs this."""
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        prefix = os.environ.get(variable)
+        if prefix:
+            for name in ("bin/python", "Scripts/python.exe", "python.exe"):
+                if (Path(prefix) / name).is_file():
+                    return str(Path(prefix) / name)
+    return _on_path() if _has_its_own_environment() else sys.executable
+
+
+def _has_its_own_environment() -> bool:
+    """Whether pipx or uv made an environment for this tool alone."""
+    return any((Path(sys.prefix) / name).is_file() for name in ("pipx_metadata.json", "uv-receipt.toml"))
+
+
+def _on_path() -> str:
+    from shutil import which
+
+    return which("python") or which("python3") or sys.executable

@@ -1,0 +1,48 @@
+"""The folder that the recorder wrote goes in; out come the records of its processes, those alike only once."""
+
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.records import Record, RecordStatus, ScriptError
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the processes of a command came, and what they recorded."""
+
+    python: bool
+    torch: bool
+    records: tuple[Record, ...]
+
+
+class _Ending(msgspec.Struct, frozen=True, kw_only=True):
+    status: RecordStatus
+    moment: str
+    error: ScriptError | None
+
+
+def read(folder: Path) -> Reached:
+    """Read all records, in the order of ranks; those without optimizers come last.
+
+    Raises:
+        DecayAuditError: a record cannot be understood: it was written by another version.
+    """
+    records = [_read(path) for path in sorted(folder.glob("record-*.json"))]
+    records.sort(key=lambda record: (not record.optimizers, record.rank, record.pid))
+    return Reached(
+        python=any(folder.glob("reached-python-*")), torch=any(folder.glob("reached-torch-*")), records=tuple(records)
+    )
+
+
+def _read(path: Path) -> Record:
+    try:
+        record = msgspec.json.decode(path.read_bytes(), type=Record)
+        ending = path.with_name(path.name.replace("record", "ending", 1))
+        if not ending.exists():
+            return record
+        ended = msgspec.json.decode(ending.read_bytes(), type=_Ending)
+    except (msgspec.DecodeError, OSError) as error:
+        raise DecayAuditError(f"the record of the script cannot be read: {error}", "report this as a bug") from error
+    return replace(record, status=ended.status, moment=ended.moment, error=ended.error)

@@ -1,0 +1,42 @@
+"""The recorder in this process: a live model and its optimizer become a Record, as the file of a script would."""
+
+import json
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from torch import nn
+from torch.optim import Optimizer
+
+from decay_audit.model.records import Record
+from decay_audit.sources.run.hooks.decay_audit_recorder import asked, construction, describe, recording, variables
+
+
+def record(optimizers: Sequence[Optimizer], model: nn.Module, seen: Mapping[str, Any] | None = None) -> Record:
+    """Record optimizers as they are now; `model` was asked for its parameters."""
+    asked._ASKED[id(model)] = weakref.ref(model)
+    made = [
+        recording.SeenOptimizer(optimizer, construction.ConstructionSeen([], variables.caller()))
+        for optimizer in optimizers
+    ]
+    document = {
+        "version": 1,
+        "pid": 1,
+        "rank": 0,
+        "world": 1,
+        "python": "3",
+        "executable": "python",
+        "torch": "2",
+        "arguments": ["train.py"],
+        "status": "stopped",
+        "moment": "step",
+        "error": None,
+        "backward_calls": 0,
+        "steps": 0,
+        "optimizers_made": len(made),
+        "notes": [],
+        **describe.describe(made, variables.caller()),
+        **(seen or {}),
+    }
+    return msgspec.json.decode(json.dumps(document), type=Record)

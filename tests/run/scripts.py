@@ -1,0 +1,264 @@
+"""Small training scripts, one for each shape that training code has. Each is written into a folder and run there."""
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+        self.norm = nn.LayerNorm(2)
+
+    def forward(self, x):
+        return self.norm(self.fc(x) ** 2)
+
+
+def loop(model, *optimizers):
+    for _ in range(1000):
+        model(torch.randn(3, 4)).pow(3).sum().backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    open("trained", "w").close()
+"""
+
+FLAT = """
+from net import *
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+loop(model, optimizer)
+"""
+
+MAIN = """
+from net import *
+
+def main():
+    network = Net()
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim < 2]
+    opt = torch.optim.AdamW([{"params": weights, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=1e-3)
+    loop(network, opt)
+
+if __name__ == "__main__":
+    main()
+"""
+
+ARGPARSE = """
+import argparse
+from net import *
+parser = argparse.ArgumentParser()
+parser.add_argument("--wd", type=float, required=True)
+args = parser.parse_args()
+model = Net()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=args.wd)
+loop(model, optimizer)
+"""
+
+CONFIG = """
+import importlib
+from net import *
+config = {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 0.05}}
+
+def instantiate(config, **kwargs):
+    module, _, name = config["_target_"].rpartition(".")
+    settings = {key: value for key, value in config.items() if key != "_target_"}
+    return getattr(importlib.import_module(module), name)(**settings, **kwargs)
+
+class Trainer:
+    def __init__(self):
+        self.model = Net()
+        self.optimizer = instantiate(config["optimizer"], params=self.model.parameters())
+
+    def fit(self):
+        loop(self.model, self.optimizer)
+
+try:
+    Trainer().fit()
+except Exception as error:
+    print("a framework reports", error)
+    raise
+"""
+
+GAN = """
+from net import *
+generator, critic = Net(), Net()
+g_opt = torch.optim.Adam(generator.parameters(), lr=1e-3, weight_decay=0.01)
+c_opt = torch.optim.SGD(critic.parameters(), lr=0.1, weight_decay=0.02)
+loop(critic, c_opt, g_opt)
+"""
+
+EMA = """
+import copy
+from net import *
+model = Net()
+ema = copy.deepcopy(model).requires_grad_(False)
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.online, self.target = model, ema
+
+    def forward(self, x):
+        return self.online(x)
+
+both = Both()
+optimizer = torch.optim.SGD(list(both.online.fc.parameters()) + list(both.online.norm.parameters()), lr=0.1)
+loop(both, optimizer)
+"""
+
+LOSS_WITH_WEIGHTS = """
+from net import *
+
+class Criterion(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.centers = nn.Parameter(torch.zeros(2))
+
+    def forward(self, x):
+        return (x - self.centers).pow(2).sum()
+
+model, criterion = Net(), Criterion()
+optimizer = torch.optim.SGD([*model.parameters(), *criterion.parameters()], lr=0.1, weight_decay=0.01)
+criterion(model(torch.randn(3, 4))).backward()
+optimizer.step()
+"""
+
+FAILS_BEFORE = """
+from net import *
+raise FileNotFoundError("no data in ./data")
+"""
+
+FAILS_AFTER = """
+from net import *
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+raise FileNotFoundError("no data in ./data")
+"""
+
+FAILS_IN_A_FUNCTION = """
+from net import *
+
+def main():
+    model = Net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+
+main()
+"""
+
+SWALLOWS = """
+from net import *
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+while True:
+    try:
+        loop(model, optimizer)
+    except BaseException:
+        pass
+"""
+
+REPLACES_PRINT = """
+import builtins, sys
+from net import *
+builtins.print = lambda *args, **kwargs: sys.exit("no printing")
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+loop(model, optimizer)
+"""
+
+LEAVES_AT_ONCE = """
+import os
+from net import *
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+os._exit(0)
+"""
+
+BY_HAND = """
+from net import *
+model = Net()
+for _ in range(1000):
+    model(torch.randn(3, 4)).pow(3).sum().backward()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter -= 0.1 * parameter.grad
+"""
+
+NEVER_TRAINS = """
+import time
+from net import *
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+time.sleep(1000)
+"""
+
+DATA_LOADER_WORKERS = """
+from net import *
+
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return torch.randn(4)
+
+if __name__ == "__main__":
+    loader = torch.utils.data.DataLoader(Data(), batch_size=4, num_workers=2, multiprocessing_context="CONTEXT")
+    model = Net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+    for batch in loader:
+        model(batch).pow(3).sum().backward()
+        optimizer.step()
+"""
+
+SPAWN = """
+import torch.multiprocessing as mp
+from net import *
+
+def work(rank):
+    torch.manual_seed(0)
+    model = Net()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+    loop(model, optimizer)
+
+if __name__ == "__main__":
+    mp.spawn(work, nprocs=2)
+"""
+
+RANKS = """
+import torch.distributed as dist
+from net import *
+dist.init_process_group("gloo")
+torch.manual_seed(0)
+model = nn.parallel.DistributedDataParallel(Net())
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+loop(model, optimizer)
+dist.destroy_process_group()
+"""
+
+CHANGES = """
+from net import *
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+for group in optimizer.param_groups:
+    group["weight_decay"], group["lr"] = 0.04, 1e-9
+loop(model, optimizer)
+"""
+
+UNUSED_PARAMETERS = """
+from net import *
+
+class Gated(Net):
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Linear(3, 3)
+        self.gate = nn.Parameter(torch.zeros(1))
+        self.branch = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return super().forward(x) + self.gate * self.branch(x)
+
+model = Gated()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+loop(model, optimizer)
+"""

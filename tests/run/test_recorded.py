@@ -1,0 +1,76 @@
+"""What is rebuilt from a record equals what is read from the live model and optimizer, field by field."""
+
+import ast
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from torch import nn
+
+from decay_audit.model.parameters import Owner, Parameter
+from decay_audit.optimizers import find, live, recorded
+from decay_audit.sources import module
+from decay_audit.sources.run import grouping, inventory
+from decay_audit.sources.run.hooks.decay_audit_recorder import plain
+from tests.menagerie import EMPTY, MENAGERIE
+from tests.run.recorders import record
+
+FOLDED = {"traced"}
+"""Modules of which torch may fold constants away, so that their settings are not always there."""
+RECORDER = Path(plain.__file__).parent
+ALLOWED = {"atexit", "contextlib", "functools", "gc", "importlib", "inspect", "json", "math", "os", "sys", "threading",
+           "time", "torch", "traceback", "types", "typing", "weakref"}  # fmt: skip
+
+
+def as_data(parameter: Parameter) -> object:
+    """All fields of a parameter, and of its owner and the modules above: they have no `==` of their own."""
+    owners = [msgspec.structs.asdict(owner) | {"parent": None, "declaration": None} for owner in _lineage(parameter)]
+    declarations = [owner.declaration and msgspec.structs.asdict(owner.declaration) for owner in _lineage(parameter)]
+    return msgspec.structs.asdict(parameter) | {"owner": owners}, declarations
+
+
+def _lineage(parameter: Parameter) -> list[Owner]:
+    return [*parameter.owner.lineage()]
+
+
+@pytest.mark.parametrize("name", sorted(set(MENAGERIE) - set(EMPTY) - FOLDED))
+def test_a_recorded_model_is_read_as_a_live_one(name: str) -> None:
+    model = MENAGERIE[name]()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.01)
+    made = record([optimizer], model)
+    (audited,) = grouping.together(made)
+    contents = inventory.read(made, audited.models, "model", audited.loose)
+    expected = module.read(model)
+    assert [as_data(each) for each in contents.inventory.parameters] == [as_data(each) for each in expected.parameters]
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.Adam, torch.optim.RMSprop])
+def test_a_recorded_optimizer_is_observed_as_a_live_one(kind: type[torch.optim.Optimizer]) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2))
+    groups = [{"params": model[0].parameters(), "weight_decay": 0.05}, {"params": model[1].parameters(), "lr": 0.5}]
+    optimizer = kind(groups, lr=0.1)  # type: ignore[call-arg]
+    made = record([optimizer], model)
+    (audited,) = grouping.together(made)
+    contents = inventory.read(made, audited.models, "model")
+    optimizers, observations = recorded.observe(made, audited.optimizers, contents.names)
+    expected = live.observe(find.find(optimizer), module.names_by_tensor(model, module.read(model)))
+    (seen,), (wanted,) = optimizers, expected.optimizers
+    assert [msgspec.structs.replace(each, weight_decay_is_default=None) for each in seen.groups] == [
+        msgspec.structs.replace(each, weight_decay_is_default=None) for each in wanted.groups
+    ]
+    assert msgspec.structs.replace(seen, groups=(), name="") == msgspec.structs.replace(wanted, groups=(), name="")
+    assert [msgspec.structs.replace(each, optimizer="") for each in observations] == [
+        msgspec.structs.replace(each, optimizer="") for each in expected.observations
+    ]
+
+
+def test_the_recorder_needs_the_standard_library_and_torch_alone() -> None:
+    imported = set()
+    for path in RECORDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(), feature_version=(3, 8))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add((node.module or "").partition(".")[0])
+    assert imported <= ALLOWED
