@@ -9,8 +9,8 @@
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report
     running      a training script under the recorder -> a Report for each model that it trains
     functions    what Python users call: audit, assert_decay, param_groups, plan, ...
-    comparing    rulesets on one model: side by side, against an optimizer, against an imported codebase, one parameter
-    codebases    another codebase's own function, called on a live model; for `comparing`
+    comparing/   rulesets on one model: side by side, against an optimizer, against an imported codebase, one parameter
+                 `codebases`: another codebase's own function, called on a live model
     emitting     a plan -> Python code that was executed and compared with the plan
     migrating    a checkpoint -> one whose optimizer state fits other param groups
 

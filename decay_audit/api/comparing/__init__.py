@@ -82,7 +82,7 @@ def verify(loaded: LoadedTarget, imported: "Imported") -> Conformance:
     if loaded.built is None:
         reason = f"{target} is a checkpoint, and {imported.source} needs a live model"
         return Conformance(plan=plan, target=target, not_compared=reason)
-    from decay_audit.api import codebases
+    from decay_audit.api.comparing import codebases
 
     try:
         codebase = codebases.version(imported.source)
