@@ -1,23 +1,111 @@
-"""Write a file as a whole or not at all: to a temporary file in the same folder, which is then renamed."""
+"""Files are read up to a limit, and written as a whole or not at all; a file that was read is never written to.
+
+What is written goes to a temporary file in the same folder, which is then renamed.
+"""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from errno import EFBIG
 from pathlib import Path
+from stat import S_ISREG
+from typing import Final
 
 from decay_audit.errors import DecayAuditError
 
+FileIdentity = tuple[int, int]
+"""Device and inode: the same for all names of one file."""
+
+_inputs: ContextVar[set[FileIdentity] | None] = ContextVar("inputs", default=None)
+_WRITTEN_BY_US: Final = b"written by decay-audit"
+
 
 @contextmanager
-def atomic_write(output: Path) -> Iterator[Path]:
+def protect_inputs() -> Iterator[None]:
+    """Remember the files that are read while the block runs, so that no output replaces one of them."""
+    token = _inputs.set(_inputs.get() or set())
+    try:
+        yield
+    finally:
+        _inputs.reset(token)
+
+
+def remember_input(path: Path) -> None:
+    """Remember that a file is read; `atomic_write` refuses to replace it. A path that is no file is ignored."""
+    inputs = _inputs.get()
+    if inputs is not None and (identity := _identity(path)) is not None:
+        inputs.add(identity)
+
+
+def refuse_input(output: Path) -> None:
+    """Refuse an output that is one of the inputs, whatever name or link leads to it.
+
+    Raises:
+        DecayAuditError: this command reads the file, or has imported it.
+    """
+    if _identity(output) in (_inputs.get() or ()):
+        raise DecayAuditError(f"{output} is an input of this command, and would be overwritten", "name another file")
+
+
+def _identity(path: Path) -> FileIdentity | None:
+    """Return the identity of a regular file; None for anything else."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return (status.st_dev, status.st_ino) if S_ISREG(status.st_mode) else None
+
+
+def remember_imported(path: Path) -> None:
+    """Remember a Python file that was imported, unless decay-audit wrote it: such code may be written again."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(1024)
+    except (OSError, ValueError):
+        return
+    if _WRITTEN_BY_US not in head:
+        remember_input(path)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path is a file; one that the file system refuses to look up is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def read_text(path: Path, limit: int) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        OSError: it cannot be read, or has more than `limit` bytes.
+        UnicodeDecodeError: it is not UTF-8.
+    """
+    remember_input(path)
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(EFBIG, f"it has more than {limit:,} bytes")
+    return content.decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+@contextmanager
+def atomic_write(output: Path, *, may_be_input: bool = False) -> Iterator[Path]:
     """Give the path of a temporary file; it replaces `output` when the block ends without an error.
 
     Links are followed and permissions are kept. A pipe or a device cannot be replaced: there the path is `output`.
 
+    Args:
+        may_be_input: the command reads the file in order to write it again, as a lock is renewed.
+
     Raises:
-        DecayAuditError: the file cannot be written.
+        DecayAuditError: the file cannot be written, or is an input of the command.
     """
+    if not may_be_input:
+        refuse_input(output)
     try:
         if output.exists() and not output.is_file():
             yield output
@@ -31,9 +119,10 @@ def atomic_write(output: Path) -> Iterator[Path]:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise DecayAuditError(
-            f"cannot write {output}: {error.strerror}", "choose a folder that exists and that you may write to"
+            f"cannot write {output}: {reason}", "choose a folder that exists and that you may write to"
         ) from error
 
 

@@ -28,7 +28,11 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
     """
     if request.checkpoint is None or request.optimizer is None:
         raise DecayAuditError("there is nothing to migrate", "name a checkpoint, and the new optimizer with --to")
-    path = _checkpoint_file(request.checkpoint, output)
+    with files.protect_inputs():
+        return _migrate(request, _checkpoint_file(request.checkpoint, output), output)
+
+
+def _migrate(request: Request, path: Path, output: Path) -> tuple[str, ...]:
     loaded = load(request)
     if loaded.built is None or loaded.made is None:
         raise DecayAuditError("a checkpoint cannot make an optimizer", "name the model as a target: --model train.py")
@@ -80,11 +84,8 @@ def _checkpoint_file(checkpoint: str, output: Path) -> Path:
     path = Path(checkpoint)
     if not (targets.exists(path) and path.is_file()):
         raise DecayAuditError(f"no such file: {checkpoint}", "migrate takes one file that was written by torch.save")
-    if output.exists() and output.samefile(path):
-        raise DecayAuditError(
-            f"--output is the checkpoint itself, and {checkpoint} is never written to",
-            "name another file with --output",
-        )
+    files.remember_input(path)
+    files.refuse_input(output)
     if not output.parent.is_dir():
         raise DecayAuditError(f"no such folder: {output.parent}", "--output names a file in a folder that exists")
     return path

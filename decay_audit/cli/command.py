@@ -4,7 +4,7 @@ A parameter of a verb is a whole section of options (a Struct), a part of a sect
 sees one parameter for each option; the verb is called with Structs that hold the values.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from inspect import Parameter, Signature, signature
 from itertools import chain
 from pathlib import Path
@@ -15,10 +15,13 @@ import typer
 from msgspec import NODEFAULT, Struct
 from typer.core import TyperCommand
 
-from decay_audit.api.options import AUTO, DeclaredOption, Panel, declared_option, declared_options
+from decay_audit import files
+from decay_audit.api.options import AUTO, AuditOptions, DeclaredOption, Panel, declared_option, declared_options
 from decay_audit.cli.arguments import complete_rules
 
 VerbFunction = Callable[..., None]
+
+_FILE_OPTIONS = frozenset(option.name for option in declared_options(AuditOptions) if option.option.names_file)
 
 
 class OptionSelection(Struct, frozen=True):
@@ -88,6 +91,7 @@ def with_single_options(run: VerbFunction) -> VerbFunction:
     single = {name: option for name, parameter in parameters.items() if (option := _single(parameter)) is not None}
 
     def command(**values: Any) -> None:  # noqa: ANN401
+        _check_outputs(values, {*single, *(option.name for section in sections.values() for option in section.options)})
         structs = {name: section.gather(values) for name, section in sections.items()}
         others = {name: _value(single[name], value) if name in single else value for name, value in values.items()}
         run(**others, **structs)
@@ -97,6 +101,20 @@ def with_single_options(run: VerbFunction) -> VerbFunction:
     command.__annotations__ = {}  # Typer reads these before the signature
     command.__doc__ = run.__doc__
     return command
+
+
+def _check_outputs(values: Mapping[str, Any], options: Set[str]) -> None:
+    """Refuse an output that is an input, before any work is done.
+
+    Inputs are the arguments without dashes and the options that name files; what these read is remembered later.
+    """
+    for name, value in values.items():
+        if name not in options or name in _FILE_OPTIONS:
+            for word in value if isinstance(value, list | tuple) else (value,):
+                files.remember_input(Path(str(word or "")))
+                files.remember_input(Path(str(word or "").partition(":")[0]))
+    if isinstance(output := values.get("output"), Path):
+        files.refuse_input(output)
 
 
 def _section(parameter: Parameter) -> OptionSection | None:

@@ -9,7 +9,7 @@ weight-decay = 0.05
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from difflib import get_close_matches
 from functools import partial
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from decay_audit import files
 from decay_audit.api.options import AuditOptions, ConfigScope, DeclaredOption, OutputOptions, declared_options
 from decay_audit.errors import DecayAuditError
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 OPTIONS = {option.name: option for section in (AuditOptions, OutputOptions) for option in declared_options(section)}
 TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
 AUDIT_SCOPES: tuple[ConfigScope, ...] = ("audits", "everywhere")
+MAX_BYTES = 1_000_000
+"""Of the pyproject.toml that is read."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`"
 
@@ -66,19 +69,63 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def find(start: Path) -> Path | None:
-    """Find the nearest pyproject.toml with a `[tool.decay-audit]` table, from `start` upwards.
+    """Find the nearest pyproject.toml with a `[tool.decay-audit]` table: the project's own.
+
+    The search goes from `start` up to the root of the repository, and ends at a folder of another user. A file of
+    another user is not read: it may name code that would run.
 
     Raises:
         DecayAuditError: a file on the way that may have the table is not TOML.
     """
-    for folder in (start, *start.parents):
+    for folder in _project_folders(start):
         file = folder / "pyproject.toml"
-        if file.is_file() and b"decay-audit" in file.read_bytes() and _has_table(file):
+        if _is_ours(file, start) and _has_table(file):
             return file
     return None
 
 
+def ignored(start: Path) -> Path | None:
+    """Return the nearest pyproject.toml that may have the table, and is not used because of its owner."""
+    candidates = (folder / "pyproject.toml" for folder in _project_folders(start))
+    return next((file for file in candidates if not _is_ours(file, start) and _names_us(file)), None)
+
+
+def _project_folders(start: Path) -> Iterator[Path]:
+    for folder in (start, *start.parents):
+        if folder != start and not _is_ours(folder, start):
+            return
+        yield folder
+        if os.path.lexists(folder / ".git"):
+            return
+
+
+def _is_ours(path: Path, start: Path) -> bool:
+    """Whether a path belongs to the user; to root also belongs what has the owner of the current folder.
+
+    CI runs as root in a checkout that another user made.
+    """
+    if not hasattr(os, "geteuid"):
+        return True  # Windows
+    try:
+        owner, user = path.stat().st_uid, os.geteuid()
+        return owner == user or (user == 0 and owner == start.stat().st_uid)
+    except OSError:
+        return False
+
+
+def _names_us(file: Path) -> bool:
+    """Tell whether a file can be read and names decay-audit, so that it has to be parsed."""
+    try:
+        return files.is_file(file) and "decay-audit" in files.read_text(file, MAX_BYTES)
+    except UnicodeDecodeError:
+        return True
+    except OSError:
+        return False
+
+
 def _has_table(file: Path) -> bool:
+    if not _names_us(file):
+        return False
     from decay_audit.cli import pyproject
 
     return pyproject.table(file) is not None

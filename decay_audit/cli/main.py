@@ -1,7 +1,5 @@
 """The Typer app: its commands, the defaults that pyproject.toml sets, and the exit codes of errors."""
 
-import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from decay_audit import files
 from decay_audit.cli import screen
 from decay_audit.cli.command import register
 from decay_audit.cli.verbs import check, diff, emit, explain, inspect, lock, migrate, rules, run
@@ -28,23 +27,34 @@ class VerbGroup(TyperGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Run a command."""
+        """Run a command; none of its outputs may be a file that it reads."""
         try:
-            return super().invoke(ctx)
-        except DecayAuditError as error:
-            if ctx.meta.get("verbose"):
-                import traceback
-
-                traceback.print_exc()
-            hint = error.hint_for(partial(_command_with_target, ctx.meta["words"]))
-            screen.print_error(error.message, hint, ctx.meta.get("color", "auto"))
-            raise typer.Exit(2) from None
+            with files.protect_inputs():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
-            # Nothing reads standard output any more: without this, flushing the buffer at exit would fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            screen.discard_standard_output()
             raise typer.Exit(BROKEN_PIPE) from None
+        except DecayAuditError as error:
+            _print_error(ctx, error)
+            raise typer.Exit(2) from None
+        except OSError as error:
+            if error.filename is None:
+                raise
+            # a folder that may not be read, a full disk, a name that is too long
+            message = f"{error.filename}: {error.strerror or error}"
+            _print_error(ctx, DecayAuditError(message, "check the name, and that you may read and write there"))
+            raise typer.Exit(2) from None
+
+
+def _print_error(ctx: Any, error: DecayAuditError) -> None:  # noqa: ANN401
+    if ctx.meta.get("verbose"):
+        import traceback
+
+        traceback.print_exc()
+    hint = error.hint_for(partial(_command_with_target, ctx.meta["words"]))
+    screen.print_error(error.message, hint, ctx.meta.get("color", "auto"))
 
 
 def _command_with_target(words: Sequence[str], target: str) -> str:
@@ -95,7 +105,10 @@ def root(
     """Which parameters of a PyTorch model get weight decay, which should, and where the two differ."""
     from decay_audit.cli import config
 
-    file = config.find(Path.cwd())
+    folder = _current_folder()
+    file = config.find(folder)
+    if file is None and (other := config.ignored(folder)) is not None:
+        screen.print_message(f"note: {other} belongs to another user: it is not read", style="hint")
     defaults = config.from_folder(config.load(file).defaults, file.parent) if file else {}
     context.default_map = {
         "inspect": defaults,
@@ -107,6 +120,13 @@ def root(
         "diff": {name: value for name, value in defaults.items() if name != "rules"},  # `diff` needs two rulesets
         "rules": dict.fromkeys(("list", "show", "which", "import"), defaults),
     }
+
+
+def _current_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise DecayAuditError("the current folder does not exist any more", "change to another folder") from error
 
 
 for verb in (inspect.inspect, check.check, lock.lock, emit.emit, diff.diff, explain.explain, migrate.migrate):

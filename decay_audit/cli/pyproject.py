@@ -6,10 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from decay_audit import files
+from decay_audit.cli.config import MAX_BYTES
 from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
+
+_MAX_PARTS: Final = 100
+_LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_MAX_PARTS}}}""")
+"""tomllib needs memory and time that grow with the square of the parts of a key."""
+_TOML: Final = "it must be TOML that a person can read, see https://toml.io"
 
 _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?:\.\s*["']?(?P<part>\w+)["']?\s*)?\]""")
 _ANY_HEADER = re.compile(r"\s*\[")
@@ -26,19 +33,41 @@ def table(file: Path) -> object:
     """Return the parsed table; None if the file has none.
 
     Raises:
-        DecayAuditError: the file is not TOML.
+        DecayAuditError: the file is not TOML, or far more deeply nested than a person writes it.
     """
+    return _table(file, _text(file))
+
+
+def _text(file: Path) -> str:
     try:
-        tool = tomllib.loads(file.read_text(encoding="utf-8")).get("tool")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DecayAuditError(f"{file.name}: {error}", "it must be TOML, see https://toml.io") from error
+        return files.read_text(file, MAX_BYTES)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DecayAuditError(f"{file.name} cannot be read: {error}", _TOML) from error
+
+
+def _table(file: Path, text: str) -> object:
+    if _LONG_KEY.search(text):
+        raise DecayAuditError(f"{file.name}: a key in it has more than {_MAX_PARTS} parts", _TOML)
+    try:
+        tool = tomllib.loads(text).get("tool")
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError, and so is an integer too long
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise DecayAuditError(f"{file.name}: {reason}", _TOML) from error
     return tool.get("decay-audit") if isinstance(tool, dict) else None
 
 
 def node(file: Path) -> Node:
-    """Return the table as a tree of nodes. tomllib gives no line numbers, so they are looked up in the text."""
-    lines = _lines(file.read_text(encoding="utf-8"))
-    return _node(table(file), lines, None, lines.get((None, ""), 1))
+    """Return the table as a tree of nodes. tomllib gives no line numbers, so they are looked up in the text.
+
+    Raises:
+        DecayAuditError: as for `table`.
+    """
+    text = _text(file)
+    lines = _lines(text)
+    try:
+        return _node(_table(file, text), lines, None, lines.get((None, ""), 1))
+    except RecursionError as error:
+        raise DecayAuditError(f"{file.name}: it is nested too deeply", _TOML) from error
 
 
 def lines_of_list(table_node: Node, key: str) -> list[int]:

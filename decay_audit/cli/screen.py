@@ -4,12 +4,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from decay_audit import files
 from decay_audit.api.options import OutputOptions
+from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Color
 
 if TYPE_CHECKING:
@@ -53,10 +54,32 @@ def write(text: str, output: Path | None = None) -> None:
     """Write a report to standard output, or to a file that is written completely or not at all."""
     text = text if not text or text.endswith("\n") else f"{text}\n"
     if output is None:
-        _write_encoded(sys.stdout, text)
+        _print(text)
         return
     with files.atomic_write(output) as path, path.open("w", encoding="utf-8", newline="") as file:
         file.writelines(_parts(text))
+
+
+def _print(text: str) -> None:
+    """Write to standard output.
+
+    Raises:
+        DecayAuditError: it is full or closed.
+    """
+    try:
+        _write_encoded(sys.stdout, text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard_standard_output()
+        message = f"standard output cannot be written: {error.strerror or 'it is closed'}"
+        raise DecayAuditError(message, "write to a file with --output") from error
+
+
+def discard_standard_output() -> None:
+    """Send what is still in the buffer nowhere: without this, flushing it at exit would fail again."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write_encoded(stream: TextIO, text: str) -> None:

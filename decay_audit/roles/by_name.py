@@ -90,8 +90,12 @@ def _activation(tensor: TensorContext) -> Evidence | None:
 
 def _in_affine_pair(tensor: TensorContext, pairs: frozenset[frozenset[str]]) -> bool:
     """Whether this is the gain or the shift of such a pair: two tensors of one shape, of more than one element."""
+    own = stem(tensor.leaf)
+    of_own = [pair for pair in pairs if own in pair]
+    if not of_own or tensor.numel < 2:
+        return False
     same_shape = {stem(name) for name, shape in tensor.tensors.items() if shape == tensor.shape}
-    return tensor.numel > 1 and any(pair <= same_shape and stem(tensor.leaf) in pair for pair in pairs)
+    return any(pair <= same_shape for pair in of_own)
 
 
 def _norm(tensor: TensorContext) -> Evidence | None:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable, Mapping
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner, by_usage
 from decay_audit.roles.conventions.convention import NO_DIGITS
-from decay_audit.roles.tensor_context import tensor_context
+from decay_audit.roles.tensor_context import sibling_finder, tensor_context
 from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Confidence, Evidence, Layer, Role
 
-Tensors = tuple[tuple[str, tuple[int, ...]], ...]
+Shape = tuple[int, ...]
+Tensors = tuple[tuple[str, Shape], ...]
 _DIGITS = "0123456789"
 Answer = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 
@@ -35,7 +36,7 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     The role is that of the strongest evidence, or a finer kind of it that a class or a name tells. Evidence that
     disagrees is kept. The answer for a parameter depends on nothing but the parameter.
     """
-    kind_of = _numbering()
+    kind_of, siblings = _numbering(), sibling_finder()
     answers: dict[object, Answer] = {}
     classified = []
     for parameter in parameters:
@@ -46,7 +47,7 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
         key = (kind_of(owner), leaf, parameter.dtype, parameter.lazy, own_key)
         answer = answers.get(key)
         if answer is None:
-            answer = answers[key] = _weigh(_collect(parameter))
+            answer = answers[key] = _weigh(_collect(parameter, siblings))
         role, layer, confidence, evidence = answer
         classified.append(
             Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=evidence)
@@ -102,9 +103,9 @@ def _form(tensors: Tensors) -> object:
     )
 
 
-def _collect(parameter: Parameter) -> tuple[Evidence, ...]:
+def _collect(parameter: Parameter, siblings: Callable[[Owner, str], Mapping[str, Shape]]) -> tuple[Evidence, ...]:
     """Collect the evidence. A name that only repeats what the class says is left out."""
-    tensor = tensor_context(parameter)
+    tensor = tensor_context(parameter, siblings)
     of_class = by_owner.evidence(tensor)
     class_roles = {evidence.role for evidence in of_class}
     of_name = tuple(evidence for evidence in by_name.evidence(tensor) if evidence.role not in class_roles)

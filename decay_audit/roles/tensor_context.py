@@ -4,7 +4,7 @@ Reparametrizations (weight norm, spectral norm, pruning, parametrize) are resolv
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 
 from msgspec import Struct
@@ -17,6 +17,10 @@ _PARAMETER_LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"
 _NUMBER_IN_NUMBER = re.compile(r"\.\d+\.\d+$")
 _WRAPPED = frozenset({"base_layer", "original_module"})  # what a wrapper calls the module that it wraps
 _ADAPTER_BASE = ".BaseTunerLayer"  # of peft: each of its kinds of adapters derives from it
+_MANY = 64
+"""Tensors of one module that are all compared with each other."""
+_NEAR = 16
+"""Tensors before and after one of very many that it is compared with: weight and bias stand together."""
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
 
@@ -68,8 +72,55 @@ class TensorContext(Struct, frozen=True, kw_only=True):
         return prod(self.shape)
 
 
-def tensor_context(parameter: Parameter) -> TensorContext:
-    """Collect what stands around a parameter."""
+class NearSiblings(Mapping[str, tuple[int, ...]]):
+    """The tensors of a module that has very many: all can be looked up, and only the nearest are iterated over.
+
+    A list of parameters or a flat export has all tensors in one module: to compare each with all others would take
+    time that grows with the square of their number.
+    """
+
+    __slots__ = ("near", "tensors")
+
+    def __init__(self, tensors: Mapping[str, tuple[int, ...]], near: Sequence[str]) -> None:
+        self.tensors = tensors
+        self.near = near
+
+    def __getitem__(self, name: str) -> tuple[int, ...]:
+        return self.tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.near)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+def sibling_finder() -> Callable[[Owner, str], Mapping[str, tuple[int, ...]]]:
+    """Make the function that returns the tensors of an owner, as they are compared with the tensor of a name."""
+    names_of: dict[Owner, tuple[tuple[str, ...], Mapping[str, int]]] = {}
+
+    def siblings(owner: Owner, leaf: str) -> Mapping[str, tuple[int, ...]]:
+        if len(owner.tensors) <= _MANY:
+            return owner.tensors
+        listed = names_of.get(owner)
+        if listed is None:
+            names = tuple(owner.tensors)
+            names_of[owner] = listed = (names, {name: index for index, name in enumerate(names)})
+        names, index_of = listed
+        at = index_of.get(leaf, 0)
+        return NearSiblings(owner.tensors, names[max(0, at - _NEAR) : at + _NEAR + 1])
+
+    return siblings
+
+
+def tensor_context(
+    parameter: Parameter, siblings: Callable[[Owner, str], Mapping[str, tuple[int, ...]]] | None = None
+) -> TensorContext:
+    """Collect what stands around a parameter.
+
+    Args:
+        siblings: the `sibling_finder` of a model; it works once for each owner.
+    """
     owner = parameter.owner
     tensor = TensorContext(
         leaf=parameter.leaf,
@@ -81,7 +132,7 @@ def tensor_context(parameter: Parameter) -> TensorContext:
         types=owner.types,
         path=path_words(owner.name),
         classes=_class_names(owner),
-        tensors=owner.tensors,
+        tensors=(siblings or sibling_finder())(owner, parameter.leaf),
         settings=owner.settings,
     )
     if _holds_originals(owner.name):

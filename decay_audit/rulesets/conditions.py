@@ -8,7 +8,7 @@ from msgspec import Meta, Struct, field
 from decay_audit.roles.words import Layer, Role
 
 NameForm = Literal["canonical", "raw"]
-COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)? *[0-9]+")
+COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)? *[0-9]{1,18}")
 # The pattern is for the JSON Schema only; the validators of a rules file check it. (msgspec 0.22 crashes when it frees
 # a type in which one `Meta(pattern=...)` occurs twice.)
 Comparison = Annotated[

@@ -34,7 +34,7 @@ def factors(parameters: Sequence[Classified], decay: LayerDecay, names: NameForm
     more than that.
 
     Raises:
-        PlanError: a rule's arithmetic fails on what its pattern captured.
+        PlanError: a rule's arithmetic fails on what its pattern captured, or a factor is too large for a number.
     """
     if decay.when is not None:
         holds = compile_when(decay.when, names)
@@ -44,8 +44,19 @@ def factors(parameters: Sequence[Classified], decay: LayerDecay, names: NameForm
     layers = _model_layers(parameters, decay) if decay.layers is None else _rule_layers(parameters, decay, names)
     last = _last([layer for layer, _ in layers], decay)
     return [
-        (decay.rate ** (last - layer) if isinstance(layer, int) else 1.0, unanswered) for layer, unanswered in layers
+        (_factor(decay, last - layer) if isinstance(layer, int) else 1.0, unanswered) for layer, unanswered in layers
     ]
+
+
+def _factor(decay: LayerDecay, layers_above: int) -> float:
+    try:
+        return decay.rate**layers_above
+    except OverflowError as error:
+        raise PlanError(
+            f"{decay.location}: the rate {decay.rate:g} to the power of {min(layers_above, 10**18):,} layers is too "
+            "large for a number",
+            "give a rate below 1, or smaller layer numbers",
+        ) from error
 
 
 def compile_number(text: int | str) -> Callable[[Captured], int]:

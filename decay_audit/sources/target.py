@@ -140,11 +140,14 @@ def _missing_file(location: str) -> TargetError:
     path, with_slashes = Path(location), Path(location.replace("\\", "/"))
     if exists(with_slashes):
         return TargetError(f"no such file: {location}", f"did you mean {with_slashes}?")
-    if path.is_symlink():
-        return TargetError(f"{location} is a link to {path.readlink()}, which does not exist", "download it again")
-    if not (exists(path.parent) and path.parent.is_dir()):
-        return TargetError(f"no such file: {location}", f"the folder {path.parent} does not exist")
-    near = nearest(path.name, (sibling.name for sibling in path.parent.iterdir()))
+    try:
+        if path.is_symlink():
+            return TargetError(f"{location} is a link to {path.readlink()}, which does not exist", "download it again")
+        if not (exists(path.parent) and path.parent.is_dir()):
+            return TargetError(f"no such file: {location}", f"the folder {path.parent} does not exist")
+        near = nearest(path.name, (sibling.name for sibling in path.parent.iterdir()))
+    except OSError as error:
+        return TargetError(f"{location} cannot be read: {error.strerror}", "check its name, and that you may read it")
     return TargetError(f"no such file: {location}", f"did you mean {path.parent / near}?" if near else "")
 
 

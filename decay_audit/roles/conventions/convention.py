@@ -5,6 +5,7 @@ Words are whole words of a stem; `*` stands for any letters, `^` and `$` pin a w
 """
 
 import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -54,7 +55,7 @@ class Vocabulary(Struct, frozen=True, kw_only=True, eq=False):
 
     def has(self, name: str) -> bool:
         """Whether a name, in any spelling, belongs to it."""
-        return _has(self, name)
+        return _has(self, stem(name) if self.whole_words else name)
 
 
 class NameMeaning(Struct, frozen=True, kw_only=True, eq=False):
@@ -73,16 +74,39 @@ class NameMeaning(Struct, frozen=True, kw_only=True, eq=False):
 
 @lru_cache(maxsize=4096)
 def _has(vocabulary: Vocabulary, name: str) -> bool:
+    """Look up a name: a stem, where names are compared as stems."""
+    wanted, refused = _searches(vocabulary)
     texts = _marked(name, whole_words=vocabulary.whole_words)
-    wanted, refused = _all_pieces(vocabulary)
-    if not any(_in_order(pieces, text) for text in texts for pieces in wanted):
-        return False
-    return not any(_in_order(pieces, text) for text in texts for pieces in refused)
+    return any(map(wanted, texts)) and not any(map(refused, texts))
 
 
 def _marked(name: str, *, whole_words: bool) -> tuple[str, ...]:
     """Mark beginning, end and word borders: `^_cls_token_$`. A class counts also without `2d` at its end."""
-    return (f"^_{stem(name)}_$",) if whole_words else (f"^{name}$", f"^{_DIMENSION.sub('', name)}$")
+    return (f"^_{name}_$",) if whole_words else (f"^{name}$", f"^{_DIMENSION.sub('', name)}$")
+
+
+@lru_cache(maxsize=256)
+def _searches(vocabulary: Vocabulary) -> tuple[Callable[[str], bool], Callable[[str], bool]]:
+    """Make the searches in a marked name for the words of the conventions, and for those of the exceptions."""
+    wanted, refused = (
+        _search([_pieces(word, "_" if vocabulary.whole_words else "") for row in rows for word in row.words])
+        for rows in (vocabulary.conventions, vocabulary.exceptions)
+    )
+    return wanted, refused
+
+
+def _search(words: Sequence[tuple[str, ...]]) -> Callable[[str], bool]:
+    """Make a search for any of the words; a word with stars is several pieces, in this order."""
+    plain = [re.escape(pieces[0]) for pieces in words if len(pieces) == 1]
+    starred = [pieces for pieces in words if len(pieces) > 1]
+    search_plain = re.compile("|".join(plain)).search if plain else None
+
+    def search(text: str) -> bool:
+        if search_plain is not None and search_plain(text) is not None:
+            return True
+        return any(_in_order(pieces, text) for pieces in starred)
+
+    return search
 
 
 def _in_order(pieces: tuple[str, ...], text: str) -> bool:
@@ -95,15 +119,6 @@ def _in_order(pieces: tuple[str, ...], text: str) -> bool:
     return True
 
 
-@lru_cache(maxsize=256)
-def _all_pieces(vocabulary: Vocabulary) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
-    wanted, refused = (
-        tuple(_pieces(word, "_" if vocabulary.whole_words else "") for row in rows for word in row.words)
-        for rows in (vocabulary.conventions, vocabulary.exceptions)
-    )
-    return wanted, refused
-
-
 def _pieces(word: str, border: str) -> tuple[str, ...]:
     """Split a word at its stars into what a marked name must hold, in this order: `rel_pos*` is `_rel_pos`."""
     begun = word.replace("^", f"^{border}") if word.startswith("^") else border + word
@@ -111,11 +126,15 @@ def _pieces(word: str, border: str) -> tuple[str, ...]:
     return tuple(piece for piece in ended.split("*") if piece)
 
 
-@lru_cache(maxsize=4096)
 def first_meaning(meanings: tuple[NameMeaning, ...], name: str, squeezed_ndim: int) -> NameMeaning | None:
     """Find what a name, in any spelling, means for a tensor with so many dimensions larger than 1."""
+    return _first_meaning(meanings, stem(name), squeezed_ndim)
+
+
+@lru_cache(maxsize=4096)
+def _first_meaning(meanings: tuple[NameMeaning, ...], stem_of_name: str, squeezed_ndim: int) -> NameMeaning | None:
     fitting = (meaning for meaning in meanings if squeezed_ndim in _DIMENSIONS[meaning.shape])
-    return next((meaning for meaning in fitting if meaning.names.has(name)), None)
+    return next((meaning for meaning in fitting if _has(meaning.names, stem_of_name)), None)
 
 
 def vocabulary(

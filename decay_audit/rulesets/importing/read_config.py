@@ -7,9 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from decay_audit import files
 from decay_audit.errors import RulesError
 from decay_audit.rulesets.arithmetic import evaluate
-from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode, UnreadableYamlError, parse
+from decay_audit.rulesets.yaml.nodes import (
+    MAX_CHARACTERS,
+    ListNode,
+    MappingNode,
+    Node,
+    ScalarNode,
+    UnreadableYamlError,
+    parse,
+)
 
 CALLED = "__called__"
 """The key under which a call keeps the name of what is called; its arguments are the other keys."""
@@ -29,7 +38,7 @@ def read(path: Path) -> Any:  # noqa: ANN401 - any plain value
         RulesError: it cannot be read, or is not of its form.
     """
     try:
-        text = path.read_text("utf-8")
+        text = files.read_text(path, MAX_CHARACTERS)
     except UnicodeDecodeError as error:
         raise RulesError(f"{path.name} is not text in UTF-8") from error
     except (OSError, ValueError) as error:

@@ -8,12 +8,22 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from decay_audit import files
 from decay_audit.errors import RulesError
 from decay_audit.rulesets.ruleset import LayerDecay, LayerRule, Route, Rule, RuleSet, Scale
 from decay_audit.rulesets.yaml import examples, preset_files
 from decay_audit.rulesets.yaml.examples import amount
 from decay_audit.rulesets.yaml.form import AmountForm, FileForm, LayerDecayForm, RuleForm
-from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Mistake, Node, ScalarNode, UnreadableYamlError, parse
+from decay_audit.rulesets.yaml.nodes import (
+    MAX_CHARACTERS,
+    ListNode,
+    MappingNode,
+    Mistake,
+    Node,
+    ScalarNode,
+    UnreadableYamlError,
+    parse,
+)
 from decay_audit.rulesets.yaml.typed import read
 
 T = TypeVar("T")
@@ -95,7 +105,7 @@ def find(name_or_path: str, folder: Path) -> RulesText:
         return RulesText(text=path.read_text("utf-8"), path=path, label=path.name, preset=True)
     path = folder / name_or_path
     try:
-        text = path.read_text("utf-8")
+        text = files.read_text(path, MAX_CHARACTERS)
     except UnicodeDecodeError as error:
         raise RulesError(f"{name_or_path} is not text in UTF-8: {error.reason} at byte {error.start}") from error
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 
 from msgspec import Struct
 
+from decay_audit import files
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.contents import MalformedError
 
@@ -65,8 +66,9 @@ def open_file(path: Path, name: str) -> Iterator[OpenFile]:
     Raises:
         TargetError: it does not exist, is not a regular file, or may not be read.
     """
-    if not path.is_file():
+    if not files.is_file(path):
         raise TargetError(f"{name} is not a file", "name a checkpoint, an index.json or a folder of shards")
+    files.remember_input(path)
     try:
         with path.open("rb", buffering=0) as file:
             yield OpenFile(name=name, file=file, size=path.stat().st_size)

@@ -10,6 +10,7 @@ from types import ModuleType
 import torch
 from msgspec import Struct
 
+from decay_audit import files
 from decay_audit.sources.target import FileTarget, ModuleTarget
 
 
@@ -99,6 +100,7 @@ def _move_modules(context: ImportContext, path: list[str], before: dict[str, Mod
         origin = _origin(module)
         if origin.startswith(added) and not origin.startswith(nested) and _is_new(name, before):
             context.modules[name] = module
+            files.remember_imported(Path(origin))
     for name in context.modules:
         sys.modules.pop(name, None)
     sys.modules.update(before)
