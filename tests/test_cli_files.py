@@ -59,6 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["check", LINEAR, "--optimizer", "net.py:adamw"], "net.py"),
         (["check", "net.py:net", "--checkpoint", "model.pt"], "model.pt"),
         (["emit", "net.py:net"], "net.py"),
+        (["lock", "model.pt"], "model.pt"),
         (["diff", LINEAR, "--rules", "own.yaml", "--rules", "timm"], "own.yaml"),
         (["explain", "net.py:net", "weight"], "net.py"),
         (["rules", "import", "helper.py", "--from", "sam2"], "helper.py"),

@@ -31,7 +31,7 @@ def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
     if added:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         gap = "\n" if text and not text.endswith("\n\n") else ""
-        with files.atomic_write(file) as path:
+        with files.atomic_write(file, may_be_input=True) as path:
             path.write_text(text + gap + "\n".join(map(exceptions.as_toml, added)), encoding="utf-8", newline="\n")
     counted = count_noun(len(added), "exception")
     hint = "; replace each `reason` by one of yours" if added else ""
