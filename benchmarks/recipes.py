@@ -206,11 +206,11 @@ def _introduction(count: int) -> Iterator[str]:
     yield "# Recipes under the default ruleset"
     yield ""
     yield f"{count} published recipes: the optimizer that a library makes, on its own models, under `no-norm-no-bias`."
-    yield "An error is true where a bias or norm decays, or a weight does not; every row with errors says why."
+    yield "An error is correct if a bias or norm decays, or a weight does not; every row with errors says why."
     yield "Notes are on what the ruleset is lenient about, or, for DA502, on the optimizer's class."
     yield "`python -m benchmarks.recipes` writes this page."
     yield ""
-    yield "| optimizer | model | errors | warnings | notes | why the errors are true |"
+    yield "| optimizer | model | errors | warnings | notes | why the errors are correct |"
     yield "| --- | --- | --- | --- | --- | --- |"
 
 

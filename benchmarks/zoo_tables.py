@@ -102,12 +102,12 @@ def _agreement(answers: Sequence[Answers]) -> str:
             )
         )
     head = (
-        "", "architectures", "built", "traced to the end", "parameters", "touched", "use has an answer",
-        "structure has none",         "differ", "agree",
+        "", "architectures", "built", "traced to the end", "parameters", "used by the pass", "role from use",
+        "no role from structure", "differ", "agree",
     )  # fmt: skip
     return (
         "## Structure and use\n\n"
-        "Use has an answer where the trace says more than a guess. Two answers agree if one is a finer role of\n"
+        "A role from use counts if the trace is more certain than a guess. Two roles agree if one is a finer role of\n"
         "the same kind: structure can name a position table where the operator only shows a table, and use can show\n"
         "that a scale is the layer scale of a residual branch.\n\n" + _table(head, rows)
     )
@@ -131,7 +131,7 @@ def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ..
 
 
 def _listed(groups: Sequence[ParamGroup], explain: Callable[[Case], str], columns: tuple[str, str, str]) -> str:
-    head = ("parameter", "of", "in", "parameters", "architectures", *columns)
+    head = ("parameter", "module class", "example", "parameters", "architectures", *columns)
     rows = [
         (
             f"`{group.example.name}` {'x'.join(map(str, group.example.shape))}",

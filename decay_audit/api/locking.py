@@ -72,7 +72,7 @@ def is_stale(old: Lock, new: Lock) -> bool:
 
 
 def update_command(request: Request, lock: Lock, file: str) -> str:
-    """Write the command that rewrites a lock; one that holds decisions only stays so."""
+    """Write the command that rewrites a lock; a lock without an optimizer is rewritten without one."""
     settings = {
         "--rules": "" if request.rules == DEFAULT_RULES else request.rules,
         "--weight-decay": "" if request.weight_decay is None else f"{request.weight_decay:.12g}",

@@ -25,7 +25,7 @@ class Option(Struct, frozen=True):
     """What an option has besides a name, a type and a default.
 
     Attributes:
-        metavar: stands for the value on a help screen; by default the accepted words.
+        metavar: the placeholder for the value on a help screen; by default the accepted words.
         short: its one-letter form.
         config: where pyproject.toml may set it.
         names_file: the value may be a path; in pyproject.toml it is relative to the folder of that file.
@@ -57,7 +57,7 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0)] | None,
         Option(
             "Ruleset",
-            "The base coefficient; replaces the one of the ruleset.",
+            "The base coefficient; it replaces that of the ruleset.",
             metavar="X",
             short="-w",
             config="everywhere",
@@ -131,7 +131,7 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         Option(
             "Optimizer",
             "Run optimizer.step() on small copies, and compare the measured decay with the param groups; by "
-            "default only where the optimizer's class is not known.",
+            "default only if the optimizer's class is not known.",
             config="everywhere",
         ),
     ] = None
@@ -186,7 +186,7 @@ class ParameterFilter(Struct, frozen=True, kw_only=True):
 
 
 class OutputOptions(Struct, frozen=True, kw_only=True):
-    """In which form to print, where to, and how much."""
+    """The format of the output, where it goes, and how much is printed."""
 
     format: Annotated[Format, Option("Output", f"{', '.join(Format)}.", metavar="FORMAT", short="-f")] = Format.TEXT
     full: Annotated[

@@ -1,4 +1,4 @@
-"""The audits of a command: one for the TARGET that is typed, else those of `[tool.decay-audit]`."""
+"""The audits of a command: one for the TARGET on the command line, or those of `[tool.decay-audit]`."""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -29,7 +29,7 @@ class Audit(Struct, frozen=True, kw_only=True):
 
     Attributes:
         title: tells it from other audits of its target; may be empty.
-        name: the one that pyproject.toml gives it; may be empty.
+        name: its name in pyproject.toml; may be empty.
     """
 
     request: "Request"

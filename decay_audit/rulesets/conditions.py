@@ -61,8 +61,8 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
         _doc(
             "The model declares it: `exact`, `glob` and `substring` read no_weight_decay(), `keywords` and "
             "`keyword_suffixes` no_weight_decay_keywords(), `patterns` no_weight_decay_patterns(); `submodules` asks "
-            "every module above the parameter, not the root alone; `any`: in any of its ways that `explain` shows; a "
-            "source without modules declares nothing."
+            "every module above the parameter, not the root alone; `any` is true for any declaration that "
+            "`explain` shows; a source without modules declares nothing."
         ),
     ] = None
     any_: Annotated["tuple[When, ...] | None", _doc("At least one of these holds.")] = field(default=None, name="any")

@@ -485,7 +485,7 @@ def _params(code: str) -> list[str]:
     return list(evaluated[0]["params"])
 
 
-WHOLE_TEXT = '''"""Weight decay as param groups: written by decay-audit, run, and compared with the ruleset."""
+WHOLE_TEXT = '''"""Weight decay as param groups: written and run by decay-audit, and compared with the ruleset."""
 
 # target   net.py:Net
 # ruleset  house, weight_decay 0.05
@@ -493,7 +493,7 @@ WHOLE_TEXT = '''"""Weight decay as param groups: written by decay-audit, run, an
 # spared   6 elements in 3 parameters
 #
 # An optimizer finds its saved state by position. State that was saved with other groups does not
-# load into these, or loads with its settings in the wrong groups: move it by name, or start afresh.
+# load into these, or its settings land in the wrong groups: move it with `decay-audit migrate`.
 
 import torch
 

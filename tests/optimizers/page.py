@@ -29,7 +29,7 @@ def measured_cell(measurement: Measurement) -> str:
 def declared_cells(name: str, facts: ClassFacts) -> str:
     """The first columns of a class: what the table says."""
     if facts.form == "delegated":
-        return f"| `{name}` | | of the optimizer inside | inside | |"
+        return f"| `{name}` | | of the wrapped optimizer | delegated | |"
     default = f"{facts.default:g}"
     if not facts.switch:
         return f"| `{name}` | {default} | {SEMANTICS[facts.form]} | {facts.form} | |"
@@ -80,10 +80,10 @@ def count(measured: Mapping[str, Sequence[Measurement]]) -> str:
     taking = {(measurement.library, measurement.name) for measurement in ran} - without
     differing = len([measurement for measurement in ran if not agrees(measurement)])
     return (
-        f"Measured are {len(taking)} classes of torch, timm and pytorch-optimizer that take a weight_decay "
+        f"The measured classes are {len(taking)} of torch, timm and pytorch-optimizer that take a weight_decay "
         f"({len(wrappers)} of them pass it to an optimizer that they wrap), and {len(without)} that do not use one: "
         f"{len(ran)} measurements, as each switch is measured on and off. In {differing} "
-        f"of them the weights move otherwise than the table declares, and "
+        f"of them the weights move in another way than the table declares, and "
         f"{len(every) - len(ran)} classes cannot step here: each row says why."
     )
 
@@ -96,11 +96,11 @@ COLUMNS = (
 HEAD = """# What `weight_decay` means in each optimizer
 
 `decay-audit` knows these classes by name, without importing their libraries. Any other class is measured.
-The columns semantics, form and switch are the table in `decay_audit/optimizers/table/`, taken from the sources of
-each library. In parentheses: semantics and form with the switch at its other value. The column measured shows what one
-step with a gradient of zero did on a CPU, with weight_decay 0.02 and the switch at both values: `proportional 0.02`
-means that the weight shrank by lr x 0.02 of itself, `sign` that the coefficient hardly changed the amounts,
-`normalized` that a norm or the gradient sets them, `other` none of these, `none` no change. `python -m
+The columns semantics, form and switch come from the table in `decay_audit/optimizers/table/`, taken from the sources of
+each library; in parentheses are the semantics and the form for the other value of the switch. The column measured
+shows what one step with a gradient of zero did on a CPU, with weight_decay 0.02 and the switch at both values:
+`proportional 0.02` means that the weight shrank by lr x 0.02 of itself, `sign` that the amounts hardly depend on the
+coefficient, `normalized` that a norm or the gradient sets them, `other` none of these, `none` no change. `python -m
 tests.optimizers.page > docs/optimizers.md` makes this page, and a test measures the installed classes again.
 
 {count}

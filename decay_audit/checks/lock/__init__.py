@@ -4,7 +4,7 @@
 - lock_file: a Lock <-> text; repeated blocks share a line
 - renames: parameters that are gone and parameters that are new -> pairs of an old and a new name
 - changes: two sets of entries -> Changes: what differs, what is new, gone or renamed
-- findings: a lock, and the entries of now -> findings (DA701, DA702, DA703)
+- findings: a lock, and the current entries -> findings (DA701, DA702, DA703)
 
 Knows no path and writes no file.
 """

@@ -26,22 +26,22 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def differs(self) -> bool:
-        """Whether anything but an optimizer that only one side has differs."""
+        """Whether anything differs, except that only one side has an optimizer."""
         return self.renamed or self.decided_differently or self.observed_differently or self.described_differently
 
     @property
     def decided_differently(self) -> bool:
-        """Whether another decision is made: the coefficient, the learning rate, or the optimizer that takes it."""
+        """Whether the decision differs: the coefficient, the learning rate, or the optimizer."""
         return self.before.decision != self.after.decision
 
     @property
     def observed_differently(self) -> bool:
-        """Whether optimizers do something else to it. Both sides must have an optimizer."""
+        """Whether optimizers treat it differently. Both sides must have an optimizer."""
         return bool(self.before.observed and self.after.observed) and self.before.observed != self.after.observed
 
     @property
     def described_differently(self) -> bool:
-        """Whether its shape or its role is another one, or another rule decides."""
+        """Whether its shape, its role, or the rule that decides it differs."""
         before, after = self.before, self.after
         return (before.shape, before.role, before.rule) != (after.shape, after.role, after.rule)
 

@@ -17,12 +17,12 @@ from decay_audit.text import format_coefficient, format_shape
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False):
-    """What is decided for one parameter, and what optimizers do to it. All fields are text, so that equal is equal.
+    """What is decided for one parameter, and what optimizers do to it. All fields are text, to compare exactly.
 
     Attributes:
         weight_decay: the coefficient that the ruleset decides.
         lr_scale: the factor on the learning rate; "1" for none.
-        use: the optimizer that takes it; "" where the ruleset does not say.
+        use: the name of the optimizer for it; "" if the ruleset names none.
         rule: the rule that decided.
         observed: for each optimizer that holds it the class, the weight_decay, and the factor on the learning rate
             where it is not 1: `AdamW:0.05`; "none" if no optimizer holds it, "" if no optimizer was read.
@@ -38,7 +38,7 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def decision(self) -> tuple[str, ...]:
-        """What a step depends on."""
+        """The fields on which a step depends."""
         return (self.weight_decay, self.lr_scale, self.use)
 
 
@@ -70,7 +70,7 @@ class Lock(Struct, frozen=True, kw_only=True):
 
 
 def hash_ruleset(ruleset: RuleSet) -> str:
-    """Hash what a ruleset decides by. Comments, lines, names of files, the title and the examples do not count."""
+    """Hash the parts of a ruleset that decide: not comments, line numbers, file names, the title or the examples."""
     bare = replace(ruleset, title="", source="", weight_decay=0.0, file="", default_location="", examples=())
     content = _without_locations(msgspec.to_builtins(bare))
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:16]

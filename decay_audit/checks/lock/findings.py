@@ -1,4 +1,4 @@
-"""A lock, and the entries of now, become findings: DA701 changed, DA702 new, DA703 gone or renamed."""
+"""Compare a lock with the current entries: DA701 for changed, DA702 for new, DA703 for gone or renamed parameters."""
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -183,7 +183,7 @@ def _count_roles(entries: Sequence[Entry]) -> str:
 
 
 def _alike(items: Iterable[T], key: Callable[[T], Hashable]) -> Iterator[list[T]]:
-    """Group what has the same key, in the order of the first of each."""
+    """Group items by key, in the order in which the keys first occur."""
     groups: dict[Hashable, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

@@ -12,7 +12,7 @@ from decay_audit.checks.lock.entries import Entries
 
 Parts = tuple[str, ...]
 Replacement = tuple[Parts, Parts]
-"""The parts of a dotted name that were replaced, and what stands there now; either may be empty."""
+"""The parts of a dotted name that were replaced, and the parts that replace them; either may be empty."""
 
 _PROBES = 24
 _CANDIDATES = 240
@@ -33,7 +33,7 @@ def find_renames(gone: Entries, new: Entries) -> dict[str, str]:
             break
         best = max(votes, key=lambda replacement: (votes[replacement], -len(replacement[0]) - len(replacement[1])))
         tried.add(best)
-        for name, other in _applied(best, gone, new, old_parts, new_parts).items():
+        for name, other in _apply(best, gone, new, old_parts, new_parts).items():
             pairs[name] = other
             del old_parts[name], new_parts[other]
         if not (old_parts and new_parts):
@@ -80,14 +80,14 @@ def _replacement(old: Parts, new: Parts) -> Replacement:
     return old[start : len(old) - end], new[start : len(new) - end]
 
 
-def _applied(
+def _apply(
     replacement: Replacement,
     gone: Entries,
     new: Entries,
     old_parts: Mapping[str, Parts],
     new_parts: Mapping[str, Parts],
 ) -> dict[str, str]:
-    """Apply a replacement to all old names, and keep what leads to a new name with the same shape."""
+    """Apply a replacement to all old names, and keep the names that become a new name of the same shape."""
     pairs: dict[str, str] = {}
     taken: set[str] = set()
     for name, parts in old_parts.items():

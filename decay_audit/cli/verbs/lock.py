@@ -28,7 +28,7 @@ ShowChanges = Annotated[bool, Option("Output", "Show what changes in the lock, t
 
 
 class LockResult(Struct, frozen=True, kw_only=True):
-    """What came of one lock.
+    """The result for one lock.
 
     Attributes:
         report: with what differs from the old lock as its findings.

@@ -1,4 +1,4 @@
-"""What the first step did to each tensor goes in; out comes what later steps do: the rate settles, or it does not.
+"""Find out whether the decay rate of the first step holds for later steps, settles at another one, or keeps changing.
 
 Momentum raises the rate over some steps. A schedule inside the optimizer changes it in every step. A compensated sum
 applies after many steps what each of them rounds away.

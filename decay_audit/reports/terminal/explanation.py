@@ -31,7 +31,7 @@ _MOVES: dict[Movement, str] = {
     "normalized": "removes an amount that depends on the gradient or on a norm",
     "cautious": "removes a fraction, but only where the gradient has the sign of the weight",
     "scheduled": "removes a fraction that changes from step to step",
-    "other": "moves it, neither by a fraction nor by an amount",
+    "other": "moves it in another way than by a fixed fraction or a fixed amount",
     "vanishing": "would remove a fraction, but rounding to its dtype undoes that",
     "none": "does not change it",
     "unstable": "makes it infinite or NaN",
@@ -120,7 +120,7 @@ def _ruleset(explanation: Explanation) -> Iterator[str]:
     else:
         yield f"spared by {name}"
     if decision.lenient:
-        yield "lenient: another decision is a note"
+        yield "lenient: if an optimizer differs, the finding is only a note"
     yield from (_rule(answer, explanation) for answer in explanation.rules_asked)
 
 

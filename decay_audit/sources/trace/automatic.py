@@ -1,8 +1,7 @@
 """Trace a model without --trace, to add the uses of uncertain parameters to its Inventory.
 
-It may not be wrong where the user cannot see it, so it says less than a trace on request: that a parameter is not used
-is not known, and what failed is no note. Its budget is counted in operators, so that the same model gives the same
-answer on every machine.
+The user did not ask for it, so it reports less than `--trace`: no unused parameters, and no failures. Its budget is
+counted in operators, so that the same model gives the same answer on every machine.
 """
 
 import contextlib
@@ -23,11 +22,11 @@ CALLS, CALLS_PER_PARAMETER = 2_000, 30
 
 
 class AutomaticTrace(Struct, frozen=True, kw_only=True):
-    """What a trace that nobody asked for shows.
+    """The result of an automatic trace.
 
     Attributes:
         inventory: with the uses of the parameters that were asked about.
-        inputs: with what the pass ran, in words; "" where the model declares it.
+        inputs: a phrase for the inputs of the pass; "" if the model declares them.
         failure: why there is no trace, or why it ended early; "" if it ran to its end.
     """
 
