@@ -59,7 +59,7 @@ def test_every_option_of_a_command_stands_in_a_panel_and_has_help(command: str) 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_option_that_several_commands_have_is_the_same_in_all(command: str) -> None:
     own = {  # what one command alone takes, by the same name
-        "diff": {"--rules", "--format"},
+        "diff": {"--rules", "--format", "--from", "--to", "--exit-code"},
         "rules which": {"--format"},
         "emit": {"--optimizer"},
         "migrate": {"--to", "--model", "--output"},

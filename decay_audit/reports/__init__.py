@@ -22,6 +22,7 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 
 if TYPE_CHECKING:
+    from decay_audit.checks.lock.changes import ModelComparison
     from decay_audit.rulesets.conformance import Conformance
     from decay_audit.rulesets.diff import RulesetComparison, RulesetMatch
     from decay_audit.rulesets.explanation import Explanation
@@ -41,6 +42,7 @@ __all__ = [
     "render_explanation",
     "render_findings",
     "render_matches",
+    "render_model_comparison",
     "render_rulesets",
     "schema",
     "verdict",
@@ -176,6 +178,21 @@ def render_comparison(
     from decay_audit.reports.terminal import ruleset_comparison
 
     return ruleset_comparison.render(comparison, target, _text_or_json(format), options)
+
+
+def render_model_comparison(
+    comparison: "ModelComparison",
+    format: Format | str = Format.TEXT,  # noqa: A002
+    options: Options = PLAIN,
+) -> str:
+    """Render what differs between the decisions on two models.
+
+    Raises:
+        DecayAuditError: the format is neither text nor json.
+    """
+    from decay_audit.reports.terminal import model_comparison
+
+    return model_comparison.render(comparison, _text_or_json(format), options)
 
 
 def render_matches(

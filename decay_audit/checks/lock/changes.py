@@ -1,5 +1,7 @@
 """Two sets of entries become Changes: which parameters are decided in another way, which are new, gone or renamed."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
 
 from decay_audit.checks.lock.entries import Entries, Entry
@@ -44,6 +46,27 @@ class Change(Struct, frozen=True, kw_only=True):
         """Whether its shape, its role, or the rule that decides it differs."""
         before, after = self.before, self.after
         return (before.shape, before.role, before.rule) != (after.shape, after.role, after.rule)
+
+
+class Side(Struct, frozen=True, kw_only=True):
+    """One of two sides that are compared.
+
+    Attributes:
+        label: the target, the lock, or the target at a git revision.
+        evidence: the strongest evidence for the role of each parameter; empty for a lock.
+    """
+
+    label: str
+    entries: Entries
+    evidence: Mapping[str, str] = {}
+
+
+class ModelComparison(Struct, frozen=True, kw_only=True):
+    """Two sides, and what differs."""
+
+    before: Side
+    after: Side
+    changes: "Changes"
 
 
 class Changes(Struct, frozen=True, kw_only=True):

@@ -1,39 +1,112 @@
-"""`decay-audit diff`: rulesets side by side."""
+"""`decay-audit diff`: rulesets on one model, or the decisions on two models, locks or git revisions."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from decay_audit.api.options import AuditOptions, Option, OutputOptions
+import typer
+from msgspec.structs import replace
+
+from decay_audit.api.options import DEFAULT_RULES, AuditOptions, Option, OutputOptions
 from decay_audit.cli import screen
-from decay_audit.cli.arguments import Target
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import ComparisonFormat
 
+if TYPE_CHECKING:
+    from decay_audit.api import Request
+
+Before = Annotated[str, typer.Argument(metavar="TARGET", help="As for `inspect`, or a lock file.", show_default=False)]
+After = Annotated[
+    str | None,
+    typer.Argument(metavar="OTHER", help="Another target or lock file, to compare with.", show_default=False),
+]
 Rulesets = Annotated[
     tuple[str, ...],
-    Option("Ruleset", "A ruleset to compare; give at least two.", metavar="NAME|FILE", short="-r"),
+    Option(
+        "Ruleset",
+        "Two or more: compare them on TARGET. One: decide both sides by it.",
+        metavar="NAME|FILE",
+        short="-r",
+    ),
 ]
+FromRevision = Annotated[
+    str | None, Option("Model", "Compare TARGET at this git revision with TARGET now.", metavar="REVISION")
+]
+ToRevision = Annotated[
+    str | None,
+    Option("Model", "With --from: compare with this revision instead of the current files.", metavar="REVISION"),
+]
+ExitCode = Annotated[bool, Option("Output", "Exit with 1 if anything differs.")]
 OutputFormat = Annotated[ComparisonFormat, Option("Output", "The format of the comparison.", short="-f")]
 
 
 def diff(
-    target: Target,
+    target: Before,
+    other: After = None,
     *,
     rules: Rulesets = (),
-    options: Annotated[AuditOptions, takes("Model", names=("weight_decay",))],
+    from_: FromRevision = None,
+    to: ToRevision = None,
+    options: Annotated[AuditOptions, takes("Model", names=("weight_decay", "optimizer"))],
     format: OutputFormat = "text",  # noqa: A002
+    exit_code: ExitCode = False,
     output: Annotated[OutputOptions, takes(names=("full", "output", "color", "quiet", "verbose"))],
 ) -> None:
-    """Show which parameters rulesets treat differently, and why."""
-    from decay_audit import api, reports
+    """Show what differs between two models, git revisions, locks or rulesets, and why.
 
-    if len(rules) < 2:
+    Two models: diff TARGET OTHER. Two revisions: diff TARGET --from main. Rulesets: diff TARGET -r timm -r hf-trainer.
+    """
+    _require_two_sides(target, other, rules, from_, to)
+    with screen.progress(output) as progress:
+        from decay_audit import api
+
+        request = api.request_for(target, replace(options, rules=rules[0] if rules else DEFAULT_RULES), progress)
+        text, differs = _compare(request, other, (from_, to), rules, (format, output))
+    screen.write(text, output.output)
+    if exit_code and differs:
+        raise typer.Exit(1)
+
+
+def _require_two_sides(
+    target: str, other: str | None, rules: tuple[str, ...], from_: str | None, to: str | None
+) -> None:
+    """Check that one comparison is asked for.
+
+    Raises:
+        DecayAuditError: nothing to compare with is given, or more than one kind of it.
+    """
+    if to is not None and from_ is None:
+        raise DecayAuditError("--to needs --from", f"decay-audit diff {target} --from REVISION --to {to}")
+    kinds = {"OTHER": other, "--from": from_, "several --rules": len(rules) > 1}
+    given = [name for name, value in kinds.items() if value]
+    if len(given) > 1:
+        raise DecayAuditError(f"diff compares one thing at a time, not {' and '.join(given)}", "give one of them")
+    if not given:
         raise DecayAuditError(
-            "diff compares two or more rulesets",
+            "diff needs something to compare with: another target, a revision, or two or more rulesets",
+            f"decay-audit diff {target} --from main, or "
             f"decay-audit diff {target} --rules {(rules or ('timm',))[0]} --rules hf-trainer",
         )
-    with screen.progress(output) as progress:
-        loaded = api.load(api.request_for(target, options, progress))
-        comparison = api.compare(loaded, rules, options.weight_decay)
-    text = reports.render_comparison(comparison, loaded.inventory.target, format, screen.report_options(output))
-    screen.write(text, output.output)
+
+
+def _compare(
+    request: "Request",
+    other: str | None,
+    revisions: tuple[str | None, str | None],
+    rules: tuple[str, ...],
+    form: tuple[ComparisonFormat, OutputOptions],
+) -> tuple[str, bool]:
+    """Compare, and return the text, and whether anything differs."""
+    from decay_audit import api, reports
+
+    print_options = screen.report_options(form[1])
+    if len(rules) > 1:
+        loaded = api.load(replace(request, optimizer=None))
+        comparison = api.compare(loaded, rules, request.weight_decay)
+        text = reports.render_comparison(comparison, loaded.inventory.target, form[0], print_options)
+        return text, bool(comparison.differences)
+    before, after = revisions
+    if before is not None:
+        changes = api.compare_revisions(request, before, after)
+    else:
+        changes = api.compare_targets(request.target, other or "", request)
+    return reports.render_model_comparison(changes, form[0], print_options), bool(changes.changes)

@@ -4,6 +4,7 @@
 - tree: the same model as a tree of its modules
 - frame: the header, totals, notes and findings around both
 - explanation: one parameter, or one code
+- model_comparison: the decisions on two models
 - ruleset_comparison, ruleset_matches, ruleset_list, conformance: reports about rulesets
 - layout: tables, paragraphs and colours; all of the above use it
 

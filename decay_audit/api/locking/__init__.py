@@ -1,4 +1,7 @@
-"""Locks: a Report becomes a lock and its text; a lock is read from its file, and a Report is compared with it."""
+"""Locks: a Report becomes a lock and its text; a lock is read from its file, and a Report is compared with it.
+
+model_changes: two targets, a lock and a target, or two git revisions -> what differs
+"""
 
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -59,7 +62,7 @@ def read(path: Path) -> Lock:
 def compare(report: Report, lock: Lock, request: Request) -> Report:
     """Add what differs from a lock to the findings of a report, and what could not be compared to its notes."""
     file = request.lock or DEFAULT_LOCK
-    plan = _comparable_plan(report, lock, request)
+    plan = comparable_plan(report, lock, request)
     entries = plan_entries(plan, report.optimizers, report.observations)
     findings = (*report.findings, *check_lock(lock, entries, file, update_command(request, lock, file)))
     notes = (*report.inventory.notes, *_notes(report, lock, file))
@@ -87,7 +90,7 @@ def update_command(request: Request, lock: Lock, file: str) -> str:
     return shell_join(["decay-audit", "lock", request.target, *words, *measure, "-o", file, "--update"])
 
 
-def _comparable_plan(report: Report, lock: Lock, request: Request) -> Plan:
+def comparable_plan(report: Report, lock: Lock, request: Request) -> Plan:
     """Decide again with the base coefficient of the lock, if only one side has the coefficient of an optimizer."""
     classified = [decision.classified for decision in report.plan.decisions]
     match lock.weight_decay_from, report.weight_decay_from:

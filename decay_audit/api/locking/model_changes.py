@@ -1,0 +1,148 @@
+"""Two targets, a lock and a target, or two git revisions of a target -> what differs between their decisions.
+
+A revision is checked out into a temporary worktree and read by a process of its own: both sides may have modules of the
+same names.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit.api import locking
+from decay_audit.api.options import AuditOptions
+from decay_audit.api.pipeline import run
+from decay_audit.api.request import Request, request_for
+from decay_audit.checks.lock.changes import ModelComparison, Side, compare
+from decay_audit.checks.lock.entries import Lock, plan_entries
+from decay_audit.errors import DecayAuditError
+from decay_audit.sources import target as targets
+
+_CHILD = "import sys; from decay_audit.api.locking.model_changes import write_side; write_side(*sys.argv[1:])"
+_FAILED = 2
+
+
+class SideRequest(Struct, frozen=True, kw_only=True):
+    """What a process is asked to read."""
+
+    target: str
+    options: AuditOptions
+
+
+def compare_targets(before: str, after: str, request: Request) -> ModelComparison:
+    """Compare two targets; either may be a lock file, or a checkpoint.
+
+    Raises:
+        DecayAuditError: one of them cannot be read.
+    """
+    locks = {path: _lock(path) for path in (before, after)}
+    known = next((lock for lock in locks.values() if lock is not None), None)
+    first, second = (_side(path, locks[path], replace(request, target=path), known) for path in (before, after))
+    return ModelComparison(before=first, after=second, changes=compare(first.entries, second.entries))
+
+
+def compare_revisions(request: Request, before: str, after: str | None) -> ModelComparison:
+    """Compare the target of a request at two git revisions.
+
+    Args:
+        after: the later revision; None for the files as they are now.
+
+    Raises:
+        DecayAuditError: this is no git repository, a revision does not exist, or the target cannot be read at one.
+    """
+    first = _at_revision(request, before)
+    second = _side(request.target, None, request, None) if after is None else _at_revision(request, after)
+    return ModelComparison(before=first, after=second, changes=compare(first.entries, second.entries))
+
+
+def write_side(request: str, output: str) -> None:
+    """Read a target for another process, and write the side, or the error, to a file."""
+    asked = msgspec.json.decode(request, type=SideRequest)
+    try:
+        side = _side(asked.target, None, request_for(asked.target, asked.options), None)
+    except DecayAuditError as error:
+        Path(output).write_bytes(msgspec.json.encode([error.message, error.hint]))
+        sys.exit(_FAILED)
+    Path(output).write_bytes(msgspec.json.encode(side))
+
+
+def _lock(path: str) -> Lock | None:
+    """Read a lock; None if the path is not that of a lock file."""
+    file = Path(path)
+    is_lock = path.endswith(".lock")
+    if not is_lock and targets.exists(file) and file.is_file():
+        with file.open("rb") as start:
+            is_lock = start.read(16) == b"decay-audit lock"
+    return locking.read(file) if is_lock else None
+
+
+def _side(path: str, lock: Lock | None, request: Request, other: Lock | None) -> Side:
+    if lock is not None:
+        return Side(label=path, entries=lock.entries)
+    report = run(request)
+    plan = report.plan if other is None else locking.comparable_plan(report, other, request)
+    return Side(
+        label=report.inventory.target,
+        entries=plan_entries(plan, report.optimizers, report.observations),
+        evidence={
+            decision.name: f"{evidence.kind}: {evidence.detail}"
+            for decision in plan.decisions
+            for evidence in decision.classified.evidence[:1]
+        },
+    )
+
+
+def _at_revision(request: Request, revision: str) -> Side:
+    request.progress(f"reading {request.target} at {revision}")
+    options = AuditOptions(**{name: getattr(request, name) for name in AuditOptions.__struct_fields__})
+    asked = msgspec.json.encode(SideRequest(target=request.target, options=options)).decode()
+    with _worktree(revision) as (root, folder), tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "side.json"
+        paths = [str(root), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-c", _CHILD, asked, str(output)]
+        result = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603
+        content = output.read_bytes() if output.exists() else b""
+    if result.returncode == _FAILED and content:
+        message, hint = msgspec.json.decode(content, type=tuple[str, str])
+        raise DecayAuditError(f"at {revision}: {message}", hint)
+    if result.returncode or not content:
+        raise DecayAuditError(f"at {revision}, {request.target} could not be read: see the messages above")
+    side = msgspec.json.decode(content, type=Side)
+    return replace(side, label=f"{side.label} at {revision}")
+
+
+@contextlib.contextmanager
+def _worktree(revision: str) -> Iterator[tuple[Path, Path]]:
+    """Check out a revision into a temporary worktree; give its root, and the folder in it like the current one."""
+    top = Path(_git("rev-parse", "--show-toplevel", hint="--from compares revisions of a git repository").strip())
+    commit = _git(
+        "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", name=revision
+    ).strip()
+    with tempfile.TemporaryDirectory(prefix="decay-audit-") as parent:
+        root = Path(parent) / top.name
+        _git("-c", "core.hooksPath=/dev/null", "worktree", "add", "--quiet", "--detach", str(root), commit)
+        try:
+            folder = root / Path.cwd().resolve().relative_to(top.resolve())
+            folder.mkdir(parents=True, exist_ok=True)  # the revision may not have it
+            yield root, folder
+        finally:
+            _git("worktree", "remove", "--force", str(root))
+
+
+def _git(*arguments: str, name: str = "", hint: str = "") -> str:
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    except FileNotFoundError as error:
+        raise DecayAuditError("git is not installed", "--from and --to need it") from error
+    if result.returncode:
+        reason = f"no such revision: {name}" if name else result.stderr.strip().removeprefix("fatal: ")
+        raise DecayAuditError(reason, hint or "`git log --oneline --all` lists revisions")
+    return result.stdout

@@ -1,0 +1,125 @@
+"""`decay-audit diff` of two targets, of a lock and a target, and of git revisions."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from decay_audit.cli import app
+from tests.test_cli_lock import NET, OURS, RULES, WITH_OPTIMIZER
+
+runner = CliRunner()
+
+
+def git(*arguments: str) -> str:
+    identity = ["-c", "user.name=tester", "-c", "user.email=tester@example.org", "-c", "commit.gpgsign=false"]
+    return subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "ours.yaml").write_text(RULES)
+    (tmp_path / ".gitignore").write_text("__pycache__\n")
+    git("init", "--quiet", "--initial-branch=main")
+    git("add", "-A")
+    git("commit", "--quiet", "-m", "one")
+    return tmp_path
+
+
+def test_a_revision_is_compared_with_the_files_of_now_and_the_reasons_are_said(repository: Path) -> None:
+    (repository / "net.py").write_text(NET.replace("self.norm1", "self.ln1"))
+    result = runner.invoke(app, ["diff", "net.py:Net", "--from", "main", *WITH_OPTIMIZER])
+    assert result.exit_code == 0
+    assert result.stdout.splitlines() == [
+        "net.py:Net at main -> net.py:Net   6 -> 6 parameters",
+        "",
+        "  1 norm weight renamed, decided differently and treated differently by the optimizer",
+        "    before  spared by rule norms, in the optimizer AdamW 0, norm weight (owner: torch.nn.LayerNorm)",
+        "    now     weight_decay 0.05 by the default, in the optimizer AdamW 0.05, "
+        "norm weight (owner: torch.nn.LayerNorm)",
+        "    norm1.weight -> ln1.weight",
+        "",
+        "  1 norm bias renamed and decided by another rule",
+        "    before  spared by rule norms, norm bias (owner: torch.nn.LayerNorm)",
+        "    now     spared by rule biases, norm bias (owner: torch.nn.LayerNorm)",
+        "    norm1.bias -> ln1.bias",
+    ]
+    assert git("worktree", "list").count("\n") == 1
+    assert git("status", "--short") == " M net.py\n"
+
+
+def test_two_revisions_are_compared_from_a_folder_that_the_first_does_not_have(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "more").mkdir()
+    (repository / "more" / "other.py").write_text(NET)
+    (repository / "net.py").write_text(NET.replace("nn.Linear(4, 2)", "nn.Linear(4, 3)"))
+    git("add", "-A")
+    git("commit", "--quiet", "-m", "two")
+    (repository / "net.py").write_text("nothing")
+    monkeypatch.chdir(repository / "more")
+    result = runner.invoke(app, ["diff", "../net.py:Net", "--from", "main~1", "--to", "main", "--exit-code"])
+    assert result.exit_code == 1
+    assert "1 linear weight with another shape\n    before  2x4\n    now     3x4\n    head.weight\n" in result.stdout
+    missing = runner.invoke(app, ["diff", "other.py:Net", "--from", "main~1"])
+    assert (missing.exit_code, "at main~1: no such file: other.py" in missing.stderr) == (2, True)
+
+
+def test_two_targets_and_a_lock_are_compared(repository: Path) -> None:
+    (repository / "wide.py").write_text(
+        NET.replace("self.fc =", "self.scale = nn.Parameter(torch.ones(())); self.fc =")
+    )
+    runner.invoke(app, ["lock", "net.py:Net", *OURS])
+    for before in ("net.py:Net", "decay.lock"):
+        result = runner.invoke(app, ["diff", before, "wide.py:Net", *OURS, "--exit-code"])
+        assert (
+            result.exit_code,
+            "  1 scale added: weight_decay 0.05 by the default\n    scale\n" in result.stdout,
+        ) == (1, True)
+        same = runner.invoke(app, ["diff", before, "net.py:Net", *OURS, "--exit-code"])
+        assert (same.exit_code, "no decision differs" in same.stdout) == (0, True)
+
+
+def test_two_checkpoints_are_compared(repository: Path) -> None:
+    script = "import torch, net; n = net.Net(); torch.save(n.state_dict(), 'a.pt'); n.head = torch.nn.Linear(4, 9)"
+    subprocess.run(["python", "-c", f"{script}; torch.save(n.state_dict(), 'b.pt')"], check=True)
+    result = runner.invoke(app, ["diff", "a.pt", "b.pt"])
+    assert (result.exit_code, "before  2x4\n    now     9x4" in result.stdout) == (0, True)
+
+
+def test_the_json_has_both_sides_with_their_evidence(repository: Path) -> None:
+    (repository / "wide.py").write_text(NET.replace("nn.LayerNorm(4)", "nn.Linear(4, 1)"))
+    document = json.loads(runner.invoke(app, ["diff", "net.py:Net", "wide.py:Net", "-f", "json"]).stdout)
+    changed = {change["name"]: change for change in document["changed"]}
+    assert document["schema_version"] == 2
+    assert changed["norm1.weight"]["before"]["evidence"] == "owner: torch.nn.LayerNorm"
+    assert changed["norm1.weight"]["after"]["role"] == "linear_weight"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["net.py:Net"], "diff needs something to compare with"),
+        (["net.py:Net", "net.py:Net", "--from", "main"], "one thing at a time, not OTHER and --from"),
+        (["net.py:Net", "--to", "main"], "--to needs --from"),
+        (["net.py:Net", "--from", "nowhere"], "no such revision: nowhere"),
+        (["net.py:Net", "--from=--all"], "no such revision: --all"),
+        (["net.py:Nett", "--from", "main"], "at main: "),
+    ],
+)
+def test_what_cannot_be_compared_is_said_with_a_way_out(repository: Path, arguments: list[str], message: str) -> None:
+    result = runner.invoke(app, ["diff", *arguments])
+    assert (result.exit_code, message in result.stderr) == (2, True)
+    assert "hint: " in result.stderr
+    assert git("worktree", "list").count("\n") == 1
+
+
+def test_outside_of_a_repository_a_revision_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    result = runner.invoke(app, ["diff", "torch.nn:Linear(2, 2)", "--from", "main"])
+    assert (result.exit_code, "not a git repository" in result.stderr) == (2, True)
