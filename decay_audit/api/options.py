@@ -219,6 +219,15 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     timeout: Annotated[
         float | None, Option("Script", "Interrupt it after this time if it does not train.", metavar="SECONDS")
     ] = None
+    pretend: Annotated[
+        tuple[str, ...],
+        Option(
+            "Script",
+            "What this machine does not have: gpu (CUDA calls land on the CPU), world (a process group of one), data "
+            "(datasets of torchvision give noise).",
+            metavar="gpu,world,data",
+        ),
+    ] = ()
     list_: Annotated[bool, Option("Script", "Only list its models and optimizers, and where they are made.")] = False
 
 

@@ -40,6 +40,7 @@ class ScriptRun(Struct, frozen=True, kw_only=True):
     as_module: bool = False
     until: str = "first-step"
     timeout: float | None = None
+    pretend: tuple[str, ...] = ()
     folder: Path = Path()
 
 
@@ -71,7 +72,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
                 command=command,
                 folder=script.folder,
                 records=folder,
-                settings={"until": script.until},
+                settings={"until": script.until, "pretend": script.pretend},
                 timeout=script.timeout,
             )
         )

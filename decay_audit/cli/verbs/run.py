@@ -38,7 +38,13 @@ def run(
     from decay_audit import api, reports
     from decay_audit.checks import selected_codes
 
-    script = api.ScriptRun(words=tuple(words), as_module=how.module, until=_until(how.until), timeout=how.timeout)
+    script = api.ScriptRun(
+        words=tuple(words),
+        as_module=how.module,
+        until=_until(how.until),
+        timeout=how.timeout,
+        pretend=_pretended(how.pretend),
+    )
     result = api.run_script(script, api.request_for("", options))
     if how.list_:
         screen.write("\n".join(_listed(result)), output.output)
@@ -64,6 +70,19 @@ def _until(text: str) -> str:
     if text in ("made", "first-step", "end") or text.isdigit():
         return text
     raise DecayAuditError(f"--until {text}", "it is made, first-step, a number of steps, or end")
+
+
+def _pretended(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Split `gpu,data` into words.
+
+    Raises:
+        DecayAuditError: there is another word.
+    """
+    words = tuple(word for value in values for word in value.split(",") if word)
+    for word in words:
+        if word not in ("gpu", "world", "data"):
+            raise DecayAuditError(f"--pretend {word}", "it is gpu, world, data, or several of them: gpu,data")
+    return words
 
 
 def _lines(result: "ScriptResult") -> Iterator[str]:

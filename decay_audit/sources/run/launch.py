@@ -72,7 +72,6 @@ def run(launch: Launch) -> Ended:
             launch.command,
             cwd=launch.folder,
             env=_environment(launch),
-            stdin=_stdin(),
             stdout=_stderr(),
             start_new_session=True,
         )
@@ -153,14 +152,6 @@ def _environment(launch: Launch) -> dict[str, str]:
         SETTINGS_VARIABLE: json.dumps(settings),
         "PYTHONPATH": os.pathsep.join([str(HOOKS), *([path] if path else [])]),
     }
-
-
-def _stdin() -> int | None:
-    """The standard input of this process, unless it is a terminal: a prompt would wait in the background."""
-    try:
-        return subprocess.DEVNULL if sys.stdin.isatty() else None
-    except (AttributeError, ValueError):
-        return subprocess.DEVNULL
 
 
 def _stderr() -> int:

@@ -9,6 +9,7 @@
     describe      the living optimizers, their models, modules and tensors as plain data
     plain         one value as plain data
     training      hooks on backward() and step(): the script is stopped where its training starts
+    pretend_gpu, pretend_world, pretend_data   what the script needs and the machine does not have
     ending        hooks on the end of the process: its error, its exit code, and the last writing
 
 It runs in the script's own environment: Python 3.8 or newer, torch 1.8 or newer, the standard library, and nothing of
@@ -19,28 +20,32 @@ import importlib.util
 import os
 import sys
 from types import ModuleType
-from typing import Any
+from typing import Any, Callable, List
 
 VERSION = 1
 
 
-class _TorchFinder:
-    """A finder that lets torch be imported as usual, and starts the recorder when that is done."""
+class _AfterImport:
+    """A finder that lets a module be imported as usual, and calls a function with it when that is done."""
+
+    def __init__(self, name: str, function: Callable[[ModuleType], None]) -> None:
+        self.name = name
+        self.function = function
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002
-        if name != "torch":
+        if name != self.name:
             return None
         sys.meta_path.remove(self)
-        spec = importlib.util.find_spec("torch")
+        spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return None
         exec_module = spec.loader.exec_module
 
-        def exec_and_arm(module: ModuleType) -> None:
+        def exec_and_call(module: ModuleType) -> None:
             exec_module(module)
-            arm()
+            self.function(module)
 
-        spec.loader.exec_module = exec_and_arm  # type: ignore[method-assign]
+        spec.loader.exec_module = exec_and_call  # type: ignore[method-assign]
         return spec
 
 
@@ -49,7 +54,7 @@ def wait_for_torch() -> None:
     from . import settings
 
     settings.mark_reached("python")
-    sys.meta_path.insert(0, _TorchFinder())
+    sys.meta_path.insert(0, _AfterImport("torch", lambda _: arm()))
 
 
 def arm() -> None:
@@ -62,7 +67,23 @@ def arm() -> None:
         construction.set_hooks()
         training.set_hooks()
         ending.set_hooks()
+        _pretend(settings.PRETEND)
     except Exception as error:
         sys.stderr.write(f"decay-audit: the recorder does not work with this torch: {error!r}\n")
         if os.environ.get("DECAY_AUDIT_DEBUG"):
             raise
+
+
+def _pretend(what: List[str]) -> None:
+    if "gpu" in what:
+        from . import pretend_gpu
+
+        pretend_gpu.set_hooks()
+    if "world" in what:
+        from . import pretend_world
+
+        pretend_world.set_hooks()
+    if "data" in what:
+        from . import pretend_data
+
+        sys.meta_path.insert(0, _AfterImport("torchvision.datasets", pretend_data.after_import))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 VARIABLE = "DECAY_AUDIT_RUN"
 
@@ -25,6 +25,10 @@ UNTIL: str = str(_SETTINGS.get("until", "first-step"))
 
 WATCH: bool = bool(_SETTINGS.get("watch"))
 """Whether to train on and report each change of the groups."""
+
+
+PRETEND: List[str] = [str(word) for word in _SETTINGS.get("pretend", [])]
+"""What is not there and is pretended: `gpu`, `world`, `data`."""
 
 
 def steps_before_stop() -> float:

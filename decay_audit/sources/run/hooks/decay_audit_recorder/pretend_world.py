@@ -1,0 +1,28 @@
+"""With `--pretend world`: a script that joins a process group becomes a group of one, with gloo."""
+
+import functools
+import os
+import socket
+from typing import Any, Callable
+
+import torch
+
+
+def set_hooks() -> None:
+    """Replace `init_process_group`."""
+    distributed: Any = torch.distributed
+    if distributed.is_available():
+        distributed.init_process_group = _of_one(distributed.init_process_group)
+
+
+def _of_one(init: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(init)
+    def init_process_group(*_: Any, **__: Any) -> Any:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        address = "tcp://127.0.0.1:{}".format(port)
+        os.environ.setdefault("LOCAL_RANK", "0")
+        return init("gloo", init_method=address, rank=0, world_size=1)
+
+    return init_process_group
