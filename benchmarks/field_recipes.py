@@ -33,8 +33,8 @@ SCRIPTS = (
     Script("pytorch/examples", "mnist_hogwild", "--pretend data main.py --num-processes 2"),
     Script("facebookresearch/dino", "", "--pretend gpu,world,data main_dino.py --arch vit_tiny --batch_size_per_gpu 2 "
            "--num_workers 0 --local_crops_number 2"),
-    Script("facebookresearch/ConvNeXt", "", "--pretend data main.py --device cpu --model convnext_tiny --data_set CIFAR "
-           "--batch_size 2 --num_workers 0"),
+    Script("facebookresearch/ConvNeXt", "", "--pretend data main.py --device cpu --model convnext_tiny "
+           "--data_set CIFAR --batch_size 2 --num_workers 0"),
     Script("facebookresearch/deit", "", "--pretend data main.py --device cpu --model deit_tiny_patch16_224 "
            "--data-set CIFAR --batch-size 2 --num_workers 0"),
     Script("huggingface/pytorch-image-models", "", "--pretend data train.py --dataset torch/cifar10 --device cpu "

@@ -12,11 +12,13 @@ from decay_audit.api.loading import LoadedTarget
 from decay_audit.api.observing import ObservedOptimizers
 from decay_audit.api.pipeline import report_on
 from decay_audit.api.request import Request
+from decay_audit.checks import selected_codes
+from decay_audit.checks.training import check_training
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.records import Record, ScriptError
 from decay_audit.optimizers import recorded
 from decay_audit.reports.report import Report
-from decay_audit.sources.run import grouping, inventory, launch, read_records
+from decay_audit.sources.run import facts, grouping, inventory, launch, read_records
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
@@ -102,7 +104,10 @@ def _report(record: Record, audited: "AuditedTogether", target: str, request: Re
     contents = inventory.read(record, audited.models, target, audited.loose)
     optimizers, observations = recorded.observe(record, audited.optimizers, contents.names)
     observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
-    return report_on(LoadedTarget(inventory=contents.inventory), observed, replace(request, target=""))
+    report = report_on(LoadedTarget(inventory=contents.inventory), observed, replace(request, target=""))
+    codes = selected_codes.select_codes(request.select, request.ignore)
+    shown = check_training(facts.training_facts(record, audited, contents.names), report.plan)
+    return replace(report, findings=(*report.findings, *(finding for finding in shown if finding.code in codes)))
 
 
 def _distinct(records: Sequence[Record]) -> Iterator[Record]:

@@ -6,6 +6,7 @@ check() runs them all:
 - unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
 - observed_plan: joins the plan with live optimizers, and with saved ones
 - optimizers: what live and saved optimizers do, compared with the plan (DA101-105, DA2xx, DA5xx)
+- training: what a running script showed beyond one state of its optimizers (DA803, DA806); `api.running` runs it
 - lock: decisions compared with those that a lock file recorded earlier (DA7xx); `api.locking` runs it
 - exceptions: what a project accepts is taken out of the findings of all the above (DA704-706); `cli` runs it
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)

@@ -339,5 +339,20 @@ CODES: dict[str, Code] = {
         "patterns match more: new parameters of the model are accepted without anyone having looked at them. Look at "
         "them with `check --show-exceptions`, then write the new number.",
     ),
+    "DA803": Code(
+        title="the groups changed after the optimizer was made",
+        severity="warning",
+        explanation="Between its construction and the step that is looked at, code changed what the optimizer does: a "
+        "schedule wrote another coefficient, an engine rebuilt the groups, a resume restored those of another run. "
+        "What is judged is the later state. It is a note before the first step, where such code sets things up.",
+    ),
+    "DA806": Code(
+        title="no gradient reached a parameter of the optimizer in the first backward pass",
+        severity="note",
+        explanation="The parameter had no gradient right before the first step, or one that was exactly zero. Without "
+        "a gradient, torch's optimizers skip it: it is not used, or not in this step. With a gradient of zero, "
+        "decoupled decay still shrinks it. That is usual where a later factor starts at zero (LoRA, zero-initialized "
+        "gates), and a defect where the branch is never used.",
+    ),
 }
 """Every code, in order, with its severity and its texts."""

@@ -45,9 +45,11 @@ class RecordedModule(Struct, frozen=True, kw_only=True):
 
 
 class RecordedTensor(Struct, frozen=True, kw_only=True):
-    """One tensor; `gradient` is what it had right before the first step, None where that is not known.
+    """One tensor.
 
     Attributes:
+        gradient: what it had right before the first step; None where that is not known.
+        held: an optimizer holds it.
         name: of its variable, for a tensor that no model holds.
     """
 
@@ -58,6 +60,7 @@ class RecordedTensor(Struct, frozen=True, kw_only=True):
     flat: bool = False
     distributed: bool = False
     device: str = "cpu"
+    held: bool = False
     attributes: tuple[str, ...] = ()
     gradient: Gradient | None = None
     name: str = ""

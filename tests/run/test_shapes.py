@@ -181,3 +181,20 @@ def test_an_interrupt_ends_the_script_too(folder: Path) -> None:
     assert tool.wait(60) == 130
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / "pid").read_text()), 0)
+
+
+def test_a_coefficient_that_is_written_after_construction_is_said_and_a_warm_up_is_no_rounding(folder: Path) -> None:
+    (document,) = documents(run(folder, scripts.CHANGES, before=("--format", "json")))
+    messages = {finding["code"]: finding["message"] for finding in document["findings"]}
+    assert messages["DA803"].endswith("changed after the optimizer was made: weight_decay 0.01 became 0.04")
+    assert "DA504" not in messages
+    assert document["optimizers"][0]["groups"][0]["weight_decay"] == 0.04
+
+
+def test_parameters_without_a_gradient_and_with_one_of_zero_are_told_apart(folder: Path) -> None:
+    (document,) = documents(run(folder, scripts.UNUSED_PARAMETERS, before=("--format", "json")))
+    found = {tuple(each["parameters"]): each["found"] for each in document["findings"] if each["code"] == "DA806"}
+    assert found == {
+        ("unused.weight", "unused.bias"): "no gradient",
+        ("branch.weight", "branch.bias"): "a gradient of exactly zero",
+    }

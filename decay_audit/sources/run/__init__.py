@@ -5,10 +5,11 @@
     read_records   the files that the recorder wrote -> Records
     grouping       a Record -> the models and optimizers that belong to one audit together
     inventory      recorded models -> an Inventory
+    facts          what changed since the optimizers were made, and what the first gradients did not reach
 
 `optimizers.recorded` makes Observations of the recorded optimizers. Knows no torch, no role and no rule.
 """
 
-from decay_audit.sources.run import grouping, inventory, launch, read_records
+from decay_audit.sources.run import facts, grouping, inventory, launch, read_records
 
-__all__ = ["grouping", "inventory", "launch", "read_records"]
+__all__ = ["facts", "grouping", "inventory", "launch", "read_records"]

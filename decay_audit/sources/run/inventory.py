@@ -140,14 +140,18 @@ def read(record: Record, models: Sequence[RecordedModel], target: str, loose: Se
         walk.run([_ModuleVisit(model.module, f"{model.name}.", f"{model.name}.", root, (), ()) for model in models])
         for number, position in enumerate(loose):
             walk.parameters[position] = _loose(record, position, number, root, walk.names)
+    untrained = _untrained(record, walk.parameters)
     parameters = {
-        position: replace(parameter, tied_to=tuple(walk.tied.get(position, ())))
+        position: replace(
+            parameter,
+            tied_to=tuple(walk.tied.get(position, ())),
+            trainable=False if position in untrained else parameter.trainable,
+        )
         for position, parameter in walk.parameters.items()
     }
+    notes = tuple(_notes(walk, parameters, [parameters[position].name for position in untrained]))
     return RecordedContents(
-        inventory=Inventory(
-            target=target, parameters=tuple(parameters.values()), notes=tuple(_notes(walk, parameters))
-        ),
+        inventory=Inventory(target=target, parameters=tuple(parameters.values()), notes=notes),
         names={position: parameter.name for position, parameter in parameters.items()},
     )
 
@@ -194,7 +198,20 @@ def _children(
             yield _ModuleVisit(child, raw, f"{visit.name}{key}.", owner, declaring, path)
 
 
-def _notes(walk: _Walk, parameters: Mapping[int, Parameter]) -> Iterator[str]:
+def _untrained(record: Record, parameters: Mapping[int, Parameter]) -> list[int]:
+    """Find trainable parameters that neither an optimizer holds nor a gradient has reached: nothing trains them."""
+    tensors = ((position, record.tensors[position]) for position in parameters)
+    return [
+        position for position, tensor in tensors if tensor.trainable and not tensor.held and tensor.gradient == "none"
+    ]
+
+
+def _notes(walk: _Walk, parameters: Mapping[int, Parameter], untrained: Sequence[str]) -> Iterator[str]:
+    if untrained:
+        yield (
+            f"{first_few(untrained, 3)}: trainable, but in no optimizer, and no gradient has reached "
+            f"{'it' if len(untrained) == 1 else 'them'}: counted as frozen"
+        )
     yield from dict.fromkeys(walk.notes)
     if lazy := [parameter.name for parameter in parameters.values() if parameter.lazy]:
         yield f"{first_few(lazy, 3)}: lazy, without a shape before the first forward pass"

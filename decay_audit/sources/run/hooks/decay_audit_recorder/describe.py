@@ -43,6 +43,7 @@ def describe(seen: "List[recording.SeenOptimizer]", place: "variables.Place") ->
                 models[id(module)] = len(model_list)
                 model_list.append(_model(name, module, tables))
         optimizers.append(_optimizer(optimizer, [models[id(module)] for _, module in optimizer.models], tables, place))
+    _add_gradients_of_the_rest(tables)
     for data, name, members in tables.containers:
         unseen = [member for member in members if id(member) not in tables.index_of and choose.parameter_ids(member)]
         if unseen:
@@ -148,6 +149,7 @@ def _optimizer(seen: "recording.SeenOptimizer", models: List[int], tables: _Tabl
             }
         )
         for tensor in tensors:
+            tables.tensors[tables.index_of[id(tensor)]]["held"] = True
             if id(tensor) not in known:
                 _name_foreign(tensor, data, seen, tables, place)
     data["construction"] = [
@@ -182,6 +184,16 @@ def _add_gradients(groups: List[Data], tables: _Tables) -> None:
     if any(tensor.grad is not None for tensor in tensors):
         for tensor in tensors:
             tables.tensors[tables.index_of[id(tensor)]]["gradient"] = plain.gradient(tensor)
+
+
+def _add_gradients_of_the_rest(tables: _Tables) -> None:
+    """Say the same of the models' trainable parameters that no optimizer holds, where the others' are known."""
+    if any(data.get("gradient") in ("zero", "some") for data in tables.tensors):
+        for value in tables.alive:
+            if isinstance(value, torch.Tensor) and value.requires_grad:
+                data = tables.tensors[tables.index_of[id(value)]]
+                if "gradient" not in data and not data.get("held"):
+                    data["gradient"] = plain.gradient(value)
 
 
 def _trained_outside(tables: _Tables) -> List[List[Any]]:

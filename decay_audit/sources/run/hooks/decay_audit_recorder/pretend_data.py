@@ -59,13 +59,12 @@ def _become_noise(dataset: Any, base: Any, given: Dict[str, Any], error: Excepti
     shape, classes = _SHAPES.get(name, _PHOTOGRAPH)
     recording.note("--pretend data: {} gives noise ({})".format(kind.__name__, str(error).splitlines()[0][:80]))
     base.__init__(dataset, str(given.get("root", "")), **_transforms(given))
-    dataset.__class__ = type(
-        kind.__name__, (kind,), {"__module__": kind.__module__, "__len__": _length, "__getitem__": _item}
-    )
+    labels = [str(number) for number in range(classes)]
+    names = {"__module__": kind.__module__, "__len__": _length, "__getitem__": _item, "classes": labels}
+    names["class_to_idx"] = {label: number for number, label in enumerate(labels)}
+    dataset.__class__ = type(kind.__name__, (kind,), names)
     dataset.noise = (shape, classes)
     dataset.targets = [index % classes for index in range(_COUNT)]
-    dataset.classes = [str(number) for number in range(classes)]
-    dataset.class_to_idx = {label: number for number, label in enumerate(dataset.classes)}
     dataset.samples = dataset.imgs = [("noise", target) for target in dataset.targets]
     if name:
         dataset.data = numpy.zeros((_COUNT, *shape), dtype="uint8")

@@ -1,0 +1,49 @@
+"""What a running script showed: groups that changed (DA803), and parameters that no gradient reached (DA806)."""
+
+from collections.abc import Iterator
+
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.finding_text import coefficient_text, count_by_kind
+from decay_audit.model.choices import Severity
+from decay_audit.model.training_facts import GroupChange, TrainingFacts
+from decay_audit.rulesets.plan import Plan
+from decay_audit.text import count_noun, join_words
+
+
+def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
+    """Report what changed since the optimizers were made, and what the first backward pass did not reach."""
+    severity: Severity | None = None if facts.steps else "note"
+    for change in facts.changes:
+        yield finding(
+            "DA803",
+            f"group {change.group} of {change.optimizer} changed after the optimizer was made: {_words(change)}",
+            change.parameters or change.added,
+            expected=f"weight_decay {coefficient_text(change.weight_decay[0])}",
+            found=f"weight_decay {coefficient_text(change.weight_decay[1])}",
+            where=f"group {change.group} of {change.optimizer}",
+            severity=severity,
+        )
+    yield from _without_effect(facts.without_gradient, plan, "no gradient", "a step of torch's classes skips {}")
+    yield from _without_effect(facts.zero_gradient, plan, "a gradient of exactly zero", "only decay moves {}")
+
+
+def _words(change: GroupChange) -> str:
+    before, after = map(coefficient_text, change.weight_decay)
+    parts = [f"weight_decay {before} became {after}"] if before != after else []
+    parts += [f"{count_noun(len(change.added), 'parameter')} came into it"] if change.added else []
+    parts += [f"{count_noun(change.removed, 'tensor')} left it"] if change.removed else []
+    return join_words(parts)
+
+
+def _without_effect(names: tuple[str, ...], plan: Plan, what: str, effect: str) -> Iterator[Finding]:
+    decisions = [decision for decision in plan.decisions if decision.name in set(names)]
+    if decisions:
+        single = len(decisions) == 1
+        yield finding(
+            "DA806",
+            f"{count_by_kind(decisions)} {'has' if single else 'have'} {what} in the first backward pass: "
+            f"{effect.format('it' if single else 'them')}",
+            [decision.name for decision in decisions],
+            expected="a gradient",
+            found=what,
+        )

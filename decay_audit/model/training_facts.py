@@ -1,0 +1,35 @@
+"""What a running script showed of one model and its optimizers, beyond their state at one moment."""
+
+from msgspec import Struct
+
+
+class GroupChange(Struct, frozen=True, kw_only=True):
+    """A param group that is not as it was when the optimizer had been made.
+
+    Attributes:
+        weight_decay: before and after; equal where something else changed.
+        added: parameters that it did not hold before.
+        removed: how many tensors it does not hold any more.
+    """
+
+    optimizer: str
+    group: int
+    weight_decay: tuple[float, float]
+    parameters: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: int = 0
+
+
+class TrainingFacts(Struct, frozen=True, kw_only=True):
+    """What was seen until the script was stopped.
+
+    Attributes:
+        without_gradient: parameters of the optimizers that had no gradient right before the first step.
+        zero_gradient: those whose gradient was exactly zero.
+        steps: how many steps had been taken.
+    """
+
+    without_gradient: tuple[str, ...] = ()
+    zero_gradient: tuple[str, ...] = ()
+    changes: tuple[GroupChange, ...] = ()
+    steps: int = 0

@@ -1,0 +1,51 @@
+"""A record and the names of its parameters go in; out come changes, and what no gradient reached."""
+
+from collections.abc import Iterator, Mapping
+
+from decay_audit.model.records import Gradient, Record, RecordedGroup, RecordedOptimizer
+from decay_audit.model.training_facts import GroupChange, TrainingFacts
+from decay_audit.sources.run.grouping import AuditedTogether
+
+
+def training_facts(record: Record, audited: AuditedTogether, names: Mapping[int, str]) -> TrainingFacts:
+    """Collect what was seen of the models and optimizers of one audit."""
+    held = {
+        tensor: record.tensors[tensor].gradient
+        for _, optimizer in audited.optimizers
+        for group in optimizer.groups
+        for tensor in group.tensors
+        if record.tensors[tensor].trainable
+    }
+
+    def with_gradient(gradient: Gradient) -> tuple[str, ...]:
+        return tuple(names[tensor] for tensor, seen in held.items() if seen == gradient and tensor in names)
+
+    return TrainingFacts(
+        without_gradient=with_gradient("none"),
+        zero_gradient=with_gradient("zero"),
+        changes=tuple(change for name, optimizer in audited.optimizers for change in _changes(name, optimizer, names)),
+        steps=record.steps,
+    )
+
+
+def _changes(name: str, optimizer: RecordedOptimizer, names: Mapping[int, str]) -> Iterator[GroupChange]:
+    for index, (before, group) in enumerate(zip(optimizer.construction, optimizer.groups, strict=False)):
+        old, new = before.weight_decay, _coefficient(group)
+        changed = None not in (old, new) and old != new
+        earlier, later = set(before.tensors), set(group.tensors)
+        added = [tensor for tensor in group.tensors if tensor not in earlier]
+        removed = len([tensor for tensor in before.tensors if tensor not in later])
+        if changed or added or removed:
+            yield GroupChange(
+                optimizer=name,
+                group=index,
+                weight_decay=(old or 0.0, (new if changed else old) or 0.0),
+                parameters=tuple(names[tensor] for tensor in group.tensors if tensor in names),
+                added=tuple(names.get(tensor, "") for tensor in added),
+                removed=removed,
+            )
+
+
+def _coefficient(group: RecordedGroup) -> float | None:
+    values = [group.hyperparameters[key] for key in ("weight_decay", "wd") if key in group.hyperparameters]
+    return float(values[0]) if values and isinstance(values[0], int | float) else None
