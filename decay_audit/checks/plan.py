@@ -8,7 +8,7 @@ from typing import TypeVar
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.roles.words import Role
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.rulesets.ruleset import label
+from decay_audit.rulesets.ruleset import RuleSet, label
 from decay_audit.text import count_noun, first_few, join_words
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def check_plan(plan: Plan) -> tuple[Finding, ...]:
 
 def _find_unclassified(plan: Plan) -> Iterator[Finding]:
     unknown = [decision for decision in plan.decisions if decision.classified.role == "unclassified"]
-    if unknown:
+    if unknown and _asks_roles(plan.ruleset):
         pronoun = "it" if len(unknown) == 1 else "them"
         yield finding(
             "DA304",
@@ -45,6 +45,15 @@ def _find_unclassified(plan: Plan) -> Iterator[Finding]:
             found="unclassified",
             fix=f"{_how_to_classify(unknown)}add a rule by name",
         )
+
+
+def _asks_roles(ruleset: RuleSet) -> bool:
+    """Whether any condition of a ruleset is on roles; if none is, an unclassified parameter is decided like others."""
+    layers = ruleset.layer_decay.layers or () if ruleset.layer_decay else ()
+    conditions = [entry.when for entry in (*ruleset.rules, *ruleset.lr_scale, *layers, *ruleset.routes) if entry.when]
+    conditions += [ruleset.layer_decay.when] if ruleset.layer_decay and ruleset.layer_decay.when else []
+    asked = [when.keys() for when in conditions]
+    return any("role" in keys for keys in asked)
 
 
 def _how_to_classify(unknown: Sequence[Decision]) -> str:

@@ -62,9 +62,13 @@ def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> 
         yield _refusal_finding(live, saved, target)
         return
     yield from _find_other_class(live, saved)
-    yield from _find_swapped_states(live, saved, shapes, target)
-    yield from _find_other_shapes(live, saved, shapes, target)
-    yield from _find_restored_coefficients(live, saved)
+    yield from _find_swapped_states(live, saved, target)
+    other_shapes = [*_find_other_shapes(live, saved, shapes, target)]
+    yield from other_shapes
+    if not _is_in_another_order(live, saved):
+        yield from _find_restored_coefficients(live, saved)
+    elif not other_shapes:
+        yield _reordered_groups_finding(live, saved, target)
 
 
 def _refusal_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
@@ -101,18 +105,20 @@ def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
             return
 
 
-def _find_swapped_states(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
+def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
     """Find groups of equal sizes in another order. torch accepts them, and parameters get the state of others.
 
-    If the model has no parameter of the saved name, the parameter was renamed, and nothing is reported.
+    Parameters are swapped where their names go round: `a` would get the state of `b`, and `b` that of `a`. Where the
+    names do not return, parameters were renamed, perhaps to names that others had before, and nothing is reported.
     """
-    known = {*shapes, *(name for group in live.groups for name in group.parameters)}
-    pairs = [
-        (name, saved_name)
+    by_position = {
+        name: saved_name
         for group, saved_group in zip(live.groups, saved.groups, strict=True)
         for name, saved_name in zip(group.parameters, saved_group.parameters, strict=True)
-        if name and saved_name and name != saved_name and saved_name in known and not saved_group.shapes
-    ]
+        if name and saved_name and not saved_group.shapes
+    }
+    swapped = _names_that_go_round(by_position)
+    pairs = [(name, saved_name) for name, saved_name in by_position.items() if name in swapped]
     if pairs:
         name, saved_name = pairs[0]
         yield finding(
@@ -125,6 +131,55 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, shapes: Shapes, targ
             where=saved.name,
             fix=migrate_command(target),
         )
+
+
+def _names_that_go_round(by_position: Mapping[str, str]) -> frozenset[str]:
+    """Give the names from which the mapping leads back to them by way of other names.
+
+    >>> sorted(_names_that_go_round({"a": "b", "b": "a", "c": "c", "d": "e"}))
+    ['a', 'b']
+    """
+    swapped: set[str] = set()
+    visited: set[str] = set()
+    for start in by_position:
+        path: list[str] = []
+        name = start
+        while name in by_position and name not in visited:
+            visited.add(name)
+            path.append(name)
+            name = by_position[name]
+        if name in path and len(path) - path.index(name) > 1:
+            swapped.update(path[path.index(name) :])
+    return frozenset(swapped)
+
+
+def _is_in_another_order(live: Optimizer, saved: Optimizer) -> bool:
+    """Whether a state without names has the live groups' sizes and coefficients, but in another order."""
+    if any(name for group in saved.groups if not group.shapes for name in group.parameters):
+        return False
+    now, before = (
+        [(len(group.parameters), f"{group.weight_decay:.6g}") for group in optimizer.groups]
+        for optimizer in (live, saved)
+    )
+    return now != before and sorted(now) == sorted(before)
+
+
+def _reordered_groups_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
+    pairs = [*zip(live.groups, saved.groups, strict=True)]
+    index = next(index for index, (now, before) in enumerate(pairs) if now.weight_decay != before.weight_decay)
+    now, before = (coefficient_text(group.weight_decay) for group in pairs[index])
+    names = [name for group, other in pairs if group.weight_decay != other.weight_decay for name in group.parameters]
+    return finding(
+        "DA601",
+        f"torch would accept this state, whose groups have the coefficients of the live ones in another order: group "
+        f"{index} was saved with {before} and has {now} here; {count_noun(len(names), 'parameter')} would get the "
+        "state and settings of others, of the same shapes",
+        [name for name in names if name],
+        expected=f"group {index} with weight_decay {now}",
+        found=f"group {index} with weight_decay {before}",
+        where=saved.name,
+        fix=f"make the groups in the order in which they were saved, or {migrate_command(target)}",
+    )
 
 
 def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:

@@ -19,8 +19,8 @@ _BY_KIND = frozenset({"role", "layer", "declared_no_decay", "attribute", "traina
 def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
     """Find rules and channel entries that match nothing (DA301), never decide (DA302), or depend on a prefix (DA303).
 
-    A preset repeats the rules of its source. So DA302 is not reported for its rules, DA301 is not reported for its
-    rules on kinds of layers that this model lacks, and its layer numbers are reported only if none of them matches.
+    A preset repeats the rules of its source, which are for many models. So DA302 is not reported for its rules, and
+    DA301 only if none of its rules matches this model; the same holds for its layer numbers.
     """
     unanswered = {id(entry) for entry, _ in plan.unanswered()}
     return (
@@ -33,12 +33,17 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
 
 def _find_unused_rules(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
     matched = plan.matched()
+    inherited_rules = [rule for rule in plan.ruleset.rules if _is_inherited(plan, rule.location)]
+    source_applies = any(
+        matched.get(rule.name) or id(rule) in unanswered or _matching(rule.when, plan.decisions, plan.ruleset.names)
+        for rule in inherited_rules
+    )
     for rule in plan.ruleset.rules:
         if matched.get(rule.name) or id(rule) in unanswered:
             continue
         matching_decisions = _matching(rule.when, plan.decisions, plan.ruleset.names)
-        inherited = _is_inherited(plan, rule.location)
-        if not matching_decisions and not (inherited and rule.when.keys() <= _BY_KIND):
+        inherited = rule in inherited_rules
+        if not matching_decisions and not (inherited and (source_applies or rule.when.keys() <= _BY_KIND)):
             yield _unmatched_finding(rule)
         deciding = sorted({decision.rule for decision in matching_decisions if decision.grouped})
         if deciding and not inherited:

@@ -171,3 +171,30 @@ def test_errors_come_before_warnings() -> None:
 def test_an_unmatched_parameter_is_refused_where_the_default_is_error() -> None:
     with pytest.raises(DecayAuditError, match=r"no rule of ours matches"):
         decay_audit.plan(block(), ruleset(rule("biases", role="bias"), default=None))
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        (ruleset(rule("biases", role="bias")), ["DA304"]),
+        (ruleset(rule("biases", any_=(When(ndim=9), When(not_=When(role="bias"))))), ["DA304"]),
+        (ruleset(rule("vectors", ndim=1)), []),
+    ],
+)
+def test_a_parameter_without_a_role_matters_only_to_rules_on_roles(rules: RuleSet, expected: list[str]) -> None:
+    class Unknown(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.zeros(3))
+            self.zzz = nn.Parameter(torch.zeros(3, 4))
+
+    assert [code for code in codes(Unknown(), rules) if code == "DA304"] == expected
+
+
+def test_one_parameter_is_and_two_are() -> None:
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.RMSNorm(4))
+    optimizer = torch.optim.SGD(
+        [{"params": model[1].parameters(), "weight_decay": 0.1}, {"params": model[0].parameters()}]
+    )
+    messages = [finding.message for finding in decay_audit.audit(model, optimizer).findings]
+    assert any("1 norm parameter is decayed" in message for message in messages), messages

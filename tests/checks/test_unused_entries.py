@@ -89,3 +89,19 @@ def test_a_presets_layers_that_fit_no_name_are_said_once(preset: str) -> None:
     ]
     fitting = create_model("vit_tiny_patch16_224", depth=2, num_classes=2)
     assert not any("layer_decay" in finding.message for finding in idle(fitting, rulesets.load(preset)))
+
+
+def test_a_presets_rule_that_matches_nothing_is_no_mistake_where_its_others_match() -> None:
+    """`hf-trainer` spares LayerNorm modules and names; a model of RMSNorms has the names alone."""
+    model = nn.ModuleDict({"proj": nn.Linear(4, 4, bias=False), "norm": nn.RMSNorm(4)})
+    inventory = decay_audit.read(model)
+    plan = decay_audit.plan(inventory, "hf-trainer")
+    assert [finding.message for finding in check(inventory, plan) if finding.code == "DA301"] == []
+
+
+def test_a_preset_of_which_no_rule_matches_is_reported_once_a_rule() -> None:
+    inventory = decay_audit.read(nn.ModuleDict({"proj": nn.Linear(4, 4, bias=False), "ln": nn.RMSNorm(4)}))
+    (finding,) = [
+        finding for finding in check(inventory, decay_audit.plan(inventory, "bert")) if finding.code == "DA301"
+    ]
+    assert "rule listed-names matches no parameter of this model" in finding.message

@@ -113,7 +113,7 @@ def _inverted_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     ]
     return finding(
         "DA402",
-        f"inverted: {count_by_kind(vectors)} are decayed{observed.by_saved()}, and no matrix is",
+        f"inverted: {count_by_kind(vectors)} {_are(vectors)} decayed{observed.by_saved()}, and no matrix is",
         _names(vectors),
         expected="matrices decay",
         found="only biases and norms decay",
