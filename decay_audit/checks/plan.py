@@ -49,11 +49,12 @@ def _find_unclassified(plan: Plan) -> Iterator[Finding]:
 
 def _asks_roles(ruleset: RuleSet) -> bool:
     """Whether any condition of a ruleset is on roles; if none is, an unclassified parameter is decided like others."""
-    layers = ruleset.layer_decay.layers or () if ruleset.layer_decay else ()
-    conditions = [entry.when for entry in (*ruleset.rules, *ruleset.lr_scale, *layers, *ruleset.routes) if entry.when]
-    conditions += [ruleset.layer_decay.when] if ruleset.layer_decay and ruleset.layer_decay.when else []
-    asked = [when.keys() for when in conditions]
-    return any("role" in keys for keys in asked)
+    decay = ruleset.layer_decay
+    conditions = [rule.when for rule in ruleset.rules] + [scale.when for scale in ruleset.lr_scale]
+    conditions += [route.when for route in ruleset.routes if route.when is not None]
+    if decay is not None:
+        conditions += [layer.when for layer in decay.layers or ()] + ([decay.when] if decay.when is not None else [])
+    return any("role" in keys for keys in (when.keys() for when in conditions))
 
 
 def _how_to_classify(unknown: Sequence[Decision]) -> str:

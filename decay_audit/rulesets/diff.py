@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from math import isclose
+from types import MappingProxyType
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -97,7 +98,8 @@ class RulesetMatch(Struct, frozen=True, kw_only=True):
         unplaced: how many were not, because their position in the saved optimizer is not known.
         unmatched: how many of the unplaced ones cannot have the coefficient that the ruleset gives them.
         no_effect: it has rules or routes, but they treat all parameters of this model alike.
-        scales: it changes the learning rate of some parameter of this model, which is not compared.
+        scales: it changes the learning rate of some parameter of this model.
+        same_rates: its learning rates are those of the optimizer, relative to each other; None if they are not known.
         routes: it gives this model's parameters to several optimizers, which is not compared.
         refused: why the ruleset does not decide this model; "" if it does.
         needs_model: it refuses because it needs facts that a checkpoint does not have.
@@ -110,6 +112,7 @@ class RulesetMatch(Struct, frozen=True, kw_only=True):
     unmatched: int = 0
     mismatches: tuple[Mismatch, ...] = ()
     scales: bool = False
+    same_rates: bool | None = None
     routes: bool = False
     no_effect: bool = False
     refused: str = ""
@@ -161,10 +164,11 @@ def which(
     observations: Iterable[Observation],
     rulesets: Iterable[RuleSet],
     unplaced: Sequence[float] = (),
+    rates: Mapping[str, tuple[str, float]] = MappingProxyType({}),
 ) -> tuple[RulesetMatch, ...]:
     """Rank rulesets by how well they reproduce what optimizers do, the best first.
 
-    Learning rates and routes are not compared; a match says whether the ruleset has any on this model.
+    Routes are not compared; a match says whether the ruleset has any on this model.
 
     The commonest coefficients that were observed are tried as a ruleset's base. Where nothing decays, every ruleset
     fits with a base of 0, so the result is empty.
@@ -172,17 +176,22 @@ def which(
     Args:
         unplaced: the coefficients at positions whose parameter is not known. If there are any, a parameter without an
             observation may be at one of them; otherwise it is in no group.
+        rates: for each parameter, its optimizer and the learning rate there. Only those of one optimizer are compared
+            with each other.
     """
     observed = {observation.parameter: observation.weight_decay for observation in reversed(list(observations))}
     counts = Counter(value for value in (*observed.values(), *unplaced) if value)
     bases = [base for base, _ in counts.most_common(_MOST_BASES)]
-    matches = [_best_match(parameters, observed, unplaced, ruleset, bases) for ruleset in rulesets] if bases else []
+    matches = (
+        [_best_match(parameters, observed, unplaced, ruleset, bases, rates) for ruleset in rulesets] if bases else []
+    )
     return tuple(sorted(matches, key=_distance))
 
 
 def _distance(match: RulesetMatch) -> tuple[bool, int, int, bool, bool]:
     differing = len(match.mismatches) + match.unmatched
-    return bool(match.refused), differing, match.numel, match.scales or match.routes, match.no_effect
+    other_rates = match.scales if match.same_rates is None else not match.same_rates
+    return bool(match.refused), differing, match.numel, other_rates or match.routes, match.no_effect
 
 
 def _base(rulesets: Iterable[RuleSet]) -> float:
@@ -253,6 +262,7 @@ def _best_match(
     unplaced: Sequence[float],
     ruleset: RuleSet,
     bases: Sequence[float],
+    rates: Mapping[str, tuple[str, float]],
 ) -> RulesetMatch:
     try:
         plans = [decide(parameters, ruleset, base) for base in bases]
@@ -263,7 +273,17 @@ def _best_match(
         return RulesetMatch(ruleset=ruleset, refused=reason, needs_model=True)
     matches = [_match(candidate.decisions, observed, unplaced, candidate.ruleset) for candidate in plans]
     best = min(matches, key=lambda match: _distance(match)[1:3])
-    return replace(best, ruleset=ruleset)
+    return replace(best, ruleset=ruleset, same_rates=_has_same_rates(plans[0].decisions, rates))
+
+
+def _has_same_rates(decisions: Iterable[Decision], rates: Mapping[str, tuple[str, float]]) -> bool | None:
+    """Whether the rates of each optimizer are one base times the factors of the ruleset; None if none is known."""
+    bases: dict[str, set[str]] = {}
+    for decision in decisions:
+        if decision.name in rates and decision.grouped and decision.lr_scale:
+            optimizer, rate = rates[decision.name]
+            bases.setdefault(optimizer, set()).add(f"{rate / decision.lr_scale:.3e}")
+    return all(len(values) == 1 for values in bases.values()) if bases else None
 
 
 def _match(

@@ -116,7 +116,9 @@ def test_groups_of_equal_shapes_in_another_order_are_swapped_though_no_name_was_
     model = nn.Sequential(nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False))
     resumed = AdamW(groups(model, [1, 0]), lr=1e-3)
     resumed.load_state_dict(torch.load(folder / "last.pt")["optimizer"])  # torch says nothing
-    assert resumed.state[model[1].weight]["exp_avg"][0, 0] == pytest.approx(0.1)  # of the first layer's gradient, 1
+    assert resumed.state[model.get_parameter("1.weight")]["exp_avg"][0, 0] == pytest.approx(
+        0.1
+    )  # of the first layer's gradient, 1
 
 
 def test_the_same_groups_in_the_same_order_are_quiet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,8 +193,10 @@ def test_a_parameter_without_a_role_matters_only_to_rules_on_roles(rules: RuleSe
 
 def test_one_parameter_is_and_two_are() -> None:
     model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.RMSNorm(4))
-    optimizer = torch.optim.SGD(
-        [{"params": model[1].parameters(), "weight_decay": 0.1}, {"params": model[0].parameters()}]
-    )
+    groups: list[dict[str, Any]] = [
+        {"params": model[1].parameters(), "weight_decay": 0.1},
+        {"params": model[0].parameters()},
+    ]
+    optimizer = torch.optim.SGD(groups)
     messages = [finding.message for finding in decay_audit.audit(model, optimizer).findings]
     assert any("1 norm parameter is decayed" in message for message in messages), messages

@@ -151,6 +151,41 @@ def test_which_tells_apart_what_also_scales_learning_rates_or_routes() -> None:
     assert [(match.ruleset.name, match.routes) for match in found] == [("torch-default", False), ("keller-muon", True)]
 
 
+def rates(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tuple[str, float]]:
+    names = {id(tensor): name for name, tensor in model.named_parameters()}
+    return {
+        names[id(tensor)]: ("optimizer", group["lr"]) for group in optimizer.param_groups for tensor in group["params"]
+    }
+
+
+def test_a_preset_decides_exactly_only_where_its_learning_rates_are_the_optimizers_too() -> None:
+    from timm.optim import param_groups_layer_decay, param_groups_weight_decay  # type: ignore[attr-defined, unused-ignore]
+
+    model = MODELS["vit_tiny_patch16_224"]()
+    hook: Any = model.no_weight_decay
+    layered = param_groups_layer_decay(model, 0.05, no_weight_decay_list=hook(), layer_decay=0.75)
+    scaled = torch.optim.AdamW([{**group, "lr": 1e-3 * group["lr_scale"]} for group in layered])
+    plain = torch.optim.AdamW(param_groups_weight_decay(model, 0.05, no_weight_decay_list=hook()), lr=1e-3)
+    exactly = "these presets decide exactly as the optimizer does"
+    for optimizer, expected in ((scaled, "timm-layer-decay"), (plain, "timm")):
+        found = diff.which(
+            subjects(model),
+            observed(model, optimizer),
+            presets("timm", "timm-layer-decay"),
+            rates=rates(model, optimizer),
+        )
+        assert [(match.ruleset.name, match.exact, match.same_rates) for match in found] == [
+            (expected, True, True),
+            ({"timm": "timm-layer-decay", "timm-layer-decay": "timm"}[expected], True, False),
+        ]
+        same, _, other = reports.render_matches(found).partition("these decay the same, but ")
+        assert same.startswith(exactly)
+        assert expected in same
+        assert other.startswith(
+            "also scale" if expected == "timm" else "have one learning rate where the optimizer has"
+        )
+
+
 def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     linear, norm = model

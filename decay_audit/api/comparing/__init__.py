@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from decay_audit import roles, rulesets
 from decay_audit.api.functions import load_rules
 from decay_audit.api.loading import LoadedTarget
-from decay_audit.api.observing import observe
+from decay_audit.api.observing import ObservedOptimizers, observe
 from decay_audit.api.pipeline import make_plan, require_coefficient
 from decay_audit.api.request import Request
+from decay_audit.checks.optimizers.learning_rates import initial_rate
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Observation, UpdateFormula
 from decay_audit.reports.report import Report
@@ -52,7 +53,18 @@ def which(loaded: LoadedTarget, request: Request) -> tuple[RulesetMatch, ...]:
     groups = [group for optimizer in observed.optimizers for group in optimizer.groups]
     without_name = [group.weight_decay for group in groups for name in group.parameters if not name]
     classified = roles.classify(loaded.inventory.parameters)
-    return diff.which(classified, observed.observations, _presets(), without_name)
+    return diff.which(classified, observed.observations, _presets(), without_name, _learning_rates(observed))
+
+
+def _learning_rates(observed: ObservedOptimizers) -> dict[str, tuple[str, float]]:
+    """The learning rate of each parameter, with the name of its optimizer."""
+    rates: dict[str, tuple[str, float]] = {}
+    for optimizer in observed.optimizers:
+        for index, group in enumerate(optimizer.groups):
+            rate = initial_rate(optimizer, index)
+            if rate:
+                rates |= {name: (optimizer.name, rate) for name in group.parameters if name and name not in rates}
+    return rates
 
 
 def explain(name: str, report: Report) -> Explanation:

@@ -11,7 +11,7 @@ from math import isclose
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind, peak_lr
 from decay_audit.checks.observed_plan import ObservedPlan, Pair
-from decay_audit.model.observations import Observation, Optimizer, ParamGroup
+from decay_audit.model.observations import Optimizer, ParamGroup
 
 TOLERANCE = 1e-3
 """Relative difference up to which two learning rates are the same."""
@@ -27,7 +27,7 @@ def check_learning_rates(observed: ObservedPlan) -> Iterator[Finding]:
         return
     for optimizer in observed.optimizers.values():
         pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[1].optimizer == optimizer.name]
-        rates = [(pair, rate) for pair in pairs if (rate := _rate(optimizer, pair[1]))]
+        rates = [(pair, rate) for pair in pairs if (rate := initial_rate(optimizer, pair[1].group))]
         scaled = [(pair, rate) for pair, rate in rates if pair[0].lr_scale]
         if len({pair[0].lr_scale for pair, _ in scaled}) > 1:
             yield from _compare(observed, scaled)
@@ -75,14 +75,14 @@ def _base(rates: Sequence[tuple[Pair, float]]) -> float:
     return (unscaled or ratios).most_common(1)[0][0]
 
 
-def _rate(optimizer: Optimizer, observation: Observation) -> float | None:
-    """The rate that a schedule begins from, with the factor that timm's schedulers would still apply."""
-    if observation.group >= len(optimizer.groups):
+def initial_rate(optimizer: Optimizer, group: int) -> float | None:
+    """Give the learning rate that a group's schedule begins from, times the factor that timm's schedulers apply."""
+    if group >= len(optimizer.groups):
         return None
-    rate = _peak(optimizer.groups[observation.group])
+    rate = _peak(optimizer.groups[group])
     if rate is None or len({_peak(group) for group in optimizer.groups if group.parameters}) > 1:
         return rate  # the rates of the groups differ: each contains its factor already
-    factor = optimizer.groups[observation.group].hyperparameters.get(_SCALE_KEY, 1.0)
+    factor = optimizer.groups[group].hyperparameters.get(_SCALE_KEY, 1.0)
     return rate * factor if isinstance(factor, int | float) else rate
 
 

@@ -29,6 +29,7 @@ def render(matches: Sequence[RulesetMatch], format: Format, options: Options) ->
                 "mismatches": match.mismatches,
                 "unmatched": match.unmatched,
                 "scales": match.scales,
+                "same_rates": match.same_rates,
                 "routes": match.routes,
                 "no_effect": match.no_effect,
                 "refused": match.refused,
@@ -73,8 +74,11 @@ def _unplaced(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str
 
 
 def _heading(match: RulesetMatch) -> str:
-    """Write what the rulesets have in common besides the coefficients, which are all that was compared."""
-    more = ["scale learning rates"] * match.scales + ["use several optimizers"] * match.routes
+    """Write what the rulesets have in common besides the coefficients."""
+    if match.same_rates is False and not match.scales:
+        return "these decay the same, but have one learning rate where the optimizer has several"
+    scales = [] if match.same_rates or not match.scales else ["scale learning rates"]
+    more = scales + ["use several optimizers"] * match.routes
     if more:
         return f"these decay the same, but also {join_words(more)}"
     if match.no_effect:
