@@ -1,4 +1,4 @@
-"""A command that trains goes in; out comes a Report for each model that it trains, and how the command ended."""
+"""Run a command that trains, and make a Report for each model that it trains."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,8 +22,8 @@ from decay_audit.sources.run import facts, grouping, inventory, launch, read_rec
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
-    from decay_audit.sources.run.grouping import AuditedTogether
-    from decay_audit.sources.run.launch import Ended
+    from decay_audit.sources.run.grouping import AuditGroup
+    from decay_audit.sources.run.launch import LaunchResult
     from decay_audit.sources.run.read_records import Reached
 
 
@@ -47,7 +47,7 @@ class ScriptRun(Struct, frozen=True, kw_only=True):
 
 
 class ScriptResult(Struct, frozen=True, kw_only=True, eq=False):
-    """What a command made, and how it ended.
+    """The models and optimizers that a command made, and how it ended.
 
     Attributes:
         moments: one sentence for each record: where it was stopped, or what ended it.
@@ -55,7 +55,7 @@ class ScriptResult(Struct, frozen=True, kw_only=True, eq=False):
 
     reports: tuple[Report, ...]
     records: tuple[Record, ...]
-    ended: "Ended"
+    ended: "LaunchResult"
     moments: tuple[str, ...]
 
 
@@ -100,7 +100,7 @@ def _reports(record: Record, request: Request, *, several: bool) -> Iterator[Rep
         yield _report(record, audited, f"{program}:{audited.name}{rank}", request)
 
 
-def _report(record: Record, audited: "AuditedTogether", target: str, request: Request) -> Report:
+def _report(record: Record, audited: "AuditGroup", target: str, request: Request) -> Report:
     contents = inventory.read(record, audited.models, target, audited.loose)
     optimizers, observations = recorded.observe(record, audited.optimizers, contents.names)
     observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
@@ -111,7 +111,7 @@ def _report(record: Record, audited: "AuditedTogether", target: str, request: Re
 
 
 def _distinct(records: Sequence[Record]) -> Iterator[Record]:
-    """Each record that differs from those before it in what it made: ranks make the same."""
+    """Keep one of the records that contain the same, as those of several ranks do."""
     seen = []
     for record in records:
         made = (record.models, record.modules, record.classes, _without_place(record), record.tensors)
@@ -124,7 +124,7 @@ def _without_place(record: Record) -> tuple[object, ...]:
     return tuple(replace(optimizer, file="", line=0) for optimizer in record.optimizers)
 
 
-def _moment(record: Record, ended: "Ended") -> str:
+def _moment(record: Record, ended: "LaunchResult") -> str:
     """Say where the script was stopped, or what ended it before."""
     made = ", ".join(dict.fromkeys(f"{optimizer.chain[0].type}" for optimizer in record.optimizers))
     if record.status == "stopped":
@@ -150,7 +150,9 @@ def _hint(error: ScriptError) -> str:
     return "the script itself fails: what it says stands above"
 
 
-def _nothing_made(script: ScriptRun, command: Sequence[str], ended: "Ended", reached: "Reached") -> DecayAuditError:
+def _nothing_made(
+    script: ScriptRun, command: Sequence[str], ended: "LaunchResult", reached: "Reached"
+) -> DecayAuditError:
     words = script.words[0]
     backward = max((record.backward_calls for record in reached.records), default=0)
     error = next((record.error for record in reached.records if record.error is not None), None)

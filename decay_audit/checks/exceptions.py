@@ -1,4 +1,4 @@
-"""Exceptions: findings that a project accepts, each with a reason. Findings go in; those that still count come out.
+"""Exceptions: findings that a project accepts, each with a reason. They are taken out of the findings of an audit.
 
 An exception that is expired, that covers nothing, or that covers more parameters than when it was written is a finding.
 """
@@ -23,7 +23,7 @@ class FindingException(Struct, frozen=True, kw_only=True):
         code: of the finding.
         parameters: globs of names; none for a finding that names no parameters.
         reason: why it is accepted.
-        until: the last day on which it counts; None for no end.
+        until: the last day on which it is valid; None for no limit.
         target: the target, or the name, of the only audit that it is for; "" for all.
         covers: how many parameters it covered when it was written; None if that was not written down.
         where: the file and line that a message names.
@@ -43,7 +43,7 @@ class FindingException(Struct, frozen=True, kw_only=True):
         return f"{self.code} on {', '.join(self.parameters)}" if self.parameters else self.code
 
 
-class Applied(Struct, frozen=True, kw_only=True):
+class FilteredFindings(Struct, frozen=True, kw_only=True):
     """The findings of one audit after the exceptions.
 
     Attributes:
@@ -59,8 +59,8 @@ class Applied(Struct, frozen=True, kw_only=True):
 
 def apply_exceptions(
     findings: Iterable[Finding], exceptions: Sequence[FindingException], audit_names: Iterable[str], today: date
-) -> Applied:
-    """Take out of the findings of one audit what exceptions cover.
+) -> FilteredFindings:
+    """Split the findings of one audit into those that exceptions cover and those that still count.
 
     Args:
         audit_names: the target and the name of the audit.
@@ -89,7 +89,7 @@ def apply_exceptions(
             counting.append(each)
         elif rest:
             counting.append(_remaining(each, rest))
-    return Applied(
+    return FilteredFindings(
         counting=tuple(counting),
         excepted=tuple(excepted),
         covered={position: frozenset(names) for position, names in covered.items()},

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
-    """Add exceptions that cover the findings of these audits which are as bad as `--fail-on`."""
+    """Add exceptions for the findings of these audits that are as severe as `--fail-on`, or more."""
     from decay_audit.checks import exceptions
 
     added: list[exceptions.FindingException] = []

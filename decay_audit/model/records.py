@@ -1,4 +1,4 @@
-"""What the recorder saw in one process of a training script, as it writes it: plain data that refers by index."""
+"""The record of one process of a training script, as the recorder writes it: plain data with indices as references."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -48,8 +48,8 @@ class RecordedTensor(Struct, frozen=True, kw_only=True):
     """One tensor.
 
     Attributes:
-        gradient: what it had right before the first step; None where that is not known.
-        held: an optimizer holds it.
+        gradient: its gradient right before the first step; None if it is not known.
+        held: whether it is in an optimizer.
         name: of its variable, for a tensor that no model holds.
     """
 
@@ -80,7 +80,7 @@ class RecordedOptimizerClass(Struct, frozen=True, kw_only=True):
     Attributes:
         path: by which code imports it; its name alone if torch.optim has it.
         types: qualified names of its classes, down to the one that defines `step`.
-        default_weight_decay: what it decays with where code sets nothing; "unknown" if its arguments do not say.
+        default_weight_decay: its default weight_decay; "unknown" if the arguments of the class do not show it.
         defaults: the keys that it gives every group.
         attributes: its numbers and flags.
     """
@@ -97,8 +97,8 @@ class RecordedGroup(Struct, frozen=True, kw_only=True):
     """A param group as it was when the record was written.
 
     Attributes:
-        keys: those that code set; None if its making was not seen.
-        is_inner: the innermost optimizer of a chain of wrappers has it, too.
+        keys: the keys that code set; None if the creation of the group was not recorded.
+        is_inner: whether the innermost optimizer of a chain of wrappers also has this group.
     """
 
     hyperparameters: Mapping[str, Any]

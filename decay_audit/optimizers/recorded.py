@@ -1,4 +1,4 @@
-"""Recorded optimizers become Optimizer and Observation values, as `live` makes them of live ones.
+"""Turn recorded optimizers into Optimizer and Observation values, as `live` does with live ones.
 
 Knows no torch: the script ran in another process, perhaps with another version of torch.
 """
@@ -144,7 +144,7 @@ def _group(name: str, recorded: RecordedOptimizer, index: int, names: _Names) ->
 
 
 def _updates_together(group: Mapping[str, Any], devices: Iterable[str]) -> bool:
-    """Whether torch's classes take their foreach or fused step: where it is asked for, and by default on a GPU."""
+    """Whether the step of a torch class uses foreach or fused kernels: on request, and by default on a GPU."""
     if "foreach" not in group or group.get("differentiable"):
         return False
     if group["foreach"] or group.get("fused"):
@@ -199,7 +199,7 @@ def _default_weight_decay(part: RecordedOptimizerClass) -> float | None:
 
 
 def _with_sources(recorded: RecordedOptimizer, groups: tuple[ParamGroup, ...], names: _Names) -> tuple[ParamGroup, ...]:
-    """Say of each tensor that is not the model's what it is."""
+    """Add to each foreign tensor where it comes from."""
     from msgspec.structs import replace
 
     foreign = [t for group in recorded.groups for t in group.tensors if t not in names.of_tensor]

@@ -71,19 +71,19 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
         if meaning is None:
             continue
         role, layer, confidence = meaning
-        confidence = _earned(confidence, use, parameter)
+        confidence = _lower_if_derived(confidence, use, parameter)
         # A matrix product that also adds a bias is a linear layer, however the result is used.
         if role in doubtful and not (role == "linear_weight" and use.operator == "addmm"):
             confidence = "guess"
         if role not in strongest or _RANK[confidence] < _RANK[strongest[role].confidence]:
             strongest[role] = Evidence(kind="usage", detail=_detail(use), role=role, layer=layer, confidence=confidence)
-    strongest = _undisputed(strongest)
+    strongest = _lower_if_contradicted(strongest)
     return tuple(
         sorted(strongest.values(), key=lambda evidence: (_RANK[evidence.confidence], _ORDER.get(evidence.role, 9)))
     )
 
 
-def _earned(confidence: Confidence, use: Use, parameter: Parameter) -> Confidence:
+def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) -> Confidence:
     """Lower `certain` where the tensor in the slot is not the parameter: a slice of it, or what is computed from it."""
     own, met = prod(parameter.shape), prod(use.shape)
     repeated = met % max(own, 1) == 0 and {*use.via} <= {"repeat", "repeat_interleave"}
@@ -93,7 +93,7 @@ def _earned(confidence: Confidence, use: Use, parameter: Parameter) -> Confidenc
     return "likely" if met < own or is_factor or _JOINS & set(use.via) else "guess"
 
 
-def _undisputed(strongest: dict[Role, Evidence]) -> dict[Role, Evidence]:
+def _lower_if_contradicted(strongest: dict[Role, Evidence]) -> dict[Role, Evidence]:
     """Lower two answers that are certain and differ. Matrices agree, and a table is also a matrix where it is tied."""
     certain = {role for role, item in strongest.items() if item.confidence == "certain"}
     if len(certain - MATRICES) + bool(certain & MATRICES) < 2:

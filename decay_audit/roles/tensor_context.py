@@ -18,20 +18,20 @@ _NUMBER_IN_NUMBER = re.compile(r"\.\d+\.\d+$")
 _WRAPPED = frozenset({"base_layer", "original_module"})  # what a wrapper calls the module that it wraps
 _ADAPTER_BASE = ".BaseTunerLayer"  # of peft: each of its kinds of adapters derives from it
 _MANY = 64
-"""Tensors of one module that are all compared with each other."""
+"""Up to this many tensors of one module are all compared with each other."""
 _NEAR = 16
-"""Tensors before and after one of very many that it is compared with: weight and bias stand together."""
+"""In a larger module, a tensor is compared with this many before and after it: a bias is next to its weight."""
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
 
 class TensorContext(Struct, frozen=True, kw_only=True):
-    """One tensor, and what stands around it. Path words have no numbers, so that blocks look alike.
+    """One tensor, with the names and shapes around it. Path words have no numbers, so that blocks look alike.
 
     Attributes:
         leaf: the tensor's name, e.g. `weight` also for `weight_orig` and `parametrizations.weight.original`.
-        nested: its module is a number in a list that is a number in a list.
-        in_adapter: a class of adapters holds it, beside the layer that it adapts.
-        magnitude: it is the length that weight normalization split off, and not the weight.
+        nested: whether its module is an item of a list in a list, e.g. `stages.0.1`.
+        in_adapter: whether it belongs to an adapter, and not to the layer that is adapted.
+        magnitude: whether it is the magnitude that weight normalization separates from the weight.
         types: qualified class names of the module that the tensor belongs to; empty if the source cannot know.
         path: the words of that module's dotted name, nearest first.
         classes: simple class names of it and of the modules above it, nearest first, without containers and root.
@@ -116,7 +116,7 @@ def sibling_finder() -> Callable[[Owner, str], Mapping[str, tuple[int, ...]]]:
 def tensor_context(
     parameter: Parameter, siblings: Callable[[Owner, str], Mapping[str, tuple[int, ...]]] | None = None
 ) -> TensorContext:
-    """Collect what stands around a parameter.
+    """Collect the names and shapes around a parameter.
 
     Args:
         siblings: the `sibling_finder` of a model; it works once for each owner.
@@ -184,7 +184,7 @@ def _resolve_parametrization(tensor: TensorContext, owner: Owner) -> TensorConte
 
 
 def _is_magnitude(shape: tuple[int, ...], others: list[tuple[int, ...]]) -> bool:
-    """Weight norm keeps a length for each row, or one for all, next to the full weight."""
+    """Whether it has fewer dimensions than another original: weight norm keeps a magnitude next to the full weight."""
     return any(_squeezed_ndim(shape) < _squeezed_ndim(other) for other in others)
 
 
@@ -193,7 +193,7 @@ def _squeezed_ndim(shape: tuple[int, ...]) -> int:
 
 
 def _resolve_list_member(tensor: TensorContext, owner: Owner) -> TensorContext:
-    """A member of a ParameterList is called as the list, one of a ParameterDict as the dict and its key.
+    """Name a member of a ParameterList like the list, and a member of a ParameterDict like the dict and its key.
 
     Both belong to the module that holds the list.
     """
@@ -208,7 +208,7 @@ def _resolve_list_member(tensor: TensorContext, owner: Owner) -> TensorContext:
 
 
 def _resolve_hook(tensor: TensorContext) -> TensorContext:
-    """The old weight_norm keeps `weight_g` and `weight_v`; spectral_norm and pruning keep `weight_orig`."""
+    """Undo the names of hooks: `weight_g` and `weight_v` of weight_norm, `weight_orig` of spectral_norm and pruning."""
     match = re.fullmatch(r"(\w+)_(g|v|orig)", tensor.leaf)
     if match is None:
         return tensor

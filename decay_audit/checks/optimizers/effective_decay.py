@@ -33,15 +33,15 @@ def _find_defaults(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Fin
     If the construction of the optimizer was not watched, a coefficient that equals the default is reported too, unless
     the ruleset asks for it.
     """
-    wanted = {
+    expected = {
         (observation.optimizer, observation.group): decision.weight_decay
         for decision, observation in observed.pairs()
         if decision.decays
     }
     for index, group in enumerate(optimizer.groups):
         is_default = group.weight_decay_is_default
-        is_wanted = isclose(wanted.get((optimizer.name, index), 0.0), group.weight_decay)
-        if not group.weight_decay or not group.parameters or is_default is False or (is_default is None and is_wanted):
+        is_asked = isclose(expected.get((optimizer.name, index), 0.0), group.weight_decay)
+        if not group.weight_decay or not group.parameters or is_default is False or (is_default is None and is_asked):
             continue
         coefficient = coefficient_text(group.weight_decay)
         yield finding(

@@ -40,31 +40,32 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
     causes: dict[tuple[str, str], list[Pair]] = {}
     for decision, observation in pairs:
         matching = words_by_group.get((observation.optimizer, observation.group), frozenset())
-        wanted = decision.use or ""
-        if wanted in matching or (not matching and wanted not in present):  # an unknown name may be the right optimizer
+        expected = decision.use or ""
+        # a group of unknown name may be in the right optimizer
+        if expected in matching or (not matching and expected not in present):
             continue
-        causes.setdefault((wanted, observed.optimizer(observation).type), []).append((decision, observation))
-    for (wanted, live_type), differing in causes.items():
-        yield _other_optimizer_finding(observed, differing, wanted, live_type, missing=wanted not in present)
+        causes.setdefault((expected, observed.optimizer(observation).type), []).append((decision, observation))
+    for (expected, live_type), differing in causes.items():
+        yield _other_optimizer_finding(observed, differing, expected, live_type, missing=expected not in present)
 
 
 def _other_optimizer_finding(
-    observed: ObservedPlan, pairs: Sequence[Pair], wanted: str, live_type: str, *, missing: bool
+    observed: ObservedPlan, pairs: Sequence[Pair], expected: str, live_type: str, *, missing: bool
 ) -> Finding:
     decisions = list({decision.name: decision for decision, _ in pairs}.values())
     them = "it" if len(decisions) == 1 else "them"
-    reason = f"; no optimizer here is {wanted}" if missing else ""
+    reason = f"; no optimizer here is {expected}" if missing else ""
     return finding(
         "DA104",
         f"{count_by_kind(decisions)} {'is' if len(decisions) == 1 else 'are'} in {live_type}; "
-        f"{observed.plan.ruleset.name} gives {them} to {wanted}{reason}",
+        f"{observed.plan.ruleset.name} gives {them} to {expected}{reason}",
         (decision.name for decision in decisions),
-        expected=wanted,
+        expected=expected,
         found=join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_LISTED]),
-        where=_entries(observed, wanted),
-        fix=f"add the optimizer {wanted}, and give it these parameters"
+        where=_entries(observed, expected),
+        fix=f"add the optimizer {expected}, and give it these parameters"
         if missing
-        else f"move {them} to a group of {wanted}",
+        else f"move {them} to a group of {expected}",
     )
 
 
@@ -110,6 +111,6 @@ def _letters(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
-def _entries(observed: ObservedPlan, wanted: str) -> str:
-    routes = [route for route in observed.plan.ruleset.routes if route.use == wanted and route.location]
+def _entries(observed: ObservedPlan, expected: str) -> str:
+    routes = [route for route in observed.plan.ruleset.routes if route.use == expected and route.location]
     return join_words([f"optimizer entry {route.location}" for route in routes[:_LISTED]])

@@ -31,9 +31,9 @@ class LockResult(Struct, frozen=True, kw_only=True):
     """The result for one lock.
 
     Attributes:
-        report: with what differs from the old lock as its findings.
-        text: of the new lock.
-        stale: the old lock would be rewritten.
+        report: the report; its findings are the differences from the old lock.
+        text: the text of the new lock.
+        stale: whether the new lock differs from the old one.
     """
 
     path: Path

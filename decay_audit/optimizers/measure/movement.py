@@ -60,9 +60,9 @@ def with_gradient(still: StepEffect, helped: StepEffect, opposed: StepEffect) ->
     """Correct an effect by those of decay in steps with a gradient; None where it stays as it is.
 
     Args:
-        still: with a gradient of zero.
-        helped: with a gradient of the weight's sign, which shrinks the weight.
-        opposed: with a gradient of the other sign.
+        still: the effect with a gradient of zero.
+        helped: the effect with a gradient of the weight's sign, which shrinks the weight.
+        opposed: the effect with a gradient of the other sign.
     """
     if helped.movement == "proportional" and abs(opposed.rate) <= SPREAD * abs(helped.rate):
         return replace(helped, movement="cautious")

@@ -1,4 +1,4 @@
-"""The models and optimizers of a record go in; out come those that belong to one audit together.
+"""Sort the models and optimizers of a record into audits.
 
 Optimizers of one model belong together, and so do the models of one optimizer, and a model and a part of it.
 """
@@ -10,7 +10,7 @@ from msgspec import Struct
 from decay_audit.model.records import Record, RecordedModel, RecordedOptimizer
 
 
-class AuditedTogether(Struct, frozen=True, kw_only=True):
+class AuditGroup(Struct, frozen=True, kw_only=True):
     """Models, and all optimizers that hold their tensors.
 
     Attributes:
@@ -28,7 +28,7 @@ class AuditedTogether(Struct, frozen=True, kw_only=True):
         return " + ".join(model.name for model in self.models) or "tensors"
 
 
-def together(record: Record) -> tuple[AuditedTogether, ...]:
+def together(record: Record) -> tuple[AuditGroup, ...]:
     """Sort the optimizers of a record into audits, in the order in which they were made."""
     inside = {model.module: _modules_inside(record, model.module) for model in record.models}
     sets = _connected(record, inside)
@@ -49,7 +49,7 @@ def _audit(
     models: Sequence[RecordedModel],
     optimizers: Sequence[tuple[str, RecordedOptimizer]],
     inside: dict[int, set[int]],
-) -> AuditedTogether:
+) -> AuditGroup:
     outer = [
         model
         for model in models
@@ -65,7 +65,7 @@ def _audit(
     ]
     counts = sum(1 for _, optimizer in optimizers for group in optimizer.groups for _ in group.tensors)
     accepted = dict.fromkeys(loose) if not outer or _are_variables(record, loose, counts) else {}
-    return AuditedTogether(models=_with_distinct_names(outer), optimizers=tuple(optimizers), loose=tuple(accepted))
+    return AuditGroup(models=_with_distinct_names(outer), optimizers=tuple(optimizers), loose=tuple(accepted))
 
 
 def _are_variables(record: Record, loose: Sequence[int], count: int) -> bool:

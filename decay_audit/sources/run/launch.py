@@ -44,7 +44,7 @@ class Launch(Struct, frozen=True, kw_only=True):
     timeout: float | None = None
 
 
-class Ended(Struct, frozen=True, kw_only=True):
+class LaunchResult(Struct, frozen=True, kw_only=True):
     """How a command ended.
 
     Attributes:
@@ -59,7 +59,7 @@ class Ended(Struct, frozen=True, kw_only=True):
     cut_off: bool = False
 
 
-def run(launch: Launch) -> Ended:
+def run(launch: Launch) -> LaunchResult:
     """Run the command.
 
     Raises:
@@ -83,7 +83,9 @@ def run(launch: Launch) -> Ended:
         timed_out, cut_off = _wait(process, launch, started)
     finally:
         _end_all(process, launch.records)
-    return Ended(code=process.returncode, seconds=time.monotonic() - started, timed_out=timed_out, cut_off=cut_off)
+    return LaunchResult(
+        code=process.returncode, seconds=time.monotonic() - started, timed_out=timed_out, cut_off=cut_off
+    )
 
 
 def _wait(process: "subprocess.Popen[bytes]", launch: Launch, started: float) -> tuple[bool, bool]:

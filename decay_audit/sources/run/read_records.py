@@ -1,4 +1,4 @@
-"""The folder that the recorder wrote goes in; out come the records of its processes, those alike only once."""
+"""Read the records of all processes from the folder that the recorder wrote; equal records are read once."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Hooks on nn.Module: which modules were asked for their parameters, the last one first.
+"""Hooks on nn.Module that record which modules were asked for their parameters, the latest first.
 
 `torch.compile` takes the hooks off: its tracing knows the original methods.
 """

@@ -33,7 +33,7 @@ def tensors_of(group: Mapping[str, Any]) -> List[torch.Tensor]:
 
 
 def summary(group: Mapping[str, Any]) -> Dict[str, Any]:
-    """What is compared later: the coefficient, the learning rate and the tensors of a group."""
+    """The parts of a group that are compared later: its coefficient, learning rate and tensors."""
     coefficient = next((group[key] for key in _COEFFICIENTS if key in group), None)
     tensors = [id(tensor) for tensor in tensors_of(group)]
     return {"weight_decay": number(coefficient), "lr": number(group.get("lr")), "ids": tensors}
@@ -120,7 +120,7 @@ def all_modules() -> List[nn.Module]:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The model inside of DataParallel, DistributedDataParallel and torch.compile."""
+    """The model that DataParallel, DistributedDataParallel or torch.compile wraps."""
     while True:
         child = _WRAPPED_CHILDREN.get(type(module).__name__)
         inner = None if child is None else module._modules.get(child)
@@ -130,7 +130,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _cover(wanted: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
-    """Choose modules that hold the tensors: each time the one that holds most of the rest, and is the smallest.
+    """Choose modules that together hold the tensors: in each round the module that holds most of those that remain.
 
     A module that holds all of them comes first, of several the smallest: a parent may add a frozen copy, as EMA does.
     """

@@ -1,6 +1,6 @@
-"""Living optimizers go in; out come they, their models, modules and tensors as plain data that refers by index.
+"""Describe optimizers, their models, modules and tensors as plain data with indices as references.
 
-A tensor is described once, a module once, a class once: ties are seen by the same index.
+Each tensor, module and class is described once, so tied tensors have the same index.
 """
 
 from typing import Any, Dict, List, Tuple
@@ -14,7 +14,7 @@ Data = Dict[str, Any]
 
 
 class _Tables:
-    """What is described so far; `index_of` gives the position of a value by its id."""
+    """The descriptions so far; `index_of` maps the id of a value to its position."""
 
     def __init__(self) -> None:
         self.classes: List[Data] = []

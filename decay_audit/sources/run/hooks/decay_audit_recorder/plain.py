@@ -33,7 +33,7 @@ def _path(cls: type) -> str:
 
 
 def tensor(value: torch.Tensor) -> Dict[str, Any]:
-    """Shape, dtype and what code has set on a tensor."""
+    """The shape and dtype of a tensor, and the attributes that code has set on it."""
     lazy = _is_lazy(value)
     return {
         "shape": [] if lazy else shape(value),
@@ -189,7 +189,7 @@ def _classes_down_to_step(cls: type) -> Iterable[type]:
 
 
 def _default_weight_decay(cls: type) -> Any:
-    """What the class decays with where code sets no `weight_decay`: a number; "unknown" if its arguments do not say."""
+    """The default `weight_decay` of the class; "unknown" if the arguments of the class do not show it."""
     for base in cls.__mro__:
         init = base.__dict__.get("__init__")
         if init is None:

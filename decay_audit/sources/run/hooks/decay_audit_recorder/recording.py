@@ -1,4 +1,4 @@
-"""All that was seen in this process: optimizers as they were made, counts of steps, notes. Written as JSON."""
+"""The record of this process: optimizers as they were made, counts of steps, notes. Written as JSON."""
 
 import gc
 import json
@@ -156,7 +156,7 @@ def _write(kind: str, document: Dict[str, Any]) -> None:
 
 
 def _forget_what_the_parent_saw() -> None:
-    """A forked process that makes optimizers of its own begins anew; another one goes on with those of its parent."""
+    """Forget the optimizers of the parent if a forked process makes its own; otherwise keep them."""
     global BACKWARD_CALLS, STEPS, _CREATED_BY
     if forked():
         _CREATED_BY = os.getpid()

@@ -32,7 +32,7 @@ PRETEND: List[str] = [str(word) for word in _SETTINGS.get("pretend", [])]
 
 
 def steps_before_stop() -> float:
-    """How many steps of optimizers are let through before the script is stopped."""
+    """How many optimizer steps run before the script is stopped."""
     if WATCH or UNTIL == "end":
         return float("inf")
     return float(UNTIL) if UNTIL.isdigit() else 0.0

@@ -12,7 +12,7 @@ _MAX_ATTRIBUTES = 400
 
 
 class Place:
-    """The code that was running, from the inside out.
+    """The functions that were running, the innermost first.
 
     Attributes:
         frames: running functions, without those of this package.
