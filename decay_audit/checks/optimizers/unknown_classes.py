@@ -67,7 +67,7 @@ def _effect(observation: Observation) -> str:
     rate, lr = observation.measured_rate or 0.0, observation.lr or 1.0
     if observation.movement == "without_lr":
         if isclose(rate * lr, observation.weight_decay, rel_tol=TOLERANCE):
-            return "decays {} by weight_decay itself, not by lr x weight_decay"
+            return "decays {} by weight_decay itself (not multiplied by lr)"
         return f"decays {{}} by {coefficient_text(rate * lr)}, whatever lr is"
     if observation.movement == "proportional":
         is_coefficient = isclose(rate, observation.weight_decay, rel_tol=TOLERANCE)

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from decay_audit.model.records import Gradient, Record, RecordedGroup, RecordedOptimizer
 from decay_audit.model.training_facts import GroupChange, TrainingFacts
-from decay_audit.sources.run.grouping import AuditedTogether
+from decay_audit.sources.run.grouping import AuditGroup
 
 
-def training_facts(record: Record, audited: AuditedTogether, names: Mapping[int, str]) -> TrainingFacts:
+def training_facts(record: Record, audited: AuditGroup, names: Mapping[int, str]) -> TrainingFacts:
     """Collect what was seen of the models and optimizers of one audit."""
     held = {
         tensor: record.tensors[tensor].gradient
