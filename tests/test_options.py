@@ -14,8 +14,8 @@ import typer
 import decay_audit
 from decay_audit.api.options import (
     AuditOptions,
+    CodeOptions,
     DeclaredOption,
-    OptimizerCode,
     OutputOptions,
     Panel,
     ParameterFilter,
@@ -24,7 +24,7 @@ from decay_audit.api.options import (
 from decay_audit.cli import app, config
 from decay_audit.integrations.training import TrainingAudit
 
-SECTIONS = (OptimizerCode, ParameterFilter, OutputOptions, AuditOptions)  # an audit's `optimizer` is the last
+SECTIONS = (CodeOptions, ParameterFilter, OutputOptions, AuditOptions)  # an audit's `optimizer` is the last
 DECLARED = {declared.name: declared for section in SECTIONS for declared in declared_options(section)}
 AUDIT = {declared.name: declared for declared in declared_options(AuditOptions)}
 ROOT = Path(__file__).parents[1]

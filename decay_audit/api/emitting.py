@@ -1,25 +1,55 @@
 """A plan becomes Python code, which is executed with the imports of the target's code and compared with the plan."""
 
+from collections.abc import Sequence
+
 from decay_audit.api.loading import LoadedTarget, import_context
-from decay_audit.api.options import OptimizerCode
+from decay_audit.api.options import CodeOptions
+from decay_audit.model.choices import CodeStyle
 from decay_audit.rulesets.plan import Plan
 
 
-def code(loaded: LoadedTarget, plan: Plan, optimizer_code: OptimizerCode) -> str:
+def code(
+    loaded: LoadedTarget,
+    plan: Plan,
+    options: CodeOptions,
+    others: Sequence[tuple[LoadedTarget, Plan]] = (),
+) -> str:
     """Write the param groups of a plan as Python, execute the code, and compare its groups with the plan.
+
+    Where conditions on classes do not give the groups of the plan (a scripted module has its class no more), conditions
+    on names are tried, and then lists of names.
+
+    Args:
+        others: other sizes of the model with their plans, for which the code must hold, too.
 
     Raises:
         DecayAuditError: the optimizer is not known, or the code's groups differ from the plan.
     """
     from decay_audit import emit
 
-    text = emit.code(
-        plan,
-        target=loaded.inventory.target,
-        optimizer=optimizer_code.optimizer,
-        lr=optimizer_code.lr,
-        settings=optimizer_code.set_,
-    )
-    with import_context(loaded):
-        emit.verify(text, plan, None if loaded.built is None else loaded.built.model)
-    return text
+    def write(style: CodeStyle, *, known_classes: bool) -> str:
+        text = emit.code(
+            plan,
+            style=style,
+            target=loaded.inventory.target,
+            also=[(other.inventory.target, other_plan) for other, other_plan in others],
+            optimizer=options.optimizer,
+            lr=options.lr,
+            settings=options.set_,
+            guard=not options.open_,
+            known_classes=known_classes,
+        )
+        for target, target_plan in ((loaded, plan), *others):
+            with import_context(target):
+                emit.verify(text, target_plan, None if target.built is None else target.built.model)
+        return text
+
+    if options.style == "names":
+        return write("names", known_classes=True)
+    for known_classes in (True, False):
+        try:
+            return write("rule", known_classes=known_classes)
+        except emit.DifferentGroupsError:
+            if others and not known_classes:
+                raise
+    return write("names", known_classes=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from decay_audit.model.choices import Color, Device, Format, Severity
+from decay_audit.model.choices import CodeStyle, Color, Device, Format, Severity
 
 DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
@@ -231,9 +231,29 @@ class RunOptions(Struct, frozen=True, kw_only=True):
     list_: Annotated[bool, Option("Script", "Only list its models and optimizers, and where they are made.")] = False
 
 
-class OptimizerCode(Struct, frozen=True, kw_only=True):
-    """Which optimizer to write as code, with the param groups."""
+class CodeOptions(Struct, frozen=True, kw_only=True):
+    """In which style to write the param groups as code, and which optimizer to write with them."""
 
+    style: Annotated[
+        CodeStyle,
+        Option(
+            "Output",
+            "`rule` writes conditions, such as isinstance(module, nn.LayerNorm); `names` lists the parameters.",
+        ),
+    ] = "rule"
+    also: Annotated[
+        tuple[str, ...],
+        Option(
+            "Model",
+            "Another size of the model, for which the code must hold, too: 'model.py:net(depth=56)'.",
+            metavar="TARGET",
+            names_file=True,
+        ),
+    ] = ()
+    open_: Annotated[
+        bool,
+        Option("Output", "Put parameters that no condition is written for into the last group, instead of raising."),
+    ] = False
     optimizer: Annotated[
         str | None,
         Option(

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 
+from decay_audit.text import format_coefficient
+
 LINE = 88
 """Longest line, where a name allows it: the default of `ruff format`."""
 FEWEST = 3
@@ -29,6 +31,16 @@ def string(text: str) -> str:
     if text.count('"') > text.count("'"):
         return "'" + escaped.replace("'", "\\'") + "'"
     return '"' + escaped.replace('"', '\\"') + '"'
+
+
+def number(value: float) -> str:
+    """Write a float in its shortest form.
+
+    >>> number(0.0003), number(0.05), number(1.0), number(1 / 3)
+    ('3e-4', '0.05', '1.0', '0.3333333333333333')
+    """
+    short = format_coefficient(value)
+    return short if float(short) == value and not short.isdecimal() else repr(float(value))
 
 
 def comment(text: str) -> str:

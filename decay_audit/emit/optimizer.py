@@ -94,11 +94,6 @@ def write_arguments(
     return {use: {**common, **settings_of_use} for use, settings_of_use in own.items()}
 
 
-def modules(classes: Iterable[OptimizerClass]) -> list[str]:
-    """The modules that the code imports, torch among them."""
-    return sorted({"torch", *(chosen.module for chosen in classes if chosen.module != "torch.optim")})
-
-
 def _value(name: str, text: str) -> str:
     try:
         value = ast.literal_eval(text)

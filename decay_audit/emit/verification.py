@@ -16,6 +16,10 @@ SHOWN = 5
 LR = 1.0
 
 
+class DifferentGroupsError(DecayAuditError):
+    """Emitted code does not run, or makes other groups than those of the plan."""
+
+
 class HasParameters(Protocol):
     """A model, or a placeholder for one: it has named parameters."""
 
@@ -47,11 +51,13 @@ def verify(code: str, plan: Plan, model: "HasParameters | None" = None) -> None:
     try:
         exec(compile(code, "<emitted>", "exec"), namespace)  # noqa: S102  (data is in it as literals only)
         groups = namespace["param_groups"](model, **({"lr": LR} if scaled else {}))
+    except Exception as error:
+        raise DifferentGroupsError(_failure(error)) from error
+    _compare(groups, plan, model, scaled=scaled)
+    try:
         optimizers = namespace["make_optimizer"](model) if "make_optimizer" in namespace else {}
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise DecayAuditError(f"the emitted code does not run on the model: {reason}", _hint(error)) from error
-    _compare(groups, plan, model, scaled=scaled)
+        raise DecayAuditError(_failure(error), _hint(error)) from error
     for optimizer in optimizers.values() if isinstance(optimizers, dict) else [optimizers]:
         if "weight_decay" not in getattr(optimizer, "defaults", {}):
             raise DecayAuditError(
@@ -66,6 +72,9 @@ def placeholder_model(plan: Plan) -> "HasParameters":
     class Placeholder:
         def named_parameters(self, *, remove_duplicate: bool = True) -> "Iterator[tuple[str, torch.nn.Parameter]]":  # noqa: ARG002
             yield from tensors.items()
+
+        def parameters(self) -> "Iterator[torch.nn.Parameter]":
+            yield from tensors.values()
 
     tensors = {
         decision.classified.parameter.raw_name: torch.nn.Parameter(
@@ -91,13 +100,17 @@ def _compare(groups: Sequence[Mapping[str, Any]], plan: Plan, model: HasParamete
     differing = [name for name in {**expected, **actual} if expected.get(name, []) != actual.get(name, [])]
     if differing:
         names_shown = first_few([*map(repr, differing)], SHOWN)
-        raise DecayAuditError(f"the emitted code differs from the plan in {names_shown}; nothing was written")
+        raise DifferentGroupsError(f"the emitted code differs from the plan in {names_shown}; nothing was written")
 
 
 def _planned(decision: Decision, *, scaled: bool) -> GroupSettings:
     return GroupSettings(
         weight_decay=decision.weight_decay, lr=LR * decision.lr_scale if scaled else None, use=decision.use
     )
+
+
+def _failure(error: Exception) -> str:
+    return f"the emitted code does not run on the model: {type(error).__name__}: {error}"
 
 
 def _hint(error: Exception) -> str:

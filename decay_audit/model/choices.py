@@ -18,6 +18,10 @@ Color = Literal["auto", "always", "never"]
 """When to colour what goes to a terminal."""
 
 
+CodeStyle = Literal["rule", "names"]
+"""How emitted code selects parameters: by conditions, or by their names."""
+
+
 class Format(StrEnum):
     """Formats of a report."""
 

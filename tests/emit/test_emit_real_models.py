@@ -4,7 +4,7 @@ import copy
 import importlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from torch import nn
 import decay_audit
 from decay_audit import Plan, emit, load_rules
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import CodeStyle
 from tests.emit import plans
 from tests.menagerie import EMPTY, MENAGERIE
 
@@ -21,17 +22,23 @@ PRESETS = sorted(path.stem for path in (ROOT / "rules").glob("*.yaml"))
 ANSWERING = [preset for preset in PRESETS if load_rules(preset).default]  # the rest knows its own models only
 
 
+SCRIPTED = ("scripted", "traced")
+"""Models whose modules are no instances of their classes any more."""
+
+
+@pytest.mark.parametrize("style", get_args(CodeStyle))
 @pytest.mark.parametrize("name", sorted(set(MENAGERIE) - EMPTY))
-def test_executed_code_equals_the_plan_for_every_awkward_model(name: str) -> None:
+def test_executed_code_equals_the_plan_for_every_awkward_model(name: str, style: CodeStyle) -> None:
     model = MENAGERIE[name]()
-    _assert_code_equals_plan(model, decay_audit.plan(model, "no-norm-no-bias", 0.05))
+    _assert_code_equals_plan(model, decay_audit.plan(model, "no-norm-no-bias", 0.05), style, name not in SCRIPTED)
 
 
+@pytest.mark.parametrize("style", get_args(CodeStyle))
 @pytest.mark.parametrize("preset", ANSWERING)
-def test_executed_code_equals_the_plan_of_every_preset(preset: str) -> None:
+def test_executed_code_equals_the_plan_of_every_preset(preset: str, style: CodeStyle) -> None:
     model = MENAGERIE["declaring"]()
     plan = decay_audit.plan(model, preset, 0.05)
-    code = emit.code(plan)
+    code = emit.code(plan, style=style)
     emit.verify(code, plan, model)
     scaled = {"lr": 0.1} if any(group.lr_scale != 1.0 for group in plan.groups()) else {}
     groups = _run(code)["param_groups"](model, **scaled)
@@ -76,12 +83,12 @@ def test_real_models_are_written_as_ruff_formats_them_whatever_the_preset(tmp_pa
     assert plans.ruff_complaints(tmp_path) == ""
 
 
-def _assert_code_equals_plan(model: nn.Module, plan: Plan) -> None:
+def _assert_code_equals_plan(model: nn.Module, plan: Plan, style: CodeStyle, known_classes: bool) -> None:
     if not plan.groups():
         with pytest.raises(DecayAuditError, match="frozen"):
             emit.code(plan)
         return
-    code = emit.code(plan, optimizer="SGD", lr=0.1)
+    code = emit.code(plan, style=style, optimizer="SGD", lr=0.1, known_classes=known_classes)
     emit.verify(code, plan, model)
     groups = _run(code)["param_groups"](model)
     grouped = [tensor for group in groups for tensor in group["params"]]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from decay_audit.api.options import AuditOptions, OptimizerCode, OutputOptions
+from decay_audit.api.options import AuditOptions, CodeOptions, OutputOptions
 from decay_audit.cli import screen
 from decay_audit.cli.arguments import Target
 from decay_audit.cli.command import takes
@@ -11,21 +11,25 @@ from decay_audit.cli.command import takes
 def emit(
     target: Target,
     *,
-    optimizer_code: OptimizerCode,
+    code_options: CodeOptions,
     options: Annotated[AuditOptions, takes("Ruleset", "Model")],
     output: Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))],
 ) -> None:
     """Print the param groups as Python.
 
-    Before it is printed, the code is executed on the model and compared with what the ruleset decides.
+    Before it is printed, the code is executed on the model, and on each model of --also, and compared with what the
+    ruleset decides.
     """
     from decay_audit import api, reports
     from decay_audit.emit import notes
 
     with screen.progress(output) as progress:
-        loaded = api.load(api.request_for(target, options, progress))
-        plan = api.plan(loaded.inventory, options.rules, options.weight_decay)
-        text = api.code(loaded, plan, optimizer_code)
+        (loaded, plan), *others = [
+            (loaded, api.plan(loaded.inventory, options.rules, options.weight_decay))
+            for name in (target, *code_options.also)
+            for loaded in [api.load(api.request_for(name, options, progress))]
+        ]
+        text = api.code(loaded, plan, code_options, others)
     screen.write(reports.highlight(text, "python", screen.report_options(output)), output.output)
-    for note in notes(plan, optimizer_code.optimizer):
+    for note in notes(plan, code_options.optimizer):
         screen.print_message(f"note: {note}", style="hint", color=output.color, quiet=output.quiet)

@@ -1,4 +1,4 @@
-"""The emitted code, executed: on the model, on what wraps it, and on models that it must refuse."""
+"""The style of names, executed: on the model, on what wraps it, and on models that it must refuse."""
 
 import ast
 import builtins
@@ -56,6 +56,10 @@ def run(code: str, model: Any, **arguments: float) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", namespace["param_groups"](model, **arguments))
 
 
+def names_code(plan: Plan, **arguments: Any) -> str:
+    return emit.code(plan, style="names", **arguments)
+
+
 def optimizer_of(code: str, model: nn.Module) -> Any:
     namespace: dict[str, Any] = {}
     exec(code, namespace)
@@ -73,33 +77,33 @@ def planned_coefficients(plan: Plan) -> dict[str, float]:
 
 def test_the_whole_text_for_a_small_model() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.LayerNorm(2), *[nn.Linear(2, 2, bias=False) for _ in range(3)])
-    assert emit.code(plan_for(model), target="net.py:Net", optimizer="AdamW", lr=3e-4) == WHOLE_TEXT
+    assert names_code(plan_for(model), target="net.py:Net", optimizer="AdamW", lr=3e-4) == WHOLE_TEXT
 
 
 @given(st.dictionaries(NAMES, FIELDS, min_size=1, max_size=30))
 def test_executed_code_equals_the_plan_whatever_the_names(fields_of: dict[str, Fields]) -> None:
     plan = make_plan(make_decision(name, fields) for name, fields in fields_of.items())
     model = placeholder_model(plan)
-    groups = run(emit.code(plan), model)
+    groups = run(names_code(plan), model)
     assert coefficients(groups, model) == {name: fields.weight_decay for name, fields in fields_of.items()}
 
 
 @given(st.sets(st.tuples(*[st.integers(0, 5)] * 3), min_size=1))
 def test_folding_numbers_covers_each_name_once(indexes: set[tuple[int, int, int]]) -> None:
     plan = make_plan(make_decision(f"a.{i}.b.{j}.{k}.weight", DECAYED) for i, j, k in sorted(indexes))
-    names = _params(emit.code(plan))
+    names = _params(names_code(plan))
     assert len(names) == len(set(names))
     assert set(names) == {decision.name for decision in plan.decisions}
 
 
 def test_a_full_grid_becomes_one_line() -> None:
     plan = make_plan(make_decision(f"layers.{i}.{j}.weight", DECAYED) for i in range(1, 4) for j in range(2))
-    assert '*[f"layers.{i}.{j}.weight" for i in range(1, 4) for j in range(2)],' in emit.code(plan)
+    assert '*[f"layers.{i}.{j}.weight" for i in range(1, 4) for j in range(2)],' in names_code(plan)
 
 
 def test_the_tensors_come_in_the_order_of_the_model() -> None:
     model = small()
-    groups = run(emit.code(plan_for(model)), model)
+    groups = run(names_code(plan_for(model)), model)
     order = {id(tensor): place for place, tensor in enumerate(model.parameters())}
     for group in groups:
         places = [order[id(tensor)] for tensor in group["params"]]
@@ -120,7 +124,7 @@ def test_the_tensors_come_in_the_order_of_the_model() -> None:
 def test_code_written_for_a_bare_model_splits_a_wrapped_one_alike(wrap: Any) -> None:
     model = small()
     plan = plan_for(model)
-    assert coefficients(run(emit.code(plan), wrap(model)), model) == planned_coefficients(plan)
+    assert coefficients(run(names_code(plan), wrap(model)), model) == planned_coefficients(plan)
 
 
 def test_a_part_that_is_really_called_module_is_kept() -> None:
@@ -128,7 +132,7 @@ def test_a_part_that_is_really_called_module_is_kept() -> None:
     model.weight = nn.Parameter(torch.zeros(2, 2))
     model.module = nn.Linear(2, 2)
     plan = plan_for(model)
-    code = emit.code(plan)
+    code = names_code(plan)
     assert coefficients(run(code, model), model) == planned_coefficients(plan)
     assert coefficients(run(code, nn.DataParallel(model)), model) == planned_coefficients(plan)
 
@@ -143,7 +147,7 @@ def test_a_part_that_is_really_called_module_is_kept() -> None:
 )
 def test_another_model_is_refused_with_the_names(change: Any, message: str) -> None:
     model = small()
-    code = emit.code(plan_for(model))
+    code = names_code(plan_for(model))
     change(model)
     with pytest.raises(ValueError, match=message):
         run(code, model)
@@ -156,14 +160,14 @@ def test_two_tensors_under_one_bare_name_are_refused() -> None:
     model.add_module("_orig_mod", nn.Module())
     cast("nn.Module", model._orig_mod).add_module("a", nn.Linear(2, 2, bias=False))
     with pytest.raises(ValueError, match=r"two parameters are called a\.weight"):
-        run(emit.code(plan), model)
+        run(names_code(plan), model)
 
 
 def test_frozen_parameters_are_in_no_group_and_must_stay_frozen() -> None:
     model = small()
     model[0].requires_grad_(requires_grad=False)
     plan = plan_for(model)
-    code = emit.code(plan)
+    code = names_code(plan)
     assert coefficients(run(code, model), model) == planned_coefficients(plan)
     assert "0.weight" not in planned_coefficients(plan)
     emit.verify(code, plan, model)
@@ -175,7 +179,7 @@ def test_frozen_parameters_are_in_no_group_and_must_stay_frozen() -> None:
 
 def test_what_is_frozen_later_is_skipped_as_the_ruleset_asks() -> None:
     model = small()
-    code = emit.code(plan_for(model))
+    code = names_code(plan_for(model))
     model[2].requires_grad_(requires_grad=False)
     assert not {"2.weight", "2.bias"} & coefficients(run(code, model), model).keys()
 
@@ -184,7 +188,7 @@ def test_a_tie_that_the_model_makes_is_one_parameter() -> None:
     model = small()
     model[2].bias = model[0].bias = nn.Parameter(torch.zeros(4))
     plan = plan_for(model)
-    code = emit.code(plan)
+    code = names_code(plan)
     emit.verify(code, plan, model)
     assert sum(len(group["params"]) for group in run(code, model)) == len(list(model.parameters()))
     model[2].bias = nn.Parameter(torch.zeros(4))
@@ -198,7 +202,7 @@ def test_code_from_a_file_meets_ties_that_the_file_cannot_tell(in_file: list[str
     model.wte = nn.Embedding(5, 3)
     model.head = nn.Linear(3, 5, bias=False)
     model.head.weight = model.wte.weight
-    groups = run(emit.code(make_plan(make_decision(name, DECAYED, (5, 3), owner=FILE) for name in in_file)), model)
+    groups = run(names_code(make_plan(make_decision(name, DECAYED, (5, 3), owner=FILE) for name in in_file)), model)
     assert coefficients(groups, model) == {"wte.weight": DECAYED.weight_decay}
 
 
@@ -208,7 +212,7 @@ def test_tied_names_of_a_file_with_two_coefficients_are_refused() -> None:
     model.head = nn.Linear(3, 5, bias=False)
     model.head.weight = model.wte.weight
     fields_of = {"wte.weight": SPARED, "head.weight": DECAYED}
-    code = emit.code(make_plan(make_decision(name, fields, (5, 3), owner=FILE) for name, fields in fields_of.items()))
+    code = names_code(make_plan(make_decision(name, fields, (5, 3), owner=FILE) for name, fields in fields_of.items()))
     with pytest.raises(ValueError, match=r"tied, but in several groups: \['wte.weight', 'head.weight'\]"):
         run(code, model)
 
@@ -220,13 +224,13 @@ def test_learning_rates_are_scaled_from_the_one_given() -> None:
         return Fields(weight_decay=0.05, lr_scale=0.75 if name.startswith("1") else 1.0)
 
     plan = plan_for(model, decide)
-    code = emit.code(plan, optimizer="AdamW", lr=0.2)
+    code = names_code(plan, optimizer="AdamW", lr=0.2)
     emit.verify(code, plan, model)
     assert sorted(group["lr"] for group in run(code, model)) == [0.2 * 0.75, 0.2]
     assert sorted(group["lr"] for group in run(code, model, lr=4.0)) == [3.0, 4.0]
     assert sorted(group["lr"] for group in optimizer_of(code, model).param_groups) == [0.2 * 0.75, 0.2]
     with pytest.raises(DecayAuditError, match="scales learning rates"):
-        emit.code(plan, optimizer="AdamW")
+        names_code(plan, optimizer="AdamW")
 
 
 def test_each_use_gets_its_optimizer() -> None:
@@ -236,7 +240,7 @@ def test_each_use_gets_its_optimizer() -> None:
         return Fields(weight_decay=0.1, use="muon") if tensor.ndim == 2 else Fields(weight_decay=0.0, use="adamw")
 
     plan = plan_for(model, decide)
-    code = emit.code(plan, optimizer="AdamW", lr=0.02)
+    code = names_code(plan, optimizer="AdamW", lr=0.02)
     emit.verify(code, plan, model)
     optimizers = optimizer_of(code, model)
     assert {use: type(optimizer).__name__ for use, optimizer in optimizers.items()} == {
@@ -253,23 +257,23 @@ def test_a_setting_of_one_use_reaches_its_optimizer_alone() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
     plan = plan_for(model, lambda _, tensor: Fields(weight_decay=0.1, use="muon" if tensor.ndim == 2 else "adamw"))
     settings = ["muon.lr=0.5", "muon.momentum=0.8", "adamw.betas=(0.5, 0.6)"]
-    code = emit.code(plan, optimizer="AdamW", lr=0.02, settings=settings)
+    code = names_code(plan, optimizer="AdamW", lr=0.02, settings=settings)
     emit.verify(code, plan, model)
     optimizers = optimizer_of(code, model)
     assert (optimizers["muon"].defaults["lr"], optimizers["muon"].defaults["momentum"]) == (0.5, 0.8)
     assert (optimizers["adamw"].defaults["lr"], optimizers["adamw"].defaults["betas"]) == (0.02, (0.5, 0.6))
     for wrong, message in (("sgd.lr=1", "the groups are for muon, adamw"), ("muon.lr=0.7", "muon.lr is given twice")):
         with pytest.raises(DecayAuditError, match=message):
-            emit.code(plan, optimizer="AdamW", settings=[*settings, wrong])
+            names_code(plan, optimizer="AdamW", settings=[*settings, wrong])
 
 
 def test_groups_for_several_optimizers_say_what_to_do_with_them() -> None:
     plan = plan_for(small(), lambda _, tensor: Fields(weight_decay=0.1, use="muon" if tensor.ndim == 2 else "adamw"))
-    assert "Torch ignores that key" in emit.code(plan)
+    assert "Torch ignores that key" in names_code(plan)
     assert "--optimizer AdamW --lr 3e-4" in emit.notes(plan)[0]
     assert emit.notes(plan, "SGD")[0].startswith("adamw is torch.optim.AdamW, muon is torch.optim.Muon; ")
     assert emit.notes(plan_for(small())) == ()
-    assert "Torch ignores that key" not in emit.code(plan_for(small()))
+    assert "Torch ignores that key" not in names_code(plan_for(small()))
 
 
 def test_the_classes_are_those_of_torch_that_know_weight_decay() -> None:
@@ -284,7 +288,7 @@ def test_the_classes_are_those_of_torch_that_know_weight_decay() -> None:
 def test_every_class_of_torch_makes_the_groups_of_the_plan(name: str) -> None:
     model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Linear(3, 2, bias=False))
     plan = plan_for(model, lambda name, _: DECAYED if name == "0.weight" else SPARED)
-    code = emit.code(plan, optimizer=name, lr=0.1)
+    code = names_code(plan, optimizer=name, lr=0.1)
     emit.verify(code, plan, model)
     emit.verify(code, plan)
     optimizer = optimizer_of(code, model)
@@ -297,7 +301,7 @@ def test_every_class_of_torch_makes_the_groups_of_the_plan(name: str) -> None:
 def test_a_class_from_elsewhere_is_imported_by_its_path(path: str) -> None:
     model = small()
     plan = plan_for(model)
-    code = emit.code(plan, optimizer=path, lr=1e-4, settings=["betas=(0.9, 0.98)"])
+    code = names_code(plan, optimizer=path, lr=1e-4, settings=["betas=(0.9, 0.98)"])
     emit.verify(code, plan, model)
     assert optimizer_of(code, model).defaults["betas"] == (0.9, 0.98)
 
@@ -312,7 +316,7 @@ def test_a_class_from_elsewhere_is_imported_by_its_path(path: str) -> None:
     ],
 )
 def test_settings_reach_the_optimizer_as_they_are_written(setting: str, value: object) -> None:
-    optimizer = optimizer_of(emit.code(plan_for(small()), optimizer="SGD", lr=0.1, settings=[setting]), small())
+    optimizer = optimizer_of(names_code(plan_for(small()), optimizer="SGD", lr=0.1, settings=[setting]), small())
     assert optimizer.defaults[setting.partition("=")[0]] == value
 
 
@@ -346,7 +350,7 @@ def test_settings_reach_the_optimizer_as_they_are_written(setting: str, value: o
 )
 def test_an_optimizer_that_is_none_is_refused_before_anything_is_written(arguments: Any, message: str) -> None:
     with pytest.raises(DecayAuditError) as error:
-        emit.code(plan_for(small()), **arguments)
+        names_code(plan_for(small()), **arguments)
     assert message in f"{error.value} {error.value.hint}"
 
 
@@ -364,7 +368,7 @@ def test_an_optimizer_that_is_none_is_refused_before_anything_is_written(argumen
 )
 def test_an_optimizer_that_cannot_be_made_fails_the_verification(arguments: Any, message: str) -> None:
     plan = plan_for(small())
-    code = emit.code(plan, **arguments)
+    code = names_code(plan, **arguments)
     for model in (small(), None):
         with pytest.raises(DecayAuditError, match=message):
             emit.verify(code, plan, model)
@@ -380,7 +384,7 @@ def test_an_optimizer_without_weight_decay_fails_the_verification(tmp_path: Path
     monkeypatch.syspath_prepend(tmp_path)
     plan = plan_for(small())
     with pytest.raises(DecayAuditError, match="Plain does not read weight_decay"):
-        emit.verify(emit.code(plan, optimizer="careless.Plain"), plan)
+        emit.verify(names_code(plan, optimizer="careless.Plain"), plan)
 
 
 @pytest.mark.parametrize(
@@ -400,7 +404,7 @@ def test_an_optimizer_without_weight_decay_fails_the_verification(tmp_path: Path
 def test_code_that_differs_from_the_plan_never_passes(old: str, new: str) -> None:
     model = small()
     plan = plan_for(model)
-    code = emit.code(plan)
+    code = names_code(plan)
     emit.verify(code, plan, model)
     assert old in code
     for tested_model in (model, None):
@@ -416,7 +420,7 @@ def test_nothing_in_a_name_a_target_or_a_ruleset_becomes_code(
     plan = make_plan(
         make_decision(name, Fields(weight_decay=fields.weight_decay, rule=rule)) for name, fields in fields_of.items()
     )
-    tree = ast.parse(emit.code(plan, target=target))
+    tree = ast.parse(names_code(plan, target=target))
     assert [type(node) for node in tree.body] == [ast.Expr, ast.Import, ast.FunctionDef]
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert called <= {"all", "len", "ValueError", "range"} & vars(builtins).keys()
@@ -442,7 +446,7 @@ def test_the_text_is_as_ruff_formats_it(tmp_path: Path) -> None:
         for owner in (FILE, MODULE):
             decisions = [make_decision(name, fields, owner=owner) for name, fields in fields_of.items()]
             frozen = [make_decision(f"frozen.{i}", SPARED, trainable=False) for i in range(2 * place)]
-            code = emit.code(make_plan([*decisions, *frozen]), **arguments)
+            code = names_code(make_plan([*decisions, *frozen]), **arguments)
             (tmp_path / f"case_{place}_{owner is FILE}.py").write_text(code)
     assert ruff_complaints(tmp_path) == ""
 
@@ -451,7 +455,7 @@ def test_what_the_header_says_of_saved_state_is_what_torch_does() -> None:
     model = small()
     tensors = list(model.parameters())
     one_group = torch.optim.AdamW(tensors, weight_decay=0.05).state_dict()
-    split = optimizer_of(emit.code(plan_for(model), optimizer="AdamW"), model)
+    split = optimizer_of(names_code(plan_for(model), optimizer="AdamW"), model)
     with pytest.raises(ValueError, match="different number of parameter groups"):
         split.load_state_dict(one_group)
     first, second = tensors[: len(tensors) // 2], tensors[len(tensors) // 2 :]
@@ -465,14 +469,14 @@ def test_what_the_header_says_of_saved_state_is_what_torch_does() -> None:
 def test_a_plan_without_groups_cannot_be_emitted() -> None:
     model = small().requires_grad_(requires_grad=False)
     with pytest.raises(DecayAuditError, match="every parameter is frozen"):
-        emit.code(plan_for(model))
+        names_code(plan_for(model))
 
 
 def test_emitting_and_verifying_leave_the_model_as_it_was() -> None:
     model = small()
     before = copy.deepcopy(model.state_dict())
     plan = plan_for(model, matrices)
-    emit.verify(emit.code(plan, optimizer="AdamW"), plan, model)
+    emit.verify(names_code(plan, optimizer="AdamW"), plan, model)
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert all(tensor.grad is None for tensor in model.parameters())
 

@@ -1,0 +1,90 @@
+"""The optimizers that the emitted code makes: which class takes which groups, with which arguments."""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from decay_audit.emit import optimizer as optimizers
+from decay_audit.errors import DecayAuditError
+from decay_audit.rulesets.plan import Plan, PlanGroup
+
+
+class Construction(Struct, frozen=True, kw_only=True):
+    """An optimizer that the code makes: the `use` of its groups, its class, and its other arguments as Python.
+
+    Attributes:
+        shares_lr: its learning rate is the one of all optimizers.
+    """
+
+    use: str | None
+    class_path: str
+    arguments: tuple[str, ...]
+    shares_lr: bool = False
+
+
+class RequestedOptimizer(Struct, frozen=True, kw_only=True):
+    """The optimizer that the user asks for; the arguments of `code` say what the attributes mean."""
+
+    path: str | None = None
+    lr: float | None = None
+    settings: tuple[str, ...] = ()
+
+
+def construct(groups: Sequence[PlanGroup], requested: RequestedOptimizer) -> tuple[Construction, ...]:
+    """Find the class and the arguments of every optimizer that takes some of the groups.
+
+    Raises:
+        DecayAuditError: a class or a setting is not valid, or a learning rate is missing or has no use.
+    """
+    path, lr, settings = requested.path, requested.lr, requested.settings
+    arguments = optimizers.write_arguments(lr, settings, dict.fromkeys(group.use for group in groups))
+    classes = _classes(groups, path)
+    scaled = any(group.lr_scale != 1.0 for group in groups)
+    _check(lr, settings, scaled=scaled, has_optimizer=bool(classes))
+    return tuple(
+        Construction(
+            use=use,
+            class_path=f"{chosen.module}.{chosen.name}",
+            arguments=tuple(f"{name}={value}" for name, value in arguments[use].items()),
+            shares_lr=lr is not None and arguments[use].get("lr") == repr(float(lr)),
+        )
+        for use, chosen in classes.items()
+    )
+
+
+def imported_modules(constructions: Iterable[Construction]) -> list[str]:
+    """List the modules that the code imports for its optimizers, besides torch."""
+    modules = {construction.class_path.rpartition(".")[0] for construction in constructions}
+    return sorted(modules - {"torch.optim"})
+
+
+def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
+    """Say which optimizer takes which groups, if the ruleset uses several optimizers."""
+    groups = plan.groups()
+    uses = [use for use in dict.fromkeys(group.use for group in groups) if use is not None]
+    if not uses:
+        return ()
+    if optimizer is None:
+        return (
+            f"the key `use` of each group names its optimizer ({', '.join(uses)}); torch ignores that key. "
+            "--optimizer AdamW --lr 3e-4 also writes make_optimizer, which gives each optimizer its groups",
+        )
+    classes = [f"{use} is {chosen.module}.{chosen.name}" for use, chosen in _classes(groups, optimizer).items()]
+    return (f"{', '.join(classes)}; --set {uses[0]}.lr=0.02 is for one of them",)
+
+
+def _check(lr: float | None, settings: Sequence[str], *, scaled: bool, has_optimizer: bool) -> None:
+    """Refuse settings without an optimizer, and groups that scale a learning rate which is not given."""
+    sets_rate = any(setting.partition("=")[0].rpartition(".")[2] == "lr" for setting in settings)
+    if scaled and (sets_rate or (has_optimizer and lr is None)):
+        raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
+    if not has_optimizer and (settings or (lr is not None and not scaled)):
+        what = "settings were" if settings else "a learning rate was"
+        raise DecayAuditError(f"{what} given without an optimizer", "name its class: --optimizer AdamW")
+
+
+def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | None, optimizers.OptimizerClass]:
+    if optimizer is None:
+        return {}
+    given = optimizers.parse_class(optimizer)
+    return {group.use: optimizers.class_for_use(group.use, given) for group in groups}

@@ -1,0 +1,76 @@
+"""A Plan becomes the text of a Python module: `param_groups(model)` and, if asked for, `make_optimizer(model)`.
+
+The module needs torch and nothing of decay-audit. The names of parameters are literals in it, and it raises ValueError
+for a model whose parameters have other names. The template is `templates/names.py.jinja`.
+"""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from decay_audit.emit import template
+from decay_audit.emit.construction import Construction, imported_modules
+from decay_audit.emit.literals import LINE, comment, names, string
+from decay_audit.model.parameters import WRAPPER_PARTS
+from decay_audit.rulesets.plan import Decision, Plan, PlanGroup
+from decay_audit.text import count_noun
+
+
+def code(plan: Plan, target: str, constructions: Sequence[Construction], lr: float | None) -> str:
+    """Write the param groups of a plan, which has at least one, as lists of names.
+
+    Args:
+        target: the target as the user wrote it, for the first comment.
+        lr: the learning rate that groups scale.
+    """
+    groups = plan.groups()
+    return template.render(
+        "names.py.jinja",
+        {
+            "repr": repr,
+            "string": string,
+            "comment": comment,
+            "by_rule": _by_rule,
+            "elements": lambda texts, indent: "\n".join(names(texts, indent)),
+        },
+        target=target,
+        ruleset=plan.ruleset,
+        sizes=_sizes(plan),
+        groups=groups,
+        frozen=[decision.name for decision in plan.decisions if not decision.grouped],
+        scales_lr=any(group.lr_scale != 1.0 for group in groups),
+        lr=None if lr is None else float(lr),
+        has_routes=any(group.use is not None for group in groups),
+        from_file=not any(decision.classified.parameter.owner.types for decision in plan.decisions),
+        wrappers=", ".join(map(string, sorted(WRAPPER_PARTS))),
+        modules=sorted({"torch", *imported_modules(constructions)}),
+        optimizers=constructions,
+        longest_line=LINE,
+    )
+
+
+def _sizes(plan: Plan) -> list[str]:
+    """How many parameters and elements the plan decays, spares and leaves out."""
+    parts = {
+        "decayed": [decision for decision in plan.decisions if decision.grouped and decision.decays],
+        "spared": [decision for decision in plan.decisions if decision.grouped and not decision.decays],
+        "frozen": [decision for decision in plan.decisions if not decision.grouped],
+    }
+    return [_size(word, decisions) for word, decisions in parts.items() if decisions or word != "frozen"]
+
+
+def _size(word: str, decisions: Sequence[Decision]) -> str:
+    elements = sum(decision.numel for decision in decisions)
+    return f"{word:<8} {count_noun(elements, 'element')} in {count_noun(len(decisions), 'parameter')}"
+
+
+def _by_rule(group: PlanGroup) -> list[tuple[str, list[str]]]:
+    """The names in a group under the rules that decided: the order is free, for the code keeps the model's."""
+    by_rule = groupby(sorted(group.decisions, key=_rule), key=_rule)
+    return [
+        (f"{rule} ({location})" if location else rule, [decision.name for decision in decisions])
+        for (rule, location), decisions in by_rule
+    ]
+
+
+def _rule(decision: Decision) -> tuple[str, str]:
+    return decision.rule, decision.location

@@ -1,0 +1,137 @@
+"""Branches become lines of code: `if`, `elif` and `else`, and the tuples that are too long to stand in them."""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from msgspec import Struct
+
+from decay_audit.emit import layout
+from decay_audit.emit.literals import LINE, names as name_elements, string
+from decay_audit.emit.rule.conditions import Condition, Form, with_sync_batch_norm, write_operand
+from decay_audit.emit.rule.search import Branch
+
+INDENT = 8
+LONGEST_OPERAND = LINE - INDENT - len("    or ") - len(":")
+PAIR = 2
+"""The formatter writes three operands or more one a line, but breaks a pair inside its last brackets."""
+
+_CONSTANTS: dict[Form, tuple[str, str]] = {
+    "suffix": ("SUFFIXES", "name.endswith({})"),
+    "class": ("CLASSES", "isinstance(module, {})"),
+    "class name": ("CLASS_NAMES", "type(module).__name__ in {}"),
+    "part": ("PARTS", "any(part in name for part in {})"),
+}
+"""By form, the name of a constant for many values, and the expression that uses it."""
+
+
+class Operand(Struct, frozen=True, kw_only=True):
+    """A part of a condition as Python, and how it reads with its values in a constant above the function.
+
+    Attributes:
+        constant: the lines of the constant; () if it has no values to move there.
+    """
+
+    text: str
+    constant: tuple[str, ...] = ()
+    text_with_constant: str = ""
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it does not fit into a line of its own."""
+        return len(self.text) > LONGEST_OPERAND
+
+
+class BranchCode(Struct, frozen=True, kw_only=True):
+    """The lines of the branches, and what the lines before them must define.
+
+    Attributes:
+        constants: the lines of each tuple or set that stands above the function.
+    """
+
+    lines: tuple[str, ...]
+    constants: tuple[tuple[str, ...], ...]
+    imports: frozenset[tuple[str, str]]
+    uses_module: bool
+    uses_bare_names: bool
+
+
+def write_branches(branches: Sequence[Branch], variables: Mapping[int, str], message: str) -> BranchCode:
+    """Write the branches of the loop over parameters.
+
+    Args:
+        variables: the name of the list that collects each param group.
+        message: the message, as a Python expression, about a parameter that no branch takes.
+    """
+    lines: list[str] = []
+    constants: list[tuple[str, ...]] = []
+    conditions = [condition for branch in branches for condition in branch.conditions]
+    for branch in branches:
+        keyword = "elif" if lines else "if"
+        if branch.conditions:
+            tests = _move_long_values(_operands(branch.conditions, variables[branch.group].upper()), keyword, constants)
+            lines += layout.condition(keyword, tests, INDENT)
+        else:
+            lines.append("        else:")
+        lines.append(f"            {variables[branch.group]}.append(p)")
+    if branches[-1].conditions:
+        only_classes = all(condition.form == "class" for condition in conditions)
+        error = "TypeError" if only_classes else "ValueError"
+        lines += ["        else:", f"            raise {error}({message})"]
+    return BranchCode(
+        lines=tuple(lines),
+        constants=tuple(constants),
+        imports=frozenset(chain.from_iterable(condition.imports for condition in conditions)),
+        uses_module=any("(module" in line for line in lines),
+        uses_bare_names=any(condition.form == "name" for condition in conditions),
+    )
+
+
+def _operands(conditions: Sequence[Condition], prefix: str) -> list[Operand]:
+    """Merge conditions of one form into one operand each."""
+    alike: dict[Form, list[Condition]] = {}
+    for condition in conditions:
+        alike.setdefault(condition.form, []).append(condition)
+    operands: list[Operand] = []
+    for form, merged in alike.items():
+        if form == "expression":
+            operands += [
+                Operand(text=f"({one.value})" if " and " in one.value and len(conditions) > 1 else one.value)
+                for one in merged
+            ]
+        else:
+            operands.append(_operand(form, merged, prefix))
+    return operands
+
+
+def _operand(form: Form, conditions: Sequence[Condition], prefix: str) -> Operand:
+    values = [condition.value for condition in conditions]
+    text = write_operand(conditions)
+    if form == "name":
+        names = [name for value in values for name in value.split("\n")]
+        if len(names) == 1:
+            return Operand(text=text)
+        constant = (f"{prefix}_NAMES = {{", *name_elements(names, 4), "}")
+        return Operand(text=" " * LINE, constant=constant, text_with_constant=f"bare_name in {prefix}_NAMES")
+    items = with_sync_batch_norm(values) if form == "class" else [*map(string, values)]
+    if len(items) == 1:
+        return Operand(text=text)
+    constant_name = f"{prefix}_{_CONSTANTS[form][0]}"
+    return Operand(
+        text=text,
+        constant=tuple(layout.bracketed(f"{constant_name} = (", items, ")", 0)),
+        text_with_constant=_CONSTANTS[form][1].format(constant_name),
+    )
+
+
+def _move_long_values(operands: Sequence[Operand], keyword: str, constants: list[tuple[str, ...]]) -> list[str]:
+    """Write the operands; what does not fit into a line, or breaks a pair, becomes a constant."""
+    chosen = [*operands]
+    for operand in sorted(operands, key=lambda operand: -len(operand.text)):
+        texts = [other.text for other in chosen]
+        too_long = len(layout.condition(keyword, texts, INDENT)[0]) > LINE or (
+            len(texts) == PAIR and len(layout.condition(keyword, texts, INDENT)) > 1
+        )
+        if operand.constant and (operand.is_long or too_long):
+            constants.append(operand.constant)
+            chosen[chosen.index(operand)] = Operand(text=operand.text_with_constant)
+    return [operand.text for operand in chosen]

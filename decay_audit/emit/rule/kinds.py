@@ -1,0 +1,106 @@
+"""Plans become kinds of parameters: those that have the same owner class, leaf name, dimensions and param group.
+
+The numbers in a name tell blocks apart, not kinds: `blocks.0.norm.weight` and `blocks.1.norm.weight` are of one kind.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+from msgspec import Struct
+
+from decay_audit.emit.rule.classes import TORCH_NN
+from decay_audit.rulesets.plan import Decision, Plan
+
+GroupKey = tuple[float, float, str | None]
+"""What tells param groups apart: weight_decay, lr_scale and use."""
+
+_NOT_SPECIFIC = frozenset({"torch.nn.Module", "torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+
+
+class Kind(Struct, frozen=True, kw_only=True):
+    """Parameters that differ only by the numbers in their names.
+
+    Attributes:
+        names: their canonical names.
+        classes: qualified names of the owner's class and of those of its base classes that torch.nn exports; empty
+            where the source cannot know them.
+        containers: those of the classes whose modules hold other modules with parameters.
+        ndim: None for parameters without a shape yet.
+        attributes: attributes of the tensors that are set and true.
+        group: of the param groups, the index of theirs.
+        rule: the rule of the ruleset that decided.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    containers: tuple[str, ...]
+    ndim: int | None
+    attributes: tuple[str, ...]
+    group: int
+    rule: str
+
+    @property
+    def leaf(self) -> str:
+        """The last part of the names."""
+        return self.names[0].rpartition(".")[2]
+
+
+def group_keys(plans: Iterable[Plan]) -> tuple[GroupKey, ...]:
+    """List the param groups of all plans: first those that decay, each in order of its first parameter."""
+    keys = dict.fromkeys((group.weight_decay, group.lr_scale, group.use) for plan in plans for group in plan.groups())
+    return tuple(sorted(keys, key=lambda key: key[0] == 0.0))
+
+
+def find_kinds(plans: Sequence[Plan], groups: Sequence[GroupKey], *, known_classes: bool = True) -> tuple[Kind, ...]:
+    """Sort the parameters that are in a param group into kinds.
+
+    Args:
+        known_classes: whether the kinds have the classes of their owners.
+    """
+    containers = {
+        owner.types[0]
+        for plan in plans
+        for decision in plan.decisions
+        for owner in islice(decision.classified.parameter.owner.lineage(), 1, None)
+        if owner.types
+    }
+    index_of = {key: index for index, key in enumerate(groups)}
+    names: dict[tuple[object, ...], dict[str, None]] = {}
+    first: dict[tuple[object, ...], tuple[Decision, tuple[str, ...], int]] = {}
+    for plan in plans:
+        for decision in plan.decisions:
+            if decision.grouped:
+                parameter = decision.classified.parameter
+                classes = _classes(parameter.owner.types) if known_classes else ()
+                ndim = None if parameter.lazy else len(parameter.shape)
+                group = index_of[decision.weight_decay, decision.lr_scale, decision.use]
+                key = (without_numbers(decision.name), classes, ndim, parameter.attributes, group)
+                names.setdefault(key, {})[decision.name] = None
+                first.setdefault(key, (decision, classes, group))
+    return tuple(
+        Kind(
+            names=tuple(names[key]),
+            classes=classes,
+            containers=tuple(name for name in classes if name in containers),
+            ndim=None if decision.classified.parameter.lazy else len(decision.classified.parameter.shape),
+            attributes=decision.classified.parameter.attributes,
+            group=group,
+            rule=decision.rule,
+        )
+        for key, (decision, classes, group) in first.items()
+    )
+
+
+def without_numbers(name: str) -> str:
+    """Replace the parts of a name that are numbers.
+
+    >>> without_numbers("blocks.10.attn.qkv2.weight")
+    'blocks.#.attn.qkv2.weight'
+    """
+    return ".".join("#" if part.isdecimal() else part for part in name.split("."))
+
+
+def _classes(types: Sequence[str]) -> tuple[str, ...]:
+    own, *bases = types or ("",)
+    chosen = [own, *(base for base in bases if base.startswith(TORCH_NN))]
+    return tuple(name for name in chosen if name and name not in _NOT_SPECIFIC)

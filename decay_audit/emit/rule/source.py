@@ -1,0 +1,285 @@
+"""Plans of one ruleset become the text of a module: `param_groups(model)` as a function of conditions.
+
+The module needs torch and nothing of decay-audit. Its template is `templates/rule.py.jinja`.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from msgspec import Struct
+
+from decay_audit.emit import layout, template
+from decay_audit.emit.construction import Construction, imported_modules
+from decay_audit.emit.literals import LINE, comment, number, string
+from decay_audit.emit.rule.branches import BranchCode, write_branches
+from decay_audit.emit.rule.classes import is_installed
+from decay_audit.emit.rule.kinds import GroupKey, find_kinds, group_keys
+from decay_audit.emit.rule.search import Branch, find_branches
+from decay_audit.emit.rule.summary import summarize
+from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.ruleset import RuleSet
+
+KEYS_OF_NAMES = frozenset({"name", "leaf", "name_regex", "leaf_regex", "ndim", "numel", "shape", "trainable"})
+"""A ruleset that uses no other keys decides about any class of module: its code refuses none."""
+
+WRAPPERS = r'WRAPPERS = r"^module\.|_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\."'
+"""The constant of the emitted code: what compiling, distributing and checkpointing add to names."""
+
+GROUPS_RETURN = 'return [group for group in groups if group["params"]]'
+
+
+class RuleCode(Struct, frozen=True, kw_only=True):
+    """What the functions of the module are written from.
+
+    Attributes:
+        variables: the name of the list that collects each param group, in the order of the groups.
+    """
+
+    plans: tuple[Plan, ...]
+    groups: tuple[GroupKey, ...]
+    variables: tuple[str, ...]
+    branches: tuple[Branch, ...]
+    constructions: tuple[Construction, ...]
+    lr: float | None
+
+    @property
+    def ruleset(self) -> RuleSet:
+        """The ruleset of all plans."""
+        return self.plans[0].ruleset
+
+    @property
+    def scales_lr(self) -> bool:
+        """Whether the groups have learning rates of their own."""
+        return any(lr_scale != 1.0 for _, lr_scale, _ in self.groups)
+
+    @property
+    def has_weight_decay(self) -> bool:
+        """Whether a group decays by a multiple of the base coefficient, which is then an argument."""
+        return any("weight_decay" in _coefficient(self, key) for key in self.groups)
+
+
+def code(
+    plans: Sequence[Plan],
+    targets: Sequence[str],
+    constructions: Sequence[Construction] = (),
+    lr: float | None = None,
+    *,
+    guard: bool = True,
+    known_classes: bool = True,
+) -> str:
+    """Write the param groups of plans, which are all of one ruleset, as one function.
+
+    Args:
+        targets: what each plan is for, as the user wrote it.
+        lr: the learning rate of all optimizers.
+        guard: raise for a parameter that no condition is written for.
+        known_classes: whether conditions may ask for the class of a module.
+    """
+    groups = group_keys(plans)
+    kinds = find_kinds(plans, groups, known_classes=known_classes)
+    keys = _ruleset_keys(plans[0].ruleset)
+    spared = [index for index, key in enumerate(groups) if key[0] == 0.0]
+    guard = guard and len(groups) > 1 and not keys <= KEYS_OF_NAMES
+    rule = RuleCode(
+        plans=tuple(plans),
+        groups=groups,
+        variables=_variables(groups),
+        branches=find_branches(kinds, keys, spared, guard=guard),
+        constructions=tuple(constructions),
+        lr=lr,
+    )
+    class_text = ' of {type(module).__name__}"' if known_classes and any(kind.classes for kind in kinds) else '"'
+    message = f'f"no param group for {{name}}{class_text}'
+    branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
+    return template.render(
+        "rule.py.jinja",
+        {"comment": comment},
+        ruleset=rule.ruleset.name,
+        proofs=[_proof(plan, target) for plan, target in zip(plans, targets, strict=True)],
+        imports=_imports(rule, branch_code),
+        constants=((WRAPPERS,), *branch_code.constants) if branch_code.uses_bare_names else branch_code.constants,
+        function=_function(rule, branch_code),
+        optimizer=_optimizer(rule),
+    )
+
+
+def _ruleset_keys(ruleset: RuleSet) -> frozenset[str]:
+    """List the keys that the conditions of a ruleset use, those on learning rates and optimizers too."""
+    conditions = [rule.when for rule in ruleset.rules]
+    conditions += [scale.when for scale in ruleset.lr_scale]
+    conditions += [route.when for route in ruleset.routes if route.when is not None]
+    return frozenset(chain.from_iterable(condition.keys() for condition in conditions))
+
+
+def _proof(plan: Plan, target: str) -> str:
+    grouped = [decision for decision in plan.decisions if decision.grouped]
+    decayed = sum(decision.decays for decision in grouped)
+    frozen = len(plan.decisions) - len(grouped)
+    counts = f"{decayed:,} decayed, {len(grouped) - decayed:,} not" + (f", {frozen:,} frozen" if frozen else "")
+    return f"checked on  {target}: {counts}" if target else f"checked on  a model with {counts}"
+
+
+def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
+    """Write the imports in the blocks of `isort`: the standard library, installed packages, the user's own modules."""
+    names: dict[str, set[str]] = {"torch": {"nn", *(["optim"] if rule.constructions else [])}}
+    for module, name in branch_code.imports:
+        names.setdefault(module, set()).add(name)
+    lines = {module: layout.from_import(module, sorted(names[module])) for module in sorted(names)}
+    whole_modules = imported_modules(rule.constructions)
+    blocks = [
+        [*(["import re"] if branch_code.uses_bare_names else []), "from typing import Any"],
+        *(
+            [
+                *(f"import {module}" for module in whole_modules if is_installed(module) is installed),
+                *(line for module in lines if is_installed(module) is installed for line in lines[module]),
+            ]
+            for installed in (True, False)
+        ),
+    ]
+    return [line for block in blocks if block for line in ("", *block)][1:]
+
+
+def _variables(groups: Sequence[GroupKey]) -> tuple[str, ...]:
+    """Name each group by what it does: `decay`, `no_decay`, `muon`, `adamw_no_decay`."""
+    uses = [use for _, _, use in groups]
+    variables: list[str] = []
+    for weight_decay, _, use in groups:
+        words = [use] if use and use.isidentifier() and use.isascii() else []
+        if not words or uses.count(use) > 1:
+            words.append("no_decay" if weight_decay == 0.0 else "decay")
+        name, count = "_".join(words), 1
+        while name in variables:
+            count += 1
+            name = f"{'_'.join(words)}_{count}"
+        variables.append(name)
+    return tuple(variables)
+
+
+def _function(rule: RuleCode, branch_code: BranchCode) -> list[str]:
+    arguments = ["model: nn.Module"]
+    if rule.scales_lr:
+        arguments.append("lr: float" if rule.lr is None else f"lr: float = {number(rule.lr)}")
+    if rule.has_weight_decay:
+        arguments.append(_weight_decay_argument(rule))
+    return [
+        *layout.bracketed("def param_groups(", arguments, ") -> list[dict[str, Any]]:", 0),
+        f'    """{summarize(rule.plans, LINE - 10)}"""',
+        *(_single_group(rule) if len(rule.groups) == 1 else _split(rule, branch_code)),
+    ]
+
+
+def _weight_decay_argument(rule: RuleCode) -> str:
+    return f"weight_decay: float = {number(rule.ruleset.weight_decay)}"
+
+
+def _single_group(rule: RuleCode) -> list[str]:
+    condition = " if p.requires_grad" if rule.ruleset.frozen == "skip" else ""
+    return [
+        f"    params = [p for p in model.parameters(){condition}]",
+        *layout.bracketed("return [", [_group(rule, rule.groups[0], "params")], "]", 4),
+    ]
+
+
+def _split(rule: RuleCode, branch_code: BranchCode) -> list[str]:
+    lines = [f"    {', '.join(rule.variables)} = {', '.join(['[]'] * len(rule.variables))}"]
+    if len(lines[0]) > LINE or len(rule.variables) > 3:
+        lines = [f"    {variable} = []" for variable in rule.variables]
+    lines.append("    for name, p in model.named_parameters():")
+    if rule.ruleset.frozen == "skip":
+        lines += ["        if not p.requires_grad:", "            continue"]
+    if branch_code.uses_module:
+        lines.append('        module = model.get_submodule(name.rpartition(".")[0])')
+    if branch_code.uses_bare_names:
+        lines.append('        bare_name = re.sub(WRAPPERS, "", name)')
+    groups = [_group(rule, key, variable) for key, variable in zip(rule.groups, rule.variables, strict=True)]
+    return [
+        *lines,
+        *branch_code.lines,
+        "    groups: list[dict[str, Any]] = [",
+        *(line for group in groups for line in _element(group)),
+        "    ]",
+        f"    {GROUPS_RETURN}",
+    ]
+
+
+def _element(group: str) -> list[str]:
+    if len(group) + 9 <= LINE:
+        return [f"        {group},"]
+    items = group[1:-1].split(", ")
+    return [*layout.bracketed("{", items, "},", 8)]
+
+
+def _group(rule: RuleCode, key: GroupKey, variable: str) -> str:
+    _, lr_scale, use = key
+    items = [f'"params": {variable}', f'"weight_decay": {_coefficient(rule, key)}']
+    if rule.scales_lr:
+        items.append('"lr": lr' if lr_scale == 1.0 else f'"lr": {number(lr_scale)} * lr')
+    if use is not None:
+        items.append(f'"use": {string(use)}')
+    return f"{{{', '.join(items)}}}"
+
+
+def _coefficient(rule: RuleCode, key: GroupKey) -> str:
+    """Write the coefficient of a group: a multiple of the base, where the ruleset says it so, else the number."""
+    weight_decay, base = key[0], rule.ruleset.weight_decay
+    if weight_decay == 0.0:
+        return "0.0"
+    if weight_decay == base:
+        return "weight_decay"
+    amounts = [entry.amount for entry in rule.ruleset.rules]
+    times = [amount.times for amount in amounts if amount.weight_decay is None and amount.times * base == weight_decay]
+    return f"{number(times[0])} * weight_decay" if times else number(weight_decay)
+
+
+def _optimizer(rule: RuleCode) -> list[str]:
+    if not rule.constructions:
+        return []
+    arguments, passed = ["model: nn.Module"], ["model"]
+    if rule.lr is not None and (rule.scales_lr or any(construction.shares_lr for construction in rule.constructions)):
+        arguments.append(f"lr: float = {number(rule.lr)}")
+        passed += ["lr"] if rule.scales_lr else []
+    if rule.has_weight_decay:
+        arguments.append(_weight_decay_argument(rule))
+        passed.append("weight_decay")
+    call = f"param_groups({', '.join(passed)})"
+    several = any(use is not None for _, _, use in rule.groups)
+    result = "dict[str, optim.Optimizer]" if several else "optim.Optimizer"
+    return [
+        *layout.bracketed("def make_optimizer(", arguments, f") -> {result}:", 0),
+        *(_several_optimizers(rule, call) if several else _one_optimizer(rule.constructions[0], call)),
+    ]
+
+
+def _one_optimizer(construction: Construction, call: str) -> list[str]:
+    return [
+        '    """Make the optimizer over the groups of `param_groups`."""',
+        *layout.bracketed(f"return {_class(construction)}(", [call, *_settings(construction)], ")", 4),
+    ]
+
+
+def _several_optimizers(rule: RuleCode, call: str) -> list[str]:
+    lines = [
+        '    """Make each optimizer over the groups that name it as their `use`."""',
+        f"    groups = {call}",
+        "    return {",
+    ]
+    for construction in rule.constructions:
+        if construction.use is None:
+            key, groups = '"other"', '[group for group in groups if group.get("use") is None]'
+        else:
+            key = string(construction.use)
+            groups = f'[group for group in groups if group.get("use") == {key}]'
+        start = f"{key}: {_class(construction)}("
+        lines += layout.bracketed(start, [groups, *_settings(construction)], "),", 8)
+    return [*lines, "    }"]
+
+
+def _class(construction: Construction) -> str:
+    return construction.class_path.removeprefix("torch.")
+
+
+def _settings(construction: Construction) -> list[str]:
+    return [
+        "lr=lr" if argument.startswith("lr=") and construction.shares_lr else argument
+        for argument in construction.arguments
+    ]

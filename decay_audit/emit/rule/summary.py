@@ -1,0 +1,53 @@
+"""Plans become the first line of the docstring: what does not decay."""
+
+from collections.abc import Iterable, Sequence
+
+from decay_audit.roles.words import NOUNS, Role
+from decay_audit.rulesets.plan import Decision, Plan
+from decay_audit.text import join_words
+
+_NORMS: frozenset[Role] = frozenset({"norm_weight", "norm_bias"})
+MOST_ROLES = 4
+OTHERWISE = "Make the param groups of `model`."
+
+
+def summarize(plans: Sequence[Plan], width: int) -> str:
+    """Write one sentence of at most `width` characters.
+
+    >>> summarize([], 80)
+    'Make the param groups of `model`.'
+    """
+    grouped = [decision for plan in plans for decision in plan.decisions if decision.grouped]
+    spared = _nouns(decision for decision in grouped if not decision.decays)
+    decayed = _nouns(decision for decision in grouped if decision.decays)
+    uses = [use for use in dict.fromkeys(decision.use for decision in grouped) if use is not None]
+    if uses:
+        return _shorten(f"Split the parameters of `model` between {join_words(uses)}.", width)
+    if not grouped or not (spared or decayed):
+        return OTHERWISE
+    if not spared:
+        return "Decay every parameter of `model`."
+    if not decayed:
+        return "Decay no parameter of `model`."
+    words = [f"some {noun}" if noun in decayed else noun for noun in spared]
+    for count in range(min(MOST_ROLES, len(words)), 0, -1):
+        shown = [*words[:count], *(["others"] if count < len(words) else [])]
+        sentence = f"Decay all parameters but {join_words(shown)}."
+        if len(sentence) <= width:
+            return sentence
+    return OTHERWISE
+
+
+def _shorten(sentence: str, width: int) -> str:
+    plain = len(sentence) <= width and sentence.isprintable() and not set(sentence) & set('"\\')
+    return sentence if plain else OTHERWISE
+
+
+def _nouns(decisions: Iterable[Decision]) -> list[str]:
+    """Name the roles of the decisions in the plural, biases and norms first."""
+    roles = {decision.classified.role for decision in decisions}
+    return [
+        *(["biases"] if "bias" in roles else []),
+        *(["norms"] if roles & _NORMS else []),
+        *(plural for role, (_, plural) in NOUNS.items() if role in roles - _NORMS - {"bias"}),
+    ]

@@ -1,0 +1,52 @@
+"""The styles in which a plan can be written as code, and the function that writes any of them."""
+
+from collections.abc import Iterable, Sequence
+
+from decay_audit.emit import names
+from decay_audit.emit.construction import RequestedOptimizer, construct
+from decay_audit.emit.rule import source
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import CodeStyle
+from decay_audit.rulesets.plan import Plan
+
+MOST_LEARNING_RATES = 3
+"""A plan with more learning rates has one for each layer: only the names of its parameters tell them apart."""
+
+
+def code(  # noqa: PLR0913  (its keywords are the options of the verb)
+    plan: Plan,
+    *,
+    style: CodeStyle = "rule",
+    target: str = "",
+    also: Sequence[tuple[str, Plan]] = (),
+    optimizer: str | None = None,
+    lr: float | None = None,
+    settings: Iterable[str] = (),
+    guard: bool = True,
+    known_classes: bool = True,
+) -> str:
+    """Write the param groups of a plan as Python.
+
+    Args:
+        style: `rule` writes conditions, `names` lists the names of the parameters.
+        target: the target as the user wrote it, for the first comment.
+        also: other targets, each with its plan by the same ruleset, on which the code must hold, too.
+        optimizer: a class of torch.optim, or a dotted path; where the plan has a `use` channel, a use that names no
+            class of torch.optim gets this one.
+        lr: learning rate of the optimizer, and of groups that scale it.
+        settings: more arguments of the optimizer, each `name=value`, or `use.name=value` where there are several.
+        guard: the code raises for a parameter that no condition is written for.
+
+        known_classes: conditions may ask for the class of a module.
+
+    Raises:
+        DecayAuditError: the optimizer or a setting is not valid, or the plan has no param group.
+    """
+    if not plan.groups():
+        raise DecayAuditError("the plan has no param group: every parameter is frozen and the ruleset skips those")
+    requested = RequestedOptimizer(path=optimizer, lr=lr, settings=tuple(settings))
+    constructions = construct(plan.groups(), requested)
+    if style == "names" or len({group.lr_scale for group in plan.groups()}) > MOST_LEARNING_RATES:
+        return names.code(plan, target, constructions, lr)
+    plans, targets = [plan, *(other for _, other in also)], [target, *(name for name, _ in also)]
+    return source.code(plans, targets, constructions, lr, guard=guard, known_classes=known_classes)

@@ -1,0 +1,21 @@
+"""The environment of the templates: every name passes through `string` or `comment` before it becomes code."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def render(name: str, filters: Mapping[str, Callable[..., object]], **context: object) -> str:
+    """Fill a template of the folder `templates`."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported by the one verb that needs it
+
+    environment: Any = Environment(
+        loader=PackageLoader("decay_audit.emit"),
+        undefined=StrictUndefined,
+        autoescape=False,  # noqa: S701  (it writes Python, not HTML)
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= filters
+    text: str = environment.get_template(name).render(**context)
+    return text
