@@ -352,7 +352,7 @@ def test_trace_stands_anywhere_with_and_without_a_value(folder: Path, arguments:
 
 def test_code_for_a_checkpoint_with_its_model_runs_on_the_model(resumed: Path) -> None:
     result = runner.invoke(app, ["emit", resumed.name, "--model", "net.py:Net"])
-    assert (result.exit_code, '"fc.weight"' in result.stdout) == (0, True)
+    assert (result.exit_code, "def param_groups(" in result.stdout) == (0, True)
 
 
 @pytest.mark.parametrize(

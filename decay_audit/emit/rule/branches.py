@@ -11,7 +11,7 @@ from decay_audit.emit.rule.conditions import Condition, Form, with_sync_batch_no
 from decay_audit.emit.rule.search import Branch
 
 INDENT = 8
-LONGEST_OPERAND = LINE - INDENT - len("    or ") - len(":")
+LONGEST_CLAUSE = LINE - INDENT - len("    or ") - len(":")
 PAIR = 2
 """The formatter writes three operands or more one a line, but breaks a pair inside its last brackets."""
 
@@ -24,7 +24,7 @@ _CONSTANTS: dict[Form, tuple[str, str]] = {
 """By form, the name of a constant for many values, and the expression that uses it."""
 
 
-class Operand(Struct, frozen=True, kw_only=True):
+class Clause(Struct, frozen=True, kw_only=True):
     """A part of a condition as Python, and how it reads with its values in a constant above the function.
 
     Attributes:
@@ -38,7 +38,7 @@ class Operand(Struct, frozen=True, kw_only=True):
     @property
     def is_long(self) -> bool:
         """Whether it does not fit into a line of its own."""
-        return len(self.text) > LONGEST_OPERAND
+        return len(self.text) > LONGEST_CLAUSE
 
 
 class BranchCode(Struct, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ def write_branches(branches: Sequence[Branch], variables: Mapping[int, str], mes
     for branch in branches:
         keyword = "elif" if lines else "if"
         if branch.conditions:
-            tests = _move_long_values(_operands(branch.conditions, variables[branch.group].upper()), keyword, constants)
+            tests = _move_long_values(_clauses(branch.conditions, variables[branch.group].upper()), keyword, constants)
             lines += layout.condition(keyword, tests, INDENT)
         else:
             lines.append("        else:")
@@ -86,52 +86,52 @@ def write_branches(branches: Sequence[Branch], variables: Mapping[int, str], mes
     )
 
 
-def _operands(conditions: Sequence[Condition], prefix: str) -> list[Operand]:
-    """Merge conditions of one form into one operand each."""
+def _clauses(conditions: Sequence[Condition], prefix: str) -> list[Clause]:
+    """Merge conditions of one form into one clause each."""
     alike: dict[Form, list[Condition]] = {}
     for condition in conditions:
         alike.setdefault(condition.form, []).append(condition)
-    operands: list[Operand] = []
+    clauses: list[Clause] = []
     for form, merged in alike.items():
         if form == "expression":
-            operands += [
-                Operand(text=f"({one.value})" if " and " in one.value and len(conditions) > 1 else one.value)
+            clauses += [
+                Clause(text=f"({one.value})" if " and " in one.value and len(conditions) > 1 else one.value)
                 for one in merged
             ]
         else:
-            operands.append(_operand(form, merged, prefix))
-    return operands
+            clauses.append(_clause(form, merged, prefix))
+    return clauses
 
 
-def _operand(form: Form, conditions: Sequence[Condition], prefix: str) -> Operand:
+def _clause(form: Form, conditions: Sequence[Condition], prefix: str) -> Clause:
     values = [condition.value for condition in conditions]
     text = write_operand(conditions)
     if form == "name":
-        names = [name for value in values for name in value.split("\n")]
+        names = [name for condition in conditions for name in condition.names]
         if len(names) == 1:
-            return Operand(text=text)
+            return Clause(text=text)
         constant = (f"{prefix}_NAMES = {{", *name_elements(names, 4), "}")
-        return Operand(text=" " * LINE, constant=constant, text_with_constant=f"bare_name in {prefix}_NAMES")
+        return Clause(text=" " * LINE, constant=constant, text_with_constant=f"bare_name in {prefix}_NAMES")
     items = with_sync_batch_norm(values) if form == "class" else [*map(string, values)]
     if len(items) == 1:
-        return Operand(text=text)
+        return Clause(text=text)
     constant_name = f"{prefix}_{_CONSTANTS[form][0]}"
-    return Operand(
+    return Clause(
         text=text,
         constant=tuple(layout.bracketed(f"{constant_name} = (", items, ")", 0)),
         text_with_constant=_CONSTANTS[form][1].format(constant_name),
     )
 
 
-def _move_long_values(operands: Sequence[Operand], keyword: str, constants: list[tuple[str, ...]]) -> list[str]:
-    """Write the operands; what does not fit into a line, or breaks a pair, becomes a constant."""
-    chosen = [*operands]
-    for operand in sorted(operands, key=lambda operand: -len(operand.text)):
+def _move_long_values(clauses: Sequence[Clause], keyword: str, constants: list[tuple[str, ...]]) -> list[str]:
+    """Write the clauses; what does not fit into a line, or breaks a pair, becomes a constant."""
+    chosen = [*clauses]
+    for clause in sorted(clauses, key=lambda clause: -len(clause.text)):
         texts = [other.text for other in chosen]
         too_long = len(layout.condition(keyword, texts, INDENT)[0]) > LINE or (
             len(texts) == PAIR and len(layout.condition(keyword, texts, INDENT)) > 1
         )
-        if operand.constant and (operand.is_long or too_long):
-            constants.append(operand.constant)
-            chosen[chosen.index(operand)] = Operand(text=operand.text_with_constant)
-    return [operand.text for operand in chosen]
+        if clause.constant and (clause.is_long or too_long):
+            constants.append(clause.constant)
+            chosen[chosen.index(clause)] = Clause(text=clause.text_with_constant)
+    return [clause.text for clause in chosen]

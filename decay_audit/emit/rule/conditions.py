@@ -43,7 +43,8 @@ class Condition(Struct, frozen=True, kw_only=True):
 
     Attributes:
         form: which conditions it can be merged with: suffixes become one tuple, and so do classes.
-        value: the suffix, the class as an expression, the part, the name, or a whole Python expression.
+        value: the suffix, the class as an expression, the part, the first name, or a whole Python expression.
+        names: all names, for a condition that lists them.
         holds: the kinds for which it holds, as a bit mask.
         cost: what it costs beyond its form.
         imports: the module and the name of each import that it needs.
@@ -52,6 +53,7 @@ class Condition(Struct, frozen=True, kw_only=True):
     form: Form
     value: str
     holds: int
+    names: tuple[str, ...] = ()
     cost: float = 0.0
     imports: tuple[tuple[str, str], ...] = ()
 
@@ -83,7 +85,9 @@ def list_conditions(kinds: Sequence[Kind], ruleset_keys: Collection[str]) -> tup
 
 def whole_names(kind: Kind, index: int) -> Condition:
     """Make the condition that lists the names of a kind."""
-    return Condition(form="name", value="\n".join(kind.names), holds=1 << index, cost=1.5 * (len(kind.names) - 1))
+    return Condition(
+        form="name", value=kind.names[0], names=kind.names, holds=1 << index, cost=1.5 * (len(kind.names) - 1)
+    )
 
 
 def is_specific(condition: Condition) -> bool:

@@ -3,7 +3,7 @@
 The module needs torch and nothing of decay-audit. Its template is `templates/rule.py.jinja`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from decay_audit.emit.construction import Construction, imported_modules
 from decay_audit.emit.literals import LINE, comment, number, string
 from decay_audit.emit.rule.branches import BranchCode, write_branches
 from decay_audit.emit.rule.classes import is_installed
-from decay_audit.emit.rule.kinds import GroupKey, find_kinds, group_keys
+from decay_audit.emit.rule.kinds import GroupKey, Kind, find_kinds, group_keys
 from decay_audit.emit.rule.search import Branch, find_branches
 from decay_audit.emit.rule.summary import summarize
 from decay_audit.rulesets.plan import Plan
@@ -22,7 +22,7 @@ from decay_audit.rulesets.ruleset import RuleSet
 KEYS_OF_NAMES = frozenset({"name", "leaf", "name_regex", "leaf_regex", "ndim", "numel", "shape", "trainable"})
 """A ruleset that uses no other keys decides about any class of module: its code refuses none."""
 
-WRAPPERS = r'WRAPPERS = r"^module\.|_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\."'
+WRAPPERS = r'WRAPPERS = r"{}_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\."'
 """The constant of the emitted code: what compiling, distributing and checkpointing add to names."""
 
 GROUPS_RETURN = 'return [group for group in groups if group["params"]]'
@@ -97,10 +97,16 @@ def code(
         ruleset=rule.ruleset.name,
         proofs=[_proof(plan, target) for plan, target in zip(plans, targets, strict=True)],
         imports=_imports(rule, branch_code),
-        constants=((WRAPPERS,), *branch_code.constants) if branch_code.uses_bare_names else branch_code.constants,
+        constants=[*_wrappers(kinds, branch_code), *branch_code.constants],
         function=_function(rule, branch_code),
         optimizer=_optimizer(rule),
     )
+
+
+def _wrappers(kinds: Iterable[Kind], branch_code: BranchCode) -> list[list[str]]:
+    """Write the constant of the wrappers' names, if conditions ask for whole names."""
+    has_module = any(name.startswith("module.") for kind in kinds for name in kind.names)
+    return [[WRAPPERS.format("" if has_module else r"^module\.|")]] if branch_code.uses_bare_names else []
 
 
 def _ruleset_keys(ruleset: RuleSet) -> frozenset[str]:

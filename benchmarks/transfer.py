@@ -1,0 +1,127 @@
+"""Robustness of emitted code: written for one size of a model, it is run on another size of the same family.
+
+`python -m benchmarks.transfer [PAIRS]` prints how many of the pairs are split exactly as the plan for the other size
+says, how many are refused by the code's guard, how many differ, and how long and how fast to write the code is.
+"""
+
+import random
+import re
+import statistics
+import sys
+import time
+from collections import Counter, defaultdict
+from typing import Any
+
+from torch import nn
+
+import decay_audit
+from benchmarks import zoo_models
+from decay_audit import emit
+from decay_audit.emit import DifferentGroupsError
+from decay_audit.sources.module.build_devices import BUILD_DEVICES
+
+RULES = "no-norm-no-bias"
+_SIZE = re.compile(
+    r"(_|-|^)(pico|femto|atto|nano|zepto|xxtiny|xtiny|tiny|mini|small|little|medium|base|large|huge|giant|xlarge|xxlarge|"
+    r"xl|xxl|x?x?[sml]|[stblhgn]|so\d+m|t_|\d+[a-z]{0,2})(?=_|-|$)|\d+"
+)
+"""What names sizes: words such as `small` and `xl`, and all numbers."""
+
+
+def family(name: str) -> str:
+    """Replace what names the size of an architecture.
+
+    >>> family("timm:vit_small_patch16_224") == family("timm:vit_large_patch14_336")
+    True
+    """
+    library, _, architecture = name.partition(":")
+    return f"{library}:{_SIZE.sub('#', architecture)}"
+
+
+def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
+    """Choose pairs of sizes: at most two of one family of timm and torchvision, and two depths of transformers'."""
+    families: defaultdict[str, list[str]] = defaultdict(list)
+    for name in zoo_models.names():
+        families[family(name)].append(name)
+    generator = random.Random(seed)
+    sizes = [
+        (first, second)
+        for label, members in sorted(families.items())
+        if len(members) > 1 and not label.startswith("transformers:")
+        for first, second in [generator.sample(members, 2) for _ in range(2)]
+    ]
+    depths = [(name, f"{name}{HALF}") for name in zoo_models.names() if name.startswith("transformers:")]
+    chosen = [*generator.sample(sizes, min(count * 3 // 2, len(sizes))), *generator.sample(depths, count)]
+    generator.shuffle(chosen)
+    return chosen
+
+
+HALF = "@half"
+"""Stands after a name of transformers: the same architecture with half as many layers, and at least two."""
+LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
+
+
+def build(name: str) -> nn.Module:
+    """Build an architecture, or half of it.
+
+    Raises:
+        LookupError: nothing says how many layers its configuration has.
+        Exception: whatever its constructor raises.
+    """
+    if not name.endswith(HALF):
+        return zoo_models.build(name)[0]
+    whole: Any = type(zoo_models.build(name.removesuffix(HALF))[0])
+    config = whole.config_class()
+    keys = [key for key in LAYER_KEYS if isinstance(getattr(config, key, None), int)]
+    if not keys:
+        raise LookupError(f"{name} has no number of layers")
+    halved = {key: max(2, getattr(config, key) // 2) for key in keys}
+    with BUILD_DEVICES["meta"]():
+        model: nn.Module = whole(whole.config_class(**halved))
+    return model
+
+
+def transfer(first: str, second: str) -> tuple[str, int, float]:
+    """Write the code for one size and run it on the other.
+
+    Returns:
+        What came of it, how many lines the code has, and how many seconds it took to write.
+    """
+    model = build(first)
+    plan = decay_audit.plan(model, RULES, 0.05)
+    start = time.perf_counter()
+    code = emit.code(plan, target=first, optimizer="AdamW", lr=3e-4)
+    seconds = time.perf_counter() - start
+    emit.verify(code, plan, model)
+    other = build(second)
+    try:
+        emit.verify(code, decay_audit.plan(other, RULES, 0.05), other)
+    except DifferentGroupsError as error:
+        outcome = "refused" if "no param group for" in str(error) else "different"
+        print(f"{outcome}: {first} -> {second}: {error}", flush=True)
+        return outcome, len(code.splitlines()), seconds
+    return "equal", len(code.splitlines()), seconds
+
+
+def main(count: int) -> None:
+    """Measure until `count` pairs could be built, and print the totals."""
+    results: list[tuple[str, int, float]] = []
+    for first, second in pairs(count):
+        if len(results) == count:
+            break
+        try:
+            results.append(transfer(first, second))
+        except emit.DifferentGroupsError:
+            raise
+        except Exception as error:  # noqa: BLE001  (a constructor may raise anything; the pair is left out)
+            print(f"left out: {first} -> {second}: {type(error).__name__}", flush=True)
+    outcomes = Counter(outcome for outcome, _, _ in results)
+    equal, refused, different = (outcomes[word] for word in ("equal", "refused", "different"))
+    print(f"{equal} of {len(results)} pairs equal, {refused} refused, {different} different")
+    lines, seconds = [lines for _, lines, _ in results], [seconds for _, _, seconds in results]
+    print(f"lines: median {statistics.median(lines)}, most {max(lines)}")
+    print(f"seconds: median {statistics.median(seconds):.3f}, most {max(seconds):.3f}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
