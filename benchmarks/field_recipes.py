@@ -38,7 +38,7 @@ SCRIPTS = (
     Script("facebookresearch/deit", "", "--pretend data main.py --device cpu --model deit_tiny_patch16_224 "
            "--data-set CIFAR --batch-size 2 --num_workers 0"),
     Script("huggingface/pytorch-image-models", "", "--pretend data train.py --dataset torch/cifar10 --device cpu "
-           "--model vit_tiny_patch16_224 -b 2 -j 0 --opt adamw --weight-decay 0.05"),
+           "--model vit_tiny_patch16_224 -b 2 -j 1 --opt adamw --weight-decay 0.05"),
     Script("kuangliu/pytorch-cifar", "", "--pretend data main.py"),
     Script("weiaicunzai/pytorch-cifar100", "", "--pretend data train.py -net resnet18 -b 4"),
     Script("davda54/sam", "example", "--pretend gpu,data train.py --batch_size 4 --threads 0"),

@@ -6,6 +6,7 @@
     grouping       a Record -> the models and optimizers that belong to one audit together
     inventory      recorded models -> an Inventory
     facts          what changed since the optimizers were made, and what the first gradients did not reach
+    find_optimizers   a folder of Python files -> the places that make optimizers; nothing is run
 
 `optimizers.recorded` makes Observations of the recorded optimizers. Knows no torch, no role and no rule.
 """

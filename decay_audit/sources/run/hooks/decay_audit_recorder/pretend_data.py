@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 _COUNT = 512
 _NOT_WRAPPED = ("VisionDataset", "FakeData")
@@ -60,9 +60,7 @@ def _become_noise(dataset: Any, base: Any, given: Dict[str, Any], error: Excepti
     recording.note("--pretend data: {} gives noise ({})".format(kind.__name__, str(error).splitlines()[0][:80]))
     base.__init__(dataset, str(given.get("root", "")), **_transforms(given))
     labels = [str(number) for number in range(classes)]
-    names = {"__module__": kind.__module__, "__len__": _length, "__getitem__": _item, "classes": labels}
-    names["class_to_idx"] = {label: number for number, label in enumerate(labels)}
-    dataset.__class__ = type(kind.__name__, (kind,), names)
+    _change_class(dataset, labels)
     dataset.noise = (shape, classes)
     dataset.targets = [index % classes for index in range(_COUNT)]
     dataset.samples = dataset.imgs = [("noise", target) for target in dataset.targets]
@@ -76,6 +74,26 @@ def _become_noise(dataset: Any, base: Any, given: Dict[str, Any], error: Excepti
 def _transforms(given: Dict[str, Any]) -> Dict[str, Any]:
     named = {**given.get("kwargs", {}), **given}
     return {name: named[name] for name in ("transform", "target_transform") if named.get(name) is not None}
+
+
+def _change_class(dataset: Any, labels: List[str]) -> None:
+    kind = type(dataset)
+    names = {"__module__": kind.__module__, "__len__": _length, "__getitem__": _item, "classes": labels}
+    names["__reduce_ex__"] = _reduce
+    names["class_to_idx"] = {label: number for number, label in enumerate(labels)}
+    dataset.__class__ = type(kind.__name__, (kind,), names)
+
+
+def _reduce(dataset: Any, protocol: int) -> Any:  # noqa: ARG001
+    """For processes that are spawned: the class that was made here cannot be found by its name."""
+    return _restore, (type(dataset).__mro__[1], type(dataset).__dict__["classes"], dataset.__dict__)
+
+
+def _restore(kind: type, labels: List[str], state: Dict[str, Any]) -> Any:
+    dataset: Any = object.__new__(kind)
+    dataset.__dict__.update(state)
+    _change_class(dataset, labels)
+    return dataset
 
 
 def _length(dataset: Any) -> int:  # noqa: ARG001

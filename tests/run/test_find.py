@@ -1,0 +1,42 @@
+"""`decay-audit find`: where optimizers are made, read from the text alone, with the command that audits each."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from decay_audit.cli import app
+
+FILES = {
+    "train.py": "import torch\nfrom model import make\nif __name__ == '__main__':\n    make(1)\n",
+    "model.py": "from torch.optim import AdamW as Optim\ndef make(model, lr):\n    return Optim(groups(model), lr)\n",
+    "flat.py": "import torch.optim as optim\noptimizer = optim.SGD(model.parameters(), lr=0.1)\n",
+    "factory.py": "from torch import optim\ndef build(model):\n"
+    "    return optim.Adam(filter(f, model.parameters()), weight_decay=wd)\n",
+    "other.py": "from lion import Lion\nimport torch.optim\n"
+    "Lion(model.parameters())\ntorch.optim.lr_scheduler.StepLR(optimizer)\n",
+    "broken.py": "import torch.optim\nthis is not Python\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_each_optimizer_is_listed_with_its_coefficient_and_the_command_that_audits_it(folder: Path) -> None:
+    made = CliRunner().invoke(app, ["find", str(folder)])
+    assert [" ".join(line.split()) for line in made.stdout.splitlines()] == [
+        "factory.py:3 Adam(filter(f, model.parameters())) weight_decay=wd "
+        "decay-audit check MODEL --optimizer factory.py:build",
+        "flat.py:2 SGD(model.parameters()) weight_decay is the default decay-audit run flat.py",
+        "model.py:3 AdamW(groups(model)) weight_decay perhaps in the groups decay-audit run train.py",
+    ]
+    assert made.exit_code == 0
+    assert "3 places make an optimizer in 6 Python files" in made.stderr
+
+
+def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["find", str(tmp_path / "nowhere")]).exit_code == 2
