@@ -67,10 +67,12 @@ def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeO
 
     before = module.tensors_by_name(built.model)
     with foreign.keep_modules() as modules:
-        value, source = module.evaluate_optimizer(expression, built)
-    optimizers = find.find(value, source=source)
-    trained = _trained_model(value, built.model, optimizers)
-    notes = () if trained is built.model else (f"{source} the optimizer and another model, which is judged",)
+        made = module.evaluate_optimizer(expression, built)
+    optimizers = find.find(made.value, source=made.source)
+    trained = _trained_model(made.value, built.model, optimizers)
+    notes = made.notes
+    if trained is not built.model:
+        notes = (*notes, f"{made.source} the optimizer and another model, which is judged")
     return MadeOptimizers(
         built=module.read_again(built, trained, notes),
         optimizers=optimizers,

@@ -51,7 +51,8 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuiltModel:
     "train.py:Net.configure_optimizers",
 ])  # fmt: skip
 def test_a_method_of_the_model_is_called_with_or_without_its_parentheses(text: str, built: BuiltModel) -> None:
-    optimizer, source = evaluate_optimizer(text, built)
+    made = evaluate_optimizer(text, built)
+    optimizer, source = made.value, made.source
     assert source.endswith(") returned")
     assert isinstance(optimizer, torch.optim.AdamW)
     assert optimizer.param_groups[0]["lr"] == 0.25
@@ -65,7 +66,8 @@ def test_a_method_of_the_model_is_called_with_or_without_its_parentheses(text: s
     ("train.py:width", "train.py:width(model) returned"),
 ])  # fmt: skip
 def test_the_value_of_an_expression_comes_with_what_was_evaluated(text: str, source: str, built: BuiltModel) -> None:
-    assert evaluate_optimizer(text, built) == (2, source)
+    made = evaluate_optimizer(text, built)
+    assert (made.value, made.source) == (2, source)
 
 
 @pytest.mark.parametrize(("text", "call"), [
@@ -82,7 +84,7 @@ def test_an_optimizer_class_that_is_not_called_is_refused_with_the_call_that_wor
         evaluate_optimizer(text, built)
     expression = f"{call}(model.parameters(), lr=1e-3)"
     assert caught.value.hint == f"write the call: {shlex.quote(expression)}"
-    assert isinstance(evaluate_optimizer(expression, built)[0], torch.optim.Optimizer)
+    assert isinstance(evaluate_optimizer(expression, built).value, torch.optim.Optimizer)
 
 
 @pytest.mark.parametrize(("text", "nearest"), [("adamw", "AdamW"), ("adam_w", "AdamW"), ("sgdd", "SGD")])
@@ -93,7 +95,7 @@ def test_a_misspelled_optimizer_class_gets_the_call_of_the_nearest_one(
         evaluate_optimizer(text, built)
     expression = f"torch.optim:{nearest}(model.parameters(), lr=1e-3)"
     assert caught.value.hint == f"did you mean {shlex.quote(expression)}?"
-    assert type(evaluate_optimizer(expression, built)[0]).__name__ == nearest
+    assert type(evaluate_optimizer(expression, built).value).__name__ == nearest
 
 
 @pytest.mark.parametrize(("factory", "call"), [("two", "two(model, lr=..., wd=...)"), ("nothing", "nothing()")])

@@ -261,3 +261,88 @@ def test_training_works_as_before_when_a_script_was_stopped() -> None:
         start = torch.load("kept.pt")["weight"]
         optimizer.step()
         assert torch.equal(model.weight, start - 1)
+
+
+SWALLOWS = """
+import torch
+from torch import nn
+
+
+def write(name):
+    open(name, "w").close()
+
+
+def main(model=None):
+    model = model or nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=5e-4)
+    try:
+        for step in range(10):
+            try:
+                model(torch.randn(8, 4)).square().mean().backward()
+                optimizer.step()
+            except {handler}:
+                write("swallowed.txt")
+    except (ValueError, BaseException):
+        write("swallowed_again.txt")
+    write("finished.txt")
+    return model
+
+
+def only_trains(model):
+    model(torch.randn(8, 4)).square().mean().backward()
+"""
+
+
+@pytest.mark.parametrize("handler", ["", "BaseException", "(KeyError, BaseException)"])
+@pytest.mark.parametrize("call", [True, False])
+def test_no_handler_of_a_script_swallows_the_stop(folder: Path, handler: str, call: bool) -> None:
+    text = SWALLOWS.replace("{handler}", handler)
+    if call:
+        text += "\n\nnet = main()\n"
+    (folder / "train.py").write_text(text)
+    arguments = ["train.py"] if call else ["train.py:main"]
+    result = runner.invoke(app, ["inspect", *arguments])
+    assert result.exit_code == 0
+    assert "28 elements in 4 parameters" in result.stdout
+    assert "where training starts: nothing has been trained" in result.stdout
+    assert sorted(path.name for path in folder.iterdir()) == ["train.py"]
+
+
+def test_a_handler_in_a_module_beside_the_script_does_not_swallow_the_stop_either(folder: Path) -> None:
+    (folder / "loop.py").write_text(SWALLOWS.replace("{handler}", ""))
+    (folder / "train.py").write_text("import loop\nnet = loop.main()\n")
+    result = runner.invoke(app, ["inspect", "train.py"])
+    assert "train.py" in result.output
+    assert sorted(path.name for path in folder.iterdir() if path.suffix == ".txt") == []
+
+
+def test_handlers_of_user_code_still_catch_its_own_exceptions(folder: Path) -> None:
+    (folder / "model.py").write_text(
+        "from torch import nn\n"
+        "try:\n    import a_package_that_is_not_there\nexcept:\n    width = 4\n"
+        "try:\n    raise SystemExit\nexcept BaseException as error:\n    name = type(error).__name__\n"
+        "net = nn.Linear(width, len(name))\n"
+    )
+    assert "model.py:net   50 elements" in runner.invoke(app, ["inspect", "model.py"]).stdout
+
+
+def test_a_factory_that_trains_is_stopped_and_its_optimizer_is_judged(folder: Path) -> None:
+    (folder / "train.py").write_text(SWALLOWS.replace("{handler}", ""))
+    result = runner.invoke(app, ["check", "torch.nn:BatchNorm1d(4)", "--optimizer", "train.py:main"])
+    assert "DA101" in result.stdout
+    assert "train.py:main was stopped at train.py:16, where training starts: nothing has been trained" in result.output
+    assert sorted(path.name for path in folder.iterdir()) == ["train.py"]
+
+
+def test_a_factory_that_trains_without_an_optimizer_is_an_error_with_a_way_out(folder: Path) -> None:
+    (folder / "train.py").write_text(SWALLOWS.replace("{handler}", ""))
+    result = runner.invoke(app, ["check", "torch.nn:Linear(4, 4)", "--optimizer", "train.py:only_trains"])
+    assert result.exit_code == 2
+    assert "train.py:only_trains starts to train at train.py:27, before it makes an optimizer" in result.output
+
+
+def test_the_stop_of_another_script_that_holds_the_optimizer_is_said(folder: Path) -> None:
+    write("for step in range(9):\n    model(torch.randn(8, 4)).mean().backward()\n", name="other.py")
+    (folder / "net.py").write_text("from torch import nn\nnet = nn.Linear(4, 4)\n")
+    result = runner.invoke(app, ["check", "net.py:net", "--optimizer", "other.py:optimizer"])
+    assert "the script was stopped at other.py:" in result.output

@@ -14,8 +14,17 @@ from decay_audit.sources.module.find_model import choose_model
 from decay_audit.sources.module.to_module import module_from
 from decay_audit.sources.module.user_code.evaluate import evaluate_in
 from decay_audit.sources.module.user_code.import_context import ImportContext, Namespace, activate, context_of_target
-from decay_audit.sources.module.user_code.load import LoadedModule, load
-from decay_audit.sources.module.user_code.user_errors import SAME_ON_EVERY_DEVICE, as_target_error
+from decay_audit.sources.module.user_code.load import LoadedModule, load, stop_note
+from decay_audit.sources.module.user_code.stop_at_training import (
+    TrainingStarted,
+    models_and_optimizers,
+    stop_at_training,
+)
+from decay_audit.sources.module.user_code.user_errors import (
+    SAME_ON_EVERY_DEVICE,
+    as_target_error,
+    location_in_user_code,
+)
 from decay_audit.sources.module.walk import read
 from decay_audit.sources.target import FileTarget, ModuleTarget
 
@@ -114,14 +123,37 @@ def _build_on(
     report(f"building {label} ({device})")
     with activate(context):
         with BUILD_DEVICES[device]():
-            value = evaluate_in(namespace, expression)
-            model = module_from(value, f"{_module_part(target, expression)}:{expression}", namespace)
+            location = f"{_module_part(target, expression)}:{expression}"
+            try:
+                with stop_at_training():
+                    value = evaluate_in(namespace, expression)
+                    model = module_from(value, location, namespace)
+                notes_on_stop: tuple[str, ...] = ()
+            except TrainingStarted as started:
+                value = model = _model_in_training(started, location, context)
+                notes_on_stop = (stop_note(location, location_in_user_code(started, context)),)
         was_loaded = model is value and _is_dotted_name(expression)
         inventory = read(model, target=label, built_on=loaded.device if was_loaded else device)
     files = (target.path.name,) if isinstance(target, FileTarget) else ()
-    build_notes = (*loaded.module.notes, *(notes if device == "cpu" else ()))
+    build_notes = (*loaded.module.notes, *notes_on_stop, *(notes if device == "cpu" else ()))
     inventory = replace(inventory, files=files, notes=(*inventory.notes, *build_notes))
     return BuiltModel(model=model, inventory=inventory, namespace=namespace, build_notes=build_notes)
+
+
+def _model_in_training(started: TrainingStarted, location: str, context: ImportContext) -> nn.Module:
+    """Take the model of a function that has started to train: the one that holds most of what the optimizers hold."""
+    optimized = {
+        id(tensor) for optimizer in started.optimizers for group in optimizer.param_groups for tensor in group["params"]
+    }
+    models = [value for value in models_and_optimizers(started).values() if isinstance(value, nn.Module)]
+    parts = {id(part) for model in models for part in model.modules() if part is not model}
+    whole = [model for model in models if id(model) not in parts and next(model.parameters(), None) is not None]
+    if not whole:
+        raise TargetError(
+            f"{location} starts to train at {location_in_user_code(started, context)}, and holds no model there",
+            "name a function that returns the model",
+        ) from started
+    return max(whole, key=lambda model: sum(id(parameter) in optimized for parameter in model.parameters()))
 
 
 def read_again(built: BuiltModel, model: nn.Module, notes: tuple[str, ...] = ()) -> BuiltModel:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 import torch
+from msgspec import Struct
 from torch import nn
 
 from decay_audit.errors import TargetError
@@ -16,13 +17,36 @@ from decay_audit.sources.module.build import BuiltModel
 from decay_audit.sources.module.build_devices import BUILD_DEVICES
 from decay_audit.sources.module.example_calls import required_parameters
 from decay_audit.sources.module.user_code.evaluate import evaluate
-from decay_audit.sources.module.user_code.import_context import Namespace, activate, context_of_target
-from decay_audit.sources.module.user_code.load import load
-from decay_audit.sources.module.user_code.user_errors import as_target_error
+from decay_audit.sources.module.user_code.import_context import (
+    Namespace,
+    activate,
+    context_of_namespace,
+    context_of_target,
+)
+from decay_audit.sources.module.user_code.load import load, stop_note
+from decay_audit.sources.module.user_code.stop_at_training import (
+    TrainingStarted,
+    models_and_optimizers,
+    stop_at_training,
+)
+from decay_audit.sources.module.user_code.user_errors import as_target_error, location_in_user_code
 from decay_audit.sources.target import CheckpointTarget, FileTarget, ModuleTarget
 
 
-def evaluate_optimizer(text: str, built: BuiltModel) -> tuple[object, str]:
+class EvaluatedOptimizer(Struct, frozen=True, kw_only=True, eq=False):
+    """What an expression gave.
+
+    Attributes:
+        source: the beginning of a sentence about it: `train.py:make_optimizer(model) returned`.
+        notes: where code was stopped that would have trained.
+    """
+
+    value: object
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def evaluate_optimizer(text: str, built: BuiltModel) -> EvaluatedOptimizer:
     """Evaluate an expression in another file or module, or among the names of the model's own module.
 
     Args:
@@ -30,27 +54,51 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> tuple[object, str]:
             A function, or a class, is called with the model; a method of the model is called without arguments.
 
     Returns:
-        The value, and the beginning of a sentence about it: `train.py:make_optimizer(model) returned`.
+        The value. Code that trains is stopped before; the value is then the optimizers that it has made so far, and its
+        models.
 
     Raises:
         TargetError: the expression cannot be found or evaluated, is an optimizer class that is not called, or raises;
             the exception is chained.
     """
     with BUILD_DEVICES["cpu"]():  # what makes an optimizer may move the model to a GPU first
-        return _evaluate(text, built)
+        try:
+            with stop_at_training():
+                return _evaluate(text, built)
+        except TrainingStarted as started:
+            return _stopped(text, built, started)
 
 
-def _evaluate(text: str, built: BuiltModel) -> tuple[object, str]:
+def _stopped(text: str, built: BuiltModel, started: TrainingStarted) -> EvaluatedOptimizer:
+    """Take the optimizers that code had made when it started to train."""
+    context = (
+        context_of_target(target) if (target := _other_target(text, built)) else context_of_namespace(built.namespace)
+    )
+    location = location_in_user_code(started, context)
+    if not started.optimizers:
+        raise TargetError(
+            f"{text} starts to train at {location}, before it makes an optimizer",
+            "name what makes the optimizer: train.py:make_optimizer",
+        ) from started
+    models = [value for value in models_and_optimizers(started).values() if isinstance(value, nn.Module)]
+    return EvaluatedOptimizer(
+        value=[*started.optimizers, *models], source=f"{text} made", notes=(stop_note(text, location),)
+    )
+
+
+def _evaluate(text: str, built: BuiltModel) -> EvaluatedOptimizer:
     target = _other_target(text, built)
     if target is None:
-        return _call_if_callable(evaluate(text, built.namespace, torch=torch, model=built.model), text, built)
-    namespace, expression = _namespace(target, built)
+        value, source = _call_if_callable(evaluate(text, built.namespace, torch=torch, model=built.model), text, built)
+        return EvaluatedOptimizer(value=value, source=source)
+    namespace, expression, notes = _namespace(target, built)
     if not expression:
         raise TargetError(
             f"{text} names a file or module, not an optimizer",
             f"name a function or an optimizer in it: {text}:make_optimizer",
         )
-    return _call_if_callable(evaluate(expression, namespace, model=built.model), text, built)
+    value, source = _call_if_callable(evaluate(expression, namespace, model=built.model), text, built)
+    return EvaluatedOptimizer(value=value, source=source, notes=notes)
 
 
 def _other_target(text: str, built: BuiltModel) -> FileTarget | ModuleTarget | None:
@@ -97,18 +145,18 @@ def _is_dotted_name(text: str) -> bool:
     return all(part.isidentifier() for part in text.split("."))
 
 
-def _namespace(target: FileTarget | ModuleTarget, built: BuiltModel) -> tuple[Namespace, str]:
+def _namespace(target: FileTarget | ModuleTarget, built: BuiltModel) -> tuple[Namespace, str, tuple[str, ...]]:
     """The names to evaluate in. The model's own file is not loaded again, so that nothing in it runs twice."""
     own = built.namespace
     if isinstance(target, FileTarget) and isinstance(own, Namespace) and _is_same_file(own.context.program, target):
-        return own, target.expression
+        return own, target.expression, ()
     context = context_of_target(target)
     try:
         with activate(context):
             loaded = load(target, context)
     except (Exception, SystemExit) as error:
         raise as_target_error(error, target.label, context) from error
-    return Namespace(loaded.module, context), loaded.expression
+    return Namespace(loaded.module, context), loaded.expression, loaded.notes
 
 
 def _is_same_file(program: str, target: FileTarget) -> bool:

@@ -19,6 +19,7 @@ from decay_audit.sources.module.user_code.stop_at_training import (
     stop_at_training,
 )
 from decay_audit.sources.module.user_code.user_errors import location_in_user_code
+from decay_audit.sources.module.user_code.user_file_loader import UserFileLoader, load_user_files
 from decay_audit.sources.target import FileTarget, ModuleTarget, nearest
 
 
@@ -37,8 +38,12 @@ class LoadedModule(Struct, frozen=True, kw_only=True):
     @property
     def notes(self) -> tuple[str, ...]:
         """Say where it was stopped."""
-        stopped = f"the script was stopped at {self.stopped_at}, where training starts: nothing has been trained"
-        return (stopped,) if self.stopped_at else ()
+        return (stop_note("the script", self.stopped_at),) if self.stopped_at else ()
+
+
+def stop_note(subject: str, location: str) -> str:
+    """Say that code was stopped at a `file:line`."""
+    return f"{subject} was stopped at {location}, where training starts: nothing has been trained"
 
 
 def load(target: FileTarget | ModuleTarget, context: ImportContext) -> LoadedModule:
@@ -53,7 +58,7 @@ def load(target: FileTarget | ModuleTarget, context: ImportContext) -> LoadedMod
     """
     importlib.invalidate_caches()
     stops: list[TrainingStarted] = []
-    with stop_at_training():
+    with stop_at_training(), load_user_files(context.folders):
         if isinstance(target, FileTarget):
             module, expression = _load_file(target.path.resolve(), stops), target.expression
         elif target.expression:
@@ -76,7 +81,7 @@ def _load_file(path: Path, stops: list[TrainingStarted]) -> ModuleType:
     name = re.sub(r"\W", "_", path.stem)
     while name in sys.modules:
         name += "_"
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=UserFileLoader(name, str(path)))
     if spec is None or spec.loader is None:
         raise TargetError(f"Python cannot load {path.name}")
     module = importlib.util.module_from_spec(spec)

@@ -7,7 +7,7 @@ optimizer holds or reads a DataLoader. The script ends by an exception that `exc
 import ast
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -21,8 +21,10 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.data import DataLoader
 
+import decay_audit
+
 _TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
-_LOADING = str(Path(__file__).with_name("load.py"))
+_OWN_FOLDER = str(Path(decay_audit.__file__).parent) + os.sep
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 
 
@@ -31,11 +33,13 @@ class TrainingStarted(BaseException):
 
     Attributes:
         modules: `sys.modules` at that moment; Python removes a module from it whose import fails.
+        optimizers: those that were made before, in order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
         super().__init__("training starts here")
         self.modules = dict(sys.modules)
+        self.optimizers = tuple(optimizers)
 
 
 class _TrainingWatch:
@@ -48,7 +52,7 @@ class _TrainingWatch:
     def stop(self) -> None:
         if self.active and not _in_a_library_that_is_imported(sys._getframe(1)):
             self.stopped = True
-            raise TrainingStarted
+            raise TrainingStarted(self.optimizers)
 
     def after_optimizer_init(self, init: Callable[..., None]) -> Callable[..., None]:
         @wraps(init)
@@ -123,7 +127,9 @@ def _tensors(optimizer: Optimizer) -> Iterator[torch.Tensor]:
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
     """List the frames of user code, the innermost first; the rest belongs to decay-audit itself."""
-    while frame is not None and frame.f_code.co_filename != _LOADING:
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    while frame is not None and not frame.f_code.co_filename.startswith(_OWN_FOLDER):
         yield frame
         frame = frame.f_back
 
@@ -138,7 +144,7 @@ def _is_in_a_loop(frame: FrameType) -> bool:
     return any(
         first <= caller.f_lineno <= last
         for caller in _frames(frame)
-        if not caller.f_code.co_filename.startswith((_TORCH_FOLDER, "<", __file__))
+        if not caller.f_code.co_filename.startswith((_TORCH_FOLDER, "<"))
         for first, last in _loops(caller.f_code.co_filename)
     )
 
@@ -153,18 +159,19 @@ def _loops(filename: str) -> tuple[tuple[int, int], ...]:
     return tuple((node.lineno, node.end_lineno or node.lineno) for node in ast.walk(tree) if isinstance(node, _LOOPS))
 
 
-def models_and_optimizers(error: BaseException, module: dict[str, Any]) -> dict[str, object]:
-    """Find the models and optimizers among the local variables of the module's functions that were running.
+def models_and_optimizers(error: BaseException, module: Mapping[str, Any] | None = None) -> dict[str, object]:
+    """Find the models and optimizers among the local variables of functions that were running.
 
     Args:
         error: what ended them.
-        module: the module's own names.
+        module: the names of the module whose functions count; None: those of every module.
     """
     variables: dict[str, object] = {}
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_globals is module and trace.tb_frame.f_locals is not module:
-            values = trace.tb_frame.f_locals.items()
+        names, own = trace.tb_frame.f_globals, trace.tb_frame.f_locals
+        if (module is None or names is module) and own is not names:
+            values = own.items()
             variables |= {name: value for name, value in values if isinstance(value, nn.Module | Optimizer)}
         trace = trace.tb_next
     return variables

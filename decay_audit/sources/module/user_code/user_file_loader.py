@@ -1,0 +1,83 @@
+"""Load the user's Python files so that none of their handlers swallows the stop at the start of training.
+
+A bare `except:` catches every exception, and so does `except BaseException:`. In a copy of the syntax tree, each `try`
+with such a handler gets another in front of it, which lets TrainingStarted pass. Nothing is written to a cache.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import CodeType, ModuleType
+
+_PASSES = "__import__('decay_audit.sources.module.user_code.stop_at_training', fromlist=['_']).TrainingStarted"
+"""An expression in the user's file: it is evaluated only where an exception is being handled."""
+
+
+class UserFileLoader(SourceFileLoader):
+    """Compiles a file afresh, with handlers that let the stop pass."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Compile the file, without a cache."""
+        path = self.get_filename(fullname)
+        tree = compile(self.get_data(path), path, "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+        assert isinstance(tree, ast.Module)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Try):
+                node.handlers = [*_with_passing(node.handlers)]
+        return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
+
+
+class UserFileFinder(MetaPathFinder):
+    """Finds modules in the user's folders, for `UserFileLoader`."""
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self.folders = tuple(folders)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module as Python does; None where it is not in the user's folders, so that Python finds it."""
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or type(spec.loader) is not SourceFileLoader or spec.origin is None:
+            return None
+        if not spec.origin.startswith(self.folders) or "site-packages" in spec.origin:
+            return None
+        spec.loader = UserFileLoader(fullname, spec.origin)
+        spec.cached = None
+        return spec
+
+
+@contextmanager
+def load_user_files(folders: Sequence[str]) -> Iterator[None]:
+    """Load modules from these folders by `UserFileLoader` in this block."""
+    finder = UserFileFinder(folders)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def _with_passing(handlers: Sequence[ast.ExceptHandler]) -> Iterator[ast.ExceptHandler]:
+    """Put a handler that raises the stop again in front of the first one that would catch it."""
+    passing = False
+    for handler in handlers:
+        if not passing and _catches_everything(handler.type):
+            passing = True
+            again = ast.ExceptHandler(type=ast.parse(_PASSES, mode="eval").body, name=None, body=[ast.Raise()])
+            yield ast.copy_location(again, handler)
+        yield handler
+
+
+def _catches_everything(caught: ast.expr | None) -> bool:
+    match caught:
+        case None:
+            return True
+        case ast.Tuple(elts=classes):
+            return any(map(_catches_everything, classes))
+        case ast.Name(id="BaseException") | ast.Attribute(attr="BaseException"):
+            return True
+    return False
