@@ -77,7 +77,7 @@ def test_check_exits_1_for_an_optimizer_that_decays_norms_and_0_for_one_that_doe
     assert "no findings in 4 parameters" in good.stderr
 
 
-@pytest.mark.parametrize("format_", ["text", "tree", "json", "markdown", "csv", "sarif", "github"])
+@pytest.mark.parametrize("format_", ["text", "tree", "json", "markdown", "csv", "sarif", "github", "junit", "gitlab"])
 def test_a_format_never_changes_the_exit_code(folder: Path, format_: str) -> None:
     result = runner.invoke(app, ["check", "net.py", "--optimizer", "net.py:bad", "--format", format_])
     assert result.exit_code == 1

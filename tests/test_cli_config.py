@@ -216,3 +216,49 @@ def test_a_check_without_an_optimizer_says_so_and_one_with_it_does_not(folder: P
     assert ruleset_alone == "ok net.py:Net  no findings in 4 parameters; only the ruleset was checked, no optimizer\n"
     compared = runner.invoke(app, ["check", "net.py:Net", "--optimizer", "net.py:bad"]).stderr
     assert compared == "FAIL net.py:Net  1 error in 4 parameters\n"
+
+
+def test_each_output_has_the_format_of_its_suffix_and_the_model_is_built_once(folder: Path) -> None:
+    (folder / "counted.py").write_text(f"{MODEL}\n\ndef net():\n    print('built')\n    return Net()\n")
+    names = ["-", "out.json", "out.sarif", "out.md", "out.csv", "out.xml", "out.gitlab.json", "out.txt"]
+    result = process(
+        "check", "counted.py:net", *(word for name in names for word in ("-o", name)), "--optimizer", "counted.py:bad"
+    )
+    assert (result.returncode, result.stderr.count("built")) == (1, 1)
+    assert result.stdout.startswith(DECAYED)
+    texts = {name: (folder / name).read_text() for name in names[1:]}
+    assert texts["out.txt"] == result.stdout
+    assert json.loads(texts["out.json"])["findings"][0]["code"] == "DA101"
+    assert json.loads(texts["out.sarif"])["version"] == "2.1.0"
+    assert json.loads(texts["out.gitlab.json"])[0]["check_name"] == "DA101"
+    assert texts["out.md"].startswith("### counted.py:net")
+    assert texts["out.csv"].startswith("name,")
+    assert texts["out.xml"].startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["-f", "csv", "-o", "out.json"], 2),
+        (["-f", "json", "-o", "out.md"], 2),
+        (["-f", "sarif", "-o", "out.json"], 0),
+        (["-f", "csv", "-o", "out.data"], 0),
+    ],
+)
+def test_a_suffix_that_contradicts_the_format_is_an_error_before_anything_is_read(
+    folder: Path, options: list[str], code: int
+) -> None:
+    result = runner.invoke(app, ["inspect", "net.py:Net" if code == 0 else "missing.py", *options])
+    assert result.exit_code == code
+    assert code == 0 or "by its suffix, and --format says" in result.stderr
+
+
+def test_github_annotations_come_with_the_summary_of_the_job(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = folder / "summary"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    check = ["check", "net.py:Net", "--optimizer", "net.py:bad"]
+    runner.invoke(app, check)
+    assert summary.read_text() == "before\n"
+    assert runner.invoke(app, [*check, "-f", "github"]).stdout.startswith("::error file=net.py,title=DA101")
+    assert summary.read_text().startswith("before\n### net.py:Net\n")

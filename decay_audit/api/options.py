@@ -4,13 +4,12 @@ The command line, `[tool.decay-audit]` in pyproject.toml with its schema, the se
 of the Python functions follow from the Structs below.
 """
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from decay_audit.model.choices import CodeStyle, Color, Device, Format, Severity
+from decay_audit.model.choices import SUFFIXES, CodeStyle, Color, Device, Format, Severity
 
 DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
@@ -193,8 +192,15 @@ class OutputOptions(Struct, frozen=True, kw_only=True):
         bool, Option("Output", "One row for each parameter: do not fold repeated blocks.", config="table")
     ] = False
     output: Annotated[
-        Path | None, Option("Output", "Write to a file instead of standard output.", metavar="FILE", short="-o")
-    ] = None
+        tuple[str, ...],
+        Option(
+            "Output",
+            "Write to a file instead of standard output; repeatable. A report has the format of the suffix: "
+            f"{', '.join(SUFFIXES)}. `-` is standard output.",
+            metavar="FILE",
+            short="-o",
+        ),
+    ] = ()
     color: Annotated[Color, Option("Output", "When to use colour.", config="table")] = "auto"
     quiet: Annotated[bool, Option("Output", "Print no progress, notes or verdict.", short="-q")] = False
     verbose: Annotated[

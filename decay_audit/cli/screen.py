@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -16,6 +16,7 @@ from decay_audit.model.choices import Color
 if TYPE_CHECKING:
     from decay_audit.reports import Options
 
+STANDARD_OUTPUT = "-"
 _STYLES = {"error": "1;31", "hint": "1;36"}
 
 
@@ -39,9 +40,10 @@ def report_options(
     """Choose how a report is printed: to a file or a pipe, it has no colour and no limit on its width."""
     from decay_audit.reports import Options
 
+    to_screen = set(output.output) <= {STANDARD_OUTPUT}
     return Options(
-        width=None if output.output else width(),
-        color=output.output is None and colored(sys.stdout, output.color),
+        width=width() if to_screen else None,
+        color=to_screen and colored(sys.stdout, output.color),
         full=output.full,
         verbose=output.verbose,
         titled=titled,
@@ -50,14 +52,15 @@ def report_options(
     )
 
 
-def write(text: str, output: Path | None = None) -> None:
-    """Write a report to standard output, or to a file that is written completely or not at all."""
+def write(text: str, outputs: Sequence[str] = ()) -> None:
+    """Write a text to standard output, or to files, each of which is written completely or not at all."""
     text = text if not text or text.endswith("\n") else f"{text}\n"
-    if output is None:
-        _print(text)
-        return
-    with files.atomic_write(output) as path, path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(_parts(text))
+    for output in outputs or (STANDARD_OUTPUT,):
+        if output == STANDARD_OUTPUT:
+            _print(text)
+            continue
+        with files.atomic_write(Path(output)) as path, path.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(_parts(text))
 
 
 def _print(text: str) -> None:

@@ -32,6 +32,19 @@ class Format(StrEnum):
     CSV = "csv"
     SARIF = "sarif"
     GITHUB = "github"
+    JUNIT = "junit"
+    GITLAB = "gitlab"
+
+
+SUFFIXES: dict[str, tuple[Format, ...]] = {
+    ".gitlab.json": (Format.GITLAB,),
+    ".json": (Format.JSON, Format.SARIF, Format.GITLAB),
+    ".sarif": (Format.SARIF,),
+    ".md": (Format.MARKDOWN,),
+    ".csv": (Format.CSV,),
+    ".xml": (Format.JUNIT,),
+}
+"""The formats that a file with a suffix may have, the usual one first."""
 
 
 ComparisonFormat = Literal["text", "json"]

@@ -4,6 +4,7 @@
 - columns: the cells of a table of parameters; folding: rows that differ only in a number or a word become one
 - totals, wording: counts, and numbers as people read them
 - finding_summary: the verdict and the notes, and how findings name parameters and locations
+- finding_location: the file and line of a finding, and its fingerprint
 - document: the values of the JSON report, which CSV shares
 - formats/: one module for each format that a machine or a page reads
 - terminal/: text and tree, and the reports of the other commands
@@ -86,6 +87,14 @@ def render(report: Report, format: Format | str = Format.TEXT, options: Options 
             from decay_audit.reports.formats import github
 
             return github.render(report, options)
+        case Format.JUNIT:
+            from decay_audit.reports.formats import junit
+
+            return junit.render(report)
+        case Format.GITLAB:
+            from decay_audit.reports.formats import gitlab
+
+            return gitlab.render(report, options)
         case _ as never:
             assert_never(never)
 
@@ -113,7 +122,7 @@ def notes(report: Report) -> tuple[str, ...]:
     return finding_summary.notes(report)
 
 
-def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002
+def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002, PLR0911
     """Join the rendered reports of several audits into one document of their format.
 
     JSON becomes a list, even of one; SARIF one log with a run for each report; CSV one table.
@@ -122,11 +131,17 @@ def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002
         case Format.JSON:
             return "[" + ",\n".join(text.rstrip("\n") for text in texts) + "]\n"
         case Format.SARIF:
-            logs = [json.loads(text) for text in texts]
-            joined = {**logs[0], "runs": [run for log in logs for run in log["runs"]]}
-            return json.dumps(joined, indent=2) + "\n"
+            from decay_audit.reports.formats import sarif
+
+            return sarif.join(texts)
+        case Format.JUNIT:
+            from decay_audit.reports.formats import junit
+
+            return junit.join(texts)
+        case Format.GITLAB:
+            return json.dumps([issue for text in texts for issue in json.loads(text)], indent=2) + "\n"
         case Format.CSV:
-            return texts[0] + "".join(text.partition("\n")[2] for text in texts[1:])
+            return "".join((*texts[:1], *(text.partition("\n")[2] for text in texts[1:])))
         case Format.GITHUB:
             return "".join(texts)
         case _:

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import jsonschema
 import pytest
@@ -235,7 +236,9 @@ def test_a_cell_of_markdown_is_one_cell(name: str) -> None:
 def test_github_gets_one_line_for_each_code() -> None:
     text = reports.render(samples.awkward(), Format.GITHUB, Options(artifact="a,b:c%.py"))
     assert [line.partition(" ")[0] for line in text.splitlines()] == ["::error", "::warning", "::notice"]
-    assert all("file=a%2Cb%3Ac%25.py,title=DA" in line for line in text.splitlines())
+    rule, *others = text.splitlines()
+    assert "file=house.yaml,line=9,title=DA101" in rule
+    assert all("file=a%2Cb%3Ac%25.py,title=DA" in line for line in others)
 
 
 def test_sarif_keeps_its_fingerprints_when_lines_and_counts_move() -> None:
@@ -260,6 +263,59 @@ def test_sarif_of_a_preset_points_at_the_model_and_not_at_a_file_that_is_not_the
         assert place["artifactLocation"]["uri"] == uri
 
 
+def test_sarif_names_no_file_that_it_does_not_know() -> None:
+    report = samples.awkward()
+    elsewhere = replace(report, findings=tuple(replace(finding, where="") for finding in report.findings))
+    (run,) = json.loads(reports.render(elsewhere, Format.SARIF))["runs"]
+    assert not any("physicalLocation" in place for result in run["results"] for place in result["locations"])
+
+
+def test_the_runs_of_audits_have_ids_of_their_own_and_are_never_more_than_twenty() -> None:
+    report = samples.awkward()
+    targets = [f"model.py:net (audit {number})" for number in range(25)]
+    texts = [
+        reports.render(replace(report, inventory=replace(report.inventory, target=target)), Format.SARIF)
+        for target in targets
+    ]
+    runs = json.loads(reports.join(texts, Format.SARIF))["runs"]
+    assert len({run["automationDetails"]["id"] for run in runs}) == len(runs) == 20
+    assert sum(len(run["results"]) for run in runs) == 25 * len(report.findings)
+    for run in runs:
+        rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+        assert [rules[result["ruleIndex"]] for result in run["results"]] == [r["ruleId"] for r in run["results"]]
+
+
+def test_an_accepted_finding_is_suppressed_in_sarif_and_skipped_in_junit() -> None:
+    report = samples.awkward()
+    first, *others = report.findings
+    accepted = replace(report, findings=tuple(others), excepted=(replace(first, exception="on <purpose>"),))
+    results = json.loads(reports.render(accepted, Format.SARIF))["runs"][0]["results"]
+    assert [result["suppressions"][0]["justification"] for result in results if "suppressions" in result] == [
+        "on <purpose>"
+    ]
+    suite = ElementTree.fromstring(reports.render(accepted, Format.JUNIT))[0]
+    assert [skipped.attrib["message"] for skipped in suite.iter("skipped")] == ["on <purpose>"]
+
+
+def test_junit_fails_a_case_for_each_error_and_counts_them() -> None:
+    report = samples.awkward()
+    suite = ElementTree.fromstring(reports.render(report, Format.JUNIT))[0]
+    errors = [finding for finding in report.findings if finding.severity == "error"]
+    assert int(suite.attrib["failures"]) == len([*suite.iter("failure")]) == len(errors)
+    assert int(suite.attrib["tests"]) == len([*suite.iter("testcase")]) == len(report.findings)
+    clean = ElementTree.fromstring(reports.render(replace(report, findings=()), Format.JUNIT))[0]
+    assert (clean.attrib["tests"], clean.attrib["failures"], len([*clean.iter("testcase")])) == ("1", "0", 1)
+
+
+def test_gitlab_gets_an_issue_for_each_finding_with_a_fingerprint_of_its_own() -> None:
+    report = samples.awkward()
+    issues = json.loads(reports.render(report, Format.GITLAB, Options(artifact="src/model.py")))
+    assert [issue["check_name"] for issue in issues] == [finding.code for finding in report.findings]
+    assert len({issue["fingerprint"] for issue in issues}) == len(issues)
+    assert {issue["location"]["path"] for issue in issues} == {"house.yaml", "src/model.py"}
+    assert {issue["severity"] for issue in issues} <= {"info", "minor", "major", "critical", "blocker"}
+
+
 @pytest.mark.parametrize("form", list(Format))
 def test_several_reports_make_one_document(form: Format) -> None:
     text = reports.render(samples.awkward(), form)
@@ -269,6 +325,10 @@ def test_several_reports_make_one_document(form: Format) -> None:
     if form is Format.JSON:
         assert (json.loads(alone), json.loads(joined)) == ([json.loads(text)], [json.loads(text)] * 2)
         jsonschema.validate(json.loads(joined), reports.schema())
+    elif form is Format.GITLAB:
+        assert json.loads(joined) == json.loads(text) * 2
+    elif form is Format.JUNIT:
+        assert len(ElementTree.fromstring(joined)) == 2
     elif form is Format.SARIF:
         assert json.loads(joined)["runs"] == json.loads(text)["runs"] * 2
     elif form is Format.CSV:

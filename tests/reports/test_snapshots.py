@@ -13,7 +13,7 @@ from tests.reports import samples
 from tests.reports.snapshots import matches_snapshot
 
 RESNEXT = Path(__file__).parents[2] / "examples" / "resnext29.py"
-SUFFIX = {Format.JSON: "json", Format.MARKDOWN: "md", Format.CSV: "csv", Format.SARIF: "sarif"}
+SUFFIX = {Format.JSON: "json", Format.MARKDOWN: "md", Format.CSV: "csv", Format.SARIF: "sarif", Format.JUNIT: "xml"}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,13 +10,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
-from decay_audit.cli import baseline, screen
+from decay_audit.cli import baseline, outputs, screen
 from decay_audit.cli.arguments import OptionalTarget
 from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose, configured_exceptions
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import Format
 
 if TYPE_CHECKING:
     from decay_audit.api import LoadedTarget
+    from decay_audit.reports import Options
     from decay_audit.reports.report import Report
 
 
@@ -64,8 +67,7 @@ def check(
 
     The exit code is 1 if they differ. Without a target, the audits in pyproject.toml are run.
     """
-    from decay_audit import reports
-
+    outputs.formats(output)
     with screen.progress(output) as progress:
         audits = choose(audits_of(context, target, options, progress), audit)
         results = _run_all(audits, one_target=target is not None)
@@ -73,8 +75,7 @@ def check(
         baseline.write([result for result in results if isinstance(result, Verdict)], output)
         results = _run_all(audits, one_target=target is not None)
     results = _with_exceptions_checked(results, every_audit=not (target or audit))
-    texts = _texts(results, output, show_excepted=show_exceptions)
-    screen.write(texts[0] if target else reports.join(texts, output.format), output.output)
+    outputs.write(partial(_document, results, joined=target is None, show_excepted=show_exceptions), output)
     broken = [result for result in results if isinstance(result, BrokenAudit)]
     for result in broken:
         screen.print_error(f"{result.label}: {result.error.message}", result.error.hint, output.color)
@@ -86,16 +87,19 @@ def check(
         raise typer.Exit(1)
 
 
-def _texts(results: Sequence[AuditResult], output: OutputOptions, *, show_excepted: bool) -> list[str]:
-    """Render the report of each audit that was run."""
+def _document(
+    results: Sequence[AuditResult], form: Format, options: "Options", *, joined: bool, show_excepted: bool
+) -> str:
+    """Render the reports of the audits that were run; `joined`, as one document of several."""
     from decay_audit import reports
 
-    options = screen.report_options(output, titled=len(results) > 1, show_excepted=show_excepted)
-    return [
-        reports.render_findings(result.report, output.format, replace(options, artifact=result.artifact))
+    options = replace(options, titled=len(results) > 1, show_excepted=show_excepted)
+    texts = [
+        reports.render_findings(result.report, form, replace(options, artifact=result.artifact))
         for result in results
         if isinstance(result, Verdict)
     ]
+    return reports.join(texts, form) if joined else texts[0]
 
 
 def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:

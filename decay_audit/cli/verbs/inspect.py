@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
+from msgspec.structs import replace
+
 from decay_audit.api.options import AuditOptions, OutputOptions, ParameterFilter
-from decay_audit.cli import screen
+from decay_audit.cli import outputs, screen
 from decay_audit.cli.arguments import Target
 from decay_audit.cli.command import takes
 
@@ -21,8 +23,9 @@ def inspect(
     """
     from decay_audit import api, reports
 
+    outputs.formats(output)
     with screen.progress(output) as progress:
         report = api.run(api.request_for(target, options, progress))
     report = reports.filter_parameters(report, globs=shown.only, roles=shown.role, grep=shown.grep)
-    print_options = screen.report_options(output, artifact=api.file_of(target))
-    screen.write(reports.render(report, output.format, print_options), output.output)
+    artifact = api.file_of(target)
+    outputs.write(lambda form, options: reports.render(report, form, replace(options, artifact=artifact)), output)

@@ -113,7 +113,7 @@ def import_(file: ForeignFile, *, from_: Codebase, check: ModelToCheck = None, o
     for note in imported.notes:
         screen.print_message(f"note: {note}", style="hint", color=output.color, quiet=output.quiet)
     if conformance is not None:
-        terminal = screen.report_options(replace(output, output=None))
+        terminal = screen.report_options(replace(output, output=()))
         screen.print_message(reports.render_conformance(conformance, terminal), quiet=output.quiet)
         if conformance.differences:
             raise typer.Exit(1)

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, Option, OutputOptions, RunOptions
-from decay_audit.cli import screen
+from decay_audit.cli import outputs, screen
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import Format
 
 if TYPE_CHECKING:
     from decay_audit.api import ScriptResult
@@ -50,11 +52,13 @@ def run(
         screen.write("\n".join(_listed(result)), output.output)
         return
     several = len(result.reports) > 1
-    texts = [
-        reports.render_findings(report, output.format, screen.report_options(output, titled=several))
-        for report in result.reports
-    ]
-    screen.write(reports.join(texts, output.format) if several else texts[0], output.output)
+
+    def document(form: Format, print_options: reports.Options) -> str:
+        options = replace(print_options, titled=several)
+        texts = [reports.render_findings(report, form, options) for report in result.reports]
+        return reports.join(texts, form) if several else texts[0]
+
+    outputs.write(document, output)
     for line in _lines(result):
         screen.print_message(line, quiet=output.quiet)
     if not exit_zero and any(selected_codes.has_failure(report.findings, options.fail_on) for report in result.reports):

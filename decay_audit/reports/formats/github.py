@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from decay_audit.checks.codes import Finding
 from decay_audit.model.choices import Severity
+from decay_audit.reports.finding_location import find_location
 from decay_audit.reports.finding_summary import location, parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
@@ -22,8 +23,10 @@ def render(report: Report, options: Options) -> str:
 
 
 def _annotation(code: str, findings: Sequence[Finding], report: Report, options: Options) -> str:
-    file = options.artifact or next(iter(report.inventory.files), "")
+    location_of_first = find_location(findings[0], report, options)
+    file = location_of_first.file if location_of_first else ""
     place = f"file={_property(file if file.isprintable() else escape_control(file))}," if file else ""
+    place += f"line={location_of_first.line}," if location_of_first and location_of_first.line else ""
     text = "\n".join(_message(finding, report) for finding in findings)
     target = escape_control(report.inventory.target)
     return f"::{_COMMANDS[findings[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"

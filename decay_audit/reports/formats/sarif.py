@@ -1,19 +1,20 @@
 """SARIF 2.1.0, for code scanning: a rule for each code, a result for each finding, parameters as logical locations."""
 
-import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
 from decay_audit.checks.codes import CODES, Finding
+from decay_audit.reports.finding_location import find_location, fingerprint
 from decay_audit.reports.finding_summary import parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_LOCATION = re.compile(r"(?P<file>[^:]+):(?P<line>[1-9][0-9]*)")
+REPOSITORY = "https://github.com/OWNER/decay-audit"
+_MOST_RUNS = 20
 _NAMES = 8
 _MOST_LOCATIONS = 1000  # of one result; readers of SARIF refuse more
 
@@ -25,11 +26,20 @@ def render(report: Report, options: Options) -> str:
 
 
 def _run(report: Report, options: Options) -> dict[str, Any]:
-    codes = sorted({finding.code for finding in report.findings})
+    findings = (*report.findings, *report.excepted)
+    codes = sorted({finding.code for finding in findings})
     return {
-        "tool": {"driver": {"name": "decay-audit", "rules": [_rule(code) for code in codes]}},
+        "tool": {
+            "driver": {
+                "name": "decay-audit",
+                "semanticVersion": version("decay-audit"),
+                "informationUri": REPOSITORY,
+                "rules": [_rule(code) for code in codes],
+            }
+        },
+        "automationDetails": {"id": f"decay-audit/{quote(report.inventory.target, safe='')}/"},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(finding, codes, report, options) for finding in report.findings],
+        "results": [_result(finding, codes, report, options) for finding in findings],
     }
 
 
@@ -40,12 +50,14 @@ def _rule(code: str) -> dict[str, Any]:
         "shortDescription": {"text": entry.title},
         "fullDescription": {"text": entry.explanation},
         "help": {"text": f"decay-audit explain {code}"},
+        "helpUri": f"{REPOSITORY}/blob/main/docs/codes.md#{code.lower()}",
         "defaultConfiguration": {"level": entry.severity},
     }
 
 
 def _result(finding: Finding, codes: list[str], report: Report, options: Options) -> dict[str, Any]:
     names = f": {parameter_names(finding, _NAMES)}" if finding.parameters else ""
+    accepted = [{"kind": "external", "justification": finding.exception}] if finding.exception else []
     return {
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
@@ -53,35 +65,40 @@ def _result(finding: Finding, codes: list[str], report: Report, options: Options
         "message": {"text": f"{finding.message}{names}" + (f"; fix: {finding.fix}" if finding.fix else "")},
         "locations": [
             {
-                "physicalLocation": _physical(finding, report, options),
+                **_physical(finding, report, options),
                 "logicalLocations": [
                     {"fullyQualifiedName": name, "kind": "member"} for name in finding.parameters[:_MOST_LOCATIONS]
                 ],
             }
         ],
-        "partialFingerprints": {"decayAudit/v1": _fingerprint(finding, report)},
+        **({"suppressions": accepted} if accepted else {}),
+        "partialFingerprints": {"decayAudit/v1": fingerprint(finding, report)},
         "properties": {"expected": finding.expected, "found": finding.found, "parameters": len(finding.parameters)},
     }
 
 
 def _physical(finding: Finding, report: Report, options: Options) -> Mapping[str, Any]:
-    """Point at the line of the rule if the ruleset is the user's own; otherwise at the file of the target."""
-    match = _LOCATION.fullmatch(finding.where)
-    if match and not report.plan.ruleset.preset:
-        file, line = match["file"], int(match["line"])
-    else:
-        file, line = options.artifact or next(iter(report.inventory.files), report.inventory.target), 1
-    return {"artifactLocation": {"uri": quote(file)}, "region": {"startLine": line}}
+    """Give the file and the line, as far as they are known."""
+    place = find_location(finding, report, options)
+    if place is None:
+        return {}
+    region = {"region": {"startLine": place.line}} if place.line else {}
+    return {"physicalLocation": {"artifactLocation": {"uri": quote(place.file)}, **region}}
 
 
-def _fingerprint(finding: Finding, report: Report) -> str:
-    """Hash what identifies a finding over time: not its line, its counts or its other parameters."""
-    match = _LOCATION.fullmatch(finding.where)
-    same = (
-        finding.code,
-        report.inventory.target,
-        report.plan.ruleset.name,
-        match["file"] if match else finding.where,
-        next(iter(finding.parameters), finding.expected),
-    )
-    return hashlib.sha256("\0".join(same).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def join(texts: Sequence[str]) -> str:
+    """Join logs into one with all their runs; code hosts refuse more than 20, so the rest share the last."""
+    logs = [json.loads(text) for text in texts]
+    runs = [run for log in logs for run in log["runs"]]
+    first, rest = runs[:_MOST_RUNS], runs[_MOST_RUNS:]
+    for run in rest:
+        _add_results(first[-1], run)
+    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": first}, indent=2) + "\n"
+
+
+def _add_results(run: dict[str, Any], other: Mapping[str, Any]) -> None:
+    rules = run["tool"]["driver"]["rules"]
+    known = [rule["id"] for rule in rules]
+    rules += [rule for rule in other["tool"]["driver"]["rules"] if rule["id"] not in known]
+    known = [rule["id"] for rule in rules]
+    run["results"] += [{**result, "ruleIndex": known.index(result["ruleId"])} for result in other["results"]]

@@ -1,0 +1,55 @@
+"""Reports are written: to standard output, or to a file for each `--output`, each in the format of its suffix."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from decay_audit.api.options import OutputOptions
+from decay_audit.cli import screen
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import SUFFIXES, Format
+
+if TYPE_CHECKING:
+    from decay_audit.reports import Options
+
+Render = Callable[[Format, "Options"], str]
+"""Makes a document in a format."""
+
+_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
+    """List the outputs with the format of each.
+
+    Raises:
+        DecayAuditError: the suffix of an output contradicts `--format`.
+    """
+    return tuple((path, _format(path, output.format)) for path in output.output or (screen.STANDARD_OUTPUT,))
+
+
+def _format(path: str, asked: Format) -> Format:
+    suffix = next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)
+    if suffix is None or path == screen.STANDARD_OUTPUT:
+        return asked
+    accepted = SUFFIXES[suffix]
+    if asked not in (Format.TEXT, *accepted):
+        raise DecayAuditError(
+            f"{path} is a file of {accepted[0].value} by its suffix, and --format says {asked.value}",
+            f"leave out --format, or write the {asked.value} to another file",
+        )
+    return accepted[0] if asked is Format.TEXT else asked
+
+
+def write(render: Render, output: OutputOptions) -> None:
+    """Render and write a document for each output; in a job of GitHub Actions, its summary too."""
+    written = formats(output)
+    documents = [(render(form, screen.report_options(replace(output, output=(path,)))), path) for path, form in written]
+    for text, path in documents:
+        screen.write(text, (path,))
+    summary = os.environ.get(_SUMMARY)
+    if summary and any(form is Format.GITHUB for _, form in written):
+        with Path(summary).open("a", encoding="utf-8", newline="") as file:
+            file.write(render(Format.MARKDOWN, screen.report_options(replace(output, output=(summary,)))))

@@ -1,0 +1,35 @@
+"""The code quality report of GitLab: a list of issues, which a merge request shows beside its changes."""
+
+import json
+from collections.abc import Mapping
+
+from decay_audit.model.choices import Severity
+from decay_audit.reports.finding_location import find_location, fingerprint
+from decay_audit.reports.finding_summary import parameter_names
+from decay_audit.reports.options import Options
+from decay_audit.reports.report import Report
+from decay_audit.text import escape_control
+
+_SEVERITIES: Mapping[Severity, str] = {"error": "major", "warning": "minor", "note": "info"}
+_NAMES = 8
+
+
+def render(report: Report, options: Options) -> str:
+    """Write the findings as issues. GitLab requires a file and a line; without one, the target stands there."""
+    issues = []
+    for finding in report.findings:
+        place = find_location(finding, report, options)
+        names = f": {parameter_names(finding, _NAMES)}" if finding.parameters else ""
+        issues.append(
+            {
+                "description": f"{finding.code} {escape_control(finding.message)}{names}",
+                "check_name": finding.code,
+                "fingerprint": fingerprint(finding, report),
+                "severity": _SEVERITIES[finding.severity],
+                "location": {
+                    "path": place.file if place else escape_control(report.inventory.target),
+                    "lines": {"begin": place.line if place and place.line else 1},
+                },
+            }
+        )
+    return json.dumps(issues, indent=2) + "\n"
