@@ -16,6 +16,8 @@ from decay_audit.optimizers.measure.probe import Factors, ProbeResult, probe
 
 SMALL_LR = 1 / 64
 """Factor of lr where a gradient moves the weight as well: decay after that move is nearly as before it."""
+HISTORY = 8
+"""Steps with random gradients before the one that shows what decay does in training."""
 WITHOUT_COEFFICIENT = Factors(coefficient=0)
 _CONDITIONS = {
     "at_twice_lr": Factors(lr=2),
@@ -80,21 +82,17 @@ def amounts_by_condition(
 
 
 def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> dict[int, StepAmounts]:
-    """Measure what decay removes in a step with a random gradient: the difference that the coefficient makes.
+    """Measure what decay removes in a step with a random gradient, after others: the difference of the coefficient.
 
     Raises:
         OptimizerError: the optimizer cannot step.
     """
-    is_exact = any(
-        rounding_error(values[-1]) < NOISE_OF_DIFFERENCE
-        for values in probe(optimizer, only=keys, gradient="random", dtype=torch.float64).values.values()
-    )
+    dtype, is_exact = _precision_with_gradient(optimizer, keys)
 
     def run(lr: float = 1, coefficient: float = 1, weight: float = 1) -> ProbeResult:
         factors = Factors(lr=lr * (SMALL_LR if is_exact else 1), coefficient=coefficient, weight=weight)
-        return probe(
-            optimizer, only=keys, gradient="random", dtype=torch.float64, amplify=not is_exact, factors=factors
-        )
+        settings: dict[str, Any] = {"dtype": dtype, "amplify": not is_exact, "history": HISTORY, "only": keys}
+        return probe(optimizer, gradient="random", factors=factors, **settings)
 
     usual, plain = run(), run(coefficient=0)
     pairs = {
@@ -116,6 +114,22 @@ def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[
             **by_condition,
         )
     return amounts
+
+
+def _precision_with_gradient(
+    optimizer: torch.optim.Optimizer, keys: Collection[int]
+) -> tuple[torch.dtype | None, bool]:
+    """The dtype in which an optimizer steps on a random gradient, and whether it computes in double precision.
+
+    Raises:
+        OptimizerError: it steps in no dtype.
+    """
+    try:
+        result = probe(optimizer, only=keys, gradient="random", dtype=torch.float64)
+    except OptimizerError:
+        probe(optimizer, only=keys, gradient="random")
+        return None, False
+    return torch.float64, any(rounding_error(values[-1]) < NOISE_OF_DIFFERENCE for values in result.values.values())
 
 
 def _probe_like(optimizer: torch.optim.Optimizer, usual: ProbeResult, steps: int, keys: Collection[int]) -> Probe:

@@ -120,7 +120,7 @@ def _law_of_amount(amounts: StepAmounts, movement: Movement) -> Movement:
     """The law of anything but a fraction."""
     if _pulls_to_another_point(amounts):
         return "other_point"
-    is_constant = movement == "sign" or _multiple(amounts.usual, torch.ones_like(amounts.usual)) is not None
+    is_constant = movement == "sign" or multiple(amounts.usual, torch.ones_like(amounts.usual)) is not None
     if not _coefficient_counts(amounts):
         return "constant" if is_constant and movement != "sign" else movement
     if is_constant and _is_multiple(amounts.at_twice_coefficient, amounts.usual, 2, LOOSE):
@@ -136,12 +136,12 @@ def _pulls_to_another_point(amounts: StepAmounts) -> bool:
     An amount that has the weight's sign has no such point: it points to 0, and only its size differs.
     """
     difference = amounts.of_twice_weight - amounts.usual
-    pull = _multiple(difference, amounts.weight)
+    pull = multiple(difference, amounts.weight)
     if pull is None or pull <= 0:
         return False
     size, offset = amounts.usual.abs().max().item(), amounts.usual - pull * amounts.weight
     is_resolved = difference.abs().max().item() > max(RESOLVED * size, 100 * amounts.noise)
-    is_elsewhere = offset.abs().max().item() > LOOSE * size and _multiple(offset, amounts.weight.sign(), LOOSE) is None
+    is_elsewhere = offset.abs().max().item() > LOOSE * size and multiple(offset, amounts.weight.sign(), LOOSE) is None
     return is_resolved and is_elsewhere
 
 
@@ -151,11 +151,11 @@ def _coefficient_counts(amounts: StepAmounts) -> bool:
 
 
 def _is_multiple(amounts: torch.Tensor, unit: torch.Tensor, factor: float, tolerance: float = TOLERANCE) -> bool:
-    multiple = _multiple(amounts, unit, tolerance)
-    return multiple is not None and isclose(multiple, factor, rel_tol=tolerance)
+    actual = multiple(amounts, unit, tolerance)
+    return actual is not None and isclose(actual, factor, rel_tol=tolerance)
 
 
-def _multiple(amounts: torch.Tensor, unit: torch.Tensor, tolerance: float = TOLERANCE) -> float | None:
+def multiple(amounts: torch.Tensor, unit: torch.Tensor, tolerance: float = TOLERANCE) -> float | None:
     """The factor between two tensors, if it is the same for all elements."""
     factor = projection(amounts, unit)
     error = (amounts - factor * unit).abs().max()

@@ -17,7 +17,12 @@ import torch
 from msgspec import Struct
 
 from decay_audit.errors import OptimizerError
-from decay_audit.optimizers.measure.probe_tensors import ProbeOptimizer, States, copy_onto_probe_tensors
+from decay_audit.optimizers.measure.probe_tensors import (
+    ProbeOptimizer,
+    States,
+    copy_onto_probe_tensors,
+    edited_groups,
+)
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, LR_KEYS, WARMUP_KEYS
 
 Gradient = Literal["zero", "with", "against", "random"]
@@ -126,7 +131,7 @@ def _owns_its_values(tensor: torch.Tensor) -> bool:
 def _prepare_groups(copy: ProbeOptimizer, *, amplify: bool) -> dict[int, float]:
     """Give every group an lr above 0; return the lr of each tensor."""
     lrs: dict[int, float] = {}
-    for group in copy.optimizer.param_groups:
+    for group in edited_groups(copy.optimizer):
         if "lr" in group and not float(group["lr"] or 0):
             _set_lr(group, float(group.get("initial_lr") or LR_IF_ZERO))
         if "lr" in group and amplify and float(group["lr"]) < AMPLIFIED_LR:
@@ -142,8 +147,9 @@ def _prepare_groups(copy: ProbeOptimizer, *, amplify: bool) -> dict[int, float]:
 def _multiply(copy: ProbeOptimizer, factors: Factors) -> None:
     """Change the learning rates, the coefficients and the values of a copy."""
     by_key = {**dict.fromkeys(LR_KEYS, factors.lr), **dict.fromkeys(COEFFICIENT_KEYS, factors.coefficient)}
-    for settings in (*copy.optimizer.param_groups, getattr(copy.optimizer, "defaults", {})):
-        _multiply_settings(settings, by_key)
+    for group in edited_groups(copy.optimizer):
+        _multiply_settings(group, by_key)
+    _multiply_settings(getattr(copy.optimizer, "defaults", {}), by_key)
     for tensor in copy.tensors.values():
         if factors.weight != 1:
             tensor.data.mul_(factors.weight)

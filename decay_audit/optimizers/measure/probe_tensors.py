@@ -5,7 +5,8 @@ Nothing of the original is changed. Its state, its hooks and what schedulers hav
 
 import copy
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from math import floor, isfinite, log2, prod
 from typing import Any, Literal
@@ -76,10 +77,19 @@ def copy_onto_probe_tensors(
     clone = _clone(optimizer, memo)
     selected = {key: tensor for key, tensor in tensors.items() if only is None or key in only}
     members = {id(tensor) for tensor in selected.values()}
-    for group in clone.param_groups:
+    for group in edited_groups(clone):
         _prepare_for_first_step(group, clone, keep_counter=states == "first")
         group["params"][:] = [tensor for tensor in group["params"] if id(tensor) in members]
     return ProbeOptimizer(optimizer=clone, tensors=selected)
+
+
+def edited_groups(optimizer: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - of the original's class
+    """Give the param groups to change. Where they are a property that makes new dicts, it is set to them at the end."""
+    groups = optimizer.param_groups
+    yield from groups
+    if optimizer.param_groups is not groups:
+        with suppress(AttributeError):
+            optimizer.param_groups = groups
 
 
 def shrink_shape(shape: Sequence[int], limit: int) -> tuple[int, ...]:

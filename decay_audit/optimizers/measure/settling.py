@@ -14,9 +14,9 @@ import torch
 from msgspec.structs import replace
 
 from decay_audit.errors import OptimizerError
-from decay_audit.optimizers.measure.conditions import WITHOUT_COEFFICIENT, amounts_by_condition, exact_steps
-from decay_audit.optimizers.measure.laws import effect_by_law, projection
-from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, StepEffect, effect_of_step
+from decay_audit.optimizers.measure.conditions import HISTORY, WITHOUT_COEFFICIENT, amounts_by_condition, exact_steps
+from decay_audit.optimizers.measure.laws import effect_by_law, multiple, projection
+from decay_audit.optimizers.measure.movement import StepEffect, effect_of_step
 from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, ProbeResult, probe
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 
@@ -28,10 +28,8 @@ GEOMETRIC = 0.02
 """Part of the last change by which a settling rate may miss its prediction; a rate of 1 / step misses it by more."""
 SLOWEST = 0.995
 """Largest ratio of two changes of a rate that settles: of momentum 0.9997. With 1 it rises or falls steadily."""
-HISTORY = 8
-"""Steps with random gradients after which decay must be as in the first step."""
 CHANGED = 0.1
-"""Relative difference up to which the rate is the same after them."""
+"""Relative difference up to which the rate after steps with gradients is that of the first step."""
 ACCUMULATING_STEPS = 256
 """Steps after which a compensated sum has moved a tensor that each of them leaves alone."""
 
@@ -120,10 +118,10 @@ def _changed_by_training(
         return {}
     changed = {}
     for key in keys:
-        before, after = usual.values[key]
-        trained = effect_of_step(before, before + after - plain.values[key][1], usual.lrs[key], NOISE_OF_DIFFERENCE)
-        own = lrs[key] / usual.lrs[key] if effects[key].movement == "without_lr" else 1.0
-        if trained.movement != "proportional" or not isclose(trained.rate, effects[key].rate * own, rel_tol=CHANGED):
+        before, after = (values.double() for values in usual.values[key])
+        fraction = multiple(plain.values[key][1].double() - after, before, CHANGED)
+        lr = lrs[key] if effects[key].movement == "without_lr" else usual.lrs[key]
+        if fraction is None or not isclose(fraction, effects[key].rate * lr, rel_tol=CHANGED):
             changed[key] = replace(effects[key], movement="normalized", settled_rate=None)
     return changed
 
