@@ -27,6 +27,7 @@ from decay_audit.checks.optimizers.group_membership import check_group_membershi
 from decay_audit.checks.optimizers.learning_rates import check_learning_rates
 from decay_audit.checks.optimizers.routes import check_routes
 from decay_audit.checks.optimizers.unknown_classes import check_unknown_classes
+from decay_audit.checks.optimizers.without_gradient import check_without_gradient
 from decay_audit.checks.plan import check_plan
 from decay_audit.checks.resume import check_checkpoint, check_resume
 from decay_audit.checks.unused_entries import check_unused_entries
@@ -45,6 +46,7 @@ _OF_OPTIMIZERS = (
     check_group_membership,
     check_effective_decay,
     check_first_step,
+    check_without_gradient,
     check_unknown_classes,
 )
 

@@ -171,6 +171,15 @@ CODES: dict[str, Code] = {
         "they keep their initial values for the whole run. PyTorch reports nothing. Only `--trace` shows it. Make the "
         "parameters in __init__, or run one forward pass before the optimizer is made.",
     ),
+    "DA210": Code(
+        title="a parameter without a gradient is in a group with weight decay",
+        severity="note",
+        explanation="No gradient reaches the parameter, or some of its elements. With `--trace`: the forward pass does "
+        "not use it, such as a second head; torch optimizers skip it while its gradient is None, but after "
+        "zero_grad(set_to_none=False), or with engines that fill in zeros, it decays. Without a trace: "
+        "torch.nn.utils.prune keeps the whole parameter as `weight_orig` beside a mask. The elements under the mask "
+        "have a gradient of zero, so each step decays them, and they are smaller when the mask changes.",
+    ),
     "DA301": Code(
         title="a rule matched nothing in this model",
         severity="warning",

@@ -49,8 +49,11 @@ _VECTORS = "tensors with one dimension do not decay, or have a coefficient of th
 _EPS = "its denominator's eps is larger than the gradient of so small a weight"
 _FIRST = "at the first step its denominator is the same for all elements"
 
+_BACK = "every few steps the weight goes back a part of the way, its decay too"
+
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("timm.RMSpropTF", ""): _FIRST,
+    ("timm.Lookahead", ""): _BACK,
     ("pytorch_optimizer.AdaSmooth", ""): _EPS,
     (
         "pytorch_optimizer.AdaSmooth",

@@ -7,6 +7,7 @@
 - foreign_tensors: tensors that are not parameters of the model, by kind (DA203)
 - group_keys: keys of a group that its class does not read, and keys that the group lacks (DA208)
 - effective_decay: what the coefficient does in a step (DA501-504)
-- first_step: sparse or dense gradients that the class refuses (DA506)
+- first_step: sparse or dense gradients, and mixed groups, that the class refuses (DA506)
+- without_gradient: parameters that decay though no gradient reaches them (DA210)
 - unknown_classes: optimizers of unknown classes, and what measured steps showed (DA507)
 """

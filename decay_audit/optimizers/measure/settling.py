@@ -14,7 +14,7 @@ import torch
 from msgspec.structs import replace
 
 from decay_audit.errors import OptimizerError
-from decay_audit.optimizers.measure.conditions import HISTORY, WITHOUT_COEFFICIENT, amounts_by_condition, exact_steps
+from decay_audit.optimizers.measure.conditions import HISTORY, amounts_by_condition, exact_steps
 from decay_audit.optimizers.measure.laws import effect_by_law, multiple, projection
 from decay_audit.optimizers.measure.movement import StepEffect, effect_of_step
 from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, ProbeResult, probe
@@ -92,7 +92,8 @@ def _changed_by_training(
 ) -> Effects:
     """The effects that do not hold after steps with random gradients, as decay depends on these.
 
-    Two copies with the same history differ in the coefficient of their last step alone.
+    Two copies with the same history differ in the coefficient of their last step alone. It is twice as large, and not
+    0: without a coefficient, some optimizers leave out more than the decay.
     """
     lrs = {
         id(tensor): float(group.get("lr") or LR_IF_ZERO)
@@ -113,13 +114,13 @@ def _changed_by_training(
         only=keys,
     )
     try:
-        usual, plain = take_steps(), take_steps(factors=WITHOUT_COEFFICIENT)
+        usual, more = take_steps(), take_steps(factors=Factors(coefficient=2))
     except OptimizerError:
         return {}
     changed = {}
     for key in keys:
         before, after = (values.double() for values in usual.values[key])
-        fraction = multiple(plain.values[key][1].double() - after, before, CHANGED)
+        fraction = multiple(after - more.values[key][1].double(), before, CHANGED)
         lr = lrs[key] if effects[key].movement == "without_lr" else usual.lrs[key]
         if fraction is None or not isclose(fraction, effects[key].rate * lr, rel_tol=CHANGED):
             changed[key] = replace(effects[key], movement="normalized", settled_rate=None)
