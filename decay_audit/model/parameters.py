@@ -41,6 +41,8 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         tensors: the shape of each parameter and buffer of its own, by leaf name, in order.
         settings: its attributes that are numbers or short strings (`groups`, `in_channels`, `num_heads`, ...).
         declaration: what its hooks declare; None without a hook.
+        quantized: the names of its tensors that have a dtype of quantized weights: small integers, 8-bit floats.
+        adapts: a module called `base_layer` stands in it: its other parts adapt that layer.
     """
 
     name: str = ""
@@ -49,6 +51,8 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     tensors: Mapping[str, tuple[int, ...]] = {}
     settings: Mapping[str, int | float | str | bool] = {}
     declaration: Declaration | None = None
+    quantized: frozenset[str] = frozenset()
+    adapts: bool = False
 
     @property
     def type_name(self) -> str:
@@ -121,6 +125,15 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     def numel(self) -> int:
         """The number of its elements."""
         return 0 if self.lazy else prod(self.shape)
+
+
+BASE_LAYER = "base_layer"
+"""What a module of adapters calls the layer that it adapts."""
+
+
+def is_quantized(dtype: str) -> bool:
+    """Whether a dtype, by torch's name without the prefix, is one of quantized weights."""
+    return dtype.startswith(("int", "uint", "qint", "quint", "float8", "float4")) and dtype != "int64"
 
 
 def declared_no_decay(name: str, declaring: Iterable[Owner], attributes: tuple[str, ...]) -> str | None:

@@ -26,8 +26,15 @@ from decay_audit.roles.conventions.modules import (
     PROMPT,
     TABLE_LEAF,
 )
-from decay_audit.roles.conventions.state_spaces import DISCRETIZATION, STATE_SPACE_CLASS, SYSTEM, TIME_MIX, TOKEN_SHIFT
-from decay_audit.roles.conventions.tensors import LEAVES
+from decay_audit.roles.conventions.state_spaces import (
+    DISCRETIZATION,
+    STATE_SPACE_CLASS,
+    SYSTEM,
+    TIME_MIX,
+    TIME_MIX_FACTOR,
+    TOKEN_SHIFT,
+)
+from decay_audit.roles.conventions.tensors import LEAVES, QUANTIZED_LEAVES
 from decay_audit.roles.layers import linear_layer, norm_layer
 from decay_audit.roles.pairs import affine_half, bias_of, weight_of
 from decay_audit.roles.tensor_context import TensorContext
@@ -41,6 +48,7 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
     """Return the meaning of the first naming convention that fits; () if none fits."""
     readers = (
         _adapter,
+        _quantized,
         _state_space,
         _activation,
         _norm,
@@ -74,6 +82,12 @@ def _adapter(tensor: TensorContext) -> Evidence | None:
     return _likely(f"{name}: of an adapter", "adapter_weight", linear_layer(tensor)) if name else None
 
 
+def _quantized(tensor: TensorContext) -> Evidence | None:
+    """The packed integers of a quantized weight, or the scales beside them."""
+    meaning = first_meaning(QUANTIZED_LEAVES, tensor.leaf, tensor.squeezed_ndim) if tensor.quantized else None
+    return None if meaning is None else _likely(f"{tensor.leaf}: {meaning.says}", meaning.role, meaning.layer)
+
+
 def _activation(tensor: TensorContext) -> Evidence | None:
     """A slope of an activation. A gain and a shift of one shape are an affine, also in a class named after a curve."""
     if tensor.leaf == "bias" or tensor.squeezed_ndim > 1 or _in_affine_pair(tensor, GAIN_AND_SHIFT | {PLAIN}):
@@ -100,6 +114,8 @@ def _in_affine_pair(tensor: TensorContext, pairs: frozenset[frozenset[str]]) -> 
 
 def _norm(tensor: TensorContext) -> Evidence | None:
     """An affine, by the name of its class, or of its module without a class, or because gain and shift are a pair."""
+    if _mixes_channels(tensor):
+        return _likely("a gain that mixes channels, beside its shift", "norm_weight", norm_layer(tensor))
     detail = _norm_reason(tensor) if _has_affine_shape(tensor) else None
     if detail is None:
         return None
@@ -124,6 +140,13 @@ def _norm_reason(tensor: TensorContext) -> str | None:
     if stem(tensor.leaf) == "beta" and tensor.tensors.get("gamma") == (tensor.numel, tensor.numel):
         return "a shift beside a gain that mixes channels"
     return None
+
+
+def _mixes_channels(tensor: TensorContext) -> bool:
+    """Whether it is the matrix of a divisive normalization, by which each channel is scaled with all others."""
+    channels = tensor.shape[0] if tensor.shape else 0
+    square = channels > 1 and tensor.shape == (channels, channels)
+    return square and stem(tensor.leaf) == "gamma" and tensor.tensors.get("beta") == (channels,)
 
 
 def _has_affine_shape(tensor: TensorContext) -> bool:
@@ -151,6 +174,9 @@ def _layer_scale(tensor: TensorContext) -> Evidence | None:
 
 def _state_space(tensor: TensorContext) -> Evidence | None:
     """A tensor of a state space or of RWKV's time mixing, which it is by its siblings or by the class of its module."""
+    beside_shift = any(map(TOKEN_SHIFT.has, tensor.tensors))
+    if beside_shift and tensor.squeezed_ndim > 1 and TIME_MIX_FACTOR.has(tensor.leaf):
+        return _likely(f"{tensor.leaf}: a factor of a matrix, beside a token shift", "linear_weight", "linear")
     reason = _time_mixing_reason(tensor) or _state_space_reason(tensor)
     return _likely(f"{tensor.leaf}: {reason}", "state_space", "other") if reason else None
 

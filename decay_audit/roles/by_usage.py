@@ -89,7 +89,8 @@ def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) ->
     repeated = met % max(own, 1) == 0 and {*use.via} <= {"repeat", "repeat_interleave"}
     if confidence != "certain" or own == met or repeated:
         return confidence
-    is_factor = bool(_MATRIX_PRODUCTS & set(use.via)) and _wide_dimensions(parameter.shape) > 1
+    picked = bool({"index", "index_select", "gather"} & set(use.via))  # some matrices of a stack, or one several times
+    is_factor = picked or (bool(_MATRIX_PRODUCTS & set(use.via)) and _wide_dimensions(parameter.shape) > 1)
     return "likely" if met < own or is_factor or _JOINS & set(use.via) else "guess"
 
 
@@ -147,7 +148,9 @@ def _wide_dimensions(shape: tuple[int, ...]) -> int:
 def _only_scales(use: Use, parameter: Parameter) -> bool:
     """Whether the parameter only scales the tensor in the slot, like the magnitude of weight normalization."""
     gathered = {"cat", "stack", "repeat", "repeat_interleave", "kron"} & set(use.via)
-    multiplied = {"mul", "div", "_weight_norm_interface"} & set(use.via) or any("norm" in name for name in use.via)
+    multiplied = {"mul", "div", "diag_embed", "diagonal_scatter", "_weight_norm_interface"} & set(use.via) or any(
+        "norm" in name for name in use.via
+    )
     smaller = _wide_dimensions(parameter.shape) < _wide_dimensions(use.shape)
     return not gathered and bool(multiplied) and smaller
 
@@ -168,11 +171,12 @@ def _convolution(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.slot == "mixed":
         return "conv_weight", "conv", "guess"
     layer: Layer = "depthwise_conv" if "depthwise" in use.tags else "conv"
+    of_square = "square" in use.tags  # a divisive norm pools squares by a convolution
     if use.slot == "bias":
-        return "bias", layer, "certain"
+        return "bias", layer, "guess" if of_square else "certain"
     if _only_scales(use, parameter):
         return "scale", layer, "likely"
-    return "conv_weight", layer, "certain"
+    return "conv_weight", layer, "guess" if of_square else "certain"
 
 
 def _norm(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
@@ -187,7 +191,8 @@ def _matrix_product(use: Use, parameter: Parameter) -> UseMeaning | None:
         return "embedding", "embedding", "likely"  # a product with zeros and ones picks rows
     if _only_scales(use, parameter):
         return "scale", "linear", "likely"
-    table = "torch.nn.Embedding" in parameter.owner.types or {"embedding", "index"} & set(use.via)
+    picks_rows = {"embedding", "index"} & set(use.via) and _wide_dimensions(parameter.shape) < 3
+    table = "torch.nn.Embedding" in parameter.owner.types or picks_rows
     constant = "constant" in use.tags and use.operator != "addmm"
     if table or constant or "probabilities" in use.tags:
         return "linear_weight", "linear", "guess"  # possibly a table: a soft lookup
@@ -231,6 +236,13 @@ def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
     if _is_outer_product(use):
         return "token", "other", "likely" if "mask" in use.tags else "guess"
     return ("scale", "other", "guess") if wide == 1 else None
+
+
+def _sum_of_products(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
+    """Read a factor whose products with data were summed along a dimension where it varies: a product of matrices."""
+    if {"softmax", "_softmax", "sigmoid"} & set(use.via):
+        return None  # weights of an average
+    return "linear_weight", "linear", "likely" if _wide_dimensions(use.shape) > 1 else "guess"
 
 
 def _is_feature_vector(use: Use) -> bool:
@@ -297,8 +309,12 @@ def _pointwise(use: Use, parameter: Parameter) -> UseMeaning | None:
         return _placement(use, parameter)
     if use.operator in {"mul", "div"} or (use.operator.startswith("addc") and use.slot.startswith("tensor")):
         return _gain(use, parameter)
+    if use.operator in {"sub", "rsub"} and min(map(_wide_dimensions, (parameter.shape, use.shape))) > 1:
+        return None  # entries whose distance is measured, or a table of offsets
     if use.operator in {"add", "sub", "rsub", "addcmul", "addcdiv"}:
         return _summand(use, parameter)
+    if use.slot == "summed":
+        return _sum_of_products(use, parameter)
     return None
 
 

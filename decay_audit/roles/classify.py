@@ -82,7 +82,8 @@ def _numbering() -> Callable[[Owner], int]:
             above = module.parent
             name = module.name.translate(NO_DIGITS) if above is None else module.name[len(above.name) :].rstrip(_DIGITS)
             grouping = _grouping(module) if module.settings else None
-            number = kinds.setdefault((number, name, module.types, form, grouping), len(kinds))
+            kind = (number, name, module.types, form, grouping, module.quantized, module.adapts)
+            number = kinds.setdefault(kind, len(kinds))
             numbers[module] = number
         return number
 

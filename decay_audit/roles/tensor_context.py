@@ -10,12 +10,12 @@ from math import prod
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.model.parameters import Owner, Parameter
+from decay_audit.model.parameters import BASE_LAYER, Owner, Parameter
 from decay_audit.roles.conventions.convention import NO_DIGITS
 
 _PARAMETER_LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"})
 _NUMBER_IN_NUMBER = re.compile(r"\.\d+\.\d+$")
-_WRAPPED = frozenset({"base_layer", "original_module"})  # what a wrapper calls the module that it wraps
+_WRAPPED = frozenset({BASE_LAYER, "original_module"})  # what a wrapper calls the module that it wraps
 _ADAPTER_BASE = ".BaseTunerLayer"  # of peft: each of its kinds of adapters derives from it
 _MANY = 64
 """Up to this many tensors of one module are all compared with each other."""
@@ -30,12 +30,13 @@ class TensorContext(Struct, frozen=True, kw_only=True):
     Attributes:
         leaf: the tensor's name, e.g. `weight` also for `weight_orig` and `parametrizations.weight.original`.
         nested: whether its module is an item of a list in a list, e.g. `stages.0.1`.
-        in_adapter: whether it belongs to an adapter, and not to the layer that is adapted.
+        in_adapter: whether it stands beside the layer that it adapts.
         magnitude: whether it is the magnitude that weight normalization separates from the weight.
         types: qualified class names of the module that the tensor belongs to; empty if the source cannot know.
         path: the words of that module's dotted name, nearest first.
         classes: simple class names of it and of the modules above it, nearest first, without containers and root.
         tensors: shapes of all tensors of the module, this one among them, by name.
+        quantized: the names of those whose dtype is one of quantized weights.
     """
 
     leaf: str
@@ -49,6 +50,7 @@ class TensorContext(Struct, frozen=True, kw_only=True):
     path: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     tensors: Mapping[str, tuple[int, ...]] = {}
+    quantized: frozenset[str] = frozenset()
     settings: Mapping[str, int | float | str | bool] = {}
 
     @property
@@ -133,6 +135,7 @@ def tensor_context(
         path=path_words(owner.name),
         classes=_class_names(owner),
         tensors=(siblings or sibling_finder())(owner, parameter.leaf),
+        quantized=owner.quantized,
         settings=owner.settings,
     )
     if _holds_originals(owner.name):
@@ -145,7 +148,7 @@ def tensor_context(
 def _in_adapter(owner: Owner) -> bool:
     """Whether the owner is in a layer of adapters, and not in the layer that this one wraps."""
     for module in owner.lineage():
-        if any(name.endswith(_ADAPTER_BASE) for name in module.types):
+        if module.adapts or any(name.endswith(_ADAPTER_BASE) for name in module.types):
             inside = owner.name[len(module.name) :].lstrip(".").partition(".")[0]
             return inside not in _WRAPPED
     return False

@@ -41,11 +41,13 @@ def classify_tensor(
     siblings: Mapping[str, tuple[int, ...]] | None = None,
     dtype: str = "float32",
     uses: tuple[Use, ...] | None = None,
+    quantized: frozenset[str] = frozenset(),
     **settings: int,
 ) -> Classified:
     """Classify one parameter made of data; without types, it is as in a checkpoint's header."""
     owner_name, _, leaf = name.rpartition(".")
-    owner = Owner(name=owner_name, types=types, tensors={leaf: shape, **(siblings or {})}, settings=settings)
+    tensors = {leaf: shape, **(siblings or {})}
+    owner = Owner(name=owner_name, types=types, tensors=tensors, settings=settings, quantized=quantized)
     parameter = Parameter(name=name, raw_name=name, shape=shape, dtype=dtype, owner=owner, uses=uses)
     return classify([parameter])[0]
 
@@ -62,6 +64,8 @@ def as_header(model: nn.Module) -> tuple[Parameter, ...]:
                 name=owner.name,
                 parent=without_class(owner.parent) if owner.parent else None,
                 tensors={leaf: shape for leaf, shape in owner.tensors.items() if prefix + leaf in saved},
+                quantized=owner.quantized,
+                adapts=owner.adapts,
             )
         return owners[owner.name]
 

@@ -67,8 +67,6 @@ BARE = [
     ("time_maa_k", (1, 1, 8), "state_space"),
     ("time_maa_w1", (8, 4), "linear_weight"),
     ("log_std", (4,), "scale"),
-    ("qweight", (8, 8), "linear_weight"),
-    ("scales", (8, 8), "scale"),
 ]
 
 

@@ -74,3 +74,18 @@ def test_a_norm_in_a_name_outranks_an_activation_in_it() -> None:
     assert classify_tensor("a.scale", (8,), "lab.RMSNormReLU").role == "norm_weight"
     assert classify_tensor("act.weight", (8,)).role == "activation"
     assert classify_tensor("a.scale", (8,), "lab.ScaledReLU").role == "activation"
+
+
+def test_the_matrix_that_mixes_the_channels_of_a_divisive_norm_is_its_gain() -> None:
+    for types in (("compressai.layers.gdn.GDN",), ()):
+        assert classify_tensor("g_a.1.gamma", (8, 8), *types, siblings={"beta": (8,)}).role == "norm_weight"
+        assert classify_tensor("g_a.1.beta", (8,), *types, siblings={"gamma": (8, 8)}).role == "norm_bias"
+        assert classify_tensor("g_a.1.gamma", (8, 4), *types, siblings={"beta": (8,)}).role != "norm_weight"
+
+
+def test_scales_are_those_of_quantized_weights_only_beside_them() -> None:
+    quantized = frozenset({"qweight"})
+    beside = classify_tensor("fc.scales", (4, 8), siblings={"qweight": (8, 8)}, quantized=quantized)
+    assert (beside.role, beside.confidence) == ("scale", "likely")
+    assert classify_tensor("fc.scales", (4, 8)).role == "unclassified"
+    assert classify_tensor("fc.scales", (8,)).role == "scale"

@@ -60,3 +60,13 @@ def test_weight_normalization_splits_a_weight_and_not_two_vectors_of_one_shape()
     split = {"kernel_g": (8, 1), "kernel_v": (8, 4)}
     assert classify_tensor("a.kernel_g", (8, 1), "lab.Layer", siblings=split).role == "scale"
     assert classify_tensor("a.kernel_v", (8, 4), "lab.Layer", siblings=split).role == "linear_weight"
+
+
+def test_the_factors_of_rwkvs_low_rank_matrices_are_matrices_beside_a_token_shift() -> None:
+    names = ("w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2")
+    for types in (("m.Tmix",), ()):
+        answers = {
+            name: classify_tensor(f"att.{name}", (64, 32), *types, siblings={"x_r": (1, 1, 64)}) for name in names
+        }
+        assert {answer.role for answer in answers.values()} == {"linear_weight"}
+    assert classify_tensor("att.a1", (64, 32)).role == "unclassified"

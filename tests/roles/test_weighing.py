@@ -18,13 +18,12 @@ def test_certain_use_outranks_the_class() -> None:
 
 
 def test_what_is_computed_from_a_parameter_is_not_the_parameter() -> None:
-    """A slice of a vector of all weights, a diagonal, a gain that was joined to others."""
+    """A slice of a vector of all weights, a gain that was joined to others, a factor."""
     whole = Use(operator="mm", slot="mat2", shape=(8, 8))
     for shape, via, confidence in (
         ((8, 8), (), "certain"),
         ((64,), (), "certain"),
         ((136,), (), "likely"),
-        ((8,), ("diag_embed",), "guess"),
         ((4, 8), ("cat",), "likely"),
         ((4, 8), ("mm",), "likely"),
         ((1, 4), ("mm",), "guess"),
@@ -148,3 +147,9 @@ def test_what_else_a_table_flows_into_makes_it_no_finer_kind_of_table() -> None:
     placed = Use(operator="cat", slot="tensors", shape=(2, 1, 8), data_shape=(2, 5, 8))
     shifted = Use(operator="add", slot="self", shape=(8,), data_shape=(2, 1, 8))
     assert classify_tensor("cls_token", (1, 1, 8), "lab.Vision", uses=(placed, shifted)).role == "token"
+
+
+def test_a_vector_on_the_diagonal_of_a_factor_only_scales() -> None:
+    use = Use(operator="mm", slot="mat2", shape=(8, 8), via=("diag_embed",))
+    classified = classify_tensor("a.stuff", (8,), "lab.Thing", uses=(use,))
+    assert (classified.role, classified.confidence) == ("scale", "likely")

@@ -141,6 +141,35 @@ def test_the_first_matrix_gives_the_size_of_sequences_and_images(model: nn.Modul
     assert [item.role for item in classify(traced.inventory)] == ["linear_weight", "bias"]
 
 
+class ByIds(nn.Module):
+    """Indexes a table that is no nn.Embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta, self.zeta = nn.Parameter(torch.zeros(20, 6)), nn.Parameter(torch.zeros(6, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.theta[x] @ self.zeta
+
+
+class ByNumber(nn.Module):
+    """Has numbers only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta, self.zeta = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(-1) * self.theta * self.zeta
+
+
+@pytest.mark.parametrize("model", [ByIds(), ByNumber()])
+def test_token_ids_and_any_features_are_tried_last(model: nn.Module) -> None:
+    traced = trace_automatically(model, read(model), {"theta", "zeta"})
+    assert traced.failure == ""
+    assert all(parameter.uses for parameter in traced.inventory.parameters)
+
+
 class Picks(nn.Module):
     """Takes one path for each value of an integer input."""
 

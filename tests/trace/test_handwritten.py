@@ -485,3 +485,55 @@ def test_what_is_added_to_scores_is_relative_if_it_varies_over_pairs_or_heads(
         return (heads @ heads.transpose(-1, -2) + p).softmax(-1) @ heads
 
     assert roles(Lambda(attention, shape), (4, 5, C)) == {"p": role}
+
+
+def low_rank(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+    return F.linear(x, p + q @ r)
+
+
+def low_rank_kernel(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+    return F.conv2d(x, p + (q @ r).view(4, C, 3, 3))
+
+
+MATRIX = {"linear_weight", "conv_weight"}
+
+
+@pytest.mark.parametrize(
+    ("forward", "shapes", "size"),
+    [
+        (low_rank, [(4, C), (4, 2), (2, C)], (5, C)),
+        (low_rank_kernel, [(4, C, 3, 3), (4, 2), (2, 9 * C)], (2, C, 8, 8)),
+        (lambda x, p, q: x @ (p @ q), [(C, 3), (3, C)], (5, C)),
+        (lambda x, p: (x.unsqueeze(-2) * p).sum(-1), [(4, C)], (5, C)),
+        (lambda x, p: torch.bmm(x.unsqueeze(1), p[torch.zeros(5, dtype=torch.int64)]), [(3, C, 4)], (5, C)),
+    ],
+)
+def test_what_data_is_multiplied_with_is_computed_from_matrices(
+    forward: Callable[..., Tensor], shapes: list[tuple[int, ...]], size: tuple[int, ...]
+) -> None:
+    answers = roles(Lambda(forward, *shapes), size)
+    assert {answer.split()[0] for answer in answers.values()} <= MATRIX
+    assert "guess" not in " ".join(answers.values())
+
+
+def test_a_vector_between_two_factors_is_a_scale() -> None:
+    assert (
+        roles(Lambda(lambda x, p, q: F.linear(x, q @ torch.diag(p) @ q), (C,), (C, C)), (5, C))["p"] == "scale likely"
+    )
+
+
+@pytest.mark.parametrize("forward", [lambda x, p: x - p, lambda x, p: (x.unsqueeze(1) - p).pow(2).sum(-1)])
+def test_what_is_subtracted_is_no_table_of_positions(forward: Callable[..., Tensor]) -> None:
+    assert "position" not in str(roles(Lambda(forward, (5, C)), (5, C)))
+
+
+def test_weights_of_an_average_are_no_matrix() -> None:
+    answers = roles(Lambda(lambda x, p: (x * p.softmax(0).view(1, -1, 1)).sum(1), (5,)), (2, 5, C))
+    assert "linear_weight" not in answers["p"]
+
+
+def test_a_kernel_that_pools_squares_is_no_proof_of_a_convolution() -> None:
+    def divisive(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return x * torch.rsqrt(F.conv2d(x**2, p.view(C, C, 1, 1), q))
+
+    assert set(roles(Lambda(divisive, (C, C), (C,)), (2, C, 4, 4)).values()) == {"conv_weight guess", "bias guess"}

@@ -1,8 +1,8 @@
 """The names that people give to tensors, modules and classes, as literal tables. No architecture decides anything here.
 
 - `convention`: what a row is (words, source, names that match, near misses), and how rows are compiled.
-- `tensors`: names of tensors, with the role that each means. It takes two long entries from
-  `positions` and `tokens`.
+- `tensors`: names of tensors, with the role that each means; those of quantized weights apart. It
+  takes two long entries from `positions` and `tokens`.
 - `general`: names of tensors that only say what kind of thing they are (`scale`, `proj`); asked last.
 - `adapters`, `affines`: the tensors of adapters (`lora_A`), and the gain and shift of a norm.
 - `state_spaces`: tensors of a state space, by what is beside them (`B` beside `log_step`).

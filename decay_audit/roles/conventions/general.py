@@ -110,9 +110,9 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         shape="vector",
         names=vocabulary(
             Convention(
-                words=("scale", "scaling"),
+                words=("scale", "scales", "scaling"),
                 source="torchvision.models.detection.ssd, transformers.models.clip, transformers.models.timesfm2_5",
-                matches=("scale_weight", "logit_scale", "scaling"),
+                matches=("scale_weight", "logit_scale", "scaling", "scales"),
                 near_misses=("rescaler_table",),
             ),
             Convention(

@@ -92,3 +92,13 @@ TIME_MIX = class_vocabulary(
     ),
 )
 """Beside a token shift: base values and bonuses of the recurrence."""
+
+TIME_MIX_FACTOR = class_vocabulary(
+    Convention(
+        words=("^w1$", "^w2$", "^a1$", "^a2$", "^v1$", "^v2$", "^g1$", "^g2$"),
+        source="RWKV-LM: RWKV_Tmix_x070 (Peng et al., 2025)",
+        matches=("w1", "w2", "a1", "a2", "v1", "v2", "g1", "g2"),
+        near_misses=("w0", "g", "a3"),
+    ),
+)
+"""Beside a token shift: the two factors of each matrix of low rank that a base value is added to."""

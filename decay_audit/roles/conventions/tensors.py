@@ -4,7 +4,7 @@ from decay_audit.roles.conventions.convention import Convention, NameMeaning, vo
 from decay_audit.roles.conventions.positions import POSITION, RELATIVE
 from decay_audit.roles.conventions.tokens import TOKEN
 
-LEAVES: tuple[NameMeaning, ...] = (
+QUANTIZED_LEAVES: tuple[NameMeaning, ...] = (
     NameMeaning(
         says="packed integers of a quantized weight, which no optimizer trains",
         role="linear_weight",
@@ -54,6 +54,10 @@ LEAVES: tuple[NameMeaning, ...] = (
             ),
         ),
     ),
+)
+"""Asked only where a tensor of the module has a dtype of quantized weights."""
+
+LEAVES: tuple[NameMeaning, ...] = (
     NameMeaning(
         says="of a state space",
         role="state_space",

@@ -238,8 +238,15 @@ def _operator_call(
         ),
         groups=values.get("groups", 1) if isinstance(values.get("groups", 1), int) else 1,
         squares=operator == "pow" and values.get("exponent") in (2, 2.0),
+        dimensions=_summed_dimensions(values) if operator == "sum" else (),
         consecutive_indices=operator in {"embedding", "index", "index_select"} and _consecutive_indices(values),
     )
+
+
+def _summed_dimensions(values: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the dimensions that a sum is taken over, counted from the last; () for a sum over all."""
+    tensor, dimensions = values["self"], values.get("dim") or ()
+    return tuple(dimension if dimension < 0 else dimension - tensor.dim() for dimension in dimensions)
 
 
 def _consecutive_indices(values: Mapping[str, Any]) -> bool:

@@ -26,6 +26,7 @@ from decay_audit.sources.trace.operators import (
 )
 from decay_audit.sources.trace.provenance import (
     DATA,
+    Factor,
     Operand,
     OperatorCall,
     Origin,
@@ -177,7 +178,7 @@ def _layer(call: OperatorCall) -> Propagation:
     learned = _has_parameters(inputs)
     if learned and call.operator in BATCH_NORMS:  # weight standardization of a convolution kernel
         return [], _derived(call, call.operands)
-    uses = _uses(call, weights, inputs[0], _grouping(call, inputs))
+    uses = _uses(call, weights, inputs[0], (*_grouping(call, inputs), *_square(inputs)))
     for operand in weights:  # the kernel may be a mixture of kernels with weights from data, or the output of a layer
         product_of = operand.provenance.product_of if operand.provenance else ()
         uses += _downstream_uses(call, "mixed", product_of, operand, inputs[0])
@@ -196,6 +197,10 @@ def _input_free(call: OperatorCall) -> frozenset[Tag]:
     """Return the tag `input_free` if the result of a layer does not depend on the model's input, else no tag."""
     depends_on_input = any(is_data(operand) and not has_tag(operand, "input_free") for operand in call.operands)
     return NO_TAGS if depends_on_input else INPUT_FREE
+
+
+def _square(inputs: Sequence[Operand]) -> tuple[str, ...]:
+    return ("square",) if any(has_tag(operand, "square") for operand in inputs) else ()
 
 
 def _grouping(call: OperatorCall, inputs: Sequence[Operand]) -> tuple[str, ...]:
@@ -228,7 +233,7 @@ def _elementwise(call: OperatorCall) -> Propagation:
         if _derives_from_parameters(operand)
         for use in _uses(call, [operand], largest, _relevant_tags(operand, largest))
     ]
-    uses += _find_downstream_uses(call, data)
+    uses += [*_find_downstream_uses(call, data), *_sums_of_products(call, data)]
     return uses, _data_provenance(call)
 
 
@@ -252,7 +257,14 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
     if not products or call.operator not in SUMMANDS:
         return [], _derived(call, call.operands, input_free)
     others = [operand for operand in call.operands if operand not in products]
-    return _uses(call, others, products[0], PRODUCT), _derived(call, products, input_free | PRODUCT)
+    # A weight to which a product of two factors is added goes on to where data meets it; so do the factors.
+    carried = [other for other in others if _wide(other.shape) > 1 and other.shape == products[0].shape]
+    uses = _uses(call, others, products[0], PRODUCT)
+    return uses, _derived(call, [*products, *carried], input_free | PRODUCT)
+
+
+def _wide(shape: tuple[int, ...]) -> int:
+    return sum(size > 1 for size in shape)
 
 
 def _find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
@@ -271,6 +283,31 @@ def _find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterat
         joins_scores = call.operator in SUMMANDS and any(has_tag(other, "scores") for other in siblings)
         if operand.slot in SCORE_BIAS_SLOTS or joins_scores:
             yield from _downstream_uses(call, "scores", provenance.product_of, operand, largest)
+
+
+def _factors(call: OperatorCall) -> tuple[Factor, ...]:
+    """Return the parameters that this call multiplies data with."""
+    if call.operator != "mul":
+        return ()
+    return tuple(
+        Factor(parameter=origin.parameter, shape=operand.shape, via=origin.via)
+        for operand, origin in _origins(*call.operands)
+    )
+
+
+def _sums_of_products(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
+    """Yield a use for each factor that varies along a dimension which this call sums over."""
+    for operand in data if call.operator == "sum" else ():
+        for factor in operand.provenance.factors if operand.provenance is not None else ():
+            if any(-size <= len(factor.shape) and factor.shape[size] > 1 for size in call.dimensions):
+                use = Use(
+                    operator=call.operator,
+                    slot="summed",
+                    shape=factor.shape,
+                    data_shape=operand.shape,
+                    via=factor.via,
+                )
+                yield factor.parameter, use
 
 
 def _downstream_uses(
@@ -308,6 +345,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
         statistic_shape=statistic_shape(data, tags),
         unscaled_id=provenances[0].value_id if scaled_by else unscaled_id,
         product_of=_product_parameters(call, data),
+        factors=_factors(call),
         scaled_by=scaled_by | (provenances[0].scaled_by if alone and operator in GAINS else frozenset()),
     )
 

@@ -31,6 +31,19 @@ class Origin(Struct, frozen=True, kw_only=True):
     via: tuple[str, ...] = ()
 
 
+class Factor(Struct, frozen=True, kw_only=True):
+    """A parameter that was multiplied with data, number by number.
+
+    Attributes:
+        shape: of the tensor that met the data.
+        via: the operators between the parameter and that tensor.
+    """
+
+    parameter: str
+    shape: tuple[int, ...]
+    via: tuple[str, ...] = ()
+
+
 class Provenance(Struct, frozen=True, kw_only=True):
     """What a tensor is computed from. A constant (a mask, a grid, a buffer) has no provenance.
 
@@ -43,6 +56,7 @@ class Provenance(Struct, frozen=True, kw_only=True):
         tags: what is known about its values; an operator drops the tags that no longer hold.
         product_of: the parameters whose product with data this is.
         scaled_by: the parameters that scale this data.
+        factors: the parameters that this is the elementwise product of data with, and how they met it.
         value_id: the id of these values.
         statistic_of: the id of the values whose square or statistic this is.
         statistic_shape: the shape of the statistic that this is or was divided by; () if unknown.
@@ -54,6 +68,7 @@ class Provenance(Struct, frozen=True, kw_only=True):
     tags: frozenset[Tag] = frozenset()
     product_of: frozenset[str] = frozenset()
     scaled_by: frozenset[str] = frozenset()
+    factors: "tuple[Factor, ...]" = ()
     value_id: int = 0
     statistic_of: int = 0
     statistic_shape: tuple[int, ...] = ()
@@ -96,6 +111,7 @@ def merge(first: Provenance | None, second: Provenance | None) -> Provenance | N
             tags=first.tags & second.tags,
             product_of=first.product_of & second.product_of,
             scaled_by=first.scaled_by & second.scaled_by,
+            factors=(),
             value_id=0,
             statistic_of=0,
             statistic_shape=(),
@@ -126,6 +142,7 @@ class OperatorCall(Struct, frozen=True, kw_only=True):
         index: its number in the pass; no two calls share it.
         groups: of a convolution; 1 for other operators.
         squares: it is a power with exponent 2.
+        dimensions: those that a sum is taken over, counted from the last: -1 and below.
         consecutive_indices: it is a lookup whose indices are known and go up by one.
     """
 
@@ -134,6 +151,7 @@ class OperatorCall(Struct, frozen=True, kw_only=True):
     index: int = 0
     groups: int = 1
     squares: bool = False
+    dimensions: tuple[int, ...] = ()
     consecutive_indices: bool = False
 
 

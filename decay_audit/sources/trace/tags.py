@@ -82,6 +82,7 @@ def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters:
     conditions: dict[Tag, bool] = {
         "input_free": all(has_tag(operand, "input_free") for operand in data),
         "mask": operator in COMPARISONS
+        or (operator == "scatter" and all(operand.slot == "index" for operand in data))  # a one-hot encoding
         or (operator in KEEPS_MASK and all(has_tag(operand, "mask") for operand in data)),
         "square": call.squares
         or by_itself

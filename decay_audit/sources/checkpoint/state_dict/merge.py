@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from decay_audit.model.inventory import ExcludedTensor
-from decay_audit.model.parameters import Owner, Parameter
+from decay_audit.model.parameters import Owner, Parameter, is_quantized
 from decay_audit.sources.checkpoint.contents import FileContents, MalformedError, Tensor
 from decay_audit.sources.checkpoint.state_dict.buffers import buffer_reason
 from decay_audit.sources.checkpoint.state_dict.canonical_names import CanonicalNames, sort_by_number
@@ -61,7 +61,8 @@ def merge(files: Sequence[FileContents]) -> MergedModel:
                 ties.setdefault(first, []).append(name)
     shapes = {name: tensor.shape for name, (_, tensor) in tensors.items()}
     shapes |= {name: shapes[first] for first, names in ties.items() for name in names}
-    owners = build_owner_tree(shapes, _module_types(files, canonical_names))
+    quantized = [name for name, (_, tensor) in tensors.items() if is_quantized(tensor.dtype)]
+    owners = build_owner_tree(shapes, _module_types(files, canonical_names), quantized)
     parameters, excluded = _split(tensors, ties, owners, files, canonical_names)
     excluded += [ExcludedTensor(name=name, reason=what) for file in files for name, what in file.non_tensors.items()]
     return MergedModel(

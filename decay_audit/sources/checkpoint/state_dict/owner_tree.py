@@ -1,9 +1,12 @@
 """The names of tensors become the tree of the modules that own them, as far as names show it."""
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from decay_audit.model.parameters import Owner
+from msgspec import Struct
+
+from decay_audit.model.parameters import BASE_LAYER, Owner
 from decay_audit.sources.checkpoint.contents import MalformedError
 
 Shape = tuple[int, ...]
@@ -13,24 +16,55 @@ _OWNERS_PER_TENSOR: Final = 4
 """A limit for damaged files: in a model modules are nested, but most tensors are in the same modules as others."""
 
 
-def build_owner_tree(shapes: Mapping[str, Shape], module_types: Mapping[str, str]) -> Mapping[str, Owner]:
+def build_owner_tree(
+    shapes: Mapping[str, Shape], module_types: Mapping[str, str], quantized: Collection[str] = ()
+) -> Mapping[str, Owner]:
     """Make an owner for each distinct prefix of a name, with the shapes of the tensors directly in it.
 
     Args:
         shapes: of all tensors, by name.
         module_types: class names by owner name, where known.
+        quantized: the names of those whose dtype is one of quantized weights.
 
     Raises:
         MalformedError: far more owners than tensors.
     """
-    by_prefix = _group_by_prefix(shapes)
+    contents = _Contents(
+        tensors=_group_by_prefix(shapes),
+        module_types=module_types,
+        quantized=_leaves_by_prefix(quantized),
+        adapting=_adapting(shapes),
+    )
     owners: dict[str, Owner] = {}
-    for prefix in by_prefix:
+    for prefix in contents.tensors:
         if prefix not in owners:
-            _add(prefix, by_prefix, module_types, owners)
+            _add(prefix, contents, owners)
         if len(owners) > _OWNERS_PER_TENSOR * len(shapes) + 1000:
             raise MalformedError("the names in it are nested more deeply than those of a model")
     return owners
+
+
+class _Contents(Struct, frozen=True, kw_only=True):
+    """What is known of the owners, by their names; `adapting` are those with a base layer in them."""
+
+    tensors: Mapping[str, Mapping[str, Shape]]
+    module_types: Mapping[str, str]
+    quantized: Mapping[str, frozenset[str]]
+    adapting: frozenset[str]
+
+
+def _leaves_by_prefix(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
+    leaves: dict[str, set[str]] = defaultdict(set)
+    for name in names:
+        prefix, _, leaf = name.rpartition(".")
+        leaves[prefix].add(leaf)
+    return {prefix: frozenset(own) for prefix, own in leaves.items()}
+
+
+def _adapting(names: Iterable[str]) -> frozenset[str]:
+    """Name the owners that hold a module called as the layer that adapters stand beside."""
+    part = f".{BASE_LAYER}."
+    return frozenset(f".{name}".rpartition(part)[0][1:] for name in names if part in f".{name}")
 
 
 def _group_by_prefix(shapes: Mapping[str, Shape]) -> Mapping[str, Mapping[str, Shape]]:
@@ -49,18 +83,19 @@ def _group_by_prefix(shapes: Mapping[str, Shape]) -> Mapping[str, Mapping[str, S
     return by_prefix
 
 
-def _add(
-    prefix: str,
-    by_prefix: Mapping[str, Mapping[str, Shape]],
-    module_types: Mapping[str, str],
-    owners: dict[str, Owner],
-) -> Owner:
+def _add(prefix: str, contents: _Contents, owners: dict[str, Owner]) -> Owner:
     """Add an owner, and before it the owners above it."""
     parent = None
     if prefix:
         parent_name = prefix.rpartition(".")[0]
-        parent = owners.get(parent_name) or _add(parent_name, by_prefix, module_types, owners)
-    types = (module_types[prefix],) if prefix in module_types else ()
-    tensors = by_prefix.get(prefix, _NO_TENSORS)
-    owner = owners[prefix] = Owner(name=prefix, types=types, parent=parent, tensors=tensors)
+        parent = owners.get(parent_name) or _add(parent_name, contents, owners)
+    types = (contents.module_types[prefix],) if prefix in contents.module_types else ()
+    owner = owners[prefix] = Owner(
+        name=prefix,
+        types=types,
+        parent=parent,
+        tensors=contents.tensors.get(prefix, _NO_TENSORS),
+        quantized=contents.quantized.get(prefix, frozenset()),
+        adapts=prefix in contents.adapting,
+    )
     return owner

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from decay_audit.model.parameters import Declaration, Owner, Parameter
+from decay_audit.model.parameters import BASE_LAYER, Declaration, Owner, Parameter, is_quantized
 from decay_audit.sources.module.walk.describe_module import (
     HOOKS,
     ModuleClass,
@@ -182,8 +182,16 @@ def _owner(visit: _Visit, module_class: ModuleClass, contents: ModelContents) ->
         parent=visit.parent,
         tensors=shapes_of(module),
         settings=settings,
+        quantized=_quantized_tensors(module),
+        adapts=BASE_LAYER in module._modules,
         declaration=_declaration(visit, module_class, contents),
     )
+
+
+def _quantized_tensors(module: nn.Module) -> frozenset[str]:
+    tensors = {**module._parameters, **module._buffers}
+    names = (name for name, tensor in tensors.items() if tensor is not None and is_quantized(str(tensor.dtype)[6:]))
+    return frozenset(names)
 
 
 def _declaration(visit: _Visit, module_class: ModuleClass, contents: ModelContents) -> Declaration | None:

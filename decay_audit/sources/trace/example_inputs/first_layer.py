@@ -73,7 +73,8 @@ def _first_arguments(model: nn.Module, name: str) -> list[ExampleInputs]:
     has_forward = type(model).forward is not nn.Module.forward
     matrix_shapes = _matrix_shapes(model) if has_forward else ()
     shapes = dict.fromkeys(shape for shape in matrix_shapes if shape not in _layer_shapes(first))
-    return [*ids, *of_layer, *(_tensor(shape, dtype, "matrix") for shape in shapes)]
+    of_matrix = [_tensor(shape, dtype, "matrix") for shape in shapes]
+    return [*ids, *of_layer, *of_matrix, *([_ids()] if has_forward and not ids else [])]
 
 
 def _is_numeric(tensor: torch.Tensor) -> bool:
@@ -99,9 +100,10 @@ def _layer_shapes(layer: nn.Module | None) -> list[Shape]:
 def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
     """Give features, sequences, images and volumes for each size of the first matrix, or of the first vector."""
     shapes = [tuple(parameter.shape) for parameter in model.parameters() if parameter.numel() > 1]
-    matrix = next((shape for shape in shapes if len(shape) > 1), shapes[0] if shapes else ())
+    matrix = next((shape for shape in shapes if len(shape) > 1), shapes[0] if shapes else (SIDE,))
     if len(matrix) > 3:  # a kernel
         yield (2, matrix[1], *(SIDE for _ in matrix[2:]))
+        matrix = (*matrix[2:], *matrix[:2])
     sizes = dict.fromkeys(size for size in reversed(matrix) if size > 1)
     for size in sizes:
         yield (2, LENGTH, size)

@@ -1,0 +1,62 @@
+"""A module in, what was observed of its parameters out, in a form that a file can hold: judging it takes a moment."""
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+from torch import nn
+
+from benchmarks.field.dataflow import meetings
+from benchmarks.field.inputs import accepted_inputs, as_trace_text
+from benchmarks.zoo_readings import Reading, taken
+from decay_audit import Inventory, classify, read
+from decay_audit.model.parameters import Use
+from decay_audit.roles.words import Classified
+from decay_audit.sources.trace import make_example_inputs, trace, trace_automatically, with_uses
+
+
+class ObservedModule(Struct, frozen=True, kw_only=True):
+    """One module class that was built and run.
+
+    Attributes:
+        reading: its parameters, with the uses of a trace with the input.
+        default_uses: by name, the uses of the automatic trace.
+        deeds: by name, what the parameters do in a real forward pass.
+        trace: the input, as it is written for `--trace`.
+    """
+
+    reading: Reading
+    default_uses: dict[str, tuple[Use, ...]]
+    deeds: dict[str, tuple[str, ...]]
+    trace: str
+
+
+def has_own_parameters(model: nn.Module) -> bool:
+    """Whether a class outside torch.nn holds a parameter of its own."""
+    return any(not parameter.owner.types[0].startswith("torch.nn.") for parameter in read(model).parameters)
+
+
+def observe(model: nn.Module) -> ObservedModule | None:
+    """Run a module for real and traced; None if no real input was found."""
+    args = accepted_inputs(model)
+    if args is None:
+        return None
+    text = as_trace_text(args)
+    deeds = {name: tuple(sorted({meeting.deed for meeting in seen})) for name, seen in meetings(model, args).items()}
+    inventory = read(model)
+    traced = with_uses(inventory, trace(model, make_example_inputs(model, text, {})))
+    return ObservedModule(
+        reading=taken(type(model).__qualname__, traced, {}),
+        default_uses=_default_uses(model, inventory, classify(inventory)),
+        deeds=deeds,
+        trace=text,
+    )
+
+
+def _default_uses(
+    model: nn.Module, inventory: Inventory, structure: Iterable[Classified]
+) -> dict[str, tuple[Use, ...]]:
+    names = {item.parameter.name for item in structure if item.confidence != "certain"}
+    if not names:
+        return {}
+    traced = trace_automatically(model, inventory, names).inventory
+    return {parameter.raw_name: parameter.uses for parameter in traced.parameters if parameter.uses is not None}

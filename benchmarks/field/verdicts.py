@@ -1,0 +1,97 @@
+"""An observed module in, a verdict for each parameter out: its role three times, and what its dataflow allows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from benchmarks.field.dataflow import ROLES_OF_DEED
+from benchmarks.field.observe import ObservedModule
+from decay_audit import classify
+from decay_audit.roles.words import Classified, Confidence, Role
+
+DECAYED: frozenset[Role] = frozenset(
+    {"conv_weight", "linear_weight", "recurrent_weight", "embedding", "adapter_weight", "unclassified"}
+)
+"""What the default ruleset decays."""
+
+
+class Answer(Struct, frozen=True):
+    """A role, how far it can be trusted, and the strongest evidence."""
+
+    role: Role
+    confidence: Confidence
+    evidence: str
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """One parameter.
+
+    Attributes:
+        accepted: the roles that its dataflow allows; () if the dataflow does not tell.
+        by_class: torch.nn classes tell its role: its class is derived from one.
+    """
+
+    owner: str
+    name: str
+    shape: tuple[int, ...]
+    deeds: tuple[str, ...]
+    accepted: tuple[Role, ...]
+    by_class: bool
+    structure: Answer
+    default: Answer
+    traced: Answer
+
+    @property
+    def decays(self) -> bool | None:
+        """Whether its dataflow asks for decay; None if the accepted roles are decided differently."""
+        decisions = {role in DECAYED for role in self.accepted}
+        return decisions.pop() if len(decisions) == 1 else None
+
+    def is_right(self, answer: Answer) -> bool:
+        """Whether an answer is among the accepted roles."""
+        return answer.role in self.accepted
+
+    def is_wrong(self, answer: Answer) -> bool:
+        """Whether an answer names a role that is not accepted."""
+        return answer.role != "unclassified" and not self.is_right(answer)
+
+    def decides_wrongly(self, answer: Answer) -> bool:
+        """Whether the default ruleset decides it differently than its dataflow asks for."""
+        return self.decays is not None and (answer.role in DECAYED) != self.decays
+
+
+def verdicts(observed: ObservedModule) -> tuple[Verdict, ...]:
+    """Judge the parameters of a module whose classes are outside torch.nn."""
+    traced = observed.reading.restored()
+    structure = classify(replace(parameter, uses=None) for parameter in traced)
+    default = classify(replace(item, uses=observed.default_uses.get(item.raw_name)) for item in traced)
+    return tuple(
+        _verdict(answers, observed.deeds.get(answers[0].parameter.raw_name, ()))
+        for answers in zip(structure, default, classify(traced), strict=True)
+        if not answers[0].parameter.owner.types[0].startswith("torch.nn.")
+    )
+
+
+def _verdict(answers: Sequence[Classified], deeds: tuple[str, ...]) -> Verdict:
+    parameter = answers[0].parameter
+    judged = bool(deeds) and all(deed in ROLES_OF_DEED for deed in deeds)
+    accepted: set[Any] = set().union(*(ROLES_OF_DEED[deed] for deed in deeds)) if judged else set()
+    structure, default, traced = map(_answer, answers)
+    return Verdict(
+        owner=parameter.owner.types[0],
+        name=parameter.leaf,
+        shape=parameter.shape,
+        deeds=deeds,
+        accepted=tuple(sorted(accepted)),
+        by_class=any(evidence.kind == "owner" for evidence in answers[0].evidence),
+        structure=structure,
+        default=default,
+        traced=traced,
+    )
+
+
+def _answer(classified: Classified) -> Answer:
+    first = classified.evidence[0] if classified.evidence else None
+    return Answer(classified.role, classified.confidence, f"{first.kind}: {first.detail}" if first else "nothing")
