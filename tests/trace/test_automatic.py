@@ -141,6 +141,26 @@ def test_the_first_matrix_gives_the_size_of_sequences_and_images(model: nn.Modul
     assert [item.role for item in classify(traced.inventory)] == ["linear_weight", "bias"]
 
 
+class Patches(nn.Module):
+    """Cuts an image into patches itself, so that its first layer is a linear one."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.embed, self.theta = nn.Linear(channels * 64, 12), nn.Parameter(torch.zeros(1, 16, 12))
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = x.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
+        return self.embed(patches) + self.theta
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_size_of_flattened_patches_gives_images(channels: int) -> None:
+    model = Patches(channels)
+    traced = trace_automatically(model, read(model), {"theta"})
+    assert traced.failure == ""
+    assert {item.parameter.name: item.role for item in classify(traced.inventory)}["theta"] == "position_embedding"
+
+
 class ByIds(nn.Module):
     """Indexes a table that is no nn.Embedding."""
 

@@ -5,6 +5,7 @@ Knows torch.
 
 import inspect
 from collections.abc import Iterator, Sequence
+from math import isqrt
 
 import torch
 from msgspec.structs import replace
@@ -90,11 +91,20 @@ def _layer_shapes(layer: nn.Module | None) -> list[Shape]:
         case nn.Conv3d():
             return [(1, layer.in_channels, 16, side, side) for side in (224, 112, 32)]
         case nn.Linear():
-            return [(2, layer.in_features), (2, TOKENS, layer.in_features)]
+            return [(2, layer.in_features), (2, TOKENS, layer.in_features), *_patched_images(layer.in_features)]
         case nn.RNNBase():
             return [(2, TOKENS, layer.input_size)]
         case _:
             return []
+
+
+def _patched_images(features: int) -> list[Shape]:
+    """Give images whose square patches have so many values: a layer may take flattened patches."""
+    for channels in (3, 1):
+        side = isqrt(features // channels)
+        if side > 1 and channels * side**2 == features:
+            return [(1, channels, size, size) for size in (224, 32, 64, 256, 8 * side)]
+    return []
 
 
 def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
