@@ -150,7 +150,7 @@ class Patches(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         patches = x.unfold(2, 8, 8).unfold(3, 8, 8).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
-        return self.embed(patches) + self.theta
+        return self.embed(patches) + self.theta  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
