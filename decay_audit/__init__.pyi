@@ -11,6 +11,7 @@ from .api.functions import (
 from .api.options import DEFAULT_RULES as DEFAULT_RULES
 from .checks.codes import Finding as Finding
 from .errors import DecayAssertionError as DecayAssertionError, DecayAuditError as DecayAuditError
+from .integrations.watching import watch as watch
 from .model.inventory import Inventory as Inventory
 from .model.parameters import Owner as Owner, Parameter as Parameter
 from .reports.report import Report as Report

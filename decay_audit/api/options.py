@@ -234,6 +234,10 @@ class RunOptions(Struct, frozen=True, kw_only=True):
             metavar="gpu,world,data",
         ),
     ] = ()
+    watch: Annotated[bool, Option("Script", "Do not stop it: train on, and print a line when a group changes.")] = False
+    scratch: Annotated[
+        bool, Option("Script", "Run in a temporary copy of the current folder: what the script writes is dropped.")
+    ] = False
     list_: Annotated[bool, Option("Script", "Only list its models and optimizers, and where they are made.")] = False
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.records import Record, ScriptError
 from decay_audit.optimizers import recorded
 from decay_audit.reports.report import Report
-from decay_audit.sources.run import facts, grouping, inventory, launch, read_records
+from decay_audit.sources.run import facts, grouping, inventory, launch, read_records, written_files
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_QUOTE = 200
+_WITHOUT_A_STEP = "the script ended without a step; this is what it had made"
 
 
 class ScriptRun(Struct, frozen=True, kw_only=True):
@@ -35,6 +37,8 @@ class ScriptRun(Struct, frozen=True, kw_only=True):
 
     Attributes:
         words: a script and its arguments, a module and its arguments, or a command.
+        watch: train on, and say each change of the groups.
+        scratch: run in a copy of the folder.
         until: `made`, `first-step`, a number of steps, or `end`.
     """
 
@@ -43,6 +47,8 @@ class ScriptRun(Struct, frozen=True, kw_only=True):
     until: str = "first-step"
     timeout: float | None = None
     pretend: tuple[str, ...] = ()
+    scratch: bool = False
+    watch: bool = False
     folder: Path = Path()
 
 
@@ -50,7 +56,7 @@ class ScriptResult(Struct, frozen=True, kw_only=True, eq=False):
     """The models and optimizers that a command made, and how it ended.
 
     Attributes:
-        moments: one sentence for each record: where it was stopped, or what ended it.
+        moments: where each process was stopped or what ended it, what was pretended, and what the script wrote.
     """
 
     reports: tuple[Report, ...]
@@ -67,32 +73,50 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         KeyboardInterrupt: the user interrupted it.
     """
     command = launch.command_for(script.words, as_module=script.as_module)
-    with tempfile.TemporaryDirectory(prefix="decay-audit-") as name:
+    with tempfile.TemporaryDirectory(prefix="decay-audit-") as name, _place(script) as place:
         folder = Path(name)
+        before = written_files.state_of(place)
         ended = launch.run(
             launch.Launch(
                 command=command,
-                folder=script.folder,
+                folder=place,
                 records=folder,
-                settings={"until": script.until, "pretend": script.pretend},
+                settings={"until": script.until, "watch": script.watch, "pretend": script.pretend},
                 timeout=script.timeout,
             )
         )
         reached = read_records.read(folder)
+        written = "" if script.scratch else written_files.written(before, written_files.state_of(place))
     records = [record for record in reached.records if record.optimizers]
     if not records:
         raise _nothing_made(script, command, ended, reached)
     distinct = [*_distinct(records)]
-    reports = [made for record in distinct for made in _reports(record, request, several=len(distinct) > 1)]
+    reports = [made for record in distinct for made in reports_of(record, request, several=len(distinct) > 1)]
     return ScriptResult(
         reports=tuple(reports),
         records=tuple(records),
         ended=ended,
-        moments=tuple(dict.fromkeys(_moment(record, ended) for record in distinct)),
+        moments=(
+            *dict.fromkeys(_moment(record, ended) for record in distinct),
+            *dict.fromkeys(note for record in records for note in record.notes),
+            *([written] if written else []),
+        ),
     )
 
 
-def _reports(record: Record, request: Request, *, several: bool) -> Iterator[Report]:
+@contextmanager
+def _place(script: ScriptRun) -> Iterator[Path]:
+    """The folder to run in: the script's, or a copy of it that is removed afterwards."""
+    if not script.scratch:
+        yield script.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="decay-audit-scratch-") as name:
+        written_files.copy(script.folder, Path(name))
+        yield Path(name)
+
+
+def reports_of(record: Record, request: Request, *, several: bool) -> Iterator[Report]:
+    """Audit each model of a record; `several` records are told apart by their ranks."""
     audits = grouping.together(record)
     for audited in audits:
         program = Path(record.arguments[0]).name if record.arguments and record.arguments[0] else "script"
@@ -134,7 +158,8 @@ def _moment(record: Record, ended: "LaunchResult") -> str:
         return f"the script ended before it trained: {_quote(record.error)}"
     if ended.timed_out:
         return "the script did not begin to train in time; this is what it had made until then"
-    return "the script ended without a step; this is what it had made"
+    steps = count_noun(record.steps, "step")
+    return f"the script ended after {steps}; this is what it had made" if record.steps else _WITHOUT_A_STEP
 
 
 def _quote(error: ScriptError) -> str:

@@ -3,6 +3,7 @@
     training       one audit when training starts: what both callbacks do
     lightning      the callback for Lightning
     trainer        the callback for transformers' Trainer
+    watching       `decay_audit.watch()`: the same in any script or notebook
     pytest_plugin  the fixture `decay_audit`
 
 Lightning, transformers and pytest are each imported in one of these modules only.

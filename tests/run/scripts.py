@@ -262,3 +262,33 @@ model = Gated()
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
 loop(model, optimizer)
 """
+
+CHANGES_LATER = """
+from net import *
+model = Net()
+optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.01)
+for step in range(6):
+    model(torch.randn(3, 4)).pow(3).sum().backward()
+    optimizer.step()
+    if step == 1:
+        optimizer.param_groups[0]["weight_decay"] = 0.2
+    if step == 3:
+        optimizer.param_groups[0]["lr"] = 1e-5
+"""
+
+WRITES = (
+    """
+import os
+os.makedirs("runs/1")
+open("runs/1/log", "w").close()
+"""
+    + FLAT
+)
+
+ASKS_THE_TERMINAL = (
+    """
+import os
+rows, columns = os.popen("stty size").read().split()
+"""
+    + FLAT
+)

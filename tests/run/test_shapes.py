@@ -198,3 +198,69 @@ def test_parameters_without_a_gradient_and_with_one_of_zero_are_told_apart(folde
         ("unused.weight", "unused.bias"): "no gradient",
         ("branch.weight", "branch.bias"): "a gradient of exactly zero",
     }
+
+
+def test_watching_trains_on_and_says_each_change(folder: Path) -> None:
+    made = run(folder, scripts.CHANGES_LATER, before=("--watch",))
+    assert "step 2: group 0 of AdamW: weight_decay 0.01 became 0.2" in made.stderr
+    assert "step 4: group 0 of AdamW: lr x weight_decay 0.02 became 2e-06" in made.stderr
+    assert (
+        "DA803 warning group 0 of AdamW changed after the optimizer was made: weight_decay 0.01 became 0.2"
+        in made.stdout
+    )
+    assert "the script ended after 6 steps" in made.stderr
+
+
+def test_a_script_can_watch_itself(folder: Path) -> None:
+    armed = "import decay_audit, logging; logging.basicConfig(level=logging.INFO); decay_audit.watch()"
+    (folder / "train.py").write_text(armed + scripts.CHANGES_LATER)
+    made = subprocess.run([sys.executable, "train.py"], cwd=folder, capture_output=True, text=True, check=True)
+    assert "WARNING:decay_audit:decay-audit train.py:model: 1 error in 4 parameters" in made.stderr
+    assert "step 2: group 0 of AdamW: weight_decay 0.01 became 0.2" in made.stderr
+
+
+def test_what_a_script_writes_is_listed_and_dropped_with_scratch(folder: Path) -> None:
+    assert "the script wrote" not in run(folder, scripts.WRITES, before=("--scratch",)).stderr
+    assert not (folder / "runs").exists()
+    assert "the script wrote 1 file: runs/" in run(folder, scripts.WRITES).stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+def test_a_script_may_ask_its_terminal(folder: Path) -> None:
+    (folder / "train.py").write_text(scripts.ASKS_THE_TERMINAL)
+    _, terminal = os.openpty()
+    command = [sys.executable, "-m", "decay_audit", "run", "train.py"]
+    made = subprocess.run(
+        command, cwd=folder, stdin=terminal, capture_output=True, text=True, env=clean_environment(), timeout=200
+    )
+    assert made.stdout.startswith(f"DA101 error   {DECAYED}"), made.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere.py"], "no such script: nowhere.py"),
+        (["no-such-command"], "cannot run no-such-command"),
+        (["--until", "soon", "train.py"], "--until soon"),
+        (["--pretend", "time", "train.py"], "--pretend time"),
+        (["net.txt"], "cannot run net.txt"),
+        ([sys.executable, "-c", "pass"], "did not import torch (exit code 0)"),
+    ],
+)
+def test_what_cannot_be_run_is_one_clear_message(folder: Path, words: list[str], message: str) -> None:
+    (folder / "net.txt").write_text("not Python")
+    made = process(folder, *words)
+    assert (made.returncode, made.stdout) == (2, "")
+    assert message in made.stderr
+    assert "Traceback" not in made.stderr
+
+
+def test_the_users_own_sitecustomize_runs_too_and_may_fail(folder: Path) -> None:
+    (folder / "own").mkdir()
+    (folder / "own" / "sitecustomize.py").write_text("open('ran', 'w').close(); raise RuntimeError('broken')")
+    (folder / "train.py").write_text(scripts.FLAT)
+    made = process(
+        folder, "train.py", PYTHONPATH=os.pathsep.join([str(folder / "own"), os.environ.get("PYTHONPATH", "")])
+    )
+    assert made.stdout.startswith(f"DA101 error   {DECAYED}"), made.stderr
+    assert (folder / "ran").exists()

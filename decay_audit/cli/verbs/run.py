@@ -46,6 +46,8 @@ def run(
         until=_until(how.until),
         timeout=how.timeout,
         pretend=_pretended(how.pretend),
+        scratch=how.scratch,
+        watch=how.watch,
     )
     result = api.run_script(script, api.request_for("", options))
     if how.list_:

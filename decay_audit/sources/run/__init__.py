@@ -6,11 +6,12 @@
     grouping       a Record -> the models and optimizers that belong to one audit together
     inventory      recorded models -> an Inventory
     facts          what changed since the optimizers were made, and what the first gradients did not reach
+    written_files  which files the script wrote, and a copy of its folder to run in
     find_optimizers   a folder of Python files -> the places that make optimizers; nothing is run
 
 `optimizers.recorded` makes Observations of the recorded optimizers. Knows no torch, no role and no rule.
 """
 
-from decay_audit.sources.run import facts, grouping, inventory, launch, read_records
+from decay_audit.sources.run import facts, grouping, inventory, launch, read_records, written_files
 
-__all__ = ["facts", "grouping", "inventory", "launch", "read_records"]
+__all__ = ["facts", "grouping", "inventory", "launch", "read_records", "written_files"]

@@ -23,9 +23,20 @@ def training_facts(record: Record, audited: AuditGroup, names: Mapping[int, str]
     return TrainingFacts(
         without_gradient=with_gradient("none"),
         zero_gradient=with_gradient("zero"),
-        changes=tuple(change for name, optimizer in audited.optimizers for change in _changes(name, optimizer, names)),
+        changes=tuple(
+            change
+            for name, optimizer in audited.optimizers
+            for change in _changes(_class_name(name, optimizer, audited), optimizer, names)
+        ),
         steps=record.steps,
     )
+
+
+def _class_name(name: str, optimizer: RecordedOptimizer, audited: AuditGroup) -> str:
+    """The class of an optimizer; with the optimizer's own name where several are of that class."""
+    kind = optimizer.chain[0].type
+    alike = [other for _, other in audited.optimizers if other.chain[0].type == kind]
+    return kind if len(alike) == 1 else f"{kind} {name}"
 
 
 def _changes(name: str, optimizer: RecordedOptimizer, names: Mapping[int, str]) -> Iterator[GroupChange]:

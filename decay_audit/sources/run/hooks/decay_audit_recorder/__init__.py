@@ -10,6 +10,7 @@
     plain         one value as plain data
     training      hooks on backward() and step(): the script is stopped where its training starts
     pretend_gpu, pretend_world, pretend_data   what the script needs and the machine does not have
+    watch         with --watch: the script trains on, and each change of its groups is said
     ending        hooks on the end of the process: its error, its exit code, and the last writing
 
 It runs in the script's own environment: Python 3.8 or newer, torch 1.8 or newer, the standard library, and nothing of

@@ -94,18 +94,41 @@ def living() -> List[SeenOptimizer]:
     return [seen for seen in alive if id(seen.reference()) not in inside]
 
 
-def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None) -> bool:
+def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None, stepping: Any = None) -> bool:
     """Write the record of this process. Nothing is written where no optimizer exists any more.
 
     Returns:
         Whether the record has optimizers.
     """
     global _WRITTEN_AT, _WRITING_TOOK
+    started = time.time()
+    made = document(status, moment, stepping, error)
+    if not made["optimizers"] and os.path.exists(_path("record")):
+        _write("ending", {"status": status, "moment": moment, "error": error})  # the record of what was made stays
+    else:
+        _write("record", made)
+    _WRITTEN_AT = time.time()
+    _WRITING_TOOK = _WRITTEN_AT - started
+    return bool(made["optimizers"])
+
+
+def document(
+    status: str, moment: str = "", stepping: Any = None, error: Optional[Dict[str, Any]] = None
+) -> Dict[str, Any]:
+    """Describe all that was seen, as plain data.
+
+    Args:
+        stepping: the optimizer whose first step is about to be taken; gradients are described then.
+    """
+    global STEPPING
     from . import describe
 
-    started = time.time()
-    seen = living()
-    document: Dict[str, Any] = {
+    STEPPING = stepping
+    try:
+        described = describe.describe(living(), variables.caller())
+    finally:
+        STEPPING = None
+    return {
         "version": VERSION,
         "pid": os.getpid(),
         "rank": _number("RANK", 0),
@@ -121,20 +144,8 @@ def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None)
         "steps": STEPS,
         "optimizers_made": len(OPTIMIZERS),
         "notes": NOTES,
+        **described,
     }
-    document.update(describe.describe(seen, variables.caller()))
-    if not seen and os.path.exists(_path("record")):
-        _add_ending({"status": status, "moment": moment, "error": error})
-    else:
-        _write("record", document)
-    _WRITTEN_AT = time.time()
-    _WRITING_TOOK = _WRITTEN_AT - started
-    return bool(seen)
-
-
-def _add_ending(ending: Dict[str, Any]) -> None:
-    """The optimizers are gone: keep what was written of them when they were made, and say how the script ended."""
-    _write("ending", ending)
 
 
 def _number(variable: str, default: int) -> int:

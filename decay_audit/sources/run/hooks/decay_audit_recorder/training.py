@@ -13,7 +13,7 @@ from typing import Any, Callable, Set
 
 import torch
 
-from . import choose, recording, settings
+from . import choose, recording, settings, watch
 
 _SECONDS_TO_END = 10.0
 _MAX_SWALLOWED = 3
@@ -71,6 +71,9 @@ def _before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
         return  # without gradients and without a closure, a step changes nothing
     if settings.steps_before_stop() <= recording.STEPS:
         stop("step", optimizer)
+    if settings.WATCH:
+        recording.IN_BACKWARD = _IN_BACKWARD
+        watch.before_step(optimizer)
     recording.STEPS += 1
 
 
@@ -118,9 +121,7 @@ def stop(moment: str, optimizer: Any = None) -> None:
     STOPPED += 1
     if STOPPED == 1:
         recording.IN_BACKWARD = _IN_BACKWARD
-        recording.STEPPING = optimizer
-        recording.write("stopped", moment)
-        recording.STEPPING = None
+        recording.write("stopped", moment, stepping=optimizer)
         settings.mark_reached("stop")
         _end_later()
     elif STOPPED > _MAX_SWALLOWED:

@@ -1,0 +1,57 @@
+"""`decay_audit.watch()`: audit the optimizers of this script or notebook right before their first step."""
+
+import json
+import logging
+from typing import Any
+
+import msgspec
+
+from decay_audit.api.options import DEFAULT_RULES
+from decay_audit.api.request import Request
+from decay_audit.checks import selected_codes
+from decay_audit.integrations.training import LOGGER, rank
+from decay_audit.model.records import Record
+
+_armed: list[Request] = []
+
+
+def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, ignore: tuple[str, ...] = ()) -> None:
+    """Watch the optimizers that are made from now on; log a verdict for each model before the first step.
+
+    Call it before the optimizers are made. Changes of their groups in later steps are written on standard error.
+
+    Args:
+        rules: a preset, or a YAML file.
+        weight_decay: the base coefficient; None takes the one that the optimizer uses.
+        ignore: prefixes of codes that do not count.
+    """
+    from decay_audit.sources.run.hooks.decay_audit_recorder import (
+        asked,
+        construction,
+        settings,
+        training,
+        watch as recorder_watch,
+    )
+
+    request = Request(rules=rules, weight_decay=weight_decay, ignore=ignore)
+    if not _armed:
+        settings.WATCH = True
+        asked.set_hooks()
+        construction.set_hooks()
+        training.set_hooks()
+        recorder_watch.AT_FIRST_STEP.append(_log)
+    _armed[:] = [request]
+
+
+def _log(optimizer: Any) -> None:  # noqa: ANN401 - of any class
+    from decay_audit import reports
+    from decay_audit.api.running import reports_of
+    from decay_audit.sources.run.hooks.decay_audit_recorder import recording
+
+    record = msgspec.json.decode(
+        json.dumps(recording.document("running", "step", optimizer), default=repr), type=Record
+    )
+    for report in reports_of(record, _armed[-1], several=False):
+        if rank() == 0:
+            level = logging.WARNING if selected_codes.has_failure(report.findings, "warning") else logging.INFO
+            LOGGER.log(level, "decay-audit %s: %s", report.inventory.target, reports.verdict(report))

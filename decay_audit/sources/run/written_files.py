@@ -1,0 +1,84 @@
+"""Which files a script wrote into its folder, and a copy of the folder to run in instead."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from decay_audit.errors import DecayAuditError
+from decay_audit.text import count_noun, first_few
+
+_MOST = 50_000
+"""With more files than these, nothing is listed: a folder of data takes too long to read."""
+_LISTED = 5
+_SKIPPED = frozenset({".git", "__pycache__", "node_modules"})
+_LARGE = 20_000_000
+"""Files of this size are linked and not copied."""
+
+State = Mapping[str, tuple[int, int]]
+"""For each file, by its path from the folder, its time of change and its size."""
+
+
+def state_of(folder: Path) -> State | None:
+    """Read the state of all files in a folder; None if there are too many."""
+    state: dict[str, tuple[int, int]] = {}
+    for path in _files(folder):
+        if len(state) > _MOST:
+            return None
+        try:
+            status = path.lstat()
+        except OSError:
+            continue
+        state[os.path.relpath(path, folder)] = (status.st_mtime_ns, status.st_size)
+    return state
+
+
+def written(before: State | None, after: State | None) -> str:
+    """Say which files are new or changed; "" if none is, or if the folder was not read."""
+    if before is None or after is None:
+        return ""
+    names = sorted(name for name, status in after.items() if before.get(name) != status)
+    places = list(dict.fromkeys(_new_folder(name, before) for name in names))
+    return f"the script wrote {count_noun(len(names), 'file')}: {first_few(places, _LISTED)}" if names else ""
+
+
+def _new_folder(name: str, before: State) -> str:
+    """The outermost folder of a file that was not there before; the file itself if its folder was."""
+    parts = Path(name).parts
+    for length in range(1, len(parts)):
+        prefix = f"{Path(*parts[:length])}{os.sep}"
+        if not any(known.startswith(prefix) for known in before):
+            return prefix
+    return name
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name not in _SKIPPED]
+        yield from (Path(parent) / name for name in names)
+
+
+def copy(folder: Path, destination: Path) -> None:
+    """Copy a folder to run in; large files are linked.
+
+    Raises:
+        DecayAuditError: it cannot be copied.
+    """
+    try:
+        shutil.copytree(
+            folder,
+            destination,
+            symlinks=True,
+            ignore=shutil.ignore_patterns(*_SKIPPED),
+            copy_function=_copy_or_link,
+            dirs_exist_ok=True,
+        )
+    except (OSError, shutil.Error) as error:
+        raise DecayAuditError(f"--scratch cannot copy this folder: {error}", "run without --scratch") from error
+
+
+def _copy_or_link(source: str, destination: str) -> str:
+    if Path(source).stat().st_size < _LARGE:
+        return shutil.copy2(source, destination)
+    Path(destination).symlink_to(Path(source).resolve())
+    return destination
