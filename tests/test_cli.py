@@ -183,7 +183,7 @@ def test_a_failed_run_leaves_the_output_file_as_it_was(folder: Path) -> None:
     assert runner.invoke(app, ["inspect", "nett.py", "--output", "report.json"]).exit_code == 2
     assert output.read_text() == "before"
     assert runner.invoke(app, ["inspect", "net.py", "--format", "json", "--output", "report.json"]).exit_code == 0
-    assert json.loads(output.read_text())["schema_version"] == 1
+    assert json.loads(output.read_text())["schema_version"] == 2
     assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["net.py", "report.json"]
 
 

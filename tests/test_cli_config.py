@@ -4,9 +4,11 @@ import json
 import shlex
 from pathlib import Path
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
+from decay_audit import reports
 from decay_audit.cli import app
 from tests.test_cli import DECAYED, MODEL, process
 
@@ -262,3 +264,17 @@ def test_github_annotations_come_with_the_summary_of_the_job(folder: Path, monke
     assert summary.read_text() == "before\n"
     assert runner.invoke(app, [*check, "-f", "github"]).stdout.startswith("::error file=net.py,title=DA101")
     assert summary.read_text().startswith("before\n### net.py:Net\n")
+
+
+def test_in_json_an_error_is_a_document_too(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(BROKEN)
+    documents = json.loads(runner.invoke(app, ["check", "-f", "json"]).stdout)
+    jsonschema.validate(documents, reports.schema())
+    assert [document["error"]["message"] if "error" in document else "" for document in documents][0::3] == [
+        "no such file: gone.py",
+        documents[3]["error"]["message"],
+    ]
+    for verb in ("check", "inspect"):
+        alone = runner.invoke(app, [verb, "gone.py", "-f", "json"])
+        assert (alone.exit_code, json.loads(alone.stdout)["error"]["message"]) == (2, "no such file: gone.py")
+        assert "error: no such file: gone.py" in alone.stderr

@@ -1,7 +1,8 @@
 """Reports are written: to standard output, or to a file for each `--output`, each in the format of its suffix."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,20 @@ def _format(path: str, asked: Format) -> Format:
             f"leave out --format, or write the {asked.value} to another file",
         )
     return accepted[0] if asked is Format.TEXT else asked
+
+
+@contextmanager
+def error_document(target: str, output: OutputOptions) -> Iterator[None]:
+    """Write the document of an error in the block to standard output, if JSON goes there. Files stay as they are."""
+    written = formats(output)
+    try:
+        yield
+    except DecayAuditError as error:
+        from decay_audit import reports
+
+        if (screen.STANDARD_OUTPUT, Format.JSON) in written:
+            screen.write(reports.render_error(target, error, Format.JSON))
+        raise
 
 
 def write(render: Render, output: OutputOptions) -> None:

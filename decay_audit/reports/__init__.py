@@ -40,6 +40,7 @@ __all__ = [
     "render_code",
     "render_comparison",
     "render_conformance",
+    "render_error",
     "render_explanation",
     "render_findings",
     "render_matches",
@@ -106,6 +107,15 @@ def render_findings(report: Report, format: Format | str = Format.TEXT, options:
     from decay_audit.reports.terminal import text
 
     return text.render_findings(report, options)
+
+
+def render_error(target: str, error: DecayAuditError, format: Format | str) -> str:  # noqa: A002
+    """Render what stands in a document in place of a report that could not be made; "" where a format has no such."""
+    if Format(format) is not Format.JSON:
+        return ""
+    from decay_audit.reports.formats import as_json
+
+    return as_json.render_error(target, error)
 
 
 def verdict(report: Report) -> str:

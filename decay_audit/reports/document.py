@@ -5,18 +5,22 @@ The JSON Schema is made from these values, and CSV has the fields of a parameter
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
+from decay_audit.checks.codes import Finding
+from decay_audit.checks.lock.entries import hash_ruleset
+from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Severity
 from decay_audit.model.inventory import SourceKind
 from decay_audit.model.observations import Movement, Observation, Optimizer, Origin, Semantics
 from decay_audit.reports import totals
 from decay_audit.reports.finding_summary import notes
 from decay_audit.reports.report import Report
-from decay_audit.roles.words import Confidence, EvidenceKind, Layer, Role
+from decay_audit.roles.words import CONFIDENCES, Confidence, EvidenceKind, Layer, Role
 from decay_audit.rulesets.plan import DEFAULT, Decision, Plan
 
 Natural = Annotated[int, Meta(ge=0)]
@@ -147,8 +151,19 @@ class OptimizerRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     origin: Origin
 
 
+class FixRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to mend a finding: a command that can be run as it is, or an edit in words."""
+
+    kind: Literal["command", "edit"]
+    text: str
+
+
 class FindingRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One difference, with every parameter that it concerns."""
+    """One difference, with every parameter that it concerns.
+
+    `where` is a rule, a line (file:line) or a group. `confidence` is the lowest of the roles of the parameters.
+    `exception` is the reason for which the project accepts the finding; null for one that counts.
+    """
 
     code: str
     severity: Severity
@@ -156,12 +171,25 @@ class FindingRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     message: str
     expected: str
     found: str
+    where: str
+    fix: FixRecord | None
+    confidence: Confidence | None
+    exception: str | None
+
+
+class Versions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What made the report: versions of the programs, and a hash of the content of the ruleset."""
+
+    decay_audit: str
+    torch: str | None
+    ruleset: str
 
 
 class ReportDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A report of decay-audit."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
+    versions: Versions
     target: str
     source: SourceRecord
     ruleset: RuleSetRecord
@@ -173,11 +201,27 @@ class ReportDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     notes: tuple[str, ...]
 
 
+class ErrorRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why there is no report, and how to go on."""
+
+    message: str
+    hint: str | None
+
+
+class ErrorDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stands in place of a report that could not be made (exit code 2)."""
+
+    schema_version: Literal[2]
+    target: str
+    error: ErrorRecord
+
+
 def report_document(report: Report) -> ReportDocument:
     """Make the document of a report."""
     inventory = report.inventory
     return ReportDocument(
-        schema_version=1,
+        schema_version=2,
+        versions=_versions(report),
         target=inventory.target,
         source=SourceRecord(kind=inventory.kind, files=inventory.files, built_on=inventory.built_on),
         ruleset=_ruleset(report.plan),
@@ -185,8 +229,53 @@ def report_document(report: Report) -> ReportDocument:
         groups=_groups(report.plan),
         totals=_totals(report),
         optimizers=tuple(map(_optimizer, report.optimizers)),
-        findings=tuple(msgspec.convert(finding, FindingRecord, from_attributes=True) for finding in report.findings),
+        findings=_findings(report),
         notes=notes(report),
+    )
+
+
+def error_document(target: str, error: DecayAuditError) -> ErrorDocument:
+    """Make the document of a report that could not be made."""
+    return ErrorDocument(
+        schema_version=2, target=target, error=ErrorRecord(message=error.message, hint=error.hint or None)
+    )
+
+
+def _versions(report: Report) -> Versions:
+    return Versions(
+        decay_audit=version("decay-audit"),
+        torch=_torch_version() if report.inventory.kind == "module" else None,
+        ruleset=hash_ruleset(report.plan.ruleset),
+    )
+
+
+def _torch_version() -> str | None:
+    try:
+        return version("torch").partition("+")[0]
+    except PackageNotFoundError:
+        return None
+
+
+def _findings(report: Report) -> tuple[FindingRecord, ...]:
+    """Make the record of each finding, and of each that the project accepts."""
+    confidences = {decision.name: decision.classified.confidence for decision in report.plan.decisions}
+    return tuple(_finding(finding, confidences) for finding in (*report.findings, *report.excepted))
+
+
+def _finding(finding: Finding, confidences: Mapping[str, Confidence]) -> FindingRecord:
+    known = [confidences[name] for name in finding.parameters if name in confidences]
+    kind: Literal["command", "edit"] = "command" if finding.fix.startswith("decay-audit ") else "edit"
+    return FindingRecord(
+        code=finding.code,
+        severity=finding.severity,
+        parameters=finding.parameters,
+        message=finding.message,
+        expected=finding.expected,
+        found=finding.found,
+        where=finding.where,
+        fix=FixRecord(kind=kind, text=finding.fix) if finding.fix else None,
+        confidence=max(known, key=CONFIDENCES.index, default=None),
+        exception=finding.exception or None,
     )
 
 

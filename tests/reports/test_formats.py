@@ -31,7 +31,7 @@ CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
 LONG = Options(width=80, full=True, verbose=True)
 
 SHAPE_OF_JSON = {
-    "": "schema_version target source ruleset parameters groups totals optimizers findings notes",
+    "": "schema_version versions target source ruleset parameters groups totals optimizers findings notes",
     "source": "kind files built_on",
     "ruleset": "name title source weight_decay rules",
     "ruleset.rules": "name lenient matched line",
@@ -42,7 +42,8 @@ SHAPE_OF_JSON = {
     "groups": "weight_decay lr_scale use parameters numel",
     "totals": "parameters numel decayed_parameters decayed_numel hidden by_role",
     "optimizers": "name class groups semantics origin",
-    "findings": "code severity parameters message expected found",
+    "findings": "code severity parameters message expected found where fix confidence exception",
+    "versions": "decay_audit torch ruleset",
 }
 """The contract, written down a second time."""
 
@@ -158,7 +159,7 @@ def test_the_schema_that_ships_is_the_one_of_the_values() -> None:
     [
         lambda document: document.update(extra=1),
         lambda document: document.pop("groups"),
-        lambda document: document.update(schema_version=2),
+        lambda document: document.update(schema_version=1),
         lambda document: document["parameters"][0].update(role="weight"),
         lambda document: document["parameters"][0].update(numel=-1),
         lambda document: document["totals"].update(numel="1"),
@@ -188,6 +189,23 @@ def test_the_json_says_the_plan() -> None:
     assert sum(role["decayed_parameters"] for role in roles) == document["totals"]["decayed_parameters"]
     lazy = next(record for record in document["parameters"] if record["name"] == "lazy.weight")
     assert (lazy["shape"], lazy["numel"]) == ([], 0)
+
+
+def test_the_json_tells_commands_from_edits_and_names_the_exception() -> None:
+    report = samples.awkward()
+    first = report.findings[0]
+    findings = (first, replace(first, fix="rename it"), replace(first, fix=""))
+    accepted = (replace(first, exception="on purpose"),)
+    document = json.loads(reports.render(replace(report, findings=findings, excepted=accepted), Format.JSON))
+    assert [record["fix"] and record["fix"]["kind"] for record in document["findings"]] == [
+        "command",
+        "edit",
+        None,
+        "command",
+    ]
+    assert [record["exception"] for record in document["findings"]] == [None, None, None, "on purpose"]
+    assert document["findings"][0]["confidence"] == "certain"
+    jsonschema.validate(document, reports.schema())
 
 
 def test_half_a_surrogate_pair_is_no_trouble() -> None:

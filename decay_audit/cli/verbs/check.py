@@ -67,8 +67,7 @@ def check(
 
     The exit code is 1 if they differ. Without a target, the audits in pyproject.toml are run.
     """
-    outputs.formats(output)
-    with screen.progress(output) as progress:
+    with outputs.error_document(target or "", output), screen.progress(output) as progress:
         audits = choose(audits_of(context, target, options, progress), audit)
         results = _run_all(audits, one_target=target is not None)
     if write_baseline:
@@ -96,8 +95,10 @@ def _document(
     options = replace(options, titled=len(results) > 1, show_excepted=show_excepted)
     texts = [
         reports.render_findings(result.report, form, replace(options, artifact=result.artifact))
-        for result in results
         if isinstance(result, Verdict)
+        else reports.render_error(result.label, result.error, form)
+        for result in results
+        if isinstance(result, Verdict) or form is Format.JSON
     ]
     return reports.join(texts, form) if joined else texts[0]
 

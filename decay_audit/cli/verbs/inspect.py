@@ -23,8 +23,7 @@ def inspect(
     """
     from decay_audit import api, reports
 
-    outputs.formats(output)
-    with screen.progress(output) as progress:
+    with outputs.error_document(target, output), screen.progress(output) as progress:
         report = api.run(api.request_for(target, options, progress))
     report = reports.filter_parameters(report, globs=shown.only, roles=shown.role, grep=shown.grep)
     artifact = api.file_of(target)

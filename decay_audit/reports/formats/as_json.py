@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from decay_audit.reports.document import ReportDocument, report_document
+from decay_audit.errors import DecayAuditError
+from decay_audit.reports.document import ErrorDocument, ReportDocument, error_document, report_document
 from decay_audit.reports.report import Report
 
 _BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
@@ -26,12 +27,22 @@ def render(report: Report) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """Make the JSON Schema of the document, or of a list of them: the reports of the audits of pyproject.toml."""
+    """Make the JSON Schema of the document, or of a list of them: the reports of the audits of pyproject.toml.
+
+    In place of a report that could not be made stands the document of its error.
+    """
+    forms, parts = msgspec.json.schema_components((ReportDocument, ErrorDocument), ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "decay-audit report, schema_version 1",
-        **msgspec.json.schema(ReportDocument | tuple[ReportDocument, ...]),
+        "title": "decay-audit report, schema_version 2",
+        "anyOf": [*forms, {"type": "array", "items": {"anyOf": [*forms]}}],
+        "$defs": parts,
     }
+
+
+def render_error(target: str, error: DecayAuditError) -> str:
+    """Write what stands in place of a report that could not be made."""
+    return _escape_unprintable(_encode(error_document(target, error)) + "\n")
 
 
 def _lines(value: object) -> Iterator[str]:

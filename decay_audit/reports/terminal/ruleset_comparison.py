@@ -117,7 +117,7 @@ def _gap(gaps: dict[tuple[int, int], int], row: int, column: int) -> str:
 def _document(comparison: RulesetComparison, target: str) -> dict[str, object]:
     names = [ruleset.name for ruleset in comparison.rulesets]
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "target": target,
         "weight_decay": comparison.weight_decay,
         "rulesets": names,
