@@ -12,6 +12,7 @@ def code(
     loaded: LoadedTarget,
     plan: Plan,
     options: CodeOptions,
+    rules: str = "",
     others: Sequence[tuple[LoadedTarget, Plan]] = (),
 ) -> str:
     """Write the param groups of a plan as Python, execute the code, and compare its groups with the plan.
@@ -20,6 +21,7 @@ def code(
     on names are tried, and then lists of names.
 
     Args:
+        rules: the ruleset as the user named it.
         others: other sizes of the model with their plans, for which the code must hold, too.
 
     Raises:
@@ -31,6 +33,7 @@ def code(
         text = emit.code(
             plan,
             style=style,
+            rules=rules,
             target=loaded.inventory.target,
             also=[(other.inventory.target, other_plan) for other, other_plan in others],
             optimizer=options.optimizer,
@@ -44,8 +47,8 @@ def code(
                 emit.verify(text, target_plan, None if target.built is None else target.built.model)
         return text
 
-    if options.style == "names":
-        return write("names", known_classes=True)
+    if options.style != "rule":
+        return write(options.style, known_classes=True)
     for known_classes in (True, False):
         try:
             return write("rule", known_classes=known_classes)

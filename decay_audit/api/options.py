@@ -248,7 +248,8 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
         CodeStyle,
         Option(
             "Output",
-            "`rule` writes conditions, such as isinstance(module, nn.LayerNorm); `names` lists the parameters.",
+            "`rule` writes conditions, such as isinstance(module, nn.LayerNorm); `names` lists the parameters; "
+            "`library` calls decay_audit.param_groups.",
         ),
     ] = "rule"
     also: Annotated[

@@ -18,6 +18,7 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
     *,
     style: CodeStyle = "rule",
     target: str = "",
+    rules: str = "",
     also: Sequence[tuple[str, Plan]] = (),
     optimizer: str | None = None,
     lr: float | None = None,
@@ -28,8 +29,9 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
     """Write the param groups of a plan as Python.
 
     Args:
-        style: `rule` writes conditions, `names` lists the names of the parameters.
+        style: `rule` writes conditions, `names` lists the names of the parameters, `library` calls decay-audit.
         target: the target as the user wrote it, for the first comment.
+        rules: the ruleset by its name or file, for the style `library`; by default its own name.
         also: other targets, each with its plan by the same ruleset, on which the code must hold, too.
         optimizer: a class of torch.optim, or a dotted path; where the plan has a `use` channel, a use that names no
             class of torch.optim gets this one.
@@ -46,7 +48,9 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
         raise DecayAuditError("the plan has no param group: every parameter is frozen and the ruleset skips those")
     requested = RequestedOptimizer(path=optimizer, lr=lr, settings=tuple(settings))
     constructions = construct(plan.groups(), requested)
+    plans, targets = [plan, *(other for _, other in also)], [target, *(name for name, _ in also)]
+    if style == "library":
+        return source.code(plans, targets, constructions, lr, library_rules=rules or plan.ruleset.name)
     if style == "names" or len({group.lr_scale for group in plan.groups()}) > MOST_LEARNING_RATES:
         return names.code(plan, target, constructions, lr)
-    plans, targets = [plan, *(other for _, other in also)], [target, *(name for name, _ in also)]
     return source.code(plans, targets, constructions, lr, guard=guard, known_classes=known_classes)

@@ -18,8 +18,8 @@ Color = Literal["auto", "always", "never"]
 """When to colour what goes to a terminal."""
 
 
-CodeStyle = Literal["rule", "names"]
-"""How emitted code selects parameters: by conditions, or by their names."""
+CodeStyle = Literal["rule", "names", "library"]
+"""How emitted code selects parameters: by conditions, by their names, or by calling decay-audit."""
 
 
 class Format(StrEnum):

@@ -175,3 +175,10 @@ def test_a_scripted_model_which_has_lost_its_classes_is_selected_by_names(net: P
     result = run("emit", f"{net}:scripted", "--output", "groups.py")
     assert result.exit_code == 0, result.stderr
     assert "isinstance" not in Path("groups.py").read_text()
+
+
+def test_the_library_style_calls_the_ruleset_that_the_command_named(net: Path) -> None:
+    Path("house.yaml").write_text("schema: 1\nname: house\nweight_decay: 0.5\nrules: []\ndefault: {decay: true}\n")
+    result = run("emit", f"{net}:Net()", "--style", "library", "--rules", "house.yaml")
+    assert result.exit_code == 0, result.stderr
+    assert 'return decay_audit.param_groups(model, "house.yaml", weight_decay)' in result.stdout

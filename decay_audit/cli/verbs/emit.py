@@ -29,7 +29,7 @@ def emit(
             for name in (target, *code_options.also)
             for loaded in [api.load(api.request_for(name, options, progress))]
         ]
-        text = api.code(loaded, plan, code_options, others)
+        text = api.code(loaded, plan, code_options, options.rules, others)
     screen.write(reports.highlight(text, "python", screen.report_options(output)), output.output)
     for note in notes(plan, code_options.optimizer):
         screen.print_message(f"note: {note}", style="hint", color=output.color, quiet=output.quiet)

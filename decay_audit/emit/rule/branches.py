@@ -73,7 +73,7 @@ def write_branches(branches: Sequence[Branch], variables: Mapping[int, str], mes
         else:
             lines.append("        else:")
         lines.append(f"            {variables[branch.group]}.append(p)")
-    if branches[-1].conditions:
+    if branches and branches[-1].conditions:
         only_classes = all(condition.form == "class" for condition in conditions)
         error = "TypeError" if only_classes else "ValueError"
         lines += ["        else:", f"            raise {error}({message})"]

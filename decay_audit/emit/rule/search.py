@@ -54,12 +54,20 @@ def _branches(
     *,
     guard: bool,
 ) -> tuple[float, tuple[Branch, ...]]:
-    """Choose the branches one after another, the cheapest first, or `start` before any other."""
+    """Choose the branches one after another, the cheapest first, or `start` before any other.
+
+    With a guard, what decays is selected by specific conditions: `p.ndim >= 2` holds for classes never met, too.
+    """
     members = {group: _mask(kinds, group) for group in groups}
     total, branches = 0.0, []
     while len(members) > 1:
         covers = {
-            group: _cover(kinds, conditions, wanted, sum(members.values()) & ~wanted)
+            group: _cover(
+                kinds,
+                [*filter(is_specific, conditions)] if guard and spared and group not in spared else conditions,
+                wanted,
+                sum(members.values()) & ~wanted,
+            )
             for group, wanted in members.items()
             if start is None or group == start
         }

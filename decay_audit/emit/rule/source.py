@@ -33,6 +33,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
 
     Attributes:
         variables: the name of the list that collects each param group, in the order of the groups.
+        library_rules: the ruleset as decay-audit's own function takes it, if the code only calls that function.
     """
 
     plans: tuple[Plan, ...]
@@ -41,6 +42,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
     branches: tuple[Branch, ...]
     constructions: tuple[Construction, ...]
     lr: float | None
+    library_rules: str = ""
 
     @property
     def ruleset(self) -> RuleSet:
@@ -66,6 +68,7 @@ def code(
     *,
     guard: bool = True,
     known_classes: bool = True,
+    library_rules: str = "",
 ) -> str:
     """Write the param groups of plans, which are all of one ruleset, as one function.
 
@@ -74,6 +77,7 @@ def code(
         lr: the learning rate of all optimizers.
         guard: raise for a parameter that no condition is written for.
         known_classes: whether conditions may ask for the class of a module.
+        library_rules: the ruleset by its name or file: the function calls decay-audit with it. "": it has conditions.
     """
     groups = group_keys(plans)
     kinds = find_kinds(plans, groups, known_classes=known_classes)
@@ -84,9 +88,10 @@ def code(
         plans=tuple(plans),
         groups=groups,
         variables=_variables(groups),
-        branches=find_branches(kinds, keys, spared, guard=guard),
+        branches=() if library_rules else find_branches(kinds, keys, spared, guard=guard),
         constructions=tuple(constructions),
         lr=lr,
+        library_rules=library_rules,
     )
     class_text = ' of {type(module).__name__}"' if known_classes and any(kind.classes for kind in kinds) else '"'
     message = f'f"no param group for {{name}}{class_text}'
@@ -131,7 +136,7 @@ def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     for module, name in branch_code.imports:
         names.setdefault(module, set()).add(name)
     lines = {module: layout.from_import(module, sorted(names[module])) for module in sorted(names)}
-    whole_modules = imported_modules(rule.constructions)
+    whole_modules = sorted({*imported_modules(rule.constructions), *(["decay_audit"] if rule.library_rules else [])})
     blocks = [
         [*(["import re"] if branch_code.uses_bare_names else []), "from typing import Any"],
         *(
@@ -167,10 +172,22 @@ def _function(rule: RuleCode, branch_code: BranchCode) -> list[str]:
         arguments.append("lr: float" if rule.lr is None else f"lr: float = {number(rule.lr)}")
     if rule.has_weight_decay:
         arguments.append(_weight_decay_argument(rule))
+    definition = layout.bracketed("def param_groups(", arguments, ") -> list[dict[str, Any]]:", 0)
+    if rule.library_rules:
+        return [*definition, *_call_of_library(rule)]
     return [
-        *layout.bracketed("def param_groups(", arguments, ") -> list[dict[str, Any]]:", 0),
+        *definition,
         f'    """{summarize(rule.plans, LINE - 10)}"""',
         *(_single_group(rule) if len(rule.groups) == 1 else _split(rule, branch_code)),
+    ]
+
+
+def _call_of_library(rule: RuleCode) -> list[str]:
+    arguments = ["model", string(rule.library_rules), *(["weight_decay"] if rule.has_weight_decay else [])]
+    arguments += ["lr=lr"] if rule.scales_lr else []
+    return [
+        '    """Make the param groups that the ruleset asks for."""',
+        *layout.bracketed("return decay_audit.param_groups(", arguments, ")", 4),
     ]
 
 
