@@ -180,7 +180,7 @@ def _nothing_made(
 ) -> DecayAuditError:
     words = script.words[0]
     backward = max((record.backward_calls for record in reached.records), default=0)
-    error = next((record.error for record in reached.records if record.error is not None), None)
+    error = next((record.error for record in reached.records if record.error is not None), reached.error)
     if backward:
         calls = count_noun(backward, "backward pass", "backward passes")
         return DecayAuditError(

@@ -10,11 +10,16 @@ from decay_audit.model.records import Record, RecordStatus, ScriptError
 
 
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the processes of a command came, and what they recorded."""
+    """How far the processes of a command came, and what they recorded.
+
+    Attributes:
+        error: what ended a process that had not imported torch.
+    """
 
     python: bool
     torch: bool
     records: tuple[Record, ...]
+    error: ScriptError | None = None
 
 
 class _Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +37,18 @@ def read(folder: Path) -> Reached:
     records = [_read(path) for path in sorted(folder.glob("record-*.json"))]
     records.sort(key=lambda record: (not record.optimizers, record.rank, record.pid))
     return Reached(
-        python=any(folder.glob("reached-python-*")), torch=any(folder.glob("reached-torch-*")), records=tuple(records)
+        error=next((_error(path) for path in folder.glob("failed-*.json")), None),
+        python=any(folder.glob("reached-python-*")),
+        torch=any(folder.glob("reached-torch-*")),
+        records=tuple(records),
     )
+
+
+def _error(path: Path) -> ScriptError | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=ScriptError)
+    except (msgspec.DecodeError, OSError):
+        return None
 
 
 def _read(path: Path) -> Record:

@@ -11,12 +11,14 @@
     training      hooks on backward() and step(): the script is stopped where its training starts
     pretend_gpu, pretend_world, pretend_data   what the script needs and the machine does not have
     watch         with --watch: the script trains on, and each change of its groups is said
+    ending_error  an exception as plain data
     ending        hooks on the end of the process: its error, its exit code, and the last writing
 
 It runs in the script's own environment: Python 3.8 or newer, torch 1.8 or newer, the standard library, and nothing of
 the rest of decay-audit.
 """
 
+import atexit
 import importlib.util
 import os
 import sys
@@ -55,7 +57,17 @@ def wait_for_torch() -> None:
     from . import settings
 
     settings.mark_reached("python")
+    atexit.register(_quote_error_without_torch)
     sys.meta_path.insert(0, _AfterImport("torch", lambda _: arm()))
+
+
+def _quote_error_without_torch() -> None:
+    """Write down what ended a script that fails before it has imported torch."""
+    error = getattr(sys, "last_value", None)
+    if "torch" not in sys.modules and error is not None:
+        from . import ending_error, settings
+
+        settings.write("failed", ending_error.describe_error(error))
 
 
 def arm() -> None:

@@ -4,10 +4,10 @@ import atexit
 import functools
 import os
 import sys
-import traceback
 from typing import Any, Callable, Dict, Optional
 
 from . import recording, training
+from .ending_error import describe_error
 
 _EXIT: Optional[Dict[str, Any]] = None
 
@@ -63,18 +63,3 @@ def _noting_exit(leave: Callable[..., Any]) -> Callable[..., Any]:
         leave(status)
 
     return noting_exit
-
-
-def describe_error(error: BaseException) -> Dict[str, Any]:
-    """Quote an exception, with the place in the script's own code where it left."""
-    from .variables import is_installed
-
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not is_installed(frame.filename)]
-    last = (own or list(frames) or [None])[-1]  # type: ignore[list-item]
-    return {
-        "type": type(error).__name__,
-        "message": str(error),
-        "file": last.filename if last else "",
-        "line": (last.lineno or 0) if last else 0,
-    }

@@ -5,21 +5,21 @@ import inspect
 import sys
 from typing import Any, Callable, Dict, List, Tuple
 
-_COUNT = 512
 _NOT_WRAPPED = ("VisionDataset", "FakeData")
-_SHAPES: Dict[str, Tuple[Tuple[int, ...], int]] = {
-    "MNIST": ((28, 28), 10),
-    "FashionMNIST": ((28, 28), 10),
-    "KMNIST": ((28, 28), 10),
-    "QMNIST": ((28, 28), 10),
-    "EMNIST": ((28, 28), 47),
-    "USPS": ((16, 16), 10),
-    "CIFAR10": ((32, 32, 3), 10),
-    "CIFAR100": ((32, 32, 3), 100),
-    "SVHN": ((32, 32, 3), 10),
-    "STL10": ((96, 96, 3), 10),
+_SHAPES: Dict[str, Tuple[Tuple[int, ...], int, int, int]] = {
+    "MNIST": ((28, 28), 10, 60000, 10000),
+    "FashionMNIST": ((28, 28), 10, 60000, 10000),
+    "KMNIST": ((28, 28), 10, 60000, 10000),
+    "QMNIST": ((28, 28), 10, 60000, 60000),
+    "EMNIST": ((28, 28), 47, 112800, 18800),
+    "USPS": ((16, 16), 10, 7291, 2007),
+    "CIFAR10": ((32, 32, 3), 10, 50000, 10000),
+    "CIFAR100": ((32, 32, 3), 100, 50000, 10000),
+    "SVHN": ((32, 32, 3), 10, 73257, 26032),
+    "STL10": ((96, 96, 3), 10, 5000, 8000),
 }
-_PHOTOGRAPH = ((256, 256, 3), 1000)
+"""For each class the shape of an image, the number of classes, and how many images are for training and for tests."""
+_PHOTOGRAPH = ((256, 256, 3), 1000, 512, 512)
 """What folders of images and other datasets give."""
 
 
@@ -56,16 +56,18 @@ def _become_noise(dataset: Any, base: Any, given: Dict[str, Any], error: Excepti
 
     kind = type(dataset)
     name = next((cls.__name__ for cls in kind.__mro__ if cls.__name__ in _SHAPES), "")
-    shape, classes = _SHAPES.get(name, _PHOTOGRAPH)
+    shape, classes, count, test_count = _SHAPES.get(name, _PHOTOGRAPH)
+    if given.get("train") is False or given.get("split") == "test":
+        count = test_count
     recording.note("--pretend data: {} gives noise ({})".format(kind.__name__, str(error).splitlines()[0][:80]))
     base.__init__(dataset, str(given.get("root", "")), **_transforms(given))
     labels = [str(number) for number in range(classes)]
     _change_class(dataset, labels)
     dataset.noise = (shape, classes)
-    dataset.targets = [index % classes for index in range(_COUNT)]
+    dataset.targets = [index % classes for index in range(count)]
     dataset.samples = dataset.imgs = [("noise", target) for target in dataset.targets]
     if name:
-        dataset.data = numpy.zeros((_COUNT, *shape), dtype="uint8")
+        dataset.data = numpy.zeros((count, *shape), dtype="uint8")
         if len(shape) == 2:
             torch = sys.modules["torch"]
             dataset.data, dataset.targets = torch.from_numpy(dataset.data), torch.tensor(dataset.targets)
@@ -96,15 +98,15 @@ def _restore(kind: type, labels: List[str], state: Dict[str, Any]) -> Any:
     return dataset
 
 
-def _length(dataset: Any) -> int:  # noqa: ARG001
-    return _COUNT
+def _length(dataset: Any) -> int:
+    return len(dataset.samples)
 
 
 def _item(dataset: Any, index: int) -> Any:
     import numpy
     from PIL import Image
 
-    if index >= _COUNT:
+    if index >= len(dataset.samples):
         raise IndexError(index)
     shape, classes = dataset.noise
     image = Image.fromarray(numpy.random.RandomState(index).randint(0, 256, shape, dtype="uint8"))

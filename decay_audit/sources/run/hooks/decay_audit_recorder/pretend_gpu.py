@@ -103,6 +103,9 @@ def _replace_wrappers() -> None:
         distributed, {"device_ids": None, "output_device": None}
     )
     loader.__init__ = _without(loader.__init__, {"pin_memory": False})  # type: ignore[method-assign]
+    torch.nn.SyncBatchNorm.convert_sync_batchnorm = staticmethod(  # type: ignore[method-assign]
+        lambda module, process_group=None: module  # on the CPU there is none  # noqa: ARG005
+    )
     torch.load = _without(load, {"map_location": "cpu"})
     torch.amp.GradScaler.__init__ = _without(torch.amp.GradScaler.__init__, {"enabled": False})  # type: ignore[method-assign]
 

@@ -1,7 +1,6 @@
 """The record of this process: optimizers as they were made, counts of steps, notes. Written as JSON."""
 
 import gc
-import json
 import os
 import sys
 import time
@@ -104,9 +103,9 @@ def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None,
     started = time.time()
     made = document(status, moment, stepping, error)
     if not made["optimizers"] and os.path.exists(_path("record")):
-        _write("ending", {"status": status, "moment": moment, "error": error})  # the record of what was made stays
+        settings.write("ending", {"status": status, "moment": moment, "error": error})  # the record itself stays
     else:
-        _write("record", made)
+        settings.write("record", made)
     _WRITTEN_AT = time.time()
     _WRITING_TOOK = _WRITTEN_AT - started
     return bool(made["optimizers"])
@@ -155,15 +154,6 @@ def _number(variable: str, default: int) -> int:
 
 def _path(kind: str) -> str:
     return os.path.join(settings.FOLDER, f"{kind}-{os.getpid()}.json")
-
-
-def _write(kind: str, document: Dict[str, Any]) -> None:
-    if not settings.FOLDER:
-        return
-    temporary = _path(kind) + ".part"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(document, file, default=repr)
-    os.replace(temporary, _path(kind))
 
 
 def _forget_what_the_parent_saw() -> None:

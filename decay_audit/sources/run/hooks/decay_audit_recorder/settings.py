@@ -38,6 +38,16 @@ def steps_before_stop() -> float:
     return float(UNTIL) if UNTIL.isdigit() else 0.0
 
 
+def write(kind: str, document: Dict[str, Any]) -> None:
+    """Write a file of this process; it appears as a whole."""
+    if not FOLDER:
+        return
+    path = os.path.join(FOLDER, "{}-{}.json".format(kind, os.getpid()))
+    with open(path + ".part", "w", encoding="utf-8") as file:
+        json.dump(document, file, default=repr)
+    os.replace(path + ".part", path)
+
+
 def mark_reached(what: str) -> None:
     """Leave an empty file that says how far this process came: `python` or `torch`."""
     if not FOLDER:

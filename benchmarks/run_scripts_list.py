@@ -38,22 +38,25 @@ SCRIPTS = (
     Script("facebookresearch/deit", "", "--pretend data main.py --device cpu --model deit_tiny_patch16_224 "
            "--data-set CIFAR --batch-size 2 --num_workers 0"),
     Script("huggingface/pytorch-image-models", "", "--pretend data train.py --dataset torch/cifar10 --device cpu "
-           "--model vit_tiny_patch16_224 -b 2 -j 1 --opt adamw --weight-decay 0.05"),
+           "--model vit_tiny_patch16_224 -b 2 -j 1 --opt adamw --data-dir x --weight-decay 0.05"),
     Script("kuangliu/pytorch-cifar", "", "--pretend data main.py"),
     Script("weiaicunzai/pytorch-cifar100", "", "--pretend data train.py -net resnet18 -b 4"),
     Script("davda54/sam", "example", "--pretend gpu,data train.py --batch_size 4 --threads 0"),
     Script("eriklindernoren/PyTorch-GAN", "implementations/wgan_gp", "--pretend data wgan_gp.py"),
     Script("eriklindernoren/PyTorch-GAN", "implementations/aae", "--pretend data aae.py"),
     Script("ashleve/lightning-hydra-template", "", "--pretend data src/train.py trainer=cpu data.num_workers=0"),
-    Script("facebookresearch/simsiam", "", "--pretend gpu,world,data main_simsiam.py --gpu 0 -b 4 -j 0 x"),
+    Script("facebookresearch/simsiam", "", "--pretend gpu,world,data main_simsiam.py "
+           "--multiprocessing-distributed --world-size 1 --rank 0 -b 4 -j 0 x"),
     Script("facebookresearch/barlowtwins", "", "--pretend gpu,world,data main.py x --batch-size 4 --workers 0"),
-    Script("facebookresearch/vicreg", "", "--pretend gpu,world,data main_vicreg.py --data-dir x --batch-size 4 "
+    Script("facebookresearch/vicreg", "", "--pretend gpu,world,data -- torchrun main_vicreg.py "
+           "--data-dir x --batch-size 4 "
            "--num-workers 0"),
     Script("HobbitLong/SupContrast", "", "--pretend data main_ce.py --batch_size 4 --num_workers 0"),
     Script("facebookresearch/mixup-cifar10", "", "--pretend data train.py --batch-size 4"),
     Script("state-spaces/s4", "", "--pretend data example.py --grayscale --num_workers 0 --batch_size 4"),
     Script("vwxyzjn/cleanrl", "", "cleanrl/ppo.py --num-envs 2 --num-steps 16"),
-    Script("vwxyzjn/cleanrl", "", "cleanrl/sac_continuous_action.py --env-id Pendulum-v1 --learning-starts 300"),
+    Script("vwxyzjn/cleanrl", "", "cleanrl/sac_continuous_action.py --env-id Pendulum-v1 --learning-starts 300",
+           path="."),
     Script("yunjey/pytorch-tutorial", "tutorials/02-intermediate/deep_residual_network", "--pretend data main.py"),
     Script("yunjey/pytorch-tutorial", "tutorials/03-advanced/generative_adversarial_network", "--pretend data main.py"),
     Script("microsoft/Swin-Transformer", "", "--pretend gpu,world,data main.py --local_rank 0 --data-path x "

@@ -1,8 +1,8 @@
 """`decay-audit run` on public training scripts, unedited: what it says of each, and in how many seconds.
 
-`python -m benchmarks.field CHECKOUTS PYTHON RESULTS [WORD]` runs the scripts of `field_recipes` whose repository or
-folder has the word in it. CHECKOUTS has a folder `owner+name` for each repository, PYTHON is that of an environment
-with their requirements, and RESULTS is a JSON file to which each result is added.
+`python -m benchmarks.run_scripts CHECKOUTS PYTHON RESULTS [WORD]` runs the scripts of `run_scripts_list`; with a WORD,
+those that have it in their repository, folder or arguments. CHECKOUTS has a folder `owner+name` for each repository,
+PYTHON is that of an environment with their requirements, and RESULTS is a JSON file to which each result is added.
 """
 
 import json
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.field_recipes import SCRIPTS, Script
+from benchmarks.run_scripts_list import SCRIPTS, Script
 
 TIMEOUT = 300
 
