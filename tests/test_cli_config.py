@@ -1,6 +1,7 @@
 """`[tool.decay-audit]`: the defaults and the audits of pyproject.toml."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from decay_audit import reports
-from decay_audit.cli import app
+from decay_audit.cli import app, config
 from tests.test_cli import DECAYED, MODEL, process
 
 runner = CliRunner()
@@ -278,3 +279,25 @@ def test_in_json_an_error_is_a_document_too(folder: Path) -> None:
         alone = runner.invoke(app, [verb, "gone.py", "-f", "json"])
         assert (alone.exit_code, json.loads(alone.stdout)["error"]["message"]) == (2, "no such file: gone.py")
         assert "error: no such file: gone.py" in alone.stderr
+
+
+def test_the_settings_are_shown_with_where_they_come_from_and_nothing_is_checked(folder: Path) -> None:
+    (folder / "pyproject.toml").write_text(
+        "[tool.decay-audit]\nrules = 'timm'\nfail-on = 'note'\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'gone.py'\nweight-decay = 0.05\nselect = ['DA1', 'DA2']\n"
+    )
+    result = runner.invoke(app, ["check", "--show-settings", "--fail-on", "error"])
+    assert result.exit_code == 0
+    title, *rows = result.stdout.splitlines()
+    assert title == "gone.py"
+    cells = (re.split(r" {2,}", row.strip()) for row in rows)
+    shown = {name: (value, origin) for name, value, origin in cells}
+    assert shown["rules"] == ("timm", "[tool.decay-audit]")
+    assert shown["weight-decay"] == ("0.05", "[[tool.decay-audit.audits]]")
+    assert shown["select"] == ("DA1, DA2", "[[tool.decay-audit.audits]]")
+    assert shown["fail-on"] == ("error", "command line")
+    assert shown["device"] == ("auto", "default")
+
+
+def test_the_schema_of_the_table_is_printed() -> None:
+    assert json.loads(runner.invoke(app, ["config"]).stdout) == json.loads(json.dumps(config.schema()))

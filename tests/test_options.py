@@ -64,7 +64,7 @@ def test_an_option_that_several_commands_have_is_the_same_in_all(command: str) -
         "emit": {"--optimizer"},
         "migrate": {"--to", "--model", "--output"},
         "rules import": {"--check", "--from"},
-        "check": {"--exit-zero", "--audit", "--show-exceptions", "--write-baseline"},
+        "check": {"--exit-zero", "--audit", "--show-exceptions", "--write-baseline", "--show-settings"},
         "lock": {"--check", "--update", "--output", "--audit"},
         "run": {"--exit-zero", "--module", "--until", "--timeout", "--pretend", "--watch", "--scratch", "--list"},
     }.get(command, set())
@@ -86,6 +86,7 @@ def test_check_has_every_audit_option_and_every_output_option() -> None:
         "exit_zero",
         "show_exceptions",
         "write_baseline",
+        "show_settings",
     }
 
 

@@ -1,9 +1,9 @@
 """The audits of a command: one for the TARGET on the command line, or those of `[tool.decay-audit]`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from msgspec import Struct
@@ -24,17 +24,23 @@ AuditNames = Annotated[
 ]
 
 
+Origin = Literal["command line", "[[tool.decay-audit.audits]]", "[tool.decay-audit]", "default"]
+_OF_AUDIT: Origin = "[[tool.decay-audit.audits]]"
+
+
 class Audit(Struct, frozen=True, kw_only=True):
     """What to compare.
 
     Attributes:
         title: tells it from other audits of its target; may be empty.
         name: its name in pyproject.toml; may be empty.
+        origins: where each of its options comes from.
     """
 
     request: "Request"
     title: str = ""
     name: str = ""
+    origins: Mapping[str, Origin] = {}
 
     @property
     def label(self) -> str:
@@ -54,7 +60,8 @@ def audits_of(
     from decay_audit import api
 
     request = api.request_for(target or "", options, progress)
-    return [Audit(request=request)] if target else _configured(request, _typed_options(context))
+    origins = _origins(context)
+    return [Audit(request=request, origins=origins)] if target else _configured(request, origins)
 
 
 def configured_exceptions() -> "tuple[FindingException, ...]":
@@ -83,13 +90,14 @@ def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:
     return chosen if names else audits
 
 
-def _typed_options(context: typer.Context) -> frozenset[str]:
-    """Name the options that are on the command line. They win over those of an audit."""
+def _origins(context: typer.Context) -> dict[str, Origin]:
+    """Say where each option comes from; an option on the command line wins over that of an audit."""
+    words: dict[str, Origin] = {"COMMANDLINE": "command line", "DEFAULT_MAP": "[tool.decay-audit]"}
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    return frozenset(name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE")
+    return {name: words.get(source.name if source else "", "default") for name, source in sources.items()}
 
 
-def _configured(request: "Request", typed_options: frozenset[str]) -> list[Audit]:
+def _configured(request: "Request", origins: Mapping[str, Origin]) -> list[Audit]:
     """List the audits of the nearest pyproject.toml, each a request with the options that it sets itself.
 
     Raises:
@@ -104,19 +112,19 @@ def _configured(request: "Request", typed_options: frozenset[str]) -> list[Audit
             "nothing to check: no TARGET, and no [[tool.decay-audit.audits]] in a pyproject.toml here or above",
             "decay-audit check model.py",
         )
-    return [
-        Audit(
-            request=replace(
-                request,
-                target=config.path_from(file.parent, audit.target),
-                **{
-                    name: value
-                    for name, value in config.from_folder(audit.options, file.parent).items()
-                    if name not in typed_options
-                },
-            ),
-            title=config.title(audit, audits),
-            name=audit.name or "",
+    configured = []
+    for audit in audits:
+        options = {
+            name: value
+            for name, value in config.from_folder(audit.options, file.parent).items()
+            if origins.get(name) != "command line"
+        }
+        configured.append(
+            Audit(
+                request=replace(request, target=config.path_from(file.parent, audit.target), **options),
+                title=config.title(audit, audits),
+                name=audit.name or "",
+                origins={**origins, **dict.fromkeys(options, _OF_AUDIT)},
+            )
         )
-        for audit in audits
-    ]
+    return configured

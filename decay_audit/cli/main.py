@@ -11,7 +11,19 @@ from typer.core import TyperGroup
 from decay_audit import files
 from decay_audit.cli import screen
 from decay_audit.cli.command import register
-from decay_audit.cli.verbs import check, diff, emit, explain, find, inspect, lock, migrate, rules, run
+from decay_audit.cli.verbs import (
+    check,
+    config as config_verb,
+    diff,
+    emit,
+    explain,
+    find,
+    inspect,
+    lock,
+    migrate,
+    rules,
+    run,
+)
 from decay_audit.errors import DecayAuditError, inspect_command, shell_join
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -132,5 +144,6 @@ def _current_folder() -> Path:
 for verb in (inspect.inspect, check.check, lock.lock, emit.emit, diff.diff, explain.explain, migrate.migrate):
     register(app, verb)
 register(app, find.find)
+register(app, config_verb.config)
 register(app, run.run, takes_command=True)
 app.add_typer(rules.app, name="rules")

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
-from decay_audit.cli import baseline, outputs, screen
+from decay_audit.cli import baseline, outputs, screen, settings
 from decay_audit.cli.arguments import OptionalTarget
 from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose, configured_exceptions
 from decay_audit.errors import DecayAuditError
@@ -61,6 +61,9 @@ def check(
     write_baseline: Annotated[
         bool, Option("Findings", "Add an exception to pyproject.toml for each finding that fails now.")
     ] = False,
+    show_settings: Annotated[
+        bool, Option("Findings", "Print each option of each audit and where it comes from, and check nothing.")
+    ] = False,
     output: OutputOptions,
 ) -> None:
     """Compare what an optimizer does with the ruleset, for CI.
@@ -69,6 +72,9 @@ def check(
     """
     with outputs.error_document(target or "", output), screen.progress(output) as progress:
         audits = choose(audits_of(context, target, options, progress), audit)
+        if show_settings:
+            screen.write(settings.show(audits))
+            return
         results = _run_all(audits, one_target=target is not None)
     if write_baseline:
         baseline.write([result for result in results if isinstance(result, Verdict)], output)
