@@ -127,6 +127,31 @@ def _torchvision(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SGD([group for group in groups if group["params"]], lr=0.1, momentum=0.9)
 
 
+def _lightly(model: nn.Module) -> torch.optim.Optimizer:
+    """What lightly's own examples do with its two lists."""
+    decayed, spared = import_module("lightly.models.utils").get_weight_decay_parameters([model])
+    groups = [{"params": decayed, "weight_decay": BASE}, {"params": spared, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=1e-3)
+
+
+def _mmengine(model: nn.Module) -> torch.optim.Optimizer:
+    """The `paramwise_cfg` that most of its configurations for images use."""
+    constructor = import_module("mmengine.optim").DefaultOptimWrapperConstructor(
+        {"type": "OptimWrapper", "optimizer": {"type": "AdamW", "lr": 1e-3, "weight_decay": BASE}},
+        paramwise_cfg={"norm_decay_mult": 0.0, "bias_decay_mult": 0.0, "flat_decay_mult": 0.0},
+    )
+    optimizer: torch.optim.Optimizer = constructor(model).optimizer
+    return optimizer
+
+
+def _fastai(model: nn.Module) -> Any:  # noqa: ANN401 - fastai's optimizers are not torch's
+    """What a Learner makes with `wd_bn_bias=False`, its default."""
+    learner_class = import_module("fastai.learner").Learner
+    learner = learner_class(import_module("fastai.data.core").DataLoaders(), model, loss_func=nn.MSELoss(), wd=BASE)
+    learner.create_opt()
+    return learner.opt
+
+
 _TRUE = {"Mamba2": "the last norm is called `norm_f`, which no pattern of the Trainer spares: its gain decays"}
 _BIASES = "its split is by norm layers: biases of other layers decay"
 _ALL = "one group of model.parameters(): biases and norms decay"
@@ -169,7 +194,14 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     *(
         Recipe("nanoGPT's split (ndim >= 2)", f"{name}{suffix}", _transformers_model(name, suffix), _rank)
-        for name, suffix in (("GPT2", "LMHeadModel"), ("Llama", "ForCausalLM"), ("CLIP", "Model"), ("Mamba2", "Model"))
+        for name, suffix in (
+            ("GPT2", "LMHeadModel"),
+            ("Llama", "ForCausalLM"),
+            ("CLIP", "Model"),
+            ("Mamba2", "Model"),
+            ("Rwkv", "Model"),
+            ("Wav2Vec2", "Model"),
+        )
     ),
     *(
         Recipe("Megatron-LM's split (1-D and biases)", f"{name}{suffix}", _transformers_model(name, suffix), _megatron)
@@ -178,6 +210,18 @@ RECIPES: tuple[Recipe, ...] = (
     *(
         Recipe("torchvision split_normalization_params", name, _torchvision_model(name), _torchvision, _BIASES)
         for name in ("resnet18", "mobilenet_v3_small", "vit_b_16", "swin_t")
+    ),
+    *(
+        Recipe("lightly get_weight_decay_parameters", name, _timm_model(name), _lightly)
+        for name in ("resnet50", "vit_tiny_patch16_224")
+    ),
+    *(
+        Recipe("mmengine DefaultOptimWrapperConstructor", name, _timm_model(name), _mmengine)
+        for name in ("resnet50", "swin_tiny_patch4_window7_224")
+    ),
+    *(
+        Recipe("fastai Learner.create_opt", name, _timm_model(name), _fastai)
+        for name in ("resnet18", "vit_tiny_patch16_224")
     ),
     *(
         Recipe("torch.optim, model.parameters()", name, _timm_model(name), _everything, _ALL)

@@ -105,7 +105,7 @@ def some_value(declared: DeclaredOption) -> object:
 @pytest.mark.parametrize("name", DECLARED)
 def test_pyproject_takes_an_option_where_it_is_declared_to_and_nowhere_else(name: str, tmp_path: Path) -> None:
     declared = DECLARED[name]
-    line = f"{name.replace('_', '-')} = {json.dumps(some_value(declared))}\n"
+    line = f"{name.strip('_').replace('_', '-')} = {json.dumps(some_value(declared))}\n"
     for scope, table in (
         (config.TABLE_SCOPES, f"[tool.decay-audit]\n{line}"),
         (config.AUDIT_SCOPES, f"[[tool.decay-audit.audits]]\ntarget = 'net.py'\n{line}"),

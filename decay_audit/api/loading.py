@@ -19,6 +19,8 @@ from decay_audit.sources.checkpoint import onto_model
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from decay_audit.api.making import MadeOptimizers
     from decay_audit.sources.module import BuiltModel
 
@@ -29,11 +31,13 @@ class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         built: the model that was built for it; None for a checkpoint and a live model.
         made: its optimizers, where the request has an expression for them. The model is read after they were made.
+        others: other models whose parameters are in the inventory, too.
     """
 
     inventory: Inventory
     built: "BuiltModel | None" = None
     made: "MadeOptimizers | None" = None
+    others: "tuple[nn.ModuleDict, ...]" = ()
 
 
 def load(request: Request) -> LoadedTarget:
@@ -61,13 +65,14 @@ def load(request: Request) -> LoadedTarget:
     if request.optimizer is not None:
         made = making.make_optimizers(request.optimizer, build, request.device, request.progress)
     built = made.built if made is not None else build(request.device)
-    inventory = _inventory_with_uses(built, request)
-    return _require_parameters(LoadedTarget(inventory=inventory, built=built, made=made))
+    others = tuple(module.find_other(text, built, made.modules if made else ()) for text in request.with_)
+    inventory = module.with_others(_inventory_with_uses(built, request), built.model, others)
+    return _require_parameters(LoadedTarget(inventory=inventory, built=built, made=made, others=others))
 
 
 def loading_key(request: Request) -> object:
     """List what `load` depends on: requests with equal keys may share what it returns."""
-    return (request.target, request.optimizer, request.device, request.key, request.model, request.trace)
+    return (request.target, request.optimizer, request.device, request.key, request.model, request.trace, request.with_)
 
 
 def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> LoadedTarget:

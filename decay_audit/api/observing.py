@@ -1,6 +1,6 @@
 """What optimizers do: live ones (from an expression, or in memory), saved ones (from a checkpoint), a measured step."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -112,6 +112,7 @@ def _from_expression(loaded: LoadedTarget, request: Request) -> ObservedOptimize
         log=made.log,
         measure=request.measure,
         before=made.parameters_before,
+        others=loaded.others,
     )
     on_cpu = request.device != "auto" or built.inventory.built_on == "cpu"
     if on_cpu or not _needs_values(observed, loaded.inventory):
@@ -135,6 +136,7 @@ def observe_live(
     log: "ConstructionLog | None" = None,
     measure: bool | None = None,
     before: "Mapping[str, torch.Tensor]" = MappingProxyType({}),
+    others: "Sequence[torch.nn.ModuleDict]" = (),
 ) -> ObservedOptimizers:
     """Read live optimizers: what each group holds, and what a step does where `measure` asks for it.
 
@@ -142,6 +144,7 @@ def observe_live(
         log: what was recorded while the optimizers were made.
         measure: True measures every optimizer, False none, None those of unknown classes.
         before: the model's parameters before the optimizers were made, by name.
+        others: other models whose parameters are in the inventory.
 
     Raises:
         OptimizerError: one cannot be read.
@@ -150,7 +153,7 @@ def observe_live(
     from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
-    names = module.names_by_tensor(model, inventory)
+    names = module.names_of_all(model, inventory, others)
     if measure is False:
         observed = live.observe(optimizers, names, log)
     else:

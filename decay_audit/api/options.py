@@ -115,6 +115,16 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
             names_file=True,
         ),
     ] = None
+    with_: Annotated[
+        tuple[str, ...],
+        Option(
+            "Optimizer",
+            "Another module whose parameters the optimizer holds, such as a loss with weights: an expression, or the "
+            "class of a module that is made with the optimizer. It is audited with the model.",
+            metavar="EXPR",
+            config="audits",
+        ),
+    ] = ()
     checkpoint: Annotated[
         str | None,
         Option(

@@ -8,7 +8,7 @@ from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.observed_plan import ObservedPlan
 from decay_audit.model.choices import Severity
 from decay_audit.model.observations import ForeignKind, ForeignSource, ParamGroup
-from decay_audit.text import count_noun, first_few, join_words
+from decay_audit.text import count_noun, first_few
 
 _SHOWN = 3
 
@@ -18,7 +18,7 @@ class _Cause(Struct, frozen=True):
 
     Attributes:
         description: what the tensor is; `{names}` stands for the names of the tensors.
-        fix: what to do; `{module}` stands for the class of the module that holds them.
+        fix: what to do; `{options}` stands for the options that name the modules that hold them.
     """
 
     description: str
@@ -42,8 +42,8 @@ _CAUSES: Mapping[ForeignKind, _Cause] = {
     ),
     "another module": _Cause(
         "of another module, which was not audited: {names}",
-        "audit both: return one module that holds the model and the {module}, with the optimizers: "
-        "`return nn.ModuleDict({{'model': model, 'loss': loss}}), optimizers`",
+        "audit both: add {options}; in Python, pass one module that holds both: "
+        "nn.ModuleDict({{'model': model, 'loss': loss}})",
         "warning",
     ),
     "unknown": _Cause("that is not a parameter of the model", _REBUILD, "error"),
@@ -79,7 +79,7 @@ def _by_kind(group: ParamGroup) -> dict[ForeignKind, list[tuple[str, ForeignSour
 def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where: str) -> Finding:
     cause = _CAUSES[kind]
     names = first_few([source.name for _, source in tensors], _SHOWN)
-    modules = join_words(list(dict.fromkeys(source.module for _, source in tensors)))
+    options = " ".join(f"--with {module}" for module in dict.fromkeys(source.module for _, source in tensors))
     text = cause.description if len(tensors) == 1 else _plural(cause.description)
     return finding(
         "DA203",
@@ -87,7 +87,7 @@ def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where:
         expected="parameters of the model",
         found=first_few([description for description, _ in tensors], _SHOWN),
         where=where,
-        fix=cause.fix.format(module=modules) if kind == "another module" else cause.fix,
+        fix=cause.fix.format(options=options) if kind == "another module" else cause.fix,
         severity=cause.severity,
     )
 

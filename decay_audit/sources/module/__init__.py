@@ -9,12 +9,14 @@
       to_module      the value of an expression -> the `nn.Module` that it is or makes
       walk/          an `nn.Module` -> an Inventory
     make_optimizer   an expression and a BuiltModel -> an optimizer, or something that holds some
+    other_models     other models that the optimizer holds: their parameters beside the model's
 
 Knows no roles and no rules.
 """
 
 from decay_audit.sources.module.build import BuiltModel, build, read_again
 from decay_audit.sources.module.make_optimizer import evaluate_optimizer
+from decay_audit.sources.module.other_models import find_other, names_of_all, with_others
 from decay_audit.sources.module.to_module import modules_in, require_module
 from decay_audit.sources.module.user_code.evaluate import evaluate
 from decay_audit.sources.module.user_code.import_context import activate, context_of_namespace
@@ -27,10 +29,13 @@ __all__ = [
     "context_of_namespace",
     "evaluate",
     "evaluate_optimizer",
+    "find_other",
     "modules_in",
     "names_by_tensor",
+    "names_of_all",
     "read",
     "read_again",
     "require_module",
     "tensors_by_name",
+    "with_others",
 ]

@@ -69,6 +69,20 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> EvaluatedOptimizer:
             return _stopped(text, built, started)
 
 
+def evaluate_expression(text: str, built: BuiltModel) -> object:
+    """Evaluate an expression in another file or module, or among the names of the model's own; call nothing.
+
+    Raises:
+        TargetError: as for an optimizer.
+    """
+    with BUILD_DEVICES["cpu"]():
+        target = _other_target(text, built)
+        if target is None:
+            return evaluate(text, built.namespace, torch=torch, model=built.model)
+        namespace, expression, _ = _namespace(target, built)
+        return evaluate(expression or "None", namespace, model=built.model)
+
+
 def _stopped(text: str, built: BuiltModel, started: TrainingStarted) -> EvaluatedOptimizer:
     """Take the optimizers that code had made when it started to train."""
     context = (

@@ -1,0 +1,76 @@
+"""Other models whose parameters an optimizer holds: an expression or a class -> the module, and its parameters.
+
+A loss with weights of its own is one. Its parameters get names that begin with the name that the user gave it.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from msgspec.structs import replace
+from torch import nn
+
+from decay_audit.errors import TargetError
+from decay_audit.model.inventory import Inventory
+from decay_audit.model.parameters import Parameter
+from decay_audit.sources.module.build import BuiltModel
+from decay_audit.sources.module.make_optimizer import evaluate_expression
+from decay_audit.sources.module.walk import names_by_tensor, read
+from decay_audit.text import describe_value
+
+
+def find_other(text: str, built: BuiltModel, made_with_optimizer: Sequence[nn.Module] = ()) -> nn.ModuleDict:
+    """Find the module that a text names, and put it under that name.
+
+    Args:
+        text: the class of a module that was made with the optimizer or is in the file of the model, or an expression
+            as for the optimizer.
+        made_with_optimizer: the modules that were made with the optimizer.
+
+    Raises:
+        TargetError: there is no such module, or the expression gives something else.
+    """
+    in_file = [value for value in built.namespace.values() if isinstance(value, nn.Module)]
+    of_class = _of_class(text, made_with_optimizer) or _of_class(text, in_file)
+    if of_class:
+        return nn.ModuleDict({_key(text, index): module for index, module in enumerate(of_class)})
+    value = evaluate_expression(text, built)
+    if not isinstance(value, nn.Module):
+        raise TargetError(
+            f"--with {text} gives {describe_value(value)}, not a torch.nn.Module",
+            "name a module, or the class of one that is made with the optimizer",
+        )
+    return nn.ModuleDict({_key(text.rpartition(":")[2].rpartition(".")[2], 0): value})
+
+
+def with_others(inventory: Inventory, model: nn.Module, others: Sequence[nn.ModuleDict]) -> Inventory:
+    """Add the parameters of other models; those that the model has, too, stay under the model's names."""
+    parameters: list[Parameter] = list(inventory.parameters)
+    taken = {parameter.name for parameter in parameters}
+    known = set(names_by_tensor(model, inventory))
+    for other in others:
+        added = read(other)
+        names = names_by_tensor(other, added)
+        shared = {name for key, name in names.items() if key in known}
+        parameters += [parameter for parameter in added.parameters if parameter.name not in shared | taken]
+        taken |= {parameter.name for parameter in added.parameters}
+        known |= set(names)
+    return replace(inventory, parameters=tuple(parameters))
+
+
+def names_of_all(model: nn.Module, inventory: Inventory, others: Sequence[nn.ModuleDict]) -> dict[int, str]:
+    """Give the names of an inventory of several models by the ids of the tensors; the first model's names win."""
+    names: dict[int, str] = {}
+    models: list[torch.nn.Module] = [model, *others]
+    for candidate in reversed(models):
+        names |= names_by_tensor(candidate, inventory)
+    return names
+
+
+def _of_class(name: str, modules: Sequence[nn.Module]) -> list[nn.Module]:
+    return [module for module in dict.fromkeys(modules) if type(module).__name__ == name]
+
+
+def _key(text: str, index: int) -> str:
+    """A name without the characters that a ModuleDict refuses."""
+    name = "".join(character if character.isalnum() else "_" for character in text).strip("_") or "other"
+    return f"{name}_{index + 1}" if index else name
