@@ -23,6 +23,7 @@ from typing import TypeVar
 import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.field.tables import MARK
 from benchmarks.zoo_answers import Answers, answer
 from benchmarks.zoo_models import names
 from benchmarks.zoo_readings import Reading, reading
@@ -57,7 +58,8 @@ def main() -> None:
     text = document(judged, len(wanted))
     print(text)
     if options.write:
-        options.write.write_text(text, encoding="utf-8")
+        _, mark, libraries = options.write.read_text(encoding="utf-8").partition(MARK)
+        options.write.write_text(f"{text.rstrip()}\n\n{mark}{libraries}" if mark else text, encoding="utf-8")
 
 
 def place(folder: Path, name: str) -> Path:

@@ -1,8 +1,10 @@
 """Measure the libraries, each in its own process, and print the tables.
 
-    python -m benchmarks.field --set looked-at|held-out --cache FOLDER [--only NAME] [--show]
+    python -m benchmarks.field --cache FOLDER [--set looked-at|held-out] [--only NAME] [--show] [--judge]
+    python -m benchmarks.field --cache FOLDER --judge --write docs/zoo.md
 
-The libraries have to be installed; one that is not is counted as such. A library's verdicts are a file in the cache.
+The libraries have to be installed; one of which nothing can be imported, built or run is not counted. What was
+observed of a library is a file in the cache: judging it again after a change of the roles takes a moment.
 """
 
 import argparse
@@ -10,32 +12,48 @@ import multiprocessing
 import random
 from pathlib import Path
 
-from benchmarks.field.libraries import packages
+from benchmarks.field.libraries import SETS, Set, packages
 from benchmarks.field.measure import measure
-from benchmarks.field.tables import cases, summary
+from benchmarks.field.tables import MARK, cases, document
 
-SECONDS = 180  # for one library
+SECONDS = 120  # for one library
 
 
 def main() -> None:
     """Measure what the cache lacks, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=["looked-at", "held-out"], required=True)
+    parser.add_argument("--set", choices=SETS, action="append")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--only", default="")
+    parser.add_argument("--judge", action="store_true", help="measure nothing: judge what the cache has")
     parser.add_argument("--show", action="store_true", help="list the parameters whose answers are not right")
+    parser.add_argument("--write", type=Path, help="replace the part of this page that is about the libraries")
     options = parser.parse_args()
-    names = [name for name in packages(options.set) if options.only in name]
-    random.Random(0).shuffle(names)  # so that a run that is stopped has measured a sample
     options.cache.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        place = options.cache / f"{name}.json"
-        if not place.exists():
-            _in_a_process(name, place)
-    places = [place for name in names if (place := options.cache / f"{name}.json").exists()]
-    print(summary(places))
+    chosen: list[Set] = options.set or list(SETS)
+    if not options.judge:
+        for name in (name for chosen_set in chosen for name in _shuffled(chosen_set) if options.only in name):
+            if not (options.cache / f"{name}.json").exists():
+                _in_a_process(name, options.cache / f"{name}.json")
+    places = {name: _places(name, options.cache, options.only) for name in chosen}
+    print(document(places))
     if options.show:
-        print(cases(places))
+        print(*map(cases, places.values()), sep="\n")
+    if options.write:
+        page = options.write.read_text(encoding="utf-8").partition(MARK)[0].rstrip()
+        options.write.write_text(f"{page}\n\n{MARK}\n\n{document(places)}", encoding="utf-8")
+
+
+def _shuffled(chosen: Set) -> list[str]:
+    """List the packages of a set so that a run which is stopped has measured a sample."""
+    names = packages(chosen)
+    random.Random(0).shuffle(names)
+    return names
+
+
+def _places(chosen: Set, cache: Path, only: str) -> list[Path]:
+    files = (cache / f"{name}.json" for name in packages(chosen) if only in name)
+    return [file for file in files if file.exists()]
 
 
 def _in_a_process(name: str, place: Path) -> None:

@@ -4,9 +4,10 @@
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Set = Literal["looked-at", "held-out"]
+SETS: tuple[Set, ...] = get_args(Set)
 
 
 def packages(chosen: Set) -> list[str]:

@@ -1,10 +1,11 @@
 """The files of measured libraries in, text out: the figures of a set, and the parameters behind them."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from benchmarks.field.libraries import Set
 from benchmarks.field.observe import ObservedModule
 from benchmarks.field.verdicts import Answer, Verdict, verdicts
 
@@ -27,9 +28,36 @@ WAYS: tuple[tuple[str, Callable[[Verdict], Answer]], ...] = (
 )
 
 
+MARK = "<!-- `python -m benchmarks.field` writes what follows. -->"
+_ABOUT = """## Libraries that no convention was made with
+
+Written by `python -m benchmarks.field --cache FOLDER --judge --write docs/zoo.md`; without `--judge` it measures what
+the cache lacks. `benchmarks/field/libraries.txt` lists the libraries, and in which of two sets each is. The rules were
+made while the first set was looked at. The second set was only measured: nobody looked at what is wrong in it.
+
+Each module class of a library that makes parameters was built with guessed arguments and run with real numbers. What a
+parameter does was read from the autograd graph, which knows nothing of the tracer: it is a factor of a matrix product
+or a kernel, a summand, a gain (on normalized data or not), a table, the slope of an activation, or it is joined to
+data. A role is right if it is one of those that do this. What is computed from a parameter before data meets it is not
+judged, and neither is a matrix that scales data number by number. Parameters of one class with one name count once.
+A wrong decision is one that the default ruleset makes and the dataflow does not ask for."""
+_TITLES = {"looked-at": "Looked at while the rules were made", "held-out": "Only measured"}
+
+
+def document(places: Mapping[Set, Sequence[Path]]) -> str:
+    """Write what stands in `docs/zoo.md` about the libraries."""
+    parts = [f"### {_TITLES[name]}\n\n{summary(files)}\n\n{_names(files)}" for name, files in places.items()]
+    return "\n\n".join((_ABOUT, *parts)) + "\n"
+
+
+def _names(places: Iterable[Path]) -> str:
+    counted = [place.stem for place in places if _read(place).run]
+    return f"With parameters that were judged: {', '.join(counted)}."
+
+
 def summary(places: Iterable[Path]) -> str:
     """Write the figures as a Markdown table."""
-    libraries = [library for place in places if (library := _read(place)).classes]
+    libraries = [library for place in places if (library := _read(place)).run]
     judged = [verdict for library in libraries for verdict in _kinds(library) if verdict.accepted]
     own = [verdict for verdict in judged if not verdict.by_class]
     lines = [
