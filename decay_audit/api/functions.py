@@ -109,7 +109,7 @@ def assert_decay(
 
     Raises:
         DecayAssertionError: there are such findings; it is an AssertionError.
-        DecayAuditError: as for `audit`; also if there is no optimizer: nothing was checked, so this does not pass.
+        DecayAuditError: as for `audit`; also if there is no optimizer, because nothing would be checked.
     """
     if optimizer is None:
         raise DecayAuditError("there is no optimizer to check", "pass one; audit(model) decides without an optimizer")

@@ -210,10 +210,11 @@ CODES: dict[str, Code] = {
     "DA305": Code(
         title="the model declares no_weight_decay for a parameter, but it is decayed",
         severity="warning",
-        explanation="The model declares through no_weight_decay(), its forms for keywords and patterns, or a "
-        "`_no_weight_decay` attribute that this parameter should not decay, but the ruleset or the optimizer decays "
-        "it. Wrappers hide these declarations (DistributedDataParallel has no no_weight_decay), and torch.compile "
-        "changes the names in them. The finding is only a note if the rule that decides the parameter is lenient.",
+        explanation="The model declares that this parameter should not decay: in no_weight_decay(), "
+        "no_weight_decay_keywords() or no_weight_decay_patterns(), or in an attribute `_no_weight_decay` of the "
+        "tensor. The ruleset or the optimizer decays it. Wrappers hide these declarations (DistributedDataParallel has "
+        "no no_weight_decay), and torch.compile changes the names in them. The finding is only a note if the rule "
+        "that decides the parameter is lenient.",
     ),
     "DA306": Code(
         title="a rule was not applied, because it needs facts that this source does not have",
@@ -351,9 +352,9 @@ CODES: dict[str, Code] = {
     "DA803": Code(
         title="the groups changed after the optimizer was made",
         severity="warning",
-        explanation="Between its construction and the step that is looked at, code changed what the optimizer does: a "
-        "schedule wrote another coefficient, an engine rebuilt the groups, a resume restored those of another run. "
-        "What is judged is the later state. It is a note before the first step, where such code sets things up.",
+        explanation="After the optimizer was made, code changed its groups: a schedule wrote another coefficient, an "
+        "engine rebuilt the groups, or a checkpoint replaced them. The changed groups are the ones that are audited. "
+        "Before the first step the finding is only a note: many scripts finish their groups there.",
     ),
     "DA806": Code(
         title="no gradient reached a parameter of the optimizer in the first backward pass",

@@ -28,8 +28,8 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         target: the target in the commands of fixes; "" if there is only a model, in Python.
         coefficient_adopted: the plan's base coefficient was taken from these optimizers. If there are several, another
             one may have another base.
-        primary: these are the live optimizers, or there are none and these are the saved ones. Coefficients,
-            learning rates and routes are compared for the primary plan only; `resume` compares saved with live ones.
+        primary: true for live optimizers, and for saved ones if there are no live ones. Coefficients, learning rates
+            and routes are compared for the primary plan only; `checks.resume` compares saved with live optimizers.
     """
 
     origin: Origin
@@ -64,8 +64,8 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         alike = [other for other in self.optimizers.values() if other.type == optimizer.type]
         return optimizer.type if len(alike) == 1 else f"{optimizer.type} {optimizer.name}"
 
-    def by_saved(self) -> str:
-        """The end of `is decayed` for saved optimizers: ` by the saved AdamW`; "" for live ones."""
+    def by_saved_text(self) -> str:
+        """What follows `is decayed` in a message on saved optimizers: ` by the saved AdamW`; "" for live ones."""
         return f" by the saved {self.class_names()}" if self.origin == "checkpoint" else ""
 
     def emit_command(self) -> str:
@@ -81,7 +81,7 @@ def observed_plans(
     *,
     coefficient_adopted: bool = False,
 ) -> tuple[ObservedPlan, ...]:
-    """Join a plan with live and with saved optimizers. An optimizer without observations is read by its groups."""
+    """Join a plan with live and with saved optimizers. For an optimizer without observations, its groups count."""
     observed = {(observation.optimizer, observation.origin) for observation in observations}
     unobserved = [optimizer for optimizer in optimizers if (optimizer.name, optimizer.origin) not in observed]
     completed = [*observations, *(observation for optimizer in unobserved for observation in observe_groups(optimizer))]

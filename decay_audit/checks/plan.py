@@ -92,7 +92,7 @@ def by_leniency(items: Iterable[T], decision: Callable[[T], Decision]) -> Iterat
 
 
 def declarations(hooks: Sequence[str]) -> str:
-    """List a few of the hooks in which a model declares it. Hooks that differ only in a number become one (`h.*`).
+    """List a few of the hooks that exclude parameters. Hooks that differ only in a number become one (`h.*`).
 
     >>> declarations(["h.0.no_weight_decay()", "h.1.no_weight_decay()", "no_weight_decay()"])
     'h.*.no_weight_decay() and no_weight_decay()'
@@ -103,7 +103,7 @@ def declarations(hooks: Sequence[str]) -> str:
 
 
 def _sparing_rules(plan: Plan, hooks: Sequence[str]) -> str:
-    """Write the rules that spare what the model declares: on its tensors, in its root, or in its submodules."""
+    """Write rules that spare what the model declares, whether a tensor, the model or a submodule declares it."""
     methods = [hook for hook in hooks if hook != _ATTRIBUTE]
     forms = [
         "glob",
@@ -124,7 +124,7 @@ def _sparing_rules(plan: Plan, hooks: Sequence[str]) -> str:
 
 
 def _find_rules_without_facts(plan: Plan) -> Iterator[Finding]:
-    for entry, parameters in plan.unanswered():
+    for entry, parameters in plan.entries_without_facts():
         yield finding(
             "DA306",
             parameters=parameters,

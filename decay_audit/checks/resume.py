@@ -108,8 +108,8 @@ def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
 def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
     """Find groups of equal sizes in another order. torch accepts them, and parameters get the state of others.
 
-    Parameters are swapped where their names go round: `a` would get the state of `b`, and `b` that of `a`. Where the
-    names do not return, parameters were renamed, perhaps to names that others had before, and nothing is reported.
+    Parameters are swapped if their names form a cycle: `a` would get the state of `b`, and `b` that of `a`. Without a
+    cycle, parameters were probably renamed, and nothing is reported.
     """
     by_position = {
         name: saved_name
@@ -117,7 +117,7 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iter
         for name, saved_name in zip(group.parameters, saved_group.parameters, strict=True)
         if name and saved_name and not saved_group.shapes
     }
-    swapped = _names_that_go_round(by_position)
+    swapped = _names_on_cycles(by_position)
     pairs = [(name, saved_name) for name, saved_name in by_position.items() if name in swapped]
     if pairs:
         name, saved_name = pairs[0]
@@ -133,10 +133,10 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iter
         )
 
 
-def _names_that_go_round(by_position: Mapping[str, str]) -> frozenset[str]:
-    """Give the names from which the mapping leads back to them by way of other names.
+def _names_on_cycles(by_position: Mapping[str, str]) -> frozenset[str]:
+    """Find the names on cycles of two or more names in the mapping.
 
-    >>> sorted(_names_that_go_round({"a": "b", "b": "a", "c": "c", "d": "e"}))
+    >>> sorted(_names_on_cycles({"a": "b", "b": "a", "c": "c", "d": "e"}))
     ['a', 'b']
     """
     swapped: set[str] = set()

@@ -9,7 +9,7 @@ from decay_audit.model.choices import SEVERITIES, Severity
 
 
 def select_codes(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]:
-    """List the codes that are selected and not ignored. The longer prefix wins; of equal lengths, `ignore`.
+    """List the codes that are selected and not ignored. The longer prefix wins; `ignore` wins a tie.
 
     Args:
         select: prefixes of codes (`DA1`, `DA301`); each text may hold several, with commas. Without a
@@ -26,9 +26,9 @@ def select_codes(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]
 
 
 def has_failure(findings: Iterable[Finding], fail_on: Severity) -> bool:
-    """Whether any finding is as bad as `fail_on`."""
-    worst = SEVERITIES.index(fail_on)
-    return any(SEVERITIES.index(finding.severity) <= worst for finding in findings)
+    """Whether any finding has the severity `fail_on` or a worse one."""
+    last_failing = SEVERITIES.index(fail_on)  # from the worst to the mildest
+    return any(SEVERITIES.index(finding.severity) <= last_failing for finding in findings)
 
 
 def _prefixes(options: Iterable[str]) -> Iterable[str]:

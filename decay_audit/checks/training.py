@@ -1,4 +1,4 @@
-"""What a running script showed: groups that changed (DA803), and parameters that no gradient reached (DA806)."""
+"""Findings on a running script: groups that changed (DA803), and parameters without a gradient (DA806)."""
 
 from collections.abc import Iterator
 
@@ -11,31 +11,31 @@ from decay_audit.text import count_noun, join_words
 
 
 def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
-    """Report what changed since the optimizers were made, and what the first backward pass did not reach."""
+    """Report groups that changed after the optimizer was made, and parameters that got no gradient at first."""
     severity: Severity | None = None if facts.steps else "note"
     for change in facts.changes:
         yield finding(
             "DA803",
-            f"group {change.group} of {change.optimizer} changed after the optimizer was made: {_words(change)}",
+            f"group {change.group} of {change.optimizer} changed after the optimizer was made: {_change_text(change)}",
             change.parameters or change.added,
             expected=f"weight_decay {coefficient_text(change.weight_decay[0])}",
             found=f"weight_decay {coefficient_text(change.weight_decay[1])}",
             where=f"group {change.group} of {change.optimizer}",
             severity=severity,
         )
-    yield from _without_effect(facts.without_gradient, plan, "no gradient", "a step of torch's classes skips {}")
-    yield from _without_effect(facts.zero_gradient, plan, "a gradient of exactly zero", "only decay moves {}")
+    yield from _gradient_findings(facts.without_gradient, plan, "no gradient", "a step of torch's classes skips {}")
+    yield from _gradient_findings(facts.zero_gradient, plan, "a gradient of exactly zero", "only decay moves {}")
 
 
-def _words(change: GroupChange) -> str:
+def _change_text(change: GroupChange) -> str:
     before, after = map(coefficient_text, change.weight_decay)
     parts = [f"weight_decay {before} became {after}"] if before != after else []
-    parts += [f"{count_noun(len(change.added), 'parameter')} came into it"] if change.added else []
-    parts += [f"{count_noun(change.removed, 'tensor')} left it"] if change.removed else []
+    parts += [f"{count_noun(len(change.added), 'parameter')} were added"] if change.added else []
+    parts += [f"{count_noun(change.removed, 'tensor')} were removed"] if change.removed else []
     return join_words(parts)
 
 
-def _without_effect(names: tuple[str, ...], plan: Plan, what: str, effect: str) -> Iterator[Finding]:
+def _gradient_findings(names: tuple[str, ...], plan: Plan, what: str, effect: str) -> Iterator[Finding]:
     decisions = [decision for decision in plan.decisions if decision.name in set(names)]
     if decisions:
         single = len(decisions) == 1

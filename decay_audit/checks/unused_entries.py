@@ -22,7 +22,7 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
     A preset repeats the rules of its source, which are for many models. So DA302 is not reported for its rules, and
     DA301 only if none of its rules matches this model; the same holds for its layer numbers.
     """
-    unanswered = {id(entry) for entry, _ in plan.unanswered()}
+    unanswered = {id(entry) for entry, _ in plan.entries_without_facts()}
     return (
         *_find_unused_rules(plan, unanswered),
         *_find_unused_channel_entries(plan),

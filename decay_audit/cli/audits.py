@@ -29,7 +29,7 @@ _OF_AUDIT: Origin = "[[tool.decay-audit.audits]]"
 
 
 class Audit(Struct, frozen=True, kw_only=True):
-    """What to compare.
+    """One audit: its request, and its names in messages.
 
     Attributes:
         title: tells it from other audits of its target; may be empty.
@@ -54,8 +54,8 @@ def audits_of(
     """List the audits that a command is asked for.
 
     Raises:
-        DecayAuditError: there is no target, and no audit in a pyproject.toml. Nothing would be done, so this does not
-            pass.
+        DecayAuditError: there is no target, and no audit in a pyproject.toml. With nothing to check, a command must
+            not succeed.
     """
     from decay_audit import api
 
@@ -101,7 +101,7 @@ def _configured(request: "Request", origins: Mapping[str, Origin]) -> list[Audit
     """List the audits of the nearest pyproject.toml, each a request with the options that it sets itself.
 
     Raises:
-        DecayAuditError: there is none. Nothing would be checked, so this does not pass.
+        DecayAuditError: it has none. With nothing to check, a command must not succeed.
     """
     from decay_audit.cli import config
 

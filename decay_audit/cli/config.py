@@ -31,7 +31,7 @@ OPTIONS = {option.name: option for section in (AuditOptions, OutputOptions) for 
 TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
 AUDIT_SCOPES: tuple[ConfigScope, ...] = ("audits", "everywhere")
 MAX_BYTES = 1_000_000
-"""Of the pyproject.toml that is read."""
+"""The largest pyproject.toml that is read."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`"
 
@@ -54,9 +54,10 @@ class ConfiguredException(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     parameters: Annotated[str | tuple[str, ...], Meta(description="A glob over names of parameters, or several.")] = ()
     reason: Annotated[str, Meta(description="Why the finding is accepted.")]
     until: Annotated[str, Meta(description="The last day on which the exception counts: 2027-01-31.")] = ""
-    target: Annotated[str, Meta(description="The target or the name of the only audit that it is for.")] = ""
+    target: Annotated[str, Meta(description="The target or name of the only audit in which it counts.")] = ""
     covers: Annotated[
-        int, Meta(description="How many parameters it covered when it was written; more are reported.")
+        int,
+        Meta(description="How many parameters it covered when it was written; a warning says if it covers more."),
     ] = -1
 
 
@@ -84,10 +85,10 @@ def find(start: Path) -> Path | None:
     return None
 
 
-def ignored(start: Path) -> Path | None:
+def find_ignored(start: Path) -> Path | None:
     """Return the nearest pyproject.toml that may have the table, and is not used because of its owner."""
     candidates = (folder / "pyproject.toml" for folder in _project_folders(start))
-    return next((file for file in candidates if not _is_ours(file, start) and _names_us(file)), None)
+    return next((file for file in candidates if not _is_ours(file, start) and _mentions_decay_audit(file)), None)
 
 
 def _project_folders(start: Path) -> Iterator[Path]:
@@ -100,9 +101,9 @@ def _project_folders(start: Path) -> Iterator[Path]:
 
 
 def _is_ours(path: Path, start: Path) -> bool:
-    """Whether a path belongs to the user; to root also belongs what has the owner of the current folder.
+    """Whether a path belongs to the user. For root, a path of the owner of the current folder counts, too.
 
-    CI runs as root in a checkout that another user made.
+    The reason is CI, which runs as root in a checkout that another user made.
     """
     if not hasattr(os, "geteuid"):
         return True  # Windows
@@ -113,8 +114,8 @@ def _is_ours(path: Path, start: Path) -> bool:
         return False
 
 
-def _names_us(file: Path) -> bool:
-    """Tell whether a file can be read and names decay-audit, so that it has to be parsed."""
+def _mentions_decay_audit(file: Path) -> bool:
+    """Whether a file can be read and contains `decay-audit`, so that it has to be parsed."""
     try:
         return files.is_file(file) and "decay-audit" in files.read_text(file, MAX_BYTES)
     except UnicodeDecodeError:
@@ -124,7 +125,7 @@ def _names_us(file: Path) -> bool:
 
 
 def _has_table(file: Path) -> bool:
-    if not _names_us(file):
+    if not _mentions_decay_audit(file):
         return False
     from decay_audit.cli import pyproject
 
@@ -142,7 +143,7 @@ def load(file: Path) -> Config:
 
     mistakes: list[tuple[int, str]] = []
     node = pyproject.node(file)
-    table = typed.read(node, _table_form(None), "[tool.decay-audit]", lambda *mistake: mistakes.append(mistake))
+    table = typed.read(node, _table_type(None), "[tool.decay-audit]", lambda *mistake: mistakes.append(mistake))
     lines = pyproject.lines_of_list(node, "exceptions")
     exceptions = (
         []
@@ -194,11 +195,11 @@ def _exception(written: ConfiguredException, where: str, report: Callable[[str],
 
 def schema() -> dict[str, Any]:
     """Make the JSON Schema of the table, for editors: each key with its type, its default and its help."""
-    reference, parts = msgspec.json.schema_components([_table_form(UnsetType)], ref_template="#/$defs/{name}")
+    reference, parts = msgspec.json.schema_components([_table_type(UnsetType)], ref_template="#/$defs/{name}")
     return {"$schema": DIALECT, **reference[0], "title": "decay-audit in pyproject.toml", "$defs": parts}
 
 
-def _table_form(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type that is made here
+def _table_type(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type that is made here
     """Make the type of the table from the declared options.
 
     Args:
@@ -206,13 +207,13 @@ def _table_form(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type
     """
     default = UNSET if absent is UnsetType else None
     own = [("target", Target), ("name", Annotated[Name | absent, Meta()], default)]
-    audit = _form("ConfiguredAudit", [*own, *_fields(AUDIT_SCOPES, absent)])
+    audit = _struct_type("ConfiguredAudit", [*own, *_fields(AUDIT_SCOPES, absent)])
     lists = {"audits": audit, "exceptions": ConfiguredException}
     fields = [(name, GenericAlias(tuple, (kind, ...)), ()) for name, kind in lists.items()]
-    return _form("DecayAudit", [*_fields(TABLE_SCOPES, absent), *fields])
+    return _struct_type("DecayAudit", [*_fields(TABLE_SCOPES, absent), *fields])
 
 
-def _form(name: str, form_fields: Sequence[Any]) -> Any:  # noqa: ANN401
+def _struct_type(name: str, form_fields: Sequence[Any]) -> Any:  # noqa: ANN401
     return msgspec.defstruct(name, form_fields, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab")
 
 

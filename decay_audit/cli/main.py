@@ -119,7 +119,7 @@ def root(
 
     folder = _current_folder()
     file = config.find(folder)
-    if file is None and (other := config.ignored(folder)) is not None:
+    if file is None and (other := config.find_ignored(folder)) is not None:
         screen.print_message(f"note: {other} belongs to another user: it is not read", style="hint")
     defaults = config.from_folder(config.load(file).defaults, file.parent) if file else {}
     context.default_map = {

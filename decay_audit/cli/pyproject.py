@@ -22,15 +22,15 @@ _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?:\.\
 _ANY_HEADER = re.compile(r"\s*\[")
 _KEY = re.compile(r"""\s*["']?(?P<key>[\w-]+)["']?\s*=""")
 
-Place = tuple[str, int] | None
-"""A table in a list of tables, as the list's key and its index; None for the table around them."""
+TablePosition = tuple[str, int] | None
+"""The key of a list of tables, and an index in it; None for `[tool.decay-audit]` itself."""
 
-TableKey = tuple[Place, str]
-"""A table, and a key in it; "" for its header."""
+TableKey = tuple[TablePosition, str]
+"""The position of a table, and a key in it; "" is the line of its header."""
 
 
 def table(file: Path) -> object:
-    """Return the parsed table; None if the file has none.
+    """Return the parsed `[tool.decay-audit]`; None if the file does not have it.
 
     Raises:
         DecayAuditError: the file is not TOML, or far more deeply nested than a person writes it.
@@ -50,7 +50,7 @@ def _table(file: Path, text: str) -> object:
         raise DecayAuditError(f"{file.name}: a key in it has more than {_MAX_PARTS} parts", _TOML)
     try:
         tool = tomllib.loads(text).get("tool")
-    except (ValueError, RecursionError) as error:  # TOMLDecodeError is a ValueError, and so is an integer too long
+    except (ValueError, RecursionError) as error:  # tomllib raises ValueError for very long integers, too
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise DecayAuditError(f"{file.name}: {reason}", _TOML) from error
     return tool.get("decay-audit") if isinstance(tool, dict) else None
@@ -76,14 +76,14 @@ def lines_of_list(table_node: Node, key: str) -> list[int]:
     return [item.line for item in member.items] if isinstance(member, ListNode) else []
 
 
-def _node(value: Any, lines: Mapping[TableKey, int], place: Place, line: int, list_key: str = "") -> Node:  # noqa: ANN401 - TOML has dates, too
+def _node(value: Any, lines: Mapping[TableKey, int], position: TablePosition, line: int, list_key: str = "") -> Node:  # noqa: ANN401 - TOML has dates, too
     match value:
         case dict():
-            key_lines = {key: lines.get((place, key), line) for key in value}
+            key_lines = {key: lines.get((position, key), line) for key in value}
             return MappingNode(
                 line,
                 tuple(
-                    (ScalarNode(key_line, key, key), _node(value[key], lines, place, key_line, key))
+                    (ScalarNode(key_line, key, key), _node(value[key], lines, position, key_line, key))
                     for key, key_line in key_lines.items()
                 ),
             )
@@ -97,23 +97,23 @@ def _node(value: Any, lines: Mapping[TableKey, int], place: Place, line: int, li
             return ScalarNode(line, value, str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def _item(value: Any, lines: Mapping[TableKey, int], place: Place, line: int) -> Node:  # noqa: ANN401
-    return _node(value, lines, place, lines.get((place, ""), line) if isinstance(value, dict) else line)
+def _item(value: Any, lines: Mapping[TableKey, int], position: TablePosition, line: int) -> Node:  # noqa: ANN401
+    return _node(value, lines, position, lines.get((position, ""), line) if isinstance(value, dict) else line)
 
 
 def _lines(text: str) -> dict[TableKey, int]:
     """Find the line number of each key. The empty key stands for the header of the table."""
     lines: dict[TableKey, int] = {}
     in_table = False
-    place: Place = None
+    position: TablePosition = None
     counts: Counter[str] = Counter()
     for line, source in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(source):
-            in_table, place = True, (header["part"], counts[header["part"]]) if header["part"] else None
+            in_table, position = True, (header["part"], counts[header["part"]]) if header["part"] else None
             counts[header["part"] or ""] += 1
-            lines.setdefault((place, ""), line)
+            lines.setdefault((position, ""), line)
         elif _ANY_HEADER.match(source):
             in_table = False
         elif in_table and (key := _KEY.match(source)):
-            lines.setdefault((place, key["key"]), line)
+            lines.setdefault((position, key["key"]), line)
     return lines

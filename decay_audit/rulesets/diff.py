@@ -268,8 +268,8 @@ def _best_match(
         plans = [decide(parameters, ruleset, base) for base in bases]
     except PlanError as error:
         return RulesetMatch(ruleset=ruleset, refused=error.message)
-    if unanswered := ", ".join(label(entry) for entry, _ in plans[0].unanswered()):
-        reason = f"needs facts that this source lacks: {unanswered}"
+    if labels := ", ".join(label(entry) for entry, _ in plans[0].entries_without_facts()):
+        reason = f"needs facts that this source lacks: {labels}"
         return RulesetMatch(ruleset=ruleset, refused=reason, needs_model=True)
     matches = [_match(candidate.decisions, observed, unplaced, candidate.ruleset) for candidate in plans]
     best = min(matches, key=lambda match: _distance(match)[1:3])

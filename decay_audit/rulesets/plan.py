@@ -103,7 +103,7 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
         """How many parameters each rule decided."""
         return Counter(decision.rule for decision in self.decisions)
 
-    def unanswered(self) -> tuple[tuple[Entry, tuple[str, ...]], ...]:
+    def entries_without_facts(self) -> tuple[tuple[Entry, tuple[str, ...]], ...]:
         """The entries that need facts which the source lacks, each with the parameters that it was skipped for."""
         entries: dict[int, Entry] = {}
         names: dict[int, list[str]] = {}

@@ -101,7 +101,7 @@ def test_where_no_name_is_one_of_the_rulesets_it_is_said_once_and_is_no_error() 
         planned("matrices", "rest"), live("Muon", group("body.weight")), live("SGD", group("embed.weight"))
     )
     assert finding.severity == "warning"
-    assert "was not compared" in finding.message
+    assert "was not checked" in finding.message
 
 
 def test_a_class_of_ones_own_may_be_the_optimizer_that_no_other_is() -> None:

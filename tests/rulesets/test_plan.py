@@ -51,7 +51,7 @@ def test_a_rule_that_asks_what_nobody_knows_is_not_applied_and_is_reported() -> 
     norms = rule("norms", owner="torch.nn.LayerNorm")
     made = decide([unowned()], ruleset(norms))
     assert (made.decisions[0].rule, made.decisions[0].unanswered) == ("default", (norms,))
-    assert made.unanswered() == ((norms, ("block.norm.weight",)),)
+    assert made.entries_without_facts() == ((norms, ("block.norm.weight",)),)
 
 
 def test_each_channel_keeps_the_entries_that_could_not_answer() -> None:

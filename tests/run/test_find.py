@@ -32,7 +32,7 @@ def test_each_optimizer_is_listed_with_its_coefficient_and_the_command_that_audi
         "factory.py:3 Adam(filter(f, model.parameters())) weight_decay=wd "
         "decay-audit check MODEL --optimizer factory.py:build",
         "flat.py:2 SGD(model.parameters()) weight_decay is the default decay-audit run flat.py",
-        "model.py:3 AdamW(groups(model)) weight_decay perhaps in the groups decay-audit run train.py",
+        "model.py:3 AdamW(groups(model)) weight_decay may be set in the groups decay-audit run train.py",
     ]
     assert made.exit_code == 0
     assert "3 places make an optimizer in 6 Python files" in made.stderr

@@ -28,7 +28,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def differs(self) -> bool:
-        """Whether anything differs, except that only one side has an optimizer."""
+        """Whether anything differs. What an optimizer does is compared only if both sides have one."""
         return self.renamed or self.decided_differently or self.observed_differently or self.described_differently
 
     @property

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decay_audit.checks.lock.entries import Entry, Lock
 from decay_audit.errors import DecayAuditError
 
-FORM = "1"
-"""The version of the form of the file, in its first line."""
+FORMAT_VERSION = "1"
+"""The version of the file format, in the first line of the file."""
 
 _TITLE = "decay-audit lock"
 _COMMENT = "# `decay-audit check` compares with this file; `decay-audit lock --update` shows changes and rewrites it"
@@ -24,7 +24,7 @@ _CONFLICT = re.compile(r"<{7}( |$)|={7}$|>{7}( |$)|\|{7}( |$)")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _SET = re.compile(r"\{([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\}")
 _MOST_NAMES = 10_000_000
-_REFUSED = "decay-audit lock TARGET writes a new one"
+_HINT = "decay-audit lock TARGET writes a new one"
 
 Parts = tuple[str, ...]
 
@@ -32,7 +32,7 @@ Parts = tuple[str, ...]
 def write(lock: Lock) -> str:
     """Write a lock as text. The order of the parameters in the model does not matter."""
     header = [
-        f"{_TITLE} {FORM}",
+        f"{_TITLE} {FORMAT_VERSION}",
         _COMMENT,
         f"target {_word(lock.target)}",
         f"ruleset {_word(lock.ruleset)} {lock.ruleset_hash}",
@@ -65,13 +65,13 @@ def _word(text: str) -> str:
 
 
 def _sort_key(part: str) -> tuple[int, int, str]:
-    """Numbers come in their own order, before words."""
+    """Sort numbers by their value, and before words."""
     first = re.match(r"\{?([0-9]+)", part)
     return (0, int(first[1][:9]), part) if first else (1, 0, part)
 
 
 def _folded(rows: Mapping[Parts, str]) -> dict[Parts, str]:
-    """Join rows that differ in one number, and in nothing else: the innermost number first."""
+    """Join rows that differ in one number and in nothing else, starting with the last number of the names."""
     for axis in reversed(range(max(map(len, rows), default=0))):
         alike: dict[tuple[Parts, Parts, str], list[str]] = {}
         for parts, text in rows.items():
@@ -108,12 +108,12 @@ def read(text: str, file: str) -> Lock:
     """
     first, *lines = text.splitlines() or [""]
     _refuse_conflict(first, file, 1)
-    if first != f"{_TITLE} {FORM}":
-        raise DecayAuditError(f"{file} is not a lock: its first line is not `{_TITLE} {FORM}`", _REFUSED)
+    if first != f"{_TITLE} {FORMAT_VERSION}":
+        raise DecayAuditError(f"{file} is not a lock: its first line is not `{_TITLE} {FORMAT_VERSION}`", _HINT)
     header: dict[str, list[str]] = {}
     entries: dict[str, Entry] = {}
     line_of: dict[str, int] = {}
-    known: dict[str, Entry] = {}
+    entry_by_text: dict[str, Entry] = {}
     in_header = True
     for number, line in enumerate(lines, 2):
         if not line or line[0] in "#<=>|":
@@ -125,13 +125,13 @@ def read(text: str, file: str) -> Lock:
                 key, *header[key] = _words(line)
                 continue
             names, rest = _split(line)
-            entry = known.get(rest) or known.setdefault(rest, _entry(_words(rest)))
+            entry = entry_by_text.get(rest) or entry_by_text.setdefault(rest, _entry(_words(rest)))
             for name in names:
                 if name in entries:
                     raise ValueError(f"{name} is also in line {line_of[name]}")
                 entries[name], line_of[name] = entry, number
         except (ValueError, IndexError) as error:
-            raise DecayAuditError(f"{file}:{number}: this line cannot be read: {error}", _REFUSED) from error
+            raise DecayAuditError(f"{file}:{number}: this line cannot be read: {error}", _HINT) from error
     return _lock(header, entries, line_of, file)
 
 
@@ -149,9 +149,9 @@ def _lock(header: Mapping[str, list[str]], entries: Mapping[str, Entry], lines: 
         weight_decay, _, source = header["weight_decay"]
     except (KeyError, ValueError) as error:
         hint = "the header has the lines target, ruleset and weight_decay"
-        raise DecayAuditError(f"{file}: its header is damaged", f"{hint}; {_REFUSED}") from error
+        raise DecayAuditError(f"{file}: its header is damaged", f"{hint}; {_HINT}") from error
     if source not in ("ruleset", "option", "optimizer"):
-        raise DecayAuditError(f"{file}: weight_decay comes from `{source}`", "from ruleset, option or optimizer")
+        raise DecayAuditError(f"{file}: weight_decay comes from `{source}`", "it must be ruleset, option or optimizer")
     return Lock(
         target=target,
         ruleset=ruleset,

@@ -14,10 +14,10 @@ Parts = tuple[str, ...]
 Replacement = tuple[Parts, Parts]
 """The parts of a dotted name that were replaced, and the parts that replace them; either may be empty."""
 
-_PROBES = 24
-_CANDIDATES = 240
-_ROUNDS = 60
-_SIMILAR = 0.6
+_SAMPLED_OLD_NAMES = 24
+_SAMPLED_NEW_NAMES = 240
+_MAX_REPLACEMENTS = 60
+_LEAST_SIMILARITY = 0.6
 
 
 def find_renames(gone: Entries, new: Entries) -> dict[str, str]:
@@ -26,7 +26,7 @@ def find_renames(gone: Entries, new: Entries) -> dict[str, str]:
     new_parts = {name: tuple(name.split(".")) for name in new}
     pairs: dict[str, str] = {}
     tried: set[Replacement] = set()
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_REPLACEMENTS):
         votes = _votes(gone, new, old_parts, new_parts)
         votes = Counter({replacement: count for replacement, count in votes.items() if replacement not in tried})
         if not votes:
@@ -44,15 +44,15 @@ def find_renames(gone: Entries, new: Entries) -> dict[str, str]:
 def _votes(
     gone: Entries, new: Entries, old_parts: Mapping[str, Parts], new_parts: Mapping[str, Parts]
 ) -> Counter[Replacement]:
-    """Count the replacements that would explain some of the names; an even sample of them suggests replacements."""
+    """Count how many old names each replacement would explain, in a sample of the old and new names."""
     by_kind: dict[tuple[str, str], list[Parts]] = {}
     for name, parts in new_parts.items():
         by_kind.setdefault((new[name].shape, new[name].role), []).append(parts)
     names = list(old_parts)
     votes: Counter[Replacement] = Counter()
-    for name in names[:: max(1, len(names) // _PROBES)]:
+    for name in names[:: max(1, len(names) // _SAMPLED_OLD_NAMES)]:
         candidates = by_kind.get((gone[name].shape, gone[name].role), [])
-        for other in candidates[:: max(1, len(candidates) // _CANDIDATES)]:
+        for other in candidates[:: max(1, len(candidates) // _SAMPLED_NEW_NAMES)]:
             if _is_similar(old_parts[name], other):
                 votes[_replacement(old_parts[name], other)] += 1
     return votes
@@ -67,7 +67,7 @@ def _is_similar(old: Parts, new: Parts) -> bool:
     if leaf_alone:
         return True
     matcher = SequenceMatcher(None, ".".join(old), ".".join(new), autojunk=False)
-    return matcher.quick_ratio() >= _SIMILAR and matcher.ratio() >= _SIMILAR
+    return matcher.quick_ratio() >= _LEAST_SIMILARITY and matcher.ratio() >= _LEAST_SIMILARITY
 
 
 def _replacement(old: Parts, new: Parts) -> Replacement:

@@ -20,9 +20,10 @@ _LISTED = 5
 
 
 def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
-    """Compare coefficients. If nothing decays, or the policy is inverted, one finding replaces one per parameter.
+    """Compare coefficients.
 
-    Only strict decisions count for these two. Parameters are left out if it is not known whether they decay.
+    If nothing decays, or if biases and norms decay and matrices do not, one finding says so, and the parameters are not
+    reported again. These two findings look at strict decisions only. Parameters with unknown decay are left out.
     """
     grouped = [pair for pair in observed.pairs() if pair[0].grouped]
     unknown = {decision.name for decision, observation in grouped if not has_known_decay(observation)}
@@ -44,10 +45,10 @@ def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float | None:
-    """Find the base coefficient of optimizers: the commonest one of the parameters that the ruleset gives its base.
+    """Find the base coefficient of optimizers: the most frequent one where the ruleset decides its own base.
 
     A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from.
-    Lenient decisions are used only if no strict decision has the base.
+    Lenient decisions are used only if no strict decision has the base coefficient.
     """
     base = plan.ruleset.weight_decay
     with_base = [decision for decision in plan.decisions if decision.weight_decay == base and decision.decays]
@@ -71,7 +72,7 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
     optimizers = tuple(observed.optimizers.values())
     class_ignores_it = all(optimizer.semantics == "none" for optimizer in optimizers)
     missed = [decision for decision, _ in pairs if decision.decays]
-    saved_text = observed.by_saved()
+    saved_text = observed.by_saved_text()
     if _nobody_set_a_coefficient(observed):
         return finding(
             "DA401",
@@ -113,7 +114,7 @@ def _inverted_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     ]
     return finding(
         "DA402",
-        f"inverted: {count_by_kind(vectors)} {_are(vectors)} decayed{observed.by_saved()}, and no matrix is",
+        f"inverted: {count_by_kind(vectors)} {_are(vectors)} decayed{observed.by_saved_text()}, and no matrix is",
         _names(vectors),
         expected="matrices decay",
         found="only biases and norms decay",
@@ -128,7 +129,7 @@ def _find_decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Fin
         decisions = _unique(differing)
         yield finding(
             "DA101",
-            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()}; "
+            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved_text()}; "
             f"{_ruleset(observed)} spares {_them(decisions)}{_leniency_text(lenient=lenient)}",
             _names(decisions),
             expected="weight_decay 0",
@@ -146,7 +147,7 @@ def _find_spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Find
         wanted = sorted({coefficient_text(decision.weight_decay) for decision in decisions})
         yield finding(
             "DA102",
-            f"{count_by_kind(decisions)} {_are(decisions)} not decayed{observed.by_saved()}; "
+            f"{count_by_kind(decisions)} {_are(decisions)} not decayed{observed.by_saved_text()}; "
             f"{_ruleset(observed)} decays {_them(decisions)}{_leniency_text(lenient=lenient)}",
             _names(decisions),
             expected=f"weight_decay {join_words(wanted)}",
@@ -177,10 +178,10 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
         same_product = all(_same_product(observed, wanted, observation) for _, observation in differing)
         note = lenient or same_product
         lenient_text = f"; {_ruleset(observed)} is lenient there"
-        product_text = "; lr x weight_decay is as with the ruleset's coefficient at another group's lr, as in muP"
+        product_text = "; lr x weight_decay equals that coefficient x the lr of another group, as in muP"
         yield finding(
             "DA103",
-            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved()} with {actual_text}, "
+            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved_text()} with {actual_text}, "
             f"not {wanted_text}" + (product_text if same_product else lenient_text if lenient else ""),
             _names(decisions),
             expected=f"weight_decay {wanted_text}",
@@ -200,7 +201,7 @@ def _same_product(observed: ObservedPlan, wanted: float, observation: Observatio
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:
-    """Find each optimizer's own base: its only coefficient on the parameters that the ruleset gives its base."""
+    """Find the base of each optimizer that has a single coefficient where the ruleset decides its own base."""
     strict: dict[str, set[float]] = {}
     lenient: dict[str, set[float]] = {}
     for decision, observation in pairs:
@@ -212,7 +213,7 @@ def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float
 
 
 def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find decayed parameters that the model excludes: DA305. If the ruleset decays them too, `plan` reports them."""
+    """Find decayed parameters that the model excludes: DA305. `checks.plan` reports those that the ruleset decays."""
     declared = [
         (decision, observation)
         for decision, observation in observed.pairs()

@@ -34,7 +34,7 @@ def _missing_keys_finding(
     observed: ObservedPlan, optimizer: Optimizer, keys: Sequence[str], indices: Sequence[int]
 ) -> Finding:
     groups, lack = _groups(observed, optimizer, indices), "lacks" if len(indices) == 1 else "lack"
-    raises = "." not in optimizer.import_path  # the classes of torch.optim read each key without a default
+    raises = "." not in optimizer.import_path  # a class of torch.optim: its step reads every key and has no defaults
     them = "it" if len(keys) == 1 else "them"
     ending = "the next step raises KeyError" if raises else f"a step that looks {them} up raises KeyError"
     return finding(

@@ -169,7 +169,7 @@ def check_made_in_forward(inventory: Inventory, optimizers: Sequence[Optimizer])
 
 
 def check_ties(decided: Plan) -> Iterator[Finding]:
-    """Find tied tensors for which the decision depends on which of their names the rules see: DA205."""
+    """Find tied tensors for which the rules decide differently under different names: DA205."""
     tied = [decision for decision in decided.decisions if decision.grouped and decision.classified.parameter.tied_to]
     coefficients = _under_other_names(tied, decided.ruleset)
     for decision in tied:
@@ -182,7 +182,7 @@ def check_ties(decided: Plan) -> Iterator[Finding]:
             names = join_words([f"{name} ({coefficient_text(value)})" for name, value in differing.items()])
             yield finding(
                 "DA205",
-                f"{decision.name} gets weight_decay {own}; under another name of the same tensor it would get another: "
+                f"{decision.name} gets weight_decay {own}; other names of the same tensor would get a different one: "
                 f"{names}",
                 (decision.name, *differing),
                 expected="one decision for one tensor",

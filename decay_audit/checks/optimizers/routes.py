@@ -73,11 +73,8 @@ def _not_comparable_finding(observed: ObservedPlan, pairs: Sequence[Pair], words
     """Report that no optimizer fits a word of the ruleset, so that they cannot be compared."""
     return finding(
         "DA104",
-        f"{observed.class_names()} is called neither {' nor '.join(words)}: which optimizer takes a parameter was not "
-        f"compared with {observed.plan.ruleset.name}"
-        if len(words) > 1
-        else f"{observed.class_names()} is not called {words[0]}: which optimizer takes a parameter was not compared "
-        f"with {observed.plan.ruleset.name}",
+        f"{observed.plan.ruleset.name} gives parameters to {join_words(words)}, and no optimizer here has "
+        f"{'such a name' if len(words) > 1 else 'that name'}: it was not checked which optimizer has which parameter",
         dict.fromkeys(decision.name for decision, _ in pairs),
         expected=" or ".join(words),
         found=observed.class_names(),
@@ -90,16 +87,18 @@ def _not_comparable_finding(observed: ObservedPlan, pairs: Sequence[Pair], words
 def _matching_words(optimizer: Optimizer, group: ParamGroup, words: Iterable[str]) -> frozenset[str]:
     """Find the words of the ruleset that fit the algorithm of this group; there may be none."""
     settings = group.hyperparameters
-    if (own := next((value for key in _NAME_KEYS if isinstance(value := settings.get(key), str)), None)) is not None:
-        return frozenset(word for word in words if _matches(word, own))
+    algorithms = [value for key in _NAME_KEYS if isinstance(value := settings.get(key), str)]
+    if algorithms:
+        return frozenset(word for word in words if _matches(word, algorithms[0]))
     flags = {key.removeprefix(_FLAG): value for key, value in settings.items() if key.startswith(_FLAG)}
-    switched = {word: flags[flag] for word in words for flag in flags if _letters(flag) == _letters(word)}
-    if on := [word for word, value in switched.items() if value]:
-        return frozenset(on)
-    name, others = f"{optimizer.name} {optimizer.type}", [word for word in words if word not in switched]
+    flag_by_word = {word: flags[flag] for word in words for flag in flags if _letters(flag) == _letters(word)}
+    if selected := [word for word, value in flag_by_word.items() if value]:
+        return frozenset(selected)
+    name = f"{optimizer.name} {optimizer.type}"
+    others = [word for word in words if word not in flag_by_word]
     exact = [word for word in others if _letters(word) in _letters(name)]
     by_family = [word for word in others if _matches(word, name)]
-    return frozenset(exact or by_family or (others if switched else ()))  # e.g. the Adam in a Muon class
+    return frozenset(exact or by_family or (others if flag_by_word else ()))  # e.g. the Adam in a Muon class
 
 
 def _matches(word: str, name: str) -> bool:

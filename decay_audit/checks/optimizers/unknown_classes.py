@@ -12,7 +12,7 @@ from decay_audit.text import join_words
 TOLERANCE = 0.01
 """Relative difference up to which a measured rate counts as equal to the coefficient."""
 _SETTLED = 0.05
-"""Relative difference from which on the rate of later steps is named as well."""
+"""If the rate of later steps differs from that of the first by more than this, relatively, the message names both."""
 
 _EFFECTS: dict[Movement | None, str] = {
     "sign": "moves every element towards 0 by an amount that hardly depends on the coefficient ({})",

@@ -12,7 +12,7 @@ from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError, shell_join
 
 if TYPE_CHECKING:
-    from decay_audit.sources.run.find_optimizers import FoundCalls, OptimizerCall
+    from decay_audit.sources.run.find_optimizers import OptimizerCall, OptimizerCalls
 
 _LONGEST = 48
 
@@ -26,29 +26,29 @@ def find(
 ) -> None:
     """List where code makes optimizers of torch.optim, and the command that audits each.
 
-    Nothing is imported or run: what the groups hold and what decays is not judged here.
+    Nothing is imported or run: so this command does not know what the groups hold or what decays.
     """
     from decay_audit.sources.run import find_optimizers
     from decay_audit.text import count_noun
 
     if not path.exists():
         raise DecayAuditError(f"no such file or folder: {path}", "name the folder of a repository")
-    found = find_optimizers.find(path)
-    screen.write("\n".join(_lines(found)) if found.calls else "", output.output)
-    files = count_noun(found.files, "Python file")
-    calls = count_noun(len(found.calls), "place makes an optimizer", "places make an optimizer")
+    result = find_optimizers.find(path)
+    screen.write("\n".join(_lines(result)) if result.calls else "", output.output)
+    files = count_noun(result.files, "Python file")
+    calls = count_noun(len(result.calls), "place makes an optimizer", "places make an optimizer")
     screen.print_message(f"{calls} in {files}", quiet=output.quiet)
 
 
-def _lines(found: "FoundCalls") -> Iterator[str]:
+def _lines(result: "OptimizerCalls") -> Iterator[str]:
     rows = [
         (f"{call.file}:{call.line}", f"{call.type}({_short(call.parameters)})", _coefficient(call))
-        for call in found.calls
+        for call in result.calls
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row, call in zip(rows, found.calls, strict=True):
+    for row, call in zip(rows, result.calls, strict=True):
         cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield f"{cells}  {_command(call, found.scripts)}".rstrip()
+        yield f"{cells}  {_command(call, result.scripts)}".rstrip()
 
 
 def _short(text: str) -> str:
@@ -59,13 +59,13 @@ def _short(text: str) -> str:
 def _coefficient(call: "OptimizerCall") -> str:
     if call.weight_decay is not None:
         return f"weight_decay={_short(call.weight_decay)}"
-    return "weight_decay perhaps in the groups" if call.maybe_set else "weight_decay is the default"
+    return "weight_decay may be set in the groups" if call.may_set_weight_decay else "weight_decay is the default"
 
 
 def _command(call: "OptimizerCall", scripts: Mapping[str, Sequence[str]]) -> str:
     if call.is_script:
         return shell_join(["decay-audit", "run", call.file])
-    if call.function and call.needs == 1 and call.function != "__init__":
+    if call.function and call.required_arguments == 1 and call.function != "__init__":
         return shell_join(["decay-audit", "check", "MODEL", "--optimizer", f"{call.file}:{call.function}"])
-    running = scripts.get(Path(call.file).stem)
-    return shell_join(["decay-audit", "run", running[0]]) if running else ""
+    importing_scripts = scripts.get(Path(call.file).stem)
+    return shell_join(["decay-audit", "run", importing_scripts[0]]) if importing_scripts else ""

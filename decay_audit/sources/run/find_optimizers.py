@@ -1,6 +1,6 @@
 """A folder of Python files goes in; out come the places that make optimizers of torch.optim. Nothing is imported.
 
-A name is followed through the imports of its own file, and no further: a class of another library is not listed.
+Names are resolved by the imports of their own file alone. Optimizers of other libraries are not listed.
 """
 
 import ast
@@ -14,7 +14,7 @@ from msgspec import Struct
 _SKIPPED = frozenset({"node_modules", "site-packages", "build", "dist", "__pycache__", "tests", "test"})
 _NAMES_OPTIM = re.compile(r"torch\.optim|from torch import [^\n]*optim")
 _IS_SCRIPT = re.compile(r"^(if __name__\b|for |while )", re.MULTILINE)
-"""A `__main__` part, or a loop at the level of the module."""
+"""Matches a `__main__` part, or a loop outside functions."""
 _IMPORTS = r"(?m)^\s*(from|import)\s[^\n]*\b{}\b"
 _MAX_BYTES = 2_000_000
 _NOT_OPTIMIZERS = frozenset({"Optimizer"})
@@ -27,10 +27,10 @@ class OptimizerCall(Struct, frozen=True, kw_only=True):
         file: relative to the folder that was searched.
         parameters: the first argument, as it is written.
         weight_decay: as it is written; None if the call does not set it.
-        maybe_set: the call has `**kwargs` or groups, which may set a coefficient.
-        function: the outermost function around it; "" at the level of the module.
-        needs: how many arguments this function needs.
-        is_script: the file is run as a script: the call is at its own level, or it has a `__main__` part.
+        may_set_weight_decay: the call has `**kwargs` or groups, which may set a coefficient.
+        function: the outermost function around it; "" outside functions.
+        required_arguments: how many arguments without a default this function has.
+        is_script: the file is a script: it has a `__main__` part or a loop outside functions, or the call is there.
     """
 
     file: str
@@ -38,28 +38,33 @@ class OptimizerCall(Struct, frozen=True, kw_only=True):
     type: str
     parameters: str
     weight_decay: str | None
-    maybe_set: bool
+    may_set_weight_decay: bool
     function: str
-    needs: int
+    required_arguments: int
     is_script: bool
 
 
-class FoundCalls(Struct, frozen=True, kw_only=True):
-    """All places, and for a module's name the scripts of the folder that import it."""
+class OptimizerCalls(Struct, frozen=True, kw_only=True):
+    """The places of a folder.
+
+    Attributes:
+        scripts: for the name of a module with such a place, the scripts that import it.
+        files: how many Python files were read.
+    """
 
     calls: tuple[OptimizerCall, ...]
     scripts: dict[str, tuple[str, ...]]
     files: int
 
 
-def find(folder: Path) -> FoundCalls:
+def find(folder: Path) -> OptimizerCalls:
     """Read all Python files in a folder, or one file."""
     base = folder if folder.is_dir() else folder.parent
     texts = {os.path.relpath(path, base): _text(path) for path in _python_files(folder)}
     calls = [call for name, text in texts.items() if _NAMES_OPTIM.search(text) for call in _calls_in(text, name)]
     modules = {Path(call.file).stem for call in calls if not call.is_script}
     scripts = {name: text for name, text in texts.items() if modules and _IS_SCRIPT.search(text)}
-    return FoundCalls(
+    return OptimizerCalls(
         calls=tuple(calls),
         scripts={
             module: tuple(name for name, text in scripts.items() if re.search(_IMPORTS.format(re.escape(module)), text))
@@ -100,19 +105,19 @@ def _text(path: Path) -> str:
 def _calls(tree: ast.Module, file: str, *, is_script: bool) -> Iterator[OptimizerCall]:
     names = _aliases(tree)
     stack: list[tuple[ast.AST, ast.FunctionDef | ast.AsyncFunctionDef | None]] = [(node, None) for node in tree.body]
-    found = []
+    calls = []
     while stack:
         node, function = stack.pop()
         if isinstance(node, ast.Call) and (kind := _optimizer_class(node.func, names)):
-            found.append(_describe(node, kind, file, function, is_script=is_script or function is None))
+            calls.append(_describe(node, kind, file, function, is_script=is_script or function is None))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and function is None:
             function = node
         stack += [(child, function) for child in ast.iter_child_nodes(node)]
-    yield from sorted(found, key=lambda call: call.line)
+    yield from sorted(calls, key=lambda call: call.line)
 
 
 def _aliases(tree: ast.Module) -> dict[str, str]:
-    """What the names of the file stand for, where they are imported."""
+    """Map the imported names of a file to their full names: `optim` to `torch.optim`."""
     names: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -148,22 +153,27 @@ def _describe(
 ) -> OptimizerCall:
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     first = call.args[0] if call.args else keywords.get("params")
-    arguments = function.args if function is not None else None
     return OptimizerCall(
         file=file,
         line=call.lineno,
         type=kind,
         parameters="" if first is None else ast.unparse(first),
         weight_decay=ast.unparse(keywords["weight_decay"]) if "weight_decay" in keywords else None,
-        maybe_set=None in keywords or not _is_bare(first),
+        may_set_weight_decay=None in keywords or not _is_bare(first),
         function=function.name if function is not None else "",
-        needs=0 if arguments is None else len(arguments.posonlyargs + arguments.args) - len(arguments.defaults),
+        required_arguments=_required_arguments(function),
         is_script=is_script,
     )
 
 
+def _required_arguments(function: ast.FunctionDef | ast.AsyncFunctionDef | None) -> int:
+    if function is None:
+        return 0
+    return len(function.args.posonlyargs + function.args.args) - len(function.args.defaults)
+
+
 def _is_bare(first: ast.expr | None) -> bool:
-    """Whether the first argument is `X.parameters()`, perhaps filtered: no group of its own sets a coefficient."""
+    """Whether the first argument is `X.parameters()`, perhaps filtered, and so has no groups."""
     if isinstance(first, ast.Call):
         is_filter = isinstance(first.func, ast.Name) and first.func.id in ("filter", "list", "chain", "iter")
         inner = first.args[-1] if is_filter and first.args else None
