@@ -1,5 +1,6 @@
 """Text for sentences: counts with their nouns, lists of words, coefficients, shapes, and names from a model."""
 
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache
@@ -76,6 +77,27 @@ def escape_control(text: str) -> str:
     if text.isprintable() and "\\" not in text:
         return text
     return "".join(map(_escape_character, text))
+
+
+def without_workflow_commands(text: str, *, our_own: bool = False) -> str:
+    r"""Make text safe for the log of a GitHub workflow, which runs a line `::command::` and `##[command]` anywhere.
+
+    The first sign is written as an escape, also in JSON, where it stands for the same sign.
+
+    Args:
+        our_own: lines that begin with `::` are commands of our own.
+
+    >>> print(without_workflow_commands("  ::stop-commands::x"), without_workflow_commands('{"a": "##[group]"}'))
+      \x3a:stop-commands::x {"a": "\u0023#[group]"}
+    """
+    if "::" not in text and "##[" not in text:
+        return text
+    escape = "\\u00" if text.startswith(("{", "[")) else "\\x"
+    text = text.replace("##[", f"{escape}23#[")
+    return text if our_own else _LINE_COMMAND.sub(lambda match: f"{match[1]}{escape}3a:", text)
+
+
+_LINE_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
 
 
 def _escape_character(character: str) -> str:

@@ -306,7 +306,9 @@ CODES: dict[str, Code] = {
         title="the checkpoint's pickle refers to code outside the allow-list",
         severity="note",
         explanation="The file asks Python to import and call something that a state dict does not need. decay-audit "
-        "never imports or calls it, and only lists its name here. torch.load(weights_only=False) would run the code.",
+        "never imports or calls it, and only lists its name here. torch.load(weights_only=False) would run the code. "
+        "Names such as os.system, which run commands or code, come first and make the finding an error: do not load "
+        "such a file.",
     ),
     "DA701": Code(
         title="a decision differs from the lock",

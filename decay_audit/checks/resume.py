@@ -37,12 +37,18 @@ def check_checkpoint(inventories: Sequence[Inventory], optimizers: Sequence[Opti
         if inventory.opaque:
             yield finding(
                 "DA602",
-                "the pickle refers to code outside the allow-list, which was not imported or called: "
-                f"{first_few(inventory.opaque, 5)}",
+                f"{_pickle_message(inventory)}, which was not imported or called: {first_few(inventory.opaque, 5)}",
                 expected="tensors and plain values",
                 found=", ".join(inventory.opaque),
                 where=", ".join(inventory.files),
+                severity="error" if inventory.dangerous else None,
             )
+
+
+def _pickle_message(inventory: Inventory) -> str:
+    if inventory.dangerous:
+        return f"the pickle calls for {count_noun(len(inventory.dangerous), 'function')} that can run any code"
+    return "the pickle refers to code outside the allow-list"
 
 
 def check_resume(optimizers: Sequence[Optimizer], shapes: Shapes, target: str = "") -> tuple[Finding, ...]:

@@ -113,8 +113,9 @@ def _check_outputs(values: Mapping[str, Any], options: Set[str]) -> None:
             for word in value if isinstance(value, list | tuple) else (value,):
                 files.remember_input(Path(str(word or "")))
                 files.remember_input(Path(str(word or "").partition(":")[0]))
-    if isinstance(output := values.get("output"), Path):
-        files.refuse_input(output)
+    outputs = values.get("output") or ()
+    for output in outputs if isinstance(outputs, list | tuple) else (outputs,):
+        files.refuse_input(Path(output))
 
 
 def _section(parameter: Parameter) -> OptionSection | None:

@@ -54,7 +54,7 @@ def error_document(target: str, output: OutputOptions) -> Iterator[None]:
         from decay_audit import reports
 
         if (screen.STANDARD_OUTPUT, Format.JSON) in written:
-            screen.write(reports.render_error(target, error, Format.JSON))
+            screen.write(reports.render_error(target, error, Format.JSON), form=Format.JSON)
         raise
 
 
@@ -62,8 +62,8 @@ def write(render: Render, output: OutputOptions) -> None:
     """Render and write a document for each output; in a job of GitHub Actions, its summary too."""
     written = formats(output)
     documents = [(render(form, screen.report_options(replace(output, output=(path,)))), path) for path, form in written]
-    for text, path in documents:
-        screen.write(text, (path,))
+    for (text, path), (_, form) in zip(documents, written, strict=True):
+        screen.write(text, (path,), form)
     summary = os.environ.get(_SUMMARY)
     if summary and any(form is Format.GITHUB for _, form in written):
         with Path(summary).open("a", encoding="utf-8", newline="") as file:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, TextIO
 from decay_audit import files
 from decay_audit.api.options import OutputOptions
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.choices import Color
+from decay_audit.model.choices import Color, Format
+from decay_audit.text import without_workflow_commands
 
 if TYPE_CHECKING:
     from decay_audit.reports import Options
@@ -52,15 +53,26 @@ def report_options(
     )
 
 
-def write(text: str, outputs: Sequence[str] = ()) -> None:
-    """Write a text to standard output, or to files, each of which is written completely or not at all."""
+def write(text: str, outputs: Sequence[str] = (), form: str = Format.TEXT) -> None:
+    """Write a text to standard output, or to files, each of which is written completely or not at all.
+
+    Args:
+        form: the format of the text. A name in it must not become a command of a GitHub workflow, which reads the
+            log: never in text, and in no other format where the variable GITHUB_ACTIONS is set.
+    """
     text = text if not text or text.endswith("\n") else f"{text}\n"
     for output in outputs or (STANDARD_OUTPUT,):
         if output == STANDARD_OUTPUT:
-            _print(text)
+            in_log = form in (Format.TEXT, Format.TREE) or os.environ.get("GITHUB_ACTIONS")
+            _print(without_workflow_commands(text, our_own=form == Format.GITHUB) if in_log else text)
             continue
-        with files.atomic_write(Path(output)) as path, path.open("w", encoding="utf-8", newline="") as file:
+        with files.atomic_write(Path(output)) as path, _open_text(path) as file:
             file.writelines(_parts(text))
+
+
+def _open_text(path: Path) -> TextIO:
+    """Open a file for UTF-8; what UTF-8 cannot write, such as a file name that is not UTF-8, is escaped."""
+    return path.open("w", encoding="utf-8", errors="backslashreplace", newline="")
 
 
 def _print(text: str) -> None:
@@ -102,7 +114,7 @@ def print_message(text: str, *, style: str = "", color: Color = "auto", quiet: b
     """Print a verdict, a warning or a note on standard error. Control characters are made visible."""
     if quiet:
         return
-    head, colon, rest = visible(text).partition(":")
+    head, colon, rest = without_workflow_commands(visible(text)).partition(":")
     if style and colored(sys.stderr, color):
         head = f"\033[{_STYLES[style]}m{head}\033[0m"
     _write_encoded(sys.stderr, f"{head}{colon}{rest}\n")

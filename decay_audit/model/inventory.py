@@ -38,6 +38,8 @@ class Inventory(Struct, frozen=True, kw_only=True):
         notes: what a user should know about the reading, one sentence each.
         made_in_forward: parameters that the model made when its forward pass was traced.
         opaque: qualified names of classes and functions that a checkpoint's pickle refers to; they are never imported.
+            The names that run code come first.
+        dangerous: those of them that run commands or code, or reach files and networks.
     """
 
     target: str
@@ -50,3 +52,4 @@ class Inventory(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     made_in_forward: tuple[LateParameter, ...] = ()
     opaque: tuple[str, ...] = ()
+    dangerous: tuple[str, ...] = ()

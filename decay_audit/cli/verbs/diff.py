@@ -61,7 +61,7 @@ def diff(
 
         request = api.request_for(target, replace(options, rules=rules[0] if rules else DEFAULT_RULES), progress)
         text, differs = _compare(request, other, (from_, to), rules, (format, output))
-    screen.write(text, output.output)
+    screen.write(text, output.output, format)
     if exit_code and differs:
         raise typer.Exit(1)
 

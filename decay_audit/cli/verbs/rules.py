@@ -99,7 +99,7 @@ def which(
     with screen.progress(output) as progress:
         request = api.request_for(target, options, progress)
         matches = api.which(api.load(request), request)
-    screen.write(reports.render_matches(matches, format, screen.report_options(output)), output.output)
+    screen.write(reports.render_matches(matches, format, screen.report_options(output)), output.output, format)
 
 
 def import_(file: ForeignFile, *, from_: Codebase, check: ModelToCheck = None, output: Document) -> None:

@@ -7,6 +7,7 @@ written as they are; JSON has every name unchanged.
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
@@ -28,7 +29,8 @@ COLUMNS = (
     *(_TITLES.get(field, f"observed_{field}") for field in _OBSERVED),
     "target",
 )
-_FORMULA = ("=", "+", "-", "@")
+_FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+\-@\uFF1D\uFF0B\uFF0D\uFF20])")
+"""Where a spreadsheet begins a formula: at the start of a cell or after a `;`, also in full width."""
 _SEPARATOR = ";"
 
 
@@ -68,7 +70,7 @@ def _cell(value: object) -> object:
         case bool():
             return str(value).lower()
         case str():
-            return f"'{escape_control(value)}" if value.startswith(_FORMULA) else escape_control(value)
+            return _FORMULA.sub("'", escape_control(value))
         case tuple():  # tied names
             return _cell(_SEPARATOR.join(value))
         case _:

@@ -28,7 +28,7 @@ def render(comparison: RulesetComparison, target: str, format: Format, options: 
 
 
 def _text(comparison: RulesetComparison, target: str, options: Options) -> Iterator[str]:
-    names = [ruleset.name for ruleset in comparison.rulesets]
+    names = [escape_control(ruleset.name) for ruleset in comparison.rulesets]
     elements = size(comparison.numel, comparison.parameters)
     base = f"weight_decay {format_coefficient(comparison.weight_decay)}"
     yield from layout.heading(escape_control(target), (elements, base), options.width, color=options.color)

@@ -15,6 +15,7 @@ from decay_audit.sources.checkpoint.formats.detect import Format, detect_format
 from decay_audit.sources.checkpoint.onto_model import in_model_order
 from decay_audit.sources.checkpoint.optimizer_state.groups import read_optimizer
 from decay_audit.sources.checkpoint.optimizer_state.match_state_dict import optimizers_of_other_state_dicts
+from decay_audit.sources.checkpoint.pickle.dangerous_names import runs_code, sort_dangerous_first
 from decay_audit.sources.checkpoint.pickle.inert_values import PickleResult
 from decay_audit.sources.checkpoint.shards import Shards, find_shards
 from decay_audit.sources.checkpoint.state_dict.find import find_contents
@@ -22,6 +23,8 @@ from decay_audit.sources.checkpoint.state_dict.merge import merge
 from decay_audit.text import count_noun, first_few
 
 _MAX_OPAQUE: Final = 1000
+_TENSORS_OF_ANY_FILE: Final = 120_000
+_BYTES_OF_ONE_TENSOR: Final = 1024
 _DAMAGED: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
 
 _PICKLE_READERS: Mapping[Format, Callable[[OpenFile], PickleResult]] = {
@@ -100,10 +103,22 @@ def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, For
             raise TargetError(f"{name} is a safetensors file, which has only one state dict", "omit --key")
         try:
             if file_format == "safetensors":
-                return safetensors.read(file), file_format
-            return find_contents(_PICKLE_READERS[file_format](file), key), file_format
+                contents = safetensors.read(file)
+            else:
+                contents = find_contents(_PICKLE_READERS[file_format](file), key)
+            _check_count(contents, file.size)
+            return contents, file_format
         except MalformedError as error:
             raise TargetError(f"{name} cannot be read: {error.message}", error.hint or _DAMAGED) from error
+
+
+def _check_count(contents: FileContents, size: int) -> None:
+    """Refuse a short file with very many names: a pickle can give one tensor hundreds of thousands of names."""
+    most = _TENSORS_OF_ANY_FILE + size // _BYTES_OF_ONE_TENSOR
+    if len(contents.tensors) > most:
+        raise MalformedError(
+            f"it names {len(contents.tensors):,} tensors; at most {most:,} are read of a file of {size:,} bytes"
+        )
 
 
 def _inventory(
@@ -122,7 +137,7 @@ def _inventory(
     if not (merged.parameters or ordered.parameters):
         raise TargetError(*_no_parameters(path, contents, len(merged.excluded)))
     of_others = {optimizer.name: other for optimizer, other in optimizers_of_other_state_dicts(contents, ordered)}
-    opaque = tuple(dict.fromkeys(name for file in contents for name in file.opaque))
+    opaque = sort_dangerous_first(tuple(dict.fromkeys(name for file in contents for name in file.opaque)))
     return Inventory(
         target=target,
         kind="safetensors" if formats == {"safetensors"} else "torch",
@@ -142,6 +157,7 @@ def _inventory(
             *_opaque_notes(len(opaque)),
         ),
         opaque=opaque[:_MAX_OPAQUE],
+        dangerous=tuple(filter(runs_code, opaque[:_MAX_OPAQUE])),
     )
 
 

@@ -5,15 +5,18 @@ import os
 import pickle
 import socket
 import subprocess
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed.checkpoint.state_dict_saver
 
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
+from decay_audit.sources.checkpoint.pickle.dangerous_names import runs_code
 from tests.checkpoint.write_forms import save_legacy, save_zip
 
 
@@ -144,3 +147,50 @@ def test_a_flood_of_names_is_cut_and_counted(tmp_path: Path) -> None:
     inventory = read(path, target="x")
     assert (len(inventory.opaque), inventory.opaque[0]) == (1000, "m.n0")
     assert inventory.notes == ("its pickle names 5,000 classes and functions; the first 1,000 are listed",)
+
+
+@pytest.mark.parametrize(
+    ("name", "alarm"),
+    [
+        ("os.system", True),
+        ("pathlib.os.system", True),
+        ("torch.serialization.os.execv", True),
+        ("builtins.eval", True),
+        ("subprocess.Popen", True),
+        ("torch.hub.load", True),
+        ("model.Config", False),
+        ("my_package.os_utils.Config", False),
+        ("builtins.getattr", False),
+        ("argparse.Namespace", False),
+    ],
+)
+def test_names_that_run_code_are_told_from_others(name: str, alarm: bool) -> None:
+    assert runs_code(name) is alarm
+
+
+def test_junk_does_not_hide_the_name_that_runs_code(tmp_path: Path) -> None:
+    junk = b"".join(b"cjunk%d\nName\n" % index for index in range(1200))
+    content = b"\x80\x02}(X\x01\0\0\0x(" + junk + b"cos\nsystem\nlu."
+    save_zip({"w": torch.zeros(2)}, tmp_path / "model.pt")
+    path = tmp_path / "junk.pt"
+    with zipfile.ZipFile(tmp_path / "model.pt") as source, zipfile.ZipFile(path, "w") as target:
+        pickled = source.read("model/data.pkl")
+        target.writestr("junk/data.pkl", content[:-2] + b"X\1\0\0\0m" + pickled[2:-1] + b"u.")
+        for name in source.namelist():
+            if not name.endswith("data.pkl"):
+                target.writestr(name.replace("model/", "junk/"), source.read(name))
+    inventory = read(path, target="junk.pt")
+    assert inventory.opaque[0] == "os.system"
+    assert inventory.dangerous == ("os.system",)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
+def test_no_prefix_makes_a_name_of_a_distributed_checkpoint_harmless(tmp_path: Path) -> None:
+    """`pathlib.os.system` is an attribute of an attribute, which pickle looks up from protocol 4 on."""
+    folder = tmp_path / "distributed"
+    torch.distributed.checkpoint.state_dict_saver.save({"model": {"w": torch.zeros(2)}}, checkpoint_id=folder)
+    metadata = folder / ".metadata"
+    assert read(folder, target="").opaque == ()
+    harmful = b"\x8c\x07pathlib\x8c\x09os.system\x93\x8c\x04true\x85R0"
+    metadata.write_bytes(metadata.read_bytes()[:2] + harmful + metadata.read_bytes()[2:])
+    assert read(folder, target="").dangerous == ("pathlib.os.system",)

@@ -19,8 +19,21 @@ from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes
 METADATA_MODULE: Final = "torch.distributed.checkpoint.metadata"
 _MAX_DEPTH: Final = 32
 
-_USUAL_NAMES: Final = ("torch.distributed.checkpoint.", "pathlib.")
-"""What every metadata refers to: its own classes, and the path of the folder."""
+_USUAL_NAMES: Final = frozenset(
+    {
+        *(
+            f"{METADATA_MODULE}.{name}"
+            for name in (
+                *("Metadata", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
+                *("TensorProperties", "MetadataIndex", "StorageMeta", "_MEM_FORMAT_ENCODING"),
+            )
+        ),
+        "torch.distributed.checkpoint.filesystem._StorageInfo",
+        "torch.distributed.checkpoint._extension.StreamTransformExtension",
+        *(f"pathlib.{name}" for name in ("PosixPath", "WindowsPath", "Path", "PurePosixPath", "PureWindowsPath")),
+    }
+)
+"""What every metadata refers to: its own classes, and the path of the folder. No prefixes: `pathlib.os.system` runs."""
 
 _PARAM_GROUPS = re.compile(r"(?:^|\.)param_groups(?:\.|$)")
 _OPTIMIZER_STATE = re.compile(r"(?:^|\.)optim\w*\.state\.")
@@ -49,7 +62,7 @@ def read(file: OpenFile) -> PickleResult:
     )
     return PickleResult(
         root=_nest((path, tensor) for path, tensor in tensors if tensor),
-        opaque=tuple(name for name in machine.opaque if not name.startswith(_USUAL_NAMES)),
+        opaque=tuple(name for name in machine.opaque if name not in _USUAL_NAMES),
         notes=("its optimizer state was not read: weight_decay is in the .distcp files, not in the metadata",)
         if prefixes
         else (),

@@ -49,8 +49,8 @@ def _interpret_all(machine: Machine) -> tuple[object, object, int]:
     """Return the saved object, the keys of the storages, and where the data begins in the machine's window."""
     magic, at = interpret(machine, 0)
     protocol, at = interpret(machine, at)
-    if magic != _MAGIC or protocol != _PROTOCOL:
-        raise MalformedError(f"its magic number or its protocol ({protocol!r:.20}) is not torch's")
+    if type(magic) is not int or type(protocol) is not int or (magic, protocol) != (_MAGIC, _PROTOCOL):
+        raise MalformedError("its magic number or its protocol is not torch's")
     _system_info, at = interpret(machine, at)
     root, at = interpret(machine, at)
     keys, at = interpret(machine, at)

@@ -13,6 +13,7 @@ from decay_audit.sources.checkpoint.pickle.machine import Machine
 _BLOCK = 512
 _MAX_MEMBERS = 64
 _MAX_ENTRIES = 100_000
+_MAX_DIGITS = 20
 
 
 def read(file: OpenFile) -> PickleResult:
@@ -27,9 +28,9 @@ def read(file: OpenFile) -> PickleResult:
         raise TargetError(
             f"{file.name} is a tar archive without a torch checkpoint in it", "unpack it and name the checkpoint"
         )
-    storages = _storages(file, *members["storages"])
-    tensors = _tensors(file, storages, *members["tensors"])
     opaque: dict[str, None] = {}
+    storages = _storages(file, *members["storages"], opaque)
+    tensors = _tensors(file, storages, *members["tensors"], opaque)
     root, _ = _interpret(file, *members["pickle"], {**storages, **tensors}, opaque)
     return PickleResult(root=root, opaque=tuple(opaque))
 
@@ -47,6 +48,8 @@ def _members(file: OpenFile) -> Mapping[str, tuple[int, int]]:
             size = int(header[124:136].strip(b"\0 ") or b"0", 8)
         except ValueError as error:
             raise MalformedError("a header in the tar archive is malformed") from error
+        if size < 0:
+            raise MalformedError("a member of the tar archive has a negative size")
         at += _BLOCK
         members[name.removeprefix("./")] = (at, at + size)
         at += -(-size // _BLOCK) * _BLOCK  # rounded up to whole blocks
@@ -57,8 +60,8 @@ def _interpret(
     file: OpenFile,
     at: int,
     end: int,
-    objects: Mapping[object, object] | None = None,
-    opaque: dict[str, None] | None = None,
+    objects: Mapping[object, object],
+    opaque: dict[str, None],
 ) -> tuple[object, int]:
     """Interpret one pickle at `at`, and return its value and the position after it.
 
@@ -67,10 +70,9 @@ def _interpret(
         opaque: collects the names that are not on the allowlist.
     """
     stream = FileStream(file, at, end)
-    machine = Machine(stream, persistent_load=_persistent_load(objects or {}))
+    machine = Machine(stream, persistent_load=_persistent_load(objects))
     value, after = interpret(machine, 0)
-    if opaque is not None:
-        opaque.update(dict.fromkeys(machine.opaque))
+    opaque.update(dict.fromkeys(machine.opaque))
     return value, stream.at - len(machine.data) + after  # `after` counts from the first byte that the machine read
 
 
@@ -87,7 +89,7 @@ def _persistent_load(objects: Mapping[object, object]) -> Callable[[object], obj
 
 
 def _number(key: object) -> object:
-    return int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key
+    return int(key) if isinstance(key, str) and len(key) <= _MAX_DIGITS and key.isascii() and key.isdigit() else key
 
 
 def _count(value: object) -> int:
@@ -96,11 +98,11 @@ def _count(value: object) -> int:
     return value
 
 
-def _storages(file: OpenFile, at: int, end: int) -> Mapping[object, Storage]:
+def _storages(file: OpenFile, at: int, end: int, opaque: dict[str, None]) -> Mapping[object, Storage]:
     storages: dict[object, Storage] = {}
-    total, at = _interpret(file, at, end)
+    total, at = _interpret(file, at, end, {}, opaque)
     for _ in range(_count(total)):
-        entry, at = _interpret(file, at, end)
+        entry, at = _interpret(file, at, end, {}, opaque)
         match entry:
             case (int() | str() as key, _, Global() as storage_type) if storage_type.dtype in ITEM_SIZES:
                 length = int.from_bytes(file.read(at, 8), "little", signed=True)
@@ -110,7 +112,7 @@ def _storages(file: OpenFile, at: int, end: int) -> Mapping[object, Storage]:
         if length < 0 or at > end:
             raise MalformedError(f"a storage in its tar archive claims {length} elements")
         storages[_number(key)] = Storage(key=str(key), dtype=storage_type.dtype, count=length)
-    views, _ = _interpret(file, at, end)
+    views, _ = _interpret(file, at, end, {}, opaque)
     return {**storages, **_views(views, storages)}
 
 
@@ -128,11 +130,13 @@ def _views(views: object, roots: Mapping[object, Storage]) -> Mapping[object, St
     return storages
 
 
-def _tensors(file: OpenFile, storages: Mapping[object, Storage], at: int, end: int) -> Mapping[object, Tensor]:
+def _tensors(
+    file: OpenFile, storages: Mapping[object, Storage], at: int, end: int, opaque: dict[str, None]
+) -> Mapping[object, Tensor]:
     tensors = {}
-    total, at = _interpret(file, at, end)
+    total, at = _interpret(file, at, end, {}, opaque)
     for _ in range(_count(total)):
-        entry, at = _interpret(file, at, end)
+        entry, at = _interpret(file, at, end, {}, opaque)
         match entry:
             case (int() | str() as key, int() | str() as storage_key, _) if _number(storage_key) in storages:
                 tensors[_number(key)], at = _tensor(file, at, storages[_number(storage_key)])

@@ -35,7 +35,7 @@ def read_optimizer(optimizer: SavedOptimizer, model: MergedModel, file: int) -> 
     positions = read_positions(optimizer, model, file)
     weight_decays = [group_settings.get("weight_decay") for group_settings in settings]
     naming = name_positions(positions, weight_decays, model)
-    keys = [str(key) for key in groups[0] if key not in NAME_KEYS] if groups else []
+    keys = [key for key in groups[0] if isinstance(key, str) and key not in NAME_KEYS] if groups else []
     class_name, semantics = infer_class(keys, settings[0] if groups else {}, _state_keys(optimizer), optimizer.type)
     return Optimizer(
         name=optimizer.name,

@@ -10,6 +10,7 @@ call of one on the allowlist becomes a Tensor, a dict and the like, any other ca
     opcodes_objects     opcodes for the stack, the memo, globals and calls
     tensor_fast_path    the opcodes of one tensor, matched at once: for speed
     allowlist           the globals that a state dict needs, and what a call of each makes
+    dangerous_names     which globals run code: they are listed first
     storages            persistent ids become storages
     inert_values        Global, OpaqueObject, and the result of a pickle
 """

@@ -33,6 +33,7 @@ from decay_audit.text import first_few
 
 _MAX_DEPTH: Final = 32
 _MAX_ENTRIES: Final = 4_000_000
+_MAX_OPTIMIZER_ENTRIES: Final = 1_000_000
 _MAX_GROUPS_CHECKED: Final = 64
 _MAX_OPTIMIZERS: Final = 256
 _MAX_TENSORS_OF_ALL_OPTIMIZERS: Final = 5_000_000
@@ -197,8 +198,8 @@ def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer
         if _is_optimizer(node)
     )
     counts = (count for optimizer in optimizers for count in _entry_counts(optimizer))
-    if any(total > _MAX_ENTRIES for total in accumulate(counts)):
-        raise MalformedError(f"the param groups of its optimizers have more than {_MAX_ENTRIES} entries")
+    if any(total > _MAX_OPTIMIZER_ENTRIES for total in accumulate(counts)):
+        raise MalformedError(f"the param groups of its optimizers have more than {_MAX_OPTIMIZER_ENTRIES:,} entries")
     return optimizers
 
 
