@@ -5,8 +5,9 @@ https://github.com/huggingface/safetensors#format
 """
 
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import Any, Final
 
@@ -23,6 +24,9 @@ MAX_HEADER: Final = 100_000_000
 MAX_COMMAS: Final = 1_000_000
 MAX_DIMENSIONS: Final = 64
 MAX_STRICT: Final = 4_000_000
+MAX_DEPTH: Final = 127
+_NEGATIVE = re.compile(rb"[:,\[]\s*-")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 _DTYPES: Mapping[str, tuple[str, int]] = {
     "BOOL": ("bool", 8),
@@ -68,7 +72,7 @@ class _StrictEntry(Struct, frozen=True, gc=False):
 
 
 class _HeaderMetadata(Struct, frozen=True):
-    metadata: dict[str, str] = msgspec.field(default_factory=dict, name="__metadata__")
+    metadata: dict[str, str] | None = msgspec.field(default_factory=dict, name="__metadata__")
 
 
 _Entries = Mapping[str, _TensorEntry]
@@ -119,7 +123,7 @@ def _entries(header: bytes) -> _Entries:
     try:
         entries = _ENTRIES.decode(header)
         has_metadata = entries.pop("__metadata__", None) is not None
-        metadata = _METADATA.decode(header).metadata if has_metadata else {}
+        metadata = (_METADATA.decode(header).metadata or {}) if has_metadata else {}
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         return _strict_entries(header, str(error))
     metadata_words = Counter((*metadata, *metadata.values()))
@@ -128,9 +132,18 @@ def _entries(header: bytes) -> _Entries:
         header.count(b'"%b"' % field.encode()) == len(entries) + (field in entries) + metadata_words[field]
         for field in _StrictEntry.__struct_fields__
     )
-    if each_field_once and header.count(b'"__metadata__"') < 2:
-        return entries
-    return _strict_entries(header, "a field is missing, or a key occurs twice")
+    if not each_field_once or header.count(b'"__metadata__"') > 1:
+        return _strict_entries(header, "a field is missing, or a key occurs twice")
+    if len(header) <= MAX_STRICT and _has_more_than_fields(header, len(entries), len(metadata)):
+        return _strict_entries(header, "")
+    return entries
+
+
+def _has_more_than_fields(header: bytes, tensors: int, metadata: int) -> bool:
+    """Tell whether a header may hold what the decoder ignores and the reference refuses: deep or huge values."""
+    colons = 4 * tensors + metadata + (b'"__metadata__"' in header)
+    ordinary = header.count(b"[") == 2 * tensors and header.count(b":") == colons
+    return not ordinary or _NEGATIVE.search(header) is not None or _SURROGATE.search(header) is not None
 
 
 def _check_length(header: bytes) -> None:
@@ -148,7 +161,17 @@ def _strict_entries(header: bytes, fault: str) -> _Entries:
         raise MalformedError(f"its header is malformed: {fault}")
     try:
         text = header.decode()
-        content = json.loads(text, object_pairs_hook=_without_duplicates)
+        content = json.loads(
+            text,
+            object_pairs_hook=_without_duplicates,
+            parse_constant=_refuse_constant,
+            parse_int=_integer,
+            parse_float=_float,
+        )
+        _check_depth(content)
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise MalformedError("its header has half of a surrogate pair, which is not valid Unicode") from error
     except UnicodeDecodeError as error:
         raise MalformedError(f"its header is not UTF-8 (byte {error.start})") from error
     except RecursionError as error:
@@ -160,16 +183,51 @@ def _strict_entries(header: bytes, fault: str) -> _Entries:
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
-    if len(content) != len(pairs):
+    is_metadata = "dtype" not in content and all(isinstance(value, str) for value in content.values())
+    if len(content) != len(pairs) and not is_metadata:
         duplicate = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise MalformedError(f"its header has the key {duplicate[:64]!r} twice")
     return content
 
 
+def _integer(text: str) -> int | float:
+    """Read an integer as the reference does: what is not in 64 bits is a float, and so is -0."""
+    if len(text) < 20 and text != "-0":
+        return int(text)
+    return int(text) if text != "-0" and len(text) < 22 and -(2**63) <= int(text) < 2**64 else _float(text)
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if value - value != 0:
+        raise MalformedError("its header has a number that is too large for 64 bits")
+    return value
+
+
+def _check_depth(content: object) -> None:
+    """Refuse what is nested as deeply as the reference refuses it."""
+    level = [content]
+    for _ in range(MAX_DEPTH):
+        level = [item for value in level for item in _items(value) if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise MalformedError("its header is nested too deeply")
+
+
+def _items(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _refuse_constant(text: str) -> object:
+    raise MalformedError(f"its header has {text}, which JSON does not have")
+
+
 def _is_metadata(name: str, value: object) -> bool:
     if name != "__metadata__":
         return False
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+    if value is not None and not (isinstance(value, dict) and all(isinstance(text, str) for text in value.values())):
         raise MalformedError("its __metadata__ is not an object of strings")
     return True
 
@@ -206,10 +264,21 @@ def _check_spans(entries: _Entries, size: int) -> None:
                 f"its tensor {name[:64]!r} has {stop - begin} bytes, which is not the size of "
                 f"shape {list(entry.shape[:8])} and dtype {entry.dtype}"
             )
+        if 0 in entry.shape:
+            _check_product(name, entry.shape)
         end = stop
     if end != size:
         fault = "ends early" if end > size else "has bytes that belong to no tensor"
         raise MalformedError(f"it {fault}: its tensors take {end} bytes after the header, and it has {size}")
+
+
+def _check_product(name: str, shape: Sequence[int]) -> None:
+    """Refuse a tensor without elements whose first sizes overflow 64 bits, as the reference does."""
+    elements = 1
+    for size in shape:
+        elements *= size
+        if max(elements, size) >= 2**64:
+            raise MalformedError(f"its tensor {name[:64]!r} has more elements than 64 bits can count")
 
 
 def _span_fault(name: str, begin: int, stop: int, end: int) -> str:
