@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from decay_audit import reports
@@ -301,3 +302,12 @@ def test_the_settings_are_shown_with_where_they_come_from_and_nothing_is_checked
 
 def test_the_schema_of_the_table_is_printed() -> None:
     assert json.loads(runner.invoke(app, ["config"]).stdout) == json.loads(json.dumps(config.schema()))
+
+
+def test_a_default_optimizer_or_trace_is_not_for_checkpoints_without_a_model(folder: Path) -> None:
+    torch.save({"a.weight": torch.zeros(2, 3)}, folder / "model.pt")
+    (folder / "pyproject.toml").write_text('[tool.decay-audit]\noptimizer = "net.py:bad"\ntrace = "1x4"\n')
+    assert runner.invoke(app, ["inspect", "model.pt"]).exit_code == 0
+    assert runner.invoke(app, ["check", "model.pt"]).exit_code == 0
+    assert runner.invoke(app, ["check", "net.py"]).exit_code == 1
+    assert runner.invoke(app, ["check", "model.pt", "--optimizer", "net.py:bad"]).exit_code == 2

@@ -57,6 +57,18 @@ class VerbCommand(TyperCommand):
             option.rich_help_panel, option.metavar = "Output", ""
         return option
 
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Run the verb without the defaults of pyproject.toml that cannot apply to a checkpoint without its model."""
+        from decay_audit.sources import target
+
+        word = ctx.params.get("target")
+        if isinstance(word, str) and not ctx.params.get("model") and target.is_checkpoint(word):
+            for name in ("optimizer", "trace"):
+                source = ctx.get_parameter_source(name)
+                if source is not None and source.name == "DEFAULT_MAP":
+                    ctx.params[name] = None
+        return super().invoke(ctx)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
         """Read the arguments; `--trace` before another option, a target or the end means `--trace=auto`."""
         following = [*args[1:], "--"]

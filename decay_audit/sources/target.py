@@ -80,6 +80,11 @@ def is_clearly_target(word: str) -> bool:
     )
 
 
+def is_checkpoint(text: str) -> bool:
+    """Tell whether a target is a checkpoint that exists."""
+    return exists(Path(text)) and isinstance(parse(text), CheckpointTarget)
+
+
 def exists(path: Path) -> bool:
     """Whether a file or folder exists. A long expression is not a file name: the file system refuses to look for it."""
     try:

@@ -50,7 +50,8 @@ def _interpret_all(machine: Machine) -> tuple[object, object, int]:
     magic, at = interpret(machine, 0)
     protocol, at = interpret(machine, at)
     if type(magic) is not int or type(protocol) is not int or (magic, protocol) != (_MAGIC, _PROTOCOL):
-        raise MalformedError("its magic number or its protocol is not torch's")
+        number = protocol if type(protocol) is int and abs(protocol) < 10**9 else "not a small number"
+        raise MalformedError(f"its magic number or its protocol ({number}) is not torch's")
     _system_info, at = interpret(machine, at)
     root, at = interpret(machine, at)
     keys, at = interpret(machine, at)

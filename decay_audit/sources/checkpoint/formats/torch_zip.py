@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.contents import MalformedError
 from decay_audit.sources.checkpoint.formats.byte_source import FileStream, OpenFile
@@ -48,16 +50,20 @@ def read(file: OpenFile) -> PickleResult:
     """
     members = read_directory(file)
     name = _find_pickle(file.name, members)
-    content = _pickle_bytes(file, name, members[name])
+    notes: list[str] = []
+    content = _pickle_bytes(file, name, members[name], notes)
     folder = name.removesuffix("data.pkl")
     result = _interpret(content, folder, members, fast=True) or _interpret(content, folder, members, fast=False)
     if result is None:
         raise MalformedError("its pickle is malformed")
     if f"{folder}constants.pkl" not in members:
-        return result
+        return replace(result, notes=tuple(notes))
     python_types = tuple(name for name in result.opaque if not name.startswith(SCRIPT))
     return PickleResult(
-        root=result.root, opaque=python_types, script_parameters=_script_parameters(file, folder, members)
+        root=result.root,
+        opaque=python_types,
+        script_parameters=_script_parameters(file, folder, members),
+        notes=tuple(notes),
     )
 
 
@@ -75,7 +81,7 @@ def _find_pickle(archive: str, members: Mapping[str, ZipMember]) -> str:
     )
 
 
-def _pickle_bytes(file: OpenFile, name: str, member: ZipMember) -> Callable[[], FileStream] | bytes:
+def _pickle_bytes(file: OpenFile, name: str, member: ZipMember, notes: list[str]) -> Callable[[], FileStream] | bytes:
     """Read a small pickle whole; stream a large one, without its checksum.
 
     What makes a pickle large are NumPy arrays in it: the stream skips them.
@@ -86,7 +92,7 @@ def _pickle_bytes(file: OpenFile, name: str, member: ZipMember) -> Callable[[], 
             "if you trust the file, load it with torch and save only its state_dict()",
         )
     if member.size <= MAX_BYTES or member.method != 0 or member.packed != member.size:
-        return read_member(file, name, member, MAX_BYTES)
+        return read_member(file, name, member, MAX_BYTES, notes)
     at = find_data(file, name, member)
     return lambda: FileStream(file, at, at + member.size)
 
@@ -125,7 +131,7 @@ def _script_parameters(file: OpenFile, folder: str, members: Mapping[str, ZipMem
     parameters = {}
     for name, member in code.items():
         module = name.removeprefix(root).removesuffix(".py").replace("/", ".")
-        for class_name, listed in _CLASS.findall(read_member(file, name, member, _MAX_CODE)):
+        for class_name, listed in _CLASS.findall(read_member(file, name, member, _MAX_CODE, [])):
             names = frozenset(quoted.decode("utf-8", "replace") for quoted in _QUOTED_NAME.findall(listed))
             parameters[f"{module}.{class_name.decode()}"] = names
     return parameters

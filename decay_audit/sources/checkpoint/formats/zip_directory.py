@@ -108,11 +108,14 @@ def _from_zip64(extra: bytes, *values: int) -> tuple[int, int, int]:
     return size, packed, start
 
 
-def read_member(file: OpenFile, name: str, member: ZipMember, limit: int) -> bytes:
+def read_member(file: OpenFile, name: str, member: ZipMember, limit: int, notes: list[str]) -> bytes:
     """Return the content of one member.
 
+    Args:
+        notes: gets a sentence where the checksum does not match. torch does not compare it, and may write none.
+
     Raises:
-        MalformedError: larger than `limit`, or its checksum does not match.
+        MalformedError: larger than `limit`, or of another size than the directory says.
     """
     if member.size > limit or member.packed > limit:
         raise MalformedError(
@@ -122,7 +125,9 @@ def read_member(file: OpenFile, name: str, member: ZipMember, limit: int) -> byt
     if len(content) != member.size:
         raise MalformedError(f"its {_shown(name)} is {len(content)} bytes, and its zip directory says {member.size}")
     if zlib.crc32(content) != member.checksum:
-        raise MalformedError(f"its {_shown(name)} is damaged: the checksum (CRC) does not match")
+        notes.append(
+            f"the checksum (CRC) of its {_shown(name)} does not match: it was saved without one, or is damaged"
+        )
     return content
 
 

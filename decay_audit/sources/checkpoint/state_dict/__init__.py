@@ -6,6 +6,7 @@ come from `canonical_names`, owners from `owner_tree`, and `buffers` tells which
 
     find             the largest state dict of a file, or the one at --key, and all optimizer states
     pickled_modules  a pickled module, of Python or TorchScript, as named tensors
+    flattened_optimizer  the state of an optimizer in one flat dict, and the names of its slots
     deepspeed        shapes of parameters that ZeRO sharded
     merge            the state dicts of all files as the parameters of one model
     canonical_names  names without the parts that wrappers add

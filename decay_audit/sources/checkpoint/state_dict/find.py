@@ -22,6 +22,7 @@ from decay_audit.sources.checkpoint.contents import (
 )
 from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject, PickleResult
 from decay_audit.sources.checkpoint.state_dict.deepspeed import with_deepspeed_shapes
+from decay_audit.sources.checkpoint.state_dict.flattened_optimizer import SLOT_NAMES, unflatten
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import (
     NamedTensors,
     attributes,
@@ -191,11 +192,11 @@ def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer
     optimizers = tuple(
         SavedOptimizer(
             name=_dotted(path) or "optimizer",
-            content=_items_or_attributes(node),
+            content=unflatten(node) or _items_or_attributes(node),
             type=node.name.rpartition(".")[2] if type(node) is OpaqueObject and node.items is None else "",
         )
         for path, node in nodes
-        if _is_optimizer(node)
+        if _is_optimizer(node) or unflatten(node)
     )
     counts = (count for optimizer in optimizers for count in _entry_counts(optimizer))
     if any(total > _MAX_OPTIMIZER_ENTRIES for total in accumulate(counts)):
@@ -214,19 +215,30 @@ def _entry_counts(optimizer: SavedOptimizer) -> Iterator[int]:
 def _state_dict(node: object, script_parameters: Mapping[str, frozenset[str]]) -> NamedTensors:
     if type(node) is OpaqueObject and is_module(node) and not _is_optimizer(node):
         return flatten(node, script_parameters)
-    if not isinstance(node, dict) or _is_optimizer(node):
+    if not isinstance(node, dict) or _is_optimizer(node) or unflatten(node):
         return NamedTensors(tensors={})
     tensors = {name: value for name, value in node.items() if type(value) is Tensor and type(name) is str}
     return NamedTensors(tensors=tensors, entry_count=len(node))
 
 
 def _largest(candidates: Sequence[StateDictCandidate]) -> StateDictCandidate | None:
-    """Choose the one with the most elements; of a model and its copies (EMA, teacher) the model itself."""
+    """Choose the one with the most elements; of a model and its copies (EMA, teacher) the model itself.
+
+    The slots of an optimizer may have more elements than the model: they are chosen only if nothing else is there.
+    """
     if not candidates:
         return None
+    candidates = [candidate for candidate in candidates if not _holds_slots(candidate)] or candidates
     most = max(candidate.elements for candidate in candidates)
     largest = [candidate for candidate in candidates if candidate.elements >= _COPY_SIZE * most]
     return next((candidate for candidate in largest if not any(map(_COPY_NAME.search, candidate.path))), largest[0])
+
+
+def _holds_slots(candidate: StateDictCandidate) -> bool:
+    """Tell whether the tensors are slots of an optimizer, by their last names or by the key of their dict."""
+    tensors = candidate.state_dict.tensors
+    slots = sum(name.rpartition(".")[2] in SLOT_NAMES for name in tensors)
+    return slots == len(tensors) or candidate.path[-1:] in {(slot,) for slot in SLOT_NAMES}
 
 
 def _whole_tree(
@@ -292,7 +304,7 @@ def _choice_notes(chosen: StateDictCandidate, candidates: Sequence[StateDictCand
     others = [
         _dotted(candidate.path)
         for candidate in _with_other_tensors(chosen, candidates)
-        if candidate.path and len(candidate.state_dict.tensors) > 1
+        if candidate.path and len(candidate.state_dict.tensors) > 1 and not _holds_slots(candidate)
     ]
     if not others:
         return ()
