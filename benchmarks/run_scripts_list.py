@@ -57,7 +57,7 @@ SCRIPTS = (
     Script("vwxyzjn/cleanrl", "", "cleanrl/ppo.py --num-envs 2 --num-steps 16"),
     Script("vwxyzjn/cleanrl", "", "cleanrl/sac_continuous_action.py --env-id Pendulum-v1 --learning-starts 300",
            path="."),
-    Script("yunjey/pytorch-tutorial", "tutorials/02-intermediate/deep_residual_network", "--pretend data main.py"),
+    Script("yunjey/pytorch-tutorial", "tutorials/02-intermediate/recurrent_neural_network", "--pretend data main.py"),
     Script("yunjey/pytorch-tutorial", "tutorials/03-advanced/generative_adversarial_network", "--pretend data main.py"),
     Script("microsoft/Swin-Transformer", "", "--pretend gpu,world,data main.py --local_rank 0 --data-path x "
            "--cfg configs/swin/swin_tiny_patch4_window7_224.yaml --batch-size 2"),

@@ -14,8 +14,10 @@ from decay_audit.api.observing import ObservedOptimizers
 from decay_audit.api.pipeline import report_on
 from decay_audit.api.request import Request
 from decay_audit.checks import selected_codes
+from decay_audit.checks.codes import Finding
 from decay_audit.checks.training import check_training
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.observations import Optimizer
 from decay_audit.model.records import Record, ScriptError
 from decay_audit.optimizers import recorded
 from decay_audit.reports.report import Report
@@ -131,7 +133,14 @@ def _report(record: Record, audited: "AuditGroup", target: str, request: Request
     report = report_on(LoadedTarget(inventory=contents.inventory), observed, replace(request, target=""))
     codes = selected_codes.select_codes(request.select, request.ignore)
     shown = check_training(facts.training_facts(record, audited, contents.names), report.plan)
-    return replace(report, findings=(*report.findings, *(finding for finding in shown if finding.code in codes)))
+    kept = [finding for finding in report.findings if not _before_schedule(finding, optimizers)]
+    return replace(report, findings=(*kept, *(finding for finding in shown if finding.code in codes)))
+
+
+def _before_schedule(finding: Finding, optimizers: Sequence[Optimizer]) -> bool:
+    """Whether groups are alike only because a schedule has not given them their learning rates: all are 0."""
+    groups = [group for optimizer in optimizers if optimizer.name == finding.where for group in optimizer.groups]
+    return finding.code == "DA207" and bool(groups) and all(group.lr == 0 for group in groups)
 
 
 def _distinct(records: Sequence[Record]) -> Iterator[Record]:

@@ -71,14 +71,17 @@ def is_optimizer(value: Any) -> bool:
 
 def models_of(optimizer: Any, place: "variables.Place") -> List[NamedModule]:
     """Choose the modules that hold the tensors of an optimizer, each with the name of its variable."""
-    wanted = {id(tensor) for group in groups_of(optimizer) for tensor in tensors_of(group)}
+    order = [id(tensor) for group in groups_of(optimizer) for tensor in tensors_of(group)]
+    wanted = set(order)
     if not wanted:
         return []
     askers = asked.modules()
     for module in askers:
         if wanted <= parameter_ids(module):
             return [_named(module, place)]
-    return [_named(module, place) for module in _cover(wanted, [*askers, *all_modules()])]
+    chosen = _cover(wanted, [*askers, *all_modules()])
+    chosen.sort(key=lambda module: min(map(order.index, parameter_ids(module) & wanted)))
+    return [_named(module, place) for module in chosen]
 
 
 def names_of_tensors(models: Iterable[NamedModule]) -> Dict[int, str]:
@@ -149,5 +152,9 @@ def _cover(wanted: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
 
 def _named(module: nn.Module, place: "variables.Place") -> NamedModule:
     inner = unwrapped(module)
-    name = place.name_of(module) or place.name_of(inner) or variables.referring_name(module)
+
+    def is_model(value: Any) -> bool:
+        return value is module or value is inner or (isinstance(value, nn.Module) and unwrapped(value) is inner)
+
+    name = place.name_where(is_model) or variables.referring_name(module)
     return name or type(inner).__name__, module

@@ -9,7 +9,10 @@ import torch
 
 
 def set_hooks() -> None:
-    """Replace `init_process_group`."""
+    """Replace `init_process_group`, and set what a launcher sets."""
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"), ("MASTER_ADDR", "127.0.0.1")):
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("MASTER_PORT", "29500")
     distributed: Any = torch.distributed
     if distributed.is_available():
         distributed.init_process_group = _of_one(distributed.init_process_group)
@@ -22,7 +25,6 @@ def _of_one(init: Callable[..., Any]) -> Callable[..., Any]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         address = "tcp://127.0.0.1:{}".format(port)
-        os.environ.setdefault("LOCAL_RANK", "0")
         return init("gloo", init_method=address, rank=0, world_size=1)
 
     return init_process_group

@@ -4,7 +4,7 @@ import gc
 import os
 import sys
 from types import FrameType
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _MAX_FRAMES = 40
@@ -30,10 +30,14 @@ class Place:
 
     def name_of(self, value: Any) -> str:
         """The name of a variable or attribute that holds the value; "" if there is none."""
+        return self.name_where(lambda candidate: candidate is value)
+
+    def name_where(self, is_wanted: Callable[[Any], bool]) -> str:
+        """The name of the first variable or attribute whose value is wanted; "" if there is none."""
         own = [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
-        for frame in own:
+        for frame in reversed(own):  # the script's own name, and not that of a function's parameter
             for name, candidate in _names(frame):
-                if candidate is value:
+                if is_wanted(candidate):
                     return name
         return ""
 
