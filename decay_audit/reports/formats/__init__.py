@@ -1,1 +1,10 @@
-"""Formats for machines and pages: each module has render(report), and imports no other format and no Rich."""
+"""The formats that a machine or a page reads, one module each; none imports another.
+
+as_json    the whole report, by the contract of `document`
+as_csv     a row for each parameter
+markdown   findings and table for a pull request or the summary of a job
+sarif      findings for code scanning
+github     annotations of a workflow
+gitlab     the code quality report of a merge request
+junit      findings as test cases
+"""
