@@ -40,7 +40,10 @@ parameter does was read from the autograd graph, which knows nothing of the trac
 or a kernel, a summand, a gain (on normalized data or not), a table, the slope of an activation, or it is joined to
 data. A role is right if it is one of those that do this. What is computed from a parameter before data meets it is not
 judged, and neither is a matrix that scales data number by number. Parameters of one class with one name count once.
-A wrong decision is one that the default ruleset makes and the dataflow does not ask for."""
+A wrong decision is one that the default ruleset makes and the dataflow does not ask for. Of a library at most 16
+classes are taken, and a class whose constructor or forward pass refuses the guesses is not measured: the sample is
+small, and one parameter weighs percents. The aims are 97 % right by default, 99 % with an input, 0.3 % wrong decisions,
+1 % of `likely` and none of `certain` wrong; the second set does not reach the first four."""
 _TITLES = {"looked-at": "Looked at while the rules were made", "held-out": "Only measured"}
 
 
