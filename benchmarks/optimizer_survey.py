@@ -232,7 +232,13 @@ def disagreements(
             yield f"{name}: none, but removes {true.rate:.3g}"
         if movement in ("proportional", "without_lr") and not _agrees(true, rate) and not is_nothing:
             yield f"{name}: {movement} {rate:.3g}, but removes {true.rate:.3g}{'' if true.alike else ' on average'}"
-        if movement in ("sign", "constant") and true.alike and true.varied and not is_nothing and first[name].alike:
+        if (
+            movement in ("sign", "constant")
+            and true.alike
+            and first[name].alike
+            and first[name].varied
+            and not is_nothing
+        ):
             yield f"{name}: {movement}, but removes the fraction {true.rate:.3g}"
 
 

@@ -51,15 +51,15 @@ _FIRST = "at the first step its denominator is the same for all elements"
 
 _BACK = "every few steps the weight goes back a part of the way, its decay too"
 
+_AVERAGE = "the weight is an average over the steps, in which each later step has a smaller part"
+
 EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("timm.RMSpropTF", ""): _FIRST,
     ("timm.Lookahead", ""): _BACK,
-    ("pytorch_optimizer.AdaSmooth", ""): _EPS,
     (
         "pytorch_optimizer.AdaSmooth",
         "weight_decouple=True",
     ): "its step depends on how far the weight moved, by decay too",
-    ("pytorch_optimizer.AvaGrad", "weight_decouple=False"): _EPS,
     ("pytorch_optimizer.ApolloDQN", ""): _FIRST,
     ("pytorch_optimizer.BSAM", ""): "each step perturbs the weight at random",
     ("pytorch_optimizer.DAdaptLion", "weight_decouple=True"): "the distance starts at 1e-6, which float32 rounds away",
@@ -73,11 +73,9 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
         "weight_decouple=False",
     ): "its variance reduction flips the sign: weights grow at first",
     ("pytorch_optimizer.Prodigy", "weight_decouple=False"): "nothing moves while all gradients are 0",
-    ("pytorch_optimizer.Ranger", "weight_decouple=False"): "its first steps have a negative size: weights grow",
     ("pytorch_optimizer.Ranger21", "weight_decouple=False"): "its warm-up begins below the resolution of float32",
     ("pytorch_optimizer.SaRA", ""): "only elements below 2e-3 are trained, and all probe tensors are above",
     ("pytorch_optimizer.SGDSaI", "weight_decouple=False"): "lr is scaled by the first gradient's signal, which is 0",
-    ("pytorch_optimizer.SPAM", ""): "only the elements of a random mask",
     ("pytorch_optimizer.VSGD", "weight_decouple=False"): _FIRST,
     ("pytorch_optimizer.Yogi", ""): "its first moment starts at 1e-6, and moves weights a little",
     ("pytorch_optimizer.Fromage", ""): "divides every weight by sqrt(1 + lr^2), whatever the coefficient is",
@@ -87,6 +85,20 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("pytorch_optimizer.SRMM", ""): "the weight becomes a running mean of itself, which starts at 0",
     ("pytorch_optimizer.Magma", ""): CLASSES["pytorch_optimizer"]["Magma"].note,
     ("pytorch_optimizer.TRAC", ""): CLASSES["pytorch_optimizer"]["TRAC"].note,
+    ("pytorch_optimizer.Adai", ""): "the momentum of each element depends on its gradients",
+    ("pytorch_optimizer.ASGD", "weight_decouple=False"): "its learning rate falls by a schedule of its own",
+    ("pytorch_optimizer.DAdaptSGD", ""): "multiplied by the distance that it estimates from the gradients",
+    ("pytorch_optimizer.Lookahead", ""): _BACK,
+    ("pytorch_optimizer.Ranger", ""): _BACK,
+    ("pytorch_optimizer.ScheduleFreeAdamW", ""): _AVERAGE,
+    ("pytorch_optimizer.ScheduleFreeSGD", ""): _AVERAGE,
+    ("pytorch_optimizer.ScheduleFreeWrapper", ""): _AVERAGE,
+    ("schedulefree.AdamWScheduleFree", ""): _AVERAGE,
+    ("schedulefree.AdamWScheduleFreeClosure", ""): _AVERAGE,
+    ("schedulefree.AdamWScheduleFreeReference", ""): _AVERAGE,
+    ("schedulefree.SGDScheduleFree", ""): _AVERAGE,
+    ("schedulefree.SGDScheduleFreeClosure", ""): _AVERAGE,
+    ("schedulefree.SGDScheduleFreeReference", ""): _AVERAGE,
 }
 """Class and form of those that do not move as declared, with the reason."""
 
@@ -104,7 +116,7 @@ NOT_RUN: Mapping[str, str] = {
 EXPECTED: Mapping[DecayForm, tuple[Movement, ...]] = {
     "decoupled": ("proportional",),
     "decoupled_without_lr": ("proportional", "without_lr"),
-    "decoupled_own_rate": ("proportional", "other", "normalized"),
+    "decoupled_own_rate": ("proportional", "other", "normalized", "scheduled"),
     "coupled": ("proportional",),
     "coupled_adaptive": ("sign", "other", "normalized"),
     "coupled_normalized": ("proportional", "sign", "other", "normalized"),

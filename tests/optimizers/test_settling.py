@@ -110,6 +110,23 @@ def test_a_constant_coefficient_is_no_schedule() -> None:
         assert observation.settled_rate == pytest.approx(WEIGHT_DECAY)
 
 
+def test_several_momenta_settle_too() -> None:
+    class SeveralMomenta(Custom):
+        """As AggMo: the mean of three, of which the slowest takes some hundred steps."""
+
+        def update(self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+            state = self.state[weight]
+            for momentum in (0.0, 0.9, 0.98):
+                buffer = state.setdefault(momentum, torch.zeros_like(weight))
+                buffer.mul_(momentum).add_(gradient + group["weight_decay"] * weight)
+            weight.sub_(group["lr"] / 3 * sum(state.values()))
+
+    model = nn.Linear(24, 32)
+    for observation in observed(SeveralMomenta(model.parameters(), lr=1e-4), model):
+        assert observation.movement == "proportional"
+        assert observation.settled_rate == pytest.approx((1 + 10 + 50) / 3 * WEIGHT_DECAY, rel=0.05)
+
+
 def test_radam_is_told_by_its_later_steps_not_by_its_first_ones() -> None:
     model = nn.Linear(24, 32)
     optimizer = torch.optim.RAdam(model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)

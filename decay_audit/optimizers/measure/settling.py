@@ -22,8 +22,12 @@ from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 
 QUARTER = 16
 """A quarter of the steps over which a rate may settle."""
+LONG_QUARTER = 96
+"""The same where it has not settled."""
 CONSTANT = 1e-3
 """Relative difference up to which two rates are the same."""
+SETTLED = 0.02
+"""Part of a rate by which it may still change when it has settled."""
 GEOMETRIC = 0.02
 """Part of the last change by which a settling rate may miss its prediction; a rate of 1 / step misses it by more."""
 SLOWEST = 0.995
@@ -43,9 +47,13 @@ def settled(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect])
         return {}
     try:
         result = exact_steps(optimizer, 4 * QUARTER, keys)
+        corrected = {key: _settled(effects[key], result.values[key], result.lrs[key]) for key in keys}
+        unsettled = [key for key, effect in corrected.items() if effect and effect.movement == "scheduled"]
+        if unsettled:  # slow momentum takes longer; a schedule does not settle at all
+            longer = exact_steps(optimizer, 4 * LONG_QUARTER, unsettled)
+            corrected |= {key: _settled(effects[key], longer.values[key], longer.lrs[key]) for key in unsettled}
     except OptimizerError:
         return {}
-    corrected = {key: _settled(effects[key], result.values[key], result.lrs[key]) for key in keys}
     changed = [key for key, effect in corrected.items() if effect is None]
     kept = {key: effect for key, effect in corrected.items() if effect}
     return kept | _later_laws(optimizer, changed) | _changed_by_training(optimizer, kept, result)
@@ -77,6 +85,8 @@ def settled_rate(rates: Sequence[float]) -> float | None:
         return None
     if all(abs(change) <= CONSTANT * abs(means[-1]) for change in changes):
         return means[-1]
+    if abs(changes[2]) <= SETTLED * abs(means[-1]) and abs(changes[2]) < abs(changes[1]) / 2 < abs(changes[0]) / 4:
+        return means[-1]  # several momenta, or rounding: what is left of the change is small and fades
     ratio = changes[1] / changes[0] if changes[0] else 1.0
     if 0 <= ratio < SLOWEST and abs(changes[2] - ratio * changes[1]) <= GEOMETRIC * abs(changes[1]):
         return means[-1] + changes[2] * ratio / (1 - ratio)
