@@ -271,7 +271,7 @@ CODES: dict[str, Code] = {
     ),
     "DA505": Code(
         title="a flattened parameter: rules on shape do not work",
-        severity="error",
+        severity="warning",
         explanation="A wrapper has packed many parameters into one 1-D tensor (FSDP with use_orig_params=False, "
         "engines that flatten). A rule on dimensions or shape sees a vector, and all parameters in the tensor get "
         "the same coefficient. Build the param groups before wrapping, or use use_orig_params=True or fully_shard.",
