@@ -55,15 +55,37 @@ def _migrate(request: Request, path: Path, output: Path) -> tuple[str, ...]:
             else "name a file with optimizer states",
         )
     names = module.names_by_tensor(loaded.built.model, loaded.inventory)
-    content, lines = _load_content(path), []
+    content, lines, sources = _load_content(path), [], []
     for before, (_, optimizer) in zip(saved, new_optimizers, strict=True):
-        state = migration.rewrite_state(migration.find_state(content, before.name), before, optimizer, names)
+        old_state = migration.find_state(content, before.name)
+        state = migration.rewrite_state(old_state, before, optimizer, names)
+        sources.append(migration.group_sources(old_state, before, optimizer, names))
         content = migration.replace_state(content, before.name, state)
         lines.append(_summary(before, state))
+    counts = [len(before.groups) for before in saved]
+    outputs = {output: migration.rewrite_schedulers(content, sources, counts)}
+    if not all(map(migration.is_unchanged, sources, counts)):
+        lines += [f"{place}: moved with the groups" for place, _ in migration.find_scheduler_states(content)]
+        scheduler = path.with_name("scheduler.pt")
+        if path.name == "optimizer.pt" and scheduler.is_file():
+            beside = _beside(output, scheduler)
+            outputs[beside] = migration.rewrite_schedulers(_load_content(scheduler), sources, counts)
+            lines.append(f"{scheduler.name}: moved with the groups, written to {beside.name}")
     request.progress(f"writing {output.name}")
-    with files.atomic_write(output) as temporary:
-        torch.save(content, temporary)
+    for file, moved in outputs.items():
+        with files.atomic_write(file) as temporary:
+            torch.save(moved, temporary)
     return tuple(lines)
+
+
+def _beside(output: Path, scheduler: Path) -> Path:
+    """Name the file for the scheduler of transformers' Trainer, which has a file of its own."""
+    beside = output.with_name(scheduler.name)
+    if beside.exists():
+        raise DecayAuditError(
+            f"{beside} exists, and the scheduler has to be written there, too", "--output FOLDER/optimizer.pt"
+        )
+    return beside
 
 
 def _summary(before: Optimizer, state: Mapping[str, Any]) -> str:

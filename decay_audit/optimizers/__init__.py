@@ -9,7 +9,7 @@
 - foreign: what a tensor is that is not a parameter of the model
 - formulas: the update of one parameter, written out with its numbers
 - saved_positions: names for the positions of a saved optimizer, from the live one that would load it
-- migrate: a saved state, rewritten for the groups of another optimizer
+- migrate/: a saved state and its schedulers, rewritten for the groups of another optimizer
 
 A live optimizer goes through watch_construction, find and live, which uses table and identity; then measure, if asked.
 The saved optimizers of a checkpoint are read by `sources`; saved_positions and migrate use them.

@@ -62,6 +62,18 @@ def rewrite_state(
     return {**state, "state": moved, "param_groups": groups}
 
 
+def group_sources(
+    state: StateDict, saved: Optimizer, new: torch.optim.Optimizer, names: Mapping[int, str]
+) -> list[tuple[int, ...]]:
+    """For each group of the new optimizer, list the indices of the saved groups in which its parameters were."""
+    positions = _saved_positions(state, saved)
+    index_of = {id(group): index for index, group in enumerate(state["param_groups"])}
+    return [
+        tuple(sorted({index_of[id(positions[name].group)] for name in members}))
+        for members in _names_by_group(new, names)
+    ]
+
+
 def _new_key(position: SavedPosition, index: int) -> Any:  # noqa: ANN401 - a name, or a number
     """The key of a state in the new layout: its position, as in torch, or the name by which it was saved."""
     return position.key if isinstance(position.key, str) else index

@@ -1,0 +1,18 @@
+"""A saved optimizer state, and the schedulers beside it, are rewritten for the param groups of another optimizer.
+
+- state: the state dict of an optimizer, parameter by parameter, by name
+- schedulers: what schedulers keep for each param group
+"""
+
+from decay_audit.optimizers.migrate.schedulers import find_scheduler_states, is_unchanged, rewrite_schedulers
+from decay_audit.optimizers.migrate.state import find_state, group_sources, replace_state, rewrite_state
+
+__all__ = [
+    "find_scheduler_states",
+    "find_state",
+    "group_sources",
+    "is_unchanged",
+    "replace_state",
+    "rewrite_schedulers",
+    "rewrite_state",
+]

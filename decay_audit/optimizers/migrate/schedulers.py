@@ -1,0 +1,128 @@
+"""Move the saved state of learning rate schedulers to new param groups: what they keep for each group is permuted.
+
+A scheduler stores lists with one entry for each group, such as `base_lrs`. An entry of a new group is the entry that
+the old groups of its parameters have in common.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from decay_audit.errors import OptimizerError
+from decay_audit.optimizers.migrate.state import replace_state
+
+GroupSources = Sequence[tuple[int, ...]]
+"""For each new group, the indices of the old groups in which its parameters were."""
+
+PER_GROUP = frozenset(
+    {"base_lrs", "_last_lr", "lr_lambdas", "min_lrs", "max_lrs", "base_momentums", "max_momentums", "_initial_lrs"}
+)
+"""Keys of torch's schedulers that hold a list with one entry for each param group."""
+NOT_PER_GROUP = frozenset({"_schedulers", "_milestones", "milestones", "_schedule_phases", "step_size"})
+"""Keys that hold lists of another kind."""
+
+
+def find_scheduler_states(node: object, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Find the states of schedulers in a checkpoint, each with its dotted path; those inside another are part of it."""
+    if is_scheduler_state(node):
+        yield path, node  # type: ignore[misc]
+        return
+    children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
+    for key, child in children:
+        yield from find_scheduler_states(child, f"{path}.{key}" if path else str(key))
+
+
+def is_scheduler_state(node: object) -> bool:
+    """Whether a value is the state dict of a scheduler of torch."""
+    return isinstance(node, Mapping) and (
+        ("last_epoch" in node and not PER_GROUP.isdisjoint(node)) or ("_schedulers" in node and "_last_lr" in node)
+    )
+
+
+def rewrite_schedulers(content: object, sources: Sequence[GroupSources], group_counts: Sequence[int]) -> object:
+    """Copy a checkpoint with the states of its schedulers rewritten for the new groups.
+
+    Args:
+        sources: for each optimizer, in the order of the checkpoint, where its new groups come from.
+        group_counts: for each optimizer, how many groups were saved.
+
+    Raises:
+        OptimizerError: a scheduler keeps something for each group that is not known or that a merged group would need
+            twice, or it is not clear which optimizer it is for.
+    """
+    states = [*find_scheduler_states(content)]
+    unchanged = [is_unchanged(of_one, count) for of_one, count in zip(sources, group_counts, strict=True)]
+    if all(unchanged):
+        return content
+    for index, (path, state) in enumerate(states):
+        optimizer = _optimizer_of(index, state, len(states), group_counts)
+        if optimizer is None:
+            raise OptimizerError(
+                f"the checkpoint does not say for which optimizer the scheduler at {path} is",
+                "migrate one optimizer at a time, each in a file with its own scheduler",
+            )
+        if not unchanged[optimizer]:
+            new_state = rewrite_scheduler(state, sources[optimizer], group_counts[optimizer], path)
+            content = replace_state(content, path, new_state)
+    return content
+
+
+def is_unchanged(sources: GroupSources, count: int) -> bool:
+    """Whether the new groups hold the parameters of the old ones, each group at its place."""
+    return [*sources] == [(index,) for index in range(count)]
+
+
+def rewrite_scheduler(state: Mapping[str, Any], sources: GroupSources, count: int, path: str) -> dict[str, Any]:
+    """Rewrite the state dict of one scheduler."""
+    return {key: _rewrite_value(key, value, sources, count, f"{path}.{key}") for key, value in state.items()}
+
+
+def _rewrite_value(key: str, value: Any, sources: GroupSources, count: int, path: str) -> Any:  # noqa: ANN401
+    if key == "_schedulers":
+        return [
+            rewrite_scheduler(inner, sources, count, f"{path}.{index}") if is_scheduler_state(inner) else inner
+            for index, inner in enumerate(value)
+        ]
+    if key in PER_GROUP and isinstance(value, list | tuple):
+        if len(value) != count:
+            raise OptimizerError(
+                f"{path} has {len(value)} entries, and its optimizer {count} groups",
+                "the scheduler is of another optimizer: start it anew, and advance it to the step of the checkpoint",
+            )
+        return type(value)(_common_entry(value, group, path) for group in sources)
+    if isinstance(value, list | tuple) and key not in NOT_PER_GROUP and len(value) == count:
+        raise OptimizerError(
+            f"it is not known whether {path} has an entry for each param group",
+            "start the scheduler anew, and advance it to the step of the checkpoint",
+        )
+    return value
+
+
+def _common_entry(values: Sequence[Any], group: tuple[int, ...], path: str) -> Any:  # noqa: ANN401
+    entries = [values[index] for index in group]
+    if not entries or any(not _equal(entry, entries[0]) for entry in entries):
+        reason = "a new group is empty" if not entries else "groups that are merged have different entries"
+        raise OptimizerError(
+            f"{path} cannot be moved: {reason}", "make groups whose parameters had one learning rate schedule"
+        )
+    return entries[0]
+
+
+def _equal(value: object, other: object) -> bool:
+    if isinstance(value, torch.Tensor) and isinstance(other, torch.Tensor):
+        return value.equal(other)
+    return bool(value == other)
+
+
+def _optimizer_of(
+    index: int, state: Mapping[str, Any], scheduler_count: int, group_counts: Sequence[int]
+) -> int | None:
+    """Find the optimizer of a scheduler: the only one, the only one with as many groups, or the one at its place."""
+    lengths = {len(state[key]) for key in PER_GROUP & state.keys() if isinstance(state[key], list | tuple)}
+    fitting = [place for place, count in enumerate(group_counts) if lengths <= {count}]
+    if len(group_counts) == 1:
+        return 0
+    if len(fitting) == 1:
+        return fitting[0]
+    return index if scheduler_count == len(group_counts) and index in fitting else None
