@@ -5,13 +5,12 @@
     construction  hooks on constructors of optimizers: what was set, what is the class's default
     asked         hooks on nn.Module: which modules were asked for their parameters
     choose        the model of an optimizer
-    variables     the name of a value in the code that made it
+    variables     the name of a value in the code that made it, and the place of an error in the script
     describe      the living optimizers, their models, modules and tensors as plain data
     plain         one value as plain data
     training      hooks on backward() and step(): the script is stopped where its training starts
-    pretend_gpu, pretend_world, pretend_data   what the script needs and the machine does not have
+    pretend/      stand-ins for what the script needs and the machine does not have
     watch         with --watch: the script trains on, and each change of its groups is said
-    ending_error  an exception as plain data
     ending        hooks on the end of the process: its error, its exit code, and the last writing
 
 It runs in the script's own environment: Python 3.8 or newer, torch 1.8 or newer, the standard library, and nothing of
@@ -65,9 +64,9 @@ def _quote_error_without_torch() -> None:
     """Write down what ended a script that fails before it has imported torch."""
     error = getattr(sys, "last_value", None)
     if "torch" not in sys.modules and error is not None:
-        from . import ending_error, settings
+        from . import settings, variables
 
-        settings.write("failed", ending_error.describe_error(error))
+        settings.write("failed", variables.describe_error(error))
 
 
 def arm() -> None:
@@ -89,14 +88,14 @@ def arm() -> None:
 
 def _pretend(what: List[str]) -> None:
     if "gpu" in what:
-        from . import pretend_gpu
+        from .pretend import gpu
 
-        pretend_gpu.set_hooks()
+        gpu.set_hooks()
     if "world" in what:
-        from . import pretend_world
+        from .pretend import world
 
-        pretend_world.set_hooks()
+        world.set_hooks()
     if "data" in what:
-        from . import pretend_data
+        from .pretend import data
 
-        sys.meta_path.insert(0, _AfterImport("torchvision.datasets", pretend_data.after_import))
+        sys.meta_path.insert(0, _AfterImport("torchvision.datasets", data.after_import))

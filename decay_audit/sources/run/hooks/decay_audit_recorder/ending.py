@@ -7,7 +7,7 @@ import sys
 from typing import Any, Callable, Dict, Optional
 
 from . import recording, training
-from .ending_error import describe_error
+from .variables import describe_error
 
 _EXIT: Optional[Dict[str, Any]] = None
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+import traceback
 from types import FrameType
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
@@ -85,3 +86,16 @@ def referring_name(value: Any) -> str:
                 if candidate is value and isinstance(name, str) and name.isidentifier() and not name.startswith("__"):
                     return name.lstrip("_")
     return ""
+
+
+def describe_error(error: BaseException) -> Dict[str, Any]:
+    """Quote an exception, with the place in the script's own code where it left."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not is_installed(frame.filename)]
+    last = (own or list(frames) or [None])[-1]  # type: ignore[list-item]
+    return {
+        "type": type(error).__name__,
+        "message": str(error),
+        "file": last.filename if last else "",
+        "line": (last.lineno or 0) if last else 0,
+    }

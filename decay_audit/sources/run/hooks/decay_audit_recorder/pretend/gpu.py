@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict
 
 import torch
 
-from . import recording
+from .. import recording
 
 _NOTHING = ("set_device", "synchronize", "empty_cache", "reset_peak_memory_stats", "reset_max_memory_allocated",
             "manual_seed", "manual_seed_all", "seed", "seed_all", "init", "_lazy_init", "ipc_collect",

@@ -52,7 +52,7 @@ def _noise_instead(init: Callable[..., None], base: Any) -> Callable[..., None]:
 def _become_noise(dataset: Any, base: Any, given: Dict[str, Any], error: Exception) -> None:
     import numpy
 
-    from . import recording
+    from .. import recording
 
     kind = type(dataset)
     name = next((cls.__name__ for cls in kind.__mro__ if cls.__name__ in _SHAPES), "")
