@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from decay_audit import reports
 from decay_audit.cli import app, config
+from decay_audit.cli.arguments import COMPLETIONS
 from tests.test_cli import DECAYED, MODEL, process
 
 runner = CliRunner()
@@ -311,3 +312,20 @@ def test_a_default_optimizer_or_trace_is_not_for_checkpoints_without_a_model(fol
     assert runner.invoke(app, ["check", "model.pt"]).exit_code == 0
     assert runner.invoke(app, ["check", "net.py"]).exit_code == 1
     assert runner.invoke(app, ["check", "model.pt", "--optimizer", "net.py:bad"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "typed", "words"),
+    [
+        ("select", "da70", ["DA701", "DA702", "DA703", "DA704", "DA705", "DA706"]),
+        ("ignore", "DA9", []),
+        ("role", "norm", ["norm", "norm_weight", "norm_bias"]),
+        ("rules", "no-n", ["no-norm-no-bias"]),
+        ("audit", "on", ["one group"]),
+    ],
+)
+def test_a_shell_completes_codes_roles_presets_and_audits(
+    folder: Path, option: str, typed: str, words: list[str]
+) -> None:
+    (folder / "pyproject.toml").write_text(BROKEN)
+    assert COMPLETIONS[option](typed) == words

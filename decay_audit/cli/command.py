@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 
 from decay_audit import files
 from decay_audit.api.options import AUTO, AuditOptions, DeclaredOption, Panel, declared_option, declared_options
-from decay_audit.cli.arguments import complete_rules
+from decay_audit.cli.arguments import COMPLETIONS
 
 VerbFunction = Callable[..., None]
 
@@ -172,7 +172,7 @@ def _typer_parameter(declared: DeclaredOption) -> Parameter:
         rich_help_panel=option.panel,
         show_default=default is not NODEFAULT and bool(default),
         callback=_remember if declared.name in ("color", "verbose") else None,
-        autocompletion=complete_rules if declared.name == "rules" else None,
+        autocompletion=COMPLETIONS.get(declared.name),
         dir_okay=Path not in (kind, *get_args(kind)),
     )
     return Parameter(
