@@ -105,6 +105,14 @@ tests.optimizers.page > docs/optimizers.md` makes this page, and a test measures
 
 {count}
 
+`python -m benchmarks.optimizer_survey MODULE...` compares the measured laws with the classes themselves: instances that
+step on real parameters, new and trained, and differ in the coefficient alone. In 10 packages that were looked at while
+measuring was built (torch, timm, pytorch-optimizer, heavyball, bitsandbytes, optimi, schedulefree, prodigyopt, muon,
+grokadamw), 252 of 289 classes were measured, and 1 law is wrong: SaRA decays a bias of zeros, and its probe tensor is
+not small enough for that. In 5 other packages (torchium, torch-optimizer, nadir, adv-optm, dadaptation), 119 of 126
+were measured, and 1 is wrong: torchium's Yogi, whose own weights become NaN. No value of an optimizer or of a
+parameter was changed, and nothing crashed. The other classes are base classes, need arguments of their own, or raise.
+
 | form | update |
 | --- | --- |
 {forms}
