@@ -120,7 +120,8 @@ def _trace_uncertain(built: "BuiltModel", request: Request) -> Inventory:
         return traced.inventory
     inputs = f" with {traced.inputs}" if traced.inputs else ""
     early = f"; {traced.failure}" if traced.failure else ""
-    note = f"roles of {count_noun(changed, 'parameter')} come from a traced forward pass{inputs} (--no-trace){early}"
+    roles_text = f"roles of {count_noun(changed, 'parameter')} come from a traced forward pass"
+    note = f"{roles_text}{inputs}{early}; --no-trace turns this off"
     return replace(traced.inventory, notes=(*traced.inventory.notes, note))
 
 

@@ -227,8 +227,8 @@ class RunOptions(Struct, frozen=True, kw_only=True):
         str,
         Option(
             "Script",
-            "When to stop it: made (an optimizer, and the first backward pass begins), first-step, a number of steps, "
-            "or end.",
+            "When to stop it: made (before the first backward pass), first-step (before the first step), after a "
+            "number of steps, or end.",
             metavar="MOMENT",
         ),
     ] = "first-step"
@@ -239,8 +239,8 @@ class RunOptions(Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             "Script",
-            "What this machine does not have: gpu (CUDA calls land on the CPU), world (a process group of one), data "
-            "(datasets of torchvision give noise).",
+            "Replace what this machine does not have: gpu (CUDA calls run on the CPU), world (a process group of one), "
+            "data (datasets of torchvision give noise).",
             metavar="gpu,world,data",
         ),
     ] = ()
@@ -273,7 +273,7 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
     ] = ()
     open_: Annotated[
         bool,
-        Option("Output", "Put parameters that no condition is written for into the last group, instead of raising."),
+        Option("Output", "Put a parameter that fits no condition into the last group, instead of raising ValueError."),
     ] = False
     optimizer: Annotated[
         str | None,

@@ -27,7 +27,7 @@ from decay_audit.text import count_noun
 if TYPE_CHECKING:
     from decay_audit.sources.run.grouping import AuditGroup
     from decay_audit.sources.run.launch import LaunchResult
-    from decay_audit.sources.run.read_records import Reached
+    from decay_audit.sources.run.read_records import ProcessRecords
 
 
 _LONGEST_QUOTE = 200
@@ -119,7 +119,7 @@ def _place(script: ScriptRun) -> Iterator[Path]:
 
 def reports_of(record: Record, request: Request, *, several: bool) -> Iterator[Report]:
     """Audit each model of a record; `several` records are told apart by their ranks."""
-    audits = grouping.together(record)
+    audits = grouping.group_by_audit(record)
     for audited in audits:
         program = Path(record.arguments[0]).name if record.arguments and record.arguments[0] else "script"
         rank = f" (rank {record.rank})" if several and record.world > 1 else ""
@@ -127,7 +127,7 @@ def reports_of(record: Record, request: Request, *, several: bool) -> Iterator[R
 
 
 def _report(record: Record, audited: "AuditGroup", target: str, request: Request) -> Report:
-    contents = inventory.read(record, audited.models, target, audited.loose)
+    contents = inventory.read(record, audited.models, target, audited.free_tensors)
     optimizers, observations = recorded.observe(record, audited.optimizers, contents.names)
     observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
     report = report_on(LoadedTarget(inventory=contents.inventory), observed, replace(request, target=""))
@@ -162,7 +162,9 @@ def _moment(record: Record, ended: "LaunchResult") -> str:
     made = ", ".join(dict.fromkeys(f"{optimizer.chain[0].type}" for optimizer in record.optimizers))
     if record.status == "stopped":
         where = {"step": "before its first step", "backward": "before its first backward pass"}
-        return f"stopped {where.get(record.moment, 'after many backward passes without a step')}; {made}"
+        return (
+            f"stopped {where.get(record.moment, 'after many backward passes without a step')}; the script made {made}"
+        )
     if record.error is not None and not ended.timed_out:
         return f"the script ended before it trained: {_quote(record.error)}"
     if ended.timed_out:
@@ -185,7 +187,7 @@ def _hint(error: ScriptError) -> str:
 
 
 def _nothing_made(
-    script: ScriptRun, command: Sequence[str], ended: "LaunchResult", reached: "Reached"
+    script: ScriptRun, command: Sequence[str], ended: "LaunchResult", reached: "ProcessRecords"
 ) -> DecayAuditError:
     words = script.words[0]
     backward = max((record.backward_calls for record in reached.records), default=0)

@@ -18,7 +18,7 @@ OptionalTarget = Annotated[
     str | None,
     typer.Argument(
         metavar="TARGET",
-        help="As for `inspect`; without it, the audits in pyproject.toml are run.",
+        help="model.py, model.py:NAME or a checkpoint, as for `inspect`; by default, the audits in pyproject.toml.",
         show_default=False,
     ),
 ]

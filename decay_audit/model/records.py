@@ -49,7 +49,7 @@ class RecordedTensor(Struct, frozen=True, kw_only=True):
 
     Attributes:
         gradient: its gradient right before the first step; None if it is not known.
-        held: whether it is in an optimizer.
+        in_optimizer: whether an optimizer has it.
         name: of its variable, for a tensor that no model holds.
     """
 
@@ -60,7 +60,7 @@ class RecordedTensor(Struct, frozen=True, kw_only=True):
     flat: bool = False
     distributed: bool = False
     device: str = "cpu"
-    held: bool = False
+    in_optimizer: bool = False
     attributes: tuple[str, ...] = ()
     gradient: Gradient | None = None
     name: str = ""

@@ -35,7 +35,7 @@ class _Names(Struct, frozen=True, kw_only=True):
     """The names of the model's parameters by tensor, and of the trainable ones that no optimizer holds."""
 
     of_tensor: Mapping[int, str]
-    unheld: Sequence[int]
+    in_no_optimizer: Sequence[int]
     tensors: Sequence[RecordedTensor]
 
 
@@ -51,9 +51,11 @@ def observe(
     Raises:
         OptimizerError: an optimizer has no groups, or a hyperparameter is not a finite number.
     """
-    held = {tensor for optimizer in record.optimizers for group in optimizer.groups for tensor in group.tensors}
-    unheld = [tensor for tensor in names if tensor not in held and record.tensors[tensor].trainable]
-    known = _Names(of_tensor=names, unheld=unheld, tensors=record.tensors)
+    in_optimizers = {
+        tensor for optimizer in record.optimizers for group in optimizer.groups for tensor in group.tensors
+    }
+    in_no_optimizer = [tensor for tensor in names if tensor not in in_optimizers and record.tensors[tensor].trainable]
+    known = _Names(of_tensor=names, in_no_optimizer=in_no_optimizer, tensors=record.tensors)
     results = [_observe_one(name, optimizer, known) for name, optimizer in optimizers]
     return (
         tuple(optimizer for optimizer, _ in results),
@@ -217,7 +219,7 @@ def _sources(recorded: RecordedOptimizer, foreign: Sequence[int], names: _Names)
     sources = {t: ForeignSource(kind="replaced", name=former[t]) for t in foreign if t in former}
     rest = [t for t in foreign if t not in sources]
     free: dict[tuple[int, ...], list[int]] = {}
-    for position in names.unheld:
+    for position in names.in_no_optimizer:
         free.setdefault(names.tensors[position].shape, []).append(position)
     counts = Counter(names.tensors[t].shape for t in rest)
     if any(count > len(free.get(shape, ())) for shape, count in counts.items()):

@@ -496,8 +496,8 @@ WHOLE_TEXT = '''"""Weight decay as param groups: written and run by decay-audit,
 # decayed  16 elements in 4 parameters
 # spared   6 elements in 3 parameters
 #
-# An optimizer finds its saved state by position. State that was saved with other groups does not
-# load into these, or its settings land in the wrong groups: move it with `decay-audit migrate`.
+# torch loads the state of an optimizer by position. If a checkpoint has other groups, loading it
+# raises an error or mixes up the parameters: `decay-audit migrate` rewrites the checkpoint.
 
 import torch
 
@@ -525,7 +525,7 @@ def param_groups(model: torch.nn.Module) -> list[dict]:
     ]
     group_of = {name: group for group in groups for name in group["params"]}
 
-    # Compiled, distributed or not: the names of the bare model.
+    # Remove the prefixes that torch.compile and distributed wrappers add to the names.
     wrappers = {"_checkpoint_wrapped_module", "_fsdp_wrapped_module", "_orig_mod"}
     tensors = {}
     for name, tensor in model.named_parameters():

@@ -57,8 +57,8 @@ def test_a_recorded_model_is_read_as_a_live_one(name: str) -> None:
     model = MENAGERIE[name]()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.01)
     made = record([optimizer], model)
-    (audited,) = grouping.together(made)
-    contents = inventory.read(made, audited.models, "model", audited.loose)
+    (audited,) = grouping.group_by_audit(made)
+    contents = inventory.read(made, audited.models, "model", audited.free_tensors)
     expected = module.read(model)
     assert [as_data(each) for each in contents.inventory.parameters] == [as_data(each) for each in expected.parameters]
 
@@ -69,7 +69,7 @@ def test_a_recorded_optimizer_is_observed_as_a_live_one(kind: type[torch.optim.O
     groups = [{"params": model[0].parameters(), "weight_decay": 0.05}, {"params": model[1].parameters(), "lr": 0.5}]
     optimizer = kind(groups, lr=0.1)  # type: ignore[call-arg]
     made = record([optimizer], model)
-    (audited,) = grouping.together(made)
+    (audited,) = grouping.group_by_audit(made)
     contents = inventory.read(made, audited.models, "model")
     optimizers, observations = recorded.observe(made, audited.optimizers, contents.names)
     expected = live.observe(find.find(optimizer), module.names_by_tensor(model, module.read(model)))

@@ -14,7 +14,14 @@ from decay_audit.model.choices import ComparisonFormat
 if TYPE_CHECKING:
     from decay_audit.api import Request
 
-Before = Annotated[str, typer.Argument(metavar="TARGET", help="As for `inspect`, or a lock file.", show_default=False)]
+Before = Annotated[
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="model.py, model.py:NAME or a checkpoint, as for `inspect`; or a lock file.",
+        show_default=False,
+    ),
+]
 After = Annotated[
     str | None,
     typer.Argument(metavar="OTHER", help="Another target or lock file, to compare with.", show_default=False),

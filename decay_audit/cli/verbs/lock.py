@@ -53,7 +53,7 @@ def lock(
     output: LockFile = None,
     messages: Annotated[OutputOptions, takes(names=("full", "color", "quiet", "verbose"))],
 ) -> None:
-    """Write what is decided for each parameter to a file, which `check` compares with.
+    """Write what is decided for each parameter to a file. `check --lock` reports what differs from it.
 
     With an optimizer, the file also holds what the optimizer does. Without a target, the locks that the audits in
     pyproject.toml name are written.

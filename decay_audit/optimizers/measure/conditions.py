@@ -15,7 +15,7 @@ from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, roundin
 from decay_audit.optimizers.measure.probe import Factors, ProbeResult, probe
 
 SMALL_LR = 1 / 64
-"""Factor of lr where a gradient moves the weight as well: decay after that move is nearly as before it."""
+"""Factor of lr for steps with a gradient: with a small lr, the gradient hardly changes the weight that decays."""
 HISTORY = 8
 """Steps with random gradients before the one that shows what decay does in training."""
 WITHOUT_COEFFICIENT = Factors(coefficient=0)
@@ -26,11 +26,11 @@ _CONDITIONS = {
 }
 
 Probe = Callable[..., ProbeResult]
-"""`probe`, with the optimizer, the tensors and the number of steps given."""
+"""The function `probe` for one optimizer, with fixed tensors and a fixed number of steps."""
 
 
 def exact_steps(optimizer: torch.optim.Optimizer, steps: int, keys: Collection[int]) -> ProbeResult:
-    """Take steps in double precision. An optimizer that computes in float32 anyway takes larger ones.
+    """Take steps in double precision. If the optimizer computes in float32 anyway, its lr is raised.
 
     Raises:
         OptimizerError: it cannot step without a gradient.
@@ -133,7 +133,7 @@ def _precision_with_gradient(
 
 
 def _probe_like(optimizer: torch.optim.Optimizer, usual: ProbeResult, steps: int, keys: Collection[int]) -> Probe:
-    """Make a function that takes the same steps again, under a condition."""
+    """Make a function that takes the same steps again under another condition."""
 
     def run(**condition: Any) -> ProbeResult:  # noqa: ANN401 - arguments of probe()
         settings: dict[str, Any] = {"dtype": usual.dtype, "amplify": usual.amplify, "only": keys, "steps": steps}
@@ -143,15 +143,15 @@ def _probe_like(optimizer: torch.optim.Optimizer, usual: ProbeResult, steps: int
 
 
 def _amount(result: ProbeResult, key: int, index: int) -> torch.Tensor:
-    """What a step removed: the values before it minus those after it."""
+    """The values before a step minus the values after it."""
     values = result.values[key]
     return (values[index] - values[index + 1]).double()
 
 
 def _with_random_gradient(run: Probe) -> tuple[ProbeResult | None, ProbeResult | None]:
-    """Steps with twice the coefficient and with the usual one; None where the optimizer takes no such gradient.
+    """Take steps with twice the coefficient and with the usual one; None if a random gradient raises an error.
 
-    Without a coefficient, some optimizers leave out more than the decay.
+    A coefficient of 0 is not used here: some optimizers then leave out more than the decay.
     """
     try:
         return run(gradient="random", factors=Factors(coefficient=2)), run(gradient="random")

@@ -1,4 +1,4 @@
-"""Find the law that the amounts follow which steps remove from a weight under several conditions.
+"""Find on what the amounts depend that steps remove from a weight: their law, from steps under several conditions.
 
 The conditions are twice the learning rate, twice the coefficient or none, twice the weight, and a random gradient. The
 amounts of one condition alone do not tell an L1 penalty from Adam, or decay towards 0 from a pull to other values.
@@ -15,12 +15,12 @@ from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, StepEff
 
 TOLERANCE = 0.02
 """Relative difference up to which amounts are in proportion."""
-LOOSE = 0.1
-"""The same where an epsilon in a denominator may change them a little."""
-RESOLVED = 1e-3
-"""Least part of an amount that grows with the weight, where the rest of it does not."""
-SLOPE = 0.5
-"""Least exponent of the weight's size in an amount that counts as growing with the weight."""
+LOOSE_TOLERANCE = 0.1
+"""The tolerance if an epsilon in a denominator may change the amounts a little."""
+LEAST_PART = 1e-3
+"""A part of an amount is ignored if it is smaller than this, relative to the amount."""
+LEAST_EXPONENT = 0.5
+"""An amount grows with the weight if its size is the weight's size to the power of this or more."""
 
 
 class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
@@ -28,9 +28,10 @@ class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         weight: the values before the step.
-        usual: with a gradient of zero, and the group's own settings.
-        without_coefficient: with a coefficient of 0.
-        by_decay: with a random gradient: the difference that twice the coefficient makes; None if it was not measured.
+        usual: the amounts with a gradient of zero and the group's own settings.
+        without_coefficient: the amounts with a coefficient of 0.
+        by_decay: the difference between steps with twice and once the coefficient, both with a random gradient; None if
+            it was not measured.
         noise: size of rounding errors.
         lr: the learning rate of the step.
     """
@@ -47,7 +48,7 @@ class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def law(amounts: StepAmounts, movement: Movement) -> Movement:
-    """Tell the law of a movement that one condition showed: `proportional`, `sign`, `other` or `none`."""
+    """Find the law of a movement. The movement is `proportional`, `sign`, `other` or `none`."""
     if movement == "none":
         return _law_of_no_movement(amounts)
     if amounts.usual.abs().max().item() < 100 * amounts.noise:
@@ -56,10 +57,10 @@ def law(amounts: StepAmounts, movement: Movement) -> Movement:
 
 
 def effect_by_law(effect: StepEffect, amounts: StepAmounts, lr: float) -> StepEffect:
-    """Give an effect the law of its amounts. What the step does without a coefficient is left out, if that is needed.
+    """Replace the movement of an effect by its law. If needed, what the step does without a coefficient is subtracted.
 
     Args:
-        lr: the learning rate of the group, for the rate of decay that does not depend on it.
+        lr: the learning rate of the group; the rate of `without_lr` is divided by it.
     """
     movement = law(amounts, effect.movement)
     if movement in ("other", "other_point") and (decay := _without_other_movement(amounts)) is not None:
@@ -71,12 +72,12 @@ def effect_by_law(effect: StepEffect, amounts: StepAmounts, lr: float) -> StepEf
 
 
 def _without_other_movement(amounts: StepAmounts) -> StepAmounts | None:
-    """Subtract what the step does without a coefficient, such as the rest of a momentum; None where it does nothing.
+    """Subtract what the step does without a coefficient, such as a last move by momentum; None if it does nothing.
 
-    The conditions on the learning rate and on the weight then tell nothing: they change the other movement as well.
+    The conditions on lr and on the weight are then filled in as for a fraction: they change the other movement, too.
     """
     rest = amounts.without_coefficient
-    if rest.abs().max().item() <= max(100 * amounts.noise, RESOLVED * amounts.usual.abs().max().item()):
+    if rest.abs().max().item() <= max(100 * amounts.noise, LEAST_PART * amounts.usual.abs().max().item()):
         return None
     decay = amounts.usual - rest
     if decay.abs().max().item() <= 100 * amounts.noise:
@@ -100,54 +101,57 @@ def _law_of_no_movement(amounts: StepAmounts) -> Movement:
 
 
 def _law_of_fraction(amounts: StepAmounts) -> Movement:
-    """The law of the same fraction of each element."""
-    if _coefficient_counts(amounts) and _is_multiple(amounts.at_twice_coefficient, amounts.usual, 1):
+    """Find the law of a step that removes the same fraction of each element."""
+    if _depends_on_coefficient(amounts) and _is_multiple(amounts.at_twice_coefficient, amounts.usual, 1):
         return "normalized"
     if not _is_multiple(amounts.of_twice_weight, amounts.usual, 2):
         return "normalized"
-    if amounts.by_decay is not None and _coefficient_counts(amounts):
+    if amounts.by_decay is not None and _depends_on_coefficient(amounts):
         rate = projection(amounts.usual - amounts.without_coefficient, amounts.weight)
-        if not isclose(projection(amounts.by_decay, amounts.weight), rate, rel_tol=LOOSE):
-            return "normalized"  # projected, as the step on a gradient may depend a little on the decayed weight
+        if not isclose(projection(amounts.by_decay, amounts.weight), rate, rel_tol=LOOSE_TOLERANCE):
+            return "normalized"  # `projection` ignores what the step on the gradient adds
     if _is_multiple(amounts.usual, amounts.weight, 1):
         return "other"  # the step replaces the weight
     if _is_multiple(amounts.at_twice_lr, amounts.usual, 1):
         return "without_lr"
-    return "proportional" if _is_multiple(amounts.at_twice_lr, amounts.usual, 2, LOOSE) else "other"
+    return "proportional" if _is_multiple(amounts.at_twice_lr, amounts.usual, 2, LOOSE_TOLERANCE) else "other"
 
 
 def _law_of_amount(amounts: StepAmounts, movement: Movement) -> Movement:
-    """The law of anything but a fraction."""
+    """Find the law of a step that does not remove the same fraction of each element."""
     if _pulls_to_another_point(amounts):
         return "other_point"
     is_constant = movement == "sign" or multiple(amounts.usual, torch.ones_like(amounts.usual)) is not None
-    if not _coefficient_counts(amounts):
+    if not _depends_on_coefficient(amounts):
         return "constant" if is_constant and movement != "sign" else movement
-    if is_constant and _is_multiple(amounts.at_twice_coefficient, amounts.usual, 2, LOOSE):
+    if is_constant and _is_multiple(amounts.at_twice_coefficient, amounts.usual, 2, LOOSE_TOLERANCE):
         return "constant"
-    if _is_multiple(amounts.at_twice_coefficient, amounts.usual, 1, LOOSE):
-        return "sign" if _exponent(amounts) < SLOPE else "normalized"
+    if _is_multiple(amounts.at_twice_coefficient, amounts.usual, 1, LOOSE_TOLERANCE):
+        return "sign" if _exponent(amounts) < LEAST_EXPONENT else "normalized"
     return "other"
 
 
 def _pulls_to_another_point(amounts: StepAmounts) -> bool:
     """Whether the amounts are a multiple of the weight's distance to a point other than 0.
 
-    An amount that has the weight's sign has no such point: it points to 0, and only its size differs.
+    If the amounts are the same size with the sign of each weight, the point is 0.
     """
     difference = amounts.of_twice_weight - amounts.usual
     pull = multiple(difference, amounts.weight)
     if pull is None or pull <= 0:
         return False
     size, offset = amounts.usual.abs().max().item(), amounts.usual - pull * amounts.weight
-    is_resolved = difference.abs().max().item() > max(RESOLVED * size, 100 * amounts.noise)
-    is_elsewhere = offset.abs().max().item() > LOOSE * size and multiple(offset, amounts.weight.sign(), LOOSE) is None
+    is_resolved = difference.abs().max().item() > max(LEAST_PART * size, 100 * amounts.noise)
+    is_elsewhere = (
+        offset.abs().max().item() > LOOSE_TOLERANCE * size
+        and multiple(offset, amounts.weight.sign(), LOOSE_TOLERANCE) is None
+    )
     return is_resolved and is_elsewhere
 
 
-def _coefficient_counts(amounts: StepAmounts) -> bool:
-    """Whether the amounts are others without the coefficient."""
-    return not _is_multiple(amounts.without_coefficient, amounts.usual, 1, LOOSE)
+def _depends_on_coefficient(amounts: StepAmounts) -> bool:
+    """Whether the amounts differ from those with a coefficient of 0."""
+    return not _is_multiple(amounts.without_coefficient, amounts.usual, 1, LOOSE_TOLERANCE)
 
 
 def _is_multiple(amounts: torch.Tensor, unit: torch.Tensor, factor: float, tolerance: float = TOLERANCE) -> bool:
@@ -163,12 +167,12 @@ def multiple(amounts: torch.Tensor, unit: torch.Tensor, tolerance: float = TOLER
 
 
 def projection(amounts: torch.Tensor, unit: torch.Tensor) -> float:
-    """The factor of the multiple that is nearest to the amounts."""
+    """The factor with which `unit` is nearest to the amounts (least squares)."""
     return ((amounts * unit).sum() / (unit * unit).sum()).item()
 
 
 def _exponent(amounts: StepAmounts) -> float:
-    """The exponent of the weight's size in the amounts, fitted: 1 for a fraction, 0 for the same amount."""
+    """Fit amount ~ |weight| ** exponent: 1 if a fraction is removed, 0 if the same amount is removed."""
     sizes, changes = amounts.weight.abs().log(), amounts.usual.abs().clamp_min(amounts.noise or 1e-300).log()
     sizes, changes = sizes - sizes.mean(), changes - changes.mean()
     return ((sizes * changes).sum() / (sizes * sizes).sum().clamp_min(1e-30)).item()

@@ -1,4 +1,4 @@
-"""Find how a step moved a tensor, and at which rate, from the values before and after it."""
+"""Find how a step moved a tensor, and at which rate, from the values before and after the step."""
 
 import torch
 from msgspec import Struct
@@ -17,7 +17,7 @@ class StepEffect(Struct, frozen=True, kw_only=True):
 
     Attributes:
         rate: the fraction of the weight that the first moving step removed, divided by lr.
-        settled_rate: the same of a later step, when momentum has settled; None where no more steps were taken.
+        settled_rate: the rate of later steps, when momentum has settled; None if no later steps were taken.
     """
 
     movement: Movement
@@ -56,21 +56,21 @@ def after_rounding(exact: StepEffect, real: StepEffect) -> StepEffect:
     return replace(exact, movement="vanishing") if vanishes else exact
 
 
-def with_gradient(still: StepEffect, helped: StepEffect, opposed: StepEffect) -> StepEffect | None:
-    """Correct an effect by those of decay in steps with a gradient; None where it stays as it is.
+def correct_by_gradient(without_gradient: StepEffect, shrinking: StepEffect, growing: StepEffect) -> StepEffect | None:
+    """Correct an effect by the effects of decay in steps with a gradient; None if it needs no correction.
 
     Args:
-        still: the effect with a gradient of zero.
-        helped: the effect with a gradient of the weight's sign, which shrinks the weight.
-        opposed: the effect with a gradient of the other sign.
+        without_gradient: the effect in a step with a gradient of zero.
+        shrinking: the effect of decay in a step whose gradient shrinks the weight.
+        growing: the effect of decay in a step whose gradient makes the weight larger.
     """
-    if helped.movement == "proportional" and abs(opposed.rate) <= SPREAD * abs(helped.rate):
-        return replace(helped, movement="cautious")
-    if still.movement != "none":
+    if shrinking.movement == "proportional" and abs(growing.rate) <= SPREAD * abs(shrinking.rate):
+        return replace(shrinking, movement="cautious")
+    if without_gradient.movement != "none":
         return None
-    if helped.movement == "proportional" and abs(opposed.rate - helped.rate) <= SPREAD * abs(helped.rate):
-        return helped
-    moving = [effect for effect in (helped, opposed) if effect.movement in ("proportional", "sign", "other")]
+    if shrinking.movement == "proportional" and abs(growing.rate - shrinking.rate) <= SPREAD * abs(shrinking.rate):
+        return shrinking
+    moving = [effect for effect in (shrinking, growing) if effect.movement in ("proportional", "sign", "other")]
     return replace(moving[0], movement="normalized") if moving else None
 
 

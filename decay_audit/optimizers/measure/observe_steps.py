@@ -21,11 +21,11 @@ from decay_audit.optimizers.measure.movement import (
     NOISE_OF_DIFFERENCE,
     StepEffect,
     after_rounding,
+    correct_by_gradient,
     effect_of_step,
-    with_gradient,
 )
 from decay_audit.optimizers.measure.probe import Gradient, ProbeResult, probe
-from decay_audit.optimizers.measure.settling import accumulating, settled
+from decay_audit.optimizers.measure.settling import correct_by_later_steps, find_accumulating
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 from decay_audit.optimizers.watch_construction import ConstructionLog
 
@@ -34,7 +34,7 @@ MORE_STEPS = 12
 """Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
 
 Effects = dict[int, StepEffect]
-"""By the id of the tensor."""
+"""The effect of a step on each tensor, by the id of the tensor."""
 
 
 def measure(
@@ -47,7 +47,7 @@ def measure(
     """Observe optimizers, and fill in what a step with a gradient of zero does to each parameter of the model.
 
     Neither the model nor the optimizers are changed. Frozen parameters, which have no gradient, and empty shards are
-    not measured. An optimizer that cannot step is read by its groups, and has the error as its `failed_measurement`.
+    not measured. If an optimizer cannot step, its groups are read, and `failed_measurement` has the error.
 
     Args:
         optimizers, names, log: as for `live.observe`.
@@ -137,11 +137,11 @@ def _effects_in_detail(optimizer: torch.optim.Optimizer, keys: Collection[int]) 
         steps, effects = MORE_STEPS, _without_gradient(optimizer, keys, MORE_STEPS)
     effects |= _corrected_by_gradient(optimizer, effects)
     effects |= _laws(optimizer, effects, steps)
-    return effects | settled(optimizer, effects)
+    return effects | correct_by_later_steps(optimizer, effects)
 
 
 def _laws(optimizer: torch.optim.Optimizer, effects: Effects, steps: int) -> Effects:
-    """Tell what the movements depend on, where steps under other conditions can be taken."""
+    """Find what the movements depend on, if the optimizer can take steps under other conditions."""
     keys = [key for key, effect in effects.items() if effect.movement in ("proportional", "sign", "other", "none")]
     if not keys:
         return {}
@@ -178,7 +178,7 @@ def _without_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int], s
     exact = _first_movements(exact_steps(optimizer, steps, keys))
     effects = {key: after_rounding(exact[key], real[key]) for key in keys}
     vanishing = {key: exact[key] for key, effect in effects.items() if effect.movement == "vanishing"}
-    return effects | {key: exact[key] for key in accumulating(optimizer, vanishing)}
+    return effects | {key: exact[key] for key in find_accumulating(optimizer, vanishing)}
 
 
 def _first_movements(result: ProbeResult) -> Effects:
@@ -197,21 +197,21 @@ def _first_movements(result: ProbeResult) -> Effects:
 
 
 def _corrected_by_gradient(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
-    """The tensors that decay in another way when there is a gradient.
+    """Find the tensors that decay in another way when there is a gradient.
 
-    Measured is the difference that the coefficient makes to a step. Cautious decay needs a gradient of the weight's
-    sign. Some optimizers do nothing while all gradients are 0. LARC adds the coefficient to what a norm then rescales,
-    but not where that norm is 0.
+    One of two steps has a coefficient of 0, and their difference is measured. Cautious decay needs a gradient of the
+    weight's sign. Some optimizers do nothing while all gradients are 0. LARC decays
+    the gradient before it rescales it by a norm, but not if that norm is 0.
     """
     doubtful = [key for key, effect in effects.items() if effect.movement in ("none", "proportional")]
     if not doubtful or not any(group.get("weight_decay") for group in optimizer.param_groups):
         return {}
     try:
-        helped = _difference_by_decay(optimizer, "with", effects)
-        opposed = _difference_by_decay(optimizer, "against", effects)
+        shrinking = _difference_by_decay(optimizer, "shrinking", effects)
+        growing = _difference_by_decay(optimizer, "growing", effects)
     except OptimizerError:
         return {}
-    corrected = {key: with_gradient(effects[key], helped[key], opposed[key]) for key in doubtful}
+    corrected = {key: correct_by_gradient(effects[key], shrinking[key], growing[key]) for key in doubtful}
     return {key: effect for key, effect in corrected.items() if effect is not None}
 
 

@@ -25,12 +25,12 @@ from decay_audit.optimizers.measure.probe_tensors import (
 )
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, LR_KEYS, WARMUP_KEYS
 
-Gradient = Literal["zero", "with", "against", "random"]
-"""Zero; with the weight's sign, so that a step shrinks the weight; with the other sign; or without any relation."""
+Gradient = Literal["zero", "shrinking", "growing", "random"]
+"""A gradient of zero, one that shrinks the weight, one that makes it larger, or a random one."""
 LR_IF_ZERO = 1e-3
-"""A group's lr in a probe where it is 0, as at the start of a warm-up, and torch's schedulers left no `initial_lr`."""
+"""The lr in a probe for a group whose lr is 0 (the start of a warm-up) and that has no `initial_lr`."""
 AMPLIFIED_LR = 0.1
-"""Least lr of steps that must be larger than the rounding errors of float32."""
+"""The smallest lr for steps that must change values by more than the rounding errors of float32."""
 GRADIENT_SIZE = 1e-2
 """Size of a gradient that is not zero, relative to the weight."""
 
@@ -38,7 +38,7 @@ SEED = 0
 
 
 class Factors(Struct, frozen=True, kw_only=True):
-    """What every learning rate, coefficient and value of a copy is multiplied with before it steps."""
+    """Factors for the learning rates, the coefficients and the weights of a copy, applied before it steps."""
 
     lr: float = 1
     coefficient: float = 1
@@ -49,12 +49,12 @@ UNCHANGED = Factors()
 
 
 class ProbeResult(Struct, frozen=True, kw_only=True):
-    """What steps did, by the id of the original tensor.
+    """The results of the steps, by the id of the original tensor.
 
     Attributes:
-        values: of its probe tensor, before the first step and after each.
-        lrs: the lr with which its group stepped; 1 where the group has none.
-        dtype, amplify: as `probe` was asked.
+        values: the values of its probe tensor before the first step and after each step.
+        lrs: the lr of its group in the steps; 1 if the group has none.
+        dtype, amplify: the arguments of `probe`.
     """
 
     values: Mapping[int, tuple[torch.Tensor, ...]]
@@ -79,15 +79,15 @@ def probe(
     Args:
         dtype: of the probe tensors; None keeps each parameter's own.
         amplify: raise every lr to at least `AMPLIFIED_LR`, so that the step is larger than rounding errors.
-        factors: what to multiply learning rates, coefficients and values with.
-        history: how many steps with random gradients to take before that, with the settings as they are.
+        factors: factors for learning rates, coefficients and weights.
+        history: how many steps with random gradients to take first, without `factors`.
         only: ids of the tensors to step; None steps all.
 
     Raises:
         OptimizerError: the optimizer cannot step; the message has the error that it raised.
     """
     errors: list[Exception] = []
-    with undisturbed():
+    with global_state_restored():
         for states, step in _STEP_FORMS:
             try:
                 copy = copy_onto_probe_tensors(optimizer, dtype, states=states, only=only)
@@ -109,8 +109,8 @@ def probe(
 
 @contextmanager
 def _parameters_hidden(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Empty the real parameters and take their gradients away meanwhile: a step may reach them without its groups."""
-    tensors = [tensor for group in optimizer.param_groups for tensor in group["params"] if _owns_its_values(tensor)]
+    """Empty the real parameters and remove their gradients in this block: a step on the copy may reach them, too."""
+    tensors = [tensor for group in optimizer.param_groups for tensor in group["params"] if _is_ordinary(tensor)]
     contents = [(tensor, tensor.data, tensor.grad) for tensor in tensors]
     try:
         for tensor in tensors:
@@ -123,8 +123,8 @@ def _parameters_hidden(optimizer: torch.optim.Optimizer) -> Iterator[None]:
             tensor.grad = gradient
 
 
-def _owns_its_values(tensor: torch.Tensor) -> bool:
-    """Whether it is an ordinary tensor: not spread over ranks, not packed by a wrapper."""
+def _is_ordinary(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is neither distributed over ranks nor packed by a wrapper."""
     return type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.is_leaf and not tensor.is_inference()
 
 
@@ -138,7 +138,7 @@ def _prepare_groups(copy: ProbeOptimizer, *, amplify: bool) -> dict[int, float]:
             _multiply_settings(group, dict.fromkeys(LR_KEYS, AMPLIFIED_LR / float(group["lr"])))
         for key in WARMUP_KEYS:
             if group.get(key):
-                group[key] = 0  # measured is a step after the warm-up
+                group[key] = 0  # a step after the warm-up is measured
         for tensor in group["params"]:
             lrs[id(tensor)] = float(group.get("lr") or 1.0)
     return {key: lrs[id(tensor)] for key, tensor in copy.tensors.items()}
@@ -203,9 +203,9 @@ def _gradient(tensor: torch.Tensor, gradient: Gradient, generator: torch.Generat
     match gradient:
         case "zero":
             return torch.zeros_like(tensor)
-        case "with":
+        case "shrinking":
             return tensor * GRADIENT_SIZE
-        case "against":
+        case "growing":
             return tensor * -GRADIENT_SIZE
         case "random":
             noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
@@ -228,7 +228,7 @@ def _step_with_closure(copy: ProbeOptimizer, gradient: Gradient, index: int) -> 
 
 def _step_with_graph(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:  # noqa: ARG001
     """For second-order optimizers, which differentiate the gradient once more."""
-    factor = {"zero": 0.0, "with": GRADIENT_SIZE, "against": -GRADIENT_SIZE, "random": GRADIENT_SIZE}[gradient]
+    factor = {"zero": 0.0, "shrinking": GRADIENT_SIZE, "growing": -GRADIENT_SIZE, "random": GRADIENT_SIZE}[gradient]
     trained = list(_trainable(copy))
     with torch.enable_grad():
         loss = torch.stack([(tensor**2).sum() for tensor in trained]).sum() * (factor / 2)
@@ -255,7 +255,7 @@ _STEP_FORMS: tuple[tuple[States, Callable[[ProbeOptimizer, Gradient, int], None]
     ("first", _step_with_graph),
     ("none", _step_with_sparse_gradients),
 )
-"""What to keep of the states, and how to step. The first form that raises nothing counts."""
+"""Which states to keep, and how to step. The first pair that works without an error is used."""
 
 
 def _uncompiled() -> AbstractContextManager[object]:
@@ -264,7 +264,7 @@ def _uncompiled() -> AbstractContextManager[object]:
 
 
 def _seed(numpy: Any) -> None:  # noqa: ANN401 - a module that may not be installed
-    """Start random generators alike, so that the same optimizer gets the same verdict. Those of GPUs are left alone."""
+    """Seed the random generators of the CPU, so that the same optimizer always gives the same result."""
     torch.default_generator.manual_seed(SEED)
     random.seed(SEED)
     if numpy:
@@ -272,7 +272,7 @@ def _seed(numpy: Any) -> None:  # noqa: ANN401 - a module that may not be instal
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
+def global_state_restored() -> Iterator[None]:
     """Restore random generators, global hooks, warnings and standard output at the end."""
     hooks: Any = import_module("torch.optim.optimizer")  # torch.optim has an attribute of the same name
     global_hooks = hooks._global_optimizer_pre_hooks, hooks._global_optimizer_post_hooks

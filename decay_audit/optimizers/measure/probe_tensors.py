@@ -22,15 +22,15 @@ TOTAL_ELEMENTS = 1 << 25
 """Elements of all probe tensors together."""
 LARGEST = 8192
 SMALLEST = 256
-"""Elements of one probe tensor. So many, because some optimizers treat tensors below 4,096 elements differently."""
+"""Elements of one probe tensor. Some optimizers treat tensors below 4,096 elements differently."""
 SAMPLE = 1 << 16
-"""Elements of a parameter that are read to know its size."""
+"""How many elements of a parameter are read to estimate the size of its values."""
 SMALLEST_SCALE, LARGEST_SCALE = -8, 4
 """Exponents of 2 between which a probe tensor is scaled."""
-ALIKE = 0.7
-"""Cosine of the angle between a state and its weight, from which on the state is a copy of earlier weights."""
+COPY_SIMILARITY = 0.7
+"""A state with a larger cosine similarity to its weight is a copy of earlier weights."""
 _FEW = 16
-"""Elements that are too few to tell whether two tensors are alike."""
+"""With fewer elements, the similarity of two tensors means nothing."""
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 NARROW = 8
 """A dimension up to this size is kept: optimizers have rules on ranks, ones and narrow sides."""
@@ -172,7 +172,7 @@ def _holds_hooks(name: str) -> bool:
 
 
 def _prepare_for_first_step(group: dict[str, Any], optimizer: object, *, keep_counter: bool) -> None:
-    """Turn off what needs a GPU or a graph, and reset what tells how far the run has come."""
+    """Turn off settings that need a GPU or a graph, and reset counters of steps."""
     defaults = getattr(optimizer, "defaults", {})
     for settings in (group, defaults):
         for key in ("fused", "capturable", "differentiable"):
@@ -186,7 +186,7 @@ def _prepare_for_first_step(group: dict[str, Any], optimizer: object, *, keep_co
 def _new_states(
     state: Mapping[Any, Any], states: States, originals: Mapping[int, torch.Tensor], memo: Memo
 ) -> defaultdict[Any, Any]:
-    """Make the states of a copy, for its probe tensors. States that are not a parameter's are copied as they are."""
+    """Make the states of a copy, for its probe tensors. Other states are copied as they are."""
     new: defaultdict[Any, Any] = defaultdict(dict)
     for key, entries in state.items() if states != "none" else ():
         identity = _identity(key)
@@ -230,10 +230,10 @@ def _first_element(value: torch.Tensor) -> float:
 
 
 def _resembles(value: torch.Tensor, original: torch.Tensor) -> bool:
-    """Whether a tensor points in about the direction of the weight, as no moment of gradients does."""
+    """Whether a tensor points in about the direction of the weight, unlike moments of gradients."""
     if value.is_meta or original.is_meta or type(value) not in _PLAIN or original.numel() < _FEW:
         return False
     if not value.is_floating_point() or not original.untyped_storage().size():
         return False
     similarity = torch.cosine_similarity(value.detach().double().flatten(), original.detach().double().flatten(), dim=0)
-    return similarity.item() > ALIKE
+    return similarity.item() > COPY_SIMILARITY

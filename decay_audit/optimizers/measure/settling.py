@@ -21,7 +21,7 @@ from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, ProbeResul
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 
 QUARTER = 16
-"""A quarter of the steps over which a rate may settle."""
+"""A quarter of the number of steps in which a rate may settle."""
 LONG_QUARTER = 96
 """The same where it has not settled."""
 CONSTANT = 1e-3
@@ -29,29 +29,31 @@ CONSTANT = 1e-3
 SETTLED = 0.02
 """Part of a rate by which it may still change when it has settled."""
 GEOMETRIC = 0.02
-"""Part of the last change by which a settling rate may miss its prediction; a rate of 1 / step misses it by more."""
+"""How far a settling rate may be from its prediction, as a part of its last change. A rate of 1 / step is farther."""
 SLOWEST = 0.995
-"""Largest ratio of two changes of a rate that settles: of momentum 0.9997. With 1 it rises or falls steadily."""
+"""Largest ratio of successive changes of a rate that settles (momentum 0.9997). With 1 the rate never settles."""
 CHANGED = 0.1
 """Relative difference up to which the rate after steps with gradients is that of the first step."""
 ACCUMULATING_STEPS = 256
-"""Steps after which a compensated sum has moved a tensor that each of them leaves alone."""
+"""Steps after which a compensated sum has changed a tensor, although single steps did not change it."""
 
 Effects = dict[int, StepEffect]
 
 
-def settled(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect]) -> Effects:
-    """Correct the effects that remove a fraction by those of later steps. All tensors step without a gradient."""
+def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect]) -> Effects:
+    """Correct the effects that remove a fraction of the weight, by the effects of later steps without a gradient."""
     keys = [key for key, effect in effects.items() if effect.movement in ("proportional", "without_lr")]
     if not keys:
         return {}
     try:
         result = exact_steps(optimizer, 4 * QUARTER, keys)
-        corrected = {key: _settled(effects[key], result.values[key], result.lrs[key]) for key in keys}
+        corrected = {key: _with_settled_rate(effects[key], result.values[key], result.lrs[key]) for key in keys}
         unsettled = [key for key, effect in corrected.items() if effect and effect.movement == "scheduled"]
         if unsettled:  # slow momentum takes longer; a schedule does not settle at all
             longer = exact_steps(optimizer, 4 * LONG_QUARTER, unsettled)
-            corrected |= {key: _settled(effects[key], longer.values[key], longer.lrs[key]) for key in unsettled}
+            corrected |= {
+                key: _with_settled_rate(effects[key], longer.values[key], longer.lrs[key]) for key in unsettled
+            }
     except OptimizerError:
         return {}
     changed = [key for key, effect in corrected.items() if effect is None]
@@ -59,8 +61,8 @@ def settled(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect])
     return kept | _later_laws(optimizer, changed) | _changed_by_training(optimizer, kept, result)
 
 
-def _settled(effect: StepEffect, values: tuple[torch.Tensor, ...], lr: float) -> StepEffect | None:
-    """The effect with its settled rate; None if later steps follow another law."""
+def _with_settled_rate(effect: StepEffect, values: tuple[torch.Tensor, ...], lr: float) -> StepEffect | None:
+    """Add the settled rate to an effect; None if later steps follow another law."""
     last = effect_of_step(values[-2], values[-1], lr)
     if last.movement == "unstable" or not isfinite(last.rate):
         return effect
@@ -68,7 +70,7 @@ def _settled(effect: StepEffect, values: tuple[torch.Tensor, ...], lr: float) ->
         return None if last.movement in ("sign", "other") else effect
     rates = [_rate(before, after, lr) for before, after in pairwise(values)]
     rates = [*dropwhile(lambda rate: rate == 0, rates)]  # some classes move nothing at first
-    scale = effect.rate / rates[0]  # where larger steps were taken than the group's own
+    scale = effect.rate / rates[0]  # not 1 if the steps were amplified
     limit = settled_rate(rates)
     return replace(effect, movement="scheduled") if limit is None else replace(effect, settled_rate=limit * scale)
 
@@ -100,10 +102,10 @@ def _rate(before: torch.Tensor, after: torch.Tensor, lr: float) -> float:
 def _changed_by_training(
     optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect], without_history: ProbeResult
 ) -> Effects:
-    """The effects that do not hold after steps with random gradients, as decay depends on these.
+    """Correct the effects of decay that depends on earlier gradients.
 
-    Two copies with the same history differ in the coefficient of their last step alone. It is twice as large, and not
-    0: without a coefficient, some optimizers leave out more than the decay.
+    Two copies take the same steps with random gradients. Only the coefficient of the last step differs.
+    It is twice as large, and not 0: without a coefficient, some optimizers leave out more than the decay.
     """
     lrs = {
         id(tensor): float(group.get("lr") or LR_IF_ZERO)
@@ -138,7 +140,7 @@ def _changed_by_training(
 
 
 def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
-    """The laws of the last step: those of the first steps do not hold for the run."""
+    """Find the laws of late steps, for tensors on which the first steps follow other laws."""
     if not keys:
         return {}
     try:
@@ -152,10 +154,10 @@ def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effe
     return effects
 
 
-def accumulating(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect]) -> frozenset[int]:
-    """Find the tensors that move after all, though each step rounds to the values before it.
+def find_accumulating(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect]) -> frozenset[int]:
+    """Find the tensors that change over many steps, although the change of one step is rounded away.
 
-    The learning rate is raised as far as a step still rounds away what it removes, so that few steps are needed.
+    The learning rate is raised, but only so far that one step is still rounded away. Then fewer steps are needed.
     """
     by_factor: dict[float, list[int]] = {}
     tensors = [

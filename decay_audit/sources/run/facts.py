@@ -1,4 +1,4 @@
-"""A record and the names of its parameters go in; out come changes, and what no gradient reached."""
+"""Find in a record which groups changed, and which parameters got no gradient."""
 
 from collections.abc import Iterator, Mapping
 
@@ -8,8 +8,8 @@ from decay_audit.sources.run.grouping import AuditGroup
 
 
 def training_facts(record: Record, audited: AuditGroup, names: Mapping[int, str]) -> TrainingFacts:
-    """Collect what was seen of the models and optimizers of one audit."""
-    held = {
+    """Collect the facts on the models and optimizers of one audit."""
+    gradients = {
         tensor: record.tensors[tensor].gradient
         for _, optimizer in audited.optimizers
         for group in optimizer.groups
@@ -17,12 +17,14 @@ def training_facts(record: Record, audited: AuditGroup, names: Mapping[int, str]
         if record.tensors[tensor].trainable
     }
 
-    def with_gradient(gradient: Gradient) -> tuple[str, ...]:
-        return tuple(names[tensor] for tensor, seen in held.items() if seen == gradient and tensor in names)
+    def names_with(gradient: Gradient) -> tuple[str, ...]:
+        return tuple(
+            names[tensor] for tensor, recorded in gradients.items() if recorded == gradient and tensor in names
+        )
 
     return TrainingFacts(
-        without_gradient=with_gradient("none"),
-        zero_gradient=with_gradient("zero"),
+        without_gradient=names_with("none"),
+        zero_gradient=names_with("zero"),
         changes=tuple(
             change
             for name, optimizer in audited.optimizers

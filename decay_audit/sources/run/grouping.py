@@ -14,21 +14,21 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
     """Models, and all optimizers that hold their tensors.
 
     Attributes:
-        models: without those that are part of another one.
-        loose: tensors of the optimizers that no module holds and that have not been replaced since they were made.
+        models: the models that are not part of another one.
+        free_tensors: tensors of the optimizers that are in no module and were not replaced by other tensors.
     """
 
     models: tuple[RecordedModel, ...]
     optimizers: tuple[tuple[str, RecordedOptimizer], ...]
-    loose: tuple[int, ...] = ()
+    free_tensors: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
-        """The names of the models' variables, or of the tensors where no module holds them."""
+        """The names of the models' variables; `tensors` if there is no model."""
         return " + ".join(model.name for model in self.models) or "tensors"
 
 
-def together(record: Record) -> tuple[AuditGroup, ...]:
+def group_by_audit(record: Record) -> tuple[AuditGroup, ...]:
     """Sort the optimizers of a record into audits, in the order in which they were made."""
     inside = {model.module: _modules_inside(record, model.module) for model in record.models}
     sets = _connected(record, inside)
@@ -55,25 +55,32 @@ def _audit(
         for model in models
         if not any(model.module in inside[other.module] for other in models if other.module != model.module)
     ]
-    held = {position for model in outer for module in inside[model.module] for position in _own(record, module)}
-    loose = [
+    in_models = {
+        position
+        for model in outer
+        for module in inside[model.module]
+        for position in _parameter_positions(record, module)
+    }
+    free_tensors = [
         position
         for _, optimizer in optimizers
         for group in optimizer.groups
         for position in group.tensors
-        if position not in held and str(position) not in optimizer.former_names
+        if position not in in_models and str(position) not in optimizer.former_names
     ]
-    counts = sum(1 for _, optimizer in optimizers for group in optimizer.groups for _ in group.tensors)
-    accepted = dict.fromkeys(loose) if not outer or _are_variables(record, loose, counts) else {}
-    return AuditGroup(models=_with_distinct_names(outer), optimizers=tuple(optimizers), loose=tuple(accepted))
+    count = sum(1 for _, optimizer in optimizers for group in optimizer.groups for _ in group.tensors)
+    variables = dict.fromkeys(free_tensors) if not outer or _are_variables(record, free_tensors, count) else {}
+    return AuditGroup(models=_with_distinct_names(outer), optimizers=tuple(optimizers), free_tensors=tuple(variables))
 
 
-def _are_variables(record: Record, loose: Sequence[int], count: int) -> bool:
-    """Whether tensors beside a model are variables of the script, such as a temperature, and not copies of weights."""
-    return 0 < len(loose) <= max(1, count // 4) and all(record.tensors[position].name for position in loose)
+def _are_variables(record: Record, free_tensors: Sequence[int], count: int) -> bool:
+    """Whether tensors outside a model are variables of the script, such as a temperature, and not copies of weights."""
+    return 0 < len(free_tensors) <= max(1, count // 4) and all(
+        record.tensors[position].name for position in free_tensors
+    )
 
 
-def _own(record: Record, module: int) -> Iterator[int]:
+def _parameter_positions(record: Record, module: int) -> Iterator[int]:
     yield from (position for _, position in record.modules[module].parameters)
 
 
@@ -93,18 +100,18 @@ def _connected(record: Record, inside: dict[int, set[int]]) -> list[tuple[list[i
     sets: list[tuple[list[int], list[int]]] = []
     for position, optimizer in enumerate(record.optimizers):
         models, optimizers = [*optimizer.models], [position]
-        rest = []
+        separate = []
         for other_models, other_optimizers in sets:
             if _overlap(record, models, other_models, inside):
                 models, optimizers = [*dict.fromkeys([*other_models, *models])], [*other_optimizers, *optimizers]
             else:
-                rest.append((other_models, other_optimizers))
-        sets = [*rest, (models, optimizers)]
+                separate.append((other_models, other_optimizers))
+        sets = [*separate, (models, optimizers)]
     return sets
 
 
-def _overlap(record: Record, some: Sequence[int], others: Sequence[int], inside: dict[int, set[int]]) -> bool:
-    modules, other_modules = ([record.models[i].module for i in models] for models in (some, others))
+def _overlap(record: Record, first: Sequence[int], second: Sequence[int], inside: dict[int, set[int]]) -> bool:
+    modules, other_modules = ([record.models[i].module for i in models] for models in (first, second))
     return any(a in inside[b] or b in inside[a] for a in modules for b in other_modules)
 
 

@@ -19,7 +19,7 @@ class _ModuleVisit(Struct, frozen=True):
     """A module under one of its names; as in `sources.module.walk.visit_modules`."""
 
     module: int
-    raw: str
+    raw_name: str
     name: str
     parent: Owner | None
     declaring: tuple[Owner, ...]
@@ -51,29 +51,29 @@ class _Walk:
             visit = stack.pop()
             count = self.visits[visit.module] = self.visits.get(visit.module, 0) + 1
             if count == 1:
-                stack += reversed([*self._first(visit)])
+                stack += reversed([*self._first_visit(visit)])
             elif count <= _MAX_VISITS and visit.module not in visit.path:
-                stack += reversed([*self._further(visit)])
+                stack += reversed([*self._later_visit(visit)])
 
-    def _first(self, visit: _ModuleVisit) -> Iterator[_ModuleVisit]:
+    def _first_visit(self, visit: _ModuleVisit) -> Iterator[_ModuleVisit]:
         module = self.record.modules[visit.module]
         own, children = module.parameters, dict(module.children)
         if not own and not children:
             return
         types = _types(module, self.record)
-        wraps = wrapped_child(types)
-        if wraps not in children:
-            wraps = None
+        wrapped = wrapped_child(types)
+        if wrapped not in children:
+            wrapped = None
         owner, declaring = visit.parent, visit.declaring
-        if wraps is None or own:
+        if wrapped is None or own:
             owner = self._owner(visit, module, types)
             declaring = (owner, *declaring) if owner.declaration is not None else declaring
             self._collect(visit, owner, declaring)
-        yield from _children(visit, module, wraps, owner, declaring)
+        yield from _children(visit, module, wrapped, owner, declaring)
 
     def _collect(self, visit: _ModuleVisit, owner: Owner, declaring: tuple[Owner, ...]) -> None:
         for leaf, position in self.record.modules[visit.module].parameters:
-            name, raw = visit.name + leaf, visit.raw + leaf
+            name, raw = visit.name + leaf, visit.raw_name + leaf
             if position in self.parameters:
                 self._tie(position, name)
                 continue
@@ -93,7 +93,7 @@ class _Walk:
                 declared_no_decay=declared_no_decay(name, declaring, tensor.attributes),
             )
 
-    def _further(self, visit: _ModuleVisit) -> Iterator[_ModuleVisit]:
+    def _later_visit(self, visit: _ModuleVisit) -> Iterator[_ModuleVisit]:
         module = self.record.modules[visit.module]
         for leaf, position in module.parameters:
             self._tie(position, visit.name + leaf)
@@ -125,21 +125,23 @@ class _Walk:
         )
 
 
-def read(record: Record, models: Sequence[RecordedModel], target: str, loose: Sequence[int] = ()) -> RecordedContents:
-    """Make the inventory of models that are audited together; of several, each name begins with its model's.
+def read(
+    record: Record, models: Sequence[RecordedModel], target: str, free_tensors: Sequence[int] = ()
+) -> RecordedContents:
+    """Make the inventory of models that are audited together. If there are several, names begin with the model's name.
 
     Args:
-        target: what to call them.
-        loose: tensors of their optimizers that are parameters of no module.
+        target: the name of these models in reports.
+        free_tensors: tensors of their optimizers that are in no module.
     """
     walk = _Walk(record, {key: name for model in models for key, name in model.raw_names.items()})
-    if len(models) == 1 and not loose:
+    if len(models) == 1 and not free_tensors:
         walk.run([_ModuleVisit(models[0].module, "", "", None, (), ())])
     else:
         root = Owner()
         walk.run([_ModuleVisit(model.module, f"{model.name}.", f"{model.name}.", root, (), ()) for model in models])
-        for number, position in enumerate(loose):
-            walk.parameters[position] = _loose(record, position, number, root, walk.names)
+        for number, position in enumerate(free_tensors):
+            walk.parameters[position] = _free_parameter(record, position, number, root, walk.names)
     untrained = _untrained(record, walk.parameters)
     parameters = {
         position: replace(
@@ -156,7 +158,7 @@ def read(record: Record, models: Sequence[RecordedModel], target: str, loose: Se
     )
 
 
-def _loose(record: Record, position: int, number: int, root: Owner, names: set[str]) -> Parameter:
+def _free_parameter(record: Record, position: int, number: int, root: Owner, names: set[str]) -> Parameter:
     tensor = record.tensors[position]
     name = tensor.name if tensor.name and tensor.name not in names else f"{tensor.name or 'tensor'}_{number}"
     names.add(name)
@@ -187,12 +189,12 @@ def _types(module: RecordedModule, record: Record) -> tuple[str, ...]:
 
 
 def _children(
-    visit: _ModuleVisit, module: RecordedModule, wraps: str | None, owner: Owner | None, declaring: tuple[Owner, ...]
+    visit: _ModuleVisit, module: RecordedModule, wrapped: str | None, owner: Owner | None, declaring: tuple[Owner, ...]
 ) -> Iterator[_ModuleVisit]:
     path = (*visit.path, visit.module)
     for key, child in module.children:
-        raw = f"{visit.raw}{key}."
-        if key == wraps:
+        raw = f"{visit.raw_name}{key}."
+        if key == wrapped:
             yield _ModuleVisit(child, raw, visit.name, visit.parent, visit.declaring, path)
         else:
             yield _ModuleVisit(child, raw, f"{visit.name}{key}.", owner, declaring, path)
@@ -202,7 +204,9 @@ def _untrained(record: Record, parameters: Mapping[int, Parameter]) -> list[int]
     """Find trainable parameters that neither an optimizer holds nor a gradient has reached: nothing trains them."""
     tensors = ((position, record.tensors[position]) for position in parameters)
     return [
-        position for position, tensor in tensors if tensor.trainable and not tensor.held and tensor.gradient == "none"
+        position
+        for position, tensor in tensors
+        if tensor.trainable and not tensor.in_optimizer and tensor.gradient == "none"
     ]
 
 

@@ -50,13 +50,13 @@ class LaunchResult(Struct, frozen=True, kw_only=True):
     Attributes:
         code: its exit code; negative for a signal.
         timed_out: it was interrupted because it took too long.
-        cut_off: it was ended after the recorder had stopped the training in one of its processes.
+        ended_after_stop: it was ended after the recorder had stopped the training in one of its processes.
     """
 
     code: int
     seconds: float
     timed_out: bool = False
-    cut_off: bool = False
+    ended_after_stop: bool = False
 
 
 def run(launch: Launch) -> LaunchResult:
@@ -80,16 +80,19 @@ def run(launch: Launch) -> LaunchResult:
             f"cannot run {launch.command[0]}: {error.strerror}", "give a script (train.py) or a command that exists"
         ) from error
     try:
-        timed_out, cut_off = _wait(process, launch, started)
+        timed_out, ended_after_stop = _wait(process, launch, started)
     finally:
         _end_all(process, launch.records)
     return LaunchResult(
-        code=process.returncode, seconds=time.monotonic() - started, timed_out=timed_out, cut_off=cut_off
+        code=process.returncode,
+        seconds=time.monotonic() - started,
+        timed_out=timed_out,
+        ended_after_stop=ended_after_stop,
     )
 
 
 def _wait(process: "subprocess.Popen[bytes]", launch: Launch, started: float) -> tuple[bool, bool]:
-    """Wait for the end; tell whether it took too long, and whether it was cut off after a stop."""
+    """Wait for the end; tell whether it took too long, and whether it had to be ended after the stop."""
     stopped_at: float | None = None
     while process.poll() is None:
         now = time.monotonic()
@@ -125,7 +128,7 @@ def _signal_all(process: "subprocess.Popen[bytes]", records: Path, number: int) 
     reached = _send(os.killpg, process.pid, number)
     for mark in records.glob("reached-python-*"):
         pid = int(mark.name.rpartition("-")[2])
-        if _belongs(pid, records):
+        if _writes_to(pid, records):
             reached = _send(os.kill, pid, number) or reached
     return reached
 
@@ -138,8 +141,8 @@ def _send(send: Callable[[int, int], None], pid: int, number: int) -> bool:
     return True
 
 
-def _belongs(pid: int, records: Path) -> bool:
-    """Whether the process is still one that writes to this folder: its number may have been given to another one."""
+def _writes_to(pid: int, records: Path) -> bool:
+    """Whether this process writes to the folder. A process of another command may have got the number since."""
     try:
         return str(records).encode() in Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:

@@ -9,10 +9,12 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.records import Record, RecordStatus, ScriptError
 
 
-class Reached(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the processes of a command came, and what they recorded.
+class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of the processes of a command.
 
     Attributes:
+        python: whether any process started Python with the recorder.
+        torch: whether any process imported torch.
         error: what ended a process that had not imported torch.
     """
 
@@ -28,7 +30,7 @@ class _Ending(msgspec.Struct, frozen=True, kw_only=True):
     error: ScriptError | None
 
 
-def read(folder: Path) -> Reached:
+def read(folder: Path) -> ProcessRecords:
     """Read all records, in the order of ranks; those without optimizers come last.
 
     Raises:
@@ -36,7 +38,7 @@ def read(folder: Path) -> Reached:
     """
     records = [_read(path) for path in sorted(folder.glob("record-*.json"))]
     records.sort(key=lambda record: (not record.optimizers, record.rank, record.pid))
-    return Reached(
+    return ProcessRecords(
         error=next((_error(path) for path in folder.glob("failed-*.json")), None),
         python=any(folder.glob("reached-python-*")),
         torch=any(folder.glob("reached-torch-*")),

@@ -137,16 +137,16 @@ def _cover(wanted: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
 
     A module that holds all of them comes first, of several the smallest: a parent may add a frozen copy, as EMA does.
     """
-    held = {id(module): (module, parameter_ids(module)) for module in candidates}
+    modules = {id(module): (module, parameter_ids(module)) for module in candidates}
     chosen: List[nn.Module] = []
     rest = set(wanted)
     while rest and len(chosen) < _MAX_MODELS:
-        ranked = [(len(ids & rest), -len(ids), module) for module, ids in held.values() if ids & rest]
+        ranked = [(len(ids & rest), -len(ids), module) for module, ids in modules.values() if ids & rest]
         if not ranked:
             break
         most = max(ranked, key=lambda entry: entry[:2])
         chosen.append(most[2])
-        rest -= held[id(most[2])][1]
+        rest -= modules[id(most[2])][1]
     return chosen
 
 

@@ -149,7 +149,7 @@ def _optimizer(seen: "recording.SeenOptimizer", models: List[int], tables: _Tabl
             }
         )
         for tensor in tensors:
-            tables.tensors[tables.index_of[id(tensor)]]["held"] = True
+            tables.tensors[tables.index_of[id(tensor)]]["in_optimizer"] = True
             if id(tensor) not in known:
                 _name_foreign(tensor, data, seen, tables, place)
     data["construction"] = [
@@ -192,7 +192,7 @@ def _add_gradients_of_the_rest(tables: _Tables) -> None:
         for value in tables.alive:
             if isinstance(value, torch.Tensor) and value.requires_grad:
                 data = tables.tensors[tables.index_of[id(value)]]
-                if "gradient" not in data and not data.get("held"):
+                if "gradient" not in data and not data.get("in_optimizer"):
                     data["gradient"] = plain.gradient(value)
 
 
