@@ -55,10 +55,10 @@ def test_one_optimizer_holds_each_trainable_parameter_once_with_the_decay_of_the
     plan = decay_audit.plan(model, weight_decay=0.05)
     namespace: dict[str, object] = {}
     exec(emit.code(plan, optimizer=optimizer, lr=0.1), namespace)
-    made = namespace["make_optimizer"](model)  # type: ignore[operator]
-    assert type(made) is getattr(torch.optim, optimizer)
+    built_optimizer = namespace["make_optimizer"](model)  # type: ignore[operator]
+    assert type(built_optimizer) is getattr(torch.optim, optimizer)
     names = {id(p): name for name, p in model.named_parameters()}
-    decays = [(names[id(p)], group["weight_decay"]) for group in made.param_groups for p in group["params"]]
+    decays = [(names[id(p)], group["weight_decay"]) for group in built_optimizer.param_groups for p in group["params"]]
     planned = [
         (decision.classified.parameter.raw_name, decision.weight_decay)
         for decision in plan.decisions

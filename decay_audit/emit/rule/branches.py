@@ -88,18 +88,22 @@ def write_branches(branches: Sequence[Branch], variables: Mapping[int, str], mes
 
 def _clauses(conditions: Sequence[Condition], prefix: str) -> list[Clause]:
     """Merge conditions of one form into one clause each."""
-    alike: dict[Form, list[Condition]] = {}
+    conditions_by_form: dict[Form, list[Condition]] = {}
     for condition in conditions:
-        alike.setdefault(condition.form, []).append(condition)
+        conditions_by_form.setdefault(condition.form, []).append(condition)
     clauses: list[Clause] = []
-    for form, merged in alike.items():
+    for form, conditions_of_form in conditions_by_form.items():
         if form == "expression":
             clauses += [
-                Clause(text=f"({one.value})" if " and " in one.value and len(conditions) > 1 else one.value)
-                for one in merged
+                Clause(
+                    text=f"({condition.value})"
+                    if " and " in condition.value and len(conditions) > 1
+                    else condition.value
+                )
+                for condition in conditions_of_form
             ]
         else:
-            clauses.append(_clause(form, merged, prefix))
+            clauses.append(_clause(form, conditions_of_form, prefix))
     return clauses
 
 

@@ -101,8 +101,8 @@ def is_specific(condition: Condition) -> bool:
             return False
 
 
-def _mask(kinds: Sequence[Kind], holding: Iterable[bool]) -> int:
-    return sum(1 << index for index, (_, holds) in enumerate(zip(kinds, holding, strict=True)) if holds)
+def _mask(kinds: Sequence[Kind], holds: Iterable[bool]) -> int:
+    return sum(1 << index for index, (_, answer) in enumerate(zip(kinds, holds, strict=True)) if answer)
 
 
 def _suffixes(kinds: Sequence[Kind]) -> Iterator[Condition]:

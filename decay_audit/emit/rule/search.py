@@ -110,15 +110,15 @@ def _in_order(chosen: Collection[Condition], candidates: Sequence[Condition]) ->
 
 def _without_dominated(candidates: Sequence[Condition], wanted: int) -> list[Condition]:
     """Drop a condition if another holds for as much and costs no more; sort by the cost for each kind selected."""
-    ordered = sorted(candidates, key=lambda one: (price([one]), -(one.holds & wanted).bit_count()))
-    kept: list[Condition] = []
+    ordered = sorted(candidates, key=lambda condition: (price([condition]), -(condition.holds & wanted).bit_count()))
+    undominated: list[Condition] = []
     for condition in ordered:
         selected = condition.holds & wanted
-        if not any(not selected & ~other.holds and other.form == condition.form for other in kept) and not any(
-            not selected & ~other.holds and price([other]) <= condition.cost for other in kept
+        if not any(not selected & ~other.holds and other.form == condition.form for other in undominated) and not any(
+            not selected & ~other.holds and price([other]) <= condition.cost for other in undominated
         ):
-            kept.append(condition)
-    return sorted(kept, key=lambda one: price([one]) / (one.holds & wanted).bit_count())
+            undominated.append(condition)
+    return sorted(undominated, key=lambda condition: price([condition]) / (condition.holds & wanted).bit_count())
 
 
 def _greedy(candidates: Sequence[Condition], needed: int) -> list[Condition]:
@@ -137,7 +137,7 @@ def _greedy(candidates: Sequence[Condition], needed: int) -> list[Condition]:
 
 def _prune(chosen: list[Condition], needed: int) -> tuple[Condition, ...]:
     """Drop conditions without which the rest still holds for all that is needed, the most expensive first."""
-    for condition in sorted(chosen, key=lambda one: -price([one])):
+    for condition in sorted(chosen, key=lambda condition: -price([condition])):
         rest = [other for other in chosen if other is not condition]
         if not needed & ~_union(rest):
             chosen = rest

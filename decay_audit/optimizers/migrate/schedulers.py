@@ -52,7 +52,7 @@ def rewrite_schedulers(content: object, sources: Sequence[GroupSources], group_c
             twice, or it is not clear which optimizer it is for.
     """
     states = [*find_scheduler_states(content)]
-    unchanged = [is_unchanged(of_one, count) for of_one, count in zip(sources, group_counts, strict=True)]
+    unchanged = [is_unchanged(group_sources, count) for group_sources, count in zip(sources, group_counts, strict=True)]
     if all(unchanged):
         return content
     for index, (path, state) in enumerate(states):
