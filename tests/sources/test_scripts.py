@@ -346,3 +346,62 @@ def test_the_stop_of_another_script_that_holds_the_optimizer_is_said(folder: Pat
     (folder / "net.py").write_text("from torch import nn\nnet = nn.Linear(4, 4)\n")
     result = runner.invoke(app, ["check", "net.py:net", "--optimizer", "other.py:optimizer"])
     assert "the script was stopped at other.py:" in result.output
+
+
+FAILURES = {
+    "data missing": ("open('train.bin')", "train.py:11: FileNotFoundError: [Errno 2] No such file or directory"),
+    "package missing": ("import a_package_that_is_not_there", "train.py:11: no module named `a_package_that"),
+    "ended": ("import sys; sys.exit('no GPU')", "train.py:11: this code ends the program (SystemExit: no GPU)"),
+    "no GPU": ("raise RuntimeError('no GPU')", "train.py:11: RuntimeError: no GPU"),
+}
+SPLIT = "[{'params': [model[0].weight]}, {'params': [model[0].bias, *model[1].parameters()], 'weight_decay': 0}]"
+
+
+@pytest.mark.parametrize(("body", "message"), FAILURES.values(), ids=FAILURES)
+def test_a_script_that_raises_after_its_model_and_optimizer_is_judged_by_them(body: str, message: str) -> None:
+    write(body)
+    result = runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:optimizer"])
+    assert (result.exit_code, "DA101 error   2 norm parameters and 1 bias are decayed" in result.stdout) == (1, True)
+    assert f"the script failed after it made its model and optimizer, which are used: {message}" in result.stderr
+    assert "needs real values" not in result.stderr
+    write(body, HEAD.replace("model.parameters()", SPLIT))
+    assert runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:optimizer"]).exit_code == 0
+    assert runner.invoke(app, ["inspect", "train.py"]).exit_code == 0
+
+
+@pytest.mark.parametrize(("body", "message"), FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize("made", ["", "model = nn.Linear(4, 4)\n", "other = torch.optim.SGD([torch.ones(1)])\n"])
+def test_a_script_that_raises_before_it_has_a_model_and_its_optimizer_is_an_error(
+    made: str, body: str, message: str
+) -> None:
+    Path("train.py").write_text(f"{HEAD.partition('model =')[0]}{made}{body}\nmodel = nn.Linear(4, 4)\n")
+    for verb in (["inspect", "train.py"], ["check", "train.py", "--optimizer", "train.py:optimizer"]):
+        result = runner.invoke(app, verb)
+        assert result.exit_code == 2
+        assert message.partition(": ")[2] in result.output
+
+
+@pytest.mark.parametrize("target", ["pkg/train.py", "pkg.train", "pkg.train:model"])
+def test_a_script_inside_a_package_may_raise_too(target: str) -> None:
+    Path("pkg").mkdir()
+    Path("pkg/__init__.py").touch()
+    Path("pkg/sizes.py").touch()
+    write("def main():\n    raise OSError('no data')\nmain()\n", f"from . import sizes\n{HEAD}", "pkg/train.py")
+    result = built(target)
+    assert len(result.inventory.parameters) == 4
+    assert any(note.endswith("OSError: no data") for note in result.inventory.notes)
+    assert Path("runs.txt").read_text() == "run "
+
+
+def test_the_variables_of_a_function_that_raises_are_found() -> None:
+    main = """
+    def main():
+        net = nn.Linear(4, 2)
+        opt = torch.optim.AdamW([{"params": [net.weight]}, BIAS], weight_decay=0.1)
+        open("train.bin")
+    main()
+    """
+    write(main.replace("BIAS", '{"params": [net.bias]}'), HEAD.partition("model =")[0])
+    assert "DA101" in runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:opt"]).stdout
+    write(main.replace("BIAS", '{"params": [net.bias], "weight_decay": 0}'), HEAD.partition("model =")[0])
+    assert runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:opt"]).exit_code == 0

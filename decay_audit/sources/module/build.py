@@ -74,7 +74,8 @@ def build(
         try:
             if loaded is None or not loaded.module.stopped_at:  # no code of a script runs twice
                 unloadable.add(load_device)
-                loaded = _load_on(load_device, target, context, report)
+                is_retried = device == "auto" and load_device == "streamed"
+                loaded = _load_on(load_device, target, context, report, is_retried=is_retried)
                 unloadable.clear()
             return _build_on(build_device, target, loaded, context, report, notes)
         except DecayAuditError:
@@ -97,13 +98,18 @@ class _Loaded(Struct, frozen=True, kw_only=True):
 
 
 def _load_on(
-    device: BuildDevice, target: FileTarget | ModuleTarget, context: ImportContext, report: Progress
+    device: BuildDevice,
+    target: FileTarget | ModuleTarget,
+    context: ImportContext,
+    report: Progress,
+    *,
+    is_retried: bool,
 ) -> _Loaded:
     """Load the user's file afresh, and choose its model."""
     context.modules.clear()
     report(f"loading {target.label}")
     with activate(context), BUILD_DEVICES[device]():
-        module = load(target, context)
+        module = load(target, context, is_retried=is_retried)
         expression, label = module.expression, target.label
         if not expression:
             expression = choose_model(module.module, target.location)
@@ -135,7 +141,8 @@ def _build_on(
         was_loaded = model is value and _is_dotted_name(expression)
         inventory = read(model, target=label, built_on=loaded.device if was_loaded else device)
     files = (target.path.name,) if isinstance(target, FileTarget) else ()
-    build_notes = (*loaded.module.notes, *notes_on_stop, *(notes if device == "cpu" else ()))
+    notes_on_device = notes if device == "cpu" and not loaded.module.error else ()
+    build_notes = (*loaded.module.notes, *notes_on_stop, *notes_on_device)
     inventory = replace(inventory, files=files, notes=(*inventory.notes, *build_notes))
     return BuiltModel(model=model, inventory=inventory, namespace=namespace, build_notes=build_notes)
 

@@ -6,10 +6,14 @@ import importlib.util
 import pkgutil
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
+from traceback import walk_tb
+from types import FrameType, ModuleType
 
 from msgspec import Struct
+from torch import nn
+from torch.optim import Optimizer
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.module.user_code.import_context import ImportContext, package_root
@@ -17,8 +21,13 @@ from decay_audit.sources.module.user_code.stop_at_training import (
     TrainingStarted,
     models_and_optimizers,
     stop_at_training,
+    tensors,
 )
-from decay_audit.sources.module.user_code.user_errors import location_in_user_code
+from decay_audit.sources.module.user_code.user_errors import (
+    SAME_ON_EVERY_DEVICE,
+    as_target_error,
+    location_in_user_code,
+)
 from decay_audit.sources.module.user_code.user_file_loader import UserFileLoader, load_user_files
 from decay_audit.sources.target import FileTarget, ModuleTarget, nearest
 
@@ -28,16 +37,21 @@ class LoadedModule(Struct, frozen=True, kw_only=True):
 
     Attributes:
         expression: what to evaluate in it; "" where the target names the module alone.
-        stopped_at: the `file:line` where it starts to train, as a script does: its code ran up to there; else "".
+        stopped_at: the `file:line` where it starts to train, as a script does, or raises: its code ran up to there;
+            else "".
+        error: the message of what it raised after it had made its model and optimizer; else "".
     """
 
     module: ModuleType
     expression: str
     stopped_at: str = ""
+    error: str = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Say where it was stopped."""
+        """Say where it was stopped, or what it raised."""
+        if self.error:
+            return (f"the script failed after it made its model and optimizer, which are used: {self.error}",)
         return (stop_note("the script", self.stopped_at),) if self.stopped_at else ()
 
 
@@ -46,11 +60,14 @@ def stop_note(subject: str, location: str) -> str:
     return f"{subject} was stopped at {location}, where training starts: nothing has been trained"
 
 
-def load(target: FileTarget | ModuleTarget, context: ImportContext) -> LoadedModule:
+def load(target: FileTarget | ModuleTarget, context: ImportContext, *, is_retried: bool = False) -> LoadedModule:
     """Import the module of a target, up to where it starts to train; a file is imported afresh each time.
+
+    A script that raises after it has made its model and optimizer is given with them.
 
     Args:
         context: the active one.
+        is_retried: whether the caller tries another device after an exception that may not come again there.
 
     Raises:
         TargetError: there is no such module, or it has no such attribute.
@@ -58,19 +75,64 @@ def load(target: FileTarget | ModuleTarget, context: ImportContext) -> LoadedMod
     """
     importlib.invalidate_caches()
     stops: list[TrainingStarted] = []
-    with stop_at_training(), load_user_files(context.folders):
-        if isinstance(target, FileTarget):
-            module, expression = _load_file(target.path.resolve(), stops), target.expression
-        elif target.expression:
-            module, expression = _import(target.location, stops), target.expression
-        else:
-            module, expression = _resolve(target.location, stops)
+    with stop_at_training() as optimizers, load_user_files(context.folders):
+        try:
+            module, expression = _import_target(target, stops)
+        except (Exception, SystemExit) as error:
+            script = _failed_script(target, error, optimizers)
+            if script is None or (is_retried and not isinstance(error, (OSError, *SAME_ON_EVERY_DEVICE))):
+                raise
+            return LoadedModule(
+                module=script,
+                expression=target.expression,
+                stopped_at=location_in_user_code(error, context),
+                error=as_target_error(error, target.label, context).message,
+            )
     if not stops:
         return LoadedModule(module=module, expression=expression)
     for name, value in models_and_optimizers(stops[0], vars(module)).items():
         vars(module).setdefault(name, value)
     location = location_in_user_code(stops[0], context)
     return LoadedModule(module=module, expression=expression, stopped_at=location)
+
+
+def _import_target(target: FileTarget | ModuleTarget, stops: list[TrainingStarted]) -> tuple[ModuleType, str]:
+    if isinstance(target, FileTarget):
+        return _load_file(target.path.resolve(), stops), target.expression
+    if target.expression:
+        return _import(target.location, stops), target.expression
+    return _resolve(target.location, stops)
+
+
+def _failed_script(
+    target: FileTarget | ModuleTarget, error: BaseException, optimizers: Sequence[Optimizer]
+) -> ModuleType | None:
+    """Give the script of a target as it was when it raised; None if it had not made a model and its optimizer."""
+    script = next((frame for frame, _ in walk_tb(error.__traceback__) if _is_body_of(target, frame)), None)
+    if script is None:
+        return None
+    name = script.f_globals["__name__"]
+    module = sys.modules.get(name)
+    if module is None or vars(module) is not script.f_globals:  # Python removes a module whose import fails
+        module = ModuleType(name)
+        vars(module).update(script.f_globals)
+    for variable, value in models_and_optimizers(error, script.f_globals).items():
+        vars(module).setdefault(variable, value)
+    optimized = {id(tensor) for optimizer in optimizers for tensor in tensors(optimizer)}
+    models = [value for value in vars(module).values() if isinstance(value, nn.Module)]
+    if not any(id(parameter) in optimized for model in models for parameter in model.parameters()):
+        return None
+    sys.modules[name] = module
+    return module
+
+
+def _is_body_of(target: FileTarget | ModuleTarget, frame: FrameType) -> bool:
+    """Whether the code is the body of the target's module, and not one of its functions."""
+    if frame.f_code.co_name != "<module>":
+        return False
+    if isinstance(target, FileTarget):
+        return Path(frame.f_code.co_filename) == target.path.resolve()
+    return frame.f_globals.get("__name__") == target.location
 
 
 def _load_file(path: Path, stops: list[TrainingStarted]) -> ModuleType:

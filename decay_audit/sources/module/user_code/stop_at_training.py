@@ -71,13 +71,13 @@ class _TrainingWatch:
         return stopping
 
     def before_step(self, optimizer: Optimizer, args: object, kwargs: object) -> None:  # noqa: ARG002
-        if any(tensor.grad is not None for tensor in _tensors(optimizer)):  # without gradients a step changes nothing
+        if any(tensor.grad is not None for tensor in tensors(optimizer)):  # without gradients a step changes nothing
             self.stop()
 
     def before_forward(self, module: nn.Module, args: object) -> None:  # noqa: ARG002
         if not self.optimizers:
             return
-        optimized = {id(tensor) for optimizer in self.optimizers for tensor in _tensors(optimizer)}
+        optimized = {id(tensor) for optimizer in self.optimizers for tensor in tensors(optimizer)}
         if any(id(parameter) in optimized for parameter in module.parameters()) and _is_in_a_loop(sys._getframe(1)):
             self.stop()
 
@@ -100,8 +100,8 @@ class _TrainingWatch:
 
 
 @contextmanager
-def stop_at_training() -> Iterator[None]:
-    """Raise TrainingStarted in user code that starts to train in this block."""
+def stop_at_training() -> Iterator[Sequence[Optimizer]]:
+    """Raise TrainingStarted in user code that starts to train in this block; give the optimizers that it makes."""
     watch = _TrainingWatch()
     with ExitStack() as stack:
         for owner, name, function in (
@@ -115,12 +115,13 @@ def stop_at_training() -> Iterator[None]:
         stack.callback(register_optimizer_step_pre_hook(watch.before_step).remove)
         stack.callback(register_module_forward_pre_hook(watch.before_forward).remove)
         try:
-            yield
+            yield watch.optimizers
         finally:
             watch.active = False
 
 
-def _tensors(optimizer: Optimizer) -> Iterator[torch.Tensor]:
+def tensors(optimizer: Optimizer) -> Iterator[torch.Tensor]:
+    """List the tensors that an optimizer holds."""
     for group in getattr(optimizer, "param_groups", ()):
         yield from (tensor for tensor in group["params"] if isinstance(tensor, torch.Tensor))
 
