@@ -39,6 +39,14 @@ class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
     made: "MadeOptimizers | None" = None
     others: "tuple[nn.ModuleDict, ...]" = ()
 
+    @property
+    def of_other_models(self) -> frozenset[str]:
+        """The names of the parameters that the inventory has from other models."""
+        if self.built is None or not self.others:
+            return frozenset()
+        own = {parameter.name for parameter in self.built.inventory.parameters}
+        return frozenset(parameter.name for parameter in self.inventory.parameters if parameter.name not in own)
+
 
 def load(request: Request) -> LoadedTarget:
     """Read the live model or the target of a request.

@@ -58,6 +58,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
         observed.optimizers,
         observed.observations,
         request.model or request.target,  # where code for the parameters can be made and run
+        of_other_models=loaded.of_other_models,
         coefficient_adopted=adopted,
         checkpoint=observed.checkpoint,
     )

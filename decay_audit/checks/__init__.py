@@ -15,7 +15,7 @@ They share: codes (Finding, and the table of all codes), finding_text (the words
 --select, --ignore and --fail-on afterwards.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from decay_audit.checks.codes import Finding
 from decay_audit.checks.observed_plan import observed_plans
@@ -58,6 +58,7 @@ def check(
     observations: Sequence[Observation] = (),
     target: str = "",
     *,
+    of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
     checkpoint: Inventory | None = None,
 ) -> tuple[Finding, ...]:
@@ -65,6 +66,7 @@ def check(
 
     Args:
         target: the target as the user wrote it, for the commands of fixes; "" for a model in Python.
+        of_other_models: the parameters that are not the target's, but of the models that `--with` names.
         coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
         checkpoint: a checkpoint that was named besides the target.
     """
@@ -74,7 +76,14 @@ def check(
         *check_unused_entries(plan),
         *check_ties(plan),
         *check_made_in_forward(inventory, optimizers),
-        *check_optimizers(plan, optimizers, observations, target, coefficient_adopted=coefficient_adopted),
+        *check_optimizers(
+            plan,
+            optimizers,
+            observations,
+            target,
+            of_other_models=of_other_models,
+            coefficient_adopted=coefficient_adopted,
+        ),
         *check_checkpoint(inventories, optimizers),
         *check_resume(optimizers, {parameter.name: parameter.shape for parameter in inventory.parameters}, target),
     )
@@ -92,6 +101,7 @@ def check_optimizers(
     observations: Sequence[Observation] = (),
     target: str = "TARGET",
     *,
+    of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
 ) -> tuple[Finding, ...]:
     """Compare live and saved optimizers with a plan: DA1xx, DA2xx except DA205, DA305, DA4xx and DA5xx.
@@ -99,11 +109,19 @@ def check_optimizers(
     Args:
         observations: what was observed of each parameter. An optimizer without observations is read by its groups.
         target: the target in the commands of fixes; "" for a model in Python.
+        of_other_models: the parameters that are not the target's, but of the models that `--with` names.
         coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
     """
     return tuple(
         finding
-        for observed in observed_plans(plan, optimizers, observations, target, coefficient_adopted=coefficient_adopted)
+        for observed in observed_plans(
+            plan,
+            optimizers,
+            observations,
+            target,
+            of_other_models=of_other_models,
+            coefficient_adopted=coefficient_adopted,
+        )
         for check in _OF_OPTIMIZERS
         for finding in check(observed)
     )

@@ -3,7 +3,7 @@
 There is one ObservedPlan for all live optimizers, and one for all saved optimizers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -26,6 +26,7 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         optimizers: by name.
         observations: by parameter, without the parameters that are in no optimizer.
         target: the target in the commands of fixes; "" if there is only a model, in Python.
+        of_other_models: the parameters of the models that `--with` names: no command makes groups for them.
         coefficient_adopted: the plan's base coefficient was taken from these optimizers. If there are several, another
             one may have another base.
         primary: true for live optimizers, and for saved ones if there are no live ones. Coefficients, learning rates
@@ -37,6 +38,7 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
     optimizers: Mapping[str, Optimizer]
     observations: Mapping[str, tuple[Observation, ...]]
     target: str
+    of_other_models: Collection[str] = ()
     coefficient_adopted: bool = False
     primary: bool = True
 
@@ -68,8 +70,10 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         """What follows `is decayed` in a message on saved optimizers: ` by the saved AdamW`; "" for live ones."""
         return f" by the saved {self.class_names()}" if self.origin == "checkpoint" else ""
 
-    def emit_command(self) -> str:
-        """The command that makes the ruleset's param groups."""
+    def emit_command(self, decisions: Sequence[Decision]) -> str:
+        """The command that makes the ruleset's param groups; "" if some of these parameters are not the target's."""
+        if any(decision.name in self.of_other_models for decision in decisions):
+            return ""
         return finding_text.emit_command(self.plan, tuple(self.optimizers.values()), self.target)
 
 
@@ -79,6 +83,7 @@ def observed_plans(
     observations: Sequence[Observation],
     target: str,
     *,
+    of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
 ) -> tuple[ObservedPlan, ...]:
     """Join a plan with live and with saved optimizers. For an optimizer without observations, its groups count."""
@@ -93,6 +98,7 @@ def observed_plans(
             optimizers={optimizer.name: optimizer for optimizer in optimizers if optimizer.origin == origin},
             observations=_by_parameter([observation for observation in completed if observation.origin == origin]),
             target=target,
+            of_other_models=of_other_models,
             coefficient_adopted=coefficient_adopted and origin == origins[0],
             primary=origin == origins[0],
         )

@@ -107,3 +107,20 @@ def test_what_is_not_a_module_is_an_error_with_a_way_out() -> None:
     )
     assert result.exit_code == 2
     assert "error: --with groups gives a function, not a torch.nn.Module" in result.output
+
+
+def printed(factory: str) -> str:
+    words = ["check", "train.py:Backbone", "--optimizer", f"train.py:{factory}", "--with", "centres"]
+    return CliRunner().invoke(app, [*words, "--weight-decay", "0.1"]).stdout
+
+
+@pytest.mark.parametrize(("factory", "code"), [("broken", "DA101 error"), ("without", "DA201 error")])
+def test_a_finding_on_the_other_module_offers_no_command_for_the_model(factory: str, code: str) -> None:
+    assert code in printed(factory)
+    assert "decay-audit emit" not in printed(factory)
+
+
+def test_a_finding_on_the_model_alone_offers_the_command_for_it() -> None:
+    swapped = SCRIPT.replace("spared = [model.fc.bias,", "spared = [model.fc.weight,")
+    Path("train.py").write_text(swapped.replace("groups(model.fc.weight, centres", "groups(model.fc.bias, centres"))
+    assert "fix: decay-audit emit train.py:Backbone " in printed("sound")

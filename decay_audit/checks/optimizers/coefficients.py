@@ -94,7 +94,7 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
         where=_groups(observed, pairs),
         fix=use_another_class(observed.plan, optimizers, observed.target)
         if class_ignores_it
-        else observed.emit_command(),
+        else observed.emit_command(missed),
     )
 
 
@@ -119,7 +119,7 @@ def _inverted_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
         expected="matrices decay",
         found="only biases and norms decay",
         where=_groups(observed, pairs),
-        fix=observed.emit_command(),
+        fix=observed.emit_command(vectors),
     )
 
 
@@ -135,7 +135,7 @@ def _find_decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Fin
             expected="weight_decay 0",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix="" if lenient else observed.emit_command(),
+            fix="" if lenient else observed.emit_command(decisions),
             severity="note" if lenient else None,
         )
 
@@ -153,7 +153,7 @@ def _find_spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Find
             expected=f"weight_decay {join_words(wanted)}",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix="" if lenient else observed.emit_command(),
+            fix="" if lenient else observed.emit_command(decisions),
             severity="note" if lenient else None,
         )
 
@@ -233,7 +233,7 @@ def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Findin
             expected="spared",
             found=_coefficients(observed, ignored),
             where=declarations(hooks),
-            fix="" if lenient else observed.emit_command(),
+            fix="" if lenient else observed.emit_command(decisions),
             severity="note" if lenient else None,
         )
 

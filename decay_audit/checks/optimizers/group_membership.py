@@ -56,7 +56,7 @@ def _find_missing(observed: ObservedPlan) -> Iterator[Finding]:
             _names(missing),
             expected="in a param group",
             found=f"in no param group of {observed.class_names()}",
-            fix=observed.emit_command(),
+            fix=observed.emit_command(missing),
         )
 
 
