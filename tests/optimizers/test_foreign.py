@@ -94,7 +94,7 @@ def test_the_weights_of_a_loss_are_named_with_a_way_to_audit_both(folder: Path) 
         "DA203 warning group 0 of SGD optimizer[1] holds 1 tensor of another module, which was not audited: Centres.W"
         in text
     )
-    assert "return nn.ModuleDict({'model': model, 'loss': loss}), optimizers" in text
+    assert "fix: audit both: add --with Centres" in " ".join(text.split())
     assert "after its layers are final" not in text
 
 

@@ -240,7 +240,7 @@ def test_positions_that_shapes_cannot_distinguish_are_not_guessed(tmp_path: Path
 
 def test_the_checkpoint_itself_is_never_the_output(tmp_path: Path) -> None:
     job = Job(tmp_path)
-    with pytest.raises(DecayAuditError, match="is never written to"):
+    with pytest.raises(DecayAuditError, match="is an input of this command, and would be overwritten"):
         job.migrate("split", job.file)
 
 

@@ -131,7 +131,7 @@ def test_without_an_answer_from_anywhere_the_script_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "none")
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://[::1]:9")
     assert script.main(["--only", "dino"]) == 2
     captured = capsys.readouterr()
     assert "| not known |" in captured.out

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from decay_audit.model.parameters import Owner, Parameter, declared_no_decay
+from decay_audit.model.parameters import Owner, Parameter, declared_no_decay, is_quantized
 
 Shape = tuple[int, ...]
 
@@ -27,6 +27,15 @@ def shapes_of(module: nn.Module) -> Mapping[str, Shape]:
             for name, tensor in tensors.items()
             if tensor is not None
         }
+
+
+def quantized_tensors(module: nn.Module) -> frozenset[str]:
+    """Give the names of a module's parameters and buffers whose dtype is that of quantized values."""
+    tensors = {**module._parameters, **module._buffers}
+    with torch._C.DisableTorchFunctionSubclass():
+        return frozenset(
+            name for name, tensor in tensors.items() if tensor is not None and is_quantized(_DTYPE_NAMES[tensor.dtype])
+        )
 
 
 def as_parameter(

@@ -6,7 +6,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import Tensor, nn
 
-from decay_audit.model.parameters import BASE_LAYER, Declaration, Owner, Parameter, is_quantized
+from decay_audit.model.parameters import BASE_LAYER, Declaration, Owner, Parameter
 from decay_audit.sources.module.walk.describe_module import (
     HOOKS,
     ModuleClass,
@@ -15,7 +15,7 @@ from decay_audit.sources.module.walk.describe_module import (
     plain_attributes,
     read_declaration,
 )
-from decay_audit.sources.module.walk.describe_tensor import as_parameter, shapes_of
+from decay_audit.sources.module.walk.describe_tensor import as_parameter, quantized_tensors, shapes_of
 from decay_audit.sources.module.walk.timm_layers import layer_numbers
 
 MAX_VISITS = 256
@@ -182,16 +182,10 @@ def _owner(visit: _Visit, module_class: ModuleClass, contents: ModelContents) ->
         parent=visit.parent,
         tensors=shapes_of(module),
         settings=settings,
-        quantized=_quantized_tensors(module),
+        quantized=quantized_tensors(module),
         adapts=BASE_LAYER in module._modules,
         declaration=_declaration(visit, module_class, contents),
     )
-
-
-def _quantized_tensors(module: nn.Module) -> frozenset[str]:
-    tensors = {**module._parameters, **module._buffers}
-    names = (name for name, tensor in tensors.items() if tensor is not None and is_quantized(str(tensor.dtype)[6:]))
-    return frozenset(names)
 
 
 def _declaration(visit: _Visit, module_class: ModuleClass, contents: ModelContents) -> Declaration | None:
