@@ -17,7 +17,7 @@ from decay_audit.rulesets.ruleset import RuleSet, label
 
 ANY_BASE = 1.0
 """The base coefficient for rulesets whose own base is 0: it shows what they would decay."""
-_MOST_BASES = 3
+_BASES_TO_TRY = 3
 
 
 class RulesetDecision(Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class RulesetDifference(Struct, frozen=True, kw_only=True):
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """How much two rulesets differ, in parameters and elements; `first` and `second` count in the list of rulesets."""
+    """How much two rulesets differ, in parameters and elements; `first` and `second` are indices of the rulesets."""
 
     first: int
     second: int
@@ -125,7 +125,7 @@ class RulesetMatch(Struct, frozen=True, kw_only=True):
 
     @property
     def numel(self) -> int:
-        """Elements with another coefficient."""
+        """How many elements have a coefficient that differs from the ruleset's."""
         return sum(mismatch.numel for mismatch in self.mismatches)
 
 
@@ -134,10 +134,10 @@ def compare(
 ) -> RulesetComparison:
     """Find the parameters that rulesets treat differently, with one base coefficient for all of them.
 
-    A ruleset that refuses a parameter is left out, and named.
+    A ruleset that refuses a parameter is left out; `refused` has its name.
 
     Args:
-        weight_decay: the base; if not given, the first that is not 0 of the rulesets' own.
+        weight_decay: the base; if not given, the first of the rulesets' own bases that is not 0.
 
     Raises:
         PlanError: fewer than two rulesets are left.
@@ -181,7 +181,7 @@ def which(
     """
     observed = {observation.parameter: observation.weight_decay for observation in reversed(list(observations))}
     counts = Counter(value for value in (*observed.values(), *unplaced) if value)
-    bases = [base for base, _ in counts.most_common(_MOST_BASES)]
+    bases = [base for base, _ in counts.most_common(_BASES_TO_TRY)]
     matches = (
         [_best_match(parameters, observed, unplaced, ruleset, bases, rates) for ruleset in rulesets] if bases else []
     )
@@ -291,14 +291,14 @@ def _match(
 ) -> RulesetMatch:
     grouped = [decision for decision in decisions if decision.grouped]
     placed = [decision for decision in decisions if not unplaced or decision.name in observed]
-    others = [decision.weight_decay for decision in grouped if unplaced and decision.name not in observed]
+    expected_unplaced = [decision.weight_decay for decision in grouped if unplaced and decision.name not in observed]
     treatments = {(decision.rule, decision.use) for decision in grouped}
     return RulesetMatch(
         ruleset=ruleset,
         weight_decay=ruleset.weight_decay,
         parameters=len(placed),
         unplaced=len(decisions) - len(placed),
-        unmatched=(Counter(map(_rounded, others)) - Counter(map(_rounded, unplaced))).total(),
+        unmatched=(Counter(map(_rounded, expected_unplaced)) - Counter(map(_rounded, unplaced))).total(),
         mismatches=tuple(
             Mismatch(parameter=decision.name, numel=decision.numel, expected=expected, found=coefficient)
             for decision in placed

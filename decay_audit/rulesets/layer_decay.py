@@ -20,18 +20,18 @@ Captured = tuple[str | None, ...]
 LayerNumber = int | Literal["last"] | None
 Unanswered = tuple[LayerDecay | LayerRule, ...]
 
-_GROUP = re.compile(r"\\([1-9])(?![0-9])")
-_CHARACTERS = re.compile(r"[0-9\\+*/() -]{1,200}")
-_NODES = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Constant, ast.Name, ast.Load)
-_ACCEPTED = r"it must be a number, `last`, or arithmetic with + - * // on groups such as \1"
+_GROUP_REFERENCE = re.compile(r"\\([1-9])(?![0-9])")
+_ARITHMETIC_TEXT = re.compile(r"[0-9\\+*/() -]{1,200}")
+_ARITHMETIC_NODES = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Constant, ast.Name, ast.Load)
+_ACCEPTED_NUMBERS = r"it must be a number, `last`, or arithmetic with + - * // on groups such as \1"
 
 
 def factors(parameters: Sequence[Classified], decay: LayerDecay, names: NameForm) -> list[tuple[float, Unanswered]]:
     """Compute rate ** (last - layer) for each parameter, and the rules that had no answer for it.
 
-    The factor is 1 for a parameter without a layer. `last` is the highest number that a rule gives to any parameter of
-    the model, or that a rule or the default has as a plain number; where a rule or the default says `last`, it is one
-    more than that.
+    The factor is 1 for a parameter without a layer. `last` is the highest of the numbers that rules give to parameters
+    of the model, and of the plain numbers that are written in rules and the default. If a rule or the default says
+    `last`, `last` is one more.
 
     Raises:
         PlanError: a rule's arithmetic fails on what its pattern captured, or a factor is too large for a number.
@@ -60,7 +60,7 @@ def _factor(decay: LayerDecay, layers_above: int) -> float:
 
 
 def compile_number(text: int | str) -> Callable[[Captured], int]:
-    r"""Make the function from captured groups to the layer number that `text` says, e.g. `\1 + 1`.
+    r"""Make the function that computes a layer number from captured groups, by a text such as `\1 + 1`.
 
     Raises:
         ValueError: it is not arithmetic with `+ - * //` on whole numbers and captured groups.
@@ -73,20 +73,20 @@ def compile_number(text: int | str) -> Callable[[Captured], int]:
 
 def groups_needed(text: int | str) -> int:
     r"""Return the highest group that a layer number refers to: 2 for `\1 + \2`."""
-    return max(map(int, _GROUP.findall(str(text))), default=0)
+    return max(map(int, _GROUP_REFERENCE.findall(str(text))), default=0)
 
 
 def _parse(text: str) -> ast.expr:
     r"""Parse arithmetic; a group such as `\1` becomes the name `_1`."""
     try:
-        if not _CHARACTERS.fullmatch(text):
-            raise ValueError(_ACCEPTED)
-        body = ast.parse(_GROUP.sub(r" _\1 ", text).strip(), mode="eval").body
+        if not _ARITHMETIC_TEXT.fullmatch(text):
+            raise ValueError(_ACCEPTED_NUMBERS)
+        body = ast.parse(_GROUP_REFERENCE.sub(r" _\1 ", text).strip(), mode="eval").body
     except SyntaxError as error:
-        raise ValueError(_ACCEPTED) from error
+        raise ValueError(_ACCEPTED_NUMBERS) from error
     for node in ast.walk(body):
-        if not isinstance(node, _NODES):
-            raise ValueError(_ACCEPTED)
+        if not isinstance(node, _ARITHMETIC_NODES):
+            raise ValueError(_ACCEPTED_NUMBERS)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.FloorDiv) and ast.unparse(node.right) == "0":
             raise ValueError("it divides by zero")
     return body

@@ -102,24 +102,24 @@ def _size_predicates(when: When) -> Iterator[Predicate]:
 
 def _name_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
     for match in _text_matchers(when.name, when.name_regex):
-        yield _of_name(match, names)
+        yield _name_predicate(match, names)
     for match in _text_matchers(when.leaf, when.leaf_regex):
-        yield _of_leaf(match)
+        yield _leaf_predicate(match)
     for match in _text_matchers(when.owner_name, None):
-        yield _of_owner_name(match, names)
+        yield _owner_name_predicate(match, names)
 
 
-def _of_name(match: TextMatcher, names: NameForm) -> Predicate:
+def _name_predicate(match: TextMatcher, names: NameForm) -> Predicate:
     if names == "raw":
         return lambda classified: match(classified.parameter.raw_name) is not None
     return lambda classified: match(classified.parameter.name) is not None
 
 
-def _of_leaf(match: TextMatcher) -> Predicate:
+def _leaf_predicate(match: TextMatcher) -> Predicate:
     return lambda classified: match(classified.parameter.leaf) is not None
 
 
-def _of_owner_name(match: TextMatcher, names: NameForm) -> Predicate:
+def _owner_name_predicate(match: TextMatcher, names: NameForm) -> Predicate:
     if names == "raw":
         return lambda classified: match(classified.parameter.raw_name.rpartition(".")[0]) is not None
     return lambda classified: match(classified.parameter.owner.name) is not None
@@ -127,18 +127,18 @@ def _of_owner_name(match: TextMatcher, names: NameForm) -> Predicate:
 
 def _owner_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
     if when.owner is not None:
-        yield _of_types(_derives(_as_tuple(when.owner)))
+        yield _types_predicate(_derives(_as_tuple(when.owner)))
     if when.owner_exact is not None:
         exact = _globs(map(_public, _as_tuple(when.owner_exact)))
-        yield _of_types(lambda types: exact(types[0]) is not None)
+        yield _types_predicate(lambda types: exact(types[0]) is not None)
     if when.owner_class is not None:
         search = _patterns(_as_tuple(when.owner_class))
-        yield _of_types(lambda types: search(types[0].rpartition(".")[2]) is not None)
+        yield _types_predicate(lambda types: search(types[0].rpartition(".")[2]) is not None)
     if when.within is not None:
-        yield _within(_derives(_as_tuple(when.within)))
+        yield _within_predicate(_derives(_as_tuple(when.within)))
     if when.declared_no_decay is not None:
         forms: frozenset[DeclaredForm] = frozenset(_as_tuple(when.declared_no_decay))
-        yield _has_any_declaration if "any" in forms else _declared(forms, names)
+        yield _has_any_declaration if "any" in forms else _declared_predicate(forms, names)
 
 
 def _nested_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
@@ -147,8 +147,8 @@ def _nested_predicates(when: When, names: NameForm) -> Iterator[Predicate]:
     if when.all_ is not None:
         yield _all_hold([compile_when(inner, names) for inner in when.all_])
     if when.not_ is not None:
-        inverted = compile_when(when.not_, names)
-        yield lambda classified: None if (answer := inverted(classified)) is None else not answer
+        holds = compile_when(when.not_, names)
+        yield lambda classified: None if (answer := holds(classified)) is None else not answer
 
 
 def _as_tuple(value: T | tuple[T, ...]) -> tuple[T, ...]:
@@ -245,11 +245,11 @@ def _derives(patterns: Sequence[str]) -> Callable[[Types], bool]:
     return cache(lambda types: any(map(match, types)))
 
 
-def _of_types(holds: Callable[[Types], bool]) -> Predicate:
+def _types_predicate(holds: Callable[[Types], bool]) -> Predicate:
     return lambda classified: holds(types) if (types := classified.parameter.owner.types) else None
 
 
-def _within(derives: Callable[[Types], bool]) -> Predicate:
+def _within_predicate(derives: Callable[[Types], bool]) -> Predicate:
     """Ask the owner and its ancestors, but not the root, which is the model itself."""
     inside = _from_the_root(
         lambda outside, owner: outside or (owner.parent is not None and derives(owner.types)), start=False
@@ -258,12 +258,12 @@ def _within(derives: Callable[[Types], bool]) -> Predicate:
 
 
 def _has_any_declaration(classified: Classified) -> bool:
-    """Whether any declaration was read; a source without modules has none, and that is an answer."""
+    """Whether any declaration was read; without modules the answer is False, not unknown."""
     return classified.parameter.declared_no_decay is not None
 
 
-def _declared(forms: frozenset[DeclaredForm], names: NameForm) -> Predicate:
-    """Look a name up in what the root declares, or any module above the parameter (`submodules`)."""
+def _declared_predicate(forms: frozenset[DeclaredForm], names: NameForm) -> Predicate:
+    """Make the predicate that looks a name up in the declarations of the root; `submodules`: of all modules above."""
     no_owners: tuple[Owner, ...] = ()
     everywhere, raw = "submodules" in forms, names == "raw"
     declaring = _from_the_root(
@@ -294,11 +294,11 @@ def _from_the_root(step: Callable[[T, Owner], T], *, start: T) -> Callable[[Owne
     def result(owner: Owner) -> T:
         if owner in results:
             return results[owner]
-        fresh = [owner]
-        while (parent := fresh[-1].parent) is not None and parent not in results:
-            fresh.append(parent)
+        unvisited = [owner]
+        while (parent := unvisited[-1].parent) is not None and parent not in results:
+            unvisited.append(parent)
         value = start if parent is None else results[parent]
-        for module in reversed(fresh):
+        for module in reversed(unvisited):
             value = results[module] = step(value, module)
         return value
 
@@ -306,7 +306,7 @@ def _from_the_root(step: Callable[[T, Owner], T], *, start: T) -> Callable[[Owne
 
 
 def _declares(owner: Owner, name: str, forms: frozenset[DeclaredForm]) -> bool:
-    """Whether a module declares a parameter, whose name counts from that module."""
+    """Whether a module declares a parameter. The names in a declaration are relative to its module."""
     declaration = owner.declaration
     if declaration is None:
         return False

@@ -23,7 +23,7 @@ FROZEN = "frozen"
 
 
 class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """What the ruleset says of one parameter.
+    """The decision of a ruleset on one parameter.
 
     Attributes:
         rule: name of the rule that decided; `default` where none matched, `frozen` where the ruleset skips frozen

@@ -65,7 +65,7 @@ class LayerDecay(Struct, frozen=True, kw_only=True):
 
     Attributes:
         rate: the factor from one layer to the one below it.
-        layers: the first that matches gives a parameter its number; None: the layers that the model itself groups.
+        layers: the first that matches gives a parameter its number; None: the model groups its layers itself.
         default: the number where none matches; None: the learning rate is not changed.
         when: it must hold for at least one parameter; if not, all learning rates stay as they are.
     """

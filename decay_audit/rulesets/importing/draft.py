@@ -15,8 +15,8 @@ class Pattern(Struct, frozen=True, kw_only=True):
     """Parameters, and how much they decay.
 
     Attributes:
-        weight_decay: their coefficient; or
-        times: the multiple of the base, where the codebase says that.
+        weight_decay: their coefficient; not used if `times` is given.
+        times: the multiple of the base, if the codebase gives a multiple.
     """
 
     name: str

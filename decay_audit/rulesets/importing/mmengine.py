@@ -30,7 +30,7 @@ Keys = Mapping[str, Mapping[str, Any]]
 
 
 def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
-    """`paramwise_cfg`: custom keys, the longest first, then norms, biases, depthwise convolutions and vectors."""
+    """Translate `paramwise_cfg`: custom keys, longest first, then norms, biases, depthwise convolutions and vectors."""
     wrapper = mapping_with(
         config, "paramwise_cfg", example="optim_wrapper = dict(optimizer=..., paramwise_cfg=dict(...))"
     )
@@ -60,7 +60,7 @@ def name_patterns(key: str) -> list[str]:
 
 
 def _base(config: Any, wrapper: Mapping[str, Any]) -> float | None:  # noqa: ANN401
-    """The optimizer's coefficient: beside `paramwise_cfg`, in the optimizer beside it, or anywhere."""
+    """Find the optimizer's coefficient: beside `paramwise_cfg`, in the optimizer beside it, or anywhere."""
     optimizer = wrapper.get("optimizer")
     places = [wrapper, optimizer if isinstance(optimizer, dict) else {}, *mappings(config)]
     value = next((place["weight_decay"] for place in places if "weight_decay" in place), None)

@@ -13,7 +13,7 @@ DELETE = "_delete_"
 
 
 def read_inheriting(path: Path) -> Any:  # noqa: ANN401 - any plain value
-    """Read a configuration and the files that it inherits from; `_base_` keeps those that are not there.
+    """Read a configuration and the files that it inherits from; `_base_` keeps the names of files that do not exist.
 
     Raises:
         RulesError: a file cannot be read, or inherits from itself.
@@ -21,12 +21,12 @@ def read_inheriting(path: Path) -> Any:  # noqa: ANN401 - any plain value
     return _inherited(path, ())
 
 
-def _inherited(path: Path, heirs: tuple[Path, ...]) -> Any:  # noqa: ANN401
+def _inherited(path: Path, inheriting: tuple[Path, ...]) -> Any:  # noqa: ANN401
     values = read(path)
     own = _keys(values)
     if BASE not in own:
         return values
-    if path.resolve() in heirs:
+    if path.resolve() in inheriting:
         raise RulesError(f"{path.name} inherits from itself by way of `{BASE}`")
     inherited: dict[str, Any] = {}
     missing: list[str] = []
@@ -35,25 +35,25 @@ def _inherited(path: Path, heirs: tuple[Path, ...]) -> Any:  # noqa: ANN401
         if not base.is_file():
             missing.append(name)
             continue
-        keys = _keys(_inherited(base, (*heirs, path.resolve())))
+        keys = _keys(_inherited(base, (*inheriting, path.resolve())))
         missing += keys.pop(BASE, [])
-        inherited = _over(inherited, keys)
-    return [{**_over(inherited, own), BASE: missing}]
+        inherited = _override(inherited, keys)
+    return [{**_override(inherited, own), BASE: missing}]
 
 
 def _keys(values: Any) -> dict[str, Any]:  # noqa: ANN401
-    """A file's own keys: those of a mapping, or the names that Python assigns."""
+    """Collect a file's own keys: those of a mapping, or the names that Python assigns."""
     parts = values if isinstance(values, list) else [values]
     return {key: value for part in parts if isinstance(part, dict) for key, value in part.items()}
 
 
-def _over(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _override(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """Put a file's own keys over those of its base: mappings are merged, unless `_delete_=True` says to replace."""
     merged = dict(base)
     for key, value in own.items():
         if isinstance(value, dict):
             before = merged.get(key)
-            merged[key] = _over(before if isinstance(before, dict) and not value.get(DELETE) else {}, value)
+            merged[key] = _override(before if isinstance(before, dict) and not value.get(DELETE) else {}, value)
         else:
             merged[key] = value
     merged.pop(DELETE, None)

@@ -18,7 +18,7 @@ _NORMS = (
 
 
 def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
-    """`param_groups`: regular expressions, the first found in a name takes the parameter; none is left."""
+    """Translate `param_groups`: the first regular expression found in a name takes the parameter; one must match."""
     groups = _groups(config, "param_groups", "pattern", 'param_groups=[ParamGroupConfig(pattern=".*", ...)]')
     options = [group.get("optimizer_kwargs") or {} for group in groups]
     optimizers = [str(group.get("optimizer_name", "AdamW")) for group in groups]
@@ -26,7 +26,7 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         _coefficient(option, optimizer, group["pattern"])
         for option, optimizer, group in zip(options, optimizers, groups, strict=True)
     ]
-    conditions = _first_of([group["pattern"] for group in groups])
+    conditions = _exclusive_conditions([group["pattern"] for group in groups])
     one_optimizer = len(set(optimizers)) == 1
     return Draft(
         name=name,
@@ -49,7 +49,7 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
 
 
 def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
-    """`optimizer.param_groups`: regular expressions, the first found in a name takes the parameter."""
+    """Translate `optimizer.param_groups`: the first regular expression found in a name takes the parameter."""
     example = "optimizer: {param_groups: [{param_str_match: ...}]}"
     optimizer = mapping_with(config, "param_groups", "disable_grad", example=example)
     groups = _groups(config, "param_groups", "param_str_match", example) if "param_groups" in optimizer else []
@@ -66,7 +66,7 @@ def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
             [number(group.get("weight_decay", base), "`weight_decay` of a group") for group in groups],
         ),
         frozen="include",
-        lr_scale=_scales(_first_of(matches), [group.get("lr") for group in groups], optimizer.get("lr")),
+        lr_scale=_scales(_exclusive_conditions(matches), [group.get("lr") for group in groups], optimizer.get("lr")),
         notes=(
             *((f"disable_grad freezes what matches {', '.join(frozen)}: rules cannot say that.",) if frozen else ()),
             *(
@@ -79,7 +79,7 @@ def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
 
 
 def olmo_core(config: Any, name: str) -> Draft:  # noqa: ANN401
-    """`group_overrides`: globs over whole names, each with the options that replace the optimizer's own."""
+    """Translate `group_overrides`: globs over whole names, with options that replace the optimizer's own."""
     optimizer = mapping_with(
         config, "group_overrides", example='group_overrides: [{params: ["embeddings.weight"], opts: {...}}]'
     )
@@ -102,7 +102,7 @@ def olmo_core(config: Any, name: str) -> Draft:  # noqa: ANN401
 
 
 def basecls(config: Any, name: str) -> Draft:  # noqa: ANN401
-    """`weight_decay`: pairs of a coefficient and a pattern or classes, in order, and the coefficient of the rest."""
+    """Translate `weight_decay`: pairs of a coefficient and a pattern or classes, then the coefficient of the rest."""
     values = (mapping.get("weight_decay") for mapping in mappings(config))
     policy = next((value for value in values if isinstance(value, list) and value), None)
     if policy is None:
@@ -137,7 +137,7 @@ def _basecls_condition(pattern: Any) -> Condition:  # noqa: ANN401
 
 
 def _groups(config: Any, key: str, needed: str, example: str) -> list[dict[str, Any]]:  # noqa: ANN401
-    """The non-empty list of mappings under a key."""
+    """Find the non-empty list of mappings under a key."""
     for mapping in mappings(config):
         groups = mapping.get(key)
         if isinstance(groups, list) and groups and all(isinstance(group, dict) and needed in group for group in groups):
@@ -167,7 +167,7 @@ def _commonest(coefficients: Sequence[float]) -> float:
     return counts.most_common(1)[0][0] if counts else 0.0
 
 
-def _first_of(matches: Sequence[str]) -> list[Condition]:
+def _exclusive_conditions(matches: Sequence[str]) -> list[Condition]:
     """Make conditions that exclude the earlier patterns, because every matching `lr_scale` entry applies."""
     return [
         {"name_regex": match, "not": {"name_regex": list(matches[:index])}} if index else {"name_regex": match}
@@ -176,7 +176,7 @@ def _first_of(matches: Sequence[str]) -> list[Condition]:
 
 
 def _scales(conditions: Iterable[Condition], rates: Iterable[Any], base: Any) -> list[tuple[Condition, float]]:  # noqa: ANN401
-    """Learning rates as factors on the base, where both are numbers."""
+    """Express learning rates as factors on the base, where both are numbers."""
     if isinstance(base, bool) or not isinstance(base, int | float) or base == 0:
         return []
     return [

@@ -23,6 +23,7 @@ from decay_audit.rulesets.yaml.nodes import (
 CALLED = "__called__"
 """The key under which a call keeps the name of what is called; its arguments are the other keys."""
 ARGUMENTS = "__arguments__"
+"""The key under which a call keeps its positional arguments."""
 
 
 class Symbol(str):
@@ -35,7 +36,7 @@ def read(path: Path) -> Any:  # noqa: ANN401 - any plain value
     """Read a `.py`, `.json`, `.toml` or YAML file.
 
     Raises:
-        RulesError: it cannot be read, or is not of its form.
+        RulesError: it cannot be read, or its content is not in the format of its suffix.
     """
     try:
         text = files.read_text(path, MAX_CHARACTERS)
@@ -86,7 +87,7 @@ def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
         case ast.List() | ast.Tuple() | ast.Set():
             return [_value(item, known) for item in node.elts]
         case ast.Dict():
-            return _display(node, known)
+            return _dict_value(node, known)
         case ast.Call():
             return _call(node, known)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd()) | ast.BinOp():
@@ -95,7 +96,7 @@ def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
     return known.get(name, Symbol(name))
 
 
-def _display(node: ast.Dict, known: Mapping[str, Any]) -> dict[str, Any]:
+def _dict_value(node: ast.Dict, known: Mapping[str, Any]) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for key, item in zip(node.keys, node.values, strict=True):
         value = _value(item, known)
@@ -107,7 +108,7 @@ def _display(node: ast.Dict, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _call(node: ast.Call, known: Mapping[str, Any]) -> dict[str, Any]:
-    """`dict(a=1)` is a mapping, and so is any other call, which keeps what it called."""
+    """Make a mapping of a call's arguments; unless it calls `dict`, the key CALLED has the name of what it calls."""
     mapping: dict[str, Any] = {}
     for keyword in node.keywords:
         value = _value(keyword.value, known)
@@ -123,7 +124,7 @@ def _call(node: ast.Call, known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arithmetic(node: ast.UnaryOp | ast.BinOp, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """Coefficients are often written as `5e-4 * 1024 / 512`."""
+    """Compute arithmetic, because coefficients are often written as `5e-4 * 1024 / 512`."""
     try:
         return evaluate(node, lambda operand: _number(operand, known))
     except (ArithmeticError, ValueError):

@@ -16,7 +16,7 @@ Entry = Mapping[str, Any]
 
 
 def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
-    """`options.weight_decay` and `options.lr`: the values at the start of training, for globs and exact classes."""
+    """Translate `options.weight_decay` and `options.lr`: the values at the start, for globs and exact classes."""
     options = mapping_with(config, "options", example=_EXAMPLE)["options"]
     if not isinstance(options, dict) or not isinstance(options.get("weight_decay"), list):
         raise RulesError("the file's `options` have no list `weight_decay`", f"expected something like: {_EXAMPLE}")
@@ -39,7 +39,7 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
 
 
 def _split(entries: Sequence[Entry]) -> tuple[list[Entry], Entry | None]:
-    """The entries that name parameters, and the one for the rest."""
+    """Separate the entries that name parameters from the entry for the rest."""
     naming = [entry for entry in entries if "param_names" in entry or "module_cls_names" in entry]
     return naming, next((entry for entry in entries if entry not in naming), None)
 
@@ -51,7 +51,7 @@ def _condition(entry: Entry) -> Condition:
 
 
 def _start(entry: Entry, config: Any, option: str) -> float:  # noqa: ANN401
-    """The value at the start of the entry's schedule; `${a.b}` is looked up in the file."""
+    """Return the value at the start of the entry's schedule; `${a.b}` is looked up in the file."""
     value = _scheduled(entry.get("scheduler"))
     reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     for part in reference[1].split(".") if reference else ():
@@ -60,7 +60,7 @@ def _start(entry: Entry, config: Any, option: str) -> float:  # noqa: ANN401
 
 
 def _scheduled(scheduler: Any) -> Any:  # noqa: ANN401
-    """The first value of a schedule, which may be that of the first of several."""
+    """Return the first value of a schedule. If it is made of several schedules, the first of them begins."""
     if not isinstance(scheduler, dict):
         return None
     if isinstance(several := scheduler.get("schedulers"), list) and several:
@@ -69,7 +69,7 @@ def _scheduled(scheduler: Any) -> Any:  # noqa: ANN401
 
 
 def _rates(entries: Any, config: Any) -> list[tuple[Condition, float]] | None:  # noqa: ANN401
-    """Learning rates as factors on that of the rest; None where one of them is only known to the running code."""
+    """Express learning rates as factors on that of the rest; None if the file does not have all their values."""
     chosen, rest = _split(entries) if isinstance(entries, list) else ([], None)
     try:
         base = 0.0 if rest is None else _start(rest, config, "lr")

@@ -7,8 +7,8 @@ from typing import Any
 
 from decay_audit.rulesets.importing.draft import Condition, Draft
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+_PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+_QUOTED_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
 def text(draft: Draft) -> str:
@@ -55,11 +55,11 @@ def _route(when: Condition | None, use: str) -> str:
 
 
 def _flow(value: Any) -> str:  # noqa: ANN401 - any plain value
-    """A value in YAML's flow style; words that could be read as anything else are quoted as JSON quotes them."""
+    """Write a value in YAML's flow style. Words that YAML could read as other values are quoted as in JSON."""
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}: {_flow(inner)}' for key, inner in value.items())}}}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_flow, value))}]"
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
+    if isinstance(value, str) and _PLAIN_WORD.fullmatch(value) and value.lower() not in _QUOTED_WORDS:
         return value
     return json.dumps(value)

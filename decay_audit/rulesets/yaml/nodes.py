@@ -75,7 +75,7 @@ def parse(text: str) -> Node | None:
     """
     if len(text) > MAX_CHARACTERS:
         raise UnreadableYamlError(1, f"the file has {len(text):,} characters; a ruleset has at most {MAX_CHARACTERS:,}")
-    # libyaml's loader, ten times as fast, where PyYAML was built with it
+    # libyaml's loader is ten times as fast, but PyYAML may have been built without it
     loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
     try:
         _check_events(yaml.parse(text, Loader=loader))
@@ -95,7 +95,8 @@ def parse(text: str) -> Node | None:
 def _check_events(events: Iterable[yaml.Event]) -> None:
     """Refuse deep nesting, a second document and tags.
 
-    Composing recurses in C without a limit; and after it, a tag in the text cannot be told from an implied one.
+    They are refused before the text is composed: that recurses in C without a limit, and after it, a tag in the text
+    cannot be told from an implied one.
     """
     depth = documents = 0
     for event in events:
@@ -136,7 +137,7 @@ def _key(node: yaml.Node, depth: int, values: Iterator[int]) -> ScalarNode:
 
 
 def _resolve(text: str) -> bool | int | float | str | None:
-    """The core schema of YAML 1.2 (section 10.3.2 of its specification)."""
+    """Convert a plain scalar by the core schema of YAML 1.2 (section 10.3.2 of its specification)."""
     if text in ("", "~", "null", "Null", "NULL"):
         return None
     if text in ("true", "True", "TRUE"):

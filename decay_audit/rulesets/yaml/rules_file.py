@@ -1,4 +1,4 @@
-"""A rules file, with what it `extends`, becomes a RuleSet, or the list of all mistakes in it. Knows no model."""
+"""A rules file, with the ruleset that it `extends`, becomes a RuleSet or a list of all mistakes. Knows no model."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -196,7 +196,7 @@ def _base(name: str, line: int, text: RulesText, chain: tuple[RulesText, ...]) -
 
 
 def _repeated_names(root: MappingNode, base: RuleSet, text: RulesText) -> list[Mistake]:
-    """Find the rules that have the name of a rule in `base`, among the nodes: a rule with a mistake has no form."""
+    """Find the rules that have the name of a rule in `base`. Nodes are searched: a rule with a mistake has no form."""
     base_names = {rule.name for rule in base.rules}
     names = [item.get("name") for item in _items(root.get("rules")) if isinstance(item, MappingNode)]
     return [

@@ -28,14 +28,14 @@ def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN
         kind: a Struct, a tuple of Structs, a plain msgspec type, or a union of these.
         place: what to call the node in a message, e.g. "`when`".
     """
-    form, forms = _form_in(kind), _forms_in(kind)
+    form, item_form = _form_in(kind), _item_form_in(kind)
     match node:
         case MappingNode() if form is not None:
             return _mapping(node, form, place, report)
-        case ListNode() if forms is not None:
-            values = [read(item, forms, f"an entry of {place}", report) for item in node.items]
+        case ListNode() if item_form is not None:
+            values = [read(item, item_form, f"an entry of {place}", report) for item in node.items]
             return tuple(value for value in values if value is not None)
-        case ListNode() if forms is None and form is None:
+        case ListNode() if item_form is None and form is None:
             return _list(node, kind, place, report)
         case _:
             return _plain(node, kind, place, report)
@@ -87,7 +87,7 @@ def _check_keys(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str
 
 
 def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
-    """Write the message, with the nearest accepted key. A letter may only look like one of ASCII: it is named."""
+    """Write the message, with the nearest accepted key. The first letter outside ASCII is named."""
     if key == "<<":
         return f"`<<` in {place}: merge keys are not in YAML 1.2; write the keys out"
     foreign = next((letter for letter in key if not letter.isascii()), "")
@@ -176,7 +176,7 @@ def _item_kind(kind: Any) -> Any:  # noqa: ANN401
     return next((get_args(arm)[0] for arm in _arms(kind) if get_origin(arm) is tuple), None)
 
 
-def _forms_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
+def _item_form_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
     item = _item_kind(kind)
     return None if item is None else _form_in(item)
 

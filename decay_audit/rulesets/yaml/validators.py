@@ -1,4 +1,4 @@
-"""What types cannot say of a rules file: regular expressions compile, names are unique, one amount for each rule."""
+"""Checks that types cannot express: regular expressions compile, names are unique, one amount for each rule."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ RESERVED_NAMES = ("default", "frozen", "error")
 
 
 def violations(node: MappingNode, form: type[Struct]) -> Iterator[Violation]:
-    """Yield line and text of everything that is wrong with a mapping that will be read as `form`."""
+    """Yield the line and the text of each mistake in a mapping that will be read as `form`."""
     for check in _CHECKS.get(form, ()):
         yield from check(node)
 
