@@ -1,11 +1,17 @@
 """A plan becomes Python code, which is executed with the imports of the target's code and compared with the plan."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from decay_audit.api.loading import LoadedTarget, import_context
 from decay_audit.api.options import CodeOptions
+from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import CodeStyle
 from decay_audit.rulesets.plan import Plan
+
+_NO_TRACE_IN_LIBRARY = (
+    "roles here come from a traced forward pass, and decay_audit.param_groups does not trace: "
+    "use --style rule, --style names or --no-trace"
+)
 
 
 def code(
@@ -47,8 +53,10 @@ def code(
                 emit.verify(text, target_plan, None if target.built is None else target.built.model)
         return text
 
-    if options.style != "rule":
-        return write(options.style, known_classes=True)
+    if options.style == "library":
+        return _write_library_call(write, loaded)
+    if options.style == "names":
+        return write("names", known_classes=True)
     for known_classes in (True, False):
         try:
             return write("rule", known_classes=known_classes)
@@ -56,3 +64,15 @@ def code(
             if others and not known_classes:
                 raise
     return write("names", known_classes=True)
+
+
+def _write_library_call(write: Callable[..., str], loaded: LoadedTarget) -> str:
+    """Write the call of `param_groups`; where only a trace knows roles, its groups differ, and the error says so."""
+    from decay_audit import emit
+
+    try:
+        return write("library", known_classes=True)
+    except emit.DifferentGroupsError as error:
+        if all(parameter.uses is None for parameter in loaded.inventory.parameters):
+            raise
+        raise DecayAuditError(error.message, _NO_TRACE_IN_LIBRARY) from error

@@ -134,7 +134,17 @@ def _report(record: Record, audited: "AuditGroup", target: str, request: Request
     codes = selected_codes.select_codes(request.select, request.ignore)
     shown = check_training(facts.training_facts(record, audited, contents.names), report.plan)
     kept = [finding for finding in report.findings if not _before_schedule(finding, optimizers)]
-    return replace(report, findings=(*kept, *(finding for finding in shown if finding.code in codes)))
+    findings = (*kept, *(finding for finding in shown if finding.code in codes))
+    return replace(report, findings=tuple(map(_with_fix_for_a_run, findings)))
+
+
+def _with_fix_for_a_run(finding: Finding) -> Finding:
+    """Replace the fixes that need a target or an option that `run` does not have."""
+    if finding.code == "DA304":
+        return replace(finding, fix="add a rule by name to a ruleset of yours, and name it: --rules FILE")
+    if finding.code.startswith("DA7") and finding.fix.startswith("decay-audit lock "):
+        return replace(finding, fix="decay-audit lock TARGET --update, with the target that the lock names")
+    return finding
 
 
 def _before_schedule(finding: Finding, optimizers: Sequence[Optimizer]) -> bool:

@@ -43,7 +43,8 @@ def notes(report: Report) -> tuple[str, ...]:
 
 def parameter_names(finding: Finding, limit: int) -> str:
     """Name the parameters of a finding, folded; the first `limit` patterns, and how many more there are."""
-    return first_few([escape_control(pattern) for pattern in fold_names(finding.parameters)], limit)
+    patterns = fold_names(finding.parameters, shorten=limit < len(finding.parameters))
+    return first_few([*map(escape_control, patterns)], limit)
 
 
 def location(finding: Finding, report: Report) -> str:

@@ -16,6 +16,10 @@ DEEPEST = 64
 SCREEN = 40
 """Rows that fit on a screen; where there are more, stages of different sizes share a row."""
 
+LONGEST_LIST = 12
+"""The most alternatives in braces that a screen shows in full."""
+
+_BRACES = re.compile(r"\{([^{}]*)\}")
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
 _OWN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")
@@ -61,6 +65,11 @@ class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
         if self.count == 1:
             return ".".join(self.parts)
         return ".".join(join_alternatives(part.split(",")) for part in self.parts)
+
+    @property
+    def short_pattern(self) -> str:
+        """The pattern for a screen; the middle of a long list of alternatives is left out."""
+        return shorten_pattern(self.pattern) if self.count > 1 else self.pattern
 
     @property
     def shape(self) -> tuple[str, ...]:
@@ -109,9 +118,30 @@ def unfolded_rows(entries: Iterable[ParameterEntry]) -> tuple[FoldedRow, ...]:
     )
 
 
-def fold_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Fold bare names to patterns, in the order of their first name."""
-    return tuple(row.pattern for row in fold([ParameterEntry(name=name) for name in names]))
+def shorten_pattern(pattern: str) -> str:
+    """Leave out the middle of a long list of alternatives, for a screen: `p{1-6,8-13,15-20,...,295-299}`.
+
+    >>> shorten_pattern("blocks.{" + ",".join(map(str, range(0, 60, 2))) + "}.weight"), shorten_pattern("{q,k,v}.bias")
+    ('blocks.{0,2,4,6,8,10,...,58}.weight', '{q,k,v}.bias')
+    """
+    return _BRACES.sub(_shorten_list, pattern)
+
+
+def _shorten_list(braces: re.Match[str]) -> str:
+    alternatives = braces[1].split(",")
+    if len(alternatives) <= LONGEST_LIST:
+        return braces[0]
+    return f"{{{','.join([*alternatives[: LONGEST_LIST // 2], '...', alternatives[-1]])}}}"
+
+
+def fold_names(names: Iterable[str], *, shorten: bool = False) -> tuple[str, ...]:
+    """Fold bare names to patterns, in the order of their first name.
+
+    Args:
+        shorten: leave out the middle of long lists of alternatives, for a screen.
+    """
+    rows = fold([ParameterEntry(name=name) for name in names])
+    return tuple(row.short_pattern if shorten else row.pattern for row in rows)
 
 
 def _fold_counters(

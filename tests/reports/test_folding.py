@@ -209,3 +209,10 @@ def test_names_deeper_than_any_module_are_left_alone_and_do_not_cost_their_depth
     deep = [f"{'0.' * 100_000}{leaf}" for leaf in ("w", "v")]
     blocks = [f"{block}.0.w" for block in range(2000)]
     assert fold_names([*deep, *blocks]) == (*deep, "{0-1999}.0.w")
+
+
+def test_a_screen_leaves_out_the_middle_of_a_long_list_and_nothing_of_a_short_one() -> None:
+    names = [f"p{number}" for number in range(300) if number % 7]
+    assert fold_names(names, shorten=True) == ("p{1-6,8-13,15-20,22-27,29-34,36-41,...,295-299}",)
+    assert fold_names(names)[0].count(",") == 42
+    assert fold_names([f"p.{number}" for number in range(300)], shorten=True) == ("p.{0-299}",)

@@ -264,3 +264,21 @@ def test_the_users_own_sitecustomize_runs_too_and_may_fail(folder: Path) -> None
     )
     assert made.stdout.startswith(f"DA101 error   {DECAYED}"), made.stderr
     assert (folder / "ran").exists()
+
+
+def test_fixes_name_no_option_that_run_does_not_have(folder: Path) -> None:
+    (folder / "model.py").write_text("import torch\nmodel = torch.nn.Linear(3, 3)\n")
+    command = [sys.executable, "-m", "decay_audit", "lock", "model.py", "-o", "a.lock"]
+    subprocess.run(command, cwd=folder, env=clean_environment(), check=True, capture_output=True)
+    script = (
+        "import torch\n"
+        "model = torch.nn.ParameterList([torch.nn.Parameter(torch.ones(3, 3))])\n"
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)\n"
+        "model[0].sum().backward()\n"
+        "optimizer.step()\n"
+    )
+    made = run(folder, script, before=("--lock", "a.lock"))
+    fixes = [line.strip() for line in made.stdout.splitlines() if line.strip().startswith("fix: ")]
+    assert "fix: add a rule by name to a ruleset of yours, and name it: --rules FILE" in fixes, made.stderr
+    assert "fix: decay-audit lock TARGET --update, with the target that the lock names" in fixes
+    assert not any("--trace" in fix or "''" in fix for fix in fixes)

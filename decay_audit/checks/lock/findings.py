@@ -61,7 +61,7 @@ def _same_decision(changes: Sequence[Change], lock: Lock, file: str, command: st
 
 
 def _added(changes: Changes, now: Entries, file: str, command: str) -> Iterator[Finding]:
-    for names in _alike(changes.added, lambda name: now[name].decision):
+    for names in _alike(changes.added, lambda name: (now[name].decision, now[name].rule)):
         decision, rule = _decision(now[names[0]]), _rule(now[names[0]])
         counted = _count_roles([now[name] for name in names])
         yield finding(

@@ -9,7 +9,7 @@ from decay_audit.cli.command import takes
 
 
 def config(*, output: Annotated[OutputOptions, takes(names=("output",))]) -> None:
-    """Print the JSON Schema of the table [tool.decay-audit] in pyproject.toml, for editors.
+    """Print the JSON Schema of the settings in pyproject.toml, for editors.
 
     `check --show-settings` shows the settings of this project.
     """

@@ -118,5 +118,5 @@ def _message(result: LockResult, *, check: bool) -> str:
     if not result.stale:
         return f"{result.path} is up to date: {parameters}"
     if check:
-        return f"{result.path} is out of date; `decay-audit lock --update` rewrites it"
+        return f"{result.path} is out of date; the same command with --update in place of --check rewrites it"
     return f"wrote {result.path}: {parameters}"

@@ -44,7 +44,7 @@ def _compared(conformance: Conformance, options: Options) -> Iterator[str]:
             if (difference.theirs, difference.ours) == (theirs, ours)
         ]
         head = f"  {_treatment(theirs)} there, {_treatment(ours)} here: "
-        patterns = [escape_control(pattern) for pattern in fold_names(names)]
+        patterns = [escape_control(pattern) for pattern in fold_names(names, shorten=True)]
         yield from layout.paragraph(head, first_few(patterns, SHOWN), options.width)
 
 

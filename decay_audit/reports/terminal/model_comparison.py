@@ -101,8 +101,10 @@ def _observed(entry: Entry) -> str:
 
 
 def _names(members: Sequence[Change], options: Options) -> Iterator[str]:
-    patterns = [escape_control(pattern) for pattern in fold_names(change.name for change in members)]
-    old = [escape_control(pattern) for pattern in fold_names(change.old_name for change in members if change.renamed)]
+    renamed = [change.old_name for change in members if change.renamed]
+    new = fold_names((change.name for change in members), shorten=not options.full)
+    patterns = [*map(escape_control, new)]
+    old = [*map(escape_control, fold_names(renamed, shorten=not options.full))]
     limit = len(patterns) if options.full else SHOWN
     text = f"{first_few(old, limit)} -> {first_few(patterns, limit)}" if old else first_few(patterns, limit)
     yield from layout.paragraph("    ", text, options.width)
@@ -115,7 +117,7 @@ def _one_sided(what: str, names: Sequence[str], side: Side, options: Options) ->
     for decision, members in groups.items():
         counted = _counted([side.entries[name] for name in members])
         yield f"  {paint(counted, 'title', color=options.color)} {what}: {escape_control(decision)}"
-        patterns = [escape_control(pattern) for pattern in fold_names(members)]
+        patterns = [escape_control(pattern) for pattern in fold_names(members, shorten=not options.full)]
         shown = first_few(patterns, len(patterns) if options.full else SHOWN)
         yield from layout.paragraph("    ", shown, options.width)
         yield ""

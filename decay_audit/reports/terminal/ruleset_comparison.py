@@ -65,7 +65,7 @@ def _difference(group: Sequence[RulesetDifference], names: Sequence[str], option
         style: Style = "decay" if decision.weight_decay else "dim"
         painted = paint(f"{treatment:<{treatment_width}}", style, color=options.color)
         yield f"    {escape_control(name):<{name_width}}  {painted}  {escape_control(rule)}"
-    patterns = [escape_control(pattern) for pattern in fold_names(parameters)]
+    patterns = [escape_control(pattern) for pattern in fold_names(parameters, shorten=not options.full)]
     yield from layout.paragraph("    ", first_few(patterns, len(patterns) if options.full else SHOWN), options.width)
     yield ""
 

@@ -134,7 +134,7 @@ def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:
             for mismatch in match.mismatches
             if (mismatch.expected, mismatch.found) == (expected, found)
         ]
-        patterns = [escape_control(pattern) for pattern in fold_names(alike)]
+        patterns = [escape_control(pattern) for pattern in fold_names(alike, shorten=True)]
         head = f"    {_coefficient(expected)} by the preset, {_coefficient(found)} here: "
         yield from layout.paragraph(head, first_few(patterns, SHOWN), options.width)
 

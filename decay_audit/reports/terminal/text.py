@@ -61,7 +61,7 @@ def _cells(row: FoldedRow) -> Sequence[PaintedText]:
     layer, decay, *others = row.cells
     role = ", ".join(row.roles)
     return (
-        (escape_control(row.pattern), ""),
+        (escape_control(row.short_pattern), ""),
         (f"x{row.count}" if row.count > 1 else "", "dim"),
         (shape_text(row), ""),
         (layer, "dim"),
