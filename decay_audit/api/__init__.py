@@ -5,7 +5,7 @@
     loading      a Request -> LoadedTarget: the inventory, the built model, and the optimizers that were made for it
     making       an expression -> optimizers, and the model, read after they were made; used by `loading`
     observing    a LoadedTarget, a Request -> what the live and saved optimizers do
-    locking/     a Report -> a lock and its text; a lock, a target or a git revision, and another -> what differs
+    locking/     a Report -> a lock and its text; two locks, targets or git revisions -> what differs
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report
     running      a training script under the recorder -> a Report for each model that it trains
     functions    what Python users call: audit, assert_decay, param_groups, plan, ...

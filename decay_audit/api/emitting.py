@@ -23,7 +23,7 @@ def code(
 ) -> str:
     """Write the param groups of a plan as Python, execute the code, and compare its groups with the plan.
 
-    Where conditions on classes do not give the groups of the plan (a scripted module has its class no more), conditions
+    Where conditions on classes do not give the groups of the plan (a scripted module has lost its class), conditions
     on names are tried, and then lists of names.
 
     Args:

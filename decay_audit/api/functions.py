@@ -79,8 +79,8 @@ def audit(
     """Compare a live model and its optimizer with a ruleset.
 
     Args:
-        optimizer: one, a list, tuple or dict of them, or an object that has them, such as a Trainer; None: there is
-            nothing to compare.
+        optimizer: an optimizer; a list, tuple or dict of optimizers; or an object that has them, such as a Trainer;
+            None: nothing is compared.
         weight_decay: the base coefficient; by default the one that the optimizer uses.
         measure: whether to run step() on a copy of the optimizer and compare the result with the param groups; None:
             only if its class is not known.
@@ -102,7 +102,7 @@ def assert_decay(
     ignore: Iterable[str] = (),
     fail_on: Severity = "error",
 ) -> Report:
-    """Audit, and fail with the findings in the message if any is as bad as `fail_on`.
+    """Audit, and fail if a finding is at least as severe as `fail_on`. The message has the findings.
 
     Args:
         ignore: prefixes of codes that do not count, such as `DA3`.

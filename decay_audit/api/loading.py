@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
-    """What a target holds.
+    """A target that was read.
 
     Attributes:
         built: the model that was built for it; None for a checkpoint and a live model.
@@ -98,7 +98,7 @@ def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded
 
 
 def _inventory_with_uses(built: "BuiltModel", request: Request) -> Inventory:
-    """Add the uses of parameters: of all on request, else of those whose role is not certain without."""
+    """Trace how parameters are used: all of them if `trace` is given, else only those whose role is uncertain."""
     if request.no_trace:
         return built.inventory
     from decay_audit.sources import module, trace
@@ -127,9 +127,9 @@ def _trace_uncertain(built: "BuiltModel", request: Request) -> Inventory:
     if not changed:
         return traced.inventory
     inputs = f" with {traced.inputs}" if traced.inputs else ""
-    early = f"; {traced.failure}" if traced.failure else ""
+    failure = f"; {traced.failure}" if traced.failure else ""
     roles_text = f"roles of {count_noun(changed, 'parameter')} come from a traced forward pass"
-    note = f"{roles_text}{inputs}{early}; --no-trace turns this off"
+    note = f"{roles_text}{inputs}{failure}; --no-trace turns this off"
     return replace(traced.inventory, notes=(*traced.inventory.notes, note))
 
 
@@ -150,7 +150,7 @@ def import_context(loaded: LoadedTarget) -> AbstractContextManager[None]:
 
 
 def file_of(target: str) -> str:
-    """Give the path of a target's file relative to the current folder, as a code host shows it; "" outside of it."""
+    """Give the path of a target's file relative to the current folder, as a code host shows it; "" if it is outside."""
     spec = targets.parse(target)
     if isinstance(spec, targets.ModuleTarget) or spec.path.is_dir():
         return ""

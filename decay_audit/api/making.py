@@ -1,4 +1,4 @@
-"""An expression makes the optimizer; then the model is read, as it may have been frozen, extended or replaced."""
+"""An expression makes the optimizer; then the model is read, which the expression may have changed or replaced."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ def make_optimizers(expression: str, build: Build, device: Device, progress: Cal
     Args:
         expression: what makes the optimizer.
         build: builds the model afresh on a device.
-        device: the one to build on; `auto` may be the CPU in the end.
+        device: the device to build on; with `auto`, the model may be built again on the CPU.
         progress: called with a message when a step begins.
 
     Raises:

@@ -68,24 +68,24 @@ def _migrate(request: Request, path: Path, output: Path) -> tuple[str, ...]:
         lines += [f"{place}: moved with the groups" for place, _ in migration.find_scheduler_states(content)]
         scheduler = path.with_name("scheduler.pt")
         if path.name == "optimizer.pt" and scheduler.is_file():
-            beside = _beside(output, scheduler)
-            outputs[beside] = migration.rewrite_schedulers(_load_content(scheduler), sources, counts)
-            lines.append(f"{scheduler.name}: moved with the groups, written to {beside.name}")
+            scheduler_output = _scheduler_output(output, scheduler)
+            outputs[scheduler_output] = migration.rewrite_schedulers(_load_content(scheduler), sources, counts)
+            lines.append(f"{scheduler.name}: moved with the groups, written to {scheduler_output.name}")
     request.progress(f"writing {output.name}")
-    for file, moved in outputs.items():
+    for file, file_content in outputs.items():
         with files.atomic_write(file) as temporary:
-            torch.save(moved, temporary)
+            torch.save(file_content, temporary)
     return tuple(lines)
 
 
-def _beside(output: Path, scheduler: Path) -> Path:
-    """Name the file for the scheduler of transformers' Trainer, which has a file of its own."""
-    beside = output.with_name(scheduler.name)
-    if beside.exists():
+def _scheduler_output(output: Path, scheduler: Path) -> Path:
+    """Return the path to write the scheduler to: transformers' Trainer saves it in a file of its own."""
+    scheduler_output = output.with_name(scheduler.name)
+    if scheduler_output.exists():
         raise DecayAuditError(
-            f"{beside} exists, and the scheduler has to be written there, too", "--output FOLDER/optimizer.pt"
+            f"{scheduler_output} exists, and the scheduler has to be written there, too", "--output FOLDER/optimizer.pt"
         )
-    return beside
+    return scheduler_output
 
 
 def _summary(before: Optimizer, state: Mapping[str, Any]) -> str:

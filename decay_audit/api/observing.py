@@ -1,4 +1,4 @@
-"""What optimizers do: live ones (from an expression, or in memory), saved ones (from a checkpoint), a measured step."""
+"""Observe what optimizers do: live ones (made or in memory), saved ones (from a checkpoint), and measured steps."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from decay_audit.optimizers.watch_construction import ConstructionLog
 
 CPU_ELEMENTS = 2_000_000_000
-"""Elements up to which a model is built on the CPU only because a step needs its values."""
+"""The largest model, in elements, that is built on the CPU because a step needs its values."""
 
 
 class ObservedOptimizers(Struct, frozen=True, kw_only=True):
@@ -46,12 +46,12 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
         DecayAuditError: the expression cannot be evaluated or makes no optimizer, or there is no model for it.
     """
     if request.live is not None:
-        return _in_memory(request.live, loaded.inventory, measure=request.measure)
+        return _observe_in_memory(request.live, loaded.inventory, measure=request.measure)
     checkpoint = _checkpoint_inventory(loaded, request)
     if request.optimizer is None and request.measure:
         raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
-    live = _from_expression(loaded, request) if request.optimizer else ObservedOptimizers()
-    saved = _with_names((checkpoint or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
+    live = _observe_made(loaded, request) if request.optimizer else ObservedOptimizers()
+    saved = _name_saved_positions((checkpoint or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
     saved_observations = tuple(observation for optimizer in saved for observation in observe_groups(optimizer))
     return ObservedOptimizers(
         optimizers=(*live.optimizers, *saved),
@@ -60,7 +60,7 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     )
 
 
-def _in_memory(live: LiveModel, inventory: Inventory, *, measure: bool | None) -> ObservedOptimizers:
+def _observe_in_memory(live: LiveModel, inventory: Inventory, *, measure: bool | None) -> ObservedOptimizers:
     if live.optimizer is None:
         return ObservedOptimizers()
     from decay_audit.optimizers import find
@@ -68,14 +68,15 @@ def _in_memory(live: LiveModel, inventory: Inventory, *, measure: bool | None) -
     return observe_live(live.model, inventory, find.find(live.optimizer), measure=measure)
 
 
-def _with_names(
+def _name_saved_positions(
     saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory: Inventory
 ) -> tuple[Optimizer, ...]:
     """Name the positions of a saved optimizer after the live optimizer that would load it, where shapes allow it."""
     shapes = {parameter.name: parameter.shape for parameter in inventory.parameters}
-    loads = {id(saved_optimizer): live_optimizer for live_optimizer, saved_optimizer in pair_optimizers(live, saved)}
+    pairs = pair_optimizers(live, saved)
+    live_by_saved = {id(saved_optimizer): live_optimizer for live_optimizer, saved_optimizer in pairs}
     return tuple(
-        name_positions(optimizer, loads[id(optimizer)], shapes) if id(optimizer) in loads else optimizer
+        name_positions(optimizer, live_by_saved[id(optimizer)], shapes) if id(optimizer) in live_by_saved else optimizer
         for optimizer in saved
     )
 
@@ -100,7 +101,7 @@ def _checkpoint_inventory(loaded: LoadedTarget, request: Request) -> Inventory |
     return replace(fitted, optimizers=(replace(first, notes=(*first.notes, *fitted.notes)), *others))
 
 
-def _from_expression(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
+def _observe_made(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     if loaded.built is None or loaded.made is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
     request.progress("measuring steps of the optimizer" if request.measure else "reading the optimizer")
@@ -119,7 +120,7 @@ def _from_expression(loaded: LoadedTarget, request: Request) -> ObservedOptimize
         return observed
     request.progress("building on the CPU: a step needs the values of tensors")
     request = replace(request, device="cpu", trace=None)
-    return _from_expression(load(request), request)
+    return _observe_made(load(request), request)
 
 
 def _needs_values(observed: ObservedOptimizers, inventory: Inventory) -> bool:
@@ -147,7 +148,7 @@ def observe_live(
         others: other models whose parameters are in the inventory.
 
     Raises:
-        OptimizerError: one cannot be read.
+        OptimizerError: an optimizer cannot be read.
     """
     from decay_audit.optimizers import foreign, live
     from decay_audit.optimizers.measure import measure as measure_steps

@@ -21,7 +21,7 @@ ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
 
 
 class Option(Struct, frozen=True):
-    """What an option has besides a name, a type and a default.
+    """The help and the settings of an option. Its name, type and default are those of a field.
 
     Attributes:
         metavar: the placeholder for the value on a help screen; by default the accepted words.

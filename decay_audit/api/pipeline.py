@@ -30,7 +30,7 @@ def run(request: Request, loaded: LoadedTarget | None = None) -> Report:
         DecayAuditError: the model or the optimizer cannot be read, made or stepped; the ruleset cannot be loaded or has
             no answer for a parameter; a lock cannot be read; or a code to select or ignore does not exist.
     """
-    selected_codes.select_codes(request.select, request.ignore)  # a code that does not exist is said at once
+    selected_codes.select_codes(request.select, request.ignore)  # refuses unknown codes before anything is read
     loaded = loaded or load(request)
     return report_on(loaded, observe(loaded, request), request)
 
@@ -104,7 +104,7 @@ def _coefficient_in_use(
 
 
 def raise_on_findings(report: Report, fail_on: Severity) -> None:
-    """Fail if any finding is as bad as `fail_on`.
+    """Fail if a finding is at least as severe as `fail_on`.
 
     Raises:
         DecayAssertionError: there are such findings; its message is the verdict and the findings.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_QUOTE = 200
-_WITHOUT_A_STEP = "the script ended without a step; this is what it had made"
+_ENDED_WITHOUT_STEP = "the script ended without a step; this is what it had made"
 
 
 class ScriptRun(Struct, frozen=True, kw_only=True):
@@ -39,7 +39,7 @@ class ScriptRun(Struct, frozen=True, kw_only=True):
 
     Attributes:
         words: a script and its arguments, a module and its arguments, or a command.
-        watch: train on, and say each change of the groups.
+        watch: train on, and print each change of the groups.
         scratch: run in a copy of the folder.
         until: `made`, `first-step`, a number of steps, or `end`.
     """
@@ -75,7 +75,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         KeyboardInterrupt: the user interrupted it.
     """
     command = launch.command_for(script.words, as_module=script.as_module)
-    with tempfile.TemporaryDirectory(prefix="decay-audit-") as name, _place(script) as place:
+    with tempfile.TemporaryDirectory(prefix="decay-audit-") as name, _run_folder(script) as place:
         folder = Path(name)
         before = written_files.state_of(place)
         ended = launch.run(
@@ -87,11 +87,11 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
                 timeout=script.timeout,
             )
         )
-        reached = read_records.read(folder)
+        processes = read_records.read(folder)
         written = "" if script.scratch else written_files.written(before, written_files.state_of(place))
-    records = [record for record in reached.records if record.optimizers]
+    records = [record for record in processes.records if record.optimizers]
     if not records:
-        raise _nothing_made(script, command, ended, reached)
+        raise _no_optimizer_error(script, command, ended, processes)
     distinct = [*_distinct(records)]
     reports = [made for record in distinct for made in reports_of(record, request, several=len(distinct) > 1)]
     return ScriptResult(
@@ -107,8 +107,8 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
 
 
 @contextmanager
-def _place(script: ScriptRun) -> Iterator[Path]:
-    """The folder to run in: the script's, or a copy of it that is removed afterwards."""
+def _run_folder(script: ScriptRun) -> Iterator[Path]:
+    """Yield the folder to run in: the script's, or a copy of it that is removed afterwards."""
     if not script.scratch:
         yield script.folder
         return
@@ -132,9 +132,9 @@ def _report(record: Record, audited: "AuditGroup", target: str, request: Request
     observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
     report = report_on(LoadedTarget(inventory=contents.inventory), observed, replace(request, target=""))
     codes = selected_codes.select_codes(request.select, request.ignore)
-    shown = check_training(facts.training_facts(record, audited, contents.names), report.plan)
+    training_findings = check_training(facts.training_facts(record, audited, contents.names), report.plan)
     kept = [finding for finding in report.findings if not _before_schedule(finding, optimizers)]
-    findings = (*kept, *(finding for finding in shown if finding.code in codes))
+    findings = (*kept, *(finding for finding in training_findings if finding.code in codes))
     return replace(report, findings=tuple(map(_with_fix_for_a_run, findings)))
 
 
@@ -148,13 +148,13 @@ def _with_fix_for_a_run(finding: Finding) -> Finding:
 
 
 def _before_schedule(finding: Finding, optimizers: Sequence[Optimizer]) -> bool:
-    """Whether groups are alike only because a schedule has not given them their learning rates: all are 0."""
+    """Whether a finding says that groups are alike while a schedule has not set their learning rates: all are 0."""
     groups = [group for optimizer in optimizers if optimizer.name == finding.where for group in optimizer.groups]
     return finding.code == "DA207" and bool(groups) and all(group.lr == 0 for group in groups)
 
 
 def _distinct(records: Sequence[Record]) -> Iterator[Record]:
-    """Keep one of the records that contain the same, as those of several ranks do."""
+    """Keep one of the records with equal contents, such as those of several ranks."""
     seen = []
     for record in records:
         made = (record.models, record.modules, record.classes, _without_place(record), record.tensors)
@@ -180,11 +180,11 @@ def _moment(record: Record, ended: "LaunchResult") -> str:
     if ended.timed_out:
         return "the script did not begin to train in time; this is what it had made until then"
     steps = count_noun(record.steps, "step")
-    return f"the script ended after {steps}; this is what it had made" if record.steps else _WITHOUT_A_STEP
+    return f"the script ended after {steps}; this is what it had made" if record.steps else _ENDED_WITHOUT_STEP
 
 
 def _quote(error: ScriptError) -> str:
-    """The first line of an error's message, with its type and its place."""
+    """Quote the first line of an error's message, with its type and its place."""
     text = next(filter(None, map(str.strip, error.message.splitlines())), "")
     place = f" ({Path(error.file).name}:{error.line})" if error.file else ""
     return f"{error.type}{': ' if text else ''}{text[:_LONGEST_QUOTE]}{place}"
@@ -193,37 +193,37 @@ def _quote(error: ScriptError) -> str:
 def _hint(error: ScriptError) -> str:
     if error.type == "ModuleNotFoundError":
         return "is it the right environment? `decay-audit run -- /path/to/python train.py` runs it with another Python"
-    return "the script itself fails: what it says stands above"
+    return "the script itself fails: its output is above"
 
 
-def _nothing_made(
-    script: ScriptRun, command: Sequence[str], ended: "LaunchResult", reached: "ProcessRecords"
+def _no_optimizer_error(
+    script: ScriptRun, command: Sequence[str], ended: "LaunchResult", processes: "ProcessRecords"
 ) -> DecayAuditError:
-    words = script.words[0]
-    backward = max((record.backward_calls for record in reached.records), default=0)
-    error = next((record.error for record in reached.records if record.error is not None), reached.error)
+    name = script.words[0]
+    backward = max((record.backward_calls for record in processes.records), default=0)
+    error = next((record.error for record in processes.records if record.error is not None), processes.error)
     if backward:
         calls = count_noun(backward, "backward pass", "backward passes")
         return DecayAuditError(
-            f"{words} makes no optimizer: it calls backward() ({calls}) and does its steps by hand",
+            f"{name} makes no optimizer: it calls backward() ({calls}) and does its steps by hand",
             "there are no param groups to audit; `decay-audit inspect` shows what should decay",
         )
-    if not reached.python:
+    if not processes.python:
         return DecayAuditError(
-            f"no Python process of `{words}` could be watched (exit code {ended.code})",
+            f"no Python process of `{name}` could be watched (exit code {ended.code})",
             "its Python must read PYTHONPATH: not `python -I` or `-E`, and no container",
         )
     if ended.timed_out:
         return DecayAuditError(
-            f"{words} made no optimizer in {script.timeout:g} s", "give it more time: --timeout SECONDS"
+            f"{name} made no optimizer in {script.timeout:g} s", "give it more time: --timeout SECONDS"
         )
     if error is not None:
-        return DecayAuditError(f"{words} ended before it made an optimizer: {_quote(error)}", _hint(error))
-    if not reached.torch:
+        return DecayAuditError(f"{name} ended before it made an optimizer: {_quote(error)}", _hint(error))
+    if not processes.torch:
         return DecayAuditError(
-            f"{words} did not import torch (exit code {ended.code})",
-            f"it ran with {command[0]}; another Python: `decay-audit run -- /path/to/python {words}`",
+            f"{name} did not import torch (exit code {ended.code})",
+            f"it ran with {command[0]}; another Python: `decay-audit run -- /path/to/python {name}`",
         )
     return DecayAuditError(
-        f"{words} made no optimizer (exit code {ended.code})", "give it the arguments with which it trains"
+        f"{name} made no optimizer (exit code {ended.code})", "give it the arguments with which it trains"
     )

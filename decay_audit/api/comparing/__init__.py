@@ -57,7 +57,7 @@ def which(loaded: LoadedTarget, request: Request) -> tuple[RulesetMatch, ...]:
 
 
 def _learning_rates(observed: ObservedOptimizers) -> dict[str, tuple[str, float]]:
-    """The learning rate of each parameter, with the name of its optimizer."""
+    """Find the learning rate of each parameter, with the name of its optimizer."""
     rates: dict[str, tuple[str, float]] = {}
     for optimizer in observed.optimizers:
         for index, group in enumerate(optimizer.groups):
@@ -74,11 +74,11 @@ def explain(name: str, report: Report) -> Explanation:
         DecayAuditError: there is no such parameter.
     """
     others = [preset for preset in _presets() if preset.name != report.plan.ruleset.name]
-    story = explanation.explain(report.plan, name, others, report.observations)
-    updates = tuple(_update(observation, report) for observation in story.observations)
-    if story.decision.classified.parameter.trainable is False:  # without a gradient, a step skips it
+    explained = explanation.explain(report.plan, name, others, report.observations)
+    updates = tuple(_update(observation, report) for observation in explained.observations)
+    if explained.decision.classified.parameter.trainable is False:  # without a gradient, a step skips it
         updates = tuple(replace(update, zero_gradient="") for update in updates)
-    return replace(story, updates=updates)
+    return replace(explained, updates=updates)
 
 
 def verify(loaded: LoadedTarget, imported: "Imported") -> Conformance:

@@ -25,12 +25,12 @@ from decay_audit.checks.lock.entries import Lock, plan_entries
 from decay_audit.errors import DecayAuditError
 from decay_audit.sources import target as targets
 
-_CHILD = "import sys; from decay_audit.api.locking.model_changes import write_side; write_side(*sys.argv[1:])"
-_FAILED = 2
+_CHILD_PROGRAM = "import sys; from decay_audit.api.locking.model_changes import write_side; write_side(*sys.argv[1:])"
+_FAILURE_EXIT_CODE = 2
 
 
 class SideRequest(Struct, frozen=True, kw_only=True):
-    """What a process is asked to read."""
+    """The target that a child process reads, and the options for it."""
 
     target: str
     options: AuditOptions
@@ -64,12 +64,12 @@ def compare_revisions(request: Request, before: str, after: str | None) -> Model
 
 def write_side(request: str, output: str) -> None:
     """Read a target for another process, and write the side, or the error, to a file."""
-    asked = msgspec.json.decode(request, type=SideRequest)
+    side_request = msgspec.json.decode(request, type=SideRequest)
     try:
-        side = _side(asked.target, None, request_for(asked.target, asked.options), None)
+        side = _side(side_request.target, None, request_for(side_request.target, side_request.options), None)
     except DecayAuditError as error:
         Path(output).write_bytes(msgspec.json.encode([error.message, error.hint]))
-        sys.exit(_FAILED)
+        sys.exit(_FAILURE_EXIT_CODE)
     Path(output).write_bytes(msgspec.json.encode(side))
 
 
@@ -102,15 +102,15 @@ def _side(path: str, lock: Lock | None, request: Request, other: Lock | None) ->
 def _at_revision(request: Request, revision: str) -> Side:
     request.progress(f"reading {request.target} at {revision}")
     options = AuditOptions(**{name: getattr(request, name) for name in AuditOptions.__struct_fields__})
-    asked = msgspec.json.encode(SideRequest(target=request.target, options=options)).decode()
+    side_request = msgspec.json.encode(SideRequest(target=request.target, options=options)).decode()
     with _worktree(revision) as (root, folder), tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "side.json"
         paths = [str(root), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-c", _CHILD, asked, str(output)]
+        command = [sys.executable, "-c", _CHILD_PROGRAM, side_request, str(output)]
         result = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, check=False)  # noqa: S603
         content = output.read_bytes() if output.exists() else b""
-    if result.returncode == _FAILED and content:
+    if result.returncode == _FAILURE_EXIT_CODE and content:
         message, hint = msgspec.json.decode(content, type=tuple[str, str])
         raise DecayAuditError(f"at {revision}: {message}", hint)
     if result.returncode or not content:
@@ -121,7 +121,7 @@ def _at_revision(request: Request, revision: str) -> Side:
 
 @contextlib.contextmanager
 def _worktree(revision: str) -> Iterator[tuple[Path, Path]]:
-    """Check out a revision into a temporary worktree; give its root, and the folder in it like the current one."""
+    """Check out a revision into a temporary worktree; yield its root, and the current folder inside it."""
     top = Path(_git("rev-parse", "--show-toplevel", hint="--from compares revisions of a git repository").strip())
     commit = _git(
         "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}", name=revision
