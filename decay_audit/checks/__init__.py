@@ -38,7 +38,7 @@ from decay_audit.rulesets.plan import Plan
 
 __all__ = ["check", "check_optimizers", "coefficient_in_use", "in_order"]
 
-_OF_OPTIMIZERS = (
+_OPTIMIZER_CHECKS = (
     check_coefficients,
     check_routes,
     check_learning_rates,
@@ -107,7 +107,7 @@ def check_optimizers(
     """Compare live and saved optimizers with a plan: DA1xx, DA2xx except DA205, DA305, DA4xx and DA5xx.
 
     Args:
-        observations: what was observed of each parameter. An optimizer without observations is read by its groups.
+        observations: what each optimizer does to each parameter; if an optimizer has none, its groups are compared.
         target: the target in the commands of fixes; "" for a model in Python.
         of_other_models: the parameters that are not the target's, but of the models that `--with` names.
         coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
@@ -122,6 +122,6 @@ def check_optimizers(
             of_other_models=of_other_models,
             coefficient_adopted=coefficient_adopted,
         )
-        for check in _OF_OPTIMIZERS
+        for check in _OPTIMIZER_CHECKS
         for finding in check(observed)
     )

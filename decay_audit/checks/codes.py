@@ -30,7 +30,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Code(Struct, frozen=True, kw_only=True):
-    """What a code means: its title in a list, its severity, and the paragraph that `explain CODE` prints."""
+    """A code: its title in a list, its severity, and the paragraph that `explain CODE` prints."""
 
     title: str
     severity: Severity

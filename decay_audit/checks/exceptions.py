@@ -20,13 +20,13 @@ class FindingException(Struct, frozen=True, kw_only=True):
     """A finding that a project accepts.
 
     Attributes:
-        code: of the finding.
+        code: the code of the finding.
         parameters: globs of names; none for a finding that names no parameters.
-        reason: why it is accepted.
-        until: the last day on which it is valid; None for no limit.
-        target: the target, or the name, of the only audit that it is for; "" for all.
-        covers: how many parameters it covered when it was written; None if that was not written down.
-        where: the file and line that a message names.
+        reason: why the project accepts the finding.
+        until: the last day on which the exception is valid; None for no limit.
+        target: the exception is only for the audit with this target or name; "" for all audits.
+        covers: how many parameters the exception covered when it was written; None if it does not say.
+        where: the file and line of the exception, for messages.
     """
 
     code: str
@@ -112,11 +112,11 @@ def check_exceptions(
     """Find exceptions that are expired (DA705), cover nothing (DA704), or cover more than was written down (DA706).
 
     Args:
-        covered: of each audit, what `apply_exceptions` found.
+        covered: for each audit, the field `covered` that `apply_exceptions` returned.
     """
     findings = []
     for position, exception in enumerate(exceptions):
-        counts = [len(names) for of_audit in covered if (names := of_audit.get(position, frozenset()))]
+        counts = [len(names) for by_position in covered if (names := by_position.get(position, frozenset()))]
         if exception.until and exception.until < today:
             findings.append(
                 finding(
@@ -158,12 +158,13 @@ def make_baseline(findings: Iterable[Finding], names: Iterable[str], target: str
     """Make exceptions that cover exactly these findings, one for each code.
 
     Args:
-        names: of all parameters of the model. A pattern over the numbers of blocks is used where it matches no other.
+        names: the names of all parameters of the model. A pattern with `*` for the numbers of blocks is used where it
+            matches only parameters of the findings.
         target: the target or the name of the audit.
     """
-    of_pattern: dict[str, set[str]] = {}
+    names_by_pattern: dict[str, set[str]] = {}
     for name in names:
-        of_pattern.setdefault(_pattern(name), set()).add(name)
+        names_by_pattern.setdefault(_pattern(name), set()).add(name)
     covered: dict[str, set[str]] = {}
     for each in findings:
         covered.setdefault(each.code, set()).update(each.parameters)
@@ -172,15 +173,15 @@ def make_baseline(findings: Iterable[Finding], names: Iterable[str], target: str
             code=code,
             parameters=tuple(
                 dict.fromkeys(
-                    _pattern(name) if of_pattern.get(_pattern(name), set()) <= of_code else _literal(name)
-                    for name in sorted(of_code)
+                    _pattern(name) if names_by_pattern.get(_pattern(name), set()) <= code_parameters else _literal(name)
+                    for name in sorted(code_parameters)
                 )
             ),
             reason="baseline: the finding was there when the check was introduced",
             target=target,
-            covers=len(of_code) or None,
+            covers=len(code_parameters) or None,
         )
-        for code, of_code in covered.items()
+        for code, code_parameters in covered.items()
     )
 
 

@@ -10,7 +10,7 @@ from decay_audit.roles.words import FAMILIES, NOUNS, Role
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import count_noun, format_coefficient, join_words
 
-_KINDS: dict[Role, tuple[str, str]] = {
+_KIND_NOUNS: dict[Role, tuple[str, str]] = {
     **NOUNS,
     **dict.fromkeys(FAMILIES["norm"], ("norm parameter", "norm parameters")),
     **dict.fromkeys(FAMILIES["weight"], ("weight", "weights")),
@@ -30,7 +30,7 @@ _CLASS_DEFAULTS: Mapping[str, Mapping[str, object]] = {
 
 def count_by_kind(decisions: Sequence[Decision]) -> str:
     """Count parameters by kind, the most frequent first: `62 norm parameters and 1 bias`."""
-    counts = Counter(_KINDS[decision.classified.role] for decision in decisions)
+    counts = Counter(_KIND_NOUNS[decision.classified.role] for decision in decisions)
     return join_words([count_noun(count, singular, plural) for (singular, plural), count in counts.most_common()])
 
 
@@ -71,13 +71,13 @@ def migrate_command(target: str) -> str:
 
 
 def peak_lr(group: ParamGroup) -> float | None:
-    """The largest of a group's learning rate and those that its schedule starts from or reaches; None without any."""
+    """Find the largest learning rate of a group: now, or where its schedule starts or peaks. None if it has none."""
     scheduled = [group.hyperparameters.get(key) for key in _SCHEDULED_LR_KEYS]
     return max((lr for lr in (group.lr, *scheduled) if isinstance(lr, int | float)), default=None)
 
 
 def _optimizer_words(optimizers: Sequence[Optimizer]) -> Iterator[str]:
-    """The options for the optimizer's class and the first group's settings; nothing if the classes differ."""
+    """Yield options for the optimizer's class and the first group's settings; nothing if the classes differ."""
     if len({optimizer.type for optimizer in optimizers}) != 1:
         return
     optimizer, group = optimizers[0], optimizers[0].groups[0]
@@ -94,7 +94,7 @@ def _optimizer_words(optimizers: Sequence[Optimizer]) -> Iterator[str]:
 
 
 def _saved_class(optimizer: Optimizer) -> str:
-    """The innermost class of a saved optimizer, the likeliest of several: `Adam` of `Adam or AdamW`."""
+    """Return the innermost class of a saved optimizer; of several possible classes, the first: `Adam or AdamW`."""
     return optimizer.type.rpartition("(")[2].rstrip(")").partition(" ")[0] if optimizer.origin == "checkpoint" else ""
 
 

@@ -43,31 +43,31 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
     primary: bool = True
 
     def pairs(self) -> Iterator[Pair]:
-        """Each decision with each observation of its parameter."""
+        """Yield each decision with each observation of its parameter."""
         for decision in self.plan.decisions:
             for observation in self.observations.get(decision.name, ()):
                 yield decision, observation
 
     def optimizer(self, observation: Observation) -> Optimizer:
-        """The optimizer that was observed."""
+        """Return the optimizer of an observation."""
         return self.optimizers[observation.optimizer]
 
     def class_names(self) -> str:
-        """The classes of the optimizers, each once: a run may have one optimizer for each parameter."""
+        """List the classes of the optimizers, each once: a run may have one optimizer for each parameter."""
         return join_words(list(dict.fromkeys(optimizer.type for optimizer in self.optimizers.values())))
 
     def group_name(self, observation: Observation) -> str:
-        """The group that was observed: `group 0 of AdamW`."""
+        """Name the group of an observation: `group 0 of AdamW`."""
         saved = "the saved " if self.origin == "checkpoint" else ""
         return f"group {observation.group} of {saved}{self.optimizer_name(self.optimizer(observation))}"
 
     def optimizer_name(self, optimizer: Optimizer) -> str:
-        """The class of an optimizer, followed by the optimizer's own name if several have that class."""
+        """Name the class of an optimizer, followed by the optimizer's own name if several have that class."""
         alike = [other for other in self.optimizers.values() if other.type == optimizer.type]
         return optimizer.type if len(alike) == 1 else f"{optimizer.type} {optimizer.name}"
 
     def by_saved_text(self) -> str:
-        """What follows `is decayed` in a message on saved optimizers: ` by the saved AdamW`; "" for live ones."""
+        """Write what follows `is decayed` in a message: ` by the saved AdamW`; "" for live optimizers."""
         return f" by the saved {self.class_names()}" if self.origin == "checkpoint" else ""
 
     def emit_command(self, decisions: Sequence[Decision]) -> str:
@@ -86,7 +86,7 @@ def observed_plans(
     of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
 ) -> tuple[ObservedPlan, ...]:
-    """Join a plan with live and with saved optimizers. For an optimizer without observations, its groups count."""
+    """Join a plan with live and with saved optimizers. An optimizer without observations is observed by its groups."""
     observed = {(observation.optimizer, observation.origin) for observation in observations}
     unobserved = [optimizer for optimizer in optimizers if (optimizer.name, optimizer.origin) not in observed]
     completed = [*observations, *(observation for optimizer in unobserved for observation in observe_groups(optimizer))]
@@ -107,7 +107,7 @@ def observed_plans(
 
 
 def has_known_decay(observation: Observation) -> bool:
-    """Whether its class and group, or a measured step, show how much the weight decays towards 0."""
+    """Whether it is known how much the weight decays towards 0, by the class and the group or by a measured step."""
     if observation.movement in ("unknown", "other_point"):
         return False
     no_rate = observation.movement in ("sign", "constant", "normalized", "scheduled", "other")
@@ -115,9 +115,9 @@ def has_known_decay(observation: Observation) -> bool:
 
 
 def effective_weight_decay(observation: Observation) -> float:
-    """The coefficient in effect: the group's, unless its class ignores it or a measured step shows another.
+    """Return the coefficient in effect: the group's, unless its class ignores it or a measured step shows another.
 
-    It has no meaning for an observation for which `has_known_decay` is False.
+    The result has no meaning if `has_known_decay` is False for the observation.
     """
     if observation.movement == "none" or (observation.movement is None and observation.declared_rate == 0):
         return 0.0

@@ -18,8 +18,8 @@ BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias
 
 SHOWN = 3
 """How many locations one finding names."""
-_ATTRIBUTE = "_no_weight_decay"
-_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
+_TENSOR_ATTRIBUTE = "_no_weight_decay"
+_NUMBER_IN_NAME = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
 
 
 def check_plan(plan: Plan) -> tuple[Finding, ...]:
@@ -48,7 +48,7 @@ def _find_unclassified(plan: Plan) -> Iterator[Finding]:
 
 
 def _asks_roles(ruleset: RuleSet) -> bool:
-    """Whether any condition of a ruleset is on roles; if none is, an unclassified parameter is decided like others."""
+    """Whether any condition of a ruleset is on roles; otherwise an unclassified parameter is no problem."""
     decay = ruleset.layer_decay
     conditions = [rule.when for rule in ruleset.rules] + [scale.when for scale in ruleset.lr_scale]
     conditions += [route.when for route in ruleset.routes if route.when is not None]
@@ -58,7 +58,7 @@ def _asks_roles(ruleset: RuleSet) -> bool:
 
 
 def _how_to_classify(unknown: Sequence[Decision]) -> str:
-    """Say how to classify more: give the model of a checkpoint, or trace a model that was not traced."""
+    """Say how to find the roles: name the model of a checkpoint, or trace a model that was not traced."""
     if not any(decision.classified.parameter.owner.types for decision in unknown):
         return "name the model that was saved: --model TARGET, or "
     traced = all(decision.classified.parameter.uses is not None for decision in unknown)
@@ -84,7 +84,7 @@ def _find_decayed_against_declaration(plan: Plan) -> Iterator[Finding]:
 
 
 def by_leniency(items: Iterable[T], decision: Callable[[T], Decision]) -> Iterator[tuple[bool, list[T]]]:
-    """Split items by whether their decision is strict or lenient, strict ones first; an empty part is left out."""
+    """Split items by whether their decision is strict or lenient, strict ones first. An empty part is left out."""
     split: dict[bool, list[T]] = {False: [], True: []}
     for item in items:
         split[decision(item).lenient].append(item)
@@ -97,14 +97,14 @@ def declarations(hooks: Sequence[str]) -> str:
     >>> declarations(["h.0.no_weight_decay()", "h.1.no_weight_decay()", "no_weight_decay()"])
     'h.*.no_weight_decay() and no_weight_decay()'
     """
-    counts = Counter(_NUMBER.sub("*", hook) for hook in hooks)
-    folded = list(dict.fromkeys(star if counts[star := _NUMBER.sub("*", hook)] > 1 else hook for hook in hooks))
+    counts = Counter(_NUMBER_IN_NAME.sub("*", hook) for hook in hooks)
+    folded = list(dict.fromkeys(star if counts[star := _NUMBER_IN_NAME.sub("*", hook)] > 1 else hook for hook in hooks))
     return first_few(folded, SHOWN) if len(folded) > SHOWN else join_words(folded)
 
 
 def _sparing_rules(plan: Plan, hooks: Sequence[str]) -> str:
-    """Write rules that spare what the model declares, whether a tensor, the model or a submodule declares it."""
-    methods = [hook for hook in hooks if hook != _ATTRIBUTE]
+    """Write rules that spare the declared parameters; a tensor, the model or a submodule may have declared them."""
+    methods = [hook for hook in hooks if hook != _TENSOR_ATTRIBUTE]
     forms = [
         "glob",
         "keywords",
@@ -112,7 +112,7 @@ def _sparing_rules(plan: Plan, hooks: Sequence[str]) -> str:
         *(["submodules"] if any("." in hook for hook in methods) else []),
     ]
     conditions = [f"declared_no_decay: [{', '.join(forms)}]"] if methods else []
-    conditions += [f"attribute: {_ATTRIBUTE}"] if _ATTRIBUTE in hooks else []
+    conditions += [f"attribute: {_TENSOR_ATTRIBUTE}"] if _TENSOR_ATTRIBUTE in hooks else []
     rules = join_words(
         [
             f"`{{name: declared{index or ''}, when: {{{condition}}}, decay: false}}`"

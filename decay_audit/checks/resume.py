@@ -1,4 +1,4 @@
-"""What a checkpoint holds, and what loading its optimizer state into the live optimizer would do: DA601, DA602, DA103.
+"""Check what a checkpoint holds, and what loading its optimizer state would do to the live one: DA601, DA602, DA103.
 
 torch restores groups by position. It compares the number of groups and of parameters in each, and nothing else. Every
 hyperparameter of the checkpoint then replaces the live one.
@@ -55,7 +55,7 @@ def check_resume(optimizers: Sequence[Optimizer], shapes: Shapes, target: str = 
     """Compare each live optimizer with the state that it would load: DA601, and DA103 for coefficients.
 
     Args:
-        shapes: of the model's parameters, by name.
+        shapes: the shapes of the model's parameters, by name.
         target: the target in the commands of fixes; "" for a model in Python.
     """
     live = [optimizer for optimizer in optimizers if optimizer.origin == "live"]
@@ -92,7 +92,7 @@ def _refusal_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
 
 
 def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
-    """Find a state of another class: its groups replace the live ones, and lack settings that a step needs."""
+    """Find a state of another class: its groups would replace the live ones, but lack settings that a step needs."""
     for index, (group, saved_group) in enumerate(zip(live.groups, saved.groups, strict=True)):
         lost = [
             key for key in ALGORITHM_SETTINGS if key in group.hyperparameters and key not in saved_group.hyperparameters
@@ -112,7 +112,7 @@ def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
 
 
 def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
-    """Find groups of equal sizes in another order. torch accepts them, and parameters get the state of others.
+    """Find groups of equal sizes in another order. torch accepts them, so parameters get wrong states.
 
     Parameters are swapped if their names form a cycle: `a` would get the state of `b`, and `b` that of `a`. Without a
     cycle, parameters were probably renamed, and nothing is reported.

@@ -27,7 +27,7 @@ def select_codes(select: Iterable[str], ignore: Iterable[str]) -> frozenset[str]
 
 def has_failure(findings: Iterable[Finding], fail_on: Severity) -> bool:
     """Whether any finding has the severity `fail_on` or a worse one."""
-    last_failing = SEVERITIES.index(fail_on)  # from the worst to the mildest
+    last_failing = SEVERITIES.index(fail_on)  # SEVERITIES go from the worst to the mildest
     return any(SEVERITIES.index(finding.severity) <= last_failing for finding in findings)
 
 

@@ -35,15 +35,15 @@ def _change_text(change: GroupChange) -> str:
     return join_words(parts)
 
 
-def _gradient_findings(names: tuple[str, ...], plan: Plan, what: str, effect: str) -> Iterator[Finding]:
+def _gradient_findings(names: tuple[str, ...], plan: Plan, gradient_text: str, effect: str) -> Iterator[Finding]:
     decisions = [decision for decision in plan.decisions if decision.name in set(names)]
     if decisions:
         single = len(decisions) == 1
         yield finding(
             "DA806",
-            f"{count_by_kind(decisions)} {'has' if single else 'have'} {what} in the first backward pass: "
+            f"{count_by_kind(decisions)} {'has' if single else 'have'} {gradient_text} in the first backward pass: "
             f"{effect.format('it' if single else 'them')}",
             [decision.name for decision in decisions],
             expected="a gradient",
-            found=what,
+            found=gradient_text,
         )

@@ -12,15 +12,15 @@ from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import Entry, Rule, label
 from decay_audit.text import count_noun, join_words
 
-_BY_NAME = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
-_BY_KIND = frozenset({"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"})
+_NAME_KEYS = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
+_KIND_KEYS = frozenset({"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"})
 
 
 def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
     """Find rules and channel entries that match nothing (DA301), never decide (DA302), or depend on a prefix (DA303).
 
     A preset repeats the rules of its source, which are for many models. So DA302 is not reported for its rules, and
-    DA301 only if none of its rules matches this model; the same holds for its layer numbers.
+    DA301 only if none of its rules matches this model. The same holds for its layer numbers.
     """
     unanswered = {id(entry) for entry, _ in plan.entries_without_facts()}
     return (
@@ -43,7 +43,7 @@ def _find_unused_rules(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
             continue
         matching_decisions = _matching(rule.when, plan.decisions, plan.ruleset.names)
         inherited = rule in inherited_rules
-        if not matching_decisions and not (inherited and (source_applies or rule.when.keys() <= _BY_KIND)):
+        if not matching_decisions and not (inherited and (source_applies or rule.when.keys() <= _KIND_KEYS)):
             yield _unmatched_finding(rule)
         deciding = sorted({decision.rule for decision in matching_decisions if decision.grouped})
         if deciding and not inherited:
@@ -69,7 +69,7 @@ def _find_unused_channel_entries(plan: Plan) -> Iterator[Finding]:
 
 
 def _channel_entries(plan: Plan) -> Iterator[tuple[Entry, When]]:
-    """The entries of `lr_scale`, `layer_decay` and `optimizer` that have a condition."""
+    """Yield the entries of `lr_scale`, `layer_decay` and `optimizer` that have a condition."""
     ruleset = plan.ruleset
     yield from ((scale, scale.when) for scale in ruleset.lr_scale)
     if (decay := ruleset.layer_decay) is not None:
@@ -84,8 +84,8 @@ def _find_unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
     decay = plan.ruleset.layer_decay
     if decay is None or decay.rate == 1.0 or not (decay.layers is None or _is_inherited(plan, decay.location)):
         return
-    may_scale = not unanswered.isdisjoint(map(id, (decay, *(decay.layers or ()))))
-    if not may_scale and all(decision.layer_scale == 1.0 for decision in plan.decisions):
+    layers_are_unanswered = not unanswered.isdisjoint(map(id, (decay, *(decay.layers or ()))))
+    if not layers_are_unanswered and all(decision.layer_scale == 1.0 for decision in plan.decisions):
         yield finding(
             "DA301",
             message=f"layer_decay of {plan.ruleset.name} matches no layer of this model",
@@ -96,10 +96,10 @@ def _find_unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
 
 
 def _find_prefix_rules(plan: Plan) -> Iterator[Finding]:
-    """Rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
+    """Find rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
     wrapped = [decision for decision in plan.decisions if decision.classified.parameter.raw_name != decision.name]
     for rule in plan.ruleset.rules if wrapped else ():
-        if rule.when.keys().isdisjoint(_BY_NAME):
+        if rule.when.keys().isdisjoint(_NAME_KEYS):
             continue
         with_prefix, without = (_matching(rule.when, wrapped, names) for names in ("raw", "canonical"))
         yield from _prefix_finding(rule, "with", with_prefix, without)

@@ -50,11 +50,11 @@ class Lock(Struct, frozen=True, kw_only=True):
     """The decisions on a model at one time.
 
     Attributes:
-        ruleset_hash: of the content of the ruleset: rules, channels and default, but not comments or lines.
+        ruleset_hash: a hash of the ruleset's rules, channels and default, without comments and line numbers.
         weight_decay: the base coefficient, as text.
         weight_decay_from: where that coefficient comes from.
         optimizers: the classes of the optimizers whose effect is in the entries; "" if there are none.
-        versions: of the programs that decided, as text.
+        versions: the versions of decay-audit and torch that made the lock, as text.
         lines: the line of the lock file for each parameter; empty for a lock that was not read from a file.
     """
 
@@ -93,9 +93,9 @@ def _without_locations(value: object) -> object:
 def plan_entries(
     plan: Plan, optimizers: Sequence[Optimizer] = (), observations: Sequence[Observation] = ()
 ) -> dict[str, Entry]:
-    """Make the entry of each parameter; live optimizers are taken, saved ones are not."""
+    """Make the entry of each parameter; `observed` has live optimizers only, not saved ones."""
     live = {optimizer.name: optimizer for optimizer in optimizers if optimizer.origin == "live"}
-    observed = _observed(live, [observation for observation in observations if observation.origin == "live"])
+    observed = _observed_by_name(live, [observation for observation in observations if observation.origin == "live"])
     absent = "none" if live else ""
     return {decision.name: _entry(decision, observed.get(decision.name, absent)) for decision in plan.decisions}
 
@@ -113,7 +113,7 @@ def _entry(decision: Decision, observed: str) -> Entry:
     )
 
 
-def _observed(optimizers: Mapping[str, Optimizer], observations: Sequence[Observation]) -> dict[str, str]:
+def _observed_by_name(optimizers: Mapping[str, Optimizer], observations: Sequence[Observation]) -> dict[str, str]:
     """Write what the optimizers do to each parameter; learning rates relative to the largest of their optimizer."""
     highest: dict[str, float] = {}
     for observation in observations:

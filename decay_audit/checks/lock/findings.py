@@ -17,7 +17,7 @@ _NOUNS: Mapping[str, tuple[str, str]] = {str(role): nouns for role, nouns in NOU
 
 
 def check_lock(lock: Lock, now: Entries, file: str, command: str) -> tuple[Finding, ...]:
-    """Compare with a lock. What optimizers do is compared where both sides have it.
+    """Compare current entries with a lock. What optimizers do is compared only if both have it.
 
     Args:
         file: the path of the lock, as a message names it.

@@ -18,12 +18,12 @@ FORMAT_VERSION = "1"
 _TITLE = "decay-audit lock"
 _COMMENT = "# `decay-audit check` compares with this file; `decay-audit lock --update` shows changes and rewrites it"
 _FIELDS = ("weight_decay", "lr_scale", "use", "rule", "observed")
-_WORD = re.compile(r'[\w.=+-]*"(?:[^"\\]|\\.)*"|\S+')
-_PLAIN = re.compile(r"[^\s\"{}\\=#<>|][^\s\"{}\\=]*")
-_CONFLICT = re.compile(r"<{7}( |$)|={7}$|>{7}( |$)|\|{7}( |$)")
+_WORD_PATTERN = re.compile(r'[\w.=+-]*"(?:[^"\\]|\\.)*"|\S+')
+_PLAIN_WORD = re.compile(r"[^\s\"{}\\=#<>|][^\s\"{}\\=]*")
+_CONFLICT_MARKER = re.compile(r"<{7}( |$)|={7}$|>{7}( |$)|\|{7}( |$)")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
-_SET = re.compile(r"\{([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\}")
-_MOST_NAMES = 10_000_000
+_NUMBER_SET = re.compile(r"\{([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\}")
+_MAX_NAMES_IN_LINE = 10_000_000
 _HINT = "decay-audit lock TARGET writes a new one"
 
 Parts = tuple[str, ...]
@@ -61,7 +61,7 @@ def _text(entry: Entry) -> str:
 
 
 def _word(text: str) -> str:
-    return text if _PLAIN.fullmatch(text) and text.isprintable() else json.dumps(text)
+    return text if _PLAIN_WORD.fullmatch(text) and text.isprintable() else json.dumps(text)
 
 
 def _sort_key(part: str) -> tuple[int, int, str]:
@@ -136,7 +136,7 @@ def read(text: str, file: str) -> Lock:
 
 
 def _refuse_conflict(line: str, file: str, number: int) -> None:
-    if _CONFLICT.match(line):
+    if _CONFLICT_MARKER.match(line):
         raise DecayAuditError(
             f"{file}:{number}: a merge conflict is not resolved",
             f"`decay-audit lock TARGET -o {file}` writes the lock anew; `git diff` then shows what it changes",
@@ -166,7 +166,7 @@ def _lock(header: Mapping[str, list[str]], entries: Mapping[str, Entry], lines: 
 
 
 def _words(line: str) -> list[str]:
-    return line.split() if '"' not in line else [_unquoted(word) for word in _WORD.findall(line)]
+    return line.split() if '"' not in line else [_unquoted(word) for word in _WORD_PATTERN.findall(line)]
 
 
 def _unquoted(word: str) -> str:
@@ -196,11 +196,11 @@ def _entry(words: list[str]) -> Entry:
 def _names(pattern: str) -> Sequence[str]:
     """List the names that a pattern stands for: `blocks.{0-2}.weight` for three."""
     names = [""]
-    for index, text in enumerate(_SET.split(pattern)):
+    for index, text in enumerate(_NUMBER_SET.split(pattern)):
         if index % 2 == 0 and not {"{", "}"}.isdisjoint(text):
             raise ValueError(f"`{pattern}` has braces that hold no numbers")
         choices = [text] if index % 2 == 0 else [str(number) for number in _numbers(text)]
-        if len(names) * len(choices) > _MOST_NAMES:
+        if len(names) * len(choices) > _MAX_NAMES_IN_LINE:
             raise ValueError("it stands for too many parameters")
         names = [f"{name}{choice}" for name in names for choice in choices]
     return names
@@ -209,6 +209,6 @@ def _names(pattern: str) -> Sequence[str]:
 def _numbers(text: str) -> Iterator[int]:
     for part in text.split(","):
         low, _, high = part.partition("-")
-        if int(high or low) - int(low) > _MOST_NAMES:
+        if int(high or low) - int(low) > _MAX_NAMES_IN_LINE:
             raise ValueError("it stands for too many parameters")
         yield from range(int(low), int(high or low) + 1)

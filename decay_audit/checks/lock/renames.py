@@ -17,7 +17,7 @@ Replacement = tuple[Parts, Parts]
 _SAMPLED_OLD_NAMES = 24
 _SAMPLED_NEW_NAMES = 240
 _MAX_REPLACEMENTS = 60
-_LEAST_SIMILARITY = 0.6
+_MIN_SIMILARITY = 0.6
 
 
 def find_renames(gone: Entries, new: Entries) -> dict[str, str]:
@@ -67,7 +67,7 @@ def _is_similar(old: Parts, new: Parts) -> bool:
     if leaf_alone:
         return True
     matcher = SequenceMatcher(None, ".".join(old), ".".join(new), autojunk=False)
-    return matcher.quick_ratio() >= _LEAST_SIMILARITY and matcher.ratio() >= _LEAST_SIMILARITY
+    return matcher.quick_ratio() >= _MIN_SIMILARITY and matcher.ratio() >= _MIN_SIMILARITY
 
 
 def _replacement(old: Parts, new: Parts) -> Replacement:

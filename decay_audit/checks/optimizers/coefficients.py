@@ -15,7 +15,7 @@ from decay_audit.text import join_words
 
 TOLERANCE = 1e-6
 """Relative difference up to which two coefficients are the same."""
-_LISTED = 5
+_MAX_GROUPS = 5
 """How many groups one finding names."""
 
 
@@ -45,7 +45,7 @@ def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float | None:
-    """Find the base coefficient of optimizers: the most frequent one where the ruleset decides its own base.
+    """Find the base coefficient of optimizers: their most frequent one on parameters that get the ruleset's base.
 
     A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from.
     Lenient decisions are used only if no strict decision has the base coefficient.
@@ -201,7 +201,7 @@ def _same_product(observed: ObservedPlan, wanted: float, observation: Observatio
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:
-    """Find the base of each optimizer that has a single coefficient where the ruleset decides its own base."""
+    """Find the base of each optimizer that has a single coefficient on the parameters that get the ruleset's base."""
     strict: dict[str, set[float]] = {}
     lenient: dict[str, set[float]] = {}
     for decision, observation in pairs:
@@ -239,9 +239,9 @@ def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Findin
 
 
 def _coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
-    """The coefficients and their groups: `weight_decay 0.0005 in group 0 of SGD, measured 0.0001`."""
+    """Write the coefficients and their groups: `weight_decay 0.0005 in group 0 of SGD, measured 0.0001`."""
     texts = {_group_coefficient(observed, observation): None for _, observation in pairs}
-    return "; ".join([*texts][:_LISTED]) + ("; ..." if len(texts) > _LISTED else "")
+    return "; ".join([*texts][:_MAX_GROUPS]) + ("; ..." if len(texts) > _MAX_GROUPS else "")
 
 
 def _group_coefficient(observed: ObservedPlan, observation: Observation) -> str:
@@ -251,7 +251,7 @@ def _group_coefficient(observed: ObservedPlan, observation: Observation) -> str:
 
 
 def _groups(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
-    return join_words(list({observed.group_name(observation): None for _, observation in pairs})[:_LISTED])
+    return join_words(list({observed.group_name(observation): None for _, observation in pairs})[:_MAX_GROUPS])
 
 
 def _ruleset(observed: ObservedPlan) -> str:

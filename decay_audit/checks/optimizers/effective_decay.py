@@ -1,4 +1,4 @@
-"""What a coefficient does in a step: DA501 to DA504."""
+"""Find coefficients that do something else in a step than they seem to: DA501 to DA504."""
 
 from collections.abc import Iterator, Sequence
 from math import isclose
@@ -12,7 +12,7 @@ from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun
 
 RESOLUTION = {"bfloat16": 2.0**-9, "float16": 2.0**-12, "float32": 2.0**-25}
-"""For x below this, w * (1 - x) rounds back to w, for every w of the dtype: a quarter of its machine epsilon."""
+"""A quarter of the machine epsilon of each dtype. For a smaller x, w * (1 - x) rounds back to w, for every w."""
 TOLERANCE = 0.01
 """Relative difference up to which a measured rate counts as equal to the declared one."""
 
@@ -58,7 +58,7 @@ def _find_defaults(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Fin
 
 
 def _find_coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Finding]:
-    """Find decay that is coupled through an adaptive denominator: DA502. For an unknown class, measured steps tell."""
+    """Find decay that is coupled through an adaptive denominator: DA502. For unknown classes, by measured steps."""
     names = [name for group in optimizer.groups if group.weight_decay for name in group.parameters if name]
     cause = f"{optimizer.type} adds weight_decay * w to the gradient and divides by its adaptive denominator"
     if not optimizer.class_is_known:
@@ -112,11 +112,11 @@ def _find_other_steps(observed: ObservedPlan) -> Iterator[Finding]:
             found=effect.format(rates=rates, parameters="the weight"),
             where=group,
             fix="read how the optimizer's step() uses weight_decay, and change the groups or the optimizer",
-            severity=None if observed.optimizer(pairs[0][1]).class_is_known else _INFERRED,
+            severity=None if observed.optimizer(pairs[0][1]).class_is_known else _INFERRED_SEVERITY,
         )
 
 
-_INFERRED: Severity = "warning"
+_INFERRED_SEVERITY: Severity = "warning"
 """Severity of a DA503 for an optimizer of an unknown class, whose semantics are inferred from measured steps."""
 _EFFECTS: dict[Movement | None, str] = {
     "proportional": "removes {rates} x lr of {parameters}",
@@ -127,7 +127,7 @@ _EFFECTS: dict[Movement | None, str] = {
     "constant": "subtracts an amount that does not depend on the weight from every element of {parameters}",
     "other_point": "pulls every element of {parameters} towards values other than 0",
 }
-"""What a step does to the parameters of a finding."""
+"""What a step does, by the observed movement. `{parameters}` are those of a finding, `{rates}` were measured."""
 
 
 def _range(observations: Sequence[Observation]) -> str:

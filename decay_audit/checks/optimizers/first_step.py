@@ -17,7 +17,7 @@ _ACCEPTS_SPARSE: dict[str, Literal["always", "without decay", "only"]] = {
     "SparseAdam": "only",
     "LBFGS": "always",
 }
-"""What classes of torch.optim do with sparse gradients; all others raise."""
+"""When classes of torch.optim accept sparse gradients. All other classes raise an error."""
 
 
 def check_first_step(observed: ObservedPlan) -> Iterator[Finding]:
@@ -65,13 +65,13 @@ def _find_mixed_groups(observed: ObservedPlan, optimizer: Optimizer) -> Iterator
 
 
 def _has_sparse_gradient(parameter: Parameter) -> bool:
-    """Whether it is a sparse embedding that is not tied: a tied weight may also get a dense gradient."""
+    """Whether a parameter is a sparse embedding and not tied: a tied weight may also get a dense gradient."""
     is_sparse = parameter.owner.settings.get("sparse") is True
     return is_sparse and not parameter.tied_to and not _SPARSE_MODULES.isdisjoint(parameter.owner.types)
 
 
 def _has_dense_gradient(parameter: Parameter) -> bool:
-    """Whether it belongs to a module of torch.nn that is not a sparse embedding."""
+    """Whether a parameter belongs to a module of torch.nn that is not a sparse embedding."""
     types = parameter.owner.types
     return bool(types) and types[0].startswith("torch.nn.") and parameter.owner.settings.get("sparse") is not True
 

@@ -10,7 +10,7 @@ from decay_audit.model.choices import Severity
 from decay_audit.model.observations import ForeignKind, ForeignSource, ParamGroup
 from decay_audit.text import count_noun, first_few
 
-_SHOWN = 3
+_MAX_NAMES = 3
 
 
 class _Cause(Struct, frozen=True):
@@ -18,7 +18,7 @@ class _Cause(Struct, frozen=True):
 
     Attributes:
         description: what the tensor is; `{names}` stands for the names of the tensors.
-        fix: what to do; `{options}` stands for the options that name the modules that hold them.
+        fix: what to do; `{options}` stands for the `--with` options that name their modules.
     """
 
     description: str
@@ -26,13 +26,13 @@ class _Cause(Struct, frozen=True):
     severity: Severity
 
 
-_REBUILD = "create the optimizer from the model that is trained, after its layers are final"
+_REBUILD_FIX = "create the optimizer from the model that is trained, after its layers are final"
 _CAUSES: Mapping[ForeignKind, _Cause] = {
-    "replaced": _Cause("that the model held as {names} until it was replaced", _REBUILD, "error"),
+    "replaced": _Cause("that the model held as {names} until it was replaced", _REBUILD_FIX, "error"),
     "same shapes": _Cause(
         "that is not a parameter of the model; it has the shape of {names}, which is in no optimizer, so it may come "
         "from a layer that was replaced, or from another copy of the model",
-        _REBUILD,
+        _REBUILD_FIX,
         "error",
     ),
     "float32 copy": _Cause(
@@ -46,7 +46,7 @@ _CAUSES: Mapping[ForeignKind, _Cause] = {
         "nn.ModuleDict({{'model': model, 'loss': loss}})",
         "warning",
     ),
-    "unknown": _Cause("that is not a parameter of the model", _REBUILD, "error"),
+    "unknown": _Cause("that is not a parameter of the model", _REBUILD_FIX, "error"),
 }
 
 
@@ -68,7 +68,7 @@ def copied_parameters(observed: ObservedPlan) -> frozenset[str]:
 
 
 def _by_kind(group: ParamGroup) -> dict[ForeignKind, list[tuple[str, ForeignSource]]]:
-    """Group the tensors by kind; each is a description (dtype and shape) and a source."""
+    """Group the tensors by kind. A tensor is a pair of its description (dtype and shape) and its source."""
     sources = group.foreign_sources or (ForeignSource(kind="unknown"),) * len(group.foreign_tensors)
     kinds: dict[ForeignKind, list[tuple[str, ForeignSource]]] = {}
     for description, source in zip(group.foreign_tensors, sources, strict=True):
@@ -78,14 +78,14 @@ def _by_kind(group: ParamGroup) -> dict[ForeignKind, list[tuple[str, ForeignSour
 
 def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where: str) -> Finding:
     cause = _CAUSES[kind]
-    names = first_few([source.name for _, source in tensors], _SHOWN)
+    names = first_few([source.name for _, source in tensors], _MAX_NAMES)
     options = " ".join(f"--with {module}" for module in dict.fromkeys(source.module for _, source in tensors))
     text = cause.description if len(tensors) == 1 else _plural(cause.description)
     return finding(
         "DA203",
         f"{where} holds {count_noun(len(tensors), 'tensor')} {text.format(names=names)}",
         expected="parameters of the model",
-        found=first_few([description for description, _ in tensors], _SHOWN),
+        found=first_few([description for description, _ in tensors], _MAX_NAMES),
         where=where,
         fix=cause.fix.format(options=options) if kind == "another module" else cause.fix,
         severity=cause.severity,

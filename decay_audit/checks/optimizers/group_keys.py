@@ -8,9 +8,9 @@ from decay_audit.checks.observed_plan import ObservedPlan
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.text import first_few, join_words
 
-_SETTING = re.compile(r"wd|decay|l2_?reg|learning_?rate|(^|_)(lr|l2)(_|$)")
+_SETTING_NAME = re.compile(r"wd|decay|l2_?reg|learning_?rate|(^|_)(lr|l2)(_|$)")
 """Names that look like a weight decay or a learning rate."""
-_FACTOR = re.compile(r"scale|mult|factor|ratio")
+_FACTOR_NAME = re.compile(r"scale|mult|factor|ratio")
 """Names of factors. No class of torch reads one; a scheduler may."""
 _SCHEDULER_KEYS = frozenset({"initial_lr", "swa_lr", "max_lr", "min_lr", "base_lr", "warmup_lr", "last_lr"})
 """Keys under which the schedulers of torch keep a learning rate in a group."""
@@ -50,23 +50,26 @@ def _missing_keys_finding(
 
 
 def _unread_keys(optimizer: Optimizer, group: ParamGroup) -> Iterator[str]:
-    """Find keys that look like a setting and that the class does not read. Only for classes in the table."""
+    """Find keys that look like a setting and that the class does not read. Unknown classes are skipped."""
     if not (optimizer.group_keys and optimizer.class_is_known):
         return
     for key, value in group.hyperparameters.items():
-        neutral = value is None or (value == 1 and _FACTOR.search(key)) or (value == 0 and key == "weight_decay")
-        if key not in optimizer.group_keys and key not in _SCHEDULER_KEYS and _SETTING.search(key) and not neutral:
+        neutral = value is None or (value == 1 and _FACTOR_NAME.search(key)) or (value == 0 and key == "weight_decay")
+        if key not in optimizer.group_keys and key not in _SCHEDULER_KEYS and _SETTING_NAME.search(key) and not neutral:
             yield key
 
 
 def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
     groups, has = _groups(observed, optimizer, indices), "has" if len(indices) == 1 else "have"
     values = list(dict.fromkeys(repr(optimizer.groups[index].hyperparameters[key]) for index in indices))
-    meant = "lr" if "lr" in key or ("rate" in key and "decay" not in key) else "weight_decay"
-    if is_factor := _FACTOR.search(key) is not None:
+    likely_key = "lr" if "lr" in key or ("rate" in key and "decay" not in key) else "weight_decay"
+    if is_factor := _FACTOR_NAME.search(key) is not None:
         ending, fix = "it changes nothing unless a scheduler of yours applies it", "check that the scheduler applies it"
     else:
-        ending, fix = "it changes nothing", f"call the key {meant}" if meant in optimizer.group_keys else "leave it out"
+        ending, fix = (
+            "it changes nothing",
+            f"call the key {likely_key}" if likely_key in optimizer.group_keys else "leave it out",
+        )
     return finding(
         "DA208",
         f"{groups} {has} the key {key}, which {optimizer.type} does not read: {ending}",

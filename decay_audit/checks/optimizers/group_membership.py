@@ -1,4 +1,4 @@
-"""Which parameters are in which group: DA201, DA202, DA204 to DA207, DA209, and DA505 for packed parameters."""
+"""Check which parameters are in which group: DA201, DA202, DA204 to DA207, DA209; DA505 for packed parameters."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,14 +15,14 @@ from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, decide
 from decay_audit.rulesets.ruleset import Amount, RuleSet
 from decay_audit.text import count_noun, format_shape, join_words
 
-_LABELS = frozenset({"name", "group_name", "layer_name"})
+_LABEL_KEYS = frozenset({"name", "group_name", "layer_name"})
 """Keys that only name a group: the step does not read them."""
-_LISTED = 5
+_MAX_GROUPS = 5
 """How many groups one finding names."""
 
 
 def check_group_membership(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find missing, repeated and foreign tensors, frozen parameters with decay, packed ones, and useless groups."""
+    """Find missing, repeated, foreign and packed tensors, frozen parameters with decay, and useless groups."""
     if observed.origin == "live":
         yield from _find_missing(observed)
         yield from check_foreign_tensors(observed)
@@ -66,7 +66,7 @@ def _find_repeated(observed: ObservedPlan) -> Iterator[Finding]:
     ]
     if repeated:
         observations = [observation for decision in repeated for observation in observed.observations[decision.name]]
-        groups = join_words([*dict.fromkeys(map(observed.group_name, observations))][:_LISTED])
+        groups = join_words([*dict.fromkeys(map(observed.group_name, observations))][:_MAX_GROUPS])
         yield finding(
             "DA202",
             f"{count_by_kind(repeated)} {_are(repeated)} listed more than once: each step updates {_them(repeated)} "
@@ -96,7 +96,7 @@ def _find_frozen(observed: ObservedPlan) -> Iterator[Finding]:
             frozen,
             expected="in no group, or in one with weight_decay 0",
             found=f"weight_decay {join_words(coefficients)}",
-            where=join_words([*dict.fromkeys(map(observed.group_name, observations))][:_LISTED]),
+            where=join_words([*dict.fromkeys(map(observed.group_name, observations))][:_MAX_GROUPS]),
             fix="give the optimizer only parameters with requires_grad=True",
         )
 
@@ -147,7 +147,7 @@ def _find_identical_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]
 
 
 def _settings(group: ParamGroup) -> tuple[tuple[str, str], ...]:
-    hyperparameters = {key: value for key, value in group.hyperparameters.items() if key not in _LABELS}
+    hyperparameters = {key: value for key, value in group.hyperparameters.items() if key not in _LABEL_KEYS}
     settings = {"weight_decay": group.weight_decay, "lr": group.lr, **hyperparameters}
     return tuple(sorted((key, repr(value)) for key, value in settings.items()))
 
@@ -163,15 +163,17 @@ def check_made_in_forward(inventory: Inventory, optimizers: Sequence[Optimizer])
         "after the optimizer was made: no optimizer holds " + ("it" if len(made) == 1 else "them"),
         [parameter.name for parameter in made],
         expected="every parameter is there before the optimizer is made",
-        found=", ".join(f"{parameter.name} {format_shape(parameter.shape)}".rstrip() for parameter in made[:_LISTED]),
+        found=", ".join(
+            f"{parameter.name} {format_shape(parameter.shape)}".rstrip() for parameter in made[:_MAX_GROUPS]
+        ),
         fix="make the parameters in __init__, or run one forward pass before the optimizer is made",
     )
 
 
-def check_ties(decided: Plan) -> Iterator[Finding]:
+def check_ties(plan: Plan) -> Iterator[Finding]:
     """Find tied tensors for which the rules decide differently under different names: DA205."""
-    tied = [decision for decision in decided.decisions if decision.grouped and decision.classified.parameter.tied_to]
-    coefficients = _under_other_names(tied, decided.ruleset)
+    tied = [decision for decision in plan.decisions if decision.grouped and decision.classified.parameter.tied_to]
+    coefficients = _coefficients_by_other_name(tied, plan.ruleset)
     for decision in tied:
         others = {name: coefficients.get(name) for name in decision.classified.parameter.tied_to}
         differing = {
@@ -192,7 +194,7 @@ def check_ties(decided: Plan) -> Iterator[Finding]:
             )
 
 
-def _under_other_names(tied: Sequence[Decision], ruleset: RuleSet) -> dict[str, float]:
+def _coefficients_by_other_name(tied: Sequence[Decision], ruleset: RuleSet) -> dict[str, float]:
     """Decide each tensor under each of its other names, with the same role; leave out names that no rule decides."""
     renamed = {
         name: _renamed(decision.classified, name) for decision in tied for name in decision.classified.parameter.tied_to

@@ -1,7 +1,7 @@
 """Compare learning rates with those that the ruleset's `lr_scale` and `layer_decay` ask for: DA105.
 
 A ruleset scales the learning rate and does not set it. The base of each optimizer is found in its groups: the rate of
-the parameters that the ruleset does not scale, or else the one that fits most of them.
+the parameters that the ruleset does not scale. If all are scaled, it is the base that fits most of them.
 """
 
 from collections import Counter
@@ -16,9 +16,9 @@ from decay_audit.model.observations import Optimizer, ParamGroup
 TOLERANCE = 1e-3
 """Relative difference up to which two learning rates are the same."""
 _MAX_RATIOS = 2
-"""Up to this many ratios of live to expected learning rates, each gets its own finding; otherwise there is one."""
+"""Each ratio of live to expected learning rates gets its own finding; more ratios than this share one finding."""
 _SCALE_KEY = "lr_scale"
-"""The factor that timm's schedulers apply; torch ignores it."""
+"""The key of the factor that timm's schedulers apply; torch ignores it."""
 
 
 def check_learning_rates(observed: ObservedPlan) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def _other_rate_finding(observed: ObservedPlan, differing: Sequence[tuple[Pair, 
 
 
 def _base(rates: Sequence[tuple[Pair, float]]) -> float:
-    """The commonest rate of unscaled parameters; if all are scaled, the commonest quotient of rate and scale."""
+    """Find the commonest rate of unscaled parameters; if all are scaled, the commonest quotient of rate and scale."""
     unscaled = Counter(rate for pair, rate in rates if pair[0].lr_scale == 1.0)
     ratios = Counter(float(f"{rate / pair[0].lr_scale:.6g}") for pair, rate in rates)
     return (unscaled or ratios).most_common(1)[0][0]
@@ -87,7 +87,7 @@ def initial_rate(optimizer: Optimizer, group: int) -> float | None:
 
 
 def _peak(group: ParamGroup) -> float | None:
-    """The learning rate that a schedule starts from; without a schedule, the current one."""
+    """Return the learning rate that a schedule starts from; without a schedule, the largest known one."""
     initial_lr = group.hyperparameters.get("initial_lr")
     return float(initial_lr) if isinstance(initial_lr, int | float) and initial_lr else peak_lr(group)
 

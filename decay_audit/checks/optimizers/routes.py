@@ -15,9 +15,9 @@ from decay_audit.text import join_words
 
 _NAME_KEYS = ("use", "algorithm", "kind", "optimizer", "optim_type")
 """Keys of a group whose value names the algorithm that updates it, as decay-audit, Dion and nanochat write them."""
-_FLAG = "use_"
+_FLAG_PREFIX = "use_"
 """Prefix of keys that select one of two algorithms, such as `use_muon` in the Muon classes that contain an Adam."""
-_LISTED = 5
+_MAX_NAMED = 5
 """How many groups or entries one finding names."""
 
 
@@ -61,7 +61,7 @@ def _other_optimizer_finding(
         f"{observed.plan.ruleset.name} gives {them} to {expected}{reason}",
         (decision.name for decision in decisions),
         expected=expected,
-        found=join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_LISTED]),
+        found=join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_MAX_NAMED]),
         where=_entries(observed, expected),
         fix=f"add the optimizer {expected}, and give it these parameters"
         if missing
@@ -70,7 +70,7 @@ def _other_optimizer_finding(
 
 
 def _not_comparable_finding(observed: ObservedPlan, pairs: Sequence[Pair], words: Sequence[str]) -> Finding:
-    """Report that no optimizer fits a word of the ruleset, so that they cannot be compared."""
+    """Report that no optimizer fits a word of the ruleset, so nothing can be compared."""
     return finding(
         "DA104",
         f"{observed.plan.ruleset.name} gives parameters to {join_words(words)}, and no optimizer here has "
@@ -78,7 +78,7 @@ def _not_comparable_finding(observed: ObservedPlan, pairs: Sequence[Pair], words
         dict.fromkeys(decision.name for decision, _ in pairs),
         expected=" or ".join(words),
         found=observed.class_names(),
-        where=join_words([route.location for route in observed.plan.ruleset.routes if route.location][:_LISTED]),
+        where=join_words([route.location for route in observed.plan.ruleset.routes if route.location][:_MAX_NAMED]),
         fix=f"name the optimizers: return {{{', '.join(f'{word!r}: ...' for word in words)}}}",
         severity="warning",
     )
@@ -90,7 +90,7 @@ def _matching_words(optimizer: Optimizer, group: ParamGroup, words: Iterable[str
     algorithms = [value for key in _NAME_KEYS if isinstance(value := settings.get(key), str)]
     if algorithms:
         return frozenset(word for word in words if _matches(word, algorithms[0]))
-    flags = {key.removeprefix(_FLAG): value for key, value in settings.items() if key.startswith(_FLAG)}
+    flags = {key.removeprefix(_FLAG_PREFIX): value for key, value in settings.items() if key.startswith(_FLAG_PREFIX)}
     flag_by_word = {word: flags[flag] for word in words for flag in flags if _letters(flag) == _letters(word)}
     if selected := [word for word, value in flag_by_word.items() if value]:
         return frozenset(selected)
@@ -112,4 +112,4 @@ def _letters(text: str) -> str:
 
 def _entries(observed: ObservedPlan, expected: str) -> str:
     routes = [route for route in observed.plan.ruleset.routes if route.use == expected and route.location]
-    return join_words([f"optimizer entry {route.location}" for route in routes[:_LISTED]])
+    return join_words([f"optimizer entry {route.location}" for route in routes[:_MAX_NAMED]])

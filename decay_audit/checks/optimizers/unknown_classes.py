@@ -11,8 +11,8 @@ from decay_audit.text import join_words
 
 TOLERANCE = 0.01
 """Relative difference up to which a measured rate counts as equal to the coefficient."""
-_SETTLED = 0.05
-"""If the rate of later steps differs from that of the first by more than this, relatively, the message names both."""
+_SETTLED_TOLERANCE = 0.05
+"""If the rates of later steps and of the first step differ by more than this, relatively, the message has both."""
 
 _EFFECTS: dict[Movement | None, str] = {
     "sign": "moves every element towards 0 by an amount that hardly depends on the coefficient ({})",
@@ -77,8 +77,8 @@ def _effect(observation: Observation) -> str:
 
 
 def _settled_text(observation: Observation) -> str:
-    """How much more a step removes once momentum has settled: ` (10 x that once momentum has settled)`; "" if not."""
+    """Compare later steps with the first: ` (10 x that once momentum has settled)`; "" if they remove the same."""
     rate, settled = observation.measured_rate, observation.settled_rate
-    if not rate or settled is None or isclose(settled, rate, rel_tol=_SETTLED):
+    if not rate or settled is None or isclose(settled, rate, rel_tol=_SETTLED_TOLERANCE):
         return ""
     return f" ({settled / rate:.3g} x that once momentum has settled)"

@@ -9,9 +9,9 @@ from decay_audit.model.parameters import Parameter
 from decay_audit.rulesets.plan import Decision
 from decay_audit.text import join_words
 
-_PRUNED, _MASK = "_orig", "_mask"
-"""Endings of the names that torch.nn.utils.prune gives a pruned parameter, and the buffer beside it."""
-_LISTED = 5
+_PRUNED_ENDING, _MASK_ENDING = "_orig", "_mask"
+"""torch.nn.utils.prune gives these endings to the names of a pruned parameter, and of the buffer with its mask."""
+_MAX_GROUPS = 5
 """How many groups one finding names."""
 
 
@@ -35,9 +35,9 @@ def check_without_gradient(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 def _is_pruned(parameter: Parameter) -> bool:
-    """Whether torch.nn.utils.prune made it: `weight_orig`, with its mask in `weight_mask`."""
+    """Whether torch.nn.utils.prune made the parameter: `weight_orig`, with its mask in `weight_mask`."""
     leaf = parameter.leaf
-    return leaf.endswith(_PRUNED) and leaf.removesuffix(_PRUNED) + _MASK in parameter.owner.tensors
+    return leaf.endswith(_PRUNED_ENDING) and leaf.removesuffix(_PRUNED_ENDING) + _MASK_ENDING in parameter.owner.tensors
 
 
 def _unused_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
@@ -79,4 +79,4 @@ def _coefficients(pairs: Sequence[Pair]) -> str:
 
 
 def _groups(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
-    return join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_LISTED])
+    return join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_MAX_GROUPS])
