@@ -110,7 +110,7 @@ def render_findings(report: Report, format: Format | str = Format.TEXT, options:
 
 
 def render_error(target: str, error: DecayAuditError, format: Format | str) -> str:  # noqa: A002
-    """Render what stands in a document in place of a report that could not be made; "" where a format has no such."""
+    """Render the document of an error, in place of a report that could not be made; "" if the format has none."""
     if Format(format) is not Format.JSON:
         return ""
     from decay_audit.reports.formats import as_json

@@ -1,6 +1,6 @@
 """The columns of a table of parameters: for each, a function from a decision to the text of its cell.
 
-A Report comes in; entries that can be folded come out. Knows no layout: terminal tables and Markdown share it.
+A Report becomes entries that can be folded. Knows no layout: terminal tables and Markdown share it.
 """
 
 from collections import defaultdict
@@ -167,7 +167,7 @@ def _observation(observation: Observation) -> str:
 
 
 def movement(observation: Observation) -> str:
-    """Write how a step with a gradient of zero moves a weight: a fraction per learning rate, or in which other way."""
+    """Write how a step with a gradient of zero moves a weight: as a fraction per lr, or as a kind of movement."""
     match observation.movement, observation.measured_rate:
         case (None, None):
             return ""

@@ -1,4 +1,4 @@
-"""The file and line that a finding points to, and what identifies a finding over time; for SARIF, GitHub and GitLab."""
+"""Find the file and line that a finding points to, and hash its identity over time; for SARIF, GitHub and GitLab."""
 
 import hashlib
 import re

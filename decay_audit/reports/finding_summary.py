@@ -48,6 +48,6 @@ def parameter_names(finding: Finding, limit: int) -> str:
 
 
 def location(finding: Finding, report: Report) -> str:
-    """Write where a finding points; the name of an optimizer is left out where there is no other."""
+    """Write where a finding points; the name of the only optimizer is left out."""
     only_optimizer = [optimizer.name for optimizer in report.optimizers] == [finding.where]
     return "" if only_optimizer else finding.where

@@ -1,4 +1,4 @@
-"""Fold parameters whose columns read the same into one row, with a pattern: `layers.{0-31}.attn.{q,k}_proj.weight`.
+"""Fold parameters with equal columns into one row, with a pattern: `layers.{0-31}.attn.{q,k}_proj.weight`.
 
 Names, shapes and words come in; rows with a pattern come out. A pattern matches exactly the names that were folded into
 it. Knows no plan and no format.
@@ -14,7 +14,7 @@ from msgspec import Struct
 DEEPEST = 64
 """The most dots in a name that folds. The names of real models have fewer; those of a damaged file may have more."""
 SCREEN = 40
-"""Rows that fit on a screen; where there are more, stages of different sizes share a row."""
+"""How many rows fit on a screen. If there are more, stages of different sizes share a row."""
 
 LONGEST_LIST = 12
 """The most alternatives in braces that a screen shows in full."""
@@ -22,7 +22,7 @@ LONGEST_LIST = 12
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
-_OWN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")
+_PATTERN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")
 
 Axis = tuple[int, Hashable]
 """The index of the part in which rows may differ, and a key: rows fold if their keys are equal."""
@@ -100,7 +100,7 @@ def fold(entries: Sequence[ParameterEntry], screen: int = SCREEN) -> tuple[Folde
 
 def foldable(name: str) -> bool:
     """Whether a name can stand in a pattern: it is not too deep, and has none of the characters of a pattern."""
-    return name.count(".") <= DEEPEST and not _OWN_SYNTAX.search(name)
+    return name.count(".") <= DEEPEST and not _PATTERN_SYNTAX.search(name)
 
 
 def unfolded_rows(entries: Iterable[ParameterEntry]) -> tuple[FoldedRow, ...]:
@@ -161,7 +161,7 @@ def _fold_siblings(rows: list[FoldedRow]) -> list[FoldedRow]:
 def _counter_axis(
     row: FoldedRow, axis: int, containers: Container[tuple[str, ...]], equal_sizes: Callable[[FoldedRow, int], Hashable]
 ) -> Axis | None:
-    """The part at `axis`, if it holds a number and names a block: above the owner, or an owner that is a block."""
+    """Return the part at `axis` if it has a number and names a block: above the owner, or an owner that is a block."""
     parts = row.parts
     if axis > len(parts) - 2 or not _DIGITS.search(parts[axis]):
         return None
@@ -172,7 +172,7 @@ def _counter_axis(
 
 
 def _sizes_within_a_stage(row: FoldedRow, axis: int) -> Hashable:
-    """Sizes that must be equal: those of a kernel, or all of them where an inner counter is folded already."""
+    """Return the sizes that must be equal: those of a kernel, or all sizes if an inner counter is folded already."""
     return row.sizes if any("," in part for part in row.parts[axis + 1 : -1]) else row.sizes[2:]
 
 
@@ -181,7 +181,7 @@ def _sizes_across_stages(row: FoldedRow, _: int) -> Hashable:
 
 
 def _leaf_axis(row: FoldedRow) -> Axis:
-    """The last part, whatever its role: `bn_1.{weight,bias}` are a norm weight and a norm bias."""
+    """Return the last part, whatever its role: `bn_1.{weight,bias}` are a norm weight and a norm bias."""
     return len(row.parts) - 1, (row.parts[:-1], row.sizes, row.cells)
 
 
@@ -258,7 +258,7 @@ def _split_shared(alternatives: list[str]) -> tuple[str, list[str], str]:
 
 
 def _common_prefix(texts: list[str]) -> str:
-    low, high = min(texts), max(texts)  # all others lie between, and share what these two share
+    low, high = min(texts), max(texts)  # all other texts sort between these two, so they share this prefix
     return low[: next((end for end, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
 
 

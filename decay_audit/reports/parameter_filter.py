@@ -1,4 +1,4 @@
-"""Which parameters of a report are shown: --only, --role and --grep. What is compared does not change."""
+"""Choose the parameters that a report shows: --only, --role and --grep. The comparison itself does not change."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Counting a plan: parameters and elements, decayed and spared, by role."""
+"""Count a plan: parameters and elements, decayed and spared, by role."""
 
 from collections.abc import Iterable
 

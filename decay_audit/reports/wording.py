@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from decay_audit.text import count_noun, format_coefficient
 
 _UNITS = (("T", 1e12, 2, 999.995e9), ("B", 1e9, 2, 999.995e6), ("M", 1e6, 2, 999.95e3), ("k", 1e3, 1, 1e3))
-"""Symbol, size, number of decimals, and the smallest amount that is written in the unit (less rounds to 999 below)."""
+"""Symbol, size, number of decimals, and the smallest amount that is written in the unit."""
 
 
 def amount(numel: int) -> str:

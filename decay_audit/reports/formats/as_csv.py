@@ -1,6 +1,6 @@
 """A row for every parameter, for a spreadsheet or a data frame; never folded, and the same columns for every report.
 
-Names are data from a model: control characters in them are made visible, so that a row is a line, and a cell that a
+Names are data from a model: control characters in them are made visible, so that a row is a line. A cell that a
 spreadsheet would run as a formula gets an apostrophe before it. Names that Python's attribute syntax can make are
 written as they are; JSON has every name unchanged.
 """
@@ -20,13 +20,13 @@ _SHAPE = _FIELDS.index("shape")
 _AFTER_RULE = _FIELDS.index("rule") + 1
 _values = attrgetter(*_FIELDS)
 _OBSERVED = ObservationRecord.__struct_fields__
-_TITLES = {"measured_rate": "measured", "settled_rate": "settled", "movement": "law"}
+_OBSERVED_TITLES = {"measured_rate": "measured", "settled_rate": "settled", "movement": "law"}
 _UNOBSERVED = [""] * len(_OBSERVED)
 COLUMNS = (
     *_FIELDS[:_AFTER_RULE],
     "place",
     *_FIELDS[_AFTER_RULE:],
-    *(_TITLES.get(field, f"observed_{field}") for field in _OBSERVED),
+    *(_OBSERVED_TITLES.get(field, f"observed_{field}") for field in _OBSERVED),
     "target",
 )
 _FORMULA = re.compile(r"(?:^|(?<=;))(?=\s*[=+\-@\uFF1D\uFF0B\uFF0D\uFF20])")

@@ -14,7 +14,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.reports.document import ErrorDocument, ReportDocument, error_document, report_document
 from decay_audit.reports.report import Report
 
-_BEYOND_ASCII = re.compile("[\x7f-\U0010ffff]")
+_NOT_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
 def render(report: Report) -> str:
@@ -29,7 +29,7 @@ def render(report: Report) -> str:
 def schema() -> dict[str, Any]:
     """Make the JSON Schema of the document, or of a list of them: the reports of the audits of pyproject.toml.
 
-    In place of a report that could not be made stands the document of its error.
+    A report that could not be made is replaced by the document of its error.
     """
     forms, parts = msgspec.json.schema_components((ReportDocument, ErrorDocument), ref_template="#/$defs/{name}")
     return {
@@ -41,7 +41,7 @@ def schema() -> dict[str, Any]:
 
 
 def render_error(target: str, error: DecayAuditError) -> str:
-    """Write what stands in place of a report that could not be made."""
+    """Write the document of an error, in place of a report that could not be made."""
     return _escape_unprintable(_encode(error_document(target, error)) + "\n")
 
 
@@ -69,4 +69,4 @@ def _escape_unprintable(text: str) -> str:
     """Escape what a terminal could act on and JSON may hold as it is: DEL, C1 controls, directional marks."""
     if text.isascii() and "\x7f" not in text:
         return text
-    return _BEYOND_ASCII.sub(lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text)
+    return _NOT_ASCII.sub(lambda match: match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1], text)

@@ -11,11 +11,11 @@ from decay_audit.reports.report import Report
 from decay_audit.text import escape_control
 
 _COMMANDS: Mapping[Severity, str] = {"error": "error", "warning": "warning", "note": "notice"}
-_NAMES = 8
+_MAX_NAMES = 8
 
 
 def render(report: Report, options: Options) -> str:
-    """Write the findings as workflow commands; nothing where there are none."""
+    """Write the findings as workflow commands; "" if there are no findings."""
     annotations: dict[tuple[str, Severity], list[Finding]] = {}
     for finding in report.findings:
         annotations.setdefault((finding.code, finding.severity), []).append(finding)
@@ -33,7 +33,7 @@ def _annotation(code: str, findings: Sequence[Finding], report: Report, options:
 
 
 def _message(finding: Finding, report: Report) -> str:
-    names = f": {parameter_names(finding, _NAMES)}" if finding.parameters else ""
+    names = f": {parameter_names(finding, _MAX_NAMES)}" if finding.parameters else ""
     place = location(finding, report)
     where = f" ({escape_control(place)})" if place else ""
     fix = f"\nfix: {escape_control(finding.fix)}" if finding.fix else ""

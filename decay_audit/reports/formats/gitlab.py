@@ -11,15 +11,15 @@ from decay_audit.reports.report import Report
 from decay_audit.text import escape_control
 
 _SEVERITIES: Mapping[Severity, str] = {"error": "major", "warning": "minor", "note": "info"}
-_NAMES = 8
+_MAX_NAMES = 8
 
 
 def render(report: Report, options: Options) -> str:
-    """Write the findings as issues. GitLab requires a file and a line; without one, the target stands there."""
+    """Write the findings as issues. GitLab requires a file and a line; a finding without a file has the target."""
     issues = []
     for finding in report.findings:
         place = find_location(finding, report, options)
-        names = f": {parameter_names(finding, _NAMES)}" if finding.parameters else ""
+        names = f": {parameter_names(finding, _MAX_NAMES)}" if finding.parameters else ""
         issues.append(
             {
                 "description": f"{finding.code} {escape_control(finding.message)}{names}",

@@ -8,7 +8,7 @@ from decay_audit.reports.finding_summary import location, parameter_names
 from decay_audit.reports.report import Report
 from decay_audit.text import escape_control
 
-_NAMES = 40
+_MAX_NAMES = 40
 _START = '<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n'
 _END = "</testsuites>\n"
 
@@ -52,7 +52,7 @@ def _case(finding: Finding, report: Report, target: str) -> Iterator[str]:
 def _details(finding: Finding, report: Report) -> Iterator[str]:
     yield escape_control(finding.message)
     if finding.parameters:
-        yield parameter_names(finding, _NAMES)
+        yield parameter_names(finding, _MAX_NAMES)
     if place := location(finding, report):
         yield escape_control(place)
     if finding.fix:

@@ -15,15 +15,15 @@ from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient
 
 LIMIT = 1024 * 1024
-_RESERVE = 1024  # for the sentence that says what was left out, and for what else a job writes
-_NAMES = 40
+_RESERVED_BYTES = 1024  # for the sentence on lines that do not fit, and for other text of the job
+_MAX_NAMES = 40
 _MARKUP = re.compile(r"[\\`*\[\]<>#|~&@]|(?<!\w)_|_(?!\w)|:(?=//|\S+:)")
 """Emphasis, links and HTML; and what GitHub reads on top: mentions, numbers of issues, addresses, and pictures."""
 
 
 def render(report: Report, options: Options) -> str:
     """Write a report as GitHub-flavoured Markdown, without its last lines where it would be too long."""
-    return "".join(_within(LIMIT - _RESERVE, [f"{line}\n" for line in _lines(report, options)]))
+    return "".join(_within(LIMIT - _RESERVED_BYTES, [f"{line}\n" for line in _lines(report, options)]))
 
 
 def plain(text: str) -> str:
@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 
 
 def code(name: str) -> str:
-    """Write a name as code, in a cell of a table too; one with backticks gets a longer fence."""
+    """Write a name as code, in a cell of a table too. A name with backticks gets a longer fence."""
     text = escape_control(name).replace("|", "\\|")
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     pad = " " if len(fence) > 1 else ""
@@ -121,7 +121,7 @@ def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str
 
 
 def _within(limit: int, lines: Sequence[str]) -> Iterator[str]:
-    """Give the lines that fit into so many bytes, and say how many do not."""
+    """Yield the lines that fit into `limit` bytes, then a line that says how many do not fit."""
     size = 0
     for number, line in enumerate(lines):
         size += len(line.encode("utf-8", "replace"))

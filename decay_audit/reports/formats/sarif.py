@@ -14,9 +14,9 @@ from decay_audit.reports.report import Report
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 REPOSITORY = "https://github.com/OWNER/decay-audit"
-_MOST_RUNS = 20
-_NAMES = 8
-_MOST_LOCATIONS = 1000  # of one result; readers of SARIF refuse more
+_MAX_RUNS = 20
+_MAX_NAMES = 8
+_MAX_LOCATIONS = 1000  # of one result; readers of SARIF refuse more
 
 
 def render(report: Report, options: Options) -> str:
@@ -56,7 +56,7 @@ def _rule(code: str) -> dict[str, Any]:
 
 
 def _result(finding: Finding, codes: list[str], report: Report, options: Options) -> dict[str, Any]:
-    names = f": {parameter_names(finding, _NAMES)}" if finding.parameters else ""
+    names = f": {parameter_names(finding, _MAX_NAMES)}" if finding.parameters else ""
     accepted = [{"kind": "external", "justification": finding.exception}] if finding.exception else []
     return {
         "ruleId": finding.code,
@@ -67,7 +67,7 @@ def _result(finding: Finding, codes: list[str], report: Report, options: Options
             {
                 **_physical(finding, report, options),
                 "logicalLocations": [
-                    {"fullyQualifiedName": name, "kind": "member"} for name in finding.parameters[:_MOST_LOCATIONS]
+                    {"fullyQualifiedName": name, "kind": "member"} for name in finding.parameters[:_MAX_LOCATIONS]
                 ],
             }
         ],
@@ -90,7 +90,7 @@ def join(texts: Sequence[str]) -> str:
     """Join logs into one with all their runs; code hosts refuse more than 20, so the rest share the last."""
     logs = [json.loads(text) for text in texts]
     runs = [run for log in logs for run in log["runs"]]
-    first, rest = runs[:_MOST_RUNS], runs[_MOST_RUNS:]
+    first, rest = runs[:_MAX_RUNS], runs[_MAX_RUNS:]
     for run in rest:
         _add_results(first[-1], run)
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": first}, indent=2) + "\n"

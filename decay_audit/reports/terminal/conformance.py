@@ -15,7 +15,7 @@ SHOWN = 12
 
 
 def render(conformance: Conformance, options: Options) -> str:
-    """Write how many parameters each rule decides, and what came of the comparison."""
+    """Write how many parameters each rule decides, and how the codebase treats parameters differently."""
     return "\n".join((*_rule_counts(conformance, options), *_compared(conformance, options)))
 
 

@@ -18,9 +18,9 @@ from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.explanation import Explanation, RuleAnswer
 from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
 
-_PRESETS = 6
-_SETTLED = 0.05
-"""Relative difference from which on the rate of later steps is shown as well."""
+_MAX_PRESETS = 6
+_SETTLED_TOLERANCE = 0.05
+"""If the rates of later steps and of the first step differ by more than this, relatively, both are shown."""
 _ANSWERS = {True: "yes", False: "no", None: "?"}
 _MOVES: dict[Movement, str] = {
     "proportional": "removes the same fraction of every element",
@@ -47,7 +47,7 @@ def render(explanation: Explanation, options: Options) -> str:
         "declared": _declaration(classified),
         "tied to": map(escape_control, classified.parameter.tied_to),
         "ruleset": _ruleset(explanation),
-        "presets": _presets(explanation, len(explanation.other_rulesets) if options.verbose else _PRESETS),
+        "presets": _presets(explanation, len(explanation.other_rulesets) if options.verbose else _MAX_PRESETS),
         "observed": map(_observation, explanation.observations),
         **{f"with {escape_control(update.optimizer)}": _update(update) for update in explanation.updates},
     }
@@ -147,7 +147,7 @@ def _observation(observation: Observation) -> str:
     if rate and observation.lr is not None and observation.movement in {None, "proportional"}:
         effect = f"removes {100 * observation.lr * rate:.4g} % of the weight"
         settled = observation.settled_rate
-        if settled is not None and not isclose(settled, rate, rel_tol=_SETTLED):
+        if settled is not None and not isclose(settled, rate, rel_tol=_SETTLED_TOLERANCE):
             effect += f", and {100 * observation.lr * settled:.4g} % once momentum has settled"
     else:
         effect = _MOVES[observation.movement or "proportional"]

@@ -19,8 +19,8 @@ _BUILT_ON = {
     "streamed": "on the CPU, each parameter dropped as it was registered",
     "cpu": "on the CPU",
 }
-_NAMES = 8
-_COMMAND = "fix: decay-audit "
+_MAX_NAMES = 8
+_FIX_COMMAND = "fix: decay-audit "
 
 
 def header(report: Report, options: Options) -> Iterator[str]:
@@ -35,7 +35,7 @@ def header(report: Report, options: Options) -> Iterator[str]:
 
 
 def footer(report: Report, options: Options) -> Iterator[str]:
-    """Sum up what decays and what is spared; then the notes, and the findings."""
+    """Write the totals of decayed, spared and frozen parameters, then the notes and the findings."""
     plan = report.plan
     whole = totals.count(plan.decisions).numel
     for title, decisions in (
@@ -60,13 +60,13 @@ def finding_lines(report: Report, options: Options) -> Iterator[str]:
         yield paint(head, style, color=options.color) + first[len(head) :]
         yield from more
         for detail in _details(finding, report, options):
-            width = None if _COMMAND in detail else options.width  # a broken line could not be pasted
+            width = None if _FIX_COMMAND in detail else options.width  # a broken line could not be pasted
             yield from layout.paragraph(" " * 14, detail, width)
 
 
 def _details(finding: Finding, report: Report, options: Options) -> Iterator[str]:
     if finding.parameters:
-        yield parameter_names(finding, len(finding.parameters) if options.full else _NAMES)
+        yield parameter_names(finding, len(finding.parameters) if options.full else _MAX_NAMES)
     if place := location(finding, report):
         yield escape_control(place)
     if finding.exception:

@@ -15,9 +15,9 @@ PaintedText = tuple[str, Style]
 
 INDENT = "  "
 _GAP = "  "
-_ROOM = 32
+_PREFERRED_NAME_WIDTH = 32
 """Terminal columns that a name should have before other columns are dropped."""
-_LEAST = 16
+_MIN_NAME_WIDTH = 16
 _CODES: dict[Style, str] = {
     "title": "1",
     "dim": "2",
@@ -76,7 +76,7 @@ def table(
         dropped.append(droppable.pop(0))
         inline = [index for index in inline if index != dropped[-1]]
     if width is not None:
-        widths[0] = min(widths[0], max(_LEAST, width - _width_after_name(inline, widths)))
+        widths[0] = min(widths[0], max(_MIN_NAME_WIDTH, width - _width_after_name(inline, widths)))
     for row in body:
         yield from _row(columns, row, (inline, below if row is not body[0] else []), widths, color=color)
     if dropped:
@@ -89,7 +89,7 @@ def _width_after_name(inline: Sequence[int], widths: Sequence[int]) -> int:
 
 
 def _fits(inline: Sequence[int], widths: Sequence[int], width: int | None) -> bool:
-    return width is None or min(widths[0], _ROOM) + _width_after_name(inline, widths) <= width
+    return width is None or min(widths[0], _PREFERRED_NAME_WIDTH) + _width_after_name(inline, widths) <= width
 
 
 def _row(
@@ -143,7 +143,7 @@ def _fitting(text: str, width: int) -> int:
 
 
 def paragraph(head: str, text: str, width: int | None) -> Iterator[str]:
-    """Write a text after its head, broken at blanks where there is a width; what has no blank stays whole."""
+    """Write a text after its head, broken at blanks where there is a width; words are never broken."""
     if width is None:
         yield head + text
         return
@@ -159,7 +159,7 @@ def paragraph(head: str, text: str, width: int | None) -> Iterator[str]:
 
 
 def heading(title: str, more: Sequence[str], width: int | None, *, color: bool) -> Iterator[str]:
-    """Write a title and what follows it in one line, or in a line for each where one is too long."""
+    """Write a title and more texts in one line. If that is too long, each text gets its own line."""
     painted = paint(title, "title", color=color)
     if width is not None and cell_width("   ".join((title, *more))) > width:
         yield from (painted, *(f"{INDENT}{text}" for text in more))

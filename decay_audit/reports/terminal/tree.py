@@ -34,7 +34,7 @@ class ModuleNode(Struct, frozen=True, kw_only=True):
     """A module, or several that are alike.
 
     Attributes:
-        names: its name below its parent, and those of the modules that are like it.
+        names: its name within its parent, and the names of the modules that are folded into it.
         type: its class; "" if unknown.
         own: the decay of its own parameters, in words.
         alike: a key; siblings with an equal key are folded into one node.
@@ -63,7 +63,7 @@ def _parts(decision: Decision) -> tuple[str, ...]:
 
 
 def _types(report: Report) -> Mapping[str, str]:
-    """The class of each module that holds a parameter, and of each module above it."""
+    """Find the class of each module that holds a parameter, and of each module above it."""
     types: dict[str, str] = {}
     for decision in report.plan.decisions:
         for owner in decision.classified.parameter.owner.lineage():
