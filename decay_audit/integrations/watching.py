@@ -26,8 +26,8 @@ def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, igno
         ignore: prefixes of codes that do not count.
     """
     from decay_audit.sources.run.hooks.decay_audit_recorder import (
-        asked,
         construction,
+        listed_modules,
         settings,
         training,
         watch as recorder_watch,
@@ -36,7 +36,7 @@ def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, igno
     request = Request(rules=rules, weight_decay=weight_decay, ignore=ignore)
     if not _armed:
         settings.WATCH = True
-        asked.set_hooks()
+        listed_modules.set_hooks()
         construction.set_hooks()
         training.set_hooks()
         recorder_watch.AT_FIRST_STEP.append(_log)

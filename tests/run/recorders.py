@@ -10,14 +10,20 @@ from torch import nn
 from torch.optim import Optimizer
 
 from decay_audit.model.records import Record
-from decay_audit.sources.run.hooks.decay_audit_recorder import asked, construction, describe, recording, variables
+from decay_audit.sources.run.hooks.decay_audit_recorder import (
+    construction,
+    describe,
+    listed_modules,
+    recording,
+    variables,
+)
 
 
 def record(optimizers: Sequence[Optimizer], model: nn.Module, seen: Mapping[str, Any] | None = None) -> Record:
     """Record optimizers as they are now; `model` was asked for its parameters."""
-    asked._ASKED[id(model)] = weakref.ref(model)
+    listed_modules._LISTED[id(model)] = weakref.ref(model)
     made = [
-        recording.SeenOptimizer(optimizer, construction.ConstructionSeen([], variables.caller()))
+        recording.SeenOptimizer(optimizer, construction.OptimizerConstruction([], variables.caller()))
         for optimizer in optimizers
     ]
     document = {

@@ -1,12 +1,12 @@
 """Run a training script, unedited, and record the models and optimizers that it makes.
 
     launch         a command -> its processes, with the recorder in them, until they end or take too long
-    hooks/         what is put first on their PYTHONPATH: sitecustomize, and the recorder, which imports nothing of this
+    hooks/         the first folder on PYTHONPATH: sitecustomize and the recorder, which import nothing outside it
     read_records   the files that the recorder wrote -> Records
     grouping       a Record -> the models and optimizers that belong to one audit together
     inventory      recorded models -> an Inventory
-    facts          what changed since the optimizers were made, and what the first gradients did not reach
-    written_files  which files the script wrote, and a copy of its folder to run in
+    facts          a Record -> the groups that code changed after construction, and the parameters without a gradient
+    written_files  the files that the script wrote; a copy of its folder, to run in
     find_optimizers   a folder of Python files -> the places that make optimizers; nothing is run
 
 `optimizers.recorded` makes Observations of the recorded optimizers. Knows no torch, no role and no rule.

@@ -37,8 +37,8 @@ def training_facts(record: Record, audited: AuditGroup, names: Mapping[int, str]
 def _class_name(name: str, optimizer: RecordedOptimizer, audited: AuditGroup) -> str:
     """The class of an optimizer; with the optimizer's own name where several are of that class."""
     kind = optimizer.chain[0].type
-    alike = [other for _, other in audited.optimizers if other.chain[0].type == kind]
-    return kind if len(alike) == 1 else f"{kind} {name}"
+    same_class = [other for _, other in audited.optimizers if other.chain[0].type == kind]
+    return kind if len(same_class) == 1 else f"{kind} {name}"
 
 
 def _changes(name: str, optimizer: RecordedOptimizer, names: Mapping[int, str]) -> Iterator[GroupChange]:

@@ -1,6 +1,6 @@
-"""A folder of Python files goes in; out come the places that make optimizers of torch.optim. Nothing is imported.
+"""Find the places in a folder of Python files that make optimizers of torch.optim. Nothing is imported.
 
-Names are resolved by the imports of their own file alone. Optimizers of other libraries are not listed.
+Names are resolved only by the imports of the file that they are in. Optimizers of other libraries are not listed.
 """
 
 import ast
@@ -11,12 +11,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-_SKIPPED = frozenset({"node_modules", "site-packages", "build", "dist", "__pycache__", "tests", "test"})
-_NAMES_OPTIM = re.compile(r"torch\.optim|from torch import [^\n]*optim")
+_SKIPPED_FOLDERS = frozenset({"node_modules", "site-packages", "build", "dist", "__pycache__", "tests", "test"})
+_MENTIONS_TORCH_OPTIM = re.compile(r"torch\.optim|from torch import [^\n]*optim")
 _IS_SCRIPT = re.compile(r"^(if __name__\b|for |while )", re.MULTILINE)
 """Matches a `__main__` part, or a loop outside functions."""
-_IMPORTS = r"(?m)^\s*(from|import)\s[^\n]*\b{}\b"
+_IMPORT_OF = r"(?m)^\s*(from|import)\s[^\n]*\b{}\b"
 _MAX_BYTES = 2_000_000
+"""Larger files are not read."""
 _NOT_OPTIMIZERS = frozenset({"Optimizer"})
 
 
@@ -28,7 +29,7 @@ class OptimizerCall(Struct, frozen=True, kw_only=True):
         parameters: the first argument, as it is written.
         weight_decay: as it is written; None if the call does not set it.
         may_set_weight_decay: the call has `**kwargs` or groups, which may set a coefficient.
-        function: the outermost function around it; "" outside functions.
+        function: the outermost function that contains the call; "" outside functions.
         required_arguments: how many arguments without a default this function has.
         is_script: the file is a script: it has a `__main__` part or a loop outside functions, or the call is there.
     """
@@ -45,10 +46,10 @@ class OptimizerCall(Struct, frozen=True, kw_only=True):
 
 
 class OptimizerCalls(Struct, frozen=True, kw_only=True):
-    """The places of a folder.
+    """The places in a folder that make optimizers.
 
     Attributes:
-        scripts: for the name of a module with such a place, the scripts that import it.
+        scripts: for the name of each module that makes optimizers, the scripts that import the module.
         files: how many Python files were read.
     """
 
@@ -61,13 +62,17 @@ def find(folder: Path) -> OptimizerCalls:
     """Read all Python files in a folder, or one file."""
     base = folder if folder.is_dir() else folder.parent
     texts = {os.path.relpath(path, base): _text(path) for path in _python_files(folder)}
-    calls = [call for name, text in texts.items() if _NAMES_OPTIM.search(text) for call in _calls_in(text, name)]
+    calls = [
+        call for name, text in texts.items() if _MENTIONS_TORCH_OPTIM.search(text) for call in _calls_in(text, name)
+    ]
     modules = {Path(call.file).stem for call in calls if not call.is_script}
     scripts = {name: text for name, text in texts.items() if modules and _IS_SCRIPT.search(text)}
     return OptimizerCalls(
         calls=tuple(calls),
         scripts={
-            module: tuple(name for name, text in scripts.items() if re.search(_IMPORTS.format(re.escape(module)), text))
+            module: tuple(
+                name for name, text in scripts.items() if re.search(_IMPORT_OF.format(re.escape(module)), text)
+            )
             for module in modules
         },
         files=len(texts),
@@ -90,7 +95,9 @@ def _python_files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and name not in _SKIPPED and not (Path(parent) / name / "pyvenv.cfg").exists()
+            if not name.startswith(".")
+            and name not in _SKIPPED_FOLDERS
+            and not (Path(parent) / name / "pyvenv.cfg").exists()
         )
         yield from (Path(parent) / name for name in sorted(names) if name.endswith(".py"))
 
@@ -133,8 +140,8 @@ def _optimizer_class(function: ast.expr, names: dict[str, str]) -> str:
     """The class of torch.optim that is called; "" for anything else."""
     dotted = _dotted(function)
     head, _, rest = dotted.partition(".")
-    whole = f"{names.get(head, '')}.{rest}" if rest else names.get(head, "")
-    package, _, name = whole.rpartition(".")
+    full_name = f"{names.get(head, '')}.{rest}" if rest else names.get(head, "")
+    package, _, name = full_name.rpartition(".")
     is_class = package == "torch.optim" or (package.startswith("torch.optim.") and "lr_scheduler" not in package)
     is_class = is_class and "swa_utils" not in package
     return name if is_class and name[:1].isupper() and name not in _NOT_OPTIMIZERS else ""
@@ -159,7 +166,7 @@ def _describe(
         type=kind,
         parameters="" if first is None else ast.unparse(first),
         weight_decay=ast.unparse(keywords["weight_decay"]) if "weight_decay" in keywords else None,
-        may_set_weight_decay=None in keywords or not _is_bare(first),
+        may_set_weight_decay=None in keywords or not _is_parameters_call(first),
         function=function.name if function is not None else "",
         required_arguments=_required_arguments(function),
         is_script=is_script,
@@ -172,12 +179,12 @@ def _required_arguments(function: ast.FunctionDef | ast.AsyncFunctionDef | None)
     return len(function.args.posonlyargs + function.args.args) - len(function.args.defaults)
 
 
-def _is_bare(first: ast.expr | None) -> bool:
+def _is_parameters_call(first: ast.expr | None) -> bool:
     """Whether the first argument is `X.parameters()`, perhaps filtered, and so has no groups."""
     if isinstance(first, ast.Call):
         is_filter = isinstance(first.func, ast.Name) and first.func.id in ("filter", "list", "chain", "iter")
         inner = first.args[-1] if is_filter and first.args else None
         return (isinstance(first.func, ast.Attribute) and first.func.attr == "parameters") or (
-            inner is not None and _is_bare(inner)
+            inner is not None and _is_parameters_call(inner)
         )
     return False

@@ -14,7 +14,7 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
     """Models, and all optimizers that hold their tensors.
 
     Attributes:
-        models: the models that are not part of another one.
+        models: the models that are not part of another model.
         free_tensors: tensors of the optimizers that are in no module and were not replaced by other tensors.
     """
 
@@ -31,7 +31,7 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
 def group_by_audit(record: Record) -> tuple[AuditGroup, ...]:
     """Sort the optimizers of a record into audits, in the order in which they were made."""
     inside = {model.module: _modules_inside(record, model.module) for model in record.models}
-    sets = _connected(record, inside)
+    sets = _connected_sets(record, inside)
     names = _distinct_names(record.optimizers)
     return tuple(
         _audit(
@@ -95,8 +95,8 @@ def _modules_inside(record: Record, root: int) -> set[int]:
     return inside
 
 
-def _connected(record: Record, inside: dict[int, set[int]]) -> list[tuple[list[int], list[int]]]:
-    """Sort models and optimizers into sets: positions of models, and positions of optimizers."""
+def _connected_sets(record: Record, inside: dict[int, set[int]]) -> list[tuple[list[int], list[int]]]:
+    """Sort models and optimizers into sets; each set gives the positions of its models and of its optimizers."""
     sets: list[tuple[list[int], list[int]]] = []
     for position, optimizer in enumerate(record.optimizers):
         models, optimizers = [*optimizer.models], [position]

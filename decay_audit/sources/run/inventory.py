@@ -1,4 +1,4 @@
-"""Recorded models become an Inventory, as `sources.module.walk` makes it of a live module: names, owners and ties."""
+"""Make an Inventory of recorded models, as `sources.module.walk` does of live ones: names, owners and tied names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,7 +12,7 @@ from decay_audit.model.wrapper_classes import wrapped_child
 from decay_audit.text import count_noun, first_few
 
 _MAX_VISITS = 256
-"""How often one module is visited: modules that are shared at every level have exponentially many names."""
+"""How often one module is visited at most: modules that are shared at every level have exponentially many names."""
 
 
 class _ModuleVisit(Struct, frozen=True):
@@ -184,7 +184,7 @@ def _declaration(declared: RecordedDeclaration | None) -> Declaration | None:
 
 
 def _types(module: RecordedModule, record: Record) -> tuple[str, ...]:
-    """The class names of a module; a scripted one also has that of the class it was compiled from."""
+    """The class names of a module; for a scripted module, those of the class that it was compiled from."""
     return module.scripted or record.classes[module.class_].types
 
 
@@ -201,7 +201,7 @@ def _children(
 
 
 def _untrained(record: Record, parameters: Mapping[int, Parameter]) -> list[int]:
-    """Find trainable parameters that neither an optimizer holds nor a gradient has reached: nothing trains them."""
+    """Find the trainable parameters that are in no optimizer and have no gradient: nothing trains them."""
     tensors = ((position, record.tensors[position]) for position in parameters)
     return [
         position

@@ -1,7 +1,7 @@
-"""Run a command with the recorder in its Python processes, and wait until they end, train, or take too long.
+"""Run a command with the recorder in its Python processes, and wait until they end, or until they take too long.
 
-The command's standard output goes to standard error: standard output belongs to the report. Interrupts reach all its
-processes, and none is left when this returns.
+The command's standard output goes to standard error: standard output belongs to the report. Interrupts reach all
+processes of the command, and none of them is left when `run` returns.
 """
 
 import json
@@ -20,14 +20,15 @@ from decay_audit.errors import DecayAuditError
 HOOKS = Path(__file__).parent / "hooks"
 SETTINGS_VARIABLE = "DECAY_AUDIT_RUN"
 
-_POLL = 0.05
+_POLL_SECONDS = 0.05
 _SECONDS_AFTER_STOP = 20.0
 """How long the rest of the command may take after a process was stopped: other ranks, cleaning up."""
 _SECONDS_TO_UNWIND = 5.0
+"""How long interrupted processes have to write their records before they are killed."""
 
 
 class Launch(Struct, frozen=True, kw_only=True):
-    """What to run.
+    """A command to run, and where and how to run it.
 
     Attributes:
         command: words of the command line.
@@ -103,7 +104,7 @@ def _wait(process: "subprocess.Popen[bytes]", launch: Launch, started: float) ->
         if launch.timeout is not None and now - started > launch.timeout:
             return True, False
         try:
-            process.wait(_POLL)
+            process.wait(_POLL_SECONDS)
         except subprocess.TimeoutExpired:
             continue
     return False, False
@@ -114,7 +115,7 @@ def _end_all(process: "subprocess.Popen[bytes]", records: Path) -> None:
     if _signal_all(process, records, signal.SIGINT):
         deadline = time.monotonic() + _SECONDS_TO_UNWIND
         while time.monotonic() < deadline and _signal_all(process, records, 0):
-            time.sleep(_POLL)
+            time.sleep(_POLL_SECONDS)
         _signal_all(process, records, signal.SIGKILL)
     process.wait()
 
@@ -142,7 +143,7 @@ def _send(send: Callable[[int, int], None], pid: int, number: int) -> bool:
 
 
 def _writes_to(pid: int, records: Path) -> bool:
-    """Whether this process writes to the folder. A process of another command may have got the number since."""
+    """Whether this process writes to the folder. Another command's process may have got the same id since."""
     try:
         return str(records).encode() in Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -160,7 +161,7 @@ def _environment(launch: Launch) -> dict[str, str]:
 
 
 def _stderr() -> int:
-    """The standard error of this process, where it has one: a test's or a notebook's may not be a file."""
+    """The standard error of this process; the null device if it is no file, as in tests and notebooks."""
     try:
         return sys.stderr.fileno()
     except (OSError, AttributeError, ValueError):
@@ -168,7 +169,7 @@ def _stderr() -> int:
 
 
 def command_for(words: Sequence[str], *, as_module: bool) -> tuple[str, ...]:
-    """Write the command that the words of the user stand for: a script, a module, or a command.
+    """Make the command that is run from the user's words, which name a script, a module, or a command.
 
     Raises:
         DecayAuditError: there is no such script.
@@ -184,7 +185,7 @@ def command_for(words: Sequence[str], *, as_module: bool) -> tuple[str, ...]:
 
 
 def python() -> str:
-    """The Python that `python train.py` would be: of the active environment, or else the one that runs this."""
+    """The Python that `python train.py` would use: that of the active environment, or else the one that runs this."""
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         prefix = os.environ.get(variable)
         if prefix:

@@ -1,4 +1,4 @@
-"""Read the records of all processes from the folder that the recorder wrote; equal records are read once."""
+"""Read the records of all processes from the folder that the recorder wrote to."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         python: whether any process started Python with the recorder.
         torch: whether any process imported torch.
-        error: what ended a process that had not imported torch.
+        error: the error that ended a process before it imported torch.
     """
 
     python: bool

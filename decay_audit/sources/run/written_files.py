@@ -1,4 +1,4 @@
-"""Which files a script wrote into its folder, and a copy of the folder to run in instead."""
+"""Say which files a script wrote into its folder, and copy the folder, to run in the copy instead."""
 
 import os
 import shutil
@@ -8,22 +8,22 @@ from pathlib import Path
 from decay_audit.errors import DecayAuditError
 from decay_audit.text import count_noun, first_few
 
-_MOST = 50_000
-"""With more files than these, nothing is listed: a folder of data takes too long to read."""
-_LISTED = 5
-_SKIPPED = frozenset({".git", "__pycache__", "node_modules"})
-_LARGE = 20_000_000
-"""Files of this size are linked and not copied."""
+_MAX_FILES = 50_000
+"""A folder with more files is not read: it takes too long."""
+_MAX_NAMED = 5
+_SKIPPED_FOLDERS = frozenset({".git", "__pycache__", "node_modules"})
+_MIN_LINKED_BYTES = 20_000_000
+"""Files of this size or larger are linked and not copied."""
 
 State = Mapping[str, tuple[int, int]]
-"""For each file, by its path from the folder, its time of change and its size."""
+"""For the path of each file in the folder: when it was changed (in ns), and its size in bytes."""
 
 
 def state_of(folder: Path) -> State | None:
     """Read the state of all files in a folder; None if there are too many."""
     state: dict[str, tuple[int, int]] = {}
     for path in _files(folder):
-        if len(state) > _MOST:
+        if len(state) > _MAX_FILES:
             return None
         try:
             status = path.lstat()
@@ -39,11 +39,11 @@ def written(before: State | None, after: State | None) -> str:
         return ""
     names = sorted(name for name, status in after.items() if before.get(name) != status)
     places = list(dict.fromkeys(_new_folder(name, before) for name in names))
-    return f"the script wrote {count_noun(len(names), 'file')}: {first_few(places, _LISTED)}" if names else ""
+    return f"the script wrote {count_noun(len(names), 'file')}: {first_few(places, _MAX_NAMED)}" if names else ""
 
 
 def _new_folder(name: str, before: State) -> str:
-    """The outermost folder of a file that was not there before; the file itself if its folder was."""
+    """The outermost new folder that contains a file; the file itself if its folder is not new."""
     parts = Path(name).parts
     for length in range(1, len(parts)):
         prefix = f"{Path(*parts[:length])}{os.sep}"
@@ -54,7 +54,7 @@ def _new_folder(name: str, before: State) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in _SKIPPED]
+        folders[:] = [name for name in folders if name not in _SKIPPED_FOLDERS]
         yield from (Path(parent) / name for name in names)
 
 
@@ -69,7 +69,7 @@ def copy(folder: Path, destination: Path) -> None:
             folder,
             destination,
             symlinks=True,
-            ignore=shutil.ignore_patterns(*_SKIPPED),
+            ignore=shutil.ignore_patterns(*_SKIPPED_FOLDERS),
             copy_function=_copy_or_link,
             dirs_exist_ok=True,
         )
@@ -78,7 +78,7 @@ def copy(folder: Path, destination: Path) -> None:
 
 
 def _copy_or_link(source: str, destination: str) -> str:
-    if Path(source).stat().st_size < _LARGE:
+    if Path(source).stat().st_size < _MIN_LINKED_BYTES:
         return shutil.copy2(source, destination)
     Path(destination).symlink_to(Path(source).resolve())
     return destination

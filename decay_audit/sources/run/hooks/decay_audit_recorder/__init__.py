@@ -1,17 +1,17 @@
 """Record, inside the user's training script, which optimizers and models it makes. Writes plain data to a file.
 
-    settings      what the tool asks for, from the environment
-    recording     all that was seen in this process, and the file that it is written to
-    construction  hooks on constructors of optimizers: what was set, what is the class's default
-    asked         hooks on nn.Module: which modules were asked for their parameters
-    choose        the model of an optimizer
-    variables     the name of a value in the code that made it, and the place of an error in the script
-    describe      the living optimizers, their models, modules and tensors as plain data
-    plain         one value as plain data
-    training      hooks on backward() and step(): the script is stopped where its training starts
-    pretend/      stand-ins for what the script needs and the machine does not have
-    watch         with --watch: the script trains on, and each change of its groups is said
-    ending        hooks on the end of the process: its error, its exit code, and the last writing
+    settings        the settings of the recorder, from the environment
+    recording       all that was seen in this process, and the file that it is written to
+    construction    hooks on constructors of optimizers: which arguments the caller set, and which are defaults
+    listed_modules  hooks on nn.Module: the modules whose parameters code has listed, the latest first
+    choose          an optimizer -> its models
+    variables       a value -> the name of its variable; an error -> its place in the script
+    describe        the optimizers that exist, their models, modules and tensors -> plain data
+    plain           one value -> plain data
+    training        hooks on backward() and step(), which stop the script where its training starts
+    pretend/        stand-ins for a GPU, a process group or a dataset that the machine does not have
+    watch           with --watch: print each change of the groups while the script trains
+    ending          hooks on the end of the process, which write the record with the error or exit code
 
 It runs in the script's own environment: Python 3.8 or newer, torch 1.8 or newer, the standard library, and nothing of
 the rest of decay-audit.
@@ -28,7 +28,7 @@ VERSION = 1
 
 
 class _AfterImport:
-    """A finder that lets a module be imported as usual, and calls a function with it when that is done."""
+    """A finder that imports one module as usual, and then calls a function with the module."""
 
     def __init__(self, name: str, function: Callable[[ModuleType], None]) -> None:
         self.name = name
@@ -52,16 +52,16 @@ class _AfterImport:
 
 
 def wait_for_torch() -> None:
-    """Start the recorder when this process has imported torch, and say that this process was reached."""
+    """Mark that this process started Python, and set the hooks as soon as it has imported torch."""
     from . import settings
 
     settings.mark_reached("python")
-    atexit.register(_quote_error_without_torch)
-    sys.meta_path.insert(0, _AfterImport("torch", lambda _: arm()))
+    atexit.register(_write_error_before_torch)
+    sys.meta_path.insert(0, _AfterImport("torch", lambda _: set_hooks()))
 
 
-def _quote_error_without_torch() -> None:
-    """Write down what ended a script that fails before it has imported torch."""
+def _write_error_before_torch() -> None:
+    """Write the error of a script that failed before it imported torch."""
     error = getattr(sys, "last_value", None)
     if "torch" not in sys.modules and error is not None:
         from . import settings, variables
@@ -69,13 +69,13 @@ def _quote_error_without_torch() -> None:
         settings.write("failed", variables.describe_error(error))
 
 
-def arm() -> None:
-    """Set all hooks. What goes wrong is written on standard error and never stops the script."""
+def set_hooks() -> None:
+    """Set all hooks. If that fails, the error is written to standard error, and the script goes on."""
     try:
-        from . import asked, construction, ending, settings, training
+        from . import construction, ending, listed_modules, settings, training
 
         settings.mark_reached("torch")
-        asked.set_hooks()
+        listed_modules.set_hooks()
         construction.set_hooks()
         training.set_hooks()
         ending.set_hooks()
@@ -86,16 +86,16 @@ def arm() -> None:
             raise
 
 
-def _pretend(what: List[str]) -> None:
-    if "gpu" in what:
+def _pretend(resources: List[str]) -> None:
+    if "gpu" in resources:
         from .pretend import gpu
 
         gpu.set_hooks()
-    if "world" in what:
+    if "world" in resources:
         from .pretend import world
 
         world.set_hooks()
-    if "data" in what:
+    if "data" in resources:
         from .pretend import data
 
         sys.meta_path.insert(0, _AfterImport("torchvision.datasets", data.after_import))

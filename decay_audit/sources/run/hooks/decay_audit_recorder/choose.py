@@ -1,6 +1,6 @@
-"""The model of an optimizer: the module last asked for its parameters that holds all its tensors.
+"""Choose the model of an optimizer: of the modules that hold all its tensors, the one that code listed last.
 
-Where no module holds all of them, the smallest modules that together do. All modules of the process are candidates.
+If no listed module holds all of them, several modules are chosen, out of all modules of the process.
 """
 
 import gc
@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
 import torch
 from torch import nn
 
-from . import asked, variables
+from . import listed_modules, variables
 
 NamedModule = Tuple[str, nn.Module]
 
@@ -19,7 +19,7 @@ _COEFFICIENTS = ("weight_decay", "wd")
 
 
 def groups_of(optimizer: Any) -> List[Dict[str, Any]]:
-    """The param groups of an optimizer; none if it has something else there."""
+    """The param groups of an optimizer; none if `param_groups` is not a list."""
     groups = getattr(optimizer, "param_groups", None)
     return [group for group in groups if isinstance(group, dict)] if isinstance(groups, list) else []
 
@@ -40,7 +40,7 @@ def summary(group: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def number(value: Any) -> Any:
-    """A finite number as such; a tensor with one element as its value; None for anything else."""
+    """The value of a finite number or of a tensor with one element; None for anything else."""
     if isinstance(value, torch.Tensor):
         if value.is_meta or value.numel() != 1:
             return None
@@ -52,7 +52,7 @@ def number(value: Any) -> Any:
 
 
 def wrapper_chain(optimizer: Any) -> List[Any]:
-    """List an optimizer and those that it wraps, outermost first."""
+    """List an optimizer and the optimizers that it wraps, outermost first."""
     chain = [optimizer]
     while True:
         values = list(getattr(chain[-1], "__dict__", {}).values())
@@ -63,7 +63,7 @@ def wrapper_chain(optimizer: Any) -> List[Any]:
 
 
 def is_optimizer(value: Any) -> bool:
-    """Whether it has param groups and can step."""
+    """Whether a value has param groups and a `step` method."""
     if isinstance(value, (str, int, float, dict, list, tuple, set, torch.Tensor, nn.Module, type)):
         return False
     return isinstance(getattr(value, "param_groups", None), list) and callable(getattr(value, "step", None))
@@ -75,13 +75,13 @@ def models_of(optimizer: Any, place: "variables.Place") -> List[NamedModule]:
     wanted = set(order)
     if not wanted:
         return []
-    askers = asked.modules()
-    for module in askers:
+    listed = listed_modules.modules()
+    for module in listed:
         if wanted <= parameter_ids(module):
-            return [_named(module, place)]
-    chosen = _cover(wanted, [*askers, *all_modules()])
+            return [_with_variable_name(module, place)]
+    chosen = _cover(wanted, [*listed, *all_modules()])
     chosen.sort(key=lambda module: min(map(order.index, parameter_ids(module) & wanted)))
-    return [_named(module, place) for module in chosen]
+    return [_with_variable_name(module, place) for module in chosen]
 
 
 def names_of_tensors(models: Iterable[NamedModule]) -> Dict[int, str]:
@@ -99,7 +99,7 @@ def parameter_ids(module: nn.Module) -> Set[int]:
     """The ids of a module's parameters."""
     try:
         return {id(tensor) for part in parts(module) for tensor in part._parameters.values() if tensor is not None}
-    except AttributeError:  # its constructor has not run
+    except AttributeError:  # the constructor of nn.Module has not run
         return set()
 
 
@@ -133,9 +133,9 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def _cover(wanted: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
-    """Choose modules that together hold the tensors: in each round the module that holds most of those that remain.
+    """Choose modules that together hold the tensors: in each round the module that holds most of the remaining tensors.
 
-    A module that holds all of them comes first, of several the smallest: a parent may add a frozen copy, as EMA does.
+    Of several such modules the smallest is chosen: a parent may add a frozen copy, as EMA does.
     """
     modules = {id(module): (module, parameter_ids(module)) for module in candidates}
     chosen: List[nn.Module] = []
@@ -144,13 +144,13 @@ def _cover(wanted: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
         ranked = [(len(ids & rest), -len(ids), module) for module, ids in modules.values() if ids & rest]
         if not ranked:
             break
-        most = max(ranked, key=lambda entry: entry[:2])
-        chosen.append(most[2])
-        rest -= modules[id(most[2])][1]
+        best = max(ranked, key=lambda entry: entry[:2])
+        chosen.append(best[2])
+        rest -= modules[id(best[2])][1]
     return chosen
 
 
-def _named(module: nn.Module, place: "variables.Place") -> NamedModule:
+def _with_variable_name(module: nn.Module, place: "variables.Place") -> NamedModule:
     inner = unwrapped(module)
 
     def is_model(value: Any) -> bool:

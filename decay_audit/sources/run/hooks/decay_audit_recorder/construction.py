@@ -1,7 +1,7 @@
-"""Hooks on constructors of optimizers: each new optimizer is recorded with what code set, and what it left out.
+"""Hooks on constructors of optimizers, which record each new optimizer, the arguments and the group keys that code set.
 
-`Optimizer.__new__` sees every construction with the arguments of the outermost call; the class's `__init__` is wrapped
-there, when its first instance is made.
+`Optimizer.__new__` is called before `__init__`: it wraps the `__init__` of a class when its first instance is made. The
+wrapped `__init__` sees the arguments of the outermost call.
 """
 
 import functools
@@ -13,11 +13,11 @@ import torch
 from . import recording, variables
 
 _WRAPPED_CLASSES: "Set[type]" = set()
-_UNDER_CONSTRUCTION: Dict[int, "ConstructionSeen"] = {}
+_UNDER_CONSTRUCTION: Dict[int, "OptimizerConstruction"] = {}
 
 
-class ConstructionSeen:
-    """What is known of an optimizer while its constructor runs.
+class OptimizerConstruction:
+    """An optimizer's construction, while its constructor runs.
 
     Attributes:
         set_names: names of the arguments that the caller gave.
@@ -58,7 +58,7 @@ def _wrap_init(cls: type) -> None:
         if id(self) in _UNDER_CONSTRUCTION:  # a base class's constructor
             init(self, *args, **kwargs)
             return
-        _UNDER_CONSTRUCTION[id(self)] = ConstructionSeen(_set_names(init, self, args, kwargs), variables.caller())
+        _UNDER_CONSTRUCTION[id(self)] = OptimizerConstruction(_set_names(init, self, args, kwargs), variables.caller())
         try:
             init(self, *args, **kwargs)
         finally:

@@ -21,7 +21,7 @@ class _Tables:
         self.modules: List[Data] = []
         self.tensors: List[Data] = []
         self.index_of: Dict[int, int] = {}
-        self.alive: List[Any] = []  # no id is used twice while its value lives
+        self.alive: List[Any] = []  # keeps the values alive, so that no id is used twice
         self.containers: List[Tuple[Data, str, List[nn.Module]]] = []
 
     def add(self, table: List[Data], value: Any, data: Data) -> int:
@@ -43,7 +43,7 @@ def describe(seen: "List[recording.SeenOptimizer]", place: "variables.Place") ->
                 models[id(module)] = len(model_list)
                 model_list.append(_model(name, module, tables))
         optimizers.append(_optimizer(optimizer, [models[id(module)] for _, module in optimizer.models], tables, place))
-    _add_gradients_of_the_rest(tables)
+    _add_gradients_outside_optimizers(tables)
     for data, name, members in tables.containers:
         unseen = [member for member in members if id(member) not in tables.index_of and choose.parameter_ids(member)]
         if unseen:
@@ -126,7 +126,7 @@ def _optimizer(seen: "recording.SeenOptimizer", models: List[int], tables: _Tabl
     groups = choose.groups_of(optimizer)
     chain = choose.wrapper_chain(optimizer)
     inner_groups = choose.groups_of(chain[-1])
-    known = set(tables.index_of)
+    ids_in_models = set(tables.index_of)
     data: Data = {
         "name": place.name_of(optimizer) or variables.referring_name(optimizer) or "optimizer",
         "file": seen.file,
@@ -150,7 +150,7 @@ def _optimizer(seen: "recording.SeenOptimizer", models: List[int], tables: _Tabl
         )
         for tensor in tensors:
             tables.tensors[tables.index_of[id(tensor)]]["in_optimizer"] = True
-            if id(tensor) not in known:
+            if id(tensor) not in ids_in_models:
                 _name_foreign(tensor, data, seen, tables, place)
     data["construction"] = [
         {**group, "ids": None, "tensors": [tables.index_of.get(key, -1) for key in group["ids"]]}
@@ -163,7 +163,7 @@ def _optimizer(seen: "recording.SeenOptimizer", models: List[int], tables: _Tabl
 def _name_foreign(
     tensor: torch.Tensor, data: Data, seen: "recording.SeenOptimizer", tables: _Tables, place: "variables.Place"
 ) -> None:
-    """Name a tensor that no model holds: as it was called when the optimizer was made, or by its variable."""
+    """Name a tensor that no model holds: by its name when the optimizer was made, or else by its variable."""
     index = tables.index_of[id(tensor)]
     former = seen.names.get(id(tensor))
     if former is not None:
@@ -173,10 +173,10 @@ def _name_foreign(
 
 
 def _add_gradients(groups: List[Data], tables: _Tables) -> None:
-    """Say of each tensor whether it has a gradient, where the first step is about to use them.
+    """Describe the gradients of an optimizer's tensors, if the first step is about to be taken.
 
-    In a backward pass that steps parameter by parameter, and in engines that keep gradients elsewhere, nothing is
-    known.
+    They stay unknown in a backward pass that steps parameter by parameter, and in engines that keep gradients
+    elsewhere.
     """
     if recording.STEPPING is None or recording.IN_BACKWARD:
         return
@@ -186,8 +186,8 @@ def _add_gradients(groups: List[Data], tables: _Tables) -> None:
             tables.tensors[tables.index_of[id(tensor)]]["gradient"] = plain.gradient(tensor)
 
 
-def _add_gradients_of_the_rest(tables: _Tables) -> None:
-    """Say the same of the models' trainable parameters that no optimizer holds, where the others' are known."""
+def _add_gradients_outside_optimizers(tables: _Tables) -> None:
+    """Describe the gradients of trainable parameters in no optimizer, if those of the optimizers are known."""
     if any(data.get("gradient") in ("zero", "some") for data in tables.tensors):
         for value in tables.alive:
             if isinstance(value, torch.Tensor) and value.requires_grad:
@@ -197,18 +197,18 @@ def _add_gradients_of_the_rest(tables: _Tables) -> None:
 
 
 def _trained_outside(tables: _Tables) -> List[List[Any]]:
-    """Count the trainable parameters with a gradient that are in no optimizer and in no model, by module."""
+    """Count the parameters with a gradient that are in no optimizer and in no model, by the class of their module."""
     if recording.STEPPING is None or recording.IN_BACKWARD:
         return []
-    found: Dict[str, int] = {}
+    counts: Dict[str, int] = {}
     counted = set(tables.index_of)
     for module in choose.all_modules():
         for tensor in module._parameters.values():
             if tensor is not None and id(tensor) not in counted and _has_gradient(tensor):
                 counted.add(id(tensor))
                 name = type(module).__name__
-                found[name] = found.get(name, 0) + 1
-    return [[name, count] for name, count in found.items()]
+                counts[name] = counts.get(name, 0) + 1
+    return [[name, count] for name, count in counts.items()]
 
 
 def _has_gradient(tensor: torch.Tensor) -> bool:

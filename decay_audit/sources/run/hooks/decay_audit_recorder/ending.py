@@ -9,14 +9,15 @@ from typing import Any, Callable, Dict, Optional
 from . import recording, training
 from .variables import describe_error
 
-_EXIT: Optional[Dict[str, Any]] = None
+_EXIT_ERROR: Optional[Dict[str, Any]] = None
+"""The code or message of the last `sys.exit`."""
 
 
 def set_hooks() -> None:
-    """Hook the end of the interpreter, and the ways around it."""
+    """Hook the end of the interpreter, `sys.exit` and `os._exit`."""
     atexit.register(_at_exit)
     os._exit = _before_exit(os._exit)  # type: ignore[assignment]
-    sys.exit = _noting_exit(sys.exit)
+    sys.exit = _recording_exit(sys.exit)
 
 
 def _at_exit() -> None:
@@ -25,8 +26,8 @@ def _at_exit() -> None:
     error = getattr(sys, "last_value", None)
     if error is not None and not isinstance(error, SystemExit):
         _write("failed", describe_error(error))
-    elif _EXIT is not None:
-        _write("exited", _EXIT)
+    elif _EXIT_ERROR is not None:
+        _write("exited", _EXIT_ERROR)
     else:
         _write("ended", None)
 
@@ -38,28 +39,28 @@ def _write(status: str, error: Optional[Dict[str, Any]]) -> None:
         sys.stderr.write(f"decay-audit: the record could not be written: {problem!r}\n")
 
 
-def _before_exit(leave: Callable[[int], Any]) -> Callable[[int], Any]:
-    @functools.wraps(leave)
+def _before_exit(original_exit: Callable[[int], Any]) -> Callable[[int], Any]:
+    @functools.wraps(original_exit)
     def before_exit(status: int) -> Any:
         if not training.STOPPED and recording.OPTIMIZERS and not recording.forked():
             _write("exited", {"type": "os._exit", "message": str(status)})
-        return leave(status)
+        return original_exit(status)
 
     return before_exit
 
 
-def _noting_exit(leave: Callable[..., Any]) -> Callable[..., Any]:
-    """Note the code or message that the script exits with; argparse has printed its message before."""
+def _recording_exit(original_exit: Callable[..., Any]) -> Callable[..., Any]:
+    """Record the code or message that the script exits with; for argparse, the message that it printed."""
 
-    @functools.wraps(leave)
-    def noting_exit(status: Any = None) -> Any:
-        global _EXIT
+    @functools.wraps(original_exit)
+    def recording_exit(status: Any = None) -> Any:
+        global _EXIT_ERROR
         frame = sys._getframe(1)
         message = status
         if frame.f_globals.get("__name__") == "argparse" and frame.f_locals.get("message"):
             message = frame.f_locals["message"]
         if status not in (None, 0):
-            _EXIT = {"type": "sys.exit", "message": str(message).strip()}
-        leave(status)
+            _EXIT_ERROR = {"type": "sys.exit", "message": str(message).strip()}
+        original_exit(status)
 
-    return noting_exit
+    return recording_exit

@@ -64,7 +64,7 @@ def _is_true(content: Any) -> bool:
 
 
 def gradient(value: torch.Tensor) -> Optional[str]:
-    """`none`, `zero` or `some`; None where its numbers cannot be read."""
+    """Whether a gradient is `none`, all `zero`, or has `some` other numbers; None if its numbers cannot be read."""
     grad = value.grad
     if grad is None:
         return "none"
@@ -100,7 +100,7 @@ def _is_setting(content: Any) -> bool:
 
 
 def declaration(module: nn.Module) -> Optional[Dict[str, Any]]:
-    """What the module's hooks say about weight decay and about the numbering of its layers; None without hooks."""
+    """The answers of the module's hooks that exclude parameters from decay; None without hooks."""
     hooks = [name for name in _HOOKS if hasattr(module, name)]
     data: Dict[str, Any] = {}
     for name in hooks:
@@ -134,7 +134,7 @@ def scripted(module: Any) -> Tuple[List[str], Dict[str, Any]]:
 
 
 def whole_shapes(module: nn.Module) -> Iterator[Tuple[torch.Tensor, List[int]]]:
-    """The whole shapes of parameters of which FSDP1 holds a part."""
+    """The parameters that FSDP1 has sharded, each with its shape before that."""
     flat = getattr(module.__dict__.get("_handle"), "flat_param", None)
     for parameter, whole in zip(getattr(flat, "_params", None) or (), getattr(flat, "_shapes", None) or ()):
         yield parameter, [int(size) for size in whole]
@@ -181,7 +181,7 @@ def optimizer_class(optimizer: Any) -> Dict[str, Any]:
 
 
 def _classes_down_to_step(cls: type) -> Iterable[type]:
-    """The classes up to the one that defines `step`: what is known of its bases does not hold for its own step."""
+    """The classes in MRO order, up to the one that defines `step`. Its bases have another `step`, and are left out."""
     step = inspect.unwrap(getattr(cls, "step", None) or object)
     sharing = [base for base in cls.__mro__ if inspect.unwrap(base.__dict__.get("step", cls)) is step]
     last = cls.__mro__.index(sharing[-1]) if sharing else 0

@@ -11,17 +11,17 @@ import torch
 
 from . import VERSION, choose, settings, variables
 
-_COST = 20
-"""A record is not written again before this many times the time that the last writing took."""
+_PAUSE_FACTOR = 20
+"""After a record was written, the next one waits this many times as long as the writing took."""
 
 
 class SeenOptimizer:
     """An optimizer, and what was seen when it was made.
 
     Attributes:
-        models: the modules that hold its tensors, each with the name of its variable.
-        names: the names of the models' tensors then, by id: a tensor that is replaced later keeps its old name here.
-        groups: coefficient, learning rate and tensors of each group then.
+        models: the modules that hold its tensors, each with the name of the module's variable.
+        names: the names of the models' tensors by id, also of tensors that code replaces later.
+        groups: coefficient, learning rate and tensors of each group.
     """
 
     def __init__(self, optimizer: Any, construction: Any) -> None:
@@ -52,10 +52,10 @@ STEPS = 0
 STEPPING: Any = None
 """The optimizer whose first step is about to be taken, while the record of that moment is written."""
 IN_BACKWARD = False
-"""Whether that step is taken inside a backward pass."""
+"""Whether the step of STEPPING is taken inside a backward pass."""
 _WRITTEN_AT = 0.0
 _WRITING_TOOK = 0.0
-_CREATED_BY = os.getpid()
+_PROCESS_ID = os.getpid()
 
 
 def note(text: str) -> None:
@@ -69,7 +69,7 @@ def add_optimizer(optimizer: Any, construction: Any) -> None:
     _forget_what_the_parent_saw()
     try:
         OPTIMIZERS.append(SeenOptimizer(optimizer, construction))
-        if time.time() - _WRITTEN_AT > _COST * _WRITING_TOOK:
+        if time.time() - _WRITTEN_AT > _PAUSE_FACTOR * _WRITING_TOOK:
             write("running")
     except Exception as error:
         note(f"an optimizer of class {type(optimizer).__name__} could not be recorded: {error!r}")
@@ -86,7 +86,7 @@ def add_group(optimizer: Any, group: Dict[str, Any], keys: List[str]) -> None:
 
 
 def living() -> List[SeenOptimizer]:
-    """The optimizers that still exist, without those that another one wraps."""
+    """The optimizers that still exist, without those that another optimizer wraps."""
     gc.collect()
     alive = [seen for seen in OPTIMIZERS if seen.reference() is not None]
     inside = {id(part) for seen in alive for part in choose.wrapper_chain(seen.reference())[1:]}
@@ -94,21 +94,21 @@ def living() -> List[SeenOptimizer]:
 
 
 def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None, stepping: Any = None) -> bool:
-    """Write the record of this process. Nothing is written where no optimizer exists any more.
+    """Write the record of this process. If all its optimizers are gone, the last record stays, with a new ending.
 
     Returns:
         Whether the record has optimizers.
     """
     global _WRITTEN_AT, _WRITING_TOOK
     started = time.time()
-    made = document(status, moment, stepping, error)
-    if not made["optimizers"] and os.path.exists(_path("record")):
+    contents = document(status, moment, stepping, error)
+    if not contents["optimizers"] and os.path.exists(_path("record")):
         settings.write("ending", {"status": status, "moment": moment, "error": error})  # the record itself stays
     else:
-        settings.write("record", made)
+        settings.write("record", contents)
     _WRITTEN_AT = time.time()
     _WRITING_TOOK = _WRITTEN_AT - started
-    return bool(made["optimizers"])
+    return bool(contents["optimizers"])
 
 
 def document(
@@ -158,13 +158,13 @@ def _path(kind: str) -> str:
 
 def _forget_what_the_parent_saw() -> None:
     """Forget the optimizers of the parent if a forked process makes its own; otherwise keep them."""
-    global BACKWARD_CALLS, STEPS, _CREATED_BY
+    global BACKWARD_CALLS, STEPS, _PROCESS_ID
     if forked():
-        _CREATED_BY = os.getpid()
+        _PROCESS_ID = os.getpid()
         BACKWARD_CALLS = STEPS = 0
         OPTIMIZERS.clear()
 
 
 def forked() -> bool:
-    """Whether this process is a fork of the one that its optimizers were made in."""
-    return os.getpid() != _CREATED_BY
+    """Whether this process was forked from the process that made OPTIMIZERS."""
+    return os.getpid() != _PROCESS_ID

@@ -1,4 +1,4 @@
-"""What the tool asks the recorder for: the folder for its files, and where to stop. Read from the environment."""
+"""The settings of the recorder, from the environment: the folder for its files, where to stop, what to pretend."""
 
 import json
 import os
@@ -24,11 +24,10 @@ UNTIL: str = str(_SETTINGS.get("until", "first-step"))
 """`made`, `first-step`, a number of steps, or `end`."""
 
 WATCH: bool = bool(_SETTINGS.get("watch"))
-"""Whether to train on and report each change of the groups."""
-
+"""Whether to let the script train and print each change of the groups."""
 
 PRETEND: List[str] = [str(word) for word in _SETTINGS.get("pretend", [])]
-"""What is not there and is pretended: `gpu`, `world`, `data`."""
+"""The missing resources to pretend: `gpu`, `world`, `data`."""
 
 
 def steps_before_stop() -> float:
@@ -39,7 +38,7 @@ def steps_before_stop() -> float:
 
 
 def write(kind: str, document: Dict[str, Any]) -> None:
-    """Write a file of this process; it appears as a whole."""
+    """Write a file of this process under a temporary name, and rename it: no reader sees an incomplete file."""
     if not FOLDER:
         return
     path = os.path.join(FOLDER, "{}-{}.json".format(kind, os.getpid()))
@@ -48,12 +47,12 @@ def write(kind: str, document: Dict[str, Any]) -> None:
     os.replace(path + ".part", path)
 
 
-def mark_reached(what: str) -> None:
-    """Leave an empty file that says how far this process came: `python` or `torch`."""
+def mark_reached(stage: str) -> None:
+    """Leave an empty file that says how far this process came: `python`, `torch` or `stop`."""
     if not FOLDER:
         return
     try:
-        with open(os.path.join(FOLDER, f"reached-{what}-{os.getpid()}"), "w"):
+        with open(os.path.join(FOLDER, f"reached-{stage}-{os.getpid()}"), "w"):
             pass
     except OSError:
         pass

@@ -1,7 +1,7 @@
-"""Hooks on backward() and step(): when the asked step is reached, write the record and stop the script.
+"""Hooks on backward() and step(): before the step that was asked for, write the record and stop the script.
 
-The script is stopped by a SystemExit: `except Exception` does not catch it, and Python ends without a traceback. Code
-that swallows it meets it again at its next step, and at last the process is ended.
+The script is stopped by a SystemExit: `except Exception` does not catch it, and Python ends without a traceback. If
+code swallows it, it is raised again at the next step, and after some times the process is ended.
 """
 
 import contextlib
@@ -16,9 +16,11 @@ import torch
 from . import choose, recording, settings, watch
 
 _SECONDS_TO_END = 10.0
+"""How long a stopped process may run on before it is ended."""
 _MAX_SWALLOWED = 3
+"""How often code may swallow the exception before the process is ended."""
 _MAX_BACKWARD_CALLS = 200
-"""After so many backward passes without a step, no optimizer of torch does the steps."""
+"""After so many backward passes without a step, the script is stopped: it steps without an optimizer of torch."""
 
 
 class TrainingStopped(SystemExit):
@@ -34,7 +36,7 @@ STOPPED = 0
 def set_hooks() -> None:
     """Hook backward passes, steps of all optimizers, and torch.save."""
     torch.autograd.backward = _watched_backward(torch.autograd.backward)
-    torch.save = _saves_unless_stopped(torch.save)
+    torch.save = _saving_unless_stopped(torch.save)
     register = getattr(sys.modules["torch.optim.optimizer"], "register_optimizer_step_pre_hook", None)
     if register is not None:
         register(_before_step)
@@ -85,11 +87,11 @@ def _watch_steps_of_new_classes() -> None:
     """Torch before 2.0 has no hook for all optimizers: wrap the `step` of each class at its first instance."""
     add_optimizer = recording.add_optimizer
 
-    def add(optimizer: Any, made: Any) -> None:
+    def add(optimizer: Any, construction: Any) -> None:
         _wrap_step(type(optimizer))
-        add_optimizer(optimizer, made)
+        add_optimizer(optimizer, construction)
 
-    recording.add_optimizer = add  # type: ignore[assignment]
+    recording.add_optimizer = add
 
 
 def _wrap_step(cls: type) -> None:
@@ -107,7 +109,7 @@ def _wrap_step(cls: type) -> None:
     owner.step = watched  # type: ignore[attr-defined]
 
 
-def _saves_unless_stopped(save: Callable[..., Any]) -> Callable[..., Any]:
+def _saving_unless_stopped(save: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(save)
     def save_unless_stopped(*args: Any, **kwargs: Any) -> Any:
         return None if STOPPED else save(*args, **kwargs)  # `finally` and `with` still run, and may save
@@ -141,7 +143,7 @@ def end_process() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
-    _EXIT(0)
+    _ORIGINAL_EXIT(0)
 
 
-_EXIT = os._exit
+_ORIGINAL_EXIT = os._exit

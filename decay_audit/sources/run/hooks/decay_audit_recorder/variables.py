@@ -1,4 +1,4 @@
-"""The names that code gives to its values: the variable or attribute that holds a model, an optimizer, a tensor."""
+"""Find the name of a model, an optimizer or a tensor: that of the variable or attribute that holds it."""
 
 import gc
 import os
@@ -13,10 +13,10 @@ _MAX_ATTRIBUTES = 400
 
 
 class Place:
-    """The functions that were running, the innermost first.
+    """A place in running code: the frames of the functions that called it.
 
     Attributes:
-        frames: running functions, without those of this package.
+        frames: the innermost first, without those of this package.
     """
 
     def __init__(self, frames: List[FrameType]) -> None:
@@ -44,7 +44,7 @@ class Place:
 
 
 def caller() -> Place:
-    """Find the code that calls, outside of this package."""
+    """The place outside this package that called into it."""
     frames: List[FrameType] = []
     frame = sys._getframe(1)
     while frame is not None and len(frames) < _MAX_FRAMES:
@@ -79,7 +79,7 @@ def _public(names: Dict[str, Any]) -> Iterator[Tuple[str, Any]]:
 
 
 def referring_name(value: Any) -> str:
-    """The name under which a module's or object's own names hold a value; "" if there is none."""
+    """The name of any global variable or attribute in the process that holds a value; "" if there is none."""
     for holder in gc.get_referrers(value):
         if type(holder) is dict:
             for name, candidate in list(holder.items()):
@@ -89,7 +89,7 @@ def referring_name(value: Any) -> str:
 
 
 def describe_error(error: BaseException) -> Dict[str, Any]:
-    """Quote an exception, with the place in the script's own code where it left."""
+    """Describe an exception, with the last place in the script's own code that its traceback has."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not is_installed(frame.filename)]
     last = (own or list(frames) or [None])[-1]  # type: ignore[list-item]

@@ -1,4 +1,4 @@
-"""With `--watch` and `decay_audit.watch()`: the script trains on, and each change of its groups is said.
+"""With `--watch` and `decay_audit.watch()`: print each change of the groups while the script trains.
 
 A step costs a few comparisons for each group, whatever the number of parameters is.
 """
@@ -8,16 +8,16 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from . import choose, recording, settings
 
-_FACTOR = 10.0
-"""A product of lr and weight_decay that changes by more than this is said."""
+_MAX_RATIO = 10.0
+"""A product of lr and weight_decay that changes by a larger factor is reported."""
 _MAX_LINES = 3
-"""After so many lines about one group, a schedule is at work: the rest is counted."""
+"""How many changes of one group are printed: a group that changes more often has a schedule."""
 
 State = Tuple[Any, Any, int]
 
 
 class _Watched:
-    """What was last seen of a group, and what was last said of it."""
+    """The last state of a group, its last printed product of lr and weight_decay, and how many changes were printed."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -27,7 +27,7 @@ class _Watched:
 
 _GROUPS: Dict[Tuple[int, int], _Watched] = {}
 AT_FIRST_STEP: List[Callable[[Any], None]] = []
-"""What is called once, with the optimizer, right before the first step."""
+"""Functions that are called with the optimizer right before the first step."""
 
 
 def before_step(optimizer: Any) -> None:
@@ -81,4 +81,4 @@ def _product(state: State) -> float:
 
 
 def _differ(product: float, other: float) -> bool:
-    return product != other and (product == 0 or other == 0 or not 1 / _FACTOR <= product / other <= _FACTOR)
+    return product != other and (product == 0 or other == 0 or not 1 / _MAX_RATIO <= product / other <= _MAX_RATIO)

@@ -1,1 +1,1 @@
-"""With `--pretend`: stand-ins for what the script needs and the machine does not have: gpu, world, data."""
+"""With `--pretend`: stand-ins for a GPU, a process group (`world`) or a dataset that the machine does not have."""

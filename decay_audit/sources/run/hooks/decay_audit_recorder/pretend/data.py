@@ -19,22 +19,20 @@ _SHAPES: Dict[str, Tuple[Tuple[int, ...], int, int, int]] = {
     "STL10": ((96, 96, 3), 10, 5000, 8000),
 }
 """For each class the shape of an image, the number of classes, and how many images are for training and for tests."""
-_PHOTOGRAPH = ((256, 256, 3), 1000, 512, 512)
-"""What folders of images and other datasets give."""
+_OTHER_DATASETS = ((256, 256, 3), 1000, 512, 512)
+"""The same numbers for folders of images and for all other datasets."""
 
 
 def after_import(datasets: Any) -> None:
     """Wrap the constructors of the datasets of `torchvision.datasets`."""
     base = datasets.VisionDataset
     for cls in list(vars(datasets).values()):
-        is_dataset = (
-            isinstance(cls, type) and issubclass(cls, base) and cls.__name__ not in ("VisionDataset", "FakeData")
-        )
+        is_dataset = isinstance(cls, type) and issubclass(cls, base) and cls.__name__ not in _NOT_WRAPPED
         if is_dataset and "__init__" in cls.__dict__:
-            cls.__init__ = _noise_instead(cls.__init__, base)
+            cls.__init__ = _with_noise_on_failure(cls.__init__, base)
 
 
-def _noise_instead(init: Callable[..., None], base: Any) -> Callable[..., None]:
+def _with_noise_on_failure(init: Callable[..., None], base: Any) -> Callable[..., None]:
     @functools.wraps(init)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         bound = inspect.signature(init).bind(self, *args, **kwargs)
@@ -56,7 +54,7 @@ def _become_noise(dataset: Any, base: Any, given: Dict[str, Any], error: Excepti
 
     kind = type(dataset)
     name = next((cls.__name__ for cls in kind.__mro__ if cls.__name__ in _SHAPES), "")
-    shape, classes, count, test_count = _SHAPES.get(name, _PHOTOGRAPH)
+    shape, classes, count, test_count = _SHAPES.get(name, _OTHER_DATASETS)
     if given.get("train") is False or given.get("split") == "test":
         count = test_count
     recording.note("--pretend data: {} gives noise ({})".format(kind.__name__, str(error).splitlines()[0][:80]))
@@ -87,7 +85,7 @@ def _change_class(dataset: Any, labels: List[str]) -> None:
 
 
 def _reduce(dataset: Any, protocol: int) -> Any:  # noqa: ARG001
-    """For processes that are spawned: the class that was made here cannot be found by its name."""
+    """Pickle a dataset for a spawned process, which cannot find the class made by `_change_class` by its name."""
     return _restore, (type(dataset).__mro__[1], type(dataset).__dict__["classes"], dataset.__dict__)
 
 

@@ -9,16 +9,16 @@ import torch
 
 from .. import recording
 
-_NOTHING = ("set_device", "synchronize", "empty_cache", "reset_peak_memory_stats", "reset_max_memory_allocated",
-            "manual_seed", "manual_seed_all", "seed", "seed_all", "init", "_lazy_init", "ipc_collect",
-            "set_rng_state", "set_rng_state_all", "set_per_process_memory_fraction")  # fmt: skip
-_ZERO = ("current_device", "memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved",
-         "memory_cached", "max_memory_cached")  # fmt: skip
-_TENSORS = ("FloatTensor", "DoubleTensor", "HalfTensor", "LongTensor", "IntTensor", "ByteTensor", "BoolTensor")
+_RETURNING_NONE = ("set_device", "synchronize", "empty_cache", "reset_peak_memory_stats", "reset_max_memory_allocated",
+                   "manual_seed", "manual_seed_all", "seed", "seed_all", "init", "_lazy_init", "ipc_collect",
+                   "set_rng_state", "set_rng_state_all", "set_per_process_memory_fraction")  # fmt: skip
+_RETURNING_ZERO = ("current_device", "memory_allocated", "max_memory_allocated", "memory_reserved",
+                   "max_memory_reserved", "memory_cached", "max_memory_cached")  # fmt: skip
+_TENSOR_TYPES = ("FloatTensor", "DoubleTensor", "HalfTensor", "LongTensor", "IntTensor", "ByteTensor", "BoolTensor")
 
 
 def set_hooks() -> None:
-    """Replace what asks for CUDA. Needs torch 2.0 or newer."""
+    """Replace the functions that need CUDA. Needs torch 2.0 or newer."""
     try:
         from torch.overrides import TorchFunctionMode
     except ImportError:
@@ -26,7 +26,7 @@ def set_hooks() -> None:
         return
 
     class OnTheCPU(TorchFunctionMode):
-        """Every function of torch gets the CPU where code names a CUDA device."""
+        """Replaces CUDA devices by the CPU in the arguments of all functions of torch."""
 
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             name = getattr(func, "__name__", "")
@@ -49,11 +49,11 @@ def _on_cpu(value: Any) -> Any:
 
 def _replace_cuda() -> None:
     cuda: Any = torch.cuda
-    for name in _NOTHING:
+    for name in _RETURNING_NONE:
         setattr(cuda, name, _constant(None))
-    for name in _ZERO:
+    for name in _RETURNING_ZERO:
         setattr(cuda, name, _constant(0))
-    for name in _TENSORS:
+    for name in _TENSOR_TYPES:
         setattr(cuda, name, getattr(torch, name))
     properties = SimpleNamespace(name="pretended", total_memory=2**36, major=8, minor=0, multi_processor_count=100)
     answers: Dict[str, Any] = {
@@ -94,23 +94,23 @@ def _constant(answer: Any) -> Callable[..., Any]:
 
 
 def _replace_wrappers() -> None:
-    """Wrappers and loaders that place data on devices themselves."""
+    """Replace wrappers and loaders that place data on devices themselves."""
     parallel, loader, load = torch.nn.DataParallel, torch.utils.data.DataLoader, torch.load
-    parallel.__init__ = _of_one_device(parallel.__init__)  # type: ignore[method-assign]
+    parallel.__init__ = _init_without_devices(parallel.__init__)  # type: ignore[method-assign]
     parallel.forward = lambda self, *args, **kwargs: self.module(*args, **kwargs)  # type: ignore[method-assign]
     distributed = torch.nn.parallel.DistributedDataParallel.__init__
-    torch.nn.parallel.DistributedDataParallel.__init__ = _without(  # type: ignore[method-assign]
+    torch.nn.parallel.DistributedDataParallel.__init__ = _with_arguments(  # type: ignore[method-assign]
         distributed, {"device_ids": None, "output_device": None}
     )
-    loader.__init__ = _without(loader.__init__, {"pin_memory": False})  # type: ignore[method-assign]
+    loader.__init__ = _with_arguments(loader.__init__, {"pin_memory": False})  # type: ignore[method-assign]
     torch.nn.SyncBatchNorm.convert_sync_batchnorm = staticmethod(  # type: ignore[method-assign]
-        lambda module, process_group=None: module  # on the CPU there is none  # noqa: ARG005
+        lambda module, process_group=None: module  # it needs a GPU  # noqa: ARG005
     )
-    torch.load = _without(load, {"map_location": "cpu"})
-    torch.amp.GradScaler.__init__ = _without(torch.amp.GradScaler.__init__, {"enabled": False})  # type: ignore[method-assign]
+    torch.load = _with_arguments(load, {"map_location": "cpu"})
+    torch.amp.GradScaler.__init__ = _with_arguments(torch.amp.GradScaler.__init__, {"enabled": False})  # type: ignore[method-assign]
 
 
-def _of_one_device(init: Callable[..., None]) -> Callable[..., None]:
+def _init_without_devices(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def __init__(self: Any, module: Any, *_: Any, **__: Any) -> None:  # noqa: N807
         torch.nn.Module.__init__(self)
@@ -119,12 +119,12 @@ def _of_one_device(init: Callable[..., None]) -> Callable[..., None]:
     return __init__
 
 
-def _without(function: Callable[..., Any], settings: Dict[str, Any]) -> Callable[..., Any]:
-    """Call a function with these arguments in place of those that were given by name."""
+def _with_arguments(function: Callable[..., Any], arguments: Dict[str, Any]) -> Callable[..., Any]:
+    """Wrap a function: its keyword arguments of these names get these values. `enabled` is always set."""
 
     @functools.wraps(function)
-    def with_settings(*args: Any, **kwargs: Any) -> Any:
-        kwargs.update({name: value for name, value in settings.items() if name in kwargs or name == "enabled"})
+    def with_arguments(*args: Any, **kwargs: Any) -> Any:
+        kwargs.update({name: value for name, value in arguments.items() if name in kwargs or name == "enabled"})
         return function(*args, **kwargs)
 
-    return with_settings
+    return with_arguments

@@ -9,16 +9,16 @@ import torch
 
 
 def set_hooks() -> None:
-    """Replace `init_process_group`, and set what a launcher sets."""
+    """Replace `init_process_group`, and set the environment variables that a launcher sets."""
     for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"), ("MASTER_ADDR", "127.0.0.1")):
         os.environ.setdefault(name, value)
     os.environ.setdefault("MASTER_PORT", "29500")
     distributed: Any = torch.distributed
     if distributed.is_available():
-        distributed.init_process_group = _of_one(distributed.init_process_group)
+        distributed.init_process_group = _with_one_process(distributed.init_process_group)
 
 
-def _of_one(init: Callable[..., Any]) -> Callable[..., Any]:
+def _with_one_process(init: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(init)
     def init_process_group(*_: Any, **__: Any) -> Any:
         with socket.socket() as probe:
