@@ -1,4 +1,4 @@
-"""Checkpoints: names, shapes and dtypes from headers alone, without torch, and without running what a file says.
+"""Checkpoints: names, shapes and dtypes from headers alone, without torch, and without running code from a file.
 
 How a path becomes an Inventory:
 
@@ -11,13 +11,13 @@ How a path becomes an Inventory:
 4. `state_dict/` finds the state dict and the optimizer states in it, and merges the files into the parameters of one
    model.
 5. `optimizer_state/` reads the param groups, and maps their positions to the names of parameters.
-6. `onto_model` gives the parameters what the model knows, where the user names the model too.
+6. `onto_model` adds to the parameters what the model knows, if the user names the model, too.
 
 The map:
 
-    read         the whole way, for one path: `read`
-    shards       which files belong to a path
-    onto_model   a checkpoint seen through its model: names, owners, hints, and the model's order
+    read         all steps, for one path: `read`
+    shards       a path -> the files to read
+    onto_model   a checkpoint and its model -> the checkpoint with the model's names, owners, hints and order
     contents     the values between the steps: Tensor, Storage, SavedOptimizer, FileContents, MalformedError
     formats/     one module for each file format
     pickle/      the pickle interpreter

@@ -1,4 +1,4 @@
-"""What a checkpoint file holds, whatever its format: tensors without their data, and the states of optimizers."""
+"""The contents of a checkpoint file of any format: tensors without their data, and the states of optimizers."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -51,7 +51,7 @@ class Storage(Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
 
 class Tensor(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """Shape and dtype of a tensor, and where its data would be.
+    """Shape and dtype of a tensor, and the place of its data in the file.
 
     Attributes:
         trainable: whether it required a gradient; None if the file does not say.
@@ -82,13 +82,13 @@ class SavedOptimizer(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class FileContents(Struct, frozen=True, kw_only=True):
-    """The state dict that was read from one file, and what else the file holds.
+    """The state dict that was read from one file, and the other contents of the file.
 
     Attributes:
         tensors: the state dict: tensors by the names that the file gives them.
-        in_model_order: whether that is the model's own order; safetensors sorts its names.
-        non_tensors: names of entries of the state dict that are not tensors, and what each is instead.
-        buffers: names that the file itself says are buffers.
+        in_model_order: whether `tensors` are in the model's own order; safetensors sorts its names.
+        non_tensors: for the name of each entry of the state dict that is not a tensor, what it is.
+        buffers: names of tensors that are buffers according to the file.
         module_types: qualified class names of modules by dotted name, where the file holds modules.
         optimizers: states of optimizers, wherever they are in the file.
         other_state_dicts: the largest other state dicts of the file, by dotted path: an optimizer may belong to one.

@@ -1,4 +1,4 @@
-"""A checkpoint seen through the model that was saved: its tensors get what the model knows, and the model's order.
+"""Add to the parameters of a checkpoint what the saved model knows: names, owners, hints and order.
 
 The names of the model may have a prefix in the checkpoint (Lightning's `model.`), which is found and removed.
 """
@@ -17,22 +17,22 @@ from decay_audit.sources.checkpoint.state_dict.canonical_names import CanonicalN
 from decay_audit.sources.checkpoint.state_dict.merge import MergedModel
 from decay_audit.text import count_noun, first_few, format_shape
 
-_SHOWN = 5
-_MAX_COMPARED = 1000
-_LONGEST_NAMES = 2
-_MAX_PREFIXES = 16
+_MAX_LISTED = 5
+_MAX_COMPARED = 1000  # names of the same shape that are compared with a name
+_LONGEST_NAMES = 2  # of the model, which suggest prefixes
+_MAX_PREFIXES = 16  # that are tried
 
 Counterparts = dict[str, tuple[Parameter, ...]]
-"""The parameters of the model that each saved one stands for: a file may hold one tensor where the model has two."""
+"""For the name of each saved parameter, its parameters in the model: a file may have one tensor for two of them."""
 
 
 def fit(saved: Inventory, model: Inventory) -> Inventory:
-    """Give each saved parameter what the model knows of it: names and ties, owner, hints and uses.
+    """Add to each saved parameter what the model knows of it: names and tied names, owner, hints and uses.
 
     A parameter that the model does not have stays as it is in the checkpoint, with a note.
 
     Raises:
-        TargetError: none of the saved names is the model's.
+        TargetError: the model has none of the saved names.
     """
     prefix = find_prefix(saved.parameters, model.parameters)
     by_name = _by_name(model.parameters)
@@ -75,10 +75,10 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
 
 
 def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
-    """Put what was read into the order of the model, to which the positions of an optimizer refer.
+    """Put the saved parameters into the order of the model, because an optimizer refers to positions in it.
 
-    A file without parameters takes all of the model's. A file that lacks one of them, or has another shape, is of
-    another model: it stays as it is.
+    A file without parameters gets all parameters of the model. A file that lacks a parameter, or has it in another
+    shape, belongs to another model, and its order is kept.
     """
     if model is None or (model.kind == "safetensors" and model.built_on is None):
         return saved  # safetensors sorts its names: such a model has no order either
@@ -102,10 +102,10 @@ def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
 
 
 def find_prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
-    """Find the prefix of the model's names in the checkpoint: the one under which most of them are there.
+    """Find the prefix of the model's names in the checkpoint: the prefix with which the checkpoint has most of them.
 
-    Only a few names of the model suggest prefixes, and only those suggested most often are tried: in a file in which
-    all names end alike, trying each would take quadratic time.
+    Only a few names of the model suggest prefixes, and only the most frequent suggestions are tried: trying all would
+    take quadratic time in a file in which all names end alike.
     """
     saved_names = _by_name(saved).keys()
     names = [parameter.name for parameter in model]
@@ -158,15 +158,15 @@ def _difference_notes(
         for other in counterparts[parameter.name]
         if not other.lazy and other.shape != parameter.shape
     }
-    shown = [_with_nearest(parameter, missing) for parameter in unmatched[:_SHOWN]]
-    shown += [parameter.name for parameter in unmatched[_SHOWN:]]
+    shown = [_with_nearest(parameter, missing) for parameter in unmatched[:_MAX_LISTED]]
+    shown += [parameter.name for parameter in unmatched[_MAX_LISTED:]]
     yield from _note(shown, f"in the checkpoint and not in {model.target}")
     yield from _note([parameter.name for parameter in missing], f"in {model.target} and not in the checkpoint")
     yield from _note(list(reshaped.values()), f"of another shape in {model.target}")
 
 
 def _with_nearest(parameter: Parameter, missing: Sequence[Parameter]) -> str:
-    """Name a parameter that the model lacks, and the model's parameter of that shape that it may have become."""
+    """Name a parameter that the model lacks, and the most similar missing parameter of the same shape."""
     same_shape = [other.name for other in missing if other.shape == parameter.shape and other.leaf == parameter.leaf]
     nearest = get_close_matches(parameter.name, same_shape[:_MAX_COMPARED], n=1, cutoff=0.0)
     return f"{parameter.name} (in the model {nearest[0]}?)" if nearest else parameter.name
@@ -174,4 +174,4 @@ def _with_nearest(parameter: Parameter, missing: Sequence[Parameter]) -> str:
 
 def _note(names: list[str], where: str) -> Iterable[str]:
     if names:
-        yield f"{count_noun(len(names), 'parameter')} {where}: {first_few(names, _SHOWN)}"
+        yield f"{count_noun(len(names), 'parameter')} {where}: {first_few(names, _MAX_LISTED)}"

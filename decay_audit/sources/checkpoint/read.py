@@ -1,4 +1,4 @@
-"""A checkpoint's path becomes an Inventory: headers are read, and nothing in the files is run."""
+"""Read the Inventory of a checkpoint from the headers of its files, without running code from them."""
 
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,9 +23,9 @@ from decay_audit.sources.checkpoint.state_dict.merge import merge
 from decay_audit.text import count_noun, first_few
 
 _MAX_OPAQUE: Final = 1000
-_TENSORS_OF_ANY_FILE: Final = 120_000
-_BYTES_OF_ONE_TENSOR: Final = 1024
-_DAMAGED: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
+_TENSORS_OF_ANY_FILE: Final = 120_000  # that a file of any size may name
+_BYTES_OF_ONE_TENSOR: Final = 1024  # of the file, for each further tensor that it names
+_DAMAGED_HINT: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
 
 _PICKLE_READERS: Mapping[Format, Callable[[OpenFile], PickleResult]] = {
     "zip": torch_zip.read,
@@ -39,14 +39,14 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
     """Read a file, an `index.json` or a folder of shards.
 
     Args:
-        path: where it is.
-        target: how the user wrote it.
-        key: dotted path of the state dict to read, where a file holds several.
-        model: the model that was saved, where it is known. The positions of an optimizer are then mapped by its order,
-            and a file that holds only an optimizer takes its parameters.
+        path: the path of the file or folder.
+        target: the path as the user wrote it.
+        key: the dotted path of the state dict to read, if a file holds several.
+        model: the model that was saved, if it is known. Its order then maps the positions of an optimizer, and a file
+            that holds only an optimizer gets its parameters.
 
     Raises:
-        TargetError: it is missing, damaged, not a checkpoint, or holds no parameters.
+        TargetError: the path is missing, damaged, not a checkpoint, or holds no parameters.
     """
     with _paused_garbage_collection():
         shards = find_shards(path)
@@ -56,7 +56,7 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
         except MalformedError as error:
             name_one = f"name one of them: {first_few(list(files), 3)}" if len(files) > 1 else ""
             raise TargetError(
-                f"{path.resolve().name} cannot be read: {error.message}", error.hint or name_one or _DAMAGED
+                f"{path.resolve().name} cannot be read: {error.message}", error.hint or name_one or _DAMAGED_HINT
             ) from error
 
 
@@ -109,7 +109,7 @@ def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, For
             _check_count(contents, file.size)
             return contents, file_format
         except MalformedError as error:
-            raise TargetError(f"{name} cannot be read: {error.message}", error.hint or _DAMAGED) from error
+            raise TargetError(f"{name} cannot be read: {error.message}", error.hint or _DAMAGED_HINT) from error
 
 
 def _check_count(contents: FileContents, size: int) -> None:
@@ -206,7 +206,7 @@ def _exclude_not_in_index(shards: Shards, files: dict[str, FileContents]) -> lis
 
 
 def _no_parameters(path: Path, files: Sequence[FileContents], excluded: int) -> tuple[str, str]:
-    """Say what is in a checkpoint without parameters, and the way out."""
+    """Say what a checkpoint without parameters holds, with a hint."""
     if any(file.optimizers for file in files):
         return (
             f"{path.name} holds the state of an optimizer, but no parameters",

@@ -1,4 +1,4 @@
-"""A path becomes the list of files to read: one file, the shards that an index.json lists, or those in a folder."""
+"""List the files to read for a path: one file, the shards that an index.json lists, or the shards in a folder."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -21,19 +21,19 @@ _MAX_INDEX_BYTES: Final = 100_000_000
 _MAX_FILES: Final = 20_000
 _MAX_DEPTH: Final = 3
 _MAX_LISTED: Final = 1000
-_NAME_SHARD: Final = "name one of the shards to read it alone"
+_SHARD_HINT: Final = "name one of the shards to read it alone"
 _NUMBERED = re.compile(r"(.*?)[-_.](\d+)-of-(\d+)\.\w+")
 _USUAL_STEMS: Final = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated")
 
 
 class Shards(Struct, frozen=True, kw_only=True):
-    """What to read, relative to `folder`.
+    """The files to read, relative to `folder`.
 
     Attributes:
         files: the files with the tensors, in order.
         optimizer_files: files that may hold the state of an optimizer.
         weight_map: the file of each tensor, as an index lists them; None without an index.
-        notes: what is not read.
+        notes: sentences about files that are not read.
     """
 
     folder: Path
@@ -76,11 +76,11 @@ def _in_index(path: Path) -> Shards:
     with open_file(path, path.name) as index:
         if index.size > _MAX_INDEX_BYTES:
             raise TargetError(
-                f"{path.name} is {index.size} bytes; at most {_MAX_INDEX_BYTES} of an index are read", _NAME_SHARD
+                f"{path.name} is {index.size} bytes; at most {_MAX_INDEX_BYTES} of an index are read", _SHARD_HINT
             )
         content = index.read(0, index.size)
     if content.count(b",") > 2 * MAX_TENSORS:
-        raise TargetError(f"{path.name} lists more tensors than the {MAX_TENSORS:,} that are read at most", _NAME_SHARD)
+        raise TargetError(f"{path.name} lists more tensors than the {MAX_TENSORS:,} that are read at most", _SHARD_HINT)
     try:
         weight_map = msgspec.json.decode(content, type=_ShardIndex).weight_map
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -88,7 +88,7 @@ def _in_index(path: Path) -> Shards:
         raise TargetError(f"{path.name} is not an index of shards: {error}", hint) from error
     files = sorted(set(weight_map.values()))
     if len(files) > _MAX_FILES:
-        raise TargetError(f"{path.name} lists {len(files):,} files; at most {_MAX_FILES:,} are read", _NAME_SHARD)
+        raise TargetError(f"{path.name} lists {len(files):,} files; at most {_MAX_FILES:,} are read", _SHARD_HINT)
     for name in files:
         _check_inside(path.name, name)
     missing = [name for name in files if not (path.parent / name).is_file()]
@@ -142,7 +142,7 @@ def _in_folder(folder: Path) -> Shards:
 
 
 def _no_checkpoint(folder: Path, names: Sequence[str]) -> tuple[str, str]:
-    """Say what is in a folder without a checkpoint, or in which folders below it there is one."""
+    """Say what a folder without a checkpoint holds, or which folders below it hold a checkpoint."""
     name = folder.resolve().name
     if any(".data-0" in file for file in names):
         return f"{name} holds a TensorFlow checkpoint", "convert it to a PyTorch state dict first"

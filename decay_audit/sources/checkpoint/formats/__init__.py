@@ -4,7 +4,7 @@ A reader takes an `OpenFile`. `safetensors` returns FileContents; the others ret
 `state_dict/find` searches. Readers import nothing from each other.
 
     byte_source        an open file, read at a position or as a stream of pages
-    detect             which format a file has, or what it is instead of a checkpoint
+    detect             a file -> its format, or an error that says what else it is
     safetensors        8 bytes of length, then a JSON header
     torch_zip          torch.save since 1.6, and TorchScript
     zip_directory      the directory of a zip archive, for `torch_zip`

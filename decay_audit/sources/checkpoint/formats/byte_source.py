@@ -1,4 +1,4 @@
-"""An open file, read at a position: unbuffered, so that not one byte more than asked for is read."""
+"""An open file, read at a position and without a buffer, so that no further bytes are read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,14 +45,14 @@ class FileStream:
         self.end = min(end, file.size)
 
     def more(self, missing: int) -> bytes:
-        """Return the next page, or `missing` bytes where that is more; b"" if the file has fewer."""
+        """Return the next page, or `missing` bytes if a page is smaller; b"" if the file has fewer bytes left."""
         left = self.end - self.at
         page = self.file.read(self.at, min(max(PAGE, missing), left)) if missing <= left else b""
         self.at += len(page)
         return page
 
     def skip(self, count: int) -> bool:
-        """Move past bytes without reading them; return False if the file has fewer."""
+        """Move past bytes without reading them; return False if the file has fewer bytes left."""
         if count > self.end - self.at:
             return False
         self.at += count

@@ -1,4 +1,4 @@
-"""The first bytes of a file tell its format, or what the file is instead of a checkpoint."""
+"""Detect the format of a file by its first bytes; say what a file is that is not a checkpoint."""
 
 import re
 from typing import Final, Literal
@@ -45,10 +45,10 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
 
 
 def detect_format(file: OpenFile, suffix: str) -> Format:
-    """Tell the format of a file from its first bytes; the suffix decides only where they do not.
+    """Tell the format of a file from its first bytes; the suffix decides only if the bytes do not.
 
     Raises:
-        TargetError: it is something else; the message says what it is, the hint what to do.
+        TargetError: the file has none of these formats; the message says what it is, the hint what to do.
     """
     if not file.size:
         raise TargetError(f"{file.name} is empty", _DOWNLOAD)
@@ -78,7 +78,7 @@ def _may_be_safetensors(head: bytes) -> bool:
 
 
 def _other_format(head: bytes, suffix: str) -> tuple[str, str] | None:
-    """Describe a file of a format that is not read, and the way out."""
+    """Describe a file of a format that decay-audit does not read, with a hint; None if it is no such file."""
     for at, magic, what, hint in _OTHER_FORMATS:
         if head.startswith(magic, at):
             return what, hint
@@ -105,7 +105,7 @@ def _tensorflow(file: OpenFile) -> tuple[str, str] | None:
 
 
 def _guess(head: bytes) -> tuple[str, str]:
-    """Describe a file of no known format, and the way out."""
+    """Describe a file of no known format, with a hint."""
     if not head.strip(b"\0"):
         return "full of zeros: perhaps a download that did not finish", _DOWNLOAD
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):

@@ -1,4 +1,4 @@
-"""The header of a safetensors file becomes its FileContents; what the format's specification forbids is an error.
+"""Read the header of a safetensors file into its FileContents; what the format's specification forbids is an error.
 
 The format: 8 bytes of length, a JSON object, then the tensors' bytes without gaps.
 https://github.com/huggingface/safetensors#format
@@ -18,13 +18,17 @@ from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, M
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 from decay_audit.text import count_noun
 
-_UPDATE: Final = "a newer decay-audit may know this dtype: update it"
+_UPDATE_HINT: Final = "a newer decay-audit may know this dtype: update it"
 
 MAX_HEADER: Final = 100_000_000
+"""The most bytes of a header."""
 MAX_COMMAS: Final = 1_000_000
+"""The most commas of a header, besides those of its tensors."""
 MAX_DIMENSIONS: Final = 64
 MAX_STRICT: Final = 4_000_000
+"""The most bytes of a header that is decoded again by `json` to check it strictly."""
 MAX_DEPTH: Final = 127
+"""How deeply values of a header may be nested: as deeply as the reference reads them."""
 _NEGATIVE = re.compile(rb"[:,\[]\s*-")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -56,7 +60,7 @@ _DTYPES: Mapping[str, tuple[str, int]] = {
 
 
 class _TensorEntry(Struct, frozen=True, gc=False):
-    """The description of a tensor, or the metadata, which has none of these fields."""
+    """The description of a tensor; all defaults for the metadata, which has none of these fields."""
 
     dtype: str = ""
     shape: tuple[int, ...] = ()
@@ -118,7 +122,7 @@ def _header(file: OpenFile) -> bytes:
 
 
 def _entries(header: bytes) -> _Entries:
-    """Decode the header in one go; where something is wrong with it, decode it again to name the fault."""
+    """Decode the header quickly; if something may be wrong with it, decode it again strictly, to name the fault."""
     _check_length(header)
     try:
         entries = _ENTRIES.decode(header)
@@ -140,7 +144,7 @@ def _entries(header: bytes) -> _Entries:
 
 
 def _has_more_than_fields(header: bytes, tensors: int, metadata: int) -> bool:
-    """Tell whether a header may hold what the decoder ignores and the reference refuses: deep or huge values."""
+    """Tell whether a header may have values that the decoder ignores and the reference refuses: deep or huge ones."""
     colons = 4 * tensors + metadata + (b'"__metadata__"' in header)
     ordinary = header.count(b"[") == 2 * tensors and header.count(b":") == colons
     return not ordinary or _NEGATIVE.search(header) is not None or _SURROGATE.search(header) is not None
@@ -156,7 +160,7 @@ def _check_length(header: bytes) -> None:
 
 
 def _strict_entries(header: bytes, fault: str) -> _Entries:
-    """Check each entry for itself; a header too large for that is refused with the `fault` that is known."""
+    """Check each entry by itself. A header that is too large for that is refused with `fault` as the reason."""
     if len(header) > MAX_STRICT:
         raise MalformedError(f"its header is malformed: {fault}")
     try:
@@ -191,7 +195,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int | float:
-    """Read an integer as the reference does: what is not in 64 bits is a float, and so is -0."""
+    """Read an integer as the reference does: -0 and integers beyond 64 bits are floats."""
     if len(text) < 20 and text != "-0":
         return int(text)
     return int(text) if text != "-0" and len(text) < 22 and -(2**63) <= int(text) < 2**64 else _float(text)
@@ -205,7 +209,7 @@ def _float(text: str) -> float:
 
 
 def _check_depth(content: object) -> None:
-    """Refuse what is nested as deeply as the reference refuses it."""
+    """Refuse values that are nested more deeply than the reference reads them."""
     level = [content]
     for _ in range(MAX_DEPTH):
         level = [item for value in level for item in _items(value) if isinstance(item, dict | list)]
@@ -258,7 +262,7 @@ def _check_spans(entries: _Entries, size: int) -> None:
             raise MalformedError(_span_fault(name, begin, stop, end))
         dtype = _DTYPES.get(entry.dtype)
         if dtype is None:
-            raise MalformedError(f"its tensor {name[:64]!r} has the unknown dtype {entry.dtype[:32]!r}", _UPDATE)
+            raise MalformedError(f"its tensor {name[:64]!r} has the unknown dtype {entry.dtype[:32]!r}", _UPDATE_HINT)
         if prod(entry.shape) * dtype[1] != (stop - begin) * 8 or (entry.shape and min(entry.shape) < 0):
             raise MalformedError(
                 f"its tensor {name[:64]!r} has {stop - begin} bytes, which is not the size of "

@@ -1,6 +1,6 @@
 """`torch.distributed.checkpoint`: the `.metadata` of a folder describes all tensors; its `.distcp` files are not read.
 
-What is not a tensor, such as an optimizer's weight_decay, is in the `.distcp` files.
+Other values, such as an optimizer's weight_decay, are in the `.distcp` files.
 """
 
 import re
@@ -33,7 +33,7 @@ _USUAL_NAMES: Final = frozenset(
         *(f"pathlib.{name}" for name in ("PosixPath", "WindowsPath", "Path", "PurePosixPath", "PureWindowsPath")),
     }
 )
-"""What every metadata refers to: its own classes, and the path of the folder. No prefixes: `pathlib.os.system` runs."""
+"""Names that every metadata file refers to. They are full names: a prefix would let `pathlib.os.system` pass."""
 
 _PARAM_GROUPS = re.compile(r"(?:^|\.)param_groups(?:\.|$)")
 _OPTIMIZER_STATE = re.compile(r"(?:^|\.)optim\w*\.state\.")
@@ -78,7 +78,7 @@ def _key_path(key: str, paths: object) -> KeyPath:
 
 
 def _optimizer_prefixes(paths: list[KeyPath]) -> frozenset[str]:
-    """Return what precedes `param_groups` in the names of each optimizer."""
+    """Return the part before `param_groups` in the names of each optimizer."""
     matches = map(_PARAM_GROUPS.search, map(".".join, paths))
     return frozenset(match.string[: match.start()] for match in matches if match)
 

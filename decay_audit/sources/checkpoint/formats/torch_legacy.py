@@ -27,7 +27,7 @@ def read(file: OpenFile) -> PickleResult:
 
 
 def _interpret(file: OpenFile, *, fast: bool) -> PickleResult | None:
-    """Return the value of the fourth pickle; None if it failed and must be read without the fast path."""
+    """Return the value of the fourth pickle; None if the fast path failed, so that it must be read without it."""
     stream = FileStream(file, 0, file.size)
     storages = storage_resolver()
     machine = Machine(

@@ -1,4 +1,4 @@
-"""`torch.save` of 2016, a tar of `storages`, `tensors` and `pickle`: lengths and shapes are read, data is skipped."""
+"""`torch.save` of 2016: a tar archive of `storages`, `tensors` and `pickle`. Lengths and shapes are read, no data."""
 
 from collections.abc import Callable, Mapping
 from struct import unpack_from
@@ -13,7 +13,9 @@ from decay_audit.sources.checkpoint.pickle.machine import Machine
 _BLOCK = 512
 _MAX_MEMBERS = 64
 _MAX_ENTRIES = 100_000
+"""The most storages, and the most tensors, that are read."""
 _MAX_DIGITS = 20
+"""Longer keys are not read as numbers."""
 
 
 def read(file: OpenFile) -> PickleResult:

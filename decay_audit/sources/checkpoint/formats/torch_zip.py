@@ -1,7 +1,7 @@
-"""`torch.save` since 1.6 and TorchScript: the zip directory and `data.pkl`, and of TorchScript the code of its classes.
+"""`torch.save` since 1.6, and TorchScript: the zip directory and `data.pkl` are read, and the code of TorchScript.
 
-The code is read as text: TorchScript keeps parameters and buffers alike as attributes, and its classes list which
-attributes are parameters.
+The code is read as text, because only the code of a TorchScript class says which attributes are parameters, and which
+are buffers.
 """
 
 import re
@@ -21,10 +21,10 @@ from decay_audit.sources.checkpoint.pickle.storages import storage_resolver
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import SCRIPT
 
 MAX_RATIO: Final = 100
-"""The highest compression of a pickle that is read; the code beside it may repeat itself more."""
+"""How many times larger than its compressed bytes a pickle may be."""
 
 _MAX_CODE: Final = 16 * 2**20
-"""Bytes of code that are read: beyond it buffers are told by their names, as in a state dict."""
+"""The most bytes of code that are read. With more code, buffers are recognized by their names, as in a state dict."""
 
 _CLASS = re.compile(rb"^class (\w+)\(Module\):\n  __parameters__ = \[(.*)\]$", re.MULTILINE)
 _QUOTED_NAME = re.compile(rb'"([^"\\]*)"')
@@ -38,7 +38,7 @@ _OTHER_ARCHIVES: Mapping[str, tuple[str, str]] = {
     "model.weights.h5": ("a Keras model", "convert it to a PyTorch state dict first"),
     "word/document.xml": ("an office document", "name the checkpoint"),
 }
-"""What an archive without a pickle is, by the end of the name of one of its files, and the way out."""
+"""For the end of a file name in an archive without a pickle: what the archive is, and a hint."""
 
 
 def read(file: OpenFile) -> PickleResult:
@@ -82,9 +82,9 @@ def _find_pickle(archive: str, members: Mapping[str, ZipMember]) -> str:
 
 
 def _pickle_bytes(file: OpenFile, name: str, member: ZipMember, notes: list[str]) -> Callable[[], FileStream] | bytes:
-    """Read a small pickle whole; stream a large one, without its checksum.
+    """Read a small pickle as a whole; stream a large pickle, without checking its checksum.
 
-    What makes a pickle large are NumPy arrays in it: the stream skips them.
+    Pickles are large because of NumPy arrays in them, which the stream skips.
     """
     if MAX_BYTES >= member.size > MAX_RATIO * max(member.packed, 64):
         raise MalformedError(
@@ -100,7 +100,7 @@ def _pickle_bytes(file: OpenFile, name: str, member: ZipMember, notes: list[str]
 def _interpret(
     content: Callable[[], FileStream] | bytes, folder: str, members: Mapping[str, ZipMember], *, fast: bool
 ) -> PickleResult | None:
-    """Return the value of the pickle; None if it failed and must be read again without the fast path."""
+    """Return the value of the pickle; None if the fast path failed, so that it must be read again without it."""
     data = f"{folder}data/"
 
     def byte_count(key: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The directory of a zip archive, and the content of one small member, checked. Other members are never read."""
+"""Read the directory of a zip archive, and the content of one small member, and check them. Nothing else is read."""
 
 import zlib
 from collections.abc import Iterator, Mapping
@@ -18,11 +18,11 @@ _LOCAL = Layout("<4s22x2H")
 _IN_ZIP64: Final = 0xFFFFFFFF
 
 MAX_DIRECTORY: Final = 48 * 2**20
-_SAVE_AGAIN: Final = "save the state dict again with torch.save"
+_SAVE_HINT: Final = "save the state dict again with torch.save"
 
 
 class ZipMember(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """What the directory says about a member: sizes, and the position `at` of its local header, in bytes."""
+    """An entry of the directory: sizes of a member, and the position `at` of its local header, in bytes."""
 
     flags: int
     method: int
@@ -40,7 +40,7 @@ def read_directory(file: OpenFile) -> Mapping[str, ZipMember]:
     """
     count, size, at = _end(file)
     if size > MAX_DIRECTORY:
-        raise MalformedError(f"its zip directory is {size} bytes long; at most {MAX_DIRECTORY} are read", _SAVE_AGAIN)
+        raise MalformedError(f"its zip directory is {size} bytes long; at most {MAX_DIRECTORY} are read", _SAVE_HINT)
     try:
         entries = list(_entries(file.read(at, size)))
     except (struct_error, IndexError) as error:
@@ -112,21 +112,22 @@ def read_member(file: OpenFile, name: str, member: ZipMember, limit: int, notes:
     """Return the content of one member.
 
     Args:
-        notes: gets a sentence where the checksum does not match. torch does not compare it, and may write none.
+        notes: a sentence is added if the checksum does not match: torch does not check it, and may not write it.
 
     Raises:
-        MalformedError: larger than `limit`, or of another size than the directory says.
+        MalformedError: the member is larger than `limit`, or has another size than the directory says.
     """
     if member.size > limit or member.packed > limit:
         raise MalformedError(
-            f"its {_shown(name)} is {member.size} bytes; at most {limit} of a compressed file are read", _SAVE_AGAIN
+            f"its {_quoted(name)} is {member.size} bytes; at most {limit} of a compressed file are read",
+            _SAVE_HINT,
         )
     content = _unpack(name, member, file.read(find_data(file, name, member), member.packed))
     if len(content) != member.size:
-        raise MalformedError(f"its {_shown(name)} is {len(content)} bytes, and its zip directory says {member.size}")
+        raise MalformedError(f"its {_quoted(name)} is {len(content)} bytes, and its zip directory says {member.size}")
     if zlib.crc32(content) != member.checksum:
         notes.append(
-            f"the checksum (CRC) of its {_shown(name)} does not match: it was saved without one, or is damaged"
+            f"the checksum (CRC) of its {_quoted(name)} does not match: it was saved without one, or is damaged"
         )
     return content
 
@@ -135,13 +136,13 @@ def find_data(file: OpenFile, name: str, member: ZipMember) -> int:
     """Return the position at which the bytes of a member begin.
 
     Raises:
-        MalformedError: it is encrypted, or not where the directory says.
+        MalformedError: the member is encrypted, or is not at the position that the directory gives.
     """
     if member.flags & 1:
-        raise MalformedError(f"its {_shown(name)} is encrypted", _SAVE_AGAIN)
+        raise MalformedError(f"its {_quoted(name)} is encrypted", _SAVE_HINT)
     signature, name_length, extra_length = _LOCAL.unpack(file.read(member.at, _LOCAL.size))
     if signature != b"PK\3\4":
-        raise MalformedError(f"its {_shown(name)} is not at the position that its zip directory gives")
+        raise MalformedError(f"its {_quoted(name)} is not at the position that its zip directory gives")
     return member.at + _LOCAL.size + int(name_length) + int(extra_length)
 
 
@@ -153,13 +154,13 @@ def _unpack(name: str, member: ZipMember, packed: bytes) -> bytes:
             try:
                 return zlib.decompressobj(-15).decompress(packed, member.size + 1)
             except zlib.error as error:
-                raise MalformedError(f"its {_shown(name)} cannot be decompressed: {error}") from error
+                raise MalformedError(f"its {_quoted(name)} cannot be decompressed: {error}") from error
         case _:
             raise MalformedError(
-                f"its {_shown(name)} is compressed by zip method {member.method}; only 0 and 8 (deflate) are read",
-                _SAVE_AGAIN,
+                f"its {_quoted(name)} is compressed by zip method {member.method}; only 0 and 8 (deflate) are read",
+                _SAVE_HINT,
             )
 
 
-def _shown(name: str) -> str:
+def _quoted(name: str) -> str:
     return repr(name[-64:])

@@ -1,12 +1,12 @@
-"""From the saved state of an optimizer to an Optimizer value.
+"""Make an Optimizer value of the saved state of an optimizer.
 
 `match_state_dict` leaves out optimizers of another model in the file. `groups` reads the settings of each param group,
-infers the class (`infer_class`), and names the positions (`position_names`); without names in the file, by order and
-shape (`align_positions`).
+infers the class (`infer_class`), and names the positions (`position_names`). If the file has no names, order and
+shape decide (`align_positions`).
 
-    match_state_dict  which optimizers belong to the state dict that was read
-    groups            param groups with their settings
-    infer_class       which class of optimizer wrote the groups
-    position_names    positions of the groups as names of parameters
-    align_positions   positions matched with parameters by order and shape
+    match_state_dict  finds the optimizers that belong to another state dict of their file
+    groups            a saved optimizer -> an Optimizer with its param groups
+    infer_class       the keys of a group -> the class of the optimizer
+    position_names    positions of the groups -> names of parameters
+    align_positions   matches positions with parameters by order and shape
 """

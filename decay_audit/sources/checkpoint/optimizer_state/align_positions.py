@@ -1,4 +1,4 @@
-"""Which parameter each position of an optimizer's groups stands for, from shapes and order; only what is certain.
+"""Match the positions of an optimizer's groups with parameters by shapes and order, where the match is certain.
 
 Within a group, positions are in the model's order. A parameter may be in no group (a frozen one).
 """
@@ -11,7 +11,7 @@ _MAX_PROGRESSES: Final = 600_000
 Shape = tuple[int, ...]
 Position = tuple[int, int]
 Progress = tuple[int, ...]
-"""How many positions of each group are taken."""
+"""How many positions of each group have been matched so far."""
 
 
 def align(
@@ -24,10 +24,9 @@ def align(
     """Match positions with parameters.
 
     Args:
-        shapes: of the parameters.
-        groups: for each position of each group the shape of its state; None where the file has no state.
-        weight_decays: of each group. Groups of equal weight_decay may be confused with each other: a match that is
-            one of these is certain enough.
+        shapes: the shapes of the parameters.
+        groups: for each position of each group the shape of its state; None if the file has no state for it.
+        weight_decays: the weight_decay of each group. Groups with equal weight_decay need not be told apart.
         in_model_order: whether `shapes` are in the model's order; if not, shapes alone decide.
 
     Returns:
@@ -40,7 +39,7 @@ def align(
 
 
 def _single_group(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) -> dict[Position, int] | None:
-    """Match every parameter with the only group, if it has as many positions: its order does not matter then."""
+    """Match every parameter with the only group, if it has as many positions: then their order does not matter."""
     (index, group), *others = [(index, group) for index, group in enumerate(groups) if group] or [(0, ())]
     if others or len(group) != len(shapes):
         return None
@@ -57,7 +56,7 @@ def _single_group(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | Non
 def _by_shape(
     shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]], weight_decays: Sequence[object]
 ) -> dict[Position, int]:
-    """Match the shapes that as many parameters as positions have, if all these positions have one weight_decay."""
+    """Match parameters by shape, if as many positions have the shape, and all of these have one weight_decay."""
     if any(shape is None for group in groups for shape in group):
         return {}
     positions: dict[Shape | None, list[Position]] = {}
@@ -82,7 +81,7 @@ def _one_weight_decay(positions: Sequence[Position], weight_decays: Sequence[obj
 def _by_order(
     shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]], weight_decays: Sequence[object]
 ) -> dict[Position, int] | None:
-    """Match the parameters in order, in every way that fits, and keep what all ways agree on; None if too many ways."""
+    """Match the parameters in order, in all ways that fit, and keep the matches of all ways; None if too many ways."""
     levels = _forward(shapes, groups)
     goal = tuple(map(len, groups))
     if levels is None or goal not in levels[-1]:
@@ -101,7 +100,7 @@ def _by_order(
 
 
 def _forward(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) -> list[set[Progress]] | None:
-    """List the progresses that are possible after each parameter, none where nothing fits; None if too many."""
+    """List the possible progresses after each parameter; None if there are too many."""
     if len(groups) ** 2 > _MAX_PROGRESSES:
         return None
     spare = len(shapes) - sum(map(len, groups))  # so many parameters are in no group

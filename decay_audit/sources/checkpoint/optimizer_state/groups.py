@@ -1,4 +1,4 @@
-"""A saved optimizer becomes an Optimizer value: the settings of its param groups, and their positions as names."""
+"""Make an Optimizer value of a saved optimizer: the settings of its param groups, and names for their positions."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from decay_audit.sources.checkpoint.state_dict.merge import MergedModel
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import mapping
 
 _NUMPY_FORMATS: Final = {"f2": "e", "f4": "f", "f8": "d", "i2": "h", "i4": "i", "i8": "q"}
-_NUMBERS: Final = ("lr", "weight_decay")
+_NUMERIC_KEYS: Final = ("lr", "weight_decay")
 _MAX_NUMBER: Final = 2**63 - 1
 _MAX_LENGTH: Final = 64
 
@@ -28,7 +28,7 @@ def read_optimizer(optimizer: SavedOptimizer, model: MergedModel, file: int) -> 
     """Read one saved optimizer, and map its positions to the names of `model`.
 
     Args:
-        file: index of its file. It finds the names of parameters that a group holds as tensors, not as positions.
+        file: the index of the optimizer's file, to find the names if a group holds tensors and not positions.
     """
     groups = param_groups(optimizer)
     settings = [_settings(group) for group in groups]
@@ -77,13 +77,13 @@ def _number(value: object) -> float | None:
 
 
 def _settings(group: Mapping[Any, object]) -> dict[str, object]:
-    """Return the hyperparameters of a group that are plain data; lr and weight_decay only where they are numbers."""
+    """Return the hyperparameters of a group that are plain data; lr and weight_decay only if they are numbers."""
     settings = {
         key: plain
         for key, value in group.items()
         if isinstance(key, str) and key not in NAME_KEYS and (plain := _plain(value)) is not Ellipsis
     }
-    invalid = [key for key in _NUMBERS if settings.get(key) is not None and _number(settings[key]) is None]
+    invalid = [key for key in _NUMERIC_KEYS if settings.get(key) is not None and _number(settings[key]) is None]
     return {key: value for key, value in settings.items() if key not in invalid}
 
 
@@ -101,7 +101,7 @@ def _is_plain(value: object) -> bool:
 
 
 def _numpy_scalar(value: object) -> object:
-    """Decode a pickled NumPy number: the code of its dtype, and its bytes."""
+    """Decode a pickled NumPy number from the code of its dtype and its bytes; Ellipsis for anything else."""
     match value:
         case OpaqueObject(
             name="numpy.core.multiarray.scalar" | "numpy._core.multiarray.scalar",
@@ -116,7 +116,7 @@ def _unread_notes(groups: Sequence[Mapping[Any, object]], settings: Sequence[Map
     unread = {
         (key, type(group[key]) is Tensor)
         for group, group_settings in zip(groups, settings, strict=True)
-        for key in _NUMBERS
+        for key in _NUMERIC_KEYS
         if key in group and key not in group_settings
     }
     return tuple(

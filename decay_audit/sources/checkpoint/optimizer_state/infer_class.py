@@ -1,4 +1,4 @@
-"""Which class of optimizer saved a param group, from the keys of the group and of the state."""
+"""Infer which class of optimizer saved a param group, from the keys of the group and of the state."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
@@ -25,7 +25,7 @@ _BY_KEYS: tuple[tuple[frozenset[str], str, Semantics], ...] = (
     (frozenset({"trust_coefficient", "momentum"}), "LARS", "coupled"),
     (frozenset({"nesterov", "dampening"}), "SGD", "coupled"),
 )
-"""Keys that only one class of optimizer puts in its groups, the class, and the semantics of its weight_decay."""
+"""In each row: keys that only one class of optimizer has in its groups, the class, and the semantics of its decay."""
 
 _SEMANTICS: Mapping[str, Semantics] = {"AdamW": "decoupled", "Adam": "coupled", "RAdam": "coupled"}
 
@@ -33,13 +33,13 @@ _SEMANTICS: Mapping[str, Semantics] = {"AdamW": "decoupled", "Adam": "coupled", 
 def infer_class(
     keys: Sequence[str], hyperparameters: Mapping[str, object], state: Collection[str], saved_type: str = ""
 ) -> tuple[str, Semantics]:
-    """Return the class name and the semantics of its weight_decay, each `unknown` where the keys do not decide.
+    """Return the class name and the semantics of its weight_decay, each `unknown` if the keys do not decide.
 
     Args:
-        keys: of a group, in the file's order.
-        hyperparameters: of that group.
-        state: keys of the state of one parameter.
-        saved_type: the class name, where the optimizer itself was pickled.
+        keys: the keys of a group, in the file's order.
+        hyperparameters: the hyperparameters of that group.
+        state: the keys of the state of one parameter.
+        saved_type: the class name, if the optimizer itself was pickled.
     """
     name, semantics = _from_keys(keys, hyperparameters, state)
     if saved_type:

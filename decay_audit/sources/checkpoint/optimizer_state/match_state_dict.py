@@ -1,4 +1,4 @@
-"""Which saved optimizers belong to the state dict that was read, where a file holds several: a GAN has two of each."""
+"""Find the saved optimizers that belong to another state dict of their file: the file of a GAN has two of each."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ class Fit(IntEnum):
 def optimizers_of_other_state_dicts(
     files: Sequence[FileContents], model: MergedModel
 ) -> Iterator[tuple[SavedOptimizer, str]]:
-    """List the optimizers that fit another state dict of their file better than `model`, with that one's path."""
+    """List the optimizers that fit another state dict of their file better than `model`, with the path of that dict."""
     for index, file in enumerate(files):
         if not file.other_state_dicts:
             continue
@@ -52,7 +52,7 @@ def _other_models(file: FileContents, model: MergedModel) -> Iterator[tuple[str,
 
 
 def _fit(optimizer: SavedOptimizer, model: MergedModel, file: int) -> Fit:
-    """Compare positions with parameters: by name where positions have names, else by count and shapes."""
+    """Compare positions with parameters: by name if positions have names, else by count and shapes."""
     groups = read_positions(optimizer, model, file)
     if any(group.names for group in groups):
         names = [name for group in read_optimizer(optimizer, model, file).groups for name in group.parameters]

@@ -1,6 +1,7 @@
-"""The positions of a saved optimizer's param groups become names of parameters.
+"""Name the positions of a saved optimizer's param groups.
 
-A file may name them itself; else `align_positions` maps them by order and shape. What is not certain has the name "".
+The file may have the names; else `align_positions` maps positions by order and shape. A position whose name is not
+certain gets "".
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,11 +25,11 @@ NAME_KEYS: Final = frozenset({"params", "param_names", "names"})
 """Keys of a param group that list its parameters."""
 
 _MAX_STATE_KEYS: Final = 64
-_SHOWN: Final = 3
+_MAX_LISTED: Final = 3
 
 
 class GroupPositions(Struct, frozen=True, kw_only=True):
-    """The positions of one param group: their names if the file has them, and the shapes that their states tell."""
+    """The positions of one param group: their names if the file has them, and the shapes inferred from their states."""
 
     names: tuple[str, ...]
     shapes: tuple[Shape | None, ...]
@@ -38,9 +39,9 @@ class PositionNaming(Struct, frozen=True, kw_only=True):
     """The names of all positions.
 
     Attributes:
-        names: of the positions of each group; "" where the name is not certain.
+        names: the names of the positions of each group; "" if the name is not certain.
         mismatched: names of parameters whose saved state has another shape.
-        caveats: what is not certain, one sentence each.
+        caveats: sentences about what is not certain.
     """
 
     names: Sequence[Sequence[str]]
@@ -77,7 +78,7 @@ def state_of(value: object) -> Mapping[Any, object]:
 def state_shape(state: Mapping[Any, object]) -> Shape | None:
     """Infer the shape of a parameter from the state that an optimizer keeps for it; None if it is not certain.
 
-    Most states have the parameter's own shape. Adafactor keeps one for the rows and one for the columns.
+    Most states have the parameter's own shape. Adafactor keeps one state for the rows and one for the columns.
     """
     shapes = {
         key: value.shape
@@ -93,7 +94,7 @@ def state_shape(state: Mapping[Any, object]) -> Shape | None:
 
 
 def _unfactored(row: Shape, column: Shape) -> Shape | None:
-    """Join Adafactor's two states: means over the last dimension and over the one before, which is 1 or missing."""
+    """Join the shapes of Adafactor's two states: means over the last dimension, and over the last but one."""
     if len(row) == len(column) and row[-1:] == (1,):
         return (*row[:-1], column[-1])
     return (*row, column[-1]) if column else None
@@ -144,7 +145,7 @@ def _name_by_file(positions: Sequence[GroupPositions], model: MergedModel) -> Po
     caveats = _mismatch_caveats(mismatched, shapes)
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        listed = first_few(missing, _SHOWN)
+        listed = first_few(missing, _MAX_LISTED)
         caveats = (
             f"{count_noun(len(missing), 'parameter')} in its groups {verb} not in the state dict: {listed}",
             *caveats,
@@ -165,7 +166,9 @@ def _canonical_name(name: str, aliases: Mapping[str, str], model: MergedModel) -
 
 def _mismatch_caveats(mismatched: Mapping[str, Shape], shapes: Mapping[str, Shape]) -> tuple[str, ...]:
     listed = [f"{name[:96]!r} is {list(shapes[name])}, its state {list(shape)}" for name, shape in mismatched.items()]
-    return (f"saved states have other shapes than their parameters: {first_few(listed, _SHOWN)}",) if listed else ()
+    return (
+        (f"saved states have other shapes than their parameters: {first_few(listed, _MAX_LISTED)}",) if listed else ()
+    )
 
 
 def _name_by_alignment(
@@ -202,7 +205,7 @@ def _mismatched(
         return (), ()
     unmatched = [name for name, shape in shapes.items() if shape not in states]
     listed = [f"{name[:96]!r} {list(shapes[name])}" for name in unmatched]
-    return tuple(unmatched), (f"no saved state has the shape of {first_few(listed, _SHOWN)}",) if listed else ()
+    return tuple(unmatched), (f"no saved state has the shape of {first_few(listed, _MAX_LISTED)}",) if listed else ()
 
 
 def _alignment_caveats(
@@ -218,7 +221,7 @@ def _alignment_caveats(
     states = {shape for group in groups for shape in group if shape}
     foreign = [str(list(shape)) for shape in sorted(states - {parameter.shape for parameter in model.parameters})]
     if foreign:
-        listed = first_few(foreign, _SHOWN)
+        listed = first_few(foreign, _MAX_LISTED)
         caveats.append(f"no parameter has the shape of its states {listed}: they may be flattened (ZeRO, FSDP)")
     else:
         why = (

@@ -1,4 +1,4 @@
-"""The names that a state dict needs, and the inert value that a call of each makes. No name is ever imported."""
+"""The globals that a state dict needs, and functions that make the inert values of their calls. None is imported."""
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Mapping
@@ -133,7 +133,7 @@ def _sparse(arguments: tuple[Any, ...]) -> object:
 
 
 def _from_other_device(arguments: tuple[Any, ...]) -> object:
-    """Make the tensor of data on another device; the shape of a NumPy array is not known, so it stays opaque."""
+    """Make a tensor whose data is on another device. The shape of NumPy data is not known: it stays opaque."""
     data, dtype = arguments[:2]
     if type(data) is not Tensor:
         return OpaqueObject(name="torch._utils._rebuild_device_tensor_from_numpy", arguments=arguments)
@@ -202,7 +202,7 @@ def _pairs(arguments: tuple[Any, ...]) -> list[tuple[Any, object]]:
     """Read the list of pairs that Python 2 gives to OrderedDict; only keys that are str or int are kept."""
     items = arguments[0] if arguments and isinstance(arguments[0], list) else []
     pairs = [(pair[0], pair[1]) for pair in items if len(pair) == 2 and type(pair[0]) in (str, int)]
-    items.clear()  # a stream that calls this again on the same list cannot have it copied again
+    items.clear()  # so that a pickle cannot have the same list copied many times
     return pairs
 
 

@@ -1,4 +1,4 @@
-"""Which names in a pickle run code, so that they are shown before all other names."""
+"""Recognize the names in a pickle that run code; they are shown before all other names."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ _INDIRECT: Final = frozenset(
         *("torch.storage._load_from_bytes", "torch.fx.graph_module.reduce_graph_module", "copyreg.add_extension"),
     }
 )
-"""What other objects use too, but calls what it is given: shown early, and no alarm by itself."""
+"""Functions that call their arguments. Harmless objects use them, too: they are shown early, but are no alarm."""
 
 
 def runs_code(qualified: str) -> bool:
@@ -56,5 +56,5 @@ def runs_code(qualified: str) -> bool:
 
 
 def sort_dangerous_first(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Sort the names that run code before those that may call what does, and these before the rest."""
+    """Sort names: first the names that run code, then the functions that call their arguments, then the rest."""
     return tuple(sorted(names, key=lambda name: (not runs_code(name), name not in _INDIRECT)))

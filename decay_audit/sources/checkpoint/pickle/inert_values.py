@@ -1,4 +1,4 @@
-"""What stands for the objects of a pickle that are not plain data: globals and calls, as values that cannot run."""
+"""Values that cannot run, for the objects of a pickle that are not plain data: for globals and for calls."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,8 +10,8 @@ class Global(Struct, frozen=True, kw_only=True, eq=False):
     """A pickle GLOBAL: a class or function by its qualified name, never imported.
 
     Attributes:
-        build: makes the inert value of a call from the call's arguments; None for what is not on the allowlist.
-        dtype: of a dtype or a storage class: torch's name of the dtype.
+        build: makes the inert value of a call from its arguments; None for a global that is not on the allowlist.
+        dtype: torch's name of the dtype, if this is a dtype or a storage class.
     """
 
     qualified: str
@@ -20,12 +20,12 @@ class Global(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class OpaqueObject(Struct, kw_only=True, eq=False):
-    """What a call to unknown code would have made: the name and the arguments of the call, which is never done.
+    """A call of unknown code, which is never run: the name of the function, and the arguments.
 
     Attributes:
-        state: what BUILD would have given to the object.
-        items: what SETITEMS would have put into it.
-        elements: what APPENDS would have added to it.
+        state: the state that BUILD would give to the result.
+        items: the items that SETITEMS would put into the result.
+        elements: the elements that APPENDS would add to the result.
     """
 
     name: str
@@ -41,8 +41,8 @@ class PickleResult(Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         root: the value.
         opaque: qualified names in the pickle that are not on the allowlist.
-        script_parameters: names of the parameters of each TorchScript class, by its qualified name: the modules in the
-            pickle do not tell parameters from buffers.
+        script_parameters: the names of the parameters of each TorchScript class, by its qualified name. The modules in
+            the pickle do not distinguish parameters from buffers.
         notes: what a user should know about the reading, one sentence each.
     """
 

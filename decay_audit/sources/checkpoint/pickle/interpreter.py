@@ -1,4 +1,4 @@
-"""Runs one pickle: the table of opcodes, and the loop over them."""
+"""Interpret one pickle: the table of opcodes, and the loop over them."""
 
 import sys
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ def interpret(machine: Machine, at: int) -> tuple[object, int]:
     """Interpret one pickle from `at`, and return its value and where the bytes after it begin.
 
     Raises:
-        MalformedError: the pickle is cut, malformed, or makes more than its size can need.
+        MalformedError: the pickle is cut, malformed, or makes more objects than its size can need.
     """
     machine.reset()
     blocks, steps, operations = sys.getallocatedblocks(), 0, _OPERATIONS

@@ -14,8 +14,8 @@ from decay_audit.sources.checkpoint.pickle.inert_values import Global
 MAX_BYTES: Final = 64 * 2**20
 _MAX_OBJECTS: Final = 2_500_000
 _MAX_LINE: Final = 4096
-_SMALLER: Final = "save the state dicts in a file of their own, without logs, lists and datasets"
-_TRUSTED: Final = "if you trust the file, load it with torch and save only its state_dict()"
+_SMALLER_HINT: Final = "save the state dicts in a file of their own, without logs, lists and datasets"
+_TRUSTED_HINT: Final = "if you trust the file, load it with torch and save only its state_dict()"
 
 
 class ByteStream(Protocol):
@@ -27,10 +27,10 @@ class ByteStream(Protocol):
 
 
 Operation = Callable[["Machine", int], int]
-"""What one opcode does: takes the machine and the position after the opcode, returns the position of the next one."""
+"""Runs one opcode: takes the machine and the position after the opcode, returns the position of the next opcode."""
 
 Sizes = tuple[int, int, tuple[int, ...], tuple[int, ...]]
-"""Of a tensor: elements of its storage, offset, shape and stride."""
+"""The sizes of a tensor: elements of its storage, offset, shape and stride."""
 
 
 class Machine:
@@ -62,7 +62,7 @@ class Machine:
         self.make_storage = make_storage
         self.opaque: dict[str, Global] = {}
         self.storage_types: dict[tuple[bytes, ...], Global] = {}  # a cache of `tensor_fast_path`
-        self.tensor_sizes: dict[tuple[bytes, ...], Sizes] = {}  # another; it tells that the fast path was used
+        self.tensor_sizes: dict[tuple[bytes, ...], Sizes] = {}  # another cache; not empty if the fast path was used
         self.reset()
 
     def reset(self) -> None:
@@ -73,10 +73,10 @@ class Machine:
         self.storage_types = {}
 
     def need(self, at: int, count: int) -> int:
-        """Load bytes until there are `count` of them from `at` on, and return where these are now."""
+        """Load bytes until there are `count` bytes from `at` on, and return the position of these bytes now."""
         while (missing := count - (len(self.data) - at)) > 0:
             if self.bytes_read + missing > MAX_BYTES:
-                raise MalformedError(f"its pickle is too long: at most {MAX_BYTES} bytes are read", _SMALLER)
+                raise MalformedError(f"its pickle is too long: at most {MAX_BYTES} bytes are read", _SMALLER_HINT)
             chunk = self.stream.more(missing) if self.stream else b""
             if not chunk:
                 raise MalformedError(f"its pickle ends early: {_more_bytes(missing)} needed")
@@ -86,7 +86,7 @@ class Machine:
         return at
 
     def skip(self, at: int, count: int) -> int:
-        """Move past `count` bytes from `at` on without loading them, and return where the next ones are."""
+        """Move past `count` bytes from `at` on without loading them, and return the position after them."""
         missing = count - (len(self.data) - at)
         if missing <= 0:
             return at + count
@@ -111,17 +111,17 @@ class Machine:
         return value
 
     def check_limits(self, steps: int, blocks: int) -> None:
-        """Stop a pickle that makes far more than its bytes can need.
+        """Stop a pickle that makes far more objects than its bytes can need.
 
         Args:
             steps: opcodes interpreted so far.
-            blocks: memory blocks that were allocated before the first of them.
+            blocks: memory blocks that were allocated before the first opcode.
         """
         allowed = min(500_000 + self.bytes_read // 8, _MAX_OBJECTS)
         if sys.getallocatedblocks() - blocks > allowed or len(self.stack) + len(self.marks) > _MAX_OBJECTS:
-            raise MalformedError("its pickle makes more objects than a checkpoint of its size can need", _TRUSTED)
+            raise MalformedError("its pickle makes more objects than a checkpoint of its size can need", _TRUSTED_HINT)
         if steps > 4_000_000 + self.bytes_read // 2:
-            raise MalformedError("its pickle has more operations than a checkpoint of its size can need", _TRUSTED)
+            raise MalformedError("its pickle has more operations than a checkpoint of its size can need", _TRUSTED_HINT)
 
 
 def _more_bytes(count: int) -> str:

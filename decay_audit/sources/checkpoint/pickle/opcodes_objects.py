@@ -120,7 +120,7 @@ def _extension(width: int, machine: Machine, at: int) -> int:
 def _call(function: Any, arguments: Any) -> object:  # noqa: ANN401
     """Build the inert value of a call on the allowlist; any other call becomes an OpaqueObject with its arguments.
 
-    TorchScript calls an enum with its bare value: what is not a tuple is taken as the only argument.
+    TorchScript calls an enum with its bare value: arguments that are no tuple count as the only argument.
     """
     values = arguments if type(arguments) is tuple else (arguments,)
     if type(function) is not Global:

@@ -11,7 +11,7 @@ from decay_audit.sources.checkpoint.pickle.machine import Machine, Operation
 from decay_audit.sources.checkpoint.pickle.tensor_fast_path import read_named_tensors
 
 _MAX_STRING: Final = 1 << 20
-"""Bytes of the longest string that is read: no name is longer, but the data of NumPy arrays in a pickle is."""
+"""The most bytes of a string that is read. Only the data of NumPy arrays is longer; it is skipped."""
 
 _MAX_INTEGER_BYTES: Final = 256
 

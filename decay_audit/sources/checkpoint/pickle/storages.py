@@ -1,4 +1,4 @@
-"""The persistent ids in torch's pickles become storages: a key, a dtype and a length, never the data."""
+"""Make storages of the persistent ids in torch's pickles: a key, a dtype and a length, never the data."""
 
 from collections.abc import Callable, Mapping
 
@@ -27,8 +27,8 @@ def storage_resolver(byte_count: Callable[[str], int | None] | None = None) -> S
     """Make the functions that return storages.
 
     Args:
-        byte_count: returns how many bytes the file has for a key, None for a key that it lacks. Without it the sizes of
-            storages are not checked.
+        byte_count: returns how many bytes the file has for a key, None for a key that it lacks. Without this function,
+            the sizes of storages are not checked.
     """
     by_key: dict[str, Storage] = {}
 

@@ -1,7 +1,7 @@
-"""The opcodes that `torch.save` writes for one strided tensor, matched at once by a regex instead of in 35 steps.
+"""Match the opcodes that `torch.save` writes for one strided tensor by one regex, instead of in 35 steps.
 
-The result is that of the single opcodes, except that the tuples among them are not memoized: no pickler refers to these
-again. A pickle that does is interpreted a second time without the fast path.
+The result is the same, except that the tuples are not memoized: no pickler refers to them again. A pickle that does is
+interpreted a second time without the fast path.
 """
 
 import re
@@ -38,7 +38,7 @@ _WIDTHS = {ord("K"): 1, ord("M"): 2, ord("J"): 4}
 
 
 def read_named_tensors(machine: Machine, at: int) -> int:
-    """Push the tensor that follows the name on the stack, then name, tensor, name, ... as long as they follow."""
+    """Push the tensor that follows the name on the stack, and all further pairs of name and tensor."""
     memo, stack, match_tensor, from_bytes = machine.memo, machine.stack, _NAMED_TENSOR.match, int.from_bytes
     while match := match_tensor(machine.data, at):
         name_put, *parts, put, length = match.groups()
@@ -72,7 +72,7 @@ def read_tensor(machine: Machine, at: int) -> int:
 
 
 def _tensor(machine: Machine, parts: list[Any]) -> Tensor | None:
-    """Make the tensor of a match; None leaves what is unusual to the single opcodes."""
+    """Make the tensor of a match; None if it is unusual, so that the single opcodes must make it."""
     rebuild, word, storage_type_get, width, key, put, count, offset, shape, stride, trainable, hooks = parts
     gets, numbers = (rebuild, word, storage_type_get, hooks), (count, offset, shape, stride)
     storage_type = machine.storage_types.get(gets) or _storage_type(machine, gets)

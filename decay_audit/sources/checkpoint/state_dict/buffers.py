@@ -1,4 +1,4 @@
-"""Which tensors of a state dict are not parameters, judged by name, shape, dtype and siblings, each with its reason."""
+"""Judge by name, shape, dtype and siblings whether a tensor of a state dict is no parameter, and give the reason."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -40,13 +40,13 @@ _BY_SIBLING: Mapping[str, tuple[str, str]] = {
     "_u": ("_v", "a power iteration of spectral normalization"),
     "_v": ("_u", "a power iteration of spectral normalization"),
 }
-"""Names that belong to buffers where the same module also has another name, with the reason."""
+"""Names of buffers if the module also has the other name of the row, with the reason."""
 
 _SCHEDULE: Final = "alphas_cumprod"
 
 
 def buffer_reason(owner: str, leaf: str, tensor: Tensor, siblings: Shapes) -> str:
-    """Return why a tensor is not a parameter; "" for one that is, as far as the file tells.
+    """Return why a tensor is not a parameter; "" if it is a parameter, as far as the file shows.
 
     Args:
         owner: dotted name of the module that holds the tensor.

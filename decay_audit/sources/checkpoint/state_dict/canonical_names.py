@@ -1,4 +1,4 @@
-"""Names in a file become canonical names: without the parts that wrappers (DDP, torch.compile, FSDP) add."""
+"""Make canonical names of the names in a file: without the parts that wrappers (DDP, torch.compile, FSDP) add."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -20,7 +20,7 @@ def without_wrappers(name: str) -> str:
 class CanonicalNames:
     """Makes the canonical names of one state dict, and of the same names in its optimizer.
 
-    `module.` is removed only where all names of the state dict begin with it: it may be a part of the model's own.
+    `module.` is removed only if all names of the state dict begin with it: it may be a name in the model itself.
     """
 
     def __init__(self, raw: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What DeepSpeed saves next to a state dict: names of buffers, and shapes of parameters that ZeRO sharded."""
+"""Read what DeepSpeed saves next to a state dict: names of buffers, and shapes of parameters that ZeRO sharded."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 
 
 def with_deepspeed_shapes(state_dict: NamedTensors, siblings: Mapping[Any, object]) -> NamedTensors:
-    """Add the shapes, the names of buffers and what is trained, if they are among the `siblings` of the state dict.
+    """Add the shapes, the names of buffers and `trainable`, if the `siblings` of the state dict have them.
 
     ZeRO stage 3 saves empty tensors in place of the parameters.
 

@@ -1,4 +1,4 @@
-"""The object in a torch checkpoint becomes its largest state dict and all optimizer states.
+"""Find the largest state dict and all optimizer states in the object that a torch checkpoint holds.
 
 Both are recognized by what they hold, not by their keys: training scripts use any key.
 """
@@ -59,7 +59,7 @@ class StateDictCandidate(Struct, frozen=True, kw_only=True):
     Attributes:
         node: the dict or the module itself.
         state_dict: its tensors.
-        elements: of its floating-point tensors.
+        elements: the number of elements of its floating-point tensors.
     """
 
     path: KeyPath
@@ -167,7 +167,7 @@ def _walk(root: object) -> Iterator[tuple[KeyPath, object]]:
 
 
 def _children(path: KeyPath, node: object) -> Iterator[tuple[KeyPath, object]]:
-    """List what a node holds. The parts of an object have the path of the object: they have no keys of their own."""
+    """List the values in a node. The parts of an object get the path of the object: they have no keys."""
     if isinstance(node, dict):
         yield from (((*path, str(name)), child) for name, child in node.items() if isinstance(name, str | int))
     elif isinstance(node, list | tuple):
@@ -222,9 +222,9 @@ def _state_dict(node: object, script_parameters: Mapping[str, frozenset[str]]) -
 
 
 def _largest(candidates: Sequence[StateDictCandidate]) -> StateDictCandidate | None:
-    """Choose the one with the most elements; of a model and its copies (EMA, teacher) the model itself.
+    """Choose the candidate with the most elements; of a model and its copies (EMA, teacher), the model itself.
 
-    The slots of an optimizer may have more elements than the model: they are chosen only if nothing else is there.
+    The slots of an optimizer may have more elements than the model: they are chosen only if there is nothing else.
     """
     if not candidates:
         return None
@@ -246,9 +246,9 @@ def _whole_tree(
     nodes: Sequence[tuple[KeyPath, object]],
     candidates: Sequence[StateDictCandidate],
 ) -> StateDictCandidate | None:
-    """Return the nested dicts around the chosen one, where they are one model, as Megatron saves it.
+    """Return the nested dicts around the chosen candidate, if they are one model, as Megatron saves it.
 
-    A dict of a `weight` alone, two levels down, is no model: {"embedding": {"words": {"weight": ...}}, "encoder": ...}.
+    A dict with only a `weight` two levels down is no model: {"embedding": {"words": {"weight": ...}}, "encoder": ...}.
     """
     roots = {
         candidate.path[:-2]
@@ -292,7 +292,7 @@ def _nested_tensors(node: object) -> dict[str, Tensor]:
 
 
 def _non_tensors(node: object) -> Mapping[str, str]:
-    """Say what the other entries of a state dict are; dicts and lists are left out, as they are searched themselves."""
+    """Say what the entries are that are not tensors. Dicts and lists are left out: they are searched themselves."""
     return {
         name: f"an object of {value.name[:96]}" if type(value) is OpaqueObject and value.name else "not a tensor"
         for name, value in mapping(node).items()

@@ -1,4 +1,4 @@
-"""The state of an optimizer in one flat dict, as torch.distributed saves it, becomes `state` and `param_groups`.
+"""Make `state` and `param_groups` of the flat dict in which torch.distributed saves the state of an optimizer.
 
 Its keys are `state.NAME.exp_avg` and `param_groups.NAME.weight_decay`, where NAME is the name of a parameter.
 """
@@ -13,7 +13,7 @@ SLOT_NAMES: Final = frozenset(
         *("momentum", "sum_sq", "exp_hessian", "step"),
     }
 )
-"""What optimizers call the tensors that they keep for each parameter."""
+"""The names of the tensors that optimizers keep for each parameter."""
 
 _GROUPS: Final = "param_groups."
 _STATE: Final = "state."

@@ -1,4 +1,4 @@
-"""The contents of all files become the parameters of one model: ties merged, buffers excluded, owners in a tree."""
+"""Merge the contents of all files into the parameters of one model, with tied names and owners, without buffers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -32,7 +32,7 @@ class MergedModel(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def data_address(tensor: Tensor, file: int) -> DataAddress | None:
-    """Return where the data is; two tensors at one address are tied. None if the tensor has no data of its own."""
+    """Return the address of the data; two tensors with one address are tied. None if the tensor has no data."""
     if tensor.storage is None or 0 in tensor.shape:
         return None
     return file, tensor.storage.key, tensor.offset, tensor.shape, tensor.stride
@@ -79,7 +79,7 @@ def _in_model_order(files: Sequence[FileContents]) -> bool:
 
 
 def _module_types(files: Sequence[FileContents], canonical_names: CanonicalNames) -> Mapping[str, str]:
-    """Return class names by canonical module name. A leaf is added, as canonical names are those of tensors."""
+    """Return class names by canonical module name. A leaf is added: canonical names are names of tensors."""
     return {
         canonical_names(f"{name}.x" if name else "x").rpartition(".")[0]: class_name
         for file in files

@@ -1,4 +1,4 @@
-"""The names of tensors become the tree of the modules that own them, as far as names show it."""
+"""Build the tree of the modules that own the tensors, as far as the names of the tensors show it."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -22,12 +22,12 @@ def build_owner_tree(
     """Make an owner for each distinct prefix of a name, with the shapes of the tensors directly in it.
 
     Args:
-        shapes: of all tensors, by name.
+        shapes: the shapes of all tensors, by name.
         module_types: class names by owner name, where known.
-        quantized: the names of those whose dtype is one of quantized weights.
+        quantized: the names of the tensors with a dtype of quantized weights.
 
     Raises:
-        MalformedError: far more owners than tensors.
+        MalformedError: there are far more owners than tensors.
     """
     contents = _Contents(
         tensors=_group_by_prefix(shapes),
@@ -45,7 +45,7 @@ def build_owner_tree(
 
 
 class _Contents(Struct, frozen=True, kw_only=True):
-    """What is known of the owners, by their names; `adapting` are those with a base layer in them."""
+    """The contents of the owners by their names; `adapting` has the names of owners with a base layer in them."""
 
     tensors: Mapping[str, Mapping[str, Shape]]
     module_types: Mapping[str, str]
@@ -62,7 +62,7 @@ def _leaves_by_prefix(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
 
 
 def _adapting(names: Iterable[str]) -> frozenset[str]:
-    """Name the owners that hold a module called as the layer that adapters stand beside."""
+    """Find the owners that hold a module named BASE_LAYER: the layer that adapters are added to."""
     part = f".{BASE_LAYER}."
     return frozenset(f".{name}".rpartition(part)[0][1:] for name in names if part in f".{name}")
 

@@ -1,4 +1,4 @@
-"""A pickled module, of Python or of TorchScript, becomes named tensors, names of buffers, and class names."""
+"""Read a pickled module, of Python or of TorchScript: its named tensors, names of buffers, and class names."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -19,7 +19,7 @@ class NamedTensors(Struct, frozen=True, kw_only=True):
 
     Attributes:
         tensors: by name, in the file's order.
-        buffers: names of those that are known to be buffers.
+        buffers: names of the tensors that are known to be buffers.
         module_types: class names by module name.
         entry_count: how many entries were read. Modules may share their entries, so a short file can have millions.
     """
@@ -51,7 +51,7 @@ def flatten(root: OpaqueObject, script_parameters: Mapping[str, frozenset[str]])
         script_parameters: names of the parameters of TorchScript classes by qualified class name, where known.
 
     Raises:
-        MalformedError: too deep, or too many entries.
+        MalformedError: the module is nested too deeply, or has too many entries.
     """
     tensors: dict[str, Tensor] = {}
     buffers: set[str] = set()
