@@ -10,7 +10,7 @@ from msgspec import Struct
 from decay_audit.errors import TargetError
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".index.json")
-_ACCEPTED = "accepted: model.py, model.py:NAME, model.py:EXPRESSION, pkg.mod:NAME, a checkpoint file or folder"
+_ACCEPTED_FORMS = "accepted: model.py, model.py:NAME, model.py:EXPRESSION, pkg.mod:NAME, a checkpoint file or folder"
 
 _FILE = re.compile(r"(?P<path>.+?\.py)(?::(?P<expression>.*))?", re.DOTALL)
 _MODULE = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?::(?P<expression>.*))?", re.DOTALL)
@@ -57,7 +57,7 @@ def parse(text: str) -> Target:
         TargetError: the target names a file that does not exist, or has none of the accepted forms.
     """
     if not text.strip():
-        raise TargetError("the target is empty", _ACCEPTED)
+        raise TargetError("the target is empty", _ACCEPTED_FORMS)
     if exists(path := Path(text)):
         return _on_disk(text, path)
     if match := _FILE.fullmatch(text):
@@ -65,8 +65,10 @@ def parse(text: str) -> Target:
     if _looks_like_path(text):
         raise _missing_file(text)
     if match := _MODULE.fullmatch(text):
-        return ModuleTarget(location=match["module"], expression=_stripped(text, match["expression"]), label=text)
-    raise TargetError(f"`{text}` is not a target", _ACCEPTED)
+        return ModuleTarget(
+            location=match["module"], expression=_checked_expression(text, match["expression"]), label=text
+        )
+    raise TargetError(f"`{text}` is not a target", _ACCEPTED_FORMS)
 
 
 def is_clearly_target(word: str) -> bool:
@@ -113,13 +115,13 @@ def _python_file(location: str, expression: str | None) -> FileTarget:
     path = Path(location)
     if not exists(path):
         raise _missing_file(location)
-    stripped = _stripped(f"{location}:{expression}", expression)
+    stripped = _checked_expression(f"{location}:{expression}", expression)
     return FileTarget(
         path=path, location=location, expression=stripped, label=f"{path.name}:{stripped}" if stripped else path.name
     )
 
 
-def _stripped(text: str, expression: str | None) -> str:
+def _checked_expression(text: str, expression: str | None) -> str:
     if expression is None:
         return ""
     if not expression.strip():
@@ -138,10 +140,12 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _missing_file(location: str) -> TargetError:
-    """Name the nearest file in the same folder."""
-    before = location.partition(":")[0]
-    if exists(Path(before)):
-        return TargetError(f"{before} is not a Python file: nothing can follow its name", f"did you mean {before}?")
+    """An error that suggests the nearest file in the same folder."""
+    file_name = location.partition(":")[0]
+    if exists(Path(file_name)):
+        return TargetError(
+            f"{file_name} is not a Python file: nothing can follow its name", f"did you mean {file_name}?"
+        )
     path, with_slashes = Path(location), Path(location.replace("\\", "/"))
     if exists(with_slashes):
         return TargetError(f"no such file: {location}", f"did you mean {with_slashes}?")

@@ -2,14 +2,14 @@
 
     build            a FileTarget or ModuleTarget -> a BuiltModel, by the steps below
       user_code/     import the module, evaluate expressions in it, report the user's exceptions
-      find_model     a module -> the name of its one model, where the target gives none
-      find_factories   which functions return a model, from their syntax
+      find_model     a module -> the name of the only model in it, if the target names none
+      find_factories   a module -> its functions that return a model, judged by their syntax
       example_calls  a class or function that needs arguments -> an example target, for messages
-      build_devices  how a constructor runs: on meta, streamed, or on the CPU
+      build_devices  the devices on which a constructor runs: meta, streamed, or the CPU
       to_module      the value of an expression -> the `nn.Module` that it is or makes
       walk/          an `nn.Module` -> an Inventory
-    make_optimizer   an expression and a BuiltModel -> an optimizer, or something that holds some
-    other_models     other models that the optimizer holds: their parameters beside the model's
+    make_optimizer   an expression and a BuiltModel -> an optimizer, or a value that holds optimizers
+    other_models     further models whose parameters the optimizer holds -> one Inventory with those of the model
 
 Knows no roles and no rules.
 """

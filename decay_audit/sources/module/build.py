@@ -39,10 +39,11 @@ _BUILD_ORDER: dict[Device, tuple[BuildDevice, ...]] = {
 
 
 class BuiltModel(Struct, frozen=True, kw_only=True):
-    """A model, its inventory, and the names of its module, in which further expressions can be evaluated.
+    """A model and its inventory.
 
     Attributes:
-        build_notes: those notes of the inventory that say how it was built.
+        namespace: the names of the model's Python module, for further expressions.
+        build_notes: the notes of the inventory that say how the model was built.
     """
 
     model: nn.Module
@@ -89,7 +90,7 @@ def build(
 
 
 class _Loaded(Struct, frozen=True, kw_only=True):
-    """A module, with its model's expression, the target with it, and the device that the module was loaded on."""
+    """A loaded module, the expression for its model, the target with that expression, and the device of the loading."""
 
     module: LoadedModule
     expression: str
@@ -148,7 +149,7 @@ def _build_on(
 
 
 def _model_in_training(started: TrainingStarted, location: str, context: ImportContext) -> nn.Module:
-    """Take the model of a function that has started to train: the one that holds most of what the optimizers hold."""
+    """Choose a model among the variables of code that starts to train: the one with the most optimized parameters."""
     optimized = {
         id(tensor) for optimizer in started.optimizers for group in optimizer.param_groups for tensor in group["params"]
     }
@@ -167,8 +168,8 @@ def read_again(built: BuiltModel, model: nn.Module, notes: tuple[str, ...] = ())
     """Read a model once more, after code has changed it.
 
     Args:
-        model: the built one, or what took its place.
-        notes: what happened to it.
+        model: the built model, or the model that replaced it.
+        notes: how code changed it.
 
     Raises:
         TargetError: the model has no parameters any more.

@@ -39,7 +39,7 @@ def _move_to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> None
     if type(parameter) is not nn.Parameter or parameter.is_meta:
         return
     attributes = dict(parameter.__dict__)
-    with contextlib.suppress(RuntimeError):  # it has weak references or is part of a graph: leave it on the CPU
+    with contextlib.suppress(RuntimeError):  # a tensor with weak references or in a graph stays on the CPU
         empty = torch.empty_like(parameter, device="meta")
         torch.utils.swap_tensors(  # type: ignore[no-untyped-call]
             parameter, nn.Parameter(empty, requires_grad=parameter.requires_grad)

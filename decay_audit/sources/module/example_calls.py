@@ -11,6 +11,7 @@ _EXAMPLE_VALUES = {
 _COUNT_WORDS = ("num", "n_", "dim", "size", "channel", "feature", "class", "width", "depth", "hidden", "embed", "layer")
 _CONFIG_NAMES = ("config", "configuration", "cfg", "args", "hparams")
 _MAX_SIGNATURE = 200
+"""Longer signatures are shown with the required parameters only."""
 
 
 def example_call(value: Callable[..., object], location: str, namespace: Mapping[str, object]) -> str:
@@ -64,7 +65,7 @@ def _argument(
 
 
 def _instance(parameter: inspect.Parameter, value: Callable[..., object], namespace: Mapping[str, object]) -> str:
-    """Write `GPTConfig()` where it is the annotation, or the only class in its module with a name like a config."""
+    """Write a call of the annotated class, or of the only config class in the module: `GPTConfig()`; else ""."""
     annotation = _annotation(parameter)
     annotated = namespace.get(annotation)
     if annotation not in _EXAMPLE_VALUES and isinstance(annotated, type) and annotated is not value:
@@ -91,8 +92,8 @@ def _with_keyword(parameter: inspect.Parameter, text: str) -> str:
 
 def _example_value(parameter: inspect.Parameter) -> str:
     """Write a value of the annotated type, or a number where the parameter's name says that it counts something."""
-    counts = any(word in parameter.name.lower() for word in _COUNT_WORDS)
-    return _EXAMPLE_VALUES.get(_annotation(parameter)) or ("10" if counts else "...")
+    is_count = any(word in parameter.name.lower() for word in _COUNT_WORDS)
+    return _EXAMPLE_VALUES.get(_annotation(parameter)) or ("10" if is_count else "...")
 
 
 def _annotation(parameter: inspect.Parameter) -> str:

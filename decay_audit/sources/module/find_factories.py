@@ -9,22 +9,22 @@ from typing import Any
 from msgspec import Struct
 from torch import nn
 
-_RETURNS_SELF = frozenset(
+_METHODS_RETURNING_SELF = frozenset(
     {"to", "cuda", "cpu", "eval", "train", "half", "float", "double", "bfloat16", "type", "requires_grad_", "apply"}
 )
 _TRAINING_CALLS = frozenset({"backward", "step", "zero_grad", "fit", "parse_args"})
-"""Methods that only a training function calls. It may return a model, but it must not be run to get one."""
+"""Methods that only training functions call. Such a function may return a model, but it must not be run to get it."""
 _MAX_DEPTH = 8
 
 
 class _FunctionBody(Struct, frozen=True, kw_only=True):
-    """What is needed to understand the return statements of a function.
+    """The facts that a function's return statements are judged by.
 
     Attributes:
         scope: the names of the module that defines it.
         assignments: the expressions assigned to each local name.
         functions: the syntax of the module's functions.
-        pending: the functions that are being looked at, from the outermost to this one; recursion ends there.
+        pending: the functions that are being judged, which call each other; recursion ends at them.
     """
 
     scope: Mapping[str, object]
@@ -74,7 +74,7 @@ def _is_model(node: ast.expr | None, body: _FunctionBody, depth: int = 0) -> boo
     if depth > _MAX_DEPTH:
         return False
     match node:
-        case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method in _RETURNS_SELF:
+        case ast.Call(func=ast.Attribute(value=inner, attr=method)) if method in _METHODS_RETURNING_SELF:
             return _is_model(inner, body, depth + 1)
         case ast.Call(func=callee):
             value = _look_up(callee, body.scope)

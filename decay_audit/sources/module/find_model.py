@@ -1,4 +1,4 @@
-"""Choose the model of a module where the target names none: an instance, a factory or a class. Calls no function."""
+"""Choose the model of a module if the target names none: an instance, a factory or a class. Calls no function."""
 
 import ast
 import inspect
@@ -20,10 +20,10 @@ Callables = dict[str, Any]
 
 
 def choose_model(module: ModuleType, location: str) -> str:
-    """Give the name of the one model of the module.
+    """Give the name of the only model in the module.
 
     Instances come before factories, and factories before classes. Functions and classes that need arguments count only
-    where nothing else is there.
+    if there is nothing else.
 
     Args:
         location: how the user names the module, for the targets in a message.
@@ -33,7 +33,7 @@ def choose_model(module: ModuleType, location: str) -> str:
     """
     source = _source(module)
     names = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    own = _under_one_name({name: value for name, value in names.items() if _is_defined_in(module, value)})
+    own = _without_aliases({name: value for name, value in names.items() if _is_defined_in(module, value)})
     callables = (factories(own, source), _unused_classes(own, source))
     kinds = (_instances(names, source), *map(_callable_without_arguments, callables))
     first: Mapping[str, Any] = next(filter(None, kinds), {})
@@ -49,14 +49,14 @@ def choose_model(module: ModuleType, location: str) -> str:
 
 
 def _callable_without_arguments(callables: Callables) -> Callables:
-    """Keep those that need no arguments. Of several, drop classes without parameters: losses are modules too."""
+    """Keep the callables that need no arguments. If several do, drop classes without parameters, such as losses."""
     ready = {name: value for name, value in callables.items() if not required_parameters(value)}
     trainable = {name: value for name, value in ready.items() if _has_parameters(value)} if len(ready) > 1 else {}
     return trainable or ready
 
 
-def _under_one_name(values: Mapping[str, Any]) -> Callables:
-    """Drop the aliases of a value; the name that it was defined under stays."""
+def _without_aliases(values: Mapping[str, Any]) -> Callables:
+    """Give each value under one name: the name that it was defined with, if it has it here."""
     first: dict[int, str] = {}
     for name, value in values.items():
         if first.setdefault(id(value), name) != name and getattr(value, "__name__", None) == name:
@@ -73,7 +73,7 @@ def _several_models(candidates: Mapping[str, Any], names: Mapping[str, object], 
 
 
 def _no_model(functions: list[str], names: Mapping[str, Any], location: str) -> TargetError:
-    """Suggest models inside other values, or else functions, which may return one: none was called."""
+    """Suggest models inside other values, or else functions: they may return a model, and were not called."""
     inside = [f"{location}:{name}{path}" for name, value in names.items() for path in models_inside(value)]
     targets = inside or [example_call(names[name], f"{location}:{name}", names) for name in functions[:3]]
     return TargetError(
@@ -97,7 +97,7 @@ def _is_defined_in(module: ModuleType, value: object) -> bool:
 
 
 def _instances(names: Mapping[str, object], source: ast.Module) -> dict[str, nn.Module]:
-    """The models among the module's values, without imported ones and those that are part of another."""
+    """The models among the module's values, without imported models and parts of other models."""
     imports = [node for node in ast.walk(source) if isinstance(node, ast.ImportFrom)]
     imported = {alias.asname or alias.name for node in imports for alias in node.names}
     models: dict[int, tuple[str, nn.Module]] = {}
@@ -122,7 +122,7 @@ def _unused_classes(own: Mapping[str, object], source: ast.Module) -> Callables:
 
 
 def _used_names(node: ast.AST) -> Iterator[str]:
-    """The names in a class's body, without those in `isinstance` and `issubclass`: these are not parts of it."""
+    """The names in a class's body, without those in `isinstance` and `issubclass`: these are not parts of a model."""
     match node:
         case ast.Name(id=name):
             yield name

@@ -1,4 +1,4 @@
-"""Evaluate the user's expression for an optimizer; `model` is the built model in it."""
+"""Evaluate the user's expression for an optimizer, in which `model` is the built model."""
 
 import ast
 import inspect
@@ -34,11 +34,11 @@ from decay_audit.sources.target import CheckpointTarget, FileTarget, ModuleTarge
 
 
 class EvaluatedOptimizer(Struct, frozen=True, kw_only=True, eq=False):
-    """What an expression gave.
+    """The value of an expression for an optimizer.
 
     Attributes:
-        source: the beginning of a sentence about it: `train.py:make_optimizer(model) returned`.
-        notes: where code was stopped that would have trained.
+        source: the beginning of a sentence about the value: `train.py:make_optimizer(model) returned`.
+        notes: the place where the code was stopped because it started to train.
     """
 
     value: object
@@ -54,23 +54,22 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> EvaluatedOptimizer:
             A function, or a class, is called with the model; a method of the model is called without arguments.
 
     Returns:
-        The value. Code that trains is stopped before; the value is then the optimizers that it has made so far, and its
-        models.
+        The value. Code that starts to train is stopped; the value is then a list of its optimizers and models.
 
     Raises:
         TargetError: the expression cannot be found or evaluated, is an optimizer class that is not called, or raises;
             the exception is chained.
     """
-    with BUILD_DEVICES["cpu"]():  # what makes an optimizer may move the model to a GPU first
+    with BUILD_DEVICES["cpu"]():  # the code may move the model to a GPU before it makes the optimizer
         try:
             with stop_at_training():
                 return _evaluate(text, built)
         except TrainingStarted as started:
-            return _stopped(text, built, started)
+            return _optimizers_before_training(text, built, started)
 
 
 def evaluate_expression(text: str, built: BuiltModel) -> object:
-    """Evaluate an expression in another file or module, or among the names of the model's own; call nothing.
+    """Evaluate an expression in another file or module, or among the names of the model's module. Call no function.
 
     Raises:
         TargetError: as for an optimizer.
@@ -83,8 +82,8 @@ def evaluate_expression(text: str, built: BuiltModel) -> object:
         return evaluate(expression or "None", namespace, model=built.model)
 
 
-def _stopped(text: str, built: BuiltModel, started: TrainingStarted) -> EvaluatedOptimizer:
-    """Take the optimizers that code had made when it started to train."""
+def _optimizers_before_training(text: str, built: BuiltModel, started: TrainingStarted) -> EvaluatedOptimizer:
+    """Give the optimizers that code had made when it started to train."""
     context = (
         context_of_target(target) if (target := _other_target(text, built)) else context_of_namespace(built.namespace)
     )
@@ -147,7 +146,7 @@ def _is_model_attribute(text: str, model: nn.Module) -> bool:
 
 
 def _is_expression(text: str) -> bool:
-    """Whether the text as a whole is Python: a dict or a lambda with its colon is, `train.py:make` is not."""
+    """Whether the whole text is a Python expression, such as `lambda: x`; `train.py:make` is none."""
     try:
         ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError):

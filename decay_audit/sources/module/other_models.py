@@ -1,6 +1,7 @@
-"""Other models whose parameters an optimizer holds: an expression or a class -> the module, and its parameters.
+"""Find further models whose parameters an optimizer holds, and add these parameters to the inventory.
 
-A loss with weights of its own is one. Its parameters get names that begin with the name that the user gave it.
+Such a model is a loss with weights of its own. The user names it by an expression or a class, and the names of its
+parameters begin with that name.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from decay_audit.text import describe_value
 
 
 def find_other(text: str, built: BuiltModel, made_with_optimizer: Sequence[nn.Module] = ()) -> nn.ModuleDict:
-    """Find the module that a text names, and put it under that name.
+    """Find the modules that a text names; they are keyed by that name.
 
     Args:
         text: the class of a module that was made with the optimizer or is in the file of the model, or an expression
@@ -43,7 +44,7 @@ def find_other(text: str, built: BuiltModel, made_with_optimizer: Sequence[nn.Mo
 
 
 def with_others(inventory: Inventory, model: nn.Module, others: Sequence[nn.ModuleDict]) -> Inventory:
-    """Add the parameters of other models; those that the model has, too, stay under the model's names."""
+    """Add the parameters of other models to an inventory. A parameter that the model shares keeps the model's name."""
     parameters: list[Parameter] = list(inventory.parameters)
     taken = {parameter.name for parameter in parameters}
     known = set(names_by_tensor(model, inventory))
@@ -58,7 +59,7 @@ def with_others(inventory: Inventory, model: nn.Module, others: Sequence[nn.Modu
 
 
 def names_of_all(model: nn.Module, inventory: Inventory, others: Sequence[nn.ModuleDict]) -> dict[int, str]:
-    """Give the names of an inventory of several models by the ids of the tensors; the first model's names win."""
+    """Map the ids of the tensors of several models to the inventory's names; the first model's names win."""
     names: dict[int, str] = {}
     models: list[torch.nn.Module] = [model, *others]
     for candidate in reversed(models):

@@ -1,4 +1,4 @@
-"""From the value of a target to the `nn.Module` that it is, or that it returns when called without arguments."""
+"""Turn the value of a target into an `nn.Module`: the value itself, or what it returns without arguments."""
 
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
@@ -15,7 +15,7 @@ def module_from(value: object, location: str, namespace: Mapping[str, object]) -
 
     Args:
         location: how the user names `value`, e.g. `model.py:GPT`.
-        namespace: the names for an example call, where arguments are missing.
+        namespace: names for the example call that a message shows if arguments are missing.
 
     Raises:
         TargetError: it is not a module, or needs arguments.
@@ -64,7 +64,7 @@ def _not_a_module(sentence: str, value: object, location: str) -> TargetError:
 
 
 def models_inside(value: object, levels: int = 2) -> Iterator[str]:
-    """Find the models in a value's attributes or items; return what to write after its name: `.net`, `['model']`."""
+    """Find the models in a value's attributes or items; yield the path to each, as in Python: `.net`, `['model']`."""
     for path, part in _parts(value):
         if isinstance(part, nn.Module):
             yield path

@@ -1,15 +1,15 @@
 """Tracing: runs a model's forward pass on fake tensors and records the operator slots that each parameter flows into.
 
-- `example_inputs/`: what the forward pass is called with
-- `automatic.py`: a trace that nobody asked for: within a budget, and only where structure is not certain
+- `example_inputs/`: the arguments of the forward pass
+- `automatic.py`: the trace without --trace: within a budget, and only for parameters whose role is uncertain
 - `run.py`: the entry point: runs the pass on the first candidate that the model accepts, and notes what was assumed
-- `model_state.py`: placeholders for the model's tensors during the pass; everything restored after it
-- `dispatch.py`: dispatch modes: every operator of the pass gets a fake result and is recorded
-- `data_dependent.py`: assumed results of operators that would need values
-- `tensor_states.py`: what is known of each tensor: provenance, fake tensor, memory; the uses recorded so far
-- `provenance.py`: values: what a tensor is computed from, and an operator call with its operands
+- `model_state.py`: puts placeholders in place of the model's tensors, and restores the model after the pass
+- `dispatch.py`: dispatch modes, which give every operator of the pass a fake result and record it
+- `data_dependent.py`: assumed results of operators whose result depends on values
+- `tensor_states.py`: the provenance, fake tensor and memory of each tensor; the uses recorded so far
+- `provenance.py`: the value types: the provenance of a tensor, and an operator call with its operands
 - `propagate.py`: from an operator call to uses of parameters and the provenance of its result
-- `tags.py`: what is known of the values of the result: normalized, attention scores, ...
+- `tags.py`: tags for the values of the result: normalized, attention scores, ...
 - `operators.py`: tables of operators by name
 
 Data flow: model -> `ExampleInputs` -> forward pass -> `OperatorCall`s -> `Use`s by parameter -> `Trace` -> `Inventory`

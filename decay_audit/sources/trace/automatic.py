@@ -18,15 +18,15 @@ from decay_audit.sources.trace.example_inputs import make_example_inputs
 from decay_audit.sources.trace.run import Trace, late_parameters, trace
 
 CALLS, CALLS_PER_PARAMETER = 2_000, 30
-"""How many operators the trace may call: it takes about as long as building the model."""
+"""The budget: how many operators the trace may call. So it takes about as long as building the model."""
 
 
 class AutomaticTrace(Struct, frozen=True, kw_only=True):
     """The result of an automatic trace.
 
     Attributes:
-        inventory: with the uses of the parameters that were asked about.
-        inputs: a phrase for the inputs of the pass; "" if the model declares them.
+        inventory: the inventory with the uses of the requested parameters.
+        inputs: a phrase for guessed inputs of the pass; "" if the model declares its inputs.
         failure: why there is no trace, or why it ended early; "" if it ran to its end.
     """
 

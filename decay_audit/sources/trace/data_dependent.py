@@ -12,7 +12,8 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from decay_audit.sources.trace.tensor_states import MAX_CONSTANT
 
-DISTINCT_VALUES = 2  # that a tensor is assumed to hold
+DISTINCT_VALUES = 2
+"""How many distinct values a tensor is assumed to hold."""
 
 
 def _scalar(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
@@ -82,10 +83,10 @@ def _grouped_product(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401,
 
 
 Kernel = Callable[[Any, Any, Any], Any]
-"""From an operator, its args and kwargs to its result; None if the fake tensors' own result serves."""
+"""Makes the result of an operator from the operator, its args and kwargs; None keeps the fake tensors' own result."""
 
 REPLACED_KERNELS: dict[str, Kernel] = {"_grouped_mm": _grouped_product}
-"""By operator: the shape of the result where fake tensors cannot give it. Nothing is assumed about values."""
+"""For operators that fake tensors do not support: a result of the right shape. Nothing is assumed about values."""
 
 ASSUMED_RESULTS: dict[str, Kernel] = {
     "_local_scalar_dense": _scalar,
@@ -102,4 +103,4 @@ ASSUMED_RESULTS: dict[str, Kernel] = {
     "bincount": _bincount,
     "torchvision::nms": _all_boxes,
 }
-"""By operator: a result that the values of the data could give. `torchvision::` is torchvision's."""
+"""For operators whose result depends on values: a result that some values would give."""

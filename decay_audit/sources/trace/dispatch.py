@@ -23,7 +23,8 @@ from decay_audit.sources.trace.propagate import propagate
 from decay_audit.sources.trace.provenance import Operand, OperatorCall, Provenance
 from decay_audit.sources.trace.tensor_states import MAX_CONSTANT, TensorStates
 
-MAX_UNBOUND = 20_000  # tensors that one `unbind` gives
+MAX_UNBOUND = 20_000
+"""The most tensors that one `unbind` may give."""
 
 
 class TraceLimitError(Exception):
@@ -31,7 +32,7 @@ class TraceLimitError(Exception):
 
 
 def run_operator(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
-    """Call an operator of the model; what this raises is the model's error, and what else is raised here is a bug."""
+    """Call an operator of the model. Errors from this call are the model's; other errors in this folder are bugs."""
     return func(*args, **kwargs)
 
 
@@ -102,7 +103,7 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return self._constant(func, args, kwargs, [])
 
     def _constant(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:  # noqa: ANN401
-        """Compute a small constant for real, in memory that the pass allocated itself; fake any other."""
+        """Compute a small constant for real if it writes only to memory of the pass; else give a fake result."""
         states = self.states
         written = list(_written(func, args, kwargs))
         real = all(map(states.has_values, tensors)) and all(map(states.owns_memory, written)) and _small(args, kwargs)
@@ -151,9 +152,9 @@ class CompositeRecorder(TorchFunctionMode):
 
 
 def _initial_states(name: str, args: Any) -> Any:  # noqa: ANN401
-    """Return the initial states of a recurrent layer, which can be learned.
+    """Return the initial states among the arguments of a recurrent layer: they may be learned.
 
-    A layer has its weights in a list; those of a cell come after its state.
+    A layer gets its weights in a list. A cell gets its state before its weights.
     """
     if not COMPOSITES[name]:
         return ()
@@ -161,7 +162,7 @@ def _initial_states(name: str, args: Any) -> Any:  # noqa: ANN401
 
 
 def _small(args: Any, kwargs: Any) -> bool:  # noqa: ANN401
-    """Whether a result is small for certain: by the sizes in the arguments and the shapes of their tensors."""
+    """Whether a result is certainly small, judged by the sizes and the shapes of tensors in the arguments."""
     elements = [max(tensor.numel(), 1) for tensor in _tensors((args, kwargs))]
     sizes = [
         prod(max(size, 1) for size in value) if isinstance(value, list | tuple) else abs(value)

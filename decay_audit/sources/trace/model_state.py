@@ -1,4 +1,4 @@
-"""Replaces a model's tensors by placeholders for a pass, and restores everything about the model after it.
+"""Replace a model's tensors by placeholders for a pass, and restore the whole model after it.
 
 Knows torch.
 """
@@ -52,7 +52,7 @@ def _save(attributes: dict[str, Any]) -> dict[str, _SavedAttribute]:
 
 
 def _content(value: Any) -> Any:  # noqa: ANN401
-    """Copy a container into a built-in one, as its own class may refuse to be copied."""
+    """Copy a container to a dict, list or set: its own class may refuse to be copied."""
     builtin = next((builtin for builtin in (dict, list, set) if isinstance(value, builtin)), None)
     return builtin(value) if builtin is not None else None
 
@@ -74,7 +74,7 @@ def _restore(attributes: dict[str, Any], saved: dict[str, _SavedAttribute]) -> N
 
 
 def _has_content(value: Any, content: Any) -> bool:  # noqa: ANN401
-    """Whether a container still holds the same objects; a container that refuses changes always does."""
+    """Whether a container still holds the same objects; it is then left alone, as it may refuse changes."""
     before, now = (
         [part for item in items.items() for part in item] if isinstance(items, dict) else list(items)
         for items in (content, value)

@@ -1,4 +1,4 @@
-"""Tables of operators by plain name (`add` for `aten::add_.Tensor`): argument slots, and which tags a result keeps.
+"""Tables of operators by plain name (`add` for `aten::add_.Tensor`): argument slots, and the tags that a result keeps.
 
 Names are those of torch's own schemas (torch 2.6 to 2.13); `deform_conv2d` is torchvision's. Knows no torch.
 """

@@ -1,7 +1,7 @@
 """Find the uses of parameters in an operator call, and the provenance of its result. Knows no torch.
 
-A parameter is used where it meets data: as the weight of a layer, a factor, a summand. A downstream use tells what
-happened to a product of parameter and data later: a residual addition, or an addition to attention scores.
+A parameter is used where it meets data: as the weight of a layer, a factor, a summand. A downstream use is a later use
+of a product of parameter and data: a residual addition, or an addition to attention scores.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -49,7 +49,7 @@ ParameterUse = tuple[str, Use]
 """The name of a parameter, and one use of it."""
 
 Propagation = tuple[list[ParameterUse], Provenance | None]
-"""What one call shows: uses of parameters, and the provenance of the result."""
+"""The result for one call: uses of parameters, and the provenance of the call's result."""
 
 LEARNED_INPUT = ("learned input",)
 """Tags of a use: the parameter is the input of a layer, not its weight."""
@@ -127,7 +127,7 @@ def _uses(
 
 
 def _derived(call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = NO_TAGS) -> Provenance:
-    """Return the provenance of what the call computes from the parameters in these operands."""
+    """Return the provenance of the call's result, if it depends only on the parameters in these operands."""
     return derive((origin for _, origin in _origins(*operands)), call.operator, tags)
 
 
@@ -166,7 +166,7 @@ def _matrix_product(call: OperatorCall) -> Propagation:
 
 
 def _is_learned_query(call: OperatorCall, operand: Operand) -> bool:
-    """Whether layers computed it from learned tensors, and it is multiplied per batch, unlike factors of a weight."""
+    """Whether layers computed the operand from learned tensors, and a product per batch uses it."""
     return has_tag(operand, "input_free") and call.operator in {"bmm", "baddbmm"}
 
 
@@ -179,7 +179,7 @@ def _layer(call: OperatorCall) -> Propagation:
     if learned and call.operator in BATCH_NORMS:  # weight standardization of a convolution kernel
         return [], _derived(call, call.operands)
     uses = _uses(call, weights, inputs[0], (*_grouping(call, inputs), *_square(inputs)))
-    for operand in weights:  # the kernel may be a mixture of kernels with weights from data, or the output of a layer
+    for operand in weights:  # the kernel may be computed: a mixture of kernels, or the output of a layer
         product_of = operand.provenance.product_of if operand.provenance else ()
         uses += _downstream_uses(call, "mixed", product_of, operand, inputs[0])
     first_weight = next((operand for operand in weights if operand.provenance is not None), None)
@@ -248,7 +248,7 @@ def _relevant_tags(operand: Operand, data: Operand) -> tuple[str, ...]:
 
 
 def _parameter_arithmetic(call: OperatorCall) -> Propagation:
-    """Propagate a call without data. What layers computed from a learned input counts as data for other operands."""
+    """Propagate a call without data. Outputs of layers with a learned input count as data for other operands."""
     products = [operand for operand in call.operands if has_tag(operand, "product")]
     input_free = INPUT_FREE if any(has_tag(operand, "input_free") for operand in call.operands) else NO_TAGS
     if call.operator in KEEPS_VALUES:
@@ -257,13 +257,15 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
     if not products or call.operator not in SUMMANDS:
         return [], _derived(call, call.operands, input_free)
     others = [operand for operand in call.operands if operand not in products]
-    # A weight to which a product of two factors is added goes on to where data meets it; so do the factors.
-    carried = [other for other in others if _wide(other.shape) > 1 and other.shape == products[0].shape]
+    # A product of two factors is added to a weight: the sum keeps the weight and the factors as its origins.
+    carried = [
+        other for other in others if _count_wide_dimensions(other.shape) > 1 and other.shape == products[0].shape
+    ]
     uses = _uses(call, others, products[0], PRODUCT)
     return uses, _derived(call, [*products, *carried], input_free | PRODUCT)
 
 
-def _wide(shape: tuple[int, ...]) -> int:
+def _count_wide_dimensions(shape: tuple[int, ...]) -> int:
     return sum(size > 1 for size in shape)
 
 
@@ -351,7 +353,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
 
 
 def _product_parameters(call: OperatorCall, data: Sequence[Operand]) -> frozenset[str]:
-    """Return the parameters whose product with data the result is: a product that was only moved, or several joined."""
+    """Return the parameters whose product with data the result is, moved or joined with other products."""
     product_of = [
         operand.provenance.product_of
         for operand in data

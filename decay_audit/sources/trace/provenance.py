@@ -1,4 +1,4 @@
-"""The values of a trace: what a tensor is computed from, and an operator call with its tensor arguments.
+"""The value types of a trace: the provenance of a tensor, and an operator call with its tensor arguments.
 
 Knows no torch.
 """
@@ -21,7 +21,7 @@ of a comparison; input_free: computed by layers, but not from the input of the m
 """
 
 MAX_VIA = 8
-"""Operators recorded for one origin; the first ones tell the most."""
+"""How many operators are recorded for one origin, from the parameter on: the first operators tell the most."""
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class Factor(Struct, frozen=True, kw_only=True):
     """A parameter that was multiplied with data, number by number.
 
     Attributes:
-        shape: of the tensor that met the data.
+        shape: the shape of the tensor that met the data.
         via: the operators between the parameter and that tensor.
     """
 
@@ -56,7 +56,7 @@ class Provenance(Struct, frozen=True, kw_only=True):
         tags: what is known about its values; an operator drops the tags that no longer hold.
         product_of: the parameters whose product with data this is.
         scaled_by: the parameters that scale this data.
-        factors: the parameters that this is the elementwise product of data with, and how they met it.
+        factors: the parameters whose elementwise product with data this is.
         value_id: the id of these values.
         statistic_of: the id of the values whose square or statistic this is.
         statistic_shape: the shape of the statistic that this is or was divided by; () if unknown.
@@ -84,7 +84,7 @@ def parameter_provenance(name: str) -> Provenance:
 
 
 def derive(origins: Iterable[Origin], operator: str | None, tags: frozenset[Tag] = frozenset()) -> Provenance:
-    """Return the provenance of what an operator computes from parameters and constants alone.
+    """Return the provenance of a result that an operator computes from parameters and constants alone.
 
     Args:
         operator: None for an operator that only moves or casts values.
@@ -140,10 +140,10 @@ class OperatorCall(Struct, frozen=True, kw_only=True):
     Attributes:
         operator: its plain name: `add` for `aten::add_.Tensor`.
         index: its number in the pass; no two calls share it.
-        groups: of a convolution; 1 for other operators.
-        squares: it is a power with exponent 2.
-        dimensions: those that a sum is taken over, counted from the last: -1 and below.
-        consecutive_indices: it is a lookup whose indices are known and go up by one.
+        groups: the groups of a convolution; 1 for other operators.
+        squares: the operator is a power with exponent 2.
+        dimensions: the dimensions that a sum is taken over, counted from the last: -1 and below.
+        consecutive_indices: the operator is a lookup with known indices that go up by one.
     """
 
     operator: str

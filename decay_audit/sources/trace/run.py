@@ -24,19 +24,19 @@ from decay_audit.sources.trace.model_state import install_placeholders, restored
 from decay_audit.sources.trace.tensor_states import MAX_CALLS, TensorStates
 from decay_audit.text import first_few
 
-MAX_CORRECTIONS = 3  # of one candidate
-MAX_SAME_FAILURES = 4  # of candidates with the same layout: yet another size does not help then
-MAX_NAMES = 5  # in a note
-MAX_ATTEMPTS = 40  # to find inputs that one module accepts
+MAX_CORRECTIONS = 3  # of the sizes of one candidate
+MAX_SAME_FAILURES = 4  # after so many equal failures with one layout, no further size of it is tried
+MAX_NAMES = 5  # that a note lists
+MAX_ATTEMPTS = 40  # to run one module
 
 
 class Trace(Struct, frozen=True, kw_only=True):
-    """What the forward pass showed.
+    """The result of tracing a forward pass.
 
     Attributes:
-        uses: by the framework's name of a parameter, in the order of the pass; no key: the parameter was not used.
+        uses: the uses of each parameter by its name in torch, in the order of the pass; unused parameters are no keys.
         complete: the pass reached its end, so that an unused parameter is known to be unused.
-        made: the shapes of trainable parameters that the pass made, by the framework's names.
+        made: the shapes of trainable parameters that the pass made, by their names in torch.
         notes: what was assumed and what failed, one sentence each.
     """
 
@@ -114,7 +114,7 @@ def _trace_model(
 
 
 def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorStates, names: Collection[str]) -> _Outcome:
-    """Run the model on one candidate after the other, until it accepts one or other inputs would show nothing new."""
+    """Run the model on one candidate after the other, until it accepts one or all uses are known."""
     failures: list[tuple[tuple[object, ...], str]] = []
     for alternative in (inputs, *inputs.alternatives):
         layout = _layout(alternative)
@@ -148,7 +148,7 @@ def _trace_unused_modules(
 
     Args:
         model: the whole model.
-        states: of its tensors.
+        states: the states of its tensors.
         parameters: the names of all parameters.
         interrupted: an attempt failed, so that it may have reached only some parameters of a submodule.
 
@@ -169,9 +169,9 @@ def _trace_unused_modules(
 
 
 def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
-    """Add the uses to the parameters: () for one that a complete pass did not use. A note lists those.
+    """Add the uses to the parameters. A parameter that a complete pass did not use gets (), and a note lists it.
 
-    Parameters that the pass made are added, too; they are not among the parameters of the inventory.
+    Parameters that the pass made are added as `made_in_forward`.
     """
     unused = () if trace.complete else None
     parameters = tuple(
@@ -189,7 +189,7 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
 
 
 def late_parameters(inventory: Inventory, trace: Trace) -> tuple[LateParameter, ...]:
-    """Name what the pass made like the other parameters of its module, without wrapper parts where there are none."""
+    """Give the parameters that the pass made; their names begin with the canonical name of their module."""
     owners = {
         parameter.raw_name.rpartition(".")[0]: parameter.name.rpartition(".")[0] for parameter in inventory.parameters
     }
@@ -249,7 +249,7 @@ def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, train
 
 
 def _raised_by_tracer(error: BaseException) -> bool:
-    """Whether code of this folder raised the error: a bug of the tracer, and no fact about the model."""
+    """Whether code of this folder raised the error: then it is a bug of the tracer, and not an error of the model."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     code = frame.f_code
     return Path(__file__).parent in Path(code.co_filename).parents and code is not run_operator.__code__

@@ -1,4 +1,4 @@
-"""Find the tags of an operator's result: a square, a statistic, normalized data, scores. Knows no torch."""
+"""Find the tags of an operator's result: square, statistic, normalized, scores, ... Knows no torch."""
 
 from collections.abc import Sequence
 from math import prod
@@ -20,7 +20,7 @@ from decay_audit.sources.trace.provenance import Operand, OperatorCall, Tag, all
 
 
 def normalizes(statistic: Operand, operand: Operand) -> bool:
-    """Whether a statistic is that of the operand's own values, so that their quotient is normalized."""
+    """Whether a statistic was computed from the operand's own values, so that their quotient is normalized."""
     if not has_tag(statistic, "statistic") or has_tag(operand, "statistic"):
         return False
     if statistic.provenance is None or operand.provenance is None:
@@ -30,7 +30,7 @@ def normalizes(statistic: Operand, operand: Operand) -> bool:
 
 
 def normalizes_unscaled(statistic: Operand, operand: Operand) -> bool:
-    """Whether a statistic is that of the operand before a parameter scaled it: a norm's gain can come first."""
+    """Whether a statistic was computed from the operand before a gain scaled it: a norm may apply its gain first."""
     if not has_tag(statistic, "statistic") or statistic.provenance is None or operand.provenance is None:
         return False
     return 0 != operand.provenance.unscaled_id == statistic.provenance.statistic_of
@@ -54,7 +54,7 @@ def statistic_shape(data: Sequence[Operand], tags: frozenset[Tag]) -> tuple[int,
 
 
 def is_separate_gain(operand: Operand, normalized: Operand) -> bool:
-    """Whether a gain on normalized data is not the norm's own: one number per head, where each token was normalized.
+    """Whether a gain on normalized data is not the norm's own: for example one number per head for normalized tokens.
 
     A norm's gain varies along the dimensions that were averaged over, or along every dimension of the statistic.
     """
@@ -108,7 +108,7 @@ def _is_statistic(call: OperatorCall, data: Sequence[Operand]) -> bool:
         return False
     if len(statistics) == len(data) or call.operator in {"maximum", "where"}:
         return True
-    # A mean times a statistic is one as well. The statistic may have been expanded since, so its first shape counts.
+    # A mean times a statistic is a statistic, too. The statistic may have been expanded: its first shape counts.
     largest = max(
         prod((operand.provenance and operand.provenance.statistic_shape) or operand.shape) for operand in statistics
     )

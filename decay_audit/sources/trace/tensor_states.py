@@ -1,4 +1,4 @@
-"""What is known of each tensor of a traced pass: provenance, fake tensor, and who allocated its memory.
+"""The state of each tensor of a traced pass: its provenance, its fake tensor, and whether the pass owns its memory.
 
 Knows torch, and no roles.
 """
@@ -14,7 +14,7 @@ from decay_audit.sources.trace.provenance import Provenance, merge, parameter_pr
 MAX_USES = 64  # per parameter
 MAX_CONSTANT = 1 << 20  # elements of a constant that is computed for real
 MAX_KEPT = 1 << 12  # elements of an integer input that keeps its values
-MAX_CALLS = 200_000
+MAX_CALLS = 200_000  # of operators in one trace
 
 
 class TensorStates:
@@ -24,11 +24,11 @@ class TensorStates:
 
     Attributes:
         fake_mode: runs operators on shapes alone.
-        uses: by the name of a parameter; a dict as an ordered set.
+        uses: the uses of each parameter by its name; the inner dict is an ordered set.
         calls: how many operators were called.
-        max_calls: after so many, the pass is stopped.
+        max_calls: after so many operators, the pass is stopped.
         in_forward: a forward pass is running now.
-        assumed_operators: those whose result depends on values that nobody computed.
+        assumed_operators: the operators whose results were assumed, because they depend on unknown values.
     """
 
     def __init__(self, parameters: Mapping[str, torch.Tensor], max_calls: int = MAX_CALLS) -> None:
@@ -42,7 +42,7 @@ class TensorStates:
         self._storage_provenances: dict[int, Provenance] = {}
         self._fakes: dict[int, torch.Tensor] = {}
         self._placeholders: dict[int, torch.Tensor] = {}
-        self._real_storages: dict[int, int] = {}  # of a fake tensor's storage
+        self._real_storages: dict[int, int] = {}  # the real storage of each fake storage
         self._own_storages: set[int] = set()
         self._overwritten_storages: set[int] = set()
         self._alive: list[torch.Tensor] = []
@@ -50,12 +50,12 @@ class TensorStates:
             self._set_provenance(parameter, parameter_provenance(name))
 
     def add_input(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return what the model gets for an input: its fake tensor, which is data from now on.
+        """Return the tensor that the model gets for an input: usually its fake tensor. It counts as data.
 
         A small tensor of integers or conditions keeps its values: they are indices, lengths and masks.
         """
-        counts = tensor.device.type == "cpu" and not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
-        kept = counts and not isinstance(tensor, FakeTensor) and tensor.numel() <= MAX_KEPT
+        has_indices = tensor.device.type == "cpu" and not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
+        kept = has_indices and not isinstance(tensor, FakeTensor) and tensor.numel() <= MAX_KEPT
         data = tensor.clone() if kept else self.fake(tensor)
         self.calls += 1
         self._set_provenance(data, Provenance(is_data=True, value_id=self.calls))
@@ -78,10 +78,10 @@ class TensorStates:
         return self._fakes[id(tensor)]
 
     def placeholder(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return what replaces a tensor of the model during the pass; the tensor itself if its values can be used.
+        """Return the placeholder for a tensor of the model; the tensor itself if its values can be used.
 
-        For a parameter it is an nn.Parameter: modules test for that class, and fused kernels compare devices before
-        any dispatch mode sees the call.
+        The placeholder of a parameter is an nn.Parameter: modules test for that class, and fused kernels compare
+        devices before any dispatch mode sees the call.
         """
         if id(tensor) in self._placeholders:
             return self._placeholders[id(tensor)]

@@ -1,4 +1,4 @@
-"""Where user code runs: its folders can be imported, what it prints goes to stderr, and afterwards all is undone."""
+"""The context that user code runs in: its folders can be imported, and its output goes to stderr; undone afterwards."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ from decay_audit.sources.target import FileTarget, ModuleTarget
 
 
 class ImportContext(Struct, frozen=True, kw_only=True):
-    """What user code needs around it while it runs.
+    """The folders, arguments and modules of user code while it runs.
 
     Attributes:
         folders: the folders that it can import from, the nearest first.
@@ -32,7 +32,7 @@ class ImportContext(Struct, frozen=True, kw_only=True):
 class Namespace(dict[str, object]):
     """The names of the target's module, and the name of its package.
 
-    A lazy module such as `transformers` makes some of its names on demand: these are looked up in the module itself.
+    A lazy module such as `transformers` makes some of its names on demand: missing names are looked up in the module.
     """
 
     def __init__(self, module: ModuleType, context: ImportContext) -> None:
@@ -60,7 +60,7 @@ def context_of_target(target: FileTarget | ModuleTarget) -> ImportContext:
 
 
 def context_of_namespace(namespace: Mapping[str, object]) -> ImportContext:
-    """Give the context of the namespace's module; names that belong to no module import from the current folder."""
+    """Give the context of the namespace's module; a plain mapping gets one that imports from the current folder."""
     if isinstance(namespace, Namespace):
         return namespace.context
     return ImportContext(folders=(str(Path.cwd()),), program="", modules={})
@@ -91,7 +91,7 @@ def activate(context: ImportContext) -> Iterator[None]:
 
 
 def _move_modules(context: ImportContext, path: list[str], before: dict[str, ModuleType]) -> None:
-    """Move the modules of the context's folders from `sys.modules` to the context, and restore those they replaced."""
+    """Move the modules of the context's folders from `sys.modules` to the context, and restore the earlier ones."""
     added = tuple(folder + os.sep for folder in context.folders if folder not in path)
     nested = tuple(entry.rstrip(os.sep) + os.sep for entry in path if entry.startswith(added))
     for name, module in list(sys.modules.items()):

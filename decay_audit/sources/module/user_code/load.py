@@ -33,7 +33,7 @@ from decay_audit.sources.target import FileTarget, ModuleTarget, nearest
 
 
 class LoadedModule(Struct, frozen=True, kw_only=True):
-    """A module, and what the target asks for in it.
+    """A module, and the expression of the target that is evaluated in it.
 
     Attributes:
         expression: what to evaluate in it; "" where the target names the module alone.
@@ -156,7 +156,7 @@ def _load_file(path: Path, stops: list[TrainingStarted]) -> ModuleType:
 
 
 def _imports_package(path: Path, package: str) -> bool:
-    """Whether a file imports from the package around it; if not, it may be a script that only lies in its folder."""
+    """Whether a file imports from its own package; if not, it may be a script that only lies in that folder."""
     for node in ast.walk(ast.parse(path.read_bytes(), filename=str(path))):
         match node:
             case ast.ImportFrom(level=level, module=name) if level > 0 or _is_within(name or "", package):
@@ -180,7 +180,7 @@ def _import_as_member(root: Path, parts: tuple[str, ...], stops: list[TrainingSt
 
 
 def _import_module(name: str, stops: list[TrainingStarted]) -> ModuleType:
-    """Import a module; give it as it is where it starts to train."""
+    """Import a module; if it starts to train, give it as it is at that moment."""
     try:
         return importlib.import_module(name)
     except TrainingStarted as started:

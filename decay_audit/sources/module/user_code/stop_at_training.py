@@ -1,7 +1,7 @@
-"""While a script is imported, stop it where its training starts, so that its model and optimizer are there untrained.
+"""Stop a script where its training starts, so that its model and optimizer exist untrained.
 
-Training starts at the first backward pass, at an optimizer step with gradients, or at a loop that calls what an
-optimizer holds or reads a DataLoader. The script ends by an exception that `except Exception` does not catch.
+Training starts at the first backward pass, at an optimizer step with gradients, or in a loop that
+calls an optimized module or reads a DataLoader. The script ends by an exception that `except Exception` does not catch.
 """
 
 import ast
@@ -32,8 +32,8 @@ class TrainingStarted(BaseException):
     """User code was about to train.
 
     Attributes:
-        modules: `sys.modules` at that moment; Python removes a module from it whose import fails.
-        optimizers: those that were made before, in order.
+        modules: a copy of `sys.modules` at that moment: Python removes a module from it when its import fails.
+        optimizers: the optimizers that were made before, in order.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer] = ()) -> None:
@@ -50,7 +50,7 @@ class _TrainingWatch:
         self.optimizers: list[Optimizer] = []
 
     def stop(self) -> None:
-        if self.active and not _in_a_library_that_is_imported(sys._getframe(1)):
+        if self.active and not _is_import_of_a_library(sys._getframe(1)):
             self.stopped = True
             raise TrainingStarted(self.optimizers)
 
@@ -135,8 +135,8 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def _in_a_library_that_is_imported(frame: FrameType) -> bool:
-    """Whether the import of an installed package runs this code: a test of itself, and not the user's training."""
+def _is_import_of_a_library(frame: FrameType) -> bool:
+    """Whether the import of an installed package runs this code: the package tests itself, and no training starts."""
     modules = (caller.f_code.co_filename for caller in _frames(frame) if caller.f_code.co_name == "<module>")
     return "site-packages" in next(modules, "")
 
@@ -164,8 +164,8 @@ def models_and_optimizers(error: BaseException, module: Mapping[str, Any] | None
     """Find the models and optimizers among the local variables of functions that were running.
 
     Args:
-        error: what ended them.
-        module: the names of the module whose functions count; None: those of every module.
+        error: the exception that ended the functions.
+        module: the globals of the module whose functions count; None: functions of every module count.
     """
     variables: dict[str, object] = {}
     trace = error.__traceback__

@@ -1,4 +1,4 @@
-"""Turn an exception of user code into one message: the file and line in their code, the exception, and a hint."""
+"""Turn an exception of user code into one message: its file and line, the exception, and a hint."""
 
 import os
 import sys
@@ -13,19 +13,19 @@ from decay_audit.sources.module.user_code.import_context import ImportContext
 
 _OWN_FOLDER = str(Path(decay_audit.__file__).parent) + os.sep
 _TORCH_FOLDER = str(Path(torch.__file__).parent) + os.sep
-_MAX_LENGTH = 300
-_SHOW_TRACEBACK = "--verbose shows the traceback"
-_NO_CUDA = "CUDA is not available here: put code that needs it under `if torch.cuda.is_available():`"
+_MAX_SUMMARY = 300
+_TRACEBACK_HINT = "--verbose shows the traceback"
+_CUDA_HINT = "CUDA is not available here: put code that needs it under `if torch.cuda.is_available():`"
 
 SAME_ON_EVERY_DEVICE = (ImportError, SyntaxError, SystemExit)
-"""Exceptions that come again whichever device the model is built on."""
+"""Exceptions that every build device raises again."""
 
 
 def as_target_error(error: BaseException, source: str, context: ImportContext) -> TargetError:
     """Describe an exception of user code; the caller raises the result `from error`.
 
     Args:
-        source: what was loaded or evaluated; it opens the message where no line of user code is known.
+        source: what was loaded or evaluated; the message begins with it if no line of user code is known.
     """
     location = location_in_user_code(error, context) or source
     match error:
@@ -47,7 +47,7 @@ def as_target_error(error: BaseException, source: str, context: ImportContext) -
                 f"{location}: this code ends the program (SystemExit: {error.code})",
                 "put code that is only for running the file under `if __name__ == '__main__':`",
             )
-    return TargetError(f"{location}: {_summary(error)}", _NO_CUDA if _needs_cuda(error) else _SHOW_TRACEBACK)
+    return TargetError(f"{location}: {_summary(error)}", _CUDA_HINT if _needs_cuda(error) else _TRACEBACK_HINT)
 
 
 def _needs_cuda(error: BaseException) -> bool:
@@ -55,13 +55,13 @@ def _needs_cuda(error: BaseException) -> bool:
 
 
 def location_in_user_code(error: BaseException, context: ImportContext) -> str:
-    """Give `file:line` of the last line of user code on the way to the error; "" if there is none."""
-    outside = [
+    """Give `file:line` of the innermost user code in the traceback; "" if there is none."""
+    not_ours = [
         (frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
         if not frame.f_code.co_filename.startswith((_OWN_FOLDER, _TORCH_FOLDER, "<"))
     ]
-    frames = [(name, line) for name, line in outside if _is_user_file(name, context)] or outside
+    frames = [(name, line) for name, line in not_ours if _is_user_file(name, context)] or not_ours
     return f"{_short_path(frames[-1][0], context)}:{frames[-1][1]}" if frames else ""
 
 
@@ -81,5 +81,5 @@ def _summary(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     line = traceback.format_exception_only(error)[0].strip().splitlines()[0]
-    shortened = line if len(line) <= _MAX_LENGTH else f"{line[:_MAX_LENGTH]} ..."
+    shortened = line if len(line) <= _MAX_SUMMARY else f"{line[:_MAX_SUMMARY]} ..."
     return f"{shortened} (from {_summary(error.__cause__)})" if error.__cause__ is not None else shortened

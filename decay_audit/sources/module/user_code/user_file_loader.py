@@ -1,7 +1,7 @@
 """Load the user's Python files so that none of their handlers swallows the stop at the start of training.
 
 A bare `except:` catches every exception, and so does `except BaseException:`. In a copy of the syntax tree, each `try`
-with such a handler gets another in front of it, which lets TrainingStarted pass. Nothing is written to a cache.
+with such a handler gets a handler before it that raises TrainingStarted again. Nothing is written to a cache.
 """
 
 import ast
@@ -12,12 +12,14 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import CodeType, ModuleType
 
-_PASSES = "__import__('decay_audit.sources.module.user_code.stop_at_training', fromlist=['_']).TrainingStarted"
-"""An expression in the user's file: it is evaluated only where an exception is being handled."""
+_TRAINING_STARTED = (
+    "__import__('decay_audit.sources.module.user_code.stop_at_training', fromlist=['_']).TrainingStarted"
+)
+"""An expression for the handler; Python evaluates it only when an exception is handled."""
 
 
 class UserFileLoader(SourceFileLoader):
-    """Compiles a file afresh, with handlers that let the stop pass."""
+    """Compiles a file afresh, with handlers that raise TrainingStarted again."""
 
     def get_code(self, fullname: str) -> CodeType:
         """Compile the file, without a cache."""
@@ -26,7 +28,7 @@ class UserFileLoader(SourceFileLoader):
         assert isinstance(tree, ast.Module)
         for node in ast.walk(tree):
             if isinstance(node, ast.Try):
-                node.handlers = [*_with_passing(node.handlers)]
+                node.handlers = [*_with_reraising_handler(node.handlers)]
         return compile(ast.fix_missing_locations(tree), path, "exec", dont_inherit=True)
 
 
@@ -39,7 +41,7 @@ class UserFileFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find a module as Python does; None where it is not in the user's folders, so that Python finds it."""
+        """Find a module as Python does; None if it is outside the user's folders: Python then loads it."""
         spec = PathFinder.find_spec(fullname, path, target)
         if spec is None or type(spec.loader) is not SourceFileLoader or spec.origin is None:
             return None
@@ -61,13 +63,15 @@ def load_user_files(folders: Sequence[str]) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-def _with_passing(handlers: Sequence[ast.ExceptHandler]) -> Iterator[ast.ExceptHandler]:
-    """Put a handler that raises the stop again in front of the first one that would catch it."""
-    passing = False
+def _with_reraising_handler(handlers: Sequence[ast.ExceptHandler]) -> Iterator[ast.ExceptHandler]:
+    """Put a handler that raises TrainingStarted again before the first handler that would catch it."""
+    inserted = False
     for handler in handlers:
-        if not passing and _catches_everything(handler.type):
-            passing = True
-            again = ast.ExceptHandler(type=ast.parse(_PASSES, mode="eval").body, name=None, body=[ast.Raise()])
+        if not inserted and _catches_everything(handler.type):
+            inserted = True
+            again = ast.ExceptHandler(
+                type=ast.parse(_TRAINING_STARTED, mode="eval").body, name=None, body=[ast.Raise()]
+            )
             yield ast.copy_location(again, handler)
         yield handler
 

@@ -1,11 +1,11 @@
 """Read the parameters of a live `nn.Module` as plain data.
 
-    visit_modules     one pass over the modules: names without wrapper parts, owners, ties
-    describe_module   one module: class names, plain settings, weight decay hooks, whether it is a wrapper
-    describe_tensor   one tensor: shape, dtype, attributes; the whole shape where FSDP1 holds a part
-    timm_layers       how a timm model numbers its layers
+    visit_modules     a model -> its parameters, in one pass: names without wrapper parts, owners, ties
+    describe_module   one module -> class names, plain settings, weight decay hooks, whether it is a wrapper
+    describe_tensor   one tensor -> shape, dtype, attributes; its unsharded shape if FSDP1 has sharded it
+    timm_layers       a timm model -> the layer number of each parameter
 
-`read` makes an Inventory of what was visited; the other functions lead from the Inventory back to the tensors.
+`read` makes an Inventory of the visited modules; the other functions lead from its names back to the tensors.
 """
 
 from collections.abc import Iterator

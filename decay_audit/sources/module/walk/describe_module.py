@@ -1,4 +1,4 @@
-"""Describe one module: its class names, plain settings, weight decay hooks, and whether it only wraps another."""
+"""Describe one module: its class names, plain settings, weight decay hooks, and whether it only wraps a model."""
 
 import sys
 from collections.abc import Collection
@@ -11,9 +11,9 @@ from decay_audit.model.parameters import Declaration
 from decay_audit.model.wrapper_classes import wrapped_child
 
 HOOKS = ("no_weight_decay", "no_weight_decay_keywords", "no_weight_decay_patterns")
-"""Methods of a module that say what should not decay: names, parts of names, globs."""
+"""Methods of a module that exclude parameters from decay: by names, parts of names, or glob patterns."""
 _FULLY_SHARD_MODULE = "torch.distributed.fsdp._fully_shard."
-"""`fully_shard` replaces a module's class by a subclass that is defined here; names of parameters stay as they are."""
+"""The module in which `fully_shard` defines the subclasses that replace the classes of modules."""
 _QUANTIZED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized")
 _SETTING_TYPES = frozenset({int, float, bool, str})
 _CONTAINER_TYPES = frozenset({dict, list, tuple})
@@ -24,13 +24,13 @@ Settings = dict[str, int | float | str | bool]
 
 
 class ModuleClass(Struct, frozen=True, kw_only=True):
-    """What is known of a class of modules; described once for each class.
+    """The description of a class of modules, made once for each class.
 
     Attributes:
         types: qualified names of its MRO, most derived first, up to and with `torch.nn.Module`.
         wraps: for a wrapper, the name of the child that is the wrapped model; else None.
-        has_hook: it has a hook that declares what should not decay.
-        scripted: it is TorchScript: its own class is the one that it was compiled from.
+        has_hook: it has one of HOOKS.
+        scripted: it is a TorchScript class: each module then tells which class it was compiled from.
         quantized: its weights are packed, and not parameters.
     """
 
@@ -57,7 +57,7 @@ def plain_attributes(module: nn.Module) -> tuple[Settings, list[tuple[str, list[
     """Read the public attributes that a module adds to those of `nn.Module`.
 
     Returns:
-        Numbers and short strings, and the modules in plain dicts and lists: torch does not see their parameters.
+        Numbers and short strings; and the modules in plain dicts and lists, whose parameters torch does not register.
     """
     settings: Settings = {}
     containers = []
@@ -78,7 +78,7 @@ def describe_scripted(module: nn.Module) -> tuple[tuple[str, ...], Settings]:
     parts = str(module._c._type().qualified_name()).split(".")  # type: ignore[union-attr, operator]
     *parents, name = (part for part in parts if part != "__torch__" and not part.startswith("___torch_mangle_"))
     home = sys.modules.get(".".join(parents))
-    origin = None if home is None else vars(home).get(name)  # a lazy module would import itself when it is asked
+    origin = None if home is None else vars(home).get(name)  # getattr would make a lazy module import itself
     if not (isinstance(origin, type) and issubclass(origin, nn.Module)):
         return (".".join((*parents, name)), *_type_names(type(module))), {}
     constants = [constant for constant in getattr(origin, "__constants__", ()) if hasattr(module, constant)]

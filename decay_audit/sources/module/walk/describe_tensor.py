@@ -45,7 +45,7 @@ def as_parameter(
 
     Args:
         shape: its shape, from `shapes_of` its module.
-        declaring: the modules from its owner up to the root that declare what should not decay.
+        declaring: the modules with declarations of what should not decay, from its owner up to the root.
     """
     attributes = tuple(key for key, value in tensor.__dict__.items() if _is_set(key, value)) if tensor.__dict__ else ()
     if is_plain := type(tensor) in _PLAIN_CLASSES:
@@ -77,10 +77,10 @@ def _is_set(name: str, value: object) -> bool:
 
 
 def whole_shapes(model: nn.Module) -> dict[int, Shape]:
-    """Give the whole shapes of parameters of which FSDP1 holds only this rank's shard, by the ids of the tensors.
+    """Give the unsharded shapes of the parameters that FSDP1 has sharded, by the ids of the tensors.
 
-    With use_orig_params=True FSDP1 leaves one-dimensional parts, many of them empty, where matrices were. A DTensor
-    reports its whole shape itself.
+    With use_orig_params=True, a parameter of FSDP1 is a one-dimensional part of its matrix, and often empty. A DTensor
+    reports its unsharded shape itself.
     """
     return {
         key: shape for module in model.modules() if "_handle" in module.__dict__ for key, shape in _flattened(module)

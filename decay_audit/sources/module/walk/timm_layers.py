@@ -1,4 +1,4 @@
-"""How a model numbers its own layers: timm's `group_matcher()` hook, or its convention where a model has none."""
+"""Number the layers of a model by timm's `group_matcher()` hook, or by timm's convention if it has no hook."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,8 +7,9 @@ from typing import Any
 from torch import nn
 
 JOINS_PREVIOUS = 99999
-"""timm writes it as the last ordinal of a group that belongs to the layer of the group before it."""
+"""The last ordinal of a group that belongs to the same layer as the group before it, as timm writes it."""
 _LAYER_SIZE = 12
+"""Parameters of one layer, by the convention."""
 
 Ordinals = tuple[float, ...]
 

@@ -19,18 +19,18 @@ from decay_audit.sources.module.walk.describe_tensor import as_parameter, quanti
 from decay_audit.sources.module.walk.timm_layers import layer_numbers
 
 MAX_VISITS = 256
-"""How often one module is visited: modules that are shared at every level have exponentially many names."""
+"""How often one module is visited at most: modules that are shared at every level have exponentially many names."""
 
 
 class _Visit(Struct, frozen=True, gc=False):
     """A module under one of its names.
 
     Attributes:
-        raw: the prefix of raw names; empty, or with a dot at its end.
+        raw: the prefix of raw names: empty, or it ends with a dot.
         name: the prefix of canonical names, in the same form.
         parent: the owner above it.
-        declaring: the modules from here up to the root that declare what should not decay.
-        above: the visit of the module that holds it.
+        declaring: the modules with declarations of what should not decay, from here up to the root.
+        above: the visit of the module that contains this module.
     """
 
     module: nn.Module
@@ -42,18 +42,18 @@ class _Visit(Struct, frozen=True, gc=False):
 
 
 class ModelContents(Struct, frozen=True, kw_only=True):
-    """What the visits find in the model. Keys of type `int` are ids, of a tensor or of a module.
+    """The contents of a model, collected by the visits. Keys of type `int` are ids of tensors or of modules.
 
     Attributes:
-        overridden: the names of the model's own `named_parameters()`, where a class overrides that.
-        parameters: by tensor, under their first names.
-        tensors: every tensor is kept alive, so that no other gets its id.
+        overridden: the names that the model's own `named_parameters()` gives; None if its class does not override it.
+        parameters: by the id of the tensor, each under its first name.
+        tensors: keeps the tensors alive, so that no id is used twice.
         tied_names: the further names of each tensor.
         names: canonical names that are in use.
         visits: how often each module was visited.
-        classes: what is known of each class of modules.
+        classes: the description of each class of modules.
         quantized: names of modules whose weights are packed.
-        unregistered: modules that torch does not see, by the name of the attribute that holds them.
+        unregistered: the modules in plain lists and dicts, with the name of the attribute that holds them.
     """
 
     overridden: Mapping[int, str] | None
@@ -189,9 +189,9 @@ def _owner(visit: _Visit, module_class: ModuleClass, contents: ModelContents) ->
 
 
 def _declaration(visit: _Visit, module_class: ModuleClass, contents: ModelContents) -> Declaration | None:
-    """What the module's hooks declare; the root also says how it numbers its layers.
+    """Read the declarations of the module's hooks; for the root, also the numbers of its layers.
 
-    A hook is user code and may raise anything: this becomes a note, and the reading continues.
+    A hook is user code and may raise anything: the exception becomes a note, and the reading continues.
     """
     declaration = None
     if module_class.has_hook or not visit.module.__dict__.keys().isdisjoint(HOOKS):

@@ -20,8 +20,8 @@ class ExampleInputs(Struct, frozen=True, kw_only=True):
     """The arguments of one forward pass. Of tensors, only shape and dtype are used.
 
     Attributes:
-        constants: further named arguments whose values count, as they describe the layout of the others.
-        inferred: nobody asked for exactly these sizes, so that others may be tried.
+        constants: further named arguments whose values count, because they describe the layout of the inputs.
+        inferred: the sizes are guesses, so that other sizes may be tried.
         alternatives: candidates to try one after the other if the pass fails.
         notes: what was assumed, one sentence each.
     """

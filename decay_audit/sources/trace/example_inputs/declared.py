@@ -1,6 +1,6 @@
-"""Read the inputs that a model declares, by a table of the attributes in which libraries declare them.
+"""Read the inputs that a model declares, by a table with one attribute of one library in each row.
 
-Knows torch, and of each library only its row.
+Knows torch, and about a library only its rows.
 """
 
 from collections.abc import Callable
@@ -53,9 +53,9 @@ class InputAttribute(Struct, frozen=True, kw_only=True):
     """An attribute by which models of one library declare their inputs.
 
     Attributes:
-        library: whose convention it is.
-        attribute: its name on the module.
-        read: from the module and the attribute's value to candidates; None if this declares nothing.
+        library: the library that declares inputs in this way.
+        attribute: the name of the module's attribute.
+        read: makes candidates from the module and the attribute's value; None if the value declares nothing.
     """
 
     library: str

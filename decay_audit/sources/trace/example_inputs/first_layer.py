@@ -1,4 +1,4 @@
-"""Guess the inputs of a model that declares none, from its first layer or matrix: several if it takes any size.
+"""Guess the inputs of a model that declares none, from its first layer or matrix; several candidates for any size.
 
 Knows torch.
 """
@@ -23,11 +23,14 @@ IMAGE_SIDES = (224, 32, 28, 64, 96, 128, 256, 299, 331, 384, 512)
 """Heights and widths to try, in this order."""
 
 LENGTH, SIDE = 11, 24
-"""Of sequences and images for a matrix: sizes that a layer seldom has, so that a wrong dimension is an error."""
+"""The length of sequences and the side of images that are tried with a matrix.
+
+Layers seldom have these sizes, so that a wrong dimension is an error.
+"""
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.Embedding)
 ID_ARGUMENTS = frozenset({"input_ids", "ids", "idx", "tokens", "token_ids"})
-"""What the first argument is called where it is a sequence of token ids."""
+"""Names of a first argument that is a sequence of token ids."""
 
 Shape = tuple[int, ...]
 
@@ -42,7 +45,7 @@ def guessed_inputs(model: nn.Module) -> tuple[ExampleInputs, ...]:
 
 
 def _with_further(candidate: ExampleInputs, names: Sequence[str]) -> Iterator[ExampleInputs]:
-    """Add the other required arguments: by their names, each like the first, or one number per sample (a time)."""
+    """Add the other required arguments in three ways: by their names, all like the first, or one integer per sample."""
     if not names or not candidate.args:
         yield candidate
         return
@@ -55,7 +58,7 @@ def _with_further(candidate: ExampleInputs, names: Sequence[str]) -> Iterator[Ex
 
 
 def _argument(name: str, first: torch.Tensor) -> torch.Tensor:
-    """Make the tensor for a further argument whose name says what it is; else one like the first."""
+    """Make the tensor for a further argument by its name; an unknown name gets the first tensor."""
     if "mask" in name:
         return torch.empty(first.shape[:2], dtype=torch.bool, device="meta")
     if name in {"edge_index", "adj_t"}:
@@ -99,7 +102,7 @@ def _layer_shapes(layer: nn.Module | None) -> list[Shape]:
 
 
 def _patched_images(features: int) -> list[Shape]:
-    """Give images whose square patches have so many values: a layer may take flattened patches."""
+    """Give shapes of images whose square patches have `features` values: a layer may take flattened patches."""
     for channels in (3, 1):
         side = isqrt(features // channels)
         if side > 1 and channels * side**2 == features:

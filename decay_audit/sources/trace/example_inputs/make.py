@@ -30,7 +30,7 @@ def make_example_inputs(
         namespace: the names that an expression may use, besides `torch` and `model`.
 
     Raises:
-        TargetError: the text has none of these forms, or nothing can be inferred from the model.
+        TargetError: the text has none of these forms, or no inputs can be inferred from the model.
     """
     if text is not None:
         return _parse(text) or _evaluate(text, model, namespace or {})

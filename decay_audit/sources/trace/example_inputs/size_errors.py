@@ -23,9 +23,9 @@ class SizeMessage(Struct, frozen=True, kw_only=True):
     """An error message of one library about the size of an input.
 
     Attributes:
-        library: whose message it is, and what raises it.
-        pattern: with the groups `actual` and `expected`, which are sizes.
-        dimensions: from the match: which dimensions have the wrong size, counted from the last.
+        library: the library and the layer that raise it.
+        pattern: matches the message; its groups `actual` and `expected` are sizes.
+        dimensions: gives the dimensions of the wrong size from a match, counted from the last.
     """
 
     library: str
@@ -80,7 +80,7 @@ def corrected(inputs: ExampleInputs, failure: str) -> ExampleInputs | None:
 
 
 def _resized(value: Any, dimensions: tuple[int, ...], actual: int, expected: int) -> Any:  # noqa: ANN401
-    """Resize a float tensor; its last dimension may have been folded, so that a multiple of it reached the layer."""
+    """Resize a float tensor. If a multiple of its last dimension reached the layer, the dimension is scaled."""
     if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point or actual == 0:
         return value
     shape = list(value.shape)

@@ -1,6 +1,6 @@
 """Choose the arguments with which a transformers model is called. Knows torch.
 
-What the signature requires and the main input are not always enough: a forward pass may need optional arguments, which
+The required arguments and the main input are not always enough: a forward pass may need optional arguments, which
 depend on the model. Names are those of transformers 5.
 """
 
@@ -21,22 +21,22 @@ from decay_audit.sources.trace.example_inputs.transformers_arguments import (
 )
 
 MODALITIES = {"text": "input_ids", "image": "pixel_values", "audio": "input_features", "video": "pixel_values_videos"}
-"""By item of `input_modalities`: the argument."""
+"""The argument for each item of `input_modalities`."""
 
 BOX_ARGUMENTS = ("bbox",)
-"""Of document models (LayoutLM, LiLT, UDOP): the box of each token."""
+"""Arguments of document models (LayoutLM, LiLT, UDOP): the box of each token."""
 
 PATCH_DETAILS = ("grid_thw", "image_grid_thw", "target_sizes", "spatial_shapes", "pixel_attention_mask")
-"""Of models that take images cut into patches (Qwen2-VL, MiniCPM-V, SigLIP 2, Idefics2)."""
+"""Arguments of models that take images cut into patches (Qwen2-VL, MiniCPM-V, SigLIP 2, Idefics2)."""
 
-NEEDED_BY: Mapping[str, tuple[str, ...]] = {
+OPTIONAL_BUT_NEEDED: Mapping[str, tuple[str, ...]] = {
     "audio models (wav2vec 2.0, EnCodec)": ("input_values",),
     "LxmertModel": ("visual_feats", "visual_pos"),
     "Gemma3nModel": ("input_features_mask",),
     "IdeficsModel": ("image_attention_mask",),
     "DecisionTransformerModel": ("actions", "rewards", "returns_to_go", "timesteps"),
 }
-"""By model: arguments that are optional in its signature, but that its forward pass needs."""
+"""For each model, the arguments that its signature makes optional, but that its forward pass needs."""
 
 
 def transformers_inputs(model: nn.Module, main_inputs: Sequence[str]) -> Iterator[ExampleInputs]:
@@ -60,14 +60,14 @@ def transformers_inputs(model: nn.Module, main_inputs: Sequence[str]) -> Iterato
 
 
 def _argument_combinations(model: nn.Module, main: Sequence[str], accepted: Iterable[str]) -> Iterator[tuple[str, ...]]:
-    """Yield argument names, in the order to try: with other modalities, the main input alone, rare arguments."""
+    """Yield combinations of argument names, in the order to try."""
     required = required_arguments(model)
     if getattr(model.config, "is_encoder_decoder", False) and "decoder_input_ids" in accepted:
         required.append("decoder_input_ids")
     modalities: Any = getattr(model, "input_modalities", ())
     modalities = [modalities] if isinstance(modalities, str) else modalities
     others = [MODALITIES[modality] for modality in modalities if modality in MODALITIES]
-    rare = [name for names in NEEDED_BY.values() for name in names]
+    rare = [name for names in OPTIONAL_BUT_NEEDED.values() for name in names]
     yield (*required, *main, *BOX_ARGUMENTS, *others)
     yield (*required, *main)
     yield (*required, *others[:1])
@@ -77,7 +77,7 @@ def _argument_combinations(model: nn.Module, main: Sequence[str], accepted: Iter
 
 
 def _candidates(names: Sequence[str], config: Any) -> Iterator[ExampleInputs]:  # noqa: ANN401
-    """Yield the first tensor of each argument, then the second, and so on; an argument with fewer repeats its last."""
+    """Yield the first tensor of each argument, then the second of each, and so on. Short lists repeat the last."""
     patches = PATCH_ARGUMENTS if not PATCH_LAYOUTS.isdisjoint(names) else {}
     makers = ((name, patches.get(name) or tensors_for(name)) for name in names)
     choices: dict[str, list[torch.Tensor]] = {name: make(config) for name, make in makers if make is not None}

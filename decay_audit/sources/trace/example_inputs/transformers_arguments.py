@@ -12,10 +12,10 @@ import torch
 from decay_audit.sources.trace.example_inputs.candidates import TOKENS, float_tensor, int_tensor, setting
 
 FRAMES = 400
-SAMPLES = 19200  # of a waveform: a multiple of the strides that audio models fold
+SAMPLES = 19200  # the length of a waveform: a multiple of the strides of audio models
 GRID = (1, 4, 4)  # frames, rows and columns of patches, for models that take images as a list of patches
 
-# Names for one setting.
+# Each tuple has the names of one setting.
 _VISION_CONFIG = ("vision_config", "backbone_config")
 _AUDIO_CONFIG = ("audio_config", "encoder_config", "audio_encoder_config")
 _CHANNELS = ("num_channels", "in_channels", "in_chans")
@@ -34,12 +34,12 @@ Tensors = list[torch.Tensor]
 
 
 def tensors_for(name: str) -> Callable[[Any], Tensors] | None:
-    """Return the maker, from a config, of the tensors for an argument of this name; None if the name is unknown."""
+    """Return the function that makes the tensors for an argument from a config; None if the name is unknown."""
     return ARGUMENTS.get(name) or next((make for end, make in ENDINGS.items() if name.endswith(end)), None)
 
 
 def _number(config: Any, default: int, *names: str) -> int:  # noqa: ANN401
-    """Return a setting that is a whole number; of a list, its last item."""
+    """Return a setting that is a whole number, or the last item of a setting that is a list."""
     value = setting(config, *names)
     value = value[-1] if isinstance(value, list | tuple) and value else value
     return int(value) if isinstance(value, int) else default
@@ -202,7 +202,7 @@ ARGUMENTS: dict[str, Callable[[Any], Tensors]] = {
     "pixel_attention_mask": lambda config: [torch.ones(1, GRID[1] * GRID[2], dtype=torch.int64)],  # noqa: ARG005
     "pixel_position_ids": lambda config: [torch.cartesian_prod(torch.arange(4), torch.arange(4))[None]],  # noqa: ARG005
 }
-"""By argument name, from a config: the tensors to try, in this order."""
+"""For each argument name, the function that makes the tensors to try from a config."""
 
 ENDINGS: dict[str, Callable[[Any], Tensors]] = {
     "_input_ids": _token_ids,
@@ -213,13 +213,13 @@ ENDINGS: dict[str, Callable[[Any], Tensors]] = {
     "_values_padding": _series,
     "_attention_mask": lambda config: [torch.ones(1, TOKENS, dtype=torch.int64)],  # noqa: ARG005
 }
-"""The same by the end of an argument name."""
+"""The same functions by the end of an argument name."""
 
 PATCH_LAYOUTS = frozenset({"grid_thw", "image_grid_thw", "spatial_shapes", "target_sizes", "pixel_position_ids"})
 """Arguments that give the grid of an image that was cut into patches."""
 
 PATCH_ARGUMENTS: dict[str, Callable[[Any], Tensors]] = {"pixel_values": _patches, "hidden_states": _patches}
-"""The tensors for these arguments if one of `PATCH_LAYOUTS` goes with them."""
+"""The functions for these arguments if an argument in `PATCH_LAYOUTS` is given, too."""
 
 LAYOUTS = PATCH_LAYOUTS | {"merge_sizes", "pixel_attention_mask", "input_features_mask", "audio_mel_mask"}
-"""Arguments whose values count, as they describe the layout of others."""
+"""Arguments whose values count, because they describe the layout of other arguments."""
