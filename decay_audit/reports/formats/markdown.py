@@ -73,7 +73,7 @@ def _findings(report: Report) -> Iterator[str]:
 
 
 def _names(parameters: Iterable[str]) -> str:
-    return first_few([code(pattern) for pattern in fold_names(parameters, shorten=True)], _NAMES)
+    return first_few([code(pattern) for pattern in fold_names(parameters, shorten=True)], _MAX_NAMES)
 
 
 def _totals(report: Report) -> Iterator[str]:
