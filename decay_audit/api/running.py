@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 
 _LONGEST_QUOTE = 200
-_ENDED_WITHOUT_STEP = "the script ended without a step; this is what it had made"
 
 
 class ScriptRun(Struct, frozen=True, kw_only=True):
@@ -175,12 +174,13 @@ def _moment(record: Record, ended: "LaunchResult") -> str:
         return (
             f"stopped {where.get(record.moment, 'after many backward passes without a step')}; the script made {made}"
         )
-    if record.error is not None and not ended.timed_out:
-        return f"the script ended before it trained: {_quote(record.error)}"
+    steps = f"after {count_noun(record.steps, 'step')}" if record.steps else ""
     if ended.timed_out:
-        return "the script did not begin to train in time; this is what it had made until then"
-    steps = count_noun(record.steps, "step")
-    return f"the script ended after {steps}; this is what it had made" if record.steps else _ENDED_WITHOUT_STEP
+        late = f"was ended {steps}, at the timeout" if steps else "did not begin to train in time"
+        return f"the script {late}; this is what it had made until then"
+    if record.error is not None:
+        return f"the script ended {steps or 'before it trained'}: {_quote(record.error)}"
+    return f"the script ended {steps or 'without a step'}; this is what it had made"
 
 
 def _quote(error: ScriptError) -> str:

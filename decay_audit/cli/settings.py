@@ -14,7 +14,11 @@ def show(audits: Iterable[Audit]) -> str:
 
 def _lines(audit: Audit) -> Iterator[str]:
     rows = [
-        (declared.name.replace("_", "-"), _text(getattr(audit.request, declared.name)), audit.origins[declared.name])
+        (
+            declared.name.strip("_").replace("_", "-"),
+            _text(getattr(audit.request, declared.name)),
+            audit.origins[declared.name],
+        )
         for declared in declared_options(AuditOptions)
         if declared.name in audit.origins
     ]

@@ -211,6 +211,20 @@ def test_watching_trains_on_and_says_each_change(folder: Path) -> None:
     assert "the script ended after 6 steps" in made.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "ending"),
+    [
+        (scripts.MAIN, "the script ended after 1,000 steps"),
+        (scripts.MAIN + "    raise OSError('no space')", "the script ended after 1,000 steps: OSError: no space"),
+    ],
+    ids=["ends", "raises"],
+)
+def test_steps_are_counted_when_the_optimizer_is_gone_at_the_end(folder: Path, text: str, ending: str) -> None:
+    made = run(folder, text, before=("--until", "end"))
+    assert f"note: {ending}" in made.stderr
+    assert "no findings" in made.stderr
+
+
 def test_a_script_can_watch_itself(folder: Path) -> None:
     armed = "import decay_audit, logging; logging.basicConfig(level=logging.INFO); decay_audit.watch()"
     (folder / "train.py").write_text(armed + scripts.CHANGES_LATER)

@@ -28,6 +28,7 @@ class _Ending(msgspec.Struct, frozen=True, kw_only=True):
     status: RecordStatus
     moment: str
     error: ScriptError | None
+    steps: int
 
 
 def read(folder: Path) -> ProcessRecords:
@@ -62,4 +63,4 @@ def _read(path: Path) -> Record:
         ended = msgspec.json.decode(ending.read_bytes(), type=_Ending)
     except (msgspec.DecodeError, OSError) as error:
         raise DecayAuditError(f"the record of the script cannot be read: {error}", "report this as a bug") from error
-    return replace(record, status=ended.status, moment=ended.moment, error=ended.error)
+    return replace(record, status=ended.status, moment=ended.moment, error=ended.error, steps=ended.steps)

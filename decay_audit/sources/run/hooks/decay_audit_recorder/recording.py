@@ -103,7 +103,8 @@ def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None,
     started = time.time()
     contents = document(status, moment, stepping, error)
     if not contents["optimizers"] and os.path.exists(_path("record")):
-        settings.write("ending", {"status": status, "moment": moment, "error": error})  # the record itself stays
+        ending = {"status": status, "moment": moment, "error": error, "steps": STEPS}
+        settings.write("ending", ending)  # the record itself stays
     else:
         settings.write("record", contents)
     _WRITTEN_AT = time.time()
