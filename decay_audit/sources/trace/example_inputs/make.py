@@ -13,7 +13,8 @@ from decay_audit.sources.trace.example_inputs.candidates import ExampleInputs, w
 from decay_audit.sources.trace.example_inputs.declared import declared_inputs
 from decay_audit.sources.trace.example_inputs.first_layer import guessed_inputs
 
-_SHAPE = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?:(?P<dtype>[a-z]\w*):)?(?P<shape>\d{1,18}(?:x\d{1,18})*)")
+# int() refuses numbers of more than 4,300 digits
+_SHAPE = re.compile(r"(?:(?P<name>[A-Za-z_]\w*)=)?(?:(?P<dtype>[a-z]\w*):)?(?P<shape>\d{1,4000}(?:x\d{1,4000})*)")
 FORMS = "1x3x224x224, input_ids=int64:1x8, several separated by commas, or a Python expression for tensors"
 
 
