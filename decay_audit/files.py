@@ -33,7 +33,7 @@ def protect_inputs() -> Iterator[None]:
 
 
 def remember_input(path: Path) -> None:
-    """Remember that a file is read; `atomic_write` refuses to replace it. A path that is no file is ignored."""
+    """Remember that a file is read, so that `atomic_write` refuses to replace it. Other paths are ignored."""
     inputs = _inputs.get()
     if inputs is not None and (identity := _identity(path)) is not None:
         inputs.add(identity)
@@ -59,7 +59,7 @@ def _identity(path: Path) -> FileIdentity | None:
 
 
 def remember_imported(path: Path) -> None:
-    """Remember a Python file that was imported, unless decay-audit wrote it: such code may be written again."""
+    """Remember a Python file that was imported. A file that decay-audit wrote may be written again."""
     try:
         with path.open("rb") as file:
             head = file.read(1024)
@@ -70,7 +70,7 @@ def remember_imported(path: Path) -> None:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a path is a file; one that the file system refuses to look up is none."""
+    """Tell whether a path is a regular file; False as well for a name that the file system does not accept."""
     try:
         return path.is_file()
     except (OSError, ValueError):

@@ -169,7 +169,7 @@ def test_checkpoints_of_one_run_are_not_read_as_one_model(tmp_path: Path) -> Non
         torch.save({"state_dict": {"weight": torch.zeros(2)}}, tmp_path / name)
     with pytest.raises(TargetError, match="two of its files hold the tensor 'weight'") as caught:
         read(tmp_path, target="x")
-    assert caught.value.hint == "name one of them: epoch=1.ckpt, epoch=2.ckpt, last.ckpt"
+    assert caught.value.hint == "name one of its files: epoch=1.ckpt, epoch=2.ckpt, last.ckpt"
 
 
 def test_files_of_another_format_and_without_a_model_are_named_too(sharded: Path) -> None:

@@ -1,4 +1,4 @@
-"""The shape of a rules file, as types: the reader, the mistakes and the JSON Schema all follow from these."""
+"""The types of a rules file. The reader, the list of mistakes and the JSON Schema follow from them."""
 
 from typing import Annotated, Literal
 
@@ -98,12 +98,14 @@ class ExampleForm(AmountForm, frozen=True, kw_only=True):
     trainable: Annotated[bool, Meta(description="Whether it requires a gradient.")] = True
     tied_to: Annotated[str | tuple[str, ...], Meta(description="Its other names.")] = ()
     attributes: Annotated[str | tuple[str, ...], Meta(description="Attributes set on the tensor, and true.")] = ()
-    no_weight_decay: Annotated[str | tuple[str, ...], Meta(description="What the model's method returns.")] = ()
+    no_weight_decay: Annotated[
+        str | tuple[str, ...], Meta(description="The names that the model's no_weight_decay() returns.")
+    ] = ()
     no_weight_decay_keywords: Annotated[
-        str | tuple[str, ...], Meta(description="What the model's method returns.")
+        str | tuple[str, ...], Meta(description="The keywords that the model's no_weight_decay_keywords() returns.")
     ] = ()
     no_weight_decay_patterns: Annotated[
-        str | tuple[str, ...], Meta(description="What the model's method returns.")
+        str | tuple[str, ...], Meta(description="The patterns that the model's no_weight_decay_patterns() returns.")
     ] = ()
     rule: Annotated[
         str | None, Meta(description="The rule that must decide it; `default`, `frozen` or `error` where none does.")

@@ -59,7 +59,7 @@ def _without_null(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON docume
         changed["$ref"] = changed["$ref"].removesuffix("Form")
     if "default" in changed and changed["default"] is None:
         del changed["default"]
-        changed["anyOf"] = [arm for arm in changed["anyOf"] if arm != {"type": "null"}]
+        changed["anyOf"] = [member for member in changed["anyOf"] if member != {"type": "null"}]
         if len(changed["anyOf"]) == 1:
             changed = {**changed.pop("anyOf")[0], **changed}
     return changed

@@ -136,7 +136,7 @@ def _plain(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: A
 
 
 def _refusal(node: ScalarNode, kind: Any, error: str) -> str:  # noqa: ANN401
-    words = [word for arm in _arms(kind) if get_origin(arm) is Literal for word in get_args(arm)]
+    words = [word for member in _members(kind) if get_origin(member) is Literal for word in get_args(member)]
     if isinstance(node.value, str) and words and all(isinstance(word, str) for word in words):
         return f": `{node.spelling}` is not allowed{nearest(node.value, words)}"
     if error.startswith(("Expected `float` >=", "Expected `int` >=")):
@@ -156,24 +156,24 @@ def _plain_value(node: Node) -> object:
             assert_never(node)
 
 
-def _arms(kind: Any) -> Iterator[Any]:  # noqa: ANN401
+def _members(kind: Any) -> Iterator[Any]:  # noqa: ANN401
     """List the members of a union; an annotation is kept only if it gives the member a title."""
     if get_origin(kind) is Annotated:
         titled = any(isinstance(meta, Meta) and meta.title for meta in kind.__metadata__)
-        yield from [kind] if titled else _arms(get_args(kind)[0])
+        yield from [kind] if titled else _members(get_args(kind)[0])
     elif get_origin(kind) in (Union, UnionType):
-        for arm in get_args(kind):
-            yield from _arms(arm)
+        for member in get_args(kind):
+            yield from _members(member)
     else:
         yield kind
 
 
 def _form_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
-    return next((arm for arm in _arms(kind) if isinstance(arm, type) and issubclass(arm, Struct)), None)
+    return next((member for member in _members(kind) if isinstance(member, type) and issubclass(member, Struct)), None)
 
 
 def _item_kind(kind: Any) -> Any:  # noqa: ANN401
-    return next((get_args(arm)[0] for arm in _arms(kind) if get_origin(arm) is tuple), None)
+    return next((get_args(member)[0] for member in _members(kind) if get_origin(member) is tuple), None)
 
 
 def _item_form_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
@@ -183,21 +183,21 @@ def _item_form_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
 
 def _accepted(kind: Any) -> str:  # noqa: ANN401
     """Describe what may be written for the type."""
-    return " or ".join(dict.fromkeys(text for arm in _arms(kind) for text in _phrase(arm)))
+    return " or ".join(dict.fromkeys(text for member in _members(kind) for text in _phrase(member)))
 
 
-def _phrase(arm: Any) -> Sequence[str]:  # noqa: ANN401
-    if arm is NoneType:
+def _phrase(member: Any) -> Sequence[str]:  # noqa: ANN401
+    if member is NoneType:
         return ()
-    if get_origin(arm) is Annotated:
-        return [meta.title for meta in arm.__metadata__ if isinstance(meta, Meta) and meta.title]
-    if get_origin(arm) is Literal:
-        return [f"`{word}`" for word in get_args(arm)]
-    if get_origin(arm) is tuple:
+    if get_origin(member) is Annotated:
+        return [meta.title for meta in member.__metadata__ if isinstance(meta, Meta) and meta.title]
+    if get_origin(member) is Literal:
+        return [f"`{word}`" for word in get_args(member)]
+    if get_origin(member) is tuple:
         return ("a list",)
-    if isinstance(arm, type) and issubclass(arm, Struct):
+    if isinstance(member, type) and issubclass(member, Struct):
         return ("a mapping",)
-    return (_PHRASES[arm],)
+    return (_PHRASES[member],)
 
 
 _PHRASES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}

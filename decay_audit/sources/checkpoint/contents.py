@@ -28,7 +28,7 @@ ITEM_SIZES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("float64", "int64", "uint64", "complex64"), 8),
     "complex128": 16,
 }
-"""Bytes of one element, by torch's name of the dtype without the prefix."""
+"""The size of one element in bytes, for each dtype. Dtypes have torch's names without `torch.`."""
 
 
 class MalformedError(TargetError):

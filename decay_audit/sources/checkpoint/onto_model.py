@@ -18,16 +18,19 @@ from decay_audit.sources.checkpoint.state_dict.merge import MergedModel
 from decay_audit.text import count_noun, first_few, format_shape
 
 _MAX_LISTED = 5
-_MAX_COMPARED = 1000  # names of the same shape that are compared with a name
-_LONGEST_NAMES = 2  # of the model, which suggest prefixes
-_MAX_PREFIXES = 16  # that are tried
+_MAX_COMPARED = 1000
+"""The most names that are compared with a name that the model lacks."""
+_LONGEST_NAMES = 2
+"""How many of the longest names of the model are looked for in the checkpoint, to find a prefix."""
+_MAX_PREFIXES = 16
+"""The most prefixes that are tried."""
 
 Counterparts = dict[str, tuple[Parameter, ...]]
-"""For the name of each saved parameter, its parameters in the model: a file may have one tensor for two of them."""
+"""The parameters of the model for the name of each saved parameter. A saved tensor may be two parameters there."""
 
 
 def fit(saved: Inventory, model: Inventory) -> Inventory:
-    """Add to each saved parameter what the model knows of it: names and tied names, owner, hints and uses.
+    """Give each saved parameter the names, the tied names, the owner, the hints and the uses that the model knows.
 
     A parameter that the model does not have stays as it is in the checkpoint, with a note.
 
@@ -102,7 +105,7 @@ def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
 
 
 def find_prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
-    """Find the prefix of the model's names in the checkpoint: the prefix with which the checkpoint has most of them.
+    """Find the prefix that the names of the model have in the checkpoint: the one that most names have.
 
     Only a few names of the model suggest prefixes, and only the most frequent suggestions are tried: trying all would
     take quadratic time in a file in which all names end alike.
@@ -121,7 +124,7 @@ def find_prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
 
 
 def _by_name(parameters: Sequence[Parameter]) -> Mapping[str, Parameter]:
-    """Return each parameter by its name and by the names that are tied to it."""
+    """Map the name and all tied names of each parameter to the parameter."""
     return {name: parameter for parameter in parameters for name in (parameter.name, *parameter.tied_to)}
 
 
@@ -141,7 +144,7 @@ def _renamed(optimizer: Optimizer, prefix: str, by_name: Mapping[str, Parameter]
 
 
 def _buffer_names(model: Sequence[Parameter], prefix: str) -> frozenset[str]:
-    """List the model's buffers by their names in the checkpoint: all tensors of its modules but the parameters."""
+    """List the names that the buffers of the model have in the checkpoint: all its tensors except the parameters."""
     owners = {owner.name: owner for parameter in model for owner in parameter.owner.lineage()}
     tensors = {f"{name}.{leaf}".lstrip(".") for name, owner in owners.items() for leaf in owner.tensors}
     return frozenset(f"{prefix}{name}" for name in tensors - _by_name(model).keys())

@@ -23,8 +23,10 @@ from decay_audit.sources.checkpoint.state_dict.merge import merge
 from decay_audit.text import count_noun, first_few
 
 _MAX_OPAQUE: Final = 1000
-_TENSORS_OF_ANY_FILE: Final = 120_000  # that a file of any size may name
-_BYTES_OF_ONE_TENSOR: Final = 1024  # of the file, for each further tensor that it names
+_TENSORS_OF_ANY_FILE: Final = 120_000
+"""How many tensors even the shortest file may have."""
+_BYTES_PER_TENSOR: Final = 1024
+"""A file may have one more tensor for each of so many bytes."""
 _DAMAGED_HINT: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
 
 _PICKLE_READERS: Mapping[Format, Callable[[OpenFile], PickleResult]] = {
@@ -54,9 +56,9 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
         try:
             return _inventory(path, target, shards, files, formats, model)
         except MalformedError as error:
-            name_one = f"name one of them: {first_few(list(files), 3)}" if len(files) > 1 else ""
+            files_hint = f"name one of its files: {first_few(list(files), 3)}" if len(files) > 1 else ""
             raise TargetError(
-                f"{path.resolve().name} cannot be read: {error.message}", error.hint or name_one or _DAMAGED_HINT
+                f"{path.resolve().name} cannot be read: {error.message}", error.hint or files_hint or _DAMAGED_HINT
             ) from error
 
 
@@ -114,7 +116,7 @@ def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, For
 
 def _check_count(contents: FileContents, size: int) -> None:
     """Refuse a short file with very many names: a pickle can give one tensor hundreds of thousands of names."""
-    most = _TENSORS_OF_ANY_FILE + size // _BYTES_OF_ONE_TENSOR
+    most = _TENSORS_OF_ANY_FILE + size // _BYTES_PER_TENSOR
     if len(contents.tensors) > most:
         raise MalformedError(
             f"it names {len(contents.tensors):,} tensors; at most {most:,} are read of a file of {size:,} bytes"
@@ -136,7 +138,7 @@ def _inventory(
     ordered = in_model_order(merged, known_model if has_optimizers else None)
     if not (merged.parameters or ordered.parameters):
         raise TargetError(*_no_parameters(path, contents, len(merged.excluded)))
-    of_others = {optimizer.name: other for optimizer, other in optimizers_of_other_state_dicts(contents, ordered)}
+    other_paths = {optimizer.name: other for optimizer, other in optimizers_of_other_state_dicts(contents, ordered)}
     opaque = sort_dangerous_first(tuple(dict.fromkeys(name for file in contents for name in file.opaque)))
     return Inventory(
         target=target,
@@ -147,13 +149,13 @@ def _inventory(
             read_optimizer(optimizer, ordered, index)
             for index, file in enumerate(contents)
             for optimizer in file.optimizers
-            if optimizer.name not in of_others
+            if optimizer.name not in other_paths
         ),
         excluded=(*merged.excluded, *not_in_index),
         notes=(
             *shards.notes,
             *(note for file in contents for note in file.notes),
-            *_other_optimizer_notes(of_others),
+            *_other_optimizer_notes(other_paths),
             *_opaque_notes(len(opaque)),
         ),
         opaque=opaque[:_MAX_OPAQUE],
@@ -161,10 +163,10 @@ def _inventory(
     )
 
 
-def _other_optimizer_notes(of_others: Mapping[str, str]) -> tuple[str, ...]:
+def _other_optimizer_notes(other_paths: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(
         f"the optimizer state at {name[:96]!r} was left out: it fits the state dict at {path[:96]!r}, not the one read"
-        for name, path in of_others.items()
+        for name, path in other_paths.items()
     )
 
 
@@ -175,7 +177,7 @@ def _opaque_notes(count: int) -> tuple[str, ...]:
 
 
 def _exclude_not_in_index(shards: Shards, files: dict[str, FileContents]) -> list[ExcludedTensor]:
-    """Remove the tensors that the index does not name from `files`, and return them.
+    """Remove from `files` the tensors that the index does not name, and return them.
 
     Raises:
         TargetError: a file lacks a tensor that the index names.

@@ -149,14 +149,17 @@ def _no_checkpoint(folder: Path, names: Sequence[str]) -> tuple[str, str]:
     broken = sorted(path.name for path in folder.iterdir() if path.is_symlink() and not path.exists())
     if broken:
         return f"{name} holds broken links: {first_few(broken, 3)}", "download these files again"
-    below = {
+    folders_below = {
         path.parent.relative_to(folder).as_posix(): None
         for depth in range(1, _MAX_DEPTH + 1)
         for path in islice(folder.glob("*/" * depth + "*"), _MAX_LISTED)
         if path.name.lower().endswith((*SUFFIXES, _INDEX, ".distcp"))
     }
-    if below:
-        return f"{name} holds no checkpoint itself", f"name one of the folders below it: {first_few(list(below), 5)}"
+    if folders_below:
+        return (
+            f"{name} holds no checkpoint itself",
+            f"name one of the folders below it: {first_few(list(folders_below), 5)}",
+        )
     return f"{name} holds no checkpoint", f"name a folder with files that end in {', '.join(SUFFIXES)}"
 
 
@@ -172,7 +175,7 @@ def _unread_note(names: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:
 
 
 def _choose(names: Sequence[str]) -> tuple[str, ...]:
-    """Choose a file or a set of shards with a usual name, else the first set of numbered shards, else all files."""
+    """Choose the file or the shards that have a usual name; without them the first numbered shards, else all files."""
     sets: dict[tuple[str, int], list[str]] = {}
     for name in names:
         numbered = _NUMBERED.fullmatch(name)

@@ -1,4 +1,4 @@
-"""Detect the format of a file by its first bytes; say what a file is that is not a checkpoint."""
+"""Detect the format of a file by its first bytes. If it is not a checkpoint, say what it is."""
 
 import re
 from typing import Final, Literal
@@ -65,12 +65,12 @@ def detect_format(file: OpenFile, suffix: str) -> Format:
         return "distributed"
     other_format = _other_format(head, suffix) or _tensorflow(file)
     if other_format is not None:
-        what, hint = other_format
-        raise TargetError(f"{file.name} is {what}", hint)
+        description, hint = other_format
+        raise TargetError(f"{file.name} is {description}", hint)
     if suffix == ".safetensors" or _may_be_safetensors(head):
         return "safetensors"
-    what, hint = _guess(head)
-    raise TargetError(f"{file.name} is {what}", hint)
+    description, hint = _guess(head)
+    raise TargetError(f"{file.name} is {description}", hint)
 
 
 def _may_be_safetensors(head: bytes) -> bool:
@@ -79,9 +79,9 @@ def _may_be_safetensors(head: bytes) -> bool:
 
 def _other_format(head: bytes, suffix: str) -> tuple[str, str] | None:
     """Describe a file of a format that decay-audit does not read, with a hint; None if it is no such file."""
-    for at, magic, what, hint in _OTHER_FORMATS:
+    for at, magic, description, hint in _OTHER_FORMATS:
         if head.startswith(magic, at):
-            return what, hint
+            return description, hint
     if suffix == ".onnx" or (head[:1] == b"\x08" and b"\x12" in head[2:4] and b"pytorch" in head[:24]):
         return "an ONNX model", "audit the PyTorch model that it was exported from"
     if suffix == ".msgpack":

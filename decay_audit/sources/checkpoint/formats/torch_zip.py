@@ -38,7 +38,7 @@ _OTHER_ARCHIVES: Mapping[str, tuple[str, str]] = {
     "model.weights.h5": ("a Keras model", "convert it to a PyTorch state dict first"),
     "word/document.xml": ("an office document", "name the checkpoint"),
 }
-"""For the end of a file name in an archive without a pickle: what the archive is, and a hint."""
+"""How the name of a file in an archive without a pickle ends -> what the archive is, and a hint."""
 
 
 def read(file: OpenFile) -> PickleResult:
@@ -73,9 +73,9 @@ def _find_pickle(archive: str, members: Mapping[str, ZipMember]) -> str:
         return pickles[0]
     if pickles:
         raise TargetError(f"{archive} is a zip archive of {len(pickles)} checkpoints", "unpack it and name one of them")
-    for ending, (what, hint) in _OTHER_ARCHIVES.items():
+    for ending, (description, hint) in _OTHER_ARCHIVES.items():
         if any(name.endswith(ending) for name in members):
-            raise TargetError(f"{archive} is {what}", hint)
+            raise TargetError(f"{archive} is {description}", hint)
     raise TargetError(
         f"{archive} is a zip archive without a torch checkpoint in it", "unpack it and name the checkpoint"
     )

@@ -94,7 +94,7 @@ def _entries(directory: bytes) -> Iterator[tuple[str, ZipMember]]:
 
 
 def _from_zip64(extra: bytes, *values: int) -> tuple[int, int, int]:
-    """Replace the values that say 2**32 - 1 by those of the zip64 extra field, which lists them in order."""
+    """Replace each value of 2**32 - 1 by the next value of the zip64 extra field."""
     at = 0
     while at + 4 <= len(extra):
         kind, length = int.from_bytes(extra[at : at + 2], "little"), int.from_bytes(extra[at + 2 : at + 4], "little")

@@ -81,7 +81,7 @@ def _one_weight_decay(positions: Sequence[Position], weight_decays: Sequence[obj
 def _by_order(
     shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]], weight_decays: Sequence[object]
 ) -> dict[Position, int] | None:
-    """Match the parameters in order, in all ways that fit, and keep the matches of all ways; None if too many ways."""
+    """Match the parameters in order. Of all matchings that fit, keep what they agree on; None if there are too many."""
     levels = _forward(shapes, groups)
     goal = tuple(map(len, groups))
     if levels is None or goal not in levels[-1]:
@@ -100,7 +100,7 @@ def _by_order(
 
 
 def _forward(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) -> list[set[Progress]] | None:
-    """List the possible progresses after each parameter; None if there are too many."""
+    """List every possible progress after each parameter; None if there are too many."""
     if len(groups) ** 2 > _MAX_PROGRESSES:
         return None
     spare = len(shapes) - sum(map(len, groups))  # so many parameters are in no group

@@ -64,7 +64,7 @@ def read_optimizer(optimizer: SavedOptimizer, model: MergedModel, file: int) -> 
 def _without_unread(
     names: Sequence[Sequence[str]], groups: Sequence[Mapping[Any, object]], settings: Sequence[Mapping[str, object]]
 ) -> Sequence[Sequence[str]]:
-    """Remove the names from groups whose weight_decay could not be read, so that nothing is reported about them."""
+    """Remove the names of groups whose weight_decay could not be read: nothing can be reported about them."""
     return [
         [""] * len(group_names) if "weight_decay" in group and "weight_decay" not in group_settings else group_names
         for group_names, group, group_settings in zip(names, groups, settings, strict=True)

@@ -25,7 +25,7 @@ _BY_KEYS: tuple[tuple[frozenset[str], str, Semantics], ...] = (
     (frozenset({"trust_coefficient", "momentum"}), "LARS", "coupled"),
     (frozenset({"nesterov", "dampening"}), "SGD", "coupled"),
 )
-"""In each row: keys that only one class of optimizer has in its groups, the class, and the semantics of its decay."""
+"""Each row: keys that only the groups of one class of optimizer have, the class, and the semantics of its decay."""
 
 _SEMANTICS: Mapping[str, Semantics] = {"AdamW": "decoupled", "Adam": "coupled", "RAdam": "coupled"}
 
@@ -33,7 +33,7 @@ _SEMANTICS: Mapping[str, Semantics] = {"AdamW": "decoupled", "Adam": "coupled", 
 def infer_class(
     keys: Sequence[str], hyperparameters: Mapping[str, object], state: Collection[str], saved_type: str = ""
 ) -> tuple[str, Semantics]:
-    """Return the class name and the semantics of its weight_decay, each `unknown` if the keys do not decide.
+    """Return the class name and the semantics of its weight_decay; `unknown` where the keys do not decide.
 
     Args:
         keys: the keys of a group, in the file's order.

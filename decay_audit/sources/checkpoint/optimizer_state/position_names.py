@@ -29,7 +29,12 @@ _MAX_LISTED: Final = 3
 
 
 class GroupPositions(Struct, frozen=True, kw_only=True):
-    """The positions of one param group: their names if the file has them, and the shapes inferred from their states."""
+    """The positions of one param group.
+
+    Attributes:
+        names: their names; empty if the file does not have them.
+        shapes: the shapes of the parameters, inferred from their states; None without a state.
+    """
 
     names: tuple[str, ...]
     shapes: tuple[Shape | None, ...]

@@ -1,4 +1,4 @@
-"""The globals that a state dict needs, and functions that make the inert values of their calls. None is imported."""
+"""The globals that a state dict needs, each with a function that makes an inert value of a call of it."""
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Mapping

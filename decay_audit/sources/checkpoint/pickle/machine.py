@@ -19,7 +19,7 @@ _TRUSTED_HINT: Final = "if you trust the file, load it with torch and save only 
 
 
 class ByteStream(Protocol):
-    """Bytes in order: `more` returns at least the missing ones (b"" if there are fewer), `skip` moves past some."""
+    """Bytes in order: `more` returns at least `missing` bytes, b"" if there are fewer; `skip` moves past bytes."""
 
     def more(self, missing: int) -> bytes: ...  # noqa: D102
 
@@ -73,7 +73,7 @@ class Machine:
         self.storage_types = {}
 
     def need(self, at: int, count: int) -> int:
-        """Load bytes until there are `count` bytes from `at` on, and return the position of these bytes now."""
+        """Load bytes until there are `count` bytes from `at` on. Return the new position of the byte at `at`."""
         while (missing := count - (len(self.data) - at)) > 0:
             if self.bytes_read + missing > MAX_BYTES:
                 raise MalformedError(f"its pickle is too long: at most {MAX_BYTES} bytes are read", _SMALLER_HINT)

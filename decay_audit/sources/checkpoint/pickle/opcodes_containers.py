@@ -12,7 +12,7 @@ _MAX_KEY = 2**60
 
 
 def _key(value: Any) -> Any:  # noqa: ANN401
-    """Return a key that is quick to hash and compare; a nested or huge key is replaced by one unequal to all others."""
+    """Return a key that is quick to hash and to compare. A nested or huge key becomes an object equal to no other."""
     if type(value) not in _KEY_TYPES or (type(value) is int and abs(value) >= _MAX_KEY):
         return OpaqueObject(name="key")
     return value

@@ -1,4 +1,4 @@
-"""Match the opcodes that `torch.save` writes for one strided tensor by one regex, instead of in 35 steps.
+"""Match all opcodes that `torch.save` writes for one strided tensor by one regular expression, not in 35 steps.
 
 The result is the same, except that the tuples are not memoized: no pickler refers to them again. A pickle that does is
 interpreted a second time without the fast path.

@@ -55,7 +55,7 @@ class CanonicalNames:
 
 
 class _PaddedParts(dict[str, str]):
-    """Parts of names, with zeros before a number; each is made once."""
+    """A cache of the parts of names. A part that is a number is padded with zeros, so that it sorts by its value."""
 
     def __missing__(self, part: str) -> str:
         padded = self[part] = part.zfill(8) if part.isdigit() else part

@@ -41,7 +41,8 @@ _MAX_TENSORS_OF_ALL_OPTIMIZERS: Final = 5_000_000
 _MAX_KEY_LENGTH: Final = 256
 _MAX_OTHERS: Final = 16
 _MAX_SHOWN: Final = 5
-_COPY_SIZE: Final = 0.98  # a copy may lack a few counters of the original
+_COPY_SIZE: Final = 0.98
+"""The least share of the original's elements that a copy has: it may lack a few counters."""
 _COPY_NAME = re.compile(
     r"(^|[_\-.])(s?ema|averaged?|avg|swa|shadow|teacher|target|momentum)\d*([_\-.]|$)", re.IGNORECASE
 )
@@ -167,7 +168,7 @@ def _walk(root: object) -> Iterator[tuple[KeyPath, object]]:
 
 
 def _children(path: KeyPath, node: object) -> Iterator[tuple[KeyPath, object]]:
-    """List the values in a node. The parts of an object get the path of the object: they have no keys."""
+    """List the values in a node with their paths. The parts of an object have no keys, so they get its path."""
     if isinstance(node, dict):
         yield from (((*path, str(name)), child) for name, child in node.items() if isinstance(name, str | int))
     elif isinstance(node, list | tuple):

@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 
 _NO_TENSORS: Final[Mapping[str, Shape]] = {}
 _OWNERS_PER_TENSOR: Final = 4
-"""A limit for damaged files: in a model modules are nested, but most tensors are in the same modules as others."""
+"""The most owners for each tensor. Most tensors of a model share their owners; those of a damaged file may not."""
 
 
 def build_owner_tree(
@@ -45,7 +45,7 @@ def build_owner_tree(
 
 
 class _Contents(Struct, frozen=True, kw_only=True):
-    """The contents of the owners by their names; `adapting` has the names of owners with a base layer in them."""
+    """What is known of the owners, by their names. `adapting` lists those that hold a base layer."""
 
     tensors: Mapping[str, Mapping[str, Shape]]
     module_types: Mapping[str, str]
