@@ -1,6 +1,6 @@
-"""Exceptions: findings that a project accepts, each with a reason. They are taken out of the findings of an audit.
+"""Exceptions: findings that a project accepts, with a reason. They are removed from the findings of an audit.
 
-An exception that is expired, that covers nothing, or that covers more parameters than when it was written is a finding.
+An exception is a finding itself if it has expired, covers nothing, or covers more parameters than it says.
 """
 
 import json
@@ -74,21 +74,21 @@ def apply_exceptions(
     counting: list[Finding] = []
     excepted: list[Finding] = []
     covered: dict[int, set[str]] = {position: set() for position in valid}
-    for each in findings:
-        rest = each.parameters or ("",)
+    for original in findings:
+        remaining = original.parameters or ("",)
         for position, (exception, pattern) in valid.items():
-            if exception.code != each.code or bool(exception.parameters) != bool(each.parameters):
+            if exception.code != original.code or bool(exception.parameters) != bool(original.parameters):
                 continue
-            taken = tuple(name for name in rest if not exception.parameters or pattern.fullmatch(name))
-            if taken:
-                covered[position].update(taken)
-                rest = tuple(name for name in rest if name not in set(taken))
-                part = tuple(filter(None, taken))
-                excepted.append(replace(each, parameters=part, exception=exception.reason))
-        if len(rest) == len(each.parameters or ("",)):
-            counting.append(each)
-        elif rest:
-            counting.append(_remaining(each, rest))
+            excepted_names = tuple(name for name in remaining if not exception.parameters or pattern.fullmatch(name))
+            if excepted_names:
+                covered[position].update(excepted_names)
+                remaining = tuple(name for name in remaining if name not in set(excepted_names))
+                part = tuple(filter(None, excepted_names))
+                excepted.append(replace(original, parameters=part, exception=exception.reason))
+        if len(remaining) == len(original.parameters or ("",)):
+            counting.append(original)
+        elif remaining:
+            counting.append(_without_excepted(original, remaining))
     return FilteredFindings(
         counting=tuple(counting),
         excepted=tuple(excepted),
@@ -96,13 +96,13 @@ def apply_exceptions(
     )
 
 
-def _remaining(whole: Finding, rest: tuple[str, ...]) -> Finding:
-    excepted = len(whole.parameters) - len(rest)
+def _without_excepted(original: Finding, remaining: tuple[str, ...]) -> Finding:
+    excepted = len(original.parameters) - len(remaining)
     verb = "has" if excepted == 1 else "have"
     return replace(
-        whole,
-        parameters=rest,
-        message=f"{whole.message} ({excepted:,} of {len(whole.parameters):,} {verb} an exception)",
+        original,
+        parameters=remaining,
+        message=f"{original.message} ({excepted:,} of {len(original.parameters):,} {verb} an exception)",
     )
 
 
@@ -166,8 +166,8 @@ def make_baseline(findings: Iterable[Finding], names: Iterable[str], target: str
     for name in names:
         names_by_pattern.setdefault(_pattern(name), set()).add(name)
     covered: dict[str, set[str]] = {}
-    for each in findings:
-        covered.setdefault(each.code, set()).update(each.parameters)
+    for original in findings:
+        covered.setdefault(original.code, set()).update(original.parameters)
     return tuple(
         FindingException(
             code=code,

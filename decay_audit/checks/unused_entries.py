@@ -1,4 +1,4 @@
-"""Rules and entries of a ruleset that have no effect on a plan, or have one only because of a wrapper's prefix.
+"""Find rules and entries of a ruleset that have no effect on a plan, or only because of the prefix of a wrapper.
 
 A condition is evaluated again only for parameters that an earlier entry had already decided.
 """
@@ -22,39 +22,39 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
     A preset repeats the rules of its source, which are for many models. So DA302 is not reported for its rules, and
     DA301 only if none of its rules matches this model. The same holds for its layer numbers.
     """
-    unanswered = {id(entry) for entry, _ in plan.entries_without_facts()}
+    without_facts = {id(entry) for entry, _ in plan.entries_without_facts()}
     return (
-        *_find_unused_rules(plan, unanswered),
+        *_find_unused_rules(plan, without_facts),
         *_find_unused_channel_entries(plan),
-        *_find_unused_layers(plan, unanswered),
+        *_find_unused_layers(plan, without_facts),
         *_find_prefix_rules(plan),
     )
 
 
-def _find_unused_rules(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
+def _find_unused_rules(plan: Plan, without_facts: set[int]) -> Iterator[Finding]:
     matched = plan.matched()
     inherited_rules = [rule for rule in plan.ruleset.rules if _is_inherited(plan, rule.location)]
     source_applies = any(
-        matched.get(rule.name) or id(rule) in unanswered or _matching(rule.when, plan.decisions, plan.ruleset.names)
+        matched.get(rule.name) or id(rule) in without_facts or _matching(rule.when, plan.decisions, plan.ruleset.names)
         for rule in inherited_rules
     )
     for rule in plan.ruleset.rules:
-        if matched.get(rule.name) or id(rule) in unanswered:
+        if matched.get(rule.name) or id(rule) in without_facts:
             continue
         matching_decisions = _matching(rule.when, plan.decisions, plan.ruleset.names)
         inherited = rule in inherited_rules
         if not matching_decisions and not (inherited and (source_applies or rule.when.keys() <= _KIND_KEYS)):
             yield _unmatched_finding(rule)
-        deciding = sorted({decision.rule for decision in matching_decisions if decision.grouped})
-        if deciding and not inherited:
+        earlier_rules = sorted({decision.rule for decision in matching_decisions if decision.grouped})
+        if earlier_rules and not inherited:
             yield finding(
                 "DA302",
                 parameters=tuple(decision.name for decision in matching_decisions),
-                message=f"rule {rule.name} never decides: {join_words(deciding)} already "
-                f"{'decides' if len(deciding) == 1 else 'decide'} every parameter that it matches "
+                message=f"rule {rule.name} never decides: {join_words(earlier_rules)} already "
+                f"{'decides' if len(earlier_rules) == 1 else 'decide'} every parameter that it matches "
                 f"({len(matching_decisions)})",
                 expected=rule.name,
-                found=", ".join(deciding),
+                found=", ".join(earlier_rules),
                 where=rule.location,
             )
 
@@ -79,13 +79,13 @@ def _channel_entries(plan: Plan) -> Iterator[tuple[Entry, When]]:
     yield from ((route, route.when) for route in ruleset.routes if route.when is not None)
 
 
-def _find_unused_layers(plan: Plan, unanswered: set[int]) -> Iterator[Finding]:
+def _find_unused_layers(plan: Plan, without_facts: set[int]) -> Iterator[Finding]:
     """Find layer numbers of a preset, or of the model itself, that change no learning rate."""
     decay = plan.ruleset.layer_decay
     if decay is None or decay.rate == 1.0 or not (decay.layers is None or _is_inherited(plan, decay.location)):
         return
-    layers_are_unanswered = not unanswered.isdisjoint(map(id, (decay, *(decay.layers or ()))))
-    if not layers_are_unanswered and all(decision.layer_scale == 1.0 for decision in plan.decisions):
+    layers_lack_facts = not without_facts.isdisjoint(map(id, (decay, *(decay.layers or ()))))
+    if not layers_lack_facts and all(decision.layer_scale == 1.0 for decision in plan.decisions):
         yield finding(
             "DA301",
             message=f"layer_decay of {plan.ruleset.name} matches no layer of this model",
@@ -110,14 +110,15 @@ def _prefix_finding(
     rule: Rule, word: str, matching: Sequence[Decision], others: Sequence[Decision]
 ) -> Iterator[Finding]:
     other_decisions = set(others)
-    only = [decision for decision in matching if decision not in other_decisions]
-    if only:
+    differing = [decision for decision in matching if decision not in other_decisions]
+    if differing:
         yield finding(
             "DA303",
-            parameters=tuple(decision.name for decision in only),
-            message=f"rule {rule.name} matches {count_noun(len(only), 'parameter')} only {word} the wrapper's prefix",
-            expected=only[0].name,
-            found=only[0].classified.parameter.raw_name,
+            parameters=tuple(decision.name for decision in differing),
+            message=f"rule {rule.name} matches {count_noun(len(differing), 'parameter')} only {word} the prefix of the "
+            "wrapper",
+            expected=differing[0].name,
+            found=differing[0].classified.parameter.raw_name,
             where=rule.location,
         )
 

@@ -25,14 +25,14 @@ AuditNames = Annotated[
 
 
 Origin = Literal["command line", "[[tool.decay-audit.audits]]", "[tool.decay-audit]", "default"]
-_OF_AUDIT: Origin = "[[tool.decay-audit.audits]]"
+_AUDIT_TABLE: Origin = "[[tool.decay-audit.audits]]"
 
 
 class Audit(Struct, frozen=True, kw_only=True):
     """One audit: its request, and its names in messages.
 
     Attributes:
-        title: tells it from other audits of its target; may be empty.
+        title: what tells it from other audits of the same target; may be empty.
         name: its name in pyproject.toml; may be empty.
         origins: where each of its options comes from.
     """
@@ -51,17 +51,17 @@ class Audit(Struct, frozen=True, kw_only=True):
 def audits_of(
     context: typer.Context, target: str | None, options: AuditOptions, progress: Callable[[str], None]
 ) -> list[Audit]:
-    """List the audits that a command is asked for.
+    """List the audits that a command has to run: that of its TARGET, or those in pyproject.toml.
 
     Raises:
-        DecayAuditError: there is no target, and no audit in a pyproject.toml. With nothing to check, a command must
+        DecayAuditError: there is no TARGET, and no audit in a pyproject.toml. A command that checks nothing must
             not succeed.
     """
     from decay_audit import api
 
     request = api.request_for(target or "", options, progress)
     origins = _origins(context)
-    return [Audit(request=request, origins=origins)] if target else _configured(request, origins)
+    return [Audit(request=request, origins=origins)] if target else _configured_audits(request, origins)
 
 
 def configured_exceptions() -> "tuple[FindingException, ...]":
@@ -78,30 +78,30 @@ def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:
     Raises:
         DecayAuditError: no audit has such a name.
     """
-    chosen: list[Audit] = []
+    selection: list[Audit] = []
     for name in names:
-        of_name = [audit for audit in audits if name in (audit.name, audit.title, audit.request.target, audit.label)]
-        if not of_name:
-            known = [audit.name or audit.label for audit in audits]
-            near = get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f"did you mean `{near[0]}`? " if near else ""
-            raise DecayAuditError(f"no audit is called `{name}`", f"{hint}audits: {first_few(known, 8)}")
-        chosen += [audit for audit in of_name if audit not in chosen]
-    return chosen if names else audits
+        matching = [audit for audit in audits if name in (audit.name, audit.title, audit.request.target, audit.label)]
+        if not matching:
+            labels = [audit.name or audit.label for audit in audits]
+            similar = get_close_matches(name, labels, n=1, cutoff=0.4)
+            hint = f"did you mean `{similar[0]}`? " if similar else ""
+            raise DecayAuditError(f"no audit is called `{name}`", f"{hint}audits: {first_few(labels, 8)}")
+        selection += [audit for audit in matching if audit not in selection]
+    return selection if names else audits
 
 
 def _origins(context: typer.Context) -> dict[str, Origin]:
-    """Say where each option comes from; an option on the command line wins over that of an audit."""
+    """Find where each option comes from: the command line, the table in pyproject.toml, or its default."""
     words: dict[str, Origin] = {"COMMANDLINE": "command line", "DEFAULT_MAP": "[tool.decay-audit]"}
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name: words.get(source.name if source else "", "default") for name, source in sources.items()}
 
 
-def _configured(request: "Request", origins: Mapping[str, Origin]) -> list[Audit]:
-    """List the audits of the nearest pyproject.toml, each a request with the options that it sets itself.
+def _configured_audits(request: "Request", origins: Mapping[str, Origin]) -> list[Audit]:
+    """List the audits of the nearest pyproject.toml. The options that an audit sets replace those of `request`.
 
     Raises:
-        DecayAuditError: it has none. With nothing to check, a command must not succeed.
+        DecayAuditError: it has no audit. A command that checks nothing must not succeed.
     """
     from decay_audit.cli import config
 
@@ -112,19 +112,19 @@ def _configured(request: "Request", origins: Mapping[str, Origin]) -> list[Audit
             "nothing to check: no TARGET, and no [[tool.decay-audit.audits]] in a pyproject.toml here or above",
             "decay-audit check model.py",
         )
-    configured = []
+    requests = []
     for audit in audits:
         options = {
             name: value
             for name, value in config.from_folder(audit.options, file.parent).items()
             if origins.get(name) != "command line"
         }
-        configured.append(
+        requests.append(
             Audit(
                 request=replace(request, target=config.path_from(file.parent, audit.target), **options),
                 title=config.title(audit, audits),
                 name=audit.name or "",
-                origins={**origins, **dict.fromkeys(options, _OF_AUDIT)},
+                origins={**origins, **dict.fromkeys(options, _AUDIT_TABLE)},
             )
         )
-    return configured
+    return requests

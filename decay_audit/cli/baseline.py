@@ -15,24 +15,26 @@ if TYPE_CHECKING:
 
 
 def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
-    """Add exceptions for the findings of these audits that are as severe as `--fail-on`, or more."""
+    """Add an exception for each finding of these audits that makes the check fail."""
     from decay_audit.checks import exceptions
 
-    added: list[exceptions.FindingException] = []
+    new_exceptions: list[exceptions.FindingException] = []
     for verdict in verdicts:
         request = verdict.audit.request
-        worst = SEVERITIES[: SEVERITIES.index(request.fail_on) + 1]
-        added += exceptions.make_baseline(
-            [finding for finding in verdict.report.findings if finding.severity in worst],
+        failing_severities = SEVERITIES[: SEVERITIES.index(request.fail_on) + 1]
+        new_exceptions += exceptions.make_baseline(
+            [finding for finding in verdict.report.findings if finding.severity in failing_severities],
             [decision.name for decision in verdict.report.plan.decisions],
             verdict.audit.name or request.target,
         )
     file = config.find(Path.cwd()) or Path("pyproject.toml")
-    if added:
+    if new_exceptions:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         gap = "\n" if text and not text.endswith("\n\n") else ""
         with files.atomic_write(file, may_be_input=True) as path:
-            path.write_text(text + gap + "\n".join(map(exceptions.as_toml, added)), encoding="utf-8", newline="\n")
-    counted = count_noun(len(added), "exception")
-    hint = "; replace each `reason` by one of yours" if added else ""
-    screen.print_message(f"added {counted} to {file.name}{hint}", quiet=output.quiet)
+            path.write_text(
+                text + gap + "\n".join(map(exceptions.as_toml, new_exceptions)), encoding="utf-8", newline="\n"
+            )
+    count = count_noun(len(new_exceptions), "exception")
+    hint = "; replace each `reason` by one of yours" if new_exceptions else ""
+    screen.print_message(f"added {count} to {file.name}{hint}", quiet=output.quiet)

@@ -58,11 +58,11 @@ class VerbCommand(TyperCommand):
         return option
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Run the verb without the defaults of pyproject.toml that cannot apply to a checkpoint without its model."""
+        """Run the verb, without `optimizer` and `trace` of pyproject.toml for a checkpoint without its model."""
         from decay_audit.sources import target
 
-        word = ctx.params.get("target")
-        if isinstance(word, str) and not ctx.params.get("model") and target.is_checkpoint(word):
+        path = ctx.params.get("target")
+        if isinstance(path, str) and not ctx.params.get("model") and target.is_checkpoint(path):
             for name in ("optimizer", "trace"):
                 source = ctx.get_parameter_source(name)
                 if source is not None and source.name == "DEFAULT_MAP":
@@ -71,12 +71,12 @@ class VerbCommand(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
         """Read the arguments; `--trace` before another option, a target or the end means `--trace=auto`."""
-        following = [*args[1:], "--"]
-        filled = [
+        next_args = [*args[1:], "--"]
+        completed_args = [
             f"{arg}={AUTO}" if arg == "--trace" and _is_not_trace_value(after) else arg
-            for arg, after in zip(args, following, strict=bool(args))
+            for arg, after in zip(args, next_args, strict=bool(args))
         ]
-        return super().parse_args(ctx, filled)
+        return super().parse_args(ctx, completed_args)
 
 
 def _is_not_trace_value(word: str) -> bool:
@@ -90,7 +90,7 @@ def register(app: typer.Typer, run: VerbFunction, name: str | None = None, *, ta
     """Make a command from a function. It has the name of the function, unless another name is given.
 
     Args:
-        takes_command: what follows its first argument is another command's, also words that begin with a dash.
+        takes_command: all words after the first argument belong to another command, also words that begin with a dash.
     """
     settings = {"allow_interspersed_args": False} if takes_command else None
     app.command(name or run.__name__, cls=VerbCommand, context_settings=settings)(with_single_options(run))
@@ -118,7 +118,8 @@ def with_single_options(run: VerbFunction) -> VerbFunction:
 def _check_outputs(values: Mapping[str, Any], options: Set[str]) -> None:
     """Refuse an output that is an input, before any work is done.
 
-    Inputs are the arguments without dashes and the options that name files; what these read is remembered later.
+    The inputs are the arguments without dashes and the options that name files. Files that these files name are
+    remembered when they are read.
     """
     for name, value in values.items():
         if name not in options or name in _FILE_OPTIONS:
@@ -171,7 +172,7 @@ def _typer_parameter(declared: DeclaredOption) -> Parameter:
         help=option.help,
         rich_help_panel=option.panel,
         show_default=default is not NODEFAULT and bool(default),
-        callback=_remember if declared.name in ("color", "verbose") else None,
+        callback=_keep_for_error if declared.name in ("color", "verbose") else None,
         autocompletion=COMPLETIONS.get(declared.name),
         dir_okay=Path not in (kind, *get_args(kind)),
     )
@@ -198,7 +199,7 @@ def _value(declared: DeclaredOption, value: Any) -> Any:  # noqa: ANN401 - of an
     return tuple(value or ()) if get_origin(declared.type) is tuple else value
 
 
-def _remember(context: typer.Context, parameter: typer.CallbackParam, value: object) -> object:
-    """Keep an option for the message about an error, which is printed when the verb has ended."""
+def _keep_for_error(context: typer.Context, parameter: typer.CallbackParam, value: object) -> object:
+    """Keep the value of an option: an error is printed after the verb has ended, and needs it."""
     context.meta[str(parameter.name)] = value
     return value

@@ -48,7 +48,7 @@ class ConfiguredAudit(Struct, frozen=True, kw_only=True):
 
 
 class ConfiguredException(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A finding that the project accepts, as it is written."""
+    """A finding that the project accepts, as it is configured."""
 
     code: Annotated[str, Meta(description="The code of the finding, such as DA101.")]
     parameters: Annotated[str | tuple[str, ...], Meta(description="A glob over names of parameters, or several.")] = ()
@@ -70,37 +70,39 @@ class Config(Struct, frozen=True, kw_only=True):
 
 
 def find(start: Path) -> Path | None:
-    """Find the nearest pyproject.toml with a `[tool.decay-audit]` table: the project's own.
+    """Find the nearest pyproject.toml with a `[tool.decay-audit]` table.
 
-    The search goes from `start` up to the root of the repository, and ends at a folder of another user. A file of
-    another user is not read: it may name code that would run.
+    The search goes from `start` up to the root of the repository, and ends at a folder of another user. Files of
+    another user are not read, because they may name code that would run.
 
     Raises:
         DecayAuditError: a file on the way that may have the table is not TOML.
     """
     for folder in _project_folders(start):
         file = folder / "pyproject.toml"
-        if _is_ours(file, start) and _has_table(file):
+        if _belongs_to_user(file, start) and _has_table(file):
             return file
     return None
 
 
 def find_ignored(start: Path) -> Path | None:
-    """Return the nearest pyproject.toml that may have the table, and is not used because of its owner."""
+    """Return the nearest pyproject.toml that may have the table, but is not used because another user owns it."""
     candidates = (folder / "pyproject.toml" for folder in _project_folders(start))
-    return next((file for file in candidates if not _is_ours(file, start) and _mentions_decay_audit(file)), None)
+    return next(
+        (file for file in candidates if not _belongs_to_user(file, start) and _mentions_decay_audit(file)), None
+    )
 
 
 def _project_folders(start: Path) -> Iterator[Path]:
     for folder in (start, *start.parents):
-        if folder != start and not _is_ours(folder, start):
+        if folder != start and not _belongs_to_user(folder, start):
             return
         yield folder
         if os.path.lexists(folder / ".git"):
             return
 
 
-def _is_ours(path: Path, start: Path) -> bool:
+def _belongs_to_user(path: Path, start: Path) -> bool:
     """Whether a path belongs to the user. For root, a path of the owner of the current folder counts, too.
 
     The reason is CI, which runs as root in a checkout that another user made.
@@ -115,7 +117,7 @@ def _is_ours(path: Path, start: Path) -> bool:
 
 
 def _mentions_decay_audit(file: Path) -> bool:
-    """Whether a file can be read and contains `decay-audit`, so that it has to be parsed."""
+    """Whether a file contains `decay-audit`. If it does not, it need not be parsed."""
     try:
         return files.is_file(file) and "decay-audit" in files.read_text(file, MAX_BYTES)
     except UnicodeDecodeError:
@@ -149,16 +151,16 @@ def load(file: Path) -> Config:
         []
         if table is None or mistakes
         else [
-            _exception(written, f"{file.name}:{line}", partial(_add_mistake, mistakes, line))
-            for written, line in zip(table.exceptions, lines, strict=True)
+            _exception(configured, f"{file.name}:{line}", partial(_add_mistake, mistakes, line))
+            for configured, line in zip(table.exceptions, lines, strict=True)
         ]
     )
     if mistakes:
         raise DecayAuditError("\n".join(f"{file.name}:{line}: {text}" for line, text in sorted(mistakes)), _HINT)
     return Config(
-        defaults=_set_options(table),
+        defaults=_options_in(table),
         audits=tuple(
-            ConfiguredAudit(target=audit.target, name=audit.name, options=_set_options(audit)) for audit in table.audits
+            ConfiguredAudit(target=audit.target, name=audit.name, options=_options_in(audit)) for audit in table.audits
         ),
         exceptions=tuple(exceptions),
     )
@@ -168,27 +170,27 @@ def _add_mistake(mistakes: list[tuple[int, str]], line: int, text: str) -> None:
     mistakes.append((line, text))
 
 
-def _exception(written: ConfiguredException, where: str, report: Callable[[str], None]) -> "FindingException":
+def _exception(configured: ConfiguredException, where: str, report: Callable[[str], None]) -> "FindingException":
     from decay_audit.checks.codes import CODES
     from decay_audit.checks.exceptions import FindingException
 
-    if written.code not in CODES:
-        near = get_close_matches(written.code, CODES, n=1, cutoff=0.0)
-        report(f"`code` is `{written.code}`, which is no code; did you mean `{near[0]}`?")
-    if not written.reason.strip():
+    if configured.code not in CODES:
+        (similar,) = get_close_matches(configured.code, CODES, n=1, cutoff=0.0)
+        report(f"`code` is `{configured.code}`, which is no code; did you mean `{similar}`?")
+    if not configured.reason.strip():
         report("`reason` is empty: say why the finding is accepted")
     until = None
     try:
-        until = date.fromisoformat(written.until) if written.until else None
+        until = date.fromisoformat(configured.until) if configured.until else None
     except ValueError:
-        report(f"`until` is `{written.until}`; it must be a date such as 2027-01-31")
+        report(f"`until` is `{configured.until}`; it must be a date such as 2027-01-31")
     return FindingException(
-        code=written.code,
-        parameters=(written.parameters,) if isinstance(written.parameters, str) else written.parameters,
-        reason=written.reason,
+        code=configured.code,
+        parameters=(configured.parameters,) if isinstance(configured.parameters, str) else configured.parameters,
+        reason=configured.reason,
         until=until,
-        target=written.target,
-        covers=None if written.covers < 0 else written.covers,
+        target=configured.target,
+        covers=None if configured.covers < 0 else configured.covers,
         where=where,
     )
 
@@ -206,8 +208,8 @@ def _table_type(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type
         absent: the type of a key that is not set: None for reading, UnsetType for the schema, so that it has no null.
     """
     default = UNSET if absent is UnsetType else None
-    own = [("target", Target), ("name", Annotated[Name | absent, Meta()], default)]
-    audit = _struct_type("ConfiguredAudit", [*own, *_fields(AUDIT_SCOPES, absent)])
+    fields_of_audit = [("target", Target), ("name", Annotated[Name | absent, Meta()], default)]
+    audit = _struct_type("ConfiguredAudit", [*fields_of_audit, *_fields(AUDIT_SCOPES, absent)])
     lists = {"audits": audit, "exceptions": ConfiguredException}
     fields = [(name, GenericAlias(tuple, (kind, ...)), ()) for name, kind in lists.items()]
     return _struct_type("DecayAudit", [*_fields(TABLE_SCOPES, absent), *fields])
@@ -231,10 +233,10 @@ def _help_and_default(declared: DeclaredOption) -> Meta:
     return Meta(description=declared.option.help, extra_json_schema=default)
 
 
-def _set_options(table: Any) -> dict[str, Any]:  # noqa: ANN401 - of a type that is made here
+def _options_in(table: Any) -> dict[str, Any]:  # noqa: ANN401 - of a type that is made here
     """List the options that a table sets, by their names."""
-    set_options = {name: getattr(table, name) for name in table.__struct_fields__ if name in OPTIONS}
-    return {name: value for name, value in set_options.items() if value is not None}
+    values = {name: getattr(table, name) for name in table.__struct_fields__ if name in OPTIONS}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def from_folder(options: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class VerbGroup(TyperGroup):
     """The commands; a DecayAuditError becomes a message and exit code 2."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (Typer has its own copy of Click)
-        """Keep the words of the command line: a hint may show the same command with another target."""
+        """Keep the words of the command line, so that a hint can show the same command with another target."""
         ctx.meta["words"] = tuple(args)
         return super().parse_args(ctx, args)
 
@@ -71,17 +71,17 @@ def _print_error(ctx: Any, error: DecayAuditError) -> None:  # noqa: ANN401
 
 def _command_with_target(words: Sequence[str], target: str) -> str:
     """Write the command line again, with `target` in place of the word that names the same file or module."""
-    shorter = max((word for word in words[1:] if _begins_with(target, word)), key=len, default=None)
-    if shorter is None:
+    old_target = max((word for word in words[1:] if _begins_with(target, word)), key=len, default=None)
+    if old_target is None:
         return inspect_command(target)
-    index = words.index(shorter, 1)
+    index = words.index(old_target, 1)
     return shell_join(["decay-audit", *words[:index], target, *words[index + 1 :]])
 
 
 def _begins_with(target: str, word: str) -> bool:
     """Whether the target is the word, or the word with a name or arguments after it: `model.py:Net`, `model.py`."""
-    beginning, whole = _dotted(word), _dotted(target)
-    return bool(beginning) and whole.startswith(beginning) and whole[len(beginning) :][:1] in ("", ".", "(", "[")
+    start, full_name = _dotted(word), _dotted(target)
+    return bool(start) and full_name.startswith(start) and full_name[len(start) :][:1] in ("", ".", "(", "[")
 
 
 def _dotted(target: str) -> str:
@@ -98,8 +98,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(flag: bool) -> None:
+    if flag:
         from importlib.metadata import version
 
         typer.echo(f"decay-audit {version('decay-audit')}")
@@ -119,8 +119,8 @@ def root(
 
     folder = _current_folder()
     file = config.find(folder)
-    if file is None and (other := config.find_ignored(folder)) is not None:
-        screen.print_message(f"note: {other} belongs to another user: it is not read", style="hint")
+    if file is None and (ignored_file := config.find_ignored(folder)) is not None:
+        screen.print_message(f"note: {ignored_file} belongs to another user: it is not read", style="hint")
     defaults = config.from_folder(config.load(file).defaults, file.parent) if file else {}
     context.default_map = {
         "inspect": defaults,

@@ -1,4 +1,4 @@
-"""Reports are written: to standard output, or to a file for each `--output`, each in the format of its suffix."""
+"""Write reports to standard output, or to a file for each `--output`, in the format of its suffix."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,40 +31,42 @@ def formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
     return tuple((path, _format(path, output.format)) for path in output.output or (screen.STANDARD_OUTPUT,))
 
 
-def _format(path: str, asked: Format) -> Format:
+def _format(path: str, format_option: Format) -> Format:
     suffix = next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)
     if suffix is None or path == screen.STANDARD_OUTPUT:
-        return asked
+        return format_option
     accepted = SUFFIXES[suffix]
-    if asked not in (Format.TEXT, *accepted):
+    if format_option not in (Format.TEXT, *accepted):
         raise DecayAuditError(
-            f"{path} is a file of {accepted[0].value} by its suffix, and --format says {asked.value}",
-            f"leave out --format, or write the {asked.value} to another file",
+            f"{path} is a file of {accepted[0].value} by its suffix, and --format says {format_option.value}",
+            f"leave out --format, or write the {format_option.value} to another file",
         )
-    return accepted[0] if asked is Format.TEXT else asked
+    return accepted[0] if format_option is Format.TEXT else format_option
 
 
 @contextmanager
 def error_document(target: str, output: OutputOptions) -> Iterator[None]:
-    """Write the document of an error in the block to standard output, if JSON goes there. Files stay as they are."""
-    written = formats(output)
+    """If JSON goes to standard output, write an error that the block raises as a JSON document."""
+    destinations = formats(output)
     try:
         yield
     except DecayAuditError as error:
         from decay_audit import reports
 
-        if (screen.STANDARD_OUTPUT, Format.JSON) in written:
+        if (screen.STANDARD_OUTPUT, Format.JSON) in destinations:
             screen.write(reports.render_error(target, error, Format.JSON), form=Format.JSON)
         raise
 
 
 def write(render: Render, output: OutputOptions) -> None:
-    """Render and write a document for each output; in a job of GitHub Actions, its summary too."""
-    written = formats(output)
-    documents = [(render(form, screen.report_options(replace(output, output=(path,)))), path) for path, form in written]
-    for (text, path), (_, form) in zip(documents, written, strict=True):
+    """Render and write a document for each output. In GitHub Actions, also append the report to the job summary."""
+    destinations = formats(output)
+    documents = [
+        (render(form, screen.report_options(replace(output, output=(path,)))), path) for path, form in destinations
+    ]
+    for (text, path), (_, form) in zip(documents, destinations, strict=True):
         screen.write(text, (path,), form)
     summary = os.environ.get(_SUMMARY)
-    if summary and any(form is Format.GITHUB for _, form in written):
+    if summary and any(form is Format.GITHUB for _, form in destinations):
         with Path(summary).open("a", encoding="utf-8", newline="") as file:
             file.write(render(Format.MARKDOWN, screen.report_options(replace(output, output=(summary,)))))

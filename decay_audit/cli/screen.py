@@ -22,7 +22,7 @@ _STYLES = {"error": "1;31", "hint": "1;36"}
 
 
 def colored(stream: TextIO, color: Color = "auto") -> bool:
-    """Whether to colour `stream`; the option overrides NO_COLOR, which overrides FORCE_COLOR (no-color.org)."""
+    """Whether to colour a stream. The option wins over NO_COLOR, and NO_COLOR over FORCE_COLOR (no-color.org)."""
     if color != "auto":
         return color == "always"
     if os.environ.get("NO_COLOR"):
@@ -38,7 +38,7 @@ def width() -> int | None:
 def report_options(
     output: OutputOptions, *, titled: bool = False, artifact: str = "", show_excepted: bool = False
 ) -> "Options":
-    """Choose how a report is printed: to a file or a pipe, it has no colour and no limit on its width."""
+    """Choose how a report is printed. In a file or a pipe, it has no colour and lines of any width."""
     from decay_audit.reports import Options
 
     to_screen = set(output.output) <= {STANDARD_OUTPUT}
@@ -58,7 +58,7 @@ def write(text: str, outputs: Sequence[str] = (), form: str = Format.TEXT) -> No
 
     Args:
         form: the format of the text. A name in it must not become a command of a GitHub workflow, which reads the
-            log: never in text, and in no other format where the variable GITHUB_ACTIONS is set.
+            log. Text is always made safe, and other formats where the variable GITHUB_ACTIONS is set.
     """
     text = text if not text or text.endswith("\n") else f"{text}\n"
     for output in outputs or (STANDARD_OUTPUT,):
@@ -92,7 +92,7 @@ def _print(text: str) -> None:
 
 
 def discard_standard_output() -> None:
-    """Send what is still in the buffer nowhere: without this, flushing it at exit would fail again."""
+    """Drop the text that is still in the buffer: Python would try to write it again at exit, and fail."""
     with suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -106,7 +106,7 @@ def _write_encoded(stream: TextIO, text: str) -> None:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Cut a text into parts: a report of a large checkpoint is long, and encoding it as a whole would copy it."""
+    """Cut a text into parts. The report of a large checkpoint is long, and encoding it as a whole would copy it."""
     return (text[at : at + 2**20] for at in range(0, len(text), 2**20))
 
 
@@ -137,7 +137,7 @@ def visible(text: str) -> str:
 
 @contextmanager
 def progress(output: OutputOptions) -> Iterator[Callable[[str], None]]:
-    """Show a spinner on standard error while something takes time; nothing where standard error is not a terminal."""
+    """Show a spinner on standard error while the block runs, if standard error is a terminal."""
     if output.quiet or not sys.stderr.isatty():
         yield lambda _: None
         return

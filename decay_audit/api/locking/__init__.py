@@ -1,6 +1,6 @@
 """Locks: a Report becomes a lock and its text; a lock is read from its file, and a Report is compared with it.
 
-model_changes: two targets, a lock and a target, or two git revisions -> what differs
+model_changes: compare two targets, a lock and a target, or two git revisions of a target
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -60,7 +60,7 @@ def read(path: Path) -> Lock:
 
 
 def compare(report: Report, lock: Lock, request: Request) -> Report:
-    """Add what differs from a lock to the findings of a report, and what could not be compared to its notes."""
+    """Add the differences from a lock to the findings of a report, and a note on each thing that was not compared."""
     file = request.lock or DEFAULT_LOCK
     plan = comparable_plan(report, lock, request)
     entries = plan_entries(plan, report.optimizers, report.observations)
@@ -75,7 +75,7 @@ def is_stale(old: Lock, new: Lock) -> bool:
 
 
 def update_command(request: Request, lock: Lock, file: str) -> str:
-    """Write the command that rewrites a lock; a lock without an optimizer is rewritten without one."""
+    """Write the command that rewrites a lock. If the lock holds no optimizer, the command has none."""
     settings = {
         "--rules": "" if request.rules == DEFAULT_RULES else request.rules,
         "--weight-decay": "" if request.weight_decay is None else f"{request.weight_decay:.12g}",
@@ -91,7 +91,10 @@ def update_command(request: Request, lock: Lock, file: str) -> str:
 
 
 def comparable_plan(report: Report, lock: Lock, request: Request) -> Plan:
-    """Decide again with the base coefficient of the lock, if only one side has the coefficient of an optimizer."""
+    """Return the plan to compare with a lock.
+
+    If only one of the two took its coefficient from an optimizer, the plan is decided again with the lock's.
+    """
     classified = [decision.classified for decision in report.plan.decisions]
     match lock.weight_decay_from, report.weight_decay_from:
         case "ruleset", "optimizer":

@@ -1,7 +1,7 @@
-"""Two targets, a lock and a target, or two git revisions of a target -> what differs between their decisions.
+"""Compare the decisions on two targets, on a lock and a target, or on two git revisions of a target.
 
-A revision is checked out into a temporary worktree and read by a process of its own: both sides may have modules of the
-same names.
+A revision is checked out into a temporary worktree. A process of its own reads it, because both sides may have modules
+of the same names.
 """
 
 import contextlib
@@ -43,8 +43,8 @@ def compare_targets(before: str, after: str, request: Request) -> ModelCompariso
         DecayAuditError: one of them cannot be read.
     """
     locks = {path: _lock(path) for path in (before, after)}
-    known = next((lock for lock in locks.values() if lock is not None), None)
-    first, second = (_side(path, locks[path], replace(request, target=path), known) for path in (before, after))
+    any_lock = next((lock for lock in locks.values() if lock is not None), None)
+    first, second = (_side(path, locks[path], replace(request, target=path), any_lock) for path in (before, after))
     return ModelComparison(before=first, after=second, changes=compare(first.entries, second.entries))
 
 

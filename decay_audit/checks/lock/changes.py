@@ -1,4 +1,4 @@
-"""Two sets of entries become Changes: which parameters are decided in another way, which are new, gone or renamed."""
+"""Compare two sets of entries: which parameters are decided in another way, and which are new, gone or renamed."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A plan, and what optimizers do, become a Lock: for each parameter an Entry of texts, which compare exactly."""
+"""The values of a lock: for each parameter an Entry of texts. They are made from a plan and what optimizers do."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

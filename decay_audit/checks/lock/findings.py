@@ -16,57 +16,57 @@ T = TypeVar("T")
 _NOUNS: Mapping[str, tuple[str, str]] = {str(role): nouns for role, nouns in NOUNS.items()}
 
 
-def check_lock(lock: Lock, now: Entries, file: str, command: str) -> tuple[Finding, ...]:
+def check_lock(lock: Lock, current: Entries, file: str, command: str) -> tuple[Finding, ...]:
     """Compare current entries with a lock. What optimizers do is compared only if both have it.
 
     Args:
         file: the path of the lock, as a message names it.
         command: the command that rewrites the lock.
     """
-    changes = compare(lock.entries, now)
+    changes = compare(lock.entries, current)
     return (
         *_changed(changes, lock, file, command),
-        *_added(changes, now, file, command),
+        *_added(changes, current, file, command),
         *_gone(changes, lock, file, command),
     )
 
 
 def _changed(changes: Changes, lock: Lock, file: str, command: str) -> Iterator[Finding]:
     decided = [change for change in changes.changed if change.decided_differently]
-    for members in _alike(decided, lambda change: (change.before.decision, change.after.decision, change.renamed)):
-        now, before = _decision(members[0].after), _decision(members[0].before)
+    for members in _group_by(decided, lambda change: (change.before.decision, change.after.decision, change.renamed)):
+        after, before = _decision(members[0].after), _decision(members[0].before)
         message = f"{_counted(members)}: {_reason(members[0].after)}; the lock says {_reason(members[0].before)}"
-        yield _finding("DA701", members, message, (before, now), lock, file, command)
+        yield _finding("DA701", members, message, (before, after), lock, file, command)
     observed = [change for change in changes.changed if change.observed_differently]
-    for members in _alike(observed, lambda change: (change.before.observed, change.after.observed, change.renamed)):
-        now, before = _observed(members[0].after), _observed(members[0].before)
-        message = f"{_counted(members)}: {now}; the lock says {before}"
-        yield _finding("DA701", members, message, (before, now), lock, file, command)
+    for members in _group_by(observed, lambda change: (change.before.observed, change.after.observed, change.renamed)):
+        after, before = _observed(members[0].after), _observed(members[0].before)
+        message = f"{_counted(members)}: {after}; the lock says {before}"
+        yield _finding("DA701", members, message, (before, after), lock, file, command)
     same = [change for change in changes.changed if not (change.decided_differently or change.observed_differently)]
     yield from _same_decision(same, lock, file, command)
 
 
 def _same_decision(changes: Sequence[Change], lock: Lock, file: str, command: str) -> Iterator[Finding]:
     described = [change for change in changes if change.described_differently]
-    for members in _alike(described, lambda change: (_description(change), change.renamed)):
+    for members in _group_by(described, lambda change: (_description(change), change.renamed)):
         before, after = members[0].before, members[0].after
         sides = tuple(f"{_role(entry)} {entry.shape}, {_rule(entry)}" for entry in (before, after))
-        message = f"{_counted(members)}: {_description(members[0])}; {_same(members)}"
+        message = f"{_counted(members)}: {_description(members[0])}; {_unchanged_text(members)}"
         yield _finding("DA701", members, message, sides, lock, file, command, severity="note")
     if renamed := [change for change in changes if change.renamed and not change.described_differently]:
         has = "has" if len(renamed) == 1 else "have"
-        message = f"{count_noun(len(renamed), 'parameter')} of the lock {has} a new name; {_same(renamed)}"
+        message = f"{count_noun(len(renamed), 'parameter')} of the lock {has} a new name; {_unchanged_text(renamed)}"
         sides = (renamed[0].old_name, renamed[0].name)
         yield _finding("DA703", renamed, message, sides, lock, file, command, severity="warning")
 
 
-def _added(changes: Changes, now: Entries, file: str, command: str) -> Iterator[Finding]:
-    for names in _alike(changes.added, lambda name: (now[name].decision, now[name].rule)):
-        decision, rule = _decision(now[names[0]]), _rule(now[names[0]])
-        counted = _count_roles([now[name] for name in names])
+def _added(changes: Changes, current: Entries, file: str, command: str) -> Iterator[Finding]:
+    for names in _group_by(changes.added, lambda name: (current[name].decision, current[name].rule)):
+        decision, rule = _decision(current[names[0]]), _rule(current[names[0]])
+        count = _count_roles([current[name] for name in names])
         yield finding(
             "DA702",
-            f"{counted} {'is' if len(names) == 1 else 'are'} not in the lock: {decision}, by {rule}",
+            f"{count} {'is' if len(names) == 1 else 'are'} not in the lock: {decision}, by {rule}",
             names,
             expected="parameters of the lock",
             found=decision,
@@ -84,7 +84,7 @@ def _gone(changes: Changes, lock: Lock, file: str, command: str) -> Iterator[Fin
             changes.gone,
             expected="parameters of the model",
             found="no parameter of this name, and no new one with its shape and a similar name",
-            where=_place(changes.gone[0], lock, file),
+            where=_location(changes.gone[0], lock, file),
             fix=command,
         )
 
@@ -109,13 +109,13 @@ def _finding(
         (change.name for change in members),
         expected=sides[0],
         found=sides[1],
-        where=_place(first.old_name, lock, file),
+        where=_location(first.old_name, lock, file),
         fix=command,
         severity=severity,
     )
 
 
-def _place(name: str, lock: Lock, file: str) -> str:
+def _location(name: str, lock: Lock, file: str) -> str:
     return f"{file}:{lock.lines[name]}" if name in lock.lines else file
 
 
@@ -169,7 +169,7 @@ def _rule(entry: Entry) -> str:
     return "the default" if entry.rule == "default" else f"rule {entry.rule}"
 
 
-def _same(members: Sequence[object]) -> str:
+def _unchanged_text(members: Sequence[object]) -> str:
     return "its decision is the same" if len(members) == 1 else "their decisions are the same"
 
 
@@ -182,7 +182,7 @@ def _count_roles(entries: Sequence[Entry]) -> str:
     return join_words([count_noun(count, *_NOUNS.get(role, (role, role))) for role, count in counts.items()])
 
 
-def _alike(items: Iterable[T], key: Callable[[T], Hashable]) -> Iterator[list[T]]:
+def _group_by(items: Iterable[T], key: Callable[[T], Hashable]) -> Iterator[list[T]]:
     """Group items by key, in the order in which the keys first occur."""
     groups: dict[Hashable, list[T]] = {}
     for item in items:

@@ -1,7 +1,7 @@
-"""Parameters that are gone and parameters that are new become pairs: an old name, and the new name of the same tensor.
+"""Pair the old names of renamed parameters with their new names.
 
-A rename replaces some parts of dotted names by others: `norm1` by `ln1`, `encoder` by `backbone.encoder`. Each such
-replacement is tried on all names, and the one that explains most of them wins. The shapes must be equal.
+A rename replaces some parts of dotted names by others: `norm1` by `ln1`, `encoder` by `backbone.encoder`. Each
+replacement is applied to all names; the replacement that explains most names wins. The shapes must be equal.
 """
 
 from collections import Counter
@@ -60,11 +60,7 @@ def _votes(
 
 def _is_similar(old: Parts, new: Parts) -> bool:
     """Whether the names share a part that is not a number, or are spelled alike."""
-    shared = {part for part in old if not part.isdigit()} & set(new)
-    leaf_alone = len(shared) == 1 and old[-1] in shared and len(old) > 1 and old[-1] == new[-1]
-    if shared and not leaf_alone:
-        return True
-    if leaf_alone:
+    if {part for part in old if not part.isdigit()} & set(new):
         return True
     matcher = SequenceMatcher(None, ".".join(old), ".".join(new), autojunk=False)
     return matcher.quick_ratio() >= _MIN_SIMILARITY and matcher.ratio() >= _MIN_SIMILARITY
@@ -89,13 +85,13 @@ def _apply(
 ) -> dict[str, str]:
     """Apply a replacement to all old names, and keep the names that become a new name of the same shape."""
     pairs: dict[str, str] = {}
-    taken: set[str] = set()
+    used: set[str] = set()
     for name, parts in old_parts.items():
         for result in _results(parts, replacement):
             other = ".".join(result)
-            if other in new_parts and other not in taken and new[other].shape == gone[name].shape:
+            if other in new_parts and other not in used and new[other].shape == gone[name].shape:
                 pairs[name] = other
-                taken.add(other)
+                used.add(other)
                 break
     return pairs
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """What an audit found.
+    """The result of an audit.
 
     Attributes:
-        fails: a finding is as bad as `--fail-on`.
+        fails: whether a finding is as severe as `--fail-on`.
         artifact: the path of the target's file, as a code host knows it.
         covered: the parameters that each exception of pyproject.toml covers, by its position there.
     """
@@ -95,7 +95,11 @@ def check(
 def _document(
     results: Sequence[AuditResult], form: Format, options: "Options", *, joined: bool, show_excepted: bool
 ) -> str:
-    """Render the reports of the audits that were run; `joined`, as one document of several."""
+    """Render the reports of the audits that were run.
+
+    Args:
+        joined: make one document of several reports, also if there is only one.
+    """
     from decay_audit import reports
 
     options = replace(options, titled=len(results) > 1, show_excepted=show_excepted)
@@ -110,10 +114,10 @@ def _document(
 
 
 def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
-    """Run audits, each even if another one cannot be run. Audits of the same model and optimizer share what is built.
+    """Run all audits, also if one of them cannot be run. Audits of the same model and optimizer share what is built.
 
     Raises:
-        DecayAuditError: the target that was typed cannot be audited.
+        DecayAuditError: the target of the command line cannot be audited.
     """
     loaded: dict[object, LoadedTarget] = {}
     results: list[AuditResult] = []
@@ -136,9 +140,9 @@ def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> Verdict:
         loaded[key] = api.load(audit.request)
     report = api.run(audit.request, loaded[key])
     names = (audit.request.target, audit.name, audit.title)
-    applied = exceptions.apply_exceptions(report.findings, configured_exceptions(), names, date.today())
-    report = replace(report, findings=applied.counting, excepted=applied.excepted)
-    covered = applied.covered
+    filtered = exceptions.apply_exceptions(report.findings, configured_exceptions(), names, date.today())
+    report = replace(report, findings=filtered.counting, excepted=filtered.excepted)
+    covered = filtered.covered
     if audit.title:
         target = f"{report.inventory.target} ({audit.title})"
         report = replace(report, inventory=replace(report.inventory, target=target))
@@ -150,22 +154,22 @@ def _with_exceptions_checked(results: list[AuditResult], *, every_audit: bool) -
     """Add findings about the exceptions themselves to the first report.
 
     Args:
-        every_audit: all audits were asked for; if not, an exception that covers nothing may be for another one.
+        every_audit: whether no audit was left out. If some were, an exception that covers nothing may be for them.
     """
     from decay_audit.checks import exceptions, in_order, selected_codes
 
     index = next((index for index, result in enumerate(results) if isinstance(result, Verdict)), None)
-    declared = configured_exceptions()
-    if index is None or not declared:
+    declared_exceptions = configured_exceptions()
+    if index is None or not declared_exceptions:
         return results
     verdicts = [result for result in results if isinstance(result, Verdict)]
-    findings = exceptions.check_exceptions(declared, [verdict.covered for verdict in verdicts], date.today())
-    first, complete = verdicts[0], every_audit and len(verdicts) == len(results)
+    findings = exceptions.check_exceptions(declared_exceptions, [verdict.covered for verdict in verdicts], date.today())
+    first, is_complete = verdicts[0], every_audit and len(verdicts) == len(results)
     request = first.audit.request
-    codes = selected_codes.select_codes(request.select, request.ignore) - ({"DA704"} if not complete else set())
-    every = in_order([*first.report.findings, *(finding for finding in findings if finding.code in codes)])
-    fails = selected_codes.has_failure(every, request.fail_on)
-    results[index] = replace(first, report=replace(first.report, findings=every), fails=fails)
+    codes = selected_codes.select_codes(request.select, request.ignore) - ({"DA704"} if not is_complete else set())
+    findings_in_order = in_order([*first.report.findings, *(finding for finding in findings if finding.code in codes)])
+    fails = selected_codes.has_failure(findings_in_order, request.fail_on)
+    results[index] = replace(first, report=replace(first.report, findings=findings_in_order), fails=fails)
     return results
 
 
@@ -188,7 +192,7 @@ def _notes_and_verdicts(results: Sequence[AuditResult]) -> Iterator[str]:
 
 
 def _line(result: AuditResult) -> tuple[str, str, str]:
-    """Write the verdict of an audit: a word, the target, and what was found."""
+    """Write the verdict of an audit: a word, the target, and the counts of its findings."""
     from decay_audit import reports
 
     if isinstance(result, BrokenAudit):

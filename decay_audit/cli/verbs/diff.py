@@ -84,10 +84,10 @@ def _require_two_sides(
     if to is not None and from_ is None:
         raise DecayAuditError("--to needs --from", f"decay-audit diff {target} --from REVISION --to {to}")
     kinds = {"OTHER": other, "--from": from_, "several --rules": len(rules) > 1}
-    given = [name for name, value in kinds.items() if value]
-    if len(given) > 1:
-        raise DecayAuditError(f"diff compares one thing at a time, not {' and '.join(given)}", "give one of them")
-    if not given:
+    options = [name for name, value in kinds.items() if value]
+    if len(options) > 1:
+        raise DecayAuditError(f"diff compares one thing at a time, not {' and '.join(options)}", "give one of them")
+    if not options:
         raise DecayAuditError(
             "diff needs something to compare with: another target, a revision, or two or more rulesets",
             f"decay-audit diff {target} --from main, or "
@@ -100,20 +100,20 @@ def _compare(
     other: str | None,
     revisions: tuple[str | None, str | None],
     rules: tuple[str, ...],
-    form: tuple[ComparisonFormat, OutputOptions],
+    output: tuple[ComparisonFormat, OutputOptions],
 ) -> tuple[str, bool]:
     """Compare, and return the text, and whether anything differs."""
     from decay_audit import api, reports
 
-    print_options = screen.report_options(form[1])
+    print_options = screen.report_options(output[1])
     if len(rules) > 1:
         loaded = api.load(replace(request, optimizer=None))
         comparison = api.compare(loaded, rules, request.weight_decay)
-        text = reports.render_comparison(comparison, loaded.inventory.target, form[0], print_options)
+        text = reports.render_comparison(comparison, loaded.inventory.target, output[0], print_options)
         return text, bool(comparison.differences)
     before, after = revisions
     if before is not None:
         changes = api.compare_revisions(request, before, after)
     else:
         changes = api.compare_targets(request.target, other or "", request)
-    return reports.render_model_comparison(changes, form[0], print_options), bool(changes.changes)
+    return reports.render_model_comparison(changes, output[0], print_options), bool(changes.changes)

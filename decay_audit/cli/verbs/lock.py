@@ -64,7 +64,7 @@ def lock(
         raise DecayAuditError("--check writes nothing, and --update writes", "give one of them")
     with screen.progress(messages) as progress:
         audits = _with_locks(choose(audits_of(context, target, options, progress), audit), output, target)
-        results = [_lock(chosen, compare=check or update) for chosen in audits]
+        results = [_lock(selected, compare=check or update) for selected in audits]
     print_options = screen.report_options(messages, titled=len(results) > 1)
     for result in results:
         if check or update:
@@ -84,15 +84,15 @@ def _with_locks(audits: list[Audit], output: Path | None, target: str | None) ->
     if target:
         path = str(output or locking.DEFAULT_LOCK)
         return [Audit(request=replace(audit.request, lock=path)) for audit in audits]
-    chosen = [audit for audit in audits if audit.request.lock is not None]
-    if not chosen:
+    with_lock = [audit for audit in audits if audit.request.lock is not None]
+    if not with_lock:
         raise DecayAuditError("no audit in pyproject.toml names a lock", 'give an audit one: lock = "decay.lock"')
     if output is not None:
         raise DecayAuditError("--output needs a TARGET", "the audits in pyproject.toml name their own locks")
-    counts = Counter(audit.request.lock for audit in chosen)
+    counts = Counter(audit.request.lock for audit in with_lock)
     if shared := [path for path, count in counts.items() if count > 1]:
         raise DecayAuditError(f"several audits name the lock {shared[0]}", "give each audit a lock of its own")
-    return chosen
+    return with_lock
 
 
 def _lock(audit: Audit, *, compare: bool) -> LockResult:

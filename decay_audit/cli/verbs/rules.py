@@ -65,17 +65,17 @@ def validate(files: Files, *, messages: Messages) -> None:
     from decay_audit import rulesets
     from decay_audit.errors import RulesError
 
-    failed = False
+    any_failed = False
     for file in files:
         try:
             ruleset = rulesets.validate(file)
         except RulesError as error:
             screen.print_error(error.message, error.hint, messages.color)
-            failed = True
+            any_failed = True
         else:
             rules, examples = count_noun(len(ruleset.rules), "rule"), count_noun(len(ruleset.examples), "example")
             screen.print_message(f"{file}: {ruleset.name}, {rules}, {examples}", quiet=messages.quiet)
-    if failed:
+    if any_failed:
         raise typer.Exit(2)
 
 

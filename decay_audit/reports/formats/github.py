@@ -1,4 +1,4 @@
-"""Annotations for a GitHub workflow: one for each code and severity, as GitHub shows only ten of each severity."""
+"""Annotations of a GitHub workflow, one for each code and severity: GitHub shows only ten of each severity."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,10 +23,10 @@ def render(report: Report, options: Options) -> str:
 
 
 def _annotation(code: str, findings: Sequence[Finding], report: Report, options: Options) -> str:
-    location_of_first = find_location(findings[0], report, options)
-    file = location_of_first.file if location_of_first else ""
+    first_location = find_location(findings[0], report, options)
+    file = first_location.file if first_location else ""
     place = f"file={_property(file if file.isprintable() else escape_control(file))}," if file else ""
-    place += f"line={location_of_first.line}," if location_of_first and location_of_first.line else ""
+    place += f"line={first_location.line}," if first_location and first_location.line else ""
     text = "\n".join(_message(finding, report) for finding in findings)
     target = escape_control(report.inventory.target)
     return f"::{_COMMANDS[findings[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"

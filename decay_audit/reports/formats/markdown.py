@@ -78,11 +78,11 @@ def _names(parameters: Iterable[str]) -> str:
 
 def _totals(report: Report) -> Iterator[str]:
     plan = report.plan
-    parts = {"decayed": totals.decayed(plan), "spared": totals.spared(plan), "frozen": totals.skipped(plan)}
+    totals_by_title = {"decayed": totals.decayed(plan), "spared": totals.spared(plan), "frozen": totals.skipped(plan)}
     whole = totals.count(plan.decisions).numel
     yield from _table(
         ("", "parameters", "elements", "share", "roles"),
-        (_total(title, decisions, whole) for title, decisions in parts.items() if decisions),
+        (_total(title, decisions, whole) for title, decisions in totals_by_title.items() if decisions),
     )
 
 

@@ -57,7 +57,7 @@ def _rule(code: str) -> dict[str, Any]:
 
 def _result(finding: Finding, codes: list[str], report: Report, options: Options) -> dict[str, Any]:
     names = f": {parameter_names(finding, _MAX_NAMES)}" if finding.parameters else ""
-    accepted = [{"kind": "external", "justification": finding.exception}] if finding.exception else []
+    suppressions = [{"kind": "external", "justification": finding.exception}] if finding.exception else []
     return {
         "ruleId": finding.code,
         "ruleIndex": codes.index(finding.code),
@@ -71,14 +71,14 @@ def _result(finding: Finding, codes: list[str], report: Report, options: Options
                 ],
             }
         ],
-        **({"suppressions": accepted} if accepted else {}),
+        **({"suppressions": suppressions} if suppressions else {}),
         "partialFingerprints": {"decayAudit/v1": fingerprint(finding, report)},
         "properties": {"expected": finding.expected, "found": finding.found, "parameters": len(finding.parameters)},
     }
 
 
 def _physical(finding: Finding, report: Report, options: Options) -> Mapping[str, Any]:
-    """Give the file and the line, as far as they are known."""
+    """Write the file and the line; nothing if the file is not known."""
     place = find_location(finding, report, options)
     if place is None:
         return {}
@@ -98,7 +98,7 @@ def join(texts: Sequence[str]) -> str:
 
 def _add_results(run: dict[str, Any], other: Mapping[str, Any]) -> None:
     rules = run["tool"]["driver"]["rules"]
-    known = [rule["id"] for rule in rules]
-    rules += [rule for rule in other["tool"]["driver"]["rules"] if rule["id"] not in known]
-    known = [rule["id"] for rule in rules]
-    run["results"] += [{**result, "ruleIndex": known.index(result["ruleId"])} for result in other["results"]]
+    ids = [rule["id"] for rule in rules]
+    rules += [rule for rule in other["tool"]["driver"]["rules"] if rule["id"] not in ids]
+    ids = [rule["id"] for rule in rules]
+    run["results"] += [{**result, "ruleIndex": ids.index(result["ruleId"])} for result in other["results"]]
