@@ -1,4 +1,4 @@
-"""A module and real inputs in, what each parameter does out: read from the autograd graph, and not from the tracer.
+"""Find the action of each parameter in a real forward pass, from the autograd graph and without the tracer.
 
 The graph says which operators lie between a parameter and the place where it meets data; the tensors that autograd
 saved for the backward pass say whether that data was normalized.
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from decay_audit.roles.words import Role
 
-Deed = str
+Action = str
 """`matrix`, `summand`, `gain`, `norm gain`, `norm shift`, `table`, `token`, `slope`; anything else is not judged."""
 
-ROLES_OF_DEED: Mapping[Deed, frozenset[Role]] = {
+ROLES_OF_ACTION: Mapping[Action, frozenset[Role]] = {
     "matrix": frozenset({"conv_weight", "linear_weight", "recurrent_weight", "adapter_weight"}),
     "table": frozenset({"embedding", "position_embedding", "relative_position_bias", "token"}),
     "vector summand": frozenset({"bias", "norm_bias", "state_space", "position_embedding", "token"}),
@@ -28,7 +28,7 @@ ROLES_OF_DEED: Mapping[Deed, frozenset[Role]] = {
     "token": frozenset({"token", "position_embedding"}),
     "slope": frozenset({"activation"}),
 }
-"""The roles that are right for what a parameter does."""
+"""For each action, the roles that are right for a parameter with it."""
 
 # The slot is the place of the operand among `next_functions` of the node.
 _FACTORS = {"MmBackward0": (0, 1), "BmmBackward0": (0, 1), "AddmmBackward0": (1, 2), "BaddbmmBackward0": (1, 2),
@@ -39,19 +39,19 @@ _KEEPS = ("View", "Transpose", "TBackward", "Permute", "Unsqueeze", "Squeeze", "
           "Chunk")  # fmt: skip
 _POINTWISE = ("Exp", "Neg", "Sigmoid", "Softplus", "Tanh", "Mul", "Div", "Add", "Sub", "Reciprocal", "Sqrt", "Pow",
               "Clamp", "Relu", "Abs")  # fmt: skip
-"""With one operand that is not a constant, these leave each number where it is."""
+"""Pointwise operators. With one operand that is not a constant, each number keeps its place."""
 _SUMMANDS = {"AddBackward0", "SubBackward0", "RsubBackward1", "RsubBackward0", "AddcmulBackward0"}
 
 
-class Meeting(Struct, frozen=True, kw_only=True):
-    """One operator where a parameter, or what is computed from it alone, met data."""
+class ActionOnData(Struct, frozen=True, kw_only=True):
+    """An operator in which data meets a parameter, or a tensor that is computed from it alone."""
 
-    deed: Deed
+    action: Action
     via: tuple[str, ...]
 
 
 class _Graph:
-    """The autograd graph of some outputs, upside down: from each node to those that use its result."""
+    """The autograd graph of some outputs, with edges from each node to the nodes that use its result."""
 
     def __init__(self, outputs: list[Tensor]) -> None:
         self.users: dict[Any, list[tuple[Any, int]]] = defaultdict(list)
@@ -83,8 +83,8 @@ class _Graph:
         return seen
 
 
-def meetings(module: nn.Module, args: tuple[Any, ...]) -> dict[str, tuple[Meeting, ...]]:
-    """Run the module on real inputs, and find where each parameter meets data."""
+def parameter_actions(module: nn.Module, args: tuple[Any, ...]) -> dict[str, tuple[ActionOnData, ...]]:
+    """Run the module on real inputs, and find the operators in which each parameter meets data."""
     inputs = [arg.requires_grad_() for arg in args if isinstance(arg, Tensor) and _is_float(arg)]
     with torch.enable_grad():
         outputs = [tensor for tensor in _tensors(module(*args)) if tensor.grad_fn is not None]
@@ -92,15 +92,15 @@ def meetings(module: nn.Module, args: tuple[Any, ...]) -> dict[str, tuple[Meetin
     sources = [graph.leaves[id(tensor)] for tensor in inputs if id(tensor) in graph.leaves]
     lookups = [node for node in graph.order if type(node).__name__.startswith("Embedding")]
     data = graph.above([*sources, *lookups])
-    found: dict[str, tuple[Meeting, ...]] = {}
+    actions: dict[str, tuple[ActionOnData, ...]] = {}
     for name, parameter in module.named_parameters():
         node = graph.leaves.get(id(parameter))
         if node is not None:
-            found[name] = tuple(dict.fromkeys(_meetings(graph, data, node, parameter)))
-    return found
+            actions[name] = tuple(dict.fromkeys(_parameter_actions(graph, data, node, parameter)))
+    return actions
 
 
-def _meetings(graph: _Graph, data: set[Any], start: Any, parameter: Tensor) -> Iterator[Meeting]:  # noqa: ANN401
+def _parameter_actions(graph: _Graph, data: set[Any], start: Any, parameter: Tensor) -> Iterator[ActionOnData]:  # noqa: ANN401
     queue: deque[tuple[Any, tuple[str, ...]]] = deque([(start, ())])
     seen = {start}
     while queue:
@@ -108,7 +108,7 @@ def _meetings(graph: _Graph, data: set[Any], start: Any, parameter: Tensor) -> I
         for user, slot in graph.users[node]:
             kind = type(user).__name__
             if user in data:
-                yield Meeting(deed=_deed(graph, user, slot, parameter, via), via=(*via, kind))
+                yield ActionOnData(action=_action(graph, user, slot, parameter, via), via=(*via, kind))
             elif user not in seen:
                 seen.add(user)
                 alone = sum(source is not None for source, _ in user.next_functions) == 1
@@ -116,13 +116,13 @@ def _meetings(graph: _Graph, data: set[Any], start: Any, parameter: Tensor) -> I
                 queue.append((user, via if kept else (*via, kind)))
 
 
-def _deed(  # noqa: PLR0911 - a table
+def _action(  # noqa: PLR0911 - a table
     graph: _Graph,
     node: Any,  # noqa: ANN401
     slot: int,
     parameter: Tensor,
     via: tuple[str, ...],
-) -> Deed:
+) -> Action:
     kind, wide = type(node).__name__, sum(size > 1 for size in parameter.shape)
     if kind.startswith("Embedding"):
         return "table" if slot == 0 and not via else "derived"
@@ -143,7 +143,7 @@ def _deed(  # noqa: PLR0911 - a table
     return "token" if kind in {"CatBackward0", "StackBackward0", "WhereBackward0"} else kind
 
 
-def _factor(graph: _Graph, node: Any, slot: int, wide: int) -> Deed:  # noqa: ANN401
+def _factor(graph: _Graph, node: Any, slot: int, wide: int) -> Action:  # noqa: ANN401
     summed = any(type(user).__name__.startswith("SumBackward") for user, _ in graph.users[node])
     if summed and wide > 0:
         return "matrix" if wide > 1 else "vector factor"

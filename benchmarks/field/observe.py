@@ -1,11 +1,11 @@
-"""A module in, what was observed of its parameters out, in a form that a file can hold: judging it takes a moment."""
+"""Observe a module: its parameters, their uses in traces, and their actions in a real pass, as a struct for a file."""
 
 from collections.abc import Iterable
 
 from msgspec import Struct
 from torch import nn
 
-from benchmarks.field.dataflow import meetings
+from benchmarks.field.dataflow import parameter_actions
 from benchmarks.field.inputs import accepted_inputs, as_trace_text
 from benchmarks.zoo_readings import Reading, taken
 from decay_audit import Inventory, classify, read
@@ -20,13 +20,13 @@ class ObservedModule(Struct, frozen=True, kw_only=True):
     Attributes:
         reading: its parameters, with the uses of a trace with the input.
         default_uses: by name, the uses of the automatic trace.
-        deeds: by name, what the parameters do in a real forward pass.
+        actions: by name, the actions of the parameters in a real forward pass.
         trace: the input, as it is written for `--trace`.
     """
 
     reading: Reading
     default_uses: dict[str, tuple[Use, ...]]
-    deeds: dict[str, tuple[str, ...]]
+    actions: dict[str, tuple[str, ...]]
     trace: str
 
 
@@ -41,13 +41,15 @@ def observe(model: nn.Module) -> ObservedModule | None:
     if args is None:
         return None
     text = as_trace_text(args)
-    deeds = {name: tuple(sorted({meeting.deed for meeting in seen})) for name, seen in meetings(model, args).items()}
+    actions = {
+        name: tuple(sorted({item.action for item in items})) for name, items in parameter_actions(model, args).items()
+    }
     inventory = read(model)
     traced = with_uses(inventory, trace(model, make_example_inputs(model, text, {})))
     return ObservedModule(
         reading=taken(type(model).__qualname__, traced, {}),
         default_uses=_default_uses(model, inventory, classify(inventory)),
-        deeds=deeds,
+        actions=actions,
         trace=text,
     )
 

@@ -21,7 +21,7 @@ class Library(msgspec.Struct, frozen=True, kw_only=True):
     modules: tuple[ObservedModule, ...] = ()
 
 
-WAYS: tuple[tuple[str, Callable[[Verdict], Answer]], ...] = (
+ANSWER_KINDS: tuple[tuple[str, Callable[[Verdict], Answer]], ...] = (
     ("structure alone (`--no-trace`)", lambda verdict: verdict.structure),
     ("by default", lambda verdict: verdict.default),
     ("with an input (`--trace INPUT`)", lambda verdict: verdict.traced),
@@ -54,8 +54,8 @@ def document(places: Mapping[Set, Sequence[Path]]) -> str:
 
 
 def _names(places: Iterable[Path]) -> str:
-    counted = [place.stem for place in places if _read(place).run]
-    return f"With parameters that were judged: {', '.join(counted)}."
+    names = [place.stem for place in places if _read(place).run]
+    return f"With parameters that were judged: {', '.join(names)}."
 
 
 def summary(places: Iterable[Path]) -> str:
@@ -73,15 +73,15 @@ def summary(places: Iterable[Path]) -> str:
         "|  | right | unclassified | wrong decay decisions | `likely` wrong | `certain` wrong |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    return "\n".join([*lines, *(_row(way, pick, own, judged) for way, pick in WAYS)])
+    return "\n".join([*lines, *(_row(way, pick, own, judged) for way, pick in ANSWER_KINDS)])
 
 
 def _row(way: str, pick: Callable[[Verdict], Answer], own: Sequence[Verdict], everything: Sequence[Verdict]) -> str:
     right = sum(verdict.is_right(pick(verdict)) for verdict in own)
-    open_ = sum(pick(verdict).role == "unclassified" for verdict in own)
+    unclassified = sum(pick(verdict).role == "unclassified" for verdict in own)
     decided = [verdict for verdict in own if verdict.decays is not None]
     wrongly = sum(verdict.decides_wrongly(pick(verdict)) for verdict in decided)
-    cells = [way, _share(right, len(own)), _share(open_, len(own)), _share(wrongly, len(decided))]
+    cells = [way, _share(right, len(own)), _share(unclassified, len(own)), _share(wrongly, len(decided))]
     for confidence, among in (("likely", own), ("certain", everything)):
         chosen = [verdict for verdict in among if pick(verdict).confidence == confidence]
         cells.append(_share(sum(verdict.is_wrong(pick(verdict)) for verdict in chosen), len(chosen)))
@@ -103,8 +103,8 @@ def cases(places: Iterable[Path]) -> str:
         for verdict in _kinds(_read(place)):
             answers = (verdict.structure, verdict.default, verdict.traced)
             if verdict.accepted and not all(map(verdict.is_right, answers[1:])):
-                told = "  ".join(f"{answer.role}/{answer.confidence} [{answer.evidence}]" for answer in answers)
-                lines.append(f"{verdict.owner}.{verdict.name} {verdict.shape} {'+'.join(verdict.deeds)}: {told}")
+                described = "  ".join(f"{answer.role}/{answer.confidence} [{answer.evidence}]" for answer in answers)
+                lines.append(f"{verdict.owner}.{verdict.name} {verdict.shape} {'+'.join(verdict.actions)}: {described}")
     return "\n".join(lines)
 
 
@@ -112,7 +112,7 @@ def _kinds(library: Library) -> list[Verdict]:
     """Judge a library; parameters of one class with one name and the same dataflow count once."""
     kinds: dict[tuple[object, ...], Verdict] = {}
     for verdict in (verdict for module in library.modules for verdict in verdicts(module)):
-        key = (verdict.owner, verdict.name.rstrip("0123456789"), len(verdict.shape), verdict.deeds)
+        key = (verdict.owner, verdict.name.rstrip("0123456789"), len(verdict.shape), verdict.actions)
         kinds.setdefault(key, verdict)
     return list(kinds.values())
 

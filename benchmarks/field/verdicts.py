@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from benchmarks.field.dataflow import ROLES_OF_DEED
+from benchmarks.field.dataflow import ROLES_OF_ACTION
 from benchmarks.field.observe import ObservedModule
 from decay_audit import classify
 from decay_audit.roles.words import Classified, Confidence, Role
@@ -36,7 +36,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     owner: str
     name: str
     shape: tuple[int, ...]
-    deeds: tuple[str, ...]
+    actions: tuple[str, ...]
     accepted: tuple[Role, ...]
     by_class: bool
     structure: Answer
@@ -68,22 +68,22 @@ def verdicts(observed: ObservedModule) -> tuple[Verdict, ...]:
     structure = classify(replace(parameter, uses=None) for parameter in traced)
     default = classify(replace(item, uses=observed.default_uses.get(item.raw_name)) for item in traced)
     return tuple(
-        _verdict(answers, observed.deeds.get(answers[0].parameter.raw_name, ()))
+        _verdict(answers, observed.actions.get(answers[0].parameter.raw_name, ()))
         for answers in zip(structure, default, classify(traced), strict=True)
         if not answers[0].parameter.owner.types[0].startswith("torch.nn.")
     )
 
 
-def _verdict(answers: Sequence[Classified], deeds: tuple[str, ...]) -> Verdict:
+def _verdict(answers: Sequence[Classified], actions: tuple[str, ...]) -> Verdict:
     parameter = answers[0].parameter
-    judged = bool(deeds) and all(deed in ROLES_OF_DEED for deed in deeds)
-    accepted: set[Any] = set().union(*(ROLES_OF_DEED[deed] for deed in deeds)) if judged else set()
+    judged = bool(actions) and all(action in ROLES_OF_ACTION for action in actions)
+    accepted: set[Any] = set().union(*(ROLES_OF_ACTION[action] for action in actions)) if judged else set()
     structure, default, traced = map(_answer, answers)
     return Verdict(
         owner=parameter.owner.types[0],
         name=parameter.leaf,
         shape=parameter.shape,
-        deeds=deeds,
+        actions=actions,
         accepted=tuple(sorted(accepted)),
         by_class=any(evidence.kind == "owner" for evidence in answers[0].evidence),
         structure=structure,

@@ -5,13 +5,13 @@
 - `by_owner`: evidence from the owner's torch.nn class.
 - `by_name`: evidence from the names of tensor, module and class.
 - `by_header`: evidence from shapes and siblings, which is all that a checkpoint's header has.
-- `pairs`: two tensors of one module that are two halves of one thing.
-- `layers`: the layer, where the class alone does not settle it.
-- `tensor_context`: what the last four look at: the tensor, its siblings, the names above it.
-- `conventions/`: the names themselves, as tables: what they mean, where they come from, examples.
-- `words`: the closed sets of roles, layers and confidences, and the values that carry them.
+- `pairs`: a weight and its bias, or a gain and a shift, in one module.
+- `layers`: the layer of an owner, if its class alone does not tell it.
+- `tensor_context`: the tensor, its siblings and the names above it: the input of all readers but `by_usage`.
+- `conventions/`: tables of names, with their meaning, their source and examples.
+- `words`: all roles, layers and confidences, and the structs that have them as fields.
 
-A parameter goes to `by_usage` as it is, and as its `tensor_context` to the others; `classify` takes the strongest.
+`by_usage` reads the parameter itself, the others read its `tensor_context`; `classify` takes the strongest evidence.
 """
 
 from decay_audit.roles.classify import classify

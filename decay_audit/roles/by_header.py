@@ -1,7 +1,7 @@
-"""Evidence from shapes and siblings: what a tensor probably is.
+"""Evidence from the shapes of a tensor and of its siblings.
 
-For a checkpoint, whose header has no classes, this is most of the evidence. For modules it is asked last, about tensors
-that nothing else explains.
+A checkpoint has no classes, so most of its evidence comes from here. For a module, only tensors without other evidence
+are read here.
 """
 
 from msgspec.structs import replace
@@ -21,7 +21,7 @@ _MULTIHEAD = frozenset({"in_proj_weight", "in_proj_bias", "q_proj_weight", "k_pr
 
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
-    """Return what a tensor of this shape with these siblings probably is; () if they do not show it."""
+    """Return the probable role of a tensor with this shape and these siblings; () if they do not show it."""
     if tensor.magnitude:
         return _evidence(tensor, "magnitude of a weight normalization", "scale", "other")
     if tensor.leaf.startswith(_RECURRENT):
@@ -43,17 +43,17 @@ def _evidence(
 
 
 def _norm_layer(tensor: TensorContext, without_class: Layer = "layer_norm") -> Layer:
-    """The most common norm of such a shape, where there is no class to say which one it is."""
+    """Return the kind of norm. Without a class or a telling name, it is the most common kind."""
     return norm_layer(tensor, "other_norm" if tensor.types else without_class)
 
 
 def _named_leaf(tensor: TensorContext) -> tuple[Evidence, ...]:
-    meaning = first_meaning(GENERAL_LEAVES, tensor.leaf, tensor.squeezed_ndim)
-    if meaning is None:
+    general = first_meaning(GENERAL_LEAVES, tensor.leaf, tensor.squeezed_ndim)
+    if general is None:
         return _unnamed(tensor)
-    layer = linear_layer(tensor) if meaning.layer == "linear" else meaning.layer
+    layer = linear_layer(tensor) if general.layer == "linear" else general.layer
     confidence: Confidence = "guess" if is_uncertain_gamma(tensor) else "likely"
-    return _evidence(tensor, f"{tensor.leaf}: {meaning.says}", meaning.role, layer, confidence)
+    return _evidence(tensor, f"{tensor.leaf}: {general.meaning}", general.role, layer, confidence)
 
 
 def _unnamed(tensor: TensorContext) -> tuple[Evidence, ...]:
@@ -96,12 +96,12 @@ def _weight(tensor: TensorContext) -> tuple[Evidence, ...]:
 
 
 def _affine_confidence(tensor: TensorContext) -> Confidence:
-    """How likely a gain and a shift of one shape are a norm's: matrices may scale features one by one as well."""
+    """Rate a gain and a shift of one shape as a norm: two matrices may also scale features elementwise."""
     return "likely" if tensor.squeezed_ndim <= 1 or NORM_MODULE.has(tensor.module_name) else "guess"
 
 
 def _is_in_embedding(tensor: TensorContext) -> bool:
-    """Whether its module is called an embedding: a matrix is a table then, and not an affine with a bias."""
+    """Whether the module is called an embedding, so that its matrix is a table."""
     if LINEAR_CLASS.has(tensor.class_name):
         return False
     above = tensor.path[1] if len(tensor.path) > 1 else ""

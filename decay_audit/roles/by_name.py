@@ -1,6 +1,6 @@
-"""Evidence from the names of the tensor, its module and its class. At most likely, never certain.
+"""Evidence from the names of the tensor, its module and its class. It is never certain.
 
-Names count only with a shape that fits: a norm's gain is a vector, or has the shape of its bias, whatever its name is.
+A name counts only if the shape fits it: a norm's gain must be a vector, or have the shape of its bias.
 """
 
 from msgspec.structs import replace
@@ -41,11 +41,11 @@ from decay_audit.roles.tensor_context import TensorContext
 from decay_audit.roles.words import Evidence, Layer, Role
 
 PLAIN = frozenset({"weight", "bias"})
-"""Names that say nothing on their own: the module's name and class say what such a tensor is."""
+"""Names without a meaning of their own: the module's name and class tell the role."""
 
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
-    """Return the meaning of the first naming convention that fits; () if none fits."""
+    """Return the evidence of the first naming convention that fits; () if none fits."""
     readers = (
         _adapter,
         _quantized,
@@ -65,7 +65,7 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
 
 
 def is_uncertain_gamma(tensor: TensorContext) -> bool:
-    """Whether it is a gamma deep in lists of lists: without a class, it may be of a norm or on a residual branch."""
+    """Whether a tensor without a class is a gamma in a list of lists: of a norm, or of a residual branch."""
     return tensor.nested and not tensor.types and stem(tensor.leaf) == "gamma"
 
 
@@ -83,13 +83,13 @@ def _adapter(tensor: TensorContext) -> Evidence | None:
 
 
 def _quantized(tensor: TensorContext) -> Evidence | None:
-    """The packed integers of a quantized weight, or the scales beside them."""
-    meaning = first_meaning(QUANTIZED_LEAVES, tensor.leaf, tensor.squeezed_ndim) if tensor.quantized else None
-    return None if meaning is None else _likely(f"{tensor.leaf}: {meaning.says}", meaning.role, meaning.layer)
+    """Read the packed integers of a quantized weight, or the scales beside them."""
+    row = first_meaning(QUANTIZED_LEAVES, tensor.leaf, tensor.squeezed_ndim) if tensor.quantized else None
+    return None if row is None else _likely(f"{tensor.leaf}: {row.meaning}", row.role, row.layer)
 
 
 def _activation(tensor: TensorContext) -> Evidence | None:
-    """A slope of an activation. A gain and a shift of one shape are an affine, also in a class named after a curve."""
+    """Read a slope of an activation. A gain and a shift of one shape are an affine, whatever the class is called."""
     if tensor.leaf == "bias" or tensor.squeezed_ndim > 1 or _in_affine_pair(tensor, GAIN_AND_SHIFT | {PLAIN}):
         return None
     in_norm = NORM_CLASS.has(tensor.class_name) or (not tensor.types and NORM_MODULE.has(tensor.module_name))
@@ -103,7 +103,7 @@ def _activation(tensor: TensorContext) -> Evidence | None:
 
 
 def _in_affine_pair(tensor: TensorContext, pairs: frozenset[frozenset[str]]) -> bool:
-    """Whether this is the gain or the shift of such a pair: two tensors of one shape, of more than one element."""
+    """Whether the tensor and a sibling of the same shape, with more than one element, have the names of a pair."""
     own = stem(tensor.leaf)
     of_own = [pair for pair in pairs if own in pair]
     if not of_own or tensor.numel < 2:
@@ -113,7 +113,7 @@ def _in_affine_pair(tensor: TensorContext, pairs: frozenset[frozenset[str]]) -> 
 
 
 def _norm(tensor: TensorContext) -> Evidence | None:
-    """An affine, by the name of its class, or of its module without a class, or because gain and shift are a pair."""
+    """Read an affine: by its class, by its module's name if there is no class, or because gain and shift are a pair."""
     if _mixes_channels(tensor):
         return _likely("a gain that mixes channels, beside its shift", "norm_weight", norm_layer(tensor))
     detail = _norm_reason(tensor) if _has_affine_shape(tensor) else None
@@ -129,7 +129,7 @@ def _norm(tensor: TensorContext) -> Evidence | None:
 
 
 def _norm_reason(tensor: TensorContext) -> str | None:
-    """Say why its module is a norm; None if it is not."""
+    """Say why the module is a norm; None if it is not."""
     if NORM_CLASS.has(tensor.class_name) or (AFFINE_CLASS.has(tensor.class_name) and tensor.numel > 1):
         return f"class {tensor.class_name}"
     several = tensor.numel > 1 or tensor.tensors.keys() >= PLAIN
@@ -143,14 +143,14 @@ def _norm_reason(tensor: TensorContext) -> str | None:
 
 
 def _mixes_channels(tensor: TensorContext) -> bool:
-    """Whether it is the matrix of a divisive normalization, by which each channel is scaled with all others."""
+    """Whether the tensor is the matrix of a divisive normalization, which scales each channel by all others."""
     channels = tensor.shape[0] if tensor.shape else 0
     square = channels > 1 and tensor.shape == (channels, channels)
     return square and stem(tensor.leaf) == "gamma" and tensor.tensors.get("beta") == (channels,)
 
 
 def _has_affine_shape(tensor: TensorContext) -> bool:
-    """A vector, or one of two tensors of one shape; but not if weight and bias have different shapes.
+    """Whether the tensor is a vector, or has the shape of a sibling. Weight and bias must have the same shape.
 
     The gain of a norm of complex numbers is a stack: a matrix of two by two for each channel.
     """
@@ -173,7 +173,7 @@ def _layer_scale(tensor: TensorContext) -> Evidence | None:
 
 
 def _state_space(tensor: TensorContext) -> Evidence | None:
-    """A tensor of a state space or of RWKV's time mixing, which it is by its siblings or by the class of its module."""
+    """Read a tensor of a state space or of RWKV's time mixing, by its siblings or by the class of its module."""
     beside_shift = any(map(TOKEN_SHIFT.has, tensor.tensors))
     if beside_shift and tensor.squeezed_ndim > 1 and TIME_MIX_FACTOR.has(tensor.leaf):
         return _likely(f"{tensor.leaf}: a factor of a matrix, beside a token shift", "linear_weight", "linear")
@@ -215,7 +215,7 @@ def _weight_of_bias(tensor: TensorContext) -> Evidence | None:
 
 
 def _table(tensor: TensorContext) -> Evidence | None:
-    """A table that is called `weight` or the like, without a bias, in a module whose name says what is in it."""
+    """Read a table that is called `weight` or similar, without a bias: the module's name or class tells its role."""
     if tensor.squeezed_ndim < 1 or "bias" in tensor.tensors or not TABLE_LEAF.has(tensor.leaf):
         return None
     if LINEAR_CLASS.has(tensor.class_name) and not tensor.types[0].startswith("torch.nn."):
@@ -224,33 +224,33 @@ def _table(tensor: TensorContext) -> Evidence | None:
         return _likely(f"class {tensor.class_name}", "position_embedding", "embedding")
     vector = tensor.squeezed_ndim < 2 and len(tensor.shape) < 2
     for kind, name in (("module", tensor.module_name), ("class", tensor.class_name)):
-        meaning = first_meaning(MODULES, name, tensor.squeezed_ndim)
-        if meaning is not None and (meaning.role == "token" or not vector):
-            return _likely(f"{kind} {name}: {meaning.says}", meaning.role, "other" if vector else "embedding")
+        row = first_meaning(MODULES, name, tensor.squeezed_ndim)
+        if row is not None and (row.role == "token" or not vector):
+            return _likely(f"{kind} {name}: {row.meaning}", row.role, "other" if vector else "embedding")
     return None
 
 
 def _named_leaf(tensor: TensorContext) -> Evidence | None:
-    meaning = None if tensor.leaf in PLAIN else first_meaning(LEAVES, tensor.leaf, tensor.squeezed_ndim)
-    if meaning is None:
+    row = None if tensor.leaf in PLAIN else first_meaning(LEAVES, tensor.leaf, tensor.squeezed_ndim)
+    if row is None:
         return None
     layers = {"linear": linear_layer, "other_norm": norm_layer}
-    layer = layers[meaning.layer](tensor) if meaning.layer in layers else meaning.layer
-    likely = _likely(f"{tensor.leaf}: {meaning.says}", meaning.role, layer)
-    return replace(likely, confidence="guess") if is_uncertain_gamma(tensor) else likely
+    layer = layers[row.layer](tensor) if row.layer in layers else row.layer
+    evidence_of_name = _likely(f"{tensor.leaf}: {row.meaning}", row.role, layer)
+    return replace(evidence_of_name, confidence="guess") if is_uncertain_gamma(tensor) else evidence_of_name
 
 
 def _prompt(tensor: TensorContext) -> Evidence | None:
-    """The tensors of a prompt learner itself are prompts, unless they are called a gain, a bias or a matrix."""
-    meaning = first_meaning(GENERAL_LEAVES, tensor.leaf, tensor.squeezed_ndim)
-    if tensor.leaf in PLAIN or tensor.squeezed_ndim < 1 or (meaning and meaning.role not in {"token", "embedding"}):
+    """Read a prompt: a tensor of a prompt learner that is not called a gain, a bias or a matrix."""
+    general = first_meaning(GENERAL_LEAVES, tensor.leaf, tensor.squeezed_ndim)
+    if tensor.leaf in PLAIN or tensor.squeezed_ndim < 1 or (general and general.role not in {"token", "embedding"}):
         return None
     name = next((name for name in (tensor.module_name, tensor.class_name) if PROMPT.has(name)), None)
     return _likely(f"{tensor.leaf} in {name}: a learned prompt", "token", "other") if name else None
 
 
 def _part_of_weight(tensor: TensorContext) -> Evidence | None:
-    """A matrix in a module that is called `weight`: a factorized tensor is a module, and its factors are parameters."""
+    """Read a factor of a matrix: a factorized matrix is a module that is called `weight`."""
     if "weight" not in tensor.path[:2] or tensor.squeezed_ndim < 2:
         return None
     return _likely(f"{tensor.leaf} in weight: a part of a matrix", "linear_weight", linear_layer(tensor))

@@ -1,4 +1,4 @@
-"""Evidence from the owner's torch.nn class: what the class uses the tensor for. Certain."""
+"""Evidence from the owner's torch.nn class, which tells the roles of its tensors. It is certain."""
 
 import re
 from collections.abc import Mapping
@@ -52,11 +52,11 @@ _FAMILIES: tuple[tuple[Layer, TensorRoles, tuple[str, ...]], ...] = (
 TORCH_CLASSES: Mapping[str, tuple[Layer, TensorRoles]] = {
     f"torch.nn.{name}": (layer, roles) for layer, roles, names in _FAMILIES for name in names
 }
-"""The classes of torch.nn that have tensors of their own. A subclass has the name of its base in its MRO."""
+"""The layer and the roles of tensors for each torch.nn class that has tensors of its own."""
 
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
-    """Return what a tensor of this name is in the first torch.nn class of the owner's MRO; () if it has none."""
+    """Return the role of the tensor in the first torch.nn class of the owner's MRO; () if there is no such class."""
     torch_class = next((name for name in tensor.types if name in TORCH_CLASSES), None)
     if torch_class is None:
         return ()

@@ -1,7 +1,7 @@
 """Evidence from the uses of a Parameter in a traced forward pass. Knows no torch.
 
-Use outranks class and name, because it is what the parameter does and not what it is called. It does not decide alone
-in these cases; the confidence of the evidence and `classify.FINER` express that:
+Use is stronger evidence than class and name, because it shows what the parameter does. In the following cases use does
+not decide alone; the confidence of the evidence and `classify.FINER` express that:
 
 - A slot that takes only one kind of tensor (a convolution's kernel, a norm's gain, a lookup table) is certain evidence.
   A pointwise operator is likely evidence at most, because parameters of many roles are added or multiplied.
@@ -25,7 +25,7 @@ from decay_audit.model.parameters import Parameter, Use
 from decay_audit.roles.words import Confidence, Evidence, Layer, Role
 
 UseMeaning = tuple[Role, Layer, Confidence]
-"""What one use says of a parameter, and how far it can be trusted on its own."""
+"""The role and the layer that one use supports, and with which confidence."""
 
 _RANK: dict[Confidence, int] = {"certain": 0, "likely": 1, "guess": 2}
 _NORM_LAYERS: dict[str, Layer] = {
@@ -62,7 +62,7 @@ _FUSED_ATTENTION = frozenset({
 
 
 def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
-    """Return what a traced forward pass tells of a parameter's role, strongest first; () if it was not used."""
+    """Return the evidence from the uses in a traced forward pass, strongest first; () if there are none."""
     uses = parameter.uses or ()
     strongest: dict[Role, Evidence] = {}
     doubtful = _doubtful_roles(uses)
@@ -84,18 +84,18 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
 
 
 def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) -> Confidence:
-    """Lower `certain` where the tensor in the slot is not the parameter: a slice of it, or what is computed from it."""
-    own, met = prod(parameter.shape), prod(use.shape)
-    repeated = met % max(own, 1) == 0 and {*use.via} <= {"repeat", "repeat_interleave"}
-    if confidence != "certain" or own == met or repeated:
+    """Lower `certain` if the tensor in the slot is a slice of the parameter, or is computed from it."""
+    size, used_size = prod(parameter.shape), prod(use.shape)
+    repeated = used_size % max(size, 1) == 0 and {*use.via} <= {"repeat", "repeat_interleave"}
+    if confidence != "certain" or size == used_size or repeated:
         return confidence
     picked = bool({"index", "index_select", "gather"} & set(use.via))  # some matrices of a stack, or one several times
     is_factor = picked or (bool(_MATRIX_PRODUCTS & set(use.via)) and _wide_dimensions(parameter.shape) > 1)
-    return "likely" if met < own or is_factor or _JOINS & set(use.via) else "guess"
+    return "likely" if used_size < size or is_factor or _JOINS & set(use.via) else "guess"
 
 
 def _lower_if_contradicted(strongest: dict[Role, Evidence]) -> dict[Role, Evidence]:
-    """Lower two answers that are certain and differ. Matrices agree, and a table is also a matrix where it is tied."""
+    """Lower the confidence of two roles that are both certain. All matrices agree, and so does a tied table."""
     certain = {role for role, item in strongest.items() if item.confidence == "certain"}
     if len(certain - MATRICES) + bool(certain & MATRICES) < 2:
         return strongest
@@ -130,7 +130,7 @@ _ORDER: dict[Role, int] = {
     "relative_position_bias": 1,
     "linear_weight": 8,
 }
-"""Which of two equally strong roles is first: a table that is also used as a matrix (a tied head) is a table."""
+"""The order of equally strong roles: a table that is also used as a matrix (a tied head) is a table."""
 
 
 def _detail(use: Use) -> str:

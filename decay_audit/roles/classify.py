@@ -27,14 +27,14 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "layer_scale": frozenset({"state_space", "activation", "adapter_weight"}),
     "bias": frozenset({"activation", "state_space", "token"}),
 }
-"""For the role of a class or an operator: the finer kinds of it that only a name can tell. A name is not refined."""
+"""The finer kinds of a role. If a class or an operator gives the role, a name may choose a finer kind."""
 
 
 def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """Give every parameter its role and layer, in the order given.
 
-    The role is that of the strongest evidence, or a finer kind of it that a class or a name tells. Evidence that
-    disagrees is kept. The answer for a parameter depends on nothing but the parameter.
+    The role is that of the strongest evidence, or a finer kind that a class or a name tells. Evidence that
+    disagrees is kept. The answer for a parameter depends only on that parameter.
     """
     kind_of, siblings = _numbering(), sibling_finder()
     answers: dict[object, Answer] = {}
@@ -56,9 +56,9 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
 
 
 def _numbering() -> Callable[[Owner], int]:
-    """Make the function that gives owners the same number if they look alike to every reader of evidence.
+    """Make a function that numbers owners: owners get the same number if every reader of evidence treats them alike.
 
-    It does not recurse: names may be deeper than Python's stack.
+    The function does not recurse: names may be deeper than Python's stack.
     """
     numbers: dict[Owner, int] = {}
     kinds: dict[object, int] = {}
@@ -96,7 +96,7 @@ def _grouping(module: Owner) -> object:
 
 
 def _form(tensors: Tensors) -> object:
-    """Keep of shapes what readers of evidence look at: which sizes are 0, 1 or more, and which sizes are equal."""
+    """Reduce shapes to what readers of evidence use: which sizes are 0, 1 or more, and which sizes are equal."""
     first: dict[int, int] = {}
     return tuple(
         (name, tuple(size if size < 2 else first.setdefault(size, len(first) + 2) for size in shape))
@@ -105,7 +105,7 @@ def _form(tensors: Tensors) -> object:
 
 
 def _collect(parameter: Parameter, siblings: Callable[[Owner, str], Mapping[str, Shape]]) -> tuple[Evidence, ...]:
-    """Collect the evidence. A name that only repeats what the class says is left out."""
+    """Collect the evidence. A name with the same role as the class is left out."""
     tensor = tensor_context(parameter, siblings)
     of_class = by_owner.evidence(tensor)
     class_roles = {evidence.role for evidence in of_class}
@@ -129,7 +129,7 @@ def _weigh(evidence: tuple[Evidence, ...]) -> Answer:
 
 
 def _is_disputed(decisive: Evidence, ordered: tuple[Evidence, ...]) -> bool:
-    """Whether the evidence that decides is certain, and other evidence is certain of another role."""
+    """Whether the decisive evidence is certain, and other evidence is certain of another role."""
     certain = {item.role for item in ordered if item.confidence == decisive.confidence == "certain"}
     return len(certain - by_usage.MATRICES) + bool(certain & by_usage.MATRICES) > 1
 
@@ -139,6 +139,6 @@ def _strength(evidence: Evidence) -> tuple[int, int]:
 
 
 def _layer(strongest: Evidence, ordered: tuple[Evidence, ...]) -> Layer:
-    """The layer is the kind of the owner, which its class and name know better than an operator does."""
+    """Return the layer of the owner: evidence from its class or name comes before evidence from an operator."""
     agreeing = (item.layer for item in ordered if item.role == strongest.role and item.kind != "usage")
     return next((layer for layer in agreeing if layer != "other"), strongest.layer)

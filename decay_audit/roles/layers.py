@@ -6,7 +6,7 @@ from decay_audit.roles.words import Layer
 
 
 def linear_layer(tensor: TensorContext) -> Layer:
-    """Tell the projections of attention from other linear layers, by the names and classes above them."""
+    """Return `attention` for a projection of attention, else `linear`, by the names and classes above it."""
     if ATTENTION_PROJECTION.has(tensor.module_name):
         return "attention"
     if not PROJECTION.has(tensor.module_name):
@@ -20,7 +20,7 @@ def linear_layer(tensor: TensorContext) -> Layer:
 
 
 def conv_layer(tensor: TensorContext) -> Layer:
-    """Tell depthwise convolutions (one group for each input channel, and several of them) from others."""
+    """Return `depthwise_conv` if there is one group for each of several input channels, else `conv`."""
     groups, channels = tensor.settings.get("groups"), tensor.settings.get("in_channels")
     if groups is not None:
         return "depthwise_conv" if groups == channels and groups != 1 else "conv"
@@ -29,7 +29,7 @@ def conv_layer(tensor: TensorContext) -> Layer:
 
 
 def norm_layer(tensor: TensorContext, otherwise: Layer = "other_norm") -> Layer:
-    """Tell the normalization: by running statistics next to it, or by the name of class, module or tensor."""
+    """Find the kind of norm: by running statistics next to it, or by the name of class, module or tensor."""
     if {"running_mean", "running_var"} & tensor.tensors.keys():
         return "batch_norm"
     for text in (tensor.class_name, tensor.module_name, tensor.leaf):

@@ -1,7 +1,7 @@
-"""Recognize pairs of tensors in one module: a weight and its bias, or the gain and the shift of a norm.
+"""Recognize pairs of tensors in a module: a weight and its bias, or the gain and the shift of a norm.
 
-A weight and its bias have one name with `w` and `b` in it (`attention_W` and `attention_b`, `wt` and `bt`), or one is
-called as the other with `b` behind it (`up` and `up_b`). A gain and a shift stand in one norm.
+The names of a weight and its bias differ in one word (`attention_W` and `attention_b`, `wt` and `bt`), or the bias has
+the name of the weight with `_b` at the end (`up` and `up_b`). A gain and a shift belong to one norm.
 """
 
 import re
@@ -19,20 +19,20 @@ _IN_FRONT = re.compile(rf"({'|'.join((*_BIASES, *_WEIGHTS))})(_?[A-Za-z]?\d*)")
 
 
 def weight_of(tensor: TensorContext) -> str | None:
-    """Name the weight beside a tensor that is the weight's bias, by name and by shape."""
+    """Return the name of the weight whose bias this tensor is, by name and shape; None if it is no such bias."""
     names = (name for name in _partners(tensor.leaf, _BIASES, _WEIGHTS) if name in tensor.tensors)
     return next((name for name in names if _is_bias_shape(tensor.shape, tensor.tensors[name])), None)
 
 
 def bias_of(tensor: TensorContext) -> str | None:
-    """Name the bias beside a tensor that is the bias's weight, by name and by shape."""
+    """Return the name of the bias of this tensor, by name and shape; None if it has none."""
     named = (f"{tensor.leaf}_{bias}" for bias in _BIASES)
     names = (name for name in (*named, *_partners(tensor.leaf, _WEIGHTS, _BIASES)) if name in tensor.tensors)
     return next((name for name in names if _is_bias_shape(tensor.tensors[name], tensor.shape)), None)
 
 
 def affine_half(tensor: TensorContext) -> Literal["gain", "shift"] | None:
-    """Tell the two tensors of one shape in a norm apart: what one is called tells what the other is."""
+    """Find which half of a norm a tensor is. If only its sibling has a known name, the tensor is the other half."""
     if NORM_SHIFT.has(tensor.leaf):
         return "shift"
     if NORM_GAIN.has(tensor.leaf):
@@ -45,7 +45,7 @@ def affine_half(tensor: TensorContext) -> Literal["gain", "shift"] | None:
 
 
 def _partners(name: str, own: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    """Give what the other half of a pair can be called: with one of its own words in place of this one's."""
+    """Return possible names of the other half of a pair: `other` words in place of the `own` word of this name."""
     if (match := _BEHIND.fullmatch(name)) and match[2] in own:
         return (match[1], *(f"{match[1]}_{word}" for word in other))
     if (match := _IN_FRONT.fullmatch(name)) and match[1] in own:
@@ -54,7 +54,7 @@ def _partners(name: str, own: tuple[str, ...], other: tuple[str, ...]) -> tuple[
 
 
 def _is_bias_shape(bias: Shape, weight: Shape) -> bool:
-    """Whether a bias of this shape can be one number for each output of a weight, or of a stack of weights."""
+    """Whether a bias of this shape can have one number for each output of a weight, or of a stack of weights."""
     own, whole = (tuple(size for size in shape if size > 1) for shape in (bias, weight))
     if len(own) == 1 < len(whole):
         return own[0] in whole

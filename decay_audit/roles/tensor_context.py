@@ -1,4 +1,4 @@
-"""Collect what names and shapes say about a parameter: its tensor's name, the words of its path, its siblings.
+"""Collect the names and shapes around a parameter: its own name, the words of its path, its siblings.
 
 Reparametrizations (weight norm, spectral norm, pruning, parametrize) are resolved to the tensor that they stand for.
 """
@@ -30,13 +30,13 @@ class TensorContext(Struct, frozen=True, kw_only=True):
     Attributes:
         leaf: the tensor's name, e.g. `weight` also for `weight_orig` and `parametrizations.weight.original`.
         nested: whether its module is an item of a list in a list, e.g. `stages.0.1`.
-        in_adapter: whether it stands beside the layer that it adapts.
+        in_adapter: whether it belongs to an adapter, and not to the layer that the adapter wraps.
         magnitude: whether it is the magnitude that weight normalization separates from the weight.
         types: qualified class names of the module that the tensor belongs to; empty if the source cannot know.
         path: the words of that module's dotted name, nearest first.
         classes: simple class names of it and of the modules above it, nearest first, without containers and root.
         tensors: shapes of all tensors of the module, this one among them, by name.
-        quantized: the names of those whose dtype is one of quantized weights.
+        quantized: the names of the tensors of the module that have a dtype of quantized weights.
     """
 
     leaf: str
@@ -98,7 +98,7 @@ class NearSiblings(Mapping[str, tuple[int, ...]]):
 
 
 def sibling_finder() -> Callable[[Owner, str], Mapping[str, tuple[int, ...]]]:
-    """Make the function that returns the tensors of an owner, as they are compared with the tensor of a name."""
+    """Make a function that returns the tensors of an owner with which its tensor of a given name is compared."""
     names_of: dict[Owner, tuple[tuple[str, ...], Mapping[str, int]]] = {}
 
     def siblings(owner: Owner, leaf: str) -> Mapping[str, tuple[int, ...]]:
@@ -146,7 +146,7 @@ def tensor_context(
 
 
 def _in_adapter(owner: Owner) -> bool:
-    """Whether the owner is in a layer of adapters, and not in the layer that this one wraps."""
+    """Whether the owner is part of an adapter, and not of the layer that the adapter wraps."""
     for module in owner.lineage():
         if module.adapts or any(name.endswith(_ADAPTER_BASE) for name in module.types):
             inside = owner.name[len(module.name) :].lstrip(".").partition(".")[0]
@@ -155,7 +155,7 @@ def _in_adapter(owner: Owner) -> bool:
 
 
 def path_words(dotted: str) -> tuple[str, ...]:
-    """Split a dotted name into its words, nearest first, without numbers and the words that wrappers add."""
+    """Split a dotted name into its words, last first, without numbers and without the words that wrappers add."""
     parts = reversed(dotted.translate(NO_DIGITS).split("."))
     return tuple(part for part in parts if part.strip("_") and part not in _WRAPPED)
 

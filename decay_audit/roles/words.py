@@ -1,6 +1,6 @@
-"""The closed sets of words: roles, layers, kinds of evidence, confidence; and the values that carry them.
+"""All roles, layers, kinds of evidence and confidences, and the structs that have them as fields.
 
-Also how a role is written in a report, and read back from what a user types.
+Also writes a role for a report, and reads a role that a user typed.
 """
 
 from difflib import get_close_matches
@@ -71,7 +71,7 @@ NOUNS: dict[Role, tuple[str, str]] = {
     "adapter_weight": ("adapter weight", "adapter weights"),
     "unclassified": ("unclassified parameter", "unclassified parameters"),
 }
-"""What a parameter of each role is called, one and many."""
+"""The noun for a parameter of each role, in the singular and the plural."""
 
 FAMILIES: dict[str, tuple[Role, ...]] = {
     "weight": ("conv_weight", "linear_weight", "recurrent_weight"),
@@ -88,7 +88,7 @@ def label(role: Role) -> str:
 
 
 def read_roles(text: str) -> tuple[Role, ...]:
-    """Read what a user typed for a role: its name, the words of a report, or a family of roles.
+    """Read a role that a user typed: its name, the words of a report, or a family of roles.
 
     >>> read_roles("norm_weight"), read_roles("norm weights"), read_roles("norm")
     (('norm_weight',), ('norm_weight',), ('norm_weight', 'norm_bias'))
@@ -117,10 +117,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """One reason to think that a parameter has a role.
 
     Attributes:
-        detail: what was seen, e.g. `torch.nn.BatchNorm2d` or `native_batch_norm.weight`.
-        role: the role that it speaks for.
-        layer: the layer that it speaks for.
-        confidence: how far it can be trusted on its own.
+        detail: the observation, e.g. `torch.nn.BatchNorm2d` or `native_batch_norm.weight`.
+        role: the role that it supports.
+        layer: the layer that it supports.
+        confidence: how reliable it is without other evidence.
     """
 
     kind: EvidenceKind

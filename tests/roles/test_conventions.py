@@ -38,8 +38,8 @@ class Row(Struct, frozen=True, kw_only=True):
     def is_exception(self) -> bool:
         return self.convention in self.vocabulary.exceptions
 
-    def says(self, name: str, words: Vocabulary | None = None) -> str:
-        """What the table says of a name: a role, or yes or no. `words` take the place of the row's vocabulary."""
+    def role_of(self, name: str, words: Vocabulary | None = None) -> str:
+        """Return the role that the table gives a name; yes or no if it has no roles. `words` replace the vocabulary."""
         words = words or self.vocabulary
         if self.meaning is None:
             return "yes" if words.has(name) else "no"
@@ -75,11 +75,11 @@ IDS = [f"{row.table}:{row.convention.words[0]}" for row in ROWS]
 
 
 def listed() -> Iterator[str]:
-    """Each example with what it means, as `conventions.txt` lists them."""
+    """List each example with its meaning, as `conventions.txt` does."""
     for row in ROWS:
         shape = row.meaning.shape if row.meaning else "any"
         for name in row.convention.matches:
-            yield f"{row.table} {name} {shape} {row.says(name)}"
+            yield f"{row.table} {name} {shape} {row.role_of(name)}"
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
@@ -110,11 +110,13 @@ def test_a_source_in_an_installed_library_exists(source: str) -> None:
 def test_examples_match_and_near_misses_do_not(row: Row) -> None:
     role = row.meaning.role if row.meaning else "yes"
     expected = "no" if row.is_exception else role
-    assert {name: row.says(name) for name in row.convention.matches} == dict.fromkeys(row.convention.matches, expected)
+    assert {name: row.role_of(name) for name in row.convention.matches} == dict.fromkeys(
+        row.convention.matches, expected
+    )
     alone = vocabulary(row.convention, whole_words=row.vocabulary.whole_words)
     assert [name for name in row.convention.near_misses if alone.has(name)] == []
     if not row.is_exception:
-        assert {name for name in row.convention.near_misses if row.says(name) == role} == set()
+        assert {name for name in row.convention.near_misses if row.role_of(name) == role} == set()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
@@ -122,7 +124,7 @@ def test_every_word_is_needed_by_an_example(row: Row) -> None:
     for word in row.convention.words:
         others = tuple(other for other in row.convention.words if other != word)
         rest = without_word(row.vocabulary, row.convention, replace(row.convention, words=others))
-        changed = [name for name in row.convention.matches if row.says(name, rest) != row.says(name)]
+        changed = [name for name in row.convention.matches if row.role_of(name, rest) != row.role_of(name)]
         assert changed, f"without {word}, every example means the same"
 
 

@@ -1,4 +1,4 @@
-"""What the benchmark reads from the autograd graph is what torch's own layers do with their parameters."""
+"""The benchmark reads the right action from the autograd graph for the parameters of torch's own layers."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.field.dataflow import ROLES_OF_DEED, meetings
+from benchmarks.field.dataflow import ROLES_OF_ACTION, parameter_actions
 from tests.trace.test_handwritten import Lambda, rms_norm
 
 
-def deeds(module: nn.Module, *args: Tensor) -> dict[str, set[str]]:
-    return {name: {meeting.deed for meeting in seen} for name, seen in meetings(module.eval(), args).items()}
+def actions(module: nn.Module, *args: Tensor) -> dict[str, set[str]]:
+    found = parameter_actions(module.eval(), args)
+    return {name: {item.action for item in items} for name, items in found.items()}
 
 
 @pytest.mark.parametrize(
@@ -28,11 +29,11 @@ def deeds(module: nn.Module, *args: Tensor) -> dict[str, set[str]]:
 def test_a_layer_of_torch_does_what_its_documentation_says(
     module: nn.Module, size: tuple[int, ...], expected: dict[str, set[str]]
 ) -> None:
-    assert deeds(module, torch.randn(size)) == expected
+    assert actions(module, torch.randn(size)) == expected
 
 
 def test_a_table_is_looked_up() -> None:
-    assert deeds(nn.Embedding(9, 4), torch.tensor([[1, 2]])) == {"weight": {"table"}}
+    assert actions(nn.Embedding(9, 4), torch.tensor([[1, 2]])) == {"weight": {"table"}}
 
 
 @pytest.mark.parametrize(
@@ -53,9 +54,9 @@ def test_code_by_hand_does_what_it_says(
     model = Lambda(forward, *shapes)
     for parameter in model.parameters():
         nn.init.normal_(parameter)
-    assert list(deeds(model, torch.randn(2, 5, 6)).values()) == [{deed} for deed in expected]
+    assert list(actions(model, torch.randn(2, 5, 6)).values()) == [{action} for action in expected]
 
 
 def test_what_a_parameter_does_allows_no_role_of_another_kind() -> None:
-    assert not ROLES_OF_DEED["matrix"] & ROLES_OF_DEED["vector summand"]
-    assert not ROLES_OF_DEED["norm gain"] & ROLES_OF_DEED["norm shift"]
+    assert not ROLES_OF_ACTION["matrix"] & ROLES_OF_ACTION["vector summand"]
+    assert not ROLES_OF_ACTION["norm gain"] & ROLES_OF_ACTION["norm shift"]

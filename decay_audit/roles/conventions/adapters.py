@@ -1,4 +1,4 @@
-"""What the tensors of adapters are called."""
+"""Names of the tensors of adapters."""
 
 from decay_audit.roles.conventions.convention import Convention, vocabulary
 
@@ -64,4 +64,4 @@ ADAPTER = vocabulary(
         near_misses=("backbone_block",),
     ),
 )
-"""Tensors of adapters, and the dictionaries that hold them."""
+"""Names of tensors of adapters, and of the dictionaries that contain them."""

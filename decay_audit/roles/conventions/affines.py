@@ -1,4 +1,4 @@
-"""What the gain and the shift of a norm are called inside of it."""
+"""Names of the gain and of the shift of a norm."""
 
 from decay_audit.roles.conventions.convention import Convention, vocabulary
 
@@ -67,4 +67,4 @@ NORM_SHIFT = vocabulary(
     ),
 )
 GAIN_AND_SHIFT = frozenset({frozenset({"gamma", "beta"}), frozenset({"g", "b"}), frozenset({"a", "b"})})
-"""Two tensors of one shape in one module that are an affine by their names alone."""
+"""Pairs of names: two such tensors of one shape in one module are an affine."""

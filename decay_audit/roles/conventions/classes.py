@@ -1,4 +1,4 @@
-"""Words in the names of classes. Upper and lower case matter, and a word may begin anywhere in a name."""
+"""Words in names of classes. Upper and lower case matter, and a word may begin anywhere in a name."""
 
 from decay_audit.roles.conventions.convention import Convention, class_vocabulary
 

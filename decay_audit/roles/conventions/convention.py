@@ -1,6 +1,6 @@
-"""What a convention is: names that mean something, with the evidence that somebody uses them.
+"""The types of a table of names: a row has words with a meaning, and the library or paper that uses them.
 
-A name is compared as a stem: snake case, lower case, no digits (`cls_token_0` and `clsToken` are `cls_token`).
+Names are compared as stems: snake case, lower case, no digits (`cls_token_0` and `clsToken` are `cls_token`).
 Words are whole words of a stem; `*` stands for any letters, `^` and `$` pin a word to the beginning or the end.
 """
 
@@ -14,7 +14,7 @@ from msgspec import Struct
 from decay_audit.roles.words import Layer, Role
 
 ShapeCondition = Literal["any", "number", "vector", "matrix"]
-"""By the dimensions that squeeze() leaves: a number has none, a vector at most one, a matrix at least two."""
+"""Counts dimensions after squeeze(): a number has none, a vector has at most one, a matrix has at least two."""
 
 _DIMENSIONS: dict[ShapeCondition, range] = {
     "any": range(99),
@@ -25,13 +25,13 @@ _DIMENSIONS: dict[ShapeCondition, range] = {
 
 
 class Convention(Struct, frozen=True, kw_only=True):
-    """One row: words that mean something where its table is used, and where they come from.
+    """One row of a table: words with a meaning, and where they come from.
 
     Attributes:
-        words: what to find in the stem of a name; one of them is enough.
-        source: the library or paper that uses the names, with the module or class that has one of them.
-        matches: names as that source writes them; each word is needed for at least one.
-        near_misses: names that look alike and mean something else.
+        words: a name that contains one of these words matches the row.
+        source: the library or paper that uses such names, with the module or class.
+        matches: names that the source uses. At least one of them needs each word.
+        near_misses: similar names with another meaning.
     """
 
     words: tuple[str, ...]
@@ -44,8 +44,8 @@ class Vocabulary(Struct, frozen=True, kw_only=True, eq=False):
     """The conventions of one table.
 
     Attributes:
-        conventions: a name belongs to the vocabulary if one of them matches,
-        exceptions: and none of these does.
+        conventions: a name belongs to the vocabulary if one of these rows matches it.
+        exceptions: a name that one of these rows matches does not belong to it.
         whole_words: names are compared as stems, and words are whole words of them.
     """
 
@@ -54,18 +54,18 @@ class Vocabulary(Struct, frozen=True, kw_only=True, eq=False):
     whole_words: bool
 
     def has(self, name: str) -> bool:
-        """Whether a name, in any spelling, belongs to it."""
+        """Whether a name, in any spelling, belongs to the vocabulary."""
         return _has(self, stem(name) if self.whole_words else name)
 
 
 class NameMeaning(Struct, frozen=True, kw_only=True, eq=False):
-    """What the names of a vocabulary mean, for tensors of some shape.
+    """The meaning of the names in a vocabulary, for tensors with a certain number of dimensions.
 
     Attributes:
-        says: what such a tensor is, in words.
+        meaning: what such a tensor is, in words.
     """
 
-    says: str
+    meaning: str
     role: Role
     layer: Layer = "other"
     shape: ShapeCondition = "any"
@@ -74,29 +74,29 @@ class NameMeaning(Struct, frozen=True, kw_only=True, eq=False):
 
 @lru_cache(maxsize=4096)
 def _has(vocabulary: Vocabulary, name: str) -> bool:
-    """Look up a name: a stem, where names are compared as stems."""
-    wanted, refused = _searches(vocabulary)
+    """Look up a name, which is a stem if the vocabulary compares whole words."""
+    has_word, has_exception = _searches(vocabulary)
     texts = _marked(name, whole_words=vocabulary.whole_words)
-    return any(map(wanted, texts)) and not any(map(refused, texts))
+    return any(map(has_word, texts)) and not any(map(has_exception, texts))
 
 
 def _marked(name: str, *, whole_words: bool) -> tuple[str, ...]:
-    """Mark beginning, end and word borders: `^_cls_token_$`. A class counts also without `2d` at its end."""
+    """Mark the beginning, the end and word borders: `^_cls_token_$`. A class name is also read without a final `2d`."""
     return (f"^_{name}_$",) if whole_words else (f"^{name}$", f"^{_DIMENSION.sub('', name)}$")
 
 
 @lru_cache(maxsize=256)
 def _searches(vocabulary: Vocabulary) -> tuple[Callable[[str], bool], Callable[[str], bool]]:
-    """Make the searches in a marked name for the words of the conventions, and for those of the exceptions."""
-    wanted, refused = (
+    """Make two searches of a marked name: for words of the conventions, and for words of the exceptions."""
+    has_word, has_exception = (
         _search([_pieces(word, "_" if vocabulary.whole_words else "") for row in rows for word in row.words])
         for rows in (vocabulary.conventions, vocabulary.exceptions)
     )
-    return wanted, refused
+    return has_word, has_exception
 
 
 def _search(words: Sequence[tuple[str, ...]]) -> Callable[[str], bool]:
-    """Make a search for any of the words; a word with stars is several pieces, in this order."""
+    """Make a search for any of the words. Each word is given as the pieces between its stars."""
     plain = [re.escape(pieces[0]) for pieces in words if len(pieces) == 1]
     starred = [pieces for pieces in words if len(pieces) > 1]
     search_plain = re.compile("|".join(plain)).search if plain else None
@@ -120,14 +120,14 @@ def _in_order(pieces: tuple[str, ...], text: str) -> bool:
 
 
 def _pieces(word: str, border: str) -> tuple[str, ...]:
-    """Split a word at its stars into what a marked name must hold, in this order: `rel_pos*` is `_rel_pos`."""
+    """Split a word at its stars into pieces that a marked name must contain in order: `rel_pos*` is `_rel_pos`."""
     begun = word.replace("^", f"^{border}") if word.startswith("^") else border + word
     ended = begun.replace("$", f"{border}$") if word.endswith("$") else begun + border
     return tuple(piece for piece in ended.split("*") if piece)
 
 
 def first_meaning(meanings: tuple[NameMeaning, ...], name: str, squeezed_ndim: int) -> NameMeaning | None:
-    """Find what a name, in any spelling, means for a tensor with so many dimensions larger than 1."""
+    """Find the first meaning of a name, in any spelling, for a tensor with this number of squeezed dimensions."""
     return _first_meaning(meanings, stem(name), squeezed_ndim)
 
 

@@ -1,10 +1,10 @@
-"""Names of tensors that only say what kind of thing they are: a bias, a gain, a matrix."""
+"""General names of tensors: a bias, a gain, a matrix."""
 
 from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 
 GENERAL_LEAVES: tuple[NameMeaning, ...] = (
     NameMeaning(
-        says="a bias",
+        meaning="a bias",
         role="bias",
         names=vocabulary(
             Convention(
@@ -28,7 +28,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a bias",
+        meaning="a bias",
         role="bias",
         shape="vector",
         names=vocabulary(
@@ -41,7 +41,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a shift",
+        meaning="a shift",
         role="bias",
         shape="vector",
         names=vocabulary(
@@ -60,7 +60,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a matrix",
+        meaning="a matrix",
         role="linear_weight",
         layer="linear",
         shape="matrix",
@@ -92,7 +92,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a matrix",
+        meaning="a matrix",
         role="linear_weight",
         layer="linear",
         names=vocabulary(
@@ -105,7 +105,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a gain",
+        meaning="a gain",
         role="scale",
         shape="vector",
         names=vocabulary(
@@ -184,7 +184,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a gain",
+        meaning="a gain",
         role="scale",
         names=vocabulary(
             Convention(
@@ -202,7 +202,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a shift",
+        meaning="a shift",
         role="bias",
         shape="vector",
         names=vocabulary(
@@ -215,7 +215,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a learned state",
+        meaning="a learned state",
         role="token",
         names=vocabulary(
             Convention(
@@ -227,7 +227,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a learned vector",
+        meaning="a learned vector",
         role="token",
         shape="vector",
         names=vocabulary(
@@ -240,7 +240,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="an embedding table",
+        meaning="an embedding table",
         role="embedding",
         layer="embedding",
         names=vocabulary(
@@ -277,7 +277,7 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a matrix",
+        meaning="a matrix",
         role="linear_weight",
         layer="linear",
         shape="matrix",
@@ -327,4 +327,4 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
 )
-"""Tensors whose name only says what kind of thing they are: asked last."""
+"""This table is used last, for tensors whose name has no more exact meaning."""

@@ -1,4 +1,4 @@
-"""What tells one layer from another: the words for attention and its projections, feed-forward parts, kinds of norms.
+"""Words by which layers differ: attention and its projections, feed-forward parts, kinds of norms.
 
 Names of modules and names of classes are read alike, as stems.
 """
@@ -26,7 +26,7 @@ ATTENTION = vocabulary(
         near_misses=("mha",),
     ),
 )
-"""Modules and classes that attend."""
+"""Names of modules and classes of attention."""
 
 FEED_FORWARD = vocabulary(
     Convention(
@@ -54,7 +54,7 @@ FEED_FORWARD = vocabulary(
         near_misses=("mediate",),
     ),
 )
-"""Parts of a block that do not attend, also where the block is called after its attention."""
+"""Names of parts of a block that are not attention, even if the block's name has the word attention."""
 
 PROJECTION = vocabulary(
     Convention(
@@ -94,7 +94,7 @@ PROJECTION = vocabulary(
         near_misses=("attentive",),
     ),
 )
-"""Linear layers that are a part of attention if a module above them attends."""
+"""Names of linear layers that belong to attention if a module above them is attention."""
 
 ATTENTION_PROJECTION = vocabulary(
     Convention(
@@ -128,7 +128,7 @@ ATTENTION_PROJECTION = vocabulary(
         near_misses=("in_proj",),
     ),
 )
-"""Linear layers that are a part of attention wherever they are."""
+"""Names of linear layers that always belong to attention."""
 
 NORMS: tuple[tuple[Layer, Vocabulary], ...] = (
     (
@@ -205,4 +205,4 @@ NORMS: tuple[tuple[Layer, Vocabulary], ...] = (
         ),
     ),
 )
-"""Kinds of norms, by the first of the class, the module and the tensor that names one."""
+"""The words for each kind of norm, in the names of classes, modules and tensors."""

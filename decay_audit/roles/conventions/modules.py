@@ -1,4 +1,4 @@
-"""What modules are called: the word in front of the tensor's name, and the classes that are named like modules."""
+"""Names of modules: the word in front of the tensor's name. Classes with such names count, too."""
 
 from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 from decay_audit.roles.conventions.positions import RELATIVE
@@ -6,7 +6,7 @@ from decay_audit.roles.conventions.positions import RELATIVE
 MODULES: tuple[NameMeaning, ...] = (
     RELATIVE,
     NameMeaning(
-        says="a table over positions",
+        meaning="a table over positions",
         role="position_embedding",
         layer="embedding",
         names=vocabulary(
@@ -55,7 +55,7 @@ MODULES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="learned tokens",
+        meaning="learned tokens",
         role="token",
         layer="embedding",
         names=vocabulary(
@@ -106,7 +106,7 @@ MODULES: tuple[NameMeaning, ...] = (
         ),
     ),
 )
-"""Tables whose tensor is only called `weight` or the like, by the name of the module or its class."""
+"""Names of modules and classes whose tensor `weight` is a table."""
 
 TABLE_LEAF = vocabulary(
     Convention(
@@ -122,7 +122,7 @@ TABLE_LEAF = vocabulary(
         near_misses=("embedding_proj",),
     ),
 )
-"""What a table is called inside of a module whose own name says what is in it."""
+"""Names of a table in a module whose own name tells its role."""
 
 PROMPT = vocabulary(
     Convention(
@@ -132,7 +132,7 @@ PROMPT = vocabulary(
         near_misses=("prom_head",),
     ),
 )
-"""Modules and classes whose own tensors are prompts."""
+"""Names of modules and classes whose own tensors are prompts."""
 
 NORM_MODULE = vocabulary(
     Convention(
@@ -277,7 +277,7 @@ EMBEDDING_MODULE = vocabulary(
         ),
     ),
 )
-"""Modules whose matrix is a table if it has no bias."""
+"""Names of modules whose matrix is a table if it has no bias."""
 
 EMBEDDING_DICT = vocabulary(
     Convention(
@@ -287,4 +287,4 @@ EMBEDDING_DICT = vocabulary(
         near_misses=("dict",),
     ),
 )
-"""Dictionaries of embeddings, whose members are called after columns of data."""
+"""Names of dictionaries of embeddings; their members have the names of columns of data."""

@@ -1,9 +1,9 @@
-"""What tables over positions are called."""
+"""Names of tables over positions."""
 
 from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 
 RELATIVE = NameMeaning(
-    says="a table over relative positions",
+    meaning="a table over relative positions",
     role="relative_position_bias",
     names=vocabulary(
         Convention(
@@ -68,10 +68,10 @@ RELATIVE = NameMeaning(
         ),
     ),
 )
-"""Read in the names of tensors and of modules."""
+"""This row is used for names of tensors and of modules."""
 
 POSITION = NameMeaning(
-    says="a table over positions",
+    meaning="a table over positions",
     role="position_embedding",
     names=vocabulary(
         Convention(
@@ -124,4 +124,4 @@ POSITION = NameMeaning(
         ),
     ),
 )
-"""Read in the names of tensors."""
+"""This row is used for names of tensors."""

@@ -1,4 +1,4 @@
-"""What the tensors of a state space are called. Names are compared as written: `B` is a matrix and `b` is a bias."""
+"""Names of the tensors of a state space. Upper and lower case matter: `B` is a matrix and `b` is a bias."""
 
 from decay_audit.roles.conventions.convention import Convention, class_vocabulary
 
@@ -28,7 +28,7 @@ DISCRETIZATION = class_vocabulary(
         near_misses=("mu_log", "theta"),
     ),
 )
-"""Eigenvalues and step sizes: the module that holds one of them is a state space."""
+"""Names of eigenvalues and step sizes: a module with such a tensor is a state space."""
 
 SYSTEM = class_vocabulary(
     Convention(
@@ -62,7 +62,7 @@ SYSTEM = class_vocabulary(
         near_misses=("gamma",),
     ),
 )
-"""The other tensors of a state space, which only their siblings or their class tell from any other matrix."""
+"""Names of other tensors of a state space: they count only beside eigenvalues or step sizes, or in such a class."""
 
 STATE_SPACE_CLASS = class_vocabulary(
     Convention(
@@ -81,7 +81,7 @@ TOKEN_SHIFT = class_vocabulary(
         near_misses=("x_proj", "X_k"),
     ),
 )
-"""How much of the token before each channel takes."""
+"""Names of the share of the previous token in each channel."""
 
 TIME_MIX = class_vocabulary(
     Convention(
@@ -91,7 +91,7 @@ TIME_MIX = class_vocabulary(
         near_misses=("w1", "a2", "k_v"),
     ),
 )
-"""Beside a token shift: base values and bonuses of the recurrence."""
+"""Names of base values and bonuses of the recurrence; they count only beside a token shift."""
 
 TIME_MIX_FACTOR = class_vocabulary(
     Convention(
@@ -101,4 +101,4 @@ TIME_MIX_FACTOR = class_vocabulary(
         near_misses=("w0", "g", "a3"),
     ),
 )
-"""Beside a token shift: the two factors of each matrix of low rank that a base value is added to."""
+"""Names of the two factors of a matrix of low rank; they count only beside a token shift."""

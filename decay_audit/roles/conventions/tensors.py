@@ -1,4 +1,4 @@
-"""What tensors are called: the last part of a parameter's name, or the name of the list that holds it."""
+"""Names of tensors: the last part of a parameter's name, or the name of the list that contains it."""
 
 from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 from decay_audit.roles.conventions.positions import POSITION, RELATIVE
@@ -6,7 +6,7 @@ from decay_audit.roles.conventions.tokens import TOKEN
 
 QUANTIZED_LEAVES: tuple[NameMeaning, ...] = (
     NameMeaning(
-        says="packed integers of a quantized weight, which no optimizer trains",
+        meaning="packed integers of a quantized weight, which no optimizer trains",
         role="linear_weight",
         layer="linear",
         names=vocabulary(
@@ -25,7 +25,7 @@ QUANTIZED_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="scales of a quantized weight",
+        meaning="scales of a quantized weight",
         role="scale",
         names=vocabulary(
             Convention(
@@ -55,11 +55,11 @@ QUANTIZED_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
 )
-"""Asked only where a tensor of the module has a dtype of quantized weights."""
+"""This table is used only if a tensor of the module has a dtype of quantized weights."""
 
 LEAVES: tuple[NameMeaning, ...] = (
     NameMeaning(
-        says="of a state space",
+        meaning="of a state space",
         role="state_space",
         names=vocabulary(
             Convention(
@@ -113,7 +113,7 @@ LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="of a state space",
+        meaning="of a state space",
         role="state_space",
         shape="vector",
         names=vocabulary(
@@ -132,7 +132,7 @@ LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a gain of a norm",
+        meaning="a gain of a norm",
         role="norm_weight",
         layer="other_norm",
         shape="vector",
@@ -152,7 +152,7 @@ LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a shift of a norm",
+        meaning="a shift of a norm",
         role="norm_bias",
         layer="other_norm",
         shape="vector",
@@ -172,7 +172,7 @@ LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a gain",
+        meaning="a gain",
         role="scale",
         shape="number",
         names=vocabulary(
@@ -197,7 +197,7 @@ LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a bias",
+        meaning="a bias",
         role="bias",
         names=vocabulary(
             Convention(
@@ -209,7 +209,7 @@ LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
-        says="a shift of a modulation",
+        meaning="a shift of a modulation",
         role="bias",
         names=vocabulary(
             Convention(
@@ -230,7 +230,7 @@ LEAVES: tuple[NameMeaning, ...] = (
     POSITION,
     TOKEN,
     NameMeaning(
-        says="a gain on a residual branch",
+        meaning="a gain on a residual branch",
         role="layer_scale",
         shape="vector",
         names=vocabulary(
@@ -261,4 +261,4 @@ LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
 )
-"""Tensors with a name of their own; the first meaning that fits is taken."""
+"""Exact names of tensors; the first row that fits is taken."""

@@ -1,9 +1,9 @@
-"""What learned tokens are called: class tokens, queries, prompts, latents, separators."""
+"""Names of learned tokens: class tokens, queries, prompts, latents, separators."""
 
 from decay_audit.roles.conventions.convention import Convention, NameMeaning, vocabulary
 
 TOKEN = NameMeaning(
-    says="a learned token",
+    meaning="a learned token",
     role="token",
     names=vocabulary(
         Convention(

@@ -1,4 +1,4 @@
-"""Tracing: runs a model's forward pass on fake tensors and records the operator slots that each parameter flows into.
+"""Run the forward pass of a model on fake tensors, and record into which operator slots each parameter flows.
 
 - `example_inputs/`: the arguments of the forward pass
 - `automatic.py`: the trace without --trace: within a budget, and only for parameters whose role is uncertain
@@ -13,7 +13,7 @@
 - `operators.py`: tables of operators by name
 
 Data flow: model -> `ExampleInputs` -> forward pass -> `OperatorCall`s -> `Use`s by parameter -> `Trace` -> `Inventory`
-with uses. Nothing here knows roles; provenance, propagation, tags and tables know no torch either.
+with uses. Nothing here knows roles. `provenance`, `propagate`, `tags` and `operators` know no torch.
 """
 
 from decay_audit.sources.trace.automatic import trace_automatically

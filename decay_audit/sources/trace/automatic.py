@@ -1,7 +1,7 @@
 """Trace a model without --trace, to add the uses of uncertain parameters to its Inventory.
 
-The user did not ask for it, so it reports less than `--trace`: no unused parameters, and no failures. Its budget is
-counted in operators, so that the same model gives the same answer on every machine.
+Unlike `--trace`, it reports no unused parameters and no failures, because the user did not ask for a trace. Its budget
+is counted in operators, so that the same model gives the same answer on every machine.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Assume the results of operators whose real result would depend on the values of tensors. Knows torch.
 
-A number read from data is 1, a condition is true, every element is selected. So one branch is traced, and a note of
-the trace says so.
+A number that the model reads from data is 1, a condition is true, and every element is selected. So only one branch is
+traced, and a note of the trace says so.
 """
 
 from collections.abc import Callable

@@ -64,8 +64,9 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         uses, provenance = propagate(call)
         if provenance is None and call.operator in SHAPE_ONLY:
             return self._shape_only(func, args, kwargs)
-        real = all(states.has_values(tensor) for _, tensor in arguments) and not list(_written(func, args, kwargs))
-        result = run_operator(func, args, kwargs) if real else self._run_fake(func, args, kwargs)
+        has_values = all(states.has_values(tensor) for _, tensor in arguments)
+        computed = has_values and not list(_written(func, args, kwargs))
+        result = run_operator(func, args, kwargs) if computed else self._run_fake(func, args, kwargs)
         for name, use in uses:  # only now, as the operator may have rejected its arguments
             states.add_use(name, use)
         return self._record(func, args, kwargs, result, provenance)
@@ -85,7 +86,7 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return run_operator(func, args, kwargs)
 
     def _record(self, func: Any, args: Any, kwargs: Any, result: Any, provenance: Provenance | None) -> Any:  # noqa: ANN401
-        """Record the provenance of the results; an operator that writes in place returns its own argument."""
+        """Record the provenance of the results. An operator that writes in place returns the argument that it wrote."""
         states = self.states
         written = list(_written(func, args, kwargs))
         for tensor in written:
@@ -106,16 +107,16 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Compute a small constant for real if it writes only to memory of the pass; else give a fake result."""
         states = self.states
         written = list(_written(func, args, kwargs))
-        real = all(map(states.has_values, tensors)) and all(map(states.owns_memory, written)) and _small(args, kwargs)
-        if not real:
+        has_values = all(map(states.has_values, tensors))
+        if not (has_values and all(map(states.owns_memory, written)) and _small(args, kwargs)):
             return self._record(func, args, kwargs, self._run_fake(func, args, kwargs), None)
         result = run_operator(func, args, kwargs)
         states.add_results(_tensors(result), None, tensors)
         return result
 
 
-# Operators that decompose into matrix products and pointwise steps before a dispatch mode sees them, with the slot of
-# an initial state.
+# Operators that decompose into matrix products and pointwise steps before a dispatch mode gets them. The values are the
+# slots of initial states.
 COMPOSITES = {
     "lstm": "hx", "gru": "hx", "rnn_tanh": "hx", "rnn_relu": "hx",
     "lstm_cell": "hx", "gru_cell": "hx", "rnn_tanh_cell": "hx", "rnn_relu_cell": "hx",
@@ -162,7 +163,7 @@ def _initial_states(name: str, args: Any) -> Any:  # noqa: ANN401
 
 
 def _small(args: Any, kwargs: Any) -> bool:  # noqa: ANN401
-    """Whether a result is certainly small, judged by the sizes and the shapes of tensors in the arguments."""
+    """Whether the arguments are so small that the result must be small, too."""
     elements = [max(tensor.numel(), 1) for tensor in _tensors((args, kwargs))]
     sizes = [
         prod(max(size, 1) for size in value) if isinstance(value, list | tuple) else abs(value)

@@ -75,8 +75,9 @@ def _restore(attributes: dict[str, Any], saved: dict[str, _SavedAttribute]) -> N
 
 def _has_content(value: Any, content: Any) -> bool:  # noqa: ANN401
     """Whether a container still holds the same objects; it is then left alone, as it may refuse changes."""
-    before, now = (
+    saved_items, current_items = (
         [part for item in items.items() for part in item] if isinstance(items, dict) else list(items)
         for items in (content, value)
     )
-    return len(before) == len(now) and all(old is new for old, new in zip(before, now, strict=True))
+    same_length = len(saved_items) == len(current_items)
+    return same_length and all(old is new for old, new in zip(saved_items, current_items, strict=True))

@@ -147,9 +147,9 @@ def _matrix_product(call: OperatorCall) -> Propagation:
         uses += _uses(call, [right], left)
         return uses, _derived(call, [left], PRODUCT | INPUT_FREE)
     with_data = any(is_data(operand) for operand in call.operands)
-    # Without data, this is no layer in two cases: a product with a vector computes a statistic of a weight (spectral
-    # norm), and a constant matrix on the right selects or resamples the rows of a table. A constant on the left, such
-    # as a grid of positions, is the input of a layer, whose weight is on the right.
+    # Without data, two products are not layers: a product with a vector computes a statistic of a weight (spectral
+    # norm), and a product with a constant on the right selects or resamples the rows of a table. A constant on the
+    # left, such as a grid of positions, is the input of a layer; the weight is on the right.
     if not with_data and (call.operator in VECTOR_PRODUCTS or right.provenance is None):
         return uses, _derived(call, [left, right])
     tags: list[str] = [tag for tag in ("mask", "probabilities") if has_tag(left, tag) or has_tag(right, tag)]
@@ -353,7 +353,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
 
 
 def _product_parameters(call: OperatorCall, data: Sequence[Operand]) -> frozenset[str]:
-    """Return the parameters whose product with data the result is, moved or joined with other products."""
+    """Return the parameters whose products with data the result consists of."""
     product_of = [
         operand.provenance.product_of
         for operand in data

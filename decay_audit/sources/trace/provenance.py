@@ -21,7 +21,7 @@ of a comparison; input_free: computed by layers, but not from the input of the m
 """
 
 MAX_VIA = 8
-"""How many operators are recorded for one origin, from the parameter on: the first operators tell the most."""
+"""The most operators that are recorded for one origin: the first operators after the parameter matter most."""
 
 
 class Origin(Struct, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 
 class Factor(Struct, frozen=True, kw_only=True):
-    """A parameter that was multiplied with data, number by number.
+    """A parameter that was multiplied elementwise with data.
 
     Attributes:
         shape: the shape of the tensor that met the data.
@@ -51,16 +51,16 @@ class Provenance(Struct, frozen=True, kw_only=True):
     scales them keeps the id. 0: unknown.
 
     Attributes:
-        is_data: the tensor depends on the input of the model, or is what a layer computes from a constant.
-        origins: the parameters that it is computed from, as long as no data is involved.
+        is_data: the tensor depends on the input of the model, or a layer computed it from a constant.
+        origins: the parameters from which it is computed; () once data is involved.
         tags: what is known about its values; an operator drops the tags that no longer hold.
-        product_of: the parameters whose product with data this is.
+        product_of: parameters; the tensor is a product of them with data.
         scaled_by: the parameters that scale this data.
-        factors: the parameters whose elementwise product with data this is.
+        factors: parameters; the tensor is an elementwise product of one of them with data.
         value_id: the id of these values.
-        statistic_of: the id of the values whose square or statistic this is.
-        statistic_shape: the shape of the statistic that this is or was divided by; () if unknown.
-        unscaled_id: the id that these values had before a parameter scaled them.
+        statistic_of: the value id of the tensor from which this square or statistic was computed.
+        statistic_shape: the shape of this statistic, or of the statistic by which this was divided; () if unknown.
+        unscaled_id: the value id before a parameter scaled the values.
     """
 
     is_data: bool
@@ -100,7 +100,7 @@ def derive(origins: Iterable[Origin], operator: str | None, tags: frozenset[Tag]
 
 
 def merge(first: Provenance | None, second: Provenance | None) -> Provenance | None:
-    """Return the provenance of a buffer after tensors with these two were written into it."""
+    """Return the provenance of a buffer into which two tensors with these provenances were written."""
     if first is None or second is None or first == second:
         return first or second
     if not first.is_data and not second.is_data:

@@ -35,7 +35,7 @@ class Trace(Struct, frozen=True, kw_only=True):
 
     Attributes:
         uses: the uses of each parameter by its name in torch, in the order of the pass; unused parameters are no keys.
-        complete: the pass reached its end, so that an unused parameter is known to be unused.
+        complete: the pass reached its end: a parameter without uses is not used.
         made: the shapes of trainable parameters that the pass made, by their names in torch.
         notes: what was assumed and what failed, one sentence each.
     """
@@ -89,7 +89,7 @@ def trace(model: nn.Module, inputs: ExampleInputs, max_calls: int | None = None)
 
 
 class _Outcome(Struct, frozen=True, kw_only=True):
-    """How the attempts to run one module ended.
+    """The result of the attempts to run one module.
 
     Attributes:
         failure: why the first candidate failed; None if any candidate ran to its end.
@@ -189,7 +189,7 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
 
 
 def late_parameters(inventory: Inventory, trace: Trace) -> tuple[LateParameter, ...]:
-    """Give the parameters that the pass made; their names begin with the canonical name of their module."""
+    """List the parameters that the pass made; their names begin with the canonical name of their module."""
     owners = {
         parameter.raw_name.rpartition(".")[0]: parameter.name.rpartition(".")[0] for parameter in inventory.parameters
     }

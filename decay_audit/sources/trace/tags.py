@@ -37,7 +37,7 @@ def normalizes_unscaled(statistic: Operand, operand: Operand) -> bool:
 
 
 def statistic_shape(data: Sequence[Operand], tags: frozenset[Tag]) -> tuple[int, ...]:
-    """Return the shape, before it was expanded, of the statistic that the result is or was divided by."""
+    """Return the shape of the statistic that the result is, or by which it was divided, before it was expanded."""
     if not tags & {"normalized", "statistic"}:
         return ()
     statistics = [
@@ -91,7 +91,7 @@ def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters:
         "statistic": operator in STATISTICS or ("square" in before and operator in SUMS) or _is_statistic(call, data),
         "normalized": (multiplies and any(normalizes(left, right) for left in data for right in data))
         or (alone and not with_parameters and "normalized" in before and operator in KEEPS_NORMALIZED),
-        # The norm's gain is applied now: a shift can follow, but another gain is not the norm's.
+        # A gain scales normalized data. The norm's shift may follow; a second gain is not part of the norm.
         "scaled": (alone and with_parameters and "normalized" in before and multiplies)
         or (multiplies and any(normalizes_unscaled(left, right) for left in data for right in data)),
         "scores": "scores" in before and operator in KEEPS_SCORES,

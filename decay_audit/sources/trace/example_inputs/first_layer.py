@@ -1,4 +1,4 @@
-"""Guess the inputs of a model that declares none, from its first layer or matrix; several candidates for any size.
+"""Guess inputs for a model that declares none: candidates from its first layer, then from its first matrix.
 
 Knows torch.
 """
@@ -45,7 +45,7 @@ def guessed_inputs(model: nn.Module) -> tuple[ExampleInputs, ...]:
 
 
 def _with_further(candidate: ExampleInputs, names: Sequence[str]) -> Iterator[ExampleInputs]:
-    """Add the other required arguments in three ways: by their names, all like the first, or one integer per sample."""
+    """Yield candidates with the other required arguments: by their names, all like the first, or integers."""
     if not names or not candidate.args:
         yield candidate
         return
