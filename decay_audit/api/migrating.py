@@ -27,7 +27,7 @@ def migrate(request: Request, output: Path) -> tuple[str, ...]:
         DecayAuditError: something cannot be read or made, the mapping is ambiguous, or a state would be lost.
     """
     if request.checkpoint is None or request.optimizer is None:
-        raise DecayAuditError("there is nothing to migrate", "name a checkpoint, and the new optimizer with --to")
+        raise DecayAuditError("migrate needs a checkpoint and a new optimizer", "name the file, and --to EXPR")
     with files.protect_inputs():
         return _migrate(request, _checkpoint_file(request.checkpoint, output), output)
 
@@ -47,22 +47,23 @@ def _migrate(request: Request, path: Path, output: Path) -> tuple[str, ...]:
     saved = onto_model.fit(inventory, loaded.inventory).optimizers
     new_optimizers = loaded.made.optimizers
     if len(saved) != len(new_optimizers):
-        states, made = count_noun(len(saved), "optimizer state"), count_noun(len(new_optimizers), "optimizer")
+        old_count = count_noun(len(saved), "optimizer state")
+        new_count = count_noun(len(new_optimizers), "optimizer")
         raise DecayAuditError(
-            f"{path.name} holds {states}, and --to makes {made}",
+            f"{path.name} holds {old_count}, and --to makes {new_count}",
             "make as many optimizers as were saved, in the same order"
             if saved
             else "name a file with optimizer states",
         )
     names = module.names_by_tensor(loaded.built.model, loaded.inventory)
     content, lines, sources = _load_content(path), [], []
-    for before, (_, optimizer) in zip(saved, new_optimizers, strict=True):
-        old_state = migration.find_state(content, before.name)
-        state = migration.rewrite_state(old_state, before, optimizer, names)
-        sources.append(migration.group_sources(old_state, before, optimizer, names))
-        content = migration.replace_state(content, before.name, state)
-        lines.append(_summary(before, state))
-    counts = [len(before.groups) for before in saved]
+    for saved_optimizer, (_, optimizer) in zip(saved, new_optimizers, strict=True):
+        old_state = migration.find_state(content, saved_optimizer.name)
+        state = migration.rewrite_state(old_state, saved_optimizer, optimizer, names)
+        sources.append(migration.group_sources(old_state, saved_optimizer, optimizer, names))
+        content = migration.replace_state(content, saved_optimizer.name, state)
+        lines.append(_summary(saved_optimizer, state))
+    counts = [len(optimizer.groups) for optimizer in saved]
     outputs = {output: migration.rewrite_schedulers(content, sources, counts)}
     if not all(map(migration.is_unchanged, sources, counts)):
         lines += [f"{place}: moved with the groups" for place, _ in migration.find_scheduler_states(content)]
@@ -88,17 +89,17 @@ def _scheduler_output(output: Path, scheduler: Path) -> Path:
     return scheduler_output
 
 
-def _summary(before: Optimizer, state: Mapping[str, Any]) -> str:
+def _summary(saved: Optimizer, state: Mapping[str, Any]) -> str:
     groups, states = state["param_groups"], state["state"]
     count = sum(len(group["params"]) for group in groups)
     return (
-        f"{before.name}: {count_noun(len(before.groups), 'group')} to {count_noun(len(groups), 'group')}; "
-        f"{count_noun(count, 'parameter')}, {count_noun(len(states), 'state')} moved by name{_order_note(before)}"
+        f"{saved.name}: {count_noun(len(saved.groups), 'group')} to {count_noun(len(groups), 'group')}; "
+        f"{count_noun(count, 'parameter')}, {count_noun(len(states), 'state')} moved by name{_order_note(saved)}"
     )
 
 
-def _order_note(before: Optimizer) -> str:
-    has_no_names = any(group.shapes for group in before.groups)
+def _order_note(saved: Optimizer) -> str:
+    has_no_names = any(group.shapes for group in saved.groups)
     return ", in the order of the model, because the file has no names" if has_no_names else ""
 
 

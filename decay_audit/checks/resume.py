@@ -1,7 +1,7 @@
-"""Check what a checkpoint holds, and what loading its optimizer state would do to the live one: DA601, DA602, DA103.
+"""Check what a checkpoint holds, and what loading its optimizer state would change: DA601, DA602, DA103.
 
-torch restores groups by position. It compares the number of groups and of parameters in each, and nothing else. Every
-hyperparameter of the checkpoint then replaces the live one.
+`load_state_dict` of torch restores groups by position. It compares the number of groups and the number of parameters in
+each group, and nothing else. Then all hyperparameters of the checkpoint replace those of the live optimizer.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,10 +14,11 @@ from decay_audit.model.observations import ALGORITHM_SETTINGS, Optimizer, ParamG
 from decay_audit.model.optimizer_pairs import group_sizes, pair_optimizers
 from decay_audit.text import count_noun, first_few, format_shape, join_words
 
-SHOWN = 3
-"""How many parameters one finding shows as examples."""
+MAX_EXAMPLES = 3
+"""How many parameters a finding shows as examples."""
 
 Shapes = Mapping[str, tuple[int, ...]]
+"""The shape of each parameter of a model, by name."""
 
 
 def check_checkpoint(inventories: Sequence[Inventory], optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
@@ -55,8 +56,7 @@ def check_resume(optimizers: Sequence[Optimizer], shapes: Shapes, target: str = 
     """Compare each live optimizer with the state that it would load: DA601, and DA103 for coefficients.
 
     Args:
-        shapes: the shapes of the model's parameters, by name.
-        target: the target in the commands of fixes; "" for a model in Python.
+        target: the target to write in the commands of fixes; "" for a model in Python.
     """
     live = [optimizer for optimizer in optimizers if optimizer.origin == "live"]
     saved = [optimizer for optimizer in optimizers if optimizer.origin == "checkpoint"]
@@ -78,12 +78,12 @@ def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> 
 
 
 def _refusal_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
-    moved = _parameters_that_changed_group(live, saved)
+    regrouped = _parameters_that_changed_group(live, saved)
     return finding(
         "DA601",
         f"torch would refuse this state: it has {_sizes_text(saved)}, {live.type} has {_sizes_text(live)}"
-        + (f"; {count_noun(len(moved), 'parameter')} changed group" if moved else ""),
-        moved,
+        + (f"; {count_noun(len(regrouped), 'parameter')} changed group" if regrouped else ""),
+        regrouped,
         expected=_sizes_text(saved),
         found=_sizes_text(live),
         where=saved.name,
@@ -92,16 +92,16 @@ def _refusal_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
 
 
 def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
-    """Find a state of another class: its groups would replace the live ones, but lack settings that a step needs."""
+    """Find a state of another class whose groups lack settings that a step of the live class needs."""
     for index, (group, saved_group) in enumerate(zip(live.groups, saved.groups, strict=True)):
-        lost = [
+        missing_keys = [
             key for key in ALGORITHM_SETTINGS if key in group.hyperparameters and key not in saved_group.hyperparameters
         ]
-        if lost and saved.type not in ("unknown", live.type):
+        if missing_keys and saved.type not in ("unknown", live.type):
             yield finding(
                 "DA601",
                 f"torch would accept this state of {saved.type} for {live.type}, and group {index} would lose "
-                f"{join_words(lost)}",
+                f"{join_words(missing_keys)}",
                 [name for name in group.parameters if name],
                 expected=f"a state of {live.type}",
                 found=f"a state of {saved.type}",
@@ -112,10 +112,10 @@ def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
 
 
 def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
-    """Find groups of equal sizes in another order. torch accepts them, so parameters get wrong states.
+    """Find parameters that torch would give the state of another parameter, because the groups have another order.
 
-    Parameters are swapped if their names form a cycle: `a` would get the state of `b`, and `b` that of `a`. Without a
-    cycle, parameters were probably renamed, and nothing is reported.
+    Parameters are swapped if their names form a cycle: `a` would get the state of `b`, and `b` would get the state of
+    `a`. Without a cycle, parameters were probably renamed, and nothing is reported.
     """
     by_position = {
         name: saved_name
@@ -132,8 +132,8 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iter
             f"torch would accept this state and give {count_noun(len(pairs), 'parameter')} the state and settings of "
             f"another: {name} would get those of {saved_name}",
             [name for name, _ in pairs],
-            expected=", ".join(name for name, _ in pairs[:SHOWN]),
-            found=", ".join(saved_name for _, saved_name in pairs[:SHOWN]),
+            expected=", ".join(name for name, _ in pairs[:MAX_EXAMPLES]),
+            found=", ".join(saved_name for _, saved_name in pairs[:MAX_EXAMPLES]),
             where=saved.name,
             fix=migrate_command(target),
         )
@@ -163,33 +163,33 @@ def _is_in_another_order(live: Optimizer, saved: Optimizer) -> bool:
     """Whether a state without names has the live groups' sizes and coefficients, but in another order."""
     if any(name for group in saved.groups if not group.shapes for name in group.parameters):
         return False
-    now, before = (
+    live_groups, saved_groups = (
         [(len(group.parameters), f"{group.weight_decay:.6g}") for group in optimizer.groups]
         for optimizer in (live, saved)
     )
-    return now != before and sorted(now) == sorted(before)
+    return live_groups != saved_groups and sorted(live_groups) == sorted(saved_groups)
 
 
 def _reordered_groups_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
     pairs = [*zip(live.groups, saved.groups, strict=True)]
-    index = next(index for index, (now, before) in enumerate(pairs) if now.weight_decay != before.weight_decay)
-    now, before = (coefficient_text(group.weight_decay) for group in pairs[index])
-    names = [name for group, other in pairs if group.weight_decay != other.weight_decay for name in group.parameters]
+    different = [index for index, (group, other) in enumerate(pairs) if group.weight_decay != other.weight_decay]
+    live_text, saved_text = (coefficient_text(group.weight_decay) for group in pairs[different[0]])
+    names = [name for index in different for name in live.groups[index].parameters]
     return finding(
         "DA601",
         f"torch would accept this state, whose groups have the coefficients of the live ones in another order: group "
-        f"{index} was saved with {before} and has {now} here; {count_noun(len(names), 'parameter')} would get the "
-        "state and settings of others, of the same shapes",
+        f"{different[0]} was saved with {saved_text} and has {live_text} here; {count_noun(len(names), 'parameter')} "
+        "would get the state and settings of other parameters of the same shapes",
         [name for name in names if name],
-        expected=f"group {index} with weight_decay {now}",
-        found=f"group {index} with weight_decay {before}",
+        expected=f"group {different[0]} with weight_decay {live_text}",
+        found=f"group {different[0]} with weight_decay {saved_text}",
         where=saved.name,
         fix=f"make the groups in the order in which they were saved, or {migrate_command(target)}",
     )
 
 
 def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
-    """Find swapped states in a file without names: a state has another shape than its parameter."""
+    """Find states in a file without names that have another shape than the parameter at their position."""
     state_shapes = {
         name: shape
         for group, saved_group in zip(live.groups, saved.groups, strict=True)
@@ -199,14 +199,14 @@ def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target
     }
     if state_shapes:
         name, shape = next(iter(state_shapes.items()))
-        shown = [*state_shapes][:SHOWN]
+        examples = [*state_shapes][:MAX_EXAMPLES]
         yield finding(
             "DA601",
             f"torch would accept this state and give {count_noun(len(state_shapes), 'parameter')} the state of "
             f"another: {name} would get a state of shape {format_shape(shape)}",
             state_shapes,
-            expected=", ".join(f"{name} {format_shape(shapes.get(name, ()))}" for name in shown),
-            found=", ".join(f"{name} {format_shape(state_shapes[name])}" for name in shown),
+            expected=", ".join(f"{name} {format_shape(shapes.get(name, ()))}" for name in examples),
+            found=", ".join(f"{name} {format_shape(state_shapes[name])}" for name in examples),
             where=saved.name,
             fix=migrate_command(target),
         )
@@ -215,21 +215,21 @@ def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target
 def _find_restored_coefficients(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
     for index, (group, saved_group) in enumerate(zip(live.groups, saved.groups, strict=True)):
         if not isclose(group.weight_decay, saved_group.weight_decay, rel_tol=1e-6):
-            now, restored = coefficient_text(group.weight_decay), coefficient_text(saved_group.weight_decay)
+            live_text, saved_text = coefficient_text(group.weight_decay), coefficient_text(saved_group.weight_decay)
             yield finding(
                 "DA103",
-                f"loading this state would change weight_decay of group {index} from {now} to {restored}",
+                f"loading this state would change weight_decay of group {index} from {live_text} to {saved_text}",
                 [name for name in group.parameters if name],
-                expected=f"weight_decay {now} (live)",
-                found=f"weight_decay {restored} (checkpoint)",
+                expected=f"weight_decay {live_text} (live)",
+                found=f"weight_decay {saved_text} (checkpoint)",
                 where=f"group {index} of {saved.name}",
                 fix="set the coefficient again after load_state_dict",
             )
 
 
 def _parameters_that_changed_group(live: Optimizer, saved: Optimizer) -> list[str]:
-    before, after = _group_indices(saved.groups), _group_indices(live.groups)
-    return [name for name, index in after.items() if before.get(name, index) != index]
+    saved_index = _group_indices(saved.groups)
+    return [name for name, index in _group_indices(live.groups).items() if saved_index.get(name, index) != index]
 
 
 def _group_indices(groups: Sequence[ParamGroup]) -> dict[str, int]:

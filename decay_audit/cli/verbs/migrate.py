@@ -1,4 +1,4 @@
-"""`decay-audit migrate`: an optimizer state, rewritten for new param groups."""
+"""`decay-audit migrate`: write a copy of a checkpoint whose optimizer state fits new param groups."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from decay_audit.cli.command import takes
 
 Checkpoint = Annotated[str, typer.Argument(metavar="CHECKPOINT", help="The file with the optimizer state.")]
 NewOptimizer = Annotated[
-    str, Option("Optimizer", "What makes the new optimizer, as for `check --optimizer`.", metavar="EXPR")
+    str, Option("Optimizer", "The new optimizer, in a form that `check --optimizer` takes.", metavar="EXPR")
 ]
 Model = Annotated[str, Option("Model", "The model that was trained.", metavar="TARGET")]
 NewFile = Annotated[Path, Option("Output", "The file to write.", metavar="FILE", short="-o")]
@@ -29,7 +29,7 @@ def migrate(
 ) -> None:
     """Move a saved optimizer state to new param groups.
 
-    The state is moved unchanged to the parameter of the same name. The result is a new file; CHECKPOINT is only read.
+    Each parameter keeps its state tensors, found by its name. The result is a new file; CHECKPOINT is only read.
     """
     from decay_audit import api
 

@@ -1,7 +1,7 @@
-"""A saved optimizer state, and the schedulers beside it, are rewritten for the param groups of another optimizer.
+"""Rewrite a saved optimizer state, and the states of its schedulers, for the param groups of another optimizer.
 
-- state: the state dict of an optimizer, parameter by parameter, by name
-- schedulers: what schedulers keep for each param group
+- state: rewrite the state dict of an optimizer, by the names of parameters
+- schedulers: rewrite the lists of schedulers that have one entry for each param group
 """
 
 from decay_audit.optimizers.migrate.schedulers import find_scheduler_states, is_unchanged, rewrite_schedulers

@@ -1,7 +1,7 @@
-"""Move the saved state of learning rate schedulers to new param groups: what they keep for each group is permuted.
+"""Rewrite the saved state of learning rate schedulers for new param groups.
 
-A scheduler stores lists with one entry for each group, such as `base_lrs`. An entry of a new group is the entry that
-the old groups of its parameters have in common.
+A scheduler stores lists with one entry for each group, such as `base_lrs`. The entry of a new group is the entry of the
+old groups in which its parameters were; these must agree.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ PER_GROUP = frozenset(
 )
 """Keys of torch's schedulers that hold a list with one entry for each param group."""
 NOT_PER_GROUP = frozenset({"_schedulers", "_milestones", "milestones", "_schedule_phases", "step_size"})
-"""Keys that hold lists of another kind."""
+"""Keys of torch's schedulers whose lists have nothing to do with param groups."""
 
 
 def find_scheduler_states(node: object, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Find the states of schedulers in a checkpoint, each with its dotted path; those inside another are part of it."""
+    """Find the states of schedulers in a checkpoint, with their dotted paths; not those inside another scheduler."""
     if is_scheduler_state(node):
         yield path, node  # type: ignore[misc]
         return
@@ -69,7 +69,7 @@ def rewrite_schedulers(content: object, sources: Sequence[GroupSources], group_c
 
 
 def is_unchanged(sources: GroupSources, count: int) -> bool:
-    """Whether the new groups hold the parameters of the old ones, each group at its place."""
+    """Whether each new group holds the parameters of the old group at the same position."""
     return [*sources] == [(index,) for index in range(count)]
 
 
@@ -118,11 +118,11 @@ def _equal(value: object, other: object) -> bool:
 def _optimizer_of(
     index: int, state: Mapping[str, Any], scheduler_count: int, group_counts: Sequence[int]
 ) -> int | None:
-    """Find the optimizer of a scheduler: the only one, the only one with as many groups, or the one at its place."""
+    """Find the index of a scheduler's optimizer: the only one, the only one with as many groups, or its own index."""
     lengths = {len(state[key]) for key in PER_GROUP & state.keys() if isinstance(state[key], list | tuple)}
-    fitting = [place for place, count in enumerate(group_counts) if lengths <= {count}]
+    candidates = [place for place, count in enumerate(group_counts) if lengths <= {count}]
     if len(group_counts) == 1:
         return 0
-    if len(fitting) == 1:
-        return fitting[0]
-    return index if scheduler_count == len(group_counts) and index in fitting else None
+    if len(candidates) == 1:
+        return candidates[0]
+    return index if scheduler_count == len(group_counts) and index in candidates else None

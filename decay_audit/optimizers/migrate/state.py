@@ -1,6 +1,6 @@
-"""Move a saved optimizer state into the layout of a new optimizer, by the names of parameters.
+"""Rewrite a saved optimizer state for the param groups of another optimizer, by the names of parameters.
 
-State tensors are not changed. A mapping that would be a guess is refused.
+State tensors are not changed. Where it is not certain which state belongs to which parameter, an error is raised.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,11 +18,11 @@ StateDict = Mapping[str, Any]
 _SAVE_WITH_NAMES = "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)"
 _PARAMETER_KEYS = frozenset({"params", "param_names"})
 _FROM_NEW_GROUPS = frozenset({"weight_decay"})
-"""Settings that a migration is meant to change. All others come from the saved groups where these agree."""
+"""Settings that always come from the new groups. Other settings come from the saved groups where these agree."""
 
 
 class SavedPosition(NamedTuple):
-    """Where a parameter was in a saved optimizer: its group, and the key of its state."""
+    """The group of a parameter in a saved optimizer, and the key of its state."""
 
     group: StateDict
     key: Any
@@ -33,8 +33,9 @@ def rewrite_state(
 ) -> dict[str, Any]:
     """Rewrite an optimizer's state dict for the groups of another optimizer over the same parameters.
 
-    Each group is the new optimizer's. Hyperparameters that all its parameters had in common before are kept, so that a
-    schedule continues; `weight_decay` is always the new one. A state that is keyed by names stays keyed by names.
+    The groups are those of the new optimizer. A group keeps each hyperparameter that its parameters had in common in
+    the saved groups, so that a schedule continues; `weight_decay` is always that of the new group. If the saved state
+    is keyed by names, the result is, too.
 
     Args:
         state: the state dict as it was saved.
@@ -58,8 +59,8 @@ def rewrite_state(
         for group, members in zip(new.state_dict()["param_groups"], new_groups, strict=True)
     ]
     states = state["state"]
-    moved = {key: states[positions[name].key] for name, key in keys.items() if positions[name].key in states}
-    return {**state, "state": moved, "param_groups": groups}
+    new_states = {key: states[positions[name].key] for name, key in keys.items() if positions[name].key in states}
+    return {**state, "state": new_states, "param_groups": groups}
 
 
 def group_sources(
@@ -75,12 +76,12 @@ def group_sources(
 
 
 def _new_key(position: SavedPosition, index: int) -> Any:  # noqa: ANN401 - a name, or a number
-    """The key of a state in the new layout: its position, as in torch, or the name by which it was saved."""
+    """Return the key of a state in the new layout: its position, or its name where it was saved by name."""
     return position.key if isinstance(position.key, str) else index
 
 
 def _refuse_another_algorithm(state: StateDict, saved: Optimizer, new: torch.optim.Optimizer) -> None:
-    """Refuse to give the states of one algorithm to another, which needs other states."""
+    """Refuse a new optimizer of another algorithm, whose step needs other state tensors."""
     algorithms = {
         frozenset(group.keys() & set(ALGORITHM_SETTINGS))
         for groups in (state["param_groups"], new.param_groups)
@@ -94,11 +95,11 @@ def _refuse_another_algorithm(state: StateDict, saved: Optimizer, new: torch.opt
 
 
 def _refuse_ambiguous_positions(state: StateDict, saved: Optimizer, order: Sequence[str]) -> None:
-    """Refuse positions without names that may have been mixed up.
+    """Refuse positions without names that may have been given the names of other parameters.
 
-    Positions without names are read so that each gets the right coefficient. Groups with the same coefficient may be
-    mixed up, and so may positions of one shape that are not in the order of the model. An audit gives the same result
-    then; a migration would move states to the wrong parameters.
+    The reader of checkpoints gives names to positions without names so that each has the right coefficient. It may
+    confuse groups with the same coefficient, and positions of one shape that are not in the order of the model. That
+    does not change an audit, but a migration would move states to the wrong parameters.
     """
     groups = state["param_groups"]
     if not any(group.shapes for group in saved.groups):
@@ -121,14 +122,14 @@ def _refuse_ambiguous_positions(state: StateDict, saved: Optimizer, order: Seque
 
 
 def replace_state(checkpoint: object, path: str, state: StateDict) -> object:
-    """Copy a checkpoint with the state dict at a dotted path replaced. Nothing else is copied or changed."""
+    """Copy a checkpoint with the state dict at a dotted path replaced. All other values are shared."""
     if _is_optimizer_state(checkpoint) and path == "optimizer":
         return state
     return _replace_at(checkpoint, path, state)
 
 
 def find_state(checkpoint: object, path: str) -> StateDict:
-    """Find the optimizer state dict at a dotted path, which is the name that the saved optimizer was read with.
+    """Find the optimizer state dict at a dotted path: the `name` of the saved optimizer.
 
     Raises:
         OptimizerError: there is none.
@@ -181,15 +182,15 @@ def _is_optimizer_state(node: object) -> bool:
 
 
 def _saved_positions(state: StateDict, saved: Optimizer) -> dict[str, SavedPosition]:
-    """By name: where each parameter was saved."""
+    """Find where each parameter was saved, by its name."""
     positions: dict[str, SavedPosition] = {}
-    for index, (group, read) in enumerate(zip(state["param_groups"], saved.groups, strict=True)):
-        if len(group["params"]) != len(read.parameters) or not all(read.parameters):
+    for index, (group, named_group) in enumerate(zip(state["param_groups"], saved.groups, strict=True)):
+        if len(group["params"]) != len(named_group.parameters) or not all(named_group.parameters):
             raise OptimizerError(
                 f"group {index} of the saved {saved.type} has positions without a name",
                 "name the model that was trained: --model TARGET",
             )
-        for key, name in zip(group["params"], read.parameters, strict=True):
+        for key, name in zip(group["params"], named_group.parameters, strict=True):
             if name in positions:
                 raise OptimizerError(
                     f"{name} is at two positions of the saved {saved.type}", "list each parameter once, and save again"
@@ -200,14 +201,14 @@ def _saved_positions(state: StateDict, saved: Optimizer) -> dict[str, SavedPosit
 
 def _names_by_group(new: torch.optim.Optimizer, names: Mapping[int, str]) -> list[list[str]]:
     groups = [[names.get(id(tensor), "") for tensor in group["params"]] for group in new.param_groups]
-    every = [*chain.from_iterable(groups)]
-    if "" in every:
+    all_names = [*chain.from_iterable(groups)]
+    if "" in all_names:
         raise OptimizerError(
             f"{type(new).__name__} holds a tensor that is not a parameter of the model",
-            "see: decay-audit explain DA203",
+            "see `decay-audit explain DA203`",
         )
-    if len(set(every)) < len(every):
-        raise OptimizerError(f"{type(new).__name__} lists a parameter twice", "see decay-audit explain DA202")
+    if len(set(all_names)) < len(all_names):
+        raise OptimizerError(f"{type(new).__name__} lists a parameter twice", "see `decay-audit explain DA202`")
     return groups
 
 
@@ -232,7 +233,7 @@ def _refuse_lost_states(
 
 
 def _merged_group(new: StateDict, saved: Sequence[StateDict], keys: list[Any]) -> dict[str, Any]:
-    """The new group, with the settings that its parameters had in common in their saved groups."""
+    """Return the new group, with the settings that its parameters had in common in their saved groups."""
     common = {
         key: value
         for key, value in (saved[0] if saved else {}).items()
