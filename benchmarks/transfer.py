@@ -1,7 +1,7 @@
-"""Robustness of emitted code: written for one size of a model, it is run on another size of the same family.
+"""How well emitted code transfers: it is written for one size of a model and run on another size of the family.
 
-`python -m benchmarks.transfer [PAIRS]` prints how many of the pairs are split exactly as the plan for the other size
-says, how many are refused by the code's guard, how many differ, and how long and how fast to write the code is.
+`python -m benchmarks.transfer [PAIRS]` counts the pairs for which the code equals the other plan, those that the
+code's guard refuses, and those that differ; and it prints the lines of the code and the seconds to write it.
 """
 
 import random
@@ -25,7 +25,7 @@ _SIZE = re.compile(
     r"(_|-|^)(pico|femto|atto|nano|zepto|xxtiny|xtiny|tiny|mini|small|little|medium|base|large|huge|giant|xlarge|xxlarge|"
     r"xl|xxl|x?x?[sml]|[stblhgn]|so\d+m|t_|\d+[a-z]{0,2})(?=_|-|$)|\d+"
 )
-"""What names sizes: words such as `small` and `xl`, and all numbers."""
+"""The parts of a name that say a size: words such as `small` and `xl`, and all numbers."""
 
 
 def family(name: str) -> str:
@@ -50,27 +50,27 @@ def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
         if len(members) > 1 and not label.startswith("transformers:")
         for first, second in [generator.sample(members, 2) for _ in range(2)]
     ]
-    depths = [(name, f"{name}{HALF}") for name in zoo_models.names() if name.startswith("transformers:")]
+    depths = [(name, f"{name}{HALF_DEPTH}") for name in zoo_models.names() if name.startswith("transformers:")]
     chosen = [*generator.sample(sizes, min(count * 3 // 2, len(sizes))), *generator.sample(depths, count)]
     generator.shuffle(chosen)
     return chosen
 
 
-HALF = "@half"
-"""Stands after a name of transformers: the same architecture with half as many layers, and at least two."""
+HALF_DEPTH = "@half"
+"""Added to the name of an architecture of transformers: half of its layers, but at least two."""
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
 
 
 def build(name: str) -> nn.Module:
-    """Build an architecture, or half of it.
+    """Build an architecture, or one with half of its layers.
 
     Raises:
-        LookupError: nothing says how many layers its configuration has.
+        LookupError: its configuration has no number of layers.
         Exception: whatever its constructor raises.
     """
-    if not name.endswith(HALF):
+    if not name.endswith(HALF_DEPTH):
         return zoo_models.build(name)[0]
-    whole: Any = type(zoo_models.build(name.removesuffix(HALF))[0])
+    whole: Any = type(zoo_models.build(name.removesuffix(HALF_DEPTH))[0])
     config = whole.config_class()
     keys = [key for key in LAYER_KEYS if isinstance(getattr(config, key, None), int)]
     if not keys:
@@ -85,7 +85,7 @@ def transfer(first: str, second: str) -> tuple[str, int, float]:
     """Write the code for one size and run it on the other.
 
     Returns:
-        What came of it, how many lines the code has, and how many seconds it took to write.
+        The outcome, the number of lines of the code, and the seconds that it took to write the code.
     """
     model = build(first)
     plan = decay_audit.plan(model, RULES, 0.05)

@@ -1,4 +1,4 @@
-"""A plan becomes Python code, which is executed with the imports of the target's code and compared with the plan."""
+"""A plan becomes Python code, which is executed where the target's imports work and compared with the plan."""
 
 from collections.abc import Callable, Sequence
 
@@ -23,12 +23,12 @@ def code(
 ) -> str:
     """Write the param groups of a plan as Python, execute the code, and compare its groups with the plan.
 
-    Where conditions on classes do not give the groups of the plan (a scripted module has lost its class), conditions
-    on names are tried, and then lists of names.
+    If conditions on classes do not give the groups of the plan (a scripted module has lost its class), conditions on
+    names are tried, and then lists of names.
 
     Args:
         rules: the ruleset as the user named it.
-        others: other sizes of the model with their plans, for which the code must hold, too.
+        others: other sizes of the model and their plans, for which the code must be right, too.
 
     Raises:
         DecayAuditError: the optimizer is not known, or the code's groups differ from the plan.
@@ -67,7 +67,7 @@ def code(
 
 
 def _write_library_call(write: Callable[..., str], loaded: LoadedTarget) -> str:
-    """Write the call of `param_groups`; where only a trace knows roles, its groups differ, and the error says so."""
+    """Write the call of `decay_audit.param_groups`, and refuse it where roles are only known from a trace."""
     from decay_audit import emit
 
     try:

@@ -3,10 +3,11 @@
 - styles: a plan -> code, in the style that the user asks for
 - rule/: the style of conditions, such as `isinstance(module, nn.LayerNorm)`
 - names: the style of names: every parameter by its name
-- construction: which optimizers the code makes, of which groups
-- optimizer: the classes and settings that the user names, checked as text
+- construction: the optimizers that the code makes, and the groups that each of them takes
+- optimizer: the class and the settings of an optimizer, as the user writes them -> Python
 - verification: code is executed on a model and compared with the plan
-- literals: text -> Python literals; `layout` breaks lines, `template` fills `templates/`
+- literals: text -> Python literals
+- layout: statements -> lines; `template` fills the files of `templates/`
 """
 
 from decay_audit.emit.construction import notes

@@ -13,7 +13,7 @@ class Construction(Struct, frozen=True, kw_only=True):
     """An optimizer that the code makes: the `use` of its groups, its class, and its other arguments as Python.
 
     Attributes:
-        shares_lr: its learning rate is the one of all optimizers.
+        shares_lr: its learning rate is the `lr` of all optimizers, which is an argument of the code.
     """
 
     use: str | None
@@ -23,7 +23,7 @@ class Construction(Struct, frozen=True, kw_only=True):
 
 
 class RequestedOptimizer(Struct, frozen=True, kw_only=True):
-    """The optimizer that the user asks for; the arguments of `code` say what the attributes mean."""
+    """The optimizer that the user asks for. The attributes are the arguments of `styles.code`."""
 
     path: str | None = None
     lr: float | None = None
@@ -40,15 +40,15 @@ def construct(groups: Sequence[PlanGroup], requested: RequestedOptimizer) -> tup
     arguments = optimizers.write_arguments(lr, settings, dict.fromkeys(group.use for group in groups))
     classes = _classes(groups, path)
     scaled = any(group.lr_scale != 1.0 for group in groups)
-    _check(lr, settings, scaled=scaled, has_optimizer=bool(classes))
+    _check_settings(lr, settings, scaled=scaled, has_optimizer=bool(classes))
     return tuple(
         Construction(
             use=use,
-            class_path=f"{chosen.module}.{chosen.name}",
+            class_path=f"{optimizer.module}.{optimizer.name}",
             arguments=tuple(f"{name}={value}" for name, value in arguments[use].items()),
             shares_lr=lr is not None and arguments[use].get("lr") == repr(float(lr)),
         )
-        for use, chosen in classes.items()
+        for use, optimizer in classes.items()
     )
 
 
@@ -59,7 +59,7 @@ def imported_modules(constructions: Iterable[Construction]) -> list[str]:
 
 
 def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
-    """Say which optimizer takes which groups, if the ruleset uses several optimizers."""
+    """Tell the user which optimizer takes which groups, where the ruleset names several optimizers."""
     groups = plan.groups()
     uses = [use for use in dict.fromkeys(group.use for group in groups) if use is not None]
     if not uses:
@@ -69,12 +69,12 @@ def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
             f"the key `use` of each group names its optimizer ({', '.join(uses)}); torch ignores that key. "
             "--optimizer AdamW --lr 3e-4 also writes make_optimizer, which gives each optimizer its groups",
         )
-    classes = [f"{use} is {chosen.module}.{chosen.name}" for use, chosen in _classes(groups, optimizer).items()]
+    classes = [f"{use} is {cls.module}.{cls.name}" for use, cls in _classes(groups, optimizer).items()]
     return (f"{', '.join(classes)}; --set {uses[0]}.lr=0.02 is for one of them",)
 
 
-def _check(lr: float | None, settings: Sequence[str], *, scaled: bool, has_optimizer: bool) -> None:
-    """Refuse settings without an optimizer, and groups that scale a learning rate which is not given."""
+def _check_settings(lr: float | None, settings: Sequence[str], *, scaled: bool, has_optimizer: bool) -> None:
+    """Refuse settings without an optimizer, and scaled learning rates without a rate to scale."""
     sets_rate = any(setting.partition("=")[0].rpartition(".")[2] == "lr" for setting in settings)
     if scaled and (sets_rate or (has_optimizer and lr is None)):
         raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
@@ -86,5 +86,5 @@ def _check(lr: float | None, settings: Sequence[str], *, scaled: bool, has_optim
 def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | None, optimizers.OptimizerClass]:
     if optimizer is None:
         return {}
-    given = optimizers.parse_class(optimizer)
-    return {group.use: optimizers.class_for_use(group.use, given) for group in groups}
+    default = optimizers.parse_class(optimizer)
+    return {group.use: optimizers.class_for_use(group.use, default) for group in groups}

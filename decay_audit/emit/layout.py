@@ -1,30 +1,30 @@
-"""Statements are broken into lines as `ruff format` would break them."""
+"""Statements become lines of code, broken as `ruff format` breaks them."""
 
 from collections.abc import Sequence
 
-from decay_audit.emit.literals import LINE
+from decay_audit.emit.literals import LINE_LENGTH
 
 
-def bracketed(start: str, items: Sequence[str], end: str, indent: int) -> list[str]:
-    """Write items between brackets: on one line, on one line of their own, or one a line.
+def write_brackets(start: str, items: Sequence[str], end: str, indent: int) -> list[str]:
+    """Write items between brackets: all on one line, the items on a second line, or one item a line.
 
-    >>> bracketed("f(", ["a", "b"], ")", 4)
+    >>> write_brackets("f(", ["a", "b"], ")", 4)
     ['    f(a, b)']
     """
     margin = " " * indent
     joined = ", ".join(items)
-    if len(margin + start + joined + end) <= LINE:
+    if len(margin + start + joined + end) <= LINE_LENGTH:
         return [margin + start + joined + end]
-    if len(margin) + 4 + len(joined) <= LINE and not start.endswith(("[", "{")) and not start.endswith("= ("):
+    if len(margin) + 4 + len(joined) <= LINE_LENGTH and not start.endswith(("[", "{")) and not start.endswith("= ("):
         return [margin + start, f"{margin}    {joined}", margin + end]
     return [margin + start, *(f"{margin}    {item}," for item in items), margin + end]
 
 
-def condition(keyword: str, operands: Sequence[str], indent: int) -> list[str]:
-    """Write `if a or b:`, on one line or one operand a line."""
+def write_condition(keyword: str, operands: Sequence[str], indent: int) -> list[str]:
+    """Write `if a or b:` on one line, or with one operand a line."""
     margin = " " * indent
     line = f"{margin}{keyword} {' or '.join(operands)}:"
-    if len(line) <= LINE or len(operands) == 1:
+    if len(line) <= LINE_LENGTH or len(operands) == 1:
         return [line]
     first, *rest = operands
     return [
@@ -35,7 +35,7 @@ def condition(keyword: str, operands: Sequence[str], indent: int) -> list[str]:
     ]
 
 
-def from_import(module: str, names: Sequence[str]) -> list[str]:
-    """Write `from module import a, b`, on one line or one name a line."""
+def write_import(module: str, names: Sequence[str]) -> list[str]:
+    """Write `from module import a, b` on one line, or with one name a line."""
     line = f"from {module} import {', '.join(names)}"
-    return [line] if len(line) <= LINE else [f"from {module} import (", *(f"    {name}," for name in names), ")"]
+    return [line] if len(line) <= LINE_LENGTH else [f"from {module} import (", *(f"    {name}," for name in names), ")"]

@@ -1,6 +1,6 @@
 """Text becomes Python source as `ruff format` would write it: string literals, comments, lists of names.
 
-A name may hold any characters. Its literal is one line, evaluates to the same text, and has no invisible character.
+A name may hold any characters. Its literal has one line and no invisible character, and evaluates to the same text.
 """
 
 import re
@@ -9,12 +9,12 @@ from math import prod
 
 from decay_audit.text import format_coefficient
 
-LINE = 88
+LINE_LENGTH = 88
 """Longest line, where a name allows it: the default of `ruff format`."""
-FEWEST = 3
-"""A comprehension is written for this many names or more."""
+FEWEST_IN_COMPREHENSION = 3
+"""Fewer names than this are listed; more become a comprehension."""
 
-_PLAIN = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*")
+_PLAIN_NAME = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _VARIABLES = "ijklmn"
 
@@ -72,7 +72,7 @@ def _escape(text: str) -> str:
 
 
 def _by_skeleton(texts: Iterable[str]) -> dict[tuple[str, ...], list[tuple[int, ...]]]:
-    """Group names by their text between the numbers, in order of first appearance; each with its numbers."""
+    """Group names by the text around their numbers; for each group, list the numbers of its names."""
     indexes: dict[tuple[str, ...], list[tuple[int, ...]]] = {}
     for text in texts:
         skeleton, numbers = _split(text)
@@ -82,7 +82,7 @@ def _by_skeleton(texts: Iterable[str]) -> dict[tuple[str, ...], list[tuple[int, 
 
 def _split(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """`a.0.b` is (`a.`, `.b`) around (0,); a name that is not made of plain parts has no numbers."""
-    if not _PLAIN.fullmatch(text):
+    if not _PLAIN_NAME.fullmatch(text):
         return (text,), ()
     skeleton: list[str] = []
     numbers: list[int] = []
@@ -99,7 +99,7 @@ def _split(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def _patterns(indexes: Sequence[tuple[int, ...]], width: int) -> list[Pattern]:
-    """Cover the indexes, each exactly once, by products of ranges."""
+    """Find products of ranges that contain each tuple of numbers exactly once."""
     if width == 0:
         return [()] * len(indexes)
     rest_of: dict[int, list[tuple[int, ...]]] = {}
@@ -112,7 +112,7 @@ def _patterns(indexes: Sequence[tuple[int, ...]], width: int) -> list[Pattern]:
 
 
 def _runs(rest_of: Mapping[int, list[tuple[int, ...]]]) -> Iterator[range]:
-    """Split into runs of consecutive numbers after which the same names follow."""
+    """Yield runs of consecutive numbers that are followed by the same names."""
     run = range(0)
     for number, rest in rest_of.items():
         if run and number == run.stop and rest == rest_of[run.start]:
@@ -125,12 +125,12 @@ def _runs(rest_of: Mapping[int, list[tuple[int, ...]]]) -> Iterator[range]:
 
 
 def _elements(skeleton: Sequence[str], pattern: Pattern, indent: int) -> Iterator[str]:
-    folded = _comprehension(skeleton, pattern, indent) if prod(map(len, pattern)) >= FEWEST else ()
-    yield from folded or (f"{string(name)}," for name in _unfold(skeleton, pattern))
+    folded = _comprehension(skeleton, pattern, indent) if prod(map(len, pattern)) >= FEWEST_IN_COMPREHENSION else ()
+    yield from folded or (f"{string(name)}," for name in _list_names(skeleton, pattern))
 
 
 def _comprehension(skeleton: Sequence[str], pattern: Pattern, indent: int) -> tuple[str, ...]:
-    """The comprehension with the line breaks of the formatter; empty if a line would still be too long."""
+    """Write the comprehension with the line breaks of the formatter; () if a line would be too long."""
     body = skeleton[0]
     loops: list[str] = []
     for numbers, text in zip(pattern, skeleton[1:], strict=True):
@@ -145,13 +145,13 @@ def _comprehension(skeleton: Sequence[str], pattern: Pattern, indent: int) -> tu
         ("*[", f"    {' '.join((value, *loops))}", "],"),
         ("*[", f"    {value}", *(f"    {loop}" for loop in loops), "],"),
     )
-    return next((lines for lines in layouts if indent + max(map(len, lines)) <= LINE), ())
+    return next((lines for lines in layouts if indent + max(map(len, lines)) <= LINE_LENGTH), ())
 
 
-def _unfold(skeleton: Sequence[str], pattern: Pattern) -> Iterator[str]:
+def _list_names(skeleton: Sequence[str], pattern: Pattern) -> Iterator[str]:
     if not pattern:
         yield skeleton[0]
         return
     for number in pattern[0]:
-        for rest in _unfold(skeleton[1:], pattern[1:]):
+        for rest in _list_names(skeleton[1:], pattern[1:]):
             yield f"{skeleton[0]}{number}{rest}"

@@ -1,4 +1,4 @@
-"""A Plan becomes the text of a Python module: `param_groups(model)` and, if asked for, `make_optimizer(model)`.
+"""A Plan becomes a Python module that lists names: `param_groups(model)` and, on request, `make_optimizer(model)`.
 
 The module needs torch and nothing of decay-audit. The names of parameters are literals in it, and it raises ValueError
 for a model whose parameters have other names. The template is `templates/names.py.jinja`.
@@ -9,14 +9,14 @@ from itertools import groupby
 
 from decay_audit.emit import template
 from decay_audit.emit.construction import Construction, imported_modules
-from decay_audit.emit.literals import LINE, comment, names, string
+from decay_audit.emit.literals import LINE_LENGTH, comment, names, string
 from decay_audit.model.parameters import WRAPPER_PARTS
 from decay_audit.rulesets.plan import Decision, Plan, PlanGroup
 from decay_audit.text import count_noun
 
 
 def code(plan: Plan, target: str, constructions: Sequence[Construction], lr: float | None) -> str:
-    """Write the param groups of a plan, which has at least one, as lists of names.
+    """Write the param groups of a plan as lists of names. The plan must have a group.
 
     Args:
         target: the target as the user wrote it, for the first comment.
@@ -29,7 +29,7 @@ def code(plan: Plan, target: str, constructions: Sequence[Construction], lr: flo
             "repr": repr,
             "string": string,
             "comment": comment,
-            "by_rule": _by_rule,
+            "names_by_rule": _names_by_rule,
             "elements": lambda texts, indent: "\n".join(names(texts, indent)),
         },
         target=target,
@@ -44,12 +44,12 @@ def code(plan: Plan, target: str, constructions: Sequence[Construction], lr: flo
         wrappers=", ".join(map(string, sorted(WRAPPER_PARTS))),
         modules=sorted({"torch", *imported_modules(constructions)}),
         optimizers=constructions,
-        longest_line=LINE,
+        longest_line=LINE_LENGTH,
     )
 
 
 def _sizes(plan: Plan) -> list[str]:
-    """How many parameters and elements the plan decays, spares and leaves out."""
+    """Count the parameters and elements that the plan decays, spares and skips."""
     parts = {
         "decayed": [decision for decision in plan.decisions if decision.grouped and decision.decays],
         "spared": [decision for decision in plan.decisions if decision.grouped and not decision.decays],
@@ -63,8 +63,8 @@ def _size(word: str, decisions: Sequence[Decision]) -> str:
     return f"{word:<8} {count_noun(elements, 'element')} in {count_noun(len(decisions), 'parameter')}"
 
 
-def _by_rule(group: PlanGroup) -> list[tuple[str, list[str]]]:
-    """The names in a group under the rules that decided: the order is free, for the code keeps the model's."""
+def _names_by_rule(group: PlanGroup) -> list[tuple[str, list[str]]]:
+    """List the names in a group by the rule that decided. Their order does not matter: the code uses the model's."""
     by_rule = groupby(sorted(group.decisions, key=_rule), key=_rule)
     return [
         (f"{rule} ({location})" if location else rule, [decision.name for decision in decisions])

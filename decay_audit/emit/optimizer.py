@@ -1,4 +1,4 @@
-"""The optimizer part of the emitted code: a class and settings, checked as text. Knows no torch."""
+"""The class and the settings of an optimizer, as the user writes them, become Python. torch is not imported."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ TORCH_CLASSES = tuple(_CLASSES.split())
 """The classes of torch.optim that take param groups and a weight_decay."""
 
 _FILE = re.compile(r"\.py:")
-_SET_BY_GROUPS = ("params", "weight_decay")
+_GROUP_KEYS = ("params", "weight_decay")
 
 
 class OptimizerClass(Struct, frozen=True, kw_only=True):
@@ -39,21 +39,21 @@ def parse_class(text: str) -> OptimizerClass:
     dotted = _FILE.sub(".", text).replace("/", ".") if _FILE.search(text) else text.replace(":", ".", 1)
     module, _, name = dotted.rpartition(".")
     if not all(part.isidentifier() and part.isascii() and not iskeyword(part) for part in dotted.split(".")):
-        raise DecayAuditError(f"{text!r} is not an optimizer class", _accepted(text))
+        raise DecayAuditError(f"{text!r} is not an optimizer class", _accepted_forms(text))
     if module not in ("", "torch.optim"):
         return OptimizerClass(module=module, name=name)
     if name not in TORCH_CLASSES:
         raise DecayAuditError(
-            f"torch.optim has no optimizer {name} that takes param groups and weight_decay", _accepted(name)
+            f"torch.optim has no optimizer {name} that takes param groups and weight_decay", _accepted_forms(name)
         )
     return OptimizerClass(module="torch.optim", name=name)
 
 
-def class_for_use(use: str | None, otherwise: OptimizerClass) -> OptimizerClass:
-    """The class of torch.optim that `use` names, whatever its case, else `otherwise`."""
+def class_for_use(use: str | None, default: OptimizerClass) -> OptimizerClass:
+    """Return the class of torch.optim that `use` names in any case; if it names none, the default class."""
     known = {name.lower(): name for name in TORCH_CLASSES}
     name = known.get((use or "").lower())
-    return otherwise if name is None else OptimizerClass(module="torch.optim", name=name)
+    return default if name is None else OptimizerClass(module="torch.optim", name=name)
 
 
 def write_arguments(
@@ -83,7 +83,7 @@ def write_arguments(
                 f"{setting!r}: no group has the optimizer {use!r}",
                 f"the groups are for {uses_text}" if uses_text else f"write {name}={value}",
             )
-        if name in _SET_BY_GROUPS:
+        if name in _GROUP_KEYS:
             raise DecayAuditError(
                 f"{name} cannot be set here: each param group has its own", "use --weight-decay or the ruleset"
             )
@@ -126,7 +126,7 @@ def _write(value: object) -> str:
             return repr(value)
 
 
-def _accepted(text: str) -> str:
+def _accepted_forms(text: str) -> str:
     known = {name.lower(): name for name in TORCH_CLASSES}
     near = get_close_matches(text.rpartition(".")[2].lower(), known, n=1, cutoff=0.5)
     guess = f"did you mean {known[near[0]]}? " if near else ""

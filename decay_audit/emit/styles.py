@@ -10,7 +10,7 @@ from decay_audit.model.choices import CodeStyle
 from decay_audit.rulesets.plan import Plan
 
 MOST_LEARNING_RATES = 3
-"""A plan with more learning rates has one for each layer: only the names of its parameters tell them apart."""
+"""A plan with more learning rates has a rate for each layer: code then lists the names of the parameters."""
 
 
 def code(  # noqa: PLR0913  (its keywords are the options of the verb)
@@ -32,13 +32,12 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
         style: `rule` writes conditions, `names` lists the names of the parameters, `library` calls decay-audit.
         target: the target as the user wrote it, for the first comment.
         rules: the ruleset by its name or file, for the style `library`; by default its own name.
-        also: other targets, each with its plan by the same ruleset, on which the code must hold, too.
-        optimizer: a class of torch.optim, or a dotted path; where the plan has a `use` channel, a use that names no
-            class of torch.optim gets this one.
+        also: other targets and their plans by the same ruleset, for which the code must be right, too.
+        optimizer: a class of torch.optim, or a dotted path. A `use` of the plan that names no class of torch.optim
+            gets this class.
         lr: learning rate of the optimizer, and of groups that scale it.
         settings: more arguments of the optimizer, each `name=value`, or `use.name=value` where there are several.
-        guard: the code raises for a parameter that no condition is written for.
-
+        guard: the code raises an error for a parameter that fits no condition.
         known_classes: conditions may ask for the class of a module.
 
     Raises:

@@ -5,8 +5,8 @@ from typing import Any
 
 
 def render(name: str, filters: Mapping[str, Callable[..., object]], **context: object) -> str:
-    """Fill a template of the folder `templates`."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported by the one verb that needs it
+    """Fill a template of the folder `templates` with values."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported late: only this verb needs it
 
     environment: Any = Environment(
         loader=PackageLoader("decay_audit.emit"),

@@ -12,8 +12,8 @@ from decay_audit.text import first_few
 if TYPE_CHECKING:
     import torch
 
-SHOWN = 5
-LR = 1.0
+NAMES_SHOWN = 5
+TEST_LR = 1.0
 
 
 class DifferentGroupsError(DecayAuditError):
@@ -21,14 +21,14 @@ class DifferentGroupsError(DecayAuditError):
 
 
 class HasParameters(Protocol):
-    """A model, or a placeholder for one: it has named parameters."""
+    """A model, or an object that stands for a model: it has named parameters."""
 
     def named_parameters(self, *, remove_duplicate: bool = True) -> "Iterator[tuple[str, torch.nn.Parameter]]":
-        """Each parameter with the name that the framework gives it."""
+        """Yield each parameter with its name in torch."""
 
 
 class GroupSettings(Struct, frozen=True, kw_only=True):
-    """The settings of a group that a ruleset decides."""
+    """The settings of a param group that a ruleset decides."""
 
     weight_decay: float
     lr: float | None
@@ -50,7 +50,7 @@ def verify(code: str, plan: Plan, model: "HasParameters | None" = None) -> None:
     scaled = any(decision.lr_scale != 1.0 for decision in plan.decisions)
     try:
         exec(compile(code, "<emitted>", "exec"), namespace)  # noqa: S102  (data is in it as literals only)
-        groups = namespace["param_groups"](model, **({"lr": LR} if scaled else {}))
+        groups = namespace["param_groups"](model, **({"lr": TEST_LR} if scaled else {}))
     except Exception as error:
         raise DifferentGroupsError(_failure(error)) from error
     _compare(groups, plan, model, scaled=scaled)
@@ -99,13 +99,13 @@ def _compare(groups: Sequence[Mapping[str, Any]], plan: Plan, model: HasParamete
     }
     differing = [name for name in {**expected, **actual} if expected.get(name, []) != actual.get(name, [])]
     if differing:
-        names_shown = first_few([*map(repr, differing)], SHOWN)
+        names_shown = first_few([*map(repr, differing)], NAMES_SHOWN)
         raise DifferentGroupsError(f"the emitted code differs from the plan in {names_shown}; nothing was written")
 
 
 def _planned(decision: Decision, *, scaled: bool) -> GroupSettings:
     return GroupSettings(
-        weight_decay=decision.weight_decay, lr=LR * decision.lr_scale if scaled else None, use=decision.use
+        weight_decay=decision.weight_decay, lr=TEST_LR * decision.lr_scale if scaled else None, use=decision.use
     )
 
 

@@ -11,7 +11,7 @@ import decay_audit
 from decay_audit import api
 from decay_audit.api.options import AuditOptions, CodeOptions
 
-FOLDER = Path(__file__).with_name("snapshots")
+SNAPSHOTS = Path(__file__).with_name("snapshots")
 CASES = {
     "resnet50": ("torchvision.models:resnet50()", "no-norm-no-bias", "SGD"),
     "mask_rcnn": (
@@ -42,7 +42,7 @@ def emit_case(name: str) -> str:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_emitted_module_is_what_a_reviewer_approved(name: str) -> None:
-    assert emit_case(name) == (FOLDER / f"{name}.txt").read_text()
+    assert emit_case(name) == (SNAPSHOTS / f"{name}.txt").read_text()
 
 
 if __name__ == "__main__":
@@ -50,4 +50,4 @@ if __name__ == "__main__":
 
     assert conftest
     for case in CASES:
-        (FOLDER / f"{case}.txt").write_text(emit_case(case))
+        (SNAPSHOTS / f"{case}.txt").write_text(emit_case(case))

@@ -17,8 +17,8 @@ def emit(
 ) -> None:
     """Print the param groups as Python.
 
-    Before it is printed, the code is executed on the model, and on each model of --also, and compared with what the
-    ruleset decides.
+    First the code is executed on the model, and on each model of --also, and its groups are compared with those of
+    the ruleset.
     """
     from decay_audit import api, reports
     from decay_audit.emit import notes

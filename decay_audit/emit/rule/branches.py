@@ -6,14 +6,14 @@ from itertools import chain
 from msgspec import Struct
 
 from decay_audit.emit import layout
-from decay_audit.emit.literals import LINE, names as name_elements, string
+from decay_audit.emit.literals import LINE_LENGTH, names as name_elements, string
 from decay_audit.emit.rule.conditions import Condition, Form, with_sync_batch_norm, write_operand
 from decay_audit.emit.rule.search import Branch
 
 INDENT = 8
-LONGEST_CLAUSE = LINE - INDENT - len("    or ") - len(":")
+LONGEST_CLAUSE = LINE_LENGTH - INDENT - len("    or ") - len(":")
 PAIR = 2
-"""The formatter writes three operands or more one a line, but breaks a pair inside its last brackets."""
+"""The formatter writes one operand a line from three operands on, but breaks two operands inside their brackets."""
 
 _CONSTANTS: dict[Form, tuple[str, str]] = {
     "suffix": ("SUFFIXES", "name.endswith({})"),
@@ -21,14 +21,16 @@ _CONSTANTS: dict[Form, tuple[str, str]] = {
     "class name": ("CLASS_NAMES", "type(module).__name__ in {}"),
     "part": ("PARTS", "any(part in name for part in {})"),
 }
-"""By form, the name of a constant for many values, and the expression that uses it."""
+"""For each form, the ending of the constant that holds many values, and the expression that uses the constant."""
 
 
 class Clause(Struct, frozen=True, kw_only=True):
-    """A part of a condition as Python, and how it reads with its values in a constant above the function.
+    """One operand of an `if`, as Python.
 
     Attributes:
-        constant: the lines of the constant; () if it has no values to move there.
+        text: the operand.
+        constant: the lines of a constant that holds its values; () if it has no values that can be moved.
+        text_with_constant: the operand that uses this constant.
     """
 
     text: str
@@ -37,15 +39,17 @@ class Clause(Struct, frozen=True, kw_only=True):
 
     @property
     def is_long(self) -> bool:
-        """Whether it does not fit into a line of its own."""
+        """Whether the operand does not fit into one line."""
         return len(self.text) > LONGEST_CLAUSE
 
 
 class BranchCode(Struct, frozen=True, kw_only=True):
-    """The lines of the branches, and what the lines before them must define.
+    """The lines of the branches, and what they need.
 
     Attributes:
-        constants: the lines of each tuple or set that stands above the function.
+        constants: the lines of each tuple or set above the function.
+        uses_module: the lines need the variable `module`.
+        uses_bare_names: the lines need the variable `bare_name`.
     """
 
     lines: tuple[str, ...]
@@ -69,7 +73,7 @@ def write_branches(branches: Sequence[Branch], variables: Mapping[int, str], mes
         keyword = "elif" if lines else "if"
         if branch.conditions:
             tests = _move_long_values(_clauses(branch.conditions, variables[branch.group].upper()), keyword, constants)
-            lines += layout.condition(keyword, tests, INDENT)
+            lines += layout.write_condition(keyword, tests, INDENT)
         else:
             lines.append("        else:")
         lines.append(f"            {variables[branch.group]}.append(p)")
@@ -87,7 +91,7 @@ def write_branches(branches: Sequence[Branch], variables: Mapping[int, str], mes
 
 
 def _clauses(conditions: Sequence[Condition], prefix: str) -> list[Clause]:
-    """Merge conditions of one form into one clause each."""
+    """Merge the conditions of each form into one clause."""
     conditions_by_form: dict[Form, list[Condition]] = {}
     for condition in conditions:
         conditions_by_form.setdefault(condition.form, []).append(condition)
@@ -115,27 +119,27 @@ def _clause(form: Form, conditions: Sequence[Condition], prefix: str) -> Clause:
         if len(names) == 1:
             return Clause(text=text)
         constant = (f"{prefix}_NAMES = {{", *name_elements(names, 4), "}")
-        return Clause(text=" " * LINE, constant=constant, text_with_constant=f"bare_name in {prefix}_NAMES")
+        return Clause(text=" " * LINE_LENGTH, constant=constant, text_with_constant=f"bare_name in {prefix}_NAMES")
     items = with_sync_batch_norm(values) if form == "class" else [*map(string, values)]
     if len(items) == 1:
         return Clause(text=text)
     constant_name = f"{prefix}_{_CONSTANTS[form][0]}"
     return Clause(
         text=text,
-        constant=tuple(layout.bracketed(f"{constant_name} = (", items, ")", 0)),
+        constant=tuple(layout.write_brackets(f"{constant_name} = (", items, ")", 0)),
         text_with_constant=_CONSTANTS[form][1].format(constant_name),
     )
 
 
 def _move_long_values(clauses: Sequence[Clause], keyword: str, constants: list[tuple[str, ...]]) -> list[str]:
-    """Write the clauses; what does not fit into a line, or breaks a pair, becomes a constant."""
-    chosen = [*clauses]
+    """Write the clauses; move the values of a clause to a constant where the line would be too long."""
+    current = [*clauses]
     for clause in sorted(clauses, key=lambda clause: -len(clause.text)):
-        texts = [other.text for other in chosen]
-        too_long = len(layout.condition(keyword, texts, INDENT)[0]) > LINE or (
-            len(texts) == PAIR and len(layout.condition(keyword, texts, INDENT)) > 1
+        texts = [other.text for other in current]
+        too_long = len(layout.write_condition(keyword, texts, INDENT)[0]) > LINE_LENGTH or (
+            len(texts) == PAIR and len(layout.write_condition(keyword, texts, INDENT)) > 1
         )
         if clause.constant and (clause.is_long or too_long):
             constants.append(clause.constant)
-            chosen[chosen.index(clause)] = Clause(text=clause.text_with_constant)
-    return [clause.text for clause in chosen]
+            current[current.index(clause)] = Clause(text=clause.text_with_constant)
+    return [clause.text for clause in current]

@@ -12,11 +12,11 @@ from types import ModuleType
 from msgspec import Struct
 
 TORCH_NN = "torch.nn."
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
+_INSTALL_FOLDERS = frozenset({"site-packages", "dist-packages"})
 
 
 class ClassReference(Struct, frozen=True, kw_only=True):
-    """How code refers to a class: an expression, and the name that it imports from a module."""
+    """How code refers to a class: an expression, with the module and the name of the import that it needs."""
 
     expression: str
     module: str
@@ -24,28 +24,28 @@ class ClassReference(Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=1024)
-def refer(qualified_name: str) -> ClassReference | None:
-    """Find how to import a class; None if code cannot import it, as with a class that a function defines."""
+def find_reference(qualified_name: str) -> ClassReference | None:
+    """Find how to import a class. None if code cannot import it: a function defines the class, for example."""
     if not all(part.isidentifier() and part.isascii() and not iskeyword(part) for part in qualified_name.split(".")):
         return None
     if qualified_name.startswith(TORCH_NN) and "." not in (name := qualified_name.removeprefix(TORCH_NN)):
         return ClassReference(expression=f"nn.{name}", module="torch", name="nn")
-    module, path = _split(qualified_name)
+    module, path = _split_at_module(qualified_name)
     if module is None or not path or module.__name__ == "__main__":
         return None
-    if not isinstance(_attribute(module, path), type):
+    if not isinstance(_get_attribute(module, path), type):
         return None
     return ClassReference(expression=path, module=module.__name__, name=path.partition(".")[0])
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module is of an installed package; the rest is the user's own code."""
+    """Whether a module belongs to an installed package, not to the user's own code."""
     file = getattr(sys.modules.get(module), "__file__", None)
-    return file is None or not _INSTALLED.isdisjoint(PurePath(file).parts)
+    return file is None or not _INSTALL_FOLDERS.isdisjoint(PurePath(file).parts)
 
 
-def _split(qualified_name: str) -> tuple[ModuleType | None, str]:
-    """Split into the module, which must be imported already, and the path of the class in it."""
+def _split_at_module(qualified_name: str) -> tuple[ModuleType | None, str]:
+    """Split a qualified name into an imported module and the path of the class in it."""
     module, path = qualified_name, ""
     while module:
         if module in sys.modules:
@@ -55,7 +55,7 @@ def _split(qualified_name: str) -> tuple[ModuleType | None, str]:
     return None, path
 
 
-def _attribute(module: ModuleType, path: str) -> object:
+def _get_attribute(module: ModuleType, path: str) -> object:
     value: object = module
     for name in path.split("."):
         value = vars(value).get(name) if hasattr(value, "__dict__") else None

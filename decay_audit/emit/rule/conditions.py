@@ -11,28 +11,28 @@ from typing import Literal
 from msgspec import Struct
 
 from decay_audit.emit.literals import string
-from decay_audit.emit.rule.classes import TORCH_NN, refer
+from decay_audit.emit.rule.classes import TORCH_NN, find_reference
 from decay_audit.emit.rule.kinds import Kind
 
 Form = Literal["suffix", "class", "class name", "expression", "part", "name"]
 
-FIRST = {"suffix": 1.0, "class": 1.0, "class name": 1.7, "expression": 0.0, "part": 1.8, "name": 3.0}
-FURTHER = {"suffix": 0.55, "class": 0.6, "class name": 1.0, "expression": 0.0, "part": 1.6, "name": 1.0}
-"""The cost of the first condition of a form in one branch, and of each more, which becomes one more word in a tuple."""
+FIRST_COST = {"suffix": 1.0, "class": 1.0, "class name": 1.7, "expression": 0.0, "part": 1.8, "name": 3.0}
+FURTHER_COST = {"suffix": 0.55, "class": 0.6, "class name": 1.0, "expression": 0.0, "part": 1.6, "name": 1.0}
+"""The cost of the first condition of a form in a branch, and of each further one, which is one more word in a tuple."""
 
-IMPORT = 0.4
-PRIVATE = 0.8
-CONTAINER = 0.8
-ATTRIBUTE = 1.2
-DIMENSIONS = 2.6
-DIMENSIONS_OF_RULESET = 0.8
-CONJUNCTION = 0.5
+IMPORT_COST = 0.4
+PRIVATE_COST = 0.8
+CONTAINER_COST = 0.8
+ATTRIBUTE_COST = 1.2
+DIMENSIONS_COST = 2.6
+COST_OF_RULESET_DIMENSIONS = 0.8
+CONJUNCTION_COST = 0.5
 
 GENERIC_LEAVES = frozenset({"weight", "bias", "kernel", "data"})
-"""Ends of names that say nothing about what a parameter does."""
+"""Leaf names that do not say what a parameter does."""
 
 _BATCH_NORMS = frozenset({"nn.BatchNorm1d", "nn.BatchNorm2d", "nn.BatchNorm3d"})
-"""Distributed training replaces these by nn.SyncBatchNorm, which is none of them."""
+"""Distributed training replaces these by nn.SyncBatchNorm, which is not derived from them."""
 
 _WRAPPER_NAMES = "module _orig_mod _fsdp_wrapped_module _checkpoint_wrapped_module parametrizations"
 _PART = re.compile(r"[A-Za-z_][A-Za-z_0-9]{2,}")
@@ -42,12 +42,12 @@ class Condition(Struct, frozen=True, kw_only=True):
     """A condition on one parameter.
 
     Attributes:
-        form: which conditions it can be merged with: suffixes become one tuple, and so do classes.
+        form: conditions of the same form can be merged: two suffixes become one tuple, and so do two classes.
         value: the suffix, the class as an expression, the part, the first name, or a whole Python expression.
-        names: all names, for a condition that lists them.
-        holds: the kinds for which it holds, as a bit mask.
-        cost: what it costs beyond its form.
-        imports: the module and the name of each import that it needs.
+        names: the names, for a condition that lists names.
+        holds: the kinds for which the condition holds, as a bit mask.
+        cost: the cost besides that of the form.
+        imports: the module and the name of each import that the condition needs.
     """
 
     form: Form
@@ -62,7 +62,7 @@ def price(conditions: Iterable[Condition]) -> float:
     """Add up the cost of the conditions of one branch."""
     total, forms = 0.0, set()
     for condition in conditions:
-        total += condition.cost + (FURTHER if condition.form in forms else FIRST)[condition.form]
+        total += condition.cost + (FURTHER_COST if condition.form in forms else FIRST_COST)[condition.form]
         forms.add(condition.form)
     return total
 
@@ -77,7 +77,7 @@ def list_conditions(kinds: Sequence[Kind], ruleset_keys: Collection[str]) -> tup
         *_suffixes(kinds),
         *_classes(kinds),
         *_attributes(kinds),
-        *_dimensions(kinds, cost=DIMENSIONS_OF_RULESET if "ndim" in ruleset_keys else DIMENSIONS),
+        *_dimensions(kinds, cost=COST_OF_RULESET_DIMENSIONS if "ndim" in ruleset_keys else DIMENSIONS_COST),
         *_parts(kinds),
     ]
     return (*simple, *_conjunctions(simple))
@@ -91,7 +91,7 @@ def whole_names(kind: Kind, index: int) -> Condition:
 
 
 def is_specific(condition: Condition) -> bool:
-    """Whether a parameter of a kind that was never met is unlikely to fulfil it: it names a class or a rare leaf."""
+    """Whether the condition names a class or a rare leaf, so that it hardly holds for parameters of unknown kinds."""
     match condition.form:
         case "class" | "class name" | "name":
             return True
@@ -111,36 +111,36 @@ def _suffixes(kinds: Sequence[Kind]) -> Iterator[Condition]:
     at_root = {name for kind in kinds for name in kind.names if "." not in name}
     for suffix in (*suffixes, *(f".{leaf}" for leaf in leaves if leaf in suffixes and leaf not in at_root)):
         holds = _mask(kinds, (all(name.endswith(suffix) for name in kind.names) for kind in kinds))
-        partly = _mask(kinds, (any(name.endswith(suffix) for name in kind.names) for kind in kinds))
-        if holds and holds == partly:
+        holds_for_some = _mask(kinds, (any(name.endswith(suffix) for name in kind.names) for kind in kinds))
+        if holds and holds == holds_for_some:
             yield Condition(form="suffix", value=suffix, holds=holds, cost=0.01 * suffix.startswith("."))
 
 
 def _classes(kinds: Sequence[Kind]) -> Iterator[Condition]:
     for name in dict.fromkeys(name for kind in kinds for name in kind.classes):
-        reference = refer(name)
+        reference = find_reference(name)
         if reference is not None:
             yield Condition(
                 form="class",
                 value=reference.expression,
                 holds=_mask(kinds, (name in kind.classes for kind in kinds)),
-                cost=_cost_of_class(name) + CONTAINER * any(name in kind.containers for kind in kinds),
+                cost=_cost_of_class(name) + CONTAINER_COST * any(name in kind.containers for kind in kinds),
                 imports=((reference.module, reference.name),),
             )
         else:
             simple_name = name.rpartition(".")[2]
-            holds = _mask(kinds, (_own_class(kind) == simple_name for kind in kinds))
+            holds = _mask(kinds, (_simple_class_name(kind) == simple_name for kind in kinds))
             if holds:
                 yield Condition(form="class name", value=simple_name, holds=holds)
 
 
-def _own_class(kind: Kind) -> str:
+def _simple_class_name(kind: Kind) -> str:
     return kind.classes[0].rpartition(".")[2] if kind.classes else ""
 
 
 def _cost_of_class(name: str) -> float:
-    cost = 0.0 if name.startswith(TORCH_NN) else IMPORT
-    return cost + PRIVATE * ("._" in name)
+    cost = 0.0 if name.startswith(TORCH_NN) else IMPORT_COST
+    return cost + PRIVATE_COST * ("._" in name)
 
 
 def _attributes(kinds: Sequence[Kind]) -> Iterator[Condition]:
@@ -150,14 +150,14 @@ def _attributes(kinds: Sequence[Kind]) -> Iterator[Condition]:
                 form="expression",
                 value=f"getattr(p, {string(attribute)}, False)",
                 holds=_mask(kinds, (attribute in kind.attributes for kind in kinds)),
-                cost=ATTRIBUTE,
+                cost=ATTRIBUTE_COST,
             )
 
 
 def _dimensions(kinds: Sequence[Kind], cost: float) -> Iterator[Condition]:
     counts = sorted({kind.ndim for kind in kinds if kind.ndim is not None})
     for count in counts:
-        yield _dimension_condition(kinds, f"p.ndim == {count}", {count}, DIMENSIONS + CONJUNCTION)
+        yield _dimension_condition(kinds, f"p.ndim == {count}", {count}, DIMENSIONS_COST + CONJUNCTION_COST)
         yield _dimension_condition(kinds, f"p.ndim < {count}", range(count), cost)
         yield _dimension_condition(kinds, f"p.ndim >= {count}", range(count, 99), cost)
 
@@ -168,7 +168,7 @@ def _dimension_condition(kinds: Sequence[Kind], value: str, counts: Collection[i
 
 
 def _parts(kinds: Sequence[Kind]) -> Iterator[Condition]:
-    """Substrings of names that are a whole part, or a word between underscores."""
+    """Yield conditions on parts of names, and on words between underscores."""
     parts: dict[str, None] = {}
     for kind in kinds:
         for part in kind.names[0].split("."):
@@ -180,7 +180,7 @@ def _parts(kinds: Sequence[Kind]) -> Iterator[Condition]:
 
 
 def _conjunctions(simple: Sequence[Condition]) -> Iterator[Condition]:
-    """Two conditions of different forms, both of which must hold."""
+    """Yield conditions that join two conditions of different forms with `and`."""
     lefts = [condition for condition in simple if condition.form in ("class", "suffix", "part")]
     rights = [condition for condition in simple if condition.form != "class"]
     for left in lefts:
@@ -191,7 +191,7 @@ def _conjunctions(simple: Sequence[Condition]) -> Iterator[Condition]:
                     form="expression",
                     value=f"{write_operand([left])} and {write_operand([right])}",
                     holds=holds,
-                    cost=price([left]) + price([right]) + CONJUNCTION,
+                    cost=price([left]) + price([right]) + CONJUNCTION_COST,
                     imports=left.imports + right.imports,
                 )
 
@@ -202,14 +202,14 @@ def write_operand(conditions: Sequence[Condition]) -> str:
     texts = [*map(string, values)]
     match conditions[0].form:
         case "suffix":
-            operand = f"name.endswith({_tuple_or_one(texts)})"
+            operand = f"name.endswith({_write_tuple(texts)})"
         case "class":
-            operand = f"isinstance(module, {_tuple_or_one(with_sync_batch_norm(values))})"
+            operand = f"isinstance(module, {_write_tuple(with_sync_batch_norm(values))})"
         case "class name" | "name":
             tested = "bare_name" if conditions[0].form == "name" else "type(module).__name__"
-            operand = f"{tested} == {texts[0]}" if len(texts) == 1 else f"{tested} in {_tuple_or_one(texts)}"
+            operand = f"{tested} == {texts[0]}" if len(texts) == 1 else f"{tested} in {_write_tuple(texts)}"
         case "part" if len(values) > 2:
-            operand = f"any(part in name for part in {_tuple_or_one(texts)})"
+            operand = f"any(part in name for part in {_write_tuple(texts)})"
         case "part":
             operand = " or ".join(f"{text} in name" for text in texts)
         case "expression":
@@ -218,12 +218,12 @@ def write_operand(conditions: Sequence[Condition]) -> str:
 
 
 def with_sync_batch_norm(classes: Sequence[str]) -> list[str]:
-    """Add the class that replaces batch norms in distributed training."""
+    """Add nn.SyncBatchNorm, which replaces batch norms in distributed training."""
     last = max((index for index, name in enumerate(classes) if name in _BATCH_NORMS), default=None)
     if last is None or "nn.SyncBatchNorm" in classes:
         return [*classes]
     return [*classes[: last + 1], "nn.SyncBatchNorm", *classes[last + 1 :]]
 
 
-def _tuple_or_one(values: Sequence[str]) -> str:
+def _write_tuple(values: Sequence[str]) -> str:
     return values[0] if len(values) == 1 else f"({', '.join(values)})"

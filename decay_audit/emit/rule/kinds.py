@@ -12,9 +12,9 @@ from decay_audit.emit.rule.classes import TORCH_NN
 from decay_audit.rulesets.plan import Decision, Plan
 
 GroupKey = tuple[float, float, str | None]
-"""What tells param groups apart: weight_decay, lr_scale and use."""
+"""Two parameters are in one param group if these are equal: weight_decay, lr_scale and use."""
 
-_NOT_SPECIFIC = frozenset({"torch.nn.Module", "torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+_GENERAL_CLASSES = frozenset({"torch.nn.Module", "torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -22,12 +22,12 @@ class Kind(Struct, frozen=True, kw_only=True):
 
     Attributes:
         names: their canonical names.
-        classes: qualified names of the owner's class and of those of its base classes that torch.nn exports; empty
-            where the source cannot know them.
-        containers: those of the classes whose modules hold other modules with parameters.
-        ndim: None for parameters without a shape yet.
-        attributes: attributes of the tensors that are set and true.
-        group: of the param groups, the index of theirs.
+        classes: the qualified names of the owner's class and of its base classes in torch.nn; empty if the target is
+            a file, which has no classes.
+        containers: the classes among them whose modules contain other modules with parameters.
+        ndim: the number of dimensions; None if a lazy parameter has no shape yet.
+        attributes: the attributes of the tensors that are true.
+        group: the index of their param group.
         rule: the rule of the ruleset that decided.
     """
 
@@ -64,22 +64,22 @@ def find_kinds(plans: Sequence[Plan], groups: Sequence[GroupKey], *, known_class
         for owner in islice(decision.classified.parameter.owner.lineage(), 1, None)
         if owner.types
     }
-    index_of = {key: index for index, key in enumerate(groups)}
-    names: dict[tuple[object, ...], dict[str, None]] = {}
-    first: dict[tuple[object, ...], tuple[Decision, tuple[str, ...], int]] = {}
+    group_indexes = {key: index for index, key in enumerate(groups)}
+    names_by_key: dict[tuple[object, ...], dict[str, None]] = {}
+    first_decisions: dict[tuple[object, ...], tuple[Decision, tuple[str, ...], int]] = {}
     for plan in plans:
         for decision in plan.decisions:
             if decision.grouped:
                 parameter = decision.classified.parameter
                 classes = _classes(parameter.owner.types) if known_classes else ()
                 ndim = None if parameter.lazy else len(parameter.shape)
-                group = index_of[decision.weight_decay, decision.lr_scale, decision.use]
+                group = group_indexes[decision.weight_decay, decision.lr_scale, decision.use]
                 key = (without_numbers(decision.name), classes, ndim, parameter.attributes, group)
-                names.setdefault(key, {})[decision.name] = None
-                first.setdefault(key, (decision, classes, group))
+                names_by_key.setdefault(key, {})[decision.name] = None
+                first_decisions.setdefault(key, (decision, classes, group))
     return tuple(
         Kind(
-            names=tuple(names[key]),
+            names=tuple(names_by_key[key]),
             classes=classes,
             containers=tuple(name for name in classes if name in containers),
             ndim=None if decision.classified.parameter.lazy else len(decision.classified.parameter.shape),
@@ -87,7 +87,7 @@ def find_kinds(plans: Sequence[Plan], groups: Sequence[GroupKey], *, known_class
             group=group,
             rule=decision.rule,
         )
-        for key, (decision, classes, group) in first.items()
+        for key, (decision, classes, group) in first_decisions.items()
     )
 
 
@@ -101,6 +101,6 @@ def without_numbers(name: str) -> str:
 
 
 def _classes(types: Sequence[str]) -> tuple[str, ...]:
-    own, *bases = types or ("",)
-    chosen = [own, *(base for base in bases if base.startswith(TORCH_NN))]
-    return tuple(name for name in chosen if name and name not in _NOT_SPECIFIC)
+    own_class, *bases = types or ("",)
+    classes = [own_class, *(base for base in bases if base.startswith(TORCH_NN))]
+    return tuple(name for name in classes if name and name not in _GENERAL_CLASSES)

@@ -1,7 +1,8 @@
-"""Kinds and conditions become branches: for each param group the cheapest conditions that select it, in order.
+"""Kinds and conditions become branches: for each param group, the cheapest conditions that select it.
 
-A branch may use conditions that hold for kinds of earlier branches, which have been taken; never for kinds of later
-ones. The search is a weighted greedy cover, pruned, and then every set of up to three conditions.
+The branches are an `if` and its `elif`s. A condition may hold for kinds of earlier branches, because those branches
+have taken them; it must not hold for kinds of later branches. The search takes a weighted greedy cover, drops the
+conditions that it does not need, and then tries every set of up to three conditions.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,13 +14,13 @@ from decay_audit.emit.rule.conditions import Condition, is_specific, list_condit
 from decay_audit.emit.rule.kinds import Kind
 
 MOST_CANDIDATES = 40
-"""Sets of two and three are tried among this many conditions: the cheapest for what they select."""
-DECAY_FIRST = 1.0
-"""The cost of a first branch that decays: most code names what it spares first."""
+"""Sets of two and three conditions are tried among this many: those that cost least for each kind they select."""
+COST_OF_DECAY_FIRST = 1.0
+"""Added to the cost of a branch for a decaying group, because most code tests first for what does not decay."""
 
 
 class Branch(Struct, frozen=True, kw_only=True):
-    """The conditions that select a param group; none: it takes every parameter that is left."""
+    """The conditions that select a param group. A branch without conditions takes every remaining parameter."""
 
     group: int
     conditions: tuple[Condition, ...]
@@ -33,12 +34,12 @@ def find_branches(
     Args:
         ruleset_keys: the keys that the conditions of the ruleset use.
         spared: the param groups that do not decay.
-        guard: the last branch has conditions too, of classes and specific names, so that anything else can be refused.
+        guard: the last branch has conditions, too, of classes and specific names, so that the code can refuse the rest.
     """
     conditions = list_conditions(kinds, ruleset_keys)
     remaining = dict.fromkeys(kind.group for kind in kinds)
-    starts = [*remaining] if len(remaining) <= 3 else [None]
-    return min((_branches(kinds, conditions, remaining, start, spared, guard=guard) for start in starts), key=_cost)[1]
+    firsts = [*remaining] if len(remaining) <= 3 else [None]
+    return min((_branches(kinds, conditions, remaining, first, spared, guard=guard) for first in firsts), key=_cost)[1]
 
 
 def _cost(result: tuple[float, tuple[Branch, ...]]) -> float:
@@ -49,36 +50,39 @@ def _branches(
     kinds: Sequence[Kind],
     conditions: Sequence[Condition],
     groups: Collection[int],
-    start: int | None,
+    first: int | None,
     spared: Collection[int],
     *,
     guard: bool,
 ) -> tuple[float, tuple[Branch, ...]]:
-    """Choose the branches one after another, the cheapest first, or `start` before any other.
+    """Choose one branch after another: the group `first`, if it is given, and then always the cheapest group.
 
-    With a guard, what decays is selected by specific conditions: `p.ndim >= 2` holds for classes never met, too.
+    With a guard, decaying groups are selected by specific conditions only: `p.ndim >= 2` would also hold for
+    parameters of classes that the model does not have.
     """
-    members = {group: _mask(kinds, group) for group in groups}
+    masks = {group: _mask(kinds, group) for group in groups}
     total, branches = 0.0, []
-    while len(members) > 1:
+    while len(masks) > 1:
         covers = {
             group: _cover(
                 kinds,
                 [*filter(is_specific, conditions)] if guard and spared and group not in spared else conditions,
-                wanted,
-                sum(members.values()) & ~wanted,
+                members,
+                sum(masks.values()) & ~members,
             )
-            for group, wanted in members.items()
-            if start is None or group == start
+            for group, members in masks.items()
+            if first is None or group == first
         }
-        costs = {group: price(cover) + (0.0 if group in spared else DECAY_FIRST) for group, cover in covers.items()}
+        costs = {
+            group: price(cover) + (0.0 if group in spared else COST_OF_DECAY_FIRST) for group, cover in covers.items()
+        }
         cheapest = min(costs, key=lambda group: costs[group])
         branches.append(Branch(group=cheapest, conditions=covers[cheapest]))
         total += costs[cheapest]
-        del members[cheapest]
-        start = None
-    ((group, wanted),) = members.items()
-    last = _cover(kinds, [*filter(is_specific, conditions)], wanted, 0) if guard else ()
+        del masks[cheapest]
+        first = None
+    ((group, members),) = masks.items()
+    last = _cover(kinds, [*filter(is_specific, conditions)], members, 0) if guard else ()
     return total + price(last), (*branches, Branch(group=group, conditions=last))
 
 
@@ -87,14 +91,16 @@ def _mask(kinds: Sequence[Kind], group: int) -> int:
 
 
 def _cover(
-    kinds: Sequence[Kind], conditions: Sequence[Condition], wanted: int, forbidden: int
+    kinds: Sequence[Kind], conditions: Sequence[Condition], members: int, later_mask: int
 ) -> tuple[Condition, ...]:
-    """Find conditions that together hold for all that is wanted, and for nothing that is forbidden."""
-    candidates = [condition for condition in conditions if condition.holds & wanted and not condition.holds & forbidden]
-    candidates = _without_dominated(candidates, wanted)
-    missing = wanted & ~_union(candidates)
+    """Find conditions that together hold for every kind of a group, and for no kind of the later groups."""
+    candidates = [
+        condition for condition in conditions if condition.holds & members and not condition.holds & later_mask
+    ]
+    candidates = _without_dominated(candidates, members)
+    missing = members & ~_union(candidates)
     names = [whole_names(kind, index) for index, kind in enumerate(kinds) if missing >> index & 1]
-    needed = wanted & ~missing
+    needed = members & ~missing
     best = _prune(_greedy(candidates, needed), needed)
     candidates = candidates[:MOST_CANDIDATES]
     for count in (1, 2, 3):
@@ -108,17 +114,17 @@ def _in_order(chosen: Collection[Condition], candidates: Sequence[Condition]) ->
     return sorted(chosen, key=lambda condition: candidates.index(condition) if condition in candidates else 0)
 
 
-def _without_dominated(candidates: Sequence[Condition], wanted: int) -> list[Condition]:
-    """Drop a condition if another holds for as much and costs no more; sort by the cost for each kind selected."""
-    ordered = sorted(candidates, key=lambda condition: (price([condition]), -(condition.holds & wanted).bit_count()))
+def _without_dominated(candidates: Sequence[Condition], members: int) -> list[Condition]:
+    """Drop each condition that another one can replace at no higher cost; sort by the cost for each selected kind."""
+    ordered = sorted(candidates, key=lambda condition: (price([condition]), -(condition.holds & members).bit_count()))
     undominated: list[Condition] = []
     for condition in ordered:
-        selected = condition.holds & wanted
+        selected = condition.holds & members
         if not any(not selected & ~other.holds and other.form == condition.form for other in undominated) and not any(
             not selected & ~other.holds and price([other]) <= condition.cost for other in undominated
         ):
             undominated.append(condition)
-    return sorted(undominated, key=lambda condition: price([condition]) / (condition.holds & wanted).bit_count())
+    return sorted(undominated, key=lambda condition: price([condition]) / (condition.holds & members).bit_count())
 
 
 def _greedy(candidates: Sequence[Condition], needed: int) -> list[Condition]:
@@ -136,7 +142,7 @@ def _greedy(candidates: Sequence[Condition], needed: int) -> list[Condition]:
 
 
 def _prune(chosen: list[Condition], needed: int) -> tuple[Condition, ...]:
-    """Drop conditions without which the rest still holds for all that is needed, the most expensive first."""
+    """Drop each condition that the others make superfluous, the most expensive first."""
     for condition in sorted(chosen, key=lambda condition: -price([condition])):
         rest = [other for other in chosen if other is not condition]
         if not needed & ~_union(rest):

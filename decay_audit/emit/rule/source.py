@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from decay_audit.emit import layout, template
 from decay_audit.emit.construction import Construction, imported_modules
-from decay_audit.emit.literals import LINE, comment, number, string
+from decay_audit.emit.literals import LINE_LENGTH, comment, number, string
 from decay_audit.emit.rule.branches import BranchCode, write_branches
 from decay_audit.emit.rule.classes import is_installed
 from decay_audit.emit.rule.kinds import GroupKey, Kind, find_kinds, group_keys
@@ -20,20 +20,20 @@ from decay_audit.rulesets.plan import Plan
 from decay_audit.rulesets.ruleset import RuleSet
 
 KEYS_OF_NAMES = frozenset({"name", "leaf", "name_regex", "leaf_regex", "ndim", "numel", "shape", "trainable"})
-"""A ruleset that uses no other keys decides about any class of module: its code refuses none."""
+"""If a ruleset uses only these keys, it decides for modules of any class, and its code refuses none."""
 
 WRAPPERS = r'WRAPPERS = r"{}_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\."'
-"""The constant of the emitted code: what compiling, distributing and checkpointing add to names."""
+"""A constant of the emitted code: a pattern for what torch.compile, FSDP and checkpointing add to names."""
 
 GROUPS_RETURN = 'return [group for group in groups if group["params"]]'
 
 
 class RuleCode(Struct, frozen=True, kw_only=True):
-    """What the functions of the module are written from.
+    """The values from which the functions of the emitted module are written.
 
     Attributes:
         variables: the name of the list that collects each param group, in the order of the groups.
-        library_rules: the ruleset as decay-audit's own function takes it, if the code only calls that function.
+        library_rules: the ruleset, by name or file, if the code only calls `decay_audit.param_groups`.
     """
 
     plans: tuple[Plan, ...]
@@ -70,14 +70,14 @@ def code(
     known_classes: bool = True,
     library_rules: str = "",
 ) -> str:
-    """Write the param groups of plans, which are all of one ruleset, as one function.
+    """Write the param groups of several plans by one ruleset as one function.
 
     Args:
         targets: what each plan is for, as the user wrote it.
         lr: the learning rate of all optimizers.
-        guard: raise for a parameter that no condition is written for.
+        guard: the code raises an error for a parameter that fits no condition.
         known_classes: whether conditions may ask for the class of a module.
-        library_rules: the ruleset by its name or file: the function calls decay-audit with it. "": it has conditions.
+        library_rules: the ruleset, by name or file, with which the function calls decay-audit; "" for conditions.
     """
     groups = group_keys(plans)
     kinds = find_kinds(plans, groups, known_classes=known_classes)
@@ -109,13 +109,13 @@ def code(
 
 
 def _wrappers(kinds: Iterable[Kind], branch_code: BranchCode) -> list[list[str]]:
-    """Write the constant of the wrappers' names, if conditions ask for whole names."""
+    """Write the constant for the names of wrappers, if conditions ask for whole names."""
     has_module = any(name.startswith("module.") for kind in kinds for name in kind.names)
     return [[WRAPPERS.format("" if has_module else r"^module\.|")]] if branch_code.uses_bare_names else []
 
 
 def _ruleset_keys(ruleset: RuleSet) -> frozenset[str]:
-    """List the keys that the conditions of a ruleset use, those on learning rates and optimizers too."""
+    """List the keys of all conditions of a ruleset, including those for learning rates and optimizers."""
     conditions = [rule.when for rule in ruleset.rules]
     conditions += [scale.when for scale in ruleset.lr_scale]
     conditions += [route.when for route in ruleset.routes if route.when is not None]
@@ -131,11 +131,11 @@ def _proof(plan: Plan, target: str) -> str:
 
 
 def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
-    """Write the imports in the blocks of `isort`: the standard library, installed packages, the user's own modules."""
+    """Write three blocks of imports, as `isort` does: standard library, installed packages, the user's modules."""
     names: dict[str, set[str]] = {"torch": {"nn", *(["optim"] if rule.constructions else [])}}
     for module, name in branch_code.imports:
         names.setdefault(module, set()).add(name)
-    lines = {module: layout.from_import(module, sorted(names[module])) for module in sorted(names)}
+    lines = {module: layout.write_import(module, sorted(names[module])) for module in sorted(names)}
     whole_modules = sorted({*imported_modules(rule.constructions), *(["decay_audit"] if rule.library_rules else [])})
     blocks = [
         [*(["import re"] if branch_code.uses_bare_names else []), "from typing import Any"],
@@ -151,7 +151,7 @@ def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
 
 
 def _variables(groups: Sequence[GroupKey]) -> tuple[str, ...]:
-    """Name each group by what it does: `decay`, `no_decay`, `muon`, `adamw_no_decay`."""
+    """Choose a variable for each group: `decay`, `no_decay`, `muon`, `adamw_no_decay`."""
     uses = [use for _, _, use in groups]
     variables: list[str] = []
     for weight_decay, _, use in groups:
@@ -172,13 +172,13 @@ def _function(rule: RuleCode, branch_code: BranchCode) -> list[str]:
         arguments.append("lr: float" if rule.lr is None else f"lr: float = {number(rule.lr)}")
     if rule.has_weight_decay:
         arguments.append(_weight_decay_argument(rule))
-    definition = layout.bracketed("def param_groups(", arguments, ") -> list[dict[str, Any]]:", 0)
+    definition = layout.write_brackets("def param_groups(", arguments, ") -> list[dict[str, Any]]:", 0)
     if rule.library_rules:
         return [*definition, *_call_of_library(rule)]
     return [
         *definition,
-        f'    """{summarize(rule.plans, LINE - 10)}"""',
-        *(_single_group(rule) if len(rule.groups) == 1 else _split(rule, branch_code)),
+        f'    """{summarize(rule.plans, LINE_LENGTH - 10)}"""',
+        *(_single_group(rule) if len(rule.groups) == 1 else _loop_over_parameters(rule, branch_code)),
     ]
 
 
@@ -187,7 +187,7 @@ def _call_of_library(rule: RuleCode) -> list[str]:
     arguments += ["lr=lr"] if rule.scales_lr else []
     return [
         '    """Make the param groups that the ruleset asks for."""',
-        *layout.bracketed("return decay_audit.param_groups(", arguments, ")", 4),
+        *layout.write_brackets("return decay_audit.param_groups(", arguments, ")", 4),
     ]
 
 
@@ -199,13 +199,13 @@ def _single_group(rule: RuleCode) -> list[str]:
     condition = " if p.requires_grad" if rule.ruleset.frozen == "skip" else ""
     return [
         f"    params = [p for p in model.parameters(){condition}]",
-        *layout.bracketed("return [", [_group(rule, rule.groups[0], "params")], "]", 4),
+        *layout.write_brackets("return [", [_group(rule, rule.groups[0], "params")], "]", 4),
     ]
 
 
-def _split(rule: RuleCode, branch_code: BranchCode) -> list[str]:
+def _loop_over_parameters(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     lines = [f"    {', '.join(rule.variables)} = {', '.join(['[]'] * len(rule.variables))}"]
-    if len(lines[0]) > LINE or len(rule.variables) > 3:
+    if len(lines[0]) > LINE_LENGTH or len(rule.variables) > 3:
         lines = [f"    {variable} = []" for variable in rule.variables]
     lines.append("    for name, p in model.named_parameters():")
     if rule.ruleset.frozen == "skip":
@@ -226,10 +226,10 @@ def _split(rule: RuleCode, branch_code: BranchCode) -> list[str]:
 
 
 def _element(group: str) -> list[str]:
-    if len(group) + 9 <= LINE:
+    if len(group) + 9 <= LINE_LENGTH:
         return [f"        {group},"]
     items = group[1:-1].split(", ")
-    return [*layout.bracketed("{", items, "},", 8)]
+    return [*layout.write_brackets("{", items, "},", 8)]
 
 
 def _group(rule: RuleCode, key: GroupKey, variable: str) -> str:
@@ -243,7 +243,7 @@ def _group(rule: RuleCode, key: GroupKey, variable: str) -> str:
 
 
 def _coefficient(rule: RuleCode, key: GroupKey) -> str:
-    """Write the coefficient of a group: a multiple of the base, where the ruleset says it so, else the number."""
+    """Write the coefficient of a group: a multiple of the base if the ruleset has one, otherwise the number."""
     weight_decay, base = key[0], rule.ruleset.weight_decay
     if weight_decay == 0.0:
         return "0.0"
@@ -268,7 +268,7 @@ def _optimizer(rule: RuleCode) -> list[str]:
     several = any(use is not None for _, _, use in rule.groups)
     result = "dict[str, optim.Optimizer]" if several else "optim.Optimizer"
     return [
-        *layout.bracketed("def make_optimizer(", arguments, f") -> {result}:", 0),
+        *layout.write_brackets("def make_optimizer(", arguments, f") -> {result}:", 0),
         *(_several_optimizers(rule, call) if several else _one_optimizer(rule.constructions[0], call)),
     ]
 
@@ -276,7 +276,7 @@ def _optimizer(rule: RuleCode) -> list[str]:
 def _one_optimizer(construction: Construction, call: str) -> list[str]:
     return [
         '    """Make the optimizer over the groups of `param_groups`."""',
-        *layout.bracketed(f"return {_class(construction)}(", [call, *_settings(construction)], ")", 4),
+        *layout.write_brackets(f"return {_class(construction)}(", [call, *_settings(construction)], ")", 4),
     ]
 
 
@@ -293,7 +293,7 @@ def _several_optimizers(rule: RuleCode, call: str) -> list[str]:
             key = string(construction.use)
             groups = f'[group for group in groups if group.get("use") == {key}]'
         start = f"{key}: {_class(construction)}("
-        lines += layout.bracketed(start, [groups, *_settings(construction)], "),", 8)
+        lines += layout.write_brackets(start, [groups, *_settings(construction)], "),", 8)
     return [*lines, "    }"]
 
 

@@ -1,4 +1,4 @@
-"""Plans become the first line of the docstring: what does not decay."""
+"""Plans become the docstring of the emitted function, which says what does not decay."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from decay_audit.text import join_words
 
 _NORMS: frozenset[Role] = frozenset({"norm_weight", "norm_bias"})
 MOST_ROLES = 4
-OTHERWISE = "Make the param groups of `model`."
+GENERAL_SENTENCE = "Make the param groups of `model`."
 
 
 def summarize(plans: Sequence[Plan], width: int) -> str:
@@ -18,29 +18,29 @@ def summarize(plans: Sequence[Plan], width: int) -> str:
     'Make the param groups of `model`.'
     """
     grouped = [decision for plan in plans for decision in plan.decisions if decision.grouped]
-    spared = _nouns(decision for decision in grouped if not decision.decays)
+    not_decayed = _nouns(decision for decision in grouped if not decision.decays)
     decayed = _nouns(decision for decision in grouped if decision.decays)
     uses = [use for use in dict.fromkeys(decision.use for decision in grouped) if use is not None]
     if uses:
-        return _shorten(f"Split the parameters of `model` between {join_words(uses)}.", width)
-    if not grouped or not (spared or decayed):
-        return OTHERWISE
-    if not spared:
+        return _if_it_fits(f"Split the parameters of `model` between {join_words(uses)}.", width)
+    if not grouped or not (not_decayed or decayed):
+        return GENERAL_SENTENCE
+    if not not_decayed:
         return "Decay every parameter of `model`."
     if not decayed:
         return "Decay no parameter of `model`."
-    words = [f"some {noun}" if noun in decayed else noun for noun in spared]
+    words = [f"some {noun}" if noun in decayed else noun for noun in not_decayed]
     for count in range(min(MOST_ROLES, len(words)), 0, -1):
         shown = [*words[:count], *(["others"] if count < len(words) else [])]
         sentence = f"Decay all parameters but {join_words(shown)}."
         if len(sentence) <= width:
             return sentence
-    return OTHERWISE
+    return GENERAL_SENTENCE
 
 
-def _shorten(sentence: str, width: int) -> str:
+def _if_it_fits(sentence: str, width: int) -> str:
     plain = len(sentence) <= width and sentence.isprintable() and not set(sentence) & set('"\\')
-    return sentence if plain else OTHERWISE
+    return sentence if plain else GENERAL_SENTENCE
 
 
 def _nouns(decisions: Iterable[Decision]) -> list[str]:
