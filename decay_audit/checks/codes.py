@@ -299,8 +299,7 @@ CODES: dict[str, Code] = {
         severity="error",
         explanation="load_state_dict assigns groups and states by position. If the groups have the same sizes in "
         "another order, PyTorch accepts the state, and parameters get the hyperparameters and momenta of other "
-        "parameters. "
-        "`decay-audit migrate` rewrites a checkpoint for new groups by name.",
+        "parameters. `decay-audit migrate` rewrites a checkpoint for new groups by name.",
     ),
     "DA602": Code(
         title="the checkpoint's pickle refers to code outside the allow-list",

@@ -99,7 +99,7 @@ def _sources(
 def _as_copies(
     tensors: Iterable[torch.Tensor], without_optimizer: Mapping[str, torch.Tensor]
 ) -> list[ForeignSource] | None:
-    """Pair the tensors with parameters of the same shapes that no optimizer holds; None if there are none for some."""
+    """Pair each tensor with a parameter of its shape that no optimizer holds; None if some tensor has no such pair."""
     free: dict[tuple[int, ...], list[str]] = {}
     for name, tensor in without_optimizer.items():
         free.setdefault(tuple(tensor.shape), []).append(name)
@@ -120,9 +120,9 @@ def _in_other_modules(tensors: Mapping[int, torch.Tensor], model: nn.Module) -> 
     objects = [item for item in gc.get_objects() if issubclass(type(item), nn.Module) and id(item) not in own]
     modules = [module for module in objects if "_parameters" in vars(module) and "_modules" in vars(module)]
     roots = [module for module in modules if not own.intersection(_inside(module))]
-    parts = {key for root in roots for key in _inside(root)}
+    inner_modules = {key for root in roots for key in _inside(root)}
     sources = {key: ForeignSource(kind="unknown") for key in tensors}
-    for root in (module for module in roots if id(module) not in parts):
+    for root in (module for module in roots if id(module) not in inner_modules):
         for name, parameter in nn.Module.named_parameters(root):
             if id(parameter) in tensors:
                 kind = type(root).__name__
@@ -132,4 +132,4 @@ def _in_other_modules(tensors: Mapping[int, torch.Tensor], model: nn.Module) -> 
 
 def _inside(module: nn.Module) -> set[int]:
     """Give the ids of the modules inside a module."""
-    return {id(part) for part in nn.Module.modules(module) if part is not module}
+    return {id(inner) for inner in nn.Module.modules(module) if inner is not module}

@@ -131,7 +131,7 @@ def _group(
 def _missing_keys(optimizer: object, group: Mapping[str, object]) -> tuple[str, ...]:
     """The keys that the innermost class gives all its groups and this one lacks; add_param_group adds them all."""
     innermost = wrapper_chain(optimizer)[-1]
-    if not any(group is held for held in innermost.param_groups):  # the wrapper has groups of its own
+    if not any(group is own_group for own_group in innermost.param_groups):  # the wrapper has groups of its own
         return ()
     name = type(innermost).__name__
     return tuple(key for key in _defaults(innermost) if key not in group and (name, key) not in NOT_LOOKED_UP)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import ForeignSource, Observation, Optimizer, ParamGroup
@@ -107,7 +108,7 @@ def _observe_one(name: str, recorded: RecordedOptimizer, names: _Names) -> tuple
 
 
 def _decaying_class(chain: Sequence[RecordedOptimizerClass]) -> RecordedOptimizerClass:
-    """The class in a chain of wrappers whose step decides the decay: the first that does more than call the next."""
+    """Find the wrapper or class whose step decides the decay: the first that does more than call the next one."""
     for part in chain:
         facts = class_facts(part.types)
         if facts is None or facts.form != "delegated":
@@ -139,7 +140,7 @@ def _group(name: str, recorded: RecordedOptimizer, index: int, names: _Names) ->
         missing_keys=_missing_keys(recorded.chain[-1], group),
         flat_parameters=tuple(names.of_tensor.get(position, "") for position, tensor in tensors if tensor.flat),
         distributed_parameters=tuple(
-            names.of_tensor.get(position, "") for position, each in tensors if each.distributed
+            names.of_tensor.get(position, "") for position, tensor in tensors if tensor.distributed
         ),
         updates_together=_updates_together(group.hyperparameters, [tensor.device for _, tensor in tensors]),
     )
@@ -202,31 +203,34 @@ def _default_weight_decay(part: RecordedOptimizerClass) -> float | None:
 
 def _with_sources(recorded: RecordedOptimizer, groups: tuple[ParamGroup, ...], names: _Names) -> tuple[ParamGroup, ...]:
     """Add to each foreign tensor where it comes from."""
-    from msgspec.structs import replace
-
-    foreign = [t for group in recorded.groups for t in group.tensors if t not in names.of_tensor]
+    foreign = [tensor for group in recorded.groups for tensor in group.tensors if tensor not in names.of_tensor]
     if not foreign:
         return groups
     sources = _sources(recorded, foreign, names)
     return tuple(
-        replace(group, foreign_sources=tuple(sources[t] for t in made.tensors if t not in names.of_tensor))
-        for group, made in zip(groups, recorded.groups, strict=True)
+        replace(
+            group,
+            foreign_sources=tuple(
+                sources[tensor] for tensor in recorded_group.tensors if tensor not in names.of_tensor
+            ),
+        )
+        for group, recorded_group in zip(groups, recorded.groups, strict=True)
     )
 
 
 def _sources(recorded: RecordedOptimizer, foreign: Sequence[int], names: _Names) -> dict[int, ForeignSource]:
     former = {int(position): name for position, name in recorded.former_names.items()}
-    sources = {t: ForeignSource(kind="replaced", name=former[t]) for t in foreign if t in former}
-    rest = [t for t in foreign if t not in sources]
+    sources = {tensor: ForeignSource(kind="replaced", name=former[tensor]) for tensor in foreign if tensor in former}
+    rest = [tensor for tensor in foreign if tensor not in sources]
     free: dict[tuple[int, ...], list[int]] = {}
     for position in names.in_no_optimizer:
         free.setdefault(names.tensors[position].shape, []).append(position)
-    counts = Counter(names.tensors[t].shape for t in rest)
+    counts = Counter(names.tensors[tensor].shape for tensor in rest)
     if any(count > len(free.get(shape, ())) for shape, count in counts.items()):
-        return sources | {t: ForeignSource(kind="unknown") for t in rest}
-    for t in rest:
-        twin = free[names.tensors[t].shape].pop(0)
-        is_copy = names.tensors[t].dtype == "float32" and names.tensors[twin].dtype in _LOW_PRECISION
+        return sources | {tensor: ForeignSource(kind="unknown") for tensor in rest}
+    for tensor in rest:
+        parameter = free[names.tensors[tensor].shape].pop(0)
+        is_copy = names.tensors[tensor].dtype == "float32" and names.tensors[parameter].dtype in _LOW_PRECISION
         kind = "float32 copy" if is_copy else "same shapes"
-        sources[t] = ForeignSource(kind=kind, name=names.of_tensor[twin])  # type: ignore[arg-type]
+        sources[tensor] = ForeignSource(kind=kind, name=names.of_tensor[parameter])  # type: ignore[arg-type]
     return sources

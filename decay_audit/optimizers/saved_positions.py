@@ -26,12 +26,12 @@ def name_positions(saved: Optimizer, live: Optimizer, shapes: Shapes) -> Optimiz
         shapes: of the model's parameters, by canonical name.
     """
     pairs = [*zip(saved.groups, live.groups, strict=False)]
-    if not _lacks_names(saved, live) or all(before.parameters == now.parameters for before, now in pairs):
+    if not _lacks_names(saved, live) or all(group.parameters == live_group.parameters for group, live_group in pairs):
         return saved
-    if not all(_fits(before, now, shapes) for before, now in pairs):
-        # the shapes do not fit the live groups: that finding is about loading, not about the order of the model
+    if not all(_fits(group, live_group, shapes) for group, live_group in pairs):
+        # check_resume reports that the shapes do not fit the live groups
         return replace(saved, mismatched_state=(), name_caveats=())
-    groups = tuple(replace(before, parameters=now.parameters) for before, now in pairs)
+    groups = tuple(replace(group, parameters=live_group.parameters) for group, live_group in pairs)
     return replace(saved, groups=groups, mismatched_state=(), name_caveats=(_NAMED_BY_SHAPE,))
 
 

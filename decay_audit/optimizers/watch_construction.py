@@ -1,6 +1,6 @@
-"""While user code builds optimizers, records which were given a weight_decay.
+"""Record which optimizers are given a weight_decay while user code builds them.
 
-A finished optimizer does not show whether its 0.01 was chosen or is AdamW's default. Watching wraps the constructors of
+A finished optimizer does not show whether its 0.01 was chosen or is AdamW's default. `watch` wraps the constructors of
 the optimizer classes that are loaded, and restores them at the end.
 """
 

@@ -33,13 +33,13 @@ def check_group_keys(observed: ObservedPlan) -> Iterator[Finding]:
 def _missing_keys_finding(
     observed: ObservedPlan, optimizer: Optimizer, keys: Sequence[str], indices: Sequence[int]
 ) -> Finding:
-    groups, lack = _groups(observed, optimizer, indices), "lacks" if len(indices) == 1 else "lack"
+    groups, verb = _groups(observed, optimizer, indices), "lacks" if len(indices) == 1 else "lack"
     raises = "." not in optimizer.import_path  # a class of torch.optim: its step reads every key and has no defaults
     them = "it" if len(keys) == 1 else "them"
     ending = "the next step raises KeyError" if raises else f"a step that looks {them} up raises KeyError"
     return finding(
         "DA208",
-        f"{groups} {lack} {first_few(keys, 3)}, which the class reads: {ending}",
+        f"{groups} {verb} {first_few(keys, 3)}, which the class reads: {ending}",
         _names(optimizer, indices),
         expected=f"the keys {', '.join(keys)}",
         found="no such key",
@@ -60,7 +60,7 @@ def _unread_keys(optimizer: Optimizer, group: ParamGroup) -> Iterator[str]:
 
 
 def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
-    groups, has = _groups(observed, optimizer, indices), "has" if len(indices) == 1 else "have"
+    groups, verb = _groups(observed, optimizer, indices), "has" if len(indices) == 1 else "have"
     values = list(dict.fromkeys(repr(optimizer.groups[index].hyperparameters[key]) for index in indices))
     likely_key = "lr" if "lr" in key or ("rate" in key and "decay" not in key) else "weight_decay"
     if is_factor := _FACTOR_NAME.search(key) is not None:
@@ -72,7 +72,7 @@ def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, 
         )
     return finding(
         "DA208",
-        f"{groups} {has} the key {key}, which {optimizer.type} does not read: {ending}",
+        f"{groups} {verb} the key {key}, which {optimizer.type} does not read: {ending}",
         _names(optimizer, indices),
         expected="a key of " + ", ".join(optimizer.group_keys),
         found=f"{key} {join_words(values[:3])}" + ("" if len(values) <= 3 else ", ..."),

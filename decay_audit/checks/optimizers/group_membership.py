@@ -154,17 +154,17 @@ def _settings(group: ParamGroup) -> tuple[tuple[str, str], ...]:
 
 def check_made_in_forward(inventory: Inventory, optimizers: Sequence[Optimizer]) -> Iterator[Finding]:
     """Find parameters that the first forward pass creates, after the live optimizers were created: DA209."""
-    made = [parameter for parameter in inventory.made_in_forward if parameter.name]
-    if not made or all(optimizer.origin != "live" for optimizer in optimizers):
+    new = [parameter for parameter in inventory.made_in_forward if parameter.name]
+    if not new or all(optimizer.origin != "live" for optimizer in optimizers):
         return
     yield finding(
         "DA209",
-        f"{count_noun(len(made), 'parameter')} {'appears' if len(made) == 1 else 'appear'} in the first forward pass, "
-        "after the optimizer was made: no optimizer holds " + ("it" if len(made) == 1 else "them"),
-        [parameter.name for parameter in made],
+        f"{count_noun(len(new), 'parameter')} {'appears' if len(new) == 1 else 'appear'} in the first forward pass, "
+        "after the optimizer was made: no optimizer holds " + ("it" if len(new) == 1 else "them"),
+        [parameter.name for parameter in new],
         expected="every parameter is there before the optimizer is made",
         found=", ".join(
-            f"{parameter.name} {format_shape(parameter.shape)}".rstrip() for parameter in made[:_MAX_GROUPS]
+            f"{parameter.name} {format_shape(parameter.shape)}".rstrip() for parameter in new[:_MAX_GROUPS]
         ),
         fix="make the parameters in __init__, or run one forward pass before the optimizer is made",
     )

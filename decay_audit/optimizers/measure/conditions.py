@@ -102,7 +102,9 @@ def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[
     }
     amounts = {}
     for key, values in usual.values.items():
-        by_condition = {name: _amount(more, key, 0) - _amount(less, key, 0) for name, (more, less) in pairs.items()}
+        by_condition = {
+            name: _amount(decayed, key, 0) - _amount(undecayed, key, 0) for name, (decayed, undecayed) in pairs.items()
+        }
         difference = _amount(usual, key, 0) - _amount(plain, key, 0)
         amounts[key] = StepAmounts(
             weight=values[0].double(),

@@ -200,8 +200,8 @@ def _corrected_by_gradient(optimizer: torch.optim.Optimizer, effects: Effects) -
     """Find the tensors that decay in another way when there is a gradient.
 
     One of two steps has a coefficient of 0, and their difference is measured. Cautious decay needs a gradient of the
-    weight's sign. Some optimizers do nothing while all gradients are 0. LARC decays
-    the gradient before it rescales it by a norm, but not if that norm is 0.
+    weight's sign. Some optimizers do nothing while all gradients are 0. LARC decays the gradient before it rescales it
+    by a norm, but not if that norm is 0.
     """
     doubtful = [key for key, effect in effects.items() if effect.movement in ("none", "proportional")]
     if not doubtful or not any(group.get("weight_decay") for group in optimizer.param_groups):

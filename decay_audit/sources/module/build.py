@@ -64,9 +64,9 @@ def build(
     Raises:
         TargetError: the model cannot be found, loaded, chosen or built, or has no parameters.
     """
-    report, context = progress or (lambda _: None), context_of_target(target)
+    announce, context = progress or (lambda _: None), context_of_target(target)
     notes: tuple[str, ...] = ()
-    loaded: _Loaded | None = None
+    loaded: _LoadResult | None = None
     unloadable: set[BuildDevice] = set()
     for build_device in _BUILD_ORDER[device]:
         load_device: BuildDevice = "cpu" if build_device == "cpu" else "streamed"
@@ -76,9 +76,9 @@ def build(
             if loaded is None or not loaded.module.stopped_at:  # no code of a script runs twice
                 unloadable.add(load_device)
                 is_retried = device == "auto" and load_device == "streamed"
-                loaded = _load_on(load_device, target, context, report, is_retried=is_retried)
+                loaded = _load_on(load_device, target, context, announce, is_retried=is_retried)
                 unloadable.clear()
-            return _build_on(build_device, target, loaded, context, report, notes)
+            return _build_on(build_device, target, loaded, context, announce, notes)
         except DecayAuditError:
             raise
         except (Exception, SystemExit) as error:
@@ -89,7 +89,7 @@ def build(
     raise AssertionError(device)
 
 
-class _Loaded(Struct, frozen=True, kw_only=True):
+class _LoadResult(Struct, frozen=True, kw_only=True):
     """A loaded module, the expression for its model, the target with that expression, and the device of the loading."""
 
     module: LoadedModule
@@ -102,32 +102,32 @@ def _load_on(
     device: BuildDevice,
     target: FileTarget | ModuleTarget,
     context: ImportContext,
-    report: Progress,
+    announce: Progress,
     *,
     is_retried: bool,
-) -> _Loaded:
+) -> _LoadResult:
     """Load the user's file afresh, and choose its model."""
     context.modules.clear()
-    report(f"loading {target.label}")
+    announce(f"loading {target.label}")
     with activate(context), BUILD_DEVICES[device]():
         module = load(target, context, is_retried=is_retried)
         expression, label = module.expression, target.label
         if not expression:
             expression = choose_model(module.module, target.location)
             label = f"{label}:{expression}"
-    return _Loaded(module=module, expression=expression, label=label, device=device)
+    return _LoadResult(module=module, expression=expression, label=label, device=device)
 
 
 def _build_on(
     device: BuildDevice,
     target: FileTarget | ModuleTarget,
-    loaded: _Loaded,
+    loaded: _LoadResult,
     context: ImportContext,
-    report: Progress,
+    announce: Progress,
     notes: tuple[str, ...],
 ) -> BuiltModel:
     namespace, expression, label = Namespace(loaded.module.module, context), loaded.expression, loaded.label
-    report(f"building {label} ({device})")
+    announce(f"building {label} ({device})")
     with activate(context):
         with BUILD_DEVICES[device]():
             location = f"{_module_part(target, expression)}:{expression}"
@@ -175,8 +175,8 @@ def read_again(built: BuiltModel, model: nn.Module, notes: tuple[str, ...] = ())
         TargetError: the model has no parameters any more.
     """
     before, build_notes = built.inventory, (*built.build_notes, *notes)
-    now = read(model, target=before.target, built_on=before.built_on)
-    inventory = replace(now, files=before.files, notes=(*now.notes, *build_notes))
+    current = read(model, target=before.target, built_on=before.built_on)
+    inventory = replace(current, files=before.files, notes=(*current.notes, *build_notes))
     return replace(built, model=model, inventory=inventory, build_notes=build_notes)
 
 

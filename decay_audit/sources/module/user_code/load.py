@@ -37,9 +37,9 @@ class LoadedModule(Struct, frozen=True, kw_only=True):
 
     Attributes:
         expression: what to evaluate in it; "" where the target names the module alone.
-        stopped_at: the `file:line` where it starts to train, as a script does, or raises: its code ran up to there;
-            else "".
-        error: the message of what it raised after it had made its model and optimizer; else "".
+        stopped_at: the `file:line` where its code was stopped because it starts to train, or where it raised an
+            exception; "" if it ran to its end.
+        error: the message of an exception that it raised after it had made its model and optimizer; else "".
     """
 
     module: ModuleType
@@ -49,21 +49,21 @@ class LoadedModule(Struct, frozen=True, kw_only=True):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Say where it was stopped, or what it raised."""
+        """Say where the code was stopped, or which exception it raised."""
         if self.error:
             return (f"the script failed after it made its model and optimizer, which are used: {self.error}",)
         return (stop_note("the script", self.stopped_at),) if self.stopped_at else ()
 
 
-def stop_note(subject: str, location: str) -> str:
+def stop_note(code: str, location: str) -> str:
     """Say that code was stopped at a `file:line`."""
-    return f"{subject} was stopped at {location}, where training starts: nothing has been trained"
+    return f"{code} was stopped at {location}, where training starts: nothing has been trained"
 
 
 def load(target: FileTarget | ModuleTarget, context: ImportContext, *, is_retried: bool = False) -> LoadedModule:
     """Import the module of a target, up to where it starts to train; a file is imported afresh each time.
 
-    A script that raises after it has made its model and optimizer is given with them.
+    If a script raises after it has made its model and optimizer, they are in the returned module.
 
     Args:
         context: the active one.

@@ -1,7 +1,7 @@
 """Stop a script where its training starts, so that its model and optimizer exist untrained.
 
-Training starts at the first backward pass, at an optimizer step with gradients, or in a loop that
-calls an optimized module or reads a DataLoader. The script ends by an exception that `except Exception` does not catch.
+Training starts at the first backward pass, at an optimizer step with gradients, or in a loop that calls an optimized
+module or reads a DataLoader. The script ends by an exception that `except Exception` does not catch.
 """
 
 import ast
@@ -43,7 +43,7 @@ class TrainingStarted(BaseException):
 
 
 class _TrainingWatch:
-    """Raises TrainingStarted where training starts; also again, if code swallows it."""
+    """Raises TrainingStarted where training starts, and again if the code catches it and goes on."""
 
     def __init__(self) -> None:
         self.active, self.stopped = True, False
@@ -127,7 +127,7 @@ def tensors(optimizer: Optimizer) -> Iterator[torch.Tensor]:
 
 
 def _frames(frame: FrameType | None) -> Iterator[FrameType]:
-    """List the frames of user code, the innermost first; the rest belongs to decay-audit itself."""
+    """List the frames of user code, the innermost first. Frames of decay-audit itself are left out."""
     while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
     while frame is not None and not frame.f_code.co_filename.startswith(_OWN_FOLDER):
@@ -136,7 +136,7 @@ def _frames(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _is_import_of_a_library(frame: FrameType) -> bool:
-    """Whether the import of an installed package runs this code: the package tests itself, and no training starts."""
+    """Whether an installed package runs this code while it is imported, to test itself: that is no training."""
     modules = (caller.f_code.co_filename for caller in _frames(frame) if caller.f_code.co_name == "<module>")
     return "site-packages" in next(modules, "")
 

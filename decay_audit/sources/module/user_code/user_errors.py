@@ -56,12 +56,12 @@ def _needs_cuda(error: BaseException) -> bool:
 
 def location_in_user_code(error: BaseException, context: ImportContext) -> str:
     """Give `file:line` of the innermost user code in the traceback; "" if there is none."""
-    not_ours = [
+    frames_outside = [
         (frame.f_code.co_filename, line)
         for frame, line in traceback.walk_tb(error.__traceback__)
         if not frame.f_code.co_filename.startswith((_OWN_FOLDER, _TORCH_FOLDER, "<"))
     ]
-    frames = [(name, line) for name, line in not_ours if _is_user_file(name, context)] or not_ours
+    frames = [(name, line) for name, line in frames_outside if _is_user_file(name, context)] or frames_outside
     return f"{_short_path(frames[-1][0], context)}:{frames[-1][1]}" if frames else ""
 
 

@@ -69,15 +69,16 @@ def _with_reraising_handler(handlers: Sequence[ast.ExceptHandler]) -> Iterator[a
     for handler in handlers:
         if not inserted and _catches_everything(handler.type):
             inserted = True
-            again = ast.ExceptHandler(
+            handler_before = ast.ExceptHandler(
                 type=ast.parse(_TRAINING_STARTED, mode="eval").body, name=None, body=[ast.Raise()]
             )
-            yield ast.copy_location(again, handler)
+            yield ast.copy_location(handler_before, handler)
         yield handler
 
 
-def _catches_everything(caught: ast.expr | None) -> bool:
-    match caught:
+def _catches_everything(exception_class: ast.expr | None) -> bool:
+    """Whether a handler for this class, or with no class, catches TrainingStarted."""
+    match exception_class:
         case None:
             return True
         case ast.Tuple(elts=classes):

@@ -41,15 +41,15 @@ class ModuleClass(Struct, frozen=True, kw_only=True):
     quantized: bool
 
 
-def describe_class(this: type[nn.Module]) -> ModuleClass:
+def describe_class(module_type: type[nn.Module]) -> ModuleClass:
     """Describe a class of modules."""
-    types = _type_names(this)
+    types = _type_names(module_type)
     return ModuleClass(
         types=types,
         wraps=wrapped_child(types),
-        has_hook=any(hasattr(this, hook) for hook in HOOKS),
-        scripted=issubclass(this, torch.jit.ScriptModule),
-        quantized=this.__module__.startswith(_QUANTIZED) and not this.__name__.endswith("PackedParams"),
+        has_hook=any(hasattr(module_type, hook) for hook in HOOKS),
+        scripted=issubclass(module_type, torch.jit.ScriptModule),
+        quantized=module_type.__module__.startswith(_QUANTIZED) and not module_type.__name__.endswith("PackedParams"),
     )
 
 
@@ -63,11 +63,11 @@ def plain_attributes(module: nn.Module) -> tuple[Settings, list[tuple[str, list[
     containers = []
     for name in [name for name in module.__dict__ if name not in _TORCH_ATTRIBUTES]:
         value = module.__dict__[name]
-        this = type(value)
-        if this in _SETTING_TYPES and name[0] != "_" and (this is not str or len(value) <= _MAX_STRING):
+        value_type = type(value)
+        if value_type in _SETTING_TYPES and name[0] != "_" and (value_type is not str or len(value) <= _MAX_STRING):
             settings[name] = value
-        elif this in _CONTAINER_TYPES and value and name[0] != "_":
-            items = value.values() if this is dict else value
+        elif value_type in _CONTAINER_TYPES and value and name[0] != "_":
+            items = value.values() if value_type is dict else value
             modules = [item for item in items if isinstance(item, nn.Module)]
             containers += [(name, modules)] if modules else []
     return settings, containers
@@ -96,15 +96,15 @@ def read_declaration(module: nn.Module) -> Declaration:
     return Declaration(names=names, keywords=keywords, patterns=patterns)
 
 
-def _type_names(this: type) -> tuple[str, ...]:
-    mro = this.__mro__
+def _type_names(module_type: type) -> tuple[str, ...]:
+    mro = module_type.__mro__
     end = mro.index(nn.Module) + 1 if nn.Module in mro else len(mro)
     return tuple(name for name in map(_qualified_name, mro[:end]) if not name.startswith(_FULLY_SHARD_MODULE))
 
 
-def _qualified_name(this: type) -> str:
-    public = this.__module__.startswith("torch.") and getattr(nn, this.__name__, None) is this
-    return f"torch.nn.{this.__name__}" if public else f"{this.__module__}.{this.__qualname__}"
+def _qualified_name(module_type: type) -> str:
+    public = module_type.__module__.startswith("torch.") and getattr(nn, module_type.__name__, None) is module_type
+    return f"torch.nn.{module_type.__name__}" if public else f"{module_type.__module__}.{module_type.__qualname__}"
 
 
 def _strings(hook: object) -> tuple[str, ...]:

@@ -94,8 +94,10 @@ def _overridden_names(model: nn.Module) -> Mapping[int, str] | None:
 def _first_visit(visit: _Visit, contents: ModelContents) -> list[_Visit]:
     """Collect the module's own parameters; give the visits of its children."""
     module, owner, declaring = visit.module, visit.parent, visit.declaring
-    this = type(module)
-    module_class = contents.classes.get(this) or contents.classes.setdefault(this, describe_class(this))
+    module_type = type(module)
+    module_class = contents.classes.get(module_type)
+    if module_class is None:
+        module_class = contents.classes[module_type] = describe_class(module_type)
     if module_class.quantized:
         contents.quantized.append(visit.name[:-1])
     own, children = module._parameters, module._modules
