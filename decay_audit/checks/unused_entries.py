@@ -9,10 +9,12 @@ from decay_audit.checks.codes import Finding, finding
 from decay_audit.rulesets.conditions import NameForm, When
 from decay_audit.rulesets.matching import compile_when
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.rulesets.ruleset import Entry, Rule, label
+from decay_audit.rulesets.ruleset import Entry, Route, Rule, label
 from decay_audit.text import count_noun, join_words
 
 _NAME_KEYS = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
+_PATTERN_KEYS = ("name", "leaf", "owner_name", "name_regex", "leaf_regex")
+_ROLE_KEYS = frozenset({"role", "layer", "owner", "owner_exact", "owner_class", "within"})
 _KIND_KEYS = frozenset({"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"})
 
 
@@ -20,13 +22,16 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
     """Find rules and channel entries that match nothing (DA301), never decide (DA302), or depend on a prefix (DA303).
 
     A preset repeats the rules of its source, which are for many models. So DA302 is not reported for its rules, and
-    DA301 only if none of its rules matches this model. The same holds for its layer numbers.
+    DA301 only if none of its rules matches this model. The same holds for its layer numbers, and for the optimizer
+    entries that name one optimizer.
     """
     without_facts = {id(entry) for entry, _ in plan.entries_without_facts()}
     return (
         *_find_unused_rules(plan, without_facts),
         *_find_unused_channel_entries(plan),
         *_find_unused_layers(plan, without_facts),
+        *_find_unused_routes(plan, without_facts),
+        *_find_unused_exclusions(plan),
         *_find_prefix_rules(plan),
     )
 
@@ -95,6 +100,54 @@ def _find_unused_layers(plan: Plan, without_facts: set[int]) -> Iterator[Finding
         )
 
 
+def _find_unused_routes(plan: Plan, without_facts: set[int]) -> Iterator[Finding]:
+    """Find optimizers of a preset that get no parameter, because none of its entries for them matches this model."""
+    first_routes = {route.use: route for route in reversed(_inherited_routes(plan))}
+    uses = {decision.use for decision in plan.decisions}
+    for use, route in first_routes.items():
+        routes = [route for route in plan.ruleset.routes if route.use == use]
+        if use not in uses and without_facts.isdisjoint(map(id, routes)):
+            yield _unmatched_finding(route, f", so {use} gets no parameter")
+
+
+def _find_unused_exclusions(plan: Plan) -> Iterator[Finding]:
+    """Find optimizer entries of a preset that exclude parameters by names which this model does not have.
+
+    An entry that also asks for a role or a class is for any model, and its names may be absent.
+    """
+    for route in _inherited_routes(plan):
+        if route.when is None or route.when.not_ is None or not _ROLE_KEYS.isdisjoint(route.when.keys()):
+            continue
+        patterns = _name_patterns(route.when.not_)
+        if patterns and not any(_matching(when, plan.decisions, plan.ruleset.names) for when in patterns):
+            names = join_words([word for when in patterns for word in _pattern_words(when)])
+            yield finding(
+                "DA301",
+                message=f"{label(route)} excludes {names} from {route.use}, and no parameter of this model has such a "
+                f"name: the preset was written for another model",
+                expected="at least one parameter",
+                found="0 parameters",
+                where=route.location,
+            )
+
+
+def _inherited_routes(plan: Plan) -> list[Route]:
+    return [route for route in plan.ruleset.routes if route.when is not None and _is_inherited(plan, route.location)]
+
+
+def _name_patterns(when: When) -> list[When]:
+    """Split a condition into its conditions on names, one for each key."""
+    inner_conditions = (*(when.any_ or ()), *(when.all_ or ()))
+    own = [When(**{key: value}) for key in _PATTERN_KEYS if (value := getattr(when, key)) is not None]
+    return own + [pattern for inner in inner_conditions for pattern in _name_patterns(inner)]
+
+
+def _pattern_words(when: When) -> Iterator[str]:
+    for key in _PATTERN_KEYS:
+        value = getattr(when, key)
+        yield from () if value is None else (value,) if isinstance(value, str) else value
+
+
 def _find_prefix_rules(plan: Plan) -> Iterator[Finding]:
     """Find rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
     wrapped = [decision for decision in plan.decisions if decision.classified.parameter.raw_name != decision.name]
@@ -134,10 +187,10 @@ def _is_inherited(plan: Plan, location: str) -> bool:
     return plan.ruleset.preset or location.rpartition(":")[0] != plan.ruleset.file
 
 
-def _unmatched_finding(entry: Entry) -> Finding:
+def _unmatched_finding(entry: Entry, consequence: str = "") -> Finding:
     return finding(
         "DA301",
-        message=f"{label(entry)} matches no parameter of this model",
+        message=f"{label(entry)} matches no parameter of this model{consequence}",
         expected="at least one parameter",
         found="0 parameters",
         where=entry.location,

@@ -61,10 +61,44 @@ def test_layers_that_are_meant_for_another_model_are_said(tmp_path: Path) -> Non
     ]
 
 
-def test_an_entry_of_a_preset_may_match_nothing_also_where_you_extend_it(tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(2, 2))
-    assert idle(model, rulesets.load("keller-muon")) == []
-    assert idle(model, written("schema: 1\nname: ours\nextends: keller-muon\n", tmp_path)) == []
+KELLER = "optimizer entry (keller-muon.yaml:12) matches no parameter of this model, so muon gets no parameter"
+MOONLIGHT = (
+    "optimizer entry (moonlight-muon.yaml:12) excludes embed_tokens and lm_head from muon, and no parameter of this "
+    "model has such a name: the preset was written for another model"
+)
+
+
+class Decoder(nn.Module):
+    """A decoder whose embedding, hidden layers and head have the names that are given."""
+
+    def __init__(self, embedding: str, body: str, head: str) -> None:
+        super().__init__()
+        self.add_module(embedding, nn.Embedding(9, 4))
+        self.add_module(body, nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)))
+        self.add_module(head, nn.Linear(4, 9, bias=False))
+
+
+@pytest.mark.parametrize(("preset", "names", "expected"), [
+    ("keller-muon", ("wte", "h", "lm_head"), [KELLER]),
+    ("keller-muon", ("embed", "body", "head"), []),
+    ("moonlight-muon", ("wte", "h", "output"), [MOONLIGHT]),
+    ("moonlight-muon", ("embed_tokens", "layers", "lm_head"), []),
+    ("muon", ("wte", "h", "output"), []),
+])  # fmt: skip
+def test_an_optimizer_preset_for_another_models_names_is_said_also_where_you_extend_it(
+    tmp_path: Path, preset: str, names: tuple[str, str, str], expected: list[str]
+) -> None:
+    model = Decoder(*names)
+    extending = written(f"schema: 1\nname: ours\nextends: {preset}\n", tmp_path)
+    for rules in (rulesets.load(preset), extending):
+        assert [finding.message for finding in idle(model, rules)] == expected
+
+
+def test_muon_says_that_a_model_has_no_matrix_for_it_and_muon_stacked_has_none_to_say() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    (finding,) = idle(model, rulesets.load("muon"))
+    assert finding.message.endswith("matches no parameter of this model, so muon gets no parameter")
+    assert idle(model, rulesets.load("muon-stacked")) == []
 
 
 def test_an_entry_that_asks_what_a_checkpoint_cannot_know_is_not_idle(tmp_path: Path) -> None:

@@ -206,5 +206,5 @@ REIMPLEMENTED: dict[str, Peer] = {
     for name, rule in REIMPLEMENTED_RULES.items()
 }
 PEERS = {**CALLED, **REIMPLEMENTED}
-HOUSE = ("no-norm-no-bias", "no-bias")
+HOUSE = ("no-norm-no-bias", "no-bias", "muon", "muon-stacked")
 """Policies of this project's own, which no codebase could be compared with."""
