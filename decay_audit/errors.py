@@ -16,12 +16,12 @@ _SPECIAL = frozenset('"$`\\!')  # within double quotes
 
 
 def inspect_command(target: str) -> str:
-    """Write the command that inspects a target."""
+    """Write the command line that inspects a target."""
     return shell_join(["decay-audit", "inspect", target])
 
 
 def shell_join(words: Iterable[str]) -> str:
-    """Quote words for a shell as `shlex.join` does, but with double quotes where a word has single quotes in it."""
+    """Join words as `shlex.join` does, but quote a word that has single quotes with double quotes."""
     return " ".join(f'"{word}"' if "'" in word and _SPECIAL.isdisjoint(word) else shlex.quote(word) for word in words)
 
 
@@ -41,7 +41,7 @@ class DecayAuditError(Exception):
         self._hint = hint
 
     def __str__(self) -> str:
-        """Show the hint too, where only the exception is seen."""
+        """Show the hint, too, because a traceback shows nothing else."""
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
     @property

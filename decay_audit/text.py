@@ -48,7 +48,7 @@ def format_coefficient(value: float) -> str:
 
 
 def describe_value(value: object) -> str:
-    """Say what kind of value it is, with an article.
+    """Name the class of a value, with an article.
 
     >>> describe_value(3), describe_value([]), describe_value(None), describe_value(int)
     ('an int', 'an empty list', 'None', 'the class int')
@@ -85,7 +85,7 @@ def without_workflow_commands(text: str, *, our_own: bool = False) -> str:
     The first sign is written as an escape, also in JSON, where it stands for the same sign.
 
     Args:
-        our_own: lines that begin with `::` are commands of our own.
+        our_own: the lines that begin with `::` are commands that we wrote, so they stay.
 
     >>> print(without_workflow_commands("  ::stop-commands::x"), without_workflow_commands('{"a": "##[group]"}'))
       \x3a:stop-commands::x {"a": "\u0023#[group]"}

@@ -38,14 +38,14 @@ def test_a_revision_is_compared_with_the_files_of_now_and_the_reasons_are_said(r
         "net.py:Net at main -> net.py:Net   6 -> 6 parameters",
         "",
         "  1 norm weight renamed, decided differently and treated differently by the optimizer",
-        "    before  spared by rule norms, in the optimizer AdamW 0, norm weight (owner: torch.nn.LayerNorm)",
-        "    now     weight_decay 0.05 by the default, in the optimizer AdamW 0.05, "
+        "    before  spared by rule norms, spared in AdamW, norm weight (owner: torch.nn.LayerNorm)",
+        "    after   weight_decay 0.05 by the default, weight_decay 0.05 in AdamW, "
         "norm weight (owner: torch.nn.LayerNorm)",
         "    norm1.weight -> ln1.weight",
         "",
         "  1 norm bias renamed and decided by another rule",
         "    before  spared by rule norms, norm bias (owner: torch.nn.LayerNorm)",
-        "    now     spared by rule biases, norm bias (owner: torch.nn.LayerNorm)",
+        "    after   spared by rule biases, norm bias (owner: torch.nn.LayerNorm)",
         "    norm1.bias -> ln1.bias",
     ]
     assert git("worktree", "list").count("\n") == 1
@@ -64,7 +64,7 @@ def test_two_revisions_are_compared_from_a_folder_that_the_first_does_not_have(
     monkeypatch.chdir(repository / "more")
     result = runner.invoke(app, ["diff", "../net.py:Net", "--from", "main~1", "--to", "main", "--exit-code"])
     assert result.exit_code == 1
-    assert "1 linear weight with another shape\n    before  2x4\n    now     3x4\n    head.weight\n" in result.stdout
+    assert "1 linear weight with another shape\n    before  2x4\n    after   3x4\n    head.weight\n" in result.stdout
     missing = runner.invoke(app, ["diff", "other.py:Net", "--from", "main~1"])
     assert (missing.exit_code, "at main~1: no such file: other.py" in missing.stderr) == (2, True)
 
@@ -88,7 +88,7 @@ def test_two_checkpoints_are_compared(repository: Path) -> None:
     script = "import torch, net; n = net.Net(); torch.save(n.state_dict(), 'a.pt'); n.head = torch.nn.Linear(4, 9)"
     subprocess.run(["python", "-c", f"{script}; torch.save(n.state_dict(), 'b.pt')"], check=True)
     result = runner.invoke(app, ["diff", "a.pt", "b.pt"])
-    assert (result.exit_code, "before  2x4\n    now     9x4" in result.stdout) == (0, True)
+    assert (result.exit_code, "before  2x4\n    after   9x4" in result.stdout) == (0, True)
 
 
 def test_the_json_has_both_sides_with_their_evidence(repository: Path) -> None:

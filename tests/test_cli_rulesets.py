@@ -44,7 +44,7 @@ def test_diff_of_more_than_two_has_a_matrix_that_is_symmetric() -> None:
 
 def test_rulesets_that_agree_are_said_to() -> None:
     result = runner.invoke(app, ["diff", EXAMPLE, "-r", "torch-default", "-r", "torchtitan"])
-    assert "torch-default and torchtitan decide every parameter alike" in result.stdout
+    assert "torch-default and torchtitan make the same decision on every parameter" in result.stdout
 
 
 def test_diff_names_a_ruleset_that_has_no_answer_and_compares_the_others() -> None:
@@ -79,7 +79,7 @@ def test_which_names_the_nearest_presets_and_what_differs() -> None:
     result = runner.invoke(app, ["rules", "which", EXAMPLE, "--optimizer", odd])
     assert "no preset decides exactly as the optimizer does; the nearest:" in result.stdout
     assert "2 of 95 parameters differ" in result.stdout
-    assert "spared by the preset, 0.1 here: bn_1.{weight,bias}" in result.stdout
+    assert "spared by the preset, 0.1 in the optimizer: bn_1.{weight,bias}" in result.stdout
 
 
 def test_which_does_not_count_presets_that_ask_what_a_checkpoint_cannot_tell(tmp_path: Path) -> None:

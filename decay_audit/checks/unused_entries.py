@@ -37,7 +37,7 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
 
 
 def _find_unused_rules(plan: Plan, without_facts: set[int]) -> Iterator[Finding]:
-    matched = plan.matched()
+    matched = plan.counts_by_rule()
     inherited_rules = [rule for rule in plan.ruleset.rules if _is_inherited(plan, rule.location)]
     source_applies = any(
         matched.get(rule.name) or id(rule) in without_facts or _matching(rule.when, plan.decisions, plan.ruleset.names)

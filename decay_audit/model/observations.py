@@ -31,7 +31,7 @@ Movement = Literal[
 - `other_point`: steps pull the weight towards values other than 0, such as its initial values.
 - `normalized`: what steps remove depends on the gradient, or on a norm that cancels the coefficient.
 - `cautious`: steps remove a fraction, but only where the gradient has the weight's sign.
-- `scheduled`: they remove a fraction of every element that changes from step to step and does not settle.
+- `scheduled`: steps remove a fraction of every element; the fraction changes from step to step and does not settle.
 - `other`: steps move the weight in another way.
 - `vanishing`: steps would remove a fraction, but rounding to the parameter's dtype undoes it.
 - `none`: nothing moves.
@@ -41,20 +41,20 @@ Movement = Literal[
 
 
 ALGORITHM_SETTINGS = ("betas", "momentum", "rho", "alpha")
-"""Hyperparameters by which the algorithms of torch.optim differ. A class that has one cannot step without it."""
+"""Hyperparameters by which the algorithms of torch.optim differ. A class that reads one of them needs it to step."""
 
 
 ForeignKind = Literal["replaced", "same shapes", "float32 copy", "another module", "unknown"]
 
 
 class ForeignSource(Struct, frozen=True, kw_only=True):
-    """Where a tensor of an optimizer comes from that is not a parameter of the model.
+    """The origin of an optimizer's tensor that is not a parameter of the model.
 
     Attributes:
         kind: `replaced`: it was a parameter of the model before the optimizer was made. `same shapes`: it has the shape
             of a parameter that is in no optimizer. `float32 copy`: the same, and that parameter has a 16-bit dtype.
             `another module`: it belongs to a module that is not part of the model.
-        name: the name of that parameter: the replaced one, the one of that shape, or the one in the other module.
+        name: the name of the replaced parameter, of the parameter with that shape, or of the tensor in its module.
         module: the class of the other module.
     """
 
@@ -75,7 +75,7 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
         missing_keys: keys that the class reads from every group in a step, but that this group does not have.
         flat_parameters: names of tensors into which a wrapper packed several parameters.
         distributed_parameters: names of its DTensors, which fully_shard and tensor parallelism make.
-        updates_together: a step of torch's class updates its tensors with one operation for all (foreach, fused).
+        updates_together: a step of torch's class updates all tensors of the group in one operation (foreach, fused).
         shapes: the shape of the state at each position, None without a state; only for a checkpoint without names.
             `parameters` is then a guess: the order of the model. Empty if the checkpoint has names.
     """
@@ -101,7 +101,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
         name: where it was found, e.g. `optimizer` or `optimizer[1]`; in a checkpoint, the path to its state dict.
         type: its class, e.g. `AdamW` or `Lookahead(AdamW)`; `Adam or AdamW` if a checkpoint leaves both possible.
         import_path: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
-        compensates_rounding: a setting of it keeps what the dtype of its parameters rounds away.
+        compensates_rounding: a setting makes it keep what the dtype of its parameters rounds away (Kahan summation).
         group_keys: the keys that its classes read from their groups; () if that is not known.
         adaptive_denominator: its decay is coupled and divided by an adaptive denominator, and so not proportional to
             the weight.
@@ -144,9 +144,9 @@ class Observation(Struct, frozen=True, kw_only=True):
             group's settings declare it; None if it is not constant (coupled decay) or not known.
         measured_rate: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
             measured.
-        settled_rate: the same of a later step, when momentum has settled; None where no more steps were taken.
+        settled_rate: the same for a later step, after momentum has settled; None where no more steps were taken.
         movement: how a measured step moves the weight; None if no step was measured, because the class is known.
-        origin: whether the optimizer is live or saved: two optimizers may have the same name.
+        origin: whether the optimizer is live or saved: a live and a saved optimizer may have the same name.
     """
 
     parameter: str
@@ -167,7 +167,7 @@ class UpdateFormula(Struct, frozen=True, kw_only=True):
     Attributes:
         optimizer: its class, as in `Optimizer.type`.
         steps: assignments, in order, with numbers in place of hyperparameters.
-        zero_gradient: a phrase on what one step with a gradient of zero does; "" if there is no short one.
+        zero_gradient: a phrase on what one step with a gradient of zero does; "" if no short phrase says it.
         source: where the formula is published.
     """
 

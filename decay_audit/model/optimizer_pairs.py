@@ -8,8 +8,8 @@ from decay_audit.model.observations import Optimizer
 def pair_optimizers(live: Sequence[Optimizer], saved: Sequence[Optimizer]) -> tuple[tuple[Optimizer, Optimizer], ...]:
     """Pair live optimizers with saved states, which a file may hold in any order.
 
-    No file says which state belongs to which optimizer. They are paired by name; then by class and group sizes; then by
-    group sizes alone; at last by order.
+    No file says which state belongs to which optimizer. The function pairs them by name first; then by class and group
+    sizes; then by group sizes alone; and what is left by order.
     """
     unpaired = [*saved]
     state_of: dict[int, Optimizer] = {}

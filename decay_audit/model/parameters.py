@@ -1,4 +1,4 @@
-"""The parameters of a model as plain data, with the modules that hold them. Every source makes them; no torch."""
+"""The parameters of a model as plain data, with the modules that hold them. All sources make them. Knows no torch."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,11 +38,11 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         types: qualified names of its classes in MRO order, from its own to `torch.nn.Module`. A class that `torch.nn`
             exports is called `torch.nn.X`. Empty where the source cannot know them.
         parent: the module that holds this one; None for the root.
-        tensors: the shape of each parameter and buffer of its own, by leaf name, in order.
+        tensors: the shape of each of its own parameters and buffers, by leaf name, in order.
         settings: its attributes that are numbers or short strings (`groups`, `in_channels`, `num_heads`, ...).
         declaration: what its hooks declare; None without a hook.
-        quantized: the names of its tensors that have a dtype of quantized weights: small integers, 8-bit floats.
-        adapts: a module called `base_layer` stands in it: its other parts adapt that layer.
+        quantized: the names of its tensors whose dtype is one for quantized weights: small integers, 8-bit floats.
+        adapts: whether it has a child `base_layer`, as in PEFT; its other children then adapt that layer.
     """
 
     name: str = ""
@@ -74,9 +74,9 @@ class Use(Struct, frozen=True, kw_only=True):
         operator: the operator's plain name, e.g. `native_layer_norm`, `convolution`, `mul`.
         slot: the argument's name, e.g. `weight`, `mat2`, `other`. For a downstream use, which tells what happened to a
             product of parameter and data: `residual`, `scores`, `normalized` or `mixed` (into a kernel).
-        shape: of the tensor in the slot; the parameter may be only a part or a factor of it.
-        data_shape: of the data; () if there was none.
-        tags: what else tells roles apart: `depthwise`, `positions`, or what is known of the data (`normalized`).
+        shape: the shape of the tensor in the slot; the parameter may be only a part or a factor of that tensor.
+        data_shape: the shape of the data; () if there was none.
+        tags: more facts that tell roles apart: `depthwise`, `positions`, or a fact about the data (`normalized`).
         via: the operators between the parameter and the slot.
     """
 
@@ -97,7 +97,7 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         shape: the global shape; () for a scalar and for a lazy parameter.
         dtype: torch's name without the prefix, e.g. `float32`.
         trainable: `requires_grad`; None if the source cannot know it.
-        lazy: it is not initialized: it has no shape and 0 elements.
+        lazy: whether it is not initialized; it then has no shape and 0 elements.
         tied_to: its other canonical names.
         attributes: the attributes of the tensor that user code has set to a true value, e.g. `_no_weight_decay`.
         declared_no_decay: which declaration of the model says not to decay it, e.g. `no_weight_decay()`; or None.
@@ -128,11 +128,11 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
 
 BASE_LAYER = "base_layer"
-"""What a module of adapters calls the layer that it adapts."""
+"""The name of the child that an adapter module of PEFT adapts."""
 
 
 def is_quantized(dtype: str) -> bool:
-    """Whether a dtype, by torch's name without the prefix, is one of quantized weights."""
+    """Whether a dtype is one for quantized weights. It is given by torch's name without the prefix, e.g. `int8`."""
     return dtype.startswith(("int", "uint", "qint", "quint", "float8", "float4")) and dtype != "int64"
 
 

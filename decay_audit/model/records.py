@@ -18,7 +18,7 @@ class RecordedClass(Struct, frozen=True, kw_only=True):
 
 
 class RecordedDeclaration(Struct, frozen=True, kw_only=True):
-    """What a module's hooks say about weight decay; `failures` are those that raised."""
+    """What a module's hooks say about weight decay; `failures` are the hooks that raised."""
 
     no_weight_decay: tuple[str, ...] = ()
     no_weight_decay_keywords: tuple[str, ...] = ()
@@ -27,10 +27,10 @@ class RecordedDeclaration(Struct, frozen=True, kw_only=True):
 
 
 class RecordedModule(Struct, frozen=True, kw_only=True):
-    """One module. Numbers are positions in the record's lists of classes, modules and tensors.
+    """One module of a model. Numbers are positions in the record's lists of classes, modules and tensors.
 
     Attributes:
-        unregistered: attributes that hold modules in a plain list or dict, with their number.
+        unregistered: attributes that hold modules in a plain list or dict, each with the number of these modules.
         scripted: the class names that a TorchScript module was compiled from.
     """
 
@@ -45,12 +45,12 @@ class RecordedModule(Struct, frozen=True, kw_only=True):
 
 
 class RecordedTensor(Struct, frozen=True, kw_only=True):
-    """One tensor.
+    """One tensor of a model or an optimizer.
 
     Attributes:
         gradient: its gradient right before the first step; None if it is not known.
-        in_optimizer: whether an optimizer has it.
-        name: of its variable, for a tensor that no model holds.
+        in_optimizer: whether an optimizer holds it.
+        name: the name of its variable, for a tensor that no model holds.
     """
 
     shape: tuple[int, ...]
@@ -67,7 +67,7 @@ class RecordedTensor(Struct, frozen=True, kw_only=True):
 
 
 class RecordedModel(Struct, frozen=True, kw_only=True):
-    """A model under the name of its variable; `raw_names` are those of its own `named_parameters()`, by tensor."""
+    """A model under the name of its variable; `raw_names` maps tensors to names, as its `named_parameters()` does."""
 
     name: str
     module: int
@@ -78,8 +78,8 @@ class RecordedOptimizerClass(Struct, frozen=True, kw_only=True):
     """The class of an optimizer.
 
     Attributes:
-        path: by which code imports it; its name alone if torch.optim has it.
-        types: qualified names of its classes, down to the one that defines `step`.
+        path: the path by which code imports it; its name alone if torch.optim has it.
+        types: qualified names of it and its base classes, down to the class that defines `step`.
         default_weight_decay: its default weight_decay; "unknown" if the arguments of the class do not show it.
         defaults: the keys that it gives every group.
         attributes: its numbers and flags.
@@ -116,15 +116,15 @@ class ConstructedGroup(Struct, frozen=True, kw_only=True):
 
 
 class RecordedOptimizer(Struct, frozen=True, kw_only=True):
-    """One optimizer.
+    """One optimizer that the script made.
 
     Attributes:
-        file: where it was made.
-        models: positions of its models.
-        chain: its class, and those of the optimizers that it wraps, outermost first.
+        file: the file that makes it.
+        models: positions of the models whose parameters it holds.
+        chain: its class, then the classes of the optimizers that it wraps, outermost first.
         set_names: arguments that its constructor was given.
-        stepping: it was about to take the first step.
-        former_names: names of tensors when the optimizer was made, for those that no model holds any more.
+        stepping: whether it was about to take the first step.
+        former_names: for tensors that no model holds any more: their names when the optimizer was made.
     """
 
     name: str
@@ -149,11 +149,11 @@ class ScriptError(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """What one process made.
+    """The models and optimizers that one process of a script made.
 
     Attributes:
-        status: `running` if it was written when an optimizer was made, and never again.
-        moment: where it was stopped: `step`, `backward`, or `backward without step`.
+        status: `running` if the process ended before it could write the record again.
+        moment: where the script was stopped: `step`, `backward`, or `backward without step`.
         outside: classes of modules with trainable parameters that got a gradient and that no optimizer and no model of
             an optimizer holds, each with the number of these parameters.
     """

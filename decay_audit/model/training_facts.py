@@ -1,4 +1,4 @@
-"""What a running script showed of one model and its optimizers, beyond their state at one moment."""
+"""What was seen of one model and its optimizers while a script ran: changes, and parameters without a gradient."""
 
 from msgspec import Struct
 
@@ -7,9 +7,9 @@ class GroupChange(Struct, frozen=True, kw_only=True):
     """A param group that is not as it was when the optimizer had been made.
 
     Attributes:
-        weight_decay: before and after; equal where something else changed.
-        added: parameters that it did not hold before.
-        removed: how many tensors it does not hold any more.
+        weight_decay: the coefficient before and after the change; equal where something else changed.
+        added: parameters that the group did not hold before.
+        removed: how many tensors the group does not hold any more.
     """
 
     optimizer: str

@@ -1,4 +1,4 @@
-"""Classes of modules that only wrap a model. Literal data."""
+"""Classes of modules that only wrap a model, such as DataParallel."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,11 +21,11 @@ WRAPPER_CLASSES: Mapping[str, str] = {
     "timm.utils.model_ema.ModelEmaV2": "module",
     "timm.utils.model_ema.ModelEmaV3": "module",
 }
-"""Classes that hold one model and add nothing to it but a part of its names; each with the name of that child."""
+"""Classes that hold one model and add nothing but a part to its names; each with the name of the child."""
 
 
 def wrapped_child(types: Sequence[str]) -> str | None:
-    """Give the name of the child that is the wrapped model; None if the class is no wrapper.
+    """Find the name of the child that is the wrapped model; None if the class is no wrapper.
 
     Args:
         types: the qualified names of the class's MRO.

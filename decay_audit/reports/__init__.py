@@ -110,7 +110,7 @@ def render_findings(report: Report, format: Format | str = Format.TEXT, options:
 
 
 def render_error(target: str, error: DecayAuditError, format: Format | str) -> str:  # noqa: A002
-    """Render the document of an error, in place of a report that could not be made; "" if the format has none."""
+    """Render the document that takes the place of a report that could not be made; "" if the format has none."""
     if Format(format) is not Format.JSON:
         return ""
     from decay_audit.reports.formats import as_json
@@ -135,7 +135,7 @@ def notes(report: Report) -> tuple[str, ...]:
 def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002, PLR0911
     """Join the rendered reports of several audits into one document of their format.
 
-    JSON becomes a list, even of one; SARIF one log with a run for each report; CSV one table.
+    JSON reports become a list, also a single report; SARIF becomes one log with a run for each report; CSV one table.
     """
     match Format(format):
         case Format.JSON:
@@ -173,9 +173,9 @@ def filter_parameters(
 
 def render_explanation(explanation: "Explanation", options: Options = PLAIN) -> str:
     """Render the explanation of one parameter."""
-    from decay_audit.reports.terminal import explanation as texts
+    from decay_audit.reports.terminal.explanation import render
 
-    return texts.render(explanation, options)
+    return render(explanation, options)
 
 
 def render_code(code: str, options: Options = PLAIN) -> str:
@@ -237,19 +237,19 @@ def render_matches(
 
 def _text_or_json(format: Format | str) -> Format:  # noqa: A002
     if Format(format) not in (Format.TEXT, Format.JSON):
-        raise DecayAuditError(f"a comparison has no format {Format(format).value}", "it comes as text or json")
+        raise DecayAuditError(f"a comparison has no format {Format(format).value}", "its formats are text and json")
     return Format(format)
 
 
 def render_conformance(conformance: "Conformance", options: Options = PLAIN) -> str:
-    """Render how many parameters each imported rule decides, and where the codebase itself does something else."""
-    from decay_audit.reports.terminal import conformance as texts
+    """Render how many parameters each imported rule decides, and which ones the codebase treats differently."""
+    from decay_audit.reports.terminal.conformance import render
 
-    return texts.render(conformance, options)
+    return render(conformance, options)
 
 
 def render_rulesets(rulesets: "Sequence[RuleSet]", options: Options = PLAIN) -> str:
-    """Render a list of rulesets: what each spares, and where it comes from."""
+    """Render a list of rulesets: for each, what it spares and where it comes from."""
     from decay_audit.reports.terminal import ruleset_list
 
     return ruleset_list.render(rulesets, options)
@@ -263,7 +263,7 @@ def highlight(text: str, language: Literal["python", "yaml"], options: Options =
 
 
 def schema() -> dict[str, Any]:
-    """Make the JSON Schema of the JSON report, the one that ships as report.schema.json."""
+    """Make the JSON Schema of the JSON report. report.schema.json has the same text."""
     from decay_audit.reports.formats import as_json
 
     return as_json.schema()

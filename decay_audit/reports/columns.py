@@ -34,7 +34,7 @@ Cell = Callable[[Decision], str]
 
 
 def columns(report: Report) -> dict[str, Cell]:
-    """List the columns after the role, by title. The last one has none: it holds the remarks."""
+    """List the columns after the role, by title. The last column has no title; it holds the remarks."""
     return {
         "decay": decay,
         **_optimizer_columns(report),
@@ -46,7 +46,7 @@ def columns(report: Report) -> dict[str, Cell]:
 
 
 def entries(report: Report) -> list[ParameterEntry]:
-    """Make an entry of each decision; its cells are the layer, then the columns."""
+    """Make an entry for each decision; its cells are the layer, then the columns."""
     cells = tuple(columns(report).values())
     return [
         ParameterEntry(
@@ -68,8 +68,8 @@ def legend(report: Report, rows: Sequence[FoldedRow]) -> Iterator[str]:
     """Explain the marks that occur in these rows, one line for each kind of mark."""
     roles = {role for row in rows for role in row.roles}
     marks = {LIKELY: "~ a likely role", GUESS: "? a guess"}
-    if shown := [meaning for mark, meaning in marks.items() if any(role.endswith(mark) for role in roles)]:
-        yield f"{', '.join(shown)}: {_more_about_roles(report)}"
+    if meanings := [meaning for mark, meaning in marks.items() if any(role.endswith(mark) for role in roles)]:
+        yield f"{', '.join(meanings)}: {_more_about_roles(report)}"
     texts = {text for row in rows for text in row.cells[2:-2]}
     if any(text.endswith(DIFFERS) for text in texts):
         yield "! differs from what the ruleset decides"
@@ -108,7 +108,7 @@ def remarks(decision: Decision) -> str:
 
 
 def _declaration(declared: str) -> str:
-    """Name the hook without its submodule, so that blocks which declare their own parameters share a row."""
+    """Name the hook but not its submodule, so that blocks that declare their own parameters share a row."""
     module, _, hook = declared.rpartition(".")
     return f"declared in a submodule's {escape_control(hook)}" if module else f"declared in {escape_control(hook)}"
 
@@ -156,7 +156,7 @@ def _observed_cell(by_parameter: Mapping[str, Sequence[Observation]], absent: st
 
 
 def _observation(observation: Observation) -> str:
-    """Write the group's coefficient, and what a measured step does where that is something else."""
+    """Write the group's coefficient, and what a measured step does if that differs from the coefficient."""
     coefficient = observation.weight_decay
     declared, measured = format_coefficient(coefficient) if coefficient else SPARED, movement(observation)
     rate = observation.measured_rate
@@ -167,7 +167,7 @@ def _observation(observation: Observation) -> str:
 
 
 def movement(observation: Observation) -> str:
-    """Write how a step with a gradient of zero moves a weight: as a fraction per lr, or as a kind of movement."""
+    """Write how a step with a gradient of zero moves a weight: as a fraction divided by lr, or the movement's name."""
     match observation.movement, observation.measured_rate:
         case (None, None):
             return ""

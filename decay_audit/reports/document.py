@@ -27,7 +27,7 @@ Natural = Annotated[int, Meta(ge=0)]
 
 
 class SourceRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the parameters were read."""
+    """Where the parameters were read from."""
 
     kind: SourceKind
     files: tuple[str, ...]
@@ -35,7 +35,7 @@ class SourceRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class RuleRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One rule of the ruleset, its default as the last, and how many parameters it decided."""
+    """One rule of the ruleset, and how many parameters it decided. The last one is the default."""
 
     name: str
     lenient: bool
@@ -64,8 +64,8 @@ class ObservationRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """What one optimizer does to a parameter; `group` is an index into the groups of that optimizer.
 
     `measured` and `settled` are the fractions of the weight that a step removes, divided by lr: in the first step, and
-    once momentum has settled. `law` is what measured steps follow; null where none was measured. A number that is not
-    finite is null.
+    once momentum has settled. `law` is the law that measured steps follow; null where no step was measured. A number
+    that is not finite is null.
     """
 
     optimizer: str
@@ -122,7 +122,7 @@ class RoleTotals(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Totals(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All parameters of the document, and those of each role that occurs; `hidden` are not in it."""
+    """Counts of the parameters in the document, in all and by role. `hidden` counts those that a filter left out."""
 
     parameters: Natural
     numel: Natural
@@ -133,7 +133,7 @@ class Totals(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class OptimizerGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One group that an optimizer holds; a position that no name could be found for is an empty name."""
+    """One param group of an optimizer. Where the parameter at a position is not known, its name is empty."""
 
     weight_decay: float | None
     lr: float | None
@@ -152,7 +152,7 @@ class OptimizerRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class FixRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How to mend a finding: a command that can be run as it is, or an edit in words."""
+    """How to resolve a finding: a command that can be run as it is, or an edit in words."""
 
     kind: Literal["command", "edit"]
     text: str
@@ -202,14 +202,14 @@ class ReportDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ErrorRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why there is no report, and how to go on."""
+    """Why there is no report, and what to do instead."""
 
     message: str
     hint: str | None
 
 
 class ErrorDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What stands in place of a report that could not be made (exit code 2)."""
+    """The document in place of a report that could not be made (exit code 2)."""
 
     schema_version: Literal[2]
     target: str
@@ -280,7 +280,7 @@ def _finding(finding: Finding, confidences: Mapping[str, Confidence]) -> Finding
 
 
 def _ruleset(plan: Plan) -> RuleSetRecord:
-    ruleset, matched = plan.ruleset, plan.matched()
+    ruleset, matched = plan.ruleset, plan.counts_by_rule()
     rules = [
         RuleRecord(name=rule.name, lenient=rule.lenient, matched=matched.get(rule.name, 0), line=rule.line)
         for rule in ruleset.rules

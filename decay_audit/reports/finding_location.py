@@ -1,4 +1,4 @@
-"""Find the file and line that a finding points to, and hash its identity over time; for SARIF, GitHub and GitLab."""
+"""The file and line that a finding points to, and a hash that stays the same in later reports; for code hosts."""
 
 import hashlib
 import re
@@ -20,9 +20,9 @@ class FileLocation(Struct, frozen=True, kw_only=True):
 
 
 def find_location(finding: Finding, report: Report, options: Options) -> FileLocation | None:
-    """Find where the cause of a finding stands: a line of a rule, a lock or pyproject.toml, else the target's file.
+    """Find the place of a finding's cause: a line of a rule, a lock or pyproject.toml; otherwise the target's file.
 
-    None if no such file is known: a preset is no file of the project, and a module may be an installed one.
+    None if no such file is known: a preset is no file of the project, and a module may be of an installed package.
     """
     match = _LOCATION.fullmatch(finding.where)
     if match and not (report.plan.ruleset.preset and match["file"] == report.plan.ruleset.file):
@@ -31,7 +31,7 @@ def find_location(finding: Finding, report: Report, options: Options) -> FileLoc
 
 
 def fingerprint(finding: Finding, report: Report) -> str:
-    """Hash what identifies a finding over time: not its line, its counts or its other parameters."""
+    """Hash what stays the same in later reports: not the line, the counts, or all parameters but the first."""
     match = _LOCATION.fullmatch(finding.where)
     identity = (
         finding.code,

@@ -37,8 +37,8 @@ def _not_compared(report: Report) -> Iterator[str]:
 
 def notes(report: Report) -> tuple[str, ...]:
     """List the notes on how the target and the optimizers were read, each once."""
-    of_optimizers = (note for optimizer in report.optimizers for note in (*optimizer.name_caveats, *optimizer.notes))
-    return tuple(dict.fromkeys((*report.inventory.notes, *of_optimizers)))
+    on_optimizers = (note for optimizer in report.optimizers for note in (*optimizer.name_caveats, *optimizer.notes))
+    return tuple(dict.fromkeys((*report.inventory.notes, *on_optimizers)))
 
 
 def parameter_names(finding: Finding, limit: int) -> str:
@@ -48,6 +48,6 @@ def parameter_names(finding: Finding, limit: int) -> str:
 
 
 def location(finding: Finding, report: Report) -> str:
-    """Write where a finding points; the name of the only optimizer is left out."""
+    """Write the location of a finding; the name of the only optimizer is left out."""
     only_optimizer = [optimizer.name for optimizer in report.optimizers] == [finding.where]
     return "" if only_optimizer else finding.where

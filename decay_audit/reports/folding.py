@@ -11,13 +11,14 @@ from itertools import chain
 
 from msgspec import Struct
 
-DEEPEST = 64
-"""The most dots in a name that folds. The names of real models have fewer; those of a damaged file may have more."""
-SCREEN = 40
+MAX_DOTS = 64
+"""The most dots in a name that is folded. Names of real models have fewer; those of a damaged file may have more."""
+SCREEN_ROWS = 40
 """How many rows fit on a screen. If there are more, stages of different sizes share a row."""
-
-LONGEST_LIST = 12
+MAX_ALTERNATIVES = 12
 """The most alternatives in braces that a screen shows in full."""
+MAX_PATTERNS = 12
+"""The most patterns of names that a screen lists under one heading, unless `--full` is given."""
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _DIGITS = re.compile(r"[0-9]+")
@@ -29,7 +30,7 @@ Axis = tuple[int, Hashable]
 
 
 class ParameterEntry(Struct, frozen=True, kw_only=True, gc=False):
-    """One parameter, as a table is about to show it.
+    """One parameter, with the texts of its cells.
 
     Attributes:
         role: its role in words. The leaves of one owner may fold although their roles differ.
@@ -77,11 +78,11 @@ class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
         return tuple(str(low) if low == high else f"{low}..{high}" for low, high in self.sizes)
 
 
-def fold(entries: Sequence[ParameterEntry], screen: int = SCREEN) -> tuple[FoldedRow, ...]:
+def fold(entries: Sequence[ParameterEntry], screen_rows: int = SCREEN_ROWS) -> tuple[FoldedRow, ...]:
     """Fold entries that differ in the number of a block, in the last part of their owner's name, or in their leaf.
 
     Blocks of one stage fold even if their sizes differ. Stages of different sizes fold only if there would be more rows
-    than `screen` otherwise. The sizes of a kernel must always be equal. Leaves and owners fold if their shapes are
+    than `screen_rows` otherwise. The sizes of a kernel must always be equal. Leaves and owners fold if their shapes are
     equal. Rows are in the order of their first entry; in a pattern, numbers are sorted, and everything else keeps its
     order. The time is linear in the number of entries.
     """
@@ -93,18 +94,18 @@ def fold(entries: Sequence[ParameterEntry], screen: int = SCREEN) -> tuple[Folde
     containers = frozenset(row.parts[:-2] for row in foldable_rows)
     blocks = _fold_counters(foldable_rows, containers, _sizes_within_a_stage)
     folded = _fold_siblings(blocks)
-    if len(folded) > screen:
+    if len(folded) > screen_rows:
         folded = _fold_siblings(_fold_counters(blocks, containers, _sizes_across_stages))
     return tuple(sorted([*folded, *other_rows], key=lambda row: row.first))
 
 
 def foldable(name: str) -> bool:
-    """Whether a name can stand in a pattern: it is not too deep, and has none of the characters of a pattern."""
-    return name.count(".") <= DEEPEST and not _PATTERN_SYNTAX.search(name)
+    """Whether a name can be part of a pattern: it has few enough dots, and none of the characters of a pattern."""
+    return name.count(".") <= MAX_DOTS and not _PATTERN_SYNTAX.search(name)
 
 
 def unfolded_rows(entries: Iterable[ParameterEntry]) -> tuple[FoldedRow, ...]:
-    """Make a row of each entry."""
+    """Make a row for each entry."""
     return tuple(
         FoldedRow(
             parts=tuple(entry.name.split(".")) if foldable(entry.name) else (entry.name,),
@@ -129,9 +130,9 @@ def shorten_pattern(pattern: str) -> str:
 
 def _shorten_list(braces: re.Match[str]) -> str:
     alternatives = braces[1].split(",")
-    if len(alternatives) <= LONGEST_LIST:
+    if len(alternatives) <= MAX_ALTERNATIVES:
         return braces[0]
-    return f"{{{','.join([*alternatives[: LONGEST_LIST // 2], '...', alternatives[-1]])}}}"
+    return f"{{{','.join([*alternatives[: MAX_ALTERNATIVES // 2], '...', alternatives[-1]])}}}"
 
 
 def fold_names(names: Iterable[str], *, shorten: bool = False) -> tuple[str, ...]:
@@ -161,7 +162,7 @@ def _fold_siblings(rows: list[FoldedRow]) -> list[FoldedRow]:
 def _counter_axis(
     row: FoldedRow, axis: int, containers: Container[tuple[str, ...]], equal_sizes: Callable[[FoldedRow, int], Hashable]
 ) -> Axis | None:
-    """Return the part at `axis` if it has a number and names a block: above the owner, or an owner that is a block."""
+    """Return the part at `axis` if it has a number and names a block: a module above the owner, or a block as owner."""
     parts = row.parts
     if axis > len(parts) - 2 or not _DIGITS.search(parts[axis]):
         return None
@@ -192,12 +193,12 @@ def _owner_axis(row: FoldedRow) -> Axis | None:
 
 def _merge(rows: Iterable[FoldedRow], key: Callable[[FoldedRow], Axis | None]) -> list[FoldedRow]:
     """Join the rows that have the same key. They differ in one part, so a pattern stands for exactly their names."""
-    alike: dict[Hashable, list[FoldedRow]] = {}
+    rows_by_key: dict[Hashable, list[FoldedRow]] = {}
     for row in rows:
-        alike.setdefault(key(row) or row.first, []).append(row)
+        rows_by_key.setdefault(key(row) or row.first, []).append(row)
     return [
-        _join_rows(same, axis[0]) if len(same) > 1 and isinstance(axis, tuple) else same[0]
-        for axis, same in alike.items()
+        _join_rows(members, axis[0]) if len(members) > 1 and isinstance(axis, tuple) else members[0]
+        for axis, members in rows_by_key.items()
     ]
 
 

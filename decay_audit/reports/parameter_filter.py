@@ -1,4 +1,4 @@
-"""Choose the parameters that a report shows: --only, --role and --grep. The comparison itself does not change."""
+"""Choose the parameters that a report shows: --only, --role and --grep. Findings do not change."""
 
 import re
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ def filter_parameters(
     Raises:
         DecayAuditError: there is no such role, the regular expression is invalid, or no parameter is left.
     """
-    wanted = {role for text in roles for word in text.split(",") for role in read_roles(word)}
+    selected_roles = {role for text in roles for word in text.split(",") for role in read_roles(word)}
     glob = re.compile("|".join(map(translate, globs))) if globs else None
     regex = _regex(grep) if grep is not None else None
 
     def is_shown(decision: Decision) -> bool:
         names = (decision.name, *decision.classified.parameter.tied_to)
         return (
-            (not wanted or decision.classified.role in wanted)
+            (not selected_roles or decision.classified.role in selected_roles)
             and (glob is None or any(map(glob.match, names)))
             and (regex is None or any(map(regex.search, names)))
         )
@@ -39,7 +39,9 @@ def filter_parameters(
     if not hidden:
         return report
     if not decisions:
-        raise DecayAuditError("no parameter matches", "loosen --only, --role or --grep")
+        raise DecayAuditError(
+            "no parameter is left to show", "--only, --role and --grep exclude all: relax one of them"
+        )
     return replace(
         report,
         inventory=replace(report.inventory, parameters=tuple(decision.classified.parameter for decision in decisions)),

@@ -28,6 +28,6 @@ class Report(Struct, frozen=True, kw_only=True, eq=False):
     weight_decay_from: CoefficientSource = "ruleset"
 
     def __repr__(self) -> str:
-        """Stay short where a session prints it: a large model has a million characters of decisions."""
+        """Keep the text short: the decisions on a large model have a million characters."""
         size = f"{len(self.plan.decisions)} parameters, {len(self.findings)} findings"
         return f"<Report {self.inventory.target!r} under {self.plan.ruleset.name}: {size}>"

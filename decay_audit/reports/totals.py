@@ -9,7 +9,7 @@ from decay_audit.rulesets.plan import Decision, Plan
 
 
 class Count(Struct, frozen=True, kw_only=True):
-    """How many parameters, and how many elements in them."""
+    """A number of parameters, and the number of elements in them."""
 
     parameters: int = 0
     numel: int = 0
@@ -38,7 +38,7 @@ def skipped(plan: Plan) -> tuple[Decision, ...]:
 
 def by_role(decisions: Iterable[Decision]) -> dict[Role, tuple[Decision, ...]]:
     """Split decisions by role, in the order of the roles."""
-    split: dict[Role, list[Decision]] = {role: [] for role in ROLES}
+    members_by_role: dict[Role, list[Decision]] = {role: [] for role in ROLES}
     for decision in decisions:
-        split[decision.classified.role].append(decision)
-    return {role: tuple(members) for role, members in split.items() if members}
+        members_by_role[decision.classified.role].append(decision)
+    return {role: tuple(members) for role, members in members_by_role.items() if members}

@@ -1,4 +1,4 @@
-"""Numbers as people read them: amounts of elements, shares, and factors on learning rates."""
+"""Numbers as text for people: amounts of elements, shares, and factors on learning rates."""
 
 from collections.abc import Iterable
 
@@ -22,7 +22,7 @@ def size(numel: int, parameters: int) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """Write a share in percent; only nothing is 0 %, and only all is 100 %."""
+    """Write a share in percent. Only a share of nothing is written as 0 %, and only the whole as 100 %."""
     if part in (0, whole) or not whole:
         return "100 %" if part else "0 %"
     percent = 100 * part / whole
@@ -33,6 +33,6 @@ def share(part: int, whole: int) -> str:
 
 def factors(scales: Iterable[float]) -> str:
     """Write factors on learning rates in four digits, as a range where they differ: `x0.1`, `x0.02376..0.75`."""
-    in_order = sorted(scales)
-    ends = dict.fromkeys(format_coefficient(float(f"{end:.4g}")) for end in (in_order[0], in_order[-1]))
+    ordered = sorted(scales)
+    ends = dict.fromkeys(format_coefficient(float(f"{end:.4g}")) for end in (ordered[0], ordered[-1]))
     return f"x{'..'.join(ends)}"

@@ -1,11 +1,11 @@
 """Rulesets: a YAML file becomes a RuleSet, and a RuleSet decides classified parameters. Knows no torch and no format.
 
-This module is the door to files and presets. From a file to a decision:
+The functions of this module read files and presets. From a file to a decision:
 
 - `yaml/`: a rules file or a preset becomes a RuleSet; its mistakes, examples and JSON Schema
 - `conditions`: what `when:` can ask, as types
 - `ruleset`: RuleSet and its parts: rules, and entries of lr_scale, layer_decay and optimizer
-- `matching`: a condition becomes a function with the answers True, False and None (unknown); the first that holds
+- `matching`: a condition becomes a function that answers True, False or None (unknown); and `first_match`
 - `layer_decay`: layer numbers and the learning-rate factors that follow from them; arithmetic computes the numbers
 - `plan`: a RuleSet and classified parameters become a Plan, with one Decision for each parameter
 
@@ -30,7 +30,7 @@ def load(name_or_path: str) -> RuleSet:
     """Read a preset by its name, or a rules file by its path.
 
     Raises:
-        RulesError: there is none, or it has mistakes; the message has all of them, one a line, as `file:line: ...`.
+        RulesError: there is no such ruleset, or it has mistakes; the message has one line for each, `file:line: ...`.
     """
     from decay_audit.rulesets.yaml import rules_file
 
@@ -41,7 +41,7 @@ def text(name_or_path: str) -> str:
     """Read the text of a preset or of a file.
 
     Raises:
-        RulesError: there is none.
+        RulesError: there is no such ruleset.
     """
     from decay_audit.rulesets.yaml import rules_file
 

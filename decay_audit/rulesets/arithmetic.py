@@ -17,13 +17,13 @@ OPERATIONS: Mapping[type[ast.AST], Callable[..., Any]] = {
 
 
 def evaluate(node: ast.expr, operand: Callable[[ast.expr], float]) -> float:
-    """Compute an expression. `operand` gives the number of everything in it that is not arithmetic.
+    """Compute an expression. `operand` computes its parts that are not arithmetic, such as names and numbers.
 
     >>> evaluate(ast.parse("2 * (3 + 1)", mode="eval").body, ast.literal_eval)
     8
 
     Raises:
-        ArithmeticError: it divides by zero, or overflows.
+        ArithmeticError: the expression divides by zero, or overflows.
     """
     result: float
     match node:

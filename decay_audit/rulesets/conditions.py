@@ -27,10 +27,12 @@ def _doc(description: str) -> Meta:
 
 
 class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The condition of a rule: every key given must hold, and a list means any of its members."""
+    """The condition of a rule: every key that is given must hold; of a list, one entry is enough."""
 
-    role: Annotated[Role | tuple[Role, ...] | None, _doc("What the parameter does.")] = None
-    layer: Annotated[Layer | tuple[Layer, ...] | None, _doc("Which kind of layer holds it.")] = None
+    role: Annotated[Role | tuple[Role, ...] | None, _doc("The role of the parameter: what it does in the model.")] = (
+        None
+    )
+    layer: Annotated[Layer | tuple[Layer, ...] | None, _doc("The kind of layer that holds the parameter.")] = None
     name: Annotated[Words, _doc("A glob over the dotted name; `*` spans dots.")] = None
     leaf: Annotated[Words, _doc("A glob over the last part of the name.")] = None
     owner_name: Annotated[Words, _doc("A glob over the dotted name of the module that holds it.")] = None
@@ -59,10 +61,10 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     declared_no_decay: Annotated[
         DeclaredForm | tuple[DeclaredForm, ...] | None,
         _doc(
-            "The model declares it: `exact`, `glob` and `substring` read no_weight_decay(), `keywords` and "
-            "`keyword_suffixes` no_weight_decay_keywords(), `patterns` no_weight_decay_patterns(); `submodules` asks "
-            "every module above the parameter, not the root alone; `any` is true for any declaration that "
-            "`explain` shows; a source without modules declares nothing."
+            "The model declares that the parameter does not decay. `exact`, `glob` and `substring` read "
+            "no_weight_decay(), `keywords` and `keyword_suffixes` read no_weight_decay_keywords(), `patterns` reads "
+            "no_weight_decay_patterns(); `submodules` asks every module above the parameter, not the root alone; "
+            "`any` holds for any declaration that `explain` shows. A checkpoint declares nothing."
         ),
     ] = None
     any_: Annotated["tuple[When, ...] | None", _doc("At least one of these holds.")] = field(default=None, name="any")

@@ -13,7 +13,7 @@ class Treatment(Struct, frozen=True, kw_only=True):
 
     Attributes:
         weight_decay, lr_scale: None where the configuration leaves it to the optimizer.
-        use: the optimizer that takes it; None where one takes all.
+        use: the optimizer that takes it; None where there is only one optimizer.
     """
 
     weight_decay: float | None = None
@@ -22,7 +22,11 @@ class Treatment(Struct, frozen=True, kw_only=True):
 
 
 class TreatmentDifference(Struct, frozen=True, kw_only=True):
-    """A parameter that the ruleset (`ours`) and the codebase (`theirs`) treat differently; None: it is in no group."""
+    """A parameter that the ruleset (`ours`) and the codebase (`theirs`) treat differently.
+
+    Attributes:
+        ours, theirs: None where the parameter is in no group.
+    """
 
     parameter: str
     ours: Treatment | None
@@ -45,7 +49,7 @@ class Conformance(Struct, frozen=True, kw_only=True):
 
 
 def differences(plan: Plan, theirs: Mapping[str, Treatment]) -> tuple[TreatmentDifference, ...]:
-    """Find the parameters that a codebase treats differently, by their raw names."""
+    """Find the parameters that ruleset and codebase treat differently. `theirs` is by raw name."""
     ours = {
         decision.classified.parameter.raw_name: _treatment(decision) for decision in plan.decisions if decision.grouped
     }

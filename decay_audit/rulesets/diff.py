@@ -36,7 +36,7 @@ class RulesetDifference(Struct, frozen=True, kw_only=True):
 
     Attributes:
         parameters: canonical names, in the model's order.
-        sides: one for each ruleset, in their order.
+        sides: the decision of each ruleset, in the order of the rulesets.
     """
 
     role: Role
@@ -46,7 +46,7 @@ class RulesetDifference(Struct, frozen=True, kw_only=True):
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """How much two rulesets differ, in parameters and elements; `first` and `second` are indices of the rulesets."""
+    """How many parameters and elements two rulesets treat differently; `first` and `second` are their indices."""
 
     first: int
     second: int
@@ -65,10 +65,10 @@ class RulesetComparison(Struct, frozen=True, kw_only=True):
     """Several rulesets on one model, all with the base coefficient `weight_decay`.
 
     Attributes:
-        rulesets: those that decide every parameter, in the order given.
-        differences: the largest first.
+        rulesets: the rulesets that decide every parameter, in the order given.
+        differences: what they decide differently, the largest difference first.
         gaps: one for each pair of rulesets.
-        refused: the rulesets that were left out.
+        refused: the rulesets that were left out, because they refuse a parameter.
     """
 
     rulesets: tuple[RuleSet, ...]
@@ -81,7 +81,11 @@ class RulesetComparison(Struct, frozen=True, kw_only=True):
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
-    """A parameter whose coefficient in the optimizer differs from that of the ruleset; None: it is in no group."""
+    """A parameter whose coefficient in the optimizer (`found`) differs from that of the ruleset (`expected`).
+
+    Attributes:
+        expected, found: None where the parameter is in no group.
+    """
 
     parameter: str
     numel: int
@@ -94,15 +98,15 @@ class RulesetMatch(Struct, frozen=True, kw_only=True):
 
     Attributes:
         weight_decay: the base coefficient with which it fits best.
-        parameters: how many were compared.
-        unplaced: how many were not, because their position in the saved optimizer is not known.
-        unmatched: how many of the unplaced ones cannot have the coefficient that the ruleset gives them.
-        no_effect: it has rules or routes, but they treat all parameters of this model alike.
-        scales: it changes the learning rate of some parameter of this model.
-        same_rates: its learning rates are those of the optimizer, relative to each other; None if they are not known.
-        routes: it gives this model's parameters to several optimizers, which is not compared.
+        parameters: how many parameters were compared.
+        unplaced: how many were not compared, because their position in the saved optimizer is not known.
+        unmatched: how many of these cannot have the coefficient that the ruleset gives them.
+        no_effect: the ruleset has rules or routes, but they treat all parameters of this model alike.
+        scales: the ruleset changes the learning rate of some parameter of this model.
+        same_rates: the optimizer's learning rates have the ratios of the ruleset; None if its rates are not known.
+        routes: the ruleset gives this model's parameters to several optimizers, which is not compared.
         refused: why the ruleset does not decide this model; "" if it does.
-        needs_model: it refuses because it needs facts that a checkpoint does not have.
+        needs_model: the ruleset refuses because it needs facts that a checkpoint does not have.
     """
 
     ruleset: RuleSet
@@ -142,24 +146,24 @@ def compare(
     Raises:
         PlanError: fewer than two rulesets are left.
     """
-    base = _base(rulesets) if weight_decay is None else weight_decay
+    base = _first_base(rulesets) if weight_decay is None else weight_decay
     plans, errors = _plans(parameters, rulesets, base)
-    answering = [ruleset for index, ruleset in enumerate(rulesets) if index in plans]
-    if errors and len(answering) < 2:
+    deciding_rulesets = [ruleset for index, ruleset in enumerate(rulesets) if index in plans]
+    if errors and len(deciding_rulesets) < 2:
         raise PlanError("\n".join(error.message for error in errors.values()), next(iter(errors.values())).hint)
     rows: list[tuple[Decision, ...]] = list(zip(*(plan.decisions for plan in plans.values()), strict=True))
     return RulesetComparison(
-        rulesets=tuple(answering),
+        rulesets=tuple(deciding_rulesets),
         weight_decay=base,
         parameters=len(rows),
         numel=sum(row[0].numel for row in rows),
         differences=_differences(rows),
-        gaps=tuple(_gap(rows, first, second) for first, second in combinations(range(len(answering)), 2)),
+        gaps=tuple(_gap(rows, first, second) for first, second in combinations(range(len(deciding_rulesets)), 2)),
         refused=tuple(Refusal(ruleset=rulesets[index].name, reason=error.message) for index, error in errors.items()),
     )
 
 
-def which(
+def rank_rulesets(
     parameters: Sequence[Classified],
     observations: Iterable[Observation],
     rulesets: Iterable[RuleSet],
@@ -168,16 +172,14 @@ def which(
 ) -> tuple[RulesetMatch, ...]:
     """Rank rulesets by how well they reproduce what optimizers do, the best first.
 
-    Routes are not compared; a match says whether the ruleset has any on this model.
-
-    The commonest coefficients that were observed are tried as a ruleset's base. Where nothing decays, every ruleset
-    fits with a base of 0, so the result is empty.
+    The most frequent coefficients of the optimizers are tried as a ruleset's base. If nothing decays, every ruleset
+    fits with a base of 0, so the result is empty. Routes are not compared; a match says whether the ruleset has any
+    on this model.
 
     Args:
         unplaced: the coefficients at positions whose parameter is not known. If there are any, a parameter without an
-            observation may be at one of them; otherwise it is in no group.
-        rates: for each parameter, its optimizer and the learning rate there. Only those of one optimizer are compared
-            with each other.
+            observation may be at such a position; otherwise it is in no group.
+        rates: for each parameter, its optimizer and its learning rate there. Rates are compared within one optimizer.
     """
     observed = {observation.parameter: observation.weight_decay for observation in reversed(list(observations))}
     counts = Counter(value for value in (*observed.values(), *unplaced) if value)
@@ -194,7 +196,7 @@ def _distance(match: RulesetMatch) -> tuple[bool, int, int, bool, bool]:
     return bool(match.refused), differing, match.numel, other_rates or match.routes, match.no_effect
 
 
-def _base(rulesets: Iterable[RuleSet]) -> float:
+def _first_base(rulesets: Iterable[RuleSet]) -> float:
     return next((ruleset.weight_decay for ruleset in rulesets if ruleset.weight_decay), ANY_BASE)
 
 
@@ -277,7 +279,7 @@ def _best_match(
 
 
 def _has_same_rates(decisions: Iterable[Decision], rates: Mapping[str, tuple[str, float]]) -> bool | None:
-    """Whether the rates of each optimizer are one base times the factors of the ruleset; None if none is known."""
+    """Whether the learning rates of each optimizer have the ratios of the ruleset; None if no rate is known."""
     bases: dict[str, set[str]] = {}
     for decision in decisions:
         if decision.name in rates and decision.grouped and decision.lr_scale:

@@ -1,4 +1,4 @@
-"""Everything about one parameter, as a value: what it is and why, which rule decided, what other rulesets would do."""
+"""The explanation of one parameter, as a value: its role and why, which rule decided, what other rulesets decide."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 
 
 class RuleAnswer(Struct, frozen=True, kw_only=True):
-    """A rule, and whether its condition holds for the parameter: None where the source cannot know."""
+    """A rule, and whether its condition holds for the parameter; None where the source cannot know that."""
 
     rule: str
     location: str
@@ -35,17 +35,17 @@ class OtherDecision(Struct, frozen=True, kw_only=True):
 
 
 class Explanation(Struct, frozen=True, kw_only=True):
-    """Everything there is to say about one parameter.
+    """The explanation of one parameter.
 
     Attributes:
-        rules_asked: the rules in order, up to the rule that decided; the default is the last where no rule decided.
+        rule_answers: the rules in order, up to the rule that decided; the default is the last where no rule decided.
         other_rulesets: what the other presets would decide.
-        updates: what a step of each optimizer that holds it does to it.
+        updates: for each optimizer that holds the parameter, what a step does to it.
     """
 
     ruleset: RuleSet
     decision: Decision
-    rules_asked: tuple[RuleAnswer, ...]
+    rule_answers: tuple[RuleAnswer, ...]
     other_rulesets: tuple[OtherDecision, ...] = ()
     observations: tuple[Observation, ...] = ()
     updates: tuple[UpdateFormula, ...] = ()
@@ -56,22 +56,22 @@ def explain(
 ) -> Explanation:
     """Explain the parameter `name`: its canonical name, its raw name, one of its tied names, or a folded name.
 
-    A folded name is as in a table, `blocks.{0-11}.norm.{weight,bias}`; the first parameter that fits is explained.
+    A folded name is written as in a table, `blocks.{0-11}.norm.{weight,bias}`; its first parameter is explained.
 
     Raises:
         DecayAuditError: the plan has no such parameter.
     """
-    decision = _find(plan, name)
+    decision = _find_decision(plan, name)
     return Explanation(
         ruleset=plan.ruleset,
         decision=decision,
-        rules_asked=tuple(_rules_asked(plan.ruleset, decision)),
+        rule_answers=tuple(_rule_answers(plan.ruleset, decision)),
         other_rulesets=tuple(_other_decision(ruleset, decision.classified) for ruleset in others),
         observations=tuple(observation for observation in observations if observation.parameter == decision.name),
     )
 
 
-def _find(plan: Plan, name: str) -> Decision:
+def _find_decision(plan: Plan, name: str) -> Decision:
     for matches in (name.__eq__, _pattern(name).fullmatch):
         for decision in plan.decisions:
             parameter = decision.classified.parameter
@@ -88,11 +88,13 @@ def _pattern(name: str) -> re.Pattern[str]:
     """Make a regular expression from a folded name; what is not in braces is literal."""
     parts = _BRACES.split(name)
     return re.compile(
-        "".join(f"(?:{_any_of(part)})" if index % 2 else re.escape(part) for index, part in enumerate(parts))
+        "".join(
+            f"(?:{_alternatives_regex(part)})" if index % 2 else re.escape(part) for index, part in enumerate(parts)
+        )
     )
 
 
-def _any_of(alternatives: str) -> str:
+def _alternatives_regex(alternatives: str) -> str:
     ranges = ((text, _RANGE.fullmatch(text)) for text in alternatives.split(","))
     return "|".join(
         "|".join(map(str, range(int(match[1]), int(match[2]) + 1))) if match else re.escape(text)
@@ -100,12 +102,12 @@ def _any_of(alternatives: str) -> str:
     )
 
 
-def _rules_asked(ruleset: RuleSet, decision: Decision) -> Iterator[RuleAnswer]:
+def _rule_answers(ruleset: RuleSet, decision: Decision) -> Iterator[RuleAnswer]:
     if decision.rule == FROZEN:
         yield RuleAnswer(rule=FROZEN, location=ruleset.file, answer=True)
         return
     for rule in ruleset.rules:
-        answer = None if rule in decision.unanswered else rule.name == decision.rule
+        answer = None if rule in decision.entries_without_facts else rule.name == decision.rule
         yield RuleAnswer(rule=rule.name, location=rule.location, answer=answer)
         if answer:
             return

@@ -1,4 +1,4 @@
-"""Learning rates that fall with depth: rules number the layers, and each parameter gets a factor."""
+"""Learning rates that fall with depth: rules number the layers, and each parameter gets a factor on its rate."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ LAST: Literal["last"] = "last"
 
 Captured = tuple[str | None, ...]
 LayerNumber = int | Literal["last"] | None
-Unanswered = tuple[LayerDecay | LayerRule, ...]
+EntriesWithoutFacts = tuple[LayerDecay | LayerRule, ...]
 
 _GROUP_REFERENCE = re.compile(r"\\([1-9])(?![0-9])")
 _ARITHMETIC_TEXT = re.compile(r"[0-9\\+*/() -]{1,200}")
@@ -26,15 +26,17 @@ _ARITHMETIC_NODES = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Co
 _ACCEPTED_NUMBERS = r"it must be a number, `last`, or arithmetic with + - * // on groups such as \1"
 
 
-def factors(parameters: Sequence[Classified], decay: LayerDecay, names: NameForm) -> list[tuple[float, Unanswered]]:
-    """Compute rate ** (last - layer) for each parameter, and the rules that had no answer for it.
+def factors(
+    parameters: Sequence[Classified], decay: LayerDecay, names: NameForm
+) -> list[tuple[float, EntriesWithoutFacts]]:
+    """Compute rate ** (last - layer) for each parameter, and list the entries that need facts which are not known.
 
-    The factor is 1 for a parameter without a layer. `last` is the highest of the numbers that rules give to parameters
-    of the model, and of the plain numbers that are written in rules and the default. If a rule or the default says
+    The factor is 1 for a parameter without a layer. `last` is the highest layer number: among the numbers that the
+    parameters of the model get, and the plain numbers in the rules and the default. If a rule or the default says
     `last`, `last` is one more.
 
     Raises:
-        PlanError: a rule's arithmetic fails on what its pattern captured, or a factor is too large for a number.
+        PlanError: a rule's arithmetic fails on what its pattern captured, or a factor is too large for a float.
     """
     if decay.when is not None:
         holds = compile_when(decay.when, names)
@@ -42,9 +44,10 @@ def factors(parameters: Sequence[Classified], decay: LayerDecay, names: NameForm
         if not any(answers):  # the layers are meant for another model
             return [(1.0, (decay,) if answer is None else ()) for answer in answers]
     layers = _model_layers(parameters, decay) if decay.layers is None else _rule_layers(parameters, decay, names)
-    last = _last([layer for layer, _ in layers], decay)
+    last = _last_layer([layer for layer, _ in layers], decay)
     return [
-        (_factor(decay, last - layer) if isinstance(layer, int) else 1.0, unanswered) for layer, unanswered in layers
+        (_factor(decay, last - layer) if isinstance(layer, int) else 1.0, without_facts)
+        for layer, without_facts in layers
     ]
 
 
@@ -96,14 +99,14 @@ def _operand(node: ast.expr, captured: Captured) -> int:
     return int(captured[int(node.id[1:]) - 1] or "") if isinstance(node, ast.Name) else int(ast.literal_eval(node))
 
 
-def _model_layers(parameters: Sequence[Classified], decay: LayerDecay) -> list[tuple[LayerNumber, Unanswered]]:
-    """Number parameters as the model groups them; those that it does not name come after its last layer."""
+def _model_layers(parameters: Sequence[Classified], decay: LayerDecay) -> list[tuple[LayerNumber, EntriesWithoutFacts]]:
+    """Number parameters by the model's `group_matcher()`; a parameter that it does not number is in the last layer."""
     if not parameters:
         return []
     *_, root = parameters[0].parameter.owner.lineage()
     layers = root.declaration.layers if root.declaration else {}
     highest = max(layers.values(), default=None)
-    return [  # a checkpoint, without owner classes, has no hooks to ask
+    return [  # a checkpoint has no owner classes, and so no hooks to ask
         (layers.get(classified.parameter.name, highest), () if classified.parameter.owner.types else (decay,))
         for classified in parameters
     ]
@@ -111,13 +114,13 @@ def _model_layers(parameters: Sequence[Classified], decay: LayerDecay) -> list[t
 
 def _rule_layers(
     parameters: Sequence[Classified], decay: LayerDecay, names: NameForm
-) -> list[tuple[LayerNumber, Unanswered]]:
+) -> list[tuple[LayerNumber, EntriesWithoutFacts]]:
     rules = [(compile_when(rule.when, names), rule) for rule in decay.layers or ()]
     numbering = {id(rule): _numbering(rule, names) for _, rule in rules}
-    layers: list[tuple[LayerNumber, Unanswered]] = []
+    layers: list[tuple[LayerNumber, EntriesWithoutFacts]] = []
     for parameter in parameters:
-        rule, unanswered = first_match(parameter, rules)
-        layers.append((decay.default if rule is None else numbering[id(rule)](parameter), unanswered))
+        rule, without_facts = first_match(parameter, rules)
+        layers.append((decay.default if rule is None else numbering[id(rule)](parameter), without_facts))
     return layers
 
 
@@ -144,7 +147,7 @@ def _numbering(rule: LayerRule, names: NameForm) -> Callable[[Classified], Layer
     return layer
 
 
-def _last(layers: Sequence[LayerNumber], decay: LayerDecay) -> int:
-    written = [*(rule.layer for rule in decay.layers or ()), decay.default]
-    numbers = [number for number in (*written, *layers) if isinstance(number, int)]
-    return max(numbers, default=0) + (LAST in written)
+def _last_layer(layers: Sequence[LayerNumber], decay: LayerDecay) -> int:
+    in_ruleset = [*(rule.layer for rule in decay.layers or ()), decay.default]
+    numbers = [number for number in (*in_ruleset, *layers) if isinstance(number, int)]
+    return max(numbers, default=0) + (LAST in in_ruleset)

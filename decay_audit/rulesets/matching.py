@@ -21,15 +21,15 @@ Types = tuple[str, ...]
 
 
 def first_match(classified: Classified, entries: Iterable[tuple[Predicate, T]]) -> tuple[T | None, tuple[T, ...]]:
-    """Find the first entry that holds for a parameter, and the entries before it that had no answer."""
-    unanswered: tuple[T, ...] = ()
+    """Find the first entry that holds for a parameter, and the entries before it whose answer is unknown."""
+    without_facts: tuple[T, ...] = ()
     for holds, entry in entries:
         answer = holds(classified)
         if answer:
-            return entry, unanswered
+            return entry, without_facts
         if answer is None:
-            unanswered = (*unanswered, entry)
-    return None, unanswered
+            without_facts = (*without_facts, entry)
+    return None, without_facts
 
 
 def compile_when(when: When, names: NameForm = "canonical") -> Predicate:
@@ -73,7 +73,7 @@ def _word_predicates(when: When) -> Iterator[Predicate]:
 
 
 def _size_predicates(when: When) -> Iterator[Predicate]:
-    """A lazy parameter has no shape yet, and so no answer."""
+    """Make the predicates on shapes; for a lazy parameter, which has no shape yet, they answer None."""
     if when.ndim is not None:
         ndim = _compare(when.ndim)
         yield lambda classified: None if (parameter := classified.parameter).lazy else ndim(len(parameter.shape))
@@ -203,16 +203,16 @@ def _globs(globs: Iterable[str]) -> TextMatcher:
 
 
 def _patterns(patterns: Sequence[str]) -> TextMatcher:
-    """Search one pattern after the other: joined into one, their groups and flags would mix."""
+    """Search for one pattern after the other, because the groups and flags of one joined pattern would mix."""
     searches = [re.compile(pattern).search for pattern in patterns]
     if len(searches) == 1:
         return searches[0]
     return lambda text: next((match for search in searches if (match := search(text))), None)
 
 
-def _compare(wanted: Comparison | tuple[Comparison, ...]) -> Callable[[int], bool]:
+def _compare(condition: Comparison | tuple[Comparison, ...]) -> Callable[[int], bool]:
     """Make the function that tests a number; its results are cached."""
-    bounds: tuple[Comparison, ...] = wanted if isinstance(wanted, tuple) else (wanted,)
+    bounds: tuple[Comparison, ...] = condition if isinstance(condition, tuple) else (condition,)
     comparisons = [_comparison(bound) for bound in bounds]
     return cache(lambda number: any(compare(number, bound) for compare, bound in comparisons))
 
@@ -224,14 +224,17 @@ def _comparison(text: Comparison) -> tuple[Callable[[int, int], bool], int]:
     return _SIGNS[sign], int(text[len(sign) :])
 
 
-def _shapes(wanted: tuple[Size | tuple[Size, ...], ...]) -> tuple[tuple[Size, ...], ...]:
+def _shapes(condition: tuple[Size | tuple[Size, ...], ...]) -> tuple[tuple[Size, ...], ...]:
     """Read one shape, or a list of shapes."""
-    shapes = tuple(shape for shape in wanted if isinstance(shape, tuple))
-    return shapes or (tuple(size for size in wanted if not isinstance(size, tuple)),)
+    shapes = tuple(shape for shape in condition if isinstance(shape, tuple))
+    return shapes or (tuple(size for size in condition if not isinstance(size, tuple)),)
 
 
-def _fits(shape: tuple[int, ...], wanted: tuple[Size, ...]) -> bool:
-    return len(shape) == len(wanted) and all(want in (None, size) for size, want in zip(shape, wanted, strict=True))
+def _fits(shape: tuple[int, ...], condition: tuple[Size, ...]) -> bool:
+    """Whether each size is the one in the condition, where None is any size."""
+    return len(shape) == len(condition) and all(
+        expected in (None, size) for size, expected in zip(shape, condition, strict=True)
+    )
 
 
 def _public(pattern: str) -> str:
@@ -250,7 +253,7 @@ def _types_predicate(holds: Callable[[Types], bool]) -> Predicate:
 
 
 def _within_predicate(derives: Callable[[Types], bool]) -> Predicate:
-    """Ask the owner and its ancestors, but not the root, which is the model itself."""
+    """Make the predicate on the owner and its ancestors, but not on the root, which is the model itself."""
     inside = _from_the_root(
         lambda outside, owner: outside or (owner.parent is not None and derives(owner.types)), start=False
     )

@@ -1,6 +1,6 @@
-"""A ruleset decides classified parameters: each gets exactly one Decision, and these make a Plan. Knows no torch.
+"""A ruleset decides classified parameters: each gets exactly one Decision, and the Decisions make a Plan.
 
-A ruleset has three channels: weight decay, learning rate factors, and the choice of the optimizer.
+A ruleset has three channels: weight decay, learning rate factors, and the choice of the optimizer. Knows no torch.
 """
 
 from collections import Counter
@@ -30,11 +30,11 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
             parameters (they are then in no group).
         location: `file:line` of that rule.
         lenient: whether that rule is lenient: if an optimizer differs, the finding is only a note.
-        lr_scale: factor on the learning rate: of its layer, times every `lr_scale` entry that matches.
+        lr_scale: factor on the learning rate: the factor of its layer, times every `lr_scale` entry that matches.
         layer_scale: the factor of its layer alone.
-        use: the name of the optimizer for it; None if the ruleset names none.
-        unanswered: the rules, and the entries of the other channels, that were skipped because they need facts that the
-            source does not have.
+        use: the name of the optimizer that takes it; None if the ruleset names no optimizers.
+        entries_without_facts: the rules, and the entries of the other channels, that were skipped because they need
+            facts that the source does not have.
     """
 
     classified: Classified
@@ -45,7 +45,7 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     lr_scale: float = 1.0
     layer_scale: float = 1.0
     use: str | None = None
-    unanswered: tuple[Entry, ...] = ()
+    entries_without_facts: tuple[Entry, ...] = ()
 
     @property
     def name(self) -> str:
@@ -99,22 +99,22 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
             repeated = [name for name, count in counts.items() if count > 1]
             raise ValueError(f"decided more than once: {', '.join(repeated)}")
 
-    def matched(self) -> Mapping[str, int]:
+    def counts_by_rule(self) -> Mapping[str, int]:
         """How many parameters each rule decided."""
         return Counter(decision.rule for decision in self.decisions)
 
     def entries_without_facts(self) -> tuple[tuple[Entry, tuple[str, ...]], ...]:
-        """The entries that need facts which the source lacks, each with the parameters that it was skipped for."""
+        """The entries that need facts which the source lacks, each with the parameters for which it was skipped."""
         entries: dict[int, Entry] = {}
         names: dict[int, list[str]] = {}
         for decision in self.decisions:
-            for entry in decision.unanswered:
+            for entry in decision.entries_without_facts:
                 entries[id(entry)] = entry
                 names.setdefault(id(entry), []).append(decision.name)
         return tuple((entry, tuple(names[identity])) for identity, entry in entries.items())
 
     def groups(self) -> tuple[PlanGroup, ...]:
-        """The param groups: the decaying ones first, and within that in order of first appearance."""
+        """The param groups: groups that decay come first; otherwise they are in the order of their first parameter."""
         members: dict[tuple[float, float, str | None], list[Decision]] = {}
         for decision in self.decisions:
             if decision.grouped:
@@ -165,10 +165,10 @@ def _weight_decays(parameters: Iterable[Classified], ruleset: RuleSet) -> list[D
         if skip_frozen and classified.parameter.trainable is False:
             decisions.append(Decision(classified=classified, weight_decay=0.0, rule=FROZEN))
             continue
-        rule, unanswered = first_match(classified, rules)
+        rule, without_facts = first_match(classified, rules)
         answer = default if rule is None else answers[id(rule)]
         if answer is None:
-            raise _refusal(classified, ruleset)
+            raise _no_rule_error(classified, ruleset)
         coefficient, name, location, lenient = answer
         decisions.append(
             Decision(
@@ -177,13 +177,13 @@ def _weight_decays(parameters: Iterable[Classified], ruleset: RuleSet) -> list[D
                 rule=name,
                 location=location,
                 lenient=lenient,
-                unanswered=unanswered,
+                entries_without_facts=without_facts,
             )
         )
     return decisions
 
 
-def _refusal(classified: Classified, ruleset: RuleSet) -> PlanError:
+def _no_rule_error(classified: Classified, ruleset: RuleSet) -> PlanError:
     return PlanError(
         f"no rule of {ruleset.name} matches {escape_control(classified.parameter.name)}, and its default is `error`",
         "the preset is only for the models of its own codebase; `decay-audit rules list` lists the presets"
@@ -195,8 +195,8 @@ def _refusal(classified: Classified, ruleset: RuleSet) -> PlanError:
 def _with_layer_decay(decisions: Sequence[Decision], decay: LayerDecay, names: NameForm) -> list[Decision]:
     factors = layer_decay.factors([decision.classified for decision in decisions], decay, names)
     return [
-        replace(decision, lr_scale=factor, layer_scale=factor, unanswered=(*decision.unanswered, *unanswered))
-        for decision, (factor, unanswered) in zip(decisions, factors, strict=True)
+        replace(_with_entries(decision, without_facts), lr_scale=factor, layer_scale=factor)
+        for decision, (factor, without_facts) in zip(decisions, factors, strict=True)
     ]
 
 
@@ -206,10 +206,8 @@ def _with_lr_scales(decisions: Sequence[Decision], ruleset: RuleSet) -> list[Dec
     for decision in decisions:
         answers = [(holds(decision.classified), scale) for holds, scale in scales]
         factor = prod(scale.times for answer, scale in answers if answer)
-        unanswered = [scale for answer, scale in answers if answer is None]
-        scaled.append(
-            replace(decision, lr_scale=decision.lr_scale * factor, unanswered=(*decision.unanswered, *unanswered))
-        )
+        without_facts = [scale for answer, scale in answers if answer is None]
+        scaled.append(replace(_with_entries(decision, without_facts), lr_scale=decision.lr_scale * factor))
     return scaled
 
 
@@ -217,7 +215,14 @@ def _with_optimizers(decisions: Sequence[Decision], ruleset: RuleSet) -> list[De
     routes = [(compile_when(route.when or When(), ruleset.names), route) for route in ruleset.routes]
     routed = []
     for decision in decisions:
-        route, unanswered = first_match(decision.classified, routes)
+        route, without_facts = first_match(decision.classified, routes)
         use = None if route is None else route.use
-        routed.append(replace(decision, use=use, unanswered=(*decision.unanswered, *unanswered)))
+        routed.append(replace(_with_entries(decision, without_facts), use=use))
     return routed
+
+
+def _with_entries(decision: Decision, without_facts: Sequence[Entry]) -> Decision:
+    """Add entries of another channel that need facts which the source does not have."""
+    if not without_facts:
+        return decision
+    return replace(decision, entries_without_facts=(*decision.entries_without_facts, *without_facts))

@@ -36,7 +36,7 @@ class Rule(Struct, frozen=True, kw_only=True):
 
     @property
     def location(self) -> str:
-        """`file:line` for a person; "" for a rule that was not read from a file."""
+        """Its place as `file:line`; "" for a rule that was not read from a file."""
         return f"{self.file}:{self.line}" if self.file else ""
 
 
@@ -65,8 +65,8 @@ class LayerDecay(Struct, frozen=True, kw_only=True):
 
     Attributes:
         rate: the factor from one layer to the one below it.
-        layers: the first that matches gives a parameter its number; None: the model groups its layers itself.
-        default: the number where none matches; None: the learning rate is not changed.
+        layers: the first that matches gives a parameter its number; None: the model's `group_matcher()` gives it.
+        default: the number where no layer rule matches; None: the learning rate is not changed.
         when: it must hold for at least one parameter; if not, all learning rates stay as they are.
     """
 
@@ -78,7 +78,7 @@ class LayerDecay(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """Which optimizer takes the parameters for which `when` holds; the first match wins, None matches all."""
+    """The optimizer (`use`) for the parameters for which `when` holds. The first match wins; None matches all."""
 
     when: When | None
     use: str
@@ -102,14 +102,14 @@ def label(entry: Entry) -> str:
 
 
 class Example(Struct, frozen=True, kw_only=True):
-    """A parameter, and what the ruleset must decide about it: a ruleset tests itself.
+    """A parameter, and what the ruleset must decide for it: the tests of a rules file. What is None is not tested.
 
     Attributes:
-        amount: what it must decay by; None if the example does not say.
-        lenient: whether it must be decided leniently; None if the example does not say.
-        rule: the rule that must decide; None if the example does not say.
-        lr_scale: what its learning rate must be multiplied by; None if the example does not say.
-        use: the optimizer that must take it; None if the example does not say.
+        amount: how much the parameter must decay.
+        lenient: whether the decision must be lenient.
+        rule: the rule that must decide.
+        lr_scale: the factor on its learning rate.
+        use: the optimizer that must take it.
     """
 
     parameter: Parameter
@@ -126,14 +126,14 @@ class RuleSet(Struct, frozen=True, kw_only=True):
 
     Attributes:
         weight_decay: the base coefficient.
-        default: the amount where no rule matches; None makes an unmatched parameter an error.
-        default_lenient: the default is lenient, as a rule may be.
-        default_location: `file:line` of the default; in another file if it comes from there by `extends`.
+        default: the amount where no rule matches; if it is None, a parameter that no rule matches is an error.
+        default_lenient: whether the default is lenient, as a rule may be.
+        default_location: `file:line` of the default, which may be in the file that this ruleset extends.
         frozen: whether parameters that do not require a gradient are skipped or decided like any other.
-        names: which of a parameter's names are compared with conditions on names.
+        names: whether conditions on names see the canonical or the raw name of a parameter.
         lr_scale, layer_decay: factors on the learning rate; both apply.
         routes: which optimizer takes each parameter.
-        preset: it ships with decay-audit.
+        preset: whether it ships with decay-audit.
     """
 
     name: str

@@ -88,7 +88,7 @@ def test_a_check_asks_mmengine_itself_and_says_so(tmp_path: Path) -> None:
     text = f"x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg={CONFIGURATIONS['keys-beside-biases']!r})\n"
     result = checked(text, "mmengine", "tests.parity.models:Odd(tied=False)", tmp_path)
     assert result.exit_code == 0, result.output
-    assert re.search(r"the same as mmengine \d[\d.]+ does itself, on \d+ parameters", result.stderr)
+    assert re.search(r"the ruleset decides \d+ parameters as mmengine \d[\d.]+ does", result.stderr)
     assert "mmengine - INFO" not in result.output
 
 
@@ -97,8 +97,8 @@ def test_a_difference_that_a_check_finds_is_told_with_both_sides_and_fails(tmp_p
     text = "x = dict(optimizer=dict(weight_decay=0.1), paramwise_cfg=dict(dwconv_decay_mult=0.5))\n"
     result = checked(text, "mmengine", "tests.parity.models:Odd(tied=False)", tmp_path)
     assert result.exit_code == 1
-    assert "itself treats 1 of " in result.stderr
-    assert "0.05 there, 0.1 here: stem.bias" in result.stderr
+    assert "the ruleset decides 1 of " in result.stderr
+    assert "0.05 in the codebase, 0.1 in the ruleset: stem.bias" in result.stderr
     assert rulesets.from_text(result.stdout, "x.yaml").weight_decay == 0.1
 
 
@@ -115,7 +115,7 @@ def test_a_check_asks_torchtitan_itself(tmp_path: Path) -> None:
     target = "timm.models:create_model('vit_tiny_patch16_224', depth=2, num_classes=2)"
     result = checked(TORCHTITAN, "torchtitan", target, tmp_path)
     assert result.exit_code == 0, result.output
-    assert re.search(r"the same as torchtitan \d[\d.]+ does itself, on \d+ parameters", result.stderr)
+    assert re.search(r"the ruleset decides \d+ parameters as torchtitan \d[\d.]+ does", result.stderr)
     result = checked(TORCHTITAN, "torchtitan", "tests.parity.models:Language", tmp_path)
     assert "not compared: torchtitan raised an error on this model: ValueError: Optimizer param_groups" in result.stderr
 

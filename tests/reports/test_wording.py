@@ -5,7 +5,7 @@ import math
 import pytest
 from hypothesis import given, strategies as st
 
-from decay_audit.reports.terminal.layout import broken, cell_width, paragraph
+from decay_audit.reports.terminal.layout import break_name, cell_width, paragraph
 from decay_audit.reports.wording import amount, factors, share
 from decay_audit.text import count_noun, escape_control, format_coefficient
 
@@ -99,8 +99,8 @@ def _read(shown: str) -> str:
 
 
 @given(st.text(alphabet="ab._,名", max_size=60), st.integers(2, 30))
-def test_a_broken_name_loses_nothing_and_fits(name: str, width: int) -> None:
-    lines = broken(name, width)
+def test_a_break_name_name_loses_nothing_and_fits(name: str, width: int) -> None:
+    lines = break_name(name, width)
     assert "".join(lines) == name
     assert all(cell_width(line) <= width for line in lines)
 

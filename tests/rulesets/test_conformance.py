@@ -55,15 +55,15 @@ def test_what_both_do_alike_is_no_difference() -> None:
 @pytest.mark.parametrize(
     ("theirs", "said"),
     [
-        (Treatment(weight_decay=0.2), "0.2 there, 0.1 here: b.weight"),
-        (Treatment(lr_scale=0.5), "its optimizer's default, lr x0.5 there, 0.1 here: b.weight"),
-        (Treatment(weight_decay=0.1, use="muon"), "0.1, muon there, 0.1 here: b.weight"),
+        (Treatment(weight_decay=0.2), "0.2 in the codebase, 0.1 in the ruleset: b.weight"),
+        (Treatment(lr_scale=0.5), "the optimizer's default, lr x0.5 in the codebase, 0.1 in the ruleset: b.weight"),
+        (Treatment(weight_decay=0.1, use="muon"), "0.1, muon in the codebase, 0.1 in the ruleset: b.weight"),
     ],
 )
 def test_each_channel_is_compared(theirs: Treatment, said: str) -> None:
     found = differences(DECIDED, {"a.weight": Treatment(), "b.weight": theirs})
     text = say(Conformance(plan=DECIDED, target="x.py", codebase="mmengine 1.0", differences=found))
-    assert text.splitlines()[1:] == ["mmengine 1.0 itself treats 1 of 3 parameters otherwise", f"  {said}"]
+    assert text.splitlines()[1:] == ["the ruleset decides 1 of 3 parameters differently from mmengine 1.0", f"  {said}"]
 
 
 def test_who_hands_over_what_the_other_does_not_differs() -> None:
@@ -73,5 +73,5 @@ def test_who_hands_over_what_the_other_does_not_differs() -> None:
         ("c.weight", True, False),
     ]
     text = say(Conformance(plan=DECIDED, target="x.py", codebase="mmengine 1.0", differences=found))
-    assert "in no group there, 0.1 here: b.weight" in text
-    assert "0.1 there, in no group here: c.weight" in text
+    assert "in no group in the codebase, 0.1 in the ruleset: b.weight" in text
+    assert "0.1 in the codebase, in no group in the ruleset: c.weight" in text

@@ -121,7 +121,9 @@ def test_which_finds_the_codebase_that_made_an_optimizer() -> None:
 
     model = MODELS["convnext_atto"]()
     optimizer = torch.optim.AdamW(param_groups_weight_decay(model, 0.07))
-    best, *others = diff.which(subjects(model), observed(model, optimizer), presets("no-bias", "timm", "mingpt"))
+    best, *others = diff.rank_rulesets(
+        subjects(model), observed(model, optimizer), presets("no-bias", "timm", "mingpt")
+    )
     assert (best.ruleset.name, best.weight_decay, best.exact) == ("timm", 0.07, True)
     assert not any(match.exact for match in others)
     assert others[-1].refused.startswith("no rule of mingpt")
@@ -140,14 +142,16 @@ def test_which_tells_apart_what_also_scales_learning_rates_or_routes() -> None:
         },
     ]
     optimizer = torch.optim.AdamW(groups, weight_decay=0.05)
-    found = diff.which(subjects(model), observed(model, optimizer), presets("mae", "timm"))
+    found = diff.rank_rulesets(subjects(model), observed(model, optimizer), presets("mae", "timm"))
     assert [(match.ruleset.name, match.exact, match.scales, match.routes) for match in found] == [
         ("timm", True, False, False),
         ("mae", True, True, False),
     ]
     language = MODELS["language"]()
     everything = torch.optim.AdamW(language.parameters(), weight_decay=0.1)
-    found = diff.which(subjects(language), observed(language, everything), presets("keller-muon", "torch-default"))
+    found = diff.rank_rulesets(
+        subjects(language), observed(language, everything), presets("keller-muon", "torch-default")
+    )
     assert [(match.ruleset.name, match.routes) for match in found] == [("torch-default", False), ("keller-muon", True)]
 
 
@@ -168,7 +172,7 @@ def test_a_preset_decides_exactly_only_where_its_learning_rates_are_the_optimize
     plain = torch.optim.AdamW(param_groups_weight_decay(model, 0.05, no_weight_decay_list=hook()), lr=1e-3)
     exactly = "these presets decide exactly as the optimizer does"
     for optimizer, expected in ((scaled, "timm-layer-decay"), (plain, "timm")):
-        found = diff.which(
+        found = diff.rank_rulesets(
             subjects(model),
             observed(model, optimizer),
             presets("timm", "timm-layer-decay"),
@@ -195,7 +199,7 @@ def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
         {"params": [linear.get_parameter("bias")]},
     ]
     optimizer = torch.optim.SGD(groups, lr=0.1)
-    (match,) = diff.which(subjects(model), observed(model, optimizer), presets("no-norm-no-bias"))
+    (match,) = diff.rank_rulesets(subjects(model), observed(model, optimizer), presets("no-norm-no-bias"))
     assert [(mismatch.parameter, mismatch.expected, mismatch.found) for mismatch in match.mismatches] == [
         ("1.weight", 0.0, 0.1),
         ("1.bias", 0.0, None),
@@ -206,7 +210,7 @@ def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
 def test_an_optimizer_that_decays_nothing_tells_nothing() -> None:
     model = nn.Linear(4, 4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    assert diff.which(subjects(model), observed(model, optimizer), presets("timm")) == ()
+    assert diff.rank_rulesets(subjects(model), observed(model, optimizer), presets("timm")) == ()
 
 
 def saved(model: nn.Module, groups: list[dict[str, Any]], folder: Path) -> str:
@@ -278,7 +282,7 @@ def test_a_preset_that_fits_where_no_position_is_known_is_not_said_to_be_exactly
     text = reports.render_matches(found)
     assert [match.parameters for match in found if match.ruleset.name == "nanogpt"] == [0]
     assert text.startswith("compared only how many of 4 parameters have each weight_decay: the saved optimizer")
-    assert "as far as was compared, these do the same, with weight_decay 0.1:\n" in text
+    assert "these presets agree with everything that could be compared, with weight_decay 0.1:\n" in text
     assert "exactly" not in text
     nearest = reports.render_matches([match for match in found if match.ruleset.name == "torch-default"])
     assert nearest.endswith("torch-default, weight_decay 0.1   3 of 4 parameters differ")
@@ -296,7 +300,7 @@ def test_presets_that_a_checkpoint_cannot_answer_are_counted_with_the_way_out(mi
 def test_a_preset_whose_rules_make_no_difference_is_told_apart() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
-    found = diff.which(
+    found = diff.rank_rulesets(
         subjects(model), observed(model, optimizer), presets("tf-resnet", "keller-muon", "torch-default")
     )
     assert [(match.ruleset.name, match.no_effect) for match in found] == [
@@ -333,7 +337,7 @@ def test_headings_fit_a_narrow_terminal_as_the_lines_below_them_do() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
     narrow = reports.Options(width=60)
-    found = diff.which(
+    found = diff.rank_rulesets(
         subjects(model), observed(model, optimizer), presets("tf-resnet", "torch-default", "keller-muon")
     )
     compared = diff.compare(subjects(model), presets("timm", "hf-trainer"))

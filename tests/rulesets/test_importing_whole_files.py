@@ -181,7 +181,7 @@ def test_an_mmengine_configuration_inherits_its_groups(zoo: Path) -> None:
     assert decided(found, "backbone.fc.weight", (8, 8)) == (0.05, 1.0)
     assert decided(found, "backbone.relative_position_bias_table", (8, 8)) == (0.0, 1.0)
     assert decided(found, "backbone.norm.weight", of="torch.nn.LayerNorm") == (0.0, 1.0)
-    assert found.notes[0] == "Named in _base_ but missing, so not read: ../_base_/models/tiny_224.py."
+    assert found.notes[0] == "_base_ names files that do not exist and were not read: ../_base_/models/tiny_224.py."
 
 
 def test_its_own_keys_go_over_those_and_may_replace_them(zoo: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_configuration_that_inherits_from_itself_is_refused(tmp_path: Path) ->
 def test_bases_that_python_imports_are_said_to_be_unread(tmp_path: Path) -> None:
     text = "with read_base():\n    from .._base_.x import *\noptim_wrapper.update(dict(paramwise_cfg=dict()))\n"
     found = imported(text, "mmengine", tmp_path)
-    assert "What is imported under read_base() was not read." in found.notes
+    assert "The files that are imported under read_base() were not read." in found.notes
 
 
 def test_a_training_file_of_sam_2(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_learning_rate_that_only_running_would_tell_does_not_stop_the_import(t
     text = SAM2.replace("start_value: ${scratch.base_lr}", "start_value: ${times:${scratch.base_lr},2}")
     found = imported(text, "sam2", tmp_path, ".yaml")
     assert decided(found, "image_encoder.trunk.fc.weight", (8, 8)) == (0.1, 1.0)
-    assert "Learning rates are not imported: they are known only when the code runs." in found.notes
+    assert "Learning rates are not imported: their values are known only when the code runs." in found.notes
 
 
 def test_a_training_script_of_olmo_core(tmp_path: Path) -> None:
@@ -237,7 +237,7 @@ def test_a_training_file_of_llm_foundry(tmp_path: Path) -> None:
     assert decided(found, "transformer.blocks.0.norm_1.weight") == (0.0, 1.0)
     assert decided(found, "transformer.wte.weight", (8, 8)) == (1e-5, 0.1)
     assert decided(found, "transformer.blocks.0.attn.Wqkv.weight", (8, 8)) == (1e-5, 1.0)
-    assert [note.partition(" ")[0] for note in found.notes] == ["disable_grad", "A"]
+    assert [note.partition(" ")[0] for note in found.notes] == ["disable_grad", "Composer's"]
 
 
 def test_a_configuration_of_basecls(tmp_path: Path) -> None:

@@ -100,8 +100,8 @@ def test_a_model_without_layers_keeps_its_learning_rates() -> None:
 
 def test_a_question_that_cannot_be_answered_is_reported() -> None:
     rule = LayerRule(when=When(ndim=1), layer=0, location="a.yaml:3")
-    ((_, unanswered),) = factors([subject(lazy=True)], LayerDecay(rate=0.5, layers=(rule,)), "canonical")
-    assert unanswered == (rule,)
+    ((_, without_facts),) = factors([subject(lazy=True)], LayerDecay(rate=0.5, layers=(rule,)), "canonical")
+    assert without_facts == (rule,)
 
 
 def test_a_model_without_what_the_layers_are_meant_for_keeps_its_learning_rates() -> None:

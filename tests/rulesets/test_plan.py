@@ -50,7 +50,7 @@ def test_a_default_of_error_names_the_parameter() -> None:
 def test_a_rule_that_asks_what_nobody_knows_is_not_applied_and_is_reported() -> None:
     norms = rule("norms", owner="torch.nn.LayerNorm")
     made = decide([unowned()], ruleset(norms))
-    assert (made.decisions[0].rule, made.decisions[0].unanswered) == ("default", (norms,))
+    assert (made.decisions[0].rule, made.decisions[0].entries_without_facts) == ("default", (norms,))
     assert made.entries_without_facts() == ((norms, ("block.norm.weight",)),)
 
 
@@ -61,21 +61,21 @@ def test_each_channel_keeps_the_entries_that_could_not_answer() -> None:
     route = Route(when=When(attribute="_muon"), use="muon")
     rules = ruleset(norms, lr_scale=(scale,), layer_decay=LayerDecay(rate=0.5, layers=(layer,)), routes=(route,))
     (decision,) = decide([unowned()], rules).decisions
-    assert decision.unanswered == (norms, layer, scale, route)
+    assert decision.entries_without_facts == (norms, layer, scale, route)
     (decision,) = decide([subject()], rules).decisions
-    assert decision.unanswered == ()
+    assert decision.entries_without_facts == ()
 
 
 def test_a_rule_without_an_answer_is_passed_over_and_a_later_one_decides() -> None:
     norms = rule("norms", owner="torch.nn.LayerNorm")
     rules = ruleset(norms, rule("matrices", Amount(times=3.0), ndim=2), rule("vectors", Amount(times=2.0), ndim=1))
     (decision,) = decide([unowned()], rules).decisions
-    assert (decision.rule, decision.weight_decay, decision.unanswered) == ("vectors", 0.2, (norms,))
+    assert (decision.rule, decision.weight_decay, decision.entries_without_facts) == ("vectors", 0.2, (norms,))
 
 
 def test_a_rule_after_the_one_that_matched_is_not_asked() -> None:
     rules = ruleset(rule("first", ndim=1), rule("norms", owner="torch.nn.LayerNorm"))
-    assert decide([unowned()], rules).decisions[0].unanswered == ()
+    assert decide([unowned()], rules).decisions[0].entries_without_facts == ()
 
 
 def test_learning_rate_factors_multiply_and_the_optimizer_is_chosen_apart() -> None:

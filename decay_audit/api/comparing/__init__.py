@@ -53,7 +53,7 @@ def which(loaded: LoadedTarget, request: Request) -> tuple[RulesetMatch, ...]:
     groups = [group for optimizer in observed.optimizers for group in optimizer.groups]
     without_name = [group.weight_decay for group in groups for name in group.parameters if not name]
     classified = roles.classify(loaded.inventory.parameters)
-    return diff.which(classified, observed.observations, _presets(), without_name, _learning_rates(observed))
+    return diff.rank_rulesets(classified, observed.observations, _presets(), without_name, _learning_rates(observed))
 
 
 def _learning_rates(observed: ObservedOptimizers) -> dict[str, tuple[str, float]]:

@@ -12,8 +12,8 @@ class Change(Struct, frozen=True, kw_only=True):
     """One parameter that both sides have.
 
     Attributes:
-        name: its name now.
-        old_name: its name before; the same unless it was renamed.
+        name: its name in the later set of entries.
+        old_name: its name in the earlier set; the same unless it was renamed.
     """
 
     name: str
@@ -23,7 +23,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def renamed(self) -> bool:
-        """Whether it has another name now."""
+        """Whether the two names differ."""
         return self.name != self.old_name
 
     @property
@@ -101,12 +101,7 @@ def compare(before: Entries, after: Entries) -> Changes:
         if old_entry == entry and name == old_name:
             continue
         change = Change(name=name, old_name=old_name, before=old_entry, after=entry)
-        if (
-            name != old_name
-            or change.decided_differently
-            or change.observed_differently
-            or change.described_differently
-        ):
+        if change.differs:
             changes.append(change)
     return Changes(
         changed=tuple(changes),

@@ -1,4 +1,4 @@
-"""Reports for a person at a terminal, or in a pipe. A width breaks lines; no name is ever cut.
+"""Reports for a person at a terminal, or in a pipe. Lines are broken at the width of the terminal; no name is cut.
 
 - text: the table of `inspect`, and the findings of `check`
 - tree: the same model as a tree of its modules
@@ -8,5 +8,5 @@
 - ruleset_comparison, ruleset_matches, ruleset_list, conformance: reports about rulesets
 - layout: tables, paragraphs and colours; all of the above use it
 
-Rich is imported here alone, by layout.
+Only layout imports Rich.
 """

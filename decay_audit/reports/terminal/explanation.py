@@ -20,9 +20,9 @@ from decay_audit.text import escape_control, first_few, format_coefficient, form
 
 _MAX_PRESETS = 6
 _SETTLED_TOLERANCE = 0.05
-"""If the rates of later steps and of the first step differ by more than this, relatively, both are shown."""
+"""If the rates of the first step and of later steps differ relatively by more than this, both are shown."""
 _ANSWERS = {True: "yes", False: "no", None: "?"}
-_MOVES: dict[Movement, str] = {
+_MOVEMENTS: dict[Movement, str] = {
     "proportional": "removes the same fraction of every element",
     "without_lr": "removes the same fraction of every element, whatever lr is",
     "sign": "removes the same amount from every element",
@@ -121,7 +121,7 @@ def _ruleset(explanation: Explanation) -> Iterator[str]:
         yield f"spared by {name}"
     if decision.lenient:
         yield "lenient: if an optimizer differs, the finding is only a note"
-    yield from (_rule(answer, explanation) for answer in explanation.rules_asked)
+    yield from (_rule(answer, explanation) for answer in explanation.rule_answers)
 
 
 def _rule(answer: RuleAnswer, explanation: Explanation) -> str:
@@ -150,12 +150,12 @@ def _observation(observation: Observation) -> str:
         if settled is not None and not isclose(settled, rate, rel_tol=_SETTLED_TOLERANCE):
             effect += f", and {100 * observation.lr * settled:.4g} % once momentum has settled"
     else:
-        effect = _MOVES[observation.movement or "proportional"]
+        effect = _MOVEMENTS[observation.movement or "proportional"]
     return f"{text}; a step with a gradient of zero {effect}"
 
 
 def _update(update: UpdateFormula) -> Iterator[str]:
-    """Write the formula of a step, the fraction of the weight that remains at a gradient of zero, and the source."""
+    """Write the formula of a step, what a step with a gradient of zero does, and the source of the formula."""
     steps = "; ".join(update.steps)
     yield f"{steps}: {update.zero_gradient}" if update.zero_gradient else steps
     if update.source:
@@ -165,7 +165,7 @@ def _update(update: UpdateFormula) -> Iterator[str]:
 def _condition(when: object) -> str:
     match when:
         case dict():
-            return " and ".join(_key(str(key), value) for key, value in when.items())
+            return " and ".join(_condition_on_key(str(key), value) for key, value in when.items())
         case list() | tuple():
             return " or ".join(map(_condition, when))
         case bool():
@@ -176,7 +176,7 @@ def _condition(when: object) -> str:
             return str(when)
 
 
-def _key(key: str, value: object) -> str:
+def _condition_on_key(key: str, value: object) -> str:
     match key, value:
         case "not", _:
             return f"not ({_condition(value)})"

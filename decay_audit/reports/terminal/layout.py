@@ -32,15 +32,15 @@ class Column(Struct, frozen=True, kw_only=True):
     """A column of a table; the first one holds names.
 
     Attributes:
-        right: its cells are aligned to the right.
-        dropped: when it is dropped so that names have room: the highest number first, 0 never.
-        below: its cells move below the name where they do not fit in its line.
+        align_right: its cells are aligned to the right.
+        drop_order: columns are dropped when names need their room, the highest number first; 0 is never dropped.
+        may_move_below: its cells move below the name if they do not fit in its line.
     """
 
     title: str
-    right: bool = False
-    dropped: int = 0
-    below: bool = False
+    align_right: bool = False
+    drop_order: int = 0
+    may_move_below: bool = False
 
 
 def paint(text: str, style: Style, *, color: bool) -> str:
@@ -62,15 +62,17 @@ def table(
 ) -> Iterator[str]:
     """Lay out rows under their titles, without the columns that no row fills.
 
-    Where `width` is too small, cells that may stand below the name do so, columns that may be dropped are dropped (and
-    the last line says which), and names go on over several lines, broken at their dots and commas.
+    If `width` is too small, cells that may move below the name do so, and columns that may be dropped are dropped; the
+    last line says which. Names are then broken over several lines, at their dots and commas.
     """
     body: list[Sequence[PaintedText]] = [tuple((column.title, "dim") for column in columns), *rows]
     widths = [max(cell_width(row[index][0]) for row in body) for index in range(len(columns))]
     inline = [index for index in range(len(columns)) if index == 0 or any(row[index][0] for row in body[1:])]
-    below = [index for index in inline if columns[index].below] if not _fits(inline, widths, width) else []
+    below = [index for index in inline if columns[index].may_move_below] if not _fits(inline, widths, width) else []
     inline = [index for index in inline if index not in below]
-    droppable = sorted((index for index in inline if columns[index].dropped), key=lambda index: -columns[index].dropped)
+    droppable = sorted(
+        (index for index in inline if columns[index].drop_order), key=lambda index: -columns[index].drop_order
+    )
     dropped = []
     while droppable and not _fits(inline, widths, width):
         dropped.append(droppable.pop(0))
@@ -102,13 +104,13 @@ def _row(
 ) -> Iterator[str]:
     inline, below = positions
     (name, style), *_ = row
-    first, *more = broken(name, widths[0])
+    first, *more = break_name(name, widths[0])
     cells = []
     for index in inline:
         text, cell_style = (first, style) if index == 0 else row[index]
         blank = " " * (widths[index] - cell_width(text))
         painted = paint(text, cell_style, color=color)
-        cells.append(blank + painted if columns[index].right else painted + blank)
+        cells.append(blank + painted if columns[index].align_right else painted + blank)
     yield INDENT + _GAP.join(cells).rstrip()
     indent = " " * (len(name) - len(name.lstrip(" ")))
     for rest in more:
@@ -118,32 +120,35 @@ def _row(
             yield INDENT * 3 + paint(row[index][0], row[index][1], color=color)
 
 
-def broken(text: str, width: int) -> list[str]:
-    """Break a name after the last dot that fits, else at its words, else anywhere; later lines will be indented."""
+def break_name(text: str, width: int) -> list[str]:
+    """Break a name after the last dot that fits, else after a comma or underscore, else anywhere.
+
+    The lines after the first have less room, because they will be indented.
+    """
     lines: list[str] = []
     while cell_width(text) > width:
-        fitting = max(_fitting(text, width), 1)
-        dot, *others = (text.rfind(mark, 0, fitting) + 1 for mark in ".,_")
-        end = (dot if dot > fitting // 2 else max(dot, *others)) or fitting
+        limit = max(_count_fitting(text, width), 1)
+        dot, *others = (text.rfind(mark, 0, limit) + 1 for mark in ".,_")
+        end = (dot if dot > limit // 2 else max(dot, *others)) or limit
         lines.append(text[:end])
         text, width = text[end:], width if len(lines) > 1 else max(width - len(INDENT), 1)
     return [*lines, text]
 
 
-def _fitting(text: str, width: int) -> int:
+def _count_fitting(text: str, width: int) -> int:
     """Count the characters of the text that fit into the width."""
     if text.isascii():
         return width
-    taken = 0
+    total_width = 0
     for count, character in enumerate(text):
-        taken += cell_width(character)
-        if taken > width:
+        total_width += cell_width(character)
+        if total_width > width:
             return count
     return len(text)
 
 
 def paragraph(head: str, text: str, width: int | None) -> Iterator[str]:
-    """Write a text after its head, broken at blanks where there is a width; words are never broken."""
+    """Write a text after its head. If there is a width, lines are broken at blanks; words are never broken."""
     if width is None:
         yield head + text
         return
@@ -168,7 +173,7 @@ def heading(title: str, more: Sequence[str], width: int | None, *, color: bool) 
 
 
 def highlight(text: str, language: Literal["python", "yaml"], *, color: bool) -> str:
-    """Colour code; without colour it is returned as it is, and Rich is not imported."""
+    """Colour code. Without `color`, the text is returned as it is, and Rich is not imported."""
     if not color:
         return text
     from rich.console import Console

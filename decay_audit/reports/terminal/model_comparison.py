@@ -1,28 +1,22 @@
 """What differs between the decisions on two models, as text and as JSON."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from decay_audit.checks.lock.changes import Change, ModelComparison, Side
 from decay_audit.checks.lock.entries import Entry
+from decay_audit.checks.lock.entry_text import count_roles, decision_and_rule, optimizer_text, role_text
 from decay_audit.model.choices import Format
-from decay_audit.reports.folding import fold_names
+from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
-from decay_audit.roles.words import NOUNS
 from decay_audit.text import count_noun, escape_control, first_few, join_words
-
-SHOWN = 12
-"""The most patterns of names that are listed for one kind of change, unless `--full` is given."""
-
-_NOUNS = {str(role): nouns for role, nouns in NOUNS.items()}
 
 
 def render(comparison: ModelComparison, format: Format, options: Options) -> str:  # noqa: A002
-    """Write what differs."""
+    """Write what differs between the decisions on two models."""
     if format is Format.JSON:
         return msgspec.json.format(msgspec.json.encode(_document(comparison)), indent=2).decode()
     return "\n".join(_text(comparison, options))
@@ -39,17 +33,17 @@ def _text(comparison: ModelComparison, options: Options) -> Iterator[str]:
         return
     groups: dict[tuple[str, str, str], list[Change]] = {}
     for change in changes.changed:
-        texts = _sides(change, comparison)
+        texts = _before_and_after(change, comparison)
         groups.setdefault((_title(change), *texts), []).append(change)
-    for (what, old, new), members in groups.items():
-        yield f"  {paint(_counted([change.after for change in members]), 'title', color=options.color)} {what}"
-        for head, text in (("    before  ", old), ("    now     ", new)):
+    for (title, old, new), members in groups.items():
+        yield f"  {paint(count_roles([change.after for change in members]), 'title', color=options.color)} {title}"
+        for head, text in (("    before  ", old), ("    after   ", new)):
             if text:
                 yield from layout.paragraph(head, escape_control(text), options.width)
         yield from _names(members, options)
         yield ""
-    for what, names, side in (("added", changes.added, after), ("gone", changes.gone, before)):
-        yield from _one_sided(what, names, side, options)
+    for title, names, side in (("added", changes.added, after), ("gone", changes.gone, before)):
+        yield from _one_sided(title, names, side, options)
 
 
 def _title(change: Change) -> str:
@@ -63,41 +57,28 @@ def _title(change: Change) -> str:
         "with another shape": before.shape != after.shape,
         "decided by another rule": before.rule != after.rule and not change.decided_differently,
     }
-    return join_words([text for text, holds in facts.items() if holds])
+    return join_words([text for text, is_true in facts.items() if is_true])
 
 
-def _sides(change: Change, comparison: ModelComparison) -> tuple[str, str]:
-    """Write what differs on each side; nothing for a parameter that was only renamed."""
+def _before_and_after(change: Change, comparison: ModelComparison) -> tuple[str, str]:
+    """Write what differs on each side; both texts are empty for a parameter that was only renamed."""
     sides = ((change.before, comparison.before, change.old_name), (change.after, comparison.after, change.name))
-    before, after = (_side(change, entry, side.evidence.get(name, "")) for entry, side, name in sides)
+    before, after = (_side_text(change, entry, side.evidence.get(name, "")) for entry, side, name in sides)
     return before, after
 
 
-def _side(change: Change, entry: Entry, evidence: str) -> str:
+def _side_text(change: Change, entry: Entry, evidence: str) -> str:
     """Write the decision, the optimizer, the role and the shape, each if it differs."""
     before, after = change.before, change.after
-    decided = change.decided_differently or before.rule != after.rule
-    role = entry.role.replace("_", " ") + (f" ({evidence})" if evidence else "")
+    decision_differs = change.decided_differently or before.rule != after.rule
+    role = role_text(entry) + (f" ({evidence})" if evidence else "")
     texts = {
-        _decision(entry): decided,
-        _observed(entry): change.observed_differently,
-        role: decided or before.role != after.role,
+        decision_and_rule(entry): decision_differs,
+        optimizer_text(entry): change.observed_differently,
+        role: decision_differs or before.role != after.role,
         entry.shape: before.shape != after.shape,
     }
-    return ", ".join(text for text, shown in texts.items() if shown)
-
-
-def _decision(entry: Entry) -> str:
-    decay = {"0": "spared", "frozen": "frozen, in no group"}.get(
-        entry.weight_decay, f"weight_decay {entry.weight_decay}"
-    )
-    parts = (decay, "" if entry.lr_scale == "1" else f"lr x{entry.lr_scale}", entry.use)
-    rule = "the default" if entry.rule == "default" else f"rule {entry.rule}"
-    return f"{', '.join(filter(None, parts))} by {rule}"
-
-
-def _observed(entry: Entry) -> str:
-    return "in no optimizer" if entry.observed == "none" else f"in the optimizer {entry.observed.replace(':', ' ')}"
+    return ", ".join(text for text, differs in texts.items() if differs)
 
 
 def _names(members: Sequence[Change], options: Options) -> Iterator[str]:
@@ -105,27 +86,22 @@ def _names(members: Sequence[Change], options: Options) -> Iterator[str]:
     new = fold_names((change.name for change in members), shorten=not options.full)
     patterns = [*map(escape_control, new)]
     old = [*map(escape_control, fold_names(renamed, shorten=not options.full))]
-    limit = len(patterns) if options.full else SHOWN
+    limit = len(patterns) if options.full else MAX_PATTERNS
     text = f"{first_few(old, limit)} -> {first_few(patterns, limit)}" if old else first_few(patterns, limit)
     yield from layout.paragraph("    ", text, options.width)
 
 
-def _one_sided(what: str, names: Sequence[str], side: Side, options: Options) -> Iterator[str]:
+def _one_sided(title: str, names: Sequence[str], side: Side, options: Options) -> Iterator[str]:
     groups: dict[str, list[str]] = {}
     for name in names:
-        groups.setdefault(_decision(side.entries[name]), []).append(name)
+        groups.setdefault(decision_and_rule(side.entries[name]), []).append(name)
     for decision, members in groups.items():
-        counted = _counted([side.entries[name] for name in members])
-        yield f"  {paint(counted, 'title', color=options.color)} {what}: {escape_control(decision)}"
+        roles = count_roles([side.entries[name] for name in members])
+        yield f"  {paint(roles, 'title', color=options.color)} {title}: {escape_control(decision)}"
         patterns = [escape_control(pattern) for pattern in fold_names(members, shorten=not options.full)]
-        shown = first_few(patterns, len(patterns) if options.full else SHOWN)
-        yield from layout.paragraph("    ", shown, options.width)
+        names_text = first_few(patterns, len(patterns) if options.full else MAX_PATTERNS)
+        yield from layout.paragraph("    ", names_text, options.width)
         yield ""
-
-
-def _counted(entries: Sequence[Entry]) -> str:
-    counts = Counter(entry.role for entry in entries)
-    return join_words([count_noun(count, *_NOUNS.get(role, (role, role))) for role, count in counts.items()])
 
 
 def _document(comparison: ModelComparison) -> dict[str, object]:

@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from decay_audit.model.choices import Format
-from decay_audit.reports.folding import fold_names
+from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import Column, PaintedText, Style, paint
@@ -15,9 +15,6 @@ from decay_audit.roles.words import NOUNS, Role
 from decay_audit.rulesets.diff import RulesetComparison, RulesetDecision, RulesetDifference
 from decay_audit.rulesets.plan import FROZEN
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
-
-SHOWN = 12
-"""The most patterns of names that are listed under a difference, unless `--full` is given."""
 
 
 def render(comparison: RulesetComparison, target: str, format: Format, options: Options) -> str:  # noqa: A002
@@ -34,7 +31,9 @@ def _text(comparison: RulesetComparison, target: str, options: Options) -> Itera
     yield from layout.heading(escape_control(target), (elements, base), options.width, color=options.color)
     yield ""
     if not comparison.differences:
-        yield f"  {join_words(names)} decide every parameter alike"
+        yield from layout.paragraph(
+            "  ", f"{join_words(names)} make the same decision on every parameter", options.width
+        )
     for group in _ignoring_learning_rates(comparison.differences):
         yield from _difference(group, names, options)
     if comparison.differences:
@@ -66,7 +65,9 @@ def _difference(group: Sequence[RulesetDifference], names: Sequence[str], option
         painted = paint(f"{treatment:<{treatment_width}}", style, color=options.color)
         yield f"    {escape_control(name):<{name_width}}  {painted}  {escape_control(rule)}"
     patterns = [escape_control(pattern) for pattern in fold_names(parameters, shorten=not options.full)]
-    yield from layout.paragraph("    ", first_few(patterns, len(patterns) if options.full else SHOWN), options.width)
+    yield from layout.paragraph(
+        "    ", first_few(patterns, len(patterns) if options.full else MAX_PATTERNS), options.width
+    )
     yield ""
 
 
@@ -99,7 +100,7 @@ def _gaps(comparison: RulesetComparison, options: Options) -> Iterator[str]:
     table_width = sum(len(name) + 2 for name in names) + max(map(len, names)) + 2
     narrow = options.width is not None and table_width > options.width  # then numbers stand over the columns
     heads = [str(number) for number in range(1, len(names) + 1)] if narrow else names
-    columns = [Column(title=""), *(Column(title=head, right=True) for head in heads)]
+    columns = [Column(title=""), *(Column(title=head, align_right=True) for head in heads)]
     rows: list[list[PaintedText]] = [
         [
             (f"{heads[row]} {name}" if narrow else name, ""),

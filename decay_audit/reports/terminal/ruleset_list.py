@@ -1,4 +1,4 @@
-"""A list of rulesets: what each spares, and where it comes from."""
+"""A list of rulesets: for each, what it spares and where it comes from."""
 
 from collections.abc import Iterator, Sequence
 
@@ -23,14 +23,14 @@ def _lines(ruleset: RuleSet, width: int, options: Options) -> Iterator[str]:
     yield paint(name, "title", color=options.color) + first[len(name) :]
     yield from more
     indent = " " * layout.cell_width(head)
-    yield from layout.paragraph(indent, f"spares {_spared(ruleset)}", options.width)
+    yield from layout.paragraph(indent, f"spares {_sparing_rules(ruleset)}", options.width)
     if ruleset.source:
         for line in layout.paragraph(indent, escape_control(ruleset.source), options.width):
             yield paint(line, "dim", color=options.color)
 
 
-def _spared(ruleset: RuleSet) -> str:
-    """Name the rules that spare; after a semicolon those of them that are lenient."""
+def _sparing_rules(ruleset: RuleSet) -> str:
+    """Name the rules that spare: the strict rules, then, after a semicolon, the lenient rules."""
     sparing = [rule for rule in ruleset.rules if rule.amount.coefficient(ruleset.weight_decay) == 0]
     strict = [escape_control(rule.name) for rule in sparing if not rule.lenient]
     lenient = [escape_control(rule.name) for rule in sparing if rule.lenient]

@@ -1,19 +1,16 @@
-"""The rulesets that decide as an optimizer does, as text and as JSON."""
+"""The rulesets that decide what an optimizer does, as text and as JSON."""
 
 from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from decay_audit.model.choices import Format
-from decay_audit.reports.folding import fold_names
+from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
 from decay_audit.rulesets.diff import RulesetMatch
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
-
-SHOWN = 12
-"""The most patterns of names that are listed for one kind of mismatch."""
 
 
 def render(matches: Sequence[RulesetMatch], format: Format, options: Options) -> str:  # noqa: A002
@@ -50,8 +47,8 @@ def _text(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
     for match in matches:
         if match.exact:
             exact.setdefault(_heading(match), []).append(match)
-    for heading, alike in exact.items():
-        yield from _exact(heading, alike, options)
+    for heading, members in exact.items():
+        yield from _exact(heading, members, options)
     if not exact:
         yield "no preset decides exactly as the optimizer does; the nearest:"
         for match in [match for match in matches if not match.refused][: 10 if options.full else 3]:
@@ -74,7 +71,7 @@ def _unplaced(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str
 
 
 def _heading(match: RulesetMatch) -> str:
-    """Write what the rulesets have in common besides the coefficients."""
+    """Write the heading for rulesets that reproduce the coefficients: what else they do or do not reproduce."""
     if match.same_rates is False and not match.scales:
         return "these decay the same, but have one learning rate where the optimizer has several"
     scales = [] if match.same_rates or not match.scales else ["scale learning rates"]
@@ -84,30 +81,30 @@ def _heading(match: RulesetMatch) -> str:
     if match.no_effect:
         return "these agree too, but only because none of their rules matches this model"
     return (
-        "as far as was compared, these do the same"
+        "these presets agree with everything that could be compared"
         if match.unplaced
         else "these presets decide exactly as the optimizer does"
     )
 
 
-def _exact(heading: str, alike: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
-    """Write a line for each ruleset, and the coefficient in the heading if all have the same."""
-    coefficients = {match.weight_decay for match in alike}
-    shared = f", with weight_decay {format_coefficient(alike[0].weight_decay)}" if len(coefficients) == 1 else ""
-    yield from layout.paragraph("", f"{heading}{shared}:", options.width)
-    names = [escape_control(match.ruleset.name) for match in alike]
+def _exact(heading: str, matches: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
+    """Write a line for each ruleset. If all have the same coefficient, only the heading has it."""
+    coefficients = {match.weight_decay for match in matches}
+    common_text = f", with weight_decay {format_coefficient(matches[0].weight_decay)}" if len(coefficients) == 1 else ""
+    yield from layout.paragraph("", f"{heading}{common_text}:", options.width)
+    names = [escape_control(match.ruleset.name) for match in matches]
     width = max(map(len, names))
-    for name, match in zip(names, alike, strict=True):
-        own = "" if shared else f"   weight_decay {format_coefficient(match.weight_decay)}"
+    for name, match in zip(names, matches, strict=True):
+        own_text = "" if common_text else f"   weight_decay {format_coefficient(match.weight_decay)}"
         first, *others = layout.paragraph(
-            f"  {name:<{width}}{own}   ", escape_control(match.ruleset.title), options.width
+            f"  {name:<{width}}{own_text}   ", escape_control(match.ruleset.title), options.width
         )
         yield first.replace(name, paint(name, "title", color=options.color), 1)
         yield from others
 
 
 def _needing_a_model(names: Sequence[str], options: Options) -> Iterator[str]:
-    """Count the rulesets that need a model; they are many, so their names are shown only on request."""
+    """Count the rulesets that need a model. They are many, so only `--full` shows their names."""
     if names:
         need = "need classes, declarations or attributes, which a checkpoint does not have: name its model with --model"
         yield from layout.paragraph("  ", f"{count_noun(len(names), 'preset')} {need}", options.width)
@@ -128,15 +125,15 @@ def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:
     elif match.unplaced:
         size += f", and {match.unmatched:,} of the {match.unplaced:,} others"
     yield f"  {paint(title, 'title', color=options.color)}   {size}"
-    for expected, found in dict.fromkeys((mismatch.expected, mismatch.found) for mismatch in match.mismatches):
-        alike = [
+    for expected, actual in dict.fromkeys((mismatch.expected, mismatch.found) for mismatch in match.mismatches):
+        names = [
             mismatch.parameter
             for mismatch in match.mismatches
-            if (mismatch.expected, mismatch.found) == (expected, found)
+            if (mismatch.expected, mismatch.found) == (expected, actual)
         ]
-        patterns = [escape_control(pattern) for pattern in fold_names(alike, shorten=True)]
-        head = f"    {_coefficient(expected)} by the preset, {_coefficient(found)} here: "
-        yield from layout.paragraph(head, first_few(patterns, SHOWN), options.width)
+        patterns = [escape_control(pattern) for pattern in fold_names(names, shorten=True)]
+        head = f"    {_coefficient(expected)} by the preset, {_coefficient(actual)} in the optimizer: "
+        yield from layout.paragraph(head, first_few(patterns, MAX_PATTERNS), options.width)
 
 
 def _coefficient(weight_decay: float | None) -> str:

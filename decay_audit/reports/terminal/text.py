@@ -13,12 +13,12 @@ from decay_audit.text import escape_control
 
 _COLUMNS = (
     Column(title="parameter"),
-    Column(title="", right=True),
-    Column(title="shape", dropped=2),
-    Column(title="layer", dropped=3),
+    Column(title="", align_right=True),
+    Column(title="shape", drop_order=2),
+    Column(title="layer", drop_order=3),
     Column(title="role"),
 )
-_DROPPED = {"rule": 1}
+_DROP_ORDER = {"rule": 1}
 
 
 def render(report: Report, options: Options) -> str:
@@ -28,10 +28,10 @@ def render(report: Report, options: Options) -> str:
 
 
 def render_findings(report: Report, options: Options) -> str:
-    """Write the findings alone, and nothing where there are none.
+    """Write the findings alone; the text is empty if there are none.
 
-    Where there are a live optimizer and a saved one, a table comes first: the parameters for which one of them does
-    not do what the ruleset decides.
+    If there are both a live and a saved optimizer, a table comes first. It has the parameters for which either of them
+    differs from the ruleset.
     """
     title = paint(escape_control(report.inventory.target), "title", color=options.color)
     head = [title] if options.titled and (report.findings or (options.show_excepted and report.excepted)) else []
@@ -41,16 +41,16 @@ def render_findings(report: Report, options: Options) -> str:
 
 
 def _differences(report: Report, options: Options) -> Iterator[str]:
-    different = [
+    differing = [
         entry for entry in entries(report) if any(cell.endswith((DIFFERS, LENIENTLY_DIFFERS)) for cell in entry.cells)
     ]
-    return _table(report, different, options) if different else iter(())
+    return _table(report, differing, options) if differing else iter(())
 
 
-def _table(report: Report, shown: Sequence[ParameterEntry], options: Options) -> Iterator[str]:
-    rows = unfolded_rows(shown) if options.full else fold(shown)
+def _table(report: Report, parameters: Sequence[ParameterEntry], options: Options) -> Iterator[str]:
+    rows = unfolded_rows(parameters) if options.full else fold(parameters)
     titles = columns(report)
-    more = (Column(title=title, dropped=_DROPPED.get(title, 0), below=not title) for title in titles)
+    more = (Column(title=title, drop_order=_DROP_ORDER.get(title, 0), may_move_below=not title) for title in titles)
     yield from layout.table([*_COLUMNS, *more], map(_cells, rows), options.width, color=options.color)
     for line in legend(report, rows):
         for part in layout.paragraph(layout.INDENT, line, options.width):

@@ -1,4 +1,4 @@
-"""The model as a tree of modules, each with its elements, the share that decays, and its own parameters' decay."""
+"""The model as a tree of modules, each with its elements, the share that decays, and the decay of its parameters."""
 
 import re
 from collections import defaultdict
@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.reports.columns import decay
-from decay_audit.reports.folding import DEEPEST, foldable, join_alternatives
+from decay_audit.reports.folding import MAX_DOTS, foldable, join_alternatives
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import layout
@@ -22,31 +22,31 @@ _DIGITS = re.compile(r"[0-9]+")
 
 _COLUMNS = (
     Column(title="module"),
-    Column(title="", right=True),
-    Column(title="type", dropped=1),
-    Column(title="elements", right=True),
-    Column(title="decayed", right=True),
+    Column(title="", align_right=True),
+    Column(title="type", drop_order=1),
+    Column(title="elements", align_right=True),
+    Column(title="decayed", align_right=True),
     Column(title="its own parameters"),
 )
 
 
 class ModuleNode(Struct, frozen=True, kw_only=True):
-    """A module, or several that are alike.
+    """A module, or several modules that are folded into one node.
 
     Attributes:
-        names: its name within its parent, and the names of the modules that are folded into it.
-        type: its class; "" if unknown.
-        own: the decay of its own parameters, in words.
-        alike: a key; siblings with an equal key are folded into one node.
+        names: the names of these modules within their parent.
+        type: their class; "" if unknown.
+        own_decay: the decay of their own parameters, in words.
+        fold_key: siblings with an equal key are folded into one node.
     """
 
     names: tuple[str, ...]
     type: str
-    own: str
+    own_decay: str
     children: "tuple[ModuleNode, ...]"
     numel: int
     decayed: int
-    alike: Hashable
+    fold_key: Hashable
 
 
 def render(report: Report, options: Options) -> str:
@@ -58,7 +58,7 @@ def render(report: Report, options: Options) -> str:
 
 
 def _parts(decision: Decision) -> tuple[str, ...]:
-    *parents, leaf = decision.name.split(".", DEEPEST)
+    *parents, leaf = decision.name.split(".", MAX_DOTS)
     return (*parents, leaf)
 
 
@@ -88,21 +88,21 @@ def _node(
             by_child[parts[0]].append((parts[1:], decision))
     prefix = f"{path}." if path else ""
     children = [_node(f"{prefix}{child}", child, inner, types, full=full) for child, inner in by_child.items()]
-    shown = tuple(children) if full else _folded(children)
-    type_name, own_text = types.get(path, ""), _own_text(own)
+    nodes = tuple(children) if full else _folded(children)
+    type_name, own_decay = types.get(path, ""), _own_decay(own)
     return ModuleNode(
         names=(name,),
         type=type_name,
-        own=own_text,
-        children=shown,
+        own_decay=own_decay,
+        children=nodes,
         numel=sum(decision.numel for _, decision in own) + sum(child.numel for child in children),
         decayed=sum(decision.numel for _, decision in own if decision.decays)
         + sum(child.decayed for child in children),
-        alike=(type_name, own_text, tuple((child.names, child.alike) for child in shown)),
+        fold_key=(type_name, own_decay, tuple((child.names, child.fold_key) for child in nodes)),
     )
 
 
-def _own_text(members: Iterable[tuple[str, Decision]]) -> str:
+def _own_decay(members: Iterable[tuple[str, Decision]]) -> str:
     """Write the decay of a module's own parameters: `weight 5e-4, bias -`."""
     leaves: dict[str, list[str]] = defaultdict(list)
     for leaf, decision in members:
@@ -115,25 +115,27 @@ def _leaf_pattern(leaves: list[str]) -> str:
 
 
 def _folded(nodes: Iterable[ModuleNode]) -> tuple[ModuleNode, ...]:
-    """Fold siblings that are alike: blocks over their numbers, and modules without modules under any names."""
-    alike: dict[Hashable, list[ModuleNode]] = {}
+    """Fold siblings with equal keys: blocks whose names differ in a number, and modules without children."""
+    nodes_by_key: dict[Hashable, list[ModuleNode]] = {}
     for node in nodes:
         name = node.names[0]
         stem = _DIGITS.sub("#", name) if node.children else ""
-        alike.setdefault((stem, node.alike) if foldable(name) else name, []).append(node)
-    return tuple(replace(_add_up(same), names=tuple(node.names[0] for node in same)) for same in alike.values())
+        nodes_by_key.setdefault((stem, node.fold_key) if foldable(name) else name, []).append(node)
+    return tuple(
+        replace(_add_up(members), names=tuple(node.names[0] for node in members)) for members in nodes_by_key.values()
+    )
 
 
-def _add_up(same: Sequence[ModuleNode]) -> ModuleNode:
-    """Add up nodes that are alike, all the way down."""
-    first = same[0]
-    if len(same) == 1:
+def _add_up(nodes: Sequence[ModuleNode]) -> ModuleNode:
+    """Add up the elements of nodes with equal keys, and of their descendants."""
+    first = nodes[0]
+    if len(nodes) == 1:
         return first
     return replace(
         first,
-        children=tuple(map(_add_up, zip(*(node.children for node in same), strict=True))),
-        numel=sum(node.numel for node in same),
-        decayed=sum(node.decayed for node in same),
+        children=tuple(map(_add_up, zip(*(node.children for node in nodes), strict=True))),
+        numel=sum(node.numel for node in nodes),
+        decayed=sum(node.decayed for node in nodes),
     )
 
 
@@ -141,11 +143,11 @@ def _rows(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> I
     """Make a row for the node, then rows for its children. A module that only holds one module shares its row.
 
     Args:
-        parents: the number of parents that were folded into one; the numbers of the node are sums over all of them.
+        parents: the number of parents that were folded into one node; the sums of this node are over all of them.
     """
     count = parents * len(node.names)
     name = prefix + (join_alternatives(list(node.names)) if len(node.names) > 1 else node.names[0])
-    if name and len(node.children) == 1 and not node.own:
+    if name and len(node.children) == 1 and not node.own_decay:
         yield from _rows(node.children[0], depth, f"{name}.", count)
         return
     decays = share(node.decayed, node.numel)
@@ -155,7 +157,7 @@ def _rows(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> I
         (escape_control(node.type), "dim"),
         (amount(node.numel), ""),
         (decays, "decay" if node.decayed else "dim"),
-        (escape_control(node.own), ""),
+        (escape_control(node.own_decay), ""),
     )
     for child in node.children:
         yield from _rows(child, depth + 1, parents=count)

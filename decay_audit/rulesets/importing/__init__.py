@@ -4,7 +4,7 @@ Nothing in the file is executed: Python is read for its literals; YAML, JSON and
 
 - `read_config`: the file becomes plain values; mmengine_base adds the files that it inherits from
 - `pattern_lists`, `mmengine`, `sam2`: plain values become a Draft, one function for each codebase
-- `draft`: Draft, the keys of a rules file, and how to find things in plain values
+- `draft`: Draft, which has the keys of a rules file; and functions that search plain values
 - `write_yaml`: a Draft becomes the text of a rules file
 """
 
@@ -15,13 +15,13 @@ from msgspec import Struct
 
 from decay_audit.errors import RulesError
 from decay_audit.rulesets.importing import mmengine, pattern_lists, sam2
-from decay_audit.rulesets.importing.draft import Translate
+from decay_audit.rulesets.importing.draft import Translator
 from decay_audit.rulesets.importing.mmengine_base import read_inheriting
 from decay_audit.rulesets.importing.write_yaml import text
 
 __all__ = ["SOURCES", "Imported", "import_rules"]
 
-SOURCES: dict[str, Translate] = {
+SOURCES: dict[str, Translator] = {
     "basecls": pattern_lists.basecls,
     "llm-foundry": pattern_lists.llm_foundry,
     "mmengine": mmengine.mmengine,
@@ -29,7 +29,7 @@ SOURCES: dict[str, Translate] = {
     "sam2": sam2.sam2,
     "torchtitan": pattern_lists.torchtitan,
 }
-"""What `rules import --from` accepts."""
+"""The codebases that `rules import --from` accepts, each with the function that reads its configuration."""
 
 
 class Imported(Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Imported(Struct, frozen=True, kw_only=True):
     Attributes:
         text: the YAML, which loads as it is.
         notes: what the configuration asks for and a ruleset cannot express, one sentence each.
-        source: the codebase.
+        source: the name of the codebase, a key of SOURCES.
         configuration: the plain values that the codebase's own function takes, where it can be called.
     """
 
@@ -52,10 +52,10 @@ def import_rules(path: str | Path, source: str) -> Imported:
     """Write the ruleset that equals a configuration of the codebase `source`.
 
     Raises:
-        RulesError: the file cannot be read, or nothing in it is such a configuration.
+        RulesError: the file cannot be read, or has no configuration of that codebase.
     """
     if source not in SOURCES:
-        raise RulesError(f"no codebase is called `{source}` here", f"accepted: {', '.join(SOURCES)}")
+        raise RulesError(f"--from {source}: there is no codebase of this name", f"accepted: {', '.join(SOURCES)}")
     path = Path(path)
     config = read_inheriting(path)
     try:

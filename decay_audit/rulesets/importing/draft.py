@@ -1,4 +1,4 @@
-"""Draft: the keys of a rules file, made from a configuration for write_yaml. Also finds values in a configuration."""
+"""Draft: the keys of a rules file, from which `write_yaml` writes the file. Also functions that search plain values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -12,11 +12,11 @@ Condition = Mapping[str, Any]
 
 
 class Pattern(Struct, frozen=True, kw_only=True):
-    """Parameters, and how much they decay.
+    """A condition, and how much the parameters that meet it decay.
 
     Attributes:
         weight_decay: their coefficient; not used if `times` is given.
-        times: the multiple of the base, if the codebase gives a multiple.
+        times: the multiple of the base coefficient, if the codebase gives a multiple.
     """
 
     name: str
@@ -29,10 +29,10 @@ class Draft(Struct, frozen=True, kw_only=True):
     """The keys of a rules file.
 
     Attributes:
-        refuses_rest: a parameter that no pattern matches is an error; otherwise it decays by the base.
+        refuses_rest: whether a parameter that no pattern matches is an error; otherwise it decays by the base.
         lr_scale: conditions with their factors.
-        routes: conditions with their optimizers; None is everything else.
-        notes: what the configuration asks for that the rules file cannot say.
+        routes: conditions with their optimizers; the condition None matches every parameter.
+        notes: what the configuration asks for and the rules file cannot express.
         configuration: the plain values that the codebase's own function takes, if it can be called.
     """
 
@@ -50,8 +50,8 @@ class Draft(Struct, frozen=True, kw_only=True):
     configuration: Any = None
 
 
-Translate = Callable[[Any, str], Draft]
-"""Takes the plain values of a configuration and the file's name."""
+Translator = Callable[[Any, str], Draft]
+"""Makes a Draft from the plain values of a configuration and the name of its file."""
 
 
 def mappings(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any plain value
@@ -76,17 +76,20 @@ def mapping_with(value: Any, *keys: str, example: str) -> dict[str, Any]:  # noq
     )
 
 
-def number(value: Any, what: str) -> float:  # noqa: ANN401
-    """Check a number of the configuration.
+def number(value: Any, place: str) -> float:  # noqa: ANN401
+    """Check that a value of the configuration is a number.
+
+    Args:
+        place: what a message calls the value, e.g. "`weight_decay` of a group".
 
     Raises:
         RulesError: it is not a number that is written in the file.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RulesError(f"{what} is `{value}`, which is not a number that can be read without running the file")
+        raise RulesError(f"{place} is `{value}`, which is not a number that can be read without running the file")
     return float(value)
 
 
 def words(value: Any) -> list[str]:  # noqa: ANN401
-    """Read a word or a list of words."""
+    """Make a list of a word or a list of words; None becomes an empty list."""
     return [value] if isinstance(value, str) else [str(word) for word in value or ()]

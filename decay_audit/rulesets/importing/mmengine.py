@@ -37,7 +37,7 @@ def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
     paramwise = wrapper["paramwise_cfg"] or {}
     if not isinstance(paramwise, dict):
         raise RulesError(f"`paramwise_cfg` is `{paramwise}`, which cannot be read without running the file")
-    base = _base(config, wrapper)
+    base = _base_coefficient(config, wrapper)
     keys: Keys = paramwise.get("custom_keys") or {}
     ordered = sorted(sorted(keys), key=len, reverse=True)
     return Draft(
@@ -54,13 +54,13 @@ def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
 
 
 def name_patterns(key: str) -> list[str]:
-    """Make patterns for a custom key; mmengine puts a dot before the names of the model's own parameters."""
+    """Make patterns for a custom key. mmengine puts a dot before the names of parameters that the root itself holds."""
     anywhere = re.escape(key)
     return [anywhere, f"^{re.escape(key[1:])}[^.]*$"] if key.startswith(".") and key.count(".") == 1 else [anywhere]
 
 
-def _base(config: Any, wrapper: Mapping[str, Any]) -> float | None:  # noqa: ANN401
-    """Find the optimizer's coefficient: beside `paramwise_cfg`, in the optimizer beside it, or anywhere."""
+def _base_coefficient(config: Any, wrapper: Mapping[str, Any]) -> float | None:  # noqa: ANN401
+    """Find the optimizer's coefficient: next to `paramwise_cfg`, else in the `optimizer` there, else anywhere."""
     optimizer = wrapper.get("optimizer")
     places = [wrapper, optimizer if isinstance(optimizer, dict) else {}, *mappings(config)]
     value = next((place["weight_decay"] for place in places if "weight_decay" in place), None)
@@ -80,12 +80,12 @@ def _kinds(paramwise: Mapping[str, Any]) -> Iterator[Pattern]:
 
 
 def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[Condition, float]]:
-    """In mmengine only the first key that matches sets the rate, so each condition excludes the keys before it."""
+    """Make a condition for each key. It excludes the earlier keys: in mmengine only the first match sets the rate."""
     for index, key in enumerate(ordered):
         times = number(keys[key].get("lr_mult", 1.0), f"lr_mult of `{key}`")
-        before = [pattern for earlier in ordered[:index] for pattern in name_patterns(earlier)]
+        excluded = [pattern for earlier in ordered[:index] for pattern in name_patterns(earlier)]
         if times != 1.0:
-            yield {"name_regex": name_patterns(key), **({"not": {"name_regex": before}} if before else {})}, times
+            yield {"name_regex": name_patterns(key), **({"not": {"name_regex": excluded}} if excluded else {})}, times
 
 
 def _bias_rate(paramwise: Mapping[str, Any], ordered: Sequence[str]) -> Iterator[tuple[Condition, float]]:
@@ -100,13 +100,13 @@ def _notes(config: Any, paramwise: Mapping[str, Any], base: float | None, ordere
     if base is None:
         yield "The file has no weight_decay; perhaps another file sets it. Give it with --weight-decay."
     for missing in [mapping[BASE] for mapping in mappings(config) if mapping.get(BASE)]:
-        yield f"Named in {BASE} but missing, so not read: {', '.join(map(str, missing))}."
+        yield f"{BASE} names files that do not exist and were not read: {', '.join(map(str, missing))}."
     if any(mapping.get(CALLED) == "read_base" for mapping in mappings(config)):
-        yield "What is imported under read_base() was not read."
+        yield "The files that are imported under read_base() were not read."
     if len(ordered) > 1:
-        yield "mmengine sorts custom_keys by length, the longest first: they stand here in that order."
+        yield "mmengine sorts custom_keys by length, the longest first; the rules are in that order."
     if paramwise.get("dwconv_decay_mult") is not None and paramwise.get("bias_decay_mult") is None:
-        yield "The bias of a convolution on one-channel images counts as depthwise in mmengine, and does not here."
+        yield "mmengine treats the bias of a convolution on one-channel images as depthwise; this ruleset does not."
     if paramwise.get("dcn_offset_lr_mult") is not None:
         yield "Not imported: dcn_offset_lr_mult."
     unknown = sorted(set(paramwise) - _KNOWN)

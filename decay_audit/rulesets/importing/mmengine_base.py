@@ -1,4 +1,4 @@
-"""mmengine's `_base_`: the files that a configuration inherits from are read first; its own keys override theirs."""
+"""mmengine's `_base_`: files that a configuration inherits from. They are read first; its own keys override theirs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,10 +18,10 @@ def read_inheriting(path: Path) -> Any:  # noqa: ANN401 - any plain value
     Raises:
         RulesError: a file cannot be read, or inherits from itself.
     """
-    return _inherited(path, ())
+    return _with_base_files(path, ())
 
 
-def _inherited(path: Path, inheriting: tuple[Path, ...]) -> Any:  # noqa: ANN401
+def _with_base_files(path: Path, inheriting: tuple[Path, ...]) -> Any:  # noqa: ANN401
     values = read(path)
     own = _keys(values)
     if BASE not in own:
@@ -35,7 +35,7 @@ def _inherited(path: Path, inheriting: tuple[Path, ...]) -> Any:  # noqa: ANN401
         if not base.is_file():
             missing.append(name)
             continue
-        keys = _keys(_inherited(base, (*inheriting, path.resolve())))
+        keys = _keys(_with_base_files(base, (*inheriting, path.resolve())))
         missing += keys.pop(BASE, [])
         inherited = _override(inherited, keys)
     return [{**_override(inherited, own), BASE: missing}]
@@ -52,8 +52,9 @@ def _override(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(base)
     for key, value in own.items():
         if isinstance(value, dict):
-            before = merged.get(key)
-            merged[key] = _override(before if isinstance(before, dict) and not value.get(DELETE) else {}, value)
+            base_value = merged.get(key)
+            kept = base_value if isinstance(base_value, dict) and not value.get(DELETE) else {}
+            merged[key] = _override(kept, value)
         else:
             merged[key] = value
     merged.pop(DELETE, None)

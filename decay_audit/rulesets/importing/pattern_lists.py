@@ -1,4 +1,4 @@
-"""Codebases whose groups are lists of patterns already: torchtitan, LLM Foundry, OLMo-core and basecls."""
+"""Codebases whose configuration is a list of patterns: torchtitan, LLM Foundry, OLMo-core and basecls."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from decay_audit.errors import RulesError
 from decay_audit.rulesets.importing.draft import Condition, Draft, Pattern, mapping_with, mappings, number, words
 
 DEFAULTS = {"Adam": 0.0, "AdamW": 0.01, "SGD": 0.0, "Muon": 0.1}
-"""What torch's optimizers take where a group gives no weight_decay."""
+"""The default weight_decay of torch's optimizers, for a group that gives none."""
 _NORMS = (
     "torch.nn.modules.batchnorm._BatchNorm",
     "torch.nn.GroupNorm",
@@ -18,7 +18,7 @@ _NORMS = (
 
 
 def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
-    """Translate `param_groups`: the first regular expression found in a name takes the parameter; one must match."""
+    """Translate `param_groups`: a parameter is in the first group whose regular expression is found in its name."""
     groups = _groups(config, "param_groups", "pattern", 'param_groups=[ParamGroupConfig(pattern=".*", ...)]')
     options = [group.get("optimizer_kwargs") or {} for group in groups]
     optimizers = [str(group.get("optimizer_name", "AdamW")) for group in groups]
@@ -32,7 +32,7 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         name=name,
         title="Imported from a torchtitan configuration",
         source="pytorch/torchtitan, OptimizersContainer.param_groups",
-        weight_decay=_commonest(coefficients),
+        weight_decay=_most_frequent(coefficients),
         patterns=_patterns([{"name_regex": group["pattern"]} for group in groups], coefficients),
         names="raw",
         refuses_rest=True,
@@ -40,7 +40,7 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         routes=()
         if one_optimizer
         else [({"name_regex": group["pattern"]}, use.lower()) for group, use in zip(groups, optimizers, strict=True)],
-        notes=("torchtitan refuses a pattern that matches nothing; `decay-audit check` warns of one (DA301).",),
+        notes=("torchtitan refuses a pattern that matches nothing; `decay-audit check` reports it as DA301.",),
         configuration=[
             {"pattern": group["pattern"], "optimizer_name": use, "optimizer_kwargs": option}
             for group, use, option in zip(groups, optimizers, options, strict=True)
@@ -49,7 +49,7 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
 
 
 def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
-    """Translate `optimizer.param_groups`: the first regular expression found in a name takes the parameter."""
+    """Translate `optimizer.param_groups`: a parameter is in the first group whose expression is found in its name."""
     example = "optimizer: {param_groups: [{param_str_match: ...}]}"
     optimizer = mapping_with(config, "param_groups", "disable_grad", example=example)
     groups = _groups(config, "param_groups", "param_str_match", example) if "param_groups" in optimizer else []
@@ -70,7 +70,7 @@ def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
         notes=(
             *((f"disable_grad freezes what matches {', '.join(frozen)}: rules cannot say that.",) if frozen else ()),
             *(
-                ("A decoupled optimizer of Composer multiplies by lr / initial lr, not by lr: coefficients differ.",)
+                ("Composer's decoupled optimizers multiply by lr / initial lr, not by lr: coefficients differ.",)
                 if str(optimizer.get("name", "")).startswith("decoupled")
                 else ()
             ),
@@ -125,7 +125,7 @@ def basecls(config: Any, name: str) -> Draft:  # noqa: ANN401
 
 
 def _basecls_condition(pattern: Any) -> Condition:  # noqa: ANN401
-    """A quoted word is a pattern; names that are not quoted are classes of MegEngine."""
+    """Make a condition: a quoted word is a pattern, and names that are not quoted are classes of MegEngine."""
     if type(pattern) is str:
         return {"name_regex": pattern}
     classes = [
@@ -162,7 +162,7 @@ def _coefficient(options: dict[str, Any], optimizer: str, pattern: str) -> float
     return number(value, f"`weight_decay` of the group of `{pattern}`")
 
 
-def _commonest(coefficients: Sequence[float]) -> float:
+def _most_frequent(coefficients: Sequence[float]) -> float:
     counts = Counter(value for value in reversed(coefficients) if value)
     return counts.most_common(1)[0][0] if counts else 0.0
 
@@ -176,7 +176,7 @@ def _exclusive_conditions(matches: Sequence[str]) -> list[Condition]:
 
 
 def _scales(conditions: Iterable[Condition], rates: Iterable[Any], base: Any) -> list[tuple[Condition, float]]:  # noqa: ANN401
-    """Express learning rates as factors on the base, where both are numbers."""
+    """Express learning rates as factors on the base rate, if the base is a number; other rates are left out."""
     if isinstance(base, bool) or not isinstance(base, int | float) or base == 0:
         return []
     return [

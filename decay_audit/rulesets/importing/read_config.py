@@ -21,13 +21,13 @@ from decay_audit.rulesets.yaml.nodes import (
 )
 
 CALLED = "__called__"
-"""The key under which a call keeps the name of what is called; its arguments are the other keys."""
+"""A call becomes a mapping of its keyword arguments; under this key it has the name of the called function."""
 ARGUMENTS = "__arguments__"
-"""The key under which a call keeps its positional arguments."""
+"""The key of that mapping for the positional arguments."""
 
 
 class Symbol(str):
-    """A name or an expression whose value is not known without running the file."""
+    """The text of a name or an expression whose value is not known without running the file."""
 
     __slots__ = ()
 
@@ -67,51 +67,54 @@ def _plain(node: Node) -> Any:  # noqa: ANN401
 
 
 def _from_python(text: str) -> list[Any]:
-    """List the values of assignments, return statements and bare expressions, in order; names get their values."""
-    known: dict[str, Any] = {}
+    """List the values of assignments, return statements and bare expressions, in order.
+
+    A name that was assigned before is replaced by its value.
+    """
+    variables: dict[str, Any] = {}
     values: list[Any] = []
     for node in ast.walk(ast.parse(text)):
         match node:
             case ast.Assign(targets=[target], value=value) | ast.AnnAssign(target=target, value=ast.expr() as value):
-                known[ast.unparse(target)] = _value(value, known)
-                values.append({ast.unparse(target).rpartition(".")[2]: known[ast.unparse(target)]})
+                variables[ast.unparse(target)] = _value(value, variables)
+                values.append({ast.unparse(target).rpartition(".")[2]: variables[ast.unparse(target)]})
             case ast.Return(value=ast.expr() as value) | ast.Expr(value=value) | ast.withitem(context_expr=value):
-                values.append(_value(value, known))
+                values.append(_value(value, variables))
     return values
 
 
-def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def _value(node: ast.expr, variables: Mapping[str, Any]) -> Any:  # noqa: ANN401
     match node:
         case ast.Constant():
             return node.value
         case ast.List() | ast.Tuple() | ast.Set():
-            return [_value(item, known) for item in node.elts]
+            return [_value(item, variables) for item in node.elts]
         case ast.Dict():
-            return _dict_value(node, known)
+            return _dict_value(node, variables)
         case ast.Call():
-            return _call(node, known)
+            return _call(node, variables)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd()) | ast.BinOp():
-            return _arithmetic(node, known)
+            return _arithmetic(node, variables)
     name = ast.unparse(node)
-    return known.get(name, Symbol(name))
+    return variables.get(name, Symbol(name))
 
 
-def _dict_value(node: ast.Dict, known: Mapping[str, Any]) -> dict[str, Any]:
+def _dict_value(node: ast.Dict, variables: Mapping[str, Any]) -> dict[str, Any]:
     mapping: dict[str, Any] = {}
     for key, item in zip(node.keys, node.values, strict=True):
-        value = _value(item, known)
+        value = _value(item, variables)
         if key is not None:
-            mapping[str(_value(key, known))] = value
+            mapping[str(_value(key, variables))] = value
         elif isinstance(value, dict):
             mapping |= value
     return mapping
 
 
-def _call(node: ast.Call, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Make a mapping of a call's arguments; unless it calls `dict`, the key CALLED has the name of what it calls."""
+def _call(node: ast.Call, variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a mapping of a call's arguments; unless the function is `dict`, the key CALLED has its name."""
     mapping: dict[str, Any] = {}
     for keyword in node.keywords:
-        value = _value(keyword.value, known)
+        value = _value(keyword.value, variables)
         if keyword.arg is not None:
             mapping[keyword.arg] = value
         elif isinstance(value, dict):
@@ -119,20 +122,20 @@ def _call(node: ast.Call, known: Mapping[str, Any]) -> dict[str, Any]:
     name = ast.unparse(node.func)
     if name == "dict":
         return mapping
-    positional = {ARGUMENTS: [_value(argument, known) for argument in node.args]} if node.args else {}
+    positional = {ARGUMENTS: [_value(argument, variables) for argument in node.args]} if node.args else {}
     return {CALLED: name, **positional, **mapping}
 
 
-def _arithmetic(node: ast.UnaryOp | ast.BinOp, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def _arithmetic(node: ast.UnaryOp | ast.BinOp, variables: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """Compute arithmetic, because coefficients are often written as `5e-4 * 1024 / 512`."""
     try:
-        return evaluate(node, lambda operand: _number(operand, known))
+        return evaluate(node, lambda operand: _number(operand, variables))
     except (ArithmeticError, ValueError):
         return Symbol(ast.unparse(node))
 
 
-def _number(node: ast.expr, known: Mapping[str, Any]) -> float:
-    value = None if isinstance(node, ast.BinOp | ast.UnaryOp) else _value(node, known)
+def _number(node: ast.expr, variables: Mapping[str, Any]) -> float:
+    value = None if isinstance(node, ast.BinOp | ast.UnaryOp) else _value(node, variables)
     if not isinstance(value, int | float):
         raise ValueError(f"`{ast.unparse(node)}` is not a number")
     return value

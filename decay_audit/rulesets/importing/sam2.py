@@ -1,4 +1,4 @@
-"""The options of SAM 2's trainer become rules: for each option, globs and classes with a scheduler, and one default."""
+"""The options of SAM 2's trainer become rules. An option has a list of entries: globs or classes, with a scheduler."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +20,8 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
     options = mapping_with(config, "options", example=_EXAMPLE)["options"]
     if not isinstance(options, dict) or not isinstance(options.get("weight_decay"), list):
         raise RulesError("the file's `options` have no list `weight_decay`", f"expected something like: {_EXAMPLE}")
-    chosen, rest = _split(options["weight_decay"])
-    base = 0.0 if rest is None else _start(rest, config, "weight_decay")
+    naming, rest = _split(options["weight_decay"])
+    base = 0.0 if rest is None else _start_value(rest, config, "weight_decay")
     rates = _rates(options.get("lr"), config)
     return Draft(
         name=name,
@@ -29,8 +29,10 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         source="facebookresearch/sam2, training/optimizer.py, construct_optimizer",
         weight_decay=base,
         patterns=[
-            Pattern(name=f"group-{index}", when=_condition(entry), weight_decay=_start(entry, config, "weight_decay"))
-            for index, entry in enumerate(chosen, start=1)
+            Pattern(
+                name=f"group-{index}", when=_condition(entry), weight_decay=_start_value(entry, config, "weight_decay")
+            )
+            for index, entry in enumerate(naming, start=1)
         ],
         frozen="include",
         lr_scale=rates or (),
@@ -50,30 +52,30 @@ def _condition(entry: Entry) -> Condition:
     return parts[0] if len(parts) == 1 else {"any": parts}
 
 
-def _start(entry: Entry, config: Any, option: str) -> float:  # noqa: ANN401
+def _start_value(entry: Entry, config: Any, option: str) -> float:  # noqa: ANN401
     """Return the value at the start of the entry's schedule; `${a.b}` is looked up in the file."""
-    value = _scheduled(entry.get("scheduler"))
+    value = _first_value(entry.get("scheduler"))
     reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     for part in reference[1].split(".") if reference else ():
         config = value = config.get(part) if isinstance(config, dict) else None
     return number(value, f"the value of {option} for {words(entry.get('param_names')) or 'the rest'}")
 
 
-def _scheduled(scheduler: Any) -> Any:  # noqa: ANN401
-    """Return the first value of a schedule. If it is made of several schedules, the first of them begins."""
+def _first_value(scheduler: Any) -> Any:  # noqa: ANN401
+    """Return the first value of a schedule. A composite schedule starts with the first of its parts."""
     if not isinstance(scheduler, dict):
         return None
-    if isinstance(several := scheduler.get("schedulers"), list) and several:
-        return _scheduled(several[0])
+    if isinstance(parts := scheduler.get("schedulers"), list) and parts:
+        return _first_value(parts[0])
     return scheduler.get("value", scheduler.get("start_value"))
 
 
 def _rates(entries: Any, config: Any) -> list[tuple[Condition, float]] | None:  # noqa: ANN401
-    """Express learning rates as factors on that of the rest; None if the file does not have all their values."""
-    chosen, rest = _split(entries) if isinstance(entries, list) else ([], None)
+    """Express learning rates as factors on the rate of the last entry; None if the file lacks some of the values."""
+    naming, rest = _split(entries) if isinstance(entries, list) else ([], None)
     try:
-        base = 0.0 if rest is None else _start(rest, config, "lr")
-        return [(_condition(entry), _start(entry, config, "lr") / base) for entry in chosen] if base else []
+        base = 0.0 if rest is None else _start_value(rest, config, "lr")
+        return [(_condition(entry), _start_value(entry, config, "lr") / base) for entry in naming] if base else []
     except RulesError:
         return None
 
@@ -83,10 +85,10 @@ def _notes(config: Any, options: Mapping[str, Any], rates: object) -> Iterator[s
     if any(mapping.get("param_group_modifiers") for mapping in mappings(config)):
         yield "param_group_modifiers (learning rates by layer) are not imported."
     if rates is None:
-        yield "Learning rates are not imported: they are known only when the code runs."
+        yield "Learning rates are not imported: their values are known only when the code runs."
     schedulers = [entry.get("scheduler") or {} for entry in options["weight_decay"]]
     if any("end_value" in scheduler for scheduler in schedulers):
-        yield "weight_decay is scheduled: the values are those at the start."
+        yield "weight_decay has a schedule: the rules have its first values."
     others = sorted(set(options) - {"lr", "weight_decay"})
     if others:
         yield f"Not imported: {', '.join(others)}."

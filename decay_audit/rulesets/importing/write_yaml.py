@@ -1,4 +1,4 @@
-"""A draft becomes the text of a rules file. Knows the file's format and no codebase."""
+"""A Draft becomes the text of a rules file. Knows the format of the file, and no codebase."""
 
 import json
 import re
@@ -12,7 +12,7 @@ _QUOTED_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y
 
 
 def text(draft: Draft) -> str:
-    """Write the YAML."""
+    """Write the YAML of a rules file."""
     return "\n".join(_lines(draft)) + "\n"
 
 
