@@ -57,13 +57,13 @@ class ScriptResult(Struct, frozen=True, kw_only=True, eq=False):
     """The models and optimizers that a command made, and how it ended.
 
     Attributes:
-        moments: where each process was stopped or what ended it, what was pretended, and what the script wrote.
+        notes: how each process ended, what `--pretend` replaced, and which files the script wrote.
     """
 
     reports: tuple[Report, ...]
     records: tuple[Record, ...]
-    ended: "LaunchResult"
-    moments: tuple[str, ...]
+    launch_result: "LaunchResult"
+    notes: tuple[str, ...]
 
 
 def run_script(script: ScriptRun, request: Request) -> ScriptResult:
@@ -77,7 +77,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
     with tempfile.TemporaryDirectory(prefix="decay-audit-") as name, _run_folder(script) as place:
         folder = Path(name)
         before = written_files.state_of(place)
-        ended = launch.run(
+        launch_result = launch.run(
             launch.Launch(
                 command=command,
                 folder=place,
@@ -87,18 +87,18 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
             )
         )
         processes = read_records.read(folder)
-        written = "" if script.scratch else written_files.written(before, written_files.state_of(place))
+        written = "" if script.scratch else written_files.describe_changes(before, written_files.state_of(place))
     records = [record for record in processes.records if record.optimizers]
     if not records:
-        raise _no_optimizer_error(script, command, ended, processes)
-    distinct = [*_distinct(records)]
-    reports = [made for record in distinct for made in reports_of(record, request, several=len(distinct) > 1)]
+        raise _no_optimizer_error(script, command, launch_result, processes)
+    distinct = [*_without_duplicates(records)]
+    reports = [report for record in distinct for report in reports_of(record, request, several=len(distinct) > 1)]
     return ScriptResult(
         reports=tuple(reports),
         records=tuple(records),
-        ended=ended,
-        moments=(
-            *dict.fromkeys(_moment(record, ended) for record in distinct),
+        launch_result=launch_result,
+        notes=(
+            *dict.fromkeys(_describe_end(record, launch_result) for record in distinct),
             *dict.fromkeys(note for record in records for note in record.notes),
             *([written] if written else []),
         ),
@@ -117,21 +117,21 @@ def _run_folder(script: ScriptRun) -> Iterator[Path]:
 
 
 def reports_of(record: Record, request: Request, *, several: bool) -> Iterator[Report]:
-    """Audit each model of a record; `several` records are told apart by their ranks."""
+    """Audit each model of a record; if there are `several` records, the target of a report names the rank."""
     audits = grouping.group_by_audit(record)
-    for audited in audits:
+    for audit in audits:
         program = Path(record.arguments[0]).name if record.arguments and record.arguments[0] else "script"
         rank = f" (rank {record.rank})" if several and record.world > 1 else ""
-        yield _report(record, audited, f"{program}:{audited.name}{rank}", request)
+        yield _report(record, audit, f"{program}:{audit.name}{rank}", request)
 
 
-def _report(record: Record, audited: "AuditGroup", target: str, request: Request) -> Report:
-    contents = inventory.read(record, audited.models, target, audited.free_tensors)
-    optimizers, observations = recorded.observe(record, audited.optimizers, contents.names)
+def _report(record: Record, audit: "AuditGroup", target: str, request: Request) -> Report:
+    contents = inventory.read(record, audit.models, target, audit.free_tensors)
+    optimizers, observations = recorded.observe(record, audit.optimizers, contents.names)
     observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
     report = report_on(LoadedTarget(inventory=contents.inventory), observed, replace(request, target=""))
     codes = selected_codes.select_codes(request.select, request.ignore)
-    training_findings = check_training(facts.training_facts(record, audited, contents.names), report.plan)
+    training_findings = check_training(facts.training_facts(record, audit, contents.names), report.plan)
     kept = [finding for finding in report.findings if not _before_schedule(finding, optimizers)]
     findings = (*kept, *(finding for finding in training_findings if finding.code in codes))
     return replace(report, findings=tuple(map(_with_fix_for_a_run, findings)))
@@ -147,18 +147,18 @@ def _with_fix_for_a_run(finding: Finding) -> Finding:
 
 
 def _before_schedule(finding: Finding, optimizers: Sequence[Optimizer]) -> bool:
-    """Whether a finding says that groups are alike while a schedule has not set their learning rates: all are 0."""
+    """Whether a finding compares groups whose learning rates a schedule has not set yet: all are 0."""
     groups = [group for optimizer in optimizers if optimizer.name == finding.where for group in optimizer.groups]
     return finding.code == "DA207" and bool(groups) and all(group.lr == 0 for group in groups)
 
 
-def _distinct(records: Sequence[Record]) -> Iterator[Record]:
-    """Keep one of the records with equal contents, such as those of several ranks."""
-    seen = []
+def _without_duplicates(records: Sequence[Record]) -> Iterator[Record]:
+    """Of records with equal contents, such as those of several ranks, keep the first."""
+    different: list[tuple[object, ...]] = []
     for record in records:
-        made = (record.models, record.modules, record.classes, _without_place(record), record.tensors)
-        if made not in seen:
-            seen.append(made)
+        contents = (record.models, record.modules, record.classes, _without_place(record), record.tensors)
+        if contents not in different:
+            different.append(contents)
             yield record
 
 
@@ -166,18 +166,17 @@ def _without_place(record: Record) -> tuple[object, ...]:
     return tuple(replace(optimizer, file="", line=0) for optimizer in record.optimizers)
 
 
-def _moment(record: Record, ended: "LaunchResult") -> str:
-    """Say where the script was stopped, or what ended it before."""
-    made = ", ".join(dict.fromkeys(f"{optimizer.chain[0].type}" for optimizer in record.optimizers))
+def _describe_end(record: Record, launch_result: "LaunchResult") -> str:
+    """Say where the script was stopped, or how it ended by itself."""
+    classes = ", ".join(dict.fromkeys(optimizer.chain[0].type for optimizer in record.optimizers))
     if record.status == "stopped":
         where = {"step": "before its first step", "backward": "before its first backward pass"}
-        return (
-            f"stopped {where.get(record.moment, 'after many backward passes without a step')}; the script made {made}"
-        )
+        place = where.get(record.moment, "after many backward passes without a step")
+        return f"stopped {place}; the script made {classes}"
     steps = f"after {count_noun(record.steps, 'step')}" if record.steps else ""
-    if ended.timed_out:
-        late = f"was ended {steps}, at the timeout" if steps else "did not begin to train in time"
-        return f"the script {late}; this is what it had made until then"
+    if launch_result.timed_out:
+        ending = f"was ended {steps}, at the timeout" if steps else "did not begin to train in time"
+        return f"the script {ending}; this is what it had made until then"
     if record.error is not None:
         return f"the script ended {steps or 'before it trained'}: {_quote(record.error)}"
     return f"the script ended {steps or 'without a step'}; this is what it had made"
@@ -197,7 +196,7 @@ def _hint(error: ScriptError) -> str:
 
 
 def _no_optimizer_error(
-    script: ScriptRun, command: Sequence[str], ended: "LaunchResult", processes: "ProcessRecords"
+    script: ScriptRun, command: Sequence[str], launch_result: "LaunchResult", processes: "ProcessRecords"
 ) -> DecayAuditError:
     name = script.words[0]
     backward = max((record.backward_calls for record in processes.records), default=0)
@@ -210,10 +209,10 @@ def _no_optimizer_error(
         )
     if not processes.python:
         return DecayAuditError(
-            f"no Python process of `{name}` could be watched (exit code {ended.code})",
+            f"no Python process of `{name}` could be watched (exit code {launch_result.code})",
             "its Python must read PYTHONPATH: not `python -I` or `-E`, and no container",
         )
-    if ended.timed_out:
+    if launch_result.timed_out:
         return DecayAuditError(
             f"{name} made no optimizer in {script.timeout:g} s", "give it more time: --timeout SECONDS"
         )
@@ -221,9 +220,9 @@ def _no_optimizer_error(
         return DecayAuditError(f"{name} ended before it made an optimizer: {_quote(error)}", _hint(error))
     if not processes.torch:
         return DecayAuditError(
-            f"{name} did not import torch (exit code {ended.code})",
+            f"{name} did not import torch (exit code {launch_result.code})",
             f"it ran with {command[0]}; another Python: `decay-audit run -- /path/to/python {name}`",
         )
     return DecayAuditError(
-        f"{name} made no optimizer (exit code {ended.code})", "give it the arguments with which it trains"
+        f"{name} made no optimizer (exit code {launch_result.code})", "give it the arguments with which it trains"
     )

@@ -1,4 +1,4 @@
-"""Findings on a running script: groups that changed (DA803), and parameters without a gradient (DA806)."""
+"""Findings on a script that ran: groups that changed (DA803), and parameters that got no gradient (DA806)."""
 
 from collections.abc import Iterator
 

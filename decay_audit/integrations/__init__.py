@@ -1,6 +1,6 @@
 """The audit where training happens: in a test, in a Lightning fit, in a transformers Trainer.
 
-    training       one audit when training starts: what both callbacks do
+    training       the audit that both callbacks do when training starts
     lightning      the callback for Lightning
     trainer        the callback for transformers' Trainer
     watching       `decay_audit.watch()`: the same in any script or notebook

@@ -1,4 +1,4 @@
-"""One audit when training starts: every rank compares, rank 0 logs one line, and all ranks fail together."""
+"""The audit of a training job, when training starts. Every rank compares; rank 0 logs; all ranks fail together."""
 
 import logging
 from typing import TYPE_CHECKING

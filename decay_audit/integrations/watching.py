@@ -12,7 +12,7 @@ from decay_audit.checks import selected_codes
 from decay_audit.integrations.training import LOGGER, rank
 from decay_audit.model.records import Record
 
-_armed: list[Request] = []
+_requests: list[Request] = []
 
 
 def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, ignore: tuple[str, ...] = ()) -> None:
@@ -34,13 +34,13 @@ def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, igno
     )
 
     request = Request(rules=rules, weight_decay=weight_decay, ignore=ignore)
-    if not _armed:
+    if not _requests:
         settings.WATCH = True
         listed_modules.set_hooks()
         construction.set_hooks()
         training.set_hooks()
         recorder_watch.AT_FIRST_STEP.append(_log)
-    _armed[:] = [request]
+    _requests[:] = [request]
 
 
 def _log(optimizer: Any) -> None:  # noqa: ANN401 - of any class
@@ -51,7 +51,7 @@ def _log(optimizer: Any) -> None:  # noqa: ANN401 - of any class
     record = msgspec.json.decode(
         json.dumps(recording.document("running", "step", optimizer), default=repr), type=Record
     )
-    for report in reports_of(record, _armed[-1], several=False):
+    for report in reports_of(record, _requests[-1], several=False):
         if rank() == 0:
             level = logging.WARNING if selected_codes.has_failure(report.findings, "warning") else logging.INFO
             LOGGER.log(level, "decay-audit %s: %s", report.inventory.target, reports.verdict(report))

@@ -21,9 +21,9 @@ from decay_audit.sources.run.hooks.decay_audit_recorder import (
 
 def record(optimizers: Sequence[Optimizer], model: nn.Module, seen: Mapping[str, Any] | None = None) -> Record:
     """Record optimizers as they are now; `model` was asked for its parameters."""
-    listed_modules._LISTED[id(model)] = weakref.ref(model)
+    listed_modules._REFERENCES[id(model)] = weakref.ref(model)
     made = [
-        recording.SeenOptimizer(optimizer, construction.OptimizerConstruction([], variables.caller()))
+        recording.OptimizerEntry(optimizer, construction.OptimizerConstruction([], variables.caller()))
         for optimizer in optimizers
     ]
     document = {

@@ -28,7 +28,7 @@ Words = Annotated[
 def run(
     words: Words,
     *,
-    how: RunOptions,
+    script_options: RunOptions,
     options: Annotated[AuditOptions, takes("Ruleset", "Findings")],
     exit_zero: Annotated[bool, Option("Findings", "Exit with 0 even if there are findings.")] = False,
     output: OutputOptions,
@@ -42,16 +42,16 @@ def run(
 
     script = api.ScriptRun(
         words=tuple(words),
-        as_module=how.module,
-        until=_until(how.until),
-        timeout=how.timeout,
-        pretend=_pretended(how.pretend),
-        scratch=how.scratch,
-        watch=how.watch,
+        as_module=script_options.module,
+        until=_checked_until(script_options.until),
+        timeout=script_options.timeout,
+        pretend=_pretend_words(script_options.pretend),
+        scratch=script_options.scratch,
+        watch=script_options.watch,
     )
     result = api.run_script(script, api.request_for("", options))
-    if how.list_:
-        screen.write("\n".join(_listed(result)), output.output)
+    if script_options.list_:
+        screen.write("\n".join(_list_lines(result)), output.output)
         return
     several = len(result.reports) > 1
 
@@ -67,22 +67,22 @@ def run(
         raise typer.Exit(1)
 
 
-def _until(text: str) -> str:
-    """Check where to stop.
+def _checked_until(text: str) -> str:
+    """Check the moment at which the script is to be stopped.
 
     Raises:
-        DecayAuditError: it is neither a word that is known nor a number of steps.
+        DecayAuditError: it is no moment and no number of steps.
     """
     if text in ("made", "first-step", "end") or text.isdigit():
         return text
     raise DecayAuditError(f"--until {text}", "it is made, first-step, a number of steps, or end")
 
 
-def _pretended(values: tuple[str, ...]) -> tuple[str, ...]:
+def _pretend_words(values: tuple[str, ...]) -> tuple[str, ...]:
     """Split `gpu,data` into words.
 
     Raises:
-        DecayAuditError: there is another word.
+        DecayAuditError: a word is none of `gpu`, `world` and `data`.
     """
     words = tuple(word for value in values for word in value.split(",") if word)
     for word in words:
@@ -95,7 +95,7 @@ def _lines(result: "ScriptResult") -> Iterator[str]:
     """Write the lines for standard error: how the script ended, notes, and a verdict for each model."""
     from decay_audit import reports
 
-    yield from (f"note: {moment}" for moment in result.moments)
+    yield from (f"note: {note}" for note in result.notes)
     several = len(result.reports) > 1
     prefixes = [f"{report.inventory.target}: " if several else "" for report in result.reports]
     for prefix, report in zip(prefixes, result.reports, strict=True):
@@ -104,7 +104,7 @@ def _lines(result: "ScriptResult") -> Iterator[str]:
         yield f"{report.inventory.target}: {reports.verdict(report)}"
 
 
-def _listed(result: "ScriptResult") -> Iterator[str]:
+def _list_lines(result: "ScriptResult") -> Iterator[str]:
     """One line for each model, and one for each optimizer of it, with the place that makes it."""
     from decay_audit.text import count_noun
 

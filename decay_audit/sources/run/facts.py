@@ -7,11 +7,11 @@ from decay_audit.model.training_facts import GroupChange, TrainingFacts
 from decay_audit.sources.run.grouping import AuditGroup
 
 
-def training_facts(record: Record, audited: AuditGroup, names: Mapping[int, str]) -> TrainingFacts:
+def training_facts(record: Record, audit: AuditGroup, names: Mapping[int, str]) -> TrainingFacts:
     """Collect the facts on the models and optimizers of one audit."""
     gradients = {
         tensor: record.tensors[tensor].gradient
-        for _, optimizer in audited.optimizers
+        for _, optimizer in audit.optimizers
         for group in optimizer.groups
         for tensor in group.tensors
         if record.tensors[tensor].trainable
@@ -27,17 +27,17 @@ def training_facts(record: Record, audited: AuditGroup, names: Mapping[int, str]
         zero_gradient=names_with("zero"),
         changes=tuple(
             change
-            for name, optimizer in audited.optimizers
-            for change in _changes(_class_name(name, optimizer, audited), optimizer, names)
+            for name, optimizer in audit.optimizers
+            for change in _changes(_class_name(name, optimizer, audit), optimizer, names)
         ),
         steps=record.steps,
     )
 
 
-def _class_name(name: str, optimizer: RecordedOptimizer, audited: AuditGroup) -> str:
+def _class_name(name: str, optimizer: RecordedOptimizer, audit: AuditGroup) -> str:
     """The class of an optimizer; with the optimizer's own name where several are of that class."""
     kind = optimizer.chain[0].type
-    same_class = [other for _, other in audited.optimizers if other.chain[0].type == kind]
+    same_class = [other for _, other in audit.optimizers if other.chain[0].type == kind]
     return kind if len(same_class) == 1 else f"{kind} {name}"
 
 

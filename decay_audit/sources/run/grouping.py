@@ -15,7 +15,7 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
 
     Attributes:
         models: the models that are not part of another model.
-        free_tensors: tensors of the optimizers that are in no module and were not replaced by other tensors.
+        free_tensors: tensors of the optimizers that no module holds, such as a temperature.
     """
 
     models: tuple[RecordedModel, ...]
@@ -34,7 +34,7 @@ def group_by_audit(record: Record) -> tuple[AuditGroup, ...]:
     sets = _connected_sets(record, inside)
     names = _distinct_names(record.optimizers)
     return tuple(
-        _audit(
+        _audit_group(
             record,
             [record.models[i] for i in models],
             [(names[position], record.optimizers[position]) for position in optimizers],
@@ -44,7 +44,7 @@ def group_by_audit(record: Record) -> tuple[AuditGroup, ...]:
     )
 
 
-def _audit(
+def _audit_group(
     record: Record,
     models: Sequence[RecordedModel],
     optimizers: Sequence[tuple[str, RecordedOptimizer]],
@@ -55,7 +55,7 @@ def _audit(
         for model in models
         if not any(model.module in inside[other.module] for other in models if other.module != model.module)
     ]
-    in_models = {
+    positions_in_models = {
         position
         for model in outer
         for module in inside[model.module]
@@ -66,7 +66,7 @@ def _audit(
         for _, optimizer in optimizers
         for group in optimizer.groups
         for position in group.tensors
-        if position not in in_models and str(position) not in optimizer.former_names
+        if position not in positions_in_models and str(position) not in optimizer.former_names
     ]
     count = sum(1 for _, optimizer in optimizers for group in optimizer.groups for _ in group.tensors)
     variables = dict.fromkeys(free_tensors) if not outer or _are_variables(record, free_tensors, count) else {}
@@ -74,7 +74,10 @@ def _audit(
 
 
 def _are_variables(record: Record, free_tensors: Sequence[int], count: int) -> bool:
-    """Whether tensors outside a model are variables of the script, such as a temperature, and not copies of weights."""
+    """Whether tensors outside a model are variables of the script, such as a temperature.
+
+    Otherwise they are copies of weights: these are many, or have no variable.
+    """
     return 0 < len(free_tensors) <= max(1, count // 4) and all(
         record.tensors[position].name for position in free_tensors
     )
@@ -96,7 +99,7 @@ def _modules_inside(record: Record, root: int) -> set[int]:
 
 
 def _connected_sets(record: Record, inside: dict[int, set[int]]) -> list[tuple[list[int], list[int]]]:
-    """Sort models and optimizers into sets; each set gives the positions of its models and of its optimizers."""
+    """Sort models and optimizers into sets. A set is the positions of its models, and those of its optimizers."""
     sets: list[tuple[list[int], list[int]]] = []
     for position, optimizer in enumerate(record.optimizers):
         models, optimizers = [*optimizer.models], [position]

@@ -1,4 +1,4 @@
-"""Make an Inventory of recorded models, as `sources.module.walk` does of live ones: names, owners and tied names."""
+"""Make an Inventory of recorded models, as `sources.module.walk` makes it of live models."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,11 +12,14 @@ from decay_audit.model.wrapper_classes import wrapped_child
 from decay_audit.text import count_noun, first_few
 
 _MAX_VISITS = 256
-"""How often one module is visited at most: modules that are shared at every level have exponentially many names."""
+"""The largest number of names under which one module is visited.
+
+If modules are shared at every level, the number of names grows exponentially with the depth.
+"""
 
 
 class _ModuleVisit(Struct, frozen=True):
-    """A module under one of its names; as in `sources.module.walk.visit_modules`."""
+    """A module under one of its names, as in `sources.module.walk.visit_modules`."""
 
     module: int
     raw_name: str
@@ -107,9 +110,9 @@ class _Walk:
 
     def _owner(self, visit: _ModuleVisit, module: RecordedModule, types: tuple[str, ...]) -> Owner:
         own = {leaf: self.record.tensors[position].shape for leaf, position in module.parameters}
-        declared = module.declaration
-        if declared is not None:
-            self.notes += [f"{visit.name}{failure}; it is ignored" for failure in declared.failures]
+        declaration = module.declaration
+        if declaration is not None:
+            self.notes += [f"{visit.name}{failure}; it is ignored" for failure in declaration.failures]
         self.notes += [
             f"{visit.name}{attribute} holds {count_noun(count, 'module')} in a plain list or dict: torch does not "
             "register their parameters"
@@ -121,7 +124,7 @@ class _Walk:
             parent=visit.parent,
             tensors={**own, **module.buffers},
             settings=module.settings,
-            declaration=_declaration(declared),
+            declaration=_declaration(declaration),
         )
 
 
@@ -173,13 +176,13 @@ def _free_parameter(record: Record, position: int, number: int, root: Owner, nam
     )
 
 
-def _declaration(declared: RecordedDeclaration | None) -> Declaration | None:
-    if declared is None or declared.failures:
+def _declaration(declaration: RecordedDeclaration | None) -> Declaration | None:
+    if declaration is None or declaration.failures:
         return None
     return Declaration(
-        names=declared.no_weight_decay,
-        keywords=declared.no_weight_decay_keywords,
-        patterns=declared.no_weight_decay_patterns,
+        names=declaration.no_weight_decay,
+        keywords=declaration.no_weight_decay_keywords,
+        patterns=declaration.no_weight_decay_patterns,
     )
 
 

@@ -22,9 +22,9 @@ SETTINGS_VARIABLE = "DECAY_AUDIT_RUN"
 
 _POLL_SECONDS = 0.05
 _SECONDS_AFTER_STOP = 20.0
-"""How long the rest of the command may take after a process was stopped: other ranks, cleaning up."""
-_SECONDS_TO_UNWIND = 5.0
-"""How long interrupted processes have to write their records before they are killed."""
+"""After a process was stopped, the other processes of the command may run for this time."""
+_SECONDS_TO_WRITE = 5.0
+"""Interrupted processes may run for this time, to write their records. Then they are killed."""
 
 
 class Launch(Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class LaunchResult(Struct, frozen=True, kw_only=True):
     Attributes:
         code: its exit code; negative for a signal.
         timed_out: it was interrupted because it took too long.
-        ended_after_stop: it was ended after the recorder had stopped the training in one of its processes.
+        ended_after_stop: it was interrupted because it did not end after the recorder had stopped one of its processes.
     """
 
     code: int
@@ -93,7 +93,7 @@ def run(launch: Launch) -> LaunchResult:
 
 
 def _wait(process: "subprocess.Popen[bytes]", launch: Launch, started: float) -> tuple[bool, bool]:
-    """Wait for the end; tell whether it took too long, and whether it had to be ended after the stop."""
+    """Wait for the end. Returns `timed_out` and `ended_after_stop` of the LaunchResult."""
     stopped_at: float | None = None
     while process.poll() is None:
         now = time.monotonic()
@@ -113,7 +113,7 @@ def _wait(process: "subprocess.Popen[bytes]", launch: Launch, started: float) ->
 def _end_all(process: "subprocess.Popen[bytes]", records: Path) -> None:
     """Interrupt all processes of the command, so that each can write its record; then end them."""
     if _signal_all(process, records, signal.SIGINT):
-        deadline = time.monotonic() + _SECONDS_TO_UNWIND
+        deadline = time.monotonic() + _SECONDS_TO_WRITE
         while time.monotonic() < deadline and _signal_all(process, records, 0):
             time.sleep(_POLL_SECONDS)
         _signal_all(process, records, signal.SIGKILL)
@@ -121,20 +121,21 @@ def _end_all(process: "subprocess.Popen[bytes]", records: Path) -> None:
 
 
 def _signal_all(process: "subprocess.Popen[bytes]", records: Path, number: int) -> bool:
-    """Send a signal to all processes of the command; tell whether any was there.
+    """Send a signal to all processes of the command; return whether any of them exists.
 
-    Launchers such as torchrun start their workers in sessions of their own: these are found by the recorder's marks.
+    Launchers such as torchrun start their workers in sessions of their own. The recorder leaves a file for each worker.
     """
     process.poll()
-    reached = _send(os.killpg, process.pid, number)
+    exists = _send_signal(os.killpg, process.pid, number)
     for mark in records.glob("reached-python-*"):
         pid = int(mark.name.rpartition("-")[2])
         if _writes_to(pid, records):
-            reached = _send(os.kill, pid, number) or reached
-    return reached
+            exists = _send_signal(os.kill, pid, number) or exists
+    return exists
 
 
-def _send(send: Callable[[int, int], None], pid: int, number: int) -> bool:
+def _send_signal(send: Callable[[int, int], None], pid: int, number: int) -> bool:
+    """Send a signal; return whether the process exists."""
     try:
         send(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -143,7 +144,7 @@ def _send(send: Callable[[int, int], None], pid: int, number: int) -> bool:
 
 
 def _writes_to(pid: int, records: Path) -> bool:
-    """Whether this process writes to the folder. Another command's process may have got the same id since."""
+    """Whether a process has the folder in its environment. If not, the id is now that of another command's process."""
     try:
         return str(records).encode() in Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:

@@ -57,10 +57,10 @@ def _error(path: Path) -> ScriptError | None:
 def _read(path: Path) -> Record:
     try:
         record = msgspec.json.decode(path.read_bytes(), type=Record)
-        ending = path.with_name(path.name.replace("record", "ending", 1))
-        if not ending.exists():
+        ending_path = path.with_name(path.name.replace("record", "ending", 1))
+        if not ending_path.exists():
             return record
-        ended = msgspec.json.decode(ending.read_bytes(), type=_Ending)
+        ending = msgspec.json.decode(ending_path.read_bytes(), type=_Ending)
     except (msgspec.DecodeError, OSError) as error:
         raise DecayAuditError(f"the record of the script cannot be read: {error}", "report this as a bug") from error
-    return replace(record, status=ended.status, moment=ended.moment, error=ended.error, steps=ended.steps)
+    return replace(record, status=ending.status, moment=ending.moment, error=ending.error, steps=ending.steps)

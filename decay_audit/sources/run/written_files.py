@@ -10,16 +10,16 @@ from decay_audit.text import count_noun, first_few
 
 _MAX_FILES = 50_000
 """A folder with more files is not read: it takes too long."""
-_MAX_NAMED = 5
+_MAX_LISTED = 5
 _SKIPPED_FOLDERS = frozenset({".git", "__pycache__", "node_modules"})
 _MIN_LINKED_BYTES = 20_000_000
 """Files of this size or larger are linked and not copied."""
 
-State = Mapping[str, tuple[int, int]]
-"""For the path of each file in the folder: when it was changed (in ns), and its size in bytes."""
+FolderState = Mapping[str, tuple[int, int]]
+"""Maps the path of each file in a folder to the time of its last change in ns, and its size in bytes."""
 
 
-def state_of(folder: Path) -> State | None:
+def state_of(folder: Path) -> FolderState | None:
     """Read the state of all files in a folder; None if there are too many."""
     state: dict[str, tuple[int, int]] = {}
     for path in _files(folder):
@@ -33,21 +33,21 @@ def state_of(folder: Path) -> State | None:
     return state
 
 
-def written(before: State | None, after: State | None) -> str:
+def describe_changes(before: FolderState | None, after: FolderState | None) -> str:
     """Say which files are new or changed; "" if none is, or if the folder was not read."""
     if before is None or after is None:
         return ""
     names = sorted(name for name, status in after.items() if before.get(name) != status)
     places = list(dict.fromkeys(_new_folder(name, before) for name in names))
-    return f"the script wrote {count_noun(len(names), 'file')}: {first_few(places, _MAX_NAMED)}" if names else ""
+    return f"the script wrote {count_noun(len(names), 'file')}: {first_few(places, _MAX_LISTED)}" if names else ""
 
 
-def _new_folder(name: str, before: State) -> str:
+def _new_folder(name: str, before: FolderState) -> str:
     """The outermost new folder that contains a file; the file itself if its folder is not new."""
     parts = Path(name).parts
     for length in range(1, len(parts)):
         prefix = f"{Path(*parts[:length])}{os.sep}"
-        if not any(known.startswith(prefix) for known in before):
+        if not any(path.startswith(prefix) for path in before):
             return prefix
     return name
 

@@ -1,10 +1,10 @@
-"""Record, inside the user's training script, which optimizers and models it makes. Writes plain data to a file.
+"""The recorder runs inside the user's training script, and writes its optimizers and models to a file as plain data.
 
     settings        the settings of the recorder, from the environment
-    recording       all that was seen in this process, and the file that it is written to
+    recording       the optimizers of this process, and the file that their record is written to
     construction    hooks on constructors of optimizers: which arguments the caller set, and which are defaults
-    listed_modules  hooks on nn.Module: the modules whose parameters code has listed, the latest first
-    choose          an optimizer -> its models
+    listed_modules  hooks on nn.Module: which modules were asked for their parameters, the latest first
+    choose          an optimizer -> the models that hold its tensors
     variables       a value -> the name of its variable; an error -> its place in the script
     describe        the optimizers that exist, their models, modules and tensors -> plain data
     plain           one value -> plain data

@@ -1,6 +1,7 @@
-"""Choose the model of an optimizer: of the modules that hold all its tensors, the one that code listed last.
+"""Choose the models of an optimizer.
 
-If no listed module holds all of them, several modules are chosen, out of all modules of the process.
+The model is the last module that was asked for its parameters and holds all tensors of the optimizer. If there is no
+such module, several modules are chosen that hold the tensors together.
 """
 
 import gc
@@ -33,7 +34,7 @@ def tensors_of(group: Mapping[str, Any]) -> List[torch.Tensor]:
 
 
 def summary(group: Mapping[str, Any]) -> Dict[str, Any]:
-    """The parts of a group that are compared later: its coefficient, learning rate and tensors."""
+    """The coefficient, the learning rate and the ids of the tensors of a group, to compare with later."""
     coefficient = next((group[key] for key in _COEFFICIENTS if key in group), None)
     tensors = [id(tensor) for tensor in tensors_of(group)]
     return {"weight_decay": number(coefficient), "lr": number(group.get("lr")), "ids": tensors}
@@ -72,15 +73,15 @@ def is_optimizer(value: Any) -> bool:
 def models_of(optimizer: Any, place: "variables.Place") -> List[NamedModule]:
     """Choose the modules that hold the tensors of an optimizer, each with the name of its variable."""
     order = [id(tensor) for group in groups_of(optimizer) for tensor in tensors_of(group)]
-    wanted = set(order)
-    if not wanted:
+    tensor_ids = set(order)
+    if not tensor_ids:
         return []
     listed = listed_modules.modules()
     for module in listed:
-        if wanted <= parameter_ids(module):
+        if tensor_ids <= parameter_ids(module):
             return [_with_variable_name(module, place)]
-    chosen = _cover(wanted, [*listed, *all_modules()])
-    chosen.sort(key=lambda module: min(map(order.index, parameter_ids(module) & wanted)))
+    chosen = _cover(tensor_ids, [*listed, *all_modules()])
+    chosen.sort(key=lambda module: min(map(order.index, parameter_ids(module) & tensor_ids)))
     return [_with_variable_name(module, place) for module in chosen]
 
 
@@ -105,14 +106,14 @@ def parameter_ids(module: nn.Module) -> Set[int]:
 
 def parts(module: nn.Module) -> List[nn.Module]:
     """The module and all modules in it, without calling its own methods."""
-    seen: Dict[int, nn.Module] = {}
+    by_id: Dict[int, nn.Module] = {}
     stack = [module]
     while stack:
         part = stack.pop()
-        if id(part) not in seen:
-            seen[id(part)] = part
+        if id(part) not in by_id:
+            by_id[id(part)] = part
             stack.extend(child for child in part.__dict__.get("_modules", {}).values() if child is not None)
-    return list(seen.values())
+    return list(by_id.values())
 
 
 def all_modules() -> List[nn.Module]:
@@ -132,14 +133,14 @@ def unwrapped(module: nn.Module) -> nn.Module:
         module = inner
 
 
-def _cover(wanted: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
+def _cover(tensor_ids: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
     """Choose modules that together hold the tensors: in each round the module that holds most of the remaining tensors.
 
     Of several such modules the smallest is chosen: a parent may add a frozen copy, as EMA does.
     """
     modules = {id(module): (module, parameter_ids(module)) for module in candidates}
     chosen: List[nn.Module] = []
-    rest = set(wanted)
+    rest = set(tensor_ids)
     while rest and len(chosen) < _MAX_MODELS:
         ranked = [(len(ids & rest), -len(ids), module) for module, ids in modules.values() if ids & rest]
         if not ranked:

@@ -1,7 +1,7 @@
-"""Hooks on constructors of optimizers, which record each new optimizer, the arguments and the group keys that code set.
+"""Hooks on constructors of optimizers: they record each new optimizer, its arguments, and the group keys that code set.
 
-`Optimizer.__new__` is called before `__init__`: it wraps the `__init__` of a class when its first instance is made. The
-wrapped `__init__` sees the arguments of the outermost call.
+Python calls `Optimizer.__new__` before `__init__`. The hook on `__new__` wraps the `__init__` of the class, if this is
+the first instance of the class. The wrapped `__init__` gets the arguments that the script gave.
 """
 
 import functools
@@ -22,7 +22,7 @@ class OptimizerConstruction:
     Attributes:
         set_names: names of the arguments that the caller gave.
         group_keys: each group, with the keys that it had before the class's defaults were added.
-        place: the code that makes it.
+        place: the code that calls the constructor.
     """
 
     def __init__(self, set_names: List[str], place: "variables.Place") -> None:

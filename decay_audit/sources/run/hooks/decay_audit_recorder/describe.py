@@ -14,14 +14,20 @@ Data = Dict[str, Any]
 
 
 class _Tables:
-    """The descriptions so far; `index_of` maps the id of a value to its position."""
+    """The tables of classes, modules and tensors.
+
+    Attributes:
+        index_of: maps the id of a value to its position in its table.
+        alive: keeps the values alive, so that no id is used twice.
+        containers: plain lists and dicts of modules: the data of the module that has them, the attribute, the members.
+    """
 
     def __init__(self) -> None:
         self.classes: List[Data] = []
         self.modules: List[Data] = []
         self.tensors: List[Data] = []
         self.index_of: Dict[int, int] = {}
-        self.alive: List[Any] = []  # keeps the values alive, so that no id is used twice
+        self.alive: List[Any] = []
         self.containers: List[Tuple[Data, str, List[nn.Module]]] = []
 
     def add(self, table: List[Data], value: Any, data: Data) -> int:
@@ -31,23 +37,25 @@ class _Tables:
         return len(table) - 1
 
 
-def describe(seen: "List[recording.SeenOptimizer]", place: "variables.Place") -> Data:
+def describe(entries: "List[recording.OptimizerEntry]", place: "variables.Place") -> Data:
     """Describe optimizers and all that belongs to them."""
     tables = _Tables()
     models: Dict[int, int] = {}
     model_list: List[Data] = []
     optimizers = []
-    for optimizer in seen:
-        for name, module in optimizer.models:
+    for entry in entries:
+        for name, module in entry.models:
             if id(module) not in models:
                 models[id(module)] = len(model_list)
                 model_list.append(_model(name, module, tables))
-        optimizers.append(_optimizer(optimizer, [models[id(module)] for _, module in optimizer.models], tables, place))
+        optimizers.append(_optimizer(entry, [models[id(module)] for _, module in entry.models], tables, place))
     _add_gradients_outside_optimizers(tables)
     for data, name, members in tables.containers:
-        unseen = [member for member in members if id(member) not in tables.index_of and choose.parameter_ids(member)]
-        if unseen:
-            data.setdefault("unregistered", []).append([name, len(unseen)])
+        undescribed = [
+            member for member in members if id(member) not in tables.index_of and choose.parameter_ids(member)
+        ]
+        if undescribed:
+            data.setdefault("unregistered", []).append([name, len(undescribed)])
     return {
         "classes": tables.classes,
         "modules": tables.modules,
@@ -121,19 +129,19 @@ def _tensor(tensor: torch.Tensor, tables: _Tables) -> int:
     return tables.add(tables.tensors, tensor, plain.tensor(tensor))
 
 
-def _optimizer(seen: "recording.SeenOptimizer", models: List[int], tables: _Tables, place: "variables.Place") -> Data:
-    optimizer = seen.reference()
+def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Tables, place: "variables.Place") -> Data:
+    optimizer = entry.reference()
     groups = choose.groups_of(optimizer)
     chain = choose.wrapper_chain(optimizer)
     inner_groups = choose.groups_of(chain[-1])
     ids_in_models = set(tables.index_of)
     data: Data = {
         "name": place.name_of(optimizer) or variables.referring_name(optimizer) or "optimizer",
-        "file": seen.file,
-        "line": seen.line,
+        "file": entry.file,
+        "line": entry.line,
         "models": models,
         "chain": [plain.optimizer_class(part) for part in chain],
-        "set_names": seen.set_names,
+        "set_names": entry.set_names,
         "groups": [],
         "stepping": optimizer is recording.STEPPING,
         "former_names": {},
@@ -144,30 +152,30 @@ def _optimizer(seen: "recording.SeenOptimizer", models: List[int], tables: _Tabl
             {
                 "hyperparameters": {key: plain.value(value) for key, value in group.items() if key != "params"},
                 "tensors": [_tensor(tensor, tables) for tensor in tensors],
-                "keys": seen.keys_of(group, index),
+                "keys": entry.keys_of(group, index),
                 "is_inner": any(group is inner for inner in inner_groups),
             }
         )
         for tensor in tensors:
             tables.tensors[tables.index_of[id(tensor)]]["in_optimizer"] = True
             if id(tensor) not in ids_in_models:
-                _name_foreign(tensor, data, seen, tables, place)
+                _name_tensor_outside_models(tensor, data, entry, tables, place)
     data["construction"] = [
         {**group, "ids": None, "tensors": [tables.index_of.get(key, -1) for key in group["ids"]]}
-        for group in seen.groups
+        for group in entry.groups
     ]
     _add_gradients(groups, tables)
     return data
 
 
-def _name_foreign(
-    tensor: torch.Tensor, data: Data, seen: "recording.SeenOptimizer", tables: _Tables, place: "variables.Place"
+def _name_tensor_outside_models(
+    tensor: torch.Tensor, data: Data, entry: "recording.OptimizerEntry", tables: _Tables, place: "variables.Place"
 ) -> None:
-    """Name a tensor that no model holds: by its name when the optimizer was made, or else by its variable."""
+    """Name a tensor that no model holds by the name that it had in a model before, or else by its variable."""
     index = tables.index_of[id(tensor)]
-    former = seen.names.get(id(tensor))
-    if former is not None:
-        data["former_names"][str(index)] = former
+    former_name = entry.names.get(id(tensor))
+    if former_name is not None:
+        data["former_names"][str(index)] = former_name
     else:
         tables.tensors[index]["name"] = place.name_of(tensor) or variables.referring_name(tensor)
 
@@ -175,8 +183,7 @@ def _name_foreign(
 def _add_gradients(groups: List[Data], tables: _Tables) -> None:
     """Describe the gradients of an optimizer's tensors, if the first step is about to be taken.
 
-    They stay unknown in a backward pass that steps parameter by parameter, and in engines that keep gradients
-    elsewhere.
+    They are not described if the step is part of the backward pass, or if an engine keeps gradients elsewhere.
     """
     if recording.STEPPING is None or recording.IN_BACKWARD:
         return

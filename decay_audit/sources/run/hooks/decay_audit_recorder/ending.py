@@ -42,7 +42,7 @@ def _write(status: str, error: Optional[Dict[str, Any]]) -> None:
 def _before_exit(original_exit: Callable[[int], Any]) -> Callable[[int], Any]:
     @functools.wraps(original_exit)
     def before_exit(status: int) -> Any:
-        if not training.STOPPED and recording.OPTIMIZERS and not recording.forked():
+        if not training.STOPPED and recording.OPTIMIZERS and not recording.is_forked():
             _write("exited", {"type": "os._exit", "message": str(status)})
         return original_exit(status)
 

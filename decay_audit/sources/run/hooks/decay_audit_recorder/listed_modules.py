@@ -1,4 +1,4 @@
-"""Hooks on nn.Module that record the modules whose parameters or children code has listed, the latest first.
+"""Hooks on nn.Module: they record which modules were asked for their parameters or children, the latest first.
 
 `torch.compile` removes the hooks: it can trace only the original methods.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 _METHODS = ("parameters", "named_parameters", "modules", "named_modules", "children", "named_children")
-_LISTED: "Dict[int, weakref.ref[nn.Module]]" = {}
+_REFERENCES: "Dict[int, weakref.ref[nn.Module]]" = {}
 _MAX_MODULES = 20000
 _MODULE_FILE = nn.Module.parameters.__code__.co_filename
 _ORIGINALS: List[Tuple[Any, str, Any]] = []
@@ -36,10 +36,10 @@ def remove_hooks() -> None:
 
 def modules() -> List[nn.Module]:
     """Give the recorded modules that still exist, the latest first, and forget the others."""
-    alive = [(key, reference()) for key, reference in list(_LISTED.items())]
+    alive = [(key, reference()) for key, reference in list(_REFERENCES.items())]
     for key, module in alive:
         if module is None:
-            _LISTED.pop(key, None)
+            _REFERENCES.pop(key, None)
     return [module for _, module in reversed(alive) if module is not None]
 
 
@@ -53,9 +53,9 @@ def _recording_method(method: Callable[..., Any]) -> Callable[..., Any]:
     def recording_method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if sys._getframe(1).f_code.co_filename != _MODULE_FILE:  # not a call from nn.Module itself
             key = id(self)
-            _LISTED.pop(key, None)  # the latest stands last
-            if len(_LISTED) < _MAX_MODULES:
-                _LISTED[key] = weakref.ref(self)
+            _REFERENCES.pop(key, None)  # the latest module is last in the dict
+            if len(_REFERENCES) < _MAX_MODULES:
+                _REFERENCES[key] = weakref.ref(self)
         return method(self, *args, **kwargs)
 
     return recording_method

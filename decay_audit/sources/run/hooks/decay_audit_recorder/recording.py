@@ -12,15 +12,15 @@ import torch
 from . import VERSION, choose, settings, variables
 
 _PAUSE_FACTOR = 20
-"""After a record was written, the next one waits this many times as long as the writing took."""
+"""The pause between two records is this many times as long as writing the first of them took."""
 
 
-class SeenOptimizer:
-    """An optimizer, and what was seen when it was made.
+class OptimizerEntry:
+    """An optimizer, and its state when its constructor returned.
 
     Attributes:
         models: the modules that hold its tensors, each with the name of the module's variable.
-        names: the names of the models' tensors by id, also of tensors that code replaces later.
+        names: the names of the models' tensors by id. Code may replace these tensors later.
         groups: coefficient, learning rate and tensors of each group.
     """
 
@@ -37,24 +37,24 @@ class SeenOptimizer:
 
     def keys_of(self, group: Any, index: int) -> Optional[List[str]]:
         """The keys that code set in a group; None if it was not made by the constructor or `add_param_group`."""
-        for known, keys in self.group_keys:
-            if known is group:
+        for created_group, keys in self.group_keys:
+            if created_group is group:
                 return keys
         if len(self.group_keys) > index:  # load_state_dict() replaces the groups and keeps their order
             return self.group_keys[index][1]
         return None
 
 
-OPTIMIZERS: List[SeenOptimizer] = []
+OPTIMIZERS: List[OptimizerEntry] = []
 NOTES: List[str] = []
 BACKWARD_CALLS = 0
 STEPS = 0
 STEPPING: Any = None
-"""The optimizer whose first step is about to be taken, while the record of that moment is written."""
+"""The optimizer that is about to take its first step. It is set while `document` describes that moment."""
 IN_BACKWARD = False
-"""Whether the step of STEPPING is taken inside a backward pass."""
+"""Whether STEPPING takes its step inside a backward pass."""
 _WRITTEN_AT = 0.0
-_WRITING_TOOK = 0.0
+_WRITE_SECONDS = 0.0
 _PROCESS_ID = os.getpid()
 
 
@@ -65,11 +65,11 @@ def note(text: str) -> None:
 
 
 def add_optimizer(optimizer: Any, construction: Any) -> None:
-    """Record an optimizer that has been made, and write what is known: the script may be killed before it ends."""
-    _forget_what_the_parent_saw()
+    """Add a new optimizer, and write the record now: the script may be killed before it ends."""
+    _forget_optimizers_of_parent()
     try:
-        OPTIMIZERS.append(SeenOptimizer(optimizer, construction))
-        if time.time() - _WRITTEN_AT > _PAUSE_FACTOR * _WRITING_TOOK:
+        OPTIMIZERS.append(OptimizerEntry(optimizer, construction))
+        if time.time() - _WRITTEN_AT > _PAUSE_FACTOR * _WRITE_SECONDS:
             write("running")
     except Exception as error:
         note(f"an optimizer of class {type(optimizer).__name__} could not be recorded: {error!r}")
@@ -79,53 +79,53 @@ def add_optimizer(optimizer: Any, construction: Any) -> None:
 
 def add_group(optimizer: Any, group: Dict[str, Any], keys: List[str]) -> None:
     """Record a group that was added to a finished optimizer."""
-    for seen in OPTIMIZERS:
-        if seen.reference() is optimizer:
-            seen.group_keys.append((group, keys))
-            seen.groups.append(choose.summary(group))
+    for entry in OPTIMIZERS:
+        if entry.reference() is optimizer:
+            entry.group_keys.append((group, keys))
+            entry.groups.append(choose.summary(group))
 
 
-def living() -> List[SeenOptimizer]:
+def living_optimizers() -> List[OptimizerEntry]:
     """The optimizers that still exist, without those that another optimizer wraps."""
     gc.collect()
-    alive = [seen for seen in OPTIMIZERS if seen.reference() is not None]
-    inside = {id(part) for seen in alive for part in choose.wrapper_chain(seen.reference())[1:]}
-    return [seen for seen in alive if id(seen.reference()) not in inside]
+    alive = [entry for entry in OPTIMIZERS if entry.reference() is not None]
+    wrapped = {id(part) for entry in alive for part in choose.wrapper_chain(entry.reference())[1:]}
+    return [entry for entry in alive if id(entry.reference()) not in wrapped]
 
 
 def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None, stepping: Any = None) -> bool:
-    """Write the record of this process. If all its optimizers are gone, the last record stays, with a new ending.
+    """Write the record of this process. If its optimizers do not exist any more, write only how the process ended.
 
     Returns:
         Whether the record has optimizers.
     """
-    global _WRITTEN_AT, _WRITING_TOOK
+    global _WRITTEN_AT, _WRITE_SECONDS
     started = time.time()
     contents = document(status, moment, stepping, error)
     if not contents["optimizers"] and os.path.exists(_path("record")):
         ending = {"status": status, "moment": moment, "error": error, "steps": STEPS}
-        settings.write("ending", ending)  # the record itself stays
+        settings.write("ending", ending)
     else:
         settings.write("record", contents)
     _WRITTEN_AT = time.time()
-    _WRITING_TOOK = _WRITTEN_AT - started
+    _WRITE_SECONDS = _WRITTEN_AT - started
     return bool(contents["optimizers"])
 
 
 def document(
     status: str, moment: str = "", stepping: Any = None, error: Optional[Dict[str, Any]] = None
 ) -> Dict[str, Any]:
-    """Describe all that was seen, as plain data.
+    """Describe the optimizers and models of this process as plain data.
 
     Args:
-        stepping: the optimizer whose first step is about to be taken; gradients are described then.
+        stepping: the optimizer that is about to take its first step; with it, gradients are described, too.
     """
     global STEPPING
     from . import describe
 
     STEPPING = stepping
     try:
-        described = describe.describe(living(), variables.caller())
+        described = describe.describe(living_optimizers(), variables.caller())
     finally:
         STEPPING = None
     return {
@@ -157,15 +157,15 @@ def _path(kind: str) -> str:
     return os.path.join(settings.FOLDER, f"{kind}-{os.getpid()}.json")
 
 
-def _forget_what_the_parent_saw() -> None:
-    """Forget the optimizers of the parent if a forked process makes its own; otherwise keep them."""
+def _forget_optimizers_of_parent() -> None:
+    """In a forked process, forget the optimizers of its parent. Called when the process makes its own optimizer."""
     global BACKWARD_CALLS, STEPS, _PROCESS_ID
-    if forked():
+    if is_forked():
         _PROCESS_ID = os.getpid()
         BACKWARD_CALLS = STEPS = 0
         OPTIMIZERS.clear()
 
 
-def forked() -> bool:
+def is_forked() -> bool:
     """Whether this process was forked from the process that made OPTIMIZERS."""
     return os.getpid() != _PROCESS_ID

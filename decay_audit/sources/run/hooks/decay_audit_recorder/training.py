@@ -1,7 +1,7 @@
-"""Hooks on backward() and step(): before the step that was asked for, write the record and stop the script.
+"""Hooks on backward() and step(): they write the record and stop the script at the moment that `--until` names.
 
 The script is stopped by a SystemExit: `except Exception` does not catch it, and Python ends without a traceback. If
-code swallows it, it is raised again at the next step, and after some times the process is ended.
+the script catches it, it is raised again at the next step. If that happens several times, the process is ended.
 """
 
 import contextlib
@@ -17,14 +17,14 @@ from . import choose, recording, settings, watch
 
 _SECONDS_TO_END = 10.0
 """How long a stopped process may run on before it is ended."""
-_MAX_SWALLOWED = 3
-"""How often code may swallow the exception before the process is ended."""
+_MAX_CAUGHT = 3
+"""How often the script may catch the exception. Then the process is ended."""
 _MAX_BACKWARD_CALLS = 200
-"""After so many backward passes without a step, the script is stopped: it steps without an optimizer of torch."""
+"""After so many backward passes without a step of an optimizer, the script is stopped: it steps by hand."""
 
 
 class TrainingStopped(SystemExit):
-    """The script has reached the step before which it is stopped."""
+    """Ends the script at the moment that `--until` names."""
 
 
 _WRAPPED_CLASSES: Set[type] = set()
@@ -46,7 +46,7 @@ def set_hooks() -> None:
 
 def _watched_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(backward)
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def watched_backward(*args: Any, **kwargs: Any) -> Any:
         global _IN_BACKWARD
         _before_backward()
         _IN_BACKWARD = True
@@ -55,7 +55,7 @@ def _watched_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             _IN_BACKWARD = False
 
-    return watched
+    return watched_backward
 
 
 def _before_backward() -> None:
@@ -102,11 +102,11 @@ def _wrap_step(cls: type) -> None:
     step = owner.step  # type: ignore[attr-defined]
 
     @functools.wraps(step)
-    def watched(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def watched_step(self: Any, *args: Any, **kwargs: Any) -> Any:
         _before_step(self, args, kwargs)
         return step(self, *args, **kwargs)
 
-    owner.step = watched  # type: ignore[attr-defined]
+    owner.step = watched_step  # type: ignore[attr-defined]
 
 
 def _saving_unless_stopped(save: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,7 +118,7 @@ def _saving_unless_stopped(save: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stop(moment: str, optimizer: Any = None) -> None:
-    """Write the record the first time, and raise TrainingStopped; end the process if that was swallowed before."""
+    """Write the record at the first call, and raise TrainingStopped. End the process if the script caught it before."""
     global STOPPED
     STOPPED += 1
     if STOPPED == 1:
@@ -126,13 +126,13 @@ def stop(moment: str, optimizer: Any = None) -> None:
         recording.write("stopped", moment, stepping=optimizer)
         settings.mark_reached("stop")
         _end_later()
-    elif STOPPED > _MAX_SWALLOWED:
+    elif STOPPED > _MAX_CAUGHT:
         end_process()
     raise TrainingStopped(0)
 
 
 def _end_later() -> None:
-    """End the process if it is still there after a while: threads, other processes or its own code may hold it up."""
+    """End the process after some seconds if it still runs: it may wait for its threads or for other processes."""
     timer = threading.Timer(_SECONDS_TO_END, end_process)
     timer.daemon = True
     timer.start()

@@ -13,10 +13,10 @@ _MAX_ATTRIBUTES = 400
 
 
 class Place:
-    """A place in running code: the frames of the functions that called it.
+    """A place in running code, with the functions that are being called there.
 
     Attributes:
-        frames: the innermost first, without those of this package.
+        frames: the frames of these functions, the innermost first, without those of this package.
     """
 
     def __init__(self, frames: List[FrameType]) -> None:
@@ -33,12 +33,12 @@ class Place:
         """The name of a variable or attribute that holds the value; "" if there is none."""
         return self.name_where(lambda candidate: candidate is value)
 
-    def name_where(self, is_wanted: Callable[[Any], bool]) -> str:
-        """The name of the first variable or attribute whose value is wanted; "" if there is none."""
+    def name_where(self, condition: Callable[[Any], bool]) -> str:
+        """The name of the first variable or attribute whose value meets a condition; "" if there is none."""
         own = [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
         for frame in reversed(own):  # the script's own name, and not that of a function's parameter
             for name, candidate in _names(frame):
-                if is_wanted(candidate):
+                if condition(candidate):
                     return name
         return ""
 

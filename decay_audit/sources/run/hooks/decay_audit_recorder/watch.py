@@ -9,15 +9,22 @@ from typing import Any, Callable, Dict, List, Tuple
 from . import choose, recording, settings
 
 _MAX_RATIO = 10.0
-"""A product of lr and weight_decay that changes by a larger factor is reported."""
+"""A change of lr x weight_decay by a larger factor is printed."""
 _MAX_LINES = 3
 """How many changes of one group are printed: a group that changes more often has a schedule."""
 
 State = Tuple[Any, Any, int]
+"""The weight_decay, the lr and the number of tensors of a group."""
 
 
-class _Watched:
-    """The last state of a group, its last printed product of lr and weight_decay, and how many changes were printed."""
+class _GroupHistory:
+    """What is known of a group.
+
+    Attributes:
+        state: its state at the last step.
+        product: lr x weight_decay when a change was last printed.
+        changes: how many changes were printed.
+    """
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -25,13 +32,13 @@ class _Watched:
         self.changes = 0
 
 
-_GROUPS: Dict[Tuple[int, int], _Watched] = {}
+_GROUPS: Dict[Tuple[int, int], _GroupHistory] = {}
 AT_FIRST_STEP: List[Callable[[Any], None]] = []
 """Functions that are called with the optimizer right before the first step."""
 
 
 def before_step(optimizer: Any) -> None:
-    """Compare the groups with what they were before the last step."""
+    """Print what changed in the groups since the step before."""
     try:
         if recording.STEPS == 0:
             for function in AT_FIRST_STEP:
@@ -51,28 +58,28 @@ def _changes(optimizer: Any, index: int, group: Dict[str, Any]) -> List[str]:
     params = group["params"]
     state = (choose.number(group.get("weight_decay")), choose.number(group.get("lr")), len(params))
     key = (id(optimizer), index)
-    watched = _GROUPS.get(key)
-    if watched is None:
-        _GROUPS[key] = _Watched(state)
+    history = _GROUPS.get(key)
+    if history is None:
+        _GROUPS[key] = _GroupHistory(state)
         return []
-    if state == watched.state:
+    if state == history.state:
         return []
-    before, watched.state = watched.state, state
+    before, history.state = history.state, state
     parts = []
     if state[0] != before[0]:
         parts.append("weight_decay {} became {}".format(before[0], state[0]))
     if state[2] != before[2]:
         parts.append("{} tensors became {}".format(before[2], state[2]))
     product = _product(state)
-    if not parts and _differ(product, watched.product):
-        parts.append("lr x weight_decay {:.2g} became {:.2g}".format(watched.product, product))
+    if not parts and _differ(product, history.product):
+        parts.append("lr x weight_decay {:.2g} became {:.2g}".format(history.product, product))
     if not parts:
         return []
-    watched.product = product
-    watched.changes += 1
-    if watched.changes > _MAX_LINES:
+    history.product = product
+    history.changes += 1
+    if history.changes > _MAX_LINES:
         return []
-    more = " (further changes of this group are not listed)" if watched.changes == _MAX_LINES else ""
+    more = " (further changes of this group are not listed)" if history.changes == _MAX_LINES else ""
     return ["group {} of {}: {}{}".format(index, type(optimizer).__name__, ", ".join(parts), more)]
 
 
