@@ -230,7 +230,7 @@ def test_dtype_class_and_shape_are_those_after_the_factory() -> None:
 def test_a_model_that_is_returned_with_its_optimizer_is_the_one_that_is_judged() -> None:
     report = audited("a_copy_and_returned")
     assert shapes(report)["head.weight"] == (9, 4)
-    assert "net.py:a_copy_and_returned(model) returned the optimizer and another model, which is judged" in (
+    assert "net.py:a_copy_and_returned(model) returned the optimizer and another model; the other model is audited" in (
         report.inventory.notes
     )
     assert "projector.weight" in shapes(audited("a_larger_one_and_returned"))

@@ -3,19 +3,19 @@
     options      every option, declared once for the command line, pyproject.toml and Python
     request      Request: the options, and a target or a live model
     loading      a Request -> LoadedTarget: the inventory, the built model, and the optimizers that were made for it
-    making       an expression -> optimizers, and the model, read after they were made; used by `loading`
+    making       an expression -> optimizers, and the model as it is after they were made; used by `loading`
     observing    a LoadedTarget, a Request -> what the live and saved optimizers do
     locking/     a Report -> a lock and its text; two locks, targets or git revisions -> what differs
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report
     running      a training script under the recorder -> a Report for each model that it trains
     functions    what Python users call: audit, assert_decay, param_groups, plan, ...
-    comparing/   rulesets on one model: side by side, against an optimizer, against an imported codebase, one parameter
-                 `codebases`: another codebase's own function, called on a live model
+    comparing/   rulesets compared on one model: with each other, with an optimizer, with an imported codebase; and the
+                 explanation of one parameter. `codebases` calls another codebase's own function on a live model
     emitting     a plan -> Python code that was executed and compared with the plan
     migrating    a checkpoint -> one whose optimizer state fits other param groups
 
-The public names stand in `__init__.pyi`. Each is imported when it is first asked for: a help screen needs the options
-alone. torch is imported only inside the functions that build or touch a model.
+`__init__.pyi` lists the public names. Each is imported when it is first used, because a help screen needs only the
+options. torch is imported only inside the functions that need a model.
 """
 
 import lazy_loader

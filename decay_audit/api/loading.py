@@ -1,4 +1,4 @@
-"""Reading what a Request names: a live model, or a target of any form, with its forward pass traced."""
+"""Read what a Request names: a live model, or a target of any form, with its forward pass traced."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
-    """A target that was read.
+    """The inventory of a target, and the objects that were made to read it.
 
     Attributes:
-        built: the model that was built for it; None for a checkpoint and a live model.
-        made: its optimizers, where the request has an expression for them. The model is read after they were made.
-        others: other models whose parameters are in the inventory, too.
+        built: the model that was built for the target; None for a checkpoint and a live model.
+        made: its optimizers, if the request has an expression for them. The model is read after they were made.
+        others: other models (`--with`) whose parameters are in the inventory, too.
     """
 
     inventory: Inventory
@@ -79,7 +79,7 @@ def load(request: Request) -> LoadedTarget:
 
 
 def loading_key(request: Request) -> object:
-    """List what `load` depends on: requests with equal keys may share what it returns."""
+    """Make a key of the options that `load` reads: requests with equal keys may share its result."""
     return (request.target, request.optimizer, request.device, request.key, request.model, request.trace, request.with_)
 
 
@@ -143,14 +143,14 @@ def _require_parameters(loaded: LoadedTarget) -> LoadedTarget:
 
 
 def import_context(loaded: LoadedTarget) -> AbstractContextManager[None]:
-    """Let code in this block import what the target's code can import, or what is in the current folder."""
+    """Make a context in which code can import what the target's code can import, or what is in the current folder."""
     from decay_audit.sources import module
 
     return module.activate(module.context_of_namespace(loaded.built.namespace if loaded.built else {}))
 
 
 def file_of(target: str) -> str:
-    """Give the path of a target's file relative to the current folder, as a code host shows it; "" if it is outside."""
+    """Return the path of a target's file relative to the current folder; "" if it has none, or is outside of it."""
     spec = targets.parse(target)
     if isinstance(spec, targets.ModuleTarget) or spec.path.is_dir():
         return ""

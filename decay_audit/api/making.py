@@ -1,4 +1,4 @@
-"""An expression makes the optimizer; then the model is read, which the expression may have changed or replaced."""
+"""Make the optimizer by an expression, and then read the model, which the expression may have changed or replaced."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -22,8 +22,8 @@ class MadeOptimizers(Struct, frozen=True, kw_only=True, eq=False):
     """The optimizers, the model as it was after they were made, and what was recorded while they were made.
 
     Attributes:
-        parameters_before: the parameters that the model had before, by name.
-        modules: modules that were created with the optimizers, such as a loss: they show what a tensor belongs to.
+        parameters_before: the parameters that the model had before the optimizers were made, by name.
+        modules: modules that were created with the optimizers, such as a loss; their tensors may be in the optimizers.
     """
 
     built: "BuiltModel"
@@ -34,13 +34,13 @@ class MadeOptimizers(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def make_optimizers(expression: str, build: Build, device: Device, progress: Callable[[str], None]) -> MadeOptimizers:
-    """Build the model, make its optimizers, and read the model as it is then.
+    """Build the model, make its optimizers, and read the model as it is afterwards.
 
     Code that needs the values of tensors gets a model that is built on the CPU.
 
     Args:
         expression: what makes the optimizer.
-        build: builds the model afresh on a device.
+        build: builds a new model on a device.
         device: the device to build on; with `auto`, the model may be built again on the CPU.
         progress: called with a message when a step begins.
 
@@ -72,7 +72,7 @@ def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeO
     trained = _trained_model(made.value, built.model, optimizers)
     notes = made.notes
     if trained is not built.model:
-        notes = (*notes, f"{made.source} the optimizer and another model, which is judged")
+        notes = (*notes, f"{made.source} the optimizer and another model; the other model is audited")
     return MadeOptimizers(
         built=module.read_again(built, trained, notes),
         optimizers=optimizers,
@@ -83,7 +83,7 @@ def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeO
 
 
 def _trained_model(value: object, model: "nn.Module", optimizers: "NamedOptimizers") -> "nn.Module":
-    """Choose the model, or a returned module if more of its parameters are in the optimizers."""
+    """Choose the model, or a module in the expression's value if more of its parameters are in the optimizers."""
     from decay_audit.sources import module
 
     optimized = {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from decay_audit.optimizers.watch_construction import ConstructionLog
 
 CPU_ELEMENTS = 2_000_000_000
-"""The largest model, in elements, that is built on the CPU because a step needs its values."""
+"""The number of elements up to which a model is built on the CPU if a step needs the values of tensors."""
 
 
 class ObservedOptimizers(Struct, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     checkpoint = _checkpoint_inventory(loaded, request)
     if request.optimizer is None and request.measure:
         raise DecayAuditError("--measure needs an optimizer to step", "name it: --optimizer EXPRESSION")
-    live = _observe_made(loaded, request) if request.optimizer else ObservedOptimizers()
+    live = _observe_made_optimizers(loaded, request) if request.optimizer else ObservedOptimizers()
     saved = _name_saved_positions((checkpoint or loaded.inventory).optimizers, live.optimizers, loaded.inventory)
     saved_observations = tuple(observation for optimizer in saved for observation in observe_groups(optimizer))
     return ObservedOptimizers(
@@ -101,7 +101,7 @@ def _checkpoint_inventory(loaded: LoadedTarget, request: Request) -> Inventory |
     return replace(fitted, optimizers=(replace(first, notes=(*first.notes, *fitted.notes)), *others))
 
 
-def _observe_made(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
+def _observe_made_optimizers(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     if loaded.built is None or loaded.made is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
     request.progress("measuring steps of the optimizer" if request.measure else "reading the optimizer")
@@ -120,7 +120,7 @@ def _observe_made(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
         return observed
     request.progress("building on the CPU: a step needs the values of tensors")
     request = replace(request, device="cpu", trace=None)
-    return _observe_made(load(request), request)
+    return _observe_made_optimizers(load(request), request)
 
 
 def _needs_values(observed: ObservedOptimizers, inventory: Inventory) -> bool:

@@ -13,7 +13,7 @@ from decay_audit.model.choices import SUFFIXES, CodeStyle, Color, Device, Format
 
 DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
-"""The value of `trace` that takes the input shapes from the model's own config."""
+"""The value of `trace` for input shapes from the model's own config."""
 
 Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Findings", "Output"]
 ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
@@ -27,7 +27,7 @@ class Option(Struct, frozen=True):
         metavar: the placeholder for the value on a help screen; by default the accepted words.
         short: its one-letter form.
         config: where pyproject.toml may set it.
-        names_file: the value may be a path; in pyproject.toml it is relative to the folder of that file.
+        names_file: whether the value may be a path; in pyproject.toml, a path is relative to the folder of that file.
     """
 
     panel: Panel
@@ -39,7 +39,7 @@ class Option(Struct, frozen=True):
 
 
 class AuditOptions(Struct, frozen=True, kw_only=True):
-    """What to read, by which ruleset to decide, and which findings count."""
+    """What to read, which ruleset decides, and which findings count."""
 
     rules: Annotated[
         str,
@@ -290,10 +290,10 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
 
 
 class DeclaredOption(Struct, frozen=True, kw_only=True):
-    """An option as it is declared.
+    """An option with the name, type and default of its field.
 
     Attributes:
-        type: the annotation, without the Option.
+        type: the annotation of the field, without the Option.
         default: msgspec.NODEFAULT where a value is required.
     """
 

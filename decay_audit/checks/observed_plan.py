@@ -8,14 +8,14 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from decay_audit.checks import finding_text
-from decay_audit.model.observations import Observation, Optimizer, Origin, observe_groups
+from decay_audit.model.observations import Observation, Optimizer, OptimizerOrigin, observe_groups
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import join_words
 
 Pair = tuple[Decision, Observation]
 """What the ruleset decides for a parameter, and what one optimizer does to it."""
 
-_ORIGINS: tuple[Origin, ...] = ("live", "checkpoint")
+_ORIGINS: tuple[OptimizerOrigin, ...] = ("live", "checkpoint")
 """If the user gave no coefficient, the plan takes it from the first of these origins that has optimizers."""
 
 
@@ -33,7 +33,7 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
             and routes are compared for the primary plan only; `checks.resume` compares saved with live optimizers.
     """
 
-    origin: Origin
+    origin: OptimizerOrigin
     plan: Plan
     optimizers: Mapping[str, Optimizer]
     observations: Mapping[str, tuple[Observation, ...]]

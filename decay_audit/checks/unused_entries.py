@@ -9,7 +9,7 @@ from decay_audit.checks.codes import Finding, finding
 from decay_audit.rulesets.conditions import NameForm, When
 from decay_audit.rulesets.matching import compile_when
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.rulesets.ruleset import Entry, Route, Rule, label
+from decay_audit.rulesets.ruleset import Route, Rule, RulesetEntry, label
 from decay_audit.text import count_noun, join_words
 
 _NAME_KEYS = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
@@ -73,7 +73,7 @@ def _find_unused_channel_entries(plan: Plan) -> Iterator[Finding]:
             yield _unmatched_finding(entry)
 
 
-def _channel_entries(plan: Plan) -> Iterator[tuple[Entry, When]]:
+def _channel_entries(plan: Plan) -> Iterator[tuple[RulesetEntry, When]]:
     """Yield the entries of `lr_scale`, `layer_decay` and `optimizer` that have a condition."""
     ruleset = plan.ruleset
     yield from ((scale, scale.when) for scale in ruleset.lr_scale)
@@ -187,7 +187,7 @@ def _is_inherited(plan: Plan, location: str) -> bool:
     return plan.ruleset.preset or location.rpartition(":")[0] != plan.ruleset.file
 
 
-def _unmatched_finding(entry: Entry, consequence: str = "") -> Finding:
+def _unmatched_finding(entry: RulesetEntry, consequence: str = "") -> Finding:
     return finding(
         "DA301",
         message=f"{label(entry)} matches no parameter of this model{consequence}",

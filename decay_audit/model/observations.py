@@ -6,7 +6,9 @@ from typing import Literal
 from msgspec import Struct
 
 Semantics = Literal["decoupled", "coupled", "none", "unknown"]
-Origin = Literal["live", "checkpoint"]
+"""How weight decay enters a step: it shrinks the weight itself, or it is added to the gradient."""
+OptimizerOrigin = Literal["live", "checkpoint"]
+"""Whether an optimizer is a live object or was read from a checkpoint."""
 Movement = Literal[
     "proportional",
     "without_lr",
@@ -123,7 +125,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     adaptive_denominator: bool = False
     compensates_rounding: bool = False
     decoupled_by: str = ""
-    origin: Origin = "live"
+    origin: OptimizerOrigin = "live"
     notes: tuple[str, ...] = ()
     name_caveats: tuple[str, ...] = ()
     class_is_known: bool = True
@@ -158,7 +160,7 @@ class Observation(Struct, frozen=True, kw_only=True):
     measured_rate: float | None = None
     settled_rate: float | None = None
     movement: Movement | None = None
-    origin: Origin = "live"
+    origin: OptimizerOrigin = "live"
 
 
 class UpdateFormula(Struct, frozen=True, kw_only=True):

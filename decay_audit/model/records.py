@@ -6,7 +6,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 RecordStatus = Literal["running", "stopped", "ended", "failed", "exited"]
-Gradient = Literal["none", "zero", "some"]
+GradientKind = Literal["none", "zero", "some"]
 
 
 class RecordedClass(Struct, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class RecordedTensor(Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     in_optimizer: bool = False
     attributes: tuple[str, ...] = ()
-    gradient: Gradient | None = None
+    gradient: GradientKind | None = None
     name: str = ""
 
 

@@ -16,7 +16,7 @@ from decay_audit.checks.lock.entries import hash_ruleset
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Severity
 from decay_audit.model.inventory import SourceKind
-from decay_audit.model.observations import Movement, Observation, Optimizer, Origin, Semantics
+from decay_audit.model.observations import Movement, Observation, Optimizer, OptimizerOrigin, Semantics
 from decay_audit.reports import totals
 from decay_audit.reports.finding_summary import notes
 from decay_audit.reports.report import Report
@@ -148,7 +148,7 @@ class OptimizerRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     class_: str = field(name="class")
     groups: tuple[OptimizerGroup, ...]
     semantics: Semantics
-    origin: Origin
+    origin: OptimizerOrigin
 
 
 class FixRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

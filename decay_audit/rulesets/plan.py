@@ -15,7 +15,7 @@ from decay_audit.roles.words import Classified
 from decay_audit.rulesets import layer_decay
 from decay_audit.rulesets.conditions import NameForm, When
 from decay_audit.rulesets.matching import compile_when, first_match
-from decay_audit.rulesets.ruleset import Entry, LayerDecay, RuleSet
+from decay_audit.rulesets.ruleset import LayerDecay, RuleSet, RulesetEntry
 from decay_audit.text import escape_control
 
 DEFAULT = "default"
@@ -45,7 +45,7 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     lr_scale: float = 1.0
     layer_scale: float = 1.0
     use: str | None = None
-    entries_without_facts: tuple[Entry, ...] = ()
+    entries_without_facts: tuple[RulesetEntry, ...] = ()
 
     @property
     def name(self) -> str:
@@ -103,9 +103,9 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
         """How many parameters each rule decided."""
         return Counter(decision.rule for decision in self.decisions)
 
-    def entries_without_facts(self) -> tuple[tuple[Entry, tuple[str, ...]], ...]:
+    def entries_without_facts(self) -> tuple[tuple[RulesetEntry, tuple[str, ...]], ...]:
         """The entries that need facts which the source lacks, each with the parameters for which it was skipped."""
-        entries: dict[int, Entry] = {}
+        entries: dict[int, RulesetEntry] = {}
         names: dict[int, list[str]] = {}
         for decision in self.decisions:
             for entry in decision.entries_without_facts:
@@ -221,7 +221,7 @@ def _with_optimizers(decisions: Sequence[Decision], ruleset: RuleSet) -> list[De
     return routed
 
 
-def _with_entries(decision: Decision, without_facts: Sequence[Entry]) -> Decision:
+def _with_entries(decision: Decision, without_facts: Sequence[RulesetEntry]) -> Decision:
     """Add entries of another channel that need facts which the source does not have."""
     if not without_facts:
         return decision

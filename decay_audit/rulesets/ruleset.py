@@ -85,11 +85,11 @@ class Route(Struct, frozen=True, kw_only=True):
     location: str = ""
 
 
-Entry = Rule | Scale | LayerDecay | LayerRule | Route
+RulesetEntry = Rule | Scale | LayerDecay | LayerRule | Route
 """A part of a ruleset that has a condition: a rule, or an entry on learning rates or optimizers."""
 
 
-def label(entry: Entry) -> str:
+def label(entry: RulesetEntry) -> str:
     """Name an entry in a sentence.
 
     >>> label(Scale(when=When(role="bias"), times=2.0, location="ours.yaml:7"))

@@ -9,7 +9,7 @@ from decay_audit.checks import check_optimizers, coefficient_in_use
 from decay_audit.checks.codes import CODES, Finding
 from decay_audit.checks.optimizers.group_membership import check_ties
 from decay_audit.checks.resume import check_resume
-from decay_audit.model.observations import Movement, Observation, Optimizer, Origin, ParamGroup, Semantics
+from decay_audit.model.observations import Movement, Observation, Optimizer, OptimizerOrigin, ParamGroup, Semantics
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles.words import Classified, Layer, Role
 from decay_audit.rulesets import load
@@ -62,7 +62,7 @@ def group(*names: str, weight_decay: float = 0.1, lr: float = 1e-3, **more: obje
 
 
 def adamw(
-    *groups: ParamGroup, origin: Origin = "live", semantics: Semantics = "decoupled", adaptive: bool = False
+    *groups: ParamGroup, origin: OptimizerOrigin = "live", semantics: Semantics = "decoupled", adaptive: bool = False
 ) -> Optimizer:
     return Optimizer(
         name="optimizer",

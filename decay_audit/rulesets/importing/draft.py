@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from decay_audit.errors import RulesError
 
-Condition = Mapping[str, Any]
-"""A condition as a rules file spells it."""
+WhenMapping = Mapping[str, Any]
+"""A condition, as the mapping that a rules file has under `when:`."""
 
 
-class Pattern(Struct, frozen=True, kw_only=True):
-    """A condition, and how much the parameters that meet it decay.
+class DraftRule(Struct, frozen=True, kw_only=True):
+    """A rule: a condition, and how much the parameters that meet it decay.
 
     Attributes:
         weight_decay: their coefficient; not used if `times` is given.
@@ -20,7 +20,7 @@ class Pattern(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    when: Condition
+    when: WhenMapping
     weight_decay: float = 0.0
     times: float | None = None
 
@@ -29,7 +29,7 @@ class Draft(Struct, frozen=True, kw_only=True):
     """The keys of a rules file.
 
     Attributes:
-        refuses_rest: whether a parameter that no pattern matches is an error; otherwise it decays by the base.
+        refuses_rest: whether a parameter that no rule matches is an error; otherwise it decays by the base.
         lr_scale: conditions with their factors.
         routes: conditions with their optimizers; the condition None matches every parameter.
         notes: what the configuration asks for and the rules file cannot express.
@@ -40,12 +40,12 @@ class Draft(Struct, frozen=True, kw_only=True):
     title: str
     source: str
     weight_decay: float
-    patterns: Sequence[Pattern] = ()
+    rules: Sequence[DraftRule] = ()
     refuses_rest: bool = False
     frozen: Literal["skip", "include"] = "skip"
     names: Literal["canonical", "raw"] = "canonical"
-    lr_scale: Sequence[tuple[Condition, float]] = ()
-    routes: Sequence[tuple[Condition | None, str]] = ()
+    lr_scale: Sequence[tuple[WhenMapping, float]] = ()
+    routes: Sequence[tuple[WhenMapping | None, str]] = ()
     notes: tuple[str, ...] = ()
     configuration: Any = None
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from decay_audit.errors import RulesError
-from decay_audit.rulesets.importing.draft import Condition, Draft, Pattern, mapping_with, mappings, number
+from decay_audit.rulesets.importing.draft import Draft, DraftRule, WhenMapping, mapping_with, mappings, number
 from decay_audit.rulesets.importing.mmengine_base import BASE
 from decay_audit.rulesets.importing.read_config import CALLED
 
@@ -16,9 +16,9 @@ _NORMS = [
     "torch.nn.LayerNorm",
 ]
 _DEFORMABLE = ["mmcv.ops.*.DeformConv2d", "mmcv.ops.*.ModulatedDeformConv2d"]
-_IN_DEFORMABLE: Condition = {"within": _DEFORMABLE, "not": {"owner": _DEFORMABLE}}
+_IN_DEFORMABLE: WhenMapping = {"within": _DEFORMABLE, "not": {"owner": _DEFORMABLE}}
 _DEPTHWISE = [{"leaf": "weight", "shape": [None, 1, None, None]}, {"layer": "depthwise_conv"}]
-_KINDS: tuple[tuple[str, str, Condition], ...] = (
+_KINDS: tuple[tuple[str, str, WhenMapping], ...] = (
     ("norm_decay_mult", "norms", {"owner": _NORMS}),
     ("bias_decay_mult", "biases", {"leaf": "bias", "not": _IN_DEFORMABLE}),
     ("dwconv_decay_mult", "depthwise", {"owner": "torch.nn.Conv2d", "any": _DEPTHWISE}),
@@ -45,7 +45,7 @@ def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         title="Imported from an mmengine configuration",
         source="open-mmlab/mmengine, DefaultOptimWrapperConstructor, paramwise_cfg",
         weight_decay=base or 0.0,
-        patterns=[*_custom(keys, ordered), *_kinds(paramwise)],
+        rules=[*_custom(keys, ordered), *_kinds(paramwise)],
         frozen="skip" if paramwise else "include",
         lr_scale=[*_custom_rates(keys, ordered), *_bias_rate(paramwise, ordered)],
         notes=tuple(_notes(config, paramwise, base, ordered)),
@@ -67,19 +67,19 @@ def _base_coefficient(config: Any, wrapper: Mapping[str, Any]) -> float | None: 
     return None if value is None else number(value, "`weight_decay`")
 
 
-def _custom(keys: Keys, ordered: Sequence[str]) -> Iterator[Pattern]:
+def _custom(keys: Keys, ordered: Sequence[str]) -> Iterator[DraftRule]:
     for key in ordered:
         times = number(keys[key].get("decay_mult", 1.0), f"decay_mult of `{key}`")
-        yield Pattern(name=f"key {key}", when={"name_regex": name_patterns(key)}, times=times)
+        yield DraftRule(name=f"key {key}", when={"name_regex": name_patterns(key)}, times=times)
 
 
-def _kinds(paramwise: Mapping[str, Any]) -> Iterator[Pattern]:
+def _kinds(paramwise: Mapping[str, Any]) -> Iterator[DraftRule]:
     for option, kind, when in _KINDS:
         if paramwise.get(option) is not None:
-            yield Pattern(name=kind, when=when, times=number(paramwise[option], option))
+            yield DraftRule(name=kind, when=when, times=number(paramwise[option], option))
 
 
-def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[Condition, float]]:
+def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[WhenMapping, float]]:
     """Make a condition for each key. It excludes the earlier keys: in mmengine only the first match sets the rate."""
     for index, key in enumerate(ordered):
         times = number(keys[key].get("lr_mult", 1.0), f"lr_mult of `{key}`")
@@ -88,11 +88,11 @@ def _custom_rates(keys: Keys, ordered: Sequence[str]) -> Iterator[tuple[Conditio
             yield {"name_regex": name_patterns(key), **({"not": {"name_regex": excluded}} if excluded else {})}, times
 
 
-def _bias_rate(paramwise: Mapping[str, Any], ordered: Sequence[str]) -> Iterator[tuple[Condition, float]]:
+def _bias_rate(paramwise: Mapping[str, Any], ordered: Sequence[str]) -> Iterator[tuple[WhenMapping, float]]:
     if paramwise.get("bias_lr_mult") is None:
         return
     custom = [pattern for key in ordered for pattern in name_patterns(key)]
-    exceptions: list[Condition] = [{"owner": _NORMS}, _IN_DEFORMABLE, *([{"name_regex": custom}] if custom else [])]
+    exceptions: list[WhenMapping] = [{"owner": _NORMS}, _IN_DEFORMABLE, *([{"name_regex": custom}] if custom else [])]
     yield {"leaf": "bias", "not": {"any": exceptions}}, number(paramwise["bias_lr_mult"], "bias_lr_mult")
 
 

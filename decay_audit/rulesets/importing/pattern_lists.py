@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from decay_audit.errors import RulesError
-from decay_audit.rulesets.importing.draft import Condition, Draft, Pattern, mapping_with, mappings, number, words
+from decay_audit.rulesets.importing.draft import Draft, DraftRule, WhenMapping, mapping_with, mappings, number, words
 
 DEFAULTS = {"Adam": 0.0, "AdamW": 0.01, "SGD": 0.0, "Muon": 0.1}
 """The default weight_decay of torch's optimizers, for a group that gives none."""
@@ -33,7 +33,7 @@ def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         title="Imported from a torchtitan configuration",
         source="pytorch/torchtitan, OptimizersContainer.param_groups",
         weight_decay=_most_frequent(coefficients),
-        patterns=_patterns([{"name_regex": group["pattern"]} for group in groups], coefficients),
+        rules=_draft_rules([{"name_regex": group["pattern"]} for group in groups], coefficients),
         names="raw",
         refuses_rest=True,
         lr_scale=_scales(conditions, [option.get("lr") for option in options], options[-1].get("lr")),
@@ -61,7 +61,7 @@ def llm_foundry(config: Any, name: str) -> Draft:  # noqa: ANN401
         title="Imported from an LLM Foundry configuration",
         source="mosaicml/llm-foundry, llmfoundry/utils/builders.py, _extract_param_groups",
         weight_decay=base,
-        patterns=_patterns(
+        rules=_draft_rules(
             [{"name_regex": match} for match in matches],
             [number(group.get("weight_decay", base), "`weight_decay` of a group") for group in groups],
         ),
@@ -86,13 +86,13 @@ def olmo_core(config: Any, name: str) -> Draft:  # noqa: ANN401
     base = number(optimizer.get("weight_decay", DEFAULTS["AdamW"]), "`weight_decay`")
     overrides = optimizer["group_overrides"] or []
     options = [override.get("opts") or {} for override in overrides]
-    conditions: list[Condition] = [{"name": words(override["params"])} for override in overrides]
+    conditions: list[WhenMapping] = [{"name": words(override["params"])} for override in overrides]
     return Draft(
         name=name,
         title="Imported from an OLMo-core configuration",
         source="allenai/OLMo-core, olmo_core/optim/config.py, OptimConfig.build_groups",
         weight_decay=base,
-        patterns=_patterns(
+        rules=_draft_rules(
             conditions,
             [number(option.get("weight_decay", base), "`weight_decay` of an override") for option in options],
         ),
@@ -116,7 +116,7 @@ def basecls(config: Any, name: str) -> Draft:  # noqa: ANN401
         title="Imported from a basecls configuration",
         source="megvii-research/basecls, basecls/solver/weight_decay.py, get_param_groups",
         weight_decay=base,
-        patterns=_patterns(
+        rules=_draft_rules(
             [_basecls_condition(pattern) for _, pattern in pairs],
             [number(value, "a coefficient") for value, _ in pairs],
         ),
@@ -124,7 +124,7 @@ def basecls(config: Any, name: str) -> Draft:  # noqa: ANN401
     )
 
 
-def _basecls_condition(pattern: Any) -> Condition:  # noqa: ANN401
+def _basecls_condition(pattern: Any) -> WhenMapping:  # noqa: ANN401
     """Make a condition: a quoted word is a pattern, and names that are not quoted are classes of MegEngine."""
     if type(pattern) is str:
         return {"name_regex": pattern}
@@ -147,9 +147,9 @@ def _groups(config: Any, key: str, needed: str, example: str) -> list[dict[str, 
     )
 
 
-def _patterns(conditions: Iterable[Condition], coefficients: Iterable[float]) -> list[Pattern]:
+def _draft_rules(conditions: Iterable[WhenMapping], coefficients: Iterable[float]) -> list[DraftRule]:
     pairs = enumerate(zip(conditions, coefficients, strict=True), start=1)
-    return [Pattern(name=f"group-{index}", when=when, weight_decay=value) for index, (when, value) in pairs]
+    return [DraftRule(name=f"group-{index}", when=when, weight_decay=value) for index, (when, value) in pairs]
 
 
 def _coefficient(options: dict[str, Any], optimizer: str, pattern: str) -> float:
@@ -167,7 +167,7 @@ def _most_frequent(coefficients: Sequence[float]) -> float:
     return counts.most_common(1)[0][0] if counts else 0.0
 
 
-def _exclusive_conditions(matches: Sequence[str]) -> list[Condition]:
+def _exclusive_conditions(matches: Sequence[str]) -> list[WhenMapping]:
     """Make conditions that exclude the earlier patterns, because every matching `lr_scale` entry applies."""
     return [
         {"name_regex": match, "not": {"name_regex": list(matches[:index])}} if index else {"name_regex": match}
@@ -175,7 +175,7 @@ def _exclusive_conditions(matches: Sequence[str]) -> list[Condition]:
     ]
 
 
-def _scales(conditions: Iterable[Condition], rates: Iterable[Any], base: Any) -> list[tuple[Condition, float]]:  # noqa: ANN401
+def _scales(conditions: Iterable[WhenMapping], rates: Iterable[Any], base: Any) -> list[tuple[WhenMapping, float]]:  # noqa: ANN401
     """Express learning rates as factors on the base rate, if the base is a number; other rates are left out."""
     if isinstance(base, bool) or not isinstance(base, int | float) or base == 0:
         return []

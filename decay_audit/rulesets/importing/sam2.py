@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from decay_audit.errors import RulesError
-from decay_audit.rulesets.importing.draft import Condition, Draft, Pattern, mapping_with, mappings, number, words
+from decay_audit.rulesets.importing.draft import Draft, DraftRule, WhenMapping, mapping_with, mappings, number, words
 
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 _EXAMPLE = (
     "optim: {options: {weight_decay: [{scheduler: {value: 0.1}}, {scheduler: {value: 0.0}, param_names: [...]}]}}"
 )
 
-Entry = Mapping[str, Any]
+OptionEntry = Mapping[str, Any]
 
 
 def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
@@ -28,8 +28,8 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
         title="Imported from a SAM 2 training configuration",
         source="facebookresearch/sam2, training/optimizer.py, construct_optimizer",
         weight_decay=base,
-        patterns=[
-            Pattern(
+        rules=[
+            DraftRule(
                 name=f"group-{index}", when=_condition(entry), weight_decay=_start_value(entry, config, "weight_decay")
             )
             for index, entry in enumerate(naming, start=1)
@@ -40,19 +40,19 @@ def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values
     )
 
 
-def _split(entries: Sequence[Entry]) -> tuple[list[Entry], Entry | None]:
+def _split(entries: Sequence[OptionEntry]) -> tuple[list[OptionEntry], OptionEntry | None]:
     """Separate the entries that name parameters from the entry for the rest."""
     naming = [entry for entry in entries if "param_names" in entry or "module_cls_names" in entry]
     return naming, next((entry for entry in entries if entry not in naming), None)
 
 
-def _condition(entry: Entry) -> Condition:
+def _condition(entry: OptionEntry) -> WhenMapping:
     names, classes = words(entry.get("param_names")), words(entry.get("module_cls_names"))
-    parts: list[Condition] = [*([{"name": names}] if names else []), *([{"owner_exact": classes}] if classes else [])]
+    parts: list[WhenMapping] = [*([{"name": names}] if names else []), *([{"owner_exact": classes}] if classes else [])]
     return parts[0] if len(parts) == 1 else {"any": parts}
 
 
-def _start_value(entry: Entry, config: Any, option: str) -> float:  # noqa: ANN401
+def _start_value(entry: OptionEntry, config: Any, option: str) -> float:  # noqa: ANN401
     """Return the value at the start of the entry's schedule; `${a.b}` is looked up in the file."""
     value = _first_value(entry.get("scheduler"))
     reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
@@ -70,7 +70,7 @@ def _first_value(scheduler: Any) -> Any:  # noqa: ANN401
     return scheduler.get("value", scheduler.get("start_value"))
 
 
-def _rates(entries: Any, config: Any) -> list[tuple[Condition, float]] | None:  # noqa: ANN401
+def _rates(entries: Any, config: Any) -> list[tuple[WhenMapping, float]] | None:  # noqa: ANN401
     """Express learning rates as factors on the rate of the last entry; None if the file lacks some of the values."""
     naming, rest = _split(entries) if isinstance(entries, list) else ([], None)
     try:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from decay_audit.rulesets.importing.draft import Condition, Draft
+from decay_audit.rulesets.importing.draft import Draft, WhenMapping
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _QUOTED_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -26,11 +26,11 @@ def _lines(draft: Draft) -> Iterator[str]:
     yield f"frozen: {draft.frozen}"
     if draft.names == "raw":
         yield "names: raw"
-    yield "rules:" if draft.patterns else "rules: []"
-    for pattern in draft.patterns:
-        yield f"  - name: {_flow(pattern.name)}"
-        yield f"    when: {_flow(pattern.when)}"
-        yield f"    {_amount(pattern.weight_decay, draft.weight_decay, pattern.times)}"
+    yield "rules:" if draft.rules else "rules: []"
+    for rule in draft.rules:
+        yield f"  - name: {_flow(rule.name)}"
+        yield f"    when: {_flow(rule.when)}"
+        yield f"    {_amount(rule.weight_decay, draft.weight_decay, rule.times)}"
     yield "default: error" if draft.refuses_rest else "default: {decay: true}"
     if draft.lr_scale:
         yield "lr_scale:"
@@ -50,7 +50,7 @@ def _amount(coefficient: float, base: float, times: float | None = None) -> str:
 _MULTIPLES = {0.0: "false", 1.0: "true"}
 
 
-def _route(when: Condition | None, use: str) -> str:
+def _route(when: WhenMapping | None, use: str) -> str:
     return _flow({"use": use} if when is None else {"when": when, "use": use})
 
 

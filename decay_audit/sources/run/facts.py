@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from decay_audit.model.records import Gradient, Record, RecordedGroup, RecordedOptimizer
+from decay_audit.model.records import GradientKind, Record, RecordedGroup, RecordedOptimizer
 from decay_audit.model.training_facts import GroupChange, TrainingFacts
 from decay_audit.sources.run.grouping import AuditGroup
 
@@ -17,7 +17,7 @@ def training_facts(record: Record, audit: AuditGroup, names: Mapping[int, str]) 
         if record.tensors[tensor].trainable
     }
 
-    def names_with(gradient: Gradient) -> tuple[str, ...]:
+    def names_with(gradient: GradientKind) -> tuple[str, ...]:
         return tuple(
             names[tensor] for tensor, recorded in gradients.items() if recorded == gradient and tensor in names
         )
