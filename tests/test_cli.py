@@ -438,3 +438,24 @@ def test_a_name_cannot_begin_a_line_of_its_own_on_standard_error(folder: Path) -
         result = runner.invoke(app, arguments)
         assert (result.exit_code, "x\\n::error::forged" in result.stderr) == (2, True)
         assert not any(line.startswith("::") for line in result.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "command"),
+    [
+        (["emit", "net.py", "--style", "foo"], "error: invalid value for '--style': 'foo' is not one of", "emit"),
+        (["inspect", "net.py", "-w", "x"], "'-w': it must be a valid number", "inspect"),
+        (["inspect"], "error: missing argument 'TARGET'", "inspect"),
+        (["check", "--selct", "DA1"], "error: no such option: --selct", "check"),
+        (["rules", "lst"], "Did you mean 'list'?", "rules"),
+        (["--verison"], "error: no such option: --verison", ""),
+    ],
+)
+def test_a_mistake_in_the_command_line_is_a_message_in_plain_words(
+    arguments: list[str], message: str, command: str
+) -> None:
+    result = runner.invoke(app, arguments, prog_name="decay-audit")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert "Value error" not in result.stderr
+    assert result.stderr.splitlines()[-1] == f"hint: {' '.join(filter(None, ['decay-audit', command]))} --help"

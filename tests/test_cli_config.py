@@ -258,6 +258,13 @@ def test_a_suffix_that_contradicts_the_format_is_an_error_before_anything_is_rea
     assert code == 0 or "by its suffix, and --format says" in result.stderr
 
 
+@pytest.mark.parametrize(("output", "code"), [("x.foo", 2), ("x.yaml", 2), ("x.txt", 0), ("x", 0), ("x.SARIF", 0)])
+def test_a_suffix_of_no_format_is_an_error_that_names_the_suffixes(folder: Path, output: str, code: int) -> None:
+    result = runner.invoke(app, ["inspect", "net.py:Net", "-o", output])
+    assert (result.exit_code, (folder / output).exists()) == (code, code == 0)
+    assert code == 0 or ".gitlab.json, .json, .sarif" in result.stderr
+
+
 def test_github_annotations_come_with_the_summary_of_the_job(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = folder / "summary"
     summary.write_text("before\n")

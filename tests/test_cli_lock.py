@@ -86,6 +86,39 @@ def test_check_of_lock_writes_nothing_and_update_shows_what_changes_before_it_wr
     assert runner.invoke(app, [*lock, "--check"]).exit_code == 0
 
 
+def test_lock_shows_its_changes_without_a_command_that_is_its_own(folder: Path) -> None:
+    lock = ["lock", "net.py:Net", *OURS]
+    runner.invoke(app, lock)
+    rename_the_norm(folder)
+    assert "fix:" in runner.invoke(app, ["check", "net.py:Net", *OURS, "--lock", "decay.lock"]).stdout
+    for option in ("--check", "--update"):
+        assert "fix:" not in runner.invoke(app, [*lock, option]).stdout
+
+
+@pytest.mark.parametrize("option", [[], ["--update"], ["--check"]])
+@pytest.mark.parametrize("conflict", ["", "<<<<<<< HEAD\n=======\n>>>>>>> branch\n"])
+def test_a_lock_with_an_optimizer_is_not_lost_to_one_without(folder: Path, option: list[str], conflict: str) -> None:
+    runner.invoke(app, ["lock", "net.py:Net", *WITH_OPTIMIZER])
+    file = folder / "decay.lock"
+    file.write_text(file.read_text() + conflict)
+    text = file.read_text()
+    refused = runner.invoke(app, ["lock", "net.py:Net", *OURS, *option])
+    assert (refused.exit_code, file.read_text()) == (2, text)
+    assert "decay.lock also holds what AdamW does, and --optimizer is not given" in refused.stderr
+    assert "delete decay.lock first" in refused.stderr
+    file.unlink()
+    assert runner.invoke(app, ["lock", "net.py:Net", *OURS]).exit_code == 0
+
+
+def test_a_file_that_is_no_lock_is_not_overwritten_by_one(folder: Path) -> None:
+    (folder / "poetry.lock").write_text("# a list of packages\n")
+    refused = runner.invoke(app, ["lock", "net.py:Net", "-o", "poetry.lock"])
+    assert (refused.exit_code, (folder / "poetry.lock").read_text()) == (2, "# a list of packages\n")
+    assert "poetry.lock is a file, but not a lock" in refused.stderr
+    (folder / "empty.lock").write_text("")
+    assert runner.invoke(app, ["lock", "net.py:Net", "-o", "empty.lock"]).exit_code == 0
+
+
 def test_a_lock_without_an_optimizer_holds_decisions_whatever_coefficient_an_optimizer_has(folder: Path) -> None:
     runner.invoke(app, ["lock", "net.py:Net"])  # with the coefficient of the preset, 1e-4
     assert "observed" not in (folder / "decay.lock").read_text()

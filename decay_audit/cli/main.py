@@ -1,5 +1,6 @@
 """The Typer app: its commands, the defaults that pyproject.toml sets, and the exit codes of errors."""
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,10 @@ from decay_audit.errors import DecayAuditError, inspect_command, shell_join
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+_TYPER_WORDS = re.compile(r": (?:Value error, |Input should be (?P<form>[^,]*)(?:, unable to parse.*)?)")
+"""How Typer begins the reason for refusing a value."""
+UsageError: Any = typer.BadParameter.__base__
+"""A mistake in the command line. Typer has its own copy of Click, and exports only the subclass."""
 
 
 class VerbGroup(TyperGroup):
@@ -36,7 +41,11 @@ class VerbGroup(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (Typer has its own copy of Click)
         """Keep the words of the command line, so that a hint can show the same command with another target."""
         ctx.meta["words"] = tuple(args)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            _print_usage_error(error)
+            raise typer.Exit(2) from None
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """Run a command; none of its outputs may be a file that it reads."""
@@ -48,6 +57,9 @@ class VerbGroup(TyperGroup):
         except BrokenPipeError:
             screen.discard_standard_output()
             raise typer.Exit(BROKEN_PIPE) from None
+        except UsageError as error:
+            _print_usage_error(error)
+            raise typer.Exit(2) from None
         except DecayAuditError as error:
             _print_error(ctx, error)
             raise typer.Exit(2) from None
@@ -67,6 +79,19 @@ def _print_error(ctx: Any, error: DecayAuditError) -> None:  # noqa: ANN401
         traceback.print_exc()
     hint = error.hint_for(partial(_command_with_target, ctx.meta["words"]))
     screen.print_error(error.message, hint, ctx.meta.get("color", "auto"))
+
+
+def _plain_reason(match: re.Match[str]) -> str:
+    return f": it must be {match['form']}" if match["form"] else ": "
+
+
+def _print_usage_error(error: Any) -> None:  # noqa: ANN401
+    """Print what is wrong with a command line, and where its options are explained."""
+    message = _TYPER_WORDS.sub(_plain_reason, error.format_message())
+    if not message:
+        raise error  # a command without arguments: its help was printed
+    command = error.ctx.command_path if error.ctx is not None else "decay-audit"
+    screen.print_error(message[:1].lower() + message[1:].removesuffix("."), f"{command} --help")
 
 
 def _command_with_target(words: Sequence[str], target: str) -> str:

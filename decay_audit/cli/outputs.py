@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from decay_audit.api.options import OutputOptions
 from decay_audit.cli import screen
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.choices import SUFFIXES, Format
+from decay_audit.model.choices import SUFFIXES, TEXT_SUFFIXES, Format
 
 if TYPE_CHECKING:
     from decay_audit.reports import Options
@@ -26,14 +26,17 @@ def formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
     """List the outputs with the format of each.
 
     Raises:
-        DecayAuditError: the suffix of an output contradicts `--format`.
+        DecayAuditError: the suffix of an output contradicts `--format`, or no format is known for it.
     """
     return tuple((path, _format(path, output.format)) for path in output.output or (screen.STANDARD_OUTPUT,))
 
 
 def _format(path: str, format_option: Format) -> Format:
     suffix = next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)
-    if suffix is None or path == screen.STANDARD_OUTPUT:
+    if path == screen.STANDARD_OUTPUT:
+        return format_option
+    if suffix is None:
+        _require_format(path, format_option)
         return format_option
     accepted = SUFFIXES[suffix]
     if format_option not in (Format.TEXT, *accepted):
@@ -42,6 +45,16 @@ def _format(path: str, format_option: Format) -> Format:
             f"leave out --format, or write the {format_option.value} to another file",
         )
     return accepted[0] if format_option is Format.TEXT else format_option
+
+
+def _require_format(path: str, format_option: Format) -> None:
+    """Refuse a suffix of no format, such as `.yaml`, unless `--format` names a format other than text."""
+    suffix = Path(path).suffix.lower()
+    if format_option is Format.TEXT and suffix not in TEXT_SUFFIXES:
+        raise DecayAuditError(
+            f"{path}: no format has the suffix {suffix}",
+            f"formats by suffix: {', '.join(SUFFIXES)}; .txt for text; or name the format with --format",
+        )
 
 
 @contextmanager

@@ -46,6 +46,9 @@ SUFFIXES: dict[str, tuple[Format, ...]] = {
 }
 """The formats that a file with a suffix may have, the usual one first."""
 
+TEXT_SUFFIXES = ("", ".txt", ".log")
+"""The suffixes of a file that has the format text without `--format`."""
+
 
 ComparisonFormat = Literal["text", "json"]
 """Formats of a comparison of rulesets."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
 
 from msgspec import Struct
@@ -161,5 +161,14 @@ def _missing_file(location: str) -> TargetError:
 
 
 def nearest(word: str, spellings: Iterable[str]) -> str:
-    """Give the spelling that is nearest to `word`; "" if none is near."""
-    return next(iter(get_close_matches(word, list(spellings), n=1, cutoff=0.6)), "")
+    """Give the spelling that is nearest to `word`, whatever its case; "" if none is near.
+
+    >>> nearest("Adamw", ["Adam", "AdamW"]), nearest("resnet5", ["ResNet50"]), nearest("Nope", ["Net"])
+    ('AdamW', 'ResNet50', '')
+    """
+    by_lower_case: dict[str, list[str]] = {}
+    for spelling in spellings:
+        by_lower_case.setdefault(spelling.lower(), []).append(spelling)
+    similar = get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
+    candidates = by_lower_case[similar[0]] if similar else []
+    return max(candidates, key=lambda spelling: SequenceMatcher(None, word, spelling).ratio(), default="")

@@ -107,6 +107,8 @@ def test_ctrl_c_goes_through(build_error: BuildError) -> None:
     ("target", "message", "hint"),
     [
         ("model.py:Nte", "model.py has no `Nte`", "did you mean `Net`?"),
+        ("model.py:NET", "model.py has no `NET`", "did you mean `Net`?"),
+        ("model.py:nn.linear(2, 2)", "torch.nn has no `linear`", "did you mean `Linear`?"),
         ("model.py:Net(wdith=3)", None, TRACEBACK),
         ("model.py:nn.Liner(2, 2)", "torch.nn has no `Liner`", "did you mean `Linear`?"),
         ("model.py:Net(", "`Net(` is not a Python expression: '(' was never closed", None),
@@ -119,6 +121,7 @@ def test_ctrl_c_goes_through(build_error: BuildError) -> None:
         ("model.py:H()", "model.py:H() is a H, not a torch.nn.Module", "try: RUN 'model.py:H().net'"),
         ("model.py:Net", "model.py:Net needs arguments: Net(width)", f"{GIVE_ARGUMENTS} RUN 'model.py:Net(width=10)'"),
         ("model.py:nn.ReLU()", "model.py:nn.ReLU() has no parameters", None),
+        ("model.py:ope", "model.py has no `ope`", "it defines Config, Net, both, H"),
         ("model:Nte", "model has no `Nte`", "did you mean `Net`?"),
         ("model.Nte", "model has no `Nte`", "did you mean `Net`?"),
         ("modle:Net", "no file or module named `modle`", "did you mean `model`?"),

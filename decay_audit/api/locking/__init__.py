@@ -69,6 +69,26 @@ def compare(report: Report, lock: Lock, request: Request) -> Report:
     return replace(report, findings=in_order(findings), inventory=replace(report.inventory, notes=notes))
 
 
+def refuse_to_lose(path: Path, request: Request) -> None:
+    """Refuse to write a lock over a file that is no lock, or over a lock that holds an optimizer if there is none now.
+
+    Raises:
+        DecayAuditError: the hint says how to go on.
+    """
+    try:
+        content = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return  # there is no file; or writing it will fail, with a message
+    if content.strip() and not lock_file.is_lock(content):
+        raise DecayAuditError(f"{path} is a file, but not a lock: it is not overwritten", "name another file with -o")
+    optimizers = lock_file.recorded_optimizers(content)
+    if optimizers and request.optimizer is None:
+        raise DecayAuditError(
+            f"{path} also holds what {optimizers} does, and --optimizer is not given: it would be lost",
+            f"give the optimizer; or delete {path} first, for a lock of decisions only",
+        )
+
+
 def is_stale(old: Lock, new: Lock) -> bool:
     """Whether a lock differs from the one that would be written now. The versions of the programs do not count."""
     return text(replace(old, versions="")) != text(replace(new, versions=""))

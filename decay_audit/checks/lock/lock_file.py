@@ -135,6 +135,18 @@ def read(text: str, file: str) -> Lock:
     return _lock(header, entries, line_of, file)
 
 
+def is_lock(text: str) -> bool:
+    """Whether a text is a lock of any version, also one in which a merge conflict is not resolved."""
+    return any(line.startswith(f"{_TITLE} ") for line in text.splitlines()[:20])
+
+
+def recorded_optimizers(text: str) -> str:
+    """Return the classes of the optimizers in the text of a lock, also of one that cannot be read; "" for none."""
+    header = text.partition("\n\n")[0]
+    lines = (line for line in header.splitlines() if line.startswith("optimizers "))
+    return " ".join(word for line in lines for word in _words(line)[1:])
+
+
 def _refuse_conflict(line: str, file: str, number: int) -> None:
     if _CONFLICT_MARKER.match(line):
         raise DecayAuditError(

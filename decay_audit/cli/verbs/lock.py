@@ -100,6 +100,7 @@ def _lock(audit: Audit, *, compare: bool) -> LockResult:
     from decay_audit.api import locking
 
     path = Path(audit.request.lock or locking.DEFAULT_LOCK)
+    locking.refuse_to_lose(path, audit.request)
     report = api.run(replace(audit.request, lock=None))
     new = locking.make_lock(report)
     if not compare:
@@ -108,7 +109,9 @@ def _lock(audit: Audit, *, compare: bool) -> LockResult:
         raise DecayAuditError(f"no such lock: {path}", "without --check and --update, `decay-audit lock` writes it")
     old = locking.read(path)
     changes = locking.compare(replace(report, findings=()), old, audit.request)
-    return LockResult(path=path, report=changes, text=locking.text(new), stale=locking.is_stale(old, new))
+    findings = tuple(replace(finding, fix="") for finding in changes.findings)  # the fix would be this command
+    report = replace(changes, findings=findings)
+    return LockResult(path=path, report=report, text=locking.text(new), stale=locking.is_stale(old, new))
 
 
 def _message(result: LockResult, *, check: bool) -> str:

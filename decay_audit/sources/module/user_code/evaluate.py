@@ -1,12 +1,11 @@
 """Evaluate a Python expression of the user among the names of their module."""
 
-import builtins
 from collections.abc import Mapping
 from types import CodeType, ModuleType
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.module.user_code.import_context import Namespace, activate, context_of_namespace
-from decay_audit.sources.module.user_code.load import missing_name
+from decay_audit.sources.module.user_code.load import missing_name, names_of
 from decay_audit.sources.module.user_code.user_errors import as_target_error
 
 _FILENAME = "<expression>"
@@ -51,7 +50,7 @@ def evaluate_in(scope: dict[str, object], expression: str) -> object:
     except AttributeError as error:
         if error.name is None or not isinstance(error.obj, ModuleType) or not _raised_by_expression(error):
             raise
-        raise missing_name(error.obj.__name__, error.name, dir(error.obj)) from error
+        raise missing_name(error.obj.__name__, error.name, names_of(error.obj)) from error
 
 
 def _compile(expression: str) -> CodeType:
@@ -75,5 +74,5 @@ def _raised_by_expression(error: BaseException) -> bool:
 
 def _unknown_name(scope: dict[str, object], name: str) -> TargetError:
     if isinstance(scope, Namespace):
-        return missing_name(scope.context.program, name, [*dir(scope.module), *scope, *dir(builtins)])
-    return missing_name("the expression's namespace", name, [*scope, *dir(builtins)])
+        return missing_name(scope.context.program, name, {**scope, **names_of(scope.module)})
+    return missing_name("the expression's namespace", name, scope)

@@ -6,7 +6,7 @@ import importlib.util
 import pkgutil
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType, ModuleType
@@ -30,6 +30,11 @@ from decay_audit.sources.module.user_code.user_errors import (
 )
 from decay_audit.sources.module.user_code.user_file_loader import UserFileLoader, load_user_files
 from decay_audit.sources.target import FileTarget, ModuleTarget, nearest
+from decay_audit.text import first_few
+
+_SHOWN_NAMES = 8
+_MODEL_MAKERS = ("create_model", "get_model")
+"""How libraries with a `list_models()` call the function that makes a model by its name."""
 
 
 class LoadedModule(Struct, frozen=True, kw_only=True):
@@ -210,7 +215,7 @@ def _resolve(dotted: str, stops: list[TrainingStarted]) -> tuple[ModuleType, str
         if value is None and hasattr(module, "__path__"):
             value = _submodule(f"{module.__name__}.{part}", stops)
         if value is None:
-            raise missing_name(module.__name__, part, dir(module))
+            raise missing_name(module.__name__, part, names_of(module))
         if not isinstance(value, ModuleType):
             return module, ".".join(rest[index:])
         module = value
@@ -226,10 +231,39 @@ def _submodule(name: str, stops: list[TrainingStarted]) -> ModuleType | None:
         return None
 
 
-def missing_name(location: str, name: str, names: list[str]) -> TargetError:
-    """Say that `location` has no such name, and which of its names is nearest."""
-    near = nearest(name, (candidate for candidate in names if not candidate.startswith("_")))
-    return TargetError(f"{location} has no `{name}`", f"did you mean `{near}`?" if near else "")
+def names_of(module: ModuleType) -> dict[str, object]:
+    """List the names of a module with their values; a name that the module imports lazily has None."""
+    return {**dict.fromkeys(dir(module)), **vars(module)}
+
+
+def missing_name(location: str, name: str, names: Mapping[str, object]) -> TargetError:
+    """Say that `location` has no such name, and which of its names is nearest, or which names it defines.
+
+    A library of models may have them in a registry: `timm` has no `resnet50`, but `create_model('resnet50')`.
+    """
+    message = f"{location} has no `{name}`"
+    public = {key: value for key, value in names.items() if not key.startswith("_")}
+    if near := nearest(name, public):
+        return TargetError(message, f"did you mean `{near}`?")
+    if call := _registry_call(name, public):
+        return TargetError(message, "did you mean this?", [f"{location}:{call}"])
+    home = names.get("__name__")
+    own = [key for key, value in public.items() if callable(value) and getattr(value, "__module__", None) == home]
+    return TargetError(message, f"it defines {first_few(own, _SHOWN_NAMES)}" if own else "")
+
+
+def _registry_call(name: str, names: Mapping[str, object]) -> str:
+    """Write the call that makes the registered model nearest to `name`; "" if the module has no registry of models."""
+    list_models = names.get("list_models")
+    maker = next((key for key in _MODEL_MAKERS if callable(names.get(key))), None)
+    if not callable(list_models) or maker is None:
+        return ""
+    try:
+        registered = [model for model in list_models() if isinstance(model, str)]
+    except Exception:  # noqa: BLE001 - code of the library; without its list, there is no suggestion
+        return ""
+    near = nearest(name, registered)
+    return f"{maker}({near!r})" if near else ""
 
 
 def _missing_module(name: str, missing: str) -> TargetError:
