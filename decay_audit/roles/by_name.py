@@ -174,8 +174,8 @@ def _layer_scale(tensor: TensorContext) -> Evidence | None:
 
 def _state_space(tensor: TensorContext) -> Evidence | None:
     """Read a tensor of a state space or of RWKV's time mixing, by its siblings or by the class of its module."""
-    beside_shift = any(map(TOKEN_SHIFT.has, tensor.tensors))
-    if beside_shift and tensor.squeezed_ndim > 1 and TIME_MIX_FACTOR.has(tensor.leaf):
+    may_be_factor = tensor.squeezed_ndim > 1 and TIME_MIX_FACTOR.has(tensor.leaf)
+    if may_be_factor and any(map(TOKEN_SHIFT.has, tensor.tensors)):
         return _likely(f"{tensor.leaf}: a factor of a matrix, beside a token shift", "linear_weight", "linear")
     reason = _time_mixing_reason(tensor) or _state_space_reason(tensor)
     return _likely(f"{tensor.leaf}: {reason}", "state_space", "other") if reason else None

@@ -1,6 +1,7 @@
 """Find the role and layer of each parameter: collect the evidence and weigh it.
 
 The blocks of a model repeat, so the work is done once for each kind of owner, and once for each kind of tensor in it.
+Names that no reader knows count as one name.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -8,12 +9,16 @@ from collections.abc import Callable, Iterable, Mapping
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner, by_usage
 from decay_audit.roles.conventions.convention import NO_DIGITS
+from decay_audit.roles.known_words import is_known
+from decay_audit.roles.pairs import BIASES
 from decay_audit.roles.tensor_context import sibling_finder, tensor_context
 from decay_audit.roles.words import CONFIDENCES, EVIDENCE_KINDS, Classified, Confidence, Evidence, Layer, Role
 
 Shape = tuple[int, ...]
 Tensors = tuple[tuple[str, Shape], ...]
 _DIGITS = "0123456789"
+_UNKNOWN = "?"
+"""Stands for every word that no reader knows."""
 Answer = tuple[Role, Layer, Confidence, tuple[Evidence, ...]]
 
 FINER: Mapping[Role, frozenset[Role]] = {
@@ -36,7 +41,7 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     The role is that of the strongest evidence, or a finer kind that a class or a name tells. Evidence that
     disagrees is kept. The answer for a parameter depends only on that parameter.
     """
-    kind_of, siblings = _numbering(), sibling_finder()
+    kind_of, has_plain_names, siblings = _numbering(), _plain_names(), sibling_finder()
     answers: dict[object, Answer] = {}
     classified = []
     for parameter in parameters:
@@ -44,7 +49,11 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
         leaf = parameter.name.rpartition(".")[2]
         # The owner's number covers the shapes that the owner lists; with uses, the exact sizes count.
         own_key = None if uses is None and owner.tensors.get(leaf) == shape else (shape, uses)
-        key = (kind_of(owner), leaf, parameter.dtype, parameter.lazy, own_key)
+        key: object
+        if uses is None and _is_unknown_leaf(leaf, owner) and has_plain_names(owner):
+            key = (parameter.dtype, parameter.lazy, _size_form(shape, {}))
+        else:
+            key = (kind_of(owner), leaf, parameter.dtype, parameter.lazy, own_key)
         answer = answers.get(key)
         if answer is None:
             answer = answers[key] = _weigh(_collect(parameter, siblings))
@@ -53,6 +62,39 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
             Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=evidence)
         )
     return tuple(classified)
+
+
+def _is_unknown_leaf(leaf: str, owner: Owner) -> bool:
+    """Tell whether no reader knows the name of a tensor, by itself or as half of a pair."""
+    return not is_known(leaf) and not any(f"{leaf}_{bias}" in owner.tensors for bias in BIASES)
+
+
+def _plain_names() -> Callable[[Owner], bool]:
+    """Make the function that tells whether no reader knows an owner or one above it, by its name or by its class."""
+    answers: dict[Owner, bool] = {}
+
+    def has_plain_names(owner: Owner) -> bool:
+        answer = answers.get(owner)
+        if answer is not None:
+            return answer
+        without_answer = [owner]
+        while (parent := without_answer[-1].parent) is not None and parent not in answers:
+            without_answer.append(parent)
+        answer = parent is None or answers[parent]
+        for module in reversed(without_answer):
+            answer = answers[module] = answer and _has_plain_name(module)
+        return answer
+
+    return has_plain_names
+
+
+def _has_plain_name(module: Owner) -> bool:
+    if module.types or module.adapts or module.quantized:
+        return False
+    if module.parent is None and not module.name:
+        return True
+    word = module.name.rpartition(".")[2]
+    return word.isdecimal() or not is_known(word)
 
 
 def _numbering() -> Callable[[Owner], int]:
@@ -64,6 +106,7 @@ def _numbering() -> Callable[[Owner], int]:
     kinds: dict[object, int] = {}
     forms: dict[Tensors, int] = {}
     distinct_forms: dict[object, int] = {}
+    has_plain_names = _plain_names()
 
     def number_of(owner: Owner) -> int:
         number = numbers.get(owner)
@@ -81,6 +124,8 @@ def _numbering() -> Callable[[Owner], int]:
             # Of a name only the part below the parent counts, without the digits at the end.
             above = module.parent
             name = module.name.translate(NO_DIGITS) if above is None else module.name[len(above.name) :].rstrip(_DIGITS)
+            if name.strip(".") and has_plain_names(module):
+                name = _UNKNOWN
             grouping = _grouping(module) if module.settings else None
             kind = (number, name, module.types, form, grouping, module.quantized, module.adapts)
             number = kinds.setdefault(kind, len(kinds))
@@ -98,10 +143,11 @@ def _grouping(module: Owner) -> object:
 def _form(tensors: Tensors) -> object:
     """Reduce shapes to what readers of evidence use: which sizes are 0, 1 or more, and which sizes are equal."""
     first: dict[int, int] = {}
-    return tuple(
-        (name, tuple(size if size < 2 else first.setdefault(size, len(first) + 2) for size in shape))
-        for name, shape in tensors
-    )
+    return tuple((name, _size_form(shape, first)) for name, shape in tensors)
+
+
+def _size_form(shape: Shape, first: dict[int, int]) -> Shape:
+    return tuple(size if size < 2 else first.setdefault(size, len(first) + 2) for size in shape)
 
 
 def _collect(parameter: Parameter, siblings: Callable[[Owner, str], Mapping[str, Shape]]) -> tuple[Evidence, ...]:

@@ -12,22 +12,22 @@ from decay_audit.roles.tensor_context import TensorContext
 
 Shape = tuple[int, ...]
 
-_BIASES = ("b", "B", "bias")
+BIASES = ("b", "B", "bias")
 _WEIGHTS = ("w", "W", "weight", "kernel")
-_BEHIND = re.compile(rf"(\w+)_({'|'.join((*_BIASES, *_WEIGHTS))})")
-_IN_FRONT = re.compile(rf"({'|'.join((*_BIASES, *_WEIGHTS))})(_?[A-Za-z]?\d*)")
+_BEHIND = re.compile(rf"(\w+)_({'|'.join((*BIASES, *_WEIGHTS))})")
+_IN_FRONT = re.compile(rf"({'|'.join((*BIASES, *_WEIGHTS))})(_?[A-Za-z]?\d*)")
 
 
 def weight_of(tensor: TensorContext) -> str | None:
     """Return the name of the weight whose bias this tensor is, by name and shape; None if it is no such bias."""
-    names = (name for name in _partners(tensor.leaf, _BIASES, _WEIGHTS) if name in tensor.tensors)
+    names = (name for name in _partners(tensor.leaf, BIASES, _WEIGHTS) if name in tensor.tensors)
     return next((name for name in names if _is_bias_shape(tensor.shape, tensor.tensors[name])), None)
 
 
 def bias_of(tensor: TensorContext) -> str | None:
     """Return the name of the bias of this tensor, by name and shape; None if it has none."""
-    named = (f"{tensor.leaf}_{bias}" for bias in _BIASES)
-    names = (name for name in (*named, *_partners(tensor.leaf, _WEIGHTS, _BIASES)) if name in tensor.tensors)
+    named = (f"{tensor.leaf}_{bias}" for bias in BIASES)
+    names = (name for name in (*named, *_partners(tensor.leaf, _WEIGHTS, BIASES)) if name in tensor.tensors)
     return next((name for name in names if _is_bias_shape(tensor.tensors[name], tensor.shape)), None)
 
 
