@@ -8,6 +8,7 @@
 - `pairs`: a weight and its bias, or a gain and a shift, in one module.
 - `layers`: the layer of an owner, if its class alone does not tell it.
 - `tensor_context`: the tensor, its siblings and the names above it: the input of all readers but `by_usage`.
+- `known_words`: tells quickly that no reader knows a word, for models whose names are all different.
 - `conventions/`: tables of names, with their meaning, their source and examples.
 - `words`: all roles, layers and confidences, and the structs that have them as fields.
 
