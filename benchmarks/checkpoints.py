@@ -1,10 +1,10 @@
-"""What reading a checkpoint costs as a whole process, compared with json.loads of the headers, safetensors and torch.
+"""Time and memory to read a checkpoint in a whole process, compared with json.loads of the headers, safetensors, torch.
 
     python -m benchmarks.checkpoints [--rounds 7]
 
 Two checkpoints are generated in a temporary folder: DeepSeek-V3 in bfloat16 (45,000 tensors in 163 sparse files,
-1.3 TB in name, 10 MB on disk), and 100,000 small tensors in one file of each format. The processes take turns, so that
-other load on the machine slows all of them alike; the medians are shown. Peak memory is that of the process.
+1.3 TB in size, 10 MB on disk), and 100,000 small tensors in one file of each format. The processes take turns, so that
+other load on the machine slows down all of them; the table has the medians. Peak memory is that of the process.
 """
 
 import argparse
@@ -65,7 +65,7 @@ print(int(Path("/proc/self/io").read_text().split()[1]) - before)
 
 
 class Cost(Struct, frozen=True):
-    """Cost of one process: seconds of the clock and of the processor, and peak memory in MB."""
+    """Seconds of the clock, seconds of the processor, and peak memory in MB of one process."""
 
     clock: float
     processor: float
@@ -171,7 +171,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, Shape]) -> int:
 def write_zip(path: Path, tensors: Mapping[str, Shape]) -> None:
     """Write with torch.save, each tensor with its own storage.
 
-    In a process of its own: Linux counts the memory of the parent in the peak of a child.
+    Another process does it, because Linux counts the memory of a parent in the peak of its child.
     """
     names = path.with_suffix(".json")
     names.write_text(json.dumps(tensors))
@@ -198,7 +198,7 @@ def _columns(run: Cost) -> tuple[float, float, float]:
 
 
 def cost(arguments: Sequence[str]) -> Cost:
-    """Run Python with the arguments to its end, and measure it.
+    """Run Python with the arguments, and measure the process.
 
     Raises:
         SystemExit: the process failed.
@@ -213,7 +213,7 @@ def cost(arguments: Sequence[str]) -> Cost:
 
 
 def output(arguments: Sequence[str]) -> str:
-    """Run Python with the arguments, and give what it prints."""
+    """Run Python with the arguments, and return what it prints."""
     import subprocess
 
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True).stdout

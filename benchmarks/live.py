@@ -1,9 +1,9 @@
-"""What auditing a live optimizer costs, beside making it: timm's own grouping and the construction of AdamW.
+"""How long the audit of a live optimizer takes, as a multiple of making it: timm's grouping and AdamW's constructor.
 
     python -m benchmarks.live [--layers 1000] [--rounds 5]
 
-A model of 1,000 transformer layers, 12,000 parameters, on meta. Both sides take turns in one process; medians are
-compared. Measured is the audit that also steps probe tensors.
+The model has 1,000 transformer layers with 12,000 parameters, on the meta device. The functions take turns in one
+process, and the medians are compared. "audit, measured" also steps the optimizer on probe tensors.
 """
 
 import argparse
@@ -20,8 +20,8 @@ from decay_audit import api
 SCHEMAS = define()
 
 
-class Layer(nn.Module):
-    """Twelve parameters, as in a transformer."""
+class TransformerLayer(nn.Module):
+    """A layer with the twelve parameters of a transformer."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Layer(nn.Module):
 
 
 def make(model: nn.Module) -> torch.optim.Optimizer:
-    """Group as timm does, and construct."""
+    """Make param groups as timm does, and AdamW."""
     from timm.optim._param_groups import param_groups_weight_decay
 
     return torch.optim.AdamW(param_groups_weight_decay(model, 0.05), lr=1e-3)
@@ -51,18 +51,19 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     options = arguments.parse_args()
     with torch.device("meta"):
-        model = nn.ModuleList(Layer(64) for _ in range(options.layers))
+        model = nn.ModuleList(TransformerLayer(64) for _ in range(options.layers))
     optimizer = make(model)
-    sides: dict[str, Callable[[], object]] = {
+    functions: dict[str, Callable[[], object]] = {
         "group and construct": lambda: make(model),
         "audit": lambda: api.audit(model, optimizer, "timm"),
         "audit, measured": lambda: api.audit(model, optimizer, "timm", measure=True),
     }
-    assert not [one for one in api.audit(model, optimizer, "timm").findings if one.severity == "error"]
-    times = {name: [seconds(side) for side in sides.values()] for name in range(options.rounds)}
-    medians = [median(column) for column in zip(*times.values(), strict=True)]
+    findings = api.audit(model, optimizer, "timm").findings
+    assert not any(finding.severity == "error" for finding in findings)
+    times = [[seconds(function) for function in functions.values()] for _ in range(options.rounds)]
+    medians = [median(column) for column in zip(*times, strict=True)]
     print(f"{sum(1 for _ in model.parameters()):,} parameters, {options.rounds} rounds")
-    for name, time in zip(sides, medians, strict=True):
+    for name, time in zip(functions, medians, strict=True):
         print(f"{name:<20} {time / medians[0]:6.1f} x")
 
 

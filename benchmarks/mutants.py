@@ -1,12 +1,12 @@
-"""Do the tests notice a broken rule? Mutants of the deciding modules, each run against the tests that should fail.
+"""Whether tests fail when code is wrong: mutants of the modules that decide, and the tests that should fail on each.
 
     pip install -e ".[test,mutation]"
     python -m benchmarks.mutants                    # 40 mutants, eight a module, chosen by a fixed seed
     python -m benchmarks.mutants --count 200 --seed 7 --jobs 8
 
 The mutants are cosmic-ray's: a comparison, a constant, an `and`, a `not` or a loop is changed in one place. Each is
-written into a copy of the checkout, never into the checkout itself. What survives is printed as a diff, and the exit
-status is 1.
+written into a copy of the checkout, never into the checkout itself. Mutants that no test notices are printed as diffs,
+and the exit status is then 1.
 """
 
 import argparse
@@ -97,13 +97,13 @@ def _diff(module: str, before: str, after: str) -> str:
 
 
 def sample(number: int, seed: int) -> list[Mutant]:
-    """Choose mutants at random, as many of each module."""
-    choose = random.Random(seed)
-    chosen = []
+    """Choose mutants at random, the same number for each module."""
+    generator = random.Random(seed)
+    selection = []
     for module in TESTS:
-        every = sorted(mutants(module))
-        chosen += choose.sample(every, min(len(every), number // len(TESTS)))
-    return chosen
+        candidates = sorted(mutants(module))
+        selection += generator.sample(candidates, min(len(candidates), number // len(TESTS)))
+    return selection
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def survives(mutant: Mutant, copies: SimpleQueue[Path]) -> bool:
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS[mutant.module]]
     try:
         file.write_text(mutant.code)
-        ran = subprocess.run(
+        process = subprocess.run(
             command, cwd=copy, capture_output=True, timeout=TIMEOUT, check=False, env=_environment(copy)
         )
     except subprocess.TimeoutExpired:
@@ -133,9 +133,9 @@ def survives(mutant: Mutant, copies: SimpleQueue[Path]) -> bool:
     finally:
         file.write_text(original)
         copies.put(copy)
-    if ran.returncode not in (0, 1, 2):
-        raise RuntimeError(ran.stdout.decode()[-2000:] + ran.stderr.decode()[-2000:])
-    return ran.returncode == 0
+    if process.returncode not in (0, 1, 2):
+        raise RuntimeError(process.stdout.decode()[-2000:] + process.stderr.decode()[-2000:])
+    return process.returncode == 0
 
 
 def _environment(copy: Path) -> dict[str, str]:
@@ -149,16 +149,16 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    chosen = sample(options.count, options.seed)
+    selection = sample(options.count, options.seed)
     survivors = 0
     with checkouts(options.jobs) as copies, ThreadPoolExecutor(options.jobs) as pool:
-        results = pool.map(lambda mutant: survives(mutant, copies), chosen)
-        for number, (mutant, survived) in enumerate(zip(chosen, results, strict=True), 1):
-            print(f"{number}/{len(chosen)}", end="\r", file=sys.stderr, flush=True)
+        results = pool.map(lambda mutant: survives(mutant, copies), selection)
+        for number, (mutant, survived) in enumerate(zip(selection, results, strict=True), 1):
+            print(f"{number}/{len(selection)}", end="\r", file=sys.stderr, flush=True)
             if survived:
                 survivors += 1
                 print(mutant.diff, end="\n\n", flush=True)
-    print(f"{survivors} of {len(chosen)} mutants survive")
+    print(f"{survivors} of {len(selection)} mutants survive")
     return survivors > 0
 
 

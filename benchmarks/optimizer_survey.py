@@ -1,8 +1,8 @@
-"""Every optimizer class of installed packages: what steps on copies show, against what the class itself does.
+"""Compare measured steps with the optimizer classes themselves, for every optimizer class of installed packages.
 
 `python -m benchmarks.optimizer_survey MODULE... [--json FILE]` imports the modules, builds each optimizer class, and
-measures it when it is new and after training steps. The oracle are instances of the class that step on real parameters:
-two of them differ in the coefficient alone, so the difference of their weights is what decay removed.
+measures it when it is new and after training steps. The oracle is the class itself: instances that differ only in the
+coefficient step on real parameters, and the difference of their weights is what decay removed.
 """
 
 import argparse
@@ -29,25 +29,26 @@ from tests.process_group import process_group
 WEIGHT_DECAY = 0.1
 LR = 0.01
 STEPS = 8
-"""Steps with random gradients that train an instance."""
+"""How many steps with random gradients train an instance."""
 SECONDS = 90
-"""Longest time for one class."""
+"""The longest time for one class."""
 TOLERANCE = 0.15
-"""Relative difference between a measured rate and the oracle's up to which they agree: the gradient adds some."""
+"""Relative difference up to which a measured rate and that of the oracle agree. The gradient causes a part of it."""
 NOTHING = 2e-3
-"""Part of lr x weight_decay below which decay removed nothing."""
+"""Fraction of lr x weight_decay below which decay counts as nothing."""
 
 Parameters = dict[str, torch.Tensor]
 
 
 class Decay(NamedTuple):
-    """What decay removed from one parameter in the last of several steps with random gradients, by the class itself.
+    """What decay removed from one parameter in the last of several steps with random gradients.
 
     Attributes:
-        rate: the fraction of the weight, divided by the learning rate.
-        alike: whether it is the same fraction of each element.
-        varied: whether the elements differ in size: else a fraction and an amount are the same.
-        by_coefficient: how much more twice the coefficient removes: 2 if in proportion, 1 if it does not count.
+        rate: the removed fraction of the weight, divided by the learning rate.
+        alike: whether the same fraction of each element was removed.
+        varied: whether the elements differ in size; if not, a fraction and an amount cannot be told apart.
+        by_coefficient: the factor on what is removed when the coefficient is doubled: 2 if in proportion, 1 if it has
+            no effect.
     """
 
     rate: float
@@ -56,8 +57,8 @@ class Decay(NamedTuple):
     by_coefficient: float
 
 
-class Verdict(NamedTuple):
-    """What the survey found of one class."""
+class ClassResult(NamedTuple):
+    """The result for one class."""
 
     name: str
     new: dict[str, tuple[str, float]]
@@ -70,11 +71,11 @@ class Verdict(NamedTuple):
 
 
 class OutOfTimeError(Exception):
-    """A class took more than its time."""
+    """A class took more than SECONDS."""
 
 
 def build(kind: type[torch.optim.Optimizer], coefficient: float, seed: int = 0) -> tuple[nn.Module, Any]:
-    """Build a model and an optimizer of the class, in the first of the usual ways that works."""
+    """Build a model and an optimizer of the class, with the first of several usual arguments that it accepts."""
     failures = []
     for make in (*builders(kind), *wrappings(kind)):
         for options in ({"lr": LR, "weight_decay": coefficient}, {"weight_decay": coefficient}, {"lr": LR}, {}):
@@ -86,7 +87,7 @@ def build(kind: type[torch.optim.Optimizer], coefficient: float, seed: int = 0) 
                 for group in optimizer.param_groups:
                     group["weight_decay"] = group.get("weight_decay", coefficient)
                 return root, optimizer
-            except Exception as error:  # noqa: BLE001 - whatever it says about its arguments
+            except Exception as error:  # noqa: BLE001 - a class may raise anything about its arguments
                 failures.append(f"{type(error).__name__}: {error}")
     raise OptimizerError(f"cannot be built: {failures[0]}"[:200])
 
@@ -97,9 +98,10 @@ def train(
     steps: int,
     last: Callable[[torch.optim.Optimizer], None] | None = None,
 ) -> Parameters:
-    """Take steps with random gradients; `last` changes the optimizer before the last one.
+    """Take steps with random gradients; `last` changes the optimizer before the last step.
 
-    Gives the weights before the last step.
+    Returns:
+        The weights before the last step.
     """
     generator = torch.Generator().manual_seed(1)
     torch.manual_seed(2)
@@ -124,7 +126,7 @@ def train(
 
 
 def step(root: nn.Module, optimizer: torch.optim.Optimizer, closure: Callable[[], torch.Tensor]) -> None:
-    """Step without a closure, with one where the class needs it, and with a graph for second-order classes."""
+    """Step without a closure; if that raises, with a closure; if that raises, with a graph for second-order classes."""
     form = vars(optimizer).get("_survey_form")
     forms: list[Callable[[], Any]] = [
         optimizer.step,
@@ -169,7 +171,7 @@ def with_coefficient(factor: float) -> Callable[[torch.optim.Optimizer], None]:
 
 
 def oracle(kind: type[torch.optim.Optimizer], steps: int) -> dict[str, Decay]:
-    """What decay removes in the last step, as three instances of the class with the same history show it."""
+    """Compute what decay removes in the last step, from three instances of the class with the same history."""
     ends: dict[float, Parameters] = {}
     for factor in (0.0, 1.0, 2.0):
         root, optimizer = build(kind, WEIGHT_DECAY)
@@ -207,7 +209,7 @@ def laws(root: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tuple[s
 
 
 def contents(root: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """A picture of everything that measuring must leave alone."""
+    """Write as text everything that a measurement must not change."""
     tensors = [*root.parameters()]
     state = [
         (index, optimizer.state[key]) for index, key in enumerate(tensors) if key in getattr(optimizer, "state", {})
@@ -219,9 +221,9 @@ def contents(root: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
 def disagreements(
     measured: Mapping[str, tuple[str, float]], first: Mapping[str, Decay], later: Mapping[str, Decay]
 ) -> Iterator[str]:
-    """The laws that were said and are not what the class does, neither in its first step nor in a later one.
+    """Find the measured laws that the class does not follow, neither in its first step nor in a later step.
 
-    A fraction that decay removes must be that of a later step: "scheduled" is the law of one that changes.
+    A measured fraction must be that of a later step; "scheduled" is the law of a fraction that changes.
     """
     for name, (movement, rate) in measured.items():
         if name not in later:
@@ -246,7 +248,7 @@ def _agrees(true: Decay, rate: float) -> bool:
     return true.alike and abs(true.rate - rate) <= TOLERANCE * abs(rate)
 
 
-def verdict(label: str, kind: type[torch.optim.Optimizer]) -> Verdict:
+def verdict(label: str, kind: type[torch.optim.Optimizer]) -> ClassResult:
     """Survey one class."""
     new: dict[str, tuple[str, float]] = {}
     trained: dict[str, tuple[str, float]] = {}
@@ -264,15 +266,15 @@ def verdict(label: str, kind: type[torch.optim.Optimizer]) -> Verdict:
         trained = laws(root, optimizer)
         changed += ["trained"] if contents(root, optimizer) != before else []
     except OutOfTimeError:
-        return Verdict(label, new, trained, decay, "took too long")
+        return ClassResult(label, new, trained, decay, "took too long")
     except Exception as error:  # noqa: BLE001 - a class may raise anything
-        return Verdict(label, new, trained, decay, f"{type(error).__name__}: {error}"[:300])
+        return ClassResult(label, new, trained, decay, f"{type(error).__name__}: {error}"[:300])
     wrong = [f"new, {text}" for text in disagreements(new, first, decay)]
     wrong += [f"trained, {text}" for text in disagreements(trained, first, decay)]
-    return Verdict(label, new, trained, decay, "", tuple(wrong), tuple(changed))
+    return ClassResult(label, new, trained, decay, "", tuple(wrong), tuple(changed))
 
 
-def survey(module: str) -> Iterator[Verdict]:
+def survey(module: str) -> Iterator[ClassResult]:
     """Survey all classes of a package."""
 
     def stop(*_: object) -> None:
@@ -285,14 +287,14 @@ def survey(module: str) -> Iterator[Verdict]:
             with contextlib.redirect_stdout(sys.stderr), process_group(), torch.compiler.set_stance("force_eager"):
                 result = verdict(f"{module}.{name}", kind)
         except OutOfTimeError:
-            result = Verdict(f"{module}.{name}", {}, {}, {}, "took too long")
+            result = ClassResult(f"{module}.{name}", {}, {}, {}, "took too long")
         finally:
             signal.alarm(0)
         yield result
 
 
-def summary(verdicts: list[Verdict]) -> str:
-    """One line of counts, then a line for each class of which something is wrong."""
+def summary(verdicts: list[ClassResult]) -> str:
+    """Write a line of counts, then a line for each class that has a wrong law, changed, or could not be measured."""
     counts = Counter("measured" if each.new else "not measured" for each in verdicts)
     wrong = [each for each in verdicts if each.wrong]
     differ = [each for each in verdicts if each.trained and _kinds(each.new) != _kinds(each.trained)]

@@ -1,7 +1,7 @@
-"""Published recipes under the default ruleset: a library's own optimizer on its own models, and the verdict.
+"""Published recipes under the default ruleset: the optimizer that a library makes for its own models, audited.
 
-`python -m benchmarks.recipes` writes docs/recipes.md. Each recipe calls the library that it is named after, or splits
-by the rule that the codebase publishes in one line (`ndim >= 2` of nanoGPT and Megatron-LM).
+`python -m benchmarks.recipes` writes docs/recipes.md. Each recipe calls the library that it is named after, or makes
+groups by the rule that the codebase publishes in one line (`ndim >= 2` of nanoGPT and Megatron-LM).
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class Recipe(NamedTuple):
     """A model, and an optimizer that a library makes for it.
 
     Attributes:
-        why: why its errors are true; "" where there must be none.
+        why: why its errors are correct; "" if it must have none.
     """
 
     optimizer: str
@@ -87,7 +87,7 @@ def _transformers_model(name: str, suffix: str = "Model") -> Callable[[], nn.Mod
 
 
 def _trainer(model: nn.Module) -> torch.optim.Optimizer:
-    """What Trainer.create_optimizer makes: AdamW with the names of its own method."""
+    """Make AdamW as Trainer.create_optimizer does, by the names that its own method returns."""
     decayed = set(import_module("transformers").Trainer.get_decay_parameter_names(None, model))
     return _split(model, lambda name, _: name in decayed)
 
@@ -108,8 +108,10 @@ def _split(model: nn.Module, decays: Callable[[str, nn.Parameter], bool]) -> tor
     groups: dict[bool, list[nn.Parameter]] = {True: [], False: []}
     for name, parameter in model.named_parameters():
         groups[decays(name, parameter)].append(parameter)
-    listed = [{"params": each, "weight_decay": BASE if decayed else 0.0} for decayed, each in groups.items() if each]
-    return torch.optim.AdamW(listed, lr=1e-3)
+    param_groups = [
+        {"params": members, "weight_decay": BASE if decayed else 0.0} for decayed, members in groups.items() if members
+    ]
+    return torch.optim.AdamW(param_groups, lr=1e-3)
 
 
 def _torchvision_model(name: str) -> Callable[[], nn.Module]:
@@ -121,21 +123,21 @@ def _torchvision_model(name: str) -> Callable[[], nn.Module]:
 
 
 def _torchvision(model: nn.Module) -> torch.optim.Optimizer:
-    """The reference script's with `--norm-weight-decay 0`, on torchvision's own split."""
+    """Make SGD as the reference script does with `--norm-weight-decay 0`, by torchvision's own function."""
     norms, others = import_module("torchvision.ops._utils").split_normalization_params(model)
     groups = [{"params": others, "weight_decay": BASE}, {"params": norms, "weight_decay": 0.0}]
     return torch.optim.SGD([group for group in groups if group["params"]], lr=0.1, momentum=0.9)
 
 
 def _lightly(model: nn.Module) -> torch.optim.Optimizer:
-    """What lightly's own examples do with its two lists."""
+    """Make groups of the two lists, as lightly's own examples do."""
     decayed, spared = import_module("lightly.models.utils").get_weight_decay_parameters([model])
     groups = [{"params": decayed, "weight_decay": BASE}, {"params": spared, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=1e-3)
 
 
 def _mmengine(model: nn.Module) -> torch.optim.Optimizer:
-    """The `paramwise_cfg` that most of its configurations for images use."""
+    """Make AdamW with the `paramwise_cfg` of most of mmengine's configurations for images."""
     constructor = import_module("mmengine.optim").DefaultOptimWrapperConstructor(
         {"type": "OptimWrapper", "optimizer": {"type": "AdamW", "lr": 1e-3, "weight_decay": BASE}},
         paramwise_cfg={"norm_decay_mult": 0.0, "bias_decay_mult": 0.0, "flat_decay_mult": 0.0},
@@ -145,14 +147,14 @@ def _mmengine(model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _fastai(model: nn.Module) -> Any:  # noqa: ANN401 - fastai's optimizers are not torch's
-    """What a Learner makes with `wd_bn_bias=False`, its default."""
+    """Make the optimizer as a Learner does with `wd_bn_bias=False`, its default."""
     learner_class = import_module("fastai.learner").Learner
     learner = learner_class(import_module("fastai.data.core").DataLoaders(), model, loss_func=nn.MSELoss(), wd=BASE)
     learner.create_opt()
     return learner.opt
 
 
-_TRUE = {"Mamba2": "the last norm is called `norm_f`, which no pattern of the Trainer spares: its gain decays"}
+_WHY = {"Mamba2": "the last norm is called `norm_f`, which no pattern of the Trainer spares: its gain decays"}
 _BIASES = "its split is by norm layers: biases of other layers decay"
 _ALL = "one group of model.parameters(): biases and norms decay"
 _TIMM_ADAMW = [
@@ -188,7 +190,11 @@ RECIPES: tuple[Recipe, ...] = (
     ),
     *(
         Recipe(
-            "transformers Trainer", f"{name}{suffix}", _transformers_model(name, suffix), _trainer, _TRUE.get(name, "")
+            "transformers Trainer",
+            f"{name}{suffix}",
+            _transformers_model(name, suffix),
+            _trainer,
+            _WHY.get(name, ""),
         )
         for name, suffix in (*_TRAINER, *((name, "Model") for name in _TRAINER_MODELS))
     ),
@@ -260,17 +266,17 @@ def _introduction(count: int) -> Iterator[str]:
 
 def _rows() -> Iterator[str]:
     for recipe in RECIPES:
-        found = audit(recipe)
-        counts = [_codes(found, severity) for severity in ("error", "warning", "note")]
+        findings = audit(recipe)
+        counts = [_codes(findings, severity) for severity in ("error", "warning", "note")]
         print(recipe.optimizer, recipe.model, *counts, flush=True)
         yield f"| {recipe.optimizer} | `{recipe.model}` | {' | '.join(counts)} | {recipe.why} |"
 
 
 def _codes(findings: tuple[Finding, ...], severity: str) -> str:
     counts: dict[str, int] = {}
-    for each in findings:
-        if each.severity == severity:
-            counts[each.code] = counts.get(each.code, 0) + len(each.parameters)
+    for finding in findings:
+        if finding.severity == severity:
+            counts[finding.code] = counts.get(finding.code, 0) + len(finding.parameters)
     return ", ".join(f"{code} on {count}" if count else code for code, count in counts.items()) or "-"
 
 

@@ -1,8 +1,9 @@
-"""`decay-audit run` on public training scripts, unedited: what it says of each, and in how many seconds.
+"""`decay-audit run` on unedited public training scripts: its findings, and how many seconds it takes.
 
 `python -m benchmarks.run_scripts CHECKOUTS PYTHON RESULTS [WORD]` runs the scripts of `run_scripts_list`; with a WORD,
-those that have it in their repository, folder or arguments. CHECKOUTS has a folder `owner+name` for each repository,
-PYTHON is that of an environment with their requirements, and RESULTS is a JSON file to which each result is added.
+only those that have it in their repository, folder or arguments. CHECKOUTS has a folder `owner+name` for each
+repository, PYTHON is the interpreter of an environment with their requirements, and each result is added to the JSON
+file RESULTS.
 """
 
 import json
@@ -21,7 +22,7 @@ TIMEOUT = 300
 
 
 def result(script: Script, checkouts: Path, python: Path) -> dict[str, Any]:
-    """Run one script and collect what was said."""
+    """Run a script, and collect the reports and messages."""
     folder = checkouts / script.repository.replace("/", "+") / script.folder
     environment = {
         **os.environ,
@@ -34,7 +35,7 @@ def result(script: Script, checkouts: Path, python: Path) -> dict[str, Any]:
     command = [sys.executable, "-m", "decay_audit", "run", "--timeout", str(TIMEOUT), "--format", "json"]
     _, terminal = pty.openpty()  # some scripts ask for the size of their terminal
     started = time.monotonic()
-    made = subprocess.run(
+    process = subprocess.run(
         [*command, *shlex.split(script.words)],
         cwd=folder,
         env=environment,
@@ -43,20 +44,22 @@ def result(script: Script, checkouts: Path, python: Path) -> dict[str, Any]:
         check=False,
     )
     seconds = time.monotonic() - started
-    lines = made.stderr.decode(errors="replace").splitlines()
-    documents = json.loads(made.stdout) if made.stdout else []
+    lines = process.stderr.decode(errors="replace").splitlines()
+    documents = json.loads(process.stdout) if process.stdout else []
     return {
         "script": list(script),
-        "code": made.returncode,
+        "code": process.returncode,
         "seconds": round(seconds, 1),
         "said": [line for line in lines if line.startswith(("note: ", "error: ", "hint: "))][-8:],
         "reports": [
             {
                 "target": document["target"],
                 "parameters": document["totals"]["parameters"],
-                "optimizers": [(each["name"], each["class"], len(each["groups"])) for each in document["optimizers"]],
+                "optimizers": [
+                    (entry["name"], entry["class"], len(entry["groups"])) for entry in document["optimizers"]
+                ],
                 "findings": [
-                    {key: each[key] for key in ("code", "severity", "message")} for each in document["findings"]
+                    {key: finding[key] for key in ("code", "severity", "message")} for finding in document["findings"]
                 ],
             }
             for document in (documents if isinstance(documents, list) else [documents])
@@ -67,13 +70,13 @@ def result(script: Script, checkouts: Path, python: Path) -> dict[str, Any]:
 def main() -> None:
     checkouts, python, results = (Path(word) for word in sys.argv[1:4])
     word = sys.argv[4] if len(sys.argv) > 4 else ""
-    known = json.loads(results.read_text()) if results.exists() else {}
+    known_results = json.loads(results.read_text()) if results.exists() else {}
     for script in SCRIPTS:
         key = f"{script.repository} {script.folder} {script.words}"
         if word in key:
-            known[key] = made = result(script, checkouts, python)
-            results.write_text(json.dumps(known, indent=1))
-            print(key, made["code"], made["seconds"], made["said"], flush=True)
+            known_results[key] = new_result = result(script, checkouts, python)
+            results.write_text(json.dumps(known_results, indent=1))
+            print(key, new_result["code"], new_result["seconds"], new_result["said"], flush=True)
 
 
 if __name__ == "__main__":

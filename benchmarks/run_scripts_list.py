@@ -8,9 +8,9 @@ class Script(NamedTuple):
 
     Attributes:
         repository: owner/name; its checkout is the folder `owner+name`.
-        folder: where the command runs.
-        words: what stands after `decay-audit run`.
-        path: what is put on PYTHONPATH, from the folder; a repository that is not installed.
+        folder: the folder of the repository in which the command runs.
+        words: the words after `decay-audit run`.
+        path: a path that is added to PYTHONPATH, relative to the folder, for a repository that is not installed.
     """
 
     repository: str

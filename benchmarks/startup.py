@@ -1,8 +1,8 @@
-"""What decay-audit costs a person: the time to help, to a table, and per parameter.
+"""How long decay-audit takes: to print help, to print a table, and for each parameter.
 
     python -m benchmarks.startup [--largest 1000000]
 
-Each ratio compares two things that ran in turns in this run, by the medians of their times.
+Each ratio compares the median times of two commands or functions that took turns in this run.
 """
 
 import argparse

@@ -1,6 +1,7 @@
-"""Torchvision's compiled operators do not load beside every torch build, and timm imports torchvision.
+"""Schemas of torchvision's compiled operators, for torch builds with which these operators do not load.
 
-Grouping parameters and building models needs no more of them than their schemas; a trace, the shapes of their results.
+timm imports torchvision. To make param groups and build models, the schemas of the operators are enough; a trace also
+needs the shapes of their results.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ ROI_ALIGN = (
 
 
 def define() -> Any:  # noqa: ANN401  (torch leaves the class untyped)
-    """Define the schemas that are missing; they live as long as what this returns."""
+    """Define the schemas that are missing. They exist as long as the library that is returned."""
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     if importlib.util.find_spec("torchvision"):
         for schema in SCHEMAS:
@@ -31,7 +32,7 @@ def define() -> Any:  # noqa: ANN401  (torch leaves the class untyped)
 
 
 def pretend(library: Any) -> None:  # noqa: ANN401
-    """Let detection models call their operators as if they were compiled, for a trace that computes nothing."""
+    """Let detection models call these operators in a trace, which needs shapes alone."""
     extension = importlib.import_module("torchvision.extension")
     roi = importlib.import_module("torchvision.ops.roi_align")
     if extension._has_ops():

@@ -1,7 +1,8 @@
-"""How well emitted code transfers: it is written for one size of a model and run on another size of the family.
+"""Whether emitted code fits other sizes of a model: it is written for one size and run on another.
 
-`python -m benchmarks.transfer [PAIRS]` counts the pairs for which the code equals the other plan, those that the
-code's guard refuses, and those that differ; and it prints the lines of the code and the seconds to write it.
+`python -m benchmarks.transfer [PAIRS]` counts the pairs of sizes for which the code gives the plan of the other size,
+for which the code raises, and for which it gives another plan. It also prints the lines of the code and the seconds to
+write it.
 """
 
 import random
@@ -15,7 +16,7 @@ from typing import Any
 from torch import nn
 
 import decay_audit
-from benchmarks import zoo_models
+from benchmarks.zoo import models as zoo_models
 from decay_audit import emit
 from decay_audit.emit import DifferentGroupsError
 from decay_audit.sources.module.build_devices import BUILD_DEVICES
@@ -25,11 +26,11 @@ _SIZE = re.compile(
     r"(_|-|^)(pico|femto|atto|nano|zepto|xxtiny|xtiny|tiny|mini|small|little|medium|base|large|huge|giant|xlarge|xxlarge|"
     r"xl|xxl|x?x?[sml]|[stblhgn]|so\d+m|t_|\d+[a-z]{0,2})(?=_|-|$)|\d+"
 )
-"""The parts of a name that say a size: words such as `small` and `xl`, and all numbers."""
+"""The parts of a name that mean a size: words such as `small` and `xl`, and all numbers."""
 
 
 def family(name: str) -> str:
-    """Replace what names the size of an architecture.
+    """Replace the parts of a name that mean a size.
 
     >>> family("timm:vit_small_patch16_224") == family("timm:vit_large_patch14_336")
     True
@@ -39,7 +40,7 @@ def family(name: str) -> str:
 
 
 def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
-    """Choose pairs of sizes: at most two of one family of timm and torchvision, and two depths of transformers'."""
+    """Choose pairs of sizes: up to two for each family of timm and torchvision; for transformers, pairs of depths."""
     families: defaultdict[str, list[str]] = defaultdict(list)
     for name in zoo_models.names():
         families[family(name)].append(name)
@@ -57,7 +58,7 @@ def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
 
 
 HALF_DEPTH = "@half"
-"""Added to the name of an architecture of transformers: half of its layers, but at least two."""
+"""The end of a name that means: with half of the layers, but at least two."""
 LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
 
 
@@ -70,14 +71,14 @@ def build(name: str) -> nn.Module:
     """
     if not name.endswith(HALF_DEPTH):
         return zoo_models.build(name)[0]
-    whole: Any = type(zoo_models.build(name.removesuffix(HALF_DEPTH))[0])
-    config = whole.config_class()
+    model_class: Any = type(zoo_models.build(name.removesuffix(HALF_DEPTH))[0])
+    config = model_class.config_class()
     keys = [key for key in LAYER_KEYS if isinstance(getattr(config, key, None), int)]
     if not keys:
         raise LookupError(f"{name} has no number of layers")
-    halved = {key: max(2, getattr(config, key) // 2) for key in keys}
+    half_depth = {key: max(2, getattr(config, key) // 2) for key in keys}
     with BUILD_DEVICES["meta"]():
-        model: nn.Module = whole(whole.config_class(**halved))
+        model: nn.Module = model_class(model_class.config_class(**half_depth))
     return model
 
 

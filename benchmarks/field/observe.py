@@ -7,7 +7,7 @@ from torch import nn
 
 from benchmarks.field.dataflow import parameter_actions
 from benchmarks.field.inputs import accepted_inputs, as_trace_text
-from benchmarks.zoo_readings import Reading, taken
+from benchmarks.zoo.readings import Reading, make_reading
 from decay_audit import Inventory, classify, read
 from decay_audit.model.parameters import Use
 from decay_audit.roles.words import Classified
@@ -47,7 +47,7 @@ def observe(model: nn.Module) -> ObservedModule | None:
     inventory = read(model)
     traced = with_uses(inventory, trace(model, make_example_inputs(model, text, {})))
     return ObservedModule(
-        reading=taken(type(model).__qualname__, traced, {}),
+        reading=make_reading(type(model).__qualname__, traced, {}),
         default_uses=_default_uses(model, inventory, classify(inventory)),
         actions=actions,
         trace=text,

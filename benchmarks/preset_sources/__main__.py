@@ -1,4 +1,4 @@
-"""Say for each preset where it was read, what is current, and whether the source's text is the one that was read."""
+"""Print for each preset the revision that was read, the current one, and whether the source's text has changed."""
 
 import argparse
 import contextlib
@@ -35,11 +35,11 @@ NOT_KNOWN = "not known"
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """What is known of a preset's source.
+    """The row of a preset.
 
     Attributes:
-        outdated: the source has another text, or a newer release, than the preset was read at.
-        failed: the text is not the one that was read, or does otherwise than the reimplementation.
+        outdated: the text has changed, or there is a newer release, since the preset was written.
+        failed: the text at that revision has another hash, or its function differs from the reimplementation.
     """
 
     cells: Sequence[str]
@@ -48,7 +48,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table. 0: all as read; 1: something differs or is outdated; 2: nothing could be asked."""
+    """Print the table. Return 0 if nothing changed, 1 if a row is outdated or failed, 2 if no source was reached."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clones", type=Path, metavar="FOLDER", help="clones to ask instead of GitHub")
     parser.add_argument("--only", action="append", default=[], metavar="PRESET", choices=sorted(SOURCES))
@@ -65,13 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = [HEAD, *(f"| {' | '.join(row.cells)} |" for row in rows), ""]
         options.write.write_text("\n".join(lines), encoding="utf-8")
     if all(row.cells[3] == NOT_KNOWN for row in rows):
-        print("Nothing could be asked: is there a network, or a folder for --clones?", file=sys.stderr)
+        print("No source could be reached: is there a network, or a folder for --clones?", file=sys.stderr)
         return 2
     return int(any(row.failed or row.outdated for row in rows))
 
 
 def row(preset: str, source: Source, clones: Path | None, models: Sequence[str] = ()) -> Row:
-    """Ask what is known of one source, and run its function on these models of the tests."""
+    """Make the row of one source, and run its function on these models of the tests."""
     name = f"`{preset}`"
     if source.package:
         current = _current(source, clones)
@@ -98,7 +98,7 @@ def _current(source: Source, clones: Path | None) -> str:
 
 
 def _state(source: Source, clones: Path | None) -> tuple[str, bool]:
-    """Say what the text is at the revision that was read and at the current one; and whether it is another one."""
+    """Compare the text with the noted hash and the current text; return a phrase, and whether the hash differs."""
     if not source.revision:
         return "not at hand", False
     try:
@@ -119,7 +119,7 @@ def _text(source: Source, revision: str, clones: Path | None) -> str:
     return text_at(source.repository, source.path, revision, clones)
 
 
-def _run_on_models(preset: str, source: Source, clones: Path | None, wanted: Sequence[str]) -> str:
+def _run_on_models(preset: str, source: Source, clones: Path | None, model_names: Sequence[str]) -> str:
     """Compare the source's function with the reimplementation."""
     try:
         names = namespace_of(_text(source, source.revision, clones), source.definitions, source.needs)
@@ -127,7 +127,7 @@ def _run_on_models(preset: str, source: Source, clones: Path | None, wanted: Seq
         return f"not run: {_cell(error)}"
     models = parameters = failures = 0
     differing = []
-    for name in wanted:
+    for name in model_names:
         theirs, ours = _answers(preset, source, names, name)
         if theirs is None:
             failures += 1
@@ -143,7 +143,7 @@ def _run_on_models(preset: str, source: Source, clones: Path | None, wanted: Seq
 
 
 def _answers(preset: str, source: Source, names: dict[str, object], name: str) -> tuple[Answers | None, Answers | None]:
-    """The answers of the source and of the reimplementation; None where one fails or refuses."""
+    """Ask the source and the reimplementation; the answers of a function that fails or refuses are None."""
     assert source.ask is not None
     theirs = ours = None
     with contextlib.redirect_stdout(io.StringIO()):
@@ -156,7 +156,7 @@ def _answers(preset: str, source: Source, names: dict[str, object], name: str) -
 
 
 def _rounded(answers: Answers | None, preset: str) -> Answers | None:
-    """Round the factors, and leave out what the reimplementation does not give."""
+    """Round the factors, and leave out the channels that the reimplementation does not have."""
     if answers is None:
         return None
     peer = PEERS[preset]

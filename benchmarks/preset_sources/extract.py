@@ -26,10 +26,10 @@ class MissingDefinitionError(Exception):
 
 
 def text_of(source: str, definitions: Sequence[str]) -> str:
-    """Give the text of functions, classes and methods (`Class.method`); the whole file if none are named.
+    """Return the text of functions, classes and methods (`Class.method`), or the whole file if none are named.
 
     Raises:
-        MissingDefinitionError: one of them is not there.
+        MissingDefinitionError: the file does not have one of them.
     """
     if not definitions:
         return source
@@ -49,10 +49,10 @@ def namespace_of(source: str, definitions: Sequence[str], needs: Sequence[str] =
     Annotations are not evaluated, so that their names need not exist.
 
     Args:
-        needs: further names: of a definition or a constant in the file, or else of an imported class.
+        needs: more names: of definitions and constants of the file, or of classes that it imports.
 
     Raises:
-        MissingDefinitionError: a definition is not there.
+        MissingDefinitionError: the file does not have a definition.
     """
     tree = ast.parse(source)
     own = {name: node for node in tree.body for name in _names_of(node)}
@@ -69,7 +69,7 @@ def namespace_of(source: str, definitions: Sequence[str], needs: Sequence[str] =
 
 
 class StandIn:
-    """Replaces a class that the file imports: no module is an instance of it; as an optimizer it keeps its groups."""
+    """Takes the place of a class that the file imports. No module is an instance of it; it keeps its param groups."""
 
     def __init__(self, param_groups: object = ()) -> None:
         self.param_groups = param_groups

@@ -1,6 +1,6 @@
-"""How to call the definitions of a repository on a model: a namespace with them -> the coefficient of each parameter.
+"""How to call the definitions of a repository on a model: their namespace becomes the coefficient of each parameter.
 
-Each function fills in what the codebase's own training script passes by default. Knows no preset and no file.
+Each function passes the arguments that the codebase's own training script passes by default. Knows no preset or file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,7 +19,7 @@ LR = 0.125
 
 
 def from_groups(model: nn.Module, groups: Iterable[Mapping[str, Any]], base: float) -> Answers:
-    """Read param groups; a group without a coefficient has the base. A tensor in several counts in the first."""
+    """Read param groups. A group without a coefficient has the base; a tensor in several groups is in the first."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     answers: Answers = {}
     for group in groups:
@@ -30,8 +30,8 @@ def from_groups(model: nn.Module, groups: Iterable[Mapping[str, Any]], base: flo
     return answers
 
 
-def hooked(model: nn.Module, hook: str = "no_weight_decay") -> Iterable[str]:
-    """What the model declares, as training scripts ask for it."""
+def hook_names(model: nn.Module, hook: str = "no_weight_decay") -> Iterable[str]:
+    """Call a hook of the model, as training scripts do; the result is empty if it has none."""
     method: Any = getattr(model, hook, set)
     names: Iterable[str] = method()
     return names
@@ -41,27 +41,27 @@ def beit(names: Names, model: nn.Module, base: float) -> Answers:
     blocks: Any = model.blocks
     count = len(blocks)
     assigner = names["LayerDecayValueAssigner"]([0.9 ** (count + 1 - layer) for layer in range(count + 2)])
-    groups = names["get_parameter_groups"](model, base, hooked(model), assigner.get_layer_id, assigner.get_scale)
+    groups = names["get_parameter_groups"](model, base, hook_names(model), assigner.get_layer_id, assigner.get_scale)
     return from_groups(model, groups, base)
 
 
 def convnext(names: Names, model: nn.Module, base: float) -> Answers:
     assigner = names["LayerDecayValueAssigner"]([0.8 ** (13 - layer) for layer in range(14)])
-    groups = names["get_parameter_groups"](model, base, hooked(model), assigner.get_layer_id, assigner.get_scale)
+    groups = names["get_parameter_groups"](model, base, hook_names(model), assigner.get_layer_id, assigner.get_scale)
     return from_groups(model, groups, base)
 
 
 def convnext_v2(names: Names, model: nn.Module, base: float) -> Answers:
-    return from_groups(model, names["get_parameter_groups"](model, base, hooked(model)), base)
+    return from_groups(model, names["get_parameter_groups"](model, base, hook_names(model)), base)
 
 
 def swin(names: Names, model: nn.Module, base: float) -> Answers:
-    keywords = hooked(model, "no_weight_decay_keywords")
-    return from_groups(model, names["set_weight_decay"](model, hooked(model), keywords), base)
+    keywords = hook_names(model, "no_weight_decay_keywords")
+    return from_groups(model, names["set_weight_decay"](model, hook_names(model), keywords), base)
 
 
 def mae(names: Names, model: nn.Module, base: float) -> Answers:
-    return from_groups(model, names["param_groups_lrd"](model, base, hooked(model), 0.75), base)
+    return from_groups(model, names["param_groups_lrd"](model, base, hook_names(model), 0.75), base)
 
 
 def dino(names: Names, model: nn.Module, base: float) -> Answers:

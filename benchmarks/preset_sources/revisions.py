@@ -1,4 +1,4 @@
-"""What is current, and a file's text at a revision: from a folder of clones, from GitHub, or from the package index."""
+"""Current commits and releases, and a file's text at a revision: from clones, GitHub, or the package index."""
 
 import re
 import subprocess
@@ -11,11 +11,11 @@ _SECONDS = 30
 
 
 class UnavailableError(Exception):
-    """Something cannot be had; the message says what, and why."""
+    """A repository, a revision, a file or a package cannot be reached; the message says which, and why."""
 
 
 def head(repository: str, clones: Path | None = None) -> str:
-    """Give the commit that a repository's default branch is at.
+    """Return the newest commit of a repository's default branch.
 
     Raises:
         UnavailableError: git cannot reach it.
@@ -29,7 +29,7 @@ def head(repository: str, clones: Path | None = None) -> str:
 
 
 def newest(package: str) -> str:
-    """Give the newest release of a package in the index that pip uses.
+    """Return the newest release of a package in the index that pip uses.
 
     Raises:
         UnavailableError: pip cannot reach it, or does not know the package.
@@ -42,10 +42,10 @@ def newest(package: str) -> str:
 
 
 def text_at(repository: str, path: str, revision: str, clones: Path | None = None) -> str:
-    """Give a file's text at a revision.
+    """Return a file's text at a revision.
 
     Raises:
-        UnavailableError: the repository, the revision or the file cannot be had.
+        UnavailableError: the repository, the revision or the file cannot be reached.
     """
     if (clone := _clone(repository, clones)) is not None:
         return _git("-C", str(clone), "show", f"{revision}:{path}", strip=False)
@@ -59,7 +59,7 @@ def text_at(repository: str, path: str, revision: str, clones: Path | None = Non
 
 
 def _clone(repository: str, clones: Path | None) -> Path | None:
-    """The clone of a repository in a folder: `name`, `owner/name` or `owner+name`, or a folder `repo` inside."""
+    """Find the clone of a repository in a folder: `name`, `owner/name` or `owner+name`, or `repo` inside of these."""
     if clones is None:
         return None
     owner, _, name = repository.partition("/")
@@ -75,10 +75,10 @@ def _git(*arguments: str, strip: bool = True) -> str:
 
 def _run(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
     except subprocess.CalledProcessError as error:
         reason = (error.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise UnavailableError(f"{' '.join(command[-3:])}: {reason}") from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"{command[0]}: {error}") from error
-    return done.stdout
+    return process.stdout

@@ -1,4 +1,4 @@
-"""Where each preset was read: repository, file, definitions, revision, and a hash of the text as it was then."""
+"""The source of each preset: repository, file, definitions, revision, and a hash of the text at that revision."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from benchmarks.preset_sources.functions import Ask
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """The place that a preset was read at.
+    """The source from which a preset was written.
 
     Attributes:
         repository: `owner/name` on GitHub; "" where there is none.
@@ -17,11 +17,11 @@ class Source(Struct, frozen=True, kw_only=True):
         definitions: the functions, classes and methods that hold the rule; () for a file that is not Python.
         revision: the commit, or the release of the package, that was read.
         package: its name on PyPI, where a release was read.
-        text: the hash of the text of the definitions at that revision; "" where the text was not at hand.
-        ask: how to call the definitions; None where they cannot be called by themselves.
-        pinned: the preset is of that revision on purpose: a newer one has another rule.
-        needs: further names that the definitions use: definitions and constants of the file, or else classes that are
-            imported there, for which a stand-in is made.
+        text: the hash of the text of the definitions at that revision; "" where the text was not available.
+        ask: how to call the definitions; None where they cannot be called outside of their file.
+        pinned: the preset is meant for that revision; a newer revision has another rule.
+        needs: more names that the definitions use: definitions and constants of the file, or classes that the file
+            imports, which are replaced.
     """
 
     repository: str = ""
@@ -298,4 +298,4 @@ SOURCES: Mapping[str, Source] = {
         ask=functions.yolov5,
     ),
 }
-"""By preset. The house's own policies have no source, and `torch-default` is no rule: everything decays."""
+"""The sources by preset. Policies of decay-audit itself have none, nor has `torch-default`, which decays everything."""

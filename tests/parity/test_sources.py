@@ -136,4 +136,4 @@ def test_without_an_answer_from_anywhere_the_script_says_so(
     captured = capsys.readouterr()
     assert "| not known |" in captured.out
     assert "github.com/facebookresearch/dino" in captured.err
-    assert captured.err.endswith("Nothing could be asked: is there a network, or a folder for --clones?\n")
+    assert captured.err.endswith("No source could be reached: is there a network, or a folder for --clones?\n")

@@ -4,11 +4,11 @@ from functools import cache
 
 import pytest
 
-from benchmarks.zoo_answers import Answers, answer
-from benchmarks.zoo_models import names
-from benchmarks.zoo_readings import reading
-from benchmarks.zoo_reasons import REASONS, reason
-from benchmarks.zoo_sample import SAMPLE
+from benchmarks.zoo.answers import Answers, answer
+from benchmarks.zoo.models import names
+from benchmarks.zoo.readings import reading
+from benchmarks.zoo.reasons import REASONS, reason
+from benchmarks.zoo.sample import SAMPLE
 from decay_audit import load_rules
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # other libraries warn in their constructors

@@ -1,4 +1,4 @@
-"""Architectures chosen for the awkward things that their parameters do; small enough for every run of the tests."""
+"""Architectures with unusual parameters, small enough to be traced in every run of the tests."""
 
 SAMPLE = (
     "timm:bat_resnext26ts",  # bilinear attention

@@ -1,4 +1,4 @@
-"""The architectures of timm, torchvision and transformers, by name, and each of them built without its weights."""
+"""The names of the architectures of timm, torchvision and transformers, and how each is built without its weights."""
 
 import contextlib
 import os
@@ -21,21 +21,21 @@ def names() -> tuple[str, ...]:
 
 
 def build(name: str, *, real: bool = False) -> tuple[nn.Module, str]:
-    """Build one architecture, on the first stage that its constructor bears.
+    """Build an architecture on the meta device, or, if its constructor needs real numbers, on the CPU.
 
     Args:
-        real: build it with real numbers: buffers keep their values.
+        real: build it on the CPU, so that buffers keep their values.
 
     Returns:
-        The model, and the stage.
+        The model, and how it was built.
 
     Raises:
-        Exception: whatever its constructor raises on the last stage.
+        Exception: whatever its constructor raises on the CPU.
     """
     library, _, architecture = name.partition(":")
     make = LIBRARIES[library][1]
     if not real:
-        with contextlib.suppress(Exception), BUILD_DEVICES["meta"]():  # one that needs numbers may fail with anything
+        with contextlib.suppress(Exception), BUILD_DEVICES["meta"]():  # constructors that need numbers raise anything
             return make(architecture), "meta"
     with BUILD_DEVICES["streamed"]():
         return make(architecture), "streamed"
@@ -64,7 +64,7 @@ def _torchvision(name: str) -> nn.Module:
     from torchvision import models
 
     torchvision_schemas.pretend(SCHEMAS)
-    # A detection model fetches weights for its backbone unless it is told not to.
+    # By default, a detection model downloads weights for its backbone.
     backbone = {"weights_backbone": None} if "rcnn" in name or name.startswith(_DENSE) else {}
     model: nn.Module = models.get_model(name, weights=None, **backbone)
     return model
@@ -85,22 +85,23 @@ def _transformers(name: str) -> nn.Module:
     from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 
     classes = MODEL_MAPPING_NAMES[name]
-    made = CONFIG_MAPPING[name]
-    maker = getattr(transformers, classes if isinstance(classes, str) else classes[0])
-    config = made()
+    config_class = CONFIG_MAPPING[name]
+    model_class = getattr(transformers, classes if isinstance(classes, str) else classes[0])
+    config = config_class()
     for key, value in IDS.items():
         if getattr(config, key, 0) is None:
             setattr(config, key, value)
     try:
-        model: nn.Module = maker(config)
+        model: nn.Module = model_class(config)
     except (ValueError, TypeError, AttributeError):
-        model = maker(_completed(made))
+        model = model_class(_complete_config(config_class))
     return model
 
 
-def _completed(made: Callable[..., Any]) -> Any:  # noqa: ANN401
-    """Give a configuration the sizes that its defaults leave open, or that do not fit each other."""
-    config = made(**SIZES) if "prediction_length" in getattr(made, "__annotations__", {}) else made()
+def _complete_config(config_class: Callable[..., Any]) -> Any:  # noqa: ANN401
+    """Make a configuration with the sizes that its defaults leave open, or that do not fit each other."""
+    needs_sizes = "prediction_length" in getattr(config_class, "__annotations__", {})
+    config = config_class(**SIZES) if needs_sizes else config_class()
     for part in (config, getattr(config, "text_config", None), getattr(config, "vision_config", None)):
         for key, value in (SIZES | IDS).items():
             if part is not None and getattr(part, key, 0) is None:
@@ -120,11 +121,11 @@ SIZES = {
     "vocabulary_map": {"<image>": 1},
 }
 IDS = {"image_token_index": 1, "image_token_id": 1, "num_experts_per_tok": 2}
-"""What a pass needs and a configuration may leave open; no parameter depends on it."""
+"""Values that a forward pass needs and a configuration may leave open; no parameter depends on them."""
 
 LIBRARIES: dict[str, tuple[Callable[[], Iterator[str]], Callable[[str], nn.Module]]] = {
     "timm": (_timm_names, _timm),
     "torchvision": (_torchvision_names, _torchvision),
     "transformers": (_transformers_names, _transformers),
 }
-"""By library: how to list its architectures, and how to build one."""
+"""For each library: the function that lists its architectures, and the function that builds one of them."""

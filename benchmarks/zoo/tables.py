@@ -1,21 +1,22 @@
-"""Answers of many architectures in, one markdown document out: agreement, what is left, and what conventions do."""
+"""The Answers of all architectures become docs/zoo.md: how far roles agree, what is unclassified, what presets do."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
-from benchmarks.zoo_answers import Answers, Case
-from benchmarks.zoo_reasons import HEADER_REASONS, UNCLASSIFIED_REASON, obstacle, reason
+from benchmarks.zoo.answers import Answers, Case
+from benchmarks.zoo.reasons import HEADER_REASONS, UNCLASSIFIED_REASON, obstacle, reason
 from decay_audit.roles.words import CONFIDENCES, ROLES
 
 LIBRARIES = ("timm", "torchvision", "transformers")
-SHOWN = 60  # rows of a list
+MAX_ROWS = 60
+"""The most rows of a list of differences."""
 UNSET_ARGUMENTS = "its constructor needs arguments that the default configuration does not set"
 
 
-class ParamGroup(Struct, frozen=True, kw_only=True):
-    """Cases that differ only in where they were found."""
+class CaseGroup(Struct, frozen=True, kw_only=True):
+    """Equal cases of several parameters and architectures."""
 
     example: Case
     architecture: str
@@ -24,10 +25,10 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
 
 
 def document(answers: Sequence[Answers], listed: int) -> str:
-    """Write the whole document; the same answers give the same text, in whatever order they come.
+    """Write the whole document. It does not depend on the order of the answers.
 
     Args:
-        listed: how many architectures there are; fewer answers make a document that says so.
+        listed: how many architectures there are. If there are fewer answers, the document says so.
     """
     answers = sorted(answers, key=lambda model: model.name)
     parts = (
@@ -51,7 +52,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _percent(part: int, whole: int, digits: int = 2) -> str:
-    """Write a share in percent; one that is not whole never reads 100."""
+    """Write a share in percent. Only the whole is written as 100 %."""
     if not whole:
         return "-"
     share = 100 * part / whole
@@ -113,24 +114,29 @@ def _agreement(answers: Sequence[Answers]) -> str:
     )
 
 
-def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ...]]) -> list[ParamGroup]:
+def _groups(answers: Iterable[Answers], pick: Callable[[Answers], tuple[Case, ...]]) -> list[CaseGroup]:
     counts: Counter[tuple[str, ...]] = Counter()
-    found: dict[tuple[str, ...], set[str]] = {}
+    architectures: dict[tuple[str, ...], set[str]] = {}
     first: dict[tuple[str, ...], Case] = {}
     for model in answers:
         for case in pick(model):
             place = ".".join(case.name.replace(".#", "").split(".")[-2:])
             key = (case.owner, place, case.structure, case.other, case.detail)
             counts[key] += case.count
-            found.setdefault(key, set()).add(model.name)
+            architectures.setdefault(key, set()).add(model.name)
             first.setdefault(key, case)
     return [
-        ParamGroup(example=first[key], architecture=min(found[key]), parameters=count, architectures=len(found[key]))
+        CaseGroup(
+            example=first[key],
+            architecture=min(architectures[key]),
+            parameters=count,
+            architectures=len(architectures[key]),
+        )
         for key, count in counts.most_common()
     ]
 
 
-def _listed(groups: Sequence[ParamGroup], explain: Callable[[Case], str], columns: tuple[str, str, str]) -> str:
+def _listed(groups: Sequence[CaseGroup], explain: Callable[[Case], str], columns: tuple[str, str, str]) -> str:
     head = ("parameter", "module class", "example", "parameters", "architectures", *columns)
     rows = [
         (
@@ -143,9 +149,9 @@ def _listed(groups: Sequence[ParamGroup], explain: Callable[[Case], str], column
             f"{group.example.other} ({group.example.detail})" if group.example.other else group.example.detail,
             explain(group.example),
         )
-        for group in groups[:SHOWN]
+        for group in groups[:MAX_ROWS]
     ]
-    more = f"\n\nand {len(groups) - SHOWN} kinds more." if len(groups) > SHOWN else ""
+    more = f"\n\nand {len(groups) - MAX_ROWS} kinds more." if len(groups) > MAX_ROWS else ""
     return _table(head, rows) + more
 
 
@@ -176,10 +182,10 @@ def _state_dict(answers: Sequence[Answers]) -> str:
 
 
 def _tally(
-    answers: Iterable[Answers], pick: Callable[[Answers], Mapping[str, tuple[int, int]]], of: Iterable[str]
+    answers: Iterable[Answers], pick: Callable[[Answers], Mapping[str, tuple[int, int]]], confidences: Iterable[str]
 ) -> tuple[int, int]:
-    """Add up the answers of these confidences, and those of them that are wrong."""
-    pairs = [pick(model).get(confidence, (0, 0)) for model in answers for confidence in of]
+    """Count the answers of these confidences, and the wrong answers among them."""
+    pairs = [pick(model).get(confidence, (0, 0)) for model in answers for confidence in confidences]
     return sum(pair[0] for pair in pairs), sum(pair[1] for pair in pairs)
 
 
@@ -187,15 +193,15 @@ GOALS = {"certain": "0.01 %", "likely": "0.5 %", "guess": "-"}
 
 
 def _confidence(answers: Sequence[Answers]) -> str:
-    judged: tuple[tuple[str, Callable[[Answers], Mapping[str, tuple[int, int]]]], ...] = (
+    comparisons: tuple[tuple[str, Callable[[Answers], Mapping[str, tuple[int, int]]]], ...] = (
         ("structure, judged by use", lambda model: model.structure),
         ("the state dict alone, judged by structure", lambda model: model.header),
     )
     rows = []
-    for who, pick in judged:
+    for title, pick in comparisons:
         for confidence, goal in GOALS.items():
             total, wrong = _tally(answers, pick, (confidence,))
-            rows.append((who, confidence, f"{total:,}", f"{wrong:,}", _percent(wrong, total, 4), goal))
+            rows.append((title, confidence, f"{total:,}", f"{wrong:,}", _percent(wrong, total, 4), goal))
     return (
         "## How often each confidence is wrong\n\n"
         "A state dict gives no certain answer: only a class of torch.nn and a traced use do.\n\n"
@@ -220,9 +226,9 @@ def _conventions(answers: Sequence[Answers]) -> str:
     for preset in sorted({name for model in answers for name in model.decayed}):
         cells = []
         for role in roles:
-            there = [model for model in answers if model.decayed.get(preset)]
-            whole = _count(there, lambda model, role=role: model.roles.get(role, (0, 0))[0])  # type: ignore[misc]
-            part = _count(there, lambda model, p=preset, r=role: model.decayed[p].get(r, 0))  # type: ignore[misc]
+            deciding = [model for model in answers if model.decayed.get(preset)]
+            whole = _count(deciding, lambda model, role=role: model.roles.get(role, (0, 0))[0])  # type: ignore[misc]
+            part = _count(deciding, lambda model, p=preset, r=role: model.decayed[p].get(r, 0))  # type: ignore[misc]
             cells.append(_share(part, whole))
         rows.append((preset, *cells))
     return (
@@ -261,10 +267,10 @@ def _by_library(answers: Sequence[Answers]) -> str:
     for preset, role in SURPRISES:
         cells = []
         for library in LIBRARIES:
-            there = [model for model in _of(library, answers) if model.decayed.get(preset)]
-            part = _count(there, lambda model, p=preset, r=role: model.decayed[p].get(r, 0))  # type: ignore[misc]
-            whole = _count(there, lambda model, r=role: model.roles.get(r, (0, 0))[0])  # type: ignore[misc]
-            cells.append(f"{part:,} of {whole:,}" if there else "-")
+            deciding = [model for model in _of(library, answers) if model.decayed.get(preset)]
+            part = _count(deciding, lambda model, p=preset, r=role: model.decayed[p].get(r, 0))  # type: ignore[misc]
+            whole = _count(deciding, lambda model, r=role: model.roles.get(r, (0, 0))[0])  # type: ignore[misc]
+            cells.append(f"{part:,} of {whole:,}" if deciding else "-")
         rows.append((preset, role.replace("_", " "), *cells))
     head = ("preset", "decays", *(f"in {library}" for library in LIBRARIES))
     return "Some of these, as numbers of parameters:\n\n" + _table(head, rows)
@@ -294,8 +300,9 @@ def _left_out(answers: Sequence[Answers]) -> str:
 
 
 def _by_reason(pairs: Iterable[tuple[str, str]]) -> str:
-    found: dict[str, list[str]] = {}
+    names_by_reason: dict[str, list[str]] = {}
     for why, name in pairs:
-        found.setdefault(why, []).append(name)
-    rows = [(why, len(names), ", ".join(names)) for why, names in sorted(found.items(), key=lambda row: -len(row[1]))]
+        names_by_reason.setdefault(why, []).append(name)
+    ordered = sorted(names_by_reason.items(), key=lambda row: -len(row[1]))
+    rows = [(why, len(names), ", ".join(names)) for why, names in ordered]
     return _table(("why", "architectures", ""), rows) if rows else "none."

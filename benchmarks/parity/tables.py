@@ -1,4 +1,4 @@
-"""What came of comparing presets with their sources becomes the tables of docs/parity.md."""
+"""The results of comparing presets with their sources become the tables of docs/parity.md."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,11 +26,11 @@ _VARYING = re.compile(r"'[^']*'|[0-9]+|\[.*|\S*\.\S*")
 ROW = "| {} | {} | {:,} | {:,} | {:,} | {:,} | {:,} |"
 
 
-class Compared(Struct, frozen=True, kw_only=True):
-    """One model with each preset.
+class ModelResults(Struct, frozen=True, kw_only=True):
+    """The outcome of each preset on one model.
 
     Attributes:
-        failure: why the model could not be built; nothing is compared then.
+        failure: why the model could not be built; there are no outcomes then.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Compared(Struct, frozen=True, kw_only=True):
     outcomes: Mapping[str, Outcome] = {}
 
 
-def document(models: Sequence[Compared], lacking: Sequence[str] = ()) -> str:
+def document(models: Sequence[ModelResults], lacking: Sequence[str] = ()) -> str:
     """Write the tables.
 
     Args:
-        lacking: distributions that are not installed, so that their codebases were not asked.
+        lacking: distributions that are not installed, so that their codebases were not compared.
     """
     return "\n".join([HEAD, *_presets(models), *_differences(models), *_failures(models), *_unbuilt(models, lacking)])
 
 
-def _presets(models: Sequence[Compared]) -> Iterator[str]:
+def _presets(models: Sequence[ModelResults]) -> Iterator[str]:
     built = [model for model in models if not model.failure]
     yield f"{len(built):,} models.\n"
     yield "| preset | source | models | parameters | differences | both refuse | source fails |"
@@ -55,13 +55,13 @@ def _presets(models: Sequence[Compared]) -> Iterator[str]:
     totals, incomplete = [0] * 5, []
     for preset in sorted({preset for model in models for preset in model.outcomes}):
         answered = [model.outcomes[preset] for model in built if preset in model.outcomes]
-        there = [outcome for outcome in answered if not outcome.crash]
+        finished = [outcome for outcome in answered if not outcome.crash]
         row = [
-            len(there),
-            sum(outcome.parameters for outcome in there),
-            sum(len(outcome.differences) for outcome in there),
-            sum(bool(outcome.refused) for outcome in there),
-            len(answered) - len(there),
+            len(finished),
+            sum(outcome.parameters for outcome in finished),
+            sum(len(outcome.differences) for outcome in finished),
+            sum(bool(outcome.refused) for outcome in finished),
+            len(answered) - len(finished),
         ]
         incomplete += [f"`{preset}`"] if len(answered) < len(built) else []
         totals = [total + new for total, new in zip(totals, row, strict=True)]
@@ -71,10 +71,10 @@ def _presets(models: Sequence[Compared]) -> Iterator[str]:
         yield f"\nCompared on fewer models, because the preset changed: {', '.join(incomplete)}."
 
 
-def _differences(models: Sequence[Compared]) -> Iterator[str]:
+def _differences(models: Sequence[ModelResults]) -> Iterator[str]:
     yield "\n## Differences\n"
-    found = [(preset, model.name, model.outcomes[preset].differences) for model in models for preset in model.outcomes]
-    differing = sorted((preset, name, lines) for preset, name, lines in found if lines)
+    outcomes = [(preset, model.name, outcome) for model in models for preset, outcome in model.outcomes.items()]
+    differing = sorted((preset, name, outcome.differences) for preset, name, outcome in outcomes if outcome.differences)
     if not differing:
         yield "None."
         return
@@ -85,8 +85,8 @@ def _differences(models: Sequence[Compared]) -> Iterator[str]:
         yield f"| `{preset}` | {name} | {len(lines):,} | `{_cell(lines[0])}` |"
 
 
-def _failures(models: Sequence[Compared]) -> Iterator[str]:
-    """Where a source fails, its message, told once for those that differ by names and numbers alone."""
+def _failures(models: Sequence[ModelResults]) -> Iterator[str]:
+    """List the messages with which sources fail. Messages that differ only in names and numbers share a row."""
     kinds: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for model in models:
         for preset, outcome in model.outcomes.items():
@@ -98,12 +98,12 @@ def _failures(models: Sequence[Compared]) -> Iterator[str]:
         return
     yield "| preset | models | for example | message |"
     yield "| --- | ---: | --- | --- |"
-    for (preset, _), found in sorted(kinds.items(), key=lambda item: (item[0][0], -len(item[1]))):
-        name, message = found[0]
-        yield f"| `{preset}` | {len(found):,} | {name} | `{_cell(message)}` |"
+    for (preset, _), failures in sorted(kinds.items(), key=lambda item: (item[0][0], -len(item[1]))):
+        name, message = failures[0]
+        yield f"| `{preset}` | {len(failures):,} | {name} | `{_cell(message)}` |"
 
 
-def _unbuilt(models: Sequence[Compared], lacking: Sequence[str]) -> Iterator[str]:
+def _unbuilt(models: Sequence[ModelResults], lacking: Sequence[str]) -> Iterator[str]:
     failed = [model for model in models if model.failure]
     if failed:
         yield "\n## Not built\n"
@@ -115,6 +115,6 @@ def _unbuilt(models: Sequence[Compared], lacking: Sequence[str]) -> Iterator[str
 
 
 def _cell(message: str) -> str:
-    """A message's first line, as a cell of a table may hold it."""
+    """Write the first line of a message as the cell of a table."""
     first = message.partition("\n")[0].replace("|", "/").replace("`", "'")
     return first if len(first) <= 120 else f"{first[:117]}..."

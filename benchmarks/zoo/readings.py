@@ -1,4 +1,4 @@
-"""What building and tracing one architecture showed, in a form that a file can hold: judging it takes a moment."""
+"""The reading of an architecture: its parameters, their owners and their uses, as plain data for a file."""
 
 import contextlib
 from time import perf_counter
@@ -8,27 +8,28 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import nn
 
-from benchmarks.zoo_models import build
+from benchmarks.zoo.models import build
 from decay_audit import Inventory, read
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.parameters import Owner, Parameter, Use
 from decay_audit.sources.trace import Trace, make_example_inputs, trace, with_uses
 
-NOBODY = Owner()
-MANY = 300_000_000  # elements; a larger model is not built with real numbers for the sake of its buffers
+NO_OWNER = Owner()
+MAX_REAL_ELEMENTS = 300_000_000
+"""A model with more elements is not built with real numbers for the sake of its buffers."""
 
 
 class Reading(Struct, frozen=True, kw_only=True):
-    """One architecture.
+    """The reading of one architecture.
 
     Attributes:
-        failure: why it could not be built; the rest is empty then.
-        traced: the forward pass reached its end.
-        notes: what the trace had to say.
-        owners: every owner once, without its parent; `parents` has the parents' places, -1 for the root.
-        parameters: without their owners; `held_by` has the owners' places.
-        tensors: what a saved state dict holds, by name.
-        seconds: to build, read and trace.
+        failure: why it could not be built; all other values are then empty.
+        traced: whether the forward pass was traced to its end.
+        notes: the notes of the trace.
+        owners: every owner once, without its parent; `parents` has the positions of the parents, -1 for the root.
+        parameters: the parameters without their owners; `held_by` has the positions of the owners.
+        tensors: the shapes of the tensors in a saved state dict, by name.
+        seconds: the time to build, read and trace the model.
     """
 
     name: str
@@ -44,7 +45,7 @@ class Reading(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
 
     def restored(self) -> tuple[Parameter, ...]:
-        """Put parameters, owners and their parents together again."""
+        """Make the parameters with their owners and the owners' parents."""
         owners: list[Owner] = []
         for owner, parent in zip(self.owners, self.parents, strict=True):
             owners.append(replace(owner, parent=owners[parent] if parent >= 0 else None))
@@ -55,7 +56,7 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 
 def reading(name: str) -> Reading:
-    """Build, read and trace one architecture; a failure to build is a reading too."""
+    """Build, read and trace an architecture. If it cannot be built, the reading has the reason."""
     start = perf_counter()
     try:
         model, built_on = build(name)
@@ -63,11 +64,11 @@ def reading(name: str) -> Reading:
         traced = _traced(model)
     except Exception as error:  # noqa: BLE001 - another library's constructor
         return Reading(name=name, failure=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:200])
-    if not traced.complete and built_on == "meta" and _elements(inventory) < MANY:
-        with contextlib.suppress(Exception):  # buffers have their values then, and the pass may ask for them
+    if not traced.complete and built_on == "meta" and _elements(inventory) < MAX_REAL_ELEMENTS:
+        with contextlib.suppress(Exception):  # a pass may need the values of buffers, which this model has
             model, built_on = build(name, real=True)
             inventory, traced = read(model), _traced(model)
-    traced_reading = taken(name, with_uses(inventory, traced), saved(model))
+    traced_reading = make_reading(name, with_uses(inventory, traced), state_dict_shapes(model))
     seconds = round(perf_counter() - start, 3)
     return replace(traced_reading, built_on=built_on, traced=traced.complete, notes=traced.notes, seconds=seconds)
 
@@ -76,13 +77,13 @@ def _elements(inventory: Inventory) -> int:
     return sum(parameter.numel for parameter in inventory.parameters)
 
 
-def saved(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """List what a saved state dict holds: parameters and buffers, by name."""
+def state_dict_shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """List the shapes of parameters and buffers by name, as a saved state dict has them."""
     return {name: tuple(tensor.shape) for name, tensor in (*model.named_parameters(), *model.named_buffers())}
 
 
-def taken(name: str, inventory: Inventory, tensors: dict[str, tuple[int, ...]]) -> Reading:
-    """Take parameters and owners apart, so that each is written once."""
+def make_reading(name: str, inventory: Inventory, tensors: dict[str, tuple[int, ...]]) -> Reading:
+    """Make a reading in which each owner stands once, apart from its parameters."""
     places: dict[int, int] = {}
     owners: list[Owner] = []
     parents: list[int] = []
@@ -100,14 +101,14 @@ def taken(name: str, inventory: Inventory, tensors: dict[str, tuple[int, ...]]) 
         name=name,
         owners=tuple(owners),
         parents=tuple(parents),
-        parameters=tuple(replace(parameter, owner=NOBODY) for parameter in inventory.parameters),
+        parameters=tuple(replace(parameter, owner=NO_OWNER) for parameter in inventory.parameters),
         held_by=held_by,
         tensors=tensors,
     )
 
 
 def _numbers(settings: Any) -> dict[str, int | float | str | bool]:  # noqa: ANN401
-    """Keep what fits a file: whole numbers of 64 bits."""
+    """Leave out integers of more than 64 bits, which msgpack cannot write."""
     return {key: value for key, value in settings.items() if not isinstance(value, int) or abs(value) < 2**63}
 
 

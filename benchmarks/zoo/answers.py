@@ -1,4 +1,7 @@
-"""The reading of one architecture in, three answers for each parameter out: by structure, use, and state dict alone."""
+"""The reading of an architecture becomes three roles for each parameter: by structure, by use, by the state dict alone.
+
+Structure means classes, names and shapes; use means the operators of a traced forward pass.
+"""
 
 import re
 from collections import Counter
@@ -7,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from benchmarks.zoo_readings import Reading
+from benchmarks.zoo.readings import Reading
 from decay_audit import RuleSet, classify, plan
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.parameters import Owner, Parameter
@@ -36,7 +39,7 @@ FAMILIES: dict[Role, str] = {
 
 
 class Case(Struct, frozen=True, kw_only=True):
-    """Parameters of one architecture that got the same two different answers, by name without numbers."""
+    """Parameters whose names are equal without numbers, and that got the same two different answers."""
 
     name: str
     shape: tuple[int, ...]
@@ -51,17 +54,18 @@ class Answers(Struct, frozen=True, kw_only=True):
     """The answers for one architecture.
 
     Attributes:
-        failure: why it could not be built; the rest is empty then.
-        traced: the pass reached its end.
-        stopped: why it did not.
-        touched: parameters that the pass used.
-        answered: those of them for which use says more than a guess.
-        unclassified_by_structure: those of the answered ones that structure leaves unclassified.
-        disagreements: structure against use.
-        structure: by confidence of structure, answered parameters, and those of them where the two differ.
-        header: by confidence of the state-dict answer, parameters and those of them in another family than structure.
-        roles: by role, tensors and elements.
-        decayed: by ruleset and role, tensors that it decays; nothing for a ruleset that refuses the model.
+        failure: why it could not be built; all other values are then empty.
+        traced: whether the forward pass was traced to its end.
+        stopped: why it was not.
+        touched: the number of parameters that the pass used.
+        answered: the number of these for which use gives a role with more confidence than a guess.
+        unclassified_by_structure: the number of the answered parameters that structure leaves unclassified.
+        disagreements: differences between structure and use.
+        structure: for each confidence of structure: the answered parameters, and how many of them differ from use.
+        header: for each confidence of the state dict: the parameters, and how many are in another family by structure.
+        header_cases: differences between structure and the state dict.
+        roles: for each role, the number of tensors and of elements.
+        decayed: for each ruleset and role, the number of tensors that decay; empty if the ruleset refuses the model.
     """
 
     name: str
@@ -90,7 +94,7 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
     final = classify(used)
     by_use = [next(iter(by_usage.evidence(parameter)), None) for parameter in used]
     header = classify(_state_dict(reading.tensors, used))
-    sure = [
+    answered = [
         (structural, use)
         for structural, use in zip(structure, by_use, strict=True)
         if use and use.confidence != "guess"
@@ -101,12 +105,12 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
         stopped="" if reading.traced or not reading.notes else reading.notes[-1],
         parameters=len(structure),
         touched=sum(bool(parameter.uses) for parameter in used),
-        answered=len(sure),
-        unclassified_by_structure=sum(structural.role == "unclassified" for structural, _ in sure),
+        answered=len(answered),
+        unclassified_by_structure=sum(structural.role == "unclassified" for structural, _ in answered),
         disagreements=_folded(
-            _case(structural, use.role, use.detail) for structural, use in sure if not agrees(structural, use)
+            _case(structural, use.role, use.detail) for structural, use in answered if not agrees(structural, use)
         ),
-        structure=_by_confidence((structural.confidence, not agrees(structural, use)) for structural, use in sure),
+        structure=_by_confidence((structural.confidence, not agrees(structural, use)) for structural, use in answered),
         header=_by_confidence(
             (other.confidence, FAMILIES[structural.role] != FAMILIES[other.role])
             for structural, other in zip(structure, header, strict=True)
@@ -124,21 +128,21 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
     )
 
 
-TOLD_APART: dict[Role, frozenset[Role]] = {
+FINER_BY_USE: dict[Role, frozenset[Role]] = {
     "scale": frozenset({"layer_scale"}),
     "bias": frozenset({"norm_bias"}),
     "embedding": frozenset({"position_embedding", "relative_position_bias", "token"}),
 }
-"""What use tells apart where a name, or a class that only tells a table, says no more than the kind."""
+"""The roles that use may find for a parameter of which its name or class shows only the kind."""
 
 
 def agrees(structure: Classified, use: Evidence) -> bool:
-    """Whether the two say the same role, one says none, or one says a finer kind of the other."""
+    """Whether both give the same role, one gives none, or one gives a finer role of the same kind."""
     role = structure.role
     if role in {use.role, "unclassified"} or role in FINER.get(use.role, ()):
         return True
     certain = structure.confidence == "certain" and role != "embedding"
-    return not certain and use.role in TOLD_APART.get(role, ())
+    return not certain and use.role in FINER_BY_USE.get(role, ())
 
 
 def _case(classified: Classified, other: str, detail: str) -> Case:
@@ -158,14 +162,14 @@ def _why(classified: Classified) -> str:
 
 
 def _folded(cases: Iterable[Case]) -> tuple[Case, ...]:
-    unfolded = list(cases)
-    counted = Counter(replace(case, shape=()) for case in unfolded)
-    shapes = {replace(case, shape=()): case.shape for case in reversed(unfolded)}
-    return tuple(replace(case, shape=shapes[case], count=count) for case, count in counted.items())
+    all_cases = list(cases)
+    counts = Counter(replace(case, shape=()) for case in all_cases)
+    shapes = {replace(case, shape=()): case.shape for case in reversed(all_cases)}
+    return tuple(replace(case, shape=shapes[case], count=count) for case, count in counts.items())
 
 
 def _by_confidence(answers: Iterable[tuple[Confidence, bool]]) -> dict[str, tuple[int, int]]:
-    """Count the answers of each confidence, and those of them that are wrong."""
+    """Count the answers of each confidence, and the wrong answers among them."""
     wrong_by_confidence: dict[Confidence, list[bool]] = {}
     for confidence, wrong in answers:
         wrong_by_confidence.setdefault(confidence, []).append(wrong)
@@ -189,7 +193,7 @@ def _decayed(classified: tuple[Classified, ...], ruleset: RuleSet) -> dict[str, 
 
 
 def _state_dict(shapes: Mapping[str, tuple[int, ...]], parameters: Iterable[Parameter]) -> Iterator[Parameter]:
-    """Keep of each parameter what a saved state dict tells: names, shapes, and the tensors beside it."""
+    """Make the parameters as a saved state dict shows them: names, shapes, and the other tensors of the module."""
     owners: dict[str, Owner] = {}
     tensors: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in shapes.items():
@@ -202,13 +206,13 @@ def _state_dict(shapes: Mapping[str, tuple[int, ...]], parameters: Iterable[Para
             raw_name=parameter.raw_name,
             shape=parameter.shape,
             dtype=parameter.dtype,
-            owner=_bare(name, owners, tensors),
+            owner=_owner_without_class(name, owners, tensors),
             trainable=None,
         )
 
 
-def _bare(name: str, owners: dict[str, Owner], tensors: dict[str, dict[str, tuple[int, ...]]]) -> Owner:
+def _owner_without_class(name: str, owners: dict[str, Owner], tensors: dict[str, dict[str, tuple[int, ...]]]) -> Owner:
     if name not in owners:
-        parent = _bare(name.rpartition(".")[0], owners, tensors) if name else None
+        parent = _owner_without_class(name.rpartition(".")[0], owners, tensors) if name else None
         owners[name] = Owner(name=name, parent=parent, tensors=tensors.get(name, {}))
     return owners[name]

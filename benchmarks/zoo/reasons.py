@@ -1,22 +1,22 @@
-"""Why structure and use differ where they do, in words that a reader can check: a Case in, a sentence out."""
+"""The reasons for differences between two roles of a parameter: a Case becomes a sentence that a reader can check."""
 
 import re
 
 from msgspec import Struct
 
-from benchmarks.zoo_answers import Case
+from benchmarks.zoo.answers import Case
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """A reason, and the cases that it holds for; an empty pattern holds for all."""
+    """A reason, and patterns for the cases that it explains. An empty pattern fits every case."""
 
     structure: str = ""
     use: str = ""
     detail: str = ""
-    says: str
+    text: str
 
     def holds(self, case: Case) -> bool:
-        """Whether the patterns are found in the case."""
+        """Whether all patterns are found in the texts of the case."""
         return all(
             re.search(pattern, text) is not None
             for pattern, text in ((self.structure, case.structure), (self.use, case.other), (self.detail, case.detail))
@@ -28,36 +28,36 @@ REASONS: tuple[Reason, ...] = (
         structure="linear_weight",
         use="position_embedding",
         detail="index",
-        says="a linear layer whose weight is only indexed, never multiplied. Use is right; the class wins, because "
+        text="a linear layer whose weight is only indexed, never multiplied. Use is right; the class wins, because "
         "a sum alone is not proof",
     ),
     Reason(
         structure="scale",
         use="norm_weight",
         detail="normal",
-        says="a factor directly after a normalization is that norm's weight: use wins, since the name only says scale",
+        text="a factor directly after a normalization is that norm's weight: use wins, since the name only says scale",
     ),
 )
-"""Of structure against use."""
+"""Reasons for differences between structure and use."""
 
 HEADER_REASONS: tuple[Reason, ...] = (
     Reason(
         structure="^embedding",
         use="^linear_weight",
-        says="an embedding whose name does not say so: only its class does",
+        text="an embedding whose name does not say so: only its class does",
     ),
     Reason(
         structure="^linear_weight",
         use="^(relative_position_bias|position_embedding)",
-        says="a linear layer that is used and named as a position table: only its class says linear",
+        text="a linear layer that is used and named as a position table: only its class says linear",
     ),
     Reason(
         structure="^norm_weight",
         use="^activation",
-        says="a norm in a module that is named after an activation",
+        text="a norm in a module that is named after an activation",
     ),
 )
-"""Of structure against the state dict alone."""
+"""Reasons for differences between structure and the state dict alone."""
 
 OBSTACLES: tuple[tuple[str, str], ...] = (
     (r"requires the \w+ library", "needs a library that is not installed"),
@@ -70,12 +70,12 @@ OBSTACLES: tuple[tuple[str, str], ...] = (
     (r"default_language|sliding_window|split_sizes=\[8, 12, 12\]|has no len", "its default configuration does not run"),
     (r"more than \d+ operators|one by one", "runs more operators than the limit of a trace"),
 )
-"""Why an architecture could not be built, or traced to its end."""
+"""Patterns of messages, and why an architecture could not be built, or not be traced to its end."""
 
 
 def obstacle(message: str, otherwise: str) -> str:
-    """Give the reason that stands for the message of an exception or of a note."""
-    return next((says for pattern, says in OBSTACLES if re.search(pattern, message)), otherwise)
+    """Return the reason for the message of an exception or a note; `otherwise` if no pattern is found in it."""
+    return next((text for pattern, text in OBSTACLES if re.search(pattern, message)), otherwise)
 
 
 UNCLASSIFIED_REASON = "its name is used nowhere else, and the trace did not reach it"
@@ -83,5 +83,5 @@ NO_REASON = "no reason given yet"
 
 
 def reason(case: Case, reasons: tuple[Reason, ...] = REASONS) -> str:
-    """Give the first reason that holds, or say that there is none yet."""
-    return next((row.says for row in reasons if row.holds(case)), NO_REASON)
+    """Return the first reason that explains a case, or NO_REASON."""
+    return next((row.text for row in reasons if row.holds(case)), NO_REASON)
