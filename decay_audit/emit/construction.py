@@ -14,12 +14,20 @@ class Construction(Struct, frozen=True, kw_only=True):
 
     Attributes:
         shares_lr: its learning rate is the `lr` of all optimizers, which is an argument of the code.
+        flag: for a class of two algorithms, the key of a group that is true for the first; "" for other classes. Such a
+            class has a construction for each use, and the code makes one optimizer of them.
     """
 
     use: str | None
     class_path: str
     arguments: tuple[str, ...]
     shares_lr: bool = False
+    flag: str = ""
+
+    @property
+    def flagged(self) -> bool:
+        """Whether the flag of its groups is true."""
+        return self.flag == f"use_{self.use}"
 
 
 class RequestedOptimizer(Struct, frozen=True, kw_only=True):
@@ -47,6 +55,7 @@ def construct(groups: Sequence[PlanGroup], requested: RequestedOptimizer) -> tup
             class_path=f"{optimizer.module}.{optimizer.name}",
             arguments=tuple(f"{name}={value}" for name, value in arguments[use].items()),
             shares_lr=lr is not None and arguments[use].get("lr") == repr(float(lr)),
+            flag=_flag(optimizer),
         )
         for use, optimizer in classes.items()
     )
@@ -69,7 +78,11 @@ def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
             f"the key `use` of each group names its optimizer ({', '.join(uses)}); torch ignores that key. "
             "--optimizer AdamW --lr 3e-4 also writes make_optimizer, which gives each optimizer its groups",
         )
-    classes = [f"{use} is {cls.module}.{cls.name}" for use, cls in _classes(groups, optimizer).items()]
+    chosen = _classes(groups, optimizer)
+    if flag := next((_flag(optimizer_class) for optimizer_class in chosen.values()), ""):
+        path = optimizers.parse_class(optimizer)
+        return (f"{path.module}.{path.name} takes all groups; {flag} is true for those of {flag.removeprefix('use_')}",)
+    classes = [f"{use} is {cls.module}.{cls.name}" for use, cls in chosen.items()]
     return (f"{', '.join(classes)}; --set {uses[0]}.lr=0.02 is for one of them",)
 
 
@@ -87,4 +100,19 @@ def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | N
     if optimizer is None:
         return {}
     default = optimizers.parse_class(optimizer)
+    if algorithm := optimizers.TWO_ALGORITHM_CLASSES.get(default.name):
+        uses = dict.fromkeys(group.use for group in groups)
+        if not all(use is not None and (use == algorithm or "adam" in use.lower()) for use in uses):
+            others = ", ".join(use for use in uses if use is not None)
+            raise DecayAuditError(
+                f"{default.name} contains {algorithm} and Adam, and the ruleset "
+                + (f"has groups for {others}" if others else "names no optimizer"),
+                f"use a ruleset with `optimizer` entries for {algorithm} and adamw: --rules {algorithm}",
+            )
+        return dict.fromkeys(uses, default)
     return {group.use: optimizers.class_for_use(group.use, default) for group in groups}
+
+
+def _flag(optimizer: optimizers.OptimizerClass) -> str:
+    algorithm = optimizers.TWO_ALGORITHM_CLASSES.get(optimizer.name)
+    return f"use_{algorithm}" if algorithm else ""

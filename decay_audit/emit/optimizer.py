@@ -17,6 +17,9 @@ _CLASSES = "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax Muon NAdam RAdam R
 TORCH_CLASSES = tuple(_CLASSES.split())
 """The classes of torch.optim that take param groups and a weight_decay."""
 
+TWO_ALGORITHM_CLASSES = {"MuonWithAuxAdam": "muon", "SingleDeviceMuonWithAuxAdam": "muon"}
+"""Classes that contain two algorithms, with the first. A group selects it by a key, `use_muon`; the second is Adam."""
+
 _FILE = re.compile(r"\.py:")
 _GROUP_KEYS = ("params", "weight_decay")
 
@@ -50,7 +53,16 @@ def parse_class(text: str) -> OptimizerClass:
 
 
 def class_for_use(use: str | None, default: OptimizerClass) -> OptimizerClass:
-    """Return the class of torch.optim that `use` names in any case; if it names none, the default class."""
+    """Return the class of torch.optim that `use` names in any case; if it names none, the default class.
+
+    A default class whose own name contains the use is preferred to that of torch.optim.
+
+    >>> default = OptimizerClass(module="muon", name="SingleDeviceMuon")
+    >>> [class_for_use(use, default).module for use in ("muon", "adamw")]
+    ['muon', 'torch.optim']
+    """
+    if use and use.lower() in default.name.lower():
+        return default
     known = {name.lower(): name for name in TORCH_CLASSES}
     name = known.get((use or "").lower())
     return default if name is None else OptimizerClass(module="torch.optim", name=name)

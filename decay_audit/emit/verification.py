@@ -59,7 +59,8 @@ def verify(code: str, plan: Plan, model: "HasParameters | None" = None) -> None:
     except Exception as error:
         raise DecayAuditError(_failure(error), _hint(error)) from error
     for optimizer in optimizers.values() if isinstance(optimizers, dict) else [optimizers]:
-        if "weight_decay" not in getattr(optimizer, "defaults", {}):
+        defaults = getattr(optimizer, "defaults", {"no": "defaults"})
+        if defaults and "weight_decay" not in defaults:  # a class without defaults reads all settings from its groups
             raise DecayAuditError(
                 f"{type(optimizer).__name__} does not read weight_decay, so these groups have no effect in it"
             )
@@ -117,6 +118,11 @@ def _hint(error: Exception) -> str:
     match error:
         case TypeError():
             return "check that the optimizer's constructor takes these settings"
+        case ValueError() if "2D" in str(error):
+            return (
+                "torch.optim.Muon takes parameters of two dimensions: --rules muon gives it no others, and "
+                "--optimizer muon:SingleDeviceMuonWithAuxAdam takes more (pip install muon-optimizer)"
+            )
         case ImportError():
             return "install the package that defines the optimizer"
         case AttributeError():

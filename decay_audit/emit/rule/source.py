@@ -265,11 +265,17 @@ def _optimizer(rule: RuleCode) -> list[str]:
         arguments.append(_weight_decay_argument(rule))
         passed.append("weight_decay")
     call = f"param_groups({', '.join(passed)})"
-    several = any(use is not None for _, _, use in rule.groups)
+    several = any(use is not None for _, _, use in rule.groups) and not rule.constructions[0].flag
     result = "dict[str, optim.Optimizer]" if several else "optim.Optimizer"
     return [
         *layout.write_brackets("def make_optimizer(", arguments, f") -> {result}:", 0),
-        *(_several_optimizers(rule, call) if several else _one_optimizer(rule.constructions[0], call)),
+        *(
+            _several_optimizers(rule, call)
+            if several
+            else _optimizer_of_two_algorithms(rule.constructions, call)
+            if rule.constructions[0].flag
+            else _one_optimizer(rule.constructions[0], call)
+        ),
     ]
 
 
@@ -295,6 +301,29 @@ def _several_optimizers(rule: RuleCode, call: str) -> list[str]:
         start = f"{key}: {_class(construction)}("
         lines += layout.write_brackets(start, [groups, *_settings(construction)], "),", 8)
     return [*lines, "    }"]
+
+
+def _optimizer_of_two_algorithms(constructions: Sequence[Construction], call: str) -> list[str]:
+    flag = constructions[0].flag
+    flagged = [string(construction.use or "") for construction in constructions if construction.flagged]
+    settings = [
+        f"{string(construction.use or '')}: {{{', '.join(_setting_items(construction))}}}"
+        for construction in constructions
+    ]
+    update = [f'"{flag}": use == {flagged[0]}' if flagged else f'"{flag}": False', "**settings[use]", "**group"]
+    return [
+        '    """Make one optimizer; a key of each group selects its algorithm."""',
+        *layout.write_brackets("settings: dict[str, dict[str, Any]] = {", settings, "}", 4),
+        f"    groups = {call}",
+        "    for group in groups:",
+        '        use = group.pop("use")',
+        *layout.write_brackets("group.update({", update, "})", 8),
+        f"    return {_class(constructions[0])}(groups)",
+    ]
+
+
+def _setting_items(construction: Construction) -> list[str]:
+    return [f"{string(name)}: {value}" for name, _, value in (text.partition("=") for text in _settings(construction))]
 
 
 def _class(construction: Construction) -> str:
