@@ -32,7 +32,7 @@ def pins() -> dict[str, str]:
 def test_the_first_command_does_the_main_job_and_the_second_runs_the_tests() -> None:
     first, second = commands()[:2]
     assert "decay-audit inspect examples/resnext29.py" in first
-    assert second.rstrip().endswith("&& pytest")
+    assert second.rstrip().endswith("&& pytest -n auto")
     assert all("-c constraints.txt" in command and command.count("\n") == 1 for command in (first, second))
 
 
@@ -55,7 +55,9 @@ def test_ci_runs_what_the_readme_says() -> None:
     )
     assert made.stdout == commands()[1]
     assert 'eval "$tests"' in script
-    others = script.replace("*pytest*", "").replace("pytest -q tests/parity", "")  # in an environment of its own
+    others = script.replace("*pytest*", "").replace(
+        "pytest -q -n auto tests/parity", ""
+    )  # in an environment of its own
     assert "pytest" not in others
 
 

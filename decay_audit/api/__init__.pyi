@@ -1,5 +1,6 @@
 # The names that other packages take from `decay_audit.api`, and the module of each.
 from .comparing import compare as compare, explain as explain, verify as verify, which as which
+from .comparing.page_parts import page_parts as page_parts
 from .emitting import code as code
 from .functions import (
     assert_decay as assert_decay,

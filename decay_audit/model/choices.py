@@ -34,6 +34,7 @@ class Format(StrEnum):
     GITHUB = "github"
     JUNIT = "junit"
     GITLAB = "gitlab"
+    HTML = "html"
 
 
 SUFFIXES: dict[str, tuple[Format, ...]] = {
@@ -43,6 +44,7 @@ SUFFIXES: dict[str, tuple[Format, ...]] = {
     ".md": (Format.MARKDOWN,),
     ".csv": (Format.CSV,),
     ".xml": (Format.JUNIT,),
+    ".html": (Format.HTML,),
 }
 """The formats that a file with a suffix may have, the usual one first."""
 

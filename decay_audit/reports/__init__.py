@@ -45,6 +45,7 @@ __all__ = [
     "render_findings",
     "render_matches",
     "render_model_comparison",
+    "render_page",
     "render_rulesets",
     "schema",
     "verdict",
@@ -53,7 +54,7 @@ __all__ = [
 PLAIN = Options()
 
 
-def render(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002, PLR0911
+def render(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002, C901, PLR0911
     """Render a report in a format.
 
     Raises:
@@ -96,8 +97,17 @@ def render(report: Report, format: Format | str = Format.TEXT, options: Options 
             from decay_audit.reports.formats import gitlab
 
             return gitlab.render(report, options)
+        case Format.HTML:
+            return render_page([report], [options])
         case _ as never:
             assert_never(never)
+
+
+def render_page(reports: Sequence[Report], options: Sequence[Options]) -> str:
+    """Render reports as one page of HTML, which carries their JSON, too."""
+    from decay_audit.reports.formats import as_json, html
+
+    return html.render(reports, [as_json.render(report) for report in reports], options)
 
 
 def render_findings(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002

@@ -221,7 +221,7 @@ def report_document(report: Report) -> ReportDocument:
     inventory = report.inventory
     return ReportDocument(
         schema_version=2,
-        versions=_versions(report),
+        versions=versions_of(report),
         target=inventory.target,
         source=SourceRecord(kind=inventory.kind, files=inventory.files, built_on=inventory.built_on),
         ruleset=_ruleset(report.plan),
@@ -241,7 +241,8 @@ def error_document(target: str, error: DecayAuditError) -> ErrorDocument:
     )
 
 
-def _versions(report: Report) -> Versions:
+def versions_of(report: Report) -> Versions:
+    """Name the versions that made a report."""
     return Versions(
         decay_audit=version("decay-audit"),
         torch=_torch_version() if report.inventory.kind == "module" else None,

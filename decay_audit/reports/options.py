@@ -1,6 +1,31 @@
 """How a report is rendered: for which width, with or without colour, folded or in full."""
 
+from collections.abc import Mapping
+
 from msgspec import Struct
+
+from decay_audit.model.observations import UpdateFormula
+
+
+class OtherRuleset(Struct, frozen=True, kw_only=True):
+    """What another ruleset decides on the same model: whether each parameter decays, in the order of the plan."""
+
+    name: str
+    title: str
+    decays: tuple[bool, ...]
+
+
+class PageParts(Struct, frozen=True, kw_only=True):
+    """What only a page shows.
+
+    Attributes:
+        code: the param groups as code; "" where none could be written.
+        updates: what a step does to a parameter, by the name of the optimizer and the index of its group.
+    """
+
+    code: str = ""
+    other_rulesets: tuple[OtherRuleset, ...] = ()
+    updates: Mapping[tuple[str, int], UpdateFormula] = {}
 
 
 class Options(Struct, frozen=True, kw_only=True):
@@ -14,6 +39,7 @@ class Options(Struct, frozen=True, kw_only=True):
         titled: write the target above its findings, because there are several targets.
         show_excepted: list the findings that have an exception, too.
         artifact: path of the target's file in the repository; "" if it has none.
+        page: what a page of HTML shows beside the report.
     """
 
     width: int | None = None
@@ -23,3 +49,4 @@ class Options(Struct, frozen=True, kw_only=True):
     titled: bool = False
     artifact: str = ""
     show_excepted: bool = False
+    page: PageParts = PageParts()

@@ -32,6 +32,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """
 
     report: "Report"
+    loaded: "LoadedTarget"
     audit: Audit
     fails: bool
     artifact: str
@@ -103,6 +104,8 @@ def _document(
     from decay_audit import reports
 
     options = replace(options, titled=len(results) > 1, show_excepted=show_excepted)
+    if form is Format.HTML:
+        return _page([result for result in results if isinstance(result, Verdict)], options)
     texts = [
         reports.render_findings(result.report, form, replace(options, artifact=result.artifact))
         if isinstance(result, Verdict)
@@ -111,6 +114,17 @@ def _document(
         if isinstance(result, Verdict) or form is Format.JSON
     ]
     return reports.join(texts, form) if joined else texts[0]
+
+
+def _page(verdicts: Sequence[Verdict], options: "Options") -> str:
+    """Render the reports of all audits that could be run as one page."""
+    from decay_audit import api, reports
+
+    parts = [api.page_parts(verdict.report, verdict.loaded) for verdict in verdicts]
+    looks = [
+        replace(options, artifact=verdict.artifact, page=page) for verdict, page in zip(verdicts, parts, strict=True)
+    ]
+    return reports.render_page([verdict.report for verdict in verdicts], looks)
 
 
 def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
@@ -147,7 +161,9 @@ def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> Verdict:
         target = f"{report.inventory.target} ({audit.title})"
         report = replace(report, inventory=replace(report.inventory, target=target))
     fails = selected_codes.has_failure(report.findings, audit.request.fail_on)
-    return Verdict(report=report, fails=fails, artifact=api.file_of(audit.request.target), audit=audit, covered=covered)
+    artifact = api.file_of(audit.request.target)
+    loaded_target = loaded[key]
+    return Verdict(report=report, loaded=loaded_target, fails=fails, artifact=artifact, audit=audit, covered=covered)
 
 
 def _with_exceptions_checked(results: list[AuditResult], *, every_audit: bool) -> list[AuditResult]:

@@ -8,6 +8,7 @@ from decay_audit.api.options import AuditOptions, OutputOptions, ParameterFilter
 from decay_audit.cli import outputs, screen
 from decay_audit.cli.arguments import Target
 from decay_audit.cli.command import takes
+from decay_audit.model.choices import Format
 
 
 def inspect(
@@ -24,7 +25,15 @@ def inspect(
     from decay_audit import api, reports
 
     with outputs.error_document(target, output), screen.progress(output) as progress:
-        report = api.run(api.request_for(target, options, progress))
+        request = api.request_for(target, options, progress)
+        loaded = api.load(request)
+        report = api.run(request, loaded)
     report = reports.filter_parameters(report, globs=shown.only, roles=shown.role, grep=shown.grep)
-    artifact = api.file_of(target)
-    outputs.write(lambda form, options: reports.render(report, form, replace(options, artifact=artifact)), output)
+
+    def document(form: Format, look: reports.Options) -> str:
+        look = replace(look, artifact=api.file_of(target))
+        if form is Format.HTML:
+            look = replace(look, page=api.page_parts(report, loaded))
+        return reports.render(report, form, look)
+
+    outputs.write(document, output)

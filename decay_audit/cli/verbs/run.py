@@ -57,6 +57,9 @@ def run(
 
     def document(form: Format, print_options: reports.Options) -> str:
         options = replace(print_options, titled=several)
+        if form is Format.HTML:
+            looks = [replace(options, page=api.page_parts(report)) for report in result.reports]
+            return reports.render_page(result.reports, looks)
         texts = [reports.render_findings(report, form, options) for report in result.reports]
         return reports.join(texts, form) if several else texts[0]
 

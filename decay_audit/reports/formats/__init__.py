@@ -7,4 +7,5 @@ sarif      findings for code scanning
 github     annotations of a workflow
 gitlab     the code quality report of a merge request
 junit      findings as test cases
+html       a page that a browser shows without a network: findings, a map, a table, the code
 """
