@@ -11,7 +11,7 @@ from .functions import (
     plan as plan,
     read as read,
 )
-from .loading import LoadedTarget as LoadedTarget, file_of as file_of, load as load, loading_key as loading_key
+from .loading import LoadedTarget as LoadedTarget, load as load, loading_key as loading_key
 from .locking.model_changes import compare_revisions as compare_revisions, compare_targets as compare_targets
 from .migrating import migrate as migrate
 from .options import DEFAULT_RULES as DEFAULT_RULES

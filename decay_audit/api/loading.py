@@ -1,7 +1,6 @@
 """Read what a Request names: a live model, or a target of any form, with its forward pass traced."""
 
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -147,12 +146,3 @@ def import_context(loaded: LoadedTarget) -> AbstractContextManager[None]:
     from decay_audit.sources import module
 
     return module.activate(module.context_of_namespace(loaded.built.namespace if loaded.built else {}))
-
-
-def file_of(target: str) -> str:
-    """Return the path of a target's file relative to the current folder; "" if it has none, or is outside of it."""
-    spec = targets.parse(target)
-    if isinstance(spec, targets.ModuleTarget) or spec.path.is_dir():
-        return ""
-    path, here = spec.path.resolve(), Path.cwd()
-    return path.relative_to(here).as_posix() if path.is_relative_to(here) else ""

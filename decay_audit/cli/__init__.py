@@ -8,6 +8,7 @@ audits       the audits of a command: of the TARGET, or of pyproject.toml
 baseline     exceptions for today's findings, added to pyproject.toml
 config       `[tool.decay-audit]`: defaults of options, audits, and the JSON Schema of the table
 pyproject    the same table as a tree of nodes with line numbers, for messages
+locations    the files and lines where the parts of an audit stand in the repository
 outputs      reports to standard output or files, each in the format of its suffix
 settings     the options of each audit, and where they come from
 screen       standard output, standard error, colour, progress, and files that appear whole

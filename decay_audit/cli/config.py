@@ -151,7 +151,7 @@ def load(file: Path) -> Config:
         []
         if table is None or mistakes
         else [
-            _exception(configured, f"{file.name}:{line}", partial(_add_mistake, mistakes, line))
+            _exception(configured, f"{os.path.relpath(file)}:{line}", partial(_add_mistake, mistakes, line))
             for configured, line in zip(table.exceptions, lines, strict=True)
         ]
     )

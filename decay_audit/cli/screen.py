@@ -35,9 +35,7 @@ def width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def report_options(
-    output: OutputOptions, *, titled: bool = False, artifact: str = "", show_excepted: bool = False
-) -> "Options":
+def report_options(output: OutputOptions, *, titled: bool = False, show_excepted: bool = False) -> "Options":
     """Choose how a report is printed. In a file or a pipe, it has no colour and lines of any width."""
     from decay_audit.reports import Options
 
@@ -48,7 +46,6 @@ def report_options(
         full=output.full,
         verbose=output.verbose,
         titled=titled,
-        artifact=artifact,
         show_excepted=show_excepted,
     )
 

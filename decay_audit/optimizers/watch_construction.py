@@ -1,13 +1,15 @@
-"""Record which optimizers are given a weight_decay while user code builds them.
+"""Record which optimizers are given a weight_decay while user code builds them, and the lines that build them.
 
 A finished optimizer does not show whether its 0.01 was chosen or is AdamW's default. `watch` wraps the constructors of
 the optimizer classes that are loaded, and restores them at the end.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
 from inspect import signature
+from traceback import walk_stack
 
 from msgspec import Struct, field
 from torch.optim import Optimizer
@@ -16,16 +18,18 @@ COEFFICIENT = "weight_decay"
 
 
 class ConstructionLog(Struct, frozen=True, kw_only=True):
-    """Which optimizers were given a coefficient, by the optimizer's id.
+    """Which optimizers were given a coefficient, and where they were made, by the optimizer's id.
 
     Attributes:
         set_in_constructor: whether the constructor was given the coefficient.
         set_in_groups: for each group, whether the group itself was given it.
+        callers: the file and line of each call that led to the constructor, the innermost first.
         optimizers: references that keep the optimizers alive, so that no id is used twice.
     """
 
     set_in_constructor: dict[int, bool] = field(default_factory=dict)
     set_in_groups: dict[int, list[bool]] = field(default_factory=dict)
+    callers: dict[int, tuple[tuple[str, int], ...]] = field(default_factory=dict)
     optimizers: list[Optimizer] = field(default_factory=list)
 
     def weight_decay_is_default(self, optimizer: object, group: int) -> bool | None:
@@ -74,10 +78,17 @@ def _watched_init(init: Callable[..., None], log: ConstructionLog) -> Callable[.
     def __init__(self: Optimizer, *args: object, **kwargs: object) -> None:  # noqa: N807
         if id(self) not in log.set_in_constructor:  # the outermost constructor is the one that the user called
             log.set_in_constructor[id(self)] = _sets_coefficient(init, self, args, kwargs)
+            log.callers[id(self)] = _callers()
             log.optimizers.append(self)
         init(self, *args, **kwargs)
 
     return __init__
+
+
+def _callers() -> tuple[tuple[str, int], ...]:
+    """List the files and lines of the calls that led here, the innermost first, without those of this module."""
+    frames = ((frame.f_code.co_filename, line) for frame, line in walk_stack(sys._getframe(1)))
+    return tuple(caller for caller in frames if caller[0] != __file__)
 
 
 def _sets_coefficient(

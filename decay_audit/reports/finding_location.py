@@ -1,43 +1,64 @@
-"""The file and line that a finding points to, and a hash that stays the same in later reports; for code hosts."""
+"""Find the file and line where the cause of a finding stands, and hash its identity over time.
+
+For SARIF, GitHub and GitLab. Reads no file: the locations of a repository come in with the options.
+"""
 
 import hashlib
 import re
-
-from msgspec import Struct
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from decay_audit.checks.codes import Finding
-from decay_audit.reports.options import Options
+from decay_audit.reports.options import FileLocation, SourceLocations
 from decay_audit.reports.report import Report
 
-_LOCATION = re.compile(r"(?P<file>[^:]+):(?P<line>[1-9][0-9]*)")
+_LOCATION = re.compile(r"(?P<file>[^\s():,]+(?: [^\s():,]+)*):(?P<line>[1-9][0-9]*)")
+_LINE = re.compile(r":[1-9][0-9]*\b")
+_OPTIMIZER_CODES = ("DA1", "DA2", "DA5", "DA6", "DA8")
 
 
-class FileLocation(Struct, frozen=True, kw_only=True):
-    """A file, and a line in it; line 0 is the file as a whole."""
+def find_location(finding: Finding, locations: SourceLocations) -> FileLocation | None:
+    """Find where the cause of a finding stands; None if no file of the repository is known for it.
 
-    file: str
-    line: int = 0
-
-
-def find_location(finding: Finding, report: Report, options: Options) -> FileLocation | None:
-    """Find the place of a finding's cause: a line of a rule, a lock or pyproject.toml; otherwise the target's file.
-
-    None if no such file is known: a preset is no file of the project, and a module may be of an installed package.
+    The cause is the line that a finding names (of a rule, a lock, pyproject.toml); for what an optimizer does, the line
+    that makes the optimizer; else the class of the first parameter's owner, or the target.
     """
-    match = _LOCATION.fullmatch(finding.where)
-    if match and not (report.plan.ruleset.preset and match["file"] == report.plan.ruleset.file):
-        return FileLocation(file=match["file"], line=int(match["line"]))
-    return FileLocation(file=options.artifact) if options.artifact else None
+    exact = _LOCATION.fullmatch(finding.where)
+    named = [*_named_lines(finding.where, locations)]
+    if exact and named:
+        return named[0]
+    of_optimizer = finding.code.startswith(_OPTIMIZER_CODES)
+    if of_optimizer and locations.optimizers:
+        by_length = sorted(locations.optimizers, key=len, reverse=True)  # `optimizer[1]` before `optimizer`
+        name = next((name for name in by_length if name in finding.where), next(iter(locations.optimizers)))
+        return locations.optimizers[name]
+    owners = (locations.owners[name] for name in finding.parameters if name in locations.owners)
+    return next(iter([*named, *([] if of_optimizer else owners)]), locations.target)
 
 
-def fingerprint(finding: Finding, report: Report) -> str:
-    """Hash what stays the same in later reports: not the line, the counts, or all parameters but the first."""
-    match = _LOCATION.fullmatch(finding.where)
-    identity = (
-        finding.code,
-        report.inventory.target,
-        report.plan.ruleset.name,
-        match["file"] if match else finding.where,
-        next(iter(finding.parameters), finding.expected),
-    )
-    return hashlib.sha256("\0".join(identity).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+def _named_lines(where: str, locations: SourceLocations) -> Iterator[FileLocation]:
+    for match in _LOCATION.finditer(where):
+        if match["file"] in locations.files:
+            yield FileLocation(file=locations.files[match["file"]], line=int(match["line"]))
+
+
+def fingerprints(findings: Iterable[Finding], report: Report) -> list[str]:
+    """Hash what identifies each finding over time: not its line, its counts or its other parameters.
+
+    Findings of a report that have the same identity are numbered, so that no two have the same fingerprint.
+    """
+    counts: Counter[tuple[str, ...]] = Counter()
+    hashes = []
+    for finding in findings:
+        identity = (
+            finding.code,
+            report.inventory.target,
+            report.plan.ruleset.name,
+            _LINE.sub("", finding.where),
+            next(iter(finding.parameters), finding.expected),
+        )
+        number = (str(counts[identity]),) if counts[identity] else ()
+        counts[identity] += 1
+        text = "\0".join((*identity, *number))
+        hashes.append(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+    return hashes

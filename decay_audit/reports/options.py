@@ -1,4 +1,4 @@
-"""How a report is rendered: for which width, with or without colour, folded or in full."""
+"""How a report is rendered: for which width, with or without colour, folded or in full; and the files it points to."""
 
 from collections.abc import Mapping
 
@@ -28,8 +28,31 @@ class PageParts(Struct, frozen=True, kw_only=True):
     updates: Mapping[tuple[str, int], UpdateFormula] = {}
 
 
+class FileLocation(Struct, frozen=True, kw_only=True):
+    """A file, by its path from the root of the repository, and a line in it; line 0 is the file as a whole."""
+
+    file: str
+    line: int = 0
+
+
+class SourceLocations(Struct, frozen=True, kw_only=True):
+    """Where the parts of an audit stand in a repository; parts that it does not hold are left out.
+
+    Attributes:
+        files: the path from the root of the repository, for each file as a finding names it.
+        target: the model, or the function that makes it.
+        optimizers: the line that makes each optimizer, by the optimizer's name.
+        owners: the class of the module that holds a parameter, by the parameter's name.
+    """
+
+    files: Mapping[str, str] = {}
+    target: FileLocation | None = None
+    optimizers: Mapping[str, FileLocation] = {}
+    owners: Mapping[str, FileLocation] = {}
+
+
 class Options(Struct, frozen=True, kw_only=True):
-    """How a report looks; its content does not depend on it. Machine formats use `artifact` only.
+    """How a report looks; its content does not depend on it. Machine formats use `locations` only.
 
     Attributes:
         width: columns of the terminal; None for a pipe or a file, where no line is ever broken.
@@ -38,7 +61,7 @@ class Options(Struct, frozen=True, kw_only=True):
         verbose: also list the tensors that were left out.
         titled: write the target above its findings, because there are several targets.
         show_excepted: list the findings that have an exception, too.
-        artifact: path of the target's file in the repository; "" if it has none.
+        locations: where the parts of the audit stand in the repository.
         page: what a page of HTML shows beside the report.
     """
 
@@ -47,6 +70,6 @@ class Options(Struct, frozen=True, kw_only=True):
     full: bool = False
     verbose: bool = False
     titled: bool = False
-    artifact: str = ""
+    locations: SourceLocations = SourceLocations()
     show_excepted: bool = False
     page: PageParts = PageParts()

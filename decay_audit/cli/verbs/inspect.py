@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, OutputOptions, ParameterFilter
-from decay_audit.cli import outputs, screen
+from decay_audit.cli import locations, outputs, screen
 from decay_audit.cli.arguments import Target
 from decay_audit.cli.command import takes
 from decay_audit.model.choices import Format
@@ -31,7 +31,8 @@ def inspect(
     report = reports.filter_parameters(report, globs=shown.only, roles=shown.role, grep=shown.grep)
 
     def document(form: Format, look: reports.Options) -> str:
-        look = replace(look, artifact=api.file_of(target))
+        if form in locations.LOCATED_FORMATS:
+            look = replace(look, locations=locations.find_locations(request, report, loaded))
         if form is Format.HTML:
             look = replace(look, page=api.page_parts(report, loaded))
         return reports.render(report, form, look)

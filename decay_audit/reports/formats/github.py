@@ -23,7 +23,7 @@ def render(report: Report, options: Options) -> str:
 
 
 def _annotation(code: str, findings: Sequence[Finding], report: Report, options: Options) -> str:
-    first_location = find_location(findings[0], report, options)
+    first_location = find_location(findings[0], options.locations)
     file = first_location.file if first_location else ""
     place = f"file={_property(file if file.isprintable() else escape_control(file))}," if file else ""
     place += f"line={first_location.line}," if first_location and first_location.line else ""

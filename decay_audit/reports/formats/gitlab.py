@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 
 from decay_audit.model.choices import Severity
-from decay_audit.reports.finding_location import find_location, fingerprint
+from decay_audit.reports.finding_location import find_location, fingerprints
 from decay_audit.reports.finding_summary import parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
@@ -17,14 +17,14 @@ _MAX_NAMES = 8
 def render(report: Report, options: Options) -> str:
     """Write the findings as issues. GitLab requires a file and a line; a finding without a file has the target."""
     issues = []
-    for finding in report.findings:
-        place = find_location(finding, report, options)
+    for finding, fingerprint in zip(report.findings, fingerprints(report.findings, report), strict=True):
+        place = find_location(finding, options.locations)
         names = f": {parameter_names(finding, _MAX_NAMES)}" if finding.parameters else ""
         issues.append(
             {
                 "description": f"{finding.code} {escape_control(finding.message)}{names}",
                 "check_name": finding.code,
-                "fingerprint": fingerprint(finding, report),
+                "fingerprint": fingerprint,
                 "severity": _SEVERITIES[finding.severity],
                 "location": {
                     "path": place.file if place else escape_control(report.inventory.target),

@@ -1,13 +1,15 @@
 """SARIF 2.1.0, for code scanning: a rule for each code, a result for each finding, parameters as logical locations."""
 
 import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 from urllib.parse import quote
 
 from decay_audit.checks.codes import CODES, Finding
-from decay_audit.reports.finding_location import find_location, fingerprint
+from decay_audit.reports.finding_location import find_location, fingerprints
 from decay_audit.reports.finding_summary import parameter_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
@@ -37,9 +39,12 @@ def _run(report: Report, options: Options) -> dict[str, Any]:
                 "rules": [_rule(code) for code in codes],
             }
         },
-        "automationDetails": {"id": f"decay-audit/{quote(report.inventory.target, safe='')}/"},
+        "automationDetails": {"id": f"decay-audit/{quote(report.inventory.target, safe='', errors='surrogatepass')}/"},
         "columnKind": "unicodeCodePoints",
-        "results": [_result(finding, codes, report, options) for finding in findings],
+        "results": [
+            _result(finding, codes, fingerprint, options)
+            for finding, fingerprint in zip(findings, fingerprints(findings, report), strict=True)
+        ],
     }
 
 
@@ -55,7 +60,7 @@ def _rule(code: str) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, codes: list[str], report: Report, options: Options) -> dict[str, Any]:
+def _result(finding: Finding, codes: list[str], fingerprint: str, options: Options) -> dict[str, Any]:
     names = f": {parameter_names(finding, _MAX_NAMES)}" if finding.parameters else ""
     suppressions = [{"kind": "external", "justification": finding.exception}] if finding.exception else []
     return {
@@ -65,35 +70,47 @@ def _result(finding: Finding, codes: list[str], report: Report, options: Options
         "message": {"text": f"{finding.message}{names}" + (f"; fix: {finding.fix}" if finding.fix else "")},
         "locations": [
             {
-                **_physical(finding, report, options),
+                **_physical(finding, options),
                 "logicalLocations": [
                     {"fullyQualifiedName": name, "kind": "member"} for name in finding.parameters[:_MAX_LOCATIONS]
                 ],
             }
         ],
         **({"suppressions": suppressions} if suppressions else {}),
-        "partialFingerprints": {"decayAudit/v1": fingerprint(finding, report)},
+        "partialFingerprints": {"decayAudit/v1": fingerprint, "primaryLocationLineHash": f"{fingerprint[:16]}:1"},
         "properties": {"expected": finding.expected, "found": finding.found, "parameters": len(finding.parameters)},
     }
 
 
-def _physical(finding: Finding, report: Report, options: Options) -> Mapping[str, Any]:
+def _physical(finding: Finding, options: Options) -> Mapping[str, Any]:
     """Write the file and the line; nothing if the file is not known."""
-    place = find_location(finding, report, options)
+    place = find_location(finding, options.locations)
     if place is None:
         return {}
     region = {"region": {"startLine": place.line}} if place.line else {}
-    return {"physicalLocation": {"artifactLocation": {"uri": quote(place.file)}, **region}}
+    return {"physicalLocation": {"artifactLocation": {"uri": quote(place.file, errors="surrogatepass")}, **region}}
 
 
 def join(texts: Sequence[str]) -> str:
     """Join logs into one with all their runs; code hosts refuse more than 20, so the rest share the last."""
     logs = [json.loads(text) for text in texts]
-    runs = [run for log in logs for run in log["runs"]]
+    runs = _with_distinct_ids([run for log in logs for run in log["runs"]])
     first, rest = runs[:_MAX_RUNS], runs[_MAX_RUNS:]
     for run in rest:
         _add_results(first[-1], run)
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": first}, indent=2) + "\n"
+
+
+def _with_distinct_ids(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Number the ids of runs that a code host would take for the same: it compares letters and digits only."""
+    counts: Counter[str] = Counter()
+    for run in runs:
+        details = run["automationDetails"]
+        same = re.sub(r"[^a-zA-Z0-9_]", "_", details["id"]).upper()
+        counts[same] += 1
+        if counts[same] > 1:
+            details["id"] = f"{details['id'].removesuffix('/')}-{counts[same]}/"
+    return runs
 
 
 def _add_results(run: dict[str, Any], other: Mapping[str, Any]) -> None:
