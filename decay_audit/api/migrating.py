@@ -70,7 +70,8 @@ def _migrate(request: Request, path: Path, output: Path) -> tuple[str, ...]:
         scheduler = path.with_name("scheduler.pt")
         if path.name == "optimizer.pt" and scheduler.is_file():
             scheduler_output = _scheduler_output(output, scheduler)
-            outputs[scheduler_output] = migration.rewrite_schedulers(_load_content(scheduler), sources, counts)
+            moved: Any = migration.rewrite_schedulers({"scheduler": _load_content(scheduler)}, sources, counts)
+            outputs[scheduler_output] = moved["scheduler"]
             lines.append(f"{scheduler.name}: moved with the groups, written to {scheduler_output.name}")
     request.progress(f"writing {output.name}")
     for file, file_content in outputs.items():

@@ -1,14 +1,21 @@
 """A run that goes on after its groups and its scheduler were migrated equals the run that was never interrupted."""
 
 import copy
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from timm.scheduler.cosine_lr import CosineLRScheduler
+from timm.scheduler.multistep_lr import MultiStepLRScheduler
+from timm.scheduler.poly_lr import PolyLRScheduler
+from timm.scheduler.scheduler import Scheduler as TimmScheduler
+from timm.scheduler.step_lr import StepLRScheduler
+from timm.scheduler.tanh_lr import TanhLRScheduler
 from torch import nn
-from torch.optim import lr_scheduler as schedulers
+from torch.optim import lr_scheduler as schedulers, swa_utils
 from typer.testing import CliRunner
 
 from decay_audit.cli import app
@@ -38,8 +45,42 @@ SCHEDULERS: dict[str, Make] = {
     "ChainedScheduler": lambda optimizer: schedulers.ChainedScheduler(
         [schedulers.LinearLR(optimizer, total_iters=3), schedulers.ExponentialLR(optimizer, 0.9)]
     ),
-    "SWALR": lambda optimizer: torch.optim.swa_utils.SWALR(optimizer, 0.02, anneal_epochs=6),
+    "SWALR": lambda optimizer: swa_utils.SWALR(optimizer, 0.02, anneal_epochs=6),
 }
+TIMM_SCHEDULERS: dict[str, Make] = {
+    "CosineLRScheduler": lambda optimizer: CosineLRScheduler(optimizer, 10, warmup_t=5),
+    "MultiStepLRScheduler": lambda optimizer: MultiStepLRScheduler(optimizer, [2, 7], warmup_t=5),
+    "PolyLRScheduler": lambda optimizer: PolyLRScheduler(optimizer, 20, warmup_t=5),
+    "StepLRScheduler": lambda optimizer: StepLRScheduler(optimizer, 2, warmup_t=5),
+    "TanhLRScheduler": lambda optimizer: TanhLRScheduler(optimizer, 20),
+}
+FACTORS = (0.9, 0.7)
+"""For schedulers that take a list with an entry for each group: what each group of the first layout gets."""
+WITH_LISTS: dict[str, Callable[[Any, list[float]], Any]] = {
+    "LambdaLR": lambda optimizer, factors: schedulers.LambdaLR(optimizer, [Power(factor) for factor in factors]),
+    "CyclicLR": lambda optimizer, factors: schedulers.CyclicLR(
+        optimizer, [0.01 * factor for factor in factors], [0.1 * factor for factor in factors], step_size_up=3
+    ),
+    "OneCycleLR": lambda optimizer, factors: schedulers.OneCycleLR(
+        optimizer, [0.1 * factor for factor in factors], total_steps=20
+    ),
+    "ReduceLROnPlateau": lambda optimizer, factors: schedulers.ReduceLROnPlateau(
+        optimizer, patience=0, factor=0.5, min_lr=[0.02 * factor for factor in factors]
+    ),
+    "SWALR": lambda optimizer, factors: swa_utils.SWALR(optimizer, [0.02 * factor for factor in factors]),  # type: ignore[arg-type]
+}
+
+
+class Power:
+    """A factor of the learning rate whose base is saved: LambdaLR saves the attributes of an object that is called."""
+
+    def __init__(self, base: float) -> None:
+        self.base = base
+
+    def __call__(self, epoch: int) -> float:
+        return self.base**epoch
+
+
 NAMES = ["0.weight", "0.bias", "1.weight", "1.bias"]
 LAYOUTS = {
     "split": ([NAMES], [["0.weight", "1.weight"], ["0.bias", "1.bias"]]),
@@ -59,37 +100,59 @@ def start(layout: list[list[str]], rates: list[float]) -> tuple[nn.Module, torch
     return model, torch.optim.SGD(groups, momentum=0.9, weight_decay=0.01)
 
 
-def train(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Any, steps: int) -> None:
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Any, steps: int, start: int = 0) -> None:
     for step in range(steps):
         optimizer.zero_grad()
         loss = (model(torch.full((2, 3), 0.1 * (step + 1))) - 1).square().mean()
         loss.backward()
         optimizer.step()
-        if isinstance(scheduler, schedulers.ReduceLROnPlateau):
+        if isinstance(scheduler, TimmScheduler):
+            scheduler.step(start + step + 1)
+        elif isinstance(scheduler, schedulers.ReduceLROnPlateau):
             scheduler.step(1.0)
         else:
             scheduler.step()
 
 
+def test_every_scheduler_class_of_torch_is_migrated_here() -> None:
+    classes = {
+        name
+        for name, value in {**vars(schedulers), **vars(swa_utils)}.items()
+        if inspect.isclass(value) and issubclass(value, schedulers.LRScheduler)
+    }
+    assert classes - {"LRScheduler", "_LRScheduler"} == SCHEDULERS.keys()
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("name", SCHEDULERS)
+@pytest.mark.parametrize("name", [*SCHEDULERS, *TIMM_SCHEDULERS])
 def test_ten_steps_after_a_migration_equal_ten_steps_of_the_uninterrupted_run(name: str, layout: str) -> None:
+    make = {**SCHEDULERS, **TIMM_SCHEDULERS}[name]
+    continue_after_migration(layout, make, make)
+
+
+@pytest.mark.parametrize("name", WITH_LISTS)
+def test_a_list_with_an_entry_for_each_group_is_reordered_with_the_groups(name: str) -> None:
+    make = WITH_LISTS[name]
+    continue_after_migration("reorder", lambda it: make(it, [*FACTORS]), lambda it: make(it, [*FACTORS][::-1]))
+
+
+def continue_after_migration(layout: str, make_old: Make, make_new: Make) -> None:
     old_layout, new_layout = LAYOUTS[layout]
     model, optimizer = start(old_layout, RATES[layout])
-    scheduler = SCHEDULERS[name](optimizer)
+    scheduler = make_old(optimizer)
     train(model, optimizer, scheduler, 3)
     content = copy.deepcopy(
         {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "scheduler": scheduler.state_dict()}
     )
-    train(model, optimizer, scheduler, 10)
+    train(model, optimizer, scheduler, 10, 3)
 
     resumed, new_optimizer = start(new_layout, [0.5] * len(new_layout))
-    new_scheduler = SCHEDULERS[name](new_optimizer)
+    new_scheduler = make_new(new_optimizer)
     moved: Any = migrated(content, old_layout, resumed, new_optimizer)
     resumed.load_state_dict(moved["model"])
     new_optimizer.load_state_dict(moved["optimizer"])
     new_scheduler.load_state_dict(moved["scheduler"])
-    train(resumed, new_optimizer, new_scheduler, 10)
+    train(resumed, new_optimizer, new_scheduler, 10, 3)
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), resumed.parameters(), strict=True))
 
 
@@ -114,6 +177,28 @@ def test_a_list_of_an_unknown_scheduler_is_refused_by_its_name() -> None:
     state = {"scheduler": {"last_epoch": 3, "base_lrs": [0.1, 0.2], "warmup_ends": [5, 7]}}
     with pytest.raises(OptimizerError, match=r"scheduler\.warmup_ends has an entry for each"):
         migrate.rewrite_schedulers(state, [[(1,), (0,)]], [2])
+
+
+@pytest.mark.parametrize("place", ["lr_schedulers", "lr_sched", "scheduler"])
+def test_an_unknown_scheduler_is_refused_by_its_place_and_a_configuration_is_not_a_scheduler(place: str) -> None:
+    unknown = {"phases": [1, 2], "step": 3}
+    content = {place: [unknown] if place.endswith("s") else unknown, "hyper_parameters": {"scheduler": {"at": [3, 6]}}}
+    with pytest.raises(OptimizerError, match=rf"{place}(\.0)?\.phases has an entry for each"):
+        migrate.rewrite_schedulers(content, [[(1,), (0,)]], [2])
+    del content[place]
+    assert migrate.rewrite_schedulers(content, [[(1,), (0,)]], [2]) == content
+
+
+class WeightDecaySchedule(TimmScheduler):
+    def _get_lr(self, t: int) -> list[float]:
+        return [value / (t + 1) for value in self.base_values]
+
+
+def test_a_scheduler_of_the_coefficient_itself_is_refused() -> None:
+    _, optimizer = start(LAYOUTS["merge"][0], [0.1, 0.1])
+    scheduler = WeightDecaySchedule(optimizer, "weight_decay")
+    with pytest.raises(OptimizerError, match="the scheduler at scheduler changes weight_decay"):
+        migrate.rewrite_schedulers({"scheduler": scheduler.state_dict()}, [[(0, 1)]], [2])
 
 
 def test_what_the_groups_do_not_move_stays_as_it_was() -> None:

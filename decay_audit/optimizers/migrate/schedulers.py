@@ -1,7 +1,8 @@
 """Rewrite the saved state of learning rate schedulers for new param groups.
 
 A scheduler stores lists with one entry for each group, such as `base_lrs`. The entry of a new group is the entry of the
-old groups in which its parameters were; these must agree.
+old groups in which its parameters were; these must agree. The keys of torch, timm and mmengine are known; a list of
+another key that may have an entry for each group is refused.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,29 +16,53 @@ from decay_audit.optimizers.migrate.state import replace_state
 GroupSources = Sequence[tuple[int, ...]]
 """For each new group, the indices of the old groups in which its parameters were."""
 
-PER_GROUP = frozenset(
-    {"base_lrs", "_last_lr", "lr_lambdas", "min_lrs", "max_lrs", "base_momentums", "max_momentums", "_initial_lrs"}
+_OF_TORCH = "base_lrs _last_lr lr_lambdas min_lrs max_lrs base_momentums max_momentums _initial_lrs"
+_OF_TIMM_AND_MMENGINE = "base_values warmup_steps _last_value"
+PER_GROUP = frozenset(f"{_OF_TORCH} {_OF_TIMM_AND_MMENGINE}".split())
+"""Keys of schedulers that hold a list with one entry for each param group."""
+NOT_PER_GROUP = frozenset(
+    {"_schedulers", "_milestones", "milestones", "_schedule_phases", "step_size", "decay_t", "noise_range_t"}
 )
-"""Keys of torch's schedulers that hold a list with one entry for each param group."""
-NOT_PER_GROUP = frozenset({"_schedulers", "_milestones", "milestones", "_schedule_phases", "step_size"})
-"""Keys of torch's schedulers whose lists have nothing to do with param groups."""
+"""Keys of schedulers whose lists have nothing to do with param groups."""
+_COUNTERS = frozenset({"last_epoch", "last_step", "base_values"})
+"""Keys of which the state of a scheduler has one."""
+_SCHEDULED_SETTING_KEYS = ("param_group_field", "param_name")
+"""Keys under which a scheduler of timm or mmengine stores the name of the setting that it changes."""
+_CONFIGURATIONS = frozenset({"hyper_parameters", "hparams", "args", "config", "cfg", "meta"})
+"""Keys of a checkpoint that hold a configuration and no state."""
 
 
 def find_scheduler_states(node: object, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Find the states of schedulers in a checkpoint, with their dotted paths; not those inside another scheduler."""
-    if is_scheduler_state(node):
+    if is_scheduler_state(node) or (_is_called_scheduler(path) and _has_lists(node)):
         yield path, node  # type: ignore[misc]
         return
     children = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list | tuple) else ()
     for key, child in children:
-        yield from find_scheduler_states(child, f"{path}.{key}" if path else str(key))
+        if key not in _CONFIGURATIONS:
+            yield from find_scheduler_states(child, f"{path}.{key}" if path else str(key))
 
 
 def is_scheduler_state(node: object) -> bool:
-    """Whether a value is the state dict of a scheduler of torch."""
+    """Whether a value is the state dict of a scheduler of torch, timm or mmengine."""
     return isinstance(node, Mapping) and (
-        ("last_epoch" in node and not PER_GROUP.isdisjoint(node)) or ("_schedulers" in node and "_last_lr" in node)
+        (not _COUNTERS.isdisjoint(node) and not PER_GROUP.isdisjoint(node))
+        or ("_schedulers" in node and "_last_lr" in node)
     )
+
+
+def _is_called_scheduler(path: str) -> bool:
+    """Whether a dotted path ends in the name of a scheduler, or in an index of a list with such a name.
+
+    >>> [_is_called_scheduler(path) for path in ("lr_schedulers.0", "state.lr_sched", "loops.scheduler.progress")]
+    [True, True, False]
+    """
+    name = path.rstrip("0123456789").rstrip(".").rpartition(".")[2]
+    return "sched" in name.lower()
+
+
+def _has_lists(node: object) -> bool:
+    return isinstance(node, Mapping) and any(isinstance(value, list | tuple) for value in node.values())
 
 
 def rewrite_schedulers(content: object, sources: Sequence[GroupSources], group_counts: Sequence[int]) -> object:
@@ -75,6 +100,11 @@ def is_unchanged(sources: GroupSources, count: int) -> bool:
 
 def rewrite_scheduler(state: Mapping[str, Any], sources: GroupSources, count: int, path: str) -> dict[str, Any]:
     """Rewrite the state dict of one scheduler."""
+    if any(state.get(key) == "weight_decay" for key in _SCHEDULED_SETTING_KEYS):
+        raise OptimizerError(
+            f"the scheduler at {path} changes weight_decay, which comes from the new groups",
+            "start the scheduler anew, and advance it to the step of the checkpoint",
+        )
     return {key: _rewrite_value(key, value, sources, count, f"{path}.{key}") for key, value in state.items()}
 
 
