@@ -18,6 +18,9 @@ from decay_audit.errors import DecayAuditError
 FileIdentity = tuple[int, int]
 """Device and inode: the same for all names of one file."""
 
+MAX_SETTINGS_BYTES: Final = 1_000_000
+"""The largest pyproject.toml that is read."""
+
 _inputs: ContextVar[set[FileIdentity] | None] = ContextVar("inputs", default=None)
 _WRITTEN_BY_US: Final = b"written by decay-audit"
 

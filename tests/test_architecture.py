@@ -122,6 +122,28 @@ def test_a_class_name_is_used_once() -> None:
     assert {name: at for name, at in places.items() if len(at) > 1} == {}
 
 
+def test_no_alias_of_a_type_has_the_name_of_a_class() -> None:
+    classes: set[str] = set()
+    aliases: dict[str, str] = {}
+    for path in modules():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef):
+                classes.add(node.name)
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                aliases[node.targets[0].id] = f"{path.relative_to(ROOT)}:{node.lineno}"
+    assert {name: at for name, at in aliases.items() if name in classes} == {}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    grimp = pytest.importorskip("grimp", reason="it comes with import-linter, of the lint extra")
+    graph = grimp.build_graph("decay_audit")
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    while leaves := {module for module, imported in imports.items() if not imported & imports.keys()}:
+        imports = {module: imported for module, imported in imports.items() if module not in leaves}
+    used = {imported for module in imports for imported in imports[module]}
+    assert sorted(imports.keys() & used) == []
+
+
 def test_every_module_says_what_it_is_for() -> None:
     summaries = {path: ast.get_docstring(ast.parse(path.read_text())) for path in modules()}
     assert [path for path, summary in summaries.items() if not summary or len(_first_paragraph(summary)) > 5] == []

@@ -1,6 +1,7 @@
 """A plan becomes Python code, which is executed where the target's imports work and compared with the plan."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from decay_audit.api.loading import LoadedTarget, import_context
 from decay_audit.api.options import CodeOptions
@@ -35,24 +36,7 @@ def code(
     """
     from decay_audit import emit
 
-    def write(style: CodeStyle, *, known_classes: bool) -> str:
-        text = emit.code(
-            plan,
-            style=style,
-            rules=rules,
-            target=loaded.inventory.target,
-            also=[(other.inventory.target, other_plan) for other, other_plan in others],
-            optimizer=options.optimizer,
-            lr=options.lr,
-            settings=options.set_,
-            guard=not options.open_,
-            known_classes=known_classes,
-        )
-        for target, target_plan in ((loaded, plan), *others):
-            with import_context(target):
-                emit.verify(text, target_plan, None if target.built is None else target.built.model)
-        return text
-
+    write = partial(_write_and_verify, loaded, plan, options, rules, others)
     if options.style == "library":
         return _write_library_call(write, loaded)
     if options.style == "names":
@@ -64,6 +48,37 @@ def code(
             if others and not known_classes:
                 raise
     return write("names", known_classes=True)
+
+
+def _write_and_verify(
+    loaded: LoadedTarget,
+    plan: Plan,
+    options: CodeOptions,
+    rules: str,
+    others: Sequence[tuple[LoadedTarget, Plan]],
+    style: CodeStyle,
+    *,
+    known_classes: bool,
+) -> str:
+    """Write the code in a style, execute it for each target, and compare its groups with the target's plan."""
+    from decay_audit import emit
+
+    text = emit.code(
+        plan,
+        style=style,
+        rules=rules,
+        target=loaded.inventory.target,
+        also=[(other.inventory.target, other_plan) for other, other_plan in others],
+        optimizer=options.optimizer,
+        lr=options.lr,
+        settings=options.set_,
+        guard=not options.open_,
+        known_classes=known_classes,
+    )
+    for target, target_plan in ((loaded, plan), *others):
+        with import_context(target):
+            emit.verify(text, target_plan, None if target.built is None else target.built.model)
+    return text
 
 
 def _write_library_call(write: Callable[..., str], loaded: LoadedTarget) -> str:

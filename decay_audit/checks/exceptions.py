@@ -118,40 +118,46 @@ def check_exceptions(
     for position, exception in enumerate(exceptions):
         counts = [len(names) for by_position in covered if (names := by_position.get(position, frozenset()))]
         if exception.until and exception.until < today:
-            findings.append(
-                finding(
-                    "DA705",
-                    f"the exception for {exception.label} ended on {exception.until}: {exception.reason}",
-                    expected=f"until {exception.until}",
-                    found="expired",
-                    where=exception.where,
-                    fix="mend the finding, or give the exception another date",
-                )
-            )
+            findings.append(_expired_finding(exception))
         elif not counts:
-            findings.append(
-                finding(
-                    "DA704",
-                    f"the exception for {exception.label} covers nothing: {exception.reason}",
-                    expected="a finding",
-                    found="none",
-                    where=exception.where,
-                    fix="delete the exception",
-                )
-            )
+            findings.append(_unused_finding(exception))
         elif exception.covers is not None and max(counts) > exception.covers:
-            counted = count_noun(max(counts), "parameter")
-            findings.append(
-                finding(
-                    "DA706",
-                    f"the exception for {exception.label} covers {counted}, not {exception.covers:,} as it says",
-                    expected=str(exception.covers),
-                    found=str(max(counts)),
-                    where=exception.where,
-                    fix=f"look at the new ones, then write `covers = {max(counts)}`",
-                )
-            )
+            findings.append(_grown_finding(exception, max(counts)))
     return tuple(findings)
+
+
+def _expired_finding(exception: FindingException) -> Finding:
+    return finding(
+        "DA705",
+        f"the exception for {exception.label} ended on {exception.until}: {exception.reason}",
+        expected=f"until {exception.until}",
+        found="expired",
+        where=exception.where,
+        fix="mend the finding, or give the exception another date",
+    )
+
+
+def _unused_finding(exception: FindingException) -> Finding:
+    return finding(
+        "DA704",
+        f"the exception for {exception.label} covers nothing: {exception.reason}",
+        expected="a finding",
+        found="none",
+        where=exception.where,
+        fix="delete the exception",
+    )
+
+
+def _grown_finding(exception: FindingException, count: int) -> Finding:
+    parameters = count_noun(count, "parameter")
+    return finding(
+        "DA706",
+        f"the exception for {exception.label} covers {parameters}, not {exception.covers:,} as it says",
+        expected=str(exception.covers),
+        found=str(count),
+        where=exception.where,
+        fix=f"look at the new ones, then write `covers = {count}`",
+    )
 
 
 def make_baseline(findings: Iterable[Finding], names: Iterable[str], target: str) -> tuple[FindingException, ...]:

@@ -14,8 +14,9 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.text import first_few
 
 if TYPE_CHECKING:
-    from decay_audit.api import Request
+    from decay_audit.api import LoadedTarget, Request
     from decay_audit.checks.exceptions import FindingException
+    from decay_audit.reports.report import Report
 
 
 AuditNames = Annotated[
@@ -24,8 +25,8 @@ AuditNames = Annotated[
 ]
 
 
-Origin = Literal["command line", "[[tool.decay-audit.audits]]", "[tool.decay-audit]", "default"]
-_AUDIT_TABLE: Origin = "[[tool.decay-audit.audits]]"
+OptionOrigin = Literal["command line", "[[tool.decay-audit.audits]]", "[tool.decay-audit]", "default"]
+_AUDIT_TABLE: OptionOrigin = "[[tool.decay-audit.audits]]"
 
 
 class Audit(Struct, frozen=True, kw_only=True):
@@ -40,12 +41,28 @@ class Audit(Struct, frozen=True, kw_only=True):
     request: "Request"
     title: str = ""
     name: str = ""
-    origins: Mapping[str, Origin] = {}
+    origins: Mapping[str, OptionOrigin] = {}
 
     @property
     def label(self) -> str:
         """The target, with the title."""
         return f"{self.request.target} ({self.title})" if self.title else self.request.target
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """The result of an audit.
+
+    Attributes:
+        fails: whether a finding is as severe as `--fail-on`.
+        loaded: the model and the optimizers that were built for it.
+        covered: the parameters that each exception of pyproject.toml covers, by its position there.
+    """
+
+    report: "Report"
+    loaded: "LoadedTarget"
+    audit: Audit
+    fails: bool
+    covered: Mapping[int, frozenset[str]] = {}
 
 
 def audits_of(
@@ -90,14 +107,14 @@ def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:
     return selection if names else audits
 
 
-def _origins(context: typer.Context) -> dict[str, Origin]:
+def _origins(context: typer.Context) -> dict[str, OptionOrigin]:
     """Find where each option comes from: the command line, the table in pyproject.toml, or its default."""
-    words: dict[str, Origin] = {"COMMANDLINE": "command line", "DEFAULT_MAP": "[tool.decay-audit]"}
+    words: dict[str, OptionOrigin] = {"COMMANDLINE": "command line", "DEFAULT_MAP": "[tool.decay-audit]"}
     sources = {name: context.get_parameter_source(name) for name in context.params}
     return {name: words.get(source.name if source else "", "default") for name, source in sources.items()}
 
 
-def _configured_audits(request: "Request", origins: Mapping[str, Origin]) -> list[Audit]:
+def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin]) -> list[Audit]:
     """List the audits of the nearest pyproject.toml. The options that an audit sets replace those of `request`.
 
     Raises:

@@ -11,7 +11,7 @@ from decay_audit.model.choices import SEVERITIES
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
-    from decay_audit.cli.verbs.check import Verdict
+    from decay_audit.cli.audits import Verdict
 
 
 def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 OPTIONS = {option.name: option for section in (AuditOptions, OutputOptions) for option in declared_options(section)}
 TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
 AUDIT_SCOPES: tuple[ConfigScope, ...] = ("audits", "everywhere")
-MAX_BYTES = 1_000_000
-"""The largest pyproject.toml that is read."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`"
 
@@ -119,7 +117,7 @@ def _belongs_to_user(path: Path, start: Path) -> bool:
 def _mentions_decay_audit(file: Path) -> bool:
     """Whether a file contains `decay-audit`. If it does not, it need not be parsed."""
     try:
-        return files.is_file(file) and "decay-audit" in files.read_text(file, MAX_BYTES)
+        return files.is_file(file) and "decay-audit" in files.read_text(file, files.MAX_SETTINGS_BYTES)
     except UnicodeDecodeError:
         return True
     except OSError:

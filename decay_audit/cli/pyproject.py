@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from decay_audit import files
-from decay_audit.cli.config import MAX_BYTES
 from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
@@ -40,7 +39,7 @@ def table(file: Path) -> object:
 
 def _text(file: Path) -> str:
     try:
-        return files.read_text(file, MAX_BYTES)
+        return files.read_text(file, files.MAX_SETTINGS_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise DecayAuditError(f"{file.name} cannot be read: {error}", _TOML) from error
 

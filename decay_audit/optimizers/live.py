@@ -14,8 +14,9 @@ from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation, Optimizer, ParamGroup
 from decay_audit.optimizers.find import NamedOptimizers, wrapper_chain
 from decay_audit.optimizers.identity import class_names, default_weight_decay, display_name, import_path
-from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, COMPENSATION_KEYS, FOREACH_DEVICES, NOT_LOOKED_UP
-from decay_audit.optimizers.table.lookup import class_facts, decay_semantics, declared_rate
+from decay_audit.optimizers.table.describe import Described, describe_optimizer
+from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, FOREACH_DEVICES, NOT_LOOKED_UP
+from decay_audit.optimizers.table.lookup import class_facts
 from decay_audit.optimizers.watch_construction import ConstructionLog
 from decay_audit.text import format_shape
 
@@ -51,44 +52,21 @@ def observe(
 
 def _observe_one(
     name: str, optimizer: torch.optim.Optimizer, names: Mapping[int, str], log: ConstructionLog | None
-) -> tuple[Optimizer, list[Observation]]:
+) -> Described:
     if not optimizer.param_groups:
         raise OptimizerError(
             f"{name} ({type(optimizer).__name__}) has no param groups", "create it with the model's parameters"
         )
     decaying = decaying_optimizer(optimizer)
-    groups = tuple(_group(name, optimizer, index, names, log) for index in range(len(optimizer.param_groups)))
-    settings = [{**_attributes(decaying), **group.hyperparameters} for group in groups]
-    decay = decay_semantics(class_names(decaying), settings)
-    is_known = class_facts(class_names(decaying)) is not None
-    observations = [
-        Observation(
-            parameter=parameter,
-            optimizer=name,
-            group=index,
-            weight_decay=group.weight_decay,
-            lr=group.lr,
-            declared_rate=declared_rate(form, group.weight_decay, group.lr),
-            movement=None if is_known and not group.missing_keys else "unknown",
-        )
-        for index, (group, form) in enumerate(zip(groups, decay.forms, strict=True))
-        for parameter in group.parameters
-        if parameter
-    ]
-    observed = Optimizer(
-        name=name,
-        type=display_name(optimizer),
+    return describe_optimizer(
+        name,
+        tuple(_group(name, optimizer, index, names, log) for index in range(len(optimizer.param_groups))),
+        display_name=display_name(optimizer),
         import_path=import_path(optimizer),
         group_keys=tuple(dict.fromkeys(key for wrapper in wrapper_chain(optimizer) for key in _defaults(wrapper))),
-        groups=groups,
-        semantics=decay.semantics,
-        adaptive_denominator=decay.adaptive_denominator,
-        compensates_rounding=any(setting.get(key) for setting in settings for key in COMPENSATION_KEYS),
-        decoupled_by=decay.decoupled_by,
-        notes=decay.notes,
-        class_is_known=is_known,
+        decaying_class=class_names(decaying),
+        attributes=_attributes(decaying),
     )
-    return observed, observations
 
 
 def decaying_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -19,14 +19,14 @@ from decay_audit.model.records import (
     RecordedOptimizerClass,
     RecordedTensor,
 )
+from decay_audit.optimizers.table.describe import Described, describe_optimizer
 from decay_audit.optimizers.table.group_keys import (
     COEFFICIENT_KEYS,
-    COMPENSATION_KEYS,
     FOREACH_DEVICES,
     LR_KEYS,
     NOT_LOOKED_UP,
 )
-from decay_audit.optimizers.table.lookup import class_facts, decay_semantics, declared_rate
+from decay_audit.optimizers.table.lookup import class_facts
 from decay_audit.text import format_shape
 
 _LOW_PRECISION = ("float16", "bfloat16")
@@ -64,7 +64,7 @@ def observe(
     )
 
 
-def _observe_one(name: str, recorded: RecordedOptimizer, names: _Names) -> tuple[Optimizer, list[Observation]]:
+def _observe_one(name: str, recorded: RecordedOptimizer, names: _Names) -> Described:
     if not recorded.groups:
         raise OptimizerError(
             f"{name} ({recorded.chain[0].type}) has no param groups", "create it with the model's parameters"
@@ -73,38 +73,16 @@ def _observe_one(name: str, recorded: RecordedOptimizer, names: _Names) -> tuple
     groups = _with_sources(
         recorded, tuple(_group(name, recorded, i, names) for i in range(len(recorded.groups))), names
     )
-    settings = [{**decaying.attributes, **group.hyperparameters} for group in groups]
-    decay = decay_semantics(decaying.types, settings)
-    is_known = class_facts(decaying.types) is not None
-    observations = [
-        Observation(
-            parameter=parameter,
-            optimizer=name,
-            group=index,
-            weight_decay=group.weight_decay,
-            lr=group.lr,
-            declared_rate=declared_rate(form, group.weight_decay, group.lr),
-            movement=None if is_known and not group.missing_keys else "unknown",
-        )
-        for index, (group, form) in enumerate(zip(groups, decay.forms, strict=True))
-        for parameter in group.parameters
-        if parameter
-    ]
     types = [part.type for part in recorded.chain]
-    optimizer = Optimizer(
-        name=name,
-        type="(".join(types) + ")" * (len(types) - 1),
+    return describe_optimizer(
+        name,
+        groups,
+        display_name="(".join(types) + ")" * (len(types) - 1),
         import_path=recorded.chain[-1].path,
         group_keys=tuple(dict.fromkeys(key for part in recorded.chain for key in part.defaults)),
-        groups=groups,
-        semantics=decay.semantics,
-        adaptive_denominator=decay.adaptive_denominator,
-        compensates_rounding=any(setting.get(key) for setting in settings for key in COMPENSATION_KEYS),
-        decoupled_by=decay.decoupled_by,
-        notes=decay.notes,
-        class_is_known=is_known,
+        decaying_class=decaying.types,
+        attributes=decaying.attributes,
     )
-    return optimizer, observations
 
 
 def _decaying_class(chain: Sequence[RecordedOptimizerClass]) -> RecordedOptimizerClass:

@@ -127,35 +127,46 @@ def _find_decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Fin
     spared = [pair for pair in pairs if not pair[0].decays and effective_weight_decay(pair[1])]
     for lenient, differing in by_leniency(spared, itemgetter(0)):
         decisions = _unique(differing)
-        yield finding(
-            "DA101",
+        message = (
             f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved_text()}; "
-            f"{_ruleset(observed)} spares {_them(decisions)}{_leniency_text(lenient=lenient)}",
-            _names(decisions),
-            expected="weight_decay 0",
-            found=_coefficients(observed, differing),
-            where=rules_with_locations(decisions),
-            fix="" if lenient else observed.emit_command(decisions),
-            severity="note" if lenient else None,
+            f"{_ruleset(observed)} spares {_them(decisions)}{_leniency_text(lenient=lenient)}"
         )
+        yield _difference_finding(observed, "DA101", message, differing, expected="weight_decay 0")
 
 
 def _find_spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
     """Find parameters that no optimizer decays: DA102. If one of two groups decays a parameter, DA202 reports it."""
     for lenient, differing in by_leniency([pair for pair in pairs if pair[0].decays], itemgetter(0)):
         decisions = _unique(differing)
-        wanted = sorted({coefficient_text(decision.weight_decay) for decision in decisions})
-        yield finding(
-            "DA102",
+        coefficients = sorted({coefficient_text(decision.weight_decay) for decision in decisions})
+        message = (
             f"{count_by_kind(decisions)} {_are(decisions)} not decayed{observed.by_saved_text()}; "
-            f"{_ruleset(observed)} decays {_them(decisions)}{_leniency_text(lenient=lenient)}",
-            _names(decisions),
-            expected=f"weight_decay {join_words(wanted)}",
-            found=_coefficients(observed, differing),
-            where=rules_with_locations(decisions),
-            fix="" if lenient else observed.emit_command(decisions),
-            severity="note" if lenient else None,
+            f"{_ruleset(observed)} decays {_them(decisions)}{_leniency_text(lenient=lenient)}"
         )
+        expected = f"weight_decay {join_words(coefficients)}"
+        yield _difference_finding(observed, "DA102", message, differing, expected=expected)
+
+
+def _difference_finding(
+    observed: ObservedPlan, code: str, message: str, pairs: Sequence[Pair], *, expected: str, where: str = ""
+) -> Finding:
+    """Make the finding on pairs that are all lenient or all strict. If they are lenient, it is a note without a fix.
+
+    Args:
+        where: by default, the rules that decided.
+    """
+    decisions = _unique(pairs)
+    lenient = decisions[0].lenient
+    return finding(
+        code,
+        message,
+        _names(decisions),
+        expected=expected,
+        found=_coefficients(observed, pairs),
+        where=where or rules_with_locations(decisions),
+        fix="" if lenient else observed.emit_command(decisions),
+        severity="note" if lenient else None,
+    )
 
 
 def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:
@@ -167,37 +178,37 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
     own_bases = _own_bases(observed, pairs) if observed.coefficient_adopted else {}
     causes: dict[tuple[bool, float, float], list[Pair]] = {}
     for decision, observation in pairs:
-        wanted, actual = decision.weight_decay, effective_weight_decay(observation)
-        if wanted == base and own_bases.get(observation.optimizer) == actual:
+        expected, actual = decision.weight_decay, effective_weight_decay(observation)
+        if expected == base and own_bases.get(observation.optimizer) == actual:
             continue
-        if wanted and actual and not isclose(wanted, actual, rel_tol=TOLERANCE):
-            causes.setdefault((decision.lenient, wanted, actual), []).append((decision, observation))
-    for (lenient, wanted, actual), differing in causes.items():
+        if expected and actual and not isclose(expected, actual, rel_tol=TOLERANCE):
+            causes.setdefault((decision.lenient, expected, actual), []).append((decision, observation))
+    for (lenient, expected, actual), differing in causes.items():
         decisions = _unique(differing)
-        wanted_text, actual_text = coefficient_text(wanted), coefficient_text(actual)
-        same_product = all(_same_product(observed, wanted, observation) for _, observation in differing)
+        expected_text, actual_text = coefficient_text(expected), coefficient_text(actual)
+        same_product = all(_same_product(observed, expected, observation) for _, observation in differing)
         note = lenient or same_product
         lenient_text = f"; {_ruleset(observed)} is lenient there"
         product_text = "; lr x weight_decay equals that coefficient x the lr of another group, as in muP"
         yield finding(
             "DA103",
             f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved_text()} with {actual_text}, "
-            f"not {wanted_text}" + (product_text if same_product else lenient_text if lenient else ""),
+            f"not {expected_text}" + (product_text if same_product else lenient_text if lenient else ""),
             _names(decisions),
-            expected=f"weight_decay {wanted_text}",
+            expected=f"weight_decay {expected_text}",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix="" if note else f"set weight_decay={wanted_text}, or audit with --weight-decay {actual_text}",
+            fix="" if note else f"set weight_decay={expected_text}, or audit with --weight-decay {actual_text}",
             severity="note" if note else None,
         )
 
 
-def _same_product(observed: ObservedPlan, wanted: float, observation: Observation) -> bool:
+def _same_product(observed: ObservedPlan, expected: float, observation: Observation) -> bool:
     """Whether lr x weight_decay equals the expected coefficient times the lr of another group, as in muP."""
     optimizer, lr = observed.optimizer(observation), observation.lr or 0.0
     rates = [group.lr for group in optimizer.groups if group.lr and group.lr != lr and group.parameters]
     product = lr * effective_weight_decay(observation)
-    return optimizer.semantics == "decoupled" and any(isclose(product, wanted * rate, rel_tol=1e-6) for rate in rates)
+    return optimizer.semantics == "decoupled" and any(isclose(product, expected * rate, rel_tol=1e-6) for rate in rates)
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:
@@ -222,20 +233,14 @@ def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Findin
         and effective_weight_decay(observation)
         and not decision.decays
     ]
-    for lenient, ignored in by_leniency(declared, itemgetter(0)):
-        decisions = _unique(ignored)
-        hooks = sorted({decision.classified.parameter.declared_no_decay or "" for decision in decisions})
-        yield finding(
-            "DA305",
+    for _, differing in by_leniency(declared, itemgetter(0)):
+        decisions = _unique(differing)
+        hooks = declarations(sorted({decision.classified.parameter.declared_no_decay or "" for decision in decisions}))
+        message = (
             f"{count_by_kind(decisions)} {_are(decisions)} decayed although the model excludes {_them(decisions)}: "
-            f"{declarations(hooks)}",
-            _names(decisions),
-            expected="spared",
-            found=_coefficients(observed, ignored),
-            where=declarations(hooks),
-            fix="" if lenient else observed.emit_command(decisions),
-            severity="note" if lenient else None,
+            f"{hooks}"
         )
+        yield _difference_finding(observed, "DA305", message, differing, expected="spared", where=hooks)
 
 
 def _coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:

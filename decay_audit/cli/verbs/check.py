@@ -1,6 +1,6 @@
 """`decay-audit check`: the verdict, of one target or of the audits in pyproject.toml."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
@@ -12,30 +12,13 @@ from msgspec.structs import replace
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
 from decay_audit.cli import baseline, locations, outputs, screen, settings
 from decay_audit.cli.arguments import OptionalTarget
-from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose, configured_exceptions
+from decay_audit.cli.audits import Audit, AuditNames, Verdict, audits_of, choose, configured_exceptions
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Format
 
 if TYPE_CHECKING:
     from decay_audit.api import LoadedTarget
     from decay_audit.reports import Options
-    from decay_audit.reports.report import Report
-
-
-class Verdict(Struct, frozen=True, kw_only=True):
-    """The result of an audit.
-
-    Attributes:
-        fails: whether a finding is as severe as `--fail-on`.
-        loaded: the model and the optimizers that were built for it.
-        covered: the parameters that each exception of pyproject.toml covers, by its position there.
-    """
-
-    report: "Report"
-    loaded: "LoadedTarget"
-    audit: Audit
-    fails: bool
-    covered: Mapping[int, frozenset[str]] = {}
 
 
 class BrokenAudit(Struct, frozen=True, kw_only=True):

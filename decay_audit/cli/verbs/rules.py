@@ -24,7 +24,7 @@ Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files
 ForeignFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The configuration of the other codebase.", show_default=False)
 ]
-Codebase = Annotated[
+CodebaseName = Annotated[
     str,
     Option(
         "Ruleset",
@@ -42,7 +42,7 @@ ModelToCheck = Annotated[
     ),
 ]
 Messages = Annotated[OutputOptions, takes(names=("color", "quiet", "verbose"))]
-Document = Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))]
+DocumentOutput = Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))]
 
 
 def list_(*, messages: Messages) -> None:
@@ -102,7 +102,7 @@ def which(
     screen.write(reports.render_matches(matches, format, screen.report_options(output)), output.output, format)
 
 
-def import_(file: ForeignFile, *, from_: Codebase, check: ModelToCheck = None, output: Document) -> None:
+def import_(file: ForeignFile, *, from_: CodebaseName, check: ModelToCheck = None, output: DocumentOutput) -> None:
     """Turn another codebase's own configuration into a ruleset."""
     from decay_audit import reports
     from decay_audit.rulesets import importing

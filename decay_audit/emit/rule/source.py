@@ -93,8 +93,7 @@ def code(
         lr=lr,
         library_rules=library_rules,
     )
-    class_text = ' of {type(module).__name__}"' if known_classes and any(kind.classes for kind in kinds) else '"'
-    message = f'f"no param group for {{name}}{class_text}'
+    message = _guard_message(names_class=known_classes and any(kind.classes for kind in kinds))
     branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
     return template.render(
         "rule.py.jinja",
@@ -106,6 +105,12 @@ def code(
         function=_function(rule, branch_code),
         optimizer=_optimizer(rule),
     )
+
+
+def _guard_message(*, names_class: bool) -> str:
+    """Write the f-string of the error for a parameter that fits no condition."""
+    class_text = " of {type(module).__name__}" if names_class else ""
+    return f'f"no param group for {{name}}{class_text}"'
 
 
 def _wrappers(kinds: Iterable[Kind], branch_code: BranchCode) -> list[list[str]]:

@@ -18,10 +18,10 @@ from msgspec.structs import FieldInfo, fields
 from decay_audit.rulesets.yaml import validators
 from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
-Report = Callable[[int, str], None]
+ReportMistake = Callable[[int, str], None]
 
 
-def read(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401 - the type is an argument
+def read(node: Node, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401 - the type is an argument
     """Read a node as the type `kind`. If that fails, call `report` with the reasons, and return None.
 
     Args:
@@ -48,7 +48,7 @@ def nearest(word: str, accepted: Iterable[str]) -> str:
     return f"; did you mean `{close[0]}`?" if close else f"; accepted: {', '.join(words)}"
 
 
-def _mapping(node: MappingNode, form: type[Struct], place: str, report: Report) -> Any:  # noqa: ANN401
+def _mapping(node: MappingNode, form: type[Struct], place: str, report: ReportMistake) -> Any:  # noqa: ANN401
     accepted = _accepted_keys(form)
     complete = _check_keys(node, accepted, place, report)
     for field in accepted.values():
@@ -72,7 +72,7 @@ def _accepted_keys(form: type[Struct]) -> Mapping[str, FieldInfo]:
     return {field.encode_name: field for field in fields(form)}
 
 
-def _check_keys(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str, report: Report) -> bool:
+def _check_keys(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str, report: ReportMistake) -> bool:
     seen: dict[object, int] = {}
     correct = True
     for key, _ in node.entries:
@@ -95,7 +95,7 @@ def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
     return f"unknown key `{key}`{what} in {place}{nearest(key, accepted)}"
 
 
-def _list(node: ListNode, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401
+def _list(node: ListNode, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401
     if not node.items and place != "`shape`":
         report(node.line, f"{place} is an empty list")
         return None
@@ -112,7 +112,7 @@ def _list(node: ListNode, kind: Any, place: str, report: Report) -> Any:  # noqa
     return None
 
 
-def _plain(node: Node, kind: Any, place: str, report: Report) -> Any:  # noqa: ANN401
+def _plain(node: Node, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401
     if not isinstance(node, ScalarNode):
         report(
             node.line,

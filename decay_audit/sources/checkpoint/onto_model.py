@@ -46,12 +46,7 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
             f"none of its {count_noun(len(saved.parameters), 'parameter')} is in {model.target}",
             f"name the model that has {first_few([parameter.name for parameter in saved.parameters], 3)}",
         )
-    fitted: dict[str, Parameter] = {}
-    for parameter in saved.parameters:
-        for counterpart in counterparts[parameter.name]:
-            fitted.setdefault(
-                counterpart.name, replace(counterpart, shape=parameter.shape, dtype=parameter.dtype, lazy=False)
-            )
+    fitted = _fit_parameters(saved.parameters, counterparts)
     buffers = _buffer_names(model.parameters, prefix)
     unmatched = [
         parameter
@@ -75,6 +70,17 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
         excluded=(*saved.excluded, *(ExcludedTensor(name=name, reason=reason) for name, reason in reasons.items())),
         notes=(*saved.notes, *model.notes, *_difference_notes(saved, unmatched, counterparts, model)),
     )
+
+
+def _fit_parameters(parameters: Iterable[Parameter], counterparts: Counterparts) -> dict[str, Parameter]:
+    """Make the model's parameters by name, each with the shape and dtype of the first saved parameter that it has."""
+    fitted: dict[str, Parameter] = {}
+    for parameter in parameters:
+        for counterpart in counterparts[parameter.name]:
+            fitted.setdefault(
+                counterpart.name, replace(counterpart, shape=parameter.shape, dtype=parameter.dtype, lazy=False)
+            )
+    return fitted
 
 
 def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:

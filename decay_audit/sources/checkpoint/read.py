@@ -11,7 +11,7 @@ from decay_audit.model.inventory import ExcludedTensor, Inventory
 from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError
 from decay_audit.sources.checkpoint.formats import safetensors, torch_distributed, torch_legacy, torch_tar, torch_zip
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile, open_file
-from decay_audit.sources.checkpoint.formats.detect import Format, detect_format
+from decay_audit.sources.checkpoint.formats.detect import CheckpointFormat, detect_format
 from decay_audit.sources.checkpoint.onto_model import in_model_order
 from decay_audit.sources.checkpoint.optimizer_state.groups import read_optimizer
 from decay_audit.sources.checkpoint.optimizer_state.match_state_dict import optimizers_of_other_state_dicts
@@ -29,7 +29,7 @@ _BYTES_PER_TENSOR: Final = 1024
 """A file may have one more tensor for each of so many bytes."""
 _DAMAGED_HINT: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
 
-_PICKLE_READERS: Mapping[Format, Callable[[OpenFile], PickleResult]] = {
+_PICKLE_READERS: Mapping[CheckpointFormat, Callable[[OpenFile], PickleResult]] = {
     "zip": torch_zip.read,
     "legacy": torch_legacy.read,
     "tar": torch_tar.read,
@@ -74,9 +74,9 @@ def _paused_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_files(shards: Shards, key: str | None) -> tuple[dict[str, FileContents], set[Format]]:
+def _read_files(shards: Shards, key: str | None) -> tuple[dict[str, FileContents], set[CheckpointFormat]]:
     files: dict[str, FileContents] = {}
-    formats: set[Format] = set()
+    formats: set[CheckpointFormat] = set()
     total = 0
     for name in shards.files:
         files[name], file_format = read_file(shards.folder / name, name, key)
@@ -93,7 +93,7 @@ def _read_files(shards: Shards, key: str | None) -> tuple[dict[str, FileContents
     return files, formats
 
 
-def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, Format]:
+def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, CheckpointFormat]:
     """Read one file.
 
     Raises:
@@ -128,7 +128,7 @@ def _inventory(
     target: str,
     shards: Shards,
     files: dict[str, FileContents],
-    formats: set[Format],
+    formats: set[CheckpointFormat],
     known_model: Inventory | None,
 ) -> Inventory:
     not_in_index = _exclude_not_in_index(shards, files)

@@ -8,7 +8,7 @@ from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 from decay_audit.sources.checkpoint.formats.safetensors import MAX_HEADER
 from decay_audit.sources.checkpoint.formats.torch_distributed import METADATA_MODULE
 
-Format = Literal["safetensors", "zip", "legacy", "tar", "distributed"]
+CheckpointFormat = Literal["safetensors", "zip", "legacy", "tar", "distributed"]
 
 _LEGACY_MAGIC: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _LEGACY_MAGIC_PROTOCOL_0: Final = b"119547037146038801333356"
@@ -44,7 +44,7 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
 )
 
 
-def detect_format(file: OpenFile, suffix: str) -> Format:
+def detect_format(file: OpenFile, suffix: str) -> CheckpointFormat:
     """Tell the format of a file from its first bytes; the suffix decides only if the bytes do not.
 
     Raises:
