@@ -4,9 +4,11 @@ import json
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
 from typer.testing import CliRunner
 
+from decay_audit import reports
 from decay_audit.cli import app
 from tests.test_cli_lock import NET, OURS, RULES, WITH_OPTIMIZER
 
@@ -123,3 +125,32 @@ def test_outside_of_a_repository_a_revision_is_an_error(tmp_path: Path, monkeypa
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     result = runner.invoke(app, ["diff", "torch.nn:Linear(2, 2)", "--from", "main"])
     assert (result.exit_code, "not a git repository" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["diff", "net.py:Net", "wide.py:Net"],
+        ["diff", "net.py:Net", "-r", "timm", "-r", "no-bias"],
+        ["rules", "which", "net.py:Net", "--optimizer", "torch.optim:AdamW(model.parameters())"],
+        ["diff", "gone.py", "net.py:Net"],
+        ["rules", "which", "gone.py"],
+    ],
+    ids=["models", "rulesets", "which", "an error of diff", "an error of which"],
+)
+def test_the_json_of_comparisons_has_its_version_and_is_in_the_schema(repository: Path, arguments: list[str]) -> None:
+    (repository / "wide.py").write_text(NET.replace("nn.LayerNorm(4)", "nn.Linear(4, 1)") + "\nextra = 1\n")
+    document = json.loads(runner.invoke(app, [*arguments, "-f", "json"]).stdout)
+    assert document["schema_version"] == 2
+    jsonschema.validate(document, reports.schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**document, "schema_version": 1}, reports.schema())
+
+
+def test_the_format_of_a_comparison_follows_the_suffix(repository: Path) -> None:
+    diff = ["diff", "net.py:Net", "-r", "timm", "-r", "no-bias"]
+    assert runner.invoke(app, [*diff, "-o", "d.json", "-o", "d.txt"]).exit_code == 0
+    assert json.loads((repository / "d.json").read_text())["rulesets"] == ["timm", "no-bias"]
+    assert (repository / "d.txt").read_text() == runner.invoke(app, diff).stdout
+    refused = runner.invoke(app, [*diff, "-o", "d.csv"])
+    assert (refused.exit_code, "a comparison comes as text or JSON, not as csv" in refused.stderr) == (2, True)

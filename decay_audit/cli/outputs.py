@@ -57,6 +57,31 @@ def _require_format(path: str, format_option: Format) -> None:
         )
 
 
+def write_comparison(render: Render, output: OutputOptions) -> None:
+    """Render and write a comparison for each output; it comes as text or JSON.
+
+    Raises:
+        DecayAuditError: an output has the suffix of another format.
+    """
+    destinations = comparison_formats(output)
+    texts = [render(form, screen.report_options(replace(output, output=(path,)))) for path, form in destinations]
+    for text, (path, form) in zip(texts, destinations, strict=True):
+        screen.write(text, (path,), form)
+
+
+def comparison_formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
+    """List the outputs of a comparison with the format of each.
+
+    Raises:
+        DecayAuditError: an output has the suffix of a format in which no comparison comes.
+    """
+    destinations = formats(output)
+    for path, form in destinations:
+        if form not in (Format.TEXT, Format.JSON):
+            raise DecayAuditError(f"{path}: a comparison comes as text or JSON, not as {form.value}", "name it .json")
+    return destinations
+
+
 @contextmanager
 def error_document(target: str, output: OutputOptions) -> Iterator[None]:
     """If JSON goes to standard output, write an error that the block raises as a JSON document."""

@@ -210,9 +210,13 @@ def render_comparison(
     Raises:
         DecayAuditError: the format is neither text nor json.
     """
+    from decay_audit.reports.document import comparisons
+    from decay_audit.reports.formats import as_json
     from decay_audit.reports.terminal import ruleset_comparison
 
-    return ruleset_comparison.render(comparison, target, _text_or_json(format), options)
+    if _text_or_json(format) is Format.JSON:
+        return as_json.render_comparison(comparisons.ruleset_comparison_document(comparison, target))
+    return ruleset_comparison.render(comparison, target, options)
 
 
 def render_model_comparison(
@@ -225,24 +229,36 @@ def render_model_comparison(
     Raises:
         DecayAuditError: the format is neither text nor json.
     """
+    from decay_audit.reports.document import comparisons
+    from decay_audit.reports.formats import as_json
     from decay_audit.reports.terminal import model_comparison
 
-    return model_comparison.render(comparison, _text_or_json(format), options)
+    if _text_or_json(format) is Format.JSON:
+        return as_json.render_comparison(comparisons.model_comparison_document(comparison))
+    return model_comparison.render(comparison, options)
 
 
 def render_matches(
     matches: "Sequence[RulesetMatch]",
     format: Format | str = Format.TEXT,  # noqa: A002
     options: Options = PLAIN,
+    target: str = "",
 ) -> str:
     """Render which rulesets reproduce what an optimizer does.
+
+    Args:
+        target: the model that the optimizer is for; only JSON has it.
 
     Raises:
         DecayAuditError: the format is neither text nor json.
     """
+    from decay_audit.reports.document import comparisons
+    from decay_audit.reports.formats import as_json
     from decay_audit.reports.terminal import ruleset_matches
 
-    return ruleset_matches.render(matches, _text_or_json(format), options)
+    if _text_or_json(format) is Format.JSON:
+        return as_json.render_comparison(comparisons.matches_document(matches, target))
+    return ruleset_matches.render(matches, options)
 
 
 def _text_or_json(format: Format | str) -> Format:  # noqa: A002

@@ -256,7 +256,7 @@ def test_json_tells_a_preset_that_fits_from_one_whose_coefficients_are_too_few(m
     request = api.Request(target=mixed[0])
     by_name = {
         match["ruleset"]: match
-        for match in json.loads(reports.render_matches(api.which(api.load(request), request), "json"))
+        for match in json.loads(reports.render_matches(api.which(api.load(request), request), "json"))["matches"]
     }
     assert {
         name: by_name["nanogpt"][name] for name in ("parameters", "unplaced", "mismatches", "unmatched", "exact")

@@ -1,15 +1,16 @@
 """`decay-audit diff`: rulesets on one model, or the decisions on two models, locks or git revisions."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec.structs import replace
 
 from decay_audit.api.options import DEFAULT_RULES, AuditOptions, Option, OutputOptions
-from decay_audit.cli import screen
+from decay_audit.cli import outputs, screen
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.choices import ComparisonFormat
+from decay_audit.model.choices import ComparisonFormat, Format
 
 if TYPE_CHECKING:
     from decay_audit.api import Request
@@ -63,12 +64,14 @@ def diff(
     Two models: diff TARGET OTHER. Two revisions: diff TARGET --from main. Rulesets: diff TARGET -r timm -r hf-trainer.
     """
     _require_two_sides(target, other, rules, from_, to)
-    with screen.progress(output) as progress:
+    output = replace(output, format=Format(format))
+    with outputs.error_document(target, output), screen.progress(output) as progress:
+        outputs.comparison_formats(output)  # refuses a suffix before anything is read
         from decay_audit import api
 
         request = api.request_for(target, replace(options, rules=rules[0] if rules else DEFAULT_RULES), progress)
-        text, differs = _compare(request, other, (from_, to), rules, (format, output))
-    screen.write(text, output.output, format)
+        render, differs = _compare(request, other, (from_, to), rules)
+    outputs.write_comparison(render, output)
     if exit_code and differs:
         raise typer.Exit(1)
 
@@ -96,24 +99,19 @@ def _require_two_sides(
 
 
 def _compare(
-    request: "Request",
-    other: str | None,
-    revisions: tuple[str | None, str | None],
-    rules: tuple[str, ...],
-    output: tuple[ComparisonFormat, OutputOptions],
-) -> tuple[str, bool]:
-    """Compare, and return the text, and whether anything differs."""
+    request: "Request", other: str | None, revisions: tuple[str | None, str | None], rules: tuple[str, ...]
+) -> tuple[outputs.Render, bool]:
+    """Compare, and return what renders the comparison, and whether anything differs."""
     from decay_audit import api, reports
 
-    print_options = screen.report_options(output[1])
     if len(rules) > 1:
         loaded = api.load(replace(request, optimizer=None))
         comparison = api.compare(loaded, rules, request.weight_decay)
-        text = reports.render_comparison(comparison, loaded.inventory.target, output[0], print_options)
-        return text, bool(comparison.differences)
+        target = loaded.inventory.target
+        return partial(reports.render_comparison, comparison, target), bool(comparison.differences)
     before, after = revisions
     if before is not None:
         changes = api.compare_revisions(request, before, after)
     else:
         changes = api.compare_targets(request.target, other or "", request)
-    return reports.render_model_comparison(changes, output[0], print_options), bool(changes.changes)
+    return partial(reports.render_model_comparison, changes), bool(changes.changes)

@@ -8,10 +8,11 @@ import typer
 from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
-from decay_audit.cli import screen
+from decay_audit.cli import outputs, screen
 from decay_audit.cli.arguments import RulesetName, Target
 from decay_audit.cli.command import register, takes
 from decay_audit.cli.verbs.diff import OutputFormat
+from decay_audit.model.choices import Format
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
@@ -96,10 +97,15 @@ def which(
     """Find the presets that decide as an optimizer does, or nearly so."""
     from decay_audit import api, reports
 
-    with screen.progress(output) as progress:
+    output = replace(output, format=Format(format))
+    with outputs.error_document(target, output), screen.progress(output) as progress:
+        outputs.comparison_formats(output)  # refuses a suffix before anything is read
         request = api.request_for(target, options, progress)
-        matches = api.which(api.load(request), request)
-    screen.write(reports.render_matches(matches, format, screen.report_options(output)), output.output, format)
+        loaded = api.load(request)
+        matches = api.which(loaded, request)
+    outputs.write_comparison(
+        lambda form, look: reports.render_matches(matches, form, look, loaded.inventory.target), output
+    )
 
 
 def import_(file: ForeignFile, *, from_: CodebaseName, check: ModelToCheck = None, output: DocumentOutput) -> None:

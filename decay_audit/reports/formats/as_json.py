@@ -1,4 +1,4 @@
-"""The JSON report: a Report comes in; its document comes out, one line for each parameter, group and finding.
+"""JSON: a report becomes its document, with a line for each parameter, group and finding; a comparison, too.
 
 The same report gives the same bytes.
 """
@@ -11,9 +11,14 @@ from typing import Any
 import msgspec
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.reports.document import ErrorDocument, ReportDocument, error_document, report_document
+from decay_audit.reports.document import ErrorDocument, ReportDocument, comparisons, error_document, report_document
 from decay_audit.reports.report import Report
 
+_COMPARISONS = (
+    comparisons.ModelComparisonDocument,
+    comparisons.RulesetComparisonDocument,
+    comparisons.MatchesDocument,
+)
 _NOT_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 
@@ -27,17 +32,26 @@ def render(report: Report) -> str:
 
 
 def schema() -> dict[str, Any]:
-    """Make the JSON Schema of the document, or of a list of them: the reports of the audits of pyproject.toml.
+    """Make the JSON Schema of all documents.
 
-    A report that could not be made is replaced by the document of its error.
+    These are a report, an error in place of a report, a list of both (the audits of pyproject.toml), and the documents
+    of `diff` and `rules which`.
     """
-    forms, parts = msgspec.json.schema_components((ReportDocument, ErrorDocument), ref_template="#/$defs/{name}")
+    documents = (ReportDocument, ErrorDocument, *_COMPARISONS)
+    forms, parts = msgspec.json.schema_components(documents, ref_template="#/$defs/{name}")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "decay-audit report, schema_version 2",
-        "anyOf": [*forms, {"type": "array", "items": {"anyOf": [*forms]}}],
+        "anyOf": [*forms, {"type": "array", "items": {"anyOf": [*forms[:2]]}}],
         "$defs": parts,
     }
+
+
+def render_comparison(
+    document: comparisons.ModelComparisonDocument | comparisons.RulesetComparisonDocument | comparisons.MatchesDocument,
+) -> str:
+    """Write the document of a comparison, indented."""
+    return _escape_unprintable(msgspec.json.format(_encode(document), indent=2)) + "\n"
 
 
 def render_error(target: str, error: DecayAuditError) -> str:

@@ -1,13 +1,10 @@
-"""What differs between the decisions on two models, as text and as JSON."""
+"""What differs between the decisions on two models, as text."""
 
 from collections.abc import Iterator, Sequence
-
-import msgspec
 
 from decay_audit.checks.lock.changes import Change, ModelComparison, Side
 from decay_audit.checks.lock.entries import Entry
 from decay_audit.checks.lock.entry_text import count_roles, decision_and_rule, optimizer_text, role_text
-from decay_audit.model.choices import Format
 from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
@@ -15,10 +12,8 @@ from decay_audit.reports.terminal.layout import paint
 from decay_audit.text import count_noun, escape_control, first_few, join_words
 
 
-def render(comparison: ModelComparison, format: Format, options: Options) -> str:  # noqa: A002
+def render(comparison: ModelComparison, options: Options) -> str:
     """Write what differs between the decisions on two models."""
-    if format is Format.JSON:
-        return msgspec.json.format(msgspec.json.encode(_document(comparison)), indent=2).decode()
     return "\n".join(_text(comparison, options))
 
 
@@ -102,27 +97,3 @@ def _one_sided(title: str, names: Sequence[str], side: Side, options: Options) -
         names_text = first_few(patterns, len(patterns) if options.full else MAX_PATTERNS)
         yield from layout.paragraph("    ", names_text, options.width)
         yield ""
-
-
-def _document(comparison: ModelComparison) -> dict[str, object]:
-    changes = comparison.changes
-    return {
-        "schema_version": 2,
-        "before": comparison.before.label,
-        "after": comparison.after.label,
-        "changed": [
-            {
-                "name": change.name,
-                "old_name": change.old_name,
-                "before": _with_evidence(comparison.before, change.old_name),
-                "after": _with_evidence(comparison.after, change.name),
-            }
-            for change in changes.changed
-        ],
-        "added": [{"name": name, **_with_evidence(comparison.after, name)} for name in changes.added],
-        "gone": [{"name": name, **_with_evidence(comparison.before, name)} for name in changes.gone],
-    }
-
-
-def _with_evidence(side: Side, name: str) -> dict[str, object]:
-    return {**msgspec.to_builtins(side.entries[name]), "evidence": side.evidence.get(name)}

@@ -1,11 +1,9 @@
-"""Where rulesets differ on one model, as text and as JSON."""
+"""Where rulesets differ on one model, as text."""
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
 from msgspec.structs import replace
 
-from decay_audit.model.choices import Format
 from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
@@ -17,10 +15,8 @@ from decay_audit.rulesets.plan import FROZEN
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
 
 
-def render(comparison: RulesetComparison, target: str, format: Format, options: Options) -> str:  # noqa: A002
+def render(comparison: RulesetComparison, target: str, options: Options) -> str:
     """Write where rulesets differ."""
-    if format is Format.JSON:
-        return msgspec.json.format(msgspec.json.encode(_document(comparison, target)), indent=2).decode()
     return "\n".join(_text(comparison, target, options))
 
 
@@ -113,24 +109,3 @@ def _gaps(comparison: RulesetComparison, options: Options) -> Iterator[str]:
 
 def _gap(gaps: dict[tuple[int, int], int], row: int, column: int) -> str:
     return "-" if row == column else f"{gaps[min(row, column), max(row, column)]:,}"
-
-
-def _document(comparison: RulesetComparison, target: str) -> dict[str, object]:
-    names = [ruleset.name for ruleset in comparison.rulesets]
-    return {
-        "schema_version": 2,
-        "target": target,
-        "weight_decay": comparison.weight_decay,
-        "rulesets": names,
-        "totals": {"parameters": comparison.parameters, "numel": comparison.numel},
-        "differences": comparison.differences,
-        "gaps": [
-            {
-                "rulesets": [names[gap.first], names[gap.second]],
-                "parameters": gap.parameters,
-                "numel": gap.numel,
-            }
-            for gap in comparison.gaps
-        ],
-        "refused": comparison.refused,
-    }

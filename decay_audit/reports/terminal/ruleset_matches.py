@@ -1,10 +1,7 @@
-"""The rulesets that decide what an optimizer does, as text and as JSON."""
+"""The rulesets that decide what an optimizer does, as text."""
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from decay_audit.model.choices import Format
 from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
@@ -13,28 +10,8 @@ from decay_audit.rulesets.diff import RulesetMatch
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
 
 
-def render(matches: Sequence[RulesetMatch], format: Format, options: Options) -> str:  # noqa: A002
+def render(matches: Sequence[RulesetMatch], options: Options) -> str:
     """Write which rulesets reproduce what an optimizer does, the best first; or the nearest ones, with what differs."""
-    if format is Format.JSON:
-        documents = [
-            {
-                "ruleset": match.ruleset.name,
-                "weight_decay": match.weight_decay,
-                "exact": match.exact,
-                "parameters": match.parameters,
-                "unplaced": match.unplaced,
-                "mismatches": match.mismatches,
-                "unmatched": match.unmatched,
-                "scales": match.scales,
-                "same_rates": match.same_rates,
-                "routes": match.routes,
-                "no_effect": match.no_effect,
-                "refused": match.refused,
-                "needs_model": match.needs_model,
-            }
-            for match in matches
-        ]
-        return msgspec.json.format(msgspec.json.encode(documents), indent=2).decode()
     return "\n".join(_text(matches, options))
 
 

@@ -1,6 +1,7 @@
 """The JSON document as values: the contract of `--format json`, field by field, and how a Report becomes one.
 
-The JSON Schema is made from these values, and CSV has the fields of a parameter. Knows no encoding.
+The JSON Schema is made from these values, and CSV has the fields of a parameter. Knows no encoding. `comparisons` has
+the documents of the commands that compare.
 """
 
 from collections import defaultdict
