@@ -111,6 +111,7 @@ def assert_decay(
         DecayAssertionError: there are such findings; it is an AssertionError.
         DecayAuditError: as for `audit`; also if there is no optimizer, because nothing would be checked.
     """
+    __tracebackhide__ = True  # pytest then shows the line of the test, and not the code of this package
     if optimizer is None:
         raise DecayAuditError("there is no optimizer to check", "pass one; audit(model) decides without an optimizer")
     live = LiveModel(model=model, optimizer=optimizer)

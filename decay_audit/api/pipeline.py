@@ -109,6 +109,7 @@ def raise_on_findings(report: Report, fail_on: Severity) -> None:
     Raises:
         DecayAssertionError: there are such findings; its message is the verdict and the findings.
     """
+    __tracebackhide__ = True  # pytest then shows the line of the test, and not the code of this package
     if selected_codes.has_failure(report.findings, fail_on):
         from decay_audit import reports
 

@@ -53,3 +53,7 @@ class Inventory(Struct, frozen=True, kw_only=True):
     made_in_forward: tuple[LateParameter, ...] = ()
     opaque: tuple[str, ...] = ()
     dangerous: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Keep the text short: the parameters of a large model have a million characters."""
+        return f"<Inventory of {self.target!r}: {len(self.parameters)} parameters>"

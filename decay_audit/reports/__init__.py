@@ -2,7 +2,7 @@
 
 - report: the Report, all results of one audit; options: how it is rendered; parameter_filter: which rows are shown
 - columns: the cells of a table of parameters; folding: rows that differ only in a number or a word become one
-- totals, wording: counts, and numbers as people read them
+- totals: counts, and numbers as people read them; module_tree: parameters become a tree of modules, equal blocks folded
 - finding_summary: the verdict and the notes, and how findings name parameters and locations
 - finding_location: the file and line of a finding, and its fingerprint
 - document: the values of the JSON report, which CSV shares
@@ -14,11 +14,12 @@ it is needed. Nothing here reads a model, decides or prints.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.choices import Format
+from decay_audit.model.choices import SEVERITIES, Format
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 
@@ -37,6 +38,7 @@ __all__ = [
     "join",
     "notes",
     "render",
+    "render_cell",
     "render_code",
     "render_comparison",
     "render_conformance",
@@ -47,7 +49,10 @@ __all__ = [
     "render_model_comparison",
     "render_page",
     "render_rulesets",
+    "rows",
+    "scalars",
     "schema",
+    "to_dict",
     "verdict",
 ]
 
@@ -108,6 +113,35 @@ def render_page(reports: Sequence[Report], options: Sequence[Options]) -> str:
     from decay_audit.reports.formats import as_json, html
 
     return html.render(reports, [as_json.render(report) for report in reports], options)
+
+
+def render_cell(report: Report) -> str:
+    """Render a report as HTML for the output of a cell of a notebook."""
+    from decay_audit.reports.formats.html import cell
+
+    return cell.render(report)
+
+
+def to_dict(report: Report) -> dict[str, Any]:
+    """Make the JSON document of a report, as a dict."""
+    document: dict[str, Any] = json.loads(render(report, Format.JSON))
+    return document
+
+
+def rows(report: Report) -> list[dict[str, Any]]:
+    """Make a flat row for each parameter, with the columns of CSV."""
+    from decay_audit.reports.formats import as_csv
+
+    return as_csv.rows(report)
+
+
+def scalars(report: Report) -> dict[str, float]:
+    """Make numbers to log: the shares of parameters and elements that decay, and the findings of each severity."""
+    from decay_audit.reports import totals
+
+    counts = Counter(finding.severity for finding in report.findings)
+    shares = totals.decayed_shares(report.plan)
+    return shares | {f"findings/{severity}": float(counts[severity]) for severity in SEVERITIES}
 
 
 def render_findings(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002

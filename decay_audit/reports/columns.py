@@ -13,7 +13,7 @@ from decay_audit.checks.optimizers.coefficients import TOLERANCE
 from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.reports.folding import FoldedRow, ParameterEntry
 from decay_audit.reports.report import Report
-from decay_audit.reports.wording import factors
+from decay_audit.reports.totals import factors
 from decay_audit.roles.words import Confidence, label
 from decay_audit.rulesets.plan import FROZEN, Decision
 from decay_audit.text import escape_control, first_few, format_coefficient, format_shape

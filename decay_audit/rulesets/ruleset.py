@@ -152,3 +152,7 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     routes: tuple[Route, ...] = ()
     examples: tuple[Example, ...] = ()
     preset: bool = False
+
+    def __repr__(self) -> str:
+        """Keep the text short."""
+        return f"<RuleSet {self.name!r}: {len(self.rules)} rules>"

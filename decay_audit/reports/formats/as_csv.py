@@ -43,6 +43,11 @@ def render(report: Report) -> str:
     return text.getvalue()
 
 
+def rows(report: Report) -> list[dict[str, object]]:
+    """List the rows as dicts, with numbers as numbers and names unchanged."""
+    return [dict(zip(COLUMNS, row, strict=True)) for row in _rows(report)]
+
+
 def _rows(report: Report) -> Iterator[tuple[object, ...]]:
     for decision, record in zip(report.plan.decisions, parameter_records(report), strict=True):
         values = list(_values(record))

@@ -9,7 +9,7 @@ from decay_audit.reports.finding_summary import location, verdict
 from decay_audit.reports.folding import FoldedRow, fold, fold_names, unfolded_rows
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
-from decay_audit.reports.wording import amount, share, size
+from decay_audit.reports.totals import amount, share, size
 from decay_audit.roles.words import NOUNS
 from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient

@@ -12,7 +12,7 @@ from decay_audit.model.observations import Movement, Observation, UpdateFormula
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
-from decay_audit.reports.wording import amount
+from decay_audit.reports.totals import amount
 from decay_audit.roles.words import NOUNS, Classified, Layer, Role
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.explanation import Explanation, RuleAnswer

@@ -9,7 +9,7 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import Style, paint
-from decay_audit.reports.wording import share, size
+from decay_audit.reports.totals import share, size
 from decay_audit.roles.words import NOUNS
 from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun, escape_control, format_coefficient

@@ -8,7 +8,7 @@ from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import Column, PaintedText, Style, paint
-from decay_audit.reports.wording import factors, share, size
+from decay_audit.reports.totals import factors, share, size
 from decay_audit.roles.words import NOUNS, Role
 from decay_audit.rulesets.diff import RulesetComparison, RulesetDecision, RulesetDifference
 from decay_audit.rulesets.plan import FROZEN

@@ -1,6 +1,7 @@
 """A report as one self-contained page of HTML: findings, a map of the modules, a table that folds, the emitted code.
 
     context     Report -> the values that the template writes
+    cell        Report -> the output of a cell of a notebook
     templates/  page.html.jinja (the page), page.css, page.js (map, table, filters, drawer)
     vendor/     the libraries in the page, as published; vendored.json has their versions, licences and hashes
 

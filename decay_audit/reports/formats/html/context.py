@@ -14,7 +14,7 @@ from decay_audit.reports.finding_summary import location, notes, parameter_names
 from decay_audit.reports.folding import FoldedRow, fold
 from decay_audit.reports.options import Options, PageParts
 from decay_audit.reports.report import Report
-from decay_audit.reports.wording import amount, share, size
+from decay_audit.reports.totals import amount, share, size
 from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun, escape_control, format_coefficient
 

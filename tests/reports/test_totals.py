@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from decay_audit.reports.terminal.layout import break_name, cell_width, paragraph
-from decay_audit.reports.wording import amount, factors, share
+from decay_audit.reports.totals import amount, factors, share
 from decay_audit.text import count_noun, escape_control, format_coefficient
 
 
