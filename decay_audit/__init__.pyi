@@ -8,6 +8,7 @@ from .api.functions import (
     plan as plan,
     read as read,
 )
+from .api.functions.audit_report import AuditReport as AuditReport
 from .api.options import DEFAULT_RULES as DEFAULT_RULES
 from .checks.codes import Finding as Finding
 from .errors import DecayAssertionError as DecayAssertionError, DecayAuditError as DecayAuditError

@@ -12,6 +12,7 @@ from torch import nn
 
 import decay_audit
 from decay_audit import reports
+from decay_audit.api.functions.page_parts import page_parts
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def model() -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def failing(model: nn.Module) -> decay_audit.Report:
+def failing(model: nn.Module) -> decay_audit.AuditReport:
     return decay_audit.audit(model, torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1))
 
 
@@ -47,13 +48,15 @@ class _Cell(HTMLParser):
         self.text += data
 
 
-def test_printing_shows_the_findings_and_without_any_the_table(model: nn.Module, failing: decay_audit.Report) -> None:
+def test_printing_shows_the_findings_and_without_any_the_table(
+    model: nn.Module, failing: decay_audit.AuditReport
+) -> None:
     assert str(failing) == reports.render_findings(failing)
     sound = decay_audit.audit(model, torch.optim.AdamW(decay_audit.param_groups(model, weight_decay=0.1), lr=1e-3))
     assert str(sound) == reports.render(sound)
 
 
-def test_a_cell_folds_blocks_without_a_script(failing: decay_audit.Report) -> None:
+def test_a_cell_folds_blocks_without_a_script(failing: decay_audit.AuditReport) -> None:
     cell = _Cell(failing._repr_html_())
     assert cell.names == {"div", "b", "details", "summary", "code", "span"}
     assert "{0-2}" in cell.text
@@ -76,23 +79,25 @@ def test_the_values_that_python_shows_stay_short_however_large_the_model_is() ->
         assert len(repr(value)) < 120
 
 
-def test_the_dict_is_the_json_report(failing: decay_audit.Report) -> None:
+def test_the_dict_is_the_json_report(failing: decay_audit.AuditReport) -> None:
     assert failing.to_dict() == json.loads(reports.render(failing, "json"))
     assert failing.to_markdown() == reports.render(failing, "markdown")
 
 
-def test_the_page_is_written_whole(failing: decay_audit.Report, tmp_path: Path) -> None:
+def test_the_page_is_written_whole(failing: decay_audit.AuditReport, tmp_path: Path) -> None:
     failing.to_html(tmp_path / "decay.html")
-    assert (tmp_path / "decay.html").read_text() == reports.render(failing, "html")
+    assert (tmp_path / "decay.html").read_text() == reports.render(
+        failing, "html", reports.Options(page=page_parts(failing))
+    )
 
 
-def test_rows_have_a_row_for_each_parameter_with_numbers_as_numbers(failing: decay_audit.Report) -> None:
+def test_rows_have_a_row_for_each_parameter_with_numbers_as_numbers(failing: decay_audit.AuditReport) -> None:
     rows = failing.rows()
     assert [row["name"] for row in rows] == [decision.name for decision in failing.plan.decisions]
     assert {type(row["weight_decay"]) for row in rows} == {float}
 
 
-def test_scalars_are_shares_and_counts_of_findings(failing: decay_audit.Report) -> None:
+def test_scalars_are_shares_and_counts_of_findings(failing: decay_audit.AuditReport) -> None:
     scalars = failing.scalars()
     assert scalars["decay/parameters"] == 4 / 14  # the matrices; 4 biases and 3 norms of two tensors are spared
     assert scalars["decay/elements"] == (3 * 16 + 8) / (3 * 28 + 10)

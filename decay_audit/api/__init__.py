@@ -8,7 +8,9 @@
     locking/     a Report -> a lock and its text; two locks, targets or git revisions -> what differs
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report
     running      a training script under the recorder -> a Report for each model that it trains
-    functions    what Python users call: audit, assert_decay, param_groups, plan, ...
+    functions/   what Python users call: audit, assert_decay, param_groups, plan, ...
+                 `audit_report`: the report with methods for Python and notebooks
+                 `page_parts`: what a page of HTML shows beside a report
     comparing/   rulesets compared on one model: with each other, with an optimizer, with an imported codebase; and the
                  explanation of one parameter. `codebases` calls another codebase's own function on a live model
     emitting     a plan -> Python code that was executed and compared with the plan

@@ -1,6 +1,5 @@
 # The names that other packages take from `decay_audit.api`, and the module of each.
 from .comparing import compare as compare, explain as explain, verify as verify, which as which
-from .comparing.page_parts import page_parts as page_parts
 from .emitting import code as code
 from .functions import (
     assert_decay as assert_decay,
@@ -11,6 +10,7 @@ from .functions import (
     plan as plan,
     read as read,
 )
+from .functions.page_parts import page_parts as page_parts
 from .loading import LoadedTarget as LoadedTarget, load as load, loading_key as loading_key
 from .locking.model_changes import compare_revisions as compare_revisions, compare_targets as compare_targets
 from .migrating import migrate as migrate

@@ -99,6 +99,11 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
             repeated = [name for name, count in counts.items() if count > 1]
             raise ValueError(f"decided more than once: {', '.join(repeated)}")
 
+    def __repr__(self) -> str:
+        """Keep the text short: the decisions on a large model have a million characters."""
+        decaying = sum(decision.decays for decision in self.decisions)
+        return f"<Plan of {self.ruleset.name}: {len(self.decisions)} parameters, {decaying} decay>"
+
     def counts_by_rule(self) -> Mapping[str, int]:
         """How many parameters each rule decided."""
         return Counter(decision.rule for decision in self.decisions)

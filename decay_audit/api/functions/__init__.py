@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from decay_audit import roles, rulesets
+from decay_audit.api.functions.audit_report import AuditReport, for_python
 from decay_audit.api.loading import load
 from decay_audit.api.options import DEFAULT_RULES
 from decay_audit.api.pipeline import make_plan, raise_on_findings, run
@@ -14,7 +15,6 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Device, Severity
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.parameters import Parameter
-from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.plan import Plan
 from decay_audit.rulesets.ruleset import RuleSet
@@ -75,7 +75,7 @@ def audit(
     weight_decay: float | None = None,
     *,
     measure: bool | None = None,
-) -> Report:
+) -> AuditReport:
     """Compare a live model and its optimizer with a ruleset.
 
     Args:
@@ -89,7 +89,8 @@ def audit(
         DecayAuditError: the model or the optimizer cannot be read, or the ruleset has no answer for a parameter.
     """
     live = LiveModel(model=model, optimizer=optimizer)
-    return run(Request(live=live, ruleset=load_rules(rules), weight_decay=weight_decay, measure=measure))
+    request = Request(live=live, ruleset=load_rules(rules), weight_decay=weight_decay, measure=measure)
+    return for_python(run(request))
 
 
 def assert_decay(
@@ -101,7 +102,7 @@ def assert_decay(
     measure: bool | None = None,
     ignore: Iterable[str] = (),
     fail_on: Severity = "error",
-) -> Report:
+) -> AuditReport:
     """Audit, and fail if a finding is at least as severe as `fail_on`. The message has the findings.
 
     Args:
@@ -118,7 +119,7 @@ def assert_decay(
     ruleset = load_rules(rules)
     report = run(Request(live=live, ruleset=ruleset, weight_decay=weight_decay, measure=measure, ignore=tuple(ignore)))
     raise_on_findings(report, fail_on)
-    return report
+    return for_python(report)
 
 
 def param_groups(
