@@ -2,17 +2,130 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from decay_audit.api.loading import LoadedTarget, import_context
-from decay_audit.api.options import CodeOptions
+from msgspec import Struct
+from msgspec.structs import replace
+
+from decay_audit import roles, rulesets
+from decay_audit.api import observing
+from decay_audit.api.loading import LoadedTarget, import_context, load
+from decay_audit.api.options import AuditOptions, CodeOptions
+from decay_audit.api.pipeline import coefficient_of_optimizers, make_plan
+from decay_audit.api.request import no_progress, request_for
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import CodeStyle
 from decay_audit.rulesets.plan import Plan
+from decay_audit.sources import target as targets
+
+if TYPE_CHECKING:
+    from decay_audit.emit.groups import Likeness
+    from decay_audit.emit.like.copies import OptimizerCopy
+    from decay_audit.model.observations import Observation
 
 _NO_TRACE_IN_LIBRARY = (
     "roles here come from a traced forward pass, and decay_audit.param_groups does not trace: "
     "use --style rule, --style names or --no-trace"
 )
+
+
+class EmittedCode(Struct, frozen=True, kw_only=True):
+    """Code that was executed and compared with the plan, and notes for the user."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def emit_target(
+    target: str, options: AuditOptions, code_options: CodeOptions, progress: Callable[[str], None] = no_progress
+) -> EmittedCode:
+    """Read a target, decide its parameters by a ruleset, and write the param groups as Python.
+
+    Raises:
+        DecayAuditError: something cannot be read or decided, or the code's groups differ from the plan.
+    """
+    _check_options(code_options)
+    ruleset = rulesets.load(options.rules)
+
+    loaded, copies, observations = load_with_copies(target, options, code_options.like, progress)
+    weight_decay = options.weight_decay
+    if weight_decay is None and observations:
+        classified = roles.classify(loaded.inventory.parameters)
+        weight_decay = coefficient_of_optimizers(classified, ruleset, observations)
+
+    def decide(loaded: LoadedTarget) -> Plan:
+        return make_plan(roles.classify(loaded.inventory.parameters), ruleset, weight_decay)
+
+    others = [
+        (other, decide(other)) for other in (load(request_for(name, options, progress)) for name in code_options.also)
+    ]
+    with import_context(loaded):
+        return _emit(loaded, decide(loaded), options, code_options, others, copies)
+
+
+def _check_options(options: CodeOptions) -> None:
+    if options.like is not None and (options.optimizer is not None or options.lr is not None or options.set_):
+        raise DecayAuditError(
+            "--like takes the class and all settings from an optimizer that exists",
+            "leave out --optimizer, --lr and --set, or leave out --like",
+        )
+
+
+def _emit(
+    loaded: LoadedTarget,
+    plan: Plan,
+    options: AuditOptions,
+    code_options: CodeOptions,
+    others: Sequence[tuple[LoadedTarget, Plan]],
+    copies: "Sequence[OptimizerCopy]",
+) -> EmittedCode:
+    """Write the code; where it cannot make the optimizers again, write it without them, and say why."""
+    from decay_audit import emit
+
+    likeness = emit.arrange(code_options.like or "", copies, plan) if copies else None
+    try:
+        text = code(loaded, plan, code_options, options.rules, others, likeness)
+    except emit.DifferentOptimizerError as error:
+        if likeness is None:
+            raise
+        likeness = replace(likeness, failure=error.message)
+        text = code(loaded, plan, code_options, options.rules, others, likeness)
+    if likeness is not None:
+        return EmittedCode(text=text, notes=tuple(f"make_optimizer is left out: {why}" for why in likeness.problems))
+    return EmittedCode(text=text, notes=emit.notes(plan, code_options.optimizer))
+
+
+def load_with_copies(
+    target: str, options: AuditOptions, like: str | None, progress: Callable[[str], None]
+) -> "tuple[LoadedTarget, tuple[OptimizerCopy, ...], tuple[Observation, ...]]":
+    """Read a target, and copy the optimizers that an expression makes for it or that a checkpoint holds.
+
+    Returns:
+        The target, the copies, and what these optimizers do to each parameter.
+
+    Raises:
+        DecayAuditError: the target cannot be read, or there is no optimizer.
+    """
+    request = request_for(target, options, progress)
+    if like is None:
+        return load(request), (), ()
+    from decay_audit.emit.like import live, saved
+
+    if targets.is_checkpoint(like):
+        loaded = load(request)
+        observed = observing.observe(loaded, replace(request, checkpoint=like))
+        optimizers = [optimizer for optimizer in observed.optimizers if optimizer.origin == "checkpoint"]
+        return loaded, saved.copy_saved_optimizers(optimizers), observed.observations
+    request = replace(request, optimizer=like, measure=False)
+    loaded = load(request)
+    if loaded.built is None or loaded.made is None:
+        raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
+    from decay_audit.sources import module
+
+    names = module.names_of_all(loaded.built.model, loaded.inventory, loaded.others)
+    with import_context(loaded):
+        copies = live.copy_optimizers(loaded.made.optimizers, names, loaded.made.log)
+    return loaded, copies, observing.observe(loaded, request).observations
 
 
 def code(
@@ -21,6 +134,7 @@ def code(
     options: CodeOptions,
     rules: str = "",
     others: Sequence[tuple[LoadedTarget, Plan]] = (),
+    likeness: "Likeness | None" = None,
 ) -> str:
     """Write the param groups of a plan as Python, execute the code, and compare its groups with the plan.
 
@@ -30,13 +144,14 @@ def code(
     Args:
         rules: the ruleset as the user named it.
         others: other sizes of the model and their plans, for which the code must be right, too.
+        likeness: the optimizers that the code makes again; their settings are in it, and in no option.
 
     Raises:
         DecayAuditError: the optimizer is not known, or the code's groups differ from the plan.
     """
     from decay_audit import emit
 
-    write = partial(_write_and_verify, loaded, plan, options, rules, others)
+    write = partial(_write_and_verify, loaded, plan, options, rules, others, likeness)
     if options.style == "library":
         return _write_library_call(write, loaded)
     if options.style == "names":
@@ -56,6 +171,7 @@ def _write_and_verify(
     options: CodeOptions,
     rules: str,
     others: Sequence[tuple[LoadedTarget, Plan]],
+    likeness: "Likeness | None",
     style: CodeStyle,
     *,
     known_classes: bool,
@@ -74,10 +190,11 @@ def _write_and_verify(
         settings=options.set_,
         guard=not options.open_,
         known_classes=known_classes,
+        likeness=likeness,
     )
     for target, target_plan in ((loaded, plan), *others):
         with import_context(target):
-            emit.verify(text, target_plan, None if target.built is None else target.built.model)
+            emit.verify(text, target_plan, None if target.built is None else target.built.model, likeness)
     return text
 
 

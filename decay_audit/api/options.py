@@ -275,6 +275,16 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
         bool,
         Option("Output", "Put a parameter that fits no condition into the last group, instead of raising ValueError."),
     ] = False
+    like: Annotated[
+        str | None,
+        Option(
+            "Optimizer",
+            "Write the code that makes this optimizer again, with all its settings: an expression, as --optimizer of "
+            "check takes it, or a checkpoint.",
+            metavar="EXPR",
+            names_file=True,
+        ),
+    ] = None
     optimizer: Annotated[
         str | None,
         Option(

@@ -13,7 +13,7 @@ from decay_audit.api.request import Request
 from decay_audit.checks import check, coefficient_in_use, selected_codes
 from decay_audit.errors import DecayAssertionError, DecayAuditError
 from decay_audit.model.choices import CoefficientSource, Severity
-from decay_audit.model.observations import Observation
+from decay_audit.model.observations import Observation, OptimizerOrigin
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.plan import Plan, decide
@@ -49,7 +49,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
     weight_decay = request.weight_decay
     adopted = weight_decay is None and bool(observed.observations)
     if adopted:
-        weight_decay = _coefficient_in_use(classified, ruleset, observed.observations)
+        weight_decay = coefficient_of_optimizers(classified, ruleset, observed.observations)
     source: CoefficientSource = "optimizer" if adopted and weight_decay is not None else "ruleset"
     plan = make_plan(classified, ruleset, weight_decay)
     findings = check(
@@ -58,6 +58,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
         observed.optimizers,
         observed.observations,
         request.model or request.target,  # where code for the parameters can be made and run
+        emit_options=_emit_options(request),
         of_other_models=loaded.of_other_models,
         coefficient_adopted=adopted,
         checkpoint=observed.checkpoint,
@@ -73,6 +74,21 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
     if lock is not None:
         report = locking.compare(report, lock, request)
     return replace(report, findings=tuple(finding for finding in report.findings if finding.code in codes))
+
+
+def _emit_options(request: Request) -> dict[OptimizerOrigin, tuple[str, ...]]:
+    """List the options with which `emit` reads the same model, and makes the optimizers of each origin again."""
+    options = [
+        *(["--device", request.device] if request.device != "auto" else []),
+        *([f"--trace={request.trace}"] if request.trace is not None else []),
+        *(["--no-trace"] if request.no_trace else []),
+        *(["--key", request.key] if request.key is not None else []),
+    ]
+    checkpoint = request.checkpoint or request.target
+    return {
+        "live": (*options, "--like", request.optimizer) if request.optimizer else tuple(options),
+        "checkpoint": (*options, "--like", checkpoint),
+    }
 
 
 def make_plan(classified: tuple[Classified, ...], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
@@ -91,7 +107,7 @@ def require_coefficient(weight_decay: float | None) -> None:
         raise DecayAuditError(f"weight_decay is {weight_decay}", "it must be a finite number, 0 or more")
 
 
-def _coefficient_in_use(
+def coefficient_of_optimizers(
     classified: tuple[Classified, ...], ruleset: RuleSet, observations: tuple[Observation, ...]
 ) -> float | None:
     """Find the base coefficient that the optimizers use.

@@ -15,10 +15,10 @@ They share: codes (Finding, and the table of all codes), finding_text (the words
 --select, --ignore and --fail-on afterwards.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from decay_audit.checks.codes import Finding
-from decay_audit.checks.observed_plan import observed_plans
+from decay_audit.checks.observed_plan import NO_OPTIONS, observed_plans
 from decay_audit.checks.optimizers.coefficients import check_coefficients, coefficient_in_use
 from decay_audit.checks.optimizers.effective_decay import check_effective_decay
 from decay_audit.checks.optimizers.first_step import check_first_step
@@ -33,7 +33,7 @@ from decay_audit.checks.resume import check_checkpoint, check_resume
 from decay_audit.checks.unused_entries import check_unused_entries
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory
-from decay_audit.model.observations import Observation, Optimizer
+from decay_audit.model.observations import Observation, Optimizer, OptimizerOrigin
 from decay_audit.rulesets.plan import Plan
 
 __all__ = ["check", "check_optimizers", "coefficient_in_use", "in_order"]
@@ -51,13 +51,14 @@ _OPTIMIZER_CHECKS = (
 )
 
 
-def check(
+def check(  # noqa: PLR0913  (each stage before it gives one)
     inventory: Inventory,
     plan: Plan,
     optimizers: Sequence[Optimizer] = (),
     observations: Sequence[Observation] = (),
     target: str = "",
     *,
+    emit_options: Mapping[OptimizerOrigin, Sequence[str]] = NO_OPTIONS,
     of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
     checkpoint: Inventory | None = None,
@@ -66,6 +67,7 @@ def check(
 
     Args:
         target: the target as the user wrote it, for the commands of fixes; "" for a model in Python.
+        emit_options: by origin, the options with which `emit` reads the target and makes the optimizers again.
         of_other_models: the parameters that are not the target's, but of the models that `--with` names.
         coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
         checkpoint: a checkpoint that was named besides the target.
@@ -81,6 +83,7 @@ def check(
             optimizers,
             observations,
             target,
+            emit_options=emit_options,
             of_other_models=of_other_models,
             coefficient_adopted=coefficient_adopted,
         ),
@@ -101,6 +104,7 @@ def check_optimizers(
     observations: Sequence[Observation] = (),
     target: str = "TARGET",
     *,
+    emit_options: Mapping[OptimizerOrigin, Sequence[str]] = NO_OPTIONS,
     of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
 ) -> tuple[Finding, ...]:
@@ -109,6 +113,7 @@ def check_optimizers(
     Args:
         observations: what each optimizer does to each parameter; if an optimizer has none, its groups are compared.
         target: the target in the commands of fixes; "" for a model in Python.
+        emit_options: by origin, the options with which `emit` reads the target and makes the optimizers again.
         of_other_models: the parameters that are not the target's, but of the models that `--with` names.
         coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
     """
@@ -119,6 +124,7 @@ def check_optimizers(
             optimizers,
             observations,
             target,
+            emit_options=emit_options,
             of_other_models=of_other_models,
             coefficient_adopted=coefficient_adopted,
         )

@@ -2,8 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import isfinite
+from collections.abc import Iterable, Sequence
 
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import FAMILIES, NOUNS, Role
@@ -19,13 +18,6 @@ _KIND_NOUNS: dict[Role, tuple[str, str]] = {
 
 _SCHEDULED_LR_KEYS = ("initial_lr", "max_lr", "peak_lr")
 """Keys under which schedulers keep a learning rate in a group: before the schedule, or at its top as in OneCycleLR."""
-
-_TORCH_DEFAULTS: Mapping[str, object] = {"momentum": 0.0, "nesterov": False, "betas": (0.9, 0.999)}
-_CLASS_DEFAULTS: Mapping[str, Mapping[str, object]] = {
-    "Lion": {"betas": (0.9, 0.99)},
-    "Muon": {"momentum": 0.95, "nesterov": True},
-}
-"""Default settings, in general and by class. A fix repeats only the settings that differ from their default."""
 
 
 def count_by_kind(decisions: Sequence[Decision]) -> str:
@@ -47,21 +39,29 @@ def rules_with_locations(decisions: Iterable[Decision]) -> str:
     return f"{'rules' if len(rules) > 1 else 'rule'} {', '.join(rules)}"
 
 
-def emit_command(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
-    """Write the command that makes the ruleset's param groups; without a target, for a model in memory, Python."""
+def emit_command(plan: Plan, target: str, options: Sequence[str] = ()) -> str:
+    """Write the command that makes the ruleset's param groups; without a target, for a model in memory, Python.
+
+    Args:
+        options: the options with which `emit` reads the target, and makes the optimizers again.
+    """
     ruleset = plan.ruleset
     rules = ruleset.name if ruleset.preset else ruleset.file or ruleset.name
     if not target:
         return f"decay_audit.param_groups(model, rules={rules!r}, weight_decay={ruleset.weight_decay:.12g})"
-    words = (target, "--rules", rules, "--weight-decay", f"{ruleset.weight_decay:.12g}", *_optimizer_words(optimizers))
+    words = (target, "--rules", rules, "--weight-decay", f"{ruleset.weight_decay:.12g}", *options)
     return f"decay-audit emit {shlex.join(words)}"
 
 
-def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str) -> str:
+def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str, options: Sequence[str] = ()) -> str:
     """Say what to do where the optimizer's class has no weight decay."""
     types = join_words(list(dict.fromkeys(optimizer.type for optimizer in optimizers)))
-    ending = " --optimizer AdamW" if target else ""
-    return f"{types} has no weight decay; use a class that has it: {emit_command(plan, (), target)}{ending}"
+    kept = options[: options.index("--like")] if "--like" in options else options
+    rates = [lr for optimizer in optimizers for group in optimizer.groups if (lr := peak_lr(group))]
+    scales_lr = any(decision.lr_scale != 1.0 for decision in plan.decisions)
+    lr_words = ["--lr", coefficient_text(max(rates, default=1e-3))] if rates or scales_lr else []
+    words = [*kept, "--optimizer", "AdamW", *lr_words] if target else []
+    return f"{types} has no weight decay; use a class that has it: {emit_command(plan, target, words)}"
 
 
 def migrate_command(target: str) -> str:
@@ -74,37 +74,3 @@ def peak_lr(group: ParamGroup) -> float | None:
     """Find the largest learning rate of a group: now, or where its schedule starts or peaks. None if it has none."""
     scheduled = [group.hyperparameters.get(key) for key in _SCHEDULED_LR_KEYS]
     return max((lr for lr in (group.lr, *scheduled) if isinstance(lr, int | float)), default=None)
-
-
-def _optimizer_words(optimizers: Sequence[Optimizer]) -> Iterator[str]:
-    """Yield options for the optimizer's class and the first group's settings; nothing if the classes differ."""
-    if len({optimizer.type for optimizer in optimizers}) != 1:
-        return
-    optimizer, group = optimizers[0], optimizers[0].groups[0]
-    class_name = optimizer.import_path or _saved_class(optimizer)
-    if not class_name:
-        return
-    yield from ("--optimizer", class_name)
-    if lr := peak_lr(group):
-        yield from ("--lr", coefficient_text(lr))
-    defaults = {**_TORCH_DEFAULTS, **_CLASS_DEFAULTS.get(class_name.rpartition(".")[2], {})}
-    for name, value in group.hyperparameters.items():
-        if name in defaults and value != defaults[name] and _is_literal(value):
-            yield from ("--set", f"{name}={value}")
-
-
-def _saved_class(optimizer: Optimizer) -> str:
-    """Return the innermost class of a saved optimizer; of several possible classes, the first: `Adam or AdamW`."""
-    return optimizer.type.rpartition("(")[2].rstrip(")").partition(" ")[0] if optimizer.origin == "checkpoint" else ""
-
-
-def _is_literal(value: object) -> bool:
-    match value:
-        case bool() | int():
-            return True
-        case float():
-            return isfinite(value)
-        case tuple():
-            return all(map(_is_literal, value))
-        case _:
-            return False

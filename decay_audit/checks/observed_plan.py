@@ -4,6 +4,7 @@ There is one ObservedPlan for all live optimizers, and one for all saved optimiz
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -19,6 +20,9 @@ _ORIGINS: tuple[OptimizerOrigin, ...] = ("live", "checkpoint")
 """If the user gave no coefficient, the plan takes it from the first of these origins that has optimizers."""
 
 
+NO_OPTIONS: Mapping[OptimizerOrigin, Sequence[str]] = MappingProxyType({})
+
+
 class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
     """What the optimizers of one origin do to the parameters of a plan.
 
@@ -26,6 +30,7 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         optimizers: by name.
         observations: by parameter, without the parameters that are in no optimizer.
         target: the target in the commands of fixes; "" if there is only a model, in Python.
+        emit_options: the options with which `emit` reads the target and makes these optimizers again.
         of_other_models: the parameters of the models that `--with` names: no command makes groups for them.
         coefficient_adopted: the plan's base coefficient was taken from these optimizers. If there are several, another
             one may have another base.
@@ -38,6 +43,7 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
     optimizers: Mapping[str, Optimizer]
     observations: Mapping[str, tuple[Observation, ...]]
     target: str
+    emit_options: Sequence[str] = ()
     of_other_models: Collection[str] = ()
     coefficient_adopted: bool = False
     primary: bool = True
@@ -71,10 +77,20 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         return f" by the saved {self.class_names()}" if self.origin == "checkpoint" else ""
 
     def emit_command(self, decisions: Sequence[Decision]) -> str:
-        """The command that makes the ruleset's param groups; "" if some of these parameters are not the target's."""
+        """Write the command that makes the ruleset's param groups for these parameters; "" if it would not help.
+
+        It does not help for parameters of other models, nor where the groups already have the ruleset's coefficients.
+        """
         if any(decision.name in self.of_other_models for decision in decisions):
             return ""
-        return finding_text.emit_command(self.plan, tuple(self.optimizers.values()), self.target)
+        names = {decision.name for decision in decisions}
+        pairs = [(decision, observation) for decision, observation in self.pairs() if decision.name in names]
+        optimizers = {observation.optimizer: self.optimizer(observation) for _, observation in pairs}
+        if pairs and all(optimizer.semantics == "none" for optimizer in optimizers.values()):
+            return finding_text.use_another_class(self.plan, [*optimizers.values()], self.target, self.emit_options)
+        if pairs and all(decision.weight_decay == observation.weight_decay for decision, observation in pairs):
+            return ""
+        return finding_text.emit_command(self.plan, self.target, self.emit_options)
 
 
 def observed_plans(
@@ -83,6 +99,7 @@ def observed_plans(
     observations: Sequence[Observation],
     target: str,
     *,
+    emit_options: Mapping[OptimizerOrigin, Sequence[str]] = NO_OPTIONS,
     of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
 ) -> tuple[ObservedPlan, ...]:
@@ -98,6 +115,7 @@ def observed_plans(
             optimizers={optimizer.name: optimizer for optimizer in optimizers if optimizer.origin == origin},
             observations=_by_parameter([observation for observation in completed if observation.origin == origin]),
             target=target,
+            emit_options=emit_options.get(origin, ()),
             of_other_models=of_other_models,
             coefficient_adopted=coefficient_adopted and origin == origins[0],
             primary=origin == origins[0],

@@ -6,12 +6,15 @@
 - construction: the optimizers that the code makes, and the groups that each of them takes
 - optimizer: the class and the settings of an optimizer, as the user writes them -> Python
 - verification: code is executed on a model and compared with the plan
-- literals: text -> Python literals
-- layout: statements -> lines; `template` fills the files of `templates/`
+- groups: plans -> the groups of the code
+- like/: optimizers that exist -> data from which code can make them again
+- python/: literals, lines and templates
 """
 
 from decay_audit.emit.construction import notes
+from decay_audit.emit.groups import arrange
+from decay_audit.emit.like.proof import DifferentOptimizerError
 from decay_audit.emit.styles import code
 from decay_audit.emit.verification import DifferentGroupsError, verify
 
-__all__ = ["DifferentGroupsError", "code", "notes", "verify"]
+__all__ = ["DifferentGroupsError", "DifferentOptimizerError", "arrange", "code", "notes", "verify"]

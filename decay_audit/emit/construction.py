@@ -5,8 +5,10 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from decay_audit.emit import optimizer as optimizers
+from decay_audit.emit.groups import EmittedGroup, Likeness, emitted_groups
+from decay_audit.emit.like.expressions import write
 from decay_audit.errors import DecayAuditError
-from decay_audit.rulesets.plan import Plan, PlanGroup
+from decay_audit.rulesets.plan import Plan
 
 
 class Construction(Struct, frozen=True, kw_only=True):
@@ -16,6 +18,7 @@ class Construction(Struct, frozen=True, kw_only=True):
         shares_lr: its learning rate is the `lr` of all optimizers, which is an argument of the code.
         flag: for a class of two algorithms, the key of a group that is true for the first; "" for other classes. Such a
             class has a construction for each use, and the code makes one optimizer of them.
+        modules: the modules that the arguments need.
     """
 
     use: str | None
@@ -23,6 +26,7 @@ class Construction(Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...]
     shares_lr: bool = False
     flag: str = ""
+    modules: frozenset[str] = frozenset()
 
     @property
     def flagged(self) -> bool:
@@ -38,16 +42,16 @@ class RequestedOptimizer(Struct, frozen=True, kw_only=True):
     settings: tuple[str, ...] = ()
 
 
-def construct(groups: Sequence[PlanGroup], requested: RequestedOptimizer) -> tuple[Construction, ...]:
+def construct(groups: Sequence[EmittedGroup], requested: RequestedOptimizer) -> tuple[Construction, ...]:
     """Find the class and the arguments of every optimizer that takes some of the groups.
 
     Raises:
         DecayAuditError: a class or a setting is not valid, or a learning rate is missing or has no use.
     """
     path, lr, settings = requested.path, requested.lr, requested.settings
-    arguments = optimizers.write_arguments(lr, settings, dict.fromkeys(group.use for group in groups))
+    arguments = optimizers.write_arguments(lr, settings, dict.fromkeys(group.key.use for group in groups))
     classes = _classes(groups, path)
-    scaled = any(group.lr_scale != 1.0 for group in groups)
+    scaled = any(group.key.lr_scale != 1.0 for group in groups)
     _check_settings(lr, settings, scaled=scaled, has_optimizer=bool(classes))
     return tuple(
         Construction(
@@ -61,16 +65,52 @@ def construct(groups: Sequence[PlanGroup], requested: RequestedOptimizer) -> tup
     )
 
 
+def construct_copies(groups: Sequence[EmittedGroup], likeness: Likeness, lr: float | None) -> tuple[Construction, ...]:
+    """Find how code makes the optimizers again that an expression made; () if it cannot make all of them.
+
+    A `use` of the ruleset that no optimizer has yet gets the class of torch.optim with that name.
+
+    Args:
+        lr: the learning rate that they share; None if they do not.
+
+    Raises:
+        DecayAuditError: the ruleset names an optimizer that neither exists nor is a class of torch.optim.
+    """
+    if likeness.problems:
+        return ()
+    return tuple(_construct_copy(use, likeness, lr) for use in dict.fromkeys(group.key.use for group in groups))
+
+
+def _construct_copy(use: str | None, likeness: Likeness, lr: float | None) -> Construction:
+    copy = likeness.copies.get(use)
+    if copy is None:
+        kind = optimizers.torch_class(use)
+        if kind is None:
+            raise DecayAuditError(
+                f"the ruleset gives parameters to the optimizer {use}, which {likeness.expression} does not make",
+                "leave out --like, and name the class of the optimizer: --optimizer CLASS",
+            )
+        return Construction(use=use, class_path=f"{kind.module}.{kind.name}", arguments=())
+    arguments = [(name, write(value)) for name, value in copy.arguments]
+    return Construction(
+        use=use,
+        class_path=copy.class_path,
+        arguments=tuple(f"{name}={expression.text}" for name, expression in arguments),
+        shares_lr=lr is not None and copy.lr is not None,
+        modules=frozenset(module for _, expression in arguments for module in expression.modules),
+    )
+
+
 def imported_modules(constructions: Iterable[Construction]) -> list[str]:
     """List the modules that the code imports for its optimizers, besides torch."""
-    modules = {construction.class_path.rpartition(".")[0] for construction in constructions}
-    return sorted(modules - {"torch.optim"})
+    modules = {construction.class_path.rpartition(".")[0] for construction in constructions} - {"torch.optim"}
+    return sorted(modules.union(*(construction.modules for construction in constructions)))
 
 
 def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
     """Tell the user which optimizer takes which groups, where the ruleset names several optimizers."""
-    groups = plan.groups()
-    uses = [use for use in dict.fromkeys(group.use for group in groups) if use is not None]
+    groups = emitted_groups([plan])
+    uses = [use for use in dict.fromkeys(group.key.use for group in groups) if use is not None]
     if not uses:
         return ()
     if optimizer is None:
@@ -96,12 +136,12 @@ def _check_settings(lr: float | None, settings: Sequence[str], *, scaled: bool, 
         raise DecayAuditError(f"{what} given without an optimizer", "name its class: --optimizer AdamW")
 
 
-def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | None, optimizers.OptimizerClass]:
+def _classes(groups: Iterable[EmittedGroup], optimizer: str | None) -> dict[str | None, optimizers.OptimizerClass]:
     if optimizer is None:
         return {}
     default = optimizers.parse_class(optimizer)
     if algorithm := optimizers.TWO_ALGORITHM_CLASSES.get(default.name):
-        uses = dict.fromkeys(group.use for group in groups)
+        uses = dict.fromkeys(group.key.use for group in groups)
         if not all(use is not None and (use == algorithm or "adam" in use.lower()) for use in uses):
             others = ", ".join(use for use in uses if use is not None)
             raise DecayAuditError(
@@ -110,7 +150,7 @@ def _classes(groups: Iterable[PlanGroup], optimizer: str | None) -> dict[str | N
                 f"use a ruleset with `optimizer` entries for {algorithm} and adamw: --rules {algorithm}",
             )
         return dict.fromkeys(uses, default)
-    return {group.use: optimizers.class_for_use(group.use, default) for group in groups}
+    return {group.key.use: optimizers.class_for_use(group.key.use, default) for group in groups}
 
 
 def _flag(optimizer: optimizers.OptimizerClass) -> str:

@@ -7,22 +7,30 @@ for a model whose parameters have other names. The template is `templates/names.
 from collections.abc import Sequence
 from itertools import groupby
 
-from decay_audit.emit import template
 from decay_audit.emit.construction import Construction, imported_modules
-from decay_audit.emit.literals import LINE_LENGTH, comment, names, string
+from decay_audit.emit.groups import EmittedGroup, Likeness, emitted_groups
+from decay_audit.emit.python import template
+from decay_audit.emit.python.literals import LINE_LENGTH, comment, names, string
 from decay_audit.model.parameters import WRAPPER_PARTS
-from decay_audit.rulesets.plan import Decision, Plan, PlanGroup
+from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import count_noun
 
 
-def code(plan: Plan, target: str, constructions: Sequence[Construction], lr: float | None) -> str:
+def code(
+    plan: Plan,
+    target: str,
+    constructions: Sequence[Construction],
+    lr: float | None,
+    likeness: Likeness | None = None,
+) -> str:
     """Write the param groups of a plan as lists of names. The plan must have a group.
 
     Args:
         target: the target as the user wrote it, for the first comment.
         lr: the learning rate that groups scale.
+        likeness: the optimizers that the code makes again.
     """
-    groups = plan.groups()
+    groups = emitted_groups([plan], likeness)
     return template.render(
         "names.py.jinja",
         {
@@ -37,12 +45,13 @@ def code(plan: Plan, target: str, constructions: Sequence[Construction], lr: flo
         sizes=_sizes(plan),
         groups=groups,
         frozen=[decision.name for decision in plan.decisions if not decision.grouped],
-        scales_lr=any(group.lr_scale != 1.0 for group in groups),
+        likeness=likeness,
+        scales_lr=any(group.key.lr_scale != 1.0 for group in groups),
         lr=None if lr is None else float(lr),
-        has_routes=any(group.use is not None for group in groups),
+        has_routes=any(group.key.use is not None for group in groups),
         from_file=not any(decision.classified.parameter.owner.types for decision in plan.decisions),
         wrappers=", ".join(map(string, sorted(WRAPPER_PARTS))),
-        modules=sorted({"torch", *imported_modules(constructions)}),
+        modules=sorted({"torch", *imported_modules(constructions), *(likeness.modules if likeness else ())}),
         optimizers=constructions,
         longest_line=LINE_LENGTH,
     )
@@ -63,7 +72,7 @@ def _size(word: str, decisions: Sequence[Decision]) -> str:
     return f"{word:<8} {count_noun(elements, 'element')} in {count_noun(len(decisions), 'parameter')}"
 
 
-def _names_by_rule(group: PlanGroup) -> list[tuple[str, list[str]]]:
+def _names_by_rule(group: EmittedGroup) -> list[tuple[str, list[str]]]:
     """List the names in a group by the rule that decided. Their order does not matter: the code uses the model's."""
     by_rule = groupby(sorted(group.decisions, key=_rule), key=_rule)
     return [

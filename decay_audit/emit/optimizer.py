@@ -10,7 +10,7 @@ from typing import TypeGuard
 
 from msgspec import Struct
 
-from decay_audit.emit.literals import string
+from decay_audit.emit.python.literals import string
 from decay_audit.errors import DecayAuditError
 
 _CLASSES = "ASGD Adadelta Adafactor Adagrad Adam AdamW Adamax Muon NAdam RAdam RMSprop SGD"
@@ -63,9 +63,14 @@ def class_for_use(use: str | None, default: OptimizerClass) -> OptimizerClass:
     """
     if use and use.lower() in default.name.lower():
         return default
+    return torch_class(use) or default
+
+
+def torch_class(use: str | None) -> OptimizerClass | None:
+    """Return the class of torch.optim that `use` names in any case; None if it names none."""
     known = {name.lower(): name for name in TORCH_CLASSES}
     name = known.get((use or "").lower())
-    return default if name is None else OptimizerClass(module="torch.optim", name=name)
+    return None if name is None else OptimizerClass(module="torch.optim", name=name)
 
 
 def write_arguments(

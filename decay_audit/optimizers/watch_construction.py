@@ -1,4 +1,4 @@
-"""Record which optimizers are given a weight_decay while user code builds them, and the lines that build them.
+"""Record what optimizers are given while user code builds them, and the lines that build them.
 
 A finished optimizer does not show whether its 0.01 was chosen or is AdamW's default. `watch` wraps the constructors of
 the optimizer classes that are loaded, and restores them at the end.
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import wraps
-from inspect import signature
+from inspect import Parameter, signature
 from traceback import walk_stack
 
 from msgspec import Struct, field
@@ -18,18 +18,22 @@ COEFFICIENT = "weight_decay"
 
 
 class ConstructionLog(Struct, frozen=True, kw_only=True):
-    """Which optimizers were given a coefficient, and where they were made, by the optimizer's id.
+    """What optimizers were given, and where they were made, by the optimizer's id.
 
     Attributes:
         set_in_constructor: whether the constructor was given the coefficient.
         set_in_groups: for each group, whether the group itself was given it.
         callers: the file and line of each call that led to the constructor, the innermost first.
+        arguments: the arguments that the user gave the constructor, by their names.
+        group_settings: for each group, its settings when it was added, without the parameters.
         optimizers: references that keep the optimizers alive, so that no id is used twice.
     """
 
     set_in_constructor: dict[int, bool] = field(default_factory=dict)
     set_in_groups: dict[int, list[bool]] = field(default_factory=dict)
     callers: dict[int, tuple[tuple[str, int], ...]] = field(default_factory=dict)
+    arguments: dict[int, dict[str, object]] = field(default_factory=dict)
+    group_settings: dict[int, list[dict[str, object]]] = field(default_factory=dict)
     optimizers: list[Optimizer] = field(default_factory=list)
 
     def weight_decay_is_default(self, optimizer: object, group: int) -> bool | None:
@@ -69,6 +73,8 @@ def _watched_add_param_group(add: Callable[..., None], log: ConstructionLog) -> 
         is_set = isinstance(param_group, dict) and COEFFICIENT in param_group
         add(self, param_group)
         log.set_in_groups.setdefault(id(self), []).append(is_set)
+        settings = {key: value for key, value in self.param_groups[-1].items() if key != "params"}
+        log.group_settings.setdefault(id(self), []).append(settings)
 
     return add_param_group
 
@@ -77,7 +83,10 @@ def _watched_init(init: Callable[..., None], log: ConstructionLog) -> Callable[.
     @wraps(init)
     def __init__(self: Optimizer, *args: object, **kwargs: object) -> None:  # noqa: N807
         if id(self) not in log.set_in_constructor:  # the outermost constructor is the one that the user called
-            log.set_in_constructor[id(self)] = _sets_coefficient(init, self, args, kwargs)
+            arguments = _named_arguments(init, self, args, kwargs)
+            if type(self).__init__ is __init__:  # otherwise a class that is not watched calls this constructor
+                log.arguments[id(self)] = arguments
+            log.set_in_constructor[id(self)] = COEFFICIENT in arguments
             log.callers[id(self)] = _callers()
             log.optimizers.append(self)
         init(self, *args, **kwargs)
@@ -91,12 +100,17 @@ def _callers() -> tuple[tuple[str, int], ...]:
     return tuple(caller for caller in frames if caller[0] != __file__)
 
 
-def _sets_coefficient(
+def _named_arguments(
     init: Callable[..., None], self: Optimizer, args: tuple[object, ...], kwargs: dict[str, object]
-) -> bool:
-    if COEFFICIENT in kwargs:
-        return True
+) -> dict[str, object]:
+    """Name the arguments as the constructor does, those that it takes as **kwargs among them."""
     try:
-        return COEFFICIENT in signature(init).bind_partial(self, *args, **kwargs).arguments
+        bound = signature(init).bind_partial(self, *args, **kwargs)
     except TypeError:
-        return False  # the arguments are wrong: the constructor is about to raise
+        return dict(kwargs)  # the arguments are wrong: the constructor is about to raise
+    named = dict([*bound.arguments.items()][1:])
+    for name, parameter in bound.signature.parameters.items():
+        if parameter.kind is Parameter.VAR_KEYWORD:
+            keywords = named.pop(name, {})
+            named |= keywords if isinstance(keywords, dict) else {}
+    return named

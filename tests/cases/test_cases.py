@@ -2,14 +2,17 @@
 
 import importlib
 import re
+import shlex
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from decay_audit import api
 from decay_audit.checks.codes import Finding
+from decay_audit.cli import app
 
 CASES = sorted(path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith(("_", "test_")))
 
@@ -65,6 +68,22 @@ def test_a_measured_step_agrees_with_both(case: Path, tmp_path: Path) -> None:
     assert code in [finding.code for finding in _findings(case, "broken", tmp_path, measure=True)]
     repaired = _findings(case, "repaired", tmp_path, measure=True)
     assert [(finding.code, finding.message) for finding in repaired] == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_every_command_that_a_finding_offers_runs_and_mends_it(case: Path, tmp_path: Path) -> None:
+    findings = _findings(case, "broken", tmp_path)
+    commands = {finding.fix: finding.code for finding in findings if "decay-audit emit " in finding.fix}
+    for command, code in commands.items():
+        words = shlex.split(command.partition("decay-audit ")[2])
+        result = CliRunner().invoke(app, [*words, "--output", str(tmp_path / "groups.py")])
+        assert result.exit_code == 0, f"{command}: {result.stderr}"
+        text = (tmp_path / "groups.py").read_text()
+        if "make_optimizer" in text and case.stem not in text.partition("import")[2]:  # this process has it already
+            request = api.Request(
+                target=f"{case}:model", rules=_module(case).RULES, optimizer=f"{tmp_path / 'groups.py'}:make_optimizer"
+            )
+            assert code not in [finding.code for finding in api.run(request).findings]
 
 
 def test_every_case_names_its_thread() -> None:

@@ -9,7 +9,15 @@ from decay_audit.checks import check_optimizers, coefficient_in_use
 from decay_audit.checks.codes import CODES, Finding
 from decay_audit.checks.optimizers.group_membership import check_ties
 from decay_audit.checks.resume import check_resume
-from decay_audit.model.observations import Movement, Observation, Optimizer, OptimizerOrigin, ParamGroup, Semantics
+from decay_audit.model.observations import (
+    Movement,
+    Observation,
+    Optimizer,
+    OptimizerOrigin,
+    ParamGroup,
+    Semantics,
+    observe_groups,
+)
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles.words import Classified, Layer, Role
 from decay_audit.rulesets import load
@@ -78,6 +86,10 @@ def adamw(
 GOOD = adamw(group("a.weight", "b.weight"), group("a.bias", "n.gain", "n.shift", weight_decay=0.0))
 
 
+def steps_of(optimizer: Optimizer) -> tuple[Observation, ...]:
+    return observe_groups(optimizer)
+
+
 def findings_by_code(
     decided: Plan, *optimizers: Optimizer, observations: tuple[Observation, ...] = ()
 ) -> dict[str, Finding]:
@@ -98,20 +110,15 @@ def test_one_group_for_everything_is_one_finding_that_counts_by_kind() -> None:
     assert only.expected == "weight_decay 0"
     assert only.found == "weight_decay 0.1 in group 0 of AdamW"
     assert "biases (no-norm-no-bias.yaml:" in only.where
-    assert (
-        only.fix == "decay-audit emit model.py --rules no-norm-no-bias --weight-decay 0.1 --optimizer AdamW --lr 1e-3"
-    )
+    assert only.fix == "decay-audit emit model.py --rules no-norm-no-bias --weight-decay 0.1"
 
 
-def test_a_fix_keeps_what_makes_the_optimizer_another_algorithm_and_the_rate_before_its_schedule() -> None:
-    settings = {"initial_lr": 0.1, "momentum": 0.9, "nesterov": True, "dampening": 0, "betas": (0.9, 0.999)}
-    groups = (group(*MODEL, lr=1e-9, hyperparameters=settings),)
-    sgd = Optimizer(name="optimizer", type="SGD", import_path="SGD", groups=groups)
-    assert findings_by_code(planned(), sgd)["DA101"].fix.endswith(
-        " --optimizer SGD --lr 0.1 --set momentum=0.9 --set nesterov=True"
-    )
-    betas = adamw(group(*MODEL, hyperparameters={"betas": (0.8, 0.95)}))
-    assert shlex.split(findings_by_code(planned(), betas)["DA101"].fix)[-1] == "betas=(0.8, 0.95)"
+def test_no_command_is_offered_where_the_groups_already_have_the_coefficients() -> None:
+    (step,) = [observation for observation in steps_of(GOOD) if observation.parameter == "a.weight"]
+    nothing = replace(step, movement="none", measured_rate=0.0)
+    findings = findings_by_code(planned(), GOOD, observations=(nothing, *steps_of(GOOD)[1:]))
+    assert findings["DA102"].parameters == ("a.weight",)
+    assert findings["DA102"].fix == ""
 
 
 def test_the_fix_of_a_model_in_python_is_python() -> None:
@@ -179,7 +186,7 @@ def test_a_class_without_weight_decay_is_not_what_the_fix_makes_groups_for() -> 
     lbfgs = Optimizer(name="o", type="LBFGS", groups=(group(*MODEL, weight_decay=0.0),), semantics="none")
     fix = findings_by_code(planned(), lbfgs)["DA401"].fix
     assert fix.startswith("LBFGS has no weight decay; use a class that has it: decay-audit emit model.py ")
-    assert fix.endswith(" --optimizer AdamW")
+    assert fix.endswith(" --optimizer AdamW --lr 1e-3")
 
 
 def test_an_inversion_is_one_finding() -> None:
@@ -502,11 +509,12 @@ def test_the_fix_names_the_rules_file_and_not_the_ruleset_in_it_and_can_be_paste
     ruleset = replace(load("no-norm-no-bias"), name="ours; rm x", preset=False, file="rules/our own.yaml")
     decided = decide([subject(name) for name in MODEL], ruleset, 0.123456789)
     every = adamw(group(*MODEL, weight_decay=0.123456789))
-    (finding,) = check_optimizers(decided, [every], target="a model.py:Net")
+    options = {"live": ["--like", "train.py:make(model, 'x')"]}
+    (finding,) = check_optimizers(decided, [every], target="a model.py:Net", emit_options=options)  # type: ignore[arg-type]
     words = shlex.split(finding.fix)
     assert words[:3] == ["decay-audit", "emit", "a model.py:Net"]
     assert words[3:7] == ["--rules", "rules/our own.yaml", "--weight-decay", "0.123456789"]
-    assert words[7:] == ["--optimizer", "AdamW", "--lr", "1e-3"]
+    assert words[7:] == ["--like", "train.py:make(model, 'x')"]
 
 
 def test_a_class_is_named_once_however_many_optimizers_have_it() -> None:

@@ -92,7 +92,7 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
         expected=f"weight_decay {coefficient_text(observed.plan.ruleset.weight_decay)}",
         found="weight_decay 0 everywhere",
         where=_groups(observed, pairs),
-        fix=use_another_class(observed.plan, optimizers, observed.target)
+        fix=use_another_class(observed.plan, optimizers, observed.target, observed.emit_options)
         if class_ignores_it
         else observed.emit_command(missed),
     )

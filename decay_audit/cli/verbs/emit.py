@@ -21,15 +21,9 @@ def emit(
     the ruleset.
     """
     from decay_audit import api, reports
-    from decay_audit.emit import notes
 
     with screen.progress(output) as progress:
-        (loaded, plan), *others = [
-            (loaded, api.plan(loaded.inventory, options.rules, options.weight_decay))
-            for name in (target, *code_options.also)
-            for loaded in [api.load(api.request_for(name, options, progress))]
-        ]
-        text = api.code(loaded, plan, code_options, options.rules, others)
-    screen.write(reports.highlight(text, "python", screen.report_options(output)), output.output)
-    for note in notes(plan, code_options.optimizer):
+        emitted = api.emit_target(target, options, code_options, progress)
+    screen.write(reports.highlight(emitted.text, "python", screen.report_options(output)), output.output)
+    for note in emitted.notes:
         screen.print_message(f"note: {note}", style="hint", color=output.color, quiet=output.quiet)

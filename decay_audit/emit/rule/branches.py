@@ -5,8 +5,8 @@ from itertools import chain
 
 from msgspec import Struct
 
-from decay_audit.emit import layout
-from decay_audit.emit.literals import LINE_LENGTH, names as name_elements, string
+from decay_audit.emit.python import layout
+from decay_audit.emit.python.literals import LINE_LENGTH, names as name_elements, string
 from decay_audit.emit.rule.conditions import Condition, Form, with_sync_batch_norm, write_operand
 from decay_audit.emit.rule.search import Branch
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from decay_audit.emit.literals import string
+from decay_audit.emit.python.literals import string
 from decay_audit.emit.rule.classes import TORCH_NN, find_reference
 from decay_audit.emit.rule.kinds import Kind
 

@@ -3,16 +3,13 @@
 The numbers in a name tell blocks apart, not kinds: `blocks.0.norm.weight` and `blocks.1.norm.weight` are of one kind.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from msgspec import Struct
 
 from decay_audit.emit.rule.classes import TORCH_NN
 from decay_audit.rulesets.plan import Decision, Plan
-
-GroupKey = tuple[float, float, str | None]
-"""Two parameters are in one param group if these are equal: weight_decay, lr_scale and use."""
 
 _GENERAL_CLASSES = frozenset({"torch.nn.Module", "torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
 
@@ -45,16 +42,13 @@ class Kind(Struct, frozen=True, kw_only=True):
         return self.names[0].rpartition(".")[2]
 
 
-def group_keys(plans: Iterable[Plan]) -> tuple[GroupKey, ...]:
-    """List the param groups of all plans: first those that decay, each in order of its first parameter."""
-    keys = dict.fromkeys((group.weight_decay, group.lr_scale, group.use) for plan in plans for group in plan.groups())
-    return tuple(sorted(keys, key=lambda key: key[0] == 0.0))
-
-
-def find_kinds(plans: Sequence[Plan], groups: Sequence[GroupKey], *, known_classes: bool = True) -> tuple[Kind, ...]:
+def find_kinds(
+    plans: Sequence[Plan], group_of: Callable[[Decision], int], *, known_classes: bool = True
+) -> tuple[Kind, ...]:
     """Sort the parameters that are in a param group into kinds.
 
     Args:
+        group_of: finds the index of the group of a parameter.
         known_classes: whether the kinds have the classes of their owners.
     """
     containers = {
@@ -64,7 +58,6 @@ def find_kinds(plans: Sequence[Plan], groups: Sequence[GroupKey], *, known_class
         for owner in islice(decision.classified.parameter.owner.lineage(), 1, None)
         if owner.types
     }
-    group_indexes = {key: index for index, key in enumerate(groups)}
     names_by_key: dict[tuple[object, ...], dict[str, None]] = {}
     first_decisions: dict[tuple[object, ...], tuple[Decision, tuple[str, ...], int]] = {}
     for plan in plans:
@@ -73,7 +66,7 @@ def find_kinds(plans: Sequence[Plan], groups: Sequence[GroupKey], *, known_class
                 parameter = decision.classified.parameter
                 classes = _classes(parameter.owner.types) if known_classes else ()
                 ndim = None if parameter.lazy else len(parameter.shape)
-                group = group_indexes[decision.weight_decay, decision.lr_scale, decision.use]
+                group = group_of(decision)
                 key = (without_numbers(decision.name), classes, ndim, parameter.attributes, group)
                 names_by_key.setdefault(key, {})[decision.name] = None
                 first_decisions.setdefault(key, (decision, classes, group))

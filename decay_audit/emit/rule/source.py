@@ -3,20 +3,21 @@
 The module needs torch and nothing of decay-audit. Its template is `templates/rule.py.jinja`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 from msgspec import Struct
 
-from decay_audit.emit import layout, template
 from decay_audit.emit.construction import Construction, imported_modules
-from decay_audit.emit.literals import LINE_LENGTH, comment, number, string
+from decay_audit.emit.groups import GroupKey, Likeness, emitted_groups, group_key, scales_lr
+from decay_audit.emit.python import layout, template
+from decay_audit.emit.python.literals import LINE_LENGTH, comment, number, string
 from decay_audit.emit.rule.branches import BranchCode, write_branches
 from decay_audit.emit.rule.classes import is_installed
-from decay_audit.emit.rule.kinds import GroupKey, Kind, find_kinds, group_keys
+from decay_audit.emit.rule.kinds import Kind, find_kinds
 from decay_audit.emit.rule.search import Branch, find_branches
 from decay_audit.emit.rule.summary import summarize
-from decay_audit.rulesets.plan import Plan
+from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import RuleSet
 
 KEYS_OF_NAMES = frozenset({"name", "leaf", "name_regex", "leaf_regex", "ndim", "numel", "shape", "trainable"})
@@ -43,6 +44,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
     constructions: tuple[Construction, ...]
     lr: float | None
     library_rules: str = ""
+    likeness: Likeness | None = None
 
     @property
     def ruleset(self) -> RuleSet:
@@ -52,7 +54,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
     @property
     def scales_lr(self) -> bool:
         """Whether the groups have learning rates of their own."""
-        return any(lr_scale != 1.0 for _, lr_scale, _ in self.groups)
+        return any(key.lr_scale != 1.0 or _multiple_of_lr(self, key) for key in self.groups)
 
     @property
     def has_weight_decay(self) -> bool:
@@ -69,6 +71,7 @@ def code(
     guard: bool = True,
     known_classes: bool = True,
     library_rules: str = "",
+    likeness: Likeness | None = None,
 ) -> str:
     """Write the param groups of several plans by one ruleset as one function.
 
@@ -78,11 +81,12 @@ def code(
         guard: the code raises an error for a parameter that fits no condition.
         known_classes: whether conditions may ask for the class of a module.
         library_rules: the ruleset, by name or file, with which the function calls decay-audit; "" for conditions.
+        likeness: the optimizers that the code makes again.
     """
-    groups = group_keys(plans)
-    kinds = find_kinds(plans, groups, known_classes=known_classes)
+    groups = tuple(group.key for group in emitted_groups(plans, likeness))
+    kinds = find_kinds(plans, _group_finder(plans, groups, likeness), known_classes=known_classes)
     keys = _ruleset_keys(plans[0].ruleset)
-    spared = [index for index, key in enumerate(groups) if key[0] == 0.0]
+    spared = [index for index, key in enumerate(groups) if key.weight_decay == 0.0]
     guard = guard and len(groups) > 1 and not keys <= KEYS_OF_NAMES
     rule = RuleCode(
         plans=tuple(plans),
@@ -92,6 +96,7 @@ def code(
         constructions=tuple(constructions),
         lr=lr,
         library_rules=library_rules,
+        likeness=likeness,
     )
     message = _guard_message(names_class=known_classes and any(kind.classes for kind in kinds))
     branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
@@ -100,6 +105,7 @@ def code(
         {"comment": comment},
         ruleset=rule.ruleset.name,
         proofs=[_proof(plan, target) for plan, target in zip(plans, targets, strict=True)],
+        likeness=likeness,
         imports=_imports(rule, branch_code),
         constants=[*_wrappers(kinds, branch_code), *branch_code.constants],
         function=_function(rule, branch_code),
@@ -111,6 +117,14 @@ def _guard_message(*, names_class: bool) -> str:
     """Write the f-string of the error for a parameter that fits no condition."""
     class_text = " of {type(module).__name__}" if names_class else ""
     return f'f"no param group for {{name}}{class_text}"'
+
+
+def _group_finder(
+    plans: Sequence[Plan], groups: Sequence[GroupKey], likeness: Likeness | None
+) -> Callable[[Decision], int]:
+    indexes = {key: index for index, key in enumerate(groups)}
+    scaled = scales_lr(plans)
+    return lambda decision: indexes[group_key(decision, likeness, scaled=scaled)]
 
 
 def _wrappers(kinds: Iterable[Kind], branch_code: BranchCode) -> list[list[str]]:
@@ -141,7 +155,9 @@ def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     for module, name in branch_code.imports:
         names.setdefault(module, set()).add(name)
     lines = {module: layout.write_import(module, sorted(names[module])) for module in sorted(names)}
-    whole_modules = sorted({*imported_modules(rule.constructions), *(["decay_audit"] if rule.library_rules else [])})
+    setting_modules = rule.likeness.modules if rule.likeness else ()
+    library = ["decay_audit"] if rule.library_rules else []
+    whole_modules = sorted({*imported_modules(rule.constructions), *setting_modules, *library})
     blocks = [
         [*(["import re"] if branch_code.uses_bare_names else []), "from typing import Any"],
         *(
@@ -157,12 +173,12 @@ def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
 
 def _variables(groups: Sequence[GroupKey]) -> tuple[str, ...]:
     """Choose a variable for each group: `decay`, `no_decay`, `muon`, `adamw_no_decay`."""
-    uses = [use for _, _, use in groups]
+    uses = [key.use for key in groups]
     variables: list[str] = []
-    for weight_decay, _, use in groups:
-        words = [use] if use and use.isidentifier() and use.isascii() else []
-        if not words or uses.count(use) > 1:
-            words.append("no_decay" if weight_decay == 0.0 else "decay")
+    for key in groups:
+        words = [key.use] if key.use and key.use.isidentifier() and key.use.isascii() else []
+        if not words or uses.count(key.use) > 1:
+            words.append("no_decay" if key.weight_decay == 0.0 else "decay")
         name, count = "_".join(words), 1
         while name in variables:
             count += 1
@@ -238,18 +254,36 @@ def _element(group: str) -> list[str]:
 
 
 def _group(rule: RuleCode, key: GroupKey, variable: str) -> str:
-    _, lr_scale, use = key
     items = [f'"params": {variable}', f'"weight_decay": {_coefficient(rule, key)}']
     if rule.scales_lr:
-        items.append('"lr": lr' if lr_scale == 1.0 else f'"lr": {number(lr_scale)} * lr')
-    if use is not None:
-        items.append(f'"use": {string(use)}')
+        items.append(f'"lr": {_rate(rule, key)}')
+    elif key.lr is not None:
+        items.append(f'"lr": {number(key.lr)}')
+    if key.use is not None:
+        items.append(f'"use": {string(key.use)}')
+    items += [f"{string(name)}: {text}" for name, text in key.settings]
     return f"{{{', '.join(items)}}}"
+
+
+def _rate(rule: RuleCode, key: GroupKey) -> str:
+    """Write the learning rate of a group: a multiple of the argument `lr`, or a number."""
+    factor = key.lr_scale if key.lr is None else _multiple_of_lr(rule, key)
+    if key.lr is not None and not factor:
+        return number(key.lr)
+    return "lr" if factor == 1.0 else f"{number(factor)} * lr"
+
+
+def _multiple_of_lr(rule: RuleCode, key: GroupKey) -> float:
+    """Find the short factor by which a group's own learning rate is a multiple of `lr`; 0 if there is none."""
+    if key.lr is None or not rule.lr:
+        return 0.0
+    factor = float(f"{key.lr / rule.lr:.6g}")
+    return factor if factor * rule.lr == key.lr else 0.0
 
 
 def _coefficient(rule: RuleCode, key: GroupKey) -> str:
     """Write the coefficient of a group: a multiple of the base if the ruleset has one, otherwise the number."""
-    weight_decay, base = key[0], rule.ruleset.weight_decay
+    weight_decay, base = key.weight_decay, rule.ruleset.weight_decay
     if weight_decay == 0.0:
         return "0.0"
     if weight_decay == base:
@@ -270,24 +304,25 @@ def _optimizer(rule: RuleCode) -> list[str]:
         arguments.append(_weight_decay_argument(rule))
         passed.append("weight_decay")
     call = f"param_groups({', '.join(passed)})"
-    several = any(use is not None for _, _, use in rule.groups) and not rule.constructions[0].flag
+    several = any(key.use is not None for key in rule.groups) and not rule.constructions[0].flag
     result = "dict[str, optim.Optimizer]" if several else "optim.Optimizer"
     return [
         *layout.write_brackets("def make_optimizer(", arguments, f") -> {result}:", 0),
         *(
             _several_optimizers(rule, call)
             if several
-            else _optimizer_of_two_algorithms(rule.constructions, call)
+            else _optimizer_of_two_algorithms(rule, call)
             if rule.constructions[0].flag
-            else _one_optimizer(rule.constructions[0], call)
+            else _one_optimizer(rule, call)
         ),
     ]
 
 
-def _one_optimizer(construction: Construction, call: str) -> list[str]:
+def _one_optimizer(rule: RuleCode, call: str) -> list[str]:
+    (construction,) = rule.constructions
     return [
         '    """Make the optimizer over the groups of `param_groups`."""',
-        *layout.write_brackets(f"return {_class(construction)}(", [call, *_settings(construction)], ")", 4),
+        *layout.write_brackets(f"return {_class(construction)}(", [call, *_settings(rule, construction)], ")", 4),
     ]
 
 
@@ -304,15 +339,16 @@ def _several_optimizers(rule: RuleCode, call: str) -> list[str]:
             key = string(construction.use)
             groups = f'[group for group in groups if group.get("use") == {key}]'
         start = f"{key}: {_class(construction)}("
-        lines += layout.write_brackets(start, [groups, *_settings(construction)], "),", 8)
+        lines += layout.write_brackets(start, [groups, *_settings(rule, construction)], "),", 8)
     return [*lines, "    }"]
 
 
-def _optimizer_of_two_algorithms(constructions: Sequence[Construction], call: str) -> list[str]:
+def _optimizer_of_two_algorithms(rule: RuleCode, call: str) -> list[str]:
+    constructions = rule.constructions
     flag = constructions[0].flag
     flagged = [string(construction.use or "") for construction in constructions if construction.flagged]
     settings = [
-        f"{string(construction.use or '')}: {{{', '.join(_setting_items(construction))}}}"
+        f"{string(construction.use or '')}: {{{', '.join(_setting_items(rule, construction))}}}"
         for construction in constructions
     ]
     update = [f'"{flag}": use == {flagged[0]}' if flagged else f'"{flag}": False', "**settings[use]", "**group"]
@@ -327,16 +363,21 @@ def _optimizer_of_two_algorithms(constructions: Sequence[Construction], call: st
     ]
 
 
-def _setting_items(construction: Construction) -> list[str]:
-    return [f"{string(name)}: {value}" for name, _, value in (text.partition("=") for text in _settings(construction))]
+def _setting_items(rule: RuleCode, construction: Construction) -> list[str]:
+    parts = (text.partition("=") for text in _settings(rule, construction))
+    return [f"{string(name)}: {value}" for name, _, value in parts]
 
 
 def _class(construction: Construction) -> str:
     return construction.class_path.removeprefix("torch.")
 
 
-def _settings(construction: Construction) -> list[str]:
+def _settings(rule: RuleCode, construction: Construction) -> list[str]:
     return [
-        "lr=lr" if argument.startswith("lr=") and construction.shares_lr else argument
+        "lr=lr"
+        if argument.startswith("lr=") and construction.shares_lr
+        else "weight_decay=weight_decay"
+        if argument.startswith("weight_decay=") and rule.has_weight_decay
+        else argument
         for argument in construction.arguments
     ]

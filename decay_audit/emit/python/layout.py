@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from decay_audit.emit.literals import LINE_LENGTH
+from decay_audit.emit.python.literals import LINE_LENGTH
 
 
 def write_brackets(start: str, items: Sequence[str], end: str, indent: int) -> list[str]:

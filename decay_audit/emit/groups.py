@@ -1,0 +1,163 @@
+"""Plans become the groups of emitted code: by the decision, and by the settings that an optimizer to copy has."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from decay_audit.emit.like.copies import GroupCopy, OptimizerCopy, Settings
+from decay_audit.rulesets.plan import Decision, Plan
+
+
+class GroupKey(Struct, frozen=True, kw_only=True):
+    """Two parameters are in one group of the code if these are equal.
+
+    Attributes:
+        use: the name of the optimizer that takes the group; None if there is only one.
+        lr: the learning rate of the group itself, where an optimizer is copied in which groups have different ones.
+        settings: further settings with their values as Python.
+    """
+
+    weight_decay: float
+    lr_scale: float = 1.0
+    use: str | None = None
+    lr: float | None = None
+    settings: tuple[tuple[str, str], ...] = ()
+
+
+class EmittedGroup(Struct, frozen=True, kw_only=True, eq=False):
+    """A group of the code, with the decisions on its parameters."""
+
+    key: GroupKey
+    decisions: tuple[Decision, ...]
+
+
+class Likeness(Struct, frozen=True, kw_only=True, eq=False):
+    """The optimizers that the code makes again, for one plan.
+
+    Attributes:
+        expression: what made them, as the user wrote it.
+        copies: each optimizer, by the `use` of its groups in the code.
+        group_copies: by parameter, its optimizer's `use` and its group.
+        routed: the ruleset itself says which optimizer takes a parameter.
+        modules: the modules that the settings of groups need.
+        failure: how the code that makes them failed when it was executed; "" if it was not, or did not fail.
+    """
+
+    expression: str
+    copies: Mapping[str | None, OptimizerCopy]
+    group_copies: Mapping[str, tuple[str | None, GroupCopy]]
+    settings: Mapping[int, tuple[tuple[str, str], ...]]
+    modules: frozenset[str] = frozenset()
+    routed: bool = False
+    failure: str = ""
+
+    def lr(self, *, scaled: bool) -> float | None:
+        """Find the learning rate of all optimizers: None if it differs; the largest one if the ruleset scales it."""
+        rates = {copy.lr for copy in self.copies.values()}
+        if scaled:
+            group_rates = [group.lr for copy in self.copies.values() for group in copy.groups]
+            return max((rate for rate in (*rates, *group_rates) if rate is not None), default=None)
+        return rates.pop() if len(rates) == 1 else None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why code cannot make these optimizers; () if it can."""
+        problems = [f"{copy.type}: {copy.problem}" for copy in self.copies.values() if copy.problem]
+        return tuple(problems or ([self.failure] if self.failure else []))
+
+    def key(self, decision: Decision, *, scaled: bool) -> GroupKey:
+        """Find the group for a parameter: its decision's, with the settings of the group in which it is."""
+        use, group = self.group_copies.get(decision.name, (self._main_use, None))
+        if self.routed and use != decision.use:
+            use, group = decision.use, None
+        copy = self.copies.get(use)
+        own_lr = group.lr if group is not None and copy is not None and group.lr != copy.lr else None
+        return GroupKey(
+            weight_decay=decision.weight_decay,
+            lr_scale=decision.lr_scale,
+            use=use,
+            lr=None if scaled else own_lr,
+            settings=() if group is None else self.settings[id(group)],
+        )
+
+    @property
+    def _main_use(self) -> str | None:
+        """The optimizer with the most parameters: it takes those that no optimizer has."""
+        counts = {use: sum(len(group.parameters) for group in copy.groups) for use, copy in self.copies.items()}
+        return max(counts, key=lambda use: counts[use])
+
+
+def group_key(decision: Decision, likeness: Likeness | None, *, scaled: bool) -> GroupKey:
+    """Find the group of a parameter.
+
+    Args:
+        scaled: the ruleset scales learning rates, so that groups of an optimizer that is copied have none of their own.
+    """
+    if likeness is not None:
+        return likeness.key(decision, scaled=scaled)
+    return GroupKey(weight_decay=decision.weight_decay, lr_scale=decision.lr_scale, use=decision.use)
+
+
+def emitted_groups(plans: Sequence[Plan], likeness: Likeness | None = None) -> tuple[EmittedGroup, ...]:
+    """List the groups of all plans: first those that decay, each in order of its first parameter."""
+    scaled = scales_lr(plans)
+    members: dict[GroupKey, list[Decision]] = {}
+    for decision in _grouped(plans):
+        members.setdefault(group_key(decision, likeness, scaled=scaled), []).append(decision)
+    ordered = sorted(members.items(), key=lambda item: item[0].weight_decay == 0.0)
+    return tuple(EmittedGroup(key=key, decisions=tuple(decisions)) for key, decisions in ordered)
+
+
+def scales_lr(plans: Iterable[Plan]) -> bool:
+    """Whether the ruleset gives some parameters of these plans another learning rate."""
+    return any(decision.lr_scale != 1.0 for decision in _grouped(plans))
+
+
+def _grouped(plans: Iterable[Plan]) -> list[Decision]:
+    return [decision for plan in plans for decision in plan.decisions if decision.grouped]
+
+
+def arrange(expression: str, copies: Sequence[OptimizerCopy], plan: Plan) -> Likeness:
+    """Give each copied optimizer a name in the code, and find the group of each parameter.
+
+    Where the ruleset routes parameters to optimizers, an optimizer takes the groups for its class.
+    """
+    from decay_audit.emit.like.expressions import write  # imports torch where a value is a tensor
+
+    uses = [*dict.fromkeys(decision.use for decision in _grouped([plan]) if decision.use is not None)]
+    labels = _labels(copies, uses)
+    written: dict[int, Settings] = {id(group): group.settings for copy in copies for group in copy.groups}
+    expressions = {identity: [(key, write(value)) for key, value in settings] for identity, settings in written.items()}
+    return Likeness(
+        expression=expression,
+        copies=dict(zip(labels, copies, strict=True)),
+        group_copies={
+            name: (label, group)
+            for label, copy in zip(labels, copies, strict=True)
+            for group in copy.groups
+            for name in group.parameters
+        },
+        settings={
+            identity: tuple((key, expression.text) for key, expression in items)
+            for identity, items in expressions.items()
+        },
+        modules=frozenset(
+            module for items in expressions.values() for _, expression in items for module in expression.modules
+        ),
+        routed=bool(uses),
+    )
+
+
+def _labels(copies: Sequence[OptimizerCopy], uses: Sequence[str]) -> list[str | None]:
+    if len(copies) == 1 and not uses:
+        return [None]
+    by_class = {use.lower(): use for use in uses}
+    labels: list[str | None] = []
+    for copy in copies:
+        label = name = by_class.get(copy.type.lower(), copy.type.lower())
+        count = 1
+        while label in labels:
+            count += 1
+            label = f"{name}_{count}"
+        labels.append(label)
+    return labels

@@ -1,0 +1,44 @@
+"""Optimizers as data from which code can make them again. Knows no torch."""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+Settings = tuple[tuple[str, object], ...]
+"""Names with their values: plain data, functions, classes, or tensors with one element."""
+
+
+class GroupCopy(Struct, frozen=True, kw_only=True, eq=False):
+    """A param group: the canonical names of its parameters, and the settings that its optimizer does not give it.
+
+    Attributes:
+        lr: its learning rate, before a scheduler changed it.
+        all_settings: every setting but the coefficient: code that makes the optimizer again must give the same.
+    """
+
+    parameters: tuple[str, ...]
+    settings: Settings = ()
+    lr: float | None = None
+    all_settings: Mapping[str, object] = {}
+
+
+class OptimizerCopy(Struct, frozen=True, kw_only=True, eq=False):
+    """An optimizer: its class, the arguments of its constructor besides the groups, and its groups.
+
+    Attributes:
+        name: its name among the optimizers.
+        type: the name of its class, for messages.
+        class_path: the dotted path by which code imports the class; "" if code cannot import it.
+        lr: the learning rate that the constructor gets; None if it gets none.
+        attributes: the plain attributes of the optimizer, which must be the same, too.
+        problem: why code cannot make this optimizer; "" if it can.
+    """
+
+    name: str
+    type: str
+    class_path: str
+    arguments: Settings = ()
+    groups: tuple[GroupCopy, ...] = ()
+    lr: float | None = None
+    attributes: Mapping[str, object] = {}
+    problem: str = ""

@@ -1,0 +1,56 @@
+"""The optimizers that emitted code makes are compared with those that it should make again, setting by setting."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from decay_audit.emit.groups import Likeness
+from decay_audit.emit.like.constructor import is_equal
+from decay_audit.emit.like.copies import OptimizerCopy
+from decay_audit.errors import DecayAuditError
+from decay_audit.rulesets.plan import Plan
+
+_MISSING = object()
+
+
+class DifferentOptimizerError(DecayAuditError):
+    """The code makes another optimizer than the one that it should make again, or cannot make it."""
+
+
+class HasNames(Protocol):
+    """A model, or a placeholder for one."""
+
+    def named_parameters(self, *, remove_duplicate: bool = True) -> Iterator[tuple[str, Any]]:
+        """Yield each parameter with its name in torch."""
+
+
+def compare(optimizers: Any, plan: Plan, model: HasNames, likeness: Likeness, *, scaled: bool) -> None:  # noqa: ANN401
+    """Compare the class, the attributes and the settings of each group, except the coefficient.
+
+    Args:
+        optimizers: what `make_optimizer` returned: one optimizer, or several by their `use`.
+        scaled: the ruleset sets the learning rates, so that they may differ.
+
+    Raises:
+        DifferentOptimizerError: something differs.
+    """
+    canonical = {decision.classified.parameter.raw_name: decision.name for decision in plan.decisions}
+    names = {id(tensor): canonical.get(name, name) for name, tensor in model.named_parameters()}
+    by_use: Mapping[str | None, Any] = optimizers if isinstance(optimizers, dict) else {None: optimizers}
+    for use, optimizer in by_use.items():
+        if use in likeness.copies:
+            for difference in _differences(optimizer, likeness.copies[use], names, scaled=scaled):
+                raise DifferentOptimizerError(f"{likeness.copies[use].type} would differ: {difference}")
+
+
+def _differences(optimizer: Any, copy: OptimizerCopy, names: Mapping[int, str], *, scaled: bool) -> Iterator[str]:  # noqa: ANN401
+    if type(optimizer).__name__ != copy.class_path.rpartition(".")[2]:
+        yield f"its class is {type(optimizer).__name__}"
+    for name, value in copy.attributes.items():
+        if not is_equal(getattr(optimizer, name, _MISSING), value):
+            yield f"its attribute {name} is {getattr(optimizer, name, 'missing')}, not {value}"
+    settings_of = {name: group.all_settings for group in copy.groups for name in group.parameters}
+    for group in optimizer.param_groups:
+        for tensor in group["params"]:
+            for key, value in settings_of.get(names[id(tensor)], {}).items():
+                if not (scaled and key == "lr") and not is_equal(group.get(key, _MISSING), value):
+                    yield f"{key} of {names[id(tensor)]} is {group.get(key, 'missing')}, not {value}"
