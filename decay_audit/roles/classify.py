@@ -6,6 +6,7 @@ Names that no reader knows count as one name.
 
 from collections.abc import Callable, Iterable, Mapping
 
+from decay_audit import work
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_header, by_name, by_owner, by_usage
 from decay_audit.roles.conventions.convention import NO_DIGITS
@@ -41,6 +42,8 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     The role is that of the strongest evidence, or a finer kind that a class or a name tells. Evidence that
     disagrees is kept. The answer for a parameter depends only on that parameter.
     """
+    parameters = tuple(parameters)
+    budget = work.budget_for_roles(len(parameters))
     kind_of, has_plain_names, siblings = _numbering(), _plain_names(), sibling_finder()
     answers: dict[object, Answer] = {}
     classified = []
@@ -56,6 +59,8 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
             key = (kind_of(owner), leaf, parameter.dtype, parameter.lazy, own_key)
         answer = answers.get(key)
         if answer is None:
+            if not owner.types:
+                budget.spend(work.KIND)
             answer = answers[key] = _weigh(_collect(parameter, siblings))
         role, layer, confidence, evidence = answer
         classified.append(

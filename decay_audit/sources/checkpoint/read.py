@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from decay_audit import work
 from decay_audit.errors import TargetError
+from decay_audit.files import is_file
 from decay_audit.model.inventory import ExcludedTensor, Inventory
 from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError
 from decay_audit.sources.checkpoint.formats import safetensors, torch_distributed, torch_legacy, torch_tar, torch_zip
@@ -23,10 +25,6 @@ from decay_audit.sources.checkpoint.state_dict.merge import merge
 from decay_audit.text import count_noun, first_few
 
 _MAX_OPAQUE: Final = 1000
-_TENSORS_OF_ANY_FILE: Final = 120_000
-"""How many tensors even the shortest file may have."""
-_BYTES_PER_TENSOR: Final = 1024
-"""A file may have one more tensor for each of so many bytes."""
 _DAMAGED_HINT: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
 
 _PICKLE_READERS: Mapping[CheckpointFormat, Callable[[OpenFile], PickleResult]] = {
@@ -50,16 +48,21 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
     Raises:
         TargetError: the path is missing, damaged, not a checkpoint, or holds no parameters.
     """
-    with _paused_garbage_collection():
-        shards = find_shards(path)
-        files, formats = _read_files(shards, key)
+    shards = find_shards(path)
+    with _paused_garbage_collection(), work.limited(_total_size(shards)):
+        contents, formats = _read_files(shards, key)
         try:
-            return _inventory(path, target, shards, files, formats, model)
+            return _inventory(path, target, shards, contents, formats, model)
         except MalformedError as error:
-            files_hint = f"name one of its files: {first_few(list(files), 3)}" if len(files) > 1 else ""
+            files_hint = f"name one of its files: {first_few(list(contents), 3)}" if len(contents) > 1 else ""
             raise TargetError(
                 f"{path.resolve().name} cannot be read: {error.message}", error.hint or files_hint or _DAMAGED_HINT
             ) from error
+
+
+def _total_size(shards: Shards) -> int:
+    paths = (shards.folder / name for name in (*shards.files, *shards.optimizer_files))
+    return sum(path.stat().st_size for path in paths if is_file(path))
 
 
 @contextmanager
@@ -108,19 +111,10 @@ def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, Che
                 contents = safetensors.read(file)
             else:
                 contents = find_contents(_PICKLE_READERS[file_format](file), key)
-            _check_count(contents, file.size)
+            work.spend(work.TENSOR * len(contents.tensors))
             return contents, file_format
         except MalformedError as error:
             raise TargetError(f"{name} cannot be read: {error.message}", error.hint or _DAMAGED_HINT) from error
-
-
-def _check_count(contents: FileContents, size: int) -> None:
-    """Refuse a short file with very many names: a pickle can give one tensor hundreds of thousands of names."""
-    most = _TENSORS_OF_ANY_FILE + size // _BYTES_PER_TENSOR
-    if len(contents.tensors) > most:
-        raise MalformedError(
-            f"it names {len(contents.tensors):,} tensors; at most {most:,} are read of a file of {size:,} bytes"
-        )
 
 
 def _inventory(

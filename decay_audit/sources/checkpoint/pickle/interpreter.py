@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from struct import error as struct_error
 from typing import Final
 
+from decay_audit import work
 from decay_audit.sources.checkpoint.contents import MalformedError
 from decay_audit.sources.checkpoint.pickle.machine import Machine, Operation
 from decay_audit.sources.checkpoint.pickle.opcodes_containers import CONTAINERS
@@ -34,6 +35,7 @@ def interpret(machine: Machine, at: int) -> tuple[object, int]:
                 at = operations[opcode](machine, at + 1)
             steps += _STEPS_BETWEEN_CHECKS
             machine.check_limits(steps, blocks)
+            work.spend(_STEPS_BETWEEN_CHECKS // work.OPERATIONS_PER_UNIT)
     except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct_error) as error:
         position = machine.bytes_read - len(machine.data) + at
         raise MalformedError(f"its pickle is malformed near byte {position} ({type(error).__name__})") from error

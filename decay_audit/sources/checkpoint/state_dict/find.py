@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from decay_audit import work
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.contents import (
     TRAINABLE_DTYPES,
@@ -137,6 +138,8 @@ def _candidates(
     for path, node in nodes:
         state_dict = _state_dict(node, script_parameters)
         entry_count += state_dict.entry_count
+        names = len(state_dict.module_types)
+        work.spend(state_dict.entry_count // work.OPERATIONS_PER_UNIT + names * work.KIND)
         if entry_count > _MAX_ENTRIES:
             raise MalformedError(f"its modules and state dicts have more than {_MAX_ENTRIES} entries")
         tensors = state_dict.tensors
@@ -200,8 +203,9 @@ def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer
         if _is_optimizer(node) or unflatten(node)
     )
     counts = (count for optimizer in optimizers for count in _entry_counts(optimizer))
-    if any(total > _MAX_OPTIMIZER_ENTRIES for total in accumulate(counts)):
-        raise MalformedError(f"the param groups of its optimizers have more than {_MAX_OPTIMIZER_ENTRIES:,} entries")
+    for total in accumulate(counts):
+        if total > _MAX_OPTIMIZER_ENTRIES:
+            raise MalformedError(f"the groups of its optimizers have more than {_MAX_OPTIMIZER_ENTRIES:,} entries")
     return optimizers
 
 
