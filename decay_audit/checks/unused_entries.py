@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.rulesets.conditions import NameForm, When
-from decay_audit.rulesets.matching import compile_when
+from decay_audit.rulesets.matching import MatchingParameters, compile_when
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import Route, Rule, RulesetEntry, label
 from decay_audit.text import count_noun, join_words
@@ -37,16 +37,16 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
 
 
 def _find_unused_rules(plan: Plan, without_facts: set[int]) -> Iterator[Finding]:
-    matched = plan.counts_by_rule()
+    matched, parameters = plan.counts_by_rule(), _parameters(plan.decisions, plan.ruleset.names)
     inherited_rules = [rule for rule in plan.ruleset.rules if _is_inherited(plan, rule.location)]
     source_applies = any(
-        matched.get(rule.name) or id(rule) in without_facts or _matching(rule.when, plan.decisions, plan.ruleset.names)
+        matched.get(rule.name) or id(rule) in without_facts or parameters.positions(rule.when)
         for rule in inherited_rules
     )
     for rule in plan.ruleset.rules:
         if matched.get(rule.name) or id(rule) in without_facts:
             continue
-        matching_decisions = _matching(rule.when, plan.decisions, plan.ruleset.names)
+        matching_decisions = [plan.decisions[position] for position in parameters.positions(rule.when)]
         inherited = rule in inherited_rules
         if not matching_decisions and not (inherited and (source_applies or rule.when.keys() <= _KIND_KEYS)):
             yield _unmatched_finding(rule)
@@ -115,11 +115,12 @@ def _find_unused_exclusions(plan: Plan) -> Iterator[Finding]:
 
     An entry that also asks for a role or a class is for any model, and its names may be absent.
     """
+    parameters = _parameters(plan.decisions, plan.ruleset.names)
     for route in _inherited_routes(plan):
         if route.when is None or route.when.not_ is None or not _ROLE_KEYS.isdisjoint(route.when.keys()):
             continue
         patterns = _name_patterns(route.when.not_)
-        if patterns and not any(_matching(when, plan.decisions, plan.ruleset.names) for when in patterns):
+        if patterns and not any(map(parameters.positions, patterns)):
             names = join_words([word for when in patterns for word in _pattern_words(when)])
             yield finding(
                 "DA301",
@@ -151,10 +152,14 @@ def _pattern_words(when: When) -> Iterator[str]:
 def _find_prefix_rules(plan: Plan) -> Iterator[Finding]:
     """Find rules whose answer depends on the prefixes that DDP, torch.compile or FSDP put before a name."""
     wrapped = [decision for decision in plan.decisions if decision.classified.parameter.raw_name != decision.name]
+    with_raw_names, with_names = _parameters(wrapped, "raw"), _parameters(wrapped, "canonical")
     for rule in plan.ruleset.rules if wrapped else ():
         if rule.when.keys().isdisjoint(_NAME_KEYS):
             continue
-        with_prefix, without = (_matching(rule.when, wrapped, names) for names in ("raw", "canonical"))
+        with_prefix, without = (
+            [wrapped[position] for position in parameters.positions(rule.when)]
+            for parameters in (with_raw_names, with_names)
+        )
         yield from _prefix_finding(rule, "with", with_prefix, without)
         yield from _prefix_finding(rule, "without", without, with_prefix)
 
@@ -176,10 +181,8 @@ def _prefix_finding(
         )
 
 
-def _matching(when: When, decisions: Sequence[Decision], names: NameForm) -> list[Decision]:
-    """List the decisions on the parameters that match a condition, whichever rule decided them."""
-    holds = compile_when(when, names)
-    return [decision for decision in decisions if holds(decision.classified)]
+def _parameters(decisions: Sequence[Decision], names: NameForm) -> MatchingParameters:
+    return MatchingParameters([decision.classified for decision in decisions], names)
 
 
 def _is_inherited(plan: Plan, location: str) -> bool:

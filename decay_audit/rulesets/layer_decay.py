@@ -10,7 +10,8 @@ from decay_audit.errors import PlanError
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.arithmetic import evaluate
 from decay_audit.rulesets.conditions import NameForm
-from decay_audit.rulesets.matching import compile_when, first_match
+from decay_audit.rulesets.matching import EntryFinder, compile_when
+from decay_audit.rulesets.matching.patterns import searcher
 from decay_audit.rulesets.ruleset import LayerDecay, LayerRule
 from decay_audit.text import escape_control
 
@@ -115,11 +116,11 @@ def _model_layers(parameters: Sequence[Classified], decay: LayerDecay) -> list[t
 def _rule_layers(
     parameters: Sequence[Classified], decay: LayerDecay, names: NameForm
 ) -> list[tuple[LayerNumber, EntriesWithoutFacts]]:
-    rules = [(compile_when(rule.when, names), rule) for rule in decay.layers or ()]
-    numbering = {id(rule): _numbering(rule, names) for _, rule in rules}
+    finder = EntryFinder([(rule.when, rule) for rule in decay.layers or ()], names)
+    numbering = {id(rule): _numbering(rule, names) for rule in decay.layers or ()}
     layers: list[tuple[LayerNumber, EntriesWithoutFacts]] = []
     for parameter in parameters:
-        rule, without_facts = first_match(parameter, rules)
+        rule, without_facts = finder.first_match(parameter)
         layers.append((decay.default if rule is None else numbering[id(rule)](parameter), without_facts))
     return layers
 
@@ -129,11 +130,11 @@ def _numbering(rule: LayerRule, names: NameForm) -> Callable[[Classified], Layer
     if rule.layer == LAST:
         return lambda _: LAST
     number, regex = compile_number(rule.layer), rule.when.name_regex or ()
-    patterns = [re.compile(pattern) for pattern in ((regex,) if isinstance(regex, str) else regex)]
+    searches = [searcher(pattern) for pattern in ((regex,) if isinstance(regex, str) else regex)]
 
     def layer(classified: Classified) -> int:
         name = classified.parameter.raw_name if names == "raw" else classified.parameter.name
-        match = next((match for pattern in patterns if (match := pattern.search(name))), None)
+        match = next((match for search in searches if (match := search(name))), None)
         captured = match.groups() if match else ()
         try:
             return number(captured)

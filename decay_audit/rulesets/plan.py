@@ -14,7 +14,7 @@ from decay_audit.errors import PlanError
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets import layer_decay
 from decay_audit.rulesets.conditions import NameForm, When
-from decay_audit.rulesets.matching import compile_when, first_match
+from decay_audit.rulesets.matching import EntryFinder, compile_when
 from decay_audit.rulesets.ruleset import LayerDecay, RuleSet, RulesetEntry
 from decay_audit.text import escape_control
 
@@ -155,7 +155,7 @@ def decide(parameters: Iterable[Classified], ruleset: RuleSet, weight_decay: flo
 
 
 def _weight_decays(parameters: Iterable[Classified], ruleset: RuleSet) -> list[Decision]:
-    rules = [(compile_when(rule.when, ruleset.names), rule) for rule in ruleset.rules]
+    rules = EntryFinder([(rule.when, rule) for rule in ruleset.rules], ruleset.names)
     answers = {
         id(rule): (rule.amount.coefficient(ruleset.weight_decay), rule.name, rule.location, rule.lenient)
         for rule in ruleset.rules
@@ -170,7 +170,7 @@ def _weight_decays(parameters: Iterable[Classified], ruleset: RuleSet) -> list[D
         if skip_frozen and classified.parameter.trainable is False:
             decisions.append(Decision(classified=classified, weight_decay=0.0, rule=FROZEN))
             continue
-        rule, without_facts = first_match(classified, rules)
+        rule, without_facts = rules.first_match(classified)
         answer = default if rule is None else answers[id(rule)]
         if answer is None:
             raise _no_rule_error(classified, ruleset)
@@ -217,10 +217,10 @@ def _with_lr_scales(decisions: Sequence[Decision], ruleset: RuleSet) -> list[Dec
 
 
 def _with_optimizers(decisions: Sequence[Decision], ruleset: RuleSet) -> list[Decision]:
-    routes = [(compile_when(route.when or When(), ruleset.names), route) for route in ruleset.routes]
+    routes = EntryFinder([(route.when or When(), route) for route in ruleset.routes], ruleset.names)
     routed = []
     for decision in decisions:
-        route, without_facts = first_match(decision.classified, routes)
+        route, without_facts = routes.first_match(decision.classified)
         use = None if route is None else route.use
         routed.append(replace(_with_entries(decision, without_facts), use=use))
     return routed

@@ -1,6 +1,6 @@
 """A rules file, with the ruleset that it `extends`, becomes a RuleSet or a list of all mistakes. Knows no model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
@@ -10,7 +10,9 @@ from msgspec.structs import replace
 
 from decay_audit import files
 from decay_audit.errors import RulesError
-from decay_audit.rulesets.ruleset import LayerDecay, LayerRule, Route, Rule, RuleSet, Scale
+from decay_audit.rulesets.conditions import When
+from decay_audit.rulesets.matching.patterns import is_slow
+from decay_audit.rulesets.ruleset import LayerDecay, LayerRule, Route, Rule, RuleSet, Scale, label
 from decay_audit.rulesets.yaml import examples, preset_files
 from decay_audit.rulesets.yaml.examples import amount
 from decay_audit.rulesets.yaml.form import AmountForm, FileForm, LayerDecayForm, RuleForm
@@ -83,10 +85,35 @@ def validate(name_or_path: str) -> RuleSet:
         RulesError: it cannot be read, has mistakes, or decides an example otherwise than the example says.
     """
     ruleset = load(name_or_path)
+    slow_patterns = list(_slow_patterns(ruleset))
+    if slow_patterns:
+        raise RulesError(
+            "\n".join(slow_patterns),
+            "write them without a repeat in a repeat, or two repeats that match the same characters",
+        )
     failures = list(examples.failures(ruleset))
     if failures:
         raise RulesError("\n".join(failures), "correct the rules, or what the example promises")
     return ruleset
+
+
+def _slow_patterns(ruleset: RuleSet) -> Iterator[str]:
+    """Find the regular expressions that may search a long name for seconds, or for ever."""
+    layers = (ruleset.layer_decay.layers or ()) if ruleset.layer_decay else ()
+    entries: list[Rule | Scale | LayerRule | Route] = [*ruleset.rules, *ruleset.lr_scale, *layers, *ruleset.routes]
+    for entry in entries:
+        for pattern in _regexes(entry.when):
+            if is_slow(pattern):
+                yield f"{entry.location}: {label(entry)}: `{pattern}` may search a long name for seconds or for ever"
+
+
+def _regexes(when: When | None) -> Iterator[str]:
+    if when is None:
+        return
+    for value in (when.name_regex, when.leaf_regex, when.owner_class):
+        yield from (value,) if isinstance(value, str) else value or ()
+    for inner in (*(when.any_ or ()), *(when.all_ or ()), when.not_):
+        yield from _regexes(inner)
 
 
 def rejection(mistakes: Iterable[Mistake]) -> RulesError:

@@ -1,4 +1,4 @@
-"""Compile a condition to a function of a classified parameter, and find the first entry whose condition holds.
+"""Compile a condition to a function of a classified parameter.
 
 Answers have three values: True, False, and None where the source cannot know (a checkpoint has no owner classes).
 """
@@ -13,23 +13,11 @@ from typing import TypeVar
 from decay_audit.model.parameters import Declaration, Owner, name_matcher
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import Comparison, DeclaredForm, NameForm, Size, When
+from decay_audit.rulesets.matching.patterns import TextMatcher, searcher
 
 T = TypeVar("T")
 Predicate = Callable[[Classified], bool | None]
-TextMatcher = Callable[[str], re.Match[str] | None]
 Types = tuple[str, ...]
-
-
-def first_match(classified: Classified, entries: Iterable[tuple[Predicate, T]]) -> tuple[T | None, tuple[T, ...]]:
-    """Find the first entry that holds for a parameter, and the entries before it whose answer is unknown."""
-    without_facts: tuple[T, ...] = ()
-    for holds, entry in entries:
-        answer = holds(classified)
-        if answer:
-            return entry, without_facts
-        if answer is None:
-            without_facts = (*without_facts, entry)
-    return None, without_facts
 
 
 def compile_when(when: When, names: NameForm = "canonical") -> Predicate:
@@ -204,7 +192,7 @@ def _globs(globs: Iterable[str]) -> TextMatcher:
 
 def _patterns(patterns: Sequence[str]) -> TextMatcher:
     """Search for one pattern after the other, because the groups and flags of one joined pattern would mix."""
-    searches = [re.compile(pattern).search for pattern in patterns]
+    searches = [searcher(pattern) for pattern in patterns]
     if len(searches) == 1:
         return searches[0]
     return lambda text: next((match for search in searches if (match := search(text))), None)

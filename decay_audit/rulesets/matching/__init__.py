@@ -1,0 +1,11 @@
+"""Compare the conditions of entries with parameters, and find the first entry whose condition holds.
+
+predicates  a condition -> a function of a classified parameter that answers True, False or None
+patterns    regular expressions, whose search has a limit of time
+index       the entries that a parameter may match, and the parameters that an entry may match
+"""
+
+from decay_audit.rulesets.matching.index import EntryFinder, MatchingParameters
+from decay_audit.rulesets.matching.predicates import compile_when
+
+__all__ = ["EntryFinder", "MatchingParameters", "compile_when"]

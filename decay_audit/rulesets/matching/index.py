@@ -1,0 +1,161 @@
+"""Look up which entries a parameter may match, and which parameters an entry may match, by words that it requires.
+
+Most conditions ask for a name, a part of a name or a role. With thousands of rules, all others need not be asked.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Generic, Literal, TypeVar
+
+from msgspec import Struct
+
+from decay_audit.errors import RulesError
+from decay_audit.roles.words import Classified
+from decay_audit.rulesets.conditions import NameForm, When
+from decay_audit.rulesets.matching.predicates import Predicate, compile_when
+from decay_audit.rulesets.ruleset import RulesetEntry, label
+
+T = TypeVar("T")
+_WILDCARDS = frozenset("*?[")
+Kind = Literal["name", "part", "leaf", "role"]
+"""The words of a parameter: its full name, the parts of its name between dots, its leaf, and its role."""
+
+
+class Requirement(Struct, frozen=True, kw_only=True):
+    """Words of a kind. A parameter that has none of them does not match the condition."""
+
+    kind: Kind
+    words: frozenset[str]
+
+
+def requirements(when: When) -> Iterator[Requirement]:
+    """List what a condition requires; each requirement must be met.
+
+    >>> [sorted(required.words) for required in requirements(When(name="*.head.*", role="bias"))]
+    [['head'], ['bias']]
+    """
+    globs = _words(when.name)
+    if globs and not any(map(_has_wildcard, globs)):
+        yield Requirement(kind="name", words=frozenset(globs))
+    leaves = _words(when.leaf)
+    if leaves and not any(map(_has_wildcard, leaves)):
+        yield Requirement(kind="leaf", words=frozenset(leaves))
+    yield from _literal_parts(globs)
+    yield from _literal_parts(_words(when.owner_name))
+    if when.role is not None:
+        yield Requirement(kind="role", words=frozenset(_words(when.role)))
+
+
+def _words(value: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return value if isinstance(value, tuple) else () if value is None else (value,)
+
+
+def _has_wildcard(glob: str) -> bool:
+    return not _WILDCARDS.isdisjoint(glob)
+
+
+def _literal_parts(globs: Sequence[str]) -> Iterator[Requirement]:
+    """List the parts of globs that have no wildcard: a name that matches has these parts, too."""
+    parts = [[part for part in glob.split(".") if part and not _has_wildcard(part)] for glob in globs]
+    if len(parts) == 1:
+        yield from (Requirement(kind="part", words=frozenset({part})) for part in parts[0])
+    elif parts and all(parts):
+        yield Requirement(kind="part", words=frozenset(max(literal, key=len) for literal in parts))
+
+
+def _words_of(classified: Classified, kind: Kind, names: NameForm) -> Iterable[str]:
+    name = classified.parameter.raw_name if names == "raw" else classified.parameter.name
+    match kind:
+        case "name":
+            return (name,)
+        case "part":
+            return set(name.split("."))
+        case "leaf":
+            return (classified.parameter.leaf,)
+        case "role":
+            return (classified.role,)
+
+
+class EntryFinder(Generic[T]):
+    """Finds the first entry whose condition holds for a parameter. Conditions are compiled when they are needed."""
+
+    def __init__(self, entries: Sequence[tuple[When, T]], names: NameForm) -> None:
+        self._entries = entries
+        self._names = names
+        self._predicates: dict[int, Predicate] = {}
+        self._general: list[int] = []
+        self._by_word: dict[Kind, dict[str, list[int]]] = {}
+        options = [tuple(requirements(when)) for when, _ in entries]
+        counts = Counter((option.kind, word) for listed in options for option in listed for word in option.words)
+        for position, listed in enumerate(options):
+            if not listed:
+                self._general.append(position)
+                continue
+            rarest = min(listed, key=lambda option: sum(counts[option.kind, word] for word in option.words))
+            for word in rarest.words:
+                self._by_word.setdefault(rarest.kind, {}).setdefault(word, []).append(position)
+
+    def first_match(self, classified: Classified) -> tuple[T | None, tuple[T, ...]]:
+        """Find the first entry that holds for a parameter, and the entries before it whose answer is unknown."""
+        without_facts: tuple[T, ...] = ()
+        for position in self._candidates(classified):
+            try:
+                answer = self._predicate(position)(classified)
+            except RulesError as error:
+                raise _at(self._entries[position][1], error) from error
+            if answer:
+                return self._entries[position][1], without_facts
+            if answer is None:
+                without_facts = (*without_facts, self._entries[position][1])
+        return None, without_facts
+
+    def _predicate(self, position: int) -> Predicate:
+        predicate = self._predicates.get(position)
+        if predicate is None:
+            predicate = self._predicates[position] = compile_when(self._entries[position][0], self._names)
+        return predicate
+
+    def _candidates(self, classified: Classified) -> Iterable[int]:
+        """List the entries that may hold for a parameter, in order."""
+        positions = [
+            position
+            for kind, by_word in self._by_word.items()
+            for word in _words_of(classified, kind, self._names)
+            if word in by_word
+            for position in by_word[word]
+        ]
+        return sorted({*self._general, *positions}) if positions else self._general
+
+
+def _at(entry: object, error: RulesError) -> RulesError:
+    """Name the entry in an error of its condition."""
+    return RulesError(f"{label(entry)}: {error.message}", error.hint) if isinstance(entry, RulesetEntry) else error
+
+
+class MatchingParameters:
+    """Finds the parameters that a condition holds for. Only those with a word that it requires are compared."""
+
+    def __init__(self, parameters: Iterable[Classified], names: NameForm) -> None:
+        self._parameters = tuple(parameters)
+        self._names = names
+        self._by_word: dict[Kind, Mapping[str, Sequence[int]]] = {}
+
+    def positions(self, when: When) -> list[int]:
+        """List the positions of the parameters that a condition holds for."""
+        holds = compile_when(when, self._names)
+        fewest: Sequence[int] = range(len(self._parameters))
+        for required in requirements(when):
+            by_word = self._grouped(required.kind)
+            having = sorted({position for word in required.words for position in by_word.get(word, ())})
+            fewest = min(fewest, having, key=len)
+        return [position for position in fewest if holds(self._parameters[position])]
+
+    def _grouped(self, kind: Kind) -> Mapping[str, Sequence[int]]:
+        groups = self._by_word.get(kind)
+        if groups is None:
+            lists: dict[str, list[int]] = {}
+            for position, classified in enumerate(self._parameters):
+                for word in _words_of(classified, kind, self._names):
+                    lists.setdefault(word, []).append(position)
+            groups = self._by_word[kind] = lists
+        return groups
