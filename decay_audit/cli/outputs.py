@@ -23,28 +23,37 @@ _SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
 def formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
-    """List the outputs with the format of each.
+    """List the outputs with the format of each. `--format` is for the outputs that have no suffix of a format.
 
     Raises:
-        DecayAuditError: the suffix of an output contradicts `--format`, or no format is known for it.
+        DecayAuditError: the suffix of every output contradicts `--format`, or no format is known for an output.
     """
-    return tuple((path, _format(path, output.format)) for path in output.output or (screen.STANDARD_OUTPUT,))
+    paths = output.output or (screen.STANDARD_OUTPUT,)
+    option_is_used = any(_suffix(path) is None for path in paths)
+    return tuple((path, _format(path, output.format, option_is_used=option_is_used)) for path in paths)
 
 
-def _format(path: str, format_option: Format) -> Format:
-    suffix = next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)
+def _suffix(path: str) -> str | None:
+    """Find the suffix of a format at the end of a path; None for standard output and for another suffix."""
+    return next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), None)
+
+
+def _format(path: str, format_option: Format, *, option_is_used: bool) -> Format:
+    suffix = _suffix(path)
     if path == screen.STANDARD_OUTPUT:
         return format_option
     if suffix is None:
         _require_format(path, format_option)
         return format_option
     accepted = SUFFIXES[suffix]
-    if format_option not in (Format.TEXT, *accepted):
+    if format_option in accepted:
+        return format_option
+    if format_option is not Format.TEXT and not option_is_used:
         raise DecayAuditError(
             f"{path} is a file of {accepted[0].value} by its suffix, and --format says {format_option.value}",
             f"leave out --format, or write the {format_option.value} to another file",
         )
-    return accepted[0] if format_option is Format.TEXT else format_option
+    return accepted[0]
 
 
 def _require_format(path: str, format_option: Format) -> None:
