@@ -4,6 +4,7 @@ What is written goes to a temporary file in the same folder, which is then renam
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +94,28 @@ def read_text(path: Path, limit: int) -> str:
     if len(content) > limit:
         raise OSError(EFBIG, f"it has more than {limit:,} bytes")
     return content.decode().replace("\r\n", "\n").replace("\r", "\n")
+
+
+@contextmanager
+def atomic_folder(output: Path) -> Iterator[Path]:
+    """Give the path of a temporary folder; it becomes `output`, which does not exist, when the block ends.
+
+    Raises:
+        DecayAuditError: the folder cannot be written.
+    """
+    try:
+        temporary = Path(tempfile.mkdtemp(dir=output.resolve().parent, prefix=f".{output.name}-"))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            temporary.rename(output)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise DecayAuditError(
+            f"cannot write {output}: {error.strerror or error}", "choose a folder that you may write to"
+        ) from error
 
 
 @contextmanager

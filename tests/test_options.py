@@ -62,7 +62,7 @@ def test_an_option_that_several_commands_have_is_the_same_in_all(command: str) -
         "diff": {"--rules", "--format", "--from", "--to", "--exit-code"},
         "rules which": {"--format"},
         "emit": {"--optimizer"},
-        "migrate": {"--to", "--model", "--output"},
+        "migrate": {"--to", "--model", "--output", "--drop", "--init", "--renamed"},
         "rules import": {"--check", "--from"},
         "check": {"--exit-zero", "--audit", "--show-exceptions", "--write-baseline", "--show-settings"},
         "lock": {"--check", "--update", "--output", "--audit"},

@@ -13,7 +13,7 @@ from .functions import (
 from .functions.page_parts import page_parts as page_parts
 from .loading import LoadedTarget as LoadedTarget, load as load, loading_key as loading_key
 from .locking.model_changes import compare_revisions as compare_revisions, compare_targets as compare_targets
-from .migrating import migrate as migrate
+from .migrating import ModelChanges as ModelChanges, migrate as migrate
 from .options import DEFAULT_RULES as DEFAULT_RULES
 from .pipeline import raise_on_findings as raise_on_findings, run as run
 from .request import LiveModel as LiveModel, Request as Request, request_for as request_for

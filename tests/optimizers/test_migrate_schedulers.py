@@ -161,8 +161,10 @@ def migrated(content: Any, layout: list[list[str]], model: nn.Module, optimizer:
     saved = Optimizer(name="optimizer", type="SGD", groups=groups)
     names = {id(p): name for name, p in model.named_parameters()}
     state = content["optimizer"]
-    sources = migrate.group_sources(state, saved, optimizer, names)
-    content = migrate.replace_state(content, "optimizer", migrate.rewrite_state(state, saved, optimizer, names))
+    matched = migrate.match(state, saved, optimizer, names, migrate.NO_CHANGES)
+    sources = migrate.group_sources(state, optimizer, matched)
+    rewritten = migrate.rewrite_state(state, saved, optimizer, matched, [*names.values()])
+    content = migrate.replace_state(content, "optimizer", rewritten)
     return migrate.rewrite_schedulers(content, [sources], [len(layout)])
 
 

@@ -1,17 +1,23 @@
 """Rewrite a saved optimizer state, and the states of its schedulers, for the param groups of another optimizer.
 
-- state: rewrite the state dict of an optimizer, by the names of parameters
+- matching: match the parameters of the new optimizer with the saved positions, by name
+- state: rewrite the state dict of an optimizer
 - schedulers: rewrite the lists of schedulers that have one entry for each param group
 """
 
+from decay_audit.optimizers.migrate.matching import NO_CHANGES, Match, ParameterChanges, match
 from decay_audit.optimizers.migrate.schedulers import find_scheduler_states, is_unchanged, rewrite_schedulers
 from decay_audit.optimizers.migrate.state import find_state, group_sources, replace_state, rewrite_state
 
 __all__ = [
+    "NO_CHANGES",
+    "Match",
+    "ParameterChanges",
     "find_scheduler_states",
     "find_state",
     "group_sources",
     "is_unchanged",
+    "match",
     "replace_state",
     "rewrite_schedulers",
     "rewrite_state",

@@ -132,7 +132,11 @@ def _rewrite_value(key: str, value: Any, sources: GroupSources, count: int, path
 def _common_entry(values: Sequence[Any], group: tuple[int, ...], path: str) -> Any:  # noqa: ANN401
     entries = [values[index] for index in group]
     if not entries or any(not _equal(entry, entries[0]) for entry in entries):
-        reason = "a new group is empty" if not entries else "groups that are merged have different entries"
+        reason = (
+            "groups that are merged have different entries"
+            if entries
+            else "a new group has no saved parameter, and a learning rate of its own"
+        )
         raise OptimizerError(
             f"{path} cannot be moved: {reason}", "make groups whose parameters had one learning rate schedule"
         )

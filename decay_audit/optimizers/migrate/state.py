@@ -5,15 +5,13 @@ State tensors are not changed. Where it is not certain which state belongs to wh
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import ALGORITHM_SETTINGS, Optimizer
-from decay_audit.text import first_few
-
-StateDict = Mapping[str, Any]
+from decay_audit.optimizers.migrate.matching import Match, StateDict
 
 _SAVE_WITH_NAMES = "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)"
 _PARAMETER_KEYS = frozenset({"params", "param_names"})
@@ -21,63 +19,74 @@ _FROM_NEW_GROUPS = frozenset({"weight_decay"})
 """Settings that always come from the new groups. Other settings come from the saved groups where these agree."""
 
 
-class SavedPosition(NamedTuple):
-    """The group of a parameter in a saved optimizer, and the key of its state."""
-
-    group: StateDict
-    key: Any
-
-
 def rewrite_state(
-    state: StateDict, saved: Optimizer, new: torch.optim.Optimizer, names: Mapping[int, str]
+    state: StateDict, saved: Optimizer, new: torch.optim.Optimizer, matched: Match, order: Sequence[str]
 ) -> dict[str, Any]:
-    """Rewrite an optimizer's state dict for the groups of another optimizer over the same parameters.
+    """Rewrite an optimizer's state dict for the groups of another optimizer.
 
     The groups are those of the new optimizer. A group keeps each hyperparameter that its parameters had in common in
     the saved groups, so that a schedule continues; `weight_decay` is always that of the new group. If the saved state
-    is keyed by names, the result is, too.
+    is keyed by names, the result is, too. A parameter that starts without a saved state has what the new optimizer
+    has for it, which is nothing for most classes.
 
     Args:
         state: the state dict as it was saved.
         saved: the same, read, with the names of its positions.
         new: the optimizer that is going to load the result.
-        names: `id(tensor)` -> canonical name, for every parameter of the model.
+        matched: its parameters, matched with the saved positions.
+        order: the names of the saved parameters, in the order of the model that was trained.
 
     Raises:
-        OptimizerError: the optimizers are of different algorithms; a position has no name, or two have the same; a
-            parameter is in only one of the optimizers; or positions without names are ambiguous: groups share a
-            coefficient, or are not in the order of the model.
+        OptimizerError: the optimizers are of different algorithms, or positions without names are ambiguous: groups
+            share a coefficient, or are not in the order of the model.
     """
     _refuse_another_algorithm(state, saved, new)
-    _refuse_ambiguous_positions(state, saved, [*dict.fromkeys(names.values())])
-    positions = _saved_positions(state, saved)
-    new_groups = _names_by_group(new, names)
-    _refuse_lost_states(positions, [*chain.from_iterable(new_groups)], state, saved)
-    keys = {name: _new_key(positions[name], index) for index, name in enumerate(chain.from_iterable(new_groups))}
+    _refuse_ambiguous_positions(state, saved, order)
+    by_name = any(isinstance(position.key, str) for position in matched.positions.values())
+    all_names = [*chain.from_iterable(matched.groups)]
+    keys: dict[str, Any] = {name: name if by_name else index for index, name in enumerate(all_names)}
+    if by_name:
+        names = {name for group in saved.groups for name in group.parameters}
+        keys |= {name: position.key for name, position in matched.positions.items() if name in names}
+    fresh = new.state_dict()
     groups = [
-        _merged_group(group, [positions[name].group for name in members], [keys[name] for name in members])
-        for group, members in zip(new.state_dict()["param_groups"], new_groups, strict=True)
+        _merged_group(group, [state["param_groups"][index] for index in sources], [keys[name] for name in members])
+        for group, members, sources in zip(
+            fresh["param_groups"], matched.groups, group_sources(state, new, matched), strict=True
+        )
     ]
-    states = state["state"]
-    new_states = {key: states[positions[name].key] for name, key in keys.items() if positions[name].key in states}
+    old_states, fresh_states = state["state"], fresh["state"]
+    new_states = {}
+    for index, name in enumerate(all_names):
+        position = matched.positions.get(name)
+        if position is None and index in fresh_states:
+            new_states[keys[name]] = _with_values(fresh_states[index], name)
+        if position is not None and position.key in old_states:
+            new_states[keys[name]] = old_states[position.key]
     return {**state, "state": new_states, "param_groups": groups}
 
 
-def group_sources(
-    state: StateDict, saved: Optimizer, new: torch.optim.Optimizer, names: Mapping[int, str]
-) -> list[tuple[int, ...]]:
-    """For each group of the new optimizer, list the indices of the saved groups in which its parameters were."""
-    positions = _saved_positions(state, saved)
+def _with_values(states: StateDict, name: str) -> StateDict:
+    if any(isinstance(value, torch.Tensor) and value.is_meta for value in states.values()):
+        raise OptimizerError(
+            f"the new state of {name} has no values on the meta device", "build on the CPU: --device cpu"
+        )
+    return states
+
+
+def group_sources(state: StateDict, new: torch.optim.Optimizer, matched: Match) -> list[tuple[int, ...]]:
+    """For each group of the new optimizer, list the indices of the saved groups in which its parameters were.
+
+    A group without saved parameters continues like all saved groups together, if its learning rate is that of all
+    other new groups; else it has no source.
+    """
     index_of = {id(group): index for index, group in enumerate(state["param_groups"])}
+    same_lr = len({str(group.get("lr")) for group in new.param_groups}) == 1
     return [
-        tuple(sorted({index_of[id(positions[name].group)] for name in members}))
-        for members in _names_by_group(new, names)
+        tuple(sorted({index_of[id(matched.positions[name].group)] for name in members if name in matched.positions}))
+        or (tuple(range(len(index_of))) if same_lr else ())
+        for members in matched.groups
     ]
-
-
-def _new_key(position: SavedPosition, index: int) -> Any:  # noqa: ANN401 - a name, or a number
-    """Return the key of a state in the new layout: its position, or its name where it was saved by name."""
-    return position.key if isinstance(position.key, str) else index
 
 
 def _refuse_another_algorithm(state: StateDict, saved: Optimizer, new: torch.optim.Optimizer) -> None:
@@ -179,57 +188,6 @@ def _copy_with(node: object, key: Any, changed: object) -> object:  # noqa: ANN4
 
 def _is_optimizer_state(node: object) -> bool:
     return isinstance(node, Mapping) and isinstance(node.get("param_groups"), list) and "state" in node
-
-
-def _saved_positions(state: StateDict, saved: Optimizer) -> dict[str, SavedPosition]:
-    """Find where each parameter was saved, by its name."""
-    positions: dict[str, SavedPosition] = {}
-    for index, (group, named_group) in enumerate(zip(state["param_groups"], saved.groups, strict=True)):
-        if len(group["params"]) != len(named_group.parameters) or not all(named_group.parameters):
-            raise OptimizerError(
-                f"group {index} of the saved {saved.type} has positions without a name",
-                "name the model that was trained: --model TARGET",
-            )
-        for key, name in zip(group["params"], named_group.parameters, strict=True):
-            if name in positions:
-                raise OptimizerError(
-                    f"{name} is at two positions of the saved {saved.type}", "list each parameter once, and save again"
-                )
-            positions[name] = SavedPosition(group, key)
-    return positions
-
-
-def _names_by_group(new: torch.optim.Optimizer, names: Mapping[int, str]) -> list[list[str]]:
-    groups = [[names.get(id(tensor), "") for tensor in group["params"]] for group in new.param_groups]
-    all_names = [*chain.from_iterable(groups)]
-    if "" in all_names:
-        raise OptimizerError(
-            f"{type(new).__name__} holds a tensor that is not a parameter of the model",
-            "see `decay-audit explain DA203`",
-        )
-    if len(set(all_names)) < len(all_names):
-        raise OptimizerError(f"{type(new).__name__} lists a parameter twice", "see `decay-audit explain DA202`")
-    return groups
-
-
-def _refuse_lost_states(
-    positions: Mapping[str, SavedPosition], names: Sequence[str], state: StateDict, saved: Optimizer
-) -> None:
-    """Refuse to lose a state, and to make one up."""
-    missing = [name for name in names if name not in positions]
-    if missing:
-        raise OptimizerError(
-            f"the saved {saved.type} has no state for {first_few(missing, 3)} of the new optimizer",
-            "make groups over the parameters that were saved",
-        )
-    with_state = {key for key, value in state["state"].items() if value}
-    lost = [name for name, position in positions.items() if name not in set(names) and position.key in with_state]
-    if lost:
-        raise OptimizerError(
-            f"the state of {first_few(lost, 3)} would be lost: the new optimizer does not hold "
-            f"{'it' if len(lost) == 1 else 'them'}",
-            "make groups over the parameters that were saved",
-        )
 
 
 def _merged_group(new: StateDict, saved: Sequence[StateDict], keys: list[Any]) -> dict[str, Any]:

@@ -86,7 +86,8 @@ def _fit_parameters(parameters: Iterable[Parameter], counterparts: Counterparts)
 def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
     """Put the saved parameters into the order of the model, because an optimizer refers to positions in it.
 
-    A file without parameters gets all parameters of the model. A file that lacks a parameter, or has it in another
+    A file of torch has the order of the model that was trained, which is kept: the code may have changed since. A file
+    without parameters gets all parameters of the model. A file that lacks a parameter, or has it in another
     shape, belongs to another model, and its order is kept.
     """
     if model is None or (model.kind == "safetensors" and model.built_on is None):
@@ -107,7 +108,8 @@ def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
         ):
             return saved
         ordered[counterpart.name] = replace(counterpart, trainable=parameter.trainable)
-    return replace(saved, parameters=tuple(ordered.values()), in_model_order=True)
+    in_file = [parameter.name for parameter in saved.parameters] if saved.in_model_order else [*ordered]
+    return replace(saved, parameters=tuple(ordered[name] for name in in_file if name in ordered), in_model_order=True)
 
 
 def find_prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
