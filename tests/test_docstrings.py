@@ -1,4 +1,4 @@
-"""The examples in docstrings are run."""
+"""The examples in docstrings, and those of the page on Python, are run."""
 
 import doctest
 from importlib import import_module
@@ -18,4 +18,11 @@ WITH_EXAMPLES = sorted(
 def test_examples_give_what_they_show(name: str) -> None:
     results = doctest.testmod(import_module(name))
     assert results.attempted > 0
+    assert results.failed == 0
+
+
+def test_the_page_on_python_shows_what_its_examples_give() -> None:
+    page = PACKAGE.parent / "docs" / "python.md"
+    results = doctest.testfile(str(page), module_relative=False, optionflags=doctest.ELLIPSIS)
+    assert results.attempted > 10
     assert results.failed == 0
