@@ -11,8 +11,10 @@ from decay_audit.api.loading import LoadedTarget, load
 from decay_audit.api.observing import ObservedOptimizers, observe
 from decay_audit.api.request import Request
 from decay_audit.checks import check, coefficient_in_use, selected_codes
+from decay_audit.checks.resume import Migration
 from decay_audit.errors import DecayAssertionError, DecayAuditError
 from decay_audit.model.choices import CoefficientSource, Severity
+from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, OptimizerOrigin
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import Classified
@@ -62,6 +64,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
         of_other_models=loaded.of_other_models,
         coefficient_adopted=adopted,
         checkpoint=observed.checkpoint,
+        migration=_migration(request, observed.checkpoint or loaded.inventory),
     )
     report = Report(
         inventory=loaded.inventory,
@@ -74,6 +77,23 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
     if lock is not None:
         report = locking.compare(report, lock, request)
     return replace(report, findings=tuple(finding for finding in report.findings if finding.code in codes))
+
+
+def _migration(request: Request, checkpoint: Inventory) -> Migration | None:
+    """List the parts of the command that rewrites the checkpoint for the optimizer that the user names."""
+    if request.optimizer is None:
+        return None
+    options = [
+        *(["--device", request.device] if request.device != "auto" else []),
+        *(["--key", request.key] if request.key is not None else []),
+    ]
+    return Migration(
+        checkpoint=request.checkpoint or request.target,
+        optimizer=request.optimizer,
+        model=request.model or request.target,
+        options=tuple(options),
+        opaque=bool(checkpoint.opaque),
+    )
 
 
 def _emit_options(request: Request) -> dict[OptimizerOrigin, tuple[str, ...]]:

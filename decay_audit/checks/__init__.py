@@ -29,7 +29,7 @@ from decay_audit.checks.optimizers.routes import check_routes
 from decay_audit.checks.optimizers.unknown_classes import check_unknown_classes
 from decay_audit.checks.optimizers.without_gradient import check_without_gradient
 from decay_audit.checks.plan import check_plan
-from decay_audit.checks.resume import check_checkpoint, check_resume
+from decay_audit.checks.resume import Migration, check_checkpoint, check_resume
 from decay_audit.checks.unused_entries import check_unused_entries
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory
@@ -62,6 +62,7 @@ def check(  # noqa: PLR0913  (each stage before it gives one)
     of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
     checkpoint: Inventory | None = None,
+    migration: Migration | None = None,
 ) -> tuple[Finding, ...]:
     """Run all checks. Errors come first, then codes in order.
 
@@ -71,6 +72,7 @@ def check(  # noqa: PLR0913  (each stage before it gives one)
         of_other_models: the parameters that are not the target's, but of the models that `--with` names.
         coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
         checkpoint: a checkpoint that was named besides the target.
+        migration: the parts of the command that rewrites the checkpoint for the live optimizers.
     """
     inventories = [inventory, *([checkpoint] if checkpoint else [])]
     findings = (
@@ -88,7 +90,7 @@ def check(  # noqa: PLR0913  (each stage before it gives one)
             coefficient_adopted=coefficient_adopted,
         ),
         *check_checkpoint(inventories, optimizers),
-        *check_resume(optimizers, {parameter.name: parameter.shape for parameter in inventory.parameters}, target),
+        *check_resume(optimizers, {parameter.name: parameter.shape for parameter in inventory.parameters}, migration),
     )
     return in_order(findings)
 

@@ -64,12 +64,6 @@ def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str, 
     return f"{types} has no weight decay; use a class that has it: {emit_command(plan, target, words)}"
 
 
-def migrate_command(target: str) -> str:
-    """Write the command that moves a saved state to new groups by name. The user replaces the words in capitals."""
-    model = shlex.quote(target) if target else "TARGET"
-    return f"decay-audit migrate CHECKPOINT --to EXPRESSION --model {model} --output NEW"
-
-
 def peak_lr(group: ParamGroup) -> float | None:
     """Find the largest learning rate of a group: now, or where its schedule starts or peaks. None if it has none."""
     scheduled = [group.hyperparameters.get(key) for key in _SCHEDULED_LR_KEYS]

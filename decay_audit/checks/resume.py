@@ -4,14 +4,19 @@
 each group, and nothing else. Then all hyperparameters of the checkpoint replace those of the live optimizer.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from math import isclose
+from pathlib import PurePath
+
+from msgspec import Struct
 
 from decay_audit.checks.codes import Finding, finding
-from decay_audit.checks.finding_text import coefficient_text, migrate_command
+from decay_audit.checks.finding_text import coefficient_text
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import ALGORITHM_SETTINGS, Optimizer, ParamGroup
 from decay_audit.model.optimizer_pairs import group_sizes, pair_optimizers
+from decay_audit.model.position_order import explain_ambiguity
 from decay_audit.text import count_noun, first_few, format_shape, join_words
 
 MAX_EXAMPLES = 3
@@ -52,32 +57,94 @@ def _pickle_message(inventory: Inventory) -> str:
     return "the pickle refers to code outside the allow-list"
 
 
-def check_resume(optimizers: Sequence[Optimizer], shapes: Shapes, target: str = "") -> tuple[Finding, ...]:
+class Migration(Struct, frozen=True, kw_only=True):
+    """What the command that rewrites a checkpoint for the live optimizers needs.
+
+    Attributes:
+        checkpoint: the path of the checkpoint.
+        optimizer: the expression that makes the live optimizers.
+        model: the target.
+        options: other options that both commands share.
+        opaque: whether the checkpoint holds objects that torch does not load safely.
+    """
+
+    checkpoint: str
+    optimizer: str
+    model: str
+    options: tuple[str, ...] = ()
+    opaque: bool = False
+
+
+def check_resume(
+    optimizers: Sequence[Optimizer], shapes: Shapes, migration: Migration | None = None
+) -> tuple[Finding, ...]:
     """Compare each live optimizer with the state that it would load: DA601, and DA103 for coefficients.
 
     Args:
-        target: the target to write in the commands of fixes; "" for a model in Python.
+        migration: the parts of the command that rewrites the checkpoint; None if the optimizers were made in Python.
     """
     live = [optimizer for optimizer in optimizers if optimizer.origin == "live"]
     saved = [optimizer for optimizer in optimizers if optimizer.origin == "checkpoint"]
-    return tuple(finding for pair in pair_optimizers(live, saved) for finding in _compare(*pair, shapes, target))
+    refusal = "" if len(live) == len(saved) else "make as many optimizers as were saved, in the same order"
+    if migration is not None and migration.opaque:
+        refusal = "save tensors and plain values only: `decay-audit migrate` loads no other objects"
+    return tuple(
+        finding
+        for pair in pair_optimizers(live, saved)
+        for finding in _compare(*pair, shapes, refusal or _migration_fix(*pair, [*shapes], migration))
+    )
 
 
-def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
+def _migration_fix(live: Optimizer, saved: Optimizer, order: Sequence[str], migration: Migration | None) -> str:
+    """Write the command that rewrites the saved state for the live groups, or what to do where it would refuse.
+
+    Args:
+        order: the names of the parameters, in the order of the model.
+    """
+    if _algorithm(live) != _algorithm(saved):
+        return f"start {live.type} without this state"
+    saved_names = [name for group in saved.groups for name in group.parameters]
+    live_names = [name for group in live.groups for name in group.parameters]
+    if not all(saved_names) or saved.name_caveats or explain_ambiguity(saved, order):
+        return (
+            "make the groups in the order in which they were saved: the file has no names, and which state belongs to "
+            "which parameter is not certain; optimizers that are given model.named_parameters() save names"
+        )
+    if migration is None:
+        return "save it to a file, and rewrite that: decay-audit migrate FILE --to EXPR --model TARGET --output NEW"
+    path = PurePath(migration.checkpoint)
+    words = [
+        *("decay-audit", "migrate", migration.checkpoint),
+        *("--to", migration.optimizer, "--model", migration.model, *migration.options),
+        *(word for name in saved_names if name not in live_names for word in ("--drop", name)),
+        *(word for name in live_names if name not in saved_names for word in ("--init", name)),
+        *("--output", str(path.with_name(f"{path.stem}-migrated{path.suffix}"))),
+    ]
+    return shlex.join(words)
+
+
+def _algorithm(optimizer: Optimizer) -> frozenset[str]:
+    """Return the settings that tell the algorithms of optimizers apart."""
+    return frozenset(
+        key for group in optimizer.groups[:1] for key in ALGORITHM_SETTINGS if key in group.hyperparameters
+    )
+
+
+def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, fix: str) -> Iterator[Finding]:
     if group_sizes(live) != group_sizes(saved):
-        yield _refusal_finding(live, saved, target)
+        yield _refusal_finding(live, saved, fix)
         return
     yield from _find_other_class(live, saved)
-    yield from _find_swapped_states(live, saved, target)
-    other_shapes = [*_find_other_shapes(live, saved, shapes, target)]
+    yield from _find_swapped_states(live, saved, fix)
+    other_shapes = [*_find_other_shapes(live, saved, shapes, fix)]
     yield from other_shapes
     if not _is_in_another_order(live, saved):
         yield from _find_restored_coefficients(live, saved)
     elif not other_shapes:
-        yield _reordered_groups_finding(live, saved, target)
+        yield _reordered_groups_finding(live, saved, fix)
 
 
-def _refusal_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
+def _refusal_finding(live: Optimizer, saved: Optimizer, fix: str) -> Finding:
     regrouped = _parameters_that_changed_group(live, saved)
     return finding(
         "DA601",
@@ -87,7 +154,7 @@ def _refusal_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
         expected=_sizes_text(saved),
         found=_sizes_text(live),
         where=saved.name,
-        fix=migrate_command(target),
+        fix=fix,
     )
 
 
@@ -111,7 +178,7 @@ def _find_other_class(live: Optimizer, saved: Optimizer) -> Iterator[Finding]:
             return
 
 
-def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iterator[Finding]:
+def _find_swapped_states(live: Optimizer, saved: Optimizer, fix: str) -> Iterator[Finding]:
     """Find parameters that torch would give the state of another parameter, because the groups have another order.
 
     Parameters are swapped if their names form a cycle: `a` would get the state of `b`, and `b` would get the state of
@@ -135,7 +202,7 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, target: str) -> Iter
             expected=", ".join(name for name, _ in pairs[:MAX_EXAMPLES]),
             found=", ".join(saved_name for _, saved_name in pairs[:MAX_EXAMPLES]),
             where=saved.name,
-            fix=migrate_command(target),
+            fix=fix,
         )
 
 
@@ -170,7 +237,7 @@ def _is_in_another_order(live: Optimizer, saved: Optimizer) -> bool:
     return live_groups != saved_groups and sorted(live_groups) == sorted(saved_groups)
 
 
-def _reordered_groups_finding(live: Optimizer, saved: Optimizer, target: str) -> Finding:
+def _reordered_groups_finding(live: Optimizer, saved: Optimizer, fix: str) -> Finding:
     pairs = [*zip(live.groups, saved.groups, strict=True)]
     different = [index for index, (group, other) in enumerate(pairs) if group.weight_decay != other.weight_decay]
     live_text, saved_text = (coefficient_text(group.weight_decay) for group in pairs[different[0]])
@@ -184,11 +251,11 @@ def _reordered_groups_finding(live: Optimizer, saved: Optimizer, target: str) ->
         expected=f"group {different[0]} with weight_decay {live_text}",
         found=f"group {different[0]} with weight_decay {saved_text}",
         where=saved.name,
-        fix=f"make the groups in the order in which they were saved, or {migrate_command(target)}",
+        fix=fix,
     )
 
 
-def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target: str) -> Iterator[Finding]:
+def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, fix: str) -> Iterator[Finding]:
     """Find states in a file without names that have another shape than the parameter at their position."""
     state_shapes = {
         name: shape
@@ -208,7 +275,7 @@ def _find_other_shapes(live: Optimizer, saved: Optimizer, shapes: Shapes, target
             expected=", ".join(f"{name} {format_shape(shapes.get(name, ()))}" for name in examples),
             found=", ".join(f"{name} {format_shape(state_shapes[name])}" for name in examples),
             where=saved.name,
-            fix=migrate_command(target),
+            fix=fix,
         )
 
 

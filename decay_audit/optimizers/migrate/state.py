@@ -11,6 +11,7 @@ import torch
 
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import ALGORITHM_SETTINGS, Optimizer
+from decay_audit.model.position_order import explain_ambiguity
 from decay_audit.optimizers.migrate.matching import Match, StateDict
 
 _SAVE_WITH_NAMES = "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)"
@@ -41,7 +42,7 @@ def rewrite_state(
             share a coefficient, or are not in the order of the model.
     """
     _refuse_another_algorithm(state, saved, new)
-    _refuse_ambiguous_positions(state, saved, order)
+    _refuse_ambiguous_positions(saved, order)
     by_name = any(isinstance(position.key, str) for position in matched.positions.values())
     all_names = [*chain.from_iterable(matched.groups)]
     keys: dict[str, Any] = {name: name if by_name else index for index, name in enumerate(all_names)}
@@ -103,31 +104,9 @@ def _refuse_another_algorithm(state: StateDict, saved: Optimizer, new: torch.opt
         )
 
 
-def _refuse_ambiguous_positions(state: StateDict, saved: Optimizer, order: Sequence[str]) -> None:
-    """Refuse positions without names that may have been given the names of other parameters.
-
-    The reader of checkpoints gives names to positions without names so that each has the right coefficient. It may
-    confuse groups with the same coefficient, and positions of one shape that are not in the order of the model. That
-    does not change an audit, but a migration would move states to the wrong parameters.
-    """
-    groups = state["param_groups"]
-    if not any(group.shapes for group in saved.groups):
-        return
-    coefficients = [group.get("weight_decay") for group in groups]
-    if len(set(coefficients)) < len(coefficients):
-        raise OptimizerError(
-            f"the mapping is ambiguous: the {len(groups)} groups have no names, and some have the same weight_decay",
-            _SAVE_WITH_NAMES,
-        )
-    index_of = {name: index for index, name in enumerate(order)}
-    indices = [[index_of[name] for name in group.parameters if name in index_of] for group in saved.groups]
-    shapes_repeat = any(len(set(group.shapes)) < len(group.shapes) for group in saved.groups)
-    if shapes_repeat and any(listed != sorted(listed) for listed in indices):
-        raise OptimizerError(
-            "the mapping is ambiguous: the groups have no names and are not in the order of the model, and some "
-            "parameters have the same shape",
-            _SAVE_WITH_NAMES,
-        )
+def _refuse_ambiguous_positions(saved: Optimizer, order: Sequence[str]) -> None:
+    if reason := explain_ambiguity(saved, order):
+        raise OptimizerError(f"the mapping is ambiguous: {reason}", _SAVE_WITH_NAMES)
 
 
 def replace_state(checkpoint: object, path: str, state: StateDict) -> object:
