@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import FAMILIES, NOUNS, Role
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.text import count_noun, format_coefficient, join_words
+from decay_audit.text import count_noun, first_few, format_coefficient, join_words
 
 _KIND_NOUNS: dict[Role, tuple[str, str]] = {
     **NOUNS,
@@ -54,14 +54,27 @@ def emit_command(plan: Plan, target: str, options: Sequence[str] = ()) -> str:
 
 
 def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str, options: Sequence[str] = ()) -> str:
-    """Say what to do where the optimizer's class has no weight decay."""
+    """Say what to do where the optimizer's class has no weight decay, or ignores its coefficient."""
     types = join_words(list(dict.fromkeys(optimizer.type for optimizer in optimizers)))
     kept = options[: options.index("--like")] if "--like" in options else options
     rates = [lr for optimizer in optimizers for group in optimizer.groups if (lr := peak_lr(group))]
     scales_lr = any(decision.lr_scale != 1.0 for decision in plan.decisions)
     lr_words = ["--lr", coefficient_text(max(rates, default=1e-3))] if rates or scales_lr else []
     words = [*kept, "--optimizer", "AdamW", *lr_words] if target else []
-    return f"{types} has no weight decay; use a class that has it: {emit_command(plan, target, words)}"
+    return f"{types} applies no weight decay; use a class that does: {emit_command(plan, target, words)}"
+
+
+def group_names(indices: Sequence[int], count: int, optimizer: str) -> str:
+    """Name some of the `count` groups of an optimizer: `group 0 of SGD`, `all 2 groups of SGD`.
+
+    >>> group_names([0, 2], 4, "AdamW")
+    'groups 0, 2 of AdamW'
+    """
+    if len(indices) == 1:
+        return f"group {indices[0]} of {optimizer}"
+    if len(indices) == count:
+        return f"all {count} groups of {optimizer}"
+    return f"groups {first_few([str(index) for index in indices], 5)} of {optimizer}"
 
 
 def peak_lr(group: ParamGroup) -> float | None:

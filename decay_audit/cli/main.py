@@ -96,7 +96,8 @@ def _print_usage_error(error: Any) -> None:  # noqa: ANN401
 
 def _command_with_target(words: Sequence[str], target: str) -> str:
     """Write the command line again, with `target` in place of the word that names the same file or module."""
-    old_target = max((word for word in words[1:] if _begins_with(target, word)), key=len, default=None)
+    others = (word for word in words[1:] if word != target and _begins_with(target, word))
+    old_target = max(others, key=len, default=None)
     if old_target is None:
         return inspect_command(target)
     index = words.index(old_target, 1)

@@ -13,7 +13,10 @@ import torch
 from msgspec import Struct
 from msgspec.structs import replace
 from torch import nn
-from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from decay_audit.model.observations import ForeignSource, Optimizer
 from decay_audit.optimizers.find import NamedOptimizers
@@ -23,17 +26,18 @@ _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 @contextmanager
 def keep_modules() -> Iterator[list[nn.Module]]:
-    """Keep the modules alive that get parameters in this block: a loss may be gone when only its tensors are left."""
+    """Keep the modules alive that get parameters or parts in this block: a loss may be gone, but not its tensors."""
     modules: list[nn.Module] = []
 
-    def keep(module: nn.Module, name: str, parameter: nn.Parameter) -> None:  # noqa: ARG001
+    def keep(module: nn.Module, name: str, part: nn.Parameter | nn.Module) -> None:  # noqa: ARG001
         modules.append(module)
 
-    handle = register_module_parameter_registration_hook(keep)
+    handles = (register_module_parameter_registration_hook(keep), register_module_module_registration_hook(keep))
     try:
         yield modules
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
 
 
 class _Model(Struct, frozen=True, kw_only=True):

@@ -54,6 +54,17 @@ def default_weight_decay(optimizer: object) -> float | None:
     return facts.default if facts else None
 
 
+def accepts(optimizer: object, keyword: str) -> bool:
+    """Whether the constructor of the class, or of a base class that it passes keywords to, has this parameter."""
+    for kind in type(optimizer).__mro__:
+        if "__init__" in kind.__dict__:
+            if keyword in signature(unwrap(kind.__dict__["__init__"])).parameters:
+                return True
+            if not _passes_keywords_on(kind):
+                return False
+    return False
+
+
 def _passes_keywords_on(kind: type) -> bool:
     """Whether the constructor has **kwargs: the base class's constructor then sets the default."""
     parameters = signature(unwrap(kind.__dict__["__init__"])).parameters.values()

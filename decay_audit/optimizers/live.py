@@ -9,11 +9,12 @@ from numbers import Real
 
 import torch
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation, Optimizer, ParamGroup
 from decay_audit.optimizers.find import NamedOptimizers, wrapper_chain
-from decay_audit.optimizers.identity import class_names, default_weight_decay, display_name, import_path
+from decay_audit.optimizers.identity import accepts, class_names, default_weight_decay, display_name, import_path
 from decay_audit.optimizers.table.describe import Described, describe_optimizer
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, FOREACH_DEVICES, NOT_LOOKED_UP
 from decay_audit.optimizers.table.lookup import class_facts
@@ -58,7 +59,7 @@ def _observe_one(
             f"{name} ({type(optimizer).__name__}) has no param groups", "create it with the model's parameters"
         )
     decaying = decaying_optimizer(optimizer)
-    return describe_optimizer(
+    described, observations = describe_optimizer(
         name,
         tuple(_group(name, optimizer, index, names, log) for index in range(len(optimizer.param_groups))),
         display_name=display_name(optimizer),
@@ -67,6 +68,9 @@ def _observe_one(
         decaying_class=class_names(decaying),
         attributes=_attributes(decaying),
     )
+    if accepts(decaying, described.decoupled_by.partition("=")[0]):
+        return described, observations
+    return replace(described, decoupled_by=""), observations  # an attribute of that name is no argument
 
 
 def decaying_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -185,7 +185,7 @@ def test_that_nothing_decays_is_one_finding() -> None:
 def test_a_class_without_weight_decay_is_not_what_the_fix_makes_groups_for() -> None:
     lbfgs = Optimizer(name="o", type="LBFGS", groups=(group(*MODEL, weight_decay=0.0),), semantics="none")
     fix = findings_by_code(planned(), lbfgs)["DA401"].fix
-    assert fix.startswith("LBFGS has no weight decay; use a class that has it: decay-audit emit model.py ")
+    assert fix.startswith("LBFGS applies no weight decay; use a class that does: decay-audit emit model.py ")
     assert fix.endswith(" --optimizer AdamW --lr 1e-3")
 
 
@@ -220,7 +220,9 @@ def test_a_parameter_that_only_one_of_two_optimizers_decays_is_repeated_and_not_
 def test_foreign_tensors_are_counted_and_described() -> None:
     foreign = adamw(group(*MODEL[:1], "", foreign_tensors=("float32 10x64",)), *GOOD.groups)
     only = findings_by_code(planned(), foreign)["DA203"]
-    assert only.message == "group 0 of AdamW holds 1 tensor that is not a parameter of the model"
+    assert only.message.startswith(
+        "group 0 of AdamW holds 1 tensor that is not a parameter of the model or of a module"
+    )
     assert only.found == "float32 10x64"
 
 
@@ -232,6 +234,20 @@ def test_a_frozen_parameter_in_a_decaying_group_is_found_and_only_as_that() -> N
 def test_an_empty_group_and_groups_that_agree_are_found() -> None:
     wasteful = adamw(group("a.weight"), group("b.weight"), GOOD.groups[1], group())
     assert findings_by_code(planned(), wasteful).keys() == {"DA206", "DA207"}
+
+
+def test_a_class_that_is_not_known_may_treat_equal_groups_differently() -> None:
+    two = adamw(group("a.weight"), group("b.weight"), GOOD.groups[1])
+    assert findings_by_code(planned(), two).keys() == {"DA207"}
+    unknown = replace(two, class_is_known=False)
+    observations = [replace(observation, movement="unknown") for observation in observe_groups(unknown)]
+    assert "DA207" not in findings_by_code(planned(), unknown, observations=tuple(observations))
+
+
+def test_one_cause_in_several_groups_is_one_finding() -> None:
+    default = adamw(*(group(name, weight_decay_is_default=True) for name in ("a.weight", "b.weight")), GOOD.groups[1])
+    (finding,) = [finding for finding in check_optimizers(planned(), [default]) if finding.code == "DA501"]
+    assert (finding.parameters, finding.where) == (("a.weight", "b.weight"), "groups 0, 1 of AdamW")
 
 
 def test_groups_that_differ_in_one_setting_do_not_agree() -> None:
@@ -539,10 +555,12 @@ def test_an_empty_group_has_no_default_in_effect() -> None:
     assert "DA501" not in findings_by_code(planned(), empty)
 
 
-def test_coefficients_that_keep_lr_times_weight_decay_are_a_note_without_a_fix() -> None:
-    """muP: a width 8 times the base's divides lr by 8 and multiplies weight_decay by it."""
+@pytest.mark.parametrize("semantics", ["decoupled", "coupled"])
+def test_coefficients_that_keep_lr_times_weight_decay_are_a_note_without_a_fix(semantics: Semantics) -> None:
+    """muP: a width 8 times the base's divides lr by 8 and multiplies weight_decay by it, in SGD and AdamW."""
     scaled = group("a.weight", weight_decay=0.8, lr=1e-3 / 8)
-    (finding,) = check_optimizers(planned(), [adamw(scaled, group("b.weight"), GOOD.groups[1])])
+    optimizer = replace(adamw(scaled, group("b.weight"), GOOD.groups[1]), semantics=semantics)
+    (finding,) = check_optimizers(planned(), [optimizer])
     assert (finding.code, finding.severity, finding.fix) == ("DA103", "note", "")
     other = group("a.weight", weight_decay=0.8, lr=1e-3 / 4)
     (finding,) = check_optimizers(planned(), [adamw(other, group("b.weight"), GOOD.groups[1])])

@@ -52,6 +52,10 @@ FILE = """
         second = torch.optim.SGD(loss.parameters(), lr=0.01, weight_decay=5e-4)
         return nn.ModuleDict({"model": model, "loss": loss}), [first, second]
 
+    def with_a_discriminator(model):
+        discriminator = nn.Sequential(nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 1))
+        return [torch.optim.SGD(groups(each), lr=0.1, weight_decay=5e-4) for each in (model, discriminator)]
+
     def replaced_after(model):
         optimizer = torch.optim.SGD(groups(model), lr=0.1, weight_decay=5e-4)
         model.fc = nn.Linear(8, 32)
@@ -112,7 +116,9 @@ def test_the_way_out_audits_both(folder: Path) -> None:
 def test_a_tensor_of_a_layer_that_was_replaced_is_named(folder: Path) -> None:
     code, text = output("replaced_after")
     assert code == 1
-    assert "group 0 of SGD holds 1 tensor that the model held as fc.weight until it was replaced" in text
+    assert (
+        "all 2 groups of SGD hold 2 tensors that the model held as fc.weight, fc.bias until they were replaced" in text
+    )
     assert "create the optimizer from the model that is trained, after its layers are final" in text
 
 
@@ -129,8 +135,8 @@ def test_float32_copies_of_16_bit_parameters_are_no_error() -> None:
     model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2)).bfloat16()
     optimizer = split([parameter.detach().float().requires_grad_() for parameter in model.parameters()])
     report = decay_audit.audit(model, optimizer, weight_decay=0.1)
-    assert [(finding.code, finding.severity) for finding in report.findings] == [("DA203", "warning")] * 2
-    assert "seem to be float32 copies of 0.weight, 1.weight: their decay was not compared" in (
+    assert [(finding.code, finding.severity) for finding in report.findings] == [("DA203", "warning")]
+    assert "seem to be float32 copies of 0.weight, 1.weight, 0.bias and 1 more: their decay was not compared" in (
         report.findings[0].message
     )
 
@@ -140,12 +146,21 @@ def test_an_optimizer_of_another_copy_of_the_model_is_an_error() -> None:
     other = copy.deepcopy(model)
     findings = foreign(model, split(list(other.parameters())))
     assert {finding.severity for finding in findings} == {"error"}
-    assert "they have the shapes of 0.weight, 1.weight, which are in no optimizer" in findings[0].message
+    assert "they have the shapes of 0.weight, 1.weight, 0.bias and 1 more, which are in no" in findings[0].message
     assert foreign(other, split(list(other.parameters()))) == []
 
 
-def test_a_tensor_that_nothing_holds_is_said_to_be_unknown() -> None:
-    model = nn.Linear(3, 2)
-    (finding,) = foreign(model, split([*model.parameters(), torch.zeros(9, requires_grad=True)]))
+def test_a_tensor_that_nothing_holds_is_an_error_only_if_the_model_is_not_trained_whole() -> None:
+    model, tensor = nn.Linear(3, 2), torch.zeros(9, requires_grad=True)
+    (finding,) = foreign(model, split([model.weight, tensor]))
     assert finding.severity == "error"
     assert finding.message == "group 1 of AdamW holds 1 tensor that is not a parameter of the model"
+    (finding,) = foreign(model, split([*model.parameters(), tensor]))  # a learnable weight of a loss
+    assert finding.severity == "warning"
+    assert finding.fix.startswith("leave it out, unless it is trained on purpose")
+
+
+def test_a_module_whose_parts_alone_hold_parameters_is_named_as_a_whole(folder: Path) -> None:
+    _, text = output("with_a_discriminator")
+    assert "another module, which was not audited: Sequential.0.weight, Sequential.2.weight" in text
+    assert "add --with Sequential;" in text

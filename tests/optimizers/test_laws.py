@@ -75,6 +75,7 @@ LAWS: dict[str, tuple[Change, Movement]] = {
         lambda w, g, group: group["lr"] * (g + group["weight_decay"] * w * w.square().mean().sqrt()),
         "normalized",
     ),
+    "the wrong sign": (lambda w, g, group: group["lr"] * (g - group["weight_decay"] * w), "proportional"),
     "nothing": (lambda w, g, group: group["lr"] * g, "none"),
 }
 
@@ -100,12 +101,20 @@ def test_without_a_coefficient_nothing_is_left_of_a_law(name: str) -> None:
 @pytest.mark.parametrize(("name", "code"), [
     ("AdamW", None), ("SGD with L2", None), ("fully decoupled", None), ("by the schedule", None), ("Lamb", None),
     ("LARS", None), ("AdamP", None), ("towards 1", None), ("Adam", "DA502"), ("L1", "DA503"),
-    ("the weight forgotten", "DA503"), ("nothing", "DA401"),
+    ("the wrong sign", "DA503"), ("the weight forgotten", "DA503"), ("nothing", "DA401"),
 ])  # fmt: skip
 def test_a_law_is_a_finding_where_it_is_not_weight_decay(name: str, code: str | None) -> None:
     model = nn.Linear(24, 32, bias=False)
     report = decay_audit.audit(model, optimizer_that(LAWS[name][0], model), weight_decay=WEIGHT_DECAY)
     assert {finding.code for finding in report.findings} - {"DA507", "DA301"} == ({code} if code else set())
+
+
+def test_weights_that_grow_are_said_to_grow() -> None:
+    model = nn.Linear(24, 32, bias=False)
+    report = decay_audit.audit(model, optimizer_that(LAWS["the wrong sign"][0], model), weight_decay=WEIGHT_DECAY)
+    messages = {finding.code: finding.message for finding in report.findings}
+    assert "makes 1 weight larger, by 0.05 x lr of its values" in messages["DA503"]
+    assert "makes 1 weight larger, by lr x 0.05" in messages["DA507"]
 
 
 def test_the_rate_of_decay_without_lr_is_the_coefficient() -> None:

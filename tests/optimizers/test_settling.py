@@ -110,21 +110,86 @@ def test_a_constant_coefficient_is_no_schedule() -> None:
         assert observation.settled_rate == pytest.approx(WEIGHT_DECAY)
 
 
-def test_several_momenta_settle_too() -> None:
+@pytest.mark.parametrize("lr", [1e-4, 0.02])  # with the larger one, the slowest momentum makes a weight oscillate
+def test_several_momenta_settle_too(lr: float) -> None:
     class SeveralMomenta(Custom):
         """As AggMo: the mean of three, of which the slowest takes some hundred steps."""
 
         def update(self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
             state = self.state[weight]
-            for momentum in (0.0, 0.9, 0.98):
+            for momentum in (0.0, 0.9, 0.99):
                 buffer = state.setdefault(momentum, torch.zeros_like(weight))
                 buffer.mul_(momentum).add_(gradient + group["weight_decay"] * weight)
             weight.sub_(group["lr"] / 3 * sum(state.values()))
 
     model = nn.Linear(24, 32)
-    for observation in observed(SeveralMomenta(model.parameters(), lr=1e-4), model):
+    for observation in observed(SeveralMomenta(model.parameters(), lr=lr), model):
         assert observation.movement == "proportional"
-        assert observation.settled_rate == pytest.approx((1 + 10 + 50) / 3 * WEIGHT_DECAY, rel=0.05)
+        assert observation.settled_rate == pytest.approx((1 + 10 + 100) / 3 * WEIGHT_DECAY, rel=0.05)
+
+
+@pytest.mark.parametrize(("follows", "law"), [(0.1, "scheduled"), (0.0, "proportional")])
+def test_a_pull_towards_a_running_mean_fades_out(follows: float, law: str) -> None:
+    class TowardsItsMean(Custom):
+        def update(self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+            mean = self.state[weight].setdefault("mean", torch.zeros_like(weight)).lerp_(weight, follows)
+            weight.sub_(group["lr"] * (group["weight_decay"] * (weight - mean) + gradient))
+
+    model = nn.Linear(24, 32)
+    assert laws(TowardsItsMean(model.parameters()), model) == {law}
+
+
+@pytest.mark.parametrize("breaks", [True, False])
+def test_a_class_whose_weights_become_nan_has_no_law(*, breaks: bool) -> None:
+    class RootOfDifference(Custom):
+        """The root is of a negative number as soon as a gradient is large."""
+
+        def update(self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+            self.shrink(weight)
+            limit = 1e-3 if breaks else float("inf")
+            weight.sub_(
+                group["lr"] * gradient * (limit - gradient.square()).sqrt().nan_to_num(posinf=1.0, nan=float("nan"))
+            )
+
+    model = nn.Linear(24, 32, bias=False)
+    report = decay_audit.audit(model, RootOfDifference(model.parameters()), weight_decay=WEIGHT_DECAY)
+    (finding,) = [finding for finding in report.findings if finding.code == "DA507"]
+    assert ("gives inf or nan with random gradients" in finding.message) is breaks
+    assert {observation.movement for observation in report.observations} == (
+        {"unknown"} if breaks else {"proportional"}
+    )
+
+
+@pytest.mark.parametrize("zeros", [True, False])
+def test_a_law_that_depends_on_the_size_of_values_is_not_known_for_zeros(*, zeros: bool) -> None:
+    class OnlySmall(Custom):
+        def update(self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+            weight.sub_(group["lr"] * (group["weight_decay"] * weight * (weight.abs() < 2e-3) + gradient))
+
+    model = nn.Linear(24, 32, bias=False)
+    with torch.no_grad():
+        model.weight.fill_(0.0 if zeros else 1.0)
+    assert laws(OnlySmall(model.parameters()), model) == ({"unknown"} if zeros else {"none"})
+
+
+def test_a_mask_among_the_states_keeps_its_values() -> None:
+    class Masked(Custom):
+        def __init__(self, parameters: Any) -> None:
+            super().__init__(parameters)
+            for parameter in self.param_groups[0]["params"]:
+                self.state[parameter]["mask"] = parameter.detach().abs() < 2e-3
+
+        def update(self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+            weight.sub_(group["lr"] * (group["weight_decay"] * weight + gradient) * self.state[weight]["mask"])
+
+    model = nn.Linear(24, 32)
+    with torch.no_grad():
+        model.weight.fill_(1.0)
+        model.bias.zero_()
+    by_name = {
+        observation.parameter: observation.movement for observation in observed(Masked(model.parameters()), model)
+    }
+    assert by_name == {"weight": "none", "bias": "proportional"}
 
 
 def test_radam_is_told_by_its_later_steps_not_by_its_first_ones() -> None:

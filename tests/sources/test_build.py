@@ -150,7 +150,7 @@ def test_names_that_a_lazy_module_makes_on_demand_can_be_used(write: Write) -> N
 def test_an_instance_was_built_as_the_file_was_loaded(write: Write) -> None:
     write("model.py", PLAIN + "\n    model = Net().cuda()")
     result = built("model.py")
-    assert (result.inventory.target, result.inventory.built_on) == ("model.py:model", "streamed")
+    assert (result.inventory.target, result.inventory.built_on) == ("model.py:model", "cpu")
 
 
 def test_a_move_to_a_missing_gpu_does_not_stop_a_build(write: Write) -> None:

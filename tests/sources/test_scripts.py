@@ -1,5 +1,6 @@
 """A script is stopped where its training starts: its model and optimizer are taken, and nothing is trained."""
 
+from functools import partial
 from pathlib import Path
 from textwrap import dedent
 
@@ -145,11 +146,11 @@ def test_a_script_that_is_stopped_has_run_once(name: str) -> None:
     assert Path("runs.txt").read_text() == "run "
 
 
-def test_code_that_needs_numbers_before_it_trains_runs_once_on_each_device() -> None:
+def test_code_that_needs_numbers_before_it_trains_runs_once() -> None:
     write("start = model(torch.randn(8, 4)).mean().item()" + dedent(BODIES["a loop"]))
     result = built("train.py")
     assert result.inventory.built_on == "cpu"
-    assert Path("runs.txt").read_text() == "run run "
+    assert Path("runs.txt").read_text() == "run "
     assert_untrained()
 
 
@@ -405,3 +406,78 @@ def test_the_variables_of_a_function_that_raises_are_found() -> None:
     assert "DA101" in runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:opt"]).stdout
     write(main.replace("BIAS", '{"params": [net.bias], "weight_decay": 0}'), HEAD.partition("model =")[0])
     assert runner.invoke(app, ["check", "train.py", "--optimizer", "train.py:opt"]).exit_code == 0
+
+
+MAIN = """
+    def main():
+        with open("runs.txt", "a") as file:
+            file.write("run ")
+        net = nn.Linear(4, 2)
+        start = net.weight.sum().item()
+        opt = torch.optim.AdamW(net.parameters(), weight_decay=0.1)
+        BEFORE
+        for step in range(9):
+            net(torch.randn(8, 4)).mean().backward()
+            opt.step(); trained()
+"""
+MAIN_HEAD = HEAD.partition('count("run "')[0]
+
+
+@pytest.mark.parametrize("optimizer", ["train.py:main", "train.py:main()", "train.py:opt", "opt"])
+def test_a_function_that_makes_the_model_and_trains_it_runs_once(optimizer: str) -> None:
+    write(MAIN.replace("BEFORE", ""), MAIN_HEAD)
+    result = runner.invoke(app, ["check", "train.py:main", "--optimizer", optimizer])
+    assert result.exit_code == 1
+    assert "DA101 error   1 bias is decayed" in result.stdout
+    assert "note: train.py:main was stopped at train.py:" in result.stderr
+    assert Path("runs.txt").read_text() == "run "
+    assert_untrained()
+
+
+@pytest.mark.parametrize("optimizer", ["train.py:main", "opt"])
+def test_a_function_that_raises_after_it_made_its_optimizer_is_judged(optimizer: str) -> None:
+    write(MAIN.replace("BEFORE", "data = open('missing.bin')"), MAIN_HEAD)
+    result = runner.invoke(app, ["check", "train.py:main", "--optimizer", optimizer])
+    assert result.exit_code == 1
+    assert "DA101 error   1 bias is decayed" in result.stdout
+    assert "train.py:main failed after it made its model and optimizer, which are used" in result.stderr
+    assert Path("runs.txt").read_text() == "run "
+
+
+def test_a_function_that_raises_before_it_made_an_optimizer_is_an_error_and_runs_once() -> None:
+    write(MAIN.replace("start =", "start = open('missing.bin') or"), MAIN_HEAD)
+    result = runner.invoke(app, ["check", "train.py:main", "--optimizer", "train.py:main"])
+    assert result.exit_code == 2
+    assert "FileNotFoundError" in result.stderr
+    assert Path("runs.txt").read_text() == "run "
+
+
+def test_what_makes_the_optimizer_is_judged_though_it_raises_afterwards() -> None:
+    net = """
+    class Net(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 2)
+    def make(model):
+        optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+        data = open("missing.bin")
+        return optimizer
+    def fails(model):
+        data = open("missing.bin")
+        return torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+    """
+    write(net, MAIN_HEAD)
+    result = runner.invoke(app, ["check", "train.py:Net", "--optimizer", "train.py:make"])
+    assert "DA101 error   1 bias is decayed" in result.stdout
+    assert "train.py:make failed after it made its model and optimizer, which are used" in result.stderr
+    assert runner.invoke(app, ["check", "train.py:Net", "--optimizer", "train.py:fails"]).exit_code == 2
+
+
+def test_a_script_of_a_large_model_keeps_no_values_beyond_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    from decay_audit.sources.module import build_devices
+
+    write(BODIES["a loop"])
+    limited = partial(build_devices._streamed, 10)
+    monkeypatch.setitem(build_devices.BUILD_DEVICES, "kept", limited)
+    result = built("train.py")
+    assert result.inventory.built_on == "streamed"
+    assert [parameter.is_meta for parameter in result.model.parameters()] == [True] * 4

@@ -70,7 +70,8 @@ def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float
 
 def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     optimizers = tuple(observed.optimizers.values())
-    class_ignores_it = all(optimizer.semantics == "none" for optimizer in optimizers)
+    without_decay = all(optimizer.semantics == "none" for optimizer in optimizers)
+    ignores_coefficient = any(observation.weight_decay for _, observation in pairs)
     missed = [decision for decision, _ in pairs if decision.decays]
     saved_text = observed.by_saved_text()
     if _nobody_set_a_coefficient(observed):
@@ -90,10 +91,10 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
         f"{_ruleset(observed)} decays {count_by_kind(missed)}",
         _names(missed),
         expected=f"weight_decay {coefficient_text(observed.plan.ruleset.weight_decay)}",
-        found="weight_decay 0 everywhere",
+        found="steps that ignore weight_decay" if ignores_coefficient else "weight_decay 0 everywhere",
         where=_groups(observed, pairs),
         fix=use_another_class(observed.plan, optimizers, observed.target, observed.emit_options)
-        if class_ignores_it
+        if without_decay or ignores_coefficient
         else observed.emit_command(missed),
     )
 
@@ -198,17 +199,25 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
             expected=f"weight_decay {expected_text}",
             found=_coefficients(observed, differing),
             where=rules_with_locations(decisions),
-            fix="" if note else f"set weight_decay={expected_text}, or audit with --weight-decay {actual_text}",
+            fix="" if note else _coefficient_fix(expected_text, actual_text, is_base=expected == base),
             severity="note" if note else None,
         )
 
 
+def _coefficient_fix(expected: str, actual: str, *, is_base: bool) -> str:
+    """Say how to change the coefficient. The option replaces the ruleset's base only."""
+    return f"set weight_decay={expected}" + (f", or audit with --weight-decay {actual}" if is_base else "")
+
+
 def _same_product(observed: ObservedPlan, expected: float, observation: Observation) -> bool:
-    """Whether lr x weight_decay equals the expected coefficient times the lr of another group, as in muP."""
+    """Whether lr x weight_decay equals the expected coefficient times the lr of another group, as in muP.
+
+    muP scales both for every class: SGD, Adam and AdamW.
+    """
     optimizer, lr = observed.optimizer(observation), observation.lr or 0.0
     rates = [group.lr for group in optimizer.groups if group.lr and group.lr != lr and group.parameters]
     product = lr * effective_weight_decay(observation)
-    return optimizer.semantics == "decoupled" and any(isclose(product, expected * rate, rel_tol=1e-6) for rate in rates)
+    return any(isclose(product, expected * rate, rel_tol=1e-6) for rate in rates)
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:

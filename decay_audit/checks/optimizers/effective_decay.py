@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import isclose
 
 from decay_audit.checks.codes import Finding, finding
-from decay_audit.checks.finding_text import coefficient_text, count_by_kind, peak_lr
+from decay_audit.checks.finding_text import coefficient_text, count_by_kind, group_names, peak_lr
 from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay
 from decay_audit.model.choices import Severity
 from decay_audit.model.observations import Movement, Observation, Optimizer
@@ -38,21 +38,24 @@ def _find_defaults(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Fin
         for decision, observation in observed.pairs()
         if decision.decays
     }
+    causes: dict[tuple[float, bool | None], list[int]] = {}
     for index, group in enumerate(optimizer.groups):
         is_default = group.weight_decay_is_default
         is_asked = isclose(expected.get((optimizer.name, index), 0.0), group.weight_decay)
         if not group.weight_decay or not group.parameters or is_default is False or (is_default is None and is_asked):
             continue
-        coefficient = coefficient_text(group.weight_decay)
+        causes.setdefault((group.weight_decay, is_default), []).append(index)
+    for (weight_decay, is_default), indices in causes.items():
+        coefficient = coefficient_text(weight_decay)
         yield finding(
             "DA501",
             f"{optimizer.type}'s default {coefficient} is in effect; this code does not set weight_decay"
             if is_default
             else f"weight_decay {coefficient} is {optimizer.type}'s default; it may be that no code sets it",
-            filter(None, group.parameters),
+            [name for index in indices for name in optimizer.groups[index].parameters if name],
             expected="weight_decay set in the code",
             found=f"the default {coefficient}",
-            where=f"group {index} of {observed.optimizer_name(optimizer)}",
+            where=group_names(indices, len(optimizer.groups), observed.optimizer_name(optimizer)),
             fix=f"set weight_decay={coefficient} in the code, or the coefficient you want",
         )
 
@@ -82,7 +85,7 @@ def _find_coupled(observed: ObservedPlan, optimizer: Optimizer) -> Iterator[Find
 
 def _decoupling_fix(optimizer: Optimizer) -> str:
     """Name a way to decouple: an argument of the class, its decoupled counterpart, or another class."""
-    forms = ["AdamW" if optimizer.type == "Adam" else "", optimizer.decoupled_by]
+    forms = ["AdamW with these groups" if optimizer.type == "Adam" else "", optimizer.decoupled_by]
     if any(forms):
         return f"use the decoupled form: {', or '.join(filter(None, forms))}"
     return "use a class that decouples it, such as AdamW, or weight_decay=0"
@@ -95,7 +98,7 @@ def _find_other_steps(observed: ObservedPlan) -> Iterator[Finding]:
         optimizer = observed.optimizer(observation)
         if _differs(optimizer, observation):
             key = (
-                _EFFECTS.get(observation.movement, "moves {parameters}"),
+                _effect(observation),
                 observation.weight_decay,
                 observed.group_name(observation),
             )
@@ -130,9 +133,15 @@ _EFFECTS: dict[Movement | None, str] = {
 """What a step does, by the observed movement. `{parameters}` are those of a finding, `{rates}` were measured."""
 
 
+def _effect(observation: Observation) -> str:
+    if observation.movement == "proportional" and (observation.measured_rate or 0.0) < 0:
+        return "makes {parameters} larger, by {rates} x lr of its values"
+    return _EFFECTS.get(observation.movement, "moves {parameters}")
+
+
 def _range(observations: Sequence[Observation]) -> str:
     """Write the rates of several parameters: `0.1`, or `0.1 to 0.3`."""
-    rates = sorted({observation.measured_rate or 0.0 for observation in observations})
+    rates = sorted({abs(observation.measured_rate or 0.0) for observation in observations})
     texts = dict.fromkeys(coefficient_text(rate) for rate in (rates[0], rates[-1]))
     return " to ".join(texts)
 

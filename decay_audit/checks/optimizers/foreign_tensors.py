@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.finding_text import group_names
 from decay_audit.checks.observed_plan import ObservedPlan
 from decay_audit.model.choices import Severity
 from decay_audit.model.observations import ForeignKind, ForeignSource, ParamGroup
@@ -48,15 +49,32 @@ _CAUSES: Mapping[ForeignKind, _Cause] = {
     ),
     "unknown": _Cause("that is not a parameter of the model", _REBUILD_FIX, "error"),
 }
+_EXTRA_TENSOR = _Cause(
+    "that is not a parameter of the model or of a module: its decay was not compared",
+    "leave it out, unless it is trained on purpose, such as a learnable weight of a loss",
+    "warning",
+)
+"""For an optimizer that holds all trainable parameters of the model, and a tensor besides."""
 
 
 def check_foreign_tensors(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find the tensors that the model does not have, one finding for each group and kind."""
+    """Find the tensors that the model does not have, one finding for each optimizer and kind."""
+    trains_all = all(
+        decision.name in observed.observations
+        for decision in observed.plan.decisions
+        if decision.classified.parameter.trainable is not False
+    )
     for optimizer in observed.optimizers.values():
+        kinds: dict[ForeignKind, list[tuple[str, ForeignSource]]] = {}
+        groups: dict[ForeignKind, list[int]] = {}
         for index, group in enumerate(optimizer.groups):
-            where = f"group {index} of {observed.optimizer_name(optimizer)}"
             for kind, tensors in _by_kind(group).items():
-                yield _finding(kind, tensors, where)
+                kinds.setdefault(kind, []).extend(tensors)
+                groups.setdefault(kind, []).append(index)
+        for kind, tensors in kinds.items():
+            where = group_names(groups[kind], len(optimizer.groups), observed.optimizer_name(optimizer))
+            cause = _EXTRA_TENSOR if kind == "unknown" and trains_all else _CAUSES[kind]
+            yield _finding(cause, tensors, where, of_several_groups=len(groups[kind]) > 1)
 
 
 def copied_parameters(observed: ObservedPlan) -> frozenset[str]:
@@ -76,18 +94,20 @@ def _by_kind(group: ParamGroup) -> dict[ForeignKind, list[tuple[str, ForeignSour
     return kinds
 
 
-def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where: str) -> Finding:
-    cause = _CAUSES[kind]
+def _finding(
+    cause: _Cause, tensors: list[tuple[str, ForeignSource]], where: str, *, of_several_groups: bool
+) -> Finding:
     names = first_few([source.name for _, source in tensors], _MAX_NAMES)
     options = " ".join(f"--with {module}" for module in dict.fromkeys(source.module for _, source in tensors))
     text = cause.description if len(tensors) == 1 else _plural(cause.description)
+    holds = "hold" if of_several_groups else "holds"
     return finding(
         "DA203",
-        f"{where} holds {count_noun(len(tensors), 'tensor')} {text.format(names=names)}",
+        f"{where} {holds} {count_noun(len(tensors), 'tensor')} {text.format(names=names)}",
         expected="parameters of the model",
         found=first_few([description for description, _ in tensors], _MAX_NAMES),
         where=where,
-        fix=cause.fix.format(options=options) if kind == "another module" else cause.fix,
+        fix=cause.fix.format(options=options) if "{options}" in cause.fix else cause.fix,
         severity=cause.severity,
     )
 
@@ -95,6 +115,7 @@ def _finding(kind: ForeignKind, tensors: list[tuple[str, ForeignSource]], where:
 def _plural(sentence: str) -> str:
     """Put a sentence about one tensor into the plural."""
     words = (
+        ("that is not a parameter of the model or of a module", "that are not parameters of the model or of a module"),
         ("that is not a parameter", "that are not parameters"),
         ("it has the shape of {names}, which is", "they have the shapes of {names}, which are"),
         ("so it may", "so they may"),

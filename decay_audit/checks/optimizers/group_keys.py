@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.finding_text import group_names
 from decay_audit.checks.observed_plan import ObservedPlan
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.text import first_few, join_words
@@ -83,12 +84,7 @@ def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, 
 
 
 def _groups(observed: ObservedPlan, optimizer: Optimizer, indices: Sequence[int]) -> str:
-    name = observed.optimizer_name(optimizer)
-    if len(indices) == 1:
-        return f"group {indices[0]} of {name}"
-    if len(indices) == len(optimizer.groups):
-        return f"all {len(indices)} groups of {name}"
-    return f"groups {first_few([str(index) for index in indices], 5)} of {name}"
+    return group_names(indices, len(optimizer.groups), observed.optimizer_name(optimizer))
 
 
 def _names(optimizer: Optimizer, indices: Sequence[int]) -> list[str]:

@@ -56,7 +56,7 @@ def _find_missing(observed: ObservedPlan) -> Iterator[Finding]:
             _names(missing),
             expected="in a param group",
             found=f"in no param group of {observed.class_names()}",
-            fix=observed.emit_command(missing),
+            fix=observed.emit_command(missing) or "put them into the groups, after the model has all its parameters",
         )
 
 
@@ -132,6 +132,9 @@ def _find_empty_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]:
 
 
 def _find_identical_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]:
+    """Find groups that could be one. A class that is not known may treat a group by its position."""
+    if not optimizer.class_is_known:
+        return
     settings = [_settings(group) for group in optimizer.groups if group.parameters]
     distinct = len(set(settings))
     if distinct < len(settings):

@@ -33,7 +33,10 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
         for name, optimizer in observed.optimizers.items()
         for index, group in enumerate(optimizer.groups)
     }
-    present = {word for matching in words_by_group.values() for word in matching}
+    words_of_optimizer: dict[str, set[str]] = {}
+    for (name, _), matching in words_by_group.items():
+        words_of_optimizer.setdefault(name, set()).update(matching)
+    present = set[str]().union(*words_of_optimizer.values())
     if not present:
         yield _not_comparable_finding(observed, pairs, words)
         return
@@ -44,20 +47,23 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
         # a group of unknown name may be in the right optimizer
         if expected in matching or (not matching and expected not in present):
             continue
-        causes.setdefault((expected, observed.optimizer(observation).type), []).append((decision, observation))
-    for (expected, live_type), differing in causes.items():
-        yield _other_optimizer_finding(observed, differing, expected, live_type, missing=expected not in present)
+        live = observed.optimizer(observation).type
+        if matching and len(words_of_optimizer[observation.optimizer]) > 1:
+            live = f"the {join_words(sorted(matching))} groups of {live}"
+        causes.setdefault((expected, live), []).append((decision, observation))
+    for (expected, live), differing in causes.items():
+        yield _other_optimizer_finding(observed, differing, expected, live, missing=expected not in present)
 
 
 def _other_optimizer_finding(
-    observed: ObservedPlan, pairs: Sequence[Pair], expected: str, live_type: str, *, missing: bool
+    observed: ObservedPlan, pairs: Sequence[Pair], expected: str, live: str, *, missing: bool
 ) -> Finding:
     decisions = list({decision.name: decision for decision, _ in pairs}.values())
     them = "it" if len(decisions) == 1 else "them"
     reason = f"; no optimizer here is {expected}" if missing else ""
     return finding(
         "DA104",
-        f"{count_by_kind(decisions)} {'is' if len(decisions) == 1 else 'are'} in {live_type}; "
+        f"{count_by_kind(decisions)} {'is' if len(decisions) == 1 else 'are'} in {live}; "
         f"{observed.plan.ruleset.name} gives {them} to {expected}{reason}",
         (decision.name for decision in decisions),
         expected=expected,

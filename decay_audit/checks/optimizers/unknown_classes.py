@@ -21,7 +21,7 @@ _EFFECTS: dict[Movement | None, str] = {
     "normalized": "decays {} by an amount that depends on the gradient or on a norm",
     "cautious": "decays {} only where the gradient has the sign of the weight",
     "scheduled": "removes a fraction of {} that changes from step to step",
-    "other": "moves {} in another way than by a fixed fraction or a fixed amount",
+    "other": "changes {} in a way that is none of the known forms of decay",
     "vanishing": "decays {} by less than its dtype resolves",
     "none": "does not change {}",
     "unstable": "gives inf or nan for {}",
@@ -69,6 +69,8 @@ def _effect(observation: Observation) -> str:
         if isclose(rate * lr, observation.weight_decay, rel_tol=TOLERANCE):
             return "decays {} by weight_decay itself (not multiplied by lr)"
         return f"decays {{}} by {coefficient_text(rate * lr)}, whatever lr is"
+    if observation.movement == "proportional" and rate < 0:
+        return f"makes {{}} larger, by lr x {coefficient_text(-rate)} of the values"
     if observation.movement == "proportional":
         is_coefficient = isclose(rate, observation.weight_decay, rel_tol=TOLERANCE)
         product = "lr x weight_decay" if is_coefficient else f"lr x {coefficient_text(rate)}"

@@ -24,7 +24,8 @@ from decay_audit.optimizers.measure.movement import (
     correct_by_gradient,
     effect_of_step,
 )
-from decay_audit.optimizers.measure.probe import Gradient, ProbeResult, probe
+from decay_audit.optimizers.measure.probe import Factors, Gradient, ProbeResult, probe
+from decay_audit.optimizers.measure.probe_tensors import is_all_zero
 from decay_audit.optimizers.measure.settling import correct_by_later_steps, find_accumulating
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 from decay_audit.optimizers.watch_construction import ConstructionLog
@@ -32,6 +33,9 @@ from decay_audit.optimizers.watch_construction import ConstructionLog
 STEPS = 3
 MORE_STEPS = 12
 """Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
+
+SMALL_WEIGHT = 2.0**-12
+"""Factor of the values of a probe tensor, to see whether the law depends on their size."""
 
 Effects = dict[int, StepEffect]
 """The effect of a step on each tensor, by the id of the tensor."""
@@ -115,7 +119,26 @@ def effects_of_steps(optimizer: torch.optim.Optimizer, keys: Collection[int]) ->
         raise error from None
     representative = _representatives(optimizer, first)
     effects = _effects_in_detail(optimizer, set(representative.values()))
-    return {key: effects[representative[key]] for key in keys}
+    effects = {key: effects[representative[key]] for key in keys}
+    return effects | _of_zeros(optimizer, effects)
+
+
+def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
+    """Find the tensors of zeros on which the effect is not known: it differs between small and large values."""
+    zeros = [
+        id(tensor)
+        for group in optimizer.param_groups
+        for tensor in group["params"]
+        if id(tensor) in effects and is_all_zero(tensor)
+    ]
+    keys = [key for key in zeros if effects[key].movement in ("none", "proportional")]
+    if not keys:
+        return {}
+    try:
+        small = _first_movements(probe(optimizer, dtype=torch.float64, only=keys, factors=Factors(weight=SMALL_WEIGHT)))
+    except OptimizerError:
+        return {}
+    return {key: StepEffect(movement="unknown") for key in keys if small[key].movement != effects[key].movement}
 
 
 def _representatives(optimizer: torch.optim.Optimizer, effects: Effects) -> dict[int, int]:

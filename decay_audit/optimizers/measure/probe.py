@@ -25,8 +25,8 @@ from decay_audit.optimizers.measure.probe_tensors import (
 )
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, LR_KEYS, WARMUP_KEYS
 
-Gradient = Literal["zero", "shrinking", "growing", "random"]
-"""A gradient of zero, one that shrinks the weight, one that makes it larger, or a random one."""
+Gradient = Literal["zero", "shrinking", "growing", "random", "large"]
+"""A gradient of zero, one that shrinks the weight, one that makes it larger, a random one, or a large random one."""
 LR_IF_ZERO = 1e-3
 """The lr in a probe for a group whose lr is 0 (the start of a warm-up) and that has no `initial_lr`."""
 AMPLIFIED_LR = 0.1
@@ -207,9 +207,10 @@ def _gradient(tensor: torch.Tensor, gradient: Gradient, generator: torch.Generat
             return tensor * GRADIENT_SIZE
         case "growing":
             return tensor * -GRADIENT_SIZE
-        case "random":
+        case "random" | "large":
             noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
-            return (noise * GRADIENT_SIZE * tensor.double().square().mean().sqrt()).to(tensor.dtype)
+            size = 1 if gradient == "large" else GRADIENT_SIZE
+            return (noise * size * tensor.double().square().mean().sqrt()).to(tensor.dtype)
 
 
 def _step(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:
@@ -228,7 +229,13 @@ def _step_with_closure(copy: ProbeOptimizer, gradient: Gradient, index: int) -> 
 
 def _step_with_graph(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:  # noqa: ARG001
     """For second-order optimizers, which differentiate the gradient once more."""
-    factor = {"zero": 0.0, "shrinking": GRADIENT_SIZE, "growing": -GRADIENT_SIZE, "random": GRADIENT_SIZE}[gradient]
+    factor = {
+        "zero": 0.0,
+        "shrinking": GRADIENT_SIZE,
+        "growing": -GRADIENT_SIZE,
+        "random": GRADIENT_SIZE,
+        "large": 1.0,
+    }[gradient]
     trained = list(_trainable(copy))
     with torch.enable_grad():
         loss = torch.stack([(tensor**2).sum() for tensor in trained]).sum() * (factor / 2)

@@ -39,8 +39,8 @@ NARROW = 8
 States = Literal["flags", "none", "first"]
 """States of a copy: only flags, such as fastai's `do_wd`; none; or all, with the values before the first step.
 
-These are 0 for moments and counters. A tensor with equal elements may be an initial value, as Adagrad's is, and one
-that resembles the weight is a copy of earlier weights: both stay.
+These are 0 for moments and counters. A tensor with equal elements may be an initial value, as Adagrad's is, one of
+booleans is a mask, and one that resembles the weight is a copy of earlier weights: all of these stay.
 """
 
 
@@ -145,6 +145,13 @@ def _scale(original: torch.Tensor) -> float:
     return 2.0 ** min(max(floor(log2(size)), SMALLEST_SCALE), LARGEST_SCALE) if size > 0 and isfinite(size) else 1.0
 
 
+def is_all_zero(original: torch.Tensor) -> bool:
+    """Whether a parameter holds nothing but zeros, so that the size of its values in training is not known."""
+    if original.is_meta or original.layout is not torch.strided or type(original) not in _PLAIN:
+        return False
+    return bool(original.untyped_storage().size()) and not original.detach().any().item()
+
+
 def _clone(optimizer: object, memo: Memo) -> Any:  # noqa: ANN401 - of the original's class
     """Copy all attributes; `copy.deepcopy` would keep those of torch.optim.Optimizer only."""
     refuse_finalizer(optimizer)
@@ -216,7 +223,7 @@ def _first_value(name: object, value: object, original: torch.Tensor, tensor: to
     shape = tensor.shape if is_like_weight else shrink_shape(value.shape, SMALLEST)
     floating = value.is_floating_point() and value.dim() > 0
     dtype = tensor.dtype if floating else value.dtype
-    if is_like_weight and _resembles(value, original):
+    if is_like_weight and (_is_mask(value) or _resembles(value, original)):
         return value.detach()[tuple(slice(size) for size in shape)].to(dtype=dtype, copy=True)
     return torch.full(shape, _first_element(value) if floating else 0, dtype=dtype)
 
@@ -227,6 +234,11 @@ def _first_element(value: torch.Tensor) -> float:
         return 0.0
     first = value.reshape(-1)[0].item()
     return float(first) if isfinite(first) and bool((value == first).all()) else 0.0
+
+
+def _is_mask(value: torch.Tensor) -> bool:
+    """Whether a state with the shape of its weight says which elements a step changes."""
+    return value.dtype == torch.bool and not value.is_meta and type(value) in _PLAIN
 
 
 def _resembles(value: torch.Tensor, original: torch.Tensor) -> bool:

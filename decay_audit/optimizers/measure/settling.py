@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from decay_audit.errors import OptimizerError
 from decay_audit.optimizers.measure.conditions import HISTORY, amounts_by_condition, exact_steps
 from decay_audit.optimizers.measure.laws import effect_by_law, multiple, projection
-from decay_audit.optimizers.measure.movement import StepEffect, effect_of_step
+from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, StepEffect, effect_of_step, rounding_error
 from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, ProbeResult, probe
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 
@@ -34,6 +34,8 @@ SLOWEST = 0.995
 """Largest ratio of successive changes of a rate that settles (momentum 0.9997). With 1 the rate never settles."""
 CHANGED = 0.1
 """Relative difference up to which the rate after steps with gradients is that of the first step."""
+OSCILLATION_FREE_LR = 2.0**-12
+"""Factor of lr with which decay over all steps together hardly changes a weight."""
 ACCUMULATING_STEPS = 256
 """Steps after which a compensated sum has changed a tensor, although single steps did not change it."""
 
@@ -41,7 +43,11 @@ Effects = dict[int, StepEffect]
 
 
 def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect]) -> Effects:
-    """Correct the effects that remove a fraction of the weight, by the effects of later steps without a gradient."""
+    """Correct the effects that remove a fraction of the weight, by the effects of later steps without a gradient.
+
+    Raises:
+        OptimizerError: steps with random gradients give inf or nan, so the class has no law.
+    """
     keys = [key for key, effect in effects.items() if effect.movement in ("proportional", "without_lr")]
     if not keys:
         return {}
@@ -54,6 +60,7 @@ def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[in
             corrected |= {
                 key: _with_settled_rate(effects[key], longer.values[key], longer.lrs[key]) for key in unsettled
             }
+            corrected |= _at_small_lr(optimizer, effects, corrected)
     except OptimizerError:
         return {}
     changed = [key for key, effect in corrected.items() if effect is None]
@@ -61,18 +68,43 @@ def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[in
     return kept | _later_laws(optimizer, changed) | _changed_by_training(optimizer, kept, result)
 
 
+def _at_small_lr(
+    optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect], corrected: Mapping[int, StepEffect | None]
+) -> Effects:
+    """Correct effects that did not settle by steps with a small lr, if they settle there.
+
+    With a large lr, slow momentum makes a weight oscillate around 0. A schedule does not depend on lr.
+    """
+    keys = [key for key, effect in corrected.items() if effect and effect.movement == "scheduled"]
+    if not keys:
+        return {}
+    result = probe(
+        optimizer, steps=4 * LONG_QUARTER, dtype=torch.float64, only=keys, factors=Factors(lr=OSCILLATION_FREE_LR)
+    )
+    settled = {
+        key: _with_settled_rate(effects[key], values, result.lrs[key] * OSCILLATION_FREE_LR)
+        for key, values in result.values.items()
+        if rounding_error(values[-1]) < NOISE_OF_DIFFERENCE
+    }
+    return {key: effect for key, effect in settled.items() if effect and effect.movement == "proportional"}
+
+
 def _with_settled_rate(effect: StepEffect, values: tuple[torch.Tensor, ...], lr: float) -> StepEffect | None:
     """Add the settled rate to an effect; None if later steps follow another law."""
     last = effect_of_step(values[-2], values[-1], lr)
     if last.movement == "unstable" or not isfinite(last.rate):
         return effect
+    if last.movement == "none":  # the decay has faded out
+        return replace(effect, movement="scheduled")
     if last.movement != "proportional":
         return None if last.movement in ("sign", "other") else effect
     rates = [_rate(before, after, lr) for before, after in pairwise(values)]
     rates = [*dropwhile(lambda rate: rate == 0, rates)]  # some classes move nothing at first
     scale = effect.rate / rates[0]  # not 1 if the steps were amplified
     limit = settled_rate(rates)
-    return replace(effect, movement="scheduled") if limit is None else replace(effect, settled_rate=limit * scale)
+    if limit is None or abs(limit) <= SETTLED * abs(rates[0]):  # in the second case the decay fades out
+        return replace(effect, movement="scheduled")
+    return replace(effect, settled_rate=limit * scale)
 
 
 def settled_rate(rates: Sequence[float]) -> float | None:
@@ -121,14 +153,18 @@ def _changed_by_training(
         optimizer,
         dtype=without_history.dtype,
         amplify=without_history.amplify,
-        gradient="random",
         history=HISTORY,
         only=keys,
     )
     try:
-        usual, more = take_steps(), take_steps(factors=Factors(coefficient=2))
+        usual, more = take_steps(gradient="random"), take_steps(gradient="random", factors=Factors(coefficient=2))
+        large = take_steps(gradient="large")
     except OptimizerError:
         return {}
+    if not all(values[-1].isfinite().all() for result in (usual, large) for values in result.values.values()):
+        raise OptimizerError(
+            f"{type(optimizer).__name__}.step() gives inf or nan with random gradients", "correct its step()"
+        )
     changed = {}
     for key in keys:
         before, after = (values.double() for values in usual.values[key])

@@ -1,13 +1,15 @@
-"""Three ways to run a constructor.
+"""Four ways to run a constructor, or the code of a file.
 
 meta       on the meta device: no values at all
 streamed   on the CPU, but each parameter moves to meta as soon as a module registers it: `.item()` works, and the
            peak memory is the largest parameter, not the model
+kept       as streamed, but the first `KEPT_ELEMENTS` keep their values: most code then runs as on the CPU, and once
 cpu        on the CPU
 """
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -15,28 +17,53 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 from torch.overrides import TorchFunctionMode
 
-BuildDevice = Literal["meta", "streamed", "cpu"]
+BuildDevice = Literal["meta", "streamed", "kept", "cpu"]
+KEPT_ELEMENTS = 1 << 28
+"""Elements of parameters that keep their values on the device `kept`: 1 GiB in float32."""
+
+
+class DroppedValues:
+    """Whether parameters lack their values, so that an exception may not come again on the CPU."""
+
+    def __init__(self, kept_elements: int = 0, *, dropped: bool = False) -> None:
+        self.kept_elements, self.dropped = kept_elements, dropped
+
+    def on_registration(self, module: nn.Module, name: str, parameter: nn.Parameter) -> None:  # noqa: ARG002
+        """Drop the values of a parameter unless they fit into what may be kept."""
+        if parameter.is_meta:
+            return
+        self.kept_elements -= parameter.numel()
+        if self.kept_elements < 0:
+            self.dropped = True
+            _move_to_meta(parameter)
 
 
 @contextlib.contextmanager
-def _on_meta() -> Iterator[None]:
+def _on_meta() -> Iterator[DroppedValues]:
     with torch.device("meta"), _IgnoreMoves():
-        yield
+        yield DroppedValues(dropped=True)
 
 
 @contextlib.contextmanager
-def _streamed() -> Iterator[None]:
-    handle = register_module_parameter_registration_hook(_move_to_meta)
+def _streamed(kept_elements: int = 0) -> Iterator[DroppedValues]:
+    values = DroppedValues(kept_elements)
+    handle = register_module_parameter_registration_hook(values.on_registration)
     try:
         with _IgnoreMoves():
-            yield
+            yield values
     finally:
         handle.remove()
 
 
-def _move_to_meta(module: nn.Module, name: str, parameter: nn.Parameter) -> None:  # noqa: ARG001
+@contextlib.contextmanager
+def _on_cpu() -> Iterator[DroppedValues]:
+    with _IgnoreMoves():
+        yield DroppedValues()
+
+
+def _move_to_meta(parameter: nn.Parameter) -> None:
     """Swap the tensor inside the Parameter. The Parameter stays the same object, so ties and attributes survive."""
-    if type(parameter) is not nn.Parameter or parameter.is_meta:
+    if type(parameter) is not nn.Parameter:
         return
     attributes = dict(parameter.__dict__)
     with contextlib.suppress(RuntimeError):  # a tensor with weak references or in a graph stays on the CPU
@@ -86,8 +113,9 @@ def _is_missing(device: torch.device) -> bool:
     return device.type == "cuda" and not torch.cuda.is_available()
 
 
-BUILD_DEVICES: dict[BuildDevice, Callable[[], contextlib.AbstractContextManager[None]]] = {
+BUILD_DEVICES: dict[BuildDevice, Callable[[], contextlib.AbstractContextManager[DroppedValues]]] = {
     "meta": _on_meta,
     "streamed": _streamed,
-    "cpu": _IgnoreMoves,
+    "kept": partial(_streamed, KEPT_ELEMENTS),
+    "cpu": _on_cpu,
 }

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any
@@ -53,6 +54,18 @@ def is_model_class(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, nn.Module)
 
 
+def is_training_function(expression: str, names: Mapping[str, object]) -> bool:
+    """Whether an expression names or calls a function that trains."""
+    function = names.get(expression.partition("(")[0].strip())
+    if not isinstance(function, FunctionType):
+        return False
+    try:
+        source = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    return not _TRAINING_CALLS.isdisjoint(_methods_called(source))
+
+
 def _returns_model(function: Any, functions: Mapping[str, ast.FunctionDef], pending: frozenset[str]) -> bool:  # noqa: ANN401
     if not isinstance(function, FunctionType):
         return False
@@ -95,7 +108,7 @@ def _assignments(syntax: ast.FunctionDef) -> dict[str, list[ast.expr]]:
     return values
 
 
-def _methods_called(syntax: ast.FunctionDef) -> Iterator[str]:
+def _methods_called(syntax: ast.AST) -> Iterator[str]:
     for node in ast.walk(syntax):
         match node:
             case ast.Call(func=ast.Attribute(attr=method)):

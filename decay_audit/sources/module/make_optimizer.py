@@ -3,7 +3,7 @@
 import ast
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
@@ -23,13 +23,18 @@ from decay_audit.sources.module.user_code.import_context import (
     context_of_namespace,
     context_of_target,
 )
-from decay_audit.sources.module.user_code.load import load, stop_note
+from decay_audit.sources.module.user_code.load import failure_note, load, stop_note
 from decay_audit.sources.module.user_code.stop_at_training import (
     TrainingStarted,
     models_and_optimizers,
     stop_at_training,
+    tensors,
 )
-from decay_audit.sources.module.user_code.user_errors import as_target_error, location_in_user_code
+from decay_audit.sources.module.user_code.user_errors import (
+    SAME_ON_EVERY_DEVICE,
+    as_target_error,
+    location_in_user_code,
+)
 from decay_audit.sources.target import CheckpointTarget, FileTarget, ModuleTarget
 
 
@@ -54,7 +59,8 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> EvaluatedOptimizer:
             A function, or a class, is called with the model; a method of the model is called without arguments.
 
     Returns:
-        The value. Code that starts to train is stopped; the value is then a list of its optimizers and models.
+        The value. Code that starts to train is stopped; the value is then a list of its optimizers and models. So it is
+        for code that raises after it has made an optimizer of a model.
 
     Raises:
         TargetError: the expression cannot be found or evaluated, is an optimizer class that is not called, or raises;
@@ -62,10 +68,15 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> EvaluatedOptimizer:
     """
     with BUILD_DEVICES["cpu"]():  # the code may move the model to a GPU before it makes the optimizer
         try:
-            with stop_at_training():
+            with stop_at_training() as optimizers:
                 return _evaluate(text, built)
         except TrainingStarted as started:
             return _optimizers_before_training(text, built, started)
+        except TargetError as error:
+            made = _optimizers_before_error(text, built, error, optimizers)
+            if made is None:
+                raise
+            return made
 
 
 def evaluate_expression(text: str, built: BuiltModel) -> object:
@@ -99,6 +110,25 @@ def _optimizers_before_training(text: str, built: BuiltModel, started: TrainingS
     )
 
 
+def _optimizers_before_error(
+    text: str, built: BuiltModel, error: TargetError, optimizers: Sequence[torch.optim.Optimizer]
+) -> EvaluatedOptimizer | None:
+    """Give the optimizers that code had made when it raised; None if they hold no parameter of a model.
+
+    None also for a model without values, where the exception may be due to that.
+    """
+    cause = error.__cause__
+    if cause is None or (built.inventory.built_on != "cpu" and not isinstance(cause, (OSError, *SAME_ON_EVERY_DEVICE))):
+        return None
+    models = [value for value in models_and_optimizers(cause).values() if isinstance(value, nn.Module)]
+    parameters = {id(parameter) for model in (built.model, *models) for parameter in model.parameters()}
+    if not any(id(tensor) in parameters for optimizer in optimizers for tensor in tensors(optimizer)):
+        return None
+    return EvaluatedOptimizer(
+        value=[*optimizers, *models], source=f"{text} made", notes=(failure_note(text, error.message),)
+    )
+
+
 def _evaluate(text: str, built: BuiltModel) -> EvaluatedOptimizer:
     target = _other_target(text, built)
     if target is None:
@@ -110,8 +140,15 @@ def _evaluate(text: str, built: BuiltModel) -> EvaluatedOptimizer:
             f"{text} names a file or module, not an optimizer",
             f"name a function or an optimizer in it: {text}:make_optimizer",
         )
+    if namespace is built.namespace and built.optimizers and _same_code(expression, built.expression):
+        return EvaluatedOptimizer(value=[*built.optimizers, built.model], source=f"{text} made")
     value, source = _call_if_callable(evaluate(expression, namespace, model=built.model), text, built)
     return EvaluatedOptimizer(value=value, source=source, notes=notes)
+
+
+def _same_code(expression: str, other: str) -> bool:
+    """Whether two expressions run the same function: it is not run again."""
+    return expression.removesuffix("()") == other.removesuffix("()")
 
 
 def _other_target(text: str, built: BuiltModel) -> FileTarget | ModuleTarget | None:
@@ -184,9 +221,22 @@ def _call_if_callable(value: object, text: str, built: BuiltModel) -> tuple[obje
         raise _not_called(value.__name__, f"torch.optim:{value.__name__}" if in_torch else text)
     if _is_method_of(built.model, value):
         return evaluate("method()", built.namespace, method=value), f"{text}() returned"
+    if not _takes(value, 1) and _takes(value, 0):
+        return evaluate("function()", built.namespace, function=value), f"{text}() returned"
     _require_one_argument(value, text)
     result = evaluate("factory(model)", built.namespace, factory=value, model=built.model)
     return result, f"{text}(model) returned"
+
+
+def _takes(function: Callable[..., object], count: int) -> bool:
+    """Whether a function can be called with this number of arguments; true for one without a signature."""
+    try:
+        inspect.signature(function).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def _require_one_argument(value: Callable[..., object], text: str) -> None:

@@ -4,11 +4,16 @@ Such a model is a loss with weights of its own. The user names it by an expressi
 parameters begin with that name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from msgspec.structs import replace
 from torch import nn
+from torch.nn.modules.module import (
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from decay_audit.errors import TargetError
 from decay_audit.model.inventory import Inventory
@@ -34,13 +39,35 @@ def find_other(text: str, built: BuiltModel, made_with_optimizer: Sequence[nn.Mo
     of_class = _of_class(text, made_with_optimizer) or _of_class(text, in_file)
     if of_class:
         return nn.ModuleDict({_key(text, index): module for index, module in enumerate(of_class)})
-    value = evaluate_expression(text, built)
+    with _keys_of_new_modules() as new:
+        value = evaluate_expression(text, built)
+    if isinstance(value, nn.Module) and id(value) in new:
+        raise TargetError(
+            f"--with {text} makes a new module: the optimizer was made before, and cannot hold its parameters",
+            f"name a module that exists: by its class (--with {type(value).__name__}) or its variable",
+        )
     if not isinstance(value, nn.Module):
         raise TargetError(
             f"--with {text} gives {describe_value(value)}, not a torch.nn.Module",
             "name a module, or the class of one that is made with the optimizer",
         )
     return nn.ModuleDict({_key(text.rpartition(":")[2].rpartition(".")[2], 0): value})
+
+
+@contextmanager
+def _keys_of_new_modules() -> Iterator[set[int]]:
+    """Collect the ids of the modules that get parameters or parts in this block."""
+    keys: set[int] = set()
+
+    def note(module: nn.Module, name: str, part: nn.Parameter | nn.Module) -> None:  # noqa: ARG001
+        keys.add(id(module))
+
+    handles = (register_module_parameter_registration_hook(note), register_module_module_registration_hook(note))
+    try:
+        yield keys
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def with_others(inventory: Inventory, model: nn.Module, others: Sequence[nn.ModuleDict]) -> Inventory:
@@ -68,7 +95,10 @@ def names_of_all(model: nn.Module, inventory: Inventory, others: Sequence[nn.Mod
 
 
 def _of_class(name: str, modules: Sequence[nn.Module]) -> list[nn.Module]:
-    return [module for module in dict.fromkeys(modules) if type(module).__name__ == name]
+    """The modules of a class that are no part of another of these modules."""
+    parts = {id(part) for module in modules for part in module.modules() if part is not module}
+    distinct = {id(module): module for module in modules}
+    return [module for key, module in distinct.items() if type(module).__name__ == name and key not in parts]
 
 
 def _key(text: str, index: int) -> str:

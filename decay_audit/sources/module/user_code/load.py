@@ -6,7 +6,7 @@ import importlib.util
 import pkgutil
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from traceback import walk_tb
 from types import FrameType, ModuleType
@@ -56,7 +56,7 @@ class LoadedModule(Struct, frozen=True, kw_only=True):
     def notes(self) -> tuple[str, ...]:
         """Say where the code was stopped, or which exception it raised."""
         if self.error:
-            return (f"the script failed after it made its model and optimizer, which are used: {self.error}",)
+            return (failure_note("the script", self.error),)
         return (stop_note("the script", self.stopped_at),) if self.stopped_at else ()
 
 
@@ -65,14 +65,21 @@ def stop_note(code: str, location: str) -> str:
     return f"{code} was stopped at {location}, where training starts: nothing has been trained"
 
 
-def load(target: FileTarget | ModuleTarget, context: ImportContext, *, is_retried: bool = False) -> LoadedModule:
+def failure_note(code: str, message: str) -> str:
+    """Say that code raised after it had made what is judged."""
+    return f"{code} failed after it made its model and optimizer, which are used: {message}"
+
+
+def load(
+    target: FileTarget | ModuleTarget, context: ImportContext, *, is_retried: Callable[[], bool] = bool
+) -> LoadedModule:
     """Import the module of a target, up to where it starts to train; a file is imported afresh each time.
 
     If a script raises after it has made its model and optimizer, they are in the returned module.
 
     Args:
         context: the active one.
-        is_retried: whether the caller tries another device after an exception that may not come again there.
+        is_retried: tells whether the caller tries another device after an exception that may not come again there.
 
     Raises:
         TargetError: there is no such module, or it has no such attribute.
@@ -85,7 +92,7 @@ def load(target: FileTarget | ModuleTarget, context: ImportContext, *, is_retrie
             module, expression = _import_target(target, stops)
         except (Exception, SystemExit) as error:
             script = _failed_script(target, error, optimizers)
-            if script is None or (is_retried and not isinstance(error, (OSError, *SAME_ON_EVERY_DEVICE))):
+            if script is None or (is_retried() and not isinstance(error, (OSError, *SAME_ON_EVERY_DEVICE))):
                 raise
             return LoadedModule(
                 module=script,

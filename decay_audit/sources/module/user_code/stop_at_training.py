@@ -160,6 +160,11 @@ def _loops(filename: str) -> tuple[tuple[int, int], ...]:
     return tuple((node.lineno, node.end_lineno or node.lineno) for node in ast.walk(tree) if isinstance(node, _LOOPS))
 
 
+def _is_model_or_optimizer(value: object) -> bool:
+    """Whether a value is a model or an optimizer. A module whose constructor has not run yet is none."""
+    return isinstance(value, Optimizer) or (isinstance(value, nn.Module) and "_parameters" in vars(value))
+
+
 def models_and_optimizers(error: BaseException, module: Mapping[str, Any] | None = None) -> dict[str, object]:
     """Find the models and optimizers among the local variables of functions that were running.
 
@@ -173,6 +178,6 @@ def models_and_optimizers(error: BaseException, module: Mapping[str, Any] | None
         names, own = trace.tb_frame.f_globals, trace.tb_frame.f_locals
         if (module is None or names is module) and own is not names:
             values = own.items()
-            variables |= {name: value for name, value in values if isinstance(value, nn.Module | Optimizer)}
+            variables |= {name: value for name, value in values if _is_model_or_optimizer(value)}
         trace = trace.tb_next
     return variables
