@@ -20,7 +20,7 @@ class DecaySemantics(Struct, frozen=True, kw_only=True):
     Attributes:
         forms: one for each group.
         semantics: of all groups; unknown if they differ.
-        decoupled_by: the argument of the class that decouples them, if its groups or attributes have it.
+        decoupled_by: the argument of the class that would decouple them, if its groups or attributes have it.
     """
 
     forms: tuple[DecayForm, ...]
@@ -62,7 +62,8 @@ def decay_semantics(class_names: Sequence[str], groups: Sequence[Mapping[str, ob
     notes = [facts.note] if facts and facts.note else []
     if len(distinct) > 1:
         notes.append("its groups differ: " + ", ".join(f"{i} {SEMANTICS[form]}" for i, form in enumerate(forms)))
-    switch = facts.switch if facts and SEMANTICS[facts.form_if_on] == "decoupled" else ""
+    is_coupled = any(SEMANTICS[form] != "decoupled" for form in forms)
+    switch = facts.switch if facts and is_coupled and SEMANTICS[facts.form_if_on] == "decoupled" else ""
     return DecaySemantics(
         decoupled_by=f"{switch}=True" if switch and all(switch in group for group in groups) else "",
         forms=forms,
