@@ -4,6 +4,7 @@ check() runs them all:
 
 - plan: the plan alone (DA304-306, DA401, DA402)
 - unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
+- name_rules: patterns that match nothing, and kinds that names split (DA307)
 - observed_plan: joins the plan with live optimizers, and with saved ones
 - optimizers: what live and saved optimizers do, compared with the plan (DA101-105, DA2xx, DA5xx)
 - training: what a running script showed beyond one state of its optimizers (DA803, DA806); `api.running` runs it
@@ -18,6 +19,7 @@ They share: codes (Finding, and the table of all codes), finding_text (the words
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from decay_audit.checks.codes import Finding
+from decay_audit.checks.name_rules import check_name_rules
 from decay_audit.checks.observed_plan import NO_OPTIONS, observed_plans
 from decay_audit.checks.optimizers.coefficients import check_coefficients, coefficient_in_use
 from decay_audit.checks.optimizers.effective_decay import check_effective_decay
@@ -78,6 +80,7 @@ def check(  # noqa: PLR0913  (each stage before it gives one)
     findings = (
         *check_plan(plan),
         *check_unused_entries(plan),
+        *check_name_rules(plan),
         *check_ties(plan),
         *check_made_in_forward(inventory, optimizers),
         *check_optimizers(
