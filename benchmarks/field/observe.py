@@ -1,16 +1,14 @@
 """Observe a module: its parameters, their uses in traces, and their actions in a real pass, as a struct for a file."""
 
-from collections.abc import Iterable
-
 from msgspec import Struct
 from torch import nn
 
 from benchmarks.field.dataflow import parameter_actions
 from benchmarks.field.inputs import accepted_inputs, as_trace_text
 from benchmarks.zoo.readings import Reading, make_reading
-from decay_audit import Inventory, classify, read
+from decay_audit import Inventory, read
+from decay_audit.api.loading import uncertain_names
 from decay_audit.model.parameters import Use
-from decay_audit.roles.words import Classified
 from decay_audit.sources.trace import make_example_inputs, trace, trace_automatically, with_uses
 
 
@@ -32,7 +30,9 @@ class ObservedModule(Struct, frozen=True, kw_only=True):
 
 def has_own_parameters(model: nn.Module) -> bool:
     """Whether a class outside torch.nn holds a parameter of its own."""
-    return any(not parameter.owner.types[0].startswith("torch.nn.") for parameter in read(model).parameters)
+    return any(
+        not parameter.owner.types[0].startswith("torch.nn.") for parameter in read(model, no_trace=True).parameters
+    )
 
 
 def observe(model: nn.Module) -> ObservedModule | None:
@@ -44,21 +44,18 @@ def observe(model: nn.Module) -> ObservedModule | None:
     actions = {
         name: tuple(sorted({item.action for item in items})) for name, items in parameter_actions(model, args).items()
     }
-    inventory = read(model)
+    inventory = read(model, no_trace=True)
     traced = with_uses(inventory, trace(model, make_example_inputs(model, text, {})))
     return ObservedModule(
         reading=make_reading(type(model).__qualname__, traced, {}),
-        default_uses=_default_uses(model, inventory, classify(inventory)),
+        default_uses=_default_uses(model, inventory),
         actions=actions,
         trace=text,
     )
 
 
-def _default_uses(
-    model: nn.Module, inventory: Inventory, structure: Iterable[Classified]
-) -> dict[str, tuple[Use, ...]]:
-    names = {item.parameter.name for item in structure if item.confidence != "certain"}
-    if not names:
-        return {}
-    traced = trace_automatically(model, inventory, names).inventory
-    return {parameter.raw_name: parameter.uses for parameter in traced.parameters if parameter.uses is not None}
+def _default_uses(model: nn.Module, inventory: Inventory) -> dict[str, tuple[Use, ...]]:
+    names = uncertain_names(inventory)
+    uses = trace_automatically(model, len(inventory.parameters)).uses if names else {}
+    return {item.raw_name: uses[item.raw_name] for item in inventory.parameters
+            if item.name in names and item.raw_name in uses}  # fmt: skip

@@ -60,14 +60,14 @@ def reading(name: str) -> Reading:
     start = perf_counter()
     try:
         model, built_on = build(name)
-        inventory = read(model)
+        inventory = read(model, no_trace=True)
         traced = _traced(model)
     except Exception as error:  # noqa: BLE001 - another library's constructor
         return Reading(name=name, failure=f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:200])
     if not traced.complete and built_on == "meta" and _elements(inventory) < MAX_REAL_ELEMENTS:
         with contextlib.suppress(Exception):  # a pass may need the values of buffers, which this model has
             model, built_on = build(name, real=True)
-            inventory, traced = read(model), _traced(model)
+            inventory, traced = read(model, no_trace=True), _traced(model)
     traced_reading = make_reading(name, with_uses(inventory, traced), state_dict_shapes(model))
     seconds = round(perf_counter() - start, 3)
     return replace(traced_reading, built_on=built_on, traced=traced.complete, notes=traced.notes, seconds=seconds)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from decay_audit.emit.like.copies import OptimizerCopy
     from decay_audit.model.observations import Observation
 
-_NO_TRACE_IN_LIBRARY = (
-    "roles here come from a traced forward pass, and decay_audit.param_groups does not trace: "
-    "use --style rule, --style names or --no-trace"
+_LIBRARY_HINT = (
+    "decay_audit.param_groups traces by itself, without an input: leave out --trace and --no-trace, "
+    "or use --style rule or --style names"
 )
 
 
@@ -153,7 +153,10 @@ def code(
 
     write = partial(_write_and_verify, loaded, plan, options, rules, others, likeness)
     if options.style == "library":
-        return _write_library_call(write, loaded)
+        try:
+            return write("library", known_classes=True)
+        except emit.DifferentGroupsError as error:
+            raise DecayAuditError(error.message, _LIBRARY_HINT) from error
     if options.style == "names":
         return write("names", known_classes=True)
     for known_classes in (True, False):
@@ -196,15 +199,3 @@ def _write_and_verify(
         with import_context(target):
             emit.verify(text, target_plan, None if target.built is None else target.built.model, likeness)
     return text
-
-
-def _write_library_call(write: Callable[..., str], loaded: LoadedTarget) -> str:
-    """Write the call of `decay_audit.param_groups`, and refuse it where roles are only known from a trace."""
-    from decay_audit import emit
-
-    try:
-        return write("library", known_classes=True)
-    except emit.DifferentGroupsError as error:
-        if all(parameter.uses is None for parameter in loaded.inventory.parameters):
-            raise
-        raise DecayAuditError(error.message, _NO_TRACE_IN_LIBRARY) from error

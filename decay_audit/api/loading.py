@@ -1,9 +1,9 @@
 """Read what a Request names: a live model, or a target of any form, with its forward pass traced."""
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 from msgspec.structs import replace
 
 from decay_audit import roles
@@ -13,6 +13,7 @@ from decay_audit.api.request import Request
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Device
 from decay_audit.model.inventory import Inventory
+from decay_audit.model.traced_uses import AutomaticTrace, with_automatic_uses
 from decay_audit.sources import target as targets
 from decay_audit.sources.checkpoint import onto_model
 from decay_audit.text import count_noun
@@ -56,7 +57,9 @@ def load(request: Request) -> LoadedTarget:
     if request.live is not None:
         from decay_audit.sources import module
 
-        return LoadedTarget(inventory=module.read(module.require_module(request.live.model)))
+        model = module.require_module(request.live.model)
+        inventory = module.read(model)
+        return LoadedTarget(inventory=inventory if request.no_trace else trace_uncertain(model, inventory))
     spec = targets.parse(request.target)
     if isinstance(spec, targets.CheckpointTarget):
         return _load_checkpoint(spec, request)
@@ -74,6 +77,9 @@ def load(request: Request) -> LoadedTarget:
     built = made.built if made is not None else build(request.device)
     others = tuple(module.find_other(text, built, made.modules if made else ()) for text in request.with_)
     inventory = module.with_others(_inventory_with_uses(built, request), built.model, others)
+    if others and not request.no_trace:
+        with module.activate(module.context_of_namespace(built.namespace)):
+            inventory = _trace_others(inventory, others)
     return _require_parameters(LoadedTarget(inventory=inventory, built=built, made=made, others=others))
 
 
@@ -102,34 +108,72 @@ def _inventory_with_uses(built: "BuiltModel", request: Request) -> Inventory:
         return built.inventory
     from decay_audit.sources import module, trace
 
+    request.progress("tracing the forward pass")
     with module.activate(module.context_of_namespace(built.namespace)):
         if request.trace is None:
-            return _trace_uncertain(built, request)
-        request.progress("tracing the forward pass")
+            return trace_uncertain(built.model, built.inventory)
         text = None if request.trace == AUTO else request.trace
         inputs = trace.make_example_inputs(built.model, text, built.namespace)
         return trace.with_uses(built.inventory, trace.trace(built.model, inputs))
 
 
-def _trace_uncertain(built: "BuiltModel", request: Request) -> Inventory:
-    """Trace for the parameters whose role is not certain; a note says how many roles it changed."""
+def trace_uncertain(model: "nn.Module", inventory: Inventory) -> Inventory:
+    """Trace for the parameters whose role is not certain. Every entry point decides a model by this function."""
+    names = uncertain_names(inventory)
+    if not names:
+        return inventory
     from decay_audit.sources import trace
 
-    before = roles.classify(built.inventory.parameters)
-    names = {classified.parameter.name for classified in before if classified.confidence != "certain"}
-    if not names:
-        return built.inventory
-    request.progress("tracing the forward pass")
-    traced = trace.trace_automatically(built.model, built.inventory, names)
-    after = roles.classify(traced.inventory.parameters)
+    return add_uses(inventory, names, trace.trace_automatically(model, len(inventory.parameters)))
+
+
+def traced_data(model: "nn.Module") -> dict[str, Any]:
+    """Trace a model of a running script, as plain data for an AutomaticTrace; {} if every role is certain."""
+    from decay_audit.sources import module, trace
+
+    inventory = module.read(model)
+    if not uncertain_names(inventory):
+        return {}
+    data: dict[str, Any] = to_builtins(trace.trace_automatically(model, len(inventory.parameters)))
+    return data
+
+
+def uncertain_names(inventory: Inventory) -> frozenset[str]:
+    """Name the parameters whose classes and names leave the role uncertain."""
+    classified = roles.classify(inventory.parameters)
+    return frozenset(item.parameter.name for item in classified if item.confidence != "certain")
+
+
+def add_uses(inventory: Inventory, names: frozenset[str], traced: AutomaticTrace, prefix: str = "") -> Inventory:
+    """Add what an automatic trace found; a note says how many roles it changed, or why a model was not traced.
+
+    Args:
+        names: the parameters whose role is uncertain.
+        prefix: what the inventory puts before the traced model's own names.
+    """
+    with_uses = with_automatic_uses(inventory, names, traced, prefix)
+    before, after = roles.classify(inventory.parameters), roles.classify(with_uses.parameters)
     changed = sum(old.role != new.role for old, new in zip(before, after, strict=True))
     if not changed:
-        return traced.inventory
+        notes = [f"not traced: {traced.refusal}; roles come from classes and names"] if traced.refusal else []
+        return replace(with_uses, notes=(*inventory.notes, *notes))
     inputs = f" with {traced.inputs}" if traced.inputs else ""
     failure = f"; {traced.failure}" if traced.failure else ""
     roles_text = f"roles of {count_noun(changed, 'parameter')} come from a traced forward pass"
     note = f"{roles_text}{inputs}{failure}; --no-trace turns this off"
-    return replace(traced.inventory, notes=(*traced.inventory.notes, note))
+    return replace(with_uses, notes=(*inventory.notes, note))
+
+
+def _trace_others(inventory: Inventory, others: "tuple[nn.ModuleDict, ...]") -> Inventory:
+    """Trace the modules that are audited with the model."""
+    from decay_audit.sources import module, trace
+
+    for name, other in ((name, other) for named in others for name, other in named.items()):
+        names = uncertain_names(inventory) & {f"{name}.{own.name}" for own in module.read(other).parameters}
+        if names:
+            traced = trace.trace_automatically(other, len(inventory.parameters))
+            inventory = add_uses(inventory, names, traced, f"{name}.")
+    return inventory
 
 
 def _require_parameters(loaded: LoadedTarget) -> LoadedTarget:

@@ -1,5 +1,6 @@
 """Run a command that trains, and make a Report for each model that it trains."""
 
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from decay_audit.api.loading import LoadedTarget
+from decay_audit.api.loading import LoadedTarget, add_uses, uncertain_names
 from decay_audit.api.observing import ObservedOptimizers
 from decay_audit.api.pipeline import report_on
 from decay_audit.api.request import Request
@@ -17,6 +18,7 @@ from decay_audit.checks import selected_codes
 from decay_audit.checks.codes import Finding
 from decay_audit.checks.training import check_training
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer
 from decay_audit.model.records import Record, ScriptError
 from decay_audit.optimizers import recorded
@@ -82,7 +84,12 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
                 command=command,
                 folder=place,
                 records=folder,
-                settings={"until": script.until, "watch": script.watch, "pretend": script.pretend},
+                settings={
+                    "until": script.until,
+                    "watch": script.watch,
+                    "pretend": script.pretend,
+                    "tracer": {} if request.no_trace else tracer_settings(),
+                },
                 timeout=script.timeout,
             )
         )
@@ -103,6 +110,17 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
             *([written] if written else []),
         ),
     )
+
+
+def tracer_settings() -> dict[str, object]:
+    """Say how the recorder imports the function that traces a model: it runs in the script's own environment."""
+    packages = ("decay_audit", "msgspec")
+    folders = (Path(sys.modules[name].__file__ or "").parent.parent for name in packages)
+    return {
+        "module": "decay_audit.api.loading",
+        "paths": [*dict.fromkeys(map(str, folders))],
+        "python": [*sys.version_info[:2]],
+    }
 
 
 @contextmanager
@@ -129,12 +147,25 @@ def _report(record: Record, audit: "AuditGroup", target: str, request: Request) 
     contents = inventory.read(record, audit.models, target, audit.free_tensors)
     optimizers, observations = recorded.observe(record, audit.optimizers, contents.names)
     observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
-    report = report_on(LoadedTarget(inventory=contents.inventory), observed, replace(request, target=""))
+    traced = contents.inventory if request.no_trace else _with_traces(contents.inventory, record, audit)
+    report = report_on(LoadedTarget(inventory=traced), observed, replace(request, target=""))
     codes = selected_codes.select_codes(request.select, request.ignore)
     training_findings = check_training(facts.training_facts(record, audit, contents.names), report.plan)
     kept = [finding for finding in report.findings if not _before_schedule(finding, optimizers)]
     findings = (*kept, *(finding for finding in training_findings if finding.code in codes))
     return replace(report, findings=tuple(map(_with_fix_for_a_run, findings)))
+
+
+def _with_traces(contents: Inventory, record: Record, audit: "AuditGroup") -> Inventory:
+    """Add the uses of parameters whose role is uncertain, from the traces of their models."""
+    alone = len(audit.models) == 1 and not audit.free_tensors
+    for model_trace in record.traces:
+        model = record.models[model_trace.model]
+        prefix = "" if alone else f"{model.name}."
+        names = frozenset(name for name in uncertain_names(contents) if name.startswith(prefix))
+        if model in audit.models and names:
+            contents = add_uses(contents, names, model_trace.trace, prefix)
+    return contents
 
 
 def _with_fix_for_a_run(finding: Finding) -> Finding:

@@ -25,6 +25,7 @@ class TrainingAudit:
         weight_decay: the base coefficient; None takes the one that the optimizer uses.
         measure: whether to run step() on a copy of the optimizer and compare the result with the param groups; None:
             only if its class is not known.
+        no_trace: do not run the forward pass on fake tensors where classes and names leave a role uncertain.
         fail_on: `error`, `warning` or `note` stops the job on findings that bad; None only logs.
         ignore: prefixes of codes that do not count.
     """
@@ -35,11 +36,14 @@ class TrainingAudit:
         weight_decay: float | None = None,
         *,
         measure: bool | None = None,
+        no_trace: bool = False,
         fail_on: Severity | None = None,
         ignore: tuple[str, ...] = (),
     ) -> None:
         super().__init__()  # a host's callback may be the next base class
-        self.request = api.Request(rules=rules, weight_decay=weight_decay, measure=measure, ignore=tuple(ignore))
+        self.request = api.Request(
+            rules=rules, weight_decay=weight_decay, measure=measure, no_trace=no_trace, ignore=tuple(ignore)
+        )
         self.fail_on = fail_on
 
     def audit(self, model: "torch.nn.Module", optimizer: object, *, moment: str) -> Report:

@@ -15,7 +15,13 @@ from decay_audit.model.records import Record
 _requests: list[Request] = []
 
 
-def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, ignore: tuple[str, ...] = ()) -> None:
+def watch(
+    rules: str = DEFAULT_RULES,
+    weight_decay: float | None = None,
+    *,
+    no_trace: bool = False,
+    ignore: tuple[str, ...] = (),
+) -> None:
     """Watch the optimizers that are made from now on; log a verdict for each model before the first step.
 
     Call it before the optimizers are made. Changes of their groups in later steps are written on standard error.
@@ -23,8 +29,10 @@ def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, igno
     Args:
         rules: a preset, or a YAML file.
         weight_decay: the base coefficient; None takes the one that the optimizer uses.
+        no_trace: do not run the forward pass on fake tensors where classes and names leave a role uncertain.
         ignore: prefixes of codes that do not count.
     """
+    from decay_audit.api.running import tracer_settings
     from decay_audit.sources.run.hooks.decay_audit_recorder import (
         construction,
         listed_modules,
@@ -33,7 +41,8 @@ def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, igno
         watch as recorder_watch,
     )
 
-    request = Request(rules=rules, weight_decay=weight_decay, ignore=ignore)
+    request = Request(rules=rules, weight_decay=weight_decay, no_trace=no_trace, ignore=ignore)
+    settings.TRACER = {} if no_trace else tracer_settings()
     if not _requests:
         settings.WATCH = True
         listed_modules.set_hooks()
@@ -46,11 +55,11 @@ def watch(rules: str = DEFAULT_RULES, weight_decay: float | None = None, *, igno
 def _log(optimizer: Any) -> None:  # noqa: ANN401 - of any class
     from decay_audit import reports
     from decay_audit.api.running import reports_of
-    from decay_audit.sources.run.hooks.decay_audit_recorder import recording
+    from decay_audit.sources.run.hooks.decay_audit_recorder import describe, recording, settings
 
-    record = msgspec.json.decode(
-        json.dumps(recording.document("running", "step", optimizer), default=repr), type=Record
-    )
+    document = recording.document("running", "step", optimizer)
+    document["traces"] = describe.traces(recording.living_optimizers()) if settings.TRACER else []
+    record = msgspec.json.decode(json.dumps(document, default=repr), type=Record)
     for report in reports_of(record, _requests[-1], several=False):
         if rank() == 0:
             level = logging.WARNING if selected_codes.has_failure(report.findings, "warning") else logging.INFO

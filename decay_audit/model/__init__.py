@@ -2,6 +2,7 @@
 
 - parameters: Parameter, the module that owns it, and how a traced forward pass uses it
 - inventory: all parameters of a target, and how they were read
+- traced_uses: the uses of parameters in a traced forward pass, added to an inventory
 - observations: optimizers, their param groups, and what a step does to each parameter
 - optimizer_pairs: each live optimizer, paired with the saved state that it would load
 - records: what the recorder of a training script writes: modules, tensors and optimizers by index

@@ -5,6 +5,8 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from decay_audit.model.traced_uses import AutomaticTrace
+
 RecordStatus = Literal["running", "stopped", "ended", "failed", "exited"]
 GradientKind = Literal["none", "zero", "some"]
 
@@ -148,6 +150,13 @@ class ScriptError(Struct, frozen=True, kw_only=True):
     line: int = 0
 
 
+class RecordedTrace(Struct, frozen=True, kw_only=True):
+    """The trace of one model; `model` is the position of the model in the record."""
+
+    model: int
+    trace: AutomaticTrace
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """The models and optimizers that one process of a script made.
 
@@ -156,6 +165,7 @@ class Record(Struct, frozen=True, kw_only=True):
         moment: where the script was stopped: `step`, `backward`, or `backward without step`.
         outside: classes of modules with trainable parameters that got a gradient and that no optimizer and no model of
             an optimizer holds, each with the number of these parameters.
+        traces: traced forward passes of models whose classes and names leave a role uncertain.
     """
 
     version: int
@@ -179,3 +189,4 @@ class Record(Struct, frozen=True, kw_only=True):
     models: tuple[RecordedModel, ...]
     optimizers: tuple[RecordedOptimizer, ...]
     outside: tuple[tuple[str, int], ...] = ()
+    traces: tuple[RecordedTrace, ...] = ()

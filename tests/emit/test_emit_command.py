@@ -179,16 +179,17 @@ def test_the_library_style_calls_the_ruleset_that_the_command_named(net: Path) -
     assert 'return decay_audit.param_groups(model, "house.yaml", weight_decay)' in result.stdout
 
 
-def test_a_library_call_that_needs_a_trace_is_refused_with_what_works_instead(tmp_path: Path) -> None:
+def test_a_library_call_that_needs_an_input_is_refused_with_what_works_instead(tmp_path: Path) -> None:
     model = tmp_path / "gain.py"
     model.write_text(
         "import torch\nfrom torch import nn\n\n\n"
         "class Gain(nn.Module):\n"
         "    def __init__(self):\n        super().__init__()\n        self.g = nn.Parameter(torch.ones(3))\n\n"
-        "    def forward(self, x):\n        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * self.g\n"
+        "    def forward(self, x):\n        assert x.shape == (5, 3, 1, 3), 'not an input that is guessed'\n"
+        "        return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) * self.g\n"
     )
-    arguments = (f"{model}:Gain", "--trace", "2x3", "--optimizer", "AdamW")
+    arguments = (f"{model}:Gain", "--trace", "5x3x1x3", "--optimizer", "AdamW")
     library = run("emit", *arguments, "--style", "library")
     assert (library.exit_code, library.stdout) == (2, "")
-    assert "param_groups does not trace: use --style rule" in " ".join(library.stderr.split())
+    assert "param_groups traces by itself, without an input" in " ".join(library.stderr.split())
     assert run("emit", *arguments, "--style", "names").exit_code == 0

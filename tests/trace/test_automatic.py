@@ -96,17 +96,12 @@ class Refuses(nn.Linear):
 
 @pytest.mark.parametrize("model", [Endless(), Leaves(4, 4), Refuses(4, 4), nn.ParameterList([torch.zeros(3, 3)])])
 def test_a_model_that_cannot_be_traced_is_left_to_its_structure(model: nn.Module) -> None:
-    inventory = read(model)
-    traced = trace_automatically(model, inventory, {parameter.name for parameter in inventory.parameters})
-    assert traced.failure
-    assert [parameter.name for parameter in traced.inventory.parameters] == [
-        name for name, _ in model.named_parameters()
-    ]
+    assert trace_automatically(model, 1).failure
+    assert [parameter.name for parameter in read(model).parameters] == [name for name, _ in model.named_parameters()]
 
 
 def test_what_a_stopped_pass_saw_counts() -> None:
-    traced = trace_automatically(Endless(), read(Endless()), {"p"})
-    assert {item.parameter.name: item.role for item in classify(traced.inventory)}["p"] == "bias"
+    assert {item.parameter.name: item.role for item in classify(read(Endless()))}["p"] == "bias"
 
 
 def test_a_parameter_that_the_pass_does_not_use_is_not_said_to_be_unused() -> None:
@@ -115,8 +110,7 @@ def test_a_parameter_that_the_pass_does_not_use_is_not_said_to_be_unused() -> No
             super().__init__(4, 4)
             self.idle = nn.Parameter(torch.zeros(3))
 
-    traced = trace_automatically(Idle(), read(Idle()), {"idle"})
-    assert [parameter.uses for parameter in traced.inventory.parameters] == [None, None, None]
+    assert [parameter.uses for parameter in read(Idle()).parameters] == [None, None, None]
 
 
 class ByHand(nn.Module):
@@ -136,9 +130,8 @@ class ByHand(nn.Module):
 @pytest.mark.parametrize("model", [ByHand(True, 6, 5), ByHand(False, 6, 5), ByHand(True, 6, 5).double(),
                                    ByHand(True, 6, 5).bfloat16()])  # fmt: skip
 def test_the_first_matrix_gives_the_size_of_sequences_and_images(model: nn.Module) -> None:
-    traced = trace_automatically(model, read(model), {"theta", "zeta"})
-    assert traced.failure == ""
-    assert [item.role for item in classify(traced.inventory)] == ["linear_weight", "bias"]
+    assert trace_automatically(model, 2).failure == ""
+    assert [item.role for item in classify(read(model))] == ["linear_weight", "bias"]
 
 
 class Patches(nn.Module):
@@ -156,9 +149,8 @@ class Patches(nn.Module):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_size_of_flattened_patches_gives_images(channels: int) -> None:
     model = Patches(channels)
-    traced = trace_automatically(model, read(model), {"theta"})
-    assert traced.failure == ""
-    assert {item.parameter.name: item.role for item in classify(traced.inventory)}["theta"] == "position_embedding"
+    assert trace_automatically(model, 2).failure == ""
+    assert {item.parameter.name: item.role for item in classify(read(model))}["theta"] == "position_embedding"
 
 
 class ByIds(nn.Module):
@@ -185,9 +177,8 @@ class ByNumber(nn.Module):
 
 @pytest.mark.parametrize("model", [ByIds(), ByNumber()])
 def test_token_ids_and_any_features_are_tried_last(model: nn.Module) -> None:
-    traced = trace_automatically(model, read(model), {"theta", "zeta"})
-    assert traced.failure == ""
-    assert all(parameter.uses for parameter in traced.inventory.parameters)
+    assert trace_automatically(model, 2).failure == ""
+    assert all(parameter.uses for parameter in read(model).parameters)
 
 
 class Picks(nn.Module):

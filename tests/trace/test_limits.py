@@ -1,13 +1,19 @@
 """A trace that does not reach the end says so, and keeps the uses recorded before."""
 
+import signal
+import sys
+import time
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from decay_audit.sources.trace import propagate, run
+from decay_audit import read
+from decay_audit.sources.trace import limits
+from decay_audit.sources.trace.dataflow import propagate
 from decay_audit.sources.trace.example_inputs import size_errors
+from decay_audit.sources.trace.limits import Limits
 from tests.trace.traced import parameters, roles, traced
 
 
@@ -55,7 +61,7 @@ def test_a_pass_that_fails_keeps_the_uses_recorded_before_and_says_why() -> None
     assert uses["second.weight"] is None
 
 
-def test_an_endless_pass_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_pass_is_stopped() -> None:
     class Endless(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -65,11 +71,119 @@ def test_an_endless_pass_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
             while True:
                 x = x * self.p
 
-    monkeypatch.setattr(run, "MAX_CALLS", 1000)
-    result = traced(Endless(), (5, 4))
+    result = traced(Endless(), (5, 4), limits=Limits(calls=1000))
     assert not result.complete
-    assert "more than 1000 operators" in result.notes[0]
+    assert "more than 1,000 operators" in result.notes[0]
     assert result.uses.keys() == {"p"}
+
+
+class Counts(nn.Module):
+    """Uses its parameter, and then runs code without operators."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x * self.p
+        self.run()
+        return x
+
+    def run(self) -> None:
+        while True:
+            pass
+
+
+class Swallows(Counts):
+    def run(self) -> None:
+        count = 0
+        while True:
+            try:
+                count += 1
+            except Exception:  # noqa: BLE001
+                count = 0
+
+
+class Recurses(Counts):
+    def run(self) -> None:
+        for _ in range(2):
+            self.run_deeper(30)
+
+    def run_deeper(self, depth: int) -> None:
+        if depth:
+            self.run_deeper(depth - 1)
+            self.run_deeper(depth - 1)
+
+
+@pytest.mark.parametrize("model", [Counts(), Swallows(), Recurses()])
+def test_a_loop_without_operators_is_stopped_at_the_same_line_each_time(model: Counts) -> None:
+    for _ in range(2):
+        result = traced(model, (5, 4), limits=Limits(lines=10_000))
+        assert "more than 10,000 lines of Python code" in result.notes[0]
+        assert result.uses.keys() == {"p"}
+    assert sys.gettrace() is None
+
+
+def test_lines_of_torch_and_of_short_loops_are_not_too_many() -> None:
+    model = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    assert traced(model, (2, 5, 8), limits=Limits(lines=5_000)).complete
+
+
+class Waits(Counts):
+    def run(self) -> None:
+        time.sleep(60)
+
+
+def test_a_pass_that_waits_is_stopped_and_no_other_input_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SECONDS_WITHOUT_OPERATOR", 0.5)
+    started = time.monotonic()
+    inventory = read(Waits())
+    assert time.monotonic() - started < 30
+    assert inventory.parameters[0].uses
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
+
+def test_a_handler_of_alarms_that_the_user_has_set_stays_and_no_time_is_measured() -> None:
+    def handler(_signal: int, _frame: object) -> None: ...
+
+    signal.signal(signal.SIGALRM, handler)
+    try:
+        assert traced(nn.Linear(4, 4), (5, 4)).complete
+        assert signal.getsignal(signal.SIGALRM) is handler
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def test_an_interrupt_ends_the_trace_and_leaves_no_hooks() -> None:
+    class Interrupted(Counts):
+        def run(self) -> None:
+            raise KeyboardInterrupt
+
+    model = Interrupted()
+    before = model.p
+    with pytest.raises(KeyboardInterrupt):
+        read(model)
+    assert model.p is before
+    assert model.training
+    assert sys.gettrace() is None
+    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+
+
+def test_lines_are_not_counted_while_a_debugger_traces_them() -> None:
+    class Debugged(Counts):
+        def run(self) -> None:
+            for _ in range(100):
+                pass
+
+    def debugger(_frame: object, _event: str, _argument: object) -> None: ...
+
+    previous = sys.gettrace()
+    sys.settrace(debugger)
+    try:
+        assert traced(Debugged(), (5, 4), limits=Limits(lines=10)).complete
+        assert sys.gettrace() is debugger
+    finally:
+        sys.settrace(previous)
 
 
 def test_an_error_of_the_tracer_is_not_reported_as_one_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +271,7 @@ def test_a_layer_that_the_pass_casts_keeps_the_names_of_its_parameters() -> None
     assert model.gate.weight.dtype == torch.float32
 
 
-def test_modules_are_not_traced_separately_after_the_limit_was_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_are_not_traced_separately_after_the_limit_was_reached() -> None:
     class Endless(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -169,8 +283,7 @@ def test_modules_are_not_traced_separately_after_the_limit_was_reached(monkeypat
             while True:
                 x = x * self.p
 
-    monkeypatch.setattr(run, "MAX_CALLS", 1000)
-    assert traced(Endless(), (5, 4)).uses.keys() == {"p"}
+    assert traced(Endless(), (5, 4), limits=Limits(calls=1000)).uses.keys() == {"p"}
 
 
 def test_a_module_that_a_failed_pass_reached_in_part_is_traced_separately() -> None:

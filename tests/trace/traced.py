@@ -9,17 +9,18 @@ from decay_audit import read
 from decay_audit.model.parameters import Parameter
 from decay_audit.roles import by_usage
 from decay_audit.sources.trace import ExampleInputs, Trace, trace, with_uses
+from decay_audit.sources.trace.limits import Limits
 
 
-def traced(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:
+def traced(model: nn.Module, *args: Any, limits: Limits | None = None, **kwargs: Any) -> Trace:
     """Trace a model on these arguments; a tuple of sizes stands for a tensor."""
     tensors = tuple(torch.empty(arg) if isinstance(arg, tuple) else arg for arg in args)
-    return trace(model, ExampleInputs(args=tensors, kwargs=kwargs))
+    return trace(model, ExampleInputs(args=tensors, kwargs=kwargs), limits)
 
 
 def parameters(model: nn.Module, *args: Any, **kwargs: Any) -> tuple[Parameter, ...]:
     """Read a model's parameters with their uses."""
-    return with_uses(read(model), traced(model, *args, **kwargs)).parameters
+    return with_uses(read(model, no_trace=True), traced(model, *args, **kwargs)).parameters
 
 
 def slots(model: nn.Module, *args: Any, **kwargs: Any) -> dict[str, list[str]]:

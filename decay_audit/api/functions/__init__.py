@@ -23,15 +23,21 @@ if TYPE_CHECKING:
     import torch
 
 
-def read(target: "str | torch.nn.Module", *, device: Device = "auto", key: str | None = None) -> Inventory:
+def read(
+    target: "str | torch.nn.Module", *, device: Device = "auto", key: str | None = None, no_trace: bool = False
+) -> Inventory:
     """Read every parameter of a model: a target as on the command line, or a live module.
+
+    Args:
+        no_trace: do not run the forward pass on fake tensors. By default it runs, for a short time, where classes and
+            names leave a role uncertain. The model is left as it was.
 
     Raises:
         TargetError: the target cannot be found, loaded or built.
     """
     if isinstance(target, str):
-        return load(Request(target=target, device=device, key=key)).inventory
-    return load(Request(live=LiveModel(model=target))).inventory
+        return load(Request(target=target, device=device, key=key, no_trace=no_trace)).inventory
+    return load(Request(live=LiveModel(model=target), no_trace=no_trace)).inventory
 
 
 def classify(parameters: Inventory | Iterable[Parameter]) -> tuple[Classified, ...]:
@@ -52,11 +58,14 @@ def plan(
     model: "str | torch.nn.Module | Inventory | tuple[Classified, ...]",
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
+    *,
+    no_trace: bool = False,
 ) -> Plan:
     """Decide every parameter of a target, a live module, an inventory or classified parameters.
 
     Args:
         weight_decay: replaces the ruleset's base coefficient.
+        no_trace: do not run the forward pass: see `read`.
 
     Raises:
         DecayAuditError: something cannot be read, the ruleset has no answer for a parameter, or the coefficient is not
@@ -65,7 +74,8 @@ def plan(
     ruleset = load_rules(rules)
     if isinstance(model, tuple):
         return make_plan(model, ruleset, weight_decay)
-    return make_plan(classify(model if isinstance(model, Inventory) else read(model)), ruleset, weight_decay)
+    inventory = model if isinstance(model, Inventory) else read(model, no_trace=no_trace)
+    return make_plan(classify(inventory), ruleset, weight_decay)
 
 
 def audit(
@@ -75,6 +85,7 @@ def audit(
     weight_decay: float | None = None,
     *,
     measure: bool | None = None,
+    no_trace: bool = False,
 ) -> AuditReport:
     """Compare a live model and its optimizer with a ruleset.
 
@@ -84,12 +95,14 @@ def audit(
         weight_decay: the base coefficient; by default the one that the optimizer uses.
         measure: whether to run step() on a copy of the optimizer and compare the result with the param groups; None:
             only if its class is not known.
+        no_trace: do not run the forward pass: see `read`.
 
     Raises:
         DecayAuditError: the model or the optimizer cannot be read, or the ruleset has no answer for a parameter.
     """
     live = LiveModel(model=model, optimizer=optimizer)
-    request = Request(live=live, ruleset=load_rules(rules), weight_decay=weight_decay, measure=measure)
+    ruleset = load_rules(rules)
+    request = Request(live=live, ruleset=ruleset, weight_decay=weight_decay, measure=measure, no_trace=no_trace)
     return for_python(run(request))
 
 
@@ -100,12 +113,14 @@ def assert_decay(
     weight_decay: float | None = None,
     *,
     measure: bool | None = None,
+    no_trace: bool = False,
     ignore: Iterable[str] = (),
     fail_on: Severity = "error",
 ) -> AuditReport:
     """Audit, and fail if a finding is at least as severe as `fail_on`. The message has the findings.
 
     Args:
+        no_trace: do not run the forward pass: see `read`.
         ignore: prefixes of codes that do not count, such as `DA3`.
 
     Raises:
@@ -116,8 +131,16 @@ def assert_decay(
     if optimizer is None:
         raise DecayAuditError("there is no optimizer to check", "pass one; audit(model) decides without an optimizer")
     live = LiveModel(model=model, optimizer=optimizer)
-    ruleset = load_rules(rules)
-    report = run(Request(live=live, ruleset=ruleset, weight_decay=weight_decay, measure=measure, ignore=tuple(ignore)))
+    report = run(
+        Request(
+            live=live,
+            ruleset=load_rules(rules),
+            weight_decay=weight_decay,
+            measure=measure,
+            no_trace=no_trace,
+            ignore=tuple(ignore),
+        )
+    )
     raise_on_findings(report, fail_on)
     return for_python(report)
 
@@ -128,12 +151,16 @@ def param_groups(
     weight_decay: float | None = None,
     *,
     lr: float | None = None,
+    no_trace: bool = False,
 ) -> list[dict[str, Any]]:
     """Make the param groups that a ruleset asks for, ready for an optimizer.
 
     Each group holds its tensors as `params` and sets `weight_decay`. Where the ruleset scales learning rates and `lr`
     is not given, a group has `lr_scale`, which timm's schedulers read and torch ignores: a warning says so. Where the
     ruleset uses several optimizers, `use` names the one that a group is for: give each optimizer its own groups.
+
+    Roles are those that `decay-audit inspect` shows: where classes and names leave a role uncertain, the forward pass
+    runs on fake tensors, unless `no_trace` is true. Call it before the model is sharded over processes.
 
     >>> import torch
     >>> model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
@@ -146,7 +173,8 @@ def param_groups(
     """
     from decay_audit.sources import module
 
-    tensors, groups = module.tensors_by_name(module.require_module(model)), plan(model, rules, weight_decay).groups()
+    tensors = module.tensors_by_name(module.require_module(model))
+    groups = plan(model, rules, weight_decay, no_trace=no_trace).groups()
     if lr is None and any(group.lr_scale != 1.0 for group in groups):
         warnings.warn("the ruleset scales learning rates, and torch ignores `lr_scale`: pass lr=...", stacklevel=2)
     return [

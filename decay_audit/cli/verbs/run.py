@@ -29,7 +29,7 @@ def run(
     words: Words,
     *,
     script_options: RunOptions,
-    options: Annotated[AuditOptions, takes("Ruleset", "Findings")],
+    options: Annotated[AuditOptions, takes("Ruleset", "Findings", names=("no_trace",))],
     exit_zero: Annotated[bool, Option("Findings", "Exit with 0 even if there are findings.")] = False,
     output: OutputOptions,
 ) -> None:

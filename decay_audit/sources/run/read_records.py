@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.records import Record, RecordStatus, ScriptError
+from decay_audit.model.records import Record, RecordedTrace, RecordStatus, ScriptError
 
 
 class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +57,10 @@ def _error(path: Path) -> ScriptError | None:
 def _read(path: Path) -> Record:
     try:
         record = msgspec.json.decode(path.read_bytes(), type=Record)
+        traces_path = path.with_name(path.name.replace("record", "traces", 1))
+        if traces_path.exists():
+            traces = msgspec.json.decode(traces_path.read_bytes(), type=tuple[RecordedTrace, ...])
+            record = replace(record, traces=traces)
         ending_path = path.with_name(path.name.replace("record", "ending", 1))
         if not ending_path.exists():
             return record

@@ -7,17 +7,22 @@
 - `dispatch.py`: dispatch modes, which give every operator of the pass a fake result and record it
 - `data_dependent.py`: assumed results of operators whose result depends on values
 - `tensor_states.py`: the provenance, fake tensor and memory of each tensor; the uses recorded so far
-- `provenance.py`: the value types: the provenance of a tensor, and an operator call with its operands
-- `propagate.py`: from an operator call to uses of parameters and the provenance of its result
-- `tags.py`: tags for the values of the result: normalized, attention scores, ...
-- `operators.py`: tables of operators by name
+- `dataflow/`: from operator calls to the uses of parameters
+- `limits.py`: how many operators and lines of code a pass may run, and how long it may wait
 
 Data flow: model -> `ExampleInputs` -> forward pass -> `OperatorCall`s -> `Use`s by parameter -> `Trace` -> `Inventory`
-with uses. Nothing here knows roles. `provenance`, `propagate`, `tags` and `operators` know no torch.
+with uses. Nothing here knows roles, and `dataflow` knows no torch.
 """
 
 from decay_audit.sources.trace.automatic import trace_automatically
 from decay_audit.sources.trace.example_inputs import ExampleInputs, make_example_inputs
 from decay_audit.sources.trace.run import Trace, trace, with_uses
 
-__all__ = ["ExampleInputs", "Trace", "make_example_inputs", "trace", "trace_automatically", "with_uses"]
+__all__ = [
+    "ExampleInputs",
+    "Trace",
+    "make_example_inputs",
+    "trace",
+    "trace_automatically",
+    "with_uses",
+]

@@ -1,56 +1,63 @@
 """Trace a model without --trace, to add the uses of uncertain parameters to its Inventory.
 
 Unlike `--trace`, it reports no unused parameters and no failures, because the user did not ask for a trace. Its budget
-is counted in operators, so that the same model gives the same answer on every machine.
+is counted in operators and lines of code, so that the same model gives the same answer on every machine.
 """
 
 import contextlib
 import io
-from collections.abc import Collection
 
-from msgspec import Struct
-from msgspec.structs import replace
 from torch import nn
 
 from decay_audit.errors import TargetError
-from decay_audit.model.inventory import Inventory
+from decay_audit.model.traced_uses import AutomaticTrace
 from decay_audit.sources.trace.example_inputs import make_example_inputs
-from decay_audit.sources.trace.run import Trace, late_parameters, trace
+from decay_audit.sources.trace.limits import Limits
+from decay_audit.sources.trace.run import Trace, trace
 
 CALLS, CALLS_PER_PARAMETER = 2_000, 30
-"""The budget: how many operators the trace may call. So it takes about as long as building the model."""
+LINES, LINES_PER_PARAMETER = 1_000_000, 2_000
+"""The budget: how many operators and lines of code a trace may run. So it takes about as long as building the model."""
+
+_SHARDING_CLASSES = ("torch.distributed.", "deepspeed.", "fairscale.")
 
 
-class AutomaticTrace(Struct, frozen=True, kw_only=True):
-    """The result of an automatic trace.
+def trace_automatically(model: nn.Module, parameters: int) -> AutomaticTrace:
+    """Trace the forward pass within a budget.
 
-    Attributes:
-        inventory: the inventory with the uses of the requested parameters.
-        inputs: a phrase for guessed inputs of the pass; "" if the model declares its inputs.
-        failure: why there is no trace, or why it ended early; "" if it ran to its end.
+    Args:
+        model: the model to be traced.
+        parameters: the number of its parameters, on which the budget depends.
     """
-
-    inventory: Inventory
-    inputs: str = ""
-    failure: str = ""
-
-
-def trace_automatically(model: nn.Module, inventory: Inventory, names: Collection[str]) -> AutomaticTrace:
-    """Trace the forward pass within a budget, and add the uses of these parameters, by their canonical names."""
-    budget = CALLS + CALLS_PER_PARAMETER * len(inventory.parameters)
+    limits = Limits(calls=CALLS + CALLS_PER_PARAMETER * parameters, lines=LINES + LINES_PER_PARAMETER * parameters)
     try:
+        if reason := _sharding(model):
+            return AutomaticTrace(refusal=reason)
         with contextlib.redirect_stdout(io.StringIO()):  # each attempt would print again
-            result = trace(model, make_example_inputs(model), max_calls=budget)
+            result = trace(model, make_example_inputs(model), limits)
     except TargetError as error:
-        return AutomaticTrace(inventory=inventory, failure=error.message)
+        return AutomaticTrace(failure=error.message)
     except Exception as error:  # noqa: BLE001 - a model may do anything; without a trace, structure still answers
-        return AutomaticTrace(inventory=inventory, failure=f"{type(error).__name__}: {error}")
-    parameters = tuple(
-        replace(parameter, uses=result.uses.get(parameter.raw_name)) if parameter.name in names else parameter
-        for parameter in inventory.parameters
+        return AutomaticTrace(failure=f"{type(error).__name__}: {error}")
+    return AutomaticTrace(
+        uses=result.uses,
+        made=result.made,
+        inputs=_note(result, "traced with "),
+        failure=_note(result, "the trace is"),
     )
-    traced = replace(inventory, parameters=parameters, made_in_forward=late_parameters(inventory, result))
-    return AutomaticTrace(inventory=traced, inputs=_note(result, "traced with "), failure=_note(result, "the trace is"))
+
+
+def _sharding(model: nn.Module) -> str:
+    """Say why the forward pass of this model needs other processes; "" if it does not."""
+    for module in model.modules():
+        if type(module).__name__ == "FullyShardedDataParallel":
+            return "the model is sharded by FullyShardedDataParallel"
+        for parameter in module.parameters(recurse=False):
+            kinds = (f"{kind.__module__}.{kind.__name__}" for kind in type(parameter).__mro__)
+            sharded = next((kind for kind in kinds if kind.startswith(_SHARDING_CLASSES)), None)
+            if sharded is not None or hasattr(parameter, "ds_id"):
+                return f"the parameters are sharded ({(sharded or 'DeepSpeed').rpartition('.')[2]})"
+    return ""
 
 
 def _note(result: Trace, beginning: str) -> str:

@@ -18,17 +18,14 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from decay_audit.sources.trace.data_dependent import ASSUMED_RESULTS, REPLACED_KERNELS
-from decay_audit.sources.trace.operators import SHAPE_ONLY
-from decay_audit.sources.trace.propagate import propagate
-from decay_audit.sources.trace.provenance import Operand, OperatorCall, Provenance
+from decay_audit.sources.trace.dataflow.operators import SHAPE_ONLY
+from decay_audit.sources.trace.dataflow.propagate import propagate
+from decay_audit.sources.trace.dataflow.provenance import Operand, OperatorCall, Provenance
+from decay_audit.sources.trace.limits import TraceLimitError
 from decay_audit.sources.trace.tensor_states import MAX_CONSTANT, TensorStates
 
 MAX_UNBOUND = 20_000
 """The most tensors that one `unbind` may give."""
-
-
-class TraceLimitError(Exception):
-    """The forward pass calls too many operators to be traced."""
 
 
 def run_operator(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
@@ -45,13 +42,16 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         """Record one operator call and return its fake result."""
-        kwargs = dict(kwargs or {})
+        with self.states.lines.paused():
+            return self._dispatch(func, args, dict(kwargs or {}))
+
+    def _dispatch(self, func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
         if func.namespace == "prim":
             return run_operator(func, args, kwargs)
         states = self.states
         states.calls += 1
-        if states.in_forward and states.calls > states.max_calls:
-            raise TraceLimitError(f"the forward pass calls more than {states.max_calls} operators")
+        if states.in_forward and states.calls > states.limits.calls:
+            raise TraceLimitError(f"the forward pass calls more than {states.limits.calls:,} operators")
         if kwargs.get("device") is not None:
             kwargs["device"] = torch.device("cpu")
         arguments = list(_tensor_arguments(func, args, kwargs))

@@ -14,14 +14,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 from torch import nn
 
-from decay_audit.model.inventory import Inventory, LateParameter
+from decay_audit.model.inventory import Inventory
 from decay_audit.model.parameters import Use
-from decay_audit.sources.trace.dispatch import TraceLimitError, recording, run_operator
+from decay_audit.model.traced_uses import late_parameters
+from decay_audit.sources.trace.dispatch import recording, run_operator
 from decay_audit.sources.trace.example_inputs.candidates import ExampleInputs, with_alternatives
 from decay_audit.sources.trace.example_inputs.declared import declared_inputs
 from decay_audit.sources.trace.example_inputs.size_errors import corrected
+from decay_audit.sources.trace.limits import Limits, TraceLimitError, stall_guard
 from decay_audit.sources.trace.model_state import install_placeholders, restored
-from decay_audit.sources.trace.tensor_states import MAX_CALLS, TensorStates
+from decay_audit.sources.trace.tensor_states import TensorStates
 from decay_audit.text import first_few
 
 MAX_CORRECTIONS = 3  # of the sizes of one candidate
@@ -46,7 +48,7 @@ class Trace(Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-def trace(model: nn.Module, inputs: ExampleInputs, max_calls: int | None = None) -> Trace:
+def trace(model: nn.Module, inputs: ExampleInputs, limits: Limits | None = None) -> Trace:
     """Run the forward pass on fake tensors and record which operator slots each parameter flows into.
 
     The pass runs in evaluation mode, and again in training mode if it left parameters unused (auxiliary heads, mask
@@ -58,13 +60,13 @@ def trace(model: nn.Module, inputs: ExampleInputs, max_calls: int | None = None)
     Args:
         model: the model to be traced.
         inputs: the first candidate for its inputs, with the others.
-        max_calls: the pass is stopped after so many operators.
+        limits: how much work all passes together may do.
     """
     parameters = dict(model.named_parameters())
     if any(isinstance(parameter, nn.parameter.UninitializedParameter) for parameter in parameters.values()):
         return Trace(uses={}, complete=False, notes=("not traced: lazy parameters have no shape yet",))
-    states = TensorStates(parameters, MAX_CALLS if max_calls is None else max_calls)
-    with restored(model), recording(states):
+    states = TensorStates(parameters, limits or Limits())
+    with restored(model), recording(states), stall_guard(lambda: states.calls):
         install_placeholders(model, states)
         before = {id(parameter): parameter for parameter in model.parameters()}
         outcome = _trace_model(model, inputs, states, parameters)
@@ -123,7 +125,7 @@ def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorState
             continue
         candidate: ExampleInputs | None = alternative
         corrections = MAX_CORRECTIONS if alternative.inferred else 0
-        while candidate is not None and len(failures) < MAX_ATTEMPTS:
+        while candidate is not None and len(failures) < MAX_ATTEMPTS and not states.stopped:
             failure = _run(model, candidate, states, training=False)
             if failure is None:
                 return _Outcome(failure=None, inputs=candidate, interrupted=candidate is not inputs)
@@ -132,7 +134,7 @@ def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorState
                 return _Outcome(failure=failures[0][1], inputs=inputs, interrupted=True)
             candidate = corrected(candidate, failure) if corrections > 0 else None
             corrections -= 1
-    return _Outcome(failure=failures[0][1], inputs=inputs, interrupted=True)
+    return _Outcome(failure=failures[-1 if states.stopped else 0][1], inputs=inputs, interrupted=True)
 
 
 def _layout(inputs: ExampleInputs) -> tuple[object, ...]:
@@ -162,7 +164,7 @@ def _trace_unused_modules(
         if not name or used == len(names) or (used and not interrupted):
             continue
         candidates = declared_inputs(module)
-        if candidates and states.calls < states.max_calls:
+        if candidates and not states.stopped:
             _run_candidates(module, with_alternatives(candidates), states, names)
             separate.append(name)
     return separate
@@ -178,7 +180,7 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
         replace(parameter, uses=trace.uses.get(parameter.raw_name, unused)) for parameter in inventory.parameters
     )
     names = [parameter.name for parameter in parameters if parameter.uses == ()]
-    made = late_parameters(inventory, trace)
+    made = late_parameters(inventory, trace.made)
     notes = [*inventory.notes, *trace.notes]
     if names:
         notes.append(f"the forward pass did not use {first_few(names, MAX_NAMES)}")
@@ -186,19 +188,6 @@ def with_uses(inventory: Inventory, trace: Trace) -> Inventory:
         late = first_few([parameter.name for parameter in made], MAX_NAMES)
         notes.append(f"the first forward pass makes parameters, which are not listed here: {late}")
     return replace(inventory, parameters=parameters, made_in_forward=made, notes=tuple(notes))
-
-
-def late_parameters(inventory: Inventory, trace: Trace) -> tuple[LateParameter, ...]:
-    """List the parameters that the pass made; their names begin with the canonical name of their module."""
-    owners = {
-        parameter.raw_name.rpartition(".")[0]: parameter.name.rpartition(".")[0] for parameter in inventory.parameters
-    }
-    late = []
-    for raw_name, shape in trace.made.items():
-        raw_owner, _, leaf = raw_name.rpartition(".")
-        owner = owners.get(raw_owner, raw_owner)
-        late.append(LateParameter(name=f"{owner}.{leaf}" if owner else leaf, shape=shape))
-    return tuple(late)
 
 
 def _fake_inputs(value: Any, states: TensorStates) -> Any:  # noqa: ANN401
@@ -235,8 +224,10 @@ def _run(model: nn.Module, inputs: ExampleInputs, states: TensorStates, *, train
     kwargs = {**_fake_inputs(dict(inputs.kwargs), states), **inputs.constants}
     states.in_forward = True
     try:
-        model(*args, **kwargs)
+        with states.lines.counting():
+            model(*args, **kwargs)
     except TraceLimitError as error:
+        states.stopped = True
         return str(error)
     except (Exception, SystemExit) as error:
         if _raised_by_tracer(error):

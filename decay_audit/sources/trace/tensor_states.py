@@ -9,12 +9,12 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from decay_audit.model.parameters import Use
-from decay_audit.sources.trace.provenance import Provenance, merge, parameter_provenance
+from decay_audit.sources.trace.dataflow.provenance import Provenance, merge, parameter_provenance
+from decay_audit.sources.trace.limits import Limits, LineCounter
 
 MAX_USES = 64  # per parameter
 MAX_CONSTANT = 1 << 20  # elements of a constant that is computed for real
 MAX_KEPT = 1 << 12  # elements of an integer input that keeps its values
-MAX_CALLS = 200_000  # of operators in one trace
 
 
 class TensorStates:
@@ -26,17 +26,21 @@ class TensorStates:
         fake_mode: runs operators on shapes alone.
         uses: the uses of each parameter by its name; the inner dict is an ordered set.
         calls: how many operators were called.
-        max_calls: after so many operators, the pass is stopped.
+        limits: how much work the passes may do.
+        lines: counts the lines of Python code that the passes run.
         in_forward: a forward pass is running now.
+        stopped: a limit was reached: no further pass is run.
         assumed_operators: the operators whose results were assumed, because they depend on unknown values.
     """
 
-    def __init__(self, parameters: Mapping[str, torch.Tensor], max_calls: int = MAX_CALLS) -> None:
+    def __init__(self, parameters: Mapping[str, torch.Tensor], limits: Limits) -> None:
         self.fake_mode = FakeTensorMode(allow_non_fake_inputs=True)
         self.uses: dict[str, dict[Use, None]] = {}
         self.calls = 0
-        self.max_calls = max_calls
+        self.limits = limits
+        self.lines = LineCounter(limits.lines)
         self.in_forward = False
+        self.stopped = False
         self.assumed_operators: set[str] = set()
         self._provenances: dict[int, Provenance] = {}
         self._storage_provenances: dict[int, Provenance] = {}

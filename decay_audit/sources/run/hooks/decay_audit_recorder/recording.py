@@ -107,9 +107,18 @@ def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None,
         settings.write("ending", ending)
     else:
         settings.write("record", contents)
+        if status != "running" and settings.TRACER:
+            _write_traces()
     _WRITTEN_AT = time.time()
     _WRITE_SECONDS = _WRITTEN_AT - started
     return bool(contents["optimizers"])
+
+
+def _write_traces() -> None:
+    """Write the traces of the models, after the record: a trace takes time, and the process may be killed before."""
+    from . import describe
+
+    settings.write("traces", describe.traces(living_optimizers()))
 
 
 def document(

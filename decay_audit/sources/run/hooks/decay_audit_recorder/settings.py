@@ -26,6 +26,9 @@ UNTIL: str = str(_SETTINGS.get("until", "first-step"))
 WATCH: bool = bool(_SETTINGS.get("watch"))
 """Whether to let the script train and print each change of the groups."""
 
+TRACER: Dict[str, Any] = _SETTINGS.get("tracer") or {}
+"""The module of decay-audit that traces models, the paths to import it from, and its Python version; {}: no trace."""
+
 PRETEND: List[str] = [str(word) for word in _SETTINGS.get("pretend", [])]
 """The missing resources to pretend: `gpu`, `world`, `data`."""
 
@@ -37,7 +40,7 @@ def steps_before_stop() -> float:
     return float(UNTIL) if UNTIL.isdigit() else 0.0
 
 
-def write(kind: str, document: Dict[str, Any]) -> None:
+def write(kind: str, document: Any) -> None:
     """Write a file of this process under a temporary name, and rename it: no reader sees an incomplete file."""
     if not FOLDER:
         return

@@ -10,7 +10,7 @@ from math import prod
 from msgspec.structs import replace
 
 from decay_audit.model.parameters import Use
-from decay_audit.sources.trace.operators import (
+from decay_audit.sources.trace.dataflow.operators import (
     BATCH_NORMS,
     GAINS,
     KEEPS_PRODUCT,
@@ -24,7 +24,7 @@ from decay_audit.sources.trace.operators import (
     SUMMANDS,
     VECTOR_PRODUCTS,
 )
-from decay_audit.sources.trace.provenance import (
+from decay_audit.sources.trace.dataflow.provenance import (
     DATA,
     Factor,
     Operand,
@@ -37,7 +37,7 @@ from decay_audit.sources.trace.provenance import (
     has_tag,
     is_data,
 )
-from decay_audit.sources.trace.tags import (
+from decay_audit.sources.trace.dataflow.tags import (
     is_separate_gain,
     normalizes_unscaled,
     result_tags,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import prod
 
-from decay_audit.sources.trace.operators import (
+from decay_audit.sources.trace.dataflow.operators import (
     COMPARISONS,
     KEEPS_MASK,
     KEEPS_NORMALIZED,
@@ -16,7 +16,7 @@ from decay_audit.sources.trace.operators import (
     STATISTICS,
     SUMS,
 )
-from decay_audit.sources.trace.provenance import Operand, OperatorCall, Tag, all_tags, has_tag
+from decay_audit.sources.trace.dataflow.provenance import Operand, OperatorCall, Tag, all_tags, has_tag
 
 
 def normalizes(statistic: Operand, operand: Operand) -> bool:

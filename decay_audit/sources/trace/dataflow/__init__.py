@@ -1,0 +1,7 @@
+"""Dataflow of a traced pass: from operator calls to the uses of parameters. Knows no torch and no roles.
+
+- `provenance.py`: the types: the provenance of a tensor, and an operator call with its operands
+- `propagate.py`: from an operator call to uses of parameters and the provenance of its result
+- `tags.py`: tags for the values of the result: normalized, attention scores, ...
+- `operators.py`: tables of operators by name
+"""
