@@ -1,4 +1,4 @@
-"""A module in, real inputs that it accepts out; they are found by trying, with the real forward pass."""
+"""Find real inputs that a module accepts, by trying its forward pass."""
 
 import inspect
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-MAX_TRIES = 40
+MAX_TRIES = 60
 
 
 def accepted_inputs(module: nn.Module) -> tuple[Any, ...] | None:
@@ -46,16 +46,27 @@ def _candidates(module: nn.Module, names: list[str]) -> Iterator[tuple[Any, ...]
     if names == [""]:
         yield ()
         return
-    for first in (*_floats(module), *_ids()):
-        others: dict[str, tuple[Any, ...]] = {
-            "same": tuple(torch.randn_like(first) if first.is_floating_point() else first for _ in names[1:])
-        }
+    ids_first = any(word in names[0] for word in ("id", "token", "index", "label"))
+    for first in (*_ids(), *_floats(module)) if ids_first else (*_floats(module), *_ids()):
+        others: dict[str, tuple[Any, ...]] = {"names": tuple(_named(name, first) for name in names[1:])}
         if len(names) > 1:
+            others["same"] = tuple(torch.randn_like(first) if first.is_floating_point() else first for _ in names[1:])
             others["index"] = tuple(torch.randint(0, 2, (first.shape[0],)) for _ in names[1:])
             others["edges"] = (torch.randint(0, first.shape[0], (2, 6)), *others["same"][1:])
             others["mask"] = tuple(torch.ones(first.shape[:2], dtype=torch.bool) for _ in names[1:])
         for further in others.values():
             yield (first.clone(), *further)
+
+
+def _named(name: str, first: Tensor) -> Tensor:
+    """Make a further argument by its name."""
+    if "mask" in name:
+        return torch.ones(first.shape[:2], dtype=torch.bool)
+    if name in {"t", "time", "times", "timestep", "timesteps", "batch", "y", "labels", "label", "target"}:
+        return torch.randint(0, 2, (first.shape[0],))
+    if "edge_index" in name:
+        return torch.randint(0, first.shape[0], (2, 6))
+    return torch.randn_like(first) if first.is_floating_point() else first
 
 
 def _floats(module: nn.Module) -> Iterator[Tensor]:
@@ -66,6 +77,8 @@ def _floats(module: nn.Module) -> Iterator[Tensor]:
                 shapes += [(2, layer.in_channels, 32, 32), (1, layer.in_channels, 64, 64)]
             case nn.Conv1d():
                 shapes += [(2, layer.in_channels, 64)]
+            case nn.Conv3d():
+                shapes += [(1, layer.in_channels, 16, 16, 16)]
             case nn.Linear():
                 shapes += [(2, 8, layer.in_features), (2, layer.in_features)]
         if len(shapes) > 3:

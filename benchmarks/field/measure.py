@@ -1,4 +1,4 @@
-"""A package in, a file of what was observed out: written after each class, so that a time limit keeps that much."""
+"""Observe the classes of a package, and write them to a file after each class, so that a time limit keeps that much."""
 
 import contextlib
 import io

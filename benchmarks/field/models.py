@@ -1,25 +1,42 @@
-"""A package in, module classes out, each built with guessed arguments. Sockets do not connect: nothing is fetched."""
+"""Find the module classes of a package, and build each with guessed arguments. Sockets do not connect."""
 
+import dataclasses
 import importlib
 import inspect
-import pkgutil
 import random
 import socket
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import nn
 
-MAX_CLASSES = 16  # of one library
+MAX_CLASSES = 48  # of one library
 MAX_ELEMENTS = 60_000_000
 
 _BY_NAME: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("dropout", "drop", "prob", "momentum", "alpha", "beta", "eps", "rate", "temperature", "sigma", "scale"), 0.1),
-    (("depth", "num_layers", "n_layers", "layers", "blocks", "stages", "num_iters", "iters", "repeat", "experts"), 2),
+    (
+        (
+            "depth",
+            "depths",
+            "num_layers",
+            "n_layers",
+            "layers",
+            "blocks",
+            "stages",
+            "num_iters",
+            "iters",
+            "repeat",
+            "experts",
+        ),
+        2,
+    ),
     (("heads", "nhead", "groups", "stride", "dilation", "padding", "order", "degree"), 2),
     (("kernel",), 3),
     (("fn", "net", "module"), nn.Linear(16, 16)),
-    (("image_size", "img_size", "input_size", "image", "resolution"), 32),
+    (("image_size", "img_size", "input_size", "image_height", "image_width", "resolution"), 32),
     (("patch",), 8),
     (("vocab", "num_tokens", "num_embeddings", "classes", "num_entities", "num_relations", "num_words"), 20),
     (("activation", "act", "nonlinearity"), nn.ReLU()),
@@ -43,23 +60,28 @@ def forbid_network() -> None:
 def classes(package: str) -> Iterator[type[nn.Module]]:
     """Yield the module classes of a package that make parameters of their own; a sample if there are many."""
     root = importlib.import_module(package)
-    found: dict[str, type[nn.Module]] = {}
-    names = [package]
-    for info in pkgutil.walk_packages(getattr(root, "__path__", ()), f"{package}.", onerror=lambda _: None):
-        if not any(
-            part in {"test", "tests", "__main__", "train", "scripts", "examples"} for part in info.name.split(".")
-        ):
-            names.append(info.name)
-    for name in names:
+    by_name: dict[str, type[nn.Module]] = {}
+    for name in (package, *_modules_with_parameters(root)):
         try:
             module = importlib.import_module(name)
         except BaseException:  # noqa: BLE001 - another library's module
             continue
-        for value in vars(module).values():
+        for value in list(vars(module).values()):
             if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__.startswith(package):
-                found[f"{value.__module__}.{value.__qualname__}"] = value
-    holders = [found[name] for name in sorted(found) if _makes_parameters(found[name], package)]
-    yield from random.Random(0).sample(holders, min(len(holders), MAX_CLASSES))
+                by_name[f"{value.__module__}.{value.__qualname__}"] = value
+    owners = [by_name[name] for name in sorted(by_name) if _makes_parameters(by_name[name], package)]
+    yield from random.Random(0).sample(owners, min(len(owners), MAX_CLASSES))
+
+
+def _modules_with_parameters(root: ModuleType) -> Iterator[str]:
+    """Yield the names of a package's modules whose source makes parameters, without tests and scripts."""
+    for folder in map(Path, getattr(root, "__path__", ())):
+        for file in sorted(folder.rglob("*.py")):
+            parts = file.relative_to(folder).with_suffix("").parts
+            if not {"test", "tests", "__main__", "train", "scripts", "examples"} & set(parts):
+                source = file.read_text(encoding="utf-8", errors="ignore")
+                if "Parameter(" in source or "register_parameter" in source:
+                    yield ".".join((root.__name__, *(part for part in parts if part != "__init__")))
 
 
 def _makes_parameters(cls: type, package: str) -> bool:
@@ -77,7 +99,7 @@ def _makes_parameters(cls: type, package: str) -> bool:
 
 def build(cls: type[nn.Module]) -> nn.Module | None:
     """Build a class with guessed arguments; None if no guess is accepted."""
-    for width in (16, 32):
+    for width in (16, 32, 64):
         try:
             model = cls(**_arguments(cls, width))
         except BaseException:  # noqa: BLE001 - another library's constructor
@@ -87,22 +109,25 @@ def build(cls: type[nn.Module]) -> nn.Module | None:
     return None
 
 
-def _arguments(cls: type[nn.Module], width: int) -> dict[str, Any]:
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+def _arguments(cls: type, width: int) -> dict[str, Any]:
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]  # type: ignore[misc]
     return {
-        parameter.name: _value(parameter.name, str(parameter.annotation), width)
+        parameter.name: _value(parameter.name, parameter.annotation, width)
         for parameter in parameters
         if parameter.default is parameter.empty
         and parameter.kind not in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}
     }
 
 
-def _value(name: str, annotation: str, width: int) -> Any:  # noqa: ANN401
-    if "bool" in annotation:
+def _value(name: str, annotation: Any, width: int) -> Any:  # noqa: ANN401
+    if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):  # a configuration
+        return annotation(**_arguments(annotation, width))
+    text = str(annotation)
+    if "bool" in text:
         return False
-    if "str" in annotation and "Optional" not in annotation:
+    if "str" in text and "Optional" not in text:
         return "relu"
-    if any(word in annotation for word in ("List[int]", "list[int]", "Sequence[int]", "Tuple[int", "tuple[int")):
+    if any(word in text for word in ("List[int]", "list[int]", "Sequence[int]", "Tuple[int", "tuple[int")):
         return [width, width]
     value = next((value for words, value in _BY_NAME if any(word in name.lower() for word in words)), width)
-    return float(value) if "float" in annotation and isinstance(value, int) else value
+    return float(value) if "float" in text and isinstance(value, int) else value
