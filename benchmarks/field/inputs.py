@@ -30,7 +30,7 @@ def accepted_inputs(module: nn.Module) -> tuple[Any, ...] | None:
 
 def as_trace_text(args: tuple[Any, ...]) -> str:
     """Write the arguments as a user would, for `--trace`."""
-    if all(arg.dtype == torch.float32 and arg.dim() for arg in args):
+    if args and all(arg.dtype == torch.float32 and arg.dim() for arg in args):
         return ",".join("x".join(map(str, arg.shape)) for arg in args)
     return "(" + " ".join(f"torch.zeros({tuple(arg.shape)}, dtype={arg.dtype})," for arg in args) + ")"
 

@@ -90,7 +90,8 @@ def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) ->
     if confidence != "certain" or size == used_size or repeated:
         return confidence
     picked = bool({"index", "index_select", "gather"} & set(use.via))  # some matrices of a stack, or one several times
-    is_factor = picked or (bool(_MATRIX_PRODUCTS & set(use.via)) and _wide_dimensions(parameter.shape) > 1)
+    multiplied = bool(_MATRIX_PRODUCTS & set(use.via)) and _wide_dimensions(parameter.shape) > 1
+    is_factor = picked or multiplied or "outer" in use.via
     return "likely" if used_size < size or is_factor or _JOINS & set(use.via) else "guess"
 
 
@@ -196,6 +197,8 @@ def _matrix_product(use: Use, parameter: Parameter) -> UseMeaning | None:
     constant = "constant" in use.tags and use.operator != "addmm"
     if table or constant or "probabilities" in use.tags:
         return "linear_weight", "linear", "guess"  # possibly a table: a soft lookup
+    if "without data" in use.tags and use.operator != "addmm":
+        return "linear_weight", "linear", "likely"  # the other factor is a parameter, too
     return "linear_weight", "linear", "certain"
 
 
@@ -203,15 +206,21 @@ def _recurrent(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: AR
     return ("recurrent_weight" if use.slot == "weight" else "bias"), "recurrent", "certain"
 
 
-def _lookup(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
+def _lookup(use: Use, parameter: Parameter) -> UseMeaning | None:
     if "positions" in use.tags:
         return "position_embedding", "embedding", "likely"
-    # Indexing by data picks words from a table, but also one expert's bias from a stack of biases.
+    # Indexing by data picks words from a table, but also one expert's bias or matrix from a stack.
+    if "embedding" not in use.operator and _wide_dimensions(parameter.shape) > 2:
+        return "linear_weight", "linear", "guess"
     return "embedding", "embedding", "certain" if "embedding" in use.operator else "guess"
 
 
 def _attention(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
     return ("relative_position_bias", "attention", "likely") if use.slot.startswith("attn_") else None
+
+
+def _distance(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
+    return "embedding", "embedding", "likely"  # centres, to which distances are measured
 
 
 def _activation(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
@@ -264,6 +273,19 @@ def _is_one_for_all_rows(use: Use) -> bool:
     return use.shape[-2] == 1 < use.data_shape[-2] and use.shape[-1] > 1
 
 
+def _is_bias_of_stack(use: Use, parameter: Parameter) -> bool:
+    """Whether a product with a sibling, a stack of matrices, has one number of this parameter for each output."""
+    if "product" not in use.tags or _wide_dimensions(parameter.shape) < 2:
+        return False
+    stacks = (shape for shape in parameter.owner.tensors.values() if _wide_dimensions(shape) > 2)
+    own = tuple(size for size in parameter.shape if size > 1)
+    return any(
+        own == tuple(size for place, size in enumerate(shape) if size > 1 and place != left_out)
+        for shape in stacks
+        for left_out in range(len(shape))
+    )
+
+
 def _is_outer_product(use: Use) -> bool:
     """Whether the data has size 1 in a dimension where the parameter is larger: each row of the parameter is scaled."""
     return any(own > 1 and size == 1 for own, size in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
@@ -281,12 +303,12 @@ def _summand(use: Use, parameter: Parameter) -> UseMeaning | None:
         return "norm_bias", "other_norm", "likely"
     if _only_scales(use, parameter):
         return "scale", "other", "guess"  # it scales something else that is added
-    return _plain_summand(use, wide)
+    return _plain_summand(use, parameter, wide)
 
 
-def _plain_summand(use: Use, wide: int) -> UseMeaning:
+def _plain_summand(use: Use, parameter: Parameter, wide: int) -> UseMeaning:
     """Read what is added to features without tags: a bias if it is a vector for each row, else a table of positions."""
-    if _is_one_for_all_rows(use):
+    if _is_one_for_all_rows(use) or "after its factor" in use.tags or _is_bias_of_stack(use, parameter):
         return "bias", "other", "likely"
     if wide <= 1:
         return "bias", "other", "likely" if "product" in use.tags and use.operator == "add" else "guess"
@@ -310,7 +332,7 @@ def _pointwise(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.operator in {"mul", "div"} or (use.operator.startswith("addc") and use.slot.startswith("tensor")):
         return _gain(use, parameter)
     if use.operator in {"sub", "rsub"} and min(map(_wide_dimensions, (parameter.shape, use.shape))) > 1:
-        return None  # entries whose distance is measured, or a table of offsets
+        return _distance(use, parameter) if _is_outer_product(use) else None  # else a table of offsets
     if use.operator in {"add", "sub", "rsub", "addcmul", "addcdiv"}:
         return _summand(use, parameter)
     if use.slot == "summed":
@@ -324,6 +346,7 @@ _READERS: tuple[tuple[frozenset[str], Callable[[Use, Parameter], UseMeaning | No
     (_MATRIX_PRODUCTS, _matrix_product),
     (_RECURRENT, _recurrent),
     (frozenset({"embedding", "_embedding_bag", "index", "index_select", "gather"}), _lookup),
+    (frozenset({"_cdist_forward", "_euclidean_dist", "cdist"}), _distance),
     (frozenset({"_prelu_kernel"}), _activation),
     (_FUSED_ATTENTION, _attention),
 )

@@ -28,7 +28,7 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "linear_weight": frozenset({"adapter_weight", "state_space"}),
     "conv_weight": frozenset({"adapter_weight"}),
     "norm_weight": frozenset({"adapter_weight"}),
-    "token": frozenset({"position_embedding", "embedding", "adapter_weight", "bias"}),
+    "token": frozenset({"position_embedding", "adapter_weight", "bias"}),
     "scale": frozenset({"activation", "state_space", "norm_weight", "adapter_weight"}),
     "layer_scale": frozenset({"state_space", "activation", "adapter_weight"}),
     "bias": frozenset({"activation", "state_space", "token"}),

@@ -153,3 +153,11 @@ def test_a_vector_on_the_diagonal_of_a_factor_only_scales() -> None:
     use = Use(operator="mm", slot="mat2", shape=(8, 8), via=("diag_embed",))
     classified = classify_tensor("a.stuff", (8,), "lab.Thing", uses=(use,))
     assert (classified.role, classified.confidence) == ("scale", "likely")
+
+
+def test_a_parameter_that_is_joined_to_data_as_a_whole_is_a_token_whatever_table_it_is_called() -> None:
+    joined = Use(operator="cat", slot="tensors", shape=(2, 8), data_shape=(2, 8))
+    looked_up = Use(operator="embedding", slot="weight", shape=(9, 8), data_shape=(2,), tags=("indexed by data",))
+    for name in ("hidden_embed", "prompt_embeddings", "theta"):
+        assert classify_tensor(name, (2, 8), "lab.Vision", uses=(joined,)).role == "token"
+    assert classify_tensor("hidden_embed", (9, 8), "lab.Vision", uses=(joined, looked_up)).role == "embedding"

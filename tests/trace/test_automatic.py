@@ -181,6 +181,34 @@ def test_token_ids_and_any_features_are_tried_last(model: nn.Module) -> None:
     assert all(parameter.uses for parameter in read(model).parameters)
 
 
+class LowRank(nn.Module):
+    """Its first parameter meets only the second before data comes, so that a wrong input reaches both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta, self.zeta = nn.Parameter(torch.zeros(6, 2)), nn.Parameter(torch.zeros(2, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ (self.theta @ self.zeta)
+
+
+class PerEntry(nn.Module):
+    """Takes a batch of entries, each with its own matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta, self.zeta = nn.Parameter(torch.zeros(3, 6, 5)), nn.Parameter(torch.zeros(3, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.einsum("bei,eio->beo", x, self.theta) + self.zeta
+
+
+@pytest.mark.parametrize(("model", "second"), [(LowRank(), "linear_weight"), (PerEntry(), "bias")])
+def test_an_input_is_looked_for_until_every_parameter_has_met_data(model: nn.Module, second: str) -> None:
+    assert trace_automatically(model, 2).failure == ""
+    assert [item.role for item in classify(read(model))] == ["linear_weight", second]
+
+
 class Picks(nn.Module):
     """Takes one path for each value of an integer input."""
 

@@ -223,7 +223,72 @@ def test_a_learned_query_is_a_token() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return F.scaled_dot_product_attention(F.linear(p, q).expand(2, -1, -1), x, x)
 
-    assert roles(Lambda(forward, (1, 3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}
+    assert roles(Lambda(forward, (1, 3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight likely"}
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x, p, q: x @ torch.outer(p, q),
+        lambda x, p, q: F.linear(x, q[:, None] * p[None]),
+        lambda x, p, q: F.linear(x, torch.ones(5, C) + torch.outer(q, p)),
+    ],
+)
+def test_the_two_vectors_of_a_matrix_of_rank_one_are_its_factors(forward: Callable[..., Tensor]) -> None:
+    assert roles(Lambda(forward, (C,), (5,)), (2, C)) == {"p": "linear_weight likely", "q": "linear_weight likely"}
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        lambda x, p, q: F.linear(x, q * p),
+        lambda x, p, q: F.linear(x, q * p / p.norm(dim=1, keepdim=True)),
+    ],
+)
+def test_a_vector_that_scales_a_matrix_is_no_factor_of_it(forward: Callable[..., Tensor]) -> None:
+    assert roles(Lambda(forward, (5, C), (5, 1)), (2, C)) == {"p": "linear_weight certain", "q": "scale likely"}
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        torch.cdist,
+        lambda x, p: torch.exp(-torch.cdist(x, p).pow(2)),
+        lambda x, p: (x[:, None] - p).pow(2).sum(-1),
+    ],
+)
+def test_entries_whose_distance_is_measured_are_a_table(forward: Callable[..., Tensor]) -> None:
+    assert roles(Lambda(forward, (7, C)), (2, C)) == {"p": "embedding likely"}
+
+
+def test_a_table_that_is_subtracted_from_each_position_is_not_one_of_centres() -> None:
+    assert roles(Lambda(lambda x, p: (x - p).relu(), (5, C)), (2, 5, C)) == {"p": "nothing"}
+
+
+@pytest.mark.parametrize(
+    ("forward", "shapes", "size"),
+    [
+        (lambda x, p, q: torch.einsum("bi,eio->beo", x, p) + q, [(3, C, 8), (3, 8)], (5, C)),
+        (lambda x, p, q: torch.einsum("bei,eio->beo", x, p) + q, [(3, C, 8), (3, 8)], (5, 3, C)),
+        (lambda x, p, q: x[..., None] * p + q, [(3, 8), (3, 8)], (5, 3)),
+    ],
+)
+def test_one_vector_for_each_of_several_matrices_is_a_bias(
+    forward: Callable[..., Tensor], shapes: list[tuple[int, ...]], size: tuple[int, ...]
+) -> None:
+    assert roles(Lambda(forward, *shapes), size)["q"] == "bias likely"
+
+
+def test_positions_after_one_matrix_are_no_bias() -> None:
+    actual = roles(Lambda(lambda x, p, q: x @ p + q, (C, 8), (5, 8)), (2, 5, C))
+    assert actual["q"] == "position_embedding likely"
+
+
+def test_a_product_with_a_variance_normalizes_nothing() -> None:
+    def forward(x: Tensor, p: Tensor) -> Tensor:
+        return x * p * (1 + x.var(-1, keepdim=True))
+
+    assert roles(Lambda(forward, (C,)), (2, 5, C)) == {"p": "scale guess"}
 
 
 def test_a_gain_after_a_norm_and_its_gain_is_a_residual_scale() -> None:
@@ -261,7 +326,7 @@ def test_a_bias_that_meets_only_learned_tokens_is_a_bias() -> None:
 
     assert roles(Lambda(forward, (1, 3, C), (C, C), (C,)), (2, 5, C)) == {
         "p": "token likely",
-        "q": "linear_weight certain",
+        "q": "linear_weight likely",
         "r": "bias likely",
     }
 
@@ -271,13 +336,13 @@ def test_a_learned_query_that_goes_through_layers_is_a_token() -> None:
         query = F.relu(F.layer_norm(p, (C,)) @ q).repeat(2, 1, 1)
         return torch.bmm(query, x.transpose(1, 2)).softmax(-1) @ x + query
 
-    assert roles(Lambda(forward, (3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight certain"}
+    assert roles(Lambda(forward, (3, C), (C, C)), (2, 5, C)) == {"p": "token likely", "q": "linear_weight likely"}
 
 
 def test_two_factors_of_a_weight_are_matrices() -> None:
     assert roles(Lambda(lambda x, p, q: F.linear(x, p @ q), (4, 2), (2, C)), (2, C)) == {
         "p": "linear_weight likely",
-        "q": "linear_weight certain",
+        "q": "linear_weight likely",
     }
 
 

@@ -130,7 +130,7 @@ def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorState
             if failure is None:
                 return _Outcome(failure=None, inputs=candidate, interrupted=candidate is not inputs)
             failures.append((layout, failure))
-            if all(name in states.uses for name in names):
+            if all(map(states.met_data, names)):
                 return _Outcome(failure=failures[0][1], inputs=inputs, interrupted=True)
             candidate = corrected(candidate, failure) if corrections > 0 else None
             corrections -= 1

@@ -144,6 +144,10 @@ class TensorStates:
         if len(uses) < MAX_USES:
             uses[use] = None
 
+    def met_data(self, name: str) -> bool:
+        """Whether a parameter was used with data, or with the result of a layer, and not only with parameters."""
+        return any("without data" not in use.tags for use in self.uses.get(name, ()))
+
     def _storage(self, tensor: torch.Tensor) -> int:
         if tensor.layout is not torch.strided:
             return id(tensor)

@@ -38,6 +38,7 @@ from decay_audit.sources.trace.dataflow.provenance import (
     is_data,
 )
 from decay_audit.sources.trace.dataflow.tags import (
+    divides,
     is_separate_gain,
     normalizes_unscaled,
     result_tags,
@@ -53,6 +54,9 @@ Propagation = tuple[list[ParameterUse], Provenance | None]
 
 LEARNED_INPUT = ("learned input",)
 """Tags of a use: the parameter is the input of a layer, not its weight."""
+
+WITHOUT_DATA = "without data"
+"""A tag of a use: the other factor is computed from parameters alone."""
 
 NO_TAGS: frozenset[Tag] = frozenset()
 PRODUCT: frozenset[Tag] = frozenset({"product"})
@@ -126,9 +130,11 @@ def _uses(
     ]
 
 
-def _derived(call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = NO_TAGS) -> Provenance:
+def _derived(
+    call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = NO_TAGS, operator: str = ""
+) -> Provenance:
     """Return the provenance of the call's result, if it depends only on the parameters in these operands."""
-    return derive((origin for _, origin in _origins(*operands)), call.operator, tags)
+    return derive((origin for _, origin in _origins(*operands)), operator or call.operator, tags)
 
 
 def _matrix_product(call: OperatorCall) -> Propagation:
@@ -143,8 +149,8 @@ def _matrix_product(call: OperatorCall) -> Propagation:
         return uses, DATA if averages else Provenance(is_data=True, tags=frozenset({"scores"}))
     if _derives_from_parameters(left) and _derives_from_parameters(right):
         # A learned input times a weight, or two factors of one weight: later uses of the product show which.
-        uses += _uses(call, [left], right, LEARNED_INPUT)
-        uses += _uses(call, [right], left)
+        uses += _uses(call, [left], right, (*LEARNED_INPUT, WITHOUT_DATA))
+        uses += _uses(call, [right], left, (WITHOUT_DATA,))
         return uses, _derived(call, [left], PRODUCT | INPUT_FREE)
     with_data = any(is_data(operand) for operand in call.operands)
     # Without data, two products are not layers: a product with a vector computes a statistic of a weight (spectral
@@ -244,6 +250,9 @@ def _largest(operands: Sequence[Operand]) -> Operand:
 def _relevant_tags(operand: Operand, data: Operand) -> tuple[str, ...]:
     """Return the tags of the data that matter for a parameter in the same operator call."""
     tags = tuple(tag for tag in sorted(all_tags([data])) if tag != "normalized" or not is_separate_gain(operand, data))
+    factors = data.provenance.factors if data.provenance is not None else ()
+    if any(factor.expands and factor.shape == operand.shape for factor in factors):
+        tags = (*tags, "after its factor")
     return (*LEARNED_INPUT, *tags) if has_tag(operand, "input_free") else tags
 
 
@@ -255,7 +264,7 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
         origins = (origin for _, origin in _origins(*call.operands))
         return [], derive(origins, None, input_free | (PRODUCT if products else NO_TAGS))
     if not products or call.operator not in SUMMANDS:
-        return [], _derived(call, call.operands, input_free)
+        return [], _derived(call, call.operands, input_free, "outer" if _is_rank_one(call) else call.operator)
     others = [operand for operand in call.operands if operand not in products]
     # A product of two factors is added to a weight: the sum keeps the weight and the factors as its origins.
     carried = [
@@ -263,6 +272,16 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
     ]
     uses = _uses(call, others, products[0], PRODUCT)
     return uses, _derived(call, [*products, *carried], input_free | PRODUCT)
+
+
+def _is_rank_one(call: OperatorCall) -> bool:
+    """Whether two parameters expand each other: their product is a matrix of rank 1."""
+    if call.operator != "mul" or len(call.operands) != 2:
+        return False
+    left, right = (operand.shape for operand in call.operands)
+    length = max(len(left), len(right))
+    pairs = list(zip((1,) * (length - len(left)) + left, (1,) * (length - len(right)) + right, strict=True))
+    return any(own > 1 == other for own, other in pairs) and any(other > 1 == own for own, other in pairs)
 
 
 def _count_wide_dimensions(shape: tuple[int, ...]) -> int:
@@ -277,7 +296,7 @@ def _find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterat
             continue
         siblings = [other for other in data if other is not operand]
         largest = max(siblings, key=lambda other: prod(other.shape), default=operand)
-        if call.operator in {"mul", "div"} and any(normalizes_unscaled(other, operand) for other in siblings):
+        if any(normalizes_unscaled(other, operand) and divides(call, other) for other in siblings):
             yield from _downstream_uses(call, "normalized", provenance.scaled_by, operand, largest)
         if call.operator in SUMMANDS and siblings and "scores" not in provenance.tags:
             scaled_alike = frozenset().union(*(other.provenance.scaled_by for other in siblings if other.provenance))
@@ -287,12 +306,17 @@ def _find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterat
             yield from _downstream_uses(call, "scores", provenance.product_of, operand, largest)
 
 
-def _factors(call: OperatorCall) -> tuple[Factor, ...]:
+def _factors(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
     """Return the parameters that this call multiplies data with."""
     if call.operator != "mul":
         return ()
     return tuple(
-        Factor(parameter=origin.parameter, shape=operand.shape, via=origin.via)
+        Factor(
+            parameter=origin.parameter,
+            shape=operand.shape,
+            via=origin.via,
+            expands=_is_outer_product(operand, data),
+        )
         for operand, origin in _origins(*call.operands)
     )
 
@@ -347,7 +371,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
         statistic_shape=statistic_shape(data, tags),
         unscaled_id=provenances[0].value_id if scaled_by else unscaled_id,
         product_of=_product_parameters(call, data),
-        factors=_factors(call),
+        factors=_factors(call, data),
         scaled_by=scaled_by | (provenances[0].scaled_by if alone and operator in GAINS else frozenset()),
     )
 

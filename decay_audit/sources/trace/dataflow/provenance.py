@@ -10,14 +10,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 Tag = Literal[
-    "square", "statistic", "normalized", "scaled", "scores", "probabilities", "product", "mask", "input_free"
+    "square", "statistic", "inverse", "normalized", "scaled", "scores", "probabilities", "product", "mask",
+    "input_free",
 ]  # fmt: skip
 """What is known about the values of a tensor.
 
 square: the square or magnitude of data; statistic: a statistic of squares (variance, standard deviation, norm), or its
-reciprocal; normalized: divided by its own statistic; scaled: normalized, then multiplied by a gain; scores: a product
-of data with data; probabilities: a softmax or sigmoid; product: a product of data with a parameter; mask: the result
-of a comparison; input_free: computed by layers, but not from the input of the model.
+reciprocal; inverse: a reciprocal of a statistic, or a quotient with it; normalized: divided by its own statistic;
+scaled: normalized, then multiplied by a gain; scores: a product of data with data; probabilities: a softmax or
+sigmoid; product: a product of data with a parameter; mask: the result of a comparison; input_free: computed by layers,
+but not from the input of the model.
 """
 
 MAX_VIA = 8
@@ -37,11 +39,13 @@ class Factor(Struct, frozen=True, kw_only=True):
     Attributes:
         shape: the shape of the tensor that met the data.
         via: the operators between the parameter and that tensor.
+        expands: the data has size 1 in a dimension where the parameter is larger: a matrix product with one feature.
     """
 
     parameter: str
     shape: tuple[int, ...]
     via: tuple[str, ...] = ()
+    expands: bool = False
 
 
 class Provenance(Struct, frozen=True, kw_only=True):
@@ -142,6 +146,7 @@ class OperatorCall(Struct, frozen=True, kw_only=True):
         index: its number in the pass; no two calls share it.
         groups: the groups of a convolution; 1 for other operators.
         squares: the operator is a power with exponent 2.
+        inverts: the operator is a power with a negative exponent.
         dimensions: the dimensions that a sum is taken over, counted from the last: -1 and below.
         consecutive_indices: the operator is a lookup with known indices that go up by one.
     """
@@ -151,6 +156,7 @@ class OperatorCall(Struct, frozen=True, kw_only=True):
     index: int = 0
     groups: int = 1
     squares: bool = False
+    inverts: bool = False
     dimensions: tuple[int, ...] = ()
     consecutive_indices: bool = False
 

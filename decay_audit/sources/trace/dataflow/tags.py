@@ -89,16 +89,32 @@ def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters:
         or operator in {"square", "abs"}
         or (alone and "square" in before and operator in KEEPS_SQUARE),
         "statistic": operator in STATISTICS or ("square" in before and operator in SUMS) or _is_statistic(call, data),
-        "normalized": (multiplies and any(normalizes(left, right) for left in data for right in data))
+        "inverse": _is_inverse(call, data),
+        "normalized": any(normalizes(left, right) and divides(call, left) for left in data for right in data)
         or (alone and not with_parameters and "normalized" in before and operator in KEEPS_NORMALIZED),
         # A gain scales normalized data. The norm's shift may follow; a second gain is not part of the norm.
         "scaled": (alone and with_parameters and "normalized" in before and multiplies)
-        or (multiplies and any(normalizes_unscaled(left, right) for left in data for right in data)),
+        or any(normalizes_unscaled(left, right) and divides(call, left) for left in data for right in data),
         "scores": "scores" in before and operator in KEEPS_SCORES,
         "probabilities": operator in SOFTMAX or (alone and "probabilities" in before and operator in KEEPS_SCORES),
         "product": alone and not with_parameters and "product" in before and operator in KEEPS_PRODUCT,
     }
     return frozenset(tag for tag, holds in conditions.items() if holds)
+
+
+def divides(call: OperatorCall, statistic: Operand) -> bool:
+    """Whether the call divides by a statistic: as the divisor, or as a product with its reciprocal."""
+    return call.operator == "div" or (call.operator == "mul" and has_tag(statistic, "inverse"))
+
+
+def _is_inverse(call: OperatorCall, data: Sequence[Operand]) -> bool:
+    """Whether the result is a reciprocal of a statistic, or a quotient with it."""
+    statistics = [operand for operand in data if has_tag(operand, "statistic")]
+    if call.operator in {"rsqrt", "reciprocal", "exp"} or call.inverts:
+        return bool(statistics)
+    if call.operator == "div" and any(operand.slot == "other" for operand in statistics):
+        return True
+    return call.operator in KEEPS_STATISTIC and any(has_tag(operand, "inverse") for operand in statistics)
 
 
 def _is_statistic(call: OperatorCall, data: Sequence[Operand]) -> bool:
