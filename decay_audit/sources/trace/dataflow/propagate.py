@@ -249,7 +249,9 @@ def _largest(operands: Sequence[Operand]) -> Operand:
 
 def _relevant_tags(operand: Operand, data: Operand) -> tuple[str, ...]:
     """Return the tags of the data that matter for a parameter in the same operator call."""
-    tags = tuple(tag for tag in sorted(all_tags([data])) if tag != "normalized" or not is_separate_gain(operand, data))
+    tags: tuple[str, ...] = tuple(
+        tag for tag in sorted(all_tags([data])) if tag != "normalized" or not is_separate_gain(operand, data)
+    )
     factors = data.provenance.factors if data.provenance is not None else ()
     if any(factor.expands and factor.shape == operand.shape for factor in factors):
         tags = (*tags, "after its factor")
