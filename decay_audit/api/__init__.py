@@ -14,7 +14,8 @@
     comparing/   rulesets compared on one model: with each other, with an optimizer, with an imported codebase; and the
                  explanation of one parameter. `codebases` calls another codebase's own function on a live model
     emitting     a plan -> Python code that was executed and compared with the plan
-    migrating    a checkpoint -> one whose optimizer state fits other param groups
+    migrating/   a checkpoint -> one whose optimizer state fits other param groups
+                 `resuming`: what the param groups of a plan do to a saved state, and the order that keeps it
 
 `__init__.pyi` lists the public names. Each is imported when it is first used, because a help screen needs only the
 options. torch is imported only inside the functions that need a model.

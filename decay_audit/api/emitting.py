@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from decay_audit import roles, rulesets
 from decay_audit.api import observing
 from decay_audit.api.loading import LoadedTarget, import_context, load
+from decay_audit.api.migrating.resuming import describe_resuming, keep_group_order
 from decay_audit.api.options import AuditOptions, CodeOptions
 from decay_audit.api.pipeline import coefficient_of_optimizers, make_plan
 from decay_audit.api.request import no_progress, request_for
@@ -59,8 +60,14 @@ def emit_target(
     others = [
         (other, decide(other)) for other in (load(request_for(name, options, progress)) for name in code_options.also)
     ]
+    plan = decide(loaded)
+    if code_options.keep_order_of is not None:
+        plan = keep_group_order(plan, loaded, code_options.keep_order_of, options.key)
     with import_context(loaded):
-        return _emit(loaded, decide(loaded), options, code_options, others, copies)
+        emitted = _emit(loaded, plan, options, code_options, others, copies)
+    if options.checkpoint is None:
+        return emitted
+    return replace(emitted, notes=(*emitted.notes, describe_resuming(plan, loaded, options.checkpoint, options.key)))
 
 
 def _check_options(options: CodeOptions) -> None:
@@ -69,6 +76,8 @@ def _check_options(options: CodeOptions) -> None:
             "--like takes the class and all settings from an optimizer that exists",
             "leave out --optimizer, --lr and --set, or leave out --like",
         )
+    if options.like is not None and options.keep_order_of is not None:
+        raise DecayAuditError("--keep-order-of takes the groups of the ruleset alone", "leave out --like")
 
 
 def _emit(

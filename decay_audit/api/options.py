@@ -285,6 +285,15 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
             names_file=True,
         ),
     ] = None
+    keep_order_of: Annotated[
+        str | None,
+        Option(
+            "Optimizer",
+            "Order the groups so that the optimizer state of this checkpoint loads unchanged.",
+            metavar="CHECKPOINT",
+            names_file=True,
+        ),
+    ] = None
     optimizer: Annotated[
         str | None,
         Option(

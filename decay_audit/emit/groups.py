@@ -99,12 +99,13 @@ def group_key(decision: Decision, likeness: Likeness | None, *, scaled: bool) ->
 
 
 def emitted_groups(plans: Sequence[Plan], likeness: Likeness | None = None) -> tuple[EmittedGroup, ...]:
-    """List the groups of all plans: first those that decay, each in order of its first parameter."""
+    """List the groups of all plans: in the order of the plan, which has those that decay first."""
     scaled = scales_lr(plans)
     members: dict[GroupKey, list[Decision]] = {}
     for decision in _grouped(plans):
         members.setdefault(group_key(decision, likeness, scaled=scaled), []).append(decision)
-    ordered = sorted(members.items(), key=lambda item: item[0].weight_decay == 0.0)
+    rank = plans[0].group_rank
+    ordered = sorted(members.items(), key=lambda item: rank(item[0].weight_decay, item[0].lr_scale, item[0].use))
     return tuple(EmittedGroup(key=key, decisions=tuple(decisions)) for key, decisions in ordered)
 
 

@@ -83,10 +83,16 @@ class PlanGroup(Struct, frozen=True, kw_only=True):
 
 
 class Plan(Struct, frozen=True, kw_only=True, eq=False):
-    """A ruleset's decisions on a model: a partition of its parameters, each exactly once, in the model's order."""
+    """A ruleset's decisions on a model: a partition of its parameters, each exactly once, in the model's order.
+
+    Attributes:
+        group_order: the weight_decay, lr_scale and use of each param group, in the order that a saved optimizer needs;
+            () for the usual order.
+    """
 
     ruleset: RuleSet
     decisions: tuple[Decision, ...]
+    group_order: tuple[tuple[float, float, str | None], ...] = ()
 
     def __post_init__(self) -> None:
         """Check the partition.
@@ -118,6 +124,13 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
                 names.setdefault(id(entry), []).append(decision.name)
         return tuple((entry, tuple(names[identity])) for identity, entry in entries.items())
 
+    def group_rank(self, weight_decay: float, lr_scale: float, use: str | None) -> int:
+        """Return the rank of a param group; groups of equal rank are in the order of their first parameter."""
+        if self.group_order:
+            key = (weight_decay, lr_scale, use)
+            return self.group_order.index(key) if key in self.group_order else len(self.group_order)
+        return int(weight_decay == 0.0)
+
     def groups(self) -> tuple[PlanGroup, ...]:
         """The param groups: groups that decay come first; otherwise they are in the order of their first parameter."""
         members: dict[tuple[float, float, str | None], list[Decision]] = {}
@@ -125,7 +138,7 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
             if decision.grouped:
                 key = (decision.weight_decay, decision.lr_scale, decision.use)
                 members.setdefault(key, []).append(decision)
-        ordered = sorted(members.items(), key=lambda item: item[0][0] == 0.0)
+        ordered = sorted(members.items(), key=lambda item: self.group_rank(*item[0]))
         return tuple(
             PlanGroup(weight_decay=weight_decay, lr_scale=lr_scale, use=use, decisions=tuple(decisions))
             for (weight_decay, lr_scale, use), decisions in ordered

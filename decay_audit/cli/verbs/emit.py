@@ -12,7 +12,7 @@ def emit(
     target: Target,
     *,
     code_options: CodeOptions,
-    options: Annotated[AuditOptions, takes("Ruleset", "Model")],
+    options: Annotated[AuditOptions, takes("Ruleset", "Model", names=("checkpoint",))],
     output: Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))],
 ) -> None:
     """Print the param groups as Python.
