@@ -336,3 +336,67 @@ def test_a_shell_completes_codes_roles_presets_and_audits(
 ) -> None:
     (folder / "pyproject.toml").write_text(BROKEN)
     assert COMPLETIONS[option](typed) == words
+
+
+AUDIT = "[[audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"
+
+
+def test_decay_audit_toml_is_the_table_by_itself_and_wins_over_pyproject(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "pyproject.toml").write_text("[tool.decay-audit]\nrules = 'timm'\n")
+    (folder / "decay-audit.toml").write_text(f"rules = 'torch-default'\nweigth-decay = 3\n{AUDIT}devise = 'cpu'\n")
+    assert runner.invoke(app, ["check"]).stderr.splitlines()[:2] == [
+        "error: decay-audit.toml:2: unknown key `weigth-decay` in decay-audit.toml; did you mean `weight-decay`?",
+        "decay-audit.toml:6: unknown key `devise` in an entry of `audits`; did you mean `device`?",
+    ]
+    (folder / "decay-audit.toml").write_text(f"rules = 'torch-default'\n{AUDIT}")
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    assert runner.invoke(app, ["check"]).exit_code == 0
+    assert runner.invoke(app, ["check", "--rules", "no-norm-no-bias"]).exit_code == 1
+    settings = runner.invoke(app, ["check", "--show-settings"]).stdout
+    assert re.search(r"rules +torch-default +\.\./decay-audit\.toml\n", settings)
+    assert re.search(r"optimizer +\.\./net\.py:bad +\[\[audits\]\] in \.\./decay-audit\.toml\n", settings)
+
+
+def test_settings_extend_another_file_whose_paths_count_from_its_folder(folder: Path) -> None:
+    (folder / "policy").mkdir()
+    (folder / "policy/house.yaml").write_text("schema: 1\nname: house\nextends: no-bias\n")
+    (folder / "policy/base.toml").write_text(
+        "rules = 'house.yaml'\nfail-on = 'note'\n[[exceptions]]\ncode = 'DA101'\nreason = 'the house says so'\n"
+        "parameters = '*'\n"
+    )
+    (folder / "pyproject.toml").write_text(
+        "[tool.decay-audit]\nextends = 'policy/base.toml'\nfail-on = 'error'\n"
+        "[[tool.decay-audit.audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"
+    )
+    result = runner.invoke(app, ["check", "--show-exceptions"])
+    assert (result.exit_code, "the house says so" in result.stdout) == (0, True)
+    settings = runner.invoke(app, ["check", "--show-settings"]).stdout
+    assert re.search(r"rules +policy/house\.yaml +policy/base\.toml\n", settings)
+    assert re.search(r"fail-on +error +\[tool\.decay-audit\]\n", settings)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        (None, "`extends` names base.toml, which has no settings of decay-audit"),
+        ("extends = 'decay-audit.toml'\n", "`extends` goes round in a circle: decay-audit.toml -> base.toml -> "),
+        ("extends = 'base.toml'\n", "`extends` goes round in a circle: "),
+        ("rulez = 'timm'\n", "base.toml:1: unknown key `rulez` in base.toml"),
+    ],
+)
+def test_a_file_that_cannot_be_extended_is_an_error(folder: Path, base: str | None, message: str) -> None:
+    (folder / "decay-audit.toml").write_text("extends = 'base.toml'\n")
+    if base is not None:
+        (folder / "base.toml").write_text(base)
+    result = runner.invoke(app, ["inspect", "net.py:Net"])
+    assert (result.exit_code, message in result.stderr) == (2, True)
+
+
+def test_a_baseline_is_written_in_the_form_of_the_file_of_settings(folder: Path) -> None:
+    (folder / "decay-audit.toml").write_text(AUDIT)
+    assert runner.invoke(app, ["check", "--write-baseline"]).exit_code == 0
+    assert "[[exceptions]]\n" in (folder / "decay-audit.toml").read_text()
+    assert runner.invoke(app, ["check"]).exit_code == 0

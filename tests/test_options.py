@@ -103,7 +103,10 @@ def some_value(declared: DeclaredOption) -> object:
 
 
 @pytest.mark.parametrize("name", DECLARED)
-def test_pyproject_takes_an_option_where_it_is_declared_to_and_nowhere_else(name: str, tmp_path: Path) -> None:
+def test_pyproject_takes_an_option_where_it_is_declared_to_and_nowhere_else(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     declared = DECLARED[name]
     line = f"{name.strip('_').replace('_', '-')} = {json.dumps(some_value(declared))}\n"
     for scope, table in (

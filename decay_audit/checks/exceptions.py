@@ -191,8 +191,8 @@ def make_baseline(findings: Iterable[Finding], names: Iterable[str], target: str
     )
 
 
-def as_toml(exception: FindingException) -> str:
-    """Write an exception as it stands in pyproject.toml."""
+def as_toml(exception: FindingException, heading: str = "tool.decay-audit.exceptions") -> str:
+    """Write an exception as an entry of the list `heading` in a TOML file."""
     values: dict[str, object] = {
         "code": exception.code,
         "parameters": list(exception.parameters) or None,
@@ -202,7 +202,7 @@ def as_toml(exception: FindingException) -> str:
         "covers": exception.covers,
     }
     lines = (f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)
-    return "".join(("[[tool.decay-audit.exceptions]]\n", *lines))
+    return "".join((f"[[{heading}]]\n", *lines))
 
 
 def _pattern(name: str) -> str:

@@ -1,7 +1,6 @@
 """The positional arguments of the commands: a TARGET, and the name of a ruleset."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -49,9 +48,7 @@ def complete_audits(incomplete: str) -> list[str]:
     """Complete the name or the target of an audit of pyproject.toml."""
     from decay_audit.cli import config
 
-    file = config.find(Path.cwd())
-    audits = config.load(file).audits if file else ()
-    return [name for audit in audits if (name := audit.name or audit.target).startswith(incomplete)]
+    return [name for audit in config.current().audits if (name := audit.name or audit.target).startswith(incomplete)]
 
 
 COMPLETIONS: Mapping[str, Callable[[str], list[str]]] = {

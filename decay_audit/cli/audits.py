@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec import Struct
@@ -25,8 +24,8 @@ AuditNames = Annotated[
 ]
 
 
-OptionOrigin = Literal["command line", "[[tool.decay-audit.audits]]", "[tool.decay-audit]", "default"]
-_AUDIT_TABLE: OptionOrigin = "[[tool.decay-audit.audits]]"
+OptionOrigin = str
+"""Where the value of an option comes from: `command line`, `default`, or a table in a file of settings."""
 
 
 class Audit(Struct, frozen=True, kw_only=True):
@@ -82,11 +81,10 @@ def audits_of(
 
 
 def configured_exceptions() -> "tuple[FindingException, ...]":
-    """List the exceptions of the nearest pyproject.toml."""
+    """List the exceptions in the settings of the project."""
     from decay_audit.cli import config
 
-    file = config.find(Path.cwd())
-    return config.load(file).exceptions if file else ()
+    return config.current().exceptions
 
 
 def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:
@@ -109,9 +107,12 @@ def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:
 
 def _origins(context: typer.Context) -> dict[str, OptionOrigin]:
     """Find where each option comes from: the command line, the table in pyproject.toml, or its default."""
-    words: dict[str, OptionOrigin] = {"COMMANDLINE": "command line", "DEFAULT_MAP": "[tool.decay-audit]"}
+    from decay_audit.cli import config
+
+    of_files = config.current().origins
+    words = {name: {"COMMANDLINE": "command line", "DEFAULT_MAP": of_files.get(name, "")} for name in context.params}
     sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name: words.get(source.name if source else "", "default") for name, source in sources.items()}
+    return {name: words[name].get(source.name if source else "", "default") for name, source in sources.items()}
 
 
 def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin]) -> list[Audit]:
@@ -122,26 +123,21 @@ def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin]) 
     """
     from decay_audit.cli import config
 
-    file = config.find(Path.cwd())
-    audits = config.load(file).audits if file else ()
-    if file is None or not audits:
+    audits = config.current().audits
+    if not audits:
         raise DecayAuditError(
             "nothing to check: no TARGET, and no [[tool.decay-audit.audits]] in a pyproject.toml here or above",
             "decay-audit check model.py",
         )
     requests = []
     for audit in audits:
-        options = {
-            name: value
-            for name, value in config.from_folder(audit.options, file.parent).items()
-            if origins.get(name) != "command line"
-        }
+        options = {name: value for name, value in audit.options.items() if origins.get(name) != "command line"}
         requests.append(
             Audit(
-                request=replace(request, target=config.path_from(file.parent, audit.target), **options),
+                request=replace(request, target=audit.target, **options),
                 title=config.title(audit, audits),
                 name=audit.name or "",
-                origins={**origins, **dict.fromkeys(options, _AUDIT_TABLE)},
+                origins={**origins, **dict.fromkeys(options, audit.origin)},
             )
         )
     return requests

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from decay_audit import files
 from decay_audit.api.options import OutputOptions
-from decay_audit.cli import config, screen
+from decay_audit.cli import config, pyproject, screen
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.text import count_noun
 
@@ -28,12 +28,15 @@ def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
             verdict.audit.name or request.target,
         )
     file = config.find(Path.cwd()) or Path("pyproject.toml")
+    heading = "exceptions" if file.exists() and pyproject.is_whole_table(file) else "tool.decay-audit.exceptions"
     if new_exceptions:
         text = file.read_text(encoding="utf-8") if file.exists() else ""
         gap = "\n" if text and not text.endswith("\n\n") else ""
         with files.atomic_write(file, may_be_input=True) as path:
             path.write_text(
-                text + gap + "\n".join(map(exceptions.as_toml, new_exceptions)), encoding="utf-8", newline="\n"
+                text + gap + "\n".join(exceptions.as_toml(exception, heading) for exception in new_exceptions),
+                encoding="utf-8",
+                newline="\n",
             )
     count = count_noun(len(new_exceptions), "exception")
     hint = "; replace each `reason` by one of yours" if new_exceptions else ""

@@ -1,4 +1,6 @@
-"""`[tool.decay-audit]` in pyproject.toml: defaults of options, and the audits that `check` runs without a TARGET.
+"""The settings of a project: defaults of options, and the audits that `check` runs without a TARGET.
+
+They stand in `[tool.decay-audit]` of pyproject.toml, or in a decay-audit.toml, which is the same table by itself.
 
 [tool.decay-audit]
 rules = "timm"
@@ -22,6 +24,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from decay_audit import files
 from decay_audit.api.options import AuditOptions, ConfigScope, DeclaredOption, OutputOptions, declared_options
+from decay_audit.cli import pyproject
 from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
@@ -34,15 +37,26 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`"
 
 Target = Annotated[str, Meta(description="What to audit, as TARGET on the command line.")]
+Extends = Annotated[str, Meta(description="Another file of settings, by its path from this one; own options win.")]
 Name = Annotated[str, Meta(description="Tells this audit from others of the same target.")]
 
 
 class ConfiguredAudit(Struct, frozen=True, kw_only=True):
-    """One audit: its target, its name if it has one, and the options that it sets itself."""
+    """One audit.
+
+    Attributes:
+        options: the options that it sets itself; paths in them and in the target are relative to the current folder.
+        file_target: the target as the file has it, from any current folder.
+        file_options: the options as the file has them.
+        origin: the list of audits that it stands in, as `--show-settings` names it.
+    """
 
     target: str
     name: str | None
     options: Mapping[str, Any]
+    file_target: str
+    file_options: Mapping[str, Any]
+    origin: str
 
 
 class ConfiguredException(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,15 +74,31 @@ class ConfiguredException(Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """The whole table: the options that it sets, its audits, and the exceptions from findings."""
+    """The settings of a project. Paths in them are relative to the current folder.
 
-    defaults: Mapping[str, Any]
+    Attributes:
+        defaults: the options that the table sets.
+        origins: for each of these options, the file that sets it, as `--show-settings` names it.
+        file: the file of the settings; None if there is none.
+    """
+
+    defaults: Mapping[str, Any] = {}
+    origins: Mapping[str, str] = {}
     audits: tuple[ConfiguredAudit, ...] = ()
     exceptions: "tuple[FindingException, ...]" = ()
+    file: Path | None = None
+
+
+def current() -> Config:
+    """Read the settings for the current folder; empty ones if there is no file of settings."""
+    file = find(Path.cwd())
+    return load(file) if file else Config()
 
 
 def find(start: Path) -> Path | None:
-    """Find the nearest pyproject.toml with a `[tool.decay-audit]` table.
+    """Find the nearest decay-audit.toml, or pyproject.toml with a `[tool.decay-audit]` table.
+
+    In a folder that has both, decay-audit.toml counts.
 
     The search goes from `start` up to the root of the repository, and ends at a folder of another user. Files of
     another user are not read, because they may name code that would run.
@@ -76,19 +106,22 @@ def find(start: Path) -> Path | None:
     Raises:
         DecayAuditError: a file on the way that may have the table is not TOML.
     """
-    for folder in _project_folders(start):
-        file = folder / "pyproject.toml"
+    for file in _candidates(start):
         if _belongs_to_user(file, start) and _has_table(file):
             return file
     return None
 
 
 def find_ignored(start: Path) -> Path | None:
-    """Return the nearest pyproject.toml that may have the table, but is not used because another user owns it."""
-    candidates = (folder / "pyproject.toml" for folder in _project_folders(start))
-    return next(
-        (file for file in candidates if not _belongs_to_user(file, start) and _mentions_decay_audit(file)), None
-    )
+    """Return the nearest file that may have the settings, but is not used because another user owns it."""
+    foreign = (file for file in _candidates(start) if not _belongs_to_user(file, start))
+    return next(filter(_may_have_table, foreign), None)
+
+
+def _candidates(start: Path) -> Iterator[Path]:
+    """Yield the files that may have the settings, the nearest first."""
+    for folder in _project_folders(start):
+        yield from (folder / pyproject.OWN_FILE, folder / "pyproject.toml")
 
 
 def _project_folders(start: Path) -> Iterator[Path]:
@@ -114,8 +147,10 @@ def _belongs_to_user(path: Path, start: Path) -> bool:
         return False
 
 
-def _mentions_decay_audit(file: Path) -> bool:
-    """Whether a file contains `decay-audit`. If it does not, it need not be parsed."""
+def _may_have_table(file: Path) -> bool:
+    """Whether a file is a decay-audit.toml, or contains `decay-audit`. If not, it need not be parsed."""
+    if file.name == pyproject.OWN_FILE:
+        return files.is_file(file)
     try:
         return files.is_file(file) and "decay-audit" in files.read_text(file, files.MAX_SETTINGS_BYTES)
     except UnicodeDecodeError:
@@ -125,25 +160,79 @@ def _mentions_decay_audit(file: Path) -> bool:
 
 
 def _has_table(file: Path) -> bool:
-    if not _mentions_decay_audit(file):
-        return False
-    from decay_audit.cli import pyproject
-
-    return pyproject.table(file) is not None
+    return _may_have_table(file) and pyproject.table(file) is not None
 
 
-def load(file: Path) -> Config:
-    """Read the table of a pyproject.toml.
+def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
+    """Read the settings in a file, with those of the file that it extends.
+
+    Own options win over those of the other file. The audits and exceptions of both are kept, its own last.
+
+    Args:
+        extending: the files that extend this one.
+
+    Raises:
+        DecayAuditError: the file has mistakes, and the message lists all of them, each with its line; or the file that
+            it extends cannot be read, or extends this one.
+    """
+    links = (*extending, file.resolve())
+    table, exceptions = _read(file)
+    base = Config()
+    if table.extends is not None:
+        base_file = file.parent / table.extends
+        if base_file.resolve() in links:
+            circle = " -> ".join(path.name for path in (*links, base_file))
+            raise DecayAuditError(f"{file.name}: `extends` goes round in a circle: {circle}", "delete one `extends`")
+        if not files.is_file(base_file) or pyproject.table(base_file) is None:
+            raise DecayAuditError(
+                f"{file.name}: `extends` names {table.extends}, which has no settings of decay-audit",
+                "name a decay-audit.toml, or a pyproject.toml with [tool.decay-audit], by its path from this file",
+            )
+        base = load(base_file, links)
+    own = from_folder(_options_in(table), file.parent)
+    place, of_audits = _origins(file)
+    audits = (
+        ConfiguredAudit(
+            target=path_from(file.parent, audit.target),
+            name=audit.name,
+            options=from_folder(_options_in(audit), file.parent),
+            file_target=audit.target,
+            file_options=_options_in(audit),
+            origin=of_audits,
+        )
+        for audit in table.audits
+    )
+    return Config(
+        defaults={**base.defaults, **own},
+        origins={**base.origins, **dict.fromkeys(own, place)},
+        audits=(*base.audits, *audits),
+        exceptions=(*base.exceptions, *exceptions),
+        file=file,
+    )
+
+
+def _origins(file: Path) -> tuple[str, str]:
+    """Name the table of a file, and the list of its audits, as `--show-settings` does."""
+    nearest = find(Path.cwd())
+    if file.name != "pyproject.toml":
+        place = os.path.relpath(file)
+        return place, f"[[audits]] in {place}"
+    place = "" if nearest is not None and file.resolve() == nearest.resolve() else f" in {os.path.relpath(file)}"
+    return f"[tool.decay-audit]{place}", f"[[tool.decay-audit.audits]]{place}"
+
+
+def _read(file: Path) -> "tuple[Any, list[FindingException]]":
+    """Read the table of a file as a value of `_table_type`, and its exceptions.
 
     Raises:
         DecayAuditError: it has mistakes; the message lists all of them, each with its line.
     """
-    from decay_audit.cli import pyproject
     from decay_audit.rulesets.yaml import typed
 
     mistakes: list[tuple[int, str]] = []
     node = pyproject.node(file)
-    table = typed.read(node, _table_type(None), "[tool.decay-audit]", lambda *mistake: mistakes.append(mistake))
+    place = file.name if pyproject.is_whole_table(file) else "[tool.decay-audit]"
+    table = typed.read(node, _table_type(None), place, lambda *mistake: mistakes.append(mistake))
     lines = pyproject.lines_of_list(node, "exceptions")
     exceptions = (
         []
@@ -155,13 +244,7 @@ def load(file: Path) -> Config:
     )
     if mistakes:
         raise DecayAuditError("\n".join(f"{file.name}:{line}: {text}" for line, text in sorted(mistakes)), _HINT)
-    return Config(
-        defaults=_options_in(table),
-        audits=tuple(
-            ConfiguredAudit(target=audit.target, name=audit.name, options=_options_in(audit)) for audit in table.audits
-        ),
-        exceptions=tuple(exceptions),
-    )
+    return table, exceptions
 
 
 def _add_mistake(mistakes: list[tuple[int, str]], line: int, text: str) -> None:
@@ -196,7 +279,12 @@ def _exception(configured: ConfiguredException, where: str, report: Callable[[st
 def schema() -> dict[str, Any]:
     """Make the JSON Schema of the table, for editors: each key with its type, its default and its help."""
     reference, parts = msgspec.json.schema_components([_table_type(UnsetType)], ref_template="#/$defs/{name}")
-    return {"$schema": DIALECT, **reference[0], "title": "decay-audit in pyproject.toml", "$defs": parts}
+    return {
+        "$schema": DIALECT,
+        **reference[0],
+        "title": "decay-audit in pyproject.toml, or decay-audit.toml",
+        "$defs": parts,
+    }
 
 
 def _table_type(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type that is made here
@@ -210,7 +298,8 @@ def _table_type(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type
     audit = _struct_type("ConfiguredAudit", [*fields_of_audit, *_fields(AUDIT_SCOPES, absent)])
     lists = {"audits": audit, "exceptions": ConfiguredException}
     fields = [(name, GenericAlias(tuple, (kind, ...)), ()) for name, kind in lists.items()]
-    return _struct_type("DecayAudit", [*_fields(TABLE_SCOPES, absent), *fields])
+    extends = ("extends", Annotated[Extends | absent, Meta()], default)
+    return _struct_type("DecayAudit", [extends, *_fields(TABLE_SCOPES, absent), *fields])
 
 
 def _struct_type(name: str, form_fields: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -262,9 +351,9 @@ def title(audit: ConfiguredAudit, audits: Sequence[ConfiguredAudit]) -> str:
     """Tell an audit from the others of its target: by its name, or by the options in which they differ."""
     if audit.name:
         return audit.name
-    of_target = [other for other in audits if other.target == audit.target]
-    names = [name for name in OPTIONS if len({other.options.get(name) for other in of_target}) > 1]
-    values: Mapping[str, object] = {name: audit.options.get(name) for name in names}
+    of_target = [other for other in audits if other.file_target == audit.file_target]
+    names = [name for name in OPTIONS if len({other.file_options.get(name) for other in of_target}) > 1]
+    values: Mapping[str, object] = {name: audit.file_options.get(name) for name in names}
     return ", ".join(name if value is True else f"{name} {value}" for name, value in values.items() if _is_short(value))
 
 

@@ -147,7 +147,7 @@ def root(
     file = config.find(folder)
     if file is None and (ignored_file := config.find_ignored(folder)) is not None:
         screen.print_message(f"note: {ignored_file} belongs to another user: it is not read", style="hint")
-    defaults = config.from_folder(config.load(file).defaults, file.parent) if file else {}
+    defaults = dict(config.load(file).defaults) if file else {}
     context.default_map = {
         "inspect": defaults,
         "check": defaults,

@@ -1,4 +1,7 @@
-"""The table `[tool.decay-audit]` of a pyproject.toml, as a tree of nodes with line numbers. Knows none of the keys."""
+"""The settings in a TOML file as a tree of nodes with line numbers. Knows none of the keys.
+
+They are the table `[tool.decay-audit]`; a file other than pyproject.toml may be this table itself.
+"""
 
 import re
 import tomllib
@@ -12,12 +15,16 @@ from decay_audit import files
 from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
+OWN_FILE: Final = "decay-audit.toml"
+"""A file of settings that is the table itself."""
+
 _MAX_PARTS: Final = 100
 _LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_MAX_PARTS}}}""")
 """tomllib needs memory and time that grow with the square of the parts of a key."""
 _TOML: Final = "it must be TOML that a person can read, see https://toml.io"
 
 _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?:\.\s*["']?(?P<part>\w+)["']?\s*)?\]""")
+_OWN_HEADER = re.compile(r"""\s*\[{1,2}\s*["']?(?P<part>\w+)["']?\s*\]""")
 _ANY_HEADER = re.compile(r"\s*\[")
 _KEY = re.compile(r"""\s*["']?(?P<key>[\w-]+)["']?\s*=""")
 
@@ -28,8 +35,13 @@ TableKey = tuple[TablePosition, str]
 """The position of a table, and a key in it; "" is the line of its header."""
 
 
+def is_whole_table(file: Path) -> bool:
+    """Whether a file is the table itself: it is no pyproject.toml, and has no `[tool.decay-audit]`."""
+    return file.name != "pyproject.toml" and not any(map(_HEADER.match, _text(file).splitlines()))
+
+
 def table(file: Path) -> object:
-    """Return the parsed `[tool.decay-audit]`; None if the file does not have it.
+    """Return the parsed table; None if the file does not have it.
 
     Raises:
         DecayAuditError: the file is not TOML, or far more deeply nested than a person writes it.
@@ -48,10 +60,13 @@ def _table(file: Path, text: str) -> object:
     if _LONG_KEY.search(text):
         raise DecayAuditError(f"{file.name}: a key in it has more than {_MAX_PARTS} parts", _TOML)
     try:
-        tool = tomllib.loads(text).get("tool")
+        document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # tomllib raises ValueError for very long integers, too
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise DecayAuditError(f"{file.name}: {reason}", _TOML) from error
+    if is_whole_table(file):
+        return document
+    tool = document.get("tool")
     return tool.get("decay-audit") if isinstance(tool, dict) else None
 
 
@@ -62,7 +77,7 @@ def node(file: Path) -> Node:
         DecayAuditError: as for `table`.
     """
     text = _text(file)
-    lines = _lines(text)
+    lines = _lines(text, _OWN_HEADER if is_whole_table(file) else _HEADER)
     try:
         return _node(_table(file, text), lines, None, lines.get((None, ""), 1))
     except RecursionError as error:
@@ -100,14 +115,14 @@ def _item(value: Any, lines: Mapping[TableKey, int], position: TablePosition, li
     return _node(value, lines, position, lines.get((position, ""), line) if isinstance(value, dict) else line)
 
 
-def _lines(text: str) -> dict[TableKey, int]:
+def _lines(text: str, own_header: re.Pattern[str]) -> dict[TableKey, int]:
     """Find the line number of each key. The empty key stands for the header of the table."""
     lines: dict[TableKey, int] = {}
-    in_table = False
+    in_table = own_header is _OWN_HEADER
     position: TablePosition = None
     counts: Counter[str] = Counter()
     for line, source in enumerate(text.splitlines(), 1):
-        if header := _HEADER.match(source):
+        if header := own_header.match(source):
             in_table, position = True, (header["part"], counts[header["part"]]) if header["part"] else None
             counts[header["part"] or ""] += 1
             lines.setdefault((position, ""), line)
