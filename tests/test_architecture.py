@@ -61,6 +61,13 @@ def test_torch_stays_out_of_what_needs_no_model(arguments: list[str], weights: P
     assert heavy_imports("import sys; from decay_audit.__main__ import main; main()", *given) == set()
 
 
+def test_help_imports_only_what_declares_options() -> None:
+    code = "import sys; import decay_audit.cli.main; print(*sys.modules)"
+    made = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    packages = {name.split(".")[1] for name in made.stdout.split() if name.startswith("decay_audit.")}
+    assert packages <= {"api", "cli", "errors", "files", "model", "text"}
+
+
 def test_importing_the_package_imports_no_torch() -> None:
     assert heavy_imports("import decay_audit") == set()
 

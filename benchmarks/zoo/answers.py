@@ -15,7 +15,7 @@ from decay_audit import RuleSet, classify, plan
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_usage
-from decay_audit.roles.classify import FINER
+from decay_audit.roles.classification import FINER
 from decay_audit.roles.words import Classified, Confidence, Evidence, Role
 
 FAMILIES: dict[Role, str] = {

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import SEVERITIES, Format
 from decay_audit.reports.options import Options
-from decay_audit.reports.report import Report
 
 if TYPE_CHECKING:
     from decay_audit.checks.lock.changes import ModelComparison
+    from decay_audit.reports.report import Report
     from decay_audit.rulesets.conformance import Conformance
     from decay_audit.rulesets.diff import RulesetComparison, RulesetMatch
     from decay_audit.rulesets.explanation import Explanation
@@ -59,7 +59,7 @@ __all__ = [
 PLAIN = Options()
 
 
-def render(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002, C901, PLR0911
+def render(report: "Report", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002, C901, PLR0911
     """Render a report in a format.
 
     Raises:
@@ -108,34 +108,34 @@ def render(report: Report, format: Format | str = Format.TEXT, options: Options 
             assert_never(never)
 
 
-def render_page(reports: Sequence[Report], options: Sequence[Options]) -> str:
+def render_page(reports: "Sequence[Report]", options: Sequence[Options]) -> str:
     """Render reports as one page of HTML, which carries their JSON, too."""
     from decay_audit.reports.formats import as_json, html
 
     return html.render(reports, [as_json.render(report) for report in reports], options)
 
 
-def render_cell(report: Report) -> str:
+def render_cell(report: "Report") -> str:
     """Render a report as HTML for the output of a cell of a notebook."""
     from decay_audit.reports.formats.html import cell
 
     return cell.render(report)
 
 
-def to_dict(report: Report) -> dict[str, Any]:
+def to_dict(report: "Report") -> dict[str, Any]:
     """Make the JSON document of a report, as a dict."""
     document: dict[str, Any] = json.loads(render(report, Format.JSON))
     return document
 
 
-def rows(report: Report) -> list[dict[str, Any]]:
+def rows(report: "Report") -> list[dict[str, Any]]:
     """Make a flat row for each parameter, with the columns of CSV."""
     from decay_audit.reports.formats import as_csv
 
     return as_csv.rows(report)
 
 
-def scalars(report: Report) -> dict[str, float]:
+def scalars(report: "Report") -> dict[str, float]:
     """Make numbers to log: the shares of parameters and elements that decay, and the findings of each severity."""
     from decay_audit.reports import totals
 
@@ -144,7 +144,7 @@ def scalars(report: Report) -> dict[str, float]:
     return shares | {f"findings/{severity}": float(counts[severity]) for severity in SEVERITIES}
 
 
-def render_findings(report: Report, format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
+def render_findings(report: "Report", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
     """Render the findings alone as text; in every other format, render the whole report."""
     if Format(format) is not Format.TEXT:
         return render(report, format, options)
@@ -162,14 +162,14 @@ def render_error(target: str, error: DecayAuditError, format: Format | str) -> s
     return as_json.render_error(target, error)
 
 
-def verdict(report: Report) -> str:
+def verdict(report: "Report") -> str:
     """Sum up the findings in one line: `1 error, 2 warnings in 95 parameters`."""
     from decay_audit.reports import finding_summary
 
     return finding_summary.verdict(report)
 
 
-def notes(report: Report) -> tuple[str, ...]:
+def notes(report: "Report") -> tuple[str, ...]:
     """List the notes on how the target and the optimizers were read, each once."""
     from decay_audit.reports import finding_summary
 
@@ -203,8 +203,8 @@ def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002, PLR0
 
 
 def filter_parameters(
-    report: Report, *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None
-) -> Report:
+    report: "Report", *, globs: Sequence[str] = (), roles: Sequence[str] = (), grep: str | None = None
+) -> "Report":
     """Keep the parameters of these roles whose name matches any of the globs and the regular expression.
 
     Raises:

@@ -1,6 +1,6 @@
 """Roles: a Parameter becomes a Classified, with role, layer, confidence and evidence, by a pure function without torch.
 
-- `classify`: collects the evidence and weighs it; the only entry.
+- `classification`: collects the evidence and weighs it; its `classify` is the only entry.
 - `by_usage`: evidence from the operators that a parameter met in a traced forward pass.
 - `by_owner`: evidence from the owner's torch.nn class.
 - `by_name`: evidence from the names of tensor, module and class.
@@ -12,9 +12,10 @@
 - `conventions/`: tables of names, with their meaning, their source and examples.
 - `words`: all roles, layers and confidences, and the structs that have them as fields.
 
-`by_usage` reads the parameter itself, the others read its `tensor_context`; `classify` takes the strongest evidence.
+`by_usage` reads the parameter itself, the others read its `tensor_context`; `classification` takes the
+strongest evidence. It is imported when `classify` is first used: a ruleset is read without the tables of names.
 """
 
-from decay_audit.roles.classify import classify
+import lazy_loader
 
-__all__ = ["classify"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
-from decay_audit.cli import baseline, locations, outputs, screen, settings
+from decay_audit.cli import baseline, outputs, screen, settings
 from decay_audit.cli.arguments import OptionalTarget
 from decay_audit.cli.audits import Audit, AuditNames, Verdict, audits_of, choose, configured_exceptions
 from decay_audit.errors import DecayAuditError
@@ -109,6 +109,8 @@ def _page(verdicts: Sequence[Verdict], options: "Options") -> str:
 
 def _with_locations(options: "Options", form: Format, verdict: Verdict) -> "Options":
     """Add the locations in the repository for a format that shows them."""
+    from decay_audit.cli import locations
+
     if form not in locations.LOCATED_FORMATS:
         return options
     sources = locations.find_locations(verdict.audit.request, verdict.report, verdict.loaded)

@@ -5,7 +5,7 @@ from typing import Annotated
 from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, OutputOptions, ParameterFilter
-from decay_audit.cli import locations, outputs, screen
+from decay_audit.cli import outputs, screen
 from decay_audit.cli.arguments import Target
 from decay_audit.cli.command import takes
 from decay_audit.model.choices import Format
@@ -23,6 +23,7 @@ def inspect(
     The exit code is 0 even if there are findings; `check` is the command for a verdict.
     """
     from decay_audit import api, reports
+    from decay_audit.cli import locations
 
     with outputs.error_document(target, output), screen.progress(output) as progress:
         request = api.request_for(target, options, progress)
@@ -30,11 +31,11 @@ def inspect(
         report = api.run(request, loaded)
     report = reports.filter_parameters(report, globs=shown.only, roles=shown.role, grep=shown.grep)
 
-    def document(form: Format, look: reports.Options) -> str:
+    def document(form: Format, style: reports.Options) -> str:
         if form in locations.LOCATED_FORMATS:
-            look = replace(look, locations=locations.find_locations(request, report, loaded))
+            style = replace(style, locations=locations.find_locations(request, report, loaded))
         if form is Format.HTML:
-            look = replace(look, page=api.page_parts(report, loaded))
-        return reports.render(report, form, look)
+            style = replace(style, page=api.page_parts(report, loaded))
+        return reports.render(report, form, style)
 
     outputs.write(document, output)

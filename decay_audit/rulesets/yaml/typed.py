@@ -168,14 +168,17 @@ def _members(kind: Any) -> Iterator[Any]:  # noqa: ANN401
         yield kind
 
 
+@cache
 def _form_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
     return next((member for member in _members(kind) if isinstance(member, type) and issubclass(member, Struct)), None)
 
 
+@cache
 def _item_kind(kind: Any) -> Any:  # noqa: ANN401
     return next((get_args(member)[0] for member in _members(kind) if get_origin(member) is tuple), None)
 
 
+@cache
 def _item_form_in(kind: Any) -> type[Struct] | None:  # noqa: ANN401
     item = _item_kind(kind)
     return None if item is None else _form_in(item)
