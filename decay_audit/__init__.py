@@ -19,7 +19,7 @@ Data goes through these packages, from top to bottom:
     api           joins the stages; the functions that Python code calls
     cli           the command line
     integrations  the audit in pytest, Lightning and transformers' Trainer
-    model         the values that all of them use; below it `errors`, `files` and `text`
+    model         the values that all of them use; below it `errors`, `files`, `text` and `work` (limits of work)
 
 The public names are listed in `__init__.pyi`. Each is imported when it is first used: the command line starts quickly,
 and `import decay_audit` does not import torch.

@@ -17,14 +17,14 @@ from decay_audit.rulesets.ruleset import RulesetEntry, label
 
 T = TypeVar("T")
 _WILDCARDS = frozenset("*?[")
-Kind = Literal["name", "part", "leaf", "role"]
+KeyKind = Literal["name", "part", "leaf", "role"]
 """The words of a parameter: its full name, the parts of its name between dots, its leaf, and its role."""
 
 
 class Requirement(Struct, frozen=True, kw_only=True):
     """Words of a kind. A parameter that has none of them does not match the condition."""
 
-    kind: Kind
+    kind: KeyKind
     words: frozenset[str]
 
 
@@ -63,7 +63,7 @@ def _literal_parts(globs: Sequence[str]) -> Iterator[Requirement]:
         yield Requirement(kind="part", words=frozenset(max(literal, key=len) for literal in parts))
 
 
-def _words_of(classified: Classified, kind: Kind, names: NameForm) -> Iterable[str]:
+def _words_of(classified: Classified, kind: KeyKind, names: NameForm) -> Iterable[str]:
     name = classified.parameter.raw_name if names == "raw" else classified.parameter.name
     match kind:
         case "name":
@@ -84,7 +84,7 @@ class EntryFinder(Generic[T]):
         self._names = names
         self._predicates: dict[int, Predicate] = {}
         self._general: list[int] = []
-        self._by_word: dict[Kind, dict[str, list[int]]] = {}
+        self._by_word: dict[KeyKind, dict[str, list[int]]] = {}
         options = [tuple(requirements(when)) for when, _ in entries]
         counts = Counter((option.kind, word) for listed in options for option in listed for word in option.words)
         for position, listed in enumerate(options):
@@ -138,7 +138,7 @@ class MatchingParameters:
     def __init__(self, parameters: Iterable[Classified], names: NameForm) -> None:
         self._parameters = tuple(parameters)
         self._names = names
-        self._by_word: dict[Kind, Mapping[str, Sequence[int]]] = {}
+        self._by_word: dict[KeyKind, Mapping[str, Sequence[int]]] = {}
 
     def positions(self, when: When) -> list[int]:
         """List the positions of the parameters that a condition holds for."""
@@ -150,7 +150,7 @@ class MatchingParameters:
             fewest = min(fewest, having, key=len)
         return [position for position in fewest if holds(self._parameters[position])]
 
-    def _grouped(self, kind: Kind) -> Mapping[str, Sequence[int]]:
+    def _grouped(self, kind: KeyKind) -> Mapping[str, Sequence[int]]:
         groups = self._by_word.get(kind)
         if groups is None:
             lists: dict[str, list[int]] = {}
