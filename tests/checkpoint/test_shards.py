@@ -224,3 +224,15 @@ def test_reading_beyond_the_end_of_a_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     with (tmp_path / "x").open("rb") as file, pytest.raises(TargetError, match="ends early"):
         OpenFile(name="x", file=file, size=3).read(2, 2)
+
+
+def test_the_optimizers_of_other_models_in_a_folder_are_left_out(tmp_path: Path) -> None:
+    for number in ("", "_1"):
+        net = torch.nn.Linear(2, 2)
+        torch.save(net.state_dict(), tmp_path / f"pytorch_model{number}.bin")
+        torch.save(torch.optim.SGD(net.parameters(), lr=0.1).state_dict(), tmp_path / f"optimizer{number}.bin")
+    inventory = read(tmp_path, target="x")
+    assert [len(optimizer.groups) for optimizer in inventory.optimizers] == [1]
+    assert inventory.notes == ("not read in the folder: optimizer_1.bin, pytorch_model_1.bin",)
+    (tmp_path / "pytorch_model_1.bin").unlink()
+    assert len(read(tmp_path, target="x").optimizers) == 2  # both are of the one model

@@ -31,7 +31,7 @@ _PICKLE_READERS: Mapping[CheckpointFormat, Callable[[OpenFile], PickleResult]] =
     "zip": torch_zip.read,
     "legacy": torch_legacy.read,
     "tar": torch_tar.read,
-    "distributed": torch_distributed.read,
+    "distributed": lambda file: torch_distributed.read(file, torch_zip.read),
 }
 
 

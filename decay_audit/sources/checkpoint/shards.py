@@ -23,6 +23,7 @@ _MAX_DEPTH: Final = 3
 _MAX_LISTED: Final = 1000
 _SHARD_HINT: Final = "name one of the shards to read it alone"
 _NUMBERED = re.compile(r"(.*?)[-_.](\d+)-of-(\d+)\.\w+")
+_NUMBER_AT_END = re.compile(r"_(\d+)$")
 _USUAL_STEMS: Final = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated")
 
 
@@ -136,6 +137,7 @@ def _in_folder(folder: Path) -> Shards:
         candidates = [name for name in names if name.lower().endswith(suffixes) and name not in optimizer_files]
         if candidates:
             files = _choose(candidates)
+            optimizer_files = _of_model(files, candidates, optimizer_files)
             notes = _unread_note(names, (*files, *optimizer_files))
             return Shards(folder=folder, files=files, optimizer_files=optimizer_files, notes=notes)
     raise TargetError(*_no_checkpoint(folder, names))
@@ -166,6 +168,18 @@ def _no_checkpoint(folder: Path, names: Sequence[str]) -> tuple[str, str]:
 def _optimizer_files(folder: Path) -> tuple[str, ...]:
     """List the files in which trainers save the optimizer next to the shards: `optimizer.pt`, `optimizer.bin`."""
     return tuple(sorted(child.name for child in folder.glob("optim*") if child.name.lower().endswith(SUFFIXES[1:])))
+
+
+def _of_model(files: Sequence[str], candidates: Sequence[str], optimizer_files: tuple[str, ...]) -> tuple[str, ...]:
+    """Leave out the optimizers of other models: `model_1.safetensors` has `optimizer_1.bin`, as accelerate saves it."""
+    others = {_number(name) for name in candidates if name not in files} - {_number(name) for name in files}
+    return tuple(name for name in optimizer_files if _number(name) not in others)
+
+
+def _number(name: str) -> str:
+    """Return the number at the end of a file name; "" without one."""
+    match = _NUMBER_AT_END.search(Path(name).stem)
+    return match[1] if match else ""
 
 
 def _unread_note(names: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""torch.distributed.checkpoint: its metadata gives what its own loader gives, and no .distcp file is read."""
+"""torch.distributed.checkpoint: its metadata and the settings of its optimizers are what was saved."""
 
 import pickle
 from collections.abc import Callable
@@ -54,23 +54,52 @@ def test_the_tensors_of_the_model_are_those_that_were_saved(
     net = model()
     save(content(net), checkpoint_id=tmp_path)
     for part in tmp_path.glob("*.distcp"):
-        part.write_bytes(b"")  # nothing of it is read
+        part.write_bytes(b"")  # the tensors of the model are described in the metadata
     inventory = read(tmp_path, target="")
     assert [(parameter.name, parameter.shape, f"torch.{parameter.dtype}") for parameter in inventory.parameters] == [
         (name, tuple(parameter.shape), str(parameter.dtype)) for name, parameter in net.named_parameters()
     ]
     assert {tensor.name for tensor in inventory.excluded} == {name for name, _ in net.named_buffers()}
     assert (inventory.files, inventory.opaque, inventory.optimizers) == ((".metadata",), (), ())
+    if content is bare:
+        assert inventory.notes == ()
+    else:
+        (note,) = inventory.notes
+        assert note.startswith("its optimizer state was not read: it ends early")
+
+
+@pytest.mark.parametrize("content", [plain, by_name, flattened])
+def test_the_param_groups_are_those_that_were_saved(
+    content: Callable[[nn.Module], dict[str, Any]], tmp_path: Path
+) -> None:
+    net = model()
+    save(content(net), checkpoint_id=tmp_path)
+    inventory = read(tmp_path, target="")
+    (optimizer,) = inventory.optimizers
+    assert (optimizer.type, inventory.notes, optimizer.name_caveats) == ("AdamW", (), ())
+    (group,) = optimizer.groups
+    assert (group.weight_decay, group.lr) == (0.01, 0.001)
+    assert set(group.parameters) == {name for name, _ in net.named_parameters()}
+
+
+def test_settings_are_read_only_from_files_in_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    save(plain(model()), checkpoint_id=folder)
+    metadata = pickle.loads((folder / ".metadata").read_bytes())
+    (folder / "__0_0.distcp").rename(tmp_path / "outside.distcp")
+    for place in metadata.storage_data.values():
+        place.relative_path = "../outside.distcp"
+    (folder / ".metadata").write_bytes(pickle.dumps(metadata))
+    inventory = read(folder, target="")
+    assert inventory.optimizers == ()
     assert inventory.notes == (
-        ("its optimizer state was not read: weight_decay is in the .distcp files, not in the metadata",)
-        if content is not bare
-        else ()
+        "its optimizer state was not read: its metadata names '../outside.distcp', which is not a file in its folder",
     )
 
 
 def test_the_state_of_an_optimizer_alone_holds_no_parameters(tmp_path: Path) -> None:
     save(stepped(model()).state_dict(), checkpoint_id=tmp_path)
-    with pytest.raises(TargetError, match="holds no state dict"):
+    with pytest.raises(TargetError, match="holds the state of an optimizer, but no parameters"):
         read(tmp_path, target="")
 
 

@@ -55,3 +55,20 @@ def test_a_flattened_state_has_a_group_for_each_set_of_settings(tmp_path: Path) 
 def test_a_file_of_slots_alone_is_still_read(tmp_path: Path) -> None:
     torch.save({"layer.exp_avg": torch.zeros(2, 3)}, tmp_path / "slots.pth")
     assert len(read(tmp_path / "slots.pth", target="").parameters) == 1
+
+
+@pytest.mark.parametrize(
+    "rival",
+    [
+        {"state": {index: {"left": torch.zeros(64, 64), "right": torch.zeros(64, 64)} for index in range(2)}},
+        {"state": {"0.weight": {"left": torch.zeros(64, 64), "right": torch.zeros(64, 64)}}},
+        {f"0.{leaf}.{slot}": torch.zeros(64, 64) for leaf in ("weight", "bias") for slot in ("left", "right")},
+    ],
+)
+def test_slots_of_an_optimizer_that_nobody_knows_are_not_the_model(rival: dict[str, object], tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    path = tmp_path / "x.pt"
+    torch.save({"preconditioner": rival, "net": net.state_dict()}, path)
+    inventory = read(path, target="x")
+    assert [parameter.name for parameter in inventory.parameters] == ["0.weight", "0.bias"]
+    assert inventory.notes == ()

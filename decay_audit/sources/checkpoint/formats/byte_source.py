@@ -15,17 +15,32 @@ PAGE: Final = 4096
 
 
 class OpenFile(Struct, frozen=True, kw_only=True, eq=False):
-    """An open file, its size in bytes, and its name in messages."""
+    """An open file, or a part of one.
+
+    Attributes:
+        name: its name in messages.
+        size: in bytes.
+        folder: the folder that it lies in.
+        begin: where the part begins in the file.
+    """
 
     name: str
     file: BinaryIO
     size: int
+    folder: Path = Path()
+    begin: int = 0
+
+    def part(self, at: int, size: int) -> "OpenFile":
+        """Return `size` bytes from `at` on as a file of their own."""
+        if at < 0 or size < 0 or at + size > self.size:
+            raise MalformedError(f"it ends early: it needs bytes {at} to {at + size}, and has {self.size}")
+        return OpenFile(name=self.name, file=self.file, size=size, folder=self.folder, begin=self.begin + at)
 
     def read(self, at: int, count: int) -> bytes:
         """Return exactly `count` bytes from `at` on."""
         if at < 0 or count < 0 or at + count > self.size:
             raise MalformedError(f"it ends early: it needs bytes {at} to {at + count}, and has {self.size}")
-        self.file.seek(at)
+        self.file.seek(self.begin + at)
         parts = []
         while count:
             part = self.file.read(count)
@@ -71,7 +86,7 @@ def open_file(path: Path, name: str) -> Iterator[OpenFile]:
     files.remember_input(path)
     try:
         with path.open("rb", buffering=0) as file:
-            yield OpenFile(name=name, file=file, size=path.stat().st_size)
+            yield OpenFile(name=name, file=file, size=path.stat().st_size, folder=path.parent)
     except OSError as error:
         raise TargetError(
             f"{name} cannot be read: {error.strerror or error}", "check that it is a file that you may read"

@@ -1,14 +1,17 @@
-"""`torch.distributed.checkpoint`: the `.metadata` of a folder describes all tensors; its `.distcp` files are not read.
+"""`torch.distributed.checkpoint`: the `.metadata` of a folder describes all tensors, which are in its `.distcp` files.
 
-Other values, such as an optimizer's weight_decay, are in the `.distcp` files.
+Of these files only the settings of optimizers are read: each is a small file of torch.save.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import PurePosixPath
 from typing import Any, Final
 
+from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.contents import MalformedError, Tensor
-from decay_audit.sources.checkpoint.formats.byte_source import FileStream, OpenFile
+from decay_audit.sources.checkpoint.formats.byte_source import FileStream, OpenFile, open_file
 from decay_audit.sources.checkpoint.pickle.allowlist import read_shape
 from decay_audit.sources.checkpoint.pickle.inert_values import Global, OpaqueObject, PickleResult
 from decay_audit.sources.checkpoint.pickle.interpreter import interpret
@@ -38,11 +41,17 @@ _USUAL_NAMES: Final = frozenset(
 _PARAM_GROUPS = re.compile(r"(?:^|\.)param_groups(?:\.|$)")
 _OPTIMIZER_STATE = re.compile(r"(?:^|\.)optim\w*\.state\.")
 
+_MAX_SETTINGS: Final = 200_000
+_MAX_FILES: Final = 256
+_MAX_SETTING_BYTES: Final = 1 << 20
+
 KeyPath = tuple[str, ...]
+ReadValue = Callable[[OpenFile], PickleResult]
+"""Reads a value that torch.save has written."""
 
 
-def read(file: OpenFile) -> PickleResult:
-    """Interpret the metadata, and nest its tensors as they were when they were saved.
+def read(file: OpenFile, read_value: ReadValue) -> PickleResult:
+    """Interpret the metadata, nest its tensors as they were when they were saved, and read the optimizers' settings.
 
     Raises:
         MalformedError: the pickle is damaged, or is not a metadata file.
@@ -60,13 +69,122 @@ def read(file: OpenFile) -> PickleResult:
         for path, value in entries
         if type(value) is OpaqueObject and not _belongs_to_optimizer(path, prefixes)
     )
+    root_dict = _nest((path, tensor) for path, tensor in tensors if tensor)
+    try:
+        optimizers, opaque = _optimizers(file, entries, prefixes, metadata.get("storage_data"), read_value)
+        notes: tuple[str, ...] = ()
+    except TargetError as error:
+        optimizers, opaque, notes = {}, (), (f"its optimizer state was not read: {error.message}",)
     return PickleResult(
-        root=_nest((path, tensor) for path, tensor in tensors if tensor),
-        opaque=tuple(name for name in machine.opaque if name not in _USUAL_NAMES),
-        notes=("its optimizer state was not read: weight_decay is in the .distcp files, not in the metadata",)
-        if prefixes
-        else (),
+        root={**root_dict, **{name: content for name, content in optimizers.items() if name not in root_dict}},
+        opaque=(*(name for name in machine.opaque if name not in _USUAL_NAMES), *opaque),
+        notes=notes,
     )
+
+
+def _optimizers(
+    file: OpenFile,
+    entries: Sequence[tuple[KeyPath, object]],
+    prefixes: frozenset[str],
+    storage: object,
+    read_value: ReadValue,
+) -> tuple[Mapping[str, object], tuple[str, ...]]:
+    """Return the state dict of each optimizer by its name, nested or flat, and the names that it refers to.
+
+    Raises:
+        TargetError: a setting cannot be read.
+    """
+    optimizers: dict[str, dict[str, Any]] = {prefix: {} for prefix in prefixes}
+    settings: dict[tuple[str, str], str] = {}
+    longest_first = sorted(prefixes, key=len, reverse=True)
+    for path, description in entries:
+        name = ".".join(path)
+        prefix = next((prefix for prefix in longest_first if not prefix or name.startswith(f"{prefix}.")), None)
+        if prefix is None:
+            continue
+        key = name[len(prefix) :].lstrip(".")
+        if type(description) is OpaqueObject and (tensor := _tensor(description)) is not None:
+            optimizers[prefix][key] = tensor
+        elif key.startswith("param_groups."):
+            settings[prefix, key] = name
+    places = _places(storage, frozenset(settings.values()))
+    with ExitStack() as stack:
+        values = _Settings(file, stack, read_value)
+        for (prefix, key), name in settings.items():
+            optimizers[prefix][key] = values.read(places.get(name), name)
+        opaque = values.opaque
+    return {prefix or "optimizer": _nested_optimizer(flat) for prefix, flat in optimizers.items()}, opaque
+
+
+def _nested_optimizer(flat: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return `state` and `param_groups` if groups have numbers; groups by name stay flat."""
+    groups: dict[int, dict[str, object]] = {}
+    states: dict[object, dict[str, object]] = {}
+    for key, value in flat.items():
+        kind, _, rest = key.partition(".")
+        owner, _, last = rest.rpartition(".") if kind == "state" else rest.partition(".")
+        if kind == "param_groups" and not (owner.isdecimal() and "." not in last):
+            return flat
+        if kind == "param_groups":
+            groups.setdefault(int(owner), {})[last] = value
+        elif kind == "state":
+            states.setdefault(int(owner) if owner.isdecimal() else owner, {})[last] = value
+    return {"state": states, "param_groups": [groups[number] for number in sorted(groups)]}
+
+
+def _places(storage: object, names: Collection[str]) -> Mapping[str, OpaqueObject]:
+    """Find where the values of these names are stored."""
+    if not isinstance(storage, dict) or len(names) > _MAX_SETTINGS:
+        return {}
+    places = {}
+    for index, place in storage.items():
+        name = attributes(index).get("fqn") if type(index) is OpaqueObject else None
+        if isinstance(name, str) and name in names and type(place) is OpaqueObject:
+            places[name] = place
+    return places
+
+
+class _Settings:
+    """Reads settings from the files of a folder. Equal bytes are read once: most settings are equal."""
+
+    def __init__(self, metadata: OpenFile, stack: ExitStack, read_value: ReadValue) -> None:
+        self._folder = metadata.folder
+        self._stack = stack
+        self._read_value = read_value
+        self._files: dict[str, OpenFile] = {}
+        self._values: dict[bytes, PickleResult] = {}
+
+    def read(self, place: OpaqueObject | None, name: str) -> object:
+        """Read the value at a place.
+
+        Raises:
+            TargetError: the place is not in a file of the folder, or has no value that can be read.
+        """
+        fields = attributes(place) if place is not None else {}
+        match fields:
+            case {"relative_path": str() as path, "offset": int() as at, "length": int() as length} if (
+                length <= _MAX_SETTING_BYTES and not fields.get("transform_descriptors")
+            ):
+                part = self._file(path).part(at, length)
+            case _:
+                raise MalformedError(f"{name[:96]!r} is stored in a form that is not read")
+        content = part.read(0, length)
+        if content not in self._values:
+            self._values[content] = self._read_value(part)
+        return self._values[content].root
+
+    @property
+    def opaque(self) -> tuple[str, ...]:
+        """The names in all values that are not on the allowlist."""
+        return tuple(name for value in self._values.values() for name in value.opaque)
+
+    def _file(self, path: str) -> OpenFile:
+        if path not in self._files:
+            parts = PurePosixPath(path).parts
+            if len(parts) != 1 or parts[0] in ("/", "..") or "\\" in path or len(self._files) > _MAX_FILES:
+                raise MalformedError(f"its metadata names {path[:96]!r}, which is not a file in its folder")
+            self._files[path] = self._stack.enter_context(open_file(self._folder / path, path))
+        return self._files[path]
 
 
 def _key_path(key: str, paths: object) -> KeyPath:

@@ -233,17 +233,37 @@ def _largest(candidates: Sequence[StateDictCandidate]) -> StateDictCandidate | N
     """
     if not candidates:
         return None
-    candidates = [candidate for candidate in candidates if not _holds_slots(candidate)] or candidates
+    models = _with_most_tensors(candidates)
+    candidates = [candidate for candidate in candidates if not _holds_slots(candidate, models)] or candidates
     most = max(candidate.elements for candidate in candidates)
     largest = [candidate for candidate in candidates if candidate.elements >= _COPY_SIZE * most]
     return next((candidate for candidate in largest if not any(map(_COPY_NAME.search, candidate.path))), largest[0])
 
 
-def _holds_slots(candidate: StateDictCandidate) -> bool:
-    """Tell whether the tensors are slots of an optimizer, by their last names or by the key of their dict."""
-    tensors = candidate.state_dict.tensors
+def _holds_slots(candidate: StateDictCandidate, models: Sequence[StateDictCandidate]) -> bool:
+    """Tell whether the tensors are slots of an optimizer: by their names, by their path, or by the names of a model.
+
+    An optimizer that nobody knows keeps its slots in `state`, by the position or by the name of the parameter.
+
+    Args:
+        models: candidates that may be the model of the slots.
+    """
+    tensors, path = candidate.state_dict.tensors, candidate.path
     slots = sum(name.rpartition(".")[2] in SLOT_NAMES for name in tensors)
-    return slots == len(tensors) or candidate.path[-1:] in {(slot,) for slot in SLOT_NAMES}
+    if slots == len(tensors) or path[-1:] in {(slot,) for slot in SLOT_NAMES}:
+        return True
+    if path[-2:-1] == ("state",) and (path[-1].isdecimal() or any(_has(other, path[-1]) for other in models)):
+        return True
+    owners = {name.rpartition(".")[0] for name in tensors}
+    return any(owners <= other.state_dict.tensors.keys() for other in models if other is not candidate)
+
+
+def _with_most_tensors(candidates: Sequence[StateDictCandidate]) -> Sequence[StateDictCandidate]:
+    return sorted(candidates, key=lambda candidate: -len(candidate.state_dict.tensors))[:_MAX_OTHERS]
+
+
+def _has(candidate: StateDictCandidate, name: str) -> bool:
+    return name in candidate.state_dict.tensors
 
 
 def _whole_tree(
@@ -306,10 +326,11 @@ def _non_tensors(node: object) -> Mapping[str, str]:
 
 
 def _choice_notes(chosen: StateDictCandidate, candidates: Sequence[StateDictCandidate]) -> tuple[str, ...]:
+    models = _with_most_tensors(candidates)
     others = [
         _dotted(candidate.path)
         for candidate in _with_other_tensors(chosen, candidates)
-        if candidate.path and len(candidate.state_dict.tensors) > 1 and not _holds_slots(candidate)
+        if candidate.path and len(candidate.state_dict.tensors) > 1 and not _holds_slots(candidate, models)
     ]
     if not others:
         return ()
