@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 import decay_audit
 from decay_audit.api.locking import read as read_lock
 from decay_audit.cli import app
+from tests.process_group import process_group
 
 MODELS = """
 import torch
@@ -202,3 +203,28 @@ def test_a_script_that_runs_is_decided_alike(folder: Path) -> None:
     decisions = {report["target"]: in_report(report) for report in json.loads(result.stdout)}
     decayed = {target: {name for name, decays in chosen.items() if decays} for target, chosen in decisions.items()}
     assert decayed == {"train.py:gain": DECAYED["Gain"], "train.py:stack": DECAYED["Stack"]}
+
+
+class Collective(nn.Module):
+    """Its forward pass talks to other processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.theta, self.zeta = nn.Parameter(torch.zeros(6, 4)), nn.Parameter(torch.zeros(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x @ self.theta + self.zeta
+        torch.distributed.all_reduce(x)
+        return x
+
+
+def test_a_pass_of_one_process_does_not_wait_for_others_and_a_sharded_model_is_not_traced() -> None:
+    from torch.distributed.fsdp import fully_shard
+
+    with process_group():
+        decided = decay_audit.plan(Collective()).decisions
+        assert {decision.name: decision.decays for decision in decided} == {"theta": True, "zeta": False}
+        sharded = Collective()
+        fully_shard(sharded)
+        notes = decay_audit.read(sharded).notes
+        assert notes == ("not traced: the parameters are sharded (DTensor); roles come from classes and names",)
