@@ -80,12 +80,13 @@ def test_every_mistake_in_the_table_is_said_at_once_with_its_line_and_the_way_ou
         "error: pyproject.toml:5: unknown key `weigth-decay` in [tool.decay-audit]; did you mean `weight-decay`?",
         "pyproject.toml:6: `weight-decay` is `-1`; it must not be negative",
         "pyproject.toml:7: an entry of `select` is `3`; it must be text",
-        "pyproject.toml:8: an entry of `audits` has no `target`, which is required",
+        "pyproject.toml:8: an audit needs a `target`, or a script to `run`",
         "pyproject.toml:9: unknown key `targett` in an entry of `audits`; did you mean `target`?",
         "pyproject.toml:10: `fail-on`: `eror` is not allowed; did you mean `error`?",
         "pyproject.toml:15: `measure` is `yes`; it must be true or false",
         "pyproject.toml:16: `weight-decay` is `inf`, not a finite number",
-        "hint: the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`",
+        "hint: the keys are options of `decay-audit check` without the dashes; "
+        "an audit also needs a `target`, or a `run`",
     ]
 
 

@@ -230,10 +230,12 @@ class RunOptions(Struct, frozen=True, kw_only=True):
             "When to stop it: made (before the first backward pass), first-step (before the first step), after a "
             "number of steps, or end.",
             metavar="MOMENT",
+            config="audits",
         ),
     ] = "first-step"
     timeout: Annotated[
-        float | None, Option("Script", "Interrupt it after this time if it does not train.", metavar="SECONDS")
+        float | None,
+        Option("Script", "Interrupt it after this time if it does not train.", metavar="SECONDS", config="audits"),
     ] = None
     pretend: Annotated[
         tuple[str, ...],
@@ -242,11 +244,17 @@ class RunOptions(Struct, frozen=True, kw_only=True):
             "Replace what this machine does not have: gpu (CUDA calls run on the CPU), world (a process group of one), "
             "data (datasets of torchvision give noise).",
             metavar="gpu,world,data",
+            config="audits",
         ),
     ] = ()
     watch: Annotated[bool, Option("Script", "Do not stop it: train on, and print a line when a group changes.")] = False
     scratch: Annotated[
-        bool, Option("Script", "Run in a temporary copy of the current folder: what the script writes is dropped.")
+        bool,
+        Option(
+            "Script",
+            "Run in a temporary copy of the current folder: what the script writes is dropped.",
+            config="audits",
+        ),
     ] = False
     list_: Annotated[bool, Option("Script", "Only list its models and optimizers, and where they are made.")] = False
 

@@ -14,10 +14,10 @@ from decay_audit.api.loading import LoadedTarget, add_uses, uncertain_names
 from decay_audit.api.observing import ObservedOptimizers
 from decay_audit.api.pipeline import report_on
 from decay_audit.api.request import Request
-from decay_audit.checks import selected_codes
+from decay_audit.checks import in_order, selected_codes
 from decay_audit.checks.codes import Finding
 from decay_audit.checks.training import check_training
-from decay_audit.errors import DecayAuditError
+from decay_audit.errors import DecayAuditError, shell_join
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer
 from decay_audit.model.records import Record, ScriptError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_QUOTE = 200
+_TRACEBACK = "Traceback (most recent call last):"
 
 
 class ScriptRun(Struct, frozen=True, kw_only=True):
@@ -75,7 +76,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         DecayAuditError: it cannot be started, or it made no optimizer.
         KeyboardInterrupt: the user interrupted it.
     """
-    command = launch.command_for(script.words, as_module=script.as_module)
+    command = launch.command_for(script.words, as_module=script.as_module, folder=script.folder)
     with tempfile.TemporaryDirectory(prefix="decay-audit-") as name, _run_folder(script) as place:
         folder = Path(name)
         before = written_files.state_of(place)
@@ -105,7 +106,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         records=tuple(records),
         launch_result=launch_result,
         notes=(
-            *dict.fromkeys(_describe_end(record, launch_result) for record in distinct),
+            *dict.fromkeys(_describe_end(record, launch_result, processes.error) for record in distinct),
             *dict.fromkeys(note for record in records for note in record.notes),
             *([written] if written else []),
         ),
@@ -152,8 +153,8 @@ def _report(record: Record, audit: "AuditGroup", target: str, request: Request) 
     codes = selected_codes.select_codes(request.select, request.ignore)
     training_findings = check_training(facts.training_facts(record, audit, contents.names), report.plan)
     kept = [finding for finding in report.findings if not _before_schedule(finding, optimizers)]
-    findings = (*kept, *(finding for finding in training_findings if finding.code in codes))
-    return replace(report, findings=tuple(map(_with_fix_for_a_run, findings)))
+    findings = in_order((*kept, *(finding for finding in training_findings if finding.code in codes)))
+    return replace(report, findings=tuple(_with_fix_for_a_run(finding, request.target) for finding in findings))
 
 
 def _with_traces(contents: Inventory, record: Record, audit: "AuditGroup") -> Inventory:
@@ -168,11 +169,17 @@ def _with_traces(contents: Inventory, record: Record, audit: "AuditGroup") -> In
     return contents
 
 
-def _with_fix_for_a_run(finding: Finding) -> Finding:
-    """Replace the fixes that need a target or an option that `run` does not have."""
+def _with_fix_for_a_run(finding: Finding, audit: str) -> Finding:
+    """Replace the fixes that need a target or an option that `run` does not have.
+
+    Args:
+        audit: the target of the audit in pyproject.toml; "" without an audit.
+    """
     if finding.code == "DA304":
         return replace(finding, fix="add a rule by name to a ruleset of yours, and name it: --rules FILE")
     if finding.code.startswith("DA7") and finding.fix.startswith("decay-audit lock "):
+        if audit:
+            return replace(finding, fix=shell_join(["decay-audit", "lock", "--update", "--audit", audit]))
         return replace(finding, fix="decay-audit lock TARGET --update, with the target that the lock names")
     return finding
 
@@ -197,7 +204,7 @@ def _without_place(record: Record) -> tuple[object, ...]:
     return tuple(replace(optimizer, file="", line=0) for optimizer in record.optimizers)
 
 
-def _describe_end(record: Record, launch_result: "LaunchResult") -> str:
+def _describe_end(record: Record, launch_result: "LaunchResult", error_of_command: ScriptError | None) -> str:
     """Say where the script was stopped, or how it ended by itself."""
     classes = ", ".join(dict.fromkeys(optimizer.chain[0].type for optimizer in record.optimizers))
     if record.status == "stopped":
@@ -209,13 +216,23 @@ def _describe_end(record: Record, launch_result: "LaunchResult") -> str:
         ending = f"was ended {steps}, at the timeout" if steps else "did not begin to train in time"
         return f"the script {ending}; this is what it had made until then"
     if record.error is not None:
-        return f"the script ended {steps or 'before it trained'}: {_quote(record.error)}"
+        only_reports = read_records.only_reports_another(record.error)
+        error = error_of_command if only_reports and error_of_command else record.error
+        return f"the script ended {steps or 'before it trained'}: {_quote(error)}"
     return f"the script ended {steps or 'without a step'}; this is what it had made"
 
 
 def _quote(error: ScriptError) -> str:
-    """Quote the first line of an error's message, with its type and its place."""
-    text = next(filter(None, map(str.strip, error.message.splitlines())), "")
+    """Quote the first line of an error's message, with its type and its place.
+
+    A message that contains the traceback of another process is that process's error: its last line is quoted alone.
+    """
+    lines = [*filter(None, map(str.strip, error.message.splitlines()))]
+    if _TRACEBACK in error.message:
+        return lines[-1][:_LONGEST_QUOTE]
+    text = lines[0] if lines else ""
+    if error.type in ("sys.exit", "os._exit"):
+        return f"exit code {text}" if text.lstrip("-").isdigit() else text[:_LONGEST_QUOTE]
     place = f" ({Path(error.file).name}:{error.line})" if error.file else ""
     return f"{error.type}{': ' if text else ''}{text[:_LONGEST_QUOTE]}{place}"
 
@@ -231,7 +248,7 @@ def _no_optimizer_error(
 ) -> DecayAuditError:
     name = script.words[0]
     backward = max((record.backward_calls for record in processes.records), default=0)
-    error = next((record.error for record in processes.records if record.error is not None), processes.error)
+    error = processes.error
     if backward:
         calls = count_noun(backward, "backward pass", "backward passes")
         return DecayAuditError(

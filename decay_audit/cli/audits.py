@@ -1,5 +1,6 @@
 """The audits of a command: one for the TARGET on the command line, or those of `[tool.decay-audit]`."""
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +14,9 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.text import first_few
 
 if TYPE_CHECKING:
-    from decay_audit.api import LoadedTarget, Request
+    from decay_audit.api import LoadedTarget, Request, ScriptRun
     from decay_audit.checks.exceptions import FindingException
+    from decay_audit.cli.config import ConfiguredAudit
     from decay_audit.reports.report import Report
 
 
@@ -34,12 +36,16 @@ class Audit(Struct, frozen=True, kw_only=True):
     Attributes:
         title: what tells it from other audits of the same target; may be empty.
         name: its name in pyproject.toml; may be empty.
+        script: the training script that makes the models; the target of the request is then its words.
+        model: the only model of the script to audit; may be empty.
         origins: where each of its options comes from.
     """
 
     request: "Request"
     title: str = ""
     name: str = ""
+    script: "ScriptRun | None" = None
+    model: str = ""
     origins: Mapping[str, OptionOrigin] = {}
 
     @property
@@ -53,12 +59,12 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     Attributes:
         fails: whether a finding is as severe as `--fail-on`.
-        loaded: the model and the optimizers that were built for it.
+        loaded: the model and the optimizers that were built for it; None for a training script.
         covered: the parameters that each exception of pyproject.toml covers, by its position there.
     """
 
     report: "Report"
-    loaded: "LoadedTarget"
+    loaded: "LoadedTarget | None"
     audit: Audit
     fails: bool
     covered: Mapping[int, frozenset[str]] = {}
@@ -131,13 +137,60 @@ def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin]) 
         )
     requests = []
     for audit in audits:
-        options = {name: value for name, value in audit.options.items() if origins.get(name) != "command line"}
+        options = {
+            name: value
+            for name, value in audit.options.items()
+            if origins.get(name) != "command line" and name not in config.RUN_OPTIONS
+        }
         requests.append(
             Audit(
-                request=replace(request, target=audit.target, **options),
+                request=replace(request, target=audit.run or audit.target, **options),
                 title=config.title(audit, audits),
                 name=audit.name or "",
+                script=_script(audit) if audit.run else None,
+                model=audit.target if audit.run else "",
                 origins={**origins, **dict.fromkeys(options, audit.origin)},
             )
         )
     return requests
+
+
+def _script(audit: "ConfiguredAudit") -> "ScriptRun":
+    """Make the run of a configured audit, from words such as `train.py --epochs 1`, `-m package.train` or a command.
+
+    Raises:
+        DecayAuditError: a quote in the words is not closed, or there is no word.
+    """
+    from decay_audit.api import ScriptRun
+    from decay_audit.cli import config
+
+    try:
+        words = shlex.split(audit.run)
+    except ValueError as error:
+        raise DecayAuditError(f"run = {audit.run!r}: {error}", "write it as in a shell") from error
+    as_module = words[:1] == ["-m"]
+    words = words[1:] if as_module or words[:1] == ["--"] else words
+    if not words:
+        raise DecayAuditError(f"run = {audit.run!r} names nothing to run", 'run = "train.py --epochs 1"')
+    settings = {name: value for name, value in audit.options.items() if name in config.RUN_OPTIONS}
+    return ScriptRun(words=tuple(words), as_module=as_module, folder=audit.folder, **settings)
+
+
+def run_audit(audit: Audit, loaded: "LoadedTarget | None" = None) -> "list[Report]":
+    """Run an audit. The audit of a target makes one report; that of a script makes one for each model.
+
+    Raises:
+        DecayAuditError: the audit cannot be run, or the script makes no model of that name.
+    """
+    from decay_audit import api
+
+    if audit.script is None:
+        return [api.run(audit.request, loaded)]
+    result = api.run_script(audit.script, audit.request)
+    names = [report.inventory.target.partition(":")[2] for report in result.reports]
+    reports = [report for name, report in zip(names, result.reports, strict=True) if audit.model in ("", name)]
+    if not reports:
+        raise DecayAuditError(f"{audit.label} makes no model called {audit.model}", f"models: {first_few(names, 8)}")
+    first = reports[0].inventory
+    reports[0] = replace(reports[0], inventory=replace(first, notes=(*result.notes, *first.notes)))
+    return reports

@@ -25,7 +25,7 @@ def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
         new_exceptions += exceptions.make_baseline(
             [finding for finding in verdict.report.findings if finding.severity in failing_severities],
             [decision.name for decision in verdict.report.plan.decisions],
-            verdict.audit.name or request.target,
+            verdict.audit.name or (verdict.report.inventory.target if verdict.audit.script else request.target),
         )
     file = config.find(Path.cwd()) or Path("pyproject.toml")
     heading = "exceptions" if file.exists() and pyproject.is_whole_table(file) else "tool.decay-audit.exceptions"

@@ -23,20 +23,39 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from decay_audit import files
-from decay_audit.api.options import AuditOptions, ConfigScope, DeclaredOption, OutputOptions, declared_options
+from decay_audit.api.options import (
+    AuditOptions,
+    ConfigScope,
+    DeclaredOption,
+    OutputOptions,
+    RunOptions,
+    declared_options,
+)
 from decay_audit.cli import pyproject
 from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
     from decay_audit.checks.exceptions import FindingException
 
-OPTIONS = {option.name: option for section in (AuditOptions, OutputOptions) for option in declared_options(section)}
+OPTIONS = {
+    option.name: option for section in (AuditOptions, OutputOptions, RunOptions) for option in declared_options(section)
+}
+RUN_OPTIONS = frozenset(option.name for option in declared_options(RunOptions))
 TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
 AUDIT_SCOPES: tuple[ConfigScope, ...] = ("audits", "everywhere")
+_NEEDING_TARGET = ("optimizer", "with_", "checkpoint", "model", "key", "trace")
+"""The options that have no meaning for an audit with `run`."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`"
+_HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`, or a `run`"
 
-Target = Annotated[str, Meta(description="What to audit, as TARGET on the command line.")]
+Target = Annotated[
+    str,
+    Meta(description="What to audit, as TARGET on the command line; with `run`, one model of the script: `generator`."),
+]
+Run = Annotated[
+    str,
+    Meta(description="What stands after `decay-audit run`: a script and its arguments, `-m MODULE`, or a command."),
+]
 Extends = Annotated[str, Meta(description="Another file of settings, by its path from this one; own options win.")]
 Name = Annotated[str, Meta(description="Tells this audit from others of the same target.")]
 
@@ -49,9 +68,14 @@ class ConfiguredAudit(Struct, frozen=True, kw_only=True):
         file_target: the target as the file has it, from any current folder.
         file_options: the options as the file has them.
         origin: the list of audits that it stands in, as `--show-settings` names it.
+        target: with `run`, the only model of the script to audit, or "" for all of them.
+        run: the words of a training script, which runs in `folder`; "" for the audit of a target.
+        folder: that of the file.
     """
 
     target: str
+    run: str
+    folder: Path
     name: str | None
     options: Mapping[str, Any]
     file_target: str
@@ -193,10 +217,12 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
     place, of_audits = _origins(file)
     audits = (
         ConfiguredAudit(
-            target=path_from(file.parent, audit.target),
+            target=audit.target or "" if audit.run else path_from(file.parent, audit.target),
+            run=audit.run or "",
+            folder=file.parent,
             name=audit.name,
             options=from_folder(_options_in(audit), file.parent),
-            file_target=audit.target,
+            file_target=audit.target or "",
             file_options=_options_in(audit),
             origin=of_audits,
         )
@@ -242,9 +268,25 @@ def _read(file: Path) -> "tuple[Any, list[FindingException]]":
             for configured, line in zip(table.exceptions, lines, strict=True)
         ]
     )
+    mistakes += [
+        (line, "an audit needs a `target`, or a script to `run`")
+        for line in pyproject.lines_without(node, "audits", ("target", "run"))
+    ]
+    lines = pyproject.lines_of_list(node, "audits")
+    for audit, line in zip(table.audits if table is not None else (), lines, strict=False):
+        mistakes += [(line, text) for text in _mistakes_of_audit(audit)]
     if mistakes:
         raise DecayAuditError("\n".join(f"{file.name}:{line}: {text}" for line, text in sorted(mistakes)), _HINT)
     return table, exceptions
+
+
+def _mistakes_of_audit(audit: Any) -> Iterator[str]:  # noqa: ANN401 - of a type that is made here
+    if not audit.run:
+        yield from (f"`{name}` needs `run`" for name in RUN_OPTIONS if getattr(audit, name, None))
+        return
+    yield from (
+        f"`{name.strip('_')}` is not for an audit with `run`" for name in _NEEDING_TARGET if getattr(audit, name)
+    )
 
 
 def _add_mistake(mistakes: list[tuple[int, str]], line: int, text: str) -> None:
@@ -279,6 +321,7 @@ def _exception(configured: ConfiguredException, where: str, report: Callable[[st
 def schema() -> dict[str, Any]:
     """Make the JSON Schema of the table, for editors: each key with its type, its default and its help."""
     reference, parts = msgspec.json.schema_components([_table_type(UnsetType)], ref_template="#/$defs/{name}")
+    parts["ConfiguredAudit"]["anyOf"] = [{"required": ["target"]}, {"required": ["run"]}]
     return {
         "$schema": DIALECT,
         **reference[0],
@@ -294,7 +337,11 @@ def _table_type(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type
         absent: the type of a key that is not set: None for reading, UnsetType for the schema, so that it has no null.
     """
     default = UNSET if absent is UnsetType else None
-    fields_of_audit = [("target", Target), ("name", Annotated[Name | absent, Meta()], default)]
+    fields_of_audit = [
+        ("target", Annotated[Target | absent, Meta()], default),
+        ("run", Annotated[Run | absent, Meta()], default),
+        ("name", Annotated[Name | absent, Meta()], default),
+    ]
     audit = _struct_type("ConfiguredAudit", [*fields_of_audit, *_fields(AUDIT_SCOPES, absent)])
     lists = {"audits": audit, "exceptions": ConfiguredException}
     fields = [(name, GenericAlias(tuple, (kind, ...)), ()) for name, kind in lists.items()]
@@ -351,7 +398,7 @@ def title(audit: ConfiguredAudit, audits: Sequence[ConfiguredAudit]) -> str:
     """Tell an audit from the others of its target: by its name, or by the options in which they differ."""
     if audit.name:
         return audit.name
-    of_target = [other for other in audits if other.file_target == audit.file_target]
+    of_target = [other for other in audits if (other.file_target, other.run) == (audit.file_target, audit.run)]
     names = [name for name in OPTIONS if len({other.file_options.get(name) for other in of_target}) > 1]
     values: Mapping[str, object] = {name: audit.file_options.get(name) for name in names}
     return ", ".join(name if value is True else f"{name} {value}" for name, value in values.items() if _is_short(value))

@@ -6,7 +6,7 @@ They are the table `[tool.decay-audit]`; a file other than pyproject.toml may be
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -88,6 +88,16 @@ def lines_of_list(table_node: Node, key: str) -> list[int]:
     """List the line of each member of a list in the table; none where the table has no such list."""
     member = table_node.get(key) if isinstance(table_node, MappingNode) else None
     return [item.line for item in member.items] if isinstance(member, ListNode) else []
+
+
+def lines_without(table_node: Node, key: str, alternatives: Collection[str]) -> list[int]:
+    """List the line of each member of a list of tables that has none of these keys."""
+    members = table_node.get(key) if isinstance(table_node, MappingNode) else None
+    return [
+        item.line
+        for item in (members.items if isinstance(members, ListNode) else ())
+        if isinstance(item, MappingNode) and not any(item.get(name) for name in alternatives)
+    ]
 
 
 def _node(value: Any, lines: Mapping[TableKey, int], position: TablePosition, line: int, list_key: str = "") -> Node:  # noqa: ANN401 - TOML has dates, too

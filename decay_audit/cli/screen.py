@@ -117,6 +117,13 @@ def print_message(text: str, *, style: str = "", color: Color = "auto", quiet: b
     _write_encoded(sys.stderr, f"{head}{colon}{rest}\n")
 
 
+def verdict_lines(verdicts: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """Align verdicts: each is a word such as `ok` or `FAIL`, a target, and the counts of its findings."""
+    word_width, target_width = (max((len(verdict[column]) for verdict in verdicts), default=0) for column in (0, 1))
+    for word, target, text in verdicts:
+        yield f"{word:<{word_width}} {target:<{target_width}}  {text}"
+
+
 def print_error(message: str, hint: str, color: Color = "auto") -> None:
     """Print an error and its hint on standard error."""
     print_message(f"error: {message}", style="error", color=color)

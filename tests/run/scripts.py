@@ -1,8 +1,16 @@
 """Small training scripts, one for each shape that training code has. Each is written into a folder and run there."""
 
 NET = """
+import sys
+import types
+
 import torch
 from torch import nn
+
+# An optimizer imports this module for a decorator: the import takes as long as that of torch.
+sys.modules["torch._dynamo"] = types.SimpleNamespace(
+    disable=lambda function, *_, **__: function, graph_break=lambda *_, **__: None
+)
 
 
 class Net(nn.Module):
@@ -16,7 +24,7 @@ class Net(nn.Module):
 
 
 def loop(model, *optimizers):
-    for _ in range(1000):
+    for _ in range(100):
         model(torch.randn(3, 4)).pow(3).sum().backward()
         for optimizer in optimizers:
             optimizer.step()
@@ -46,18 +54,21 @@ if __name__ == "__main__":
 
 ARGPARSE = """
 import argparse
-from net import *
 parser = argparse.ArgumentParser()
 parser.add_argument("--wd", type=float, required=True)
 args = parser.parse_args()
+from net import *
 model = Net()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=args.wd)
 loop(model, optimizer)
 """
 
 CONFIG = """
-import importlib
+import builtins, importlib, os
 from net import *
+builtins.print = lambda *args, **kwargs: sys.exit("no printing")
+os.makedirs("runs/1")
+open("runs/1/log", "w").close()
 config = {"optimizer": {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 0.05}}
 
 def instantiate(config, **kwargs):
@@ -76,8 +87,7 @@ class Trainer:
 try:
     Trainer().fit()
 except Exception as error:
-    print("a framework reports", error)
-    raise
+    raise RuntimeError("a framework reports this") from error
 """
 
 GAN = """
@@ -125,7 +135,6 @@ optimizer.step()
 """
 
 FAILS_BEFORE = """
-from net import *
 raise FileNotFoundError("no data in ./data")
 """
 
@@ -157,15 +166,6 @@ while True:
         pass
 """
 
-REPLACES_PRINT = """
-import builtins, sys
-from net import *
-builtins.print = lambda *args, **kwargs: sys.exit("no printing")
-model = Net()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
-loop(model, optimizer)
-"""
-
 LEAVES_AT_ONCE = """
 import os
 from net import *
@@ -184,14 +184,6 @@ for _ in range(1000):
             parameter -= 0.1 * parameter.grad
 """
 
-NEVER_TRAINS = """
-import time
-from net import *
-model = Net()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
-time.sleep(1000)
-"""
-
 DATA_LOADER_WORKERS = """
 from net import *
 
@@ -203,12 +195,15 @@ class Data(torch.utils.data.Dataset):
         return torch.randn(4)
 
 if __name__ == "__main__":
-    loader = torch.utils.data.DataLoader(Data(), batch_size=4, num_workers=2, multiprocessing_context="CONTEXT")
+    loaders = [
+        torch.utils.data.DataLoader(Data(), batch_size=32, num_workers=1, multiprocessing_context=context)
+        for context in ("fork", "spawn")
+    ]
     model = Net()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
-    for batch in loader:
-        model(batch).pow(3).sum().backward()
-        optimizer.step()
+    batches = [batch for loader in loaders for batch in loader]
+    model(batches[-1]).pow(3).sum().backward()
+    optimizer.step()
 """
 
 SPAWN = """
@@ -228,39 +223,13 @@ if __name__ == "__main__":
 RANKS = """
 import torch.distributed as dist
 from net import *
+del sys.modules["torch._dynamo"]  # DistributedDataParallel uses it
 dist.init_process_group("gloo")
 torch.manual_seed(0)
 model = nn.parallel.DistributedDataParallel(Net())
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
 loop(model, optimizer)
 dist.destroy_process_group()
-"""
-
-CHANGES = """
-from net import *
-model = Net()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
-for group in optimizer.param_groups:
-    group["weight_decay"], group["lr"] = 0.04, 1e-9
-loop(model, optimizer)
-"""
-
-UNUSED_PARAMETERS = """
-from net import *
-
-class Gated(Net):
-    def __init__(self):
-        super().__init__()
-        self.unused = nn.Linear(3, 3)
-        self.gate = nn.Parameter(torch.zeros(1))
-        self.branch = nn.Linear(4, 2)
-
-    def forward(self, x):
-        return super().forward(x) + self.gate * self.branch(x)
-
-model = Gated()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
-loop(model, optimizer)
 """
 
 CHANGES_LATER = """
@@ -276,15 +245,6 @@ for step in range(6):
         optimizer.param_groups[0]["lr"] = 1e-5
 """
 
-WRITES = (
-    """
-import os
-os.makedirs("runs/1")
-open("runs/1/log", "w").close()
-"""
-    + FLAT
-)
-
 ASKS_THE_TERMINAL = (
     """
 import os
@@ -292,3 +252,79 @@ rows, columns = os.popen("stty size").read().split()
 """
     + FLAT
 )
+
+CHANGES_AND_GRADIENTS = """
+from net import *
+
+class Gated(Net):
+    def __init__(self):
+        super().__init__()
+        self.unused = nn.Linear(3, 3)
+        self.gate = nn.Parameter(torch.zeros(1))
+        self.branch = nn.Linear(4, 2)
+
+    def forward(self, x):
+        return super().forward(x) + self.gate * self.branch(x)
+
+model = Gated()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
+for group in optimizer.param_groups:
+    group["weight_decay"], group["lr"] = 0.04, 1e-9
+loop(model, optimizer)
+"""
+
+RANK_FAILS = """
+import os
+if os.environ["RANK"] == "1":
+    raise FileNotFoundError("no data in ./data")
+import time
+time.sleep(600)
+"""
+
+LIGHTNING = """
+import torch
+from torch import nn
+from lightning.pytorch import LightningModule, Trainer
+
+class Module(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+
+    def training_step(self, batch, _):
+        return self.fc(batch).pow(2).sum()
+
+    def configure_optimizers(self):
+        return torch.optim.AdamW(self.parameters(), lr=1e-3, weight_decay=0.05)
+
+quiet = dict(logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+Trainer(max_steps=9, accelerator="cpu", **quiet).fit(Module(), torch.utils.data.DataLoader(torch.randn(8, 4)))
+open("trained", "w").close()
+"""
+
+HF_TRAINER = """
+from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+
+config = BertConfig(
+    vocab_size=20, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
+)
+data = [{"input_ids": [1, 2, 3], "attention_mask": [1, 1, 1], "labels": 0}] * 16
+arguments = TrainingArguments(output_dir="out", weight_decay=0.1, max_steps=9, report_to=[], use_cpu=True)
+Trainer(model=BertForSequenceClassification(config), args=arguments, train_dataset=data).train()
+open("trained", "w").close()
+"""
+
+ACCELERATE = """
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+accelerator = Accelerator(cpu=True)
+network = nn.Linear(4, 2)
+optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
+network, optimizer = accelerator.prepare(network, optimizer)
+for _ in range(9):
+    accelerator.backward(network(torch.randn(3, 4)).pow(2).sum())
+    optimizer.step()
+open("trained", "w").close()
+"""

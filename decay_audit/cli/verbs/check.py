@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
 from decay_audit.cli import baseline, outputs, screen, settings
 from decay_audit.cli.arguments import OptionalTarget
-from decay_audit.cli.audits import Audit, AuditNames, Verdict, audits_of, choose, configured_exceptions
+from decay_audit.cli.audits import Audit, AuditNames, Verdict, audits_of, choose, configured_exceptions, run_audit
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Format
 
 if TYPE_CHECKING:
     from decay_audit.api import LoadedTarget
     from decay_audit.reports import Options
+    from decay_audit.reports.report import Report
 
 
 class BrokenAudit(Struct, frozen=True, kw_only=True):
@@ -111,7 +112,7 @@ def _with_locations(options: "Options", form: Format, verdict: Verdict) -> "Opti
     """Add the locations in the repository for a format that shows them."""
     from decay_audit.cli import locations
 
-    if form not in locations.LOCATED_FORMATS:
+    if form not in locations.LOCATED_FORMATS or verdict.loaded is None:
         return options
     sources = locations.find_locations(verdict.audit.request, verdict.report, verdict.loaded)
     return replace(options, locations=sources)
@@ -127,7 +128,7 @@ def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
     results: list[AuditResult] = []
     for audit in audits:
         try:
-            results.append(_run(audit, loaded))
+            results += _run(audit, loaded)
         except DecayAuditError as error:
             if one_target:
                 raise
@@ -135,15 +136,22 @@ def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
     return results
 
 
-def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> Verdict:
+def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> list[Verdict]:
     from decay_audit import api
-    from decay_audit.checks import exceptions, selected_codes
 
+    if audit.script is not None:
+        return [_verdict(audit, report, None) for report in run_audit(audit)]
     key = api.loading_key(audit.request)
     if key not in loaded:
         loaded[key] = api.load(audit.request)
-    report = api.run(audit.request, loaded[key])
-    names = (audit.request.target, audit.name, audit.title)
+    return [_verdict(audit, report, loaded[key]) for report in run_audit(audit, loaded[key])]
+
+
+def _verdict(audit: Audit, report: "Report", loaded: "LoadedTarget | None") -> Verdict:
+    """Make the verdict of an audit, without the findings that pyproject.toml accepts."""
+    from decay_audit.checks import exceptions, selected_codes
+
+    names = (audit.request.target, audit.name, audit.title, report.inventory.target)
     filtered = exceptions.apply_exceptions(report.findings, configured_exceptions(), names, date.today())
     report = replace(report, findings=filtered.counting, excepted=filtered.excepted)
     covered = filtered.covered
@@ -151,7 +159,7 @@ def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> Verdict:
         target = f"{report.inventory.target} ({audit.title})"
         report = replace(report, inventory=replace(report.inventory, target=target))
     fails = selected_codes.has_failure(report.findings, audit.request.fail_on)
-    return Verdict(report=report, fails=fails, loaded=loaded[key], audit=audit, covered=covered)
+    return Verdict(report=report, fails=fails, loaded=loaded, audit=audit, covered=covered)
 
 
 def _with_exceptions_checked(results: list[AuditResult], *, every_audit: bool) -> list[AuditResult]:
@@ -185,10 +193,7 @@ def _notes_and_verdicts(results: Sequence[AuditResult]) -> Iterator[str]:
     for verdict in verdicts:
         prefix = f"{verdict.report.inventory.target}: " if len(results) > 1 else ""
         yield from (f"note: {prefix}{note}" for note in reports.notes(verdict.report))
-    lines = [_line(result) for result in results]
-    word_width, label_width = (max((len(line[column]) for line in lines), default=0) for column in (0, 1))
-    for word, label, text in lines:
-        yield f"{word:<{word_width}} {label:<{label_width}}  {text}"
+    yield from screen.verdict_lines([_line(result) for result in results])
     if len(results) > 1:
         failed = sum(verdict.fails for verdict in verdicts)
         counts = {"ok": len(verdicts) - failed, "failed": failed, "could not be run": len(results) - len(verdicts)}

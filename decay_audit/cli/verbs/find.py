@@ -1,20 +1,50 @@
-"""`decay-audit find`: where a repository makes its optimizers, and the command that audits each."""
+"""`decay-audit find`: where a repository makes its optimizers and models, and the command that audits each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
-from decay_audit.api.options import OutputOptions
+from decay_audit.api.options import Option, OutputOptions
 from decay_audit.cli import screen
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError, shell_join
 
 if TYPE_CHECKING:
-    from decay_audit.sources.run.find_optimizers import OptimizerCall, OptimizerCalls
+    from decay_audit.sources.run.find_models import ModelClass
+    from decay_audit.sources.run.find_optimizers import OptimizerCall
 
 _LONGEST = 48
+_MAX_MODELS = 20
+_MODEL = "MODEL"
+"""Stands in a command for the model that the user has to name."""
+
+
+class _Command(Struct, frozen=True):
+    """The command that audits a place: of a script, or of a model with a function that makes the optimizer."""
+
+    script: str = ""
+    model: str = ""
+    optimizer: str = ""
+
+    def text(self) -> str:
+        if self.script:
+            return shell_join(["decay-audit", "run", self.script])
+        if self.optimizer:
+            return shell_join(["decay-audit", "check", self.model or _MODEL, "--optimizer", self.optimizer])
+        return ""
+
+    def as_toml(self) -> str:
+        """The audit for pyproject.toml; "" if the model is not known."""
+        if self.script:
+            return f"[[tool.decay-audit.audits]]\nrun = {_quoted(self.script)}\n"
+        if self.model and self.optimizer:
+            lines = (f"target = {_quoted(self.model)}", f"optimizer = {_quoted(self.optimizer)}")
+            return "\n".join(("[[tool.decay-audit.audits]]", *lines, ""))
+        return ""
 
 
 def find(
@@ -22,33 +52,58 @@ def find(
         Path, typer.Argument(metavar="PATH", help="A folder, or a Python file.", show_default=False)
     ] = Path(),
     *,
+    write: Annotated[
+        bool, Option("Output", "Add the audits to pyproject.toml in that folder; `decay-audit check` runs them.")
+    ] = False,
     output: Annotated[OutputOptions, takes(names=("output", "quiet"))],
 ) -> None:
-    """List where code makes optimizers of torch.optim, and the command that audits each.
+    """List where code makes optimizers of torch.optim, its models, and the command that audits each.
 
     Nothing is imported or run: so this command does not know what the groups hold or what decays.
     """
-    from decay_audit.sources.run import find_optimizers
+    from decay_audit.sources.run import find_models, find_optimizers, python_files
     from decay_audit.text import count_noun
 
     if not path.exists():
         raise DecayAuditError(f"no such file or folder: {path}", "name the folder of a repository")
-    result = find_optimizers.find(path)
-    screen.write("\n".join(_lines(result)) if result.calls else "", output.output)
-    files = count_noun(result.files, "Python file")
+    if path.is_file() and path.suffix not in python_files.SUFFIXES:
+        raise DecayAuditError(f"{path} is not a Python file", "name a .py file, or the folder of a repository")
+    texts = python_files.read(path)
+    if not texts:
+        raise DecayAuditError(f"there is no Python file in {path}", "name the folder of a repository")
+    result, models = find_optimizers.find(texts), find_models.find(texts)
+    commands = [_command(call, result.scripts, models) for call in result.calls]
+    screen.write("\n".join([*_optimizer_lines(result.calls, commands), *_model_lines(models)]), output.output)
     calls = count_noun(len(result.calls), "place makes an optimizer", "places make an optimizer")
-    screen.print_message(f"{calls} in {files}", quiet=output.quiet)
+    screen.print_message(f"{calls} in {count_noun(len(texts), 'Python file')}", quiet=output.quiet)
+    if write:
+        _write(commands, (path if path.is_dir() else path.parent) / "pyproject.toml", quiet=output.quiet)
 
 
-def _lines(result: "OptimizerCalls") -> Iterator[str]:
+def _optimizer_lines(calls: "Sequence[OptimizerCall]", commands: Sequence[_Command]) -> Iterator[str]:
     rows = [
-        (f"{call.file}:{call.line}", f"{call.type}({_short(call.parameters)})", _coefficient(call))
-        for call in result.calls
+        (f"{call.file}:{call.line}", f"{call.type}({_short(call.parameters)})", _coefficient(call)) for call in calls
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    for row, call in zip(rows, result.calls, strict=True):
+    yield from _aligned(rows, [command.text() for command in commands])
+
+
+def _model_lines(models: "Sequence[ModelClass]") -> Iterator[str]:
+    """List the models that are in no other model. Where a constructor needs arguments, `...` stands for them."""
+    rows = [(f"{model.file}:{model.line}", model.name) for model in models[:_MAX_MODELS]]
+    yield from _aligned(rows, [shell_join(["decay-audit", "inspect", _target(model)]) for model in models])
+    if len(models) > _MAX_MODELS:
+        yield f"{len(models) - _MAX_MODELS} more models are not listed: name one of the folders or files"
+
+
+def _aligned(rows: Sequence[tuple[str, ...]], commands: Sequence[str]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row, command in zip(rows, commands, strict=False):
         cells = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield f"{cells}  {_command(call, result.scripts)}".rstrip()
+        yield f"{cells}  {command}".rstrip()
+
+
+def _target(model: "ModelClass") -> str:
+    return f"{model.file}:{model.name}{'(...)' if model.needs_arguments else ''}"
 
 
 def _short(text: str) -> str:
@@ -62,10 +117,59 @@ def _coefficient(call: "OptimizerCall") -> str:
     return "weight_decay may be set in the groups" if call.may_set_weight_decay else "weight_decay is the default"
 
 
-def _command(call: "OptimizerCall", scripts: Mapping[str, Sequence[str]]) -> str:
+def _command(call: "OptimizerCall", scripts: dict[str, str], models: "Sequence[ModelClass]") -> _Command:
     if call.is_script:
-        return shell_join(["decay-audit", "run", call.file])
+        return _Command(script=call.file)
     if call.function and call.required_arguments == 1 and call.function != "__init__":
-        return shell_join(["decay-audit", "check", "MODEL", "--optimizer", f"{call.file}:{call.function}"])
-    importing_scripts = scripts.get(Path(call.file).stem)
-    return shell_join(["decay-audit", "run", importing_scripts[0]]) if importing_scripts else ""
+        single = models[0] if len(models) == 1 and not models[0].needs_arguments else None
+        return _Command(model=_target(single) if single else "", optimizer=f"{call.file}:{call.function}")
+    return _Command(script=scripts.get(call.file, ""))
+
+
+def _write(commands: Sequence[_Command], file: Path, *, quiet: bool) -> None:
+    """Add audits at the end of pyproject.toml, which stays as it is before them.
+
+    Raises:
+        DecayAuditError: the file is not TOML, or its audits stand in a form to which no table can be added.
+    """
+    from decay_audit import files
+    from decay_audit.cli import config
+    from decay_audit.text import count_noun
+
+    try:
+        old = file.read_bytes().decode() if file.exists() else ""
+    except UnicodeDecodeError as error:
+        raise DecayAuditError(f"{file} is not UTF-8", "TOML must be UTF-8, see https://toml.io") from error
+    present = _audits(old, file)
+    new = [text for text in dict.fromkeys(command.as_toml() for command in commands) if text]
+    new = [text for text in new if not any(_audits(text, file)[0].items() <= audit.items() for audit in present)]
+    if new:
+        gap = "" if not old or old.endswith(("\n\n", "\r\n\r\n")) else "\n" if old.endswith("\n") else "\n\n"
+        added = gap + "\n".join(new)
+        text = old + (added.replace("\n", "\r\n") if "\r\n" in old else added)
+        _audits(text, file)
+        with files.atomic_write(file, may_be_input=True) as path:
+            path.write_bytes(text.encode())
+            config.load(path)
+    skipped = len({command for command in commands if not command.as_toml()})
+    hint = f"; {count_noun(skipped, 'place')} left out: its model or script is not known" if skipped else ""
+    screen.print_message(f"added {count_noun(len(new), 'audit')} to {file}{hint}", quiet=quiet)
+
+
+def _audits(text: str, file: Path) -> list[dict[str, object]]:
+    """The audits in the text of a pyproject.toml."""
+    try:
+        table = tomllib.loads(text).get("tool", {}).get("decay-audit", {})
+    except (tomllib.TOMLDecodeError, AttributeError) as error:
+        raise DecayAuditError(
+            f"{file} cannot get another [[tool.decay-audit.audits]]: {error}",
+            "nothing was written; write its audits as tables, one [[tool.decay-audit.audits]] each",
+        ) from error
+    return list(table.get("audits", ()))
+
+
+def _quoted(text: str) -> str:
+    """Write a string as TOML."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False)

@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
 from decay_audit.cli import screen
 from decay_audit.cli.arguments import OptionalTarget
-from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose
+from decay_audit.cli.audits import Audit, AuditNames, audits_of, choose, run_audit
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
+from decay_audit.text import first_few
 
 if TYPE_CHECKING:
     from decay_audit.reports.report import Report
@@ -96,12 +97,19 @@ def _with_locks(audits: list[Audit], output: Path | None, target: str | None) ->
 
 
 def _lock(audit: Audit, *, compare: bool) -> LockResult:
-    from decay_audit import api
     from decay_audit.api import locking
 
     path = Path(audit.request.lock or locking.DEFAULT_LOCK)
-    locking.refuse_to_lose(path, audit.request)
-    report = api.run(replace(audit.request, lock=None))
+    makes_optimizer = audit.request.optimizer or (audit.label if audit.script else None)
+    locking.refuse_to_lose(path, replace(audit.request, optimizer=makes_optimizer))
+    reports = run_audit(replace(audit, request=replace(audit.request, lock=None)))
+    if len(reports) > 1:
+        names = [report.inventory.target.partition(":")[2] for report in reports]
+        raise DecayAuditError(
+            f"{audit.label} trains {len(names)} models, and a lock holds one",
+            f"give each an audit with a lock, and with a target: {first_few(names, 8)}",
+        )
+    (report,) = reports
     new = locking.make_lock(report)
     if not compare:
         return LockResult(path=path, report=report, text=locking.text(new), stale=True)

@@ -1,19 +1,25 @@
 """`decay-audit run`: the verdict about the models and optimizers that an unedited training script makes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from msgspec.structs import replace
 
-from decay_audit.api.options import AuditOptions, Option, OutputOptions, RunOptions
+from decay_audit.api.options import AuditOptions, Option, OutputOptions, RunOptions, declared_options
 from decay_audit.cli import outputs, screen
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.choices import Format
+from decay_audit.model.choices import Format, Severity
 
 if TYPE_CHECKING:
     from decay_audit.api import ScriptResult
+
+_OPTIONS_OF_NO_SCRIPT = frozenset(
+    {"rules", "select", "ignore", "fail-on", "exit-zero", "measure", "no-measure", "lock"}
+)
+"""Options of this command, besides those of its panel Script, that training scripts rarely have."""
 
 Words = Annotated[
     list[str],
@@ -40,6 +46,11 @@ def run(
     from decay_audit import api, reports
     from decay_audit.checks import selected_codes
 
+    for option in _misplaced_options(words):
+        screen.print_message(
+            f"note: {option} stands after {words[0]}, so {words[0]} gets it; options of decay-audit stand before",
+            quiet=output.quiet,
+        )
     script = api.ScriptRun(
         words=tuple(words),
         as_module=script_options.module,
@@ -64,10 +75,24 @@ def run(
         return reports.join(texts, form) if several else texts[0]
 
     outputs.write(document, output)
-    for line in _lines(result):
+    for line in _lines(result, options.fail_on):
         screen.print_message(line, quiet=output.quiet)
     if not exit_zero and any(selected_codes.has_failure(report.findings, options.fail_on) for report in result.reports):
         raise typer.Exit(1)
+
+
+def _misplaced_options(words: Sequence[str]) -> list[str]:
+    """List the options of this command that stand after a script which does not mention them."""
+    try:
+        text = Path(words[0]).read_text(encoding="utf-8", errors="replace") if words[0].endswith(".py") else None
+    except OSError:
+        text = None
+    if text is None:
+        return []
+    given = dict.fromkeys(word.partition("=")[0] for word in words[1:] if word.startswith("--"))
+    names = {option.name.strip("_").replace("_", "-") for option in declared_options(RunOptions)}
+    own = {f"--{name}" for name in names | _OPTIONS_OF_NO_SCRIPT}
+    return [word for word in given if word in own and word[2:].replace("-", "_") not in text.replace("-", "_")]
 
 
 def _checked_until(text: str) -> str:
@@ -94,17 +119,26 @@ def _pretend_words(values: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
-def _lines(result: "ScriptResult") -> Iterator[str]:
+def _lines(result: "ScriptResult", fail_on: Severity) -> Iterator[str]:
     """Write the lines for standard error: how the script ended, notes, and a verdict for each model."""
     from decay_audit import reports
+    from decay_audit.checks import selected_codes
 
     yield from (f"note: {note}" for note in result.notes)
     several = len(result.reports) > 1
     prefixes = [f"{report.inventory.target}: " if several else "" for report in result.reports]
     for prefix, report in zip(prefixes, result.reports, strict=True):
         yield from (f"note: {prefix}{note}" for note in reports.notes(report))
-    for report in result.reports:
-        yield f"{report.inventory.target}: {reports.verdict(report)}"
+    yield from screen.verdict_lines(
+        [
+            (
+                "FAIL" if selected_codes.has_failure(report.findings, fail_on) else "ok",
+                report.inventory.target,
+                reports.verdict(report),
+            )
+            for report in result.reports
+        ]
+    )
 
 
 def _list_lines(result: "ScriptResult") -> Iterator[str]:
@@ -120,8 +154,6 @@ def _list_lines(result: "ScriptResult") -> Iterator[str]:
 
 
 def _place(name: str, result: "ScriptResult") -> str:
-    from pathlib import Path
-
     for record in result.records:
         for optimizer in record.optimizers:
             if optimizer.name == name.partition("[")[0]:

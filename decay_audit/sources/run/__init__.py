@@ -7,7 +7,8 @@
     inventory      recorded models -> an Inventory
     facts          a Record -> the groups that code changed after construction, and the parameters without a gradient
     written_files  the files that the script wrote; a copy of its folder, to run in
-    find_optimizers   a folder of Python files -> the places that make optimizers; nothing is run
+    python_files      a folder -> the texts of its Python files
+    find_optimizers, find_models   the texts -> the places that make optimizers, and the models; nothing is run
 
 `optimizers.recorded` makes Observations of the recorded optimizers. Knows no torch, no role and no rule.
 """

@@ -1,23 +1,26 @@
-"""Find the places in a folder of Python files that make optimizers of torch.optim. Nothing is imported.
+"""Find the places in the texts of Python files that make optimizers of torch.optim. Nothing is imported.
 
 Names are resolved only by the imports of the file that they are in. Optimizers of other libraries are not listed.
 """
 
 import ast
-import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
 from msgspec import Struct
 
-_SKIPPED_FOLDERS = frozenset({"node_modules", "site-packages", "build", "dist", "__pycache__", "tests", "test"})
-_MENTIONS_TORCH_OPTIM = re.compile(r"torch\.optim|from torch import [^\n]*optim")
+from decay_audit.sources.run import python_files
+
+_MAY_CALL = re.compile(r"\boptim(?:\.\w+)*\.[A-Z]\w*\s*\(|\btorch\.optim[\w.]* import\b|\boptim as\b")
+"""Matches calls and imports of names in torch.optim. Other files are not parsed: that takes most of the time."""
+_IS_TRAINING = re.compile("train|main|tune|fit|run")
+_MAX_IMPORTS = 4
+"""The most files that may stand between a script and the file that makes its optimizer."""
 _IS_SCRIPT = re.compile(r"^(if __name__\b|for |while )", re.MULTILINE)
 """Matches a `__main__` part, or a loop outside functions."""
-_IMPORT_OF = r"(?m)^\s*(from|import)\s[^\n]*\b{}\b"
-_MAX_BYTES = 2_000_000
-"""Larger files are not read."""
+_NODES = (ast.Call, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NOT_OPTIMIZERS = frozenset({"Optimizer"})
 
 
@@ -46,40 +49,54 @@ class OptimizerCall(Struct, frozen=True, kw_only=True):
 
 
 class OptimizerCalls(Struct, frozen=True, kw_only=True):
-    """The places in a folder that make optimizers.
+    """The places that make optimizers.
 
     Attributes:
-        scripts: for the name of each module that makes optimizers, the scripts that import the module.
-        files: how many Python files were read.
+        scripts: for a file that makes optimizers and is no script, a script that imports it.
     """
 
     calls: tuple[OptimizerCall, ...]
-    scripts: dict[str, tuple[str, ...]]
-    files: int
+    scripts: dict[str, str]
 
 
-def find(folder: Path) -> OptimizerCalls:
-    """Read all Python files in a folder, or one file."""
-    base = folder if folder.is_dir() else folder.parent
-    texts = {os.path.relpath(path, base): _text(path) for path in _python_files(folder)}
-    calls = [
-        call for name, text in texts.items() if _MENTIONS_TORCH_OPTIM.search(text) for call in _calls_in(text, name)
-    ]
-    modules = {Path(call.file).stem for call in calls if not call.is_script}
-    scripts = {name: text for name, text in texts.items() if modules and _IS_SCRIPT.search(text)}
+def find(texts: Mapping[str, str]) -> OptimizerCalls:
+    """Find the calls in the texts of Python files.
+
+    Args:
+        texts: the text of each file, by its name.
+    """
+    calls = [call for name, text in texts.items() for call in _calls_in(text, name)]
+    files = {call.file for call in calls if not call.is_script}
+    importing = python_files.importing_files(texts) if files else {}
+    is_script = {name for name, text in texts.items() if files and _IS_SCRIPT.search(text)}
     return OptimizerCalls(
         calls=tuple(calls),
-        scripts={
-            module: tuple(
-                name for name, text in scripts.items() if re.search(_IMPORT_OF.format(re.escape(module)), text)
-            )
-            for module in modules
-        },
-        files=len(texts),
+        scripts={file: script for file in files if (script := _script_of(file, importing, is_script))},
     )
 
 
+def _script_of(file: str, importing: Mapping[str, Sequence[str]], scripts: Set[str]) -> str:
+    """Find a script that imports a file, directly or through other files; "" if there is none."""
+    reached = {file}
+    files = [file]
+    for _ in range(_MAX_IMPORTS):
+        files = [*dict.fromkeys(name for path in files for name in importing.get(_module_name(path), ()))]
+        files = [name for name in files if name not in reached]
+        reached.update(files)
+        importing_scripts = [name for name in files if name in scripts]
+        if importing_scripts:
+            return min(importing_scripts, key=lambda name: _IS_TRAINING.search(Path(name).name) is None)
+    return ""
+
+
+def _module_name(path: str) -> str:
+    """The word by which import lines name a file; for a package, that of its folder."""
+    return Path(path).parent.name if Path(path).stem == "__init__" else Path(path).stem
+
+
 def _calls_in(text: str, name: str) -> Iterator[OptimizerCall]:
+    if not _MAY_CALL.search(text):
+        return
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -87,52 +104,38 @@ def _calls_in(text: str, name: str) -> Iterator[OptimizerCall]:
     yield from _calls(tree, name, is_script=_IS_SCRIPT.search(text) is not None)
 
 
-def _python_files(folder: Path) -> Iterator[Path]:
-    if folder.is_file():
-        yield folder
-        return
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".")
-            and name not in _SKIPPED_FOLDERS
-            and not (Path(parent) / name / "pyvenv.cfg").exists()
-        )
-        yield from (Path(parent) / name for name in sorted(names) if name.endswith(".py"))
-
-
-def _text(path: Path) -> str:
-    try:
-        return "" if path.stat().st_size > _MAX_BYTES else path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
 def _calls(tree: ast.Module, file: str, *, is_script: bool) -> Iterator[OptimizerCall]:
-    names = _aliases(tree)
-    stack: list[tuple[ast.AST, ast.FunctionDef | ast.AsyncFunctionDef | None]] = [(node, None) for node in tree.body]
-    calls = []
-    while stack:
-        node, function = stack.pop()
-        if isinstance(node, ast.Call) and (kind := _optimizer_class(node.func, names)):
-            calls.append(_describe(node, kind, file, function, is_script=is_script or function is None))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and function is None:
-            function = node
-        stack += [(child, function) for child in ast.iter_child_nodes(node)]
-    yield from sorted(calls, key=lambda call: call.line)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, _NODES)]
+    names = _aliases(nodes)
+    if not any(name.startswith("torch") for name in names.values()):
+        return
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for node in sorted((node for node in nodes if isinstance(node, ast.Call)), key=lambda call: call.lineno):
+        kind = _optimizer_class(node.func, names)
+        if kind:
+            function = _outermost_function(node, functions)
+            yield _describe(node, kind, file, function, is_script=is_script or function is None)
 
 
-def _aliases(tree: ast.Module) -> dict[str, str]:
+def _outermost_function(call: ast.Call, functions: Sequence[Function]) -> Function | None:
+    around = [
+        function for function in functions if function.lineno <= call.lineno <= (function.end_lineno or call.lineno)
+    ]
+    return min(around, key=lambda function: function.lineno, default=None)
+
+
+def _aliases(nodes: Iterable[ast.AST]) -> dict[str, str]:
     """Map the imported names of a file to their full names: `optim` to `torch.optim`."""
     names: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
                 names[alias.asname or top] = alias.name if alias.asname else top
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    if "*" in names:  # it may import torch, too
+        names.setdefault("torch", "torch")
     return names
 
 
@@ -155,9 +158,7 @@ def _dotted(node: ast.expr) -> str:
     return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
-def _describe(
-    call: ast.Call, kind: str, file: str, function: ast.FunctionDef | ast.AsyncFunctionDef | None, *, is_script: bool
-) -> OptimizerCall:
+def _describe(call: ast.Call, kind: str, file: str, function: Function | None, *, is_script: bool) -> OptimizerCall:
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
     first = call.args[0] if call.args else keywords.get("params")
     return OptimizerCall(
@@ -173,7 +174,7 @@ def _describe(
     )
 
 
-def _required_arguments(function: ast.FunctionDef | ast.AsyncFunctionDef | None) -> int:
+def _required_arguments(function: Function | None) -> int:
     if function is None:
         return 0
     return len(function.args.posonlyargs + function.args.args) - len(function.args.defaults)

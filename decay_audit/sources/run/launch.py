@@ -169,8 +169,8 @@ def _stderr() -> int:
         return subprocess.DEVNULL
 
 
-def command_for(words: Sequence[str], *, as_module: bool) -> tuple[str, ...]:
-    """Make the command that is run from the user's words, which name a script, a module, or a command.
+def command_for(words: Sequence[str], *, as_module: bool, folder: Path = Path()) -> tuple[str, ...]:
+    """Make the command that is run in a folder from the user's words, which name a script, a module, or a command.
 
     Raises:
         DecayAuditError: there is no such script.
@@ -178,8 +178,10 @@ def command_for(words: Sequence[str], *, as_module: bool) -> tuple[str, ...]:
     first = words[0]
     if as_module:
         return (python(), "-m", *words)
-    if first.endswith((".py", ".pyw")) or (os.sep in first and Path(first).is_file() and not os.access(first, os.X_OK)):
-        if not Path(first).is_file():
+    if first.endswith((".py", ".pyw")) or (
+        os.sep in first and (folder / first).is_file() and not os.access(folder / first, os.X_OK)
+    ):
+        if not (folder / first).is_file():
             raise DecayAuditError(f"no such script: {first}", "give a script, `-m package.module`, or a command")
         return (python(), *words)
     return tuple(words)

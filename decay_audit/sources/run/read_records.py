@@ -1,5 +1,6 @@
 """Read the records of all processes from the folder that the recorder wrote to."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,18 @@ from msgspec.structs import replace
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.records import Record, RecordedTrace, RecordStatus, ScriptError
 
+_ONLY_REPORT_OTHERS = frozenset(
+    {
+        "ChildFailedError",
+        "SignalException",
+        "ProcessRaisedException",
+        "ProcessExitedException",
+        "CalledProcessError",
+        "KeyboardInterrupt",
+    }
+)
+"""Errors of launchers and interrupted processes: they say that another process has failed."""
+
 
 class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
     """The records of the processes of a command.
@@ -15,7 +28,7 @@ class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         python: whether any process started Python with the recorder.
         torch: whether any process imported torch.
-        error: the error that ended a process before it imported torch.
+        error: the error that ended the command: that of the process that failed, and not that of its launcher.
     """
 
     python: bool
@@ -40,18 +53,48 @@ def read(folder: Path) -> ProcessRecords:
     records = [_read(path) for path in sorted(folder.glob("record-*.json"))]
     records.sort(key=lambda record: (not record.optimizers, record.rank, record.pid))
     return ProcessRecords(
-        error=next((_error(path) for path in folder.glob("failed-*.json")), None),
+        error=_cause(sorted(_errors(folder), key=lambda entry: entry[0])),
         python=any(folder.glob("reached-python-*")),
         torch=any(folder.glob("reached-torch-*")),
         records=tuple(records),
     )
 
 
-def _error(path: Path) -> ScriptError | None:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=ScriptError)
-    except (msgspec.DecodeError, OSError):
-        return None
+def _errors(folder: Path) -> Iterator[tuple[float, ScriptError]]:
+    """Yield the error of each process that failed, with the time at which it was written."""
+    for path in folder.glob("failed-*.json"):
+        try:
+            yield path.stat().st_mtime, msgspec.json.decode(path.read_bytes(), type=ScriptError)
+        except (msgspec.DecodeError, OSError):
+            continue
+    for path in folder.glob("record-*.json"):
+        error = _read(path).error
+        if error is not None:
+            yield max(file.stat().st_mtime for file in (path, _ending_path(path)) if file.exists()), error
+
+
+def _cause(errors: Sequence[tuple[float, ScriptError]]) -> ScriptError | None:
+    """Choose the error that ended the command, of errors in the order of time.
+
+    With a launcher it is the first error of a worker: other workers fail because the first did. Without a launcher it
+    is the last error: a script may start processes that fail, and go on.
+    """
+    own = [error for _, error in errors if not only_reports_another(error)]
+    has_launcher = len(own) < len(errors)
+    if own:
+        return own[0] if has_launcher else own[-1]
+    return errors[-1][1] if errors else None
+
+
+def only_reports_another(error: ScriptError) -> bool:
+    """Whether an error only says that another process failed, or is a bare exit code."""
+    if error.type in ("sys.exit", "os._exit"):
+        return error.message.lstrip("-").isdigit()
+    return error.type in _ONLY_REPORT_OTHERS
+
+
+def _ending_path(record_path: Path) -> Path:
+    return record_path.with_name(record_path.name.replace("record", "ending", 1))
 
 
 def _read(path: Path) -> Record:
@@ -61,7 +104,7 @@ def _read(path: Path) -> Record:
         if traces_path.exists():
             traces = msgspec.json.decode(traces_path.read_bytes(), type=tuple[RecordedTrace, ...])
             record = replace(record, traces=traces)
-        ending_path = path.with_name(path.name.replace("record", "ending", 1))
+        ending_path = _ending_path(path)
         if not ending_path.exists():
             return record
         ending = msgspec.json.decode(ending_path.read_bytes(), type=_Ending)

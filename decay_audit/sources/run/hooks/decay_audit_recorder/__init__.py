@@ -53,20 +53,25 @@ class _AfterImport:
 
 def wait_for_torch() -> None:
     """Mark that this process started Python, and set the hooks as soon as it has imported torch."""
-    from . import settings
+    from . import ending, settings
 
     settings.mark_reached("python")
+    ending.hook_exit()
     atexit.register(_write_error_before_torch)
     sys.meta_path.insert(0, _AfterImport("torch", lambda _: set_hooks()))
 
 
 def _write_error_before_torch() -> None:
-    """Write the error of a script that failed before it imported torch."""
-    error = getattr(sys, "last_value", None)
-    if "torch" not in sys.modules and error is not None:
-        from . import settings, variables
+    """Write the error of a script that failed, or exited with a message, before it imported torch."""
+    if "torch" in sys.modules:
+        return
+    from . import ending, settings, variables
 
+    error = getattr(sys, "last_value", None)
+    if error is not None:
         settings.write("failed", variables.describe_error(error))
+    elif ending.EXIT_ERROR is not None:
+        settings.write("failed", ending.EXIT_ERROR)
 
 
 def set_hooks() -> None:

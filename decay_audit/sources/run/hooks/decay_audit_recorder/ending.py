@@ -1,4 +1,7 @@
-"""Hooks on the end of the process: a script that fails or ends before it trains still leaves its record."""
+"""Hooks on the end of the process: a script that fails or ends before it trains still leaves its record.
+
+`hook_exit` needs no torch: a script may end before it imports torch.
+"""
 
 import atexit
 import functools
@@ -6,33 +9,40 @@ import os
 import sys
 from typing import Any, Callable, Dict, Optional
 
-from . import recording, training
 from .variables import describe_error
 
-_EXIT_ERROR: Optional[Dict[str, Any]] = None
-"""The code or message of the last `sys.exit`."""
+EXIT_ERROR: Optional[Dict[str, Any]] = None
+"""The code or message of the last `sys.exit`; None without one, and for success."""
 
 
-def set_hooks() -> None:
-    """Hook the end of the interpreter, `sys.exit` and `os._exit`."""
-    atexit.register(_at_exit)
-    os._exit = _before_exit(os._exit)  # type: ignore[assignment]
+def hook_exit() -> None:
+    """Hook `sys.exit`."""
     sys.exit = _recording_exit(sys.exit)
 
 
+def set_hooks() -> None:
+    """Hook the end of the interpreter and `os._exit`."""
+    atexit.register(_at_exit)
+    os._exit = _before_exit(os._exit)  # type: ignore[assignment]
+
+
 def _at_exit() -> None:
+    from . import training
+
     if training.STOPPED:
         return
     error = getattr(sys, "last_value", None)
     if error is not None and not isinstance(error, SystemExit):
         _write("failed", describe_error(error))
-    elif _EXIT_ERROR is not None:
-        _write("exited", _EXIT_ERROR)
+    elif EXIT_ERROR is not None:
+        _write("exited", EXIT_ERROR)
     else:
         _write("ended", None)
 
 
 def _write(status: str, error: Optional[Dict[str, Any]]) -> None:
+    from . import recording
+
     try:
         recording.write(status, error=error)
     except Exception as problem:
@@ -40,6 +50,8 @@ def _write(status: str, error: Optional[Dict[str, Any]]) -> None:
 
 
 def _before_exit(original_exit: Callable[[int], Any]) -> Callable[[int], Any]:
+    from . import recording, training
+
     @functools.wraps(original_exit)
     def before_exit(status: int) -> Any:
         if not training.STOPPED and recording.OPTIMIZERS and not recording.is_forked():
@@ -49,18 +61,26 @@ def _before_exit(original_exit: Callable[[int], Any]) -> Callable[[int], Any]:
     return before_exit
 
 
+def _handled_error(status: Any) -> Optional[Dict[str, Any]]:
+    """The exception that the script is handling if it exits with a bare number, as the workers of launchers do."""
+    error = sys.exc_info()[1]
+    if not isinstance(status, int) or error is None or isinstance(error, SystemExit):
+        return None
+    return describe_error(error)
+
+
 def _recording_exit(original_exit: Callable[..., Any]) -> Callable[..., Any]:
     """Record the code or message that the script exits with; for argparse, the message that it printed."""
 
     @functools.wraps(original_exit)
     def recording_exit(status: Any = None) -> Any:
-        global _EXIT_ERROR
+        global EXIT_ERROR
         frame = sys._getframe(1)
         message = status
         if frame.f_globals.get("__name__") == "argparse" and frame.f_locals.get("message"):
-            message = frame.f_locals["message"]
+            message = str(frame.f_locals["message"]).rpartition(": error: ")[2]
         if status not in (None, 0):
-            _EXIT_ERROR = {"type": "sys.exit", "message": str(message).strip()}
+            EXIT_ERROR = _handled_error(message) or {"type": "sys.exit", "message": str(message).strip()}
         original_exit(status)
 
     return recording_exit

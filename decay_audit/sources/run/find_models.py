@@ -1,0 +1,88 @@
+"""Find the models in the texts of Python files: classes of nn.Module that no other such class contains.
+
+Classes are matched by their names, so a base class may be in another file. Nothing is imported.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+_BASES = frozenset({"nn.Module", "torch.nn.Module", "LightningModule", "pl.LightningModule", "L.LightningModule"})
+_TOP_LEVEL = re.compile(r"^(?=[^\s#)\]}])", re.MULTILINE)
+_CLASS = re.compile(r"class[ \t]+(\w+)[ \t]*\(([^()]*)\)[ \t]*:")
+_CALL = re.compile(r"\b([A-Z]\w*)\s*\(")
+
+
+class ModelClass(Struct, frozen=True, kw_only=True):
+    """A class of models.
+
+    Attributes:
+        file: relative to the folder that was searched.
+        needs_arguments: its constructor has arguments without a default.
+    """
+
+    file: str
+    line: int
+    name: str
+    needs_arguments: bool
+
+
+class _Class(Struct, frozen=True):
+    file: str
+    line: int
+    name: str
+    bases: tuple[str, ...]
+    text: str
+
+
+def find(texts: Mapping[str, str]) -> tuple[ModelClass, ...]:
+    """List the classes of nn.Module that no other class of nn.Module calls or derives from.
+
+    Args:
+        texts: the text of each file, by its name.
+    """
+    classes = [cls for file, text in texts.items() if "class " in text for cls in _classes(file, text)]
+    modules = _modules(classes)
+    parts: set[str] = set()
+    for cls in modules:
+        parts |= {name for name in _CALL.findall(cls.text) if name != cls.name}
+        parts |= {base.rpartition(".")[2] for base in cls.bases}
+    return tuple(
+        ModelClass(file=cls.file, line=cls.line, name=cls.name, needs_arguments=_needs_arguments(cls.text))
+        for cls in modules
+        if cls.name not in parts and not cls.name.startswith("_") and not cls.name.endswith("Loss")
+    )
+
+
+def _classes(file: str, text: str) -> Iterator[_Class]:
+    starts = [match.start() for match in _TOP_LEVEL.finditer(text)]
+    for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
+        header = _CLASS.match(text, start, end)
+        if header:
+            bases = tuple(base.strip() for base in header[2].split(",") if "=" not in base)
+            yield _Class(file, text.count("\n", 0, start) + 1, header[1], bases, text[start:end])
+
+
+def _modules(classes: list[_Class]) -> list[_Class]:
+    """Keep the classes that derive from nn.Module, directly or through other classes."""
+    names = {cls.name for cls in classes if _BASES.intersection(cls.bases)}
+    while True:
+        more = {cls.name for cls in classes if any(base.rpartition(".")[2] in names for base in cls.bases)} - names
+        if not more:
+            return [cls for cls in classes if cls.name in names]
+        names |= more
+
+
+def _needs_arguments(text: str) -> bool:
+    try:
+        (cls,) = ast.parse(text).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    for node in cls.body if isinstance(cls, ast.ClassDef) else ():
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            arguments = node.args
+            required = len(arguments.posonlyargs + arguments.args) - len(arguments.defaults) - 1
+            return required > 0 or any(default is None for default in arguments.kw_defaults)
+    return False
