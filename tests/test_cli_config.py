@@ -1,8 +1,11 @@
 """`[tool.decay-audit]`: the defaults and the audits of pyproject.toml."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -12,7 +15,6 @@ from typer.testing import CliRunner
 
 from decay_audit import reports
 from decay_audit.cli import app, config
-from decay_audit.cli.arguments import COMPLETIONS
 from tests.test_cli import DECAYED, MODEL, process
 
 runner = CliRunner()
@@ -322,21 +324,65 @@ def test_a_default_optimizer_or_trace_is_not_for_checkpoints_without_a_model(fol
     assert runner.invoke(app, ["check", "model.pt", "--optimizer", "net.py:bad"]).exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("option", "typed", "words"),
-    [
-        ("select", "da70", ["DA701", "DA702", "DA703", "DA704", "DA705", "DA706"]),
-        ("ignore", "DA9", []),
-        ("role", "norm", ["norm", "norm_weight", "norm_bias"]),
-        ("rules", "no-n", ["no-norm-no-bias"]),
-        ("audit", "on", ["one group"]),
-    ],
-)
-def test_a_shell_completes_codes_roles_presets_and_audits(
-    folder: Path, option: str, typed: str, words: list[str]
-) -> None:
+COMPLETED = [
+    ("check net.py --select DA70", ["DA701", "DA702", "DA703", "DA704", "DA705", "DA706"]),
+    ("explain DA30", ["DA301", "DA302", "DA303", "DA304", "DA305", "DA306", "DA307"]),
+    ("inspect net.py --role norm", ["norm", "norm_weight", "norm_bias"]),
+    ("inspect net.py --rules no-n", ["no-norm-no-bias"]),
+    ("rules show no-n", ["no-norm-no-bias"]),
+    ("check --audit on", ["one group"]),
+    ("emit net.py --optimizer Adam", ["Adam", "AdamW", "Adamax"]),
+    ("rules import x --from mm", ["mmengine"]),
+    ("inspect net.py --format js", ["json"]),
+    ("check net.py --fail-on w", ["warning"]),
+    ("chec", ["check"]),
+]
+
+
+def completed(shell: str, line: str) -> list[str]:
+    """The words that the program offers to a shell for what was typed so far."""
+    typed = f"decay-audit {line}"
+    variables = {
+        "bash": {"COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))},
+        "fish": {"_TYPER_COMPLETE_ARGS": typed, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    }[shell]
+    result = runner.invoke(
+        app, [], prog_name="decay-audit", env={"_DECAY_AUDIT_COMPLETE": f"complete_{shell}", **variables}
+    )
+    return [line.partition("\t")[0] for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+@pytest.mark.parametrize(("line", "words"), COMPLETED)
+def test_a_shell_completes_what_the_program_knows(folder: Path, shell: str, line: str, words: list[str]) -> None:
     (folder / "pyproject.toml").write_text(BROKEN)
-    assert COMPLETIONS[option](typed) == words
+    assert completed(shell, line) == words
+
+
+@pytest.mark.parametrize(("line", "words"), COMPLETED)
+def test_zsh_gets_the_same_words_as_a_list(folder: Path, line: str, words: list[str]) -> None:
+    (folder / "pyproject.toml").write_text(BROKEN)
+    result = runner.invoke(
+        app,
+        [],
+        prog_name="decay-audit",
+        env={"_DECAY_AUDIT_COMPLETE": "complete_zsh", "_TYPER_COMPLETE_ARGS": f"decay-audit {line}"},
+    )
+    assert all(re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", result.stdout) for word in words)
+
+
+def test_the_script_for_bash_completes_in_a_real_bash(folder: Path) -> None:
+    program = folder / "decay-audit"
+    program.write_text(f"#!{sys.executable}\nfrom decay_audit.__main__ import main\nmain()\n")
+    program.chmod(0o755)
+    script = (
+        'eval "$(_DECAY_AUDIT_COMPLETE=source_bash decay-audit)"; COMP_WORDS=(decay-audit check --select DA705); '
+        "COMP_CWORD=3; _decay_audit_completion decay-audit; echo ${COMPREPLY[@]}"
+    )
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(Path(config.__file__).parents[2])}
+    result = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True)
+    assert result.stdout == "DA705\n", result.stderr
 
 
 AUDIT = "[[audits]]\ntarget = 'net.py:Net'\noptimizer = 'net.py:bad'\n"

@@ -37,6 +37,11 @@ def complete_codes(incomplete: str) -> list[str]:
     return [code for code in CODES if code.startswith(incomplete.upper())]
 
 
+def complete_target_or_code(incomplete: str) -> list[str]:
+    """Complete a code where one was begun; else the shell completes files."""
+    return complete_codes(incomplete) if incomplete else []
+
+
 def complete_roles(incomplete: str) -> list[str]:
     """Complete the name of a role, or of a family of roles."""
     from decay_audit.roles.words import FAMILIES, ROLES
@@ -51,14 +56,31 @@ def complete_audits(incomplete: str) -> list[str]:
     return [name for audit in config.current().audits if (name := audit.name or audit.target).startswith(incomplete)]
 
 
+def complete_optimizer_classes(incomplete: str) -> list[str]:
+    """Complete the name of a class of torch.optim that has weight decay."""
+    from decay_audit.optimizers.table.classes import CLASSES
+
+    names = sorted(name for name, facts in CLASSES["torch"].items() if facts.form not in ("none", "delegated"))
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_codebases(incomplete: str) -> list[str]:
+    """Complete the name of a codebase whose configuration can be imported."""
+    from decay_audit.rulesets.importing import SOURCES
+
+    return [name for name in SOURCES if name.startswith(incomplete)]
+
+
 COMPLETIONS: Mapping[str, Callable[[str], list[str]]] = {
     "rules": complete_rules,
     "select": complete_codes,
     "ignore": complete_codes,
     "role": complete_roles,
     "audit": complete_audits,
+    "CLASS": complete_optimizer_classes,
+    "CODEBASE": complete_codebases,
 }
-"""How a shell completes the value of an option, by the option's name."""
+"""How a shell completes the value of an option, by the option's name, or by the placeholder for its value."""
 
 RulesetName = Annotated[
     str, typer.Argument(metavar="NAME|FILE", help="A preset, or a YAML file.", autocompletion=complete_rules)

@@ -173,7 +173,7 @@ def _typer_parameter(declared: DeclaredOption) -> Parameter:
         rich_help_panel=option.panel,
         show_default=default is not NODEFAULT and bool(default),
         callback=_keep_for_error if declared.name in ("color", "verbose") else None,
-        autocompletion=COMPLETIONS.get(declared.name),
+        autocompletion=COMPLETIONS.get(option.metavar or "") or COMPLETIONS.get(declared.name),
         dir_okay=Path not in (kind, *get_args(kind)),
     )
     return Parameter(

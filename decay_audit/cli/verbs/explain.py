@@ -7,11 +7,18 @@ import typer
 
 from decay_audit.api.options import AuditOptions, OutputOptions
 from decay_audit.cli import screen
+from decay_audit.cli.arguments import complete_target_or_code
 from decay_audit.cli.command import takes
 from decay_audit.errors import DecayAuditError
 
 TargetOrCode = Annotated[
-    str, typer.Argument(metavar="TARGET|CODE", help="A target, or a code such as DA101.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="TARGET|CODE",
+        help="A target, or a code such as DA101.",
+        show_default=False,
+        autocompletion=complete_target_or_code,
+    ),
 ]
 ParameterName = Annotated[
     str | None,
