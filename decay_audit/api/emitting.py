@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import CodeStyle
 from decay_audit.rulesets.plan import Plan
 from decay_audit.sources import target as targets
+from decay_audit.text import count_noun, first_few
 
 if TYPE_CHECKING:
     from decay_audit.emit.groups import Likeness
@@ -92,6 +94,8 @@ def _emit(
     from decay_audit import emit
 
     likeness = emit.arrange(code_options.like or "", copies, plan) if copies else None
+    if code_options.for_ != "torch":
+        return _emit_for_framework(loaded, plan, options, code_options, others, likeness)
     try:
         text = code(loaded, plan, code_options, options.rules, others, likeness)
     except emit.DifferentOptimizerError as error:
@@ -102,6 +106,42 @@ def _emit(
     if likeness is not None:
         return EmittedCode(text=text, notes=tuple(f"make_optimizer is left out: {why}" for why in likeness.problems))
     return EmittedCode(text=text, notes=emit.notes(plan, code_options.optimizer))
+
+
+def _emit_for_framework(
+    loaded: LoadedTarget,
+    plan: Plan,
+    options: AuditOptions,
+    code_options: CodeOptions,
+    others: Sequence[tuple[LoadedTarget, Plan]],
+    likeness: "Likeness | None",
+) -> EmittedCode:
+    """Write the code of a framework; where it calls code for torch, that code was executed and compared first."""
+    from decay_audit import emit
+    from decay_audit.emit import targets as frameworks
+
+    target = code_options.for_
+    text = ""
+    if target in ("lightning", "trainer"):
+        text = code(loaded, plan, code_options, options.rules, others, likeness)
+    types = type(loaded.built.model).__mro__ if loaded.built is not None else ()
+    copy = next(iter(likeness.copies.values())) if likeness is not None else None
+    request = frameworks.FrameworkRequest(
+        plan=plan,
+        target=loaded.inventory.target,
+        optimizer=copy.type if copy is not None else code_options.optimizer or "AdamW",
+        lr=copy.lr if copy is not None else code_options.lr,
+        code=text,
+        has_optimizer="def make_optimizer(" in text,
+        is_lightning=any(kind.__name__ == "LightningModule" for kind in types),
+    )
+    written = frameworks.write(target, request, approximate=code_options.approximate)
+    if target == "timm" and not written.differences and find_spec("timm") is not None:
+        with import_context(loaded):
+            emit.verify(written.text, plan, None if loaded.built is None else loaded.built.model)
+    differing = [f"{name}: {reason}" for name, reason in written.differences.items()]
+    approximations = [f"{target} differs in {count_noun(len(differing), 'parameter')}: {first_few(differing, 5)}"]
+    return EmittedCode(text=written.text, notes=(*written.notes, *(approximations if differing else ())))
 
 
 def load_with_copies(

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from decay_audit.model.choices import SUFFIXES, CodeStyle, Color, Device, Format, Severity
+from decay_audit.model.choices import SUFFIXES, CodeStyle, CodeTarget, Color, Device, Format, Severity
 
 DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
@@ -270,6 +270,17 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
             "`library` calls decay_audit.param_groups.",
         ),
     ] = "rule"
+    for_: Annotated[
+        CodeTarget,
+        Option(
+            "Output",
+            "The framework for which the code is: `torch` writes param groups, the others what they take instead.",
+        ),
+    ] = "torch"
+    approximate: Annotated[
+        bool,
+        Option("Output", "With --for: write the code even if the framework would treat some parameters differently."),
+    ] = False
     also: Annotated[
         tuple[str, ...],
         Option(

@@ -8,6 +8,7 @@
 - verification: code is executed on a model and compared with the plan
 - groups: plans -> the groups of the code
 - like/: optimizers that exist -> data from which code can make them again
+- targets/: a plan -> what a framework takes instead of param groups
 - python/: literals, lines and templates
 """
 

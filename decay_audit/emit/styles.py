@@ -35,8 +35,7 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
         target: the target as the user wrote it, for the first comment.
         rules: the ruleset by its name or file, for the style `library`; by default its own name.
         also: other targets and their plans by the same ruleset, for which the code must be right, too.
-        optimizer: a class of torch.optim, or a dotted path. A `use` of the plan that names no class of torch.optim
-            gets this class.
+        optimizer: a class of torch.optim, or a dotted path; for a `use` that names no class of torch.optim.
         lr: learning rate of the optimizer, and of groups that scale it.
         settings: more arguments of the optimizer, each `name=value`, or `use.name=value` where there are several.
         guard: the code raises an error for a parameter that fits no condition.
@@ -44,15 +43,14 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
         likeness: optimizers that exist; the code makes them again, over its own groups.
 
     Raises:
-        DecayAuditError: the optimizer or a setting is not valid, or the plan has no param group.
+        DecayAuditError: the optimizer or a setting is not valid, or the plan has no group.
     """
     if not plan.groups():
         raise DecayAuditError("the plan has no param group: every parameter is frozen and the ruleset skips those")
     plans, targets = [plan, *(other for _, other in also)], [target, *(name for name, _ in also)]
     if likeness is None:
-        constructions = construct(
-            emitted_groups([plan]), RequestedOptimizer(path=optimizer, lr=lr, settings=tuple(settings))
-        )
+        requested = RequestedOptimizer(path=optimizer, lr=lr, settings=tuple(settings))
+        constructions = construct(emitted_groups([plan]), requested)
     else:
         lr = likeness.lr(scaled=scales_lr(plans))
         constructions = construct_copies(emitted_groups(plans, likeness), likeness, lr)

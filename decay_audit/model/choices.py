@@ -22,6 +22,10 @@ CodeStyle = Literal["rule", "names", "library"]
 """How emitted code selects parameters: by conditions, by their names, or by calling decay-audit."""
 
 
+CodeTarget = Literal["torch", "lightning", "trainer", "timm", "mmengine", "detectron2", "torchtitan", "optax"]
+"""For which framework code is written."""
+
+
 class Format(StrEnum):
     """Formats of a report."""
 

@@ -98,14 +98,18 @@ def code(
         library_rules=library_rules,
         likeness=likeness,
     )
-    message = _guard_message(names_class=known_classes and any(kind.classes for kind in kinds))
+    return _render(rule, targets, kinds, names_class=known_classes and any(kind.classes for kind in kinds))
+
+
+def _render(rule: RuleCode, targets: Sequence[str], kinds: Sequence[Kind], *, names_class: bool) -> str:
+    message = _guard_message(names_class=names_class)
     branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
     return template.render(
         "rule.py.jinja",
         {"comment": comment},
         ruleset=rule.ruleset.name,
-        proofs=[_proof(plan, target) for plan, target in zip(plans, targets, strict=True)],
-        likeness=likeness,
+        proofs=[_proof(plan, target) for plan, target in zip(rule.plans, targets, strict=True)],
+        likeness=rule.likeness,
         imports=_imports(rule, branch_code),
         constants=[*_wrappers(kinds, branch_code), *branch_code.constants],
         function=_function(rule, branch_code),

@@ -1,0 +1,53 @@
+"""A Plan becomes code for a framework that makes the param groups itself, in the words of its own configuration.
+
+- settings: plans -> the setting of each trainable parameter: its coefficient, its learning rate and its optimizer
+- patterns: names -> few patterns that match these names and no others
+- request: what a framework's code is written from, and what it comes to
+- name_lists: timm, torchtitan and optax, which choose parameters by their names
+- kinds: mmengine and detectron2, which know kinds of parameters, too
+- methods: Lightning and transformers, in whose classes the emitted function is called
+
+`write` finds the framework, and refuses a plan that it cannot express.
+"""
+
+from collections.abc import Callable, Mapping
+
+from decay_audit.emit.targets import kinds, methods, name_lists
+from decay_audit.emit.targets.request import FrameworkCode, FrameworkRequest
+from decay_audit.errors import DecayAuditError
+from decay_audit.model.choices import CodeTarget
+from decay_audit.text import first_few
+
+NAMES_SHOWN = 5
+
+WRITERS: Mapping[CodeTarget, Callable[[FrameworkRequest], FrameworkCode]] = {
+    "lightning": methods.lightning,
+    "trainer": methods.trainer,
+    "timm": name_lists.timm,
+    "mmengine": kinds.mmengine,
+    "detectron2": kinds.detectron2,
+    "torchtitan": name_lists.torchtitan,
+    "optax": name_lists.optax,
+}
+
+
+def write(target: CodeTarget, request: FrameworkRequest, *, approximate: bool = False) -> FrameworkCode:
+    """Write the code of a framework.
+
+    Args:
+        approximate: write it even if the framework would treat some parameters differently.
+
+    Raises:
+        DecayAuditError: the framework cannot express the plan.
+    """
+    code = WRITERS[target](request)
+    if code.differences and not approximate:
+        shown = first_few([f"{name} ({reason})" for name, reason in code.differences.items()], NAMES_SHOWN)
+        raise DecayAuditError(
+            f"{target} would treat {shown} differently; nothing was written",
+            "--approximate writes the nearest code; --for torch writes param groups that are exact",
+        )
+    return code
+
+
+__all__ = ["FrameworkCode", "FrameworkRequest", "write"]
