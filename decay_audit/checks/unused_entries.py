@@ -107,7 +107,7 @@ def _find_unused_routes(plan: Plan, without_facts: set[int]) -> Iterator[Finding
     for use, route in first_routes.items():
         routes = [route for route in plan.ruleset.routes if route.use == use]
         if use not in uses and without_facts.isdisjoint(map(id, routes)):
-            yield _unmatched_finding(route, f", so {use} gets no parameter")
+            yield _unmatched_finding(route, f", so {use} gets no parameter", _other_preset(plan, use))
 
 
 def _find_unused_exclusions(plan: Plan) -> Iterator[Finding]:
@@ -129,7 +129,17 @@ def _find_unused_exclusions(plan: Plan) -> Iterator[Finding]:
                 expected="at least one parameter",
                 found="0 parameters",
                 where=route.location,
+                fix=_other_preset(plan, route.use),
             )
+
+
+def _other_preset(plan: Plan, use: str) -> str:
+    """Name a preset that gives an optimizer its parameters by role; "" if there is none."""
+    if use != "muon":
+        return ""
+    if plan.ruleset.name == "muon":
+        return "--rules muon-stacked, if your Muon takes stacked experts and convolutions"
+    return "--rules muon, which finds the matrices of hidden layers by their role, in any model"
 
 
 def _inherited_routes(plan: Plan) -> list[Route]:
@@ -190,11 +200,12 @@ def _is_inherited(plan: Plan, location: str) -> bool:
     return plan.ruleset.preset or location.rpartition(":")[0] != plan.ruleset.file
 
 
-def _unmatched_finding(entry: RulesetEntry, consequence: str = "") -> Finding:
+def _unmatched_finding(entry: RulesetEntry, consequence: str = "", fix: str = "") -> Finding:
     return finding(
         "DA301",
         message=f"{label(entry)} matches no parameter of this model{consequence}",
         expected="at least one parameter",
         found="0 parameters",
         where=entry.location,
+        fix=fix,
     )

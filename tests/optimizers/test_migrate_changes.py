@@ -239,3 +239,32 @@ def test_a_folder_of_distributed_checkpoint_is_refused_with_the_command_that_mak
     assert refused.exit_code == 2
     assert "format_utils dcp_to_torch dcp FILE" in refused.stderr
     assert not (folder / "new").exists()
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_file_that_torch_makes_of_a_distributed_checkpoint_is_migrated() -> None:
+    """Its states have the keys "0", "1", which the groups list as numbers, so that torch itself would not find them."""
+    from torch.distributed.checkpoint.format_utils import dcp_to_torch_save, torch_save_to_dcp
+
+    model, optimizer, _ = train()
+    torch_save_to_dcp("last.pt", "dcp")
+    dcp_to_torch_save("dcp", "file.pt")
+    assert migrate(OLD, checkpoint="file.pt").exit_code == 0
+    assert states(*resume(OLD)) == states(model, optimizer)
+
+
+@pytest.mark.usefixtures("folder")
+def test_states_that_no_group_lists_are_refused() -> None:
+    _, _, content = train()
+    content["optimizer"]["state"] = {f"x{key}": value for key, value in content["optimizer"]["state"].items()}
+    torch.save(content, "last.pt")
+    assert "has states that no group lists: x0, x1, x2" in migrate(OLD).stderr
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_file_whose_names_were_sorted_has_no_order_and_the_models_is_taken() -> None:
+    model, optimizer, content = train(SWAPPED.replace("first", "w").replace("second", "a"))
+    torch.save({**content, "model": dict(sorted(content["model"].items()))}, "last.pt")
+    code = SWAPPED.replace("first", "w").replace("second", "a")
+    assert migrate(code).exit_code == 0
+    assert states(*resume(code)) == states(model, optimizer)

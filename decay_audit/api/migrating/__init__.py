@@ -137,7 +137,8 @@ def _read(request: Request, path: Path) -> tuple[Inventory, _NewOptimizers]:
             for name in (known, f"{prefix}{known}")
         ),
     )
-    parameters = fitted.parameters if inventory.kind == "safetensors" else tuple(in_file_order)
+    has_order = inventory.kind != "safetensors" and [*position] != sorted(position)
+    parameters = tuple(in_file_order) if has_order else fitted.parameters
     names = module.names_by_tensor(loaded.built.model, loaded.inventory)
     return replace(fitted, parameters=parameters), _NewOptimizers(new_optimizers, names)
 

@@ -85,6 +85,7 @@ def match(
     unplaced = [name for name in positions if name not in shapes]
     initialized = [name for name in (*absent, *reshaped) if _matches(name, changes.init)]
     dropped = [name for name in unplaced if _matches(name, changes.drop)]
+    _refuse_states_of_no_group(state, saved)
     _refuse_unused_patterns(changes, (*absent, *reshaped), unplaced)
     _refuse_absent([name for name in absent if name not in initialized], saved)
     _refuse_reshaped({name: shape for name, shape in reshaped.items() if name not in initialized}, shapes)
@@ -137,6 +138,16 @@ def _state_shape(state: StateDict, position: SavedPosition) -> tuple[int, ...] |
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _refuse_states_of_no_group(state: StateDict, saved: Optimizer) -> None:
+    listed = {key for group in state["param_groups"] for key in group["params"]}
+    unlisted = [str(key) for key, value in state["state"].items() if value and key not in listed]
+    if unlisted:
+        raise OptimizerError(
+            f"the saved {saved.type} has states that no group lists: {first_few(unlisted, _MAX_NAMED)}",
+            "save optimizer.state_dict() again",
+        )
 
 
 def _refuse_unused_patterns(changes: ParameterChanges, without_state: Sequence[str], unplaced: Sequence[str]) -> None:

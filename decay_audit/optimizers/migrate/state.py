@@ -123,11 +123,18 @@ def find_state(checkpoint: object, path: str) -> StateDict:
         OptimizerError: there is none.
     """
     if _is_optimizer_state(checkpoint) and path == "optimizer":
-        return checkpoint  # type: ignore[return-value]
+        return _with_position_keys(checkpoint)  # type: ignore[arg-type]
     state = next((state for place, state in _optimizer_states(checkpoint) if place == path), None)
     if state is None:
         raise OptimizerError(f"no optimizer state at {path}", "the file has changed since it was read")
-    return state
+    return _with_position_keys(state)
+
+
+def _with_position_keys(state: StateDict) -> StateDict:
+    """Turn the keys of states that torch.distributed.checkpoint has made strings, "0", into positions again."""
+    positions = {key for group in state["param_groups"] for key in group["params"] if isinstance(key, int)}
+    position_of = {str(position): position for position in positions}
+    return {**state, "state": {position_of.get(key, key): value for key, value in state["state"].items()}}
 
 
 def _optimizer_states(node: object, path: str = "") -> Iterator[tuple[str, StateDict]]:

@@ -108,8 +108,10 @@ def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
         ):
             return saved
         ordered[counterpart.name] = replace(counterpart, trainable=parameter.trainable)
-    in_file = [parameter.name for parameter in saved.parameters] if saved.in_model_order else [*ordered]
-    return replace(saved, parameters=tuple(ordered[name] for name in in_file if name in ordered), in_model_order=True)
+    in_file = [parameter.name for parameter in saved.parameters if parameter.name in ordered]
+    if not saved.in_model_order or in_file == sorted(in_file):
+        in_file = [*ordered]  # a tool may have sorted the names
+    return replace(saved, parameters=tuple(ordered[name] for name in in_file), in_model_order=True)
 
 
 def find_prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
