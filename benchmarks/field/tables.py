@@ -1,4 +1,4 @@
-"""The files of measured libraries in, text out: the figures of a set, and the parameters behind them."""
+"""Write the figures of a set of measured libraries, and list the parameters whose answers are not right."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.field.verdicts import Answer, Verdict, verdicts
 
 
 class Library(msgspec.Struct, frozen=True, kw_only=True):
-    """One library: how many classes were built, judged and run, and a verdict for each kind of parameter."""
+    """One library: how many of its classes were built, judged and run, and what was observed of them."""
 
     classes: int
     built: int
@@ -36,14 +36,14 @@ the cache lacks. `benchmarks/field/libraries.txt` lists the libraries, and in wh
 made while the first set was looked at. The second set was only measured: nobody looked at what is wrong in it.
 
 Each module class of a library that makes parameters was built with guessed arguments and run with real numbers. What a
-parameter does was read from the autograd graph, which knows nothing of the tracer: it is a factor of a matrix product
-or a kernel, a summand, a gain (on normalized data or not), a table, the slope of an activation, or it is joined to
-data. A role is right if it is one of those that do this. What is computed from a parameter before data meets it is not
-judged, and neither is a matrix that scales data number by number. Parameters of one class with one name count once.
-A wrong decision is one that the default ruleset makes and the dataflow does not ask for. Of a library at most 16
-classes are taken, and a class whose constructor or forward pass refuses the guesses is not measured: the sample is
-small, and one parameter weighs percents. The aims are 97 % right by default, 99 % with an input, 0.3 % wrong decisions,
-1 % of `likely` and none of `certain` wrong; the second set does not reach the first four."""
+parameter does was read from the autograd graph, without the tracer: it is a factor of a matrix product or a kernel, a
+summand, a gain (on normalized data or not), a table, the slope of an activation, or it is joined to data. A role is
+right if it is one of those that do this. What is computed from a parameter before data meets it is not judged, and
+neither is a matrix that scales data number by number. Parameters of one class with one name count once. A wrong
+decision is one that the default ruleset makes and the dataflow does not ask for. At most 48 classes of a library are
+taken. A class whose constructor or forward pass refuses the guesses is not measured, and neither is a library that does
+not import here: the second set is small, and one parameter weighs percents. The aims are 97 % right by default, 99 %
+with an input, 0.3 % wrong decisions, 1 % of `likely` and none of `certain` wrong."""
 _TITLES = {"looked-at": "Looked at while the rules were made", "held-out": "Only measured"}
 
 

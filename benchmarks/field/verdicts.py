@@ -1,4 +1,4 @@
-"""An observed module in, a verdict for each parameter out: its role three times, and what its dataflow allows."""
+"""Judge the parameters of an observed module: three answers for each, and the roles that its dataflow allows."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from decay_audit.roles.words import Classified, Confidence, Role
 DECAYED: frozenset[Role] = frozenset(
     {"conv_weight", "linear_weight", "recurrent_weight", "embedding", "adapter_weight", "unclassified"}
 )
-"""What the default ruleset decays."""
+"""The roles that the default ruleset decays."""
 
 
 class Answer(Struct, frozen=True):
-    """A role, how far it can be trusted, and the strongest evidence."""
+    """A role, its confidence, and the strongest evidence."""
 
     role: Role
     confidence: Confidence
@@ -26,11 +26,15 @@ class Answer(Struct, frozen=True):
 
 
 class Verdict(Struct, frozen=True, kw_only=True):
-    """One parameter.
+    """The answers for one parameter, and what is right.
 
     Attributes:
+        actions: the actions of the parameter in a real forward pass.
         accepted: the roles that its dataflow allows; () if the dataflow does not tell.
-        by_class: torch.nn classes tell its role: its class is derived from one.
+        by_class: its class is derived from a class of torch.nn, which tells the role.
+        structure: the answer from classes, names and shapes.
+        default: the answer with the automatic trace.
+        traced: the answer with a trace on a real input.
     """
 
     owner: str
@@ -45,7 +49,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
     @property
     def decays(self) -> bool | None:
-        """Whether its dataflow asks for decay; None if the accepted roles are decided differently."""
+        """Whether the accepted roles decay; None if some do and some do not."""
         decisions = {role in DECAYED for role in self.accepted}
         return decisions.pop() if len(decisions) == 1 else None
 
@@ -58,7 +62,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
         return answer.role != "unclassified" and not self.is_right(answer)
 
     def decides_wrongly(self, answer: Answer) -> bool:
-        """Whether the default ruleset decides it differently than its dataflow asks for."""
+        """Whether the default ruleset decides the answer differently from the accepted roles."""
         return self.decays is not None and (answer.role in DECAYED) != self.decays
 
 
