@@ -48,9 +48,9 @@ def read(file: OpenFile) -> PickleResult:
         MalformedError: the archive or the pickle is damaged.
         TargetError: it is an archive of something else.
     """
-    members = read_directory(file)
-    name = _find_pickle(file.name, members)
     notes: list[str] = []
+    members = read_directory(file, notes)
+    name = _find_pickle(file.name, members)
     content = _pickle_bytes(file, name, members[name], notes)
     folder = name.removesuffix("data.pkl")
     result = _interpret(content, folder, members, fast=True) or _interpret(content, folder, members, fast=False)
@@ -63,6 +63,7 @@ def read(file: OpenFile) -> PickleResult:
         root=result.root,
         opaque=python_types,
         script_parameters=_script_parameters(file, folder, members),
+        has_constants=any(name.startswith(f"{folder}constants/") for name in members),
         notes=tuple(notes),
     )
 

@@ -1,7 +1,7 @@
 """Read the directory of a zip archive, and the content of one small member, and check them. Nothing else is read."""
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from struct import Struct as Layout, error as struct_error
 from typing import Final
 
@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from decay_audit.sources.checkpoint.contents import MalformedError
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
+from decay_audit.text import count_noun, first_few
 
 _END = Layout("<4s4H2LH")
 _END_64 = Layout("<4sQ2H2L4Q")
@@ -32,13 +33,16 @@ class ZipMember(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     at: int
 
 
-def read_directory(file: OpenFile) -> Mapping[str, ZipMember]:
+def read_directory(file: OpenFile, notes: list[str]) -> Mapping[str, ZipMember]:
     """List the members of the archive by name.
+
+    Args:
+        notes: a sentence is added about what torch reads although it is unusual.
 
     Raises:
         MalformedError: there is no directory (the file is cut), or it contradicts itself.
     """
-    count, size, at = _end(file)
+    count, size, at = _end(file, notes)
     if size > MAX_DIRECTORY:
         raise MalformedError(f"its zip directory is {size} bytes long; at most {MAX_DIRECTORY} are read", _SAVE_HINT)
     try:
@@ -49,11 +53,24 @@ def read_directory(file: OpenFile) -> Mapping[str, ZipMember]:
     if len(entries) != count:
         raise MalformedError(f"its zip directory lists {len(entries)} files and says that it lists {count}")
     if len(members) != len(entries):
-        raise MalformedError("its zip directory lists two files of the same name")
+        _check_duplicates(entries, members, notes)
     return members
 
 
-def _end(file: OpenFile) -> tuple[int, int, int]:
+def _check_duplicates(
+    entries: Sequence[tuple[str, ZipMember]], members: Mapping[str, ZipMember], notes: list[str]
+) -> None:
+    """Refuse two pickles of one name that differ: which of them torch reads depends on the other names."""
+    repeated = {name for name, member in entries if members[name] is not member}
+    for name, member in entries:
+        last = members[name]
+        differs = (member.size, member.checksum) != (last.size, last.checksum)
+        if differs and (name.endswith((".pkl", ".py")) or member.size != last.size):
+            raise MalformedError(f"its zip directory lists two different files of the name {_quoted(name)}")
+    notes.append(f"its zip directory lists {first_few([_quoted(name) for name in sorted(repeated)], 3)} more than once")
+
+
+def _end(file: OpenFile, notes: list[str]) -> tuple[int, int, int]:
     """Find the end record: members, size and position of the directory."""
     tail = file.read(max(file.size - 98, 0), min(98, file.size))
     at = len(tail) - _END.size
@@ -62,7 +79,10 @@ def _end(file: OpenFile) -> tuple[int, int, int]:
         at = tail.rfind(b"PK\5\6")
     if at < 0 or at + _END.size > len(tail):
         raise MalformedError("its zip directory is missing, so the file is incomplete")
-    _, _, _, _, count, size, start, _ = _END.unpack_from(tail, at)
+    _, _, _, _, count, size, start, comment = _END.unpack_from(tail, at)
+    trailing = len(tail) - at - _END.size - comment
+    if trailing > 0:
+        notes.append(f"{count_noun(trailing, 'byte')} after the end of its zip archive were not read")
     if _IN_ZIP64 not in (start, size) and count != 0xFFFF:
         return count, size, start
     locator = at - _LOCATOR_64.size

@@ -43,10 +43,12 @@ class PickleResult(Struct, frozen=True, kw_only=True, eq=False):
         opaque: qualified names in the pickle that are not on the allowlist.
         script_parameters: the names of the parameters of each TorchScript class, by its qualified name. The modules in
             the pickle do not distinguish parameters from buffers.
+        has_constants: whether the code of a TorchScript module has tensors of its own, as that of a frozen module.
         notes: what a user should know about the reading, one sentence each.
     """
 
     root: object
     opaque: tuple[str, ...] = ()
     script_parameters: Mapping[str, frozenset[str]] = {}
+    has_constants: bool = False
     notes: tuple[str, ...] = ()

@@ -81,8 +81,7 @@ def find_contents(result: PickleResult, key: str | None) -> FileContents:
     chosen = _at_key(key, nodes, candidates) if key else _whole_tree(_largest(candidates), nodes, candidates)
     optimizers = _optimizers(nodes)
     if not (chosen or optimizers) and any(is_module(node) for _, node in nodes):
-        packed = "the module in it has no parameters: those of quantized modules are packed, and are not trained"
-        raise MalformedError(packed, "name the checkpoint from before the quantization")
+        raise _module_without_parameters(result)
     tensor_count = len(chosen.state_dict.tensors) if chosen else 0
     limit = max(1, min(_MAX_OPTIMIZERS, _MAX_TENSORS_OF_ALL_OPTIMIZERS // max(1, tensor_count)))
     notes = result.notes
@@ -101,6 +100,18 @@ def find_contents(result: PickleResult, key: str | None) -> FileContents:
         other_state_dicts=_other_state_dicts(chosen, candidates) if optimizers else {},
         opaque=result.opaque,
         notes=(*_choice_notes(chosen, candidates), *notes),
+    )
+
+
+def _module_without_parameters(result: PickleResult) -> MalformedError:
+    if result.has_constants:
+        return MalformedError(
+            "its TorchScript module is frozen: its tensors are constants without names, and are not trained",
+            "name the checkpoint from before torch.jit.freeze",
+        )
+    return MalformedError(
+        "the module in it has no parameters: those of quantized modules are packed, and are not trained",
+        "name the checkpoint from before the quantization",
     )
 
 
