@@ -72,6 +72,32 @@ def emit_target(
     return replace(emitted, notes=(*emitted.notes, describe_resuming(plan, loaded, options.checkpoint, options.key)))
 
 
+def verify_function(
+    target: str, options: AuditOptions, code_options: CodeOptions, progress: Callable[[str], None] = no_progress
+) -> dict[str, dict[str, str]]:
+    """Compare the groups of the function that `--verify` names with the plan, on the target and on those of `--also`.
+
+    Returns:
+        For each target, the parameters that differ, with the reason.
+
+    Raises:
+        DecayAuditError: something cannot be read, or the function does not return param groups.
+    """
+    from decay_audit.emit.function_proof import find_differences
+    from decay_audit.sources import module
+
+    ruleset = rulesets.load(options.rules)
+    differences: dict[str, dict[str, str]] = {}
+    for name in (target, *code_options.also):
+        loaded = load(request_for(name, options, progress))
+        if loaded.built is None:
+            raise DecayAuditError("a checkpoint alone has no model to call a function with", "name a model instead")
+        plan = make_plan(roles.classify(loaded.inventory.parameters), ruleset, options.weight_decay)
+        value = module.evaluate_optimizer(code_options.verify or "", loaded.built).value
+        differences[name] = find_differences(value, plan, loaded.built.model)
+    return differences
+
+
 def _check_options(options: CodeOptions) -> None:
     if options.like is not None and (options.optimizer is not None or options.lr is not None or options.set_):
         raise DecayAuditError(

@@ -290,6 +290,15 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
             names_file=True,
         ),
     ] = ()
+    verify: Annotated[
+        str | None,
+        Option(
+            "Output",
+            "Write nothing: compare the param groups of this function of yours with those of the ruleset.",
+            metavar="EXPR",
+            names_file=True,
+        ),
+    ] = None
     open_: Annotated[
         bool,
         Option("Output", "Put a parameter that fits no condition into the last group, instead of raising ValueError."),

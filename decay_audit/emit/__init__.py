@@ -5,6 +5,7 @@
 - names: the style of names: every parameter by its name
 - construction: the optimizers that the code makes, and the groups that each of them takes
 - optimizer: the class and the settings of an optimizer, as the user writes them -> Python
+- function_proof: a function of the user is compared with a plan
 - verification: code is executed on a model and compared with the plan
 - groups: plans -> the groups of the code
 - like/: optimizers that exist -> data from which code can make them again

@@ -153,6 +153,19 @@ def foreign(model):
     return AdamW([*model.parameters(), nn.Parameter(torch.ones(2))], lr=1e-3, weight_decay=0.05)
 
 
+def good_groups(model):
+    return [
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": 0.05},
+        {"params": [(name, p) for name, p in model.named_parameters() if p.ndim == 1], "weight_decay": 0.0},
+    ]
+
+
+def bad_groups(model):
+    decayed, spared = good_groups(model)
+    stem = [p for p in spared["params"] if p[0] == "0.bias"]
+    return [decayed, {"params": [model[1].weight], "weight_decay": 0.1}, {"params": stem}]
+
+
 def ignoring(model):
     return torch.optim.Rprop(model.parameters(), lr=0.02)
 '''
@@ -314,3 +327,20 @@ def test_like_and_an_optimizer_are_refused_together() -> None:
     result = run("emit", "own_net.py:net", "--like", "own_net.py:rates", "--optimizer", "SGD")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "--like" in result.stderr
+
+
+def test_a_function_of_the_users_own_is_proven_on_every_size() -> None:
+    arguments = ("emit", "own_net.py:net", "--also", "own_net.py:net(depth=5)", "-w", "0.05", "--verify")
+    result = run(*arguments, "own_net.py:good_groups")
+    assert (result.exit_code, result.stdout) == (0, "own_net.py:net: equal\nown_net.py:net(depth=5): equal\n"), (
+        result.stderr
+    )
+
+
+def test_a_function_that_differs_is_told_parameter_by_parameter() -> None:
+    result = run("emit", "own_net.py:net", "-w", "0.05", "--verify", "own_net.py:bad_groups")
+    assert result.exit_code == 1
+    assert "  0.bias: its group sets no weight_decay, so the optimizer's default is in effect\n" in result.stdout
+    assert "  1.weight: weight_decay 0.1, not 0\n" in result.stdout
+    assert "  2.0.bias: it is in no group\n" in result.stdout
+    assert run("emit", "own_net.py:net", "--verify", "own_net.py:parts").exit_code == 2

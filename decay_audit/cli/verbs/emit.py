@@ -2,10 +2,13 @@
 
 from typing import Annotated
 
+import typer
+
 from decay_audit.api.options import AuditOptions, CodeOptions, OutputOptions
 from decay_audit.cli import screen
 from decay_audit.cli.arguments import Target
 from decay_audit.cli.command import takes
+from decay_audit.text import count_noun, escape_control
 
 
 def emit(
@@ -22,8 +25,30 @@ def emit(
     """
     from decay_audit import api, reports
 
+    if code_options.verify is not None:
+        _verify(target, code_options, options, output)
+        return
     with screen.progress(output) as progress:
         emitted = api.emit_target(target, options, code_options, progress)
     screen.write(reports.highlight(emitted.text, "python", screen.report_options(output)), output.output)
     for note in emitted.notes:
         screen.print_message(f"note: {note}", style="hint", color=output.color, quiet=output.quiet)
+
+
+def _verify(target: str, code_options: CodeOptions, options: AuditOptions, output: OutputOptions) -> None:
+    """Print how the groups of the user's function differ from the ruleset's.
+
+    Raises:
+        typer.Exit: they differ.
+    """
+    from decay_audit import api
+
+    with screen.progress(output) as progress:
+        differences = api.verify_function(target, options, code_options, progress)
+    for name, reasons in differences.items():
+        verdict = f"{count_noun(len(reasons), 'parameter')} differ from {options.rules}" if reasons else "equal"
+        print(f"{escape_control(name)}: {verdict}")
+        for parameter, reason in reasons.items():
+            print(f"  {escape_control(parameter)}: {reason}")
+    if any(differences.values()):
+        raise typer.Exit(1)
