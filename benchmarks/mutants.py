@@ -31,7 +31,7 @@ TIMEOUT = 600
 
 TESTS = {
     "decay_audit/rulesets/plan.py": ("tests/rulesets/test_plan.py", "tests/rulesets", "tests/checks"),
-    "decay_audit/rulesets/matching.py": ("tests/rulesets/test_conditions.py", "tests/rulesets"),
+    "decay_audit/rulesets/matching/predicates.py": ("tests/rulesets/test_conditions.py", "tests/rulesets"),
     "decay_audit/model/parameters.py": (
         "tests/rulesets/test_conditions.py",
         "tests/sources/test_walk.py",

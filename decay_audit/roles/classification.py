@@ -47,16 +47,20 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     kind_of, has_plain_names, siblings = _numbering(), _plain_names(), sibling_finder()
     answers: dict[object, Answer] = {}
     classified = []
+    numbered_owner: Owner | None = None
+    number = -1
     for parameter in parameters:
         owner, uses, shape = parameter.owner, parameter.uses, parameter.shape
         leaf = parameter.name.rpartition(".")[2]
         # The owner's number covers the shapes that the owner lists; with uses, the exact sizes count.
         own_key = None if uses is None and owner.tensors.get(leaf) == shape else (shape, uses)
         key: object
-        if uses is None and _is_unknown_leaf(leaf, owner) and has_plain_names(owner):
+        if uses is None and not owner.types and _is_unknown_leaf(leaf, owner) and has_plain_names(owner):
             key = (parameter.dtype, parameter.lazy, _size_form(shape, {}))
         else:
-            key = (kind_of(owner), leaf, parameter.dtype, parameter.lazy, own_key)
+            if owner is not numbered_owner:
+                numbered_owner, number = owner, kind_of(owner)
+            key = (number, leaf, parameter.dtype, parameter.lazy, own_key)
         answer = answers.get(key)
         if answer is None:
             if not owner.types:
@@ -129,7 +133,7 @@ def _numbering() -> Callable[[Owner], int]:
             # Of a name only the part below the parent counts, without the digits at the end.
             above = module.parent
             name = module.name.translate(NO_DIGITS) if above is None else module.name[len(above.name) :].rstrip(_DIGITS)
-            if name.strip(".") and has_plain_names(module):
+            if not module.types and name.strip(".") and has_plain_names(module):
                 name = _UNKNOWN
             grouping = _grouping(module) if module.settings else None
             kind = (number, name, module.types, form, grouping, module.quantized, module.adapts)

@@ -98,9 +98,10 @@ class EntryFinder(Generic[T]):
     def first_match(self, classified: Classified) -> tuple[T | None, tuple[T, ...]]:
         """Find the first entry that holds for a parameter, and the entries before it whose answer is unknown."""
         without_facts: tuple[T, ...] = ()
-        for position in self._candidates(classified):
+        for position in self._candidates(classified) if self._by_word else self._general:
+            predicate = self._predicates.get(position) or self._compile(position)
             try:
-                answer = self._predicate(position)(classified)
+                answer = predicate(classified)
             except RulesError as error:
                 raise _at(self._entries[position][1], error) from error
             if answer:
@@ -109,10 +110,8 @@ class EntryFinder(Generic[T]):
                 without_facts = (*without_facts, self._entries[position][1])
         return None, without_facts
 
-    def _predicate(self, position: int) -> Predicate:
-        predicate = self._predicates.get(position)
-        if predicate is None:
-            predicate = self._predicates[position] = compile_when(self._entries[position][0], self._names)
+    def _compile(self, position: int) -> Predicate:
+        predicate = self._predicates[position] = compile_when(self._entries[position][0], self._names)
         return predicate
 
     def _candidates(self, classified: Classified) -> Iterable[int]:
