@@ -275,7 +275,7 @@ def test_github_annotations_come_with_the_summary_of_the_job(folder: Path, monke
     check = ["check", "net.py:Net", "--optimizer", "net.py:bad"]
     runner.invoke(app, check)
     assert summary.read_text() == "before\n"
-    assert runner.invoke(app, [*check, "-f", "github"]).stdout.startswith("::error file=net.py,title=DA101")
+    assert runner.invoke(app, [*check, "-f", "github"]).stdout.startswith("::error file=net.py,line=19,title=DA101")
     assert summary.read_text().startswith("before\n### net.py:Net\n")
 
 

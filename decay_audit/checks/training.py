@@ -24,7 +24,10 @@ def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
             severity=severity,
         )
     yield from _gradient_findings(facts.without_gradient, plan, "no gradient", "a step of torch's classes skips {}")
-    yield from _gradient_findings(facts.zero_gradient, plan, "a gradient of exactly zero", "only decay moves {}")
+    decayed = tuple(name for name in facts.zero_gradient if name in facts.decayed)
+    others = tuple(name for name in facts.zero_gradient if name not in facts.decayed)
+    yield from _gradient_findings(decayed, plan, "a gradient of exactly zero", "only decay moves {}")
+    yield from _gradient_findings(others, plan, "a gradient of exactly zero", "a step does not move {}")
 
 
 def _change_text(change: GroupChange) -> str:

@@ -26,10 +26,12 @@ class TrainingFacts(Struct, frozen=True, kw_only=True):
     Attributes:
         without_gradient: parameters of the optimizers that had no gradient right before the first step.
         zero_gradient: those whose gradient was exactly zero.
+        decayed: parameters in a group with a coefficient above zero.
         steps: how many steps had been taken.
     """
 
     without_gradient: tuple[str, ...] = ()
     zero_gradient: tuple[str, ...] = ()
+    decayed: frozenset[str] = frozenset()
     changes: tuple[GroupChange, ...] = ()
     steps: int = 0

@@ -8,7 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+from decay_audit import roles, rulesets
+from decay_audit.checks.training import check_training
+from decay_audit.model.training_facts import TrainingFacts
+from decay_audit.rulesets.plan import decide
+from decay_audit.sources import module
 from tests.run import scripts
 from tests.run.processes import clean_environment, process, run
 
@@ -110,3 +116,11 @@ def test_the_users_own_sitecustomize_runs_too_and_may_fail(tmp_path: Path) -> No
     result = process(tmp_path, "run", "train.py", PYTHONPATH=path)
     assert "FileNotFoundError: no data in ./data" in result.stderr
     assert (tmp_path / "ran").exists()
+
+
+def test_parameters_with_a_zero_gradient_are_told_apart_by_whether_they_decay() -> None:
+    classified = roles.classify(module.read(torch.nn.Linear(2, 2)).parameters)
+    plan = decide(classified, rulesets.load("no-norm-no-bias"))
+    facts = TrainingFacts(zero_gradient=("weight", "bias"), decayed=frozenset({"weight"}))
+    messages = [finding.message for finding in check_training(facts, plan)]
+    assert [message.rpartition(": ")[2] for message in messages] == ["only decay moves it", "a step does not move it"]

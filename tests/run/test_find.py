@@ -38,5 +38,40 @@ def test_each_optimizer_is_listed_with_its_coefficient_and_the_command_that_audi
     assert "3 places make an optimizer in 6 Python files" in made.stderr
 
 
+def test_a_model_that_no_other_model_holds_is_listed_and_fills_in_the_command(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(
+        "from torch import nn, optim\nclass Block(nn.Module):\n    pass\n"
+        "class Base(nn.Module):\n    def __init__(self):\n        self.block = Block()\nclass Net(Base):\n    pass\n"
+        "def build(model):\n    return optim.SGD(model.parameters(), lr=0.1)\n"
+    )
+    result = CliRunner().invoke(app, ["find", str(tmp_path)])
+    assert [" ".join(line.split()) for line in result.stdout.splitlines()] == [
+        "net.py:10 SGD(model.parameters()) weight_decay is the default "
+        "decay-audit check net.py:Net --optimizer net.py:build",
+        "net.py:7 Net decay-audit inspect net.py:Net",
+    ]
+
+
+def test_a_script_is_named_that_imports_the_optimizer_through_other_files(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text("import engine\nif __name__ == '__main__':\n    engine.fit()\n")
+    (tmp_path / "engine.py").write_text("from solver import Solver\ndef fit():\n    Solver(1, 2)\n")
+    (tmp_path / "solver.py").write_text(
+        "import torch\nclass Solver:\n    def __init__(self, model, lr):\n"
+        "        self.optimizer = torch.optim.SGD(model.parameters(), lr)\n"
+    )
+    assert "decay-audit run train.py" in CliRunner().invoke(app, ["find", str(tmp_path)]).stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("notes.md", "is not a Python file"), ("empty", "there is no Python file in")]
+)
+def test_what_is_not_python_is_said(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "notes.md").write_text("# Notes\n")
+    (tmp_path / "empty").mkdir()
+    result = CliRunner().invoke(app, ["find", str(tmp_path / name)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+
+
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["find", str(tmp_path / "nowhere")]).exit_code == 2

@@ -25,6 +25,14 @@ def training_facts(record: Record, audit: AuditGroup, names: Mapping[int, str]) 
     return TrainingFacts(
         without_gradient=names_with("none"),
         zero_gradient=names_with("zero"),
+        decayed=frozenset(
+            names[tensor]
+            for _, optimizer in audit.optimizers
+            for group in optimizer.groups
+            if _coefficient(group)
+            for tensor in group.tensors
+            if tensor in names
+        ),
         changes=tuple(
             change
             for name, optimizer in audit.optimizers
