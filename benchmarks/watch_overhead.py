@@ -35,7 +35,7 @@ def step_of(optimizer: torch.optim.Optimizer, model: Scales) -> Callable[[], Non
 
     def step() -> None:
         optimizer.zero_grad()
-        model().backward()  # type: ignore[no-untyped-call]
+        model().backward()
         optimizer.step()
 
     return step
