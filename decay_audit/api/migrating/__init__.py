@@ -160,17 +160,17 @@ def _renames(
     new_shapes = {
         names.get(id(tensor), ""): tuple(tensor.shape) for group in new.param_groups for tensor in group["params"]
     }
-    gone = {
+    only_saved = {
         name: _entry(shapes[name])
         for name in old_names - new_shapes.keys() - set(names.values())
         if name in shapes and not _is_listed(name, changes.drop)
     }
-    added = {
+    only_new = {
         name: _entry(shape)
         for name, shape in new_shapes.items()
         if name and name not in old_names and not _is_listed(name, changes.init)
     }
-    renames = find_renames(dict(sorted(gone.items())), dict(sorted(added.items())))
+    renames = find_renames(dict(sorted(only_saved.items())), dict(sorted(only_new.items())))
     if renames and not changes.renamed:
         old_name, new_name = next(iter(renames.items()))
         raise DecayAuditError(
