@@ -128,3 +128,47 @@ def test_what_ci_says_through_six_commits(tmp_path: Path, monkeypatch: pytest.Mo
     assert {("DA201", "error"), ("DA701", "error")} <= set(findings)
     changed = repository.lock()
     assert "+ head.bias  4  bias  weight_decay=0  rule=vectors  observed=none" in changed
+
+
+def test_what_ci_says_of_what_moved_around_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    repository = Repository(tmp_path)
+    repository.lock()
+    lock = (tmp_path / "decay.lock").read_text()
+
+    # a submodule that moved, with parts renamed and in another order
+    moved = NET.replace(
+        "self.blocks = nn.ModuleList", "self.body = nn.Module()\n        self.body.layers = nn.ModuleList"
+    )
+    first, second = "        self.norm1 = nn.LayerNorm(8)\n", "        self.fc = nn.Linear(8, 8)\n"
+    moved = moved.replace(first + second, second + first.replace("norm1", "pre_norm"))
+    repository.write(moved)
+    assert repository.check() == (0, [("DA703", "warning")])
+
+    # a head of another size without its bias
+    repository.write(NET.replace("nn.Linear(8, 4)", "nn.Linear(8, 6, bias=False)"))
+    assert repository.check() == (1, [("DA703", "error"), ("DA701", "note")])
+    repository.write(NET)
+
+    # a merge conflict, and a lock that is whole again
+    (tmp_path / "decay.lock").write_text(f"{lock}<<<<<<< ours\n=======\n>>>>>>> theirs\n")
+    conflict = runner.invoke(app, ["check"])
+    assert (conflict.exit_code, "a merge conflict is not resolved" in conflict.stderr) == (2, True)
+    repository.lock()
+    assert (tmp_path / "decay.lock").read_text() == lock
+
+    # exceptions: one expired, one that covers more than it did, one for nothing
+    entries = (
+        ('"DA101"', '"head.*"', 'until = "2020-01-01"'),
+        ('"DA101"', '"*norm1.weight"', "covers = 2"),
+        ('"DA201"', '"x"', ""),
+    )
+    exceptions = "".join(
+        f'[[tool.decay-audit.exceptions]]\ncode = {code}\nparameters = {names}\nreason = "r"\n{more}\n'
+        for code, names, more in entries
+    )
+    repository.write(NET.replace('"norm" in name', '"norm1.bias" in name'))
+    pyproject = tmp_path / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + exceptions)
+    expected = [("DA701", "error"), ("DA705", "error"), ("DA704", "warning"), ("DA706", "warning")]
+    assert repository.check() == (1, expected)

@@ -24,7 +24,7 @@ _CONFLICT_MARKER = re.compile(r"<{7}( |$)|={7}$|>{7}( |$)|\|{7}( |$)")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _NUMBER_SET = re.compile(r"\{([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\}")
 _MAX_NAMES_IN_LINE = 10_000_000
-_HINT = "decay-audit lock TARGET writes a new one"
+_HINT = "`decay-audit lock`, with the same target and options, writes a new one"
 
 Parts = tuple[str, ...]
 
@@ -151,7 +151,7 @@ def _refuse_conflict(line: str, file: str, number: int) -> None:
     if _CONFLICT_MARKER.match(line):
         raise DecayAuditError(
             f"{file}:{number}: a merge conflict is not resolved",
-            f"`decay-audit lock TARGET -o {file}` writes the lock anew; `git diff` then shows what it changes",
+            "`decay-audit lock`, with the same target and options, writes it anew; `git diff` shows what changes",
         )
 
 
