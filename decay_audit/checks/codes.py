@@ -109,7 +109,8 @@ CODES: dict[str, Code] = {
         severity="error",
         explanation="The parameter requires a gradient, but no optimizer holds it, so it keeps its initial value for "
         "the whole run. Usual causes: a list of parameters written by hand, or a layer added after the optimizer was "
-        "built. PyTorch reports nothing.",
+        "built. PyTorch reports nothing. If it is meant, set requires_grad=False: that is no finding, and saves the "
+        "gradient.",
     ),
     "DA202": Code(
         title="a parameter is listed more than once",
@@ -124,8 +125,8 @@ CODES: dict[str, Code] = {
         explanation="The optimizer updates a tensor that this model does not use. If a layer was replaced, resized or "
         "moved after the optimizer was built, or the optimizer was built from another copy of the model, the "
         "parameters that the model uses now are not trained. The finding is only a warning if the tensor belongs to "
-        "another module, such as a loss with weights, or seems to be the float32 copy of a 16-bit parameter: then "
-        "nothing is wrong, but its decay was not compared.",
+        "another module, such as a loss with weights, seems to be the float32 copy of a 16-bit parameter, or is there "
+        "besides all trainable parameters of the model: then nothing is wrong, but its decay was not compared.",
     ),
     "DA204": Code(
         title="a frozen parameter is in a group with weight decay",
@@ -238,7 +239,9 @@ CODES: dict[str, Code] = {
         severity="error",
         explanation="The ruleset has a coefficient and parameters to decay, but no parameter is decayed. Usual "
         "causes: every group has weight_decay 0, a configuration key has another name, or the condition for no decay "
-        "matches every parameter.",
+        "matches every parameter. Training without decay is a choice as well: the finding is only a note if no option "
+        "gives a coefficient and the groups have the default 0 of their class, or one group has 0 and is the only one. "
+        "It is an error, too, if the groups have a coefficient and a measured step ignores it.",
     ),
     "DA402": Code(
         title="inverted: biases and norms decay, matrices do not",

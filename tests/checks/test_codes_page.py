@@ -11,6 +11,13 @@ HEAD = """# Codes of findings
 Each finding has a code and a severity. `decay-audit explain CODE` prints the same text.
 This page is made from `decay_audit/checks/codes.py`.
 
+An **error** is a difference from the ruleset that you named, or code that cannot do what it says: an
+optimizer that never updates a parameter, a step that raises, a state that does not fit. A **warning** is
+likely to be a mistake, but is a choice in some projects, or rests on what was inferred. A **note** is a fact
+to know. What people choose on purpose is no error: lenient rules, decay that nobody asks for, learning rates
+and coefficients scaled by width, a loss with weights of its own. The paragraph of a code says when it is
+milder than in this table.
+
 | code | severity | finding |
 | --- | --- | --- |
 """

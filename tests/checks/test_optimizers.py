@@ -547,6 +547,10 @@ def test_a_coefficient_that_nobody_sets_is_no_error() -> None:
     assert asked.severity == "error"
     written = adamw(group(*MODEL, weight_decay=0.0))
     (finding,) = check_optimizers(planned(), [written], coefficient_adopted=True)
+    assert finding.severity == "note"
+    assert finding.message == "nothing decays, because the code sets weight_decay 0; nothing was compared"
+    split = adamw(group(*MODEL[:2], weight_decay=0.0), group(*MODEL[2:], weight_decay=0.0, lr=2e-3))
+    (finding,) = check_optimizers(planned(), [split], coefficient_adopted=True)
     assert finding.severity == "error"
 
 

@@ -9,7 +9,7 @@ from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind, rules_with_locations, use_another_class
 from decay_audit.checks.observed_plan import ObservedPlan, Pair, effective_weight_decay, has_known_decay
 from decay_audit.checks.plan import BIASES_AND_NORMS, by_leniency, declarations, is_inverted
-from decay_audit.model.observations import Observation
+from decay_audit.model.observations import Observation, ParamGroup
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import join_words
 
@@ -74,13 +74,15 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
     ignores_coefficient = any(observation.weight_decay for _, observation in pairs)
     missed = [decision for decision, _ in pairs if decision.decays]
     saved_text = observed.by_saved_text()
-    if _nobody_set_a_coefficient(observed):
+    if _is_without_decay_by_choice(observed):
+        is_default = all(group.weight_decay_is_default is not False for group in _filled_groups(observed))
+        code = "neither the code nor an option sets a coefficient" if is_default else "the code sets weight_decay 0"
         return finding(
             "DA401",
-            "nothing decays, because neither the code nor an option sets a coefficient; nothing was compared",
+            f"nothing decays, because {code}; nothing was compared",
             _names(missed),
             expected="a coefficient, if anything should decay",
-            found="weight_decay 0, the default of the class",
+            found="weight_decay 0" + (", the default of the class" if is_default else ""),
             where=_groups(observed, pairs),
             fix="name the coefficient that you expect: --weight-decay X",
             severity="note",
@@ -99,12 +101,21 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
     )
 
 
-def _nobody_set_a_coefficient(observed: ObservedPlan) -> bool:
-    """Whether all live groups have their class's default 0, and the ruleset is a preset with no coefficient given."""
-    groups = [group for optimizer in observed.optimizers.values() for group in optimizer.groups if group.parameters]
-    is_default = all(group.weight_decay == 0 and group.weight_decay_is_default is not False for group in groups)
+def _is_without_decay_by_choice(observed: ObservedPlan) -> bool:
+    """Whether nobody asks for decay: no option gives a coefficient, and the ruleset is a preset for any model.
+
+    The live groups have the default 0 of their class; or each optimizer has a single group, and the code sets 0 in it.
+    Several groups that all have 0 are often the mistake of the condition that fills them.
+    """
+    is_default = all(group.weight_decay_is_default is not False for group in _filled_groups(observed))
+    is_single = all(len(optimizer.groups) == 1 for optimizer in observed.optimizers.values())
     is_live = observed.origin == "live" and observed.coefficient_adopted
-    return is_live and observed.plan.ruleset.preset and is_default
+    is_zero = all(group.weight_decay == 0 for group in _filled_groups(observed))
+    return is_live and observed.plan.ruleset.preset and is_zero and (is_default or is_single)
+
+
+def _filled_groups(observed: ObservedPlan) -> list[ParamGroup]:
+    return [group for optimizer in observed.optimizers.values() for group in optimizer.groups if group.parameters]
 
 
 def _inverted_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
 from msgspec.structs import replace
@@ -34,7 +35,7 @@ STEPS = 3
 MORE_STEPS = 12
 """Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
 
-SMALL_WEIGHT = 2.0**-12
+SMALL_WEIGHT = 2.0**-10
 """Factor of the values of a probe tensor, to see whether the law depends on their size."""
 
 Effects = dict[int, StepEffect]
@@ -124,7 +125,7 @@ def effects_of_steps(optimizer: torch.optim.Optimizer, keys: Collection[int]) ->
 
 
 def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
-    """Find the tensors of zeros on which the effect is not known: it differs between small and large values."""
+    """Find the tensors of zeros on which the effect is not known: only small values, or only large ones, decay."""
     zeros = [
         id(tensor)
         for group in optimizer.param_groups
@@ -134,11 +135,13 @@ def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
     keys = [key for key in zeros if effects[key].movement in ("none", "proportional")]
     if not keys:
         return {}
+    settings: dict[str, Any] = {"steps": MORE_STEPS, "dtype": torch.float64, "only": keys}
     try:
-        small = _first_movements(probe(optimizer, dtype=torch.float64, only=keys, factors=Factors(weight=SMALL_WEIGHT)))
+        small = _first_movements(probe(optimizer, factors=Factors(weight=SMALL_WEIGHT), **settings))
     except OptimizerError:
         return {}
-    return {key: StepEffect(movement="unknown") for key in keys if small[key].movement != effects[key].movement}
+    moves = {key: small[key].movement != "none" for key in keys}
+    return {key: StepEffect(movement="unknown") for key in keys if moves[key] == (effects[key].movement == "none")}
 
 
 def _representatives(optimizer: torch.optim.Optimizer, effects: Effects) -> dict[int, int]:

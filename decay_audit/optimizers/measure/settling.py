@@ -65,7 +65,8 @@ def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[in
         return {}
     changed = [key for key, effect in corrected.items() if effect is None]
     kept = {key: effect for key, effect in corrected.items() if effect}
-    return kept | _later_laws(optimizer, changed) | _changed_by_training(optimizer, kept, result)
+    laws = kept | _later_laws(optimizer, changed)
+    return laws | _changed_by_training(optimizer, laws, result)
 
 
 def _at_small_lr(
