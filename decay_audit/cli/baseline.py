@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from decay_audit import files
 from decay_audit.api.options import OutputOptions
-from decay_audit.cli import config, pyproject, screen
+from decay_audit.cli import config, screen
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.text import count_noun
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
     """Add an exception for each finding of these audits that makes the check fail."""
     from decay_audit.checks import exceptions
+    from decay_audit.cli import pyproject
 
     new_exceptions: list[exceptions.FindingException] = []
     for verdict in verdicts:

@@ -31,7 +31,6 @@ from decay_audit.api.options import (
     RunOptions,
     declared_options,
 )
-from decay_audit.cli import pyproject
 from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
@@ -144,6 +143,8 @@ def find_ignored(start: Path) -> Path | None:
 
 def _candidates(start: Path) -> Iterator[Path]:
     """Yield the files that may have the settings, the nearest first."""
+    from decay_audit.cli import pyproject
+
     for folder in _project_folders(start):
         yield from (folder / pyproject.OWN_FILE, folder / "pyproject.toml")
 
@@ -173,6 +174,8 @@ def _belongs_to_user(path: Path, start: Path) -> bool:
 
 def _may_have_table(file: Path) -> bool:
     """Whether a file is a decay-audit.toml, or contains `decay-audit`. If not, it need not be parsed."""
+    from decay_audit.cli import pyproject
+
     if file.name == pyproject.OWN_FILE:
         return files.is_file(file)
     try:
@@ -184,6 +187,8 @@ def _may_have_table(file: Path) -> bool:
 
 
 def _has_table(file: Path) -> bool:
+    from decay_audit.cli import pyproject
+
     return _may_have_table(file) and pyproject.table(file) is not None
 
 
@@ -199,6 +204,8 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
         DecayAuditError: the file has mistakes, and the message lists all of them, each with its line; or the file that
             it extends cannot be read, or extends this one.
     """
+    from decay_audit.cli import pyproject
+
     links = (*extending, file.resolve())
     table, exceptions = _read(file)
     base = Config()
@@ -253,6 +260,7 @@ def _read(file: Path) -> "tuple[Any, list[FindingException]]":
     Raises:
         DecayAuditError: it has mistakes; the message lists all of them, each with its line.
     """
+    from decay_audit.cli import pyproject
     from decay_audit.rulesets.yaml import typed
 
     mistakes: list[tuple[int, str]] = []
