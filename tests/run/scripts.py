@@ -281,6 +281,18 @@ import time
 time.sleep(600)
 """
 
+TORCHVISION_SCHEMAS = """
+import importlib.util
+import torch
+if importlib.util.find_spec("torchvision"):  # beside a CPU torch its operators may not load: their schemas suffice
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        try:
+            library.define(name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        except RuntimeError:
+            pass
+"""
+
 LIGHTNING = """
 import torch
 from torch import nn

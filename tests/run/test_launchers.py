@@ -47,7 +47,7 @@ def test_a_framework_lets_the_stop_through(
     tmp_path: Path, package: str, text: str, command: tuple[str, ...], name: str
 ) -> None:
     pytest.importorskip(package)
-    (tmp_path / "train.py").write_text(text)
+    (tmp_path / "train.py").write_text(scripts.TORCHVISION_SCHEMAS + text)
     result = process(tmp_path, "run", "--format", "json", *command, "train.py")
     (document,) = documents(result)
     assert document["target"].endswith(f":{name}")
