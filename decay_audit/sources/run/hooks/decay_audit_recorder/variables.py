@@ -78,12 +78,16 @@ def _public(names: Dict[str, Any]) -> Iterator[Tuple[str, Any]]:
             yield name.lstrip("_"), value
 
 
+def _is_name(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("__") and name not in ("self", "cls")
+
+
 def referring_name(value: Any) -> str:
     """The name of any global variable or attribute in the process that holds a value; "" if there is none."""
     for holder in gc.get_referrers(value):
         if type(holder) is dict:
             for name, candidate in list(holder.items()):
-                if candidate is value and isinstance(name, str) and name.isidentifier() and not name.startswith("__"):
+                if candidate is value and isinstance(name, str) and _is_name(name):
                     return name.lstrip("_")
     return ""
 
