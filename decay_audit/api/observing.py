@@ -71,7 +71,7 @@ def _observe_in_memory(live: LiveModel, inventory: Inventory, *, measure: bool |
 def _name_saved_positions(
     saved: tuple[Optimizer, ...], live: tuple[Optimizer, ...], inventory: Inventory
 ) -> tuple[Optimizer, ...]:
-    """Name the positions of a saved optimizer after the live optimizer that would load it, where shapes allow it."""
+    """Give each position of a saved optimizer the parameter that the live optimizer has there, if the shapes agree."""
     shapes = {parameter.name: parameter.shape for parameter in inventory.parameters}
     pairs = pair_optimizers(live, saved)
     live_by_saved = {id(saved_optimizer): live_optimizer for live_optimizer, saved_optimizer in pairs}
@@ -115,8 +115,8 @@ def _observe_made_optimizers(loaded: LoadedTarget, request: Request) -> Observed
         before=made.parameters_before,
         others=loaded.others,
     )
-    on_cpu = request.device != "auto" or built.inventory.built_on == "cpu"
-    if on_cpu or not _needs_values(observed, loaded.inventory):
+    is_final = request.device != "auto" or built.inventory.built_on == "cpu"  # the user's choice, or the last resort
+    if is_final or not _needs_values(observed, loaded.inventory):
         return observed
     request.progress("building on the CPU: a step needs the values of tensors")
     request = replace(request, device="cpu", trace=None)

@@ -120,7 +120,7 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         Option(
             "Optimizer",
             "Another module whose parameters the optimizer holds, such as a loss with weights: an expression, or the "
-            "class of a module that is made with the optimizer. It is audited with the model.",
+            "class of a module that the code of the optimizer makes. It is audited with the model.",
             metavar="EXPR",
             config="audits",
         ),

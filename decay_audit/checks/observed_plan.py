@@ -72,7 +72,7 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         alike = [other for other in self.optimizers.values() if other.type == optimizer.type]
         return optimizer.type if len(alike) == 1 else f"{optimizer.type} {optimizer.name}"
 
-    def by_saved_text(self) -> str:
+    def agent_text(self) -> str:
         """Write what follows `is decayed` in a message: ` by the saved AdamW`; "" for live optimizers."""
         return f" by the saved {self.class_names()}" if self.origin == "checkpoint" else ""
 

@@ -81,7 +81,7 @@ def check_resume(
     """Compare each live optimizer with the state that it would load: DA601, and DA103 for coefficients.
 
     Args:
-        migration: the parts of the command that rewrites the checkpoint; None if the optimizers were made in Python.
+        migration: the parts of the command that rewrites the checkpoint; None if the audit was called from Python.
     """
     live = [optimizer for optimizer in optimizers if optimizer.origin == "live"]
     saved = [optimizer for optimizer in optimizers if optimizer.origin == "checkpoint"]

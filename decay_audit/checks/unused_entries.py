@@ -1,7 +1,4 @@
-"""Find rules and entries of a ruleset that have no effect on a plan, or only because of the prefix of a wrapper.
-
-A condition is evaluated again only for parameters that an earlier entry had already decided.
-"""
+"""Find rules and entries of a ruleset that have no effect on a plan, or only because of the prefix of a wrapper."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,14 +13,17 @@ _NAME_KEYS = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"}
 _PATTERN_KEYS = ("name", "leaf", "owner_name", "name_regex", "leaf_regex")
 _ROLE_KEYS = frozenset({"role", "layer", "owner", "owner_exact", "owner_class", "within"})
 _KIND_KEYS = frozenset({"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"})
+"""A preset's rule with only these keys asks for a kind of parameter, which a model may simply not have: no finding."""
 
 
 def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
-    """Find rules and channel entries that match nothing (DA301), never decide (DA302), or depend on a prefix (DA303).
+    """Find rules that match nothing (DA301), never decide (DA302), or depend on a prefix (DA303).
+
+    Entries of `lr_scale`, `layer_decay` and `optimizer` that match nothing are DA301, too.
 
     A preset repeats the rules of its source, which are for many models. So DA302 is not reported for its rules, and
-    DA301 only if none of its rules matches this model. The same holds for its layer numbers, and for the optimizer
-    entries that name one optimizer.
+    DA301 only if none of its rules matches this model. The same holds for its layer numbers; and all
+    `optimizer` entries that name the same optimizer count as one.
     """
     without_facts = {id(entry) for entry, _ in plan.entries_without_facts()}
     return (

@@ -18,7 +18,7 @@ def find_differences(value: object, plan: Plan, model: Any) -> dict[str, str]:  
         DecayAuditError: the value is no list of param groups.
     """
     coefficients = _coefficients(value, {id(p): name for name, p in model.named_parameters()})
-    differences: dict[str, str] = {name: "it is not a parameter of the model" for name in coefficients if not name}
+    differences: dict[str, str] = {"": "it is not a parameter of the model"} if "" in coefficients else {}
     for decision in plan.decisions:
         actual = coefficients.get(decision.classified.parameter.raw_name, [])
         if len(actual) > 1:
@@ -35,7 +35,7 @@ def find_differences(value: object, plan: Plan, model: Any) -> dict[str, str]:  
 
 
 def _coefficients(value: object, names: Mapping[int, str]) -> dict[str, list[float | None]]:
-    """List the coefficients of the groups that each parameter is in."""
+    """List the coefficients of the groups that each parameter is in; tensors that are not the model's are under ""."""
     coefficients: dict[str, list[float | None]] = {}
     for group in _groups(value):
         tensors = group["params"] if isinstance(group["params"], list | tuple) else [group["params"]]

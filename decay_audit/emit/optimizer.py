@@ -18,7 +18,7 @@ TORCH_CLASSES = tuple(_CLASSES.split())
 """The classes of torch.optim that take param groups and a weight_decay."""
 
 TWO_ALGORITHM_CLASSES = {"MuonWithAuxAdam": "muon", "SingleDeviceMuonWithAuxAdam": "muon"}
-"""Classes that contain two algorithms, with the first. A group selects it by a key, `use_muon`; the second is Adam."""
+"""Classes with two algorithms, and the name of the first. Groups with `use_muon=True` use it; the others use Adam."""
 
 _FILE = re.compile(r"\.py:")
 _GROUP_KEYS = ("params", "weight_decay")
@@ -53,9 +53,9 @@ def parse_class(text: str) -> OptimizerClass:
 
 
 def class_for_use(use: str | None, default: OptimizerClass) -> OptimizerClass:
-    """Return the class of torch.optim that `use` names in any case; if it names none, the default class.
+    """Return the class of torch.optim that `use` names, in upper or lower case; if it names none, the default class.
 
-    A default class whose own name contains the use is preferred to that of torch.optim.
+    If the name of the default class contains the text of `use`, it is preferred to the class of torch.optim.
 
     >>> default = OptimizerClass(module="muon", name="SingleDeviceMuon")
     >>> [class_for_use(use, default).module for use in ("muon", "adamw")]
@@ -67,7 +67,7 @@ def class_for_use(use: str | None, default: OptimizerClass) -> OptimizerClass:
 
 
 def torch_class(use: str | None) -> OptimizerClass | None:
-    """Return the class of torch.optim that `use` names in any case; None if it names none."""
+    """Return the class of torch.optim that `use` names, in upper or lower case; None if it names none."""
     known = {name.lower(): name for name in TORCH_CLASSES}
     name = known.get((use or "").lower())
     return None if name is None else OptimizerClass(module="torch.optim", name=name)

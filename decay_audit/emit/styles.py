@@ -40,7 +40,7 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
         settings: more arguments of the optimizer, each `name=value`, or `use.name=value` where there are several.
         guard: the code raises an error for a parameter that fits no condition.
         known_classes: conditions may ask for the class of a module.
-        likeness: optimizers that exist; the code makes them again, over its own groups.
+        likeness: the user's optimizers, which the code makes with the same settings over its own groups (`--like`).
 
     Raises:
         DecayAuditError: the optimizer or a setting is not valid, or the plan has no group.

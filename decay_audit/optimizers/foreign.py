@@ -26,7 +26,10 @@ _LOW_PRECISION = (torch.float16, torch.bfloat16)
 
 @contextmanager
 def keep_modules() -> Iterator[list[nn.Module]]:
-    """Keep the modules alive that get parameters or parts in this block: a loss may be gone, but not its tensors."""
+    """Keep every module alive that gets a parameter or submodule while the `with` statement runs.
+
+    A loss may be gone later, but an optimizer still has its tensors.
+    """
     modules: list[nn.Module] = []
 
     def keep(module: nn.Module, name: str, part: nn.Parameter | nn.Module) -> None:  # noqa: ARG001

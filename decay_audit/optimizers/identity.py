@@ -19,7 +19,10 @@ def class_names(optimizer: object) -> tuple[str, ...]:
 
 
 def _classes_down_to_step(kind: type) -> Iterator[type]:
-    """Torch wraps the `step` of a class when its first instance is made; both names unwrap to the same function."""
+    """Yield the classes from `kind` to the one that defines `step`.
+
+    Torch may have wrapped the `step` of a class, so the functions are compared unwrapped.
+    """
     step = unwrap(getattr(kind, "step", None) or object)
     sharing = [base for base in kind.__mro__ if unwrap(base.__dict__.get("step", kind)) is step]
     last = kind.__mro__.index(sharing[-1]) if sharing else 0

@@ -32,9 +32,8 @@ def factors(
 ) -> list[tuple[float, EntriesWithoutFacts]]:
     """Compute rate ** (last - layer) for each parameter, and list the entries that need facts which are not known.
 
-    The factor is 1 for a parameter without a layer. `last` is the highest layer number: among the numbers that the
-    parameters of the model get, and the plain numbers in the rules and the default. If a rule or the default says
-    `last`, `last` is one more.
+    The factor is 1 for a parameter without a layer. `last` is the highest number that a parameter gets, or that a rule
+    or the default gives as a number. It is one higher if a rule or the default is the word `last`.
 
     Raises:
         PlanError: a rule's arithmetic fails on what its pattern captured, or a factor is too large for a float.
@@ -107,7 +106,7 @@ def _model_layers(parameters: Sequence[Classified], decay: LayerDecay) -> list[t
     *_, root = parameters[0].parameter.owner.lineage()
     layers = root.declaration.layers if root.declaration else {}
     highest = max(layers.values(), default=None)
-    return [  # a checkpoint has no owner classes, and so no hooks to ask
+    return [  # a checkpoint has no owner classes, and so no `group_matcher()`
         (layers.get(classified.parameter.name, highest), () if classified.parameter.owner.types else (decay,))
         for classified in parameters
     ]

@@ -129,8 +129,6 @@ def _location(name: str, lock: Lock, file: str) -> str:
 
 
 def _rules_text(change: Change) -> str:
-    if change.before.rule == change.after.rule:
-        return f"{rule_text(change.after)} decides, as in the lock"
     return f"{rule_text(change.after)} decides, in the lock {rule_text(change.before)}"
 
 

@@ -73,7 +73,7 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
     without_decay = all(optimizer.semantics == "none" for optimizer in optimizers)
     ignores_coefficient = any(observation.weight_decay for _, observation in pairs)
     missed = [decision for decision, _ in pairs if decision.decays]
-    saved_text = observed.by_saved_text()
+    agent_text = observed.agent_text()
     if _is_without_decay_by_choice(observed):
         is_default = all(group.weight_decay_is_default is not False for group in _filled_groups(observed))
         code = "neither the code nor an option sets a coefficient" if is_default else "the code sets weight_decay 0"
@@ -89,7 +89,7 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
         )
     return finding(
         "DA401",
-        f"nothing {'is decayed' if saved_text else 'decays'}{saved_text}; "
+        f"nothing {'is decayed' if agent_text else 'decays'}{agent_text}; "
         f"{_ruleset(observed)} decays {count_by_kind(missed)}",
         _names(missed),
         expected=f"weight_decay {coefficient_text(observed.plan.ruleset.weight_decay)}",
@@ -109,9 +109,9 @@ def _is_without_decay_by_choice(observed: ObservedPlan) -> bool:
     """
     is_default = all(group.weight_decay_is_default is not False for group in _filled_groups(observed))
     is_single = all(len(optimizer.groups) == 1 for optimizer in observed.optimizers.values())
-    is_live = observed.origin == "live" and observed.coefficient_adopted
+    base_is_from_live = observed.origin == "live" and observed.coefficient_adopted
     is_zero = all(group.weight_decay == 0 for group in _filled_groups(observed))
-    return is_live and observed.plan.ruleset.preset and is_zero and (is_default or is_single)
+    return base_is_from_live and observed.plan.ruleset.preset and is_zero and (is_default or is_single)
 
 
 def _filled_groups(observed: ObservedPlan) -> list[ParamGroup]:
@@ -126,7 +126,7 @@ def _inverted_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     ]
     return finding(
         "DA402",
-        f"inverted: {count_by_kind(vectors)} {_are(vectors)} decayed{observed.by_saved_text()}, and no matrix is",
+        f"inverted: {count_by_kind(vectors)} {_are(vectors)} decayed{observed.agent_text()}, and no matrix is",
         _names(vectors),
         expected="matrices decay",
         found="only biases and norms decay",
@@ -140,7 +140,7 @@ def _find_decayed(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Fin
     for lenient, differing in by_leniency(spared, itemgetter(0)):
         decisions = _unique(differing)
         message = (
-            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved_text()}; "
+            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.agent_text()}; "
             f"{_ruleset(observed)} spares {_them(decisions)}{_leniency_text(lenient=lenient)}"
         )
         yield _difference_finding(observed, "DA101", message, differing, expected="weight_decay 0")
@@ -152,7 +152,7 @@ def _find_spared(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Find
         decisions = _unique(differing)
         coefficients = sorted({coefficient_text(decision.weight_decay) for decision in decisions})
         message = (
-            f"{count_by_kind(decisions)} {_are(decisions)} not decayed{observed.by_saved_text()}; "
+            f"{count_by_kind(decisions)} {_are(decisions)} not decayed{observed.agent_text()}; "
             f"{_ruleset(observed)} decays {_them(decisions)}{_leniency_text(lenient=lenient)}"
         )
         expected = f"weight_decay {join_words(coefficients)}"
@@ -201,10 +201,10 @@ def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> I
         same_product = all(_same_product(observed, expected, observation) for _, observation in differing)
         note = lenient or same_product
         lenient_text = f"; {_ruleset(observed)} is lenient there"
-        product_text = "; lr x weight_decay equals that coefficient x the lr of another group, as in muP"
+        product_text = f"; but lr x {actual_text} equals {expected_text} x the lr of another group, as in muP"
         yield finding(
             "DA103",
-            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.by_saved_text()} with {actual_text}, "
+            f"{count_by_kind(decisions)} {_are(decisions)} decayed{observed.agent_text()} with {actual_text}, "
             f"not {expected_text}" + (product_text if same_product else lenient_text if lenient else ""),
             _names(decisions),
             expected=f"weight_decay {expected_text}",

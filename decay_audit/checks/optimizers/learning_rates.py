@@ -23,7 +23,7 @@ _SCALE_KEY = "lr_scale"
 
 def check_learning_rates(observed: ObservedPlan) -> Iterator[Finding]:
     """Compare the learning rates of each optimizer, relative to its own base, with the ruleset's."""
-    if not observed.primary:
+    if not observed.primary:  # saved optimizers are compared with the live ones in `checks.resume`
         return
     for optimizer in observed.optimizers.values():
         pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[1].optimizer == optimizer.name]
@@ -76,7 +76,7 @@ def _base(rates: Sequence[tuple[Pair, float]]) -> float:
 
 
 def initial_rate(optimizer: Optimizer, group: int) -> float | None:
-    """Give the learning rate that a group's schedule begins from, times the factor that timm's schedulers apply."""
+    """Return the base learning rate of a group, times the factor that timm's schedulers apply."""
     if group >= len(optimizer.groups):
         return None
     rate = _peak(optimizer.groups[group])
@@ -87,7 +87,7 @@ def initial_rate(optimizer: Optimizer, group: int) -> float | None:
 
 
 def _peak(group: ParamGroup) -> float | None:
-    """Return the learning rate that a schedule starts from; without a schedule, the largest known one."""
+    """Return the base rate that a schedule multiplies (`initial_lr`); without a schedule, the largest known rate."""
     initial_lr = group.hyperparameters.get("initial_lr")
     return float(initial_lr) if isinstance(initial_lr, int | float) and initial_lr else peak_lr(group)
 

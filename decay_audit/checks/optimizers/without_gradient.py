@@ -60,7 +60,8 @@ def _pruned_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Finding:
     are = "is" if len(decisions) == 1 else "are"
     return finding(
         "DA210",
-        f"{count_by_kind(decisions)} {are} pruned: the elements under the mask have a gradient of zero, and decay on",
+        f"{count_by_kind(decisions)} {are} pruned: the elements that the mask sets to zero have a gradient of zero, "
+        "and still decay",
         (decision.name for decision in decisions),
         expected="pruned elements as they were",
         found=_coefficients(pairs),

@@ -57,7 +57,7 @@ def find(
     ] = False,
     output: Annotated[OutputOptions, takes(names=("output", "quiet"))],
 ) -> None:
-    """List where code makes optimizers of torch.optim, its models, and the command that audits each.
+    """List each place where code makes an optimizer of torch.optim, its model, and the command that audits it.
 
     Nothing is imported or run: so this command does not know what the groups hold or what decays.
     """

@@ -47,7 +47,7 @@ def parameters(kind: type) -> Iterator[Parameter]:
 
 
 def _shown_arguments(optimizer: Any, declared: Mapping[str, Parameter], groups_name: str) -> dict[str, object]:  # noqa: ANN401
-    """Read the arguments that differ from their defaults from the optimizer's own defaults and attributes."""
+    """Read the arguments in an optimizer's `defaults` and attributes, but those equal to the constructor's default."""
     shown = {**vars(optimizer), **getattr(optimizer, "defaults", {})}
     arguments: dict[str, object] = {}
     for name, parameter in declared.items():

@@ -13,7 +13,8 @@ from decay_audit.emit.rule.search import Branch
 INDENT = 8
 LONGEST_CLAUSE = LINE_LENGTH - INDENT - len("    or ") - len(":")
 PAIR = 2
-"""The formatter writes one operand a line from three operands on, but breaks two operands inside their brackets."""
+"""The formatter writes three or more operands on lines of their own. With two, it breaks a line inside the brackets of
+an operand; a constant avoids that."""
 
 _CONSTANTS: dict[Form, tuple[str, str]] = {
     "suffix": ("SUFFIXES", "name.endswith({})"),
@@ -119,7 +120,8 @@ def _clause(form: Form, conditions: Sequence[Condition], prefix: str) -> Clause:
         if len(names) == 1:
             return Clause(text=text)
         constant = (f"{prefix}_NAMES = {{", *name_elements(names, 4), "}")
-        return Clause(text=" " * LINE_LENGTH, constant=constant, text_with_constant=f"bare_name in {prefix}_NAMES")
+        always_too_long = " " * LINE_LENGTH  # so that the set of names always becomes a constant
+        return Clause(text=always_too_long, constant=constant, text_with_constant=f"bare_name in {prefix}_NAMES")
     items = with_sync_batch_norm(values) if form == "class" else [*map(string, values)]
     if len(items) == 1:
         return Clause(text=text)

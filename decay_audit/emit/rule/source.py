@@ -133,8 +133,8 @@ def _group_finder(
 
 def _wrappers(kinds: Iterable[Kind], branch_code: BranchCode) -> list[list[str]]:
     """Write the constant for the names of wrappers, if conditions ask for whole names."""
-    has_module = any(name.startswith("module.") for kind in kinds for name in kind.names)
-    return [[WRAPPERS.format("" if has_module else r"^module\.|")]] if branch_code.uses_bare_names else []
+    has_part_named_module = any(name.startswith("module.") for kind in kinds for name in kind.names)
+    return [[WRAPPERS.format("" if has_part_named_module else r"^module\.|")]] if branch_code.uses_bare_names else []
 
 
 def _ruleset_keys(ruleset: RuleSet) -> frozenset[str]:

@@ -1,4 +1,7 @@
-"""Words in names of classes. Upper and lower case matter, and a word may begin anywhere in a name."""
+"""Words in names of classes. Upper and lower case matter, and a word may begin anywhere in a name.
+
+`$` is the end of the name, without a final `1d`, `2d` or `3d`; `*` is any text.
+"""
 
 from decay_audit.roles.conventions.convention import Convention, class_vocabulary
 
@@ -52,7 +55,7 @@ BLOCK_CLASS = class_vocabulary(
         near_misses=("BlockNorm",),
     ),
 )
-"""Blocks with residual branches: a pair that looks like a norm's weight and bias is two scales of branches there."""
+"""Blocks in which `beta` and `gamma` are no bias and weight of a norm: each scales one residual branch."""
 
 ACTIVATION_CLASS = class_vocabulary(
     Convention(

@@ -191,9 +191,9 @@ def _owner(visit: _Visit, module_class: ModuleClass, contents: ModelContents) ->
 
 
 def _declaration(visit: _Visit, module_class: ModuleClass, contents: ModelContents) -> Declaration | None:
-    """Read the declarations of the module's hooks; for the root, also the numbers of its layers.
+    """Read what the module's `no_weight_decay()` methods declare; for the root, also the numbers of its layers.
 
-    A hook is user code and may raise anything: the exception becomes a note, and the reading continues.
+    A method is user code and may raise anything: the exception becomes a note, and the reading continues.
     """
     declaration = None
     if module_class.has_hook or not visit.module.__dict__.keys().isdisjoint(HOOKS):

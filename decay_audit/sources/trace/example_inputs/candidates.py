@@ -1,6 +1,6 @@
 """The arguments of one forward pass, with alternatives to try; and the functions that build them.
 
-Knows torch.
+Imports torch.
 """
 
 import inspect
