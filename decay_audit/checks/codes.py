@@ -178,8 +178,8 @@ CODES: dict[str, Code] = {
         explanation="No gradient reaches the parameter, or some of its elements. With `--trace`: the forward pass does "
         "not use it, such as a second head; torch optimizers skip it while its gradient is None, but after "
         "zero_grad(set_to_none=False), or with engines that fill in zeros, it decays. Without a trace: "
-        "torch.nn.utils.prune keeps the whole parameter as `weight_orig` beside a mask. The elements that the mask sets "
-        "to zero have a gradient of zero, so each step decays them, and they are smaller when the mask changes.",
+        "torch.nn.utils.prune keeps the whole parameter as `weight_orig` beside a mask. The elements that the mask "
+        "sets to zero have a gradient of zero, so each step decays them, and they are smaller when the mask changes.",
     ),
     "DA301": Code(
         title="a rule matched nothing in this model",
@@ -229,8 +229,8 @@ CODES: dict[str, Code] = {
         title="a rule on names covers less than it seems to",
         severity="warning",
         explanation="A pattern in a list of names matches nothing in this model, and the rule's other patterns match; "
-        "or a rule spares norm parameters or biases by their names alone, and others of the same class decay, because no "
-        "name fits them (`norm1` is spared, and `ln_f` decays). Usual causes: a module was renamed, or another model "
+        "or a rule spares norm parameters or biases by their names alone, and others of the same class decay, because "
+        "no name fits them (`norm1` is spared, and `ln_f` decays). Usual causes: a module was renamed, or another model "
         "is audited than the one that the list was written for. A rule on roles does not depend on names: "
         "`when: {role: [norm_weight, norm_bias]}`. Only the project's own rules are checked, not those of presets.",
     ),
