@@ -228,12 +228,12 @@ CODES: dict[str, Code] = {
     "DA307": Code(
         title="a rule on names covers less than it seems to",
         severity="warning",
-        explanation="A pattern in a list of names matches nothing in this model, and the rule's other patterns match; or "
-        "a rule spares norm parameters or biases by their names alone, and others of the same class decay, "
+        explanation="A pattern in a list of names matches nothing in this model, and the rule's other patterns match; "
+        "or a rule spares norm parameters or biases by their names alone, and others of the same class decay, "
         "because no name fits them (`norm1` is spared, and `ln_f` decays). Usual causes: a module was "
         "renamed, or another model is audited than the one that the list was written for. A rule on roles "
-        "does not depend on names: `when: {role: [norm_weight, norm_bias]}`. Only the project's own rules are"
-        " checked, not those of presets.",
+        "does not depend on names: `when: {role: [norm_weight, norm_bias]}`. Only the project's own rules "
+        "are checked, not those of presets.",
     ),
     "DA401": Code(
         title="nothing decays although a coefficient is set",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from decay_audit import files
 from decay_audit.api.options import OutputOptions
-from decay_audit.cli import config, screen
+from decay_audit.cli import pyproject, screen
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.text import count_noun
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
     """Add an exception for each finding of these audits that makes the check fail."""
     from decay_audit.checks import exceptions
-    from decay_audit.cli import pyproject
 
     new_exceptions: list[exceptions.FindingException] = []
     for verdict in verdicts:
@@ -28,7 +27,7 @@ def write(verdicts: "Sequence[Verdict]", output: OutputOptions) -> None:
             [decision.name for decision in verdict.report.plan.decisions],
             verdict.audit.name or (verdict.report.inventory.target if verdict.audit.script else request.target),
         )
-    file = config.find(Path.cwd()) or Path("pyproject.toml")
+    file = pyproject.find(Path.cwd()) or Path("pyproject.toml")
     heading = "exceptions" if file.exists() and pyproject.is_whole_table(file) else "tool.decay-audit.exceptions"
     if new_exceptions:
         text = file.read_text(encoding="utf-8") if file.exists() else ""

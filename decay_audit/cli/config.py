@@ -31,6 +31,7 @@ from decay_audit.api.options import (
     RunOptions,
     declared_options,
 )
+from decay_audit.cli import pyproject
 from decay_audit.errors import DecayAuditError
 
 if TYPE_CHECKING:
@@ -114,82 +115,8 @@ class Config(Struct, frozen=True, kw_only=True):
 
 def current() -> Config:
     """Read the settings for the current folder; empty ones if there is no file of settings."""
-    file = find(Path.cwd())
+    file = pyproject.find(Path.cwd())
     return load(file) if file else Config()
-
-
-def find(start: Path) -> Path | None:
-    """Find the nearest decay-audit.toml, or pyproject.toml with a `[tool.decay-audit]` table.
-
-    In a folder that has both, decay-audit.toml counts.
-
-    The search goes from `start` up to the root of the repository, and ends at a folder of another user. Files of
-    another user are not read, because they may name code that would run.
-
-    Raises:
-        DecayAuditError: a file on the way that may have the table is not TOML.
-    """
-    for file in _candidates(start):
-        if _belongs_to_user(file, start) and _has_table(file):
-            return file
-    return None
-
-
-def find_ignored(start: Path) -> Path | None:
-    """Return the nearest file that may have the settings, but is not used because another user owns it."""
-    foreign = (file for file in _candidates(start) if not _belongs_to_user(file, start))
-    return next(filter(_may_have_table, foreign), None)
-
-
-def _candidates(start: Path) -> Iterator[Path]:
-    """Yield the files that may have the settings, the nearest first."""
-    from decay_audit.cli import pyproject
-
-    for folder in _project_folders(start):
-        yield from (folder / pyproject.OWN_FILE, folder / "pyproject.toml")
-
-
-def _project_folders(start: Path) -> Iterator[Path]:
-    for folder in (start, *start.parents):
-        if folder != start and not _belongs_to_user(folder, start):
-            return
-        yield folder
-        if os.path.lexists(folder / ".git"):
-            return
-
-
-def _belongs_to_user(path: Path, start: Path) -> bool:
-    """Whether a path belongs to the user. For root, a path of the owner of the current folder counts, too.
-
-    The reason is CI, which runs as root in a checkout that another user made.
-    """
-    if not hasattr(os, "geteuid"):
-        return True  # Windows
-    try:
-        owner, user = path.stat().st_uid, os.geteuid()
-        return owner == user or (user == 0 and owner == start.stat().st_uid)
-    except OSError:
-        return False
-
-
-def _may_have_table(file: Path) -> bool:
-    """Whether a file is a decay-audit.toml, or contains `decay-audit`. If not, it need not be parsed."""
-    from decay_audit.cli import pyproject
-
-    if file.name == pyproject.OWN_FILE:
-        return files.is_file(file)
-    try:
-        return files.is_file(file) and "decay-audit" in files.read_text(file, files.MAX_SETTINGS_BYTES)
-    except UnicodeDecodeError:
-        return True
-    except OSError:
-        return False
-
-
-def _has_table(file: Path) -> bool:
-    from decay_audit.cli import pyproject
-
-    return _may_have_table(file) and pyproject.table(file) is not None
 
 
 def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
@@ -204,8 +131,6 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
         DecayAuditError: the file has mistakes, and the message lists all of them, each with its line; or the file that
             it extends cannot be read, or extends this one.
     """
-    from decay_audit.cli import pyproject
-
     links = (*extending, file.resolve())
     table, exceptions = _read(file)
     base = Config()
@@ -246,7 +171,7 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
 
 def _origins(file: Path) -> tuple[str, str]:
     """Name the table of a file, and the list of its audits, as `--show-settings` does."""
-    nearest = find(Path.cwd())
+    nearest = pyproject.find(Path.cwd())
     if file.name != "pyproject.toml":
         place = os.path.relpath(file)
         return place, f"[[audits]] in {place}"
@@ -260,7 +185,6 @@ def _read(file: Path) -> "tuple[Any, list[FindingException]]":
     Raises:
         DecayAuditError: it has mistakes; the message lists all of them, each with its line.
     """
-    from decay_audit.cli import pyproject
     from decay_audit.rulesets.yaml import typed
 
     mistakes: list[tuple[int, str]] = []

@@ -141,11 +141,11 @@ def root(
     ] = False,
 ) -> None:
     """Which parameters of a PyTorch model get weight decay, which should, and where the two differ."""
-    from decay_audit.cli import config
+    from decay_audit.cli import config, pyproject
 
     folder = _current_folder()
-    file = config.find(folder)
-    if file is None and (ignored_file := config.find_ignored(folder)) is not None:
+    file = pyproject.find(folder)
+    if file is None and (ignored_file := pyproject.find_ignored(folder)) is not None:
         screen.print_message(f"note: {ignored_file} belongs to another user: it is not read", style="hint")
     defaults = dict(config.load(file).defaults) if file else {}
     context.default_map = {

@@ -1,19 +1,22 @@
-"""The settings in a TOML file as a tree of nodes with line numbers. Knows none of the keys.
+"""Find the TOML file with the settings, and read it as a tree of nodes with line numbers. Knows none of the keys.
 
 They are the table `[tool.decay-audit]`; a file other than pyproject.toml may be this table itself.
 """
 
+import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from decay_audit import files
 from decay_audit.errors import DecayAuditError
-from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
+
+if TYPE_CHECKING:
+    from decay_audit.rulesets.yaml.nodes import Node
 
 OWN_FILE: Final = "decay-audit.toml"
 """A file of settings that is the table itself."""
@@ -70,7 +73,7 @@ def _table(file: Path, text: str) -> object:
     return tool.get("decay-audit") if isinstance(tool, dict) else None
 
 
-def node(file: Path) -> Node:
+def node(file: Path) -> "Node":
     """Return the table as a tree of nodes. tomllib gives no line numbers, so they are looked up in the text.
 
     Raises:
@@ -84,14 +87,18 @@ def node(file: Path) -> Node:
         raise DecayAuditError(f"{file.name}: it is nested too deeply", _TOML) from error
 
 
-def lines_of_list(table_node: Node, key: str) -> list[int]:
+def lines_of_list(table_node: "Node", key: str) -> list[int]:
     """List the line of each member of a list in the table; none where the table has no such list."""
+    from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode
+
     member = table_node.get(key) if isinstance(table_node, MappingNode) else None
     return [item.line for item in member.items] if isinstance(member, ListNode) else []
 
 
-def lines_without(table_node: Node, key: str, alternatives: Collection[str]) -> list[int]:
+def lines_without(table_node: "Node", key: str, alternatives: Collection[str]) -> list[int]:
     """List the line of each member of a list of tables that has none of these keys."""
+    from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode
+
     members = table_node.get(key) if isinstance(table_node, MappingNode) else None
     return [
         item.line
@@ -100,7 +107,9 @@ def lines_without(table_node: Node, key: str, alternatives: Collection[str]) -> 
     ]
 
 
-def _node(value: Any, lines: Mapping[TableKey, int], position: TablePosition, line: int, list_key: str = "") -> Node:  # noqa: ANN401 - TOML has dates, too
+def _node(value: Any, lines: Mapping[TableKey, int], position: TablePosition, line: int, list_key: str = "") -> "Node":  # noqa: ANN401 - TOML has dates, too
+    from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, ScalarNode
+
     match value:
         case dict():
             key_lines = {key: lines.get((position, key), line) for key in value}
@@ -121,7 +130,7 @@ def _node(value: Any, lines: Mapping[TableKey, int], position: TablePosition, li
             return ScalarNode(line, value, str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def _item(value: Any, lines: Mapping[TableKey, int], position: TablePosition, line: int) -> Node:  # noqa: ANN401
+def _item(value: Any, lines: Mapping[TableKey, int], position: TablePosition, line: int) -> "Node":  # noqa: ANN401
     return _node(value, lines, position, lines.get((position, ""), line) if isinstance(value, dict) else line)
 
 
@@ -141,3 +150,71 @@ def _lines(text: str, own_header: re.Pattern[str]) -> dict[TableKey, int]:
         elif in_table and (key := _KEY.match(source)):
             lines.setdefault((position, key["key"]), line)
     return lines
+
+
+def find(start: Path) -> Path | None:
+    """Find the nearest decay-audit.toml, or pyproject.toml with a `[tool.decay-audit]` table.
+
+    In a folder that has both, decay-audit.toml counts.
+
+    The search goes from `start` up to the root of the repository, and ends at a folder of another user. Files of
+    another user are not read, because they may name code that would run.
+
+    Raises:
+        DecayAuditError: a file on the way that may have the table is not TOML.
+    """
+    for file in _candidates(start):
+        if _belongs_to_user(file, start) and _has_table(file):
+            return file
+    return None
+
+
+def find_ignored(start: Path) -> Path | None:
+    """Return the nearest file that may have the settings, but is not used because another user owns it."""
+    foreign = (file for file in _candidates(start) if not _belongs_to_user(file, start))
+    return next(filter(_may_have_table, foreign), None)
+
+
+def _candidates(start: Path) -> Iterator[Path]:
+    """Yield the files that may have the settings, the nearest first."""
+    for folder in _project_folders(start):
+        yield from (folder / OWN_FILE, folder / "pyproject.toml")
+
+
+def _project_folders(start: Path) -> Iterator[Path]:
+    for folder in (start, *start.parents):
+        if folder != start and not _belongs_to_user(folder, start):
+            return
+        yield folder
+        if os.path.lexists(folder / ".git"):
+            return
+
+
+def _belongs_to_user(path: Path, start: Path) -> bool:
+    """Whether a path belongs to the user. For root, a path of the owner of the current folder counts, too.
+
+    The reason is CI, which runs as root in a checkout that another user made.
+    """
+    if not hasattr(os, "geteuid"):
+        return True  # Windows
+    try:
+        owner, user = path.stat().st_uid, os.geteuid()
+        return owner == user or (user == 0 and owner == start.stat().st_uid)
+    except OSError:
+        return False
+
+
+def _may_have_table(file: Path) -> bool:
+    """Whether a file is a decay-audit.toml, or contains `decay-audit`. If not, it need not be parsed."""
+    if file.name == OWN_FILE:
+        return files.is_file(file)
+    try:
+        return files.is_file(file) and "decay-audit" in files.read_text(file, files.MAX_SETTINGS_BYTES)
+    except UnicodeDecodeError:
+        return True
+    except OSError:
+        return False
+
+
+def _has_table(file: Path) -> bool:
+    return _may_have_table(file) and table(file) is not None
