@@ -80,9 +80,9 @@ def escape_control(text: str) -> str:
 
 
 def without_workflow_commands(text: str, *, our_own: bool = False) -> str:
-    r"""Make text safe for the log of a GitHub workflow, which runs a line `::command::` and `##[command]` anywhere.
+    r"""Make text safe for the log of a GitHub workflow, which runs a line `::command::`, and `##[command]` anywhere.
 
-    The first sign is written as an escape, also in JSON, where it stands for the same sign.
+    The first character of a command is written as an escape. In JSON, the escape stands for the same character.
 
     Args:
         our_own: the lines that begin with `::` are commands that we wrote, so they stay.

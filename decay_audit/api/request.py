@@ -1,4 +1,4 @@
-"""The Request of one run: its options, and a target or a live model. Reads nothing."""
+"""The Request of one run: its options, and a target or a live model. This module reads no file."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

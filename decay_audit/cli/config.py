@@ -40,12 +40,16 @@ if TYPE_CHECKING:
 OPTIONS = {
     option.name: option for section in (AuditOptions, OutputOptions, RunOptions) for option in declared_options(section)
 }
+"""The declared options of `check` and `run`, by name."""
 RUN_OPTIONS = frozenset(option.name for option in declared_options(RunOptions))
+"""The options that only an audit with `run` may set."""
 TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
 AUDIT_SCOPES: tuple[ConfigScope, ...] = ("audits", "everywhere")
+"""The scopes of the options that the table, or one of its audits, may set."""
 _NEEDING_TARGET = ("optimizer", "with_", "checkpoint", "model", "key", "trace")
 """The options that have no meaning for an audit with `run`."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""The version of JSON Schema."""
 _HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`, or a `run`"
 
 Target = Annotated[
@@ -65,12 +69,12 @@ class ConfiguredAudit(Struct, frozen=True, kw_only=True):
 
     Attributes:
         options: the options that it sets itself; paths in them and in the target are relative to the current folder.
-        file_target: the target as the file has it, from any current folder.
+        file_target: the target as the file has it, whatever the current folder is.
         file_options: the options as the file has them.
-        origin: the list of audits that it stands in, as `--show-settings` names it.
+        origin: the list of audits that holds this one, as `--show-settings` names it.
         target: with `run`, the only model of the script to audit, or "" for all of them.
         run: the words of a training script, which runs in `folder`; "" for the audit of a target.
-        folder: that of the file.
+        folder: the folder of the settings file.
     """
 
     target: str
@@ -122,7 +126,8 @@ def current() -> Config:
 def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
     """Read the settings in a file, with those of the file that it extends.
 
-    Own options win over those of the other file. The audits and exceptions of both are kept, its own last.
+    Own options win over those of the other file. The audits and exceptions of both are kept; those of
+    `file` come last.
 
     Args:
         extending: the files that extend this one.
@@ -327,7 +332,7 @@ def path_from(folder: Path, value: str) -> str:
 
 
 def title(audit: ConfiguredAudit, audits: Sequence[ConfiguredAudit]) -> str:
-    """Tell an audit from the others of its target: by its name, or by the options in which they differ."""
+    """Say how an audit differs from the others of its target: by its name, or by the options that are not the same."""
     if audit.name:
         return audit.name
     of_target = [other for other in audits if (other.file_target, other.run) == (audit.file_target, audit.run)]

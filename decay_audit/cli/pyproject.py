@@ -1,6 +1,6 @@
-"""Find the TOML file with the settings, and read it as a tree of nodes with line numbers. Knows none of the keys.
+"""Find the TOML file with the settings, and read it as a tree of nodes with line numbers. `config` checks the keys.
 
-They are the table `[tool.decay-audit]`; a file other than pyproject.toml may be this table itself.
+The settings are the table `[tool.decay-audit]`; a file other than pyproject.toml may be this table itself.
 """
 
 import os
@@ -23,9 +23,10 @@ OWN_FILE: Final = "decay-audit.toml"
 
 _MAX_PARTS: Final = 100
 _LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_MAX_PARTS}}}""")
-"""tomllib needs memory and time that grow with the square of the parts of a key."""
+"""A key with so many parts that it is refused: tomllib needs memory and time that grow with their square."""
 _TOML: Final = "it must be TOML that a person can read, see https://toml.io"
 
+# The line of the header of a table: in pyproject.toml, in a file that is the table itself, and of any table.
 _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?:\.\s*["']?(?P<part>\w+)["']?\s*)?\]""")
 _OWN_HEADER = re.compile(r"""\s*\[{1,2}\s*["']?(?P<part>\w+)["']?\s*\]""")
 _ANY_HEADER = re.compile(r"\s*\[")
@@ -35,7 +36,7 @@ TablePosition = tuple[str, int] | None
 """The key of a list of tables, and an index in it; None for `[tool.decay-audit]` itself."""
 
 TableKey = tuple[TablePosition, str]
-"""The position of a table, and a key in it; "" is the line of its header."""
+"""The position of a table, and a key in it; the key "" stands for the header of the table."""
 
 
 def is_whole_table(file: Path) -> bool:

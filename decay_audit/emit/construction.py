@@ -15,9 +15,9 @@ class Construction(Struct, frozen=True, kw_only=True):
     """An optimizer that the code makes: the `use` of its groups, its class, and its other arguments as Python.
 
     Attributes:
-        shares_lr: its learning rate is the `lr` of all optimizers, which is an argument of the code.
-        flag: for a class of two algorithms, the key of a group that is true for the first; "" for other classes. Such a
-            class has a construction for each use, and the code makes one optimizer of them.
+        shares_lr: its learning rate is `lr`, the argument of the emitted function that several optimizers may share.
+        flag: for a class that contains two algorithms, Muon and Adam, the key `use_muon` of its groups; "" for other
+            classes. Such a class has a construction for each use, and the code makes one optimizer of them.
         modules: the modules that the arguments need.
     """
 
@@ -66,7 +66,7 @@ def construct(groups: Sequence[EmittedGroup], requested: RequestedOptimizer) -> 
 
 
 def construct_copies(groups: Sequence[EmittedGroup], likeness: Likeness, lr: float | None) -> tuple[Construction, ...]:
-    """Find how code makes the optimizers again that an expression made; () if it cannot make all of them.
+    """Find how code makes copies of the optimizers that an expression made; () if it cannot copy all of them.
 
     A `use` of the ruleset that no optimizer has yet gets the class of torch.optim with that name.
 

@@ -35,12 +35,13 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
         target: the target as the user wrote it, for the first comment.
         rules: the ruleset by its name or file, for the style `library`; by default its own name.
         also: other targets and their plans by the same ruleset, for which the code must be right, too.
-        optimizer: a class of torch.optim, or a dotted path; for a `use` that names no class of torch.optim.
+        optimizer: the class of the optimizer: a name in torch.optim, or a dotted path. A group whose `use` names
+            another class of torch.optim gets that class.
         lr: learning rate of the optimizer, and of groups that scale it.
         settings: more arguments of the optimizer, each `name=value`, or `use.name=value` where there are several.
-        guard: the code raises an error for a parameter that fits no condition.
-        known_classes: conditions may ask for the class of a module.
-        likeness: the user's optimizers, which the code makes with the same settings over its own groups (`--like`).
+        guard: whether the code raises an error for a parameter that fits no condition.
+        known_classes: whether conditions may ask for the class of a module.
+        likeness: the user's optimizers (`--like`). The code makes copies of them, with its own param groups.
 
     Raises:
         DecayAuditError: the optimizer or a setting is not valid, or the plan has no group.

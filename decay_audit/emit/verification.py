@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import torch
 
 NAMES_SHOWN = 5
+"""How many names of differing parameters an error message shows."""
 TEST_LR = 1.0
+"""The learning rate for which the emitted function makes its groups, so that their factors can be compared."""
 
 
 class DifferentGroupsError(DecayAuditError):
@@ -43,7 +45,7 @@ def verify(code: str, plan: Plan, model: "HasParameters | None" = None, likeness
 
     Args:
         model: the model that the plan is for; None: a placeholder made from the plan, without data.
-        likeness: the optimizers that the code makes again: every setting but the coefficient must be the same.
+        likeness: the optimizers that the code copies; every setting except the coefficient must be the same.
 
     Raises:
         DifferentOptimizerError: the optimizers differ from those of `likeness`, or cannot be made.
@@ -67,6 +69,7 @@ def verify(code: str, plan: Plan, model: "HasParameters | None" = None, likeness
     if likeness is not None and optimizers != {}:
         proof.compare(optimizers, plan, model, likeness, scaled=scaled)
     for optimizer in optimizers.values() if isinstance(optimizers, dict) else [optimizers]:
+        # an object that has no attribute `defaults` is refused, as if its defaults lacked weight_decay
         defaults = getattr(optimizer, "defaults", {"no": "defaults"})
         if defaults and "weight_decay" not in defaults:  # a class without defaults reads all settings from its groups
             raise DecayAuditError(

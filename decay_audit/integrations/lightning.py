@@ -23,4 +23,4 @@ class LightningAudit(TrainingAudit, Callback):  # type: ignore[misc]
 
 
 DecayAuditCallback = LightningAudit
-"""The name to import, here as in `integrations.trainer`."""
+"""The same class. `integrations.trainer` uses this name, too."""

@@ -13,6 +13,7 @@ from decay_audit.integrations.training import LOGGER, rank
 from decay_audit.model.records import Record
 
 _requests: list[Request] = []
+"""The settings of the latest call of `watch`; empty before the first call."""
 
 
 def watch(

@@ -34,12 +34,12 @@ class Inventory(Struct, frozen=True, kw_only=True):
             `cpu`; None where nothing was built.
         parameters: in the model's own order, each tied parameter once.
         optimizers: optimizer states saved with the parameters.
-        excluded: tensors that are not parameters.
+        excluded: tensors of the file that are not parameters.
         notes: what a user should know about the reading, one sentence each.
         made_in_forward: parameters that the model made when its forward pass was traced.
         opaque: qualified names of classes and functions that a checkpoint's pickle refers to; they are never imported.
             The names that run code come first.
-        dangerous: those of them that run commands or code, or reach files and networks.
+        dangerous: the names in `opaque` that run commands or code, or reach files and networks.
     """
 
     target: str

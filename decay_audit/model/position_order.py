@@ -1,4 +1,4 @@
-"""Find out whether the positions of a saved optimizer without names are certain."""
+"""Find out whether it is certain which parameter is at each position of a saved optimizer."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ from decay_audit.model.observations import Optimizer
 
 
 def explain_ambiguity(saved: Optimizer, order: Sequence[str]) -> str:
-    """Say why the names of a saved optimizer's positions are not certain; "" if they are.
+    """Say why it is not certain which parameter is at each position of a saved optimizer; "" if it is certain.
 
-    The reader of checkpoints gives names to positions without names so that each has the right coefficient. It may
+    If the names were not saved, the reader of checkpoints finds names so that each has the right coefficient. It may
     confuse groups with the same coefficient, and positions of one shape that are not in the order of the model. That
     does not change an audit, but a migration would move states to the wrong parameters.
 
     Args:
         order: the names of the parameters, in the order of the model that was trained.
     """
-    if not any(group.shapes for group in saved.groups):
+    if not any(group.shapes for group in saved.groups):  # the names were saved
         return ""
     coefficients = [group.hyperparameters.get("weight_decay") for group in saved.groups]
     if len({*map(str, coefficients)}) < len(coefficients):

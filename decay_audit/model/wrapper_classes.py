@@ -21,7 +21,7 @@ WRAPPER_CLASSES: Mapping[str, str] = {
     "timm.utils.model_ema.ModelEmaV2": "module",
     "timm.utils.model_ema.ModelEmaV3": "module",
 }
-"""Classes that hold one model and add nothing but a part to its names; each with the name of the child."""
+"""Classes that hold one model and only add a part to its names. The value is the name of the child module."""
 
 
 def wrapped_child(types: Sequence[str]) -> str | None:

@@ -1,6 +1,6 @@
 """Write out the update of one parameter: the assignments of a step, with the numbers of its optimizer and group.
 
-The assignments are in the order in which the step makes them. Knows no torch.
+The assignments are in the order in which the step makes them. This module does not import torch.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ SOURCES: Mapping[str, str] = {
     "Adagrad": "Duchi et al. 2011 (JMLR 12), with L2 regularization as in torch.optim.Adagrad",
     "Lamb": "You et al. 2020 (arXiv:1904.00962), algorithm 2",
 }
+"""Where each algorithm is published."""
 
 
 def update_formula(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
@@ -27,7 +28,7 @@ def update_formula(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
 
     A class without a formula here gets the update that its form in the table stands for.
     """
-    name = optimizer.type.rpartition("(")[2].rstrip(")")
+    name = optimizer.type.rpartition("(")[2].rstrip(")")  # the inner class: `SAM(AdamW)` becomes `AdamW`
     form = decay_form(class_facts((name,)), group.hyperparameters)
     if SEMANTICS[form] != optimizer.semantics:  # another library has a class of this name
         coefficient = _number_text(group.weight_decay)
@@ -42,7 +43,7 @@ def update_formula(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
 
 
 def _published_as(name: str, form: DecayForm) -> str:
-    """The key in SOURCES. Adam with decoupled_weight_decay=True is AdamW, and AdamW with False is Adam."""
+    """Return the key in SOURCES. Adam with decoupled_weight_decay=True is AdamW, and AdamW with False is Adam."""
     if name in ("Adam", "AdamW"):
         return "AdamW" if form == "decoupled" else "Adam"
     return {"SingleDeviceMuon": "Muon", "MuonWithAuxAdam": "Muon", "LAMB": "Lamb"}.get(name, name)
@@ -172,7 +173,7 @@ def _update_in_general(form: DecayForm, group: ParamGroup) -> list[str]:
 
 
 def _zero_gradient(form: DecayForm, name: str, group: ParamGroup) -> str:
-    """What one step with a gradient of zero leaves of w, when momentum is zero; "" where that has no short answer."""
+    """Say how much of w is left after a step with a gradient of zero and no momentum yet; "" without a short answer."""
     if not group.weight_decay:
         return "with a gradient of zero a step leaves w as it is"
     if form == "none":
@@ -194,7 +195,7 @@ def _zero_gradient(form: DecayForm, name: str, group: ParamGroup) -> str:
 
 
 def _kept_by_later_steps(form: DecayForm, group: ParamGroup) -> str:
-    """What a step keeps when momentum has added up the decay of the steps before it; "" without momentum."""
+    """Write the percentage that a step keeps after momentum has added up earlier decay; "" without momentum."""
     momentum, dampening = _setting(group, "momentum"), _setting(group, "dampening")
     if form != "coupled" or not 0 < momentum < 1 or group.lr is None:
         return ""
@@ -203,7 +204,7 @@ def _kept_by_later_steps(form: DecayForm, group: ParamGroup) -> str:
 
 
 def _percent_kept(removed: float) -> str:
-    """What is left of a weight, precise enough to show three digits of what is removed: `99.995 %`."""
+    """Write the percentage that is left of a weight, with three digits of what is removed: `99.995 %`."""
     digits = max(0, 2 - floor(log10(100 * removed))) if removed > 0 else 0
     text = f"{100 * (1 - removed):.{digits}f}"
     return f"{text.rstrip('0').rstrip('.') if digits else text} %"
@@ -223,7 +224,7 @@ def _betas(group: ParamGroup, default: tuple[float, float] = (0.9, 0.999)) -> tu
 
 
 def _gradient_first(group: ParamGroup, coefficient: float = 0.0) -> list[str]:
-    """What the step does to the gradient first: `maximize` negates it, then a coupled coefficient is added."""
+    """Write what the step does to the gradient first: `maximize` negates it, then a coupled coefficient is added."""
     negated = bool(group.hyperparameters.get("maximize"))
     if coefficient:
         return [f"g <- {'-g' if negated else 'g'} + {_number_text(coefficient)} w"]

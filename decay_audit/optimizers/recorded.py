@@ -1,6 +1,6 @@
 """Turn recorded optimizers into Optimizer and Observation values, as `live` does with live ones.
 
-Knows no torch: the script ran in another process, perhaps with another version of torch.
+This module does not import torch: the script ran in another process, perhaps with another version of torch.
 """
 
 from collections import Counter
@@ -33,7 +33,13 @@ _LOW_PRECISION = ("float16", "bfloat16")
 
 
 class _Names(Struct, frozen=True, kw_only=True):
-    """The names of the model's parameters by tensor, and of the trainable ones that no optimizer holds."""
+    """What is known of the recorded tensors. A tensor is given by its index in `Record.tensors`.
+
+    Attributes:
+        of_tensor: the names of the model's parameters, by tensor.
+        in_no_optimizer: the trainable parameters that no optimizer holds.
+        tensors: `Record.tensors`.
+    """
 
     of_tensor: Mapping[int, str]
     in_no_optimizer: Sequence[int]
@@ -46,7 +52,7 @@ def observe(
     """Read recorded optimizers as data.
 
     Args:
-        optimizers: with a name each.
+        optimizers: the recorded optimizers, each with its name.
         names: canonical names of the model's parameters, by tensor.
 
     Raises:
@@ -56,8 +62,8 @@ def observe(
         tensor for optimizer in record.optimizers for group in optimizer.groups for tensor in group.tensors
     }
     in_no_optimizer = [tensor for tensor in names if tensor not in in_optimizers and record.tensors[tensor].trainable]
-    known = _Names(of_tensor=names, in_no_optimizer=in_no_optimizer, tensors=record.tensors)
-    results = [_observe_one(name, optimizer, known) for name, optimizer in optimizers]
+    known_names = _Names(of_tensor=names, in_no_optimizer=in_no_optimizer, tensors=record.tensors)
+    results = [_observe_one(name, optimizer, known_names) for name, optimizer in optimizers]
     return (
         tuple(optimizer for optimizer, _ in results),
         tuple(observation for _, observations in results for observation in observations),
@@ -130,11 +136,14 @@ def _updates_together(group: Mapping[str, Any], devices: Iterable[str]) -> bool:
         return False
     if group["foreach"] or group.get("fused"):
         return True
-    return group["foreach"] is None and not group.get("fused") and FOREACH_DEVICES.issuperset(devices)
+    return group["foreach"] is None and FOREACH_DEVICES.issuperset(devices)
 
 
 def _lr_that_counts(recorded: RecordedOptimizer, index: int, place: str) -> float | None:
-    """The largest learning rate that the group had or names: at the first step, a warm-up has made it tiny."""
+    """Return the largest of the learning rates that a group has, was made with, or keeps under other keys.
+
+    At the first step, a warm-up may have made the present one tiny.
+    """
     group = recorded.groups[index].hyperparameters
     if group.get("lr") is None:
         return None
@@ -163,7 +172,7 @@ def _number(value: Any, key: str, place: str) -> float:  # noqa: ANN401 - of the
 
 
 def _is_default(recorded: RecordedOptimizer, group: RecordedGroup, coefficient: float) -> bool | None:
-    """Whether no code set the coefficient; None if it equals the default and the group's making was not seen."""
+    """Whether no code set the coefficient; None if it equals the default and the construction was not seen."""
     defaults = [default for part in recorded.chain if (default := _default_weight_decay(part)) is not None]
     if defaults and coefficient not in defaults:
         return False
@@ -180,7 +189,7 @@ def _default_weight_decay(part: RecordedOptimizerClass) -> float | None:
 
 
 def _with_sources(recorded: RecordedOptimizer, groups: tuple[ParamGroup, ...], names: _Names) -> tuple[ParamGroup, ...]:
-    """Add to each foreign tensor where it comes from."""
+    """Add `foreign_sources` to the groups: where each tensor that is no parameter of the model comes from."""
     foreign = [tensor for group in recorded.groups for tensor in group.tensors if tensor not in names.of_tensor]
     if not foreign:
         return groups
@@ -197,6 +206,7 @@ def _with_sources(recorded: RecordedOptimizer, groups: tuple[ParamGroup, ...], n
 
 
 def _sources(recorded: RecordedOptimizer, foreign: Sequence[int], names: _Names) -> dict[int, ForeignSource]:
+    """Find the source of each foreign tensor: the parameter that it was, or one of its shape in no optimizer."""
     former = {int(position): name for position, name in recorded.former_names.items()}
     sources = {tensor: ForeignSource(kind="replaced", name=former[tensor]) for tensor in foreign if tensor in former}
     rest = [tensor for tensor in foreign if tensor not in sources]

@@ -1,7 +1,7 @@
 """Fold parameters with equal columns into one row, with a pattern: `layers.{0-31}.attn.{q,k}_proj.weight`.
 
 Names, shapes and words come in; rows with a pattern come out. A pattern matches exactly the names that were folded into
-it. Knows no plan and no format.
+it. This module does not depend on plans or output formats.
 """
 
 import re
@@ -24,6 +24,7 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 _DIGITS = re.compile(r"[0-9]+")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
 _PATTERN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")
+"""What a name may not contain, because it has a meaning in a pattern."""
 
 Axis = tuple[int, Hashable]
 """The index of the part in which rows may differ, and a key: rows fold if their keys are equal."""
@@ -195,6 +196,7 @@ def _merge(rows: Iterable[FoldedRow], key: Callable[[FoldedRow], Axis | None]) -
     """Join the rows that have the same key. They differ in one part, so a pattern stands for exactly their names."""
     rows_by_key: dict[Hashable, list[FoldedRow]] = {}
     for row in rows:
+        # a row without a key stands alone, under its position
         rows_by_key.setdefault(key(row) or row.first, []).append(row)
     return [
         _join_rows(members, axis[0]) if len(members) > 1 and isinstance(axis, tuple) else members[0]

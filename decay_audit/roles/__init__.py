@@ -13,7 +13,8 @@
 - `words`: all roles, layers and confidences, and the structs that have them as fields.
 
 `by_usage` reads the parameter itself, the others read its `tensor_context`; `classification` takes the
-strongest evidence. It is imported when `classify` is first used: a ruleset is read without the tables of names.
+strongest evidence. `classification` is imported when `classify` is first used, because a ruleset can be read without
+the tables of names.
 """
 
 import lazy_loader

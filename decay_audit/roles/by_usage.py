@@ -1,7 +1,7 @@
-"""Evidence from the uses of a Parameter in a traced forward pass. Knows no torch.
+"""Evidence from the uses of a Parameter in a traced forward pass. This module does not import torch.
 
 Use is stronger evidence than class and name, because it shows what the parameter does. In the following cases use does
-not decide alone; the confidence of the evidence and `classify.FINER` express that:
+not decide alone; the confidence of the evidence and `classification.FINER` express that:
 
 - A slot that takes only one kind of tensor (a convolution's kernel, a norm's gain, a lookup table) is certain evidence.
   A pointwise operator is likely evidence at most, because parameters of many roles are added or multiplied.
@@ -28,6 +28,7 @@ UseMeaning = tuple[Role, Layer, Confidence]
 """The role and the layer that one use supports, and with which confidence."""
 
 _RANK: dict[Confidence, int] = {"certain": 0, "likely": 1, "guess": 2}
+"""The order of confidences, the strongest first."""
 _NORM_LAYERS: dict[str, Layer] = {
     "native_layer_norm": "layer_norm",
     "native_group_norm": "group_norm",
@@ -96,7 +97,7 @@ def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) ->
 
 
 def _lower_if_contradicted(strongest: dict[Role, Evidence]) -> dict[Role, Evidence]:
-    """Lower the confidence of two roles that are both certain. All matrices agree, and so does a tied table."""
+    """Lower the confidence of certain roles that contradict each other. Matrices agree: a table may be tied."""
     certain = {role for role, item in strongest.items() if item.confidence == "certain"}
     if len(certain - MATRICES) + bool(certain & MATRICES) < 2:
         return strongest
@@ -164,7 +165,7 @@ def _meaning(use: Use, parameter: Parameter) -> UseMeaning | None:
 
 
 def _learned_input(use: Use, parameter: Parameter, confidence: Confidence) -> UseMeaning:
-    """A token; or a scale, if the parameter only scales the learned input: the gain of a norm on it."""
+    """Return a token; or a scale, if the parameter only scales the learned input, like the gain of a norm on it."""
     return ("scale", "other", "guess") if _only_scales(use, parameter) else ("token", "other", confidence)
 
 

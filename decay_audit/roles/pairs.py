@@ -14,12 +14,13 @@ Shape = tuple[int, ...]
 
 BIASES = ("b", "B", "bias")
 _WEIGHTS = ("w", "W", "weight", "kernel")
+# The word for a weight or a bias after the rest of the name, as in `attention_W`; and before it, as in `b_1`.
 _BEHIND = re.compile(rf"(\w+)_({'|'.join((*BIASES, *_WEIGHTS))})")
 _IN_FRONT = re.compile(rf"({'|'.join((*BIASES, *_WEIGHTS))})(_?[A-Za-z]?\d*)")
 
 
 def weight_of(tensor: TensorContext) -> str | None:
-    """Return the name of the weight whose bias this tensor is, by name and shape; None if it is no such bias."""
+    """Return the name of the weight whose bias this tensor is, by name and shape; None if it is no bias."""
     names = (name for name in _partners(tensor.leaf, BIASES, _WEIGHTS) if name in tensor.tensors)
     return next((name for name in names if _is_bias_shape(tensor.shape, tensor.tensors[name])), None)
 

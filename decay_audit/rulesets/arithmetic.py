@@ -1,4 +1,4 @@
-"""Compute arithmetic that is written in a file, from its Python syntax tree. Runs no code."""
+"""Compute arithmetic that is written in a file, from its Python syntax tree. No code is run."""
 
 import ast
 import operator

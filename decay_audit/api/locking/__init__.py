@@ -48,7 +48,7 @@ def read(path: Path) -> Lock:
     """Read a lock file.
 
     Raises:
-        DecayAuditError: there is none, it holds a merge conflict, or a line of it cannot be read.
+        DecayAuditError: there is no such file, it holds a merge conflict, or a line of it cannot be read.
     """
     try:
         content = path.read_text(encoding="utf-8")

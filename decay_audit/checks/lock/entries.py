@@ -50,7 +50,7 @@ class Lock(Struct, frozen=True, kw_only=True):
     """The decisions on a model at one time.
 
     Attributes:
-        ruleset_hash: a hash of the ruleset's rules, channels and default, without comments and line numbers.
+        ruleset_hash: a hash of the ruleset's rules, default, and entries of `lr_scale` and `optimizer`.
         weight_decay: the base coefficient, as text.
         weight_decay_from: where that coefficient comes from.
         optimizers: the classes of the optimizers whose effect is in the entries; "" if there are none.
@@ -70,7 +70,10 @@ class Lock(Struct, frozen=True, kw_only=True):
 
 
 def hash_ruleset(ruleset: RuleSet) -> str:
-    """Hash the parts of a ruleset that decide: not comments, line numbers, file names, the title or the examples."""
+    """Hash the parts of a ruleset that decide.
+
+    Line numbers, file names, the title, the source, the base coefficient and the examples are left out.
+    """
     bare = replace(ruleset, title="", source="", weight_decay=0.0, file="", default_location="", examples=())
     content = _without_locations(msgspec.to_builtins(bare))
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:16]
@@ -114,7 +117,7 @@ def _entry(decision: Decision, observed: str) -> Entry:
 
 
 def _observed_by_name(optimizers: Mapping[str, Optimizer], observations: Sequence[Observation]) -> dict[str, str]:
-    """Write what the optimizers do to each parameter; learning rates relative to the largest of their optimizer."""
+    """Write what the optimizers do to each parameter. Learning rates are divided by the largest of their optimizer."""
     highest: dict[str, float] = {}
     for observation in observations:
         highest[observation.optimizer] = max(highest.get(observation.optimizer, 0.0), observation.lr or 0.0)

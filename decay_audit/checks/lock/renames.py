@@ -15,9 +15,13 @@ Replacement = tuple[Parts, Parts]
 """The parts of a dotted name that were replaced, and the parts that replace them; either may be empty."""
 
 _SAMPLED_OLD_NAMES = 24
+"""About how many old names are compared with new names to find a replacement."""
 _SAMPLED_NEW_NAMES = 240
+"""About how many new names each of these old names is compared with."""
 _MAX_REPLACEMENTS = 60
+"""The most replacements that are tried."""
 _MIN_SIMILARITY = 0.6
+"""The lowest ratio of SequenceMatcher for two names that share no part."""
 
 
 def find_renames(gone: Entries, new: Entries) -> dict[str, str]:
@@ -67,6 +71,7 @@ def _is_similar(old: Parts, new: Parts) -> bool:
 
 
 def _replacement(old: Parts, new: Parts) -> Replacement:
+    """Leave out the parts that both names share at the start and at the end."""
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:
         start += 1
@@ -97,6 +102,7 @@ def _apply(
 
 
 def _results(parts: Parts, replacement: Replacement) -> Iterator[Parts]:
+    """Yield the new name for each place at which the replacement can be applied to a name."""
     before, after = replacement
     for start in range(len(parts) - len(before) + 1):
         if parts[start : start + len(before)] == before:

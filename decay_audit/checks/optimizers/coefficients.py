@@ -45,9 +45,9 @@ def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 def coefficient_in_use(plan: Plan, observations: Sequence[Observation]) -> float | None:
-    """Find the base coefficient of optimizers: their most frequent one on parameters that get the ruleset's base.
+    """Find the base coefficient that optimizers use: the most frequent one on parameters that get the ruleset's base.
 
-    A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from.
+    A ruleset says which parameters decay. Its own base is only the default of the codebase that it comes from.
     Lenient decisions are used only if no strict decision has the base coefficient.
     """
     base = plan.ruleset.weight_decay
@@ -223,7 +223,7 @@ def _coefficient_fix(expected: str, actual: str, *, is_base: bool) -> str:
 def _same_product(observed: ObservedPlan, expected: float, observation: Observation) -> bool:
     """Whether lr x weight_decay equals the expected coefficient times the lr of another group, as in muP.
 
-    muP scales both for every class: SGD, Adam and AdamW.
+    muP scales lr and weight_decay in this way for SGD, Adam and AdamW alike.
     """
     optimizer, lr = observed.optimizer(observation), observation.lr or 0.0
     rates = [group.lr for group in optimizer.groups if group.lr and group.lr != lr and group.parameters]
@@ -232,7 +232,11 @@ def _same_product(observed: ObservedPlan, expected: float, observation: Observat
 
 
 def _own_bases(observed: ObservedPlan, pairs: Sequence[Pair]) -> dict[str, float]:
-    """Find the base of each optimizer that has a single coefficient on the parameters that get the ruleset's base."""
+    """Find the base coefficient of each optimizer.
+
+    It is the coefficient of the parameters that get the ruleset's base; an optimizer with several such coefficients is
+    left out. Lenient decisions count only if the optimizer has no strict decision.
+    """
     strict: dict[str, set[float]] = {}
     lenient: dict[str, set[float]] = {}
     for decision, observation in pairs:
@@ -255,12 +259,12 @@ def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Findin
     ]
     for _, differing in by_leniency(declared, itemgetter(0)):
         decisions = _unique(differing)
-        hooks = declarations(sorted({decision.classified.parameter.declared_no_decay or "" for decision in decisions}))
+        places = declarations(sorted({decision.classified.parameter.declared_no_decay or "" for decision in decisions}))
         message = (
             f"{count_by_kind(decisions)} {_are(decisions)} decayed although the model excludes {_them(decisions)}: "
-            f"{hooks}"
+            f"{places}"
         )
-        yield _difference_finding(observed, "DA305", message, differing, expected="spared", where=hooks)
+        yield _difference_finding(observed, "DA305", message, differing, expected="spared", where=places)
 
 
 def _coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:

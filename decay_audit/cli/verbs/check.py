@@ -104,8 +104,8 @@ def _page(verdicts: Sequence[Verdict], options: "Options") -> str:
     from decay_audit import api, reports
 
     parts = [api.page_parts(verdict.report, verdict.loaded) for verdict in verdicts]
-    looks = [replace(options, page=page) for page in parts]
-    return reports.render_page([verdict.report for verdict in verdicts], looks)
+    page_options = [replace(options, page=page) for page in parts]
+    return reports.render_page([verdict.report for verdict in verdicts], page_options)
 
 
 def _with_locations(options: "Options", form: Format, verdict: Verdict) -> "Options":

@@ -13,9 +13,9 @@ GROUPS_ARGUMENTS = ("params", "param_groups", "named_parameters", "parameters")
 
 
 def find_arguments(optimizer: Any, log: ConstructionLog | None) -> Settings:  # noqa: ANN401
-    """List the arguments besides the param groups and the coefficient.
+    """List the arguments without the param groups.
 
-    The coefficient is listed if the constructor has no default for it.
+    The coefficient is listed only if the constructor has no default for it.
 
     Raises:
         NotWritableError: code cannot call the constructor with param groups, or cannot write an argument.
@@ -47,7 +47,7 @@ def parameters(kind: type) -> Iterator[Parameter]:
 
 
 def _shown_arguments(optimizer: Any, declared: Mapping[str, Parameter], groups_name: str) -> dict[str, object]:  # noqa: ANN401
-    """Read the arguments in an optimizer's `defaults` and attributes, but those equal to the constructor's default."""
+    """Read the arguments in an optimizer's `defaults` and attributes, except those equal to a default."""
     shown = {**vars(optimizer), **getattr(optimizer, "defaults", {})}
     arguments: dict[str, object] = {}
     for name, parameter in declared.items():

@@ -1,4 +1,4 @@
-"""The optimizers that emitted code makes are compared with those that it should make again, setting by setting."""
+"""Compare the optimizers that emitted code makes with those that it should copy, setting by setting."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -10,10 +10,11 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.plan import Plan
 
 _MISSING = object()
+"""The value of a setting that an optimizer does not have; it is equal to no other value."""
 
 
 class DifferentOptimizerError(DecayAuditError):
-    """The code makes another optimizer than the one that it should make again, or cannot make it."""
+    """The code makes an optimizer that differs from the one that it should copy, or it cannot make the optimizer."""
 
 
 class HasNames(Protocol):
@@ -28,7 +29,7 @@ def compare(optimizers: Any, plan: Plan, model: HasNames, likeness: Likeness, *,
 
     Args:
         optimizers: what `make_optimizer` returned: one optimizer, or several by their `use`.
-        scaled: the ruleset sets the learning rates, so that they may differ.
+        scaled: whether the ruleset sets the learning rates; they may then differ.
 
     Raises:
         DifferentOptimizerError: something differs.

@@ -12,6 +12,7 @@ from decay_audit.emit.rule.classes import TORCH_NN
 from decay_audit.rulesets.plan import Decision, Plan
 
 _GENERAL_CLASSES = frozenset({"torch.nn.Module", "torch.nn.Sequential", "torch.nn.ModuleList", "torch.nn.ModuleDict"})
+"""Classes that say nothing about the parameters of a module; no condition asks for them."""
 
 
 class Kind(Struct, frozen=True, kw_only=True):
@@ -85,7 +86,7 @@ def find_kinds(
 
 
 def without_numbers(name: str) -> str:
-    """Replace the parts of a name that are numbers.
+    """Write `#` for each part of a name that is a number.
 
     >>> without_numbers("blocks.10.attn.qkv2.weight")
     'blocks.#.attn.qkv2.weight'

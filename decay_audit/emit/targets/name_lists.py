@@ -36,7 +36,7 @@ def elements(values: Sequence[str], indent: int) -> list[str]:
 
 
 def timm(request: FrameworkRequest) -> FrameworkCode:
-    """Write a call of timm's function with the names that do not decay, which `no_weight_decay()` can return, too."""
+    """Write a call of timm's function with the names that do not decay. `no_weight_decay()` can return them, too."""
     decisions = trainable(request.plan)
     settings = settings_by_name(request.plan)
     base = base_coefficient(settings)

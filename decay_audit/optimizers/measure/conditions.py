@@ -19,11 +19,13 @@ SMALL_LR = 1 / 64
 HISTORY = 8
 """Steps with random gradients before the one that shows what decay does in training."""
 WITHOUT_COEFFICIENT = Factors(coefficient=0)
+"""The condition of a step in which nothing should decay."""
 _CONDITIONS = {
     "at_twice_lr": Factors(lr=2),
     "at_twice_coefficient": Factors(coefficient=2),
     "of_twice_weight": Factors(weight=2),
 }
+"""The factors for each condition, by the field of StepAmounts."""
 
 Probe = Callable[..., ProbeResult]
 """The function `probe` for one optimizer, with fixed tensors and a fixed number of steps."""
@@ -51,6 +53,7 @@ def amounts_by_condition(
     """Measure what a step with a gradient of zero removes, under each condition.
 
     Args:
+        keys: the ids of the tensors to measure.
         of_last_step: measure the last of the steps, and not the first one that moves a tensor.
 
     Raises:
@@ -59,16 +62,16 @@ def amounts_by_condition(
     usual = exact_steps(optimizer, steps, keys)
     run = _probe_like(optimizer, usual, steps, keys)
     results = {name: run(factors=factors) for name, factors in _CONDITIONS.items()}
-    without_coefficient, (decayed, plain) = run(factors=WITHOUT_COEFFICIENT), _with_random_gradient(run)
+    without_coefficient, (twice, once) = run(factors=WITHOUT_COEFFICIENT), _with_random_gradient(run)
     amounts = {}
     for key, values in usual.values.items():
         moving = [index for index, (before, after) in enumerate(pairwise(values)) if not before.equal(after)]
         index = steps - 1 if of_last_step else (moving or [0])[0]
         by_decay = None
-        if decayed and plain:
-            by_decay = _amount(decayed, key, index) - _amount(plain, key, index)
+        if twice and once:  # steps with twice and once the coefficient: the difference is the usual decay
+            by_decay = _amount(twice, key, index) - _amount(once, key, index)
             if not moving:
-                by_decay = (plain.values[key][-1] - decayed.values[key][-1]).double()
+                by_decay = (once.values[key][-1] - twice.values[key][-1]).double()
         amounts[key] = StepAmounts(
             weight=values[index].double(),
             usual=_amount(usual, key, index),
@@ -82,7 +85,9 @@ def amounts_by_condition(
 
 
 def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> dict[int, StepAmounts]:
-    """Measure what decay removes in a step with a random gradient, after others: the difference of the coefficient.
+    """Measure what decay removes in a step with a random gradient, after other such steps.
+
+    The amount is the difference between steps with the coefficient and steps with a coefficient of 0.
 
     Raises:
         OptimizerError: the optimizer cannot step.
@@ -121,7 +126,7 @@ def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[
 def _precision_with_gradient(
     optimizer: torch.optim.Optimizer, keys: Collection[int]
 ) -> tuple[torch.dtype | None, bool]:
-    """The dtype in which an optimizer steps on a random gradient, and whether it computes in double precision.
+    """Find the dtype in which an optimizer steps on a random gradient, and whether it computes in double precision.
 
     Raises:
         OptimizerError: it steps in no dtype.
@@ -145,7 +150,7 @@ def _probe_like(optimizer: torch.optim.Optimizer, usual: ProbeResult, steps: int
 
 
 def _amount(result: ProbeResult, key: int, index: int) -> torch.Tensor:
-    """The values before a step minus the values after it."""
+    """Subtract the values after a step from the values before it."""
     values = result.values[key]
     return (values[index] - values[index + 1]).double()
 

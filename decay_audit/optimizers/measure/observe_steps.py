@@ -32,6 +32,7 @@ from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 from decay_audit.optimizers.watch_construction import ConstructionLog
 
 STEPS = 3
+"""Steps that are usually taken to see an effect."""
 MORE_STEPS = 12
 """Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
 
@@ -125,7 +126,7 @@ def effects_of_steps(optimizer: torch.optim.Optimizer, keys: Collection[int]) ->
 
 
 def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
-    """Find the tensors of zeros on which the effect is not known: only small values, or only large ones, decay."""
+    """Find tensors of zeros for which only small values, or only large ones, would decay: the effect is not known."""
     zeros = [
         id(tensor)
         for group in optimizer.param_groups
@@ -145,7 +146,7 @@ def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
 
 
 def _representatives(optimizer: torch.optim.Optimizer, effects: Effects) -> dict[int, int]:
-    """For each tensor, the first one that is like it and moved like it."""
+    """Find, for each tensor, the first tensor that is like it and moved like it."""
     first: dict[tuple[object, ...], int] = {}
     representative = {}
     for index, group in enumerate(optimizer.param_groups):
@@ -208,7 +209,7 @@ def _without_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int], s
 
 
 def _first_movements(result: ProbeResult) -> Effects:
-    """For each tensor, the effect of the first step that moved it."""
+    """Find, for each tensor, the effect of the first step that moved it."""
     return {
         key: next(
             (
@@ -225,7 +226,7 @@ def _first_movements(result: ProbeResult) -> Effects:
 def _corrected_by_gradient(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
     """Find the tensors that decay in another way when there is a gradient.
 
-    One of two steps has a coefficient of 0, and their difference is measured. Cautious decay needs a gradient of the
+    A step with the coefficient is compared with a step with a coefficient of 0. Cautious decay needs a gradient of the
     weight's sign. Some optimizers do nothing while all gradients are 0. LARC decays the gradient before it rescales it
     by a norm, but not if that norm is 0.
     """

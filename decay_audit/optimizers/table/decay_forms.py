@@ -49,7 +49,7 @@ class ClassFacts(Struct, frozen=True, kw_only=True):
     """What one optimizer class does with weight_decay.
 
     Attributes:
-        form: of its decay; where there is a switch, the form when that is off.
+        form: the form of its decay; if there is a switch, the form when the switch is off.
         default: the coefficient when the user sets none.
         switch: key of the group, or attribute of the optimizer, that selects `form_if_on` when it is true.
         form_if_on: the form when the switch is on.

@@ -1,4 +1,4 @@
-"""The rows for the library pytorch-optimizer: taken from the source of its version 4.1, and measured. Literal data."""
+"""The rows for the library pytorch-optimizer: taken from the source of its version 4.1, and measured."""
 
 from decay_audit.optimizers.table.decay_forms import ClassFacts
 

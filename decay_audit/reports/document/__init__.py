@@ -1,7 +1,7 @@
 """The JSON document as values: the contract of `--format json`, field by field, and how a Report becomes one.
 
-The JSON Schema is made from these values, and CSV has the fields of a parameter. Knows no encoding. `comparisons` has
-the documents of the commands that compare.
+The JSON Schema is made from these values, and CSV has the fields of a parameter. Other modules encode the
+values as text. `comparisons` has the documents of the commands that compare.
 """
 
 from collections import defaultdict
@@ -259,7 +259,7 @@ def _torch_version() -> str | None:
 
 
 def _findings(report: Report) -> tuple[FindingRecord, ...]:
-    """Make the record of each finding, and of each that the project accepts."""
+    """Make the record of each finding, also of those that the project accepts."""
     confidences = {decision.name: decision.classified.confidence for decision in report.plan.decisions}
     return tuple(_finding(finding, confidences) for finding in (*report.findings, *report.excepted))
 

@@ -1,4 +1,4 @@
-"""Tables, paragraphs and code as plain text for a terminal or a pipe. No text is cut. Knows no parameter.
+"""Tables, paragraphs and code as plain text for a terminal or a pipe. No text is cut.
 
 rich.table takes 0.35 ms for each row and 25 ms to import, which is too slow for a large model. Rich is imported only to
 colour code, and to measure characters that take two columns.
@@ -12,12 +12,14 @@ from msgspec import Struct
 
 Style = Literal["", "title", "dim", "decay", "note", "warning", "error"]
 PaintedText = tuple[str, Style]
+"""A text, and the style to paint it with."""
 
 INDENT = "  "
 _GAP = "  "
 _PREFERRED_NAME_WIDTH = 32
 """Terminal columns that a name should have before other columns are dropped."""
 _MIN_NAME_WIDTH = 16
+"""Terminal columns that a name gets at least."""
 _CODES: dict[Style, str] = {
     "title": "1",
     "dim": "2",
@@ -26,6 +28,7 @@ _CODES: dict[Style, str] = {
     "warning": "33",
     "error": "1;31",
 }
+"""The parameters of the ANSI escape code of each style."""
 
 
 class Column(Struct, frozen=True, kw_only=True):

@@ -40,6 +40,8 @@ NORM_GAIN = vocabulary(
         near_misses=("alphas",),
     ),
 )
+"""Names of the gain."""
+
 NORM_SHIFT = vocabulary(
     Convention(
         words=("^bias$",),
@@ -66,5 +68,7 @@ NORM_SHIFT = vocabulary(
         near_misses=("a_2",),
     ),
 )
+"""Names of the shift."""
+
 GAIN_AND_SHIFT = frozenset({frozenset({"gamma", "beta"}), frozenset({"g", "b"}), frozenset({"a", "b"})})
-"""Pairs of names: two such tensors of one shape in one module are an affine."""
+"""Pairs of names: two tensors of one module with such names and one shape scale and shift its data."""

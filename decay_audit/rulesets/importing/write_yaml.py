@@ -1,4 +1,4 @@
-"""A Draft becomes the text of a rules file. Knows the format of the file, and no codebase."""
+"""A Draft becomes the text of a rules file. This module depends on no codebase."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from decay_audit.rulesets.importing.draft import Draft, WhenMapping
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _QUOTED_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+"""Words that YAML may read as a truth value or as null, unless they are quoted."""
 
 
 def text(draft: Draft) -> str:
@@ -41,6 +42,7 @@ def _lines(draft: Draft) -> Iterator[str]:
 
 
 def _amount(coefficient: float, base: float, times: float | None = None) -> str:
+    """Write the amount of a rule: a multiple of the base if `times` is given or the coefficient is 0 or the base."""
     if times is None and coefficient not in (0, base):
         return f"weight_decay: {coefficient!r}"
     times = float(coefficient == base and base != 0) if times is None else times
@@ -48,6 +50,7 @@ def _amount(coefficient: float, base: float, times: float | None = None) -> str:
 
 
 _MULTIPLES = {0.0: "false", 1.0: "true"}
+"""The words that a rules file has for two multiples of the base."""
 
 
 def _route(when: WhenMapping | None, use: str) -> str:

@@ -1,4 +1,4 @@
-"""Search for the regular expressions of a ruleset within a limit of time: some of them backtrack for ever.
+"""Search for the regular expressions of a ruleset within a time limit, because some of them backtrack for ever.
 
 Only patterns with two or more repeats can be so slow; all others are searched without a limit.
 """
@@ -18,11 +18,13 @@ from decay_audit.errors import RulesError
 SECONDS: Final = 2.0
 """The processor time that one pattern may take for names that are slow to search."""
 _SECONDS_FOR_EACH_NAME: Final = 50e-6
+"""The processor time that each searched name adds to what is left of a pattern's time."""
 _SHORT: Final = 20
 """A search in so few characters is not interrupted: it ends soon, and its time is counted afterwards."""
 _PROBE_SECONDS: Final = 0.2
 _PROBE_LENGTH: Final = 1000
 _MAX_PROBES: Final = 64
+"""`is_slow` searches at most so many texts of this length, within so many seconds."""
 
 _REPEATS: Final = frozenset({codes.MAX_REPEAT, codes.MIN_REPEAT})
 _CATEGORY_LETTERS: Final = {"DIGIT": "0", "SPACE": " ", "WORD": "a"}
@@ -32,7 +34,7 @@ TextMatcher = Callable[[str], re.Match[str] | None]
 
 
 class _TooSlowError(Exception):
-    """A search took all its time."""
+    """A search took longer than its limit."""
 
 
 @lru_cache(maxsize=4096)
@@ -185,7 +187,7 @@ def _letter(code: Any, argument: Any) -> str:  # noqa: ANN401
 
 
 def _member(members: Any) -> str:  # noqa: ANN401
-    """Return a character of a class."""
+    """Return a character that a character class such as `[a-z]` matches."""
     (code, argument), *_ = members
     if code is codes.NEGATE:
         excluded = {chr(value) for kind, value in members[1:] if kind is codes.LITERAL}
@@ -193,5 +195,6 @@ def _member(members: Any) -> str:  # noqa: ANN401
     if code is codes.RANGE:
         return chr(argument[0])
     if code is codes.CATEGORY:
+        # `Y_` is the end of CATEGORY_: CATEGORY_DIGIT ends with Y_DIGIT, and CATEGORY_NOT_DIGIT does not
         return next((letter for name, letter in _CATEGORY_LETTERS.items() if str(argument).endswith(f"Y_{name}")), ".")
     return chr(argument)

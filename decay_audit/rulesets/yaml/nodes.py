@@ -1,4 +1,4 @@
-"""YAML text becomes a tree of nodes with line numbers. Knows the scalars of YAML 1.2, and no ruleset.
+"""YAML text becomes a tree of nodes with line numbers. Scalars are read by the rules of YAML 1.2.
 
 PyYAML's own constructors follow YAML 1.1, where `5e-4` is text and `no` is false, so only its nodes are used.
 """
@@ -95,8 +95,8 @@ def parse(text: str) -> Node | None:
 def _check_events(events: Iterable[yaml.Event]) -> None:
     """Refuse deep nesting, a second document and tags.
 
-    They are refused before the text is composed: that recurses in C without a limit, and after it, a tag in the text
-    cannot be told from an implied one.
+    They are refused before the text is composed. Composing recurses in C without a limit; and in a composed tree, a tag
+    that the text has cannot be told from an implied one.
     """
     depth = documents = 0
     for event in events:

@@ -11,8 +11,10 @@ from decay_audit.rulesets.yaml.form import AmountForm, ExampleForm, FileForm, La
 from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
 Violation = tuple[int, str]
+"""The line and the text of a mistake."""
 
 PROMISES = ("decay", "weight_decay", "lenient", "rule", "lr_scale", "use")
+"""The keys of an example that say what the ruleset should decide."""
 RESERVED_NAMES = ("default", "frozen", "error")
 """Reports write these in place of a rule's name, so no rule may have such a name."""
 

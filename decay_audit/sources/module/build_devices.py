@@ -3,7 +3,8 @@
 meta       on the meta device: no values at all
 streamed   on the CPU, but each parameter moves to meta as soon as a module registers it: `.item()` works, and the
            peak memory is the largest parameter, not the model
-kept       as streamed, but the first `KEPT_ELEMENTS` keep their values: most code then runs as on the CPU, and once
+kept       as streamed, but the first `KEPT_ELEMENTS` keep their values: most code then runs as on the CPU, and
+           need not run a second time
 cpu        on the CPU
 """
 
@@ -23,7 +24,14 @@ KEPT_ELEMENTS = 1 << 28
 
 
 class DroppedValues:
-    """Whether parameters lack their values, so that an exception may not come again on the CPU."""
+    """Drops the values of parameters, and records whether any were dropped.
+
+    If any were, an exception may be due to that, and may not come again on the CPU.
+
+    Attributes:
+        kept_elements: how many more elements may keep their values.
+        dropped: whether the values of a parameter were dropped.
+    """
 
     def __init__(self, kept_elements: int = 0, *, dropped: bool = False) -> None:
         self.kept_elements, self.dropped = kept_elements, dropped
@@ -91,7 +99,7 @@ _MOVES = frozenset({Tensor.to, Tensor.cuda, Tensor.cpu})
 
 
 def _destination(func: object, args: Any, kwargs: Any) -> tuple[torch.device | None, torch.dtype | None]:  # noqa: ANN401
-    """The device that a call moves its tensor to, and the dtype that it casts it to."""
+    """Return the device that a call moves its tensor to, and the dtype that it casts the tensor to."""
     if func is not Tensor.to:
         return torch.device("cpu" if func is Tensor.cpu else "cuda"), None
     kwargs = {key: value for key, value in kwargs.items() if key != "copy"}
@@ -102,7 +110,7 @@ def _destination(func: object, args: Any, kwargs: Any) -> tuple[torch.device | N
 
 
 def _without_missing_gpu(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of a call that makes a tensor, without a `device` that is a missing GPU."""
+    """Return the arguments of a call that makes a tensor, without a `device` that is a missing GPU."""
     device = kwargs.get("device")
     if isinstance(device, str | torch.device) and _is_missing(torch.device(device)):
         return {name: value for name, value in kwargs.items() if name != "device"}

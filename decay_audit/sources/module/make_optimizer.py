@@ -59,8 +59,8 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> EvaluatedOptimizer:
             A function, or a class, is called with the model; a method of the model is called without arguments.
 
     Returns:
-        The value. Code that starts to train is stopped; the value is then a list of its optimizers and models. So it is
-        for code that raises after it has made an optimizer of a model.
+        The value. Code that starts to train is stopped; the value is then a list of its optimizers and models. The
+        value is such a list also if the code raises after it has made an optimizer of a model.
 
     Raises:
         TargetError: the expression cannot be found or evaluated, is an optimizer class that is not called, or raises;
@@ -94,7 +94,7 @@ def evaluate_expression(text: str, built: BuiltModel) -> object:
 
 
 def _optimizers_before_training(text: str, built: BuiltModel, started: TrainingStarted) -> EvaluatedOptimizer:
-    """Give the optimizers that code had made when it started to train."""
+    """Return the optimizers that code had made when it started to train."""
     context = (
         context_of_target(target) if (target := _other_target(text, built)) else context_of_namespace(built.namespace)
     )
@@ -113,9 +113,9 @@ def _optimizers_before_training(text: str, built: BuiltModel, started: TrainingS
 def _optimizers_before_error(
     text: str, built: BuiltModel, error: TargetError, optimizers: Sequence[torch.optim.Optimizer]
 ) -> EvaluatedOptimizer | None:
-    """Give the optimizers that code had made when it raised; None if they hold no parameter of a model.
+    """Return the optimizers that code had made when it raised; None if they hold no parameter of a model.
 
-    None also for a model without values, where the exception may be due to that.
+    None is also returned for a model without values, if the missing values may be the cause of the exception.
     """
     cause = error.__cause__
     if cause is None or (built.inventory.built_on != "cpu" and not isinstance(cause, (OSError, *SAME_ON_EVERY_DEVICE))):
@@ -147,12 +147,12 @@ def _evaluate(text: str, built: BuiltModel) -> EvaluatedOptimizer:
 
 
 def _same_code(expression: str, other: str) -> bool:
-    """Whether two expressions run the same function: it is not run again."""
+    """Whether two expressions run the same function. The caller then does not run it again."""
     return expression.removesuffix("()") == other.removesuffix("()")
 
 
 def _other_target(text: str, built: BuiltModel) -> FileTarget | ModuleTarget | None:
-    """The file or module that the text names; None if it is an expression for the model's own namespace."""
+    """Return the file or module that the text names; None if it is an expression for the model's own namespace."""
     if text in built.namespace or _is_model_attribute(text, built.model):
         return None
     if nearest := _nearest_optimizer_class(text):
@@ -169,7 +169,7 @@ def _other_target(text: str, built: BuiltModel) -> FileTarget | ModuleTarget | N
 
 
 def _nearest_optimizer_class(text: str) -> str:
-    """The class of torch.optim whose name is the text, or nearest to it; "" if none is near."""
+    """Return the class of torch.optim whose name is the text, or is nearest to it; "" if none is near."""
     if not text.isidentifier():
         return ""
     names = {name.lower(): name for name, value in vars(torch.optim).items() if _is_optimizer_class(value)}
@@ -183,7 +183,10 @@ def _is_model_attribute(text: str, model: nn.Module) -> bool:
 
 
 def _is_expression(text: str) -> bool:
-    """Whether the whole text is a Python expression, such as `lambda: x`; `train.py:make` is none."""
+    """Whether the whole text is a Python expression, such as `lambda: x`; `train.py:make` is none.
+
+    A text with a mistake counts as an expression if it has no colon.
+    """
     try:
         ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, MemoryError, RecursionError):
@@ -196,7 +199,7 @@ def _is_dotted_name(text: str) -> bool:
 
 
 def _namespace(target: FileTarget | ModuleTarget, built: BuiltModel) -> tuple[Namespace, str, tuple[str, ...]]:
-    """The names to evaluate in. The model's own file is not loaded again, so that nothing in it runs twice."""
+    """Return the names to evaluate in. The model's own file is not loaded again, so that nothing in it runs twice."""
     own = built.namespace
     if isinstance(target, FileTarget) and isinstance(own, Namespace) and _is_same_file(own.context.program, target):
         return own, target.expression, ()
@@ -229,7 +232,7 @@ def _call_if_callable(value: object, text: str, built: BuiltModel) -> tuple[obje
 
 
 def _takes(function: Callable[..., object], count: int) -> bool:
-    """Whether a function can be called with this number of arguments; true for one without a signature."""
+    """Whether a function can be called with this number of arguments; true if it has no signature."""
     try:
         inspect.signature(function).bind(*range(count))
     except TypeError:

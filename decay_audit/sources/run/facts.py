@@ -43,7 +43,7 @@ def training_facts(record: Record, audit: AuditGroup, names: Mapping[int, str]) 
 
 
 def _class_name(name: str, optimizer: RecordedOptimizer, audit: AuditGroup) -> str:
-    """The class of an optimizer; with the optimizer's own name where several are of that class."""
+    """Return the class of an optimizer, and its own name too if several optimizers have that class."""
     kind = optimizer.chain[0].type
     same_class = [other for _, other in audit.optimizers if other.chain[0].type == kind]
     return kind if len(same_class) == 1 else f"{kind} {name}"

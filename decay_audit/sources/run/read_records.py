@@ -74,7 +74,7 @@ def _errors(folder: Path) -> Iterator[tuple[float, ScriptError]]:
 
 
 def _cause(errors: Sequence[tuple[float, ScriptError]]) -> ScriptError | None:
-    """Choose the error that ended the command, of errors in the order of time.
+    """Choose the error that ended the command, from errors in the order of time.
 
     With a launcher it is the first error of a worker: other workers fail because the first did. Without a launcher it
     is the last error: a script may start processes that fail, and go on.

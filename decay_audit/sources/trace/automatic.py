@@ -37,7 +37,7 @@ def trace_automatically(model: nn.Module, parameters: int) -> AutomaticTrace:
             result = trace(model, make_example_inputs(model), limits)
     except TargetError as error:
         return AutomaticTrace(failure=error.message)
-    except Exception as error:  # noqa: BLE001 - a model may do anything; without a trace, structure still answers
+    except Exception as error:  # noqa: BLE001 - a model may raise anything; without a trace, classes and names decide
         return AutomaticTrace(failure=f"{type(error).__name__}: {error}")
     return AutomaticTrace(
         uses=result.uses,
@@ -61,4 +61,5 @@ def _sharding(model: nn.Module) -> str:
 
 
 def _note(result: Trace, beginning: str) -> str:
+    """Return the first note with this beginning; `traced with ` itself is left out."""
     return next((note.removeprefix("traced with ") for note in result.notes if note.startswith(beginning)), "")

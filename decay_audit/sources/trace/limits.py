@@ -40,7 +40,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 class LineCounter:
-    """Count the lines of Python code that run in a block, and raise TraceLimitError when there are too many.
+    """Count the lines of Python code that run inside a `with` statement; raise TraceLimitError if they are too many.
 
     It does not count while a debugger or a coverage tool uses Python's trace function.
     """
@@ -52,7 +52,7 @@ class LineCounter:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """Count in this block."""
+        """Count the lines that run inside this `with` statement."""
         if sys.gettrace() is not None:
             yield
             return
@@ -66,7 +66,7 @@ class LineCounter:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Do not count in this block: it is the tracer's own work for an operator."""
+        """Do not count inside this `with` statement, where the tracer does its own work for an operator."""
         if not self.active:
             yield
             return
@@ -88,7 +88,7 @@ class LineCounter:
 
 @contextmanager
 def stall_guard(progress: Callable[[], int]) -> Iterator[None]:
-    """Raise TraceLimitError in this block if a counter stands still for a while: the forward pass waits.
+    """Raise TraceLimitError inside this `with` statement if a counter stands still: the forward pass waits.
 
     It needs the main thread and a free alarm signal, and does nothing without them.
 

@@ -1,4 +1,4 @@
-"""What the template of the page writes: texts and numbers, made of a report. Knows no HTML."""
+"""What the template of the page writes: texts and numbers, made of a report. It writes no HTML."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -19,8 +19,11 @@ from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun, escape_control, format_coefficient
 
 _MOST_ROWS = 400
+"""How many rows the page has before a script runs."""
 _MOST_NAMES = 8
+"""How many parameters a finding names."""
 _DIFFERENCES = ("DA1", "DA2", "DA6", "DA7")
+"""Prefixes of the codes of findings that make a parameter differ."""
 
 
 class BarPart(Struct, frozen=True, kw_only=True):
@@ -125,7 +128,7 @@ def extras_of(page: PageParts) -> dict[str, Any]:
 
 
 def _bits(decays: Sequence[bool]) -> str:
-    """Write answers as hexadecimal digits, four in each, the first in the highest bit."""
+    """Write answers as hexadecimal digits. Each digit has four answers, the first one in its highest bit."""
     text = "".join("1" if answer else "0" for answer in decays)
     return "".join(f"{int(text[at : at + 4].ljust(4, '0'), 2):x}" for at in range(0, len(text), 4))
 
@@ -149,7 +152,7 @@ def _optimizers(report: Report) -> Iterator[str]:
 
 
 def _bars(report: Report) -> tuple[Bar, ...]:
-    """Count each state by parameters and by elements. By elements norms vanish, so parameters come first."""
+    """Count each state by parameters and by elements. Norms have few elements, so the bar of parameters comes first."""
     differing = _differing(report)
     states: dict[str, list[Decision]] = {"decays": [], "spared": [], "differs": [], "frozen": []}
     for decision in report.plan.decisions:

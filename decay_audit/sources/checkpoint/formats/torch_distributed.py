@@ -89,7 +89,7 @@ def _optimizers(
     storage: object,
     read_value: ReadValue,
 ) -> tuple[Mapping[str, object], tuple[str, ...]]:
-    """Return the state dict of each optimizer by its name, nested or flat, and the names that it refers to.
+    """Return the state dict of each optimizer by its name, nested or flat; and the opaque names in them.
 
     Raises:
         TargetError: a setting cannot be read.

@@ -1,4 +1,4 @@
-"""Read the directory of a zip archive, and the content of one small member, and check them. Nothing else is read."""
+"""Read the directory of a zip archive, and the contents of single small members, and check them."""
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +11,14 @@ from decay_audit.sources.checkpoint.contents import MalformedError
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 from decay_audit.text import count_noun, first_few
 
+# The end record, its zip64 form and the locator of that, an entry of the directory, and a local header.
 _END = Layout("<4s4H2LH")
 _END_64 = Layout("<4sQ2H2L4Q")
 _LOCATOR_64 = Layout("<4sLQL")
 _ENTRY = Layout("<4s4x2H4x3L3H8xL")
 _LOCAL = Layout("<4s22x2H")
 _IN_ZIP64: Final = 0xFFFFFFFF
+"""The value of a field whose real value is in a zip64 record."""
 
 MAX_DIRECTORY: Final = 48 * 2**20
 _SAVE_HINT: Final = "save the state dict again with torch.save"
@@ -37,7 +39,7 @@ def read_directory(file: OpenFile, notes: list[str]) -> Mapping[str, ZipMember]:
     """List the members of the archive by name.
 
     Args:
-        notes: a sentence is added about what torch reads although it is unusual.
+        notes: the list to which a sentence is added if the archive is unusual, but torch reads it.
 
     Raises:
         MalformedError: there is no directory (the file is cut), or it contradicts itself.
@@ -60,7 +62,10 @@ def read_directory(file: OpenFile, notes: list[str]) -> Mapping[str, ZipMember]:
 def _check_duplicates(
     entries: Sequence[tuple[str, ZipMember]], members: Mapping[str, ZipMember], notes: list[str]
 ) -> None:
-    """Refuse two pickles of one name that differ: which of them torch reads depends on the other names."""
+    """Refuse members of one name that differ in size, and pickles and code that differ at all.
+
+    Which of them torch reads depends on the other names.
+    """
     repeated = {name for name, member in entries if members[name] is not member}
     for name, member in entries:
         last = members[name]
@@ -71,7 +76,8 @@ def _check_duplicates(
 
 
 def _end(file: OpenFile, notes: list[str]) -> tuple[int, int, int]:
-    """Find the end record: members, size and position of the directory."""
+    """Read the end record: the number of members, and the size and the position of the directory."""
+    # 98 bytes hold the three end records without a comment, 65,600 bytes an end record with the longest comment
     tail = file.read(max(file.size - 98, 0), min(98, file.size))
     at = len(tail) - _END.size
     if at < 0 or tail[at : at + 4] != b"PK\5\6":
@@ -132,7 +138,8 @@ def read_member(file: OpenFile, name: str, member: ZipMember, limit: int, notes:
     """Return the content of one member.
 
     Args:
-        notes: a sentence is added if the checksum does not match: torch does not check it, and may not write it.
+        notes: the list to which a sentence is added if the checksum does not match. Torch does not check it, and may
+            not write it.
 
     Raises:
         MalformedError: the member is larger than `limit`, or has another size than the directory says.

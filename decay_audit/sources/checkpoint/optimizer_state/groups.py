@@ -1,4 +1,4 @@
-"""Make an Optimizer value of a saved optimizer: the settings of its param groups, and names for their positions."""
+"""Make an Optimizer value from a saved optimizer: the settings of its param groups, and names for their positions."""
 
 import struct
 from collections.abc import Mapping, Sequence

@@ -23,7 +23,7 @@ def interpret(machine: Machine, at: int) -> tuple[object, int]:
         MalformedError: the pickle is cut, malformed, or makes more objects than its size can need.
     """
     machine.reset()
-    blocks, steps, operations = sys.getallocatedblocks(), 0, _OPERATIONS
+    allocated_blocks, steps, operations = sys.getallocatedblocks(), 0, _OPERATIONS
     try:
         while True:
             for _ in range(_STEPS_BETWEEN_CHECKS):
@@ -34,7 +34,7 @@ def interpret(machine: Machine, at: int) -> tuple[object, int]:
                     return machine.stack.pop(), at + 1
                 at = operations[opcode](machine, at + 1)
             steps += _STEPS_BETWEEN_CHECKS
-            machine.check_limits(steps, blocks)
+            machine.check_limits(steps, allocated_blocks)
             work.spend(_STEPS_BETWEEN_CHECKS // work.OPERATIONS_PER_UNIT)
     except (IndexError, KeyError, ValueError, TypeError, AttributeError, OverflowError, struct_error) as error:
         position = machine.bytes_read - len(machine.data) + at

@@ -77,7 +77,7 @@ def _short_path(filename: str, context: ImportContext) -> str:
 
 
 def _summary(error: BaseException) -> str:
-    """The first line of an exception as Python prints it, and that of its cause."""
+    """Return the first line of an exception as Python prints it, and the first line of its cause."""
     if isinstance(error, SyntaxError):
         return f"{type(error).__name__}: {error.msg}"
     line = traceback.format_exception_only(error)[0].strip().splitlines()[0]

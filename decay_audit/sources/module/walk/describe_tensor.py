@@ -88,7 +88,7 @@ def whole_shapes(model: nn.Module) -> dict[int, Shape]:
 
 
 def _flattened(module: nn.Module) -> Iterator[tuple[int, Shape]]:
-    """The tensors that a flat parameter is made of, and their whole shapes."""
+    """Yield the id and the whole shape of each tensor that a flat parameter is made of."""
     flat = getattr(module.__dict__["_handle"], "flat_param", None)
     tensors, shapes = getattr(flat, "_params", None), getattr(flat, "_shapes", None)
     if tensors and shapes:

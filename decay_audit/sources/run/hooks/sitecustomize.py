@@ -1,6 +1,7 @@
 """Python imports this file when it starts, because its folder is first on PYTHONPATH.
 
-It makes the recorder wait for torch, takes the folder off `sys.path`, and runs the sitecustomize that it hides.
+It makes the recorder wait for torch, removes the folder from `sys.path`, and runs the user's own sitecustomize, which
+it hides.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Find the uses of parameters in an operator call, and the provenance of its result. Knows no torch.
+"""Find the uses of parameters in an operator call, and the provenance of its result. It imports no torch.
 
 A parameter is used where it meets data: as the weight of a layer, a factor, a summand. A downstream use is a later use
 of a product of parameter and data: a residual addition, or an addition to attention scores.
@@ -108,7 +108,7 @@ def _uses(
     """Return the uses of all parameters in these operands.
 
     Args:
-        call: the call.
+        call: the operator call that uses the parameters.
         operands: the operands whose parameters are used.
         data: the data that the parameters meet.
         tags: the tags of the uses.

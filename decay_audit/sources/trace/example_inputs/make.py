@@ -1,4 +1,4 @@
-"""Make example inputs from a model and the value of `--trace`. Knows torch."""
+"""Make example inputs from a model and the value of `--trace`."""
 
 import re
 from collections.abc import Mapping

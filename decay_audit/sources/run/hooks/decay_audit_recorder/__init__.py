@@ -37,7 +37,7 @@ class _AfterImport:
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002
         if name != self.name:
             return None
-        sys.meta_path.remove(self)
+        sys.meta_path.remove(self)  # otherwise find_spec would ask this finder again
         spec = importlib.util.find_spec(name)
         if spec is None or spec.loader is None:
             return None

@@ -16,12 +16,12 @@ EXIT_ERROR: Optional[Dict[str, Any]] = None
 
 
 def hook_exit() -> None:
-    """Hook `sys.exit`."""
+    """Replace `sys.exit` by a function that first records the code or message."""
     sys.exit = _recording_exit(sys.exit)
 
 
 def set_hooks() -> None:
-    """Hook the end of the interpreter and `os._exit`."""
+    """Make the process write its record when the interpreter ends, or before `os._exit` ends it."""
     atexit.register(_at_exit)
     os._exit = _before_exit(os._exit)  # type: ignore[assignment]
 
@@ -62,7 +62,7 @@ def _before_exit(original_exit: Callable[[int], Any]) -> Callable[[int], Any]:
 
 
 def _handled_error(status: Any) -> Optional[Dict[str, Any]]:
-    """The exception that the script is handling if it exits with a bare number, as the workers of launchers do."""
+    """Describe the exception that the script handles when it exits with a bare number, as workers of launchers do."""
     error = sys.exc_info()[1]
     if not isinstance(status, int) or error is None or isinstance(error, SystemExit):
         return None
@@ -70,7 +70,7 @@ def _handled_error(status: Any) -> Optional[Dict[str, Any]]:
 
 
 def _recording_exit(original_exit: Callable[..., Any]) -> Callable[..., Any]:
-    """Record the code or message that the script exits with; for argparse, the message that it printed."""
+    """Make a `sys.exit` that records its code or message; for argparse, the message that argparse printed."""
 
     @functools.wraps(original_exit)
     def recording_exit(status: Any = None) -> Any:

@@ -6,6 +6,7 @@ import sys
 from typing import Any, Callable, Dict, List, Tuple
 
 _NOT_WRAPPED = ("VisionDataset", "FakeData")
+"""Classes that need no files: the base class, and a dataset of noise."""
 _SHAPES: Dict[str, Tuple[Tuple[int, ...], int, int, int]] = {
     "MNIST": ((28, 28), 10, 60000, 10000),
     "FashionMNIST": ((28, 28), 10, 60000, 10000),
@@ -48,6 +49,7 @@ def _with_noise_on_failure(init: Callable[..., None], base: Any) -> Callable[...
 
 
 def _become_noise(dataset: Any, base: Any, given: Dict[str, Any], error: Exception) -> None:
+    """Make a dataset, whose constructor raised `error`, return noise instead of its images."""
     import numpy
 
     from .. import recording
