@@ -53,8 +53,11 @@ _PLACEMENTS = frozenset({
     "cat", "stack", "where", "index_put", "masked_fill", "masked_scatter", "copy", "index_copy", "slice_scatter",
     "select_scatter", "scatter",
 })
+"""Operators that put a parameter next to data, or in the place of some data."""
 _JOINS = frozenset({"cat", "stack"})
+"""Operators that make one tensor of several."""
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight", "embedding"})
+"""Roles of tensors that are used as matrices."""
 _FUSED_ATTENTION = frozenset({
     "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention",
     "_scaled_dot_product_fused_attention_overrideable", "_scaled_dot_product_attention_math",

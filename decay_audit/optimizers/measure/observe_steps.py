@@ -201,6 +201,7 @@ def _effects_with_gradient(optimizer: torch.optim.Optimizer, keys: Collection[in
 
 
 def _without_gradient(optimizer: torch.optim.Optimizer, keys: Collection[int], steps: int) -> Effects:
+    """Measure steps with a gradient of zero, in double precision and in the dtype of each tensor."""
     real = _first_movements(probe(optimizer, steps=steps, only=keys))
     exact = _first_movements(exact_steps(optimizer, steps, keys))
     effects = {key: after_rounding(exact[key], real[key]) for key in keys}

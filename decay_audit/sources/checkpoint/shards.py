@@ -20,11 +20,15 @@ _INDEX: Final = ".index.json"
 _MAX_INDEX_BYTES: Final = 100_000_000
 _MAX_FILES: Final = 20_000
 _MAX_DEPTH: Final = 3
+"""How many levels of folders below a folder are searched for a checkpoint, for the hint of an error."""
 _MAX_LISTED: Final = 1000
+"""How many paths are looked at on each of these levels."""
 _SHARD_HINT: Final = "name one of the shards to read it alone"
 _NUMBERED = re.compile(r"(.*?)[-_.](\d+)-of-(\d+)\.\w+")
+"""The name of a shard: `model-00001-of-00002.safetensors`."""
 _NUMBER_AT_END = re.compile(r"_(\d+)$")
 _USUAL_STEMS: Final = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated")
+"""Usual names of the files of a model, the preferred ones first."""
 
 
 class Shards(Struct, frozen=True, kw_only=True):

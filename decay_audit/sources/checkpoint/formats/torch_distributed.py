@@ -38,6 +38,7 @@ _USUAL_NAMES: Final = frozenset(
 )
 """Names that every metadata file refers to. They are full names: a prefix would let `pathlib.os.system` pass."""
 
+# Names of the settings, and of the state, of an optimizer in the metadata.
 _PARAM_GROUPS = re.compile(r"(?:^|\.)param_groups(?:\.|$)")
 _OPTIMIZER_STATE = re.compile(r"(?:^|\.)optim\w*\.state\.")
 
@@ -202,6 +203,7 @@ def _optimizer_prefixes(paths: list[KeyPath]) -> frozenset[str]:
 
 
 def _belongs_to_optimizer(path: KeyPath, prefixes: frozenset[str]) -> bool:
+    """Whether the keys of a tensor begin with the prefix of an optimizer, or name the state of one."""
     name = ".".join(path)
     parts = name.split(".")
     parents = {".".join(parts[:depth]) for depth in range(1, min(len(parts), _MAX_DEPTH))}
