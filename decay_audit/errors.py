@@ -1,4 +1,4 @@
-"""Errors because of the input, each with a message (what is wrong, and where) and a hint (how to go on).
+"""Errors in what the user gave, each with a message (what is wrong, and where) and a hint (how to go on).
 
 DecayAuditError        the command line prints it and exits 2
 +-- TargetError        a model or checkpoint cannot be found, read or built
@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 
 _MAX_COMMANDS = 8
-_SPECIAL = frozenset('"$`\\!')  # within double quotes
+_SPECIAL = frozenset('"$`\\!')  # a shell reads these inside double quotes
 
 
 def inspect_command(target: str) -> str:

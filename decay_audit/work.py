@@ -1,4 +1,4 @@
-"""Limits on the work that a checkpoint can cause, whatever it holds: the stages spend counted units of it.
+"""Limit the work that a checkpoint can cause, whatever it holds: each stage spends units of a budget.
 
 Work is counted and not timed, so that a file is read or refused on every machine alike. A unit is about 10 µs.
 """
@@ -15,7 +15,7 @@ TENSOR: Final = 4
 KIND: Final = 12
 """The units of a tensor whose names are not like those of an earlier tensor: its role must be found."""
 OPERATIONS_PER_UNIT: Final = 30
-"""So many opcodes of a pickle, or entries of a dict, are a unit."""
+"""This many opcodes of a pickle, or entries of a dict, cost one unit."""
 
 _UNITS_OF_ANY_FILE: Final = 400_000
 _BYTES_PER_UNIT: Final = 100
@@ -50,7 +50,7 @@ _budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
 
 @contextmanager
 def limited(size: int) -> Iterator[None]:
-    """Give the block one budget, for reading files of `size` bytes together."""
+    """Set one budget for the with-statement, in which files of `size` bytes together are read."""
     token = _budget.set(Budget(_UNITS_OF_ANY_FILE + size // _BYTES_PER_UNIT))
     try:
         yield
@@ -59,7 +59,7 @@ def limited(size: int) -> Iterator[None]:
 
 
 def spend(units: int) -> None:
-    """Take units from the budget of the block, if there is one.
+    """Take units from the budget that `limited` set, if there is one.
 
     Raises:
         TargetError: none are left.
@@ -70,5 +70,5 @@ def spend(units: int) -> None:
 
 
 def budget_for_roles(tensors: int) -> Budget:
-    """Make the budget for the roles of a checkpoint's tensors: what reading so many tensors leaves of the whole."""
+    """Make the budget for finding the roles of a checkpoint's tensors: the more tensors, the fewer units are left."""
     return Budget(max(_LEAST_UNITS_FOR_ROLES, _UNITS_FOR_ROLES - tensors * TENSOR // 2))

@@ -115,7 +115,8 @@ def _observe_made_optimizers(loaded: LoadedTarget, request: Request) -> Observed
         before=made.parameters_before,
         others=loaded.others,
     )
-    is_final = request.device != "auto" or built.inventory.built_on == "cpu"  # the user's choice, or the last resort
+    # the user chose the device, or it is the CPU already
+    is_final = request.device != "auto" or built.inventory.built_on == "cpu"
     if is_final or not _needs_values(observed, loaded.inventory):
         return observed
     request.progress("building on the CPU: a step needs the values of tensors")

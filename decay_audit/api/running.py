@@ -41,7 +41,7 @@ class ScriptRun(Struct, frozen=True, kw_only=True):
 
     Attributes:
         words: a script and its arguments, a module and its arguments, or a command.
-        watch: train on, and print each change of the groups.
+        watch: let the script train on, and print each change of its param groups.
         scratch: run in a copy of the folder.
         until: `made`, `first-step`, a number of steps, or `end`.
     """
@@ -114,7 +114,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
 
 
 def tracer_settings() -> dict[str, object]:
-    """Say how the recorder imports the function that traces a model: it runs in the script's own environment."""
+    """Return what the recorder, in the script's environment, needs to import the function that traces a model."""
     packages = ("decay_audit", "msgspec")
     folders = (Path(sys.modules[name].__file__ or "").parent.parent for name in packages)
     return {

@@ -40,7 +40,7 @@ def rules_with_locations(decisions: Iterable[Decision]) -> str:
 
 
 def emit_command(plan: Plan, target: str, options: Sequence[str] = ()) -> str:
-    """Write the command that makes the ruleset's param groups; without a target, for a model in memory, Python.
+    """Write the command that makes the ruleset's param groups. For a model in memory (`target` is ""), write Python.
 
     Args:
         options: the options with which `emit` reads the target, and makes the optimizers again.

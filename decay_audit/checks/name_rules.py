@@ -1,6 +1,7 @@
-"""Find rules on names that cover less than they seem to: patterns of a list, and kinds of parameters that names split.
+"""Find rules on names that cover less than they seem to.
 
-Knows the project's own rules only: a preset repeats the rules of its source, which are for many models.
+Either a pattern in a list matches no parameter, or a rule spares only some parameters of a kind. Only the project's own
+rules are checked: a preset repeats the rules of its source, which are for many models.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +17,11 @@ from decay_audit.text import join_words
 
 _PATTERN_KEYS = ("name", "name_regex", "owner_name")
 _UNIFORM_KINDS: tuple[tuple[Role, ...], ...] = (FAMILIES["norm"], ("bias",))
-"""Kinds of parameters that practice spares or decays as a whole."""
+"""Kinds of parameters of which code usually spares all or decays all."""
 
 
 def check_name_rules(plan: Plan) -> tuple[Finding, ...]:
-    """Find patterns of a list that match nothing, and kinds that a rule spares only where a name fits (DA307)."""
+    """Find patterns in lists that match nothing, and kinds of parameters that a rule spares only in part (DA307)."""
     if plan.ruleset.preset:
         return ()
     own_rules = [rule for rule in plan.ruleset.rules if rule.file == plan.ruleset.file]
@@ -47,7 +48,7 @@ def _find_dead_patterns(rule: Rule, plan: Plan) -> Iterator[Finding]:
 
 
 def _dead_patterns(when: When, plan: Plan) -> Iterator[str]:
-    """Yield the patterns of lists of names that match no parameter, each by itself."""
+    """Yield each pattern that matches no parameter, from every list of two or more patterns in a condition."""
     for key in _PATTERN_KEYS:
         patterns = getattr(when, key)
         if not isinstance(patterns, tuple) or len(patterns) < 2:
@@ -61,7 +62,7 @@ def _dead_patterns(when: When, plan: Plan) -> Iterator[str]:
 
 
 def _find_split_kinds(rule: Rule, plan: Plan) -> Iterator[Finding]:
-    """Find parameters that decay because no rule reaches them, beside those of their class that a name spares."""
+    """Find parameters that decay because no name matches, while a rule spares others of the same class by name."""
     if not _is_by_name_alone(rule.when) or rule.lenient:
         return
     decided = [decision for decision in plan.decisions if decision.rule == rule.name and decision.grouped]
@@ -96,7 +97,7 @@ def _is_by_name_alone(when: When) -> bool:
 
 
 def _uniform_kind(decisions: Sequence[Decision]) -> tuple[Role, ...] | None:
-    """Return the kind that all parameters have; None if they have several, or none that is treated as a whole."""
+    """Return the kind of `_UNIFORM_KINDS` to which all parameters belong; None if there is no such kind."""
     roles = {decision.classified.role for decision in decisions}
     return next((kind for kind in _UNIFORM_KINDS if roles and roles <= {*kind}), None)
 

@@ -34,7 +34,7 @@ class Audit(Struct, frozen=True, kw_only=True):
     """One audit: its request, and its names in messages.
 
     Attributes:
-        title: what tells it from other audits of the same target; may be empty.
+        title: a text that distinguishes it from other audits of the same target; may be empty.
         name: its name in pyproject.toml; may be empty.
         script: the training script that makes the models; the target of the request is then its words.
         model: the only model of the script to audit; may be empty.
@@ -60,7 +60,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     Attributes:
         fails: whether a finding is as severe as `--fail-on`.
         loaded: the model and the optimizers that were built for it; None for a training script.
-        covered: the parameters that each exception of pyproject.toml covers, by its position there.
+        covered: the parameters that each exception of pyproject.toml covers, by the position of the exception.
     """
 
     report: "Report"
@@ -125,7 +125,7 @@ def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin]) 
     """List the audits of the nearest pyproject.toml. The options that an audit sets replace those of `request`.
 
     Raises:
-        DecayAuditError: it has no audit. A command that checks nothing must not succeed.
+        DecayAuditError: no pyproject.toml has an audit. A command that checks nothing must not succeed.
     """
     from decay_audit.cli import config
 

@@ -1,6 +1,6 @@
-"""Where the parts of an audit stand in the repository: the model, its classes, its optimizers, and named files.
+"""Find the lines of the repository for the parts of an audit: the model, its classes, its optimizers, and named files.
 
-A file counts only if it exists in the repository and no environment of Python holds it.
+Only a file that exists in the repository, and that is not in an environment of Python, is used.
 """
 
 import ast
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from decay_audit.api import LoadedTarget
 
 ToRepository = Callable[[str], str]
-"""Takes the path of a file, and gives its path from the root of the repository; "" if it is not in there."""
+"""Takes the path of a file, and returns its path from the root of the repository; "" if the file is not used."""
 
 LOCATED_FORMATS = frozenset({Format.SARIF, Format.GITHUB, Format.GITLAB})
 """The formats that show files and lines of the repository."""
@@ -74,7 +74,7 @@ def _named_files(report: Report, to_repository: ToRepository) -> Iterator[tuple[
 
 
 def _target_location(target: str, to_repository: ToRepository) -> FileLocation | None:
-    """Locate the line that defines the model or the function of a target; of a checkpoint, the file."""
+    """Locate the line that defines the model or the function of a target; for a checkpoint, only the file."""
     spec = targets.parse(target) if target else None
     if spec is None or isinstance(spec, targets.ModuleTarget) or not (path := to_repository(str(spec.path))):
         return None
@@ -118,7 +118,7 @@ def _optimizer_locations(loaded: "LoadedTarget", to_repository: ToRepository) ->
 def _owner_locations(
     report: Report, loaded: "LoadedTarget", to_repository: ToRepository
 ) -> Iterator[tuple[str, FileLocation]]:
-    """Yield the line of the class of the module that holds a parameter; for the parameters of findings only."""
+    """Yield the name of each parameter that findings name, and the line that defines the class of its module."""
     from decay_audit.api import loading
 
     if loaded.built is None:

@@ -31,12 +31,12 @@ def colored(stream: TextIO, color: Color = "auto") -> bool:
 
 
 def width() -> int | None:
-    """Columns of the terminal, or None where standard output is not one."""
+    """Columns of the terminal, or None if standard output is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def report_options(output: OutputOptions, *, titled: bool = False, show_excepted: bool = False) -> "Options":
-    """Choose how a report is printed. In a file or a pipe, it has no colour and lines of any width."""
+    """Choose how a report is printed. In a file or a pipe, it has no colour, and its lines have any width."""
     from decay_audit.reports import Options
 
     to_screen = set(output.output) <= {STANDARD_OUTPUT}
@@ -141,7 +141,7 @@ def visible(text: str) -> str:
 
 @contextmanager
 def progress(output: OutputOptions) -> Iterator[Callable[[str], None]]:
-    """Show a spinner on standard error while the block runs, if standard error is a terminal."""
+    """Show a spinner on standard error during the with-statement, if standard error is a terminal."""
     if output.quiet or not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -1,4 +1,4 @@
-"""The param groups that a function of the user makes are compared with a Plan, parameter by parameter."""
+"""Compare the param groups that a function of the user makes with a Plan, parameter by parameter."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def find_differences(value: object, plan: Plan, model: Any) -> dict[str, str]:  
 
 
 def _coefficients(value: object, names: Mapping[int, str]) -> dict[str, list[float | None]]:
-    """List the coefficients of the groups that each parameter is in; tensors that are not the model's are under ""."""
+    """List the coefficients of the groups that each parameter is in. The key "" stands for tensors of no parameter."""
     coefficients: dict[str, list[float | None]] = {}
     for group in _groups(value):
         tensors = group["params"] if isinstance(group["params"], list | tuple) else [group["params"]]

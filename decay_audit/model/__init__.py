@@ -1,4 +1,4 @@
-"""The values that all stages share. They know no torch, no role and no rule.
+"""The values that all stages share. They do not depend on torch, roles or rules.
 
 - parameters: Parameter, the module that owns it, and how a traced forward pass uses it
 - inventory: all parameters of a target, and how they were read

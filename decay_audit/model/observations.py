@@ -1,4 +1,4 @@
-"""What optimizers do, as data: their groups, and what a step does to each parameter. Knows no role and no rule."""
+"""What optimizers do, as data: their groups, and what a step does to each parameter."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -47,6 +47,7 @@ ALGORITHM_SETTINGS = ("betas", "momentum", "rho", "alpha")
 
 
 ForeignKind = Literal["replaced", "same shapes", "float32 copy", "another module", "unknown"]
+"""The origin of a tensor that is not a parameter of the model; `ForeignSource` explains each value."""
 
 
 class ForeignSource(Struct, frozen=True, kw_only=True):
@@ -54,8 +55,8 @@ class ForeignSource(Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: `replaced`: it was a parameter of the model before the optimizer was made. `same shapes`: it has the shape
-            of a parameter that is in no optimizer. `float32 copy`: the same, and that parameter has a 16-bit dtype.
-            `another module`: it belongs to a module that is not part of the model.
+            of a parameter that is in no optimizer. `float32 copy`: it has the shape of such a parameter, and that
+            parameter has a 16-bit dtype. `another module`: it belongs to a module that is not part of the model.
         name: the name of the replaced parameter, of the parameter with that shape, or of the tensor in its module.
         module: the class of the other module.
     """
@@ -76,7 +77,7 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
         foreign_sources: where each of these tensors comes from; empty if that was not looked for.
         missing_keys: keys that the class reads from every group in a step, but that this group does not have.
         flat_parameters: names of tensors into which a wrapper packed several parameters.
-        distributed_parameters: names of its DTensors, which fully_shard and tensor parallelism make.
+        distributed_parameters: names of the DTensors in the group, which fully_shard and tensor parallelism make.
         updates_together: a step of torch's class updates all tensors of the group in one operation (foreach, fused).
         shapes: the shape of the state at each position, None without a state; only for a checkpoint without names.
             `parameters` is then a guess: the order of the model. Empty if the checkpoint has names.
@@ -146,7 +147,7 @@ class Observation(Struct, frozen=True, kw_only=True):
             group's settings declare it; None if it is not constant (coupled decay) or not known.
         measured_rate: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
             measured.
-        settled_rate: the same for a later step, after momentum has settled; None where no more steps were taken.
+        settled_rate: the measured rate of a later step, after momentum has settled; None if no later step was taken.
         movement: how a measured step moves the weight; None if no step was measured, because the class is known.
         origin: whether the optimizer is live or saved: a live and a saved optimizer may have the same name.
     """

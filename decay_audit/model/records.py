@@ -9,6 +9,7 @@ from decay_audit.model.traced_uses import AutomaticTrace
 
 RecordStatus = Literal["running", "stopped", "ended", "failed", "exited"]
 GradientKind = Literal["none", "zero", "some"]
+"""Whether a gradient is None, is zero in every element, or has other values."""
 
 
 class RecordedClass(Struct, frozen=True, kw_only=True):
@@ -20,7 +21,7 @@ class RecordedClass(Struct, frozen=True, kw_only=True):
 
 
 class RecordedDeclaration(Struct, frozen=True, kw_only=True):
-    """What a module's hooks say about weight decay; `failures` are the hooks that raised."""
+    """What methods of a module such as `no_weight_decay()` return; `failures` describes the methods that raised."""
 
     no_weight_decay: tuple[str, ...] = ()
     no_weight_decay_keywords: tuple[str, ...] = ()
@@ -124,8 +125,8 @@ class RecordedOptimizer(Struct, frozen=True, kw_only=True):
         file: the file that makes it.
         models: positions of the models whose parameters it holds.
         chain: its class, then the classes of the optimizers that it wraps, outermost first.
-        set_names: arguments that its constructor was given.
-        stepping: whether it was about to take the first step.
+        set_names: names of the arguments that its constructor was given.
+        stepping: whether it was about to take a step when the record was written.
         former_names: for tensors that no model holds any more: their names when the optimizer was made.
     """
 
@@ -163,8 +164,8 @@ class Record(Struct, frozen=True, kw_only=True):
     Attributes:
         status: `running` if the process ended before it could write the record again.
         moment: where the script was stopped: `step`, `backward`, or `backward without step`.
-        outside: classes of modules with trainable parameters that got a gradient and that no optimizer and no model of
-            an optimizer holds, each with the number of these parameters.
+        outside: the trainable parameters that got a gradient, but are in no optimizer and in no model of an optimizer:
+            the class of their module, and their number.
         traces: traced forward passes of models whose classes and names leave a role uncertain.
     """
 

@@ -1,4 +1,4 @@
-"""Read optimizers as Optimizer, Observation and UpdateFormula values. Knows no role and no rule.
+"""Read optimizers as Optimizer, Observation and UpdateFormula values.
 
 - find: what user code returned becomes a list of named optimizers
 - watch_construction: records which optimizers were given a weight_decay while user code builds them
@@ -6,7 +6,7 @@
 - recorded: the same for optimizers that a training script made in another process
 - table/: what weight_decay means in each class, as data
 - measure/: what a step with a gradient of zero does to each parameter
-- foreign: what a tensor is that is not a parameter of the model
+- foreign: the origin of each tensor that is not a parameter of the model
 - formulas: the update of one parameter, written out with its numbers
 - saved_positions: names for the positions of a saved optimizer, from the live one that would load it
 - migrate/: a saved state and its schedulers, rewritten for the groups of another optimizer

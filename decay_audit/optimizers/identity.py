@@ -10,10 +10,10 @@ from decay_audit.optimizers.table.lookup import class_facts
 
 
 def class_names(optimizer: object) -> tuple[str, ...]:
-    """Name the classes whose facts hold for this optimizer, most derived first, qualified.
+    """Return the qualified names of the classes whose facts hold for this optimizer, most derived first.
 
-    The list ends with the class that defines `step`. A class that overrides it may do anything, so what is known of its
-    bases does not hold for it.
+    The list ends with the class that defines `step`. A class that overrides `step` may do anything, so what is known of
+    its base classes does not hold for it.
     """
     return tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in _classes_down_to_step(type(optimizer)))
 
@@ -23,6 +23,7 @@ def _classes_down_to_step(kind: type) -> Iterator[type]:
 
     Torch may have wrapped the `step` of a class, so the functions are compared unwrapped.
     """
+    # `object` and `kind` stand for a missing `step`: they differ from every function and from each other
     step = unwrap(getattr(kind, "step", None) or object)
     sharing = [base for base in kind.__mro__ if unwrap(base.__dict__.get("step", kind)) is step]
     last = kind.__mro__.index(sharing[-1]) if sharing else 0
@@ -30,13 +31,13 @@ def _classes_down_to_step(kind: type) -> Iterator[type]:
 
 
 def display_name(optimizer: object) -> str:
-    """Name an optimizer for people, wrappers outside: `Lookahead(AdamW)`."""
+    """Return the name of an optimizer in reports, with its wrappers around it: `Lookahead(AdamW)`."""
     names = [type(wrapper).__name__ for wrapper in wrapper_chain(optimizer)]
     return "(".join(names) + ")" * (len(names) - 1)
 
 
 def import_path(optimizer: object) -> str:
-    """Name the innermost class as code can import it: by its path, or by its name alone if torch.optim has it."""
+    """Return the path of the innermost class, or its name alone if torch.optim has it; "" if code cannot import it."""
     kind = type(wrapper_chain(optimizer)[-1])
     if kind in vars(torch.optim).values():
         return kind.__name__

@@ -1,7 +1,4 @@
-"""Give a saved optimizer without names the names of the live optimizer that would load it.
-
-Knows no torch and no file.
-"""
+"""Give a saved optimizer without names the names of the live optimizer that would load it."""
 
 from collections.abc import Mapping
 
@@ -18,15 +15,17 @@ _NAMED_BY_SHAPE = (
 
 
 def name_positions(saved: Optimizer, live: Optimizer, shapes: Shapes) -> Optimizer:
-    """Name the positions of a saved optimizer as in the live one, if it has no names and every state fits there.
+    """Give the saved positions the names of the live positions, if they have no names and all shapes agree.
 
     Without a live optimizer, a file without names is read in the order of the model, which not every optimizer keeps.
 
     Args:
-        shapes: of the model's parameters, by canonical name.
+        shapes: the shapes of the model's parameters, by canonical name.
     """
     pairs = [*zip(saved.groups, live.groups, strict=False)]
-    if not _lacks_names(saved, live) or all(group.parameters == live_group.parameters for group, live_group in pairs):
+    if not _can_take_names(saved, live) or all(
+        group.parameters == live_group.parameters for group, live_group in pairs
+    ):
         return saved
     if not all(_fits(group, live_group, shapes) for group, live_group in pairs):
         # check_resume reports that the shapes do not fit the live groups
@@ -35,7 +34,7 @@ def name_positions(saved: Optimizer, live: Optimizer, shapes: Shapes) -> Optimiz
     return replace(saved, groups=groups, mismatched_state=(), name_caveats=(_NAMED_BY_SHAPE,))
 
 
-def _lacks_names(saved: Optimizer, live: Optimizer) -> bool:
+def _can_take_names(saved: Optimizer, live: Optimizer) -> bool:
     """Whether no saved position has a name, the groups have the live sizes, and every coefficient could be read."""
     return group_sizes(saved) == group_sizes(live) and all(
         len(group.shapes) == len(group.parameters) and "weight_decay" in group.hyperparameters for group in saved.groups

@@ -22,7 +22,7 @@ class ConstructionLog(Struct, frozen=True, kw_only=True):
 
     Attributes:
         set_in_constructor: whether the constructor was given the coefficient.
-        set_in_groups: for each group, whether the group itself was given it.
+        set_in_groups: for each group, whether the dict of the group had the coefficient.
         callers: the file and line of each call that led to the constructor, the innermost first.
         arguments: the arguments that the user gave the constructor, by their names.
         group_settings: for each group, its settings when it was added, without the parameters.
@@ -46,7 +46,7 @@ class ConstructionLog(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def watch() -> Iterator[ConstructionLog]:
-    """Record every optimizer that is built in this block, for the classes that are loaded when it starts."""
+    """Record the optimizers that are built during the with-statement, of the classes that are loaded before it."""
     log = ConstructionLog()
     with ExitStack() as stack:
         _replace(stack, Optimizer, "add_param_group", _watched_add_param_group(Optimizer.add_param_group, log))
@@ -103,12 +103,12 @@ def _callers() -> tuple[tuple[str, int], ...]:
 def _named_arguments(
     init: Callable[..., None], self: Optimizer, args: tuple[object, ...], kwargs: dict[str, object]
 ) -> dict[str, object]:
-    """Name the arguments as the constructor does, those that it takes as **kwargs among them."""
+    """Return the arguments by the constructor's names, including those that it takes as **kwargs."""
     try:
         bound = signature(init).bind_partial(self, *args, **kwargs)
     except TypeError:
         return dict(kwargs)  # the arguments are wrong: the constructor is about to raise
-    named = dict([*bound.arguments.items()][1:])
+    named = dict([*bound.arguments.items()][1:])  # without self
     for name, parameter in bound.signature.parameters.items():
         if parameter.kind is Parameter.VAR_KEYWORD:
             keywords = named.pop(name, {})

@@ -36,7 +36,7 @@ class FileLocation(Struct, frozen=True, kw_only=True):
 
 
 class SourceLocations(Struct, frozen=True, kw_only=True):
-    """Where the parts of an audit stand in a repository; parts that it does not hold are left out.
+    """The files and lines of a repository for the parts of an audit. Parts outside the repository are left out.
 
     Attributes:
         files: the path from the root of the repository, for each file as a finding names it.
@@ -61,7 +61,7 @@ class Options(Struct, frozen=True, kw_only=True):
         verbose: also list the tensors that were left out.
         titled: write the target above its findings, because there are several targets.
         show_excepted: list the findings that have an exception, too.
-        locations: where the parts of the audit stand in the repository.
+        locations: the files and lines of the repository for the parts of the audit.
         page: what a page of HTML shows beside the report.
     """
 

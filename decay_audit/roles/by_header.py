@@ -1,7 +1,7 @@
 """Evidence from the shapes of a tensor and of its siblings.
 
-A checkpoint has no classes, so most of its evidence comes from here. For a module, only tensors without other evidence
-are read here.
+A checkpoint has no classes, so most of its evidence comes from here. For a live model, this evidence is used only for
+tensors without other evidence.
 """
 
 from msgspec.structs import replace
@@ -96,7 +96,7 @@ def _weight(tensor: TensorContext) -> tuple[Evidence, ...]:
 
 
 def _affine_confidence(tensor: TensorContext) -> Confidence:
-    """Rate a gain and a shift of one shape as a norm: two matrices may also scale features elementwise."""
+    """Return how certain a norm is, if weight and bias have one shape: two matrices may scale elementwise."""
     return "likely" if tensor.squeezed_ndim <= 1 or NORM_MODULE.has(tensor.module_name) else "guess"
 
 

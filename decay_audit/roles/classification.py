@@ -1,7 +1,7 @@
 """Find the role and layer of each parameter: collect the evidence and weigh it.
 
 The blocks of a model repeat, so the work is done once for each kind of owner, and once for each kind of tensor in it.
-Names that no reader knows count as one name.
+All names that no reader knows count as one name. Readers are functions that find evidence, e.g. `by_name.evidence`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -145,6 +145,7 @@ def _numbering() -> Callable[[Owner], int]:
 
 
 def _grouping(module: Owner) -> object:
+    """Return whether a convolution has a group for each input channel, and whether it has one group."""
     groups = module.settings.get("groups")
     return None if groups is None else (groups == module.settings.get("in_channels"), groups == 1)
 
@@ -156,11 +157,12 @@ def _form(tensors: Tensors) -> object:
 
 
 def _size_form(shape: Shape, first: dict[int, int]) -> Shape:
+    """Replace each size above 1 by a number, the same for equal sizes; `first` maps sizes to numbers."""
     return tuple(size if size < 2 else first.setdefault(size, len(first) + 2) for size in shape)
 
 
 def _collect(parameter: Parameter, siblings: Callable[[Owner, str], Mapping[str, Shape]]) -> tuple[Evidence, ...]:
-    """Collect the evidence. A name with the same role as the class is left out."""
+    """Collect the evidence. Evidence from a name is left out if it gives the same role as the class."""
     tensor = tensor_context(parameter, siblings)
     of_class = by_owner.evidence(tensor)
     class_roles = {evidence.role for evidence in of_class}
@@ -184,7 +186,10 @@ def _weigh(evidence: tuple[Evidence, ...]) -> Answer:
 
 
 def _is_disputed(decisive: Evidence, ordered: tuple[Evidence, ...]) -> bool:
-    """Whether the decisive evidence is certain, and other evidence is certain of another role."""
+    """Whether the decisive evidence is certain, and other evidence is certain of another role.
+
+    The roles in `by_usage.MATRICES` count as one role.
+    """
     certain = {item.role for item in ordered if item.confidence == decisive.confidence == "certain"}
     return len(certain - by_usage.MATRICES) + bool(certain & by_usage.MATRICES) > 1
 

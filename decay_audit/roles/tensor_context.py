@@ -34,7 +34,7 @@ class TensorContext(Struct, frozen=True, kw_only=True):
         magnitude: whether it is the magnitude that weight normalization separates from the weight.
         types: qualified class names of the module that the tensor belongs to; empty if the source cannot know.
         path: the words of that module's dotted name, nearest first.
-        classes: simple class names of it and of the modules above it, nearest first, without containers and root.
+        classes: simple class names of that module and of those above it, nearest first, without containers and root.
         tensors: shapes of all tensors of the module, this one among them, by name.
         quantized: the names of the tensors of the module that have a dtype of quantized weights.
     """
@@ -98,7 +98,7 @@ class NearSiblings(Mapping[str, tuple[int, ...]]):
 
 
 def sibling_finder() -> Callable[[Owner, str], Mapping[str, tuple[int, ...]]]:
-    """Make a function that returns the tensors of an owner with which its tensor of a given name is compared."""
+    """Make a function that takes an owner and the name of its tensor, and returns the tensors to compare it with."""
     names_of: dict[Owner, tuple[tuple[str, ...], Mapping[str, int]]] = {}
 
     def siblings(owner: Owner, leaf: str) -> Mapping[str, tuple[int, ...]]:
@@ -142,7 +142,7 @@ def tensor_context(
         return _resolve_parametrization(tensor, owner)
     if not _PARAMETER_LISTS.isdisjoint(owner.types) or parameter.leaf.isdigit():
         return _resolve_list_member(tensor, owner)
-    return _resolve_hook(tensor)
+    return _resolve_suffix(tensor)
 
 
 def _in_adapter(owner: Owner) -> bool:
@@ -171,6 +171,7 @@ def _holds_originals(owner_name: str) -> bool:
 
 
 def _resolve_parametrization(tensor: TensorContext, owner: Owner) -> TensorContext:
+    """Give `x.parametrizations.weight.original0` the name, the module and the siblings of `x.weight`."""
     module = owner.parent.parent if owner.parent else None
     leaf = owner.name.rpartition(".")[2]
     others = [shape for name, shape in tensor.tensors.items() if name != tensor.leaf and name.startswith("original")]
@@ -187,7 +188,7 @@ def _resolve_parametrization(tensor: TensorContext, owner: Owner) -> TensorConte
 
 
 def _is_magnitude(shape: tuple[int, ...], others: list[tuple[int, ...]]) -> bool:
-    """Whether it has fewer dimensions than another original: weight norm keeps a magnitude next to the full weight."""
+    """Whether a shape has fewer dimensions than another original, as the magnitude of weight norm has."""
     return any(_squeezed_ndim(shape) < _squeezed_ndim(other) for other in others)
 
 
@@ -210,8 +211,8 @@ def _resolve_list_member(tensor: TensorContext, owner: Owner) -> TensorContext:
     )
 
 
-def _resolve_hook(tensor: TensorContext) -> TensorContext:
-    """Undo the names of hooks: `weight_g` and `weight_v` of weight_norm, `weight_orig` of spectral_norm and pruning."""
+def _resolve_suffix(tensor: TensorContext) -> TensorContext:
+    """Remove the suffixes of torch.nn.utils: `_g` and `_v` of weight_norm, `_orig` of spectral_norm and pruning."""
     match = re.fullmatch(r"(\w+)_(g|v|orig)", tensor.leaf)
     if match is None:
         return tensor

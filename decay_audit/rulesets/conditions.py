@@ -9,8 +9,8 @@ from decay_audit.roles.words import Layer, Role
 
 NameForm = Literal["canonical", "raw"]
 COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)? *[0-9]{1,18}")
-# The pattern is for the JSON Schema only; the validators of a rules file check it. (msgspec 0.22 crashes when it frees
-# a type in which one `Meta(pattern=...)` occurs twice.)
+# In this type, the pattern is for the JSON Schema only; the validators of a rules file check the text. (msgspec 0.22
+# crashes when it frees a type in which one `Meta(pattern=...)` occurs twice.)
 Comparison = Annotated[
     int | Annotated[str, Meta(extra_json_schema={"pattern": f"^{COMPARISON.pattern}$"})],
     Meta(title="a whole number or a comparison such as `>=2`"),

@@ -1,4 +1,4 @@
-"""Learning rates that fall with depth: rules number the layers, and each parameter gets a factor on its rate."""
+"""Scale learning rates by layer: rules number the layers, and each parameter gets a factor on its learning rate."""
 
 import ast
 import re
@@ -18,8 +18,11 @@ from decay_audit.text import escape_control
 LAST: Literal["last"] = "last"
 
 Captured = tuple[str | None, ...]
+"""The groups that a regular expression captured in a name."""
 LayerNumber = int | Literal["last"] | None
+"""The layer of a parameter; None for a parameter without a layer."""
 EntriesWithoutFacts = tuple[LayerDecay | LayerRule, ...]
+"""The entries of the ruleset that need facts which the source does not know."""
 
 _GROUP_REFERENCE = re.compile(r"\\([1-9])(?![0-9])")
 _ARITHMETIC_TEXT = re.compile(r"[0-9\\+*/() -]{1,200}")
@@ -32,8 +35,9 @@ def factors(
 ) -> list[tuple[float, EntriesWithoutFacts]]:
     """Compute rate ** (last - layer) for each parameter, and list the entries that need facts which are not known.
 
-    The factor is 1 for a parameter without a layer. `last` is the highest number that a parameter gets, or that a rule
-    or the default gives as a number. It is one higher if a rule or the default is the word `last`.
+    The factor is 1 for a parameter without a layer. `last` is the number of the last layer: the highest number that a
+    parameter gets, or that a rule or the default writes. If a rule or the default writes the word `last`, that layer is
+    an additional one, and its number is higher by 1.
 
     Raises:
         PlanError: a rule's arithmetic fails on what its pattern captured, or a factor is too large for a float.
@@ -96,6 +100,7 @@ def _parse(text: str) -> ast.expr:
 
 
 def _operand(node: ast.expr, captured: Captured) -> int:
+    """Return the value of a number or of a captured group; a group that captured nothing raises ValueError."""
     return int(captured[int(node.id[1:]) - 1] or "") if isinstance(node, ast.Name) else int(ast.literal_eval(node))
 
 
@@ -150,4 +155,4 @@ def _numbering(rule: LayerRule, names: NameForm) -> Callable[[Classified], Layer
 def _last_layer(layers: Sequence[LayerNumber], decay: LayerDecay) -> int:
     in_ruleset = [*(rule.layer for rule in decay.layers or ()), decay.default]
     numbers = [number for number in (*in_ruleset, *layers) if isinstance(number, int)]
-    return max(numbers, default=0) + (LAST in in_ruleset)
+    return max(numbers, default=0) + (LAST in in_ruleset)  # True adds 1

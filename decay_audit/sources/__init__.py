@@ -4,6 +4,7 @@
     module/       a FileTarget or ModuleTarget -> a built model and its Inventory; also a live `nn.Module`
     trace/        a model and example inputs -> where its forward pass uses each parameter
     checkpoint/   a CheckpointTarget -> its Inventory, from headers only and without torch
+    run/          a training script -> the models and optimizers that it makes
 
-Knows no roles, no rules and no live optimizers.
+Nothing here depends on roles or rules.
 """

@@ -1,4 +1,4 @@
-"""Rulesets on one model: side by side, against an optimizer, against the codebase they come from, on one parameter."""
+"""Compare rulesets on one model: with each other, with an optimizer, or with the codebase that a ruleset comes from."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,7 +88,7 @@ def verify(loaded: LoadedTarget, imported: "Imported") -> Conformance:
         PlanError: the ruleset has no answer for a parameter.
     """
     ruleset = rulesets.from_text(imported.text, "the imported ruleset")
-    base = ruleset.weight_decay or 1.0  # a file may have multiples of a coefficient that another file gives
+    base = ruleset.weight_decay or 1.0  # the rules may only give multiples of a coefficient from another file
     plan = make_plan(roles.classify(loaded.inventory.parameters), ruleset, base)
     target = loaded.inventory.target
     if loaded.built is None:

@@ -1,4 +1,4 @@
-"""The report that Python users get: `print(report)` shows it, a cell of a notebook too, and other tools take it."""
+"""The report that Python users get: they can print it, show it in a notebook, save it, and pass it to other tools."""
 
 from pathlib import Path
 from typing import Any
@@ -53,5 +53,5 @@ class AuditReport(Report, frozen=True, kw_only=True, eq=False):
 
 
 def for_python(report: Report) -> AuditReport:
-    """Give a report the methods."""
+    """Make an AuditReport with the fields of a report."""
     return AuditReport(**{name: getattr(report, name) for name in report.__struct_fields__})

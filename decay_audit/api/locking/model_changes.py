@@ -1,7 +1,7 @@
 """Compare the decisions on two targets, on a lock and a target, or on two git revisions of a target.
 
-A revision is checked out into a temporary worktree. A process of its own reads it, because both sides may have modules
-of the same names.
+A revision is checked out into a temporary worktree. A separate process reads the target there, because both sides may
+have modules of the same names.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ def compare_revisions(request: Request, before: str, after: str | None) -> Model
         after: the later revision; None for the files as they are now.
 
     Raises:
-        DecayAuditError: this is no git repository, a revision does not exist, or the target cannot be read at one.
+        DecayAuditError: there is no git repository or no such revision, or the target cannot be read at a revision.
     """
     first = _at_revision(request, before)
     second = _side(request.target, None, request, None) if after is None else _at_revision(request, after)
@@ -74,7 +74,7 @@ def write_side(request: str, output: str) -> None:
 
 
 def _lock(path: str) -> Lock | None:
-    """Read a lock; None if the path is not that of a lock file."""
+    """Read a lock; return None if the path is not a lock file."""
     file = Path(path)
     is_lock = path.endswith(".lock")
     if not is_lock and targets.exists(file) and file.is_file():
@@ -84,6 +84,7 @@ def _lock(path: str) -> Lock | None:
 
 
 def _side(path: str, lock: Lock | None, request: Request, other: Lock | None) -> Side:
+    """Return the entries of `lock`; without it, read the target, with a plan that is comparable to `other`."""
     if lock is not None:
         return Side(label=path, entries=lock.entries)
     report = run(request)

@@ -17,7 +17,7 @@ def count_roles(entries: Sequence[Entry]) -> str:
 
 
 def decision_text(entry: Entry) -> str:
-    """Write the decision in all channels: `weight_decay 0.05, lr x0.5, adamw`."""
+    """Write the coefficient, the lr factor and the optimizer of a decision: `weight_decay 0.05, lr x0.5, adamw`."""
     texts = [
         {"0": "spared", "frozen": "frozen, in no group"}.get(entry.weight_decay, f"weight_decay {entry.weight_decay}"),
         "" if entry.lr_scale == "1" else f"lr x{entry.lr_scale}",

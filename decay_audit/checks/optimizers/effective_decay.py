@@ -130,7 +130,7 @@ _EFFECTS: dict[Movement | None, str] = {
     "constant": "subtracts an amount that does not depend on the weight from every element of {parameters}",
     "other_point": "pulls every element of {parameters} towards values other than 0",
 }
-"""What a step does, by the observed movement. `{parameters}` are those of a finding, `{rates}` were measured."""
+"""What a step does, by the observed movement. `{parameters}` counts the parameters, `{rates}` are measured rates."""
 
 
 def _effect(observation: Observation) -> str:
@@ -194,7 +194,7 @@ def _find_rounded_away(observed: ObservedPlan) -> Iterator[Finding]:
 
 
 def _is_rounded_away(optimizer: Optimizer, observation: Observation, dtype: str) -> bool:
-    """Whether a measured step was rounded away. If none was measured, compute it, for decoupled decay only.
+    """Whether a measured step was rounded away. If no step was measured, compute this, for decoupled decay only.
 
     The peak learning rate is used, because the current one is small in a warm-up and at the end of a schedule.
     """

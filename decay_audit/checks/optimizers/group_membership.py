@@ -132,7 +132,7 @@ def _find_empty_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]:
 
 
 def _find_identical_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]:
-    """Find groups that could be one. A class that is not known may treat a group by its position."""
+    """Find groups that could be merged; skip unknown classes, because their step may depend on a group's position."""
     if not optimizer.class_is_known:
         return
     settings = [_settings(group) for group in optimizer.groups if group.parameters]
@@ -198,7 +198,10 @@ def check_ties(plan: Plan) -> Iterator[Finding]:
 
 
 def _coefficients_by_other_name(tied: Sequence[Decision], ruleset: RuleSet) -> dict[str, float]:
-    """Decide each tensor under each of its other names, with the same role; leave out names that no rule decides."""
+    """Decide each tensor under each of its other names, with the same role.
+
+    Leave out names that neither a rule nor the default decides.
+    """
     renamed = {
         name: _renamed(decision.classified, name) for decision in tied for name in decision.classified.parameter.tied_to
     }

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from decay_audit.sources.run.find_optimizers import OptimizerCall
 
 _LONGEST = 48
+"""The most characters that are shown of an expression."""
 _MAX_MODELS = 20
+"""The most models that are listed."""
 _MODEL = "MODEL"
 """Stands in a command for the model that the user has to name."""
 
 
 class _Command(Struct, frozen=True):
-    """The command that audits a place: of a script, or of a model with a function that makes the optimizer."""
+    """The command for one place: it runs a script, or checks a model and a function that makes the optimizer."""
 
     script: str = ""
     model: str = ""
@@ -147,7 +149,7 @@ def _write(commands: Sequence[_Command], file: Path, *, quiet: bool) -> None:
         gap = "" if not old or old.endswith(("\n\n", "\r\n\r\n")) else "\n" if old.endswith("\n") else "\n\n"
         added = gap + "\n".join(new)
         text = old + (added.replace("\n", "\r\n") if "\r\n" in old else added)
-        _audits(text, file)
+        _audits(text, file)  # raises if the new text is not valid TOML
         with files.atomic_write(file, may_be_input=True) as path:
             path.write_bytes(text.encode())
             config.load(path)

@@ -1,4 +1,4 @@
-"""Optimizers as data from which code can make them again. Knows no torch."""
+"""Optimizers as data from which code can make them again. This module does not import torch."""
 
 from collections.abc import Mapping
 
@@ -9,11 +9,11 @@ Settings = tuple[tuple[str, object], ...]
 
 
 class GroupCopy(Struct, frozen=True, kw_only=True, eq=False):
-    """A param group: the canonical names of its parameters, and the settings that its optimizer does not give it.
+    """A param group: the canonical names of its parameters, and the settings that differ from its optimizer's.
 
     Attributes:
         lr: its learning rate, before a scheduler changed it.
-        all_settings: every setting but the coefficient: code that makes the optimizer again must give the same.
+        all_settings: every setting except weight_decay: the groups of the new code must have the same.
     """
 
     parameters: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Optimizers of a checkpoint become copies: their class as the checkpoint shows it, and their saved settings."""
+"""Make copies of the optimizers in a checkpoint, from the class that the checkpoint shows and the saved settings."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,15 +10,16 @@ from decay_audit.emit.optimizer import TORCH_CLASSES
 from decay_audit.model.observations import Optimizer, ParamGroup
 
 _MISSING = object()
+"""Stands for the default of a key that has no default."""
 
 
 def copy_saved_optimizers(optimizers: Iterable[Optimizer]) -> tuple[OptimizerCopy, ...]:
-    """Copy saved optimizers, whose classes must be classes of torch.optim."""
+    """Copy saved optimizers. If torch.optim has no class of that name, the copy has a `problem`."""
     return tuple(map(_copy, optimizers))
 
 
 def saved_class(optimizer: Optimizer) -> str:
-    """Return the innermost class of a saved optimizer; of several possible classes, the first: `Adam or AdamW`."""
+    """Return the name of the innermost class of a saved optimizer: `Adam` for `Lookahead(Adam)` and `Adam or AdamW`."""
     return optimizer.type.rpartition("(")[2].rstrip(")").partition(" ")[0]
 
 
@@ -29,10 +30,10 @@ def _copy(optimizer: Optimizer) -> OptimizerCopy:
         return _with_problem(optimizer, groups, f"torch.optim has no class {name}")
     kind, defaults = _class_and_defaults(name)
     accepted = {parameter.name for parameter in parameters(kind)}
-    largest = max(zip(optimizer.groups, groups, strict=True), key=lambda pair: len(pair[0].parameters))[1]
+    settings_of_largest = max(zip(optimizer.groups, groups, strict=True), key=lambda pair: len(pair[0].parameters))[1]
     arguments = {
         key: value
-        for key, value in largest.items()
+        for key, value in settings_of_largest.items()
         if key in accepted and (key == "lr" or not is_equal(value, defaults.get(key, _MISSING)))
     }
     defaults |= arguments

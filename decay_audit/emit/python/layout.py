@@ -1,4 +1,4 @@
-"""Statements become lines of code, broken as `ruff format` breaks them."""
+"""Write statements as lines of code, broken as `ruff format` breaks them."""
 
 from collections.abc import Sequence
 
@@ -15,6 +15,7 @@ def write_brackets(start: str, items: Sequence[str], end: str, indent: int) -> l
     joined = ", ".join(items)
     if len(margin + start + joined + end) <= LINE_LENGTH:
         return [margin + start + joined + end]
+    # only the arguments of a call may share a second line; a list, a dict or a tuple has one item a line
     if len(margin) + 4 + len(joined) <= LINE_LENGTH and not start.endswith(("[", "{")) and not start.endswith("= ("):
         return [margin + start, f"{margin}    {joined}", margin + end]
     return [margin + start, *(f"{margin}    {item}," for item in items), margin + end]

@@ -1,4 +1,4 @@
-"""Branches become lines of code: `if`, `elif` and `else`, and the tuples that are too long to stand in them."""
+"""Write branches as `if`, `elif` and `else`. Values that are too long become constants above the function."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -12,9 +12,10 @@ from decay_audit.emit.rule.search import Branch
 
 INDENT = 8
 LONGEST_CLAUSE = LINE_LENGTH - INDENT - len("    or ") - len(":")
+"""The most characters of an operand that fits into one line."""
 PAIR = 2
-"""The formatter writes three or more operands on lines of their own. With two, it breaks a line inside the brackets of
-an operand; a constant avoids that."""
+"""With this number of operands, the formatter would break a long line inside the brackets of an operand; a constant
+avoids that. It writes three or more operands on lines of their own."""
 
 _CONSTANTS: dict[Form, tuple[str, str]] = {
     "suffix": ("SUFFIXES", "name.endswith({})"),

@@ -1,4 +1,4 @@
-"""Kinds and conditions become branches: for each param group, the cheapest conditions that select it.
+"""Find the cheapest conditions that select the kinds of parameters in each param group, and make branches of them.
 
 The branches are an `if` and its `elif`s. A condition may hold for kinds of earlier branches, because those branches
 have taken them; it must not hold for kinds of later branches. The search takes a weighted greedy cover, drops the
@@ -14,7 +14,7 @@ from decay_audit.emit.rule.conditions import Condition, is_specific, list_condit
 from decay_audit.emit.rule.kinds import Kind
 
 MOST_CANDIDATES = 40
-"""Sets of two and three conditions are tried among this many: those that cost least for each kind they select."""
+"""Sets of up to three conditions are made from this many candidates, those with the lowest cost for a selected kind."""
 COST_OF_DECAY_FIRST = 1.0
 """Added to the cost of a branch for a decaying group, because most code tests first for what does not decay."""
 
@@ -34,10 +34,11 @@ def find_branches(
     Args:
         ruleset_keys: the keys that the conditions of the ruleset use.
         spared: the param groups that do not decay.
-        guard: the last branch has conditions, too, of classes and specific names, so that the code can refuse the rest.
+        guard: give the last branch conditions, too (on classes and specific names), so that code can refuse the rest.
     """
     conditions = list_conditions(kinds, ruleset_keys)
     remaining = dict.fromkeys(kind.group for kind in kinds)
+    # with few groups, each of them is tried as the first branch
     firsts = [*remaining] if len(remaining) <= 3 else [None]
     return min((_branches(kinds, conditions, remaining, first, spared, guard=guard) for first in firsts), key=_cost)[1]
 
@@ -87,6 +88,7 @@ def _branches(
 
 
 def _mask(kinds: Sequence[Kind], group: int) -> int:
+    """Return the kinds of a group as a bit mask: bit `index` stands for `kinds[index]`."""
     return sum(1 << index for index, kind in enumerate(kinds) if kind.group == group)
 
 
@@ -99,6 +101,7 @@ def _cover(
     ]
     candidates = _without_dominated(candidates, members)
     missing = members & ~_union(candidates)
+    # a kind for which no candidate holds is selected by the whole names of its parameters
     names = [whole_names(kind, index) for index, kind in enumerate(kinds) if missing >> index & 1]
     needed = members & ~missing
     best = _prune(_greedy(candidates, needed), needed)
@@ -128,6 +131,7 @@ def _without_dominated(candidates: Sequence[Condition], members: int) -> list[Co
 
 
 def _greedy(candidates: Sequence[Condition], needed: int) -> list[Condition]:
+    """Choose conditions one by one, each with the lowest cost for a newly selected kind, until all are selected."""
     chosen: list[Condition] = []
     while needed:
         best = min(
@@ -151,6 +155,7 @@ def _prune(chosen: list[Condition], needed: int) -> tuple[Condition, ...]:
 
 
 def _union(conditions: Collection[Condition]) -> int:
+    """Return the kinds for which at least one condition holds, as a bit mask."""
     union = 0
     for condition in conditions:
         union |= condition.holds

@@ -1,10 +1,10 @@
-"""A Plan becomes code for a framework that makes the param groups itself, in the words of its own configuration.
+"""Write a Plan as code or configuration for a framework that makes the param groups itself.
 
 - settings: plans -> the setting of each trainable parameter: its coefficient, its learning rate and its optimizer
 - patterns: names -> few patterns that match these names and no others
-- request: what a framework's code is written from, and what it comes to
+- request: the input and the output of the functions that write code for a framework
 - name_lists: timm, torchtitan and optax, which choose parameters by their names
-- kinds: mmengine and detectron2, which know kinds of parameters, too
+- kinds: mmengine and detectron2, which choose parameters by their kinds, too
 - methods: Lightning and transformers, in whose classes the emitted function is called
 
 `write` finds the framework, and refuses a plan that it cannot express.
@@ -19,6 +19,7 @@ from decay_audit.model.choices import CodeTarget
 from decay_audit.text import first_few
 
 NAMES_SHOWN = 5
+"""How many parameters an error names."""
 
 WRITERS: Mapping[CodeTarget, Callable[[FrameworkRequest], FrameworkCode]] = {
     "lightning": methods.lightning,

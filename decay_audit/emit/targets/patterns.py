@@ -1,4 +1,4 @@
-"""Names become few patterns, each of which matches some of these names and none of the others.
+"""Find few patterns that match given names and no other names.
 
 A pattern is a glob, a regular expression or a part of a name: each framework has its own form.
 """
@@ -9,12 +9,15 @@ from fnmatch import fnmatch
 from glob import escape as escape_glob
 
 Candidates = Callable[[str], Iterator[str]]
+"""Yields the patterns that match a name."""
 Matches = Callable[[str, str], bool]
 """Whether a pattern, the first argument, matches a name."""
 
 
 def cover(names: Sequence[str], others: Collection[str], candidates: Candidates, matches: Matches) -> list[str]:
-    """Find patterns that together match all names and no other.
+    """Find patterns that together match the names and none of the others.
+
+    A name stays without a pattern if each pattern that matches it also matches one of the others.
 
     Args:
         candidates: yields the patterns that match a name: general ones first, and the name itself last.
@@ -65,6 +68,7 @@ def expressions(name: str) -> Iterator[str]:
     if len(parts) > 1:
         yield rf"\b{re.escape('.'.join(parts[-2:]))}$"
     yield from (rf"\b{re.escape(part)}\b" for part in parts[:-1] if not part.isdecimal())
+    # chr(92) is a backslash, which Python before 3.12 does not allow inside the braces of an f-string
     yield f"^{'[.]'.join(chr(92) + 'd+' if part.isdecimal() else re.escape(part) for part in parts)}$"
     yield f"^{re.escape(name)}$"
 

@@ -1,6 +1,7 @@
 """Copy a value that an optimizer holds, with probe tensors in place of parameters.
 
-Unlike `copy.deepcopy`, it copies the rest where one part cannot be copied, and also what functions close over.
+Unlike `copy.deepcopy`, `deep_copy` shares what cannot be copied and copies the rest. It also copies the values that
+functions close over.
 """
 
 import copy
@@ -17,11 +18,12 @@ Shape = tuple[int, ...]
 
 
 class Memo(dict[int, Any]):
-    """Id of an original -> its copy, or its probe tensor.
+    """Maps the id of an original to its copy, or to its probe tensor.
 
     Attributes:
-        shapes: shape of a parameter -> that of its probe tensor. A tensor of such a shape is cut to it.
-        first_states: makes, from the optimizer's states by parameter, those of its copy.
+        shapes: maps the shape of a parameter to that of its probe tensor. A tensor of the first shape is cut to the
+            second.
+        first_states: takes the optimizer's states by parameter, and makes the states of the copy.
     """
 
     shapes: Mapping[Shape, Shape] = {}
@@ -35,7 +37,7 @@ def deep_copy(value: object, memo: Memo) -> Any:  # noqa: ANN401 - of the origin
     """Copy a value. What cannot be copied (locks, process groups, compiled code) is shared.
 
     Args:
-        memo: of the originals that have a copy. New copies are added.
+        memo: the copies that exist already; new copies are added.
 
     Raises:
         OptimizerError: an object in it has a finalizer.
@@ -59,10 +61,10 @@ def deep_copy(value: object, memo: Memo) -> Any:  # noqa: ANN401 - of the origin
 
 
 def refuse_finalizer(value: object) -> None:
-    """Refuse to copy an object whose class has a `__del__`: the copy's would free what the original still uses.
+    """Refuse to copy an object whose class has a `__del__`: that of the copy would free what the original uses.
 
     Raises:
-        OptimizerError: it has one.
+        OptimizerError: the class has a `__del__`.
     """
     if _has_finalizer(value):
         raise OptimizerError(
@@ -100,7 +102,7 @@ def _container(value: Any, memo: Memo) -> Any:  # noqa: ANN401
 
 
 def _holds_states(value: Mapping[Any, Any], memo: Memo) -> bool:
-    """Whether a dict has a dict for each parameter, as `Optimizer.state` has: some optimizers have another one."""
+    """Whether a dict has a dict for each parameter, like `Optimizer.state`: some optimizers hold another such dict."""
     keys = [key if isinstance(key, int) else id(key) for key in value]
     return (
         bool(keys)
@@ -149,29 +151,29 @@ def _deepcopy_or_share(value: object, memo: Memo) -> object:
     for duplicate_with_finalizer in _without_finalizers(copies):
         refuse_finalizer(duplicate_with_finalizer)
     if duplicate is None:
-        return _module_by_parts(value, memo) if isinstance(value, torch.nn.Module) else value
+        return _copy_by_attribute(value, memo) if isinstance(value, torch.nn.Module) else value
     memo.update(attempt)
     return duplicate
 
 
-_ALIVE: list[object] = []
-"""Copies whose finalizer cannot be taken away: it never runs while the program does."""
+_KEPT_ALIVE: list[object] = []
+"""Copies whose finalizer cannot be replaced. They are kept here, so that it does not run while the program runs."""
 
 
 def _without_finalizers(copies: Iterable[object]) -> list[object]:
-    """Take the finalizers of copies away; return an original of each class that has one."""
+    """Make the finalizers of copies do nothing; return the copies whose class has a finalizer."""
     with_finalizer = [duplicate for duplicate in copies if _has_finalizer(duplicate)]
     for duplicate in with_finalizer:
         kind = type(duplicate)
         try:
             duplicate.__class__ = type(kind.__name__, (kind,), {"__del__": lambda _: None, "__slots__": ()})
         except TypeError:
-            _ALIVE.append(duplicate)
+            _KEPT_ALIVE.append(duplicate)
     return with_finalizer
 
 
-def _module_by_parts(module: torch.nn.Module, memo: Memo) -> torch.nn.Module:
-    """Copy a module of which one part cannot be copied: the other parts are."""
+def _copy_by_attribute(module: torch.nn.Module, memo: Memo) -> torch.nn.Module:
+    """Copy a module attribute by attribute; an attribute that cannot be copied is shared."""
     duplicate = memo[id(module)] = object.__new__(type(module))
     for name, value in vars(module).items():
         duplicate.__dict__[name] = deep_copy(value, memo)

@@ -74,10 +74,10 @@ def probe(
     history: int = 0,
     only: Collection[int] | None = None,
 ) -> ProbeResult:
-    """Take steps on a copy.
+    """Take steps on a copy of an optimizer.
 
     Args:
-        dtype: of the probe tensors; None keeps each parameter's own.
+        dtype: the dtype of the probe tensors; None keeps each parameter's own.
         amplify: raise every lr to at least `AMPLIFIED_LR`, so that the step is larger than rounding errors.
         factors: factors for learning rates, coefficients and weights.
         history: how many steps with random gradients to take first, without `factors`.
@@ -109,7 +109,7 @@ def probe(
 
 @contextmanager
 def _parameters_hidden(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Empty the real parameters and remove their gradients in this block: a step on the copy may reach them, too."""
+    """Empty the real parameters in the with-statement, and remove their gradients: the copy may use them."""
     tensors = [tensor for group in optimizer.param_groups for tensor in group["params"] if _is_ordinary(tensor)]
     contents = [(tensor, tensor.data, tensor.grad) for tensor in tensors]
     try:
@@ -174,6 +174,7 @@ def _set_lr(group: dict[str, Any], lr: float) -> None:
 def _values_of_steps(
     copy: ProbeOptimizer, steps: int, step: Callable[[int], None], first: int = 0
 ) -> dict[int, tuple[torch.Tensor, ...]]:
+    """Take steps; return the values of each probe tensor before the first step and after each step."""
     train = getattr(copy.optimizer, "train", None)
     if callable(train):  # schedulefree's optimizers step in this mode only
         train()
@@ -189,7 +190,7 @@ def _snapshot(copy: ProbeOptimizer) -> dict[int, torch.Tensor]:
 
 
 def _trainable(copy: ProbeOptimizer) -> Iterator[torch.Tensor]:
-    """Frozen parameters get no gradient, as in training, so that an optimizer may skip them."""
+    """Yield the tensors that get a gradient. As in training, frozen parameters get none: an optimizer may skip them."""
     return (tensor for tensor in copy.tensors.values() if tensor.requires_grad)
 
 
@@ -228,7 +229,7 @@ def _step_with_closure(copy: ProbeOptimizer, gradient: Gradient, index: int) -> 
 
 
 def _step_with_graph(copy: ProbeOptimizer, gradient: Gradient, index: int) -> None:  # noqa: ARG001
-    """For second-order optimizers, which differentiate the gradient once more."""
+    """Take a step of a second-order optimizer, which differentiates the gradient once more."""
     factor = {
         "zero": 0.0,
         "shrinking": GRADIENT_SIZE,
@@ -255,7 +256,7 @@ def _step_with_sparse_gradients(copy: ProbeOptimizer, gradient: Gradient, index:
 
 _STEP_FORMS: tuple[tuple[States, Callable[[ProbeOptimizer, Gradient, int], None]], ...] = (
     ("flags", _step),
-    ("none", _step),  # for classes that take a parameter with a flag for one that has its moments, too
+    ("none", _step),  # for classes that expect the moments in every state that is not empty
     ("first", _step),  # for states that the constructor makes, such as Adagrad's
     ("none", _step_with_closure),
     ("none", _step_with_graph),

@@ -1,6 +1,6 @@
 """Match the parameters of a new optimizer with the positions of a saved one, by name.
 
-What has no counterpart is refused, unless the user dropped or initialized it.
+A parameter without a counterpart is refused, unless the user asks to drop or to initialize its state.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ class ParameterChanges(Struct, frozen=True, kw_only=True):
     Attributes:
         drop: patterns of names whose saved states are left out; `*` stands for any characters.
         init: patterns of names that start without a saved state, as torch starts a new parameter.
-        renames: the new name of each saved name that has another one.
+        renames: maps saved names to the new names of the same parameters.
     """
 
     drop: tuple[str, ...] = ()
@@ -198,7 +198,7 @@ def _refuse_lost(names: Sequence[str]) -> None:
 
 
 def _options(option: str, names: Sequence[str]) -> str:
-    """Write an option for each name, or one for all of a long list: those of a module that contains them, or `*`."""
+    """Write an option for each name. For a long list, write one pattern that matches all: `blocks.3.*`, or `*`."""
     if len(names) <= _MAX_NAMED:
         return " ".join(f"{option} {name}" for name in names)
     parts = [name.split(".") for name in names]

@@ -1,6 +1,6 @@
-"""The param groups of an optimizer become an Optimizer with its Observations, by the facts of its class.
+"""Make an Optimizer and its Observations from param groups and from the facts of the optimizer's class.
 
-Live and recorded optimizers are described alike. Knows no torch.
+Live and recorded optimizers are described alike.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def describe_optimizer(
         display_name: the class as a person reads it, e.g. `Lookahead(AdamW)`.
         group_keys: the keys that its classes read from their groups.
         decaying_class: names of the class whose step decides the decay, and of its base classes.
-        attributes: numbers and flags of the optimizer of that class; one may choose the form of decay.
+        attributes: numbers and flags of the optimizer of that class. A flag may choose the form of decay.
     """
     settings = [{**attributes, **group.hyperparameters} for group in groups]
     decay = decay_semantics(decaying_class, settings)

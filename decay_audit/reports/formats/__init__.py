@@ -1,4 +1,4 @@
-"""The formats that a machine or a page reads, one module each; none imports another.
+"""The formats for machines and for web pages, one module each; none imports another.
 
 as_json    the whole report, by the contract of `document`
 as_csv     a row for each parameter

@@ -15,7 +15,7 @@ _MAX_NAMES = 8
 
 
 def render(report: Report, options: Options) -> str:
-    """Write the findings as issues. GitLab requires a file and a line; a finding without a file has the target."""
+    """Write the findings as issues. GitLab requires a file and a line: without a file, the target and 1."""
     issues = []
     for finding, fingerprint in zip(report.findings, fingerprints(report.findings, report), strict=True):
         place = find_location(finding, options.locations)

@@ -26,7 +26,7 @@ def join(texts: Sequence[str]) -> str:
 def _suite(report: Report) -> Iterator[str]:
     target = quoteattr(escape_control(report.inventory.target))
     failures = sum(finding.severity == "error" for finding in report.findings)
-    count = len(report.findings) + len(report.excepted) or 1
+    count = len(report.findings) + len(report.excepted) or 1  # without a finding, one test case that passes
     counts = f'tests="{count}" failures="{failures}" errors="0" skipped="{len(report.excepted)}"'
     yield f"  <testsuite name={target} {counts}>"
     if not (report.findings or report.excepted):

@@ -226,7 +226,7 @@ def _fits(shape: tuple[int, ...], condition: tuple[Size, ...]) -> bool:
 
 
 def _public(pattern: str) -> str:
-    """Write `torch.nn.X`, as sources do, for the private module of torch.nn that defines X."""
+    """Replace the private `torch.nn.modules.<module>.X` by `torch.nn.X`, the name that the sources of models use."""
     return re.sub(r"^torch\.nn\.modules\.\w+\.(?=[A-Z*])", "torch.nn.", pattern)
 
 
@@ -254,7 +254,7 @@ def _has_any_declaration(classified: Classified) -> bool:
 
 
 def _declared_predicate(forms: frozenset[DeclaredForm], names: NameForm) -> Predicate:
-    """Make the predicate that looks a name up in the declarations of the root; `submodules`: of all modules above."""
+    """Make the predicate that looks a name up in the declaration of the root; with `submodules`, of every owner."""
     no_owners: tuple[Owner, ...] = ()
     everywhere, raw = "submodules" in forms, names == "raw"
     declaring = _from_the_root(
@@ -278,7 +278,8 @@ def _declared_predicate(forms: frozenset[DeclaredForm], names: NameForm) -> Pred
 def _from_the_root(step: Callable[[T, Owner], T], *, start: T) -> Callable[[Owner], T]:
     """Make a function that goes from the root down to an owner, step by step, and visits each owner once.
 
-    It does not recurse: names may be deeper than Python's stack.
+    `step` takes the result for the parent and an owner, and returns the result for that owner; `start` is the result
+    above the root. The function does not recurse: names may be deeper than Python's stack.
     """
     results: dict[Owner, T] = {}
 

@@ -1,4 +1,4 @@
-"""The examples of a rules file become parameters, which are decided like those of a model.
+"""Make parameters of the examples in a rules file, and decide them like those of a model.
 
 A decision that is not what its example says is a failure of the ruleset.
 """
@@ -51,6 +51,7 @@ def failures(ruleset: RuleSet) -> Iterator[str]:
     for ruleset_example in ruleset.examples:
         parameter = ruleset_example.parameter
         others = [other.parameter for other in ruleset.examples if other.parameter.name != parameter.name]
+        # with layer decay, the number of the last layer depends on all parameters
         model = [parameter, *({other.name: other for other in others}.values() if ruleset.layer_decay else ())]
         try:
             decision = decide(roles.classify(model), ruleset).decisions[0]

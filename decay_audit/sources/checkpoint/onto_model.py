@@ -1,4 +1,4 @@
-"""Add to the parameters of a checkpoint what the saved model knows: names, owners, hints and order.
+"""Add to the parameters of a checkpoint what their model knows: names, owners, hints and order.
 
 The names of the model may have a prefix in the checkpoint (Lightning's `model.`), which is found and removed.
 """
@@ -26,7 +26,7 @@ _MAX_PREFIXES = 16
 """The most prefixes that are tried."""
 
 Counterparts = dict[str, tuple[Parameter, ...]]
-"""The parameters of the model for the name of each saved parameter. A saved tensor may be two parameters there."""
+"""Maps the name of each saved parameter to parameters of the model: several if the model does not tie the names."""
 
 
 def fit(saved: Inventory, model: Inventory) -> Inventory:
@@ -91,7 +91,7 @@ def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
     shape, belongs to another model, and its order is kept.
     """
     if model is None or (model.kind == "safetensors" and model.built_on is None):
-        return saved  # safetensors sorts its names: such a model has no order either
+        return saved  # a model from a safetensors file has no order: the names there are sorted
     if not saved.parameters:
         canonical_names = CanonicalNames(parameter.name for parameter in model.parameters)
         return replace(saved, parameters=model.parameters, canonical_names=canonical_names, in_model_order=True)

@@ -28,7 +28,7 @@ def example_call(value: Callable[..., object], location: str, namespace: Mapping
 
 
 def missing_arguments(value: Callable[..., object], location: str, namespace: Mapping[str, object]) -> TargetError:
-    """Say which arguments are missing, and how to give them."""
+    """Make the error that says which arguments are missing, and how to give them."""
     name = getattr(value, "__name__", location.rpartition(":")[2])
     signature = str(inspect.signature(value).replace(return_annotation=inspect.Signature.empty))
     if len(signature) > _MAX_SIGNATURE:
@@ -97,7 +97,7 @@ def _example_value(parameter: inspect.Parameter) -> str:
 
 
 def _annotation(parameter: inspect.Parameter) -> str:
-    """The name of the annotated type, as the user's module may know it."""
+    """Return the name of the annotated type; "" if there is none."""
     annotation = parameter.annotation
     name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
     return "" if parameter.annotation is parameter.empty else name

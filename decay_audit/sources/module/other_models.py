@@ -1,6 +1,6 @@
 """Find further models whose parameters an optimizer holds, and add these parameters to the inventory.
 
-Such a model is a loss with weights of its own. The user names it by an expression or a class, and the names of its
+An example is a loss with parameters of its own. The user names it by an expression or a class, and the names of its
 parameters begin with that name.
 """
 
@@ -29,7 +29,7 @@ def find_other(text: str, built: BuiltModel, made_with_optimizer: Sequence[nn.Mo
 
     Args:
         text: the class of a module that was made with the optimizer or is in the file of the model, or an expression
-            as for the optimizer.
+            in the form that `--optimizer` takes.
         made_with_optimizer: the modules that were made with the optimizer.
 
     Raises:
@@ -56,10 +56,10 @@ def find_other(text: str, built: BuiltModel, made_with_optimizer: Sequence[nn.Mo
 
 @contextmanager
 def _keys_of_new_modules() -> Iterator[set[int]]:
-    """Collect the ids of the modules that get parameters or parts in this block."""
+    """Collect the ids of the modules that get parameters or submodules during the with-statement."""
     keys: set[int] = set()
 
-    def note(module: nn.Module, name: str, part: nn.Parameter | nn.Module) -> None:  # noqa: ARG001
+    def note(module: nn.Module, name: str, value: nn.Parameter | nn.Module) -> None:  # noqa: ARG001
         keys.add(id(module))
 
     handles = (register_module_parameter_registration_hook(note), register_module_module_registration_hook(note))
@@ -95,10 +95,10 @@ def names_of_all(model: nn.Module, inventory: Inventory, others: Sequence[nn.Mod
 
 
 def _of_class(name: str, modules: Sequence[nn.Module]) -> list[nn.Module]:
-    """The modules of a class that are no part of another of these modules."""
-    parts = {id(part) for module in modules for part in module.modules() if part is not module}
+    """Return the modules of a class that are not submodules of another of these modules."""
+    submodules = {id(child) for module in modules for child in module.modules() if child is not module}
     distinct = {id(module): module for module in modules}
-    return [module for key, module in distinct.items() if type(module).__name__ == name and key not in parts]
+    return [module for key, module in distinct.items() if type(module).__name__ == name and key not in submodules]
 
 
 def _key(text: str, index: int) -> str:

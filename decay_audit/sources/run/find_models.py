@@ -1,4 +1,4 @@
-"""Find the models in the texts of Python files: classes of nn.Module that no other such class contains.
+"""Find the models in the texts of Python files: subclasses of nn.Module that no other subclass calls.
 
 Classes are matched by their names, so a base class may be in another file. Nothing is imported.
 """
@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 _BASES = frozenset({"nn.Module", "torch.nn.Module", "LightningModule", "pl.LightningModule", "L.LightningModule"})
-_TOP_LEVEL = re.compile(r"^(?=[^\s#)\]}])", re.MULTILINE)
+_TOP_LEVEL = re.compile(r"^(?=[^\s#)\]}])", re.MULTILINE)  # the start of a line that begins at the margin
 _CLASS = re.compile(r"class[ \t]+(\w+)[ \t]*\(([^()]*)\)[ \t]*:")
 _CALL = re.compile(r"\b([A-Z]\w*)\s*\(")
 
 
 class ModelClass(Struct, frozen=True, kw_only=True):
-    """A class of models.
+    """A class whose instances are models.
 
     Attributes:
         file: relative to the folder that was searched.
@@ -30,6 +30,8 @@ class ModelClass(Struct, frozen=True, kw_only=True):
 
 
 class _Class(Struct, frozen=True):
+    """A class at the top level of a file, with its text."""
+
     file: str
     line: int
     name: str
@@ -38,21 +40,21 @@ class _Class(Struct, frozen=True):
 
 
 def find(texts: Mapping[str, str]) -> tuple[ModelClass, ...]:
-    """List the classes of nn.Module that no other class of nn.Module calls or derives from.
+    """List the subclasses of nn.Module that no other subclass calls or derives from; leave out losses and private ones.
 
     Args:
         texts: the text of each file, by its name.
     """
     classes = [cls for file, text in texts.items() if "class " in text for cls in _classes(file, text)]
     modules = _modules(classes)
-    parts: set[str] = set()
+    used: set[str] = set()
     for cls in modules:
-        parts |= {name for name in _CALL.findall(cls.text) if name != cls.name}
-        parts |= {base.rpartition(".")[2] for base in cls.bases}
+        used |= {name for name in _CALL.findall(cls.text) if name != cls.name}
+        used |= {base.rpartition(".")[2] for base in cls.bases}
     return tuple(
         ModelClass(file=cls.file, line=cls.line, name=cls.name, needs_arguments=_needs_arguments(cls.text))
         for cls in modules
-        if cls.name not in parts and not cls.name.startswith("_") and not cls.name.endswith("Loss")
+        if cls.name not in used and not cls.name.startswith("_") and not cls.name.endswith("Loss")
     )
 
 

@@ -1,4 +1,4 @@
-"""Assume the results of operators whose real result would depend on the values of tensors. Knows torch.
+"""Assume the results of operators whose real result would depend on the values of tensors.
 
 A number that the model reads from data is 1, a condition is true, and every element is selected. So only one branch is
 traced, and a note of the trace says so.
@@ -32,6 +32,7 @@ def _nonzero(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
 
 
 def _masked_select(func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401, ARG001
+    """Assume that the mask selects every element; `where` only broadcasts the values and the mask to one shape."""
     return torch.where(args[1], args[0], args[0]).flatten()
 
 

@@ -1,7 +1,4 @@
-"""Replace a model's tensors by placeholders for a pass, and restore the whole model after it.
-
-Knows torch.
-"""
+"""Replace a model's tensors by placeholders for a traced forward pass, and restore the whole model after it."""
 
 import random
 from collections.abc import Iterator

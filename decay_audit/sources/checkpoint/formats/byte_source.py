@@ -31,7 +31,7 @@ class OpenFile(Struct, frozen=True, kw_only=True, eq=False):
     begin: int = 0
 
     def part(self, at: int, size: int) -> "OpenFile":
-        """Return `size` bytes from `at` on as a file of their own."""
+        """Return the `size` bytes from `at` on as an OpenFile."""
         if at < 0 or size < 0 or at + size > self.size:
             raise MalformedError(f"it ends early: it needs bytes {at} to {at + size}, and has {self.size}")
         return OpenFile(name=self.name, file=self.file, size=size, folder=self.folder, begin=self.begin + at)
@@ -60,7 +60,7 @@ class FileStream:
         self.end = min(end, file.size)
 
     def more(self, missing: int) -> bytes:
-        """Return the next page, or `missing` bytes if a page is smaller; b"" if the file has fewer bytes left."""
+        """Return the next page, or `missing` bytes if that is more; b"" if the file has fewer bytes left."""
         left = self.end - self.at
         page = self.file.read(self.at, min(max(PAGE, missing), left)) if missing <= left else b""
         self.at += len(page)

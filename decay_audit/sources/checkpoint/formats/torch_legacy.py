@@ -18,7 +18,7 @@ def read(file: OpenFile) -> PickleResult:
     """Interpret the pickles before the data.
 
     Raises:
-        MalformedError: a pickle is damaged, or the data after them is cut.
+        MalformedError: a pickle is damaged, or the data after them is incomplete.
     """
     result = _interpret(file, fast=True) or _interpret(file, fast=False)
     if result is None:
@@ -27,7 +27,7 @@ def read(file: OpenFile) -> PickleResult:
 
 
 def _interpret(file: OpenFile, *, fast: bool) -> PickleResult | None:
-    """Return the value of the fourth pickle; None if the fast path failed, so that it must be read without it."""
+    """Return the value of the fourth pickle; None if the fast path may be the reason why the file cannot be read."""
     stream = FileStream(file, 0, file.size)
     storages = storage_resolver()
     machine = Machine(
@@ -38,9 +38,10 @@ def _interpret(file: OpenFile, *, fast: bool) -> PickleResult | None:
     try:
         root, keys, at = _interpret_all(machine)
     except MalformedError:
-        if machine.tensor_sizes:
+        if machine.tensor_sizes:  # the fast path was used
             return None
         raise
+    # the bytes that the machine holds end at `stream.at`
     _check_data(file, stream.at - len(machine.data) + at, keys, storages.by_key)
     return PickleResult(root=root, opaque=tuple(machine.opaque))
 

@@ -6,6 +6,7 @@ from typing import Final
 from decay_audit.model.observations import Semantics
 
 _ADAM_KEYS: Final = frozenset({"betas", "eps", "weight_decay", "amsgrad"})
+"""Keys that the groups of both Adam and AdamW have."""
 
 ADAPTIVE: Final = frozenset({"Adam", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "RMSprop"})
 """Classes with coupled decay that divide their step, decay included, by an average of the squared gradient."""
@@ -28,6 +29,7 @@ _BY_KEYS: tuple[tuple[frozenset[str], str, Semantics], ...] = (
 """Each row: keys that only the groups of one class of optimizer have, the class, and the semantics of its decay."""
 
 _SEMANTICS: Mapping[str, Semantics] = {"AdamW": "decoupled", "Adam": "coupled", "RAdam": "coupled"}
+"""The semantics of classes whose name was pickled, if the keys suggest another class."""
 
 
 def infer_class(

@@ -1,4 +1,4 @@
-"""The globals that a state dict needs, each with a function that makes an inert value of a call of it."""
+"""The globals that the pickle of a state dict calls, each with a function that makes an inert value instead."""
 
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Mapping
@@ -15,6 +15,7 @@ MAX_ATTRIBUTES = 64
 MAX_ELEMENTS = 2**63 - 1
 
 _Build = Callable[[tuple[Any, ...]], object]
+"""Takes the arguments of a call in the pickle, and returns the inert value."""
 
 _STORAGE_DTYPES = {
     "Float": "float32",
@@ -284,6 +285,7 @@ def _allowed() -> dict[str, Global]:
 
 
 ALLOWED: Mapping[str, Global] = _allowed()
+"""The globals by their qualified names."""
 
 
 def qualified_name(module: str, name: str) -> str:

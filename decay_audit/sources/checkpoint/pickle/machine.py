@@ -1,6 +1,6 @@
 """The state of a pickle interpreter: a window on the bytes, the stack, the memo, and the limits on all of them.
 
-It knows nothing of opcodes. `interpreter` runs it.
+The opcodes are in `interpreter`, which runs the machine.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Make storages of the persistent ids in torch's pickles: a key, a dtype and a length, never the data."""
+"""Make storages from the persistent ids in torch's pickles: a key, a dtype and a length, never the data."""
 
 from collections.abc import Callable, Mapping
 

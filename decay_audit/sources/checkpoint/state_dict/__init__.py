@@ -1,7 +1,7 @@
 """Find the parameters of a model in the objects that files hold.
 
 `find` searches the object for state dicts, modules (`pickled_modules`) and optimizers, and chooses one state dict;
-`deepspeed` adds the shapes that ZeRO saves elsewhere. `merge` makes one model of the state dicts of all files, with
+`deepspeed` adds the shapes that ZeRO saves elsewhere. `merge` makes one model from the state dicts of all files, with
 names from `canonical_names` and owners from `owner_tree`; `buffers` recognizes tensors that are not parameters.
 
     find             the largest state dict of a file, or the one at --key, and all optimizer states

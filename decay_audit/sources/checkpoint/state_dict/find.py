@@ -254,7 +254,7 @@ def _largest(candidates: Sequence[StateDictCandidate]) -> StateDictCandidate | N
 def _holds_slots(candidate: StateDictCandidate, models: Sequence[StateDictCandidate]) -> bool:
     """Tell whether the tensors are slots of an optimizer: by their names, by their path, or by the names of a model.
 
-    An optimizer that nobody knows keeps its slots in `state`, by the position or by the name of the parameter.
+    An optimizer of an unknown format may keep its slots in `state`, by the position or by the name of the parameter.
 
     Args:
         models: candidates that may be the model of the slots.
@@ -284,7 +284,8 @@ def _whole_tree(
 ) -> StateDictCandidate | None:
     """Return the nested dicts around the chosen candidate, if they are one model, as Megatron saves it.
 
-    A dict with only a `weight` two levels down is no model: {"embedding": {"words": {"weight": ...}}, "encoder": ...}.
+    A dict that holds only a `weight` is one layer. The model is two levels above it:
+    {"embedding": {"words": {"weight": ...}}, "encoder": ...}.
     """
     roots = {
         candidate.path[:-2]

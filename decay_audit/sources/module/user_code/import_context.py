@@ -50,7 +50,7 @@ class Namespace(dict[str, object]):
 
 
 def context_of_target(target: FileTarget | ModuleTarget) -> ImportContext:
-    """Import from the file's folder, the folder that holds its outermost package, and the current folder."""
+    """Make the context of a target: it imports from the folders of a file, and then from the current folder."""
     current = str(Path.cwd())
     if isinstance(target, ModuleTarget):
         return ImportContext(folders=(current,), program=target.location, modules={})
@@ -92,6 +92,7 @@ def activate(context: ImportContext) -> Iterator[None]:
 
 def _move_modules(context: ImportContext, path: list[str], before: dict[str, ModuleType]) -> None:
     """Move the modules of the context's folders from `sys.modules` to the context, and restore the earlier ones."""
+    # `added`: folders that only this context added; `nested`: older entries inside them, which keep their modules
     added = tuple(folder + os.sep for folder in context.folders if folder not in path)
     nested = tuple(entry.rstrip(os.sep) + os.sep for entry in path if entry.startswith(added))
     for name, module in list(sys.modules.items()):

@@ -54,7 +54,7 @@ class UserFileFinder(MetaPathFinder):
 
 @contextmanager
 def load_user_files(folders: Sequence[str]) -> Iterator[None]:
-    """Load modules from these folders by `UserFileLoader` in this block."""
+    """Load modules from these folders by `UserFileLoader` during the with-statement."""
     finder = UserFileFinder(folders)
     sys.meta_path.insert(0, finder)
     try:

@@ -1,4 +1,4 @@
-"""Number the layers of a model by timm's `group_matcher()` hook, or by timm's convention if it has no hook."""
+"""Number the layers of a model by its method `group_matcher()`, or by timm's convention if it has none."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,22 +17,24 @@ Ordinals = tuple[float, ...]
 def layer_numbers(module: nn.Module) -> dict[str, int]:
     """Number the layer of each parameter, from 0 at the input, as `timm.optim.param_groups_layer_decay` does.
 
-    Empty for a model that neither has the hook nor is timm's.
+    The result is empty for a model that neither has the method nor is timm's.
 
     Raises:
-        Exception: whatever the hook raises.
+        Exception: whatever the method raises.
     """
-    hook, config = getattr(module, "group_matcher", None), getattr(module, "pretrained_cfg", None)
-    if not callable(hook) and not isinstance(config, Mapping):
+    group_matcher, config = getattr(module, "group_matcher", None), getattr(module, "pretrained_cfg", None)
+    if not callable(group_matcher) and not isinstance(config, Mapping):
         return {}
     names = [name for name, _ in module.named_parameters()]
-    if callable(hook):
-        return by_matcher(names, hook(coarse=False))
+    if callable(group_matcher):
+        return by_matcher(names, group_matcher(coarse=False))
     return by_position(names, config.get("classifier")) if isinstance(config, Mapping) else {}
 
 
 def by_matcher(names: Iterable[str], matcher: Mapping[str, Any] | Callable[[str], Any]) -> dict[str, int]:
-    """Number names by a matcher: from group names to a pattern, or to pairs of a pattern and further ordinals.
+    """Number names by a matcher.
+
+    It maps group names to a pattern, or to pairs of a pattern and further ordinals; or it is a function of a name.
 
     A name belongs to the first pattern that matches its beginning. Groups are ordered by their position in the
     matcher, then by the captured numbers, then by the further ordinals; names without a group come last.
@@ -54,7 +56,8 @@ def by_position(names: Iterable[str], classifier: str | Sequence[str] | None) ->
     in_head = {name: not any(prefixes) or name.startswith(prefixes) for name in names}
     trunk = [name for name, head in in_head.items() if not head]
     layers = {name: index // _LAYER_SIZE for index, name in enumerate(trunk)}
-    return {name: layers.get(name, -(-len(trunk) // _LAYER_SIZE)) for name in in_head}
+    layer_of_head = -(-len(trunk) // _LAYER_SIZE)  # rounded up
+    return {name: layers.get(name, layer_of_head) for name in in_head}
 
 
 def _ordinals_of(matcher: Mapping[str, Any] | Callable[[str], Any]) -> Callable[[str], Ordinals]:
@@ -76,5 +79,5 @@ def _ordinals_of(matcher: Mapping[str, Any] | Callable[[str], Any]) -> Callable[
     return ordinals
 
 
-def _as_ordinals(answer: Any) -> Ordinals:  # noqa: ANN401 - a hook of the model may answer anything
+def _as_ordinals(answer: Any) -> Ordinals:  # noqa: ANN401 - a matcher of the model may return anything
     return tuple(answer) if isinstance(answer, Iterable) else (answer,)

@@ -1,7 +1,4 @@
-"""The value types of a trace: the provenance of a tensor, and an operator call with its tensor arguments.
-
-Knows no torch.
-"""
+"""The value types of a trace: the provenance of a tensor, and an operator call with its tensor arguments."""
 
 from collections.abc import Iterable
 from typing import Literal

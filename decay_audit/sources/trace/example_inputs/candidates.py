@@ -1,7 +1,4 @@
-"""The arguments of one forward pass, with alternatives to try; and the functions that build them.
-
-Imports torch.
-"""
+"""The arguments of one forward pass, with alternatives to try; and the functions that build them."""
 
 import inspect
 from collections.abc import Mapping, Sequence

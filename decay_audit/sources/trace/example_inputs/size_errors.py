@@ -1,7 +1,7 @@
 """Correct inputs by the error message of a layer that rejects their size.
 
 Guessed inputs have the right number of dimensions more often than the right sizes; the first layer that rejects them
-says which size it expects. Knows torch, and the messages in its table.
+says which size it expects.
 """
 
 import re
@@ -59,7 +59,7 @@ SIZE_MESSAGES = (
         pattern=re.compile(r"dimension of length (?P<expected>\d+) at -1!.*\b(?P<actual>\d+)\]$"),
     ),
 )
-"""In the order to try."""
+"""The known messages, in the order in which they are tried."""
 
 
 def corrected(inputs: ExampleInputs, failure: str) -> ExampleInputs | None:
@@ -88,6 +88,7 @@ def _resized(value: Any, dimensions: tuple[int, ...], actual: int, expected: int
         if -dimension > len(shape):
             return value
         size = shape[dimension]
+        # a layer before may have joined or split the last dimension
         folded = dimensions == LAST and actual % size == 0 and expected * size % actual == 0
         if size != actual and not folded:
             return value

@@ -34,7 +34,7 @@ def tensors_of(group: Mapping[str, Any]) -> List[torch.Tensor]:
 
 
 def summary(group: Mapping[str, Any]) -> Dict[str, Any]:
-    """The coefficient, the learning rate and the ids of the tensors of a group, to compare with later."""
+    """The coefficient, the learning rate and the ids of the tensors of a group, for a later comparison."""
     coefficient = next((group[key] for key in _COEFFICIENTS if key in group), None)
     tensors = [id(tensor) for tensor in tensors_of(group)]
     return {"weight_decay": number(coefficient), "lr": number(group.get("lr")), "ids": tensors}
@@ -117,7 +117,7 @@ def parts(module: nn.Module) -> List[nn.Module]:
 
 
 def all_modules() -> List[nn.Module]:
-    """All modules that hold parameters and exist in this process."""
+    """All modules in this process whose constructor has run."""
     return [
         value for value in gc.get_objects() if issubclass(type(value), nn.Module) and "_parameters" in value.__dict__
     ]
@@ -136,7 +136,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 def _cover(tensor_ids: Set[int], candidates: List[nn.Module]) -> List[nn.Module]:
     """Choose modules that together hold the tensors: in each round the module that holds most of the remaining tensors.
 
-    Of several such modules the smallest is chosen: a parent may add a frozen copy, as EMA does.
+    Of several such modules the smallest is chosen: a parent may also hold a frozen copy, such as an EMA.
     """
     modules = {id(module): (module, parameter_ids(module)) for module in candidates}
     chosen: List[nn.Module] = []

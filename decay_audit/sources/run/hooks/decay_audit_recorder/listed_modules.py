@@ -1,6 +1,6 @@
-"""Hooks on nn.Module: they record which modules were asked for their parameters or children, the latest first.
+"""Record which modules were asked for their parameters or children: methods of nn.Module are replaced for that.
 
-`torch.compile` removes the hooks: it can trace only the original methods.
+A call of `torch.compile` puts the original methods back, because it can trace only these.
 """
 
 import functools
@@ -13,18 +13,20 @@ from torch import nn
 
 _METHODS = ("parameters", "named_parameters", "modules", "named_modules", "children", "named_children")
 _REFERENCES: "Dict[int, weakref.ref[nn.Module]]" = {}
+"""The recorded modules by their ids, the latest last."""
 _MAX_MODULES = 20000
 _MODULE_FILE = nn.Module.parameters.__code__.co_filename
 _ORIGINALS: List[Tuple[Any, str, Any]] = []
+"""The owner, the name and the original of each replaced function."""
 
 
 def set_hooks() -> None:
-    """Hook the methods of nn.Module that list its parts."""
+    """Replace the methods of nn.Module that list its parameters and submodules."""
     for name in _METHODS:
         _replace(nn.Module, name, _recording_method(getattr(nn.Module, name)))
     if hasattr(torch, "compile"):
-        _replace(torch, "compile", _without_hooks(torch.compile))
-        _replace(nn.Module, "compile", _without_hooks(nn.Module.compile))
+        _replace(torch, "compile", _with_originals_restored(torch.compile))
+        _replace(nn.Module, "compile", _with_originals_restored(nn.Module.compile))
 
 
 def remove_hooks() -> None:
@@ -61,7 +63,7 @@ def _recording_method(method: Callable[..., Any]) -> Callable[..., Any]:
     return recording_method
 
 
-def _without_hooks(compile_function: Callable[..., Any]) -> Callable[..., Any]:
+def _with_originals_restored(compile_function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(compile_function)
     def compile(*args: Any, **kwargs: Any) -> Any:  # noqa: A001
         remove_hooks()

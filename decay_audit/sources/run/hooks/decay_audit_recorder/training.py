@@ -1,4 +1,4 @@
-"""Hooks on backward() and step(): they write the record and stop the script at the moment that `--until` names.
+"""Wrap backward() and step(): write the record and stop the script at the moment that `--until` names.
 
 The script is stopped by a SystemExit: `except Exception` does not catch it, and Python ends without a traceback. If
 the script catches it, it is raised again at the next step. If that happens several times, the process is ended.
@@ -20,7 +20,7 @@ _SECONDS_TO_END = 10.0
 _MAX_CAUGHT = 3
 """How often the script may catch the exception. Then the process is ended."""
 _MAX_BACKWARD_CALLS = 200
-"""After so many backward passes without a step of an optimizer, the script is stopped: it steps by hand."""
+"""After so many backward passes without a step of an optimizer, the script is stopped: it updates weights itself."""
 
 
 class TrainingStopped(SystemExit):
@@ -28,7 +28,9 @@ class TrainingStopped(SystemExit):
 
 
 _WRAPPED_CLASSES: Set[type] = set()
+"""The classes whose `step` is wrapped; used before torch 2.0 only."""
 _IN_BACKWARD = False
+"""Whether a backward pass is running."""
 STOPPED = 0
 """How often the script was stopped in this process."""
 

@@ -1,4 +1,4 @@
-"""With `--pretend gpu`: calls for CUDA land on the CPU, so that a script that needs a GPU gets to its first step."""
+"""With `--pretend gpu`: calls for CUDA run on the CPU, so that a script that needs a GPU reaches its first step."""
 
 import contextlib
 import functools
@@ -120,7 +120,7 @@ def _init_without_devices(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _with_arguments(function: Callable[..., Any], arguments: Dict[str, Any]) -> Callable[..., Any]:
-    """Wrap a function: its keyword arguments of these names get these values. `enabled` is always set."""
+    """Wrap a function: replace these keyword arguments where the caller gives them; always give `enabled`."""
 
     @functools.wraps(function)
     def with_arguments(*args: Any, **kwargs: Any) -> Any:
