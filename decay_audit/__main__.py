@@ -12,7 +12,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 class _StandardError(io.FileIO):
-    """Standard error that may be full or closed: what it does not take is lost, and no exit code changes."""
+    """Standard error that may be full or closed: text that it does not take is lost, and the exit code stays."""
 
     def write(self, text: Any) -> int:  # noqa: ANN401 - bytes, or a view of them
         """Write what can be written."""
@@ -40,7 +40,7 @@ def main() -> None:
             _report_bug(error)
         print("error: standard output is full or closed", file=sys.stderr)
         sys.exit(2)
-    except BaseException as error:  # noqa: BLE001  (the outermost frame; some exceptions, such as pytest's skip, derive from BaseException)
+    except BaseException as error:  # noqa: BLE001 - pytest's skip, for example, is not an Exception
         _report_bug(error)
 
 
@@ -56,7 +56,10 @@ def _report_bug(error: BaseException) -> NoReturn:
 
 
 def _is_full_or_closed(error: OSError) -> bool:
-    """Whether an error is that of standard output, on which `--help` is printed: errors of files name them."""
+    """Whether an error means that standard output is full or closed. Then text that waits to be written is dropped.
+
+    An error with a file name is about that file. errno is None if `_open_streams` replaced a closed standard output.
+    """
     if error.filename is not None or error.errno not in (None, ENOSPC, EDQUOT, EBADF, EIO):
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is flushed at exit

@@ -75,7 +75,7 @@ def emit_target(
 def verify_function(
     target: str, options: AuditOptions, code_options: CodeOptions, progress: Callable[[str], None] = no_progress
 ) -> dict[str, dict[str, str]]:
-    """Compare the groups of the function that `--verify` names with the plan, on the target and on those of `--also`.
+    """Compare the groups that the function of `--verify` returns with the plan, for TARGET and each target of `--also`.
 
     Returns:
         For each target, the parameters that differ, with the reason.
@@ -116,7 +116,7 @@ def _emit(
     others: Sequence[tuple[LoadedTarget, Plan]],
     copies: "Sequence[OptimizerCopy]",
 ) -> EmittedCode:
-    """Write the code; where it cannot make the optimizers again, write it without them, and say why."""
+    """Write the code. If it cannot make the optimizers of `--like` again, leave them out, and say why in a note."""
     from decay_audit import emit
 
     likeness = emit.arrange(code_options.like or "", copies, plan) if copies else None
@@ -142,7 +142,7 @@ def _emit_for_framework(
     others: Sequence[tuple[LoadedTarget, Plan]],
     likeness: "Likeness | None",
 ) -> EmittedCode:
-    """Write the code of a framework; where it calls code for torch, that code was executed and compared first."""
+    """Write the code for a framework. If it calls code for torch, that code is first compared with the plan."""
     from decay_audit import emit
     from decay_audit.emit import targets as frameworks
 
@@ -219,7 +219,7 @@ def code(
     Args:
         rules: the ruleset as the user named it.
         others: other sizes of the model and their plans, for which the code must be right, too.
-        likeness: the optimizers that the code makes again; their settings are in it, and in no option.
+        likeness: the optimizers that the code makes again, with their settings. `options` then has no such settings.
 
     Raises:
         DecayAuditError: the optimizer is not known, or the code's groups differ from the plan.

@@ -52,7 +52,8 @@ def load(request: Request) -> LoadedTarget:
     """Read the live model or the target of a request.
 
     Raises:
-        DecayAuditError: it cannot be found, loaded, built or traced, it has no parameters, or no optimizer can be made.
+        DecayAuditError: the model cannot be found, loaded, built or traced, has no parameters, or its optimizer cannot
+            be made.
     """
     if request.live is not None:
         from decay_audit.sources import module
@@ -118,7 +119,7 @@ def _inventory_with_uses(built: "BuiltModel", request: Request) -> Inventory:
 
 
 def trace_uncertain(model: "nn.Module", inventory: Inventory) -> Inventory:
-    """Trace for the parameters whose role is not certain. Every entry point decides a model by this function."""
+    """If the role of a parameter is not certain, trace the model, and add what the trace found to the inventory."""
     names = uncertain_names(inventory)
     if not names:
         return inventory
@@ -186,7 +187,10 @@ def _require_parameters(loaded: LoadedTarget) -> LoadedTarget:
 
 
 def import_context(loaded: LoadedTarget) -> AbstractContextManager[None]:
-    """Make a context in which code can import what the target's code can import, or what is in the current folder."""
+    """Make a context in which code can import what the target's code can import.
+
+    If no model was built, code can import what is in the current folder.
+    """
     from decay_audit.sources import module
 
     return module.activate(module.context_of_namespace(loaded.built.namespace if loaded.built else {}))

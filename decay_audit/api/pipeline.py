@@ -80,7 +80,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
 
 
 def _migration(request: Request, checkpoint: Inventory) -> Migration | None:
-    """List the parts of the command that rewrites the checkpoint for the optimizer that the user names."""
+    """List the parts of the command that rewrites the checkpoint for the optimizer of the request; None without one."""
     if request.optimizer is None:
         return None
     options = [
@@ -97,7 +97,7 @@ def _migration(request: Request, checkpoint: Inventory) -> Migration | None:
 
 
 def _emit_options(request: Request) -> dict[OptimizerOrigin, tuple[str, ...]]:
-    """List the options with which `emit` reads the same model, and makes the optimizers of each origin again."""
+    """List the options with which `emit` reads the same model and makes its optimizers again, by their origin."""
     options = [
         *(["--device", request.device] if request.device != "auto" else []),
         *([f"--trace={request.trace}"] if request.trace is not None else []),
@@ -135,7 +135,7 @@ def coefficient_of_optimizers(
     A ruleset says which parameters decay. Its own number is only the default of the codebase that it comes from, so the
     optimizers' number replaces it unless the user set one.
     """
-    decaying = make_plan(classified, ruleset, ruleset.weight_decay or 1.0)
+    decaying = make_plan(classified, ruleset, ruleset.weight_decay or 1.0)  # with a base of 0 nothing would decay
     return coefficient_in_use(decaying, observations)
 
 

@@ -58,13 +58,13 @@ def _pickle_message(inventory: Inventory) -> str:
 
 
 class Migration(Struct, frozen=True, kw_only=True):
-    """What the command that rewrites a checkpoint for the live optimizers needs.
+    """The parts of a `decay-audit migrate` command, which rewrites a checkpoint for the live optimizers.
 
     Attributes:
         checkpoint: the path of the checkpoint.
         optimizer: the expression that makes the live optimizers.
-        model: the target.
-        options: other options that both commands share.
+        model: the target that names the model.
+        options: the options of the audit that `migrate` takes, too.
         opaque: whether the checkpoint holds objects that torch does not load safely.
     """
 
@@ -85,18 +85,18 @@ def check_resume(
     """
     live = [optimizer for optimizer in optimizers if optimizer.origin == "live"]
     saved = [optimizer for optimizer in optimizers if optimizer.origin == "checkpoint"]
-    refusal = "" if len(live) == len(saved) else "make as many optimizers as were saved, in the same order"
+    common_fix = "" if len(live) == len(saved) else "make as many optimizers as were saved, in the same order"
     if migration is not None and migration.opaque:
-        refusal = "save tensors and plain values only: `decay-audit migrate` loads no other objects"
+        common_fix = "save tensors and plain values only: `decay-audit migrate` loads no other objects"
     return tuple(
         finding
         for pair in pair_optimizers(live, saved)
-        for finding in _compare(*pair, shapes, refusal or _migration_fix(*pair, [*shapes], migration))
+        for finding in _compare(*pair, shapes, common_fix or _migration_fix(*pair, [*shapes], migration))
     )
 
 
 def _migration_fix(live: Optimizer, saved: Optimizer, order: Sequence[str], migration: Migration | None) -> str:
-    """Write the command that rewrites the saved state for the live groups, or what to do where it would refuse.
+    """Write the command that rewrites the saved state for the live groups. If it would refuse, say what to do instead.
 
     Args:
         order: the names of the parameters, in the order of the model.
@@ -124,7 +124,7 @@ def _migration_fix(live: Optimizer, saved: Optimizer, order: Sequence[str], migr
 
 
 def _algorithm(optimizer: Optimizer) -> frozenset[str]:
-    """Return the settings that tell the algorithms of optimizers apart."""
+    """Return the keys of the groups that show which algorithm the optimizer runs."""
     return frozenset(
         key for group in optimizer.groups[:1] for key in ALGORITHM_SETTINGS if key in group.hyperparameters
     )
@@ -188,7 +188,7 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, fix: str) -> Iterato
         name: saved_name
         for group, saved_group in zip(live.groups, saved.groups, strict=True)
         for name, saved_name in zip(group.parameters, saved_group.parameters, strict=True)
-        if name and saved_name and not saved_group.shapes
+        if name and saved_name and not saved_group.shapes  # with `shapes`, the file itself has no names
     }
     swapped = _names_on_cycles(by_position)
     pairs = [(name, saved_name) for name, saved_name in by_position.items() if name in swapped]

@@ -22,6 +22,7 @@ from decay_audit.cli.arguments import COMPLETIONS
 VerbFunction = Callable[..., None]
 
 _FILE_OPTIONS = frozenset(option.name for option in declared_options(AuditOptions) if option.option.names_file)
+"""The options whose value is the name of a file."""
 
 
 class OptionSelection(Struct, frozen=True):
@@ -58,7 +59,7 @@ class VerbCommand(TyperCommand):
         return option
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Run the verb, without `optimizer` and `trace` of pyproject.toml for a checkpoint without its model."""
+        """Run the verb. For a checkpoint without its model, `optimizer` and `trace` of pyproject.toml are ignored."""
         from decay_audit.sources import target
 
         path = ctx.params.get("target")
@@ -74,7 +75,7 @@ class VerbCommand(TyperCommand):
         next_args = [*args[1:], "--"]
         completed_args = [
             f"{arg}={AUTO}" if arg == "--trace" and _is_not_trace_value(after) else arg
-            for arg, after in zip(args, next_args, strict=bool(args))
+            for arg, after in zip(args, next_args, strict=bool(args))  # without arguments, next_args is longer
         ]
         return super().parse_args(ctx, completed_args)
 
@@ -125,7 +126,7 @@ def _check_outputs(values: Mapping[str, Any], options: Set[str]) -> None:
         if name not in options or name in _FILE_OPTIONS:
             for word in value if isinstance(value, list | tuple) else (value,):
                 files.remember_input(Path(str(word or "")))
-                files.remember_input(Path(str(word or "").partition(":")[0]))
+                files.remember_input(Path(str(word or "").partition(":")[0]))  # FILE:EXPR
     outputs = values.get("output") or ()
     for output in outputs if isinstance(outputs, list | tuple) else (outputs,):
         files.refuse_input(Path(output))
@@ -185,7 +186,7 @@ def _typer_parameter(declared: DeclaredOption) -> Parameter:
 
 
 def _typer_type(kind: Any) -> Any:  # noqa: ANN401 - a type, as declared
-    """Write a type as Typer knows it: several values are a list, and there are no constraints."""
+    """Turn the declared type of an option into its type for Typer: tuples become lists, and constraints are dropped."""
     if get_origin(kind) is Annotated:
         return _typer_type(get_args(kind)[0])
     if get_origin(kind) is tuple:

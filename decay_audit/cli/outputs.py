@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     from decay_audit.reports import Options
 
 Render = Callable[[Format, "Options"], str]
-"""Makes a document in a format."""
+"""A function that makes a document in a format."""
 
-_SUMMARY = "GITHUB_STEP_SUMMARY"
+_SUMMARY_VARIABLE = "GITHUB_STEP_SUMMARY"
+"""The environment variable that holds the path of the job summary in GitHub Actions."""
 
 
 def formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
     """List the outputs with the format of each. `--format` is for the outputs that have no suffix of a format.
 
     Raises:
-        DecayAuditError: the suffix of every output contradicts `--format`, or no format is known for an output.
+        DecayAuditError: all outputs have the suffix of a format, and one contradicts `--format`; or no format is known
+            for an output.
     """
     paths = output.output or (screen.STANDARD_OUTPUT,)
     option_is_used = any(_suffix(path) is None for path in paths)
@@ -67,7 +69,7 @@ def _require_format(path: str, format_option: Format) -> None:
 
 
 def write_comparison(render: Render, output: OutputOptions) -> None:
-    """Render and write a comparison for each output; it comes as text or JSON.
+    """Render and write a comparison for each output, as text or JSON.
 
     Raises:
         DecayAuditError: an output has the suffix of another format.
@@ -82,7 +84,7 @@ def comparison_formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
     """List the outputs of a comparison with the format of each.
 
     Raises:
-        DecayAuditError: an output has the suffix of a format in which no comparison comes.
+        DecayAuditError: an output has the suffix of a format other than text and JSON.
     """
     destinations = formats(output)
     for path, form in destinations:
@@ -93,7 +95,7 @@ def comparison_formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
 
 @contextmanager
 def error_document(target: str, output: OutputOptions) -> Iterator[None]:
-    """If JSON goes to standard output, write an error that the block raises as a JSON document."""
+    """If JSON goes to standard output, also write a DecayAuditError in the `with` statement as a JSON document."""
     destinations = formats(output)
     try:
         yield
@@ -113,7 +115,7 @@ def write(render: Render, output: OutputOptions) -> None:
     ]
     for (text, path), (_, form) in zip(documents, destinations, strict=True):
         screen.write(text, (path,), form)
-    summary = os.environ.get(_SUMMARY)
+    summary = os.environ.get(_SUMMARY_VARIABLE)
     if summary and any(form is Format.GITHUB for _, form in destinations):
         with Path(summary).open("a", encoding="utf-8", newline="") as file:
             file.write(render(Format.MARKDOWN, screen.report_options(replace(output, output=(summary,)))))

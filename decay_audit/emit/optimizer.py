@@ -22,6 +22,7 @@ TWO_ALGORITHM_CLASSES = {"MuonWithAuxAdam": "muon", "SingleDeviceMuonWithAuxAdam
 
 _FILE = re.compile(r"\.py:")
 _GROUP_KEYS = ("params", "weight_decay")
+"""Keys that each param group has, so that no setting may have their names."""
 
 
 class OptimizerClass(Struct, frozen=True, kw_only=True):
@@ -55,7 +56,7 @@ def parse_class(text: str) -> OptimizerClass:
 def class_for_use(use: str | None, default: OptimizerClass) -> OptimizerClass:
     """Return the class of torch.optim that `use` names, in upper or lower case; if it names none, the default class.
 
-    If the name of the default class contains the text of `use`, it is preferred to the class of torch.optim.
+    If the name of the default class contains the text of `use`, the default class is returned.
 
     >>> default = OptimizerClass(module="muon", name="SingleDeviceMuon")
     >>> [class_for_use(use, default).module for use in ("muon", "adamw")]
@@ -79,7 +80,8 @@ def write_arguments(
     """Check the keyword arguments of each optimizer, by its use, and write their values as Python.
 
     Args:
-        settings: each `name=value`, the value a Python literal or a word; `use.name=value` is for one of several.
+        settings: each `name=value`, the value a Python literal or a word; `use.name=value` is for
+            one of several optimizers.
 
     Raises:
         DecayAuditError: lr is not a number >= 0, or a setting is not `name=value`, is given twice, is for a use that no

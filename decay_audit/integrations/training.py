@@ -26,7 +26,7 @@ class TrainingAudit:
         measure: whether to run step() on a copy of the optimizer and compare the result with the param groups; None:
             only if its class is not known.
         no_trace: do not run the forward pass on fake tensors where classes and names leave a role uncertain.
-        fail_on: `error`, `warning` or `note` stops the job on findings that bad; None only logs.
+        fail_on: `error`, `warning` or `note`: findings of this severity or a worse one stop the job; None only logs.
         ignore: prefixes of codes that do not count.
     """
 
@@ -50,10 +50,10 @@ class TrainingAudit:
         """Audit once, and log one line: a warning if there are errors or warnings among the findings.
 
         Args:
-            moment: when this is, for the log: `at the start of fit`.
+            moment: when the audit runs, in words for the log: `at the start of fit`.
 
         Raises:
-            DecayAssertionError: there are findings as bad as `fail_on`; on every rank.
+            DecayAssertionError: findings are at least as severe as `fail_on`. Every rank raises it.
             DecayAuditError: the model or the optimizer cannot be read.
         """
         report = api.run(replace(self.request, live=api.LiveModel(model=model, optimizer=optimizer)))

@@ -1,4 +1,4 @@
-"""The parameters of a model as plain data, with the modules that hold them. All sources make them. Knows no torch."""
+"""The parameters of a model as plain data, with the modules that hold them. All sources make them."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ _GLOB_SIGNS = frozenset("*?[")
 
 
 class Declaration(Struct, frozen=True, kw_only=True, eq=False):
-    """What one module declares through its hooks: timm's, and `no_weight_decay_patterns()` of OpenCLIP.
+    """What one module declares through methods that timm calls, and through `no_weight_decay_patterns()` of OpenCLIP.
 
     Attributes:
         names: the result of `no_weight_decay()`: names relative to the module.
@@ -40,7 +40,7 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         parent: the module that holds this one; None for the root.
         tensors: the shape of each of its own parameters and buffers, by leaf name, in order.
         settings: its attributes that are numbers or short strings (`groups`, `in_channels`, `num_heads`, ...).
-        declaration: what its hooks declare; None without a hook.
+        declaration: what it declares about weight decay and layers; None if it has no method for that.
         quantized: the names of its tensors whose dtype is one for quantized weights: small integers, 8-bit floats.
         adapts: whether it has a child `base_layer`, as in PEFT; its other children then adapt that layer.
     """
@@ -72,8 +72,8 @@ class Use(Struct, frozen=True, kw_only=True):
 
     Attributes:
         operator: the operator's plain name, e.g. `native_layer_norm`, `convolution`, `mul`.
-        slot: the argument's name, e.g. `weight`, `mat2`, `other`. For a downstream use, which tells what happened to a
-            product of parameter and data: `residual`, `scores`, `normalized` or `mixed` (into a kernel).
+        slot: the argument's name, e.g. `weight`, `mat2`, `other`. A downstream use tells what happened to a product of
+            parameter and data; its slot is `residual`, `scores`, `normalized` or `mixed` (into a kernel).
         shape: the shape of the tensor in the slot; the parameter may be only a part or a factor of that tensor.
         data_shape: the shape of the data; () if there was none.
         tags: more facts that tell roles apart: `depthwise`, `positions`, or a fact about the data (`normalized`).
@@ -132,7 +132,7 @@ BASE_LAYER = "base_layer"
 
 
 def is_quantized(dtype: str) -> bool:
-    """Whether a dtype is one for quantized weights. It is given by torch's name without the prefix, e.g. `int8`."""
+    """Whether a dtype is one for quantized weights. `dtype` is torch's name without the prefix, e.g. `int8`."""
     return dtype.startswith(("int", "uint", "qint", "quint", "float8", "float4")) and dtype != "int64"
 
 

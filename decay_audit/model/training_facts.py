@@ -4,7 +4,7 @@ from msgspec import Struct
 
 
 class GroupChange(Struct, frozen=True, kw_only=True):
-    """A param group that is not as it was when the optimizer had been made.
+    """A param group that changed after its optimizer was made.
 
     Attributes:
         weight_decay: the coefficient before and after the change; equal where something else changed.

@@ -1,4 +1,4 @@
-"""Find out where the tensors of an optimizer that are not parameters of the model come from.
+"""Find out where foreign tensors come from. An optimizer holds them, and they are not parameters of the model.
 
 They may be what the model held before it was changed, parameters of another module such as a loss with weights, or
 float32 copies of 16-bit parameters.
@@ -32,7 +32,7 @@ def keep_modules() -> Iterator[list[nn.Module]]:
     """
     modules: list[nn.Module] = []
 
-    def keep(module: nn.Module, name: str, part: nn.Parameter | nn.Module) -> None:  # noqa: ARG001
+    def keep(module: nn.Module, name: str, registered: nn.Parameter | nn.Module) -> None:  # noqa: ARG001
         modules.append(module)
 
     handles = (register_module_parameter_registration_hook(keep), register_module_module_registration_hook(keep))
@@ -62,7 +62,7 @@ def with_sources(
     Args:
         live: the optimizers that were read, in the same order.
         names: the names of the model's parameters, by the ids of the tensors.
-        before: what the model's parameters were before the optimizer was made, where that is known.
+        before: the model's parameters by name, as they were before the optimizer was made, if that is known.
     """
     groups = [[_tensors(group) for group in optimizer.param_groups] for _, optimizer in live]
     in_optimizers = {id(tensor): tensor for tensors in groups for group in tensors for tensor in group}
@@ -123,6 +123,7 @@ def _as_copies(
 
 def _in_other_modules(tensors: Mapping[int, torch.Tensor], model: nn.Module) -> dict[int, ForeignSource]:
     """Find, for tensors of other modules, the outermost module that contains them and does not contain the model."""
+    # type(), vars() and nn.Module.named_parameters(): isinstance() and overridden methods may run code of the object
     own = {id(module) for module in model.modules()}
     objects = [item for item in gc.get_objects() if issubclass(type(item), nn.Module) and id(item) not in own]
     modules = [module for module in objects if "_parameters" in vars(module) and "_modules" in vars(module)]

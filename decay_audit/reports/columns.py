@@ -1,6 +1,6 @@
 """The columns of a table of parameters: for each, a function from a decision to the text of its cell.
 
-A Report becomes entries that can be folded. Knows no layout: terminal tables and Markdown share it.
+A Report becomes entries that can be folded. Tables in the terminal and in Markdown have the same columns.
 """
 
 from collections import defaultdict
@@ -18,6 +18,7 @@ from decay_audit.roles.words import Confidence, label
 from decay_audit.rulesets.plan import FROZEN, Decision
 from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
 
+# Texts of cells, and the marks after roles and coefficients that `legend` explains.
 SPARED = "-"
 ABSENT = "absent"
 UNKNOWN = "unknown"
@@ -70,7 +71,7 @@ def legend(report: Report, rows: Sequence[FoldedRow]) -> Iterator[str]:
     marks = {LIKELY: "~ a likely role", GUESS: "? a guess"}
     if meanings := [meaning for mark, meaning in marks.items() if any(role.endswith(mark) for role in roles)]:
         yield f"{', '.join(meanings)}: {_more_about_roles(report)}"
-    texts = {text for row in rows for text in row.cells[2:-2]}
+    texts = {text for row in rows for text in row.cells[2:-2]}  # without layer, decay, rule and remarks
     if any(text.endswith(DIFFERS) for text in texts):
         yield "! differs from what the ruleset decides"
     if any(text.endswith(LENIENTLY_DIFFERS) for text in texts):
@@ -108,9 +109,9 @@ def remarks(decision: Decision) -> str:
 
 
 def _declaration(declared: str) -> str:
-    """Name the hook but not its submodule, so that blocks that declare their own parameters share a row."""
-    module, _, hook = declared.rpartition(".")
-    return f"declared in a submodule's {escape_control(hook)}" if module else f"declared in {escape_control(hook)}"
+    """Name the declaring method but not its submodule, so that submodules with the same method share a row."""
+    module, _, method = declared.rpartition(".")
+    return f"declared in a submodule's {escape_control(method)}" if module else f"declared in {escape_control(method)}"
 
 
 def _optimizer_columns(report: Report) -> dict[str, Cell]:
@@ -122,6 +123,7 @@ def _optimizer_columns(report: Report) -> dict[str, Cell]:
     by_title: dict[str, dict[str, list[Observation]]] = {title: defaultdict(list) for title in titles.values()}
     for observation in report.observations:
         by_title[titles[observation.origin, observation.optimizer]][observation.parameter].append(observation)
+    # with several classes, each parameter is absent from most columns, so these cells are empty
     absent = ABSENT if len(by_title) == len({origin for origin, _ in titles}) else ""
     partly_named = {_title(optimizer) for optimizer in report.optimizers if _is_partly_named(optimizer)}
     return {

@@ -49,7 +49,7 @@ def by_role(decisions: Iterable[Decision]) -> dict[Role, tuple[Decision, ...]]:
 
 
 def decayed_shares(plan: Plan) -> dict[str, float]:
-    """Compute the share of parameters and of elements that decay, from 0 to 1, and that of parameters by role.
+    """Compute the share of parameters and of elements that decay, from 0 to 1, and that of the parameters of each role.
 
     Frozen parameters that are in no group do not count.
     """

@@ -30,7 +30,7 @@ _ATTENTION: TensorRoles = {
     "bias_v": "bias",
 }
 
-_LAYER_SUFFIX = re.compile(r"_l\d+(_reverse)?$")
+_LAYER_SUFFIX = re.compile(r"_l\d+(_reverse)?$")  # `weight_ih_l0_reverse` of an LSTM
 _PUBLIC = re.compile(r"torch\.nn\.\w+")
 _FAMILIES: tuple[tuple[Layer, TensorRoles, tuple[str, ...]], ...] = (
     ("conv", _CONV, ("Conv1d", "Conv2d", "Conv3d", "modules.conv._ConvNd")),
@@ -49,6 +49,7 @@ _FAMILIES: tuple[tuple[Layer, TensorRoles, tuple[str, ...]], ...] = (
     ("recurrent", _RECURRENT, ("LSTM", "GRU", "RNN", "RNNBase", "LSTMCell", "GRUCell", "RNNCell", "RNNCellBase")),
     ("activation", {"weight": "activation"}, ("PReLU",)),
 )
+"""The layer of each family of torch.nn classes, the roles of their tensors, and the names of the classes."""
 TORCH_CLASSES: Mapping[str, tuple[Layer, TensorRoles]] = {
     f"torch.nn.{name}": (layer, roles) for layer, roles, names in _FAMILIES for name in names
 }

@@ -6,7 +6,7 @@ from decay_audit.roles.words import Layer
 
 
 def linear_layer(tensor: TensorContext) -> Layer:
-    """Return `attention` for a projection of attention, else `linear`, by the names and classes above it."""
+    """Return `attention` for a projection of attention, else `linear`. The names and classes of modules decide."""
     if ATTENTION_PROJECTION.has(tensor.module_name):
         return "attention"
     if not PROJECTION.has(tensor.module_name):

@@ -1,11 +1,11 @@
-"""Rulesets: a YAML file becomes a RuleSet, and a RuleSet decides classified parameters. Knows no torch and no format.
+"""Rulesets: a YAML file becomes a RuleSet, and a RuleSet decides classified parameters.
 
 The functions of this module read files and presets. From a file to a decision:
 
 - `yaml/`: a rules file or a preset becomes a RuleSet; its mistakes, examples and JSON Schema
 - `conditions`: what `when:` can ask, as types
 - `ruleset`: RuleSet and its parts: rules, and entries of lr_scale, layer_decay and optimizer
-- `matching/`: a condition becomes a function that answers True, False or None (unknown); the first entry that holds
+- `matching/`: a condition becomes a function that answers True, False or None (unknown); finds the first that holds
 - `layer_decay`: layer numbers and the learning-rate factors that follow from them; arithmetic computes the numbers
 - `plan`: a RuleSet and classified parameters become a Plan, with one Decision for each parameter
 

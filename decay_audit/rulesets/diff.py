@@ -1,4 +1,4 @@
-"""Rulesets compared on one model: with each other, and with what an optimizer does. Knows no file and no format."""
+"""Rulesets compared on one model: with each other, and with what an optimizer does."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -181,6 +181,7 @@ def rank_rulesets(
             observation may be at such a position; otherwise it is in no group.
         rates: for each parameter, its optimizer and its learning rate there. Rates are compared within one optimizer.
     """
+    # reversed: of several observations of a parameter, the first counts
     observed = {observation.parameter: observation.weight_decay for observation in reversed(list(observations))}
     counts = Counter(value for value in (*observed.values(), *unplaced) if value)
     bases = [base for base, _ in counts.most_common(_BASES_TO_TRY)]
@@ -274,7 +275,7 @@ def _best_match(
         reason = f"needs facts that this source lacks: {labels}"
         return RulesetMatch(ruleset=ruleset, refused=reason, needs_model=True)
     matches = [_match(candidate.decisions, observed, unplaced, candidate.ruleset) for candidate in plans]
-    best = min(matches, key=lambda match: _distance(match)[1:3])
+    best = min(matches, key=lambda match: _distance(match)[1:3])  # parameters, then elements
     return replace(best, ruleset=ruleset, same_rates=_has_same_rates(plans[0].decisions, rates))
 
 

@@ -1,4 +1,4 @@
-"""Rulesets as values: ordered rules, of which the first that matches decides. Knows no file, torch or format."""
+"""Rulesets as values: ordered rules, of which the first that matches decides."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -61,10 +61,10 @@ class LayerRule(Struct, frozen=True, kw_only=True):
 
 
 class LayerDecay(Struct, frozen=True, kw_only=True):
-    """Learning rates that fall with depth: times rate ** (last - layer).
+    """Factors on learning rates by layer: rate ** (last - layer), where `last` is the number of the last layer.
 
     Attributes:
-        rate: the factor from one layer to the one below it.
+        rate: the factor from one layer to the layer before it.
         layers: the first that matches gives a parameter its number; None: the model's `group_matcher()` gives it.
         default: the number where no layer rule matches; None: the learning rate is not changed.
         when: it must hold for at least one parameter; if not, all learning rates stay as they are.
@@ -78,7 +78,7 @@ class LayerDecay(Struct, frozen=True, kw_only=True):
 
 
 class Route(Struct, frozen=True, kw_only=True):
-    """The optimizer (`use`) for the parameters for which `when` holds. The first match wins; None matches all."""
+    """The optimizer (`use`) for the parameters for which `when` holds. The first match wins; no `when` matches all."""
 
     when: When | None
     use: str
@@ -102,7 +102,7 @@ def label(entry: RulesetEntry) -> str:
 
 
 class Example(Struct, frozen=True, kw_only=True):
-    """A parameter, and what the ruleset must decide for it: the tests of a rules file. What is None is not tested.
+    """A test of a rules file: a parameter, and what the ruleset must decide for it. A field that is None is not tested.
 
     Attributes:
         amount: how much the parameter must decay.

@@ -71,7 +71,7 @@ def _migrate(request: Request, path: Path, output: Path, changes: ModelChanges) 
 
     optimizer_file = _optimizer_file(path)
     if changes.init and request.device == "auto":
-        request = replace(request, device="cpu")  # what an optimizer's constructor makes for a parameter has values
+        request = replace(request, device="cpu")  # a state that the new optimizer makes on meta has no values
     saved, made = _read(request, path)
     content = _load_content(optimizer_file)
     lines: list[str] = []
@@ -137,6 +137,7 @@ def _read(request: Request, path: Path) -> tuple[Inventory, _NewOptimizers]:
             for name in (known, f"{prefix}{known}")
         ),
     )
+    # sorted names say nothing about the order of the model
     has_order = inventory.kind != "safetensors" and [*position] != sorted(position)
     parameters = tuple(in_file_order) if has_order else fitted.parameters
     names = module.names_by_tensor(loaded.built.model, loaded.inventory)
@@ -150,10 +151,10 @@ def _renames(
     names: Mapping[int, str],
     changes: ModelChanges,
 ) -> dict[str, str]:
-    """Find the new names of saved parameters, as a lock does.
+    """Find the new names of renamed parameters by their saved names, with the function that compares locks.
 
     Raises:
-        DecayAuditError: there are some, and the user did not say that parameters were renamed.
+        DecayAuditError: parameters were renamed, and the user did not allow it with `--renamed`.
     """
     shapes = {parameter.name: parameter.shape for parameter in inventory.parameters}
     old_names = {name for group in saved.groups for name in group.parameters if name}
@@ -182,6 +183,7 @@ def _renames(
 
 
 def _entry(shape: tuple[int, ...]) -> Entry:
+    """Make a lock entry that says only the shape."""
     return Entry(shape=format_shape(shape), role="", weight_decay="")
 
 
@@ -190,10 +192,10 @@ def _is_listed(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _optimizer_file(path: Path) -> Path:
-    """Return the file with the optimizer state: the checkpoint itself, or that of a trainer in a folder.
+    """Return the file with the optimizer state: the checkpoint itself, or `optimizer.pt` in the folder of a trainer.
 
     Raises:
-        DecayAuditError: there is none, or there are several.
+        DecayAuditError: the folder has no file of an optimizer, or several.
     """
     if path.is_file():
         return path

@@ -28,7 +28,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def differs(self) -> bool:
-        """Whether anything differs. What an optimizer does is compared only if both sides have one."""
+        """Whether anything differs. Effects of optimizers count only if both sides have an optimizer."""
         return self.renamed or self.decided_differently or self.observed_differently or self.described_differently
 
     @property
@@ -49,7 +49,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class Side(Struct, frozen=True, kw_only=True):
-    """One of two sides that are compared.
+    """One of the two sets of entries in a comparison, with a label.
 
     Attributes:
         label: the target, the lock, or the target at a git revision.

@@ -1,4 +1,4 @@
-"""A Lock <-> the text of a lock file: a header, then the parameters in order of their names.
+"""Write a Lock as the text of a lock file, and read it: a header, then the parameters in order of their names.
 
 Parameters that differ only in the numbers of their blocks share a line: one changed decision is one changed line.
 
@@ -18,6 +18,7 @@ FORMAT_VERSION = "1"
 _TITLE = "decay-audit lock"
 _COMMENT = "# `decay-audit check` compares with this file; `decay-audit lock --update` shows changes and rewrites it"
 _FIELDS = ("weight_decay", "lr_scale", "use", "rule", "observed")
+"""The fields of an Entry that are written as `field=value`, in this order."""
 _WORD_PATTERN = re.compile(r'[\w.=+-]*"(?:[^"\\]|\\.)*"|\S+')
 _PLAIN_WORD = re.compile(r"[^\s\"{}\\=#<>|][^\s\"{}\\=]*")
 _CONFLICT_MARKER = re.compile(r"<{7}( |$)|={7}$|>{7}( |$)|\|{7}( |$)")
@@ -61,6 +62,7 @@ def _text(entry: Entry) -> str:
 
 
 def _word(text: str) -> str:
+    """Quote a text unless it is one word without characters of this file's own syntax."""
     return text if _PLAIN_WORD.fullmatch(text) and text.isprintable() else json.dumps(text)
 
 
@@ -76,6 +78,7 @@ def _folded(rows: Mapping[Parts, str]) -> dict[Parts, str]:
         alike: dict[tuple[Parts, Parts, str], list[str]] = {}
         for parts, text in rows.items():
             number = parts[axis] if axis < len(parts) and _NUMBER.fullmatch(parts[axis]) else None
+            # a row without a number at this place gets a key of its own
             key = (parts[:axis], parts[axis + 1 :], text) if number else (parts, (), text)
             alike.setdefault(key, []).append(number or "")
         rows = {
@@ -101,10 +104,11 @@ def read(text: str, file: str) -> Lock:
     """Read the text of a lock file.
 
     Args:
-        file: its name, for messages.
+        file: the name of the lock file, for messages.
 
     Raises:
-        DecayAuditError: it is no lock, it holds a merge conflict, or a line cannot be read; the message has the line.
+        DecayAuditError: the text is no lock, holds a merge conflict, or has a line that cannot be read, which the
+            message names.
     """
     first, *lines = text.splitlines() or [""]
     _refuse_conflict(first, file, 1)
@@ -206,9 +210,9 @@ def _entry(words: list[str]) -> Entry:
 
 
 def _names(pattern: str) -> Sequence[str]:
-    """List the names that a pattern stands for: `blocks.{0-2}.weight` for three."""
+    """List the names that a pattern stands for: `blocks.{0-2}.weight` stands for three names."""
     names = [""]
-    for index, text in enumerate(_NUMBER_SET.split(pattern)):
+    for index, text in enumerate(_NUMBER_SET.split(pattern)):  # plain texts and sets of numbers alternate
         if index % 2 == 0 and not {"{", "}"}.isdisjoint(text):
             raise ValueError(f"`{pattern}` has braces that hold no numbers")
         choices = [text] if index % 2 == 0 else [str(number) for number in _numbers(text)]

@@ -1,4 +1,4 @@
-"""Compare what optimizers do with what a ruleset decides: an ObservedPlan goes in, findings come out. No torch.
+"""Compare what optimizers do with what a ruleset decides. The checks take an ObservedPlan and return findings.
 
 - coefficients: weight_decay compared with the ruleset (DA101-103, DA305, DA401, DA402)
 - routes: the optimizer that updates a parameter, compared with the ruleset (DA104)

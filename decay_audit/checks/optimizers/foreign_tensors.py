@@ -54,11 +54,11 @@ _EXTRA_TENSOR = _Cause(
     "leave it out, unless it is trained on purpose, such as a learnable weight of a loss",
     "warning",
 )
-"""For an optimizer that holds all trainable parameters of the model, and a tensor besides."""
+"""The text for a tensor of unknown origin, if the optimizers also hold all trainable parameters of the model."""
 
 
 def check_foreign_tensors(observed: ObservedPlan) -> Iterator[Finding]:
-    """Find the tensors that the model does not have, one finding for each optimizer and kind."""
+    """Find the tensors of optimizers that the model does not have, with one finding for each optimizer and kind."""
     trains_all = all(
         decision.name in observed.observations
         for decision in observed.plan.decisions

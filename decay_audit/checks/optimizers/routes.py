@@ -25,8 +25,8 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
     """Find parameters that are in a different optimizer from the one that the ruleset names."""
     words = tuple(dict.fromkeys(route.use for route in observed.plan.ruleset.routes))
     pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[0].use is not None]
-    is_known = all(optimizer.type != "unknown" for optimizer in observed.optimizers.values())
-    if not pairs or not observed.primary or not is_known:
+    knows_all_classes = all(optimizer.type != "unknown" for optimizer in observed.optimizers.values())
+    if not pairs or not observed.primary or not knows_all_classes:
         return
     words_by_group = {
         (name, index): _matching_words(optimizer, group, words)
@@ -44,7 +44,7 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
     for decision, observation in pairs:
         matching = words_by_group.get((observation.optimizer, observation.group), frozenset())
         expected = decision.use or ""
-        # a group of unknown name may be in the right optimizer
+        # a group that fits no word may belong to the expected optimizer, under another name
         if expected in matching or (not matching and expected not in present):
             continue
         live = observed.optimizer(observation).type
@@ -104,7 +104,8 @@ def _matching_words(optimizer: Optimizer, group: ParamGroup, words: Iterable[str
     others = [word for word in words if word not in flag_by_word]
     exact = [word for word in others if _letters(word) in _letters(name)]
     by_family = [word for word in others if _matches(word, name)]
-    return frozenset(exact or by_family or (others if flag_by_word else ()))  # e.g. the Adam in a Muon class
+    # a flag that is not set selects the other algorithm of the class: the Adam in a Muon class
+    return frozenset(exact or by_family or (others if flag_by_word else ()))
 
 
 def _matches(word: str, name: str) -> bool:

@@ -34,7 +34,7 @@ class LockResult(Struct, frozen=True, kw_only=True):
     Attributes:
         report: the report; its findings are the differences from the old lock.
         text: the text of the new lock.
-        stale: whether the new lock differs from the old one.
+        stale: whether the new lock differs from the old one; True if they were not compared.
     """
 
     path: Path
@@ -79,7 +79,7 @@ def lock(
 
 
 def _with_locks(audits: list[Audit], output: Path | None, target: str | None) -> list[Audit]:
-    """Choose the audits that have a lock, each with the path of its own."""
+    """Choose the audits whose locks are written; the request of each has the path of its lock."""
     from decay_audit.api import locking
 
     if target:

@@ -19,6 +19,7 @@ SCHEDULED_KEYS = frozenset({"lr", "momentum", "betas"})
 """Settings of a group that these schedulers change."""
 
 NOT_SETTINGS = frozenset({"params", "param_names", *COEFFICIENT_KEYS, *PROGRESS_KEYS})
+"""Keys of a group that are not copied: its parameters, its coefficient, and how far the run has progressed."""
 _MISSING = object()
 
 
@@ -28,7 +29,7 @@ def copy_optimizers(
     """Copy live optimizers.
 
     Args:
-        optimizers: with a name each, as `find` returns them.
+        optimizers: the optimizers and their names, as `find` returns them.
         names: `id(tensor)` -> canonical name, for every parameter of the model.
         log: what was recorded while they were built.
     """
@@ -101,7 +102,7 @@ def _current_settings(optimizer: Any, index: int, log: ConstructionLog | None) -
 
 
 def _changed_for_all(optimizer: Any, groups: list[dict[str, object]]) -> Iterator[tuple[str, object]]:  # noqa: ANN401
-    """Yield settings that all groups have alike and that differ from the constructor's: it can be given them."""
+    """Yield settings that are equal in all groups and differ from the defaults: the constructor can be given them."""
     accepted = {parameter.name for parameter in parameters(type(optimizer))}
     defaults = getattr(optimizer, "defaults", {})
     for key, value in groups[0].items():

@@ -1,4 +1,4 @@
-"""Kinds of parameters become the conditions that could be written about them, each with a cost.
+"""List the conditions that emitted code could test to tell kinds of parameters apart, each with a cost.
 
 A condition costs less the easier it is to read and the likelier it holds on another size of the model: a class, the end
 of a name, the number of dimensions, a part of the name, a conjunction of two, and last the whole name.
@@ -18,15 +18,15 @@ Form = Literal["suffix", "class", "class name", "expression", "part", "name"]
 
 FIRST_COST = {"suffix": 1.0, "class": 1.0, "class name": 1.7, "expression": 0.0, "part": 1.8, "name": 3.0}
 FURTHER_COST = {"suffix": 0.55, "class": 0.6, "class name": 1.0, "expression": 0.0, "part": 1.6, "name": 1.0}
-"""The cost of the first condition of a form in a branch, and of each further one, which is one more word in a tuple."""
+"""Costs of the first condition of a form in a branch, and of each further condition, which adds a word to a tuple."""
 
-IMPORT_COST = 0.4
-PRIVATE_COST = 0.8
-CONTAINER_COST = 0.8
-ATTRIBUTE_COST = 1.2
-DIMENSIONS_COST = 2.6
-COST_OF_RULESET_DIMENSIONS = 0.8
-CONJUNCTION_COST = 0.5
+IMPORT_COST = 0.4  # of a class outside torch.nn
+PRIVATE_COST = 0.8  # of a class with `._` in its path
+CONTAINER_COST = 0.8  # of a class that is the container of a kind
+ATTRIBUTE_COST = 1.2  # of a test for an attribute of the tensor
+DIMENSIONS_COST = 2.6  # of a test on the number of dimensions
+COST_OF_RULESET_DIMENSIONS = 0.8  # of the same test if the ruleset tests dimensions, too
+CONJUNCTION_COST = 0.5  # of an `and`
 
 GENERIC_LEAVES = frozenset({"weight", "bias", "kernel", "data"})
 """Leaf names that do not say what a parameter does."""
@@ -35,6 +35,7 @@ _BATCH_NORMS = frozenset({"nn.BatchNorm1d", "nn.BatchNorm2d", "nn.BatchNorm3d"})
 """Distributed training replaces these by nn.SyncBatchNorm, which is not derived from them."""
 
 _WRAPPER_NAMES = "module _orig_mod _fsdp_wrapped_module _checkpoint_wrapped_module parametrizations"
+"""Names that wrappers add, as one text. Parts that occur anywhere in the text, such as `wrapped`, are not used."""
 _PART = re.compile(r"[A-Za-z_][A-Za-z_0-9]{2,}")
 
 
@@ -71,7 +72,7 @@ def list_conditions(kinds: Sequence[Kind], ruleset_keys: Collection[str]) -> tup
     """List the conditions that hold for at least one kind, except whole names.
 
     Args:
-        ruleset_keys: the keys that the conditions of the ruleset use: a condition of the same form is preferred.
+        ruleset_keys: the keys that the conditions of the ruleset use. With `ndim`, tests on dimensions cost less.
     """
     simple = [
         *_suffixes(kinds),
@@ -102,6 +103,7 @@ def is_specific(condition: Condition) -> bool:
 
 
 def _mask(kinds: Sequence[Kind], holds: Iterable[bool]) -> int:
+    """Make a bit mask of the kinds for which a condition holds."""
     return sum(1 << index for index, (_, answer) in enumerate(zip(kinds, holds, strict=True)) if answer)
 
 

@@ -8,6 +8,7 @@ from decay_audit.text import join_words
 
 _NORMS: frozenset[Role] = frozenset({"norm_weight", "norm_bias"})
 MOST_ROLES = 4
+"""How many roles the sentence names; the others are called `others`."""
 GENERAL_SENTENCE = "Make the param groups of `model`."
 
 

@@ -1,4 +1,4 @@
-"""Frameworks in whose classes the emitted functions are called: Lightning's modules and transformers' Trainer."""
+"""Write the methods that call the emitted functions: of a LightningModule, and of transformers' Trainer."""
 
 from decay_audit.emit.targets.request import FrameworkCode, FrameworkRequest
 from decay_audit.emit.targets.settings import settings_by_name
@@ -70,7 +70,7 @@ def trainer(request: FrameworkRequest) -> FrameworkCode:
 
 
 def _with_import(code: str, line: str) -> str:
-    """Add an import to the block of installed packages, where `isort` puts it."""
+    """Add an import to the imports of installed packages, where `isort` puts it."""
     lines = code.splitlines(keepends=True)
     torch_line = next(index for index, text in enumerate(lines) if text.startswith("from torch import "))
     index = torch_line

@@ -37,13 +37,14 @@ def settings_by_name(plan: Plan) -> dict[str, Setting]:
 def differences(
     wanted: Mapping[str, Setting], actual: Mapping[str, Setting], *, knows_rates: bool, knows_optimizers: bool
 ) -> dict[str, str]:
-    """Say for each parameter what a framework would do instead.
+    """Find the parameters that a framework would treat in another way than the plan, and say how.
 
     Args:
         wanted: what the plan decides.
         actual: what the framework does.
         knows_rates: whether the framework can scale learning rates; if not, it scales none.
-        knows_optimizers: whether it can use several optimizers; if not, it uses the most frequent one for all.
+        knows_optimizers: whether the framework can use several optimizers; if not, all parameters get the most
+            frequent one.
     """
     uses = [setting.use for setting in wanted.values()]
     main_use = max(dict.fromkeys(uses), key=uses.count, default=None)

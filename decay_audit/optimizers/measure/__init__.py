@@ -1,6 +1,6 @@
 """Find out by experiment what a step does: the observations of an optimizer, with the movement of each parameter.
 
-What a step with a gradient of zero moves is decay. Knows no table and no rule.
+If a step with a gradient of zero moves a weight, that is decay. The table of classes and rulesets are not used.
 
 - observe_steps: measure() decides which steps are needed, and fills in the observations
 - probe: takes steps on a copy of the optimizer, and returns the values before and after
@@ -8,7 +8,7 @@ What a step with a gradient of zero moves is decay. Knows no table and no rule.
 - deepcopy: copies what an optimizer holds, as far as it can be copied
 - conditions: takes steps under several conditions, and returns the amounts that they remove
 - laws: tells from these amounts what they depend on
-- settling: takes more steps: whether the rate settles, changes by a schedule, or depends on past gradients
+- settling: takes more steps, to find whether the rate settles, changes by a schedule, or depends on past gradients
 - movement: tells from the values before and after in which way a tensor moved, and how far
 """
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from decay_audit.model.observations import Movement
 
 SPREAD = 0.01
-"""Relative difference between elements up to which they count as moved alike."""
+"""Elements count as moved alike if their movements differ by no more than this part."""
 NOISE_OF_DIFFERENCE = 1e-11
 """Relative noise of the difference of two steps, as each has rounding errors of its own."""
 
@@ -75,7 +75,7 @@ def correct_by_gradient(without_gradient: StepEffect, shrinking: StepEffect, gro
 
 
 def rounding_error(values: torch.Tensor) -> float:
-    """Relative rounding error of the narrowest dtype that holds these values: some optimizers work in float32 only."""
+    """Relative rounding error of the narrowest dtype that holds these values: some optimizers compute in float32."""
     dtypes = (torch.bfloat16, torch.float16, torch.float32)
     return torch.finfo(next((dtype for dtype in dtypes if _fits(values, dtype)), torch.float64)).eps
 

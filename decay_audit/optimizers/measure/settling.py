@@ -23,17 +23,20 @@ from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 QUARTER = 16
 """A quarter of the number of steps in which a rate may settle."""
 LONG_QUARTER = 96
-"""The same where it has not settled."""
+"""The same for a second try with more steps, if the rate has not settled."""
 CONSTANT = 1e-3
 """Relative difference up to which two rates are the same."""
 SETTLED = 0.02
-"""Part of a rate by which it may still change when it has settled."""
+"""A rate that still changes by less than this part of itself has settled."""
 GEOMETRIC = 0.02
-"""How far a settling rate may be from its prediction, as a part of its last change. A rate of 1 / step is farther."""
+"""How far a settling rate may be from its prediction, as a part of its last change.
+
+A rate that falls as 1 / step is farther away, so it does not count as settling.
+"""
 SLOWEST = 0.995
 """Largest ratio of successive changes of a rate that settles (momentum 0.9997). With 1 the rate never settles."""
 CHANGED = 0.1
-"""Relative difference up to which the rate after steps with gradients is that of the first step."""
+"""Relative difference up to which the rate after steps with gradients counts as equal to that of the first step."""
 OSCILLATION_FREE_LR = 2.0**-12
 """Factor of lr with which decay over all steps together hardly changes a weight."""
 ACCUMULATING_STEPS = 256
@@ -72,7 +75,7 @@ def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[in
 def _at_small_lr(
     optimizer: torch.optim.Optimizer, effects: Mapping[int, StepEffect], corrected: Mapping[int, StepEffect | None]
 ) -> Effects:
-    """Correct effects that did not settle by steps with a small lr, if they settle there.
+    """Measure the effects that did not settle again, with a small lr. Return those that settle then.
 
     With a large lr, slow momentum makes a weight oscillate around 0. A schedule does not depend on lr.
     """
@@ -85,7 +88,7 @@ def _at_small_lr(
     settled = {
         key: _with_settled_rate(effects[key], values, result.lrs[key] * OSCILLATION_FREE_LR)
         for key, values in result.values.items()
-        if rounding_error(values[-1]) < NOISE_OF_DIFFERENCE
+        if rounding_error(values[-1]) < NOISE_OF_DIFFERENCE  # float32 would round such small steps away
     }
     return {key: effect for key, effect in settled.items() if effect and effect.movement == "proportional"}
 
@@ -177,7 +180,7 @@ def _changed_by_training(
 
 
 def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
-    """Find the laws of late steps, for tensors on which the first steps follow other laws."""
+    """Find the laws of late steps, for tensors whose first steps follow other laws."""
     if not keys:
         return {}
     try:

@@ -32,9 +32,9 @@ def rewrite_state(
 
     Args:
         state: the state dict as it was saved.
-        saved: the same, read, with the names of its positions.
+        saved: the saved optimizer as it was read, with the names of its positions.
         new: the optimizer that is going to load the result.
-        matched: its parameters, matched with the saved positions.
+        matched: the parameters of the new optimizer, matched with the saved positions.
         order: the names of the saved parameters, in the order of the model that was trained.
 
     Raises:
@@ -68,6 +68,7 @@ def rewrite_state(
 
 
 def _with_values(states: StateDict, name: str) -> StateDict:
+    """Return the new state of a parameter; refuse a state on the meta device, which has no values."""
     if any(isinstance(value, torch.Tensor) and value.is_meta for value in states.values()):
         raise OptimizerError(
             f"the new state of {name} has no values on the meta device", "build on the CPU: --device cpu"
@@ -120,7 +121,7 @@ def find_state(checkpoint: object, path: str) -> StateDict:
     """Find the optimizer state dict at a dotted path: the `name` of the saved optimizer.
 
     Raises:
-        OptimizerError: there is none.
+        OptimizerError: the checkpoint has no optimizer state there.
     """
     if _is_optimizer_state(checkpoint) and path == "optimizer":
         return _with_position_keys(checkpoint)  # type: ignore[arg-type]

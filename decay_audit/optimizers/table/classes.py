@@ -1,7 +1,7 @@
-"""The rows of the table: what `weight_decay` does in each optimizer class. Literal data, read by `lookup`.
+"""The rows of the table: what `weight_decay` does in each optimizer class. The module `lookup` reads them.
 
-Taken from the sources of torch 2.13, timm 1.0, bitsandbytes 0.50, muon-optimizer 0.1, torchao 0.18, schedulefree 1.4,
-transformers 4 and 5, Apex and DeepSpeed, and measured wherever the class runs on a CPU.
+The rows are taken from the sources of torch 2.13, timm 1.0, bitsandbytes 0.50, muon-optimizer 0.1, torchao 0.18,
+schedulefree 1.4, transformers 4 and 5, Apex and DeepSpeed. Classes that run on a CPU were measured as well.
 """
 
 from collections.abc import Mapping

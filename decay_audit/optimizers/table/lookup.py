@@ -1,6 +1,6 @@
 """Look up what `weight_decay` means: the form of decay, from class names and a group's settings.
 
-The facts are in `classes`. Knows no torch: a checkpoint's optimizer is looked up like a live one.
+The facts are in `classes`. No torch object is needed, so a checkpoint's optimizer is looked up like a live one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class DecaySemantics(Struct, frozen=True, kw_only=True):
     Attributes:
         forms: one for each group.
         semantics: of all groups; unknown if they differ.
-        decoupled_by: the argument of the class that would decouple them, if its groups or attributes have it.
+        decoupled_by: the argument that would decouple them, e.g. `decoupled_weight_decay=True`; "" if there is none.
     """
 
     forms: tuple[DecayForm, ...]

@@ -92,7 +92,7 @@ def _physical(finding: Finding, options: Options) -> Mapping[str, Any]:
 
 
 def join(texts: Sequence[str]) -> str:
-    """Join logs into one with all their runs; code hosts refuse more than 20, so the rest share the last."""
+    """Join logs into one. Code hosts refuse more than 20 runs, so the results of further runs go into the last."""
     logs = [json.loads(text) for text in texts]
     runs = _with_distinct_ids([run for log in logs for run in log["runs"]])
     first, rest = runs[:_MAX_RUNS], runs[_MAX_RUNS:]

@@ -72,6 +72,7 @@ STATE_SPACE_CLASS = class_vocabulary(
         near_misses=("ResNetS4", "ReLU", "SSD"),
     ),
 )
+"""Names of classes that are state spaces."""
 
 TOKEN_SHIFT = class_vocabulary(
     Convention(
@@ -81,7 +82,7 @@ TOKEN_SHIFT = class_vocabulary(
         near_misses=("x_proj", "X_k"),
     ),
 )
-"""Names of the share of the previous token in each channel."""
+"""Names of tensors that hold the share of the previous token, for each channel."""
 
 TIME_MIX = class_vocabulary(
     Convention(

@@ -60,7 +60,7 @@ def name_patterns(key: str) -> list[str]:
 
 
 def _base_coefficient(config: Any, wrapper: Mapping[str, Any]) -> float | None:  # noqa: ANN401
-    """Find the optimizer's coefficient: next to `paramwise_cfg`, else in the `optimizer` there, else anywhere."""
+    """Find the optimizer's coefficient: beside `paramwise_cfg`, else in the `optimizer` beside it, else anywhere."""
     optimizer = wrapper.get("optimizer")
     places = [wrapper, optimizer if isinstance(optimizer, dict) else {}, *mappings(config)]
     value = next((place["weight_decay"] for place in places if "weight_decay" in place), None)

@@ -57,6 +57,7 @@ def _start_value(entry: OptionEntry, config: Any, option: str) -> float:  # noqa
     value = _first_value(entry.get("scheduler"))
     reference = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
     for part in reference[1].split(".") if reference else ():
+        # each part of the reference is a key one level deeper
         config = value = config.get(part) if isinstance(config, dict) else None
     return number(value, f"the value of {option} for {words(entry.get('param_names')) or 'the rest'}")
 
@@ -71,7 +72,7 @@ def _first_value(scheduler: Any) -> Any:  # noqa: ANN401
 
 
 def _rates(entries: Any, config: Any) -> list[tuple[WhenMapping, float]] | None:  # noqa: ANN401
-    """Express learning rates as factors on the rate of the last entry; None if the file lacks some of the values."""
+    """Express learning rates as factors on the rate for the rest; None if the file lacks some of the values."""
     naming, rest = _split(entries) if isinstance(entries, list) else ([], None)
     try:
         base = 0.0 if rest is None else _start_value(rest, config, "lr")

@@ -1,6 +1,7 @@
-"""Look up which entries a parameter may match, and which parameters an entry may match, by words that it requires.
+"""Look up which entries a parameter may match, and which parameters an entry may match, by words that entries require.
 
-Most conditions ask for a name, a part of a name or a role. With thousands of rules, all others need not be asked.
+Most conditions ask for a name, a part of a name or a role. A parameter without these words cannot match, so with
+thousands of rules only a few conditions are evaluated.
 """
 
 from collections import Counter
@@ -22,7 +23,7 @@ KeyKind = Literal["name", "part", "leaf", "role"]
 
 
 class Requirement(Struct, frozen=True, kw_only=True):
-    """Words of a kind. A parameter that has none of them does not match the condition."""
+    """Words of one kind that a condition requires. A parameter that has none of them does not match the condition."""
 
     kind: KeyKind
     words: frozenset[str]
@@ -85,13 +86,13 @@ class EntryFinder(Generic[T]):
         self._predicates: dict[int, Predicate] = {}
         self._general: list[int] = []
         self._by_word: dict[KeyKind, dict[str, list[int]]] = {}
-        options = [tuple(requirements(when)) for when, _ in entries]
-        counts = Counter((option.kind, word) for listed in options for option in listed for word in option.words)
-        for position, listed in enumerate(options):
-            if not listed:
-                self._general.append(position)
+        required = [tuple(requirements(when)) for when, _ in entries]
+        counts = Counter((item.kind, word) for items in required for item in items for word in item.words)
+        for position, items in enumerate(required):
+            if not items:
+                self._general.append(position)  # it may match any parameter
                 continue
-            rarest = min(listed, key=lambda option: sum(counts[option.kind, word] for word in option.words))
+            rarest = min(items, key=lambda item: sum(counts[item.kind, word] for word in item.words))
             for word in rarest.words:
                 self._by_word.setdefault(rarest.kind, {}).setdefault(word, []).append(position)
 
@@ -132,7 +133,7 @@ def _at(entry: object, error: RulesError) -> RulesError:
 
 
 class MatchingParameters:
-    """Finds the parameters that a condition holds for. Only those with a word that it requires are compared."""
+    """Finds the parameters that a condition holds for. Only parameters with a word that it requires are tested."""
 
     def __init__(self, parameters: Iterable[Classified], names: NameForm) -> None:
         self._parameters = tuple(parameters)

@@ -10,11 +10,14 @@ from decay_audit.rulesets.yaml.validators import PROMISES, RESERVED_NAMES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 ONE_AMOUNT = {"oneOf": [{"required": ["decay"]}, {"required": ["weight_decay"]}]}
+"""An amount has exactly one of the two keys."""
 A_PROMISE = {
     "anyOf": [{"required": [key]} for key in PROMISES],
     "not": {"required": ["decay", "weight_decay"]},
 }
+"""An example says at least one thing about the decision, and not both amounts."""
 NUMBERING = r"^(last|[0-9\\ +*()/-]+)$"
+"""The pattern of a layer that is written as text: `last`, or arithmetic."""
 
 
 def schema() -> dict[str, Any]:
@@ -29,7 +32,7 @@ def schema() -> dict[str, Any]:
     parts["Example"] = {**parts["Example"], **A_PROMISE}
     parts["Rule"]["properties"]["name"]["not"] = {"enum": list(RESERVED_NAMES)}
     parts["Layer"]["properties"]["layer"]["pattern"] = NUMBERING
-    for name in ("When", "Example"):
+    for name in ("When", "Example"):  # an empty list matches nothing; an empty shape is that of a scalar
         described = {key: _not_empty(value) for key, value in parts[name]["properties"].items() if key != "shape"}
         parts[name]["properties"] |= described
     parts["When"]["minProperties"] = 1
@@ -39,7 +42,7 @@ def schema() -> dict[str, Any]:
 
 
 def _not_empty(part: Any) -> Any:  # noqa: ANN401 - any part of a JSON document
-    """Require an item in every list."""
+    """Require at least one item in every list that a part of the schema describes."""
     if isinstance(part, list):
         return [_not_empty(item) for item in part]
     if not isinstance(part, Mapping):

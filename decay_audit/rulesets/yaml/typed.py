@@ -1,6 +1,6 @@
 """A tree of nodes becomes typed values, and every mistake on the way is collected with its line.
 
-Knows YAML nodes and msgspec types; what a ruleset means is checked elsewhere.
+This module checks keys and types; what a ruleset means is checked elsewhere.
 """
 
 import unicodedata
@@ -19,6 +19,7 @@ from decay_audit.rulesets.yaml import validators
 from decay_audit.rulesets.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
 ReportMistake = Callable[[int, str], None]
+"""A function that takes the line and the text of a mistake."""
 
 
 def read(node: Node, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401 - the type is an argument
@@ -96,7 +97,7 @@ def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
 
 
 def _list(node: ListNode, kind: Any, place: str, report: ReportMistake) -> Any:  # noqa: ANN401
-    if not node.items and place != "`shape`":
+    if not node.items and place != "`shape`":  # the shape of a scalar is an empty list
         report(node.line, f"{place} is an empty list")
         return None
     try:

@@ -40,7 +40,7 @@ class Storage(Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
     Attributes:
         key: its name in the file.
-        count: in elements; None if the file does not say.
+        count: the number of elements; None if the file does not say.
         first: the index of its first element, for a view into a larger storage.
     """
 
@@ -87,7 +87,7 @@ class FileContents(Struct, frozen=True, kw_only=True):
     Attributes:
         tensors: the state dict: tensors by the names that the file gives them.
         in_model_order: whether `tensors` are in the model's own order; safetensors sorts its names.
-        non_tensors: for the name of each entry of the state dict that is not a tensor, what it is.
+        non_tensors: the entries of the state dict that are not tensors: what each is, by its name.
         buffers: names of tensors that are buffers according to the file.
         module_types: qualified class names of modules by dotted name, where the file holds modules.
         optimizers: states of optimizers, wherever they are in the file.

@@ -49,7 +49,7 @@ class BuiltModel(Struct, frozen=True, kw_only=True):
         namespace: the names of the model's Python module, for further expressions.
         build_notes: the notes of the inventory that say how the model was built.
         expression: the expression that was evaluated for the model.
-        optimizers: the optimizers that it had made when it was stopped because it starts to train.
+        optimizers: the optimizers that its code had made when it started to train and was stopped, or when it raised.
     """
 
     model: nn.Module
@@ -66,8 +66,8 @@ def build(
     """Build the model that a target names, and read it.
 
     Args:
-        device: how to build it; `auto` tries `meta`, then `streamed`, then `cpu`; a function that trains
-            runs once, with values.
+        device: how to build it; `auto` tries `meta`, then `streamed`, then `cpu`. With `auto`, a function that trains
+            runs only once if possible, with real values.
         progress: called with a few words when a module is loaded and when a model is built.
 
     Raises:
@@ -85,7 +85,7 @@ def build(
             continue
         try:
             if loaded is None or not loaded.module.stopped_at:  # no code of a script runs twice
-                unloadable.add(load_device)
+                unloadable.add(load_device)  # removed again if the loading succeeds
                 loaded = _load_on(load_device, target, context, announce, is_retried=device == "auto")
                 unloadable.clear()
             if (
@@ -102,11 +102,11 @@ def build(
                 raise _build_error(error, target, device, context) from error
             reason = as_target_error(error, "", context).message
             notes = (f"built on the CPU, because its code needs real values: {reason}",)
-    raise AssertionError(device)
+    raise AssertionError(device)  # never reached: the last device returns or raises
 
 
 @contextmanager
-def _raising_where_no_values_lack(values: DroppedValues, label: str, context: ImportContext) -> Iterator[None]:
+def _no_retry_if_values_are_complete(values: DroppedValues, label: str, context: ImportContext) -> Iterator[None]:
     """Turn an exception into a TargetError if every parameter has its values: another device would not help."""
     try:
         yield
@@ -141,7 +141,7 @@ def _load_on(
     with (
         activate(context),
         BUILD_DEVICES[device]() as values,
-        _raising_where_no_values_lack(values, target.label, context),
+        _no_retry_if_values_are_complete(values, target.label, context),
     ):
         module = load(target, context, is_retried=lambda: is_retried and values.dropped)
         expression, label = module.expression, target.label
@@ -152,7 +152,7 @@ def _load_on(
 
 
 def _actual_device(device: BuildDevice, values: DroppedValues) -> BuildDevice:
-    """The device to report: `kept` is the CPU if no values were dropped, and else streaming."""
+    """Return the device to report. `kept` counts as `cpu` if no values were dropped, else as `streamed`."""
     if device != "kept":
         return device
     return "streamed" if values.dropped else "cpu"
@@ -171,7 +171,7 @@ def _build_on(
     location = f"{_module_part(target, expression)}:{expression}"
     stopped: _StoppedCode | None = None
     with activate(context):
-        with BUILD_DEVICES[device]() as values, _raising_where_no_values_lack(values, target.label, context):
+        with BUILD_DEVICES[device]() as values, _no_retry_if_values_are_complete(values, target.label, context):
             try:
                 with stop_at_training() as optimizers:
                     value = evaluate_in(namespace, expression)
@@ -222,25 +222,25 @@ def _stopped_code(
         BaseException: the error itself, if it is the code's own and another device may help, or if the code had not
             made a model and its optimizer.
     """
-    place, starts = location_in_user_code(error, context), isinstance(error, TrainingStarted)
-    if not starts and values.dropped and not isinstance(error, (OSError, *SAME_ON_EVERY_DEVICE)):
+    place, starts_training = location_in_user_code(error, context), isinstance(error, TrainingStarted)
+    if not starts_training and values.dropped and not isinstance(error, (OSError, *SAME_ON_EVERY_DEVICE)):
         raise error
     optimized = {id(tensor) for optimizer in optimizers for tensor in tensors(optimizer)}
-    if not starts and not optimized:
+    if not starts_training and not optimized:
         raise error
     variables = models_and_optimizers(error)
     models = [value for value in variables.values() if isinstance(value, nn.Module)]
-    parts = {id(part) for model in models for part in model.modules() if part is not model}
-    whole = [model for model in models if id(model) not in parts and next(model.parameters(), None) is not None]
+    submodules = {id(inner) for model in models for inner in model.modules() if inner is not model}
+    whole = [model for model in models if id(model) not in submodules and next(model.parameters(), None) is not None]
     counts = {id(model): sum(id(parameter) in optimized for parameter in model.parameters()) for model in whole}
-    if not starts and not any(counts.values()):
+    if not starts_training and not any(counts.values()):
         raise error
     if not whole:
         raise TargetError(
             f"{location} starts to train at {place}, and holds no model there", "name a function that returns the model"
         ) from error
     note = stop_note(location, place)
-    if not starts:
+    if not starts_training:
         note = failure_note(location, as_target_error(error, location, context).message)
     return _StoppedCode(
         model=max(whole, key=lambda model: counts[id(model)]),
@@ -267,7 +267,7 @@ def read_again(built: BuiltModel, model: nn.Module, notes: tuple[str, ...] = ())
 
 
 def _module_part(target: FileTarget | ModuleTarget, expression: str) -> str:
-    """The part of a target before its colon; `pkg.mod.NAME` has no colon."""
+    """Return the part of a target that names its module: `pkg.mod` of `pkg.mod:NAME` and of `pkg.mod.NAME`."""
     if target.expression or isinstance(target, FileTarget):
         return target.location
     return target.location.removesuffix(f".{expression}")

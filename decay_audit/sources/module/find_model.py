@@ -1,4 +1,4 @@
-"""Choose the model of a module if the target names none: an instance, a factory or a class. Calls no function."""
+"""Choose the model of a module if the target names none: an instance, a factory or a class. No function is called."""
 
 import ast
 import inspect
@@ -97,19 +97,19 @@ def _is_defined_in(module: ModuleType, value: object) -> bool:
 
 
 def _instances(names: Mapping[str, object], source: ast.Module) -> dict[str, nn.Module]:
-    """The models among the module's values, without imported models and parts of other models."""
+    """The models among the module's values, without imported models and submodules of other models."""
     imports = [node for node in ast.walk(source) if isinstance(node, ast.ImportFrom)]
     imported = {alias.asname or alias.name for node in imports for alias in node.names}
     models: dict[int, tuple[str, nn.Module]] = {}
     for name, value in names.items():
         if isinstance(value, nn.Module) and name not in imported and next(value.parameters(), None) is not None:
             models.setdefault(id(value), (name, value))
-    parts = {id(part) for _, value in models.values() for part in value.modules() if part is not value}
-    return {name: value for key, (name, value) in models.items() if key not in parts}
+    submodules = {id(inner) for _, value in models.values() for inner in value.modules() if inner is not value}
+    return {name: value for key, (name, value) in models.items() if key not in submodules}
 
 
 def _unused_classes(own: Mapping[str, object], source: ast.Module) -> Callables:
-    """The classes of models that no other class of models uses as a part."""
+    """The classes of models that no other class of models uses for a submodule."""
     classes = {name: value for name, value in own.items() if is_model_class(value) and not inspect.isabstract(value)}
     used = {
         name
@@ -122,7 +122,7 @@ def _unused_classes(own: Mapping[str, object], source: ast.Module) -> Callables:
 
 
 def _used_names(node: ast.AST) -> Iterator[str]:
-    """The names in a class's body, without those in `isinstance` and `issubclass`: these are not parts of a model."""
+    """The names in a class's body, without those in `isinstance` and `issubclass`: these are not submodules."""
     match node:
         case ast.Name(id=name):
             yield name
@@ -133,7 +133,7 @@ def _used_names(node: ast.AST) -> Iterator[str]:
 
 
 def _has_parameters(value: Any) -> bool:  # noqa: ANN401
-    """Whether an instance has parameters. True for functions, which are not called, and for classes that raise."""
+    """Make an instance of a class, and tell whether it has parameters. True for functions and classes that raise."""
     if not isinstance(value, type):
         return True
     try:

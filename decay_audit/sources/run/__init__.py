@@ -1,7 +1,7 @@
 """Run a training script, unedited, and record the models and optimizers that it makes.
 
     launch         a command -> its processes, with the recorder in them, until they end or take too long
-    hooks/         the first folder on PYTHONPATH: sitecustomize and the recorder, which import nothing outside it
+    hooks/         the first folder on PYTHONPATH: sitecustomize and the recorder, which need no decay-audit to record
     read_records   the files that the recorder wrote -> Records
     grouping       a Record -> the models and optimizers that belong to one audit together
     inventory      recorded models -> an Inventory
@@ -10,7 +10,7 @@
     python_files      a folder -> the texts of its Python files
     find_optimizers, find_models   the texts -> the places that make optimizers, and the models; nothing is run
 
-`optimizers.recorded` makes Observations of the recorded optimizers. Knows no torch, no role and no rule.
+`optimizers.recorded` makes Observations of the recorded optimizers. This package does not import torch.
 """
 
 from decay_audit.sources.run import facts, grouping, inventory, launch, read_records, written_files

@@ -1,6 +1,6 @@
 """Sort the models and optimizers of a record into audits.
 
-Optimizers of one model belong together, and so do the models of one optimizer, and a model and a part of it.
+Optimizers of one model belong together, and so do the models of one optimizer, and a model and its submodules.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
     """Models, and all optimizers that hold their tensors.
 
     Attributes:
-        models: the models that are not part of another model.
-        free_tensors: tensors of the optimizers that no module holds, such as a temperature.
+        models: the models that are not submodules of another model.
+        free_tensors: positions of the optimizers' tensors that no module holds, such as a temperature.
     """
 
     models: tuple[RecordedModel, ...]
@@ -24,7 +24,7 @@ class AuditGroup(Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The names of the models' variables; `tensors` if there is no model."""
+        """The names of the models' variables, joined by ` + `; `tensors` if there is no model."""
         return " + ".join(model.name for model in self.models) or "tensors"
 
 

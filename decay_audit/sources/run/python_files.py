@@ -44,7 +44,7 @@ def _text(path: Path) -> str:
 
 
 def importing_files(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Map each word of an import line to the files that have it there."""
+    """Map each word of the import lines to the files in whose import lines it occurs."""
     files: dict[str, dict[str, None]] = {}
     for name, text in texts.items():
         for line in _IMPORT_LINE.findall(text):

@@ -11,7 +11,7 @@
 - `limits.py`: how many operators and lines of code a pass may run, and how long it may wait
 
 Data flow: model -> `ExampleInputs` -> forward pass -> `OperatorCall`s -> `Use`s by parameter -> `Trace` -> `Inventory`
-with uses. Nothing here knows roles, and `dataflow` knows no torch.
+with uses. Roles are not decided here, and `dataflow` does not import torch.
 """
 
 from decay_audit.sources.trace.automatic import trace_automatically

@@ -1,7 +1,7 @@
 """Dispatch modes: give each operator of a forward pass a fake result, and record uses of parameters in TensorStates.
 
 Small constants of the pass (grids, masks, position ids) are computed for real, so that control flow on them works.
-What depends on a parameter or on the input has a shape and a dtype, but no values. Knows torch, and no roles.
+What depends on a parameter or on the input has a shape and a dtype, but no values.
 """
 
 import logging
@@ -56,6 +56,7 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs["device"] = torch.device("cpu")
         arguments = list(_tensor_arguments(func, args, kwargs))
         provenances = [states.provenance(tensor) for _, tensor in arguments]
+        # (*args, 0)[1] is the dimension, which is 0 by default
         if func._schema.name == "aten::unbind" and (count := args[0].shape[(*args, 0)[1]]) > MAX_UNBOUND:
             raise TraceLimitError(f"the forward pass iterates over {count} rows one by one")
         if not any(provenances):
@@ -98,6 +99,7 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _shape_only(self, func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+        """Run an operator that reads only the shapes of its arguments: on empty tensors of these shapes."""
         if any(tensor.numel() > MAX_CONSTANT for tensor in _tensors((args, kwargs))):
             return self._record(func, args, kwargs, self._run_fake(func, args, kwargs), None)
         args, kwargs = _map(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype), (args, kwargs))
@@ -215,6 +217,7 @@ def _tensor_arguments(func: Any, args: Any, kwargs: Any) -> Iterator[tuple[str, 
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
+    """Yield the arguments that an operator writes in place."""
     for argument, value in _arguments(func, args, kwargs):
         if argument.alias_info is not None and argument.alias_info.is_write:
             yield from _tensors(value)
@@ -264,10 +267,10 @@ def _consecutive_indices(values: Mapping[str, Any]) -> bool:
 
 @contextmanager
 def recording(states: TensorStates) -> Iterator[None]:
-    """Record every operator called inside, without gradients and without fused fast paths that hide operators.
+    """Record every operator in the `with` statement, without gradients and fused fast paths that hide operators.
 
-    It is silent: torch would log each failure on a fake tensor with its traceback, and models warn about their inputs.
-    A module that moves or casts another module leaves it unchanged: torch would replace its parameters.
+    Logs and warnings are off: torch would log each failure on a fake tensor, and models warn about their inputs.
+    `.to()` and `.half()` of a module do nothing meanwhile: they would replace its parameters.
     """
     apply = nn.Module._apply
     fastpath = torch.backends.mha.get_fastpath_enabled()

@@ -1,7 +1,4 @@
-"""The state of each tensor of a traced pass: its provenance, its fake tensor, and whether the pass owns its memory.
-
-Knows torch, and no roles.
-"""
+"""The state of each tensor of a traced pass: its provenance, its fake tensor, and whether the pass owns its memory."""
 
 from collections.abc import Iterable, Mapping
 
@@ -28,8 +25,8 @@ class TensorStates:
         calls: how many operators were called.
         limits: how much work the passes may do.
         lines: counts the lines of Python code that the passes run.
-        in_forward: a forward pass is running now.
-        stopped: a limit was reached: no further pass is run.
+        in_forward: whether a forward pass is running now.
+        stopped: whether a limit was reached; then no further pass is run.
         assumed_operators: the operators whose results were assumed, because they depend on unknown values.
     """
 
@@ -56,7 +53,7 @@ class TensorStates:
     def add_input(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the tensor that the model gets for an input: usually its fake tensor. It counts as data.
 
-        A small tensor of integers or conditions keeps its values: they are indices, lengths and masks.
+        A small tensor of integers or booleans keeps its values: they are indices, lengths and masks.
         """
         has_indices = tensor.device.type == "cpu" and not tensor.dtype.is_floating_point and not tensor.dtype.is_complex
         kept = has_indices and not isinstance(tensor, FakeTensor) and tensor.numel() <= MAX_KEPT
@@ -130,7 +127,7 @@ class TensorStates:
     def add_results(
         self, tensors: Iterable[torch.Tensor], provenance: Provenance | None, arguments: Iterable[torch.Tensor]
     ) -> None:
-        """Record the results of an operator."""
+        """Record the results of an operator. They may share memory with its arguments."""
         shared = {self._storage(argument) for argument in arguments}
         for tensor in tensors:
             self._set_provenance(tensor, provenance)

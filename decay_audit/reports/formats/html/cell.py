@@ -1,4 +1,4 @@
-"""A report in a cell of a notebook: the verdict, the findings, and the modules as a tree that folds. No script."""
+"""A report in a cell of a notebook: the verdict, the findings, and the modules as a tree that folds."""
 
 from collections.abc import Iterator
 from html import escape
@@ -51,7 +51,11 @@ Line = tuple[int, str, bool]
 
 
 def _tree(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> Iterator[Line]:
-    """List the nodes of the tree from the top. A module that only holds one module shares its line."""
+    """List the nodes of the tree from the top. A module that only holds one module shares its line.
+
+    Args:
+        parents: how many modules the nodes above stand for.
+    """
     count = parents * len(node.names)
     name = prefix + (join_alternatives(list(node.names)) if len(node.names) > 1 else node.names[0])
     if name and len(node.children) == 1 and not node.own_decay:

@@ -1,6 +1,7 @@
 """Read the header of a safetensors file into its FileContents; what the format's specification forbids is an error.
 
-The format: 8 bytes of length, a JSON object, then the tensors' bytes without gaps.
+The format: 8 bytes of length, a JSON object, then the tensors' bytes without gaps. Comments call the safetensors
+library "the reference".
 https://github.com/huggingface/safetensors#format
 """
 
@@ -23,12 +24,13 @@ _UPDATE_HINT: Final = "a newer decay-audit may know this dtype: update it"
 MAX_HEADER: Final = 100_000_000
 """The most bytes of a header."""
 MAX_COMMAS: Final = 1_000_000
-"""The most commas of a header, besides those of its tensors."""
+"""The most commas of a header, besides MAX_DIMENSIONS for each tensor."""
 MAX_DIMENSIONS: Final = 64
+"""The most commas in a header for each tensor."""
 MAX_STRICT: Final = 4_000_000
 """The most bytes of a header that is decoded again by `json` to check it strictly."""
 MAX_DEPTH: Final = 127
-"""How deeply values of a header may be nested: as deeply as the reference reads them."""
+"""How deeply values of a header may be nested. The reference has the same limit."""
 _NEGATIVE = re.compile(rb"[:,\[]\s*-")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -60,7 +62,7 @@ _DTYPES: Mapping[str, tuple[str, int]] = {
 
 
 class _TensorEntry(Struct, frozen=True, gc=False):
-    """The description of a tensor; all defaults for the metadata, which has none of these fields."""
+    """The description of a tensor in the header. `__metadata__` is read as one, so fields have defaults."""
 
     dtype: str = ""
     shape: tuple[int, ...] = ()
@@ -187,6 +189,7 @@ def _strict_entries(header: bytes, fault: str) -> _Entries:
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
+    # only the metadata may have a key twice
     is_metadata = "dtype" not in content and all(isinstance(value, str) for value in content.values())
     if len(content) != len(pairs) and not is_metadata:
         duplicate = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
@@ -203,7 +206,7 @@ def _integer(text: str) -> int | float:
 
 def _float(text: str) -> float:
     value = float(text)
-    if value - value != 0:
+    if value - value != 0:  # inf - inf is nan
         raise MalformedError("its header has a number that is too large for 64 bits")
     return value
 

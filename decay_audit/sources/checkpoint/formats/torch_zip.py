@@ -1,4 +1,4 @@
-"""`torch.save` since 1.6, and TorchScript: the zip directory and `data.pkl` are read, and the code of TorchScript.
+"""Read zip files of `torch.save` (since torch 1.6) and of TorchScript: `data.pkl`, and the code of TorchScript.
 
 The code is read as text, because only the code of a TorchScript class says which attributes are parameters, and which
 are buffers.
@@ -38,7 +38,7 @@ _OTHER_ARCHIVES: Mapping[str, tuple[str, str]] = {
     "model.weights.h5": ("a Keras model", "convert it to a PyTorch state dict first"),
     "word/document.xml": ("an office document", "name the checkpoint"),
 }
-"""How the name of a file in an archive without a pickle ends -> what the archive is, and a hint."""
+"""For archives without a pickle: the end of a file name in the archive -> what the archive is, and a hint."""
 
 
 def read(file: OpenFile) -> PickleResult:
@@ -46,7 +46,7 @@ def read(file: OpenFile) -> PickleResult:
 
     Raises:
         MalformedError: the archive or the pickle is damaged.
-        TargetError: it is an archive of something else.
+        TargetError: the archive is not a checkpoint of torch.
     """
     notes: list[str] = []
     members = read_directory(file, notes)
@@ -101,7 +101,7 @@ def _pickle_bytes(file: OpenFile, name: str, member: ZipMember, notes: list[str]
 def _interpret(
     content: Callable[[], FileStream] | bytes, folder: str, members: Mapping[str, ZipMember], *, fast: bool
 ) -> PickleResult | None:
-    """Return the value of the pickle; None if the fast path failed, so that it must be read again without it."""
+    """Return the value of the pickle; None if the fast path failed: then call this again with `fast=False`."""
     data = f"{folder}data/"
 
     def byte_count(key: str) -> int | None:
@@ -117,7 +117,7 @@ def _interpret(
     try:
         root, _ = interpret(machine, 0)
     except MalformedError:
-        if machine.tensor_sizes:
+        if machine.tensor_sizes:  # the fast path was used
             return None
         raise
     return PickleResult(root=root, opaque=tuple(machine.opaque))

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 _MAX_PROGRESSES: Final = 600_000
+"""The most entries of all progresses together; if there would be more, shapes alone decide."""
 
 Shape = tuple[int, ...]
 Position = tuple[int, int]
+"""The index of a group, and an index into its parameters."""
 Progress = tuple[int, ...]
 """How many positions of each group have been matched so far."""
 

@@ -1,4 +1,4 @@
-"""Values that cannot run, for the objects of a pickle that are not plain data: for globals and for calls."""
+"""Values that stand for the globals and calls in a pickle, and that cannot run any code."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -43,7 +43,7 @@ class PickleResult(Struct, frozen=True, kw_only=True, eq=False):
         opaque: qualified names in the pickle that are not on the allowlist.
         script_parameters: the names of the parameters of each TorchScript class, by its qualified name. The modules in
             the pickle do not distinguish parameters from buffers.
-        has_constants: whether the code of a TorchScript module has tensors of its own, as that of a frozen module.
+        has_constants: whether the code of a TorchScript module has tensors of its own, as for a frozen module.
         notes: what a user should know about the reading, one sentence each.
     """
 

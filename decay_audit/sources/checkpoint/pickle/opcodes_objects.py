@@ -22,6 +22,7 @@ def _mark(machine: Machine, at: int) -> int:
 
 
 def _pop(machine: Machine, at: int) -> int:
+    """Remove the value on top of the stack, or the mark if no value is above it."""
     if machine.stack:
         machine.stack.pop()
     else:
@@ -120,7 +121,7 @@ def _extension(width: int, machine: Machine, at: int) -> int:
 def _call(function: Any, arguments: Any) -> object:  # noqa: ANN401
     """Build the inert value of a call on the allowlist; any other call becomes an OpaqueObject with its arguments.
 
-    TorchScript calls an enum with its bare value: arguments that are no tuple count as the only argument.
+    TorchScript calls an enum with its bare value: a value that is not a tuple counts as the only argument.
     """
     values = arguments if type(arguments) is tuple else (arguments,)
     if type(function) is not Global:
@@ -195,14 +196,14 @@ OBJECTS: Mapping[int, Operation] = {
     ord("q"): _put_byte,
     ord("r"): _put,
     ord("t"): _tuple,
-    0x81: _reduce,
-    0x82: partial(_extension, 1),
+    0x81: _reduce,  # NEWOBJ
+    0x82: partial(_extension, 1),  # EXT1, EXT2, EXT4
     0x83: partial(_extension, 2),
     0x84: partial(_extension, 4),
-    0x85: partial(_tuple_of, 1),
+    0x85: partial(_tuple_of, 1),  # TUPLE1, TUPLE2, TUPLE3
     0x86: partial(_tuple_of, 2),
     0x87: partial(_tuple_of, 3),
-    0x92: _reduce_with_keywords,
+    0x92: _reduce_with_keywords,  # NEWOBJ_EX
     0x93: _stack_global,
     0x94: _memoize,
 }

@@ -1,4 +1,4 @@
-"""Make canonical names of the names in a file: without the parts that wrappers (DDP, torch.compile, FSDP) add."""
+"""Make canonical names from the names in a file: remove the parts that wrappers (DDP, torch.compile, FSDP) add."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final

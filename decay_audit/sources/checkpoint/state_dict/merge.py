@@ -52,7 +52,7 @@ def merge(files: Sequence[FileContents]) -> MergedModel:
     for index, file in enumerate(files):
         for raw_name, tensor in file.tensors.items():
             canonical = canonical_names(raw_name)
-            name = raw_name if canonical in tensors else canonical
+            name = raw_name if canonical in tensors else canonical  # two names may have one canonical name
             address = data_address(tensor, index)
             first = names_by_address.setdefault(address, name) if address else name
             if first == name:
@@ -79,7 +79,7 @@ def _in_model_order(files: Sequence[FileContents]) -> bool:
 
 
 def _module_types(files: Sequence[FileContents], canonical_names: CanonicalNames) -> Mapping[str, str]:
-    """Return class names by canonical module name. A leaf is added: canonical names are names of tensors."""
+    """Return class names by canonical module name. A leaf `x` is added for the conversion, which takes tensor names."""
     return {
         canonical_names(f"{name}.x" if name else "x").rpartition(".")[0]: class_name
         for file in files

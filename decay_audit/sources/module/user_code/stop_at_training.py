@@ -101,7 +101,7 @@ class _TrainingWatch:
 
 @contextmanager
 def stop_at_training() -> Iterator[Sequence[Optimizer]]:
-    """Raise TrainingStarted in user code that starts to train in this block; give the optimizers that it makes."""
+    """Raise TrainingStarted where user code in the `with` statement starts to train. Yield the optimizers it makes."""
     watch = _TrainingWatch()
     with ExitStack() as stack:
         for owner, name, function in (
@@ -161,7 +161,7 @@ def _loops(filename: str) -> tuple[tuple[int, int], ...]:
 
 
 def _is_model_or_optimizer(value: object) -> bool:
-    """Whether a value is a model or an optimizer. A module whose constructor has not run yet is none."""
+    """Whether a value is a model or an optimizer. A module whose constructor has not run yet does not count."""
     return isinstance(value, Optimizer) or (isinstance(value, nn.Module) and "_parameters" in vars(value))
 
 

@@ -1,4 +1,4 @@
-"""Describe one module: its class names, plain settings, weight decay hooks, and whether it only wraps a model."""
+"""Describe one module: its class names, plain settings, declarations on decay, and whether it only wraps a model."""
 
 import sys
 from collections.abc import Collection
@@ -29,7 +29,7 @@ class ModuleClass(Struct, frozen=True, kw_only=True):
     Attributes:
         types: qualified names of its MRO, most derived first, up to and with `torch.nn.Module`.
         wraps: for a wrapper, the name of the child that is the wrapped model; else None.
-        has_hook: it has one of HOOKS.
+        has_hook: whether it has one of the methods in HOOKS.
         scripted: it is a TorchScript class: each module then tells which class it was compiled from.
         quantized: its weights are packed, and not parameters.
     """
@@ -47,7 +47,7 @@ def describe_class(module_type: type[nn.Module]) -> ModuleClass:
     return ModuleClass(
         types=types,
         wraps=wrapped_child(types),
-        has_hook=any(hasattr(module_type, hook) for hook in HOOKS),
+        has_hook=any(hasattr(module_type, name) for name in HOOKS),
         scripted=issubclass(module_type, torch.jit.ScriptModule),
         quantized=module_type.__module__.startswith(_QUANTIZED) and not module_type.__name__.endswith("PackedParams"),
     )
@@ -87,12 +87,12 @@ def describe_scripted(module: nn.Module) -> tuple[tuple[str, ...], Settings]:
 
 
 def read_declaration(module: nn.Module) -> Declaration:
-    """Call the module's hooks that say what should not decay.
+    """Call the methods of a module that say what should not decay.
 
     Raises:
-        Exception: whatever the hook raises.
+        Exception: whatever a method raises.
     """
-    names, keywords, patterns = (_strings(getattr(module, hook, ())) for hook in HOOKS)
+    names, keywords, patterns = (_strings(getattr(module, name, ())) for name in HOOKS)
     return Declaration(names=names, keywords=keywords, patterns=patterns)
 
 
@@ -107,9 +107,9 @@ def _qualified_name(module_type: type) -> str:
     return f"torch.nn.{module_type.__name__}" if public else f"{module_type.__module__}.{module_type.__qualname__}"
 
 
-def _strings(hook: object) -> tuple[str, ...]:
-    """The strings that a hook returns, or that an attribute in its place holds; sorted if they are a set."""
-    answer = hook() if callable(hook) else hook
+def _strings(method: object) -> tuple[str, ...]:
+    """Return the strings that a method returns, or that an attribute in its place holds; sorted if they are a set."""
+    answer = method() if callable(method) else method
     if answer is None:
         return ()
     if isinstance(answer, str):

@@ -1,10 +1,10 @@
 """Tables of operators by plain name (`add` for `aten::add_.Tensor`): argument slots, and the tags that a result keeps.
 
-Names are those of torch's own schemas (torch 2.6 to 2.13); `deform_conv2d` is torchvision's. Knows no torch.
+Names are those of torch's own schemas (torch 2.6 to 2.13); `deform_conv2d` is torchvision's.
 """
 
 # fmt: off
-# The slots of the two factors of a matrix product; the other tensor arguments are added to it.
+# The slots of the two factors of a matrix product; the other tensor arguments are added to the product.
 MATRIX_SLOTS = {
     "mm": ("self", "mat2"),
     "bmm": ("self", "mat2"),
@@ -48,7 +48,7 @@ LAYER_INPUTS = {
 }
 BATCH_NORMS = frozenset(name for name in LAYER_INPUTS if "batch_norm" in name)
 NORM_LAYERS = frozenset(name for name in LAYER_INPUTS if "norm" in name)
-# The slots of the table and of the indices.
+# Operators that look up rows of a table: the slots of the table and of the indices.
 LOOKUPS = {
     "embedding": ("weight", "indices"),
     "_embedding_bag": ("weight", "indices"),
@@ -89,8 +89,9 @@ COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isnan", "logical_n
 KEEPS_MASK = frozenset({"sub", "rsub", "mul", "bitwise_not", "bitwise_and", "bitwise_or", "cat", "index"})
 SUMS = frozenset({"mean", "sum", "nansum", "cumsum"})
 STATISTICS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
-# Operators that can apply a gain, and those that can add a bias or a residual.
+# Operators that can apply a gain.
 GAINS = frozenset({"mul", "div", "addcmul", "addcdiv"})
 SCORE_BIAS_SLOTS = frozenset({"attn_mask", "attn_bias"})  # added to the scores in a fused attention
+# Operators that can add a bias or a residual.
 SUMMANDS = frozenset({"add", "sub", "rsub", "addcmul", "addcdiv"})
 # fmt: on

@@ -1,7 +1,4 @@
-"""Guess inputs for a model that declares none: candidates from its first layer, then from its first matrix.
-
-Knows torch.
-"""
+"""Guess inputs for a model that declares none: candidates from its first layer, then from its first matrix."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -29,6 +26,7 @@ Layers seldom have these sizes, so that a wrong dimension is an error.
 """
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.Embedding)
+"""Classes of layers that show which input they take."""
 ID_ARGUMENTS = frozenset({"input_ids", "ids", "idx", "tokens", "token_ids"})
 """Names of a first argument that is a sequence of token ids."""
 
@@ -116,7 +114,7 @@ def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
     matrix = next((shape for shape in shapes if len(shape) > 1), shapes[0] if shapes else (SIDE,))
     if len(matrix) > 3:  # a kernel
         yield (2, matrix[1], *(SIDE for _ in matrix[2:]))
-        matrix = (*matrix[2:], *matrix[:2])
+        matrix = (*matrix[2:], *matrix[:2])  # its channels are tried first, from the end
     if len(matrix) == 3:  # a stack of matrices, one for each entry
         yield (2, *matrix[:2])
         yield (matrix[0], LENGTH, matrix[1])

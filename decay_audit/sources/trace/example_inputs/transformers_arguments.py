@@ -1,4 +1,4 @@
-"""The tensors for the arguments of transformers models, by argument name, from the model's config. Knows torch.
+"""The tensors for the arguments of transformers models, by argument name, from the model's config.
 
 A config does not always say which shape a model wants, so there are several tensors for an argument, in the order to
 try. Names of arguments and settings are those of transformers 5.
@@ -11,11 +11,11 @@ import torch
 
 from decay_audit.sources.trace.example_inputs.candidates import TOKENS, float_tensor, int_tensor, setting
 
-FRAMES = 400
+FRAMES = 400  # the length of a spectrogram
 SAMPLES = 19200  # the length of a waveform: a multiple of the strides of audio models
 GRID = (1, 4, 4)  # frames, rows and columns of patches, for models that take images as a list of patches
 
-# Each tuple has the names of one setting.
+# Each tuple has the names that configs give to one setting.
 _VISION_CONFIG = ("vision_config", "backbone_config")
 _AUDIO_CONFIG = ("audio_config", "encoder_config", "audio_encoder_config")
 _CHANNELS = ("num_channels", "in_channels", "in_chans")

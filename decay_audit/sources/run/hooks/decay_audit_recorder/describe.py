@@ -69,7 +69,7 @@ def describe(entries: "List[recording.OptimizerEntry]", place: "variables.Place"
 
 
 def traces(entries: "List[recording.OptimizerEntry]") -> List[Data]:
-    """Trace each model, in the order of `describe`, by decay-audit itself; say why if this Python cannot import it."""
+    """Trace each model with decay-audit, in the order of `describe`; if it cannot be imported, each trace says why."""
     models = {id(module): module for entry in entries for _, module in entry.models}
     before = list(sys.path)
     try:
@@ -90,8 +90,8 @@ def _model(name: str, module: nn.Module, tables: _Tables) -> Data:
     if type(module).named_parameters is not nn.Module.named_parameters:
         own_names = ((id(tensor), own) for own, tensor in module.named_parameters())
         data["raw_names"] = {str(tables.index_of[key]): own for key, own in own_names if key in tables.index_of}
-    for part in choose.parts(module):
-        for tensor, shape in plain.whole_shapes(part):
+    for inner in choose.parts(module):
+        for tensor, shape in plain.whole_shapes(inner):
             if id(tensor) in tables.index_of:
                 tables.tensors[tables.index_of[id(tensor)]]["shape"] = shape
     return data
@@ -104,7 +104,7 @@ def _module(root: nn.Module, tables: _Tables) -> int:
         module = stack.pop()
         if id(module) in tables.index_of:
             continue
-        settings, containers = plain.plain_attributes(module)
+        own_settings, containers = plain.plain_attributes(module)
         data: Data = {
             "class": _class(type(module), tables),
             "parameters": [
@@ -115,7 +115,7 @@ def _module(root: nn.Module, tables: _Tables) -> int:
                 for leaf, tensor in module._buffers.items()
                 if isinstance(tensor, torch.Tensor)
             },
-            "settings": settings,
+            "settings": own_settings,
             "declaration": plain.declaration(module),
         }
         if isinstance(module, torch.jit.ScriptModule):

@@ -1,4 +1,4 @@
-"""The record of this process: optimizers as they were made, counts of steps, notes. Written as JSON."""
+"""The record of this process: optimizers as they were made, counts of steps, and notes. `write` writes it as JSON."""
 
 import gc
 import os
@@ -36,7 +36,7 @@ class OptimizerEntry:
         self.steps = 0
 
     def keys_of(self, group: Any, index: int) -> Optional[List[str]]:
-        """The keys that code set in a group; None if it was not made by the constructor or `add_param_group`."""
+        """The keys that code set in a group; None if they are not known."""
         for created_group, keys in self.group_keys:
             if created_group is group:
                 return keys
@@ -54,8 +54,11 @@ STEPPING: Any = None
 IN_BACKWARD = False
 """Whether STEPPING takes its step inside a backward pass."""
 _WRITTEN_AT = 0.0
+"""When the record was last written."""
 _WRITE_SECONDS = 0.0
+"""How long that took."""
 _PROCESS_ID = os.getpid()
+"""The process that made OPTIMIZERS."""
 
 
 def note(text: str) -> None:

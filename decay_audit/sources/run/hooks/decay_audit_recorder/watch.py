@@ -33,6 +33,7 @@ class _GroupHistory:
 
 
 _GROUPS: Dict[Tuple[int, int], _GroupHistory] = {}
+"""The history of each group, by the id of its optimizer and its index."""
 AT_FIRST_STEP: List[Callable[[Any], None]] = []
 """Functions that are called with the optimizer right before the first step."""
 

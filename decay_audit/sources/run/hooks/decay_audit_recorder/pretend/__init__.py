@@ -1,1 +1,1 @@
-"""With `--pretend`: stand-ins for a GPU, a process group (`world`) or a dataset that the machine does not have."""
+"""Stand-ins for what the machine does not have, with `--pretend`: a GPU, a process group (`world`), or a dataset."""
