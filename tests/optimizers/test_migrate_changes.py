@@ -13,6 +13,9 @@ from torch.optim import lr_scheduler
 from typer.testing import CliRunner
 
 from decay_audit.cli import app
+from decay_audit.errors import OptimizerError
+from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.optimizers.migrate.matching import saved_positions
 
 OLD = """
 import torch
@@ -268,3 +271,12 @@ def test_a_file_whose_names_were_sorted_has_no_order_and_the_models_is_taken() -
     code = SWAPPED.replace("first", "w").replace("second", "a")
     assert migrate(code).exit_code == 0
     assert states(*resume(code)) == states(model, optimizer)
+
+
+def test_renames_may_swap_names_but_not_give_one_name_to_two_positions() -> None:
+    state = {"param_groups": [{"params": [0, 1]}], "state": {}}
+    saved = Optimizer(name="optimizer", type="SGD", groups=(ParamGroup(weight_decay=0.1, parameters=("a", "b")),))
+    swapped = saved_positions(state, saved, {"a": "b", "b": "a"})
+    assert {name: position.key for name, position in swapped.items()} == {"b": 0, "a": 1}
+    with pytest.raises(OptimizerError, match="b is at two positions"):
+        saved_positions(state, saved, {"a": "b"})

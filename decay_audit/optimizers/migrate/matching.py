@@ -108,11 +108,13 @@ def saved_positions(state: StateDict, saved: Optimizer, renames: Mapping[str, st
                 "name the model that was trained: --model TARGET",
             )
         for key, name in zip(group["params"], named_group.parameters, strict=True):
-            if name in positions:
+            new_name = renames.get(name, name)
+            if new_name in positions:
                 raise OptimizerError(
-                    f"{name} is at two positions of the saved {saved.type}", "list each parameter once, and save again"
+                    f"{new_name} is at two positions of the saved {saved.type}",
+                    "list each parameter once, and save again",
                 )
-            positions[renames.get(name, name)] = SavedPosition(group, key)
+            positions[new_name] = SavedPosition(group, key)
     return positions
 
 
