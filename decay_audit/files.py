@@ -1,6 +1,6 @@
-"""Files are read up to a limit, and written as a whole or not at all; a file that was read is never written to.
+"""Read files up to a limit, and write files as a whole or not at all. An output does not replace a file that was read.
 
-What is written goes to a temporary file in the same folder, which is then renamed.
+An output is written to a temporary file in the same folder, which is then renamed.
 """
 
 import os
@@ -23,12 +23,14 @@ MAX_SETTINGS_BYTES: Final = 1_000_000
 """The largest pyproject.toml that is read."""
 
 _inputs: ContextVar[set[FileIdentity] | None] = ContextVar("inputs", default=None)
+"""The files that were read inside `protect_inputs`; None outside."""
 _WRITTEN_BY_US: Final = b"written by decay-audit"
+"""Text at the beginning of each Python file that decay-audit wrote."""
 
 
 @contextmanager
 def protect_inputs() -> Iterator[None]:
-    """Remember the files that are read while the block runs, so that no output replaces one of them."""
+    """Remember the files that are read inside the `with` statement, so that no output replaces one of them."""
     token = _inputs.set(_inputs.get() or set())
     try:
         yield
@@ -37,7 +39,7 @@ def protect_inputs() -> Iterator[None]:
 
 
 def remember_input(path: Path) -> None:
-    """Remember that a file is read, so that `atomic_write` refuses to replace it. Other paths are ignored."""
+    """Remember that a regular file is read, so that `atomic_write` refuses to replace it. Other paths are ignored."""
     inputs = _inputs.get()
     if inputs is not None and (identity := _identity(path)) is not None:
         inputs.add(identity)
@@ -63,7 +65,7 @@ def _identity(path: Path) -> FileIdentity | None:
 
 
 def remember_imported(path: Path) -> None:
-    """Remember a Python file that was imported. A file that decay-audit wrote may be written again."""
+    """Remember a Python file that was imported, unless decay-audit wrote it: such a file may be written again."""
     try:
         with path.open("rb") as file:
             head = file.read(1024)
@@ -98,7 +100,9 @@ def read_text(path: Path, limit: int) -> str:
 
 @contextmanager
 def atomic_folder(output: Path) -> Iterator[Path]:
-    """Give the path of a temporary folder; it becomes `output`, which does not exist, when the block ends.
+    """Give the path of a temporary folder, which is renamed to `output` at the end of the `with` statement.
+
+    `output` must not exist. After an error, the temporary folder is removed.
 
     Raises:
         DecayAuditError: the folder cannot be written.
@@ -120,12 +124,12 @@ def atomic_folder(output: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_write(output: Path, *, may_be_input: bool = False) -> Iterator[Path]:
-    """Give the path of a temporary file; it replaces `output` when the block ends without an error.
+    """Give the path of a temporary file; it replaces `output` if the `with` statement ends without an error.
 
     Links are followed and permissions are kept. A pipe or a device cannot be replaced: there the path is `output`.
 
     Args:
-        may_be_input: the command reads the file in order to write it again, as a lock is renewed.
+        may_be_input: whether the command may have read `output`, in order to write it again, like a lock.
 
     Raises:
         DecayAuditError: the file cannot be written, or is an input of the command.
@@ -159,7 +163,7 @@ def _temporary_file(destination: Path) -> Path:
 
 
 def _umask() -> int:
-    """Read the umask; the only way to do so sets it."""
+    """Return the umask. Python can only read it by setting it, so the old value is set again."""
     current = os.umask(0)
     os.umask(current)
     return current

@@ -39,7 +39,7 @@ def make_optimizers(expression: str, build: Build, device: Device, progress: Cal
     Code that needs the values of tensors gets a model that is built on the CPU.
 
     Args:
-        expression: what makes the optimizer.
+        expression: the Python expression that makes the optimizer.
         build: builds a new model on a device.
         device: the device to build on; with `auto`, the model may be built again on the CPU.
         progress: called with a message when a step begins.
@@ -55,6 +55,7 @@ def make_optimizers(expression: str, build: Build, device: Device, progress: Cal
         try:
             return _make(expression, built, log)
         except DecayAuditError as error:
+            # Only an error about meta tensors is a reason to build again: the values are missing on that device.
             if built.inventory.built_on == "cpu" or device != "auto" or "meta" not in str(error.__cause__):
                 raise
         progress("building on the CPU: the optimizer needs the values of tensors")
@@ -83,7 +84,7 @@ def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeO
 
 
 def _trained_model(value: object, model: "nn.Module", optimizers: "NamedOptimizers") -> "nn.Module":
-    """Choose the model, or a module in the expression's value if more of its parameters are in the optimizers."""
+    """Choose, from the model and the modules in the value, the one with the most parameters in the optimizers."""
     from decay_audit.sources import module
 
     optimized = {

@@ -12,16 +12,18 @@ from msgspec.structs import fields
 from decay_audit.model.choices import SUFFIXES, CodeStyle, CodeTarget, Color, Device, Format, Severity
 
 DEFAULT_RULES = "no-norm-no-bias"
+"""The ruleset if the user names none."""
 AUTO = "auto"
-"""The value of `trace` for input shapes from the model's own config."""
+"""The value of `trace` that takes the input shapes from the model's own config."""
 
 Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Findings", "Output"]
+"""The heading under which a help screen shows an option."""
 ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
-"""Where pyproject.toml may set an option: in `[tool.decay-audit]`, in each of its audits, or in both."""
+"""Where pyproject.toml may set an option: nowhere, in `[tool.decay-audit]`, in each of its audits, or in both."""
 
 
 class Option(Struct, frozen=True):
-    """The help and the settings of an option. Its name, type and default are those of a field.
+    """The help and the settings of an option. The Struct field that it annotates gives its name, type and default.
 
     Attributes:
         metavar: the placeholder for the value on a help screen; by default the accepted words.

@@ -1,7 +1,6 @@
-"""The checks: a plan, and what was read and observed, become findings. Knows no format.
+"""The checks: they compare a plan with what was read and observed, and return findings. No check knows a format.
 
-check() runs them all:
-
+check() runs these modules, except where a line names another caller:
 - plan: the plan alone (DA304-306, DA401, DA402)
 - unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
 - name_rules: patterns that match nothing, and kinds that names split (DA307)
@@ -9,11 +8,11 @@ check() runs them all:
 - optimizers: what live and saved optimizers do, compared with the plan (DA101-105, DA2xx, DA5xx)
 - training: what a running script showed beyond one state of its optimizers (DA803, DA806); `api.running` runs it
 - lock: decisions compared with those that a lock file recorded earlier (DA7xx); `api.locking` runs it
-- exceptions: what a project accepts is taken out of the findings of all the above (DA704-706); `cli` runs it
+- exceptions: removes the findings that a project accepts, and checks its exceptions (DA704-706); `cli` runs it
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)
 
-They share: codes (Finding, and the table of all codes), finding_text (the words and the fixes). selected_codes applies
---select, --ignore and --fail-on afterwards.
+All of them use codes (Finding, and the table of all codes) and finding_text (the words and the fixes). selected_codes
+applies --select, --ignore and --fail-on afterwards.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -113,7 +112,7 @@ def check_optimizers(
     of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
 ) -> tuple[Finding, ...]:
-    """Compare live and saved optimizers with a plan: DA1xx, DA2xx except DA205, DA305, DA4xx and DA5xx.
+    """Compare live and saved optimizers with a plan: DA1xx, DA2xx (without DA205), DA305, DA4xx and DA5xx.
 
     Args:
         observations: what each optimizer does to each parameter; if an optimizer has none, its groups are compared.

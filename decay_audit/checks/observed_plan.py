@@ -1,4 +1,4 @@
-"""A plan, with what optimizers do to each of its parameters: the value that the checks on optimizers share.
+"""ObservedPlan: a plan, with what optimizers do to each of its parameters. The checks on optimizers take it.
 
 There is one ObservedPlan for all live optimizers, and one for all saved optimizers.
 """
@@ -17,25 +17,26 @@ Pair = tuple[Decision, Observation]
 """What the ruleset decides for a parameter, and what one optimizer does to it."""
 
 _ORIGINS: tuple[OptimizerOrigin, ...] = ("live", "checkpoint")
-"""If the user gave no coefficient, the plan takes it from the first of these origins that has optimizers."""
+"""The first of these origins that has optimizers is primary. If the user gave no coefficient, the plan takes theirs."""
 
 
 NO_OPTIONS: Mapping[OptimizerOrigin, Sequence[str]] = MappingProxyType({})
+"""The `emit_options` if `emit` needs none."""
 
 
 class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
     """What the optimizers of one origin do to the parameters of a plan.
 
     Attributes:
-        optimizers: by name.
-        observations: by parameter, without the parameters that are in no optimizer.
-        target: the target in the commands of fixes; "" if there is only a model, in Python.
+        optimizers: the optimizers, by name.
+        observations: the observations, by parameter; a parameter that is in no optimizer has no entry.
+        target: the target in the commands of fixes; "" for a model in Python.
         emit_options: the options with which `emit` reads the target and makes these optimizers again.
         of_other_models: the parameters of the models that `--with` names: no command makes groups for them.
-        coefficient_adopted: the plan's base coefficient was taken from these optimizers. If there are several, another
-            one may have another base.
-        primary: true for live optimizers, and for saved ones if there are no live ones. Coefficients, learning rates
-            and routes are compared for the primary plan only; `checks.resume` compares saved with live optimizers.
+        coefficient_adopted: whether the plan's base coefficient was taken from these optimizers. If there are several
+            optimizers, their coefficients may differ.
+        primary: whether these are the live optimizers, or saved ones without any live one. Only then are coefficients,
+            learning rates and routes compared with the plan; `checks.resume` compares saved with live optimizers.
     """
 
     origin: OptimizerOrigin
@@ -125,7 +126,7 @@ def observed_plans(
 
 
 def has_known_decay(observation: Observation) -> bool:
-    """Whether it is known how much the weight decays towards 0, by the class and the group or by a measured step."""
+    """Whether the class and the group, or a measured step, tell how much the weight decays towards 0."""
     if observation.movement in ("unknown", "other_point"):
         return False
     no_rate = observation.movement in ("sign", "constant", "normalized", "scheduled", "other")

@@ -14,12 +14,16 @@ from decay_audit.text import count_noun, first_few, join_words
 T = TypeVar("T")
 
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight"})
+"""The roles of matrices, which usually decay."""
 BIASES_AND_NORMS: frozenset[Role] = frozenset({"bias", "norm_weight", "norm_bias"})
+"""The roles of vectors, which usually do not decay."""
 
 SHOWN = 3
 """How many locations one finding names."""
 _TENSOR_ATTRIBUTE = "_no_weight_decay"
+"""The attribute by which a tensor itself declares that it does not decay."""
 _NUMBER_IN_NAME = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
+"""A number as one word of a dotted name, as in `h.0.mlp`."""
 
 
 def check_plan(plan: Plan) -> tuple[Finding, ...]:
@@ -70,21 +74,21 @@ def _find_decayed_against_declaration(plan: Plan) -> Iterator[Finding]:
         decision for decision in plan.decisions if decision.decays and decision.classified.parameter.declared_no_decay
     ]
     for lenient, members in by_leniency(differing, lambda decision: decision):
-        hooks = sorted({decision.classified.parameter.declared_no_decay or "" for decision in members})
+        declared = sorted({decision.classified.parameter.declared_no_decay or "" for decision in members})
         yield finding(
             "DA305",
             parameters=_names(members),
-            message=f"{plan.ruleset.name} decays {_count(members)} that the model declares in {declarations(hooks)}",
+            message=f"{plan.ruleset.name} decays {_count(members)} that the model declares in {declarations(declared)}",
             expected="spared",
             found="decayed",
             where=first_few(sorted({decision.location or decision.rule for decision in members}), SHOWN),
-            fix="" if lenient else _sparing_rules(plan, hooks),
+            fix="" if lenient else _sparing_rules(plan, declared),
             severity="note" if lenient else None,
         )
 
 
 def by_leniency(items: Iterable[T], decision: Callable[[T], Decision]) -> Iterator[tuple[bool, list[T]]]:
-    """Split items by whether their decision is strict or lenient, strict ones first. An empty part is left out."""
+    """Split items by whether their decision is lenient, strict ones first. A kind without items is left out."""
     split: dict[bool, list[T]] = {False: [], True: []}
     for item in items:
         split[decision(item).lenient].append(item)
@@ -92,7 +96,7 @@ def by_leniency(items: Iterable[T], decision: Callable[[T], Decision]) -> Iterat
 
 
 def declarations(hooks: Sequence[str]) -> str:
-    """List a few of the hooks that exclude parameters. Hooks that differ only in a number become one (`h.*`).
+    """List a few of the methods that exclude parameters. Methods that differ only in a number become one (`h.*`).
 
     >>> declarations(["h.0.no_weight_decay()", "h.1.no_weight_decay()", "no_weight_decay()"])
     'h.*.no_weight_decay() and no_weight_decay()'
@@ -102,17 +106,17 @@ def declarations(hooks: Sequence[str]) -> str:
     return first_few(folded, SHOWN) if len(folded) > SHOWN else join_words(folded)
 
 
-def _sparing_rules(plan: Plan, hooks: Sequence[str]) -> str:
+def _sparing_rules(plan: Plan, declared: Sequence[str]) -> str:
     """Write rules that spare the declared parameters; a tensor, the model or a submodule may have declared them."""
-    methods = [hook for hook in hooks if hook != _TENSOR_ATTRIBUTE]
+    methods = [declaration for declaration in declared if declaration != _TENSOR_ATTRIBUTE]
     forms = [
         "glob",
         "keywords",
-        *(["patterns"] if any(hook.endswith("patterns()") for hook in methods) else []),
-        *(["submodules"] if any("." in hook for hook in methods) else []),
+        *(["patterns"] if any(method.endswith("patterns()") for method in methods) else []),
+        *(["submodules"] if any("." in method for method in methods) else []),
     ]
     conditions = [f"declared_no_decay: [{', '.join(forms)}]"] if methods else []
-    conditions += [f"attribute: {_TENSOR_ATTRIBUTE}"] if _TENSOR_ATTRIBUTE in hooks else []
+    conditions += [f"attribute: {_TENSOR_ATTRIBUTE}"] if _TENSOR_ATTRIBUTE in declared else []
     rules = join_words(
         [
             f"`{{name: declared{index or ''}, when: {{{condition}}}, decay: false}}`"

@@ -1,4 +1,4 @@
-"""Find rules and entries of a ruleset that have no effect on a plan, or only because of the prefix of a wrapper."""
+"""Find entries of a ruleset that have no effect, and rules that match only with or only without a wrapper's prefix."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,8 +10,11 @@ from decay_audit.rulesets.ruleset import Route, Rule, RulesetEntry, label
 from decay_audit.text import count_noun, join_words
 
 _NAME_KEYS = frozenset({"name", "name_regex", "owner_name", "declared_no_decay"})
+"""Keys whose answer may change with the prefix that a wrapper puts before a name."""
 _PATTERN_KEYS = ("name", "leaf", "owner_name", "name_regex", "leaf_regex")
+"""Keys whose values are names or patterns of names."""
 _ROLE_KEYS = frozenset({"role", "layer", "owner", "owner_exact", "owner_class", "within"})
+"""Keys that ask for a role or for a class."""
 _KIND_KEYS = frozenset({"role", "layer", "declared_no_decay", "attribute", "trainable", "tied", "any", "all", "not"})
 """A preset's rule with only these keys asks for a kind of parameter, which a model may simply not have: no finding."""
 
@@ -21,14 +24,14 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
 
     Entries of `lr_scale`, `layer_decay` and `optimizer` that match nothing are DA301, too.
 
-    A preset repeats the rules of its source, which are for many models. So DA302 is not reported for its rules, and
-    DA301 only if none of its rules matches this model. The same holds for its layer numbers; and all
-    `optimizer` entries that name the same optimizer count as one.
+    A preset repeats the rules of its source, which are for many models. So the rules of a preset never give DA302, and
+    they give DA301 only if none of them matches this model. The layer numbers of a preset give DA301 only if they
+    change no learning rate; its `optimizer` entries give DA301 only if an optimizer gets no parameter.
     """
     without_facts = {id(entry) for entry, _ in plan.entries_without_facts()}
     return (
         *_find_unused_rules(plan, without_facts),
-        *_find_unused_channel_entries(plan),
+        *_find_unused_other_entries(plan),
         *_find_unused_layers(plan, without_facts),
         *_find_unused_routes(plan, without_facts),
         *_find_unused_exclusions(plan),
@@ -64,8 +67,9 @@ def _find_unused_rules(plan: Plan, without_facts: set[int]) -> Iterator[Finding]
             )
 
 
-def _find_unused_channel_entries(plan: Plan) -> Iterator[Finding]:
-    for entry, when in _channel_entries(plan):
+def _find_unused_other_entries(plan: Plan) -> Iterator[Finding]:
+    """Find entries of the ruleset's own `lr_scale`, `layer_decay` and `optimizer` that match nothing."""
+    for entry, when in _other_entries(plan):
         if _is_inherited(plan, entry.location):
             continue
         holds = compile_when(when, plan.ruleset.names)
@@ -73,7 +77,7 @@ def _find_unused_channel_entries(plan: Plan) -> Iterator[Finding]:
             yield _unmatched_finding(entry)
 
 
-def _channel_entries(plan: Plan) -> Iterator[tuple[RulesetEntry, When]]:
+def _other_entries(plan: Plan) -> Iterator[tuple[RulesetEntry, When]]:
     """Yield the entries of `lr_scale`, `layer_decay` and `optimizer` that have a condition."""
     ruleset = plan.ruleset
     yield from ((scale, scale.when) for scale in ruleset.lr_scale)
@@ -101,8 +105,8 @@ def _find_unused_layers(plan: Plan, without_facts: set[int]) -> Iterator[Finding
 
 
 def _find_unused_routes(plan: Plan, without_facts: set[int]) -> Iterator[Finding]:
-    """Find optimizers of a preset that get no parameter, because none of its entries for them matches this model."""
-    first_routes = {route.use: route for route in reversed(_inherited_routes(plan))}
+    """Find optimizers that a preset names and that get no parameter of this model."""
+    first_routes = {route.use: route for route in reversed(_inherited_routes(plan))}  # reversed: the first one stays
     uses = {decision.use for decision in plan.decisions}
     for use, route in first_routes.items():
         routes = [route for route in plan.ruleset.routes if route.use == use]
@@ -113,7 +117,7 @@ def _find_unused_routes(plan: Plan, without_facts: set[int]) -> Iterator[Finding
 def _find_unused_exclusions(plan: Plan) -> Iterator[Finding]:
     """Find optimizer entries of a preset that exclude parameters by names which this model does not have.
 
-    An entry that also asks for a role or a class is for any model, and its names may be absent.
+    An entry that also asks for a role or a class was written for any model: its names may be absent.
     """
     parameters = _parameters(plan.decisions, plan.ruleset.names)
     for route in _inherited_routes(plan):

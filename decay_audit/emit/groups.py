@@ -1,4 +1,4 @@
-"""Plans become the groups of emitted code: by the decision, and by the settings that an optimizer to copy has."""
+"""Make the groups of emitted code from plans: from the decisions, and from the settings of copied optimizers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,12 +9,12 @@ from decay_audit.rulesets.plan import Decision, Plan
 
 
 class GroupKey(Struct, frozen=True, kw_only=True):
-    """Two parameters are in one group of the code if these are equal.
+    """What all parameters of a group share: two parameters are in one group of the code if their keys are equal.
 
     Attributes:
         use: the name of the optimizer that takes the group; None if there is only one.
-        lr: the learning rate of the group itself, where an optimizer is copied in which groups have different ones.
-        settings: further settings with their values as Python.
+        lr: the group's own learning rate, if a copied optimizer has another rate for this group; else None.
+        settings: further settings: pairs of a name and a value written as Python.
     """
 
     weight_decay: float
@@ -32,15 +32,16 @@ class EmittedGroup(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Likeness(Struct, frozen=True, kw_only=True, eq=False):
-    """The optimizers that the code makes again, for one plan.
+    """Copies of existing optimizers: the code makes these optimizers again, with the groups of one plan.
 
     Attributes:
-        expression: what made them, as the user wrote it.
+        expression: what made the optimizers, as the user wrote it.
         copies: each optimizer, by the `use` of its groups in the code.
-        group_copies: by parameter, its optimizer's `use` and its group.
-        routed: the ruleset itself says which optimizer takes a parameter.
-        modules: the modules that the settings of groups need.
-        failure: how the code that makes them failed when it was executed; "" if it was not, or did not fail.
+        group_copies: for each parameter, the `use` of its optimizer and the group that holds it.
+        settings: for the id of each group copy, its settings: pairs of a name and a value written as Python.
+        routed: whether the ruleset itself says which optimizer takes a parameter.
+        modules: the modules that the code must import for these settings.
+        failure: how the code failed when it was executed; "" if it did not fail, or was not executed.
     """
 
     expression: str
@@ -52,7 +53,7 @@ class Likeness(Struct, frozen=True, kw_only=True, eq=False):
     failure: str = ""
 
     def lr(self, *, scaled: bool) -> float | None:
-        """Find the learning rate of all optimizers: None if it differs; the largest one if the ruleset scales it."""
+        """Find one learning rate for all optimizers: the largest if rates are scaled; else None if they differ."""
         rates = {copy.lr for copy in self.copies.values()}
         if scaled:
             group_rates = [group.lr for copy in self.copies.values() for group in copy.groups]
@@ -66,7 +67,7 @@ class Likeness(Struct, frozen=True, kw_only=True, eq=False):
         return tuple(problems or ([self.failure] if self.failure else []))
 
     def key(self, decision: Decision, *, scaled: bool) -> GroupKey:
-        """Find the group for a parameter: its decision's, with the settings of the group in which it is."""
+        """Make the key of a parameter's group, from its decision and from the copied group that holds it."""
         use, group = self.group_copies.get(decision.name, (self._main_use, None))
         if self.routed and use != decision.use:
             use, group = decision.use, None
@@ -82,16 +83,16 @@ class Likeness(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def _main_use(self) -> str | None:
-        """The optimizer with the most parameters: it takes those that no optimizer has."""
+        """The `use` of the optimizer with the most parameters: it also takes the parameters that no optimizer has."""
         counts = {use: sum(len(group.parameters) for group in copy.groups) for use, copy in self.copies.items()}
         return max(counts, key=lambda use: counts[use])
 
 
 def group_key(decision: Decision, likeness: Likeness | None, *, scaled: bool) -> GroupKey:
-    """Find the group of a parameter.
+    """Make the key of the group for a parameter.
 
     Args:
-        scaled: the ruleset scales learning rates, so that groups of an optimizer that is copied have none of their own.
+        scaled: whether the ruleset scales learning rates; then the groups of a copied optimizer keep no own rates.
     """
     if likeness is not None:
         return likeness.key(decision, scaled=scaled)
@@ -99,7 +100,7 @@ def group_key(decision: Decision, likeness: Likeness | None, *, scaled: bool) ->
 
 
 def emitted_groups(plans: Sequence[Plan], likeness: Likeness | None = None) -> tuple[EmittedGroup, ...]:
-    """List the groups of all plans: in the order of the plan, which has those that decay first."""
+    """List the groups of all plans, in the order of `Plan.group_rank`: usually, groups that decay come first."""
     scaled = scales_lr(plans)
     members: dict[GroupKey, list[Decision]] = {}
     for decision in _grouped(plans):
@@ -121,14 +122,16 @@ def _grouped(plans: Iterable[Plan]) -> list[Decision]:
 def arrange(expression: str, copies: Sequence[OptimizerCopy], plan: Plan) -> Likeness:
     """Give each copied optimizer a name in the code, and find the group of each parameter.
 
-    Where the ruleset routes parameters to optimizers, an optimizer takes the groups for its class.
+    If the ruleset routes parameters to optimizers, a copied optimizer takes the groups that are routed to its class.
     """
     from decay_audit.emit.like.expressions import write  # imports torch where a value is a tensor
 
     uses = [*dict.fromkeys(decision.use for decision in _grouped([plan]) if decision.use is not None)]
     labels = _labels(copies, uses)
-    written: dict[int, Settings] = {id(group): group.settings for copy in copies for group in copy.groups}
-    expressions = {identity: [(key, write(value)) for key, value in settings] for identity, settings in written.items()}
+    by_group: dict[int, Settings] = {id(group): group.settings for copy in copies for group in copy.groups}
+    expressions = {
+        identity: [(key, write(value)) for key, value in settings] for identity, settings in by_group.items()
+    }
     return Likeness(
         expression=expression,
         copies=dict(zip(labels, copies, strict=True)),
@@ -150,6 +153,7 @@ def arrange(expression: str, copies: Sequence[OptimizerCopy], plan: Plan) -> Lik
 
 
 def _labels(copies: Sequence[OptimizerCopy], uses: Sequence[str]) -> list[str | None]:
+    """Choose the `use` of each copied optimizer: the route to its class, or its class in lower case, with a number."""
     if len(copies) == 1 and not uses:
         return [None]
     by_class = {use.lower(): use for use in uses}

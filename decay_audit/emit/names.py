@@ -1,4 +1,4 @@
-"""A Plan becomes a Python module that lists names: `param_groups(model)` and, on request, `make_optimizer(model)`.
+"""Write a Plan as a Python module that lists names: `param_groups(model)` and, on request, `make_optimizer(model)`.
 
 The module needs torch and nothing of decay-audit. The names of parameters are literals in it, and it raises ValueError
 for a model whose parameters have other names. The template is `templates/names.py.jinja`.
@@ -27,8 +27,8 @@ def code(
 
     Args:
         target: the target as the user wrote it, for the first comment.
-        lr: the learning rate that groups scale.
-        likeness: the optimizers that the code makes again.
+        lr: the base learning rate; a group may have a multiple of it.
+        likeness: the existing optimizers that the code makes again; None for a new optimizer.
     """
     groups = emitted_groups([plan], likeness)
     return template.render(

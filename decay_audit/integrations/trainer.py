@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class TrainerAudit(TrainingAudit, TrainerCallback):
-    """Audit once when training starts; takes the settings of TrainingAudit."""
+    """Audit once when training starts. The settings are those of TrainingAudit."""
 
     def on_train_begin(
         self,
@@ -32,4 +32,4 @@ class TrainerAudit(TrainingAudit, TrainerCallback):
 
 
 DecayAuditCallback = TrainerAudit
-"""The name to import, here as in `integrations.lightning`."""
+"""The name to import; `integrations.lightning` has the same name for its callback."""

@@ -23,7 +23,7 @@ CodeStyle = Literal["rule", "names", "library"]
 
 
 CodeTarget = Literal["torch", "lightning", "trainer", "timm", "mmengine", "detectron2", "torchtitan", "optax"]
-"""For which framework code is written."""
+"""The framework for which code is written."""
 
 
 class Format(StrEnum):
@@ -57,4 +57,4 @@ TEXT_SUFFIXES = ("", ".txt", ".log")
 
 
 ComparisonFormat = Literal["text", "json"]
-"""Formats of a comparison of rulesets."""
+"""Formats of a comparison of rulesets or of models."""

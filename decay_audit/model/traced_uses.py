@@ -1,4 +1,4 @@
-"""The uses of parameters in a traced forward pass, and how an Inventory gets them."""
+"""The uses of parameters in a traced forward pass, and functions that add them to an Inventory."""
 
 from collections.abc import Collection, Mapping
 
@@ -30,13 +30,13 @@ class AutomaticTrace(Struct, frozen=True, kw_only=True):
 def with_automatic_uses(
     inventory: Inventory, names: Collection[str], traced: AutomaticTrace, prefix: str = ""
 ) -> Inventory:
-    """Add the uses of these parameters, by their canonical names. Parameters that the pass made are added, too.
+    """Add the uses of these parameters. Parameters that the pass made are added, too.
 
     Args:
         inventory: the inventory.
-        names: the parameters that get uses.
-        traced: the trace of the model, or of a part of it.
-        prefix: what the inventory puts before the part's names in torch.
+        names: the canonical names of the parameters that get uses.
+        traced: the trace of the model, or of one of its submodules.
+        prefix: what the inventory puts before the raw names in the trace; "" for the whole model.
     """
     uses = {f"{prefix}{name}": parameter_uses for name, parameter_uses in traced.uses.items()}
     parameters = tuple(

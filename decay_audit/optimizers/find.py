@@ -12,6 +12,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.text import describe_value
 
 NamedOptimizers = tuple[tuple[str, torch.optim.Optimizer], ...]
+"""Optimizers, each after its name; no two names are equal."""
 
 _CONTAINER_ATTRIBUTES = ("optimizers", "chained_optimizers", "_optimizers")
 """Where containers keep several optimizers: torchtitan, Megatron, and wrappers that hide them."""
@@ -63,17 +64,18 @@ def wrapper_chain(optimizer: object) -> tuple[Any, ...]:
 
 
 def _wrapped(optimizer: object) -> object:
-    """The only optimizer among an object's own attributes, whatever its name; None if there is none, or several."""
+    """Return the only optimizer among an object's own attributes, of any name; None if there is none, or several."""
     wrapped = {id(value): value for value in vars(optimizer).values() if is_optimizer(value)}
     return next(iter(wrapped.values())) if len(wrapped) == 1 else None
 
 
 def is_optimizer(value: object) -> bool:
-    """Whether it has param groups and can step."""
+    """Whether a value has param groups and can step."""
     return isinstance(getattr(value, "param_groups", None), list) and callable(getattr(value, "step", None))
 
 
 def _walk(value: object, name: str) -> Iterator[tuple[str, Any]]:
+    """Yield each optimizer in a value with a name: the key of a dict, or else `name`."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _walk(item, name if key == "optimizer" else str(key))
@@ -91,12 +93,12 @@ def _walk(value: object, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_scheduler(value: object) -> bool:
-    """A scheduler has an attribute `optimizer` too, but returning a scheduler does not return its optimizer."""
+    """Whether a value is a scheduler: it has an attribute `optimizer`, but user code does not return it for that."""
     return isinstance(value, torch.optim.lr_scheduler.LRScheduler) or hasattr(value, "get_last_lr")
 
 
 def _members(value: object) -> list[object]:
-    """The optimizers of a container. Its own `param_groups` may be a summary of theirs."""
+    """Return the optimizers of a container. They are used even if the container itself has `param_groups`."""
     for attribute in _CONTAINER_ATTRIBUTES:
         members = getattr(value, attribute, None)
         if isinstance(members, list | tuple) and members and all(map(is_optimizer, members)):
@@ -105,7 +107,7 @@ def _members(value: object) -> list[object]:
 
 
 def _optimizer_of_trainer(value: object) -> object:
-    """The optimizer of a trainer or an engine. A transformers Trainer creates it on request."""
+    """Return the optimizer of a trainer or an engine. A transformers Trainer creates its optimizer on request."""
     optimizer = getattr(value, "optimizer", None)
     create = getattr(value, "create_optimizer", None)
     if optimizer is None and callable(create):

@@ -1,6 +1,6 @@
-"""Live optimizers become Optimizer and Observation values: what each group sets, by canonical parameter names.
+"""Read live optimizers as Optimizer and Observation values: what each group sets, by canonical parameter names.
 
-Knows no role and no rule. `find` decides what counts as an optimizer.
+Roles and rules are not used here. `find` decides what counts as an optimizer.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ from decay_audit.optimizers.watch_construction import ConstructionLog
 from decay_audit.text import format_shape
 
 _NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
+"""Keys of a group that hold its parameters or their names."""
 
 
 class LiveOptimizers(Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ def observe(
     """Read optimizers as data.
 
     Args:
-        optimizers: with a name each, as `find` returns them.
+        optimizers: the optimizers with their names, as `find` returns them.
         names: `id(tensor)` -> canonical name, for every parameter of the model. The tensors must be alive.
         log: what was recorded while they were built. Without it, whether a coefficient is a default is often unknown.
 
@@ -70,13 +71,14 @@ def _observe_one(
     )
     if accepts(decaying, described.decoupled_by.partition("=")[0]):
         return described, observations
-    return replace(described, decoupled_by=""), observations  # an attribute of that name is no argument
+    return replace(described, decoupled_by=""), observations  # the class has an attribute of that name, no argument
 
 
 def decaying_optimizer(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Find the optimizer of a chain of wrappers whose step decides the decay.
+    """Find the optimizer whose step decides the decay, in the chain of wrappers around an optimizer.
 
-    It is the first one that does more than call the next one; a wrapper that is not in the table may do more.
+    It is the first optimizer of the chain that does more than call the next one. A wrapper that is not in the table of
+    classes may do more, so it counts.
     """
     chain = wrapper_chain(optimizer)
     decaying: torch.optim.Optimizer = next((wrapper for wrapper in chain if not _delegates(wrapper)), chain[-1])
@@ -111,7 +113,7 @@ def _group(
 
 
 def _missing_keys(optimizer: object, group: Mapping[str, object]) -> tuple[str, ...]:
-    """The keys that the innermost class gives all its groups and this one lacks; add_param_group adds them all."""
+    """List the keys of the innermost optimizer's defaults that a group lacks; `add_param_group` would have set them."""
     innermost = wrapper_chain(optimizer)[-1]
     if not any(group is own_group for own_group in innermost.param_groups):  # the wrapper has groups of its own
         return ()
@@ -125,12 +127,12 @@ def _defaults(optimizer: object) -> Mapping[str, object]:
 
 
 def _attributes(optimizer: object) -> dict[str, object]:
-    """Numbers and flags of the optimizer itself: one may choose the form of decay, as `adam_w_mode` does."""
+    """Return integers and flags of the optimizer itself: a flag may choose the form of decay, as `adam_w_mode` does."""
     return {name: value for name, value in vars(optimizer).items() if isinstance(value, bool | int)}
 
 
 def _number(value: object, key: str, place: str) -> float:
-    """A hyperparameter as a float. torch also accepts tensors and NumPy numbers."""
+    """Return a hyperparameter as a float. torch also accepts tensors and NumPy numbers."""
     if isinstance(value, torch.Tensor):
         if value.is_meta or value.numel() != 1:
             raise OptimizerError(f"{place}: {key} is a tensor that holds no single number", f"give {key} as a number")
@@ -143,7 +145,7 @@ def _number(value: object, key: str, place: str) -> float:
 
 
 def _plain_value(value: object) -> object:
-    """A hyperparameter as data that can be compared and printed."""
+    """Return a hyperparameter as data that can be compared and printed."""
     match value:
         case torch.Tensor():
             return value.item() if value.numel() == 1 and not value.is_meta else _dtype_and_shape(value)
@@ -160,22 +162,22 @@ def _dtype_and_shape(tensor: torch.Tensor) -> str:
 
 
 def _is_distributed(tensor: torch.Tensor) -> bool:
-    """Whether it is a DTensor. torch.distributed.tensor is not imported for this: it may not be there."""
+    """Whether a tensor is a DTensor. torch.distributed.tensor is not imported for this: it may be missing."""
     return any(kind.__name__ == "DTensor" and kind.__module__.startswith("torch.") for kind in type(tensor).__mro__)
 
 
 def _updates_together(group: Mapping[str, object], tensors: Sequence[torch.Tensor]) -> bool:
-    """Whether torch's classes take their foreach or fused step: where it is asked for, and by default on a GPU."""
+    """Whether torch.optim updates a group by its foreach or fused step: if asked to, or by default on a GPU."""
     if "foreach" not in group or group.get("differentiable"):
         return False
     if group["foreach"] or group.get("fused"):
         return True
-    is_default = group["foreach"] is None and not group.get("fused")
+    is_default = group["foreach"] is None
     return is_default and all(tensor.device.type in FOREACH_DEVICES for tensor in tensors)
 
 
 def _is_flat(tensor: torch.Tensor) -> bool:
-    """FSDP1 packs the parameters of a wrapped module into one FlatParameter, unless it keeps the original ones."""
+    """Whether a tensor is a FlatParameter: FSDP1 packs the parameters of a module into it (use_orig_params=False)."""
     return bool(getattr(tensor, "_is_flat_param", False))
 
 

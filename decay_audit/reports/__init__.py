@@ -1,4 +1,4 @@
-"""Reports: a Report becomes text, a tree, JSON, Markdown, CSV, SARIF or GitHub annotations.
+"""Render a Report in one of the formats: text, a tree, JSON, Markdown, CSV, HTML, SARIF, GitHub annotations, ...
 
 - report: the Report, all results of one audit; options: how it is rendered; parameter_filter: which rows are shown
 - columns: the cells of a table of parameters; folding: rows that differ only in a number or a word become one
@@ -10,7 +10,7 @@
 - terminal/: text and tree, and the reports of the other commands
 
 Formats import the modules above them in this list, and never each other. The functions here import a format only when
-it is needed. Nothing here reads a model, decides or prints.
+it is needed. This package reads no model, makes no decisions and prints nothing.
 """
 
 import json
@@ -57,6 +57,7 @@ __all__ = [
 ]
 
 PLAIN = Options()
+"""The options by default."""
 
 
 def render(report: "Report", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002, C901, PLR0911
@@ -179,7 +180,8 @@ def notes(report: "Report") -> tuple[str, ...]:
 def join(texts: Sequence[str], format: Format | str) -> str:  # noqa: A002, PLR0911
     """Join the rendered reports of several audits into one document of their format.
 
-    JSON reports become a list, also a single report; SARIF becomes one log with a run for each report; CSV one table.
+    JSON reports become a list, even if there is only one; SARIF becomes one log with a run for each report; CSV becomes
+    one table.
     """
     match Format(format):
         case Format.JSON:

@@ -1,6 +1,6 @@
-"""Find the file and line where the cause of a finding stands, and hash its identity over time.
+"""Find the file and line of a finding's cause, and make a fingerprint by which tools recognize the finding later.
 
-For SARIF, GitHub and GitLab. Reads no file: the locations of a repository come in with the options.
+The formats SARIF, GitHub and GitLab use this. No file is read: the options contain the locations in the repository.
 """
 
 import hashlib
@@ -15,13 +15,15 @@ from decay_audit.reports.report import Report
 _LOCATION = re.compile(r"(?P<file>[^\s():,]+(?: [^\s():,]+)*):(?P<line>[1-9][0-9]*)")
 _LINE = re.compile(r":[1-9][0-9]*\b")
 _OPTIMIZER_CODES = ("DA1", "DA2", "DA5", "DA6", "DA8")
+"""How the codes of findings about optimizers begin."""
 
 
 def find_location(finding: Finding, locations: SourceLocations) -> FileLocation | None:
     """Find where the cause of a finding stands; None if no file of the repository is known for it.
 
-    The cause is the line that a finding names (of a rule, a lock, pyproject.toml); for what an optimizer does, the line
-    that makes the optimizer; else the class of the first parameter's owner, or the target.
+    The cause is the line that the finding names (in rules, a lock or pyproject.toml). If it names none, the cause is
+    the line that makes the optimizer, for a finding about an optimizer, or else the class of the module that holds the
+    first parameter. The last choice is the target.
     """
     exact = _LOCATION.fullmatch(finding.where)
     named = [*_named_lines(finding.where, locations)]

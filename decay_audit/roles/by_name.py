@@ -65,7 +65,10 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
 
 
 def is_uncertain_gamma(tensor: TensorContext) -> bool:
-    """Whether a tensor without a class is a gamma in a list of lists: of a norm, or of a residual branch."""
+    """Whether a tensor is a `gamma` that may belong to a norm or to a residual branch.
+
+    So it is if no class is known, and the module is an item of a list in a list.
+    """
     return tensor.nested and not tensor.types and stem(tensor.leaf) == "gamma"
 
 

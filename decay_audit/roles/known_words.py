@@ -1,6 +1,6 @@
-"""Tell quickly whether any reader of names knows a word: most words of a model without blocks are unknown to all.
+"""Tell quickly whether any reader of names knows a word. The readers are the functions that find evidence in names.
 
-Tensors whose words are all unknown differ only in their shapes, so that they are classified together.
+Tensors whose words are all unknown to the readers differ only in their shapes, so they can be classified together.
 """
 
 import re
@@ -28,7 +28,7 @@ _IN_READERS: Final = re.compile(
     r"|_(g|v|orig|b|w)$|^(b|w)(_?[a-z]?\d*)$|^[abcdgw]$",
     re.IGNORECASE,
 )
-"""Words that the readers of evidence compare without a table, and names of two halves of a pair."""
+"""Words that the readers compare without a table, and names of tensors that come in pairs (`w1` and `b1`)."""
 
 
 def _vocabularies(values: Iterable[object]) -> Iterator[Vocabulary]:

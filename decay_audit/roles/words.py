@@ -29,6 +29,7 @@ Role = Literal[
     "adapter_weight",
     "unclassified",
 ]
+"""What a parameter is for."""
 Layer = Literal[
     "conv",
     "depthwise_conv",
@@ -45,7 +46,9 @@ Layer = Literal[
     "activation",
     "other",
 ]
+"""The kind of layer to which a parameter belongs."""
 EvidenceKind = Literal["usage", "owner", "pattern", "header"]
+"""Where evidence comes from: a traced pass, the owner's class, a pattern of names, or the header of a file."""
 Confidence = Literal["certain", "likely", "guess"]
 
 ROLES: tuple[Role, ...] = get_args(Role)

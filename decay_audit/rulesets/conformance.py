@@ -49,7 +49,11 @@ class Conformance(Struct, frozen=True, kw_only=True):
 
 
 def differences(plan: Plan, theirs: Mapping[str, Treatment]) -> tuple[TreatmentDifference, ...]:
-    """Find the parameters that ruleset and codebase treat differently. `theirs` is by raw name."""
+    """Find the parameters that ruleset and codebase treat differently.
+
+    Args:
+        theirs: what the codebase does with each parameter, by raw name.
+    """
     ours = {
         decision.classified.parameter.raw_name: _treatment(decision) for decision in plan.decisions if decision.grouped
     }

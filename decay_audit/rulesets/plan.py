@@ -1,6 +1,6 @@
-"""A ruleset decides classified parameters: each gets exactly one Decision, and the Decisions make a Plan.
+"""Decide classified parameters by a ruleset: each parameter gets exactly one Decision, and the Decisions make a Plan.
 
-A ruleset has three channels: weight decay, learning rate factors, and the choice of the optimizer. Knows no torch.
+A Decision has three results: the weight decay, a factor on the learning rate, and the optimizer. torch is not used.
 """
 
 from collections import Counter
@@ -19,7 +19,9 @@ from decay_audit.rulesets.ruleset import LayerDecay, RuleSet, RulesetEntry
 from decay_audit.text import escape_control
 
 DEFAULT = "default"
+"""The `rule` of a decision that no rule made."""
 FROZEN = "frozen"
+"""The `rule` of a decision on a frozen parameter that the ruleset skips."""
 
 
 class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
@@ -33,8 +35,8 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         lr_scale: factor on the learning rate: the factor of its layer, times every `lr_scale` entry that matches.
         layer_scale: the factor of its layer alone.
         use: the name of the optimizer that takes it; None if the ruleset names no optimizers.
-        entries_without_facts: the rules, and the entries of the other channels, that were skipped because they need
-            facts that the source does not have.
+        entries_without_facts: the rules, and the entries for learning rates and optimizers, that were skipped because
+            they need facts that the source does not have.
     """
 
     classified: Classified
@@ -69,7 +71,7 @@ class Decision(Struct, frozen=True, kw_only=True, eq=False, gc=False):
 
 
 class PlanGroup(Struct, frozen=True, kw_only=True):
-    """Decisions that agree in every channel, so that one param group holds them."""
+    """Decisions with the same weight decay, learning rate factor and optimizer: one param group holds them."""
 
     weight_decay: float
     lr_scale: float
@@ -132,7 +134,7 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
         return int(weight_decay == 0.0)
 
     def groups(self) -> tuple[PlanGroup, ...]:
-        """The param groups: groups that decay come first; otherwise they are in the order of their first parameter."""
+        """Make the param groups, by `group_rank`, then in the order of their first parameter."""
         members: dict[tuple[float, float, str | None], list[Decision]] = {}
         for decision in self.decisions:
             if decision.grouped:
@@ -146,7 +148,10 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def decide(parameters: Iterable[Classified], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
-    """Decide every parameter: in each channel the first entry whose condition holds, else the default.
+    """Decide every parameter: its weight decay, its factor on the learning rate, and its optimizer.
+
+    For weight decay, the layer number and the optimizer, the first entry whose condition holds decides. The factors of
+    all `lr_scale` entries whose condition holds are multiplied.
 
     Args:
         parameters: the classified parameters, in the model's order.
@@ -240,7 +245,7 @@ def _with_optimizers(decisions: Sequence[Decision], ruleset: RuleSet) -> list[De
 
 
 def _with_entries(decision: Decision, without_facts: Sequence[RulesetEntry]) -> Decision:
-    """Add entries of another channel that need facts which the source does not have."""
+    """Add, to a decision, further entries that need facts which the source does not have."""
     if not without_facts:
         return decision
     return replace(decision, entries_without_facts=(*decision.entries_without_facts, *without_facts))

@@ -104,7 +104,7 @@ def _on_disk(text: str, path: Path) -> Target:
 
 
 def _folder(text: str, path: Path) -> Target:
-    """A folder is a checkpoint, unless it is a Python package without safetensors files."""
+    """Make the target of a folder: a checkpoint, unless it is a Python package without safetensors files."""
     package = text.rstrip("/\\")
     if package.isidentifier() and (path / "__init__.py").exists() and not any(path.glob("*.safetensors")):
         return ModuleTarget(location=package, label=package)
@@ -132,7 +132,7 @@ def _checked_expression(text: str, expression: str | None) -> str:
 
 
 def _looks_like_path(text: str) -> bool:
-    """Slashes before the colon mean a path, and so do slashes after the colon of a Windows drive."""
+    """Whether a text has slashes before the colon, or after the colon of a Windows drive, or a checkpoint's suffix."""
     if _DRIVE.match(text):
         return True
     before = text.partition(":")[0]
@@ -140,7 +140,7 @@ def _looks_like_path(text: str) -> bool:
 
 
 def _missing_file(location: str) -> TargetError:
-    """An error that suggests the nearest file in the same folder."""
+    """Make an error that suggests the nearest file in the same folder."""
     file_name = location.partition(":")[0]
     if exists(Path(file_name)):
         return TargetError(

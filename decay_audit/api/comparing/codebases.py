@@ -1,6 +1,6 @@
-"""Another codebase's own grouping function, called on a live model: the treatment that it gives each parameter.
+"""Call another codebase's own grouping function on a live model, and return how it treats each parameter.
 
-Knows the codebases whose function can be installed and called. Knows no ruleset, and reads no file.
+`CODEBASES` lists the codebases whose function can be installed and called. Nothing here uses a ruleset or reads a file.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def version(codebase: str) -> str:
     """Give a codebase's name and the version that is installed.
 
     Raises:
-        CodebaseUnavailableError: it is not installed, or has no function that can be called.
+        CodebaseUnavailableError: the codebase is not installed, or has no function that can be called.
     """
     if codebase not in CODEBASES:
         raise CodebaseUnavailableError(f"{codebase} has no function that can be called here")
@@ -54,7 +54,7 @@ def treatments(codebase: str, model: nn.Module, configuration: Any, base: float)
 
     Args:
         configuration: plain values, in the form in which the codebase takes them.
-        base: the optimizer's weight_decay, where the configuration has multiples of it.
+        base: the optimizer's weight_decay; the configuration may give multiples of it.
 
     Raises:
         CodebaseUnavailableError: the codebase cannot be imported, or its function raises an error.
@@ -65,7 +65,7 @@ def treatments(codebase: str, model: nn.Module, configuration: Any, base: float)
         with (
             contextlib.redirect_stdout(io.StringIO()),
             contextlib.redirect_stderr(io.StringIO()),
-        ):  # they log every parameter
+        ):  # the functions log every parameter
             groups = list(grouping.group(importlib.import_module(grouping.module), model, configuration, base))
     except ImportError as error:
         raise CodebaseUnavailableError(f"{codebase} cannot be imported: {error}") from error
@@ -86,7 +86,7 @@ def _mmengine(module: Any, model: nn.Module, configuration: Any, base: float) ->
 
 
 def _torchtitan(module: Any, model: nn.Module, configuration: Any, _: float) -> Iterator[Any]:  # noqa: ANN401
-    """Give learning rates as multiples of that of the last group, which takes the remaining parameters."""
+    """Yield the groups of torchtitan. Each lr_scale is relative to the last group, which takes all other parameters."""
     param_groups = [module.ParamGroupConfig(**group) for group in configuration]
     built, _patterns = module.OptimizersContainer._build_param_groups(model, param_groups, {})
     last = configuration[-1]["optimizer_kwargs"].get("lr")

@@ -1,4 +1,4 @@
-"""What a page of HTML shows beside the report: code for the param groups, other rulesets, the update of each group."""
+"""Make what an HTML page shows besides the report: code for the param groups, other rulesets, each group's update."""
 
 from decay_audit import rulesets
 from decay_audit.api import emitting
@@ -15,7 +15,7 @@ def page_parts(report: Report, loaded: LoadedTarget | None = None) -> PageParts:
     """Make the parts of a page.
 
     Args:
-        loaded: the target of the report, on which the code is proven; without it, the page has no code.
+        loaded: the target of the report; the code is tested on it. Without a target, the page has no code.
     """
     return PageParts(
         code="" if loaded is None or report.hidden else _code(report, loaded),
@@ -37,7 +37,7 @@ def _code(report: Report, loaded: LoadedTarget) -> str:
 
 
 def _other_rulesets(report: Report) -> "list[OtherRuleset]":
-    """Decide the parameters by each other preset; one that refuses a parameter is left out."""
+    """Decide the parameters by each other preset; a preset that refuses a parameter is left out."""
     classified = tuple(decision.classified for decision in report.plan.decisions)
     others = []
     for name in rulesets.presets():

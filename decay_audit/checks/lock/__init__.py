@@ -7,5 +7,5 @@
 - changes: two sets of entries -> Changes: what differs, what is new, gone or renamed
 - findings: a lock, and the current entries -> findings (DA701, DA702, DA703)
 
-Knows no path and writes no file.
+These modules read no path and write no file.
 """

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def check_lock(lock: Lock, current: Entries, file: str, command: str) -> tuple[Finding, ...]:
-    """Compare current entries with a lock. What optimizers do is compared only if both have it.
+    """Compare current entries with a lock. What optimizers do is compared only if both sides recorded it.
 
     Args:
         file: the path of the lock, as a message names it.

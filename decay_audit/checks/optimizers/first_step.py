@@ -11,6 +11,7 @@ from decay_audit.model.parameters import Parameter
 from decay_audit.text import count_noun
 
 _SPARSE_MODULES = frozenset({"torch.nn.Embedding", "torch.nn.EmbeddingBag"})
+"""Modules whose weight gets sparse gradients if they are built with sparse=True."""
 _ACCEPTS_SPARSE: dict[str, Literal["always", "without decay", "only"]] = {
     "SGD": "without decay",
     "Adagrad": "without decay",
@@ -24,7 +25,7 @@ def check_first_step(observed: ObservedPlan) -> Iterator[Finding]:
     """Find gradients and tensors that the optimizer's class refuses. Only classes of torch.optim are known."""
     for optimizer in observed.optimizers.values() if observed.origin == "live" else ():
         if "." in optimizer.import_path or optimizer.import_path != optimizer.type:
-            continue
+            continue  # the class is not in torch.optim: those classes have no module in their path
         yield from _find_mixed_groups(observed, optimizer)
         pairs = [
             pair
@@ -65,7 +66,7 @@ def _find_mixed_groups(observed: ObservedPlan, optimizer: Optimizer) -> Iterator
 
 
 def _has_sparse_gradient(parameter: Parameter) -> bool:
-    """Whether a parameter is a sparse embedding and not tied: a tied weight may also get a dense gradient."""
+    """Whether a parameter is the weight of a sparse embedding and not tied: tied weights may get dense gradients."""
     is_sparse = parameter.owner.settings.get("sparse") is True
     return is_sparse and not parameter.tied_to and not _SPARSE_MODULES.isdisjoint(parameter.owner.types)
 

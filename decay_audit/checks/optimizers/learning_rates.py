@@ -1,7 +1,7 @@
 """Compare learning rates with those that the ruleset's `lr_scale` and `layer_decay` ask for: DA105.
 
-A ruleset scales the learning rate and does not set it. The base of each optimizer is found in its groups: the rate of
-the parameters that the ruleset does not scale. If all are scaled, it is the base that fits most of them.
+A ruleset scales the learning rate and does not set it. So the base rate of each optimizer is found from its groups: it
+is the rate of the parameters that the ruleset does not scale. If all are scaled, the base that fits most is taken.
 """
 
 from collections import Counter
@@ -40,11 +40,11 @@ def _compare(observed: ObservedPlan, rates: Sequence[tuple[Pair, float]]) -> Ite
         expected = base * pair[0].lr_scale
         if not isclose(rate, expected, rel_tol=TOLERANCE):
             by_ratio.setdefault(float(f"{rate / expected:.3g}"), []).append((pair, rate))
-    parts = [*by_ratio.values()]
-    if len(parts) > _MAX_RATIOS:
-        parts = [[entry for part in parts for entry in part]]
-    for part in parts:
-        yield _other_rate_finding(observed, part, base)
+    batches = [*by_ratio.values()]
+    if len(batches) > _MAX_RATIOS:
+        batches = [[entry for batch in batches for entry in batch]]
+    for batch in batches:
+        yield _other_rate_finding(observed, batch, base)
 
 
 def _other_rate_finding(observed: ObservedPlan, differing: Sequence[tuple[Pair, float]], base: float) -> Finding:
@@ -76,18 +76,18 @@ def _base(rates: Sequence[tuple[Pair, float]]) -> float:
 
 
 def initial_rate(optimizer: Optimizer, group: int) -> float | None:
-    """Return the base learning rate of a group, times the factor that timm's schedulers apply."""
+    """Return the base rate of a group, times the factor that timm's schedulers apply; None if no rate is known."""
     if group >= len(optimizer.groups):
         return None
-    rate = _peak(optimizer.groups[group])
-    if rate is None or len({_peak(group) for group in optimizer.groups if group.parameters}) > 1:
-        return rate  # the rates of the groups differ: each contains its factor already
+    rate = _base_rate(optimizer.groups[group])
+    if rate is None or len({_base_rate(group) for group in optimizer.groups if group.parameters}) > 1:
+        return rate  # the rates of the groups differ, so they already contain the factors
     factor = optimizer.groups[group].hyperparameters.get(_SCALE_KEY, 1.0)
     return rate * factor if isinstance(factor, int | float) else rate
 
 
-def _peak(group: ParamGroup) -> float | None:
-    """Return the base rate that a schedule multiplies (`initial_lr`); without a schedule, the largest known rate."""
+def _base_rate(group: ParamGroup) -> float | None:
+    """Return the rate that a schedule multiplies (`initial_lr`); without a schedule, the largest known rate."""
     initial_lr = group.hyperparameters.get("initial_lr")
     return float(initial_lr) if isinstance(initial_lr, int | float) and initial_lr else peak_lr(group)
 

@@ -16,7 +16,7 @@ from decay_audit.model.choices import Format, Severity
 if TYPE_CHECKING:
     from decay_audit.api import ScriptResult
 
-_OPTIONS_OF_NO_SCRIPT = frozenset(
+_OPTIONS_RARE_IN_SCRIPTS = frozenset(
     {"rules", "select", "ignore", "fail-on", "exit-zero", "measure", "no-measure", "lock"}
 )
 """Options of this command, besides those of its panel Script, that training scripts rarely have."""
@@ -69,8 +69,8 @@ def run(
     def document(form: Format, print_options: reports.Options) -> str:
         options = replace(print_options, titled=several)
         if form is Format.HTML:
-            looks = [replace(options, page=api.page_parts(report)) for report in result.reports]
-            return reports.render_page(result.reports, looks)
+            page_options = [replace(options, page=api.page_parts(report)) for report in result.reports]
+            return reports.render_page(result.reports, page_options)
         texts = [reports.render_findings(report, form, options) for report in result.reports]
         return reports.join(texts, form) if several else texts[0]
 
@@ -91,7 +91,7 @@ def _misplaced_options(words: Sequence[str]) -> list[str]:
         return []
     given = dict.fromkeys(word.partition("=")[0] for word in words[1:] if word.startswith("--"))
     names = {option.name.strip("_").replace("_", "-") for option in declared_options(RunOptions)}
-    own = {f"--{name}" for name in names | _OPTIONS_OF_NO_SCRIPT}
+    own = {f"--{name}" for name in names | _OPTIONS_RARE_IN_SCRIPTS}
     return [word for word in given if word in own and word[2:].replace("-", "_") not in text.replace("-", "_")]
 
 
@@ -142,7 +142,7 @@ def _lines(result: "ScriptResult", fail_on: Severity) -> Iterator[str]:
 
 
 def _list_lines(result: "ScriptResult") -> Iterator[str]:
-    """One line for each model, and one for each optimizer of it, with the place that makes it."""
+    """Write a line for each model, and a line for each of its optimizers, with the place that makes the optimizer."""
     from decay_audit.text import count_noun
 
     for report in result.reports:
@@ -154,6 +154,7 @@ def _list_lines(result: "ScriptResult") -> Iterator[str]:
 
 
 def _place(name: str, result: "ScriptResult") -> str:
+    """Write where an optimizer was made; "" if no record has it. A name may end in an index: `optimizer[1]`."""
     for record in result.records:
         for optimizer in record.optimizers:
             if optimizer.name == name.partition("[")[0]:

@@ -1,4 +1,4 @@
-"""The value of an argument or of a setting becomes a Python expression, if code can write it."""
+"""Write the value of an argument or of a setting as a Python expression, if there is one for it."""
 
 import sys
 from itertools import chain
@@ -54,6 +54,7 @@ def public_path(value: "FunctionType | type") -> str:
 
 
 def _is_at(module: str, path: str, value: object) -> bool:
+    """Whether a dotted path in an imported module leads to this value."""
     current: object = sys.modules.get(module)
     for name in path.split("."):
         current = vars(current).get(name) if hasattr(current, "__dict__") else None

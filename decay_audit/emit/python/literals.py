@@ -1,4 +1,4 @@
-"""Text becomes Python source as `ruff format` would write it: string literals, comments, lists of names.
+"""Write text as Python source, as `ruff format` would write it: string literals, comments, lists of names.
 
 A name may hold any characters. Its literal has one line and no invisible character, and evaluates to the same text.
 """
@@ -12,13 +12,15 @@ from decay_audit.text import format_coefficient
 LINE_LENGTH = 88
 """Longest line, where a name allows it: the default of `ruff format`."""
 FEWEST_IN_COMPREHENSION = 3
-"""Fewer names than this are listed; more become a comprehension."""
+"""Names that differ only in numbers become a comprehension if they are at least this many."""
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _VARIABLES = "ijklmn"
+"""The variables of a comprehension, one for each number in a name."""
 
 Pattern = tuple[range, ...]
+"""A range for each number in a name: the product of the ranges stands for many names."""
 
 
 def string(text: str) -> str:
@@ -67,7 +69,8 @@ def names(texts: Iterable[str], indent: int) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    # A repr holds both quotes only when it is in single quotes and escapes those; the two in front force that.
+    # If a text has both kinds of quotes, its repr is in single quotes, and only single quotes are escaped in it.
+    # So both kinds are put in front. [4:-1] cuts off the opening quote, these two (one is escaped) and the closing one.
     return repr("\"'" + text)[4:-1].replace("\\'", "'")
 
 
@@ -81,7 +84,10 @@ def _by_skeleton(texts: Iterable[str]) -> dict[tuple[str, ...], list[tuple[int, 
 
 
 def _split(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """`a.0.b` is (`a.`, `.b`) around (0,); a name that is not made of plain parts has no numbers."""
+    """Split a name into its numbers and the texts around them: `a.0.b` gives (`a.`, `.b`) and (0,).
+
+    A name that has other characters than letters, digits, underscores and dots is not split.
+    """
     if not _PLAIN_NAME.fullmatch(text):
         return (text,), ()
     skeleton: list[str] = []
@@ -99,7 +105,7 @@ def _split(text: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
 
 
 def _patterns(indexes: Sequence[tuple[int, ...]], width: int) -> list[Pattern]:
-    """Find products of ranges that contain each tuple of numbers exactly once."""
+    """Find patterns that together contain each tuple of numbers exactly once."""
     if width == 0:
         return [()] * len(indexes)
     rest_of: dict[int, list[tuple[int, ...]]] = {}

@@ -1,6 +1,6 @@
-"""A class, by its qualified name, becomes the expression and the import by which code refers to it.
+"""Find the expression and the import by which code refers to a class, from the qualified name of the class.
 
-Only classes of modules that are imported already are looked up: nothing is imported here.
+Only modules that are imported already are searched: nothing is imported here.
 """
 
 import sys
@@ -12,7 +12,9 @@ from types import ModuleType
 from msgspec import Struct
 
 TORCH_NN = "torch.nn."
+"""How the qualified names of torch's own modules begin."""
 _INSTALL_FOLDERS = frozenset({"site-packages", "dist-packages"})
+"""Folders into which packages are installed."""
 
 
 class ClassReference(Struct, frozen=True, kw_only=True):
@@ -39,7 +41,7 @@ def find_reference(qualified_name: str) -> ClassReference | None:
 
 
 def is_installed(module: str) -> bool:
-    """Whether a module belongs to an installed package, not to the user's own code."""
+    """Whether a module belongs to an installed package, not to the user's own code; True if it has no file."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return file is None or not _INSTALL_FOLDERS.isdisjoint(PurePath(file).parts)
 

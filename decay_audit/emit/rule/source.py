@@ -1,4 +1,4 @@
-"""Plans of one ruleset become the text of a module: `param_groups(model)` as a function of conditions.
+"""Write plans of one ruleset as the text of a Python module, whose function `param_groups(model)` tests conditions.
 
 The module needs torch and nothing of decay-audit. Its template is `templates/rule.py.jinja`.
 """
@@ -21,12 +21,13 @@ from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import RuleSet
 
 KEYS_OF_NAMES = frozenset({"name", "leaf", "name_regex", "leaf_regex", "ndim", "numel", "shape", "trainable"})
-"""If a ruleset uses only these keys, it decides for modules of any class, and its code refuses none."""
+"""If a ruleset uses only these keys, it decides for modules of any class: its code raises no error for unknown ones."""
 
 WRAPPERS = r'WRAPPERS = r"{}_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\."'
 """A constant of the emitted code: a pattern for what torch.compile, FSDP and checkpointing add to names."""
 
 GROUPS_RETURN = 'return [group for group in groups if group["params"]]'
+"""The last line of the emitted function: groups without parameters are left out."""
 
 
 class RuleCode(Struct, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
 
     @property
     def has_weight_decay(self) -> bool:
-        """Whether a group decays by a multiple of the base coefficient, which is then an argument."""
+        """Whether a group decays by a multiple of the base coefficient; then the function takes `weight_decay`."""
         return any("weight_decay" in _coefficient(self, key) for key in self.groups)
 
 
@@ -78,10 +79,10 @@ def code(
     Args:
         targets: what each plan is for, as the user wrote it.
         lr: the learning rate of all optimizers.
-        guard: the code raises an error for a parameter that fits no condition.
+        guard: whether the code raises an error for a parameter that fits no condition.
         known_classes: whether conditions may ask for the class of a module.
         library_rules: the ruleset, by name or file, with which the function calls decay-audit; "" for conditions.
-        likeness: the optimizers that the code makes again.
+        likeness: the existing optimizers that the code makes again; None for new optimizers.
     """
     groups = tuple(group.key for group in emitted_groups(plans, likeness))
     kinds = find_kinds(plans, _group_finder(plans, groups, likeness), known_classes=known_classes)
@@ -132,9 +133,12 @@ def _group_finder(
 
 
 def _wrappers(kinds: Iterable[Kind], branch_code: BranchCode) -> list[list[str]]:
-    """Write the constant for the names of wrappers, if conditions ask for whole names."""
-    has_part_named_module = any(name.startswith("module.") for kind in kinds for name in kind.names)
-    return [[WRAPPERS.format("" if has_part_named_module else r"^module\.|")]] if branch_code.uses_bare_names else []
+    """Write the constant for the names of wrappers, if conditions ask for whole names.
+
+    DDP puts `module.` before names; it is not removed if the model itself has a submodule of that name.
+    """
+    has_own_module = any(name.startswith("module.") for kind in kinds for name in kind.names)
+    return [[WRAPPERS.format("" if has_own_module else r"^module\.|")]] if branch_code.uses_bare_names else []
 
 
 def _ruleset_keys(ruleset: RuleSet) -> frozenset[str]:
@@ -146,6 +150,7 @@ def _ruleset_keys(ruleset: RuleSet) -> frozenset[str]:
 
 
 def _proof(plan: Plan, target: str) -> str:
+    """Write the comment that names a model on which the code was checked, with the counts of its parameters."""
     grouped = [decision for decision in plan.decisions if decision.grouped]
     decayed = sum(decision.decays for decision in grouped)
     frozen = len(plan.decisions) - len(grouped)
@@ -154,7 +159,7 @@ def _proof(plan: Plan, target: str) -> str:
 
 
 def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
-    """Write three blocks of imports, as `isort` does: standard library, installed packages, the user's modules."""
+    """Write the imports in three sections, as `isort` does: standard library, installed packages, user's modules."""
     names: dict[str, set[str]] = {"torch": {"nn", *(["optim"] if rule.constructions else [])}}
     for module, name in branch_code.imports:
         names.setdefault(module, set()).add(name)
@@ -162,7 +167,7 @@ def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     setting_modules = rule.likeness.modules if rule.likeness else ()
     library = ["decay_audit"] if rule.library_rules else []
     whole_modules = sorted({*imported_modules(rule.constructions), *setting_modules, *library})
-    blocks = [
+    sections = [
         [*(["import re"] if branch_code.uses_bare_names else []), "from typing import Any"],
         *(
             [
@@ -172,7 +177,7 @@ def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
             for installed in (True, False)
         ),
     ]
-    return [line for block in blocks if block for line in ("", *block)][1:]
+    return [line for section in sections if section for line in ("", *section)][1:]  # without the first empty line
 
 
 def _variables(groups: Sequence[GroupKey]) -> tuple[str, ...]:
@@ -251,7 +256,7 @@ def _loop_over_parameters(rule: RuleCode, branch_code: BranchCode) -> list[str]:
 
 
 def _element(group: str) -> list[str]:
-    if len(group) + 9 <= LINE_LENGTH:
+    if len(group) + 9 <= LINE_LENGTH:  # 8 spaces and a comma
         return [f"        {group},"]
     items = group[1:-1].split(", ")
     return [*layout.write_brackets("{", items, "},", 8)]
@@ -348,6 +353,7 @@ def _several_optimizers(rule: RuleCode, call: str) -> list[str]:
 
 
 def _optimizer_of_two_algorithms(rule: RuleCode, call: str) -> list[str]:
+    """Write the body of `make_optimizer` for a class such as Muon with a built-in AdamW, chosen by a key of a group."""
     constructions = rule.constructions
     flag = constructions[0].flag
     flagged = [string(construction.use or "") for construction in constructions if construction.flagged]

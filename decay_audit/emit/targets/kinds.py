@@ -1,4 +1,7 @@
-"""Frameworks that know kinds of parameters: mmengine norms, biases and vectors; detectron2 norms and last names."""
+"""Write code for frameworks whose options are kinds of parameters: mmengine and detectron2.
+
+mmengine knows norms, biases and vectors; detectron2 knows norms, and the last part of a name.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -19,6 +22,7 @@ MMENGINE_NORMS = frozenset(
         "torch.nn.LayerNorm",
     }
 )
+"""The classes that mmengine takes for norms."""
 DETECTRON2_NORMS = frozenset(
     f"torch.nn.{name}"
     for name in [
@@ -34,15 +38,20 @@ DETECTRON2_NORMS = frozenset(
         "LocalResponseNorm",
     ]
 )
+"""The classes that detectron2 takes for norms."""
 MMENGINE_KINDS = ("norm_decay_mult", "bias_decay_mult", "dwconv_decay_mult", "flat_decay_mult")
 """The options of `paramwise_cfg`, in the order in which mmengine tests them."""
 
 
 def mmengine(request: FrameworkRequest) -> FrameworkCode:
-    """Write `paramwise_cfg`: the kinds that do not decay, and custom keys for the rest, of which the longest counts."""
+    """Write `paramwise_cfg`: the kinds that do not decay, and custom keys for the parameters that no kind gets right.
+
+    If several custom keys are in a name, mmengine takes the longest one.
+    """
     decisions = trainable(request.plan)
     settings = settings_by_name(request.plan)
     base = base_coefficient(settings)
+    # The shortest configuration is taken. A custom key counts as much as two kinds.
     kinds, keys = min(_choices(decisions, settings, base), key=lambda choice: len(choice[0]) + 2 * len(choice[1]))
     actual = {name: _mmengine_setting(name, decisions[name], kinds, keys, base) for name in decisions}
     rate = f", lr={number(request.lr)}" if request.lr is not None else ""
@@ -63,6 +72,7 @@ def mmengine(request: FrameworkRequest) -> FrameworkCode:
 
 
 Keys = Mapping[str, Setting]
+"""The custom keys of mmengine: a part of a name, and the setting of the parameters whose names contain it."""
 
 
 def _choices(
@@ -129,7 +139,7 @@ def _custom_keys(keys: Keys, base: float) -> list[str]:
 
 
 def detectron2(request: FrameworkRequest) -> FrameworkCode:
-    """Write a call of detectron2's function: norm layers have a coefficient of their own, last names override it."""
+    """Write a call of detectron2's function: a coefficient for norms, and overrides by the last part of a name."""
     decisions = trainable(request.plan)
     settings = settings_by_name(request.plan)
     base = base_coefficient(settings)
@@ -138,12 +148,17 @@ def detectron2(request: FrameworkRequest) -> FrameworkCode:
     overrides: dict[str, float] = {}
     for leaf in dict.fromkeys(name.rpartition(".")[2] for name in settings):
         named = [name for name in settings if name.rpartition(".")[2] == leaf]
-        if any(settings[name].weight_decay != _norm_or(decisions[name], base, spares=spares_norms) for name in named):
+        if any(
+            settings[name].weight_decay != _detectron2_default(decisions[name], base, spares=spares_norms)
+            for name in named
+        ):
             coefficients = [settings[name].weight_decay for name in named]
             overrides[leaf] = max(dict.fromkeys(coefficients), key=coefficients.count)
     actual = {
         name: Setting(
-            weight_decay=overrides.get(name.rpartition(".")[2], _norm_or(decision, base, spares=spares_norms))
+            weight_decay=overrides.get(
+                name.rpartition(".")[2], _detectron2_default(decision, base, spares=spares_norms)
+            )
         )
         for name, decision in decisions.items()
     }
@@ -194,5 +209,6 @@ def _is_detectron2_norm(decision: Decision) -> bool:
     return not DETECTRON2_NORMS.isdisjoint(decision.classified.parameter.owner.types)
 
 
-def _norm_or(decision: Decision, base: float, *, spares: bool) -> float:
+def _detectron2_default(decision: Decision, base: float, *, spares: bool) -> float:
+    """Return the coefficient without overrides: 0 for a norm if norms are spared, else the base."""
     return 0.0 if spares and _is_detectron2_norm(decision) else base

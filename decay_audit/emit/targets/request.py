@@ -1,4 +1,4 @@
-"""What the code of a framework is written from, and what it comes to."""
+"""The argument and the result of each function that writes code for a framework: FrameworkRequest, FrameworkCode."""
 
 from collections.abc import Mapping
 
@@ -13,10 +13,10 @@ class FrameworkRequest(Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         target: the target as the user wrote it, for the first comment.
         optimizer: the name of the optimizer's class.
-        lr: its learning rate; None if the user gave none.
-        code: the param groups as code for torch, for frameworks that call it.
-        has_optimizer: this code makes the optimizer, too.
-        is_lightning: the model is a LightningModule itself.
+        lr: the learning rate; None if the user gave none.
+        code: code for torch that makes the param groups; the code of some frameworks calls it.
+        has_optimizer: whether `code` makes the optimizer, too.
+        is_lightning: whether the model itself is a LightningModule.
     """
 
     plan: Plan
@@ -29,11 +29,12 @@ class FrameworkRequest(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class FrameworkCode(Struct, frozen=True, kw_only=True):
-    """Code of a framework.
+    """Code for a framework.
 
     Attributes:
-        differences: by parameter, what the framework would do that the plan does not say.
-        defines_groups: the code defines `param_groups(model)`.
+        differences: for each parameter that the framework would treat differently from the plan, the difference.
+        notes: what the user must know or do beside the code.
+        defines_groups: whether the code defines `param_groups(model)`.
     """
 
     text: str

@@ -1,7 +1,8 @@
-"""Find on what the amounts depend that steps remove from a weight: their law, from steps under several conditions.
+"""Find the law of a weight's decay: on what the amount depends that a step removes from each element of the weight.
 
-The conditions are twice the learning rate, twice the coefficient or none, twice the weight, and a random gradient. The
-amounts of one condition alone do not tell an L1 penalty from Adam, or decay towards 0 from a pull to other values.
+A law is found from steps under several conditions: twice the learning rate, twice the coefficient or none, twice the
+weight, and a random gradient. The amounts under one condition alone do not tell an L1 penalty from Adam, or decay
+towards 0 from a pull to other values.
 """
 
 from math import isclose
@@ -14,13 +15,13 @@ from decay_audit.model.observations import Movement
 from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, StepEffect, effect_of_step
 
 TOLERANCE = 0.02
-"""Relative difference up to which amounts are in proportion."""
+"""Relative difference up to which amounts are taken as proportional."""
 LOOSE_TOLERANCE = 0.1
 """The tolerance if an epsilon in a denominator may change the amounts a little."""
 LEAST_PART = 1e-3
 """A part of an amount is ignored if it is smaller than this, relative to the amount."""
 LEAST_EXPONENT = 0.5
-"""An amount grows with the weight if its size is the weight's size to the power of this or more."""
+"""An amount grows with the weight if it is about |weight| ** exponent, and the exponent is this or more."""
 
 
 class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
@@ -28,11 +29,14 @@ class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         weight: the values before the step.
-        usual: the amounts with a gradient of zero and the group's own settings.
+        usual: the amounts with a gradient of zero and the group's own settings. The next four differ in one condition.
+        at_twice_lr: the amounts with twice the learning rate.
+        at_twice_coefficient: the amounts with twice the coefficient.
         without_coefficient: the amounts with a coefficient of 0.
+        of_twice_weight: the amounts from a weight with twice the values.
         by_decay: the difference between steps with twice and once the coefficient, both with a random gradient; None if
             it was not measured.
-        noise: size of rounding errors.
+        noise: the size of rounding errors.
         lr: the learning rate of the step.
     """
 
@@ -57,10 +61,12 @@ def law(amounts: StepAmounts, movement: Movement) -> Movement:
 
 
 def effect_by_law(effect: StepEffect, amounts: StepAmounts, lr: float) -> StepEffect:
-    """Replace the movement of an effect by its law. If needed, what the step does without a coefficient is subtracted.
+    """Replace the movement of an effect by its law.
+
+    If the movement has no simple law, what the step does without a coefficient is subtracted first.
 
     Args:
-        lr: the learning rate of the group; the rate of `without_lr` is divided by it.
+        lr: the learning rate of the group; with `without_lr`, the rate is the removed fraction divided by it.
     """
     movement = law(amounts, effect.movement)
     if movement in ("other", "other_point") and (decay := _without_other_movement(amounts)) is not None:
@@ -74,7 +80,8 @@ def effect_by_law(effect: StepEffect, amounts: StepAmounts, lr: float) -> StepEf
 def _without_other_movement(amounts: StepAmounts) -> StepAmounts | None:
     """Subtract what the step does without a coefficient, such as a last move by momentum; None if it does nothing.
 
-    The conditions on lr and on the weight are then filled in as for a fraction: they change the other movement, too.
+    Twice the learning rate or the weight also changes that other movement, so the decay under these conditions is not
+    known. It is filled in as if the decay removed a fraction.
     """
     rest = amounts.without_coefficient
     if rest.abs().max().item() <= max(100 * amounts.noise, LEAST_PART * amounts.usual.abs().max().item()):
@@ -134,7 +141,7 @@ def _law_of_amount(amounts: StepAmounts, movement: Movement) -> Movement:
 def _pulls_to_another_point(amounts: StepAmounts) -> bool:
     """Whether the amounts are a multiple of the weight's distance to a point other than 0.
 
-    If the amounts are the same size with the sign of each weight, the point is 0.
+    Amounts of one size that have the signs of the weights pull towards 0, and do not count.
     """
     difference = amounts.of_twice_weight - amounts.usual
     pull = multiple(difference, amounts.weight)
@@ -160,14 +167,14 @@ def _is_multiple(amounts: torch.Tensor, unit: torch.Tensor, factor: float, toler
 
 
 def multiple(amounts: torch.Tensor, unit: torch.Tensor, tolerance: float = TOLERANCE) -> float | None:
-    """The factor between two tensors, if it is the same for all elements."""
+    """Return the factor between two tensors, if it is the same for all elements; else None."""
     factor = projection(amounts, unit)
     error = (amounts - factor * unit).abs().max()
     return factor if error <= tolerance * (factor * unit).abs().max() else None
 
 
 def projection(amounts: torch.Tensor, unit: torch.Tensor) -> float:
-    """The factor with which `unit` is nearest to the amounts (least squares)."""
+    """Return the factor with which `unit` is nearest to the amounts (least squares)."""
     return ((amounts * unit).sum() / (unit * unit).sum()).item()
 
 

@@ -21,8 +21,9 @@ from decay_audit.optimizers.table.group_keys import PROGRESS_KEYS
 TOTAL_ELEMENTS = 1 << 25
 """Elements of all probe tensors together."""
 LARGEST = 8192
+"""The limit for one probe tensor of a small model. Some optimizers treat tensors below 4,096 elements differently."""
 SMALLEST = 256
-"""Elements of one probe tensor. Some optimizers treat tensors below 4,096 elements differently."""
+"""The limit for one probe tensor of a model with very many parameters."""
 SAMPLE = 1 << 16
 """How many elements of a parameter are read to estimate the size of its values."""
 SMALLEST_SCALE, LARGEST_SCALE = -8, 4
@@ -32,15 +33,17 @@ COPY_SIMILARITY = 0.7
 _FEW = 16
 """With fewer elements, the similarity of two tensors means nothing."""
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
+"""The classes whose values are read; a subclass, such as DTensor, may not allow it."""
 NARROW = 8
 """A dimension up to this size is kept: optimizers have rules on ranks, ones and narrow sides."""
 
 
 States = Literal["flags", "none", "first"]
-"""States of a copy: only flags, such as fastai's `do_wd`; none; or all, with the values before the first step.
+"""Which states a copy gets: only flags, such as fastai's `do_wd`; none; or all, with the values before the first step.
 
-These are 0 for moments and counters. A tensor with equal elements may be an initial value, as Adagrad's is, one of
-booleans is a mask, and one that resembles the weight is a copy of earlier weights: all of these stay.
+Before the first step, moments and counters are 0. Three kinds of tensors keep their values: a tensor with equal
+elements, which may be an initial value, as in Adagrad; a tensor of booleans, which is a mask; and a tensor that
+resembles the weight, which is a copy of earlier weights.
 """
 
 
@@ -61,12 +64,12 @@ def copy_onto_probe_tensors(
     """Copy an optimizer onto probe tensors.
 
     Args:
-        dtype: of floating-point probe tensors; None keeps each parameter's own.
-        states: what to give the copy of the original's states.
-        only: ids of the tensors that its groups shall hold; None keeps all.
+        dtype: the dtype of floating-point probe tensors; None keeps the dtype of each parameter.
+        states: which states of the original the copy gets.
+        only: ids of the original tensors whose probe tensors stay in the groups; None keeps all.
 
     Raises:
-        OptimizerError: it cannot be copied without harm to the original.
+        OptimizerError: the optimizer cannot be copied without harm to the original.
     """
     originals = {id(tensor): tensor for group in optimizer.param_groups for tensor in group["params"]}
     limit = max(SMALLEST, min(LARGEST, TOTAL_ELEMENTS // max(1, len(originals))))
@@ -84,7 +87,10 @@ def copy_onto_probe_tensors(
 
 
 def edited_groups(optimizer: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - of the original's class
-    """Give the param groups to change. Where they are a property that makes new dicts, it is set to them at the end."""
+    """Yield the param groups, for the caller to change.
+
+    If `param_groups` is a property that makes new dicts, the changed groups are assigned to it at the end.
+    """
     groups = optimizer.param_groups
     yield from groups
     if optimizer.param_groups is not groups:
@@ -133,13 +139,13 @@ def _probe_tensor(original: torch.Tensor, limit: int, dtype: torch.dtype | None)
 
 
 def _scale(original: torch.Tensor) -> float:
-    """The power of two below a parameter's root mean square, as steps may depend on it; 1 where it is not known.
+    """Return the power of two below a parameter's root mean square; 1 if the values cannot be read.
 
-    A power of two keeps the values exact in every dtype.
+    Steps may depend on the size of the values. A power of two keeps the values exact in every dtype.
     """
     if original.is_meta or original.layout is not torch.strided or type(original) not in _PLAIN:
         return 1.0
-    if not original.is_floating_point() or not original.untyped_storage().size():  # sharded away
+    if not original.is_floating_point() or not original.untyped_storage().size():  # no storage: it is sharded
         return 1.0
     size = original.detach().reshape(-1)[:SAMPLE].double().square().mean().sqrt().item()
     return 2.0 ** min(max(floor(log2(size)), SMALLEST_SCALE), LARGEST_SCALE) if size > 0 and isfinite(size) else 1.0
@@ -170,7 +176,7 @@ def _clone(optimizer: object, memo: Memo) -> Any:  # noqa: ANN401 - of the origi
 
 
 def _is_patched_method(optimizer: object, name: str, value: object) -> bool:
-    """Whether schedulers or profilers replaced a method on the instance: the replacement would step the original."""
+    """Whether an attribute is a method that a scheduler or a profiler replaced: it would call the original's step."""
     return callable(value) and callable(getattr(type(optimizer), name, None))
 
 
@@ -186,14 +192,14 @@ def _prepare_for_first_step(group: dict[str, Any], optimizer: object, *, keep_co
             if settings.get(key):
                 settings[key] = False
     if "step" in group and "step" not in defaults and not keep_counter:
-        del group["step"]  # a counter that is missing before the first step, and shows that states exist
+        del group["step"]  # such a counter is missing before the first step; its presence means that states exist
     group.update({key: value for key, value in defaults.items() if key in PROGRESS_KEYS and key in group})
 
 
 def _new_states(
     state: Mapping[Any, Any], states: States, originals: Mapping[int, torch.Tensor], memo: Memo
 ) -> defaultdict[Any, Any]:
-    """Make the states of a copy, for its probe tensors. Other states are copied as they are."""
+    """Make the states of a copy, by its probe tensors. What is under a key that is no parameter is copied as it is."""
     new: defaultdict[Any, Any] = defaultdict(dict)
     for key, entries in state.items() if states != "none" else ():
         identity = _identity(key)
@@ -210,7 +216,7 @@ def _new_states(
 
 
 def _identity(key: object) -> int:
-    """The id of the parameter that a key of a state dict stands for: most keys are the parameter itself."""
+    """Return the id of the parameter for which a key of the states stands: the key is the parameter, or its id."""
     return key if isinstance(key, int) else id(key)
 
 
@@ -229,7 +235,7 @@ def _first_value(name: object, value: object, original: torch.Tensor, tensor: to
 
 
 def _first_element(value: torch.Tensor) -> float:
-    """The value of all elements, where they are equal; else 0."""
+    """Return the value of all elements if they are equal; else 0."""
     if value.is_meta or not value.numel() or type(value) not in _PLAIN:
         return 0.0
     first = value.reshape(-1)[0].item()

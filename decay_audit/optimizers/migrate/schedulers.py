@@ -1,8 +1,8 @@
 """Rewrite the saved state of learning rate schedulers for new param groups.
 
-A scheduler stores lists with one entry for each group, such as `base_lrs`. The entry of a new group is the entry of the
-old groups in which its parameters were; these must agree. The keys of torch, timm and mmengine are known; a list of
-another key that may have an entry for each group is refused.
+A scheduler stores lists with one entry for each group, such as `base_lrs`. A new group gets the entry of the old groups
+in which its parameters were; these groups must have equal entries. The keys of torch, timm and mmengine are known. A
+list under another key is refused if it may have an entry for each group.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ NOT_PER_GROUP = frozenset(
     {"_schedulers", "_milestones", "milestones", "_schedule_phases", "step_size", "decay_t", "noise_range_t"}
 )
 """Keys of schedulers whose lists have nothing to do with param groups."""
-_COUNTERS = frozenset({"last_epoch", "last_step", "base_values"})
-"""Keys of which the state of a scheduler has one."""
+_SCHEDULER_KEYS = frozenset({"last_epoch", "last_step", "base_values"})
+"""The state of a scheduler has at least one of these keys."""
 _SCHEDULED_SETTING_KEYS = ("param_group_field", "param_name")
 """Keys under which a scheduler of timm or mmengine stores the name of the setting that it changes."""
 _CONFIGURATIONS = frozenset({"hyper_parameters", "hparams", "args", "config", "cfg", "meta"})
@@ -46,7 +46,7 @@ def find_scheduler_states(node: object, path: str = "") -> Iterator[tuple[str, M
 def is_scheduler_state(node: object) -> bool:
     """Whether a value is the state dict of a scheduler of torch, timm or mmengine."""
     return isinstance(node, Mapping) and (
-        (not _COUNTERS.isdisjoint(node) and not PER_GROUP.isdisjoint(node))
+        (not _SCHEDULER_KEYS.isdisjoint(node) and not PER_GROUP.isdisjoint(node))
         or ("_schedulers" in node and "_last_lr" in node)
     )
 
@@ -73,8 +73,8 @@ def rewrite_schedulers(content: object, sources: Sequence[GroupSources], group_c
         group_counts: for each optimizer, how many groups were saved.
 
     Raises:
-        OptimizerError: a scheduler keeps something for each group that is not known or that a merged group would need
-            twice, or it is not clear which optimizer it is for.
+        OptimizerError: a list of a scheduler may have an entry for each group, but its key is not known; or a new group
+            would need two different entries; or it is not clear to which optimizer a scheduler belongs.
     """
     states = [*find_scheduler_states(content)]
     unchanged = [is_unchanged(group_sources, count) for group_sources, count in zip(sources, group_counts, strict=True)]

@@ -1,9 +1,9 @@
-"""Keys of param groups by what they mean, each with the libraries that use it. Literal data."""
+"""Tables of the keys of param groups: a table for each meaning, with the libraries that use each key."""
 
 from collections.abc import Mapping
 
 COEFFICIENT_KEYS: Mapping[str, str] = {"weight_decay": "torch", "wd": "fastai"}
-"""The coefficient of a group, the usual name first."""
+"""Keys of the coefficient of a group, the usual key first."""
 
 LR_KEYS: Mapping[str, str] = {
     "lr": "torch",
@@ -12,7 +12,7 @@ LR_KEYS: Mapping[str, str] = {
     "base_lr": "torch's schedulers",
     "peak_lr": "",
 }
-"""Learning rates of a group: the current one, and those that a schedule begins at, ends at or passes."""
+"""Keys of learning rates: the current rate, and the rates at which a schedule begins, ends, or that it passes."""
 
 WITHOUT_LR_KEYS: Mapping[str, str] = {"fixed_decay": "timm's AdaBelief, pytorch-optimizer"}
 """If true, decoupled decay is not multiplied by lr."""
@@ -37,12 +37,12 @@ PROGRESS_KEYS: Mapping[str, str] = {
     "train_mode": "schedulefree",
     "setup": "optimi",
 }
-"""How far a run has progressed. A copy of the optimizer for a new run has the class's defaults there instead."""
+"""Keys that say how far a run has progressed. A copy of the optimizer for a new run gets the class's defaults."""
 
 NOT_LOOKED_UP = frozenset(
     {("SGD", "differentiable"), ("Adagrad", "initial_accumulator_value"), ("SparseAdam", "maximize")}
 )
-"""Defaults of torch's classes that these do not look up in a step."""
+"""Defaults of torch's classes that a step of the class does not look up: pairs of a class and a key."""
 
 FOREACH_DEVICES = frozenset({"cuda", "xpu", "mtia"})
 """Devices on which torch's classes update the tensors of a group together by default."""

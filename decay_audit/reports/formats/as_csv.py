@@ -1,8 +1,8 @@
-"""A row for every parameter, for a spreadsheet or a data frame; never folded, and the same columns for every report.
+"""Write a row for every parameter, for a spreadsheet or a data frame. All reports have the same columns.
 
 Names are data from a model: control characters in them are made visible, so that a row is a line. A cell that a
-spreadsheet would run as a formula gets an apostrophe before it. Names that Python's attribute syntax can make are
-written as they are; JSON has every name unchanged.
+spreadsheet would run as a formula gets an apostrophe before it. A name of letters, digits, underscores and dots is
+always written unchanged; JSON has every name unchanged.
 """
 
 import csv

@@ -14,11 +14,11 @@ from decay_audit.roles.words import NOUNS
 from decay_audit.rulesets.plan import Decision
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient
 
-LIMIT = 1024 * 1024
+LIMIT = 1024 * 1024  # bytes that GitHub accepts
 _RESERVED_BYTES = 1024  # for the sentence on lines that do not fit, and for other text of the job
-_MAX_NAMES = 40
+_MAX_NAMES = 40  # of the parameters of one finding
 _MARKUP = re.compile(r"[\\`*\[\]<>#|~&@]|(?<!\w)_|_(?!\w)|:(?=//|\S+:)")
-"""Emphasis, links and HTML; and what GitHub reads on top: mentions, numbers of issues, addresses, and pictures."""
+"""Emphasis, links and HTML; and what GitHub turns into links or pictures: mentions, issue numbers, URLs and emoji."""
 
 
 def render(report: Report, options: Options) -> str:
@@ -40,8 +40,8 @@ def code(name: str) -> str:
 
 
 def _lines(report: Report, options: Options) -> Iterator[str]:
-    ruleset, every = report.plan.ruleset, totals.count(report.plan.decisions)
-    elements = size(every.numel, every.parameters)
+    ruleset, counts = report.plan.ruleset, totals.count(report.plan.decisions)
+    elements = size(counts.numel, counts.parameters)
     hidden = f" shown, {report.hidden:,} hidden" if report.hidden else ""
     yield f"### {plain(report.inventory.target)}"
     yield ""

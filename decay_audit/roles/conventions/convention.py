@@ -31,7 +31,7 @@ class Convention(Struct, frozen=True, kw_only=True):
     Attributes:
         words: a name that contains one of these words matches the row.
         source: the library or paper that uses such names, with the module or class.
-        matches: names that the source uses. At least one of them needs each word.
+        matches: names that the source uses. For each word, at least one of these names matches only by this word.
         near_misses: similar names with another meaning.
     """
 
@@ -47,7 +47,7 @@ class Vocabulary(Struct, frozen=True, kw_only=True, eq=False):
     Attributes:
         conventions: a name belongs to the vocabulary if one of these rows matches it.
         exceptions: a name that one of these rows matches does not belong to it.
-        whole_words: names are compared as stems, and words are whole words of them.
+        whole_words: whether a name is compared as a stem, in which each word must be a whole word.
     """
 
     conventions: tuple[Convention, ...]
@@ -105,7 +105,7 @@ def _search(words: Sequence[tuple[str, ...]]) -> Callable[[str], bool]:
     search_longest = _any_piece([max(pieces, key=len) for pieces in words])
 
     def search(text: str) -> bool:
-        if not search_longest(text):  # so it is for most names
+        if not search_longest(text):  # true for most names, so this quick search comes first
             return False
         return search_plain(text) or any(_in_order(pieces, text) for pieces in starred)
 
@@ -204,7 +204,11 @@ def stem(name: str) -> str:
 
 
 _DIMENSION = re.compile(r"\d?d$")
+"""The end of a class name that gives the dimensions of its data: `BatchNorm2d`."""
 _SUFFIX = re.compile(r"_?\d+[dD]$|_?[Pp]aram(eter)?s?$|_data$")
+"""Ends of names of tensors that have no meaning: `_2d`, `_param`, `_data`."""
 _HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""The place between two words of a name in camel case."""
 _GAP = re.compile(r"_{2,}")
 NO_DIGITS = str.maketrans("", "", "0123456789")
+"""The table with which `str.translate` deletes digits."""

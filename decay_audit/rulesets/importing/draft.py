@@ -1,4 +1,4 @@
-"""Draft: the keys of a rules file, from which `write_yaml` writes the file. Also functions that search plain values."""
+"""The type Draft: the keys of a rules file that `write_yaml` then writes. Also functions that search plain values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -83,7 +83,7 @@ def number(value: Any, place: str) -> float:  # noqa: ANN401
         place: what a message calls the value, e.g. "`weight_decay` of a group".
 
     Raises:
-        RulesError: it is not a number that is written in the file.
+        RulesError: the value is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RulesError(f"{place} is `{value}`, which is not a number that can be read without running the file")

@@ -1,4 +1,4 @@
-"""A configuration file becomes plain values: dicts, lists, numbers and words. Executes nothing."""
+"""Read a configuration file as plain values: dicts, lists, numbers and words. Nothing in the file is executed."""
 
 import ast
 import json
@@ -67,7 +67,7 @@ def _plain(node: Node) -> Any:  # noqa: ANN401
 
 
 def _from_python(text: str) -> list[Any]:
-    """List the values of assignments, return statements and bare expressions, in order.
+    """List the values of assignments, return statements, `with` statements and bare expressions, outer ones first.
 
     A name that was assigned before is replaced by its value.
     """

@@ -1,7 +1,7 @@
-"""Compare the conditions of entries with parameters, and find the first entry whose condition holds.
+"""Test the conditions of a ruleset's entries on parameters, and find the first entry whose condition holds.
 
 predicates  a condition -> a function of a classified parameter that answers True, False or None
-patterns    regular expressions, whose search has a limit of time
+patterns    regular expressions, whose search ends after a time limit
 index       the entries that a parameter may match, and the parameters that an entry may match
 """
 

@@ -1,4 +1,4 @@
-"""A rules file, with the ruleset that it `extends`, becomes a RuleSet or a list of all mistakes. Knows no model."""
+"""Read a rules file, with the ruleset that it `extends`, as a RuleSet or a list of all mistakes. No model is needed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
@@ -57,7 +57,7 @@ def load(name_or_path: str) -> RuleSet:
     """Read a preset by name, or a rules file by path.
 
     Raises:
-        RulesError: there is none, or it has mistakes; all of them are in the message.
+        RulesError: there is no such ruleset, or it has mistakes; all of them are in the message.
     """
     return _load_or_raise(find(name_or_path, Path()))
 
@@ -223,7 +223,7 @@ def _base(name: str, line: int, text: RulesText, chain: tuple[RulesText, ...]) -
 
 
 def _repeated_names(root: MappingNode, base: RuleSet, text: RulesText) -> list[Mistake]:
-    """Find the rules that have the name of a rule in `base`. Nodes are searched: a rule with a mistake has no form."""
+    """Find the rules that have the name of a rule in `base`."""
     base_names = {rule.name for rule in base.rules}
     names = [item.get("name") for item in _items(root.get("rules")) if isinstance(item, MappingNode)]
     return [

@@ -11,7 +11,7 @@
     make_optimizer   an expression and a BuiltModel -> an optimizer, or a value that holds optimizers
     other_models     further models whose parameters the optimizer holds -> one Inventory with those of the model
 
-Knows no roles and no rules.
+Nothing here uses roles or rules.
 """
 
 from decay_audit.sources.module.build import BuiltModel, build, read_again

@@ -13,19 +13,22 @@ from torch import nn
 _METHODS_RETURNING_SELF = frozenset(
     {"to", "cuda", "cpu", "eval", "train", "half", "float", "double", "bfloat16", "type", "requires_grad_", "apply"}
 )
+"""Methods of nn.Module that return the module itself."""
 _TRAINING_CALLS = frozenset({"backward", "step", "zero_grad", "fit", "parse_args"})
 """Methods that only training functions call. Such a function may return a model, but it must not be run to get it."""
 _MAX_DEPTH = 8
+"""How many expressions inside each other are judged."""
 
 
 class _FunctionBody(Struct, frozen=True, kw_only=True):
-    """The facts that a function's return statements are judged by.
+    """The facts by which the return statements of a function are judged.
 
     Attributes:
-        scope: the names of the module that defines it.
+        scope: the names of the Python module that defines the function.
         assignments: the expressions assigned to each local name.
-        functions: the syntax of the module's functions.
-        pending: the functions that are being judged, which call each other; recursion ends at them.
+        functions: the syntax of the Python module's functions.
+        pending: the names of the functions that are being judged: the chain of calls that leads to this function, and
+            itself. A call of one of them is not followed, so that recursion ends.
     """
 
     scope: Mapping[str, object]
@@ -38,8 +41,8 @@ def factories(own: Mapping[str, object], source: ast.Module) -> dict[str, Any]:
     """Pick the functions that return a model.
 
     Args:
-        own: the names that the module itself defines.
-        source: its syntax tree.
+        own: the names that the Python module itself defines.
+        source: the syntax tree of that module.
     """
     functions = {node.name: node for node in source.body if isinstance(node, ast.FunctionDef)}
     return {
@@ -50,7 +53,7 @@ def factories(own: Mapping[str, object], source: ast.Module) -> dict[str, Any]:
 
 
 def is_model_class(value: object) -> bool:
-    """Whether `value` is a class of modules."""
+    """Whether a value is `nn.Module` or a subclass of it."""
     return isinstance(value, type) and issubclass(value, nn.Module)
 
 
@@ -83,7 +86,7 @@ def _returns_model(function: Any, functions: Mapping[str, ast.FunctionDef], pend
 
 
 def _is_model(node: ast.expr | None, body: _FunctionBody, depth: int = 0) -> bool:
-    """Whether an expression calls a class of models, a factory, or a method that returns its own model."""
+    """Whether an expression makes a model: by a class or a factory, perhaps with `.to(...)` or the like after it."""
     if depth > _MAX_DEPTH:
         return False
     match node:
@@ -116,7 +119,7 @@ def _methods_called(syntax: ast.AST) -> Iterator[str]:
 
 
 def _look_up(node: ast.expr, scope: Mapping[str, object]) -> object:
-    """The value of `NAME` or `NAME.NAME` in a module; None if the expression would have to be run."""
+    """Return the value of `NAME` or `NAME.NAME` in a Python module; None if the expression would have to be run."""
     match node:
         case ast.Name(id=name):
             return scope.get(name)

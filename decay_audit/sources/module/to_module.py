@@ -18,7 +18,7 @@ def module_from(value: object, location: str, namespace: Mapping[str, object]) -
         namespace: names for the example call that a message shows if arguments are missing.
 
     Raises:
-        TargetError: it is not a module, or needs arguments.
+        TargetError: the value is not a module and does not return one, or its call needs arguments.
         Exception: whatever the user's code raises.
     """
     if isinstance(value, nn.Module):
@@ -73,6 +73,7 @@ def models_inside(value: object, levels: int = 2) -> Iterator[str]:
 
 
 def _parts(value: object) -> list[tuple[str, object]]:
+    """List the items or the public attributes of a value, each after the path to it in Python: `[0]`, `.net`."""
     if isinstance(value, list | tuple):
         return [(f"[{index}]", item) for index, item in enumerate(value)]
     if isinstance(value, dict):

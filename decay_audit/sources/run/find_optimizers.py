@@ -1,6 +1,6 @@
-"""Find the places in the texts of Python files that make optimizers of torch.optim. Nothing is imported.
+"""Find where Python files make optimizers of torch.optim, from the texts of the files. Nothing is imported.
 
-Names are resolved only by the imports of the file that they are in. Optimizers of other libraries are not listed.
+A name is resolved only by the imports of its own file. Optimizers of other libraries are not listed.
 """
 
 import ast
@@ -13,12 +13,13 @@ from msgspec import Struct
 from decay_audit.sources.run import python_files
 
 _MAY_CALL = re.compile(r"\boptim(?:\.\w+)*\.[A-Z]\w*\s*\(|\btorch\.optim[\w.]* import\b|\boptim as\b")
-"""Matches calls and imports of names in torch.optim. Other files are not parsed: that takes most of the time."""
+"""Matches calls and imports of names in torch.optim. A file without a match is not parsed, because parsing is slow."""
 _IS_TRAINING = re.compile("train|main|tune|fit|run")
+"""Matches names of files that probably train."""
 _MAX_IMPORTS = 4
 """The most files that may stand between a script and the file that makes its optimizer."""
 _IS_SCRIPT = re.compile(r"^(if __name__\b|for |while )", re.MULTILINE)
-"""Matches a `__main__` part, or a loop outside functions."""
+"""Matches `if __name__ == "__main__"`, or a loop outside functions."""
 _NODES = (ast.Call, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NOT_OPTIMIZERS = frozenset({"Optimizer"})
@@ -34,7 +35,8 @@ class OptimizerCall(Struct, frozen=True, kw_only=True):
         may_set_weight_decay: the call has `**kwargs` or groups, which may set a coefficient.
         function: the outermost function that contains the call; "" outside functions.
         required_arguments: how many arguments without a default this function has.
-        is_script: the file is a script: it has a `__main__` part or a loop outside functions, or the call is there.
+        is_script: whether the file is a script: it has `if __name__ == "__main__"` or a loop outside functions, or the
+            call itself is outside functions.
     """
 
     file: str
@@ -90,7 +92,7 @@ def _script_of(file: str, importing: Mapping[str, Sequence[str]], scripts: Set[s
 
 
 def _module_name(path: str) -> str:
-    """The word by which import lines name a file; for a package, that of its folder."""
+    """Return the word by which import lines name a file: the name of the file, or of the folder for a package."""
     return Path(path).parent.name if Path(path).stem == "__init__" else Path(path).stem
 
 
@@ -140,7 +142,7 @@ def _aliases(nodes: Iterable[ast.AST]) -> dict[str, str]:
 
 
 def _optimizer_class(function: ast.expr, names: dict[str, str]) -> str:
-    """The class of torch.optim that is called; "" for anything else."""
+    """Return the class of torch.optim that is called; "" for anything else."""
     dotted = _dotted(function)
     head, _, rest = dotted.partition(".")
     full_name = f"{names.get(head, '')}.{rest}" if rest else names.get(head, "")
@@ -181,7 +183,7 @@ def _required_arguments(function: Function | None) -> int:
 
 
 def _is_parameters_call(first: ast.expr | None) -> bool:
-    """Whether the first argument is `X.parameters()`, perhaps filtered, and so has no groups."""
+    """Whether the first argument is `X.parameters()`, perhaps filtered: then there are no groups in it."""
     if isinstance(first, ast.Call):
         is_filter = isinstance(first.func, ast.Name) and first.func.id in ("filter", "list", "chain", "iter")
         inner = first.args[-1] if is_filter and first.args else None

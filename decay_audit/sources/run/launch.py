@@ -18,11 +18,13 @@ from msgspec import Struct
 from decay_audit.errors import DecayAuditError
 
 HOOKS = Path(__file__).parent / "hooks"
+"""The folder of the recorder. It is put on PYTHONPATH, so that each Python process of the command imports it."""
 SETTINGS_VARIABLE = "DECAY_AUDIT_RUN"
+"""The environment variable that gives the recorder its settings, as JSON."""
 
 _POLL_SECONDS = 0.05
 _SECONDS_AFTER_STOP = 20.0
-"""After a process was stopped, the other processes of the command may run for this time."""
+"""After the recorder has stopped one process, the other processes of the command may run for this time."""
 _SECONDS_TO_WRITE = 5.0
 """Interrupted processes may run for this time, to write their records. Then they are killed."""
 
@@ -129,7 +131,7 @@ def _signal_all(process: "subprocess.Popen[bytes]", records: Path, number: int) 
     exists = _send_signal(os.killpg, process.pid, number)
     for mark in records.glob("reached-python-*"):
         pid = int(mark.name.rpartition("-")[2])
-        if _writes_to(pid, records):
+        if _belongs_to_command(pid, records):
             exists = _send_signal(os.kill, pid, number) or exists
     return exists
 
@@ -143,8 +145,8 @@ def _send_signal(send: Callable[[int, int], None], pid: int, number: int) -> boo
     return True
 
 
-def _writes_to(pid: int, records: Path) -> bool:
-    """Whether a process has the folder in its environment. If not, the id is now that of another command's process."""
+def _belongs_to_command(pid: int, records: Path) -> bool:
+    """Whether a process has the folder of records in its environment. If not, its id was reused by another process."""
     try:
         return str(records).encode() in Path(f"/proc/{pid}/environ").read_bytes()
     except OSError:
@@ -162,7 +164,7 @@ def _environment(launch: Launch) -> dict[str, str]:
 
 
 def _stderr() -> int:
-    """The standard error of this process; the null device if it is no file, as in tests and notebooks."""
+    """Return the standard error of this process; the null device if it is no file, as in tests and notebooks."""
     try:
         return sys.stderr.fileno()
     except (OSError, AttributeError, ValueError):
@@ -170,7 +172,7 @@ def _stderr() -> int:
 
 
 def command_for(words: Sequence[str], *, as_module: bool, folder: Path = Path()) -> tuple[str, ...]:
-    """Make the command that is run in a folder from the user's words, which name a script, a module, or a command.
+    """Make the command to run from the user's words. They begin with a script, a module or a command.
 
     Raises:
         DecayAuditError: there is no such script.
@@ -188,7 +190,11 @@ def command_for(words: Sequence[str], *, as_module: bool, folder: Path = Path())
 
 
 def python() -> str:
-    """The Python that `python train.py` would use: that of the active environment, or else the one that runs this."""
+    """Return the Python that `python train.py` would use.
+
+    It is the Python of the active environment; without one, the Python that runs this code. If pipx or uv installed
+    decay-audit in an environment of its own, it is the Python on PATH.
+    """
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         prefix = os.environ.get(variable)
         if prefix:

@@ -1,6 +1,6 @@
 """Run the forward pass of a model on example inputs, and on other candidates if it rejects the first.
 
-Knows torch, and no roles.
+This module uses torch, but no roles.
 """
 
 import traceback
@@ -26,18 +26,22 @@ from decay_audit.sources.trace.model_state import install_placeholders, restored
 from decay_audit.sources.trace.tensor_states import TensorStates
 from decay_audit.text import first_few
 
-MAX_CORRECTIONS = 3  # of the sizes of one candidate
-MAX_SAME_FAILURES = 4  # after so many equal failures with one layout, no further size of it is tried
-MAX_NAMES = 5  # that a note lists
-MAX_ATTEMPTS = 40  # to run one module
+MAX_CORRECTIONS = 3
+"""How often the sizes of one candidate are corrected."""
+MAX_SAME_FAILURES = 4
+"""After so many equal failures with one layout, no further candidate of this layout is tried."""
+MAX_NAMES = 5
+"""How many names a note lists."""
+MAX_ATTEMPTS = 40
+"""How often one module may fail."""
 
 
 class Trace(Struct, frozen=True, kw_only=True):
     """The result of tracing a forward pass.
 
     Attributes:
-        uses: the uses of each parameter by its name in torch, in the order of the pass; unused parameters are no keys.
-        complete: the pass reached its end: a parameter without uses is not used.
+        uses: the uses of each parameter, by its name in torch, in the order of the pass; unused ones have no key.
+        complete: whether the pass reached its end; only then is a parameter without uses known to be unused.
         made: the shapes of trainable parameters that the pass made, by their names in torch.
         notes: what was assumed and what failed, one sentence each.
     """
@@ -59,7 +63,7 @@ def trace(model: nn.Module, inputs: ExampleInputs, limits: Limits | None = None)
 
     Args:
         model: the model to be traced.
-        inputs: the first candidate for its inputs, with the others.
+        inputs: the first candidate for the inputs; its `alternatives` are the others.
         limits: how much work all passes together may do.
     """
     parameters = dict(model.named_parameters())
@@ -146,7 +150,7 @@ def _layout(inputs: ExampleInputs) -> tuple[object, ...]:
 def _trace_unused_modules(
     model: nn.Module, states: TensorStates, parameters: Collection[str], *, interrupted: bool
 ) -> list[str]:
-    """Run submodules that declare their own inputs and that the pass did not reach: towers of other modalities.
+    """Run submodules that the pass did not reach and that declare their own inputs, such as towers of other modalities.
 
     Args:
         model: the whole model.

@@ -5,7 +5,7 @@
     templates/  page.html.jinja (the page), page.css, page.js (map, table, filters, drawer)
     vendor/     the libraries in the page, as published; vendored.json has their versions, licences and hashes
 
-The page needs no network. It carries the JSON reports, so the page is the artifact, too. Names of a model enter it as
+The page needs no network. It contains the JSON reports, so it is enough to keep the page. Names of a model enter it as
 escaped text or as JSON, never as markup.
 """
 
@@ -31,8 +31,8 @@ def render(reports: Sequence[Report], documents: Sequence[str], options: Sequenc
     """Write reports as one page.
 
     Args:
-        documents: the JSON report of each.
-        options: how each is rendered; its `page` has what only a page shows.
+        documents: the JSON of each report.
+        options: how each report is rendered; their `page` has what only a page shows.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -63,7 +63,7 @@ def render(reports: Sequence[Report], documents: Sequence[str], options: Sequenc
 
 
 def _embed(data: str) -> tuple[str, str]:
-    """Make JSON the content of a script element: its media type, and a text without `<`."""
+    """Return the media type and the content of a script element that holds JSON; the content has no `<`."""
     if len(data) <= _LONGEST_PLAIN_DATA:
         return "application/json", data.replace("<", "\\u003c")
     packed = gzip.compress(data.encode(), compresslevel=6, mtime=0)

@@ -12,6 +12,7 @@ CheckpointFormat = Literal["safetensors", "zip", "legacy", "tar", "distributed"]
 
 _LEGACY_MAGIC: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _LEGACY_MAGIC_PROTOCOL_0: Final = b"119547037146038801333356"
+"""The number with which the pickles of torch before 1.6 begin, in binary protocols and in the text of protocol 0."""
 _CONVERT: Final = "convert it to safetensors, or save the model's state_dict() with torch.save"
 _RESAVE: Final = "load it with the library that made it, then save its arrays as tensors with torch.save"
 _UNPACK: Final = "unpack it first"
@@ -42,6 +43,7 @@ _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"ARROW1", "an Arrow file", "name the checkpoint"),
     (0, b"PAR1", "a Parquet file", "name the checkpoint"),
 )
+"""Formats that are not read: a position in the file, the bytes there, a description and a hint."""
 
 
 def detect_format(file: OpenFile, suffix: str) -> CheckpointFormat:

@@ -1,4 +1,4 @@
-"""`torch.save` of 2016: a tar archive of `storages`, `tensors` and `pickle`. Lengths and shapes are read, no data."""
+"""Read what `torch.save` wrote in 2016: a tar archive of `storages`, `tensors` and `pickle`. No tensor data is read."""
 
 from collections.abc import Callable, Mapping
 from struct import unpack_from
@@ -11,6 +11,7 @@ from decay_audit.sources.checkpoint.pickle.interpreter import interpret
 from decay_audit.sources.checkpoint.pickle.machine import Machine
 
 _BLOCK = 512
+"""The size of a tar block in bytes: a header is one block, and each member fills whole blocks."""
 _MAX_MEMBERS = 64
 _MAX_ENTRIES = 100_000
 """The most storages, and the most tensors, that are read."""
@@ -19,11 +20,11 @@ _MAX_DIGITS = 20
 
 
 def read(file: OpenFile) -> PickleResult:
-    """Interpret the three members.
+    """Read the three members of the archive.
 
     Raises:
         MalformedError: a member is damaged.
-        TargetError: it is a tar of something else.
+        TargetError: the archive has no torch checkpoint in it.
     """
     members = _members(file)
     if not {"storages", "tensors", "pickle"} <= members.keys():
@@ -91,6 +92,7 @@ def _persistent_load(objects: Mapping[object, object]) -> Callable[[object], obj
 
 
 def _number(key: object) -> object:
+    """Return a key of digits as a number, because some files write the same key as a text and as a number."""
     return int(key) if isinstance(key, str) and len(key) <= _MAX_DIGITS and key.isascii() and key.isdigit() else key
 
 
@@ -119,6 +121,7 @@ def _storages(file: OpenFile, at: int, end: int, opaque: dict[str, None]) -> Map
 
 
 def _views(views: object, roots: Mapping[object, Storage]) -> Mapping[object, Storage]:
+    """Make the storages that are a section of another storage, its root."""
     storages = {}
     for view in views if isinstance(views, list) else []:
         match view:

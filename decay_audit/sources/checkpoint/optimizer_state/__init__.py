@@ -1,4 +1,4 @@
-"""Make an Optimizer value of the saved state of an optimizer.
+"""Make an Optimizer value from the saved state of an optimizer.
 
 `match_state_dict` leaves out optimizers of another model in the file. `groups` reads the settings of each param group,
 infers the class (`infer_class`), and names the positions (`position_names`). If the file has no names, order and

@@ -1,4 +1,7 @@
-"""Find the saved optimizers that belong to another state dict of their file: the file of a GAN has two of each."""
+"""Find the saved optimizers that belong to another state dict of their file.
+
+The file of a GAN, for example, has two state dicts and two optimizers.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Recognize the names in a pickle that run code; they are shown before all other names."""
+"""Recognize the names of dangerous functions in a pickle; reports show them before all other names."""
 
 from typing import Final
 
@@ -17,8 +17,11 @@ _MODULES: Final = frozenset(
 _LOADERS: Final = frozenset(
     {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "torch", "shelve", "yaml"}
 )
+"""Modules that can load another pickle."""
 _LOADS: Final = frozenset({"load", "loads", "Unpickler", "_Unpickler", "unsafe_load", "full_load", "open"})
+"""The names in these modules that load it."""
 _BUILTINS: Final = frozenset({"eval", "exec", "execfile", "compile", "__import__", "open", "input", "breakpoint"})
+"""Builtins that run code or open files."""
 _FUNCTIONS: Final = frozenset(
     {
         *("torch.hub.load", "torch.serialization.load", "torch.utils.cpp_extension.load"),
@@ -26,7 +29,9 @@ _FUNCTIONS: Final = frozenset(
         *("numpy.testing._private.utils.runstring", "numpy.lib.npyio.load", "numpy.load"),
     }
 )
+"""Single functions that run code or load files, in modules that are otherwise harmless."""
 _CALLS: Final = frozenset({"system", "popen", "Popen", "run", "call", "check_output", "check_call", "spawn", "execv"})
+"""Functions of the dangerous modules that start processes."""
 _INDIRECT: Final = frozenset(
     {
         *("builtins.getattr", "builtins.setattr", "builtins.delattr", "builtins.globals", "builtins.locals"),
@@ -51,7 +56,7 @@ def runs_code(qualified: str) -> bool:
         return bool(rest) and rest[0] in _BUILTINS
     if module in _LOADERS and rest and rest[-1] in _LOADS:
         return True
-    # an attribute of an attribute: a module that a harmless module imports
+    # `pathlib.os.system`: a harmless module gives access to a dangerous one that it imports
     return not _MODULES.isdisjoint(rest[:-1]) and (rest[-1] in _CALLS | _BUILTINS or rest[-2] in _MODULES)
 
 

@@ -1,4 +1,4 @@
-"""The opcodes that make and fill lists, sets and dicts. Sets become lists, and only plain values become keys."""
+"""The opcodes that make and fill lists, sets and dicts. Sets become lists. Nested values do not become keys."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _MAX_KEY = 2**60
 
 
 def _key(value: Any) -> Any:  # noqa: ANN401
-    """Return a key that is quick to hash and to compare. A nested or huge key becomes an object equal to no other."""
+    """Return a key that is quick to hash and compare; for a nested or huge key, an object that equals no other."""
     if type(value) not in _KEY_TYPES or (type(value) is int and abs(value) >= _MAX_KEY):
         return OpaqueObject(name="key")
     return value

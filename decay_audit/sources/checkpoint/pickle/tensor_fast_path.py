@@ -1,7 +1,7 @@
 """Match all opcodes that `torch.save` writes for one strided tensor by one regular expression, not in 35 steps.
 
-The result is the same, except that the tuples are not memoized: no pickler refers to them again. A pickle that does is
-interpreted a second time without the fast path.
+The result is the same, except that the tuples are not memoized: picklers do not refer to them again. If a pickle does
+refer to them, it is interpreted a second time without the fast path.
 """
 
 import re
@@ -13,6 +13,7 @@ from decay_audit.sources.checkpoint.pickle.allowlist import ALLOWED, MAX_ELEMENT
 from decay_audit.sources.checkpoint.pickle.inert_values import Global
 from decay_audit.sources.checkpoint.pickle.machine import Machine, Sizes
 
+# Opcodes of pickle protocol 2 as regular expressions: an integer, PUT and GET of the memo, and a tuple of integers.
 _INTEGER = rb"(?:K.|M..|J....)"
 _PUT = rb"(?:q.|r....)"
 _GET = rb"(?:h.|j....)"
@@ -35,6 +36,7 @@ _REBUILD = ALLOWED["torch._utils._rebuild_tensor_v2"]
 _NO_HOOKS = ALLOWED["collections.OrderedDict"]
 
 _WIDTHS = {ord("K"): 1, ord("M"): 2, ord("J"): 4}
+"""How many bytes follow each opcode of an integer."""
 
 
 def read_named_tensors(machine: Machine, at: int) -> int:
@@ -60,11 +62,11 @@ def read_named_tensors(machine: Machine, at: int) -> int:
 
 
 def read_tensor(machine: Machine, at: int) -> int:
-    """Replace the rebuild function on the stack, whose arguments follow the MARK before `at`, by its tensor."""
+    """Replace the rebuild function on top of the stack by the tensor that it makes. Its arguments begin at `at`."""
     match = _TENSOR.match(machine.data, at)
     if match is None or not machine.stack or machine.stack[-1] is not _REBUILD:
         return at
-    tensor = _tensor(machine, [b"", *match.groups()])
+    tensor = _tensor(machine, [b"", *match.groups()])  # b"": there is no GET of the rebuild function
     if tensor is None:
         return at
     machine.stack[-1] = tensor
@@ -72,7 +74,7 @@ def read_tensor(machine: Machine, at: int) -> int:
 
 
 def _tensor(machine: Machine, parts: list[Any]) -> Tensor | None:
-    """Make the tensor of a match; None if it is unusual, so that the single opcodes must make it."""
+    """Make the tensor of a match; None if it is unusual, and the opcodes must be interpreted one by one."""
     rebuild, word, storage_type_get, width, key, put, count, offset, shape, stride, trainable, hooks = parts
     gets, numbers = (rebuild, word, storage_type_get, hooks), (count, offset, shape, stride)
     storage_type = machine.storage_types.get(gets) or _storage_type(machine, gets)

@@ -1,4 +1,4 @@
-"""Judge by name, shape, dtype and siblings whether a tensor of a state dict is no parameter, and give the reason."""
+"""Tell, by name, shape, dtype and siblings, whether a tensor of a state dict is not a parameter, and why."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from decay_audit.sources.checkpoint.contents import TRAINABLE_DTYPES, Tensor
 
 Shapes = Mapping[str, tuple[int, ...]]
+"""The shapes of the tensors in a module, by the last part of their names."""
 
 _BY_NAME: Mapping[str, str] = {
     **dict.fromkeys(("running_mean", "running_var", "running_std", "num_batches_tracked"), "running statistics"),
@@ -25,9 +26,13 @@ _BY_NAME: Mapping[str, str] = {
 """Names that belong to buffers in any module, with the reason."""
 
 _OBSERVERS: Final = frozenset({"activation_post_process", "weight_fake_quant", "act_fake_quant", "quant_state"})
+"""Submodules of quantization: their tensors are buffers."""
 _PACKED: Final = frozenset({"qweight", "weight_packed"})
+"""Names of packed weights."""
 _PACKED_WITH: Final = frozenset({"scales", "qzeros", "g_idx", "bias", "weight_scale", "weight_zero_point"})
+"""Names of buffers beside a packed weight."""
 _SCALES: Final = frozenset({"weight_scale", "weight_scale_inv", "weight_scale_2", "scale_weight"})
+"""Names of buffers beside a quantized `weight`."""
 _BY_SIBLING: Mapping[str, tuple[str, str]] = {
     "scale": ("zero_point", "quantization state"),
     "weight_u": ("weight_orig", "a power iteration of spectral normalization"),
@@ -43,6 +48,7 @@ _BY_SIBLING: Mapping[str, tuple[str, str]] = {
 """Names of buffers if the module also has the other name of the row, with the reason."""
 
 _SCHEDULE: Final = "alphas_cumprod"
+"""A buffer of a diffusion model. Vectors of its shape beside it belong to its noise schedule, too."""
 
 
 def buffer_reason(owner: str, leaf: str, tensor: Tensor, siblings: Shapes) -> str:

@@ -1,6 +1,6 @@
-"""Make `state` and `param_groups` of the flat dict in which torch.distributed saves the state of an optimizer.
+"""Rebuild `state` and `param_groups` from the flat dict in which torch.distributed saves the state of an optimizer.
 
-Its keys are `state.NAME.exp_avg` and `param_groups.NAME.weight_decay`, where NAME is the name of a parameter.
+Examples of its keys are `state.NAME.exp_avg` and `param_groups.NAME.weight_decay`; NAME is the name of a parameter.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,10 @@ _STATE: Final = "state."
 
 
 def unflatten(node: object) -> Mapping[str, object]:
-    """Return the state dict of an optimizer with one group for each set of equal settings; {} for any other value."""
+    """Return the state dict of an optimizer; {} if the value is no such flat dict.
+
+    Parameters with the same settings are in one group.
+    """
     if not isinstance(node, dict) or not any(type(key) is str and key.startswith(_GROUPS) for key in node):
         return {}
     settings: dict[str, dict[str, object]] = {}

@@ -33,8 +33,9 @@ from decay_audit.sources.target import FileTarget, ModuleTarget, nearest
 from decay_audit.text import first_few
 
 _SHOWN_NAMES = 8
+"""How many names of a module a hint lists."""
 _MODEL_MAKERS = ("create_model", "get_model")
-"""How libraries with a `list_models()` call the function that makes a model by its name."""
+"""Names of the function that makes a model by its name, in libraries that have a `list_models()`."""
 
 
 class LoadedModule(Struct, frozen=True, kw_only=True):
@@ -44,7 +45,7 @@ class LoadedModule(Struct, frozen=True, kw_only=True):
         expression: what to evaluate in it; "" where the target names the module alone.
         stopped_at: the `file:line` where its code was stopped because it starts to train, or where it raised an
             exception; "" if it ran to its end.
-        error: the message of an exception that it raised after it had made its model and optimizer; else "".
+        error: the message of an exception that its code raised after it had made its model and optimizer; else "".
     """
 
     module: ModuleType
@@ -66,7 +67,7 @@ def stop_note(code: str, location: str) -> str:
 
 
 def failure_note(code: str, message: str) -> str:
-    """Say that code raised after it had made what is judged."""
+    """Say that code raised an exception after it had made its model and optimizer."""
     return f"{code} failed after it made its model and optimizer, which are used: {message}"
 
 
@@ -78,8 +79,9 @@ def load(
     If a script raises after it has made its model and optimizer, they are in the returned module.
 
     Args:
-        context: the active one.
-        is_retried: tells whether the caller tries another device after an exception that may not come again there.
+        context: the active ImportContext.
+        is_retried: tells whether the caller tries again on another device; then an exception that may depend on the
+            device is raised, and the script's model so far is not used.
 
     Raises:
         TargetError: there is no such module, or it has no such attribute.
@@ -139,7 +141,7 @@ def _failed_script(
 
 
 def _is_body_of(target: FileTarget | ModuleTarget, frame: FrameType) -> bool:
-    """Whether the code is the body of the target's module, and not one of its functions."""
+    """Whether a frame runs the body of the target's Python module, and not one of its functions."""
     if frame.f_code.co_name != "<module>":
         return False
     if isinstance(target, FileTarget):
@@ -192,7 +194,7 @@ def _import_as_member(root: Path, parts: tuple[str, ...], stops: list[TrainingSt
 
 
 def _import_module(name: str, stops: list[TrainingStarted]) -> ModuleType:
-    """Import a module; if it starts to train, give it as it is at that moment."""
+    """Import a Python module; if it starts to train, stop it and return it as it is at that moment."""
     try:
         return importlib.import_module(name)
     except TrainingStarted as started:

@@ -1,11 +1,11 @@
 """Read the parameters of a live `nn.Module` as plain data.
 
     visit_modules     a model -> its parameters, in one pass: names without wrapper parts, owners, ties
-    describe_module   one module -> class names, plain settings, weight decay hooks, whether it is a wrapper
+    describe_module   one module -> class names, settings, what its no_weight_decay() returns, whether it is a wrapper
     describe_tensor   one tensor -> shape, dtype, attributes; its unsharded shape if FSDP1 has sharded it
     timm_layers       a timm model -> the layer number of each parameter
 
-`read` makes an Inventory of the visited modules; the other functions lead from its names back to the tensors.
+`read` makes an Inventory from what was visited; the other functions connect the names in it with the tensors.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def read(model: nn.Module, *, target: str = "model", built_on: str | None = None
 
     Args:
         target: what to call the model.
-        built_on: the device that decay-audit built it on, if it did.
+        built_on: the device on which decay-audit built the model; None if the user built it.
 
     Raises:
         TargetError: the model has no parameters.
@@ -47,12 +47,12 @@ def read(model: nn.Module, *, target: str = "model", built_on: str | None = None
 
 
 def tensors_by_name(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Give each parameter by its raw name, also those that the model's own `named_parameters()` does not list."""
+    """Return all parameters by raw name, also those that an overridden `named_parameters()` does not list."""
     return {**dict(nn.Module.named_parameters(model)), **dict(model.named_parameters())}
 
 
 def names_by_tensor(model: nn.Module, inventory: Inventory) -> dict[int, str]:
-    """Give the canonical names of an inventory of this model, by the ids of the tensors."""
+    """Return, for the id of each tensor of a model, its canonical name in the inventory."""
     tensors = tensors_by_name(model)
     return {
         id(tensors[parameter.raw_name]): parameter.name

@@ -19,7 +19,7 @@ from decay_audit.sources.module.walk.describe_tensor import as_parameter, quanti
 from decay_audit.sources.module.walk.timm_layers import layer_numbers
 
 MAX_VISITS = 256
-"""How often one module is visited at most: modules that are shared at every level have exponentially many names."""
+"""The most visits of one module: if modules are shared at every level, a module has exponentially many names."""
 
 
 class _Visit(Struct, frozen=True, gc=False):
@@ -28,8 +28,8 @@ class _Visit(Struct, frozen=True, gc=False):
     Attributes:
         raw: the prefix of raw names: empty, or it ends with a dot.
         name: the prefix of canonical names, in the same form.
-        parent: the owner above it.
-        declaring: the modules with declarations of what should not decay, from here up to the root.
+        parent: the owner above this module.
+        declaring: the owners that declare what should not decay, from here up to the root.
         above: the visit of the module that contains this module.
     """
 
@@ -45,7 +45,7 @@ class ModelContents(Struct, frozen=True, kw_only=True):
     """The contents of a model, collected by the visits. Keys of type `int` are ids of tensors or of modules.
 
     Attributes:
-        overridden: the names that the model's own `named_parameters()` gives; None if its class does not override it.
+        overridden: the names from the `named_parameters()` of the model's class; None if it is that of nn.Module.
         parameters: by the id of the tensor, each under its first name.
         tensors: keeps the tensors alive, so that no id is used twice.
         tied_names: the further names of each tensor.
@@ -85,14 +85,14 @@ def visit_modules(model: nn.Module) -> ModelContents:
 
 
 def _overridden_names(model: nn.Module) -> Mapping[int, str] | None:
-    """The names of the model's own `named_parameters()`: FSDP1 and activation checkpointing override it."""
+    """Return the names from an overridden `named_parameters()`, as FSDP1 and activation checkpointing have it."""
     if type(model).named_parameters is nn.Module.named_parameters:
         return None
     return {id(tensor): name for name, tensor in model.named_parameters()}
 
 
 def _first_visit(visit: _Visit, contents: ModelContents) -> list[_Visit]:
-    """Collect the module's own parameters; give the visits of its children."""
+    """Collect the module's own parameters, and return the visits of its children."""
     module, owner, declaring = visit.module, visit.parent, visit.declaring
     module_type = type(module)
     module_class = contents.classes.get(module_type)
@@ -133,7 +133,7 @@ def _collect_parameters(visit: _Visit, owner: Owner, declaring: tuple[Owner, ...
 
 
 def _further_visit(visit: _Visit, contents: ModelContents) -> list[_Visit]:
-    """Add further names to the tensors; give the visits of the module's children."""
+    """Add further names to the tensors, and return the visits of the module's children."""
     for leaf, tensor in visit.module._parameters.items():
         if tensor is not None:
             _add_tied_name(id(tensor), visit.name + leaf, contents)
@@ -149,7 +149,7 @@ def _add_tied_name(key: int, name: str, contents: ModelContents) -> None:
 
 
 def _child_visits(visit: _Visit, wraps: str | None, owner: Owner | None, declaring: tuple[Owner, ...]) -> list[_Visit]:
-    """The visits of the children, the last child first, because they go on a stack."""
+    """Return the visits of the children, the last child first, because they go on a stack."""
     raw, name = visit.raw, visit.name
     visits = [
         _Visit(child, f"{raw}{key}.", f"{name}{key}.", owner, declaring, visit)
@@ -200,16 +200,16 @@ def _declaration(visit: _Visit, module_class: ModuleClass, contents: ModelConten
         try:
             declaration = read_declaration(visit.module)
         except Exception as error:  # noqa: BLE001
-            contents.notes.append(_ignored_hook(f"{visit.name}no_weight_decay()", error))
+            contents.notes.append(_note_on_error(f"{visit.name}no_weight_decay()", error))
     if visit.parent is not None:
         return declaration
     try:
         layers = layer_numbers(visit.module)
     except Exception as error:  # noqa: BLE001
-        contents.notes.append(_ignored_hook("group_matcher()", error))
+        contents.notes.append(_note_on_error("group_matcher()", error))
         return declaration
     return replace(declaration or Declaration(), layers=layers) if layers else declaration
 
 
-def _ignored_hook(hook: str, error: Exception) -> str:
-    return f"{hook} raised {type(error).__name__}: {error}; it is ignored"
+def _note_on_error(method: str, error: Exception) -> str:
+    return f"{method} raised {type(error).__name__}: {error}; it is ignored"

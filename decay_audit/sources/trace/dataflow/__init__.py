@@ -1,4 +1,4 @@
-"""Dataflow of a traced pass: from operator calls to the uses of parameters. Knows no torch and no roles.
+"""Dataflow of a traced pass: from operator calls to the uses of parameters. Neither torch nor roles are used here.
 
 - `provenance.py`: the types: the provenance of a tensor, and an operator call with its operands
 - `propagate.py`: from an operator call to uses of parameters and the provenance of its result

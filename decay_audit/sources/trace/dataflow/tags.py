@@ -1,4 +1,4 @@
-"""Find the tags of an operator's result: square, statistic, normalized, scores, ... Knows no torch."""
+"""Find the tags of an operator's result: square, statistic, normalized, scores, ... torch is not used here."""
 
 from collections.abc import Sequence
 from math import prod
@@ -25,19 +25,23 @@ def normalizes(statistic: Operand, operand: Operand) -> bool:
         return False
     if statistic.provenance is None or operand.provenance is None:
         return False
-    ids = (statistic.provenance.statistic_of, operand.provenance.value_id)
-    return ids[0] == ids[1] or 0 in ids
+    statistic_of, value_id = statistic.provenance.statistic_of, operand.provenance.value_id
+    return statistic_of == value_id or 0 in (statistic_of, value_id)  # 0 is an unknown id, which may be the same
 
 
 def normalizes_unscaled(statistic: Operand, operand: Operand) -> bool:
     """Whether a statistic was computed from the operand before a gain scaled it: a norm may apply its gain first."""
     if not has_tag(statistic, "statistic") or statistic.provenance is None or operand.provenance is None:
         return False
-    return 0 != operand.provenance.unscaled_id == statistic.provenance.statistic_of
+    unscaled_id = operand.provenance.unscaled_id
+    return unscaled_id != 0 and unscaled_id == statistic.provenance.statistic_of
 
 
 def statistic_shape(data: Sequence[Operand], tags: frozenset[Tag]) -> tuple[int, ...]:
-    """Return the shape of the statistic that the result is, or by which it was divided, before it was expanded."""
+    """Return the shape of a statistic before it was expanded: the result itself, or what normalized the result.
+
+    The shape is () if the result is neither a statistic nor normalized.
+    """
     if not tags & {"normalized", "statistic"}:
         return ()
     statistics = [
@@ -54,7 +58,7 @@ def statistic_shape(data: Sequence[Operand], tags: frozenset[Tag]) -> tuple[int,
 
 
 def is_separate_gain(operand: Operand, normalized: Operand) -> bool:
-    """Whether a gain on normalized data is not the norm's own: for example one number per head for normalized tokens.
+    """Whether a gain on normalized data does not belong to the norm: one number per head on normalized tokens, say.
 
     A norm's gain varies along the dimensions that were averaged over, or along every dimension of the statistic.
     """
@@ -73,19 +77,19 @@ def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters:
     Args:
         call: the call.
         data: the operands that are data; at least one.
-        with_parameters: other operands are parameters, or computed from them.
+        with_parameters: whether other operands are parameters, or computed from parameters.
     """
     operator, alone = call.operator, len(data) == 1
     before = all_tags(data)
     multiplies = operator in {"mul", "div"}
-    by_itself = operator == "mul" and len(data) == 2 and data[0].tensor_id == data[1].tensor_id
+    times_itself = operator == "mul" and len(data) == 2 and data[0].tensor_id == data[1].tensor_id
     conditions: dict[Tag, bool] = {
         "input_free": all(has_tag(operand, "input_free") for operand in data),
         "mask": operator in COMPARISONS
         or (operator == "scatter" and all(operand.slot == "index" for operand in data))  # a one-hot encoding
         or (operator in KEEPS_MASK and all(has_tag(operand, "mask") for operand in data)),
         "square": call.squares
-        or by_itself
+        or times_itself
         or operator in {"square", "abs"}
         or (alone and "square" in before and operator in KEEPS_SQUARE),
         "statistic": operator in STATISTICS or ("square" in before and operator in SUMS) or _is_statistic(call, data),
@@ -103,7 +107,7 @@ def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters:
 
 
 def divides(call: OperatorCall, statistic: Operand) -> bool:
-    """Whether the call divides by a statistic: as the divisor, or as a product with its reciprocal."""
+    """Whether the call is a division, or a product with the reciprocal of this statistic."""
     return call.operator == "div" or (call.operator == "mul" and has_tag(statistic, "inverse"))
 
 
@@ -118,13 +122,13 @@ def _is_inverse(call: OperatorCall, data: Sequence[Operand]) -> bool:
 
 
 def _is_statistic(call: OperatorCall, data: Sequence[Operand]) -> bool:
-    """Whether an operator that is applied to statistics gives a statistic again."""
+    """Whether an operator makes another statistic from statistics."""
     statistics = [operand for operand in data if has_tag(operand, "statistic")]
     if not statistics or call.operator not in KEEPS_STATISTIC:
         return False
     if len(statistics) == len(data) or call.operator in {"maximum", "where"}:
         return True
-    # A mean times a statistic is a statistic, too. The statistic may have been expanded: its first shape counts.
+    # A mean times a statistic is a statistic, too. If the statistic was expanded, its shape before that counts.
     largest = max(
         prod((operand.provenance and operand.provenance.statistic_shape) or operand.shape) for operand in statistics
     )

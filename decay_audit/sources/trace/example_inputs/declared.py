@@ -1,6 +1,6 @@
-"""Read the inputs that a model declares, by a table with one attribute of one library in each row.
+"""Read the inputs that a model declares in one of its attributes.
 
-Knows torch, and about a library only its rows.
+The table INPUT_ATTRIBUTES has a row for each such attribute, with the libraries that use it.
 """
 
 from collections.abc import Callable
@@ -50,10 +50,10 @@ def _dummy_inputs(_: nn.Module, value: Any) -> tuple[ExampleInputs, ...] | None:
 
 
 class InputAttribute(Struct, frozen=True, kw_only=True):
-    """An attribute by which models of one library declare their inputs.
+    """An attribute by which models declare their inputs.
 
     Attributes:
-        library: the library that declares inputs in this way.
+        library: the library, or libraries, whose models have the attribute.
         attribute: the name of the module's attribute.
         read: makes candidates from the module and the attribute's value; None if the value declares nothing.
     """
@@ -70,4 +70,4 @@ INPUT_ATTRIBUTES = (
     InputAttribute(library="timm 1", attribute="default_cfg", read=_input_size),
     InputAttribute(library="diffusers, transformers", attribute="dummy_inputs", read=_dummy_inputs),
 )
-"""In the order to ask; the first that declares something decides."""
+"""The attributes, in the order in which they are read; the first that declares something decides."""

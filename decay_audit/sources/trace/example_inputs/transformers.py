@@ -1,7 +1,7 @@
-"""Choose the arguments with which a transformers model is called. Knows torch.
+"""Choose the arguments with which a transformers model is called.
 
 The required arguments and the main input are not always enough: a forward pass may need optional arguments, which
-depend on the model. Names are those of transformers 5.
+depend on the model. The names are those of transformers 5.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,11 +40,11 @@ OPTIONAL_BUT_NEEDED: Mapping[str, tuple[str, ...]] = {
 
 
 def transformers_inputs(model: nn.Module, main_inputs: Sequence[str]) -> Iterator[ExampleInputs]:
-    """Yield candidates for a model of transformers.
+    """Yield candidates for the inputs of a transformers model.
 
     Args:
-        model: it has a `config`.
-        main_inputs: its `main_input_name`s.
+        model: a model that has a `config`.
+        main_inputs: the names in its `main_input_name`.
     """
     config: Any = model.config
     accepted = signature(model.forward).parameters
@@ -77,7 +77,10 @@ def _argument_combinations(model: nn.Module, main: Sequence[str], accepted: Iter
 
 
 def _candidates(names: Sequence[str], config: Any) -> Iterator[ExampleInputs]:  # noqa: ANN401
-    """Yield the first tensor of each argument, then the second of each, and so on. Short lists repeat the last."""
+    """Yield inputs from the first tensor for each argument, then from the second, and so on.
+
+    If an argument has fewer tensors than others, its last tensor is repeated.
+    """
     patches = PATCH_ARGUMENTS if not PATCH_LAYOUTS.isdisjoint(names) else {}
     makers = ((name, patches.get(name) or tensors_for(name)) for name in names)
     choices: dict[str, list[torch.Tensor]] = {name: make(config) for name, make in makers if make is not None}

@@ -1,6 +1,6 @@
-"""Hooks on constructors of optimizers: they record each new optimizer, its arguments, and the group keys that code set.
+"""Replace constructors of optimizers, to record each new optimizer, its arguments, and the group keys that code set.
 
-Python calls `Optimizer.__new__` before `__init__`. The hook on `__new__` wraps the `__init__` of the class, if this is
+Python calls `Optimizer.__new__` before `__init__`. The replaced `__new__` wraps the `__init__` of the class, if this is
 the first instance of the class. The wrapped `__init__` gets the arguments that the script gave.
 """
 
@@ -13,7 +13,9 @@ import torch
 from . import recording, variables
 
 _WRAPPED_CLASSES: "Set[type]" = set()
+"""The optimizer classes whose `__init__` is wrapped."""
 _UNDER_CONSTRUCTION: Dict[int, "OptimizerConstruction"] = {}
+"""The constructions that are running, by the id of the optimizer."""
 
 
 class OptimizerConstruction:
@@ -32,7 +34,7 @@ class OptimizerConstruction:
 
 
 def set_hooks() -> None:
-    """Hook the base class of all optimizers."""
+    """Replace `__new__` and `add_param_group` of the base class of all optimizers."""
     base = torch.optim.Optimizer
     new = base.__new__
 

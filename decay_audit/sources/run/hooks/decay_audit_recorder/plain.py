@@ -1,4 +1,4 @@
-"""One value as plain data: a class, a tensor, a module's settings, a hyperparameter, the class of an optimizer."""
+"""Turn one value into plain data: a class, a tensor, a module's settings, a hyperparameter, an optimizer's class."""
 
 import inspect
 import math
@@ -8,14 +8,18 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 import torch
 from torch import nn
 
-_HOOKS = ("no_weight_decay", "no_weight_decay_keywords", "no_weight_decay_patterns")
+_DECLARING_METHODS = ("no_weight_decay", "no_weight_decay_keywords", "no_weight_decay_patterns")
+"""Methods by which a module declares which parameters should not decay."""
 _MAX_STRING = 64
+"""Longer strings are no settings."""
 _MAX_INTEGER = 2**53
+"""Integers below this are exact in JSON."""
 _TORCH_ATTRIBUTES = frozenset(nn.Module().__dict__)
+"""The attributes of every module."""
 
 
 def type_names(cls: type) -> List[str]:
-    """The qualified names of a module's classes in MRO order, up to and with `torch.nn.Module`."""
+    """Return the qualified names of a module's classes in MRO order, up to and including `torch.nn.Module`."""
     mro = cls.__mro__
     end = mro.index(nn.Module) + 1 if nn.Module in mro else len(mro)
     return [_qualified_name(base) for base in mro[:end]]
@@ -100,10 +104,10 @@ def _is_setting(content: Any) -> bool:
 
 
 def declaration(module: nn.Module) -> Optional[Dict[str, Any]]:
-    """The answers of the module's hooks that exclude parameters from decay; None without hooks."""
-    hooks = [name for name in _HOOKS if hasattr(module, name)]
+    """Return what the module's methods exclude from decay, by the name of the method; None without such methods."""
+    methods = [name for name in _DECLARING_METHODS if hasattr(module, name)]
     data: Dict[str, Any] = {}
-    for name in hooks:
+    for name in methods:
         try:
             data[name] = _words(getattr(module, name))
         except Exception as error:
@@ -111,8 +115,8 @@ def declaration(module: nn.Module) -> Optional[Dict[str, Any]]:
     return data or None
 
 
-def _words(hook: Any) -> List[str]:
-    answer = hook() if callable(hook) else hook
+def _words(declared: Any) -> List[str]:
+    answer = declared() if callable(declared) else declared
     if answer is None:
         return []
     if isinstance(answer, str):
@@ -122,7 +126,7 @@ def _words(hook: Any) -> List[str]:
 
 
 def scripted(module: Any) -> Tuple[List[str], Dict[str, Any]]:
-    """The class names that a TorchScript module was compiled from, and its constants as settings."""
+    """Return the names of the class from which a TorchScript module was compiled, and its constants as settings."""
     words = str(module._c._type().qualified_name()).split(".")
     names = [word for word in words if word != "__torch__" and not word.startswith("___torch_mangle_")]
     home = sys.modules.get(".".join(names[:-1]))
@@ -134,7 +138,7 @@ def scripted(module: Any) -> Tuple[List[str], Dict[str, Any]]:
 
 
 def whole_shapes(module: nn.Module) -> Iterator[Tuple[torch.Tensor, List[int]]]:
-    """The parameters that FSDP1 has sharded, each with its shape before that."""
+    """Yield the parameters that FSDP1 has sharded, each with its shape before it was sharded."""
     flat = getattr(module.__dict__.get("_handle"), "flat_param", None)
     for parameter, whole in zip(getattr(flat, "_params", None) or (), getattr(flat, "_shapes", None) or ()):
         yield parameter, [int(size) for size in whole]
@@ -181,7 +185,7 @@ def optimizer_class(optimizer: Any) -> Dict[str, Any]:
 
 
 def _classes_down_to_step(cls: type) -> Iterable[type]:
-    """The classes in MRO order, up to the one that defines `step`. Its bases have another `step`, and are left out."""
+    """Return the classes in MRO order, up to the class that defines `step`. The bases of that class are left out."""
     step = inspect.unwrap(getattr(cls, "step", None) or object)
     sharing = [base for base in cls.__mro__ if inspect.unwrap(base.__dict__.get("step", cls)) is step]
     last = cls.__mro__.index(sharing[-1]) if sharing else 0
@@ -189,7 +193,7 @@ def _classes_down_to_step(cls: type) -> Iterable[type]:
 
 
 def _default_weight_decay(cls: type) -> Any:
-    """The default `weight_decay` of the class; "unknown" if the arguments of the class do not show it."""
+    """Return the default `weight_decay` of the class; "unknown" if the constructor's arguments do not show it."""
     for base in cls.__mro__:
         init = base.__dict__.get("__init__")
         if init is None:

@@ -1,4 +1,4 @@
-"""Find the name of a model, an optimizer or a tensor: that of the variable or attribute that holds it."""
+"""Find a name for a model, an optimizer or a tensor: the name of the variable or attribute that holds it."""
 
 import gc
 import os
@@ -23,7 +23,7 @@ class Place:
         self.frames = frames
 
     def where(self) -> Tuple[str, int]:
-        """The file and line of the innermost function that is not part of an installed package."""
+        """Return the file and line of the innermost function that is not part of an installed package."""
         own = [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
         for frame in own or self.frames:
             return frame.f_code.co_filename, frame.f_lineno
@@ -36,7 +36,7 @@ class Place:
     def name_where(self, condition: Callable[[Any], bool]) -> str:
         """The name of the first variable or attribute whose value meets a condition; "" if there is none."""
         own = [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
-        for frame in reversed(own):  # the script's own name, and not that of a function's parameter
+        for frame in reversed(own):  # outermost first: the script's own name comes before that of an argument
             for name, candidate in _names(frame):
                 if condition(candidate):
                     return name
@@ -44,7 +44,7 @@ class Place:
 
 
 def caller() -> Place:
-    """The place outside this package that called into it."""
+    """Return the place outside this package that called a function of this package."""
     frames: List[FrameType] = []
     frame = sys._getframe(1)
     while frame is not None and len(frames) < _MAX_FRAMES:
@@ -60,7 +60,7 @@ def is_installed(filename: str) -> bool:
 
 
 def _names(frame: FrameType) -> Iterator[Tuple[str, Any]]:
-    """Local variables, then attributes of `self`, then the module's own names."""
+    """Yield names with their values: local variables, then attributes of `self`, then globals of the Python module."""
     local: Dict[str, Any] = dict(frame.f_locals)
     owner = local.pop("self", None)
     yield from _public(local)

@@ -1,4 +1,4 @@
-"""With `--pretend world`: a script that joins a process group becomes a group of one, with gloo."""
+"""With `--pretend world`, a script that joins a process group gets a group with one process, on the gloo backend."""
 
 import functools
 import os
