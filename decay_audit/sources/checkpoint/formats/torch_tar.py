@@ -92,7 +92,7 @@ def _persistent_load(objects: Mapping[object, object]) -> Callable[[object], obj
 
 
 def _number(key: object) -> object:
-    """Return a key of digits as a number, because some files write the same key as a text and as a number."""
+    """Return a key of digits as a number, so that a key is found whether it is written as a text or as a number."""
     return int(key) if isinstance(key, str) and len(key) <= _MAX_DIGITS and key.isascii() and key.isdigit() else key
 
 
