@@ -5,7 +5,10 @@ The shim is in force for the whole test run; building models and grouping parame
 
 import contextlib
 import importlib.util
+import signal
+from collections.abc import Iterator
 
+import pytest
 import torch
 from hypothesis import settings
 
@@ -17,3 +20,11 @@ if importlib.util.find_spec("torchvision"):
     for _name in ("nms", "qnms"):
         with contextlib.suppress(RuntimeError):
             _TORCHVISION.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def default_interrupts() -> Iterator[None]:
+    """Processes start with the default SIGINT handler, also where the tests run in the background and ignore SIGINT."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -200,14 +199,6 @@ def test_a_broken_pipe_is_quiet(folder: Path) -> None:
     os.close(writer)
     assert result.stderr == ""
     assert result.returncode == 141
-
-
-@pytest.fixture
-def default_interrupts() -> Iterator[None]:
-    """Processes start with the default SIGINT handler, also where the tests run in the background and ignore SIGINT."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.usefixtures("default_interrupts")

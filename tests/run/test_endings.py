@@ -72,6 +72,7 @@ def test_a_script_that_never_ends_is_ended_at_the_timeout(tmp_path: Path) -> Non
     assert is_gone(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.usefixtures("default_interrupts")
 def test_an_interrupt_ends_the_script_too(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(WAITS)
     tool = subprocess.Popen(
