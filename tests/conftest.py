@@ -6,6 +6,7 @@ The shim is in force for the whole test run; building models and grouping parame
 import contextlib
 import importlib.util
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -28,3 +29,14 @@ def default_interrupts() -> Iterator[None]:
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, handler)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_modules_of_temporary_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget the modules that tests import from files they wrote: other tests may write modules of the same names."""
+    before = set(sys.modules)
+    yield
+    for name in sys.modules.keys() - before:
+        file = vars(sys.modules[name]).get("__file__") if hasattr(sys.modules[name], "__dict__") else None
+        if isinstance(file, str) and file.startswith(str(tmp_path_factory.getbasetemp())):
+            del sys.modules[name]

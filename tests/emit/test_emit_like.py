@@ -289,7 +289,7 @@ def test_without_a_coefficient_the_optimizers_own_is_kept() -> None:
 def test_an_optimizer_that_ignores_the_coefficient_gets_another_class_and_no_group() -> None:
     (fix,) = set(fixes("ignoring", "--weight-decay", "0.1"))
     before, _, command = fix.partition(": ")
-    assert before == "Rprop has no weight decay; use a class that has it"
+    assert before == "Rprop applies no weight decay; use a class that does"
     assert "--optimizer AdamW" in command
     result = run(*shlex.split(command)[1:], "--output", "groups.py")
     assert result.exit_code == 0, result.stderr
