@@ -70,3 +70,9 @@ def test_the_first_entry_and_the_parameters_of_an_entry_are_those_of_a_scan(seed
     for (when, _), holds in zip(entries, predicates, strict=True):
         expected = [position for position, parameter in enumerate(parameters) if holds(parameter)]
         assert matching.positions(when) == expected
+
+
+def test_a_dot_in_a_set_of_characters_is_no_end_of_a_part() -> None:
+    parameters = classified(["head.weight", "head_weight", "body.weight"])
+    matching = MatchingParameters(parameters, "canonical").positions(When(name="head[._]weight"))
+    assert [parameters[position].parameter.name for position in matching] == ["head.weight", "head_weight"]

@@ -17,7 +17,8 @@ from decay_audit.rulesets.matching.predicates import Predicate, compile_when
 from decay_audit.rulesets.ruleset import RulesetEntry, label
 
 T = TypeVar("T")
-_WILDCARDS = frozenset("*?[")
+_WILDCARDS = frozenset("*?[]")
+"""With `]`, because a set such as `[._]` may contain the dot at which a glob is split."""
 KeyKind = Literal["name", "part", "leaf", "role"]
 """The words of a parameter: its full name, the parts of its name between dots, its leaf, and its role."""
 
