@@ -241,7 +241,7 @@ CODES: dict[str, Code] = {
         explanation="The ruleset has a coefficient and parameters to decay, but no parameter is decayed. Usual "
         "causes: every group has weight_decay 0, a configuration key has another name, or the condition for no decay "
         "matches every parameter. Training without decay is a choice as well: the finding is only a note if no option "
-        "gives a coefficient and the groups have the default 0 of their class, or one group has 0 and is the only one. "
+        "gives a coefficient and the groups have the default 0 of their class, or the only group is set to 0. "
         "It is an error, too, if the groups have a coefficient and a measured step ignores it.",
     ),
     "DA402": Code(
