@@ -43,7 +43,7 @@ class ScriptRun(Struct, frozen=True, kw_only=True):
         words: a script and its arguments, a module and its arguments, or a command.
         watch: let the script train on, and print each change of its param groups.
         scratch: run in a copy of the folder.
-        until: `made`, `first-step`, a number of steps, or `end`.
+        until: when to stop it: `made` (when an optimizer exists), `first-step`, a number of steps, or `end`.
     """
 
     words: tuple[str, ...]
@@ -77,14 +77,14 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         KeyboardInterrupt: the user interrupted it.
     """
     command = launch.command_for(script.words, as_module=script.as_module, folder=script.folder)
-    with tempfile.TemporaryDirectory(prefix="decay-audit-") as name, _run_folder(script) as place:
-        folder = Path(name)
-        before = written_files.state_of(place)
+    with tempfile.TemporaryDirectory(prefix="decay-audit-") as name, _run_folder(script) as run_folder:
+        records_folder = Path(name)
+        before = written_files.state_of(run_folder)
         launch_result = launch.run(
             launch.Launch(
                 command=command,
-                folder=place,
-                records=folder,
+                folder=run_folder,
+                records=records_folder,
                 settings={
                     "until": script.until,
                     "watch": script.watch,
@@ -94,8 +94,9 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
                 timeout=script.timeout,
             )
         )
-        processes = read_records.read(folder)
-        written = "" if script.scratch else written_files.describe_changes(before, written_files.state_of(place))
+        processes = read_records.read(records_folder)
+        after = written_files.state_of(run_folder)
+        written = "" if script.scratch else written_files.describe_changes(before, after)
     records = [record for record in processes.records if record.optimizers]
     if not records:
         raise _no_optimizer_error(script, command, launch_result, processes)
@@ -216,7 +217,7 @@ def _describe_end(record: Record, launch_result: "LaunchResult", error_of_comman
         ending = f"was ended {steps}, at the timeout" if steps else "did not begin to train in time"
         return f"the script {ending}; this is what it had made until then"
     if record.error is not None:
-        only_reports = read_records.only_reports_another(record.error)
+        only_reports = read_records.comes_from_other_process(record.error)
         error = error_of_command if only_reports and error_of_command else record.error
         return f"the script ended {steps or 'before it trained'}: {_quote(error)}"
     return f"the script ended {steps or 'without a step'}; this is what it had made"

@@ -1,6 +1,7 @@
 """Write out the update of one parameter: the assignments of a step, with the numbers of its optimizer and group.
 
-The assignments are in the order in which the step makes them. This module does not import torch.
+The assignments are in the order in which the step makes them. `g^2` is a power; `m^` is m with its bias
+corrected, as in the paper on Adam. This module does not import torch.
 """
 
 from collections.abc import Callable, Mapping

@@ -37,7 +37,7 @@ def copy_optimizers(
 
 
 def _copy(name: str, optimizer: Any, names: Mapping[int, str], log: ConstructionLog | None) -> OptimizerCopy:  # noqa: ANN401
-    groups = [_current_settings(optimizer, index, log) for index in range(len(optimizer.param_groups))]
+    groups = [_settings_before_scheduler(optimizer, index, log) for index in range(len(optimizer.param_groups))]
     defaults = dict(getattr(optimizer, "defaults", {}))
     arguments: dict[str, object] = {}
     try:
@@ -87,7 +87,7 @@ def _problem(optimizer: Any, names: Mapping[int, str]) -> str:  # noqa: ANN401
     return ""
 
 
-def _current_settings(optimizer: Any, index: int, log: ConstructionLog | None) -> dict[str, object]:  # noqa: ANN401
+def _settings_before_scheduler(optimizer: Any, index: int, log: ConstructionLog | None) -> dict[str, object]:  # noqa: ANN401
     """Read the settings of a group, as they are without a scheduler."""
     group = {key: value for key, value in optimizer.param_groups[index].items() if key not in NOT_SETTINGS}
     recorded = log.group_settings.get(id(optimizer), []) if log else []

@@ -19,7 +19,10 @@ def copy_saved_optimizers(optimizers: Iterable[Optimizer]) -> tuple[OptimizerCop
 
 
 def saved_class(optimizer: Optimizer) -> str:
-    """Return the name of the innermost class of a saved optimizer: `Adam` for `Lookahead(Adam)` and `Adam or AdamW`."""
+    """Return the name of the innermost class of a saved optimizer: `Adam` for `Lookahead(Adam)`.
+
+    If the checkpoint fits several classes, as with the type `Adam or AdamW`, it is the first.
+    """
     return optimizer.type.rpartition("(")[2].rstrip(")").partition(" ")[0]
 
 

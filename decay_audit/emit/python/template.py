@@ -1,4 +1,7 @@
-"""The environment of the templates: every name passes through `string` or `comment` before it becomes code."""
+"""The environment of the templates.
+
+Names of a model go through the filters `string` or `comment`, so that they cannot inject code.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 
 def render(name: str, filters: Mapping[str, Callable[..., object]], **context: object) -> str:
     """Fill a template of the folder `templates` with values."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported late: only this verb needs it
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # imported late: only `emit` needs it
 
     environment: Any = Environment(
         loader=PackageLoader("decay_audit.emit"),

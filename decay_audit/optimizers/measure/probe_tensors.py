@@ -35,7 +35,7 @@ _FEW = 16
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 """The classes whose values are read; a subclass, such as DTensor, may not allow it."""
 NARROW = 8
-"""A dimension up to this size is kept: optimizers have rules on ranks, ones and narrow sides."""
+"""A dimension up to this size is kept: optimizers have rules on the number and the size of dimensions."""
 
 
 States = Literal["flags", "none", "first"]

@@ -2,6 +2,9 @@
 
 The rows are taken from the sources of torch 2.13, timm 1.0, bitsandbytes 0.50, muon-optimizer 0.1, torchao 0.18,
 schedulefree 1.4, transformers 4 and 5, Apex and DeepSpeed. Classes that run on a CPU were measured as well.
+
+`form` is what a class does while its `switch` is off. With `on_by_default` the switch is on unless code turns it off:
+AdamW, whose `decoupled_weight_decay` is True, is listed as coupled.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Look up which entries a parameter may match, and which parameters an entry may match, by words that entries require.
+"""An index from words to rules and other entries of a ruleset, so that few conditions are evaluated.
 
 Most conditions ask for a name, a part of a name or a role. A parameter without these words cannot match, so with
 thousands of rules only a few conditions are evaluated.

@@ -243,18 +243,22 @@ def _types_predicate(holds: Callable[[Types], bool]) -> Predicate:
 def _within_predicate(derives: Callable[[Types], bool]) -> Predicate:
     """Make the predicate on the owner and its ancestors, but not on the root, which is the model itself."""
     inside = _from_the_root(
-        lambda outside, owner: outside or (owner.parent is not None and derives(owner.types)), start=False
+        lambda parent_is_inside, owner: parent_is_inside or (owner.parent is not None and derives(owner.types)),
+        start=False,
     )
     return lambda classified: inside(owner) if (owner := classified.parameter.owner).types else None
 
 
 def _has_any_declaration(classified: Classified) -> bool:
-    """Whether any declaration was read; without modules the answer is False, not unknown."""
+    """Whether a declaration of the model excludes the parameter from decay; False for a checkpoint, not unknown."""
     return classified.parameter.declared_no_decay is not None
 
 
 def _declared_predicate(forms: frozenset[DeclaredForm], names: NameForm) -> Predicate:
-    """Make the predicate that looks a name up in the declaration of the root; with `submodules`, of every owner."""
+    """Make the predicate that looks a name up in what the root declares; with `submodules`, in what any owner declares.
+
+    These are the modules above the parameter, and the one that holds it.
+    """
     no_owners: tuple[Owner, ...] = ()
     everywhere, raw = "submodules" in forms, names == "raw"
     declaring = _from_the_root(

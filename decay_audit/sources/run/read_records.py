@@ -79,14 +79,14 @@ def _cause(errors: Sequence[tuple[float, ScriptError]]) -> ScriptError | None:
     With a launcher it is the first error of a worker: other workers fail because the first did. Without a launcher it
     is the last error: a script may start processes that fail, and go on.
     """
-    own = [error for _, error in errors if not only_reports_another(error)]
+    own = [error for _, error in errors if not comes_from_other_process(error)]
     has_launcher = len(own) < len(errors)
     if own:
         return own[0] if has_launcher else own[-1]
     return errors[-1][1] if errors else None
 
 
-def only_reports_another(error: ScriptError) -> bool:
+def comes_from_other_process(error: ScriptError) -> bool:
     """Whether an error only says that another process failed, or is a bare exit code."""
     if error.type in ("sys.exit", "os._exit"):
         return error.message.lstrip("-").isdigit()

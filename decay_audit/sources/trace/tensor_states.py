@@ -22,7 +22,7 @@ class TensorStates:
     Attributes:
         fake_mode: runs operators on shapes alone.
         uses: the uses of each parameter by its name; the inner dict is an ordered set.
-        calls: how many operators were called.
+        calls: how many operators were called and inputs added; each gives its results a number.
         limits: how much work the passes may do.
         lines: counts the lines of Python code that the passes run.
         in_forward: whether a forward pass is running now.
@@ -81,8 +81,8 @@ class TensorStates:
     def placeholder(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the placeholder for a tensor of the model; the tensor itself if its values can be used.
 
-        The placeholder of a parameter is an nn.Parameter: modules test for that class, and fused kernels compare
-        devices before any dispatch mode sees the call.
+        The placeholder of a parameter is an nn.Parameter, because modules test for that class. It says that it is on
+        the CPU, because fused kernels compare devices before any dispatch mode sees the call.
         """
         if id(tensor) in self._placeholders:
             return self._placeholders[id(tensor)]

@@ -64,7 +64,7 @@ def _check_duplicates(
 ) -> None:
     """Refuse members of one name that differ in size, and pickles and code that differ at all.
 
-    Which of them torch reads depends on the other names.
+    Which of them torch reads depends on the names of the other members.
     """
     repeated = {name for name, member in entries if members[name] is not member}
     for name, member in entries:

@@ -14,6 +14,7 @@ from decay_audit.sources.checkpoint.pickle.tensor_fast_path import read_tensor
 
 
 def _mark(machine: Machine, at: int) -> int:
+    """Begin a list of items. A saved tensor begins so, too: its opcodes are read at once if they are the usual ones."""
     if machine.make_storage and (end := read_tensor(machine, at)) != at:
         return end
     machine.marks.append(machine.stack)

@@ -78,7 +78,9 @@ def describe_scripted(module: nn.Module) -> tuple[tuple[str, ...], Settings]:
     parts = str(module._c._type().qualified_name()).split(".")  # type: ignore[union-attr, operator]
     *parents, name = (part for part in parts if part != "__torch__" and not part.startswith("___torch_mangle_"))
     home = sys.modules.get(".".join(parents))
-    origin = None if home is None else vars(home).get(name)  # getattr would make a lazy module import itself
+    origin = (
+        None if home is None else vars(home).get(name)
+    )  # getattr would start imports in a Python module that imports its names lazily
     if not (isinstance(origin, type) and issubclass(origin, nn.Module)):
         return (".".join((*parents, name)), *_type_names(type(module))), {}
     constants = [constant for constant in getattr(origin, "__constants__", ()) if hasattr(module, constant)]

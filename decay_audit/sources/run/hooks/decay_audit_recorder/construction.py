@@ -1,7 +1,7 @@
 """Replace constructors of optimizers, to record each new optimizer, its arguments, and the group keys that code set.
 
-Python calls `Optimizer.__new__` before `__init__`. The replaced `__new__` wraps the `__init__` of the class, if this is
-the first instance of the class. The wrapped `__init__` gets the arguments that the script gave.
+Python calls `Optimizer.__new__` before `__init__`. The replacement of `__new__` wraps the `__init__` of the class, if
+this is the first instance of the class. The wrapped `__init__` gets the arguments that the script gave.
 """
 
 import functools
@@ -60,7 +60,9 @@ def _wrap_init(cls: type) -> None:
         if id(self) in _UNDER_CONSTRUCTION:  # a base class's constructor
             init(self, *args, **kwargs)
             return
-        _UNDER_CONSTRUCTION[id(self)] = OptimizerConstruction(_set_names(init, self, args, kwargs), variables.caller())
+        _UNDER_CONSTRUCTION[id(self)] = OptimizerConstruction(
+            _names_of_given_arguments(init, self, args, kwargs), variables.caller()
+        )
         try:
             init(self, *args, **kwargs)
         finally:
@@ -70,7 +72,9 @@ def _wrap_init(cls: type) -> None:
     cls.__init__ = __init__  # type: ignore[misc]
 
 
-def _set_names(init: Callable[..., None], self: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> List[str]:
+def _names_of_given_arguments(
+    init: Callable[..., None], self: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]
+) -> List[str]:
     try:
         arguments = inspect.signature(init).bind_partial(self, *args, **kwargs).arguments
     except (TypeError, ValueError):

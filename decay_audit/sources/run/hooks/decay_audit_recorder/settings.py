@@ -21,7 +21,7 @@ FOLDER: str = _SETTINGS.get("folder", "")
 """Where records are written; "" where nothing is recorded to a file."""
 
 UNTIL: str = str(_SETTINGS.get("until", "first-step"))
-"""`made`, `first-step`, a number of steps, or `end`."""
+"""When to stop: `made` (an optimizer exists), `first-step`, a number of steps, or `end`."""
 
 WATCH: bool = bool(_SETTINGS.get("watch"))
 """Whether to let the script train and print each change of the groups."""

@@ -13,10 +13,10 @@ _MAX_ATTRIBUTES = 400
 
 
 class Place:
-    """A place in running code, with the functions that are being called there.
+    """A point of the running program, given by its call stack.
 
     Attributes:
-        frames: the frames of these functions, the innermost first, without those of this package.
+        frames: the frames of the call stack, the innermost first, without those of this package.
     """
 
     def __init__(self, frames: List[FrameType]) -> None:
