@@ -8,6 +8,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.optimizers.formulas import update_formula
 from decay_audit.reports.options import OtherRuleset, PageParts
 from decay_audit.reports.report import Report
+from decay_audit.rulesets.diff import ANY_BASE
 from decay_audit.rulesets.plan import decide
 
 
@@ -22,7 +23,7 @@ def page_parts(report: Report, loaded: LoadedTarget | None = None) -> PageParts:
         other_rulesets=tuple(_other_rulesets(report)),
         updates={
             (optimizer.name, index): update_formula(optimizer, group)
-            for optimizer in report.optimizers
+            for optimizer in reversed(report.optimizers)  # a live one comes before a saved one of the same name
             for index, group in enumerate(optimizer.groups)
         },
     )
@@ -45,7 +46,7 @@ def _other_rulesets(report: Report) -> "list[OtherRuleset]":
             continue
         ruleset = rulesets.load(name)
         try:
-            plan = decide(classified, ruleset, ruleset.weight_decay or 1.0)
+            plan = decide(classified, ruleset, ruleset.weight_decay or ANY_BASE)
         except DecayAuditError:
             continue
         decays = tuple(decision.decays for decision in plan.decisions)
