@@ -56,11 +56,11 @@ __all__ = [
     "verdict",
 ]
 
-PLAIN = Options()
-"""The options by default."""
+DEFAULT_OPTIONS = Options()
+"""No limit of width, no colour, rows folded."""
 
 
-def render(report: "Report", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002, C901, PLR0911
+def render(report: "Report", format: Format | str = Format.TEXT, options: Options = DEFAULT_OPTIONS) -> str:  # noqa: A002
     """Render a report in a format.
 
     Raises:
@@ -75,14 +75,26 @@ def render(report: "Report", format: Format | str = Format.TEXT, options: Option
             from decay_audit.reports.terminal import tree
 
             return tree.render(report, options)
-        case Format.JSON:
-            from decay_audit.reports.formats import as_json
-
-            return as_json.render(report)
         case Format.MARKDOWN:
             from decay_audit.reports.formats import markdown
 
             return markdown.render(report, options)
+        case Format.HTML:
+            return render_page([report], [options])
+        case machine_format:
+            return _render_for_machines(report, machine_format, options)
+
+
+def _render_for_machines(
+    report: "Report",
+    format: Literal[Format.JSON, Format.CSV, Format.SARIF, Format.GITHUB, Format.JUNIT, Format.GITLAB],  # noqa: A002
+    options: Options,
+) -> str:
+    match format:
+        case Format.JSON:
+            from decay_audit.reports.formats import as_json
+
+            return as_json.render(report)
         case Format.CSV:
             from decay_audit.reports.formats import as_csv
 
@@ -103,8 +115,6 @@ def render(report: "Report", format: Format | str = Format.TEXT, options: Option
             from decay_audit.reports.formats import gitlab
 
             return gitlab.render(report, options)
-        case Format.HTML:
-            return render_page([report], [options])
         case _ as never:
             assert_never(never)
 
@@ -145,7 +155,7 @@ def scalars(report: "Report") -> dict[str, float]:
     return shares | {f"findings/{severity}": float(counts[severity]) for severity in SEVERITIES}
 
 
-def render_findings(report: "Report", format: Format | str = Format.TEXT, options: Options = PLAIN) -> str:  # noqa: A002
+def render_findings(report: "Report", format: Format | str = Format.TEXT, options: Options = DEFAULT_OPTIONS) -> str:  # noqa: A002
     """Render the findings alone as text; in every other format, render the whole report."""
     if Format(format) is not Format.TEXT:
         return render(report, format, options)
@@ -217,14 +227,14 @@ def filter_parameters(
     return parameter_filter.filter_parameters(report, globs=globs, roles=roles, grep=grep)
 
 
-def render_explanation(explanation: "Explanation", options: Options = PLAIN) -> str:
+def render_explanation(explanation: "Explanation", options: Options = DEFAULT_OPTIONS) -> str:
     """Render the explanation of one parameter."""
     from decay_audit.reports.terminal.explanation import render
 
     return render(explanation, options)
 
 
-def render_code(code: str, options: Options = PLAIN) -> str:
+def render_code(code: str, options: Options = DEFAULT_OPTIONS) -> str:
     """Render what a code means.
 
     Raises:
@@ -239,7 +249,7 @@ def render_comparison(
     comparison: "RulesetComparison",
     target: str,
     format: Format | str = Format.TEXT,  # noqa: A002
-    options: Options = PLAIN,
+    options: Options = DEFAULT_OPTIONS,
 ) -> str:
     """Render where rulesets differ on one model.
 
@@ -258,7 +268,7 @@ def render_comparison(
 def render_model_comparison(
     comparison: "ModelComparison",
     format: Format | str = Format.TEXT,  # noqa: A002
-    options: Options = PLAIN,
+    options: Options = DEFAULT_OPTIONS,
 ) -> str:
     """Render what differs between the decisions on two models.
 
@@ -277,7 +287,7 @@ def render_model_comparison(
 def render_matches(
     matches: "Sequence[RulesetMatch]",
     format: Format | str = Format.TEXT,  # noqa: A002
-    options: Options = PLAIN,
+    options: Options = DEFAULT_OPTIONS,
     target: str = "",
 ) -> str:
     """Render which rulesets reproduce what an optimizer does.
@@ -303,21 +313,21 @@ def _text_or_json(format: Format | str) -> Format:  # noqa: A002
     return Format(format)
 
 
-def render_conformance(conformance: "Conformance", options: Options = PLAIN) -> str:
+def render_conformance(conformance: "Conformance", options: Options = DEFAULT_OPTIONS) -> str:
     """Render how many parameters each imported rule decides, and which ones the codebase treats differently."""
     from decay_audit.reports.terminal.conformance import render
 
     return render(conformance, options)
 
 
-def render_rulesets(rulesets: "Sequence[RuleSet]", options: Options = PLAIN) -> str:
+def render_rulesets(rulesets: "Sequence[RuleSet]", options: Options = DEFAULT_OPTIONS) -> str:
     """Render a list of rulesets: for each, what it spares and where it comes from."""
     from decay_audit.reports.terminal import ruleset_list
 
     return ruleset_list.render(rulesets, options)
 
 
-def highlight(text: str, language: Literal["python", "yaml"], options: Options = PLAIN) -> str:
+def highlight(text: str, language: Literal["python", "yaml"], options: Options = DEFAULT_OPTIONS) -> str:
     """Colour code for a terminal, where the options ask for colour."""
     from decay_audit.reports.terminal import layout
 

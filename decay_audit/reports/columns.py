@@ -27,7 +27,8 @@ LIKELY = " ~"
 GUESS = " ?"
 DIFFERS = " !"
 LENIENTLY_DIFFERS = " *"
-MEASURED = ": "
+MEASURED_SEPARATOR = ": "
+"""Stands between the weight_decay of a group and what a measured step does."""
 _CONFIDENCE_MARKS: dict[Confidence, str] = {"certain": "", "likely": LIKELY, "guess": GUESS}
 
 Cell = Callable[[Decision], str]
@@ -76,7 +77,7 @@ def legend(report: Report, rows: Sequence[FoldedRow]) -> Iterator[str]:
         yield "! differs from what the ruleset decides"
     if any(text.endswith(LENIENTLY_DIFFERS) for text in texts):
         yield "* differs where the ruleset is lenient: it accepts both"
-    if any(MEASURED in text for text in texts):
+    if any(MEASURED_SEPARATOR in text for text in texts):
         yield "A: B means weight_decay A in the group, and B in a measured step"
 
 
@@ -123,7 +124,7 @@ def _optimizer_columns(report: Report) -> dict[str, Cell]:
     by_title: dict[str, dict[str, list[Observation]]] = {title: defaultdict(list) for title in titles.values()}
     for observation in report.observations:
         by_title[titles[observation.origin, observation.optimizer]][observation.parameter].append(observation)
-    # with several classes, each parameter is absent from most columns, so these cells are empty
+    # with several classes, most parameters are in one optimizer only: an empty cell is enough in the other columns
     absent = ABSENT if len(by_title) == len({origin for origin, _ in titles}) else ""
     partly_named = {_title(optimizer) for optimizer in report.optimizers if _is_partly_named(optimizer)}
     return {
@@ -147,12 +148,12 @@ def _observed_cell(by_parameter: Mapping[str, Sequence[Observation]], absent: st
     if not observations:
         return absent
     text = ", ".join(map(_observation, observations))
-    same = all(
+    agrees = all(
         not has_known_decay(observation)
         or isclose(effective_weight_decay(observation), decision.weight_decay, rel_tol=TOLERANCE)
         for observation in observations
     )
-    if same or not decision.grouped:
+    if agrees or not decision.grouped:
         return text
     return text + (LENIENTLY_DIFFERS if decision.lenient else DIFFERS)
 
@@ -165,7 +166,7 @@ def _observation(observation: Observation) -> str:
     agrees = measured == declared or (rate is not None and isclose(rate, coefficient, rel_tol=1e-2))
     if not measured or (agrees and observation.movement != "vanishing"):
         return declared
-    return f"{declared}{MEASURED}{measured}"
+    return f"{declared}{MEASURED_SEPARATOR}{measured}"
 
 
 def movement(observation: Observation) -> str:

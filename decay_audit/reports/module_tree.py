@@ -36,22 +36,22 @@ class ModuleNode(Struct, frozen=True, kw_only=True):
 
 def module_tree(report: Report, *, full: bool = False) -> ModuleNode:
     """Make the root of the tree; `full` folds nothing."""
-    members = [(_parts(decision), decision) for decision in report.plan.decisions]
-    return _node("", "", members, _types(report), full=full)
+    members = [(_name_parts(decision), decision) for decision in report.plan.decisions]
+    return _node("", "", members, _types_by_module(report), full=full)
 
 
-def _parts(decision: Decision) -> tuple[str, ...]:
+def _name_parts(decision: Decision) -> tuple[str, ...]:
     *parents, leaf = decision.name.split(".", MAX_DOTS)
     return (*parents, leaf)
 
 
-def _types(report: Report) -> Mapping[str, str]:
+def _types_by_module(report: Report) -> Mapping[str, str]:
     """Find the class of each module that holds a parameter, and of each module above it."""
     types: dict[str, str] = {}
     for decision in report.plan.decisions:
         for owner in decision.classified.parameter.owner.lineage():
             if owner.name in types:
-                break
+                break  # the modules above it are known, too
             types[owner.name] = owner.type_name
     return types
 
@@ -64,7 +64,7 @@ def _node(
     *,
     full: bool,
 ) -> ModuleNode:
-    own = [(parts[0], decision) for parts, decision in members if len(parts) == 1]
+    own_decisions = [(parts[0], decision) for parts, decision in members if len(parts) == 1]
     by_child: dict[str, list[tuple[tuple[str, ...], Decision]]] = defaultdict(list)
     for parts, decision in members:
         if len(parts) > 1:
@@ -72,14 +72,14 @@ def _node(
     prefix = f"{path}." if path else ""
     children = [_node(f"{prefix}{child}", child, inner, types, full=full) for child, inner in by_child.items()]
     nodes = tuple(children) if full else _folded(children)
-    type_name, own_decay = types.get(path, ""), _own_decay(own)
+    type_name, own_decay = types.get(path, ""), _own_decay(own_decisions)
     return ModuleNode(
         names=(name,),
         type=type_name,
         own_decay=own_decay,
         children=nodes,
-        numel=sum(decision.numel for _, decision in own) + sum(child.numel for child in children),
-        decayed=sum(decision.numel for _, decision in own if decision.decays)
+        numel=sum(decision.numel for _, decision in own_decisions) + sum(child.numel for child in children),
+        decayed=sum(decision.numel for _, decision in own_decisions if decision.decays)
         + sum(child.decayed for child in children),
         fold_key=(type_name, own_decay, tuple((child.names, child.fold_key) for child in nodes)),
     )
@@ -102,6 +102,7 @@ def _folded(nodes: Iterable[ModuleNode]) -> tuple[ModuleNode, ...]:
     nodes_by_key: dict[Hashable, list[ModuleNode]] = {}
     for node in nodes:
         name = node.names[0]
+        # modules without children fold even if their names differ in words: `{q,k,v}_proj`
         stem = _DIGITS.sub("#", name) if node.children else ""
         nodes_by_key.setdefault((stem, node.fold_key) if foldable(name) else name, []).append(node)
     return tuple(

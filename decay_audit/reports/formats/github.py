@@ -25,11 +25,12 @@ def render(report: Report, options: Options) -> str:
 def _annotation(code: str, findings: Sequence[Finding], report: Report, options: Options) -> str:
     first_location = find_location(findings[0], options.locations)
     file = first_location.file if first_location else ""
-    place = f"file={_property(file if file.isprintable() else escape_control(file))}," if file else ""
+    place = f"file={_escape_property(file if file.isprintable() else escape_control(file))}," if file else ""
     place += f"line={first_location.line}," if first_location and first_location.line else ""
     text = "\n".join(_message(finding, report) for finding in findings)
     target = escape_control(report.inventory.target)
-    return f"::{_COMMANDS[findings[0].severity]} {place}title={_property(f'{code} in {target}')}::{_data(text)}"
+    title = _escape_property(f"{code} in {target}")
+    return f"::{_COMMANDS[findings[0].severity]} {place}title={title}::{_escape_data(text)}"
 
 
 def _message(finding: Finding, report: Report) -> str:
@@ -40,9 +41,9 @@ def _message(finding: Finding, report: Report) -> str:
     return f"{escape_control(finding.message)}{names}{where}{fix}"
 
 
-def _data(text: str) -> str:
+def _escape_data(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
-def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")

@@ -23,15 +23,15 @@ _MARKUP = re.compile(r"[\\`*\[\]<>#|~&@]|(?<!\w)_|_(?!\w)|:(?=//|\S+:)")
 
 def render(report: Report, options: Options) -> str:
     """Write a report as GitHub-flavoured Markdown, without its last lines where it would be too long."""
-    return "".join(_within(LIMIT - _RESERVED_BYTES, [f"{line}\n" for line in _lines(report, options)]))
+    return "".join(_lines_within(LIMIT - _RESERVED_BYTES, [f"{line}\n" for line in _lines(report, options)]))
 
 
-def plain(text: str) -> str:
+def escape_markup(text: str) -> str:
     """Escape a text so that Markdown reads no markup, link, mention or HTML in it."""
     return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", escape_control(text))
 
 
-def code(name: str) -> str:
+def code_span(name: str) -> str:
     """Write a name as code, in a cell of a table too. A name with backticks gets a longer fence."""
     text = escape_control(name).replace("|", "\\|")
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
@@ -43,9 +43,10 @@ def _lines(report: Report, options: Options) -> Iterator[str]:
     ruleset, counts = report.plan.ruleset, totals.count(report.plan.decisions)
     elements = size(counts.numel, counts.parameters)
     hidden = f" shown, {report.hidden:,} hidden" if report.hidden else ""
-    yield f"### {plain(report.inventory.target)}"
+    yield f"### {escape_markup(report.inventory.target)}"
     yield ""
-    yield f"{elements}{hidden}; ruleset {code(ruleset.name)}, weight_decay {format_coefficient(ruleset.weight_decay)}"
+    policy = f"ruleset {code_span(ruleset.name)}, weight_decay {format_coefficient(ruleset.weight_decay)}"
+    yield f"{elements}{hidden}; {policy}"
     yield ""
     yield from _findings(report)
     yield from _totals(report)
@@ -63,9 +64,9 @@ def _findings(report: Report) -> Iterator[str]:
             (
                 finding.code,
                 finding.severity,
-                plain(finding.message) + (f" (fix: {code(finding.fix)})" if finding.fix else ""),
+                escape_markup(finding.message) + (f" (fix: {code_span(finding.fix)})" if finding.fix else ""),
                 _names(finding.parameters),
-                plain(location(finding, report)),
+                escape_markup(location(finding, report)),
             )
             for finding in report.findings
         ),
@@ -73,7 +74,7 @@ def _findings(report: Report) -> Iterator[str]:
 
 
 def _names(parameters: Iterable[str]) -> str:
-    return first_few([code(pattern) for pattern in fold_names(parameters, shorten=True)], _MAX_NAMES)
+    return first_few([code_span(pattern) for pattern in fold_names(parameters, shorten=True)], _MAX_NAMES)
 
 
 def _totals(report: Report) -> Iterator[str]:
@@ -96,20 +97,20 @@ def _parameters(report: Report, options: Options) -> Iterator[str]:
     every = entries(report)
     rows = unfolded_rows(every) if options.full else fold(every)
     titles = [*columns(report)]
-    filled = [index for index, _ in enumerate(titles) if any(row.cells[index + 1] for row in rows)]
+    filled_columns = [index for index, _ in enumerate(titles) if any(row.cells[index + 1] for row in rows)]
     yield from _table(
-        ("parameter", "count", "shape", "layer", "role", *(titles[index] or "remarks" for index in filled)),
-        (_row(row, filled) for row in rows),
+        ("parameter", "count", "shape", "layer", "role", *(titles[index] or "remarks" for index in filled_columns)),
+        (_row(row, filled_columns) for row in rows),
     )
     for line in legend(report, rows):
-        yield plain(line)
+        yield escape_markup(line)
         yield ""
 
 
-def _row(row: FoldedRow, filled: Sequence[int]) -> tuple[str, ...]:
+def _row(row: FoldedRow, filled_columns: Sequence[int]) -> tuple[str, ...]:
     layer, *others = row.cells
-    texts = (layer, ", ".join(row.roles), *(others[index] for index in filled))
-    return code(row.pattern), str(row.count), shape_text(row), *map(plain, texts)
+    texts = (layer, ", ".join(row.roles), *(others[index] for index in filled_columns))
+    return code_span(row.pattern), str(row.count), shape_text(row), *map(escape_markup, texts)
 
 
 def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -120,7 +121,7 @@ def _table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str
     yield ""
 
 
-def _within(limit: int, lines: Sequence[str]) -> Iterator[str]:
+def _lines_within(limit: int, lines: Sequence[str]) -> Iterator[str]:
     """Yield the lines that fit into `limit` bytes, then a line that says how many do not fit."""
     size = 0
     for number, line in enumerate(lines):

@@ -16,7 +16,7 @@ from decay_audit.reports.report import Report
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 REPOSITORY = "https://github.com/OWNER/decay-audit"
-_MAX_RUNS = 20
+_MAX_RUNS = 20  # of one log; GitHub refuses more
 _MAX_NAMES = 8
 _MAX_LOCATIONS = 1000  # of one result; readers of SARIF refuse more
 
@@ -92,7 +92,7 @@ def _physical(finding: Finding, options: Options) -> Mapping[str, Any]:
 
 
 def join(texts: Sequence[str]) -> str:
-    """Join logs into one. Code hosts refuse more than 20 runs, so the results of further runs go into the last."""
+    """Join logs into one. GitHub refuses more than 20 runs, so the results of further runs go into the last."""
     logs = [json.loads(text) for text in texts]
     runs = _with_distinct_ids([run for log in logs for run in log["runs"]])
     first, rest = runs[:_MAX_RUNS], runs[_MAX_RUNS:]
@@ -102,14 +102,14 @@ def join(texts: Sequence[str]) -> str:
 
 
 def _with_distinct_ids(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Number the ids of runs that a code host would take for the same: it compares letters and digits only."""
+    """Number the ids of runs that GitHub would take for the same: it compares letters, digits and underscores only."""
     counts: Counter[str] = Counter()
     for run in runs:
         details = run["automationDetails"]
-        same = re.sub(r"[^a-zA-Z0-9_]", "_", details["id"]).upper()
-        counts[same] += 1
-        if counts[same] > 1:
-            details["id"] = f"{details['id'].removesuffix('/')}-{counts[same]}/"
+        compared_id = re.sub(r"[^a-zA-Z0-9_]", "_", details["id"]).upper()
+        counts[compared_id] += 1
+        if counts[compared_id] > 1:
+            details["id"] = f"{details['id'].removesuffix('/')}-{counts[compared_id]}/"
     return runs
 
 

@@ -70,46 +70,55 @@ def table(
     """
     body: list[Sequence[PaintedText]] = [tuple((column.title, "dim") for column in columns), *rows]
     widths = [max(cell_width(row[index][0]) for row in body) for index in range(len(columns))]
-    inline = [index for index in range(len(columns)) if index == 0 or any(row[index][0] for row in body[1:])]
-    below = [index for index in inline if columns[index].may_move_below] if not _fits(inline, widths, width) else []
-    inline = [index for index in inline if index not in below]
-    droppable = sorted(
-        (index for index in inline if columns[index].drop_order), key=lambda index: -columns[index].drop_order
-    )
-    dropped = []
-    while droppable and not _fits(inline, widths, width):
-        dropped.append(droppable.pop(0))
-        inline = [index for index in inline if index != dropped[-1]]
+    filled = [index for index in range(len(columns)) if index == 0 or any(row[index][0] for row in body[1:])]
+    places = _places(columns, filled, widths, width)
     if width is not None:
-        widths[0] = min(widths[0], max(_MIN_NAME_WIDTH, width - _width_after_name(inline, widths)))
+        widths[0] = min(widths[0], max(_MIN_NAME_WIDTH, width - _width_after_name(places.beside, widths)))
     for row in body:
-        yield from _row(columns, row, (inline, below if row is not body[0] else []), widths, color=color)
-    if dropped:
-        text = f"{INDENT}not shown at this width: {', '.join(columns[index].title for index in sorted(dropped))}"
-        yield paint(text, "dim", color=color)
+        yield from _row(columns, row, places, widths, color=color)
+        if row is not body[0]:
+            yield from _cells_below(row, places, color=color)
+    if places.dropped:
+        titles = ", ".join(columns[index].title for index in places.dropped)
+        yield paint(f"{INDENT}not shown at this width: {titles}", "dim", color=color)
 
 
-def _width_after_name(inline: Sequence[int], widths: Sequence[int]) -> int:
-    return len(INDENT) + sum(len(_GAP) + widths[index] for index in inline[1:])
+class _Places(Struct, frozen=True, kw_only=True):
+    """Where the cells of a row go, as indexes of columns: beside the name, into lines below it, or nowhere."""
+
+    beside: tuple[int, ...]
+    below: tuple[int, ...]
+    dropped: tuple[int, ...]
 
 
-def _fits(inline: Sequence[int], widths: Sequence[int], width: int | None) -> bool:
-    return width is None or min(widths[0], _PREFERRED_NAME_WIDTH) + _width_after_name(inline, widths) <= width
+def _places(columns: Sequence[Column], filled: Sequence[int], widths: Sequence[int], width: int | None) -> _Places:
+    beside, below, dropped = list(filled), [], []
+    if not _fits(beside, widths, width):
+        below = [index for index in filled if columns[index].may_move_below]
+        beside = [index for index in filled if index not in below]
+    for index in sorted(filter(lambda index: columns[index].drop_order, beside), key=lambda i: -columns[i].drop_order):
+        if _fits(beside, widths, width):
+            break
+        beside.remove(index)
+        dropped.append(index)
+    return _Places(beside=tuple(beside), below=tuple(below), dropped=tuple(sorted(dropped)))
+
+
+def _width_after_name(beside: Sequence[int], widths: Sequence[int]) -> int:
+    return len(INDENT) + sum(len(_GAP) + widths[index] for index in beside[1:])
+
+
+def _fits(beside: Sequence[int], widths: Sequence[int], width: int | None) -> bool:
+    return width is None or min(widths[0], _PREFERRED_NAME_WIDTH) + _width_after_name(beside, widths) <= width
 
 
 def _row(
-    columns: Sequence[Column],
-    row: Sequence[PaintedText],
-    positions: tuple[Sequence[int], Sequence[int]],
-    widths: Sequence[int],
-    *,
-    color: bool,
+    columns: Sequence[Column], row: Sequence[PaintedText], places: _Places, widths: Sequence[int], *, color: bool
 ) -> Iterator[str]:
-    inline, below = positions
     (name, style), *_ = row
     first, *more = break_name(name, widths[0])
     cells = []
-    for index in inline:
+    for index in places.beside:
         text, cell_style = (first, style) if index == 0 else row[index]
         blank = " " * (widths[index] - cell_width(text))
         painted = paint(text, cell_style, color=color)
@@ -118,9 +127,13 @@ def _row(
     indent = " " * (len(name) - len(name.lstrip(" ")))
     for rest in more:
         yield INDENT * 2 + indent + paint(rest, style, color=color)
-    for index in below:
-        if row[index][0]:
-            yield INDENT * 3 + paint(row[index][0], row[index][1], color=color)
+
+
+def _cells_below(row: Sequence[PaintedText], places: _Places, *, color: bool) -> Iterator[str]:
+    for index in places.below:
+        text, style = row[index]
+        if text:
+            yield INDENT * 3 + paint(text, style, color=color)
 
 
 def break_name(text: str, width: int) -> list[str]:
@@ -132,6 +145,7 @@ def break_name(text: str, width: int) -> list[str]:
     while cell_width(text) > width:
         limit = max(_count_fitting(text, width), 1)
         dot, *others = (text.rfind(mark, 0, limit) + 1 for mark in ".,_")
+        # a dot in the first half would leave a short line: then a later comma or underscore is better
         end = (dot if dot > limit // 2 else max(dot, *others)) or limit
         lines.append(text[:end])
         text, width = text[end:], width if len(lines) > 1 else max(width - len(INDENT), 1)

@@ -29,7 +29,7 @@ def render(report: Report) -> str:
             f"{_text(verdict(report))}</div>",
             *map(_finding, (*report.findings, *report.excepted)),
             "<div style='font-family:monospace;margin-top:.5em'>",
-            *_closed(nodes[:_MAX_NODES]),
+            *_folding_elements(nodes[:_MAX_NODES]),
             cut,
             "</div></div>",
         )
@@ -71,8 +71,8 @@ def _tree(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> I
         yield from _tree(child, depth + 1, parents=count)
 
 
-def _closed(lines: list[Line]) -> Iterator[str]:
-    """Write each node with children as an element that folds, and close it after its last descendant."""
+def _folding_elements(lines: list[Line]) -> Iterator[str]:
+    """Write each node with children as `<details>`, and close it after its last descendant."""
     depths: list[int] = []
     for depth, text, has_children in lines:
         while depths and depths[-1] >= depth:

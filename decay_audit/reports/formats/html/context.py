@@ -88,7 +88,8 @@ def context_of(report: Report, options: Options) -> ReportContext:
     ruleset, every = report.plan.ruleset, totals.count(report.plan.decisions)
     rows = fold(entries(report))
     titles = [*columns(report)]
-    filled = [index for index, _ in enumerate(titles) if any(row.cells[index + 1] for row in rows)]
+    filled_columns = [index for index, _ in enumerate(titles) if any(row.cells[index + 1] for row in rows)]
+    filled_titles = [titles[index] or "remarks" for index in filled_columns]
     return ReportContext(
         target=escape_control(report.inventory.target),
         verdict=verdict(report),
@@ -103,8 +104,8 @@ def context_of(report: Report, options: Options) -> ReportContext:
         findings=tuple(_cards(report)),
         notes=tuple(map(escape_control, notes(report))),
         code=options.page.code,
-        titles=("parameter", "count", "shape", "layer", "role", *(titles[index] or "remarks" for index in filled)),
-        rows=tuple(_row(row, filled) for row in rows[:_MOST_ROWS]),
+        titles=("parameter", "count", "shape", "layer", "role", *filled_titles),
+        rows=tuple(_row(row, filled_columns) for row in rows[:_MOST_ROWS]),
         rows_left_out=f" (the first {_MOST_ROWS} of {len(rows):,})" if len(rows) > _MOST_ROWS else "",
     )
 
@@ -212,7 +213,7 @@ def _card(finding: Finding, position: int, report: Report) -> FindingCard:
     )
 
 
-def _row(row: FoldedRow, filled: Sequence[int]) -> tuple[str, ...]:
+def _row(row: FoldedRow, filled_columns: Sequence[int]) -> tuple[str, ...]:
     layer, *others = row.cells
-    texts = (layer, ", ".join(row.roles), *(others[index] for index in filled))
+    texts = (layer, ", ".join(row.roles), *(others[index] for index in filled_columns))
     return (escape_control(row.short_pattern), str(row.count), shape_text(row), *texts)
