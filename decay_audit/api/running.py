@@ -256,7 +256,7 @@ def _no_optimizer_error(
             f"{name} makes no optimizer: it calls backward() ({calls}) and does its steps by hand",
             "there are no param groups to audit; `decay-audit inspect` shows what should decay",
         )
-    if not processes.python:
+    if not processes.started_python:
         return DecayAuditError(
             f"no Python process of `{name}` could be watched (exit code {launch_result.code})",
             "its Python must read PYTHONPATH: not `python -I` or `-E`, and no container",
@@ -267,7 +267,7 @@ def _no_optimizer_error(
         )
     if error is not None:
         return DecayAuditError(f"{name} ended before it made an optimizer: {_quote(error)}", _hint(error))
-    if not processes.torch:
+    if not processes.imported_torch:
         return DecayAuditError(
             f"{name} did not import torch (exit code {launch_result.code})",
             f"it ran with {command[0]}; another Python: `decay-audit run -- /path/to/python {name}`",

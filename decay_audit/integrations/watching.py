@@ -12,8 +12,8 @@ from decay_audit.checks import selected_codes
 from decay_audit.integrations.training import LOGGER, rank
 from decay_audit.model.records import Record
 
-_requests: list[Request] = []
-"""The settings of the latest call of `watch`; empty before the first call."""
+_latest_request: list[Request] = []
+"""Has the settings of the latest call of `watch` alone; empty before the first call."""
 
 
 def watch(
@@ -44,16 +44,16 @@ def watch(
 
     request = Request(rules=rules, weight_decay=weight_decay, no_trace=no_trace, ignore=ignore)
     settings.TRACER = {} if no_trace else tracer_settings()
-    if not _requests:
+    if not _latest_request:
         settings.WATCH = True
         listed_modules.set_hooks()
         construction.set_hooks()
         training.set_hooks()
-        recorder_watch.AT_FIRST_STEP.append(_log)
-    _requests[:] = [request]
+        recorder_watch.AT_FIRST_STEP.append(_log_verdicts)
+    _latest_request[:] = [request]
 
 
-def _log(optimizer: Any) -> None:  # noqa: ANN401 - of any class
+def _log_verdicts(optimizer: Any) -> None:  # noqa: ANN401 - of any class
     from decay_audit import reports
     from decay_audit.api.running import reports_of
     from decay_audit.sources.run.hooks.decay_audit_recorder import describe, recording, settings
@@ -61,7 +61,7 @@ def _log(optimizer: Any) -> None:  # noqa: ANN401 - of any class
     document = recording.document("running", "step", optimizer)
     document["traces"] = describe.traces(recording.living_optimizers()) if settings.TRACER else []
     record = msgspec.json.decode(json.dumps(document, default=repr), type=Record)
-    for report in reports_of(record, _requests[-1], several=False):
+    for report in reports_of(record, _latest_request[0], several=False):
         if rank() == 0:
             level = logging.WARNING if selected_codes.has_failure(report.findings, "warning") else logging.INFO
             LOGGER.log(level, "decay-audit %s: %s", report.inventory.target, reports.verdict(report))

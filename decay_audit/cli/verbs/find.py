@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from decay_audit.sources.run.find_models import ModelClass
     from decay_audit.sources.run.find_optimizers import OptimizerCall
 
-_LONGEST = 48
+_MAX_CHARACTERS = 48
 """The most characters that are shown of an expression."""
 _MAX_MODELS = 20
 """The most models that are listed."""
-_MODEL = "MODEL"
-"""Stands in a command for the model that the user has to name."""
+_MODEL_TO_NAME = "MODEL"
+"""A command has this word where the user has to name the model."""
 
 
 class _Command(Struct, frozen=True):
@@ -33,10 +33,11 @@ class _Command(Struct, frozen=True):
     optimizer: str = ""
 
     def text(self) -> str:
+        """The command line; "" if neither a script nor a function is known."""
         if self.script:
             return shell_join(["decay-audit", "run", self.script])
         if self.optimizer:
-            return shell_join(["decay-audit", "check", self.model or _MODEL, "--optimizer", self.optimizer])
+            return shell_join(["decay-audit", "check", self.model or _MODEL_TO_NAME, "--optimizer", self.optimizer])
         return ""
 
     def as_toml(self) -> str:
@@ -110,7 +111,7 @@ def _target(model: "ModelClass") -> str:
 
 def _short(text: str) -> str:
     text = screen.visible(" ".join(text.split()))
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 3]}..."
 
 
 def _coefficient(call: "OptimizerCall") -> str:

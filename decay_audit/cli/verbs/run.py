@@ -15,6 +15,8 @@ from decay_audit.model.choices import Format, Severity
 
 if TYPE_CHECKING:
     from decay_audit.api import ScriptResult
+    from decay_audit.reports import Options as PrintOptions
+    from decay_audit.reports.report import Report
 
 _OPTIONS_RARE_IN_SCRIPTS = frozenset(
     {"rules", "select", "ignore", "fail-on", "exit-zero", "measure", "no-measure", "lock"}
@@ -43,7 +45,7 @@ def run(
 
     Your code is executed, and stopped right before its first step. What it prints goes to standard error.
     """
-    from decay_audit import api, reports
+    from decay_audit import api
     from decay_audit.checks import selected_codes
 
     for option in _misplaced_options(words):
@@ -64,21 +66,24 @@ def run(
     if script_options.list_:
         screen.write("\n".join(_list_lines(result)), output.output)
         return
-    several = len(result.reports) > 1
-
-    def document(form: Format, print_options: reports.Options) -> str:
-        options = replace(print_options, titled=several)
-        if form is Format.HTML:
-            page_options = [replace(options, page=api.page_parts(report)) for report in result.reports]
-            return reports.render_page(result.reports, page_options)
-        texts = [reports.render_findings(report, form, options) for report in result.reports]
-        return reports.join(texts, form) if several else texts[0]
-
-    outputs.write(document, output)
-    for line in _lines(result, options.fail_on):
+    outputs.write(lambda form, print_options: _render(result.reports, form, print_options), output)
+    for line in _messages(result, options.fail_on):
         screen.print_message(line, quiet=output.quiet)
     if not exit_zero and any(selected_codes.has_failure(report.findings, options.fail_on) for report in result.reports):
         raise typer.Exit(1)
+
+
+def _render(all_reports: "Sequence[Report]", form: Format, options: "PrintOptions") -> str:
+    """Write the reports of all models as one document."""
+    from decay_audit import api, reports
+
+    several = len(all_reports) > 1
+    options = replace(options, titled=several)
+    if form is Format.HTML:
+        page_options = [replace(options, page=api.page_parts(report)) for report in all_reports]
+        return reports.render_page(all_reports, page_options)
+    texts = [reports.render_findings(report, form, options) for report in all_reports]
+    return reports.join(texts, form) if several else texts[0]
 
 
 def _misplaced_options(words: Sequence[str]) -> list[str]:
@@ -89,10 +94,13 @@ def _misplaced_options(words: Sequence[str]) -> list[str]:
         text = None
     if text is None:
         return []
-    given = dict.fromkeys(word.partition("=")[0] for word in words[1:] if word.startswith("--"))
+    options_after_script = dict.fromkeys(word.partition("=")[0] for word in words[1:] if word.startswith("--"))
     names = {option.name.strip("_").replace("_", "-") for option in declared_options(RunOptions)}
-    own = {f"--{name}" for name in names | _OPTIONS_RARE_IN_SCRIPTS}
-    return [word for word in given if word in own and word[2:].replace("-", "_") not in text.replace("-", "_")]
+    own_options = {f"--{name}" for name in names | _OPTIONS_RARE_IN_SCRIPTS}
+    text = text.replace("-", "_")
+    return [
+        option for option in options_after_script if option in own_options and option[2:].replace("-", "_") not in text
+    ]
 
 
 def _checked_until(text: str) -> str:
@@ -119,7 +127,7 @@ def _pretend_words(values: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
-def _lines(result: "ScriptResult", fail_on: Severity) -> Iterator[str]:
+def _messages(result: "ScriptResult", fail_on: Severity) -> Iterator[str]:
     """Write the lines for standard error: how the script ended, notes, and a verdict for each model."""
     from decay_audit import reports
     from decay_audit.checks import selected_codes
@@ -154,7 +162,10 @@ def _list_lines(result: "ScriptResult") -> Iterator[str]:
 
 
 def _place(name: str, result: "ScriptResult") -> str:
-    """Write where an optimizer was made; "" if no record has it. A name may end in an index: `optimizer[1]`."""
+    """Write where an optimizer was made; "" if no record has it.
+
+    The name may end in an index, such as `optimizer[1]`: the record has it without the index.
+    """
     for record in result.records:
         for optimizer in record.optimizers:
             if optimizer.name == name.partition("[")[0]:

@@ -6,9 +6,13 @@
     grouping       a Record -> the models and optimizers that belong to one audit together
     inventory      recorded models -> an Inventory
     facts          a Record -> the groups that code changed after construction, and the parameters without a gradient
-    written_files  the files that the script wrote; a copy of its folder, to run in
-    python_files      a folder -> the texts of its Python files
-    find_optimizers, find_models   the texts -> the places that make optimizers, and the models; nothing is run
+    written_files  which files the script wrote; makes the copy of its folder for --scratch
+
+`decay-audit find` reads code and runs nothing:
+
+    python_files     a folder -> the texts of its Python files
+    find_optimizers  the texts -> the places that make optimizers
+    find_models      the texts -> the classes of models
 
 `optimizers.recorded` makes Observations of the recorded optimizers. This package does not import torch.
 """

@@ -8,7 +8,11 @@ from decay_audit.sources.run.grouping import AuditGroup
 
 
 def training_facts(record: Record, audit: AuditGroup, names: Mapping[int, str]) -> TrainingFacts:
-    """Collect the facts on the models and optimizers of one audit."""
+    """Collect the facts on the models and optimizers of one audit.
+
+    Args:
+        names: the names of the models' parameters, by their position in `Record.tensors`.
+    """
     gradients = {
         tensor: record.tensors[tensor].gradient
         for _, optimizer in audit.optimizers
@@ -36,31 +40,34 @@ def training_facts(record: Record, audit: AuditGroup, names: Mapping[int, str]) 
         changes=tuple(
             change
             for name, optimizer in audit.optimizers
-            for change in _changes(_class_name(name, optimizer, audit), optimizer, names)
+            for change in _changes(_display_name(name, optimizer, audit), optimizer, names)
         ),
         steps=record.steps,
     )
 
 
-def _class_name(name: str, optimizer: RecordedOptimizer, audit: AuditGroup) -> str:
-    """Return the class of an optimizer, and its own name too if several optimizers have that class."""
-    kind = optimizer.chain[0].type
-    same_class = [other for _, other in audit.optimizers if other.chain[0].type == kind]
-    return kind if len(same_class) == 1 else f"{kind} {name}"
+def _display_name(name: str, optimizer: RecordedOptimizer, audit: AuditGroup) -> str:
+    """Return the class of an optimizer; if several optimizers have this class, return the class and the name."""
+    class_name = optimizer.chain[0].type
+    same_class = [other for _, other in audit.optimizers if other.chain[0].type == class_name]
+    return class_name if len(same_class) == 1 else f"{class_name} {name}"
 
 
-def _changes(name: str, optimizer: RecordedOptimizer, names: Mapping[int, str]) -> Iterator[GroupChange]:
+def _changes(display_name: str, optimizer: RecordedOptimizer, names: Mapping[int, str]) -> Iterator[GroupChange]:
+    """Compare each group with the same group right after construction."""
+    # code may remove groups later: groups that do not exist any more are not compared
     for index, (before, group) in enumerate(zip(optimizer.construction, optimizer.groups, strict=False)):
         old, new = before.weight_decay, _coefficient(group)
-        changed = None not in (old, new) and old != new
-        earlier, later = set(before.tensors), set(group.tensors)
-        added = [tensor for tensor in group.tensors if tensor not in earlier]
-        removed = len([tensor for tensor in before.tensors if tensor not in later])
-        if changed or added or removed:
+        if old is None or new is None:  # a missing key, or a text, is no coefficient: there is nothing to compare
+            old = new = old or 0.0
+        tensors_before, tensors_now = set(before.tensors), set(group.tensors)
+        added = [tensor for tensor in group.tensors if tensor not in tensors_before]
+        removed = len([tensor for tensor in before.tensors if tensor not in tensors_now])
+        if old != new or added or removed:
             yield GroupChange(
-                optimizer=name,
+                optimizer=display_name,
                 group=index,
-                weight_decay=(old or 0.0, (new if changed else old) or 0.0),
+                weight_decay=(old, new),
                 parameters=tuple(names[tensor] for tensor in group.tensors if tensor in names),
                 added=tuple(names.get(tensor, "") for tensor in added),
                 removed=removed,
@@ -68,5 +75,6 @@ def _changes(name: str, optimizer: RecordedOptimizer, names: Mapping[int, str]) 
 
 
 def _coefficient(group: RecordedGroup) -> float | None:
+    """Return the weight_decay of a group; None if the group has none, or if it is not a number."""
     values = [group.hyperparameters[key] for key in ("weight_decay", "wd") if key in group.hyperparameters]
     return float(values[0]) if values and isinstance(values[0], int | float) else None

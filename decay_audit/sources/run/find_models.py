@@ -9,8 +9,12 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-_BASES = frozenset({"nn.Module", "torch.nn.Module", "LightningModule", "pl.LightningModule", "L.LightningModule"})
-_TOP_LEVEL = re.compile(r"^(?=[^\s#)\]}])", re.MULTILINE)  # the start of a line that begins at the margin
+_MODULE_NAMES = frozenset(
+    {"nn.Module", "torch.nn.Module", "LightningModule", "pl.LightningModule", "L.LightningModule"}
+)
+"""How code writes the base class of a model."""
+_TOP_LEVEL = re.compile(r"^(?=[^\s#)\]}])", re.MULTILINE)
+"""Matches the start of a line that begins at the margin, and is no comment or closing bracket."""
 _CLASS = re.compile(r"class[ \t]+(\w+)[ \t]*\(([^()]*)\)[ \t]*:")
 _CALL = re.compile(r"\b([A-Z]\w*)\s*\(")
 
@@ -59,6 +63,7 @@ def find(texts: Mapping[str, str]) -> tuple[ModelClass, ...]:
 
 
 def _classes(file: str, text: str) -> Iterator[_Class]:
+    """Yield the classes that are defined at the margin of a file. A class ends where the next such line begins."""
     starts = [match.start() for match in _TOP_LEVEL.finditer(text)]
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         header = _CLASS.match(text, start, end)
@@ -69,15 +74,16 @@ def _classes(file: str, text: str) -> Iterator[_Class]:
 
 def _modules(classes: list[_Class]) -> list[_Class]:
     """Keep the classes that derive from nn.Module, directly or through other classes."""
-    names = {cls.name for cls in classes if _BASES.intersection(cls.bases)}
+    names = {cls.name for cls in classes if _MODULE_NAMES.intersection(cls.bases)}
     while True:
-        more = {cls.name for cls in classes if any(base.rpartition(".")[2] in names for base in cls.bases)} - names
-        if not more:
+        derived = {cls.name for cls in classes if any(base.rpartition(".")[2] in names for base in cls.bases)}
+        if derived <= names:
             return [cls for cls in classes if cls.name in names]
-        names |= more
+        names |= derived
 
 
 def _needs_arguments(text: str) -> bool:
+    """Whether the constructor has arguments without a default, from the text of a class."""
     try:
         (cls,) = ast.parse(text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -14,15 +14,16 @@ from decay_audit.sources.run import python_files
 
 _MAY_CALL = re.compile(r"\boptim(?:\.\w+)*\.[A-Z]\w*\s*\(|\btorch\.optim[\w.]* import\b|\boptim as\b")
 """Matches calls and imports of names in torch.optim. A file without a match is not parsed, because parsing is slow."""
-_IS_TRAINING = re.compile("train|main|tune|fit|run")
+_WORD_OF_TRAINING = re.compile("train|main|tune|fit|run")
 """Matches names of files that probably train."""
 _MAX_IMPORTS = 4
 """The most files that may stand between a script and the file that makes its optimizer."""
-_IS_SCRIPT = re.compile(r"^(if __name__\b|for |while )", re.MULTILINE)
+_LINE_OF_SCRIPT = re.compile(r"^(if __name__\b|for |while )", re.MULTILINE)
 """Matches `if __name__ == "__main__"`, or a loop outside functions."""
-_NODES = (ast.Call, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
+_READ_NODES = (ast.Call, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _NOT_OPTIMIZERS = frozenset({"Optimizer"})
+"""Classes of torch.optim that are no optimizers."""
 
 
 class OptimizerCall(Struct, frozen=True, kw_only=True):
@@ -70,10 +71,10 @@ def find(texts: Mapping[str, str]) -> OptimizerCalls:
     calls = [call for name, text in texts.items() for call in _calls_in(text, name)]
     files = {call.file for call in calls if not call.is_script}
     importing = python_files.importing_files(texts) if files else {}
-    is_script = {name for name, text in texts.items() if files and _IS_SCRIPT.search(text)}
+    scripts = {name for name, text in texts.items() if files and _LINE_OF_SCRIPT.search(text)}
     return OptimizerCalls(
         calls=tuple(calls),
-        scripts={file: script for file in files if (script := _script_of(file, importing, is_script))},
+        scripts={file: script for file in files if (script := _script_of(file, importing, scripts))},
     )
 
 
@@ -87,7 +88,7 @@ def _script_of(file: str, importing: Mapping[str, Sequence[str]], scripts: Set[s
         reached.update(files)
         importing_scripts = [name for name in files if name in scripts]
         if importing_scripts:
-            return min(importing_scripts, key=lambda name: _IS_TRAINING.search(Path(name).name) is None)
+            return min(importing_scripts, key=lambda name: _WORD_OF_TRAINING.search(Path(name).name) is None)
     return ""
 
 
@@ -103,11 +104,11 @@ def _calls_in(text: str, name: str) -> Iterator[OptimizerCall]:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    yield from _calls(tree, name, is_script=_IS_SCRIPT.search(text) is not None)
+    yield from _calls(tree, name, is_script=_LINE_OF_SCRIPT.search(text) is not None)
 
 
 def _calls(tree: ast.Module, file: str, *, is_script: bool) -> Iterator[OptimizerCall]:
-    nodes = [node for node in ast.walk(tree) if isinstance(node, _NODES)]
+    nodes = [node for node in ast.walk(tree) if isinstance(node, _READ_NODES)]
     names = _aliases(nodes)
     if not any(name.startswith("torch") for name in names.values()):
         return
@@ -120,10 +121,10 @@ def _calls(tree: ast.Module, file: str, *, is_script: bool) -> Iterator[Optimize
 
 
 def _outermost_function(call: ast.Call, functions: Sequence[Function]) -> Function | None:
-    around = [
+    enclosing = [
         function for function in functions if function.lineno <= call.lineno <= (function.end_lineno or call.lineno)
     ]
-    return min(around, key=lambda function: function.lineno, default=None)
+    return min(enclosing, key=lambda function: function.lineno, default=None)
 
 
 def _aliases(nodes: Iterable[ast.AST]) -> dict[str, str]:
@@ -147,29 +148,30 @@ def _optimizer_class(function: ast.expr, names: dict[str, str]) -> str:
     head, _, rest = dotted.partition(".")
     full_name = f"{names.get(head, '')}.{rest}" if rest else names.get(head, "")
     package, _, name = full_name.rpartition(".")
-    is_class = package == "torch.optim" or (package.startswith("torch.optim.") and "lr_scheduler" not in package)
-    is_class = is_class and "swa_utils" not in package
-    return name if is_class and name[:1].isupper() and name not in _NOT_OPTIMIZERS else ""
+    if not f"{package}.".startswith("torch.optim.") or "lr_scheduler" in package or "swa_utils" in package:
+        return ""
+    return name if name[:1].isupper() and name not in _NOT_OPTIMIZERS else ""
 
 
 def _dotted(node: ast.expr) -> str:
-    parts = []
+    """Write an expression such as `torch.optim.SGD` as text; "" if it has anything but names and dots."""
+    words = []
     while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
+        words.append(node.attr)
         node = node.value
-    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+    return ".".join([node.id, *reversed(words)]) if isinstance(node, ast.Name) else ""
 
 
 def _describe(call: ast.Call, kind: str, file: str, function: Function | None, *, is_script: bool) -> OptimizerCall:
     keywords = {keyword.arg: keyword.value for keyword in call.keywords}
-    first = call.args[0] if call.args else keywords.get("params")
+    params = call.args[0] if call.args else keywords.get("params")
     return OptimizerCall(
         file=file,
         line=call.lineno,
         type=kind,
-        parameters="" if first is None else ast.unparse(first),
+        parameters="" if params is None else ast.unparse(params),
         weight_decay=ast.unparse(keywords["weight_decay"]) if "weight_decay" in keywords else None,
-        may_set_weight_decay=None in keywords or not _is_parameters_call(first),
+        may_set_weight_decay=None in keywords or not _is_parameters_call(params),
         function=function.name if function is not None else "",
         required_arguments=_required_arguments(function),
         is_script=is_script,
@@ -182,12 +184,11 @@ def _required_arguments(function: Function | None) -> int:
     return len(function.args.posonlyargs + function.args.args) - len(function.args.defaults)
 
 
-def _is_parameters_call(first: ast.expr | None) -> bool:
-    """Whether the first argument is `X.parameters()`, perhaps filtered: then there are no groups in it."""
-    if isinstance(first, ast.Call):
-        is_filter = isinstance(first.func, ast.Name) and first.func.id in ("filter", "list", "chain", "iter")
-        inner = first.args[-1] if is_filter and first.args else None
-        return (isinstance(first.func, ast.Attribute) and first.func.attr == "parameters") or (
-            inner is not None and _is_parameters_call(inner)
-        )
-    return False
+def _is_parameters_call(params: ast.expr | None) -> bool:
+    """Whether an expression is `X.parameters()`, perhaps inside `filter` or `list`: then it makes no groups."""
+    if not isinstance(params, ast.Call):
+        return False
+    if isinstance(params.func, ast.Attribute):
+        return params.func.attr == "parameters"
+    is_filter = isinstance(params.func, ast.Name) and params.func.id in ("filter", "list", "chain", "iter")
+    return is_filter and bool(params.args) and _is_parameters_call(params.args[-1])

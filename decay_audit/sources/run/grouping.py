@@ -6,6 +6,7 @@ Optimizers of one model belong together, and so do the models of one optimizer, 
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.model.records import Record, RecordedModel, RecordedOptimizer
 
@@ -50,14 +51,14 @@ def _audit_group(
     optimizers: Sequence[tuple[str, RecordedOptimizer]],
     inside: dict[int, set[int]],
 ) -> AuditGroup:
-    outer = [
+    outer_models = [
         model
         for model in models
         if not any(model.module in inside[other.module] for other in models if other.module != model.module)
     ]
     positions_in_models = {
         position
-        for model in outer
+        for model in outer_models
         for module in inside[model.module]
         for position in _parameter_positions(record, module)
     }
@@ -69,14 +70,18 @@ def _audit_group(
         if position not in positions_in_models and str(position) not in optimizer.former_names
     ]
     count = sum(1 for _, optimizer in optimizers for group in optimizer.groups for _ in group.tensors)
-    variables = dict.fromkeys(free_tensors) if not outer or _are_variables(record, free_tensors, count) else {}
-    return AuditGroup(models=_with_distinct_names(outer), optimizers=tuple(optimizers), free_tensors=tuple(variables))
+    are_parameters = not outer_models or _are_variables(record, free_tensors, count)
+    return AuditGroup(
+        models=_with_distinct_names(outer_models),
+        optimizers=tuple(optimizers),
+        free_tensors=tuple(dict.fromkeys(free_tensors)) if are_parameters else (),
+    )
 
 
 def _are_variables(record: Record, free_tensors: Sequence[int], count: int) -> bool:
-    """Whether tensors outside a model are variables of the script, such as a temperature.
+    """Whether tensors outside a model are variables of the script, such as a temperature, and not copies of weights.
 
-    Otherwise they are copies of weights: these are many, or have no variable.
+    Copies have no variable each, or they are more than a quarter of the `count` tensors that the optimizers hold.
     """
     return 0 < len(free_tensors) <= max(1, count // 4) and all(
         record.tensors[position].name for position in free_tensors
@@ -88,6 +93,7 @@ def _parameter_positions(record: Record, module: int) -> Iterator[int]:
 
 
 def _modules_inside(record: Record, root: int) -> set[int]:
+    """Return the positions of a module and of all its submodules."""
     inside: set[int] = set()
     stack = [root]
     while stack:
@@ -99,26 +105,32 @@ def _modules_inside(record: Record, root: int) -> set[int]:
 
 
 def _connected_sets(record: Record, inside: dict[int, set[int]]) -> list[tuple[list[int], list[int]]]:
-    """Sort models and optimizers into sets. A set is the positions of its models, and those of its optimizers."""
+    """Sort models and optimizers into sets: two optimizers are in one set if their models overlap.
+
+    Returns:
+        For each set the positions of its models in the record, and the positions of its optimizers.
+    """
     sets: list[tuple[list[int], list[int]]] = []
     for position, optimizer in enumerate(record.optimizers):
         models, optimizers = [*optimizer.models], [position]
-        separate = []
+        sets_without_overlap = []
         for other_models, other_optimizers in sets:
             if _overlap(record, models, other_models, inside):
                 models, optimizers = [*dict.fromkeys([*other_models, *models])], [*other_optimizers, *optimizers]
             else:
-                separate.append((other_models, other_optimizers))
-        sets = [*separate, (models, optimizers)]
+                sets_without_overlap.append((other_models, other_optimizers))
+        sets = [*sets_without_overlap, (models, optimizers)]
     return sets
 
 
 def _overlap(record: Record, first: Sequence[int], second: Sequence[int], inside: dict[int, set[int]]) -> bool:
+    """Whether a model of the first list is a model of the second list, or a submodule of one, or the reverse."""
     modules, other_modules = ([record.models[i].module for i in models] for models in (first, second))
     return any(a in inside[b] or b in inside[a] for a in modules for b in other_modules)
 
 
 def _distinct_names(optimizers: Sequence[RecordedOptimizer]) -> list[str]:
+    """Return the names of optimizers; several with the name `optimizer` are `optimizer[0]`, `optimizer[1]`, ..."""
     names = [optimizer.name for optimizer in optimizers]
     return [
         f"{name}[{names[:position].count(name)}]" if names.count(name) > 1 else name
@@ -127,8 +139,6 @@ def _distinct_names(optimizers: Sequence[RecordedOptimizer]) -> list[str]:
 
 
 def _with_distinct_names(models: Sequence[RecordedModel]) -> tuple[RecordedModel, ...]:
-    from msgspec.structs import replace
-
     names = [model.name for model in models]
     return tuple(
         replace(model, name=f"{model.name}{names[:position].count(model.name)}")

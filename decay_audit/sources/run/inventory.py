@@ -30,14 +30,22 @@ class _ModuleVisit(Struct, frozen=True):
 
 
 class RecordedContents(Struct, frozen=True, kw_only=True):
-    """An inventory, and the names of its parameters by tensor."""
+    """An inventory, and the names of its parameters by their position in `Record.tensors`."""
 
     inventory: Inventory
     names: Mapping[int, str]
 
 
 class _Walk:
-    """One pass over the modules of a record."""
+    """One pass over the modules of a record.
+
+    Attributes:
+        raw_names: the names that the models' own `named_parameters()` gives, by tensor.
+        parameters: the parameters of the modules that were visited, by tensor.
+        tied: the further names of a tensor.
+        names: all names that are in use.
+        visits: how many times each module was visited.
+    """
 
     def __init__(self, record: Record, raw_names: Mapping[str, str]) -> None:
         self.record = record
@@ -48,8 +56,8 @@ class _Walk:
         self.visits: dict[int, int] = {}
         self.notes: list[str] = []
 
-    def run(self, first: Sequence[_ModuleVisit]) -> None:
-        stack = [*reversed(first)]
+    def run(self, roots: Sequence[_ModuleVisit]) -> None:
+        stack = [*reversed(roots)]  # a stack and no recursion: models may be deep
         while stack:
             visit = stack.pop()
             count = self.visits[visit.module] = self.visits.get(visit.module, 0) + 1
@@ -60,15 +68,15 @@ class _Walk:
 
     def _first_visit(self, visit: _ModuleVisit) -> Iterator[_ModuleVisit]:
         module = self.record.modules[visit.module]
-        own, children = module.parameters, dict(module.children)
-        if not own and not children:
+        children = dict(module.children)
+        if not module.parameters and not children:
             return
         types = _types(module, self.record)
         wrapped = wrapped_child(types)
         if wrapped not in children:
             wrapped = None
         owner, declaring = visit.parent, visit.declaring
-        if wrapped is None or own:
+        if wrapped is None or module.parameters:  # a wrapper without parameters owns nothing
             owner = self._owner(visit, module, types)
             declaring = (owner, *declaring) if owner.declaration is not None else declaring
             self._collect(visit, owner, declaring)

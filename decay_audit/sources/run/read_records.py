@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.records import Record, RecordedTrace, RecordStatus, ScriptError
 
-_ONLY_REPORT_OTHERS = frozenset(
+_ERRORS_ABOUT_OTHER_PROCESSES = frozenset(
     {
         "ChildFailedError",
         "SignalException",
@@ -26,18 +26,20 @@ class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
     """The records of the processes of a command.
 
     Attributes:
-        python: whether any process started Python with the recorder.
-        torch: whether any process imported torch.
-        error: the error that ended the command: that of the process that failed, and not that of its launcher.
+        started_python: whether any process of Python started with the recorder.
+        imported_torch: whether any process imported torch.
+        error: the error that ended the command: the error of the process that failed, and not of its launcher.
     """
 
-    python: bool
-    torch: bool
+    started_python: bool
+    imported_torch: bool
     records: tuple[Record, ...]
     error: ScriptError | None = None
 
 
 class _Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process ended whose optimizers did not exist any more: the recorder writes it beside the record."""
+
     status: RecordStatus
     moment: str
     error: ScriptError | None
@@ -54,8 +56,8 @@ def read(folder: Path) -> ProcessRecords:
     records.sort(key=lambda record: (not record.optimizers, record.rank, record.pid))
     return ProcessRecords(
         error=_cause(sorted(_errors(folder), key=lambda entry: entry[0])),
-        python=any(folder.glob("reached-python-*")),
-        torch=any(folder.glob("reached-torch-*")),
+        started_python=any(folder.glob("reached-python-*")),
+        imported_torch=any(folder.glob("reached-torch-*")),
         records=tuple(records),
     )
 
@@ -79,10 +81,10 @@ def _cause(errors: Sequence[tuple[float, ScriptError]]) -> ScriptError | None:
     With a launcher it is the first error of a worker: other workers fail because the first did. Without a launcher it
     is the last error: a script may start processes that fail, and go on.
     """
-    own = [error for _, error in errors if not comes_from_other_process(error)]
-    has_launcher = len(own) < len(errors)
-    if own:
-        return own[0] if has_launcher else own[-1]
+    causes = [error for _, error in errors if not comes_from_other_process(error)]
+    has_launcher = len(causes) < len(errors)
+    if causes:
+        return causes[0] if has_launcher else causes[-1]
     return errors[-1][1] if errors else None
 
 
@@ -90,7 +92,7 @@ def comes_from_other_process(error: ScriptError) -> bool:
     """Whether an error only says that another process failed, or is a bare exit code."""
     if error.type in ("sys.exit", "os._exit"):
         return error.message.lstrip("-").isdigit()
-    return error.type in _ONLY_REPORT_OTHERS
+    return error.type in _ERRORS_ABOUT_OTHER_PROCESSES
 
 
 def _ending_path(record_path: Path) -> Path:
@@ -98,6 +100,7 @@ def _ending_path(record_path: Path) -> Path:
 
 
 def _read(path: Path) -> Record:
+    """Read the record of one process, with its traces and its ending from the files beside it."""
     try:
         record = msgspec.json.decode(path.read_bytes(), type=Record)
         traces_path = path.with_name(path.name.replace("record", "traces", 1))

@@ -11,7 +11,9 @@ from decay_audit.text import count_noun, first_few
 _MAX_FILES = 50_000
 """A folder with more files is not read: it takes too long."""
 _MAX_LISTED = 5
+"""The most files and folders that are named."""
 _SKIPPED_FOLDERS = frozenset({".git", "__pycache__", "node_modules"})
+"""Folders that are neither read nor copied: they are large, and training does not need them."""
 _MIN_LINKED_BYTES = 20_000_000
 """Files of this size or larger are linked and not copied."""
 

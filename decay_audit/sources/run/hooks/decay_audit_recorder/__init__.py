@@ -9,7 +9,7 @@
     describe        the optimizers that exist, their models, modules and tensors -> plain data
     plain           one value -> plain data
     training        hooks on backward() and step(), which stop the script where its training starts
-    pretend/        stand-ins for a GPU, a process group or a dataset that the machine does not have
+    pretend/        replacements for a GPU, a process group or a dataset that the machine does not have
     watch           with --watch: print each change of the groups while the script trains
     ending          hooks on the end of the process, which write the record with the error or exit code
 

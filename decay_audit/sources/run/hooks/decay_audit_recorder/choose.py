@@ -15,8 +15,10 @@ from . import listed_modules, variables
 NamedModule = Tuple[str, nn.Module]
 
 _MAX_MODELS = 8
+"""The most models that are chosen for one optimizer."""
 _WRAPPED_CHILDREN = {"DataParallel": "module", "DistributedDataParallel": "module", "OptimizedModule": "_orig_mod"}
-_COEFFICIENTS = ("weight_decay", "wd")
+"""For each class of wrappers the name of the submodule that it wraps."""
+_COEFFICIENT_KEYS = ("weight_decay", "wd")
 
 
 def groups_of(optimizer: Any) -> List[Dict[str, Any]]:
@@ -35,7 +37,7 @@ def tensors_of(group: Mapping[str, Any]) -> List[torch.Tensor]:
 
 def summary(group: Mapping[str, Any]) -> Dict[str, Any]:
     """The coefficient, the learning rate and the ids of the tensors of a group, for a later comparison."""
-    coefficient = next((group[key] for key in _COEFFICIENTS if key in group), None)
+    coefficient = next((group[key] for key in _COEFFICIENT_KEYS if key in group), None)
     tensors = [id(tensor) for tensor in tensors_of(group)]
     return {"weight_decay": number(coefficient), "lr": number(group.get("lr")), "ids": tensors}
 
@@ -53,12 +55,15 @@ def number(value: Any) -> Any:
 
 
 def wrapper_chain(optimizer: Any) -> List[Any]:
-    """List an optimizer and the optimizers that it wraps, outermost first."""
+    """List an optimizer, the optimizer that it wraps, and so on, outermost first.
+
+    A wrapper is an object with exactly one other optimizer among its attributes.
+    """
     chain = [optimizer]
     while True:
         values = list(getattr(chain[-1], "__dict__", {}).values())
         wrapped = {id(value): value for value in values if is_optimizer(value)}
-        if len(wrapped) != 1 or next(iter(wrapped)) in {id(part) for part in chain}:
+        if len(wrapped) != 1 or next(iter(wrapped)) in {id(each) for each in chain}:
             return chain
         chain.append(next(iter(wrapped.values())))
 
@@ -99,20 +104,20 @@ def names_of_tensors(models: Iterable[NamedModule]) -> Dict[int, str]:
 def parameter_ids(module: nn.Module) -> Set[int]:
     """The ids of a module's parameters."""
     try:
-        return {id(tensor) for part in parts(module) for tensor in part._parameters.values() if tensor is not None}
+        return {id(tensor) for each in modules_in(module) for tensor in each._parameters.values() if tensor is not None}
     except AttributeError:  # the constructor of nn.Module has not run
         return set()
 
 
-def parts(module: nn.Module) -> List[nn.Module]:
-    """The module and all modules in it, without calling its own methods."""
+def modules_in(root: nn.Module) -> List[nn.Module]:
+    """The module and all its submodules. `root.modules()` is not called: the user's class may have another one."""
     by_id: Dict[int, nn.Module] = {}
-    stack = [module]
+    stack = [root]
     while stack:
-        part = stack.pop()
-        if id(part) not in by_id:
-            by_id[id(part)] = part
-            stack.extend(child for child in part.__dict__.get("_modules", {}).values() if child is not None)
+        module = stack.pop()
+        if id(module) not in by_id:
+            by_id[id(module)] = module
+            stack.extend(child for child in module.__dict__.get("_modules", {}).values() if child is not None)
     return list(by_id.values())
 
 
@@ -140,14 +145,14 @@ def _cover(tensor_ids: Set[int], candidates: List[nn.Module]) -> List[nn.Module]
     """
     modules = {id(module): (module, parameter_ids(module)) for module in candidates}
     chosen: List[nn.Module] = []
-    rest = set(tensor_ids)
-    while rest and len(chosen) < _MAX_MODELS:
-        ranked = [(len(ids & rest), -len(ids), module) for module, ids in modules.values() if ids & rest]
+    remaining = set(tensor_ids)
+    while remaining and len(chosen) < _MAX_MODELS:
+        ranked = [(len(ids & remaining), -len(ids), module) for module, ids in modules.values() if ids & remaining]
         if not ranked:
             break
-        best = max(ranked, key=lambda entry: entry[:2])
-        chosen.append(best[2])
-        rest -= modules[id(best[2])][1]
+        _, _, best = max(ranked, key=lambda entry: entry[:2])
+        chosen.append(best)
+        remaining -= modules[id(best)][1]
     return chosen
 
 

@@ -24,7 +24,7 @@ class OptimizerConstruction:
     Attributes:
         set_names: names of the arguments that the caller gave.
         group_keys: each group, with the keys that it had before the class's defaults were added.
-        place: the code that calls the constructor.
+        place: the code that calls the constructor, with its call stack.
     """
 
     def __init__(self, set_names: List[str], place: "variables.Place") -> None:
@@ -50,6 +50,7 @@ def set_hooks() -> None:
 
 
 def _wrap_init(cls: type) -> None:
+    """Wrap the constructor of a class of optimizers, if it is not wrapped yet."""
     if cls in _WRAPPED_CLASSES:
         return
     _WRAPPED_CLASSES.add(cls)

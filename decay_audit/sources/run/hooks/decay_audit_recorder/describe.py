@@ -13,15 +13,17 @@ from torch import nn
 from . import choose, plain, recording, settings, variables
 
 Data = Dict[str, Any]
+"""A JSON object."""
 
 
 class _Tables:
     """The tables of classes, modules and tensors.
 
     Attributes:
-        index_of: maps the id of a value to its position in its table.
-        alive: keeps the values alive, so that no id is used twice.
-        containers: plain lists and dicts of modules: the data of the module that has them, the attribute, the members.
+        index_of: maps the id of a class, module or tensor to its position in its table.
+        alive: the values in the tables. This list keeps them alive, so that no other value gets the same id.
+        containers: plain lists and dicts of modules. Each entry has the data of the module that has the list, the name
+            of the attribute, and the modules in the list.
     """
 
     def __init__(self) -> None:
@@ -33,6 +35,7 @@ class _Tables:
         self.containers: List[Tuple[Data, str, List[nn.Module]]] = []
 
     def add(self, table: List[Data], value: Any, data: Data) -> int:
+        """Add the data of a value to a table, and return its position there."""
         self.index_of[id(value)] = len(table)
         self.alive.append(value)
         table.append(data)
@@ -52,12 +55,7 @@ def describe(entries: "List[recording.OptimizerEntry]", place: "variables.Place"
                 model_list.append(_model(name, module, tables))
         optimizers.append(_optimizer(entry, [models[id(module)] for _, module in entry.models], tables, place))
     _add_gradients_outside_optimizers(tables)
-    for data, name, members in tables.containers:
-        undescribed = [
-            member for member in members if id(member) not in tables.index_of and choose.parameter_ids(member)
-        ]
-        if undescribed:
-            data.setdefault("unregistered", []).append([name, len(undescribed)])
+    _add_unregistered(tables)
     return {
         "classes": tables.classes,
         "modules": tables.modules,
@@ -66,6 +64,16 @@ def describe(entries: "List[recording.OptimizerEntry]", place: "variables.Place"
         "optimizers": optimizers,
         "outside": _trained_outside(tables),
     }
+
+
+def _add_unregistered(tables: _Tables) -> None:
+    """Add to each module how many modules with parameters are in its plain lists and dicts, and in no model."""
+    for data, name, members in tables.containers:
+        unregistered = [
+            member for member in members if id(member) not in tables.index_of and choose.parameter_ids(member)
+        ]
+        if unregistered:
+            data.setdefault("unregistered", []).append([name, len(unregistered)])
 
 
 def traces(entries: "List[recording.OptimizerEntry]") -> List[Data]:
@@ -90,8 +98,8 @@ def _model(name: str, module: nn.Module, tables: _Tables) -> Data:
     if type(module).named_parameters is not nn.Module.named_parameters:
         own_names = ((id(tensor), own) for own, tensor in module.named_parameters())
         data["raw_names"] = {str(tables.index_of[key]): own for key, own in own_names if key in tables.index_of}
-    for inner in choose.parts(module):
-        for tensor, shape in plain.whole_shapes(inner):
+    for each in choose.modules_in(module):
+        for tensor, shape in plain.whole_shapes(each):
             if id(tensor) in tables.index_of:
                 tables.tensors[tables.index_of[id(tensor)]]["shape"] = shape
     return data
@@ -123,7 +131,7 @@ def _module(root: nn.Module, tables: _Tables) -> int:
         tables.add(tables.modules, module, data)
         tables.containers += [(data, name, members) for name, members in containers]
         stack.extend(child for child in module._modules.values() if child is not None)
-    for module in choose.parts(root):
+    for module in choose.modules_in(root):
         children = [(name, child) for name, child in module._modules.items() if child is not None]
         data = tables.modules[tables.index_of[id(module)]]
         data["children"] = [[name, tables.index_of[id(child)]] for name, child in children]
@@ -133,11 +141,12 @@ def _module(root: nn.Module, tables: _Tables) -> int:
 def _class(cls: type, tables: _Tables) -> int:
     if id(cls) in tables.index_of:
         return tables.index_of[id(cls)]
-    quantized = cls.__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
+    is_quantized = cls.__module__.startswith(("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized"))
     data = {
         "types": plain.type_names(cls),
         "scripted": issubclass(cls, torch.jit.ScriptModule),
-        "quantized": quantized and not cls.__name__.endswith("PackedParams"),
+        # the module with packed weights is a submodule of the quantized layer, which counts already
+        "quantized": is_quantized and not cls.__name__.endswith("PackedParams"),
     }
     return tables.add(tables.classes, cls, data)
 
@@ -159,7 +168,7 @@ def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Ta
         "file": entry.file,
         "line": entry.line,
         "models": models,
-        "chain": [plain.optimizer_class(part) for part in chain],
+        "chain": [plain.optimizer_class(each) for each in chain],
         "set_names": entry.set_names,
         "groups": [],
         "stepping": optimizer is recording.STEPPING,

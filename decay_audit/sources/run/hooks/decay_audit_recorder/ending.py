@@ -41,6 +41,7 @@ def _at_exit() -> None:
 
 
 def _write(status: str, error: Optional[Dict[str, Any]]) -> None:
+    """Write the record; a failure is printed, because the script's own ending must go on."""
     from . import recording
 
     try:

@@ -11,18 +11,20 @@ from typing import Any, Callable, Dict, List, Tuple
 import torch
 from torch import nn
 
-_METHODS = ("parameters", "named_parameters", "modules", "named_modules", "children", "named_children")
+_LISTING_METHODS = ("parameters", "named_parameters", "modules", "named_modules", "children", "named_children")
 _REFERENCES: "Dict[int, weakref.ref[nn.Module]]" = {}
 """The recorded modules by their ids, the latest last."""
 _MAX_MODULES = 20000
+"""The most modules that are recorded; code that asks so many modules asks each layer, and no model."""
 _MODULE_FILE = nn.Module.parameters.__code__.co_filename
+"""The file of torch that defines nn.Module."""
 _ORIGINALS: List[Tuple[Any, str, Any]] = []
-"""The owner, the name and the original of each replaced function."""
+"""Each replaced function: the class or Python module that has it, its name, and the original function."""
 
 
 def set_hooks() -> None:
     """Replace the methods of nn.Module that list its parameters and submodules."""
-    for name in _METHODS:
+    for name in _LISTING_METHODS:
         _replace(nn.Module, name, _recording_method(getattr(nn.Module, name)))
     if hasattr(torch, "compile"):
         _replace(torch, "compile", _with_originals_restored(torch.compile))

@@ -21,11 +21,13 @@ _TORCH_ATTRIBUTES = frozenset(nn.Module().__dict__)
 def type_names(cls: type) -> List[str]:
     """Return the qualified names of a module's classes in MRO order, up to and including `torch.nn.Module`."""
     mro = cls.__mro__
+    # a class that does not derive from nn.Module has all its names listed
     end = mro.index(nn.Module) + 1 if nn.Module in mro else len(mro)
     return [_qualified_name(base) for base in mro[:end]]
 
 
 def _qualified_name(cls: type) -> str:
+    """The name by which users know a class: `torch.nn.Linear`, and not `torch.nn.modules.linear.Linear`."""
     if cls.__module__.startswith("torch.") and getattr(nn, cls.__name__, None) is cls:
         public: str = "torch.nn." + cls.__name__
         return public
@@ -33,6 +35,7 @@ def _qualified_name(cls: type) -> str:
 
 
 def _path(cls: type) -> str:
+    """The name of a class with the module that defines it."""
     return cls.__module__ + "." + cls.__qualname__
 
 
@@ -47,6 +50,7 @@ def tensor(value: torch.Tensor) -> Dict[str, Any]:
         "flat": bool(getattr(value, "_is_flat_param", False)),
         "distributed": any(base.__name__ == "DTensor" for base in type(value).__mro__),
         "device": value.device.type,
+        # torch sets `_is_param` on each Parameter of a tensor subclass
         "attributes": [key for key, content in value.__dict__.items() if key != "_is_param" and _is_true(content)],
     }
 
@@ -61,6 +65,7 @@ def _is_lazy(value: torch.Tensor) -> bool:
 
 
 def _is_true(content: Any) -> bool:
+    """Whether an attribute of a tensor marks it, as `_no_weight_decay = True` does. `False` and `None` do not."""
     try:
         return bool(content)
     except Exception:

@@ -12,7 +12,8 @@ import torch
 from . import VERSION, choose, settings, variables
 
 _PAUSE_FACTOR = 20
-"""The pause between two records is this many times as long as writing the first of them took."""
+"""The pause after a record is this many times as long as writing it took, so that a script with many optimizers spends
+at most about 5 % of its time on records."""
 
 
 class OptimizerEntry:
@@ -46,17 +47,21 @@ class OptimizerEntry:
 
 
 OPTIMIZERS: List[OptimizerEntry] = []
+"""All optimizers that this process has made, in their order."""
 NOTES: List[str] = []
+"""Sentences for the report."""
 BACKWARD_CALLS = 0
+"""How many backward passes this process has begun."""
 STEPS = 0
+"""How many steps the optimizers of this process have taken, all together."""
 STEPPING: Any = None
 """The optimizer that is about to take its first step. It is set while `document` describes that moment."""
 IN_BACKWARD = False
 """Whether STEPPING takes its step inside a backward pass."""
 _WRITTEN_AT = 0.0
-"""When the record was last written."""
+"""When the latest record was written."""
 _WRITE_SECONDS = 0.0
-"""How long that took."""
+"""How long the writing of the latest record took."""
 _PROCESS_ID = os.getpid()
 """The process that made OPTIMIZERS."""
 
@@ -90,9 +95,9 @@ def add_group(optimizer: Any, group: Dict[str, Any], keys: List[str]) -> None:
 
 def living_optimizers() -> List[OptimizerEntry]:
     """The optimizers that still exist, without those that another optimizer wraps."""
-    gc.collect()
+    gc.collect()  # an optimizer that a cycle of references keeps alive belongs to no running code
     alive = [entry for entry in OPTIMIZERS if entry.reference() is not None]
-    wrapped = {id(part) for entry in alive for part in choose.wrapper_chain(entry.reference())[1:]}
+    wrapped = {id(inner) for entry in alive for inner in choose.wrapper_chain(entry.reference())[1:]}
     return [entry for entry in alive if id(entry.reference()) not in wrapped]
 
 

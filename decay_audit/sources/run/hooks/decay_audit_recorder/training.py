@@ -32,7 +32,7 @@ _WRAPPED_CLASSES: Set[type] = set()
 _IN_BACKWARD = False
 """Whether a backward pass is running."""
 STOPPED = 0
-"""How often the script was stopped in this process."""
+"""How many times the stop was raised in this process; 0 while the script may run on."""
 
 
 def set_hooks() -> None:

@@ -9,7 +9,9 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _MAX_FRAMES = 40
+"""How many frames of the call stack are searched for a name."""
 _MAX_ATTRIBUTES = 400
+"""How many variables of one frame or object are searched."""
 
 
 class Place:
@@ -24,10 +26,12 @@ class Place:
 
     def where(self) -> Tuple[str, int]:
         """Return the file and line of the innermost function that is not part of an installed package."""
-        own = [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
-        for frame in own or self.frames:
+        for frame in self._frames_of_script() or self.frames:
             return frame.f_code.co_filename, frame.f_lineno
         return "", 0
+
+    def _frames_of_script(self) -> List[FrameType]:
+        return [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
 
     def name_of(self, value: Any) -> str:
         """The name of a variable or attribute that holds the value; "" if there is none."""
@@ -35,8 +39,8 @@ class Place:
 
     def name_where(self, condition: Callable[[Any], bool]) -> str:
         """The name of the first variable or attribute whose value meets a condition; "" if there is none."""
-        own = [frame for frame in self.frames if not is_installed(frame.f_code.co_filename)]
-        for frame in reversed(own):  # outermost first: the script's own name comes before that of an argument
+        # outermost first: the script's own variable, and not the argument of a function that gets its value
+        for frame in reversed(self._frames_of_script()):
             for name, candidate in _names(frame):
                 if condition(candidate):
                     return name
@@ -73,12 +77,14 @@ def _names(frame: FrameType) -> Iterator[Tuple[str, Any]]:
 
 
 def _public(names: Dict[str, Any]) -> Iterator[Tuple[str, Any]]:
+    """Yield the names with their values, without `__names__` and without leading underscores."""
     for name, value in list(names.items())[:_MAX_ATTRIBUTES]:
         if isinstance(name, str) and not name.startswith("__"):
             yield name.lstrip("_"), value
 
 
 def _is_name(name: str) -> bool:
+    """Whether the key of a dict can be the name of a variable or attribute."""
     return name.isidentifier() and not name.startswith("__") and name not in ("self", "cls")
 
 
@@ -95,8 +101,8 @@ def referring_name(value: Any) -> str:
 def describe_error(error: BaseException) -> Dict[str, Any]:
     """Describe an exception, with the last place in the script's own code that its traceback has."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not is_installed(frame.filename)]
-    last = (own or list(frames) or [None])[-1]  # type: ignore[list-item]
+    frames_of_script = [frame for frame in frames if not is_installed(frame.filename)]
+    last = (frames_of_script or list(frames) or [None])[-1]  # type: ignore[list-item]
     return {
         "type": type(error).__name__,
         "message": str(error),

@@ -22,8 +22,8 @@ class _GroupHistory:
 
     Attributes:
         state: its state at the last step.
-        product: lr x weight_decay when a change was last printed.
-        changes: how many changes were printed.
+        product: lr x weight_decay when the latest change was seen, or at the first step if no change was seen.
+        changes: how many changes were seen that are worth a line.
     """
 
     def __init__(self, state: State) -> None:
@@ -56,6 +56,7 @@ def before_step(optimizer: Any) -> None:
 
 
 def _changes(optimizer: Any, index: int, group: Dict[str, Any]) -> List[str]:
+    """Say in at most one line how a group differs from its state at the last step, and keep its new state."""
     params = group["params"]
     state = (choose.number(group.get("weight_decay")), choose.number(group.get("lr")), len(params))
     key = (id(optimizer), index)
@@ -66,22 +67,22 @@ def _changes(optimizer: Any, index: int, group: Dict[str, Any]) -> List[str]:
     if state == history.state:
         return []
     before, history.state = history.state, state
-    parts = []
+    changes = []
     if state[0] != before[0]:
-        parts.append("weight_decay {} became {}".format(before[0], state[0]))
+        changes.append("weight_decay {} became {}".format(before[0], state[0]))
     if state[2] != before[2]:
-        parts.append("{} tensors became {}".format(before[2], state[2]))
+        changes.append("{} tensors became {}".format(before[2], state[2]))
     product = _product(state)
-    if not parts and _differ(product, history.product):
-        parts.append("lr x weight_decay {:.2g} became {:.2g}".format(history.product, product))
-    if not parts:
+    if not changes and _differ(product, history.product):
+        changes.append("lr x weight_decay {:.2g} became {:.2g}".format(history.product, product))
+    if not changes:
         return []
     history.product = product
     history.changes += 1
     if history.changes > _MAX_LINES:
         return []
     more = " (further changes of this group are not listed)" if history.changes == _MAX_LINES else ""
-    return ["group {} of {}: {}{}".format(index, type(optimizer).__name__, ", ".join(parts), more)]
+    return ["group {} of {}: {}{}".format(index, type(optimizer).__name__, ", ".join(changes), more)]
 
 
 def _product(state: State) -> float:
@@ -89,4 +90,5 @@ def _product(state: State) -> float:
 
 
 def _differ(product: float, other: float) -> bool:
+    """Whether one product is more than _MAX_RATIO times the other."""
     return product != other and (product == 0 or other == 0 or not 1 / _MAX_RATIO <= product / other <= _MAX_RATIO)

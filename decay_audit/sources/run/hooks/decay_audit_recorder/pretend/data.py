@@ -38,7 +38,7 @@ def _with_noise_on_failure(init: Callable[..., None], base: Any) -> Callable[...
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
         bound = inspect.signature(init).bind(self, *args, **kwargs)
         given = dict(bound.arguments)
-        try:
+        try:  # without `download`: nothing is fetched for a run that stops at the first step
             init(self, *args, **{name: value for name, value in kwargs.items() if name != "download"})
         except Exception as error:
             if not type(self).__module__.startswith("torchvision"):
@@ -55,6 +55,7 @@ def _become_noise(dataset: Any, base: Any, given: Dict[str, Any], error: Excepti
     from .. import recording
 
     kind = type(dataset)
+    # EMNIST derives from MNIST: the first known class in the MRO is the right one
     name = next((cls.__name__ for cls in kind.__mro__ if cls.__name__ in _SHAPES), "")
     shape, classes, count, test_count = _SHAPES.get(name, _OTHER_DATASETS)
     if given.get("train") is False or given.get("split") == "test":
@@ -79,6 +80,7 @@ def _transforms(given: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _change_class(dataset: Any, labels: List[str]) -> None:
+    """Give a dataset a subclass of its class, whose methods return noise."""
     kind = type(dataset)
     names = {"__module__": kind.__module__, "__len__": _length, "__getitem__": _item, "classes": labels}
     names["__reduce_ex__"] = _reduce

@@ -1,4 +1,4 @@
-"""With `--pretend gpu`: calls for CUDA run on the CPU, so that a script that needs a GPU reaches its first step."""
+"""With `--pretend gpu`: calls to CUDA run on the CPU, so that a script that needs a GPU comes to its first step."""
 
 import contextlib
 import functools
@@ -9,11 +9,13 @@ import torch
 
 from .. import recording
 
+# functions of torch.cuda, by what their replacements return
 _RETURNING_NONE = ("set_device", "synchronize", "empty_cache", "reset_peak_memory_stats", "reset_max_memory_allocated",
                    "manual_seed", "manual_seed_all", "seed", "seed_all", "init", "_lazy_init", "ipc_collect",
                    "set_rng_state", "set_rng_state_all", "set_per_process_memory_fraction")  # fmt: skip
 _RETURNING_ZERO = ("current_device", "memory_allocated", "max_memory_allocated", "memory_reserved",
                    "max_memory_reserved", "memory_cached", "max_memory_cached")  # fmt: skip
+# classes of torch.cuda, each replaced by the class of torch with the same name
 _TENSOR_TYPES = ("FloatTensor", "DoubleTensor", "HalfTensor", "LongTensor", "IntTensor", "ByteTensor", "BoolTensor")
 
 
@@ -87,6 +89,8 @@ class _Idle:
 
 
 def _constant(answer: Any) -> Callable[..., Any]:
+    """Make a function that takes any arguments and returns `answer`."""
+
     def constant(*_: Any, **__: Any) -> Any:
         return answer
 
