@@ -3,7 +3,7 @@
 check() runs these modules, except where a line names another caller:
 - plan: the plan alone (DA304-306, DA401, DA402)
 - unused_entries: rules and entries of a ruleset that have no effect, or need a wrapper's prefix (DA301-303)
-- name_rules: patterns that match nothing, and kinds that names split (DA307)
+- name_rules: patterns that match nothing, and rules that spare some of a kind by their names (DA307)
 - observed_plan: joins the plan with live optimizers, and with saved ones
 - optimizers: what live and saved optimizers do, compared with the plan (DA101-105, DA2xx, DA5xx)
 - training: what a running script showed beyond one state of its optimizers (DA803, DA806); `api.running` runs it

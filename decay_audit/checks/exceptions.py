@@ -83,8 +83,8 @@ def apply_exceptions(
             if excepted_names:
                 covered[position].update(excepted_names)
                 remaining = tuple(name for name in remaining if name not in set(excepted_names))
-                part = tuple(filter(None, excepted_names))
-                excepted.append(replace(original, parameters=part, exception=exception.reason))
+                parameters = tuple(filter(None, excepted_names))
+                excepted.append(replace(original, parameters=parameters, exception=exception.reason))
         if len(remaining) == len(original.parameters or ("",)):
             counting.append(original)
         elif remaining:
@@ -207,7 +207,7 @@ def as_toml(exception: FindingException, heading: str = "tool.decay-audit.except
 
 def _pattern(name: str) -> str:
     """Write a name with `*` for the numbers of blocks."""
-    return ".".join("*" if part.isdigit() else _literal(part) for part in name.split("."))
+    return ".".join("*" if word.isdigit() else _literal(word) for word in name.split("."))
 
 
 def _literal(name: str) -> str:

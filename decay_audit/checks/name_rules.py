@@ -5,6 +5,7 @@ rules are checked: a preset repeats the rules of its source, which are for many 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import count_by_kind
@@ -27,8 +28,8 @@ def check_name_rules(plan: Plan) -> tuple[Finding, ...]:
     own_rules = [rule for rule in plan.ruleset.rules if rule.file == plan.ruleset.file]
     matched = plan.counts_by_rule()
     return (
-        *(found for rule in own_rules if matched.get(rule.name) for found in _find_dead_patterns(rule, plan)),
-        *(found for rule in own_rules for found in _find_split_kinds(rule, plan)),
+        *chain.from_iterable(_find_dead_patterns(rule, plan) for rule in own_rules if matched.get(rule.name)),
+        *chain.from_iterable(_find_split_kinds(rule, plan) for rule in own_rules),
     )
 
 
@@ -118,5 +119,5 @@ def _rules_for_all_kinds(plan: Plan) -> frozenset[str]:
     for decision in plan.decisions:
         if decision.rule in roles:
             roles[decision.rule].add(decision.classified.role)
-    several = {name for name, of_rule in roles.items() if not any(of_rule <= {*kind} for kind in _UNIFORM_KINDS)}
-    return frozenset({DEFAULT, *several})
+    for_all_kinds = {name for name, decided in roles.items() if not any(decided <= {*kind} for kind in _UNIFORM_KINDS)}
+    return frozenset({DEFAULT, *for_all_kinds})

@@ -17,8 +17,7 @@ Pair = tuple[Decision, Observation]
 """What the ruleset decides for a parameter, and what one optimizer does to it."""
 
 _ORIGINS: tuple[OptimizerOrigin, ...] = ("live", "checkpoint")
-"""The first of these origins that has optimizers is primary. If the user gave no coefficient, the plan takes theirs."""
-
+"""Where optimizers come from. If there are live ones, saved ones are compared with those, not with the whole plan."""
 
 NO_OPTIONS: Mapping[OptimizerOrigin, Sequence[str]] = MappingProxyType({})
 """The `emit_options` if `emit` needs none."""
@@ -35,8 +34,8 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         of_other_models: the parameters of the models that `--with` names: no command makes groups for them.
         coefficient_adopted: whether the plan's base coefficient was taken from these optimizers. If there are several
             optimizers, their coefficients may differ.
-        primary: whether these are the live optimizers, or saved ones without any live one. Only then are coefficients,
-            learning rates and routes compared with the plan; `checks.resume` compares saved with live optimizers.
+        compared_fully: whether the checks compare the sizes of coefficients, the learning rates and the routes with
+            the plan. It is False for saved optimizers if there are live ones: `checks.resume` compares the two.
     """
 
     origin: OptimizerOrigin
@@ -47,7 +46,7 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
     emit_options: Sequence[str] = ()
     of_other_models: Collection[str] = ()
     coefficient_adopted: bool = False
-    primary: bool = True
+    compared_fully: bool = True
 
     def pairs(self) -> Iterator[Pair]:
         """Yield each decision with each observation of its parameter."""
@@ -119,7 +118,7 @@ def observed_plans(
             emit_options=emit_options.get(origin, ()),
             of_other_models=of_other_models,
             coefficient_adopted=coefficient_adopted and origin == origins[0],
-            primary=origin == origins[0],
+            compared_fully=origin == origins[0],
         )
         for origin in origins
     )

@@ -78,7 +78,8 @@ def _find_decayed_against_declaration(plan: Plan) -> Iterator[Finding]:
         yield finding(
             "DA305",
             parameters=_names(members),
-            message=f"{plan.ruleset.name} decays {_count(members)} that the model declares in {declarations(declared)}",
+            message=f"{plan.ruleset.name} decays {_count(members)} that the model excludes from decay in "
+            f"{declarations(declared)}",
             expected="spared",
             found="decayed",
             where=first_few(sorted({decision.location or decision.rule for decision in members}), SHOWN),
@@ -95,15 +96,16 @@ def by_leniency(items: Iterable[T], decision: Callable[[T], Decision]) -> Iterat
     return ((lenient, members) for lenient, members in split.items() if members)
 
 
-def declarations(hooks: Sequence[str]) -> str:
+def declarations(declared: Sequence[str]) -> str:
     """List a few of the methods that exclude parameters. Methods that differ only in a number become one (`h.*`).
 
     >>> declarations(["h.0.no_weight_decay()", "h.1.no_weight_decay()", "no_weight_decay()"])
     'h.*.no_weight_decay() and no_weight_decay()'
     """
-    counts = Counter(_NUMBER_IN_NAME.sub("*", hook) for hook in hooks)
-    folded = list(dict.fromkeys(star if counts[star := _NUMBER_IN_NAME.sub("*", hook)] > 1 else hook for hook in hooks))
-    return first_few(folded, SHOWN) if len(folded) > SHOWN else join_words(folded)
+    patterns = {method: _NUMBER_IN_NAME.sub("*", method) for method in declared}
+    counts = Counter(patterns.values())
+    shown = list(dict.fromkeys(pattern if counts[pattern] > 1 else method for method, pattern in patterns.items()))
+    return first_few(shown, SHOWN) if len(shown) > SHOWN else join_words(shown)
 
 
 def _sparing_rules(plan: Plan, declared: Sequence[str]) -> str:

@@ -184,14 +184,14 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, fix: str) -> Iterato
     Parameters are swapped if their names form a cycle: `a` would get the state of `b`, and `b` would get the state of
     `a`. Without a cycle, parameters were probably renamed, and nothing is reported.
     """
-    by_position = {
+    saved_names = {
         name: saved_name
         for group, saved_group in zip(live.groups, saved.groups, strict=True)
         for name, saved_name in zip(group.parameters, saved_group.parameters, strict=True)
         if name and saved_name and not saved_group.shapes  # with `shapes`, the file itself has no names
     }
-    swapped = _names_on_cycles(by_position)
-    pairs = [(name, saved_name) for name, saved_name in by_position.items() if name in swapped]
+    swapped = _names_on_cycles(saved_names)
+    pairs = [(name, saved_name) for name, saved_name in saved_names.items() if name in swapped]
     if pairs:
         name, saved_name = pairs[0]
         yield finding(
@@ -206,7 +206,7 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, fix: str) -> Iterato
         )
 
 
-def _names_on_cycles(by_position: Mapping[str, str]) -> frozenset[str]:
+def _names_on_cycles(next_names: Mapping[str, str]) -> frozenset[str]:
     """Find the names on cycles of two or more names in the mapping.
 
     >>> sorted(_names_on_cycles({"a": "b", "b": "a", "c": "c", "d": "e"}))
@@ -214,13 +214,13 @@ def _names_on_cycles(by_position: Mapping[str, str]) -> frozenset[str]:
     """
     swapped: set[str] = set()
     visited: set[str] = set()
-    for start in by_position:
+    for start in next_names:
         path: list[str] = []
         name = start
-        while name in by_position and name not in visited:
+        while name in next_names and name not in visited:
             visited.add(name)
             path.append(name)
-            name = by_position[name]
+            name = next_names[name]
         if name in path and len(path) - path.index(name) > 1:
             swapped.update(path[path.index(name) :])
     return frozenset(swapped)

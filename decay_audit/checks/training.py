@@ -32,13 +32,18 @@ def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
 
 def _change_text(change: GroupChange) -> str:
     before, after = map(coefficient_text, change.weight_decay)
-    parts = [f"weight_decay {before} became {after}"] if before != after else []
-    parts += [f"{count_noun(len(change.added), 'parameter')} were added"] if change.added else []
-    parts += [f"{count_noun(change.removed, 'tensor')} were removed"] if change.removed else []
-    return join_words(parts)
+    texts = [f"weight_decay {before} became {after}"] if before != after else []
+    texts += [f"{_count_with_verb(len(change.added), 'parameter')} added"] if change.added else []
+    texts += [f"{_count_with_verb(change.removed, 'tensor')} removed"] if change.removed else []
+    return join_words(texts)
+
+
+def _count_with_verb(count: int, noun: str) -> str:
+    return f"{count_noun(count, noun)} {'was' if count == 1 else 'were'}"
 
 
 def _gradient_findings(names: tuple[str, ...], plan: Plan, gradient_text: str, effect: str) -> Iterator[Finding]:
+    """Make the finding on these parameters, if there are any. In `effect`, `{}` stands for the parameters."""
     decisions = [decision for decision in plan.decisions if decision.name in set(names)]
     if decisions:
         single = len(decisions) == 1

@@ -37,7 +37,7 @@ def update_formula(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
     write = _FORMULAS.get((name, form))
     return UpdateFormula(
         optimizer=optimizer.type,
-        steps=tuple(write(group) if write else _update_in_general(form, group)),
+        steps=tuple(write(group) if write else _update_of_form(form, group)),
         zero_gradient=_zero_gradient(form, name, group),
         source=SOURCES.get(_published_as(name, form), ""),
     )
@@ -52,7 +52,7 @@ def _published_as(name: str, form: DecayForm) -> str:
 
 def _sgd(group: ParamGroup) -> list[str]:
     momentum, dampening = _setting(group, "momentum"), _setting(group, "dampening")
-    steps = _gradient_first(group, group.weight_decay)
+    steps = _change_of_gradient(group, group.weight_decay)
     if momentum:
         gradient = f"{_number_text(1 - dampening)} g (v <- g the first time)" if dampening else "g"
         steps.append(f"v <- {_number_text(momentum)} v + {gradient}")
@@ -63,11 +63,11 @@ def _sgd(group: ParamGroup) -> list[str]:
 
 
 def _adam(group: ParamGroup) -> list[str]:
-    return [*_gradient_first(group, group.weight_decay), *_moments(group), _adaptive_step(group)]
+    return [*_change_of_gradient(group, group.weight_decay), *_moments(group), _adaptive_step(group)]
 
 
 def _adamw(group: ParamGroup) -> list[str]:
-    return [*_gradient_first(group), *_decoupled_decay(group), *_moments(group), _adaptive_step(group)]
+    return [*_change_of_gradient(group), *_decoupled_decay(group), *_moments(group), _adaptive_step(group)]
 
 
 def _moments(group: ParamGroup) -> list[str]:
@@ -80,14 +80,14 @@ def _moments(group: ParamGroup) -> list[str]:
 
 
 def _adaptive_step(group: ParamGroup) -> str:
-    size = "z^" if group.hyperparameters.get("amsgrad") else "s^"
-    return f"w <- w - {_lr_text(group)} m^ / (sqrt({size}) + {_number_text(_setting(group, 'eps', 1e-8))})"
+    second_moment = "z^" if group.hyperparameters.get("amsgrad") else "s^"
+    return f"w <- w - {_lr_text(group)} m^ / (sqrt({second_moment}) + {_number_text(_setting(group, 'eps', 1e-8))})"
 
 
 def _lion(group: ParamGroup) -> list[str]:
     first, second = _betas(group, (0.9, 0.99))
     return [
-        *_gradient_first(group),
+        *_change_of_gradient(group),
         *_decoupled_decay(group),
         f"w <- w - {_lr_text(group)} sign({_number_text(first)} m + {_number_text(1 - first)} g)",
         f"m <- {_number_text(second)} m + {_number_text(1 - second)} g",
@@ -98,7 +98,7 @@ def _muon(group: ParamGroup) -> list[str]:
     momentum, adjusted = _setting(group, "momentum", 0.95), group.hyperparameters.get("adjust_lr_fn")
     nesterov = group.hyperparameters.get("nesterov", True)
     return [
-        *_gradient_first(group),
+        *_change_of_gradient(group),
         f"v <- {_number_text(momentum)} v + {_number_text(1 - momentum)} g",
         *([f"u <- {_number_text(momentum)} v + {_number_text(1 - momentum)} g"] if nesterov else []),
         *_decoupled_decay(group),
@@ -119,7 +119,7 @@ def _rmsprop(group: ParamGroup) -> list[str]:
     centered = group.hyperparameters.get("centered")
     step = f"g / (sqrt({'s - a^2' if centered else 's'}) + {_number_text(_setting(group, 'eps', 1e-8))})"
     return [
-        *_gradient_first(group, group.weight_decay),
+        *_change_of_gradient(group, group.weight_decay),
         f"s <- {_number_text(alpha)} s + {_number_text(1 - alpha)} g^2",
         *([f"a <- {_number_text(alpha)} a + {_number_text(1 - alpha)} g"] if centered else []),
         *([f"v <- {_number_text(momentum)} v + {step}"] if momentum else []),
@@ -131,7 +131,7 @@ def _adagrad(group: ParamGroup) -> list[str]:
     decay = _setting(group, "lr_decay")
     slower = f" / (1 + {_number_text(decay)} steps)" if decay else ""
     return [
-        *_gradient_first(group, group.weight_decay),
+        *_change_of_gradient(group, group.weight_decay),
         "s <- s + g^2",
         f"w <- w - {_lr_text(group)}{slower} g / (sqrt(s) + {_number_text(_setting(group, 'eps', 1e-10))})",
     ]
@@ -139,7 +139,7 @@ def _adagrad(group: ParamGroup) -> list[str]:
 
 def _lamb(group: ParamGroup) -> list[str]:
     return [
-        *_gradient_first(group),
+        *_change_of_gradient(group),
         *_moments(group),
         f"u <- m^ / (sqrt(s^) + {_number_text(_setting(group, 'eps', 1e-6))}) + {_number_text(group.weight_decay)} w",
         f"w <- w - {_lr_text(group)} |w| / |u| u",
@@ -168,7 +168,8 @@ def _decoupled_decay(group: ParamGroup) -> list[str]:
     return [f"w <- w - {_lr_text(group)} x {_number_text(group.weight_decay)} w"]
 
 
-def _update_in_general(form: DecayForm, group: ParamGroup) -> list[str]:
+def _update_of_form(form: DecayForm, group: ParamGroup) -> list[str]:
+    """Write the update that a form stands for, whatever the class is."""
     update = UPDATES[form].replace("weight_decay", _number_text(group.weight_decay))
     return [update.replace("lr", _lr_text(group)) if form == "decoupled" else update]
 
@@ -224,7 +225,7 @@ def _betas(group: ParamGroup, default: tuple[float, float] = (0.9, 0.999)) -> tu
             return default
 
 
-def _gradient_first(group: ParamGroup, coefficient: float = 0.0) -> list[str]:
+def _change_of_gradient(group: ParamGroup, coefficient: float = 0.0) -> list[str]:
     """Write what the step does to the gradient first: `maximize` negates it, then a coupled coefficient is added."""
     negated = bool(group.hyperparameters.get("maximize"))
     if coefficient:

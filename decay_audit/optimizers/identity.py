@@ -25,8 +25,8 @@ def _classes_down_to_step(kind: type) -> Iterator[type]:
     """
     # `object` and `kind` stand for a missing `step`: they differ from every function and from each other
     step = unwrap(getattr(kind, "step", None) or object)
-    sharing = [base for base in kind.__mro__ if unwrap(base.__dict__.get("step", kind)) is step]
-    last = kind.__mro__.index(sharing[-1]) if sharing else 0
+    defining = [base for base in kind.__mro__ if unwrap(base.__dict__.get("step", kind)) is step]
+    last = kind.__mro__.index(defining[-1]) if defining else 0
     yield from kind.__mro__[: last + 1]
 
 

@@ -79,24 +79,24 @@ def _observe_one(name: str, recorded: RecordedOptimizer, names: _Names) -> Descr
     groups = _with_sources(
         recorded, tuple(_group(name, recorded, i, names) for i in range(len(recorded.groups))), names
     )
-    types = [part.type for part in recorded.chain]
+    types = [member.type for member in recorded.chain]
     return describe_optimizer(
         name,
         groups,
         display_name="(".join(types) + ")" * (len(types) - 1),
         import_path=recorded.chain[-1].path,
-        group_keys=tuple(dict.fromkeys(key for part in recorded.chain for key in part.defaults)),
+        group_keys=tuple(dict.fromkeys(key for member in recorded.chain for key in member.defaults)),
         decaying_class=decaying.types,
         attributes=decaying.attributes,
     )
 
 
 def _decaying_class(chain: Sequence[RecordedOptimizerClass]) -> RecordedOptimizerClass:
-    """Find the wrapper or class whose step decides the decay: the first that does more than call the next one."""
-    for part in chain:
-        facts = class_facts(part.types)
+    """Find the class whose step decides the decay: the first in the chain that does more than call the next one."""
+    for member in chain:
+        facts = class_facts(member.types)
         if facts is None or facts.form != "delegated":
-            return part
+            return member
     return chain[-1]
 
 
@@ -105,11 +105,12 @@ def _group(name: str, recorded: RecordedOptimizer, index: int, names: _Names) ->
     place = f"group {index} of {name} ({recorded.chain[0].type})"
     key = next((key for key in COEFFICIENT_KEYS if key in group.hyperparameters), "")
     coefficient = _number(group.hyperparameters[key], key, place) if key else 0.0
-    tensors = [(tensor, names.tensors[tensor]) for tensor in group.tensors]
+    parameters = tuple(names.of_tensor.get(tensor, "") for tensor in group.tensors)
+    tensors = [names.tensors[tensor] for tensor in group.tensors]
     return ParamGroup(
         weight_decay=coefficient,
-        lr=_lr_that_counts(recorded, index, place),
-        parameters=tuple(names.of_tensor.get(position, "") for position, _ in tensors),
+        lr=_largest_lr(recorded, index, place),
+        parameters=parameters,
         hyperparameters={
             key: tuple(value) if isinstance(value, list) else value
             for key, value in group.hyperparameters.items()
@@ -117,17 +118,19 @@ def _group(name: str, recorded: RecordedOptimizer, index: int, names: _Names) ->
         },
         weight_decay_is_default=_is_default(recorded, group, coefficient),
         foreign_tensors=tuple(
-            f"{tensor.dtype} {format_shape(tensor.shape)}"
-            for position, tensor in tensors
-            if position not in names.of_tensor
+            _dtype_and_shape(names.tensors[tensor]) for tensor in group.tensors if tensor not in names.of_tensor
         ),
         missing_keys=_missing_keys(recorded.chain[-1], group),
-        flat_parameters=tuple(names.of_tensor.get(position, "") for position, tensor in tensors if tensor.flat),
+        flat_parameters=tuple(name for name, facts in zip(parameters, tensors, strict=True) if facts.flat),
         distributed_parameters=tuple(
-            names.of_tensor.get(position, "") for position, tensor in tensors if tensor.distributed
+            name for name, facts in zip(parameters, tensors, strict=True) if facts.distributed
         ),
-        updates_together=_updates_together(group.hyperparameters, [tensor.device for _, tensor in tensors]),
+        updates_together=_updates_together(group.hyperparameters, [facts.device for facts in tensors]),
     )
+
+
+def _dtype_and_shape(tensor: RecordedTensor) -> str:
+    return f"{tensor.dtype} {format_shape(tensor.shape)}"
 
 
 def _updates_together(group: Mapping[str, Any], devices: Iterable[str]) -> bool:
@@ -139,7 +142,7 @@ def _updates_together(group: Mapping[str, Any], devices: Iterable[str]) -> bool:
     return group["foreach"] is None and FOREACH_DEVICES.issuperset(devices)
 
 
-def _lr_that_counts(recorded: RecordedOptimizer, index: int, place: str) -> float | None:
+def _largest_lr(recorded: RecordedOptimizer, index: int, place: str) -> float | None:
     """Return the largest of the learning rates that a group has, was made with, or keeps under other keys.
 
     At the first step, a warm-up may have made the present one tiny.
@@ -173,7 +176,7 @@ def _number(value: Any, key: str, place: str) -> float:  # noqa: ANN401 - of the
 
 def _is_default(recorded: RecordedOptimizer, group: RecordedGroup, coefficient: float) -> bool | None:
     """Whether no code set the coefficient; None if it equals the default and the construction was not seen."""
-    defaults = [default for part in recorded.chain if (default := _default_weight_decay(part)) is not None]
+    defaults = [default for member in recorded.chain if (default := _default_weight_decay(member)) is not None]
     if defaults and coefficient not in defaults:
         return False
     if group.keys is not None:
@@ -181,11 +184,11 @@ def _is_default(recorded: RecordedOptimizer, group: RecordedGroup, coefficient: 
     return None if defaults else False
 
 
-def _default_weight_decay(part: RecordedOptimizerClass) -> float | None:
-    if isinstance(part.default_weight_decay, str):
-        facts = class_facts(part.types)
+def _default_weight_decay(recorded: RecordedOptimizerClass) -> float | None:
+    if isinstance(recorded.default_weight_decay, str):  # the constructor did not show it
+        facts = class_facts(recorded.types)
         return facts.default if facts else None
-    return part.default_weight_decay
+    return recorded.default_weight_decay
 
 
 def _with_sources(recorded: RecordedOptimizer, groups: tuple[ParamGroup, ...], names: _Names) -> tuple[ParamGroup, ...]:
@@ -207,12 +210,12 @@ def _with_sources(recorded: RecordedOptimizer, groups: tuple[ParamGroup, ...], n
 
 def _sources(recorded: RecordedOptimizer, foreign: Sequence[int], names: _Names) -> dict[int, ForeignSource]:
     """Find the source of each foreign tensor: the parameter that it was, or one of its shape in no optimizer."""
-    former = {int(position): name for position, name in recorded.former_names.items()}
+    former = {int(tensor): name for tensor, name in recorded.former_names.items()}
     sources = {tensor: ForeignSource(kind="replaced", name=former[tensor]) for tensor in foreign if tensor in former}
     rest = [tensor for tensor in foreign if tensor not in sources]
     free: dict[tuple[int, ...], list[int]] = {}
-    for position in names.in_no_optimizer:
-        free.setdefault(names.tensors[position].shape, []).append(position)
+    for tensor in names.in_no_optimizer:
+        free.setdefault(names.tensors[tensor].shape, []).append(tensor)
     counts = Counter(names.tensors[tensor].shape for tensor in rest)
     if any(count > len(free.get(shape, ())) for shape, count in counts.items()):
         return sources | {tensor: ForeignSource(kind="unknown") for tensor in rest}

@@ -39,7 +39,7 @@ def check_coefficients(observed: ObservedPlan) -> Iterator[Finding]:
             pairs = [pair for pair in pairs if pair[0].lenient]
     yield from _find_decayed(observed, pairs)
     yield from _find_spared(observed, [pair for pair in pairs if pair[0].name not in decayed])
-    if observed.primary:
+    if observed.compared_fully:
         yield from _find_other_coefficients(observed, pairs)
     yield from _find_decayed_against_declaration(observed)
 

@@ -199,8 +199,11 @@ def _is_rounded_away(optimizer: Optimizer, observation: Observation, dtype: str)
     The peak learning rate is used, because the current one is small in a warm-up and at the end of a schedule.
     """
     lr, movement = _peak_lr(optimizer, observation), observation.movement
-    if movement not in (None, "unstable") and (movement != "vanishing" or lr == (observation.lr or 0.0)):
-        return movement == "vanishing"
+    was_measured_at_peak = lr == (observation.lr or 0.0)
+    if movement == "vanishing" and was_measured_at_peak:
+        return True
+    if movement not in (None, "unstable", "vanishing"):
+        return False
     product = lr * observation.weight_decay
     is_decoupled = optimizer.semantics == "decoupled" and not optimizer.compensates_rounding
     return is_decoupled and 0 < product < RESOLUTION.get(dtype, 0.0)

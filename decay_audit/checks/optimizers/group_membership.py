@@ -43,11 +43,11 @@ def _every_position_has_a_name(observed: ObservedPlan) -> bool:
 
 
 def _find_missing(observed: ObservedPlan) -> Iterator[Finding]:
-    reached = {*observed.observations, *copied_parameters(observed)}
+    in_optimizers = {*observed.observations, *copied_parameters(observed)}
     missing = [
         decision
         for decision in observed.plan.decisions
-        if decision.classified.parameter.trainable is not False and decision.name not in reached
+        if decision.classified.parameter.trainable is not False and decision.name not in in_optimizers
     ]
     if missing:
         yield finding(

@@ -8,10 +8,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import isclose
 
+from msgspec import Struct
+
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind, peak_lr
-from decay_audit.checks.observed_plan import ObservedPlan, Pair
-from decay_audit.model.observations import Optimizer, ParamGroup
+from decay_audit.checks.observed_plan import ObservedPlan
+from decay_audit.model.observations import Observation, Optimizer, ParamGroup
+from decay_audit.rulesets.plan import Decision
 
 TOLERANCE = 1e-3
 """Relative difference up to which two learning rates are the same."""
@@ -21,37 +24,52 @@ _SCALE_KEY = "lr_scale"
 """The key of the factor that timm's schedulers apply; torch ignores it."""
 
 
+class _LiveRate(Struct, frozen=True, kw_only=True, eq=False):
+    """The learning rate of a parameter in a live group, before any schedule, and what the ruleset decides for it."""
+
+    decision: Decision
+    observation: Observation
+    lr: float
+
+    def ratio(self, base: float) -> float:
+        """Divide the live rate by the ruleset's, to three digits."""
+        return float(f"{self.lr / (base * self.decision.lr_scale):.3g}")
+
+
 def check_learning_rates(observed: ObservedPlan) -> Iterator[Finding]:
     """Compare the learning rates of each optimizer, relative to its own base, with the ruleset's."""
-    if not observed.primary:  # saved optimizers are compared with the live ones in `checks.resume`
+    if not observed.compared_fully:
         return
     for optimizer in observed.optimizers.values():
-        pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[1].optimizer == optimizer.name]
-        rates = [(pair, rate) for pair in pairs if (rate := initial_rate(optimizer, pair[1].group))]
-        scaled = [(pair, rate) for pair, rate in rates if pair[0].lr_scale]
-        if len({pair[0].lr_scale for pair, _ in scaled}) > 1:
-            yield from _compare(observed, scaled)
+        rates = [
+            _LiveRate(decision=decision, observation=observation, lr=lr)
+            for decision, observation in observed.pairs()
+            if decision.grouped and decision.lr_scale and observation.optimizer == optimizer.name
+            if (lr := initial_rate(optimizer, observation.group))
+        ]
+        if len({rate.decision.lr_scale for rate in rates}) > 1:
+            yield from _compare(observed, rates)
 
 
-def _compare(observed: ObservedPlan, rates: Sequence[tuple[Pair, float]]) -> Iterator[Finding]:
+def _compare(observed: ObservedPlan, rates: Sequence[_LiveRate]) -> Iterator[Finding]:
     base = _base(rates)
-    by_ratio: dict[float, list[tuple[Pair, float]]] = {}
-    for pair, rate in rates:
-        expected = base * pair[0].lr_scale
-        if not isclose(rate, expected, rel_tol=TOLERANCE):
-            by_ratio.setdefault(float(f"{rate / expected:.3g}"), []).append((pair, rate))
-    batches = [*by_ratio.values()]
-    if len(batches) > _MAX_RATIOS:
-        batches = [[entry for batch in batches for entry in batch]]
-    for batch in batches:
-        yield _other_rate_finding(observed, batch, base)
+    by_ratio: dict[float, list[_LiveRate]] = {}
+    for rate in rates:
+        if not isclose(rate.lr, base * rate.decision.lr_scale, rel_tol=TOLERANCE):
+            by_ratio.setdefault(rate.ratio(base), []).append(rate)
+    if len(by_ratio) > _MAX_RATIOS:
+        yield _other_rate_finding(observed, [rate for members in by_ratio.values() for rate in members], base)
+        return
+    for members in by_ratio.values():
+        yield _other_rate_finding(observed, members, base)
 
 
-def _other_rate_finding(observed: ObservedPlan, differing: Sequence[tuple[Pair, float]], base: float) -> Finding:
-    decisions = list({pair[0].name: pair[0] for pair, _ in differing}.values())
-    (decision, observation), rate = max(differing, key=lambda entry: entry[0][0].lr_scale)
-    live, expected = coefficient_text(rate), coefficient_text(base * decision.lr_scale)
-    ratios = {float(f"{rate / (base * pair[0].lr_scale):.3g}") for pair, rate in differing}
+def _other_rate_finding(observed: ObservedPlan, differing: Sequence[_LiveRate], base: float) -> Finding:
+    decisions = list({rate.decision.name: rate.decision for rate in differing}.values())
+    example = max(differing, key=lambda rate: rate.decision.lr_scale)
+    decision = example.decision
+    live, expected = coefficient_text(example.lr), coefficient_text(base * decision.lr_scale)
+    ratios = {rate.ratio(base) for rate in differing}
     is_single, noun = len(decisions) == 1, "learning rate" if len(decisions) == 1 else "learning rates"
     name, ratio_text = observed.plan.ruleset.name, f"{coefficient_text(min(ratios))} times the {noun} of"
     other_text = f"another {noun} than in" if is_single else f"other {noun} than in"
@@ -62,21 +80,21 @@ def _other_rate_finding(observed: ObservedPlan, differing: Sequence[tuple[Pair, 
         f"{decision.name} has {live}, the rule says {expected}",
         (decision.name for decision in decisions),
         expected=f"lr {expected} = {coefficient_text(base)} x {coefficient_text(decision.lr_scale)}",
-        found=f"lr {live} in {observed.group_name(observation)}",
+        found=f"lr {live} in {observed.group_name(example.observation)}",
         where=_scale_locations(observed),
         fix=f"set lr={expected} there, or correct the code that computes the learning rates",
     )
 
 
-def _base(rates: Sequence[tuple[Pair, float]]) -> float:
+def _base(rates: Sequence[_LiveRate]) -> float:
     """Find the commonest rate of unscaled parameters; if all are scaled, the commonest quotient of rate and scale."""
-    unscaled = Counter(rate for pair, rate in rates if pair[0].lr_scale == 1.0)
-    ratios = Counter(float(f"{rate / pair[0].lr_scale:.6g}") for pair, rate in rates)
-    return (unscaled or ratios).most_common(1)[0][0]
+    unscaled = Counter(rate.lr for rate in rates if rate.decision.lr_scale == 1.0)
+    quotients = Counter(float(f"{rate.lr / rate.decision.lr_scale:.6g}") for rate in rates)
+    return (unscaled or quotients).most_common(1)[0][0]
 
 
 def initial_rate(optimizer: Optimizer, group: int) -> float | None:
-    """Return the base rate of a group, times the factor that timm's schedulers apply; None if no rate is known."""
+    """Return the rate of a group before its schedule, times timm's `lr_scale`; None if no rate is known."""
     if group >= len(optimizer.groups):
         return None
     rate = _base_rate(optimizer.groups[group])

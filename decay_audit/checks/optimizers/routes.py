@@ -26,7 +26,7 @@ def check_routes(observed: ObservedPlan) -> Iterator[Finding]:
     words = tuple(dict.fromkeys(route.use for route in observed.plan.ruleset.routes))
     pairs = [pair for pair in observed.pairs() if pair[0].grouped and pair[0].use is not None]
     knows_all_classes = all(optimizer.type != "unknown" for optimizer in observed.optimizers.values())
-    if not pairs or not observed.primary or not knows_all_classes:
+    if not pairs or not observed.compared_fully or not knows_all_classes:
         return
     words_by_group = {
         (name, index): _matching_words(optimizer, group, words)

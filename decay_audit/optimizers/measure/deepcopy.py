@@ -147,6 +147,7 @@ def _deepcopy_or_share(value: object, memo: Memo) -> object:
         duplicate = copy.deepcopy(value, attempt)
     except Exception:  # noqa: BLE001 - a class may refuse to be copied with any error
         duplicate = None
+    # under id(attempt), copy.deepcopy keeps a list of the originals
     copies = [attempt[key] for key in attempt.keys() - memo.keys() - {id(attempt)}]
     for duplicate_with_finalizer in _without_finalizers(copies):
         refuse_finalizer(duplicate_with_finalizer)

@@ -141,8 +141,9 @@ def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
         small = _first_movements(probe(optimizer, factors=Factors(weight=SMALL_WEIGHT), **settings))
     except OptimizerError:
         return {}
-    moves = {key: small[key].movement != "none" for key in keys}
-    return {key: StepEffect(movement="unknown") for key in keys if moves[key] == (effects[key].movement == "none")}
+    moves_if_small = {key: small[key].movement != "none" for key in keys}
+    moves_if_large = {key: effects[key].movement != "none" for key in keys}
+    return {key: StepEffect(movement="unknown") for key in keys if moves_if_small[key] != moves_if_large[key]}
 
 
 def _representatives(optimizer: torch.optim.Optimizer, effects: Effects) -> dict[int, int]:
