@@ -22,7 +22,7 @@ from decay_audit.sources import target as targets
 from decay_audit.text import count_noun, first_few
 
 if TYPE_CHECKING:
-    from decay_audit.emit.groups import Likeness
+    from decay_audit.emit.groups import OriginalOptimizers
     from decay_audit.emit.like.copies import OptimizerCopy
     from decay_audit.model.observations import Observation
 
@@ -119,18 +119,18 @@ def _emit(
     """Write the code. If it cannot make the optimizers of `--like` again, leave them out, and say why in a note."""
     from decay_audit import emit
 
-    likeness = emit.arrange(code_options.like or "", copies, plan) if copies else None
+    originals = emit.arrange(code_options.like or "", copies, plan) if copies else None
     if code_options.for_ != "torch":
-        return _emit_for_framework(loaded, plan, options, code_options, others, likeness)
+        return _emit_for_framework(loaded, plan, options, code_options, others, originals)
     try:
-        text = code(loaded, plan, code_options, options.rules, others, likeness)
+        text = code(loaded, plan, code_options, options.rules, others, originals)
     except emit.DifferentOptimizerError as error:
-        if likeness is None:
+        if originals is None:
             raise
-        likeness = replace(likeness, failure=error.message)
-        text = code(loaded, plan, code_options, options.rules, others, likeness)
-    if likeness is not None:
-        return EmittedCode(text=text, notes=tuple(f"make_optimizer is left out: {why}" for why in likeness.problems))
+        originals = replace(originals, failure=error.message)
+        text = code(loaded, plan, code_options, options.rules, others, originals)
+    if originals is not None:
+        return EmittedCode(text=text, notes=tuple(f"make_optimizer is left out: {why}" for why in originals.problems))
     return EmittedCode(text=text, notes=emit.notes(plan, code_options.optimizer))
 
 
@@ -140,7 +140,7 @@ def _emit_for_framework(
     options: AuditOptions,
     code_options: CodeOptions,
     others: Sequence[tuple[LoadedTarget, Plan]],
-    likeness: "Likeness | None",
+    originals: "OriginalOptimizers | None",
 ) -> EmittedCode:
     """Write the code for a framework. If it calls code for torch, that code is first compared with the plan."""
     from decay_audit import emit
@@ -149,9 +149,9 @@ def _emit_for_framework(
     target = code_options.for_
     text = ""
     if target in ("lightning", "trainer"):
-        text = code(loaded, plan, code_options, options.rules, others, likeness)
+        text = code(loaded, plan, code_options, options.rules, others, originals)
     types = type(loaded.built.model).__mro__ if loaded.built is not None else ()
-    copy = next(iter(likeness.copies.values())) if likeness is not None else None
+    copy = next(iter(originals.copies.values())) if originals is not None else None
     request = frameworks.FrameworkRequest(
         plan=plan,
         target=loaded.inventory.target,
@@ -209,7 +209,7 @@ def code(
     options: CodeOptions,
     rules: str = "",
     others: Sequence[tuple[LoadedTarget, Plan]] = (),
-    likeness: "Likeness | None" = None,
+    originals: "OriginalOptimizers | None" = None,
 ) -> str:
     """Write the param groups of a plan as Python, execute the code, and compare its groups with the plan.
 
@@ -219,14 +219,14 @@ def code(
     Args:
         rules: the ruleset as the user named it.
         others: other sizes of the model and their plans, for which the code must be right, too.
-        likeness: the optimizers that the code makes again, with their settings. `options` then has no such settings.
+        originals: the optimizers that the code makes again, with their settings. `options` then has no such settings.
 
     Raises:
         DecayAuditError: the optimizer is not known, or the code's groups differ from the plan.
     """
     from decay_audit import emit
 
-    write = partial(_write_and_verify, loaded, plan, options, rules, others, likeness)
+    write = partial(_write_and_verify, loaded, plan, options, rules, others, originals)
     if options.style == "library":
         try:
             return write("library", known_classes=True)
@@ -249,7 +249,7 @@ def _write_and_verify(
     options: CodeOptions,
     rules: str,
     others: Sequence[tuple[LoadedTarget, Plan]],
-    likeness: "Likeness | None",
+    originals: "OriginalOptimizers | None",
     style: CodeStyle,
     *,
     known_classes: bool,
@@ -268,9 +268,9 @@ def _write_and_verify(
         settings=options.set_,
         guard=not options.open_,
         known_classes=known_classes,
-        likeness=likeness,
+        originals=originals,
     )
     for target, target_plan in ((loaded, plan), *others):
         with import_context(target):
-            emit.verify(text, target_plan, None if target.built is None else target.built.model, likeness)
+            emit.verify(text, target_plan, None if target.built is None else target.built.model, originals)
     return text

@@ -10,7 +10,7 @@ from decay_audit.api import locking
 from decay_audit.api.loading import LoadedTarget, load
 from decay_audit.api.observing import ObservedOptimizers, observe
 from decay_audit.api.request import Request
-from decay_audit.checks import check, coefficient_in_use, selected_codes
+from decay_audit.checks import check, coefficient_in_use, observed_plans, selected_codes
 from decay_audit.checks.resume import Migration
 from decay_audit.errors import DecayAssertionError, DecayAuditError
 from decay_audit.model.choices import CoefficientSource, Severity
@@ -54,8 +54,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
         weight_decay = coefficient_of_optimizers(classified, ruleset, observed.observations)
     source: CoefficientSource = "optimizer" if adopted and weight_decay is not None else "ruleset"
     plan = make_plan(classified, ruleset, weight_decay)
-    findings = check(
-        loaded.inventory,
+    plans = observed_plans(
         plan,
         observed.optimizers,
         observed.observations,
@@ -63,6 +62,11 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
         emit_options=_emit_options(request),
         of_other_models=loaded.of_other_models,
         coefficient_adopted=adopted,
+    )
+    findings = check(
+        loaded.inventory,
+        plan,
+        plans,
         checkpoint=observed.checkpoint,
         migration=_migration(request, observed.checkpoint or loaded.inventory),
     )

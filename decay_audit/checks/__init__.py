@@ -15,11 +15,11 @@ All of them use codes (Finding, and the table of all codes) and finding_text (th
 applies --select, --ignore and --fail-on afterwards.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from decay_audit.checks.codes import Finding
 from decay_audit.checks.name_rules import check_name_rules
-from decay_audit.checks.observed_plan import NO_OPTIONS, observed_plans
+from decay_audit.checks.observed_plan import ObservedPlan, observed_plans
 from decay_audit.checks.optimizers.coefficients import check_coefficients, coefficient_in_use
 from decay_audit.checks.optimizers.effective_decay import check_effective_decay
 from decay_audit.checks.optimizers.first_step import check_first_step
@@ -34,10 +34,9 @@ from decay_audit.checks.resume import Migration, check_checkpoint, check_resume
 from decay_audit.checks.unused_entries import check_unused_entries
 from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory
-from decay_audit.model.observations import Observation, Optimizer, OptimizerOrigin
 from decay_audit.rulesets.plan import Plan
 
-__all__ = ["check", "check_optimizers", "coefficient_in_use", "in_order"]
+__all__ = ["check", "check_optimizers", "coefficient_in_use", "in_order", "observed_plans"]
 
 _OPTIMIZER_CHECKS = (
     check_coefficients,
@@ -52,45 +51,30 @@ _OPTIMIZER_CHECKS = (
 )
 
 
-def check(  # noqa: PLR0913  (each stage before it gives one)
+def check(
     inventory: Inventory,
     plan: Plan,
-    optimizers: Sequence[Optimizer] = (),
-    observations: Sequence[Observation] = (),
-    target: str = "",
+    observed: Sequence[ObservedPlan] = (),
     *,
-    emit_options: Mapping[OptimizerOrigin, Sequence[str]] = NO_OPTIONS,
-    of_other_models: Collection[str] = (),
-    coefficient_adopted: bool = False,
     checkpoint: Inventory | None = None,
     migration: Migration | None = None,
 ) -> tuple[Finding, ...]:
     """Run all checks. Errors come first, then codes in order.
 
     Args:
-        target: the target as the user wrote it, for the commands of fixes; "" for a model in Python.
-        emit_options: by origin, the options with which `emit` reads the target and makes the optimizers again.
-        of_other_models: the parameters that are not the target's, but of the models that `--with` names.
-        coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
+        observed: the plan with what live optimizers do, and with what saved optimizers do: see `observed_plans`.
         checkpoint: a checkpoint that was named besides the target.
         migration: the parts of the command that rewrites the checkpoint for the live optimizers.
     """
     inventories = [inventory, *([checkpoint] if checkpoint else [])]
+    optimizers = [optimizer for observed_plan in observed for optimizer in observed_plan.optimizers.values()]
     findings = (
         *check_plan(plan),
         *check_unused_entries(plan),
         *check_name_rules(plan),
         *check_ties(plan),
         *check_made_in_forward(inventory, optimizers),
-        *check_optimizers(
-            plan,
-            optimizers,
-            observations,
-            target,
-            emit_options=emit_options,
-            of_other_models=of_other_models,
-            coefficient_adopted=coefficient_adopted,
-        ),
+        *check_optimizers(observed),
         *check_checkpoint(inventories, optimizers),
         *check_resume(optimizers, {parameter.name: parameter.shape for parameter in inventory.parameters}, migration),
     )
@@ -102,36 +86,8 @@ def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: (SEVERITIES.index(finding.severity), finding.code)))
 
 
-def check_optimizers(
-    plan: Plan,
-    optimizers: Sequence[Optimizer],
-    observations: Sequence[Observation] = (),
-    target: str = "TARGET",
-    *,
-    emit_options: Mapping[OptimizerOrigin, Sequence[str]] = NO_OPTIONS,
-    of_other_models: Collection[str] = (),
-    coefficient_adopted: bool = False,
-) -> tuple[Finding, ...]:
-    """Compare live and saved optimizers with a plan: DA1xx, DA2xx (without DA205), DA305, DA4xx and DA5xx.
-
-    Args:
-        observations: what each optimizer does to each parameter; if an optimizer has none, its groups are compared.
-        target: the target in the commands of fixes; "" for a model in Python.
-        emit_options: by origin, the options with which `emit` reads the target and makes the optimizers again.
-        of_other_models: the parameters that are not the target's, but of the models that `--with` names.
-        coefficient_adopted: the plan's base coefficient was taken from the optimizers, because the user set none.
-    """
+def check_optimizers(observed: Iterable[ObservedPlan]) -> tuple[Finding, ...]:
+    """Compare live and saved optimizers with a plan: DA1xx, DA2xx (without DA205), DA305, DA4xx and DA5xx."""
     return tuple(
-        finding
-        for observed in observed_plans(
-            plan,
-            optimizers,
-            observations,
-            target,
-            emit_options=emit_options,
-            of_other_models=of_other_models,
-            coefficient_adopted=coefficient_adopted,
-        )
-        for check in _OPTIMIZER_CHECKS
-        for finding in check(observed)
+        finding for observed_plan in observed for check in _OPTIMIZER_CHECKS for finding in check(observed_plan)
     )

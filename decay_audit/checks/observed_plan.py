@@ -96,14 +96,25 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
 def observed_plans(
     plan: Plan,
     optimizers: Sequence[Optimizer],
-    observations: Sequence[Observation],
-    target: str,
+    observations: Sequence[Observation] = (),
+    target: str = "",
     *,
     emit_options: Mapping[OptimizerOrigin, Sequence[str]] = NO_OPTIONS,
     of_other_models: Collection[str] = (),
     coefficient_adopted: bool = False,
 ) -> tuple[ObservedPlan, ...]:
-    """Join a plan with live and with saved optimizers. An optimizer without observations is observed by its groups."""
+    """Join a plan with live and with saved optimizers.
+
+    Args:
+        observations: what each optimizer does to each parameter; if an optimizer has none, its groups are compared.
+        target: the target as the user wrote it, for the commands of fixes; "" for a model in Python.
+        emit_options: by origin, the options with which `emit` reads the target and makes the optimizers again.
+        of_other_models: the parameters that are not the target's, but of the models that `--with` names.
+        coefficient_adopted: whether the plan's base coefficient was taken from the optimizers, as the user set none.
+
+    Returns:
+        One ObservedPlan for all live optimizers, then one for all saved ones; none for an origin without optimizers.
+    """
     observed = {(observation.optimizer, observation.origin) for observation in observations}
     unobserved = [optimizer for optimizer in optimizers if (optimizer.name, optimizer.origin) not in observed]
     completed = [*observations, *(observation for optimizer in unobserved for observation in observe_groups(optimizer))]

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from decay_audit.emit import optimizer as optimizers
-from decay_audit.emit.groups import EmittedGroup, Likeness, emitted_groups
+from decay_audit.emit.groups import EmittedGroup, OriginalOptimizers, emitted_groups
 from decay_audit.emit.like.expressions import write
 from decay_audit.errors import DecayAuditError
 from decay_audit.rulesets.plan import Plan
@@ -65,7 +65,9 @@ def construct(groups: Sequence[EmittedGroup], requested: RequestedOptimizer) -> 
     )
 
 
-def construct_copies(groups: Sequence[EmittedGroup], likeness: Likeness, lr: float | None) -> tuple[Construction, ...]:
+def construct_copies(
+    groups: Sequence[EmittedGroup], originals: OriginalOptimizers, lr: float | None
+) -> tuple[Construction, ...]:
     """Find how code makes copies of the optimizers that an expression made; () if it cannot copy all of them.
 
     A `use` of the ruleset that no optimizer has yet gets the class of torch.optim with that name.
@@ -76,18 +78,18 @@ def construct_copies(groups: Sequence[EmittedGroup], likeness: Likeness, lr: flo
     Raises:
         DecayAuditError: the ruleset names an optimizer that neither exists nor is a class of torch.optim.
     """
-    if likeness.problems:
+    if originals.problems:
         return ()
-    return tuple(_construct_copy(use, likeness, lr) for use in dict.fromkeys(group.key.use for group in groups))
+    return tuple(_construct_copy(use, originals, lr) for use in dict.fromkeys(group.key.use for group in groups))
 
 
-def _construct_copy(use: str | None, likeness: Likeness, lr: float | None) -> Construction:
-    copy = likeness.copies.get(use)
+def _construct_copy(use: str | None, originals: OriginalOptimizers, lr: float | None) -> Construction:
+    copy = originals.copies.get(use)
     if copy is None:
         kind = optimizers.torch_class(use)
         if kind is None:
             raise DecayAuditError(
-                f"the ruleset gives parameters to the optimizer {use}, which {likeness.expression} does not make",
+                f"the ruleset gives parameters to the optimizer {use}, which {originals.expression} does not make",
                 "leave out --like, and name the class of the optimizer: --optimizer CLASS",
             )
         return Construction(use=use, class_path=f"{kind.module}.{kind.name}", arguments=())

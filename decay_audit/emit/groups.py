@@ -31,12 +31,12 @@ class EmittedGroup(Struct, frozen=True, kw_only=True, eq=False):
     decisions: tuple[Decision, ...]
 
 
-class Likeness(Struct, frozen=True, kw_only=True, eq=False):
-    """Copies of existing optimizers: the code makes these optimizers again, with the groups of one plan.
+class OriginalOptimizers(Struct, frozen=True, kw_only=True, eq=False):
+    """The existing optimizers that the code makes again, with the groups of one plan.
 
     Attributes:
         expression: what made the optimizers, as the user wrote it.
-        copies: each optimizer, by the `use` of its groups in the code.
+        copies: a copy of each optimizer, by the `use` of its groups in the code.
         group_copies: for each parameter, the `use` of its optimizer and the group that holds it.
         settings: for the id of each group copy, its settings: pairs of a name and a value written as Python.
         routed: whether the ruleset itself says which optimizer takes a parameter.
@@ -88,23 +88,23 @@ class Likeness(Struct, frozen=True, kw_only=True, eq=False):
         return max(counts, key=lambda use: counts[use])
 
 
-def group_key(decision: Decision, likeness: Likeness | None, *, scaled: bool) -> GroupKey:
+def group_key(decision: Decision, originals: OriginalOptimizers | None, *, scaled: bool) -> GroupKey:
     """Make the key of the group for a parameter.
 
     Args:
         scaled: whether the ruleset scales learning rates; then the groups of a copied optimizer keep no own rates.
     """
-    if likeness is not None:
-        return likeness.key(decision, scaled=scaled)
+    if originals is not None:
+        return originals.key(decision, scaled=scaled)
     return GroupKey(weight_decay=decision.weight_decay, lr_scale=decision.lr_scale, use=decision.use)
 
 
-def emitted_groups(plans: Sequence[Plan], likeness: Likeness | None = None) -> tuple[EmittedGroup, ...]:
+def emitted_groups(plans: Sequence[Plan], originals: OriginalOptimizers | None = None) -> tuple[EmittedGroup, ...]:
     """List the groups of all plans, in the order of `Plan.group_rank`: usually, groups that decay come first."""
     scaled = scales_lr(plans)
     members: dict[GroupKey, list[Decision]] = {}
     for decision in _grouped(plans):
-        members.setdefault(group_key(decision, likeness, scaled=scaled), []).append(decision)
+        members.setdefault(group_key(decision, originals, scaled=scaled), []).append(decision)
     rank = plans[0].group_rank
     ordered = sorted(members.items(), key=lambda item: rank(item[0].weight_decay, item[0].lr_scale, item[0].use))
     return tuple(EmittedGroup(key=key, decisions=tuple(decisions)) for key, decisions in ordered)
@@ -119,7 +119,7 @@ def _grouped(plans: Iterable[Plan]) -> list[Decision]:
     return [decision for plan in plans for decision in plan.decisions if decision.grouped]
 
 
-def arrange(expression: str, copies: Sequence[OptimizerCopy], plan: Plan) -> Likeness:
+def arrange(expression: str, copies: Sequence[OptimizerCopy], plan: Plan) -> OriginalOptimizers:
     """Give each copied optimizer a name in the code, and find the group of each parameter.
 
     If the ruleset routes parameters to optimizers, a copied optimizer takes the groups that are routed to its class.
@@ -132,7 +132,7 @@ def arrange(expression: str, copies: Sequence[OptimizerCopy], plan: Plan) -> Lik
     expressions = {
         identity: [(key, write(value)) for key, value in settings] for identity, settings in by_group.items()
     }
-    return Likeness(
+    return OriginalOptimizers(
         expression=expression,
         copies=dict(zip(labels, copies, strict=True)),
         group_copies={

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from decay_audit.emit.construction import Construction, imported_modules
-from decay_audit.emit.groups import EmittedGroup, Likeness, emitted_groups
+from decay_audit.emit.groups import EmittedGroup, OriginalOptimizers, emitted_groups
 from decay_audit.emit.python import template
 from decay_audit.emit.python.literals import LINE_LENGTH, comment, names, string
 from decay_audit.model.parameters import WRAPPER_PARTS
@@ -21,16 +21,16 @@ def code(
     target: str,
     constructions: Sequence[Construction],
     lr: float | None,
-    likeness: Likeness | None = None,
+    originals: OriginalOptimizers | None = None,
 ) -> str:
     """Write the param groups of a plan as lists of names. The plan must have a group.
 
     Args:
         target: the target as the user wrote it, for the first comment.
         lr: the base learning rate; a group may have a multiple of it.
-        likeness: the existing optimizers that the code makes again; None for a new optimizer.
+        originals: the existing optimizers that the code makes again; None for a new optimizer.
     """
-    groups = emitted_groups([plan], likeness)
+    groups = emitted_groups([plan], originals)
     return template.render(
         "names.py.jinja",
         {
@@ -45,13 +45,13 @@ def code(
         sizes=_sizes(plan),
         groups=groups,
         frozen=[decision.name for decision in plan.decisions if not decision.grouped],
-        likeness=likeness,
+        originals=originals,
         scales_lr=any(group.key.lr_scale != 1.0 for group in groups),
         lr=None if lr is None else float(lr),
         has_routes=any(group.key.use is not None for group in groups),
         from_file=not any(decision.classified.parameter.owner.types for decision in plan.decisions),
         wrappers=", ".join(map(string, sorted(WRAPPER_PARTS))),
-        modules=sorted({"torch", *imported_modules(constructions), *(likeness.modules if likeness else ())}),
+        modules=sorted({"torch", *imported_modules(constructions), *(originals.modules if originals else ())}),
         optimizers=constructions,
         longest_line=LINE_LENGTH,
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from decay_audit.emit import names
 from decay_audit.emit.construction import RequestedOptimizer, construct, construct_copies
-from decay_audit.emit.groups import Likeness, emitted_groups, scales_lr
+from decay_audit.emit.groups import OriginalOptimizers, emitted_groups, scales_lr
 from decay_audit.emit.rule import source
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import CodeStyle
@@ -26,7 +26,7 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
     settings: Iterable[str] = (),
     guard: bool = True,
     known_classes: bool = True,
-    likeness: Likeness | None = None,
+    originals: OriginalOptimizers | None = None,
 ) -> str:
     """Write the param groups of a plan as Python.
 
@@ -41,7 +41,7 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
         settings: more arguments of the optimizer, each `name=value`, or `use.name=value` where there are several.
         guard: whether the code raises an error for a parameter that fits no condition.
         known_classes: whether conditions may ask for the class of a module.
-        likeness: the user's optimizers (`--like`). The code makes copies of them, with its own param groups.
+        originals: the user's optimizers (`--like`). The code makes copies of them, with its own param groups.
 
     Raises:
         DecayAuditError: the optimizer or a setting is not valid, or the plan has no group.
@@ -49,14 +49,14 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
     if not plan.groups():
         raise DecayAuditError("the plan has no param group: every parameter is frozen and the ruleset skips those")
     plans, targets = [plan, *(other for _, other in also)], [target, *(name for name, _ in also)]
-    if likeness is None:
+    if originals is None:
         requested = RequestedOptimizer(path=optimizer, lr=lr, settings=tuple(settings))
         constructions = construct(emitted_groups([plan]), requested)
     else:
-        lr = likeness.lr(scaled=scales_lr(plans))
-        constructions = construct_copies(emitted_groups(plans, likeness), likeness, lr)
+        lr = originals.lr(scaled=scales_lr(plans))
+        constructions = construct_copies(emitted_groups(plans, originals), originals, lr)
     if style == "library":
         return source.code(plans, targets, constructions, lr, library_rules=rules or plan.ruleset.name)
     if style == "names" or len({group.lr_scale for group in plan.groups()}) > MOST_LEARNING_RATES:
-        return names.code(plan, target, constructions, lr, likeness)
-    return source.code(plans, targets, constructions, lr, guard=guard, known_classes=known_classes, likeness=likeness)
+        return names.code(plan, target, constructions, lr, originals)
+    return source.code(plans, targets, constructions, lr, guard=guard, known_classes=known_classes, originals=originals)

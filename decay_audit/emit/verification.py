@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
-from decay_audit.emit.groups import Likeness, group_key
+from decay_audit.emit.groups import OriginalOptimizers, group_key
 from decay_audit.emit.like import proof
 from decay_audit.emit.like.proof import DifferentOptimizerError
 from decay_audit.errors import DecayAuditError
@@ -40,15 +40,17 @@ class GroupSettings(Struct, frozen=True, kw_only=True):
     use: str | None
 
 
-def verify(code: str, plan: Plan, model: "HasParameters | None" = None, likeness: Likeness | None = None) -> None:
+def verify(
+    code: str, plan: Plan, model: "HasParameters | None" = None, originals: OriginalOptimizers | None = None
+) -> None:
     """Execute emitted code and compare every parameter with the plan.
 
     Args:
         model: the model that the plan is for; None: a placeholder made from the plan, without data.
-        likeness: the optimizers that the code copies; every setting except the coefficient must be the same.
+        originals: the optimizers that the code copies; every setting except the coefficient must be the same.
 
     Raises:
-        DifferentOptimizerError: the optimizers differ from those of `likeness`, or cannot be made.
+        DifferentOptimizerError: the optimizers differ from those of `originals`, or cannot be made.
         DecayAuditError: the code does not run, its optimizer cannot be made or has no weight_decay, or a parameter's
             settings differ from its decision.
     """
@@ -60,14 +62,14 @@ def verify(code: str, plan: Plan, model: "HasParameters | None" = None, likeness
         groups = namespace["param_groups"](model, **({"lr": TEST_LR} if scaled else {}))
     except Exception as error:
         raise DifferentGroupsError(_failure(error)) from error
-    _compare(groups, plan, model, likeness, scaled=scaled)
+    _compare(groups, plan, model, originals, scaled=scaled)
     try:
         optimizers = namespace["make_optimizer"](model) if "make_optimizer" in namespace else {}
     except Exception as error:
-        kind = DecayAuditError if likeness is None else DifferentOptimizerError
+        kind = DecayAuditError if originals is None else DifferentOptimizerError
         raise kind(_failure(error), _hint(error)) from error
-    if likeness is not None and optimizers != {}:
-        proof.compare(optimizers, plan, model, likeness, scaled=scaled)
+    if originals is not None and optimizers != {}:
+        proof.compare(optimizers, plan, model, originals, scaled=scaled)
     for optimizer in optimizers.values() if isinstance(optimizers, dict) else [optimizers]:
         # an object that has no attribute `defaults` is refused, as if its defaults lacked weight_decay
         defaults = getattr(optimizer, "defaults", {"no": "defaults"})
@@ -102,19 +104,19 @@ def _compare(
     groups: Sequence[Mapping[str, Any]],
     plan: Plan,
     model: HasParameters,
-    likeness: Likeness | None,
+    originals: OriginalOptimizers | None,
     *,
     scaled: bool,
 ) -> None:
     names = {parameter: name for name, parameter in model.named_parameters()}
     actual: dict[str, list[GroupSettings]] = {}
     for group in groups:
-        lr = group.get("lr") if likeness is None or scaled else None
+        lr = group.get("lr") if originals is None or scaled else None
         settings = GroupSettings(weight_decay=group["weight_decay"], lr=lr, use=group.get("use"))
         for parameter in group["params"]:
             actual.setdefault(names.get(parameter, "a foreign tensor"), []).append(settings)
     expected = {
-        decision.classified.parameter.raw_name: _planned(decision, likeness, scaled=scaled)
+        decision.classified.parameter.raw_name: _planned(decision, originals, scaled=scaled)
         for decision in plan.decisions
     }
     differing = [name for name in {**expected, **actual} if expected.get(name, []) != actual.get(name, [])]
@@ -123,10 +125,10 @@ def _compare(
         raise DifferentGroupsError(f"the emitted code differs from the plan in {names_shown}; nothing was written")
 
 
-def _planned(decision: Decision, likeness: Likeness | None, *, scaled: bool) -> list[GroupSettings]:
+def _planned(decision: Decision, originals: OriginalOptimizers | None, *, scaled: bool) -> list[GroupSettings]:
     if not decision.grouped:
         return []
-    key = group_key(decision, likeness, scaled=scaled)
+    key = group_key(decision, originals, scaled=scaled)
     lr = TEST_LR * decision.lr_scale if scaled else None
     return [GroupSettings(weight_decay=decision.weight_decay, lr=lr, use=key.use)]
 

@@ -1,11 +1,11 @@
 """Learning rates of live groups against those of a ruleset; the expected ones are computed by hand."""
 
-from decay_audit.checks import check_optimizers
 from decay_audit.checks.codes import Finding
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import Amount, LayerDecay, LayerRule, RuleSet, Scale
+from tests.checks.optimizer_findings import check_optimizers
 from tests.checks.test_routes import subject
 
 NAMES = ("blocks.0.weight", "blocks.1.weight", "head.weight")

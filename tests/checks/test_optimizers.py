@@ -5,7 +5,7 @@ import shlex
 import pytest
 from msgspec.structs import replace
 
-from decay_audit.checks import check_optimizers, coefficient_in_use
+from decay_audit.checks import coefficient_in_use
 from decay_audit.checks.codes import CODES, Finding
 from decay_audit.checks.optimizers.group_membership import check_ties
 from decay_audit.checks.resume import check_resume
@@ -24,6 +24,7 @@ from decay_audit.rulesets import load
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import Amount, Rule, RuleSet
+from tests.checks.optimizer_findings import check_optimizers
 
 KINDS: dict[str, tuple[Role, Layer]] = {
     "weight": ("linear_weight", "linear"),

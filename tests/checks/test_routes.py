@@ -1,6 +1,5 @@
 """The ruleset's optimizers against live ones: by class, by name, and by the keys of their groups."""
 
-from decay_audit.checks import check_optimizers
 from decay_audit.checks.codes import Finding
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.model.parameters import Owner, Parameter
@@ -8,6 +7,7 @@ from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.plan import Plan, decide
 from decay_audit.rulesets.ruleset import Amount, Route, RuleSet
+from tests.checks.optimizer_findings import check_optimizers
 
 NAMES = ("body.weight", "embed.weight")
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils import prune as torch_prune
 
 import decay_audit
-from decay_audit.checks import check_optimizers
 from decay_audit.checks.codes import Finding
 from decay_audit.optimizers.find import find
 from decay_audit.optimizers.live import observe
 from decay_audit.rulesets import load
 from decay_audit.sources.trace import make_example_inputs, trace, with_uses
+from tests.checks.optimizer_findings import check_optimizers
 
 prune: Any = torch_prune  # it has no annotations
 

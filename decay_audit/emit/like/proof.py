@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from decay_audit.emit.groups import Likeness
+from decay_audit.emit.groups import OriginalOptimizers
 from decay_audit.emit.like.constructor import is_equal
 from decay_audit.emit.like.copies import OptimizerCopy
 from decay_audit.errors import DecayAuditError
@@ -24,7 +24,7 @@ class HasNames(Protocol):
         """Yield each parameter with its name in torch."""
 
 
-def compare(optimizers: Any, plan: Plan, model: HasNames, likeness: Likeness, *, scaled: bool) -> None:  # noqa: ANN401
+def compare(optimizers: Any, plan: Plan, model: HasNames, originals: OriginalOptimizers, *, scaled: bool) -> None:  # noqa: ANN401
     """Compare the class, the attributes and the settings of each group, except the coefficient.
 
     Args:
@@ -38,9 +38,9 @@ def compare(optimizers: Any, plan: Plan, model: HasNames, likeness: Likeness, *,
     names = {id(tensor): canonical.get(name, name) for name, tensor in model.named_parameters()}
     by_use: Mapping[str | None, Any] = optimizers if isinstance(optimizers, dict) else {None: optimizers}
     for use, optimizer in by_use.items():
-        if use in likeness.copies:
-            for difference in _differences(optimizer, likeness.copies[use], names, scaled=scaled):
-                raise DifferentOptimizerError(f"{likeness.copies[use].type} would differ: {difference}")
+        if use in originals.copies:
+            for difference in _differences(optimizer, originals.copies[use], names, scaled=scaled):
+                raise DifferentOptimizerError(f"{originals.copies[use].type} would differ: {difference}")
 
 
 def _differences(optimizer: Any, copy: OptimizerCopy, names: Mapping[int, str], *, scaled: bool) -> Iterator[str]:  # noqa: ANN401

@@ -9,7 +9,7 @@ from itertools import chain
 from msgspec import Struct
 
 from decay_audit.emit.construction import Construction, imported_modules
-from decay_audit.emit.groups import GroupKey, Likeness, emitted_groups, group_key, scales_lr
+from decay_audit.emit.groups import GroupKey, OriginalOptimizers, emitted_groups, group_key, scales_lr
 from decay_audit.emit.python import layout, template
 from decay_audit.emit.python.literals import LINE_LENGTH, comment, number, string
 from decay_audit.emit.rule.branches import BranchCode, write_branches
@@ -45,7 +45,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
     constructions: tuple[Construction, ...]
     lr: float | None
     library_rules: str = ""
-    likeness: Likeness | None = None
+    originals: OriginalOptimizers | None = None
 
     @property
     def ruleset(self) -> RuleSet:
@@ -72,7 +72,7 @@ def code(
     guard: bool = True,
     known_classes: bool = True,
     library_rules: str = "",
-    likeness: Likeness | None = None,
+    originals: OriginalOptimizers | None = None,
 ) -> str:
     """Write the param groups of several plans by one ruleset as one function.
 
@@ -82,10 +82,10 @@ def code(
         guard: whether the code raises an error for a parameter that fits no condition.
         known_classes: whether conditions may ask for the class of a module.
         library_rules: the ruleset, by name or file, with which the function calls decay-audit; "" for conditions.
-        likeness: the existing optimizers that the code makes again; None for new optimizers.
+        originals: the existing optimizers that the code makes again; None for new optimizers.
     """
-    groups = tuple(group.key for group in emitted_groups(plans, likeness))
-    kinds = find_kinds(plans, _group_finder(plans, groups, likeness), known_classes=known_classes)
+    groups = tuple(group.key for group in emitted_groups(plans, originals))
+    kinds = find_kinds(plans, _group_finder(plans, groups, originals), known_classes=known_classes)
     keys = _ruleset_keys(plans[0].ruleset)
     spared = [index for index, key in enumerate(groups) if key.weight_decay == 0.0]
     guard = guard and len(groups) > 1 and not keys <= KEYS_OF_NAMES
@@ -97,7 +97,7 @@ def code(
         constructions=tuple(constructions),
         lr=lr,
         library_rules=library_rules,
-        likeness=likeness,
+        originals=originals,
     )
     return _render(rule, targets, kinds, names_class=known_classes and any(kind.classes for kind in kinds))
 
@@ -110,7 +110,7 @@ def _render(rule: RuleCode, targets: Sequence[str], kinds: Sequence[Kind], *, na
         {"comment": comment},
         ruleset=rule.ruleset.name,
         proofs=[_proof(plan, target) for plan, target in zip(rule.plans, targets, strict=True)],
-        likeness=rule.likeness,
+        originals=rule.originals,
         imports=_imports(rule, branch_code),
         constants=[*_wrappers(kinds, branch_code), *branch_code.constants],
         function=_function(rule, branch_code),
@@ -125,11 +125,11 @@ def _guard_message(*, names_class: bool) -> str:
 
 
 def _group_finder(
-    plans: Sequence[Plan], groups: Sequence[GroupKey], likeness: Likeness | None
+    plans: Sequence[Plan], groups: Sequence[GroupKey], originals: OriginalOptimizers | None
 ) -> Callable[[Decision], int]:
     indexes = {key: index for index, key in enumerate(groups)}
     scaled = scales_lr(plans)
-    return lambda decision: indexes[group_key(decision, likeness, scaled=scaled)]
+    return lambda decision: indexes[group_key(decision, originals, scaled=scaled)]
 
 
 def _wrappers(kinds: Iterable[Kind], branch_code: BranchCode) -> list[list[str]]:
@@ -164,7 +164,7 @@ def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     for module, name in branch_code.imports:
         names.setdefault(module, set()).add(name)
     lines = {module: layout.write_import(module, sorted(names[module])) for module in sorted(names)}
-    setting_modules = rule.likeness.modules if rule.likeness else ()
+    setting_modules = rule.originals.modules if rule.originals else ()
     library = ["decay_audit"] if rule.library_rules else []
     whole_modules = sorted({*imported_modules(rule.constructions), *setting_modules, *library})
     sections = [

@@ -10,7 +10,7 @@ from torch import nn
 from decay_audit.model.parameters import Declaration
 from decay_audit.model.wrapper_classes import wrapped_child
 
-HOOKS = ("no_weight_decay", "no_weight_decay_keywords", "no_weight_decay_patterns")
+DECLARING_METHODS = ("no_weight_decay", "no_weight_decay_keywords", "no_weight_decay_patterns")
 """Methods of a module that exclude parameters from decay: by names, parts of names, or glob patterns."""
 _FULLY_SHARD_MODULE = "torch.distributed.fsdp._fully_shard."
 """The module in which `fully_shard` defines the subclasses that replace the classes of modules."""
@@ -29,14 +29,14 @@ class ModuleClass(Struct, frozen=True, kw_only=True):
     Attributes:
         types: qualified names of its MRO, most derived first, up to and with `torch.nn.Module`.
         wraps: for a wrapper, the name of the child that is the wrapped model; else None.
-        has_hook: whether it has one of the methods in HOOKS.
+        declares_no_decay: whether it has one of the methods in DECLARING_METHODS.
         scripted: it is a TorchScript class: each module then tells which class it was compiled from.
         quantized: its weights are packed, and not parameters.
     """
 
     types: tuple[str, ...]
     wraps: str | None
-    has_hook: bool
+    declares_no_decay: bool
     scripted: bool
     quantized: bool
 
@@ -47,7 +47,7 @@ def describe_class(module_type: type[nn.Module]) -> ModuleClass:
     return ModuleClass(
         types=types,
         wraps=wrapped_child(types),
-        has_hook=any(hasattr(module_type, name) for name in HOOKS),
+        declares_no_decay=any(hasattr(module_type, name) for name in DECLARING_METHODS),
         scripted=issubclass(module_type, torch.jit.ScriptModule),
         quantized=module_type.__module__.startswith(_QUANTIZED) and not module_type.__name__.endswith("PackedParams"),
     )
@@ -94,7 +94,7 @@ def read_declaration(module: nn.Module) -> Declaration:
     Raises:
         Exception: whatever a method raises.
     """
-    names, keywords, patterns = (_strings(getattr(module, name, ())) for name in HOOKS)
+    names, keywords, patterns = (_strings(getattr(module, name, ())) for name in DECLARING_METHODS)
     return Declaration(names=names, keywords=keywords, patterns=patterns)
 
 

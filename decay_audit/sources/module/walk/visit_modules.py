@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from decay_audit.model.parameters import BASE_LAYER, Declaration, Owner, Parameter
 from decay_audit.sources.module.walk.describe_module import (
-    HOOKS,
+    DECLARING_METHODS,
     ModuleClass,
     describe_class,
     describe_scripted,
@@ -196,7 +196,7 @@ def _declaration(visit: _Visit, module_class: ModuleClass, contents: ModelConten
     A method is user code and may raise anything: the exception becomes a note, and the reading continues.
     """
     declaration = None
-    if module_class.has_hook or not visit.module.__dict__.keys().isdisjoint(HOOKS):
+    if module_class.declares_no_decay or not visit.module.__dict__.keys().isdisjoint(DECLARING_METHODS):
         try:
             declaration = read_declaration(visit.module)
         except Exception as error:  # noqa: BLE001
