@@ -17,7 +17,7 @@ from typing import Final
 from decay_audit.errors import DecayAuditError
 
 FileIdentity = tuple[int, int]
-"""Device and inode: the same for all names of one file."""
+"""Device and inode of a file: equal for all names of the file."""
 
 MAX_SETTINGS_BYTES: Final = 1_000_000
 """The largest pyproject.toml that is read."""
@@ -65,7 +65,7 @@ def _identity(path: Path) -> FileIdentity | None:
 
 
 def remember_imported(path: Path) -> None:
-    """Remember a Python file that was imported, unless decay-audit wrote it: such a file may be written again."""
+    """Remember an imported Python file as an input. A file that decay-audit wrote is left out: it may be replaced."""
     try:
         with path.open("rb") as file:
             head = file.read(1024)
@@ -157,6 +157,8 @@ def atomic_write(output: Path, *, may_be_input: bool = False) -> Iterator[Path]:
 
 
 def _temporary_file(destination: Path) -> Path:
+    """Make an empty file beside the destination."""
+    # the name is cut, because most file systems accept at most 255 bytes
     handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name[:64]}.")
     os.close(handle)
     return Path(name)

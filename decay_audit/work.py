@@ -1,6 +1,6 @@
 """Limit the work that a checkpoint can cause, whatever it holds: each stage spends units of a budget.
 
-Work is counted and not timed, so that a file is read or refused on every machine alike. A unit is about 10 µs.
+Work is counted, not timed. So a file is read on every machine, or refused on every machine. A unit is about 10 µs.
 """
 
 from collections.abc import Iterator
@@ -10,21 +10,25 @@ from typing import Final
 
 from decay_audit.errors import TargetError
 
-TENSOR: Final = 4
-"""The units of a tensor: it is read, decided and shown."""
-KIND: Final = 12
-"""The units of a tensor whose names are not like those of an earlier tensor: its role must be found."""
+UNITS_PER_TENSOR: Final = 4
+"""What one tensor costs: it is read, decided and shown."""
+UNITS_PER_KIND: Final = 12
+"""What a tensor costs in addition, if its name and owner are not like those of an earlier tensor: to find its role."""
 OPERATIONS_PER_UNIT: Final = 30
 """This many opcodes of a pickle, or entries of a dict, cost one unit."""
 
 _UNITS_OF_ANY_FILE: Final = 400_000
+"""The units that even the smallest file has."""
 _BYTES_PER_UNIT: Final = 100
+"""So many bytes of a file give one more unit."""
 _UNITS_FOR_ROLES: Final = 300_000
+"""The units for finding roles, before the tensors are counted."""
 _LEAST_UNITS_FOR_ROLES: Final = 60_000
+"""The units for finding roles that remain however many tensors there are."""
 
 
 class Budget:
-    """Units of work that can be spent."""
+    """A number of units that can be spent."""
 
     __slots__ = ("units",)
 
@@ -46,11 +50,12 @@ class Budget:
 
 
 _budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
+"""The budget of the checkpoint that is being read; None outside `limit_by_size`."""
 
 
 @contextmanager
-def limited(size: int) -> Iterator[None]:
-    """Set one budget for the with-statement, in which files of `size` bytes together are read."""
+def limit_by_size(size: int) -> Iterator[None]:
+    """Set the budget for the `with` statement, in which files are read that have `size` bytes together."""
     token = _budget.set(Budget(_UNITS_OF_ANY_FILE + size // _BYTES_PER_UNIT))
     try:
         yield
@@ -59,7 +64,7 @@ def limited(size: int) -> Iterator[None]:
 
 
 def spend(units: int) -> None:
-    """Take units from the budget that `limited` set, if there is one.
+    """Take units from the budget that `limit_by_size` set; do nothing outside its `with` statement.
 
     Raises:
         TargetError: none are left.
@@ -71,4 +76,4 @@ def spend(units: int) -> None:
 
 def budget_for_roles(tensors: int) -> Budget:
     """Make the budget for finding the roles of a checkpoint's tensors: the more tensors, the fewer units are left."""
-    return Budget(max(_LEAST_UNITS_FOR_ROLES, _UNITS_FOR_ROLES - tensors * TENSOR // 2))
+    return Budget(max(_LEAST_UNITS_FOR_ROLES, _UNITS_FOR_ROLES - tensors * UNITS_PER_TENSOR // 2))

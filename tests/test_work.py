@@ -7,8 +7,8 @@ from decay_audit.errors import TargetError
 
 
 def test_a_budget_refuses_what_it_does_not_cover() -> None:
-    with work.limited(size=0):
-        work.spend(work.TENSOR * 90_000)
+    with work.limit_by_size(size=0):
+        work.spend(work.UNITS_PER_TENSOR * 90_000)
         with pytest.raises(TargetError, match="needs more work than one of its size should"):
-            work.spend(work.TENSOR * 90_000)
+            work.spend(work.UNITS_PER_TENSOR * 90_000)
     work.spend(10**9)  # nothing is counted outside the block

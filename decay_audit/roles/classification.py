@@ -64,7 +64,7 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
         answer = answers.get(key)
         if answer is None:
             if not owner.types:
-                budget.spend(work.KIND)
+                budget.spend(work.UNITS_PER_KIND)
             answer = answers[key] = _weigh(_collect(parameter, siblings))
         role, layer, confidence, evidence = answer
         classified.append(

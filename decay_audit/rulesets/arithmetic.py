@@ -14,6 +14,7 @@ OPERATIONS: Mapping[type[ast.AST], Callable[..., Any]] = {
     ast.Div: operator.truediv,
     ast.FloorDiv: operator.floordiv,
 }
+"""The operators that are computed, by their nodes in a syntax tree."""
 
 
 def evaluate(node: ast.expr, operand: Callable[[ast.expr], float]) -> float:

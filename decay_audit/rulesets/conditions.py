@@ -8,7 +8,9 @@ from msgspec import Meta, Struct, field
 from decay_audit.roles.words import Layer, Role
 
 NameForm = Literal["canonical", "raw"]
+"""Which of the two names of a parameter a condition sees."""
 COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)? *[0-9]{1,18}")
+"""A whole number, or a comparison with one: `>=2`."""
 # In this type, the pattern is for the JSON Schema only; the validators of a rules file check the text. (msgspec 0.22
 # crashes when it frees a type in which one `Meta(pattern=...)` occurs twice.)
 Comparison = Annotated[
@@ -16,7 +18,9 @@ Comparison = Annotated[
     Meta(title="a whole number or a comparison such as `>=2`"),
 ]
 DeclaredForm = Literal["exact", "glob", "substring", "keywords", "keyword_suffixes", "patterns", "submodules", "any"]
+"""How the declarations of a model are read; `declared_no_decay` describes each form."""
 Size = int | None
+"""The size of a dimension; None is any size."""
 Words = str | tuple[str, ...] | None
 Numbers = Comparison | tuple[Comparison, ...] | None
 

@@ -16,8 +16,9 @@ from decay_audit.rulesets.plan import Decision, Plan, decide
 from decay_audit.rulesets.ruleset import RuleSet, label
 
 ANY_BASE = 1.0
-"""The base coefficient for rulesets whose own base is 0: it shows what they would decay."""
+"""The base coefficient for a ruleset whose own base is 0. With it, the plan shows what the ruleset would decay."""
 _BASES_TO_TRY = 3
+"""How many coefficients of an optimizer are tried as the base of a ruleset."""
 
 
 class RulesetDecision(Struct, frozen=True, kw_only=True):
@@ -46,7 +47,7 @@ class RulesetDifference(Struct, frozen=True, kw_only=True):
 
 
 class Gap(Struct, frozen=True, kw_only=True):
-    """How many parameters and elements two rulesets treat differently; `first` and `second` are their indices."""
+    """How many parameters and elements two rulesets (`first` and `second`, by index) treat differently."""
 
     first: int
     second: int
@@ -81,16 +82,16 @@ class RulesetComparison(Struct, frozen=True, kw_only=True):
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
-    """A parameter whose coefficient in the optimizer (`found`) differs from that of the ruleset (`expected`).
+    """A parameter whose coefficient in the optimizer (`observed`) differs from that of the ruleset (`expected`).
 
     Attributes:
-        expected, found: None where the parameter is in no group.
+        expected, observed: None where the parameter is in no group.
     """
 
     parameter: str
     numel: int
     expected: float | None
-    found: float | None
+    observed: float | None
 
 
 class RulesetMatch(Struct, frozen=True, kw_only=True):
@@ -100,7 +101,7 @@ class RulesetMatch(Struct, frozen=True, kw_only=True):
         weight_decay: the base coefficient with which it fits best.
         parameters: how many parameters were compared.
         unplaced: how many were not compared, because their position in the saved optimizer is not known.
-        unmatched: how many of these cannot have the coefficient that the ruleset gives them.
+        unmatched: how many of the unplaced parameters cannot have the coefficient that the ruleset gives them.
         no_effect: the ruleset has rules or routes, but they treat all parameters of this model alike.
         scales: the ruleset changes the learning rate of some parameter of this model.
         same_rates: the optimizer's learning rates have the ratios of the ruleset; None if its rates are not known.
@@ -249,7 +250,7 @@ def _gap(rows: Iterable[tuple[Decision, ...]], first: int, second: int) -> Gap:
 
 
 def _differ(first: Decision, second: Decision) -> bool:
-    """Whether a step would differ. A frozen parameter that one ruleset leaves out has no step to compare."""
+    """Tell whether a step would differ. A frozen parameter that one ruleset leaves out has no step to compare."""
     if not (first.grouped and second.grouped):
         return False
     return not (
@@ -303,7 +304,7 @@ def _match(
         unplaced=len(decisions) - len(placed),
         unmatched=(Counter(map(_rounded, expected_unplaced)) - Counter(map(_rounded, unplaced))).total(),
         mismatches=tuple(
-            Mismatch(parameter=decision.name, numel=decision.numel, expected=expected, found=coefficient)
+            Mismatch(parameter=decision.name, numel=decision.numel, expected=expected, observed=coefficient)
             for decision in placed
             if not _equal(
                 expected := decision.weight_decay if decision.grouped else None,

@@ -15,7 +15,9 @@ from decay_audit.rulesets.ruleset import RuleSet
 from decay_audit.text import escape_control
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
+"""The alternatives of a folded name: `{weight,bias}`."""
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
+"""A range of numbers among the alternatives: `0-11`."""
 
 
 class RuleAnswer(Struct, frozen=True, kw_only=True):

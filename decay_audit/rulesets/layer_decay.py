@@ -16,6 +16,7 @@ from decay_audit.rulesets.ruleset import LayerDecay, LayerRule
 from decay_audit.text import escape_control
 
 LAST: Literal["last"] = "last"
+"""The word for the last layer."""
 
 Captured = tuple[str | None, ...]
 """The groups that a regular expression captured in a name."""
@@ -25,9 +26,13 @@ EntriesWithoutFacts = tuple[LayerDecay | LayerRule, ...]
 """The entries of the ruleset that need facts which the source does not know."""
 
 _GROUP_REFERENCE = re.compile(r"\\([1-9])(?![0-9])")
+r"""A reference to a captured group: `\1`."""
 _ARITHMETIC_TEXT = re.compile(r"[0-9\\+*/() -]{1,200}")
+"""The characters of arithmetic on layer numbers."""
 _ARITHMETIC_NODES = (ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.FloorDiv, ast.Constant, ast.Name, ast.Load)
+"""The nodes that the syntax tree of such arithmetic may have."""
 _ACCEPTED_NUMBERS = r"it must be a number, `last`, or arithmetic with + - * // on groups such as \1"
+"""What a message says about the accepted forms."""
 
 
 def factors(
@@ -35,9 +40,8 @@ def factors(
 ) -> list[tuple[float, EntriesWithoutFacts]]:
     """Compute rate ** (last - layer) for each parameter, and list the entries that need facts which are not known.
 
-    The factor is 1 for a parameter without a layer. `last` is the number of the last layer: the highest number that a
-    parameter gets, or that a rule or the default writes. If a rule or the default writes the word `last`, that layer is
-    an additional one, and its number is higher by 1.
+    The factor is 1 for a parameter without a layer. `last` is the highest number that a parameter gets, or that a rule
+    or the default has. If a rule or the default has the word `last`, `last` is higher by 1: it is a layer of its own.
 
     Raises:
         PlanError: a rule's arithmetic fails on what its pattern captured, or a factor is too large for a float.

@@ -150,8 +150,8 @@ class Plan(Struct, frozen=True, kw_only=True, eq=False):
 def decide(parameters: Iterable[Classified], ruleset: RuleSet, weight_decay: float | None = None) -> Plan:
     """Decide every parameter: its weight decay, its factor on the learning rate, and its optimizer.
 
-    For weight decay, the layer number and the optimizer, the first entry whose condition holds decides. The factors of
-    all `lr_scale` entries whose condition holds are multiplied.
+    The weight decay, the layer number and the optimizer are each decided by the first entry whose condition holds. The
+    factors of all `lr_scale` entries whose conditions hold are multiplied.
 
     Args:
         parameters: the classified parameters, in the model's order.

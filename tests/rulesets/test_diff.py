@@ -200,7 +200,7 @@ def test_which_says_what_the_nearest_ruleset_would_do_otherwise() -> None:
     ]
     optimizer = torch.optim.SGD(groups, lr=0.1)
     (match,) = diff.rank_rulesets(subjects(model), observed(model, optimizer), presets("no-norm-no-bias"))
-    assert [(mismatch.parameter, mismatch.expected, mismatch.found) for mismatch in match.mismatches] == [
+    assert [(mismatch.parameter, mismatch.expected, mismatch.observed) for mismatch in match.mismatches] == [
         ("1.weight", 0.0, 0.1),
         ("1.bias", 0.0, None),
     ]

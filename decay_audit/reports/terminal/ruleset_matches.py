@@ -102,11 +102,11 @@ def _nearest(match: RulesetMatch, options: Options) -> Iterator[str]:
     elif match.unplaced:
         size += f", and {match.unmatched:,} of the {match.unplaced:,} others"
     yield f"  {paint(title, 'title', color=options.color)}   {size}"
-    for expected, actual in dict.fromkeys((mismatch.expected, mismatch.found) for mismatch in match.mismatches):
+    for expected, actual in dict.fromkeys((mismatch.expected, mismatch.observed) for mismatch in match.mismatches):
         names = [
             mismatch.parameter
             for mismatch in match.mismatches
-            if (mismatch.expected, mismatch.found) == (expected, actual)
+            if (mismatch.expected, mismatch.observed) == (expected, actual)
         ]
         patterns = [escape_control(pattern) for pattern in fold_names(names, shorten=True)]
         head = f"    {_coefficient(expected)} by the preset, {_coefficient(actual)} in the optimizer: "

@@ -1,4 +1,4 @@
-"""The type Draft: the keys of a rules file that `write_yaml` then writes. Also functions that search plain values."""
+"""The type Draft, which has the keys of a rules file for `write_yaml`; and functions that search plain values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal

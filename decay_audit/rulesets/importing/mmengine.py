@@ -15,9 +15,13 @@ _NORMS = [
     "torch.nn.GroupNorm",
     "torch.nn.LayerNorm",
 ]
+"""The classes that mmengine's is_norm recognizes."""
 _DEFORMABLE = ["mmcv.ops.*.DeformConv2d", "mmcv.ops.*.ModulatedDeformConv2d"]
+"""The classes of deformable convolutions."""
 _IN_DEFORMABLE: WhenMapping = {"within": _DEFORMABLE, "not": {"owner": _DEFORMABLE}}
+"""The condition for parameters of modules inside a deformable convolution."""
 _DEPTHWISE = [{"leaf": "weight", "shape": [None, 1, None, None]}, {"layer": "depthwise_conv"}]
+"""Two conditions, of which one holds for a depthwise convolution: from its shape, or from its layer."""
 _KINDS: tuple[tuple[str, str, WhenMapping], ...] = (
     ("norm_decay_mult", "norms", {"owner": _NORMS}),
     ("bias_decay_mult", "biases", {"leaf": "bias", "not": _IN_DEFORMABLE}),
@@ -27,6 +31,7 @@ _KINDS: tuple[tuple[str, str, WhenMapping], ...] = (
 """The multipliers by kind of parameter, in order: the first that is set and whose condition holds decides."""
 
 Keys = Mapping[str, Mapping[str, Any]]
+"""The custom keys, each with its multipliers."""
 
 
 def mmengine(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values

@@ -1,4 +1,7 @@
-"""mmengine's `_base_`: files that a configuration inherits from. They are read first; its own keys override theirs."""
+"""Read a configuration of mmengine with the files in its `_base_`, from which it inherits.
+
+These files are read first; the configuration's own keys override their keys.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,11 +12,13 @@ from decay_audit.rulesets.importing.draft import words
 from decay_audit.rulesets.importing.read_config import read
 
 BASE = "_base_"
+"""The key under which a configuration lists the files that it inherits from."""
 DELETE = "_delete_"
+"""The key with which a mapping replaces the inherited mapping instead of being merged into it."""
 
 
 def read_inheriting(path: Path) -> Any:  # noqa: ANN401 - any plain value
-    """Read a configuration and the files that it inherits from; `_base_` keeps the names of files that do not exist.
+    """Read a configuration and the files that it inherits from. The result's `_base_` lists files that do not exist.
 
     Raises:
         RulesError: a file cannot be read, or inherits from itself.

@@ -15,6 +15,7 @@ _NORMS = (
     "torch.nn.modules.instancenorm._InstanceNorm",
     "torch.nn.LayerNorm",
 )
+"""torch's classes that stand for MegEngine's classes of norms."""
 
 
 def torchtitan(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values

@@ -21,9 +21,9 @@ from decay_audit.rulesets.yaml.nodes import (
 )
 
 CALLED = "__called__"
-"""A call becomes a mapping of its keyword arguments; under this key it has the name of the called function."""
+"""A call becomes a mapping of its keyword arguments. Under this key, the mapping has the name of the function."""
 ARGUMENTS = "__arguments__"
-"""The key of that mapping for the positional arguments."""
+"""Under this key, the mapping of a call has the positional arguments."""
 
 
 class Symbol(str):
@@ -142,3 +142,4 @@ def _number(node: ast.expr, variables: Mapping[str, Any]) -> float:
 
 
 _READERS: dict[str, Callable[[str], Any]] = {".py": _from_python, ".json": json.loads, ".toml": tomllib.loads}
+"""The reader of each suffix; all other files are read as YAML."""

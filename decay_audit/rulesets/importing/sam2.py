@@ -8,11 +8,14 @@ from decay_audit.errors import RulesError
 from decay_audit.rulesets.importing.draft import Draft, DraftRule, WhenMapping, mapping_with, mappings, number, words
 
 _REFERENCE = re.compile(r"\$\{([\w.]+)\}")
+"""A reference to another value of the file: `${scratch.base_lr}`."""
 _EXAMPLE = (
     "optim: {options: {weight_decay: [{scheduler: {value: 0.1}}, {scheduler: {value: 0.0}, param_names: [...]}]}}"
 )
+"""The example in messages."""
 
 OptionEntry = Mapping[str, Any]
+"""One entry of the list of an option."""
 
 
 def sam2(config: Any, name: str) -> Draft:  # noqa: ANN401 - plain values

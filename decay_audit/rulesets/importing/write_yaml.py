@@ -8,6 +8,7 @@ from typing import Any
 from decay_audit.rulesets.importing.draft import Draft, WhenMapping
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+"""A word that needs no quotes in YAML, unless it is one of _QUOTED_WORDS."""
 _QUOTED_WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 """Words that YAML may read as a truth value or as null, unless they are quoted."""
 

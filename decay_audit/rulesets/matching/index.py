@@ -1,7 +1,7 @@
-"""An index from words to rules and other entries of a ruleset, so that few conditions are evaluated.
+"""Find, by the words of a parameter, the few entries of a ruleset whose conditions may hold for it.
 
-Most conditions ask for a name, a part of a name or a role. A parameter without these words cannot match, so with
-thousands of rules only a few conditions are evaluated.
+Most conditions ask for a name, a part of a name or a role. A parameter that lacks these words cannot match. So, of
+thousands of rules, only a few conditions are evaluated for each parameter.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ from decay_audit.rulesets.ruleset import RulesetEntry, label
 
 T = TypeVar("T")
 _WILDCARDS = frozenset("*?[]")
-"""With `]`, because a set such as `[._]` may contain the dot at which a glob is split."""
+"""`]` is among them, because a set such as `[._]` may contain the dot at which a glob is split."""
 KeyKind = Literal["name", "part", "leaf", "role"]
 """The words of a parameter: its full name, the parts of its name between dots, its leaf, and its role."""
 
@@ -31,7 +31,7 @@ class Requirement(Struct, frozen=True, kw_only=True):
 
 
 def requirements(when: When) -> Iterator[Requirement]:
-    """List what a condition requires; each requirement must be met.
+    """List the requirements of a condition; a parameter that matches meets each of them.
 
     >>> [sorted(required.words) for required in requirements(When(name="*.head.*", role="bias"))]
     [['head'], ['bias']]
@@ -147,8 +147,8 @@ class MatchingParameters:
         fewest: Sequence[int] = range(len(self._parameters))
         for required in requirements(when):
             by_word = self._grouped(required.kind)
-            having = sorted({position for word in required.words for position in by_word.get(word, ())})
-            fewest = min(fewest, having, key=len)
+            positions = sorted({position for word in required.words for position in by_word.get(word, ())})
+            fewest = min(fewest, positions, key=len)
         return [position for position in fewest if holds(self._parameters[position])]
 
     def _grouped(self, kind: KeyKind) -> Mapping[str, Sequence[int]]:

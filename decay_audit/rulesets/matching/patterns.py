@@ -20,14 +20,16 @@ SECONDS: Final = 2.0
 _SECONDS_FOR_EACH_NAME: Final = 50e-6
 """The processor time that each searched name adds to what is left of a pattern's time."""
 _SHORT: Final = 20
-"""A search in so few characters is not interrupted: it ends soon, and its time is counted afterwards."""
+"""A search in a text of so few characters is not interrupted: it ends soon, and its time is counted afterwards."""
 _PROBE_SECONDS: Final = 0.2
 _PROBE_LENGTH: Final = 1000
 _MAX_PROBES: Final = 64
 """`is_slow` searches at most so many texts of this length, within so many seconds."""
 
 _REPEATS: Final = frozenset({codes.MAX_REPEAT, codes.MIN_REPEAT})
+"""The nodes of greedy and lazy repeats in the parser of `re`."""
 _CATEGORY_LETTERS: Final = {"DIGIT": "0", "SPACE": " ", "WORD": "a"}
+r"""A character of each category: `\d`, `\s`, `\w`."""
 
 TextMatcher = Callable[[str], re.Match[str] | None]
 """Searches a text, and returns the match; None without one."""

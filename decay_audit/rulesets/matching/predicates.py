@@ -17,7 +17,9 @@ from decay_audit.rulesets.matching.patterns import TextMatcher, searcher
 
 T = TypeVar("T")
 Predicate = Callable[[Classified], bool | None]
+"""Answers a condition for a parameter; None if the source does not know the answer."""
 Types = tuple[str, ...]
+"""The qualified names of the classes in the MRO of an owner."""
 
 
 def compile_when(when: When, names: NameForm = "canonical") -> Predicate:
@@ -219,7 +221,7 @@ def _shapes(condition: tuple[Size | tuple[Size, ...], ...]) -> tuple[tuple[Size,
 
 
 def _fits(shape: tuple[int, ...], condition: tuple[Size, ...]) -> bool:
-    """Whether each size is the one in the condition, where None is any size."""
+    """Tell whether each size equals the size in the condition; None there is any size."""
     return len(shape) == len(condition) and all(
         expected in (None, size) for size, expected in zip(shape, condition, strict=True)
     )
@@ -332,3 +334,4 @@ _SIGNS: dict[str, Callable[[int, int], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
+"""The function of each sign of a comparison."""

@@ -106,4 +106,4 @@ def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
 REFUSED = "error"
 """The `rule` of an example that the ruleset must refuse, because no rule matches and the default is `error`."""
 UNKNOWN_CLASS = "model.Module"
-"""The class of a module for which an example gives none; no rule and no convention matches it."""
+"""The class of a module for which an example gives no class; no rule and no convention matches this name."""

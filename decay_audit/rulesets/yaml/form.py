@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from decay_audit.rulesets.conditions import NameForm, When
 
 SCHEMA_VERSION = 1
+"""The version of the format of rules files."""
 
 Coefficient = Annotated[float, Meta(ge=0, description="A weight_decay coefficient.")]
 Word = Annotated[str, Meta(min_length=1)]

@@ -9,6 +9,7 @@ from decay_audit.rulesets.yaml.form import FileForm
 from decay_audit.rulesets.yaml.validators import PROMISES, RESERVED_NAMES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""The version of JSON Schema."""
 ONE_AMOUNT = {"oneOf": [{"required": ["decay"]}, {"required": ["weight_decay"]}]}
 """An amount has exactly one of the two keys."""
 A_PROMISE = {

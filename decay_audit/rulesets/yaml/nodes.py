@@ -13,9 +13,13 @@ import yaml
 from msgspec import Struct
 
 MAX_DEPTH = 32
+"""How deeply lists and mappings may be nested."""
 MAX_VALUES = 20_000
+"""The most values of a file, with aliases written out."""
 MAX_CHARACTERS = 1_000_000
+"""The most characters of a file."""
 TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+"""The message for a file that is nested more deeply."""
 
 
 class Mistake(Struct, frozen=True, order=True):
@@ -152,5 +156,8 @@ def _resolve(text: str) -> bool | int | float | str | None:
 
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,400}|0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
+"""An integer of YAML 1.2. Python refuses to read more than 4,300 digits."""
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+"""A finite number of YAML 1.2."""
 _NOT_FINITE = {".nan": nan, ".inf": inf, "+.inf": inf, "-.inf": -inf}
+"""The spellings of numbers that are not finite."""

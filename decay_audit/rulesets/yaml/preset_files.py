@@ -4,6 +4,7 @@ from functools import cache
 from pathlib import Path
 
 SUFFIX = ".yaml"
+"""The ending of the file names."""
 
 
 @cache

@@ -30,6 +30,7 @@ from decay_audit.rulesets.yaml.typed import read
 
 T = TypeVar("T")
 FORMAT_HINT = "`decay-audit rules schema` prints the accepted form, `decay-audit rules show no-norm-no-bias` an example"
+"""The hint of a file with mistakes."""
 
 
 class RulesText(Struct, frozen=True, kw_only=True):

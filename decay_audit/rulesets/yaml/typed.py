@@ -43,7 +43,7 @@ def read(node: Node, kind: Any, place: str, report: ReportMistake) -> Any:  # no
 
 
 def nearest(word: str, accepted: Iterable[str]) -> str:
-    """Write `; did you mean ...?`, or the accepted words where none is near."""
+    """Write `; did you mean ...?`; or list the accepted words, if none of them is near."""
     words = list(accepted)
     close = get_close_matches(word, words, n=1, cutoff=0.6)
     return f"; did you mean `{close[0]}`?" if close else f"; accepted: {', '.join(words)}"
@@ -88,7 +88,10 @@ def _check_keys(node: MappingNode, accepted: Mapping[str, FieldInfo], place: str
 
 
 def _unknown_key(key: str, place: str, accepted: Iterable[str]) -> str:
-    """Write the message, with the nearest accepted key. The first letter outside ASCII is named."""
+    """Write the message, with the nearest accepted key.
+
+    It names the first letter outside ASCII, because such a letter may look like an ASCII letter.
+    """
     if key == "<<":
         return f"`<<` in {place}: merge keys are not in YAML 1.2; write the keys out"
     foreign = next((letter for letter in key if not letter.isascii()), "")
@@ -205,3 +208,4 @@ def _phrase(member: Any) -> Sequence[str]:  # noqa: ANN401
 
 
 _PHRASES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+"""What a message calls the values of a type."""

@@ -131,3 +131,4 @@ _CHECKS: Mapping[type[Struct], tuple[Callable[[MappingNode], Iterator[Violation]
     LayerForm: (_layer_number,),
     FileForm: (_base_and_default, _distinct_rule_names),
 }
+"""The checks of each form."""

@@ -16,7 +16,7 @@ TRAINABLE_DTYPES: Final = frozenset(
         *("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz"),
     }
 )
-"""Dtypes that can carry a gradient: a tensor of another dtype is not trained."""
+"""Dtypes of tensors that can have a gradient: a tensor of another dtype is not trained."""
 
 ITEM_SIZES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("bool", "uint8", "int8", "qint8", "quint8", "quint4x2", "quint2x4", "bits8"), 1),
@@ -36,12 +36,12 @@ class MalformedError(TargetError):
 
 
 class Storage(Struct, frozen=True, kw_only=True, eq=False, gc=False):
-    """A run of elements in a file.
+    """A storage of torch: elements that follow each other in a file.
 
     Attributes:
         key: its name in the file.
         count: the number of elements; None if the file does not say.
-        first: the index of its first element, for a view into a larger storage.
+        first: for a view into a larger storage, the index there of its first element; else 0.
     """
 
     key: str
@@ -87,12 +87,13 @@ class FileContents(Struct, frozen=True, kw_only=True):
     Attributes:
         tensors: the state dict: tensors by the names that the file gives them.
         in_model_order: whether `tensors` are in the model's own order; safetensors sorts its names.
-        non_tensors: the entries of the state dict that are not tensors: what each is, by its name.
+        non_tensors: the entries of the state dict that are not tensors: a few words on each, by its name.
         buffers: names of tensors that are buffers according to the file.
         module_types: qualified class names of modules by dotted name, where the file holds modules.
         optimizers: states of optimizers, wherever they are in the file.
-        other_state_dicts: the largest other state dicts of the file, by dotted path: an optimizer may belong to one.
-        opaque: qualified names that the file's pickle refers to and that are not on the allowlist.
+        other_state_dicts: the largest other state dicts of the file, by dotted path. An optimizer may belong to one of
+            them.
+        opaque: qualified names of classes and functions in the file's pickle that are not on the allowlist.
         notes: what a user should know about the reading, one sentence each.
     """
 

@@ -18,6 +18,7 @@ from decay_audit.sources.checkpoint.state_dict.merge import MergedModel
 from decay_audit.text import count_noun, first_few, format_shape
 
 _MAX_LISTED = 5
+"""How many names a note lists."""
 _MAX_COMPARED = 1000
 """The most names that are compared with a name that the model lacks."""
 _LONGEST_NAMES = 2
@@ -26,7 +27,7 @@ _MAX_PREFIXES = 16
 """The most prefixes that are tried."""
 
 Counterparts = dict[str, tuple[Parameter, ...]]
-"""Maps the name of each saved parameter to parameters of the model: several if the model does not tie the names."""
+"""Maps the name of each saved parameter to its parameters in the model: several if the model does not tie them."""
 
 
 def fit(saved: Inventory, model: Inventory) -> Inventory:
@@ -83,12 +84,12 @@ def _fit_parameters(parameters: Iterable[Parameter], counterparts: Counterparts)
     return fitted
 
 
-def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
+def put_in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
     """Put the saved parameters into the order of the model, because an optimizer refers to positions in it.
 
-    A file of torch has the order of the model that was trained, which is kept: the code may have changed since. A file
-    without parameters gets all parameters of the model. A file that lacks a parameter, or has it in another
-    shape, belongs to another model, and its order is kept.
+    A file of torch has the order of the model that was trained. That order is kept, because the code may have changed
+    since. A file without parameters gets all parameters of the model. A file that lacks a parameter of the model, or
+    has it in another shape, belongs to another model: its order is kept, too.
     """
     if model is None or (model.kind == "safetensors" and model.built_on is None):
         return saved  # a model from a safetensors file has no order: the names there are sorted
@@ -115,10 +116,11 @@ def in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
 
 
 def find_prefix(saved: Sequence[Parameter], model: Sequence[Parameter]) -> str:
-    """Find the prefix that the names of the model have in the checkpoint: the one that most names have.
+    """Find the prefix that the checkpoint puts before the names of the model, such as `model.`; "" without a prefix.
 
-    Only a few names of the model suggest prefixes, and only the most frequent suggestions are tried: trying all would
-    take quadratic time in a file in which all names end alike.
+    The prefix under which most names of the model are in the checkpoint is chosen. Only a few names of the model
+    suggest prefixes, and only the most frequent suggestions are tried: if all names in a file end alike, the time for
+    every prefix would grow with the square of their number.
     """
     saved_names = _by_name(saved).keys()
     names = [parameter.name for parameter in model]
@@ -154,7 +156,7 @@ def _renamed(optimizer: Optimizer, prefix: str, by_name: Mapping[str, Parameter]
 
 
 def _buffer_names(model: Sequence[Parameter], prefix: str) -> frozenset[str]:
-    """List the names that the buffers of the model have in the checkpoint: all its tensors except the parameters."""
+    """List the names of the model's buffers, its tensors that are no parameters, as they are in the checkpoint."""
     owners = {owner.name: owner for parameter in model for owner in parameter.owner.lineage()}
     tensors = {f"{name}.{leaf}".lstrip(".") for name, owner in owners.items() for leaf in owner.tensors}
     return frozenset(f"{prefix}{name}" for name in tensors - _by_name(model).keys())

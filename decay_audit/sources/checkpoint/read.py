@@ -14,7 +14,7 @@ from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, M
 from decay_audit.sources.checkpoint.formats import safetensors, torch_distributed, torch_legacy, torch_tar, torch_zip
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile, open_file
 from decay_audit.sources.checkpoint.formats.detect import CheckpointFormat, detect_format
-from decay_audit.sources.checkpoint.onto_model import in_model_order
+from decay_audit.sources.checkpoint.onto_model import put_in_model_order
 from decay_audit.sources.checkpoint.optimizer_state.groups import read_optimizer
 from decay_audit.sources.checkpoint.optimizer_state.match_state_dict import optimizers_of_other_state_dicts
 from decay_audit.sources.checkpoint.pickle.dangerous_names import runs_code, sort_dangerous_first
@@ -25,7 +25,9 @@ from decay_audit.sources.checkpoint.state_dict.merge import merge
 from decay_audit.text import count_noun, first_few
 
 _MAX_OPAQUE: Final = 1000
+"""How many names of unknown code are listed."""
 _DAMAGED_HINT: Final = "the file is damaged, or not written by torch or safetensors: download it or save it again"
+"""The hint of an error that has no other hint."""
 
 _PICKLE_READERS: Mapping[CheckpointFormat, Callable[[OpenFile], PickleResult]] = {
     "zip": torch_zip.read,
@@ -33,6 +35,7 @@ _PICKLE_READERS: Mapping[CheckpointFormat, Callable[[OpenFile], PickleResult]] =
     "tar": torch_tar.read,
     "distributed": lambda file: torch_distributed.read(file, torch_zip.read),
 }
+"""The reader of each format that holds a pickle."""
 
 
 def read(path: Path, *, target: str, key: str | None = None, model: Inventory | None = None) -> Inventory:
@@ -49,7 +52,7 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
         TargetError: the path is missing, damaged, not a checkpoint, or holds no parameters.
     """
     shards = find_shards(path)
-    with _paused_garbage_collection(), work.limited(_total_size(shards)):
+    with _paused_garbage_collection(), work.limit_by_size(_total_size(shards)):
         contents, formats = _read_files(shards, key)
         try:
             return _inventory(path, target, shards, contents, formats, model)
@@ -67,7 +70,7 @@ def _total_size(shards: Shards) -> int:
 
 @contextmanager
 def _paused_garbage_collection() -> Iterator[None]:
-    """Pause the cyclic garbage collector: it would walk all of a hundred thousand new objects many times."""
+    """Pause the cyclic garbage collector: it would visit each of a hundred thousand new objects many times."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -111,7 +114,7 @@ def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, Che
                 contents = safetensors.read(file)
             else:
                 contents = find_contents(_PICKLE_READERS[file_format](file), key)
-            work.spend(work.TENSOR * len(contents.tensors))
+            work.spend(work.UNITS_PER_TENSOR * len(contents.tensors))
             return contents, file_format
         except MalformedError as error:
             raise TargetError(f"{name} cannot be read: {error.message}", error.hint or _DAMAGED_HINT) from error
@@ -129,7 +132,7 @@ def _inventory(
     contents = list(files.values())
     merged = merge(contents)
     has_optimizers = any(file.optimizers for file in contents)
-    ordered = in_model_order(merged, known_model if has_optimizers else None)
+    ordered = put_in_model_order(merged, known_model if has_optimizers else None)
     if not (merged.parameters or ordered.parameters):
         raise TargetError(*_no_parameters(path, contents, len(merged.excluded)))
     other_paths = {optimizer.name: other for optimizer, other in optimizers_of_other_state_dicts(contents, ordered)}

@@ -16,17 +16,23 @@ from decay_audit.sources.checkpoint.formats.byte_source import open_file
 from decay_audit.text import count_noun, first_few
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
+"""The endings of the names of checkpoint files."""
 _INDEX: Final = ".index.json"
+"""The ending of the name of an index of shards."""
 _MAX_INDEX_BYTES: Final = 100_000_000
+"""The largest index that is read. A safetensors header has the same limit."""
 _MAX_FILES: Final = 20_000
+"""The most files of one checkpoint."""
 _MAX_DEPTH: Final = 3
 """How many levels of folders below a folder are searched for a checkpoint, for the hint of an error."""
 _MAX_LISTED: Final = 1000
 """How many paths are looked at on each of these levels."""
 _SHARD_HINT: Final = "name one of the shards to read it alone"
+"""The hint of an index that is too large."""
 _NUMBERED = re.compile(r"(.*?)[-_.](\d+)-of-(\d+)\.\w+")
 """The name of a shard: `model-00001-of-00002.safetensors`."""
 _NUMBER_AT_END = re.compile(r"_(\d+)$")
+"""The number of a model or an optimizer that accelerate saves: `optimizer_1.bin`."""
 _USUAL_STEMS: Final = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated")
 """Usual names of the files of a model, the preferred ones first."""
 
@@ -175,7 +181,7 @@ def _optimizer_files(folder: Path) -> tuple[str, ...]:
 
 
 def _of_model(files: Sequence[str], candidates: Sequence[str], optimizer_files: tuple[str, ...]) -> tuple[str, ...]:
-    """Leave out the optimizers of other models: `model_1.safetensors` has `optimizer_1.bin`, as accelerate saves it."""
+    """Leave out the optimizers of other models: accelerate saves the optimizer of `model_1` as `optimizer_1.bin`."""
     others = {_number(name) for name in candidates if name not in files} - {_number(name) for name in files}
     return tuple(name for name in optimizer_files if _number(name) not in others)
 
@@ -193,7 +199,11 @@ def _unread_note(names: Sequence[str], read: Sequence[str]) -> tuple[str, ...]:
 
 
 def _choose(names: Sequence[str]) -> tuple[str, ...]:
-    """Choose the file or the shards that have a usual name; without them the first numbered shards, else all files."""
+    """Choose the files of one model from those of a folder.
+
+    The file or the shards with a usual name come first, then the first set of numbered shards. If there are neither,
+    all files are chosen.
+    """
     sets: dict[tuple[str, int], list[str]] = {}
     for name in names:
         numbered = _NUMBERED.fullmatch(name)

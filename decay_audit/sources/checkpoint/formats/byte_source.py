@@ -12,10 +12,11 @@ from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.contents import MalformedError
 
 PAGE: Final = 4096
+"""How many bytes a stream reads at once."""
 
 
 class OpenFile(Struct, frozen=True, kw_only=True, eq=False):
-    """An open file, or a part of one.
+    """An open file, or a part of an open file.
 
     Attributes:
         name: its name in messages.

@@ -12,12 +12,15 @@ CheckpointFormat = Literal["safetensors", "zip", "legacy", "tar", "distributed"]
 
 _LEGACY_MAGIC: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _LEGACY_MAGIC_PROTOCOL_0: Final = b"119547037146038801333356"
-"""The number with which the pickles of torch before 1.6 begin, in binary protocols and in the text of protocol 0."""
+"""The number at the beginning of a file of torch before 1.6, in binary protocols and in the text of protocol 0."""
 _CONVERT: Final = "convert it to safetensors, or save the model's state_dict() with torch.save"
 _RESAVE: Final = "load it with the library that made it, then save its arrays as tensors with torch.save"
 _UNPACK: Final = "unpack it first"
+"""Hints for files of other formats, and for damaged files."""
 _TENSORFLOW_INDEX_END: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
+"""The last bytes of the index of a TensorFlow checkpoint."""
 _TENSORFLOW_DATA = re.compile(r"\.data-\d{5}-of-\d{5}$")
+"""The end of the name of a data file of a TensorFlow checkpoint."""
 _DOWNLOAD: Final = "download the file again"
 
 _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (

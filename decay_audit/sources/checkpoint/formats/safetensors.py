@@ -20,6 +20,7 @@ from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 from decay_audit.text import count_noun
 
 _UPDATE_HINT: Final = "a newer decay-audit may know this dtype: update it"
+"""The hint of an unknown dtype."""
 
 MAX_HEADER: Final = 100_000_000
 """The most bytes of a header."""
@@ -32,7 +33,9 @@ MAX_STRICT: Final = 4_000_000
 MAX_DEPTH: Final = 127
 """How deeply values of a header may be nested. The reference has the same limit."""
 _NEGATIVE = re.compile(rb"[:,\[]\s*-")
+"""A negative number in JSON."""
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""The escape of a surrogate in JSON: half of a character."""
 
 _DTYPES: Mapping[str, tuple[str, int]] = {
     "BOOL": ("bool", 8),
@@ -62,7 +65,7 @@ _DTYPES: Mapping[str, tuple[str, int]] = {
 
 
 class _TensorEntry(Struct, frozen=True, gc=False):
-    """The description of a tensor in the header. `__metadata__` is read as one, so fields have defaults."""
+    """The description of a tensor in the header. Fields have defaults: `__metadata__` is decoded as one, too."""
 
     dtype: str = ""
     shape: tuple[int, ...] = ()
@@ -83,7 +86,9 @@ class _HeaderMetadata(Struct, frozen=True):
 
 _Entries = Mapping[str, _TensorEntry]
 _ENTRIES = msgspec.json.Decoder(dict[str, _TensorEntry])
+"""The decoder of a header."""
 _METADATA = msgspec.json.Decoder(_HeaderMetadata)
+"""The decoder of its metadata alone."""
 
 
 def read(file: OpenFile) -> FileContents:
@@ -146,7 +151,7 @@ def _entries(header: bytes) -> _Entries:
 
 
 def _has_more_than_fields(header: bytes, tensors: int, metadata: int) -> bool:
-    """Tell whether a header may have values that the decoder ignores and the reference refuses: deep or huge ones."""
+    """Tell whether a header may have nested or huge values, which the decoder ignores and the reference refuses."""
     colons = 4 * tensors + metadata + (b'"__metadata__"' in header)
     ordinary = header.count(b"[") == 2 * tensors and header.count(b":") == colons
     return not ordinary or _NEGATIVE.search(header) is not None or _SURROGATE.search(header) is not None
@@ -280,7 +285,7 @@ def _check_spans(entries: _Entries, size: int) -> None:
 
 
 def _check_product(name: str, shape: Sequence[int]) -> None:
-    """Refuse a tensor without elements whose first sizes overflow 64 bits, as the reference does."""
+    """Refuse sizes whose product overflows 64 bits before the size 0 is reached, as the reference does."""
     elements = 1
     for size in shape:
         elements *= size

@@ -20,7 +20,9 @@ from decay_audit.sources.checkpoint.pickle.storages import storage_resolver
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes
 
 METADATA_MODULE: Final = "torch.distributed.checkpoint.metadata"
+"""The module of the classes in a metadata file."""
 _MAX_DEPTH: Final = 32
+"""The most keys that led to a tensor."""
 
 _USUAL_NAMES: Final = frozenset(
     {
@@ -43,8 +45,11 @@ _PARAM_GROUPS = re.compile(r"(?:^|\.)param_groups(?:\.|$)")
 _OPTIMIZER_STATE = re.compile(r"(?:^|\.)optim\w*\.state\.")
 
 _MAX_SETTINGS: Final = 200_000
+"""The most settings of param groups that are read."""
 _MAX_FILES: Final = 256
+"""The most files that settings are read from."""
 _MAX_SETTING_BYTES: Final = 1 << 20
+"""The largest setting that is read: some are lists of names."""
 
 KeyPath = tuple[str, ...]
 ReadValue = Callable[[OpenFile], PickleResult]
@@ -203,7 +208,7 @@ def _optimizer_prefixes(paths: list[KeyPath]) -> frozenset[str]:
 
 
 def _belongs_to_optimizer(path: KeyPath, prefixes: frozenset[str]) -> bool:
-    """Whether the keys of a tensor begin with the prefix of an optimizer, or name the state of one."""
+    """Tell whether a tensor is a slot: its keys begin with the prefix of an optimizer, or name an optimizer's state."""
     name = ".".join(path)
     parts = name.split(".")
     parents = {".".join(parts[:depth]) for depth in range(1, min(len(parts), _MAX_DEPTH))}

@@ -11,7 +11,9 @@ from decay_audit.sources.checkpoint.pickle.machine import Machine
 from decay_audit.sources.checkpoint.pickle.storages import storage_resolver
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
+"""The number in the first pickle of a file."""
 _PROTOCOL: Final = 1001
+"""The number in the second pickle: the version of torch's format."""
 
 
 def read(file: OpenFile) -> PickleResult:
@@ -27,7 +29,7 @@ def read(file: OpenFile) -> PickleResult:
 
 
 def _interpret(file: OpenFile, *, fast: bool) -> PickleResult | None:
-    """Return the value of the fourth pickle; None if the fast path may be the reason why the file cannot be read."""
+    """Return the value of the fourth pickle; None if the file cannot be read and the fast path may be the reason."""
     stream = FileStream(file, 0, file.size)
     storages = storage_resolver()
     machine = Machine(

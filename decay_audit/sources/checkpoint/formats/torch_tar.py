@@ -13,6 +13,7 @@ from decay_audit.sources.checkpoint.pickle.machine import Machine
 _BLOCK = 512
 """The size of a tar block in bytes: a header is one block, and each member fills whole blocks."""
 _MAX_MEMBERS = 64
+"""The most members that are looked at; a checkpoint has three."""
 _MAX_ENTRIES = 100_000
 """The most storages, and the most tensors, that are read."""
 _MAX_DIGITS = 20

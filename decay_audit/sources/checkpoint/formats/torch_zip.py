@@ -27,7 +27,9 @@ _MAX_CODE: Final = 16 * 2**20
 """The most bytes of code that are read. With more code, buffers are recognized by their names, as in a state dict."""
 
 _CLASS = re.compile(rb"^class (\w+)\(Module\):\n  __parameters__ = \[(.*)\]$", re.MULTILINE)
+"""In the code of TorchScript: the name of a class, and the list of its parameters."""
 _QUOTED_NAME = re.compile(rb'"([^"\\]*)"')
+"""One name in that list."""
 
 _OTHER_ARCHIVES: Mapping[str, tuple[str, str]] = {
     ".npy": ("a NumPy archive (.npz)", "save its arrays as tensors: torch.save({k: torch.from_numpy(v)}, path)"),
@@ -38,7 +40,7 @@ _OTHER_ARCHIVES: Mapping[str, tuple[str, str]] = {
     "model.weights.h5": ("a Keras model", "convert it to a PyTorch state dict first"),
     "word/document.xml": ("an office document", "name the checkpoint"),
 }
-"""For archives without a pickle: the end of a file name in the archive -> what the archive is, and a hint."""
+"""What an archive without a pickle is, and a hint, by the end of the name of a file in it."""
 
 
 def read(file: OpenFile) -> PickleResult:

@@ -21,7 +21,9 @@ _IN_ZIP64: Final = 0xFFFFFFFF
 """The value of a field whose real value is in a zip64 record."""
 
 MAX_DIRECTORY: Final = 48 * 2**20
+"""The most bytes of a directory: those of about 500,000 members."""
 _SAVE_HINT: Final = "save the state dict again with torch.save"
+"""The hint of an archive that torch would not write."""
 
 
 class ZipMember(Struct, frozen=True, kw_only=True, eq=False, gc=False):

@@ -13,7 +13,7 @@ Shape = tuple[int, ...]
 Position = tuple[int, int]
 """The index of a group, and an index into its parameters."""
 Progress = tuple[int, ...]
-"""How many positions of each group have been matched so far."""
+"""How many positions of each group are matched with the parameters up to some point."""
 
 
 def align(
@@ -41,7 +41,7 @@ def align(
 
 
 def _single_group(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]]) -> dict[Position, int] | None:
-    """Match every parameter with the only group, if it has as many positions: then their order does not matter."""
+    """Match every parameter with the only group, if the group has as many positions: then the order does not matter."""
     (index, group), *others = [(index, group) for index, group in enumerate(groups) if group] or [(0, ())]
     if others or len(group) != len(shapes):
         return None
@@ -58,7 +58,7 @@ def _single_group(shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | Non
 def _by_shape(
     shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]], weight_decays: Sequence[object]
 ) -> dict[Position, int]:
-    """Match parameters by shape, if as many positions have the shape, and all of these have one weight_decay."""
+    """Match parameters by shape, if as many positions have that shape, and these positions have one weight_decay."""
     if any(shape is None for group in groups for shape in group):
         return {}
     positions: dict[Shape | None, list[Position]] = {}
@@ -83,7 +83,7 @@ def _one_weight_decay(positions: Sequence[Position], weight_decays: Sequence[obj
 def _by_order(
     shapes: Sequence[Shape], groups: Sequence[Sequence[Shape | None]], weight_decays: Sequence[object]
 ) -> dict[Position, int] | None:
-    """Match the parameters in order. Of all matchings that fit, keep what they agree on; None if there are too many."""
+    """Match the parameters in order. Keep what all possible matchings agree on; None if there are too many to list."""
     levels = _forward(shapes, groups)
     goal = tuple(map(len, groups))
     if levels is None or goal not in levels[-1]:

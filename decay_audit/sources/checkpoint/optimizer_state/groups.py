@@ -16,12 +16,16 @@ from decay_audit.sources.checkpoint.optimizer_state.position_names import (
 )
 from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject
 from decay_audit.sources.checkpoint.state_dict.merge import MergedModel
-from decay_audit.sources.checkpoint.state_dict.pickled_modules import mapping
+from decay_audit.sources.checkpoint.state_dict.pickled_modules import items_of
 
 _NUMPY_FORMATS: Final = {"f2": "e", "f4": "f", "f8": "d", "i2": "h", "i4": "i", "i8": "q"}
+"""The format of Python's `struct` for each code of a NumPy dtype."""
 _NUMERIC_KEYS: Final = ("lr", "weight_decay")
+"""The settings that are used only if they are numbers."""
 _MAX_NUMBER: Final = 2**63 - 1
+"""The largest number that counts as one: 64 bits with a sign."""
 _MAX_LENGTH: Final = 64
+"""The longest list that is kept as a setting."""
 
 
 def read_optimizer(optimizer: SavedOptimizer, model: MergedModel, file: int) -> Optimizer:
@@ -126,5 +130,5 @@ def _unread_notes(groups: Sequence[Mapping[Any, object]], settings: Sequence[Map
 
 
 def _state_keys(optimizer: SavedOptimizer) -> frozenset[str]:
-    first = next(iter(mapping(optimizer.content.get("state")).values()), None)
+    first = next(iter(items_of(optimizer.content.get("state")).values()), None)
     return frozenset(key for key in state_of(first) if isinstance(key, str))

@@ -26,10 +26,10 @@ _BY_KEYS: tuple[tuple[frozenset[str], str, Semantics], ...] = (
     (frozenset({"trust_coefficient", "momentum"}), "LARS", "coupled"),
     (frozenset({"nesterov", "dampening"}), "SGD", "coupled"),
 )
-"""Each row: keys that only the groups of one class of optimizer have, the class, and the semantics of its decay."""
+"""Each row has keys that only the groups of one class have, the name of that class, and the semantics of its decay."""
 
 _SEMANTICS: Mapping[str, Semantics] = {"AdamW": "decoupled", "Adam": "coupled", "RAdam": "coupled"}
-"""The semantics of classes whose name was pickled, if the keys suggest another class."""
+"""The semantics of a class whose name was pickled, for groups whose keys suggest another class."""
 
 
 def infer_class(

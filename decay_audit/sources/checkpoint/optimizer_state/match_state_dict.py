@@ -14,6 +14,7 @@ from decay_audit.sources.checkpoint.optimizer_state.position_names import read_p
 from decay_audit.sources.checkpoint.state_dict.merge import MergedModel, merge
 
 _MAX_OPTIMIZERS: Final = 32
+"""How many optimizers of a file are compared with its state dicts."""
 
 
 class Fit(IntEnum):
@@ -27,7 +28,7 @@ class Fit(IntEnum):
 def optimizers_of_other_state_dicts(
     files: Sequence[FileContents], model: MergedModel
 ) -> Iterator[tuple[SavedOptimizer, str]]:
-    """List the optimizers that fit another state dict of their file better than `model`, with the path of that dict."""
+    """List the optimizers that fit another state dict of their file better than `model`, each with that dict's path."""
     for index, file in enumerate(files):
         if not file.other_state_dicts:
             continue

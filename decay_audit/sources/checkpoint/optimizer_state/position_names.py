@@ -16,7 +16,7 @@ from decay_audit.sources.checkpoint.optimizer_state.align_positions import align
 from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject
 from decay_audit.sources.checkpoint.state_dict.canonical_names import without_wrappers
 from decay_audit.sources.checkpoint.state_dict.merge import MergedModel, data_address
-from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes, mapping
+from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes, items_of
 from decay_audit.text import count_noun, first_few
 
 Shape = tuple[int, ...]
@@ -25,7 +25,9 @@ NAME_KEYS: Final = frozenset({"params", "param_names", "names"})
 """Keys of a param group that list its parameters."""
 
 _MAX_STATE_KEYS: Final = 64
+"""How many slots of one parameter are looked at."""
 _MAX_LISTED: Final = 3
+"""How many names a caveat lists."""
 
 
 class GroupPositions(Struct, frozen=True, kw_only=True):
@@ -56,12 +58,12 @@ class PositionNaming(Struct, frozen=True, kw_only=True):
 
 def param_groups(optimizer: SavedOptimizer) -> Sequence[Mapping[Any, object]]:
     """Return the param groups as dicts."""
-    return [mapping(group) for group in _sequence(optimizer.content.get("param_groups"))]
+    return [items_of(group) for group in _sequence(optimizer.content.get("param_groups"))]
 
 
 def read_positions(optimizer: SavedOptimizer, model: MergedModel, file: int) -> Sequence[GroupPositions]:
     """Read what the file says about the positions of each group."""
-    state = mapping(optimizer.content.get("state"))
+    state = items_of(optimizer.content.get("state"))
     return [_group_positions(group, state, model, file) for group in param_groups(optimizer)]
 
 
@@ -77,7 +79,7 @@ def name_positions(
 
 def state_of(value: object) -> Mapping[Any, object]:
     """Return the state of one parameter as a dict; some optimizers keep it as an object."""
-    return attributes(value) if type(value) is OpaqueObject and value.items is None else mapping(value)
+    return attributes(value) if type(value) is OpaqueObject and value.items is None else items_of(value)
 
 
 def state_shape(state: Mapping[Any, object]) -> Shape | None:

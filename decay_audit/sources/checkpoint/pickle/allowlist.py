@@ -11,8 +11,11 @@ from decay_audit.sources.checkpoint.pickle.inert_values import Global, OpaqueObj
 from decay_audit.text import count_noun
 
 MAX_DIMENSIONS = 64
+"""torch's limit for the dimensions of a tensor."""
 MAX_ATTRIBUTES = 64
+"""How many attributes of one tensor are looked at."""
 MAX_ELEMENTS = 2**63 - 1
+"""torch's limit for the elements of a tensor: it counts them in 64 bits with a sign."""
 
 _Build = Callable[[tuple[Any, ...]], object]
 """Takes the arguments of a call in the pickle, and returns the inert value."""
@@ -37,7 +40,9 @@ _STORAGE_DTYPES = {
     "QUInt2x4": "quint2x4",
     "Untyped": "untyped",
 }
+"""The dtype of each storage class, by the name of the class without `Storage`."""
 _DTYPE_ALIASES = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32"}
+"""Other names that torch has for a dtype."""
 
 
 def _read_sizes(value: object) -> tuple[int, ...]:
@@ -59,6 +64,7 @@ def read_shape(value: object) -> tuple[int, ...]:
     shape = _read_sizes(value)
     elements = prod(shape)
     if elements > MAX_ELEMENTS:
+        # a float holds at most about 10**308
         raise MalformedError(f"a tensor in it claims {min(elements, 10**300):.3g} elements")
     return shape
 
@@ -186,7 +192,7 @@ def with_attributes(data: Tensor, state: object) -> Tensor:
 
 
 def _first_argument(arguments: tuple[Any, ...]) -> object:
-    """Stand for `list(x)`, `set(x)`, `torch.Size(x)`: the argument itself, so that no file can make many copies."""
+    """Stand for `list(x)`, `set(x)`, `torch.Size(x)`: return x itself, so that no file can make many copies."""
     return arguments[0] if arguments else []
 
 
@@ -262,11 +268,13 @@ _BUILDERS: Mapping[str, _Build] = {
     **{f"builtins.{name}": _inert for name in ("complex", "range", "slice", "object", "int", "float", "bool")},
     "builtins.dict": _mapping,
 }
+"""The functions that a state dict calls, each with the function that makes its inert value."""
 
 _CONSTANTS = (
     *("strided", "sparse_coo", "contiguous_format", "preserve_format", "channels_last"),
     *("per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric"),
 )
+"""Layouts, memory formats and quantization schemes of torch."""
 
 
 def _allowed() -> dict[str, Global]:

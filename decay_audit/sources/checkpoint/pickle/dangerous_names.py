@@ -19,7 +19,7 @@ _LOADERS: Final = frozenset(
 )
 """Modules that can load another pickle."""
 _LOADS: Final = frozenset({"load", "loads", "Unpickler", "_Unpickler", "unsafe_load", "full_load", "open"})
-"""The names in these modules that load it."""
+"""The functions and classes of these modules that load a pickle."""
 _BUILTINS: Final = frozenset({"eval", "exec", "execfile", "compile", "__import__", "open", "input", "breakpoint"})
 """Builtins that run code or open files."""
 _FUNCTIONS: Final = frozenset(
@@ -40,7 +40,7 @@ _INDIRECT: Final = frozenset(
         *("torch.storage._load_from_bytes", "torch.fx.graph_module.reduce_graph_module", "copyreg.add_extension"),
     }
 )
-"""Functions that call their arguments. Harmless objects use them, too: they are shown early, but are no alarm."""
+"""Functions that call their arguments. Harmless files have them, too: they are listed early, and raise no DA602."""
 
 
 def runs_code(qualified: str) -> bool:

@@ -13,11 +13,13 @@ from decay_audit.sources.checkpoint.pickle.opcodes_objects import OBJECTS
 from decay_audit.sources.checkpoint.pickle.opcodes_scalars import SCALARS
 
 _STOP: Final = 0x2E
+"""The opcode at the end of a pickle."""
 _STEPS_BETWEEN_CHECKS: Final = 1 << 16
+"""After so many opcodes the limits are checked."""
 
 
 def interpret(machine: Machine, at: int) -> tuple[object, int]:
-    """Interpret one pickle from `at`, and return its value and where the bytes after it begin.
+    """Interpret one pickle that begins at `at`. Return its value, and the position after its last byte.
 
     Raises:
         MalformedError: the pickle is cut, malformed, or makes more objects than its size can need.
@@ -46,4 +48,6 @@ def _unknown(machine: Machine, at: int) -> int:
 
 
 _KNOWN: Mapping[int, Operation] = {**SCALARS, **CONTAINERS, **OBJECTS}
+"""The function of each known opcode."""
 _OPERATIONS: tuple[Operation, ...] = tuple(_KNOWN.get(opcode, _unknown) for opcode in range(256))
+"""The function of each byte, known or not: a tuple is indexed faster than a dict."""

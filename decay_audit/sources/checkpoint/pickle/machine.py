@@ -12,14 +12,22 @@ from decay_audit.sources.checkpoint.pickle.allowlist import ALLOWED
 from decay_audit.sources.checkpoint.pickle.inert_values import Global
 
 MAX_BYTES: Final = 64 * 2**20
+"""The most bytes of one pickle that are loaded."""
 _MAX_OBJECTS: Final = 2_500_000
+"""The most objects of one pickle."""
 _MAX_LINE: Final = 4096
+"""The longest line in the text of protocol 0."""
 _SMALLER_HINT: Final = "save the state dicts in a file of their own, without logs, lists and datasets"
+"""The hint of a pickle that is too long."""
 _TRUSTED_HINT: Final = "if you trust the file, load it with torch and save only its state_dict()"
+"""The hint of a pickle that makes too many objects."""
 
 
 class ByteStream(Protocol):
-    """Bytes in order: `more` returns at least `missing` bytes, b"" if there are fewer; `skip` moves past bytes."""
+    """Bytes in order.
+
+    `more` returns at least `missing` bytes; b"" if fewer are left. `skip` moves past bytes; False if fewer are left.
+    """
 
     def more(self, missing: int) -> bytes: ...  # noqa: D102
 
@@ -117,6 +125,7 @@ class Machine:
             steps: opcodes interpreted so far.
             blocks: memory blocks that were allocated before the first opcode.
         """
+        # torch writes a tensor in more than 100 bytes, for which a few objects are made
         allowed = min(500_000 + self.bytes_read // 8, _MAX_OBJECTS)
         if sys.getallocatedblocks() - blocks > allowed or len(self.stack) + len(self.marks) > _MAX_OBJECTS:
             raise MalformedError("its pickle makes more objects than a checkpoint of its size can need", _TRUSTED_HINT)

@@ -8,7 +8,9 @@ from decay_audit.sources.checkpoint.pickle.inert_values import Global, OpaqueObj
 from decay_audit.sources.checkpoint.pickle.machine import Machine, Operation
 
 _KEY_TYPES = (str, int, float, bool, bytes, type(None), Global, Tensor, OpaqueObject)
+"""The types of keys that are quick to hash and compare."""
 _MAX_KEY = 2**60
+"""Integers from here on become opaque keys: many of them may have one hash, which makes a dict slow."""
 
 
 def _key(value: Any) -> Any:  # noqa: ANN401
@@ -105,3 +107,4 @@ CONTAINERS: Mapping[int, Operation] = {
     0x90: _appends,  # ADDITEMS
     0x91: _list,  # FROZENSET
 }
+"""The opcodes of this module, each with its function."""

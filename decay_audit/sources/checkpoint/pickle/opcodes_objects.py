@@ -208,3 +208,4 @@ OBJECTS: Mapping[int, Operation] = {
     0x93: _stack_global,
     0x94: _memoize,
 }
+"""The opcodes of this module, each with its function."""

@@ -14,6 +14,7 @@ _MAX_STRING: Final = 1 << 20
 """The most bytes of a string that is read. Only the data of NumPy arrays is longer; it is skipped."""
 
 _MAX_INTEGER_BYTES: Final = 256
+"""The longest integer that is read."""
 
 
 def _push(value: object, machine: Machine, at: int) -> int:
@@ -159,3 +160,4 @@ SCALARS: Mapping[int, Operation] = {
     0x97: partial(_push, None),  # NEXT_BUFFER: its bytes are elsewhere
     0x98: partial(_skip, 0),  # READONLY_BUFFER
 }
+"""The opcodes of this module, each with its function."""

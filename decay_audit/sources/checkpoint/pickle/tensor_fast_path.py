@@ -33,10 +33,12 @@ _NAMED_TENSOR: Final = re.compile(
     rb"(" + _PUT + rb")(" + _GET + rb")" + _OPCODES + rb"(" + _PUT + rb")(?:X(..)\0\0)?", re.DOTALL
 )
 _REBUILD = ALLOWED["torch._utils._rebuild_tensor_v2"]
+"""The function that torch calls for a strided tensor."""
 _NO_HOOKS = ALLOWED["collections.OrderedDict"]
+"""The class of the empty dict that stands for the hooks of a tensor."""
 
 _WIDTHS = {ord("K"): 1, ord("M"): 2, ord("J"): 4}
-"""How many bytes follow each opcode of an integer."""
+"""How many bytes of the number follow each opcode of an integer."""
 
 
 def read_named_tensors(machine: Machine, at: int) -> int:
@@ -55,7 +57,7 @@ def read_named_tensors(machine: Machine, at: int) -> int:
             return at
         end = at + from_bytes(length, "little")
         if end > len(machine.data):
-            return at - 5  # the next name is read by its own opcode, which asks for more bytes
+            return at - 5  # back to the opcode of the next name (1 byte, and 4 of length): it asks for more bytes
         stack.append(str(machine.data[at:end], "utf-8", "replace"))
         at = end
     return at

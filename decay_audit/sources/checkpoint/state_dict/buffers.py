@@ -26,9 +26,9 @@ _BY_NAME: Mapping[str, str] = {
 """Names that belong to buffers in any module, with the reason."""
 
 _OBSERVERS: Final = frozenset({"activation_post_process", "weight_fake_quant", "act_fake_quant", "quant_state"})
-"""Submodules of quantization: their tensors are buffers."""
+"""Names of the submodules that quantization adds: their tensors are buffers."""
 _PACKED: Final = frozenset({"qweight", "weight_packed"})
-"""Names of packed weights."""
+"""Names of weights that a quantizer has packed into integers."""
 _PACKED_WITH: Final = frozenset({"scales", "qzeros", "g_idx", "bias", "weight_scale", "weight_zero_point"})
 """Names of buffers beside a packed weight."""
 _SCALES: Final = frozenset({"weight_scale", "weight_scale_inv", "weight_scale_2", "scale_weight"})
@@ -45,10 +45,10 @@ _BY_SIBLING: Mapping[str, tuple[str, str]] = {
     "_u": ("_v", "a power iteration of spectral normalization"),
     "_v": ("_u", "a power iteration of spectral normalization"),
 }
-"""Names of buffers if the module also has the other name of the row, with the reason."""
+"""Names of tensors that are buffers if the same module has another tensor: its name, and the reason."""
 
 _SCHEDULE: Final = "alphas_cumprod"
-"""A buffer of a diffusion model. Vectors of its shape beside it belong to its noise schedule, too."""
+"""A buffer of a diffusion model. Other vectors of the same shape in its module belong to its noise schedule, too."""
 
 
 def buffer_reason(owner: str, leaf: str, tensor: Tensor, siblings: Shapes) -> str:

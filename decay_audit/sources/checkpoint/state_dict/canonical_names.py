@@ -8,8 +8,11 @@ from decay_audit.sources.checkpoint.contents import MalformedError
 from decay_audit.text import count_noun
 
 _MAX_NAME: Final = 1024
+"""The longest name of a tensor."""
 _MAX_PARTS: Final = 64
+"""The most parts between dots of a name."""
 _PREFIX: Final = "module."
+"""The prefix that DataParallel and DDP add to all names."""
 
 
 def without_wrappers(name: str) -> str:
@@ -32,7 +35,7 @@ class CanonicalNames:
                     f"at most {_MAX_NAME} and {_MAX_PARTS} are read",
                     "save the state dict with shorter names",
                 )
-        joined = "\n".join(names)
+        joined = "\n".join(names)  # one search in a long text is faster than many in short ones
         self._has_wrappers = any(part in joined for part in WRAPPER_PARTS)
         self._prefix_count = 0
         if names and all(name.startswith(_PREFIX) for name in map(self._unwrapped, names)):

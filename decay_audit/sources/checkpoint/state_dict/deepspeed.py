@@ -7,15 +7,18 @@ from msgspec.structs import replace
 
 from decay_audit.sources.checkpoint.contents import Tensor
 from decay_audit.sources.checkpoint.pickle.allowlist import read_shape
-from decay_audit.sources.checkpoint.state_dict.pickled_modules import NamedTensors, mapping
+from decay_audit.sources.checkpoint.state_dict.pickled_modules import NamedTensors, items_of
 
 Shape = tuple[int, ...]
 
 
 def with_deepspeed_shapes(state_dict: NamedTensors, siblings: Mapping[Any, object]) -> NamedTensors:
-    """Add the shapes, the names of buffers and `trainable`, if the `siblings` of the state dict have them.
+    """Add the shapes, the names of buffers, and whether each parameter is trained.
 
-    ZeRO stage 3 saves empty tensors in place of the parameters.
+    ZeRO stage 3 saves empty tensors in place of the parameters, and their shapes beside the state dict.
+
+    Args:
+        siblings: the dict that holds the state dict. If it is not a file of DeepSpeed, nothing is added.
 
     Raises:
         MalformedError: a shape is malformed.
@@ -35,10 +38,10 @@ def with_deepspeed_shapes(state_dict: NamedTensors, siblings: Mapping[Any, objec
 
 
 def _shapes(listed: object) -> dict[str, Shape]:
-    """Read a dict of shapes by name, or a list of one dict for each param group."""
+    """Read the shapes by name: from one dict, or from a list of dicts, one for each param group."""
     dicts = listed if isinstance(listed, list) else [listed]
     return {
-        name: read_shape(shape) for shapes in dicts for name, shape in mapping(shapes).items() if isinstance(name, str)
+        name: read_shape(shape) for shapes in dicts for name, shape in items_of(shapes).items() if isinstance(name, str)
     }
 
 

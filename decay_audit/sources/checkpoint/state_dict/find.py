@@ -29,27 +29,39 @@ from decay_audit.sources.checkpoint.state_dict.pickled_modules import (
     attributes,
     flatten,
     is_module,
-    mapping,
+    items_of,
 )
 from decay_audit.text import first_few
 
 _MAX_DEPTH: Final = 32
+"""How deeply dicts and lists are searched."""
 _MAX_ENTRIES: Final = 4_000_000
+"""The most entries of all state dicts and modules together."""
 _MAX_OPTIMIZER_ENTRIES: Final = 1_000_000
+"""The most entries of all param groups together."""
 _MAX_GROUPS_CHECKED: Final = 64
+"""How many param groups are looked at to recognize an optimizer."""
 _MAX_OPTIMIZERS: Final = 256
+"""The most optimizers that are read."""
 _MAX_TENSORS_OF_ALL_OPTIMIZERS: Final = 5_000_000
+"""The most tensors of the model, counted once for each optimizer that is read."""
 _MAX_KEY_LENGTH: Final = 256
+"""How many characters of a key are kept in a path."""
 _MAX_OTHERS: Final = 16
+"""How many other state dicts are kept, and compared with the one that is chosen."""
 _MAX_SHOWN: Final = 5
+"""How many paths a message lists."""
 _COPY_SIZE: Final = 0.98
-"""The least share of the original's elements that a copy has: it may lack a few counters."""
+"""A copy of a model has at least this share of the model's elements: it may lack a few counters."""
 _COPY_NAME = re.compile(
     r"(^|[_\-.])(s?ema|averaged?|avg|swa|shadow|teacher|target|momentum)\d*([_\-.]|$)", re.IGNORECASE
 )
+"""The name of a copy of a model: of a moving average, a teacher and the like."""
 
 _LEAVES_OF_ONE_LAYER: Final = frozenset({"weight", "bias"})
+"""The names in a dict that holds the tensors of one layer."""
 _NESTING: Final = frozenset({dict, list, tuple, OpaqueObject})
+"""The types of values that are searched for state dicts."""
 
 KeyPath = tuple[str, ...]
 """The keys that lead from the root of the object to a value in it."""
@@ -150,7 +162,7 @@ def _candidates(
         state_dict = _state_dict(node, script_parameters)
         entry_count += state_dict.entry_count
         names = len(state_dict.module_types)
-        work.spend(state_dict.entry_count // work.OPERATIONS_PER_UNIT + names * work.KIND)
+        work.spend(state_dict.entry_count // work.OPERATIONS_PER_UNIT + names * work.UNITS_PER_KIND)
         if entry_count > _MAX_ENTRIES:
             raise MalformedError(f"its modules and state dicts have more than {_MAX_ENTRIES} entries")
         tensors = state_dict.tensors
@@ -182,7 +194,7 @@ def _walk(root: object) -> Iterator[tuple[KeyPath, object]]:
 
 
 def _children(path: KeyPath, node: object) -> Iterator[tuple[KeyPath, object]]:
-    """List the values in a node with their paths. The parts of an object have no keys, so they get its path."""
+    """List the values in a node with their paths. The values in an object have no keys: they get its path."""
     if isinstance(node, dict):
         yield from (((*path, str(name)), child) for name, child in node.items() if isinstance(name, str | int))
     elif isinstance(node, list | tuple):
@@ -193,13 +205,13 @@ def _children(path: KeyPath, node: object) -> Iterator[tuple[KeyPath, object]]:
 
 def _is_optimizer(node: object) -> bool:
     groups = _items_or_attributes(node).get("param_groups")
-    return isinstance(groups, list) and all("params" in mapping(group) for group in groups[:_MAX_GROUPS_CHECKED])
+    return isinstance(groups, list) and all("params" in items_of(group) for group in groups[:_MAX_GROUPS_CHECKED])
 
 
 def _items_or_attributes(node: object) -> Mapping[Any, object]:
     if type(node) is OpaqueObject and node.items is None:
         return attributes(node)
-    return mapping(node)
+    return items_of(node)
 
 
 def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer, ...]:
@@ -223,7 +235,7 @@ def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer
 def _entry_counts(optimizer: SavedOptimizer) -> Iterator[int]:
     """Count the entries of each param group."""
     groups = optimizer.content.get("param_groups")
-    for group in map(mapping, groups if isinstance(groups, list) else ()):
+    for group in map(items_of, groups if isinstance(groups, list) else ()):
         params = group.get("params")
         yield 1 + len(group) + (len(params) if isinstance(params, list | tuple) else 0)
 
@@ -238,9 +250,9 @@ def _state_dict(node: object, script_parameters: Mapping[str, frozenset[str]]) -
 
 
 def _largest(candidates: Sequence[StateDictCandidate]) -> StateDictCandidate | None:
-    """Choose the candidate with the most elements; of a model and its copies (EMA, teacher), the model itself.
+    """Choose the candidate with the most elements. Of a model and its copies (EMA, teacher), choose the model itself.
 
-    The slots of an optimizer may have more elements than the model: they are chosen only if there is nothing else.
+    The slots of an optimizer may have more elements than the model. They are chosen only if nothing else is there.
     """
     if not candidates:
         return None
@@ -282,10 +294,10 @@ def _whole_tree(
     nodes: Sequence[tuple[KeyPath, object]],
     candidates: Sequence[StateDictCandidate],
 ) -> StateDictCandidate | None:
-    """Return the nested dicts around the chosen candidate, if they are one model, as Megatron saves it.
+    """Return the whole model as one candidate, if it is saved in nested dicts, as Megatron does.
 
-    A dict that holds only a `weight` is one layer. The model is two levels above it:
-    {"embedding": {"words": {"weight": ...}}, "encoder": ...}.
+    A dict that holds only a `weight` or a `bias` is one layer. The model is the dict two levels above it:
+    {"embedding": {"words": {"weight": ...}}, "encoder": ...}. Any other candidate is returned as it is.
     """
     roots = {
         candidate.path[:-2]
@@ -332,7 +344,7 @@ def _non_tensors(node: object) -> Mapping[str, str]:
     """Say what the entries are that are not tensors. Dicts and lists are left out: they are searched themselves."""
     return {
         name: f"an object of {value.name[:96]}" if type(value) is OpaqueObject and value.name else "not a tensor"
-        for name, value in mapping(node).items()
+        for name, value in items_of(node).items()
         if type(value) is not Tensor and isinstance(name, str) and not isinstance(value, dict | list)
     }
 

@@ -16,13 +16,15 @@ SLOT_NAMES: Final = frozenset(
 """The names of the tensors that optimizers keep for each parameter."""
 
 _GROUPS: Final = "param_groups."
+"""How a key for a setting of a param group begins."""
 _STATE: Final = "state."
+"""How a key for a slot begins."""
 
 
 def unflatten(node: object) -> Mapping[str, object]:
     """Return the state dict of an optimizer; {} if the value is no such flat dict.
 
-    Parameters with the same settings are in one group.
+    Parameters with the same settings get into one group.
     """
     if not isinstance(node, dict) or not any(type(key) is str and key.startswith(_GROUPS) for key in node):
         return {}

@@ -12,7 +12,7 @@ from decay_audit.sources.checkpoint.state_dict.canonical_names import CanonicalN
 from decay_audit.sources.checkpoint.state_dict.owner_tree import build_owner_tree
 
 DataAddress = tuple[int, str, int, tuple[int, ...], tuple[int, ...]]
-"""Where the data of a tensor is: index of the file, key of the storage, offset, shape and stride."""
+"""The place of a tensor's data: index of the file, key of the storage, offset, shape and stride."""
 
 
 class MergedModel(Struct, frozen=True, kw_only=True, eq=False):
@@ -79,7 +79,10 @@ def _in_model_order(files: Sequence[FileContents]) -> bool:
 
 
 def _module_types(files: Sequence[FileContents], canonical_names: CanonicalNames) -> Mapping[str, str]:
-    """Return class names by canonical module name. A leaf `x` is added for the conversion, which takes tensor names."""
+    """Return class names by canonical module name.
+
+    The conversion takes names of tensors: a tensor `x` is added to the module, and removed from the result.
+    """
     return {
         canonical_names(f"{name}.x" if name else "x").rpartition(".")[0]: class_name
         for file in files

@@ -12,6 +12,7 @@ from decay_audit.sources.checkpoint.contents import MalformedError
 Shape = tuple[int, ...]
 
 _NO_TENSORS: Final[Mapping[str, Shape]] = {}
+"""The tensors of an owner that holds only other modules."""
 _OWNERS_PER_TENSOR: Final = 4
 """The most owners for each tensor. Most tensors of a model share their owners; those of a damaged file may not."""
 
@@ -45,7 +46,7 @@ def build_owner_tree(
 
 
 class _Contents(Struct, frozen=True, kw_only=True):
-    """What is known of the owners, by their names. `adapting` lists those that hold a base layer."""
+    """What is known about the owners, by their names. `adapting` lists the owners that hold a base layer."""
 
     tensors: Mapping[str, Mapping[str, Shape]]
     module_types: Mapping[str, str]

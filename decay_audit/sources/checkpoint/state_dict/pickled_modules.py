@@ -9,9 +9,13 @@ from decay_audit.sources.checkpoint.contents import MalformedError, Tensor
 from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject
 
 _MAX_DEPTH: Final = 64
+"""How deeply modules may be nested."""
 _MAX_ENTRIES: Final = 200_000
+"""The most modules, parameters and buffers of one pickled module together."""
 _MAX_NAME: Final = 1024
+"""The longest name of a module."""
 SCRIPT: Final = "__torch__."
+"""How the qualified names of TorchScript classes begin."""
 
 
 class NamedTensors(Struct, frozen=True, kw_only=True):
@@ -21,7 +25,7 @@ class NamedTensors(Struct, frozen=True, kw_only=True):
         tensors: by name, in the file's order.
         buffers: names of the tensors that are known to be buffers.
         module_types: class names by module name.
-        entry_count: how many entries were read. Modules may share their entries, so a short file can have millions.
+        entry_count: how many entries were read. A short file can have millions, because modules may share them.
     """
 
     tensors: dict[str, Tensor]
@@ -79,7 +83,7 @@ def _fields(module: OpaqueObject) -> tuple[Mapping[Any, object], ...]:
     state = attributes(module)
     if module.name.startswith(SCRIPT):
         return (state,)
-    return tuple(mapping(state.get(field)) for field in ("_parameters", "_buffers", "_modules"))
+    return tuple(items_of(state.get(field)) for field in ("_parameters", "_buffers", "_modules"))
 
 
 def _direct_tensors(
@@ -107,7 +111,7 @@ def _tensor_items(field: Mapping[Any, object]) -> Iterator[tuple[str, Tensor]]:
             yield name, value
 
 
-def mapping(value: object) -> Mapping[Any, object]:
+def items_of(value: object) -> Mapping[Any, object]:
     """Return a dict, or the items of an object whose class derives from dict; {} for any other value."""
     if type(value) is OpaqueObject:
         return value.items or {}
