@@ -35,13 +35,13 @@ def main() -> None:
         for name in (name for chosen_set in chosen for name in _shuffled(chosen_set) if options.only in name):
             if not (options.cache / f"{name}.json").exists():
                 _in_a_process(name, options.cache / f"{name}.json")
-    places = {name: _places(name, options.cache, options.only) for name in chosen}
-    print(document(places))
+    files = {name: _cached_files(name, options.cache, options.only) for name in chosen}
+    print(document(files))
     if options.show:
-        print(*map(cases, places.values()), sep="\n")
+        print(*map(cases, files.values()), sep="\n")
     if options.write:
         page = options.write.read_text(encoding="utf-8").partition(MARK)[0].rstrip()
-        options.write.write_text(f"{page}\n\n{MARK}\n\n{document(places)}", encoding="utf-8")
+        options.write.write_text(f"{page}\n\n{MARK}\n\n{document(files)}", encoding="utf-8")
 
 
 def _shuffled(chosen: Set) -> list[str]:
@@ -51,20 +51,20 @@ def _shuffled(chosen: Set) -> list[str]:
     return names
 
 
-def _places(chosen: Set, cache: Path, only: str) -> list[Path]:
+def _cached_files(chosen: Set, cache: Path, only: str) -> list[Path]:
     files = (cache / f"{name}.json" for name in packages(chosen) if only in name)
     return [file for file in files if file.exists()]
 
 
-def _in_a_process(name: str, place: Path) -> None:
-    process = multiprocessing.get_context("fork").Process(target=measure, args=(name, place))
+def _in_a_process(name: str, file: Path) -> None:
+    process = multiprocessing.get_context("fork").Process(target=measure, args=(name, file))
     process.start()
     process.join(SECONDS)
     if process.is_alive():
         process.kill()
         process.join()
-    if not place.exists():
-        place.write_text('{"classes":0,"built":0,"judged":0,"run":0,"failures":[],"modules":[]}\n')
+    if not file.exists():
+        file.write_text('{"classes":0,"built":0,"judged":0,"run":0,"failures":[],"modules":[]}\n')
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from benchmarks.field.observe import ObservedModule, has_own_parameters, observe
 SECONDS_OF_CLASS = 4  # of processor time
 
 
-def measure(name: str, place: Path) -> None:
+def measure(name: str, file: Path) -> None:
     """Observe the classes of one package."""
     forbid_network()
     _schemas = torchvision_schemas.define()
@@ -45,9 +45,9 @@ def measure(name: str, place: Path) -> None:
                 failures.append(f"{cls.__qualname__}: {type(error).__name__}: {error}"[:200])
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
-                unfinished = place.with_suffix(".part")
+                unfinished = file.with_suffix(".part")
                 unfinished.write_bytes(msgspec.json.encode({**counts, "failures": failures, "modules": observed}))
-                unfinished.rename(place)
+                unfinished.rename(file)
 
 
 def _listed(name: str) -> list[type[nn.Module]]:

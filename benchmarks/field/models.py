@@ -15,7 +15,7 @@ from torch import nn
 MAX_CLASSES = 48  # of one library
 MAX_ELEMENTS = 60_000_000
 
-_BY_NAME: tuple[tuple[tuple[str, ...], Any], ...] = (
+_VALUE_BY_NAME: tuple[tuple[tuple[str, ...], Any], ...] = (
     (("dropout", "drop", "prob", "momentum", "alpha", "beta", "eps", "rate", "temperature", "sigma", "scale"), 0.1),
     (
         (
@@ -129,5 +129,5 @@ def _value(name: str, annotation: Any, width: int) -> Any:  # noqa: ANN401
         return "relu"
     if any(word in text for word in ("List[int]", "list[int]", "Sequence[int]", "Tuple[int", "tuple[int")):
         return [width, width]
-    value = next((value for words, value in _BY_NAME if any(word in name.lower() for word in words)), width)
+    value = next((value for words, value in _VALUE_BY_NAME if any(word in name.lower() for word in words)), width)
     return float(value) if "float" in text and isinstance(value, int) else value

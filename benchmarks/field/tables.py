@@ -49,20 +49,20 @@ first set was observed before the last change of the tracer."""
 _TITLES = {"looked-at": "Looked at while the rules were made", "held-out": "Only measured"}
 
 
-def document(places: Mapping[Set, Sequence[Path]]) -> str:
+def document(files: Mapping[Set, Sequence[Path]]) -> str:
     """Write what stands in `docs/zoo.md` about the libraries."""
-    parts = [f"### {_TITLES[name]}\n\n{summary(files)}\n\n{_names(files)}" for name, files in places.items()]
+    parts = [f"### {_TITLES[name]}\n\n{summary(files)}\n\n{_names(files)}" for name, files in files.items()]
     return "\n\n".join((_ABOUT, *parts)) + "\n"
 
 
-def _names(places: Iterable[Path]) -> str:
-    names = [place.stem for place in places if _read(place).run]
+def _names(files: Iterable[Path]) -> str:
+    names = [file.stem for file in files if _read(file).run]
     return f"With parameters that were judged: {', '.join(names)}."
 
 
-def summary(places: Iterable[Path]) -> str:
+def summary(files: Iterable[Path]) -> str:
     """Write the figures as a Markdown table."""
-    libraries = [library for place in places if (library := _read(place)).run]
+    libraries = [library for file in files if (library := _read(file)).run]
     judged = [verdict for library in libraries for verdict in _kinds(library) if verdict.accepted]
     own = [verdict for verdict in judged if not verdict.by_class]
     lines = [
@@ -98,11 +98,11 @@ def _sum(libraries: Iterable[Library], field: str) -> int:
     return sum(getattr(library, field) for library in libraries)
 
 
-def cases(places: Iterable[Path]) -> str:
+def cases(files: Iterable[Path]) -> str:
     """List the parameters that are not right in some way, one a line."""
     lines = []
-    for place in places:
-        for verdict in _kinds(_read(place)):
+    for file in files:
+        for verdict in _kinds(_read(file)):
             answers = (verdict.structure, verdict.default, verdict.traced)
             if verdict.accepted and not all(map(verdict.is_right, answers[1:])):
                 described = "  ".join(f"{answer.role}/{answer.confidence} [{answer.evidence}]" for answer in answers)
@@ -119,5 +119,5 @@ def _kinds(library: Library) -> list[Verdict]:
     return list(kinds.values())
 
 
-def _read(place: Path) -> Library:
-    return msgspec.json.decode(place.read_bytes(), type=Library)
+def _read(file: Path) -> Library:
+    return msgspec.json.decode(file.read_bytes(), type=Library)

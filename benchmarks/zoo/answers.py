@@ -56,13 +56,14 @@ class Answers(Struct, frozen=True, kw_only=True):
     Attributes:
         failure: why it could not be built; all other values are then empty.
         traced: whether the forward pass was traced to its end.
-        stopped: why it was not.
-        touched: the number of parameters that the pass used.
-        answered: the number of these for which use gives a role with more confidence than a guess.
+        stopped: why the pass was not traced to its end.
+        used: the number of parameters that the pass used.
+        answered: the number of used parameters whose use gives a role that is more certain than a guess.
         unclassified_by_structure: the number of the answered parameters that structure leaves unclassified.
         disagreements: differences between structure and use.
-        structure: for each confidence of structure: the answered parameters, and how many of them differ from use.
-        header: for each confidence of the state dict: the parameters, and how many are in another family by structure.
+        structure: for each confidence of structure, how many parameters were answered, and how many differ from use.
+        header: for each confidence of the state dict, how many parameters there are, and how many of them structure
+            puts in another family.
         header_cases: differences between structure and the state dict.
         roles: for each role, the number of tensors and of elements.
         decayed: for each ruleset and role, the number of tensors that decay; empty if the ruleset refuses the model.
@@ -73,7 +74,7 @@ class Answers(Struct, frozen=True, kw_only=True):
     traced: bool = False
     stopped: str = ""
     parameters: int = 0
-    touched: int = 0
+    used: int = 0
     answered: int = 0
     unclassified_by_structure: int = 0
     disagreements: tuple[Case, ...] = ()
@@ -104,7 +105,7 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
         traced=reading.traced,
         stopped="" if reading.traced or not reading.notes else reading.notes[-1],
         parameters=len(structure),
-        touched=sum(bool(parameter.uses) for parameter in used),
+        used=sum(bool(parameter.uses) for parameter in used),
         answered=len(answered),
         unclassified_by_structure=sum(structural.role == "unclassified" for structural, _ in answered),
         disagreements=_folded(

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from benchmarks.zoo.answers import Answers, Case
 from benchmarks.zoo.reasons import HEADER_REASONS, UNCLASSIFIED_REASON, obstacle, reason
-from decay_audit.roles.words import CONFIDENCES, ROLES
+from decay_audit.roles.words import CONFIDENCES, ROLES, Role
 
 LIBRARIES = ("timm", "torchvision", "transformers")
 MAX_ROWS = 60
@@ -42,7 +42,7 @@ def document(answers: Sequence[Answers], listed: int) -> str:
     return "\n\n".join((*parts, _conventions(answers), _by_library(answers), _left_out(answers))) + "\n"
 
 
-def _of(library: str, answers: Iterable[Answers]) -> list[Answers]:
+def _of_library(library: str, answers: Iterable[Answers]) -> list[Answers]:
     return [model for model in answers if model.name.startswith(f"{library}:")]
 
 
@@ -83,7 +83,7 @@ def _head(answers: Sequence[Answers], listed: int) -> str:
 def _agreement(answers: Sequence[Answers]) -> str:
     rows = []
     for library in (*LIBRARIES, ""):
-        part = _of(library, answers) if library else list(answers)
+        part = _of_library(library, answers) if library else list(answers)
         if not part:
             continue
         answered = _count(part, lambda model: model.answered)
@@ -95,7 +95,7 @@ def _agreement(answers: Sequence[Answers]) -> str:
                 sum(model.failure is None for model in part),
                 sum(model.traced for model in part),
                 f"{_count(part, lambda model: model.parameters):,}",
-                f"{_count(part, lambda model: model.touched):,}",
+                f"{_count(part, lambda model: model.used):,}",
                 f"{answered:,}",
                 f"{_count(part, lambda model: model.unclassified_by_structure):,}",
                 f"{differ:,}",
@@ -165,7 +165,9 @@ def _disagreements(answers: Sequence[Answers]) -> str:
 def _state_dict(answers: Sequence[Answers]) -> str:
     rows = []
     for library in (*LIBRARIES, ""):
-        total, wrong = _tally(_of(library, answers) if library else answers, lambda model: model.header, CONFIDENCES)
+        total, wrong = _tally(
+            _of_library(library, answers) if library else answers, lambda model: model.header, CONFIDENCES
+        )
         rows.append((library or "all", f"{total:,}", f"{wrong:,}", _percent(total - wrong, total, 3)))
     table = _table(("", "parameters", "another family", "same family"), rows)
     groups = _groups(answers, lambda model: model.header_cases)
@@ -190,6 +192,7 @@ def _tally(
 
 
 GOALS = {"certain": "0.01 %", "likely": "0.5 %", "guess": "-"}
+"""For each confidence, how often it may be wrong."""
 
 
 def _confidence(answers: Sequence[Answers]) -> str:
@@ -244,7 +247,7 @@ def _share(part: int, whole: int) -> str:
     return "100" if part == whole else f"{min(max(100 * part / whole, 0.1), 99.9):.1f}"
 
 
-SURPRISES = (
+SHARES_BY_LIBRARY: tuple[tuple[str, Role], ...] = (
     ("hf-trainer", "norm_weight"),
     ("hf-trainer", "relative_position_bias"),
     ("hf-trainer", "token"),
@@ -260,14 +263,15 @@ SURPRISES = (
     ("detectron2", "norm_weight"),
     ("torch-default", "bias"),
 )
+"""The presets and roles whose numbers are shown for each library, because they surprise most."""
 
 
 def _by_library(answers: Sequence[Answers]) -> str:
     rows = []
-    for preset, role in SURPRISES:
+    for preset, role in SHARES_BY_LIBRARY:
         cells = []
         for library in LIBRARIES:
-            deciding = [model for model in _of(library, answers) if model.decayed.get(preset)]
+            deciding = [model for model in _of_library(library, answers) if model.decayed.get(preset)]
             part = _count(deciding, lambda model, p=preset, r=role: model.decayed[p].get(r, 0))  # type: ignore[misc]
             whole = _count(deciding, lambda model, r=role: model.roles.get(r, (0, 0))[0])  # type: ignore[misc]
             cells.append(f"{part:,} of {whole:,}" if deciding else "-")
@@ -289,7 +293,7 @@ def _left_out(answers: Sequence[Answers]) -> str:
     untraced = _by_reason(
         (
             obstacle(model.stopped, "no example input was found for the whole forward pass"),
-            f"{model.name} ({model.touched:,} of {model.parameters:,})",
+            f"{model.name} ({model.used:,} of {model.parameters:,})",
         )
         for model in partly
     )

@@ -161,7 +161,7 @@ def add_uses(inventory: Inventory, names: frozenset[str], traced: AutomaticTrace
     inputs = f" with {traced.inputs}" if traced.inputs else ""
     failure = f"; {traced.failure}" if traced.failure else ""
     roles_text = f"roles of {count_noun(changed, 'parameter')} come from a traced forward pass"
-    note = f"{roles_text}{inputs}{failure}; --no-trace turns this off"
+    note = f"{roles_text}{inputs}{failure}; --no-trace (in Python: no_trace=True) turns this off"
     return replace(with_uses, notes=(*inventory.notes, note))
 
 

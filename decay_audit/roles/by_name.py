@@ -67,7 +67,7 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
 def is_uncertain_gamma(tensor: TensorContext) -> bool:
     """Whether a tensor is a `gamma` that may belong to a norm or to a residual branch.
 
-    So it is if no class is known, and the module is an item of a list in a list.
+    It may if no class is known and the module is an item of a list in a list.
     """
     return tensor.nested and not tensor.types and stem(tensor.leaf) == "gamma"
 

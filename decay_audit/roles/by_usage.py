@@ -22,13 +22,11 @@ from math import prod
 from msgspec.structs import replace
 
 from decay_audit.model.parameters import Parameter, Use
-from decay_audit.roles.words import Confidence, Evidence, Layer, Role
+from decay_audit.roles.words import CONFIDENCES, ROLES, Confidence, Evidence, Layer, Role
 
 UseMeaning = tuple[Role, Layer, Confidence]
 """The role and the layer that one use supports, and with which confidence."""
 
-_RANK: dict[Confidence, int] = {"certain": 0, "likely": 1, "guess": 2}
-"""The order of confidences, the strongest first."""
 _NORM_LAYERS: dict[str, Layer] = {
     "native_layer_norm": "layer_norm",
     "native_group_norm": "group_norm",
@@ -79,12 +77,15 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
         # A matrix product that also adds a bias is a linear layer, however the result is used.
         if role in doubtful and not (role == "linear_weight" and use.operator == "addmm"):
             confidence = "guess"
-        if role not in strongest or _RANK[confidence] < _RANK[strongest[role].confidence]:
+        previous = strongest.get(role)
+        if previous is None or CONFIDENCES.index(confidence) < CONFIDENCES.index(previous.confidence):
             strongest[role] = Evidence(kind="usage", detail=_detail(use), role=role, layer=layer, confidence=confidence)
     strongest = _lower_if_contradicted(strongest)
-    return tuple(
-        sorted(strongest.values(), key=lambda evidence: (_RANK[evidence.confidence], _ORDER.get(evidence.role, 9)))
-    )
+    return tuple(sorted(strongest.values(), key=_strength))
+
+
+def _strength(evidence: Evidence) -> tuple[int, int]:
+    return CONFIDENCES.index(evidence.confidence), _ROLE_ORDER.get(evidence.role, len(ROLES))
 
 
 def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) -> Confidence:
@@ -127,7 +128,7 @@ def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
     return frozenset(role for role, doubtful in doubts.items() if doubtful)
 
 
-_ORDER: dict[Role, int] = {
+_ROLE_ORDER: dict[Role, int] = {
     "embedding": 0,
     "conv_weight": 0,
     "recurrent_weight": 0,
@@ -135,7 +136,10 @@ _ORDER: dict[Role, int] = {
     "relative_position_bias": 1,
     "linear_weight": 8,
 }
-"""The order of equally strong roles: a table that is also used as a matrix (a tied head) is a table."""
+"""The order of equally strong roles: a table that is also used as a matrix (a tied head) is a table.
+
+Roles without a number here come last.
+"""
 
 
 def _detail(use: Use) -> str:

@@ -44,7 +44,7 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """
     parameters = tuple(parameters)
     budget = work.budget_for_roles(len(parameters))
-    kind_of, has_plain_names, siblings = _numbering(), _plain_names(), sibling_finder()
+    number_of_kind, has_plain_names, find_siblings = _numbering(), _plain_names(), sibling_finder()
     answers: dict[object, Answer] = {}
     classified = []
     numbered_owner: Owner | None = None
@@ -52,20 +52,20 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     for parameter in parameters:
         owner, uses, shape = parameter.owner, parameter.uses, parameter.shape
         leaf = parameter.name.rpartition(".")[2]
-        # The owner's number covers the shapes that the owner lists; with uses, the exact sizes count.
+        # Owners with one number list tensors of the same form. The exact sizes count only if there are uses.
         own_key = None if uses is None and owner.tensors.get(leaf) == shape else (shape, uses)
         key: object
         if uses is None and not owner.types and _is_unknown_leaf(leaf, owner) and has_plain_names(owner):
             key = (parameter.dtype, parameter.lazy, _size_form(shape, {}))
         else:
             if owner is not numbered_owner:
-                numbered_owner, number = owner, kind_of(owner)
+                numbered_owner, number = owner, number_of_kind(owner)
             key = (number, leaf, parameter.dtype, parameter.lazy, own_key)
         answer = answers.get(key)
         if answer is None:
             if not owner.types:
                 budget.spend(work.UNITS_PER_KIND)
-            answer = answers[key] = _weigh(_collect(parameter, siblings))
+            answer = answers[key] = _weigh(_collect(parameter, find_siblings))
         role, layer, confidence, evidence = answer
         classified.append(
             Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=evidence)
@@ -79,7 +79,7 @@ def _is_unknown_leaf(leaf: str, owner: Owner) -> bool:
 
 
 def _plain_names() -> Callable[[Owner], bool]:
-    """Make the function that tells whether no reader knows an owner or one above it, by its name or by its class."""
+    """Make a function that tells whether no reader knows the names and classes of an owner and of those above it."""
     answers: dict[Owner, bool] = {}
 
     def has_plain_names(owner: Owner) -> bool:
@@ -161,9 +161,9 @@ def _size_form(shape: Shape, first: dict[int, int]) -> Shape:
     return tuple(size if size < 2 else first.setdefault(size, len(first) + 2) for size in shape)
 
 
-def _collect(parameter: Parameter, siblings: Callable[[Owner, str], Mapping[str, Shape]]) -> tuple[Evidence, ...]:
+def _collect(parameter: Parameter, find_siblings: Callable[[Owner, str], Mapping[str, Shape]]) -> tuple[Evidence, ...]:
     """Collect the evidence. Evidence from a name is left out if it gives the same role as the class."""
-    tensor = tensor_context(parameter, siblings)
+    tensor = tensor_context(parameter, find_siblings)
     of_class = by_owner.evidence(tensor)
     class_roles = {evidence.role for evidence in of_class}
     of_name = tuple(evidence for evidence in by_name.evidence(tensor) if evidence.role not in class_roles)

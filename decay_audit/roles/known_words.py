@@ -48,7 +48,7 @@ _mentions_name = any_longest_piece([names for names in _VOCABULARIES if not name
 
 @lru_cache(maxsize=4096)
 def is_known(word: str) -> bool:
-    """Tell whether a reader of names may know a word. If it says False, none does.
+    """Tell whether a reader of names may know a word. False means that no reader knows it.
 
     >>> is_known("attn_norm"), is_known("qwrtz")
     (True, False)

@@ -17,10 +17,10 @@ _PARAMETER_LISTS = frozenset({"torch.nn.ParameterList", "torch.nn.ParameterDict"
 _NUMBER_IN_NUMBER = re.compile(r"\.\d+\.\d+$")
 _WRAPPED = frozenset({BASE_LAYER, "original_module"})  # what a wrapper calls the module that it wraps
 _ADAPTER_BASE = ".BaseTunerLayer"  # of peft: each of its kinds of adapters derives from it
-_MANY = 64
-"""Up to this many tensors of one module are all compared with each other."""
-_NEAR = 16
-"""In a larger module, a tensor is compared with this many before and after it: a bias is next to its weight."""
+_MAX_COMPARED = 64
+"""In a module with at most this many tensors, each is compared with all others."""
+_NEIGHBOURS = 16
+"""In a larger module, a tensor is compared with this many before it and after it: a bias stands next to its weight."""
 _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"})
 
 
@@ -77,21 +77,21 @@ class TensorContext(Struct, frozen=True, kw_only=True):
 class NearSiblings(Mapping[str, tuple[int, ...]]):
     """The tensors of a module that has very many: all can be looked up, and only the nearest are iterated over.
 
-    A list of parameters or a flat export has all tensors in one module: to compare each with all others would take
-    time that grows with the square of their number.
+    A list of parameters or a flat export has all tensors in one module. If each were compared with all others, the
+    time would grow with the square of their number.
     """
 
-    __slots__ = ("near", "tensors")
+    __slots__ = ("nearest", "tensors")
 
-    def __init__(self, tensors: Mapping[str, tuple[int, ...]], near: Sequence[str]) -> None:
+    def __init__(self, tensors: Mapping[str, tuple[int, ...]], nearest: Sequence[str]) -> None:
         self.tensors = tensors
-        self.near = near
+        self.nearest = nearest
 
     def __getitem__(self, name: str) -> tuple[int, ...]:
         return self.tensors[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.near)
+        return iter(self.nearest)
 
     def __len__(self) -> int:
         return len(self.tensors)
@@ -102,7 +102,7 @@ def sibling_finder() -> Callable[[Owner, str], Mapping[str, tuple[int, ...]]]:
     names_of: dict[Owner, tuple[tuple[str, ...], Mapping[str, int]]] = {}
 
     def siblings(owner: Owner, leaf: str) -> Mapping[str, tuple[int, ...]]:
-        if len(owner.tensors) <= _MANY:
+        if len(owner.tensors) <= _MAX_COMPARED:
             return owner.tensors
         listed = names_of.get(owner)
         if listed is None:
@@ -110,7 +110,7 @@ def sibling_finder() -> Callable[[Owner, str], Mapping[str, tuple[int, ...]]]:
             names_of[owner] = listed = (names, {name: index for index, name in enumerate(names)})
         names, index_of = listed
         at = index_of.get(leaf, 0)
-        return NearSiblings(owner.tensors, names[max(0, at - _NEAR) : at + _NEAR + 1])
+        return NearSiblings(owner.tensors, names[max(0, at - _NEIGHBOURS) : at + _NEIGHBOURS + 1])
 
     return siblings
 
@@ -121,7 +121,7 @@ def tensor_context(
     """Collect the names and shapes around a parameter.
 
     Args:
-        siblings: the `sibling_finder` of a model; it works once for each owner.
+        siblings: the `sibling_finder` of a model; it lists the tensors of each owner only once.
     """
     owner = parameter.owner
     tensor = TensorContext(

@@ -18,7 +18,7 @@ PARTS = [word for name in CONVENTIONS for word in name.split(".") if word]
 NOT_NAMES = frozenset(
     {
         *("ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"),  # classes
-        *("groups", "in_channels", "orig", "near", "tensors"),  # settings, the end of a name, and attributes
+        *("groups", "in_channels", "orig", "nearest", "tensors"),  # settings, the end of a name, and attributes
         *("class", "conv", "depthwise_conv", "guess", "header", "likely", "linear", "module", "other", "pattern"),
         "state_space",  # these are words of answers
     }

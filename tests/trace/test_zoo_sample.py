@@ -25,8 +25,8 @@ def test_structure_and_use_agree_on_the_roles_of_an_unusual_architecture(name: s
     assert result.failure is None
     assert result.traced
     assert result.parameters > 0
-    assert result.touched > 0.8 * result.parameters
-    assert result.answered > 0.5 * result.touched
+    assert result.used > 0.8 * result.parameters
+    assert result.answered > 0.5 * result.used
     unexplained = [case for case in result.disagreements if reason(case) == "not explained yet"]
     assert unexplained == []
     assert result.unclassified == ()

@@ -199,16 +199,16 @@ def class_vocabulary(*conventions: Convention, exceptions: tuple[Convention, ...
 def stem(name: str) -> str:
     """Write a name as the words expect it: `posEmbed1` is `pos_embed`, `latents_2d` is `latents`."""
     plain = _SUFFIX.sub("", name) or name
-    snake = (plain if plain.islower() else _HUMP.sub("_", plain)).translate(NO_DIGITS)
-    return _GAP.sub("_", snake).strip("_").lower()
+    snake = (plain if plain.islower() else _CAMEL_CASE_BORDER.sub("_", plain)).translate(NO_DIGITS)
+    return _UNDERSCORES.sub("_", snake).strip("_").lower()
 
 
 _DIMENSION = re.compile(r"\d?d$")
 """The end of a class name that gives the dimensions of its data: `BatchNorm2d`."""
 _SUFFIX = re.compile(r"_?\d+[dD]$|_?[Pp]aram(eter)?s?$|_data$")
 """Ends of names of tensors that have no meaning: `_2d`, `_param`, `_data`."""
-_HUMP = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-"""The place between two words of a name in camel case."""
-_GAP = re.compile(r"_{2,}")
+_CAMEL_CASE_BORDER = re.compile(r"(?<=[a-z\d])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+"""The place between two words of a name in camel case: `posEmbed`."""
+_UNDERSCORES = re.compile(r"_{2,}")
 NO_DIGITS = str.maketrans("", "", "0123456789")
 """The table with which `str.translate` deletes digits."""

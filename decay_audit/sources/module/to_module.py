@@ -49,7 +49,7 @@ def modules_in(value: object) -> Iterator[nn.Module]:
     if isinstance(value, nn.Module):
         yield value
     elif isinstance(value, list | tuple | dict):
-        for _, part in _parts(value):
+        for _, part in _items_or_attributes(value):
             yield from modules_in(part)
 
 
@@ -65,14 +65,14 @@ def _not_a_module(sentence: str, value: object, location: str) -> TargetError:
 
 def models_inside(value: object, levels: int = 2) -> Iterator[str]:
     """Find the models in a value's attributes or items; yield the path to each, as in Python: `.net`, `['model']`."""
-    for path, part in _parts(value):
+    for path, part in _items_or_attributes(value):
         if isinstance(part, nn.Module):
             yield path
         elif levels > 1:
             yield from (f"{path}{below}" for below in models_inside(part, levels - 1))
 
 
-def _parts(value: object) -> list[tuple[str, object]]:
+def _items_or_attributes(value: object) -> list[tuple[str, object]]:
     """List the items or the public attributes of a value, each after the path to it in Python: `[0]`, `.net`."""
     if isinstance(value, list | tuple):
         return [(f"[{index}]", item) for index, item in enumerate(value)]

@@ -66,7 +66,7 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if provenance is None and call.operator in SHAPE_ONLY:
             return self._shape_only(func, args, kwargs)
         has_values = all(states.has_values(tensor) for _, tensor in arguments)
-        computed = has_values and not list(_written(func, args, kwargs))
+        computed = has_values and not list(_written_tensors(func, args, kwargs))
         result = run_operator(func, args, kwargs) if computed else self._run_fake(func, args, kwargs)
         for name, use in uses:  # only now, as the operator may have rejected its arguments
             states.add_use(name, use)
@@ -74,7 +74,7 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _run_fake(self, func: Any, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
         states = self.states
-        args, kwargs = _map(states.fake, (args, kwargs))
+        args, kwargs = _map_tensors(states.fake, (args, kwargs))
         operator = str(func._schema.name).removeprefix("aten::")
         kernel = REPLACED_KERNELS.get(operator) or ASSUMED_RESULTS.get(operator)
         if kernel is not None:
@@ -89,7 +89,7 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _record(self, func: Any, args: Any, kwargs: Any, result: Any, provenance: Provenance | None) -> Any:  # noqa: ANN401
         """Record the provenance of the results. An operator that writes in place returns the argument that it wrote."""
         states = self.states
-        written = list(_written(func, args, kwargs))
+        written = list(_written_tensors(func, args, kwargs))
         for tensor in written:
             states.add_written(tensor, provenance)
         if written and len(written) == len(func._schema.returns):
@@ -102,15 +102,15 @@ class DispatchRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Run an operator that reads only the shapes of its arguments: on empty tensors of these shapes."""
         if any(tensor.numel() > MAX_CONSTANT for tensor in _tensors((args, kwargs))):
             return self._record(func, args, kwargs, self._run_fake(func, args, kwargs), None)
-        args, kwargs = _map(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype), (args, kwargs))
+        args, kwargs = _map_tensors(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype), (args, kwargs))
         return self._constant(func, args, kwargs, [])
 
     def _constant(self, func: Any, args: Any, kwargs: Any, tensors: list[torch.Tensor]) -> Any:  # noqa: ANN401
         """Compute a small constant for real if it writes only to memory of the pass; else give a fake result."""
         states = self.states
-        written = list(_written(func, args, kwargs))
+        written = list(_written_tensors(func, args, kwargs))
         has_values = all(map(states.has_values, tensors))
-        if not (has_values and all(map(states.owns_memory, written)) and _small(args, kwargs)):
+        if not (has_values and all(map(states.owns_memory, written)) and _is_small(args, kwargs)):
             return self._record(func, args, kwargs, self._run_fake(func, args, kwargs), None)
         result = run_operator(func, args, kwargs)
         states.add_results(_tensors(result), None, tensors)
@@ -164,7 +164,7 @@ def _initial_states(name: str, args: Any) -> Any:  # noqa: ANN401
     return args[1:2] if name.endswith("_cell") else [arg for arg in args[1:] if not isinstance(arg, list)]
 
 
-def _small(args: Any, kwargs: Any) -> bool:  # noqa: ANN401
+def _is_small(args: Any, kwargs: Any) -> bool:  # noqa: ANN401
     """Whether the arguments are so small that the result must be small, too."""
     elements = [max(tensor.numel(), 1) for tensor in _tensors((args, kwargs))]
     sizes = [
@@ -190,16 +190,16 @@ def _tensors(value: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
             yield from _tensors(list(value.values()))
 
 
-def _map(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:  # noqa: ANN401
+def _map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:  # noqa: ANN401
     match value:
         case torch.Tensor():
             return function(value)
         case list():
-            return [_map(function, item) for item in value]
+            return [_map_tensors(function, item) for item in value]
         case tuple():
-            return tuple(_map(function, item) for item in value)
+            return tuple(_map_tensors(function, item) for item in value)
         case dict():
-            return {key: _map(function, item) for key, item in value.items()}
+            return {key: _map_tensors(function, item) for key, item in value.items()}
         case _:
             return value
 
@@ -216,7 +216,7 @@ def _tensor_arguments(func: Any, args: Any, kwargs: Any) -> Iterator[tuple[str, 
             yield argument.name, tensor
 
 
-def _written(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
+def _written_tensors(func: Any, args: Any, kwargs: Any) -> Iterator[torch.Tensor]:  # noqa: ANN401
     """Yield the arguments that an operator writes in place."""
     for argument, value in _arguments(func, args, kwargs):
         if argument.alias_info is not None and argument.alias_info.is_write:

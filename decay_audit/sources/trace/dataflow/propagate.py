@@ -130,7 +130,7 @@ def _uses(
     ]
 
 
-def _derived(
+def _derived_provenance(
     call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = NO_TAGS, operator: str = ""
 ) -> Provenance:
     """Return the provenance of the call's result, if it depends only on the parameters in these operands."""
@@ -151,13 +151,13 @@ def _matrix_product(call: OperatorCall) -> Propagation:
         # A learned input times a weight, or two factors of one weight: later uses of the product show which.
         uses += _uses(call, [left], right, (*LEARNED_INPUT, WITHOUT_DATA))
         uses += _uses(call, [right], left, (WITHOUT_DATA,))
-        return uses, _derived(call, [left], PRODUCT | INPUT_FREE)
+        return uses, _derived_provenance(call, [left], PRODUCT | INPUT_FREE)
     with_data = any(is_data(operand) for operand in call.operands)
     # Without data, two products are not layers: a product with a vector computes a statistic of a weight (spectral
     # norm), and a product with a constant on the right selects or resamples the rows of a table. A constant on the
     # left, such as a grid of positions, is the input of a layer; the weight is on the right.
     if not with_data and (call.operator in VECTOR_PRODUCTS or right.provenance is None):
-        return uses, _derived(call, [left, right])
+        return uses, _derived_provenance(call, [left, right])
     tags: list[str] = [tag for tag in ("mask", "probabilities") if has_tag(left, tag) or has_tag(right, tag)]
     if not tags and not with_data:
         tags = ["constant"]
@@ -183,7 +183,7 @@ def _layer(call: OperatorCall) -> Propagation:
     weights = [operand for operand in call.operands if operand.slot not in input_slots]
     learned = _has_parameters(inputs)
     if learned and call.operator in BATCH_NORMS:  # weight standardization of a convolution kernel
-        return [], _derived(call, call.operands)
+        return [], _derived_provenance(call, call.operands)
     uses = _uses(call, weights, inputs[0], (*_grouping(call, inputs), *_square(inputs)))
     for operand in weights:  # the kernel may be computed: a mixture of kernels, or the output of a layer
         product_of = operand.provenance.product_of if operand.provenance else ()
@@ -192,7 +192,9 @@ def _layer(call: OperatorCall) -> Propagation:
     if learned and first_weight is not None:
         uses += _uses(call, inputs, first_weight, LEARNED_INPUT)
     if learned and not any(is_data(operand) for operand in call.operands):
-        return uses, _derived(call, inputs, INPUT_FREE if call.operator in NORM_LAYERS else INPUT_FREE | PRODUCT)
+        return uses, _derived_provenance(
+            call, inputs, INPUT_FREE if call.operator in NORM_LAYERS else INPUT_FREE | PRODUCT
+        )
     if call.operator in NORM_LAYERS:
         has_gain = any(operand.slot == "weight" for operand in weights)
         return uses, Provenance(is_data=True, tags=(NO_TAGS if has_gain else NORMALIZED) | _input_free(call))
@@ -225,7 +227,7 @@ def _lookup(call: OperatorCall) -> Propagation:
     tag = "indexed by data" if by_data else ("positions" if call.consecutive_indices else "constant")
     counts_as_use = by_data or "embedding" in call.operator
     uses = _uses(call, table, index[0] if index else None, (tag,)) if counts_as_use else []
-    return uses, DATA if by_data else _derived(call, table)
+    return uses, DATA if by_data else _derived_provenance(call, table)
 
 
 def _elementwise(call: OperatorCall) -> Propagation:
@@ -266,14 +268,16 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
         origins = (origin for _, origin in _origins(*call.operands))
         return [], derive(origins, None, input_free | (PRODUCT if products else NO_TAGS))
     if not products or call.operator not in SUMMANDS:
-        return [], _derived(call, call.operands, input_free, "outer" if _is_rank_one(call) else call.operator)
+        return [], _derived_provenance(
+            call, call.operands, input_free, "outer" if _is_rank_one(call) else call.operator
+        )
     others = [operand for operand in call.operands if operand not in products]
     # A product of two factors is added to a weight: the sum keeps the weight and the factors as its origins.
     carried = [
         other for other in others if _count_wide_dimensions(other.shape) > 1 and other.shape == products[0].shape
     ]
     uses = _uses(call, others, products[0], PRODUCT)
-    return uses, _derived(call, [*products, *carried], input_free | PRODUCT)
+    return uses, _derived_provenance(call, [*products, *carried], input_free | PRODUCT)
 
 
 def _is_rank_one(call: OperatorCall) -> bool:

@@ -1,4 +1,4 @@
-"""Guess inputs for a model that declares none: candidates from its first layer, then from its first matrix."""
+"""Guess inputs for a model that declares none: from the first layer, then from the first matrix, then token ids."""
 
 import inspect
 from collections.abc import Iterator, Sequence
@@ -20,9 +20,9 @@ IMAGE_SIDES = (224, 32, 28, 64, 96, 128, 256, 299, 331, 384, 512)
 """Heights and widths to try, in this order."""
 
 LENGTH, SIDE = 11, 24
-"""The length of sequences and the side of images that are tried with a matrix.
+"""The length of sequences and the side of images for a model whose first matrix shows its sizes.
 
-Layers seldom have these sizes, so that a wrong dimension is an error.
+Layers seldom have these sizes. So a size in the wrong dimension is an error, and the next candidate is tried.
 """
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.RNNBase, nn.Embedding)
@@ -34,16 +34,16 @@ Shape = tuple[int, ...]
 
 
 def guessed_inputs(model: nn.Module) -> tuple[ExampleInputs, ...]:
-    """Guess the inputs from the first layer that has parameters, then from the first matrix."""
+    """Guess the inputs from the first layer, then from the first matrix; try token ids last."""
     if not inspect.signature(model.forward).parameters:
         return (ExampleInputs(),)
     required = required_arguments(model)
     candidates = _first_arguments(model, required[0] if required else "")
-    return tuple(full for candidate in candidates for full in _with_further(candidate, required[1:]))
+    return tuple(full for candidate in candidates for full in _with_other_arguments(candidate, required[1:]))
 
 
-def _with_further(candidate: ExampleInputs, names: Sequence[str]) -> Iterator[ExampleInputs]:
-    """Yield candidates with the other required arguments: by their names, all like the first, or integers."""
+def _with_other_arguments(candidate: ExampleInputs, names: Sequence[str]) -> Iterator[ExampleInputs]:
+    """Yield candidates with the other required arguments: by their names, then like the first, then integers."""
     if not names or not candidate.args:
         yield candidate
         return
@@ -51,8 +51,8 @@ def _with_further(candidate: ExampleInputs, names: Sequence[str]) -> Iterator[Ex
     by_name = [_argument(name, first) for name in names]
     if any(argument is not first for argument in by_name):
         yield replace(candidate, args=(first, *by_name))
-    for further in ([first] * len(names), [int_tensor(first.shape[0])] * len(names)):
-        yield replace(candidate, args=(first, *further))
+    for others in ([first] * len(names), [int_tensor(first.shape[0])] * len(names)):
+        yield replace(candidate, args=(first, *others))
 
 
 def _argument(name: str, first: torch.Tensor) -> torch.Tensor:
@@ -69,14 +69,19 @@ def _argument(name: str, first: torch.Tensor) -> torch.Tensor:
 def _first_arguments(model: nn.Module, name: str) -> list[ExampleInputs]:
     """List the candidates for the first argument."""
     first = next((module for module in model.modules() if isinstance(module, LAYERS)), None)
-    ids = [_ids()] if isinstance(first, nn.Embedding) or name in ID_ARGUMENTS else []
+    ids = []
+    if isinstance(first, nn.Embedding):
+        ids = [_ids("guessed from the first layer")]
+    elif name in ID_ARGUMENTS:
+        ids = [_ids(f"guessed from the name of the argument, `{name}`")]
     dtype = next((parameter.dtype for parameter in model.parameters() if _is_numeric(parameter)), torch.float32)
-    of_layer = [_tensor(shape, dtype, "layer") for shape in _layer_shapes(first)]
+    of_layer = [_floats(shape, dtype, "the first layer") for shape in _layer_shapes(first)]
     has_forward = type(model).forward is not nn.Module.forward
     matrix_shapes = _matrix_shapes(model) if has_forward else ()
     shapes = dict.fromkeys(shape for shape in matrix_shapes if shape not in _layer_shapes(first))
-    of_matrix = [_tensor(shape, dtype, "matrix") for shape in shapes]
-    return [*ids, *of_layer, *of_matrix, *([_ids()] if has_forward and not ids else [])]
+    of_matrix = [_floats(shape, dtype, "the first matrix or vector") for shape in shapes]
+    last = [_ids("as no float input that was tried fits")] if has_forward and not ids else []
+    return [*ids, *of_layer, *of_matrix, *last]
 
 
 def _is_numeric(tensor: torch.Tensor) -> bool:
@@ -129,11 +134,11 @@ def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
         yield (2, size, SIDE, SIDE, SIDE)
 
 
-def _ids() -> ExampleInputs:
-    note = f"traced with int64 ids of shape 1x{TOKENS}, guessed from the first layer"
+def _ids(reason: str) -> ExampleInputs:
+    note = f"traced with int64 ids of shape 1x{TOKENS}, {reason}"
     return ExampleInputs(args=(int_tensor(),), notes=(note,))
 
 
-def _tensor(shape: Shape, dtype: torch.dtype, guessed_from: str) -> ExampleInputs:
-    note = f"traced with an input of shape {format_shape(shape)}, guessed from the first {guessed_from}"
+def _floats(shape: Shape, dtype: torch.dtype, source: str) -> ExampleInputs:
+    note = f"traced with an input of shape {format_shape(shape)}, guessed from {source}"
     return ExampleInputs(args=(torch.empty(shape, dtype=dtype, device="meta"),), notes=(note,))
