@@ -24,12 +24,19 @@ from decay_audit.sources.trace.dataflow.operators import (
     SUMMANDS,
     VECTOR_PRODUCTS,
 )
+from decay_audit.sources.trace.dataflow.parameter_uses import (
+    ParameterUse,
+    derived_provenance,
+    derives_from_parameters,
+    has_parameters,
+    origins_of,
+    uses_of,
+)
 from decay_audit.sources.trace.dataflow.provenance import (
     DATA,
     Factor,
     Operand,
     OperatorCall,
-    Origin,
     Provenance,
     Tag,
     all_tags,
@@ -45,9 +52,6 @@ from decay_audit.sources.trace.dataflow.tags import (
     statistic_shape,
     value_ids,
 )
-
-ParameterUse = tuple[str, Use]
-"""The name of a parameter, and one use of it."""
 
 Propagation = tuple[list[ParameterUse], Provenance | None]
 """The result for one call: uses of parameters, and the provenance of the call's result."""
@@ -82,89 +86,34 @@ def _rule(call: OperatorCall) -> Callable[[OperatorCall], Propagation]:
     return _lookup if call.operator in LOOKUPS else _elementwise
 
 
-def _derives_from_parameters(operand: Operand) -> bool:
-    """Whether the operand is computed from parameters and constants alone."""
-    return operand.provenance is not None and not operand.provenance.is_data
-
-
-def _origins(*operands: Operand) -> Iterator[tuple[Operand, Origin]]:
-    """Pair each operand that is computed from parameters alone with each of these parameters."""
-    return (
-        (operand, origin)
-        for operand in operands
-        if operand.provenance is not None and not operand.provenance.is_data
-        for origin in operand.provenance.origins
-    )
-
-
-def _has_parameters(operands: Iterable[Operand]) -> bool:
-    """Whether some parameter is among these operands."""
-    return any(True for _ in _origins(*operands))
-
-
-def _uses(
-    call: OperatorCall, operands: Iterable[Operand], data: Operand | None, tags: Iterable[str] = ()
-) -> list[ParameterUse]:
-    """Return the uses of all parameters in these operands.
-
-    Args:
-        call: the operator call that uses the parameters.
-        operands: the operands whose parameters are used.
-        data: the data that the parameters meet.
-        tags: the tags of the uses.
-    """
-    tags = tuple(tags)
-    return [
-        (
-            origin.parameter,
-            Use(
-                operator=call.operator,
-                slot=operand.slot,
-                shape=operand.shape,
-                data_shape=data.shape if data is not None else (),
-                tags=tags,
-                via=origin.via,
-            ),
-        )
-        for operand, origin in _origins(*operands)
-    ]
-
-
-def _derived_provenance(
-    call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = NO_TAGS, operator: str = ""
-) -> Provenance:
-    """Return the provenance of the call's result, if it depends only on the parameters in these operands."""
-    return derive((origin for _, origin in _origins(*operands)), operator or call.operator, tags)
-
-
 def _matrix_product(call: OperatorCall) -> Propagation:
     slots = MATRIX_SLOTS[call.operator]
     left, right = sorted(
         (operand for operand in call.operands if operand.slot in slots), key=lambda operand: slots.index(operand.slot)
     )
     summands = [operand for operand in call.operands if operand.slot not in slots]
-    uses = _uses(call, summands, left)
+    uses = uses_of(call, summands, left)
     if is_data(left) and is_data(right):
         averages = has_tag(left, "probabilities") or has_tag(right, "probabilities")
         return uses, DATA if averages else Provenance(is_data=True, tags=frozenset({"scores"}))
-    if _derives_from_parameters(left) and _derives_from_parameters(right):
+    if derives_from_parameters(left) and derives_from_parameters(right):
         # A learned input times a weight, or two factors of one weight: later uses of the product show which.
-        uses += _uses(call, [left], right, (*LEARNED_INPUT, WITHOUT_DATA))
-        uses += _uses(call, [right], left, (WITHOUT_DATA,))
-        return uses, _derived_provenance(call, [left], PRODUCT | INPUT_FREE)
+        uses += uses_of(call, [left], right, (*LEARNED_INPUT, WITHOUT_DATA))
+        uses += uses_of(call, [right], left, (WITHOUT_DATA,))
+        return uses, derived_provenance(call, [left], PRODUCT | INPUT_FREE)
     with_data = any(is_data(operand) for operand in call.operands)
     # Without data, two products are not layers: a product with a vector computes a statistic of a weight (spectral
     # norm), and a product with a constant on the right selects or resamples the rows of a table. A constant on the
     # left, such as a grid of positions, is the input of a layer; the weight is on the right.
     if not with_data and (call.operator in VECTOR_PRODUCTS or right.provenance is None):
-        return uses, _derived_provenance(call, [left, right])
+        return uses, derived_provenance(call, [left, right])
     tags: list[str] = [tag for tag in ("mask", "probabilities") if has_tag(left, tag) or has_tag(right, tag)]
     if not tags and not with_data:
         tags = ["constant"]
     factor_uses = [
         use
         for factor, other in ((left, right), (right, left))
-        for use in _uses(call, [factor], other, LEARNED_INPUT if _is_learned_query(call, factor) else tags)
+        for use in uses_of(call, [factor], other, LEARNED_INPUT if _is_learned_query(call, factor) else tags)
     ]
     input_free = _input_free(call)
     names = frozenset(() if input_free else (name for name, _ in factor_uses))
@@ -181,18 +130,18 @@ def _layer(call: OperatorCall) -> Propagation:
     input_slots = LAYER_INPUTS[call.operator]
     inputs = [operand for operand in call.operands if operand.slot in input_slots]
     weights = [operand for operand in call.operands if operand.slot not in input_slots]
-    learned = _has_parameters(inputs)
+    learned = has_parameters(inputs)
     if learned and call.operator in BATCH_NORMS:  # weight standardization of a convolution kernel
-        return [], _derived_provenance(call, call.operands)
-    uses = _uses(call, weights, inputs[0], (*_grouping(call, inputs), *_square(inputs)))
+        return [], derived_provenance(call, call.operands)
+    uses = uses_of(call, weights, inputs[0], (*_grouping(call, inputs), *_square(inputs)))
     for operand in weights:  # the kernel may be computed: a mixture of kernels, or the output of a layer
         product_of = operand.provenance.product_of if operand.provenance else ()
         uses += _downstream_uses(call, "mixed", product_of, operand, inputs[0])
     first_weight = next((operand for operand in weights if operand.provenance is not None), None)
     if learned and first_weight is not None:
-        uses += _uses(call, inputs, first_weight, LEARNED_INPUT)
+        uses += uses_of(call, inputs, first_weight, LEARNED_INPUT)
     if learned and not any(is_data(operand) for operand in call.operands):
-        return uses, _derived_provenance(
+        return uses, derived_provenance(
             call, inputs, INPUT_FREE if call.operator in NORM_LAYERS else INPUT_FREE | PRODUCT
         )
     if call.operator in NORM_LAYERS:
@@ -226,8 +175,8 @@ def _lookup(call: OperatorCall) -> Propagation:
         return [], _data_provenance(call)
     tag = "indexed by data" if by_data else ("positions" if call.consecutive_indices else "constant")
     counts_as_use = by_data or "embedding" in call.operator
-    uses = _uses(call, table, index[0] if index else None, (tag,)) if counts_as_use else []
-    return uses, DATA if by_data else _derived_provenance(call, table)
+    uses = uses_of(call, table, index[0] if index else None, (tag,)) if counts_as_use else []
+    return uses, DATA if by_data else derived_provenance(call, table)
 
 
 def _elementwise(call: OperatorCall) -> Propagation:
@@ -238,8 +187,8 @@ def _elementwise(call: OperatorCall) -> Propagation:
     uses = [
         use
         for operand in call.operands
-        if _derives_from_parameters(operand)
-        for use in _uses(call, [operand], largest, _relevant_tags(operand, largest))
+        if derives_from_parameters(operand)
+        for use in uses_of(call, [operand], largest, _relevant_tags(operand, largest))
     ]
     uses += [*_find_downstream_uses(call, data), *_sums_of_products(call, data)]
     return uses, _data_provenance(call)
@@ -265,19 +214,17 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
     products = [operand for operand in call.operands if has_tag(operand, "product")]
     input_free = INPUT_FREE if any(has_tag(operand, "input_free") for operand in call.operands) else NO_TAGS
     if call.operator in KEEPS_VALUES:
-        origins = (origin for _, origin in _origins(*call.operands))
+        origins = (origin for _, origin in origins_of(*call.operands))
         return [], derive(origins, None, input_free | (PRODUCT if products else NO_TAGS))
     if not products or call.operator not in SUMMANDS:
-        return [], _derived_provenance(
-            call, call.operands, input_free, "outer" if _is_rank_one(call) else call.operator
-        )
+        return [], derived_provenance(call, call.operands, input_free, "outer" if _is_rank_one(call) else call.operator)
     others = [operand for operand in call.operands if operand not in products]
     # A product of two factors is added to a weight: the sum keeps the weight and the factors as its origins.
     carried = [
         other for other in others if _count_wide_dimensions(other.shape) > 1 and other.shape == products[0].shape
     ]
-    uses = _uses(call, others, products[0], PRODUCT)
-    return uses, _derived_provenance(call, [*products, *carried], input_free | PRODUCT)
+    uses = uses_of(call, others, products[0], PRODUCT)
+    return uses, derived_provenance(call, [*products, *carried], input_free | PRODUCT)
 
 
 def _is_rank_one(call: OperatorCall) -> bool:
@@ -323,7 +270,7 @@ def _factors(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
             via=origin.via,
             expands=_is_outer_product(operand, data),
         )
-        for operand, origin in _origins(*call.operands)
+        for operand, origin in origins_of(*call.operands)
     )
 
 
@@ -356,10 +303,10 @@ def _data_provenance(call: OperatorCall) -> Provenance:
     provenances = [operand.provenance for operand in data if operand.provenance is not None]
     if operator in KEEPS_VALUES and len(provenances) == 1:
         return provenances[0]
-    with_parameters = _has_parameters(call.operands)
+    with_parameters = has_parameters(call.operands)
     scaled_by = frozenset(
         origin.parameter
-        for operand, origin in _origins(*call.operands)
+        for operand, origin in origins_of(*call.operands)
         if operator in GAINS
         and "normalized" not in all_tags(data)
         and prod(operand.shape) > 1
