@@ -91,7 +91,7 @@ def transfer(first: str, second: str) -> tuple[str, int, float]:
     model = build(first)
     plan = decay_audit.plan(model, RULES, 0.05)
     start = time.perf_counter()
-    code = emit.code(plan, target=first, optimizer="AdamW", lr=3e-4)
+    code = emit.write_code(plan, target=first, optimizer="AdamW", lr=3e-4)
     seconds = time.perf_counter() - start
     emit.verify(code, plan, model)
     other = build(second)

@@ -119,16 +119,16 @@ def _emit(
     """Write the code. If it cannot make the optimizers of `--like` again, leave them out, and say why in a note."""
     from decay_audit import emit
 
-    originals = emit.arrange(code_options.like or "", copies, plan) if copies else None
+    originals = emit.assign_copies(code_options.like or "", copies, plan) if copies else None
     if code_options.for_ != "torch":
         return _emit_for_framework(loaded, plan, options, code_options, others, originals)
     try:
-        text = code(loaded, plan, code_options, options.rules, others, originals)
+        text = write_code(loaded, plan, code_options, options.rules, others, originals)
     except emit.DifferentOptimizerError as error:
         if originals is None:
             raise
         originals = replace(originals, failure=error.message)
-        text = code(loaded, plan, code_options, options.rules, others, originals)
+        text = write_code(loaded, plan, code_options, options.rules, others, originals)
     if originals is not None:
         return EmittedCode(text=text, notes=tuple(f"make_optimizer is left out: {why}" for why in originals.problems))
     return EmittedCode(text=text, notes=emit.notes(plan, code_options.optimizer))
@@ -149,7 +149,7 @@ def _emit_for_framework(
     target = code_options.for_
     text = ""
     if target in ("lightning", "trainer"):
-        text = code(loaded, plan, code_options, options.rules, others, originals)
+        text = write_code(loaded, plan, code_options, options.rules, others, originals)
     types = type(loaded.built.model).__mro__ if loaded.built is not None else ()
     copy = next(iter(originals.copies.values())) if originals is not None else None
     request = frameworks.FrameworkRequest(
@@ -203,7 +203,7 @@ def load_with_copies(
     return loaded, copies, observing.observe(loaded, request).observations
 
 
-def code(
+def write_code(
     loaded: LoadedTarget,
     plan: Plan,
     options: CodeOptions,
@@ -219,7 +219,7 @@ def code(
     Args:
         rules: the ruleset as the user named it.
         others: other sizes of the model and their plans, for which the code must be right, too.
-        originals: the optimizers that the code makes again, with their settings. `options` then has no such settings.
+        originals: the optimizers that the code makes again, with their settings; `options` then has none.
 
     Raises:
         DecayAuditError: the optimizer is not known, or the code's groups differ from the plan.
@@ -257,7 +257,7 @@ def _write_and_verify(
     """Write the code in a style, execute it for each target, and compare its groups with the target's plan."""
     from decay_audit import emit
 
-    text = emit.code(
+    text = emit.write_code(
         plan,
         style=style,
         rules=rules,

@@ -14,9 +14,9 @@
 """
 
 from decay_audit.emit.construction import notes
-from decay_audit.emit.groups import arrange
+from decay_audit.emit.groups import assign_copies
 from decay_audit.emit.like.proof import DifferentOptimizerError
-from decay_audit.emit.styles import code
+from decay_audit.emit.styles import write_code
 from decay_audit.emit.verification import DifferentGroupsError, verify
 
-__all__ = ["DifferentGroupsError", "DifferentOptimizerError", "arrange", "code", "notes", "verify"]
+__all__ = ["DifferentGroupsError", "DifferentOptimizerError", "assign_copies", "notes", "verify", "write_code"]

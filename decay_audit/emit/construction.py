@@ -12,12 +12,14 @@ from decay_audit.rulesets.plan import Plan
 
 
 class Construction(Struct, frozen=True, kw_only=True):
-    """An optimizer that the code makes: the `use` of its groups, its class, and its other arguments as Python.
+    """An optimizer that the code makes.
 
     Attributes:
+        use: the name by which the groups of this optimizer choose it; None if there is only one optimizer.
+        arguments: the arguments of the constructor except the groups, as Python.
         shares_lr: its learning rate is `lr`, the argument of the emitted function that several optimizers may share.
-        flag: for a class that contains two algorithms, Muon and Adam, the key `use_muon` of its groups; "" for other
-            classes. Such a class has a construction for each use, and the code makes one optimizer of them.
+        flag: for a class that contains two algorithms, Muon and Adam: `use_muon`, the key of a group that chooses
+            between them; "" for other classes. Each algorithm has a construction; the code makes one optimizer of both.
         modules: the modules that the arguments need.
     """
 
@@ -29,13 +31,18 @@ class Construction(Struct, frozen=True, kw_only=True):
     modules: frozenset[str] = frozenset()
 
     @property
-    def flagged(self) -> bool:
-        """Whether the flag of its groups is true."""
+    def flag_is_true(self) -> bool:
+        """Whether the key `flag` is true in the groups of this algorithm."""
         return self.flag == f"use_{self.use}"
 
 
 class RequestedOptimizer(Struct, frozen=True, kw_only=True):
-    """The optimizer that the user asks for. The attributes are the arguments of `styles.code`."""
+    """The optimizer that the user asks for.
+
+    Attributes:
+        path: the class, as the user wrote it: a name in torch.optim, or a dotted path.
+        settings: further arguments, each `name=value` or `use.name=value`.
+    """
 
     path: str | None = None
     lr: float | None = None
@@ -51,8 +58,8 @@ def construct(groups: Sequence[EmittedGroup], requested: RequestedOptimizer) -> 
     path, lr, settings = requested.path, requested.lr, requested.settings
     arguments = optimizers.write_arguments(lr, settings, dict.fromkeys(group.key.use for group in groups))
     classes = _classes(groups, path)
-    scaled = any(group.key.lr_scale != 1.0 for group in groups)
-    _check_settings(lr, settings, scaled=scaled, has_optimizer=bool(classes))
+    has_scaled_lr = any(group.key.lr_scale != 1.0 for group in groups)
+    _check_settings(lr, settings, has_scaled_lr=has_scaled_lr, has_optimizer=bool(classes))
     return tuple(
         Construction(
             use=use,
@@ -89,7 +96,7 @@ def _construct_copy(use: str | None, originals: OriginalOptimizers, lr: float | 
         kind = optimizers.torch_class(use)
         if kind is None:
             raise DecayAuditError(
-                f"the ruleset gives parameters to the optimizer {use}, which {originals.expression} does not make",
+                f"the ruleset gives parameters to {use}, and {originals.expression} makes no such optimizer",
                 "leave out --like, and name the class of the optimizer: --optimizer CLASS",
             )
         return Construction(use=use, class_path=f"{kind.module}.{kind.name}", arguments=())
@@ -128,12 +135,12 @@ def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
     return (f"{', '.join(classes)}; --set {uses[0]}.lr=0.02 is for one of them",)
 
 
-def _check_settings(lr: float | None, settings: Sequence[str], *, scaled: bool, has_optimizer: bool) -> None:
+def _check_settings(lr: float | None, settings: Sequence[str], *, has_scaled_lr: bool, has_optimizer: bool) -> None:
     """Refuse settings without an optimizer, and scaled learning rates without a rate to scale."""
     sets_rate = any(setting.partition("=")[0].rpartition(".")[2] == "lr" for setting in settings)
-    if scaled and (sets_rate or (has_optimizer and lr is None)):
+    if has_scaled_lr and (sets_rate or (has_optimizer and lr is None)):
         raise DecayAuditError("the ruleset scales learning rates", "give the one that it scales: --lr 3e-4")
-    if not has_optimizer and (settings or (lr is not None and not scaled)):
+    if not has_optimizer and (settings or (lr is not None and not has_scaled_lr)):
         what = "settings were" if settings else "a learning rate was"
         raise DecayAuditError(f"{what} given without an optimizer", "name its class: --optimizer AdamW")
 

@@ -14,7 +14,7 @@ class GroupKey(Struct, frozen=True, kw_only=True):
     Attributes:
         use: the name of the optimizer that takes the group; None if there is only one.
         lr: the group's own learning rate, if a copied optimizer has another rate for this group; else None.
-        settings: further settings: pairs of a name and a value written as Python.
+        settings: further settings: names, with values written as Python.
     """
 
     weight_decay: float
@@ -32,16 +32,16 @@ class EmittedGroup(Struct, frozen=True, kw_only=True, eq=False):
 
 
 class OriginalOptimizers(Struct, frozen=True, kw_only=True, eq=False):
-    """The existing optimizers that the code makes again, with the groups of one plan.
+    """Existing optimizers as data: the code makes these optimizers again, with the groups of a plan.
 
     Attributes:
-        expression: what made the optimizers, as the user wrote it.
-        copies: a copy of each optimizer, by the `use` of its groups in the code.
-        group_copies: for each parameter, the `use` of its optimizer and the group that holds it.
-        settings: for the id of each group copy, its settings: pairs of a name and a value written as Python.
+        expression: the expression that made the optimizers, as the user wrote it.
+        copies: each optimizer, by the `use` that its groups have in the code.
+        group_copies: for each parameter, the `use` of its optimizer and the existing group with this parameter.
+        settings: for the id of each group copy, the settings of the group: names, with values written as Python.
         routed: whether the ruleset itself says which optimizer takes a parameter.
         modules: the modules that the code must import for these settings.
-        failure: how the code failed when it was executed; "" if it did not fail, or was not executed.
+        failure: the error of the executed code; "" if there was none, or the code was not executed.
     """
 
     expression: str
@@ -52,10 +52,10 @@ class OriginalOptimizers(Struct, frozen=True, kw_only=True, eq=False):
     routed: bool = False
     failure: str = ""
 
-    def lr(self, *, scaled: bool) -> float | None:
+    def lr(self, *, has_scaled_lr: bool) -> float | None:
         """Find one learning rate for all optimizers: the largest if rates are scaled; else None if they differ."""
         rates = {copy.lr for copy in self.copies.values()}
-        if scaled:
+        if has_scaled_lr:
             group_rates = [group.lr for copy in self.copies.values() for group in copy.groups]
             return max((rate for rate in (*rates, *group_rates) if rate is not None), default=None)
         return rates.pop() if len(rates) == 1 else None
@@ -66,8 +66,8 @@ class OriginalOptimizers(Struct, frozen=True, kw_only=True, eq=False):
         problems = [f"{copy.type}: {copy.problem}" for copy in self.copies.values() if copy.problem]
         return tuple(problems or ([self.failure] if self.failure else []))
 
-    def key(self, decision: Decision, *, scaled: bool) -> GroupKey:
-        """Make the key of a parameter's group, from its decision and from the copied group that holds it."""
+    def key(self, decision: Decision, *, has_scaled_lr: bool) -> GroupKey:
+        """Make the key of a parameter's group, from its decision and from the copied group with this parameter."""
         use, group = self.group_copies.get(decision.name, (self._main_use, None))
         if self.routed and use != decision.use:
             use, group = decision.use, None
@@ -77,34 +77,34 @@ class OriginalOptimizers(Struct, frozen=True, kw_only=True, eq=False):
             weight_decay=decision.weight_decay,
             lr_scale=decision.lr_scale,
             use=use,
-            lr=None if scaled else own_lr,
+            lr=None if has_scaled_lr else own_lr,
             settings=() if group is None else self.settings[id(group)],
         )
 
     @property
     def _main_use(self) -> str | None:
-        """The `use` of the optimizer with the most parameters: it also takes the parameters that no optimizer has."""
+        """The `use` of the optimizer with the most parameters. Parameters that no optimizer has go to it, too."""
         counts = {use: sum(len(group.parameters) for group in copy.groups) for use, copy in self.copies.items()}
         return max(counts, key=lambda use: counts[use])
 
 
-def group_key(decision: Decision, originals: OriginalOptimizers | None, *, scaled: bool) -> GroupKey:
+def group_key(decision: Decision, originals: OriginalOptimizers | None, *, has_scaled_lr: bool) -> GroupKey:
     """Make the key of the group for a parameter.
 
     Args:
-        scaled: whether the ruleset scales learning rates; then the groups of a copied optimizer keep no own rates.
+        has_scaled_lr: whether the ruleset scales learning rates; copied groups then lose rates of their own.
     """
     if originals is not None:
-        return originals.key(decision, scaled=scaled)
+        return originals.key(decision, has_scaled_lr=has_scaled_lr)
     return GroupKey(weight_decay=decision.weight_decay, lr_scale=decision.lr_scale, use=decision.use)
 
 
 def emitted_groups(plans: Sequence[Plan], originals: OriginalOptimizers | None = None) -> tuple[EmittedGroup, ...]:
     """List the groups of all plans, in the order of `Plan.group_rank`: usually, groups that decay come first."""
-    scaled = scales_lr(plans)
+    has_scaled_lr = scales_lr(plans)
     members: dict[GroupKey, list[Decision]] = {}
     for decision in _grouped(plans):
-        members.setdefault(group_key(decision, originals, scaled=scaled), []).append(decision)
+        members.setdefault(group_key(decision, originals, has_scaled_lr=has_scaled_lr), []).append(decision)
     rank = plans[0].group_rank
     ordered = sorted(members.items(), key=lambda item: rank(item[0].weight_decay, item[0].lr_scale, item[0].use))
     return tuple(EmittedGroup(key=key, decisions=tuple(decisions)) for key, decisions in ordered)
@@ -119,7 +119,7 @@ def _grouped(plans: Iterable[Plan]) -> list[Decision]:
     return [decision for plan in plans for decision in plan.decisions if decision.grouped]
 
 
-def arrange(expression: str, copies: Sequence[OptimizerCopy], plan: Plan) -> OriginalOptimizers:
+def assign_copies(expression: str, copies: Sequence[OptimizerCopy], plan: Plan) -> OriginalOptimizers:
     """Give each copied optimizer a name in the code, and find the group of each parameter.
 
     If the ruleset routes parameters to optimizers, a copied optimizer takes the groups that are routed to its class.

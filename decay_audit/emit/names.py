@@ -16,7 +16,7 @@ from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import count_noun
 
 
-def code(
+def write_code(
     plan: Plan,
     target: str,
     constructions: Sequence[Construction],

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from decay_audit.emit import names
-from decay_audit.emit.construction import RequestedOptimizer, construct, construct_copies
+from decay_audit.emit.construction import Construction, RequestedOptimizer, construct, construct_copies
 from decay_audit.emit.groups import OriginalOptimizers, emitted_groups, scales_lr
 from decay_audit.emit.rule import source
 from decay_audit.errors import DecayAuditError
@@ -14,7 +14,7 @@ MOST_LEARNING_RATES = 3
 """A plan with more learning rates has a rate for each layer: code then lists the names of the parameters."""
 
 
-def code(  # noqa: PLR0913  (its keywords are the options of the verb)
+def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
     plan: Plan,
     *,
     style: CodeStyle = "rule",
@@ -49,14 +49,22 @@ def code(  # noqa: PLR0913  (its keywords are the options of the verb)
     if not plan.groups():
         raise DecayAuditError("the plan has no param group: every parameter is frozen and the ruleset skips those")
     plans, targets = [plan, *(other for _, other in also)], [target, *(name for name, _ in also)]
-    if originals is None:
-        requested = RequestedOptimizer(path=optimizer, lr=lr, settings=tuple(settings))
-        constructions = construct(emitted_groups([plan]), requested)
-    else:
-        lr = originals.lr(scaled=scales_lr(plans))
-        constructions = construct_copies(emitted_groups(plans, originals), originals, lr)
+    requested = RequestedOptimizer(path=optimizer, lr=lr, settings=tuple(settings))
+    constructions, lr = _constructions(plans, requested, originals)
     if style == "library":
-        return source.code(plans, targets, constructions, lr, library_rules=rules or plan.ruleset.name)
+        return source.write_code(plans, targets, constructions, lr, library_rules=rules or plan.ruleset.name)
     if style == "names" or len({group.lr_scale for group in plan.groups()}) > MOST_LEARNING_RATES:
-        return names.code(plan, target, constructions, lr, originals)
-    return source.code(plans, targets, constructions, lr, guard=guard, known_classes=known_classes, originals=originals)
+        return names.write_code(plan, target, constructions, lr, originals)
+    return source.write_code(
+        plans, targets, constructions, lr, guard=guard, known_classes=known_classes, originals=originals
+    )
+
+
+def _constructions(
+    plans: Sequence[Plan], requested: RequestedOptimizer, originals: OriginalOptimizers | None
+) -> tuple[tuple[Construction, ...], float | None]:
+    """Find the optimizers that the code makes, and the learning rate that the emitted functions take."""
+    if originals is None:
+        return construct(emitted_groups(plans[:1]), requested), requested.lr
+    lr = originals.lr(has_scaled_lr=scales_lr(plans))
+    return construct_copies(emitted_groups(plans, originals), originals, lr), lr

@@ -56,20 +56,20 @@ def verify(
     """
     model = placeholder_model(plan) if model is None else model
     namespace: dict[str, Any] = {"__name__": "param_groups"}
-    scaled = any(decision.lr_scale != 1.0 for decision in plan.decisions)
+    has_scaled_lr = any(decision.lr_scale != 1.0 for decision in plan.decisions)
     try:
         exec(compile(code, "<emitted>", "exec"), namespace)  # noqa: S102  (data is in it as literals only)
-        groups = namespace["param_groups"](model, **({"lr": TEST_LR} if scaled else {}))
+        groups = namespace["param_groups"](model, **({"lr": TEST_LR} if has_scaled_lr else {}))
     except Exception as error:
         raise DifferentGroupsError(_failure(error)) from error
-    _compare(groups, plan, model, originals, scaled=scaled)
+    _compare(groups, plan, model, originals, has_scaled_lr=has_scaled_lr)
     try:
         optimizers = namespace["make_optimizer"](model) if "make_optimizer" in namespace else {}
     except Exception as error:
         kind = DecayAuditError if originals is None else DifferentOptimizerError
         raise kind(_failure(error), _hint(error)) from error
     if originals is not None and optimizers != {}:
-        proof.compare(optimizers, plan, model, originals, scaled=scaled)
+        proof.compare(optimizers, plan, model, originals, has_scaled_lr=has_scaled_lr)
     for optimizer in optimizers.values() if isinstance(optimizers, dict) else [optimizers]:
         # an object that has no attribute `defaults` is refused, as if its defaults lacked weight_decay
         defaults = getattr(optimizer, "defaults", {"no": "defaults"})
@@ -106,17 +106,17 @@ def _compare(
     model: HasParameters,
     originals: OriginalOptimizers | None,
     *,
-    scaled: bool,
+    has_scaled_lr: bool,
 ) -> None:
     names = {parameter: name for name, parameter in model.named_parameters()}
     actual: dict[str, list[GroupSettings]] = {}
     for group in groups:
-        lr = group.get("lr") if originals is None or scaled else None
+        lr = group.get("lr") if originals is None or has_scaled_lr else None
         settings = GroupSettings(weight_decay=group["weight_decay"], lr=lr, use=group.get("use"))
         for parameter in group["params"]:
             actual.setdefault(names.get(parameter, "a foreign tensor"), []).append(settings)
     expected = {
-        decision.classified.parameter.raw_name: _planned(decision, originals, scaled=scaled)
+        decision.classified.parameter.raw_name: _planned(decision, originals, has_scaled_lr=has_scaled_lr)
         for decision in plan.decisions
     }
     differing = [name for name in {**expected, **actual} if expected.get(name, []) != actual.get(name, [])]
@@ -125,11 +125,11 @@ def _compare(
         raise DifferentGroupsError(f"the emitted code differs from the plan in {names_shown}; nothing was written")
 
 
-def _planned(decision: Decision, originals: OriginalOptimizers | None, *, scaled: bool) -> list[GroupSettings]:
+def _planned(decision: Decision, originals: OriginalOptimizers | None, *, has_scaled_lr: bool) -> list[GroupSettings]:
     if not decision.grouped:
         return []
-    key = group_key(decision, originals, scaled=scaled)
-    lr = TEST_LR * decision.lr_scale if scaled else None
+    key = group_key(decision, originals, has_scaled_lr=has_scaled_lr)
+    lr = TEST_LR * decision.lr_scale if has_scaled_lr else None
     return [GroupSettings(weight_decay=decision.weight_decay, lr=lr, use=key.use)]
 
 

@@ -54,7 +54,7 @@ def test_one_optimizer_holds_each_trainable_parameter_once_with_the_decay_of_the
     model = build(name)
     plan = decay_audit.plan(model, weight_decay=0.05)
     namespace: dict[str, object] = {}
-    exec(emit.code(plan, optimizer=optimizer, lr=0.1), namespace)
+    exec(emit.write_code(plan, optimizer=optimizer, lr=0.1), namespace)
     built_optimizer = namespace["make_optimizer"](model)  # type: ignore[operator]
     assert type(built_optimizer) is getattr(torch.optim, optimizer)
     names = {id(p): name for name, p in model.named_parameters()}
@@ -72,7 +72,7 @@ def test_muon_takes_the_matrices_and_adamw_the_rest(name: str, tmp_path: Path) -
     (tmp_path / "muon.yaml").write_text(MUON)
     model = build(name)
     plan = decay_audit.plan(model, tmp_path / "muon.yaml")
-    code = emit.code(plan, optimizer="AdamW", lr=1e-3)
+    code = emit.write_code(plan, optimizer="AdamW", lr=1e-3)
     emit.verify(code, plan, model)
 
 
@@ -100,7 +100,7 @@ print([(len(group["params"]), group["weight_decay"]) for group in optimizer.para
 @pytest.mark.parametrize("style", ["rule", "names"])
 def test_five_steps_of_the_pasted_code_run_without_decay_audit(style: str, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 1))
-    code = emit.code(decay_audit.plan(model, weight_decay=0.05), style=style, optimizer="AdamW", lr=0.01)  # type: ignore[arg-type]
+    code = emit.write_code(decay_audit.plan(model, weight_decay=0.05), style=style, optimizer="AdamW", lr=0.01)  # type: ignore[arg-type]
     script = tmp_path / "train.py"
     script.write_text(SCRIPT.format(code=f"import torch\nfrom torch import nn\n{code}"))
     result = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)

@@ -38,7 +38,7 @@ def test_executed_code_equals_the_plan_for_every_awkward_model(name: str, style:
 def test_executed_code_equals_the_plan_of_every_preset(preset: str, style: CodeStyle) -> None:
     model = MENAGERIE["declaring"]()
     plan = decay_audit.plan(model, preset, 0.05)
-    code = emit.code(plan, style=style)
+    code = emit.write_code(plan, style=style)
     emit.verify(code, plan, model)
     scaled = {"lr": 0.1} if any(group.lr_scale != 1.0 for group in plan.groups()) else {}
     groups = _run(code)["param_groups"](model, **scaled)
@@ -49,7 +49,7 @@ def test_code_for_the_example_splits_it_as_arithmetic_says(monkeypatch: pytest.M
     monkeypatch.syspath_prepend(ROOT / "examples")
     model: nn.Module = importlib.import_module("resnext29").resnext29_8x64d()
     plan = decay_audit.plan(model)
-    namespace = _run(emit.code(plan, target="resnext29.py", optimizer="SGD", lr=0.1, settings=["momentum=0.9"]))
+    namespace = _run(emit.write_code(plan, target="resnext29.py", optimizer="SGD", lr=0.1, settings=["momentum=0.9"]))
     decayed, spared = namespace["make_optimizer"](model).param_groups
     convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
     assert len(decayed["params"]) == len(convolutions) + 1 == 32
@@ -68,8 +68,8 @@ def test_code_for_a_bare_model_and_for_a_wrapped_one_is_the_same(
 ) -> None:
     bare = MENAGERIE[name]()
     wrapped = wrap(copy.deepcopy(bare))
-    code = emit.code(decay_audit.plan(bare))
-    assert emit.code(decay_audit.plan(wrapped)) == code
+    code = emit.write_code(decay_audit.plan(bare))
+    assert emit.write_code(decay_audit.plan(wrapped)) == code
     emit.verify(code, decay_audit.plan(wrapped), wrapped)
 
 
@@ -77,8 +77,8 @@ def test_real_models_are_written_as_ruff_formats_them_whatever_the_preset(tmp_pa
     for preset in ANSWERING:
         for name in ("declaring", "tied", "odd_names", "frozen", "transformer"):
             plan = decay_audit.plan(MENAGERIE[name](), preset)
-            (tmp_path / f"{name}_{preset.replace('-', '_').replace('.', '_')}.py").write_text(emit.code(plan))
-            code = emit.code(plan, optimizer="SGD", lr=1e-3, settings=["momentum=0.9", "nesterov=True"])
+            (tmp_path / f"{name}_{preset.replace('-', '_').replace('.', '_')}.py").write_text(emit.write_code(plan))
+            code = emit.write_code(plan, optimizer="SGD", lr=1e-3, settings=["momentum=0.9", "nesterov=True"])
             (tmp_path / f"{name}_{preset.replace('-', '_').replace('.', '_')}_sgd.py").write_text(code)
     assert plans.ruff_complaints(tmp_path) == ""
 
@@ -86,9 +86,9 @@ def test_real_models_are_written_as_ruff_formats_them_whatever_the_preset(tmp_pa
 def _assert_code_equals_plan(model: nn.Module, plan: Plan, style: CodeStyle, known_classes: bool) -> None:
     if not plan.groups():
         with pytest.raises(DecayAuditError, match="frozen"):
-            emit.code(plan)
+            emit.write_code(plan)
         return
-    code = emit.code(plan, style=style, optimizer="SGD", lr=0.1, known_classes=known_classes)
+    code = emit.write_code(plan, style=style, optimizer="SGD", lr=0.1, known_classes=known_classes)
     emit.verify(code, plan, model)
     groups = _run(code)["param_groups"](model)
     grouped = [tensor for group in groups for tensor in group["params"]]

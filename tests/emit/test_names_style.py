@@ -57,7 +57,7 @@ def run(code: str, model: Any, **arguments: float) -> list[dict[str, Any]]:
 
 
 def names_code(plan: Plan, **arguments: Any) -> str:
-    return emit.code(plan, style="names", **arguments)
+    return emit.write_code(plan, style="names", **arguments)
 
 
 def optimizer_of(code: str, model: nn.Module) -> Any:

@@ -37,7 +37,7 @@ def emit_case(name: str) -> str:
     target, rules, optimizer = CASES[name]
     loaded = api.load(api.request_for(target, AuditOptions(rules=rules)))
     plan = decay_audit.plan(loaded.inventory, rules)
-    return api.code(loaded, plan, CodeOptions(optimizer=optimizer, lr=3e-4), rules)
+    return api.write_code(loaded, plan, CodeOptions(optimizer=optimizer, lr=3e-4), rules)
 
 
 @pytest.mark.parametrize("name", CASES)

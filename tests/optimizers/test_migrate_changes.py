@@ -126,8 +126,13 @@ HEAD = ["head.weight", "head.bias"]
 @pytest.mark.parametrize(
     ("code", "message", "option", "without"),
     [
-        (FROZEN, "the state of body.weight, body.bias would be lost", "--drop", ["body.weight", "body.bias"]),
-        (ADDED, "the saved AdamW has no state for extra.weight, extra.bias of the new optimizer", "--init", []),
+        (
+            FROZEN,
+            "body.weight, body.bias are in the saved state, and not in the new optimizer",
+            "--drop",
+            ["body.weight", "body.bias"],
+        ),
+        (ADDED, "extra.weight, extra.bias are not in the saved AdamW", "--init", []),
         (
             RESHAPED,
             "another shape than its parameter: head.weight (5x3, now 2x3), head.bias (5, now 2)",

@@ -32,7 +32,7 @@ def page_parts(report: Report, loaded: LoadedTarget | None = None) -> PageParts:
 def _code(report: Report, loaded: LoadedTarget) -> str:
     """Write the groups of the plan as code; "" where no code gives exactly these groups."""
     try:
-        return emitting.code(loaded, report.plan, CodeOptions(), report.plan.ruleset.name)
+        return emitting.write_code(loaded, report.plan, CodeOptions(), report.plan.ruleset.name)
     except DecayAuditError:
         return ""
 

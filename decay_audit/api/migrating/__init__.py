@@ -23,9 +23,10 @@ from decay_audit.text import count_noun, first_few, format_shape
 if TYPE_CHECKING:
     import torch
 
-    from decay_audit.optimizers.migrate import Match
+    from decay_audit.optimizers.migrate import MatchedParameters
 
 _MAX_NAMED = 3
+"""How many names a message shows."""
 
 
 class ModelChanges(Struct, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ def migrate(request: Request, output: Path, changes: ModelChanges = NO_MODEL_CHA
         request: `checkpoint` names a file, or the folder of a trainer; `target` names the model, `optimizer` is the
             expression of the new optimizer.
         output: the file or folder to write; on an error it is not written.
-        changes: what changed in the model since the state was saved.
+        changes: what the user says has changed in the model since the state was saved.
 
     Returns:
         One line of text for each optimizer, to print.
@@ -72,21 +73,22 @@ def _migrate(request: Request, path: Path, output: Path, changes: ModelChanges) 
     optimizer_file = _optimizer_file(path)
     if changes.init and request.device == "auto":
         request = replace(request, device="cpu")  # a state that the new optimizer makes on meta has no values
-    saved, made = _read(request, path)
+    inventory, new_optimizers = _read(request, path)
     content = _load_content(optimizer_file)
     lines: list[str] = []
     sources = []
-    for saved_optimizer, (_, optimizer) in zip(saved.optimizers, made.optimizers, strict=True):
-        renames = _renames(saved_optimizer, saved, optimizer, made.names, changes)
-        known = migration.ParameterChanges(drop=changes.drop, init=changes.init, renames=renames)
+    names = new_optimizers.names
+    for saved_optimizer, (_, optimizer) in zip(inventory.optimizers, new_optimizers.optimizers, strict=True):
+        renames = _renames(saved_optimizer, inventory, optimizer, names, changes)
+        parameter_changes = migration.ParameterChanges(drop=changes.drop, init=changes.init, renames=renames)
         old_state = migration.find_state(content, saved_optimizer.name)
-        matched = migration.match(old_state, saved_optimizer, optimizer, made.names, known)
-        order = [parameter.name for parameter in saved.parameters]
-        state = migration.rewrite_state(old_state, saved_optimizer, optimizer, matched, order)
-        sources.append(migration.group_sources(old_state, optimizer, matched))
+        matched_parameters = migration.match(old_state, saved_optimizer, optimizer, names, parameter_changes)
+        order = [parameter.name for parameter in inventory.parameters]
+        state = migration.rewrite_state(old_state, saved_optimizer, optimizer, matched_parameters, order)
+        sources.append(migration.group_sources(old_state, optimizer, matched_parameters))
         content = migration.replace_state(content, saved_optimizer.name, state)
-        lines += [_summary(saved_optimizer, state, matched), *_change_lines(matched, renames)]
-    counts = [len(optimizer.groups) for optimizer in saved.optimizers]
+        lines += [_summary(saved_optimizer, state, matched_parameters), *_change_lines(matched_parameters, renames)]
+    counts = [len(optimizer.groups) for optimizer in inventory.optimizers]
     contents = {optimizer_file: migration.rewrite_schedulers(content, sources, counts)}
     if not all(map(migration.is_unchanged, sources, counts)):
         lines += [f"{place}: moved with the groups" for place, _ in migration.find_scheduler_states(content)]
@@ -117,13 +119,13 @@ def _read(request: Request, path: Path) -> tuple[Inventory, _NewOptimizers]:
     request.progress(f"reading {path.name}")
     inventory = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     fitted = onto_model.fit(inventory, loaded.inventory)
-    new_optimizers = loaded.made.optimizers
-    if len(fitted.optimizers) != len(new_optimizers):
+    optimizers = loaded.made.optimizers
+    if len(fitted.optimizers) != len(optimizers):
         old_count = count_noun(len(fitted.optimizers), "optimizer state")
-        new_count = count_noun(len(new_optimizers), "optimizer")
+        new_count = count_noun(len(optimizers), "optimizer")
         raise DecayAuditError(
             f"{path.name} holds {old_count}, and --to makes {new_count}",
-            "make as many optimizers as were saved, in the same order"
+            "make the optimizers that were saved, in the same order"
             if fitted.optimizers
             else "name a file with optimizer states",
         )
@@ -141,7 +143,7 @@ def _read(request: Request, path: Path) -> tuple[Inventory, _NewOptimizers]:
     has_order = inventory.kind != "safetensors" and [*position] != sorted(position)
     parameters = tuple(in_file_order) if has_order else fitted.parameters
     names = module.names_by_tensor(loaded.built.model, loaded.inventory)
-    return replace(fitted, parameters=parameters), _NewOptimizers(new_optimizers, names)
+    return replace(fitted, parameters=parameters), _NewOptimizers(optimizers, names)
 
 
 def _renames(
@@ -248,24 +250,24 @@ def _scheduler_output(output: Path, scheduler: Path) -> Path:
     return scheduler_output
 
 
-def _summary(saved: Optimizer, state: Mapping[str, Any], matched: "Match") -> str:
+def _summary(saved: Optimizer, state: Mapping[str, Any], matched_parameters: "MatchedParameters") -> str:
     groups = state["param_groups"]
     count = sum(len(group["params"]) for group in groups)
-    moved = len(state["state"]) - len([name for name in matched.initialized if name in state["state"]])
+    moved = len(state["state"]) - len([name for name in matched_parameters.initialized if name in state["state"]])
     return (
         f"{saved.name}: {count_noun(len(saved.groups), 'group')} to {count_noun(len(groups), 'group')}; "
         f"{count_noun(count, 'parameter')}, {count_noun(moved, 'state')} moved by name{_order_note(saved)}"
     )
 
 
-def _change_lines(matched: "Match", renames: Mapping[str, str]) -> Iterator[str]:
+def _change_lines(matched_parameters: "MatchedParameters", renames: Mapping[str, str]) -> Iterator[str]:
     if renames:
         texts = [f"{old_name} is {new_name}" for old_name, new_name in renames.items()]
         yield f"renamed: {first_few(texts, _MAX_NAMED)}"
-    if matched.dropped:
-        yield f"left out: {first_few([*matched.dropped], _MAX_NAMED)}"
-    if matched.initialized:
-        yield f"without a saved state: {first_few([*matched.initialized], _MAX_NAMED)}"
+    if matched_parameters.dropped:
+        yield f"left out: {first_few([*matched_parameters.dropped], _MAX_NAMED)}"
+    if matched_parameters.initialized:
+        yield f"without a saved state: {first_few([*matched_parameters.initialized], _MAX_NAMED)}"
 
 
 def _order_note(saved: Optimizer) -> str:

@@ -4,6 +4,5 @@
 - live: live optimizers -> copies; `constructor` finds the arguments of their constructors
 - saved: optimizers of a checkpoint -> copies
 - expressions: a value of an argument or of a setting -> Python, where code can write it
-- layout: copies and plans -> which optimizer and which settings each parameter gets
 - proof: the optimizers that the code makes are compared with those that exist
 """

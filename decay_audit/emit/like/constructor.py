@@ -1,4 +1,4 @@
-"""The arguments of an optimizer's constructor: as they were recorded, or as the finished optimizer shows them."""
+"""Find the arguments of an optimizer's constructor: from a record of the call, or from the finished optimizer."""
 
 from collections.abc import Iterator, Mapping
 from inspect import Parameter, signature, unwrap
@@ -23,7 +23,7 @@ def find_arguments(optimizer: Any, log: ConstructionLog | None) -> Settings:  # 
     declared = {parameter.name: parameter for parameter in parameters(type(optimizer))}
     recorded = log.arguments.get(id(optimizer)) if log else None
     groups_name = next((name for name in GROUPS_ARGUMENTS if name in declared), next(iter(declared), ""))
-    arguments = _shown_arguments(optimizer, declared, groups_name) if recorded is None else dict(recorded)
+    arguments = _visible_arguments(optimizer, declared, groups_name) if recorded is None else dict(recorded)
     if isinstance(arguments.pop(groups_name, ()), int | float | str):
         raise NotWritableError(f"the constructor takes no param groups: its first argument is {groups_name}")
     required = COEFFICIENT in declared and declared[COEFFICIENT].default is Parameter.empty
@@ -35,7 +35,7 @@ def find_arguments(optimizer: Any, log: ConstructionLog | None) -> Settings:  # 
 
 
 def parameters(kind: type) -> Iterator[Parameter]:
-    """Yield the parameters of a constructor after `self`; where it passes **kwargs on, those of its base class, too."""
+    """Yield the parameters of a constructor after `self`. If it takes **kwargs, yield those of its base class, too."""
     for base in kind.__mro__:
         if "__init__" not in base.__dict__ or base is object:
             continue
@@ -46,14 +46,14 @@ def parameters(kind: type) -> Iterator[Parameter]:
             return
 
 
-def _shown_arguments(optimizer: Any, declared: Mapping[str, Parameter], groups_name: str) -> dict[str, object]:  # noqa: ANN401
+def _visible_arguments(optimizer: Any, declared: Mapping[str, Parameter], groups_name: str) -> dict[str, object]:  # noqa: ANN401
     """Read the arguments in an optimizer's `defaults` and attributes, except those equal to a default."""
-    shown = {**vars(optimizer), **getattr(optimizer, "defaults", {})}
+    visible = {**vars(optimizer), **getattr(optimizer, "defaults", {})}
     arguments: dict[str, object] = {}
     for name, parameter in declared.items():
         if name == groups_name:
             continue
-        value = shown.get(name, shown.get(f"_{name}", parameter.default))
+        value = visible.get(name, visible.get(f"_{name}", parameter.default))
         if value is Parameter.empty:
             raise NotWritableError(f"the value of its argument {name} is not known")
         if not is_equal(value, parameter.default):

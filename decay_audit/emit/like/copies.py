@@ -12,8 +12,8 @@ class GroupCopy(Struct, frozen=True, kw_only=True, eq=False):
     """A param group: the canonical names of its parameters, and the settings that differ from its optimizer's.
 
     Attributes:
-        lr: its learning rate, before a scheduler changed it.
-        all_settings: every setting except weight_decay: the groups of the new code must have the same.
+        lr: the learning rate of the group, before a scheduler changed it.
+        all_settings: every setting except weight_decay. The emitted code is checked to give the same settings.
     """
 
     parameters: tuple[str, ...]
@@ -26,11 +26,11 @@ class OptimizerCopy(Struct, frozen=True, kw_only=True, eq=False):
     """An optimizer: its class, the arguments of its constructor besides the groups, and its groups.
 
     Attributes:
-        name: its name among the optimizers.
+        name: the name of the optimizer, as `find` gives it.
         type: the name of its class, for messages.
         class_path: the dotted path by which code imports the class; "" if code cannot import it.
         lr: the learning rate that the constructor gets; None if it gets none.
-        attributes: the plain attributes of the optimizer, which must be the same, too.
+        attributes: the attributes that are numbers or texts. The emitted code is checked to give the same.
         problem: why code cannot make this optimizer; "" if it can.
     """
 

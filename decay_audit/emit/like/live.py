@@ -1,4 +1,4 @@
-"""Live optimizers become copies: what their constructors were given, and what each group has of its own."""
+"""Live optimizers become copies: the arguments of their constructors, and the settings of each group."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -21,6 +21,7 @@ SCHEDULED_KEYS = frozenset({"lr", "momentum", "betas"})
 NOT_SETTINGS = frozenset({"params", "param_names", *COEFFICIENT_KEYS, *PROGRESS_KEYS})
 """Keys of a group that are not copied: its parameters, its coefficient, and how far the run has progressed."""
 _MISSING = object()
+"""The value of a key that a group or the defaults do not have; it is equal to no other value."""
 
 
 def copy_optimizers(
@@ -31,7 +32,7 @@ def copy_optimizers(
     Args:
         optimizers: the optimizers and their names, as `find` returns them.
         names: `id(tensor)` -> canonical name, for every parameter of the model.
-        log: what was recorded while they were built.
+        log: the calls of constructors that were recorded while the optimizers were built.
     """
     return tuple(_copy(name, optimizer, names, log) for name, optimizer in optimizers)
 
@@ -88,7 +89,7 @@ def _problem(optimizer: Any, names: Mapping[int, str]) -> str:  # noqa: ANN401
 
 
 def _settings_before_scheduler(optimizer: Any, index: int, log: ConstructionLog | None) -> dict[str, object]:  # noqa: ANN401
-    """Read the settings of a group, as they are without a scheduler."""
+    """Read the settings of a group, with the values that they had before a scheduler changed them."""
     group = {key: value for key, value in optimizer.param_groups[index].items() if key not in NOT_SETTINGS}
     recorded = log.group_settings.get(id(optimizer), []) if log else []
     initial = recorded[index] if index < len(recorded) else {}
@@ -106,12 +107,13 @@ def _changed_for_all(optimizer: Any, groups: list[dict[str, object]]) -> Iterato
     accepted = {parameter.name for parameter in parameters(type(optimizer))}
     defaults = getattr(optimizer, "defaults", {})
     for key, value in groups[0].items():
-        alike = all(is_equal(value, settings.get(key, _MISSING)) for settings in groups)
-        if key in accepted and alike and not is_equal(value, defaults.get(key, _MISSING)):
+        is_equal_in_all = all(is_equal(value, settings.get(key, _MISSING)) for settings in groups)
+        if key in accepted and is_equal_in_all and not is_equal(value, defaults.get(key, _MISSING)):
             yield key, value
 
 
 def _own_settings(settings: Mapping[str, object], defaults: Mapping[str, object]) -> Settings:
+    """List the settings of a group that differ from the defaults of the optimizer, without the learning rate."""
     return tuple(
         (key, value)
         for key, value in settings.items()
@@ -127,6 +129,7 @@ def _problems_of_settings(own_settings: Iterable[Settings]) -> Iterator[str]:
 
 
 def _why_not_writable(value: object) -> str:
+    """Say why code cannot write a value; "" if it can."""
     try:
         write(value)
     except NotWritableError as error:
@@ -135,6 +138,7 @@ def _why_not_writable(value: object) -> str:
 
 
 def _plain_number(value: object) -> float | None:
+    """Turn a number, or a tensor with one element, into a float; None for other values."""
     if isinstance(value, torch.Tensor) and value.numel() == 1 and not value.is_meta:
         return float(value.item())
     return float(value) if isinstance(value, int | float) else None

@@ -24,12 +24,19 @@ class HasNames(Protocol):
         """Yield each parameter with its name in torch."""
 
 
-def compare(optimizers: Any, plan: Plan, model: HasNames, originals: OriginalOptimizers, *, scaled: bool) -> None:  # noqa: ANN401
+def compare(
+    optimizers: Any,  # noqa: ANN401
+    plan: Plan,
+    model: HasNames,
+    originals: OriginalOptimizers,
+    *,
+    has_scaled_lr: bool,
+) -> None:
     """Compare the class, the attributes and the settings of each group, except the coefficient.
 
     Args:
         optimizers: what `make_optimizer` returned: one optimizer, or several by their `use`.
-        scaled: whether the ruleset sets the learning rates; they may then differ.
+        has_scaled_lr: whether the ruleset sets the learning rates; they may then differ.
 
     Raises:
         DifferentOptimizerError: something differs.
@@ -39,11 +46,17 @@ def compare(optimizers: Any, plan: Plan, model: HasNames, originals: OriginalOpt
     by_use: Mapping[str | None, Any] = optimizers if isinstance(optimizers, dict) else {None: optimizers}
     for use, optimizer in by_use.items():
         if use in originals.copies:
-            for difference in _differences(optimizer, originals.copies[use], names, scaled=scaled):
+            for difference in _differences(optimizer, originals.copies[use], names, has_scaled_lr=has_scaled_lr):
                 raise DifferentOptimizerError(f"{originals.copies[use].type} would differ: {difference}")
 
 
-def _differences(optimizer: Any, copy: OptimizerCopy, names: Mapping[int, str], *, scaled: bool) -> Iterator[str]:  # noqa: ANN401
+def _differences(
+    optimizer: Any,  # noqa: ANN401
+    copy: OptimizerCopy,
+    names: Mapping[int, str],
+    *,
+    has_scaled_lr: bool,
+) -> Iterator[str]:
     if type(optimizer).__name__ != copy.class_path.rpartition(".")[2]:
         yield f"its class is {type(optimizer).__name__}"
     for name, value in copy.attributes.items():
@@ -53,5 +66,5 @@ def _differences(optimizer: Any, copy: OptimizerCopy, names: Mapping[int, str], 
     for group in optimizer.param_groups:
         for tensor in group["params"]:
             for key, value in settings_of.get(names[id(tensor)], {}).items():
-                if not (scaled and key == "lr") and not is_equal(group.get(key, _MISSING), value):
+                if not (has_scaled_lr and key == "lr") and not is_equal(group.get(key, _MISSING), value):
                     yield f"{key} of {names[id(tensor)]} is {group.get(key, 'missing')}, not {value}"

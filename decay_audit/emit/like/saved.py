@@ -10,7 +10,7 @@ from decay_audit.emit.optimizer import TORCH_CLASSES
 from decay_audit.model.observations import Optimizer, ParamGroup
 
 _MISSING = object()
-"""Stands for the default of a key that has no default."""
+"""The default of a key that has no default; it is equal to no other value."""
 
 
 def copy_saved_optimizers(optimizers: Iterable[Optimizer]) -> tuple[OptimizerCopy, ...]:
@@ -21,7 +21,7 @@ def copy_saved_optimizers(optimizers: Iterable[Optimizer]) -> tuple[OptimizerCop
 def saved_class(optimizer: Optimizer) -> str:
     """Return the name of the innermost class of a saved optimizer: `Adam` for `Lookahead(Adam)`.
 
-    If the checkpoint fits several classes, as with the type `Adam or AdamW`, it is the first.
+    If the checkpoint fits several classes, as with the type `Adam or AdamW`, the first class is returned.
     """
     return optimizer.type.rpartition("(")[2].rstrip(")").partition(" ")[0]
 
@@ -79,7 +79,7 @@ def _with_problem(optimizer: Optimizer, groups: list[dict[str, Any]], problem: s
 
 
 def _settings(group: ParamGroup) -> dict[str, Any]:
-    """List the settings of a saved group, with the learning rate that its schedule starts from."""
+    """List the settings of a saved group, with the learning rate from which its schedule starts."""
     settings = {
         key: value
         for key, value in group.hyperparameters.items()

@@ -28,6 +28,9 @@ DIMENSIONS_COST = 2.6  # of a test on the number of dimensions
 COST_OF_RULESET_DIMENSIONS = 0.8  # of the same test if the ruleset tests dimensions, too
 CONJUNCTION_COST = 0.5  # of an `and`
 
+MOST_DIMENSIONS = 64
+"""No tensor of torch has more dimensions."""
+
 GENERIC_LEAVES = frozenset({"weight", "bias", "kernel", "data"})
 """Leaf names that do not say what a parameter does."""
 
@@ -46,14 +49,14 @@ class Condition(Struct, frozen=True, kw_only=True):
         form: conditions of the same form can be merged: two suffixes become one tuple, and so do two classes.
         value: the suffix, the class as an expression, the part, the first name, or a whole Python expression.
         names: the names, for a condition that lists names.
-        holds: the kinds for which the condition holds, as a bit mask.
+        holds_for: the kinds for which the condition holds, as a bit mask: bit `index` stands for `kinds[index]`.
         cost: the cost besides that of the form.
         imports: the module and the name of each import that the condition needs.
     """
 
     form: Form
     value: str
-    holds: int
+    holds_for: int
     names: tuple[str, ...] = ()
     cost: float = 0.0
     imports: tuple[tuple[str, str], ...] = ()
@@ -87,12 +90,12 @@ def list_conditions(kinds: Sequence[Kind], ruleset_keys: Collection[str]) -> tup
 def whole_names(kind: Kind, index: int) -> Condition:
     """Make the condition that lists the names of a kind."""
     return Condition(
-        form="name", value=kind.names[0], names=kind.names, holds=1 << index, cost=1.5 * (len(kind.names) - 1)
+        form="name", value=kind.names[0], names=kind.names, holds_for=1 << index, cost=1.5 * (len(kind.names) - 1)
     )
 
 
 def is_specific(condition: Condition) -> bool:
-    """Whether the condition names a class or a rare leaf, so that it hardly holds for parameters of unknown kinds."""
+    """Whether the condition names a class or a rare leaf, so that it rarely holds for parameters of a new kind."""
     match condition.form:
         case "class" | "class name" | "name":
             return True
@@ -108,6 +111,10 @@ def _mask(kinds: Sequence[Kind], holds: Iterable[bool]) -> int:
 
 
 def _suffixes(kinds: Sequence[Kind]) -> Iterator[Condition]:
+    """Yield conditions on the ends of names.
+
+    A leaf of one or two letters gets a dot in front: without it, `w` would also select `raw`.
+    """
     leaves = dict.fromkeys(kind.leaf for kind in kinds)
     suffixes = dict.fromkeys(leaf if len(leaf) > 2 or leaf.isdecimal() else f".{leaf}" for leaf in leaves)
     at_root = {name for kind in kinds for name in kind.names if "." not in name}
@@ -115,17 +122,18 @@ def _suffixes(kinds: Sequence[Kind]) -> Iterator[Condition]:
         holds = _mask(kinds, (all(name.endswith(suffix) for name in kind.names) for kind in kinds))
         holds_for_some = _mask(kinds, (any(name.endswith(suffix) for name in kind.names) for kind in kinds))
         if holds and holds == holds_for_some:
-            yield Condition(form="suffix", value=suffix, holds=holds, cost=0.01 * suffix.startswith("."))
+            yield Condition(form="suffix", value=suffix, holds_for=holds, cost=0.01 * suffix.startswith("."))
 
 
 def _classes(kinds: Sequence[Kind]) -> Iterator[Condition]:
+    """Yield conditions on classes; if code cannot import a class, a condition on the name of the class."""
     for name in dict.fromkeys(name for kind in kinds for name in kind.classes):
         reference = find_reference(name)
         if reference is not None:
             yield Condition(
                 form="class",
                 value=reference.expression,
-                holds=_mask(kinds, (name in kind.classes for kind in kinds)),
+                holds_for=_mask(kinds, (name in kind.classes for kind in kinds)),
                 cost=_cost_of_class(name) + CONTAINER_COST * any(name in kind.containers for kind in kinds),
                 imports=((reference.module, reference.name),),
             )
@@ -133,7 +141,7 @@ def _classes(kinds: Sequence[Kind]) -> Iterator[Condition]:
             simple_name = name.rpartition(".")[2]
             holds = _mask(kinds, (_simple_class_name(kind) == simple_name for kind in kinds))
             if holds:
-                yield Condition(form="class name", value=simple_name, holds=holds)
+                yield Condition(form="class name", value=simple_name, holds_for=holds)
 
 
 def _simple_class_name(kind: Kind) -> str:
@@ -151,7 +159,7 @@ def _attributes(kinds: Sequence[Kind]) -> Iterator[Condition]:
             yield Condition(
                 form="expression",
                 value=f"getattr(p, {string(attribute)}, False)",
-                holds=_mask(kinds, (attribute in kind.attributes for kind in kinds)),
+                holds_for=_mask(kinds, (attribute in kind.attributes for kind in kinds)),
                 cost=ATTRIBUTE_COST,
             )
 
@@ -161,12 +169,12 @@ def _dimensions(kinds: Sequence[Kind], cost: float) -> Iterator[Condition]:
     for count in counts:
         yield _dimension_condition(kinds, f"p.ndim == {count}", {count}, DIMENSIONS_COST + CONJUNCTION_COST)
         yield _dimension_condition(kinds, f"p.ndim < {count}", range(count), cost)
-        yield _dimension_condition(kinds, f"p.ndim >= {count}", range(count, 99), cost)
+        yield _dimension_condition(kinds, f"p.ndim >= {count}", range(count, MOST_DIMENSIONS + 1), cost)
 
 
 def _dimension_condition(kinds: Sequence[Kind], value: str, counts: Collection[int], cost: float) -> Condition:
     holds = _mask(kinds, (kind.ndim in counts for kind in kinds))
-    return Condition(form="expression", value=value, holds=holds, cost=cost)
+    return Condition(form="expression", value=value, holds_for=holds, cost=cost)
 
 
 def _parts(kinds: Sequence[Kind]) -> Iterator[Condition]:
@@ -178,7 +186,7 @@ def _parts(kinds: Sequence[Kind]) -> Iterator[Condition]:
     for part in parts:
         if part not in _WRAPPER_NAMES and part not in GENERIC_LEAVES - {"bias"}:
             holds = _mask(kinds, (part in kind.names[0] for kind in kinds))
-            yield Condition(form="part", value=part, holds=holds)
+            yield Condition(form="part", value=part, holds_for=holds)
 
 
 def _conjunctions(simple: Sequence[Condition]) -> Iterator[Condition]:
@@ -187,12 +195,12 @@ def _conjunctions(simple: Sequence[Condition]) -> Iterator[Condition]:
     rights = [condition for condition in simple if condition.form != "class"]
     for left in lefts:
         for right in rights:
-            holds = left.holds & right.holds
-            if left.form != right.form and holds not in (0, left.holds, right.holds):
+            holds = left.holds_for & right.holds_for
+            if left.form != right.form and holds not in (0, left.holds_for, right.holds_for):
                 yield Condition(
                     form="expression",
                     value=f"{write_operand([left])} and {write_operand([right])}",
-                    holds=holds,
+                    holds_for=holds,
                     cost=price([left]) + price([right]) + CONJUNCTION_COST,
                     imports=left.imports + right.imports,
                 )

@@ -34,11 +34,11 @@ def find_branches(
     Args:
         ruleset_keys: the keys that the conditions of the ruleset use.
         spared: the param groups that do not decay.
-        guard: give the last branch conditions, too (on classes and specific names), so that code can refuse the rest.
+        guard: whether the last branch has conditions, too (on classes and specific names), and not only `else`.
     """
     conditions = list_conditions(kinds, ruleset_keys)
     remaining = dict.fromkeys(kind.group for kind in kinds)
-    # with few groups, each of them is tried as the first branch
+    # with few groups, each of them is tried as the first branch; with more, the cheapest one is the first
     firsts = [*remaining] if len(remaining) <= 3 else [None]
     return min((_branches(kinds, conditions, remaining, first, spared, guard=guard) for first in firsts), key=_cost)[1]
 
@@ -95,9 +95,14 @@ def _mask(kinds: Sequence[Kind], group: int) -> int:
 def _cover(
     kinds: Sequence[Kind], conditions: Sequence[Condition], members: int, later_mask: int
 ) -> tuple[Condition, ...]:
-    """Find conditions that together hold for every kind of a group, and for no kind of the later groups."""
+    """Find conditions that together hold for every kind of a group, and for no kind of the later groups.
+
+    Args:
+        members: the kinds of the group, as a bit mask.
+        later_mask: the kinds of the groups whose branches come later, as a bit mask.
+    """
     candidates = [
-        condition for condition in conditions if condition.holds & members and not condition.holds & later_mask
+        condition for condition in conditions if condition.holds_for & members and not condition.holds_for & later_mask
     ]
     candidates = _without_dominated(candidates, members)
     missing = members & ~_union(candidates)
@@ -114,20 +119,23 @@ def _cover(
 
 
 def _in_order(chosen: Collection[Condition], candidates: Sequence[Condition]) -> list[Condition]:
+    """Sort conditions as the candidates are sorted: the cheapest for a selected kind comes first."""
     return sorted(chosen, key=lambda condition: candidates.index(condition) if condition in candidates else 0)
 
 
 def _without_dominated(candidates: Sequence[Condition], members: int) -> list[Condition]:
     """Drop each condition that another one can replace at no higher cost; sort by the cost for each selected kind."""
-    ordered = sorted(candidates, key=lambda condition: (price([condition]), -(condition.holds & members).bit_count()))
+    ordered = sorted(
+        candidates, key=lambda condition: (price([condition]), -(condition.holds_for & members).bit_count())
+    )
     undominated: list[Condition] = []
     for condition in ordered:
-        selected = condition.holds & members
-        if not any(not selected & ~other.holds and other.form == condition.form for other in undominated) and not any(
-            not selected & ~other.holds and price([other]) <= condition.cost for other in undominated
-        ):
+        selected = condition.holds_for & members
+        if not any(
+            not selected & ~other.holds_for and other.form == condition.form for other in undominated
+        ) and not any(not selected & ~other.holds_for and price([other]) <= condition.cost for other in undominated):
             undominated.append(condition)
-    return sorted(undominated, key=lambda condition: price([condition]) / (condition.holds & members).bit_count())
+    return sorted(undominated, key=lambda condition: price([condition]) / (condition.holds_for & members).bit_count())
 
 
 def _greedy(candidates: Sequence[Condition], needed: int) -> list[Condition]:
@@ -135,13 +143,13 @@ def _greedy(candidates: Sequence[Condition], needed: int) -> list[Condition]:
     chosen: list[Condition] = []
     while needed:
         best = min(
-            (condition for condition in candidates if condition.holds & needed),
+            (condition for condition in candidates if condition.holds_for & needed),
             key=lambda condition: (
-                (price([*chosen, condition]) - price(chosen)) / (condition.holds & needed).bit_count()
+                (price([*chosen, condition]) - price(chosen)) / (condition.holds_for & needed).bit_count()
             ),
         )
         chosen.append(best)
-        needed &= ~best.holds
+        needed &= ~best.holds_for
     return chosen
 
 
@@ -158,5 +166,5 @@ def _union(conditions: Collection[Condition]) -> int:
     """Return the kinds for which at least one condition holds, as a bit mask."""
     union = 0
     for condition in conditions:
-        union |= condition.holds
+        union |= condition.holds_for
     return union

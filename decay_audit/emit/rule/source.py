@@ -20,7 +20,7 @@ from decay_audit.emit.rule.summary import summarize
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import RuleSet
 
-KEYS_OF_NAMES = frozenset({"name", "leaf", "name_regex", "leaf_regex", "ndim", "numel", "shape", "trainable"})
+NAME_AND_SHAPE_KEYS = frozenset({"name", "leaf", "name_regex", "leaf_regex", "ndim", "numel", "shape", "trainable"})
 """If a ruleset uses only these keys, it decides for modules of any class: its code raises no error for unknown ones."""
 
 WRAPPERS = r'WRAPPERS = r"{}_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_module)\."'
@@ -63,7 +63,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
         return any("weight_decay" in _coefficient(self, key) for key in self.groups)
 
 
-def code(
+def write_code(
     plans: Sequence[Plan],
     targets: Sequence[str],
     constructions: Sequence[Construction] = (),
@@ -88,7 +88,7 @@ def code(
     kinds = find_kinds(plans, _group_finder(plans, groups, originals), known_classes=known_classes)
     keys = _ruleset_keys(plans[0].ruleset)
     spared = [index for index, key in enumerate(groups) if key.weight_decay == 0.0]
-    guard = guard and len(groups) > 1 and not keys <= KEYS_OF_NAMES
+    guard = guard and len(groups) > 1 and not keys <= NAME_AND_SHAPE_KEYS
     rule = RuleCode(
         plans=tuple(plans),
         groups=groups,
@@ -128,8 +128,8 @@ def _group_finder(
     plans: Sequence[Plan], groups: Sequence[GroupKey], originals: OriginalOptimizers | None
 ) -> Callable[[Decision], int]:
     indexes = {key: index for index, key in enumerate(groups)}
-    scaled = scales_lr(plans)
-    return lambda decision: indexes[group_key(decision, originals, scaled=scaled)]
+    has_scaled_lr = scales_lr(plans)
+    return lambda decision: indexes[group_key(decision, originals, has_scaled_lr=has_scaled_lr)]
 
 
 def _wrappers(kinds: Iterable[Kind], branch_code: BranchCode) -> list[list[str]]:
@@ -356,7 +356,7 @@ def _optimizer_of_two_algorithms(rule: RuleCode, call: str) -> list[str]:
     """Write the body of `make_optimizer` for a class such as Muon with a built-in AdamW, chosen by a key of a group."""
     constructions = rule.constructions
     flag = constructions[0].flag
-    flagged = [string(construction.use or "") for construction in constructions if construction.flagged]
+    flagged = [string(construction.use or "") for construction in constructions if construction.flag_is_true]
     settings = [
         f"{string(construction.use or '')}: {{{', '.join(_setting_items(rule, construction))}}}"
         for construction in constructions

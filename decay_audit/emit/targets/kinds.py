@@ -42,6 +42,9 @@ DETECTRON2_NORMS = frozenset(
 MMENGINE_KINDS = ("norm_decay_mult", "bias_decay_mult", "dwconv_decay_mult", "flat_decay_mult")
 """The options of `paramwise_cfg`, in the order in which mmengine tests them."""
 
+Keys = Mapping[str, Setting]
+"""The custom keys of mmengine: a part of a name, and the setting of the parameters whose names contain it."""
+
 
 def mmengine(request: FrameworkRequest) -> FrameworkCode:
     """Write `paramwise_cfg`: the kinds that do not decay, and custom keys for the parameters that no kind gets right.
@@ -51,7 +54,7 @@ def mmengine(request: FrameworkRequest) -> FrameworkCode:
     decisions = trainable(request.plan)
     settings = settings_by_name(request.plan)
     base = base_coefficient(settings)
-    # The shortest configuration is taken. A custom key counts as much as two kinds.
+    # the shortest configuration is taken; a custom key counts as much as two kinds
     kinds, keys = min(_choices(decisions, settings, base), key=lambda choice: len(choice[0]) + 2 * len(choice[1]))
     actual = {name: _mmengine_setting(name, decisions[name], kinds, keys, base) for name in decisions}
     rate = f", lr={number(request.lr)}" if request.lr is not None else ""
@@ -71,10 +74,6 @@ def mmengine(request: FrameworkRequest) -> FrameworkCode:
     )
 
 
-Keys = Mapping[str, Setting]
-"""The custom keys of mmengine: a part of a name, and the setting of the parameters whose names contain it."""
-
-
 def _choices(
     decisions: Mapping[str, Decision], settings: Mapping[str, Setting], base: float
 ) -> Iterator[tuple[tuple[str, ...], Keys]]:
@@ -90,15 +89,17 @@ def _choices(
             for planned in dict.fromkeys(map(_without_use, wrong.values())):
                 names = [name for name in wrong if _without_use(wrong[name]) == planned]
                 others = [name for name in settings if _without_use(settings[name]) != planned]
-                found = patterns.cover(names, others, patterns.substrings, patterns.matches_substring)
-                keys |= dict.fromkeys(found, planned)
-                missed = [name for name in names if not any(patterns.matches_substring(key, name) for key in found)]
-                keys |= _whole_names(missed, settings)
+                substrings = patterns.cover(names, others, patterns.substrings, patterns.matches_substring)
+                keys |= dict.fromkeys(substrings, planned)
+                unmatched = [
+                    name for name in names if not any(patterns.matches_substring(key, name) for key in substrings)
+                ]
+                keys |= _whole_names(unmatched, settings)
             yield kinds, keys
 
 
 def _whole_names(names: Sequence[str], settings: Mapping[str, Setting]) -> Keys:
-    """Make keys of whole names, and longer ones for other parameters whose names contain them."""
+    """Make a key of each name, and of every other name that contains it: mmengine takes the longest key in a name."""
     keys: dict[str, Setting] = {}
     for name in names:
         key = patterns.with_dot(name)
@@ -108,6 +109,7 @@ def _whole_names(names: Sequence[str], settings: Mapping[str, Setting]) -> Keys:
 
 
 def _without_use(planned: Setting) -> Setting:
+    """Leave out the name of the optimizer, which `paramwise_cfg` cannot say."""
     return Setting(weight_decay=planned.weight_decay, lr_scale=planned.lr_scale)
 
 
@@ -117,13 +119,13 @@ def _mmengine_setting(name: str, decision: Decision, kinds: tuple[str, ...], key
         if patterns.matches_substring(key, name):
             return keys[key]
     parameter = decision.classified.parameter
-    holds = {
+    applies = {
         "norm_decay_mult": not MMENGINE_NORMS.isdisjoint(parameter.owner.types),
         "bias_decay_mult": name.rpartition(".")[2] == "bias",
         "dwconv_decay_mult": decision.classified.layer == "depthwise_conv" and len(parameter.shape) in (1, 4),
         "flat_decay_mult": len(parameter.shape) == 1,
     }
-    return Setting(weight_decay=0.0 if any(holds[kind] for kind in kinds) else base)
+    return Setting(weight_decay=0.0 if any(applies[kind] for kind in kinds) else base)
 
 
 def _custom_keys(keys: Keys, base: float) -> list[str]:
@@ -149,7 +151,7 @@ def detectron2(request: FrameworkRequest) -> FrameworkCode:
     for leaf in dict.fromkeys(name.rpartition(".")[2] for name in settings):
         named = [name for name in settings if name.rpartition(".")[2] == leaf]
         if any(
-            settings[name].weight_decay != _detectron2_default(decisions[name], base, spares=spares_norms)
+            settings[name].weight_decay != _detectron2_default(decisions[name], base, spares_norms=spares_norms)
             for name in named
         ):
             coefficients = [settings[name].weight_decay for name in named]
@@ -157,7 +159,7 @@ def detectron2(request: FrameworkRequest) -> FrameworkCode:
     actual = {
         name: Setting(
             weight_decay=overrides.get(
-                name.rpartition(".")[2], _detectron2_default(decision, base, spares=spares_norms)
+                name.rpartition(".")[2], _detectron2_default(decision, base, spares_norms=spares_norms)
             )
         )
         for name, decision in decisions.items()
@@ -209,6 +211,6 @@ def _is_detectron2_norm(decision: Decision) -> bool:
     return not DETECTRON2_NORMS.isdisjoint(decision.classified.parameter.owner.types)
 
 
-def _detectron2_default(decision: Decision, base: float, *, spares: bool) -> float:
+def _detectron2_default(decision: Decision, base: float, *, spares_norms: bool) -> float:
     """Return the coefficient without overrides: 0 for a norm if norms are spared, else the base."""
-    return 0.0 if spares and _is_detectron2_norm(decision) else base
+    return 0.0 if spares_norms and _is_detectron2_norm(decision) else base

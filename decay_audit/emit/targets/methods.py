@@ -10,6 +10,7 @@ def configure_optimizers(self: nn.Module) -> {result}:
     """Make the optimizer: write `configure_optimizers = configure_optimizers` in the module."""
     return {value}
 '''
+"""The method of a LightningModule."""
 
 DECAY_NAMES = '''
 
@@ -22,6 +23,7 @@ class DecayTrainer(Trainer):
         groups = param_groups(model)
         return [names[p] for group in groups if group["weight_decay"] for p in group["params"]]
 '''
+"""The Trainer of transformers for a plan with one coefficient, which its arguments set."""
 
 CREATE_OPTIMIZER = '''
 
@@ -34,6 +36,7 @@ class DecayTrainer(Trainer):
             self.optimizer = make_optimizer(self.model if model is None else model)
         return self.optimizer
 '''
+"""The Trainer for every other plan."""
 
 
 def lightning(request: FrameworkRequest) -> FrameworkCode:
@@ -57,13 +60,13 @@ def trainer(request: FrameworkRequest) -> FrameworkCode:
     if any(planned.use is not None for planned in settings):
         raise DecayAuditError("a Trainer has one optimizer, and the ruleset uses several", "--for torch writes them")
     coefficients = {planned.weight_decay for planned in settings} - {0.0}
-    imported = _with_import(request.code, "from transformers import Trainer")
+    code_with_import = _with_import(request.code, "from transformers import Trainer")
     if len(coefficients) > 1 or any(planned.lr_scale != 1.0 for planned in settings) or request.has_optimizer:
         _require_optimizer(request, "trainer")
-        return FrameworkCode(text=imported + CREATE_OPTIMIZER, defines_groups=True)
+        return FrameworkCode(text=code_with_import + CREATE_OPTIMIZER, defines_groups=True)
     coefficient = max(coefficients, default=0.0)
     return FrameworkCode(
-        text=imported + DECAY_NAMES,
+        text=code_with_import + DECAY_NAMES,
         notes=(f"give the Trainer its coefficient: TrainingArguments(weight_decay={coefficient:g})",),
         defines_groups=True,
     )

@@ -9,6 +9,9 @@ from decay_audit.emit.targets.request import FrameworkCode, FrameworkRequest
 from decay_audit.emit.targets.settings import Setting, differences, settings_by_name, trainable
 from decay_audit.rulesets.plan import Decision
 
+TORCHTITAN_LR = 8e-4
+"""The learning rate if the user gives none: the default of torchtitan."""
+
 
 def header(framework: str, request: FrameworkRequest) -> list[str]:
     """Write the docstring and the comments at the top of a module."""
@@ -97,6 +100,7 @@ def _timm_text(request: FrameworkRequest, globs: Sequence[str], base: float, *, 
 
 
 def _is_vector(name: str, decision: Decision) -> bool:
+    """Whether timm leaves the parameter without decay by default."""
     return len(decision.classified.parameter.shape) <= 1 or name.endswith(".bias")
 
 
@@ -107,18 +111,20 @@ def torchtitan(request: FrameworkRequest) -> FrameworkCode:
     for name, planned in settings.items():
         groups.setdefault(planned, []).append(name)
     ordered = sorted(groups, key=lambda planned: len(groups[planned]))
-    lr = 8e-4 if request.lr is None else request.lr
+    lr = TORCHTITAN_LR if request.lr is None else request.lr
     lines: list[str] = []
     for index, planned in enumerate(ordered):
         others = [name for name in settings if settings[name] != planned]
         names = groups[planned]
         is_last = index == len(ordered) - 1
-        found = [".*"] if is_last else patterns.cover(names, others, patterns.expressions, patterns.matches_expression)
+        expressions = (
+            [".*"] if is_last else patterns.cover(names, others, patterns.expressions, patterns.matches_expression)
+        )
         optimizer = request.optimizer if planned.use is None else _class_name(planned.use, request.optimizer)
         kwargs = [f'"lr": {number(lr * planned.lr_scale)}', f'"weight_decay": {number(planned.weight_decay)}']
         lines += [
             "            ParamGroupConfig(",
-            f"                pattern={string('|'.join(found))},",
+            f"                pattern={string('|'.join(expressions))},",
             f"                optimizer_name={string(optimizer)},",
             *layout.write_brackets("optimizer_kwargs={", kwargs, "},", 16),
             "            ),",
@@ -140,6 +146,7 @@ def torchtitan(request: FrameworkRequest) -> FrameworkCode:
 
 
 def _class_name(use: str, default: str) -> str:
+    """Return the class of torch.optim that `use` names; if it names none, the default."""
     from decay_audit.emit.optimizer import torch_class
 
     known = torch_class(use)
@@ -152,10 +159,10 @@ def optax(request: FrameworkRequest) -> FrameworkCode:
     base = base_coefficient(settings)
     spared = [name for name, planned in settings.items() if not planned.weight_decay]
     others = [name for name, planned in settings.items() if planned.weight_decay]
-    found = patterns.cover(spared, others, patterns.expressions, patterns.matches_expression)
+    expressions = patterns.cover(spared, others, patterns.expressions, patterns.matches_expression)
     actual = {
         name: Setting(
-            weight_decay=0.0 if any(patterns.matches_expression(pattern, name) for pattern in found) else base
+            weight_decay=0.0 if any(patterns.matches_expression(pattern, name) for pattern in expressions) else base
         )
         for name in settings
     }
@@ -166,7 +173,7 @@ def optax(request: FrameworkRequest) -> FrameworkCode:
         "",
         "import jax",
         "",
-        *(["NO_DECAY = [", *elements(found, 4), "]"] if found else ["NO_DECAY: list[str] = []"]),
+        *(["NO_DECAY = [", *elements(expressions, 4), "]"] if expressions else ["NO_DECAY: list[str] = []"]),
         "",
         "",
         "def decay_mask(params: Any) -> Any:",

@@ -17,7 +17,7 @@ Matches = Callable[[str, str], bool]
 def cover(names: Sequence[str], others: Collection[str], candidates: Candidates, matches: Matches) -> list[str]:
     """Find patterns that together match the names and none of the others.
 
-    A name stays without a pattern if each pattern that matches it also matches one of the others.
+    If every pattern for a name also matches one of the others, this name gets no pattern.
 
     Args:
         candidates: yields the patterns that match a name: general ones first, and the name itself last.

@@ -5,13 +5,13 @@
 - schedulers: rewrite the lists of schedulers that have one entry for each param group
 """
 
-from decay_audit.optimizers.migrate.matching import NO_CHANGES, Match, ParameterChanges, match
+from decay_audit.optimizers.migrate.matching import NO_CHANGES, MatchedParameters, ParameterChanges, match
 from decay_audit.optimizers.migrate.schedulers import find_scheduler_states, is_unchanged, rewrite_schedulers
 from decay_audit.optimizers.migrate.state import find_state, group_sources, replace_state, rewrite_state
 
 __all__ = [
     "NO_CHANGES",
-    "Match",
+    "MatchedParameters",
     "ParameterChanges",
     "find_scheduler_states",
     "find_state",

@@ -1,6 +1,7 @@
-"""Match the parameters of a new optimizer with the positions of a saved one, by name.
+"""Match the parameters of a new optimizer with the positions of a saved optimizer, by name.
 
-A parameter without a counterpart is refused, unless the user asks to drop or to initialize its state.
+A parameter that only the saved optimizer has must be named by `--drop`; a parameter that only the new optimizer has, by
+`--init`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,7 @@ StateDict = Mapping[str, Any]
 _FULL_STATES = ("exp_avg", "momentum_buffer", "exp_avg_sq", "square_avg", "sum")
 """States that have the shape of their parameter."""
 _MAX_NAMED = 3
+"""How many names an error message shows."""
 
 
 class ParameterChanges(Struct, frozen=True, kw_only=True):
@@ -46,7 +48,7 @@ class SavedPosition(NamedTuple):
     key: Any
 
 
-class Match(Struct, frozen=True, kw_only=True):
+class MatchedParameters(Struct, frozen=True, kw_only=True):
     """The parameters of a new optimizer, matched with saved positions.
 
     Attributes:
@@ -63,34 +65,41 @@ class Match(Struct, frozen=True, kw_only=True):
 
 
 def match(
-    state: StateDict, saved: Optimizer, new: torch.optim.Optimizer, names: Mapping[int, str], changes: ParameterChanges
-) -> Match:
+    state: StateDict,
+    saved_optimizer: Optimizer,
+    new_optimizer: torch.optim.Optimizer,
+    names: Mapping[int, str],
+    changes: ParameterChanges,
+) -> MatchedParameters:
     """Match the parameters of a new optimizer with the saved positions.
 
     Raises:
         OptimizerError: a position has no name, or two have the same; a parameter is in only one of the optimizers or
             its state has another shape, and no change says so; a change matches nothing.
     """
-    positions = saved_positions(state, saved, changes.renames)
-    groups = _names_by_group(new, names)
+    positions = saved_positions(state, saved_optimizer, changes.renames)
+    groups = _names_by_group(new_optimizer, names)
     new_names = [*chain.from_iterable(groups)]
-    shapes = {names[id(tensor)]: tuple(tensor.shape) for group in new.param_groups for tensor in group["params"]}
-    absent = [name for name in new_names if name not in positions]
-    reshaped = {
+    shapes = {
+        names[id(tensor)]: tuple(tensor.shape) for group in new_optimizer.param_groups for tensor in group["params"]
+    }
+    without_position = [name for name in new_names if name not in positions]
+    # the shape of the saved state, where it is not the shape that the parameter has now
+    old_shapes = {
         name: shape
         for name in new_names
         if name in positions and (shape := _state_shape(state, positions[name])) not in (None, shapes[name])
     }
-    with_state = {key for key, value in state["state"].items() if value}
-    unplaced = [name for name in positions if name not in shapes]
-    initialized = [name for name in (*absent, *reshaped) if _matches(name, changes.init)]
-    dropped = [name for name in unplaced if _matches(name, changes.drop)]
-    _refuse_states_of_no_group(state, saved)
-    _refuse_unused_patterns(changes, (*absent, *reshaped), unplaced)
-    _refuse_absent([name for name in absent if name not in initialized], saved)
-    _refuse_reshaped({name: shape for name, shape in reshaped.items() if name not in initialized}, shapes)
-    _refuse_lost([name for name in unplaced if name not in dropped and positions[name].key in with_state])
-    return Match(
+    keys_with_state = {key for key, value in state["state"].items() if value}
+    only_saved = [name for name in positions if name not in shapes]
+    initialized = [name for name in (*without_position, *old_shapes) if _matches(name, changes.init)]
+    dropped = [name for name in only_saved if _matches(name, changes.drop)]
+    _refuse_states_of_no_group(state, saved_optimizer)
+    _refuse_unused_patterns(changes, (*without_position, *old_shapes), only_saved, [*positions])
+    _refuse_new([name for name in without_position if name not in initialized], saved_optimizer)
+    _refuse_other_shapes({name: shape for name, shape in old_shapes.items() if name not in initialized}, shapes)
+    _refuse_lost([name for name in only_saved if name not in dropped and positions[name].key in keys_with_state])
+    return MatchedParameters(
         groups=groups,
         positions={name: positions[name] for name in new_names if name in positions and name not in initialized},
         initialized=tuple(initialized),
@@ -98,36 +107,42 @@ def match(
     )
 
 
-def saved_positions(state: StateDict, saved: Optimizer, renames: Mapping[str, str]) -> dict[str, SavedPosition]:
+def saved_positions(
+    state: StateDict, saved_optimizer: Optimizer, renames: Mapping[str, str]
+) -> dict[str, SavedPosition]:
     """Find where each parameter was saved, by its new name."""
     positions: dict[str, SavedPosition] = {}
-    for index, (group, named_group) in enumerate(zip(state["param_groups"], saved.groups, strict=True)):
+    for index, (group, named_group) in enumerate(zip(state["param_groups"], saved_optimizer.groups, strict=True)):
         if len(group["params"]) != len(named_group.parameters) or not all(named_group.parameters):
             raise OptimizerError(
-                f"group {index} of the saved {saved.type} has positions without a name",
+                f"group {index} of the saved {saved_optimizer.type} has positions without a name",
                 "name the model that was trained: --model TARGET",
             )
         for key, name in zip(group["params"], named_group.parameters, strict=True):
             new_name = renames.get(name, name)
             if new_name in positions:
                 raise OptimizerError(
-                    f"{new_name} is at two positions of the saved {saved.type}",
+                    f"{new_name} is at two positions of the saved {saved_optimizer.type}",
                     "list each parameter once, and save again",
                 )
             positions[new_name] = SavedPosition(group, key)
     return positions
 
 
-def _names_by_group(new: torch.optim.Optimizer, names: Mapping[int, str]) -> tuple[tuple[str, ...], ...]:
-    groups = tuple(tuple(names.get(id(tensor), "") for tensor in group["params"]) for group in new.param_groups)
+def _names_by_group(new_optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> tuple[tuple[str, ...], ...]:
+    groups = tuple(
+        tuple(names.get(id(tensor), "") for tensor in group["params"]) for group in new_optimizer.param_groups
+    )
     all_names = [*chain.from_iterable(groups)]
     if "" in all_names:
         raise OptimizerError(
-            f"{type(new).__name__} holds a tensor that is not a parameter of the model",
+            f"{type(new_optimizer).__name__} holds a tensor that is not a parameter of the model",
             "see `decay-audit explain DA203`",
         )
     if len(set(all_names)) < len(all_names):
-        raise OptimizerError(f"{type(new).__name__} lists a parameter twice", "see `decay-audit explain DA202`")
+        raise OptimizerError(
+            f"{type(new_optimizer).__name__} lists a parameter twice", "see `decay-audit explain DA202`"
+        )
     return groups
 
 
@@ -142,61 +157,67 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _refuse_states_of_no_group(state: StateDict, saved: Optimizer) -> None:
+def _refuse_states_of_no_group(state: StateDict, saved_optimizer: Optimizer) -> None:
     listed = {key for group in state["param_groups"] for key in group["params"]}
     unlisted = [str(key) for key, value in state["state"].items() if value and key not in listed]
     if unlisted:
         raise OptimizerError(
-            f"the saved {saved.type} has states that no group lists: {first_few(unlisted, _MAX_NAMED)}",
+            f"the saved {saved_optimizer.type} has states that no group lists: {first_few(unlisted, _MAX_NAMED)}",
             "save optimizer.state_dict() again",
         )
 
 
-def _refuse_unused_patterns(changes: ParameterChanges, without_state: Sequence[str], unplaced: Sequence[str]) -> None:
-    for option, patterns, candidates, reason in (
-        (
-            "--drop",
-            changes.drop,
-            unplaced,
-            "it names no saved parameter that the new optimizer lacks",
-        ),
-        ("--init", changes.init, without_state, "it names no parameter that lacks a saved state of its shape"),
+def _refuse_unused_patterns(
+    changes: ParameterChanges, without_state: Sequence[str], only_saved: Sequence[str], saved: Sequence[str]
+) -> None:
+    """Refuse patterns of `--drop` and `--init` that match no parameter for which the option is needed."""
+    for option, patterns, candidates in (
+        ("--drop", changes.drop, only_saved),
+        ("--init", changes.init, without_state),
     ):
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in candidates):
-                listed = first_few([*candidates], _MAX_NAMED)
+                kept = [name for name in saved if fnmatchcase(name, pattern)]
+                reason = (
+                    f"{first_few(kept, _MAX_NAMED)} can keep the saved state" if kept else "no parameter has this name"
+                )
                 raise OptimizerError(
                     f"{option} {pattern!r} has no effect: {reason}",
-                    f"it can name {listed}" if candidates else f"leave {option} out",
+                    f"{option} can name {first_few([*candidates], _MAX_NAMED)}"
+                    if candidates
+                    else f"leave {option} out",
                 )
 
 
-def _refuse_absent(names: Sequence[str], saved: Optimizer) -> None:
+def _refuse_new(names: Sequence[str], saved_optimizer: Optimizer) -> None:
     if names:
         raise OptimizerError(
-            f"the saved {saved.type} has no state for {first_few([*names], _MAX_NAMED)} of the new optimizer",
-            f"if new since it was saved, start without a state: {_options('--init', names)}",
+            f"{first_few([*names], _MAX_NAMED)} {_are(names)} not in the saved {saved_optimizer.type}",
+            f"if the model got new layers, start them without a saved state: {_options('--init', names)}",
         )
 
 
-def _refuse_reshaped(reshaped: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]) -> None:
-    if reshaped:
+def _refuse_other_shapes(old_shapes: Mapping[str, tuple[int, ...]], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    if old_shapes:
         texts = [
-            f"{name} ({format_shape(shape)}, now {format_shape(shapes[name])})" for name, shape in reshaped.items()
+            f"{name} ({format_shape(shape)}, now {format_shape(shapes[name])})" for name, shape in old_shapes.items()
         ]
         raise OptimizerError(
             f"the saved state has another shape than its parameter: {first_few(texts, _MAX_NAMED)}",
-            f"if the layer is new, start without a state: {_options('--init', [*reshaped])}",
+            f"if these layers are new, start them without a saved state: {_options('--init', [*old_shapes])}",
         )
 
 
 def _refuse_lost(names: Sequence[str]) -> None:
     if names:
-        them = "it" if len(names) == 1 else "them"
         raise OptimizerError(
-            f"the state of {first_few([*names], _MAX_NAMED)} would be lost: the new optimizer does not hold {them}",
-            f"if no longer trained, leave the state out: {_options('--drop', names)}",
+            f"{first_few([*names], _MAX_NAMED)} {_are(names)} in the saved state, and not in the new optimizer",
+            f"if training goes on without, leave the state out: {_options('--drop', names)}",
         )
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _options(option: str, names: Sequence[str]) -> str:

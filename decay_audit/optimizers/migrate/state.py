@@ -1,6 +1,6 @@
 """Rewrite a saved optimizer state for the param groups of another optimizer, by the names of parameters.
 
-State tensors are not changed. Where it is not certain which state belongs to which parameter, an error is raised.
+State tensors are not changed. If it is not certain to which parameter a state belongs, an error is raised.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,23 +12,28 @@ import torch
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import ALGORITHM_SETTINGS, Optimizer
 from decay_audit.model.position_order import explain_ambiguity
-from decay_audit.optimizers.migrate.matching import Match, StateDict
+from decay_audit.optimizers.migrate.matching import MatchedParameters, StateDict
 
 _SAVE_WITH_NAMES = "save it with names: give the optimizer model.named_parameters() (torch 2.6 or newer)"
 _PARAMETER_KEYS = frozenset({"params", "param_names"})
+"""Keys of a group that list its parameters."""
 _FROM_NEW_GROUPS = frozenset({"weight_decay"})
 """Settings that always come from the new groups. Other settings come from the saved groups where these agree."""
 
 
 def rewrite_state(
-    state: StateDict, saved: Optimizer, new: torch.optim.Optimizer, matched: Match, order: Sequence[str]
+    state: StateDict,
+    saved_optimizer: Optimizer,
+    new_optimizer: torch.optim.Optimizer,
+    matched_parameters: MatchedParameters,
+    order: Sequence[str],
 ) -> dict[str, Any]:
     """Rewrite an optimizer's state dict for the groups of another optimizer.
 
     The groups are those of the new optimizer. A group keeps each hyperparameter that its parameters had in common in
     the saved groups, so that a schedule continues; `weight_decay` is always that of the new group. If the saved state
-    is keyed by names, the result is, too. A parameter that starts without a saved state has what the new optimizer
-    has for it, which is nothing for most classes.
+    has names as keys, the result has them, too. A parameter without a saved state gets the state that the new optimizer
+    has for it now; most classes have none before the first step.
 
     Args:
         state: the state dict as it was saved.
@@ -41,30 +46,33 @@ def rewrite_state(
         OptimizerError: the optimizers are of different algorithms, or positions without names are ambiguous: groups
             share a coefficient, or are not in the order of the model.
     """
-    _refuse_another_algorithm(state, saved, new)
-    _refuse_ambiguous_positions(saved, order)
-    by_name = any(isinstance(position.key, str) for position in matched.positions.values())
-    all_names = [*chain.from_iterable(matched.groups)]
+    _refuse_another_algorithm(state, saved_optimizer, new_optimizer)
+    _refuse_ambiguous_positions(saved_optimizer, order)
+    by_name = any(isinstance(position.key, str) for position in matched_parameters.positions.values())
+    all_names = [*chain.from_iterable(matched_parameters.groups)]
     keys: dict[str, Any] = {name: name if by_name else index for index, name in enumerate(all_names)}
     if by_name:
-        names = {name for group in saved.groups for name in group.parameters}
-        keys |= {name: position.key for name, position in matched.positions.items() if name in names}
-    fresh = new.state_dict()
+        names = {name for group in saved_optimizer.groups for name in group.parameters}
+        keys |= {name: position.key for name, position in matched_parameters.positions.items() if name in names}
+    new_state = new_optimizer.state_dict()
     groups = [
         _merged_group(group, [state["param_groups"][index] for index in sources], [keys[name] for name in members])
         for group, members, sources in zip(
-            fresh["param_groups"], matched.groups, group_sources(state, new, matched), strict=True
+            new_state["param_groups"],
+            matched_parameters.groups,
+            group_sources(state, new_optimizer, matched_parameters),
+            strict=True,
         )
     ]
-    old_states, fresh_states = state["state"], fresh["state"]
-    new_states = {}
+    old_states, initial_states = state["state"], new_state["state"]
+    states = {}
     for index, name in enumerate(all_names):
-        position = matched.positions.get(name)
-        if position is None and index in fresh_states:
-            new_states[keys[name]] = _with_values(fresh_states[index], name)
+        position = matched_parameters.positions.get(name)
+        if position is None and index in initial_states:
+            states[keys[name]] = _with_values(initial_states[index], name)
         if position is not None and position.key in old_states:
-            new_states[keys[name]] = old_states[position.key]
-    return {**state, "state": new_states, "param_groups": groups}
+            states[keys[name]] = old_states[position.key]
+    return {**state, "state": states, "param_groups": groups}
 
 
 def _with_values(states: StateDict, name: str) -> StateDict:
@@ -76,37 +84,49 @@ def _with_values(states: StateDict, name: str) -> StateDict:
     return states
 
 
-def group_sources(state: StateDict, new: torch.optim.Optimizer, matched: Match) -> list[tuple[int, ...]]:
+def group_sources(
+    state: StateDict, new_optimizer: torch.optim.Optimizer, matched_parameters: MatchedParameters
+) -> list[tuple[int, ...]]:
     """For each group of the new optimizer, list the indices of the saved groups in which its parameters were.
 
     A group without saved parameters continues like all saved groups together, if its learning rate is that of all
     other new groups; else it has no source.
     """
     index_of = {id(group): index for index, group in enumerate(state["param_groups"])}
-    same_lr = len({str(group.get("lr")) for group in new.param_groups}) == 1
+    same_lr = len({str(group.get("lr")) for group in new_optimizer.param_groups}) == 1
     return [
-        tuple(sorted({index_of[id(matched.positions[name].group)] for name in members if name in matched.positions}))
+        tuple(
+            sorted(
+                {
+                    index_of[id(matched_parameters.positions[name].group)]
+                    for name in members
+                    if name in matched_parameters.positions
+                }
+            )
+        )
         or (tuple(range(len(index_of))) if same_lr else ())
-        for members in matched.groups
+        for members in matched_parameters.groups
     ]
 
 
-def _refuse_another_algorithm(state: StateDict, saved: Optimizer, new: torch.optim.Optimizer) -> None:
+def _refuse_another_algorithm(
+    state: StateDict, saved_optimizer: Optimizer, new_optimizer: torch.optim.Optimizer
+) -> None:
     """Refuse a new optimizer of another algorithm, whose step needs other state tensors."""
     algorithms = {
         frozenset(group.keys() & set(ALGORITHM_SETTINGS))
-        for groups in (state["param_groups"], new.param_groups)
+        for groups in (state["param_groups"], new_optimizer.param_groups)
         for group in groups[:1]
     }
     if len(algorithms) > 1:
         raise OptimizerError(
-            f"the saved state is {saved.type}'s, but --to makes {type(new).__name__}",
-            "use the optimizer class that was saved, or start the new one without this state",
+            f"the saved state is {saved_optimizer.type}'s, but --to makes {type(new_optimizer).__name__}",
+            "use the class of the saved optimizer, or start the new optimizer without this state",
         )
 
 
-def _refuse_ambiguous_positions(saved: Optimizer, order: Sequence[str]) -> None:
-    if reason := explain_ambiguity(saved, order):
+def _refuse_ambiguous_positions(saved_optimizer: Optimizer, order: Sequence[str]) -> None:
+    if reason := explain_ambiguity(saved_optimizer, order):
         raise OptimizerError(f"the mapping is ambiguous: {reason}", _SAVE_WITH_NAMES)
 
 
@@ -177,15 +197,15 @@ def _is_optimizer_state(node: object) -> bool:
     return isinstance(node, Mapping) and isinstance(node.get("param_groups"), list) and "state" in node
 
 
-def _merged_group(new: StateDict, saved: Sequence[StateDict], keys: list[Any]) -> dict[str, Any]:
-    """Return the new group, with the settings that its parameters had in common in their saved groups."""
+def _merged_group(new_group: StateDict, saved_groups: Sequence[StateDict], keys: list[Any]) -> dict[str, Any]:
+    """Return the new group, with the settings that are equal in all saved groups of its parameters."""
     common = {
         key: value
-        for key, value in (saved[0] if saved else {}).items()
+        for key, value in (saved_groups[0] if saved_groups else {}).items()
         if key not in _PARAMETER_KEYS | _FROM_NEW_GROUPS
-        and all(key in group and _equal(group[key], value) for group in saved)
+        and all(key in group and _equal(group[key], value) for group in saved_groups)
     }
-    return {**new, **common, "params": keys}
+    return {**new_group, **common, "params": keys}
 
 
 def _equal(value: object, other: object) -> bool:
