@@ -109,7 +109,7 @@ def train(
         switch()
     before: Parameters = {}
     for index in range(steps):
-        gradients = [torch.randn(each.shape, generator=generator) * 0.05 for each in root.parameters()]
+        gradients = [torch.randn(parameter.shape, generator=generator) * 0.05 for parameter in root.parameters()]
 
         def closure(gradients: list[torch.Tensor] = gradients) -> torch.Tensor:
             for parameter, gradient in zip(root.parameters(), gradients, strict=True):
@@ -150,7 +150,10 @@ def _graph_step(root: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     trained = [*root.parameters()]
     with torch.enable_grad():
         loss = torch.stack(
-            [(each * (0 if each.grad is None else each.grad)).sum() + 0 * (each**2).sum() for each in trained]
+            [
+                (parameter * (0 if parameter.grad is None else parameter.grad)).sum() + 0 * (parameter**2).sum()
+                for parameter in trained
+            ]
         ).sum()
         gradients = torch.autograd.grad(loss, trained, create_graph=True)
     for parameter, gradient in zip(trained, gradients, strict=True):
@@ -177,8 +180,15 @@ def oracle(kind: type[torch.optim.Optimizer], steps: int) -> dict[str, Decay]:
         root, optimizer = build(kind, WEIGHT_DECAY)
         before = train(root, optimizer, steps, with_coefficient(factor))
         ends[factor] = {name: parameter.detach().clone() for name, parameter in root.named_parameters()}
-    lrs = {id(each): float(group.get("lr") or 1.0) for group in optimizer.param_groups for each in group["params"]}
-    return {name: _decay(before[name], ends, name, lrs.get(id(each), LR)) for name, each in root.named_parameters()}
+    lrs = {
+        id(parameter): float(group.get("lr") or 1.0)
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    }
+    return {
+        name: _decay(before[name], ends, name, lrs.get(id(parameter), LR))
+        for name, parameter in root.named_parameters()
+    }
 
 
 def _decay(before: torch.Tensor, ends: Mapping[float, Parameters], name: str, lr: float) -> Decay:
@@ -205,7 +215,10 @@ def laws(root: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, tuple[s
     live = measure((("it", optimizer),), names)
     if failure := live.optimizers[0].failed_measurement:
         raise OptimizerError(failure)
-    return {each.parameter: (each.movement or "not measured", each.measured_rate or 0.0) for each in live.observations}
+    return {
+        observation.parameter: (observation.movement or "not measured", observation.measured_rate or 0.0)
+        for observation in live.observations
+    }
 
 
 def contents(root: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
@@ -215,7 +228,12 @@ def contents(root: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
         (index, optimizer.state[key]) for index, key in enumerate(tensors) if key in getattr(optimizer, "state", {})
     ]
     groups = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    return [repr([each.tolist() for each in tensors]), repr(state), repr(groups), repr(sorted(vars(optimizer)))]
+    return [
+        repr([parameter.tolist() for parameter in tensors]),
+        repr(state),
+        repr(groups),
+        repr(sorted(vars(optimizer))),
+    ]
 
 
 def disagreements(
@@ -295,17 +313,17 @@ def survey(module: str) -> Iterator[ClassResult]:
 
 def summary(verdicts: list[ClassResult]) -> str:
     """Write a line of counts, then a line for each class that has a wrong law, changed, or could not be measured."""
-    counts = Counter("measured" if each.new else "not measured" for each in verdicts)
-    wrong = [each for each in verdicts if each.wrong]
-    differ = [each for each in verdicts if each.trained and _kinds(each.new) != _kinds(each.trained)]
+    counts = Counter("measured" if result.new else "not measured" for result in verdicts)
+    wrong = [result for result in verdicts if result.wrong]
+    differ = [result for result in verdicts if result.trained and _kinds(result.new) != _kinds(result.trained)]
     lines = [
         f"{len(verdicts)} classes, {counts['measured']} measured, {len(wrong)} with a wrong law, "
-        f"{sum(bool(each.changed) for each in verdicts)} changed, {len(differ)} differ once trained"
+        f"{sum(bool(result.changed) for result in verdicts)} changed, {len(differ)} differ once trained"
     ]
-    lines += [f"  wrong {each.name}: {'; '.join(each.wrong[:3])}" for each in wrong]
-    lines += [f"  differ {each.name}: {_kinds(each.new)} -> {_kinds(each.trained)}" for each in differ]
-    lines += [f"  changed {each.name}: {each.changed}" for each in verdicts if each.changed]
-    lines += [f"  not measured {each.name}: {each.failure}" for each in verdicts if each.failure]
+    lines += [f"  wrong {result.name}: {'; '.join(result.wrong[:3])}" for result in wrong]
+    lines += [f"  differ {result.name}: {_kinds(result.new)} -> {_kinds(result.trained)}" for result in differ]
+    lines += [f"  changed {result.name}: {result.changed}" for result in verdicts if result.changed]
+    lines += [f"  not measured {result.name}: {result.failure}" for result in verdicts if result.failure]
     return "\n".join(lines)
 
 
@@ -326,7 +344,7 @@ def main() -> None:
     verdicts = [result for module in arguments.modules for result in survey(module)]
     print(summary(verdicts))
     if arguments.json:
-        Path(arguments.json).write_text(json.dumps([each._asdict() for each in verdicts], indent=1))
+        Path(arguments.json).write_text(json.dumps([result._asdict() for result in verdicts], indent=1))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from typing import Any
 from benchmarks.run_scripts_list import SCRIPTS, Script
 
 TIMEOUT = 300
+"""Seconds for one script."""
 
 
 def result(script: Script, checkouts: Path, python: Path) -> dict[str, Any]:
@@ -50,7 +51,7 @@ def result(script: Script, checkouts: Path, python: Path) -> dict[str, Any]:
         "script": list(script),
         "code": process.returncode,
         "seconds": round(seconds, 1),
-        "said": [line for line in lines if line.startswith(("note: ", "error: ", "hint: "))][-8:],
+        "messages": [line for line in lines if line.startswith(("note: ", "error: ", "hint: "))][-8:],
         "reports": [
             {
                 "target": document["target"],
@@ -68,6 +69,7 @@ def result(script: Script, checkouts: Path, python: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run the scripts, and write each result as soon as it is there."""
     checkouts, python, results = (Path(word) for word in sys.argv[1:4])
     word = sys.argv[4] if len(sys.argv) > 4 else ""
     known_results = json.loads(results.read_text()) if results.exists() else {}
@@ -76,7 +78,7 @@ def main() -> None:
         if word in key:
             known_results[key] = new_result = result(script, checkouts, python)
             results.write_text(json.dumps(known_results, indent=1))
-            print(key, new_result["code"], new_result["seconds"], new_result["said"], flush=True)
+            print(key, new_result["code"], new_result["seconds"], new_result["messages"], flush=True)
 
 
 if __name__ == "__main__":

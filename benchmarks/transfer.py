@@ -22,11 +22,16 @@ from decay_audit.emit import DifferentGroupsError
 from decay_audit.sources.module.build_devices import BUILD_DEVICES
 
 RULES = "no-norm-no-bias"
+"""The ruleset whose param groups are written."""
 _SIZE = re.compile(
     r"(_|-|^)(pico|femto|atto|nano|zepto|xxtiny|xtiny|tiny|mini|small|little|medium|base|large|huge|giant|xlarge|xxlarge|"
     r"xl|xxl|x?x?[sml]|[stblhgn]|so\d+m|t_|\d+[a-z]{0,2})(?=_|-|$)|\d+"
 )
 """The parts of a name that mean a size: words such as `small` and `xl`, and all numbers."""
+HALF_DEPTH = "@half"
+"""The end of a name that means: with half of the layers, but at least two."""
+LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
+"""The keys of a configuration of transformers that hold the number of layers."""
 
 
 def family(name: str) -> str:
@@ -52,14 +57,9 @@ def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
         for first, second in [generator.sample(members, 2) for _ in range(2)]
     ]
     depths = [(name, f"{name}{HALF_DEPTH}") for name in zoo_models.names() if name.startswith("transformers:")]
-    chosen = [*generator.sample(sizes, min(count * 3 // 2, len(sizes))), *generator.sample(depths, count)]
-    generator.shuffle(chosen)
-    return chosen
-
-
-HALF_DEPTH = "@half"
-"""The end of a name that means: with half of the layers, but at least two."""
-LAYER_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers")
+    sampled = [*generator.sample(sizes, min(count * 3 // 2, len(sizes))), *generator.sample(depths, count)]
+    generator.shuffle(sampled)
+    return sampled
 
 
 def build(name: str) -> nn.Module:

@@ -16,10 +16,11 @@ from decay_audit.sources.run.hooks.decay_audit_recorder import training
 
 PARAMETERS = 12_000
 TURNS = 3
+"""How many steps are timed; the fastest counts."""
 
 
 class Scales(nn.Module):
-    """Many parameters of a few elements: the step has nothing to compute, so that what is added to it shows most."""
+    """Many parameters of a few elements: a step computes little, and the share of the hook is large."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -41,7 +42,8 @@ def step_of(optimizer: torch.optim.Optimizer, model: Scales) -> Callable[[], Non
     return step
 
 
-def least_seconds(step: Callable[[], None]) -> float:
+def seconds_of(step: Callable[[], None]) -> float:
+    """Time one step."""
     started = time.perf_counter()
     step()
     return time.perf_counter() - started
@@ -56,6 +58,7 @@ def hook_seconds(optimizer: torch.optim.Optimizer, turns: int = 50) -> float:
 
 
 def main() -> None:
+    """Print the times."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else PARAMETERS
     plain_model = Scales(count)
     plain = torch.optim.AdamW(plain_model.parameters(), lr=1e-3, weight_decay=0.1)
@@ -67,7 +70,7 @@ def main() -> None:
     started = time.perf_counter()
     step_of(optimizer, model)()
     first = time.perf_counter() - started
-    seconds = min(least_seconds(plain_step) for _ in range(TURNS))
+    seconds = min(seconds_of(plain_step) for _ in range(TURNS))
     added = min(hook_seconds(optimizer) for _ in range(5))
     print(f"{count:,} parameters: a step takes {seconds * 1e3:.1f} ms")
     print(f"the watch adds {added * 1e3:.3f} ms, {added / seconds:.3%} of it; its first step took {first * 1e3:.0f} ms")

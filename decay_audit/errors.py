@@ -12,7 +12,9 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 
 _MAX_COMMANDS = 8
-_SPECIAL = frozenset('"$`\\!')  # a shell reads these inside double quotes
+"""The most commands that a hint lists."""
+_SPECIAL_IN_DOUBLE_QUOTES = frozenset('"$`\\!')
+"""The characters that a shell does not take literally between double quotes."""
 
 
 def inspect_command(target: str) -> str:
@@ -21,8 +23,11 @@ def inspect_command(target: str) -> str:
 
 
 def shell_join(words: Iterable[str]) -> str:
-    """Join words as `shlex.join` does, but quote a word that has single quotes with double quotes."""
-    return " ".join(f'"{word}"' if "'" in word and _SPECIAL.isdisjoint(word) else shlex.quote(word) for word in words)
+    """Join words as `shlex.join` does, but put a word that contains single quotes between double quotes."""
+    return " ".join(
+        f'"{word}"' if "'" in word and _SPECIAL_IN_DOUBLE_QUOTES.isdisjoint(word) else shlex.quote(word)
+        for word in words
+    )
 
 
 class DecayAuditError(Exception):

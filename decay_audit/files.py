@@ -20,7 +20,7 @@ FileIdentity = tuple[int, int]
 """Device and inode of a file: equal for all names of the file."""
 
 MAX_SETTINGS_BYTES: Final = 1_000_000
-"""The largest pyproject.toml that is read."""
+"""The size of the largest pyproject.toml that is read."""
 
 _inputs: ContextVar[set[FileIdentity] | None] = ContextVar("inputs", default=None)
 """The files that were read inside `protect_inputs`; None outside."""
@@ -31,7 +31,8 @@ _WRITTEN_BY_US: Final = b"written by decay-audit"
 @contextmanager
 def protect_inputs() -> Iterator[None]:
     """Remember the files that are read inside the `with` statement, so that no output replaces one of them."""
-    token = _inputs.set(_inputs.get() or set())
+    inputs = _inputs.get()
+    token = _inputs.set(set() if inputs is None else inputs)  # a nested `with` statement adds to the same set
     try:
         yield
     finally:
@@ -76,7 +77,7 @@ def remember_imported(path: Path) -> None:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a path is a regular file; False as well for a name that the file system does not accept."""
+    """Tell whether a path is a regular file; a name that the file system does not accept is none."""
     try:
         return path.is_file()
     except (OSError, ValueError):

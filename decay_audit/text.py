@@ -5,9 +5,12 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache
 
+_LINE_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
+"""The start of a line that is a command in the log of a GitHub workflow."""
+
 
 def count_noun(count: int, singular: str, plural: str = "") -> str:
-    """Write a count with its noun; the plural is the singular with an `s` where none is given.
+    """Write a count with its noun; without a given plural, an `s` is added to the singular.
 
     >>> count_noun(1, "tensor"), count_noun(9500, "tensor"), count_noun(2, "bias", "biases")
     ('1 tensor', '9,500 tensors', '2 biases')
@@ -95,9 +98,6 @@ def without_workflow_commands(text: str, *, our_own: bool = False) -> str:
     escape = "\\u00" if text.startswith(("{", "[")) else "\\x"
     text = text.replace("##[", f"{escape}23#[")
     return text if our_own else _LINE_COMMAND.sub(lambda match: f"{match[1]}{escape}3a:", text)
-
-
-_LINE_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
 
 
 def _escape_character(character: str) -> str:

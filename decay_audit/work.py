@@ -1,4 +1,4 @@
-"""Limit the work that a checkpoint can cause, whatever it holds: each stage spends units of a budget.
+"""Limit the work that reading a checkpoint can cause, whatever is in the file: each stage spends units of a budget.
 
 Work is counted, not timed. So a file is read on every machine, or refused on every machine. A unit is about 10 µs.
 """

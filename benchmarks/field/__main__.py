@@ -3,8 +3,8 @@
     python -m benchmarks.field --cache FOLDER [--set looked-at|held-out] [--only NAME] [--show] [--judge]
     python -m benchmarks.field --cache FOLDER --judge --write docs/zoo.md
 
-The libraries have to be installed; one of which nothing can be imported, built or run is not counted. What was
-observed of a library is a file in the cache: judging it again after a change of the roles takes a moment.
+The libraries have to be installed. A library is not counted if none of its classes can be imported, built and run. The
+observations of a library are a file in the cache, so that `--judge` is quick after a change of the roles.
 """
 
 import argparse

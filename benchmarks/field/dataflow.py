@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from decay_audit.roles.words import Role
 
 Action = str
-"""`matrix`, `summand`, `gain`, `norm gain`, `norm shift`, `table`, `token`, `slope`; anything else is not judged."""
+"""What a parameter does to data: a key of ROLES_OF_ACTION; a parameter with another action is not judged."""
 
 ROLES_OF_ACTION: Mapping[Action, frozenset[Role]] = {
     "matrix": frozenset({"conv_weight", "linear_weight", "recurrent_weight", "adapter_weight"}),
@@ -30,7 +30,7 @@ ROLES_OF_ACTION: Mapping[Action, frozenset[Role]] = {
 }
 """For each action, the roles that are right for a parameter with it."""
 
-# The slot is the place of the operand among `next_functions` of the node.
+# Multiplications of matrices, each with the slots of its factors. A slot is a position in `next_functions` of a node.
 _FACTORS = {"MmBackward0": (0, 1), "BmmBackward0": (0, 1), "AddmmBackward0": (1, 2), "BaddbmmBackward0": (1, 2),
             "AddbmmBackward0": (1, 2), "MvBackward0": (0, 1), "AddmvBackward0": (1, 2), "DotBackward0": (0, 1),
             "LinearBackward0": (0, 1)}  # fmt: skip
@@ -72,8 +72,8 @@ class _Graph:
                     seen.add(source)
                     queue.append(source)
 
-    def above(self, starts: list[Any]) -> set[Any]:
-        """Return the nodes whose results depend on these."""
+    def dependents(self, starts: list[Any]) -> set[Any]:
+        """Return these nodes, and all nodes whose results depend on theirs."""
         queue, seen = deque(starts), set(starts)
         while queue:
             for user, _ in self.users[queue.popleft()]:
@@ -91,7 +91,7 @@ def parameter_actions(module: nn.Module, args: tuple[Any, ...]) -> dict[str, tup
     graph = _Graph(outputs)
     sources = [graph.leaves[id(tensor)] for tensor in inputs if id(tensor) in graph.leaves]
     lookups = [node for node in graph.order if type(node).__name__.startswith("Embedding")]
-    data = graph.above([*sources, *lookups])
+    data = graph.dependents([*sources, *lookups])
     actions: dict[str, tuple[ActionOnData, ...]] = {}
     for name, parameter in module.named_parameters():
         node = graph.leaves.get(id(parameter))
@@ -123,35 +123,41 @@ def _action(  # noqa: PLR0911 - a table
     parameter: Tensor,
     via: tuple[str, ...],
 ) -> Action:
-    kind, wide = type(node).__name__, sum(size > 1 for size in parameter.shape)
+    kind, wide_dimensions = type(node).__name__, sum(size > 1 for size in parameter.shape)
     if kind.startswith("Embedding"):
         return "table" if slot == 0 and not via else "derived"
     if via:  # computed from the parameter: what meets data is something else
         return "derived"
     if kind in _FACTORS and slot in _FACTORS[kind]:
-        return "matrix" if wide > 1 else "vector factor"
+        return "matrix" if wide_dimensions > 1 else "vector factor"
     if kind.startswith("Convolution"):
-        return ("matrix" if wide > 1 else "vector factor") if slot == 1 else "vector summand" if slot == 2 else "input"
+        return (
+            ("matrix" if wide_dimensions > 1 else "vector factor")
+            if slot == 1
+            else "vector summand"
+            if slot == 2
+            else "input"
+        )
     if "NormBackward" in kind:
         return "norm gain" if slot == 1 else "norm shift" if slot == 2 else "input"
     if kind in _FACTORS or kind in _SUMMANDS:
-        return "vector summand" if wide <= 1 else "matrix summand"
+        return "vector summand" if wide_dimensions <= 1 else "matrix summand"
     if kind.startswith("PreluKernel"):
         return "slope" if slot == 1 else "input"
     if kind in {"MulBackward0", "DivBackward0"}:
-        return _factor(graph, node, slot, wide)
+        return _factor(graph, node, slot, wide_dimensions)
     return "token" if kind in {"CatBackward0", "StackBackward0", "WhereBackward0"} else kind
 
 
-def _factor(graph: _Graph, node: Any, slot: int, wide: int) -> Action:  # noqa: ANN401
+def _factor(graph: _Graph, node: Any, slot: int, wide_dimensions: int) -> Action:  # noqa: ANN401
     summed = any(type(user).__name__.startswith("SumBackward") for user, _ in graph.users[node])
-    if summed and wide > 0:
-        return "matrix" if wide > 1 else "vector factor"
-    if wide > 1:
+    if summed and wide_dimensions > 0:
+        return "matrix" if wide_dimensions > 1 else "vector factor"
+    if wide_dimensions > 1:
         return "matrix gain"
     other = "_saved_other" if slot == 0 else "_saved_self"
-    met = getattr(node, other, None)
-    return "norm gain" if isinstance(met, Tensor) and _is_normalized(met.detach()) else "gain"
+    data = getattr(node, other, None)
+    return "norm gain" if isinstance(data, Tensor) and _is_normalized(data.detach()) else "gain"
 
 
 def _is_normalized(data: Tensor) -> bool:

@@ -38,9 +38,9 @@ def measure(name: str, file: Path) -> None:
                 if model is None or not has_own_parameters(model):
                     continue
                 counts["judged"] += 1
-                seen = observe(model)
-                counts["run"] += seen is not None
-                observed += [seen] if seen is not None else []
+                observed_module = observe(model)
+                counts["run"] += observed_module is not None
+                observed += [observed_module] if observed_module is not None else []
             except (Exception, TimeoutError) as error:  # noqa: BLE001
                 failures.append(f"{cls.__qualname__}: {type(error).__name__}: {error}"[:200])
             finally:

@@ -29,8 +29,8 @@ from tests.parity.peers import PEERS, Peer, missing
 SECONDS = 300  # for one architecture with all of its comparisons
 
 
-class Overdue(BaseException):
-    """The time for an architecture is over. It is no Exception, so that no constructor catches it."""
+class ArchitectureTimeoutError(BaseException):
+    """An architecture took more than SECONDS. It is a BaseException, so that no constructor catches it."""
 
 
 def main() -> int:
@@ -95,7 +95,7 @@ def _compare_with_peers(name: str, peers: Mapping[str, Peer], cached: ModelResul
         outcomes: dict[str, Outcome] = {
             preset: compare(preset, peer, model, parameters) for preset, peer in peers.items()
         }
-    except Overdue:
+    except ArchitectureTimeoutError:
         return ModelResults(name=name, failure=f"took more than {SECONDS} s")
     except Exception as error:  # noqa: BLE001 - a constructor may raise anything; the tables list it
         return ModelResults(name=name, failure=f"{type(error).__name__}: {error}".partition("\n")[0])
@@ -116,7 +116,7 @@ def _progress(models: list[str]) -> Iterable[str]:
 
 
 def _too_long(_signal: int, _frame: FrameType | None) -> None:
-    raise Overdue
+    raise ArchitectureTimeoutError
 
 
 if __name__ == "__main__":

@@ -13,9 +13,12 @@ from torch import nn
 from tests.parity.peers import Answer, Answers
 
 Names = Mapping[str, Any]
+"""The definitions of a source file, by name."""
 Ask = Callable[[Names, nn.Module, float], Answers]
+"""Takes these definitions, a model and a base coefficient; returns the answer for each parameter."""
 
 LR = 0.125
+"""A learning rate by which the rates of groups can be divided without rounding."""
 
 
 def from_groups(model: nn.Module, groups: Iterable[Mapping[str, Any]], base: float) -> Answers:
@@ -30,10 +33,10 @@ def from_groups(model: nn.Module, groups: Iterable[Mapping[str, Any]], base: flo
     return answers
 
 
-def hook_names(model: nn.Module, hook: str = "no_weight_decay") -> Iterable[str]:
-    """Call a hook of the model, as training scripts do; the result is empty if it has none."""
-    method: Any = getattr(model, hook, set)
-    names: Iterable[str] = method()
+def declared_names(model: nn.Module, method: str = "no_weight_decay") -> Iterable[str]:
+    """Call the method by which a model names what does not decay; the result is empty if it has no such method."""
+    declare: Any = getattr(model, method, set)
+    names: Iterable[str] = declare()
     return names
 
 
@@ -41,27 +44,31 @@ def beit(names: Names, model: nn.Module, base: float) -> Answers:
     blocks: Any = model.blocks
     count = len(blocks)
     assigner = names["LayerDecayValueAssigner"]([0.9 ** (count + 1 - layer) for layer in range(count + 2)])
-    groups = names["get_parameter_groups"](model, base, hook_names(model), assigner.get_layer_id, assigner.get_scale)
+    groups = names["get_parameter_groups"](
+        model, base, declared_names(model), assigner.get_layer_id, assigner.get_scale
+    )
     return from_groups(model, groups, base)
 
 
 def convnext(names: Names, model: nn.Module, base: float) -> Answers:
     assigner = names["LayerDecayValueAssigner"]([0.8 ** (13 - layer) for layer in range(14)])
-    groups = names["get_parameter_groups"](model, base, hook_names(model), assigner.get_layer_id, assigner.get_scale)
+    groups = names["get_parameter_groups"](
+        model, base, declared_names(model), assigner.get_layer_id, assigner.get_scale
+    )
     return from_groups(model, groups, base)
 
 
 def convnext_v2(names: Names, model: nn.Module, base: float) -> Answers:
-    return from_groups(model, names["get_parameter_groups"](model, base, hook_names(model)), base)
+    return from_groups(model, names["get_parameter_groups"](model, base, declared_names(model)), base)
 
 
 def swin(names: Names, model: nn.Module, base: float) -> Answers:
-    keywords = hook_names(model, "no_weight_decay_keywords")
-    return from_groups(model, names["set_weight_decay"](model, hook_names(model), keywords), base)
+    keywords = declared_names(model, "no_weight_decay_keywords")
+    return from_groups(model, names["set_weight_decay"](model, declared_names(model), keywords), base)
 
 
 def mae(names: Names, model: nn.Module, base: float) -> Answers:
-    return from_groups(model, names["param_groups_lrd"](model, base, hook_names(model), 0.75), base)
+    return from_groups(model, names["param_groups_lrd"](model, base, declared_names(model), 0.75), base)
 
 
 def dino(names: Names, model: nn.Module, base: float) -> Answers:
@@ -111,9 +118,9 @@ def nanochat(names: Names, model: nn.Module, base: float) -> Answers:
         raise AttributeError("not nanochat's model")
     model.config = SimpleNamespace(n_embd=768)  # type: ignore[assignment]
     groups = names["setup_optimizer"](model, weight_decay=base).param_groups
-    places = {id(tensor): name for name, tensor in model.named_parameters()}
+    name_of = {id(tensor): name for name, tensor in model.named_parameters()}
     return {
-        places[id(tensor)]: Answer(group["weight_decay"], 1.0, group["kind"])
+        name_of[id(tensor)]: Answer(group["weight_decay"], 1.0, group["kind"])
         for group in groups
         for tensor in group["params"]
     }
@@ -172,9 +179,9 @@ def moonlight(names: Names, model: nn.Module, base: float) -> Answers:
     namespace = names["get_optimizer"].__globals__
     namespace["Muon"] = lambda **arguments: groups.update(arguments)
     names["get_optimizer"]("muon", model, LR, base)
-    places = {id(tensor): name for name, tensor in model.named_parameters()}
+    name_of = {id(tensor): name for name, tensor in model.named_parameters()}
     return {
-        places[id(tensor)]: Answer(groups["wd"], 1.0, use)
+        name_of[id(tensor)]: Answer(groups["wd"], 1.0, use)
         for use in ("muon", "adamw")
         for tensor in groups[f"{use}_params"]
     }

@@ -17,25 +17,7 @@ from decay_audit.model.parameters import Owner, Parameter
 from decay_audit.roles import by_usage
 from decay_audit.roles.classification import FINER
 from decay_audit.roles.words import Classified, Confidence, Evidence, Role
-
-FAMILIES: dict[Role, str] = {
-    "conv_weight": "matrix",
-    "linear_weight": "matrix",
-    "recurrent_weight": "matrix",
-    "adapter_weight": "matrix",
-    "embedding": "embedding",
-    "bias": "bias",
-    "norm_weight": "norm",
-    "norm_bias": "norm",
-    "token": "own",
-    "position_embedding": "own",
-    "relative_position_bias": "own",
-    "layer_scale": "own",
-    "scale": "own",
-    "activation": "own",
-    "state_space": "own",
-    "unclassified": "unclassified",
-}
+from tests.roles.naming import FAMILY
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -113,13 +95,13 @@ def answer(reading: Reading, rulesets: Sequence[RuleSet]) -> Answers:
         ),
         structure=_by_confidence((structural.confidence, not agrees(structural, use)) for structural, use in answered),
         header=_by_confidence(
-            (other.confidence, FAMILIES[structural.role] != FAMILIES[other.role])
+            (other.confidence, FAMILY[structural.role] != FAMILY[other.role])
             for structural, other in zip(structure, header, strict=True)
         ),
         header_cases=_folded(
             _case(structural, other.role, f"{other.confidence}: {_why(other)}")
             for structural, other in zip(structure, header, strict=True)
-            if FAMILIES[structural.role] != FAMILIES[other.role]
+            if FAMILY[structural.role] != FAMILY[other.role]
         ),
         unclassified=_folded(
             _case(structural, "", _why(structural)) for structural in final if structural.role == "unclassified"

@@ -176,7 +176,7 @@ def load_with_copies(
     """Read a target, and copy the optimizers that an expression makes for it or that a checkpoint holds.
 
     Returns:
-        The target, the copies, and what these optimizers do to each parameter.
+        The target; the copies; and what these optimizers do to each parameter. Without `like`, the last two are empty.
 
     Raises:
         DecayAuditError: the target cannot be read, or there is no optimizer.
@@ -193,13 +193,13 @@ def load_with_copies(
         return loaded, saved.copy_saved_optimizers(optimizers), observed.observations
     request = replace(request, optimizer=like, measure=False)
     loaded = load(request)
-    if loaded.built is None or loaded.made is None:
+    if loaded.built is None or loaded.made_optimizers is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
     from decay_audit.sources import module
 
-    names = module.names_of_all(loaded.built.model, loaded.inventory, loaded.others)
+    names = module.names_of_all(loaded.built.model, loaded.inventory, loaded.other_models)
     with import_context(loaded):
-        copies = live.copy_optimizers(loaded.made.optimizers, names, loaded.made.log)
+        copies = live.copy_optimizers(loaded.made_optimizers.optimizers, names, loaded.made_optimizers.log)
     return loaded, copies, observing.observe(loaded, request).observations
 
 

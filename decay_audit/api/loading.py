@@ -30,19 +30,20 @@ class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
 
     Attributes:
         built: the model that was built for the target; None for a checkpoint and a live model.
-        made: its optimizers, if the request has an expression for them. The model is read after they were made.
-        others: other models (`--with`) whose parameters are in the inventory, too.
+        made_optimizers: its optimizers, if the request has an expression for them. The model is read after they were
+            made.
+        other_models: the models of `--with`, whose parameters are in the inventory, too.
     """
 
     inventory: Inventory
     built: "BuiltModel | None" = None
-    made: "MadeOptimizers | None" = None
-    others: "tuple[nn.ModuleDict, ...]" = ()
+    made_optimizers: "MadeOptimizers | None" = None
+    other_models: "tuple[nn.ModuleDict, ...]" = ()
 
     @property
     def of_other_models(self) -> frozenset[str]:
-        """The names of the parameters that the inventory has from other models."""
-        if self.built is None or not self.others:
+        """The names of those parameters in the inventory that belong to other models."""
+        if self.built is None or not self.other_models:
             return frozenset()
         own = {parameter.name for parameter in self.built.inventory.parameters}
         return frozenset(parameter.name for parameter in self.inventory.parameters if parameter.name not in own)
@@ -81,7 +82,9 @@ def load(request: Request) -> LoadedTarget:
     if others and not request.no_trace:
         with module.activate(module.context_of_namespace(built.namespace)):
             inventory = _trace_others(inventory, others)
-    return _require_parameters(LoadedTarget(inventory=inventory, built=built, made=made, others=others))
+    return _require_parameters(
+        LoadedTarget(inventory=inventory, built=built, made_optimizers=made, other_models=others)
+    )
 
 
 def loading_key(request: Request) -> object:
@@ -104,7 +107,7 @@ def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded
 
 
 def _inventory_with_uses(built: "BuiltModel", request: Request) -> Inventory:
-    """Trace how parameters are used: all of them if `trace` is given, else only those whose role is uncertain."""
+    """Trace how parameters are used: all of them with `--trace`, else only those whose role is uncertain."""
     if request.no_trace:
         return built.inventory
     from decay_audit.sources import module, trace
@@ -129,7 +132,7 @@ def trace_uncertain(model: "nn.Module", inventory: Inventory) -> Inventory:
 
 
 def traced_data(model: "nn.Module") -> dict[str, Any]:
-    """Trace a model of a running script, as plain data for an AutomaticTrace; {} if every role is certain."""
+    """Trace a model of a running script. The result is an AutomaticTrace as plain data; {} if every role is certain."""
     from decay_audit.sources import module, trace
 
     inventory = module.read(model)
@@ -146,7 +149,7 @@ def uncertain_names(inventory: Inventory) -> frozenset[str]:
 
 
 def add_uses(inventory: Inventory, names: frozenset[str], traced: AutomaticTrace, prefix: str = "") -> Inventory:
-    """Add what an automatic trace found; a note says how many roles it changed, or why a model was not traced.
+    """Add what an automatic trace found, and a note on how many roles it changed, or on why nothing was traced.
 
     Args:
         names: the parameters whose role is uncertain.

@@ -1,4 +1,4 @@
-"""Make the optimizer by an expression, and then read the model, which the expression may have changed or replaced."""
+"""Evaluate an expression that makes optimizers, then read the model, which the expression may change or replace."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from decay_audit.sources.module import BuiltModel
 
 Build = Callable[[Device], "BuiltModel"]
+"""A function that builds a new model on a device."""
 
 
 class MadeOptimizers(Struct, frozen=True, kw_only=True, eq=False):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from decay_audit.optimizers.watch_construction import ConstructionLog
 
 CPU_ELEMENTS = 2_000_000_000
-"""The number of elements up to which a model is built on the CPU if a step needs the values of tensors."""
+"""The most elements of a model that is built on the CPU because a step needs the values of tensors."""
 
 
 class ObservedOptimizers(Struct, frozen=True, kw_only=True):
@@ -102,10 +102,10 @@ def _checkpoint_inventory(loaded: LoadedTarget, request: Request) -> Inventory |
 
 
 def _observe_made_optimizers(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
-    if loaded.built is None or loaded.made is None:
+    if loaded.built is None or loaded.made_optimizers is None:
         raise DecayAuditError("a checkpoint alone cannot make an optimizer", "name its model as well: --model TARGET")
     request.progress("measuring steps of the optimizer" if request.measure else "reading the optimizer")
-    built, made = loaded.built, loaded.made
+    built, made = loaded.built, loaded.made_optimizers
     observed = observe_live(
         built.model,
         loaded.inventory,
@@ -113,7 +113,7 @@ def _observe_made_optimizers(loaded: LoadedTarget, request: Request) -> Observed
         log=made.log,
         measure=request.measure,
         before=made.parameters_before,
-        others=loaded.others,
+        other_models=loaded.other_models,
     )
     # the user chose the device, or it is the CPU already
     is_final = request.device != "auto" or built.inventory.built_on == "cpu"
@@ -138,15 +138,15 @@ def observe_live(
     log: "ConstructionLog | None" = None,
     measure: bool | None = None,
     before: "Mapping[str, torch.Tensor]" = MappingProxyType({}),
-    others: "Sequence[torch.nn.ModuleDict]" = (),
+    other_models: "Sequence[torch.nn.ModuleDict]" = (),
 ) -> ObservedOptimizers:
-    """Read live optimizers: what each group holds, and what a step does where `measure` asks for it.
+    """Read live optimizers: what each group holds, and, if it is measured, what a step does.
 
     Args:
         log: what was recorded while the optimizers were made.
         measure: True measures every optimizer, False none, None those of unknown classes.
         before: the model's parameters before the optimizers were made, by name.
-        others: other models whose parameters are in the inventory.
+        other_models: the models of `--with`, whose parameters are in the inventory, too.
 
     Raises:
         OptimizerError: an optimizer cannot be read.
@@ -155,7 +155,7 @@ def observe_live(
     from decay_audit.optimizers.measure import measure as measure_steps
     from decay_audit.sources import module
 
-    names = module.names_of_all(model, inventory, others)
+    names = module.names_of_all(model, inventory, other_models)
     if measure is False:
         observed = live.observe(optimizers, names, log)
     else:

@@ -49,10 +49,10 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
     ruleset = request.ruleset or rulesets.load(request.rules)
     classified = roles.classify(loaded.inventory.parameters)
     weight_decay = request.weight_decay
-    adopted = weight_decay is None and bool(observed.observations)
-    if adopted:
+    from_optimizers = weight_decay is None and bool(observed.observations)
+    if from_optimizers:
         weight_decay = coefficient_of_optimizers(classified, ruleset, observed.observations)
-    source: CoefficientSource = "optimizer" if adopted and weight_decay is not None else "ruleset"
+    source: CoefficientSource = "optimizer" if from_optimizers and weight_decay is not None else "ruleset"
     plan = make_plan(classified, ruleset, weight_decay)
     plans = observed_plans(
         plan,
@@ -61,7 +61,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
         request.model or request.target,  # where code for the parameters can be made and run
         emit_options=_emit_options(request),
         of_other_models=loaded.of_other_models,
-        coefficient_adopted=adopted,
+        coefficient_adopted=from_optimizers,
     )
     findings = check(
         loaded.inventory,
@@ -84,7 +84,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
 
 
 def _migration(request: Request, checkpoint: Inventory) -> Migration | None:
-    """List the parts of the command that rewrites the checkpoint for the optimizer of the request; None without one."""
+    """List the parts of the command that rewrites a checkpoint for the optimizer of a request, if it has one."""
     if request.optimizer is None:
         return None
     options = [

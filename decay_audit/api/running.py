@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 
 _LONGEST_QUOTE = 200
+"""How many characters of an error's message are quoted."""
 _TRACEBACK = "Traceback (most recent call last):"
+"""How a traceback begins that is part of an error's message."""
 
 
 class ScriptRun(Struct, frozen=True, kw_only=True):
@@ -41,8 +43,11 @@ class ScriptRun(Struct, frozen=True, kw_only=True):
 
     Attributes:
         words: a script and its arguments, a module and its arguments, or a command.
+        as_module: whether the first word is the name of a module, as after `python -m`.
+        pretend: what to replace on this machine: `gpu`, `world` or `data`.
         watch: let the script train on, and print each change of its param groups.
-        scratch: run in a copy of the folder.
+        scratch: run in a temporary copy of the folder.
+        folder: the folder to run in.
         until: when to stop it: `made` (when an optimizer exists), `first-step`, a number of steps, or `end`.
     """
 

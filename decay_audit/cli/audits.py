@@ -94,7 +94,7 @@ def configured_exceptions() -> "tuple[FindingException, ...]":
 
 
 def choose(audits: list[Audit], names: Sequence[str]) -> list[Audit]:
-    """Choose audits by name, title or target; without a name, take all.
+    """Choose the audits with these names, titles or targets; without names, choose all.
 
     Raises:
         DecayAuditError: no audit has such a name.
@@ -115,10 +115,13 @@ def _origins(context: typer.Context) -> dict[str, OptionOrigin]:
     """Find where each option comes from: the command line, the table in pyproject.toml, or its default."""
     from decay_audit.cli import config
 
-    of_files = config.current().origins
-    words = {name: {"COMMANDLINE": "command line", "DEFAULT_MAP": of_files.get(name, "")} for name in context.params}
-    sources = {name: context.get_parameter_source(name) for name in context.params}
-    return {name: words[name].get(source.name if source else "", "default") for name, source in sources.items()}
+    settings_origins = config.current().origins
+    origins = {}
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        words = {"COMMANDLINE": "command line", "DEFAULT_MAP": settings_origins.get(name, "")}  # Click's own words
+        origins[name] = words.get(source.name if source else "", "default")
+    return origins
 
 
 def _configured_audits(request: "Request", origins: Mapping[str, OptionOrigin]) -> list[Audit]:

@@ -33,12 +33,20 @@ class OptionSelection(Struct, frozen=True):
 
 
 def takes(*panels: Panel, names: tuple[str, ...] = ()) -> OptionSelection:
-    """Choose options of a section by help panel and by name, for `Annotated[AuditOptions, ...]`."""
+    """Choose options of a section by their help panels and names.
+
+    For example, `Annotated[AuditOptions, takes("Model", names=("rules",))]` annotates the parameter of a verb.
+    """
     return OptionSelection(panels=panels, names=names)
 
 
 class OptionSection(Struct, frozen=True):
-    """A parameter of a verb that stands for several options."""
+    """A parameter of a verb that stands for several options.
+
+    Attributes:
+        kind: the Struct that declares the options.
+        options: those of its options that the verb has.
+    """
 
     kind: type[Struct]
     options: tuple[DeclaredOption, ...]
@@ -138,10 +146,12 @@ def _section(parameter: Parameter) -> OptionSection | None:
     if not (isinstance(kind, type) and issubclass(kind, Struct)):
         return None
     options = declared_options(kind)
-    for part in metadata:
-        if isinstance(part, OptionSelection):
+    for selection in metadata:
+        if isinstance(selection, OptionSelection):
             options = tuple(
-                declared for declared in options if declared.option.panel in part.panels or declared.name in part.names
+                declared
+                for declared in options
+                if declared.option.panel in selection.panels or declared.name in selection.names
             )
     return OptionSection(kind, options)
 
@@ -192,7 +202,7 @@ def _typer_type(kind: Any) -> Any:  # noqa: ANN401 - a type, as declared
     if get_origin(kind) is tuple:
         return list[str] | None
     if get_origin(kind) in (Union, UnionType):
-        return Union[tuple(_typer_type(arm) for arm in get_args(kind))]  # noqa: UP007 - the arms are values
+        return Union[tuple(map(_typer_type, get_args(kind)))]  # noqa: UP007 - the members are values
     return kind
 
 

@@ -45,30 +45,34 @@ RUN_OPTIONS = frozenset(option.name for option in declared_options(RunOptions))
 """The options that only an audit with `run` may set."""
 TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
 AUDIT_SCOPES: tuple[ConfigScope, ...] = ("audits", "everywhere")
-"""The scopes of the options that the table, or one of its audits, may set."""
+"""The scopes of the options that the table itself may set, and of those that one of its audits may set."""
 _NEEDING_TARGET = ("optimizer", "with_", "checkpoint", "model", "key", "trace")
 """The options that have no meaning for an audit with `run`."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-"""The version of JSON Schema."""
+"""The version of JSON Schema in which the schema of the table is written."""
 _HINT = "the keys are options of `decay-audit check` without the dashes; an audit also needs a `target`, or a `run`"
 
-Target = Annotated[
+# The types of the keys that are not options; the descriptions are shown by editors.
+TargetKey = Annotated[
     str,
     Meta(description="What to audit, as TARGET on the command line; with `run`, one model of the script: `generator`."),
 ]
-Run = Annotated[
+RunKey = Annotated[
     str,
     Meta(description="What stands after `decay-audit run`: a script and its arguments, `-m MODULE`, or a command."),
 ]
-Extends = Annotated[str, Meta(description="Another file of settings, by its path from this one; own options win.")]
-Name = Annotated[str, Meta(description="Tells this audit from others of the same target.")]
+ExtendsKey = Annotated[
+    str, Meta(description="Another file of settings, by its path from this file; options that this file sets win.")
+]
+NameKey = Annotated[str, Meta(description="Distinguishes this audit from others of the same target.")]
 
 
 class ConfiguredAudit(Struct, frozen=True, kw_only=True):
-    """One audit.
+    """One audit in the settings.
 
     Attributes:
-        options: the options that it sets itself; paths in them and in the target are relative to the current folder.
+        options: the options that the audit itself sets. Paths in them and in the target are relative to the current
+            folder.
         file_target: the target as the file has it, whatever the current folder is.
         file_options: the options as the file has them.
         origin: the list of audits that holds this one, as `--show-settings` names it.
@@ -88,7 +92,7 @@ class ConfiguredAudit(Struct, frozen=True, kw_only=True):
 
 
 class ConfiguredException(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A finding that the project accepts, as it is configured."""
+    """A finding that the project accepts, as the settings have it; it becomes a FindingException."""
 
     code: Annotated[str, Meta(description="The code of the finding, such as DA101.")]
     parameters: Annotated[str | tuple[str, ...], Meta(description="A glob over names of parameters, or several.")] = ()
@@ -175,7 +179,7 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
 
 
 def _origins(file: Path) -> tuple[str, str]:
-    """Name the table of a file, and the list of its audits, as `--show-settings` does."""
+    """Name the table of a file, and the list of its audits, in the words of `--show-settings`."""
     nearest = pyproject.find(Path.cwd())
     if file.name != "pyproject.toml":
         place = os.path.relpath(file)
@@ -275,14 +279,14 @@ def _table_type(absent: type[UnsetType] | None) -> Any:  # noqa: ANN401 - a type
     """
     default = UNSET if absent is UnsetType else None
     fields_of_audit = [
-        ("target", Annotated[Target | absent, Meta()], default),
-        ("run", Annotated[Run | absent, Meta()], default),
-        ("name", Annotated[Name | absent, Meta()], default),
+        ("target", Annotated[TargetKey | absent, Meta()], default),
+        ("run", Annotated[RunKey | absent, Meta()], default),
+        ("name", Annotated[NameKey | absent, Meta()], default),
     ]
     audit = _struct_type("ConfiguredAudit", [*fields_of_audit, *_fields(AUDIT_SCOPES, absent)])
     lists = {"audits": audit, "exceptions": ConfiguredException}
     fields = [(name, GenericAlias(tuple, (kind, ...)), ()) for name, kind in lists.items()]
-    extends = ("extends", Annotated[Extends | absent, Meta()], default)
+    extends = ("extends", Annotated[ExtendsKey | absent, Meta()], default)
     return _struct_type("DecayAudit", [extends, *_fields(TABLE_SCOPES, absent), *fields])
 
 

@@ -27,7 +27,9 @@ LOCATED_FORMATS = frozenset({Format.SARIF, Format.GITHUB, Format.GITLAB})
 """The formats that show files and lines of the repository."""
 
 _NAMED_FILE = re.compile(r"(?P<file>[^\s():,]+(?: [^\s():,]+)*):[1-9]")
+"""A file with a line number in the text of a finding: `rules.yaml:12`."""
 _ENVIRONMENT_FOLDERS = frozenset({"site-packages", "dist-packages"})
+"""The folders in which an environment of Python has its packages."""
 
 
 def find_locations(request: Request, report: Report, loaded: "LoadedTarget | None" = None) -> SourceLocations:
@@ -51,6 +53,8 @@ def _repository_root(folder: Path) -> Path:
 
 
 def _paths_in(root: Path) -> ToRepository:
+    """Make the function that turns the path of a file into its path from the root of a repository."""
+
     def to_repository(file: str) -> str:
         path = Path(file).resolve()
         if not path.is_relative_to(root) or not path.is_file():
@@ -105,10 +109,10 @@ def _defined_names(statement: ast.stmt) -> Iterable[str]:
 
 def _optimizer_locations(loaded: "LoadedTarget", to_repository: ToRepository) -> Iterator[tuple[str, FileLocation]]:
     """Yield the line of the repository that is nearest to the constructor of each optimizer."""
-    if loaded.made is None:
+    if loaded.made_optimizers is None:
         return
-    for name, optimizer in loaded.made.optimizers:
-        callers = loaded.made.log.callers.get(id(optimizer), ())
+    for name, optimizer in loaded.made_optimizers.optimizers:
+        callers = loaded.made_optimizers.log.callers.get(id(optimizer), ())
         places = ((to_repository(file), line) for file, line in callers if Path(file).is_absolute())
         location = next((FileLocation(file=path, line=line) for path, line in places if path), None)
         if location is not None:

@@ -22,9 +22,10 @@ OWN_FILE: Final = "decay-audit.toml"
 """A file of settings that is the table itself."""
 
 _MAX_PARTS: Final = 100
+"""The most parts of a dotted key."""
 _LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_MAX_PARTS}}}""")
 """A key with so many parts that it is refused: tomllib needs memory and time that grow with their square."""
-_TOML: Final = "it must be TOML that a person can read, see https://toml.io"
+_TOML_HINT: Final = "it must be TOML that a person can read, see https://toml.io"
 
 # The line of the header of a table: in pyproject.toml, in a file that is the table itself, and of any table.
 _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?:\.\s*["']?(?P<part>\w+)["']?\s*)?\]""")
@@ -57,17 +58,17 @@ def _text(file: Path) -> str:
     try:
         return files.read_text(file, files.MAX_SETTINGS_BYTES)
     except (OSError, UnicodeDecodeError) as error:
-        raise DecayAuditError(f"{file.name} cannot be read: {error}", _TOML) from error
+        raise DecayAuditError(f"{file.name} cannot be read: {error}", _TOML_HINT) from error
 
 
 def _table(file: Path, text: str) -> object:
     if _LONG_KEY.search(text):
-        raise DecayAuditError(f"{file.name}: a key in it has more than {_MAX_PARTS} parts", _TOML)
+        raise DecayAuditError(f"{file.name}: a key in it has more than {_MAX_PARTS} parts", _TOML_HINT)
     try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # tomllib raises ValueError for very long integers, too
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise DecayAuditError(f"{file.name}: {reason}", _TOML) from error
+        raise DecayAuditError(f"{file.name}: {reason}", _TOML_HINT) from error
     if is_whole_table(file):
         return document
     tool = document.get("tool")
@@ -85,7 +86,7 @@ def node(file: Path) -> "Node":
     try:
         return _node(_table(file, text), lines, None, lines.get((None, ""), 1))
     except RecursionError as error:
-        raise DecayAuditError(f"{file.name}: it is nested too deeply", _TOML) from error
+        raise DecayAuditError(f"{file.name}: it is nested too deeply", _TOML_HINT) from error
 
 
 def lines_of_list(table_node: "Node", key: str) -> list[int]:
@@ -192,9 +193,9 @@ def _project_folders(start: Path) -> Iterator[Path]:
 
 
 def _belongs_to_user(path: Path, start: Path) -> bool:
-    """Whether a path belongs to the user. For root, a path of the owner of the current folder counts, too.
+    """Whether a path belongs to the user. A path of the owner of `start` also belongs to root.
 
-    The reason is CI, which runs as root in a checkout that another user made.
+    The reason is CI, which often runs as root in a checkout that another user made.
     """
     if not hasattr(os, "geteuid"):
         return True  # Windows

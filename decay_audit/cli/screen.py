@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from decay_audit.reports import Options
 
 STANDARD_OUTPUT = "-"
+"""The name of standard output among the files of `--output`."""
 _STYLES = {"error": "1;31", "hint": "1;36"}
+"""Codes of ANSI for the first word of a message: bold red, and bold cyan."""
 
 
 def colored(stream: TextIO, color: Color = "auto") -> bool:
@@ -36,7 +38,12 @@ def width() -> int | None:
 
 
 def report_options(output: OutputOptions, *, titled: bool = False, show_excepted: bool = False) -> "Options":
-    """Choose how a report is printed. In a file or a pipe, it has no colour, and its lines have any width."""
+    """Choose how a report is printed. In a file or a pipe, it has no colour, and its lines are not cut or wrapped.
+
+    Args:
+        titled: whether the report begins with its target, because several reports are printed.
+        show_excepted: whether findings that have an exception are listed, too.
+    """
     from decay_audit.reports import Options
 
     to_screen = set(output.output) <= {STANDARD_OUTPUT}
@@ -64,7 +71,7 @@ def write(text: str, outputs: Sequence[str] = (), form: str = Format.TEXT) -> No
             _print(without_workflow_commands(text, our_own=form == Format.GITHUB) if in_log else text)
             continue
         with files.atomic_write(Path(output)) as path, _open_text(path) as file:
-            file.writelines(_parts(text))
+            file.writelines(_chunks(text))
 
 
 def _open_text(path: Path) -> TextIO:
@@ -97,13 +104,13 @@ def discard_standard_output() -> None:
 def _write_encoded(stream: TextIO, text: str) -> None:
     """Write text, with escapes for characters that the stream's encoding (such as cp1252) does not have."""
     encoding = stream.encoding or "utf-8"
-    for part in _parts(text):
+    for part in _chunks(text):
         stream.write(part.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
 
 
-def _parts(text: str) -> Iterator[str]:
-    """Cut a text into parts. The report of a large checkpoint is long, and encoding it as a whole would copy it."""
+def _chunks(text: str) -> Iterator[str]:
+    """Cut a text into pieces of a million characters: encoding a long report as a whole would double its memory."""
     return (text[at : at + 2**20] for at in range(0, len(text), 2**20))
 
 

@@ -23,4 +23,4 @@ class LightningAudit(TrainingAudit, Callback):  # type: ignore[misc]
 
 
 DecayAuditCallback = LightningAudit
-"""The same class. `integrations.trainer` uses this name, too."""
+"""The name under which users import the callback; the one for transformers has the same name in its own module."""

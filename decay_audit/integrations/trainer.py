@@ -19,17 +19,20 @@ class TrainerAudit(TrainingAudit, TrainerCallback):
         args: "TrainingArguments",  # noqa: ARG002 - the Trainer passes these three to every callback
         state: "TrainerState",
         control: "TrainerControl",  # noqa: ARG002
-        **trained: object,
+        **objects: object,
     ) -> None:
         """Audit the model and the optimizer before the first step."""
         from torch.nn import Module
 
-        model = trained.get("model")
+        model = objects.get("model")
         if not isinstance(model, Module):
-            raise DecayAuditError("the Trainer passed no model to its callback", "call it from a transformers Trainer")
+            raise DecayAuditError(
+                "the Trainer passed no model to its callback",
+                "give the callback to a Trainer: Trainer(..., callbacks=[DecayAuditCallback()])",
+            )
         moment = "after the resume" if state.global_step else "at the start of training"
-        self.audit(model, trained.get("optimizer"), moment=moment)
+        self.audit(model, objects.get("optimizer"), moment=moment)
 
 
 DecayAuditCallback = TrainerAudit
-"""The name to import; `integrations.lightning` has the same name for its callback."""
+"""The name under which users import the callback; the one for Lightning has the same name in its own module."""

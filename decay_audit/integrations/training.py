@@ -1,4 +1,4 @@
-"""The audit of a training job, when training starts. Every rank compares; rank 0 logs; all ranks fail together."""
+"""The audit of a training job when training starts. Every rank audits, and raises the same error; only rank 0 logs."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -26,7 +26,8 @@ class TrainingAudit:
         measure: whether to run step() on a copy of the optimizer and compare the result with the param groups; None:
             only if its class is not known.
         no_trace: do not run the forward pass on fake tensors where classes and names leave a role uncertain.
-        fail_on: `error`, `warning` or `note`: findings of this severity or a worse one stop the job; None only logs.
+        fail_on: `error`, `warning` or `note`: findings of this severity or a worse one stop the job; with None, the
+            job goes on.
         ignore: prefixes of codes that do not count.
     """
 
@@ -40,7 +41,7 @@ class TrainingAudit:
         fail_on: Severity | None = None,
         ignore: tuple[str, ...] = (),
     ) -> None:
-        super().__init__()  # a host's callback may be the next base class
+        super().__init__()  # the callback class of Lightning or transformers may be the next base class
         self.request = api.Request(
             rules=rules, weight_decay=weight_decay, measure=measure, no_trace=no_trace, ignore=tuple(ignore)
         )

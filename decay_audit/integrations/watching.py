@@ -23,9 +23,9 @@ def watch(
     no_trace: bool = False,
     ignore: tuple[str, ...] = (),
 ) -> None:
-    """Watch the optimizers that are made from now on; log a verdict for each model before the first step.
+    """Watch the optimizers that are made after this call; log a verdict for each model right before the first step.
 
-    Call it before the optimizers are made. Changes of their groups in later steps are written on standard error.
+    Changes of their param groups in later steps are written to standard error.
 
     Args:
         rules: a preset, or a YAML file.

@@ -8,6 +8,7 @@ from decay_audit.model.observations import Optimizer
 from decay_audit.model.parameters import Parameter
 
 SourceKind = Literal["module", "safetensors", "torch"]
+"""Where parameters come from: a live or built model, a safetensors file, or a file that torch wrote."""
 
 
 class ExcludedTensor(Struct, frozen=True, kw_only=True):

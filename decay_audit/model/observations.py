@@ -78,7 +78,8 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
         missing_keys: keys that the class reads from every group in a step, but that this group does not have.
         flat_parameters: names of tensors into which a wrapper packed several parameters.
         distributed_parameters: names of the DTensors in the group, which fully_shard and tensor parallelism make.
-        updates_together: a step of torch's class updates all tensors of the group in one operation (foreach, fused).
+        updates_together: whether a step of torch's class updates all tensors of the group in one operation (`foreach`,
+            `fused`).
         shapes: the shape of the state at each position, None without a state; only for a checkpoint without names.
             `parameters` is then a guess: the order of the model. Empty if the checkpoint has names.
     """
@@ -101,13 +102,14 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     """One optimizer, live or as a checkpoint saved it.
 
     Attributes:
-        name: where it was found, e.g. `optimizer` or `optimizer[1]`; in a checkpoint, the path to its state dict.
-        type: its class, e.g. `AdamW` or `Lookahead(AdamW)`; `Adam or AdamW` if a checkpoint leaves both possible.
+        name: its variable or place, e.g. `optimizer` or `optimizer[1]`; in a checkpoint, the path to its state dict.
+        type: its class, e.g. `AdamW` or `Lookahead(AdamW)`; `Adam or AdamW` if a saved state fits both.
         import_path: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
-        compensates_rounding: a setting makes it keep what the dtype of its parameters rounds away (Kahan summation).
+        compensates_rounding: whether a setting makes it keep what the dtype of its parameters rounds away (Kahan
+            summation).
         group_keys: the keys that its classes read from their groups; () if that is not known.
-        adaptive_denominator: its decay is coupled and divided by an adaptive denominator, and so not proportional to
-            the weight.
+        adaptive_denominator: whether its decay is coupled and then divided by an adaptive denominator, as in Adam. The
+            decay is then not proportional to the weight.
         decoupled_by: the argument that decouples its decay: `decoupled_weight_decay=True`; "" if it has none.
         notes: sentences on what is unusual or unknown about its decay.
         name_caveats: sentences on why the names of its positions are not certain (checkpoints only).
@@ -148,7 +150,7 @@ class Observation(Struct, frozen=True, kw_only=True):
         measured_rate: fraction of the weight that one step with a gradient of zero removes, divided by lr; None if not
             measured.
         settled_rate: the measured rate of a later step, after momentum has settled; None if no later step was taken.
-        movement: how a measured step moves the weight; None if no step was measured, because the class is known.
+        movement: how decay moves the weight in measured steps; None if the class is known, so that no step is measured.
         origin: whether the optimizer is live or saved: a live and a saved optimizer may have the same name.
     """
 

@@ -12,6 +12,7 @@ WRAPPER_PARTS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wra
 """Parts of names that only wrappers add. `module` is not among them: a model may have a child of that name."""
 
 _GLOB_SIGNS = frozenset("*?[")
+"""The characters that make a name a glob."""
 
 
 class Declaration(Struct, frozen=True, kw_only=True, eq=False):
@@ -42,7 +43,7 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         settings: its attributes that are numbers or short strings (`groups`, `in_channels`, `num_heads`, ...).
         declaration: what it declares about weight decay and layers; None if it has no method for that.
         quantized: the names of its tensors whose dtype is one for quantized weights: small integers, 8-bit floats.
-        adapts: whether it has a child `base_layer`, as in PEFT; its other children then adapt that layer.
+        has_base_layer: whether it has a child `base_layer`, as in PEFT; its other children then adapt that layer.
     """
 
     name: str = ""
@@ -52,7 +53,7 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     settings: Mapping[str, int | float | str | bool] = {}
     declaration: Declaration | None = None
     quantized: frozenset[str] = frozenset()
-    adapts: bool = False
+    has_base_layer: bool = False
 
     @property
     def type_name(self) -> str:
@@ -60,7 +61,7 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         return self.types[0].rpartition(".")[2] if self.types else ""
 
     def lineage(self) -> "Iterator[Owner]":
-        """This owner, then each ancestor, up to and including the root."""
+        """Yield this owner, then each ancestor, up to and including the root."""
         owner: Owner | None = self
         while owner is not None:
             yield owner
@@ -72,12 +73,14 @@ class Use(Struct, frozen=True, kw_only=True):
 
     Attributes:
         operator: the operator's plain name, e.g. `native_layer_norm`, `convolution`, `mul`.
-        slot: the argument's name, e.g. `weight`, `mat2`, `other`. A downstream use tells what happened to a product of
-            parameter and data; its slot is `residual`, `scores`, `normalized` or `mixed` (into a kernel).
+        slot: the name of the argument, e.g. `weight`, `mat2`, `other`. A downstream use is a use of the product of the
+            parameter and data, and its slot says what is done with the product: it is divided by its own statistic
+            (`normalized`), added to other data (`residual`), added to attention scores (`scores`), or taken as the
+            kernel of a layer (`mixed`).
         shape: the shape of the tensor in the slot; the parameter may be only a part or a factor of that tensor.
         data_shape: the shape of the data; () if there was none.
         tags: more facts that tell roles apart: `depthwise`, `positions`, or a fact about the data (`normalized`).
-        via: the operators between the parameter and the slot.
+        via: the operators through which the parameter went before it reached the slot.
     """
 
     operator: str
@@ -136,16 +139,17 @@ def is_quantized(dtype: str) -> bool:
     return dtype.startswith(("int", "uint", "qint", "quint", "float8", "float4")) and dtype != "int64"
 
 
-def declared_no_decay(name: str, declaring: Iterable[Owner], attributes: tuple[str, ...]) -> str | None:
+def declared_no_decay(name: str, declaring_modules: Iterable[Owner], attributes: tuple[str, ...]) -> str | None:
     """Find the declaration that says not to decay the parameter `name`; None if there is none.
 
     Declared names are globs, as in timm since 1.0.21, and so are patterns; keywords are substrings. All of them apply
     to the part of the name that is below the declaring module.
 
     Args:
-        declaring: the modules above the parameter that declare something, the root last.
+        declaring_modules: the modules above the parameter that declare something, the root last.
+        attributes: the attributes that user code has set on the tensor: `Parameter.attributes`.
     """
-    for module in declaring:
+    for module in declaring_modules:
         if module.declaration is None:
             continue
         prefix = f"{module.name}." if module.name else ""

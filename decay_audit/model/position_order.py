@@ -8,9 +8,9 @@ from decay_audit.model.observations import Optimizer
 def explain_ambiguity(saved: Optimizer, order: Sequence[str]) -> str:
     """Say why it is not certain which parameter is at each position of a saved optimizer; "" if it is certain.
 
-    If the names were not saved, the reader of checkpoints finds names so that each has the right coefficient. It may
-    confuse groups with the same coefficient, and positions of one shape that are not in the order of the model. That
-    does not change an audit, but a migration would move states to the wrong parameters.
+    If the names were not saved, the reader of checkpoints guesses them from coefficients and shapes. It may confuse
+    groups with the same coefficient, and positions of one shape that are not in the order of the model. The audit is
+    right all the same, but a migration would move states to the wrong parameters.
 
     Args:
         order: the names of the parameters, in the order of the model that was trained.

@@ -8,12 +8,19 @@ from msgspec import Struct, field
 from decay_audit.model.traced_uses import AutomaticTrace
 
 RecordStatus = Literal["running", "stopped", "ended", "failed", "exited"]
+"""How a process ended: the recorder stopped it, its script ended, an exception ended it (`failed`), or it exited."""
 GradientKind = Literal["none", "zero", "some"]
 """Whether a gradient is None, is zero in every element, or has other values."""
 
 
 class RecordedClass(Struct, frozen=True, kw_only=True):
-    """A class of modules: the qualified names of its MRO, its own first."""
+    """A class of modules.
+
+    Attributes:
+        types: the qualified names of its MRO, its own first.
+        scripted: whether it is a TorchScript class.
+        quantized: whether its weights are packed, and not parameters.
+    """
 
     types: tuple[str, ...]
     scripted: bool = False
@@ -51,6 +58,8 @@ class RecordedTensor(Struct, frozen=True, kw_only=True):
     """One tensor of a model or an optimizer.
 
     Attributes:
+        flat: whether a wrapper packed several parameters into it (FlatParameter of FSDP).
+        distributed: whether it is a DTensor; `shape` is then the global shape.
         gradient: its gradient right before the first step; None if it is not known.
         in_optimizer: whether an optimizer holds it.
         name: the name of its variable, for a tensor that no model holds.
@@ -100,7 +109,7 @@ class RecordedGroup(Struct, frozen=True, kw_only=True):
     """A param group as it was when the record was written.
 
     Attributes:
-        keys: the keys that code set; None if the creation of the group was not recorded.
+        keys: the keys that the code of the script set; None if the creation of the group was not recorded.
         is_inner: whether the innermost optimizer of a chain of wrappers also has this group.
     """
 
@@ -126,7 +135,7 @@ class RecordedOptimizer(Struct, frozen=True, kw_only=True):
         models: positions of the models whose parameters it holds.
         chain: its class, then the classes of the optimizers that it wraps, outermost first.
         set_names: names of the arguments that its constructor was given.
-        stepping: whether it was about to take a step when the record was written.
+        stepping: whether it was about to step when the record was written.
         former_names: for tensors that no model holds any more: their names when the optimizer was made.
     """
 
@@ -164,8 +173,8 @@ class Record(Struct, frozen=True, kw_only=True):
     Attributes:
         status: `running` if the process ended before it could write the record again.
         moment: where the script was stopped: `step`, `backward`, or `backward without step`.
-        outside: the trainable parameters that got a gradient, but are in no optimizer and in no model of an optimizer:
-            the class of their module, and their number.
+        outside: counts of trainable parameters that got a gradient, but are in no optimizer and in no model of an
+            optimizer: pairs of the class of their module and their number.
         traces: traced forward passes of models whose classes and names leave a role uncertain.
     """
 

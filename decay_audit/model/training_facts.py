@@ -1,4 +1,4 @@
-"""What was seen of one model and its optimizers while a script ran: changes, and parameters without a gradient."""
+"""Facts about one model and its optimizers in a running script: groups that changed, parameters without a gradient."""
 
 from msgspec import Struct
 
@@ -21,13 +21,14 @@ class GroupChange(Struct, frozen=True, kw_only=True):
 
 
 class TrainingFacts(Struct, frozen=True, kw_only=True):
-    """What was seen until the script was stopped.
+    """Facts that were recorded until the script was stopped.
 
     Attributes:
         without_gradient: parameters of the optimizers that had no gradient right before the first step.
-        zero_gradient: those whose gradient was exactly zero.
+        zero_gradient: parameters of the optimizers whose gradient was zero in every element right before that step.
         decayed: parameters in a group with a coefficient above zero.
-        steps: how many steps had been taken.
+        changes: the groups that changed after their optimizer was made.
+        steps: how many steps the optimizers had taken.
     """
 
     without_gradient: tuple[str, ...] = ()

@@ -98,7 +98,7 @@ def _plain_names() -> Callable[[Owner], bool]:
 
 
 def _has_plain_name(module: Owner) -> bool:
-    if module.types or module.adapts or module.quantized:
+    if module.types or module.has_base_layer or module.quantized:
         return False
     if module.parent is None and not module.name:
         return True
@@ -136,7 +136,7 @@ def _numbering() -> Callable[[Owner], int]:
             if not module.types and name.strip(".") and has_plain_names(module):
                 name = _UNKNOWN
             grouping = _grouping(module) if module.settings else None
-            kind = (number, name, module.types, form, grouping, module.quantized, module.adapts)
+            kind = (number, name, module.types, form, grouping, module.quantized, module.has_base_layer)
             number = kinds.setdefault(kind, len(kinds))
             numbers[module] = number
         return number

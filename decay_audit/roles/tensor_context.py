@@ -148,7 +148,7 @@ def tensor_context(
 def _in_adapter(owner: Owner) -> bool:
     """Whether the owner is part of an adapter, and not of the layer that the adapter wraps."""
     for module in owner.lineage():
-        if module.adapts or any(name.endswith(_ADAPTER_BASE) for name in module.types):
+        if module.has_base_layer or any(name.endswith(_ADAPTER_BASE) for name in module.types):
             inside = owner.name[len(module.name) :].lstrip(".").partition(".")[0]
             return inside not in _WRAPPED
     return False

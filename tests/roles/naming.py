@@ -27,6 +27,7 @@ FAMILY: Mapping[Role, str] = {
     "state_space": "position, token or scale",
     "unclassified": "none",
 }
+"""The kind of each role. Two roles of one kind are seldom treated differently, and names alone may confuse them."""
 
 
 def classify_model(model: nn.Module) -> dict[str, Classified]:
@@ -65,7 +66,7 @@ def as_header(model: nn.Module) -> tuple[Parameter, ...]:
                 parent=without_class(owner.parent) if owner.parent else None,
                 tensors={leaf: shape for leaf, shape in owner.tensors.items() if prefix + leaf in saved},
                 quantized=owner.quantized,
-                adapts=owner.adapts,
+                has_base_layer=owner.has_base_layer,
             )
         return owners[owner.name]
 

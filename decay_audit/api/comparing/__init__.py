@@ -51,9 +51,11 @@ def which(loaded: LoadedTarget, request: Request) -> tuple[RulesetMatch, ...]:
             "name one: --optimizer EXPRESSION, or a checkpoint that holds its state",
         )
     groups = [group for optimizer in observed.optimizers for group in optimizer.groups]
-    without_name = [group.weight_decay for group in groups for name in group.parameters if not name]
+    unnamed_coefficients = [group.weight_decay for group in groups for name in group.parameters if not name]
     classified = roles.classify(loaded.inventory.parameters)
-    return diff.rank_rulesets(classified, observed.observations, _presets(), without_name, _learning_rates(observed))
+    return diff.rank_rulesets(
+        classified, observed.observations, _presets(), unnamed_coefficients, _learning_rates(observed)
+    )
 
 
 def _learning_rates(observed: ObservedOptimizers) -> dict[str, tuple[str, float]]:
@@ -75,8 +77,10 @@ def explain(name: str, report: Report) -> Explanation:
     """
     others = [preset for preset in _presets() if preset.name != report.plan.ruleset.name]
     explained = explanation.explain(report.plan, name, others, report.observations)
-    updates = tuple(_update(observation, report) for observation in explained.observations)
-    if explained.decision.classified.parameter.trainable is False:  # without a gradient, a step skips it
+    updates = tuple(_update_formula(observation, report) for observation in explained.observations)
+    if (
+        explained.decision.classified.parameter.trainable is False
+    ):  # a step skips a frozen parameter: it has no gradient
         updates = tuple(replace(update, zero_gradient="") for update in updates)
     return replace(explained, updates=updates)
 
@@ -108,7 +112,7 @@ def _presets() -> list[RuleSet]:
     return [rulesets.load(name) for name in rulesets.presets()]
 
 
-def _update(observation: Observation, report: Report) -> UpdateFormula:
+def _update_formula(observation: Observation, report: Report) -> UpdateFormula:
     from decay_audit.optimizers import formulas
 
     place = (observation.optimizer, observation.origin)

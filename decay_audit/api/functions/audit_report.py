@@ -1,4 +1,4 @@
-"""The report that Python users get: they can print it, show it in a notebook, save it, and pass it to other tools."""
+"""AuditReport: the report for Python. It can be printed, shown in a notebook, saved, and passed to other tools."""
 
 from pathlib import Path
 from typing import Any

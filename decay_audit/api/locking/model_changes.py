@@ -20,13 +20,15 @@ from decay_audit.api import locking
 from decay_audit.api.options import AuditOptions
 from decay_audit.api.pipeline import run
 from decay_audit.api.request import Request, request_for
-from decay_audit.checks.lock.changes import ModelComparison, Side, compare
+from decay_audit.checks.lock.changes import ComparedSide, ModelComparison, compare
 from decay_audit.checks.lock.entries import Lock, plan_entries
 from decay_audit.errors import DecayAuditError
 from decay_audit.sources import target as targets
 
 _CHILD_PROGRAM = "import sys; from decay_audit.api.locking.model_changes import write_side; write_side(*sys.argv[1:])"
+"""The program of the child process: it calls `write_side` with two arguments."""
 _FAILURE_EXIT_CODE = 2
+"""The exit code of a child process that wrote a DecayAuditError instead of a side."""
 
 
 class SideRequest(Struct, frozen=True, kw_only=True):
@@ -63,7 +65,7 @@ def compare_revisions(request: Request, before: str, after: str | None) -> Model
 
 
 def write_side(request: str, output: str) -> None:
-    """Read a target for another process, and write the side, or the error, to a file."""
+    """Read a target in a child process, and write the ComparedSide, or the error, to a file as JSON."""
     side_request = msgspec.json.decode(request, type=SideRequest)
     try:
         side = _side(side_request.target, None, request_for(side_request.target, side_request.options), None)
@@ -83,13 +85,18 @@ def _lock(path: str) -> Lock | None:
     return locking.read(file) if is_lock else None
 
 
-def _side(path: str, lock: Lock | None, request: Request, other: Lock | None) -> Side:
-    """Return the entries of `lock`; without it, read the target, with a plan that is comparable to `other`."""
+def _side(path: str, lock: Lock | None, request: Request, other: Lock | None) -> ComparedSide:
+    """Make a side from a lock, or from a target.
+
+    Args:
+        lock: the lock at `path`; None if `path` is a target.
+        other: the lock on the other side, if there is one; the plan of the target is made comparable with it.
+    """
     if lock is not None:
-        return Side(label=path, entries=lock.entries)
+        return ComparedSide(label=path, entries=lock.entries)
     report = run(request)
     plan = report.plan if other is None else locking.comparable_plan(report, other, request)
-    return Side(
+    return ComparedSide(
         label=report.inventory.target,
         entries=plan_entries(plan, report.optimizers, report.observations),
         evidence={
@@ -100,7 +107,7 @@ def _side(path: str, lock: Lock | None, request: Request, other: Lock | None) ->
     )
 
 
-def _at_revision(request: Request, revision: str) -> Side:
+def _at_revision(request: Request, revision: str) -> ComparedSide:
     request.progress(f"reading {request.target} at {revision}")
     options = AuditOptions(**{name: getattr(request, name) for name in AuditOptions.__struct_fields__})
     side_request = msgspec.json.encode(SideRequest(target=request.target, options=options)).decode()
@@ -116,7 +123,7 @@ def _at_revision(request: Request, revision: str) -> Side:
         raise DecayAuditError(f"at {revision}: {message}", hint)
     if result.returncode or not content:
         raise DecayAuditError(f"at {revision}, {request.target} could not be read: see the messages above")
-    side = msgspec.json.decode(content, type=Side)
+    side = msgspec.json.decode(content, type=ComparedSide)
     return replace(side, label=f"{side.label} at {revision}")
 
 

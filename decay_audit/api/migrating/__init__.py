@@ -44,6 +44,7 @@ class ModelChanges(Struct, frozen=True, kw_only=True):
 
 
 NO_MODEL_CHANGES = ModelChanges()
+"""What `migrate` assumes if the user says nothing."""
 
 
 def migrate(request: Request, output: Path, changes: ModelChanges = NO_MODEL_CHANGES) -> tuple[str, ...]:
@@ -111,7 +112,7 @@ class _NewOptimizers(NamedTuple):
 def _read(request: Request, path: Path) -> tuple[Inventory, _NewOptimizers]:
     """Read a checkpoint with the names of the model, in the order of the file; and make the new optimizers."""
     loaded = load(request)
-    if loaded.built is None or loaded.made is None:
+    if loaded.built is None or loaded.made_optimizers is None:
         raise DecayAuditError("a checkpoint cannot make an optimizer", "name the model as a target: --model train.py")
     from decay_audit.sources import checkpoint, module
     from decay_audit.sources.checkpoint import onto_model
@@ -119,7 +120,7 @@ def _read(request: Request, path: Path) -> tuple[Inventory, _NewOptimizers]:
     request.progress(f"reading {path.name}")
     inventory = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)
     fitted = onto_model.fit(inventory, loaded.inventory)
-    optimizers = loaded.made.optimizers
+    optimizers = loaded.made_optimizers.optimizers
     if len(fitted.optimizers) != len(optimizers):
         old_count = count_noun(len(fitted.optimizers), "optimizer state")
         new_count = count_noun(len(optimizers), "optimizer")
@@ -135,11 +136,11 @@ def _read(request: Request, path: Path) -> tuple[Inventory, _NewOptimizers]:
         fitted.parameters,
         key=lambda parameter: min(
             position.get(name, len(position))
-            for known in (parameter.name, *parameter.tied_to)
-            for name in (known, f"{prefix}{known}")
+            for own_name in (parameter.name, *parameter.tied_to)
+            for name in (own_name, f"{prefix}{own_name}")
         ),
     )
-    # sorted names say nothing about the order of the model
+    # A safetensors file and a file with sorted names do not have the order of the model.
     has_order = inventory.kind != "safetensors" and [*position] != sorted(position)
     parameters = tuple(in_file_order) if has_order else fitted.parameters
     names = module.names_by_tensor(loaded.built.model, loaded.inventory)

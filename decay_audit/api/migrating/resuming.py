@@ -1,4 +1,4 @@
-"""What a plan's param groups do to the optimizer state of a checkpoint, and the order of groups that keeps it."""
+"""What happens to a saved optimizer state when it is loaded into the param groups of a plan, and how to keep it."""
 
 import shlex
 from itertools import chain
@@ -44,7 +44,7 @@ def keep_group_order(plan: Plan, loaded: LoadedTarget, checkpoint: str, key: str
 
 
 def describe_resuming(plan: Plan, loaded: LoadedTarget, checkpoint: str, key: str | None = None) -> str:
-    """Say what the groups of a plan do to the optimizer state of a checkpoint, and which command moves the state.
+    """Say what happens when a saved state is loaded into the groups of a plan, and which command moves the state.
 
     Raises:
         DecayAuditError: the checkpoint cannot be read.

@@ -28,7 +28,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def differs(self) -> bool:
-        """Whether anything differs. Effects of optimizers count only if both sides have an optimizer."""
+        """Whether the name, the decision, the description, or what optimizers do differs."""
         return self.renamed or self.decided_differently or self.observed_differently or self.described_differently
 
     @property
@@ -38,7 +38,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
     @property
     def observed_differently(self) -> bool:
-        """Whether optimizers treat it differently. Both sides must have an optimizer."""
+        """Whether optimizers treat it differently; False if one of the sides has no optimizer."""
         return bool(self.before.observed and self.after.observed) and self.before.observed != self.after.observed
 
     @property
@@ -48,8 +48,8 @@ class Change(Struct, frozen=True, kw_only=True):
         return (before.shape, before.role, before.rule) != (after.shape, after.role, after.rule)
 
 
-class Side(Struct, frozen=True, kw_only=True):
-    """One of the two sets of entries in a comparison, with a label.
+class ComparedSide(Struct, frozen=True, kw_only=True):
+    """One side of a comparison: a set of entries, with a label.
 
     Attributes:
         label: the target, the lock, or the target at a git revision.
@@ -64,8 +64,8 @@ class Side(Struct, frozen=True, kw_only=True):
 class ModelComparison(Struct, frozen=True, kw_only=True):
     """Two sides, and what differs."""
 
-    before: Side
-    after: Side
+    before: ComparedSide
+    after: ComparedSide
     changes: "Changes"
 
 
@@ -73,9 +73,9 @@ class Changes(Struct, frozen=True, kw_only=True):
     """What differs between two sets of entries.
 
     Attributes:
-        changed: parameters of both sides that differ in any way, in the order of the new side.
-        added: names on the new side alone.
-        gone: names on the old side alone.
+        changed: parameters that both sides have and that differ in any way, in the order of the later side.
+        added: names that only the later side has.
+        gone: names that only the earlier side has.
     """
 
     changed: tuple[Change, ...] = ()
@@ -88,7 +88,7 @@ class Changes(Struct, frozen=True, kw_only=True):
 
 
 def compare(before: Entries, after: Entries) -> Changes:
-    """Compare two sets of entries, by name; renamed parameters are recognized."""
+    """Compare two sets of entries by name. A renamed parameter is one change, and not one gone and one added."""
     gone = {name: entry for name, entry in before.items() if name not in after}
     added = {name: entry for name, entry in after.items() if name not in before}
     renames = find_renames(gone, added)

@@ -1,4 +1,4 @@
-"""The values of a lock: for each parameter an Entry of texts. They are made from a plan and what optimizers do."""
+"""Lock and Entry, the values that a lock file holds; an Entry is made from a decision and from what optimizers do."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -44,6 +44,8 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False):
 
 Entries = Mapping[str, Entry]
 """The entries of a model, by canonical name."""
+NameParts = tuple[str, ...]
+"""The parts of a dotted name: `("norm1", "weight")`."""
 
 
 class Lock(Struct, frozen=True, kw_only=True):
@@ -72,10 +74,11 @@ class Lock(Struct, frozen=True, kw_only=True):
 def hash_ruleset(ruleset: RuleSet) -> str:
     """Hash the parts of a ruleset that decide.
 
-    Line numbers, file names, the title, the source, the base coefficient and the examples are left out.
+    Line numbers, file names, the title, the source, the base coefficient and the examples are left out, and so is
+    whether the ruleset is a preset.
     """
-    bare = replace(ruleset, title="", source="", weight_decay=0.0, file="", default_location="", examples=())
-    content = _without_locations(msgspec.to_builtins(bare))
+    deciding = replace(ruleset, title="", source="", weight_decay=0.0, file="", default_location="", examples=())
+    content = _without_locations(msgspec.to_builtins(deciding))
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()[:16]
 
 
@@ -96,11 +99,11 @@ def _without_locations(value: object) -> object:
 def plan_entries(
     plan: Plan, optimizers: Sequence[Optimizer] = (), observations: Sequence[Observation] = ()
 ) -> dict[str, Entry]:
-    """Make the entry of each parameter; `observed` has live optimizers only, not saved ones."""
+    """Make the entry of each parameter. Saved optimizers are left out."""
     live = {optimizer.name: optimizer for optimizer in optimizers if optimizer.origin == "live"}
     observed = _observed_by_name(live, [observation for observation in observations if observation.origin == "live"])
-    absent = "none" if live else ""
-    return {decision.name: _entry(decision, observed.get(decision.name, absent)) for decision in plan.decisions}
+    in_none = "none" if live else ""
+    return {decision.name: _entry(decision, observed.get(decision.name, in_none)) for decision in plan.decisions}
 
 
 def _entry(decision: Decision, observed: str) -> Entry:
@@ -117,7 +120,7 @@ def _entry(decision: Decision, observed: str) -> Entry:
 
 
 def _observed_by_name(optimizers: Mapping[str, Optimizer], observations: Sequence[Observation]) -> dict[str, str]:
-    """Write what the optimizers do to each parameter. Learning rates are divided by the largest of their optimizer."""
+    """Write what the optimizers do to each parameter. A learning rate is divided by the largest of its optimizer."""
     highest: dict[str, float] = {}
     for observation in observations:
         highest[observation.optimizer] = max(highest.get(observation.optimizer, 0.0), observation.lr or 0.0)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from decay_audit.checks.lock.entries import Entry, Lock
+from decay_audit.checks.lock.entries import Entry, Lock, NameParts
 from decay_audit.errors import DecayAuditError
 
 FORMAT_VERSION = "1"
@@ -19,15 +19,16 @@ _TITLE = "decay-audit lock"
 _COMMENT = "# `decay-audit check` compares with this file; `decay-audit lock --update` shows changes and rewrites it"
 _FIELDS = ("weight_decay", "lr_scale", "use", "rule", "observed")
 """The fields of an Entry that are written as `field=value`, in this order."""
+# A word of a line, whose value may be quoted; a word that needs no quotes; and the lines that git adds in a conflict.
 _WORD_PATTERN = re.compile(r'[\w.=+-]*"(?:[^"\\]|\\.)*"|\S+')
 _PLAIN_WORD = re.compile(r"[^\s\"{}\\=#<>|][^\s\"{}\\=]*")
 _CONFLICT_MARKER = re.compile(r"<{7}( |$)|={7}$|>{7}( |$)|\|{7}( |$)")
+# A number that is written without loss as a number, and a set of numbers such as {0-3,5}.
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _NUMBER_SET = re.compile(r"\{([0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)\}")
 _MAX_NAMES_IN_LINE = 10_000_000
+"""The most names that a line may stand for: a damaged set of numbers must not fill the memory."""
 _HINT = "`decay-audit lock`, with the same target and options, writes a new one"
-
-Parts = tuple[str, ...]
 
 
 def write(lock: Lock) -> str:
@@ -35,60 +36,60 @@ def write(lock: Lock) -> str:
     header = [
         f"{_TITLE} {FORMAT_VERSION}",
         _COMMENT,
-        f"target {_word(lock.target)}",
-        f"ruleset {_word(lock.ruleset)} {lock.ruleset_hash}",
+        f"target {_quote(lock.target)}",
+        f"ruleset {_quote(lock.ruleset)} {lock.ruleset_hash}",
         f"weight_decay {lock.weight_decay} from {lock.weight_decay_from}",
-        *([f"optimizers {_word(lock.optimizers)}"] if lock.optimizers else []),
-        f"versions {_word(lock.versions)}",
+        *([f"optimizers {_quote(lock.optimizers)}"] if lock.optimizers else []),
+        f"versions {_quote(lock.versions)}",
         "",
     ]
-    rows = {_parts(name): _text(entry) for name, entry in lock.entries.items()}
-    lines = sorted(_folded(rows).items(), key=lambda row: [_sort_key(part) for part in row[0]])
+    rows = {_name_parts(name): _entry_text(entry) for name, entry in lock.entries.items()}
+    lines = sorted(_fold_numbers(rows).items(), key=lambda row: [_sort_key(part) for part in row[0]])
     return "".join(f"{line}\n" for line in (*header, *(f"{'.'.join(parts)}  {text}" for parts, text in lines)))
 
 
-def _parts(name: str) -> Parts:
+def _name_parts(name: str) -> NameParts:
     """Split a name at its dots; a name with characters of this file's own syntax is quoted and has one part."""
-    word = _word(name)
+    word = _quote(name)
     return tuple(name.split(".")) if word == name else (word,)
 
 
-def _text(entry: Entry) -> str:
+def _entry_text(entry: Entry) -> str:
     values = ((field, getattr(entry, field)) for field in _FIELDS)
     settings = (
-        f"{field}={_word(value)}" for field, value in values if value and not (field == "lr_scale" and value == "1")
+        f"{field}={_quote(value)}" for field, value in values if value and not (field == "lr_scale" and value == "1")
     )
     return "  ".join((entry.shape, entry.role, *settings))
 
 
-def _word(text: str) -> str:
+def _quote(text: str) -> str:
     """Quote a text unless it is one word without characters of this file's own syntax."""
     return text if _PLAIN_WORD.fullmatch(text) and text.isprintable() else json.dumps(text)
 
 
 def _sort_key(part: str) -> tuple[int, int, str]:
-    """Sort numbers by their value, and before words."""
+    """Sort numbers by their value, and before words. Nine digits are compared: a name may have a longer number."""
     first = re.match(r"\{?([0-9]+)", part)
     return (0, int(first[1][:9]), part) if first else (1, 0, part)
 
 
-def _folded(rows: Mapping[Parts, str]) -> dict[Parts, str]:
-    """Join rows that differ in one number and in nothing else, starting with the last number of the names."""
-    for axis in reversed(range(max(map(len, rows), default=0))):
-        alike: dict[tuple[Parts, Parts, str], list[str]] = {}
+def _fold_numbers(rows: Mapping[NameParts, str]) -> dict[NameParts, str]:
+    """Join rows that differ in one number and in nothing else, starting with the last part of the names."""
+    for place in reversed(range(max(map(len, rows), default=0))):
+        alike: dict[tuple[NameParts, NameParts, str], list[str]] = {}
         for parts, text in rows.items():
-            number = parts[axis] if axis < len(parts) and _NUMBER.fullmatch(parts[axis]) else None
+            number = parts[place] if place < len(parts) and _NUMBER.fullmatch(parts[place]) else None
             # a row without a number at this place gets a key of its own
-            key = (parts[:axis], parts[axis + 1 :], text) if number else (parts, (), text)
+            key = (parts[:place], parts[place + 1 :], text) if number else (parts, (), text)
             alike.setdefault(key, []).append(number or "")
         rows = {
-            (*before, _number_set(numbers), *after) if numbers[0] else before: text
+            (*before, _write_numbers(numbers), *after) if numbers[0] else before: text
             for (before, after, text), numbers in alike.items()
         }
     return dict(rows)
 
 
-def _number_set(numbers: list[str]) -> str:
+def _write_numbers(numbers: list[str]) -> str:
     if len(numbers) == 1:
         return numbers[0]
     ranges: list[list[int]] = []
@@ -126,29 +127,29 @@ def read(text: str, file: str) -> Lock:
             continue
         try:
             if in_header:
-                key, *header[key] = _words(line)
+                key, *header[key] = _split_words(line)
                 continue
-            names, rest = _split(line)
-            entry = entry_by_text.get(rest) or entry_by_text.setdefault(rest, _entry(_words(rest)))
+            names, rest = _split_line(line)
+            entry = entry_by_text.get(rest) or entry_by_text.setdefault(rest, _parse_entry(_split_words(rest)))
             for name in names:
                 if name in entries:
                     raise ValueError(f"{name} is also in line {line_of[name]}")
                 entries[name], line_of[name] = entry, number
         except (ValueError, IndexError) as error:
             raise DecayAuditError(f"{file}:{number}: this line cannot be read: {error}", _HINT) from error
-    return _lock(header, entries, line_of, file)
+    return _make_lock(header, entries, line_of, file)
 
 
 def is_lock(text: str) -> bool:
-    """Whether a text is a lock of any version, also one in which a merge conflict is not resolved."""
+    """Whether a text is a lock of any version. A merge conflict may stand before its first line."""
     return any(line.startswith(f"{_TITLE} ") for line in text.splitlines()[:20])
 
 
 def recorded_optimizers(text: str) -> str:
-    """Return the classes of the optimizers in the text of a lock, also of one that cannot be read; "" for none."""
+    """Return the classes of the optimizers in the text of a lock, or ""; the rest of the text may be damaged."""
     header = text.partition("\n\n")[0]
     lines = (line for line in header.splitlines() if line.startswith("optimizers "))
-    return " ".join(word for line in lines for word in _words(line)[1:])
+    return " ".join(word for line in lines for word in _split_words(line)[1:])
 
 
 def _refuse_conflict(line: str, file: str, number: int) -> None:
@@ -159,7 +160,9 @@ def _refuse_conflict(line: str, file: str, number: int) -> None:
         )
 
 
-def _lock(header: Mapping[str, list[str]], entries: Mapping[str, Entry], lines: Mapping[str, int], file: str) -> Lock:
+def _make_lock(
+    header: Mapping[str, list[str]], entries: Mapping[str, Entry], lines: Mapping[str, int], file: str
+) -> Lock:
     try:
         (target,), (ruleset, ruleset_hash) = header["target"], header["ruleset"]
         weight_decay, _, source = header["weight_decay"]
@@ -181,7 +184,7 @@ def _lock(header: Mapping[str, list[str]], entries: Mapping[str, Entry], lines: 
     )
 
 
-def _words(line: str) -> list[str]:
+def _split_words(line: str) -> list[str]:
     return line.split() if '"' not in line else [_unquoted(word) for word in _WORD_PATTERN.findall(line)]
 
 
@@ -190,16 +193,16 @@ def _unquoted(word: str) -> str:
     return word if not quote else key + str(json.loads(quote + rest))
 
 
-def _split(line: str) -> tuple[Sequence[str], str]:
+def _split_line(line: str) -> tuple[Sequence[str], str]:
     """Split a line into the names that it stands for, and the rest."""
     if line[0] == '"':
         name, end = json.JSONDecoder().raw_decode(line)
         return (name,), line[end:]
     pattern, _, rest = line.partition(" ")
-    return _names(pattern) if "{" in pattern else (pattern,), rest
+    return _expand_names(pattern) if "{" in pattern else (pattern,), rest
 
 
-def _entry(words: list[str]) -> Entry:
+def _parse_entry(words: list[str]) -> Entry:
     shape, role, *settings = words
     values = dict(setting.split("=", 1) for setting in settings)
     if unknown := values.keys() - set(_FIELDS):
@@ -209,20 +212,20 @@ def _entry(words: list[str]) -> Entry:
     return Entry(shape=shape, role=role, **values)
 
 
-def _names(pattern: str) -> Sequence[str]:
+def _expand_names(pattern: str) -> Sequence[str]:
     """List the names that a pattern stands for: `blocks.{0-2}.weight` stands for three names."""
     names = [""]
     for index, text in enumerate(_NUMBER_SET.split(pattern)):  # plain texts and sets of numbers alternate
         if index % 2 == 0 and not {"{", "}"}.isdisjoint(text):
             raise ValueError(f"`{pattern}` has braces that hold no numbers")
-        choices = [text] if index % 2 == 0 else [str(number) for number in _numbers(text)]
+        choices = [text] if index % 2 == 0 else [str(number) for number in _expand_numbers(text)]
         if len(names) * len(choices) > _MAX_NAMES_IN_LINE:
             raise ValueError("it stands for too many parameters")
         names = [f"{name}{choice}" for name in names for choice in choices]
     return names
 
 
-def _numbers(text: str) -> Iterator[int]:
+def _expand_numbers(text: str) -> Iterator[int]:
     for part in text.split(","):
         low, _, high = part.partition("-")
         if int(high or low) - int(low) > _MAX_NAMES_IN_LINE:

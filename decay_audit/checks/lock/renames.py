@@ -1,17 +1,16 @@
 """Pair the old names of renamed parameters with their new names.
 
 A rename replaces some parts of dotted names by others: `norm1` by `ln1`, `encoder` by `backbone.encoder`. Each
-replacement is applied to all names; the replacement that explains most names wins. The shapes must be equal.
+replacement is applied to all names; first the one that turns most old names into new ones. The shapes must be equal.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 
-from decay_audit.checks.lock.entries import Entries
+from decay_audit.checks.lock.entries import Entries, NameParts
 
-Parts = tuple[str, ...]
-Replacement = tuple[Parts, Parts]
+Replacement = tuple[NameParts, NameParts]
 """The parts of a dotted name that were replaced, and the parts that replace them; either may be empty."""
 
 _SAMPLED_OLD_NAMES = 24
@@ -46,10 +45,10 @@ def find_renames(gone: Entries, new: Entries) -> dict[str, str]:
 
 
 def _votes(
-    gone: Entries, new: Entries, old_parts: Mapping[str, Parts], new_parts: Mapping[str, Parts]
+    gone: Entries, new: Entries, old_parts: Mapping[str, NameParts], new_parts: Mapping[str, NameParts]
 ) -> Counter[Replacement]:
-    """Count how many old names each replacement would explain, in a sample of the old and new names."""
-    by_kind: dict[tuple[str, str], list[Parts]] = {}
+    """Count the pairs of an old and a new name that each replacement would make, in a sample of the names."""
+    by_kind: dict[tuple[str, str], list[NameParts]] = {}
     for name, parts in new_parts.items():
         by_kind.setdefault((new[name].shape, new[name].role), []).append(parts)
     names = list(old_parts)
@@ -62,7 +61,7 @@ def _votes(
     return votes
 
 
-def _is_similar(old: Parts, new: Parts) -> bool:
+def _is_similar(old: NameParts, new: NameParts) -> bool:
     """Whether the names share a part that is not a number, or are spelled alike."""
     if {part for part in old if not part.isdigit()} & set(new):
         return True
@@ -70,8 +69,8 @@ def _is_similar(old: Parts, new: Parts) -> bool:
     return matcher.quick_ratio() >= _MIN_SIMILARITY and matcher.ratio() >= _MIN_SIMILARITY
 
 
-def _replacement(old: Parts, new: Parts) -> Replacement:
-    """Leave out the parts that both names share at the start and at the end."""
+def _replacement(old: NameParts, new: NameParts) -> Replacement:
+    """Find what is replaced: the parts of both names without those that are equal at the start and at the end."""
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:
         start += 1
@@ -85,15 +84,15 @@ def _apply(
     replacement: Replacement,
     gone: Entries,
     new: Entries,
-    old_parts: Mapping[str, Parts],
-    new_parts: Mapping[str, Parts],
+    old_parts: Mapping[str, NameParts],
+    new_parts: Mapping[str, NameParts],
 ) -> dict[str, str]:
     """Apply a replacement to all old names, and keep the names that become a new name of the same shape."""
     pairs: dict[str, str] = {}
     used: set[str] = set()
     for name, parts in old_parts.items():
-        for result in _results(parts, replacement):
-            other = ".".join(result)
+        for new_name_parts in _replaced_names(parts, replacement):
+            other = ".".join(new_name_parts)
             if other in new_parts and other not in used and new[other].shape == gone[name].shape:
                 pairs[name] = other
                 used.add(other)
@@ -101,7 +100,7 @@ def _apply(
     return pairs
 
 
-def _results(parts: Parts, replacement: Replacement) -> Iterator[Parts]:
+def _replaced_names(parts: NameParts, replacement: Replacement) -> Iterator[NameParts]:
     """Yield the new name for each place at which the replacement can be applied to a name."""
     before, after = replacement
     for start in range(len(parts) - len(before) + 1):

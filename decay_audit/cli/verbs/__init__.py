@@ -1,4 +1,6 @@
-"""The commands, one function each. It makes a Request of the options; `api` makes a Report, and `reports` the text.
+"""The commands: one function for each.
+
+A function makes a Request from its options; `api` makes a Report for the Request, and `reports` the text.
 
 inspect   what each parameter is and what the ruleset decides
 check     the verdict for CI, of a target or of the audits in pyproject.toml

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class BrokenAudit(Struct, frozen=True, kw_only=True):
-    """An audit that could not be run, and why."""
+    """An audit that could not be run, and the error."""
 
     label: str
     error: DecayAuditError
@@ -82,7 +82,7 @@ def _document(
     """Render the reports of the audits that were run.
 
     Args:
-        joined: make one document of several reports, also if there is only one.
+        joined: whether the document is for a list of reports, even if the list has only one.
     """
     from decay_audit import reports
 

@@ -46,8 +46,9 @@ def _verify(target: str, code_options: CodeOptions, options: AuditOptions, outpu
     with screen.progress(output) as progress:
         differences = api.verify_function(target, options, code_options, progress)
     for name, reasons in differences.items():
-        verdict = f"{count_noun(len(reasons), 'parameter')} differ from {options.rules}" if reasons else "equal"
-        print(f"{escape_control(name)}: {verdict}")
+        differ = f"{count_noun(len(reasons), 'parameter')} {'differs' if len(reasons) == 1 else 'differ'} from"
+        verdict = differ if reasons else "the param groups are those of"
+        print(f"{escape_control(name)}: {verdict} {escape_control(options.rules)}")
         for parameter, reason in reasons.items():
             print(f"  {escape_control(parameter)}: {reason}")
     if any(differences.values()):

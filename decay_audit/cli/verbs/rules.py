@@ -104,7 +104,8 @@ def which(
         loaded = api.load(request)
         matches = api.which(loaded, request)
     outputs.write_comparison(
-        lambda form, look: reports.render_matches(matches, form, look, loaded.inventory.target), output
+        lambda form, print_options: reports.render_matches(matches, form, print_options, loaded.inventory.target),
+        output,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, structs
 
-from decay_audit.checks.lock.changes import ModelComparison, Side
+from decay_audit.checks.lock.changes import ComparedSide, ModelComparison
 from decay_audit.reports.document import Natural
 from decay_audit.rulesets.diff import Mismatch, Refusal, RulesetComparison, RulesetDifference, RulesetMatch
 
@@ -127,7 +127,7 @@ def model_comparison_document(comparison: ModelComparison) -> ModelComparisonDoc
     )
 
 
-def _entry_fields(side: Side, name: str) -> dict[str, Any]:
+def _entry_fields(side: ComparedSide, name: str) -> dict[str, Any]:
     return {**structs.asdict(side.entries[name]), "evidence": side.evidence.get(name)}
 
 

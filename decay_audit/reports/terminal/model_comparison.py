@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from decay_audit.checks.lock.changes import Change, ModelComparison, Side
+from decay_audit.checks.lock.changes import Change, ComparedSide, ModelComparison
 from decay_audit.checks.lock.entries import Entry
 from decay_audit.checks.lock.entry_text import count_roles, decision_and_rule, optimizer_text, role_text
 from decay_audit.reports.folding import MAX_PATTERNS, fold_names
@@ -86,7 +86,7 @@ def _names(members: Sequence[Change], options: Options) -> Iterator[str]:
     yield from layout.paragraph("    ", text, options.width)
 
 
-def _one_sided(title: str, names: Sequence[str], side: Side, options: Options) -> Iterator[str]:
+def _one_sided(title: str, names: Sequence[str], side: ComparedSide, options: Options) -> Iterator[str]:
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(decision_and_rule(side.entries[name]), []).append(name)

@@ -41,7 +41,7 @@ def trace_automatically(model: nn.Module, parameters: int) -> AutomaticTrace:
         return AutomaticTrace(failure=f"{type(error).__name__}: {error}")
     return AutomaticTrace(
         uses=result.uses,
-        made=result.made,
+        made_in_forward=result.made,
         inputs=_note(result, "traced with "),
         failure=_note(result, "the trace is"),
     )

@@ -97,6 +97,6 @@ def _add(prefix: str, contents: _Contents, owners: dict[str, Owner]) -> Owner:
         parent=parent,
         tensors=contents.tensors.get(prefix, _NO_TENSORS),
         quantized=contents.quantized.get(prefix, frozenset()),
-        adapts=prefix in contents.adapting,
+        has_base_layer=prefix in contents.adapting,
     )
     return owner

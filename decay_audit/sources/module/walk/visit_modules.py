@@ -185,7 +185,7 @@ def _owner(visit: _Visit, module_class: ModuleClass, contents: ModelContents) ->
         tensors=shapes_of(module),
         settings=settings,
         quantized=quantized_tensors(module),
-        adapts=BASE_LAYER in module._modules,
+        has_base_layer=BASE_LAYER in module._modules,
         declaration=_declaration(visit, module_class, contents),
     )
 
