@@ -31,6 +31,9 @@ MEASURED_SEPARATOR = ": "
 """Stands between the weight_decay of a group and what a measured step does."""
 _CONFIDENCE_MARKS: dict[Confidence, str] = {"certain": "", "likely": LIKELY, "guess": GUESS}
 
+_MAX_SIZES = 3
+"""The most sizes of one dimension that a cell lists; of more, it has the smallest and the largest."""
+
 Cell = Callable[[Decision], str]
 """Makes the text of a cell from a decision; "" is an empty cell."""
 
@@ -62,8 +65,31 @@ def entries(report: Report) -> list[ParameterEntry]:
 
 
 def shape_text(row: FoldedRow) -> str:
-    """Write the shape of a row: `512x64..256`; `lazy` for a parameter that has none yet."""
-    return "lazy" if NOT_INITIALIZED in row.cells[-1] else format_shape(row.shape)
+    """Write the shapes of a row: `512x{64,256}x1x1`, `3 shapes`; `lazy` for a parameter that has none yet."""
+    return "lazy" if NOT_INITIALIZED in row.cells[-1] else format_shapes(row.shapes)
+
+
+def format_shapes(shapes: Sequence[tuple[int, ...]]) -> str:
+    """Write shapes that have the same number of dimensions.
+
+    Shapes that differ in one size become one text with all its values, or with the smallest and the largest. So do
+    shapes in which several sizes differ but are equal to each other. All others are counted.
+
+    >>> format_shapes([(512, 64, 1, 1), (512, 256, 1, 1)]), format_shapes([(64,), (128,), (256,), (512,)])
+    ('512x{64,256}x1x1', '{64..512}')
+    >>> format_shapes([(64, 64, 3, 3), (128, 128, 3, 3)]), format_shapes([(64, 3), (128, 64), (256, 128)])
+    ('NxNx3x3, N {64,128}', '3 shapes')
+    """
+    varying = [axis for axis, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
+    if not varying:
+        return format_shape(shapes[0])
+    if any(len({shape[axis] for axis in varying}) > 1 for shape in shapes):
+        return f"{len(shapes):,} shapes"
+    sizes = sorted({shape[varying[0]] for shape in shapes})
+    values = f"{{{','.join(map(str, sizes)) if len(sizes) <= _MAX_SIZES else f'{sizes[0]}..{sizes[-1]}'}}}"
+    word = values if len(varying) == 1 else "N"
+    text = format_shape(tuple(word if axis in varying else size for axis, size in enumerate(shapes[0])))
+    return text if len(varying) == 1 else f"{text}, N {values}"
 
 
 def legend(report: Report, rows: Sequence[FoldedRow]) -> Iterator[str]:

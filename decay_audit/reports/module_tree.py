@@ -8,7 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.reports.columns import decay
-from decay_audit.reports.folding import MAX_DOTS, foldable, join_alternatives
+from decay_audit.reports.folding import MAX_DOTS, foldable
+from decay_audit.reports.folding.patterns import join_alternatives
 from decay_audit.reports.report import Report
 from decay_audit.rulesets.plan import FROZEN, Decision
 

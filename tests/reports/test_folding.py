@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from decay_audit.reports.folding import FoldedRow, ParameterEntry, fold, fold_names, unfolded_rows
+from decay_audit.reports.folding.long_lists import TablePatterns, name_long_lists
 
 
 def unfold(pattern: str) -> list[str]:
@@ -21,9 +22,17 @@ def unfold(pattern: str) -> list[str]:
 
 
 def _choices(inside: str) -> Iterator[str]:
-    for piece in inside.split(","):
+    included, _, excepted = inside.partition(" except ")
+    left_out = set(_pieces(excepted))
+    yield from (name for name in _pieces(included) if name not in left_out)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    for piece in text.split(","):
         if run := re.fullmatch(r"(\d+)-(\d+)", piece):
             yield from map(str, range(int(run[1]), int(run[2]) + 1))
+        elif series := re.fullmatch(r"(\d+)\.\.(\d+)/(\d+)", piece):
+            yield from map(str, range(int(series[1]), int(series[2]) + 1, int(series[3])))
         else:
             yield piece
 
@@ -60,9 +69,8 @@ def test_unfolding_gives_every_name_exactly_once(names: list[str], random: objec
     for row in rows:
         members = [by_name[name] for name in names_of(row)]
         assert {member.cells for member in members} == {row.cells}
-        assert {len(member.shape) for member in members} == {len(row.sizes)}
-        for axis, (low, high) in enumerate(row.sizes):
-            assert (min(m.shape[axis] for m in members), max(m.shape[axis] for m in members)) == (low, high)
+        assert {member.shape for member in members} == set(row.shapes)
+        assert len(row.shapes) == len(set(row.shapes))
 
 
 @given(names)
@@ -146,6 +154,11 @@ def _model(library: str, name: str) -> torch.nn.Module:
         (["layers.0.a.w", "layers.1.a.w", "layers.5.a.w"], ["layers.{0,1,5}.a.w"]),
         ([f"s_{i}.{j}.a.w" for i in (1, 2, 3) for j in (0, 1, 2)], ["s_{1-3}.{0-2}.a.w"]),
         ([f"l.{i}.a.w" for i in (0, 1, 10, 11, 2)], ["l.{0-2,10,11}.a.w"]),  # sorted as text, as some files are
+        ([f"l.{i}.a.w" for i in range(3, 400, 4)], ["l.{3,7..399/4}.a.w"]),
+        ([f"l.{i}.a.w" for i in range(400) if i % 4 != 3], ["l.{0-398 except 3,7..395/4}.a.w"]),
+        ([f"l.{i}.a.w" for i in (0, 2, 4, 7, 8, 9, 20)], ["l.{0,2,4,7-9,20}.a.w"]),
+        ([f"l.{i}.a.w" for i in (0, 5, 10, 15, 16, 17)], ["l.{0,5..15/5,16,17}.a.w"]),
+        (["0 except 1.w", "2.w"], ["0 except 1.w", "2.w"]),
         (["q_proj.w", "k_proj.w", "v_proj.w"], ["{q,k,v}_proj.w"]),
         (["bn.weight", "bn.bias"], ["bn.{weight,bias}"]),
         (["norm1.w", "norm2.w"], ["norm{1,2}.w"]),
@@ -175,9 +188,9 @@ def test_the_blocks_of_a_stage_fold_over_sizes_and_stages_do_not_while_there_is_
             for b in range(3)
         ]
 
-    assert [(row.pattern, row.shape) for row in fold(entries(2))] == [
-        ("stage_0.{0-2}.conv.weight", ("64", "32..64", "3", "3")),
-        ("stage_1.{0-2}.conv.weight", ("128", "64..128", "3", "3")),
+    assert [(row.pattern, row.shapes) for row in fold(entries(2))] == [
+        ("stage_0.{0-2}.conv.weight", ((64, 32, 3, 3), (64, 64, 3, 3))),
+        ("stage_1.{0-2}.conv.weight", ((128, 64, 3, 3), (128, 128, 3, 3))),
     ]
     assert [row.pattern for row in fold(entries(50))] == ["stage_{0-49}.{0-2}.conv.weight"]
 
@@ -211,8 +224,64 @@ def test_names_deeper_than_any_module_are_left_alone_and_do_not_cost_their_depth
     assert fold_names([*deep, *blocks]) == (*deep, "{0-1999}.0.w")
 
 
-def test_a_screen_leaves_out_the_middle_of_a_long_list_and_nothing_of_a_short_one() -> None:
-    names = [f"p{number}" for number in range(300) if number % 7]
-    assert fold_names(names, shorten=True) == ("p{1-6,8-13,15-20,22-27,29-34,36-41,...,295-299}",)
-    assert fold_names(names)[0].count(",") == 42
+def test_a_sentence_leaves_out_the_middle_of_a_long_list_and_nothing_of_a_short_one() -> None:
+    names = [f"p{number**2}" for number in range(60)]
+    assert fold_names(names, shorten=True) == ("p{0,1,4,9,16,25,36,49,64,81,...,3481}",)
+    assert len(names_of(fold([ParameterEntry(name=name) for name in names])[0])) == 60
     assert fold_names([f"p.{number}" for number in range(300)], shorten=True) == ("p.{0-299}",)
+
+
+def mixture(layers: int, dense_every: int) -> list[ParameterEntry]:
+    """The names of a model with experts, in which some layers are dense."""
+    leaves = {True: ["mlp.up.weight"], False: ["mlp.gate.weight", "mlp.experts.0.up.weight"]}
+    return [
+        ParameterEntry(name=f"layers.{layer}.{leaf}")
+        for layer in range(layers)
+        for leaf in ["norm.weight", *leaves[layer % dense_every == dense_every - 1]]
+    ]
+
+
+def test_a_list_that_is_too_long_for_a_table_gets_a_name_that_is_explained_by_what_it_leaves_out() -> None:
+    names = name_long_lists(fold(mixture(400, 4)))
+    assert names.patterns == (
+        "layers.{0-399}.norm.weight",
+        "layers.{A}.mlp.gate.weight",
+        "layers.{A}.mlp.experts.0.up.weight",
+        "layers.{3,7..399/4}.mlp.up.weight",
+    )
+    assert names.meanings == ("{A} is 300 of 400: all but 3,7..399/4",)
+
+
+def test_lists_at_two_places_have_one_name_only_if_they_leave_out_the_same_numbers() -> None:
+    def towers(*sizes: int) -> list[ParameterEntry]:
+        return [
+            ParameterEntry(name=f"{'ab'[place]}.{entry.name}")
+            for place, size in enumerate(sizes)
+            for entry in mixture(size, 4)
+        ]
+
+    same, other = (name_long_lists(fold(towers(*sizes))) for sizes in ((40, 40), (40, 48)))
+    assert same.meanings == ("{A} is 30 of 40: all but 3,7..39/4",)
+    assert other.meanings == ("{A} is 30 of 40: all but 3,7..39/4", "{B} is 36 of 48: all but 3,7..47/4")
+
+
+def test_words_and_numbers_without_order_get_a_name_too_and_short_lists_none() -> None:
+    words = ["self_attn_layer_norm", "encoder_attn_layer_norm", "final_norm"]
+    names = name_long_lists(fold([ParameterEntry(name=f"{word}.weight") for word in words]))
+    assert (names.patterns, names.meanings) == (
+        ("{A}_norm.weight",),
+        ("{A} is self_attn_layer, encoder_attn_layer, final",),
+    )
+    squares = name_long_lists(fold([ParameterEntry(name=f"p{number**2}") for number in range(200)]))
+    assert squares.patterns == ("p{A}",)
+    assert squares.meanings[0].startswith("{A} is 0,1,4,9,")
+    assert squares.meanings[0].endswith(",...,39601 (200 numbers)")
+    few = [ParameterEntry(name=f"l.{word}.weight") for word in ("q_proj", "k_proj", "v_proj")]
+    assert name_long_lists(fold(few)) == TablePatterns(patterns=("l.{q,k,v}_proj.weight",), meanings=())
+
+
+@pytest.mark.parametrize(("layers", "every"), [(400, 4), (48, 4), (61, 3), (1000, 7), (96, 2)])
+def test_no_pattern_of_a_table_is_wide_however_many_layers_there_are(layers: int, every: int) -> None:
+    names = name_long_lists(fold(mixture(layers, every)))
+    assert len(names.patterns) == 4
+    assert max(map(len, names.patterns)) <= 45

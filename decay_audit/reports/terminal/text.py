@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from decay_audit.reports.columns import DIFFERS, GUESS, LENIENTLY_DIFFERS, SPARED, columns, entries, legend, shape_text
 from decay_audit.reports.folding import FoldedRow, ParameterEntry, fold, unfolded_rows
+from decay_audit.reports.folding.long_lists import name_long_lists
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import layout
@@ -49,19 +50,21 @@ def _differences(report: Report, options: Options) -> Iterator[str]:
 
 def _table(report: Report, parameters: Sequence[ParameterEntry], options: Options) -> Iterator[str]:
     rows = unfolded_rows(parameters) if options.full else fold(parameters)
+    names = name_long_lists(rows)
     titles = columns(report)
     more = (Column(title=title, drop_order=_DROP_ORDER.get(title, 0), may_move_below=not title) for title in titles)
-    yield from layout.table([*_COLUMNS, *more], map(_cells, rows), options.width, color=options.color)
-    for line in legend(report, rows):
+    cells = map(_cells, rows, names.patterns)
+    yield from layout.table([*_COLUMNS, *more], cells, options.width, color=options.color)
+    for line in (*names.meanings, *legend(report, rows)):
         for part in layout.paragraph(layout.INDENT, line, options.width):
             yield paint(part, "dim", color=options.color)
 
 
-def _cells(row: FoldedRow) -> Sequence[PaintedText]:
+def _cells(row: FoldedRow, pattern: str) -> Sequence[PaintedText]:
     layer, decay, *others = row.cells
     role = ", ".join(row.roles)
     return (
-        (escape_control(row.short_pattern), ""),
+        (escape_control(pattern), ""),
         (f"x{row.count}" if row.count > 1 else "", "dim"),
         (shape_text(row), ""),
         (layer, "dim"),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from decay_audit.reports.folding import join_alternatives
+from decay_audit.reports.folding.patterns import join_alternatives, shorten_pattern
 from decay_audit.reports.module_tree import ModuleNode, module_tree
 from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
@@ -35,7 +35,7 @@ def _rows(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> I
         parents: the number of parents that were folded into one node; the sums of this node are over all of them.
     """
     count = parents * len(node.names)
-    name = prefix + (join_alternatives(list(node.names)) if len(node.names) > 1 else node.names[0])
+    name = prefix + (shorten_pattern(join_alternatives(node.names)) if len(node.names) > 1 else node.names[0])
     if name and len(node.children) == 1 and not node.own_decay:
         yield from _rows(node.children[0], depth, f"{name}.", count)
         return

@@ -1,29 +1,30 @@
 """Fold parameters with equal columns into one row, with a pattern: `layers.{0-31}.attn.{q,k}_proj.weight`.
 
 Names, shapes and words come in; rows with a pattern come out. A pattern matches exactly the names that were folded into
-it. This module does not depend on plans or output formats.
+it. This package does not depend on plans or output formats.
+
+- patterns: how the alternatives of one part of a name are written
+- long_lists: lists that are too long for a table get a name there, and a line below the table
 """
 
 import re
-from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Hashable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 
 from msgspec import Struct
 
+from decay_audit.reports.folding.patterns import are_numbers, join_alternatives, shorten_pattern, split_shared
+
 MAX_DOTS = 64
 """The most dots in a name that is folded. Names of real models have fewer; those of a damaged file may have more."""
 SCREEN_ROWS = 40
 """How many rows fit on a screen. If there are more, stages of different sizes share a row."""
-MAX_ALTERNATIVES = 12
-"""The most alternatives in braces that a screen shows in full."""
 MAX_PATTERNS = 12
 """The most patterns of names that a screen lists under one heading, unless `--full` is given."""
 
-_BRACES = re.compile(r"\{([^{}]*)\}")
 _DIGITS = re.compile(r"[0-9]+")
-_NUMBER = re.compile(r"0|[1-9][0-9]*")
-_PATTERN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]")
+_PATTERN_SYNTAX = re.compile(r"[{},\\]|[0-9]-[0-9]| except ")
 """What a name may not contain, because it has a meaning in a pattern."""
 
 Axis = tuple[int, Hashable]
@@ -49,14 +50,14 @@ class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         parts: the dotted name in parts; the alternatives of a part are joined by commas.
-        sizes: smallest and largest size of each dimension.
+        shapes: the shapes of the entries, each once; all have the same number of dimensions.
         roles: the words for the role: one, or one for each alternative of the last part.
         first: position of the first entry.
     """
 
     parts: tuple[str, ...]
     count: int
-    sizes: tuple[tuple[int, int], ...]
+    shapes: tuple[tuple[int, ...], ...]
     roles: tuple[str, ...]
     cells: tuple[str, ...]
     first: int
@@ -67,16 +68,6 @@ class FoldedRow(Struct, frozen=True, kw_only=True, gc=False):
         if self.count == 1:
             return ".".join(self.parts)
         return ".".join(join_alternatives(part.split(",")) for part in self.parts)
-
-    @property
-    def short_pattern(self) -> str:
-        """The pattern for a screen; the middle of a long list of alternatives is left out."""
-        return shorten_pattern(self.pattern) if self.count > 1 else self.pattern
-
-    @property
-    def shape(self) -> tuple[str, ...]:
-        """Each dimension, as a range where it differs: `512`, `64..256`."""
-        return tuple(str(low) if low == high else f"{low}..{high}" for low, high in self.sizes)
 
 
 def fold(entries: Sequence[ParameterEntry], screen_rows: int = SCREEN_ROWS) -> tuple[FoldedRow, ...]:
@@ -111,7 +102,7 @@ def unfolded_rows(entries: Iterable[ParameterEntry]) -> tuple[FoldedRow, ...]:
         FoldedRow(
             parts=tuple(entry.name.split(".")) if foldable(entry.name) else (entry.name,),
             count=1,
-            sizes=tuple(zip(entry.shape, entry.shape, strict=True)),
+            shapes=(entry.shape,),
             roles=(entry.role,),
             cells=entry.cells,
             first=position,
@@ -120,30 +111,14 @@ def unfolded_rows(entries: Iterable[ParameterEntry]) -> tuple[FoldedRow, ...]:
     )
 
 
-def shorten_pattern(pattern: str) -> str:
-    """Leave out the middle of a long list of alternatives, for a screen: `p{1-6,8-13,15-20,...,295-299}`.
-
-    >>> shorten_pattern("blocks.{" + ",".join(map(str, range(0, 60, 2))) + "}.weight"), shorten_pattern("{q,k,v}.bias")
-    ('blocks.{0,2,4,6,8,10,...,58}.weight', '{q,k,v}.bias')
-    """
-    return _BRACES.sub(_shorten_list, pattern)
-
-
-def _shorten_list(braces: re.Match[str]) -> str:
-    alternatives = braces[1].split(",")
-    if len(alternatives) <= MAX_ALTERNATIVES:
-        return braces[0]
-    return f"{{{','.join([*alternatives[: MAX_ALTERNATIVES // 2], '...', alternatives[-1]])}}}"
-
-
 def fold_names(names: Iterable[str], *, shorten: bool = False) -> tuple[str, ...]:
     """Fold bare names to patterns, in the order of their first name.
 
     Args:
-        shorten: leave out the middle of long lists of alternatives, for a screen.
+        shorten: leave out the middle of long lists of alternatives, for a sentence.
     """
     rows = fold([ParameterEntry(name=name) for name in names])
-    return tuple(row.short_pattern if shorten else row.pattern for row in rows)
+    return tuple(shorten_pattern(row.pattern) if shorten and row.count > 1 else row.pattern for row in rows)
 
 
 def _fold_counters(
@@ -170,26 +145,34 @@ def _counter_axis(
     if axis == len(parts) - 2 and parts[:-1] not in containers:
         return None
     stem = _DIGITS.sub("#", parts[axis].partition(",")[0])
-    return axis, (parts[:axis], stem, parts[axis + 1 :], row.roles, row.cells, len(row.sizes), equal_sizes(row, axis))
+    dimensions = len(row.shapes[0])
+    return axis, (parts[:axis], stem, parts[axis + 1 :], row.roles, row.cells, dimensions, equal_sizes(row, axis))
 
 
 def _sizes_within_a_stage(row: FoldedRow, axis: int) -> Hashable:
     """Return the sizes that must be equal: those of a kernel, or all sizes if an inner counter is folded already."""
-    return row.sizes if any("," in part for part in row.parts[axis + 1 : -1]) else row.sizes[2:]
+    return frozenset(row.shapes) if any("," in part for part in row.parts[axis + 1 : -1]) else _kernel(row)
 
 
 def _sizes_across_stages(row: FoldedRow, _: int) -> Hashable:
-    return row.sizes[2:]
+    return _kernel(row)
+
+
+def _kernel(row: FoldedRow) -> tuple[int, ...]:
+    """Return the sizes after the first two dimensions, which are equal in all shapes of a row."""
+    return row.shapes[0][2:]
 
 
 def _leaf_axis(row: FoldedRow) -> Axis:
     """Return the last part, whatever its role: `bn_1.{weight,bias}` are a norm weight and a norm bias."""
-    return len(row.parts) - 1, (row.parts[:-1], row.sizes, row.cells)
+    return len(row.parts) - 1, (row.parts[:-1], frozenset(row.shapes), row.cells)
 
 
 def _owner_axis(row: FoldedRow) -> Axis | None:
     parts = row.parts
-    return (len(parts) - 2, (parts[:-2], parts[-1], row.sizes, row.roles, row.cells)) if len(parts) > 1 else None
+    if len(parts) == 1:
+        return None
+    return len(parts) - 2, (parts[:-2], parts[-1], frozenset(row.shapes), row.roles, row.cells)
 
 
 def _merge(rows: Iterable[FoldedRow], key: Callable[[FoldedRow], Axis | None]) -> list[FoldedRow]:
@@ -217,10 +200,7 @@ def _join_rows(rows: list[FoldedRow], axis: int) -> FoldedRow:
             *first.parts[axis + 1 :],
         ),
         count=sum(row.count for row in rows),
-        sizes=tuple(
-            (min(low for low, _ in pairs), max(high for _, high in pairs))
-            for pairs in map(tuple, zip(*(row.sizes for row in rows), strict=True))
-        ),
+        shapes=tuple(dict.fromkeys(chain.from_iterable(row.shapes for row in rows))),
         roles=roles,
         cells=first.cells,
         first=first.first,
@@ -229,52 +209,7 @@ def _join_rows(rows: list[FoldedRow], axis: int) -> FoldedRow:
 
 def _in_order(alternatives: list[str]) -> list[str]:
     """Sort numbers, because a file may list 10 before 2; words keep their order."""
-    prefix, numbers, suffix = _split_shared(alternatives)
-    if not all(map(_NUMBER.fullmatch, numbers)):
+    prefix, numbers, suffix = split_shared(alternatives)
+    if not are_numbers(numbers):
         return alternatives
     return [f"{prefix}{number}{suffix}" for number in sorted(map(int, numbers))]
-
-
-def join_alternatives(alternatives: list[str]) -> str:
-    """Spell the alternatives of one part of a name: `{0-31}`, `bn{1,2}`, `{q,k,v}_proj`."""
-    if len(alternatives) == 1:
-        return alternatives[0]
-    prefix, middles, suffix = _split_shared(alternatives)
-    numeric = all(map(_NUMBER.fullmatch, middles))
-    return f"{prefix}{{{','.join(_ranges(map(int, middles)) if numeric else middles)}}}{suffix}"
-
-
-def _split_shared(alternatives: list[str]) -> tuple[str, list[str], str]:
-    """Split words into a common prefix, the parts that differ, and a common suffix, at a number or an underscore.
-
-    `q_proj` and `k_proj` become "", [`q`, `k`], `_proj`.
-    """
-    prefix = _common_prefix(alternatives).rstrip("0123456789")
-    tails = [alternative[len(prefix) :] for alternative in alternatives]
-    suffix = _common_suffix(tails).lstrip("0123456789")
-    if not all(_NUMBER.fullmatch(tail.removesuffix(suffix)) for tail in tails):
-        prefix = prefix[: prefix.rfind("_") + 1]
-        tails = [alternative[len(prefix) :] for alternative in alternatives]
-        suffix = "_".join(["", *_common_suffix(tails).split("_")[1:]])
-    middles = [tail.removesuffix(suffix) for tail in tails]
-    return (prefix, middles, suffix) if all(middles) else ("", alternatives, "")
-
-
-def _common_prefix(texts: list[str]) -> str:
-    low, high = min(texts), max(texts)  # all other texts sort between these two, so they share this prefix
-    return low[: next((end for end, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
-
-
-def _common_suffix(texts: list[str]) -> str:
-    return _common_prefix([text[::-1] for text in texts])[::-1]
-
-
-def _ranges(numbers: Iterable[int]) -> Iterator[str]:
-    """Write runs of three numbers or more as `0-2`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return chain.from_iterable((f"{run[0]}-{run[-1]}",) if len(run) > 2 else map(str, run) for run in runs)
