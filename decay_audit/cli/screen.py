@@ -49,6 +49,7 @@ def report_options(output: OutputOptions, *, titled: bool = False, show_excepted
     to_screen = set(output.output) <= {STANDARD_OUTPUT}
     return Options(
         width=width() if to_screen else None,
+        height=shutil.get_terminal_size().lines if to_screen and sys.stdout.isatty() else None,
         color=to_screen and colored(sys.stdout, output.color),
         full=output.full,
         verbose=output.verbose,

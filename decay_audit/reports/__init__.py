@@ -58,6 +58,8 @@ __all__ = [
 
 DEFAULT_OPTIONS = Options()
 """No limit of width, no colour, rows folded."""
+_SHORTER_TREE = 0.75
+"""The tree replaces a table that is longer than the terminal if it has at most this share of its lines."""
 
 
 def render(report: "Report", format: Format | str = Format.TEXT, options: Options = DEFAULT_OPTIONS) -> str:  # noqa: A002
@@ -68,9 +70,7 @@ def render(report: "Report", format: Format | str = Format.TEXT, options: Option
     """
     match Format(format):
         case Format.TEXT:
-            from decay_audit.reports.terminal import text
-
-            return text.render(report, options)
+            return _render_text(report, options)
         case Format.TREE:
             from decay_audit.reports.terminal import tree
 
@@ -83,6 +83,21 @@ def render(report: "Report", format: Format | str = Format.TEXT, options: Option
             return render_page([report], [options])
         case machine_format:
             return _render_for_machines(report, machine_format, options)
+
+
+def _render_text(report: "Report", options: Options) -> str:
+    """Render the table; or the tree, where the table is longer than the terminal and the tree is much shorter."""
+    from decay_audit.reports.terminal import text
+
+    table = text.render(report, options)
+    if options.height is None or options.full or table.count("\n") < options.height:
+        return table
+    from decay_audit.reports.terminal import tree
+
+    lines, tree_text = table.count("\n"), tree.render(report, options)
+    if tree_text.count("\n") > lines * _SHORTER_TREE:
+        return table
+    return f"{tree_text}\nshown as a tree, because the table has {lines:,} lines: `| less` shows the table\n"
 
 
 def _render_for_machines(

@@ -141,6 +141,14 @@ def _declaration(declared: str) -> str:
     return f"declared in a submodule's {escape_control(method)}" if module else f"declared in {escape_control(method)}"
 
 
+def differing_names(report: Report) -> frozenset[str]:
+    """Name the parameters that an optimizer treats in another way than the ruleset decides, where it is strict."""
+    cells = tuple(_optimizer_columns(report).values())
+    return frozenset(
+        decision.name for decision in report.plan.decisions if any(cell(decision).endswith(DIFFERS) for cell in cells)
+    )
+
+
 def _optimizer_columns(report: Report) -> dict[str, Cell]:
     """Make one column for each class of live optimizers, and one for each class of saved optimizers.
 

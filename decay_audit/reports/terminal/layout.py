@@ -78,8 +78,7 @@ def table(
         yield from _row(columns, row, places, widths, color=color)
         if row is not body[0]:
             yield from _cells_below(row, places, color=color)
-    if places.dropped:
-        titles = ", ".join(columns[index].title for index in places.dropped)
+    if titles := ", ".join(filter(None, (columns[index].title for index in places.dropped))):
         yield paint(f"{INDENT}not shown at this width: {titles}", "dim", color=color)
 
 
