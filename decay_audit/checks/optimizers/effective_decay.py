@@ -168,8 +168,11 @@ def _is_as_declared(optimizer: Optimizer, observation: Observation, rate: float)
     """Whether a rate is the one that the class declares; for an unknown class, whether it fits the coefficient."""
     if optimizer.semantics != "unknown":
         return observation.declared_rate is None or isclose(observation.declared_rate, rate, rel_tol=TOLERANCE)
-    factor = (observation.lr or 1.0) if observation.movement == "without_lr" else 1.0
-    return isclose(observation.weight_decay, rate * factor, rel_tol=TOLERANCE)
+    lr = observation.lr or 1.0
+    is_without_lr = isclose(observation.weight_decay, rate * lr, rel_tol=TOLERANCE)
+    if observation.movement == "without_lr" or is_without_lr:  # lr relative to the initial lr, or no lr at all
+        return is_without_lr
+    return isclose(observation.weight_decay, rate, rel_tol=TOLERANCE)
 
 
 def _find_rounded_away(observed: ObservedPlan) -> Iterator[Finding]:

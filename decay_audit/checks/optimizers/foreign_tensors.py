@@ -99,7 +99,7 @@ def _finding(
 ) -> Finding:
     names = first_few([source.name for _, source in tensors], _MAX_NAMES)
     options = " ".join(f"--with {module}" for module in dict.fromkeys(source.module for _, source in tensors))
-    text = cause.description if len(tensors) == 1 else _plural(cause.description)
+    text, fix = (cause.description, cause.fix) if len(tensors) == 1 else map(_plural, (cause.description, cause.fix))
     holds = "hold" if of_several_groups else "holds"
     return finding(
         "DA203",
@@ -107,7 +107,7 @@ def _finding(
         expected="parameters of the model",
         found=first_few([description for description, _ in tensors], _MAX_NAMES),
         where=where,
-        fix=cause.fix.format(options=options) if "{options}" in cause.fix else cause.fix,
+        fix=cause.fix.format(options=options) if "{options}" in cause.fix else fix,
         severity=cause.severity,
     )
 
@@ -122,6 +122,7 @@ def _plural(sentence: str) -> str:
         ("seems to be a float32 copy", "seem to be float32 copies"),
         ("its decay", "their decay"),
         ("until it was", "until they were"),
+        ("leave it out, unless it is trained on purpose", "leave them out, unless they are trained on purpose"),
     )
     for singular, plural in words:
         sentence = sentence.replace(singular, plural)

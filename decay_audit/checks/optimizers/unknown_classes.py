@@ -72,10 +72,17 @@ def _effect(observation: Observation) -> str:
     if observation.movement == "proportional" and rate < 0:
         return f"makes {{}} larger, by lr x {coefficient_text(-rate)} of the values"
     if observation.movement == "proportional":
-        is_coefficient = isclose(rate, observation.weight_decay, rel_tol=TOLERANCE)
-        product = "lr x weight_decay" if is_coefficient else f"lr x {coefficient_text(rate)}"
-        return f"decays {{}} by {product}{_settled_text(observation)}"
+        return f"decays {{}} by {_product_text(observation, rate, lr)}{_settled_text(observation)}"
     return _EFFECTS[observation.movement]
+
+
+def _product_text(observation: Observation, rate: float, lr: float) -> str:
+    """Write the removed fraction as a product with lr; or with lr / initial lr, if it is the coefficient itself."""
+    if isclose(rate, observation.weight_decay, rel_tol=TOLERANCE):
+        return "lr x weight_decay"
+    if isclose(rate * lr, observation.weight_decay, rel_tol=TOLERANCE):
+        return f"weight_decay itself at this lr ({coefficient_text(lr)}), and in proportion to lr at others"
+    return f"lr x {coefficient_text(rate)}"
 
 
 def _settled_text(observation: Observation) -> str:

@@ -24,10 +24,12 @@ class Memo(dict[int, Any]):
         shapes: maps the shape of a parameter to that of its probe tensor. A tensor of the first shape is cut to the
             second.
         first_states: takes the optimizer's states by parameter, and makes the states of the copy.
+        note_copy: is called with each tensor that is cut, and with its copy.
     """
 
     shapes: Mapping[Shape, Shape] = {}
     first_states: Callable[[Mapping[Any, Any]], Any] = dict
+    note_copy: Callable[[torch.Tensor, torch.Tensor], None] = staticmethod(lambda original, duplicate: None)  # noqa: ARG005
 
 
 _MAY_HOLD_PARAMETERS = (dict, list, tuple, set, FunctionType, torch.nn.Module)
@@ -53,7 +55,7 @@ def deep_copy(value: object, memo: Memo) -> Any:  # noqa: ANN401 - of the origin
             generator.set_state(value.get_state())
             return generator
         case torch.Tensor() if tuple(value.shape) in memo.shapes and not value.is_meta:
-            return memo.setdefault(id(value), _cut(value, memo))
+            return memo.setdefault(id(value), cut(value, memo))
         case FunctionType(__closure__=tuple()):
             return _function(value, memo)
         case _:
@@ -77,10 +79,11 @@ def _has_finalizer(value: object) -> bool:
     return hasattr(type(value), "__del__")
 
 
-def _cut(value: torch.Tensor, memo: Memo) -> torch.Tensor:
+def cut(value: torch.Tensor, memo: Memo) -> torch.Tensor:
     """Copy a tensor that goes with a parameter, such as its initial values, in the shape of the probe tensor."""
     small = memo.shapes[tuple(value.shape)]
     duplicate = value.detach()[tuple(slice(size) for size in small)].to("cpu", copy=True)
+    memo.note_copy(value, duplicate)
     return duplicate.requires_grad_(value.requires_grad)
 
 
@@ -142,7 +145,7 @@ def _closed_over(value: object, memo: Memo) -> object:
 
 def _deepcopy_or_share(value: object, memo: Memo) -> object:
     attempt = Memo(memo)  # a copy that fails must leave nothing in the memo
-    attempt.shapes, attempt.first_states = memo.shapes, memo.first_states
+    attempt.shapes, attempt.first_states, attempt.note_copy = memo.shapes, memo.first_states, memo.note_copy
     try:
         duplicate = copy.deepcopy(value, attempt)
     except Exception:  # noqa: BLE001 - a class may refuse to be copied with any error

@@ -50,6 +50,11 @@ class StepAmounts(Struct, frozen=True, kw_only=True, eq=False):
     noise: float
     lr: float
 
+    def moves_without_coefficient(self) -> bool:
+        """Whether the step does more than decay, such as a last move by momentum."""
+        rest, usual = self.without_coefficient.abs().max().item(), self.usual.abs().max().item()
+        return rest > max(100 * self.noise, LEAST_PART * usual)
+
 
 def law(amounts: StepAmounts, movement: Movement) -> Movement:
     """Find the law of a movement. The movement is `proportional`, `sign`, `other` or `none`."""
@@ -83,9 +88,9 @@ def _without_other_movement(amounts: StepAmounts) -> StepAmounts | None:
     Twice the learning rate or the weight also changes that other movement, so the decay under these conditions is not
     known. It is filled in as if the decay removed a fraction.
     """
-    rest = amounts.without_coefficient
-    if rest.abs().max().item() <= max(100 * amounts.noise, LEAST_PART * amounts.usual.abs().max().item()):
+    if not amounts.moves_without_coefficient():
         return None
+    rest = amounts.without_coefficient
     decay = amounts.usual - rest
     if decay.abs().max().item() <= 100 * amounts.noise:
         return None

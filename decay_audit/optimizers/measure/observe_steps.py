@@ -126,13 +126,19 @@ def effects_of_steps(optimizer: torch.optim.Optimizer, keys: Collection[int]) ->
 
 
 def _of_zeros(optimizer: torch.optim.Optimizer, effects: Effects) -> Effects:
-    """Find tensors of zeros for which only small values, or only large ones, would decay: the effect is not known."""
+    """Find tensors of zeros whose effect is not known.
+
+    Only small values, or only large ones, would decay; or the optimizer pulls other tensors to their initial values:
+    where these are 0, that looks like decay.
+    """
     zeros = [
         id(tensor)
         for group in optimizer.param_groups
         for tensor in group["params"]
         if id(tensor) in effects and is_all_zero(tensor)
     ]
+    if any(effect.movement == "other_point" for effect in effects.values()):
+        return {key: StepEffect(movement="unknown") for key in zeros if effects[key].movement != "none"}
     keys = [key for key in zeros if effects[key].movement in ("none", "proportional")]
     if not keys:
         return {}

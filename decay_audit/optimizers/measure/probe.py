@@ -31,6 +31,8 @@ LR_IF_ZERO = 1e-3
 """The lr in a probe for a group whose lr is 0 (the start of a warm-up) and that has no `initial_lr`."""
 AMPLIFIED_LR = 0.1
 """The smallest lr for steps that must change values by more than the rounding errors of float32."""
+NEAR = 0.1
+"""A tensor that a step brings to a tenth of its distance from other values was overwritten with them."""
 GRADIENT_SIZE = 1e-2
 """Size of a gradient that is not zero, relative to the weight."""
 
@@ -90,7 +92,10 @@ def probe(
     with global_state_restored():
         for states, step in _STEP_FORMS:
             try:
-                copy = copy_onto_probe_tensors(optimizer, dtype, states=states, only=only)
+                make_copy = partial(copy_onto_probe_tensors, optimizer, dtype, states=states, only=only)
+                copy = make_copy()
+                if (copy.weight_copies or copy.meta_states) and _overwrites_weights(make_copy(), step, optimizer):
+                    _adopt_master_weights(copy, factors.weight)
                 lrs = _prepare_groups(copy, amplify=amplify)
                 with _parameters_hidden(optimizer):
                     _values_of_steps(copy, history, partial(step, copy, "random"))
@@ -105,6 +110,33 @@ def probe(
         f"{type(optimizer).__name__}.step() raised {type(errors[0]).__name__}: {errors[0]}",
         "run with --no-measure: param groups are read without a step",
     ) from errors[0]
+
+
+def _overwrites_weights(
+    copy: ProbeOptimizer, step: Callable[[ProbeOptimizer, Gradient, int], None], optimizer: torch.optim.Optimizer
+) -> bool:
+    """Whether a step writes a tensor that the optimizer keeps into a parameter: that tensor is a master weight.
+
+    The tensors that `copy` keeps have other values than the probe tensors. An overwritten probe tensor is near to them.
+    """
+    pairs = (*copy.weight_copies, *copy.meta_states)
+    before = [(kept.detach().clone(), tensor, tensor.detach().clone()) for kept, tensor in pairs]
+    _prepare_groups(copy, amplify=False)
+    with _parameters_hidden(optimizer):
+        _values_of_steps(copy, 1, partial(step, copy, "zero"))
+    return any((tensor.detach() - kept).norm() < NEAR * (values - kept).norm() for kept, tensor, values in before)
+
+
+def _adopt_master_weights(copy: ProbeOptimizer, factor: float) -> None:
+    """Give the master weights of a copy the values of their probe tensors, times a factor.
+
+    Raises:
+        OptimizerError: on the meta device, a state does not show whether it is a master weight or a moment.
+    """
+    if copy.meta_states:
+        raise OptimizerError("the step needs the values of states that are on the meta device")
+    for kept, tensor in copy.weight_copies:
+        kept.data = (tensor.detach() * factor).to(torch.promote_types(kept.dtype, tensor.dtype))
 
 
 @contextmanager

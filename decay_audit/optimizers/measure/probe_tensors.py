@@ -15,7 +15,7 @@ import torch
 from msgspec import Struct
 
 from decay_audit.optimizers.find import is_optimizer
-from decay_audit.optimizers.measure.deepcopy import Memo, deep_copy, refuse_finalizer
+from decay_audit.optimizers.measure.deepcopy import Memo, cut, deep_copy, refuse_finalizer
 from decay_audit.optimizers.table.group_keys import PROGRESS_KEYS
 
 TOTAL_ELEMENTS = 1 << 25
@@ -48,10 +48,20 @@ resembles the weight, which is a copy of earlier weights.
 
 
 class ProbeOptimizer(Struct, frozen=True, kw_only=True):
-    """A copy of an optimizer, and its probe tensors by the ids of the original tensors."""
+    """A copy of an optimizer, on probe tensors.
+
+    Attributes:
+        tensors: the probe tensors, by the ids of the original tensors.
+        weight_copies: the tensors in the copy that stand for copies of a parameter's values, each with the probe tensor
+            of a parameter with these values. They may be initial values that the step pulls to, or master weights.
+        meta_states: the tensors in the copy that stand for states on the meta device, each with its probe tensor. Their
+            first values are not known, so they are zeros.
+    """
 
     optimizer: Any
     tensors: Mapping[int, torch.Tensor]
+    weight_copies: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
+    meta_states: Sequence[tuple[torch.Tensor, torch.Tensor]] = ()
 
 
 def copy_onto_probe_tensors(
@@ -77,13 +87,82 @@ def copy_onto_probe_tensors(
     memo = Memo(tensors)
     memo.shapes = {tuple(originals[key].shape): tuple(tensor.shape) for key, tensor in tensors.items()}
     memo.first_states = lambda state: _new_states(state, states, originals, memo)
+    weight_copies: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def note_copy(value: torch.Tensor, duplicate: torch.Tensor) -> None:
+        weight_copies.extend((duplicate, tensors[key]) for key in _parameters_equal_to(value, originals))
+
+    memo.note_copy = note_copy
     clone = _clone(optimizer, memo)
     selected = {key: tensor for key, tensor in tensors.items() if only is None or key in only}
-    members = {id(tensor) for tensor in selected.values()}
+    _keep_only(clone, {id(tensor) for tensor in selected.values()})
     for group in edited_groups(clone):
         _prepare_for_first_step(group, clone, keep_counter=states == "first")
-        group["params"][:] = [tensor for tensor in group["params"] if id(tensor) in members]
-    return ProbeOptimizer(optimizer=clone, tensors=selected)
+    return ProbeOptimizer(
+        optimizer=clone,
+        tensors=selected,
+        weight_copies=weight_copies,
+        meta_states=_meta_states(optimizer, clone, tensors) if states == "first" else (),
+    )
+
+
+def _meta_states(
+    optimizer: torch.optim.Optimizer, clone: torch.optim.Optimizer, tensors: Mapping[int, torch.Tensor]
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Pair the states in a clone that stand for states on the meta device with the probe tensors they belong to."""
+    return [
+        (clone.state[tensor][name], tensor)
+        for parameter, entries in getattr(optimizer, "state", {}).items()
+        if (tensor := tensors.get(id(parameter))) is not None and isinstance(entries, Mapping)
+        for name, value in entries.items()
+        if isinstance(value, torch.Tensor) and value.is_meta and value.shape == parameter.shape
+    ]
+
+
+def _parameters_equal_to(value: torch.Tensor, originals: Mapping[int, torch.Tensor]) -> list[int]:
+    """Find a parameter that has the values of a tensor, in its own dtype; return a list of at most one id.
+
+    Which one it is does not matter: parameters of one shape and size of values get equal probe tensors.
+    """
+    return [key for key, original in originals.items() if _has_values_of(value, original)][:1]
+
+
+def _has_values_of(value: object, original: torch.Tensor) -> bool:
+    """Whether a value is a tensor that equals a parameter, when it is rounded to the parameter's dtype."""
+    return (
+        isinstance(value, torch.Tensor)
+        and value.shape == original.shape
+        and type(original) in _PLAIN
+        and type(value) in _PLAIN
+        and not original.is_meta
+        and original.device == value.device
+        and torch.equal(value.detach().to(original.dtype), original.detach())
+    )
+
+
+def _keep_only(optimizer: Any, members: Collection[int]) -> None:  # noqa: ANN401 - of the original's class
+    """Remove the other tensors from the groups, and what belongs to them from lists that go with the groups.
+
+    Such a list has a tensor for each parameter, in the same order: the initial values, or master weights.
+    """
+    params = [[*group["params"]] for group in optimizer.param_groups]
+    for value in vars(optimizer).values():
+        _filter_list(value, [tensor for tensors in params for tensor in tensors], members)
+        if isinstance(value, list) and len(value) == len(params):
+            for tensors, inner in zip(params, value, strict=True):
+                _filter_list(inner, tensors, members)
+    for tensors, group in zip(params, edited_groups(optimizer), strict=True):
+        for value in group.values():
+            _filter_list(value, tensors, members)
+
+
+def _filter_list(values: object, tensors: Sequence[torch.Tensor], members: Collection[int]) -> None:
+    """Keep the entries of a list that are at the positions of `members` in `tensors`, if all shapes are equal."""
+    if not isinstance(values, list) or len(values) != len(tensors):
+        return
+    pairs = [*zip(values, tensors, strict=True)]
+    if all(isinstance(value, torch.Tensor) and value.shape == tensor.shape for value, tensor in pairs):
+        values[:] = [value for value, tensor in pairs if id(tensor) in members]
 
 
 def edited_groups(optimizer: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - of the original's class
@@ -201,6 +280,7 @@ def _new_states(
 ) -> defaultdict[Any, Any]:
     """Make the states of a copy, by its probe tensors. What is under a key that is no parameter is copied as it is."""
     new: defaultdict[Any, Any] = defaultdict(dict)
+    copy_names = _names_of_weight_copies(state, originals) if states == "first" else frozenset()
     for key, entries in state.items() if states != "none" else ():
         identity = _identity(key)
         if identity not in originals:
@@ -208,7 +288,10 @@ def _new_states(
         elif isinstance(entries, Mapping):
             original, tensor = originals[identity], memo[identity]
             if states == "first":
-                own = {name: _first_value(name, value, original, tensor) for name, value in entries.items()}
+                own = {
+                    name: cut(value, memo) if name in copy_names else _first_value(name, value, original, tensor)
+                    for name, value in entries.items()
+                }
             else:
                 own = {name: value for name, value in entries.items() if isinstance(value, bool | str)}
             new.update({id(tensor) if isinstance(key, int) else tensor: own} if own else {})
@@ -218,6 +301,17 @@ def _new_states(
 def _identity(key: object) -> int:
     """Return the id of the parameter for which a key of the states stands: the key is the parameter, or its id."""
     return key if isinstance(key, int) else id(key)
+
+
+def _names_of_weight_copies(state: Mapping[Any, Any], originals: Mapping[int, torch.Tensor]) -> frozenset[object]:
+    """Find the names under which states keep the values of their parameters; a parameter of zeros proves nothing."""
+    return frozenset(
+        name
+        for key, entries in state.items()
+        if (original := originals.get(_identity(key))) is not None and not is_all_zero(original)
+        for name, value in (entries.items() if isinstance(entries, Mapping) else ())
+        if _has_values_of(value, original)
+    )
 
 
 def _first_value(name: object, value: object, original: torch.Tensor, tensor: torch.Tensor) -> object:

@@ -68,7 +68,7 @@ def correct_by_later_steps(optimizer: torch.optim.Optimizer, effects: Mapping[in
         return {}
     changed = [key for key, effect in corrected.items() if effect is None]
     kept = {key: effect for key, effect in corrected.items() if effect}
-    laws = kept | _later_laws(optimizer, changed)
+    laws = kept | {key: effects[key] for key in changed} | _later_laws(optimizer, changed)
     return laws | _changed_by_training(optimizer, laws, result)
 
 
@@ -180,7 +180,10 @@ def _changed_by_training(
 
 
 def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
-    """Find the laws of late steps, for tensors whose first steps follow other laws."""
+    """Find the laws of late steps, for tensors whose first steps follow other laws.
+
+    Tensors that also move without a coefficient are left out: under each condition, they are elsewhere by then.
+    """
     if not keys:
         return {}
     try:
@@ -189,6 +192,8 @@ def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effe
         return {}
     effects = {}
     for key, amount in amounts.items():
+        if amount.moves_without_coefficient():
+            continue
         effect = effect_of_step(amount.weight, amount.weight - amount.usual, amount.lr)
         effects[key] = effect_by_law(effect, amount, amount.lr)
     return effects
