@@ -50,6 +50,32 @@ def format_coefficient(value: float) -> str:
     return min(plain, scientific, key=len)
 
 
+def format_kept(kept: float) -> str:
+    """Write the part of a weight that is left as a percentage, with the digits that tell it from 0 and from 100 %.
+
+    >>> format_kept(0.99972), format_kept(0.6081), format_kept(0.0021), format_kept(1e-13), format_kept(1.0)
+    ('99.972 %', '60.8 %', '0.21 %', 'less than 0.001 %', '100 %')
+    """
+    if kept < 1e-5:
+        return "less than 0.001 %"
+    if 0.995 <= kept < 1:
+        removed = float(f"{100 * (1 - kept):.2g}")
+        return f"{Decimal(100) - Decimal(str(removed)):f} %" if removed > 1e-9 else "100 %"
+    return f"{format_number(100 * kept)} %"
+
+
+def format_number(value: float) -> str:
+    """Write a number with 3 digits, or all digits before the point.
+
+    >>> format_number(2000.5), format_number(5.114), format_number(0.0171), format_number(100.0)
+    ('2,000', '5.11', '0.0171', '100')
+    """
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    text = f"{Decimal(f'{value:.3g}'):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def describe_value(value: object) -> str:
     """Name the class of a value, with an article.
 

@@ -30,7 +30,7 @@ AUDIT = {declared.name: declared for declared in declared_options(AuditOptions)}
 ROOT = Path(__file__).parents[1]
 # A callback only logs, unless it is told to stop the job.
 ITS_OWN_DEFAULT: dict[tuple[Callable[..., object], str], object] = {(TrainingAudit, "fail_on"): None}
-ARGUMENTS = {"model", "optimizer", "target"}  # objects, where the command line has expressions
+ARGUMENTS = {"model", "optimizer", "schedule", "target"}  # objects, where the command line has expressions
 
 
 def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -99,6 +99,8 @@ def some_value(declared: DeclaredOption) -> object:
         return ["DA1"]
     if declared.name in ("weight_decay", "lr"):
         return 0.3
+    if declared.name in ("steps", "epoch_steps"):
+        return 300
     words = [word for word in get_args(declared.type) if isinstance(word, str)]
     return words[-1] if words else "text"
 

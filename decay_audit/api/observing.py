@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from decay_audit.api.loading import LoadedTarget, load
 from decay_audit.api.request import LiveModel, Request
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.horizon import Horizon
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Observation, Optimizer, observe_groups
 from decay_audit.model.optimizer_pairs import pair_optimizers
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from decay_audit.optimizers.find import NamedOptimizers
+    from decay_audit.optimizers.horizon import GroupSteps
     from decay_audit.optimizers.watch_construction import ConstructionLog
 
 CPU_ELEMENTS = 2_000_000_000
@@ -32,19 +34,27 @@ class ObservedOptimizers(Struct, frozen=True, kw_only=True):
 
     Attributes:
         checkpoint: what was read from the file that `--checkpoint` names.
+        horizon: what decay comes to over the run; None if its length is not known.
     """
 
     optimizers: tuple[Optimizer, ...] = ()
     observations: tuple[Observation, ...] = ()
     checkpoint: Inventory | None = None
+    horizon: Horizon | None = None
 
 
 def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     """Read the optimizer of the request, and those that were saved with the parameters.
 
     Raises:
-        DecayAuditError: the expression cannot be evaluated or makes no optimizer, or there is no model for it.
+        DecayAuditError: the expression cannot be evaluated or makes no optimizer, or there is no model for it; or the
+            schedule cannot be made or stepped.
     """
+    observed = _observe(loaded, request)
+    return replace(observed, horizon=_horizon(observed, loaded, request))
+
+
+def _observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     if request.live is not None:
         return _observe_in_memory(request.live, loaded.inventory, measure=request.measure)
     checkpoint = _checkpoint_inventory(loaded, request)
@@ -58,6 +68,54 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
         observations=(*live.observations, *saved_observations),
         checkpoint=checkpoint,
     )
+
+
+def _horizon(observed: ObservedOptimizers, loaded: LoadedTarget, request: Request) -> Horizon | None:
+    """Compute what decay comes to over the run of `--steps`; None without that option."""
+    live = request.live
+    scheduled = request.schedule is not None or (live is not None and live.schedule is not None)
+    if request.steps is None:
+        if scheduled or request.epoch_steps is not None:
+            raise DecayAuditError("the length of the run is not known", "add --steps N, the number of optimizer steps")
+        return None
+    if request.steps < 1 or (request.epoch_steps is not None and request.epoch_steps < 1):
+        raise DecayAuditError("a run or an epoch of fewer steps than 1", "--steps and --epoch-steps take numbers >= 1")
+    if not observed.optimizers:
+        raise DecayAuditError(
+            "--steps needs an optimizer, because what decay comes to depends on lr", "name it: --optimizer EXPRESSION"
+        )
+    from decay_audit.optimizers import horizon
+
+    run = Horizon(steps=request.steps, epoch_steps=request.epoch_steps, schedule_every=request.schedule_every)
+    steps_by_group: horizon.GroupSteps = {}
+    if scheduled:
+        request.progress("stepping the schedule")
+        run, steps_by_group = _step_schedule(run, loaded, request)
+    parameters = loaded.inventory.parameters
+    return horizon.over_run(observed.optimizers, observed.observations, parameters, run, steps_by_group)
+
+
+def _step_schedule(run: Horizon, loaded: LoadedTarget, request: Request) -> "tuple[Horizon, GroupSteps]":
+    """Step the schedule of the request on stand-ins for its live optimizers, and name it in the horizon."""
+    from decay_audit.optimizers import find
+    from decay_audit.optimizers.horizon import schedules
+    from decay_audit.sources import module
+
+    live, built = request.live, loaded.built
+    optimizers = loaded.made_optimizers.optimizers if loaded.made_optimizers is not None else ()
+    if live is not None and live.optimizer is not None:
+        optimizers = find.find(live.optimizer)
+    if not optimizers:
+        raise DecayAuditError("--schedule needs a live optimizer", "name it: --optimizer EXPRESSION")
+    stand_ins = schedules.stand_ins_for(optimizers)
+    with module.activate(module.context_of_namespace(built.namespace if built else {})):
+        if live is not None:
+            value = schedules.onto_stand_ins(live.schedule, optimizers, stand_ins)
+        elif built is not None:
+            names = {"optimizer": next(iter(stand_ins.values())) if len(stand_ins) == 1 else [*stand_ins.values()]}
+            value = module.evaluate_expression(request.schedule or "", built, **names)
+        schedule, steps_by_group = schedules.record_steps(value, stand_ins, run)
+    return replace(run, schedule=schedule.name, schedule_every=schedule.every), steps_by_group
 
 
 def _observe_in_memory(live: LiveModel, inventory: Inventory, *, measure: bool | None) -> ObservedOptimizers:

@@ -9,17 +9,20 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from decay_audit.model.choices import SUFFIXES, CodeStyle, CodeTarget, Color, Device, Format, Severity
+from decay_audit.model.choices import SUFFIXES, CodeStyle, CodeTarget, Color, Device, Format, ScheduleInterval, Severity
 
 DEFAULT_RULES = "no-norm-no-bias"
 """The ruleset if the user names none."""
 AUTO = "auto"
 """The value of `trace` that takes the input shapes from the model's own config."""
 
-Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Findings", "Output"]
+Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Run length", "Findings", "Output"]
 """The heading under which a help screen shows an option."""
 ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
 """Where pyproject.toml may set an option: nowhere, in `[tool.decay-audit]`, in each of its audits, or in both."""
+
+
+PositiveInteger = Annotated[int, Meta(ge=1)]
 
 
 class Option(Struct, frozen=True):
@@ -56,13 +59,7 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
     ] = DEFAULT_RULES
     weight_decay: Annotated[
         Annotated[float, Meta(ge=0)] | None,
-        Option(
-            "Ruleset",
-            "The base coefficient; it replaces that of the ruleset.",
-            metavar="X",
-            short="-w",
-            config="everywhere",
-        ),
+        Option("Ruleset", "The base coefficient; it replaces that of the ruleset.", "X", "-w", config="everywhere"),
     ] = None
     device: Annotated[
         Device,
@@ -146,14 +143,33 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
             config="everywhere",
         ),
     ] = None
+    steps: Annotated[
+        PositiveInteger | None,
+        Option("Run length", "The optimizer steps of the run: show what decay does over it.", "N", config="audits"),
+    ] = None
+    epoch_steps: Annotated[
+        PositiveInteger | None,
+        Option("Run length", "With --steps: the number of steps of one epoch.", "M", config="audits"),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        Option(
+            "Run length",
+            "With --steps: code that makes the scheduler, in which `optimizer` is the optimizer: "
+            "train.py:make_schedule, 'torch.optim.lr_scheduler:CosineAnnealingLR(optimizer, 1000)', or a function of "
+            "the optimizer and the step that writes the groups. By default lr stays as it is.",
+            "EXPR",
+            config="audits",
+            names_file=True,
+        ),
+    ] = None
+    schedule_every: Annotated[
+        ScheduleInterval,
+        Option("Run length", "How often training steps the scheduler; timm's schedulers know it.", config="audits"),
+    ] = "step"
     select: Annotated[
         tuple[str, ...],
-        Option(
-            "Findings",
-            "Report only these codes, given by prefix: DA1,DA301.",
-            metavar="CODE",
-            config="everywhere",
-        ),
+        Option("Findings", "Report only these codes, given by prefix: DA1,DA301.", "CODE", config="everywhere"),
     ] = ()
     ignore: Annotated[
         tuple[str, ...],

@@ -10,7 +10,14 @@ from decay_audit.api import locking
 from decay_audit.api.loading import LoadedTarget, load
 from decay_audit.api.observing import ObservedOptimizers, observe
 from decay_audit.api.request import Request
-from decay_audit.checks import check, coefficient_in_use, observed_plans, selected_codes
+from decay_audit.checks import (
+    check,
+    check_over_run,
+    coefficient_in_use,
+    in_order,
+    observed_plans,
+    selected_codes,
+)
 from decay_audit.checks.resume import Migration
 from decay_audit.errors import DecayAssertionError, DecayAuditError
 from decay_audit.model.choices import CoefficientSource, Severity
@@ -70,12 +77,15 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
         checkpoint=observed.checkpoint,
         migration=_migration(request, observed.checkpoint or loaded.inventory),
     )
+    if observed.horizon is not None:
+        findings = in_order([*findings, *check_over_run(observed.horizon, plan)])
     report = Report(
         inventory=loaded.inventory,
         plan=plan,
         optimizers=observed.optimizers,
         observations=observed.observations,
         findings=findings,
+        horizon=observed.horizon,
         weight_decay_from=source if request.weight_decay is None else "option",
     )
     if lock is not None:

@@ -19,10 +19,15 @@ def no_progress(_: str) -> None:
 
 
 class LiveModel(Struct, frozen=True, kw_only=True, eq=False):
-    """A model in memory, and its optimizers: one, a list, tuple or dict of them, an object that has them, or None."""
+    """A model in memory, and its optimizers: one, a list, tuple or dict of them, an object that has them, or None.
+
+    Attributes:
+        schedule: the scheduler of the optimizers, several of them, or a function, as `--schedule` takes it; or None.
+    """
 
     model: "torch.nn.Module"
     optimizer: object = None
+    schedule: object = None
 
 
 class Request(AuditOptions, frozen=True, kw_only=True, eq=False):

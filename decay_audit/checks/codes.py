@@ -363,6 +363,24 @@ CODES: dict[str, Code] = {
         "patterns match more: new parameters of the model are accepted without anyone having looked at them. Look at "
         "them with `check --show-exceptions`, then write the new number.",
     ),
+    "DA801": Code(
+        title="decay moves nothing over this run",
+        severity="note",
+        explanation="The sum of lr x weight_decay over all steps of the run (--steps, --schedule) is below 0.01, with "
+        "momentum in it: if only decay acts, the weights keep more than 99 % of their values. The run would end alike "
+        "with a coefficient of 0, and so would every other choice of which parameters decay. That is usual in a short "
+        "fine-tuning run with a small learning rate. The arithmetic is in docs/science.md.",
+    ),
+    "DA802": Code(
+        title="decay forgets faster than an epoch, or slower than the run",
+        severity="note",
+        explanation="1 / (lr x weight_decay) is the number of steps that a weight remembers, with momentum in it and "
+        "at the largest learning rate of the run. If it is shorter than an epoch (--epoch-steps), the weights forget "
+        "examples before they see them again. If it is longer than the run (--steps), decay has not come to balance "
+        "with the gradients when the run ends, and the weights depend on how they were initialized. Wang and Aitchison "
+        "2024 (arXiv:2405.13698) found that the best timescale, counted in epochs, hardly changes with the size of the "
+        "model and of the data.",
+    ),
     "DA803": Code(
         title="the groups changed after the optimizer was made",
         severity="warning",

@@ -4,6 +4,7 @@
 - inventory: all parameters of a target, and how they were read
 - traced_uses: the uses of parameters in a traced forward pass, added to an inventory
 - observations: optimizers, their param groups, and what a step does to each parameter
+- horizon: a whole run: the settings of all its steps, and what decay alone leaves of a weight
 - optimizer_pairs: each live optimizer, paired with the saved state that it would load
 - position_order: whether the positions of a saved optimizer without names are certain
 - group_order: the param groups of new code, compared with those of a saved optimizer

@@ -11,6 +11,9 @@ Severity = Literal["error", "warning", "note"]
 
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)  # worst first
 
+ScheduleInterval = Literal["step", "epoch"]
+"""How often training steps a scheduler: after every optimizer step, or after every epoch."""
+
 CoefficientSource = Literal["ruleset", "option", "optimizer"]
 """Where the base coefficient of a plan comes from: the ruleset, the option `--weight-decay`, or the optimizers."""
 

@@ -6,6 +6,7 @@
 - recorded: the same for optimizers that a training script made in another process
 - table/: what weight_decay means in each class, as data
 - measure/: what a step with a gradient of zero does to each parameter
+- horizon/: what decay comes to over a whole run, from the settings of all steps
 - foreign: the origin of each tensor that is not a parameter of the model
 - formulas: the update of one parameter, written out with its numbers
 - saved_positions: names for the positions of a saved optimizer, from the live one that would load it

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from math import floor, isfinite, log10
 
 from decay_audit.model.observations import Optimizer, ParamGroup, UpdateFormula
+from decay_audit.optimizers.horizon.arithmetic import settled_rate, step_settings
 from decay_audit.optimizers.table.decay_forms import SEMANTICS, UPDATES, DecayForm
 from decay_audit.optimizers.table.lookup import class_facts, decay_form
 
@@ -187,9 +188,7 @@ def _zero_gradient(form: DecayForm, name: str, group: ParamGroup) -> str:
         factor = 1 + _setting(group, "momentum") if nesterov else 1.0
         kept = _percent_kept(group.lr * group.weight_decay * factor)
         later = _kept_by_later_steps(form, group)
-        steps = (
-            f"the first step keeps {kept} of w, later steps keep {later}" if later else f"one step keeps {kept} of w"
-        )
+        steps = f"the first step keeps {kept} of w, {later}" if later else f"one step keeps {kept} of w"
         return f"with a gradient of zero {steps}"
     if form == "coupled_adaptive" and name in ("Adam", "AdamW", "NAdam", "Adamax"):
         return f"with a gradient of zero a step moves w by about {_lr_text(group)} towards 0, whatever the coefficient"
@@ -197,12 +196,14 @@ def _zero_gradient(form: DecayForm, name: str, group: ParamGroup) -> str:
 
 
 def _kept_by_later_steps(form: DecayForm, group: ParamGroup) -> str:
-    """Write the percentage that a step keeps after momentum has added up earlier decay; "" without momentum."""
-    momentum, dampening = _setting(group, "momentum"), _setting(group, "dampening")
-    if form != "coupled" or not 0 < momentum < 1 or group.lr is None:
+    """Say what a step keeps after momentum has added up earlier decay; "" without momentum."""
+    settings = step_settings(group)
+    if form != "coupled" or not 0 < settings.momentum < 1 or settings.lr is None:
         return ""
-    removed = group.lr * group.weight_decay * (1 - dampening) / (1 - momentum)
-    return _percent_kept(removed) if 0 < removed < 1 else ""
+    removed = settled_rate(settings)
+    if removed is None:
+        return "later steps swing w around 0: lr x weight_decay is large for this momentum"
+    return f"later steps keep {_percent_kept(float(f'{removed:.2g}'))}"
 
 
 def _percent_kept(removed: float) -> str:

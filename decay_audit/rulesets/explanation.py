@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.horizon import Horizon
 from decay_audit.model.observations import Observation, UpdateFormula
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.diff import ANY_BASE
@@ -43,6 +44,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
         rule_answers: the rules in order, up to the rule that decided; the default is the last where no rule decided.
         other_rulesets: what the other presets would decide.
         updates: for each optimizer that holds the parameter, what a step does to it.
+        horizon: what decay comes to over the run, in the groups that hold the parameter; None if that is not known.
     """
 
     ruleset: RuleSet
@@ -51,6 +53,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     other_rulesets: tuple[OtherDecision, ...] = ()
     observations: tuple[Observation, ...] = ()
     updates: tuple[UpdateFormula, ...] = ()
+    horizon: Horizon | None = None
 
 
 def explain(

@@ -35,17 +35,19 @@ IN_REPOSITORY = SourceLocations(
 LONG = Options(width=80, full=True, verbose=True)
 
 SHAPE_OF_JSON = {
-    "": "schema_version versions target source ruleset parameters groups totals optimizers findings notes",
+    "": "schema_version versions target source ruleset parameters groups totals optimizers run findings notes",
     "source": "kind files built_on",
     "ruleset": "name title source weight_decay rules",
     "ruleset.rules": "name lenient matched line",
     "parameters": "name raw_name shape dtype numel layer role confidence evidence owner owner_type trainable tied_to "
-    "declared_no_decay decay weight_decay rule lenient lr_scale use observed",
+    "declared_no_decay decay weight_decay rule lenient lr_scale use kept timescale_steps half_life_steps "
+    "kept_note observed",
     "parameters.evidence": "kind detail",
     "parameters.observed": "optimizer group weight_decay lr measured settled law",
     "groups": "weight_decay lr_scale use parameters numel",
     "totals": "parameters numel decayed_parameters decayed_numel hidden by_role",
     "optimizers": "name class groups semantics origin",
+    "optimizers.groups": "weight_decay lr implicit kept timescale_steps half_life_steps kept_note parameters",
     "findings": "code severity parameters message expected found where fix confidence exception",
     "versions": "decay_audit torch ruleset",
 }

@@ -14,6 +14,7 @@ from decay_audit.api.pipeline import make_plan, require_coefficient
 from decay_audit.api.request import Request
 from decay_audit.checks.optimizers.learning_rates import initial_rate
 from decay_audit.errors import DecayAuditError
+from decay_audit.model.horizon import Horizon
 from decay_audit.model.observations import Observation, UpdateFormula
 from decay_audit.reports.report import Report
 from decay_audit.rulesets import diff, explanation
@@ -82,7 +83,14 @@ def explain(name: str, report: Report) -> Explanation:
         explained.decision.classified.parameter.trainable is False
     ):  # a step skips a frozen parameter: it has no gradient
         updates = tuple(replace(update, zero_gradient="") for update in updates)
-    return replace(explained, updates=updates)
+    return replace(explained, updates=updates, horizon=_horizon_of(explained.decision.name, report.horizon))
+
+
+def _horizon_of(parameter: str, horizon: Horizon | None) -> Horizon | None:
+    """Keep of a horizon only the groups that hold a parameter."""
+    if horizon is None:
+        return None
+    return replace(horizon, groups=tuple(group for group in horizon.groups if parameter in group.parameters))
 
 
 def verify(loaded: LoadedTarget, imported: "Imported") -> Conformance:

@@ -12,7 +12,7 @@ from decay_audit.api.options import DEFAULT_RULES
 from decay_audit.api.pipeline import make_plan, raise_on_findings, run
 from decay_audit.api.request import LiveModel, Request
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.choices import Device, Severity
+from decay_audit.model.choices import Device, ScheduleInterval, Severity
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.parameters import Parameter
 from decay_audit.roles.words import Classified
@@ -78,13 +78,17 @@ def plan(
     return make_plan(classify(inventory), ruleset, weight_decay)
 
 
-def audit(
+def audit(  # noqa: PLR0913 - options
     model: "torch.nn.Module",
     optimizer: object = None,
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
     *,
     measure: bool | None = None,
+    steps: int | None = None,
+    epoch_steps: int | None = None,
+    schedule: object = None,
+    schedule_every: ScheduleInterval = "step",
     no_trace: bool = False,
 ) -> AuditReport:
     """Compare a live model and its optimizer with a ruleset.
@@ -95,14 +99,27 @@ def audit(
         weight_decay: the base coefficient; by default the one that the optimizer uses.
         measure: whether to run step() on a copy of the optimizer and compare the result with the param groups; None:
             only if its class is not known.
+        steps: the number of optimizer steps of the whole run: the report then has what decay comes to over it.
+        epoch_steps: the number of steps of one epoch.
+        schedule: the scheduler of the optimizer, or a list of them, or a function of the optimizer and the step that
+            writes the groups. A copy of it is stepped, so that the optimizer stays as it is.
+        schedule_every: whether training steps the scheduler after every `step` or after every `epoch`.
         no_trace: do not run the forward pass: see `read`.
 
     Raises:
-        DecayAuditError: the model or the optimizer cannot be read, or the ruleset has no answer for a parameter.
+        DecayAuditError: the model or the optimizer cannot be read, the ruleset has no answer for a parameter, or the
+            schedule cannot be stepped.
     """
-    live = LiveModel(model=model, optimizer=optimizer)
-    ruleset = load_rules(rules)
-    request = Request(live=live, ruleset=ruleset, weight_decay=weight_decay, measure=measure, no_trace=no_trace)
+    request = Request(
+        live=LiveModel(model=model, optimizer=optimizer, schedule=schedule),
+        ruleset=load_rules(rules),
+        weight_decay=weight_decay,
+        measure=measure,
+        steps=steps,
+        epoch_steps=epoch_steps,
+        schedule_every=schedule_every,
+        no_trace=no_trace,
+    )
     return for_python(run(request))
 
 

@@ -1,7 +1,8 @@
 """The JSON document as values: the contract of `--format json`, field by field, and how a Report becomes one.
 
 The JSON Schema is made from these values, and CSV has the fields of a parameter. Other modules encode the
-values as text. `comparisons` has the documents of the commands that compare.
+values as text. `comparisons` has the documents of the commands that compare, `optimizers` the values on
+optimizers and on a whole run.
 """
 
 from collections import defaultdict
@@ -16,9 +17,18 @@ from decay_audit.checks.codes import Finding
 from decay_audit.checks.lock.entries import hash_ruleset
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Severity
+from decay_audit.model.horizon import DecayOverRun
 from decay_audit.model.inventory import SourceKind
-from decay_audit.model.observations import Movement, Observation, Optimizer, OptimizerOrigin, Semantics
+from decay_audit.model.observations import Movement, Observation
 from decay_audit.reports import totals
+from decay_audit.reports.document.optimizers import (
+    OptimizerRecord,
+    RunRecord,
+    decay_of_parameters,
+    optimizer_record,
+    over_run_fields,
+    run_record,
+)
 from decay_audit.reports.finding_summary import notes
 from decay_audit.reports.report import Report
 from decay_audit.roles.words import CONFIDENCES, Confidence, EvidenceKind, Layer, Role
@@ -79,7 +89,12 @@ class ObservationRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One parameter: what it is, what the ruleset decides, and what the optimizers do."""
+    """One parameter: what it is, what the ruleset decides, and what the optimizers do.
+
+    `kept` is the part of the parameter that decay alone leaves over the run of `--steps`, and `timescale_steps` is the
+    number of steps that it remembers: 1 / the largest part that a step removes. Half is left after `half_life_steps`.
+    They are null without `--steps`, and where they are not known; `kept_note` then says why, or says `about`.
+    """
 
     name: str
     raw_name: str
@@ -101,6 +116,10 @@ class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     lenient: bool
     lr_scale: float
     use: str | None
+    kept: float | None
+    timescale_steps: float | None
+    half_life_steps: float | None
+    kept_note: str
     observed: tuple[ObservationRecord, ...]
 
 
@@ -131,25 +150,6 @@ class Totals(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     decayed_numel: Natural
     hidden: Natural
     by_role: dict[Role, RoleTotals]
-
-
-class OptimizerGroup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One param group of an optimizer. Where the parameter at a position is not known, its name is empty."""
-
-    weight_decay: float | None
-    lr: float | None
-    weight_decay_is_default: bool | None = field(name="implicit")
-    parameters: tuple[str, ...]
-
-
-class OptimizerRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One optimizer, live or as a checkpoint saved it."""
-
-    name: str
-    class_: str = field(name="class")
-    groups: tuple[OptimizerGroup, ...]
-    semantics: Semantics
-    origin: OptimizerOrigin
 
 
 class FixRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -198,6 +198,7 @@ class ReportDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     groups: tuple[PlannedGroup, ...]
     totals: Totals
     optimizers: tuple[OptimizerRecord, ...]
+    run: RunRecord | None
     findings: tuple[FindingRecord, ...]
     notes: tuple[str, ...]
 
@@ -229,7 +230,8 @@ def report_document(report: Report) -> ReportDocument:
         parameters=parameter_records(report),
         groups=_groups(report.plan),
         totals=_totals(report),
-        optimizers=tuple(map(_optimizer, report.optimizers)),
+        optimizers=tuple(optimizer_record(optimizer, report.horizon) for optimizer in report.optimizers),
+        run=run_record(report.horizon),
         findings=_findings(report),
         notes=notes(report),
     )
@@ -308,10 +310,16 @@ def parameter_records(report: Report) -> tuple[ParameterRecord, ...]:
     observations: Mapping[str, list[Observation]] = defaultdict(list)
     for observation in report.observations:
         observations[observation.parameter].append(observation)
-    return tuple(_parameter(decision, observations.get(decision.name, ())) for decision in report.plan.decisions)
+    decays = decay_of_parameters(report.horizon)
+    return tuple(
+        _parameter(decision, observations.get(decision.name, ()), decays.get(decision.name, ()))
+        for decision in report.plan.decisions
+    )
 
 
-def _parameter(decision: Decision, observations: Sequence[Observation]) -> ParameterRecord:
+def _parameter(
+    decision: Decision, observations: Sequence[Observation], decays: Sequence[DecayOverRun]
+) -> ParameterRecord:
     classified, parameter = decision.classified, decision.classified.parameter
     return ParameterRecord(
         name=parameter.name,
@@ -334,6 +342,7 @@ def _parameter(decision: Decision, observations: Sequence[Observation]) -> Param
         lenient=decision.lenient,
         lr_scale=decision.lr_scale,
         use=decision.use,
+        **over_run_fields(decays, "it is in several groups"),
         observed=tuple(
             msgspec.convert(observation, ObservationRecord, from_attributes=True) for observation in observations
         ),
@@ -370,14 +379,4 @@ def _totals(report: Report) -> Totals:
             )
             for role, members in totals.by_role(plan.decisions).items()
         },
-    )
-
-
-def _optimizer(optimizer: Optimizer) -> OptimizerRecord:
-    return OptimizerRecord(
-        name=optimizer.name,
-        class_=optimizer.type,
-        groups=tuple(msgspec.convert(group, OptimizerGroup, from_attributes=True) for group in optimizer.groups),
-        semantics=optimizer.semantics,
-        origin=optimizer.origin,
     )

@@ -6,6 +6,7 @@
 - explanation: one parameter, or one code
 - model_comparison: the decisions on two models
 - ruleset_comparison, ruleset_matches, ruleset_list, conformance: reports about rulesets
+- over_run: what decay comes to over a whole run, for frame and explanation
 - layout: tables, paragraphs and colours; all of the above use it
 
 Only layout imports Rich.

@@ -12,6 +12,7 @@ from decay_audit.model.observations import Movement, Observation, UpdateFormula
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
+from decay_audit.reports.terminal.over_run import parameter_texts
 from decay_audit.reports.totals import amount
 from decay_audit.roles.words import NOUNS, Classified, Layer, Role
 from decay_audit.rulesets.conditions import When
@@ -50,6 +51,7 @@ def render(explanation: Explanation, options: Options) -> str:
         "presets": _presets(explanation, len(explanation.other_rulesets) if options.verbose else _MAX_PRESETS),
         "observed": map(_observation, explanation.observations),
         **{f"with {escape_control(update.optimizer)}": _update(update) for update in explanation.updates},
+        **({} if explanation.horizon is None else {"over run": parameter_texts(explanation.horizon)}),
     }
     indent = max(map(len, sections)) + 2
     lines = [_title(classified, options)]

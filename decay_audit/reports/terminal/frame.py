@@ -9,6 +9,7 @@ from decay_audit.reports.options import Options
 from decay_audit.reports.report import Report
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import Style, paint
+from decay_audit.reports.terminal.over_run import group_texts, run_text
 from decay_audit.reports.totals import share, size
 from decay_audit.roles.words import NOUNS
 from decay_audit.rulesets.plan import Decision
@@ -45,6 +46,7 @@ def footer(report: Report, options: Options) -> Iterator[str]:
     ):
         if decisions or title == "decayed":
             yield from _total(title, decisions, whole, options)
+    yield from _over_run(report, options)
     yield from _notes(report, options)
     if report.findings:
         yield ""
@@ -89,6 +91,15 @@ def _total(title: str, decisions: Sequence[Decision], whole: int, options: Optio
     }[title]
     text = f"{amount}: {roles}" + (f"; {remark}" if remark else "")
     yield from layout.paragraph(f"  {title:<9}", text, options.width)
+
+
+def _over_run(report: Report, options: Options) -> Iterator[str]:
+    if report.horizon is None:
+        return
+    head = "over run"
+    for text in (run_text(report.horizon), *group_texts(report.horizon, full=options.full)):
+        yield from layout.paragraph(f"  {head:<9}", text, options.width)
+        head = ""
 
 
 def _notes(report: Report, options: Options) -> Iterator[str]:

@@ -15,7 +15,7 @@ Nothing here uses roles or rules.
 """
 
 from decay_audit.sources.module.build import BuiltModel, build, read_again
-from decay_audit.sources.module.make_optimizer import evaluate_optimizer
+from decay_audit.sources.module.make_optimizer import evaluate_expression, evaluate_optimizer
 from decay_audit.sources.module.other_models import find_other, names_of_all, with_others
 from decay_audit.sources.module.to_module import modules_in, require_module
 from decay_audit.sources.module.user_code.evaluate import evaluate
@@ -28,6 +28,7 @@ __all__ = [
     "build",
     "context_of_namespace",
     "evaluate",
+    "evaluate_expression",
     "evaluate_optimizer",
     "find_other",
     "modules_in",

@@ -79,8 +79,11 @@ def evaluate_optimizer(text: str, built: BuiltModel) -> EvaluatedOptimizer:
             return made
 
 
-def evaluate_expression(text: str, built: BuiltModel) -> object:
+def evaluate_expression(text: str, built: BuiltModel, **names: object) -> object:
     """Evaluate an expression in another file or module, or among the names of the model's module. Call no function.
+
+    Args:
+        names: further names for the expression, beside `model`.
 
     Raises:
         TargetError: as for an optimizer.
@@ -88,9 +91,9 @@ def evaluate_expression(text: str, built: BuiltModel) -> object:
     with BUILD_DEVICES["cpu"]():
         target = _other_target(text, built)
         if target is None:
-            return evaluate(text, built.namespace, torch=torch, model=built.model)
+            return evaluate(text, built.namespace, torch=torch, model=built.model, **names)
         namespace, expression, _ = _namespace(target, built)
-        return evaluate(expression or "None", namespace, model=built.model)
+        return evaluate(expression or "None", namespace, model=built.model, **names)
 
 
 def _optimizers_before_training(text: str, built: BuiltModel, started: TrainingStarted) -> EvaluatedOptimizer:

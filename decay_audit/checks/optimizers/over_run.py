@@ -1,0 +1,76 @@
+"""Findings on a whole run: decay that moves nothing (DA801), or that forgets too fast or too slowly to act (DA802)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+from decay_audit.checks.codes import Finding, finding
+from decay_audit.checks.finding_text import count_by_kind
+from decay_audit.model.horizon import GroupOverRun, Horizon
+from decay_audit.rulesets.plan import Plan
+from decay_audit.text import first_few, format_kept, format_number
+
+NEGLIGIBLE_SUM = 0.01
+"""A run whose steps remove less than this part of a weight, all together, would end alike without decay."""
+
+Effect = Literal["negligible", "faster than an epoch", "slower than the run"]
+
+
+def check_over_run(horizon: Horizon, plan: Plan) -> Iterator[Finding]:
+    """Report parameters whose decay hardly acts in this run, or acts on another timescale than training."""
+    by_effect: dict[Effect, list[GroupOverRun]] = {}
+    for group in horizon.groups:
+        if (effect := _effect(group, horizon)) is not None:
+            by_effect.setdefault(effect, []).append(group)
+    for effect, groups in sorted(by_effect.items(), key=lambda entry: entry[0] != "negligible"):
+        yield from _finding(effect, groups, horizon, plan)
+
+
+def _effect(group: GroupOverRun, horizon: Horizon) -> Effect | None:
+    """Tell which finding a group has; None for a group that decays nothing, or on a usual or unknown timescale."""
+    total, timescale = group.decay.removed_sum, group.decay.timescale_steps
+    if not total or timescale is None:
+        return None
+    if total < NEGLIGIBLE_SUM:
+        return "negligible"
+    if horizon.epoch_steps is not None and timescale < horizon.epoch_steps < horizon.steps:
+        return "faster than an epoch"
+    return "slower than the run" if timescale > horizon.steps else None
+
+
+def _finding(effect: Effect, groups: Sequence[GroupOverRun], horizon: Horizon, plan: Plan) -> Iterator[Finding]:
+    names = {name for group in groups for name in group.parameters}
+    decisions = [decision for decision in plan.decisions if decision.name in names]
+    if not decisions:
+        return
+    verb = "keeps" if len(decisions) == 1 else "keep"
+    kept = _range([group.decay.kept for group in groups])
+    run, timescales = f"{horizon.steps:,} steps", [group.decay.timescale_steps for group in groups]
+    shortest = format_number(min(timescale for timescale in timescales if timescale is not None))
+    if effect == "negligible":
+        message = f"{verb} {kept} of their values over the {run} if only decay acts: the coefficient does nothing here"
+    elif effect == "slower than the run":
+        message = f"{verb} {kept} of their values over the {run}: decay would need {shortest} steps to act"
+    else:
+        message = f"{verb} what {shortest} steps taught them, less than an epoch of {horizon.epoch_steps:,} steps"
+    if len(decisions) == 1:
+        message = message.replace("their values", "its values").replace("taught them", "taught it")
+    yield finding(
+        "DA801" if effect == "negligible" else "DA802",
+        f"{count_by_kind(decisions)} {message}",
+        [decision.name for decision in decisions],
+        expected=f"lr x weight_decay that adds up to {NEGLIGIBLE_SUM} or more"
+        if effect == "negligible"
+        else "a timescale between an epoch and the run",
+        found=f"{shortest} steps",
+        where=_places(groups),
+    )
+
+
+def _range(values: Iterable[float | None]) -> str:
+    """Write the smallest and the largest part that is kept; one of them if they read alike."""
+    known = [value for value in values if value is not None]
+    return " to ".join(dict.fromkeys((format_kept(min(known)), format_kept(max(known)))))
+
+
+def _places(groups: Sequence[GroupOverRun]) -> str:
+    return first_few(list(dict.fromkeys(f"group {group.group} of {group.type}" for group in groups)), 5)

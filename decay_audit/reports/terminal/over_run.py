@@ -1,0 +1,82 @@
+"""What decay comes to over a whole run, as lines of text: for a model below its table, and for one parameter."""
+
+from collections.abc import Iterator
+
+from decay_audit.model.horizon import DecayOverRun, GroupOverRun, Horizon
+from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, format_kept, format_number
+
+_MAX_LINES = 6
+
+
+def run_text(horizon: Horizon) -> str:
+    """Write the length of the run and its learning rate: `117,300 steps (300 epochs), lr 0.1`."""
+    epochs = f" ({_epochs(horizon.steps, horizon.epoch_steps)})" if horizon.epoch_steps else ""
+    rates = list(dict.fromkeys(_rates(group) for group in horizon.groups))
+    rate_text = rates[0] if len(rates) == 1 else "lr differs between groups"
+    by = f", {escape_control(horizon.schedule)} after every {horizon.schedule_every}" if horizon.schedule else ""
+    return f"{count_noun(horizon.steps, 'step')}{epochs}{by}: {rate_text}"
+
+
+def group_texts(horizon: Horizon, *, full: bool) -> Iterator[str]:
+    """Write a line for the groups that decay alike: what is kept, and for how long a weight remembers."""
+    alike: dict[tuple[str, DecayOverRun], list[GroupOverRun]] = {}
+    for group in horizon.groups:
+        alike.setdefault((group.type, group.decay), []).append(group)
+    shown = len(alike) if full else _MAX_LINES
+    for (kind, decay), groups in list(alike.items())[:shown]:
+        indices = sorted({group.group for group in groups})
+        noun = "group" if len(indices) == 1 else "groups"
+        place = f"{noun} {first_few([str(index) for index in indices], 5)} of {escape_control(kind)}"
+        count = count_noun(sum(len(group.parameters) for group in groups), "parameter")
+        yield f"{place}, {count}: {decay_text(decay, horizon)}"
+    if len(alike) > shown:
+        yield f"{len(alike) - shown} more groups; --full shows them"
+
+
+def decay_text(decay: DecayOverRun, horizon: Horizon) -> str:
+    """Write what decay alone leaves of a weight, and how long a weight remembers."""
+    if decay.kept is None:
+        return decay.reason
+    if decay.kept == 1:
+        return "nothing decays"
+    about = "about " if decay.approximate else ""
+    texts = [f"decay alone keeps {about}{format_kept(decay.kept)} of a weight"]
+    if decay.timescale_steps is not None:
+        half = f", and loses half in {format_number(decay.half_life_steps)}" if decay.half_life_steps else ""
+        texts.append(f"it remembers {about}{_steps(decay.timescale_steps, horizon)}{half}")
+    return "; ".join(filter(None, (*texts, decay.reason)))
+
+
+def _steps(steps: float, horizon: Horizon) -> str:
+    """Write a number of steps, also in epochs and as a share of the run."""
+    epochs = [_epochs(steps, horizon.epoch_steps)] if horizon.epoch_steps else []
+    share = steps / horizon.steps
+    share_text = f"{format_number(100 * share)} % of the run" if share <= 1 else f"{format_number(share)} runs"
+    return f"{format_number(steps)} steps ({', '.join([*epochs, share_text])})"
+
+
+def _epochs(steps: float, epoch_steps: int | None) -> str:
+    epochs = format_number(steps / (epoch_steps or 1))
+    return f"{epochs} {'epoch' if epochs == '1' else 'epochs'}"
+
+
+def _rates(group: GroupOverRun) -> str:
+    """Write the learning rates of a group: `lr 0.1, at the end 0.001`; `lr from 0 to 6e-4, at the end 6e-5`."""
+    rates = [part.settings.lr for part in group.steps if part.settings.lr is not None]
+    if not rates:
+        return "no lr"
+    first, largest, last = rates[0], max(rates), rates[-1]
+    start = _number(first) if largest == first else f"from {_number(first)} to {_number(largest)}"
+    return f"lr {start}" + (f", at the end {_number(last)}" if last != largest else "")
+
+
+def _number(value: float) -> str:
+    return format_coefficient(float(f"{value:.3g}"))
+
+
+def parameter_texts(horizon: Horizon) -> Iterator[str]:
+    """Write what decay comes to for one parameter; the horizon has the groups that hold it."""
+    yield run_text(horizon)
+    for group in horizon.groups:
+        place = f"group {group.group} of {escape_control(group.type)}"
+        yield f"{place}: {decay_text(group.decay, horizon)}"
