@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -116,6 +116,34 @@ def _step_schedule(run: Horizon, loaded: LoadedTarget, request: Request) -> "tup
             value = module.evaluate_expression(request.schedule or "", built, **names)
         schedule, steps_by_group = schedules.record_steps(value, stand_ins, run)
     return replace(run, schedule=schedule.name, schedule_every=schedule.every), steps_by_group
+
+
+def measured_data(optimizer: "torch.optim.Optimizer", *, known_classes: bool) -> dict[str, Any]:
+    """Measure steps of an optimizer of a running script, as plain data for a RecordedMeasurement.
+
+    Args:
+        known_classes: measure it even if the table has its class.
+    """
+    from decay_audit.optimizers.measure import measure
+
+    names: dict[int, str] = {}
+    for index, group in enumerate(optimizer.param_groups):
+        for position, tensor in enumerate(group["params"]):
+            names.setdefault(id(tensor), f"{index}/{position}")
+    try:
+        observed = measure((("optimizer", optimizer),), names, known_classes=known_classes)
+    except DecayAuditError as error:
+        return {"effects": {}, "failure": error.message}
+    effects = {
+        observation.parameter: {
+            "movement": observation.movement,
+            "measured_rate": observation.measured_rate,
+            "settled_rate": observation.settled_rate,
+        }
+        for observation in observed.observations
+        if observation.movement not in (None, "unknown")
+    }
+    return {"effects": effects, "failure": observed.optimizers[0].failed_measurement}
 
 
 def _observe_in_memory(live: LiveModel, inventory: Inventory, *, measure: bool | None) -> ObservedOptimizers:

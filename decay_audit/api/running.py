@@ -94,7 +94,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
                     "until": script.until,
                     "watch": script.watch,
                     "pretend": script.pretend,
-                    "tracer": {} if request.no_trace else tracer_settings(),
+                    "tool": tool_settings(request),
                 },
                 timeout=script.timeout,
             )
@@ -102,7 +102,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         processes = read_records.read(records_folder)
         after = written_files.state_of(run_folder)
         written = "" if script.scratch else written_files.describe_changes(before, after)
-    records = [record for record in processes.records if record.optimizers]
+    records = [_with_files_of(script.folder, run_folder, record) for record in processes.records if record.optimizers]
     if not records:
         raise _no_optimizer_error(script, command, launch_result, processes)
     distinct = [*_without_duplicates(records)]
@@ -119,14 +119,33 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
     )
 
 
-def tracer_settings() -> dict[str, object]:
-    """Return what the recorder, in the script's environment, needs to import the function that traces a model."""
+def _with_files_of(folder: Path, run_folder: Path, record: Record) -> Record:
+    """Give the files that make optimizers by their path in the script's folder, also if it ran in a copy."""
+    run_folder = run_folder.resolve()
+
+    def of_folder(file: str) -> str:
+        path = (run_folder / file).resolve()
+        return str(folder / path.relative_to(run_folder)) if path.is_relative_to(run_folder) else file
+
+    optimizers = (replace(optimizer, file=of_folder(optimizer.file)) for optimizer in record.optimizers)
+    return replace(record, optimizers=tuple(optimizers))
+
+
+def tool_settings(request: Request) -> dict[str, object]:
+    """Return what the recorder, in the script's environment, needs to import decay-audit, and what it is to do there.
+
+    `{}` if it has nothing to do there.
+    """
     packages = ("decay_audit", "msgspec")
     folders = (Path(sys.modules[name].__file__ or "").parent.parent for name in packages)
+    measure = {True: "all", False: "none", None: "unknown"}[request.measure]
+    if request.no_trace and measure == "none":
+        return {}
     return {
-        "module": "decay_audit.api.loading",
         "paths": [*dict.fromkeys(map(str, folders))],
         "python": [*sys.version_info[:2]],
+        "trace": not request.no_trace,
+        "measure": measure,
     }
 
 
@@ -152,7 +171,9 @@ def reports_of(record: Record, request: Request, *, several: bool) -> Iterator[R
 
 def _report(record: Record, audit: "AuditGroup", target: str, request: Request) -> Report:
     contents = inventory.read(record, audit.models, target, audit.free_tensors)
-    optimizers, observations = recorded.observe(record, audit.optimizers, contents.names)
+    optimizers, observations = recorded.with_measurements(
+        recorded.observe(record, audit.optimizers, contents.names), record, audit.optimizers, contents.names
+    )
     observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
     traced = contents.inventory if request.no_trace else _with_traces(contents.inventory, record, audit)
     report = report_on(LoadedTarget(inventory=traced), observed, replace(request, target=""))

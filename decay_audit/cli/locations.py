@@ -42,7 +42,7 @@ def find_locations(request: Request, report: Report, loaded: "LoadedTarget | Non
     return SourceLocations(
         files=dict(_named_files(report, to_repository)),
         target=_target_location(request.model or request.target, to_repository),
-        optimizers=dict(_optimizer_locations(loaded, to_repository)) if loaded else {},
+        optimizers=dict(_optimizer_locations(loaded, to_repository) if loaded else _of_script(report, to_repository)),
         owners=dict(_owner_locations(report, loaded, to_repository)) if loaded else {},
     )
 
@@ -117,6 +117,13 @@ def _optimizer_locations(loaded: "LoadedTarget", to_repository: ToRepository) ->
         location = next((FileLocation(file=path, line=line) for path, line in places if path), None)
         if location is not None:
             yield name, location
+
+
+def _of_script(report: Report, to_repository: ToRepository) -> Iterator[tuple[str, FileLocation]]:
+    """Yield the line that makes each optimizer, for the report on a script that was run."""
+    for optimizer in report.optimizers:
+        if optimizer.line and (path := to_repository(optimizer.file)):
+            yield optimizer.name, FileLocation(file=path, line=optimizer.line)
 
 
 def _owner_locations(

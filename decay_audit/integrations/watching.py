@@ -33,7 +33,7 @@ def watch(
         no_trace: do not run the forward pass on fake tensors where classes and names leave a role uncertain.
         ignore: prefixes of codes that do not count.
     """
-    from decay_audit.api.running import tracer_settings
+    from decay_audit.api.running import tool_settings
     from decay_audit.sources.run.hooks.decay_audit_recorder import (
         construction,
         listed_modules,
@@ -43,7 +43,7 @@ def watch(
     )
 
     request = Request(rules=rules, weight_decay=weight_decay, no_trace=no_trace, ignore=ignore)
-    settings.TRACER = {} if no_trace else tracer_settings()
+    settings.TOOL = tool_settings(request)
     if not _latest_request:
         settings.WATCH = True
         listed_modules.set_hooks()
@@ -56,10 +56,11 @@ def watch(
 def _log_verdicts(optimizer: Any) -> None:  # noqa: ANN401 - of any class
     from decay_audit import reports
     from decay_audit.api.running import reports_of
-    from decay_audit.sources.run.hooks.decay_audit_recorder import describe, recording, settings
+    from decay_audit.sources.run.hooks.decay_audit_recorder import recording, tool
 
+    results = tool.results(recording.living_optimizers(), optimizer)
     document = recording.document("running", "step", optimizer)
-    document["traces"] = describe.traces(recording.living_optimizers()) if settings.TRACER else []
+    document |= {**results, "notes": [*document["notes"], *results["notes"]]}
     record = msgspec.json.decode(json.dumps(document, default=repr), type=Record)
     for report in reports_of(record, _latest_request[0], several=False):
         if rank() == 0:

@@ -117,6 +117,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
             a step does.
         failed_measurement: why no step could be measured; "" if one was measured, or none was tried.
         mismatched_state: names of the parameters whose saved state has another shape (checkpoints only).
+        file, line: the line that makes it, if a script made it that was run; else "" and 0.
     """
 
     name: str
@@ -134,6 +135,8 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     class_is_known: bool = True
     failed_measurement: str = ""
     mismatched_state: tuple[str, ...] = ()
+    file: str = ""
+    line: int = 0
 
 
 class Observation(Struct, frozen=True, kw_only=True):

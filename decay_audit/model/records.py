@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
+from decay_audit.model.observations import Movement
 from decay_audit.model.traced_uses import AutomaticTrace
 
 RecordStatus = Literal["running", "stopped", "ended", "failed", "exited"]
@@ -167,6 +168,26 @@ class RecordedTrace(Struct, frozen=True, kw_only=True):
     trace: AutomaticTrace
 
 
+class RecordedEffect(Struct, frozen=True, kw_only=True):
+    """What measured steps did to one tensor; the fields are as in `Observation`."""
+
+    movement: Movement
+    measured_rate: float | None = None
+    settled_rate: float | None = None
+
+
+class RecordedMeasurement(Struct, frozen=True, kw_only=True):
+    """What measured steps of one optimizer did.
+
+    Attributes:
+        effects: the effect on each measured tensor, by the index of its group and its position there: `0/3`.
+        failure: why no step was measured; "" if one was measured, or if no step was needed.
+    """
+
+    effects: Mapping[str, RecordedEffect] = {}
+    failure: str = ""
+
+
 class Record(Struct, frozen=True, kw_only=True):
     """The models and optimizers that one process of a script made.
 
@@ -176,6 +197,7 @@ class Record(Struct, frozen=True, kw_only=True):
         outside: counts of trainable parameters that got a gradient, but are in no optimizer and in no model of an
             optimizer: pairs of the class of their module and their number.
         traces: traced forward passes of models whose classes and names leave a role uncertain.
+        measurements: one for each optimizer, in their order; empty if nothing was measured.
     """
 
     version: int
@@ -200,3 +222,4 @@ class Record(Struct, frozen=True, kw_only=True):
     optimizers: tuple[RecordedOptimizer, ...]
     outside: tuple[tuple[str, int], ...] = ()
     traces: tuple[RecordedTrace, ...] = ()
+    measurements: tuple[RecordedMeasurement, ...] = ()

@@ -14,6 +14,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import ForeignSource, Observation, Optimizer, ParamGroup
 from decay_audit.model.records import (
     Record,
+    RecordedEffect,
     RecordedGroup,
     RecordedOptimizer,
     RecordedOptimizerClass,
@@ -30,6 +31,8 @@ from decay_audit.optimizers.table.lookup import class_facts
 from decay_audit.text import format_shape
 
 _LOW_PRECISION = ("float16", "bfloat16")
+RecordedObservations = tuple[tuple[Optimizer, ...], tuple[Observation, ...]]
+"""The optimizers of a record as data, and what each does to each of its parameters."""
 
 
 class _Names(Struct, frozen=True, kw_only=True):
@@ -48,7 +51,7 @@ class _Names(Struct, frozen=True, kw_only=True):
 
 def observe(
     record: Record, optimizers: Iterable[tuple[str, RecordedOptimizer]], names: Mapping[int, str]
-) -> tuple[tuple[Optimizer, ...], tuple[Observation, ...]]:
+) -> RecordedObservations:
     """Read recorded optimizers as data.
 
     Args:
@@ -63,10 +66,54 @@ def observe(
     }
     in_no_optimizer = [tensor for tensor in names if tensor not in in_optimizers and record.tensors[tensor].trainable]
     known_names = _Names(of_tensor=names, in_no_optimizer=in_no_optimizer, tensors=record.tensors)
-    results = [_observe_one(name, optimizer, known_names) for name, optimizer in optimizers]
+    recorded_optimizers = [*optimizers]
+    results = [_observe_one(name, recorded, known_names) for name, recorded in recorded_optimizers]
     return (
-        tuple(optimizer for optimizer, _ in results),
+        tuple(
+            replace(optimizer, file=recorded.file, line=recorded.line)
+            for (optimizer, _), (_, recorded) in zip(results, recorded_optimizers, strict=True)
+        ),
         tuple(observation for _, observations in results for observation in observations),
+    )
+
+
+def with_measurements(
+    observed: RecordedObservations,
+    record: Record,
+    optimizers: Sequence[tuple[str, RecordedOptimizer]],
+    names: Mapping[int, str],
+) -> RecordedObservations:
+    """Add what steps did that were measured in the script's process.
+
+    Args:
+        observed: what `observe` returned.
+        optimizers, names: as for `observe`.
+    """
+    effects: dict[tuple[str, str], RecordedEffect] = {}
+    failures: dict[str, str] = {}
+    for recorded, measurement in zip(record.optimizers, record.measurements, strict=False):
+        name = next((name for name, other in optimizers if other is recorded), "")
+        failures[name] = measurement.failure
+        for key, effect in measurement.effects.items():
+            group, position = map(int, key.split("/"))
+            effects[name, names.get(recorded.groups[group].tensors[position], "")] = effect
+    return (
+        tuple(replace(optimizer, failed_measurement=failures.get(optimizer.name, "")) for optimizer in observed[0]),
+        tuple(
+            _with_effect(observation, effects.get((observation.optimizer, observation.parameter)))
+            for observation in observed[1]
+        ),
+    )
+
+
+def _with_effect(observation: Observation, effect: RecordedEffect | None) -> Observation:
+    if effect is None:
+        return observation
+    return replace(
+        observation,
+        movement=effect.movement,
+        measured_rate=effect.measured_rate,
+        settled_rate=effect.settled_rate,
     )
 
 

@@ -22,10 +22,7 @@ from decay_audit.sources.run.hooks.decay_audit_recorder import (
 def record(optimizers: Sequence[Optimizer], model: nn.Module, seen: Mapping[str, Any] | None = None) -> Record:
     """Record optimizers as they are now; `model` was asked for its parameters."""
     listed_modules._REFERENCES[id(model)] = weakref.ref(model)
-    made = [
-        recording.OptimizerEntry(optimizer, construction.OptimizerConstruction([], variables.caller()))
-        for optimizer in optimizers
-    ]
+    made = entries_of(optimizers)
     document = {
         "version": 1,
         "pid": 1,
@@ -46,3 +43,11 @@ def record(optimizers: Sequence[Optimizer], model: nn.Module, seen: Mapping[str,
         **(seen or {}),
     }
     return msgspec.json.decode(json.dumps(document), type=Record)
+
+
+def entries_of(optimizers: Sequence[Optimizer]) -> list[recording.OptimizerEntry]:
+    """The recorder's entries for optimizers, as if their constructors had just returned."""
+    return [
+        recording.OptimizerEntry(optimizer, construction.OptimizerConstruction([], variables.caller()))
+        for optimizer in optimizers
+    ]

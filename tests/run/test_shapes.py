@@ -1,5 +1,6 @@
 """One small script for each shape of training code: what `decay-audit run` says of it, in a process of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -77,9 +78,11 @@ def test_groups_that_follow_the_ruleset_are_quiet(tmp_path: Path) -> None:
 
 
 def test_the_script_gets_its_own_arguments(tmp_path: Path) -> None:
-    result = run(tmp_path, scripts.ARGPARSE, "--wd", "0.125", options=("--format", "json"))
+    result = run(tmp_path, scripts.ARGPARSE, "--wd", "0.125", options=("-o", "out.sarif", "-f", "json", "-o", "-"))
     (document,) = documents(result)
     assert document["optimizers"][0]["groups"][0]["weight_decay"] == 0.125
+    location = json.loads((tmp_path / "out.sarif").read_text())["runs"][0]["results"][0]["locations"][0]
+    assert location["physicalLocation"] == {"artifactLocation": {"uri": "train.py"}, "region": {"startLine": 8}}
 
 
 def test_models_with_an_optimizer_each_are_judged_apart_under_their_variables(tmp_path: Path) -> None:

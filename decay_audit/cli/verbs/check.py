@@ -112,7 +112,7 @@ def _with_locations(options: "Options", form: Format, verdict: Verdict) -> "Opti
     """Add the locations in the repository for a format that shows them."""
     from decay_audit.cli import locations
 
-    if form not in locations.LOCATED_FORMATS or verdict.loaded is None:
+    if form not in locations.LOCATED_FORMATS:
         return options
     sources = locations.find_locations(verdict.audit.request, verdict.report, verdict.loaded)
     return replace(options, locations=sources)

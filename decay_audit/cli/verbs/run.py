@@ -37,7 +37,7 @@ def run(
     words: Words,
     *,
     script_options: RunOptions,
-    options: Annotated[AuditOptions, takes("Ruleset", "Findings", names=("no_trace",))],
+    options: Annotated[AuditOptions, takes("Ruleset", "Findings", names=("no_trace", "measure"))],
     exit_zero: Annotated[bool, Option("Findings", "Exit with 0 even if there are findings.")] = False,
     output: OutputOptions,
 ) -> None:
@@ -66,7 +66,7 @@ def run(
     if script_options.list_:
         screen.write("\n".join(_list_lines(result)), output.output)
         return
-    outputs.write(lambda form, print_options: _render(result.reports, form, print_options), output)
+    outputs.write(lambda form, style: _render(result.reports, form, style), output)
     for line in _messages(result, options.fail_on):
         screen.print_message(line, quiet=output.quiet)
     if not exit_zero and any(selected_codes.has_failure(report.findings, options.fail_on) for report in result.reports):
@@ -76,13 +76,21 @@ def run(
 def _render(all_reports: "Sequence[Report]", form: Format, options: "PrintOptions") -> str:
     """Write the reports of all models as one document."""
     from decay_audit import api, reports
+    from decay_audit.api import Request
+    from decay_audit.cli import locations
 
     several = len(all_reports) > 1
     options = replace(options, titled=several)
     if form is Format.HTML:
         page_options = [replace(options, page=api.page_parts(report)) for report in all_reports]
         return reports.render_page(all_reports, page_options)
-    texts = [reports.render_findings(report, form, options) for report in all_reports]
+    styles = [
+        replace(options, locations=locations.find_locations(Request(target=""), report))
+        if form in locations.LOCATED_FORMATS
+        else options
+        for report in all_reports
+    ]
+    texts = [reports.render_findings(report, form, style) for report, style in zip(all_reports, styles, strict=True)]
     return reports.join(texts, form) if several else texts[0]
 
 
@@ -158,16 +166,5 @@ def _list_lines(result: "ScriptResult") -> Iterator[str]:
         yield f"{report.inventory.target}  {count}"
         for optimizer in report.optimizers:
             groups = count_noun(len(optimizer.groups), "group")
-            yield f"  {optimizer.name}  {optimizer.type}, {groups}{_place(optimizer.name, result)}"
-
-
-def _place(name: str, result: "ScriptResult") -> str:
-    """Write where an optimizer was made; "" if no record has it.
-
-    The name may end in an index, such as `optimizer[1]`: the record has it without the index.
-    """
-    for record in result.records:
-        for optimizer in record.optimizers:
-            if optimizer.name == name.partition("[")[0]:
-                return f", made in {Path(optimizer.file).name}:{optimizer.line}"
-    return ""
+            place = f", made in {Path(optimizer.file).name}:{optimizer.line}" if optimizer.line else ""
+            yield f"  {optimizer.name}  {optimizer.type}, {groups}{place}"

@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.records import Record, RecordedTrace, RecordStatus, ScriptError
+from decay_audit.model.records import Record, RecordedMeasurement, RecordedTrace, RecordStatus, ScriptError
 
 _ERRORS_ABOUT_OTHER_PROCESSES = frozenset(
     {
@@ -35,6 +35,14 @@ class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
     imported_torch: bool
     records: tuple[Record, ...]
     error: ScriptError | None = None
+
+
+class _Results(msgspec.Struct, frozen=True, kw_only=True):
+    """What decay-audit did in the process: as the fields of Record."""
+
+    traces: tuple[RecordedTrace, ...] = ()
+    measurements: tuple[RecordedMeasurement, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class _Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,13 +108,18 @@ def _ending_path(record_path: Path) -> Path:
 
 
 def _read(path: Path) -> Record:
-    """Read the record of one process, with its traces and its ending from the files beside it."""
+    """Read the record of one process, with its traces, measurements and ending from the files beside it."""
     try:
         record = msgspec.json.decode(path.read_bytes(), type=Record)
-        traces_path = path.with_name(path.name.replace("record", "traces", 1))
-        if traces_path.exists():
-            traces = msgspec.json.decode(traces_path.read_bytes(), type=tuple[RecordedTrace, ...])
-            record = replace(record, traces=traces)
+        results_path = path.with_name(path.name.replace("record", "results", 1))
+        if results_path.exists():
+            results = msgspec.json.decode(results_path.read_bytes(), type=_Results)
+            record = replace(
+                record,
+                traces=results.traces,
+                measurements=results.measurements,
+                notes=(*record.notes, *results.notes),
+            )
         ending_path = _ending_path(path)
         if not ending_path.exists():
             return record

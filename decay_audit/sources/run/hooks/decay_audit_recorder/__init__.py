@@ -8,6 +8,7 @@
     variables       a value -> the name of its variable; an error -> its place in the script
     describe        the optimizers that exist, their models, modules and tensors -> plain data
     plain           one value -> plain data
+    tool            decay-audit itself, if this Python can import it: it traces models and measures steps
     training        hooks on backward() and step(), which stop the script where its training starts
     pretend/        replacements for a GPU, a process group or a dataset that the machine does not have
     watch           with --watch: print each change of the groups while the script trains

@@ -3,14 +3,12 @@
 Each tensor, module and class is described once, so tied tensors have the same index.
 """
 
-import importlib
-import sys
 from typing import Any, Dict, List, Tuple
 
 import torch
 from torch import nn
 
-from . import choose, plain, recording, settings, variables
+from . import choose, plain, recording, variables
 
 Data = Dict[str, Any]
 """A JSON object."""
@@ -74,23 +72,6 @@ def _add_unregistered(tables: _Tables) -> None:
         ]
         if unregistered:
             data.setdefault("unregistered", []).append([name, len(unregistered)])
-
-
-def traces(entries: "List[recording.OptimizerEntry]") -> List[Data]:
-    """Trace each model with decay-audit, in the order of `describe`; if it cannot be imported, each trace says why."""
-    models = {id(module): module for entry in entries for _, module in entry.models}
-    before = list(sys.path)
-    try:
-        if list(sys.version_info[:2]) != settings.TRACER["python"]:
-            raise ImportError("which runs with Python {}.{}".format(*settings.TRACER["python"]))
-        sys.path[:0] = settings.TRACER["paths"]
-        tracer: Any = importlib.import_module(settings.TRACER["module"])
-    except Exception as error:
-        refusal = f"the script's Python cannot import decay-audit ({error})"
-        return [{"model": index, "trace": {"refusal": refusal}} for index in range(len(models))]
-    finally:
-        sys.path[:] = before
-    return [{"model": index, "trace": tracer.traced_data(model)} for index, model in enumerate(models.values())]
 
 
 def _model(name: str, module: nn.Module, tables: _Tables) -> Data:

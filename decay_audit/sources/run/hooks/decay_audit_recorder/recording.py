@@ -74,6 +74,10 @@ def note(text: str) -> None:
 
 def add_optimizer(optimizer: Any, construction: Any) -> None:
     """Add a new optimizer, and write the record now: the script may be killed before it ends."""
+    from . import tool
+
+    if tool.IS_WORKING:
+        return
     _forget_optimizers_of_parent()
     try:
         OPTIMIZERS.append(OptimizerEntry(optimizer, construction))
@@ -115,18 +119,18 @@ def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None,
         settings.write("ending", ending)
     else:
         settings.write("record", contents)
-        if status != "running" and settings.TRACER:
-            _write_traces()
+        if settings.TOOL and (status != "running" or stepping is not None):
+            _write_results_of_tool(stepping)
     _WRITTEN_AT = time.time()
     _WRITE_SECONDS = _WRITTEN_AT - started
     return bool(contents["optimizers"])
 
 
-def _write_traces() -> None:
-    """Write the traces of the models, after the record: a trace takes time, and the process may be killed before."""
-    from . import describe
+def _write_results_of_tool(stepping: Any) -> None:
+    """Write traces and measurements, after the record: they take time, and the process may be killed before."""
+    from . import tool
 
-    settings.write("traces", describe.traces(living_optimizers()))
+    settings.write("results", tool.results(living_optimizers(), stepping))
 
 
 def document(

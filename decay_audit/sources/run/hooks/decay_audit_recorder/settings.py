@@ -26,8 +26,9 @@ UNTIL: str = str(_SETTINGS.get("until", "first-step"))
 WATCH: bool = bool(_SETTINGS.get("watch"))
 """Whether to let the script train and print each change of the groups."""
 
-TRACER: Dict[str, Any] = _SETTINGS.get("tracer") or {}
-"""The module of decay-audit that traces models, the paths to import it from, and its Python version; {}: no trace."""
+TOOL: Dict[str, Any] = _SETTINGS.get("tool") or {}
+"""Where decay-audit can be imported from (`paths`), its Python version (`python`), and what it is to do in the script's
+process: `trace` models, and `measure` the steps of `all` optimizers, of those of `unknown` classes, or of none."""
 
 PRETEND: List[str] = [str(word) for word in _SETTINGS.get("pretend", [])]
 """The missing resources to pretend: `gpu`, `world`, `data`."""

@@ -13,7 +13,7 @@ from typing import Any, Callable, Set
 
 import torch
 
-from . import choose, recording, settings, watch
+from . import choose, recording, settings, tool, watch
 
 _SECONDS_TO_END = 10.0
 """How long a stopped process may run on before it is ended."""
@@ -61,6 +61,8 @@ def _watched_backward(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _before_backward() -> None:
+    if tool.IS_WORKING:
+        return
     recording.BACKWARD_CALLS += 1
     if STOPPED:
         stop("backward")
@@ -71,13 +73,17 @@ def _before_backward() -> None:
 
 
 def _before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
+    if tool.IS_WORKING:
+        return  # a step on a copy, to measure it
     if not (args or kwargs) and not STOPPED and not _has_gradient(optimizer):
         return  # without gradients and without a closure, a step changes nothing
     if settings.steps_before_stop() <= recording.STEPS:
         stop("step", optimizer)
+    recording.IN_BACKWARD = _IN_BACKWARD
     if settings.WATCH:
-        recording.IN_BACKWARD = _IN_BACKWARD
         watch.before_step(optimizer)
+    elif recording.STEPS == 0:
+        recording.write("running", "step", stepping=optimizer)
     recording.STEPS += 1
 
 
