@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from decay_audit.integrations import watching
-from decay_audit.sources.run.hooks.decay_audit_recorder import training
+from decay_audit.sources.run.hooks.decay_audit_recorder.hooks import training
 
 PARAMETERS = 12_000
 TURNS = 3

@@ -233,7 +233,7 @@ def _without_place(record: Record) -> tuple[object, ...]:
 
 def _describe_end(record: Record, launch_result: "LaunchResult", error_of_command: ScriptError | None) -> str:
     """Say where the script was stopped, or how it ended by itself."""
-    classes = ", ".join(dict.fromkeys(optimizer.chain[0].type for optimizer in record.optimizers))
+    classes = ", ".join(dict.fromkeys(recorded.display_name(optimizer) for optimizer in record.optimizers))
     if record.status == "stopped":
         where = {"step": "before its first step", "backward": "before its first backward pass"}
         place = where.get(record.moment, "after many backward passes without a step")

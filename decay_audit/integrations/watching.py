@@ -34,13 +34,8 @@ def watch(
         ignore: prefixes of codes that do not count.
     """
     from decay_audit.api.running import tool_settings
-    from decay_audit.sources.run.hooks.decay_audit_recorder import (
-        construction,
-        listed_modules,
-        settings,
-        training,
-        watch as recorder_watch,
-    )
+    from decay_audit.sources.run.hooks.decay_audit_recorder import settings, watch as recorder_watch
+    from decay_audit.sources.run.hooks.decay_audit_recorder.hooks import construction, listed_modules, training
 
     request = Request(rules=rules, weight_decay=weight_decay, no_trace=no_trace, ignore=ignore)
     settings.TOOL = tool_settings(request)

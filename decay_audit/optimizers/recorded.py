@@ -126,16 +126,21 @@ def _observe_one(name: str, recorded: RecordedOptimizer, names: _Names) -> Descr
     groups = _with_sources(
         recorded, tuple(_group(name, recorded, i, names) for i in range(len(recorded.groups))), names
     )
-    types = [member.type for member in recorded.chain]
     return describe_optimizer(
         name,
         groups,
-        display_name="(".join(types) + ")" * (len(types) - 1),
+        display_name=display_name(recorded),
         import_path=recorded.chain[-1].path,
         group_keys=tuple(dict.fromkeys(key for member in recorded.chain for key in member.defaults)),
         decaying_class=decaying.types,
         attributes=decaying.attributes,
     )
+
+
+def display_name(optimizer: RecordedOptimizer) -> str:
+    """Return the class of an optimizer, around the classes that it wraps: `Lookahead(AdamW)`."""
+    types = [member.type for member in optimizer.chain]
+    return "(".join(types) + ")" * (len(types) - 1)
 
 
 def _decaying_class(chain: Sequence[RecordedOptimizerClass]) -> RecordedOptimizerClass:

@@ -10,13 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from decay_audit.model.records import Record
-from decay_audit.sources.run.hooks.decay_audit_recorder import (
-    construction,
-    describe,
-    listed_modules,
-    recording,
-    variables,
-)
+from decay_audit.sources.run.hooks.decay_audit_recorder import describe, recording, variables
+from decay_audit.sources.run.hooks.decay_audit_recorder.hooks import construction, listed_modules
 
 
 def record(optimizers: Sequence[Optimizer], model: nn.Module, seen: Mapping[str, Any] | None = None) -> Record:

@@ -25,7 +25,7 @@ class SignDecay(torch.optim.SGD):
     """Moves each element towards 0 by lr x weight_decay, whatever its size is."""
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         for group in self.param_groups:
             for tensor in group["params"]:
                 tensor.sub_(group["lr"] * (tensor.grad + group["weight_decay"] * tensor.sign()))
@@ -39,7 +39,7 @@ class StepsByItsOwnMethods(Optimizer):
         self.inner = torch.optim.SGD(self.param_groups, **settings)
         self.param_groups = self.inner.param_groups
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         raise NotImplementedError
 
     def second_step(self) -> None:

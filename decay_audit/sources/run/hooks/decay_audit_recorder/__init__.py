@@ -1,18 +1,19 @@
 """The recorder runs inside the user's training script, and writes its optimizers and models to a file as plain data.
 
-    settings        the settings of the recorder, from the environment
-    recording       the optimizers of this process, and the file that their record is written to
-    construction    hooks on constructors of optimizers: which arguments the caller set, and which are defaults
-    listed_modules  hooks on nn.Module: which modules were asked for their parameters, the latest first
-    choose          an optimizer -> the models that hold its tensors
-    variables       a value -> the name of its variable; an error -> its place in the script
-    describe        the optimizers that exist, their models, modules and tensors -> plain data
-    plain           one value -> plain data
-    tool            decay-audit itself, if this Python can import it: it traces models and measures steps
-    training        hooks on backward() and step(), which stop the script where its training starts
-    pretend/        replacements for a GPU, a process group or a dataset that the machine does not have
-    watch           with --watch: print each change of the groups while the script trains
-    ending          hooks on the end of the process, which write the record with the error or exit code
+    settings   the settings of the recorder, from the environment
+    recording  the optimizers of this process, and the file that their record is written to
+    hooks/     functions and methods that are replaced:
+        construction    constructors of optimizers: which arguments the caller set, and which are defaults
+        listed_modules  methods of nn.Module: which modules were asked for their parameters, the latest first
+        training        backward() and step(), which stop the script where its training starts
+        ending          the end of the process, which writes the record with the error or exit code
+    choose     an optimizer -> the models that hold its tensors
+    variables  a value -> the name of its variable; an error -> its place in the script
+    describe   the optimizers that exist, their models, modules and tensors -> plain data
+    plain      one value -> plain data
+    tool       decay-audit itself, if this Python can import it: it traces models and measures steps
+    watch      with --watch: print each change of the groups while the script trains
+    pretend/   replacements for a GPU, a process group or a dataset that the machine does not have
 
 It runs in the script's own environment: Python 3.8 or newer, torch 1.8 or newer, the standard library, and nothing of
 the rest of decay-audit.
@@ -54,7 +55,8 @@ class _AfterImport:
 
 def wait_for_torch() -> None:
     """Mark that this process started Python, and set the hooks as soon as it has imported torch."""
-    from . import ending, settings
+    from . import settings
+    from .hooks import ending
 
     settings.mark_reached("python")
     ending.hook_exit()
@@ -66,7 +68,8 @@ def _write_error_before_torch() -> None:
     """Write the error of a script that failed, or exited with a message, before it imported torch."""
     if "torch" in sys.modules:
         return
-    from . import ending, settings, variables
+    from . import settings, variables
+    from .hooks import ending
 
     error = getattr(sys, "last_value", None)
     if error is not None:
@@ -78,7 +81,8 @@ def _write_error_before_torch() -> None:
 def set_hooks() -> None:
     """Set all hooks. If that fails, the error is written to standard error, and the script goes on."""
     try:
-        from . import construction, ending, listed_modules, settings, training
+        from . import settings
+        from .hooks import construction, ending, listed_modules, training
 
         settings.mark_reached("torch")
         listed_modules.set_hooks()

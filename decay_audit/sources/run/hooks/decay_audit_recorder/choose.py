@@ -10,7 +10,8 @@ from typing import Any, Dict, Iterable, List, Mapping, Set, Tuple
 import torch
 from torch import nn
 
-from . import listed_modules, variables
+from . import variables
+from .hooks import listed_modules
 
 NamedModule = Tuple[str, nn.Module]
 

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 
 import torch
 
-from . import recording, variables
+from .. import recording, variables
 
 _WRAPPED_CLASSES: "Set[type]" = set()
 """The optimizer classes whose `__init__` is wrapped."""

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any, Callable, Dict, Optional
 
-from .variables import describe_error
+from ..variables import describe_error
 
 EXIT_ERROR: Optional[Dict[str, Any]] = None
 """The code or message of the last `sys.exit`; None without one, and for success."""
@@ -42,7 +42,7 @@ def _at_exit() -> None:
 
 def _write(status: str, error: Optional[Dict[str, Any]]) -> None:
     """Write the record; a failure is printed, because the script's own ending must go on."""
-    from . import recording
+    from .. import recording
 
     try:
         recording.write(status, error=error)
@@ -51,7 +51,8 @@ def _write(status: str, error: Optional[Dict[str, Any]]) -> None:
 
 
 def _before_exit(original_exit: Callable[[int], Any]) -> Callable[[int], Any]:
-    from . import recording, training
+    from .. import recording
+    from . import training
 
     @functools.wraps(original_exit)
     def before_exit(status: int) -> Any:

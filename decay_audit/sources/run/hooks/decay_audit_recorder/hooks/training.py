@@ -13,7 +13,7 @@ from typing import Any, Callable, Set
 
 import torch
 
-from . import choose, recording, settings, tool, watch
+from .. import choose, recording, settings, tool, watch
 
 _SECONDS_TO_END = 10.0
 """How long a stopped process may run on before it is ended."""
