@@ -369,7 +369,7 @@ CODES: dict[str, Code] = {
         explanation="The sum of lr x weight_decay over all steps of the run (--steps, --schedule) is below 0.01, with "
         "momentum in it: if only decay acts, the weights keep more than 99 % of their values. The run would end alike "
         "with a coefficient of 0, and so would every other choice of which parameters decay. That is usual in a short "
-        "fine-tuning run with a small learning rate. The arithmetic is in docs/science.md.",
+        "fine-tuning run with a small learning rate.",
     ),
     "DA802": Code(
         title="decay forgets faster than an epoch, or slower than the run",
