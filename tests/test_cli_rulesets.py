@@ -3,11 +3,12 @@
 import json
 from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from decay_audit import rulesets
+from decay_audit import reports, rulesets
 from decay_audit.cli import app
 
 EXAMPLE = str(Path(__file__).parents[1] / "examples" / "resnext29.py")
@@ -105,6 +106,20 @@ def test_list_names_every_preset_and_show_prints_its_file() -> None:
     listed = runner.invoke(app, ["rules", "list"]).stdout
     assert all(name in listed for name in rulesets.presets())
     assert runner.invoke(app, ["rules", "show", "timm"]).stdout.strip() == rulesets.text("timm").strip()
+
+
+def test_list_finds_presets_by_words_and_says_of_a_few_what_they_spare() -> None:
+    found = runner.invoke(app, ["rules", "list", "Muon", "stacked"]).stdout
+    assert found.splitlines()[1].startswith("muon-stacked  ")
+    assert "spares " in found
+    document = json.loads(runner.invoke(app, ["rules", "list", "timm", "-f", "json"]).stdout)
+    jsonschema.validate(document, reports.schema())
+    timm = next(each for each in document["rulesets"] if each["name"] == "timm")
+    assert timm["weight_decay"] == rulesets.load("timm").weight_decay
+    assert timm["source"] == rulesets.load("timm").source
+    nothing = runner.invoke(app, ["rules", "list", "no-such-word"])
+    assert nothing.exit_code == 2
+    assert "no preset has no-such-word in its name, title or source" in nothing.stderr
 
 
 def test_validate_reports_every_file_and_exits_2_if_one_is_wrong(tmp_path: Path) -> None:

@@ -55,6 +55,11 @@ class Inventory(Struct, frozen=True, kw_only=True):
     opaque: tuple[str, ...] = ()
     dangerous: tuple[str, ...] = ()
 
+    def packages(self) -> tuple[str, ...]:
+        """Name the Python packages of the classes of the modules that hold parameters: `timm`, `torch`."""
+        owners = (owner for parameter in self.parameters for owner in parameter.owner.lineage())
+        return tuple(dict.fromkeys(name.partition(".")[0] for owner in owners for name in owner.types[:1]))
+
     def __repr__(self) -> str:
         """Keep the text short: the parameters of a large model have a million characters."""
         return f"<Inventory of {self.target!r}: {len(self.parameters)} parameters>"

@@ -304,11 +304,13 @@ def render_matches(
     format: Format | str = Format.TEXT,  # noqa: A002
     options: Options = DEFAULT_OPTIONS,
     target: str = "",
+    packages: "Sequence[str]" = (),
 ) -> str:
     """Render which rulesets reproduce what an optimizer does.
 
     Args:
         target: the model that the optimizer is for; only JSON has it.
+        packages: the Python packages of the model's classes. In the text, presets of these codebases come first.
 
     Raises:
         DecayAuditError: the format is neither text nor json.
@@ -319,7 +321,7 @@ def render_matches(
 
     if _text_or_json(format) is Format.JSON:
         return as_json.render_comparison(comparisons.matches_document(matches, target))
-    return ruleset_matches.render(matches, options)
+    return ruleset_matches.render(matches, options, packages)
 
 
 def _text_or_json(format: Format | str) -> Format:  # noqa: A002
@@ -335,10 +337,22 @@ def render_conformance(conformance: "Conformance", options: Options = DEFAULT_OP
     return render(conformance, options)
 
 
-def render_rulesets(rulesets: "Sequence[RuleSet]", options: Options = DEFAULT_OPTIONS) -> str:
-    """Render a list of rulesets: for each, what it spares and where it comes from."""
+def render_rulesets(
+    rulesets: "Sequence[RuleSet]",
+    options: Options = DEFAULT_OPTIONS,
+    format: Format | str = Format.TEXT,  # noqa: A002
+) -> str:
+    """Render a list of rulesets: what each does and, of a few of them, also what they spare and where they come from.
+
+    Raises:
+        DecayAuditError: the format is neither text nor json.
+    """
+    from decay_audit.reports.document import comparisons
+    from decay_audit.reports.formats import as_json
     from decay_audit.reports.terminal import ruleset_list
 
+    if _text_or_json(format) is Format.JSON:
+        return as_json.render_comparison(comparisons.rulesets_document(rulesets))
     return ruleset_list.render(rulesets, options)
 
 

@@ -17,8 +17,8 @@ from decay_audit.text import escape_control
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 """The alternatives of a folded name: `{weight,bias}`."""
-_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
-"""A range of numbers among the alternatives: `0-11`."""
+_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})|([0-9]{1,5})\.\.([0-9]{1,5})/([1-9][0-9]{0,4})")
+"""A range of numbers among the alternatives, `0-11`, or every nth number of one: `7..399/4`."""
 
 
 class RuleAnswer(Struct, frozen=True, kw_only=True):
@@ -100,11 +100,20 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 
 def _alternatives_regex(alternatives: str) -> str:
-    ranges = ((text, _RANGE.fullmatch(text)) for text in alternatives.split(","))
-    return "|".join(
-        "|".join(map(str, range(int(match[1]), int(match[2]) + 1))) if match else re.escape(text)
-        for text, match in ranges
-    )
+    included, _, excepted = alternatives.partition(" except ")
+    left_out = set(_alternatives(excepted)) if excepted else set()
+    return "|".join(re.escape(text) for text in _alternatives(included) if text not in left_out) or "(?!)"
+
+
+def _alternatives(text: str) -> Iterator[str]:
+    for piece in text.split(","):
+        match = _RANGE.fullmatch(piece)
+        if match is None:
+            yield piece
+        elif match[1]:
+            yield from map(str, range(int(match[1]), int(match[2]) + 1))
+        else:
+            yield from map(str, range(int(match[3]), int(match[4]) + 1, int(match[5])))
 
 
 def _rule_answers(ruleset: RuleSet, decision: Decision) -> Iterator[RuleAnswer]:

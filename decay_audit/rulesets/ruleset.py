@@ -153,6 +153,11 @@ class RuleSet(Struct, frozen=True, kw_only=True):
     examples: tuple[Example, ...] = ()
     preset: bool = False
 
+    def sparing_rules(self) -> tuple[list[str], list[str]]:
+        """Name the rules that spare: the strict ones, then the lenient ones."""
+        sparing = [rule for rule in self.rules if rule.amount.coefficient(self.weight_decay) == 0]
+        return [rule.name for rule in sparing if not rule.lenient], [rule.name for rule in sparing if rule.lenient]
+
     def __repr__(self) -> str:
         """Keep the text short."""
         return f"<RuleSet {self.name!r}: {len(self.rules)} rules>"

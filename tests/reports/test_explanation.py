@@ -58,3 +58,24 @@ def test_a_parameter_that_the_traced_pass_does_not_use_is_marked() -> None:
     texts = {name: render_explanation(explanation.explain(plan, name)) for name in ("used.weight", "idle.weight")}
     assert "does not use it" in texts["idle.weight"]
     assert "does not use it" not in texts["used.weight"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "first"),
+    [("a.{3,7..15/4}.w", "a.3.w"), ("a.{7..15/4}.w", "a.7.w"), ("a.{0-15 except 0,1}.w", "a.2.w")],
+)
+def test_a_series_and_a_range_with_exceptions_lead_to_their_first_parameter(pattern: str, first: str) -> None:
+    plan = samples.report([samples.classified(f"a.{i}.w", (3, 3), "linear_weight", "linear") for i in range(16)]).plan
+    assert explanation.explain(plan, pattern).decision.name == first
+
+
+@pytest.mark.parametrize(
+    ("weight_decay", "answer"),
+    [(0.1, "the optimizer decays it with weight_decay 0.1"), (0.0, "the optimizer does the same")],
+)
+def test_an_explanation_starts_with_what_the_ruleset_and_the_optimizer_do(weight_decay: float, answer: str) -> None:
+    model = nn.LayerNorm(4)
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
+    report = decay_audit.audit(model, optimizer, weight_decay=0.1)
+    first = render_explanation(explanation.explain(report.plan, "bias", (), report.observations)).splitlines()[0]
+    assert first == f"bias is spared by no-norm-no-bias (its rule norms); {answer}"

@@ -347,3 +347,25 @@ def test_headings_fit_a_narrow_terminal_as_the_lines_below_them_do() -> None:
     )
     assert [line for text in texts for line in text.splitlines() if len(line) > 60] == []
     assert texts[1].splitlines()[:3] == ["a" * 40, "  28 elements in 4 parameters", "  weight_decay 1e-5"]
+
+
+def test_of_presets_that_say_the_same_that_of_the_models_codebase_comes_first_and_the_rest_is_counted() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    matrices, others = ([t for t in model.parameters() if (t.ndim > 1) is many] for many in (True, False))
+    groups: list[dict[str, Any]] = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, weight_decay=0.05)
+    found = diff.rank_rulesets(
+        subjects(model),
+        observed(model, optimizer),
+        presets("dino", "timm", "hf-trainer-4.48", "swin", "no-norm-no-bias"),
+    )
+    same = [match.ruleset.name for match in found if match.exact]
+    assert len(same) == 5
+    for name in ("timm", "swin"):
+        heading, first, *more = reports.render_matches(found, packages=("torch", name)).splitlines()
+        assert heading.startswith("these presets decide exactly as the optimizer does")
+        assert first.split()[0] == name
+        assert more[-1].startswith("  2 more say the same of this model: ")
+    whole = reports.render_matches(found, options=reports.Options(full=True))
+    assert "more say the same" not in whole
+    assert len(whole.splitlines()) == 6

@@ -12,16 +12,24 @@ from decay_audit.cli import outputs, screen
 from decay_audit.cli.arguments import RulesetName, Target
 from decay_audit.cli.command import register, takes
 from decay_audit.cli.verbs.diff import OutputFormat
+from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Format
 from decay_audit.text import count_noun
 
 if TYPE_CHECKING:
     from decay_audit.rulesets.conformance import Conformance
     from decay_audit.rulesets.importing import Imported
+    from decay_audit.rulesets.ruleset import RuleSet
 
 app = typer.Typer(help="List, show, check, find and import rulesets.", no_args_is_help=True)
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="YAML files.", show_default=False)]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[WORD]...", help="Words that a preset has in its name, title or source.", show_default=False
+    ),
+]
 ForeignFile = Annotated[
     Path, typer.Argument(metavar="FILE", help="The configuration of the other codebase.", show_default=False)
 ]
@@ -46,12 +54,21 @@ Messages = Annotated[OutputOptions, takes(names=("color", "quiet", "verbose"))]
 DocumentOutput = Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))]
 
 
-def list_(*, messages: Messages) -> None:
-    """List the presets, each with what it spares and its source."""
+def list_(words: Words = None, *, format: OutputFormat = "text", messages: Messages) -> None:  # noqa: A002
+    """List the presets, or those with a word in their name, title or source."""
     from decay_audit import reports, rulesets
 
     presets = [rulesets.load(name) for name in rulesets.presets()]
-    screen.write(reports.render_rulesets(presets, screen.report_options(messages)))
+    found = [preset for preset in presets if _has_words(preset, words or [])]
+    if not found:
+        hint = "`decay-audit rules list` shows all presets"
+        raise DecayAuditError(f"no preset has {' and '.join(words or [])} in its name, title or source", hint)
+    screen.write(reports.render_rulesets(found, screen.report_options(messages), format), form=format)
+
+
+def _has_words(preset: "RuleSet", words: list[str]) -> bool:
+    text = f"{preset.name} {preset.title} {preset.source}".lower()
+    return all(word.lower() in text for word in words)
 
 
 def show(name: RulesetName, *, messages: Messages) -> None:
@@ -103,9 +120,9 @@ def which(
         request = api.request_for(target, options, progress)
         loaded = api.load(request)
         matches = api.which(loaded, request)
+    inventory = loaded.inventory
     outputs.write_comparison(
-        lambda form, print_options: reports.render_matches(matches, form, print_options, loaded.inventory.target),
-        output,
+        lambda form, look: reports.render_matches(matches, form, look, inventory.target, inventory.packages()), output
     )
 
 

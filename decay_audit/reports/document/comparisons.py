@@ -1,4 +1,4 @@
-"""The JSON documents of `diff` and of `rules which` as values, and how comparisons become them."""
+"""The JSON documents of `diff`, `rules which` and `rules list` as values, and how they are made."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 from decay_audit.checks.lock.changes import ComparedSide, ModelComparison
 from decay_audit.reports.document import Natural
 from decay_audit.rulesets.diff import Mismatch, Refusal, RulesetComparison, RulesetDifference, RulesetMatch
+from decay_audit.rulesets.ruleset import RuleSet
 
 
 class EntryRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,6 +105,41 @@ class MatchesDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     schema_version: Literal[2]
     target: str
     matches: tuple[MatchRecord, ...]
+
+
+class RulesetSummary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A ruleset in a list. The names of the rules that spare are in the order of the file."""
+
+    name: str
+    title: str
+    source: str
+    weight_decay: float
+    spares: tuple[str, ...]
+    spares_leniently: tuple[str, ...]
+
+
+class RulesetsDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A list of rulesets."""
+
+    schema_version: Literal[2]
+    rulesets: tuple[RulesetSummary, ...]
+
+
+def rulesets_document(rulesets: Sequence[RuleSet]) -> RulesetsDocument:
+    """Make the document of a list of rulesets."""
+    return RulesetsDocument(schema_version=2, rulesets=tuple(map(_ruleset_entry, rulesets)))
+
+
+def _ruleset_entry(ruleset: RuleSet) -> RulesetSummary:
+    strict, lenient = ruleset.sparing_rules()
+    return RulesetSummary(
+        name=ruleset.name,
+        title=ruleset.title,
+        source=ruleset.source,
+        weight_decay=ruleset.weight_decay,
+        spares=tuple(strict),
+        spares_leniently=tuple(lenient),
+    )
 
 
 def model_comparison_document(comparison: ModelComparison) -> ModelComparisonDocument:

@@ -18,6 +18,7 @@ _COMPARISONS = (
     comparisons.ModelComparisonDocument,
     comparisons.RulesetComparisonDocument,
     comparisons.MatchesDocument,
+    comparisons.RulesetsDocument,
 )
 _NOT_ASCII = re.compile("[\x7f-\U0010ffff]")
 
@@ -35,7 +36,7 @@ def schema() -> dict[str, Any]:
     """Make the JSON Schema of all documents.
 
     These are a report, an error in place of a report, a list of both (the audits of pyproject.toml), and the documents
-    of `diff` and `rules which`.
+    of `diff`, `rules which` and `rules list`.
     """
     documents = (ReportDocument, ErrorDocument, *_COMPARISONS)
     forms, parts = msgspec.json.schema_components(documents, ref_template="#/$defs/{name}")
@@ -48,9 +49,12 @@ def schema() -> dict[str, Any]:
 
 
 def render_comparison(
-    document: comparisons.ModelComparisonDocument | comparisons.RulesetComparisonDocument | comparisons.MatchesDocument,
+    document: comparisons.ModelComparisonDocument
+    | comparisons.RulesetComparisonDocument
+    | comparisons.MatchesDocument
+    | comparisons.RulesetsDocument,
 ) -> str:
-    """Write the document of a comparison, indented."""
+    """Write the document of a comparison or of a list of rulesets, indented."""
     return _escape_unprintable(msgspec.json.format(_encode(document), indent=2)) + "\n"
 
 

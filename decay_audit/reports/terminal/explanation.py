@@ -1,5 +1,6 @@
 """The reports of `explain`: one parameter, with the reasons for its role and its decision; or the meaning of a code."""
 
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from math import isclose
@@ -7,6 +8,8 @@ from math import isclose
 from msgspec import to_builtins
 
 from decay_audit.checks.codes import CODES
+from decay_audit.checks.observed_plan import effective_weight_decay, has_known_decay
+from decay_audit.checks.optimizers.coefficients import TOLERANCE
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Movement, Observation, UpdateFormula
 from decay_audit.reports.options import Options
@@ -14,14 +17,17 @@ from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
 from decay_audit.reports.terminal.over_run import parameter_texts
 from decay_audit.reports.totals import amount
-from decay_audit.roles.words import NOUNS, Classified, Layer, Role
+from decay_audit.roles.words import NOUNS, Classified, Evidence, Layer, Role
 from decay_audit.rulesets.conditions import When
 from decay_audit.rulesets.explanation import Explanation, RuleAnswer
+from decay_audit.rulesets.plan import DEFAULT
 from decay_audit.text import escape_control, first_few, format_coefficient, format_shape
 
 _MAX_PRESETS = 6
 _SETTLED_TOLERANCE = 0.05
 """If the rates of the first step and of later steps differ relatively by more than this, both are shown."""
+_USE = re.compile(r"(?P<operator>\w+)\.(?P<slot>\w+)(?P<tags> \(.*?\))?(?: via (?P<via>.*))?")
+"""The detail of evidence from a traced forward pass: `operator.slot (tags) via operators`."""
 _ANSWERS = {True: "yes", False: "no", None: "?"}
 _MOVEMENTS: dict[Movement, str] = {
     "proportional": "removes the same fraction of every element",
@@ -41,20 +47,23 @@ _MOVEMENTS: dict[Movement, str] = {
 
 
 def render(explanation: Explanation, options: Options) -> str:
-    """Write what a parameter is and why, which rule decided, and what other rulesets do with it."""
+    """Write the decision on a parameter; then what it is and why, the rules, and what other rulesets do with it."""
     classified = explanation.decision.classified
     sections = {
+        "tensor": [_tensor(classified)],
         "role": _role(classified),
         "declared": _declaration(classified),
         "tied to": map(escape_control, classified.parameter.tied_to),
-        "ruleset": _ruleset(explanation),
+        "rules": _rules(explanation),
         "presets": _presets(explanation, len(explanation.other_rulesets) if options.verbose else _MAX_PRESETS),
         "observed": map(_observation, explanation.observations),
         **{f"with {escape_control(update.optimizer)}": _update(update) for update in explanation.updates},
         **({} if explanation.horizon is None else {"over run": parameter_texts(explanation.horizon)}),
     }
     indent = max(map(len, sections)) + 2
-    lines = [_title(classified, options)]
+    name = escape_control(explanation.decision.name)
+    first, *more = layout.paragraph(f"{name} ", _answer(explanation), options.width)
+    lines = [paint(name, "title", color=options.color) + first[len(name) :], *more]
     for title, texts in sections.items():
         head = title
         for text in texts:
@@ -82,15 +91,44 @@ def condition(when: When) -> str:
     return _condition(to_builtins(when)) or "anything"
 
 
-def _title(classified: Classified, options: Options) -> str:
+def _answer(explanation: Explanation) -> str:
+    """Write what the ruleset decides, by which rule, and what the optimizers do."""
+    decision, ruleset = explanation.decision, escape_control(explanation.ruleset.name)
+    if not decision.grouped:
+        return f"is frozen: {ruleset} puts it in no param group"
+    rule = "its default" if decision.rule == DEFAULT else f"its rule {escape_control(decision.rule)}"
+    by = f"by {ruleset} ({rule})"
+    decided = f"decays with weight_decay {format_coefficient(decision.weight_decay)} {by}"
+    return "; ".join([decided if decision.decays else f"is spared {by}", *_optimizer_answers(explanation)])
+
+
+def _optimizer_answers(explanation: Explanation) -> Iterator[str]:
+    """Say which optimizers decay the parameter, each kind once; nothing of those whose effect is not known."""
+    decision = explanation.decision
+    known = [observation for observation in explanation.observations if has_known_decay(observation)]
+    effects = dict.fromkeys((observation.origin, effective_weight_decay(observation)) for observation in known)
+    for origin, coefficient in effects:
+        optimizer = "the saved optimizer" if origin == "checkpoint" else "the optimizer"
+        if isclose(coefficient, decision.weight_decay, rel_tol=TOLERANCE):
+            yield f"{optimizer} does the same"
+        elif coefficient:
+            yield f"{optimizer} decays it with weight_decay {format_coefficient(coefficient)}"
+        else:
+            yield f"{optimizer} spares it"
+
+
+def _tensor(classified: Classified) -> str:
     parameter = classified.parameter
     shape = "not initialized" if parameter.lazy else format_shape(parameter.shape)
-    frozen = "   frozen" if parameter.trainable is False else ""
     owner = " ".join(escape_control(word) for word in (parameter.owner.type_name, parameter.owner.name) if word)
-    name = paint(escape_control(parameter.name), "title", color=options.color)
-    raw = f"   ({escape_control(parameter.raw_name)})" if parameter.raw_name != parameter.name else ""
-    elements = f"   {amount(parameter.numel)} elements" if parameter.numel > 1 else ""
-    return f"{name}{raw}   {shape}   {parameter.dtype}{elements}{frozen}" + (f"   of {owner}" if owner else "")
+    texts = (
+        f"{shape}, {parameter.dtype}",
+        f"{amount(parameter.numel)} elements" if parameter.numel > 1 else "",
+        "frozen" if parameter.trainable is False else "",
+        f"in {owner}" if owner else "",
+        f"called {escape_control(parameter.raw_name)} in the model" if parameter.raw_name != parameter.name else "",
+    )
+    return ", ".join(filter(None, texts))
 
 
 def _role_of_layer(role: Role, layer: Layer, confidence: str) -> str:
@@ -103,7 +141,7 @@ def _role(classified: Classified) -> Iterator[str]:
     for evidence in classified.evidence:
         agrees = (evidence.role, evidence.layer) == (classified.role, classified.layer)
         other = "" if agrees else f"; suggests {_role_of_layer(evidence.role, evidence.layer, evidence.confidence)}"
-        yield f"{evidence.kind}: {escape_control(evidence.detail)}{other}"
+        yield f"{evidence.kind}: {_detail(evidence)}{other}"
     if classified.parameter.uses == ():
         yield "usage: the traced forward pass does not use it"
 
@@ -113,17 +151,19 @@ def _declaration(classified: Classified) -> Iterator[str]:
         yield f"no weight decay, by {escape_control(declared)}"
 
 
-def _ruleset(explanation: Explanation) -> Iterator[str]:
-    decision, name = explanation.decision, escape_control(explanation.ruleset.name)
-    if not decision.grouped:
-        yield f"{name} puts frozen parameters in no param group"
-    elif decision.decays:
-        yield f"decayed by {name}, weight_decay {format_coefficient(decision.weight_decay)}"
-    else:
-        yield f"spared by {name}"
-    if decision.lenient:
-        yield "lenient: if an optimizer differs, the finding is only a note"
+def _detail(evidence: Evidence) -> str:
+    """Write the detail of evidence; a use `add.other via view` in words: input `other` of add, after view."""
+    use = _USE.fullmatch(evidence.detail) if evidence.kind == "usage" else None
+    if use is None:
+        return escape_control(evidence.detail)
+    after = f", after {escape_control(use['via'])}" if use["via"] else ""
+    return f"input `{use['slot']}` of {use['operator']}{escape_control(use['tags'] or '')}{after}"
+
+
+def _rules(explanation: Explanation) -> Iterator[str]:
     yield from (_rule(answer, explanation) for answer in explanation.rule_answers)
+    if explanation.decision.lenient:
+        yield "the rule is lenient: if an optimizer differs, the finding is only a note"
 
 
 def _rule(answer: RuleAnswer, explanation: Explanation) -> str:

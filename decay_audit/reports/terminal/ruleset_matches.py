@@ -9,10 +9,18 @@ from decay_audit.reports.terminal.layout import paint
 from decay_audit.rulesets.diff import RulesetMatch
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
 
+_MOST_TITLES = 3
+"""How many rulesets that say the same are shown with their titles; `--full` shows all."""
 
-def render(matches: Sequence[RulesetMatch], options: Options) -> str:
-    """Write which rulesets reproduce what an optimizer does, the best first; or the nearest ones, with what differs."""
-    return "\n".join(_text(matches, options))
+
+def render(matches: Sequence[RulesetMatch], options: Options, packages: Sequence[str] = ()) -> str:
+    """Write which rulesets reproduce what an optimizer does, the best first; or the nearest ones, with what differs.
+
+    Args:
+        packages: the Python packages of the model's classes; of equally good rulesets, theirs come first.
+    """
+    ordered = sorted(matches, key=lambda match: not (match.exact and _is_of_codebase(match, packages)))
+    return "\n".join(_text(ordered, options))
 
 
 def _text(matches: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
@@ -65,19 +73,35 @@ def _heading(match: RulesetMatch) -> str:
 
 
 def _exact(heading: str, matches: Sequence[RulesetMatch], options: Options) -> Iterator[str]:
-    """Write a line for each ruleset. If all have the same coefficient, only the heading has it."""
+    """Write the first rulesets with their titles, and the names of the others.
+
+    If all have the same coefficient, only the heading has it.
+    """
     coefficients = {match.weight_decay for match in matches}
     common_text = f", with weight_decay {format_coefficient(matches[0].weight_decay)}" if len(coefficients) == 1 else ""
     yield from layout.paragraph("", f"{heading}{common_text}:", options.width)
+    most = len(matches) if options.full or len(matches) <= _MOST_TITLES + 1 else _MOST_TITLES
     names = [escape_control(match.ruleset.name) for match in matches]
-    width = max(map(len, names))
-    for name, match in zip(names, matches, strict=True):
+    width = max(map(len, names[:most]))
+    for name, match in zip(names[:most], matches, strict=False):
         own_text = "" if common_text else f"   weight_decay {format_coefficient(match.weight_decay)}"
         first, *others = layout.paragraph(
             f"  {name:<{width}}{own_text}   ", escape_control(match.ruleset.title), options.width
         )
         yield first.replace(name, paint(name, "title", color=options.color), 1)
         yield from others
+    if rest := names[most:]:
+        yield from layout.paragraph(f"  {len(rest)} more say the same of this model: ", ", ".join(rest), options.width)
+
+
+def _is_of_codebase(match: RulesetMatch, packages: Sequence[str]) -> bool:
+    """Whether a preset is that of a package, by its name (`timm-layer-decay`) or the repository of its source."""
+    name, repository = match.ruleset.name, match.ruleset.source.partition(",")[0].lower()
+    return any(
+        name == package or name.startswith(f"{package}-") or repository.endswith(f"/{package}")
+        for package in packages
+        if package != "torch"  # each model has classes of torch
+    )
 
 
 def _needing_a_model(names: Sequence[str], options: Options) -> Iterator[str]:
