@@ -138,7 +138,8 @@ def _norm_reason(tensor: TensorContext) -> str | None:
     several = tensor.numel > 1 or tensor.tensors.keys() >= PLAIN
     if not tensor.types and several and NORM_MODULE.has(tensor.module_name):
         return f"module {tensor.module_name}"
-    if _in_affine_pair(tensor, GAIN_AND_SHIFT) and not BLOCK_CLASS.has(tensor.class_name):
+    is_split = len(tensor.tensors.get("v", ())) > len(tensor.shape)  # length, direction and bias: weight normalization
+    if _in_affine_pair(tensor, GAIN_AND_SHIFT) and not BLOCK_CLASS.has(tensor.class_name) and not is_split:
         return "a gain and a shift of one shape"
     if stem(tensor.leaf) == "beta" and tensor.tensors.get("gamma") == (tensor.numel, tensor.numel):
         return "a shift beside a gain that mixes channels"

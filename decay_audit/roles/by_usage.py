@@ -54,6 +54,10 @@ _PLACEMENTS = frozenset({
 """Operators that put a parameter next to data, or in the place of some data."""
 _JOINS = frozenset({"cat", "stack"})
 """Operators that make one tensor of several."""
+_POSITIVE = frozenset({"exp", "softplus", "sigmoid", "softmax", "_softmax"})
+"""Functions whose results are positive: of the logarithm of a spread, or of the logits of a mask."""
+_WITH_PARAMETER = frozenset({"mul of parameters", "div of parameters", "add of parameters"})
+"""Steps in which two parameters of one shape become one tensor."""
 MATRICES: frozenset[Role] = frozenset({"conv_weight", "linear_weight", "recurrent_weight", "embedding"})
 """Roles of tensors that are used as matrices."""
 _FUSED_ATTENTION = frozenset({
@@ -92,6 +96,8 @@ def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) ->
     """Lower `certain` if the tensor in the slot is a slice of the parameter, or is computed from it."""
     size, used_size = prod(parameter.shape), prod(use.shape)
     repeated = used_size % max(size, 1) == 0 and {*use.via} <= {"repeat", "repeat_interleave"}
+    if confidence == "certain" and {*use.via} & (_POSITIVE | _WITH_PARAMETER):
+        confidence = "likely"
     if confidence != "certain" or size == used_size or repeated:
         return confidence
     picked = bool({"index", "index_select", "gather"} & set(use.via))  # some matrices of a stack, or one several times
@@ -118,12 +124,14 @@ def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
     makes_kernel = any(use.slot == "mixed" for use in uses)
     learned_input = any("learned input" in use.tags for use in uses)
     indexed = any("indexed by data" in use.tags and not use.via for use in uses)
+    is_factor = any(_MATRIX_PRODUCTS & {*use.via} and "learned input" not in use.tags for use in uses)
     doubts: dict[Role, bool] = {
         # The factor may be a table of score offsets, a stack of kernels, or entries whose distance is measured.
         "linear_weight": joins_scores or makes_kernel or indexed,
         # A learned input is also added to what layers compute from it: a residual.
         "position_embedding": learned_input,
-        "token": joins_scores,
+        # Two factors of one matrix look like a learned input and its weight until their product meets data.
+        "token": joins_scores or is_factor,
     }
     return frozenset(role for role, doubtful in doubts.items() if doubtful)
 
@@ -155,7 +163,9 @@ def _wide_dimensions(shape: tuple[int, ...]) -> int:
 
 
 def _only_scales(use: Use, parameter: Parameter) -> bool:
-    """Whether the parameter only scales the tensor in the slot, like the magnitude of weight normalization."""
+    """Whether the parameter only scales the tensor in the slot: the magnitude of weight normalization, a soft mask."""
+    if _POSITIVE & set(use.via) and _WITH_PARAMETER & set(use.via):
+        return True
     gathered = {"cat", "stack", "repeat", "repeat_interleave", "kron"} & set(use.via)
     multiplied = {"mul", "div", "diag_embed", "diagonal_scatter", "_weight_norm_interface"} & set(use.via) or any(
         "norm" in name for name in use.via
@@ -205,8 +215,9 @@ def _matrix_product(use: Use, parameter: Parameter) -> UseMeaning | None:
     constant = "constant" in use.tags and use.operator != "addmm"
     if table or constant or "probabilities" in use.tags:
         return "linear_weight", "linear", "guess"  # possibly a table: a soft lookup
-    if "without data" in use.tags and use.operator != "addmm":
-        return "linear_weight", "linear", "likely"  # the other factor is a parameter, too
+    vector = len(use.shape) == 1  # a layer with one output, or a learned query
+    if vector or ("without data" in use.tags and use.operator != "addmm"):  # the other factor is a parameter, too
+        return "linear_weight", "linear", "likely"
     return "linear_weight", "linear", "certain"
 
 
@@ -242,7 +253,7 @@ def _placement(use: Use, parameter: Parameter) -> UseMeaning | None:
 
 def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
     gate = bool({"sigmoid", "tanh", "softplus", "softmax", "_softmax"} & set(use.via))
-    on_normalized = use.slot == "normalized" or bool({"normalized", "statistic"} & set(use.tags))
+    on_normalized = use.slot == "normalized" or "normalized" in use.tags or _is_on_inverse(use)
     wide = _wide_dimensions(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide:
         return "state_space", "other", "likely"
@@ -251,7 +262,9 @@ def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
     if wide == 0 or prod(use.shape) == 1 or ("scores" in use.tags and not _is_feature_vector(use)):
         return "scale", "other", "likely"
     if _is_outer_product(use):
-        return "token", "other", "likely" if "mask" in use.tags else "guess"
+        if "mask" in use.tags or wide > 1:
+            return "token", "other", "likely" if "mask" in use.tags else "guess"
+        return "linear_weight", "linear", "guess"  # a layer with one input
     return ("scale", "other", "guess") if wide == 1 else None
 
 
@@ -259,7 +272,12 @@ def _sum_of_products(use: Use, parameter: Parameter) -> UseMeaning | None:  # no
     """Read a factor whose products with data were summed along a dimension where it varies: a product of matrices."""
     if {"softmax", "_softmax", "sigmoid"} & set(use.via):
         return None  # weights of an average
-    return "linear_weight", "linear", "likely" if _wide_dimensions(use.shape) > 1 else "guess"
+    return "linear_weight", "linear", "likely"
+
+
+def _is_on_inverse(use: Use) -> bool:
+    """Whether a norm applies its gain to the reciprocal of a statistic first, or its shift to what that gain gave."""
+    return "statistic" in use.tags and ("inverse" in use.tags or (use.operator == "div" and use.slot == "self"))
 
 
 def _is_feature_vector(use: Use) -> bool:
@@ -307,7 +325,7 @@ def _summand(use: Use, parameter: Parameter) -> UseMeaning | None:
         return "relative_position_bias", "attention", "guess"
     if "scores" in use.tags and wide and (_is_feature_vector(use) or _varies_over_scores(use)):
         return "relative_position_bias", "attention", "guess" if _is_feature_vector(use) else "likely"
-    if {"normalized", "scaled", "statistic"} & set(use.tags) and wide == 1:
+    if wide == 1 and ({"normalized", "scaled"} & set(use.tags) or _is_on_inverse(use)):
         return "norm_bias", "other_norm", "likely"
     if _only_scales(use, parameter):
         return "scale", "other", "guess"  # it scales something else that is added
@@ -320,8 +338,10 @@ def _plain_summand(use: Use, parameter: Parameter, wide: int) -> UseMeaning:
         return "bias", "other", "likely"
     if wide <= 1:
         return "bias", "other", "likely" if "product" in use.tags and use.operator == "add" else "guess"
-    norm_shift = "scaled" in use.tags  # after a norm's gain it may be the norm's shift, per head
-    return "position_embedding", "other", "likely" if _varies_by_position(use) and not norm_shift else "guess"
+    # After a norm's gain it may be the norm's shift, per head. Rows that all meet one row of data are no positions, and
+    # neither is what is added to a distance.
+    other = {"scaled", "square", "statistic"} & set(use.tags) or _is_outer_product(use)
+    return "position_embedding", "other", "likely" if _varies_by_position(use) and not other else "guess"
 
 
 def _varies_by_position(use: Use) -> bool:

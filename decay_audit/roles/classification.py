@@ -35,6 +35,14 @@ FINER: Mapping[Role, frozenset[Role]] = {
 }
 """The finer kinds of a role. If a class or an operator gives the role, a name may choose a finer kind."""
 
+SAME_ACTION: tuple[frozenset[Role], ...] = (
+    frozenset({"conv_weight", "linear_weight", "recurrent_weight", "embedding", "adapter_weight"}),
+    frozenset({"embedding", "position_embedding", "relative_position_bias", "token"}),
+    frozenset({"bias", "norm_bias", "position_embedding", "relative_position_bias", "token", "state_space"}),
+    frozenset({"scale", "layer_scale", "norm_weight", "activation", "state_space", "adapter_weight"}),
+)
+"""Roles that act alike on data: as a factor of a product, as a table, as a summand, as a gain."""
+
 
 def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
     """Give every parameter its role and layer, in the order given.
@@ -65,7 +73,7 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
         if answer is None:
             if not owner.types:
                 budget.spend(work.UNITS_PER_KIND)
-            answer = answers[key] = _weigh(_collect(parameter, find_siblings))
+            answer = answers[key] = _weigh(_collect(parameter, find_siblings), shape)
         role, layer, confidence, evidence = answer
         classified.append(
             Classified(parameter=parameter, role=role, layer=layer, confidence=confidence, evidence=evidence)
@@ -172,17 +180,31 @@ def _collect(parameter: Parameter, find_siblings: Callable[[Owner, str], Mapping
     return (*by_usage.evidence(parameter), *of_class, *of_name, *of_shape)
 
 
-def _weigh(evidence: tuple[Evidence, ...]) -> Answer:
+def _weigh(evidence: tuple[Evidence, ...], shape: Shape) -> Answer:
     """Let the strongest evidence decide: by confidence, and of equal confidence by kind."""
     if not evidence:
         return "unclassified", "other", "guess", ()
     ordered = tuple(sorted(evidence, key=_strength))
     strongest = ordered[0]
-    finer = FINER.get(strongest.role, frozenset()) if strongest.kind in {"usage", "owner"} else frozenset()
+    finer = _finer_roles(strongest, shape)
     refining = (item for item in ordered if item.role in finer and item.kind != "usage")
     decisive = next(refining, strongest)
     confidence: Confidence = "likely" if _is_disputed(decisive, ordered) else decisive.confidence
+    if confidence == "likely" and _contradicts_use(decisive, ordered):
+        confidence = "guess"
     return decisive.role, _layer(strongest, ordered), confidence, ordered
+
+
+def _finer_roles(strongest: Evidence, shape: Shape) -> frozenset[Role]:
+    """Return the roles that other evidence may choose instead of the role of the strongest evidence."""
+    if strongest.kind not in {"usage", "owner"}:
+        return frozenset()
+    finer = FINER.get(strongest.role, frozenset())
+    if strongest.role == "scale" and strongest.layer in {"linear", "conv"}:  # it scales a matrix, and not data
+        return finer - {"norm_weight"}
+    if strongest.role == "linear_weight" and sum(size > 1 for size in shape) == 1:  # a vector of weights, or a query
+        return finer | {"token"}
+    return finer
 
 
 def _is_disputed(decisive: Evidence, ordered: tuple[Evidence, ...]) -> bool:
@@ -192,6 +214,14 @@ def _is_disputed(decisive: Evidence, ordered: tuple[Evidence, ...]) -> bool:
     """
     certain = {item.role for item in ordered if item.confidence == decisive.confidence == "certain"}
     return len(certain - by_usage.MATRICES) + bool(certain & by_usage.MATRICES) > 1
+
+
+def _contradicts_use(decisive: Evidence, ordered: tuple[Evidence, ...]) -> bool:
+    """Whether a name decides, and every use of the parameter shows that it acts on data in another way."""
+    uses = {item.role for item in ordered if item.kind == "usage"}
+    if decisive.kind in {"usage", "owner"} or not uses:
+        return False
+    return not any(decisive.role in roles and uses & roles for roles in SAME_ACTION)
 
 
 def _strength(evidence: Evidence) -> tuple[int, int]:

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.trace.traced import roles
+from decay_audit import classify, read
+from tests.trace.traced import parameters, roles
 
 C = 6
 
@@ -602,3 +603,113 @@ def test_a_kernel_that_pools_squares_is_no_proof_of_a_convolution() -> None:
         return x * torch.rsqrt(F.conv2d(x**2, p.view(C, C, 1, 1), q))
 
     assert set(roles(Lambda(divisive, (C, C), (C,)), (2, C, 4, 4)).values()) == {"conv_weight guess", "bias guess"}
+
+
+def test_a_vector_that_data_is_multiplied_with_is_a_weight_unless_it_is_called_a_query() -> None:
+    class Pool(nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.vector = name
+            self.register_parameter(name, nn.Parameter(torch.zeros(C)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.softmax(x @ getattr(self, self.vector), 1)
+
+    assert roles(Pool("stuff"), torch.zeros(2, 5, C)) == {"stuff": "linear_weight likely"}
+    assert [item.role for item in classify(parameters(Pool("query"), torch.zeros(2, 5, C)))] == ["token"]
+
+
+def test_a_vector_whose_products_with_data_are_summed_is_a_weight() -> None:
+    dot = Lambda(lambda x, p: torch.tanh((x * p).sum(-1, keepdim=True)), (C,))
+    average = Lambda(lambda x, p: (x * p.softmax(0)).sum(-1), (C,))
+    assert roles(dot, torch.zeros(2, C))["p"] == "linear_weight likely"
+    assert not roles(average, torch.zeros(2, C))["p"].startswith("linear_weight")
+
+
+def radial_basis(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    return torch.exp(-(x.unsqueeze(1) - p).pow(2).sum(-1) * q)
+
+
+def mixture_of_densities(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    return torch.logsumexp(-(x.unsqueeze(1) - p).pow(2).sum(-1) + q.log_softmax(0), -1)
+
+
+@pytest.mark.parametrize("forward", [radial_basis, mixture_of_densities])
+def test_what_meets_distances_is_no_affine_of_a_norm(forward: Callable[..., Tensor]) -> None:
+    assert not roles(Lambda(forward, (7, C), (7,)), torch.zeros(2, C))["q"].startswith("norm_")
+
+
+@pytest.mark.parametrize(
+    ("forward", "shape"),
+    [
+        (lambda x, p: (x.unsqueeze(1) + p).amax(-1), (4, C)),  # a matrix of a max-plus algebra
+        (lambda x, p: ((x.unsqueeze(1) - 1).pow(2) / p.exp() + p).sum(-1), (4, C)),  # logarithms of variances
+    ],
+)
+def test_rows_that_all_meet_one_row_of_data_are_not_likely_to_be_positions(
+    forward: Callable[..., Tensor], shape: tuple[int, ...]
+) -> None:
+    assert roles(Lambda(forward, shape), torch.zeros(2, C))["p"] != "position_embedding likely"
+
+
+def test_positive_numbers_that_scale_a_matrix_of_their_shape_are_a_scale() -> None:
+    masked = Lambda(lambda x, p, q: x @ (p * torch.sigmoid(q)), (C, 4), (C, 4))
+    hadamard = Lambda(lambda x, p, q: x @ (p * q), (C, 4), (C, 4))
+    assert roles(masked, torch.zeros(2, C)) == {"p": "linear_weight likely", "q": "scale likely"}
+    assert roles(hadamard, torch.zeros(2, C)) == {"p": "linear_weight likely", "q": "linear_weight likely"}
+
+
+def test_a_learned_graph_is_no_learned_query() -> None:
+    graph = Lambda(lambda x, p, q: (p @ q).softmax(-1) @ x, (5, 3), (3, 5))
+    assert roles(graph, torch.zeros(2, 5, C)) == {"p": "linear_weight likely", "q": "linear_weight likely"}
+
+
+def test_the_length_of_a_weights_rows_is_no_gain_of_a_norm() -> None:
+    class Projection(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.v, self.g, self.b = (nn.Parameter(torch.ones(shape)) for shape in ((4, C), (4,), (4,)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.linear(x, self.g[:, None] * self.v / self.v.norm(dim=1, keepdim=True), self.b)
+
+    by_trace, by_name = (
+        {item.parameter.name: item.role for item in classify(read(Projection(), no_trace=no_trace).parameters)}
+        for no_trace in (False, True)
+    )
+    assert by_trace == {"v": "linear_weight", "g": "scale", "b": "bias"}
+    assert by_name["g"] != "norm_weight"
+
+
+def test_a_constant_that_expands_a_parameter_is_no_factor_of_it() -> None:
+    noise = Lambda(lambda x, p: x.sin() + p * torch.randn(2, 1, 4, 4), (3, 1, 1))
+    assert roles(noise, torch.zeros(2, 3, 4, 4))["p"] != "bias likely"
+
+
+def test_a_complex_kernel_of_a_real_signal_is_found_without_an_input() -> None:
+    class Spectral(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stuff = nn.Parameter(torch.zeros(3, 4, 5, dtype=torch.complex64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.einsum("bim,iom->bom", torch.fft.rfft(x)[..., :5], self.stuff)
+
+    (found,) = classify(read(Spectral()).parameters)
+    assert (found.role, found.confidence) == ("linear_weight", "certain")
+
+
+def test_a_name_that_use_contradicts_is_only_a_guess() -> None:
+    class Shifted(nn.Module):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.vector = name
+            self.register_parameter(name, nn.Parameter(torch.zeros(C)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.tanh(x) + self.get_parameter(self.vector)
+
+    (contradicted,) = classify(parameters(Shifted("static_alpha"), torch.zeros(2, C)))
+    (confirmed,) = classify(parameters(Shifted("static_bias"), torch.zeros(2, C)))
+    assert (contradicted.role, contradicted.confidence) == ("scale", "guess")
+    assert (confirmed.role, confirmed.confidence) == ("bias", "likely")

@@ -155,6 +155,7 @@ def _patch_embedding() -> nn.Module:
         (lambda: nn.Conv2d(32, 4, 3), (1, 3, 96, 96), (1, 32, 96, 96)),
         (lambda: nn.Linear(320, 4), (8, 80), (8, 320)),
         (lambda: nn.LayerNorm(160), (1, 8, 80), (1, 8, 160)),
+        (lambda: lambda x: torch.einsum("bsd,de->bse", x, torch.zeros(160, 4)), (2, 8, 80), (2, 8, 160)),
         (lambda: lambda x: x + torch.zeros(160), (1, 8, 80), (1, 8, 160)),
     ],
     ids=[message.library for message in SIZE_MESSAGES],

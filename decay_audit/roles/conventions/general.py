@@ -105,6 +105,20 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
+        meaning="a slope of an activation",
+        role="activation",
+        layer="activation",
+        shape="vector",
+        names=vocabulary(
+            Convention(
+                words=("^slope$", "^negative_slope$"),
+                source="PReLU written by hand (He et al., 2015)",
+                matches=("slope", "negative_slope"),
+                near_misses=("slopes",),
+            ),
+        ),
+    ),
+    NameMeaning(
         meaning="a gain",
         role="scale",
         shape="vector",
@@ -202,6 +216,24 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         ),
     ),
     NameMeaning(
+        meaning="the logarithm of a gain or of a spread",
+        role="scale",
+        names=vocabulary(
+            Convention(
+                words=("log_var$", "logvar$", "log_variance$"),
+                source="Gaussian mixtures and variational layers (Kingma and Welling, 2013)",
+                matches=("log_var", "logvar", "prior_log_variance"),
+                near_misses=("variance_proj",),
+            ),
+            Convention(
+                words=("log_sigma$", "logsigma$", "log_std$", "log_widths$"),
+                source="FiLM and Gaussian policies; radial basis functions with a width for each centre",
+                matches=("log_sigma", "weight_logsigma", "actor_log_std", "log_widths"),
+                near_misses=("sigma_proj",),
+            ),
+        ),
+    ),
+    NameMeaning(
         meaning="a shift",
         role="bias",
         shape="vector",
@@ -232,9 +264,9 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         shape="vector",
         names=vocabulary(
             Convention(
-                words=("embedding$", "embeds$"),
-                source="transformers.models.t5gemma2.modeling_t5gemma2; transformers.models.nemotron3_diarization",
-                matches=("eoi_embedding", "silence_embeds"),
+                words=("embedding$", "embeds$", "embed$"),
+                source="transformers.models.t5gemma2, transformers.models.nemotron3_diarization; tsai",
+                matches=("eoi_embedding", "silence_embeds", "shared_embed"),
                 near_misses=("embedded",),
             ),
         ),
@@ -305,6 +337,12 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 source="tensorly.nn factorized tensors; efficient_kan.KANLinear and its variants",
                 matches=("factors", "spline_coeff", "coeffs"),
                 near_misses=("benefactors", "coeff_table"),
+            ),
+            Convention(
+                words=("linear$",),
+                source="sinkhorn_transformer.SimpleSortNet",
+                matches=("linear",),
+                near_misses=("linear_table",),
             ),
             Convention(
                 words=("fn$",),

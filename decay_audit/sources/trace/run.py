@@ -122,6 +122,7 @@ def _trace_model(
 def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorStates, names: Collection[str]) -> _Outcome:
     """Run the model on one candidate after the other, until it accepts one or all uses are known."""
     failures: list[tuple[tuple[object, ...], str]] = []
+    tried: set[tuple[object, ...]] = set()
     for alternative in (inputs, *inputs.alternatives):
         layout = _layout(alternative)
         repeats = Counter(failure for failed_layout, failure in failures if failed_layout == layout)
@@ -130,6 +131,7 @@ def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorState
         candidate: ExampleInputs | None = alternative
         corrections = MAX_CORRECTIONS if alternative.inferred else 0
         while candidate is not None and len(failures) < MAX_ATTEMPTS and not states.stopped:
+            tried.add(_shapes(candidate))
             failure = _run(model, candidate, states, training=False)
             if failure is None:
                 return _Outcome(failure=None, inputs=candidate, interrupted=candidate is not inputs)
@@ -137,14 +139,26 @@ def _run_candidates(model: nn.Module, inputs: ExampleInputs, states: TensorState
             if all(map(states.met_data, names)):
                 return _Outcome(failure=failures[0][1], inputs=inputs, interrupted=True)
             candidate = corrected(candidate, failure) if corrections > 0 else None
+            candidate = None if candidate is not None and _shapes(candidate) in tried else candidate
             corrections -= 1
     return _Outcome(failure=failures[-1 if states.stopped else 0][1], inputs=inputs, interrupted=True)
 
 
 def _layout(inputs: ExampleInputs) -> tuple[object, ...]:
-    """Return which arguments there are, and how many dimensions each has."""
+    """Return which arguments there are, and how many dimensions and which dtype each has."""
     arguments = (*enumerate(inputs.args), *inputs.kwargs.items())
-    return tuple((name, value.dim() if isinstance(value, torch.Tensor) else None) for name, value in arguments)
+    return tuple(
+        (name, (value.dim(), value.dtype) if isinstance(value, torch.Tensor) else None) for name, value in arguments
+    )
+
+
+def _shapes(inputs: ExampleInputs) -> tuple[object, ...]:
+    """Return the shape and the dtype of each argument."""
+    arguments = (*enumerate(inputs.args), *inputs.kwargs.items())
+    return tuple(
+        (name, (tuple(value.shape), value.dtype) if isinstance(value, torch.Tensor) else None)
+        for name, value in arguments
+    )
 
 
 def _trace_unused_modules(

@@ -122,7 +122,8 @@ def _matrix_product(call: OperatorCall) -> Propagation:
 
 def _is_learned_query(call: OperatorCall, operand: Operand) -> bool:
     """Whether layers computed the operand from learned tensors, and a product per batch uses it."""
-    return has_tag(operand, "input_free") and call.operator in {"bmm", "baddbmm"}
+    mixes = any("softmax" in step for _, origin in origins_of(operand) for step in origin.via)  # a learned graph
+    return has_tag(operand, "input_free") and call.operator in {"bmm", "baddbmm"} and not mixes
 
 
 def _layer(call: OperatorCall) -> Propagation:
@@ -217,7 +218,7 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
         origins = (origin for _, origin in origins_of(*call.operands))
         return [], derive(origins, None, input_free | (PRODUCT if products else NO_TAGS))
     if not products or call.operator not in SUMMANDS:
-        return [], derived_provenance(call, call.operands, input_free, "outer" if _is_rank_one(call) else call.operator)
+        return [], derived_provenance(call, call.operands, input_free, _step(call))
     others = [operand for operand in call.operands if operand not in products]
     # A product of two factors is added to a weight: the sum keeps the weight and the factors as its origins.
     carried = [
@@ -227,9 +228,19 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
     return uses, derived_provenance(call, [*products, *carried], input_free | PRODUCT)
 
 
+def _step(call: OperatorCall) -> str:
+    """Name the step from parameters to a result: whether two of one shape meet, or two that expand each other."""
+    if _is_rank_one(call):
+        return "outer"
+    distinct = {origin.parameter for _, origin in origins_of(*call.operands)}
+    alike = len({operand.shape for operand in call.operands}) == 1 and all(map(derives_from_parameters, call.operands))
+    joins = call.operator in {"mul", "div", "add"} and len(call.operands) == 2
+    return f"{call.operator} of parameters" if joins and alike and len(distinct) > 1 else call.operator
+
+
 def _is_rank_one(call: OperatorCall) -> bool:
     """Whether two parameters expand each other: their product is a matrix of rank 1."""
-    if call.operator != "mul" or len(call.operands) != 2:
+    if call.operator != "mul" or len(call.operands) != 2 or not all(map(derives_from_parameters, call.operands)):
         return False
     left, right = (operand.shape for operand in call.operands)
     length = max(len(left), len(right))

@@ -75,11 +75,13 @@ def _first_arguments(model: nn.Module, name: str) -> list[ExampleInputs]:
     elif name in ID_ARGUMENTS:
         ids = [_ids(f"guessed from the name of the argument, `{name}`")]
     dtype = next((parameter.dtype for parameter in model.parameters() if _is_numeric(parameter)), torch.float32)
+    # Layers for complex numbers may take real data: a transform of Fourier makes complex numbers of it.
+    dtypes = (dtype, dtype.to_real()) if dtype.is_complex else (dtype,)
     of_layer = [_floats(shape, dtype, "the first layer") for shape in _layer_shapes(first)]
     has_forward = type(model).forward is not nn.Module.forward
     matrix_shapes = _matrix_shapes(model) if has_forward else ()
     shapes = dict.fromkeys(shape for shape in matrix_shapes if shape not in _layer_shapes(first))
-    of_matrix = [_floats(shape, dtype, "the first matrix or vector") for shape in shapes]
+    of_matrix = [_floats(shape, dtype, "the first matrix or vector") for shape in shapes for dtype in dtypes]
     last = [_ids("as no float input that was tried fits")] if has_forward and not ids else []
     return [*ids, *of_layer, *of_matrix, *last]
 
@@ -129,6 +131,8 @@ def _matrix_shapes(model: nn.Module) -> Iterator[Shape]:
         yield (2, size)
         yield (2, size, SIDE, SIDE)
         yield (2, size, LENGTH)
+    if len(matrix) == 1:  # a number for each of several tensors, such as the outputs of all layers
+        yield (*matrix, 2, LENGTH, SIDE)
     for size in sizes:
         yield (2, SIDE, SIDE, size)
         yield (2, size, SIDE, SIDE, SIDE)

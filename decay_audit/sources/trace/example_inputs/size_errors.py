@@ -16,6 +16,8 @@ from decay_audit.sources.trace.example_inputs.candidates import ExampleInputs
 from decay_audit.text import format_shape
 
 LAST = (-1,)
+ANY: tuple[int, ...] = ()
+"""The message does not say which dimension is wrong: any that has the size, but the first, which is the batch."""
 HEIGHT_AND_WIDTH = (-2, -1)
 
 
@@ -25,7 +27,7 @@ class SizeMessage(Struct, frozen=True, kw_only=True):
     Attributes:
         library: the library and the layer that raise it.
         pattern: matches the message; its groups `actual` and `expected` are sizes.
-        dimensions: gives the dimensions of the wrong size from a match, counted from the last.
+        dimensions: gives the dimensions of the wrong size from a match, counted from the last; ANY if it is unknown.
     """
 
     library: str
@@ -53,6 +55,14 @@ SIZE_MESSAGES = (
     SizeMessage(
         library="torch 2: layer_norm",
         pattern=re.compile(r"normalized_shape=\[(?P<expected>\d+)\].*\b(?P<actual>\d+)\]\)?$"),
+    ),
+    SizeMessage(
+        library="torch 2: einsum, with the parameter after the input",
+        pattern=re.compile(
+            r"has size (?P<expected>\d+) for operand [1-9] which does not broadcast with previously seen size "
+            r"(?P<actual>\d+)"
+        ),
+        dimensions=lambda _: ANY,
     ),
     SizeMessage(
         library="torch 2: broadcasting of fake tensors",
@@ -84,6 +94,8 @@ def _resized(value: Any, dimensions: tuple[int, ...], actual: int, expected: int
     if not isinstance(value, torch.Tensor) or not value.dtype.is_floating_point or actual == 0:
         return value
     shape = list(value.shape)
+    if dimensions == ANY:
+        dimensions = tuple(place - len(shape) for place, size in enumerate(shape) if place and size == actual)
     for dimension in dimensions:
         if -dimension > len(shape):
             return value
