@@ -22,7 +22,7 @@ ROLES_OF_ACTION: Mapping[Action, frozenset[Role]] = {
     "table": frozenset({"embedding", "position_embedding", "relative_position_bias", "token"}),
     "vector summand": frozenset({"bias", "norm_bias", "state_space", "position_embedding", "token"}),
     "matrix summand": frozenset({"bias", "position_embedding", "relative_position_bias", "token", "state_space"}),
-    "norm gain": frozenset({"norm_weight", "scale"}),
+    "norm gain": frozenset({"norm_weight", "scale", "state_space"}),
     "norm shift": frozenset({"norm_bias", "bias"}),
     "gain": frozenset({"scale", "layer_scale", "norm_weight", "activation", "state_space", "token"}),
     "token": frozenset({"token", "position_embedding"}),
@@ -40,7 +40,16 @@ _KEEPS = ("View", "Transpose", "TBackward", "Permute", "Unsqueeze", "Squeeze", "
 _POINTWISE = ("Exp", "Neg", "Sigmoid", "Softplus", "Tanh", "Mul", "Div", "Add", "Sub", "Reciprocal", "Sqrt", "Pow",
               "Clamp", "Relu", "Abs")  # fmt: skip
 """Pointwise operators. With one operand that is not a constant, each number keeps its place."""
-_SUMMANDS = {"AddBackward0", "SubBackward0", "RsubBackward1", "RsubBackward0", "AddcmulBackward0"}
+_SUMMANDS = {"AddBackward0", "SubBackward0", "RsubBackward1", "RsubBackward0"}
+_OTHER_FACTOR = {
+    "MulBackward0": ("_saved_other", "_saved_self"),
+    "DivBackward0": ("_saved_other", "_saved_self"),
+    "AddcmulBackward0": ("", "_saved_tensor2", "_saved_tensor1"),  # the first operand is added
+}
+"""Elementwise products. For each slot, the attribute of the node that has saved the other factor."""
+_ADDED = ("AddcmulBackward0", 0)
+_MEASURES = ("Pow", "Abs", "LinalgVectorNorm", "Norm", "Square")
+"""Operators that make a distance of a difference."""
 
 
 class ActionOnData(Struct, frozen=True, kw_only=True):
@@ -140,13 +149,19 @@ def _action(  # noqa: PLR0911 - a table
         )
     if "NormBackward" in kind:
         return "norm gain" if slot == 1 else "norm shift" if slot == 2 else "input"
-    if kind in _FACTORS or kind in _SUMMANDS:
+    if kind in _FACTORS or (kind in _SUMMANDS and not _is_distance(graph, node)) or (kind, slot) == _ADDED:
         return "vector summand" if wide_dimensions <= 1 else "matrix summand"
     if kind.startswith("PreluKernel"):
         return "slope" if slot == 1 else "input"
-    if kind in {"MulBackward0", "DivBackward0"}:
+    if kind in _OTHER_FACTOR:
         return _factor(graph, node, slot, wide_dimensions)
     return "token" if kind in {"CatBackward0", "StackBackward0", "WhereBackward0"} else kind
+
+
+def _is_distance(graph: _Graph, node: Any) -> bool:  # noqa: ANN401
+    """Whether only the size of a difference is used, as by a distance."""
+    measured = any(type(user).__name__.startswith(_MEASURES) for user, _ in graph.users[node])
+    return "Sub" in type(node).__name__ and measured
 
 
 def _factor(graph: _Graph, node: Any, slot: int, wide_dimensions: int) -> Action:  # noqa: ANN401
@@ -155,9 +170,8 @@ def _factor(graph: _Graph, node: Any, slot: int, wide_dimensions: int) -> Action
         return "matrix" if wide_dimensions > 1 else "vector factor"
     if wide_dimensions > 1:
         return "matrix gain"
-    other = "_saved_other" if slot == 0 else "_saved_self"
-    data = getattr(node, other, None)
-    return "norm gain" if isinstance(data, Tensor) and _is_normalized(data.detach()) else "gain"
+    met = getattr(node, _OTHER_FACTOR[type(node).__name__][slot], None)
+    return "norm gain" if isinstance(met, Tensor) and _is_normalized(met.detach()) else "gain"
 
 
 def _is_normalized(data: Tensor) -> bool:

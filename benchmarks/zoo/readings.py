@@ -1,6 +1,7 @@
 """The reading of an architecture: its parameters, their owners and their uses, as plain data for a file."""
 
 import contextlib
+from math import isfinite
 from time import perf_counter
 from typing import Any
 
@@ -108,8 +109,12 @@ def make_reading(name: str, inventory: Inventory, tensors: dict[str, tuple[int, 
 
 
 def _numbers(settings: Any) -> dict[str, int | float | str | bool]:  # noqa: ANN401
-    """Leave out integers of more than 64 bits, which msgpack cannot write."""
-    return {key: value for key, value in settings.items() if not isinstance(value, int) or abs(value) < 2**63}
+    """Leave out what msgpack or JSON cannot write: integers of more than 64 bits, infinity and NaN."""
+    return {
+        key: value
+        for key, value in settings.items()
+        if not isinstance(value, int | float) or (isfinite(value) and abs(value) < 2**63)
+    }
 
 
 def _traced(model: nn.Module) -> Trace:
