@@ -121,9 +121,7 @@ def _numbering() -> Callable[[Owner], int]:
     """
     numbers: dict[Owner, int] = {}
     kinds: dict[object, int] = {}
-    forms: dict[Tensors, int] = {}
-    distinct_forms: dict[object, int] = {}
-    has_plain_names = _plain_names()
+    form_of, has_plain_names = _form_numbering(), _plain_names()
 
     def number_of(owner: Owner) -> int:
         number = numbers.get(owner)
@@ -134,19 +132,30 @@ def _numbering() -> Callable[[Owner], int]:
             without_number.append(parent)
         number = -1 if parent is None else numbers[parent]
         for module in reversed(without_number):
-            tensors = tuple(module.tensors.items())
-            form = forms.get(tensors)
-            if form is None:
-                form = forms[tensors] = distinct_forms.setdefault(_form(tensors), len(distinct_forms))
             # Of a name only the part below the parent counts, without the digits at the end.
-            above = module.parent
+            above, types = module.parent, module.types
             name = module.name.translate(NO_DIGITS) if above is None else module.name[len(above.name) :].rstrip(_DIGITS)
-            if not module.types and name.strip(".") and has_plain_names(module):
+            if not types and name.strip(".") and has_plain_names(module):
                 name = _UNKNOWN
-            grouping = _grouping(module) if module.settings else None
-            kind = (number, name, module.types, form, grouping, module.quantized, module.has_base_layer)
-            number = kinds.setdefault(kind, len(kinds))
-            numbers[module] = number
+            form = form_of(module.tensors) if module.tensors else -1
+            grouping = _grouping(module) if "groups" in module.settings else None
+            kind = (number, name, types, form, grouping, module.quantized, module.has_base_layer)
+            number = numbers[module] = kinds.setdefault(kind, len(kinds))
+        return number
+
+    return number_of
+
+
+def _form_numbering() -> Callable[[Mapping[str, Shape]], int]:
+    """Make a function that numbers the tensors of owners: tensors of the same form get the same number."""
+    numbers: dict[Tensors, int] = {}
+    forms: dict[object, int] = {}
+
+    def number_of(shapes: Mapping[str, Shape]) -> int:
+        tensors = tuple(shapes.items())
+        number = numbers.get(tensors)
+        if number is None:
+            number = numbers[tensors] = forms.setdefault(_form(tensors), len(forms))
         return number
 
     return number_of
@@ -154,8 +163,8 @@ def _numbering() -> Callable[[Owner], int]:
 
 def _grouping(module: Owner) -> object:
     """Return whether a convolution has a group for each input channel, and whether it has one group."""
-    groups = module.settings.get("groups")
-    return None if groups is None else (groups == module.settings.get("in_channels"), groups == 1)
+    groups = module.settings["groups"]
+    return groups == module.settings.get("in_channels"), groups == 1
 
 
 def _form(tensors: Tensors) -> object:

@@ -84,7 +84,7 @@ class EntryFinder(Generic[T]):
     def __init__(self, entries: Sequence[tuple[When, T]], names: NameForm) -> None:
         self._entries = entries
         self._names = names
-        self._predicates: dict[int, Predicate] = {}
+        self._predicates: list[Predicate | None] = [None] * len(entries)
         self._general: list[int] = []
         self._by_word: dict[KeyKind, dict[str, list[int]]] = {}
         required = [tuple(requirements(when)) for when, _ in entries]
@@ -101,7 +101,7 @@ class EntryFinder(Generic[T]):
         """Find the first entry that holds for a parameter, and the entries before it whose answer is unknown."""
         without_facts: tuple[T, ...] = ()
         for position in self._candidates(classified) if self._by_word else self._general:
-            predicate = self._predicates.get(position) or self._compile(position)
+            predicate = self._predicates[position] or self._compile(position)
             try:
                 answer = predicate(classified)
             except RulesError as error:
