@@ -125,7 +125,7 @@ def by_lock(nets: ModuleType, name: str) -> Decisions:
 def by_explain(nets: ModuleType, name: str) -> Decisions:
     parameters = [parameter for parameter, _ in getattr(nets, name)().named_parameters()]
     texts = {parameter: output("explain", f"nets.py:{name}", parameter) for parameter in parameters}
-    return {parameter: "ruleset   decayed by" in text for parameter, text in texts.items()}
+    return {parameter: text.startswith(f"{parameter} decays with ") for parameter, text in texts.items()}
 
 
 def by_diff(nets: ModuleType, name: str) -> Decisions:

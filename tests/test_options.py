@@ -61,6 +61,7 @@ def test_an_option_that_several_commands_have_is_the_same_in_all(command: str) -
     own = {  # what one command alone takes, by the same name
         "diff": {"--rules", "--format", "--from", "--to", "--exit-code"},
         "rules which": {"--format"},
+        "rules list": {"--format"},
         "emit": {"--optimizer"},
         "migrate": {"--to", "--model", "--output", "--drop", "--init", "--renamed"},
         "rules import": {"--check", "--from"},
