@@ -447,3 +447,17 @@ def test_a_baseline_is_written_in_the_form_of_the_file_of_settings(folder: Path)
     assert runner.invoke(app, ["check", "--write-baseline"]).exit_code == 0
     assert "[[exceptions]]\n" in (folder / "decay-audit.toml").read_text()
     assert runner.invoke(app, ["check"]).exit_code == 0
+
+
+def test_audits_of_one_target_with_and_without_a_trace_do_not_share_its_roles(folder: Path) -> None:
+    (folder / "gain.py").write_text(
+        "import torch\n\n\nclass Gain(torch.nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.lin = torch.nn.Linear(4, 4)\n"
+        "        self.rho = torch.nn.Parameter(torch.ones(4))\n\n"
+        "    def forward(self, x):\n        return self.lin(x) * self.rho\n"
+    )
+    audit = "[[tool.decay-audit.audits]]\ntarget = 'gain.py:Gain'\n"
+    (folder / "pyproject.toml").write_text(f"{audit}{audit}no-trace = true\n")
+    reports = json.loads(runner.invoke(app, ["check", "-f", "json"]).stdout)
+    roles = [{row["name"]: row["role"] for row in report["parameters"]}["rho"] for report in reports]
+    assert roles == ["scale", "unclassified"]

@@ -89,7 +89,9 @@ def load(request: Request) -> LoadedTarget:
 
 def loading_key(request: Request) -> object:
     """Make a key of the options that `load` reads: requests with equal keys may share its result."""
-    return (request.target, request.optimizer, request.device, request.key, request.model, request.trace, request.with_)
+    live = request.live and (id(request.live.model), id(request.live.optimizer))  # models cannot be compared by value
+    traced = (request.trace, request.no_trace)
+    return (request.target, live, request.optimizer, request.device, request.key, request.model, traced, request.with_)
 
 
 def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> LoadedTarget:

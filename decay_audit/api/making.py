@@ -73,7 +73,7 @@ def _make(expression: str, built: "BuiltModel", log: "ConstructionLog") -> MadeO
     optimizers = find.find(made.value, source=made.source)
     trained = _trained_model(made.value, built.model, optimizers)
     notes = made.notes
-    if trained is not built.model:
+    if trained is not built.model:  # the source is a beginning of a sentence: "train.py:make(model) returned"
         notes = (*notes, f"{made.source} the optimizer and another model; the other model is audited")
     return MadeOptimizers(
         built=module.read_again(built, trained, notes),

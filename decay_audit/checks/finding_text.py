@@ -56,6 +56,7 @@ def emit_command(plan: Plan, target: str, options: Sequence[str] = ()) -> str:
 def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str, options: Sequence[str] = ()) -> str:
     """Say what to do where the optimizer's class has no weight decay, or ignores its coefficient."""
     types = join_words(list(dict.fromkeys(optimizer.type for optimizer in optimizers)))
+    # `--like` keeps the class, which is at fault here; it is the last option
     kept = options[: options.index("--like")] if "--like" in options else options
     rates = [lr for optimizer in optimizers for group in optimizer.groups if (lr := peak_lr(group))]
     scales_lr = any(decision.lr_scale != 1.0 for decision in plan.decisions)

@@ -12,6 +12,7 @@ from decay_audit.text import count_noun, join_words
 
 def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
     """Report groups that changed after the optimizer was made, and parameters that got no gradient at first."""
+    # without a step, it is set-up code that changed the groups: nothing was trained with the earlier ones
     severity: Severity | None = None if facts.steps else "note"
     for change in facts.changes:
         yield finding(

@@ -28,6 +28,7 @@ def check_unused_entries(plan: Plan) -> tuple[Finding, ...]:
     they give DA301 only if none of them matches this model. The layer numbers of a preset give DA301 only if they
     change no learning rate; its `optimizer` entries give DA301 only if an optimizer gets no parameter.
     """
+    # their conditions ask for what the source does not tell, such as the classes in a checkpoint
     without_facts = {id(entry) for entry, _ in plan.entries_without_facts()}
     return (
         *_find_unused_rules(plan, without_facts),

@@ -1,4 +1,4 @@
-"""`check --write-baseline`: exceptions for today's findings, added at the end of pyproject.toml."""
+"""`check --write-baseline`: exceptions for today's findings, added at the end of the file with the settings."""
 
 from collections.abc import Sequence
 from pathlib import Path

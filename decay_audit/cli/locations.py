@@ -60,8 +60,8 @@ def _paths_in(root: Path) -> ToRepository:
         if not path.is_relative_to(root) or not path.is_file():
             return ""
         relative = path.relative_to(root)
-        of_python = path.is_relative_to(sys.prefix) and not root.is_relative_to(sys.prefix)
-        return "" if of_python or not _ENVIRONMENT_FOLDERS.isdisjoint(relative.parts) else relative.as_posix()
+        in_environment = path.is_relative_to(sys.prefix) and not root.is_relative_to(sys.prefix)
+        return "" if in_environment or not _ENVIRONMENT_FOLDERS.isdisjoint(relative.parts) else relative.as_posix()
 
     return to_repository
 

@@ -132,7 +132,7 @@ def _checked_expression(text: str, expression: str | None) -> str:
 
 
 def _looks_like_path(text: str) -> bool:
-    """Whether a text has slashes before the colon, or after the colon of a Windows drive, or a checkpoint's suffix."""
+    """Whether a text is a Windows path, or has a slash or the suffix of a checkpoint before its colon."""
     if _DRIVE.match(text):
         return True
     before = text.partition(":")[0]

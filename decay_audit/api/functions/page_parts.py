@@ -23,7 +23,8 @@ def page_parts(report: Report, loaded: LoadedTarget | None = None) -> PageParts:
         other_rulesets=tuple(_other_rulesets(report)),
         updates={
             (optimizer.name, index): update_formula(optimizer, group)
-            for optimizer in reversed(report.optimizers)  # a live one comes before a saved one of the same name
+            # live optimizers stand first; in reverse order, a live one replaces a saved one of the same name
+            for optimizer in reversed(report.optimizers)
             for index, group in enumerate(optimizer.groups)
         },
     )

@@ -160,7 +160,7 @@ def _differs(optimizer: Optimizer, observation: Observation) -> bool:
             return known
         case "proportional" | "cautious" | "without_lr" if observation.measured_rate is not None:
             return not _is_as_declared(optimizer, observation, observation.measured_rate)
-        case _:
+        case _:  # a step that moves weights in a form without one rate contradicts only a declared 0
             return not coefficient
 
 
@@ -170,9 +170,10 @@ def _is_as_declared(optimizer: Optimizer, observation: Observation, rate: float)
         return observation.declared_rate is None or isclose(observation.declared_rate, rate, rel_tol=TOLERANCE)
     lr = observation.lr or 1.0
     is_without_lr = isclose(observation.weight_decay, rate * lr, rel_tol=TOLERANCE)
-    if observation.movement == "without_lr" or is_without_lr:  # lr relative to the initial lr, or no lr at all
+    if observation.movement == "without_lr":
         return is_without_lr
-    return isclose(observation.weight_decay, rate, rel_tol=TOLERANCE)
+    # some classes multiply by lr / initial lr, which is 1 at the start: there, only the coefficient itself is removed
+    return is_without_lr or isclose(observation.weight_decay, rate, rel_tol=TOLERANCE)
 
 
 def _find_rounded_away(observed: ObservedPlan) -> Iterator[Finding]:

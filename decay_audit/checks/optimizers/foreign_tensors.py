@@ -107,7 +107,7 @@ def _finding(
         expected="parameters of the model",
         found=first_few([description for description, _ in tensors], _MAX_NAMES),
         where=where,
-        fix=cause.fix.format(options=options) if "{options}" in cause.fix else fix,
+        fix=fix.format(options=options),
         severity=cause.severity,
     )
 

@@ -1,4 +1,4 @@
-"""Findings on a whole run: decay that moves nothing (DA801), or that forgets too fast or too slowly to act (DA802)."""
+"""Findings on a whole run: decay that moves nothing (DA801), or that forgets too fast or too slowly (DA802)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal

@@ -14,7 +14,7 @@ TOLERANCE = 0.01
 _SETTLED_TOLERANCE = 0.05
 """If the rates of later steps and of the first step differ by more than this, relatively, the message has both."""
 
-_EFFECTS: dict[Movement | None, str] = {
+_EFFECTS: dict[Movement, str] = {
     "sign": "moves every element towards 0 by an amount that hardly depends on the coefficient ({})",
     "constant": "subtracts the same amount from every element ({})",
     "other_point": "pulls {} towards values other than 0",
@@ -73,11 +73,11 @@ def _effect(observation: Observation) -> str:
         return f"makes {{}} larger, by lr x {coefficient_text(-rate)} of the values"
     if observation.movement == "proportional":
         return f"decays {{}} by {_product_text(observation, rate, lr)}{_settled_text(observation)}"
-    return _EFFECTS[observation.movement]
+    return _EFFECTS[observation.movement or "other"]
 
 
 def _product_text(observation: Observation, rate: float, lr: float) -> str:
-    """Write the removed fraction as a product with lr; or with lr / initial lr, if it is the coefficient itself."""
+    """Write the removed fraction as a product with lr, or say that it equals weight_decay at this lr."""
     if isclose(rate, observation.weight_decay, rel_tol=TOLERANCE):
         return "lr x weight_decay"
     if isclose(rate * lr, observation.weight_decay, rel_tol=TOLERANCE):

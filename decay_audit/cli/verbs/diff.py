@@ -105,6 +105,7 @@ def _compare(
     from decay_audit import api, reports
 
     if len(rules) > 1:
+        # rulesets are compared with each other, so no optimizer needs to be made
         loaded = api.load(replace(request, optimizer=None))
         comparison = api.compare(loaded, rules, request.weight_decay)
         target = loaded.inventory.target

@@ -93,7 +93,9 @@ def _optimizer_lines(calls: "Sequence[OptimizerCall]", commands: Sequence[_Comma
 def _model_lines(models: "Sequence[ModelClass]") -> Iterator[str]:
     """List the models that are in no other model. Where a constructor needs arguments, `...` stands for them."""
     rows = [(f"{model.file}:{model.line}", model.name) for model in models[:_MAX_MODELS]]
-    yield from _aligned(rows, [shell_join(["decay-audit", "inspect", _target(model)]) for model in models])
+    yield from _aligned(
+        rows, [shell_join(["decay-audit", "inspect", _target(model)]) for model in models[:_MAX_MODELS]]
+    )
     if len(models) > _MAX_MODELS:
         yield f"{len(models) - _MAX_MODELS} more models are not listed: name one of the folders or files"
 
@@ -123,6 +125,7 @@ def _coefficient(call: "OptimizerCall") -> str:
 def _command(call: "OptimizerCall", scripts: dict[str, str], models: "Sequence[ModelClass]") -> _Command:
     if call.is_script:
         return _Command(script=call.file)
+    # a function with one required argument takes the model
     if call.function and call.required_arguments == 1 and call.function != "__init__":
         single = models[0] if len(models) == 1 and not models[0].needs_arguments else None
         return _Command(model=_target(single) if single else "", optimizer=f"{call.file}:{call.function}")
@@ -130,7 +133,7 @@ def _command(call: "OptimizerCall", scripts: dict[str, str], models: "Sequence[M
 
 
 def _write(commands: Sequence[_Command], file: Path, *, quiet: bool) -> None:
-    """Add audits at the end of pyproject.toml, which stays as it is before them.
+    """Append audits to pyproject.toml. The text that is there already does not change.
 
     Raises:
         DecayAuditError: the file is not TOML, or its audits stand in a form to which no table can be added.
@@ -153,7 +156,7 @@ def _write(commands: Sequence[_Command], file: Path, *, quiet: bool) -> None:
         _audits(text, file)  # raises if the new text is not valid TOML
         with files.atomic_write(file, may_be_input=True) as path:
             path.write_bytes(text.encode())
-            config.load(path)
+            config.load(path)  # raises before the file is replaced if these are not valid settings
     skipped = len({command for command in commands if not command.as_toml()})
     hint = f"; {count_noun(skipped, 'place')} left out: its model or script is not known" if skipped else ""
     screen.print_message(f"added {count_noun(len(new), 'audit')} to {file}{hint}", quiet=quiet)

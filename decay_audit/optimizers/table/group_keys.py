@@ -12,7 +12,7 @@ LR_KEYS: Mapping[str, str] = {
     "base_lr": "torch's schedulers",
     "peak_lr": "",
 }
-"""Keys of learning rates: the current rate, and the rates at which a schedule begins, ends, or that it passes."""
+"""Keys of learning rates: the current rate, and the first, the last or the highest rate of a schedule."""
 
 WITHOUT_LR_KEYS: Mapping[str, str] = {"fixed_decay": "timm's AdaBelief, pytorch-optimizer"}
 """If true, decoupled decay is not multiplied by lr."""
@@ -42,7 +42,10 @@ PROGRESS_KEYS: Mapping[str, str] = {
 NOT_LOOKED_UP = frozenset(
     {("SGD", "differentiable"), ("Adagrad", "initial_accumulator_value"), ("SparseAdam", "maximize")}
 )
-"""Defaults of torch's classes that a step of the class does not look up: pairs of a class and a key."""
+"""Defaults of torch's classes that a step of the class does not look up: pairs of a class and a key.
+
+A group without such a key still steps, so the key is not reported as missing.
+"""
 
 FOREACH_DEVICES = frozenset({"cuda", "xpu", "mtia"})
 """Devices on which torch's classes update the tensors of a group together by default."""

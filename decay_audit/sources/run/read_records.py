@@ -38,7 +38,7 @@ class ProcessRecords(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Results(msgspec.Struct, frozen=True, kw_only=True):
-    """What decay-audit did in the process: as the fields of Record."""
+    """What decay-audit did in the process, with the names of the fields of Record."""
 
     traces: tuple[RecordedTrace, ...] = ()
     measurements: tuple[RecordedMeasurement, ...] = ()
@@ -46,7 +46,7 @@ class _Results(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """How a process ended whose optimizers did not exist any more: the recorder writes it beside the record."""
+    """How a process ended, if its optimizers were gone by then. The recorder writes it to a file beside the record."""
 
     status: RecordStatus
     moment: str

@@ -1,7 +1,8 @@
 """Trace a model without --trace, to add the uses of uncertain parameters to its Inventory.
 
-Unlike `--trace`, it reports no unused parameters and no failures, because the user did not ask for a trace. Its budget
-is counted in operators and lines of code, so that the same model gives the same answer on every machine.
+Unlike `--trace`, it reports no unused parameters and raises no error, because the user did not ask for a trace: why a
+trace failed or was refused is part of the answer. Its budget is counted in operators and lines of code, so that the
+same model gives the same answer on every machine.
 """
 
 import contextlib

@@ -35,7 +35,7 @@ def as_target_error(error: BaseException, source: str, context: ImportContext) -
             return TargetError(
                 f"{_short_path(filename, context)}:{line}: {_summary(error)}", (error.text or "").strip()
             )
-        case SyntaxError():
+        case SyntaxError():  # without a line: the bytes of the file are not text
             return TargetError(f"{location}: {_summary(error)}", "save the file as text in UTF-8")
         case ModuleNotFoundError(name=str(name)):
             return TargetError(

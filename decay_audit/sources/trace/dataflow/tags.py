@@ -38,9 +38,10 @@ def normalizes_unscaled(statistic: Operand, operand: Operand) -> bool:
 
 
 def statistic_shape(data: Sequence[Operand], tags: frozenset[Tag]) -> tuple[int, ...]:
-    """Return the shape of a statistic before it was expanded: the result itself, or what normalized the result.
+    """Return the shape that the statistic of a result had before it was expanded.
 
-    The shape is () if the result is neither a statistic nor normalized.
+    If the result is a statistic, this is its own shape. If the result is normalized, it is the shape of the statistic
+    that divided it. For any other result, it is ().
     """
     if not tags & {"normalized", "statistic"}:
         return ()
@@ -67,6 +68,7 @@ def is_separate_gain(operand: Operand, normalized: Operand) -> bool:
         return False
     gain = (1,) * (len(statistic) - len(operand.shape)) + operand.shape
     varies_along_average = any(size > 1 and width == 1 for size, width in zip(gain, statistic, strict=True))
+    # without the first dimension, the batch: no gain varies along it
     constant_along_statistic = any(width > 1 and size == 1 for size, width in zip(gain[1:], statistic[1:], strict=True))
     return not varies_along_average and constant_along_statistic
 
@@ -112,7 +114,7 @@ def divides(call: OperatorCall, statistic: Operand) -> bool:
 
 
 def _is_inverse(call: OperatorCall, data: Sequence[Operand]) -> bool:
-    """Whether the result is a reciprocal of a statistic, or a quotient with it."""
+    """Whether the result is a reciprocal of a statistic, or a quotient with it; `exp` gives one from a negative log."""
     statistics = [operand for operand in data if has_tag(operand, "statistic")]
     if call.operator in {"rsqrt", "reciprocal", "exp"} or call.inverts:
         return bool(statistics)
@@ -128,7 +130,8 @@ def _is_statistic(call: OperatorCall, data: Sequence[Operand]) -> bool:
         return False
     if len(statistics) == len(data) or call.operator in {"maximum", "where"}:
         return True
-    # A mean times a statistic is a statistic, too. If the statistic was expanded, its shape before that counts.
+    # An operand that is not larger than the statistic is taken for a mean: the product is a statistic, too. An expanded
+    # statistic counts with its size before the expansion.
     largest = max(
         prod((operand.provenance and operand.provenance.statistic_shape) or operand.shape) for operand in statistics
     )
