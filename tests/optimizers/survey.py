@@ -89,7 +89,6 @@ EXCEPTIONS: Mapping[tuple[str, str], str] = {
     ("pytorch_optimizer.MADGRAD", "weight_decouple=True"): "its average pulls back to the first weights: decay fades",
     ("pytorch_optimizer.ASGD", "weight_decouple=False"): "its learning rate falls by a schedule of its own",
     ("pytorch_optimizer.DAdaptSGD", ""): "multiplied by the distance that it estimates from the gradients",
-    ("pytorch_optimizer.Lookahead", ""): _BACK,
     ("pytorch_optimizer.Ranger", ""): _BACK,
     ("pytorch_optimizer.ScheduleFreeAdamW", ""): _AVERAGE,
     ("pytorch_optimizer.ScheduleFreeSGD", ""): _AVERAGE,
