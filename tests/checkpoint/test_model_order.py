@@ -1,5 +1,6 @@
 """The positions of a saved optimizer get their names from the order of the model that is named."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from decay_audit.api.migrating import migrate
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Optimizer
 from decay_audit.sources.checkpoint import read
+from decay_audit.sources.checkpoint.onto_model import put_in_model_order
+from decay_audit.sources.checkpoint.state_dict.canonical_names import CanonicalNames
+from decay_audit.sources.checkpoint.state_dict.merge import MergedModel
 
 BLOCKS = """
 from torch import nn, optim
@@ -99,6 +103,22 @@ def test_the_order_of_another_model_is_not_taken(tmp_path: Path, code: dict[str,
     other = decay_audit.read(nn.Sequential(*[*model][::-1]))
     (optimizer,) = read(tmp_path / "run.pt", target="", model=other).optimizers
     assert named(optimizer) == wanted(model)
+
+
+def test_a_model_whose_code_no_longer_ties_two_parameters_gives_no_order() -> None:
+    tied = nn.ModuleDict({"head": nn.Linear(4, 4, bias=False), "embed": nn.Linear(4, 4, bias=False)})
+    untied = decay_audit.read(copy.deepcopy(tied))
+    tied["embed"].weight = tied["head"].weight
+    parameters = decay_audit.read(tied).parameters
+    saved = MergedModel(
+        parameters=parameters,
+        excluded=(),
+        names_by_address={},
+        canonical_names=CanonicalNames(parameter.name for parameter in parameters),
+        in_model_order=False,
+    )
+    assert put_in_model_order(saved, untied) is saved
+    assert put_in_model_order(saved, decay_audit.read(tied)).in_model_order
 
 
 def test_frozen_parameters_of_the_model_are_in_no_group(tmp_path: Path, code: dict[str, Any]) -> None:

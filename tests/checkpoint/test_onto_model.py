@@ -63,6 +63,18 @@ def test_a_model_with_none_of_the_saved_names_is_refused(tmp_path: Path) -> None
     assert raised.value.hint == "name the model that has fc.weight, fc.bias, out.weight and 1 more"
 
 
+def test_a_lazy_parameter_of_the_model_takes_the_saved_shape(tmp_path: Path) -> None:
+    class Lazy(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.LazyLinear(4)
+
+    fitted = onto_model.fit(saved(tmp_path), decay_audit.read(Lazy()))
+    assert {parameter.name: parameter.numel for parameter in fitted.parameters} == {
+        name: parameter.numel() for name, parameter in Net().named_parameters()
+    }
+
+
 def test_another_shape_is_noted(tmp_path: Path) -> None:
     fitted = onto_model.fit(saved(tmp_path), decay_audit.read(Net(width=8)))
     assert fitted.notes == (

@@ -57,6 +57,7 @@ def test_raw_names_are_seen_only_where_the_ruleset_asks_for_them() -> None:
         ("numel", ">63", (8, 8), True),
         ("shape", (1, 1, None), (1, 1, 9), True),
         ("shape", (1, 1, None), (1, 9), False),
+        ("shape", (1, 1, None), (1, 2, 9), False),
         ("shape", ((1,), (2,)), (2,), True),
         ("shape", (), (), True),
     ],

@@ -111,9 +111,9 @@ def test_decaying_groups_come_first_and_each_in_the_order_of_the_model() -> None
 
 
 def test_a_parameter_decided_twice_is_no_plan() -> None:
-    decision = decide([subject()], ruleset()).decisions[0]
-    with pytest.raises(ValueError, match="decided more than once"):
-        Plan(ruleset=ruleset(), decisions=(decision, decision))
+    weight, bias = decide([subject("a.weight"), subject("a.bias")], ruleset()).decisions
+    with pytest.raises(ValueError, match=r"^decided more than once: a\.weight$"):
+        Plan(ruleset=ruleset(), decisions=(weight, bias, weight))
 
 
 @given(st.lists(st.sampled_from(["a.weight", "b.bias", "c.0.weight", "d", "e.norm.bias"]), unique=True))

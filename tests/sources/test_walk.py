@@ -64,6 +64,7 @@ def test_the_owner_is_the_module_that_holds_the_tensor(name: str) -> None:
     for parameter, tensor in zip(read(model).parameters, model.parameters(), strict=True):
         module, types = holders[id(tensor)], parameter.owner.types
         assert types[-1] == "torch.nn.Module"
+        assert parameter.owner.type_name == types[0].split(".")[-1]
         assert len(types) == type(module).__mro__.index(nn.Module) + 1
         public = [name.split(".")[2] for name in types if name.count(".") == 2 and name.startswith("torch.nn.")]
         assert all(isinstance(module, getattr(nn, name)) for name in public)
