@@ -66,16 +66,17 @@ def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str, 
 
 
 def group_names(indices: Sequence[int], count: int, optimizer: str) -> str:
-    """Name some of the `count` groups of an optimizer: `group 0 of SGD`, `all 2 groups of SGD`.
+    """Name some of the `count` groups of an optimizer: `group 0 of SGD`, `both groups of SGD`, `all 3 groups of SGD`.
 
     >>> group_names([0, 2], 4, "AdamW")
-    'groups 0, 2 of AdamW'
+    'groups 0 and 2 of AdamW'
     """
     if len(indices) == 1:
         return f"group {indices[0]} of {optimizer}"
     if len(indices) == count:
-        return f"all {count} groups of {optimizer}"
-    return f"groups {first_few([str(index) for index in indices], 5)} of {optimizer}"
+        return f"both groups of {optimizer}" if count == 2 else f"all {count} groups of {optimizer}"
+    numbers = [str(index) for index in indices]
+    return f"groups {join_words(numbers) if len(numbers) <= 5 else first_few(numbers, 5)} of {optimizer}"
 
 
 def peak_lr(group: ParamGroup) -> float | None:

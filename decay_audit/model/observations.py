@@ -73,6 +73,9 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
         parameters: names, in the group's order; "" for a position whose name is not known.
         weight_decay_is_default: whether no code set the coefficient, so that the class's default is in effect. None if
             it equals the default and the construction of the optimizer was not watched.
+        coefficient_key: the key that holds the coefficient; "" if the group has none.
+        member_class: the class of the optimizer that has this group, if the group belongs to one of several optimizers
+            that another one wraps; else "".
         foreign_tensors: dtype and shape of each tensor that is not a parameter of the model, e.g. `float32 10x64`.
         foreign_sources: where each of these tensors comes from; empty if that was not looked for.
         missing_keys: keys that the class reads from every group in a step, but that this group does not have.
@@ -89,6 +92,8 @@ class ParamGroup(Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...] = ()
     hyperparameters: Mapping[str, object] = {}
     weight_decay_is_default: bool | None = None
+    coefficient_key: str = "weight_decay"
+    member_class: str = ""
     foreign_tensors: tuple[str, ...] = ()
     foreign_sources: tuple[ForeignSource, ...] = ()
     missing_keys: tuple[str, ...] = ()

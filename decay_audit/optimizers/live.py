@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from decay_audit.errors import OptimizerError
 from decay_audit.model.observations import Observation, Optimizer, ParamGroup
-from decay_audit.optimizers.find import NamedOptimizers, wrapper_chain
+from decay_audit.optimizers.find import NamedOptimizers, is_optimizer, wrapper_chain
 from decay_audit.optimizers.identity import accepts, class_names, default_weight_decay, display_name, import_path
 from decay_audit.optimizers.table.describe import Described, describe_optimizer
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, FOREACH_DEVICES, NOT_LOOKED_UP
@@ -104,12 +104,21 @@ def _group(
         parameters=tuple(names.get(id(tensor), "") for tensor in tensors),
         hyperparameters={key: _plain_value(value) for key, value in group.items() if key not in _NOT_HYPERPARAMETERS},
         weight_decay_is_default=_is_default(optimizer, index, coefficient, log),
+        coefficient_key=key,
+        member_class=_member_class(optimizer, group),
         foreign_tensors=tuple(_dtype_and_shape(tensor) for tensor in tensors if id(tensor) not in names),
         missing_keys=_missing_keys(optimizer, group),
         flat_parameters=tuple(names.get(id(tensor), "") for tensor in tensors if _is_flat(tensor)),
         distributed_parameters=tuple(names.get(id(tensor), "") for tensor in tensors if _is_distributed(tensor)),
         updates_together=_updates_together(group, tensors),
     )
+
+
+def _member_class(optimizer: object, group: Mapping[str, object]) -> str:
+    """Name the class of the optimizer that has this group, if an optimizer wraps several, such as Muon and AdamW."""
+    members = [member for member in vars(optimizer).values() if is_optimizer(member)]
+    owners = [member for member in members if any(own is group for own in member.param_groups)]
+    return display_name(owners[0]) if len(members) > 1 and len(owners) == 1 else ""
 
 
 def _missing_keys(optimizer: object, group: Mapping[str, object]) -> tuple[str, ...]:

@@ -169,6 +169,7 @@ def _group(name: str, recorded: RecordedOptimizer, index: int, names: _Names) ->
             if key != "param_names"
         },
         weight_decay_is_default=_is_default(recorded, group, coefficient),
+        coefficient_key=key,
         foreign_tensors=tuple(
             _dtype_and_shape(names.tensors[tensor]) for tensor in group.tensors if tensor not in names.of_tensor
         ),

@@ -37,11 +37,13 @@ class ConstructionLog(Struct, frozen=True, kw_only=True):
     optimizers: list[Optimizer] = field(default_factory=list)
 
     def weight_decay_is_default(self, optimizer: object, group: int) -> bool | None:
-        """Whether no code set the coefficient of this group; None if its construction was not watched."""
+        """Whether no code set the coefficient of this group; None if that was not watched."""
         groups = self.set_in_groups.get(id(optimizer), [])
+        if group < len(groups) and groups[group]:
+            return False
         if id(optimizer) not in self.set_in_constructor or group >= len(groups):
             return None
-        return not (self.set_in_constructor[id(optimizer)] or groups[group])
+        return not self.set_in_constructor[id(optimizer)]
 
 
 @contextmanager

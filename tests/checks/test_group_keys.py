@@ -89,7 +89,7 @@ def test_a_setting_under_another_librarys_name_is_found(key: str) -> None:
     net = model()
     (finding,) = found(net, torch.optim.AdamW(split(net, **{key: 0.01}), lr=1e-3))
     assert (finding.code, finding.severity) == ("DA208", "warning")
-    assert finding.message == f"all 2 groups of AdamW have the key {key}, which AdamW does not read: it changes nothing"
+    assert finding.message == f"both groups of AdamW have the key {key}, which AdamW does not read: it changes nothing"
     assert finding.fix == f"call the key {'lr' if key == 'learning_rate' else 'weight_decay'}"
 
 
@@ -98,6 +98,18 @@ def test_a_factor_for_a_scheduler_is_a_note_unless_it_is_1() -> None:
     (finding,) = found(net, torch.optim.AdamW(split(net, lr_scale=0.5), lr=1e-3))
     assert (finding.code, finding.severity) == ("DA208", "note")
     assert found(net, torch.optim.AdamW(split(net, lr_scale=1.0), lr=1e-3)) == []
+
+
+def test_learning_rates_that_contain_their_factor_already_must_not_be_scaled_again() -> None:
+    net = model()
+    first, second = split(net)
+    groups = [{**first, "lr": 5e-4, "lr_scale": 0.5}, {**second, "lr": 1e-3, "lr_scale": 1.0}]
+    (finding,) = found(net, torch.optim.AdamW(groups, lr=1e-3))
+    assert (finding.severity, "would scale them twice" in finding.message) == ("note", True)
+    for group in groups:
+        group["lr"] = 1e-3
+    (finding,) = found(net, torch.optim.AdamW(groups, lr=1e-3))
+    assert finding.fix == "check that the scheduler applies it"
 
 
 def test_bookkeeping_of_schedulers_and_names_of_groups_are_quiet() -> None:

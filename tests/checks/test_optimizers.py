@@ -114,12 +114,12 @@ def test_one_group_for_everything_is_one_finding_that_counts_by_kind() -> None:
     assert only.fix == "decay-audit emit model.py --rules no-norm-no-bias --weight-decay 0.1"
 
 
-def test_no_command_is_offered_where_the_groups_already_have_the_coefficients() -> None:
+def test_where_the_groups_already_have_the_coefficients_the_fix_is_to_read_the_step() -> None:
     (step,) = [observation for observation in steps_of(GOOD) if observation.parameter == "a.weight"]
     nothing = replace(step, movement="none", measured_rate=0.0)
     findings = findings_by_code(planned(), GOOD, observations=(nothing, *steps_of(GOOD)[1:]))
     assert findings["DA102"].parameters == ("a.weight",)
-    assert findings["DA102"].fix == ""
+    assert findings["DA102"].fix == "the groups already have weight_decay 0.1: read what step() of AdamW does with it"
 
 
 def test_the_fix_of_a_model_in_python_is_python() -> None:
@@ -248,7 +248,7 @@ def test_a_class_that_is_not_known_may_treat_equal_groups_differently() -> None:
 def test_one_cause_in_several_groups_is_one_finding() -> None:
     default = adamw(*(group(name, weight_decay_is_default=True) for name in ("a.weight", "b.weight")), GOOD.groups[1])
     (finding,) = [finding for finding in check_optimizers(planned(), [default]) if finding.code == "DA501"]
-    assert (finding.parameters, finding.where) == (("a.weight", "b.weight"), "groups 0, 1 of AdamW")
+    assert (finding.parameters, finding.where) == (("a.weight", "b.weight"), "groups 0 and 1 of AdamW")
 
 
 def test_groups_that_differ_in_one_setting_do_not_agree() -> None:

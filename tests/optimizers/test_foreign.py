@@ -56,6 +56,17 @@ FILE = """
         discriminator = nn.Sequential(nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 1))
         return [torch.optim.SGD(groups(each), lr=0.1, weight_decay=5e-4) for each in (model, discriminator)]
 
+    class Twice(Backbone):
+        def __init__(self):
+            super().__init__()
+            self.again = nn.Linear(8, 16)
+
+
+    def tied_after(model):
+        optimizer = torch.optim.SGD(groups(model), lr=0.1, weight_decay=5e-4)
+        model.again.weight = model.fc.weight
+        return optimizer
+
     def replaced_after(model):
         optimizer = torch.optim.SGD(groups(model), lr=0.1, weight_decay=5e-4)
         model.fc = nn.Linear(8, 32)
@@ -72,8 +83,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def output(factory: str) -> tuple[int, str]:
-    result = runner.invoke(app, ["check", "net.py:Backbone", "--optimizer", f"net.py:{factory}", "-w", "5e-4"])
+def output(factory: str, model: str = "Backbone") -> tuple[int, str]:
+    result = runner.invoke(app, ["check", f"net.py:{model}", "--optimizer", f"net.py:{factory}", "-w", "5e-4"])
     return result.exit_code, result.stdout
 
 
@@ -117,9 +128,16 @@ def test_a_tensor_of_a_layer_that_was_replaced_is_named(folder: Path) -> None:
     code, text = output("replaced_after")
     assert code == 1
     assert (
-        "all 2 groups of SGD hold 2 tensors that the model held as fc.weight, fc.bias until they were replaced" in text
+        "both groups of SGD hold 2 tensors that the model held as fc.weight, fc.bias until they were replaced" in text
     )
     assert "create the optimizer from the model that is trained, after its layers are final" in text
+
+
+def test_a_tensor_that_was_replaced_by_a_trained_one_harms_nothing(folder: Path) -> None:
+    code, text = output("tied_after", "Twice")
+    assert code == 0
+    assert "DA203 warning" in text
+    assert "held as again.weight until it was replaced; the optimizer also has all parameters that the model" in text
 
 
 def test_a_module_that_is_alive_is_found_in_python_too() -> None:
@@ -148,6 +166,8 @@ def test_an_optimizer_of_another_copy_of_the_model_is_an_error() -> None:
     assert {finding.severity for finding in findings} == {"error"}
     assert "they have the shapes of 0.weight, 1.weight, 0.bias and 1 more, which are in no" in findings[0].message
     assert foreign(other, split(list(other.parameters()))) == []
+    report = decay_audit.audit(model, split(list(other.parameters())), weight_decay=0.1)
+    assert {finding.fix for finding in report.findings if finding.code in ("DA201", "DA203")} == {findings[0].fix}
 
 
 def test_a_tensor_that_nothing_holds_is_an_error_only_if_the_model_is_not_trained_whole() -> None:

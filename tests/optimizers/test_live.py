@@ -266,6 +266,20 @@ def test_a_default_is_only_suspected_where_the_construction_was_not_watched() ->
     )
 
 
+def test_a_group_that_sets_the_default_itself_has_set_it_in_a_class_that_was_made_meanwhile() -> None:
+    model = net()
+    with watch() as log:
+
+        class Late(torch.optim.Optimizer):
+            def __init__(self, params: Any, weight_decay: float = 0.02) -> None:
+                super().__init__(params, {"lr": 0.1, "weight_decay": weight_decay})
+
+        chosen = Late([{"params": model.parameters(), "weight_decay": 0.02}])
+        default = Late(model.parameters())
+    optimizers = observe(find([chosen, default]), names(model), log).optimizers
+    assert [optimizer.groups[0].weight_decay_is_default for optimizer in optimizers] == [False, None]
+
+
 def test_watching_restores_the_constructors() -> None:
     before = (AdamW.__init__, SGD.__init__, torch.optim.Optimizer.add_param_group)
     with watch():

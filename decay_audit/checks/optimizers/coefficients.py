@@ -176,9 +176,18 @@ def _difference_finding(
         expected=expected,
         found=_coefficients(observed, pairs),
         where=where or rules_with_locations(decisions),
-        fix="" if lenient else observed.emit_command(decisions),
+        fix="" if lenient else observed.emit_command(decisions) or _edit(observed, pairs, expected),
         severity="note" if lenient else None,
     )
+
+
+def _edit(observed: ObservedPlan, pairs: Sequence[Pair], expected: str) -> str:
+    """Say what to edit if no command makes the groups: they already have what is expected, or are another model's."""
+    them = _them(_unique(pairs))
+    if all(decision.weight_decay == observation.weight_decay for decision, observation in pairs):
+        classes = join_words(list(dict.fromkeys(observed.optimizer(observation).type for _, observation in pairs)))
+        return f"the groups already have {expected}: read what step() of {classes} does with {them}"
+    return f"put {them} into a group with {expected}"
 
 
 def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:

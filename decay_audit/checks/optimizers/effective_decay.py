@@ -127,7 +127,7 @@ _EFFECTS: dict[Movement | None, str] = {
     "without_lr": "removes the same fraction of {parameters} whatever lr is, here {rates} x lr",
     "none": "does not change {parameters}",
     "unstable": "gives inf or nan for {parameters}",
-    "constant": "subtracts an amount that does not depend on the weight from every element of {parameters}",
+    "constant": "moves every element of {parameters} by the same amount, whatever its value",
     "other_point": "pulls every element of {parameters} towards values other than 0",
 }
 """What a step does, by the observed movement. `{parameters}` counts the parameters, `{rates}` are measured rates."""
@@ -159,9 +159,17 @@ def _differs(optimizer: Optimizer, observation: Observation) -> bool:
         case "other_point":
             return known
         case "proportional" | "cautious" | "without_lr" if observation.measured_rate is not None:
-            return not _is_as_declared(optimizer, observation, observation.measured_rate)
+            declares = known or _declares_coefficient(optimizer, observation)
+            return declares and not _is_as_declared(optimizer, observation, observation.measured_rate)
         case _:  # a step that moves weights in a form without one rate contradicts only a declared 0
-            return not coefficient
+            return not coefficient and _declares_coefficient(optimizer, observation)
+
+
+def _declares_coefficient(optimizer: Optimizer, observation: Observation) -> bool:
+    """Whether the group has a coefficient. A class of its own may keep it under another key, or in an attribute."""
+    if observation.group >= len(optimizer.groups):
+        return True
+    return optimizer.groups[observation.group].coefficient_key != ""
 
 
 def _is_as_declared(optimizer: Optimizer, observation: Observation, rate: float) -> bool:

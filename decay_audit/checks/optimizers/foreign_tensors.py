@@ -27,13 +27,13 @@ class _Cause(Struct, frozen=True):
     severity: Severity
 
 
-_REBUILD_FIX = "create the optimizer from the model that is trained, after its layers are final"
+REBUILD_FIX = "create the optimizer from the model that is trained, after its layers are final"
 _CAUSES: Mapping[ForeignKind, _Cause] = {
-    "replaced": _Cause("that the model held as {names} until it was replaced", _REBUILD_FIX, "error"),
+    "replaced": _Cause("that the model held as {names} until it was replaced", REBUILD_FIX, "error"),
     "same shapes": _Cause(
         "that is not a parameter of the model; it has the shape of {names}, which is in no optimizer, so it may come "
         "from a layer that was replaced, or from another copy of the model",
-        _REBUILD_FIX,
+        REBUILD_FIX,
         "error",
     ),
     "float32 copy": _Cause(
@@ -47,7 +47,7 @@ _CAUSES: Mapping[ForeignKind, _Cause] = {
         "nn.ModuleDict({{'model': model, 'loss': loss}})",
         "warning",
     ),
-    "unknown": _Cause("that is not a parameter of the model", _REBUILD_FIX, "error"),
+    "unknown": _Cause("that is not a parameter of the model", REBUILD_FIX, "error"),
 }
 _EXTRA_TENSOR = _Cause(
     "that is not a parameter of the model or of a module: its decay was not compared",
@@ -55,6 +55,14 @@ _EXTRA_TENSOR = _Cause(
     "warning",
 )
 """The text for a tensor of unknown origin, if the optimizers also hold all trainable parameters of the model."""
+_UNUSED_TENSOR = _Cause(
+    "that the model held as {names} until it was replaced; the optimizer also has all parameters that the model uses "
+    "now",
+    "create the optimizer after the model is final, so that it does not keep tensors that nothing uses",
+    "warning",
+)
+"""The text for a replaced tensor, if the optimizers also hold all trainable parameters of the model, as after tying."""
+_IF_ALL_ARE_TRAINED: Mapping[ForeignKind, _Cause] = {"unknown": _EXTRA_TENSOR, "replaced": _UNUSED_TENSOR}
 
 
 def check_foreign_tensors(observed: ObservedPlan) -> Iterator[Finding]:
@@ -73,8 +81,15 @@ def check_foreign_tensors(observed: ObservedPlan) -> Iterator[Finding]:
                 groups.setdefault(kind, []).append(index)
         for kind, tensors in kinds.items():
             where = group_names(groups[kind], len(optimizer.groups), observed.optimizer_name(optimizer))
-            cause = _EXTRA_TENSOR if kind == "unknown" and trains_all else _CAUSES[kind]
+            cause = _IF_ALL_ARE_TRAINED.get(kind, _CAUSES[kind]) if trains_all else _CAUSES[kind]
             yield _finding(cause, tensors, where, of_several_groups=len(groups[kind]) > 1)
+
+
+def replaced_parameters(observed: ObservedPlan) -> frozenset[str]:
+    """Name the parameters in whose place an optimizer has another tensor: an earlier one, or one of another copy."""
+    groups = (group for optimizer in observed.optimizers.values() for group in optimizer.groups)
+    sources = (source for group in groups for source in group.foreign_sources)
+    return frozenset(source.name for source in sources if source.kind in ("replaced", "same shapes"))
 
 
 def copied_parameters(observed: ObservedPlan) -> frozenset[str]:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from math import isclose
 
 from decay_audit.checks.codes import Finding, finding
-from decay_audit.checks.finding_text import group_names
+from decay_audit.checks.finding_text import group_names, peak_lr
 from decay_audit.checks.observed_plan import ObservedPlan
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.text import first_few, join_words
@@ -64,7 +65,11 @@ def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, 
     groups, verb = _groups(observed, optimizer, indices), "has" if len(indices) == 1 else "have"
     values = list(dict.fromkeys(repr(optimizer.groups[index].hyperparameters[key]) for index in indices))
     likely_key = "lr" if "lr" in key or ("rate" in key and "decay" not in key) else "weight_decay"
-    if is_factor := _FACTOR_NAME.search(key) is not None:
+    is_factor = _FACTOR_NAME.search(key) is not None
+    if likely_key == "lr" and is_factor and _contain_factor(optimizer, key):
+        ending = "the learning rates contain it already, and a scheduler that applies it as well would scale them twice"
+        fix = "leave the key out, or check that no scheduler applies it"
+    elif is_factor:
         ending, fix = "it changes nothing unless a scheduler of yours applies it", "check that the scheduler applies it"
     else:
         ending, fix = (
@@ -81,6 +86,19 @@ def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, 
         fix=fix,
         severity="note" if is_factor else None,
     )
+
+
+def _contain_factor(optimizer: Optimizer, key: str) -> bool:
+    """Whether the learning rates of the groups differ by the factor under this key."""
+    groups = [group for group in optimizer.groups if group.parameters]
+    factors = [group.hyperparameters.get(key, 1) for group in groups]
+    rates = [peak_lr(group) for group in groups]
+    bases = [
+        rate / factor
+        for rate, factor in zip(rates, factors, strict=True)
+        if rate and isinstance(factor, int | float) and factor
+    ]
+    return len(set(factors)) > 1 and len(bases) == len(groups) and all(isclose(base, bases[0]) for base in bases)
 
 
 def _groups(observed: ObservedPlan, optimizer: Optimizer, indices: Sequence[int]) -> str:

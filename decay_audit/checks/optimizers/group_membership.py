@@ -7,7 +7,12 @@ from msgspec.structs import replace
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind
 from decay_audit.checks.observed_plan import ObservedPlan
-from decay_audit.checks.optimizers.foreign_tensors import check_foreign_tensors, copied_parameters
+from decay_audit.checks.optimizers.foreign_tensors import (
+    REBUILD_FIX,
+    check_foreign_tensors,
+    copied_parameters,
+    replaced_parameters,
+)
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import Classified
@@ -50,13 +55,15 @@ def _find_missing(observed: ObservedPlan) -> Iterator[Finding]:
         if decision.classified.parameter.trainable is not False and decision.name not in in_optimizers
     ]
     if missing:
+        are_replaced = replaced_parameters(observed).issuperset(decision.name for decision in missing)
+        command = REBUILD_FIX if are_replaced else observed.emit_command(missing)
         yield finding(
             "DA201",
             f"{count_by_kind(missing)} {_are(missing)} trainable and in no optimizer",
             _names(missing),
             expected="in a param group",
             found=f"in no param group of {observed.class_names()}",
-            fix=observed.emit_command(missing) or "put them into the groups, after the model has all its parameters",
+            fix=command or "put them into the groups, after the model has all its parameters",
         )
 
 

@@ -100,7 +100,7 @@ def _matching_words(optimizer: Optimizer, group: ParamGroup, words: Iterable[str
     flag_by_word = {word: flags[flag] for word in words for flag in flags if _letters(flag) == _letters(word)}
     if selected := [word for word, value in flag_by_word.items() if value]:
         return frozenset(selected)
-    name = f"{optimizer.name} {optimizer.type}"
+    name = group.member_class or f"{optimizer.name} {optimizer.type}"
     others = [word for word in words if word not in flag_by_word]
     exact = [word for word in others if _letters(word) in _letters(name)]
     by_family = [word for word in others if _matches(word, name)]

@@ -16,7 +16,7 @@ _SETTLED_TOLERANCE = 0.05
 
 _EFFECTS: dict[Movement, str] = {
     "sign": "moves every element towards 0 by an amount that hardly depends on the coefficient ({})",
-    "constant": "subtracts the same amount from every element ({})",
+    "constant": "moves every element of {} by the same amount, whatever its value",
     "other_point": "pulls {} towards values other than 0",
     "normalized": "decays {} by an amount that depends on the gradient or on a norm",
     "cautious": "decays {} only where the gradient has the sign of the weight",

@@ -33,7 +33,7 @@ _MOVEMENTS: dict[Movement, str] = {
     "proportional": "removes the same fraction of every element",
     "without_lr": "removes the same fraction of every element, whatever lr is",
     "sign": "removes the same amount from every element",
-    "constant": "subtracts the same amount from every element",
+    "constant": "moves every element by the same amount, whatever its value",
     "other_point": "pulls it towards values other than 0",
     "normalized": "removes an amount that depends on the gradient or on a norm",
     "cautious": "removes a fraction, but only where the gradient has the sign of the weight",

@@ -1,0 +1,103 @@
+"""Optimizer classes that a project writes itself: own keys, several optimizers in one, and steps of their own."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import decay_audit
+from decay_audit.checks.codes import Finding
+
+HOUSE = """
+schema: 1
+name: house
+extends: no-norm-no-bias
+weight_decay: 0.1
+optimizer:
+  - {when: {role: linear_weight, name: "1.*"}, use: muon}
+  - {use: adamw}
+"""
+
+
+class OwnKey(torch.optim.Optimizer):
+    """Decoupled decay under a key of its own."""
+
+    def __init__(self, groups: Iterable[Any], lr: float = 1e-3, **defaults: float) -> None:
+        super().__init__(groups, {"lr": lr, "l2": 0.1, **defaults})
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["lr"] * group["l2"]).sub_(parameter.grad, alpha=group["lr"])
+
+
+class InOne(torch.optim.Optimizer):
+    """One optimizer that steps two others, and has the groups of both."""
+
+    def __init__(self, first: torch.optim.Optimizer, second: torch.optim.Optimizer) -> None:
+        self.first, self.second = first, second
+        self.param_groups = first.param_groups + second.param_groups
+        self.state, self.defaults = {}, {}  # type: ignore[assignment]
+
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        self.first.step()
+        self.second.step()
+
+
+@pytest.fixture
+def model() -> nn.Sequential:
+    return nn.Sequential(nn.Embedding(8, 8), nn.Linear(8, 8), nn.LayerNorm(8))
+
+
+def matrices(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.ndim > 1]
+
+
+def vectors(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.ndim < 2]
+
+
+def findings(model: nn.Module, optimizer: object, rules: str = "no-norm-no-bias") -> dict[str, Finding]:
+    report = decay_audit.audit(model, optimizer, rules=rules, weight_decay=0.1, measure=True)
+    return {finding.code: finding for finding in report.findings}
+
+
+def test_a_coefficient_under_a_key_of_its_own_contradicts_no_declaration(model: nn.Module) -> None:
+    split = OwnKey([{"params": matrices(model)}, {"params": vectors(model), "l2": 0.0}])
+    assert findings(model, split).keys() == {"DA507"}
+
+
+def test_a_step_that_decays_norms_by_a_key_of_its_own_is_found_with_a_way_out(model: nn.Module) -> None:
+    found = findings(model, OwnKey(model.parameters()))
+    assert found.keys() == {"DA101", "DA507"}
+    assert found["DA101"].fix == "the groups already have weight_decay 0: read what step() of OwnKey does with them"
+
+
+def test_a_coefficient_of_0_that_a_step_does_not_follow_is_found(model: nn.Module) -> None:
+    split = OwnKey([{"params": matrices(model)}, {"params": vectors(model), "l2": 0.0}], weight_decay=0.0)
+    assert findings(model, split)["DA503"].severity == "warning"
+
+
+@pytest.mark.parametrize("embedding_in_muon", [True, False])
+def test_of_two_optimizers_in_one_each_has_its_own_groups(
+    model: nn.Sequential, tmp_path: Any, *, embedding_in_muon: bool
+) -> None:
+    (tmp_path / "house.yaml").write_text(HOUSE)
+    embedding, linear = matrices(model)
+    muon = [linear, embedding] if embedding_in_muon else [linear]
+    adamw = [] if embedding_in_muon else [{"params": [embedding], "weight_decay": 0.1}]
+    both = InOne(
+        torch.optim.Muon(muon, lr=0.02, weight_decay=0.1),
+        torch.optim.AdamW([*adamw, {"params": vectors(model), "weight_decay": 0.0}]),
+    )
+    found = findings(model, both, str(tmp_path / "house.yaml")).get("DA104")
+    if not embedding_in_muon:
+        assert found is None
+        return
+    assert found is not None
+    assert found.parameters == ("0.weight",)
+    assert found.message == "1 embedding is in the muon groups of InOne; house gives it to adamw"
