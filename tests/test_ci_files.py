@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -188,22 +189,35 @@ def test_the_hooks_run_under_the_real_pre_commit(project: Path, monkeypatch: pyt
     assert shell("git add -A && pre-commit run --all-files decay-audit", project).returncode == 0
 
 
-def test_the_place_of_the_repository_is_written_in_one_way_wherever_it_stands() -> None:
-    """Until the repository has its place, OWNER stands for it; these are the files to change then."""
-    files = [
-        path
-        for pattern in ("*.yml", "*.toml", "*.md", "docs/*.md", "examples/ci/*", "decay_audit/**/*.py", ".*.yaml")
-        for path in ROOT.glob(pattern)
-        if path.is_file()
-    ]
-    places = {
-        path.relative_to(ROOT).as_posix(): re.findall(r"[\w./:-]*OWNER[\w./-]*", path.read_text()) for path in files
+def test_the_place_of_the_repository_is_that_of_pyproject_wherever_it_stands() -> None:
+    """`[project.urls]` declares the place; until the repository has one, OWNER stands for it in these files."""
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    repository = urls["Repository"]
+    owner = repository.removeprefix("https://github.com/").removesuffix("/decay-audit")
+    assert all(url == repository or url.startswith(f"{repository}/") for url in urls.values())
+    patterns = ("*.yml", "*.toml", "*.md", "docs/*.md", "examples/ci/*", "decay_audit/**/*.py", "rules/*.md", ".*.yaml")
+    files = [path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()]
+    owners = {
+        path.relative_to(ROOT).as_posix(): set(re.findall(r"([\w.-]+)/decay-audit(?![\w.-]*[\w-])", path.read_text()))
+        for path in files
     }
-    assert {file for file, found in places.items() if any("OWNER/" in text for text in found)} == {
+    assert {file for file, found in owners.items() if owner in found} == {
+        "README.md",
         "decay_audit/reports/formats/sarif.py",
         "docs/ci.md",
         "examples/ci/github-workflow.yml",
         "examples/ci/pre-commit-config.yaml",
+        "mkdocs.yml",
+        "pyproject.toml",
     }
-    urls = {text for found in places.values() for text in found if "OWNER/" in text}
-    assert urls <= {"OWNER/decay-audit", "https://github.com/OWNER/decay-audit"}
+    assert {owner for found in owners.values() for owner in found} == {owner}
+
+
+def test_every_link_of_the_readme_works_on_a_package_index_and_names_a_file_of_the_repository() -> None:
+    repository = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Repository"]
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert links
+    ours = [link for link in links if link.startswith(repository)]
+    assert [link for link in links if not link.startswith("https://")] == []
+    paths = [link.removeprefix(f"{repository}/blob/main/").partition("#")[0] for link in ours]
+    assert [path for path in paths if not (ROOT / path).is_file()] == []

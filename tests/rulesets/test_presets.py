@@ -148,20 +148,6 @@ def test_the_table_of_presets_is_true() -> None:
     assert written == [row(name) for name in PRESETS], "\n".join(row(name) for name in PRESETS)
 
 
-def test_the_table_of_conditions_is_true() -> None:
-    properties = rulesets.schema()["$defs"]["When"]["properties"]
-    rows = [f"| `{key}` | {value['description']} |" for key, value in properties.items()]
-    _, _, after = README.read_text("utf-8").partition("| `when` | holds where |\n| --- | --- |\n")
-    assert after.splitlines()[: len(rows)] == rows, "\n".join(rows)
-
-
-def test_the_example_of_the_format_is_a_ruleset() -> None:
-    _, _, after = README.read_text("utf-8").partition("```yaml\n")
-    example, _, _ = after.partition("```")
-    ruleset = rulesets.from_text(example, "example.yaml")
-    assert (len(ruleset.lr_scale), len(ruleset.routes), ruleset.layer_decay is not None) == (1, 2, True)
-
-
 def test_known_differences_are_of_presets() -> None:
     _, _, known = README.read_text("utf-8").partition("## Known differences")
     named = set(re.findall(r"^\| `([^`]+)`", known, flags=re.MULTILINE))
@@ -186,4 +172,4 @@ def test_the_comparison_with_every_architecture_has_every_preset_and_its_differe
     assert not set(differing) & set(CALLED)
     models = re.search(r"^([\d,]+) models\.$", written, flags=re.MULTILINE)
     assert models
-    assert f"[on {models[1]} models](docs/parity.md)" in (README.parents[1] / "README.md").read_text("utf-8")
+    assert f"[on {models[1]} models](" in (README.parents[1] / "README.md").read_text("utf-8")
