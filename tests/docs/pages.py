@@ -19,3 +19,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Write a table of Markdown; a bar in a cell is escaped, so that it does not end the cell."""
     lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def first_difference(shown: Sequence[str], printed: Sequence[str]) -> str:
+    """Compare the lines that a page shows with those that a command prints; `...` stands for lines that are left out.
+
+    Returns:
+        What is not as the page shows it, or "".
+    """
+    position, lines_left_out = 0, False
+    for line in shown:
+        if line == "...":
+            lines_left_out = True
+            continue
+        later = printed[position:] if lines_left_out else printed[position : position + 1]
+        if line not in later:
+            return f"not printed there: {line}"
+        position += later.index(line) + 1
+        lines_left_out = False
+    return "" if lines_left_out else "".join(f"not shown: {line}" for line in printed[position : position + 1])

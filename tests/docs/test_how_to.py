@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from decay_audit.cli import app
-from tests.docs.pages import DOCS
+from tests.docs.pages import DOCS, first_difference
 
 ROOT = DOCS.parent
 NEEDS = {
@@ -83,6 +83,5 @@ def test_a_recipe_prints_what_it_shows(title: str, tmp_path: Path, monkeypatch: 
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     for command, shown in commands(RECIPES[title]):
-        printed = iter(printed_by(command, tmp_path, monkeypatch))
-        for line in shown:
-            assert line == "..." or line in printed, f"$ {command}\nnot printed, or not in this order: {line}"
+        difference = first_difference(shown, printed_by(command, tmp_path, monkeypatch))
+        assert not difference, f"$ {command}\n{difference}"
