@@ -110,8 +110,8 @@ class Optimizer(Struct, frozen=True, kw_only=True):
         name: its variable or place, e.g. `optimizer` or `optimizer[1]`; in a checkpoint, the path to its state dict.
         type: its class, e.g. `AdamW` or `Lookahead(AdamW)`; `Adam or AdamW` if a saved state fits both.
         import_path: the innermost class by its path, or by its name alone if torch.optim has it; "" if it has no path.
-        compensates_rounding: whether a setting makes it keep what the dtype of its parameters rounds away (Kahan
-            summation).
+        compensates_rounding: whether it keeps what the dtype of its parameters rounds away: by a setting (Kahan
+            summation), or in float32 copies that are saved with it.
         group_keys: the keys that its classes read from their groups; () if that is not known.
         adaptive_denominator: whether its decay is coupled and then divided by an adaptive denominator, as in Adam. The
             decay is then not proportional to the weight.

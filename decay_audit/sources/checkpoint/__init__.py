@@ -4,7 +4,8 @@ How a path becomes an Inventory:
 
     path -> shards -> formats -> pickle -> state_dict -> optimizer_state -> Inventory -> onto_model
 
-1. `shards` lists the files to read: one file, those of an `index.json`, or those of a folder.
+1. `shards` lists the files to read: one file, those of an `index.json`, or those of a folder; `engines` those of the
+   folders that DeepSpeed, Megatron-LM and accelerate write.
 2. `formats/` tells the format of each file by its first bytes, and reads its header. safetensors holds its tensors in a
    JSON header; the other formats hold a pickle.
 3. `pickle/` interprets that pickle. Nothing is imported or called: unknown code becomes an opaque value.
@@ -17,8 +18,9 @@ The map:
 
     read         all steps, for one path: `read`
     shards       a path -> the files to read
+    engines      a folder with the files of many processes -> the files to read
     onto_model   a checkpoint and its model -> the checkpoint with the model's names, owners, hints and order
-    contents     the values between the steps: Tensor, Storage, SavedOptimizer, FileContents, MalformedError
+    contents     the values between the steps: Shards, Tensor, Storage, SavedOptimizer, FileContents, MalformedError
     formats/     one module for each file format
     pickle/      the pickle interpreter
     state_dict/  from nested dicts or a module to the parameters of a model

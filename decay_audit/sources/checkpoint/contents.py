@@ -1,6 +1,7 @@
 """The contents of a checkpoint file of any format: tensors without their data, and the states of optimizers."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
@@ -67,6 +68,27 @@ class Tensor(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     attributes: tuple[str, ...] = ()
 
 
+class Shards(Struct, frozen=True, kw_only=True):
+    """The files to read, relative to `folder`.
+
+    Attributes:
+        files: the files with the tensors, in order.
+        optimizer_files: files that may hold the state of an optimizer.
+        weight_map: the file of each tensor, as an index lists them; None without an index.
+        prefixes: what the names of the tensors of a file begin with in the model, where the file leaves it out.
+        are_stages: whether the files are the stages of a pipeline, each of which numbers its layers from 0.
+        notes: sentences about files that are not read.
+    """
+
+    folder: Path
+    files: tuple[str, ...]
+    optimizer_files: tuple[str, ...] = ()
+    weight_map: Mapping[str, str] | None = None
+    prefixes: Mapping[str, str] = {}
+    are_stages: bool = False
+    notes: tuple[str, ...] = ()
+
+
 class SavedOptimizer(Struct, frozen=True, kw_only=True, eq=False):
     """The state of an optimizer, as the file holds it.
 
@@ -74,11 +96,15 @@ class SavedOptimizer(Struct, frozen=True, kw_only=True, eq=False):
         name: its dotted path in the file.
         content: the dict with `state` and `param_groups`.
         type: the class name, where the optimizer itself was pickled; "" for a state dict.
+        partitions: into how many parts ZeRO has split the states, one for each process; 0 if they are whole.
+        has_master_weights: whether it updates float32 copies of the parameters, which are saved beside it.
     """
 
     name: str
     content: Mapping[Any, object]
     type: str = ""
+    partitions: int = 0
+    has_master_weights: bool = False
 
 
 class FileContents(Struct, frozen=True, kw_only=True):
@@ -91,6 +117,7 @@ class FileContents(Struct, frozen=True, kw_only=True):
         buffers: names of tensors that are buffers according to the file.
         module_types: qualified class names of modules by dotted name, where the file holds modules.
         optimizers: states of optimizers, wherever they are in the file.
+        group_shapes: the shapes of the parameters of each param group by name, as DeepSpeed lists them for ZeRO.
         other_state_dicts: the largest other state dicts of the file, by dotted path. An optimizer may belong to one of
             them.
         opaque: qualified names of classes and functions in the file's pickle that are not on the allowlist.
@@ -103,6 +130,7 @@ class FileContents(Struct, frozen=True, kw_only=True):
     buffers: frozenset[str] = frozenset()
     module_types: Mapping[str, str] = {}
     optimizers: tuple[SavedOptimizer, ...] = ()
+    group_shapes: "tuple[Mapping[str, tuple[int, ...]], ...]" = ()
     other_state_dicts: "Mapping[str, FileContents]" = {}
     opaque: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -6,22 +6,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from decay_audit import work
 from decay_audit.errors import TargetError
 from decay_audit.files import is_file
 from decay_audit.model.inventory import ExcludedTensor, Inventory
-from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError
+from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError, SavedOptimizer, Shards
 from decay_audit.sources.checkpoint.formats import safetensors, torch_distributed, torch_legacy, torch_tar, torch_zip
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile, open_file
 from decay_audit.sources.checkpoint.formats.detect import CheckpointFormat, detect_format
 from decay_audit.sources.checkpoint.onto_model import put_in_model_order
 from decay_audit.sources.checkpoint.optimizer_state.groups import read_optimizer
 from decay_audit.sources.checkpoint.optimizer_state.match_state_dict import optimizers_of_other_state_dicts
+from decay_audit.sources.checkpoint.optimizer_state.zero_partitions import with_group_names
 from decay_audit.sources.checkpoint.pickle.dangerous_names import runs_code, sort_dangerous_first
 from decay_audit.sources.checkpoint.pickle.inert_values import PickleResult
-from decay_audit.sources.checkpoint.shards import Shards, find_shards
+from decay_audit.sources.checkpoint.shards import find_shards
 from decay_audit.sources.checkpoint.state_dict.find import find_contents
-from decay_audit.sources.checkpoint.state_dict.merge import merge
+from decay_audit.sources.checkpoint.state_dict.merge import MergedModel, merge
+from decay_audit.sources.checkpoint.state_dict.stages import number_layers, with_prefix
 from decay_audit.text import count_noun, first_few
 
 _MAX_OPAQUE: Final = 1000
@@ -86,6 +90,8 @@ def _read_files(shards: Shards, key: str | None) -> tuple[dict[str, FileContents
     total = 0
     for name in shards.files:
         files[name], file_format = read_file(shards.folder / name, name, key)
+        if name in shards.prefixes:
+            files[name] = with_prefix(files[name], shards.prefixes[name])
         formats.add(file_format)
         if (total := total + len(files[name].tensors)) > MAX_TENSORS:
             raise TargetError(
@@ -96,7 +102,7 @@ def _read_files(shards: Shards, key: str | None) -> tuple[dict[str, FileContents
         contents, _ = read_file(shards.folder / name, name, None)
         if contents.optimizers:
             files[name] = FileContents(tensors={}, optimizers=contents.optimizers, opaque=contents.opaque)
-    return files, formats
+    return number_layers(files) if shards.are_stages else files, formats
 
 
 def read_file(path: Path, name: str, key: str | None) -> tuple[FileContents, CheckpointFormat]:
@@ -135,6 +141,7 @@ def _inventory(
     ordered = put_in_model_order(merged, known_model if has_optimizers else None)
     if not (merged.parameters or ordered.parameters):
         raise TargetError(*_no_parameters(path, contents, len(merged.excluded)))
+    contents = _name_partitions(contents, ordered)
     other_paths = {optimizer.name: other for optimizer, other in optimizers_of_other_state_dicts(contents, ordered)}
     opaque = sort_dangerous_first(tuple(dict.fromkeys(name for file in contents for name in file.opaque)))
     return Inventory(
@@ -143,7 +150,7 @@ def _inventory(
         files=tuple(files),
         parameters=merged.parameters or ordered.parameters,
         optimizers=tuple(
-            read_optimizer(optimizer, ordered, index)
+            read_optimizer(optimizer, _of_stage(ordered, file) if shards.are_stages else ordered, index)
             for index, file in enumerate(contents)
             for optimizer in file.optimizers
             if optimizer.name not in other_paths
@@ -158,6 +165,23 @@ def _inventory(
         opaque=opaque[:_MAX_OPAQUE],
         dangerous=tuple(filter(runs_code, opaque[:_MAX_OPAQUE])),
     )
+
+
+def _of_stage(model: MergedModel, stage: FileContents) -> MergedModel:
+    """Return the parameters of one stage of a pipeline: its optimizer has no others."""
+    return replace(
+        model, parameters=tuple(parameter for parameter in model.parameters if parameter.raw_name in stage.tensors)
+    )
+
+
+def _name_partitions(contents: Sequence[FileContents], model: MergedModel) -> list[FileContents]:
+    """Name the parameters of optimizers that ZeRO has flattened, by what the files of the model list."""
+    listed = next((file.group_shapes for file in contents if file.group_shapes), ())
+
+    def named(optimizer: SavedOptimizer) -> SavedOptimizer:
+        return with_group_names(optimizer, listed, model)
+
+    return [replace(file, optimizers=tuple(map(named, file.optimizers))) if listed else file for file in contents]
 
 
 def _other_optimizer_notes(other_paths: Mapping[str, str]) -> tuple[str, ...]:

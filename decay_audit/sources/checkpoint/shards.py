@@ -1,7 +1,7 @@
-"""List the files to read for a path: one file, the shards that an index.json lists, or the shards in a folder."""
+"""List the files to read for a path: one file, the shards that an index.json lists, or the files in a folder."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -11,7 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.checkpoint.contents import MAX_TENSORS
+from decay_audit.sources.checkpoint.contents import MAX_TENSORS, Shards
+from decay_audit.sources.checkpoint.engines import find_engine_files
 from decay_audit.sources.checkpoint.formats.byte_source import open_file
 from decay_audit.text import count_noun, first_few
 
@@ -33,25 +34,10 @@ _NUMBERED = re.compile(r"(.*?)[-_.](\d+)-of-(\d+)\.\w+")
 """The name of a shard: `model-00001-of-00002.safetensors`."""
 _NUMBER_AT_END = re.compile(r"_(\d+)$")
 """The number of a model or an optimizer that accelerate saves: `optimizer_1.bin`."""
-_USUAL_STEMS: Final = ("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated")
+_USUAL_STEMS: Final = (
+    *("model", "pytorch_model", "diffusion_pytorch_model", "adapter_model", "consolidated", "pytorch_model_fsdp"),
+)
 """Usual names of the files of a model, the preferred ones first."""
-
-
-class Shards(Struct, frozen=True, kw_only=True):
-    """The files to read, relative to `folder`.
-
-    Attributes:
-        files: the files with the tensors, in order.
-        optimizer_files: files that may hold the state of an optimizer.
-        weight_map: the file of each tensor, as an index lists them; None without an index.
-        notes: sentences about files that are not read.
-    """
-
-    folder: Path
-    files: tuple[str, ...]
-    optimizer_files: tuple[str, ...] = ()
-    weight_map: Mapping[str, str] | None = None
-    notes: tuple[str, ...] = ()
 
 
 class _ShardIndex(Struct, frozen=True):
@@ -134,6 +120,9 @@ def _check_inside(index: str, name: str) -> None:
 
 
 def _in_folder(folder: Path) -> Shards:
+    by_engine = find_engine_files(folder)
+    if by_engine is not None:
+        return by_engine
     names = sorted(child.name for child in folder.iterdir() if child.is_file())
     indexes = [name for name in names if name.endswith(_INDEX)]
     if indexes:

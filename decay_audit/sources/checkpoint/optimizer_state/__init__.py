@@ -8,5 +8,6 @@ shape decide (`align_positions`).
     groups            a saved optimizer -> an Optimizer with its param groups
     infer_class       the keys of a group -> the class of the optimizer
     position_names    positions of the groups -> names of parameters
+    zero_partitions   names the parameters of an optimizer that ZeRO has flattened
     align_positions   matches positions with parameters by order and shape
 """

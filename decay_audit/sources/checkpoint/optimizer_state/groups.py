@@ -58,6 +58,7 @@ def read_optimizer(optimizer: SavedOptimizer, model: MergedModel, file: int) -> 
         ),
         semantics=semantics,
         adaptive_denominator=semantics == "coupled" and class_name in ADAPTIVE,
+        compensates_rounding=optimizer.has_master_weights,
         origin="checkpoint",
         notes=_unread_notes(groups, settings),
         name_caveats=naming.caveats,

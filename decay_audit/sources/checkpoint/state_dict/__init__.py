@@ -8,6 +8,7 @@ names from `canonical_names` and owners from `owner_tree`; `buffers` recognizes 
     pickled_modules  a pickled module, of Python or TorchScript -> named tensors
     flattened_optimizer  the flat state dict of an optimizer -> `state` and `param_groups`
     deepspeed        adds the shapes of parameters that ZeRO sharded
+    stages           the names of a pipeline's stages -> those of the whole model
     merge            the state dicts of all files -> the parameters of one model
     canonical_names  names without the parts that wrappers add
     owner_tree       the modules that own the tensors, from their names

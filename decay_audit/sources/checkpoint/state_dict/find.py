@@ -22,7 +22,12 @@ from decay_audit.sources.checkpoint.contents import (
     Tensor,
 )
 from decay_audit.sources.checkpoint.pickle.inert_values import OpaqueObject, PickleResult
-from decay_audit.sources.checkpoint.state_dict.deepspeed import with_deepspeed_shapes
+from decay_audit.sources.checkpoint.state_dict.deepspeed import (
+    MASTER_WEIGHTS,
+    NO_STATE_DICTS,
+    group_shapes,
+    with_deepspeed_shapes,
+)
 from decay_audit.sources.checkpoint.state_dict.flattened_optimizer import SLOT_NAMES, unflatten
 from decay_audit.sources.checkpoint.state_dict.pickled_modules import (
     NamedTensors,
@@ -109,6 +114,7 @@ def find_contents(result: PickleResult, key: str | None) -> FileContents:
         buffers=state_dict.buffers,
         module_types=state_dict.module_types,
         optimizers=optimizers[:limit],
+        group_shapes=group_shapes(parent),
         other_state_dicts=_other_state_dicts(chosen, candidates) if optimizers else {},
         opaque=result.opaque,
         notes=(*_choice_notes(chosen, candidates), *notes),
@@ -216,11 +222,14 @@ def _items_or_attributes(node: object) -> Mapping[Any, object]:
 
 def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer, ...]:
     """List every optimizer state. They may share their groups, so that a short file can have millions of entries."""
+    parents = {path: node for path, node in nodes if isinstance(node, dict)}
     optimizers = tuple(
         SavedOptimizer(
             name=_dotted(path) or "optimizer",
             content=unflatten(node) or _items_or_attributes(node),
             type=node.name.rpartition(".")[2] if type(node) is OpaqueObject and node.items is None else "",
+            partitions=_partitions(parents.get(path[:-1], {})) if path else 0,
+            has_master_weights=bool(path) and not MASTER_WEIGHTS.isdisjoint(parents.get(path[:-1], {})),
         )
         for path, node in nodes
         if _is_optimizer(node) or unflatten(node)
@@ -230,6 +239,13 @@ def _optimizers(nodes: Sequence[tuple[KeyPath, object]]) -> tuple[SavedOptimizer
         if total > _MAX_OPTIMIZER_ENTRIES:
             raise MalformedError(f"the groups of its optimizers have more than {_MAX_OPTIMIZER_ENTRIES:,} entries")
     return optimizers
+
+
+def _partitions(node: Mapping[Any, object]) -> int:
+    """Return into how many parts ZeRO has split the optimizer in a dict: the most parts of any param group."""
+    counts = node.get("partition_count") if "zero_stage" in node else None
+    numbers = [count for count in (counts if isinstance(counts, list) else [counts]) if type(count) is int]
+    return max(numbers, default=0)
 
 
 def _entry_counts(optimizer: SavedOptimizer) -> Iterator[int]:
@@ -354,7 +370,10 @@ def _choice_notes(chosen: StateDictCandidate, candidates: Sequence[StateDictCand
     others = [
         _dotted(candidate.path)
         for candidate in _with_other_tensors(chosen, candidates)
-        if candidate.path and len(candidate.state_dict.tensors) > 1 and not _holds_slots(candidate, models)
+        if candidate.path
+        and candidate.path[-1] not in NO_STATE_DICTS
+        and len(candidate.state_dict.tensors) > 1
+        and not _holds_slots(candidate, models)
     ]
     if not others:
         return ()
