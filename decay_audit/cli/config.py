@@ -140,20 +140,8 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
         DecayAuditError: the file has mistakes, and the message lists all of them, each with its line; or the file that
             it extends cannot be read, or extends this one.
     """
-    links = (*extending, file.resolve())
     table, exceptions = _read(file)
-    base = Config()
-    if table.extends is not None:
-        base_file = file.parent / table.extends
-        if base_file.resolve() in links:
-            circle = " -> ".join(path.name for path in (*links, base_file))
-            raise DecayAuditError(f"{file.name}: `extends` goes round in a circle: {circle}", "delete one `extends`")
-        if not files.is_file(base_file) or pyproject.table(base_file) is None:
-            raise DecayAuditError(
-                f"{file.name}: `extends` names {table.extends}, which has no settings of decay-audit",
-                "name a decay-audit.toml, or a pyproject.toml with [tool.decay-audit], by its path from this file",
-            )
-        base = load(base_file, links)
+    base = _load_extended(file, table.extends, (*extending, file.resolve())) if table.extends is not None else Config()
     own = from_folder(_options_in(table), file.parent)
     place, of_audits = _origins(file)
     audits = (
@@ -176,6 +164,20 @@ def load(file: Path, extending: tuple[Path, ...] = ()) -> Config:
         exceptions=(*base.exceptions, *exceptions),
         file=file,
     )
+
+
+def _load_extended(file: Path, extends: str, links: tuple[Path, ...]) -> Config:
+    """Read the settings that `file` extends; `links` are the files on the way to them, which they may not extend."""
+    base_file = file.parent / extends
+    if base_file.resolve() in links:
+        circle = " -> ".join(path.name for path in (*links, base_file))
+        raise DecayAuditError(f"{file.name}: `extends` goes round in a circle: {circle}", "delete one `extends`")
+    if not files.is_file(base_file) or pyproject.table(base_file) is None:
+        raise DecayAuditError(
+            f"{file.name}: `extends` names {extends}, which has no settings of decay-audit",
+            "name a decay-audit.toml, or a pyproject.toml with [tool.decay-audit], by its path from this file",
+        )
+    return load(base_file, links)
 
 
 def _origins(file: Path) -> tuple[str, str]:
