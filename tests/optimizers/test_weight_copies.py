@@ -208,3 +208,28 @@ def test_decay_beside_a_step_of_its_own_keeps_the_law_of_its_first_step() -> Non
     names = {id(model.weight): "weight"}
     (observation,) = measure(find(optimizer), names).observations
     assert (observation.movement, round(observation.measured_rate or 0, 6)) == ("proportional", WEIGHT_DECAY)
+
+
+class StoredLater(torch.optim.Optimizer):
+    """Stores the weights in its first step; then it pulls to them, or averages with an iterate that moves on."""
+
+    def __init__(self, params: object, pull: float, *, moves: bool) -> None:
+        super().__init__(params, {"lr": LR, "pull": pull})  # type: ignore[arg-type]
+        self.moves = moves
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                stored = self.state[parameter].setdefault("stored", parameter.detach().clone())
+                if self.moves:
+                    stored.sub_(parameter.grad, alpha=group["lr"])
+                parameter.sub_(parameter.grad + group["pull"] * (parameter - stored), alpha=group["lr"])
+
+
+@pytest.mark.parametrize(
+    ("pull", "moves", "expected"), [(0.5, False, "other_point"), (0.0, False, "none"), (0.5, True, "none")]
+)
+def test_a_pull_to_values_that_the_first_step_stores_is_found(pull: float, expected: Movement, *, moves: bool) -> None:
+    model = net()
+    assert set(movements(model, StoredLater(model.parameters(), pull, moves=moves)).values()) == {expected}

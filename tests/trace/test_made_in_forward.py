@@ -43,6 +43,13 @@ FILE = """
             return super().forward(x)
 
 
+    class Replaced(nn.Linear):
+        def forward(self, x):
+            if not hasattr(self, "scaled"):
+                self.scaled, self.weight = True, nn.Parameter(self.weight.detach() / 2)
+            return super().forward(x)
+
+
     class Net(nn.Module):
         def __init__(self, kind=Quantized):
             super().__init__()
@@ -55,6 +62,7 @@ FILE = """
     def late(): return Net()
     def ready(): return Net(Ready)
     def harmless(): return Net(Harmless)
+    def replaced(): return Net(Replaced)
 
 
     def make_optimizer(model):
@@ -89,6 +97,13 @@ def test_parameters_that_the_first_pass_makes_are_in_no_optimizer() -> None:
     assert code == 1
     assert "DA209 error   2 parameters appear in the first forward pass, after the optimizer was made" in text
     assert "{a,b}.step" in text or "a.step, b.step" in text
+
+
+def test_parameters_that_the_first_pass_puts_in_the_place_of_others_are_in_no_optimizer() -> None:
+    code, text = check("replaced")
+    assert code == 1
+    assert "DA209 error   2 parameters appear in the first forward pass, after the optimizer was made" in text
+    assert "{a,b}.weight" in text or "a.weight, b.weight" in text
 
 
 @pytest.mark.parametrize(("model", "optimizer"), [

@@ -17,7 +17,7 @@ from decay_audit.optimizers.measure.conditions import (
     differences_by_condition,
     exact_steps,
 )
-from decay_audit.optimizers.measure.laws import effect_by_law
+from decay_audit.optimizers.measure.laws import effect_by_law, multiple
 from decay_audit.optimizers.measure.movement import (
     NOISE_OF_DIFFERENCE,
     StepEffect,
@@ -25,7 +25,7 @@ from decay_audit.optimizers.measure.movement import (
     correct_by_gradient,
     effect_of_step,
 )
-from decay_audit.optimizers.measure.probe import Factors, Gradient, ProbeResult, probe
+from decay_audit.optimizers.measure.probe import NEAR, Factors, Gradient, ProbeResult, probe
 from decay_audit.optimizers.measure.probe_tensors import is_all_zero
 from decay_audit.optimizers.measure.settling import correct_by_later_steps, find_accumulating
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
@@ -36,6 +36,8 @@ STEPS = 3
 MORE_STEPS = 12
 """Steps where the first few moved nothing: some optimizers begin with a few steps of another kind."""
 
+SMALLEST_PULL = 1e-9
+"""A smaller part of the distance to other values is a rounding error."""
 SMALL_WEIGHT = 2.0**-10
 """Factor of the values of a probe tensor, to see whether the law depends on their size."""
 
@@ -69,6 +71,8 @@ def measure(
         if known_classes or not observed.class_is_known:
             try:
                 effects[name] = _effects_by_name(optimizer, names)
+                if not observed.class_is_known:
+                    effects[name] |= _late_pulls(optimizer, names, effects[name])
             except OptimizerError as error:
                 failures[name] = error.message
     return LiveOptimizers(
@@ -97,6 +101,34 @@ def _effects_by_name(optimizer: torch.optim.Optimizer, names: Mapping[int, str])
             raise
         effects = effects_of_steps(wrapped, _measurable(wrapped, names))  # LightningOptimizer needs a running Trainer
     return {names[key]: effect for key, effect in effects.items()}
+
+
+def _late_pulls(
+    optimizer: torch.optim.Optimizer, names: Mapping[int, str], effects: Mapping[str, StepEffect]
+) -> dict[str, StepEffect]:
+    """Find pulls towards values that the optimizer stores in its first step: they show only after other steps.
+
+    The copy takes steps with random gradients. If its state then still has early values, it takes one more step, in
+    one copy from where it is and in another from twice the weight. The difference shows the pull.
+    """
+    moved = {name for name, effect in effects.items() if effect.movement != "none"}
+    keys = [key for key in _measurable(optimizer, names) if names[key] not in moved]
+    settings: dict[str, Any] = {"dtype": torch.float64, "history": STEPS}
+    try:
+        usual = probe(optimizer, only=keys, **settings) if keys else None
+        kept = usual.keep_early_values if usual else frozenset()
+        of_twice = probe(optimizer, only=kept, factors=Factors(weight=2), **settings) if kept else None
+    except OptimizerError:
+        return {}
+    if not (usual and of_twice):
+        return {}
+    pulls = {}
+    for key in kept:
+        (before, after), (twice, after_twice) = usual.values[key], of_twice.values[key]
+        pull = multiple((twice - after_twice) - (before - after), before)
+        if pull is not None and SMALLEST_PULL < pull < 1 - NEAR:
+            pulls[names[key]] = StepEffect(movement="other_point")
+    return pulls
 
 
 def _measurable(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> list[int]:

@@ -7,7 +7,7 @@ import random
 import sys
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from importlib import import_module
@@ -33,6 +33,8 @@ AMPLIFIED_LR = 0.1
 """The smallest lr for steps that must change values by more than the rounding errors of float32."""
 NEAR = 0.1
 """A tensor that a step brings to a tenth of its distance from other values was overwritten with them."""
+EARLY = 2
+"""A state with the values of a tensor before or after the first step, and not of later ones, was stored for good."""
 GRADIENT_SIZE = 1e-2
 """Size of a gradient that is not zero, relative to the weight."""
 
@@ -56,11 +58,14 @@ class ProbeResult(Struct, frozen=True, kw_only=True):
     Attributes:
         values: the values of its probe tensor before the first step and after each step.
         lrs: the lr of its group in the steps; 1 if the group has none.
+        keep_early_values: the tensors whose state still holds, after steps with random gradients (`history`), their
+            values from before or after the first of these steps; empty without such steps.
         dtype, amplify: the arguments of `probe`.
     """
 
     values: Mapping[int, tuple[torch.Tensor, ...]]
     lrs: Mapping[int, float]
+    keep_early_values: frozenset[int] = frozenset()
     dtype: torch.dtype | None = None
     amplify: bool = False
 
@@ -98,10 +103,13 @@ def probe(
                     _adopt_master_weights(copy, factors.weight)
                 lrs = _prepare_groups(copy, amplify=amplify)
                 with _parameters_hidden(optimizer):
-                    _values_of_steps(copy, history, partial(step, copy, "random"))
+                    before = _values_of_steps(copy, history, partial(step, copy, "random"))
+                    kept = {key for key, earlier in before.items() if history and _keeps(copy, key, earlier[:EARLY])}
                     _multiply(copy, factors)
                     values = _values_of_steps(copy, steps, partial(step, copy, gradient), history)
-                return ProbeResult(values=values, lrs=lrs, dtype=dtype, amplify=amplify)
+                return ProbeResult(
+                    values=values, lrs=lrs, keep_early_values=frozenset(kept), dtype=dtype, amplify=amplify
+                )
             except OptimizerError:
                 raise
             except Exception as error:  # noqa: BLE001 - a step is a library's or the user's code and may raise anything
@@ -110,6 +118,13 @@ def probe(
         f"{type(optimizer).__name__}.step() raised {type(errors[0]).__name__}: {errors[0]}",
         "run with --no-measure: param groups are read without a step",
     ) from errors[0]
+
+
+def _keeps(copy: ProbeOptimizer, key: int, snapshots: Sequence[torch.Tensor]) -> bool:
+    """Whether the state of a probe tensor has a tensor with the values of one of these snapshots."""
+    entries = getattr(copy.optimizer, "state", {}).get(copy.tensors[key], {})
+    states = [state for state in entries.values() if isinstance(state, torch.Tensor)] if entries else []
+    return any(state.shape == values.shape and torch.equal(state, values) for state in states for values in snapshots)
 
 
 def _overwrites_weights(

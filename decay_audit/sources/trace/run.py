@@ -78,7 +78,7 @@ def trace(model: nn.Module, inputs: ExampleInputs, limits: Limits | None = None)
         made = {
             name: tuple(parameter.shape)
             for name, parameter in model.named_parameters()
-            if name not in parameters and id(parameter) not in before and parameter.requires_grad
+            if id(parameter) not in before and parameter.requires_grad  # new, or in the place of another
         }
     notes = [*outcome.inputs.notes]
     if states.assumed_operators:
