@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _LONGEST_QUOTE = 200
 """How many characters of an error's message are quoted."""
+_CANNOT_WRITE = ("[Errno 30]", "[Errno 13]")
+"""How messages of OSErrors begin that say that a file system is read-only, or that a permission is missing."""
 _TRACEBACK = "Traceback (most recent call last):"
 """How a traceback begins that is part of an error's message."""
 
@@ -81,9 +83,10 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         DecayAuditError: it cannot be started, or it made no optimizer.
         KeyboardInterrupt: the user interrupted it.
     """
+    if script.timeout is not None and not script.timeout > 0:
+        raise DecayAuditError(f"--timeout {script.timeout:g}", "it is a number of seconds above 0")
     command = launch.command_for(script.words, as_module=script.as_module, folder=script.folder)
-    with tempfile.TemporaryDirectory(prefix="decay-audit-") as name, _run_folder(script) as run_folder:
-        records_folder = Path(name)
+    with _temporary_folder("decay-audit-") as records_folder, _run_folder(script) as run_folder:
         before = written_files.state_of(run_folder)
         launch_result = launch.run(
             launch.Launch(
@@ -155,8 +158,25 @@ def _run_folder(script: ScriptRun) -> Iterator[Path]:
     if not script.scratch:
         yield script.folder
         return
-    with tempfile.TemporaryDirectory(prefix="decay-audit-scratch-") as name:
-        written_files.copy(script.folder, Path(name))
+    with _temporary_folder("decay-audit-scratch-") as folder:
+        written_files.copy(script.folder, folder)
+        yield folder
+
+
+@contextmanager
+def _temporary_folder(prefix: str) -> Iterator[Path]:
+    """Yield a new folder, and remove it afterwards.
+
+    Raises:
+        DecayAuditError: no folder for temporary files can be written.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=prefix, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise DecayAuditError(
+            f"no temporary folder can be made: {error.strerror}", "set TMPDIR to a folder that can be written"
+        ) from error
+    with folder as name:
         yield Path(name)
 
 
@@ -264,10 +284,26 @@ def _quote(error: ScriptError) -> str:
     return f"{error.type}{': ' if text else ''}{text[:_LONGEST_QUOTE]}{place}"
 
 
-def _hint(error: ScriptError) -> str:
+def _hint(error: ScriptError, script: ScriptRun, command: Sequence[str]) -> str:
+    """Say the way out of an error with which a script ended before it made an optimizer."""
+    message = error.message
     if error.type == "ModuleNotFoundError":
-        return "is it the right environment? `decay-audit run -- /path/to/python train.py` runs it with another Python"
+        other = f"`{_with_another_python(script)}` runs it with another Python"
+        return f"it ran with {command[0]}; is it the right environment? {other}"
+    if error.type == "SyntaxError":
+        return f"it is not Python, or not for this version: it ran with {command[0]}"
+    if script.as_module and error.type == "sys.exit" and message.startswith(f"{command[0]}: "):
+        return "give the module as `python -m` takes it, and run in the folder from which it can be imported"
+    if not script.scratch and message.startswith(_CANNOT_WRITE):
+        return "if its folder cannot be written, `--scratch` runs it in a copy"
     return "the script itself fails: its output is above"
+
+
+def _with_another_python(script: ScriptRun) -> str:
+    """Return the command that runs the same words with another Python."""
+    words = script.words[1:] if "python" in Path(script.words[0]).name else script.words
+    module = ("-m",) if script.as_module else ()
+    return shell_join(["decay-audit", "run", "--", "/path/to/python", *module, *words])
 
 
 def _no_optimizer_error(
@@ -282,21 +318,23 @@ def _no_optimizer_error(
             f"{name} makes no optimizer: it calls backward() ({calls}) and does its steps by hand",
             "there are no param groups to audit; `decay-audit inspect` shows what should decay",
         )
+    if launch_result.timed_out:
+        return DecayAuditError(
+            f"{name} made no optimizer in {script.timeout:g} s", "give it more time: --timeout SECONDS"
+        )
     if not processes.started_python:
         return DecayAuditError(
             f"no Python process of `{name}` could be watched (exit code {launch_result.code})",
             "its Python must read PYTHONPATH: not `python -I` or `-E`, and no container",
         )
-    if launch_result.timed_out:
-        return DecayAuditError(
-            f"{name} made no optimizer in {script.timeout:g} s", "give it more time: --timeout SECONDS"
-        )
     if error is not None:
-        return DecayAuditError(f"{name} ended before it made an optimizer: {_quote(error)}", _hint(error))
+        quote = _quote(error).removeprefix(f"{command[0]}: ")  # so `python -m` begins its message
+        hint = _hint(error, script, command)
+        return DecayAuditError(f"{name} ended before it made an optimizer: {quote}", hint)
     if not processes.imported_torch:
         return DecayAuditError(
             f"{name} did not import torch (exit code {launch_result.code})",
-            f"it ran with {command[0]}; another Python: `decay-audit run -- /path/to/python {name}`",
+            f"it ran with {command[0]}; another Python: `{_with_another_python(script)}`",
         )
     return DecayAuditError(
         f"{name} made no optimizer (exit code {launch_result.code})", "give it the arguments with which it trains"

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from decay_audit import roles, rulesets
 from decay_audit.checks.training import check_training
+from decay_audit.cli import app
 from decay_audit.model.training_facts import TrainingFacts
 from decay_audit.rulesets.plan import decide
 from decay_audit.sources import module
@@ -19,7 +21,15 @@ from tests.run import scripts
 from tests.run.processes import clean_environment, process, run
 
 DECAYED = "2 norm parameters and 1 bias are decayed; no-norm-no-bias spares them"
-WAITS = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(1000)"
+WAITS = """
+import os, signal, subprocess, sys, time
+sleep = "import os, time; open('pid-%d' % os.getpid(), 'w').close(); time.sleep(1000)"
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    subprocess.Popen([sys.executable, "-I", "-c", sleep], start_new_session=True)
+    exec(sleep)
+"""
+"""A script that ignores interrupts, and starts a process in a session of its own that does not import the recorder."""
 
 
 def test_an_argument_that_is_missing_is_quoted(tmp_path: Path) -> None:
@@ -57,35 +67,44 @@ def test_a_script_that_swallows_every_exception_is_ended(tmp_path: Path) -> None
     assert not (tmp_path / "trained").exists()
 
 
+def process_ids(folder: Path, count: int) -> list[int]:
+    """Wait for the files of processes of WAITS, and return the ids of the processes."""
+    while len(files := list(folder.glob("pid-*"))) < count:
+        time.sleep(0.05)
+    return [int(file.name.removeprefix("pid-")) for file in files]
+
+
 def is_gone(pid: int) -> bool:
+    """Whether a process has ended. One that nobody has waited for has a line of /proc, but no memory."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return not Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
         return True
-    return False
 
 
-def test_a_script_that_never_ends_is_ended_at_the_timeout(tmp_path: Path) -> None:
-    result = run(tmp_path, WAITS, options=("--timeout", "2"))
+def test_a_script_that_never_ends_is_ended_at_the_timeout_with_all_its_processes(tmp_path: Path) -> None:
+    result = run(tmp_path, WAITS, options=("--timeout", "3"))
     assert (result.returncode, result.stdout) == (2, "")
-    assert "error: train.py made no optimizer in 2 s" in result.stderr
-    assert is_gone(int((tmp_path / "pid").read_text()))
+    assert "error: train.py made no optimizer in 3 s" in result.stderr
+    assert all(map(is_gone, process_ids(tmp_path, 1)))
 
 
 @pytest.mark.usefixtures("default_interrupts")
-def test_an_interrupt_ends_the_script_too(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_to_the_tool_ends_all_processes_of_the_script(tmp_path: Path, number: int, code: int) -> None:
     (tmp_path / "train.py").write_text(WAITS)
+    (tmp_path / "temporary").mkdir()
     tool = subprocess.Popen(
         [sys.executable, "-m", "decay_audit", "run", "train.py"],
         cwd=tmp_path,
-        env=clean_environment(),
+        env=clean_environment() | {"TMPDIR": str(tmp_path / "temporary")},
         stderr=subprocess.DEVNULL,
     )
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        time.sleep(0.05)
-    tool.send_signal(signal.SIGINT)
-    assert tool.wait(60) == 130
-    assert is_gone(int((tmp_path / "pid").read_text()))
+    pids = process_ids(tmp_path, 2)
+    tool.send_signal(number)
+    assert tool.wait(60) == code
+    assert all(map(is_gone, pids))
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -93,17 +112,36 @@ def test_an_interrupt_ends_the_script_too(tmp_path: Path) -> None:
     [
         (["nowhere.py"], "no such script: nowhere.py"),
         (["no-such-command"], "cannot run no-such-command"),
+        (["folder"], "folder is a folder"),
         (["--until", "soon", "train.py"], "--until soon"),
         (["--pretend", "time", "train.py"], "--pretend time"),
-        (["net.txt"], "cannot run net.txt"),
+        (["--timeout", "0", "net.txt"], "--timeout 0"),
+        (["--timeout", "nan", "net.txt"], "--timeout nan"),
+        (["net.txt"], "net.txt is neither a Python script (.py) nor a command"),
         ([sys.executable, "-c", "pass"], "did not import torch (exit code 0)"),
+        (["prose.py"], "before it made an optimizer: SyntaxError: invalid syntax (prose.py, line 1)"),
+        (["bytes.py"], "before it made an optimizer: SyntaxError: source code cannot contain null bytes"),
+        (["-m", "no.module"], "no.module ended before it made an optimizer: Error while finding module specification"),
+        (["cannot_write.py"], "hint: if its folder cannot be written, `--scratch` runs it in a copy"),
+        (["no_torch.py"], "hint: it ran with "),
     ],
 )
-def test_what_cannot_be_run_is_one_clear_message(tmp_path: Path, words: list[str], message: str) -> None:
-    (tmp_path / "net.txt").write_text("not Python")
+def test_what_cannot_be_run_is_one_clear_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name, content in {
+        "net.txt": b"not Python",
+        "prose.py": b"This is no Python.",
+        "bytes.py": bytes(range(256)),
+        "cannot_write.py": b"raise OSError(30, 'Read-only file system')",
+        "no_torch.py": b"raise ModuleNotFoundError('torch')",
+    }.items():
+        (tmp_path / name).write_bytes(content)
     before = sorted(tmp_path.iterdir())
-    result = process(tmp_path, "run", *words)
-    assert (result.returncode, result.stdout) == (2, "")
+    result = CliRunner().invoke(app, ["run", *words])
+    assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert sorted(tmp_path.iterdir()) == before

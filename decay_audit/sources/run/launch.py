@@ -9,8 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
@@ -69,6 +71,11 @@ def run(launch: Launch) -> LaunchResult:
         DecayAuditError: it cannot be started.
         KeyboardInterrupt: the user interrupted it; its processes were interrupted, too.
     """
+    with _interrupted_by_termination():
+        return _run(launch)
+
+
+def _run(launch: Launch) -> LaunchResult:
     started = time.monotonic()
     try:
         process = subprocess.Popen(  # noqa: S603 - the user's own command
@@ -79,9 +86,7 @@ def run(launch: Launch) -> LaunchResult:
             start_new_session=True,
         )
     except OSError as error:
-        raise DecayAuditError(
-            f"cannot run {launch.command[0]}: {error.strerror}", "give a script (train.py) or a command that exists"
-        ) from error
+        raise _no_command(launch.command[0], launch.folder, error) from error
     try:
         timed_out, ended_after_stop = _wait(process, launch, started)
     finally:
@@ -91,6 +96,19 @@ def run(launch: Launch) -> LaunchResult:
         seconds=time.monotonic() - started,
         timed_out=timed_out,
         ended_after_stop=ended_after_stop,
+    )
+
+
+def _no_command(command: str, folder: Path, error: OSError) -> DecayAuditError:
+    if (folder / command).is_dir():
+        return DecayAuditError(f"{command} is a folder", "give a script in it, or its module: -m package.module")
+    if (folder / command).is_file():
+        return DecayAuditError(
+            f"{command} is neither a Python script (.py) nor a command",
+            f"name the program that runs it: `decay-audit run -- bash {command}`",
+        )
+    return DecayAuditError(
+        f"cannot run {command}: {error.strerror}", "give a script (train.py) or a command that exists"
     )
 
 
@@ -125,15 +143,26 @@ def _end_all(process: "subprocess.Popen[bytes]", records: Path) -> None:
 def _signal_all(process: "subprocess.Popen[bytes]", records: Path, number: int) -> bool:
     """Send a signal to all processes of the command; return whether any of them exists.
 
-    Launchers such as torchrun start their workers in sessions of their own. The recorder leaves a file for each worker.
+    Launchers such as torchrun start their workers in sessions of their own, so the process group is not enough.
     """
     process.poll()
     exists = _send_signal(os.killpg, process.pid, number)
-    for mark in records.glob("reached-python-*"):
-        pid = int(mark.name.rpartition("-")[2])
-        if _belongs_to_command(pid, records):
-            exists = _send_signal(os.kill, pid, number) or exists
+    for pid in _process_ids(records):
+        exists = _send_signal(os.kill, pid, number) or exists
     return exists
+
+
+def _process_ids(records: Path) -> Iterator[int]:
+    """Yield the processes that have the folder of records in their environment, as each process of the command has.
+
+    A process that has ended has no environment. Systems without /proc give none.
+    """
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if str(records).encode() in environment.read_bytes():
+                yield int(environment.parent.name)
+        except OSError:
+            continue
 
 
 def _send_signal(send: Callable[[int, int], None], pid: int, number: int) -> bool:
@@ -145,12 +174,25 @@ def _send_signal(send: Callable[[int, int], None], pid: int, number: int) -> boo
     return True
 
 
-def _belongs_to_command(pid: int, records: Path) -> bool:
-    """Whether a process has the folder of records in its environment. If not, its id was reused by another process."""
+@contextmanager
+def _interrupted_by_termination() -> Iterator[None]:
+    """Make SIGTERM and SIGHUP interrupt this process as Ctrl-C does, so that the command does not outlive it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    numbers = [number for name in ("SIGTERM", "SIGHUP") if (number := getattr(signal, name, None)) is not None]
+    before = {
+        number: signal.signal(number, interrupt) for number in numbers if signal.getsignal(number) == signal.SIG_DFL
+    }
     try:
-        return str(records).encode() in Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:
-        return False
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _environment(launch: Launch) -> dict[str, str]:
