@@ -24,7 +24,7 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
     """Return the probable role of a tensor with this shape and these siblings; () if they do not show it."""
     if tensor.magnitude:
         return _evidence(tensor, "magnitude of a weight normalization", "scale", "other")
-    if tensor.leaf.startswith(_RECURRENT):
+    if tensor.leaf.startswith(_RECURRENT) and (tensor.leaf.startswith("bias") or tensor.squeezed_ndim > 1):
         role: Role = "bias" if tensor.leaf.startswith("bias") else "recurrent_weight"
         return _evidence(tensor, f"called {tensor.leaf}", role, "recurrent")
     if tensor.leaf in _MULTIHEAD:

@@ -38,10 +38,15 @@ from decay_audit.roles.conventions.tensors import LEAVES, QUANTIZED_LEAVES
 from decay_audit.roles.layers import linear_layer, norm_layer
 from decay_audit.roles.pairs import affine_half, bias_of, weight_of
 from decay_audit.roles.tensor_context import TensorContext
-from decay_audit.roles.words import Evidence, Layer, Role
+from decay_audit.roles.words import Confidence, Evidence, Layer, Role
 
 PLAIN = frozenset({"weight", "bias"})
 """Names without a meaning of their own: the module's name and class tell the role."""
+
+
+_PAIR = "a gain and a shift of one shape"
+_PAIRS_IN_ACTIVATION = frozenset({PLAIN, frozenset({"gamma", "beta"})})
+"""Names of a gain and a shift that belong to a norm inside an activation, and not to the activation itself."""
 
 
 def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
@@ -93,7 +98,7 @@ def _quantized(tensor: TensorContext) -> Evidence | None:
 
 def _activation(tensor: TensorContext) -> Evidence | None:
     """Read a slope of an activation. A gain and a shift of one shape are an affine, whatever the class is called."""
-    if tensor.leaf == "bias" or tensor.squeezed_ndim > 1 or _in_affine_pair(tensor, GAIN_AND_SHIFT | {PLAIN}):
+    if tensor.leaf == "bias" or tensor.squeezed_ndim > 1 or _in_affine_pair(tensor, _PAIRS_IN_ACTIVATION):
         return None
     in_norm = NORM_CLASS.has(tensor.class_name) or (not tensor.types and NORM_MODULE.has(tensor.module_name))
     if in_norm and tensor.numel > 1:
@@ -124,11 +129,19 @@ def _norm(tensor: TensorContext) -> Evidence | None:
         return None
     if stem(tensor.leaf) == "tau":  # the threshold of a thresholded linear unit that is built into the norm
         return _likely(f"{detail}; threshold tau", "activation", norm_layer(tensor))
-    if NORM_SHIFT.has(tensor.leaf) or (NORM_CLASS.has(tensor.class_name) and affine_half(tensor) == "shift"):
-        return _likely(f"{detail}, shape of a shift", "norm_bias", norm_layer(tensor))
-    if NORM_GAIN.has(tensor.leaf) or (NORM_CLASS.has(tensor.class_name) and affine_half(tensor) == "gain"):
-        return _likely(f"{detail}, shape of a gain", "norm_weight", norm_layer(tensor))
+    half = affine_half(tensor) if NORM_CLASS.has(tensor.class_name) else None
+    # In a checkpoint, `a` and `b` may also be the slope and the shift of an activation.
+    short = detail == _PAIR and stem(tensor.leaf) in {"a", "b", "g"} and "gamma" not in tensor.tensors
+    confidence: Confidence = "guess" if short and not tensor.types else "likely"
+    if NORM_SHIFT.has(tensor.leaf) or half == "shift":
+        return _of_norm(tensor, f"{detail}, shape of a shift", "norm_bias", confidence)
+    if NORM_GAIN.has(tensor.leaf) or half == "gain":
+        return _of_norm(tensor, f"{detail}, shape of a gain", "norm_weight", confidence)
     return None
+
+
+def _of_norm(tensor: TensorContext, detail: str, role: Role, confidence: Confidence) -> Evidence:
+    return Evidence(kind="pattern", detail=detail, role=role, layer=norm_layer(tensor), confidence=confidence)
 
 
 def _norm_reason(tensor: TensorContext) -> str | None:
@@ -140,7 +153,7 @@ def _norm_reason(tensor: TensorContext) -> str | None:
         return f"module {tensor.module_name}"
     is_split = len(tensor.tensors.get("v", ())) > len(tensor.shape)  # length, direction and bias: weight normalization
     if _in_affine_pair(tensor, GAIN_AND_SHIFT) and not BLOCK_CLASS.has(tensor.class_name) and not is_split:
-        return "a gain and a shift of one shape"
+        return _PAIR
     if stem(tensor.leaf) == "beta" and tensor.tensors.get("gamma") == (tensor.numel, tensor.numel):
         return "a shift beside a gain that mixes channels"
     return None

@@ -73,7 +73,7 @@ def evidence(parameter: Parameter) -> tuple[Evidence, ...]:
     strongest: dict[Role, Evidence] = {}
     doubtful = _doubtful_roles(uses)
     for use in uses:
-        meaning = _meaning(use, parameter)
+        meaning = None if _is_of_generated_weight(use, uses) else _meaning(use, parameter)
         if meaning is None:
             continue
         role, layer, confidence = meaning
@@ -118,6 +118,15 @@ def _below_certain(confidence: Confidence) -> Confidence:
     return "likely" if confidence == "certain" else confidence
 
 
+def _is_of_generated_weight(use: Use, uses: Sequence[Use]) -> bool:
+    """Whether the tensor in the slot is a weight or bias that layers computed from the parameter (a hypernetwork).
+
+    The factors of one matrix are only multiplied: no bias is added to their product.
+    """
+    learned_input = any("learned input" in other.tags for other in uses)
+    return learned_input and "learned input" not in use.tags and "addmm" in use.via
+
+
 def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
     """Return the roles that are only guesses because of the other uses of the parameter."""
     joins_scores = any(use.slot == "scores" for use in uses)
@@ -125,9 +134,11 @@ def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
     learned_input = any("learned input" in use.tags for use in uses)
     indexed = any("indexed by data" in use.tags and not use.via for use in uses)
     is_factor = any(_MATRIX_PRODUCTS & {*use.via} and "learned input" not in use.tags for use in uses)
+    is_memory = any("softmax" in use.tags and not use.via for use in uses)
     doubts: dict[Role, bool] = {
-        # The factor may be a table of score offsets, a stack of kernels, or entries whose distance is measured.
-        "linear_weight": joins_scores or makes_kernel or indexed,
+        # The factor may be a table of score offsets, a stack of kernels, entries whose distance is measured, or a
+        # memory: attention first compares data with its rows, then averages them.
+        "linear_weight": joins_scores or makes_kernel or indexed or is_memory,
         # A learned input is also added to what layers compute from it: a residual.
         "position_embedding": learned_input,
         # Two factors of one matrix look like a learned input and its weight until their product meets data.
@@ -175,6 +186,10 @@ def _only_scales(use: Use, parameter: Parameter) -> bool:
 
 
 def _meaning(use: Use, parameter: Parameter) -> UseMeaning | None:
+    if use.slot == "measured":
+        return _distance(use, parameter) if _wide_dimensions(parameter.shape) > 1 else None
+    if use.slot == "summed":
+        return _sum_of_products(use, parameter)
     if "learned input" in use.tags or use.slot in {"query", "key", "value"}:
         return _learned_input(use, parameter, "guess" if _wide_dimensions(parameter.shape) > 2 else "likely")
     read = next((read for operators, read in _READERS if use.operator in operators), _pointwise)
@@ -182,7 +197,12 @@ def _meaning(use: Use, parameter: Parameter) -> UseMeaning | None:
 
 
 def _learned_input(use: Use, parameter: Parameter, confidence: Confidence) -> UseMeaning:
-    """Return a token; or a scale, if the parameter only scales the learned input, like the gain of a norm on it."""
+    """Return a token; or a scale, if the parameter only scales the learned input, like the gain of a norm on it.
+
+    A product of parameters that meets another parameter is only a guess: it may be a factor of a kernel.
+    """
+    if "without data" in use.tags and _WITH_PARAMETER & set(use.via):
+        confidence = "guess"
     return ("scale", "other", "guess") if _only_scales(use, parameter) else ("token", "other", confidence)
 
 
@@ -206,19 +226,30 @@ def _norm(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
 def _matrix_product(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.operator in {"addmm", "addmv", "baddbmm", "addbmm"} and use.slot == "self":
         return _summand(use, parameter) if _wide_dimensions(parameter.shape) > 1 else ("bias", "linear", "certain")
-    if "mask" in use.tags:
-        return "embedding", "embedding", "likely"  # a product with zeros and ones picks rows
+    if "mask" in use.tags or ("softmax" in use.tags and _compares_rows(use, parameter)):
+        return "embedding", "embedding", "likely"  # a product with zeros and ones picks rows; a memory is averaged
     if _only_scales(use, parameter):
         return "scale", "linear", "likely"
     picks_rows = {"embedding", "index"} & set(use.via) and _wide_dimensions(parameter.shape) < 3
     table = "torch.nn.Embedding" in parameter.owner.types or picks_rows
     constant = "constant" in use.tags and use.operator != "addmm"
-    if table or constant or "probabilities" in use.tags:
-        return "linear_weight", "linear", "guess"  # possibly a table: a soft lookup
+    if table or constant or "probabilities" in use.tags or _is_repeated_for_batch(use, parameter):
+        return "linear_weight", "linear", "guess"  # possibly a table: a soft lookup, or queries of an attention
     vector = len(use.shape) == 1  # a layer with one output, or a learned query
     if vector or ("without data" in use.tags and use.operator != "addmm"):  # the other factor is a parameter, too
         return "linear_weight", "linear", "likely"
     return "linear_weight", "linear", "certain"
+
+
+def _is_repeated_for_batch(use: Use, parameter: Parameter) -> bool:
+    """Whether each item of a batch is multiplied from the left with the same rows, as with learned queries."""
+    return use.operator == "bmm" and use.slot == "self" and prod(use.shape) > prod(parameter.shape) and not use.via
+
+
+def _compares_rows(use: Use, parameter: Parameter) -> bool:
+    """Whether attention averages the rows of the parameter, and another product compared data with these rows."""
+    products = [other for other in parameter.uses or () if other.operator in _MATRIX_PRODUCTS]
+    return any("softmax" not in other.tags and other.shape[-2:] == use.shape[-2:][::-1] for other in products)
 
 
 def _recurrent(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
@@ -231,7 +262,9 @@ def _lookup(use: Use, parameter: Parameter) -> UseMeaning | None:
     # Indexing by data picks words from a table, but also one expert's bias or matrix from a stack.
     if "embedding" not in use.operator and _wide_dimensions(parameter.shape) > 2:
         return "linear_weight", "linear", "guess"
-    return "embedding", "embedding", "certain" if "embedding" in use.operator else "guess"
+    if "embedding" in use.operator:
+        return "embedding", "embedding", "certain"
+    return "embedding", "embedding", "likely" if "ids" in use.tags and not use.via else "guess"
 
 
 def _attention(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
@@ -257,15 +290,15 @@ def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
     wide = _wide_dimensions(parameter.shape)
     if {"exp", "neg"} <= set(use.via) and use.via.index("exp") < use.via.index("neg") and wide:
         return "state_space", "other", "likely"
-    if on_normalized and not gate and wide == 1 and prod(use.shape) > 1:
-        return "norm_weight", "other_norm", "likely"
+    if on_normalized and not gate and prod(use.shape) > 1 and (wide == 1 or (wide and not _is_outer_product(use))):
+        return "norm_weight", "other_norm", "likely" if wide == 1 else "guess"
     if wide == 0 or prod(use.shape) == 1 or ("scores" in use.tags and not _is_feature_vector(use)):
         return "scale", "other", "likely"
     if _is_outer_product(use):
         if "mask" in use.tags or wide > 1:
             return "token", "other", "likely" if "mask" in use.tags else "guess"
         return "linear_weight", "linear", "guess"  # a layer with one input
-    return ("scale", "other", "guess") if wide == 1 else None
+    return ("scale", "other", "guess") if wide == 1 or _POSITIVE & set(use.via) else None
 
 
 def _sum_of_products(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
@@ -341,7 +374,9 @@ def _plain_summand(use: Use, parameter: Parameter, wide: int) -> UseMeaning:
     # After a norm's gain it may be the norm's shift, per head. Rows that all meet one row of data are no positions, and
     # neither is what is added to a distance.
     other = {"scaled", "square", "statistic"} & set(use.tags) or _is_outer_product(use)
-    return "position_embedding", "other", "likely" if _varies_by_position(use) and not other else "guess"
+    if other or not _varies_by_position(use):
+        return "bias", "other", "guess"
+    return "position_embedding", "other", "likely"
 
 
 def _varies_by_position(use: Use) -> bool:
@@ -360,11 +395,9 @@ def _pointwise(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.operator in {"mul", "div"} or (use.operator.startswith("addc") and use.slot.startswith("tensor")):
         return _gain(use, parameter)
     if use.operator in {"sub", "rsub"} and min(map(_wide_dimensions, (parameter.shape, use.shape))) > 1:
-        return _distance(use, parameter) if _is_outer_product(use) else None  # else a table of offsets
+        return ("bias", "other", "guess") if _is_outer_product(use) else None  # else a table of offsets
     if use.operator in {"add", "sub", "rsub", "addcmul", "addcdiv"}:
         return _summand(use, parameter)
-    if use.slot == "summed":
-        return _sum_of_products(use, parameter)
     return None
 
 

@@ -28,7 +28,7 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "linear_weight": frozenset({"adapter_weight", "state_space"}),
     "conv_weight": frozenset({"adapter_weight"}),
     "norm_weight": frozenset({"adapter_weight"}),
-    "token": frozenset({"position_embedding", "adapter_weight", "bias"}),
+    "token": frozenset({"position_embedding", "adapter_weight", "bias", "state_space"}),
     "scale": frozenset({"activation", "state_space", "norm_weight", "adapter_weight"}),
     "layer_scale": frozenset({"state_space", "activation", "adapter_weight"}),
     "bias": frozenset({"activation", "state_space", "token"}),
@@ -42,6 +42,12 @@ SAME_ACTION: tuple[frozenset[Role], ...] = (
     frozenset({"scale", "layer_scale", "norm_weight", "activation", "state_space", "adapter_weight"}),
 )
 """Roles that act alike on data: as a factor of a product, as a table, as a summand, as a gain."""
+
+_NAMES_THAT_STAY: frozenset[Role] = frozenset(
+    {"token", "position_embedding", "relative_position_bias", "adapter_weight", "state_space"}
+)
+_NORM_ROLES: frozenset[Role] = frozenset({"norm_weight", "norm_bias"})
+_GAINS_AND_SUMMANDS: frozenset[Role] = _NORM_ROLES | {"bias", "scale", "layer_scale"}
 
 
 def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
@@ -201,7 +207,21 @@ def _weigh(evidence: tuple[Evidence, ...], shape: Shape) -> Answer:
     confidence: Confidence = "likely" if _is_disputed(decisive, ordered) else decisive.confidence
     if confidence == "likely" and _contradicts_use(decisive, ordered):
         confidence = "guess"
+        decisive = strongest = _use_instead_of_name(decisive, ordered, shape) or decisive
     return decisive.role, _layer(strongest, ordered), confidence, ordered
+
+
+def _use_instead_of_name(name: Evidence, ordered: tuple[Evidence, ...], shape: Shape) -> Evidence | None:
+    """Return the use as a gain or a summand that contradicts a name; None if the name may still be right.
+
+    The name of a token or of a table of positions stays: a pass may show such a tensor only as a factor. So does the
+    name of a matrix, unless the parameter is a vector or the gain of a norm.
+    """
+    if name.role in _NAMES_THAT_STAY:
+        return None
+    is_matrix = name.role in by_usage.MATRICES - {"embedding"} and sum(size > 1 for size in shape) > 1
+    roles = _NORM_ROLES if is_matrix else _GAINS_AND_SUMMANDS
+    return next((item for item in ordered if item.kind == "usage" and item.role in roles), None)
 
 
 def _finer_roles(strongest: Evidence, shape: Shape) -> frozenset[Role]:

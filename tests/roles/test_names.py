@@ -289,3 +289,21 @@ def test_a_lone_number_is_guessed_to_scale_something() -> None:
 def test_one_letter_tensors_need_company_to_be_of_a_state_space() -> None:
     assert classify_tensor("mixer.D", (8,), siblings={"A_log": (8, 4)}).role == "state_space"
     assert classify_tensor("mixer.D", (8,)).role == "unclassified"
+
+
+@pytest.mark.parametrize("name", ["WeightNorm", "SpectralNorm", "WeightStandardization"])
+def test_a_class_that_normalizes_a_matrix_is_no_norm_of_data(name: str) -> None:
+    found = classify_tensor("head.scale", (8,), f"lab.{name}", siblings={"v": (8, 4)})
+    assert found.role == "scale"
+
+
+def test_a_short_pair_of_names_is_only_a_guess_at_a_norm_without_a_class() -> None:
+    pair = {"a": (8, 1), "b": (8, 1)}
+    assert classify_tensor("stage.a", (8, 1), siblings=pair).confidence == "guess"
+    assert classify_tensor("norm.a", (8, 1), siblings=pair).role == "norm_weight"
+    assert classify_tensor("act.a", (8, 1), "lab.PReLU", siblings=pair).role == "activation"
+
+
+def test_a_gate_is_a_scale_though_its_class_is_named_after_an_activation() -> None:
+    assert classify_tensor("block.gate", (1,), "lab.TanhGate").role == "scale"
+    assert classify_tensor("block.alpha", (1,), "lab.DynamicTanh").role == "activation"

@@ -53,7 +53,7 @@ def test_time_mixing_of_rwkv_is_of_a_state_space_but_for_its_matrices() -> None:
             assert found.role == "state_space", name
         assert classify_tensor("att.w1", (8, 4), *types, siblings=tensors).role == "linear_weight"
         assert classify_tensor("att.x_k", (8, 8), *types).role == "unclassified"
-        assert classify_tensor("att.w0", (1, 1, 8), *types, siblings=matrices).role == "scale"
+        assert classify_tensor("att.w0", (1, 1, 8), *types, siblings=matrices).role == "unclassified"
 
 
 def test_weight_normalization_splits_a_weight_and_not_two_vectors_of_one_shape() -> None:

@@ -349,7 +349,7 @@ def test_two_factors_of_a_weight_are_matrices() -> None:
 
 def test_a_bias_by_head_is_not_a_table_of_positions() -> None:
     actual = roles(Lambda(lambda x, p, q: (x @ p).view(2, 5, 2, 3) + q, (C, 6), (2, 3)), (2, 5, C))
-    assert actual == {"p": "linear_weight certain", "q": "position_embedding guess"}
+    assert actual == {"p": "linear_weight certain", "q": "bias guess"}
 
 
 def test_a_gain_through_a_sigmoid_is_a_gate_and_not_the_gain_of_a_norm() -> None:
@@ -490,11 +490,11 @@ def test_a_feature_vector_on_a_product_of_data_is_only_a_guess() -> None:
     assert {role.split()[1] for role in actual.values()} == {"guess"}
 
 
-def test_a_shift_per_head_after_the_gain_of_a_norm_is_only_a_guess_at_positions() -> None:
+def test_a_shift_per_head_after_the_gain_of_a_norm_is_no_table_of_positions() -> None:
     def forward(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
         return F.layer_norm(x, (C,)) * p + q
 
-    assert roles(Lambda(forward, (2, C), (2, C)), (5, 2, C))["q"] == "position_embedding guess"
+    assert roles(Lambda(forward, (2, C), (2, C)), (5, 2, C))["q"] == "bias guess"
 
 
 def test_the_strength_of_added_noise_is_not_a_bias() -> None:
@@ -699,7 +699,7 @@ def test_a_complex_kernel_of_a_real_signal_is_found_without_an_input() -> None:
     assert (found.role, found.confidence) == ("linear_weight", "certain")
 
 
-def test_a_name_that_use_contradicts_is_only_a_guess() -> None:
+def test_use_decides_where_it_contradicts_a_name_but_only_as_a_guess() -> None:
     class Shifted(nn.Module):
         def __init__(self, name: str) -> None:
             super().__init__()
@@ -711,5 +711,63 @@ def test_a_name_that_use_contradicts_is_only_a_guess() -> None:
 
     (contradicted,) = classify(parameters(Shifted("static_alpha"), torch.zeros(2, C)))
     (confirmed,) = classify(parameters(Shifted("static_bias"), torch.zeros(2, C)))
-    assert (contradicted.role, contradicted.confidence) == ("scale", "guess")
+    assert (contradicted.role, contradicted.confidence) == ("bias", "guess")
     assert (confirmed.role, confirmed.confidence) == ("bias", "likely")
+
+
+def test_the_learned_input_of_a_hypernetwork_is_not_what_the_network_makes_of_it() -> None:
+    def linear_with_made_weights(x: Tensor, p: Tensor, q: Tensor, r: Tensor) -> Tensor:
+        made = F.linear(p, q, r).tanh()[0]
+        return F.linear(x, made[: 4 * C].view(4, C), made[4 * C :])
+
+    actual = roles(Lambda(linear_with_made_weights, (1, 3), (4 * C + 4, 3), (4 * C + 4,)), (2, C))
+    assert actual["p"] == "token guess"
+
+
+def test_a_memory_that_attention_compares_and_averages_is_a_table_and_a_tied_decoder_is_a_matrix() -> None:
+    memory = Lambda(lambda x, p: (x @ p.t()).softmax(-1) @ p, (9, C))
+    decoder = Lambda(lambda x, p: torch.sigmoid(x @ p.t()) @ p, (9, C))
+    assert roles(memory, (2, 5, C)) == {"p": "embedding likely"}
+    assert roles(decoder, (2, 5, C)) == {"p": "linear_weight certain"}
+
+
+def test_queries_that_attend_to_data_without_a_projection_are_no_certain_matrix() -> None:
+    def attend(x: Tensor, p: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(p.expand(2, -1, -1), x, x)
+
+    assert roles(Lambda(attend, (3, C)), (2, 5, C)) == {"p": "linear_weight guess"}
+
+
+def test_rows_that_are_subtracted_are_a_table_only_if_the_difference_is_measured() -> None:
+    thresholds = Lambda(lambda x, p: torch.sigmoid(x.unsqueeze(1) - p).sum(1), (4, C))
+    scaled_distance = Lambda(lambda x, p: ((x.unsqueeze(1) - p) / 3).abs().sum(-1), (4, C))
+    assert roles(thresholds, (2, C)) == {"p": "bias guess"}
+    assert roles(scaled_distance, (2, C)) == {"p": "embedding likely"}
+
+
+def test_rows_that_the_models_own_integers_pick_are_likely_and_computed_ones_a_guess() -> None:
+    words = Lambda(lambda x, p: p[x + 1].sum(1), (9, C))
+    nearest = Lambda(lambda x, p: p[x.argmax(-1)], (9, C))
+    assert roles(words, torch.zeros(2, 5, dtype=torch.int64)) == {"p": "embedding likely"}
+    assert roles(nearest, (2, 5, C)) == {"p": "embedding guess"}
+
+
+def test_a_gain_per_head_on_normalized_data_is_a_norms_and_not_the_matrix_of_its_name() -> None:
+    class HeadNorm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w2 = nn.Parameter(torch.ones(2, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            heads = x.view(*x.shape[:-1], 2, 3)
+            return heads / (heads.square().mean(-1, keepdim=True) + 1e-6).sqrt() * self.w2
+
+    (found,) = classify(parameters(HeadNorm(), (2, 5, C)))
+    assert (found.role, found.confidence) == ("norm_weight", "guess")
+
+
+def test_a_number_that_scales_a_parameter_is_no_use_of_it() -> None:
+    equalized = Lambda(lambda x, p, q: F.linear(x, p * 0.1, q * 0.01), (4, C), (4,))
+    assert roles(equalized, (2, C)) == {"p": "linear_weight certain", "q": "bias certain"}
+    batched = Lambda(lambda x, p: torch.bmm((p * 0.5).expand(2, -1, -1), x), (3, 5))
+    assert roles(batched, (2, 5, C)) == {"p": "linear_weight guess"}

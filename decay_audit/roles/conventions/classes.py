@@ -33,9 +33,15 @@ NORM_CLASS = class_vocabulary(
         ),
         Convention(
             words=("Norm*Quantizer", "Norm*Head", "Norm*Conv"),
-            source="BEiT v2 (Peng et al., 2022): NormEMAVectorQuantizer; Baichuan 2: NormHead; SpectralNormConv2d",
-            matches=("NormEMAVectorQuantizer", "NormHead", "SpectralNormConv2d"),
+            source="BEiT v2 (Peng et al., 2022): NormEMAVectorQuantizer; Baichuan 2: NormHead; NormConv2d",
+            matches=("NormEMAVectorQuantizer", "NormHead", "NormConv2d"),
             near_misses=("HeadNorm",),
+        ),
+        Convention(
+            words=("WeightNorm", "SpectralNorm", "WeightStandard"),
+            source="weight normalization and spectral normalization, which normalize a matrix and no data",
+            matches=("WeightNorm", "SpectralNorm", "WeightStandardizedNorm"),
+            near_misses=("LayerNorm",),
         ),
     ),
 )
@@ -99,6 +105,20 @@ ACTIVATION_CLASS = class_vocabulary(
         source="DyT (Zhu et al., 2025): DynamicTanh",
         matches=("DynamicTanh",),
         near_misses=("Tangent",),
+    ),
+    exceptions=(
+        Convention(
+            words=("Gate", "Gating"),
+            source="gates of attention and cross-attention: TanhGate, TanhGatedCrossAttention, SigmoidGating",
+            matches=("TanhGate", "TanhGatedCrossAttention", "SigmoidGating"),
+            near_misses=("Tanh",),
+        ),
+        Convention(
+            words=("Sigmoid*Attention", "Tanh*Attention", "Sigmoid*Cell", "Tanh*Cell", "Sigmoid*Flow"),
+            source="attention, recurrent cells and flows that are named after their activation",
+            matches=("SigmoidAttention", "TanhAttention", "SigmoidCell", "TanhCell", "SigmoidFlow"),
+            near_misses=("Sigmoid", "Tanh"),
+        ),
     ),
 )
 LAYER_SCALE_CLASS = class_vocabulary(

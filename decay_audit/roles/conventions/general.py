@@ -178,12 +178,6 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
                 near_misses=("weighting",),
             ),
             Convention(
-                words=("^w$",),
-                source="spikingjelly.activation_based.neuron.ParametricLIFNode",
-                matches=("w",),
-                near_misses=("w_table",),
-            ),
-            Convention(
                 words=("factors$", "coeffs$", "filters$"),
                 source="tensorly.nn factorized tensors; KAN layers; hand-written gains, several of them",
                 matches=("factors", "coeffs", "filters"),
@@ -202,9 +196,9 @@ GENERAL_LEAVES: tuple[NameMeaning, ...] = (
         role="scale",
         names=vocabulary(
             Convention(
-                words=("scale$",),
-                source="transformers.models.inkling2.modeling_inkling2.Inkling2ScaledL2Clip",
-                matches=("scale",),
+                words=("scale$", "^scale_base$", "^scale_sp$"),
+                source="transformers.models.inkling2.modeling_inkling2.Inkling2ScaledL2Clip; kan.KANLayer",
+                matches=("scale", "scale_base", "scale_sp"),
                 near_misses=("scaled_proj",),
             ),
             Convention(

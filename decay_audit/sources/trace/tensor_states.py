@@ -6,7 +6,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from decay_audit.model.parameters import Use
-from decay_audit.sources.trace.dataflow.provenance import Provenance, merge, parameter_provenance
+from decay_audit.sources.trace.dataflow.provenance import Provenance, Tag, merge, parameter_provenance
 from decay_audit.sources.trace.limits import Limits, LineCounter
 
 MAX_USES = 64  # per parameter
@@ -59,7 +59,9 @@ class TensorStates:
         kept = has_indices and not isinstance(tensor, FakeTensor) and tensor.numel() <= MAX_KEPT
         data = tensor.clone() if kept else self.fake(tensor)
         self.calls += 1
-        self._set_provenance(data, Provenance(is_data=True, value_id=self.calls))
+        is_integer = not (tensor.dtype.is_floating_point or tensor.dtype.is_complex or tensor.dtype == torch.bool)
+        tags: frozenset[Tag] = frozenset({"ids"}) if is_integer else frozenset()
+        self._set_provenance(data, Provenance(is_data=True, tags=tags, value_id=self.calls))
         return data
 
     def provenance(self, tensor: torch.Tensor) -> Provenance | None:

@@ -80,6 +80,7 @@ KEEPS_SCORES = frozenset({
     "add", "sub", "mul", "div", "masked_fill", "where", "clamp", "clamp_min", "clamp_max", "maximum", "tanh", "neg",
     "index_put",
 })
+KEEPS_IDS = frozenset({"add", "sub", "clamp", "where", "remainder", "index", "gather"})
 KEEPS_PRODUCT = frozenset(["mul", "div", "index", "gather", "masked_fill"])
 SOFTMAX = frozenset({"_softmax", "_safe_softmax", "softmax", "sigmoid", "_sparse_softmax"})
 KEEPS_VALUE_ID = frozenset({"mul", "div", "sub", "clamp", "nan_to_num"})
@@ -89,6 +90,8 @@ COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isnan", "logical_n
 KEEPS_MASK = frozenset({"sub", "rsub", "mul", "bitwise_not", "bitwise_and", "bitwise_or", "cat", "index"})
 SUMS = frozenset({"mean", "sum", "nansum", "cumsum"})
 STATISTICS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
+# Operators that make a distance of a difference.
+MEASURES = frozenset({"pow", "square", "abs", "mul", *STATISTICS})
 # Operators that can apply a gain.
 GAINS = frozenset({"mul", "div", "addcmul", "addcdiv"})
 SCORE_BIAS_SLOTS = frozenset({"attn_mask", "attn_bias"})  # added to the scores in a fused attention

@@ -58,7 +58,12 @@ def uses_of(
 
 
 def derived_provenance(
-    call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = frozenset(), operator: str = ""
+    call: OperatorCall, operands: Iterable[Operand], tags: frozenset[Tag] = frozenset(), step: str | None = ""
 ) -> Provenance:
-    """Return the provenance of the call's result, if it depends only on the parameters in these operands."""
-    return derive((origin for _, origin in origins_of(*operands)), operator or call.operator, tags)
+    """Return the provenance of the call's result, if it depends only on the parameters in these operands.
+
+    Args:
+        step: the name of the step; "" for that of the operator, None if the values are only moved, cast or multiplied
+            by a number.
+    """
+    return derive((origin for _, origin in origins_of(*operands)), call.operator if step == "" else step, tags)

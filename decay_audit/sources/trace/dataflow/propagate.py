@@ -18,6 +18,7 @@ from decay_audit.sources.trace.dataflow.operators import (
     LAYER_INPUTS,
     LOOKUPS,
     MATRIX_SLOTS,
+    MEASURES,
     NORM_LAYERS,
     SCORE_BIAS_SLOTS,
     SHAPE_ONLY,
@@ -107,7 +108,7 @@ def _matrix_product(call: OperatorCall) -> Propagation:
     # left, such as a grid of positions, is the input of a layer; the weight is on the right.
     if not with_data and (call.operator in VECTOR_PRODUCTS or right.provenance is None):
         return uses, derived_provenance(call, [left, right])
-    tags: list[str] = [tag for tag in ("mask", "probabilities") if has_tag(left, tag) or has_tag(right, tag)]
+    tags: list[str] = [tag for tag in ("mask", "probabilities", "softmax") if has_tag(left, tag) or has_tag(right, tag)]
     if not tags and not with_data:
         tags = ["constant"]
     factor_uses = [
@@ -176,7 +177,8 @@ def _lookup(call: OperatorCall) -> Propagation:
         return [], _data_provenance(call)
     tag = "indexed by data" if by_data else ("positions" if call.consecutive_indices else "constant")
     counts_as_use = by_data or "embedding" in call.operator
-    uses = uses_of(call, table, index[0] if index else None, (tag,)) if counts_as_use else []
+    tags = (tag, "ids") if any(has_tag(operand, "ids") for operand in index) else (tag,)
+    uses = uses_of(call, table, index[0] if index else None, tags) if counts_as_use else []
     return uses, DATA if by_data else derived_provenance(call, table)
 
 
@@ -191,7 +193,7 @@ def _elementwise(call: OperatorCall) -> Propagation:
         if derives_from_parameters(operand)
         for use in uses_of(call, [operand], largest, _relevant_tags(operand, largest))
     ]
-    uses += [*_find_downstream_uses(call, data), *_sums_of_products(call, data)]
+    uses += [*_find_downstream_uses(call, data), *_sums_of_products(call, data), *_measured_differences(call, data)]
     return uses, _data_provenance(call)
 
 
@@ -202,7 +204,9 @@ def _largest(operands: Sequence[Operand]) -> Operand:
 def _relevant_tags(operand: Operand, data: Operand) -> tuple[str, ...]:
     """Return the tags of the data that matter for a parameter in the same operator call."""
     tags: tuple[str, ...] = tuple(
-        tag for tag in sorted(all_tags([data])) if tag != "normalized" or not is_separate_gain(operand, data)
+        tag
+        for tag in sorted(all_tags([data]) - {"ids", "softmax"})
+        if tag != "normalized" or not is_separate_gain(operand, data)
     )
     factors = data.provenance.factors if data.provenance is not None else ()
     if any(factor.expands and factor.shape == operand.shape for factor in factors):
@@ -228,14 +232,26 @@ def _parameter_arithmetic(call: OperatorCall) -> Propagation:
     return uses, derived_provenance(call, [*products, *carried], input_free | PRODUCT)
 
 
-def _step(call: OperatorCall) -> str:
-    """Name the step from parameters to a result: whether two of one shape meet, or two that expand each other."""
+def _step(call: OperatorCall) -> str | None:
+    """Name the step from parameters to a result: whether two of one shape meet, or two that expand each other.
+
+    None if the call only multiplies by a number.
+    """
     if _is_rank_one(call):
         return "outer"
+    if call.operator in {"mul", "div"} and _has_only_numbers_beside(call):
+        return None
     distinct = {origin.parameter for _, origin in origins_of(*call.operands)}
     alike = len({operand.shape for operand in call.operands}) == 1 and all(map(derives_from_parameters, call.operands))
     joins = call.operator in {"mul", "div", "add"} and len(call.operands) == 2
     return f"{call.operator} of parameters" if joins and alike and len(distinct) > 1 else call.operator
+
+
+def _has_only_numbers_beside(call: OperatorCall) -> bool:
+    """Whether a parameter meets nothing but numbers."""
+    own = [operand for operand in call.operands if derives_from_parameters(operand)]
+    others = [operand for operand in call.operands if not derives_from_parameters(operand)]
+    return len(own) == 1 and all(prod(operand.shape) == 1 for operand in others)
 
 
 def _is_rank_one(call: OperatorCall) -> bool:
@@ -300,6 +316,36 @@ def _sums_of_products(call: OperatorCall, data: Sequence[Operand]) -> Iterator[P
                 yield factor.parameter, use
 
 
+def _differences(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
+    """Return the parameters whose rows this call subtracts from data, or that were subtracted before it scales them."""
+    if call.operator in {"mul", "div"} and len(data) == 1 and data[0].provenance is not None:
+        return data[0].provenance.differences
+    if call.operator not in {"sub", "rsub"}:
+        return ()
+    return tuple(
+        Factor(parameter=origin.parameter, shape=operand.shape, via=origin.via, expands=True)
+        for operand, origin in origins_of(*call.operands)
+        if _is_outer_product(operand, data)
+    )
+
+
+def _measured_differences(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
+    """Yield a use for each parameter if this call makes a distance of its difference to data."""
+    if call.operator not in MEASURES or (call.operator == "mul" and len({operand.tensor_id for operand in data}) > 1):
+        return
+    for operand in data[:1]:
+        for difference in operand.provenance.differences if operand.provenance is not None else ():
+            if call.operator != "mul" or len(data) > 1:
+                use = Use(
+                    operator=call.operator,
+                    slot="measured",
+                    shape=difference.shape,
+                    data_shape=operand.shape,
+                    via=difference.via,
+                )
+                yield difference.parameter, use
+
+
 def _downstream_uses(
     call: OperatorCall, slot: str, names: Iterable[str], operand: Operand, data: Operand
 ) -> Iterator[ParameterUse]:
@@ -336,6 +382,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
         unscaled_id=provenances[0].value_id if scaled_by else unscaled_id,
         product_of=_product_parameters(call, data),
         factors=_factors(call, data),
+        differences=_differences(call, data),
         scaled_by=scaled_by | (provenances[0].scaled_by if alone and operator in GAINS else frozenset()),
     )
 

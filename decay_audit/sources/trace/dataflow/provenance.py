@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 Tag = Literal[
     "square", "statistic", "inverse", "normalized", "scaled", "scores", "probabilities", "product", "mask",
-    "input_free",
+    "input_free", "softmax", "ids",
 ]  # fmt: skip
 """What is known about the values of a tensor.
 
@@ -16,7 +16,7 @@ square: the square or magnitude of data; statistic: a statistic of squares (vari
 reciprocal; inverse: a reciprocal of a statistic, or a quotient with it; normalized: divided by its own statistic;
 scaled: normalized, then multiplied by a gain; scores: a product of data with data; probabilities: a softmax or
 sigmoid; product: a product of data with a parameter; mask: the result of a comparison; input_free: computed by layers,
-but not from the input of the model.
+but not from the input of the model; softmax: probabilities that a softmax gave; ids: integers that the model is given.
 """
 
 MAX_VIA = 8
@@ -58,6 +58,7 @@ class Provenance(Struct, frozen=True, kw_only=True):
         product_of: parameters; the tensor is a product of them with data.
         scaled_by: the parameters that scale this data.
         factors: parameters; the tensor is an elementwise product of one of them with data.
+        differences: parameters; the tensor is the difference of data and all rows of one of them.
         value_id: the id of these values.
         statistic_of: the value id of the tensor from which this square or statistic was computed.
         statistic_shape: the shape of this statistic, or of the statistic by which this was divided; () if unknown.
@@ -70,6 +71,7 @@ class Provenance(Struct, frozen=True, kw_only=True):
     product_of: frozenset[str] = frozenset()
     scaled_by: frozenset[str] = frozenset()
     factors: "tuple[Factor, ...]" = ()
+    differences: "tuple[Factor, ...]" = ()
     value_id: int = 0
     statistic_of: int = 0
     statistic_shape: tuple[int, ...] = ()
@@ -113,6 +115,7 @@ def merge(first: Provenance | None, second: Provenance | None) -> Provenance | N
             product_of=first.product_of & second.product_of,
             scaled_by=first.scaled_by & second.scaled_by,
             factors=(),
+            differences=(),
             value_id=0,
             statistic_of=0,
             statistic_shape=(),

@@ -5,6 +5,7 @@ from math import prod
 
 from decay_audit.sources.trace.dataflow.operators import (
     COMPARISONS,
+    KEEPS_IDS,
     KEEPS_MASK,
     KEEPS_NORMALIZED,
     KEEPS_PRODUCT,
@@ -103,6 +104,8 @@ def result_tags(call: OperatorCall, data: Sequence[Operand], *, with_parameters:
         or any(normalizes_unscaled(left, right) and divides(call, left) for left in data for right in data),
         "scores": "scores" in before and operator in KEEPS_SCORES,
         "probabilities": operator in SOFTMAX or (alone and "probabilities" in before and operator in KEEPS_SCORES),
+        "softmax": "softmax" in operator or (alone and "softmax" in before and operator in KEEPS_SCORES),
+        "ids": alone and "ids" in before and operator in KEEPS_IDS,
         "product": alone and not with_parameters and "product" in before and operator in KEEPS_PRODUCT,
     }
     return frozenset(tag for tag, holds in conditions.items() if holds)
