@@ -1,7 +1,7 @@
 """Roles: a Parameter becomes a Classified, with role, layer, confidence and evidence, by a pure function without torch.
 
 - `classification`: collects the evidence and weighs it; its `classify` is the only entry.
-- `by_usage`: evidence from the operators that a parameter met in a traced forward pass.
+- `by_usage/`: evidence from the operators that a parameter met in a traced forward pass.
 - `by_owner`: evidence from the owner's torch.nn class.
 - `by_name`: evidence from the names of tensor, module and class.
 - `by_header`: evidence from shapes and siblings, which is all that a checkpoint's header has.

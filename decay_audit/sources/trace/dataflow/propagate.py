@@ -4,23 +4,29 @@ A parameter is used where it meets data: as the weight of a layer, a factor, a s
 of a product of parameter and data: a residual addition, or an addition to attention scores.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 from msgspec.structs import replace
 
-from decay_audit.model.parameters import Use
+from decay_audit.sources.trace.dataflow.downstream import (
+    differences_of,
+    downstream_uses,
+    factors_of,
+    find_downstream_uses,
+    is_outer_product,
+    measured_differences,
+    product_parameters,
+    sums_of_products,
+)
 from decay_audit.sources.trace.dataflow.operators import (
     BATCH_NORMS,
     GAINS,
-    KEEPS_PRODUCT,
     KEEPS_VALUES,
     LAYER_INPUTS,
     LOOKUPS,
     MATRIX_SLOTS,
-    MEASURES,
     NORM_LAYERS,
-    SCORE_BIAS_SLOTS,
     SHAPE_ONLY,
     SUMMANDS,
     VECTOR_PRODUCTS,
@@ -35,7 +41,6 @@ from decay_audit.sources.trace.dataflow.parameter_uses import (
 )
 from decay_audit.sources.trace.dataflow.provenance import (
     DATA,
-    Factor,
     Operand,
     OperatorCall,
     Provenance,
@@ -46,9 +51,7 @@ from decay_audit.sources.trace.dataflow.provenance import (
     is_data,
 )
 from decay_audit.sources.trace.dataflow.tags import (
-    divides,
     is_separate_gain,
-    normalizes_unscaled,
     result_tags,
     statistic_shape,
     value_ids,
@@ -138,7 +141,7 @@ def _layer(call: OperatorCall) -> Propagation:
     uses = uses_of(call, weights, inputs[0], (*_grouping(call, inputs), *_square(inputs)))
     for operand in weights:  # the kernel may be computed: a mixture of kernels, or the output of a layer
         product_of = operand.provenance.product_of if operand.provenance else ()
-        uses += _downstream_uses(call, "mixed", product_of, operand, inputs[0])
+        uses += downstream_uses(call, "mixed", product_of, operand, inputs[0])
     first_weight = next((operand for operand in weights if operand.provenance is not None), None)
     if learned and first_weight is not None:
         uses += uses_of(call, inputs, first_weight, LEARNED_INPUT)
@@ -193,7 +196,7 @@ def _elementwise(call: OperatorCall) -> Propagation:
         if derives_from_parameters(operand)
         for use in uses_of(call, [operand], largest, _relevant_tags(operand, largest))
     ]
-    uses += [*_find_downstream_uses(call, data), *_sums_of_products(call, data), *_measured_differences(call, data)]
+    uses += [*find_downstream_uses(call, data), *sums_of_products(call, data), *measured_differences(call, data)]
     return uses, _data_provenance(call)
 
 
@@ -268,91 +271,6 @@ def _count_wide_dimensions(shape: tuple[int, ...]) -> int:
     return sum(size > 1 for size in shape)
 
 
-def _find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
-    """Find downstream uses: scaled data is normalized or added to a residual; a product is added to scores."""
-    for operand in data:
-        provenance = operand.provenance
-        if provenance is None:
-            continue
-        siblings = [other for other in data if other is not operand]
-        largest = max(siblings, key=lambda other: prod(other.shape), default=operand)
-        if any(normalizes_unscaled(other, operand) and divides(call, other) for other in siblings):
-            yield from _downstream_uses(call, "normalized", provenance.scaled_by, operand, largest)
-        if call.operator in SUMMANDS and siblings and "scores" not in provenance.tags:
-            scaled_alike = frozenset().union(*(other.provenance.scaled_by for other in siblings if other.provenance))
-            yield from _downstream_uses(call, "residual", provenance.scaled_by - scaled_alike, operand, largest)
-        joins_scores = call.operator in SUMMANDS and any(has_tag(other, "scores") for other in siblings)
-        if operand.slot in SCORE_BIAS_SLOTS or joins_scores:
-            yield from _downstream_uses(call, "scores", provenance.product_of, operand, largest)
-
-
-def _factors(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
-    """Return the parameters that this call multiplies data with."""
-    if call.operator != "mul":
-        return ()
-    return tuple(
-        Factor(
-            parameter=origin.parameter,
-            shape=operand.shape,
-            via=origin.via,
-            expands=_is_outer_product(operand, data),
-        )
-        for operand, origin in origins_of(*call.operands)
-    )
-
-
-def _sums_of_products(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
-    """Yield a use for each factor that varies along a dimension which this call sums over."""
-    for operand in data if call.operator == "sum" else ():
-        for factor in operand.provenance.factors if operand.provenance is not None else ():
-            if any(-size <= len(factor.shape) and factor.shape[size] > 1 for size in call.dimensions):
-                use = Use(
-                    operator=call.operator,
-                    slot="summed",
-                    shape=factor.shape,
-                    data_shape=operand.shape,
-                    via=factor.via,
-                )
-                yield factor.parameter, use
-
-
-def _differences(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
-    """Return the parameters whose rows this call subtracts from data, or that were subtracted before it scales them."""
-    if call.operator in {"mul", "div"} and len(data) == 1 and data[0].provenance is not None:
-        return data[0].provenance.differences
-    if call.operator not in {"sub", "rsub"}:
-        return ()
-    return tuple(
-        Factor(parameter=origin.parameter, shape=operand.shape, via=origin.via, expands=True)
-        for operand, origin in origins_of(*call.operands)
-        if _is_outer_product(operand, data)
-    )
-
-
-def _measured_differences(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
-    """Yield a use for each parameter if this call makes a distance of its difference to data."""
-    if call.operator not in MEASURES or (call.operator == "mul" and len({operand.tensor_id for operand in data}) > 1):
-        return
-    for operand in data[:1]:
-        for difference in operand.provenance.differences if operand.provenance is not None else ():
-            if call.operator != "mul" or len(data) > 1:
-                use = Use(
-                    operator=call.operator,
-                    slot="measured",
-                    shape=difference.shape,
-                    data_shape=operand.shape,
-                    via=difference.via,
-                )
-                yield difference.parameter, use
-
-
-def _downstream_uses(
-    call: OperatorCall, slot: str, names: Iterable[str], operand: Operand, data: Operand
-) -> Iterator[ParameterUse]:
-    for name in sorted(names):
-        yield name, Use(operator=call.operator, slot=slot, shape=operand.shape, data_shape=data.shape)
-
-
 def _data_provenance(call: OperatorCall) -> Provenance:
     """Return the provenance of a result that is data, with what the operator keeps of its operands' provenance."""
     operator = call.operator
@@ -367,7 +285,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
         if operator in GAINS
         and "normalized" not in all_tags(data)
         and prod(operand.shape) > 1
-        and not _is_outer_product(operand, data)
+        and not is_outer_product(operand, data)
     )
     alone = len(provenances) == 1
     tags = result_tags(call, data, with_parameters=with_parameters)
@@ -380,29 +298,8 @@ def _data_provenance(call: OperatorCall) -> Provenance:
         statistic_of=statistic_of,
         statistic_shape=statistic_shape(data, tags),
         unscaled_id=provenances[0].value_id if scaled_by else unscaled_id,
-        product_of=_product_parameters(call, data),
-        factors=_factors(call, data),
-        differences=_differences(call, data),
+        product_of=product_parameters(call, data),
+        factors=factors_of(call, data),
+        differences=differences_of(call, data),
         scaled_by=scaled_by | (provenances[0].scaled_by if alone and operator in GAINS else frozenset()),
-    )
-
-
-def _product_parameters(call: OperatorCall, data: Sequence[Operand]) -> frozenset[str]:
-    """Return the parameters whose products with data the result consists of."""
-    product_of = [
-        operand.provenance.product_of
-        for operand in data
-        if operand.provenance is not None and operand.slot != "condition"
-    ]
-    joined = call.operator in {"add", "sub", "cat", "where"} and all(product_of)
-    if not joined and not (len(data) == 1 and call.operator in KEEPS_PRODUCT | {"add"}):
-        return frozenset()
-    return frozenset().union(*product_of)
-
-
-def _is_outer_product(operand: Operand, data: Sequence[Operand]) -> bool:
-    """Whether the data has size 1 in a dimension where the parameter has more: broadcasting expands the data."""
-    largest = max(data, key=lambda other: prod(other.shape))
-    return any(
-        own > 1 and size == 1 for own, size in zip(reversed(operand.shape), reversed(largest.shape), strict=False)
     )

@@ -1,0 +1,96 @@
+"""Tests on the shapes, tags and steps of a use: whether a parameter only scales, or varies by position."""
+
+from math import prod
+
+from decay_audit.model.parameters import Parameter, Use
+
+# fmt: off
+MATRIX_PRODUCTS = frozenset({
+    "mm", "bmm", "addmm", "addbmm", "baddbmm", "mv", "addmv", "dot", "vdot", "_trilinear", "_grouped_mm", "_scaled_mm",
+    "_int_mm",
+})
+# fmt: on
+POSITIVE = frozenset({"exp", "softplus", "sigmoid", "softmax", "_softmax"})
+"""Functions whose results are positive: of the logarithm of a spread, or of the logits of a mask."""
+WITH_PARAMETER = frozenset({"mul of parameters", "div of parameters", "add of parameters"})
+"""Steps in which two parameters of one shape become one tensor."""
+
+
+def wide_dimensions(shape: tuple[int, ...]) -> int:
+    """Count the dimensions with more than one element."""
+    return sum(size > 1 for size in shape)
+
+
+def only_scales(use: Use, parameter: Parameter) -> bool:
+    """Whether the parameter only scales the tensor in the slot: the magnitude of weight normalization, a soft mask."""
+    if POSITIVE & set(use.via) and WITH_PARAMETER & set(use.via):
+        return True
+    gathered = {"cat", "stack", "repeat", "repeat_interleave", "kron"} & set(use.via)
+    multiplied = {"mul", "div", "diag_embed", "diagonal_scatter", "_weight_norm_interface"} & set(use.via) or any(
+        "norm" in name for name in use.via
+    )
+    smaller = wide_dimensions(parameter.shape) < wide_dimensions(use.shape)
+    return not gathered and bool(multiplied) and smaller
+
+
+def is_repeated_for_batch(use: Use, parameter: Parameter) -> bool:
+    """Whether each item of a batch is multiplied from the left with the same rows, as with learned queries."""
+    return use.operator == "bmm" and use.slot == "self" and prod(use.shape) > prod(parameter.shape) and not use.via
+
+
+def compares_rows(use: Use, parameter: Parameter) -> bool:
+    """Whether attention averages the rows of the parameter, and another product compared data with these rows."""
+    products = [other for other in parameter.uses or () if other.operator in MATRIX_PRODUCTS]
+    return any("softmax" not in other.tags and other.shape[-2:] == use.shape[-2:][::-1] for other in products)
+
+
+def is_on_inverse(use: Use) -> bool:
+    """Whether a norm applies its gain to the reciprocal of a statistic first, or its shift to what that gain gave."""
+    return "statistic" in use.tags and ("inverse" in use.tags or (use.operator == "div" and use.slot == "self"))
+
+
+def is_feature_vector(use: Use) -> bool:
+    """Whether the parameter varies along the last dimension only: over features, not over heads or positions."""
+    return wide_dimensions(use.shape) == 1 and use.shape[-1] > 1
+
+
+def varies_over_scores(use: Use) -> bool:
+    """Whether the parameter varies over both dimensions of the scores, or over the heads in front of them."""
+    heads, scores = use.shape[:-2], use.shape[-2:]
+    return wide_dimensions(heads) > 0 or wide_dimensions(scores) > 1
+
+
+def is_one_for_all_rows(use: Use) -> bool:
+    """Whether each of a batch of matrix products got one vector, which is added to all of its rows."""
+    product = "product" in use.tags or use.operator in {"addmm", "baddbmm", "addbmm"}
+    if not product or len(use.shape) < 3 or len(use.data_shape) < 2:
+        return False
+    return use.shape[-2] == 1 < use.data_shape[-2] and use.shape[-1] > 1
+
+
+def is_bias_of_stack(use: Use, parameter: Parameter) -> bool:
+    """Whether a product with a sibling, a stack of matrices, has one number of this parameter for each output."""
+    if "product" not in use.tags or wide_dimensions(parameter.shape) < 2:
+        return False
+    stacks = (shape for shape in parameter.owner.tensors.values() if wide_dimensions(shape) > 2)
+    own = tuple(size for size in parameter.shape if size > 1)
+    return any(
+        own == tuple(size for place, size in enumerate(shape) if size > 1 and place != left_out)
+        for shape in stacks
+        for left_out in range(len(shape))
+    )
+
+
+def is_outer_product(use: Use) -> bool:
+    """Whether the data has size 1 in a dimension where the parameter is larger: each row of the parameter is scaled."""
+    return any(own > 1 and size == 1 for own, size in zip(reversed(use.shape), reversed(use.data_shape), strict=False))
+
+
+def varies_by_position(use: Use) -> bool:
+    """Whether the parameter varies along every dimension but the batch, like a table of positions."""
+    missing = len(use.data_shape) - len(use.shape)
+    own = (1,) * missing + use.shape
+    repeated = {
+        dimension for dimension, (size, data) in enumerate(zip(own, use.data_shape, strict=False)) if size < data
+    }
+    return len(own) < 3 or (missing <= 1 and repeated <= {0})

@@ -1,0 +1,121 @@
+"""Find later uses of parameters, and what a result keeps of them: factors, differences, products with data.
+
+A downstream use is a use of what a parameter made of data: scaled data is normalized or added to a residual, a product
+is added to attention scores or summed, a difference becomes a distance.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import prod
+
+from decay_audit.model.parameters import Use
+from decay_audit.sources.trace.dataflow.operators import KEEPS_PRODUCT, MEASURES, SCORE_BIAS_SLOTS, SUMMANDS
+from decay_audit.sources.trace.dataflow.parameter_uses import ParameterUse, origins_of
+from decay_audit.sources.trace.dataflow.provenance import Factor, Operand, OperatorCall, has_tag
+from decay_audit.sources.trace.dataflow.tags import divides, normalizes_unscaled
+
+
+def find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
+    """Find downstream uses: scaled data is normalized or added to a residual; a product is added to scores."""
+    for operand in data:
+        provenance = operand.provenance
+        if provenance is None:
+            continue
+        siblings = [other for other in data if other is not operand]
+        largest = max(siblings, key=lambda other: prod(other.shape), default=operand)
+        if any(normalizes_unscaled(other, operand) and divides(call, other) for other in siblings):
+            yield from downstream_uses(call, "normalized", provenance.scaled_by, operand, largest)
+        if call.operator in SUMMANDS and siblings and "scores" not in provenance.tags:
+            scaled_alike = frozenset().union(*(other.provenance.scaled_by for other in siblings if other.provenance))
+            yield from downstream_uses(call, "residual", provenance.scaled_by - scaled_alike, operand, largest)
+        joins_scores = call.operator in SUMMANDS and any(has_tag(other, "scores") for other in siblings)
+        if operand.slot in SCORE_BIAS_SLOTS or joins_scores:
+            yield from downstream_uses(call, "scores", provenance.product_of, operand, largest)
+
+
+def factors_of(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
+    """Return the parameters that this call multiplies data with."""
+    if call.operator != "mul":
+        return ()
+    return tuple(
+        Factor(
+            parameter=origin.parameter,
+            shape=operand.shape,
+            via=origin.via,
+            expands=is_outer_product(operand, data),
+        )
+        for operand, origin in origins_of(*call.operands)
+    )
+
+
+def sums_of_products(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
+    """Yield a use for each factor that varies along a dimension which this call sums over."""
+    for operand in data if call.operator == "sum" else ():
+        for factor in operand.provenance.factors if operand.provenance is not None else ():
+            if any(-size <= len(factor.shape) and factor.shape[size] > 1 for size in call.dimensions):
+                use = Use(
+                    operator=call.operator,
+                    slot="summed",
+                    shape=factor.shape,
+                    data_shape=operand.shape,
+                    via=factor.via,
+                )
+                yield factor.parameter, use
+
+
+def differences_of(call: OperatorCall, data: Sequence[Operand]) -> tuple[Factor, ...]:
+    """Return the parameters whose rows this call subtracts from data, or that were subtracted before it scales them."""
+    if call.operator in {"mul", "div"} and len(data) == 1 and data[0].provenance is not None:
+        return data[0].provenance.differences
+    if call.operator not in {"sub", "rsub"}:
+        return ()
+    return tuple(
+        Factor(parameter=origin.parameter, shape=operand.shape, via=origin.via, expands=True)
+        for operand, origin in origins_of(*call.operands)
+        if is_outer_product(operand, data)
+    )
+
+
+def measured_differences(call: OperatorCall, data: Sequence[Operand]) -> Iterator[ParameterUse]:
+    """Yield a use for each parameter if this call makes a distance of its difference to data."""
+    if call.operator not in MEASURES or (call.operator == "mul" and len({operand.tensor_id for operand in data}) > 1):
+        return
+    for operand in data[:1]:
+        for difference in operand.provenance.differences if operand.provenance is not None else ():
+            if call.operator != "mul" or len(data) > 1:
+                use = Use(
+                    operator=call.operator,
+                    slot="measured",
+                    shape=difference.shape,
+                    data_shape=operand.shape,
+                    via=difference.via,
+                )
+                yield difference.parameter, use
+
+
+def downstream_uses(
+    call: OperatorCall, slot: str, names: Iterable[str], operand: Operand, data: Operand
+) -> Iterator[ParameterUse]:
+    """Yield a use in this slot for each of these parameters."""
+    for name in sorted(names):
+        yield name, Use(operator=call.operator, slot=slot, shape=operand.shape, data_shape=data.shape)
+
+
+def product_parameters(call: OperatorCall, data: Sequence[Operand]) -> frozenset[str]:
+    """Return the parameters whose products with data the result consists of."""
+    product_of = [
+        operand.provenance.product_of
+        for operand in data
+        if operand.provenance is not None and operand.slot != "condition"
+    ]
+    joined = call.operator in {"add", "sub", "cat", "where"} and all(product_of)
+    if not joined and not (len(data) == 1 and call.operator in KEEPS_PRODUCT | {"add"}):
+        return frozenset()
+    return frozenset().union(*product_of)
+
+
+def is_outer_product(operand: Operand, data: Sequence[Operand]) -> bool:
+    """Whether the data has size 1 in a dimension where the parameter has more: broadcasting expands the data."""
+    largest = max(data, key=lambda other: prod(other.shape))
+    return any(
+        own > 1 and size == 1 for own, size in zip(reversed(operand.shape), reversed(largest.shape), strict=False)
+    )
