@@ -37,6 +37,18 @@ def first_few(words: Sequence[str], limit: int) -> str:
     return ", ".join(words[:limit]) + rest
 
 
+def format_bytes(count: int) -> str:
+    """Write a number of bytes with three digits and a unit.
+
+    >>> format_bytes(512), format_bytes(400 * 2**20), format_bytes(1_300_000_000_000)
+    ('512 bytes', '419 MB', '1.3 TB')
+    """
+    for size, unit in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= size:
+            return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count // size:,} {unit}"
+    return count_noun(count, "byte")
+
+
 def format_coefficient(value: float) -> str:
     """Write a coefficient in its shortest form, to 12 significant digits.
 

@@ -1,7 +1,6 @@
 """Observe what optimizers do: live ones (made or in memory), saved ones (from a checkpoint), and measured steps."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +173,7 @@ def _checkpoint_inventory(loaded: LoadedTarget, request: Request) -> Inventory |
     from decay_audit.sources import checkpoint
     from decay_audit.sources.checkpoint import onto_model
 
-    path = Path(request.checkpoint)
+    path = targets.path_of(request.checkpoint)
     if not targets.exists(path):
         raise DecayAuditError(f"no such file: {request.checkpoint}", "--checkpoint takes a file or a folder")
     saved = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)

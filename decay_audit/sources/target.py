@@ -1,4 +1,4 @@
-"""Parse a target string: a Python file, a module, or a checkpoint. Looks at the disk; imports nothing."""
+"""Parse a target string: a Python file, a module, or a checkpoint. Looks at the disk; imports no code of the user."""
 
 import re
 from collections.abc import Iterable
@@ -8,9 +8,12 @@ from pathlib import Path
 from msgspec import Struct
 
 from decay_audit.errors import TargetError
+from decay_audit.sources import remote
 
 CHECKPOINT_SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".index.json")
-_ACCEPTED_FORMS = "accepted: model.py, model.py:NAME, model.py:EXPRESSION, pkg.mod:NAME, a checkpoint file or folder"
+_ACCEPTED_FORMS = (
+    "accepted: model.py, model.py:NAME, model.py:EXPRESSION, pkg.mod:NAME, a checkpoint file, folder or URL"
+)
 
 _FILE = re.compile(r"(?P<path>.+?\.py)(?::(?P<expression>.*))?", re.DOTALL)
 _MODULE = re.compile(r"(?P<module>[^\W\d]\w*(?:\.[^\W\d]\w*)*)(?::(?P<expression>.*))?", re.DOTALL)
@@ -41,7 +44,7 @@ class ModuleTarget(Struct, frozen=True, kw_only=True):
 
 
 class CheckpointTarget(Struct, frozen=True, kw_only=True):
-    """A checkpoint: a file, the index of a sharded checkpoint, or a folder."""
+    """A checkpoint: a file, the index of a sharded checkpoint, or a folder; its path may be that of a URL."""
 
     path: Path
     label: str
@@ -58,6 +61,8 @@ def parse(text: str) -> Target:
     """
     if not text.strip():
         raise TargetError("the target is empty", _ACCEPTED_FORMS)
+    if remote.is_url(text):
+        return CheckpointTarget(path=remote.open_url(text), label=remote.public_name(text))
     if exists(path := Path(text)):
         return _on_disk(text, path)
     if match := _FILE.fullmatch(text):
@@ -75,7 +80,8 @@ def is_clearly_target(word: str) -> bool:
     """Whether a word can hardly be anything but a target: a file that exists, or a module with a name after a colon."""
     module = _MODULE.fullmatch(word)
     return (
-        exists(Path(word))
+        remote.is_url(word)
+        or exists(Path(word))
         or _FILE.fullmatch(word) is not None
         or word.endswith(CHECKPOINT_SUFFIXES)
         or (module is not None and (module["expression"] or "")[:1].isidentifier())
@@ -83,8 +89,13 @@ def is_clearly_target(word: str) -> bool:
 
 
 def is_checkpoint(text: str) -> bool:
-    """Tell whether a target is a checkpoint that exists."""
-    return exists(Path(text)) and isinstance(parse(text), CheckpointTarget)
+    """Tell whether a target is a checkpoint that exists. A URL is one: it is not read to find out."""
+    return remote.is_url(text) or (exists(Path(text)) and isinstance(parse(text), CheckpointTarget))
+
+
+def path_of(text: str) -> Path:
+    """Make the path of a file or folder on disk, or behind a URL."""
+    return remote.open_url(text) if remote.is_url(text) else Path(text)
 
 
 def exists(path: Path) -> bool:

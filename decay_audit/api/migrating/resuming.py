@@ -68,7 +68,7 @@ def read_saved_optimizers(loaded: LoadedTarget, checkpoint: str, key: str | None
     """
     from decay_audit.sources.checkpoint import onto_model, read
 
-    path = Path(checkpoint)
+    path = targets.path_of(checkpoint)
     if not targets.exists(path):
         raise DecayAuditError(f"no such file: {checkpoint}", "name a checkpoint: a file or a folder")
     inventory = read(path, target=path.name, key=key, model=loaded.inventory)

@@ -26,6 +26,7 @@ from decay_audit.sources.checkpoint.shards import find_shards
 from decay_audit.sources.checkpoint.state_dict.find import find_contents
 from decay_audit.sources.checkpoint.state_dict.merge import MergedModel, merge
 from decay_audit.sources.checkpoint.state_dict.stages import number_layers, with_prefix
+from decay_audit.sources.remote import map_files, require_existing, size_for_work
 from decay_audit.text import count_noun, first_few
 
 _MAX_OPAQUE: Final = 1000
@@ -55,6 +56,7 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
     Raises:
         TargetError: the path is missing, damaged, not a checkpoint, or holds no parameters.
     """
+    require_existing(path)
     shards = find_shards(path)
     with _paused_garbage_collection(), work.limit_by_size(_total_size(shards)):
         contents, formats = _read_files(shards, key)
@@ -69,7 +71,7 @@ def read(path: Path, *, target: str, key: str | None = None, model: Inventory | 
 
 def _total_size(shards: Shards) -> int:
     paths = (shards.folder / name for name in (*shards.files, *shards.optimizer_files))
-    return sum(path.stat().st_size for path in paths if is_file(path))
+    return sum(size_for_work(path) for path in paths if is_file(path))
 
 
 @contextmanager
@@ -88,10 +90,9 @@ def _read_files(shards: Shards, key: str | None) -> tuple[dict[str, FileContents
     files: dict[str, FileContents] = {}
     formats: set[CheckpointFormat] = set()
     total = 0
-    for name in shards.files:
-        files[name], file_format = read_file(shards.folder / name, name, key)
-        if name in shards.prefixes:
-            files[name] = with_prefix(files[name], shards.prefixes[name])
+    contents_of_files = map_files(lambda name: read_file(shards.folder / name, name, key), shards.files, shards.folder)
+    for name, (file, file_format) in zip(shards.files, contents_of_files, strict=True):
+        files[name] = with_prefix(file, shards.prefixes[name]) if name in shards.prefixes else file
         formats.add(file_format)
         if (total := total + len(files[name].tensors)) > MAX_TENSORS:
             raise TargetError(

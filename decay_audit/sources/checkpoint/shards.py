@@ -14,6 +14,7 @@ from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.contents import MAX_TENSORS, Shards
 from decay_audit.sources.checkpoint.engines import find_engine_files
 from decay_audit.sources.checkpoint.formats.byte_source import open_file
+from decay_audit.sources.remote import map_files
 from decay_audit.text import count_noun, first_few
 
 SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".tar")
@@ -88,7 +89,8 @@ def _in_index(path: Path) -> Shards:
         raise TargetError(f"{path.name} lists {len(files):,} files; at most {_MAX_FILES:,} are read", _SHARD_HINT)
     for name in files:
         _check_inside(path.name, name)
-    missing = [name for name in files if not (path.parent / name).is_file()]
+    exists = map_files(lambda name: (path.parent / name).is_file(), files, path.parent)
+    missing = [name for name, is_there in zip(files, exists, strict=True) if not is_there]
     if missing or not files:
         raise TargetError(*_missing(path.name, missing, len(files)))
     return Shards(

@@ -68,11 +68,14 @@ def detect_format(file: OpenFile, suffix: str) -> CheckpointFormat:
         return "tar"
     if head[:1] == b"\x80" and METADATA_MODULE.encode() in head:
         return "distributed"
-    other_format = _other_format(head, suffix) or _tensorflow(file)
+    other_format = _other_format(head, suffix)
+    if other_format is None and _may_be_safetensors(head):
+        return "safetensors"
+    other_format = other_format or _tensorflow(file)
     if other_format is not None:
         description, hint = other_format
         raise TargetError(f"{file.name} is {description}", hint)
-    if suffix == ".safetensors" or _may_be_safetensors(head):
+    if suffix == ".safetensors":
         return "safetensors"
     description, hint = _guess(head)
     raise TargetError(f"{file.name} is {description}", hint)

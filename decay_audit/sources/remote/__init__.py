@@ -1,0 +1,19 @@
+"""Files behind a URL, read by byte ranges: a checkpoint of a terabyte costs its headers.
+
+    URL -> open_url -> RemotePath -> the readers of `checkpoint/`, which take it as they take any path
+
+Readers open files, list folders and read bytes at a position. A RemotePath answers all of that from a Store.
+
+    urls         which texts are URLs, and what of a URL may be shown
+    open_url     a URL -> the Store that reads it, and the RemotePath of its file or folder
+    remote_path  RemotePath: a path whose file is in a Store; `map_files`: several files at once
+    store        the Store: what is known of a file, its bytes from a position on, and the files of a folder
+    web_store    a Store for http:// and https://
+    web_client   GET requests with ranges: redirects, retries, time limits, and refused answers
+"""
+
+from decay_audit.sources.remote.open_url import open_url
+from decay_audit.sources.remote.remote_path import map_files, require_existing, size_for_work
+from decay_audit.sources.remote.urls import is_url, public_name
+
+__all__ = ["is_url", "map_files", "open_url", "public_name", "require_existing", "size_for_work"]

@@ -1,0 +1,400 @@
+"""GET requests over http and https: one policy of retries, redirects, time limits and refusals for all of them.
+
+    answer = WebClient().get("https://host/x.safetensors", first=0, last=511)
+    answer.body, answer.size, answer.version
+
+The standard library does it: what a server sends is never trusted, and each of these limits must be ours. Environment
+variables name a proxy, as everywhere (`https_proxy`, `no_proxy`).
+"""
+
+import random
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from ipaddress import ip_address
+from socket import gaierror
+from threading import Lock
+from typing import Final
+from urllib.parse import SplitResult, unquote, urljoin
+from urllib.request import getproxies, proxy_bypass
+
+from msgspec import Struct
+
+from decay_audit.errors import TargetError
+from decay_audit.sources.remote.urls import public_name, split
+from decay_audit.text import format_bytes
+
+MAX_BODY: Final = 16 * 2**20
+"""The most bytes of a file that are downloaded from a server that does not read ranges; and of a list of files."""
+_MAX_REDIRECTS: Final = 5
+_CHUNK: Final = 1 << 18
+"""The most bytes of a body that are read at once."""
+_TEMPORARY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Status codes after which a request is sent again."""
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_REACHES: Final = ("this machine", "a private network", "the public internet")
+"""Who can be reached at an address. A redirect never leads to an address that fewer can reach."""
+
+
+class RetryPolicy(Struct, frozen=True, kw_only=True):
+    """How often and how patiently a request is sent.
+
+    Attributes:
+        attempts: how often it is sent.
+        pause: the seconds before it is sent again; they double each time.
+        longest_pause: the most seconds of a pause, also where the server asks for more.
+        timeout: the seconds to wait for a connection, and for the next bytes.
+        total: the seconds in which an answer must be complete.
+    """
+
+    attempts: int = 4
+    pause: float = 0.4
+    longest_pause: float = 20.0
+    timeout: float = 20.0
+    total: float = 120.0
+
+
+DEFAULT_RETRIES: Final = RetryPolicy()
+
+
+class WebAnswer(Struct, frozen=True, kw_only=True):
+    """The answer to a request.
+
+    Attributes:
+        url: where it came from, after redirects.
+        size: the size of the whole file in bytes.
+        version: its ETag, or when it was modified; may be empty.
+        whole: whether the body is the whole file, although a range was asked for.
+        next: the URL of the next page, where the answer is one page of a list; may be empty.
+    """
+
+    url: str
+    body: bytes
+    size: int
+    version: str
+    whole: bool = False
+    next: str = ""
+
+
+class NoSuchFileError(Exception):
+    """The server has no such file."""
+
+
+class _TemporaryError(Exception):
+    """The request may be sent again.
+
+    Args:
+        reason: a few words.
+        pause: the seconds that the server asks to wait.
+    """
+
+    def __init__(self, reason: str, pause: float = 0.0) -> None:
+        super().__init__(reason)
+        self.pause = pause
+
+
+class WebClient:
+    """Sends requests, and keeps connections open between them. Threads may share it.
+
+    Args:
+        tokens: the header Authorization for each host that gets one, by `https://host`. No other host gets it.
+    """
+
+    def __init__(self, tokens: Mapping[str, str] | None = None, retries: RetryPolicy | None = None) -> None:
+        self._tokens = dict(tokens or {})
+        self._retries = retries
+        self._idle: dict[tuple[str, str], list[HTTPConnection]] = {}
+        self._lock = Lock()
+
+    def close(self) -> None:
+        """Close the connections that are open."""
+        with self._lock:
+            for connection in (connection for connections in self._idle.values() for connection in connections):
+                connection.close()
+            self._idle.clear()
+
+    def get(self, url: str, first: int | None = None, last: int | None = None) -> WebAnswer:
+        """Get a file, or its bytes from `first` to `last`.
+
+        Raises:
+            NoSuchFileError: there is no such file.
+            TargetError: the server refuses, cannot be reached, or does not send what it was asked for.
+        """
+        policy = self._retries or DEFAULT_RETRIES
+        for attempt in range(policy.attempts):
+            try:
+                return self._follow(url, first, last, time.monotonic() + policy.total)
+            except _TemporaryError as error:
+                if attempt + 1 == policy.attempts:
+                    raise TargetError(
+                        f"{public_name(url)} cannot be read: {error} (tried {policy.attempts} times)",
+                        "check the connection, then try again",
+                    ) from None
+                pause = max(error.pause, policy.pause * 2**attempt * random.uniform(0.8, 1.2))  # noqa: S311
+                time.sleep(min(pause, policy.longest_pause))
+        raise AssertionError("a policy has at least one attempt")
+
+    def _follow(self, url: str, first: int | None, last: int | None, deadline: float) -> WebAnswer:
+        """Send the request, and follow redirects."""
+        place, reach = url, ""
+        for _ in range(_MAX_REDIRECTS + 1):
+            parts = split(place)
+            connection, new_reach = self._connect(parts)
+            if reach and _REACHES.index(new_reach) < _REACHES.index(reach):
+                connection.close()
+                raise TargetError(
+                    f"{public_name(url)} leads to {parts.hostname}, an address of {new_reach}: this is not followed",
+                    "if you trust it, name that file itself",
+                )
+            reach = new_reach
+            response = self._send(connection, parts, first, last)
+            if response.status not in _REDIRECTS:
+                return self._read(response, connection, parts, first, last, deadline)
+            location = response.getheader("Location", "")
+            response.close()
+            connection.close()
+            place = _redirected(url, place, location)
+        raise TargetError(f"{public_name(url)} leads from one URL to the next without end", "check the URL")
+
+    def _connect(self, parts: SplitResult) -> tuple[HTTPConnection, str]:
+        """Open a connection, or take an idle one; and say who can reach the address."""
+        with self._lock:
+            idle = self._idle.get(_origin(parts), [])
+            connection = idle.pop() if idle else None
+        proxy = _proxy(parts)
+        try:
+            if connection is None:
+                connection = _new_connection(parts, proxy, (self._retries or DEFAULT_RETRIES).timeout)
+                connection.connect()
+            return connection, reach(str(parts.hostname) if proxy else connection.sock.getpeername()[0])
+        except ssl.SSLCertVerificationError as error:
+            raise TargetError(
+                f"the certificate of {parts.hostname} is not valid: {error.verify_message}",
+                "check the name of the host",
+            ) from None
+        except gaierror as error:
+            raise TargetError(
+                f"{parts.hostname} is not known: {error.strerror}", "check the name of the host"
+            ) from None
+        except (OSError, HTTPException) as error:
+            raise _TemporaryError(_reason(error)) from None
+
+    def _send(
+        self, connection: HTTPConnection, parts: SplitResult, first: int | None, last: int | None
+    ) -> HTTPResponse:
+        headers = {"User-Agent": "decay-audit", "Accept-Encoding": "identity"}
+        if token := self._tokens.get(f"{parts.scheme}://{parts.netloc}"):
+            headers["Authorization"] = token
+        if parts.username is not None:
+            password = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            headers["Authorization"] = f"Basic {b64encode(password.encode()).decode()}"
+        if first is not None:
+            headers["Range"] = f"bytes={first}-{'' if last is None else last}"
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        through_proxy = parts.scheme == "http" and _proxy(parts)
+        try:
+            connection.request("GET", f"http://{_host(parts)}{path}" if through_proxy else path, headers=headers)
+            return connection.getresponse()
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise _TemporaryError(_reason(error)) from None
+
+    def _read(
+        self,
+        response: HTTPResponse,
+        connection: HTTPConnection,
+        parts: SplitResult,
+        first: int | None,
+        last: int | None,
+        deadline: float,
+    ) -> WebAnswer:
+        """Check an answer, and read its body."""
+        url = parts.geturl()
+        try:
+            _check_status(response, url)
+            size = _size_of_range(response, url, first, last) if first is not None else None
+            body = _read_body(response, url, _expected(first, last, size), deadline)
+        except (OSError, HTTPException) as error:
+            connection.close()
+            raise _TemporaryError(_reason(error)) from None
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            response.close()  # only then the connection takes another request
+        if response.will_close:
+            connection.close()
+        else:
+            with self._lock:
+                self._idle.setdefault(_origin(parts), []).append(connection)
+        return WebAnswer(
+            url=url,
+            body=body,
+            size=len(body) if size is None else size,
+            version=response.getheader("ETag") or response.getheader("Last-Modified") or "",
+            whole=first is not None and size is None,
+            next=_next_page(response, url),
+        )
+
+
+def _origin(parts: SplitResult) -> tuple[str, str]:
+    return parts.scheme, parts.netloc
+
+
+def _host(parts: SplitResult) -> str:
+    return parts.netloc.rpartition("@")[2]
+
+
+def _proxy(parts: SplitResult) -> str:
+    """The URL of the proxy for a host; "" if there is none."""
+    proxy = getproxies().get(parts.scheme, "")
+    return "" if not proxy or proxy_bypass(parts.hostname or "") else proxy
+
+
+def _new_connection(parts: SplitResult, proxy: str, timeout: float) -> HTTPConnection:
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    if not proxy:
+        return kind(parts.hostname or "", parts.port, timeout=timeout)
+    through = split(proxy if "://" in proxy else f"http://{proxy}")
+    connection = kind(through.hostname or "", through.port or 3128, timeout=timeout)
+    if parts.scheme == "https":
+        password = f"{unquote(through.username or '')}:{unquote(through.password or '')}"
+        headers = {"Proxy-Authorization": f"Basic {b64encode(password.encode()).decode()}"} if through.username else {}
+        connection.set_tunnel(parts.hostname or "", parts.port, headers=headers)
+    return connection
+
+
+def reach(address: str) -> str:
+    """Say who can reach an address."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:  # a name, which the proxy looks up
+        return _REACHES[0 if address.lower().rstrip(".").endswith("localhost") else 2]
+    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+    if parsed.is_loopback or parsed.is_unspecified:
+        return _REACHES[0]
+    return _REACHES[2 if parsed.is_global else 1]
+
+
+def _redirected(start: str, place: str, location: str) -> str:
+    """Join the URL of a redirect.
+
+    Raises:
+        TargetError: it leads out of the web, or from https to http.
+    """
+    target = urljoin(place, location)
+    protocol = target.partition("://")[0].lower()
+    if not location or protocol not in ("http", "https") or (place.startswith("https") and protocol == "http"):
+        raise TargetError(
+            f"{public_name(start)} leads to a {protocol if location else 'missing'} URL: this is not followed",
+            "check the URL",
+        )
+    return target
+
+
+def _reason(error: Exception) -> str:
+    """Say in a few words why a connection failed."""
+    if isinstance(error, TimeoutError):
+        return "the server did not answer in time"
+    if isinstance(error, ConnectionRefusedError):
+        return "the server refused the connection"
+    if isinstance(error, HTTPException | ConnectionError | ssl.SSLError):
+        return "the server closed the connection before its answer was complete"
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
+def _check_status(response: HTTPResponse, url: str) -> None:
+    """Refuse an answer that is not the file.
+
+    Raises:
+        NoSuchFileError, _TemporaryError, TargetError: by the status code.
+    """
+    status, name = response.status, public_name(url)
+    if status in (404, 410):
+        raise NoSuchFileError
+    if status in _TEMPORARY:
+        after = response.getheader("Retry-After", "")
+        raise _TemporaryError(f"the server answered {status} {response.reason}", float(after) if after.isdigit() else 0)
+    if status == 401:
+        raise TargetError(f"{name} needs a user and a password, or a token (401)", "give the credentials of the server")
+    if status == 403:
+        raise TargetError(f"{name} may not be read (403)", "check your credentials, and that the URL has not expired")
+    if status == 416:
+        raise TargetError(f"{name} is empty or became shorter (416)", "check the file, then try again")
+    if status not in (200, 206):
+        raise TargetError(f"{name} cannot be read: the server answered {status} {response.reason}", "check the URL")
+    if response.getheader("Content-Encoding", "identity") != "identity":
+        raise TargetError(f"{name} is sent compressed, so that no part of it can be read", "download it first")
+
+
+def _size_of_range(response: HTTPResponse, url: str, first: int, last: int | None) -> int | None:
+    """Read the size of the file from an answer to a range; None if the answer is the whole file.
+
+    Raises:
+        TargetError: it is another range than was asked for.
+    """
+    if response.status == 200:
+        return None
+    unit, _, rest = response.getheader("Content-Range", "").partition(" ")
+    span, _, total = rest.partition("/")
+    begin, _, end = span.partition("-")
+    if unit != "bytes" or not all(number.isascii() and number.isdigit() for number in (begin, end, total)):
+        raise TargetError(f"{public_name(url)}: the server does not say which bytes it sends", "download it first")
+    expected = min(int(total) - 1 if last is None else last, int(total) - 1)
+    if (int(begin), int(end)) != (first, expected):
+        raise TargetError(
+            f"{public_name(url)}: the server sent bytes {begin} to {end} instead of {first} to {expected}",
+            "download it first",
+        )
+    return int(total)
+
+
+def _expected(first: int | None, last: int | None, size: int | None) -> int | None:
+    """The number of bytes that a body must have; None if it is a whole file."""
+    if first is None or size is None:
+        return None
+    return min(size - 1 if last is None else last, size - 1) - first + 1
+
+
+def _read_body(response: HTTPResponse, url: str, expected: int | None, deadline: float) -> bytes:
+    """Read a body of exactly `expected` bytes; or a whole file, which must be small.
+
+    Raises:
+        TargetError: the body is too large, or has another length.
+        _TemporaryError: it ended early, or took too long.
+    """
+    limit = MAX_BODY if expected is None else expected
+    if (length := response.length) is not None and length > limit:
+        raise _too_long(url, expected, format_bytes(length))
+    body = bytearray()
+    while chunk := response.read1(min(_CHUNK, limit + 1 - len(body))):
+        body += chunk
+        if len(body) > limit:
+            raise _too_long(url, expected, f"more than {format_bytes(limit)}")
+        if time.monotonic() > deadline:
+            raise _TemporaryError("the server is too slow")
+    if (expected is not None and len(body) != expected) or response.length:
+        raise _TemporaryError("the server closed the connection before its answer was complete")
+    return bytes(body)
+
+
+def _too_long(url: str, expected: int | None, size: str) -> TargetError:
+    if expected is None:
+        return TargetError(
+            f"the server of {public_name(url)} does not send parts of a file: all of it, {size}, would be downloaded",
+            "download it, or name a copy on a server that answers range requests",
+        )
+    return TargetError(
+        f"{public_name(url)}: the server sent {size} instead of {format_bytes(expected)}", "download it first"
+    )
+
+
+def _next_page(response: HTTPResponse, url: str) -> str:
+    """The URL with rel="next" in the header Link."""
+    for link in response.getheader("Link", "").split(","):
+        target, _, relation = link.partition(";")
+        if 'rel="next"' in relation:
+            return urljoin(url, target.strip(" <>"))
+    return ""
