@@ -1,6 +1,7 @@
 """The Typer app: its commands, the defaults that pyproject.toml sets, and the exit codes of errors."""
 
 import re
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -63,6 +64,11 @@ class VerbGroup(TyperGroup):
         except DecayAuditError as error:
             _print_error(ctx, error)
             raise typer.Exit(2) from None
+        except ModuleNotFoundError as error:
+            if error.name != "torch":
+                raise
+            _print_error(ctx, _torch_is_missing())
+            raise typer.Exit(2) from None
         except OSError as error:
             if error.filename is None:
                 raise
@@ -70,6 +76,13 @@ class VerbGroup(TyperGroup):
             message = f"{error.filename}: {error.strerror or error}"
             _print_error(ctx, DecayAuditError(message, "check the name, and that you may read and write there"))
             raise typer.Exit(2) from None
+
+
+def _torch_is_missing() -> DecayAuditError:
+    return DecayAuditError(
+        f"this needs torch, which is not installed for {sys.executable}",
+        f"{sys.executable} -m pip install torch; inspect, check, explain, lock and diff of checkpoints do not need it",
+    )
 
 
 def _print_error(ctx: Any, error: DecayAuditError) -> None:  # noqa: ANN401

@@ -19,6 +19,8 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 """The alternatives of a folded name: `{weight,bias}`."""
 _RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})|([0-9]{1,5})\.\.([0-9]{1,5})/([1-9][0-9]{0,4})")
 """A range of numbers among the alternatives, `0-11`, or every nth number of one: `7..399/4`."""
+_LIST_LABEL = re.compile(r"\{[A-Z]{1,3}\}")
+"""The name that a table gives to a long list of alternatives: `{A}`."""
 
 
 class RuleAnswer(Struct, frozen=True, kw_only=True):
@@ -83,6 +85,13 @@ def _find_decision(plan: Plan, name: str) -> Decision:
             if any(map(matches, (parameter.name, parameter.raw_name, *parameter.tied_to))):
                 return decision
     names = [decision.name for decision in plan.decisions]
+    if (label := _LIST_LABEL.search(name)) is not None:
+        in_list = re.compile(r"[^.]*".join(map(re.escape, _LIST_LABEL.split(name))))
+        example = next(filter(in_list.fullmatch, names), names[0])
+        raise DecayAuditError(
+            f"{label[0]} is a list of names, which the line `{label[0]} is ...` below the table explains",
+            f"name one parameter of the list, such as {escape_control(example)}",
+        )
     near = ", ".join(map(escape_control, get_close_matches(name, names, n=3, cutoff=0.5) or names[:3]))
     raise DecayAuditError(
         f"no parameter {escape_control(name)}", f"did you mean {near}? `inspect --full` lists them all"

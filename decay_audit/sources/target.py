@@ -1,6 +1,7 @@
 """Parse a target string: a Python file, a module, or a checkpoint. Looks at the disk; imports no code of the user."""
 
 import re
+import sys
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 from pathlib import Path
@@ -70,8 +71,9 @@ def parse(text: str) -> Target:
     if _looks_like_path(text):
         raise _missing_file(text)
     if match := _MODULE.fullmatch(text):
-        return ModuleTarget(
-            location=match["module"], expression=_checked_expression(text, match["expression"]), label=text
+        expression = _checked_expression(text, match["expression"])
+        return _local_file(match["module"], expression, text) or ModuleTarget(
+            location=match["module"], expression=expression, label=text
         )
     raise TargetError(f"`{text}` is not a target", _ACCEPTED_FORMS)
 
@@ -130,6 +132,27 @@ def _python_file(location: str, expression: str | None) -> FileTarget:
     return FileTarget(
         path=path, location=location, expression=stripped, label=f"{path.name}:{stripped}" if stripped else path.name
     )
+
+
+def _local_file(module: str, expression: str, text: str) -> FileTarget | None:
+    """Find the file of a module under the current folder that is called like one of the standard library: `code`.
+
+    Python would import its own module, which decay-audit or torch has already imported.
+    """
+    parts = module.split(".")
+    if parts[0] not in sys.stdlib_module_names:
+        return None
+    for end in range(len(parts), 0, -1):
+        names = parts[end:]
+        if names and expression:
+            return None
+        base = Path(*parts[:end])
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if exists(path):
+                return FileTarget(
+                    path=path, location=path.as_posix(), expression=expression or ".".join(names), label=text
+                )
+    return None
 
 
 def _checked_expression(text: str, expression: str | None) -> str:

@@ -40,6 +40,14 @@ def test_a_pattern_that_fits_nothing_gets_the_nearest_names(pattern: str) -> Non
     assert "did you mean a." in raised.value.hint
 
 
+def test_the_name_of_a_list_is_said_to_be_one_with_a_parameter_that_it_stands_for() -> None:
+    names = ("head.0.w", *(f"a.{i}.w" for i in range(3)))
+    plan = samples.report([samples.classified(name, (3, 3), "linear_weight", "linear") for name in names]).plan
+    with pytest.raises(DecayAuditError, match=r"^\{B\} is a list of names") as raised:
+        explanation.explain(plan, "a.{B}.w")
+    assert raised.value.hint == "name one parameter of the list, such as a.0.w"
+
+
 def test_of_the_other_presets_only_a_few_are_named_unless_more_is_asked_for() -> None:
     plan = decay_audit.plan(MENAGERIE["tied"]())
     presets = [rulesets.load(name) for name in rulesets.presets()]

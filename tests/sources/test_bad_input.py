@@ -1,5 +1,6 @@
 """Exceptions in user code become one message with the file, the line and the exception; wrong targets get a hint."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,7 +87,25 @@ def test_the_cause_of_an_exception_is_shown_after_it(build_error: BuildError) ->
 def test_a_missing_import_names_the_module(build_error: BuildError) -> None:
     assert build_error("import torch\nimport not_there.at_all\n", "model.py") == (
         "model.py:2: no module named `not_there`",
-        "install the package that provides it, or run decay-audit from the folder that contains it",
+        f"not_there is not installed for {sys.executable}, which runs decay-audit: install the package that provides "
+        "it there, or run decay-audit from the folder that contains it",
+    )
+
+
+def test_a_missing_import_names_the_active_environment_if_decay_audit_runs_in_another(
+    build_error: BuildError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    assert "active environment" not in build_error("import not_there\n", "model.py")[1]
+    monkeypatch.setenv("VIRTUAL_ENV", "/envs/training")
+    _, hint = build_error("import not_there\n", "model.py")
+    assert hint.endswith("to run there: /envs/training/bin/python -m pip install decay-audit")
+
+
+def test_a_module_that_an_installed_package_lacks_is_not_called_a_package_to_install(build_error: BuildError) -> None:
+    assert build_error("import torch.not_there\n", "model.py") == (
+        "model.py:1: no module named `torch.not_there`",
+        "the installed torch has no such module; it may be another version",
     )
 
 

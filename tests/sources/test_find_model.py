@@ -144,6 +144,14 @@ def test_a_file_with_one_model_needs_no_name(chosen: Callable[[str], str], text:
             id="no model, but a function",
         ),
         pytest.param(
+            "import torch\ndef annotated(model) -> torch.optim.Optimizer:\n    return build(model)\n"
+            "def named(model):\n    made = torch.optim.SGD(model.parameters())\n    return made\n"
+            "def called(model):\n    return torch.optim.AdamW(model.parameters())\n",
+            "model.py defines no model",
+            "name a model, or a function that returns one: decay-audit inspect model.py:NAME",
+            id="only functions that make an optimizer",
+        ),
+        pytest.param(
             "class Box: pass\nbox = Box()\nbox.net = nn.Linear(2, 2)\n"
             "kept = {'a': nn.Linear(2, 2), 'b': [1, nn.Linear(2, 2)]}\ndef make(): return kept",
             "model.py defines no model",

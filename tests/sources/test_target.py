@@ -52,6 +52,26 @@ def test_a_dotted_name_is_a_module(folder: Path, text: str, location: str, expre
 
 
 @pytest.mark.parametrize(
+    ("file", "text", "expression"),
+    [
+        ("code/net.py", "code.net:Net", "Net"),
+        ("token/net.py", "token.net.Net", "Net"),
+        ("code/net.py", "code.net", ""),
+        ("token.py", "token:Net(2)", "Net(2)"),
+        ("code/__init__.py", "code:net", "net"),
+    ],
+)
+def test_a_local_file_wins_over_a_module_of_the_standard_library(
+    folder: Path, file: str, text: str, expression: str
+) -> None:
+    library = parse(text)
+    assert isinstance(library, ModuleTarget)
+    (folder / file).parent.mkdir(exist_ok=True)
+    (folder / file).touch()
+    assert parse(text) == FileTarget(path=Path(file), location=file, expression=expression, label=text)
+
+
+@pytest.mark.parametrize(
     "name",
     ["x.safetensors", "x.pt", "x.pth", "x.ckpt", "x.bin", "x.pth.tar", "model.safetensors.index.json"],
 )

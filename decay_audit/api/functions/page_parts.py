@@ -31,10 +31,14 @@ def page_parts(report: Report, loaded: LoadedTarget | None = None) -> PageParts:
 
 
 def _code(report: Report, loaded: LoadedTarget) -> str:
-    """Write the groups of the plan as code; "" where no code gives exactly these groups."""
+    """Write the groups of the plan as code; "" where no code gives exactly these groups, or torch is not installed."""
     try:
         return emitting.write_code(loaded, report.plan, CodeOptions(), report.plan.ruleset.name)
     except DecayAuditError:
+        return ""
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
         return ""
 
 

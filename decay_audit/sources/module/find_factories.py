@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 from torch import nn
+from torch.optim import Optimizer
 
 _METHODS_RETURNING_SELF = frozenset(
     {"to", "cuda", "cpu", "eval", "train", "half", "float", "double", "bfloat16", "type", "requires_grad_", "apply"}
@@ -55,6 +56,30 @@ def factories(own: Mapping[str, object], source: ast.Module) -> dict[str, Any]:
 def is_model_class(value: object) -> bool:
     """Whether a value is `nn.Module` or a subclass of it."""
     return isinstance(value, type) and issubclass(value, nn.Module)
+
+
+def returns_optimizer(function: FunctionType) -> bool:
+    """Whether a function returns an optimizer, by its annotation or its return statements."""
+    annotation = function.__annotations__.get("return")
+    if annotation is not None:
+        kind = _annotated_type(annotation, function.__globals__) if isinstance(annotation, str) else annotation
+        return _is_optimizer_class(kind)
+    try:
+        syntax = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError):
+        return False
+    if not isinstance(syntax, ast.FunctionDef):
+        return False
+    local = _assignments(syntax)
+    values = [node.value for node in ast.walk(syntax) if isinstance(node, ast.Return)]
+    calls = [call for value in values for call in (local.get(value.id, []) if isinstance(value, ast.Name) else [value])]
+    return any(
+        isinstance(call, ast.Call) and _is_optimizer_class(_look_up(call.func, function.__globals__)) for call in calls
+    )
+
+
+def _is_optimizer_class(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Optimizer)
 
 
 def is_training_function(expression: str, names: Mapping[str, object]) -> bool:

@@ -12,7 +12,7 @@ from torch import nn
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.module.example_calls import example_call, missing_arguments, required_parameters
-from decay_audit.sources.module.find_factories import factories, is_model_class
+from decay_audit.sources.module.find_factories import factories, is_model_class, returns_optimizer
 from decay_audit.sources.module.to_module import models_inside
 
 Callables = dict[str, Any]
@@ -45,7 +45,10 @@ def choose_model(module: ModuleType, location: str) -> str:
         raise _several_models(candidates, names, location)
     for name, value in candidates.items():
         raise missing_arguments(value, f"{location}:{name}", names)
-    raise _no_model([name for name, value in own.items() if isinstance(value, FunctionType)], names, location)
+    functions = [
+        name for name, value in own.items() if isinstance(value, FunctionType) and not returns_optimizer(value)
+    ]
+    raise _no_model(functions, names, location)
 
 
 def _callable_without_arguments(callables: Callables) -> Callables:

@@ -27,6 +27,7 @@ from decay_audit.sources.module.user_code.user_errors import (
     SAME_ON_EVERY_DEVICE,
     as_target_error,
     location_in_user_code,
+    missing_package_hint,
 )
 from decay_audit.sources.module.user_code.user_file_loader import UserFileLoader, load_user_files
 from decay_audit.sources.target import FileTarget, ModuleTarget, nearest
@@ -279,7 +280,5 @@ def _missing_module(name: str, missing: str) -> TargetError:
     near = nearest(missing, (module.name for module in pkgutil.iter_modules())) if "." not in missing else ""
     return TargetError(
         f"no file or module named `{name}`" if missing == name else f"no module named `{missing}`",
-        f"did you mean `{near}`?"
-        if near
-        else "write a file with its .py; a module must be importable from the current folder",
+        f"did you mean `{near}`?" if near else f"write a file with its .py; {missing_package_hint(missing)}",
     )

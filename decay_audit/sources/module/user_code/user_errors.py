@@ -1,5 +1,6 @@
 """Turn an exception of user code into one message: its file and line, the exception, and a hint."""
 
+import importlib.util
 import os
 import sys
 import traceback
@@ -38,16 +39,29 @@ def as_target_error(error: BaseException, source: str, context: ImportContext) -
         case SyntaxError():  # without a line: the bytes of the file are not text
             return TargetError(f"{location}: {_summary(error)}", "save the file as text in UTF-8")
         case ModuleNotFoundError(name=str(name)):
-            return TargetError(
-                f"{location}: no module named `{name}`",
-                "install the package that provides it, or run decay-audit from the folder that contains it",
-            )
+            return TargetError(f"{location}: no module named `{name}`", missing_package_hint(name))
         case SystemExit():
             return TargetError(
                 f"{location}: this code ends the program (SystemExit: {error.code})",
                 "put code that is only for running the file under `if __name__ == '__main__':`",
             )
     return TargetError(f"{location}: {_summary(error)}", _CUDA_HINT if _needs_cuda(error) else _TRACEBACK_HINT)
+
+
+def missing_package_hint(name: str) -> str:
+    """Say in which Python a package is missing; decay-audit may run in another one than the user's scripts."""
+    package = name.partition(".")[0]
+    if package in sys.modules or importlib.util.find_spec(package) is not None:
+        return f"the installed {package} has no such module; it may be another version"
+    hint = (
+        f"{package} is not installed for {sys.executable}, which runs decay-audit: install the package that provides "
+        "it there, or run decay-audit from the folder that contains it"
+    )
+    active = os.environ.get("VIRTUAL_ENV", "")
+    if not active or Path(active).resolve() == Path(sys.prefix).resolve():
+        return hint
+    python = Path(active) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    return f"{hint}. The active environment is another one; to run there: {python} -m pip install decay-audit"
 
 
 def _needs_cuda(error: BaseException) -> bool:
