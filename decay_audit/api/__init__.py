@@ -13,7 +13,8 @@
                  `page_parts`: what a page of HTML shows beside a report
     comparing/   rulesets compared on one model: with each other, with an optimizer, with an imported codebase; and the
                  explanation of one parameter. `codebases` calls another codebase's own function on a live model
-    emitting     a plan -> Python code that was executed and compared with the plan
+    emitting/    a plan -> Python code that was executed and compared with the plan
+                 `editing`: a plan, a file of the user -> the file whose optimizer takes the param groups of the plan
     migrating/   a checkpoint -> one whose optimizer state fits other param groups
                  `resuming`: what the param groups of a plan do to a saved state, and the order that keeps it
 

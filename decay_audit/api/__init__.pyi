@@ -1,6 +1,7 @@
 # The names that other packages take from `decay_audit.api`, and the module of each.
 from .comparing import compare as compare, explain as explain, verify as verify, which as which
 from .emitting import emit_target as emit_target, verify_function as verify_function, write_code as write_code
+from .emitting.editing import edit_file as edit_file
 from .functions import (
     assert_decay as assert_decay,
     audit as audit,

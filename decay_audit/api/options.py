@@ -317,6 +317,17 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
             names_file=True,
         ),
     ] = None
+    diff: Annotated[
+        str | None,
+        Option(
+            "Output",
+            "Show the change of this file that replaces AdamW(model.parameters(), ...) by param groups. Where it makes "
+            "several optimizers, name the line: train.py:42.",
+            metavar="FILE[:LINE]",
+            names_file=True,
+        ),
+    ] = None
+    write: Annotated[bool, Option("Output", "With --diff: change the file.")] = False
     open_: Annotated[
         bool,
         Option("Output", "Put a parameter that fits no condition into the last group, instead of raising ValueError."),

@@ -9,6 +9,7 @@
 - verification: code is executed on a model and compared with the plan
 - groups: plans -> the groups of the code
 - like/: optimizers that exist -> data from which code can make them again
+- edit/: a file of the user -> the same file, whose optimizer takes the param groups
 - targets/: a plan -> what a framework takes instead of param groups
 - python/: literals, lines and templates
 """

@@ -356,7 +356,7 @@ def render_rulesets(
     return ruleset_list.render(rulesets, options)
 
 
-def highlight(text: str, language: Literal["python", "yaml"], options: Options = DEFAULT_OPTIONS) -> str:
+def highlight(text: str, language: Literal["python", "yaml", "diff"], options: Options = DEFAULT_OPTIONS) -> str:
     """Colour code for a terminal, where the options ask for colour."""
     from decay_audit.reports.terminal import layout
 

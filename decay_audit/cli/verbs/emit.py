@@ -28,10 +28,25 @@ def emit(
     if code_options.verify is not None:
         _verify(target, code_options, options, output)
         return
+    if code_options.diff is not None or code_options.write:
+        _edit(target, code_options, options, output)
+        return
     with screen.progress(output) as progress:
         emitted = api.emit_target(target, options, code_options, progress)
     screen.write(reports.highlight(emitted.text, "python", screen.report_options(output)), output.output)
     for note in emitted.notes:
+        screen.print_message(f"note: {note}", style="hint", color=output.color, quiet=output.quiet)
+
+
+def _edit(target: str, code_options: CodeOptions, options: AuditOptions, output: OutputOptions) -> None:
+    """Print the change of the user's file, or make it."""
+    from decay_audit import api, reports
+
+    with screen.progress(output) as progress:
+        edited = api.edit_file(target, options, code_options, progress)
+    if not code_options.write:
+        screen.write(reports.highlight(edited.diff, "diff", screen.report_options(output)), output.output)
+    for note in edited.notes:
         screen.print_message(f"note: {note}", style="hint", color=output.color, quiet=output.quiet)
 
 

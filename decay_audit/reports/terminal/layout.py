@@ -188,7 +188,7 @@ def heading(title: str, more: Sequence[str], width: int | None, *, color: bool) 
         yield "   ".join((painted, *more))
 
 
-def highlight(text: str, language: Literal["python", "yaml"], *, color: bool) -> str:
+def highlight(text: str, language: Literal["python", "yaml", "diff"], *, color: bool) -> str:
     """Colour code. Without `color`, the text is returned as it is, and Rich is not imported."""
     if not color:
         return text
