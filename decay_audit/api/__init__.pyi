@@ -18,4 +18,12 @@ from .migrating import ModelChanges as ModelChanges, migrate as migrate
 from .options import DEFAULT_RULES as DEFAULT_RULES
 from .pipeline import raise_on_findings as raise_on_findings, run as run
 from .request import LiveModel as LiveModel, Request as Request, request_for as request_for
-from .running import ScriptResult as ScriptResult, ScriptRun as ScriptRun, run_script as run_script
+from .running import (
+    ScriptRecording as ScriptRecording,
+    ScriptResult as ScriptResult,
+    ScriptRun as ScriptRun,
+    audit_recording as audit_recording,
+    record_script as record_script,
+    recording_key as recording_key,
+    run_script as run_script,
+)

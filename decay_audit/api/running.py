@@ -18,10 +18,11 @@ from decay_audit.checks import in_order, selected_codes
 from decay_audit.checks.codes import Finding
 from decay_audit.checks.training import check_training
 from decay_audit.errors import DecayAuditError, shell_join
+from decay_audit.model.horizon import Horizon
 from decay_audit.model.inventory import Inventory
-from decay_audit.model.observations import Optimizer
+from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.model.records import Record, ScriptError
-from decay_audit.optimizers import recorded
+from decay_audit.optimizers import horizon, recorded
 from decay_audit.reports.report import Report
 from decay_audit.sources.run import facts, grouping, inventory, launch, read_records, written_files
 from decay_audit.text import count_noun
@@ -76,6 +77,19 @@ class ScriptResult(Struct, frozen=True, kw_only=True, eq=False):
     notes: tuple[str, ...]
 
 
+class ScriptRecording(Struct, frozen=True, kw_only=True, eq=False):
+    """What the recorder wrote while a command ran. Several audits can be made of it.
+
+    Attributes:
+        written: says which files the script wrote into its folder.
+    """
+
+    command: tuple[str, ...]
+    launch_result: "LaunchResult"
+    processes: "ProcessRecords"
+    written: str
+
+
 def run_script(script: ScriptRun, request: Request) -> ScriptResult:
     """Run a command until it trains, and audit what it made.
 
@@ -83,31 +97,58 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         DecayAuditError: it cannot be started, or it made no optimizer.
         KeyboardInterrupt: the user interrupted it.
     """
+    return audit_recording(script, record_script(script, request), request)
+
+
+def recording_key(script: ScriptRun, request: Request) -> object:
+    """Return a key that is equal for two audits if one recording of the script serves both."""
+    return repr(script), repr(tool_settings(request))
+
+
+def record_script(script: ScriptRun, request: Request) -> ScriptRecording:
+    """Run a command until it trains, and read what the recorder wrote.
+
+    Raises:
+        DecayAuditError: it cannot be started.
+        KeyboardInterrupt: the user interrupted it.
+    """
     if script.timeout is not None and not script.timeout > 0:
         raise DecayAuditError(f"--timeout {script.timeout:g}", "it is a number of seconds above 0")
     command = launch.command_for(script.words, as_module=script.as_module, folder=script.folder)
+    settings = {
+        "until": script.until,
+        "watch": script.watch,
+        "pretend": script.pretend,
+        "tool": tool_settings(request),
+    }
     with _temporary_folder("decay-audit-") as records_folder, _run_folder(script) as run_folder:
         before = written_files.state_of(run_folder)
         launch_result = launch.run(
             launch.Launch(
-                command=command,
-                folder=run_folder,
-                records=records_folder,
-                settings={
-                    "until": script.until,
-                    "watch": script.watch,
-                    "pretend": script.pretend,
-                    "tool": tool_settings(request),
-                },
-                timeout=script.timeout,
+                command=command, folder=run_folder, records=records_folder, settings=settings, timeout=script.timeout
             )
         )
         processes = read_records.read(records_folder)
         after = written_files.state_of(run_folder)
-        written = "" if script.scratch else written_files.describe_changes(before, after)
-    records = [_with_files_of(script.folder, run_folder, record) for record in processes.records if record.optimizers]
+    records = (_with_files_of(script.folder, run_folder, record) for record in processes.records)
+    return ScriptRecording(
+        command=command,
+        launch_result=launch_result,
+        processes=replace(processes, records=tuple(records)),
+        written="" if script.scratch else written_files.describe_changes(before, after),
+    )
+
+
+def audit_recording(script: ScriptRun, recording: ScriptRecording, request: Request) -> ScriptResult:
+    """Audit what a command made.
+
+    Raises:
+        DecayAuditError: it made no optimizer.
+    """
+    launch_result, processes = recording.launch_result, recording.processes
+    records = [record for record in processes.records if record.optimizers]
     if not records:
-        raise _no_optimizer_error(script, command, launch_result, processes)
+        raise _no_optimizer_error(script, recording.command, launch_result, processes)
     distinct = [*_without_duplicates(records)]
     reports = [report for record in distinct for report in reports_of(record, request, several=len(distinct) > 1)]
     return ScriptResult(
@@ -117,7 +158,7 @@ def run_script(script: ScriptRun, request: Request) -> ScriptResult:
         notes=(
             *dict.fromkeys(_describe_end(record, launch_result, processes.error) for record in distinct),
             *dict.fromkeys(note for record in records for note in record.notes),
-            *([written] if written else []),
+            *filter(None, [recording.written]),
         ),
     )
 
@@ -194,7 +235,11 @@ def _report(record: Record, audit: "AuditGroup", target: str, request: Request) 
     optimizers, observations = recorded.with_measurements(
         recorded.observe(record, audit.optimizers, contents.names), record, audit.optimizers, contents.names
     )
-    observed = ObservedOptimizers(optimizers=optimizers, observations=observations)
+    observed = ObservedOptimizers(
+        optimizers=optimizers,
+        observations=observations,
+        horizon=_recorded_horizon(record, audit, optimizers, observations, contents.inventory),
+    )
     traced = contents.inventory if request.no_trace else _with_traces(contents.inventory, record, audit)
     report = report_on(LoadedTarget(inventory=traced), observed, replace(request, target=""))
     codes = selected_codes.select_codes(request.select, request.ignore)
@@ -202,6 +247,22 @@ def _report(record: Record, audit: "AuditGroup", target: str, request: Request) 
     kept = [finding for finding in report.findings if not _before_schedule(finding, optimizers)]
     findings = in_order((*kept, *(finding for finding in training_findings if finding.code in codes)))
     return replace(report, findings=tuple(_with_fix_for_a_run(finding, request.target) for finding in findings))
+
+
+def _recorded_horizon(
+    record: Record,
+    audit: "AuditGroup",
+    optimizers: Sequence[Optimizer],
+    observations: Sequence[Observation],
+    inventory: Inventory,
+) -> Horizon | None:
+    """Compute what decay came to over all steps of the script; None if it was stopped, or if they were not recorded."""
+    steps_by_group = recorded.steps_of_groups(audit.optimizers)
+    if not steps_by_group or record.status == "stopped":
+        return None
+    count = max(sum(steps.count for steps in group) for group in steps_by_group.values())
+    run = Horizon(steps=count)
+    return horizon.over_run(optimizers, observations, inventory.parameters, run, steps_by_group)
 
 
 def _with_traces(contents: Inventory, record: Record, audit: "AuditGroup") -> Inventory:
@@ -257,6 +318,7 @@ def _describe_end(record: Record, launch_result: "LaunchResult", error_of_comman
     if record.status == "stopped":
         where = {"step": "before its first step", "backward": "before its first backward pass"}
         place = where.get(record.moment, "after many backward passes without a step")
+        place = f"after {count_noun(record.steps, 'step')}" if record.steps else place
         return f"stopped {place}; the script made {classes}"
     steps = f"after {count_noun(record.steps, 'step')}" if record.steps else ""
     if launch_result.timed_out:

@@ -13,8 +13,9 @@ from decay_audit.text import count_noun, join_words
 def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
     """Report groups that changed after the optimizer was made, and parameters that got no gradient at first."""
     # without a step, it is set-up code that changed the groups: nothing was trained with the earlier ones
-    severity: Severity | None = None if facts.steps else "note"
     for change in facts.changes:
+        only_schedule = change.is_schedule and not (change.added or change.removed)
+        severity: Severity | None = "note" if only_schedule or not facts.steps else None
         yield finding(
             "DA803",
             f"group {change.group} of {change.optimizer} changed after the optimizer was made: {_change_text(change)}",
@@ -33,7 +34,8 @@ def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
 
 def _change_text(change: GroupChange) -> str:
     before, after = map(coefficient_text, change.weight_decay)
-    texts = [f"weight_decay {before} became {after}"] if before != after else []
+    by = " by a schedule" if change.is_schedule else ""
+    texts = [f"weight_decay {before} became {after}{by}"] if before != after else []
     texts += [f"{_count_with_verb(len(change.added), 'parameter')} added"] if change.added else []
     texts += [f"{_count_with_verb(change.removed, 'tensor')} removed"] if change.removed else []
     return join_words(texts)

@@ -14,7 +14,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.text import first_few
 
 if TYPE_CHECKING:
-    from decay_audit.api import LoadedTarget, Request, ScriptRun
+    from decay_audit.api import LoadedTarget, Request, ScriptRecording, ScriptRun
     from decay_audit.checks.exceptions import FindingException
     from decay_audit.cli.config import ConfiguredAudit
     from decay_audit.reports.report import Report
@@ -179,8 +179,11 @@ def _script(audit: "ConfiguredAudit") -> "ScriptRun":
     return ScriptRun(words=tuple(words), as_module=as_module, folder=audit.folder, **settings)
 
 
-def run_audit(audit: Audit, loaded: "LoadedTarget | None" = None) -> "list[Report]":
+def run_audit(audit: Audit, loaded: "LoadedTarget | ScriptRecording | None" = None) -> "list[Report]":
     """Run an audit. The audit of a target makes one report; that of a script makes one for each model.
+
+    Args:
+        loaded: what was built for the target, or recorded of the script, if that was done for another audit.
 
     Raises:
         DecayAuditError: the audit cannot be run, or the script makes no model of that name.
@@ -188,8 +191,9 @@ def run_audit(audit: Audit, loaded: "LoadedTarget | None" = None) -> "list[Repor
     from decay_audit import api
 
     if audit.script is None:
-        return [api.run(audit.request, loaded)]
-    result = api.run_script(audit.script, audit.request)
+        return [api.run(audit.request, loaded if isinstance(loaded, api.LoadedTarget) else None)]
+    recording = loaded if isinstance(loaded, api.ScriptRecording) else api.record_script(audit.script, audit.request)
+    result = api.audit_recording(audit.script, recording, audit.request)
     names = [report.inventory.target.partition(":")[2] for report in result.reports]
     reports = [report for name, report in zip(names, result.reports, strict=True) if audit.model in ("", name)]
     if not reports:

@@ -128,6 +128,10 @@ class ConstructedGroup(Struct, frozen=True, kw_only=True):
     tensors: tuple[int, ...]
 
 
+RecordedSteps = tuple[tuple[float | None, float | None, float | None, float | None, bool], int]
+"""Steps in a row with equal settings: lr, weight_decay, momentum, dampening and nesterov, and the number of steps."""
+
+
 class RecordedOptimizer(Struct, frozen=True, kw_only=True):
     """One optimizer that the script made.
 
@@ -136,8 +140,10 @@ class RecordedOptimizer(Struct, frozen=True, kw_only=True):
         models: positions of the models whose parameters it holds.
         chain: its class, then the classes of the optimizers that it wraps, outermost first.
         set_names: names of the arguments that its constructor was given.
+        position: its position among all optimizers that the process made.
         stepping: whether it was about to step when the record was written.
         former_names: for tensors that no model holds any more: their names when the optimizer was made.
+        steps: the settings of each group in each step that it took; empty without a step.
     """
 
     name: str
@@ -148,8 +154,10 @@ class RecordedOptimizer(Struct, frozen=True, kw_only=True):
     set_names: tuple[str, ...]
     groups: tuple[RecordedGroup, ...]
     construction: tuple[ConstructedGroup, ...]
+    position: int = -1
     stepping: bool = False
     former_names: Mapping[str, str] = {}
+    steps: tuple[tuple[RecordedSteps, ...], ...] = ()
 
 
 class ScriptError(Struct, frozen=True, kw_only=True):

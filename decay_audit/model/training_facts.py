@@ -10,6 +10,7 @@ class GroupChange(Struct, frozen=True, kw_only=True):
         weight_decay: the coefficient before and after the change; equal where something else changed.
         added: parameters that the group did not hold before.
         removed: how many tensors the group does not hold any more.
+        is_schedule: whether the coefficient had several values in the steps of the run, as under a schedule.
     """
 
     optimizer: str
@@ -18,6 +19,7 @@ class GroupChange(Struct, frozen=True, kw_only=True):
     parameters: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     removed: int = 0
+    is_schedule: bool = False
 
 
 class TrainingFacts(Struct, frozen=True, kw_only=True):

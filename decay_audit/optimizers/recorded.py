@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.errors import OptimizerError
+from decay_audit.model.horizon import EqualSteps, StepSettings
 from decay_audit.model.observations import ForeignSource, Observation, Optimizer, ParamGroup
 from decay_audit.model.records import (
     Record,
@@ -75,6 +76,34 @@ def observe(
         ),
         tuple(observation for _, observations in results for observation in observations),
     )
+
+
+def steps_of_groups(
+    optimizers: Iterable[tuple[str, RecordedOptimizer]],
+) -> dict[tuple[str, int], tuple[EqualSteps, ...]]:
+    """Return the settings of each step that the groups of recorded optimizers took, as `horizon.over_run` takes them.
+
+    The keys are the name of the optimizer and the index of the group; steps in a row with equal settings are one value.
+    A group without a recorded step is left out: only `run --until N` and `run --until end` record them.
+    """
+    return {
+        (name, index): tuple(
+            EqualSteps(
+                settings=StepSettings(
+                    lr=lr,
+                    weight_decay=coefficient or 0.0,
+                    momentum=momentum or 0.0,
+                    dampening=dampening or 0.0,
+                    nesterov=nesterov,
+                ),
+                count=count,
+            )
+            for (lr, coefficient, momentum, dampening, nesterov), count in steps
+        )
+        for name, optimizer in optimizers
+        for index, steps in enumerate(optimizer.steps)
+        if steps
+    }
 
 
 def with_measurements(

@@ -245,6 +245,24 @@ for step in range(6):
         optimizer.param_groups[0]["lr"] = 1e-5
 """
 
+SCHEDULES = """
+from net import *
+
+def main():
+    model = Net()
+    groups = [{"params": [model.fc.weight], "weight_decay": 0.1}, {"params": [model.fc.bias, *model.norm.parameters()]}]
+    optimizer = torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0)
+    for step in range(40):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01 if step < 30 else 0.001
+        optimizer.param_groups[0]["weight_decay"] = 0.1 + step // 10 / 10
+        model(torch.randn(3, 4)).pow(3).sum().backward()
+        optimizer.step()
+
+main()
+raise OSError("no space")
+"""
+
 ASKS_THE_TERMINAL = (
     """
 import os

@@ -38,10 +38,16 @@ def test_a_script_in_pyproject_is_run_and_compared_with_its_lock(folder: Path) -
     assert "fix: decay-audit lock --update --audit 'train.py --wd 0.1'" in result.stdout
 
 
-def test_an_audit_may_name_one_model_of_a_script(folder: Path) -> None:
-    (folder / "pyproject.toml").write_text('[[tool.decay-audit.audits]]\nrun = "gan.py"\ntarget = "critic"\n')
+def test_audits_that_name_models_of_one_script_run_it_once(folder: Path) -> None:
+    (folder / "gan.py").write_text(f"open('runs', 'a').write('x')\n{scripts.GAN}")
+    audits = (
+        f'[[tool.decay-audit.audits]]\nrun = "gan.py"\ntarget = "{name}"\n' for name in ("critic", "generator", "gone")
+    )
+    (folder / "pyproject.toml").write_text("".join(audits))
     result = CliRunner().invoke(app, ["check"])
-    assert result.stderr.splitlines()[-1] == "FAIL gan.py:critic  1 error in 4 parameters"
+    lines = [" ".join(line.split()[:2]) for line in result.stderr.splitlines()]
+    assert lines[-4:-1] == ["FAIL gan.py:critic", "FAIL gan.py:generator", "ERROR gan.py"], result.stderr
+    assert (folder / "runs").read_text() == "x"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """One small script for each shape of training code: what `decay-audit run` says of it, in a process of its own."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -135,6 +136,16 @@ def test_changes_after_construction_and_missing_gradients_are_said_and_a_warm_up
     assert severities == sorted(severities, key=["error", "warning", "note"].index)
 
 
+def test_a_model_whose_group_is_added_later_is_found_and_the_steps_are_counted(tmp_path: Path) -> None:
+    text = scripts.FLAT.replace(
+        "loop(", "head = Net()\noptimizer.add_param_group({'params': head.parameters()})\nloop(", 1
+    )
+    result = run(tmp_path, text, options=("--until", "3", "--format", "json"))
+    (document,) = documents(result)
+    assert [parameter["name"] for parameter in document["parameters"]][-1] == "head.norm.bias"
+    assert "note: stopped after 3 steps; the script made AdamW" in result.stderr
+
+
 def test_watching_trains_on_and_says_each_change(tmp_path: Path) -> None:
     result = run(tmp_path, scripts.CHANGES_LATER, options=("--watch",))
     assert "step 2: group 0 of AdamW: weight_decay 0.01 became 0.2" in result.stderr
@@ -146,10 +157,17 @@ def test_watching_trains_on_and_says_each_change(tmp_path: Path) -> None:
     assert "the script ended after 6 steps" in result.stderr
 
 
-def test_steps_are_counted_when_the_optimizer_is_gone_at_the_end(tmp_path: Path) -> None:
-    result = run(tmp_path, scripts.MAIN + "    raise OSError('no space')", options=("--until", "end"))
-    assert "note: the script ended after 100 steps: OSError: no space" in result.stderr
-    assert "no findings" in result.stderr
+def test_the_schedule_of_the_whole_run_is_recorded_though_the_optimizer_is_gone_at_the_end(tmp_path: Path) -> None:
+    result = run(tmp_path, scripts.SCHEDULES, options=("--until", "end", "--format", "json"))
+    assert "note: the script ended after 40 steps: OSError: no space" in result.stderr
+    (document,) = documents(result)
+    decayed = document["optimizers"][0]["groups"][0]
+    factors = [1 - (0.01 if step < 30 else 0.001) * (0.1 + step // 10 / 10) for step in range(40)]
+    assert decayed["kept"] == pytest.approx(math.prod(factors), rel=1e-12)
+    assert document["run"]["steps"] == 40
+    (change,) = [finding for finding in document["findings"] if finding["code"] == "DA803"]
+    assert change["severity"] == "note"
+    assert change["message"].endswith("weight_decay 0.1 became 0.4 by a schedule")
 
 
 def test_a_script_can_watch_itself(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Format
 
 if TYPE_CHECKING:
-    from decay_audit.api import LoadedTarget
+    from decay_audit.api import LoadedTarget, ScriptRecording
     from decay_audit.reports import Options
     from decay_audit.reports.report import Report
 
@@ -121,10 +121,12 @@ def _with_locations(options: "Options", form: Format, verdict: Verdict) -> "Opti
 def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
     """Run all audits, also if one of them cannot be run. Audits of the same model and optimizer share what is built.
 
+    Audits of the same script share one run of it.
+
     Raises:
         DecayAuditError: the target of the command line cannot be audited.
     """
-    loaded: dict[object, LoadedTarget] = {}
+    loaded: dict[object, LoadedTarget | ScriptRecording] = {}
     results: list[AuditResult] = []
     for audit in audits:
         try:
@@ -136,15 +138,15 @@ def _run_all(audits: Sequence[Audit], *, one_target: bool) -> list[AuditResult]:
     return results
 
 
-def _run(audit: Audit, loaded: "dict[object, LoadedTarget]") -> list[Verdict]:
+def _run(audit: Audit, loaded: "dict[object, LoadedTarget | ScriptRecording]") -> list[Verdict]:
     from decay_audit import api
 
-    if audit.script is not None:
-        return [_verdict(audit, report, None) for report in run_audit(audit)]
-    key = api.loading_key(audit.request)
+    key = api.recording_key(audit.script, audit.request) if audit.script else api.loading_key(audit.request)
     if key not in loaded:
-        loaded[key] = api.load(audit.request)
-    return [_verdict(audit, report, loaded[key]) for report in run_audit(audit, loaded[key])]
+        loaded[key] = api.record_script(audit.script, audit.request) if audit.script else api.load(audit.request)
+    value = loaded[key]
+    built = value if isinstance(value, api.LoadedTarget) else None
+    return [_verdict(audit, report, built) for report in run_audit(audit, value)]
 
 
 def _verdict(audit: Audit, report: "Report", loaded: "LoadedTarget | None") -> Verdict:

@@ -6,6 +6,9 @@ from decay_audit.model.records import GradientKind, Record, RecordedGroup, Recor
 from decay_audit.model.training_facts import GroupChange, TrainingFacts
 from decay_audit.sources.run.grouping import AuditGroup
 
+_SCHEDULED_VALUES = 3
+"""A coefficient with so many values in the steps of a run follows a schedule."""
+
 
 def training_facts(record: Record, audit: AuditGroup, names: Mapping[int, str]) -> TrainingFacts:
     """Collect the facts on the models and optimizers of one audit.
@@ -58,6 +61,9 @@ def _changes(display_name: str, optimizer: RecordedOptimizer, names: Mapping[int
     # code may remove groups later: groups that do not exist any more are not compared
     for index, (before, group) in enumerate(zip(optimizer.construction, optimizer.groups, strict=False)):
         old, new = before.weight_decay, _coefficient(group)
+        coefficients = _coefficients_of_steps(optimizer, index)
+        if coefficients and new is not None:  # the groups are those of the first step if the optimizer is gone
+            new = coefficients[-1]
         if old is None or new is None:  # a missing key, or a text, is no coefficient: there is nothing to compare
             old = new = old or 0.0
         tensors_before, tensors_now = set(before.tensors), set(group.tensors)
@@ -71,7 +77,14 @@ def _changes(display_name: str, optimizer: RecordedOptimizer, names: Mapping[int
                 parameters=tuple(names[tensor] for tensor in group.tensors if tensor in names),
                 added=tuple(names.get(tensor, "") for tensor in added),
                 removed=removed,
+                is_schedule=len(set(coefficients)) >= _SCHEDULED_VALUES,
             )
+
+
+def _coefficients_of_steps(optimizer: RecordedOptimizer, index: int) -> list[float]:
+    """List the coefficients of a group in the steps that were recorded, in their order."""
+    steps = optimizer.steps[index] if index < len(optimizer.steps) else ()
+    return [settings[1] or 0.0 for settings, _ in steps]
 
 
 def _coefficient(group: RecordedGroup) -> float | None:

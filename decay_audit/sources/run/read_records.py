@@ -7,7 +7,14 @@ import msgspec
 from msgspec.structs import replace
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.records import Record, RecordedMeasurement, RecordedTrace, RecordStatus, ScriptError
+from decay_audit.model.records import (
+    Record,
+    RecordedMeasurement,
+    RecordedSteps,
+    RecordedTrace,
+    RecordStatus,
+    ScriptError,
+)
 
 _ERRORS_ABOUT_OTHER_PROCESSES = frozenset(
     {
@@ -43,6 +50,10 @@ class _Results(msgspec.Struct, frozen=True, kw_only=True):
     traces: tuple[RecordedTrace, ...] = ()
     measurements: tuple[RecordedMeasurement, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+_Schedule = dict[str, tuple[tuple[RecordedSteps, ...], ...]]
+"""The steps of each group of an optimizer, by the position of the optimizer among all that the process made."""
 
 
 class _Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,12 +114,18 @@ def comes_from_other_process(error: ScriptError) -> bool:
     return error.type in _ERRORS_ABOUT_OTHER_PROCESSES
 
 
+def _with_steps(record: Record, schedule: _Schedule) -> Record:
+    """Add to each optimizer the settings of its steps."""
+    optimizers = (replace(each, steps=schedule.get(str(each.position), ())) for each in record.optimizers)
+    return replace(record, optimizers=tuple(optimizers))
+
+
 def _ending_path(record_path: Path) -> Path:
     return record_path.with_name(record_path.name.replace("record", "ending", 1))
 
 
 def _read(path: Path) -> Record:
-    """Read the record of one process, with its traces, measurements and ending from the files beside it."""
+    """Read the record of one process, with its traces, measurements, steps and ending from the files beside it."""
     try:
         record = msgspec.json.decode(path.read_bytes(), type=Record)
         results_path = path.with_name(path.name.replace("record", "results", 1))
@@ -120,6 +137,9 @@ def _read(path: Path) -> Record:
                 measurements=results.measurements,
                 notes=(*record.notes, *results.notes),
             )
+        schedule_path = path.with_name(path.name.replace("record", "schedule", 1))
+        if schedule_path.exists():
+            record = _with_steps(record, msgspec.json.decode(schedule_path.read_bytes(), type=_Schedule))
         ending_path = _ending_path(path)
         if not ending_path.exists():
             return record

@@ -12,6 +12,7 @@
     describe   the optimizers that exist, their models, modules and tensors -> plain data
     plain      one value -> plain data
     tool       decay-audit itself, if this Python can import it: it traces models and measures steps
+    schedule   with --until N and --until end: the settings of each group in each step
     watch      with --watch: print each change of the groups while the script trains
     pretend/   replacements for a GPU, a process group or a dataset that the machine does not have
 

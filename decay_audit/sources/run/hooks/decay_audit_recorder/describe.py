@@ -148,6 +148,7 @@ def _optimizer(entry: "recording.OptimizerEntry", models: List[int], tables: _Ta
         "name": place.name_of(optimizer) or variables.referring_name(optimizer) or "optimizer",
         "file": entry.file,
         "line": entry.line,
+        "position": entry.position,
         "models": models,
         "chain": [plain.optimizer_class(each) for each in chain],
         "set_names": entry.set_names,

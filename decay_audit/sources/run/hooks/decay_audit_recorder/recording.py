@@ -23,6 +23,8 @@ class OptimizerEntry:
         models: the modules that hold its tensors, each with the name of the module's variable.
         names: the names of the models' tensors by id. Code may replace these tensors later.
         groups: coefficient, learning rate and tensors of each group.
+        position: how many optimizers were made before it.
+        group_steps: the `schedule.GroupSteps` of each group.
     """
 
     def __init__(self, optimizer: Any, construction: Any) -> None:
@@ -34,7 +36,8 @@ class OptimizerEntry:
         self.models = choose.models_of(optimizer, construction.place)
         self.names = choose.names_of_tensors(self.models)
         self.groups: List[Dict[str, Any]] = [choose.summary(group) for group in choose.groups_of(optimizer)]
-        self.steps = 0
+        self.position = len(OPTIMIZERS)
+        self.group_steps: List[Any] = []
 
     def keys_of(self, group: Any, index: int) -> Optional[List[str]]:
         """The keys that code set in a group; None if they are not known."""
@@ -95,6 +98,9 @@ def add_group(optimizer: Any, group: Dict[str, Any], keys: List[str]) -> None:
         if entry.reference() is optimizer:
             entry.group_keys.append((group, keys))
             entry.groups.append(choose.summary(group))
+            if any(id(tensor) not in entry.names for tensor in choose.tensors_of(group)):  # of another model
+                entry.models = choose.models_of(optimizer, variables.caller())
+                entry.names = choose.names_of_tensors(entry.models)
 
 
 def living_optimizers() -> List[OptimizerEntry]:
@@ -112,7 +118,11 @@ def write(status: str, moment: str = "", error: Optional[Dict[str, Any]] = None,
         Whether the record has optimizers.
     """
     global _WRITTEN_AT, _WRITE_SECONDS
+    from . import schedule
+
     started = time.time()
+    if status != "running":
+        schedule.write()  # before the document, which has the notes
     contents = document(status, moment, stepping, error)
     if not contents["optimizers"] and os.path.exists(_path("record")):
         ending = {"status": status, "moment": moment, "error": error, "steps": STEPS}

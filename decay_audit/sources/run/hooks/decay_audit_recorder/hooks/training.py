@@ -13,7 +13,7 @@ from typing import Any, Callable, Set
 
 import torch
 
-from .. import choose, recording, settings, tool, watch
+from .. import choose, recording, schedule, settings, tool, watch
 
 _SECONDS_TO_END = 10.0
 """How long a stopped process may run on before it is ended."""
@@ -84,6 +84,8 @@ def _before_step(optimizer: Any, args: Any, kwargs: Any) -> None:
         watch.before_step(optimizer)
     elif recording.STEPS == 0:
         recording.write("running", "step", stepping=optimizer)
+    if not settings.WATCH:
+        schedule.add_step(optimizer)
     recording.STEPS += 1
 
 
