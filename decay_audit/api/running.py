@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from decay_audit.api.pipeline import report_on
 from decay_audit.api.request import Request
 from decay_audit.checks import in_order, selected_codes
 from decay_audit.checks.codes import Finding
-from decay_audit.checks.training import check_training
+from decay_audit.checks.training import check_outside, check_training
 from decay_audit.errors import DecayAuditError, shell_join
 from decay_audit.model.horizon import Horizon
 from decay_audit.model.inventory import Inventory
@@ -224,10 +224,18 @@ def _temporary_folder(prefix: str) -> Iterator[Path]:
 def reports_of(record: Record, request: Request, *, several: bool) -> Iterator[Report]:
     """Audit each model of a record; if there are `several` records, the target of a report names the rank."""
     audits = grouping.group_by_audit(record)
-    for audit in audits:
+    for index, audit in enumerate(audits):
         program = Path(record.arguments[0]).name if record.arguments and record.arguments[0] else "script"
         rank = f" (rank {record.rank})" if several and record.world > 1 else ""
-        yield _report(record, audit, f"{program}:{audit.name}{rank}", request)
+        report = _report(record, audit, f"{program}:{audit.name}{rank}", request)
+        yield report if index else _with_findings(report, check_outside(record.outside), request)
+
+
+def _with_findings(report: Report, findings: Iterable[Finding], request: Request) -> Report:
+    """Add the findings that are selected."""
+    codes = selected_codes.select_codes(request.select, request.ignore)
+    selected = (finding for finding in findings if finding.code in codes)
+    return replace(report, findings=in_order((*report.findings, *selected)))
 
 
 def _report(record: Record, audit: "AuditGroup", target: str, request: Request) -> Report:
@@ -242,11 +250,10 @@ def _report(record: Record, audit: "AuditGroup", target: str, request: Request) 
     )
     traced = contents.inventory if request.no_trace else _with_traces(contents.inventory, record, audit)
     report = report_on(LoadedTarget(inventory=traced), observed, replace(request, target=""))
-    codes = selected_codes.select_codes(request.select, request.ignore)
     training_findings = check_training(facts.training_facts(record, audit, contents.names), report.plan)
-    kept = [finding for finding in report.findings if not _before_schedule(finding, optimizers)]
-    findings = in_order((*kept, *(finding for finding in training_findings if finding.code in codes)))
-    return replace(report, findings=tuple(_with_fix_for_a_run(finding, request.target) for finding in findings))
+    kept = tuple(finding for finding in report.findings if not _before_schedule(finding, optimizers))
+    report = _with_findings(replace(report, findings=kept), training_findings, request)
+    return replace(report, findings=tuple(_with_fix_for_a_run(finding, request.target) for finding in report.findings))
 
 
 def _recorded_horizon(

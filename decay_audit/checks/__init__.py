@@ -7,7 +7,7 @@ check() runs these modules, except where a line names another caller:
 - observed_plan: joins the plan with live optimizers, and with saved ones
 - optimizers: what live and saved optimizers do, compared with the plan (DA101-105, DA2xx, DA5xx)
 - optimizers.over_run: what decay comes to over the whole run (DA801, DA802); `api.pipeline` runs it
-- training: what a running script showed beyond one state of its optimizers (DA803, DA806); `api.running` runs it
+- training: what a running script showed beyond one state of its optimizers (DA201, DA803, DA806); `api.running` runs it
 - lock: decisions compared with those that a lock file recorded earlier (DA7xx); `api.locking` runs it
 - exceptions: removes the findings that a project accepts, and checks its exceptions (DA704-706); `cli` runs it
 - resume: what loading a saved state would do, and what a checkpoint holds (DA601, DA602, DA103)

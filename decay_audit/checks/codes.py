@@ -110,7 +110,9 @@ CODES: dict[str, Code] = {
         explanation="The parameter requires a gradient, but no optimizer holds it, so it keeps its initial value for "
         "the whole run. Usual causes: a list of parameters written by hand, or a layer added after the optimizer was "
         "built. PyTorch reports nothing. If it is meant, set requires_grad=False: that is no finding, and saves the "
-        "gradient.",
+        "gradient. `run` also reports parameters of modules that are not part of an audited model, such as a loss with "
+        "weights, if they got a gradient: that is only a warning, because a network that only measures a loss needs no "
+        "optimizer.",
     ),
     "DA202": Code(
         title="a parameter is listed more than once",

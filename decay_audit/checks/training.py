@@ -1,13 +1,19 @@
-"""Findings on a script that ran: groups that changed (DA803), and parameters that got no gradient (DA806)."""
+"""Findings on a script that ran: changed groups (DA803), parameters without a gradient at first (DA806), and DA201.
 
-from collections.abc import Iterator
+DA201 is here on parameters that got a gradient, but are neither in an optimizer nor in an audited model.
+"""
+
+from collections.abc import Iterator, Sequence
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import coefficient_text, count_by_kind
 from decay_audit.model.choices import Severity
 from decay_audit.model.training_facts import GroupChange, TrainingFacts
 from decay_audit.rulesets.plan import Plan
-from decay_audit.text import count_noun, join_words
+from decay_audit.text import count_noun, first_few, join_words
+
+_MAX_CLASSES = 3
+"""How many classes of modules one finding names."""
 
 
 def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
@@ -30,6 +36,30 @@ def check_training(facts: TrainingFacts, plan: Plan) -> Iterator[Finding]:
     others = tuple(name for name in facts.zero_gradient if name not in facts.decayed)
     yield from _gradient_findings(decayed, plan, "a gradient of exactly zero", "only decay moves {}")
     yield from _gradient_findings(others, plan, "a gradient of exactly zero", "a step does not move {}")
+
+
+def check_outside(counts: Sequence[tuple[str, int]]) -> Iterator[Finding]:
+    """Report parameters that got a gradient, but are in no optimizer and in no model of an optimizer.
+
+    It is only a warning: a network that only measures a loss needs no optimizer, though its gradients cost time.
+
+    Args:
+        counts: the classes of the modules that hold the parameters, each with the number of its parameters.
+    """
+    total = sum(count for _, count in counts)
+    if total:
+        is_single = total == 1
+        names = first_few([name for name, _ in counts], _MAX_CLASSES)
+        yield finding(
+            "DA201",
+            f"{count_noun(total, 'parameter')} of {names} got a gradient, and {'is' if is_single else 'are'} in no "
+            "optimizer and in no model that was audited",
+            expected="in a param group, or requires_grad=False",
+            found="in no param group",
+            fix=f"give {'it' if is_single else 'them'} to an optimizer, or set requires_grad=False, which saves the "
+            "gradient",
+            severity="warning",
+        )
 
 
 def _change_text(change: GroupChange) -> str:

@@ -134,6 +134,15 @@ criterion(model(torch.randn(3, 4))).backward()
 optimizer.step()
 """
 
+LOSS_FORGOTTEN = (
+    LOSS_WITH_WEIGHTS.replace(", *criterion.parameters()", "")
+    .replace(
+        "model, criterion = Net(), Criterion()", "model, criterion = Net(), Criterion()\nteacher = nn.Linear(2, 2)"
+    )
+    .replace("optimizer.step()", "teacher.requires_grad_(False)(torch.ones(1, 2))\noptimizer.step()")
+)
+"""A loss whose weights are in no optimizer, and a frozen module beside it."""
+
 FAILS_BEFORE = """
 raise FileNotFoundError("no data in ./data")
 """

@@ -104,7 +104,14 @@ def test_a_loss_with_weights_is_judged_with_the_model(tmp_path: Path) -> None:
     (document,) = documents(run(tmp_path, scripts.LOSS_WITH_WEIGHTS, options=("--format", "json")))
     assert document["target"] == "train.py:model + criterion"
     assert [parameter["name"] for parameter in document["parameters"]][-1] == "criterion.centers"
-    assert "DA203" not in codes(document)
+    assert not {"DA201", "DA203"} & {*codes(document)}
+
+
+def test_parameters_that_train_outside_every_optimizer_are_found(tmp_path: Path) -> None:
+    (document,) = documents(run(tmp_path, scripts.LOSS_FORGOTTEN, options=("--format", "json")))
+    (finding,) = [finding for finding in document["findings"] if finding["code"] == "DA201"]
+    assert finding["severity"] == "warning"
+    assert finding["message"].startswith("1 parameter of Criterion got a gradient, and is in no optimizer")
 
 
 def test_steps_by_hand_are_said(tmp_path: Path) -> None:
