@@ -153,4 +153,4 @@ def test_the_format_of_a_comparison_follows_the_suffix(repository: Path) -> None
     assert json.loads((repository / "d.json").read_text())["rulesets"] == ["timm", "no-bias"]
     assert (repository / "d.txt").read_text() == runner.invoke(app, diff).stdout
     refused = runner.invoke(app, [*diff, "-o", "d.csv"])
-    assert (refused.exit_code, "a comparison comes as text or JSON, not as csv" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "a comparison comes as text, JSON or HTML, not as csv" in refused.stderr) == (2, True)

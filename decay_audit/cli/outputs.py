@@ -68,28 +68,34 @@ def _require_format(path: str, format_option: Format) -> None:
         )
 
 
-def write_comparison(render: Render, output: OutputOptions) -> None:
-    """Render and write a comparison for each output, as text or JSON.
+def write_comparison(render: Render, output: OutputOptions, *, has_page: bool = False) -> None:
+    """Render and write a comparison for each output, as text or JSON, or as a page.
 
     Raises:
         DecayAuditError: an output has the suffix of another format.
     """
-    destinations = comparison_formats(output)
+    destinations = comparison_formats(output, has_page=has_page)
     texts = [render(form, screen.report_options(replace(output, output=(path,)))) for path, form in destinations]
     for text, (path, form) in zip(texts, destinations, strict=True):
         screen.write(text, (path,), form)
 
 
-def comparison_formats(output: OutputOptions) -> tuple[tuple[str, Format], ...]:
+def comparison_formats(output: OutputOptions, *, has_page: bool = False) -> tuple[tuple[str, Format], ...]:
     """List the outputs of a comparison with the format of each.
 
+    Args:
+        has_page: whether the comparison also comes as HTML.
+
     Raises:
-        DecayAuditError: an output has the suffix of a format other than text and JSON.
+        DecayAuditError: an output has the suffix of a format in which the comparison does not come.
     """
+    accepted = (Format.TEXT, Format.JSON, *([Format.HTML] if has_page else []))
     destinations = formats(output)
     for path, form in destinations:
-        if form not in (Format.TEXT, Format.JSON):
-            raise DecayAuditError(f"{path}: a comparison comes as text or JSON, not as {form.value}", "name it .json")
+        if form not in accepted:
+            words = "text, JSON or HTML" if has_page else "text or JSON"
+            hint = "name it .json or .html" if has_page else "name it .json"
+            raise DecayAuditError(f"{path}: a comparison comes as {words}, not as {form.value}", hint)
     return destinations
 
 

@@ -59,5 +59,5 @@ TEXT_SUFFIXES = ("", ".txt", ".log")
 """The suffixes of a file that has the format text without `--format`."""
 
 
-ComparisonFormat = Literal["text", "json"]
+ComparisonFormat = Literal["text", "json", "html"]
 """Formats of a comparison of rulesets or of models."""

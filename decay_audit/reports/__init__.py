@@ -269,15 +269,21 @@ def render_comparison(
     """Render where rulesets differ on one model.
 
     Raises:
-        DecayAuditError: the format is neither text nor json.
+        DecayAuditError: the format is not text, json or html.
     """
     from decay_audit.reports.document import comparisons
     from decay_audit.reports.formats import as_json
     from decay_audit.reports.terminal import ruleset_comparison
 
-    if _text_or_json(format) is Format.JSON:
-        return as_json.render_comparison(comparisons.ruleset_comparison_document(comparison, target))
-    return ruleset_comparison.render(comparison, target, options)
+    if Format(format) is Format.TEXT:
+        return ruleset_comparison.render(comparison, target, options)
+    document = as_json.render_comparison(comparisons.ruleset_comparison_document(comparison, target))
+    if Format(format) is not Format.HTML:
+        _text_or_json(format)
+        return document
+    from decay_audit.reports.formats.html import comparison as pages
+
+    return pages.render_ruleset_comparison(comparison, target, document)
 
 
 def render_model_comparison(
@@ -288,15 +294,21 @@ def render_model_comparison(
     """Render what differs between the decisions on two models.
 
     Raises:
-        DecayAuditError: the format is neither text nor json.
+        DecayAuditError: the format is not text, json or html.
     """
     from decay_audit.reports.document import comparisons
     from decay_audit.reports.formats import as_json
     from decay_audit.reports.terminal import model_comparison
 
-    if _text_or_json(format) is Format.JSON:
-        return as_json.render_comparison(comparisons.model_comparison_document(comparison))
-    return model_comparison.render(comparison, options)
+    if Format(format) is Format.TEXT:
+        return model_comparison.render(comparison, options)
+    document = as_json.render_comparison(comparisons.model_comparison_document(comparison))
+    if Format(format) is not Format.HTML:
+        _text_or_json(format)
+        return document
+    from decay_audit.reports.formats.html import comparison as pages
+
+    return pages.render_model_comparison(comparison, document)
 
 
 def render_matches(

@@ -66,12 +66,12 @@ def diff(
     _require_two_sides(target, other, rules, from_, to)
     output = replace(output, format=Format(format))
     with outputs.error_document(target, output), screen.progress(output) as progress:
-        outputs.comparison_formats(output)  # refuses a suffix before anything is read
+        outputs.comparison_formats(output, has_page=True)  # refuses a suffix before anything is read
         from decay_audit import api
 
         request = api.request_for(target, replace(options, rules=rules[0] if rules else DEFAULT_RULES), progress)
         render, differs = _compare(request, other, (from_, to), rules)
-    outputs.write_comparison(render, output)
+    outputs.write_comparison(render, output, has_page=True)
     if exit_code and differs:
         raise typer.Exit(1)
 

@@ -2,16 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from msgspec.structs import replace
-
+from decay_audit.reports.document.comparison_groups import RulesetGroup, ruleset_groups
 from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import Column, PaintedText, Style, paint
-from decay_audit.reports.totals import factors, share, size
-from decay_audit.roles.words import NOUNS, Role
-from decay_audit.rulesets.diff import RulesetComparison, RulesetDecision, RulesetDifference
-from decay_audit.rulesets.plan import FROZEN
+from decay_audit.reports.totals import share, size
+from decay_audit.roles.words import NOUNS
+from decay_audit.rulesets.diff import RulesetComparison
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, join_words
 
 
@@ -30,7 +28,7 @@ def _text(comparison: RulesetComparison, target: str, options: Options) -> Itera
         yield from layout.paragraph(
             "  ", f"{join_words(names)} make the same decision on every parameter", options.width
         )
-    for group in _ignoring_learning_rates(comparison.differences):
+    for group in ruleset_groups(comparison):
         yield from _difference(group, names, options)
     if comparison.differences:
         yield from _gaps(comparison, options)
@@ -38,47 +36,20 @@ def _text(comparison: RulesetComparison, target: str, options: Options) -> Itera
         yield from layout.paragraph("  left out: ", escape_control(refusal.reason), options.width)
 
 
-def _ignoring_learning_rates(differences: Sequence[RulesetDifference]) -> list[list[RulesetDifference]]:
-    """Group differences that only differ in the factors on the learning rate, the largest group first."""
-    groups: dict[tuple[Role, tuple[RulesetDecision, ...]], list[RulesetDifference]] = {}
-    for difference in differences:
-        decisions = tuple(replace(decision, lr_scale=1.0) for decision in difference.sides)
-        groups.setdefault((difference.role, decisions), []).append(difference)
-    return sorted(groups.values(), key=lambda group: -sum(difference.numel for difference in group))
-
-
-def _difference(group: Sequence[RulesetDifference], names: Sequence[str], options: Options) -> Iterator[str]:
-    parameters = [name for difference in group for name in difference.parameters]
-    title = count_noun(len(parameters), *NOUNS[group[0].role])
-    numel = sum(difference.numel for difference in group)
-    yield f"  {paint(title, 'title', color=options.color)}, {count_noun(numel, 'element')}"
-    by_ruleset = list(zip(*(difference.sides for difference in group), strict=True))
-    treatments = [_treatment(decisions) for decisions in by_ruleset]
-    name_width, treatment_width = max(map(len, names)), max(12, *map(len, treatments))
-    for name, (decision, *_), treatment in zip(names, by_ruleset, treatments, strict=True):
+def _difference(group: RulesetGroup, names: Sequence[str], options: Options) -> Iterator[str]:
+    title = count_noun(len(group.names), *NOUNS[group.role])
+    yield f"  {paint(title, 'title', color=options.color)}, {count_noun(group.numel, 'element')}"
+    name_width, treatment_width = max(map(len, names)), max(12, *map(len, group.treatments))
+    for name, decision, treatment in zip(names, group.decisions, group.treatments, strict=True):
         rule = f"{decision.rule} ({escape_control(decision.location)})" if decision.location else decision.rule
         style: Style = "decay" if decision.weight_decay else "dim"
         painted = paint(f"{treatment:<{treatment_width}}", style, color=options.color)
         yield f"    {escape_control(name):<{name_width}}  {painted}  {escape_control(rule)}"
-    patterns = [escape_control(pattern) for pattern in fold_names(parameters, shorten=not options.full)]
+    patterns = [escape_control(pattern) for pattern in fold_names(group.names, shorten=not options.full)]
     yield from layout.paragraph(
         "    ", first_few(patterns, len(patterns) if options.full else MAX_PATTERNS), options.width
     )
     yield ""
-
-
-def _treatment(decisions: Sequence[RulesetDecision]) -> str:
-    """Write what a ruleset decides for parameters that it treats alike except for their learning rates."""
-    decision, scales = decisions[0], [decision.lr_scale for decision in decisions]
-    if decision.rule == FROZEN:
-        return "in no group"
-    texts = [
-        format_coefficient(decision.weight_decay) if decision.weight_decay else "spared",
-        "lenient" if decision.lenient else "",
-        f"lr {factors(scales)}" if any(scale != 1.0 for scale in scales) else "",
-        escape_control(decision.use or ""),
-    ]
-    return ", ".join(filter(None, texts))
 
 
 def _gaps(comparison: RulesetComparison, options: Options) -> Iterator[str]:
