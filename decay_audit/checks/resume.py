@@ -136,6 +136,7 @@ def _compare(live: Optimizer, saved: Optimizer, shapes: Shapes, fix: str) -> Ite
         return
     yield from _find_other_class(live, saved)
     yield from _find_swapped_states(live, saved, fix)
+    yield from _find_another_order(saved, fix)
     other_shapes = [*_find_other_shapes(live, saved, shapes, fix)]
     yield from other_shapes
     if not _is_in_another_order(live, saved):
@@ -203,6 +204,26 @@ def _find_swapped_states(live: Optimizer, saved: Optimizer, fix: str) -> Iterato
             found=", ".join(saved_name for _, saved_name in pairs[:MAX_EXAMPLES]),
             where=saved.name,
             fix=fix,
+        )
+
+
+def _find_another_order(saved: Optimizer, fix: str) -> Iterator[Finding]:
+    """Report a state without names, in a file whose model has the same parameters in another order.
+
+    It is only a warning: whether the state's groups were in the order of that model is not known.
+    """
+    if saved.state_of:
+        (name, other), *_ = saved.state_of.items()
+        yield finding(
+            "DA601",
+            f"the file has {count_noun(len(saved.state_of), 'parameter')} in another order than this model, and its "
+            f"optimizer state has no names: torch would accept it, and probably give {name} the state of {other}",
+            saved.state_of,
+            expected=", ".join([*saved.state_of][:MAX_EXAMPLES]),
+            found=", ".join([*saved.state_of.values()][:MAX_EXAMPLES]),
+            where=saved.name,
+            fix=fix,
+            severity="warning",
         )
 
 

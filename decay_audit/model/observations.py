@@ -122,6 +122,8 @@ class Optimizer(Struct, frozen=True, kw_only=True):
             a step does.
         failed_measurement: why no step could be measured; "" if one was measured, or none was tried.
         mismatched_state: names of the parameters whose saved state has another shape (checkpoints only).
+        state_of: for parameters that would probably get the state of another one, the name of the other one: the file
+            has the model's parameters in another order, and the optimizer's state has no names (checkpoints only).
         file, line: the line that makes it, if a script made it that was run; else "" and 0.
     """
 
@@ -140,6 +142,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     class_is_known: bool = True
     failed_measurement: str = ""
     mismatched_state: tuple[str, ...] = ()
+    state_of: Mapping[str, str] = {}
     file: str = ""
     line: int = 0
 

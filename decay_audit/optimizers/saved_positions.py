@@ -1,6 +1,6 @@
 """Give a saved optimizer without names the names of the live optimizer that would load it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -31,7 +31,31 @@ def name_positions(saved: Optimizer, live: Optimizer, shapes: Shapes) -> Optimiz
         # check_resume reports that the shapes do not fit the live groups
         return replace(saved, mismatched_state=(), name_caveats=())
     groups = tuple(replace(group, parameters=live_group.parameters) for group, live_group in pairs)
-    return replace(saved, groups=groups, mismatched_state=(), name_caveats=(_NAMED_BY_SHAPE,))
+    return replace(
+        saved,
+        groups=groups,
+        mismatched_state=(),
+        name_caveats=(_NAMED_BY_SHAPE,),
+        state_of=_names_in_another_order(saved, live, [*shapes]),
+    )
+
+
+def _names_in_another_order(saved: Optimizer, live: Optimizer, model_order: Sequence[str]) -> dict[str, str]:
+    """Map live names to the names that the file's own model has at these positions, if its order is another one.
+
+    Both optimizers must have the same parameters, each group in the order of its model. A file whose names are sorted
+    does not show the order of its model.
+    """
+    places = {name: place for place, name in enumerate(model_order)}
+    names: dict[str, str] = {}
+    for group, live_group in zip(saved.groups, live.groups, strict=True):
+        if sorted(group.parameters) != sorted(live_group.parameters):
+            return {}
+        if [*live_group.parameters] != sorted(live_group.parameters, key=lambda name: places.get(name, 0)):
+            return {}
+        names.update(zip(live_group.parameters, group.parameters, strict=True))
+    is_sorted = all([*group.parameters] == sorted(group.parameters) for group in saved.groups)
+    return {} if is_sorted else {name: other for name, other in names.items() if name != other}
 
 
 def _can_take_names(saved: Optimizer, live: Optimizer) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -129,3 +130,53 @@ def test_a_coefficient_that_no_group_was_saved_with_is_another_coefficient_and_n
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert [finding.code for finding in check(folder, "stronger", monkeypatch)] == ["DA103"]
+
+
+ATTENTION = """
+import torch
+from torch import nn
+
+
+class Attention(nn.Module):
+    def __init__(self, *names):
+        super().__init__()
+        for name in names:
+            self.add_module(name, nn.Linear(8, 8, bias=False))
+
+
+def same(): return Attention("query", "key", "value")
+def reordered(): return Attention("value", "query", "key")
+def adamw(model): return torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+def named(model): return torch.optim.AdamW(model.named_parameters(), lr=1e-3, weight_decay=0.1)
+"""
+
+
+@pytest.mark.parametrize("factory", ["adamw", "named"])
+def test_a_model_whose_modules_were_put_in_another_order_is_found_where_no_name_was_saved(
+    factory: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "attention.py").write_text(ATTENTION)
+    scope: dict[str, Any] = {}
+    exec(ATTENTION, scope)
+    model = scope["same"]()
+    saved = scope[factory](model)
+    for index, tensor in enumerate(model.parameters()):
+        tensor.grad = torch.full_like(tensor, float(index + 1))
+    saved.step()
+    torch.save({"model": model.state_dict(), "optimizer": saved.state_dict()}, tmp_path / "last.pt")
+
+    def found(target: str) -> list[Finding]:
+        optimizer = f"attention.py:{factory}"
+        request = api.Request(target=f"attention.py:{target}", optimizer=optimizer, checkpoint="last.pt")
+        return [finding for finding in api.run(request).findings if finding.code == "DA601"]
+
+    assert found("same") == []
+    (finding,) = found("reordered")
+    assert finding.severity == ("warning" if factory == "adamw" else "error")
+    assert "give value.weight the state of query.weight" in finding.message or factory == "named"
+    resumed_model = scope["reordered"]()
+    resumed = scope[factory](resumed_model)
+    resumed.load_state_dict(torch.load(tmp_path / "last.pt")["optimizer"])  # torch says nothing
+    moment = resumed.state[resumed_model.value.weight]["exp_avg"][0, 0]
+    assert moment == pytest.approx(0.1)  # of the query's gradient, 1
