@@ -270,7 +270,7 @@ class RunOptions(Struct, frozen=True, kw_only=True):
         bool,
         Option(
             "Script",
-            "Run in a temporary copy of the current folder: what the script writes is dropped.",
+            "Run in a temporary copy of the current folder: what the script writes into it is dropped.",
             config="audits",
         ),
     ] = False

@@ -200,8 +200,7 @@ def _run_folder(script: ScriptRun) -> Iterator[Path]:
         yield script.folder
         return
     with _temporary_folder("decay-audit-scratch-") as folder:
-        written_files.copy(script.folder, folder)
-        yield folder
+        yield written_files.copy(script.folder, folder)
 
 
 @contextmanager

@@ -78,6 +78,20 @@ def test_find_adds_audits_after_what_the_file_holds_and_none_twice(folder: Path)
     assert (folder / "pyproject.toml").read_bytes().decode() == text
 
 
+@pytest.mark.parametrize(
+    ("old", "header"),
+    [('rules = "torchvision"\n', "audits"), ("", "audits"), ("[tool.decay-audit]\n", "tool.decay-audit.audits")],
+)
+def test_find_adds_audits_to_a_decay_audit_toml_that_stands_there(folder: Path, old: str, header: str) -> None:
+    (folder / "decay-audit.toml").write_text(old)
+    assert "added 2 audits to decay-audit.toml" in CliRunner().invoke(app, ["find", "--write"]).stderr
+    text = (folder / "decay-audit.toml").read_text()
+    assert text.startswith(old)
+    assert text.count(f"[[{header}]]\nrun = ") == 2
+    assert "added 0 audits" in CliRunner().invoke(app, ["find", "--write"]).stderr
+    assert not (folder / "pyproject.toml").exists()
+
+
 @pytest.mark.parametrize("old", ["[tool.decay-audit]\naudits = []\n", "not TOML", "[tool]\ndecay-audit = 3\n"])
 def test_find_writes_nothing_to_a_file_that_cannot_hold_more_audits(folder: Path, old: str) -> None:
     (folder / "pyproject.toml").write_text(old)

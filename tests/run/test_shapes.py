@@ -65,11 +65,17 @@ def test_the_files_that_a_script_writes_are_listed(config: tuple[Path, subproces
     assert (config[0] / "runs").is_dir()
 
 
-def test_a_scratch_copy_takes_what_a_script_writes(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("1")
-    result = run(tmp_path, "open('log', 'w').write(open('data').read()); raise SystemExit(3)", options=("--scratch",))
-    assert "train.py did not import torch (exit code 3)" in result.stderr
-    assert not (tmp_path / "log").exists()
+def test_a_scratch_copy_takes_what_a_script_writes_and_finds_what_stands_beside_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "project" / "code"
+    folder.mkdir(parents=True)
+    (folder / "data").symlink_to("../../data")
+    (tmp_path / "data").write_text("7")
+    text = "for name in ('log', '../log'):\n    open(name, 'w').close()\n"
+    result = run(
+        folder, f"{text}raise SystemExit(int(open('data').read() + open('../../data').read()))", options=("--scratch",)
+    )
+    assert "exit code 77" in result.stderr
+    assert not [*tmp_path.rglob("log")]
 
 
 def test_groups_that_follow_the_ruleset_are_quiet(tmp_path: Path) -> None:

@@ -40,14 +40,11 @@ class _Command(Struct, frozen=True):
             return shell_join(["decay-audit", "check", self.model or _MODEL_TO_NAME, "--optimizer", self.optimizer])
         return ""
 
-    def as_toml(self) -> str:
-        """The audit for pyproject.toml; "" if the model is not known."""
+    def settings(self) -> dict[str, str]:
+        """The settings of the audit in a file; empty if the model is not known."""
         if self.script:
-            return f"[[tool.decay-audit.audits]]\nrun = {_quoted(self.script)}\n"
-        if self.model and self.optimizer:
-            lines = (f"target = {_quoted(self.model)}", f"optimizer = {_quoted(self.optimizer)}")
-            return "\n".join(("[[tool.decay-audit.audits]]", *lines, ""))
-        return ""
+            return {"run": self.script}
+        return {"target": self.model, "optimizer": self.optimizer} if self.model and self.optimizer else {}
 
 
 def find(
@@ -56,7 +53,8 @@ def find(
     ] = Path(),
     *,
     write: Annotated[
-        bool, Option("Output", "Add the audits to pyproject.toml in that folder; `decay-audit check` runs them.")
+        bool,
+        Option("Output", "Add the audits to the file of settings there; `decay-audit check` runs them."),
     ] = False,
     output: Annotated[OutputOptions, takes(names=("output", "quiet"))],
 ) -> None:
@@ -80,7 +78,7 @@ def find(
     calls = count_noun(len(result.calls), "place makes an optimizer", "places make an optimizer")
     screen.print_message(f"{calls} in {count_noun(len(texts), 'Python file')}", quiet=output.quiet)
     if write:
-        _write(commands, (path if path.is_dir() else path.parent) / "pyproject.toml", quiet=output.quiet)
+        _write(commands, path if path.is_dir() else path.parent, quiet=output.quiet)
 
 
 def _optimizer_lines(calls: "Sequence[OptimizerCall]", commands: Sequence[_Command]) -> Iterator[str]:
@@ -132,46 +130,60 @@ def _command(call: "OptimizerCall", scripts: dict[str, str], models: "Sequence[M
     return _Command(script=scripts.get(call.file, ""))
 
 
-def _write(commands: Sequence[_Command], file: Path, *, quiet: bool) -> None:
-    """Append audits to pyproject.toml. The text that is there already does not change.
+def _write(commands: Sequence[_Command], folder: Path, *, quiet: bool) -> None:
+    """Append audits to decay-audit.toml, or to pyproject.toml without one. The text that is there does not change.
 
     Raises:
         DecayAuditError: the file is not TOML, or its audits stand in a form to which no table can be added.
     """
     from decay_audit import files
-    from decay_audit.cli import config
+    from decay_audit.cli import config, pyproject
     from decay_audit.text import count_noun
 
+    file = folder / pyproject.OWN_FILE
+    file = file if file.exists() else folder / "pyproject.toml"
     try:
         old = file.read_bytes().decode() if file.exists() else ""
     except UnicodeDecodeError as error:
         raise DecayAuditError(f"{file} is not UTF-8", "TOML must be UTF-8, see https://toml.io") from error
-    present = _audits(old, file)
-    new = [text for text in dict.fromkeys(command.as_toml() for command in commands) if text]
-    new = [text for text in new if not any(_audits(text, file)[0].items() <= audit.items() for audit in present)]
-    if new:
+    header = "audits" if file.exists() and pyproject.is_whole_table(file) else "tool.decay-audit.audits"
+    present = _audits(old, file, header)
+    all_settings = [settings for command in dict.fromkeys(commands) if (settings := command.settings())]
+    added = [new for new in all_settings if not any(new.items() <= audit.items() for audit in present)]
+    if added:
         gap = "" if not old or old.endswith(("\n\n", "\r\n\r\n")) else "\n" if old.endswith("\n") else "\n\n"
-        added = gap + "\n".join(new)
-        text = old + (added.replace("\n", "\r\n") if "\r\n" in old else added)
-        _audits(text, file)  # raises if the new text is not valid TOML
+        tables = gap + "\n".join(_as_toml(settings, header) for settings in added)
+        text = old + (tables.replace("\n", "\r\n") if "\r\n" in old else tables)
+        _audits(text, file, header)  # raises if the new text is not valid TOML
         with files.atomic_write(file, may_be_input=True) as path:
             path.write_bytes(text.encode())
             config.load(path)  # raises before the file is replaced if these are not valid settings
-    skipped = len({command for command in commands if not command.as_toml()})
+    skipped = len({command for command in commands if not command.settings()})
     hint = f"; {count_noun(skipped, 'place')} left out: its model or script is not known" if skipped else ""
-    screen.print_message(f"added {count_noun(len(new), 'audit')} to {file}{hint}", quiet=quiet)
+    screen.print_message(f"added {count_noun(len(added), 'audit')} to {file}{hint}", quiet=quiet)
 
 
-def _audits(text: str, file: Path) -> list[dict[str, object]]:
-    """The audits in the text of a pyproject.toml."""
+def _audits(text: str, file: Path, header: str) -> list[dict[str, object]]:
+    """The audits in the text of a file of settings.
+
+    Args:
+        header: the dotted name of the list of audits.
+    """
     try:
-        table = tomllib.loads(text).get("tool", {}).get("decay-audit", {})
+        table = tomllib.loads(text)
+        *parents, name = header.split(".")
+        for parent in parents:
+            table = table.get(parent, {})
+        return list(table.get(name, ()))
     except (tomllib.TOMLDecodeError, AttributeError) as error:
         raise DecayAuditError(
-            f"{file} cannot get another [[tool.decay-audit.audits]]: {error}",
-            "nothing was written; write its audits as tables, one [[tool.decay-audit.audits]] each",
+            f"{file} cannot get another [[{header}]]: {error}",
+            f"nothing was written; write its audits as tables, one [[{header}]] each",
         ) from error
-    return list(table.get("audits", ()))
+
+
+def _as_toml(settings: dict[str, str], header: str) -> str:
+    return "".join([f"[[{header}]]\n", *(f"{name} = {_quoted(value)}\n" for name, value in settings.items())])
 
 
 def _quoted(text: str) -> str:

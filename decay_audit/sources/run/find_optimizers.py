@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from decay_audit.sources.run import python_files
 
-_MAY_CALL = re.compile(r"\boptim(?:\.\w+)*\.[A-Z]\w*\s*\(|\btorch\.optim[\w.]* import\b|\boptim as\b")
+_MAY_CALL = re.compile(r"optim(?<!\woptim)(?:(?:\.\w+)*\.[A-Z]\w*\s*\(|(?<=torch\.optim)[\w.]* import\b| as\b)")
 """Matches calls and imports of names in torch.optim. A file without a match is not parsed, because parsing is slow."""
 _WORD_OF_TRAINING = re.compile("train|main|tune|fit|run")
 """Matches names of files that probably train."""
 _MAX_IMPORTS = 4
 """The most files that may stand between a script and the file that makes its optimizer."""
-_LINE_OF_SCRIPT = re.compile(r"^(if __name__\b|for |while )", re.MULTILINE)
+_LINE_OF_SCRIPT = re.compile(r"\n(?:if __name__\b|for |while )")  # begins with a newline: faster than with ^
 """Matches `if __name__ == "__main__"`, or a loop outside functions."""
 _READ_NODES = (ast.Call, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -71,7 +71,7 @@ def find(texts: Mapping[str, str]) -> OptimizerCalls:
     calls = [call for name, text in texts.items() for call in _calls_in(text, name)]
     files = {call.file for call in calls if not call.is_script}
     importing = python_files.importing_files(texts) if files else {}
-    scripts = {name for name, text in texts.items() if files and _LINE_OF_SCRIPT.search(text)}
+    scripts = {name for name, text in texts.items() if files and _is_script(text)}
     return OptimizerCalls(
         calls=tuple(calls),
         scripts={file: script for file in files if (script := _script_of(file, importing, scripts))},
@@ -92,19 +92,23 @@ def _script_of(file: str, importing: Mapping[str, Sequence[str]], scripts: Set[s
     return ""
 
 
+def _is_script(text: str) -> bool:
+    return _LINE_OF_SCRIPT.search(f"\n{text}") is not None
+
+
 def _module_name(path: str) -> str:
     """Return the word by which import lines name a file: the name of the file, or of the folder for a package."""
     return Path(path).parent.name if Path(path).stem == "__init__" else Path(path).stem
 
 
 def _calls_in(text: str, name: str) -> Iterator[OptimizerCall]:
-    if not _MAY_CALL.search(text):
+    if "torch" not in text or not _MAY_CALL.search(text):
         return
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
-    yield from _calls(tree, name, is_script=_LINE_OF_SCRIPT.search(text) is not None)
+    yield from _calls(tree, name, is_script=_is_script(text))
 
 
 def _calls(tree: ast.Module, file: str, *, is_script: bool) -> Iterator[OptimizerCall]:

@@ -9,7 +9,7 @@ SUFFIXES = (".py", ".pyw")
 _SKIPPED_FOLDERS = frozenset({"node_modules", "site-packages", "build", "dist", "__pycache__", "tests", "test"})
 _MAX_BYTES = 2_000_000
 """Larger files are not read."""
-_IMPORT_LINE = re.compile(r"^[ \t]*(?:from|import)[ \t]([^\n]*)", re.MULTILINE)
+_IMPORT_LINE = re.compile(r"[ \t]*(?:from|import)[ \t](.*)")
 _WORD = re.compile(r"\w+")
 
 
@@ -47,7 +47,8 @@ def importing_files(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
     """Map each word of the import lines to the files in whose import lines it occurs."""
     files: dict[str, dict[str, None]] = {}
     for name, text in texts.items():
-        for line in _IMPORT_LINE.findall(text):
-            for word in _WORD.findall(line):
-                files.setdefault(word, {})[name] = None
+        lines = [line for line in text.split("\n") if "import" in line]
+        matches = filter(None, map(_IMPORT_LINE.match, lines))
+        for word in {word for match in matches for word in _WORD.findall(match[1])}:
+            files.setdefault(word, {})[name] = None
     return {word: tuple(names) for word, names in files.items()}

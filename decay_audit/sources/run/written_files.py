@@ -17,6 +17,9 @@ _SKIPPED_FOLDERS = frozenset({".git", "__pycache__", "node_modules"})
 _MIN_LINKED_BYTES = 20_000_000
 """Files of this size or larger are linked and not copied."""
 
+_LINKED_PARENTS = 3
+"""In how many parents of a folder the members are linked when the folder is copied."""
+
 FolderState = Mapping[str, tuple[int, int]]
 """Maps the path of each file in a folder to the time of its last change in ns, and its size in bytes."""
 
@@ -60,13 +63,20 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in names)
 
 
-def copy(folder: Path, destination: Path) -> None:
-    """Copy a folder to run in; large files are linked.
+def copy(folder: Path, temporary: Path) -> Path:
+    """Copy a folder to run in; large files are linked. Return the copy.
+
+    What stands beside the folder and beside its parents is linked, so that `../data` is found from the copy.
 
     Raises:
         DecayAuditError: it cannot be copied.
     """
+    folder = folder.resolve()
+    outermost = folder.parents[min(_LINKED_PARENTS, len(folder.parents)) - 1] if folder.parents else folder
+    destination = temporary / "folder" if outermost == folder else temporary / folder.relative_to(outermost)
     try:
+        for parent in folder.parents[:_LINKED_PARENTS]:
+            _link_members(parent, temporary / parent.relative_to(outermost), without=folder)
         shutil.copytree(
             folder,
             destination,
@@ -77,6 +87,15 @@ def copy(folder: Path, destination: Path) -> None:
         )
     except (OSError, shutil.Error) as error:
         raise DecayAuditError(f"--scratch cannot copy this folder: {error}", "run without --scratch") from error
+    return destination
+
+
+def _link_members(folder: Path, copy_of_folder: Path, *, without: Path) -> None:
+    """Link the members of a folder into its copy, but for the one that contains the folder that is copied."""
+    copy_of_folder.mkdir(parents=True, exist_ok=True)
+    for member in folder.iterdir() if os.access(folder, os.R_OK) else ():
+        if not without.is_relative_to(member):
+            (copy_of_folder / member.name).symlink_to(member)
 
 
 def _copy_or_link(source: str, destination: str) -> str:
