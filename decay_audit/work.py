@@ -21,6 +21,10 @@ _UNITS_OF_ANY_FILE: Final = 400_000
 """The units that even the smallest file has."""
 _BYTES_PER_UNIT: Final = 100
 """So many bytes of a file give one more unit."""
+_SMALL_FILE: Final = 10_000_000
+"""Up to so many bytes a file may take 5 seconds. The header of a larger file can describe many more tensors."""
+_LATER_BYTES_PER_UNIT: Final = 20
+"""So many bytes beyond that give one more unit: fewer than the shortest description of a tensor takes for its work."""
 _UNITS_FOR_ROLES: Final = 300_000
 """The units for finding roles, before the tensors are counted."""
 _LEAST_UNITS_FOR_ROLES: Final = 60_000
@@ -56,7 +60,8 @@ _budget: ContextVar[Budget | None] = ContextVar("budget", default=None)
 @contextmanager
 def limit_by_size(size: int) -> Iterator[None]:
     """Set the budget for the `with` statement, in which files are read that have `size` bytes together."""
-    token = _budget.set(Budget(_UNITS_OF_ANY_FILE + size // _BYTES_PER_UNIT))
+    first, more = min(size, _SMALL_FILE), max(size - _SMALL_FILE, 0)
+    token = _budget.set(Budget(_UNITS_OF_ANY_FILE + first // _BYTES_PER_UNIT + more // _LATER_BYTES_PER_UNIT))
     try:
         yield
     finally:

@@ -6,9 +6,9 @@ optimizers and on a whole run.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -17,7 +17,6 @@ from decay_audit.checks.codes import Finding
 from decay_audit.checks.lock.entries import hash_ruleset
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import Severity
-from decay_audit.model.horizon import DecayOverRun
 from decay_audit.model.inventory import SourceKind
 from decay_audit.model.observations import Movement, Observation
 from decay_audit.reports import totals
@@ -31,7 +30,7 @@ from decay_audit.reports.document.optimizers import (
 )
 from decay_audit.reports.finding_summary import notes
 from decay_audit.reports.report import Report
-from decay_audit.roles.words import CONFIDENCES, Confidence, EvidenceKind, Layer, Role
+from decay_audit.roles.words import CONFIDENCES, Confidence, Evidence, EvidenceKind, Layer, Role
 from decay_audit.rulesets.plan import DEFAULT, Decision, Plan
 
 Natural = Annotated[int, Meta(ge=0)]
@@ -64,7 +63,7 @@ class RuleSetRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     rules: tuple[RuleRecord, ...]
 
 
-class EvidenceRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class EvidenceRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One reason for a role, strongest first."""
 
     kind: EvidenceKind
@@ -88,7 +87,7 @@ class ObservationRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     movement: Movement | None = field(name="law")
 
 
-class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """One parameter: what it is, what the ruleset decides, and what the optimizers do.
 
     `kept` is the part of the parameter that decay alone leaves over the run of `--steps`, and `timescale_steps` is the
@@ -218,8 +217,8 @@ class ErrorDocument(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     error: ErrorRecord
 
 
-def report_document(report: Report) -> ReportDocument:
-    """Make the document of a report."""
+def document_without_parameters(report: Report) -> ReportDocument:
+    """Make the document of a report. `parameter_records` makes its parameters: all at once would take much memory."""
     inventory = report.inventory
     return ReportDocument(
         schema_version=2,
@@ -227,7 +226,7 @@ def report_document(report: Report) -> ReportDocument:
         target=inventory.target,
         source=SourceRecord(kind=inventory.kind, files=inventory.files, built_on=inventory.built_on),
         ruleset=_ruleset(report.plan),
-        parameters=parameter_records(report),
+        parameters=(),
         groups=_groups(report.plan),
         totals=_totals(report),
         optimizers=tuple(optimizer_record(optimizer, report.horizon) for optimizer in report.optimizers),
@@ -305,20 +304,32 @@ def _ruleset(plan: Plan) -> RuleSetRecord:
     )
 
 
-def parameter_records(report: Report) -> tuple[ParameterRecord, ...]:
-    """Make the record of each parameter."""
+def parameter_records(report: Report) -> Iterator[ParameterRecord]:
+    """Make the record of each parameter, one after the other: a large model has a million of them."""
     observations: Mapping[str, list[Observation]] = defaultdict(list)
     for observation in report.observations:
         observations[observation.parameter].append(observation)
     decays = decay_of_parameters(report.horizon)
-    return tuple(
-        _parameter(decision, observations.get(decision.name, ()), decays.get(decision.name, ()))
-        for decision in report.plan.decisions
-    )
+    evidence_records: dict[int, tuple[EvidenceRecord, ...]] = {}  # many parameters share one tuple of evidence
+    without_run = over_run_fields((), "")
+    for decision in report.plan.decisions:
+        name = decision.name
+        over_run = over_run_fields(decays[name], "it is in several groups") if name in decays else without_run
+        evidence = decision.classified.evidence
+        if id(evidence) not in evidence_records:
+            evidence_records[id(evidence)] = _evidence(evidence)
+        yield _parameter(decision, evidence_records[id(evidence)], observations.get(name, ()), over_run)
+
+
+def _evidence(evidence: Sequence[Evidence]) -> tuple[EvidenceRecord, ...]:
+    return tuple(EvidenceRecord(kind=item.kind, detail=item.detail) for item in evidence)
 
 
 def _parameter(
-    decision: Decision, observations: Sequence[Observation], decays: Sequence[DecayOverRun]
+    decision: Decision,
+    evidence: tuple[EvidenceRecord, ...],
+    observations: Sequence[Observation],
+    over_run: Mapping[str, Any],
 ) -> ParameterRecord:
     classified, parameter = decision.classified, decision.classified.parameter
     return ParameterRecord(
@@ -330,7 +341,7 @@ def _parameter(
         layer=classified.layer,
         role=classified.role,
         confidence=classified.confidence,
-        evidence=tuple(EvidenceRecord(kind=evidence.kind, detail=evidence.detail) for evidence in classified.evidence),
+        evidence=evidence,
         owner=parameter.owner.name,
         owner_type=parameter.owner.types[0] if parameter.owner.types else None,
         trainable=parameter.trainable,
@@ -342,7 +353,7 @@ def _parameter(
         lenient=decision.lenient,
         lr_scale=decision.lr_scale,
         use=decision.use,
-        **over_run_fields(decays, "it is in several groups"),
+        **over_run,
         observed=tuple(
             msgspec.convert(observation, ObservationRecord, from_attributes=True) for observation in observations
         ),

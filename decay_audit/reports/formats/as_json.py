@@ -11,7 +11,14 @@ from typing import Any
 import msgspec
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.reports.document import ErrorDocument, ReportDocument, comparisons, error_document, report_document
+from decay_audit.reports.document import (
+    ErrorDocument,
+    ReportDocument,
+    comparisons,
+    document_without_parameters,
+    error_document,
+    parameter_records,
+)
 from decay_audit.reports.report import Report
 
 _COMPARISONS = (
@@ -25,10 +32,12 @@ _NOT_ASCII = re.compile("[\x7f-\U0010ffff]")
 
 def render(report: Report) -> str:
     """Write a report as JSON."""
-    document = report_document(report)
+    document = document_without_parameters(report)
     parts: list[str] = []
     for name in document.__struct_fields__:
-        parts += (",\n" if parts else "{", f'"{name}":', *_lines(getattr(document, name)))
+        values = parameter_records(report) if name == "parameters" else getattr(document, name)
+        parts += (",\n" if parts else "{", f'"{name}":')
+        parts.extend(_lines(values))
     return _escape_unprintable("".join((*parts, "}\n")))
 
 
@@ -65,15 +74,14 @@ def render_error(target: str, error: DecayAuditError) -> str:
 
 def _lines(value: object) -> Iterator[str]:
     """Encode a value; a list has a line for each of its members, so that a diff and a search show one line."""
-    if not isinstance(value, tuple) or not value:
+    if not isinstance(value, tuple | Iterator):
         yield _encode(value)
         return
     separator = "[\n"
     for member in value:
-        yield separator
-        yield _encode(member)
+        yield f"{separator}{_encode(member)}"
         separator = ",\n"
-    yield "\n]"
+    yield "[]" if separator == "[\n" else "\n]"
 
 
 def _encode(value: object) -> str:

@@ -8,8 +8,8 @@ from msgspec import Struct
 
 from decay_audit.errors import TargetError
 
-MAX_TENSORS: Final = 500_000
-"""The most tensors that are read: ten times those of the largest published models."""
+MAX_TENSORS: Final = 2_000_000
+"""The most tensors that are read: forty times those of the largest published models."""
 
 TRAINABLE_DTYPES: Final = frozenset(
     {
