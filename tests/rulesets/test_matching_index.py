@@ -45,7 +45,18 @@ def random_when(source: random.Random) -> When:
         "leaf": source.choice(["weight", "b*", ("bias", "scale")]),
         "owner_name": random_glob(source),
         "role": source.choice(["bias", ("norm_weight", "linear_weight")]),
-        "name_regex": source.choice([r"\.1\.", "norm"]),
+        "name_regex": source.choice(
+            [
+                r"\.1\.",
+                "norm",
+                r"^enc(od)+er",
+                "(?i)NORM",
+                "no(?:rm)?",
+                "(?:norm|head)",
+                r"layers\.(\d+)\.?w",
+                "s(?i:C)ale",
+            ]
+        ),
         "owner": "torch.nn.*",
     }
     keys = source.sample(sorted(values), source.randrange(1, 3))

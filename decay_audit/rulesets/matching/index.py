@@ -6,21 +6,25 @@ thousands of rules, only a few conditions are evaluated for each parameter.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Generic, Literal, TypeVar
+from typing import Final, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
 from decay_audit.errors import RulesError
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import NameForm, When
+from decay_audit.rulesets.matching.patterns import literals
 from decay_audit.rulesets.matching.predicates import Predicate, compile_when
 from decay_audit.rulesets.ruleset import RulesetEntry, label
 
 T = TypeVar("T")
 _WILDCARDS = frozenset("*?[]")
 """`]` is among them, because a set such as `[._]` may contain the dot at which a glob is split."""
-KeyKind = Literal["name", "part", "leaf", "role"]
-"""The words of a parameter: its full name, the parts of its name between dots, its leaf, and its role."""
+KeyKind = Literal["name", "part", "leaf", "role", "piece"]
+"""The words of a parameter: its full name, the parts of its name between dots, its leaf, its role, and each piece of two
+or three characters of its name."""
+_PIECE: Final = 3
+"""The length of the longest pieces."""
 
 
 class Requirement(Struct, frozen=True, kw_only=True):
@@ -44,6 +48,9 @@ def requirements(when: When) -> Iterator[Requirement]:
         yield Requirement(kind="leaf", words=frozenset(leaves))
     yield from _literal_parts(globs)
     yield from _literal_parts(_words(when.owner_name))
+    if isinstance(when.name_regex, str):
+        for literal in literals(when.name_regex):
+            yield from (Requirement(kind="piece", words=frozenset({piece})) for piece in _longest_pieces(literal))
     if when.role is not None:
         yield Requirement(kind="role", words=frozenset(_words(when.role)))
 
@@ -65,6 +72,12 @@ def _literal_parts(globs: Sequence[str]) -> Iterator[Requirement]:
         yield Requirement(kind="part", words=frozenset(max(literal, key=len) for literal in parts))
 
 
+def _longest_pieces(literal: str) -> Iterator[str]:
+    """List the pieces of the greatest length in a text; none of a single character."""
+    length = min(_PIECE, len(literal))
+    yield from (literal[at : at + length] for at in range(len(literal) - length + 1) if length > 1)
+
+
 def _words_of(classified: Classified, kind: KeyKind, names: NameForm) -> Iterable[str]:
     name = classified.parameter.raw_name if names == "raw" else classified.parameter.name
     match kind:
@@ -76,6 +89,8 @@ def _words_of(classified: Classified, kind: KeyKind, names: NameForm) -> Iterabl
             return (classified.parameter.leaf,)
         case "role":
             return (classified.role,)
+        case "piece":
+            return {name[at : at + length] for length in range(2, _PIECE + 1) for at in range(len(name) - length + 1)}
 
 
 class EntryFinder(Generic[T]):

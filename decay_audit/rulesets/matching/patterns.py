@@ -114,6 +114,32 @@ def is_slow(pattern: str) -> bool:
     return False
 
 
+def literals(pattern: str) -> tuple[str, ...]:
+    r"""List texts that every match of a pattern contains; () if none is certain.
+
+    >>> literals(r"^blk_(\d+)[._]attn\.w"), literals(r"a|b"), literals(r"(?i)norm")
+    (('blk_', 'attn.w'), (), ())
+    """
+    tree = parser.parse(pattern)
+    return () if tree.state.flags & re.IGNORECASE else tuple(filter(None, _runs(tree)))
+
+
+def _runs(tree: Any) -> Iterator[str]:  # noqa: ANN401
+    """Join the literal characters that follow each other, and that no alternative or option can leave out."""
+    run = ""
+    for code, argument in tree:
+        if code is codes.LITERAL:
+            run += chr(argument)
+            continue
+        yield run
+        run = ""
+        if code is codes.SUBPATTERN and not argument[1] & re.IGNORECASE:
+            yield from _runs(argument[-1])
+        elif code in _REPEATS and argument[0] > 0:
+            yield from _runs(argument[2])
+    yield run
+
+
 def _repeat_count(tree: Any) -> int:  # noqa: ANN401 - the parser of `re` has no public types
     """Count the repeats that can match texts of very different length."""
     count = 0
