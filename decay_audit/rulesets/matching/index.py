@@ -21,8 +21,8 @@ T = TypeVar("T")
 _WILDCARDS = frozenset("*?[]")
 """`]` is among them, because a set such as `[._]` may contain the dot at which a glob is split."""
 KeyKind = Literal["name", "part", "leaf", "role", "piece"]
-"""The words of a parameter: its full name, the parts of its name between dots, its leaf, its role, and each piece of two
-or three characters of its name."""
+"""The words of a parameter: its full name, the parts of its name between dots, its leaf, its role, and all pieces
+of two or three characters in its name."""
 _PIECE: Final = 3
 """The length of the longest pieces."""
 
