@@ -1,7 +1,7 @@
 """The Request of one run: its options, and a target or a live model. This module reads no file."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -48,4 +48,14 @@ class Request(AuditOptions, frozen=True, kw_only=True, eq=False):
 
 def request_for(target: str, options: AuditOptions, progress: Callable[[str], None] = no_progress) -> Request:
     """Make the Request to audit a target with these options."""
-    return Request(target=target, progress=progress, **asdict(options))
+    values = {name: _without_credentials(value) for name, value in asdict(options).items()}
+    return Request(target=_without_credentials(target), progress=progress, **values)
+
+
+def _without_credentials(value: Any) -> Any:  # noqa: ANN401 - of any option
+    """Replace a URL by what may be shown of it; the reader of URLs keeps its credentials."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    from decay_audit.sources import remote
+
+    return remote.hide_credentials(value)

@@ -41,6 +41,7 @@ class VerbGroup(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401  (Typer has its own copy of Click)
         """Keep the words of the command line, so that a hint can show the same command with another target."""
+        args = [_without_credentials(word) for word in args]
         ctx.meta["words"] = tuple(args)
         try:
             return super().parse_args(ctx, args)
@@ -83,6 +84,15 @@ def _torch_is_missing() -> DecayAuditError:
         f"this needs torch, which is not installed for {sys.executable}",
         f"{sys.executable} -m pip install torch; inspect, check, explain, lock and diff of checkpoints do not need it",
     )
+
+
+def _without_credentials(word: str) -> str:
+    """Replace a URL by what may be shown of it: no message or report then has its credentials."""
+    if "://" not in word:
+        return word
+    from decay_audit.sources import remote
+
+    return remote.hide_credentials(word)
 
 
 def _print_error(ctx: Any, error: DecayAuditError) -> None:  # noqa: ANN401

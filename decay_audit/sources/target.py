@@ -63,7 +63,7 @@ def parse(text: str) -> Target:
     if not text.strip():
         raise TargetError("the target is empty", _ACCEPTED_FORMS)
     if remote.is_url(text):
-        return CheckpointTarget(path=remote.open_url(text), label=remote.public_name(text))
+        return CheckpointTarget(path=remote.open_url(text), label=remote.hide_credentials(text))
     if exists(path := Path(text)):
         return _on_disk(text, path)
     if match := _FILE.fullmatch(text):

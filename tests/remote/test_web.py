@@ -14,7 +14,7 @@ from torch import nn
 from decay_audit.errors import TargetError
 from decay_audit.model.inventory import Inventory
 from decay_audit.sources.checkpoint import read
-from decay_audit.sources.remote import web_client
+from decay_audit.sources.remote import web_answer, web_client
 from decay_audit.sources.target import CheckpointTarget, parse
 from tests.remote.web_server import WebServer, serve
 
@@ -114,14 +114,14 @@ def test_shards_are_read_sixteen_at_once(server: WebServer) -> None:
 def test_a_large_file_is_not_downloaded_from_a_server_that_ignores_ranges(
     server: WebServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(web_client, "MAX_BODY", 10_000)
+    monkeypatch.setattr(web_answer, "MAX_BODY", 10_000)
     message = refusal(server.url("whole/model.safetensors"))
     assert "does not send parts of a file" in message
     assert "82" in message or "kB" in message
 
 
 def test_an_endless_answer_is_cut_off(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_client, "MAX_BODY", 1 << 20)
+    monkeypatch.setattr(web_answer, "MAX_BODY", 1 << 20)
     assert "more than 1.05 MB" in refusal(server.url("endless/model.safetensors"))
 
 

@@ -22,8 +22,8 @@ class WebServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, folder: Path, host: str) -> None:
-        super().__init__((host, 0), Handler)
+    def __init__(self, folder: Path, host: str, handler: "type[Handler]") -> None:
+        super().__init__((host, 0), handler)
         self.folder = folder
         self.requests: list[tuple[str, str, int]] = []
         self.headers: list[dict[str, str]] = []
@@ -186,8 +186,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serve(folder: Path, host: str = ".".join(("127", "0", "0", "1"))) -> Iterator[WebServer]:
-    server = WebServer(folder, host)
+def serve(
+    folder: Path, host: str = ".".join(("127", "0", "0", "1")), handler: type[Handler] = Handler
+) -> Iterator[WebServer]:
+    server = WebServer(folder, host, handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -9,11 +9,14 @@ Readers open files, list folders and read bytes at a position. A RemotePath answ
     remote_path  RemotePath: a path whose file is in a Store; `map_files`: several files at once
     store        the Store: what is known of a file, its bytes from a position on, and the files of a folder
     web_store    a Store for http:// and https://
-    web_client   GET requests with ranges: redirects, retries, time limits, and refused answers
+    hub_store    a Store for hf://
+    fsspec_store a Store for s3://, gs://, az:// and all else that fsspec opens
+    web_client   GET requests with ranges: redirects, retries, time limits
+    web_answer   which answers are refused, and how much of a body is read
 """
 
 from decay_audit.sources.remote.open_url import open_url
 from decay_audit.sources.remote.remote_path import map_files, require_existing, size_for_work
-from decay_audit.sources.remote.urls import is_url, public_name
+from decay_audit.sources.remote.urls import hide_credentials, is_url, public_name
 
-__all__ = ["is_url", "map_files", "open_url", "public_name", "require_existing", "size_for_work"]
+__all__ = ["hide_credentials", "is_url", "map_files", "open_url", "public_name", "require_existing", "size_for_work"]

@@ -4,12 +4,12 @@ import atexit
 from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.remote.remote_path import KnownFiles, RemotePath
 from decay_audit.sources.remote.store import Store
-from decay_audit.sources.remote.urls import public_name, split
+from decay_audit.sources.remote.urls import full_url, public_name, split
 
 if TYPE_CHECKING:
     from decay_audit.sources.remote.web_client import WebClient
@@ -21,12 +21,34 @@ def open_url(url: str) -> RemotePath:
     Raises:
         TargetError: the URL is malformed, or no backend is installed for its protocol.
     """
-    protocol = url.partition("://")[0].lower()
-    if protocol in ("http", "https"):
-        store, path = _web(url)
-    else:
-        raise TargetError(f"{public_name(url)} is behind a protocol that is not read", "download it first")
+    store, path = _store_of(full_url(url))
     return RemotePath.of(path, KnownFiles(store))
+
+
+def _store_of(url: str) -> tuple[Store, PurePosixPath]:
+    protocol = split(url).scheme
+    if protocol == "hf":
+        return _hub(url)
+    if protocol in ("http", "https"):
+        from decay_audit.sources.remote.hub_store import from_web_page
+
+        page = from_web_page(url)
+        return _hub(page) if page else _web(url)
+    from decay_audit.sources.remote.fsspec_store import FsspecStore
+
+    store = FsspecStore(url)
+    return store, store.root
+
+
+def _hub(url: str) -> tuple[Store, PurePosixPath]:
+    from decay_audit.sources.remote.hub_store import HubStore, parse_hub_url
+
+    repository = parse_hub_url(url)
+    revision = quote(repository.revision, safe="")
+    root = PurePosixPath("/", repository.kind, f"{repository.name}@{revision}")
+    store = HubStore(repository, root)
+    atexit.register(store.close)
+    return store, root / repository.path
 
 
 def _web(url: str) -> tuple[Store, PurePosixPath]:

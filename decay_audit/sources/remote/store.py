@@ -29,7 +29,7 @@ class RemoteFile(Struct, frozen=True, kw_only=True):
     head: bytes = b""
 
 
-Folder = Mapping[str, RemoteFile | None]
+FolderListing = Mapping[str, RemoteFile | None]
 """The names in a folder: a file with what is known of it, and None for a folder."""
 
 
@@ -50,7 +50,7 @@ class Store(Protocol):
             TargetError: the server refuses, cannot be reached, or sends other bytes than it was asked for.
         """
 
-    def list(self, path: PurePosixPath) -> Folder | None:
+    def list(self, path: PurePosixPath) -> FolderListing | None:
         """List a folder; None if it does not exist, or the server lists none.
 
         Raises:

@@ -32,7 +32,7 @@ def public_name(url: str) -> str:
     'hf://org/model@v1.0'
     """
     protocol, _, rest = url.partition("://")
-    rest = re.split(r"[?#]", rest, maxsplit=1)[0]
+    rest, *_ = re.split(r"[?#]", rest, maxsplit=1)
     host, slash, path = rest.partition("/")
     if protocol in _ACCOUNT_IS_NAME:
         user, at, name = host.rpartition("@")
@@ -40,6 +40,32 @@ def public_name(url: str) -> str:
     elif protocol not in _WITHOUT_HOST:
         host = host.rpartition("@")[2]
     return f"{protocol}://{host}{slash}{path}"
+
+
+_full_urls: dict[str, str] = {}
+"""The URLs with their credentials, by what may be shown of them."""
+
+
+def hide_credentials(text: str) -> str:
+    """Keep a URL for `full_url`, and return what may be shown of it; return any other text as it is.
+
+    Two URLs that differ in what is not shown get different names.
+    """
+    if not is_url(text) or text in _full_urls:
+        return text
+    name = shown = public_name(text)
+    number = 1
+    while _full_urls.get(shown, text) != text:
+        number += 1
+        shown = f"{name}#{number}"
+    if shown != text:
+        _full_urls[shown] = text
+    return shown
+
+
+def full_url(shown: str) -> str:
+    """Return the URL that `hide_credentials` was given."""
+    return _full_urls.get(shown, shown)
 
 
 def split(url: str) -> SplitResult:

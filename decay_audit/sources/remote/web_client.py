@@ -24,15 +24,16 @@ from msgspec import Struct
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.remote.urls import public_name, split
-from decay_audit.text import format_bytes
+from decay_audit.sources.remote.web_answer import (
+    TemporaryError,
+    check_status,
+    expected_length,
+    next_page,
+    read_body,
+    size_of_range,
+)
 
-MAX_BODY: Final = 16 * 2**20
-"""The most bytes of a file that are downloaded from a server that does not read ranges; and of a list of files."""
 _MAX_REDIRECTS: Final = 5
-_CHUNK: Final = 1 << 18
-"""The most bytes of a body that are read at once."""
-_TEMPORARY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Status codes after which a request is sent again."""
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _REACHES: Final = ("this machine", "a private network", "the public internet")
 """Who can be reached at an address. A redirect never leads to an address that fewer can reach."""
@@ -78,32 +79,22 @@ class WebAnswer(Struct, frozen=True, kw_only=True):
     next: str = ""
 
 
-class NoSuchFileError(Exception):
-    """The server has no such file."""
-
-
-class _TemporaryError(Exception):
-    """The request may be sent again.
-
-    Args:
-        reason: a few words.
-        pause: the seconds that the server asks to wait.
-    """
-
-    def __init__(self, reason: str, pause: float = 0.0) -> None:
-        super().__init__(reason)
-        self.pause = pause
-
-
 class WebClient:
     """Sends requests, and keeps connections open between them. Threads may share it.
 
     Args:
         tokens: the header Authorization for each host that gets one, by `https://host`. No other host gets it.
+        hints: what to do where the server answers 401 or 403.
     """
 
-    def __init__(self, tokens: Mapping[str, str] | None = None, retries: RetryPolicy | None = None) -> None:
+    def __init__(
+        self,
+        tokens: Mapping[str, str] | None = None,
+        hints: Mapping[int, str] | None = None,
+        retries: RetryPolicy | None = None,
+    ) -> None:
         self._tokens = dict(tokens or {})
+        self._hints = dict(hints or {})
         self._retries = retries
         self._idle: dict[tuple[str, str], list[HTTPConnection]] = {}
         self._lock = Lock()
@@ -126,7 +117,7 @@ class WebClient:
         for attempt in range(policy.attempts):
             try:
                 return self._follow(url, first, last, time.monotonic() + policy.total)
-            except _TemporaryError as error:
+            except TemporaryError as error:
                 if attempt + 1 == policy.attempts:
                     raise TargetError(
                         f"{public_name(url)} cannot be read: {error} (tried {policy.attempts} times)",
@@ -179,7 +170,7 @@ class WebClient:
                 f"{parts.hostname} is not known: {error.strerror}", "check the name of the host"
             ) from None
         except (OSError, HTTPException) as error:
-            raise _TemporaryError(_reason(error)) from None
+            raise TemporaryError(_reason(error)) from None
 
     def _send(
         self, connection: HTTPConnection, parts: SplitResult, first: int | None, last: int | None
@@ -199,7 +190,7 @@ class WebClient:
             return connection.getresponse()
         except (OSError, HTTPException) as error:
             connection.close()
-            raise _TemporaryError(_reason(error)) from None
+            raise TemporaryError(_reason(error)) from None
 
     def _read(
         self,
@@ -213,12 +204,12 @@ class WebClient:
         """Check an answer, and read its body."""
         url = parts.geturl()
         try:
-            _check_status(response, url)
-            size = _size_of_range(response, url, first, last) if first is not None else None
-            body = _read_body(response, url, _expected(first, last, size), deadline)
+            check_status(response, url, self._hints)
+            size = size_of_range(response, url, first, last) if first is not None else None
+            body = read_body(response, url, expected_length(first, last, size), deadline)
         except (OSError, HTTPException) as error:
             connection.close()
-            raise _TemporaryError(_reason(error)) from None
+            raise TemporaryError(_reason(error)) from None
         except BaseException:
             connection.close()
             raise
@@ -235,7 +226,7 @@ class WebClient:
             size=len(body) if size is None else size,
             version=response.getheader("ETag") or response.getheader("Last-Modified") or "",
             whole=first is not None and size is None,
-            next=_next_page(response, url),
+            next=next_page(response, url),
         )
 
 
@@ -303,98 +294,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, HTTPException | ConnectionError | ssl.SSLError):
         return "the server closed the connection before its answer was complete"
     return str(getattr(error, "strerror", None) or error).lower()
-
-
-def _check_status(response: HTTPResponse, url: str) -> None:
-    """Refuse an answer that is not the file.
-
-    Raises:
-        NoSuchFileError, _TemporaryError, TargetError: by the status code.
-    """
-    status, name = response.status, public_name(url)
-    if status in (404, 410):
-        raise NoSuchFileError
-    if status in _TEMPORARY:
-        after = response.getheader("Retry-After", "")
-        raise _TemporaryError(f"the server answered {status} {response.reason}", float(after) if after.isdigit() else 0)
-    if status == 401:
-        raise TargetError(f"{name} needs a user and a password, or a token (401)", "give the credentials of the server")
-    if status == 403:
-        raise TargetError(f"{name} may not be read (403)", "check your credentials, and that the URL has not expired")
-    if status == 416:
-        raise TargetError(f"{name} is empty or became shorter (416)", "check the file, then try again")
-    if status not in (200, 206):
-        raise TargetError(f"{name} cannot be read: the server answered {status} {response.reason}", "check the URL")
-    if response.getheader("Content-Encoding", "identity") != "identity":
-        raise TargetError(f"{name} is sent compressed, so that no part of it can be read", "download it first")
-
-
-def _size_of_range(response: HTTPResponse, url: str, first: int, last: int | None) -> int | None:
-    """Read the size of the file from an answer to a range; None if the answer is the whole file.
-
-    Raises:
-        TargetError: it is another range than was asked for.
-    """
-    if response.status == 200:
-        return None
-    unit, _, rest = response.getheader("Content-Range", "").partition(" ")
-    span, _, total = rest.partition("/")
-    begin, _, end = span.partition("-")
-    if unit != "bytes" or not all(number.isascii() and number.isdigit() for number in (begin, end, total)):
-        raise TargetError(f"{public_name(url)}: the server does not say which bytes it sends", "download it first")
-    expected = min(int(total) - 1 if last is None else last, int(total) - 1)
-    if (int(begin), int(end)) != (first, expected):
-        raise TargetError(
-            f"{public_name(url)}: the server sent bytes {begin} to {end} instead of {first} to {expected}",
-            "download it first",
-        )
-    return int(total)
-
-
-def _expected(first: int | None, last: int | None, size: int | None) -> int | None:
-    """The number of bytes that a body must have; None if it is a whole file."""
-    if first is None or size is None:
-        return None
-    return min(size - 1 if last is None else last, size - 1) - first + 1
-
-
-def _read_body(response: HTTPResponse, url: str, expected: int | None, deadline: float) -> bytes:
-    """Read a body of exactly `expected` bytes; or a whole file, which must be small.
-
-    Raises:
-        TargetError: the body is too large, or has another length.
-        _TemporaryError: it ended early, or took too long.
-    """
-    limit = MAX_BODY if expected is None else expected
-    if (length := response.length) is not None and length > limit:
-        raise _too_long(url, expected, format_bytes(length))
-    body = bytearray()
-    while chunk := response.read1(min(_CHUNK, limit + 1 - len(body))):
-        body += chunk
-        if len(body) > limit:
-            raise _too_long(url, expected, f"more than {format_bytes(limit)}")
-        if time.monotonic() > deadline:
-            raise _TemporaryError("the server is too slow")
-    if (expected is not None and len(body) != expected) or response.length:
-        raise _TemporaryError("the server closed the connection before its answer was complete")
-    return bytes(body)
-
-
-def _too_long(url: str, expected: int | None, size: str) -> TargetError:
-    if expected is None:
-        return TargetError(
-            f"the server of {public_name(url)} does not send parts of a file: all of it, {size}, would be downloaded",
-            "download it, or name a copy on a server that answers range requests",
-        )
-    return TargetError(
-        f"{public_name(url)}: the server sent {size} instead of {format_bytes(expected)}", "download it first"
-    )
-
-
-def _next_page(response: HTTPResponse, url: str) -> str:
-    """The URL with rel="next" in the header Link."""
-    for link in response.getheader("Link", "").split(","):
-        target, _, relation = link.partition(";")
-        if 'rel="next"' in relation:
-            return urljoin(url, target.strip(" <>"))
-    return ""

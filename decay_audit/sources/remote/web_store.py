@@ -6,9 +6,10 @@ from typing import Final
 from urllib.parse import SplitResult, quote
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.remote.store import HEAD, ByteLimit, Folder, RemoteFile
+from decay_audit.sources.remote.store import HEAD, ByteLimit, FolderListing, RemoteFile
 from decay_audit.sources.remote.urls import public_name
-from decay_audit.sources.remote.web_client import NoSuchFileError, WebAnswer, WebClient
+from decay_audit.sources.remote.web_answer import NoSuchFileError
+from decay_audit.sources.remote.web_client import WebAnswer, WebClient
 
 _SAFE: Final = "/:@!$&'()*+,;=~"
 """Characters of a path that are not escaped in a URL."""
@@ -49,7 +50,7 @@ class WebStore:
             raise TargetError(f"{path.name} changed while it was read", "wait until it is written, then try again")
         return answer.body[at : at + count] if answer.whole else answer.body
 
-    def list(self, path: PurePosixPath) -> Folder | None:  # noqa: ARG002
+    def list(self, path: PurePosixPath) -> FolderListing | None:  # noqa: ARG002
         """List nothing."""
         return None
 
