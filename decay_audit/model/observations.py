@@ -117,6 +117,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
             decay is then not proportional to the weight.
         decoupled_by: the argument that decouples its decay: `decoupled_weight_decay=True`; "" if it has none.
         notes: sentences on what is unusual or unknown about its decay.
+        step_hooks: names of functions that code registered to run before or after each step; they may change weights.
         name_caveats: sentences on why the names of its positions are not certain (checkpoints only).
         class_is_known: False if the class of a live optimizer is not in the table, so that its groups do not show what
             a step does.
@@ -138,6 +139,7 @@ class Optimizer(Struct, frozen=True, kw_only=True):
     decoupled_by: str = ""
     origin: OptimizerOrigin = "live"
     notes: tuple[str, ...] = ()
+    step_hooks: tuple[str, ...] = ()
     name_caveats: tuple[str, ...] = ()
     class_is_known: bool = True
     failed_measurement: str = ""

@@ -19,7 +19,7 @@ from decay_audit.optimizers.table.describe import Described, describe_optimizer
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS, FOREACH_DEVICES, NOT_LOOKED_UP
 from decay_audit.optimizers.table.lookup import class_facts
 from decay_audit.optimizers.watch_construction import ConstructionLog
-from decay_audit.text import format_shape
+from decay_audit.text import format_shape, join_words
 
 _NOT_HYPERPARAMETERS = frozenset({"params", "param_names"})
 """Keys of a group that hold its parameters or their names."""
@@ -69,6 +69,9 @@ def _observe_one(
         decaying_class=class_names(decaying),
         attributes=_attributes(decaying),
     )
+    if hooks := _step_hooks(optimizer):
+        note = f"{described.type} runs {join_words(hooks)} at each step: what this does to the weights is not known"
+        described = replace(described, step_hooks=hooks, notes=(*described.notes, note))
     if accepts(decaying, described.decoupled_by.partition("=")[0]):
         return described, observations
     return replace(described, decoupled_by=""), observations  # the class has an attribute of that name, no argument
@@ -112,6 +115,18 @@ def _group(
         distributed_parameters=tuple(names.get(id(tensor), "") for tensor in tensors if _is_distributed(tensor)),
         updates_together=_updates_together(group, tensors),
     )
+
+
+def _step_hooks(optimizer: object) -> tuple[str, ...]:
+    """Name the functions that code registered to run before or after each step, without those of torch itself."""
+    hooks = [
+        hook
+        for member in wrapper_chain(optimizer)
+        for attribute in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+        for hook in getattr(member, attribute, {}).values()
+    ]
+    own = [hook for hook in hooks if not (getattr(hook, "__module__", None) or "").startswith("torch.")]
+    return tuple(dict.fromkeys(getattr(hook, "__name__", type(hook).__name__) for hook in own))
 
 
 def _member_class(optimizer: object, group: Mapping[str, object]) -> str:

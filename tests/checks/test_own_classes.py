@@ -101,3 +101,23 @@ def test_of_two_optimizers_in_one_each_has_its_own_groups(
     assert found is not None
     assert found.parameters == ("0.weight",)
     assert found.message == "1 embedding is in the muon groups of InOne; house gives it to adamw"
+
+
+def decay_by_hand(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    with torch.no_grad():
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.mul_(0.999)
+
+
+@pytest.mark.parametrize("registers", [True, False])
+def test_a_function_that_runs_at_each_step_may_decay_what_the_groups_do_not(
+    model: nn.Module, *, registers: bool
+) -> None:
+    optimizer = torch.optim.AdamW([{"params": matrices(model)}, {"params": vectors(model)}], weight_decay=0.0)
+    if registers:
+        optimizer.register_step_post_hook(decay_by_hand)
+    report = decay_audit.audit(model, optimizer, weight_decay=0.1)
+    (finding,) = [finding for finding in report.findings if finding.code == "DA401"]
+    assert finding.severity == ("warning" if registers else "error")
+    assert ("decay_by_hand, which runs at each step, may decay weights" in finding.message) is registers
+    assert any("runs decay_by_hand at each step" in note for note in report.optimizers[0].notes) is registers

@@ -87,6 +87,19 @@ def _nothing_decays_finding(observed: ObservedPlan, pairs: Sequence[Pair]) -> Fi
             fix="name the coefficient that you expect: --weight-decay X",
             severity="note",
         )
+    hooks = [hook for optimizer in optimizers for hook in optimizer.step_hooks]
+    if hooks and not ignores_coefficient:
+        return finding(
+            "DA401",
+            f"no group has a coefficient; {join_words(hooks)}, which runs at each step, may decay weights: "
+            "nothing was compared",
+            _names(missed),
+            expected=f"weight_decay {coefficient_text(observed.plan.ruleset.weight_decay)}",
+            found="weight_decay 0 everywhere",
+            where=_groups(observed, pairs),
+            fix="set weight_decay in the groups, unless the function decays the weights",
+            severity="warning",
+        )
     return finding(
         "DA401",
         f"nothing {'is decayed' if agent_text else 'decays'}{agent_text}; "
