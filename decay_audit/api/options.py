@@ -285,7 +285,7 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
         Option(
             "Output",
             "`rule` writes conditions, such as isinstance(module, nn.LayerNorm); `names` lists the parameters; "
-            "`library` calls decay_audit.param_groups.",
+            "`library` calls decay_audit.param_groups; `policy` writes the ruleset itself, for any model.",
         ),
     ] = "rule"
     for_: Annotated[

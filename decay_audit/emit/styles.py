@@ -31,7 +31,8 @@ def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
     """Write the param groups of a plan as Python.
 
     Args:
-        style: `rule` writes conditions, `names` lists the names of the parameters, `library` calls decay-audit.
+        style: `rule` writes conditions, `names` lists the names of the parameters, `library` calls decay-audit,
+            `policy` writes the ruleset itself as a function of any model.
         target: the target as the user wrote it, for the first comment.
         rules: the ruleset by its name or file, for the style `library`; by default its own name.
         also: other targets and their plans by the same ruleset, for which the code must be right, too.
@@ -53,6 +54,8 @@ def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
     constructions, lr = _constructions(plans, requested, originals)
     if style == "library":
         return source.write_code(plans, targets, constructions, lr, library_rules=rules or plan.ruleset.name)
+    if style == "policy":
+        return source.write_policy_code(plans, targets, constructions, lr)
     if style == "names" or len({group.lr_scale for group in plan.groups()}) > MOST_LEARNING_RATES:
         return names.write_code(plan, target, constructions, lr, originals)
     return source.write_code(

@@ -21,8 +21,8 @@ Color = Literal["auto", "always", "never"]
 """When to colour what goes to a terminal."""
 
 
-CodeStyle = Literal["rule", "names", "library"]
-"""How emitted code selects parameters: by conditions, by their names, or by calling decay-audit."""
+CodeStyle = Literal["rule", "names", "library", "policy"]
+"""How emitted code selects parameters: by conditions, by names, by calling decay-audit, or by the rules."""
 
 
 CodeTarget = Literal["torch", "lightning", "trainer", "timm", "mmengine", "detectron2", "torchtitan", "optax"]

@@ -232,8 +232,8 @@ def write_code(
             return write("library", known_classes=True)
         except emit.DifferentGroupsError as error:
             raise DecayAuditError(error.message, _LIBRARY_HINT) from error
-    if options.style == "names":
-        return write("names", known_classes=True)
+    if options.style in ("names", "policy"):
+        return write(options.style, known_classes=True)
     for known_classes in (True, False):
         try:
             return write("rule", known_classes=known_classes)

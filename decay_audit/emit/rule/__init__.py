@@ -5,6 +5,7 @@
 - conditions: kinds -> every condition that could be written, with its cost and the kinds for which it holds
 - search: kinds, conditions -> for each group the cheapest conditions that select it
 - branches: the conditions -> the lines of `if` and `elif`, and the tuples that are too long to stand in them
+- policy: a ruleset -> the lines of a function of any model, one branch for each rule
 - summary: plans -> the docstring of the function
 - source: plans -> the text of the module
 """

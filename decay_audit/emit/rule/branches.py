@@ -52,6 +52,10 @@ class BranchCode(Struct, frozen=True, kw_only=True):
         constants: the lines of each tuple or set above the function.
         uses_module: the lines need the variable `module`.
         uses_bare_names: the lines need the variable `bare_name`.
+        before_loop: lines before the loop over parameters.
+        helper: the lines of another function.
+        standard_imports: the module and the name of each import from the standard library.
+        uses_patterns: the lines need `re`.
     """
 
     lines: tuple[str, ...]
@@ -59,6 +63,10 @@ class BranchCode(Struct, frozen=True, kw_only=True):
     imports: frozenset[tuple[str, str]]
     uses_module: bool
     uses_bare_names: bool
+    before_loop: tuple[str, ...] = ()
+    helper: tuple[str, ...] = ()
+    standard_imports: tuple[tuple[str, str], ...] = ()
+    uses_patterns: bool = False
 
 
 def write_branches(branches: Sequence[Branch], variables: Mapping[int, str], message: str) -> BranchCode:

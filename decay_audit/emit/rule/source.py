@@ -15,6 +15,7 @@ from decay_audit.emit.python.literals import LINE_LENGTH, comment, number, strin
 from decay_audit.emit.rule.branches import BranchCode, write_branches
 from decay_audit.emit.rule.classes import is_installed
 from decay_audit.emit.rule.kinds import Kind, find_kinds
+from decay_audit.emit.rule.policy import policy_groups, write_policy
 from decay_audit.emit.rule.search import Branch, find_branches
 from decay_audit.emit.rule.summary import summarize
 from decay_audit.rulesets.plan import Decision, Plan
@@ -36,6 +37,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
     Attributes:
         variables: the name of the list that collects each param group, in the order of the groups.
         library_rules: the ruleset, by name or file, if the code only calls `decay_audit.param_groups`.
+        is_policy: the code is the ruleset itself, for any model.
     """
 
     plans: tuple[Plan, ...]
@@ -46,6 +48,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
     lr: float | None
     library_rules: str = ""
     originals: OriginalOptimizers | None = None
+    is_policy: bool = False
 
     @property
     def ruleset(self) -> RuleSet:
@@ -99,12 +102,37 @@ def write_code(
         library_rules=library_rules,
         originals=originals,
     )
-    return _render(rule, targets, kinds, names_class=known_classes and any(kind.classes for kind in kinds))
-
-
-def _render(rule: RuleCode, targets: Sequence[str], kinds: Sequence[Kind], *, names_class: bool) -> str:
-    message = _guard_message(names_class=names_class)
+    message = _guard_message(names_class=known_classes and any(kind.classes for kind in kinds))
     branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
+    return _render(rule, targets, kinds, branch_code)
+
+
+def write_policy_code(
+    plans: Sequence[Plan], targets: Sequence[str], constructions: Sequence[Construction] = (), lr: float | None = None
+) -> str:
+    """Write the ruleset of the plans as a function of any model.
+
+    Raises:
+        DecayAuditError: a condition of the ruleset cannot be asked without an audit of the model.
+    """
+    ruleset = plans[0].ruleset
+    groups = policy_groups(ruleset)
+    variables = _variables(groups)
+    variable_of = {key.weight_decay: variable for key, variable in zip(groups, variables, strict=True)}
+    branch_code = write_policy(ruleset, variable_of.__getitem__)
+    rule = RuleCode(
+        plans=tuple(plans),
+        groups=groups,
+        variables=variables,
+        branches=(),
+        constructions=tuple(constructions),
+        lr=lr,
+        is_policy=True,
+    )
+    return _render(rule, targets, (), branch_code)
+
+
+def _render(rule: RuleCode, targets: Sequence[str], kinds: Sequence[Kind], branch_code: BranchCode) -> str:
     return template.render(
         "rule.py.jinja",
         {"comment": comment},
@@ -113,7 +141,7 @@ def _render(rule: RuleCode, targets: Sequence[str], kinds: Sequence[Kind], *, na
         originals=rule.originals,
         imports=_imports(rule, branch_code),
         constants=[*_wrappers(kinds, branch_code), *branch_code.constants],
-        function=_function(rule, branch_code),
+        function=[*branch_code.helper, *_function(rule, branch_code)],
         optimizer=_optimizer(rule),
     )
 
@@ -168,7 +196,11 @@ def _imports(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     library = ["decay_audit"] if rule.library_rules else []
     whole_modules = sorted({*imported_modules(rule.constructions), *setting_modules, *library})
     sections = [
-        [*(["import re"] if branch_code.uses_bare_names else []), "from typing import Any"],
+        [
+            *(["import re"] if branch_code.uses_bare_names or branch_code.uses_patterns else []),
+            *(f"from {module} import {name}" for module, name in branch_code.standard_imports),
+            "from typing import Any",
+        ],
         *(
             [
                 *(f"import {module}" for module in whole_modules if is_installed(module) is installed),
@@ -207,9 +239,18 @@ def _function(rule: RuleCode, branch_code: BranchCode) -> list[str]:
         return [*definition, *_call_of_library(rule)]
     return [
         *definition,
-        f'    """{summarize(rule.plans, LINE_LENGTH - 10)}"""',
+        f'    """{_docstring(rule)}"""',
         *(_single_group(rule) if len(rule.groups) == 1 else _loop_over_parameters(rule, branch_code)),
     ]
+
+
+def _docstring(rule: RuleCode) -> str:
+    """Say what does not decay, or give the title of a policy if it fits."""
+    title = f"{rule.ruleset.title.rstrip('.')}."
+    fits = len(title) <= LINE_LENGTH - 10 and title.isprintable() and not set(title) & set('"\\')
+    if rule.is_policy:
+        return title if rule.ruleset.title and fits else "Make the param groups of any model by this ruleset."
+    return summarize(rule.plans, LINE_LENGTH - 10)
 
 
 def _call_of_library(rule: RuleCode) -> list[str]:
@@ -237,7 +278,7 @@ def _loop_over_parameters(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     lines = [f"    {', '.join(rule.variables)} = {', '.join(['[]'] * len(rule.variables))}"]
     if len(lines[0]) > LINE_LENGTH or len(rule.variables) > 3:
         lines = [f"    {variable} = []" for variable in rule.variables]
-    lines.append("    for name, p in model.named_parameters():")
+    lines += [*branch_code.before_loop, "    for name, p in model.named_parameters():"]
     if rule.ruleset.frozen == "skip":
         lines += ["        if not p.requires_grad:", "            continue"]
     if branch_code.uses_module:
