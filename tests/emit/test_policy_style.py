@@ -57,7 +57,7 @@ class Net(nn.Module):
         self.lm_head = nn.Linear(4, 5)
         self.lm_head.weight = self.embed_tokens.weight
         self.frozen = nn.Linear(4, 4).requires_grad_(False)
-        self.frozen.bias._no_weight_decay = True  # type: ignore[assignment]
+        vars(self.frozen.bias)["_no_weight_decay"] = True
         self.logit_scale = nn.Parameter(torch.ones(()))
 
     def no_weight_decay(self) -> set[str]:

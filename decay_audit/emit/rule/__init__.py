@@ -7,5 +7,6 @@
 - branches: the conditions -> the lines of `if` and `elif`, and the tuples that are too long to stand in them
 - policy: a ruleset -> the lines of a function of any model, one branch for each rule
 - summary: plans -> the docstring of the function
+- rule_code: the values from which the module is written
 - source: plans -> the text of the module
 """

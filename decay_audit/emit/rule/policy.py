@@ -41,7 +41,7 @@ _HANDLED = frozenset(
 """The keys of conditions that can be written."""
 
 
-class Operand(Struct, frozen=True, kw_only=True):
+class PolicyTest(Struct, frozen=True, kw_only=True):
     """A test of the emitted code: it holds if one of these expressions does."""
 
     texts: tuple[str, ...]
@@ -58,7 +58,7 @@ class PolicyConditions(Struct, kw_only=True):
     constants: list[tuple[str, ...]] = []
     prefix: str = ""
 
-    def write(self, when: When) -> list[Operand]:
+    def write(self, when: When) -> list[PolicyTest]:
         """Write a condition as operands that must all hold."""
         return [
             *self._names(when),
@@ -80,7 +80,7 @@ class PolicyConditions(Struct, kw_only=True):
         operands = self.write(when)
         return operands[0].texts if len(operands) == 1 else (f"({self.join(when)})",)
 
-    def _names(self, when: When) -> Iterator[Operand]:
+    def _names(self, when: When) -> Iterator[PolicyTest]:
         for value, expression in ((when.name, "name"), (when.leaf, _LEAF), (when.owner_name, _OWNER_NAME)):
             if value is not None:
                 yield _any_of(_glob_tests(_as_tuple(value), expression))
@@ -88,7 +88,7 @@ class PolicyConditions(Struct, kw_only=True):
             if value is not None:
                 yield _any_of(_regex_tests(_as_tuple(value), expression))
 
-    def _classes(self, when: When) -> Iterator[Operand]:
+    def _classes(self, when: When) -> Iterator[PolicyTest]:
         if when.owner is not None:
             yield _any_of(self._class_tests(_as_tuple(when.owner), "module"))
         if when.within is not None:
@@ -98,8 +98,8 @@ class PolicyConditions(Struct, kw_only=True):
             names = [name for pattern in _as_tuple(when.owner_class) for name in _listed_words(pattern)]
             others = [pattern for pattern in _as_tuple(when.owner_class) if not _listed_words(pattern)]
             constant = [self._constant([*map(string, names)], "CLASS_NAMES", always=True)] if names else []
-            tests = [f"type(module).__name__ in {name}" for name in constant]
-            yield _any_of([*tests, *_regex_tests(others, "type(module).__name__")])
+            listed = [f"type(module).__name__ in {name}" for name in constant]
+            yield _any_of([*listed, *_regex_tests(others, "type(module).__name__")])
 
     def _class_tests(self, patterns: Sequence[str], variable: str) -> Iterator[str]:
         """Write a test with isinstance for the classes of torch, and one by name for all others."""
@@ -120,12 +120,12 @@ class PolicyConditions(Struct, kw_only=True):
             if " ".join(" ".join(lines[1:-1]).split()) == " ".join(f"{item}," for item in items):
                 return lines[0].partition(" ")[0]
         taken = {lines[0].partition(" ")[0] for lines in self.constants}
-        names = chain([self.prefix, f"{self.prefix}_{ending}"], (f"{self.prefix}_{count}" for count in count(2)))
+        names = chain([self.prefix, f"{self.prefix}_{ending}"], (f"{self.prefix}_{index}" for index in count(2)))
         name = next(name for name in names if name not in taken)
         self.constants.append((f"{name} = (", *(f"    {item}," for item in items), ")"))
         return name
 
-    def _nested(self, when: When) -> Iterator[Operand]:
+    def _nested(self, when: When) -> Iterator[PolicyTest]:
         if when.any_ is not None:
             yield _any_of(text for inner in when.any_ for text in self.alternatives(inner))
         for inner in when.all_ or ():
@@ -222,7 +222,7 @@ def _all_conditions(ruleset: RuleSet) -> Iterator[When]:
         pending += [*(when.any_ or ()), *(when.all_ or ()), *((when.not_,) if when.not_ else ())]
 
 
-def _branch(keyword: str, operands: Sequence[Operand]) -> list[str]:
+def _branch(keyword: str, operands: Sequence[PolicyTest]) -> list[str]:
     """Write the line of a branch, with an operand a line if it is long."""
     if len(operands) == 1:
         texts, word = operands[0].texts, "or"
@@ -236,8 +236,8 @@ def _branch(keyword: str, operands: Sequence[Operand]) -> list[str]:
     return [f"        {keyword} (", f"{margin}{texts[0]}", *rest, "        ):"]
 
 
-def _any_of(tests: Iterable[str]) -> Operand:
-    return Operand(texts=tuple(tests))
+def _any_of(tests: Iterable[str]) -> PolicyTest:
+    return PolicyTest(texts=tuple(tests))
 
 
 def _as_tuple(value: object) -> tuple[str, ...]:
@@ -308,7 +308,7 @@ def _raw(pattern: str) -> str:
     return f'r"{pattern}"' if plain and "\\" in pattern else string(pattern)
 
 
-def _sizes(when: When) -> Iterator[Operand]:
+def _sizes(when: When) -> Iterator[PolicyTest]:
     for value, expression in (
         (when.ndim, "p.ndim"),
         (when.effective_ndim, "sum(size > 1 for size in p.shape)"),
@@ -328,7 +328,7 @@ def _comparison(expression: str, bound: object) -> str:
     return f"{expression} {sign} {count}"
 
 
-def _declarations(when: When) -> Iterator[Operand]:
+def _declarations(when: When) -> Iterator[PolicyTest]:
     if when.declared_no_decay is None:
         return
     tests = {

@@ -6,8 +6,6 @@ The module needs torch and nothing of decay-audit. Its template is `templates/ru
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
-from msgspec import Struct
-
 from decay_audit.emit.construction import Construction, imported_modules
 from decay_audit.emit.groups import GroupKey, OriginalOptimizers, emitted_groups, group_key, scales_lr
 from decay_audit.emit.python import layout, template
@@ -16,7 +14,8 @@ from decay_audit.emit.rule.branches import BranchCode, write_branches
 from decay_audit.emit.rule.classes import is_installed
 from decay_audit.emit.rule.kinds import Kind, find_kinds
 from decay_audit.emit.rule.policy import policy_groups, write_policy
-from decay_audit.emit.rule.search import Branch, find_branches
+from decay_audit.emit.rule.rule_code import RuleCode, write_coefficient, write_rate
+from decay_audit.emit.rule.search import find_branches
 from decay_audit.emit.rule.summary import summarize
 from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.rulesets.ruleset import RuleSet
@@ -29,41 +28,6 @@ WRAPPERS = r'WRAPPERS = r"{}_(orig_mod|fsdp_wrapped_module|checkpoint_wrapped_mo
 
 GROUPS_RETURN = 'return [group for group in groups if group["params"]]'
 """The last line of the emitted function: groups without parameters are left out."""
-
-
-class RuleCode(Struct, frozen=True, kw_only=True):
-    """The values from which the functions of the emitted module are written.
-
-    Attributes:
-        variables: the name of the list that collects each param group, in the order of the groups.
-        library_rules: the ruleset, by name or file, if the code only calls `decay_audit.param_groups`.
-        is_policy: the code is the ruleset itself, for any model.
-    """
-
-    plans: tuple[Plan, ...]
-    groups: tuple[GroupKey, ...]
-    variables: tuple[str, ...]
-    branches: tuple[Branch, ...]
-    constructions: tuple[Construction, ...]
-    lr: float | None
-    library_rules: str = ""
-    originals: OriginalOptimizers | None = None
-    is_policy: bool = False
-
-    @property
-    def ruleset(self) -> RuleSet:
-        """The ruleset of all plans."""
-        return self.plans[0].ruleset
-
-    @property
-    def scales_lr(self) -> bool:
-        """Whether the groups have learning rates of their own."""
-        return any(key.lr_scale != 1.0 or _multiple_of_lr(self, key) for key in self.groups)
-
-    @property
-    def has_weight_decay(self) -> bool:
-        """Whether a group decays by a multiple of the base coefficient; then the function takes `weight_decay`."""
-        return any("weight_decay" in _coefficient(self, key) for key in self.groups)
 
 
 def write_code(
@@ -304,43 +268,15 @@ def _element(group: str) -> list[str]:
 
 
 def _group(rule: RuleCode, key: GroupKey, variable: str) -> str:
-    items = [f'"params": {variable}', f'"weight_decay": {_coefficient(rule, key)}']
+    items = [f'"params": {variable}', f'"weight_decay": {write_coefficient(rule, key)}']
     if rule.scales_lr:
-        items.append(f'"lr": {_rate(rule, key)}')
+        items.append(f'"lr": {write_rate(rule, key)}')
     elif key.lr is not None:
         items.append(f'"lr": {number(key.lr)}')
     if key.use is not None:
         items.append(f'"use": {string(key.use)}')
     items += [f"{string(name)}: {text}" for name, text in key.settings]
     return f"{{{', '.join(items)}}}"
-
-
-def _rate(rule: RuleCode, key: GroupKey) -> str:
-    """Write the learning rate of a group: a multiple of the argument `lr`, or a number."""
-    factor = key.lr_scale if key.lr is None else _multiple_of_lr(rule, key)
-    if key.lr is not None and not factor:
-        return number(key.lr)
-    return "lr" if factor == 1.0 else f"{number(factor)} * lr"
-
-
-def _multiple_of_lr(rule: RuleCode, key: GroupKey) -> float:
-    """Find the short factor by which a group's own learning rate is a multiple of `lr`; 0 if there is none."""
-    if key.lr is None or not rule.lr:
-        return 0.0
-    factor = float(f"{key.lr / rule.lr:.6g}")
-    return factor if factor * rule.lr == key.lr else 0.0
-
-
-def _coefficient(rule: RuleCode, key: GroupKey) -> str:
-    """Write the coefficient of a group: a multiple of the base if the ruleset has one, otherwise the number."""
-    weight_decay, base = key.weight_decay, rule.ruleset.weight_decay
-    if weight_decay == 0.0:
-        return "0.0"
-    if weight_decay == base:
-        return "weight_decay"
-    amounts = [entry.amount for entry in rule.ruleset.rules]
-    times = [amount.times for amount in amounts if amount.weight_decay is None and amount.times * base == weight_decay]
-    return f"{number(times[0])} * weight_decay" if times else number(weight_decay)
 
 
 def _optimizer(rule: RuleCode) -> list[str]:
