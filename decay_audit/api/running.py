@@ -150,7 +150,12 @@ def audit_recording(script: ScriptRun, recording: ScriptRecording, request: Requ
     if not records:
         raise _no_optimizer_error(script, recording.command, launch_result, processes)
     distinct = [*_without_duplicates(records)]
-    reports = [report for record in distinct for report in reports_of(record, request, several=len(distinct) > 1)]
+    several, is_whole_run = len(distinct) > 1, script.until == "end"
+    reports = [
+        report
+        for record in distinct
+        for report in reports_of(record, request, several=several, is_whole_run=is_whole_run)
+    ]
     return ScriptResult(
         reports=tuple(reports),
         records=tuple(records),
@@ -220,13 +225,18 @@ def _temporary_folder(prefix: str) -> Iterator[Path]:
         yield Path(name)
 
 
-def reports_of(record: Record, request: Request, *, several: bool) -> Iterator[Report]:
-    """Audit each model of a record; if there are `several` records, the target of a report names the rank."""
+def reports_of(record: Record, request: Request, *, several: bool, is_whole_run: bool = False) -> Iterator[Report]:
+    """Audit each model of a record.
+
+    Args:
+        several: whether there are several records: the target of a report then names the rank.
+        is_whole_run: whether the recorded steps are the whole run: reports then say what decay comes to over them.
+    """
     audits = grouping.group_by_audit(record)
     for index, audit in enumerate(audits):
         program = Path(record.arguments[0]).name if record.arguments and record.arguments[0] else "script"
         rank = f" (rank {record.rank})" if several and record.world > 1 else ""
-        report = _report(record, audit, f"{program}:{audit.name}{rank}", request)
+        report = _report(record, audit, f"{program}:{audit.name}{rank}", request, is_whole_run=is_whole_run)
         yield report if index else _with_findings(report, check_outside(record.outside), request)
 
 
@@ -237,15 +247,19 @@ def _with_findings(report: Report, findings: Iterable[Finding], request: Request
     return replace(report, findings=in_order((*report.findings, *selected)))
 
 
-def _report(record: Record, audit: "AuditGroup", target: str, request: Request) -> Report:
+def _report(record: Record, audit: "AuditGroup", target: str, request: Request, *, is_whole_run: bool) -> Report:
     contents = inventory.read(record, audit.models, target, audit.free_tensors)
     optimizers, observations = recorded.with_measurements(
-        recorded.observe(record, audit.optimizers, contents.names), record, audit.optimizers, contents.names
+        recorded.observe(record, audit.optimizers, contents.names),
+        record,
+        audit.optimizers,
+        contents.names,
+        known_classes=request.measure is True,
     )
     observed = ObservedOptimizers(
         optimizers=optimizers,
         observations=observations,
-        horizon=_recorded_horizon(record, audit, optimizers, observations, contents.inventory),
+        horizon=_recorded_horizon(audit, optimizers, observations, contents.inventory) if is_whole_run else None,
     )
     traced = contents.inventory if request.no_trace else _with_traces(contents.inventory, record, audit)
     report = report_on(LoadedTarget(inventory=traced), observed, replace(request, target=""))
@@ -256,15 +270,14 @@ def _report(record: Record, audit: "AuditGroup", target: str, request: Request) 
 
 
 def _recorded_horizon(
-    record: Record,
     audit: "AuditGroup",
     optimizers: Sequence[Optimizer],
     observations: Sequence[Observation],
     inventory: Inventory,
 ) -> Horizon | None:
-    """Compute what decay came to over all steps of the script; None if it was stopped, or if they were not recorded."""
+    """Compute what decay came to over the steps that the script took; None if none was recorded."""
     steps_by_group = recorded.steps_of_groups(audit.optimizers)
-    if not steps_by_group or record.status == "stopped":
+    if not steps_by_group:
         return None
     count = max(sum(steps.count for steps in group) for group in steps_by_group.values())
     run = Horizon(steps=count)

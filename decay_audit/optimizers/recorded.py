@@ -111,12 +111,16 @@ def with_measurements(
     record: Record,
     optimizers: Sequence[tuple[str, RecordedOptimizer]],
     names: Mapping[int, str],
+    *,
+    known_classes: bool,
 ) -> RecordedObservations:
     """Add what steps did that were measured in the script's process.
 
     Args:
         observed: what `observe` returned.
         optimizers, names: as for `observe`.
+        known_classes: whether optimizers of known classes were to be measured, too. If not, it is no failure that the
+            script's Python cannot measure them.
     """
     effects: dict[tuple[str, str], RecordedEffect] = {}
     failures: dict[str, str] = {}
@@ -127,7 +131,12 @@ def with_measurements(
             group, position = map(int, key.split("/"))
             effects[name, names.get(recorded.groups[group].tensors[position], "")] = effect
     return (
-        tuple(replace(optimizer, failed_measurement=failures.get(optimizer.name, "")) for optimizer in observed[0]),
+        tuple(
+            replace(optimizer, failed_measurement=failures.get(optimizer.name, ""))
+            if known_classes or not optimizer.class_is_known
+            else optimizer
+            for optimizer in observed[0]
+        ),
         tuple(
             _with_effect(observation, effects.get((observation.optimizer, observation.parameter)))
             for observation in observed[1]

@@ -66,11 +66,28 @@ def with_results(
     return msgspec.structs.replace(record([optimizer], model), measurements=measurements, notes=tuple(results["notes"]))
 
 
-def observations_of(made: Record) -> tuple[Observation, ...]:
+def observed(made: Record, *, known_classes: bool = True) -> recorded.RecordedObservations:
     (audited,) = grouping.group_by_audit(made)
     names = inventory.read(made, audited.models, "model").names
-    observed = recorded.observe(made, audited.optimizers, names)
-    return recorded.with_measurements(observed, made, audited.optimizers, names)[1]
+    read = recorded.observe(made, audited.optimizers, names)
+    return recorded.with_measurements(read, made, audited.optimizers, names, known_classes=known_classes)
+
+
+def observations_of(made: Record) -> tuple[Observation, ...]:
+    return observed(made)[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "known_classes", "is_failure"),
+    [(SignDecay, False, True), (torch.optim.AdamW, False, False), (torch.optim.AdamW, True, True)],
+)
+def test_a_python_that_cannot_measure_is_a_failure_only_where_a_step_was_to_be_measured(
+    kind: type[Optimizer], known_classes: bool, is_failure: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, groups = model_and_groups()
+    made = with_results(kind(groups, lr=0.1), model, monkeypatch, python=[3, 8])
+    (optimizer,) = observed(made, known_classes=known_classes)[0]
+    assert bool(optimizer.failed_measurement) == is_failure
 
 
 @pytest.mark.parametrize("kind", [SignDecay, torch.optim.AdamW, torch.optim.Adam])
