@@ -1,6 +1,7 @@
 """Steps that are measured in the script's process say the same as steps that are measured on live optimizers."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -82,7 +83,7 @@ def observations_of(made: Record) -> tuple[Observation, ...]:
     [(SignDecay, False, True), (torch.optim.AdamW, False, False), (torch.optim.AdamW, True, True)],
 )
 def test_a_python_that_cannot_measure_is_a_failure_only_where_a_step_was_to_be_measured(
-    kind: type[Optimizer], known_classes: bool, is_failure: bool, monkeypatch: pytest.MonkeyPatch
+    kind: Callable[..., Optimizer], known_classes: bool, is_failure: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, groups = model_and_groups()
     made = with_results(kind(groups, lr=0.1), model, monkeypatch, python=[3, 8])
