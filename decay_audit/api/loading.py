@@ -50,12 +50,17 @@ class LoadedTarget(Struct, frozen=True, kw_only=True, eq=False):
 
 
 def load(request: Request) -> LoadedTarget:
-    """Read the live model or the target of a request.
+    """Read the live model or the target of a request, and measure its scale invariance if the request asks for it.
 
     Raises:
         DecayAuditError: the model cannot be found, loaded, built or traced, has no parameters, or its optimizer cannot
             be made.
     """
+    loaded = _load(request)
+    return loaded if request.invariance is None else _with_scaling(loaded, request)
+
+
+def _load(request: Request) -> LoadedTarget:
     if request.live is not None:
         from decay_audit.sources import module
 
@@ -90,7 +95,7 @@ def load(request: Request) -> LoadedTarget:
 def loading_key(request: Request) -> object:
     """Make a key of the options that `load` reads: requests with equal keys may share its result."""
     live = request.live and (id(request.live.model), id(request.live.optimizer))  # models cannot be compared by value
-    traced = (request.trace, request.no_trace)
+    traced = (request.trace, request.no_trace, request.invariance)
     return (request.target, live, request.optimizer, request.device, request.key, request.model, traced, request.with_)
 
 
@@ -99,13 +104,38 @@ def _load_checkpoint(spec: targets.CheckpointTarget, request: Request) -> Loaded
 
     if request.trace is not None and not request.model:
         raise DecayAuditError("a checkpoint has no forward pass to trace", "name its model as well: --model TARGET")
-    model = load(replace(request, target=request.model, model=None)) if request.model else None
+    model = _load(replace(request, target=request.model, model=None)) if request.model else None
     request.progress(f"reading {spec.label}")
     model_inventory = model.inventory if model else None
     saved = checkpoint.read(spec.path, target=spec.label, key=request.key, model=model_inventory)
     if model is None:
         return _require_parameters(LoadedTarget(inventory=saved))
     return replace(model, inventory=onto_model.fit(saved, model.inventory))
+
+
+def _with_scaling(loaded: LoadedTarget, request: Request) -> LoadedTarget:
+    """Measure what the output does when a parameter is multiplied by 2."""
+    if loaded.built is None and request.live is None:
+        raise DecayAuditError("a checkpoint has no forward pass to run", "name its model as well: --model TARGET")
+    from decay_audit.sources import invariance, module, trace
+
+    text = request.invariance if request.invariance != AUTO else request.trace
+    built = loaded.built
+    model = built.model if built else module.require_module(request.live.model if request.live else None)
+    namespace = built.namespace if built else {}
+    request.progress("measuring scale invariance")
+    with module.activate(module.context_of_namespace(namespace)):
+        inputs = trace.make_example_inputs(model, None if text == AUTO else text, namespace)
+        measured = invariance.measure(model, inputs)
+    if measured.lacks_values and built is not None and request.device == "auto":
+        request.progress("building on the CPU: the forward pass needs the values of buffers")
+        target = request.model or request.target
+        streamed = replace(request, target=target, model=None, device="streamed", no_trace=True, trace=None, with_=())
+        again = _load(streamed).built
+        if again is not None:
+            with module.activate(module.context_of_namespace(again.namespace)):
+                measured = invariance.measure(again.model, inputs)
+    return replace(loaded, inventory=invariance.with_scaling(loaded.inventory, measured))
 
 
 def _inventory_with_uses(built: "BuiltModel", request: Request) -> Inventory:

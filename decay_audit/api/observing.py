@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from decay_audit.optimizers.find import NamedOptimizers
-    from decay_audit.optimizers.horizon import GroupSteps
+    from decay_audit.optimizers.horizon import StepsByGroup
     from decay_audit.optimizers.watch_construction import ConstructionLog
 
 CPU_ELEMENTS = 2_000_000_000
@@ -86,7 +86,7 @@ def _horizon(observed: ObservedOptimizers, loaded: LoadedTarget, request: Reques
     from decay_audit.optimizers import horizon
 
     run = Horizon(steps=request.steps, epoch_steps=request.epoch_steps, schedule_every=request.schedule_every)
-    steps_by_group: horizon.GroupSteps = {}
+    steps_by_group: horizon.StepsByGroup = {}
     if scheduled:
         request.progress("stepping the schedule")
         run, steps_by_group = _step_schedule(run, loaded, request)
@@ -94,7 +94,7 @@ def _horizon(observed: ObservedOptimizers, loaded: LoadedTarget, request: Reques
     return horizon.over_run(observed.optimizers, observed.observations, parameters, run, steps_by_group)
 
 
-def _step_schedule(run: Horizon, loaded: LoadedTarget, request: Request) -> "tuple[Horizon, GroupSteps]":
+def _step_schedule(run: Horizon, loaded: LoadedTarget, request: Request) -> "tuple[Horizon, StepsByGroup]":
     """Step the schedule of the request on stand-ins for its live optimizers, and name it in the horizon."""
     from decay_audit.optimizers import find
     from decay_audit.optimizers.horizon import schedules

@@ -16,11 +16,10 @@ DEFAULT_RULES = "no-norm-no-bias"
 AUTO = "auto"
 """The value of `trace` that takes the input shapes from the model's own config."""
 
-Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Run length", "Findings", "Output"]
+Panel = Literal["Script", "Ruleset", "Model", "Optimizer", "Run length", "Function", "Findings", "Output"]
 """The heading under which a help screen shows an option."""
 ConfigScope = Literal["nowhere", "table", "audits", "everywhere"]
 """Where pyproject.toml may set an option: nowhere, in `[tool.decay-audit]`, in each of its audits, or in both."""
-
 
 PositiveInteger = Annotated[int, Meta(ge=1)]
 
@@ -167,6 +166,10 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
         ScheduleInterval,
         Option("Run length", "How often training steps the scheduler; timm's schedulers know it.", config="audits"),
     ] = "step"
+    invariance: Annotated[
+        str | None,
+        Option("Function", "Measure which parameters times 2 leave the output as it is.", "[SHAPE]", config="audits"),
+    ] = None
     select: Annotated[
         tuple[str, ...],
         Option("Findings", "Report only these codes, given by prefix: DA1,DA301.", "CODE", config="everywhere"),

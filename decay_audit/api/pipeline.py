@@ -13,6 +13,7 @@ from decay_audit.api.request import Request
 from decay_audit.checks import (
     check,
     check_over_run,
+    check_scaling,
     coefficient_in_use,
     in_order,
     observed_plans,
@@ -79,6 +80,7 @@ def report_on(loaded: LoadedTarget, observed: ObservedOptimizers, request: Reque
     )
     if observed.horizon is not None:
         findings = in_order([*findings, *check_over_run(observed.horizon, plan)])
+    findings = in_order([*findings, *check_scaling(plan, observed.observations)])
     report = Report(
         inventory=loaded.inventory,
         plan=plan,

@@ -6,7 +6,8 @@ check() runs these modules, except where a line names another caller:
 - name_rules: patterns that match nothing, and rules that spare some of a kind by their names (DA307)
 - observed_plan: joins the plan with live optimizers, and with saved ones
 - optimizers: what live and saved optimizers do, compared with the plan (DA101-105, DA2xx, DA5xx)
-- optimizers.over_run: what decay comes to over the whole run (DA801, DA802); `api.pipeline` runs it
+- optimizers.over_run: what decay comes to over the whole run (DA801, DA802) and for the output (DA804, DA805);
+  `api.pipeline` runs it
 - training: what a running script showed beyond one state of its optimizers (DA201, DA803, DA806); `api.running` runs it
 - lock: decisions compared with those that a lock file recorded earlier (DA7xx); `api.locking` runs it
 - exceptions: removes the findings that a project accepts, and checks its exceptions (DA704-706); `cli` runs it
@@ -27,7 +28,7 @@ from decay_audit.checks.optimizers.first_step import check_first_step
 from decay_audit.checks.optimizers.group_keys import check_group_keys
 from decay_audit.checks.optimizers.group_membership import check_group_membership, check_made_in_forward, check_ties
 from decay_audit.checks.optimizers.learning_rates import check_learning_rates
-from decay_audit.checks.optimizers.over_run import check_over_run
+from decay_audit.checks.optimizers.over_run import check_over_run, check_scaling
 from decay_audit.checks.optimizers.routes import check_routes
 from decay_audit.checks.optimizers.unknown_classes import check_unknown_classes
 from decay_audit.checks.optimizers.without_gradient import check_without_gradient
@@ -38,7 +39,15 @@ from decay_audit.model.choices import SEVERITIES
 from decay_audit.model.inventory import Inventory
 from decay_audit.rulesets.plan import Plan
 
-__all__ = ["check", "check_optimizers", "check_over_run", "coefficient_in_use", "in_order", "observed_plans"]
+__all__ = [
+    "check",
+    "check_optimizers",
+    "check_over_run",
+    "check_scaling",
+    "coefficient_in_use",
+    "in_order",
+    "observed_plans",
+]
 
 _OPTIMIZER_CHECKS = (
     check_coefficients,

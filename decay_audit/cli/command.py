@@ -57,7 +57,7 @@ class OptionSection(Struct, frozen=True):
 
 
 class VerbCommand(TyperCommand):
-    """A command with `--help` in the panel Output, and a `--trace` that needs no value."""
+    """A command with `--help` in the panel Output, and a `--trace` and `--invariance` that need no value."""
 
     def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401  (Typer has its own copy of Click)
         """Put `--help` into the panel Output, which every command has."""
@@ -67,28 +67,31 @@ class VerbCommand(TyperCommand):
         return option
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Run the verb. For a checkpoint without its model, `optimizer` and `trace` of pyproject.toml are ignored."""
+        """Run the verb. For a checkpoint without its model, some options of pyproject.toml are ignored."""
         from decay_audit.sources import target
 
         path = ctx.params.get("target")
         if isinstance(path, str) and not ctx.params.get("model") and target.is_checkpoint(path):
-            for name in ("optimizer", "trace"):
+            for name in ("optimizer", "trace", "invariance"):
                 source = ctx.get_parameter_source(name)
                 if source is not None and source.name == "DEFAULT_MAP":
                     ctx.params[name] = None
         return super().invoke(ctx)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
-        """Read the arguments; `--trace` before another option, a target or the end means `--trace=auto`."""
+        """Read the arguments; `--trace` before another option, a target or the end means `--trace=auto`.
+
+        So does `--invariance`.
+        """
         next_args = [*args[1:], "--"]
         completed_args = [
-            f"{arg}={AUTO}" if arg == "--trace" and _is_not_trace_value(after) else arg
+            f"{arg}={AUTO}" if arg in ("--trace", "--invariance") and _is_not_shape(after) else arg
             for arg, after in zip(args, next_args, strict=bool(args))  # without arguments, next_args is longer
         ]
         return super().parse_args(ctx, completed_args)
 
 
-def _is_not_trace_value(word: str) -> bool:
+def _is_not_shape(word: str) -> bool:
     """Whether the word after `--trace` is another option or a target, and not the value of `--trace`."""
     from decay_audit.sources import target
 

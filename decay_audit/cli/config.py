@@ -46,7 +46,10 @@ RUN_OPTIONS = frozenset(option.name for option in declared_options(RunOptions))
 TABLE_SCOPES: tuple[ConfigScope, ...] = ("table", "everywhere")
 AUDIT_SCOPES: tuple[ConfigScope, ...] = ("audits", "everywhere")
 """The scopes of the options that the table itself may set, and of those that one of its audits may set."""
-_NEEDING_TARGET = ("optimizer", "with_", "checkpoint", "model", "key", "trace", "steps", "epoch_steps", "schedule")
+_NEEDING_TARGET = (
+    *("optimizer", "with_", "checkpoint", "model", "key", "trace", "invariance"),
+    *("steps", "epoch_steps", "schedule"),
+)
 """The options that have no meaning for an audit with `run`."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The version of JSON Schema in which the schema of the table is written."""

@@ -1,6 +1,6 @@
 """The values that all stages share. They do not depend on torch, roles or rules.
 
-- parameters: Parameter, the module that owns it, and how a traced forward pass uses it
+- parameters: Parameter, the module that owns it, how a forward pass uses it, and what scaling it does to the output
 - inventory: all parameters of a target, and how they were read
 - traced_uses: the uses of parameters in a traced forward pass, added to an inventory
 - observations: optimizers, their param groups, and what a step does to each parameter

@@ -100,3 +100,10 @@ class Horizon(Struct, frozen=True, kw_only=True):
     schedule: str = ""
     schedule_every: ScheduleInterval = "step"
     groups: tuple[GroupOverRun, ...] = ()
+
+
+class Rotation(Struct, frozen=True, kw_only=True):
+    """How far each step of an optimizer turns a scale-invariant weight once decay and gradients are in balance."""
+
+    optimizer: str
+    radians: float

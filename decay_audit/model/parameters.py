@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase, translate
 from functools import lru_cache
 from math import prod
+from typing import Literal
 
 from msgspec import Struct
 
@@ -91,6 +92,32 @@ class Use(Struct, frozen=True, kw_only=True):
     via: tuple[str, ...] = ()
 
 
+Effect = Literal["scale-invariant", "inert", "sensitive", "not measured"]
+
+
+class Scaling(Struct, frozen=True, kw_only=True):
+    """What the output of the model does when one parameter is multiplied by 2.
+
+    Attributes:
+        effect: `scale-invariant`: the output stays as it is. `inert`: it stays as it is for every value of the
+            parameter. `sensitive`: it changes. `not measured`: not known; `reason` says why.
+        reason: for `not measured`, why; "" otherwise.
+    """
+
+    effect: Effect
+    reason: str = ""
+
+    @property
+    def is_scale_invariant(self) -> bool | None:
+        """Whether the output stays as it is; None if that is not known. That of an inert parameter does, too."""
+        return None if self.effect == "not measured" else self.effect != "sensitive"
+
+    @property
+    def is_inert(self) -> bool | None:
+        """Whether the output does not depend on the parameter; None if that is not known."""
+        return None if self.effect == "not measured" else self.effect == "inert"
+
+
 class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     """One parameter of a model. A tied parameter is listed once, under its first name.
 
@@ -105,6 +132,7 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         attributes: the attributes of the tensor that user code has set to a true value, e.g. `_no_weight_decay`.
         declared_no_decay: which declaration of the model says not to decay it, e.g. `no_weight_decay()`; or None.
         uses: how a traced forward pass used it; None if nothing was traced, () if the pass did not use it.
+        scaling: what the output does when it is multiplied by 2; None if nobody asked for that.
     """
 
     name: str
@@ -118,6 +146,7 @@ class Parameter(Struct, frozen=True, kw_only=True, eq=False, gc=False):
     attributes: tuple[str, ...] = ()
     declared_no_decay: str | None = None
     uses: tuple[Use, ...] | None = None
+    scaling: Scaling | None = None
 
     @property
     def leaf(self) -> str:

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from msgspec import Struct
 
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.horizon import Horizon
+from decay_audit.model.horizon import Horizon, Rotation
 from decay_audit.model.observations import Observation, UpdateFormula
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.diff import ANY_BASE
@@ -47,6 +47,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
         other_rulesets: what the other presets would decide.
         updates: for each optimizer that holds the parameter, what a step does to it.
         horizon: what decay comes to over the run, in the groups that hold the parameter; None if that is not known.
+        rotations: for a scale-invariant weight, how far the steps of its optimizers turn it in the long run.
     """
 
     ruleset: RuleSet
@@ -56,6 +57,7 @@ class Explanation(Struct, frozen=True, kw_only=True):
     observations: tuple[Observation, ...] = ()
     updates: tuple[UpdateFormula, ...] = ()
     horizon: Horizon | None = None
+    rotations: tuple[Rotation, ...] = ()
 
 
 def explain(

@@ -9,7 +9,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "codes.md"
 HEAD = """# Codes of findings
 
 Each finding has a code and a severity. `decay-audit explain CODE` prints the same text.
-This page is made from `decay_audit/checks/codes.py`.
+This page is made from `decay_audit/checks/codes/`.
 
 An **error** is a difference from the ruleset that you named, or code that cannot do what it says: an
 optimizer that never updates a parameter, a step that raises, a state that does not fit. A **warning** is

@@ -1,6 +1,6 @@
 """Compare rulesets on one model: with each other, with an optimizer, or with the codebase that a ruleset comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ from decay_audit.api.pipeline import make_plan, require_coefficient
 from decay_audit.api.request import Request
 from decay_audit.checks.optimizers.learning_rates import initial_rate
 from decay_audit.errors import DecayAuditError
-from decay_audit.model.horizon import Horizon
-from decay_audit.model.observations import Observation, UpdateFormula
+from decay_audit.model.horizon import Horizon, Rotation
+from decay_audit.model.observations import Observation, Optimizer, UpdateFormula
 from decay_audit.reports.report import Report
 from decay_audit.rulesets import diff, explanation
 from decay_audit.rulesets.conformance import Conformance, differences
@@ -83,7 +83,26 @@ def explain(name: str, report: Report) -> Explanation:
         explained.decision.classified.parameter.trainable is False
     ):  # a step skips a frozen parameter: it has no gradient
         updates = tuple(replace(update, zero_gradient="") for update in updates)
-    return replace(explained, updates=updates, horizon=_horizon_of(explained.decision.name, report.horizon))
+    return replace(
+        explained,
+        updates=updates,
+        horizon=_horizon_of(explained.decision.name, report.horizon),
+        rotations=tuple(_rotations(explained, report)),
+    )
+
+
+def _rotations(explained: Explanation, report: Report) -> Iterator[Rotation]:
+    """Compute how far each optimizer turns a scale-invariant weight in the long run, where a formula is known."""
+    from decay_audit.optimizers.horizon.equilibrium import rotation
+
+    scaling = explained.decision.classified.parameter.scaling
+    if scaling is None or scaling.effect != "scale-invariant":
+        return
+    for observation in explained.observations:
+        optimizer = _optimizer_of(observation, report)
+        radians = rotation(optimizer, optimizer.groups[observation.group])
+        if radians is not None:
+            yield Rotation(optimizer=optimizer.type, radians=radians)
 
 
 def _horizon_of(parameter: str, horizon: Horizon | None) -> Horizon | None:
@@ -123,6 +142,10 @@ def _presets() -> list[RuleSet]:
 def _update_formula(observation: Observation, report: Report) -> UpdateFormula:
     from decay_audit.optimizers import formulas
 
-    place = (observation.optimizer, observation.origin)
-    optimizer = next(optimizer for optimizer in report.optimizers if (optimizer.name, optimizer.origin) == place)
+    optimizer = _optimizer_of(observation, report)
     return formulas.update_formula(optimizer, optimizer.groups[observation.group])
+
+
+def _optimizer_of(observation: Observation, report: Report) -> Optimizer:
+    place = (observation.optimizer, observation.origin)
+    return next(optimizer for optimizer in report.optimizers if (optimizer.name, optimizer.origin) == place)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from decay_audit import roles, rulesets
 from decay_audit.api.functions.audit_report import AuditReport, for_python
 from decay_audit.api.loading import load
-from decay_audit.api.options import DEFAULT_RULES
+from decay_audit.api.options import AUTO, DEFAULT_RULES
 from decay_audit.api.pipeline import make_plan, raise_on_findings, run
 from decay_audit.api.request import LiveModel, Request
 from decay_audit.errors import DecayAuditError
@@ -89,6 +89,7 @@ def audit(  # noqa: PLR0913 - options
     epoch_steps: int | None = None,
     schedule: object = None,
     schedule_every: ScheduleInterval = "step",
+    invariance: bool | str | None = None,
     no_trace: bool = False,
 ) -> AuditReport:
     """Compare a live model and its optimizer with a ruleset.
@@ -104,6 +105,8 @@ def audit(  # noqa: PLR0913 - options
         schedule: the scheduler of the optimizer, or a list of them, or a function of the optimizer and the step that
             writes the groups. A copy of it is stepped, so that the optimizer stays as it is.
         schedule_every: whether training steps the scheduler after every `step` or after every `epoch`.
+        invariance: whether to measure which parameters can be multiplied by 2 without a change of the output, on a copy
+            of the model in float64 with random weights; or the shapes of its inputs, such as `1x3x224x224`.
         no_trace: do not run the forward pass: see `read`.
 
     Raises:
@@ -118,6 +121,7 @@ def audit(  # noqa: PLR0913 - options
         steps=steps,
         epoch_steps=epoch_steps,
         schedule_every=schedule_every,
+        invariance=AUTO if invariance is True else invariance or None,
         no_trace=no_trace,
     )
     return for_python(run(request))

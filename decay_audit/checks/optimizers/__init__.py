@@ -9,6 +9,7 @@
 - effective_decay: what the coefficient does in a step (DA501-504)
 - first_step: sparse or dense gradients, and mixed groups, that the class refuses (DA506)
 - without_gradient: parameters that decay though no gradient reaches them (DA210)
-- over_run: what decay comes to over the whole run (DA801, DA802); it takes a Horizon
+- over_run: what decay comes to over the whole run (DA801, DA802; it takes a Horizon), and for the output of the model
+  (DA804, DA805)
 - unknown_classes: optimizers of unknown classes, and what measured steps showed (DA507)
 """

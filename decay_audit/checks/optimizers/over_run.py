@@ -1,12 +1,14 @@
-"""Findings on a whole run: decay that moves nothing (DA801), or that forgets too fast or too slowly (DA802)."""
+"""Findings on what decay comes to: over a whole run (DA801, DA802), and for the output of the model (DA804, DA805)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from decay_audit.checks.codes import Finding, finding
 from decay_audit.checks.finding_text import count_by_kind
+from decay_audit.checks.observed_plan import effective_weight_decay, has_known_decay
 from decay_audit.model.horizon import GroupOverRun, Horizon
-from decay_audit.rulesets.plan import Plan
+from decay_audit.model.observations import Observation
+from decay_audit.rulesets.plan import Decision, Plan
 from decay_audit.text import first_few, format_kept, format_number
 
 NEGLIGIBLE_SUM = 0.01
@@ -23,6 +25,36 @@ def check_over_run(horizon: Horizon, plan: Plan) -> Iterator[Finding]:
             by_effect.setdefault(effect, []).append(group)
     for effect, groups in sorted(by_effect.items(), key=lambda entry: entry[0] != "negligible"):
         yield from _finding(effect, groups, horizon, plan)
+
+
+def check_scaling(plan: Plan, observations: Iterable[Observation]) -> Iterator[Finding]:
+    """Report weights and parameters whose scale, or whose value, does not change the output of the model.
+
+    Args:
+        observations: what optimizers do; where they do not say whether a parameter decays, the plan does.
+    """
+    observed = {one.parameter: bool(effective_weight_decay(one)) for one in observations if has_known_decay(one)}
+    decayed: list[Decision] = []
+    spared: list[Decision] = []
+    inert: list[Decision] = []
+    for decision in plan.decisions:
+        scaling = decision.classified.parameter.scaling
+        if scaling is None or not decision.grouped:
+            continue
+        if scaling.effect == "inert":
+            inert.append(decision)
+        elif scaling.effect == "scale-invariant":
+            (decayed if observed.get(decision.name, decision.decays) else spared).append(decision)
+    yield from _scaling_finding("DA804", decayed, "scale-invariant: decay sets {} learning rate, not the output's size")
+    yield from _scaling_finding("DA804", spared, "scale-invariant and spared: {} norm only grows")
+    yield from _scaling_finding("DA805", inert, "inert: the output does not depend on {} values")
+
+
+def _scaling_finding(code: str, decisions: Sequence[Decision], text: str) -> Iterator[Finding]:
+    if decisions:
+        verb, owner = ("is", "its") if len(decisions) == 1 else ("are", "their")
+        message = f"{count_by_kind(decisions)} {verb} {text.format(owner)}"
+        yield finding(code, message, [decision.name for decision in decisions])
 
 
 def _effect(group: GroupOverRun, horizon: Horizon) -> Effect | None:

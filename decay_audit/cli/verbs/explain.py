@@ -32,7 +32,7 @@ def explain(
     target: TargetOrCode,
     name: ParameterName = None,
     *,
-    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length")],
+    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length", "Function")],
     output: Annotated[OutputOptions, takes(names=("output", "color", "quiet", "verbose"))],
 ) -> None:
     """Explain the decision about one parameter, or what a finding code means."""

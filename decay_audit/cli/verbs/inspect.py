@@ -14,7 +14,7 @@ from decay_audit.model.choices import Format
 def inspect(
     target: Target,
     *,
-    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length")],
+    options: Annotated[AuditOptions, takes("Ruleset", "Model", "Optimizer", "Run length", "Function")],
     shown: ParameterFilter,
     output: OutputOptions,
 ) -> None:

@@ -3,6 +3,7 @@
 - schedules: steps a schedule on stand-ins for the optimizers, and records the settings of each step
 - laws: what a step removes from a parameter, from its optimizer's class, settings and measured steps
 - arithmetic: a law and the settings of all steps become the numbers
+- equilibrium: by what angle a step turns a scale-invariant weight in the long run
 
 Roles and rules are not used. Only `schedules` imports torch.
 """
@@ -17,9 +18,9 @@ from decay_audit.model.parameters import Parameter
 from decay_audit.optimizers.horizon.arithmetic import decay_over_run, step_settings
 from decay_audit.optimizers.horizon.laws import decay_law
 
-__all__ = ["GroupSteps", "over_run"]
+__all__ = ["StepsByGroup", "over_run"]
 
-GroupSteps = Mapping[tuple[str, int], tuple[EqualSteps, ...]]
+StepsByGroup = Mapping[tuple[str, int], tuple[EqualSteps, ...]]
 """The settings of each step, by the name of the optimizer and the index of the group."""
 _SCHEDULED = DecayLaw(
     kind="unknown",
@@ -33,7 +34,7 @@ def over_run(
     observations: Iterable[Observation],
     parameters: Iterable[Parameter],
     horizon: Horizon,
-    scheduled: GroupSteps,
+    scheduled: StepsByGroup,
 ) -> Horizon:
     """Add to a horizon what decay does to the parameters of each group over the run.
 

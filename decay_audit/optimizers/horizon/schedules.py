@@ -19,7 +19,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.model.choices import ScheduleInterval
 from decay_audit.model.horizon import EqualSteps, Horizon, StepSettings
 from decay_audit.optimizers.find import NamedOptimizers, wrapper_chain
-from decay_audit.optimizers.horizon import GroupSteps
+from decay_audit.optimizers.horizon import StepsByGroup
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 from decay_audit.text import describe_value
 
@@ -74,7 +74,9 @@ def onto_stand_ins(value: object, optimizers: NamedOptimizers, stand_ins: Mappin
     return copy.deepcopy(value, memo)
 
 
-def record_steps(value: object, stand_ins: Mapping[str, StandInOptimizer], run: Horizon) -> tuple[Schedule, GroupSteps]:
+def record_steps(
+    value: object, stand_ins: Mapping[str, StandInOptimizer], run: Horizon
+) -> tuple[Schedule, StepsByGroup]:
     """Step a schedule through a run, and return it with the settings of each group in each step.
 
     Args:

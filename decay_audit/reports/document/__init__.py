@@ -93,6 +93,10 @@ class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `kept` is the part of the parameter that decay alone leaves over the run of `--steps`, and `timescale_steps` is the
     number of steps that it remembers: 1 / the largest part that a step removes. Half is left after `half_life_steps`.
     They are null without `--steps`, and where they are not known; `kept_note` then says why, or says `about`.
+
+    `scale_invariant` says whether the output of the model stays as it is if the parameter is multiplied by 2, and
+    `inert` whether it does so for all values of the parameter. They are null without `--invariance`, and where that was
+    not measured; `scaling_note` then says why.
     """
 
     name: str
@@ -119,6 +123,9 @@ class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     timescale_steps: float | None
     half_life_steps: float | None
     kept_note: str
+    scale_invariant: bool | None
+    inert: bool | None
+    scaling_note: str
     observed: tuple[ObservationRecord, ...]
 
 
@@ -354,6 +361,9 @@ def _parameter(
         lr_scale=decision.lr_scale,
         use=decision.use,
         **over_run,
+        scale_invariant=parameter.scaling.is_scale_invariant if parameter.scaling else None,
+        inert=parameter.scaling.is_inert if parameter.scaling else None,
+        scaling_note=parameter.scaling.reason if parameter.scaling else "",
         observed=tuple(
             msgspec.convert(observation, ObservationRecord, from_attributes=True) for observation in observations
         ),

@@ -15,7 +15,7 @@ from decay_audit.model.observations import Movement, Observation, UpdateFormula
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
-from decay_audit.reports.terminal.over_run import parameter_texts
+from decay_audit.reports.terminal.over_run import parameter_texts, scaling_texts
 from decay_audit.reports.totals import amount
 from decay_audit.roles.words import NOUNS, Classified, Evidence, Layer, Role
 from decay_audit.rulesets.conditions import When
@@ -49,6 +49,7 @@ _MOVEMENTS: dict[Movement, str] = {
 def render(explanation: Explanation, options: Options) -> str:
     """Write the decision on a parameter; then what it is and why, the rules, and what other rulesets do with it."""
     classified = explanation.decision.classified
+    scaling = classified.parameter.scaling
     sections = {
         "tensor": [_tensor(classified)],
         "role": _role(classified),
@@ -59,6 +60,7 @@ def render(explanation: Explanation, options: Options) -> str:
         "observed": map(_observation, explanation.observations),
         **{f"with {escape_control(update.optimizer)}": _update(update) for update in explanation.updates},
         **({} if explanation.horizon is None else {"over run": parameter_texts(explanation.horizon)}),
+        **({} if scaling is None else {"times 2": scaling_texts(scaling, explanation.rotations)}),
     }
     indent = max(map(len, sections)) + 2
     name = escape_control(explanation.decision.name)

@@ -1,11 +1,19 @@
-"""What decay comes to over a whole run, as lines of text: for a model below its table, and for one parameter."""
+"""What decay comes to, over a whole run and for the function, as text: for a model below its table, for a parameter."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import degrees
 
-from decay_audit.model.horizon import DecayOverRun, GroupOverRun, Horizon
+from decay_audit.model.horizon import DecayOverRun, GroupOverRun, Horizon, Rotation
+from decay_audit.model.parameters import Effect, Scaling
 from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, format_kept, format_number
 
 _MAX_LINES = 6
+_EFFECTS: dict[Effect, str] = {
+    "scale-invariant": "scale-invariant: the output of the model stays the same if it is multiplied by 2 (measured)",
+    "inert": "inert: the output of the model does not depend on its values (measured), so its decay changes nothing",
+    "sensitive": "sensitive: the output of the model changes if it is multiplied by 2 (measured)",
+    "not measured": "not measured",
+}
 
 
 def run_text(horizon: Horizon) -> str:
@@ -80,3 +88,19 @@ def parameter_texts(horizon: Horizon) -> Iterator[str]:
     for group in horizon.groups:
         place = f"group {group.group} of {escape_control(group.type)}"
         yield f"{place}: {decay_text(group.decay, horizon)}"
+
+
+def scaling_texts(scaling: Scaling, rotations: Sequence[Rotation]) -> Iterator[str]:
+    """Write what the output does when the parameter is multiplied by 2, and what follows for decay."""
+    yield _EFFECTS[scaling.effect] + (f": {escape_control(scaling.reason)}" if scaling.reason else "")
+    if scaling.effect == "scale-invariant":
+        yield (
+            "decay does not make the output smaller: it sets the effective learning rate lr / |w|^2 "
+            "(arXiv:1706.05350); without decay, |w| only grows"
+        )
+    for rotation in rotations:
+        angle = f"{format_number(degrees(rotation.radians))} degrees"
+        yield (
+            f"in the long run each step of {escape_control(rotation.optimizer)} turns it by about {angle}, at this lr "
+            "(arXiv:2305.17212)"
+        )

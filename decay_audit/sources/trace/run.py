@@ -112,7 +112,7 @@ def _trace_model(
     model: nn.Module, inputs: ExampleInputs, states: TensorStates, parameters: Collection[str]
 ) -> _Outcome:
     """Run the whole model, and again in training mode if it left parameters unused."""
-    model = _unwrapped(model)
+    model = unwrapped(model)
     outcome = _run_candidates(model, inputs, states, parameters)
     if outcome.failure is None and len(states.uses) < len(parameters):
         _run(model, outcome.inputs, states, training=True)
@@ -222,7 +222,7 @@ def _fake_inputs(value: Any, states: TensorStates) -> Any:  # noqa: ANN401
             return value
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def unwrapped(model: nn.Module) -> nn.Module:
     """Return the module inside wrappers that distribute or compile: their forward needs processes or a compiler."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):

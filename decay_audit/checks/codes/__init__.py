@@ -1,9 +1,15 @@
-"""The value that a check returns, and the table of codes: what each means, and its severity."""
+"""The value that a check returns, and the table of codes: what each means, and its severity.
+
+- code: the class of an entry
+- over_run: the entries DA8xx: what decay comes to, and what happens while training runs
+"""
 
 from collections.abc import Iterable
 
 from msgspec import Struct
 
+from decay_audit.checks.codes.code import Code
+from decay_audit.checks.codes.over_run import RUN_CODES
 from decay_audit.model.choices import Severity
 
 
@@ -27,14 +33,6 @@ class Finding(Struct, frozen=True, kw_only=True):
     where: str = ""
     fix: str = ""
     exception: str = ""
-
-
-class Code(Struct, frozen=True, kw_only=True):
-    """A code: its title in a list, its severity, and the paragraph that `explain CODE` prints."""
-
-    title: str
-    severity: Severity
-    explanation: str
 
 
 def finding(
@@ -365,38 +363,6 @@ CODES: dict[str, Code] = {
         "patterns match more: new parameters of the model are accepted without anyone having looked at them. Look at "
         "them with `check --show-exceptions`, then write the new number.",
     ),
-    "DA801": Code(
-        title="decay moves nothing over this run",
-        severity="note",
-        explanation="The sum of lr x weight_decay over all steps of the run (--steps, --schedule) is below 0.01, with "
-        "momentum in it: if only decay acts, the weights keep more than 99 % of their values. The run would end alike "
-        "with a coefficient of 0, and so would every other choice of which parameters decay. That is usual in a short "
-        "fine-tuning run with a small learning rate.",
-    ),
-    "DA802": Code(
-        title="decay forgets faster than an epoch, or slower than the run",
-        severity="note",
-        explanation="1 / (lr x weight_decay) is the number of steps that a weight remembers, with momentum in it and "
-        "at the largest learning rate of the run. If it is shorter than an epoch (--epoch-steps), the weights forget "
-        "examples before they see them again. If it is longer than the run (--steps), decay has not come to balance "
-        "with the gradients when the run ends, and the weights depend on how they were initialized. Wang and Aitchison "
-        "2024 (arXiv:2405.13698) found that the best timescale, counted in epochs, hardly changes with the size of the "
-        "model and of the data.",
-    ),
-    "DA803": Code(
-        title="the groups changed after the optimizer was made",
-        severity="warning",
-        explanation="After the optimizer was made, code changed its groups: a schedule wrote another coefficient, an "
-        "engine rebuilt the groups, or a checkpoint replaced them. The changed groups are the ones that are audited. "
-        "Before the first step the finding is only a note: many scripts finish their groups there.",
-    ),
-    "DA806": Code(
-        title="no gradient reached a parameter of the optimizer in the first backward pass",
-        severity="note",
-        explanation="The parameter had no gradient right before the first step, or one that was exactly zero. Without "
-        "a gradient, torch's optimizers skip it: it is not used, or not in this step. With a gradient of zero, "
-        "decoupled decay still shrinks it. That is usual where a later factor starts at zero (LoRA, zero-initialized "
-        "gates), and a defect where the branch is never used.",
-    ),
+    **RUN_CODES,
 }
 """Every code, in order, with its severity and its texts."""
