@@ -93,10 +93,7 @@ class ParameterRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     `kept` is the part of the parameter that decay alone leaves over the run of `--steps`, and `timescale_steps` is the
     number of steps that it remembers: 1 / the largest part that a step removes. Half is left after `half_life_steps`.
     They are null without `--steps`, and where they are not known; `kept_note` then says why, or says `about`.
-
-    `scale_invariant` says whether the output of the model stays as it is if the parameter is multiplied by 2, and
-    `inert` whether it does so for all values of the parameter. They are null without `--invariance`, and where that was
-    not measured; `scaling_note` then says why.
+    `scale_invariant` and `inert` are null without `--invariance`, or for the reason in `scaling_note`.
     """
 
     name: str
