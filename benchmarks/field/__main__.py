@@ -13,7 +13,7 @@ import random
 from pathlib import Path
 
 from benchmarks.field.libraries import SETS, Set, packages
-from benchmarks.field.measure import measure
+from benchmarks.field.measure import load_tracer, measure
 from benchmarks.field.tables import MARK, cases, document
 
 SECONDS = 300  # for one library
@@ -32,6 +32,7 @@ def main() -> None:
     options.cache.mkdir(parents=True, exist_ok=True)
     chosen: list[Set] = options.set or list(SETS)
     if not options.judge:
+        load_tracer()  # once, for all processes that are forked
         for name in (name for chosen_set in chosen for name in _shuffled(chosen_set) if options.only in name):
             if not (options.cache / f"{name}.json").exists():
                 _in_a_process(name, options.cache / f"{name}.json")

@@ -121,8 +121,15 @@ def _parameter_actions(graph: _Graph, data: set[Any], start: Any, parameter: Ten
             elif user not in seen:
                 seen.add(user)
                 alone = sum(source is not None for source, _ in user.next_functions) == 1
-                kept = kind.startswith(_KEEPS) or (alone and kind.startswith(_POINTWISE))
+                pointwise = alone and kind.startswith(_POINTWISE) and not _is_by_constant(user, slot)
+                kept = kind.startswith(_KEEPS) or pointwise
                 queue.append((user, via if kept else (*via, kind)))
+
+
+def _is_by_constant(node: Any, slot: int) -> bool:  # noqa: ANN401
+    """Whether a product is with a tensor of constants: a state that starts at zero hides what the parameter does."""
+    other = getattr(node, _OTHER_FACTOR.get(type(node).__name__, ("", ""))[slot] or "_", None)
+    return isinstance(other, Tensor) and other.numel() > 1
 
 
 def _action(  # noqa: PLR0911 - a table

@@ -131,7 +131,7 @@ def _norm(tensor: TensorContext) -> Evidence | None:
         return _likely(f"{detail}; threshold tau", "activation", norm_layer(tensor))
     half = affine_half(tensor) if NORM_CLASS.has(tensor.class_name) else None
     # In a checkpoint, `a` and `b` may also be the slope and the shift of an activation.
-    short = detail == _PAIR and stem(tensor.leaf) in {"a", "b", "g"} and "gamma" not in tensor.tensors
+    short = detail == _PAIR and tensor.leaf in {"a", "b", "g"} and "gamma" not in tensor.tensors
     confidence: Confidence = "guess" if short and not tensor.types else "likely"
     if NORM_SHIFT.has(tensor.leaf) or half == "shift":
         return _of_norm(tensor, f"{detail}, shape of a shift", "norm_bias", confidence)

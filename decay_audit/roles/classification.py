@@ -31,7 +31,7 @@ FINER: Mapping[Role, frozenset[Role]] = {
     "token": frozenset({"position_embedding", "adapter_weight", "bias", "state_space"}),
     "scale": frozenset({"activation", "state_space", "norm_weight", "adapter_weight"}),
     "layer_scale": frozenset({"state_space", "activation", "adapter_weight"}),
-    "bias": frozenset({"activation", "state_space", "token"}),
+    "bias": frozenset({"activation", "state_space", "token", "position_embedding", "relative_position_bias"}),
 }
 """The finer kinds of a role. If a class or an operator gives the role, a name may choose a finer kind."""
 

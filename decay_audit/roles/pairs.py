@@ -22,7 +22,15 @@ _IN_FRONT = re.compile(rf"({'|'.join((*BIASES, *_WEIGHTS))})(_?[A-Za-z]?\d*)")
 def weight_of(tensor: TensorContext) -> str | None:
     """Return the name of the weight whose bias this tensor is, by name and shape; None if it is no bias."""
     names = (name for name in _partners(tensor.leaf, BIASES, _WEIGHTS) if name in tensor.tensors)
-    return next((name for name in names if _is_bias_shape(tensor.shape, tensor.tensors[name])), None)
+    single = tensor.numel == 1  # a layer with one input and one output
+    return next(
+        (
+            name
+            for name in names
+            if _is_bias_shape(tensor.shape, tensor.tensors[name]) or (single and tensor.tensors[name] == tensor.shape)
+        ),
+        None,
+    )
 
 
 def bias_of(tensor: TensorContext) -> str | None:

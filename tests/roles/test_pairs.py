@@ -89,3 +89,10 @@ def test_scales_are_those_of_quantized_weights_only_beside_them() -> None:
     assert (beside.role, beside.confidence) == ("scale", "likely")
     assert classify_tensor("fc.scales", (4, 8)).role == "unclassified"
     assert classify_tensor("fc.scales", (8,)).role == "scale"
+
+
+def test_a_single_number_beside_a_weight_of_one_number_is_its_bias() -> None:
+    siblings = {"wf": (1,), "bf": (1,)}
+    assert classify_tensor("neuron.bf", (1,), "lab.Neuron", siblings=siblings).role == "bias"
+    assert classify_tensor("neuron.wf", (1,), "lab.Neuron", siblings=siblings).role == "scale"
+    assert classify_tensor("neuron.bf", (1,), "lab.Neuron", siblings={"bf": (1,)}).role == "scale"

@@ -771,3 +771,51 @@ def test_a_number_that_scales_a_parameter_is_no_use_of_it() -> None:
     assert roles(equalized, (2, C)) == {"p": "linear_weight certain", "q": "bias certain"}
     batched = Lambda(lambda x, p: torch.bmm((p * 0.5).expand(2, -1, -1), x), (3, 5))
     assert roles(batched, (2, 5, C)) == {"p": "linear_weight guess"}
+
+
+def squared_distance(x: Tensor, p: Tensor) -> Tensor:
+    return x.pow(2).sum(1, keepdim=True) + p.pow(2).sum(1) - 2 * x @ p.t()
+
+
+def kernel_with_a_length(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+    return torch.exp(-torch.cdist(x / F.softplus(q), p / F.softplus(q)))
+
+
+@pytest.mark.parametrize(
+    ("forward", "shapes"), [(squared_distance, [(7, C)]), (kernel_with_a_length, [(7, C), (1, C)])]
+)
+def test_centres_of_distances_are_a_table_however_the_distance_is_computed(
+    forward: Callable[..., Tensor], shapes: list[tuple[int, ...]]
+) -> None:
+    found = roles(Lambda(forward, *shapes), (2, C))
+    assert found["p"] == "embedding likely"
+    assert found.get("q", "scale guess") == "scale guess"
+
+
+def test_what_divides_data_or_decays_it_through_a_sigmoid_is_a_scale() -> None:
+    widths = Lambda(lambda x, p: torch.exp(-((x.unsqueeze(1) / p) ** 2).sum(-1)), (4, C))
+    leak = Lambda(lambda x, p: torch.tanh(x) + torch.sigmoid(p) * x, (C,))
+    assert roles(widths, (2, C)) == {"p": "scale guess"}
+    assert roles(leak, (2, C)) == {"p": "scale guess"}
+
+
+def test_the_coefficients_of_matrices_that_data_picks_are_no_embedding() -> None:
+    kinds = torch.zeros(2, dtype=torch.int64)
+
+    def relational(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        stack = torch.einsum("rb,bio->rio", p, q)
+        return torch.bmm(torch.ones(2, 1, C), stack[x]) + 0
+
+    found = roles(Lambda(relational, (3, 2), (2, C, 5)), kinds)
+    assert {role.split()[0] for role in found.values()} == {"linear_weight"}
+
+
+def test_a_threshold_that_cuts_data_off_belongs_to_an_activation() -> None:
+    assert roles(Lambda(torch.maximum, (C,)), (2, C)) == {"p": "activation guess"}
+
+
+def test_a_linear_part_of_a_bilinear_layer_is_no_relative_bias() -> None:
+    def bilinear(x: Tensor, p: Tensor, q: Tensor) -> Tensor:
+        return torch.einsum("ba,oac,bc->bo", x, p, x) + x @ q
+
+    assert roles(Lambda(bilinear, (3, C, C), (C, 3)), (2, C))["q"] == "linear_weight certain"

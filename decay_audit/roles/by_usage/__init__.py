@@ -29,6 +29,7 @@ from decay_audit.roles.by_usage.use_shapes import (
     MATRIX_PRODUCTS,
     POSITIVE,
     WITH_PARAMETER,
+    is_own_length,
     wide_dimensions,
 )
 from decay_audit.roles.words import CONFIDENCES, ROLES, Confidence, Evidence, Role
@@ -69,7 +70,7 @@ def _lower_if_derived(confidence: Confidence, use: Use, parameter: Parameter) ->
     size, used_size = prod(parameter.shape), prod(use.shape)
     repeated = used_size % max(size, 1) == 0 and {*use.via} <= {"repeat", "repeat_interleave"}
     if confidence == "certain" and {*use.via} & (POSITIVE | WITH_PARAMETER):
-        confidence = "likely"
+        confidence = "guess" if "exp" in use.via else "likely"  # exponents: positive factors, or weights of an average
     if confidence != "certain" or size == used_size or repeated:
         return confidence
     picked = bool({"index", "index_select", "gather"} & set(use.via))  # some matrices of a stack, or one several times
@@ -106,11 +107,12 @@ def _doubtful_roles(uses: Sequence[Use]) -> frozenset[Role]:
     learned_input = any("learned input" in use.tags for use in uses)
     indexed = any("indexed by data" in use.tags and not use.via for use in uses)
     is_factor = any(MATRIX_PRODUCTS & {*use.via} and "learned input" not in use.tags for use in uses)
+    is_compared = any(is_own_length(use) and use.operator in {"add", "sub", "rsub", "addmm"} for use in uses)
     is_memory = any("softmax" in use.tags and not use.via for use in uses)
     doubts: dict[Role, bool] = {
         # The factor may be a table of score offsets, a stack of kernels, entries whose distance is measured, or a
         # memory: attention first compares data with its rows, then averages them.
-        "linear_weight": joins_scores or makes_kernel or indexed or is_memory,
+        "linear_weight": joins_scores or makes_kernel or indexed or is_memory or is_compared,
         # A learned input is also added to what layers compute from it: a residual.
         "position_embedding": learned_input,
         # Two factors of one matrix look like a learned input and its weight until their product meets data.

@@ -14,6 +14,7 @@ from decay_audit.roles.by_usage.use_shapes import (
     is_on_inverse,
     is_one_for_all_rows,
     is_outer_product,
+    is_own_length,
     is_repeated_for_batch,
     only_scales,
     varies_by_position,
@@ -56,7 +57,7 @@ _FUSED_ATTENTION = frozenset({
 def meaning_of(use: Use, parameter: Parameter) -> UseMeaning | None:
     """Return the role, the layer and the confidence that one use supports; None if it supports none."""
     if use.slot == "measured":
-        return _distance(use, parameter) if wide_dimensions(parameter.shape) > 1 else None
+        return _distance(use, parameter)
     if use.slot == "summed":
         return _sum_of_products(use, parameter)
     if "learned input" in use.tags or use.slot in {"query", "key", "value"}:
@@ -118,7 +119,7 @@ def _lookup(use: Use, parameter: Parameter) -> UseMeaning | None:
     if "positions" in use.tags:
         return "position_embedding", "embedding", "likely"
     # Indexing by data picks words from a table, but also one expert's bias or matrix from a stack.
-    if "embedding" not in use.operator and wide_dimensions(parameter.shape) > 2:
+    if "embedding" not in use.operator and max(map(wide_dimensions, (parameter.shape, use.shape))) > 2:
         return "linear_weight", "linear", "guess"
     if "embedding" in use.operator:
         return "embedding", "embedding", "certain"
@@ -129,12 +130,19 @@ def _attention(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: AR
     return ("relative_position_bias", "attention", "likely") if use.slot.startswith("attn_") else None
 
 
-def _distance(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
-    return "embedding", "embedding", "likely"  # centres, to which distances are measured
+def _distance(use: Use, parameter: Parameter) -> UseMeaning | None:
+    """Read the centres to which distances are measured, or what scales them or the data."""
+    if wide_dimensions(parameter.shape) < 2:
+        return ("scale", "other", "guess") if only_scales(use, parameter) else None
+    return "embedding", "embedding", "likely"
 
 
 def _activation(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
     return "activation", "activation", "certain"
+
+
+def _threshold(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
+    return "activation", "activation", "guess"  # where data is cut off
 
 
 def _placement(use: Use, parameter: Parameter) -> UseMeaning | None:
@@ -152,11 +160,12 @@ def _gain(use: Use, parameter: Parameter) -> UseMeaning | None:
         return "norm_weight", "other_norm", "likely" if wide == 1 else "guess"
     if wide == 0 or prod(use.shape) == 1 or ("scores" in use.tags and not is_feature_vector(use)):
         return "scale", "other", "likely"
-    if is_outer_product(use):
+    divides = (use.operator, use.slot) == ("div", "other")
+    if is_outer_product(use) and not divides:
         if "mask" in use.tags or wide > 1:
             return "token", "other", "likely" if "mask" in use.tags else "guess"
         return "linear_weight", "linear", "guess"  # a layer with one input
-    return ("scale", "other", "guess") if wide == 1 or POSITIVE & set(use.via) else None
+    return ("scale", "other", "guess") if wide == 1 or divides or POSITIVE & set(use.via) else None
 
 
 def _sum_of_products(use: Use, parameter: Parameter) -> UseMeaning | None:  # noqa: ARG001
@@ -203,7 +212,7 @@ def _pointwise(use: Use, parameter: Parameter) -> UseMeaning | None:
     if use.operator in {"sub", "rsub"} and min(map(wide_dimensions, (parameter.shape, use.shape))) > 1:
         return ("bias", "other", "guess") if is_outer_product(use) else None  # else a table of offsets
     if use.operator in {"add", "sub", "rsub", "addcmul", "addcdiv"}:
-        return _summand(use, parameter)
+        return _distance(use, parameter) if is_own_length(use) else _summand(use, parameter)
     return None
 
 
@@ -215,6 +224,7 @@ _READERS: tuple[tuple[frozenset[str], Callable[[Use, Parameter], UseMeaning | No
     (frozenset({"embedding", "_embedding_bag", "index", "index_select", "gather"}), _lookup),
     (frozenset({"_cdist_forward", "_euclidean_dist", "cdist"}), _distance),
     (frozenset({"_prelu_kernel"}), _activation),
+    (frozenset({"maximum", "minimum", "fmax", "fmin"}), _threshold),
     (_FUSED_ATTENTION, _attention),
 )
 """The function that interprets a use, by its operator. All other operators are pointwise."""

@@ -94,3 +94,9 @@ def varies_by_position(use: Use) -> bool:
         dimension for dimension, (size, data) in enumerate(zip(own, use.data_shape, strict=False)) if size < data
     }
     return len(own) < 3 or (missing <= 1 and repeated <= {0})
+
+
+def is_own_length(use: Use) -> bool:
+    """Whether the tensor in the slot has the squared lengths of the parameter's rows."""
+    steps = set(use.via)
+    return bool({"pow", "square"} & steps and "sum" in steps) or bool({"linalg_vector_norm", "norm"} & steps)

@@ -31,9 +31,9 @@ RELATIVE = NameMeaning(
             near_misses=("rel_emb",),  # relations of a knowledge graph
         ),
         Convention(
-            words=("height_rel$", "width_rel$"),
-            source="timm.layers.bottleneck_attn.PosEmbedRel",
-            matches=("height_rel", "width_rel"),
+            words=("height_rel$", "width_rel$", "rel_height$", "rel_width$", "^rel_h$", "^rel_w$"),
+            source="timm.layers.bottleneck_attn.PosEmbedRel; bottleneck_transformer_pytorch; stand-alone attention",
+            matches=("height_rel", "width_rel", "rel_height", "rel_width", "rel_h", "rel_w"),
             near_misses=("height", "rel_width_proj"),
         ),
         Convention(

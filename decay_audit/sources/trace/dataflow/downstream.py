@@ -27,7 +27,10 @@ def find_downstream_uses(call: OperatorCall, data: Sequence[Operand]) -> Iterato
         if call.operator in SUMMANDS and siblings and "scores" not in provenance.tags:
             scaled_alike = frozenset().union(*(other.provenance.scaled_by for other in siblings if other.provenance))
             yield from downstream_uses(call, "residual", provenance.scaled_by - scaled_alike, operand, largest)
-        joins_scores = call.operator in SUMMANDS and any(has_tag(other, "scores") for other in siblings)
+        # A matrix of scores for each item of a batch: the result of a bilinear layer has fewer dimensions.
+        joins_scores = call.operator in SUMMANDS and any(
+            has_tag(other, "scores") and len(other.shape) > 2 for other in siblings
+        )
         if operand.slot in SCORE_BIAS_SLOTS or joins_scores:
             yield from downstream_uses(call, "scores", provenance.product_of, operand, largest)
 

@@ -92,6 +92,8 @@ SUMS = frozenset({"mean", "sum", "nansum", "cumsum"})
 STATISTICS = frozenset({"var", "std", "var_mean", "std_mean", "linalg_vector_norm", "norm", "linalg_norm"})
 # Operators that make a distance of a difference.
 MEASURES = frozenset({"pow", "square", "abs", "mul", *STATISTICS})
+# Functions that make a gate of a parameter, which is then no plain gain.
+GATES = frozenset({"sigmoid", "tanh", "softmax", "_softmax"})
 # Operators that can apply a gain.
 GAINS = frozenset({"mul", "div", "addcmul", "addcdiv"})
 SCORE_BIAS_SLOTS = frozenset({"attn_mask", "attn_bias"})  # added to the scores in a fused attention

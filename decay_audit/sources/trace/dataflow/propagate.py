@@ -22,6 +22,7 @@ from decay_audit.sources.trace.dataflow.downstream import (
 from decay_audit.sources.trace.dataflow.operators import (
     BATCH_NORMS,
     GAINS,
+    GATES,
     KEEPS_VALUES,
     LAYER_INPUTS,
     LOOKUPS,
@@ -286,6 +287,7 @@ def _data_provenance(call: OperatorCall) -> Provenance:
         and "normalized" not in all_tags(data)
         and prod(operand.shape) > 1
         and not is_outer_product(operand, data)
+        and not GATES & {*origin.via}
     )
     alone = len(provenances) == 1
     tags = result_tags(call, data, with_parameters=with_parameters)
