@@ -1,5 +1,10 @@
 """Make what an HTML page shows besides the report: code for the param groups, other rulesets, each group's update."""
 
+import re
+from collections.abc import Hashable, Iterator
+
+from msgspec.structs import replace
+
 from decay_audit import rulesets
 from decay_audit.api import emitting
 from decay_audit.api.loading import LoadedTarget
@@ -8,8 +13,12 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.optimizers.formulas import update_formula
 from decay_audit.reports.options import OtherRuleset, PageParts
 from decay_audit.reports.report import Report
+from decay_audit.roles.words import Classified
 from decay_audit.rulesets.diff import ANY_BASE
 from decay_audit.rulesets.plan import decide
+
+_BLOCK_NUMBER = re.compile(r"(?<![^.])[0-9]+(?![^.])")
+"""A part of a name that is a number, as `nn.ModuleList` makes it."""
 
 
 def page_parts(report: Report, loaded: LoadedTarget | None = None) -> PageParts:
@@ -43,17 +52,59 @@ def _code(report: Report, loaded: LoadedTarget) -> str:
 
 
 def _other_rulesets(report: Report) -> "list[OtherRuleset]":
-    """Decide the parameters by each other preset; a preset that refuses a parameter is left out."""
-    classified = tuple(decision.classified for decision in report.plan.decisions)
+    """Decide the parameters by each other preset; a preset that refuses a parameter is left out.
+
+    Parameters that differ only in the numbers of their blocks are decided once: no rule of a preset names a number.
+    """
+    first_of: dict[Hashable, int] = {}
+    alike: list[Classified] = []
+    positions: list[int] = []
+    for key, decision in zip(_keys(report), report.plan.decisions, strict=True):
+        if key not in first_of:
+            first_of[key] = len(alike)
+            alike.append(decision.classified)
+        positions.append(first_of[key])
     others = []
     for name in rulesets.presets():
         if name == report.plan.ruleset.name:
             continue
-        ruleset = rulesets.load(name)
+        # learning rates and optimizers do not matter here
+        ruleset = replace(rulesets.load(name), layer_decay=None, lr_scale=(), routes=())
         try:
-            plan = decide(classified, ruleset, ruleset.weight_decay or ANY_BASE)
+            plan = decide(alike, ruleset, ruleset.weight_decay or ANY_BASE)
         except DecayAuditError:
             continue
-        decays = tuple(decision.decays for decision in plan.decisions)
+        decays = tuple(plan.decisions[position].decays for position in positions)
         others.append(OtherRuleset(name=name, title=ruleset.title, decays=decays))
     return others
+
+
+def _keys(report: Report) -> Iterator[Hashable]:
+    """Make, of each parameter, all that the rules of a preset may ask; names without the numbers of blocks."""
+    owners: dict[int, Hashable] = {}
+    for decision in report.plan.decisions:
+        classified = decision.classified
+        parameter = classified.parameter
+        lineage = tuple(parameter.owner.lineage())
+        if any(owner.declaration is not None for owner in lineage):
+            yield parameter.name  # a declaration may name a block
+            continue
+        owner_id = id(parameter.owner)
+        if owner_id not in owners:
+            owners[owner_id] = tuple((_without_numbers(owner.name), owner.types) for owner in lineage)
+        yield (
+            *map(_without_numbers, (parameter.name, parameter.raw_name, *parameter.tied_to)),
+            owners[owner_id],
+            parameter.shape,
+            parameter.dtype,
+            parameter.trainable,
+            parameter.lazy,
+            parameter.attributes,
+            parameter.declared_no_decay,
+            classified.role,
+            classified.layer,
+        )
+
+
+def _without_numbers(name: str) -> str:
+    return _BLOCK_NUMBER.sub("0", name)
