@@ -149,12 +149,18 @@ def visible(text: str) -> str:
 
 @contextmanager
 def progress(output: OutputOptions) -> Iterator[Callable[[str], None]]:
-    """Show a spinner on standard error during the with-statement, if standard error is a terminal."""
+    """Say on standard error what is being done, and for how long; the line is gone at the end.
+
+    Nothing is written if standard error is not a terminal.
+    """
     if output.quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.text import Text
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    with Console(stderr=True, no_color=not colored(sys.stderr, output.color)).status(Text("reading")) as status:
-        yield lambda text: status.update(Text(visible(text)))
+    console = Console(stderr=True, no_color=not colored(sys.stderr, output.color))
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("reading")
+        yield lambda text: shown.update(task, description=visible(text))

@@ -1,7 +1,7 @@
 """The presets of a page: parameters that differ only in block numbers are decided once, with the same answers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ class LayerNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(4))
 
 
-MODELS = {
+MODELS: dict[str, Callable[[], nn.Module]] = {
     **{name: MENAGERIE[name] for name in ("frozen", "lazy", "tied", "transformer")},
     "declaring": Declaring,
     "two classes of one shape": lambda: nn.Sequential(nn.LayerNorm(4), LayerNorm()),
