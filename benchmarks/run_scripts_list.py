@@ -48,7 +48,7 @@ SCRIPTS = (
     Script("facebookresearch/simsiam", "", "--pretend gpu,world,data main_simsiam.py "
            "--multiprocessing-distributed --world-size 1 --rank 0 -b 4 -j 0 x"),
     Script("facebookresearch/barlowtwins", "", "--pretend gpu,world,data main.py x --batch-size 4 --workers 0"),
-    Script("facebookresearch/vicreg", "", "--pretend gpu,world,data -- torchrun main_vicreg.py "
+    Script("facebookresearch/vicreg", "", "--pretend gpu,world,data -- python -m torch.distributed.run main_vicreg.py "
            "--data-dir x --batch-size 4 "
            "--num-workers 0"),
     Script("HobbitLong/SupContrast", "", "--pretend data main_ce.py --batch_size 4 --num_workers 0"),

@@ -145,7 +145,9 @@ def _find_rules_without_facts(plan: Plan) -> Iterator[Finding]:
 def _find_no_decay(plan: Plan) -> Iterator[Finding]:
     coefficients = [rule.amount.coefficient(plan.ruleset.weight_decay) for rule in plan.ruleset.rules]
     is_set = plan.ruleset.weight_decay > 0 or any(coefficient > 0 for coefficient in coefficients)
-    if is_set and plan.decisions and not any(decision.decays for decision in plan.decisions):
+    # a model of scalars and vectors alone, such as a learned temperature, is rightly spared whole
+    has_matrix = any(_is_matrix(decision) for decision in plan.decisions)
+    if is_set and has_matrix and not any(decision.decays for decision in plan.decisions):
         yield finding(
             "DA401",
             parameters=_names(plan.decisions),
@@ -153,6 +155,14 @@ def _find_no_decay(plan: Plan) -> Iterator[Finding]:
             expected=f"weight_decay {plan.ruleset.weight_decay:g}",
             found="every parameter spared",
         )
+
+
+def _is_matrix(decision: Decision) -> bool:
+    """Whether a parameter is one that usually decays, or may be one: nothing is known of it but two sizes above 1."""
+    classified = decision.classified
+    if classified.role == "unclassified":
+        return sum(size > 1 for size in classified.parameter.shape) > 1
+    return classified.role in MATRICES | {"embedding", "adapter_weight"}
 
 
 def _find_inversion(plan: Plan) -> Iterator[Finding]:

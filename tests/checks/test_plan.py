@@ -157,6 +157,14 @@ def test_a_ruleset_that_spares_everything_is_da401_unless_it_asks_for_nothing() 
     assert [finding.code for finding in check(inventory, nothing)] == []
 
 
+def test_a_model_without_a_matrix_is_rightly_spared_whole() -> None:
+    temperature = nn.ParameterList([nn.Parameter(torch.zeros(1))])
+    assert "DA401" not in codes(temperature, ruleset(default=SPARE))
+    assert "DA401" not in codes(nn.LayerNorm(4), ruleset(default=SPARE))
+    assert "DA401" in codes(nn.ParameterList([nn.Parameter(torch.zeros(3, 3))]), ruleset(default=SPARE))
+    assert "DA401" in codes(nn.Embedding(3, 3), ruleset(default=SPARE))
+
+
 def test_a_ruleset_that_decays_biases_and_no_matrix_is_da402() -> None:
     upside_down = ruleset(rule("matrices", ndim=2), rule("vectors", DECAY, ndim=1), default=None)
     assert "DA402" in codes(block(), upside_down)
