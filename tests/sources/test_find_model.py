@@ -71,6 +71,9 @@ ONE_MODEL = {
     "a class before a factory that needs arguments": (NET + "def make(n): return Net(n)", "Net"),
     "training is not run": (NET + TRAINING, "Net"),
     "a factory that calls itself": (RECURSIVE, "make"),
+    "no averaged copy": ("model = nn.Linear(2, 2)\nema = torch.optim.swa_utils.AveragedModel(model)", "model"),
+    "no frozen copy": ("model = nn.Linear(2, 2)\nteacher = nn.Linear(2, 2).requires_grad_(False)", "model"),
+    "a frozen model alone": ("model = nn.Linear(2, 2).requires_grad_(False)", "model"),
     "a private name is not offered": ("model = nn.Linear(2, 2)\n_hidden = nn.Linear(3, 3)", "model"),
 }
 

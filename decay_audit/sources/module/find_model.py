@@ -9,6 +9,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from decay_audit.errors import TargetError
 from decay_audit.sources.module.example_calls import example_call, missing_arguments, required_parameters
@@ -108,7 +109,17 @@ def _instances(names: Mapping[str, object], source: ast.Module) -> dict[str, nn.
         if isinstance(value, nn.Module) and name not in imported and next(value.parameters(), None) is not None:
             models.setdefault(id(value), (name, value))
     submodules = {id(inner) for _, value in models.values() for inner in value.modules() if inner is not value}
-    return {name: value for key, (name, value) in models.items() if key not in submodules}
+    return _trained({name: value for key, (name, value) in models.items() if key not in submodules})
+
+
+def _trained(models: dict[str, nn.Module]) -> dict[str, nn.Module]:
+    """Leave out averaged and frozen copies, such as an EMA or a teacher, if another model is there."""
+    trained = {
+        name: value
+        for name, value in models.items()
+        if not isinstance(value, AveragedModel) and any(parameter.requires_grad for parameter in value.parameters())
+    }
+    return trained or models
 
 
 def _unused_classes(own: Mapping[str, object], source: ast.Module) -> Callables:
