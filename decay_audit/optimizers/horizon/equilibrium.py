@@ -14,7 +14,7 @@ def rotation(optimizer: Optimizer, group: ParamGroup) -> float | None:
     """Compute the angle of a step in equilibrium, in radians; None for classes without a formula, and without decay.
 
     sqrt(2 lr weight_decay / (1 + momentum)) for SGD, sqrt(2 lr weight_decay (1 - beta1) / (1 + beta1)) for AdamW
-    (Kosson et al. 2023, arXiv:2305.17212, table 1). Both hold for random gradients and small lr x weight_decay.
+    (Kosson et al. 2023, arXiv:2305.17212). Both hold for random gradients and small lr x weight_decay.
     """
     settings = step_settings(group)
     product = (settings.lr or 0.0) * group.weight_decay
