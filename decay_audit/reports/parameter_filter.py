@@ -53,6 +53,6 @@ def filter_parameters(
 def _regex(text: str) -> re.Pattern[str]:
     try:
         return re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         hint = "--grep takes a regular expression; escape ( [ . with \\"
-        raise DecayAuditError(f"--grep {text}: {error}", hint) from error
+        raise DecayAuditError(f"--grep {text[:96]}: {error}", hint) from error

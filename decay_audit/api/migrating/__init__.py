@@ -18,6 +18,7 @@ from decay_audit.errors import DecayAuditError
 from decay_audit.model.inventory import Inventory
 from decay_audit.model.observations import Optimizer
 from decay_audit.sources import target as targets
+from decay_audit.sources.checkpoint.engines import find_engine_files
 from decay_audit.text import count_noun, first_few, format_shape
 
 if TYPE_CHECKING:
@@ -202,12 +203,7 @@ def _optimizer_file(path: Path) -> Path:
     """
     if path.is_file():
         return path
-    if (path / ".metadata").is_file():
-        raise DecayAuditError(
-            f"{path.name} was written by torch.distributed.checkpoint",
-            f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {path.name} FILE writes one file to "
-            "migrate; torch_to_dcp turns the result back",
-        )
+    _refuse_engines(path)
     candidates = sorted(file for file in path.glob("optimizer*") if file.suffix in (".pt", ".bin", ".pth"))
     if len(candidates) != 1:
         listed = first_few([file.name for file in candidates], _MAX_NAMED)
@@ -217,6 +213,31 @@ def _optimizer_file(path: Path) -> Path:
             "name the file with the optimizer state",
         )
     return candidates[0]
+
+
+def _refuse_engines(path: Path) -> None:
+    """Refuse folders in which the optimizer state is split over files, and say how to make one file.
+
+    Raises:
+        DecayAuditError: torch.distributed.checkpoint, DeepSpeed or Megatron-LM has written the folder.
+    """
+    engine = find_engine_files(path)
+    distributed = [path.name] if (path / ".metadata").is_file() else []
+    distributed += (
+        [f"{path.name}/{file}".removesuffix("/.metadata") for file in engine.optimizer_files] if engine else []
+    )
+    if distributed and (engine is None or engine.optimizer_files[0].endswith(".metadata")):
+        raise DecayAuditError(
+            f"{path.name} was written by torch.distributed.checkpoint",
+            f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {distributed[0]} FILE "
+            "writes one file to migrate; torch_to_dcp turns the result back",
+        )
+    if engine is not None:
+        raise DecayAuditError(
+            f"{path.name} was written by an engine that splits the optimizer state over several files",
+            "DeepSpeed's ds_to_universal.py writes the state of each parameter by itself; "
+            "a state that torch.save wrote as one file can be migrated",
+        )
 
 
 def _write(path: Path, optimizer_file: Path, output: Path, contents: Mapping[Path, object]) -> tuple[str, ...]:

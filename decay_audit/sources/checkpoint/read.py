@@ -13,7 +13,14 @@ from decay_audit.errors import TargetError
 from decay_audit.files import is_file
 from decay_audit.model.inventory import ExcludedTensor, Inventory
 from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError, SavedOptimizer, Shards
-from decay_audit.sources.checkpoint.formats import safetensors, torch_distributed, torch_legacy, torch_tar, torch_zip
+from decay_audit.sources.checkpoint.formats import (
+    numpy_pickle,
+    safetensors,
+    torch_distributed,
+    torch_legacy,
+    torch_tar,
+    torch_zip,
+)
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile, open_file
 from decay_audit.sources.checkpoint.formats.detect import CheckpointFormat, detect_format
 from decay_audit.sources.checkpoint.onto_model import put_in_model_order
@@ -38,6 +45,7 @@ _PICKLE_READERS: Mapping[CheckpointFormat, Callable[[OpenFile], PickleResult]] =
     "zip": torch_zip.read,
     "legacy": torch_legacy.read,
     "tar": torch_tar.read,
+    "numpy": numpy_pickle.read,
     "distributed": lambda file: torch_distributed.read(file, torch_zip.read),
 }
 """The reader of each format that holds a pickle."""

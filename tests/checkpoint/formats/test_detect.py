@@ -64,7 +64,11 @@ OTHER_FORMATS: dict[str, tuple[bytes, str, str]] = {
     "indented.pt": (b"\n  <HTML lang='en'>", "is an HTML page", "download"),
     "denied.pt": (b"<?xml version='1.0'?><Error><Code>AccessDenied", "is an XML document", "download"),
     "model.onnx.pt": (ONNX, "is an ONNX model", "exported from"),
-    "llama.bin": (b"GGUF\3\0\0\0" + bytes(100), "is a GGUF file", "convert"),
+    "llama.bin": (
+        b"GGUF\3\0\0\0" + bytes(100),
+        "is a GGUF file (llama.cpp) of 0 tensors, for inference",
+        "converted from",
+    ),
     "keras.bin": (b"\x89HDF\r\n\x1a\n" + bytes(100), "is an HDF5 file", "convert"),
     "array.pt": (numpy_array(), "is a NumPy array", "tensor"),
     "arrays.pt": (numpy_archive(), "is a NumPy archive", "torch.save"),
@@ -115,3 +119,15 @@ def test_an_exported_program_is_recognized(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match=r"none\.pt is not a file"):
         read(tmp_path / "none.pt", target="")
+
+
+def test_arrays_of_a_plain_pickle_are_read_as_detectron2_publishes_them(tmp_path: Path) -> None:
+    import pickle
+
+    arrays: dict[str, Any] = {"conv.weight": np.zeros((4, 3, 3, 3), np.float32), "conv.bias": np.zeros(4, np.float16)}
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps({"model": arrays, "__author__": "Detectron2"}))
+    inventory = read(tmp_path / "model.pkl", target="model.pkl")
+    assert [(parameter.name, parameter.shape, parameter.dtype) for parameter in inventory.parameters] == [
+        (name, array.shape, str(array.dtype)) for name, array in arrays.items()
+    ]
+    assert inventory.opaque == ()

@@ -10,5 +10,6 @@ A reader takes an `OpenFile`. `safetensors` returns FileContents; the others ret
     zip_directory      the directory of a zip archive, for `torch_zip`
     torch_legacy       torch.save before 1.6: five pickles, then data
     torch_tar          torch.save of 2016: a tar archive
+    numpy_pickle       a plain pickle of NumPy arrays, as Detectron2 publishes
     torch_distributed  torch.distributed.checkpoint: the `.metadata` of a folder
 """

@@ -7,14 +7,14 @@ from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 from decay_audit.sources.checkpoint.formats.safetensors import MAX_HEADER
 from decay_audit.sources.checkpoint.formats.torch_distributed import METADATA_MODULE
+from decay_audit.text import count_noun
 
-CheckpointFormat = Literal["safetensors", "zip", "legacy", "tar", "distributed"]
+CheckpointFormat = Literal["safetensors", "zip", "legacy", "tar", "distributed", "numpy"]
 
 _LEGACY_MAGIC: Final = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 _LEGACY_MAGIC_PROTOCOL_0: Final = b"119547037146038801333356"
 """The number at the beginning of a file of torch before 1.6, in binary protocols and in the text of protocol 0."""
 _CONVERT: Final = "convert it to safetensors, or save the model's state_dict() with torch.save"
-_RESAVE: Final = "load it with the library that made it, then save its arrays as tensors with torch.save"
 _UNPACK: Final = "unpack it first"
 """Hints for files of other formats, and for damaged files."""
 _TENSORFLOW_INDEX_END: Final = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
@@ -26,7 +26,6 @@ _DOWNLOAD: Final = "download the file again"
 _OTHER_FORMATS: tuple[tuple[int, bytes, str, str], ...] = (
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself", "run: git lfs pull"),
     (0, b"oid sha256:", "a Git LFS pointer, not the file itself", "run: git lfs pull"),
-    (0, b"GGUF", "a GGUF file (llama.cpp)", _CONVERT),
     (0, b"ggml", "a GGML file (llama.cpp)", _CONVERT),
     (0, b"lmgg", "a GGML file (llama.cpp)", _CONVERT),
     (0, b"tjgg", "a GGML file (llama.cpp)", _CONVERT),
@@ -75,8 +74,9 @@ def detect_format(file: OpenFile, suffix: str) -> CheckpointFormat:
     if other_format is not None:
         description, hint = other_format
         raise TargetError(f"{file.name} is {description}", hint)
-    if suffix == ".safetensors":
-        return "safetensors"
+    is_pickle = head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5")
+    if suffix == ".safetensors" or is_pickle:
+        return "safetensors" if suffix == ".safetensors" else "numpy"
     description, hint = _guess(head)
     raise TargetError(f"{file.name} is {description}", hint)
 
@@ -85,8 +85,11 @@ def _may_be_safetensors(head: bytes) -> bool:
     return int.from_bytes(head[:8], "little") <= MAX_HEADER and head[8:9] == b"{"
 
 
-def _other_format(head: bytes, suffix: str) -> tuple[str, str] | None:
+def _other_format(head: bytes, suffix: str) -> tuple[str, str] | None:  # noqa: PLR0911 - one for each kind of format
     """Describe a file of a format that decay-audit does not read, with a hint; None if it is no such file."""
+    if head.startswith(b"GGUF"):
+        tensors = count_noun(int.from_bytes(head[8:16], "little"), "tensor")
+        return f"a GGUF file (llama.cpp) of {tensors}, for inference", "name the checkpoint that it was converted from"
     for at, magic, description, hint in _OTHER_FORMATS:
         if head.startswith(magic, at):
             return description, hint
@@ -116,8 +119,6 @@ def _guess(head: bytes) -> tuple[str, str]:
     """Describe a file of no known format, with a hint."""
     if not head.strip(b"\0"):
         return "full of zeros: perhaps a download that did not finish", _DOWNLOAD
-    if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
-        return "a plain pickle, not a file saved with torch.save", _RESAVE
     if head[:1] == b"\x08" and head[2:3] == b"\x12":
         return "a protocol-buffer file (perhaps ONNX or TensorFlow)", _CONVERT
     if head.lstrip()[:1] in (b"{", b"["):
