@@ -1,4 +1,4 @@
-"""Read a plain pickle of NumPy arrays: {"model": {NAME: array}} in a `.pkl` file, as Detectron2 publishes its models."""
+"""Read a plain pickle of NumPy arrays by name, in a dict `model`, as Detectron2 publishes its models (`.pkl`)."""
 
 import re
 from typing import Final
