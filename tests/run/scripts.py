@@ -300,6 +300,20 @@ for group in optimizer.param_groups:
 loop(model, optimizer)
 """
 
+NEEDS_A_CLUSTER = """
+import torch.distributed as dist
+from net import *
+torch.cuda.set_device(0)
+dist.init_process_group("nccl", init_method="env://", world_size=16, rank=0)
+dist.barrier()
+model = Net().cuda()
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05)
+loss = model(torch.randn(3, 4, device="cuda")).pow(3).sum()
+dist.all_reduce(loss.detach())
+loss.backward()
+optimizer.step()
+"""
+
 RANK_FAILS = """
 import os
 if os.environ["RANK"] == "1":

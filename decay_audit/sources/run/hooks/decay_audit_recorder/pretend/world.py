@@ -2,7 +2,6 @@
 
 import functools
 import os
-import socket
 from typing import Any, Callable
 
 import torch
@@ -21,10 +20,7 @@ def set_hooks() -> None:
 def _with_one_process(init: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(init)
     def init_process_group(*_: Any, **__: Any) -> Any:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        address = "tcp://127.0.0.1:{}".format(port)
-        return init("gloo", init_method=address, rank=0, world_size=1)
+        # with an address, a worker of torchrun would wait for a store that its launcher keeps elsewhere
+        return init("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
 
     return init_process_group
