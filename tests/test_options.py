@@ -69,6 +69,7 @@ def test_an_option_that_several_commands_have_is_the_same_in_all(command: str) -
         "lock": {"--check", "--update", "--output", "--audit"},
         "run": {"--exit-zero", "--module", "--until", "--timeout", "--pretend", "--watch", "--scratch", "--list"},
         "find": {"--write"},
+        "sweep": {"--output", "--resume", "--processes"},
     }.get(command, set())
     shared = {flag: option for flag, option in flags(command).items() if flag not in own and flag != "--help"}
     for flag, option in shared.items():

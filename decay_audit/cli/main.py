@@ -25,6 +25,7 @@ from decay_audit.cli.verbs import (
     migrate,
     rules,
     run,
+    sweep,
 )
 from decay_audit.errors import DecayAuditError, inspect_command, shell_join
 
@@ -193,6 +194,7 @@ def _current_folder() -> Path:
 for verb in (inspect.inspect, check.check, lock.lock, emit.emit, diff.diff, explain.explain, migrate.migrate):
     register(app, verb)
 register(app, find.find)
+register(app, sweep.sweep)
 register(app, config_verb.config)
 register(app, run.run, takes_command=True)
 app.add_typer(rules.app, name="rules")

@@ -5,6 +5,7 @@ A function makes a Request from its options; `api` makes a Report for the Reques
 inspect   what each parameter is and what the ruleset decides
 check     the verdict for CI, of a target or of the audits in pyproject.toml
 run       the same for the models and optimizers that an unedited training script makes
+sweep     many checkpoints, one row each
 lock      the decisions on a model, in a file that check compares with
 find      where a repository makes its optimizers, and the command that audits each
 emit      the param groups as Python

@@ -39,7 +39,7 @@ def render(report: Report) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(map(_cell, row) for row in _rows(report))
+    writer.writerows(map(as_cell, row) for row in _rows(report))
     return text.getvalue()
 
 
@@ -70,13 +70,14 @@ def _observed(observations: Sequence[ObservationRecord]) -> Sequence[str]:
     ]
 
 
-def _cell(value: object) -> object:
+def as_cell(value: object) -> object:
+    """Make a value safe for a cell: control characters are visible, and no spreadsheet runs it as a formula."""
     match value:
         case bool():
             return str(value).lower()
         case str():
             return _FORMULA.sub("'", escape_control(value))
         case tuple():  # tied names
-            return _cell(_SEPARATOR.join(value))
+            return as_cell(_SEPARATOR.join(value))
         case _:
             return value
