@@ -331,6 +331,13 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     write: Annotated[bool, Option("Output", "With --diff: change the file.")] = False
+    named: Annotated[
+        bool,
+        Option(
+            "Output",
+            "Put (name, parameter) pairs into the groups, so that a saved optimizer state has the names (torch 2.6).",
+        ),
+    ] = False
     open_: Annotated[
         bool,
         Option("Output", "Put a parameter that fits no condition into the last group, instead of raising ValueError."),

@@ -1,5 +1,6 @@
 """The styles in which a plan can be written as code, and the function that writes any of them."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from decay_audit.emit import names
@@ -12,6 +13,15 @@ from decay_audit.rulesets.plan import Plan
 
 MOST_LEARNING_RATES = 3
 """A plan with more learning rates has a rate for each layer: code then lists the names of the parameters."""
+
+_PAIRS = (
+    (r"^( +\w+)\.append\(p\)", r"\1.append((name, p))"),
+    (r"^(    params = )\[p for p in model\.parameters\(\)", r"\1[(name, p) for name, p in model.named_parameters()"),
+    (r"^( +)tensor$", r"\1(name, tensor)"),
+    (r"^( +)tensor for name, tensor in", r"\1(name, tensor) for name, tensor in"),
+)
+"""The beginnings of lines that select a parameter, and what selects it with its name. Names of the model never begin a
+line: they stand in quotes or in comments."""
 
 
 def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
@@ -27,6 +37,7 @@ def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
     guard: bool = True,
     known_classes: bool = True,
     originals: OriginalOptimizers | None = None,
+    named: bool = False,
 ) -> str:
     """Write the param groups of a plan as Python.
 
@@ -42,6 +53,7 @@ def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
         settings: more arguments of the optimizer, each `name=value`, or `use.name=value` where there are several.
         guard: whether the code raises an error for a parameter that fits no condition.
         known_classes: whether conditions may ask for the class of a module.
+        named: whether the groups hold pairs of a name and a parameter, as torch takes them since version 2.6.
         originals: the user's optimizers (`--like`). The code makes copies of them, with its own param groups.
 
     Raises:
@@ -55,12 +67,21 @@ def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
     if style == "library":
         return source.write_code(plans, targets, constructions, lr, library_rules=rules or plan.ruleset.name)
     if style == "policy":
-        return source.write_policy_code(plans, targets, constructions, lr)
-    if style == "names" or len({group.lr_scale for group in plan.groups()}) > MOST_LEARNING_RATES:
-        return names.write_code(plan, target, constructions, lr, originals)
-    return source.write_code(
-        plans, targets, constructions, lr, guard=guard, known_classes=known_classes, originals=originals
-    )
+        code = source.write_policy_code(plans, targets, constructions, lr)
+    elif style == "names" or len({group.lr_scale for group in plan.groups()}) > MOST_LEARNING_RATES:
+        code = names.write_code(plan, target, constructions, lr, originals)
+    else:
+        code = source.write_code(
+            plans, targets, constructions, lr, guard=guard, known_classes=known_classes, originals=originals
+        )
+    return with_names(code) if named else code
+
+
+def with_names(code: str) -> str:
+    """Change emitted code so that its groups hold pairs of a name and a parameter."""
+    for parameters, pairs in _PAIRS:
+        code = re.sub(parameters, pairs, code, flags=re.MULTILINE)
+    return code
 
 
 def _constructions(

@@ -113,7 +113,8 @@ def _compare(
     for group in groups:
         lr = group.get("lr") if originals is None or has_scaled_lr else None
         settings = GroupSettings(weight_decay=group["weight_decay"], lr=lr, use=group.get("use"))
-        for parameter in group["params"]:
+        for item in group["params"]:
+            parameter = item[1] if isinstance(item, tuple) else item
             actual.setdefault(names.get(parameter, "a foreign tensor"), []).append(settings)
     expected = {
         decision.classified.parameter.raw_name: _planned(decision, originals, has_scaled_lr=has_scaled_lr)

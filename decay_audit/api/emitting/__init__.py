@@ -104,6 +104,10 @@ def _check_options(options: CodeOptions) -> None:
             "--like takes the class and all settings from an optimizer that exists",
             "leave out --optimizer, --lr and --set, or leave out --like",
         )
+    if options.named and (options.style == "library" or options.for_ != "torch"):
+        raise DecayAuditError(
+            "--named is for groups that the emitted code makes itself for torch", "leave out --style library and --for"
+        )
     if options.like is not None and options.keep_order_of is not None:
         raise DecayAuditError("--keep-order-of takes the groups of the ruleset alone", "leave out --like")
 
@@ -269,6 +273,7 @@ def _write_and_verify(
         guard=not options.open_,
         known_classes=known_classes,
         originals=originals,
+        named=options.named,
     )
     for target, target_plan in ((loaded, plan), *others):
         with import_context(target):
