@@ -324,20 +324,13 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
         str | None,
         Option(
             "Output",
-            "Show the change of this file that replaces AdamW(model.parameters(), ...) by param groups. Where it makes "
-            "several optimizers, name the line: train.py:42.",
+            "Show the change of this file that gives its optimizer param groups; LINE chooses one of several optimizers.",
             metavar="FILE[:LINE]",
             names_file=True,
         ),
     ] = None
     write: Annotated[bool, Option("Output", "With --diff: change the file.")] = False
-    named: Annotated[
-        bool,
-        Option(
-            "Output",
-            "Put (name, parameter) pairs into the groups, so that a saved optimizer state has the names (torch 2.6).",
-        ),
-    ] = False
+    named: Annotated[bool, Option("Output", "Groups of (name, parameter) pairs: torch 2.6 saves the names.")] = False
     open_: Annotated[
         bool,
         Option("Output", "Put a parameter that fits no condition into the last group, instead of raising ValueError."),
