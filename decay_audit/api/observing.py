@@ -107,7 +107,8 @@ def _step_schedule(run: Horizon, loaded: LoadedTarget, request: Request) -> "tup
     if not optimizers:
         raise DecayAuditError("--schedule needs a live optimizer", "name it: --optimizer EXPRESSION")
     stand_ins = schedules.stand_ins_for(optimizers)
-    with module.activate(module.context_of_namespace(built.namespace if built else {})):
+    in_module = module.activate(module.context_of_namespace(built.namespace if built else {}))
+    with in_module, schedules.refuse_changes_of(optimizers):
         if live is not None:
             value = schedules.onto_stand_ins(live.schedule, optimizers, stand_ins)
         elif built is not None:

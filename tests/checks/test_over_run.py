@@ -11,6 +11,14 @@ import decay_audit
 RUN_CODES = {"DA801", "DA802"}
 
 
+def test_a_test_of_a_script_may_ask_for_decay_that_acts() -> None:
+    net = torch.nn.Linear(2, 2, bias=False)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=2e-5, weight_decay=0.01)
+    with pytest.raises(decay_audit.DecayAssertionError, match="DA801"):
+        decay_audit.assert_decay(net, optimizer, steps=3000, fail_on="note")
+    decay_audit.assert_decay(net, optimizer, steps=30_000_000, fail_on="note")
+
+
 def findings(optimizer: str, **options: Any) -> dict[str, decay_audit.Finding]:
     """Audit a small model under the ruleset's own groups, so that only the run can be remarkable."""
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))

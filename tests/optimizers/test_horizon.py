@@ -198,6 +198,18 @@ def test_the_scheduler_and_its_optimizer_stay_as_they_are() -> None:
     assert (optimizer.param_groups[0]["lr"], scheduler.last_epoch) == before
 
 
+def test_a_function_that_writes_to_the_optimizer_itself_is_refused_and_undone() -> None:
+    net = model()
+    optimizer = OPTIMIZERS["momentum"](net.parameters())
+
+    def schedule(_: object, step: int) -> None:
+        optimizer.param_groups[0]["lr"] = 0.1 / (1 + step)
+
+    with pytest.raises(DecayAuditError, match="holds the optimizer in a variable of its own"):
+        decay_audit.audit(net, optimizer, steps=10, schedule=schedule)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+
 def test_the_schedule_of_another_optimizer_is_refused() -> None:
     net = model()
     other = OPTIMIZERS["momentum"](model().parameters())

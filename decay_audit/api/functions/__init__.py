@@ -127,13 +127,17 @@ def audit(  # noqa: PLR0913 - options
     return for_python(run(request))
 
 
-def assert_decay(
+def assert_decay(  # noqa: PLR0913 - options
     model: "torch.nn.Module",
     optimizer: object,
     rules: "str | Path | RuleSet" = DEFAULT_RULES,
     weight_decay: float | None = None,
     *,
     measure: bool | None = None,
+    steps: int | None = None,
+    epoch_steps: int | None = None,
+    schedule: object = None,
+    schedule_every: ScheduleInterval = "step",
     no_trace: bool = False,
     ignore: Iterable[str] = (),
     fail_on: Severity = "error",
@@ -141,6 +145,7 @@ def assert_decay(
     """Audit, and fail if a finding is at least as severe as `fail_on`. The message has the findings.
 
     Args:
+        steps, epoch_steps, schedule, schedule_every: the whole run, as for `audit`; they add DA801 and DA802 (notes).
         no_trace: do not run the forward pass: see `read`.
         ignore: prefixes of codes that do not count, such as `DA3`.
 
@@ -151,13 +156,16 @@ def assert_decay(
     __tracebackhide__ = True  # pytest then shows the line of the test, and not the code of this package
     if optimizer is None:
         raise DecayAuditError("there is no optimizer to check", "pass one; audit(model) decides without an optimizer")
-    live = LiveModel(model=model, optimizer=optimizer)
+    live = LiveModel(model=model, optimizer=optimizer, schedule=schedule)
     report = run(
         Request(
             live=live,
             ruleset=load_rules(rules),
             weight_decay=weight_decay,
             measure=measure,
+            steps=steps,
+            epoch_steps=epoch_steps,
+            schedule_every=schedule_every,
             no_trace=no_trace,
             ignore=tuple(ignore),
         )

@@ -8,6 +8,7 @@ import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -27,6 +28,10 @@ _ACCEPTED = (
     "accepted: a scheduler of torch or timm; a list of them; a function of the optimizer that returns one; a function "
     "of the optimizer and the step that writes the groups"
 )
+
+
+_NUMBERS = ("lr", *COEFFICIENT_KEYS, "momentum", "betas")
+"""The settings by which a change is seen."""
 
 
 class StandInOptimizer(torch.optim.Optimizer):
@@ -72,6 +77,37 @@ def onto_stand_ins(value: object, optimizers: NamedOptimizers, stand_ins: Mappin
         id(wrapper): stand_ins[name] for name, optimizer in optimizers for wrapper in wrapper_chain(optimizer)
     }
     return copy.deepcopy(value, memo)
+
+
+@contextmanager
+def refuse_changes_of(optimizers: NamedOptimizers) -> Iterator[None]:
+    """Undo what a schedule writes to the optimizers themselves, and refuse it: their stand-ins did not see it.
+
+    Raises:
+        OptimizerError: the schedule changed the settings of an optimizer, as a function does that captures it.
+    """
+    groups = [group for _, optimizer in optimizers for group in optimizer.param_groups]
+    before = [(group, _settings(group)) for group in groups]
+    try:
+        yield
+    finally:
+        changed = [(group, settings) for group, settings in before if not _equal(_settings(group), settings)]
+        for group, settings in changed:
+            group.update(settings)
+    if changed:
+        raise OptimizerError(
+            "the schedule holds the optimizer in a variable of its own, so a copy of it cannot be stepped",
+            "pass a scheduler that has the optimizer as an attribute, or a function of the optimizer and the step",
+        )
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    settings = {key: value for key, value in group.items() if key != "params"}
+    return {key: value.clone() if isinstance(value, torch.Tensor) else value for key, value in settings.items()}
+
+
+def _equal(settings: dict[str, Any], others: dict[str, Any]) -> bool:
+    return all(bool(torch.as_tensor(settings[key] == value).all()) for key, value in others.items() if key in _NUMBERS)
 
 
 def record_steps(
