@@ -303,6 +303,7 @@ loop(model, optimizer)
 NEEDS_A_CLUSTER = """
 import torch.distributed as dist
 from net import *
+del sys.modules["torch._dynamo"]  # init_process_group uses it
 torch.cuda.set_device(0)
 dist.init_process_group("nccl", init_method="env://", world_size=16, rank=0)
 dist.barrier()
