@@ -324,7 +324,7 @@ class CodeOptions(Struct, frozen=True, kw_only=True):
         str | None,
         Option(
             "Output",
-            "Show the change of this file that gives its optimizer param groups; LINE chooses one of several optimizers.",
+            "Show the change of this file that gives its optimizer param groups; LINE chooses one of several.",
             metavar="FILE[:LINE]",
             names_file=True,
         ),
