@@ -5,7 +5,7 @@ from html import escape
 
 from decay_audit.checks.codes import Finding
 from decay_audit.reports.finding_summary import parameter_names, verdict
-from decay_audit.reports.folding.patterns import join_alternatives, shorten_pattern
+from decay_audit.reports.folding.patterns import join_alternatives
 from decay_audit.reports.module_tree import ModuleNode, module_tree
 from decay_audit.reports.report import Report
 from decay_audit.reports.totals import amount, share
@@ -57,7 +57,7 @@ def _tree(node: ModuleNode, depth: int, prefix: str = "", parents: int = 1) -> I
         parents: how many modules the nodes above stand for.
     """
     count = parents * len(node.names)
-    name = prefix + (shorten_pattern(join_alternatives(node.names)) if len(node.names) > 1 else node.names[0])
+    name = prefix + (join_alternatives(node.names) if len(node.names) > 1 else node.names[0])
     if name and len(node.children) == 1 and not node.own_decay:
         yield from _tree(node.children[0], depth, f"{name}.", count)
         return

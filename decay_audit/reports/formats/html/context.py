@@ -12,7 +12,6 @@ from decay_audit.reports.columns import columns, entries, shape_text
 from decay_audit.reports.document import versions_of
 from decay_audit.reports.finding_summary import location, notes, parameter_names, verdict
 from decay_audit.reports.folding import FoldedRow, fold
-from decay_audit.reports.folding.patterns import shorten_pattern
 from decay_audit.reports.options import Options, PageParts
 from decay_audit.reports.report import Report
 from decay_audit.reports.totals import amount, share, size
@@ -217,5 +216,4 @@ def _card(finding: Finding, position: int, report: Report) -> FindingCard:
 def _row(row: FoldedRow, filled_columns: Sequence[int]) -> tuple[str, ...]:
     layer, *others = row.cells
     texts = (layer, ", ".join(row.roles), *(others[index] for index in filled_columns))
-    pattern = shorten_pattern(row.pattern) if row.count > 1 else row.pattern
-    return (escape_control(pattern), str(row.count), shape_text(row), *texts)
+    return (escape_control(row.pattern), str(row.count), shape_text(row), *texts)

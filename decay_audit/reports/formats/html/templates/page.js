@@ -206,7 +206,7 @@ function ranges(numbers) {
     else runs.push([number, number]);
   }
   const texts = runs.map(([first, last]) => (last - first > 1 ? `${first}-${last}` : first === last ? `${first}` : `${first},${last}`));
-  return texts.length > 6 ? `${texts.slice(0, 4).join(",")},...,${texts.at(-1)}` : texts.join(",");
+  return texts.join(",");
 }
 
 function measure(node, model, path = "") {
