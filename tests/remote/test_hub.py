@@ -11,7 +11,9 @@ import torch
 from msgspec import to_builtins
 from safetensors.torch import save_file
 from torch import nn
+from typer.testing import CliRunner
 
+from decay_audit.cli.main import app
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
 from decay_audit.sources.remote import hub_store
@@ -161,3 +163,10 @@ def test_an_endpoint_that_is_no_hub_is_named(folder: Path, monkeypatch: pytest.M
         monkeypatch.setenv("HF_ENDPOINT", server.url(""))
         with pytest.raises(TargetError, match="is not a list of files"):
             read_target("hf://org/model")
+
+
+def test_two_revisions_are_compared(hub: WebServer) -> None:
+    done = CliRunner().invoke(app, ["diff", "hf://org/model@main", "hf://org/model@v1"])
+    assert done.exit_code == 0, done.output
+    assert "hf://org/model@main" in done.output
+    assert "hf://org/model@v1" in done.output
