@@ -1,6 +1,7 @@
 """Time and memory to read a checkpoint in a whole process, compared with json.loads of the headers, safetensors, torch.
 
     python -m benchmarks.checkpoints [--rounds 7]
+    python -m benchmarks.checkpoints --trees      # names of several shapes: time for each 1,000 tensors
 
 Two checkpoints are generated in a temporary folder: DeepSeek-V3 in bfloat16 (45,000 tensors in 163 sparse files,
 1.3 TB in size, 10 MB on disk), and 100,000 small tensors in one file of each format. The processes take turns, so that
@@ -24,6 +25,9 @@ Shape = tuple[int, ...]
 
 SHARDS = 163
 HIDDEN, EXPERTS, LAYERS, DENSE = 7168, 256, 61, 3
+
+COUNTS = (1_000, 10_000, 100_000)
+"""How many tensors a tree has."""
 
 INSPECT = ["-m", "decay_audit", "inspect", "--format", "json"]
 JSON_LOADS = """
@@ -76,7 +80,12 @@ def main() -> None:
     """Print one table for each checkpoint."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7, help="how many times each command runs")
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--trees", action="store_true", help="measure how time grows for names of several shapes")
+    arguments = parser.parse_args()
+    if arguments.trees:
+        growth()
+        return
+    rounds = arguments.rounds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sharded = folder / "deepseek"
@@ -98,6 +107,33 @@ def main() -> None:
         write_zip(packed, many)
         print(f"\n{len(many):,} tensors in one file of torch.save, {packed.stat().st_size / 1e6:.1f} MB")
         table({"decay-audit": INSPECT, "torch.load to meta": ["-c", TORCH]}, packed, rounds)
+
+
+TREES = {
+    "flat": "p{i}",
+    "one owner": "tables.{i}",
+    "wide": "layer{i}.weight",
+    "deep": "a.b.c.d.e.f.g.h.i.j.k.l.{i}.weight",
+    "blocks": "layers.{block}.experts.{place}.weight",
+    "no words": "x{i}.y{i}.z{i}",
+}
+"""The names of the i-th tensor of trees of several shapes."""
+
+
+def growth() -> None:
+    """Print the processor time for each 1,000 tensors, without the start of Python, for trees of several shapes."""
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "tree.safetensors"
+        write_safetensors(path, {"weight": (1, 1)})
+        start = min(cost([*INSPECT, str(path)]).processor for _ in range(3))
+        print(f"{'ms for each 1,000 tensors':28}" + "".join(f"{count:>9,}" for count in COUNTS))
+        for tree, form in TREES.items():
+            times = []
+            for count in COUNTS:
+                names = (form.format(i=i, block=i // 100, place=i % 100) for i in range(count))
+                write_safetensors(path, dict.fromkeys(names, (2,)))
+                times.append((cost([*INSPECT, str(path)]).processor - start) / count * 1e6)
+            print(f"{tree:28}" + "".join(f"{time:9.0f}" for time in times))
 
 
 def deepseek() -> Iterator[tuple[str, Shape]]:

@@ -35,6 +35,9 @@ FINER: Mapping[Role, frozenset[Role]] = {
 }
 """The finer kinds of a role. If a class or an operator gives the role, a name may choose a finer kind."""
 
+_IN_LIST = "#"
+"""Stands for the number of a tensor in a list."""
+
 SAME_ACTION: tuple[frozenset[Role], ...] = (
     frozenset({"conv_weight", "linear_weight", "recurrent_weight", "embedding", "adapter_weight"}),
     frozenset({"embedding", "position_embedding", "relative_position_bias", "token"}),
@@ -74,6 +77,8 @@ def classify(parameters: Iterable[Parameter]) -> tuple[Classified, ...]:
         else:
             if owner is not numbered_owner:
                 numbered_owner, number = owner, number_of_kind(owner)
+            if leaf.isdecimal():  # the tensors of a list differ in nothing but their shapes
+                leaf, own_key = _IN_LIST, (shape, uses)
             key = (number, leaf, parameter.dtype, parameter.lazy, own_key)
         answer = answers.get(key)
         if answer is None:
