@@ -50,6 +50,14 @@ def test_a_folder_stands_for_the_checkpoints_below_it(folder: Path) -> None:
     assert found == ["a.safetensors", "b.pt", "broken.pt", "below/c.safetensors", "below/sharded"]
 
 
+def test_the_files_of_an_engine_are_one_checkpoint_and_other_names_are_not(tmp_path: Path) -> None:
+    for name in ("latest/a.pt", "optim_notes.txt", "run/optimizer.pt", "run/model.pt", "deep/mp_rank_00/model.pt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("")
+    found = [Path(name).relative_to(tmp_path).as_posix() for name in find_targets([str(tmp_path)])]
+    assert found == ["deep", "latest/a.pt", "run"]
+
+
 def test_each_checkpoint_is_a_row_and_a_bad_one_is_listed_at_the_end(folder: Path) -> None:
     done = sweep(folder)
     rows = {Path(row["name"]).name: row for row in rows_of(done.stdout)}

@@ -32,8 +32,11 @@ from decay_audit.sources.target import CHECKPOINT_SUFFIXES
 _IS_PATTERN = re.compile(r"[*?\[]")
 _SHARD = re.compile(r"[-_.]\d+-of-\d+\.\w+$")
 """The end of the name of a shard."""
-_OF_AN_ENGINE = re.compile(r"\.metadata$|latest(_checkpointed_iteration\.txt)?$|(zero_pp_rank|mp_rank|optim)\w*")
-"""The names of files and folders that make a folder one checkpoint."""
+_FILE_OF_AN_ENGINE = re.compile(
+    r"\.metadata|latest|latest_checkpointed_iteration\.txt|\w*mp_rank_\d\d\w*\.pt|optimizer(_\d+)?\.(pt|bin)"
+)
+_FOLDER_OF_AN_ENGINE = re.compile(r"mp_rank_\d\d(_\d+)?|pytorch_model_fsdp_\d+")
+"""The names of files and folders that make the folder in which they are one checkpoint."""
 _SUFFIXES: Final = tuple(suffix for suffix in CHECKPOINT_SUFFIXES if suffix != ".index.json")
 _TARGETS_AT_ONCE: Final = 16
 """How many targets a process gets at a time."""
@@ -95,7 +98,7 @@ def _below(folder: str) -> Iterator[str]:
     """Yield the checkpoints in a folder and below it."""
     for place, folders, files in os.walk(folder):
         folders.sort()
-        if any(_OF_AN_ENGINE.match(name) for name in (*files, *folders)):
+        if any(map(_FILE_OF_AN_ENGINE.fullmatch, files)) or any(map(_FOLDER_OF_AN_ENGINE.fullmatch, folders)):
             folders.clear()
             yield place
         elif any(name.endswith(".index.json") or _SHARD.search(name) for name in files):
