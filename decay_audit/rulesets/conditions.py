@@ -60,6 +60,10 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     ] = None
     dtype: Annotated[Words, _doc("Its dtype, e.g. float32.")] = None
     trainable: Annotated[bool | None, _doc("Whether it requires a gradient.")] = None
+    scale_invariant: Annotated[
+        bool | None, _doc("Whether the output stays as it is if it is multiplied by 2; only --invariance knows it.")
+    ] = None
+    inert: Annotated[bool | None, _doc("Whether the output does not depend on it; only --invariance knows it.")] = None
     tied: Annotated[bool | None, _doc("Whether it has more than one name.")] = None
     attribute: Annotated[Words, _doc("An attribute that is set on the tensor and true.")] = None
     declared_no_decay: Annotated[

@@ -125,6 +125,16 @@ CONDITIONS = {  # of each key: a condition, a parameter for which it holds, and 
     "shape": ("{shape: [10, null]}", HEAD_WEIGHT, CONV),
     "dtype": ("{dtype: float32}", NORM, "{name: norm.weight, dtype: bfloat16, shape: [64]}"),
     "trainable": ("{trainable: true}", NORM, "{name: norm.weight, trainable: false, shape: [64]}"),
+    "scale_invariant": (
+        "{scale_invariant: true}",
+        "{name: conv.weight, shape: [8, 3, 3, 3], scaling: scale-invariant}",
+        "{name: head.weight, shape: [10, 8], scaling: sensitive}",
+    ),
+    "inert": (
+        "{inert: true}",
+        "{name: conv.bias, shape: [8], scaling: inert}",
+        "{name: head.bias, shape: [10], scaling: sensitive}",
+    ),
     "tied": ("{tied: true}", "{name: embed.weight, tied_to: head.weight, shape: [99, 64]}", HEAD_WEIGHT),
     "attribute": (
         "{attribute: _no_weight_decay}",

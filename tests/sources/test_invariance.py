@@ -298,3 +298,16 @@ def test_a_model_that_was_built_without_values_is_built_again_where_buffers_need
     assert "scale-invariant: the output of the model stays the same" in " ".join(text.split())
     (record, *_) = json.loads(reports.render(report, Format.JSON, reports.Options()))["parameters"]
     assert (record["scale_invariant"], record["inert"], record["scaling_note"]) == (True, False, "")
+
+
+def test_a_rule_may_decide_by_scale_invariance_and_is_named_where_that_was_not_measured(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "schema: 1\nname: x\ntitle: y\nweight_decay: 0.1\n"
+        "rules: [{name: free, when: {scale_invariant: true}, decay: false}]\ndefault: {decay: true}\n"
+    )
+    model = small_resnet()
+    measured_report = decay_audit.audit(model, rules=rules, invariance="1x3x8x8")
+    spared = [decision.name for decision in measured_report.plan.decisions if not decision.decays]
+    assert spared == [f"{index}.0.{leaf}" for index in (0, 1, 3) for leaf in ("weight", "bias")]
+    assert any(one.code == "DA306" for one in decay_audit.audit(model, rules=rules).findings)

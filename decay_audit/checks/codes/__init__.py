@@ -223,7 +223,8 @@ CODES: dict[str, Code] = {
         explanation="A checkpoint holds names, shapes and dtypes. It does not hold the classes of modules, what the "
         "model declares, attributes of tensors, or which parameters were trainable. A rule that needs them was "
         "skipped for the parameters listed, so their decision may differ from the decision for the model itself. "
-        "`--model TARGET` supplies the facts.",
+        "`--model TARGET` supplies the facts. Whether a parameter is scale-invariant or "
+        "inert is known only with `--invariance`.",
     ),
     "DA307": Code(
         title="a rule on names covers less than it seems to",

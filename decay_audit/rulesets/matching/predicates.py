@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase, translate
 from functools import cache, lru_cache
 from typing import TypeVar
 
-from decay_audit.model.parameters import Declaration, Owner, name_matcher
+from decay_audit.model.parameters import Declaration, Owner, Scaling, name_matcher
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.conditions import Comparison, DeclaredForm, NameForm, Size, When
 from decay_audit.rulesets.matching.patterns import TextMatcher, searcher
@@ -49,6 +49,10 @@ def _word_predicates(when: When) -> Iterator[Predicate]:
     if when.dtype is not None:
         dtypes = frozenset(_as_tuple(when.dtype))
         yield lambda classified: classified.parameter.dtype in dtypes
+    if (scale_invariant := when.scale_invariant) is not None:
+        yield lambda classified: _is(_scaling(classified).is_scale_invariant, scale_invariant)
+    if (inert := when.inert) is not None:
+        yield lambda classified: _is(_scaling(classified).is_inert, inert)
     if (trainable := when.trainable) is not None:
         yield lambda classified: None if (answer := classified.parameter.trainable) is None else answer is trainable
     if (tied := when.tied) is not None:
@@ -335,3 +339,11 @@ _SIGNS: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
 }
 """The function of each sign of a comparison."""
+
+
+def _scaling(classified: Classified) -> Scaling:
+    return classified.parameter.scaling or Scaling(effect="not measured")
+
+
+def _is(fact: bool | None, expected: bool) -> bool | None:  # noqa: FBT001
+    return None if fact is None else fact is expected

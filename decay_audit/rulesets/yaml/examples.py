@@ -8,7 +8,7 @@ from math import isclose
 
 from decay_audit import roles
 from decay_audit.errors import PlanError
-from decay_audit.model.parameters import Declaration, Owner, Parameter, declared_no_decay
+from decay_audit.model.parameters import Declaration, Owner, Parameter, Scaling, declared_no_decay
 from decay_audit.rulesets.plan import Decision, decide
 from decay_audit.rulesets.ruleset import Amount, Example, RuleSet
 from decay_audit.rulesets.yaml.form import AmountForm, ExampleForm
@@ -33,6 +33,7 @@ def example(form: ExampleForm, location: str) -> Example:
             dtype=form.dtype,
             owner=owner,
             trainable=form.trainable,
+            scaling=Scaling(effect=form.scaling) if form.scaling else None,
             tied_to=_as_tuple(form.tied_to),
             attributes=attributes,
             declared_no_decay=declared_no_decay(form.name, owner.lineage(), attributes),

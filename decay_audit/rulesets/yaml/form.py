@@ -102,6 +102,10 @@ class ExampleForm(AmountForm, frozen=True, kw_only=True):
     ] = ()
     dtype: Annotated[str, Meta(description="The dtype of the parameter, e.g. float32.")] = "float32"
     trainable: Annotated[bool, Meta(description="Whether it requires a gradient.")] = True
+    scaling: Annotated[
+        Literal["scale-invariant", "inert", "sensitive"] | None,
+        Meta(description="What the output does when it is multiplied by 2; by default that was not measured."),
+    ] = None
     tied_to: Annotated[str | tuple[str, ...], Meta(description="Its other names, if it is tied.")] = ()
     attributes: Annotated[str | tuple[str, ...], Meta(description="Attributes of the tensor that are true.")] = ()
     no_weight_decay: Annotated[
