@@ -7,7 +7,7 @@
     observing    a LoadedTarget, a Request -> what the live and saved optimizers do
     locking/     a Report -> a lock and its text; two locks, targets or git revisions -> what differs
     pipeline     run(request) -> Report: load, classify, decide, observe, compare; the only way to a Report
-    running      a training script under the recorder -> a Report for each model that it trains
+    running/     a training script under the recorder -> a Report for each model that it trains
     functions/   what Python users call: audit, assert_decay, param_groups, plan, ...
                  `audit_report`: the report with methods for Python and notebooks
                  `page_parts`: what a page of HTML shows beside a report
