@@ -37,8 +37,13 @@ def test_the_error_of_the_rank_that_failed_is_quoted_and_not_that_of_its_launche
 def test_a_worker_of_torchrun_gets_a_pretended_gpu_and_a_process_group_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(scripts.NET)
     (tmp_path / "train.py").write_text(scripts.NEEDS_A_CLUSTER)
-    worker = {"TORCHELASTIC_USE_AGENT_STORE": "True", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
-    result = process(tmp_path, "run", "--pretend", "gpu,world", "--timeout", "120", "train.py", **worker)
+    result = process(
+        tmp_path,
+        *("run", "--pretend", "gpu,world", "--timeout", "120", "train.py"),
+        TORCHELASTIC_USE_AGENT_STORE="True",
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT="9",
+    )
     assert "note: stopped before its first step; the script made AdamW" in result.stderr
 
 

@@ -14,13 +14,15 @@ def set_hooks() -> None:
     os.environ.setdefault("MASTER_PORT", "29500")
     distributed: Any = torch.distributed
     if distributed.is_available():
-        distributed.init_process_group = _with_one_process(distributed.init_process_group)
+        distributed.init_process_group = _with_one_process(distributed)
 
 
-def _with_one_process(init: Callable[..., Any]) -> Callable[..., Any]:
+def _with_one_process(distributed: Any) -> Callable[..., Any]:
+    init = distributed.init_process_group
+
     @functools.wraps(init)
     def init_process_group(*_: Any, **__: Any) -> Any:
         # with an address, a worker of torchrun would wait for a store that its launcher keeps elsewhere
-        return init("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+        return init("gloo", store=distributed.HashStore(), rank=0, world_size=1)
 
     return init_process_group
