@@ -82,7 +82,7 @@ def test_a_file_system_of_fsspec_is_read(folder: Path) -> None:
     ("url", "words"),
     [
         ("nothing://x/y.pt", "Protocol not known: nothing"),
-        ("file:///x.pt", "is not a remote file"),
+        ("file:///%78.pt", "is not a remote file"),
         ("simplecache::s3://x/y.pt", "is a chain of protocols"),
     ],
 )
