@@ -1,12 +1,17 @@
 """Text for sentences: counts with their nouns, lists of words, coefficients, shapes, and names from a model."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from functools import cache
 
 _LINE_COMMAND = re.compile(r"^(\s*)::", re.MULTILINE)
 """The start of a line that is a command in the log of a GitHub workflow."""
+
+_SHORTEST_RUN = 3
+"""How many numbers in a row are written as a range; two are as short without."""
+_SHORTEST_SERIES = 4
+"""How many numbers at the same distance are written as a series; three are as clear without."""
 
 
 def count_noun(count: int, singular: str, plural: str = "") -> str:
@@ -35,6 +40,52 @@ def first_few(words: Sequence[str], limit: int) -> str:
     """
     rest = f" and {len(words) - limit:,} more" if len(words) > limit else ""
     return ", ".join(words[:limit]) + rest
+
+
+def list_numbers(numbers: Sequence[int], limit: int = 5) -> str:
+    """List numbers for a sentence, runs and series as one piece each; after `limit` pieces, count the other numbers.
+
+    >>> list_numbers([0, 2]), list_numbers([0, 1, 2, 3, 7]), list_numbers(range(0, 25, 2))
+    ('0 and 2', '0-3 and 7', '0, 2, ..., 24')
+    >>> list_numbers([1, 2, 3, 9, 20, 22, 31, 40, 41])
+    '1-3, 9, 20, 22, 31 and 2 more'
+    """
+    pieces = list(split_series(numbers))
+    texts = [_series_text(piece) for piece in pieces[:limit]]
+    rest = sum(len(piece) for piece in pieces[limit:])
+    return f"{', '.join(texts)} and {rest:,} more" if rest else join_words(texts)
+
+
+def _series_text(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return str(numbers[0])
+    if numbers[1] - numbers[0] == 1:
+        return f"{numbers[0]}-{numbers[-1]}"
+    return f"{numbers[0]}, {numbers[1]}, ..., {numbers[-1]}"
+
+
+def split_series(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Split numbers into runs of three or more, series of four or more at another distance, and single numbers.
+
+    >>> [*split_series([0, 1, 2, 5, 9, 13, 17, 20, 21])]
+    [[0, 1, 2], [5, 9, 13, 17], [20], [21]]
+    """
+    start = 0
+    while start < len(numbers):
+        end = _end_of_series(numbers, start)
+        step = numbers[start + 1] - numbers[start] if end - start > 1 else 0
+        is_series = end - start >= (_SHORTEST_RUN if step == 1 else _SHORTEST_SERIES) and step > 0
+        end = end if is_series else start + 1  # the next number may begin a run
+        yield list(numbers[start:end])
+        start = end
+
+
+def _end_of_series(numbers: Sequence[int], start: int) -> int:
+    """Find the end of the longest series from `start` whose numbers have the same distance."""
+    end = start + 1
+    while end < len(numbers) and numbers[end] - numbers[end - 1] == numbers[start + 1] - numbers[start]:
+        end += 1
+    return end
 
 
 def format_bytes(count: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import FAMILIES, NOUNS, Role
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.text import count_noun, first_few, format_coefficient, join_words
+from decay_audit.text import count_noun, format_coefficient, join_words, list_numbers
 
 _KIND_NOUNS: dict[Role, tuple[str, str]] = {
     **NOUNS,
@@ -68,15 +68,14 @@ def use_another_class(plan: Plan, optimizers: Sequence[Optimizer], target: str, 
 def group_names(indices: Sequence[int], count: int, optimizer: str) -> str:
     """Name some of the `count` groups of an optimizer: `group 0 of SGD`, `both groups of SGD`, `all 3 groups of SGD`.
 
-    >>> group_names([0, 2], 4, "AdamW")
-    'groups 0 and 2 of AdamW'
+    >>> group_names([0, 2], 4, "AdamW"), group_names([*range(9)], 12, "AdamW")
+    ('groups 0 and 2 of AdamW', 'groups 0-8 of AdamW')
     """
     if len(indices) == 1:
         return f"group {indices[0]} of {optimizer}"
     if len(indices) == count:
         return f"both groups of {optimizer}" if count == 2 else f"all {count} groups of {optimizer}"
-    numbers = [str(index) for index in indices]
-    return f"groups {join_words(numbers) if len(numbers) <= 5 else first_few(numbers, 5)} of {optimizer}"
+    return f"groups {list_numbers(indices)} of {optimizer}"
 
 
 def peak_lr(group: ParamGroup) -> float | None:

@@ -3,7 +3,7 @@
 There is one ObservedPlan for all live optimizers, and one for all saved optimizers.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from msgspec import Struct
@@ -66,6 +66,21 @@ class ObservedPlan(Struct, frozen=True, kw_only=True, eq=False):
         """Name the group of an observation: `group 0 of AdamW`."""
         saved = "the saved " if self.origin == "checkpoint" else ""
         return f"group {observation.group} of {saved}{self.optimizer_name(self.optimizer(observation))}"
+
+    def group_names(self, observations: Iterable[Observation]) -> str:
+        """Name the groups of observations, by optimizer: `groups 0-8 of AdamW and group 1 of SGD`."""
+        indices: dict[str, set[int]] = {}
+        for observation in observations:
+            indices.setdefault(observation.optimizer, set()).add(observation.group)
+        saved = "the saved " if self.origin == "checkpoint" else ""
+        return join_words(
+            [
+                finding_text.group_names(
+                    sorted(groups), len(optimizer.groups), f"{saved}{self.optimizer_name(optimizer)}"
+                )
+                for optimizer, groups in ((self.optimizers[name], groups) for name, groups in indices.items())
+            ]
+        )
 
     def optimizer_name(self, optimizer: Optimizer) -> str:
         """Name the class of an optimizer, followed by the optimizer's own name if several have that class."""

@@ -1,6 +1,7 @@
 """Plans against optimizers as data: which finding, about which parameters, in which words."""
 
 import shlex
+from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import replace
@@ -249,6 +250,23 @@ def test_one_cause_in_several_groups_is_one_finding() -> None:
     default = adamw(*(group(name, weight_decay_is_default=True) for name in ("a.weight", "b.weight")), GOOD.groups[1])
     (finding,) = [finding for finding in check_optimizers(planned(), [default]) if finding.code == "DA501"]
     assert (finding.parameters, finding.where) == (("a.weight", "b.weight"), "groups 0 and 1 of AdamW")
+
+
+@pytest.mark.parametrize(
+    ("decayed", "where"),
+    [
+        (range(9), "groups 0-8 of AdamW"),
+        (range(0, 12, 2), "groups 0, 2, ..., 10 of AdamW"),
+        ((0, 1, 2, 5, 11), "groups 0-2, 5 and 11 of AdamW"),
+        (range(12), "all 12 groups of AdamW"),
+    ],
+)
+def test_many_groups_are_named_as_ranges_and_none_is_left_out(decayed: Sequence[int], where: str) -> None:
+    biases = [f"{index}.bias" for index in range(12)]
+    groups = (group(name, weight_decay=0.05 if index in decayed else 0.0) for index, name in enumerate(biases))
+    plan = planned(*map(subject, biases))
+    (wrong,) = [finding for finding in check_optimizers(plan, [adamw(*groups)]) if finding.code == "DA101"]
+    assert wrong.found == f"weight_decay 0.05 in {where}"
 
 
 def test_groups_that_differ_in_one_setting_do_not_agree() -> None:

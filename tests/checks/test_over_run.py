@@ -77,5 +77,5 @@ def test_groups_with_the_same_effect_share_a_finding() -> None:
     report = decay_audit.audit(model, optimizer, steps=1000)
     (finding,) = [finding for finding in report.findings if finding.code == "DA801"]
     assert finding.parameters == ("0.weight", "1.weight")
-    assert finding.where == "group 0 of AdamW, group 1 of AdamW"
+    assert finding.where == "groups 0 and 1 of AdamW"
     assert "99.9 % to 99.99 %" in finding.message

@@ -15,7 +15,7 @@ from decay_audit.text import join_words
 
 TOLERANCE = 1e-6
 """Relative difference up to which two coefficients are the same."""
-_MAX_GROUPS = 5
+_MAX_COEFFICIENTS = 5
 """How many groups one finding names."""
 
 
@@ -291,18 +291,20 @@ def _find_decayed_against_declaration(observed: ObservedPlan) -> Iterator[Findin
 
 def _coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
     """Write the coefficients and their groups: `weight_decay 0.0005 in group 0 of SGD, measured 0.0001`."""
-    texts = {_group_coefficient(observed, observation): None for _, observation in pairs}
-    return "; ".join([*texts][:_MAX_GROUPS]) + ("; ..." if len(texts) > _MAX_GROUPS else "")
-
-
-def _group_coefficient(observed: ObservedPlan, observation: Observation) -> str:
-    text = f"weight_decay {coefficient_text(observation.weight_decay)} in {observed.group_name(observation)}"
-    effective = effective_weight_decay(observation)
-    return f"{text}, measured {coefficient_text(effective)}" if effective != observation.weight_decay else text
+    alike: dict[tuple[str, str], list[Observation]] = {}
+    for _, observation in pairs:
+        effective = effective_weight_decay(observation)
+        measured = f", measured {coefficient_text(effective)}" if effective != observation.weight_decay else ""
+        alike.setdefault((coefficient_text(observation.weight_decay), measured), []).append(observation)
+    texts = [
+        f"weight_decay {declared} in {observed.group_names(observations)}{measured}"
+        for (declared, measured), observations in alike.items()
+    ]
+    return "; ".join(texts[:_MAX_COEFFICIENTS]) + ("; ..." if len(texts) > _MAX_COEFFICIENTS else "")
 
 
 def _groups(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
-    return join_words(list({observed.group_name(observation): None for _, observation in pairs})[:_MAX_GROUPS])
+    return observed.group_names(observation for _, observation in pairs)
 
 
 def _ruleset(observed: ObservedPlan) -> str:

@@ -18,7 +18,7 @@ from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.roles.words import Classified
 from decay_audit.rulesets.plan import DEFAULT, Decision, Plan, decide
 from decay_audit.rulesets.ruleset import Amount, RuleSet
-from decay_audit.text import count_noun, format_shape, join_words
+from decay_audit.text import count_noun, format_shape, join_words, list_numbers
 
 _LABEL_KEYS = frozenset({"name", "group_name", "layer_name"})
 """Keys that only name a group: the step does not read them."""
@@ -73,7 +73,7 @@ def _find_repeated(observed: ObservedPlan) -> Iterator[Finding]:
     ]
     if repeated:
         observations = [observation for decision in repeated for observation in observed.observations[decision.name]]
-        groups = join_words([*dict.fromkeys(map(observed.group_name, observations))][:_MAX_GROUPS])
+        groups = observed.group_names(observations)
         yield finding(
             "DA202",
             f"{count_by_kind(repeated)} {_are(repeated)} listed more than once: each step updates {_them(repeated)} "
@@ -103,7 +103,7 @@ def _find_frozen(observed: ObservedPlan) -> Iterator[Finding]:
             frozen,
             expected="in no group, or in one with weight_decay 0",
             found=f"weight_decay {join_words(coefficients)}",
-            where=join_words([*dict.fromkeys(map(observed.group_name, observations))][:_MAX_GROUPS]),
+            where=observed.group_names(observations),
             fix="give the optimizer only parameters with requires_grad=True",
         )
 
@@ -127,7 +127,7 @@ def _find_flattened(observed: ObservedPlan) -> Iterator[Finding]:
 def _find_empty_groups(optimizer: Optimizer, name: str) -> Iterator[Finding]:
     empty = [index for index, group in enumerate(optimizer.groups) if not group.parameters]
     if empty:
-        groups = f"{'group' if len(empty) == 1 else 'groups'} {join_words([str(index) for index in empty])}"
+        groups = f"{'group' if len(empty) == 1 else 'groups'} {list_numbers(empty)}"
         yield finding(
             "DA206",
             f"{groups} of {name} {'holds' if len(empty) == 1 else 'hold'} no parameters",

@@ -9,7 +9,7 @@ from decay_audit.checks.observed_plan import effective_weight_decay, has_known_d
 from decay_audit.model.horizon import GroupOverRun, Horizon
 from decay_audit.model.observations import Observation
 from decay_audit.rulesets.plan import Decision, Plan
-from decay_audit.text import first_few, format_kept, format_number
+from decay_audit.text import format_kept, format_number, join_words, list_numbers
 
 NEGLIGIBLE_SUM = 0.01
 """A run whose steps remove less than this part of a weight, all together, would end alike without decay."""
@@ -105,4 +105,12 @@ def _range(values: Iterable[float | None]) -> str:
 
 
 def _places(groups: Sequence[GroupOverRun]) -> str:
-    return first_few(list(dict.fromkeys(f"group {group.group} of {group.type}" for group in groups)), 5)
+    indices: dict[str, set[int]] = {}
+    for group in groups:
+        indices.setdefault(group.type, set()).add(group.group)
+    return join_words(
+        [
+            f"group{'s' if len(each) > 1 else ''} {list_numbers(sorted(each))} of {kind}"
+            for kind, each in indices.items()
+        ]
+    )

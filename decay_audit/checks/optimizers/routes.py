@@ -67,7 +67,7 @@ def _other_optimizer_finding(
         f"{observed.plan.ruleset.name} gives {them} to {expected}{reason}",
         (decision.name for decision in decisions),
         expected=expected,
-        found=join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_MAX_NAMED]),
+        found=observed.group_names(observation for _, observation in pairs),
         where=_entries(observed, expected),
         fix=f"add the optimizer {expected}, and give it these parameters"
         if missing

@@ -80,4 +80,4 @@ def _coefficients(pairs: Sequence[Pair]) -> str:
 
 
 def _groups(observed: ObservedPlan, pairs: Sequence[Pair]) -> str:
-    return join_words([*dict.fromkeys(observed.group_name(observation) for _, observation in pairs)][:_MAX_GROUPS])
+    return observed.group_names(observation for _, observation in pairs)

@@ -10,14 +10,12 @@ A pattern stands for exactly the alternatives that it was made of, and each piec
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from decay_audit.text import split_series
+
 MAX_INLINE = 20
 """The most characters of a list of alternatives that stands in a table. A longer list gets a name there."""
 _MAX_SHORT_LIST = 48
 """The most characters of a list of alternatives in a sentence; more are left out of its middle."""
-_SHORTEST_RUN = 3
-"""How many numbers in a row are written as a range; two are as short without."""
-_SHORTEST_SERIES = 4
-"""How many numbers at the same distance are written as a series; three are as clear without."""
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
@@ -59,28 +57,14 @@ def spell_numbers(numbers: Sequence[int]) -> str:
 
 
 def _pieces(numbers: Sequence[int]) -> Iterator[str]:
-    """Write runs of three numbers or more as `0-2`, and series of four or more at another distance as `3,7..399/4`."""
-    start = 0
-    while start < len(numbers):
-        end = _end_of_series(numbers, start)
-        first, last, count = numbers[start], numbers[end - 1], end - start
-        step = numbers[start + 1] - first if count > 1 else 0
-        if step == 1 and count >= _SHORTEST_RUN:
-            yield f"{first}-{last}"
-        elif step > 1 and count >= _SHORTEST_SERIES:
-            yield f"{first},{first + step}..{last}/{step}"
-        else:  # the next number may begin a run
-            end = start + 1
-            yield str(first)
-        start = end
-
-
-def _end_of_series(numbers: Sequence[int], start: int) -> int:
-    """Find the end of the longest series from `start` whose numbers have the same distance."""
-    end = start + 1
-    while end < len(numbers) and numbers[end] - numbers[end - 1] == numbers[start + 1] - numbers[start]:
-        end += 1
-    return end
+    """Write runs as `0-2`, series at another distance as `3,7..399/4`, and all other numbers as they are."""
+    for series in split_series(numbers):
+        if len(series) == 1:
+            yield str(series[0])
+        elif (step := series[1] - series[0]) == 1:
+            yield f"{series[0]}-{series[-1]}"
+        else:
+            yield f"{series[0]},{series[1]}..{series[-1]}/{step}"
 
 
 def split_shared(alternatives: Sequence[str]) -> tuple[str, list[str], str]:

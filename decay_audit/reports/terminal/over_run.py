@@ -5,7 +5,7 @@ from math import degrees
 
 from decay_audit.model.horizon import DecayOverRun, GroupOverRun, Horizon, Rotation
 from decay_audit.model.parameters import Effect, Scaling
-from decay_audit.text import count_noun, escape_control, first_few, format_coefficient, format_kept, format_number
+from decay_audit.text import count_noun, escape_control, format_coefficient, format_kept, format_number, list_numbers
 
 _MAX_LINES = 6
 _EFFECTS: dict[Effect, str] = {
@@ -34,7 +34,7 @@ def group_texts(horizon: Horizon, *, full: bool) -> Iterator[str]:
     for (kind, decay), groups in list(alike.items())[:shown]:
         indices = sorted({group.group for group in groups})
         noun = "group" if len(indices) == 1 else "groups"
-        place = f"{noun} {first_few([str(index) for index in indices], 5)} of {escape_control(kind)}"
+        place = f"{noun} {list_numbers(indices)} of {escape_control(kind)}"
         count = count_noun(sum(len(group.parameters) for group in groups), "parameter")
         yield f"{place}, {count}: {decay_text(decay, horizon)}"
     if len(alike) > shown:
