@@ -36,7 +36,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except OSError as error:
-        if not _is_full_or_closed(error):
+        if not _drop_output_if_full_or_closed(error):
             _report_bug(error)
         print("error: standard output is full or closed", file=sys.stderr)
         sys.exit(2)
@@ -55,8 +55,8 @@ def _report_bug(error: BaseException) -> NoReturn:
     sys.exit(3)
 
 
-def _is_full_or_closed(error: OSError) -> bool:
-    """Whether an error means that standard output is full or closed. Then text that waits to be written is dropped.
+def _drop_output_if_full_or_closed(error: OSError) -> bool:
+    """Whether an error means that standard output is full or closed. If so, drop the text that waits to be written.
 
     An error with a file name is about that file. errno is None if `_open_streams` replaced a closed standard output.
     """

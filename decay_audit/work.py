@@ -24,7 +24,7 @@ _BYTES_PER_UNIT: Final = 100
 _SMALL_FILE: Final = 10_000_000
 """Up to so many bytes a file may take 5 seconds. The header of a larger file can describe many more tensors."""
 _LATER_BYTES_PER_UNIT: Final = 20
-"""So many bytes beyond that give one more unit: fewer than the shortest description of a tensor takes for its work."""
+"""So many bytes beyond that give one more unit. The entry of a tensor with a usual name and shape has 80 or more."""
 _UNITS_FOR_ROLES: Final = 300_000
 """The units for finding roles, before the tensors are counted."""
 _LEAST_UNITS_FOR_ROLES: Final = 60_000
@@ -45,8 +45,16 @@ class Budget:
         Raises:
             TargetError: none are left.
         """
+        self.require(units)
         self.units -= units
-        if self.units < 0:
+
+    def require(self, units: int) -> None:
+        """Check that so many units are left, before memory is used for what will cost them.
+
+        Raises:
+            TargetError: fewer are left.
+        """
+        if self.units < units:
             raise TargetError(
                 "the checkpoint needs more work than one of its size should: it has too many tensors or names",
                 "if it is a real checkpoint, save the state dict of the model alone, in a file of its own",
@@ -77,6 +85,17 @@ def spend(units: int) -> None:
     budget = _budget.get()
     if budget is not None:
         budget.spend(units)
+
+
+def require(units: int) -> None:
+    """Check that so many units are left in the budget that `limit_by_size` set.
+
+    Raises:
+        TargetError: fewer are left.
+    """
+    budget = _budget.get()
+    if budget is not None:
+        budget.require(units)
 
 
 def budget_for_roles(tensors: int) -> Budget:

@@ -83,12 +83,16 @@ class VerbGroup(TyperGroup):
 def _torch_is_missing() -> DecayAuditError:
     return DecayAuditError(
         f"this needs torch, which is not installed for {sys.executable}",
-        f"{sys.executable} -m pip install torch; inspect, check, explain, lock and diff of checkpoints do not need it",
+        f"{sys.executable} -m pip install torch; "
+        "inspect, check, explain, lock, diff and rules which read checkpoints without it",
     )
 
 
 def _without_credentials(word: str) -> str:
-    """Replace a URL by what may be shown of it: no message or report then has its credentials."""
+    """Replace a URL by what may be shown of it: no message or report then has its credentials.
+
+    The full URL is kept by `sources.remote`, which reads it.
+    """
     if "://" not in word:
         return word
     from decay_audit.sources import remote
@@ -144,7 +148,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 no findings, 1 findings, 2 the command could not be run as asked, 3 a bug in decay-audit.",
+    epilog="Exit codes: 0 no finding as severe as --fail-on, 1 such a finding, 2 the command could not be run as "
+    "asked, 3 a bug in decay-audit.",
 )
 
 
@@ -178,7 +183,9 @@ def root(
         "lock": defaults,
         "explain": defaults,
         "run": {name: value for name, value in defaults.items() if name != "optimizer"},  # a script makes its own
-        "emit": {name: value for name, value in defaults.items() if name != "optimizer"},  # for `emit`, a class
+        "emit": {
+            name: value for name, value in defaults.items() if name != "optimizer"
+        },  # emit's --optimizer is a class
         "diff": {name: value for name, value in defaults.items() if name != "rules"},  # `diff` needs two rulesets
         "rules": dict.fromkeys(("list", "show", "which", "import"), defaults),
     }

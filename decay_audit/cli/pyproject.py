@@ -25,7 +25,7 @@ _MAX_PARTS: Final = 100
 """The most parts of a dotted key."""
 _LONG_KEY = re.compile(rf"""(?<![\w-])(?:(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){{{_MAX_PARTS}}}""")
 """A key with so many parts that it is refused: tomllib needs memory and time that grow with their square."""
-_TOML_HINT: Final = "it must be TOML that a person can read, see https://toml.io"
+_TOML_HINT: Final = "it must be valid TOML in UTF-8, without very long keys or deep nesting: https://toml.io"
 
 # The line of the header of a table: in pyproject.toml, in a file that is the table itself, and of any table.
 _HEADER = re.compile(r"""\s*\[{1,2}\s*tool\s*\.\s*["']?decay-audit["']?\s*(?:\.\s*["']?(?P<part>\w+)["']?\s*)?\]""")

@@ -132,7 +132,7 @@ def notes(plan: Plan, optimizer: str | None = None) -> tuple[str, ...]:
         path = optimizers.parse_class(optimizer)
         return (f"{path.module}.{path.name} takes all groups; {flag} is true for those of {flag.removeprefix('use_')}",)
     classes = [f"{use} is {cls.module}.{cls.name}" for use, cls in chosen.items()]
-    return (f"{', '.join(classes)}; --set {uses[0]}.lr=0.02 is for one of them",)
+    return (f"{', '.join(classes)}; --set {uses[0]}.lr=0.02 sets an argument of {uses[0]} alone",)
 
 
 def _check_settings(lr: float | None, settings: Sequence[str], *, has_scaled_lr: bool, has_optimizer: bool) -> None:

@@ -20,8 +20,8 @@ _PAIRS = (
     (r"^( +)tensor$", r"\1(name, tensor)"),
     (r"^( +)tensor for name, tensor in", r"\1(name, tensor) for name, tensor in"),
 )
-"""The beginnings of lines that select a parameter, and what selects it with its name. Names of the model never begin a
-line: they stand in quotes or in comments."""
+"""Regexes for the beginnings of emitted lines that select a parameter, and the text that selects it with its name. They
+never hit a name of the model: those stand in quotes or in comments."""
 
 
 def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
@@ -42,11 +42,13 @@ def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
     """Write the param groups of a plan as Python.
 
     Args:
-        style: `rule` writes conditions, `names` lists the names of the parameters, `library` calls decay-audit,
-            `policy` writes the ruleset itself as a function of any model.
+        style: `rule` writes conditions, or names for a plan with more than MOST_LEARNING_RATES rates; `names` lists
+            the names of the parameters, `library` calls decay-audit, `policy` writes the ruleset itself as a function
+            of any model.
         target: the target as the user wrote it, for the first comment.
         rules: the ruleset by its name or file, for the style `library`; by default its own name.
-        also: other targets and their plans by the same ruleset, for which the code must be right, too.
+        also: other targets and their plans by the same ruleset, for which the code must be right, too; the style
+            `names` does not use them.
         optimizer: the class of the optimizer: a name in torch.optim, or a dotted path. A group whose `use` names
             another class of torch.optim gets that class.
         lr: learning rate of the optimizer, and of groups that scale it.

@@ -43,7 +43,8 @@ class Owner(Struct, frozen=True, kw_only=True, eq=False, gc=False):
         tensors: the shape of each of its own parameters and buffers, by leaf name, in order.
         settings: its attributes that are numbers or short strings (`groups`, `in_channels`, `num_heads`, ...).
         declaration: what it declares about weight decay and layers; None if it has no method for that.
-        quantized: the names of its tensors whose dtype is one for quantized weights: small integers, 8-bit floats.
+        quantized: the names of its tensors whose dtype is one for quantized weights: an integer but int64, or a float
+            of 8 or 4 bits.
         has_base_layer: whether it has a child `base_layer`, as in PEFT; its other children then adapt that layer.
     """
 
@@ -109,7 +110,7 @@ class Scaling(Struct, frozen=True, kw_only=True):
 
     @property
     def is_scale_invariant(self) -> bool | None:
-        """Whether the output stays as it is; None if that is not known. That of an inert parameter does, too."""
+        """Whether the output stays as it is; None if that is not known. For an inert parameter it does, too."""
         return None if self.effect == "not measured" else self.effect != "sensitive"
 
     @property

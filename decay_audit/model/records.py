@@ -9,7 +9,8 @@ from decay_audit.model.observations import Movement
 from decay_audit.model.traced_uses import AutomaticTrace
 
 RecordStatus = Literal["running", "stopped", "ended", "failed", "exited"]
-"""How a process ended: the recorder stopped it, its script ended, an exception ended it (`failed`), or it exited."""
+"""How a process ended. `running`: it did not, or it was killed; `stopped`: by the recorder; `ended`: its script reached
+its end; `failed`: by an exception; `exited`: by sys.exit or os._exit."""
 GradientKind = Literal["none", "zero", "some"]
 """Whether a gradient is None, is zero in every element, or has other values."""
 

@@ -32,7 +32,7 @@ def update_formula(optimizer: Optimizer, group: ParamGroup) -> UpdateFormula:
     """
     name = optimizer.type.rpartition("(")[2].rstrip(")")  # the inner class: `SAM(AdamW)` becomes `AdamW`
     form = decay_form(class_facts((name,)), group.hyperparameters)
-    if SEMANTICS[form] != optimizer.semantics:  # another library has a class of this name
+    if SEMANTICS[form] != optimizer.semantics:  # it steps otherwise than the class of this name in the table
         coefficient = _number_text(group.weight_decay)
         return UpdateFormula(optimizer=optimizer.type, steps=(f"weight_decay {coefficient}, {optimizer.semantics}",))
     write = _FORMULAS.get((name, form))
@@ -185,6 +185,7 @@ def _zero_gradient(form: DecayForm, name: str, group: ParamGroup) -> str:
         return ""
     if form == "decoupled" or (name, form) == ("SGD", "coupled"):
         nesterov = form == "coupled" and group.hyperparameters.get("nesterov")
+        # with nesterov, the first step is g + momentum x v, and v is g
         factor = 1 + _setting(group, "momentum") if nesterov else 1.0
         kept = _percent_kept(group.lr * group.weight_decay * factor)
         later = _kept_by_later_steps(form, group)
@@ -203,11 +204,12 @@ def _kept_by_later_steps(form: DecayForm, group: ParamGroup) -> str:
     removed = settled_rate(settings)
     if removed is None:
         return "later steps swing w around 0: lr x weight_decay is large for this momentum"
+    # two digits: later steps remove about this much, and less while the momentum builds up
     return f"later steps keep {_percent_kept(float(f'{removed:.2g}'))}"
 
 
 def _percent_kept(removed: float) -> str:
-    """Write the percentage that is left of a weight, with three digits of what is removed: `99.995 %`."""
+    """Write the percentage that is left of a weight, so that what is removed has three digits: `99.995 %`."""
     digits = max(0, 2 - floor(log10(100 * removed))) if removed > 0 else 0
     text = f"{100 * (1 - removed):.{digits}f}"
     return f"{text.rstrip('0').rstrip('.') if digits else text} %"

@@ -10,7 +10,7 @@ from decay_audit.model.optimizer_pairs import group_sizes
 Shapes = Mapping[str, tuple[int, ...]]
 
 _NAMED_BY_SHAPE = (
-    "the saved positions have no names; their shapes match the live groups, so they get the names of those"
+    "the saved optimizer has no names; its shapes match, so each position has the name of the live parameter there"
 )
 
 
@@ -60,6 +60,7 @@ def _names_in_another_order(saved: Optimizer, live: Optimizer, model_order: Sequ
 
 def _can_take_names(saved: Optimizer, live: Optimizer) -> bool:
     """Whether no saved position has a name, the groups have the live sizes, and every coefficient could be read."""
+    # Only a group without names has shapes. Its `parameters` are then guessed, in the order of the model.
     return group_sizes(saved) == group_sizes(live) and all(
         len(group.shapes) == len(group.parameters) and "weight_decay" in group.hyperparameters for group in saved.groups
     )

@@ -72,7 +72,8 @@ def evidence(tensor: TensorContext) -> tuple[Evidence, ...]:
 def is_uncertain_gamma(tensor: TensorContext) -> bool:
     """Whether a tensor is a `gamma` that may belong to a norm or to a residual branch.
 
-    It may if no class is known and the module is an item of a list in a list.
+    It may if no class is known and the module is an item of a list in a list (`stages.0.1`): it may then be a block
+    whose gamma scales its residual branch, as in ConvNeXt.
     """
     return tensor.nested and not tensor.types and stem(tensor.leaf) == "gamma"
 
@@ -134,9 +135,9 @@ def _norm(tensor: TensorContext) -> Evidence | None:
     short = detail == _PAIR and tensor.leaf in {"a", "b", "g"} and "gamma" not in tensor.tensors
     confidence: Confidence = "guess" if short and not tensor.types else "likely"
     if NORM_SHIFT.has(tensor.leaf) or half == "shift":
-        return _of_norm(tensor, f"{detail}, shape of a shift", "norm_bias", confidence)
+        return _of_norm(tensor, f"{detail}, named as a shift", "norm_bias", confidence)
     if NORM_GAIN.has(tensor.leaf) or half == "gain":
-        return _of_norm(tensor, f"{detail}, shape of a gain", "norm_weight", confidence)
+        return _of_norm(tensor, f"{detail}, named as a gain", "norm_weight", confidence)
     return None
 
 
@@ -251,6 +252,7 @@ def _named_leaf(tensor: TensorContext) -> Evidence | None:
     row = None if tensor.leaf in PLAIN else first_meaning(LEAVES, tensor.leaf, tensor.squeezed_ndim)
     if row is None:
         return None
+    # two layers of the table are general words: the module says which linear layer or norm it is
     layers = {"linear": linear_layer, "other_norm": norm_layer}
     layer = layers[row.layer](tensor) if row.layer in layers else row.layer
     evidence_of_name = _likely(f"{tensor.leaf}: {row.meaning}", row.role, layer)

@@ -58,8 +58,8 @@ norms, and conv, linear, recurrent and adapter weights are strict, and all else 
 UNKNOWN = """
 A regular expression that backtracks for seconds is an error.
 
-A checkpoint does not have the classes of modules, what the model declares, or attributes of tensors. A rule that
-needs them is not applied then, and `check` reports it (DA306).
+A state dict does not have the classes of modules, and no checkpoint has what the model declares, or attributes of
+tensors. A rule that needs them is not applied then, and `check` reports it (DA306).
 
 ### An example of each
 
@@ -170,7 +170,8 @@ def conditions(keys: dict[str, dict[str, str]]) -> str:
     rows = [(f"`{key}`", value["description"]) for key, value in keys.items()]
     shown = [tuple(f"`{cell}`" for cell in CONDITIONS[key]) for key in keys]
     return (
-        "\n## Conditions\n\nEvery key of a condition must hold, and a list means any of its members.\n\n"
+        "\n## Conditions\n\nEvery key of a condition must hold, and a list means any of its members, but for `all` and "
+        "one `shape`.\n\n"
         + table(["`when`", "holds where"], rows)
         + UNKNOWN
         + table(["`when`", "holds for", "does not hold for"], shown)

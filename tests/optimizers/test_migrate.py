@@ -185,8 +185,8 @@ def test_the_new_groups_decide_the_decay_and_the_saved_ones_the_lr(tmp_path: Pat
     job = Job(tmp_path)
     (line,) = job.migrate("split")
     assert line == (
-        "optimizer: 1 group to 2 groups; 6 parameters, 6 states moved by name, in the order of the model, because the "
-        "file has no names"
+        "optimizer: 1 group to 2 groups; 6 parameters, 6 states moved; the file has no names: its positions "
+        "are taken in the order of the model"
     )
     groups = torch.load(job.output, weights_only=True)["optimizer"]["param_groups"]
     assert [(group["weight_decay"], group["lr"]) for group in groups] == [(0.0, 1e-3), (0.3, 1e-3)]

@@ -278,7 +278,7 @@ def _summary(saved: Optimizer, state: Mapping[str, Any], matched_parameters: "Ma
     moved = len(state["state"]) - len([name for name in matched_parameters.initialized if name in state["state"]])
     return (
         f"{saved.name}: {count_noun(len(saved.groups), 'group')} to {count_noun(len(groups), 'group')}; "
-        f"{count_noun(count, 'parameter')}, {count_noun(moved, 'state')} moved by name{_order_note(saved)}"
+        f"{count_noun(count, 'parameter')}, {count_noun(moved, 'state')} {_how_moved(saved)}"
     )
 
 
@@ -292,9 +292,10 @@ def _change_lines(matched_parameters: "MatchedParameters", renames: Mapping[str,
         yield f"without a saved state: {first_few([*matched_parameters.initialized], _MAX_NAMED)}"
 
 
-def _order_note(saved: Optimizer) -> str:
-    has_no_names = any(group.shapes for group in saved.groups)
-    return ", in the order of the model, because the file has no names" if has_no_names else ""
+def _how_moved(saved: Optimizer) -> str:
+    if any(group.shapes for group in saved.groups):
+        return "moved; the file has no names: its positions are taken in the order of the model"
+    return "moved by name"
 
 
 def _checkpoint_path(checkpoint: str, output: Path) -> Path:

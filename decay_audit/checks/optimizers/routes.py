@@ -85,7 +85,8 @@ def _not_comparable_finding(observed: ObservedPlan, pairs: Sequence[Pair], words
         expected=" or ".join(words),
         found=observed.class_names(),
         where=join_words([route.location for route in observed.plan.ruleset.routes if route.location][:_MAX_NAMED]),
-        fix=f"name the optimizers: return {{{', '.join(f'{word!r}: ...' for word in words)}}}",
+        fix="name the optimizers: let the function of --optimizer return "
+        f"{{{', '.join(f'{word!r}: ...' for word in words)}}}",
         severity="warning",
     )
 

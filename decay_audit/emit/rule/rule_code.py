@@ -36,7 +36,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
 
     @property
     def scales_lr(self) -> bool:
-        """Whether the groups have learning rates of their own."""
+        """Whether the learning rate of a group is written as a multiple of the argument `lr`."""
         return any(key.lr_scale != 1.0 or multiple_of_lr(self, key) for key in self.groups)
 
     @property
@@ -54,7 +54,7 @@ def write_rate(rule: RuleCode, key: GroupKey) -> str:
 
 
 def multiple_of_lr(rule: RuleCode, key: GroupKey) -> float:
-    """Find the short factor by which a group's own learning rate is a multiple of `lr`; 0 if there is none."""
+    """Find the factor, of at most six digits, by which a group's own rate is a multiple of `lr`; 0 if there is none."""
     if key.lr is None or not rule.lr:
         return 0.0
     factor = float(f"{key.lr / rule.lr:.6g}")

@@ -14,7 +14,7 @@ from decay_audit.emit.rule.conditions import Condition, is_specific, list_condit
 from decay_audit.emit.rule.kinds import Kind
 
 MOST_CANDIDATES = 40
-"""Sets of up to three conditions are made from this many candidates, those with the lowest cost for a selected kind."""
+"""Sets of up to three conditions are made from this many candidates, those with the lowest cost per selected kind."""
 COST_OF_DECAY_FIRST = 1.0
 """Added to the cost of a branch for a decaying group, because most code tests first for what does not decay."""
 
@@ -58,8 +58,8 @@ def _branches(
 ) -> tuple[float, tuple[Branch, ...]]:
     """Choose one branch after another: the group `first`, if it is given, and then always the cheapest group.
 
-    With a guard, decaying groups are selected by specific conditions only: `p.ndim >= 2` would also hold for
-    parameters of classes that the model does not have.
+    With a guard, and if some group does not decay, decaying groups are selected by specific conditions only:
+    `p.ndim >= 2` would also hold for parameters of classes that the model does not have.
     """
     masks = {group: _mask(kinds, group) for group in groups}
     total, branches = 0.0, []
@@ -119,12 +119,12 @@ def _cover(
 
 
 def _in_order(chosen: Collection[Condition], candidates: Sequence[Condition]) -> list[Condition]:
-    """Sort conditions as the candidates are sorted: the cheapest for a selected kind comes first."""
+    """Sort conditions as the candidates are sorted, by cost per selected kind; any other condition comes first."""
     return sorted(chosen, key=lambda condition: candidates.index(condition) if condition in candidates else 0)
 
 
 def _without_dominated(candidates: Sequence[Condition], members: int) -> list[Condition]:
-    """Drop each condition that another one can replace at no higher cost; sort by the cost for each selected kind."""
+    """Drop each condition that another one can replace at no higher cost; sort by the cost per selected kind."""
     ordered = sorted(
         candidates, key=lambda condition: (price([condition]), -(condition.holds_for & members).bit_count())
     )
@@ -139,7 +139,7 @@ def _without_dominated(candidates: Sequence[Condition], members: int) -> list[Co
 
 
 def _greedy(candidates: Sequence[Condition], needed: int) -> list[Condition]:
-    """Choose conditions one by one, each with the lowest cost for a newly selected kind, until all are selected."""
+    """Choose conditions one by one, each with the lowest cost per newly selected kind, until all are selected."""
     chosen: list[Condition] = []
     while needed:
         best = min(

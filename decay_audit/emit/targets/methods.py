@@ -7,7 +7,7 @@ from decay_audit.errors import DecayAuditError
 LIGHTNING = '''
 
 def configure_optimizers(self: nn.Module) -> {result}:
-    """Make the optimizer: write `configure_optimizers = configure_optimizers` in the module."""
+    """Make the optimizer. Move this method into the class of your LightningModule."""
     return {value}
 '''
 """The method of a LightningModule."""

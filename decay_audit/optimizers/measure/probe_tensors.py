@@ -21,9 +21,10 @@ from decay_audit.optimizers.table.group_keys import PROGRESS_KEYS
 TOTAL_ELEMENTS = 1 << 25
 """Elements of all probe tensors together."""
 LARGEST = 8192
-"""The limit for one probe tensor of a small model. Some optimizers treat tensors below 4,096 elements differently."""
+"""The most elements of one probe tensor of a small model. Some optimizers treat tensors below 4,096 elements
+differently."""
 SMALLEST = 256
-"""The limit for one probe tensor of a model with very many parameters."""
+"""The most elements of one probe tensor of a model with very many parameters."""
 SAMPLE = 1 << 16
 """How many elements of a parameter are read to estimate the size of its values."""
 SMALLEST_SCALE, LARGEST_SCALE = -8, 4
@@ -90,7 +91,7 @@ def copy_onto_probe_tensors(
     weight_copies: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def note_copy(value: torch.Tensor, duplicate: torch.Tensor) -> None:
-        weight_copies.extend((duplicate, tensors[key]) for key in _parameters_equal_to(value, originals))
+        weight_copies.extend((duplicate, tensors[key]) for key in _equal_parameter(value, originals))
 
     memo.note_copy = note_copy
     clone = _clone(optimizer, memo)
@@ -119,8 +120,8 @@ def _meta_states(
     ]
 
 
-def _parameters_equal_to(value: torch.Tensor, originals: Mapping[int, torch.Tensor]) -> list[int]:
-    """Find a parameter that has the values of a tensor, in its own dtype; return a list of at most one id.
+def _equal_parameter(value: torch.Tensor, originals: Mapping[int, torch.Tensor]) -> list[int]:
+    """Find a parameter whose values equal a tensor that is rounded to its dtype; return a list of at most one id.
 
     Which one it is does not matter: parameters of one shape and size of values get equal probe tensors.
     """
@@ -141,7 +142,7 @@ def _has_values_of(value: object, original: torch.Tensor) -> bool:
 
 
 def _keep_only(optimizer: Any, members: Collection[int]) -> None:  # noqa: ANN401 - of the original's class
-    """Remove the other tensors from the groups, and what belongs to them from lists that go with the groups.
+    """Keep only the tensors in `members`: in the groups, and in lists that have an entry for each parameter.
 
     Such a list has a tensor for each parameter, in the same order: the initial values, or master weights.
     """
@@ -193,12 +194,13 @@ def _shrink_shape(shape: tuple[int, ...], limit: int) -> tuple[int, ...]:
 
 
 def known_values(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-    """Fill a shape with known values: of both signs, magnitudes between 0.5 and 1.5, exact in every floating dtype."""
+    """Fill a shape with known values: of both signs, magnitudes between 0.5 and 1.5, exact in bfloat16 and wider."""
     return _known_values(tuple(shape), dtype).clone()
 
 
 @lru_cache(maxsize=64)
 def _known_values(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    # multiples of the golden and of the plastic ratio are spread evenly over 0 to 1, and do not repeat
     index = torch.arange(prod(shape), dtype=torch.float64)
     magnitude = 0.5 + torch.remainder(index * 0.6180339887498949, 1.0)
     sign = torch.where(torch.remainder(index * 0.7548776662466927, 1.0) < 0.5, -1.0, 1.0)
@@ -220,7 +222,7 @@ def _probe_tensor(original: torch.Tensor, limit: int, dtype: torch.dtype | None)
 def _scale(original: torch.Tensor) -> float:
     """Return the power of two below a parameter's root mean square; 1 if the values cannot be read.
 
-    Steps may depend on the size of the values. A power of two keeps the values exact in every dtype.
+    Steps may depend on the size of the values. A power of two keeps the values exact.
     """
     if original.is_meta or original.layout is not torch.strided or type(original) not in _PLAIN:
         return 1.0
@@ -244,7 +246,7 @@ def _clone(optimizer: object, memo: Memo) -> Any:  # noqa: ANN401 - of the origi
     memo[id(optimizer)] = clone
     for value in vars(optimizer).values():
         if is_optimizer(value) and id(value) not in memo:
-            _clone(value, memo)
+            _clone(value, memo)  # the memo keeps it; `deep_copy` below takes it from there
     for name, value in vars(optimizer).items():
         if _is_patched_method(optimizer, name, value):
             continue
@@ -278,7 +280,10 @@ def _prepare_for_first_step(group: dict[str, Any], optimizer: object, *, keep_co
 def _new_states(
     state: Mapping[Any, Any], states: States, originals: Mapping[int, torch.Tensor], memo: Memo
 ) -> defaultdict[Any, Any]:
-    """Make the states of a copy, by its probe tensors. What is under a key that is no parameter is copied as it is."""
+    """Make the states of a copy, by its probe tensors.
+
+    Entries under a key that is no tensor, such as a name, are copied. Those of a tensor in no group are left out.
+    """
     new: defaultdict[Any, Any] = defaultdict(dict)
     copy_names = _names_of_weight_copies(state, originals) if states == "first" else frozenset()
     for key, entries in state.items() if states != "none" else ():
@@ -319,16 +324,16 @@ def _first_value(name: object, value: object, original: torch.Tensor, tensor: to
         return 0 if "step" in str(name) else value
     if not isinstance(value, torch.Tensor):
         return copy.deepcopy(value)
-    is_like_weight = value.shape == original.shape
-    shape = tensor.shape if is_like_weight else shrink_shape(value.shape, SMALLEST)
+    has_weight_shape = value.shape == original.shape
+    shape = tensor.shape if has_weight_shape else shrink_shape(value.shape, SMALLEST)
     floating = value.is_floating_point() and value.dim() > 0
     dtype = tensor.dtype if floating else value.dtype
-    if is_like_weight and (_is_mask(value) or _resembles(value, original)):
+    if has_weight_shape and (_is_mask(value) or _resembles(value, original)):
         return value.detach()[tuple(slice(size) for size in shape)].to(dtype=dtype, copy=True)
-    return torch.full(shape, _first_element(value) if floating else 0, dtype=dtype)
+    return torch.full(shape, _common_value(value) if floating else 0, dtype=dtype)
 
 
-def _first_element(value: torch.Tensor) -> float:
+def _common_value(value: torch.Tensor) -> float:
     """Return the value of all elements if they are equal; else 0."""
     if value.is_meta or not value.numel() or type(value) not in _PLAIN:
         return 0.0

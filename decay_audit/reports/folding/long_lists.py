@@ -3,6 +3,8 @@
 Folded rows come in; a pattern for each row comes out, and for each name a line that says what it stands for:
 
     {A} is 300 of 400: all but 3,7..399/4
+
+`3,7..399/4` is 3, 7, 11 and so on up to 399, in steps of 4.
 """
 
 from collections import defaultdict
@@ -24,15 +26,15 @@ from decay_audit.reports.folding.patterns import (
 
 _MAX_LINE = 240
 """The most characters of a line about a name; more are left out of the middle of its list."""
-_FEW_EXCEPTIONS = 60
-"""The most characters of the numbers that are left out of a list, for a list that is described by them."""
+_MAX_EXCEPTIONS_TEXT = 60
+"""A list is written as "all but ..." only if the numbers after these words take at most so many characters."""
 
 _Place = tuple[tuple[str, ...], str, str]
-"""The parts before a part that has numbers, as the pattern has them, and the text before and after the numbers."""
+"""Where numbers stand: the parts of the name before theirs, and the text before and after them in their own part."""
 
 
 class TablePatterns(Struct, frozen=True, kw_only=True):
-    """The names of a table.
+    """The patterns of the rows of a table, and what the names of long lists in them stand for.
 
     Attributes:
         patterns: the pattern of each row.
@@ -83,7 +85,7 @@ def _meaning(middles: Sequence[str], siblings: set[int]) -> str:
     numbers = list(map(int, middles))
     others = sorted(siblings - set(numbers))
     text = spell_numbers(numbers)
-    if others and len(exceptions := spell_numbers(others)) <= min(len(text), _FEW_EXCEPTIONS):
+    if others and len(exceptions := spell_numbers(others)) <= min(len(text), _MAX_EXCEPTIONS_TEXT):
         return f"{len(numbers):,} of {len(siblings):,}: all but {exceptions}"
     return f"{shorten_list(text, _MAX_LINE)} ({len(numbers):,} numbers)"
 

@@ -1,4 +1,4 @@
-"""JSON: a report becomes its document, with a line for each parameter, group and finding; a comparison, too.
+"""JSON: a report becomes its document, with a line for each parameter, group and finding; a comparison is indented.
 
 The same report gives the same bytes.
 """

@@ -156,8 +156,8 @@ def _resolve(text: str) -> bool | int | float | str | None:
 
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,400}|0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
-"""An integer of YAML 1.2. Python refuses to read more than 4,300 digits."""
+"""An integer of YAML 1.2, of at most 400 digits; a longer one is read as a float."""
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-"""A finite number of YAML 1.2."""
+"""A number of YAML 1.2 that is not spelled `.inf` or `.nan`; one that is too large for a float becomes inf."""
 _NOT_FINITE = {".nan": nan, ".inf": inf, "+.inf": inf, "-.inf": -inf}
 """The spellings of numbers that are not finite."""

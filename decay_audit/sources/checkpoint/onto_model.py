@@ -1,4 +1,4 @@
-"""Add to the parameters of a checkpoint what their model knows: names, owners, hints and order.
+"""Add to the parameters of a checkpoint what their model knows: names, owners, declarations and order.
 
 The names of the model may have a prefix in the checkpoint (Lightning's `model.`), which is found and removed.
 """
@@ -31,7 +31,7 @@ Counterparts = dict[str, tuple[Parameter, ...]]
 
 
 def fit(saved: Inventory, model: Inventory) -> Inventory:
-    """Give each saved parameter the names, the tied names, the owner, the hints and the uses that the model knows.
+    """Give each saved parameter the names, the tied names, the owner, declarations and uses that the model knows.
 
     A parameter that the model does not have stays as it is in the checkpoint, with a note.
 
@@ -56,7 +56,7 @@ def fit(saved: Inventory, model: Inventory) -> Inventory:
     ]
     reasons = {parameter.name: "a buffer of the model" for parameter in saved.parameters if parameter.name in buffers}
     reasons |= {
-        parameter.name: f"{prefix}{parameter.name} is the model's parameter of this name"
+        parameter.name: f"the model's {parameter.name} is {prefix}{parameter.name} in this checkpoint"
         for parameter in unmatched
         if parameter.name in fitted
     }
@@ -85,11 +85,12 @@ def _fit_parameters(parameters: Iterable[Parameter], counterparts: Counterparts)
 
 
 def put_in_model_order(saved: MergedModel, model: Inventory | None) -> MergedModel:
-    """Put the saved parameters into the order of the model, because an optimizer refers to positions in it.
+    """Put the saved parameters into the order of the trained model, because an optimizer refers to positions in it.
 
-    A file of torch has the order of the model that was trained. That order is kept, because the code may have changed
-    since. A file without parameters gets all parameters of the model. A file that lacks a parameter of the model, or
-    has it in another shape, belongs to another model: its order is kept, too.
+    A file of torch has that order. It is kept, because the code may have changed since, unless the names in the file
+    are sorted. Any other file takes the order of the given model; one without parameters gets all parameters of that
+    model. A file that lacks a parameter of the model, or has it in another shape, belongs to another
+    model: its order is kept, too.
     """
     if model is None or (model.kind == "safetensors" and model.built_on is None):
         return saved  # a model from a safetensors file has no order: the names there are sorted
@@ -181,7 +182,7 @@ def _difference_notes(
 
 
 def _with_nearest(parameter: Parameter, missing: Sequence[Parameter]) -> str:
-    """Name a parameter that the model lacks, and the most similar missing parameter of the same shape."""
+    """Name a parameter that the model lacks, and the most similar one of the same shape that the checkpoint lacks."""
     same_shape = [other.name for other in missing if other.shape == parameter.shape and other.leaf == parameter.leaf]
     nearest = get_close_matches(parameter.name, same_shape[:_MAX_COMPARED], n=1, cutoff=0.0)
     return f"{parameter.name} (in the model {nearest[0]}?)" if nearest else parameter.name

@@ -23,10 +23,10 @@ from decay_audit.sources.remote.web_client import WebClient
 
 _PUBLIC_HUB: Final = "https://huggingface.co"
 _KINDS: Final = ("datasets", "spaces")
-"""The kinds of repositories that have their name in a URL; models have none."""
-_PAGES_OF_WEB: Final = ("tree", "blob", "resolve")
+"""The kinds whose word stands before the repository in a URL; the URL of a model has no such word."""
+_WEB_PATH_WORDS: Final = ("tree", "blob", "resolve")
 """What stands between a repository and a revision in the URL of a web page."""
-_MAX_PAGES: Final = 25
+_MAX_LIST_PAGES: Final = 25
 """The most pages of a list that are read; a page has up to 1,000 files."""
 
 
@@ -64,7 +64,9 @@ def parse_hub_url(url: str) -> HubRepository:
     if at and revision == "refs" and len(rest) >= 2:  # the slashes of refs/pr/1
         revision, rest = "/".join((revision, *rest[:2])), rest[2:]
     if not last or (at and not revision) or ".." in parts or any("@" in part for part in name[:-1]):
-        raise TargetError(f"{url} names no repository", "write hf://ORG/MODEL, hf://ORG/MODEL@REVISION or a file below")
+        raise TargetError(
+            f"{url} names no repository", "write hf://ORG/MODEL, hf://ORG/MODEL@REVISION or hf://ORG/MODEL/FILE"
+        )
     return HubRepository(
         kind=kind,
         name="/".join((*name[:-1], last)),
@@ -87,7 +89,7 @@ def from_web_page(url: str) -> str | None:
     parts = [part for part in page.path.split("/") if part]
     start = 3 if parts[:1] and parts[0] in _KINDS else 2
     repository, rest = "/".join(parts[:start]), parts[start:]
-    if len(parts) < start or (rest and (rest[0] not in _PAGES_OF_WEB or len(rest) < 2)):
+    if len(parts) < start or (rest and (rest[0] not in _WEB_PATH_WORDS or len(rest) < 2)):
         return None
     revision = f"@{rest[1]}" if rest else ""
     return "/".join((f"hf://{repository}{revision}", *rest[2:]))
@@ -148,7 +150,7 @@ class HubStore:
         return answer.body[at : at + count] if answer.whole else answer.body
 
     def list(self, path: PurePosixPath) -> FolderListing | None:
-        """List a folder, once; of a file, the folder that it is in is looked at first."""
+        """List a folder, and keep the list. Its parent, listed first, tells whether it is a file or missing."""
         with self._lock:
             if path not in self._listings:
                 self._listings[path] = self._list(path)
@@ -173,12 +175,13 @@ class HubStore:
             if path.parent not in self._listings:
                 self._listings[path.parent] = self._list(path.parent)
             parent = self._listings[path.parent]
+            # a listing has None for a folder
             if parent is None or path.name not in parent or parent[path.name] is not None:
                 return None
         kind, name = self._repository.kind, self._repository.name
         url = f"{endpoint()}/api/{kind}/{name}/tree/{self._revision}/{quote(self._below(path))}"
         listing: dict[str, RemoteFile | None] = {}
-        for _ in range(_MAX_PAGES):
+        for _ in range(_MAX_LIST_PAGES):
             try:
                 answer = self._client.get(url)
                 entries = msgspec.json.decode(answer.body, type=list[_HubFile])

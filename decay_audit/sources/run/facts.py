@@ -62,7 +62,7 @@ def _changes(display_name: str, optimizer: RecordedOptimizer, names: Mapping[int
     for index, (before, group) in enumerate(zip(optimizer.construction, optimizer.groups, strict=False)):
         old, new = before.weight_decay, _coefficient(group)
         coefficients = _coefficients_of_steps(optimizer, index)
-        if coefficients and new is not None:  # the groups are those of the first step if the optimizer is gone
+        if coefficients and new is not None:  # the steps know more: an optimizer that is gone was read at its first
             new = coefficients[-1]
         if old is None or new is None:  # a missing key, or a text, is no coefficient: there is nothing to compare
             old = new = old or 0.0
@@ -84,7 +84,7 @@ def _changes(display_name: str, optimizer: RecordedOptimizer, names: Mapping[int
 def _coefficients_of_steps(optimizer: RecordedOptimizer, index: int) -> list[float]:
     """List the coefficients of a group in the steps that were recorded, in their order."""
     steps = optimizer.steps[index] if index < len(optimizer.steps) else ()
-    return [settings[1] or 0.0 for settings, _ in steps]
+    return [weight_decay or 0.0 for (_, weight_decay, *_), _ in steps]
 
 
 def _coefficient(group: RecordedGroup) -> float | None:

@@ -120,7 +120,7 @@ EMPTY = b'{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
 LARGE: dict[str, tuple[Callable[[], bytes], str]] = {
     "many_tensors": (
         lambda: many(1_000_000, EMPTY),
-        "its header describes 1,000,000 tensors; at most 500,000 are read",
+        "the checkpoint needs more work than one of its size should: it has too many tensors or names",
     ),
     "many_dimensions": (
         lambda: b'{"a":{"dtype":"F32","data_offsets":[0,0],"shape":[' + b"0," * 40_000_000 + b"0]}}",
@@ -159,7 +159,7 @@ def test_a_header_of_the_largest_size_stays_within_bounds(name: str, tmp_path: P
         [sys.executable, "-c", MEASURED, path], capture_output=True, text=True, check=True, timeout=100
     )
     kilobytes, seconds, words = done.stdout.strip().split(" ", 2)
-    assert words == f"{path.name} cannot be read: {message}"
+    assert words.removeprefix(f"{path.name} cannot be read: ") == message
     assert int(kilobytes) < 256 * 1024
     assert float(seconds) < 10
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from decay_audit import work
 from decay_audit.sources.checkpoint.contents import MAX_TENSORS, FileContents, MalformedError, Tensor
 from decay_audit.sources.checkpoint.formats.byte_source import OpenFile
 from decay_audit.text import count_noun
@@ -162,6 +163,7 @@ def _check_length(header: bytes) -> None:
     tensors = header.count(b'"data_offsets"')
     if tensors > MAX_TENSORS:
         raise MalformedError(f"its header describes {tensors:,} tensors; at most {MAX_TENSORS:,} are read")
+    work.require(work.UNITS_PER_TENSOR * tensors)
     if header.count(b",") > MAX_COMMAS + MAX_DIMENSIONS * tensors:
         raise MalformedError(f"its header is far larger than {count_noun(tensors, 'tensor')} can need")
 

@@ -22,7 +22,7 @@ from decay_audit.sources.checkpoint.state_dict.pickled_modules import attributes
 METADATA_MODULE: Final = "torch.distributed.checkpoint.metadata"
 """The module of the classes in a metadata file."""
 _MAX_DEPTH: Final = 32
-"""The most keys that led to a tensor."""
+"""The most keys on the way from the saved dict to a tensor."""
 
 _USUAL_NAMES: Final = frozenset(
     {
@@ -128,13 +128,13 @@ def _nested_optimizer(flat: Mapping[str, Any]) -> Mapping[str, object]:
     states: dict[object, dict[str, object]] = {}
     for key, value in flat.items():
         kind, _, rest = key.partition(".")
-        owner, _, last = rest.rpartition(".") if kind == "state" else rest.partition(".")
-        if kind == "param_groups" and not (owner.isdecimal() and "." not in last):
+        member, _, last = rest.rpartition(".") if kind == "state" else rest.partition(".")
+        if kind == "param_groups" and not (member.isdecimal() and "." not in last):
             return flat
         if kind == "param_groups":
-            groups.setdefault(int(owner), {})[last] = value
+            groups.setdefault(int(member), {})[last] = value
         elif kind == "state":
-            states.setdefault(int(owner) if owner.isdecimal() else owner, {})[last] = value
+            states.setdefault(int(member) if member.isdecimal() else member, {})[last] = value
     return {"state": states, "param_groups": [groups[number] for number in sorted(groups)]}
 
 
@@ -166,10 +166,14 @@ class _Settings:
         Raises:
             TargetError: the place is not in a file of the folder, or has no value that can be read.
         """
-        fields = attributes(place) if place is not None else {}
+        if place is None:
+            raise MalformedError(f"{name[:96]!r} has no place in the metadata")
+        fields = attributes(place)
         match fields:
-            case {"relative_path": str() as path, "offset": int() as at, "length": int() as length} if (
-                length <= _MAX_SETTING_BYTES and not fields.get("transform_descriptors")
+            case {"length": int() as length} if length > _MAX_SETTING_BYTES:
+                raise MalformedError(f"{name[:96]!r} is larger than {_MAX_SETTING_BYTES:,} bytes")
+            case {"relative_path": str() as path, "offset": int() as at, "length": int() as length} if not fields.get(
+                "transform_descriptors"
             ):
                 part = self._file(path).part(at, length)
             case _:
@@ -187,8 +191,10 @@ class _Settings:
     def _file(self, path: str) -> OpenFile:
         if path not in self._files:
             parts = PurePosixPath(path).parts
-            if len(parts) != 1 or parts[0] in ("/", "..") or "\\" in path or len(self._files) > _MAX_FILES:
+            if len(parts) != 1 or parts[0] in ("/", "..") or "\\" in path:
                 raise MalformedError(f"its metadata names {path[:96]!r}, which is not a file in its folder")
+            if len(self._files) >= _MAX_FILES:
+                raise MalformedError(f"its settings are in more than {_MAX_FILES} files")
             self._files[path] = self._stack.enter_context(open_file(self._folder / path, path))
         return self._files[path]
 

@@ -82,7 +82,7 @@ def _interpret(
 
 def _persistent_load(objects: Mapping[object, object]) -> Callable[[object], object]:
     def persistent_load(persistent_id: object) -> object:
-        if isinstance(persistent_id, tuple):
+        if isinstance(persistent_id, tuple):  # a module's class with its source: the pickle needs only the class
             return persistent_id[0]
         value = objects.get(_number(persistent_id))
         if value is None:
@@ -98,7 +98,9 @@ def _number(key: object) -> object:
 
 
 def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= _MAX_ENTRIES:
+    if type(value) is int and value > _MAX_ENTRIES:
+        raise MalformedError(f"its tar archive claims more than {_MAX_ENTRIES:,} entries")
+    if type(value) is not int or value < 0:
         raise MalformedError("its tar archive does not say how many tensors and storages it holds")
     return value
 

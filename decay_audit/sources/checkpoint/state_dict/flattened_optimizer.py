@@ -24,7 +24,8 @@ _STATE: Final = "state."
 def unflatten(node: object) -> Mapping[str, object]:
     """Return the state dict of an optimizer; {} if the value is no such flat dict.
 
-    Parameters with the same settings get into one group.
+    Parameters whose plain settings (None, bool, int, float, str) agree get into one group. It takes other settings,
+    such as betas, from its first parameter.
     """
     if not isinstance(node, dict) or not any(type(key) is str and key.startswith(_GROUPS) for key in node):
         return {}

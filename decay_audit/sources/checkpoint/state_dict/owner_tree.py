@@ -15,6 +15,8 @@ _NO_TENSORS: Final[Mapping[str, Shape]] = {}
 """The tensors of an owner that holds only other modules."""
 _OWNERS_PER_TENSOR: Final = 4
 """The most owners for each tensor. Most tensors of a model share their owners; those of a damaged file may not."""
+_EXTRA_OWNERS: Final = 1000
+"""How many more owners a file may have: a small model may be nested deeply."""
 
 
 def build_owner_tree(
@@ -40,7 +42,7 @@ def build_owner_tree(
     for prefix in contents.tensors:
         if prefix not in owners:
             _add(prefix, contents, owners)
-        if len(owners) > _OWNERS_PER_TENSOR * len(shapes) + 1000:
+        if len(owners) > _OWNERS_PER_TENSOR * len(shapes) + _EXTRA_OWNERS:
             raise MalformedError("the names in it are nested more deeply than those of a model")
     return owners
 
@@ -64,7 +66,7 @@ def _leaves_by_prefix(names: Iterable[str]) -> Mapping[str, frozenset[str]]:
 
 def _adapting(names: Iterable[str]) -> frozenset[str]:
     """Find the owners that hold a module named BASE_LAYER: the layer that adapters are added to."""
-    part = f".{BASE_LAYER}."
+    part = f".{BASE_LAYER}."  # a dot before each name lets a base layer at the root match; [1:] takes the dot away
     return frozenset(f".{name}".rpartition(part)[0][1:] for name in names if part in f".{name}")
 
 

@@ -35,7 +35,7 @@ class NamedTensors(Struct, frozen=True, kw_only=True):
 
 
 def is_module(value: object) -> bool:
-    """Tell whether a value has the attributes of a module."""
+    """Tell whether a value is an object of a TorchScript class, or has the attributes of a module."""
     if type(value) is not OpaqueObject:
         return False
     state = attributes(value)
@@ -43,7 +43,7 @@ def is_module(value: object) -> bool:
 
 
 def attributes(value: OpaqueObject) -> Mapping[Any, object]:
-    """Return the saved attributes of an object."""
+    """Return the saved attributes of an object; one with `__slots__` saves a pair, whose first half they are."""
     state = value.state[0] if isinstance(value.state, tuple) and value.state else value.state
     return state if isinstance(state, dict) else {}
 
@@ -67,7 +67,9 @@ def flatten(root: OpaqueObject, script_parameters: Mapping[str, frozenset[str]])
         module_types[prefix] = _public_name(module.name)
         entry_count += 1 + sum(map(len, _fields(module)))
         if depth > _MAX_DEPTH or entry_count > _MAX_ENTRIES or len(prefix) > _MAX_NAME:
-            raise MalformedError("a module in it is nested too deeply, has too many submodules, or too long a name")
+            raise MalformedError(
+                "its module is nested too deeply, has too many submodules and tensors, or has too long a name"
+            )
         for leaf, tensor, is_buffer in _direct_tensors(module, script_parameters):
             name = f"{prefix}.{leaf}" if prefix else leaf
             tensors[name] = tensor
