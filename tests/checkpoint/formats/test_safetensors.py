@@ -131,7 +131,7 @@ LARGE: dict[str, tuple[Callable[[], bytes], str]] = {
         "its header is far larger than 0 tensors can need",
     ),
     "large_and_malformed": (
-        lambda: b'{"a":[],' + many(400_000, EMPTY)[1:],
+        lambda: b'{"a":[],' + many(400_000, EMPTY + b" " * 40)[1:],
         "its header is malformed: Expected `object`, got `array` - at `$[...]`",
     ),
 }
