@@ -67,7 +67,7 @@ def _load(request: Request) -> LoadedTarget:
         model = module.require_module(request.live.model)
         inventory = module.read(model)
         return LoadedTarget(inventory=inventory if request.no_trace else trace_uncertain(model, inventory))
-    spec = targets.parse(request.target)
+    spec = targets.parse(request.target, use_cache=not request.no_cache)
     if isinstance(spec, targets.CheckpointTarget):
         return _load_checkpoint(spec, request)
     if request.model:

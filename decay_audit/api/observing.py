@@ -174,7 +174,7 @@ def _checkpoint_inventory(loaded: LoadedTarget, request: Request) -> Inventory |
     from decay_audit.sources import checkpoint
     from decay_audit.sources.checkpoint import onto_model
 
-    path = targets.path_of(request.checkpoint)
+    path = targets.path_of(request.checkpoint, use_cache=not request.no_cache)
     if not targets.exists(path):
         raise DecayAuditError(f"no such file: {request.checkpoint}", "--checkpoint takes a file or a folder")
     saved = checkpoint.read(path, target=path.name, key=request.key, model=loaded.inventory)

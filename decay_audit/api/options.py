@@ -68,10 +68,9 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
             config="everywhere",
         ),
     ] = "auto"
-    key: Annotated[
-        str | None,
-        Option("Model", "Which state dict of a checkpoint to read.", metavar="A.B", config="audits"),
-    ] = None
+    key: Annotated[str | None, Option("Model", "Which state dict of a checkpoint to read.", "A.B", config="audits")] = (
+        None
+    )
     model: Annotated[
         str | None,
         Option(
@@ -101,6 +100,10 @@ class AuditOptions(Struct, frozen=True, kw_only=True):
             "uncertain and the input shapes can be inferred.",
             config="everywhere",
         ),
+    ] = False
+    no_cache: Annotated[
+        bool,
+        Option("Model", "Read headers behind a URL again; neither read nor write the cache.", config="everywhere"),
     ] = False
     optimizer: Annotated[
         str | None,
@@ -202,16 +205,13 @@ class ParameterFilter(Struct, frozen=True, kw_only=True):
     """Which parameters to show."""
 
     only: Annotated[
-        tuple[str, ...],
-        Option("Output", "Show only parameters whose name matches this glob.", metavar="GLOB"),
+        tuple[str, ...], Option("Output", "Show only parameters whose name matches this glob.", "GLOB")
     ] = ()
     role: Annotated[
-        tuple[str, ...],
-        Option("Output", "Show only parameters of this role: bias, 'norm weight', norm.", metavar="ROLE"),
+        tuple[str, ...], Option("Output", "Show only parameters of this role: bias, 'norm weight', norm.", "ROLE")
     ] = ()
     grep: Annotated[
-        str | None,
-        Option("Output", "Show only parameters whose name contains this regular expression.", metavar="REGEX"),
+        str | None, Option("Output", "Show only parameters whose name contains this regular expression.", "REGEX")
     ] = None
 
 

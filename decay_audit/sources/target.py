@@ -54,8 +54,11 @@ class CheckpointTarget(Struct, frozen=True, kw_only=True):
 Target = FileTarget | ModuleTarget | CheckpointTarget
 
 
-def parse(text: str) -> Target:
+def parse(text: str, *, use_cache: bool = False) -> Target:
     """Parse a target string; a file on disk wins over a module of that name.
+
+    Args:
+        use_cache: see `path_of`.
 
     Raises:
         TargetError: the target names a file that does not exist, or has none of the accepted forms.
@@ -63,7 +66,7 @@ def parse(text: str) -> Target:
     if not text.strip():
         raise TargetError("the target is empty", _ACCEPTED_FORMS)
     if remote.is_url(text):
-        return CheckpointTarget(path=remote.open_url(text), label=remote.hide_credentials(text))
+        return CheckpointTarget(path=remote.open_url(text, use_cache=use_cache), label=remote.hide_credentials(text))
     if exists(path := Path(text)):
         return _on_disk(text, path)
     if match := _FILE.fullmatch(text):
@@ -95,9 +98,13 @@ def is_checkpoint(text: str) -> bool:
     return remote.is_url(text) or (exists(Path(text)) and isinstance(parse(text), CheckpointTarget))
 
 
-def path_of(text: str) -> Path:
-    """Make the path of a file or folder on disk, or behind a URL."""
-    return remote.open_url(text) if remote.is_url(text) else Path(text)
+def path_of(text: str, *, use_cache: bool = False) -> Path:
+    """Make the path of a file or folder on disk, or behind a URL.
+
+    Args:
+        use_cache: whether what is read behind a URL is kept in the user's cache folder, and read from there.
+    """
+    return remote.open_url(text, use_cache=use_cache) if remote.is_url(text) else Path(text)
 
 
 def exists(path: Path) -> bool:

@@ -12,6 +12,7 @@ from msgspec import to_builtins
 from safetensors.torch import save_file
 from torch import nn
 
+import decay_audit
 from decay_audit.sources.checkpoint import read
 from tests.remote.test_web import read_target, refusal
 
@@ -60,6 +61,18 @@ def s3(folder: Path) -> Iterator[Any]:
 def test_a_bucket_is_read_as_a_folder(s3: Any, folder: Path, url: str, path: str) -> None:
     remote, local = read_target(url), read((folder / path).resolve(), target=url)
     assert to_builtins(remote.parameters) == to_builtins(local.parameters)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_of_objects_that_the_cache_has_no_byte_is_read_again(
+    s3: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = decay_audit.read("s3://bucket/run/model.pt")
+    entries = [*(tmp_path / "decay-audit" / "headers").iterdir()]
+    assert entries
+    monkeypatch.setattr("s3fs.S3FileSystem.cat_file", None)
+    assert to_builtins(decay_audit.read("s3://bucket/run/model.pt").parameters) == to_builtins(first.parameters)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

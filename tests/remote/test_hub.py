@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner
 
+import decay_audit
 from decay_audit.cli.main import app
 from decay_audit.errors import TargetError
 from decay_audit.sources.checkpoint import read
@@ -89,6 +90,7 @@ def hub(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     with serve(folder, handler=Hub) as server:
         monkeypatch.setenv("HF_ENDPOINT", server.url("").rstrip("/"))
         monkeypatch.setenv("HF_HOME", str(tmp_path))
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.delenv("HF_TOKEN", raising=False)
         yield server
 
@@ -163,6 +165,17 @@ def test_an_endpoint_that_is_no_hub_is_named(folder: Path, monkeypatch: pytest.M
         monkeypatch.setenv("HF_ENDPOINT", server.url(""))
         with pytest.raises(TargetError, match="is not a list of files"):
             read_target("hf://org/model")
+
+
+def test_of_files_that_the_cache_has_only_the_list_is_read_again(hub: WebServer, tmp_path: Path) -> None:
+    first = decay_audit.read("hf://org/model@v1")
+    lists = [path for path, _, _ in hub.requests if path.startswith("/api/")]
+    assert len(hub.requests) > len(lists)
+    hub.requests.clear()
+    assert to_builtins(decay_audit.read("hf://org/model@v1").parameters) == to_builtins(first.parameters)
+    assert [path for path, _, _ in hub.requests] == lists
+    other = decay_audit.read("hf://org/model@main")
+    assert [it.shape for it in other.parameters] != [it.shape for it in first.parameters]
 
 
 def test_two_revisions_are_compared(hub: WebServer) -> None:

@@ -24,19 +24,25 @@ if TYPE_CHECKING:
 
 
 def read(
-    target: "str | torch.nn.Module", *, device: Device = "auto", key: str | None = None, no_trace: bool = False
+    target: "str | torch.nn.Module",
+    *,
+    device: Device = "auto",
+    key: str | None = None,
+    no_trace: bool = False,
+    no_cache: bool = False,
 ) -> Inventory:
     """Read every parameter of a model: a target as on the command line, or a live module.
 
     Args:
         no_trace: do not run the forward pass on fake tensors. By default it runs, for a short time, where classes and
             names leave a role uncertain. The model is left as it was.
+        no_cache: read headers behind a URL again; neither read nor write the cache.
 
     Raises:
         TargetError: the target cannot be found, loaded or built.
     """
     if isinstance(target, str):
-        return load(Request(target=target, device=device, key=key, no_trace=no_trace)).inventory
+        return load(Request(target=target, device=device, key=key, no_trace=no_trace, no_cache=no_cache)).inventory
     return load(Request(live=LiveModel(model=target), no_trace=no_trace)).inventory
 
 

@@ -47,7 +47,7 @@ def sweep(
     output: Rows = None,
     resume: Resume = False,
     processes: Processes = None,
-    options: Annotated[AuditOptions, takes("Ruleset", names=("key", "select", "ignore"))],
+    options: Annotated[AuditOptions, takes("Ruleset", names=("key", "no_cache", "select", "ignore"))],
     messages: Annotated[OutputOptions, takes(names=("color", "quiet"))],
 ) -> None:
     """Read many checkpoints, and write one row for each.

@@ -11,6 +11,7 @@ Readers open files, list folders and read bytes at a position. A RemotePath answ
     web_store    a Store for http:// and https://
     hub_store    a Store for hf://
     fsspec_store a Store for s3://, gs://, az:// and all else that fsspec opens
+    header_cache a Store that keeps what another one reads in the user's cache folder, by ETag
     web_client   GET requests with ranges: redirects, retries, time limits
     web_answer   which answers are refused, and how much of a body is read
 """

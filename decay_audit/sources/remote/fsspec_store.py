@@ -1,12 +1,13 @@
 """Files behind any other protocol that fsspec opens: s3://, gs://, az://, ... with the credentials of its backend."""
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeVar
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.remote.store import ByteLimit, FolderListing, RemoteFile
+from decay_audit.sources.remote.store import ByteLimit, FolderListing, RemoteFile, cache_key
 from decay_audit.sources.remote.urls import public_name
 from decay_audit.sources.remote.web_client import DEFAULT_RETRIES
 
@@ -25,6 +26,8 @@ _NOT_READ: Final = frozenset(
 """Protocols of fsspec that lead to this machine or to another file system."""
 _VERSIONS: Final = ("ETag", "etag", "generation", "md5Hash", "content_md5", "version_id", "LastModified", "mtime")
 """Entries of a listing that change when a file changes, the best first."""
+_ETAGS: Final = ("ETag", "etag", "generation", "md5Hash", "content_md5")
+"""Those of them that tell apart any two contents; a time may not."""
 
 Result = TypeVar("Result")
 
@@ -54,11 +57,19 @@ class FsspecStore:
             raise TargetError(f"{name} cannot be opened: {_first_line(error)}", "check the URL") from None
         self._begin = "/" if str(path).startswith("/") else ""
         self.root = PurePosixPath("/", str(path).strip("/"))
+        self._server = " ".join(
+            public_name(str(name))
+            for name in (
+                *(getattr(self._files, name, None) for name in ("endpoint_url", "account_name", "host")),
+                *(os.environ.get(name) for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")),
+            )
+            if name
+        )
 
     def find(self, path: PurePosixPath) -> RemoteFile | None:
         """Ask for the size of a file."""
         entry = self._call(path, lambda: self._files.info(self._own_path(path)))
-        return None if entry is None else _file(entry)
+        return None if entry is None else self._file(path, entry)
 
     def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:  # noqa: ARG002
         """Read a range."""
@@ -76,11 +87,18 @@ class FsspecStore:
         own = PurePosixPath(own_path)
         if not names or any(name == own and entry.get("type") == "file" and entry.get("size") for name, entry in names):
             return None  # nothing, or the file itself
-        return {name.name: _file(entry) for name, entry in names if name != own}
+        return {name.name: self._file(path / name.name, entry) for name, entry in names if name != own}
 
     def public_name(self, path: PurePosixPath) -> str:
         """Write the URL of a path."""
         return f"{self._protocol}://{self._own_path(path)}"
+
+    def _file(self, path: PurePosixPath, entry: Mapping[str, Any]) -> RemoteFile | None:
+        if entry.get("type") != "file":
+            return None
+        size = int(entry.get("size") or 0)
+        key = cache_key(self.public_name(path), _first_value(entry, _ETAGS), size, self._server)
+        return RemoteFile(size=size, version=_first_value(entry, _VERSIONS), cache_key=key)
 
     def _own_path(self, path: PurePosixPath) -> str:
         return f"{self._begin}{path.as_posix().lstrip('/')}"
@@ -114,11 +132,8 @@ class FsspecStore:
         return f"set the credentials that fsspec's backend for {self._protocol}:// reads"
 
 
-def _file(entry: Mapping[str, Any]) -> RemoteFile | None:
-    if entry.get("type") != "file":
-        return None
-    version = next((str(entry[key]) for key in _VERSIONS if entry.get(key)), "")
-    return RemoteFile(size=int(entry.get("size") or 0), version=version)
+def _first_value(entry: Mapping[str, Any], keys: Iterable[str]) -> str:
+    return next((str(entry[key]) for key in keys if entry.get(key)), "")
 
 
 def _first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from decay_audit import files
 from decay_audit.errors import TargetError
-from decay_audit.sources.remote.store import ByteLimit, FolderListing, RemoteFile
+from decay_audit.sources.remote.store import ByteLimit, FolderListing, RemoteFile, cache_key
 from decay_audit.sources.remote.urls import public_name
 from decay_audit.sources.remote.web_answer import NoSuchFileError
 from decay_audit.sources.remote.web_client import WebClient
@@ -135,7 +135,7 @@ class HubStore:
     def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:
         """Read a range. The hub redirects to the host of large files; later requests go there at once."""
         self._limit.add(count, path.name)
-        url = f"{self._url}/resolve/{self._revision}/{quote(self._below(path))}"
+        url = self._file_url(path)
         place = self._places.get(path, url)
         try:
             answer = self._client.get(place, at, at + count - 1)
@@ -191,12 +191,19 @@ class HubStore:
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 raise TargetError(f"{public_name(url)} is not a list of files", "check HF_ENDPOINT") from None
             for entry in entries:
-                file = RemoteFile(size=entry.size, version=entry.lfs.oid if entry.lfs else entry.oid)
-                listing[PurePosixPath(entry.path).name] = file if entry.type == "file" else None
+                file_name = PurePosixPath(entry.path).name
+                listing[file_name] = self._file(path / file_name, entry) if entry.type == "file" else None
             url = answer.next
             if not url:
                 return listing
         raise TargetError(f"{self.public_name(path)} has too many files", "name a folder or a file in it")
+
+    def _file(self, path: PurePosixPath, entry: _HubFile) -> RemoteFile:
+        oid = entry.lfs.oid if entry.lfs else entry.oid
+        return RemoteFile(size=entry.size, version=oid, cache_key=cache_key(self._file_url(path), oid, entry.size))
+
+    def _file_url(self, path: PurePosixPath) -> str:
+        return f"{self._url}/resolve/{self._revision}/{quote(self._below(path))}"
 
     def _require_repository(self, path: PurePosixPath) -> None:
         """Refuse a repository or a revision that the hub does not know.

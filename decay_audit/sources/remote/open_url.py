@@ -15,13 +15,20 @@ if TYPE_CHECKING:
     from decay_audit.sources.remote.web_client import WebClient
 
 
-def open_url(url: str) -> RemotePath:
+def open_url(url: str, *, use_cache: bool = False) -> RemotePath:
     """Make the path of a URL. Nothing is read yet.
+
+    Args:
+        use_cache: whether what is read is kept in the user's cache folder, and read from there the next time.
 
     Raises:
         TargetError: the URL is malformed, or no backend is installed for its protocol.
     """
     store, path = _store_of(full_url(url))
+    if use_cache:
+        from decay_audit.sources.remote.header_cache import with_cache
+
+        store = with_cache(store)
     return RemotePath.of(path, KnownFiles(store))
 
 

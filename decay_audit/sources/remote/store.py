@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from decay_audit.errors import TargetError
+from decay_audit.sources.remote.urls import public_name
 from decay_audit.text import format_bytes
 
 HEAD: Final = 512
@@ -22,11 +23,27 @@ class RemoteFile(Struct, frozen=True, kw_only=True):
         size: in bytes.
         version: a text that changes when the file changes, such as an ETag; "" if the server gives none.
         head: the first bytes, if they were read along.
+        cache_key: made by `cache_key`; "" if no byte of the file may be kept.
     """
 
     size: int
     version: str = ""
     head: bytes = b""
+    cache_key: str = ""
+
+
+def cache_key(url: str, etag: str, size: int, server: str = "") -> str:
+    """Make the text that stands for the bytes of a file; "" if the cache may not have them.
+
+    Args:
+        etag: what the server changes with each change of the bytes, such as an ETag or a hash; "" if it gives none.
+        server: which server the URL leads to, where the URL does not tell it.
+
+    >>> cache_key("https://host/model.pt?token=secret", '"a1"', 100), cache_key("https://host/model.pt", 'W/"a1"', 100)
+    ('', '')
+    """
+    has_credentials = public_name(url) != url
+    return "" if has_credentials or not etag or etag.startswith("W/") else repr((server, url, etag, size))
 
 
 FolderListing = Mapping[str, RemoteFile | None]

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import SplitResult, quote
 
 from decay_audit.errors import TargetError
-from decay_audit.sources.remote.store import HEAD, ByteLimit, FolderListing, RemoteFile
+from decay_audit.sources.remote.store import HEAD, ByteLimit, FolderListing, RemoteFile, cache_key
 from decay_audit.sources.remote.urls import public_name
 from decay_audit.sources.remote.web_answer import NoSuchFileError
 from decay_audit.sources.remote.web_client import WebAnswer, WebClient
@@ -35,7 +35,9 @@ class WebStore:
         except NoSuchFileError:
             return None
         head = answer.body[:HEAD]
-        return RemoteFile(size=answer.size, version=answer.version, head=head)
+        etag = answer.version if answer.version.startswith('"') else ""  # a date of change is no ETag
+        key = cache_key(self._url(path), etag, answer.size)
+        return RemoteFile(size=answer.size, version=answer.version, head=head, cache_key=key)
 
     def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:
         """Read a range."""
