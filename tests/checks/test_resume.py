@@ -178,7 +178,7 @@ def test_an_order_that_only_the_live_groups_know_is_a_note_and_no_finding(folder
     save(folder, "other_biases", names=False)
     result = CliRunner().invoke(app, ["check", *arguments("other_biases")])
     assert "DA601" not in result.stdout
-    assert "note: the saved positions have no names" in result.stderr
+    assert "note: the saved optimizer has no names" in result.stderr
 
 
 def test_torch_accepts_the_state_of_another_class_and_the_next_step_raises(folder: Path) -> None:

@@ -23,7 +23,7 @@ def unfold(pattern: str) -> list[str]:
 
 def _choices(inside: str) -> Iterator[str]:
     included, _, excepted = inside.partition(" except ")
-    left_out = set(_pieces(excepted))
+    left_out = set(_pieces(excepted)) if excepted else set()
     yield from (name for name in _pieces(included) if name not in left_out)
 
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_the_page_asks_for_nothing_from_a_network(attacked: Report) -> None:
 
 
 def test_a_large_report_is_compressed_and_comes_back_whole(attacked: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(html, "_LONGEST_PLAIN_DATA", 100)
+    monkeypatch.setattr(import_module("decay_audit.reports.formats.html.environment"), "_LONGEST_PLAIN_DATA", 100)
     page = _Elements(reports.render(attacked, Format.HTML))
     unpacked = gzip.decompress(base64.b64decode(page.scripts["report"]))
     assert json.loads(unpacked) == [json.loads(reports.render(attacked, Format.JSON))]
