@@ -79,6 +79,18 @@ class When(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
     all_: Annotated["tuple[When, ...] | None", _doc("Each of these holds.")] = field(default=None, name="all")
     not_: Annotated["When | None", _doc("This does not hold.")] = field(default=None, name="not")
 
+    @property
+    def shapes(self) -> tuple[tuple[Size, ...], ...]:
+        """The shapes of which one must fit; `shape` is one of them, or a list. Empty without the condition.
+
+        >>> When(shape=(10, None)).shapes, When(shape=((10,), (3, 4))).shapes, When(shape=()).shapes, When().shapes
+        (((10, None),), ((10,), (3, 4)), ((),), ())
+        """
+        if self.shape is None:
+            return ()
+        listed = tuple(shape for shape in self.shape if isinstance(shape, tuple))
+        return listed or (tuple(size for size in self.shape if not isinstance(size, tuple)),)
+
     def keys(self) -> frozenset[str]:
         """The keys that are given, as a rules file spells them, including those of nested conditions."""
         given = {key for key in self.__struct_fields__ if getattr(self, key) is not None}

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,6 +99,46 @@ def test_a_ruleset_that_needs_an_audit_is_refused_with_the_reason(
         write_code(replace(plan, ruleset=ruleset), style="policy")
     assert reason in failure.value.message
     assert "--style rule" in failure.value.hint
+
+
+@pytest.mark.parametrize(
+    ("shape", "test", "spared"),
+    [
+        ("[4]", "p.shape == (4,)", {"0.bias", "1.weight", "1.bias", "2.weight"}),
+        ("[]", "p.shape == ()", set[str]()),
+        ("[null, 4]", "p.ndim == 2 and p.shape[1] == 4", {"0.weight", "3.weight"}),
+        ("[[2], [2, 4]]", "p.shape == (2,) or p.shape == (2, 4)", {"3.weight", "3.bias"}),
+    ],
+)
+def test_a_condition_on_the_shape_is_written_as_a_test(
+    shape: str, test: str, spared: set[str], models: dict[str, nn.Module], tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "schema: 1\nname: ours\nweight_decay: 0.5\nrules:\n"
+        f"  - {{name: spared, when: {{shape: {shape}}}, decay: false}}\n"
+        "default: {decay: true}\n"
+    )
+    code = write_code(decay_audit.plan(models["plain"], str(rules), BASE), style="policy")
+    assert f"if {test}:" in code
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+    names = {p: name for name, p in models["plain"].named_parameters()}
+    groups = namespace["param_groups"](models["plain"])
+    assert {names[p] for group in groups if not group["weight_decay"] for p in group["params"]} == spared
+    verify(code, decay_audit.plan(models["net"], str(rules), BASE), models["net"])
+
+
+def test_a_condition_without_a_test_is_refused_as_that_and_not_as_unknown(
+    models: dict[str, nn.Module], tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "schema: 1\nname: ours\nweight_decay: 0.5\nrules:\n  - {name: halves, when: {dtype: float16}, decay: false}\n"
+        "default: {decay: true}\n"
+    )
+    with pytest.raises(DecayAuditError, match="this style has no test for its condition `dtype`"):
+        write_code(decay_audit.plan(models["plain"], str(rules), BASE), style="policy")
 
 
 def test_a_base_of_zero_asks_for_a_coefficient(models: dict[str, nn.Module]) -> None:

@@ -36,9 +36,11 @@ _FORMS = {"exact", "glob", "substring", "keywords"}
 """How code can read what the model declares."""
 _HANDLED = frozenset(
     {"name", "leaf", "owner_name", "name_regex", "leaf_regex", "owner", "owner_class", "within", "ndim", "numel"}
-    | {"effective_ndim", "attribute", "trainable", "declared_no_decay", "any", "all", "not"}
+    | {"effective_ndim", "shape", "attribute", "trainable", "declared_no_decay", "any", "all", "not"}
 )
 """The keys of conditions that can be written."""
+_AUDITED = frozenset({"role", "layer", "scale_invariant", "inert"})
+"""The keys of conditions that ask for what only an audit finds out."""
 
 
 class PolicyTest(Struct, frozen=True, kw_only=True):
@@ -200,7 +202,8 @@ def policy_groups(ruleset: RuleSet) -> tuple[GroupKey, ...]:
 def _check(ruleset: RuleSet) -> None:
     """Refuse a ruleset that cannot be a function of any model."""
     keys = {key for rule in ruleset.rules for key in rule.when.keys()} - _HANDLED  # noqa: SIM118  (a method)
-    reasons = [f"its condition `{key}` is known only after an audit of a model" for key in sorted(keys)]
+    reasons = [f"its condition `{key}` is known only after an audit of a model" for key in sorted(keys & _AUDITED)]
+    reasons += [f"this style has no test for its condition `{key}`" for key in sorted(keys - _AUDITED)]
     reasons += ["it has learning rates by layer"] if ruleset.layer_decay is not None else []
     reasons += ["it scales learning rates"] if ruleset.lr_scale else []
     reasons += ["it has several optimizers"] if ruleset.routes else []
@@ -316,10 +319,24 @@ def _sizes(when: When) -> Iterator[PolicyTest]:
     ):
         if value is not None:
             yield _any_of(_comparison(expression, bound) for bound in _as_tuple(value))
+    if when.shape is not None:
+        yield _any_of(map(_shape_test, when.shapes))
     if when.trainable is not None:
         yield _any_of(["p.requires_grad" if when.trainable else "not p.requires_grad"])
     if when.attribute is not None:
         yield _any_of(f"getattr(p, {string(name)}, False)" for name in _as_tuple(when.attribute))
+
+
+def _shape_test(shape: Sequence[int | None]) -> str:
+    """Write the test of one shape, in which None is any size.
+
+    >>> _shape_test((10,)), _shape_test((10, None, 3)), _shape_test((None, None))
+    ('p.shape == (10,)', 'p.ndim == 3 and p.shape[0] == 10 and p.shape[2] == 3', 'p.ndim == 2')
+    """
+    if None not in shape:
+        return f"p.shape == {tuple(shape)}"
+    sizes = (f"p.shape[{index}] == {size}" for index, size in enumerate(shape) if size is not None)
+    return " and ".join((f"p.ndim == {len(shape)}", *sizes))
 
 
 def _comparison(expression: str, bound: object) -> str:

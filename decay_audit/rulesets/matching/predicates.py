@@ -84,7 +84,7 @@ def _size_predicates(when: When) -> Iterator[Predicate]:
         numel = _compare(when.numel)
         yield lambda classified: None if (parameter := classified.parameter).lazy else numel(parameter.numel)
     if when.shape is not None:
-        shapes = _shapes(when.shape)
+        shapes = when.shapes
         yield (
             lambda classified: (
                 None
@@ -216,12 +216,6 @@ def _comparison(text: Comparison) -> tuple[Callable[[int, int], bool], int]:
         return operator.eq, text
     sign = text.rstrip("0123456789").strip()
     return _SIGNS[sign], int(text[len(sign) :])
-
-
-def _shapes(condition: tuple[Size | tuple[Size, ...], ...]) -> tuple[tuple[Size, ...], ...]:
-    """Read one shape, or a list of shapes."""
-    shapes = tuple(shape for shape in condition if isinstance(shape, tuple))
-    return shapes or (tuple(size for size in condition if not isinstance(size, tuple)),)
 
 
 def _fits(shape: tuple[int, ...], condition: tuple[Size, ...]) -> bool:
