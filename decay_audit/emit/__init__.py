@@ -17,7 +17,15 @@
 from decay_audit.emit.construction import notes
 from decay_audit.emit.groups import assign_copies
 from decay_audit.emit.like.proof import DifferentOptimizerError
-from decay_audit.emit.styles import write_code
+from decay_audit.emit.styles import layer_problem, write_code
 from decay_audit.emit.verification import DifferentGroupsError, verify
 
-__all__ = ["DifferentGroupsError", "DifferentOptimizerError", "assign_copies", "notes", "verify", "write_code"]
+__all__ = [
+    "DifferentGroupsError",
+    "DifferentOptimizerError",
+    "assign_copies",
+    "layer_problem",
+    "notes",
+    "verify",
+    "write_code",
+]

@@ -7,15 +7,17 @@ from decay_audit.emit import names
 from decay_audit.emit.construction import Construction, RequestedOptimizer, construct, construct_copies
 from decay_audit.emit.groups import OriginalOptimizers, emitted_groups, scales_lr
 from decay_audit.emit.rule import source
+from decay_audit.emit.rule.layers import find_layers, has_layers
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.choices import CodeStyle
 from decay_audit.rulesets.plan import Plan
 
 MOST_LEARNING_RATES = 3
-"""A plan with more learning rates has a rate for each layer: code then lists the names of the parameters."""
+"""Code lists the names of the parameters of a plan with more learning rates, if it cannot number the layers."""
 
 _PAIRS = (
     (r"^( +\w+)\.append\(p\)", r"\1.append((name, p))"),
+    (r"^( +groups\.setdefault\(\(layer, decays\), \[\]\))\.append\(p\)", r"\1.append((name, p))"),
     (r"^(    params = )\[p for p in model\.parameters\(\)", r"\1[(name, p) for name, p in model.named_parameters()"),
     (r"^( +)tensor$", r"\1(name, tensor)"),
     (r"^( +)tensor for name, tensor in", r"\1(name, tensor) for name, tensor in"),
@@ -70,6 +72,10 @@ def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
         return source.write_code(plans, targets, constructions, lr, library_rules=rules or plan.ruleset.name)
     if style == "policy":
         code = source.write_policy_code(plans, targets, constructions, lr)
+    elif style == "rule" and has_layers(plans) and not layer_problem(plan, also, originals):
+        code = source.write_layered_code(
+            plans, targets, constructions, lr, guard=guard, known_classes=known_classes, originals=originals
+        )
     elif style == "names" or len({group.lr_scale for group in plan.groups()}) > MOST_LEARNING_RATES:
         code = names.write_code(plan, target, constructions, lr, originals)
     else:
@@ -77,6 +83,19 @@ def write_code(  # noqa: PLR0913  (its keywords are the options of the verb)
             plans, targets, constructions, lr, guard=guard, known_classes=known_classes, originals=originals
         )
     return with_names(code) if named else code
+
+
+def layer_problem(
+    plan: Plan, also: Sequence[tuple[str, Plan]] = (), originals: OriginalOptimizers | None = None
+) -> str:
+    """Say why learning rates by layer cannot be written as a function; "" if they can, or if there are none."""
+    plans = [plan, *(other for _, other in also)]
+    try:
+        if has_layers(plans):
+            find_layers(plans, (group.key for group in emitted_groups(plans, originals)))
+    except DecayAuditError as error:
+        return error.message
+    return ""
 
 
 def with_names(code: str) -> str:

@@ -82,6 +82,20 @@ def compile_number(text: int | str) -> Callable[[Captured], int]:
     return cache(lambda captured: int(evaluate(body, lambda node: _operand(node, captured))))
 
 
+def write_number(text: int | str, group: str) -> str:
+    r"""Write a layer number as Python.
+
+    >>> write_number(r"3+\1//2", "int(match[{}])")
+    '3 + int(match[1]) // 2'
+
+    Args:
+        group: how the code reads a captured group; `{}` stands for its number.
+    """
+    if isinstance(text, int) or text == LAST:
+        return str(text)
+    return re.sub(r"\b_([1-9])\b", lambda match: group.format(match[1]), ast.unparse(_parse(text)))
+
+
 def groups_needed(text: int | str) -> int:
     r"""Return the highest group that a layer number refers to: 2 for `\1 + \2`."""
     return max(map(int, _GROUP_REFERENCE.findall(str(text))), default=0)
@@ -108,15 +122,22 @@ def _operand(node: ast.expr, captured: Captured) -> int:
     return int(captured[int(node.id[1:]) - 1] or "") if isinstance(node, ast.Name) else int(ast.literal_eval(node))
 
 
+def model_layers(parameters: Sequence[Classified]) -> dict[str, int]:
+    """Number parameters by the model's `group_matcher()`; a parameter that it does not number is in the last layer.
+
+    The result is empty for a model without this method.
+    """
+    *_, root = parameters[0].parameter.owner.lineage() if parameters else (None,)
+    layers = root.declaration.layers if root is not None and root.declaration else {}
+    highest = max(layers.values(), default=0)
+    names = [classified.parameter.name for classified in parameters] if layers else []
+    return {name: layers.get(name, highest) for name in names}
+
+
 def _model_layers(parameters: Sequence[Classified], decay: LayerDecay) -> list[tuple[LayerNumber, EntriesWithoutFacts]]:
-    """Number parameters by the model's `group_matcher()`; a parameter that it does not number is in the last layer."""
-    if not parameters:
-        return []
-    *_, root = parameters[0].parameter.owner.lineage()
-    layers = root.declaration.layers if root.declaration else {}
-    highest = max(layers.values(), default=None)
+    layers = model_layers(parameters)
     return [  # a checkpoint has no owner classes, and so no `group_matcher()`
-        (layers.get(classified.parameter.name, highest), () if classified.parameter.owner.types else (decay,))
+        (layers.get(classified.parameter.name), () if classified.parameter.owner.types else (decay,))
         for classified in parameters
     ]
 

@@ -135,7 +135,22 @@ def _emit(
         text = write_code(loaded, plan, code_options, options.rules, others, originals)
     if originals is not None:
         return EmittedCode(text=text, notes=tuple(f"make_optimizer is left out: {why}" for why in originals.problems))
-    return EmittedCode(text=text, notes=emit.notes(plan, code_options.optimizer))
+    fixed_rates = _note_on_fixed_rates(text, plan, code_options, others)
+    return EmittedCode(text=text, notes=(*emit.notes(plan, code_options.optimizer), *fixed_rates))
+
+
+def _note_on_fixed_rates(
+    text: str, plan: Plan, options: CodeOptions, others: Sequence[tuple[LoadedTarget, Plan]]
+) -> tuple[str, ...]:
+    """Say why code has the learning rates of layers as numbers, where the style `rule` has no function for them."""
+    from decay_audit import emit
+
+    has_layers = any(decision.layer_scale != 1.0 for decision in plan.decisions)
+    if options.style != "rule" or not has_layers or "def layer_id(" in text:
+        return ()
+    also = [(other.inventory.target, other_plan) for other, other_plan in others]
+    reason = emit.layer_problem(plan, also) or "a function of layers gives other groups than the ruleset"
+    return (f"the learning rates of layers are numbers, for this model only: {reason}",)
 
 
 def _emit_for_framework(

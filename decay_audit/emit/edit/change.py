@@ -94,7 +94,10 @@ def _loaded_names(nodes: Sequence[ast.stmt]) -> set[str]:
 
 
 def _constants(body: str) -> Iterator[str]:
+    """List the names that the code defines besides its function `param_groups`."""
     for node in ast.parse(body).body:
+        if isinstance(node, ast.FunctionDef) and node.name != FUNCTION:
+            yield node.name
         if isinstance(node, ast.Assign):
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 

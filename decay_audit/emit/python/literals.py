@@ -35,6 +35,16 @@ def string(text: str) -> str:
     return '"' + escaped.replace('"', '\\"') + '"'
 
 
+def raw_string(text: str) -> str:
+    r"""Write a regular expression: as a raw string if it has backslashes and a raw string can hold it.
+
+    >>> print(raw_string("a\\."), raw_string("plain"))
+    r"a\." "plain"
+    """
+    plain = text.isascii() and text.isprintable() and '"' not in text and not text.endswith("\\")
+    return f'r"{text}"' if plain and "\\" in text else string(text)
+
+
 def number(value: float) -> str:
     """Write a float in its shortest form.
 

@@ -5,6 +5,7 @@
 - conditions: kinds -> every condition that could be written, with its cost and the kinds for which it holds
 - search: kinds, conditions -> for each group the cheapest conditions that select it
 - branches: the conditions -> the lines of `if` and `elif`, and the tuples that are too long to stand in them
+- layers: a ruleset with layer decay -> the function that numbers layers, and the groups by layer
 - policy: a ruleset -> the lines of a function of any model, one branch for each rule
 - summary: plans -> the docstring of the function
 - rule_code: the values from which the module is written

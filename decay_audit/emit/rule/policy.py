@@ -11,7 +11,7 @@ from itertools import chain, count
 from msgspec import Struct
 
 from decay_audit.emit.groups import GroupKey
-from decay_audit.emit.python.literals import LINE_LENGTH, comment, string
+from decay_audit.emit.python.literals import LINE_LENGTH, comment, raw_string, string
 from decay_audit.emit.rule.branches import INDENT, BranchCode
 from decay_audit.emit.rule.classes import find_reference
 from decay_audit.errors import DecayAuditError
@@ -297,18 +297,13 @@ def _regex_tests(patterns: Sequence[str], expression: str) -> Iterator[str]:
         elif plain.startswith("^") and _WORD.fullmatch(plain[1:]) and plain.isascii():
             yield f"{subject}.startswith({string(text[1:])})"
         else:
-            yield f"re.search({_raw(pattern)}, {expression})"
+            yield f"re.search({raw_string(pattern)}, {expression})"
 
 
 def _listed_words(pattern: str) -> list[str]:
     """List the words of a pattern such as `^(LayerNorm|RMSNorm)$`; [] for any other pattern."""
     match = re.fullmatch(r"\^\((\w+(?:\|\w+)*)\)\$", pattern)
     return match[1].split("|") if match else []
-
-
-def _raw(pattern: str) -> str:
-    plain = pattern.isascii() and pattern.isprintable() and '"' not in pattern and not pattern.endswith("\\")
-    return f'r"{pattern}"' if plain and "\\" in pattern else string(pattern)
 
 
 def _sizes(when: When) -> Iterator[PolicyTest]:

@@ -5,6 +5,7 @@ from msgspec import Struct
 from decay_audit.emit.construction import Construction
 from decay_audit.emit.groups import GroupKey, OriginalOptimizers
 from decay_audit.emit.python.literals import number
+from decay_audit.emit.rule.layers import LayerCode
 from decay_audit.emit.rule.search import Branch
 from decay_audit.rulesets.plan import Plan
 from decay_audit.rulesets.ruleset import RuleSet
@@ -17,6 +18,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
         variables: the name of the list that collects each param group, in the order of the groups.
         library_rules: the ruleset, by name or file, if the code only calls `decay_audit.param_groups`.
         is_policy: the code is the ruleset itself, for any model.
+        layers: how the layers of parameters are numbered, if learning rates fall from layer to layer.
     """
 
     plans: tuple[Plan, ...]
@@ -28,6 +30,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
     library_rules: str = ""
     originals: OriginalOptimizers | None = None
     is_policy: bool = False
+    layers: LayerCode | None = None
 
     @property
     def ruleset(self) -> RuleSet:
@@ -37,7 +40,7 @@ class RuleCode(Struct, frozen=True, kw_only=True):
     @property
     def scales_lr(self) -> bool:
         """Whether the learning rate of a group is written as a multiple of the argument `lr`."""
-        return any(key.lr_scale != 1.0 or multiple_of_lr(self, key) for key in self.groups)
+        return self.layers is not None or any(key.lr_scale != 1.0 or multiple_of_lr(self, key) for key in self.groups)
 
     @property
     def has_weight_decay(self) -> bool:

@@ -6,6 +6,8 @@ The module needs torch and nothing of decay-audit. Its template is `templates/ru
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
+from msgspec.structs import replace
+
 from decay_audit.emit.construction import Construction, imported_modules
 from decay_audit.emit.groups import GroupKey, OriginalOptimizers, emitted_groups, group_key, scales_lr
 from decay_audit.emit.python import layout, template
@@ -13,6 +15,7 @@ from decay_audit.emit.python.literals import LINE_LENGTH, comment, number, strin
 from decay_audit.emit.rule.branches import BranchCode, write_branches
 from decay_audit.emit.rule.classes import is_installed
 from decay_audit.emit.rule.kinds import Kind, find_kinds
+from decay_audit.emit.rule.layers import LayerCode, find_layers, write_groups, write_last_layer, write_layer_function
 from decay_audit.emit.rule.policy import policy_groups, write_policy
 from decay_audit.emit.rule.rule_code import RuleCode, write_coefficient, write_rate
 from decay_audit.emit.rule.search import find_branches
@@ -69,6 +72,45 @@ def write_code(
     message = _guard_message(names_class=known_classes and any(kind.classes for kind in kinds))
     branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
     return _render(rule, targets, kinds, branch_code)
+
+
+def write_layered_code(
+    plans: Sequence[Plan],
+    targets: Sequence[str],
+    constructions: Sequence[Construction] = (),
+    lr: float | None = None,
+    *,
+    guard: bool = True,
+    known_classes: bool = True,
+    originals: OriginalOptimizers | None = None,
+) -> str:
+    """Write plans whose learning rates fall from layer to layer. The arguments are those of `write_code`.
+
+    Raises:
+        DecayAuditError: the layers do not follow from names, or the groups differ in more than layer and decay.
+    """
+    layers = find_layers(plans, (group.key for group in emitted_groups(plans, originals)))
+    decisions = [decision for plan in plans for decision in plan.decisions if decision.grouped]
+    groups = tuple(GroupKey(weight_decay=value) for value in sorted({d.weight_decay for d in decisions}, reverse=True))
+    indexes = {key.weight_decay: index for index, key in enumerate(groups)}
+    kinds = find_kinds(plans, lambda decision: indexes[decision.weight_decay], known_classes=known_classes)
+    keys = _ruleset_keys(plans[0].ruleset)
+    spared = [index for index, key in enumerate(groups) if key.weight_decay == 0.0]
+    guard = guard and len(groups) > 1 and not keys <= NAME_AND_SHAPE_KEYS
+    rule = RuleCode(
+        plans=tuple(plans),
+        groups=groups,
+        variables=_variables(groups),
+        branches=find_branches(kinds, keys, spared, guard=guard) if len(groups) > 1 else (),
+        constructions=tuple(constructions),
+        lr=lr,
+        originals=originals,
+        layers=layers,
+    )
+    message = _guard_message(names_class=known_classes and any(kind.classes for kind in kinds))
+    branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
+    helper = tuple(write_layer_function(layers))
+    return _render(rule, targets, kinds, replace(branch_code, helper=helper, uses_bare_names=True))
 
 
 def write_policy_code(
@@ -198,14 +240,22 @@ def _function(rule: RuleCode, branch_code: BranchCode) -> list[str]:
         arguments.append("lr: float" if rule.lr is None else f"lr: float = {number(rule.lr)}")
     if rule.has_weight_decay:
         arguments.append(_weight_decay_argument(rule))
+    if rule.layers is not None:
+        arguments.append(rule.layers.argument)
     definition = layout.write_brackets("def param_groups(", arguments, ") -> list[dict[str, Any]]:", 0)
     if rule.library_rules:
         return [*definition, *_call_of_library(rule)]
     return [
         *definition,
         f'    """{_docstring(rule)}"""',
-        *(_single_group(rule) if len(rule.groups) == 1 else _loop_over_parameters(rule, branch_code)),
+        *_body(rule, branch_code),
     ]
+
+
+def _body(rule: RuleCode, branch_code: BranchCode) -> list[str]:
+    if rule.layers is not None:
+        return _loop_over_layers(rule, rule.layers, branch_code)
+    return _single_group(rule) if len(rule.groups) == 1 else _loop_over_parameters(rule, branch_code)
 
 
 def _docstring(rule: RuleCode) -> str:
@@ -242,13 +292,7 @@ def _loop_over_parameters(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     lines = [f"    {', '.join(rule.variables)} = {', '.join(['[]'] * len(rule.variables))}"]
     if len(lines[0]) > LINE_LENGTH or len(rule.variables) > 3:
         lines = [f"    {variable} = []" for variable in rule.variables]
-    lines += [*branch_code.before_loop, "    for name, p in model.named_parameters():"]
-    if rule.ruleset.frozen == "skip":
-        lines += ["        if not p.requires_grad:", "            continue"]
-    if branch_code.uses_module:
-        lines.append('        module = model.get_submodule(name.rpartition(".")[0])')
-    if branch_code.uses_bare_names:
-        lines.append('        bare_name = re.sub(WRAPPERS, "", name)')
+    lines += [*branch_code.before_loop, *_loop_start(rule, branch_code)]
     groups = [_group(rule, key, variable) for key, variable in zip(rule.groups, rule.variables, strict=True)]
     return [
         *lines,
@@ -258,6 +302,31 @@ def _loop_over_parameters(rule: RuleCode, branch_code: BranchCode) -> list[str]:
         "    ]",
         f"    {GROUPS_RETURN}",
     ]
+
+
+def _loop_over_layers(rule: RuleCode, layers: LayerCode, branch_code: BranchCode) -> list[str]:
+    return [
+        *write_last_layer(layers),
+        *_loop_start(rule, branch_code),
+        *write_groups(
+            layers,
+            branch_code.lines,
+            decays=any(key.weight_decay for key in rule.groups),
+            spares=any(not key.weight_decay for key in rule.groups),
+        ),
+    ]
+
+
+def _loop_start(rule: RuleCode, branch_code: BranchCode) -> list[str]:
+    """Write the beginning of the loop over parameters: what is skipped, and the variables of conditions."""
+    lines = ["    for name, p in model.named_parameters():"]
+    if rule.ruleset.frozen == "skip":
+        lines += ["        if not p.requires_grad:", "            continue"]
+    if branch_code.uses_module:
+        lines.append('        module = model.get_submodule(name.rpartition(".")[0])')
+    if branch_code.uses_bare_names:
+        lines.append('        bare_name = re.sub(WRAPPERS, "", name)')
+    return lines
 
 
 def _element(group: str) -> list[str]:
@@ -289,6 +358,9 @@ def _optimizer(rule: RuleCode) -> list[str]:
     if rule.has_weight_decay:
         arguments.append(_weight_decay_argument(rule))
         passed.append("weight_decay")
+    if rule.layers is not None:
+        arguments.append(rule.layers.argument)
+        passed.append("layer_decay")
     call = f"param_groups({', '.join(passed)})"
     several = any(key.use is not None for key in rule.groups) and not rule.constructions[0].flag
     result = "dict[str, optim.Optimizer]" if several else "optim.Optimizer"
