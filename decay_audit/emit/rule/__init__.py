@@ -8,6 +8,7 @@
 - layers: a ruleset with layer decay -> the function that numbers layers, and the groups by layer
 - policy: a ruleset -> the lines of a function of any model, one branch for each rule
 - summary: plans -> the docstring of the function
+- optimizer_function: optimizers -> the function `make_optimizer`
 - rule_code: the values from which the module is written
 - source: plans -> the text of the module
 """

@@ -47,6 +47,11 @@ class RuleCode(Struct, frozen=True, kw_only=True):
         """Whether a group decays by a multiple of the base coefficient; then the function takes `weight_decay`."""
         return any("weight_decay" in write_coefficient(self, key) for key in self.groups)
 
+    @property
+    def weight_decay_argument(self) -> str:
+        """The argument `weight_decay` of the emitted functions, with the base coefficient as its default."""
+        return f"weight_decay: float = {number(self.ruleset.weight_decay)}"
+
 
 def write_rate(rule: RuleCode, key: GroupKey) -> str:
     """Write the learning rate of a group: a multiple of the argument `lr`, or a number."""

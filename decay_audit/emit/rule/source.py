@@ -16,6 +16,7 @@ from decay_audit.emit.rule.branches import BranchCode, write_branches
 from decay_audit.emit.rule.classes import is_installed
 from decay_audit.emit.rule.kinds import Kind, find_kinds
 from decay_audit.emit.rule.layers import LayerCode, find_layers, write_groups, write_last_layer, write_layer_function
+from decay_audit.emit.rule.optimizer_function import write_optimizer
 from decay_audit.emit.rule.policy import policy_groups, write_policy
 from decay_audit.emit.rule.rule_code import RuleCode, write_coefficient, write_rate
 from decay_audit.emit.rule.search import find_branches
@@ -148,7 +149,7 @@ def _render(rule: RuleCode, targets: Sequence[str], kinds: Sequence[Kind], branc
         imports=_imports(rule, branch_code),
         constants=[*_wrappers(kinds, branch_code), *branch_code.constants],
         function=[*branch_code.helper, *_function(rule, branch_code)],
-        optimizer=_optimizer(rule),
+        optimizer=write_optimizer(rule),
     )
 
 
@@ -239,7 +240,7 @@ def _function(rule: RuleCode, branch_code: BranchCode) -> list[str]:
     if rule.scales_lr:
         arguments.append("lr: float" if rule.lr is None else f"lr: float = {number(rule.lr)}")
     if rule.has_weight_decay:
-        arguments.append(_weight_decay_argument(rule))
+        arguments.append(rule.weight_decay_argument)
     if rule.layers is not None:
         arguments.append(rule.layers.argument)
     definition = layout.write_brackets("def param_groups(", arguments, ") -> list[dict[str, Any]]:", 0)
@@ -274,10 +275,6 @@ def _call_of_library(rule: RuleCode) -> list[str]:
         '    """Make the param groups that the ruleset asks for."""',
         *layout.write_brackets("return decay_audit.param_groups(", arguments, ")", 4),
     ]
-
-
-def _weight_decay_argument(rule: RuleCode) -> str:
-    return f"weight_decay: float = {number(rule.ruleset.weight_decay)}"
 
 
 def _single_group(rule: RuleCode) -> list[str]:
@@ -346,97 +343,3 @@ def _group(rule: RuleCode, key: GroupKey, variable: str) -> str:
         items.append(f'"use": {string(key.use)}')
     items += [f"{string(name)}: {text}" for name, text in key.settings]
     return f"{{{', '.join(items)}}}"
-
-
-def _optimizer(rule: RuleCode) -> list[str]:
-    if not rule.constructions:
-        return []
-    arguments, passed = ["model: nn.Module"], ["model"]
-    if rule.lr is not None and (rule.scales_lr or any(construction.shares_lr for construction in rule.constructions)):
-        arguments.append(f"lr: float = {number(rule.lr)}")
-        passed += ["lr"] if rule.scales_lr else []
-    if rule.has_weight_decay:
-        arguments.append(_weight_decay_argument(rule))
-        passed.append("weight_decay")
-    if rule.layers is not None:
-        arguments.append(rule.layers.argument)
-        passed.append("layer_decay")
-    call = f"param_groups({', '.join(passed)})"
-    several = any(key.use is not None for key in rule.groups) and not rule.constructions[0].flag
-    result = "dict[str, optim.Optimizer]" if several else "optim.Optimizer"
-    return [
-        *layout.write_brackets("def make_optimizer(", arguments, f") -> {result}:", 0),
-        *(
-            _several_optimizers(rule, call)
-            if several
-            else _optimizer_of_two_algorithms(rule, call)
-            if rule.constructions[0].flag
-            else _one_optimizer(rule, call)
-        ),
-    ]
-
-
-def _one_optimizer(rule: RuleCode, call: str) -> list[str]:
-    (construction,) = rule.constructions
-    return [
-        '    """Make the optimizer over the groups of `param_groups`."""',
-        *layout.write_brackets(f"return {_class(construction)}(", [call, *_settings(rule, construction)], ")", 4),
-    ]
-
-
-def _several_optimizers(rule: RuleCode, call: str) -> list[str]:
-    lines = [
-        '    """Make each optimizer over the groups that name it as their `use`."""',
-        f"    groups = {call}",
-        "    return {",
-    ]
-    for construction in rule.constructions:
-        if construction.use is None:
-            key, groups = '"other"', '[group for group in groups if group.get("use") is None]'
-        else:
-            key = string(construction.use)
-            groups = f'[group for group in groups if group.get("use") == {key}]'
-        start = f"{key}: {_class(construction)}("
-        lines += layout.write_brackets(start, [groups, *_settings(rule, construction)], "),", 8)
-    return [*lines, "    }"]
-
-
-def _optimizer_of_two_algorithms(rule: RuleCode, call: str) -> list[str]:
-    """Write the body of `make_optimizer` for a class such as Muon with a built-in AdamW, chosen by a key of a group."""
-    constructions = rule.constructions
-    flag = constructions[0].flag
-    flagged = [string(construction.use or "") for construction in constructions if construction.flag_is_true]
-    settings = [
-        f"{string(construction.use or '')}: {{{', '.join(_setting_items(rule, construction))}}}"
-        for construction in constructions
-    ]
-    update = [f'"{flag}": use == {flagged[0]}' if flagged else f'"{flag}": False', "**settings[use]", "**group"]
-    return [
-        '    """Make one optimizer; a key of each group selects its algorithm."""',
-        *layout.write_brackets("settings: dict[str, dict[str, Any]] = {", settings, "}", 4),
-        f"    groups = {call}",
-        "    for group in groups:",
-        '        use = group.pop("use")',
-        *layout.write_brackets("group.update({", update, "})", 8),
-        f"    return {_class(constructions[0])}(groups)",
-    ]
-
-
-def _setting_items(rule: RuleCode, construction: Construction) -> list[str]:
-    parts = (text.partition("=") for text in _settings(rule, construction))
-    return [f"{string(name)}: {value}" for name, _, value in parts]
-
-
-def _class(construction: Construction) -> str:
-    return construction.class_path.removeprefix("torch.")
-
-
-def _settings(rule: RuleCode, construction: Construction) -> list[str]:
-    return [
-        "lr=lr"
-        if argument.startswith("lr=") and construction.shares_lr
-        else "weight_decay=weight_decay"
-        if argument.startswith("weight_decay=") and rule.has_weight_decay
-        else argument
-        for argument in construction.arguments
-    ]
