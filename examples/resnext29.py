@@ -68,3 +68,8 @@ def resnext29_8x64d() -> ResNeXt:
 def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
     """SGD with the paper's settings and one param group, so that everything decays, as in its Lua code."""
     return torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4)
+
+
+def make_schedule(optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.MultiStepLR:
+    """The paper's schedule (appendix A), stepped once an epoch: lr / 10 after 150 and after 225 of 300 epochs."""
+    return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[150, 225])
