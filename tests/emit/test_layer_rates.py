@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import timm
+import timm.optim
 import torch
-from timm.optim import param_groups_layer_decay
 from torch import nn
 from typer.testing import CliRunner
 
@@ -178,8 +178,9 @@ def test_layers_that_are_no_function_of_names_are_listed_with_the_reason(
 def test_the_groups_are_those_of_timm_on_both_depths(depth: int) -> None:
     model = timm.create_model("vit_tiny_patch16_224", depth=3)
     make = function(write_code(decay_audit.plan(model, "timm-layer-decay", 0.1)))
-    other = timm.create_model("vit_tiny_patch16_224", depth=depth)
-    groups = param_groups_layer_decay(other, 0.1, other.no_weight_decay(), layer_decay=0.75)
+    other: Any = timm.create_model("vit_tiny_patch16_224", depth=depth)
+    timm_optim: Any = timm.optim
+    groups = timm_optim.param_groups_layer_decay(other, 0.1, other.no_weight_decay(), layer_decay=0.75)
     expected = [group | {"lr": group["lr_scale"]} for group in groups]
     assert rates(make(other, 1.0), other) == rates(expected, other)
 
