@@ -155,7 +155,7 @@ def test_the_page_of_science_is_what_the_code_computes() -> None:
         rows.append(
             (recipe.name, recipe.settings, format_kept(decay.kept), format_number(decay.removed_sum), remembers)
         )
-    head = ("recipe", "settings", "decay alone keeps", "sum of what steps remove", "remembers, in steps")
+    head = ("recipe", "settings", "decay alone keeps", "sum of the parts that steps remove", "remembers, in steps")
     assert_page_is("science.md", TEXT + table(head, rows))
 
 

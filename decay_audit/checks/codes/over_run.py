@@ -14,12 +14,12 @@ RUN_CODES: dict[str, Code] = {
     "DA802": Code(
         title="decay forgets faster than an epoch, or slower than the run",
         severity="note",
-        explanation="1 / (lr x weight_decay) is the number of steps that a weight remembers, with momentum in it and "
-        "at the largest learning rate of the run. If it is shorter than an epoch (--epoch-steps), the weights forget "
-        "examples before they see them again. If it is longer than the run (--steps), decay has not come to balance "
-        "with the gradients when the run ends, and the weights depend on how they were initialized. Wang and Aitchison "
-        "2024 (arXiv:2405.13698) found that the best timescale, counted in epochs, hardly changes with the size of the "
-        "model and of the data.",
+        explanation="A weight remembers 1 / (lr x weight_decay) steps at the largest learning rate of the run; with "
+        "momentum, fewer: 1 / the largest part that a step removes. If that is shorter than an epoch (--epoch-steps), "
+        "the weights forget examples before they see them again. If it is longer than the run "
+        "(--steps), decay has not come to balance with the gradients when the run ends, and the weights depend "
+        "on how they were initialized. Wang and Aitchison 2024 (arXiv:2405.13698) found that the best "
+        "timescale, counted in epochs, hardly changes with the size of the model and of the data.",
     ),
     "DA803": Code(
         title="the groups changed after the optimizer was made",
