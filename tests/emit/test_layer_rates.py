@@ -155,6 +155,13 @@ def test_arithmetic_and_a_fixed_last_layer_are_written(tmp_path: Path) -> None:
     assert write_number("last", "{}") == "last"
 
 
+def test_the_last_layer_of_the_ruleset_counts_in_a_model_that_has_no_parameter_in_it(tmp_path: Path) -> None:
+    (tmp_path / "ours.yaml").write_text(RULESET)
+    model = nn.ModuleDict({"blocks": Vit(2).blocks})
+    plan = decay_audit.plan(model, str(tmp_path / "ours.yaml"))
+    verify(write_code(plan, lr=0.1), plan, model)
+
+
 @pytest.mark.parametrize(
     ("arguments", "rules", "reason"),
     [

@@ -52,9 +52,10 @@ def edit_file(
             f"the call leaves frozen parameters out, and {ruleset.name} has groups for them",
             "use a ruleset with `frozen: skip`, or pass model.parameters()",
         )
+    replaces = options.weight_decay is not None and options.weight_decay != call.literal_weight_decay
     options, note = _with_coefficient_of_call(options, call, f"{name}:{call.node.lineno}")
     emitted = emit_target(target, options, code_options, progress)
-    text = edit.change(source, call, emitted.text, keeps_weight_decay=not note.startswith("--weight-decay"))
+    text = edit.change(source, call, emitted.text, keeps_weight_decay=not replaces)
     if "weight_decay: float" not in emitted.text and call.weight_decay is not None:
         note = (
             f"{ruleset.name} sets the coefficients itself: weight_decay={source.code(call.weight_decay.value)} is gone"

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +46,7 @@ def read_names(output: str) -> set[str]:
     content = path.read_bytes()
     complete = content[: content.rfind(b"\n") + 1]
     if complete != content:
-        path.write_bytes(complete)
+        os.truncate(path, len(complete))
     text = complete.decode("utf-8", "replace")
     if output.endswith(".jsonl"):
         rows = [msgspec.json.decode(line, type=SweepRow) for line in text.splitlines() if line.strip()]

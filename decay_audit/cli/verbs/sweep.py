@@ -2,11 +2,13 @@
 
 import os
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from decay_audit.api.options import AuditOptions, Option, OutputOptions
 from decay_audit.cli import screen
@@ -67,50 +69,51 @@ def sweep(
     rows = sweeping.sweep(
         sweeping.find_targets(targets), options, processes=processes or os.cpu_count() or 1, skip=names
     )
-    failures: list[SweepRow] = []
-    counts = [0, 0, 0]
-    watched = _watched(rows, failures, counts, quiet=messages.quiet)
-    if output is None:
-        screen.write(sweep_files.csv_header())
-        for row in watched:
-            screen.write(sweep_files.csv_line(row))
-    else:
-        with sweep_files.open_rows(output, resume=resume) as write:
-            for row in watched:
-                write(row)
-    _print_summary(counts, failures, len(names), messages)
-    if failures:
+    on_same_terminal = output is None and sys.stdout.isatty()
+    summary = _Summary()
+    table = sweep_files.open_rows(output, resume=resume) if output is not None else _rows_on_screen()
+    with screen.progress(replace(messages, quiet=messages.quiet or on_same_terminal)) as progress, table as write:
+        for row in rows:
+            write(row)
+            summary.add(row)
+            progress(f"{count_noun(summary.rows, 'checkpoint')}, {len(summary.failures):,} not read")
+    _print_summary(summary, len(names), messages)
+    if summary.failures:
         raise typer.Exit(2)
 
 
-def _watched(
-    rows: "Iterator[SweepRow]", failures: "list[SweepRow]", counts: list[int], *, quiet: bool
-) -> "Iterator[SweepRow]":
-    """Count the rows that pass, keep failures, and show the number and the elapsed time once a second."""
-    begin = shown = time.monotonic()
-    on_terminal = sys.stderr.isatty()
-    for row in rows:
-        counts[0] += 1
-        counts[1] += bool(row.optimizer)
-        counts[2] += bool(row.findings)
+class _Summary(Struct, kw_only=True):
+    """Counts the rows, and keeps those of checkpoints that could not be read."""
+
+    rows: int = 0
+    with_optimizer: int = 0
+    with_findings: int = 0
+    failures: list["SweepRow"] = []
+
+    def add(self, row: "SweepRow") -> None:
+        """Count a row."""
+        self.rows += 1
+        self.with_optimizer += bool(row.optimizer)
+        self.with_findings += bool(row.findings)
         if row.error:
-            failures.append(row)
-        now = time.monotonic()
-        if not quiet and now - shown > (1 if on_terminal else 30):
-            shown = now
-            text = f"{count_noun(counts[0], 'checkpoint')} in {now - begin:.0f} s, {len(failures):,} not read"
-            print(f"\r{text}" if on_terminal else text, end="" if on_terminal else "\n", file=sys.stderr, flush=True)
-        yield row
-    if on_terminal and shown != begin:
-        print(file=sys.stderr)
+            self.failures.append(row)
 
 
-def _print_summary(counts: list[int], failures: "list[SweepRow]", skipped: int, messages: OutputOptions) -> None:
-    read = counts[0] - len(failures)
+@contextmanager
+def _rows_on_screen() -> Iterator[Callable[["SweepRow"], None]]:
+    """Write rows as CSV to standard output."""
+    from decay_audit.api.functions import sweep_files
+
+    screen.write(sweep_files.csv_header())
+    yield lambda row: screen.write(sweep_files.csv_line(row))
+
+
+def _print_summary(summary: _Summary, skipped: int, messages: OutputOptions) -> None:
+    failures = summary.failures
     before = f"; {skipped:,} were in the file before" if skipped else ""
     screen.print_message(
-        f"{count_noun(read, 'checkpoint')} read, {counts[1]:,} with a saved optimizer, "
-        f"{counts[2]:,} with findings{before}",
+        f"{count_noun(summary.rows - len(failures), 'checkpoint')} read, {summary.with_optimizer:,} with a saved "
+        f"optimizer, {summary.with_findings:,} with findings{before}",
         quiet=messages.quiet,
     )
     if not failures:

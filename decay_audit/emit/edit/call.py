@@ -65,12 +65,16 @@ def find_call(source: SourceFile, line: int | None = None) -> ReplacedCall:
     """
     candidates = [*_candidates(source)]
     if line is not None:
-        candidates = [it for it in candidates if it.node.lineno <= line <= (it.node.end_lineno or line)]
+        candidates = [
+            candidate
+            for candidate in candidates
+            if candidate.node.lineno <= line <= (candidate.node.end_lineno or line)
+        ]
     if not candidates:
         where = source.name if line is None else f"{source.name}:{line}"
         raise DecayAuditError(f"{where}: no call makes an optimizer here; the file is not changed", WRITE_IT_OUT)
     if len(candidates) > 1:
-        places = [f"line {it.node.lineno} ({ast.unparse(it.node.func)})" for it in candidates]
+        places = [f"line {candidate.node.lineno} ({ast.unparse(candidate.node.func)})" for candidate in candidates]
         raise source.refusal(
             candidates[0].node.lineno,
             f"the file makes several optimizers, on {join_words(places)}",
@@ -81,7 +85,7 @@ def find_call(source: SourceFile, line: int | None = None) -> ReplacedCall:
 
 def _candidates(source: SourceFile) -> Iterator[_Candidate]:
     """Yield the calls that make an optimizer, without wrappers around one of them."""
-    found = [
+    calls = [
         _Candidate(node=node, path=path, statement=statement)
         for statement in source.tree.body
         for node in ast.walk(statement)
@@ -89,8 +93,8 @@ def _candidates(source: SourceFile) -> Iterator[_Candidate]:
         for path in (resolve(node.func, source.tree),)
         if (is_optimizer(path) if path is not None else _seems_optimizer(node))
     ]
-    nodes = {id(candidate.node) for candidate in found}
-    for candidate in sorted(found, key=lambda it: (it.node.lineno, it.node.col_offset)):
+    nodes = {id(candidate.node) for candidate in calls}
+    for candidate in sorted(calls, key=lambda call: (call.node.lineno, call.node.col_offset)):
         if not any(id(node) in nodes for node in ast.walk(candidate.node) if node is not candidate.node):
             yield candidate
 

@@ -12,7 +12,7 @@ from decay_audit.emit.edit.imports import Import, imported_names, missing_import
 from decay_audit.emit.edit.source import Replacement, SourceFile
 
 FUNCTION = "param_groups"
-OTHER_NAMES = (FUNCTION, "make_param_groups", "weight_decay_groups")
+FUNCTION_NAMES = (FUNCTION, "make_param_groups", "weight_decay_groups")
 """Names for the function; the first that the file does not use is taken."""
 TITLE = "# param groups of `decay-audit emit`"
 """The comment above the function."""
@@ -48,7 +48,7 @@ def change(source: SourceFile, call: ReplacedCall, code: str, *, keeps_weight_de
     place = _place(source, call, [new.name for new in parts.imports if new not in needed])
     missing = missing_imports(source, needed, before_line=place)
     names = _names_of(source.tree)
-    function = next((name for name in OTHER_NAMES if name not in names), None)
+    function = next((name for name in FUNCTION_NAMES if name not in names), None)
     constants = [name for name in _constants(parts.body) if name in names]
     if function is None or constants:
         taken = constants[0] if constants else FUNCTION

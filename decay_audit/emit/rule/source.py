@@ -56,23 +56,18 @@ def write_code(
         originals: the existing optimizers that the code makes again; None for new optimizers.
     """
     groups = tuple(group.key for group in emitted_groups(plans, originals))
-    kinds = find_kinds(plans, _group_finder(plans, groups, originals), known_classes=known_classes)
-    keys = _ruleset_keys(plans[0].ruleset)
-    spared = [index for index, key in enumerate(groups) if key.weight_decay == 0.0]
-    guard = guard and len(groups) > 1 and not keys <= NAME_AND_SHAPE_KEYS
     rule = RuleCode(
         plans=tuple(plans),
         groups=groups,
         variables=_variables(groups),
-        branches=() if library_rules else find_branches(kinds, keys, spared, guard=guard),
+        branches=(),
         constructions=tuple(constructions),
         lr=lr,
         library_rules=library_rules,
         originals=originals,
     )
-    message = _guard_message(names_class=known_classes and any(kind.classes for kind in kinds))
-    branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
-    return _render(rule, targets, kinds, branch_code)
+    group_of = _group_finder(plans, groups, originals)
+    return _render_conditions(rule, targets, group_of, guard=guard, known_classes=known_classes)
 
 
 def write_layered_code(
@@ -94,24 +89,47 @@ def write_layered_code(
     decisions = [decision for plan in plans for decision in plan.decisions if decision.grouped]
     groups = tuple(GroupKey(weight_decay=value) for value in sorted({d.weight_decay for d in decisions}, reverse=True))
     indexes = {key.weight_decay: index for index, key in enumerate(groups)}
-    kinds = find_kinds(plans, lambda decision: indexes[decision.weight_decay], known_classes=known_classes)
-    keys = _ruleset_keys(plans[0].ruleset)
-    spared = [index for index, key in enumerate(groups) if key.weight_decay == 0.0]
-    guard = guard and len(groups) > 1 and not keys <= NAME_AND_SHAPE_KEYS
     rule = RuleCode(
         plans=tuple(plans),
         groups=groups,
         variables=_variables(groups),
-        branches=find_branches(kinds, keys, spared, guard=guard) if len(groups) > 1 else (),
+        branches=(),
         constructions=tuple(constructions),
         lr=lr,
         originals=originals,
         layers=layers,
     )
+    return _render_conditions(
+        rule, targets, lambda decision: indexes[decision.weight_decay], guard=guard, known_classes=known_classes
+    )
+
+
+def _render_conditions(
+    rule: RuleCode,
+    targets: Sequence[str],
+    group_of: Callable[[Decision], int],
+    *,
+    guard: bool,
+    known_classes: bool,
+) -> str:
+    """Find the conditions that select each group, and write the module with them.
+
+    Args:
+        group_of: gives the index of a decision's group.
+    """
+    kinds = find_kinds(rule.plans, group_of, known_classes=known_classes)
+    keys = _ruleset_keys(rule.ruleset)
+    spared = [index for index, key in enumerate(rule.groups) if key.weight_decay == 0.0]
+    guard = guard and len(rule.groups) > 1 and not keys <= NAME_AND_SHAPE_KEYS
+    # a single group of layers, and code that calls decay-audit, have no conditions
+    needs_none = bool(rule.library_rules) or (rule.layers is not None and len(rule.groups) == 1)
+    rule = replace(rule, branches=() if needs_none else find_branches(kinds, keys, spared, guard=guard))
     message = _guard_message(names_class=known_classes and any(kind.classes for kind in kinds))
     branch_code = write_branches(rule.branches, dict(enumerate(rule.variables)), message)
-    helper = tuple(write_layer_function(layers))
-    return _render(rule, targets, kinds, replace(branch_code, helper=helper, uses_bare_names=True))
+    if rule.layers is not None:
+        helper = tuple(write_layer_function(rule.layers))
+        branch_code = replace(branch_code, helper=helper, uses_bare_names=True)
+    return _render(rule, targets, kinds, branch_code)
 
 
 def write_policy_code(

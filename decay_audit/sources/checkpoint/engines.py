@@ -43,9 +43,9 @@ def find_engine_files(folder: Path) -> Shards | None:
     names = sorted(child.name for child in folder.iterdir())
     for file_name in _NEWEST:
         if file_name in names and (newest := _newest(folder, file_name)):
-            found = find_engine_files(newest)
-            if found is not None:
-                return found
+            newest_files = find_engine_files(newest)
+            if newest_files is not None:
+                return newest_files
             if (newest / ".metadata").is_file():
                 return Shards(folder=newest, files=(".metadata",))
     return _deepspeed(folder, names) or _megatron(folder, names) or _fsdp(folder, names)

@@ -30,6 +30,7 @@ MAX_PASSES = 12
 _MAX_INPUTS = 12
 """How many inputs are tried."""
 _SHOWN_ERROR = 200
+"""How many characters of an error of the model are quoted."""
 
 _SENSITIVE, _INVARIANT = Scaling(effect="sensitive"), Scaling(effect="scale-invariant")
 _INERT = Scaling(effect="inert")
@@ -51,7 +52,7 @@ class ScalingMeasurement(Struct, frozen=True, kw_only=True):
     lacks_values: bool = False
 
 
-class _Start(Struct, frozen=True, kw_only=True, eq=False):
+class _ReferencePass(Struct, frozen=True, kw_only=True, eq=False):
     """A copy of a model with inputs that it accepts, and its output."""
 
     model: nn.Module
@@ -72,8 +73,8 @@ def measure(model: nn.Module, inputs: ExampleInputs) -> ScalingMeasurement:
     names = [name for name, _ in model.named_parameters()]
     try:
         with torch.enable_grad():
-            start = _start(float64_copy(model), inputs)
-            sensitivities = _sensitivities(start)
+            reference = _find_inputs(float64_copy(model), inputs)
+            sensitivities = _sensitivities(reference)
     except NotMeasurableError as error:
         reason = error.message
         unknown = Scaling(effect="not measured", reason=reason)
@@ -82,12 +83,12 @@ def measure(model: nn.Module, inputs: ExampleInputs) -> ScalingMeasurement:
             note=f"scale invariance was not measured: {reason}",
             lacks_values=isinstance(error, MissingValuesError),
         )
-    scaling, tested, untested = _decide(start, sensitivities)
-    mode = "" if start.training else ", in evaluation mode with BatchNorm's statistics of the batch"
+    scaling, tested, untested = _decide(reference, sensitivities)
+    mode = "" if reference.training else ", in evaluation mode with BatchNorm's statistics of the batch"
     rest = f", {untested:,} more like them by their gradients" if untested else ""
     confirmed = f"; {count_noun(tested, 'parameter was', 'parameters were')} tested by a pass{rest}" if tested else ""
     note = (
-        f"scale invariance was measured in float64 with random weights on inputs of {text_of(start.inputs)}{mode}"
+        f"scale invariance was measured in float64 with random weights on inputs of {text_of(reference.inputs)}{mode}"
         f"{confirmed}"
     )
     return ScalingMeasurement(scaling={name: scaling[name] for name in names}, note=note)
@@ -103,13 +104,13 @@ def with_scaling(inventory: Inventory, measured: ScalingMeasurement) -> Inventor
     return replace(inventory, parameters=parameters, notes=(*inventory.notes, measured.note))
 
 
-def _start(model: nn.Module, inputs: ExampleInputs) -> _Start:
+def _find_inputs(model: nn.Module, inputs: ExampleInputs) -> _ReferencePass:
     """Find inputs that the copy accepts, in training mode if possible."""
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     failure = ""
     for training in (True, False):
         set_mode(model, training=training)
-        candidates = [variant for one in (inputs, *inputs.alternatives) for variant in input_variants(model, one)]
+        candidates = [variant for first in (inputs, *inputs.alternatives) for variant in input_variants(model, first)]
         tried = 0
         while candidates and tried < _MAX_INPUTS:
             candidate, tried = candidates.pop(0), tried + 1
@@ -124,7 +125,7 @@ def _start(model: nn.Module, inputs: ExampleInputs) -> _Start:
                 better = corrected(candidate, text) if candidate.inferred else None
                 candidates = [*([better] if better else []), *candidates]
                 continue
-            return _Start(
+            return _ReferencePass(
                 model=model,
                 arguments=arguments,
                 buffers=buffers,
@@ -149,12 +150,12 @@ class _Sensitivity(Struct, frozen=True, kw_only=True):
     reached: bool
 
 
-def _sensitivities(start: _Start) -> dict[str, _Sensitivity]:
+def _sensitivities(reference: _ReferencePass) -> dict[str, _Sensitivity]:
     """Differentiate a random projection of the output; {} if the model's code cannot be differentiated."""
-    parameters = dict(start.model.named_parameters())
+    parameters = dict(reference.model.named_parameters())
     generator = torch.Generator().manual_seed(2)
     try:
-        output = run(start.model, start.arguments, start.buffers)
+        output = run(reference.model, reference.arguments, reference.buffers)
         projections = [_projection(tensor, generator) for tensor in output if tensor.requires_grad]
         total = torch.stack(projections).sum() if projections else torch.zeros(())
         gradients = torch.autograd.grad(total, [*parameters.values()], allow_unused=True)
@@ -184,9 +185,11 @@ def _sensitivity(parameter: torch.Tensor, gradient: torch.Tensor | None) -> _Sen
     )
 
 
-def _decide(start: _Start, sensitivities: Mapping[str, _Sensitivity]) -> tuple[dict[str, Scaling], int, int]:
+def _decide(
+    reference: _ReferencePass, sensitivities: Mapping[str, _Sensitivity]
+) -> tuple[dict[str, Scaling], int, int]:
     """Decide each parameter. Also return how many were tested by a pass, and how many only by their gradient."""
-    parameters = dict(start.model.named_parameters())
+    parameters = dict(reference.model.named_parameters())
     decided: dict[str, Scaling] = {}
     kinds: dict[_Kind, list[str]] = {}
     for name, parameter in parameters.items():
@@ -200,7 +203,7 @@ def _decide(start: _Start, sensitivities: Mapping[str, _Sensitivity]) -> tuple[d
             kinds.setdefault((expected, re.sub(r"\d+", "#", name), tuple(parameter.shape)), []).append(name)
 
     def test(names: Sequence[str]) -> dict[str, Scaling]:
-        return {name: _test(start, parameters[name], sensitivities.get(name)) for name in names}
+        return {name: _test(reference, parameters[name], sensitivities.get(name)) for name in names}
 
     tested: dict[str, Scaling] = {}
     for (expected, *_), members in _sampled(kinds):
@@ -222,21 +225,21 @@ def _sampled(kinds: Mapping[_Kind, list[str]]) -> list[tuple[_Kind, list[str]]]:
     return [*others, *(invariant[index * len(invariant) // count] for index in range(count))]
 
 
-def _test(start: _Start, parameter: nn.Parameter, known: _Sensitivity | None) -> Scaling:
+def _test(reference: _ReferencePass, parameter: nn.Parameter, known: _Sensitivity | None) -> Scaling:
     """Run passes with a changed parameter."""
     may_be_inert = known is None or not known.reached or known.by_value < SAME
     if may_be_inert:
         generator = torch.Generator().manual_seed(3)
         spread = parameter.detach().abs().mean().item()
         noise = torch.randn(parameter.shape, dtype=parameter.dtype, generator=generator)
-        changed = _change(start, parameter, spread * noise - parameter.detach())  # most signs change, too
+        changed = _change(reference, parameter, spread * noise - parameter.detach())  # most signs change, too
         if changed < SAME:
             if known is not None and known.reached:
                 return _INERT
             return Scaling(effect="not measured", reason="the output of this pass does not depend on it")
         if changed < CHANGED:
             return _too_little(changed)
-    changed = _change(start, parameter, 2 * parameter.detach())
+    changed = _change(reference, parameter, 2 * parameter.detach())
     if changed < SAME:
         return _INVARIANT
     return _SENSITIVE if changed > CHANGED else _too_little(changed)
@@ -246,13 +249,13 @@ def _too_little(changed: float) -> Scaling:
     return Scaling(effect="not measured", reason=f"the output changes by {changed:.0e} of its size, too little to tell")
 
 
-def _change(start: _Start, parameter: nn.Parameter, values: torch.Tensor) -> float:
+def _change(reference: _ReferencePass, parameter: nn.Parameter, values: torch.Tensor) -> float:
     """Compute how much the output changes with other values of a parameter."""
     before = parameter.detach().clone()
     with torch.no_grad():
         parameter.copy_(values)
         try:
-            return difference(start.output, run(start.model, start.arguments, start.buffers))
+            return difference(reference.output, run(reference.model, reference.arguments, reference.buffers))
         except (NotMeasurableError, RuntimeError, ValueError):
             return 1.0
         finally:
