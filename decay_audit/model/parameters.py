@@ -93,7 +93,7 @@ class Use(Struct, frozen=True, kw_only=True):
     via: tuple[str, ...] = ()
 
 
-Effect = Literal["scale-invariant", "inert", "sensitive", "not measured"]
+ScalingEffect = Literal["scale-invariant", "inert", "sensitive", "not measured"]
 
 
 class Scaling(Struct, frozen=True, kw_only=True):
@@ -105,7 +105,7 @@ class Scaling(Struct, frozen=True, kw_only=True):
         reason: for `not measured`, why; "" otherwise.
     """
 
-    effect: Effect
+    effect: ScalingEffect
     reason: str = ""
 
     @property

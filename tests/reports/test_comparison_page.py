@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from decay_audit.checks.lock.changes import ComparedSide, ModelComparison, compare
+from decay_audit.checks.lock.entries import Entry
 from decay_audit.cli import app
+from decay_audit.reports.document.comparison_groups import change_groups
 
 NETS = """
 from torch import nn
@@ -100,6 +103,14 @@ def test_names_are_text_and_the_page_loads_and_runs_nothing(page: tuple[str, str
 
 def test_the_page_has_the_json_of_the_comparison(page: tuple[str, str]) -> None:
     assert json.loads(Table(page[0]).data) == json.loads(page[1])
+
+
+def test_a_spared_side_is_spared_whatever_else_is_decided_for_it() -> None:
+    old = {"a": Entry(shape="4x4", role="linear_weight", weight_decay="0.05", rule="default")}
+    new = {"a": Entry(shape="4x4", role="linear_weight", weight_decay="0", lr_scale="0.5", rule="heads")}
+    before, after = ComparedSide(label="old", entries=old), ComparedSide(label="new", entries=new)
+    (group,) = change_groups(ModelComparison(before=before, after=after, changes=compare(old, new)))
+    assert group.states == ("decays", "spared")
 
 
 def test_rulesets_are_columns_with_the_rule_that_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

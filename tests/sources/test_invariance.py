@@ -13,7 +13,7 @@ import decay_audit
 from decay_audit import api, reports
 from decay_audit.api.request import Request
 from decay_audit.model.choices import Format
-from decay_audit.model.parameters import Effect, Scaling
+from decay_audit.model.parameters import Scaling, ScalingEffect
 from decay_audit.optimizers import live
 from decay_audit.optimizers.horizon.equilibrium import rotation
 from decay_audit.sources import invariance, trace
@@ -23,7 +23,7 @@ def measured(model: nn.Module, shape: str | None = None) -> dict[str, Scaling]:
     return dict(invariance.measure(model, trace.make_example_inputs(model, shape)).scaling)
 
 
-def names(model: nn.Module, effect: Effect, shape: str | None = None) -> set[str]:
+def names(model: nn.Module, effect: ScalingEffect, shape: str | None = None) -> set[str]:
     return {name for name, scaling in measured(model, shape).items() if scaling.effect == effect}
 
 

@@ -33,7 +33,11 @@ def check_scaling(plan: Plan, observations: Iterable[Observation]) -> Iterator[F
     Args:
         observations: what optimizers do; where they do not say whether a parameter decays, the plan does.
     """
-    observed = {one.parameter: bool(effective_weight_decay(one)) for one in observations if has_known_decay(one)}
+    observed = {
+        observation.parameter: bool(effective_weight_decay(observation))
+        for observation in observations
+        if has_known_decay(observation)
+    }
     decayed: list[Decision] = []
     spared: list[Decision] = []
     inert: list[Decision] = []

@@ -24,6 +24,8 @@ class ChangeGroup(Struct, frozen=True, kw_only=True):
         before: what is said of them on the earlier side: the decision, the optimizer, the role with its evidence, the
             shape, each if it differs; empty if that side does not have them, or if only the name differs.
         after: the same of the later side.
+        states: whether each side `decays`, is `spared` or `frozen`; "" for a side that lacks the parameters, and for
+            both if their decisions are the same.
         old_names: their names on the earlier side; empty if that side does not have them.
         new_names: their names on the later side, in the same order.
     """
@@ -32,6 +34,7 @@ class ChangeGroup(Struct, frozen=True, kw_only=True):
     title: str
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    states: tuple[str, str] = ("", "")
     old_names: tuple[str, ...] = ()
     new_names: tuple[str, ...] = ()
 
@@ -54,6 +57,7 @@ def change_groups(comparison: ModelComparison) -> tuple[ChangeGroup, ...]:
             title=title,
             before=before,
             after=after,
+            states=_states(members[0]),
             old_names=tuple(change.old_name for change in members),
             new_names=tuple(change.name for change in members),
         )
@@ -62,12 +66,12 @@ def change_groups(comparison: ModelComparison) -> tuple[ChangeGroup, ...]:
     return (
         *changed,
         *(
-            ChangeGroup(roles=roles, title="added", after=(decision,), new_names=names)
-            for roles, decision, names in _one_sided(comparison.changes.added, comparison.after)
+            ChangeGroup(roles=roles, title="added", after=(decision,), states=("", state), new_names=names)
+            for roles, decision, state, names in _one_sided(comparison.changes.added, comparison.after)
         ),
         *(
-            ChangeGroup(roles=roles, title="gone", before=(decision,), old_names=names)
-            for roles, decision, names in _one_sided(comparison.changes.gone, comparison.before)
+            ChangeGroup(roles=roles, title="gone", before=(decision,), states=(state, ""), old_names=names)
+            for roles, decision, state, names in _one_sided(comparison.changes.gone, comparison.before)
         ),
     )
 
@@ -86,9 +90,21 @@ def _title(change: Change) -> str:
     return join_words([text for text, is_true in facts.items() if is_true])
 
 
+def _states(change: Change) -> tuple[str, str]:
+    return (_state(change.before), _state(change.after)) if _decision_differs(change) else ("", "")
+
+
+def _state(entry: Entry) -> str:
+    return {"0": "spared", "frozen": "frozen"}.get(entry.weight_decay, "decays")
+
+
+def _decision_differs(change: Change) -> bool:
+    return change.decided_differently or change.before.rule != change.after.rule
+
+
 def _side_texts(change: Change, entry: Entry, evidence: str) -> tuple[str, ...]:
     before, after = change.before, change.after
-    decision_differs = change.decided_differently or before.rule != after.rule
+    decision_differs = _decision_differs(change)
     role = role_text(entry) + (f" ({evidence})" if evidence else "")
     texts = {
         decision_and_rule(entry): decision_differs,
@@ -99,13 +115,14 @@ def _side_texts(change: Change, entry: Entry, evidence: str) -> tuple[str, ...]:
     return tuple(text for text, differs in texts.items() if differs)
 
 
-def _one_sided(names: Sequence[str], side: ComparedSide) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Group parameters that only one side has by decision: their roles, the decision, their names."""
+def _one_sided(names: Sequence[str], side: ComparedSide) -> Iterator[tuple[str, str, str, tuple[str, ...]]]:
+    """Group parameters that only one side has by decision: their roles, the decision, its state, their names."""
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(decision_and_rule(side.entries[name]), []).append(name)
     for decision, members in groups.items():
-        yield count_roles([side.entries[name] for name in members]), decision, tuple(members)
+        entries = [side.entries[name] for name in members]
+        yield count_roles(entries), decision, _state(entries[0]), tuple(members)
 
 
 class RulesetGroup(Struct, frozen=True, kw_only=True):

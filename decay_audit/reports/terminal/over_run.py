@@ -4,11 +4,11 @@ from collections.abc import Iterator, Sequence
 from math import degrees
 
 from decay_audit.model.horizon import DecayOverRun, GroupOverRun, Horizon, Rotation
-from decay_audit.model.parameters import Effect, Scaling
+from decay_audit.model.parameters import Scaling, ScalingEffect
 from decay_audit.text import count_noun, escape_control, format_coefficient, format_kept, format_number, list_numbers
 
 _MAX_LINES = 6
-_EFFECTS: dict[Effect, str] = {
+_EFFECTS: dict[ScalingEffect, str] = {
     "scale-invariant": "scale-invariant: the output of the model stays the same if it is multiplied by 2 (measured)",
     "inert": "inert: the output of the model does not depend on its values (measured), so its decay changes nothing",
     "sensitive": "sensitive: the output of the model changes if it is multiplied by 2 (measured)",

@@ -79,28 +79,21 @@ def render_model_comparison(comparison: ModelComparison, document: str) -> str:
 
 
 def _change_row(group: ChangeGroup) -> ComparisonRow:
-    sides = ((group.before, group.old_names), (group.after, group.new_names))
+    sides = zip((group.before, group.after), (group.old_names, group.new_names), group.states, strict=True)
     same_names = group.old_names == group.new_names
     return ComparisonRow(
         title=group.roles,
         detail=group.title,
         cells=tuple(
             ComparisonCell(
-                state=_state(texts),
+                state=state,
                 texts=tuple(map(escape_control, texts)),
                 names=None if same_names or not names else _name_list(names),
             )
-            for texts, names in sides
+            for texts, names, state in sides
         ),
         names=_name_list(group.new_names) if same_names else None,
     )
-
-
-def _state(texts: Sequence[str]) -> str:
-    """Choose the colour of a side by its decision, which is the first text where decisions differ."""
-    if not texts:
-        return ""
-    return {"weight_decay": "decays", "spared": "spared", "frozen,": "frozen"}.get(texts[0].split(" ")[0], "")
 
 
 def render_ruleset_comparison(comparison: RulesetComparison, target: str, document: str) -> str:
