@@ -117,7 +117,6 @@ class HubStore:
         self._root = root
         self._limit = ByteLimit()
         self._lock = Lock()
-        self._places: dict[PurePosixPath, str] = {}
         self._listings: dict[PurePosixPath, FolderListing | None] = {}
         page = f"{endpoint()}/{'' if repository.kind == 'models' else f'{repository.kind}/'}{repository.name}"
         how = f"set HF_TOKEN to a token that may read it, or accept its terms on {public_name(page)}"
@@ -133,18 +132,9 @@ class HubStore:
         return None if path == self._root else (self.list(path.parent) or {}).get(path.name)
 
     def read(self, path: PurePosixPath, file: RemoteFile, at: int, count: int) -> bytes:
-        """Read a range. The hub redirects to the host of large files; later requests go there at once."""
+        """Read a range. The hub redirects to the host of large files."""
         self._limit.add(count, path.name)
-        url = self._file_url(path)
-        place = self._places.get(path, url)
-        try:
-            answer = self._client.get(place, at, at + count - 1)
-        except (TargetError, NoSuchFileError):
-            if place == url:
-                raise
-            answer = self._client.get(url, at, at + count - 1)  # the URL that the hub redirected to has expired
-        with self._lock:
-            self._places[path] = answer.url
+        answer = self._client.get(self._file_url(path), at, at + count - 1)
         if answer.size != file.size:
             raise TargetError(f"{path.name} has {answer.size} bytes, and the hub lists {file.size}", "try again")
         return answer.body[at : at + count] if answer.whole else answer.body

@@ -25,6 +25,7 @@ from msgspec import Struct
 from decay_audit.errors import TargetError
 from decay_audit.sources.remote.urls import public_name, split
 from decay_audit.sources.remote.web_answer import (
+    NoSuchFileError,
     TemporaryError,
     check_status,
     expected_length,
@@ -97,6 +98,8 @@ class WebClient:
         self._hints = dict(hints or {})
         self._retries = retries
         self._idle: dict[tuple[str, str], list[HTTPConnection]] = {}
+        self._redirected: dict[str, str] = {}
+        """Where the redirects of a URL led to: later requests go there at once."""
         self._lock = Lock()
 
     def close(self) -> None:
@@ -113,6 +116,21 @@ class WebClient:
             NoSuchFileError: there is no such file.
             TargetError: the server refuses, cannot be reached, or does not send what it was asked for.
         """
+        with self._lock:
+            place = self._redirected.get(url, url)
+        try:
+            answer = self._get(place, first, last)
+        except (TargetError, NoSuchFileError):
+            if place == url:
+                raise
+            answer = self._get(url, first, last)  # the URL that the redirect led to may have expired
+        if answer.url != url:
+            with self._lock:
+                self._redirected[url] = answer.url
+        return answer
+
+    def _get(self, url: str, first: int | None, last: int | None) -> WebAnswer:
+        """Send the request until it is answered, as often as the policy says."""
         policy = self._retries or DEFAULT_RETRIES
         for attempt in range(policy.attempts):
             try:

@@ -25,8 +25,6 @@ class WebStore:
         self._lock = Lock()
         self._whole: dict[PurePosixPath, bytes] = {}
         """Small files that came as a whole: their server does not send parts."""
-        self._places: dict[PurePosixPath, str] = {}
-        """Where a redirect led to: later requests go there at once."""
 
     def find(self, path: PurePosixPath) -> RemoteFile | None:
         """Read the first bytes of a file."""
@@ -61,17 +59,9 @@ class WebStore:
         return public_name(self._url(path))
 
     def _get(self, path: PurePosixPath, first: int, last: int) -> WebAnswer:
-        url = self._url(path)
-        place = self._places.get(path, url)
-        try:
-            answer = self._client.get(place, first, last)
-        except (TargetError, NoSuchFileError):
-            if place == url:
-                raise
-            answer = self._client.get(url, first, last)  # the URL that the redirect led to may have expired
-        with self._lock:
-            self._places[path] = answer.url
-            if answer.whole:
+        answer = self._client.get(self._url(path), first, last)
+        if answer.whole:
+            with self._lock:
                 self._limit.add(answer.size, path.name)
                 self._whole[path] = answer.body
         return answer
