@@ -48,7 +48,8 @@ def printed_by(command: str, folder: Path, patch: pytest.MonkeyPatch) -> list[st
         return CliRunner().invoke(app, arguments).output.splitlines()
     if program == "pytest":
         words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        # pytest shortens its summary to 80 columns, unless it finds that it runs in CI
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80", "CI": "", "BUILD_NUMBER": ""}
         return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True).stdout.splitlines()
     if program == "torchrun":  # with one process, it only sets these variables
         assert arguments[:2] == ["--nproc-per-node", "1"]
