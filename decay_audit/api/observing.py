@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from decay_audit.optimizers.find import NamedOptimizers
-    from decay_audit.optimizers.horizon import StepsByGroup
+    from decay_audit.optimizers.horizon import DecayOfCoefficient, StepsByGroup
     from decay_audit.optimizers.watch_construction import ConstructionLog
 
 CPU_ELEMENTS = 2_000_000_000
@@ -34,12 +34,14 @@ class ObservedOptimizers(Struct, frozen=True, kw_only=True):
     Attributes:
         checkpoint: what was read from the file that `--checkpoint` names.
         horizon: what decay comes to over the run; None if its length is not known.
+        decay_with: computes what it would come to for a parameter with another coefficient; None as above.
     """
 
     optimizers: tuple[Optimizer, ...] = ()
     observations: tuple[Observation, ...] = ()
     checkpoint: Inventory | None = None
     horizon: Horizon | None = None
+    decay_with: "DecayOfCoefficient | None" = None
 
 
 def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
@@ -50,7 +52,7 @@ def observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
             schedule cannot be made or stepped.
     """
     observed = _observe(loaded, request)
-    return replace(observed, horizon=_horizon(observed, loaded, request))
+    return _with_run(observed, loaded, request)
 
 
 def _observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
@@ -69,14 +71,14 @@ def _observe(loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
     )
 
 
-def _horizon(observed: ObservedOptimizers, loaded: LoadedTarget, request: Request) -> Horizon | None:
-    """Compute what decay comes to over the run of `--steps`; None without that option."""
+def _with_run(observed: ObservedOptimizers, loaded: LoadedTarget, request: Request) -> ObservedOptimizers:
+    """Add what decay comes to over the run of `--steps`, if that option is given."""
     live = request.live
     scheduled = request.schedule is not None or (live is not None and live.schedule is not None)
     if request.steps is None:
         if scheduled or request.epoch_steps is not None:
             raise DecayAuditError("the length of the run is not known", "add --steps N, the number of optimizer steps")
-        return None
+        return observed
     if request.steps < 1 or (request.epoch_steps is not None and request.epoch_steps < 1):
         raise DecayAuditError("a run or an epoch of fewer steps than 1", "--steps and --epoch-steps take numbers >= 1")
     if not observed.optimizers:
@@ -90,8 +92,8 @@ def _horizon(observed: ObservedOptimizers, loaded: LoadedTarget, request: Reques
     if scheduled:
         request.progress("stepping the schedule")
         run, steps_by_group = _step_schedule(run, loaded, request)
-    parameters = loaded.inventory.parameters
-    return horizon.over_run(observed.optimizers, observed.observations, parameters, run, steps_by_group)
+    facts = (observed.optimizers, observed.observations, loaded.inventory.parameters, run, steps_by_group)
+    return replace(observed, horizon=horizon.over_run(*facts), decay_with=horizon.decay_with_other_coefficients(*facts))
 
 
 def _step_schedule(run: Horizon, loaded: LoadedTarget, request: Request) -> "tuple[Horizon, StepsByGroup]":

@@ -1,7 +1,7 @@
 """Rulesets compared on one model: with each other, and with what an optimizer does."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from math import isclose
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from decay_audit.errors import PlanError
+from decay_audit.model.horizon import DecayOverRun, Horizon
 from decay_audit.model.observations import Observation
 from decay_audit.roles.words import Classified, Role
 from decay_audit.rulesets.plan import Decision, Plan, decide
@@ -19,10 +20,15 @@ ANY_BASE = 1.0
 """The base coefficient for a ruleset whose own base is 0. With it, the plan shows what the ruleset would decay."""
 _BASES_TO_TRY = 3
 """How many coefficients of an optimizer are tried as the base of a ruleset."""
+_OTHER_OPTIMIZERS = DecayOverRun(reason="not known: the rulesets choose different optimizers for it")
 
 
 class RulesetDecision(Struct, frozen=True, kw_only=True):
-    """What one ruleset decides, and by which rule."""
+    """What one ruleset decides, and by which rule.
+
+    Attributes:
+        over_run: what decay then does over the run of `--steps`; None without that option.
+    """
 
     weight_decay: float
     rule: str
@@ -30,6 +36,18 @@ class RulesetDecision(Struct, frozen=True, kw_only=True):
     lenient: bool = False
     lr_scale: float = 1.0
     use: str | None = None
+    over_run: DecayOverRun | None = None
+
+
+class DecayPrediction(Struct, frozen=True, kw_only=True, eq=False):
+    """A run, and a function that computes what decay comes to over it.
+
+    Attributes:
+        decay: takes the name of a parameter, its coefficient, and the factor on its lr.
+    """
+
+    horizon: Horizon
+    decay: Callable[[str, float, float], DecayOverRun]
 
 
 class RulesetDifference(Struct, frozen=True, kw_only=True):
@@ -70,6 +88,7 @@ class RulesetComparison(Struct, frozen=True, kw_only=True):
         differences: what they decide differently, the largest difference first.
         gaps: one for each pair of rulesets.
         refused: the rulesets that were left out, because they refuse a parameter.
+        horizon: the run over which decay was computed; None if its length is not known.
     """
 
     rulesets: tuple[RuleSet, ...]
@@ -79,6 +98,7 @@ class RulesetComparison(Struct, frozen=True, kw_only=True):
     differences: tuple[RulesetDifference, ...]
     gaps: tuple[Gap, ...]
     refused: tuple[Refusal, ...] = ()
+    horizon: Horizon | None = None
 
 
 class Mismatch(Struct, frozen=True, kw_only=True):
@@ -135,7 +155,10 @@ class RulesetMatch(Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    parameters: Sequence[Classified], rulesets: Sequence[RuleSet], weight_decay: float | None = None
+    parameters: Sequence[Classified],
+    rulesets: Sequence[RuleSet],
+    weight_decay: float | None = None,
+    prediction: DecayPrediction | None = None,
 ) -> RulesetComparison:
     """Find the parameters that rulesets treat differently, with one base coefficient for all of them.
 
@@ -143,6 +166,7 @@ def compare(
 
     Args:
         weight_decay: the base; if not given, the first of the rulesets' own bases that is not 0.
+        prediction: adds what decay comes to under each ruleset.
 
     Raises:
         PlanError: fewer than two rulesets are left.
@@ -158,9 +182,10 @@ def compare(
         weight_decay=base,
         parameters=len(rows),
         numel=sum(row[0].numel for row in rows),
-        differences=_differences(rows),
+        differences=_differences(rows, prediction),
         gaps=tuple(_gap(rows, first, second) for first, second in combinations(range(len(deciding_rulesets)), 2)),
         refused=tuple(Refusal(ruleset=rulesets[index].name, reason=error.message) for index, error in errors.items()),
+        horizon=prediction.horizon if prediction else None,
     )
 
 
@@ -216,11 +241,15 @@ def _plans(
     return plans, errors
 
 
-def _differences(rows: Iterable[tuple[Decision, ...]]) -> tuple[RulesetDifference, ...]:
+def _differences(
+    rows: Iterable[tuple[Decision, ...]], prediction: DecayPrediction | None
+) -> tuple[RulesetDifference, ...]:
     members: dict[tuple[Role, tuple[RulesetDecision, ...]], list[Decision]] = {}
     for row in rows:
         if any(_differ(row[0], other) for other in row[1:]):
-            members.setdefault((row[0].classified.role, tuple(map(_ruleset_decision, row))), []).append(row[0])
+            same_optimizer = len({decision.use for decision in row}) == 1
+            sides = tuple(_ruleset_decision(decision, prediction, same_optimizer=same_optimizer) for decision in row)
+            members.setdefault((row[0].classified.role, sides), []).append(row[0])
     differences = [
         RulesetDifference(
             role=role,
@@ -233,7 +262,13 @@ def _differences(rows: Iterable[tuple[Decision, ...]]) -> tuple[RulesetDifferenc
     return tuple(sorted(differences, key=lambda difference: -difference.numel))
 
 
-def _ruleset_decision(decision: Decision) -> RulesetDecision:
+def _ruleset_decision(
+    decision: Decision, prediction: DecayPrediction | None, *, same_optimizer: bool
+) -> RulesetDecision:
+    over_run = None
+    if prediction is not None:
+        predicted = prediction.decay(decision.name, decision.weight_decay, decision.lr_scale)
+        over_run = predicted if same_optimizer else _OTHER_OPTIMIZERS
     return RulesetDecision(
         weight_decay=decision.weight_decay,
         rule=decision.rule,
@@ -241,6 +276,7 @@ def _ruleset_decision(decision: Decision) -> RulesetDecision:
         lenient=decision.lenient,
         lr_scale=decision.lr_scale,
         use=decision.use,
+        over_run=over_run,
     )
 
 

@@ -10,16 +10,17 @@ from decay_audit import roles, rulesets
 from decay_audit.api.functions import load_rules
 from decay_audit.api.loading import LoadedTarget
 from decay_audit.api.observing import ObservedOptimizers, observe
-from decay_audit.api.pipeline import make_plan, require_coefficient
+from decay_audit.api.pipeline import coefficient_of_optimizers, make_plan, require_coefficient
 from decay_audit.api.request import Request
 from decay_audit.checks.optimizers.learning_rates import initial_rate
-from decay_audit.errors import DecayAuditError
+from decay_audit.errors import DecayAuditError, PlanError
 from decay_audit.model.horizon import Horizon, Rotation
 from decay_audit.model.observations import Observation, Optimizer, UpdateFormula
 from decay_audit.reports.report import Report
+from decay_audit.roles.words import Classified
 from decay_audit.rulesets import diff, explanation
 from decay_audit.rulesets.conformance import Conformance, differences
-from decay_audit.rulesets.diff import RulesetComparison, RulesetMatch
+from decay_audit.rulesets.diff import DecayPrediction, RulesetComparison, RulesetMatch
 from decay_audit.rulesets.explanation import Explanation
 from decay_audit.rulesets.ruleset import RuleSet
 
@@ -27,16 +28,41 @@ if TYPE_CHECKING:
     from decay_audit.rulesets.importing import Imported
 
 
-def compare(
-    loaded: LoadedTarget, rules: "Sequence[str | Path | RuleSet]", weight_decay: float | None
-) -> RulesetComparison:
+def compare(loaded: LoadedTarget, rules: "Sequence[str | Path | RuleSet]", request: Request) -> RulesetComparison:
     """Find the parameters that rulesets treat differently.
 
+    With the length of the run and an optimizer, also compute what the differences come to. The base coefficient is then
+    that of the optimizer, unless the request names one.
+
     Raises:
-        DecayAuditError: a ruleset cannot be loaded, fewer than two have an answer, or the coefficient is not a number.
+        DecayAuditError: a ruleset cannot be loaded, fewer than two have an answer, the coefficient is not a number, or
+            there is no optimizer for the run.
     """
-    require_coefficient(weight_decay)
-    return diff.compare(roles.classify(loaded.inventory.parameters), [load_rules(name) for name in rules], weight_decay)
+    require_coefficient(request.weight_decay)
+    classified, rulesets_compared = roles.classify(loaded.inventory.parameters), [load_rules(name) for name in rules]
+    weight_decay, observed = request.weight_decay, ObservedOptimizers()
+    if request.steps is not None or request.schedule is not None or request.epoch_steps is not None:
+        observed = observe(loaded, request)
+        if weight_decay is None:
+            weight_decay = _coefficient_in_use(classified, rulesets_compared, observed.observations)
+    prediction = None
+    if observed.horizon is not None and observed.decay_with is not None:
+        prediction = DecayPrediction(horizon=observed.horizon, decay=observed.decay_with)
+    return diff.compare(classified, rulesets_compared, weight_decay, prediction)
+
+
+def _coefficient_in_use(
+    classified: tuple[Classified, ...], rulesets_compared: Sequence[RuleSet], observations: tuple[Observation, ...]
+) -> float | None:
+    """Find the base coefficient of optimizers by the first ruleset that decides the model."""
+    for ruleset in rulesets_compared:
+        try:
+            base = coefficient_of_optimizers(classified, ruleset, observations)
+        except PlanError:
+            continue
+        if base is not None:
+            return base
+    return None
 
 
 def which(loaded: LoadedTarget, request: Request) -> tuple[RulesetMatch, ...]:

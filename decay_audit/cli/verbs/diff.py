@@ -54,7 +54,7 @@ def diff(
     rules: Rulesets = (),
     from_: FromRevision = None,
     to: ToRevision = None,
-    options: Annotated[AuditOptions, takes("Model", names=("weight_decay", "optimizer"))],
+    options: Annotated[AuditOptions, takes("Model", "Run length", names=("weight_decay", "optimizer"))],
     format: OutputFormat = "text",  # noqa: A002
     exit_code: ExitCode = False,
     output: Annotated[OutputOptions, takes(names=("full", "output", "color", "quiet", "verbose"))],
@@ -62,8 +62,10 @@ def diff(
     """Show what differs between two models, git revisions, locks or rulesets, and why.
 
     Two models: diff TARGET OTHER. Two revisions: diff TARGET --from main. Rulesets: diff TARGET -r timm -r hf-trainer.
+    Rulesets with --optimizer and --steps: also what the difference comes to over the run.
     """
     _require_two_sides(target, other, rules, from_, to)
+    _require_rulesets_for_run(options, rules)
     output = replace(output, format=Format(format))
     with outputs.error_document(target, output), screen.progress(output) as progress:
         outputs.comparison_formats(output, has_page=True)  # refuses a suffix before anything is read
@@ -98,6 +100,15 @@ def _require_two_sides(
         )
 
 
+def _require_rulesets_for_run(options: AuditOptions, rules: tuple[str, ...]) -> None:
+    given = {"--steps": options.steps, "--epoch-steps": options.epoch_steps, "--schedule": options.schedule}
+    names = [name for name, value in given.items() if value is not None]
+    if names and len(rules) < 2:
+        raise DecayAuditError(
+            f"{names[0]} is for the comparison of rulesets", "name two with --rules, or leave the option out"
+        )
+
+
 def _compare(
     request: "Request", other: str | None, revisions: tuple[str | None, str | None], rules: tuple[str, ...]
 ) -> tuple[outputs.Render, bool]:
@@ -105,9 +116,10 @@ def _compare(
     from decay_audit import api, reports
 
     if len(rules) > 1:
-        # rulesets are compared with each other, so no optimizer needs to be made
-        loaded = api.load(replace(request, optimizer=None))
-        comparison = api.compare(loaded, rules, request.weight_decay)
+        if request.steps is None and request.schedule is None and request.epoch_steps is None:
+            request = replace(request, optimizer=None)  # rulesets are compared with each other
+        loaded = api.load(request)
+        comparison = api.compare(loaded, rules, request)
         target = loaded.inventory.target
         return partial(reports.render_comparison, comparison, target), bool(comparison.differences)
     before, after = revisions

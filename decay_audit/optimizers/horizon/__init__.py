@@ -1,6 +1,7 @@
 """What decay comes to over a whole run: the part of a weight that decay alone leaves, and how long a weight remembers.
 
 - schedules: steps a schedule on stand-ins for the optimizers, and records the settings of each step
+- other_coefficients: what decay would come to with another coefficient or lr, as another ruleset gives it
 - laws: what a step removes from a parameter, from its optimizer's class, settings and measured steps
 - arithmetic: a law and the settings of all steps become the numbers
 - equilibrium: by what angle a step turns a scale-invariant weight in the long run
@@ -8,7 +9,7 @@
 Roles and rules are not used. Only `schedules` imports torch.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -17,11 +18,15 @@ from decay_audit.model.observations import Observation, Optimizer
 from decay_audit.model.parameters import Parameter
 from decay_audit.optimizers.horizon.arithmetic import decay_over_run, step_settings
 from decay_audit.optimizers.horizon.laws import decay_law
+from decay_audit.optimizers.horizon.other_coefficients import (
+    DecayOfCoefficient,
+    StepsByGroup,
+    decay_with_other_coefficients,
+    observed_origin,
+)
 
-__all__ = ["StepsByGroup", "over_run"]
+__all__ = ["DecayOfCoefficient", "StepsByGroup", "decay_with_other_coefficients", "over_run"]
 
-StepsByGroup = Mapping[tuple[str, int], tuple[EqualSteps, ...]]
-"""The settings of each step, by the name of the optimizer and the index of the group."""
 _SCHEDULED = DecayLaw(
     kind="unknown",
     reason="not known: the group has an initial_lr, so a schedule changes its lr; name the schedule with --schedule",
@@ -44,7 +49,7 @@ def over_run(
         horizon: the length of the run, and the name of the schedule.
         scheduled: the settings of live groups under the schedule. Other groups keep the settings that they have.
     """
-    origin = "live" if any(optimizer.origin == "live" for optimizer in optimizers) else "checkpoint"
+    origin = observed_origin(optimizers)
     by_name = {optimizer.name: optimizer for optimizer in optimizers if optimizer.origin == origin}
     by_parameter = {parameter.name: parameter for parameter in parameters}
     members: dict[tuple[str, int, DecayLaw], list[str]] = {}

@@ -1,5 +1,6 @@
 """Group what a comparison found: parameters that differ alike are one group. Text and page write the groups."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
@@ -8,11 +9,12 @@ from msgspec.structs import replace
 from decay_audit.checks.lock.changes import Change, ComparedSide, ModelComparison
 from decay_audit.checks.lock.entries import Entry
 from decay_audit.checks.lock.entry_text import count_roles, decision_and_rule, optimizer_text, role_text
+from decay_audit.reports.document.over_run_text import kept_text, run_text
 from decay_audit.reports.totals import factors
-from decay_audit.roles.words import Role
+from decay_audit.roles.words import NOUNS, Role
 from decay_audit.rulesets.diff import RulesetComparison, RulesetDecision, RulesetDifference
 from decay_audit.rulesets.plan import FROZEN
-from decay_audit.text import escape_control, format_coefficient, join_words
+from decay_audit.text import count_noun, escape_control, format_coefficient, join_words
 
 
 class ChangeGroup(Struct, frozen=True, kw_only=True):
@@ -131,6 +133,7 @@ class RulesetGroup(Struct, frozen=True, kw_only=True):
     Attributes:
         decisions: the decision of each ruleset; for parameters with several factors, that of the first.
         treatments: each decision as text.
+        outcomes: what decay comes to over the run under each ruleset, as text; "" if its length is not known.
     """
 
     role: Role
@@ -138,13 +141,14 @@ class RulesetGroup(Struct, frozen=True, kw_only=True):
     numel: int
     decisions: tuple[RulesetDecision, ...]
     treatments: tuple[str, ...]
+    outcomes: tuple[str, ...]
 
 
 def ruleset_groups(comparison: RulesetComparison) -> tuple[RulesetGroup, ...]:
     """Group what rulesets decide differently, the largest group first."""
     groups: dict[tuple[Role, tuple[RulesetDecision, ...]], list[RulesetDifference]] = {}
     for difference in comparison.differences:
-        decisions = tuple(replace(decision, lr_scale=1.0) for decision in difference.sides)
+        decisions = tuple(replace(decision, lr_scale=1.0, over_run=None) for decision in difference.sides)
         groups.setdefault((difference.role, decisions), []).append(difference)
     made = [
         RulesetGroup(
@@ -153,10 +157,28 @@ def ruleset_groups(comparison: RulesetComparison) -> tuple[RulesetGroup, ...]:
             numel=sum(difference.numel for difference in members),
             decisions=members[0].sides,
             treatments=tuple(map(_treatment, zip(*(difference.sides for difference in members), strict=True))),
+            outcomes=tuple(map(_outcome, zip(*(difference.sides for difference in members), strict=True))),
         )
         for (role, _), members in groups.items()
     ]
     return tuple(sorted(made, key=lambda group: -group.numel))
+
+
+def outcome_texts(comparison: RulesetComparison) -> Iterator[str]:
+    """Write what the difference comes to over the run: `62 norm weights: kept 0.2 % against 100 %`."""
+    if comparison.horizon is None or not comparison.differences:
+        return
+    yield f"if only decay acts for {run_text(comparison.horizon)}"
+    roles: dict[tuple[str, ...], Counter[Role]] = {}
+    for group in ruleset_groups(comparison):
+        roles.setdefault(group.outcomes, Counter())[group.role] += len(group.names)
+    for outcomes, counts in roles.items():
+        nouns = join_words([count_noun(count, *NOUNS[role]) for role, count in counts.items()])
+        yield f"{nouns}: kept {' against '.join(outcomes)}"
+
+
+def _outcome(decisions: Sequence[RulesetDecision]) -> str:
+    return kept_text([decision.over_run for decision in decisions if decision.over_run is not None])
 
 
 def _treatment(decisions: Sequence[RulesetDecision]) -> str:

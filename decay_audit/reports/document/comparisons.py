@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 
 from decay_audit.checks.lock.changes import ComparedSide, ModelComparison
 from decay_audit.reports.document import Natural
+from decay_audit.reports.document.optimizers import RunRecord, run_record
 from decay_audit.rulesets.diff import Mismatch, Refusal, RulesetComparison, RulesetDifference, RulesetMatch
 from decay_audit.rulesets.ruleset import RuleSet
 
@@ -79,6 +80,7 @@ class RulesetComparisonDocument(Struct, frozen=True, kw_only=True, forbid_unknow
     differences: tuple[RulesetDifference, ...]
     gaps: tuple[GapRecord, ...]
     refused: tuple[Refusal, ...]
+    run: RunRecord | None
 
 
 class MatchRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,6 +184,7 @@ def ruleset_comparison_document(comparison: RulesetComparison, target: str) -> R
             for gap in comparison.gaps
         ),
         refused=comparison.refused,
+        run=run_record(comparison.horizon),
     )
 
 

@@ -12,10 +12,10 @@ from decay_audit.checks.observed_plan import effective_weight_decay, has_known_d
 from decay_audit.checks.optimizers.coefficients import TOLERANCE
 from decay_audit.errors import DecayAuditError
 from decay_audit.model.observations import Movement, Observation, UpdateFormula
+from decay_audit.reports.document.over_run_text import parameter_texts, scaling_texts
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
 from decay_audit.reports.terminal.layout import paint
-from decay_audit.reports.terminal.over_run import parameter_texts, scaling_texts
 from decay_audit.reports.totals import amount
 from decay_audit.roles.words import NOUNS, Classified, Evidence, Layer, Role
 from decay_audit.rulesets.conditions import When

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from decay_audit.reports.document.comparison_groups import RulesetGroup, ruleset_groups
+from decay_audit.reports.document.comparison_groups import RulesetGroup, outcome_texts, ruleset_groups
 from decay_audit.reports.folding import MAX_PATTERNS, fold_names
 from decay_audit.reports.options import Options
 from decay_audit.reports.terminal import layout
@@ -30,6 +30,8 @@ def _text(comparison: RulesetComparison, target: str, options: Options) -> Itera
         )
     for group in ruleset_groups(comparison):
         yield from _difference(group, names, options)
+    for text in outcome_texts(comparison):
+        yield from layout.paragraph("  ", text, options.width)
     if comparison.differences:
         yield from _gaps(comparison, options)
     for refusal in comparison.refused:

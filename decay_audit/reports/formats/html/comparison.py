@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from decay_audit.checks.lock.changes import ModelComparison
-from decay_audit.reports.document.comparison_groups import ChangeGroup, RulesetGroup, change_groups, ruleset_groups
+from decay_audit.reports.document.comparison_groups import (
+    ChangeGroup,
+    RulesetGroup,
+    change_groups,
+    outcome_texts,
+    ruleset_groups,
+)
 from decay_audit.reports.folding import fold_names
 from decay_audit.reports.formats.html.environment import embed, environment, text
 from decay_audit.reports.totals import share, size
@@ -150,6 +156,7 @@ def _rule(decision: RulesetDecision) -> str:
 
 
 def _notes(comparison: RulesetComparison, names: Sequence[str]) -> Iterator[str]:
+    yield from outcome_texts(comparison)
     if len(names) > 2:
         for gap in comparison.gaps:
             pair = join_words([names[gap.first], names[gap.second]])

@@ -55,6 +55,16 @@ def decay_text(decay: DecayOverRun, horizon: Horizon) -> str:
     return "; ".join(filter(None, (*texts, decay.reason)))
 
 
+def kept_text(decays: Sequence[DecayOverRun]) -> str:
+    """Write what decay alone leaves of several weights: `0.2 %`, `0.2 to 5 %`, `not known: ...`."""
+    unknown = [decay.reason for decay in decays if decay.kept is None]
+    if unknown or not decays:
+        return unknown[0] if unknown else ""
+    kept = [decay.kept for decay in decays if decay.kept is not None]
+    about = "about " if any(decay.approximate and decay.kept != 1 for decay in decays) else ""
+    return about + " to ".join(dict.fromkeys((format_kept(min(kept)), format_kept(max(kept)))))
+
+
 def _steps(steps: float, horizon: Horizon) -> str:
     """Write a number of steps, also in epochs and as a share of the run."""
     epochs = [_epochs(steps, horizon.epoch_steps)] if horizon.epoch_steps else []
