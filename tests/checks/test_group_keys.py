@@ -84,7 +84,7 @@ def test_a_lost_coefficient_is_not_a_coefficient_of_0() -> None:
     assert [finding.code for finding in found(net, optimizer)] == ["DA208"]
 
 
-@pytest.mark.parametrize("key", ["weight_decay_rate", "wd", "learning_rate"])
+@pytest.mark.parametrize("key", ["weight_decay_rate", "wd", "WEIGHT_DECAY", "learning_rate"])
 def test_a_setting_under_another_librarys_name_is_found(key: str) -> None:
     net = model()
     (finding,) = found(net, torch.optim.AdamW(split(net, **{key: 0.01}), lr=1e-3))

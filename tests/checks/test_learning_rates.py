@@ -49,6 +49,7 @@ def test_another_rate_is_found_with_both_numbers() -> None:
     )
     assert finding.expected == "lr 5e-4 = 1e-3 x 0.5"
     assert finding.found == "lr 4e-4 in group 1 of AdamW"
+    assert finding.fix == "set lr=5e-4 there, or correct the code that computes the learning rates"
 
 
 def test_an_optimizer_that_scales_nothing_is_found() -> None:
@@ -62,6 +63,7 @@ def test_a_layer_too_many_is_found_relative_to_the_head() -> None:
     assert finding.message.startswith(
         "2 weights have 0.5 times the learning rates of house: blocks.1.weight has 2.5e-4"
     )
+    assert finding.fix == "correct the code that computes these learning rates, by a factor of 2 each"
 
 
 def test_a_ruleset_without_scales_on_this_model_says_nothing_about_rates() -> None:

@@ -74,12 +74,54 @@ def test_a_coefficient_under_a_key_of_its_own_contradicts_no_declaration(model: 
 def test_a_step_that_decays_norms_by_a_key_of_its_own_is_found_with_a_way_out(model: nn.Module) -> None:
     found = findings(model, OwnKey(model.parameters()))
     assert found.keys() == {"DA101", "DA507"}
-    assert found["DA101"].fix == "the groups already have weight_decay 0: read what step() of OwnKey does with them"
+    assert found["DA101"].fix == "the groups have no weight_decay: read what step() of OwnKey does with them"
 
 
 def test_a_coefficient_of_0_that_a_step_does_not_follow_is_found(model: nn.Module) -> None:
     split = OwnKey([{"params": matrices(model)}, {"params": vectors(model), "l2": 0.0}], weight_decay=0.0)
     assert findings(model, split)["DA503"].severity == "warning"
+
+
+class AsAttribute(torch.optim.Optimizer):
+    """Takes the coefficient out of the groups and keeps it as an attribute."""
+
+    def __init__(self, groups: Iterable[Any], lr: float = 1e-2, weight_decay: float = 0.1, *, needs_key: bool) -> None:
+        super().__init__(groups, {"lr": lr, "weight_decay": weight_decay})
+        self.own, self.needs_key = weight_decay, needs_key
+        for group in self.param_groups:
+            del group["weight_decay"]
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            rate = group["lr"] * (group["weight_decay"] if self.needs_key else self.own)
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - rate * (parameter.ndim > 1)).sub_(parameter.grad, alpha=group["lr"])
+
+
+@pytest.mark.parametrize("needs_key", [True, False])
+def test_a_key_that_the_measured_step_does_not_need_is_not_missing(model: nn.Module, *, needs_key: bool) -> None:
+    found = findings(model, AsAttribute(model.parameters(), needs_key=needs_key))
+    assert found.keys() == ({"DA208", "DA507"} if needs_key else {"DA507"})
+
+
+class WithNoise(torch.optim.Optimizer):
+    """Langevin dynamics: noise moves all tensors, also those that do not decay."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(parameter.grad, alpha=group["lr"])
+                parameter.add_(torch.randn_like(parameter), alpha=1e-3 * group["lr"] ** 0.5)
+
+
+@pytest.mark.parametrize("decays_norms", [True, False])
+def test_noise_is_no_decay(model: nn.Module, *, decays_norms: bool) -> None:
+    groups = [{"params": matrices(model)}, {"params": vectors(model), "weight_decay": 0.1 if decays_norms else 0.0}]
+    found = findings(model, WithNoise(groups, {"lr": 1e-2, "weight_decay": 0.1}))
+    assert found.keys() == ({"DA101", "DA507"} if decays_norms else {"DA507"})
 
 
 @pytest.mark.parametrize("embedding_in_muon", [True, False])

@@ -79,6 +79,7 @@ def test_coupled_decay_grows_with_momentum_until_it_settles(options: dict[str, f
 
 SCHEDULES: dict[str, Callable[[int], float]] = {
     "a linear rise": lambda step: step / 100,
+    "a rise that ends": lambda step: min(1, step / 100),
     "a fall with the inverse of the step": lambda step: 1 / step,
     "a slow linear fall": lambda step: 1 - step / 5000,
 }
@@ -126,6 +127,21 @@ def test_several_momenta_settle_too(lr: float) -> None:
     for observation in observed(SeveralMomenta(model.parameters(), lr=lr), model):
         assert observation.movement == "proportional"
         assert observation.settled_rate == pytest.approx((1 + 10 + 100) / 3 * WEIGHT_DECAY, rel=0.05)
+
+
+@pytest.mark.parametrize("clipped", [True, False])
+def test_a_norm_that_limits_the_step_only_for_large_gradients_is_no_schedule(*, clipped: bool) -> None:
+    class Rescaled(Custom):
+        """As LARC: a gradient of zero is left alone, and small ones are not rescaled if the factor is clipped at 1."""
+
+        def update(self, weight: torch.Tensor, gradient: torch.Tensor, group: dict[str, Any]) -> None:
+            if gradient.any():
+                factor = weight.norm() / (weight.norm() + 5 * gradient.norm()) * 1.1
+                gradient = gradient + group["weight_decay"] * weight
+                weight.sub_(group["lr"] * gradient * (min(factor, 1) if clipped else 1))
+
+    model = nn.Linear(24, 32)
+    assert laws(Rescaled(model.parameters()), model) == {"normalized" if clipped else "proportional"}
 
 
 @pytest.mark.parametrize(("follows", "law"), [(0.1, "scheduled"), (0.0, "proportional")])

@@ -233,3 +233,22 @@ class StoredLater(torch.optim.Optimizer):
 def test_a_pull_to_values_that_the_first_step_stores_is_found(pull: float, expected: Movement, *, moves: bool) -> None:
     model = net()
     assert set(movements(model, StoredLater(model.parameters(), pull, moves=moves)).values()) == {expected}
+
+
+class TowardsItsMean(torch.optim.Optimizer):
+    """Pulls a weight to the running mean of its values: the two are equal until gradients have moved the weight."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                mean = self.state[parameter].setdefault("mean", parameter.detach().clone()).lerp_(parameter, 0.1)
+                pull = group["weight_decay"] * (parameter - mean)
+                parameter.sub_(parameter.grad + pull, alpha=group["lr"])
+
+
+@pytest.mark.parametrize(("weight_decay", "expected"), [(WEIGHT_DECAY, "other_point"), (0.0, "none")])
+def test_a_pull_to_the_mean_of_earlier_values_is_found(weight_decay: float, expected: Movement) -> None:
+    model = net()
+    optimizer = TowardsItsMean(model.parameters(), {"lr": LR, "weight_decay": weight_decay})
+    assert set(movements(model, optimizer).values()) == {expected}

@@ -199,8 +199,15 @@ def _edit(observed: ObservedPlan, pairs: Sequence[Pair], expected: str) -> str:
     them = _them(_unique(pairs))
     if all(decision.weight_decay == observation.weight_decay for decision, observation in pairs):
         classes = join_words(list(dict.fromkeys(observed.optimizer(observation).type for _, observation in pairs)))
-        return f"the groups already have {expected}: read what step() of {classes} does with {them}"
+        return f"{_groups_have(observed, pairs, expected)}: read what step() of {classes} does with {them}"
     return f"put {them} into a group with {expected}"
+
+
+def _groups_have(observed: ObservedPlan, pairs: Sequence[Pair], expected: str) -> str:
+    groups = [observed.optimizer(observation).groups[observation.group] for _, observation in pairs]
+    if any(group.coefficient_key for group in groups):
+        return f"the groups already have {expected}"
+    return "the groups have no weight_decay"
 
 
 def _find_other_coefficients(observed: ObservedPlan, pairs: Sequence[Pair]) -> Iterator[Finding]:

@@ -152,12 +152,12 @@ def _differs(optimizer: Optimizer, observation: Observation) -> bool:
     match observation.movement:
         case None | "vanishing" | "unknown":
             return False
-        case "unstable" | "constant":
+        case "other" | "other_point" if not known:  # DA507 says what it is; `other` may be noise, and no decay
+            return False
+        case "unstable" | "constant" | "other_point":
             return True
         case "none":
             return known and coefficient > 0 and observation.declared_rate != 0
-        case "other_point":
-            return known
         case "proportional" | "cautious" | "without_lr" if observation.measured_rate is not None:
             declares = known or _declares_coefficient(optimizer, observation)
             return declares and not _is_as_declared(optimizer, observation, observation.measured_rate)

@@ -10,7 +10,7 @@ from decay_audit.checks.observed_plan import ObservedPlan
 from decay_audit.model.observations import Optimizer, ParamGroup
 from decay_audit.text import first_few, join_words
 
-_SETTING_NAME = re.compile(r"wd|decay|l2_?reg|learning_?rate|(^|_)(lr|l2)(_|$)")
+_SETTING_NAME = re.compile(r"wd|decay|l2_?reg|learning_?rate|(^|_)(lr|l2)(_|$)", re.IGNORECASE)
 """Names that look like a weight decay or a learning rate."""
 _FACTOR_NAME = re.compile(r"scale|mult|factor|ratio")
 """Names of factors. No class of torch reads one; a scheduler may."""
@@ -24,12 +24,21 @@ def check_group_keys(observed: ObservedPlan) -> Iterator[Finding]:
         missing: dict[tuple[str, ...], list[int]] = {}
         unread: dict[str, list[int]] = {}
         for index, group in enumerate(optimizer.groups):
-            if group.missing_keys:
+            if group.missing_keys and not _has_stepped(observed, optimizer):
                 missing.setdefault(group.missing_keys, []).append(index)
             for key in _unread_keys(optimizer, group):
                 unread.setdefault(key, []).append(index)
         yield from (_missing_keys_finding(observed, optimizer, keys, indices) for keys, indices in missing.items())
         yield from (_unread_key_finding(observed, optimizer, key, indices) for key, indices in unread.items())
+
+
+def _has_stepped(observed: ObservedPlan, optimizer: Optimizer) -> bool:
+    """Whether a step was measured: then the class does not need the keys that its groups lack."""
+    return not optimizer.failed_measurement and any(
+        observation.movement not in (None, "unknown")
+        for _, observation in observed.pairs()
+        if observation.optimizer == optimizer.name
+    )
 
 
 def _missing_keys_finding(
@@ -64,7 +73,8 @@ def _unread_keys(optimizer: Optimizer, group: ParamGroup) -> Iterator[str]:
 def _unread_key_finding(observed: ObservedPlan, optimizer: Optimizer, key: str, indices: Sequence[int]) -> Finding:
     groups, verb = _groups(observed, optimizer, indices), "has" if len(indices) == 1 else "have"
     values = list(dict.fromkeys(repr(optimizer.groups[index].hyperparameters[key]) for index in indices))
-    likely_key = "lr" if "lr" in key or ("rate" in key and "decay" not in key) else "weight_decay"
+    word = key.lower()
+    likely_key = "lr" if "lr" in word or ("rate" in word and "decay" not in word) else "weight_decay"
     is_factor = _FACTOR_NAME.search(key) is not None
     if likely_key == "lr" and is_factor and _contain_factor(optimizer, key):
         ending = "the learning rates contain it already, and a scheduler that applies it as well would scale them twice"

@@ -82,8 +82,18 @@ def _other_rate_finding(observed: ObservedPlan, differing: Sequence[_LiveRate], 
         expected=f"lr {expected} = {coefficient_text(base)} x {coefficient_text(decision.lr_scale)}",
         found=f"lr {live} in {observed.group_name(example.observation)}",
         where=_scale_locations(observed),
-        fix=f"set lr={expected} there, or correct the code that computes the learning rates",
+        fix=_rate_fix(differing, base),
     )
+
+
+def _rate_fix(differing: Sequence[_LiveRate], base: float) -> str:
+    """Say how to change the rates: to a number if all should have the same, by a factor if all differ by the same."""
+    expected = {coefficient_text(base * rate.decision.lr_scale) for rate in differing}
+    ratios = {rate.ratio(base) for rate in differing}
+    if len(expected) == 1:
+        return f"set lr={expected.pop()} there, or correct the code that computes the learning rates"
+    factor = f", by a factor of {coefficient_text(float(f'{1 / ratios.pop():.3g}'))} each" if len(ratios) == 1 else ""
+    return f"correct the code that computes these learning rates{factor}"
 
 
 def _base(rates: Sequence[_LiveRate]) -> float:

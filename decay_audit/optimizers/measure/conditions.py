@@ -12,7 +12,7 @@ import torch
 from decay_audit.errors import OptimizerError
 from decay_audit.optimizers.measure.laws import StepAmounts
 from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, rounding_error
-from decay_audit.optimizers.measure.probe import Factors, ProbeResult, probe
+from decay_audit.optimizers.measure.probe import Factors, History, ProbeResult, probe
 
 SMALL_LR = 1 / 64
 """Factor of lr for steps with a gradient: with a small lr, the gradient hardly changes the weight that decays."""
@@ -96,7 +96,12 @@ def differences_by_condition(optimizer: torch.optim.Optimizer, keys: Collection[
 
     def run(lr: float = 1, coefficient: float = 1, weight: float = 1) -> ProbeResult:
         factors = Factors(lr=lr * (SMALL_LR if is_exact else 1), coefficient=coefficient, weight=weight)
-        settings: dict[str, Any] = {"dtype": dtype, "amplify": not is_exact, "history": HISTORY, "only": keys}
+        settings: dict[str, Any] = {
+            "dtype": dtype,
+            "amplify": not is_exact,
+            "history": History(steps=HISTORY),
+            "only": keys,
+        }
         return probe(optimizer, gradient="random", factors=factors, **settings)
 
     usual, plain = run(), run(coefficient=0)

@@ -25,7 +25,7 @@ from decay_audit.optimizers.measure.movement import (
     correct_by_gradient,
     effect_of_step,
 )
-from decay_audit.optimizers.measure.probe import NEAR, Factors, Gradient, ProbeResult, probe
+from decay_audit.optimizers.measure.probe import NEAR, Factors, Gradient, History, ProbeResult, probe
 from decay_audit.optimizers.measure.probe_tensors import is_all_zero
 from decay_audit.optimizers.measure.settling import correct_by_later_steps, find_accumulating
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
@@ -72,7 +72,7 @@ def measure(
             try:
                 effects[name] = _effects_by_name(optimizer, names)
                 if not observed.class_is_known:
-                    effects[name] |= _late_pulls(optimizer, names, effects[name])
+                    effects[name] |= _late_decay(optimizer, names, effects[name])
             except OptimizerError as error:
                 failures[name] = error.message
     return LiveOptimizers(
@@ -103,32 +103,35 @@ def _effects_by_name(optimizer: torch.optim.Optimizer, names: Mapping[int, str])
     return {names[key]: effect for key, effect in effects.items()}
 
 
-def _late_pulls(
+def _late_decay(
     optimizer: torch.optim.Optimizer, names: Mapping[int, str], effects: Mapping[str, StepEffect]
 ) -> dict[str, StepEffect]:
-    """Find pulls towards values that the optimizer stores in its first step: they show only after other steps.
+    """Find decay that shows only after other steps, such as a pull towards the first values, or towards their mean.
 
-    The copy takes steps with random gradients. If its state then still has early values, it takes one more step, in
-    one copy from where it is and in another from twice the weight. The difference shows the pull.
+    The copy takes steps with random gradients. Then it takes one more step: from where it is, with twice the
+    coefficient, and from twice the weight. The differences show whether weights decay, and towards which values.
     """
     moved = {name for name, effect in effects.items() if effect.movement != "none"}
     keys = [key for key in _measurable(optimizer, names) if names[key] not in moved]
-    settings: dict[str, Any] = {"dtype": torch.float64, "history": STEPS}
+    settings: dict[str, Any] = {"dtype": torch.float64, "history": History(steps=STEPS)}
     try:
         usual = probe(optimizer, only=keys, **settings) if keys else None
-        kept = usual.keep_early_values if usual else frozenset()
-        of_twice = probe(optimizer, only=kept, factors=Factors(weight=2), **settings) if kept else None
+        more = probe(optimizer, only=keys, factors=Factors(coefficient=2), **settings) if keys else None
+        of_twice = probe(optimizer, only=keys, factors=Factors(weight=2), **settings) if keys else None
     except OptimizerError:
         return {}
-    if not (usual and of_twice):
+    if not (usual and more and of_twice):
         return {}
-    pulls = {}
-    for key in kept:
+    decay = {}
+    for key in keys:
         (before, after), (twice, after_twice) = usual.values[key], of_twice.values[key]
+        depends = (more.values[key][1] - after).abs().max() > SMALLEST_PULL * before.abs().max()
         pull = multiple((twice - after_twice) - (before - after), before)
-        if pull is not None and SMALLEST_PULL < pull < 1 - NEAR:
-            pulls[names[key]] = StepEffect(movement="other_point")
-    return pulls
+        if (depends or key in usual.keep_early_values) and pull is not None and SMALLEST_PULL < pull < 1 - NEAR:
+            decay[names[key]] = StepEffect(movement="other_point")
+        elif depends:
+            decay[names[key]] = StepEffect(movement="other")
+    return decay
 
 
 def _measurable(optimizer: torch.optim.Optimizer, names: Mapping[int, str]) -> list[int]:

@@ -52,6 +52,16 @@ class Factors(Struct, frozen=True, kw_only=True):
 UNCHANGED = Factors()
 
 
+class History(Struct, frozen=True, kw_only=True):
+    """The steps that a copy takes before those whose values are returned, and their gradient; without factors."""
+
+    steps: int = 0
+    gradient: Gradient = "random"
+
+
+NO_HISTORY = History()
+
+
 class ProbeResult(Struct, frozen=True, kw_only=True):
     """The results of the steps, by the id of the original tensor.
 
@@ -78,7 +88,7 @@ def probe(
     gradient: Gradient = "zero",
     amplify: bool = False,
     factors: Factors = UNCHANGED,
-    history: int = 0,
+    history: History = NO_HISTORY,
     only: Collection[int] | None = None,
 ) -> ProbeResult:
     """Take steps on a copy of an optimizer.
@@ -87,7 +97,7 @@ def probe(
         dtype: the dtype of the probe tensors; None keeps each parameter's own.
         amplify: raise every lr to at least `AMPLIFIED_LR`, so that the step is larger than rounding errors.
         factors: factors for learning rates, coefficients and weights.
-        history: how many steps with random gradients to take first, without `factors`.
+        history: steps to take first.
         only: ids of the tensors to step; None steps all.
 
     Raises:
@@ -103,10 +113,10 @@ def probe(
                     _adopt_master_weights(copy, factors.weight)
                 lrs = _prepare_groups(copy, amplify=amplify)
                 with _parameters_hidden(optimizer):
-                    before = _values_of_steps(copy, history, partial(step, copy, "random"))
-                    kept = {key for key, earlier in before.items() if history and _keeps(copy, key, earlier[:EARLY])}
+                    before = _values_of_steps(copy, history.steps, partial(step, copy, history.gradient))
+                    kept = {key for key, earlier in before.items() if history.steps and _keeps(copy, key, earlier)}
                     _multiply(copy, factors)
-                    values = _values_of_steps(copy, steps, partial(step, copy, gradient), history)
+                    values = _values_of_steps(copy, steps, partial(step, copy, gradient), history.steps)
                 return ProbeResult(
                     values=values, lrs=lrs, keep_early_values=frozenset(kept), dtype=dtype, amplify=amplify
                 )
@@ -124,7 +134,9 @@ def _keeps(copy: ProbeOptimizer, key: int, snapshots: Sequence[torch.Tensor]) ->
     """Whether the state of a probe tensor has a tensor with the values of one of these snapshots."""
     entries = getattr(copy.optimizer, "state", {}).get(copy.tensors[key], {})
     states = [state for state in entries.values() if isinstance(state, torch.Tensor)] if entries else []
-    return any(state.shape == values.shape and torch.equal(state, values) for state in states for values in snapshots)
+    return any(
+        state.shape == values.shape and torch.equal(state, values) for state in states for values in snapshots[:EARLY]
+    )
 
 
 def _overwrites_weights(

@@ -4,7 +4,7 @@ Momentum raises the rate over some steps. A schedule inside the optimizer change
 applies after many steps what each of them rounds away.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import dropwhile, pairwise
 from math import floor, isclose, isfinite, log2
@@ -17,7 +17,7 @@ from decay_audit.errors import OptimizerError
 from decay_audit.optimizers.measure.conditions import HISTORY, amounts_by_condition, exact_steps
 from decay_audit.optimizers.measure.laws import effect_by_law, multiple, projection
 from decay_audit.optimizers.measure.movement import NOISE_OF_DIFFERENCE, StepEffect, effect_of_step, rounding_error
-from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, ProbeResult, probe
+from decay_audit.optimizers.measure.probe import LR_IF_ZERO, Factors, History, ProbeResult, probe
 from decay_audit.optimizers.table.group_keys import COEFFICIENT_KEYS
 
 QUARTER = 16
@@ -98,8 +98,8 @@ def _with_settled_rate(effect: StepEffect, values: tuple[torch.Tensor, ...], lr:
     last = effect_of_step(values[-2], values[-1], lr)
     if last.movement == "unstable" or not isfinite(last.rate):
         return effect
-    if last.movement == "none":  # the decay has faded out
-        return replace(effect, movement="scheduled")
+    if last.movement == "none":  # the decay has faded out, or needs a gradient
+        return effect if values[0].equal(values[-1]) else replace(effect, movement="scheduled")
     if last.movement != "proportional":
         return None if last.movement in ("sign", "other") else effect
     rates = [_rate(before, after, lr) for before, after in pairwise(values)]
@@ -157,26 +157,56 @@ def _changed_by_training(
         optimizer,
         dtype=without_history.dtype,
         amplify=without_history.amplify,
-        history=HISTORY,
+        history=History(steps=HISTORY),
         only=keys,
     )
     try:
         usual, more = take_steps(gradient="random"), take_steps(gradient="random", factors=Factors(coefficient=2))
         large = take_steps(gradient="large")
+        more_large = take_steps(gradient="large", factors=Factors(coefficient=2))
     except OptimizerError:
         return {}
     if not all(values[-1].isfinite().all() for result in (usual, large) for values in result.values.values()):
         raise OptimizerError(
             f"{type(optimizer).__name__}.step() gives inf or nan with random gradients", "correct its step()"
         )
-    changed = {}
+    changed: dict[int, float | None] = {}
     for key in keys:
-        before, after = (values.double() for values in usual.values[key])
-        fraction = multiple(after - more.values[key][1].double(), before, CHANGED)
-        lr = lrs[key] if effects[key].movement == "without_lr" else usual.lrs[key]
-        if fraction is None or not isclose(fraction, effects[key].rate * lr, rel_tol=CHANGED):
-            changed[key] = replace(effects[key], movement="normalized", settled_rate=None)
-    return changed
+        fraction = _fraction_by_coefficient(usual, more, key)
+        rate = effects[key].rate * (lrs[key] if effects[key].movement == "without_lr" else usual.lrs[key])
+        needs_gradient = without_history.values[key][0].equal(without_history.values[key][-1])
+        is_kept = not needs_gradient or _is_close(_fraction_by_coefficient(large, more_large, key), rate)
+        if not (is_kept and _is_close(fraction, rate)):
+            changed[key] = fraction
+    without = partial(take_steps, history=History(steps=HISTORY, gradient="zero"), gradient="zero", only=[*changed])
+    by_step = _fractions_by_step(without) if changed else {}
+    return {
+        key: replace(
+            effects[key],
+            movement="scheduled" if _is_close(fraction, by_step.get(key)) else "normalized",
+            settled_rate=None,
+        )
+        for key, fraction in changed.items()
+    }
+
+
+def _fraction_by_coefficient(usual: ProbeResult, more: ProbeResult, key: int) -> float | None:
+    """Return the fraction of a weight that one more time the coefficient removes; None if elements differ."""
+    before, after = (values.double() for values in usual.values[key])
+    return multiple(after - more.values[key][1].double(), before, CHANGED)
+
+
+def _fractions_by_step(take_steps: Callable[..., ProbeResult]) -> dict[int, float | None]:
+    """Measure the same without gradients: the fraction of an equally late step, if only the step's number counts."""
+    try:
+        usual, more = take_steps(), take_steps(factors=Factors(coefficient=2))
+    except OptimizerError:
+        return {}
+    return {key: _fraction_by_coefficient(usual, more, key) for key in usual.values}
+
+
+def _is_close(fraction: float | None, other: float | None) -> bool:
+    return fraction is not None and other is not None and isclose(fraction, other, rel_tol=CHANGED)
 
 
 def _later_laws(optimizer: torch.optim.Optimizer, keys: Collection[int]) -> Effects:
