@@ -119,7 +119,8 @@ class WithNoise(torch.optim.Optimizer):
 
 @pytest.mark.parametrize("decays_norms", [True, False])
 def test_noise_is_no_decay(model: nn.Module, *, decays_norms: bool) -> None:
-    groups = [{"params": matrices(model)}, {"params": vectors(model), "weight_decay": 0.1 if decays_norms else 0.0}]
+    vector_group: dict[str, Any] = {"params": vectors(model), "weight_decay": 0.1 if decays_norms else 0.0}
+    groups: list[dict[str, Any]] = [{"params": matrices(model)}, vector_group]
     found = findings(model, WithNoise(groups, {"lr": 1e-2, "weight_decay": 0.1}))
     assert found.keys() == ({"DA101", "DA507"} if decays_norms else {"DA507"})
 

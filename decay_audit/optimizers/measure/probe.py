@@ -134,9 +134,8 @@ def _keeps(copy: ProbeOptimizer, key: int, snapshots: Sequence[torch.Tensor]) ->
     """Whether the state of a probe tensor has a tensor with the values of one of these snapshots."""
     entries = getattr(copy.optimizer, "state", {}).get(copy.tensors[key], {})
     states = [state for state in entries.values() if isinstance(state, torch.Tensor)] if entries else []
-    return any(
-        state.shape == values.shape and torch.equal(state, values) for state in states for values in snapshots[:EARLY]
-    )
+    early = snapshots[:EARLY]
+    return any(state.shape == values.shape and torch.equal(state, values) for state in states for values in early)
 
 
 def _overwrites_weights(
